@@ -1,7 +1,8 @@
 """Bundle adjustment: how its time grows with the block, and what it takes in memory.
 
-Synthetic blocks (tests/adjust/blocks.py) in processes of their own, one thread of linear algebra, processor
-time of `adjust_block` alone. Memory is the process's high-water mark above what it had with the block made.
+Synthetic blocks (tests/mosaic/adjustment/blocks.py) in processes of their own, one thread of linear algebra,
+processor time of `adjust_block` alone. Memory is the process's high-water mark above what it had with the
+block made.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ def _in_own_process(frames: int, ties_a_frame: int) -> dict[str, Any]:
 
 def run(frames: int, ties_a_frame: int) -> dict[str, Any]:
     """Make and adjust one block of about `frames` photos in this process."""
-    from flycam.adjust.bundle_adjustment import adjust_block
-    from tests.adjust.blocks import Scene, errors_m, make_block
+    from flycam.mosaic.adjustment.bundle_adjustment import adjust_block
+    from tests.mosaic.adjustment.blocks import Scene, errors_m, make_block
 
     strips = max(round(math.sqrt(frames / 2.5)), 1)
     scene = Scene(strips=strips, per_strip=round(frames / strips), ties_a_frame=ties_a_frame)

@@ -25,14 +25,13 @@ import cv2
 import numpy as np
 
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.records import MosaicInfo
-from flycam.frame.frame import Layer
-from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileRange
-from flycam.mosaic.writer import MosaicWriter
-from flycam.store.base import ObjectStore
-from flycam.store.local import LocalStore
-from flycam.store.memory import MemoryStore
+from flycam.model.frame import Layer, OrthoPatch
+from flycam.model.records import MosaicInfo
+from flycam.mosaic.tiles.writer import MosaicWriter
+from flycam.storage.address import MemoryStore
+from flycam.storage.base import ObjectStore
+from flycam.storage.local import LocalStore
 
 PHOTOS, STRIP = 95, 12
 WIDTH, HEIGHT, TURN_DEG = 1320, 990, 10.0

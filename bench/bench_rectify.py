@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 
 from flycam.geometry.footprint import compute_footprint
+from flycam.geometry.frame_view import HorizonScan
 from flycam.geometry.grid import choose_zoom
-from flycam.geometry.occlusion import HorizonScan
 from flycam.geometry.orthorectification import SourceCoordinates, compute_source_coordinates, orthorectify
 from tests.geometry.scenes import LAT, camera, hills, mercator_map, pose, tiles_around
 

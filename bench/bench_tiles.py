@@ -27,15 +27,14 @@ import uvicorn
 
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.records import Account, MosaicInfo, Role
-from flycam.frame.frame import Layer
-from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileRange
-from flycam.mosaic.writer import MosaicWriter
-from flycam.pipeline.workspace import Workspace
+from flycam.http.services import Services
+from flycam.model.frame import Layer, OrthoPatch
+from flycam.model.records import Account, MosaicInfo, Role
+from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.serve.app import create_app
-from flycam.serve.services import Services
-from flycam.store.local import LocalStore
+from flycam.storage.local import LocalStore
+from flycam.workspace import Workspace
 
 TARGET_BYTES = 12_000
 REQUESTS = 6_000

@@ -9,12 +9,10 @@ import numpy as np
 from bench.change_judged import truth_on
 from bench.change_scenes import Scene, image_pair, kept
 from bench.logistic_fit import balanced, fit
-from flycam.analysis.cell_features import PIXEL_FEATURES, compute_cell_features
-from flycam.analysis.change_evidence import compute_cell_planes
-from flycam.analysis.logistic import Logistic
-from flycam.analysis.terrain_relief import compute_relief
-from flycam.analysis.work_grid import to_work_grid
-from flycam.drill.date_changes import Confuser, normalise_field_work
+from flycam.change.detection import compute_cell_planes
+from flycam.change.features import PIXEL_FEATURES, Logistic, compute_cell_features, compute_relief
+from flycam.change.image_pair import to_work_grid
+from flycam.drill.appearance import Confuser, normalise_field_work
 
 _OLD_CUES = ("green_before", "rough_before", "slope", "above_floor", "above_bed")
 _PER_SCENE, _MOST_CELLS = 3_000, 120_000

@@ -1,4 +1,4 @@
-"""Fit the coefficients of `flycam/analysis/detector_coefficients.py` on the development scenes, and on
+"""Fit the coefficients of `flycam/change/detector_coefficients.py` on the development scenes, and on
 nothing else.
 
     python -m bench.change_fit --step water|cells|patches [--scenes FOLDER]   rewrites fitted.py
@@ -26,8 +26,8 @@ from bench.change_judged import Judged, patches_with_truth
 from bench.change_scenes import FITTED_CALM, FITTED_STORM, Scene
 from bench.change_validate import best_cut, held_out, quiet_cut, report
 from bench.change_weights import patch_weights
-from flycam.analysis import detector_coefficients
-from flycam.analysis.logistic import Logistic
+from flycam.change import detector_coefficients
+from flycam.change.features import Logistic
 
 _FILE = Path(detector_coefficients.__file__)
 WRITTEN = (
@@ -73,7 +73,7 @@ def write(values: dict[str, object]) -> None:
         "The scenes that the bench reports on, and the looks that are held aside, took no part.",
         '"""',
         "",
-        "from flycam.analysis.logistic import Logistic",
+        "from flycam.change.features import Logistic",
         "",
         "# fmt: off",
     ]

@@ -10,14 +10,9 @@ import numpy as np
 
 from bench.change_scenes import Scene, image_pair, kept
 from bench.change_scoring import OTHER
-from flycam.analysis.change_evidence import (
-    compute_cell_evidence,
-    extract_bare_patches,
-    extract_flooded_patches,
-)
-from flycam.analysis.patch_measures import PatchMeasures
-from flycam.analysis.patches import Patch
-from flycam.analysis.work_grid import WorkPair, to_work_grid
+from flycam.change.detection import compute_cell_evidence, extract_bare_patches, extract_flooded_patches
+from flycam.change.image_pair import WorkPair, to_work_grid
+from flycam.change.patches import Patch, PatchMeasures
 
 _HALF = 0.5
 

@@ -21,7 +21,7 @@ from bench.change_real import WATERS, mountain_road, pasted, shares_named
 from bench.change_scenes import LOOKS, Scene, image_pair, kept
 from bench.change_scoring import KINDS, Found, Score, add_scene, found_of
 from bench.compare_changes import drawn_beside
-from flycam.analysis.change_detection import detect_changes
+from flycam.change.detection import detect_changes
 from tests.drill.topview import ViewPair
 
 

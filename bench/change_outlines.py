@@ -2,7 +2,7 @@
 
     python -m bench.change_outlines [--held-out] [--again] [--scenes FOLDER]
 
-Rewrites `RIM_M` of `flycam/analysis/detector_coefficients.py` from the development scenes with a storm, and
+Rewrites `RIM_M` of `flycam/change/detector_coefficients.py` from the development scenes with a storm, and
 prints how many true areas lie within one and two sigma on scenes left out of the fit. With --held-out nothing
 is fitted: it counts on the scenes whose seeds nobody looked at (`change_scenes.STORM`) what the program's
 constants give. With --again: every third development scene of 700 m, photographed once more after the storm
@@ -29,10 +29,10 @@ from scipy.stats import spearmanr
 from bench.change_fit import WRITTEN, write
 from bench.change_scenes import DEVELOPMENT_STORM, STORM, Scene, image_pair, kept
 from bench.change_scoring import KINDS, LEAST_M2, found_of
-from flycam.analysis import detector_coefficients
-from flycam.analysis.change_detection import detect_changes
-from flycam.drill.date_changes import draw_date_changes
-from flycam.drill.valley import CENTRE_M
+from flycam.change import detector_coefficients
+from flycam.change.detection import detect_changes
+from flycam.drill.appearance import draw_date_changes
+from flycam.drill.land import CENTRE_M
 from flycam.drill.world import build_drill_world
 from tests.drill.topview import ViewPair, drawn_air, photographed
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from flycam.drill.cell_window import make_cell_window
-from flycam.drill.date_changes import Confuser
+from flycam.drill.appearance import Confuser
+from flycam.drill.land import make_cell_window
 from tests.drill.topview import TopView, ViewPair
 
 _FOREST, _MEADOW = np.array([44.0, 84.0, 40.0]), np.array([110.0, 140.0, 70.0])

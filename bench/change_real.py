@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from bench.change_scoring import Found
-from flycam.drill.cell_window import CellWindow
-from flycam.drill.date_changes import Confuser
+from flycam.drill.appearance import Confuser
+from flycam.drill.land import CellWindow
 from tests.drill.topview import TopView, ViewPair
 
 WATERS = {"learn": 0, "test": 1}

@@ -23,9 +23,9 @@ from pathlib import Path
 from bench import change_plain
 from bench.flights import ROOT
 from bench.kept import key_of, made_once
-from flycam.analysis.image_pair import ImagePair
+from flycam.change.image_pair import ImagePair
 from flycam.drill.appearance import FITTED_RANGES, HELD_OUT_RANGES, PLAIN_APPEARANCE, draw_appearance
-from flycam.drill.valley import CENTRE_M
+from flycam.drill.land import CENTRE_M
 from tests.drill.topview import ViewPair, view_pair
 
 

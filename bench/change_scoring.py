@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, fields
 import cv2
 import numpy as np
 
-from flycam.drill.date_changes import Confuser
+from flycam.drill.appearance import Confuser
 from tests.drill.topview import ViewPair
 
 LEAST_M2 = 200.0

@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.change_judged import Judged
 from bench.change_scoring import LEAST_M2, expected_calibration_error
-from flycam.analysis.change_detection import DetectorWeights, ScoredPatch, classify_patches
+from flycam.change.detection import DetectorWeights, ScoredPatch, classify_patches
 
 FOLDS = 10
 WANTED = {"landslide": (0.85, 0.75), "flood": (0.95, 0.85)}

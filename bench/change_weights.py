@@ -8,11 +8,11 @@ import numpy as np
 
 from bench.change_judged import Judged
 from bench.logistic_fit import fit
-from flycam.analysis import detector_coefficients
-from flycam.analysis.change_detection import DetectorWeights, choose_patches
-from flycam.analysis.logistic import Logistic
-from flycam.analysis.patch_measures import MEASURES, PatchMeasures
-from flycam.frame.change import ChangeKind
+from flycam.change import detector_coefficients
+from flycam.change.detection import DetectorWeights, choose_patches
+from flycam.change.features import Logistic
+from flycam.change.patches import MEASURES, PatchMeasures
+from flycam.model.board import ChangeKind
 
 _CHOICE_RIDGE = 3e-3
 _SCORE_RIDGE: dict[ChangeKind, float] = {

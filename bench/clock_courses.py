@@ -21,19 +21,21 @@ from scipy.ndimage import gaussian_filter1d
 
 from bench.draped_film import Ground
 from bench.table import Row
-from flycam.drill.flight import make_drill_camera
+from flycam.drill.flight import VideoCourse, make_drill_camera, make_takeoff_time
+from flycam.drill.land import VERTICAL_DATUM, WORK_CRS, Valley, generate_temporal_noise
 from flycam.drill.photo_drill import DEM_MARGIN_M, compute_flights_bounds, find_takeoff_place
-from flycam.drill.photo_instruments import make_takeoff_time
-from flycam.drill.spatial_noise import generate_temporal_noise
-from flycam.drill.terrain_model import make_terrain_model
-from flycam.drill.valley import VERTICAL_DATUM, WORK_CRS, Valley
-from flycam.drill.video_course import VideoCourse
-from flycam.drill.video_telemetry import RATE_HZ, VideoTelemetry, simulate_telemetry, write_tlog
+from flycam.drill.scene_objects import make_terrain_model
+from flycam.drill.video_drill import RATE_HZ, VideoTelemetry, simulate_telemetry, write_tlog
 from flycam.geodata.crs import to_lonlat, to_work
-from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.camera import InteriorOrientation
 from flycam.ingest.telemetry.mavlink import read_tlog
-from flycam.ingest.video.clock_offset import ClockOffset, estimate_offset
-from flycam.ingest.video.image_motion import ImageMotion, ImageMotionEstimator, LoggedPoses
+from flycam.ingest.video.clock_offset import (
+    ClockOffset,
+    ImageMotion,
+    ImageMotionEstimator,
+    LoggedPoses,
+    estimate_offset,
+)
 from flycam.ingest.video.video_poses import resolve_video_poses
 
 SEEDS = range(201, 209)

@@ -1,4 +1,4 @@
-"""Row `compare-changes`: candidates of `flycam.analysis.change_detection` and of peers on the scenes with
+"""Row `compare-changes`: candidates of `flycam.change.detection` and of peers on the scenes with
 truth.
 
 The scenes and their seeds stand in `change_scenes.py`, what is counted in `change_scoring.py`.
@@ -33,7 +33,7 @@ from bench.change_scenes import (
 )
 from bench.change_scoring import KINDS, Found, Score, add_scene, found_of
 from bench.table import Row
-from flycam.analysis.change_detection import detect_changes
+from flycam.change.detection import detect_changes
 from tests.drill.topview import ViewPair
 
 OURS = "flycam"

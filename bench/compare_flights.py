@@ -23,8 +23,8 @@ from bench.compare_registration import drill_folder
 from bench.flights import ROOT
 from bench.processes import FLYCAM, Finished, run_process
 from bench.table import Row
-from flycam.drill.date_changes import draw_date_changes
-from flycam.drill.valley import WORK_CRS
+from flycam.drill.appearance import draw_date_changes
+from flycam.drill.land import WORK_CRS
 from flycam.geodata.crs import make_point_transform
 
 SEEDS, RELIEFS_M = (96_001, 96_002), (180.0, 130.0)

@@ -26,18 +26,17 @@ from bench.flights import ROOT
 from bench.kept import key_of, made_once
 from bench.table import Row
 from bench.truth_patches import PATCH_M, PatchErrors, patch_errors
-from flycam.analysis.coregistration import Registration, coregister_images, resample_after
+from flycam.change.comparison_grid import FileImageSource, build_common_grid, read_source
+from flycam.change.coregistration import Registration, coregister_images, resample_after
 from flycam.drill.ground_truth import DrillTruth, read_truth
+from flycam.drill.land import WORK_CRS
 from flycam.drill.photo_drill import write_drill
-from flycam.drill.terrain_model import draw_typical_error
-from flycam.drill.valley import WORK_CRS
+from flycam.drill.scene_objects import draw_typical_error
 from flycam.drill.world import build_drill_world
 from flycam.errors import CoregistrationFailed
 from flycam.geodata.crs import make_point_transform
-from flycam.geodata.geotiff import write_geotiff
-from flycam.mosaic.output_grid import OutputGrid
-from flycam.pipeline.change.comparison_grid import build_common_grid
-from flycam.pipeline.change.image_sources import FileImageSource, read_source
+from flycam.geodata.raster import write_geotiff
+from flycam.mosaic.raster import OutputGrid
 
 SEEDS = (31, 32)
 ELSEWHERE = range(40, 50)

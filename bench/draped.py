@@ -28,13 +28,11 @@ from bench.flights import (
     to_and_fro,
     yaw_along,
 )
-from flycam.drill.flight import make_drill_camera
-from flycam.drill.photo_instruments import MeasuredPose
+from flycam.drill.flight import MeasuredPose, make_drill_camera
 from flycam.geodata.crs import compute_convergence_and_scale, to_lonlat
-from flycam.geodata.geotiff import write_geotiff
+from flycam.geodata.raster import write_geotiff
 from flycam.geometry.camera import compute_image_rays
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
-from flycam.geometry.rotation import rotation_from_gimbal, to_mat3
+from flycam.geometry.pose import ExteriorOrientation, PoseSource, rotation_from_gimbal, to_mat3
 
 _CENTRE_E, _CENTRE_N, _POST_M, _MARGIN_M = 500_000.0, 2_400_000.0, 10.0, 600.0
 _LATTICE_PX = 8

@@ -16,19 +16,15 @@ import numpy as np
 
 from bench.draped import folded
 from bench.flights import ROOT
-from flycam.drill.flight import make_drill_camera
+from flycam.drill.flight import VideoPlan, make_drill_camera, make_takeoff_time, make_video_course
+from flycam.drill.ground_truth import stage_folder
+from flycam.drill.land import Valley
 from flycam.drill.photo_drill import DEM_MARGIN_M, compute_flights_bounds, find_takeoff_place, write_ground
-from flycam.drill.photo_instruments import make_takeoff_time
-from flycam.drill.staging import stage_folder
-from flycam.drill.terrain_model import make_terrain_model
-from flycam.drill.valley import Valley
-from flycam.drill.video_course import VideoPlan, make_video_course
-from flycam.drill.video_drill import VIDEO_NAME, write_video_camera
+from flycam.drill.scene_objects import make_terrain_model
+from flycam.drill.video_drill import VIDEO_NAME, simulate_telemetry, write_subtitles, write_video_camera
 from flycam.drill.video_encoder import VideoEncoder
-from flycam.drill.video_telemetry import simulate_telemetry, write_subtitles
-from flycam.geometry.camera import compute_image_rays
-from flycam.geometry.exterior import ExteriorOrientation
-from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.camera import InteriorOrientation, compute_image_rays
+from flycam.geometry.pose import ExteriorOrientation
 
 _POST_M, _LATTICE_PX, _CUT_STEPS = 10.0, 8, 8
 _TEXTURE_PX = 3000

@@ -17,22 +17,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flycam.adjust.block import Adjustment, Block, BlockFrame, TerrainPrior, Ties
-from flycam.adjust.bundle_adjustment import adjust_block
-from flycam.adjust.strips import assign_strips
-from flycam.drill.cell_window import CellWindow
-from flycam.drill.flight import Exposure, FlightPlan, compute_block_bounds, make_drill_camera, simulate_flight
-from flycam.drill.photo_instruments import simulate_measurements
-from flycam.drill.terrain_model import TerrainErrorModel, draw_typical_error, make_terrain_model
-from flycam.drill.valley import VERTICAL_DATUM, WORK_CRS, Valley
+from flycam.drill.flight import (
+    Exposure,
+    FlightPlan,
+    compute_block_bounds,
+    make_drill_camera,
+    simulate_flight,
+    simulate_measurements,
+)
+from flycam.drill.land import VERTICAL_DATUM, WORK_CRS, CellWindow, Valley
+from flycam.drill.scene_objects import TerrainErrorModel, draw_typical_error, make_terrain_model
 from flycam.drill.world import build_drill_world
 from flycam.geodata.crs import compute_convergence_and_scale, to_work
-from flycam.geometry.camera import compute_image_rays, is_in_image, project
+from flycam.geometry.camera import InteriorOrientation, compute_image_rays, is_in_image, project
 from flycam.geometry.expected_error import compute_expected_error
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
-from flycam.geometry.interior import InteriorOrientation
-from flycam.geometry.rotation import rotation_from_gimbal, to_mat3
+from flycam.geometry.pose import ExteriorOrientation, PoseSource, rotation_from_gimbal, to_mat3
 from flycam.geometry.terrain import TerrainGrid, cast_rays, interpolate_heights
+from flycam.mosaic.adjustment.block import Adjustment, Block, BlockFrame, TerrainPrior, Ties
+from flycam.mosaic.adjustment.bundle_adjustment import adjust_block
+from flycam.mosaic.finish.adjustment_block import assign_strips
 
 SIZE_PX, GSD_M = (660, 495), 0.3
 STRIPS, PER_STRIP = 3, 6

@@ -27,12 +27,12 @@ from bench.kept import code_of
 from bench.processes import FLYCAM, run_process
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.ground_truth import DrillTruth, read_truth
+from flycam.drill.land import VERTICAL_DATUM, WORK_CRS, Valley
 from flycam.drill.photo_drill import make_drill, write_drill
-from flycam.drill.terrain_model import draw_typical_error, make_terrain_model
-from flycam.drill.valley import VERTICAL_DATUM, WORK_CRS, Valley
-from flycam.geodata.geotiff import write_geotiff
-from flycam.pipeline.workspace import Workspace
-from flycam.store.local import LocalStore
+from flycam.drill.scene_objects import draw_typical_error, make_terrain_model
+from flycam.geodata.raster import write_geotiff
+from flycam.storage.local import LocalStore
+from flycam.workspace import Workspace
 
 HOME = ROOT / "finish"
 GSD_M, REFERENCE_GSD_M = 0.15, 0.3

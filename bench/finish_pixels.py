@@ -24,21 +24,21 @@ import rasterio
 from bench.finish_flights import DEM_SHIFT_M, GSD_M, HOME, NAME, finished, opened
 from bench.finish_truth import frames_of
 from bench.table import Row
-from flycam.catalog.records import MosaicInfo
 from flycam.drill.ground_truth import DrillTruth, read_truth
 from flycam.drill.photo_drill import write_drill
-from flycam.drill.terrain_model import draw_typical_error
-from flycam.frame.terrain_codec import decode_terrain
+from flycam.drill.scene_objects import draw_typical_error
 from flycam.geodata.crs import fit_mercator_to_work
 from flycam.geometry.camera import compute_image_rays, is_in_image, project
 from flycam.geometry.expected_error import compute_expected_error, smooth_terrain
 from flycam.geometry.grid import compute_pixel_centres, get_range_bounds, make_tile_range
 from flycam.geometry.terrain import TerrainGrid, cast_rays, compute_normals, interpolate_heights_en
-from flycam.mosaic.finished_tiles import decode_error_m
-from flycam.mosaic.tile_log import read_tile
-from flycam.pipeline.coverage import get_main_mosaic
-from flycam.pipeline.terrain import load_recorded_terrain
-from flycam.pipeline.workspace import Workspace
+from flycam.model.records import MosaicInfo
+from flycam.mosaic.coverage import get_main_mosaic
+from flycam.mosaic.finish.finished_tiles import decode_error_m
+from flycam.mosaic.terrain import load_recorded_terrain
+from flycam.mosaic.terrain_codec import decode_terrain
+from flycam.mosaic.tiles.codec import read_tile
+from flycam.workspace import Workspace
 
 STRIPS, PER_STRIP = 3, 7
 FLIGHTS = ((11, 180.0, 10.0), (12, 400.0, 30.0), (13, 60.0, 10.0))

@@ -8,8 +8,8 @@ from bench import pycolmap_peer
 from bench.finish_flights import FLIGHTS, FinishFlight, finished, prepared
 from bench.table import Row
 from bench.tie_blocks import tied
-from flycam.adjust.block import Block, TerrainPrior
-from flycam.adjust.bundle_adjustment import adjust_block
+from flycam.mosaic.adjustment.block import Block, TerrainPrior
+from flycam.mosaic.adjustment.bundle_adjustment import adjust_block
 
 
 def poses() -> list[Row]:

@@ -8,7 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from bench.table import Row
-from tests.adjust.published_block import BIAS_M, NOISE_M, TURN_DEG, published_block, spoilt_and_back
+from tests.mosaic.adjustment.published_block import (
+    BIAS_M,
+    NOISE_M,
+    TURN_DEG,
+    published_block,
+    spoilt_and_back,
+)
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 DRAWS = 10

@@ -12,23 +12,18 @@ import numpy as np
 from bench.finish_flights import NAME, opened
 from bench.seams import Detail, Seams, fine_detail, seam_gradients
 from bench.truth_patches import patch_errors
-from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, RevisionFrame
 from flycam.drill.ground_truth import DrillTruth
-from flycam.frame.frame import FrameHeader
-from flycam.frame.tile import MosaicTile
 from flycam.geometry.grid import make_tile_range
 from flycam.geometry.terrain import TerrainGrid
-from flycam.mosaic.finished_tiles import decode_error_m
-from flycam.mosaic.tile_log import read_tile
-from flycam.pipeline.coverage import get_main_mosaic
-from flycam.pipeline.finish.photo_cache import PhotoCache
-from flycam.pipeline.orthorectification.rectification import (
-    compute_ground_view,
-    find_frame_tiles,
-    orthorectify_frame,
-)
-from flycam.pipeline.terrain import load_recorded_terrain
-from flycam.pipeline.workspace import Workspace
+from flycam.model.frame import FrameHeader, MosaicTile
+from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, RevisionFrame
+from flycam.mosaic.coverage import get_main_mosaic
+from flycam.mosaic.finish.finished_tiles import decode_error_m
+from flycam.mosaic.orthorectify.rectification import compute_ground_view, find_frame_tiles, orthorectify_frame
+from flycam.mosaic.terrain import load_recorded_terrain
+from flycam.mosaic.tiles.codec import read_tile
+from flycam.originals import PhotoCache
+from flycam.workspace import Workspace
 
 _BLOCK_TILES = 8
 _DETAIL_TILES = 40

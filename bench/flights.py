@@ -20,12 +20,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from flycam.drill.flight import make_drill_camera
+from flycam.drill.flight import MeasuredPose, make_drill_camera, make_exif, make_xmp
 from flycam.drill.photo_drill import make_drill, write_drill
-from flycam.drill.photo_instruments import MeasuredPose, make_exif, make_xmp
 from flycam.geodata.crs import to_lonlat
-from flycam.geodata.geotiff import write_geotiff
-from flycam.geometry.interior import InteriorOrientation
+from flycam.geodata.raster import write_geotiff
+from flycam.geometry.camera import InteriorOrientation
 
 ROOT = Path(__file__).parents[1] / ".bench"
 GSD_M = 0.15

@@ -23,14 +23,13 @@ import shapely
 
 from bench.processes import serving
 from bench.table import Row
-from flycam.catalog.records import FrameRecord, MosaicInfo
-from flycam.frame.flight import Flight
-from flycam.frame.frame import derive_flight_id, derive_frame_id
-from flycam.frame.tile import MosaicTile, TileRecord
-from flycam.frame.tile_codec import compute_content_hash, decode_tile, encode_tile
 from flycam.geometry.grid import TileId, TileRange, get_range_bounds, mercator_to_lonlat
-from flycam.pipeline.workspace import Workspace
-from flycam.store import keys
+from flycam.model.flight import Flight
+from flycam.model.frame import MosaicTile, TileRecord, derive_flight_id, derive_frame_id
+from flycam.model.records import FrameRecord, MosaicInfo
+from flycam.mosaic.tiles.codec import compute_content_hash, decode_tile, encode_tile
+from flycam.storage import keys
+from flycam.workspace import Workspace
 from tests.serve.world import REAL, build_world
 
 SIZES = (10, 100, 1000)

@@ -17,7 +17,8 @@ import numpy as np
 from bench.flights import ROOT, drill_flight, long_flight
 from bench.processes import FLYCAM, run_process, startup
 from bench.table import Row
-from flycam.ingest.photo.photo_reader import read_photos, read_pixel_checks
+from flycam.ingest.photos.photo_reader import read_photos
+from flycam.media.pixels import read_pixel_checks
 
 METADATA_PER_S, CHECKS_PER_S = 1000.0, 20.0
 SIZE_PX = (3456, 2592)

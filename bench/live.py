@@ -25,20 +25,20 @@ from bench.processes import FLYCAM, Finished, run_process
 from bench.table import Row
 from bench.truth_patches import patch_errors
 from flycam.catalog.catalog import open_catalog
+from flycam.drill.flight import VideoPlan
 from flycam.drill.ground_truth import read_truth
-from flycam.drill.video_course import VideoPlan
 from flycam.drill.video_drill import VIDEO_NAME, write_video_drill
-from flycam.frame.frame import format_video_frame_name
-from flycam.geometry.exterior import ExteriorOrientation
+from flycam.geometry.pose import ExteriorOrientation
+from flycam.ingest.live.inputs import LiveRequest
+from flycam.ingest.live.orthorectifier import LiveRegistration
+from flycam.ingest.live.workflow import orthorectify_video
 from flycam.ingest.video.video_source import VideoFrame
-from flycam.pipeline.live.live_inputs import LiveRequest
-from flycam.pipeline.live.registration import LiveRegistration
-from flycam.pipeline.live.workflow import orthorectify_video
-from flycam.pipeline.mosaic_export import export_flight
-from flycam.pipeline.orthorectification.flight_session import FlightLabels
-from flycam.pipeline.terrain import register_dem
-from flycam.pipeline.workspace import Workspace
-from flycam.store.store_url import open_store
+from flycam.model.frame import format_video_frame_name
+from flycam.mosaic.export import export_flight
+from flycam.mosaic.orthorectify.flight_session import FlightLabels
+from flycam.mosaic.terrain import register_dem
+from flycam.storage.address import open_store
+from flycam.workspace import Workspace
 
 SEEDS = (1, 2, 3)
 SECONDS, FPS, SIZE_PX, GSD_M = 60.0, 15, (640, 360), 0.4

@@ -21,12 +21,12 @@ from bench.draped_film import draped_film
 from bench.flights import ROOT
 from bench.processes import run_process
 from bench.table import Row
-from flycam.drill.video_course import VideoPlan
+from flycam.drill.flight import VideoPlan
 from flycam.drill.video_drill import VIDEO_NAME
-from flycam.pipeline.live.live_inputs import LiveRequest
-from flycam.pipeline.live.workflow import orthorectify_video
-from flycam.pipeline.orthorectification.flight_session import FlightLabels
-from flycam.pipeline.terrain import register_dem
+from flycam.ingest.live.inputs import LiveRequest
+from flycam.ingest.live.workflow import orthorectify_video
+from flycam.mosaic.orthorectify.flight_session import FlightLabels
+from flycam.mosaic.terrain import register_dem
 
 MINUTES, FPS, SIZE_PX = 60, 4, (640, 360)
 SPEED_MPS, STRIP_APART_M = 20.0, 90.0
@@ -69,7 +69,7 @@ def _strips(minutes: int) -> int:
 
 def _fly(data: Path, film: Path) -> None:
     """Fly the film; say the size at every minute, and how many pictures lie on the map."""
-    from flycam.commands.workspace import open_workspace
+    from flycam.cli.workspace import open_workspace
 
     me, sizes = psutil.Process(), []
 

@@ -22,16 +22,16 @@ from bench.flights import ROOT
 from bench.processes import FLYCAM, Finished, run_process
 from bench.table import Row
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.records import FrameStatus
-from flycam.drill.video_course import VideoPlan
+from flycam.drill.flight import VideoPlan
 from flycam.drill.video_drill import VIDEO_NAME, write_video_drill
 from flycam.geodata.crs import fit_mercator_to_work
 from flycam.geometry.grid import get_range_bounds
 from flycam.geometry.orthorectification import compute_source_coordinates
-from flycam.pipeline.orthorectification.rectification import get_recorded_pose
-from flycam.pipeline.terrain import load_recorded_terrain
-from flycam.pipeline.workspace import Workspace
-from flycam.store.store_url import open_store
+from flycam.model.records import FrameStatus
+from flycam.mosaic.orthorectify.rectification import get_recorded_pose
+from flycam.mosaic.terrain import load_recorded_terrain
+from flycam.storage.address import open_store
+from flycam.workspace import Workspace
 
 SECONDS, FPS, SIZE_PX = 40.0, 30, (1920, 1080)
 PLAN = VideoPlan(seconds=SECONDS, fps=FPS, gsd_m=0.035, speed_mps=40.0, strips=6)

@@ -35,7 +35,7 @@ from bench.processes import FLYCAM, BenchBroken
 from bench.table import Row
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.video_drill import TELEMETRY_NAME, VIDEO_NAME
-from tests.ingest.streaming import replayed, rtsp_server, running, start_s_of
+from tests.ingest.video.streaming import replayed, rtsp_server, running, start_s_of
 from tests.ports import free_port
 
 _BEFORE_S = 4.0  # the receiver is started, as in a command room, before the aircraft is

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import minimize
 
-from flycam.analysis.logistic import Logistic
+from flycam.change.features import Logistic
 
 
 def fit(

@@ -27,10 +27,7 @@ from bench.flights import BenchFlight, drill_flight, true_coordinates
 from bench.processes import FLYCAM, run_process
 from bench.table import Row
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.records import FrameStatus
 from flycam.drill.ground_truth import DrillTruth, read_truth
-from flycam.frame.frame import FrameHeader
-from flycam.frame.tile import MosaicTile
 from flycam.geodata.crs import fit_mercator_to_work
 from flycam.geometry.camera import compute_image_rays
 from flycam.geometry.grid import (
@@ -42,11 +39,13 @@ from flycam.geometry.grid import (
 )
 from flycam.geometry.orthorectification import compute_source_coordinates
 from flycam.geometry.terrain import cast_rays, interpolate_heights
-from flycam.mosaic.tile_log import read_tile
-from flycam.pipeline.coverage import get_main_mosaic
-from flycam.pipeline.terrain import load_recorded_terrain
-from flycam.pipeline.workspace import Workspace
-from flycam.store.local import LocalStore
+from flycam.model.frame import FrameHeader, MosaicTile
+from flycam.model.records import FrameStatus
+from flycam.mosaic.coverage import get_main_mosaic
+from flycam.mosaic.terrain import load_recorded_terrain
+from flycam.mosaic.tiles.codec import read_tile
+from flycam.storage.local import LocalStore
+from flycam.workspace import Workspace
 
 MEDIAN_PX, P95_PX = 0.5, 1.5
 FRAMES_CAST = 12

@@ -28,9 +28,9 @@ from flycam.geometry.camera import compute_image_rays
 from flycam.geometry.grid import TileRange, find_range_for_bounds, get_range_bounds, lonlat_to_mercator
 from flycam.geometry.orthorectification import compute_source_coordinates, orthorectify
 from flycam.geometry.terrain import TerrainGrid, cast_rays, interpolate_heights_en
-from flycam.surface.match_images import SurfaceView
-from flycam.surface.refinement import refine_surface
-from flycam.surface.surface import Surface
+from flycam.mosaic.surface.plane_sweep import SurfaceView
+from flycam.mosaic.surface.refinement import refine_surface
+from flycam.mosaic.surface.surface import Surface
 
 GSD_M, SPACING_M = 0.15, 0.5
 DRILLS = ((1, 180.0, 10.0), (2, 60.0, 10.0), (3, 400.0, 30.0))

@@ -23,8 +23,8 @@ from bench.flights import drill_flight
 from bench.processes import FLYCAM, BenchBroken, run_process, serving
 from bench.table import Row
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.records import MosaicInfo
 from flycam.geometry.grid import compute_ground_pixel_m
+from flycam.model.records import MosaicInfo
 from tests.lines import ThinLine
 
 OVERVIEW_S, WHOLE_S, BYTES = 30.0, 300.0, 1.2

@@ -21,7 +21,7 @@ from bench.kept import key_of, made_once
 from bench.processes import FLYCAM, BenchBroken, run_process, serving
 from bench.sync import read_beside
 from bench.table import Row
-from flycam.drill.video_course import VideoPlan
+from flycam.drill.flight import VideoPlan
 from flycam.drill.video_drill import write_video_drill
 from tests.lines import ThinLine
 

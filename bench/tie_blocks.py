@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from bench.finish_flights import NAME, opened
-from flycam.adjust.block import BlockFrame, Ties
-from flycam.adjust.ties import apply_tie_turns, find_ties
-from flycam.catalog.records import FrameStatus
+from flycam.concurrency import count_workers
 from flycam.geometry.terrain import TerrainGrid
-from flycam.pipeline.executor import count_workers
-from flycam.pipeline.finish.adjustment_block import build_block_frames, select_terrain
-from flycam.pipeline.finish.photo_cache import PhotoCache
-from flycam.pipeline.terrain import load_recorded_terrain
+from flycam.model.records import FrameStatus
+from flycam.mosaic.adjustment.block import BlockFrame, Ties
+from flycam.mosaic.adjustment.ties import apply_tie_turns, find_ties
+from flycam.mosaic.finish.adjustment_block import build_block_frames, select_terrain
+from flycam.mosaic.terrain import load_recorded_terrain
+from flycam.originals import PhotoCache
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flycam.cli import main as flycam
-from flycam.pipeline.live.live_map import MergedFrame
-from flycam.pipeline.live.live_orthorectifier import LiveOrthorectifier
+from flycam.ingest.live.live_map import MergedFrame
+from flycam.ingest.live.orthorectifier import LiveOrthorectifier
 
 
 def told_live(out: Path) -> tuple[str | Path, ...]:

@@ -31,12 +31,11 @@ from bench.processes import BenchBroken, serving
 from bench.table import Row
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.records import Account, MosaicInfo, Role
-from flycam.frame.frame import Layer
-from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileRange
-from flycam.mosaic.writer import MosaicWriter
-from flycam.store.local import LocalStore
+from flycam.model.frame import Layer, OrthoPatch
+from flycam.model.records import Account, MosaicInfo, Role
+from flycam.mosaic.tiles.writer import MosaicWriter
+from flycam.storage.local import LocalStore
 
 VIEWERS, TILES_S, SECONDS, WHOLE_S = 200, 2.0, 60.0, 300.0
 MOST_P95_MS, GROWTH = 100.0, 1.1

@@ -1,15 +1,20 @@
-"""The error tree. It imports only `messages` of flycam, so that every layer can raise from it.
+"""Error tree, and the exit code, HTTP status and heading of each error.
 
-Two branches matter. A `FrameRejected` is about one frame: it is counted under its `reason`, shown,
-and the flight goes on. Every other `FlycamError` stops what is running, loudly. The words that people
-read, the exit code and the HTTP status are chosen in one place only: `flycam.outcomes`.
+Of flycam it imports only `messages`, so that every layer can raise from it.
+
+Two branches matter. A `FrameRejected` is about one frame: it is counted under its `reason`, shown, and the
+flight goes on. Every other `FlycamError` stops what is running, loudly. The words that people read, the exit
+code and the HTTP status are chosen in one place only, the table of `Outcome` here.
 
 A message names the file (or the place) first and ends with what to do about it.
 """
 
+from __future__ import annotations
+
+from dataclasses import dataclass
 from typing import Self
 
-from flycam.messages import Message, verbatim
+from flycam.messages import Message, _, join, verbatim
 
 
 class FlycamError(Exception):
@@ -306,3 +311,105 @@ class DraftOutdated(EvidenceInsufficient):
 
 class FlightLogMismatch(EvidenceInsufficient):
     """A video turns otherwise than its flight log: they are of two flights."""
+
+
+# -- The only table from errors to exit codes, HTTP statuses and headings --------------------------
+
+
+EXIT_OK = 0
+EXIT_INTERNAL = 1
+EXIT_USAGE = 2
+EXIT_INPUT = 3
+EXIT_STORAGE = 4
+EXIT_REFUSED = 5
+# done, but some files are on the memory card alone: it must not be wiped
+EXIT_INCOMPLETE = 6
+# 128 + SIGINT, as shells report Ctrl-C
+EXIT_CANCELLED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Outcome of an error: exit code, HTTP status, and a heading."""
+
+    exit_code: int
+    http_status: int
+    heading: Message
+
+
+_INTERNAL = Outcome(EXIT_INTERNAL, 500, _("Internal error"))
+
+OUTCOMES: dict[type[Exception], Outcome] = {
+    InputUnusable: Outcome(EXIT_INPUT, 422, _("The input cannot be used")),
+    OptionUnusable: Outcome(EXIT_USAGE, 422, _("The command is not right")),
+    SourceUnreadable: Outcome(EXIT_INPUT, 422, _("The file cannot be read")),
+    StreamUnreadable: Outcome(EXIT_INPUT, 422, _("No video comes")),
+    CalibrationMissing: Outcome(EXIT_INPUT, 422, _("The camera is not known")),
+    PositionMissing: Outcome(EXIT_INPUT, 422, _("The photos have no position")),
+    PhotosUnpositioned: Outcome(EXIT_INPUT, 422, _("No photo can be placed")),
+    VideoUnpositioned: Outcome(EXIT_INPUT, 422, _("The film has no position")),
+    TerrainMissing: Outcome(EXIT_INPUT, 422, _("No terrain here")),
+    CrsMissing: Outcome(EXIT_INPUT, 422, _("No coordinate system")),
+    DatumUnknown: Outcome(EXIT_INPUT, 422, _("Height datum not known")),
+    BoundaryInvalid: Outcome(EXIT_INPUT, 422, _("No usable boundary")),
+    LayerInvalid: Outcome(EXIT_INPUT, 422, _("No usable layer")),
+    NotFound: Outcome(EXIT_INPUT, 404, _("Not found")),
+    OriginalPurged: Outcome(EXIT_INPUT, 410, _("Let go under the retention term")),
+    DueListChanged: Outcome(EXIT_INPUT, 409, _("The list has changed")),
+    NameTaken: Outcome(EXIT_INPUT, 409, _("The name is taken")),
+    FlightBoundToEvent: Outcome(EXIT_INPUT, 409, _("The flight stays in its event")),
+    RealDataPresent: Outcome(EXIT_INPUT, 409, _("Something real is here")),
+    FrameRejected: Outcome(EXIT_INPUT, 422, _("No frame can be used")),
+    StorageFailed: Outcome(EXIT_STORAGE, 503, _("Storage trouble")),
+    StoreUnavailable: Outcome(EXIT_STORAGE, 503, _("The store does not answer")),
+    PeerUnavailable: Outcome(EXIT_STORAGE, 503, _("The server does not answer")),
+    StoreDenied: Outcome(EXIT_STORAGE, 503, _("The store denies access")),
+    BucketMissing: Outcome(EXIT_STORAGE, 503, _("The bucket does not exist")),
+    StoreConflict: Outcome(EXIT_STORAGE, 409, _("Something else was written first")),
+    DiskFull: Outcome(EXIT_STORAGE, 507, _("The disk is full")),
+    ObjectMissing: Outcome(EXIT_STORAGE, 503, _("An object is missing")),
+    RecordsMissing: Outcome(EXIT_STORAGE, 409, _("It has to be sent again")),
+    TileCorrupt: Outcome(EXIT_STORAGE, 503, _("A tile is damaged")),
+    DataDamaged: Outcome(EXIT_STORAGE, 503, _("Not all that is kept is whole")),
+    CatalogUnavailable: Outcome(EXIT_STORAGE, 503, _("The catalogue does not open")),
+    FlightBusy: Outcome(EXIT_STORAGE, 409, _("The flight is busy")),
+    ClusterUnavailable: Outcome(EXIT_STORAGE, 503, _("The cluster does not answer")),
+    WorkerIncompatible: Outcome(EXIT_STORAGE, 503, _("A worker does not belong to this house")),
+    AccessDenied: Outcome(EXIT_USAGE, 403, _("Not allowed")),
+    UploadIncomplete: Outcome(EXIT_INCOMPLETE, 409, _("Keep the card")),
+    FeatureDisabled: Outcome(EXIT_USAGE, 404, _("This server does not do that")),
+    ServerUntrusted: Outcome(EXIT_INPUT, 422, _("The server is not believed")),
+    SignInUnavailable: Outcome(EXIT_STORAGE, 503, _("The sign-in service cannot be used")),
+    Cancelled: Outcome(EXIT_CANCELLED, 409, _("Stopped")),
+    EvidenceInsufficient: Outcome(EXIT_REFUSED, 409, _("Refused by evidence")),
+}
+
+
+def get_outcome(error: BaseException) -> Outcome:
+    """Return the nearest entry up the error's class tree, else the internal error."""
+    return next((OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES), _INTERNAL)
+
+
+def get_exit_code(error: BaseException) -> int:
+    """Return the exit code of the process."""
+    return get_outcome(error).exit_code
+
+
+def get_http_status(error: BaseException) -> int:
+    """Return the HTTP status."""
+    return get_outcome(error).http_status
+
+
+def format_error(error: BaseException) -> Message:
+    """Return heading and sentence of an error."""
+    return join((get_outcome(error).heading, format_error_detail(error)), ": ")
+
+
+def format_error_detail(error: BaseException) -> Message:
+    """Return the sentence of an error without the heading.
+
+    An internal error keeps its type's name.
+    """
+    if isinstance(error, FlycamError) and get_outcome(error) is not _INTERNAL:
+        return error.message
+    return verbatim(f"{type(error).__name__}: {error}")

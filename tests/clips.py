@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flycam.pipeline.coverage import get_main_mosaic, make_clip
-from flycam.pipeline.workspace import Workspace
+from flycam.mosaic.coverage import get_main_mosaic, make_clip
+from flycam.workspace import Workspace
 
 
 def cut_all(workspace: Workspace, flight_id: str) -> list[str]:

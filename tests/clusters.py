@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flycam.pipeline.cluster.address import SchedulerAddress
-from flycam.pipeline.cluster.fence import TaskAttempt
-from flycam.pipeline.cluster.worker import JobOrder, initialise_worker, run_task
-from flycam.pipeline.workspace import Workspace
+from flycam.config import SchedulerAddress
+from flycam.mosaic.cluster.run import JobOrder, TaskAttempt, initialise_worker, run_task
+from flycam.workspace import Workspace
 from tests.ports import free_port
 from tests.servers import _end, _start
 from tests.waiting import START_S, until

@@ -33,7 +33,7 @@ settings.load_profile("fixed")
 for _part in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, _part, ENOUGH_S)
 
-pytest_plugins = ["tests.longest", "tests.once", "tests.servers", "tests.houses"]
+pytest_plugins = ["tests.longest", "tests.once", "tests.servers", "tests.houses", "tests.serve.fixtures"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from flycam.pipeline.finish import workflow
-from flycam.pipeline.finish.quality_report import make_reports
+from flycam.mosaic.finish import workflow
+from flycam.reports.quality_report import make_reports
 
 finish_flight = partial(workflow.finish_flight, make_reports=make_reports)

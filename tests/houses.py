@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from flycam.board.layers import register_communes
 from flycam.catalog.catalog import open_catalog
+from flycam.drill.flight import VideoPlan
 from flycam.drill.photo_drill import DrillReport, write_drill
-from flycam.drill.video_course import VideoPlan
 from flycam.drill.video_drill import VideoDrillReport, write_video_drill
-from flycam.pipeline.batch import IngestReport, ingest
-from flycam.pipeline.commune_boundaries import register_communes
-from flycam.pipeline.live.live_inputs import LiveRequest
-from flycam.pipeline.live.workflow import VideoReport, orthorectify_video
-from flycam.pipeline.orthorectification.flight_session import FlightLabels
-from flycam.pipeline.orthorectification.preflight import PreflightRequest
-from flycam.pipeline.terrain import register_dem
-from flycam.pipeline.workspace import Workspace
-from flycam.store.store_url import open_store
+from flycam.ingest.batch import IngestReport, ingest
+from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.live.inputs import LiveRequest
+from flycam.ingest.live.workflow import VideoReport, orthorectify_video
+from flycam.mosaic.orthorectify.flight_session import FlightLabels
+from flycam.mosaic.terrain import register_dem
+from flycam.storage.address import open_store
+from flycam.workspace import Workspace
 from tests.once import copied_once, made_once
 
 

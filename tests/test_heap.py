@@ -10,7 +10,7 @@ import pytest
 _TELL = """
 import re, sys, threading
 import numpy as np
-from flycam.commands.memory_allocation import limit_to_one_arena
+from flycam.cli.workspace import limit_to_one_arena
 
 def heaps():
     lines = open('/proc/self/maps').read().splitlines()

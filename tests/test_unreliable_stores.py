@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import DiskFull, StoreUnavailable
-from flycam.store.base import ObjectStore
-from flycam.store.memory import MemoryStore
+from flycam.storage.address import MemoryStore
+from flycam.storage.base import ObjectStore
 from tests.suites.store_suite import StoreSuite
 from tests.unreliable_stores import CorruptingStore, CountingStore, FaultyStore, FullStore, SlowStore
 

@@ -1,6 +1,7 @@
-"""Accounts.
+"""Accounts, guest links, external identities and one-time codes.
 
-A token is 256 random bits, so one SHA-256 keeps it safe at rest and is quick to check.
+A token, and the secret of a guest link, is 256 random bits, so one SHA-256 keeps it safe at rest and is quick
+to check.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ import hashlib
 import secrets
 import threading
 import time
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import asdict, replace
+from itertools import count
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
 
 from flycam.catalog import tables, tokens
-from flycam.catalog.access_records import Descendants, Token
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.records import Account, AuditEntry, Role
-from flycam.catalog.sharing_tables import identities
-from flycam.errors import AccessDenied, InputUnusable
+from flycam.catalog.restrictions import Guest, Person
+from flycam.catalog.tables import guests, identities, one_time_codes
+from flycam.errors import AccessDenied, InputUnusable, NotFound
 from flycam.messages import _
+from flycam.model.records import Account, AuditEntry, Descendants, OneTimeCode, Role, Token
+from flycam.model.text import format_shell_command
 
 _TOKEN_BYTES = 32
 # accounts that another process removed are refused after this
@@ -249,3 +253,276 @@ def parse_account_row(row: Row[Any]) -> Account:
         created_ns=row.created_ns,
         communes=tuple(row.communes.splitlines()),
     )
+
+
+# -- Guest links by id and by secret ---------------------------------------------------------------
+#
+# A secret is 256 random bits, stored as its SHA-256, as tokens of accounts are.
+
+
+class Guests:
+    """Guest links by id and by secret.
+
+    All are held in memory and read again after two seconds: a link that is revoked elsewhere stops working
+    within two seconds, an expired one at once.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._by_hash: dict[str, Guest] = {}
+        self._read_at = float("-inf")
+
+    def put(self, guest: Guest, audit_entry: AuditEntry | None = None) -> None:
+        """Write a link, with its audit entry."""
+        row = {
+            "guest_id": guest.guest_id,
+            "secret_hash": guest.secret_hash,
+            "event_id": guest.event_id,
+            "communes": "\n".join(guest.communes),
+            "made_by": guest.made_by,
+            "made_ns": guest.made_ns,
+            "expires_ns": guest.expires_ns,
+            "revoked_ns": guest.revoked_ns,
+            "made_with": guest.made_with,
+        }
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            connection.execute(self._database.upsert(guests), row)
+            write_entries(connection, [audit_entry] if audit_entry else [], self._database.audit_key)
+        self._forget()
+
+    def all(self) -> list[Guest]:
+        """Return every link there ever was, newest first."""
+        query = select(guests).order_by(guests.c.made_ns.desc(), guests.c.guest_id)
+        with self._database.read() as connection:
+            return [_guest(row) for row in connection.execute(query)]
+
+    def revoke(self, guest_id: str, at_ns: int, audit_entry: AuditEntry | None = None) -> Guest:
+        """Revoke a link, with its audit entry; one already revoked stays as it is.
+
+        Raises NotFound.
+        """
+        of_it = guests.c.guest_id == guest_id
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            still = update(guests).where(of_it, guests.c.revoked_ns.is_(None)).values(revoked_ns=at_ns)
+            connection.execute(still)
+            row = connection.execute(select(guests).where(of_it)).first()
+            write_entries(connection, [audit_entry] if audit_entry and row else [], self._database.audit_key)
+        self._forget()
+        if row is None:
+            raise NotFound(
+                _("{guest_id}: there is no such guest link; see 'flycam guests list'", guest_id=guest_id[:80])
+            )
+        return _guest(row)
+
+    def find_by_secret(self, secret: str, now_ns: int) -> Guest | None:
+        """Return the link of a secret if it is valid now."""
+        found = self._current().get(hash_token(secret))
+        return found if found is not None and found.is_valid(now_ns) else None
+
+    def _current(self) -> dict[str, Guest]:
+        with self._lock:
+            if time.monotonic() - self._read_at >= _CACHE_TTL_S:
+                self._by_hash = {one.secret_hash: one for one in self.all()}
+                self._read_at = time.monotonic()
+            return self._by_hash
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._read_at = float("-inf")
+
+
+def _guest(row: Row[Any]) -> Guest:
+    values = dict(row._mapping)
+    return Guest(**{**values, "communes": tuple(row.communes.splitlines())})
+
+
+# -- Identities: people of the province's own sign-in service, and their accounts ------------------
+#
+# A person is known by issuer and subject, never by a name: the account is made at the first sign-in, under a
+# name that no other account has, and takes role and communes from the service at each one. A person whose
+# account was removed stays out until an administrator makes it again.
+
+
+class Identities:
+    """Accounts of people of the sign-in service."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def sign_in(self, person: Person, at_ns: int) -> Account:
+        """Return the person's account, made if missing and updated from the service.
+
+        Its audit entry is written with it.
+
+        Raises AccessDenied: the account was removed; or there is no account at all yet, and the first one
+        closes a node that is open to the person at the machine.
+        """
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            rows = connection.execute(select(tables.accounts))
+            accounts = {one.name: one for one in map(parse_account_row, rows)}
+            if not accounts:
+                raise _no_administrator()
+            before = _account_before(connection, person, accounts)
+            account = before or _entered(connection, person, accounts, at_ns)
+            account = replace(account, role=person.role, communes=person.communes)
+            if account != before:
+                row = to_account_row(account)
+                what = {"role": row["role"], "communes": row["communes"]}
+                its = tables.accounts.c.name == account.name
+                connection.execute(update(tables.accounts).where(its).values(what))
+                write_entries(
+                    connection, [_make_audit_entry(person, account, at_ns)], self._database.audit_key
+                )
+        return account
+
+    def is_external(self, name: str) -> bool:
+        """Return True if the account of this name belongs to the sign-in service."""
+        with self._database.read() as connection:
+            asked = select(identities.c.name).where(identities.c.name == name)
+            return connection.execute(asked).first() is not None
+
+
+def _entered(connection: Connection, person: Person, accounts: Collection[str], at_ns: int) -> Account:
+    """Make an account under a name that was never used.
+
+    Nobody is given its token.
+    """
+    taken = {*accounts, *connection.execute(select(identities.c.name)).scalars()}
+    names = (person.name if n == 1 else f"{person.name} ({n})" for n in count(1))
+    account = Account(
+        name=next(one for one in names if one not in taken),
+        role=person.role,
+        token_hash=hash_token(generate_token()),
+        created_ns=at_ns,
+        communes=person.communes,
+    )
+    row = {"issuer": person.issuer, "subject": person.subject, "name": account.name, "first_ns": at_ns}
+    connection.execute(identities.insert(), row)
+    connection.execute(tables.accounts.insert(), to_account_row(account))
+    return account
+
+
+def _account_before(connection: Connection, person: Person, accounts: dict[str, Account]) -> Account | None:
+    """Return the person's account; None if there is none yet.
+
+    Raises AccessDenied.
+    """
+    c = identities.c
+    asked = select(identities).where(c.issuer == person.issuer, c.subject == person.subject)
+    known = connection.execute(asked).first()
+    if known is None:
+        return None
+    if known.barred_ns is not None or known.name not in accounts:
+        # quoted for the shell: the name is the person's own choice, pasted by an administrator
+        again = format_shell_command("user", "add", known.name)
+        raise AccessDenied(
+            _(
+                "{name}: this account was taken away; an administrator lets you in again with: {again}",
+                name=known.name,
+                again=again,
+            )
+        )
+    return accounts[known.name]
+
+
+def _make_audit_entry(person: Person, account: Account, at_ns: int) -> AuditEntry:
+    detail = ", ".join([account.role, *account.communes, f"{person.subject} of {person.issuer}"])
+    return AuditEntry(
+        who=account.name, what="user by sign-in service", subject=account.name, detail=detail, at_ns=at_ns
+    )
+
+
+def _no_administrator() -> AccessDenied:
+    return AccessDenied(
+        _("there is no account yet; make an administrator first: flycam user add NAME --role admin")
+    )
+
+
+# -- One-time sign-in codes: typed by hand, short-lived, stored as their SHA-256 -------------------
+#
+# Also used one-time links and sessions that signed out, of which a server stores nothing before.
+
+
+class OneTimeCodes:
+    """One-time codes, one at a time for each account."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, code: OneTimeCode, audit_entry: AuditEntry) -> None:
+        """Write a new code in place of the account's former one, with its audit entry.
+
+        Raises NotFound (no such account).
+        """
+        c = one_time_codes.c
+        before = update(one_time_codes).where(c.account == code.account, c.ended_ns.is_(None))
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            tokens.require_account(connection, code.account)
+            connection.execute(before.values(ended_ns=code.made_ns))
+            connection.execute(one_time_codes.insert(), asdict(code))
+            write_entries(connection, [audit_entry], self._database.audit_key)
+
+    def spend(self, code_hash: str, at_ns: int) -> OneTimeCode:
+        """Use a code, at most once over all processes.
+
+        Raises AccessDenied, whose message says why.
+        """
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            code = _found(connection, code_hash, at_ns)
+            of_it = one_time_codes.c.code_hash == code_hash
+            connection.execute(update(one_time_codes).where(of_it).values(ended_ns=at_ns, is_used=True))
+        return code
+
+    def mark_spent(self, secret: str, account: str, expires_ns: int, at_ns: int) -> bool:
+        """Record that a one-time link was used, or a session signed out.
+
+        Returns True the first time, over all processes.
+        """
+        used = OneTimeCode(
+            code_hash=hash_token(secret),
+            account=account,
+            token_id="",
+            made_ns=at_ns,
+            expires_ns=expires_ns,
+            ended_ns=at_ns,
+            is_used=True,
+        )
+        same = select(one_time_codes.c.code_hash).where(one_time_codes.c.code_hash == used.code_hash)
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            is_first = connection.execute(same).first() is None
+            if is_first:
+                connection.execute(one_time_codes.insert(), asdict(used))
+        return is_first
+
+    def is_spent(self, secret: str) -> bool:
+        """Check whether a one-time link was used, or a session signed out."""
+        same = select(one_time_codes.c.code_hash).where(one_time_codes.c.code_hash == hash_token(secret))
+        with self._database.read() as connection:
+            return connection.execute(same).first() is not None
+
+
+def _found(connection: Connection, code_hash: str, at_ns: int) -> OneTimeCode:
+    row = connection.execute(select(one_time_codes).where(one_time_codes.c.code_hash == code_hash)).first()
+    if row is None:
+        raise _wrong()
+    code = _code(row)
+    if code.is_used:
+        raise AccessDenied(_("this code was used already, and lets in once only; ask for a new one"))
+    if code.ended_ns is not None:
+        raise AccessDenied(
+            _("this code was ended by a newer one, or by a new token of its account; use the last one made")
+        )
+    if code.expires_ns <= at_ns:
+        raise AccessDenied(
+            _("this code has expired; ask for a new one (on the server: flycam account code NAME)")
+        )
+    return code
+
+
+def _wrong() -> AccessDenied:
+    return AccessDenied(_("this code is wrong; compare it letter by letter, or ask for a new one"))
+
+
+def _code(row: Row[Any]) -> OneTimeCode:
+    return OneTimeCode(**dict(row._mapping))

@@ -15,10 +15,17 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from flycam.catalog import tables
-from flycam.catalog.audit_key import AuditKey, SignedHead, Signer, is_signed
-from flycam.catalog.audit_verification import AuditCheck, AuditVerifier, Signatures
+from flycam.catalog.audit_key import (
+    AuditCheck,
+    AuditKey,
+    AuditVerifier,
+    Signatures,
+    SignedHead,
+    Signer,
+    is_signed,
+)
 from flycam.catalog.database import Database
-from flycam.catalog.records import AuditEntry, AuditRecord
+from flycam.model.records import AuditEntry, AuditRecord
 
 _FIRST_DIGEST = "0" * 64
 _LINES_AT_ONCE = 1000

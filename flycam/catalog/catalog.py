@@ -1,40 +1,191 @@
-"""The catalogue: one database, with an attribute for each topic."""
+"""The catalogue (one database with an attribute for each topic) and snapshots.
+
+A catalogue is saved at one moment into a single file, and restored into an empty one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from flycam.catalog import snapshot
-from flycam.catalog.accounts import Accounts
+from sqlalchemy import Connection, select
+
+from flycam.catalog.accounts import Accounts, Guests, Identities, OneTimeCodes
 from flycam.catalog.audit import Audit
 from flycam.catalog.audit_key import AuditKey
+from flycam.catalog.board import Briefings, Marks, Settlements
 from flycam.catalog.boundaries import Boundaries
-from flycam.catalog.briefings import Briefings
 from flycam.catalog.changes import Changes
 from flycam.catalog.comparisons import Comparisons
-from flycam.catalog.database import Database
+from flycam.catalog.database import Database, has_free_space
 from flycam.catalog.flights import Flights
-from flycam.catalog.frames import Frames
-from flycam.catalog.guests import Guests
-from flycam.catalog.identities import Identities
-from flycam.catalog.live_flights import LiveFlightReports
-from flycam.catalog.marks import Marks
-from flycam.catalog.one_time_codes import OneTimeCodes
+from flycam.catalog.frames import Frames, StoredOriginals
+from flycam.catalog.layers import SpecialistLayers
+from flycam.catalog.live_flights import LiveFlightReports, VideoSegments
+from flycam.catalog.migrations import alembic_version
 from flycam.catalog.packs import Packs
 from flycam.catalog.placements import Placements
-from flycam.catalog.redactions import Redactions
-from flycam.catalog.restrictions import Restrictions
+from flycam.catalog.restrictions import Redactions, Restrictions
 from flycam.catalog.retention import Retention
 from flycam.catalog.revisions import Revisions
-from flycam.catalog.settlements import Settlements
-from flycam.catalog.specialist_layers import SpecialistLayers
-from flycam.catalog.stored_originals import StoredOriginals
+from flycam.catalog.tables import metadata
 from flycam.catalog.terrain import Terrain
 from flycam.catalog.tiles import Tiles
 from flycam.catalog.tokens import Tokens
-from flycam.catalog.video_segments import VideoSegments
+from flycam.errors import CatalogUnavailable, DiskFull, FlycamError
+from flycam.messages import _
+
+# -- Snapshot of a catalogue in one file, and its restoration --------------------------------------
+#
+# The file is a SQLite catalogue whatever database it came from, and it restores into either. SQLite is copied
+# by its online backup; of PostgreSQL every table is read in one transaction that sees one moment.
+
+
+_ROWS_AT_ONCE = 5000
+_COMPUTED_OBJECTS = """
+    SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index') OR rootpage = 0
+    UNION ALL
+    SELECT tables.name FROM sqlite_master AS tables JOIN pragma_table_xinfo(tables.name) AS columns
+    WHERE tables.type = 'table' AND columns.hidden
+"""
+_TABLES = [table for table in metadata.sorted_tables if table is not alembic_version]
+
+
+def save_snapshot(database: Database, path: Path) -> None:
+    """Write the whole catalogue at this moment into a new file; others go on writing.
+
+    Raises CatalogUnavailable (the database does not read whole, or the file cannot be written), DiskFull.
+    """
+    if database.is_sqlite:
+        with _file(path) as copy, database.snapshot() as connection:
+            # all pages in one step: the copy would begin anew whenever somebody writes between steps
+            _driver(connection).backup(copy, pages=-1)
+    else:
+        with (
+            closing(Database(f"sqlite:///{path}")) as saved,
+            database.snapshot() as source,
+            saved.write() as target,
+        ):
+            _copy_rows(source, target)
+    merge_wal(path)
+    with _file(path) as copy:
+        said = _quick_check(copy)
+    if said:
+        raise CatalogUnavailable(
+            _(
+                "{place}: the catalogue is damaged ({said}), and is not saved over a whole "
+                "one; restore the last backup into a new folder",
+                place=database.place,
+                said=said[0],
+            )
+        )
+
+
+def merge_wal(path: Path) -> None:
+    """Merge the write-ahead log into a catalogue's file once nobody has it open.
+
+    The file is complete in itself then. Raises CatalogUnavailable, DiskFull.
+    """
+    with _file(path) as copy:
+        copy.execute("PRAGMA journal_mode=DELETE")
+
+
+def restore_snapshot(database: Database, path: Path) -> None:
+    """Load a saved catalogue into this one, which is empty: all or nothing.
+
+    A file of an older schema is migrated in place, so pass a copy. Raises CatalogUnavailable, DiskFull.
+    """
+    with (
+        closing(Database(f"sqlite:///{path}")) as saved,
+        saved.snapshot() as source,
+        database.write() as target,
+    ):
+        _copy_rows(source, target)
+
+
+def has_rows_only(path: Path) -> bool:
+    """Check that a saved catalogue has no view, trigger or computed column.
+
+    Those could produce rows without end. Nothing is written, and no journal beside it is read.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as file:
+            return file.execute(_COMPUTED_OBJECTS).fetchone() is None
+    except sqlite3.Error:
+        return False
+
+
+def is_database_empty(database: Database) -> bool:
+    """Check whether nothing was ever entered."""
+    with database.read() as connection:
+        return all(connection.execute(select(table).limit(1)).first() is None for table in _TABLES)
+
+
+def check_integrity(database: Database) -> list[str]:
+    """Return what the database finds wrong with its own file.
+
+    Empty if it is intact, or a server that watches itself.
+    """
+    if not database.is_sqlite:
+        return []
+    # a connection of its own, because a damaged file breaks transactions
+    with _file(Path(database.place)) as file:
+        return _quick_check(file)
+
+
+def _quick_check(file: sqlite3.Connection) -> list[str]:
+    try:
+        said = [str(row[0]) for row in file.execute("PRAGMA quick_check(10)")]
+    except sqlite3.DatabaseError as error:  # too damaged to be checked
+        return [str(error)]
+    return [] if said == ["ok"] else said
+
+
+def _copy_rows(source: Connection, target: Connection) -> None:
+    for table in _TABLES:
+        rows = source.execution_options(yield_per=_ROWS_AT_ONCE).execute(select(table))
+        for some in rows.partitions():
+            target.execute(table.insert(), [dict(row._mapping) for row in some])
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)  # noqa: S101  for the types
+    return driver
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise _trouble(path, error) from error
+
+
+def _trouble(path: Path, error: sqlite3.Error) -> FlycamError:
+    if "full" in str(error) or ("disk I/O" in str(error) and not has_free_space(path)):
+        return DiskFull(
+            _(
+                "{path}: no space left for a copy of the catalogue ({error}); free some and run again",
+                path=path,
+                error=error,
+            )
+        )
+    return CatalogUnavailable(
+        _(
+            "{path}: no copy of the catalogue can be made here ({error}); check the disk, or name another",
+            path=path,
+            error=error,
+        )
+    )
+
+
+# -- Catalogue: an attribute for each topic --------------------------------------------------------
 
 
 class Catalog:
@@ -80,20 +231,20 @@ class Catalog:
         return Path(self._database.place).parent if self._database.is_sqlite else None
 
     def save(self, path: Path) -> None:
-        """Write everything at this moment into one new file (`flycam.catalog.snapshot`)."""
-        snapshot.save_snapshot(self._database, path)
+        """Write everything at this moment into one new file (`flycam.catalog.catalog`)."""
+        save_snapshot(self._database, path)
 
     def fill(self, path: Path) -> None:
         """Load such a file into this catalogue, which is empty: all or nothing."""
-        snapshot.restore_snapshot(self._database, path)
+        restore_snapshot(self._database, path)
 
     def is_empty(self) -> bool:
         """Check whether nothing was ever entered."""
-        return snapshot.is_database_empty(self._database)
+        return is_database_empty(self._database)
 
     def check(self) -> list[str]:
         """Return what the database finds wrong with its own file."""
-        return snapshot.check_integrity(self._database)
+        return check_integrity(self._database)
 
     def close(self) -> None:
         """Close every connection."""

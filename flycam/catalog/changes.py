@@ -1,26 +1,300 @@
-"""Changes under review: every decision adds a version, nothing is overwritten."""
+"""Changes under review: versions, attribution, and references to their images.
+
+Every decision adds a version, nothing is overwritten.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, func, select, true
 from sqlalchemy.exc import IntegrityError
 
 from flycam.catalog.audit import write_entries
-from flycam.catalog.board_tables import changes
-from flycam.catalog.bounding_boxes import match_touching_boxes, to_box_columns
-from flycam.catalog.change_attribution import ChangeAttribution, derive_attribution, is_self_attributed
-from flycam.catalog.change_version import ChangeVersion
 from flycam.catalog.database import Database
 from flycam.catalog.flights import require_in_event
-from flycam.catalog.records import AuditEntry, BoundsLonLat
-from flycam.catalog.tables import audit_log
+from flycam.catalog.tables import audit_log, changes, match_touching_boxes, to_box_columns
 from flycam.errors import NotFound, StoreConflict
-from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.messages import _
+from flycam.model.board import ChangeAction, ChangeKind, ChangeStatus
+from flycam.model.records import AuditEntry, BoundsLonLat
+
+# -- Image references: recorded names of mosaics and files -----------------------------------------
+#
+# Names of images in records of what was found on them: "mosaic@revision", or "name#1f2e3d4c" of a file.
+#
+# This is their only parser. Two files of one name are two images (programs call every orthophoto the same):
+# the beginning of the SHA-256 of their bytes tells them apart. For people the folder precedes it and, if the
+# file states one, its time follows: "ngay-2/odm_orthophoto.tif, 10/09/2024 10:15#1f2e3d4c". Neither makes it
+# another image: the same bytes may be anywhere. Old records have the name alone; such an image is one of its
+# own, for nobody knows which file it was.
+
+
+DIGEST_DIGITS = 8
+"""Hex digits of a file's SHA-256: short enough to read out, long enough to tell two of one name apart."""
+
+_MOSAIC = re.compile(r"(.+)@([0-9]+)")
+_FILE = re.compile(
+    r"(?:[^/]+/)?(?P<name>[^/]+?)(?:, [0-9]{2}/[0-9]{2}/[0-9]{4} [0-9]{2}:[0-9]{2})?"
+    rf"#(?P<digest>[0-9a-f]{{{DIGEST_DIGITS}}})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """One image.
+
+    source    a mosaic's id, whatever its revision, or a file's name with its digest; "": none
+    revision  of a mosaic; None: a file
+    shown     as recorded, with a file's folder and time
+    """
+
+    source: str
+    revision: int | None = None
+    shown: str = field(default="", compare=False)
+
+    @property
+    def file_name(self) -> str:
+        """File name without its digest; "" for a mosaic."""
+        return "" if self.revision is not None else strip_digest(self.source)
+
+
+def parse_image_reference(shown: str) -> ImageReference:
+    """Return the image of a recorded name; for "" one with source ""."""
+    if mosaic := _MOSAIC.fullmatch(shown):
+        return ImageReference(mosaic[1], int(mosaic[2]), shown)
+    named = _FILE.fullmatch(shown)
+    source = shown if named is None else f"{named['name']}#{named['digest']}"
+    return ImageReference(source, shown=shown)
+
+
+def list_mosaic_ids(*shown: str) -> tuple[str, ...]:
+    """Return the ids of the mosaics among some images."""
+    return tuple(one.source for one in map(parse_image_reference, shown) if one.revision is not None)
+
+
+def parse_revision(shown: str) -> int:
+    """Return the revision of a mosaic; 0 for a file."""
+    return parse_image_reference(shown).revision or 0
+
+
+def parse_source_pair(before_shown: str, after_shown: str) -> tuple[str, str]:
+    """Return the sources between which something was found or compared."""
+    return parse_image_reference(before_shown).source, parse_image_reference(after_shown).source
+
+
+def format_file_reference(name: str, digest: str, folder: str = "", taken: str = "") -> str:
+    """Format the recorded name of a file with this name and hex SHA-256.
+
+    folder  where it was, "" if not stated
+    taken   as `moment.format_minute` writes it, "" if not stated
+    """
+    where, when = (f"{folder}/" if folder else ""), (f", {taken}" if taken else "")
+    return f"{where}{name}{when}#{digest[:DIGEST_DIGITS]}"
+
+
+def strip_location(shown: str) -> str:
+    """Return the identity of an image: a file without folder and time.
+
+    A mosaic's revision stays as it is.
+    """
+    return shown if _MOSAIC.fullmatch(shown) else parse_image_reference(shown).source
+
+
+def strip_digest(shown: str) -> str:
+    """Return the name of a file as recorded before digests; others unchanged."""
+    named = _FILE.fullmatch(shown)
+    return shown if named is None else named["name"]
+
+
+# -- Versions of changes under review, as frozen values; independent of the database ---------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeVersion:
+    """One version of a change; the last one is current.
+
+    version      1, 2, … : a decision names the version that it was based on
+    step_id      of all versions that one decision wrote, on however many changes
+    event_id     the event it belongs to: an exercise's changes never appear beside real ones
+    score        the detector's, by which candidates are ranked; None: its outline was drawn, or redrawn, by
+                 hand. A probability of its kind only where the terrain is known (`probability`)
+    area_m2      in the work CRS, as length_m along its longest axis; slope_deg None if not known
+    scored_as    the kind that the score is of, if a person has changed the kind since; "": its own
+    commune      code of the commune that holds most of it, "" where no boundary is known
+    tie_m        from its middle to the nearest ground that the coregistration used, rmse_m of that; both None
+                 if drawn by hand
+    error_m      horizontal error of the outline on the image BEFORE, 1 sigma (`change.coregistration`);
+                 None if drawn, or found before schema 17
+    before_shown, after_shown  images that were compared (`image_reference`): "mosaic@revision" or a file; of
+                 a drawn change the images it was drawn over, "" if not stated
+    undoes       the step that this version undid; "" in all others
+    origins      of a change found again on a newer revision, the changes that it replaces
+    author       of this version, at `at_ns`; of a found change, who started the search
+    wkb          multipolygon
+    """
+
+    change_id: str
+    version: int
+    step_id: str
+    event_id: str
+    action: ChangeAction
+    status: ChangeStatus
+    kind: ChangeKind
+    score: float | None
+    area_m2: float
+    length_m: float
+    slope_deg: float | None
+    commune: str
+    tie_m: float | None
+    rmse_m: float | None
+    before_shown: str
+    after_shown: str
+    origins: tuple[str, ...]
+    note: str
+    author: str
+    at_ns: int
+    wkb: bytes
+    bounds_lonlat_deg: BoundsLonLat
+    undoes: str = ""
+    error_m: float | None = None
+    scored_as: str = ""
+
+    @property
+    def is_kind_sure(self) -> bool:
+        """True if kinds could be told apart.
+
+        Without terrain a slide, a flood and a field are alike to the detector. A change that a person drew,
+        or gave another kind, is of that kind.
+        """
+        return self.score is None or self.slope_deg is not None or bool(self.scored_as)
+
+    @property
+    def is_drawn(self) -> bool:
+        """True if a person drew it without a candidate.
+
+        No images were coregistered for it then.
+        """
+        return self.score is None and self.rmse_m is None
+
+    @property
+    def probability(self) -> float | None:
+        """Probability that it is of its kind.
+
+        None if it was drawn by hand, found where the terrain is not known (no score was ever calibrated for
+        that), or scored as another kind.
+        """
+        return None if self.no_score else self.score
+
+    @property
+    def no_score(self) -> str:
+        """Reason for no probability: "drawn", "kind_changed", "no_terrain"; else ""."""
+        if self.score is None:
+            return "drawn"
+        if self.scored_as:
+            return "kind_changed"
+        return "" if self.is_kind_sure else "no_terrain"
+
+    @property
+    def mosaics(self) -> tuple[str, ...]:
+        """Ids of the mosaics on which it was found or drawn; image files have none."""
+        return list_mosaic_ids(self.before_shown, self.after_shown)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Sources before and after between which it was found, or over which it was drawn.
+
+        They are mosaics (whatever their revisions) or image files.
+        """
+        return parse_source_pair(self.before_shown, self.after_shown)
+
+
+# -- Attribution of a change: who decided it and when, and who wrote its current note --------------
+#
+# The last version of a change may be a comment, or restore an earlier one: neither is a decision of its own.
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeAttribution:
+    """Authors of a change's decision and note.
+
+    decided_by, decided_ns  of the last version in force that is no comment
+    note_by                 author of the note, "" without one
+    """
+
+    decided_by: str
+    decided_ns: int
+    note_by: str
+
+
+def select_effective_versions(history: Sequence[ChangeVersion]) -> list[ChangeVersion]:
+    """Return the versions of a change that were not undone, oldest first.
+
+    Empty if it was removed as a whole. An undo of another version than the one before it (after two nodes
+    synchronised) removes nothing.
+    """
+    pile: list[ChangeVersion] = []
+    for line in history:
+        if line.action is not ChangeAction.UNDO:
+            pile.append(line)
+        elif pile and pile[-1].step_id == line.undoes:
+            pile.pop()
+    return pile
+
+
+def derive_attribution(history: Sequence[ChangeVersion]) -> ChangeAttribution:
+    """Return the attribution of the last version.
+
+    history  of one change, oldest first, as far as it is known
+    """
+    last = history[-1]
+    pile = select_effective_versions(history)
+    if not pile or (pile[-1].status, pile[-1].note) != (last.status, last.note):
+        pile = [last]  # the restored version is not known here
+    decided = next((one for before, one in _from_last(pile) if _decides(before, one)), pile[0])
+    note_by = find_note_version(pile).author if last.note else ""
+    return ChangeAttribution(decided_by=decided.author, decided_ns=decided.at_ns, note_by=note_by)
+
+
+def _from_last(pile: Sequence[ChangeVersion]) -> Iterator[tuple[ChangeVersion, ChangeVersion]]:
+    """Return each version after the one before it, the last first."""
+    return reversed(list(itertools.pairwise(pile)))
+
+
+def _decides(before: ChangeVersion, line: ChangeVersion) -> bool:
+    """Return False for a comment, unless it changes the kind."""
+    return line.action is not ChangeAction.COMMENT or line.kind is not before.kind
+
+
+def find_note_version(pile: Sequence[ChangeVersion]) -> ChangeVersion:
+    """Return the version in force that wrote the current note.
+
+    Later ones only carry it on.
+    """
+    writer = pile[-1]
+    for one in reversed(pile):
+        if one.note != writer.note:
+            break
+        writer = one
+    return writer
+
+
+def is_self_attributed(line: ChangeVersion) -> bool:
+    """Return True if a version alone tells its attribution."""
+    return line.version == 1 or not (line.note or line.action in (ChangeAction.COMMENT, ChangeAction.UNDO))
+
+
+def format_quoted_note(note: str, author: str, who: str) -> str:
+    """Format a note as another author's version carries it."""
+    return note if not note or author == who else f"{note} ({author})"
+
+
+# -- Versions of changes in the database -----------------------------------------------------------
 
 
 class Changes:

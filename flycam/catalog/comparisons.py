@@ -14,14 +14,12 @@ from typing import Any
 from sqlalchemy import Row, func, select, update
 
 from flycam.catalog.audit import write_entries
-from flycam.catalog.board_tables import comparisons
-from flycam.catalog.bounding_boxes import to_box_columns
+from flycam.catalog.changes import list_mosaic_ids, parse_source_pair
 from flycam.catalog.database import Database
 from flycam.catalog.flights import require_in_event
-from flycam.catalog.image_reference import list_mosaic_ids, parse_source_pair
-from flycam.catalog.records import AuditEntry, BoundsLonLat
-from flycam.catalog.tables import audit_log
+from flycam.catalog.tables import audit_log, comparisons, to_box_columns
 from flycam.messages import Message, decode_message, encode_message
+from flycam.model.records import AuditEntry, BoundsLonLat
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

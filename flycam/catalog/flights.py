@@ -12,13 +12,13 @@ from sqlalchemy.exc import IntegrityError
 from flycam.catalog import tables
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.flight_rows import parse_event_row, parse_flight_row, to_event_row, to_flight_row
-from flycam.catalog.placement_rows import SET_ASIDE_REASON
-from flycam.catalog.records import AuditEntry, FrameStatus
+from flycam.catalog.placements import SET_ASIDE_REASON
+from flycam.catalog.rows import parse_event_row, parse_flight_row, to_event_row, to_flight_row
 from flycam.errors import NameTaken, NotFound, StoreConflict
-from flycam.frame.flight import Event, Flight, FlightState
-from flycam.frame.text_normalization import to_canonical_name
 from flycam.messages import _
+from flycam.model.flight import Event, Flight, FlightState
+from flycam.model.records import AuditEntry, FrameStatus
+from flycam.model.text import to_canonical_name
 
 _IDS_AT_ONCE = 5000
 

@@ -1,4 +1,7 @@
-"""Frames and withdrawals: the recorded set from which every mosaic is derived."""
+"""Frames and withdrawals: the recorded set from which every mosaic is derived.
+
+Frames are found by id, by tile, and by the hash of their original. Footprints are in WGS 84 degrees.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +9,132 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
+import numpy as np
+import shapely
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
-from flycam.catalog.frame_rows import (
+from flycam.catalog.placements import apply_placements, fetch_placements, join_placements, to_placement
+from flycam.catalog.rows import (
     apply_withdrawal,
     fetch_withdrawals,
     parse_frame_row,
     parse_withdrawal_row,
+    provenance_from_json,
     rank_withdrawal,
     to_frame_row,
     to_withdrawal_columns,
 )
-from flycam.catalog.geometry_json import provenance_from_json
-from flycam.catalog.original_frames import find_frame_id, record_video_frames
-from flycam.catalog.placement_rows import apply_placements, fetch_placements, join_placements, to_placement
-from flycam.catalog.records import FrameRecord, FrameStatus, Placement, Withdrawal
-from flycam.catalog.stored_originals import record_stored
+from flycam.catalog.tables import kept_originals
 from flycam.errors import NotFound
-from flycam.frame.frame import Provenance
 from flycam.geometry.grid import TileId
 from flycam.messages import _
+from flycam.model.frame import Provenance, derive_frame_id
+from flycam.model.records import BoundsLonLat, FrameRecord, FrameStatus, Placement, Withdrawal
+
+# -- Footprints of recorded frames -----------------------------------------------------------------
+
+
+def parse_footprints(frames: Iterable[FrameRecord]) -> NDArray[np.object_]:
+    """Return valid polygons in WGS 84 degrees, without frames that have none."""
+    return np.asarray(shapely.make_valid(_recorded(frames)), dtype=object)
+
+
+def compute_footprint_bounds(frames: Iterable[FrameRecord]) -> BoundsLonLat | None:
+    """Return (west, south, east, north) in degrees of all footprints; None without."""
+    outlines = _recorded(frames)
+    if not len(outlines):
+        return None
+    west, south, east, north = (float(side) for side in shapely.total_bounds(outlines))
+    return west, south, east, north
+
+
+def _recorded(frames: Iterable[FrameRecord]) -> NDArray[np.object_]:
+    written = [frame.footprint_wkb for frame in frames if frame.footprint_wkb is not None]
+    return np.asarray(shapely.from_wkb(np.array(written, dtype=object)), dtype=object)
+
+
+# -- Frames by the hash of their original ----------------------------------------------------------
+#
+# A photo's frame id is made of that hash; a video frame's of the video and its time in it, so that it is the
+# same whatever bytes it is stored as, so its hash is recorded.
+
+
+_c = tables.film_pictures.c
+
+
+def record_video_frames(connection: Connection, insert: Any, frames: Iterable[FrameRecord]) -> None:
+    """Record the hashes of video frames within a transaction.
+
+    Skips frames that are found by their hash alone.
+
+    insert  into `film_pictures`, of the database's dialect
+    """
+    sources = {one.header.provenance.source_sha256: one.frame_id for one in frames}
+    rows = [
+        {"source_sha256": sha256, "frame_id": frame_id}
+        for sha256, frame_id in sorted(sources.items())  # sorted to avoid deadlocks
+        if _is_noted(sha256, frame_id)
+    ]
+    if rows:
+        connection.execute(insert.on_conflict_do_nothing(index_elements=["source_sha256"]), rows)
+
+
+def find_frame_id(connection: Connection, sha256: str) -> str:
+    """Return the id that the frame of an original has if it exists."""
+    noted = connection.execute(select(_c.frame_id).where(_c.source_sha256 == sha256)).scalar()
+    return derive_frame_id(sha256) if noted is None else noted
+
+
+def _is_noted(sha256: str, frame_id: str) -> bool:
+    return bool(sha256) and frame_id != derive_frame_id(sha256)
+
+
+# -- Originals whose bytes were once in this node's store ------------------------------------------
+#
+# One that is not there any more is lost or purged. Originals of other nodes' frames may never have been here.
+
 
 _ROWS_AT_ONCE = 2000
+
+
+class StoredOriginals:
+    """A set of SHA-256 (hex) that only grows."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(self, hashes: Iterable[str]) -> None:
+        """Record that these are in the store durably; on disk on return."""
+        asked = set(hashes)
+        new = asked - self.filter_known(asked)  # no transaction without new hashes
+        if new:
+            with self._database.write() as connection:
+                record_stored(connection, self._database, new)
+
+    def filter_known(self, hashes: Iterable[str]) -> set[str]:
+        """Return those of these that were once here."""
+        asked, found = sorted(set(hashes)), set[str]()
+        c = kept_originals.c
+        with self._database.read() as connection:
+            for start in range(0, len(asked), _ROWS_AT_ONCE):
+                some = asked[start : start + _ROWS_AT_ONCE]
+                found.update(connection.execute(select(c.sha256).where(c.sha256.in_(some))).scalars())
+        return found
+
+
+def record_stored(connection: Connection, database: Database, hashes: Iterable[str]) -> None:
+    """Record hashes as `StoredOriginals.note`, within a transaction."""
+    # sorted, so that no two transactions wait for each other
+    rows = [{"sha256": sha256} for sha256 in sorted(set(hashes))]
+    if rows:
+        insert = database.insert(kept_originals).on_conflict_do_nothing(index_elements=["sha256"])
+        connection.execute(insert, rows)
+
+
+# -- Frames by id, and their withdrawals -----------------------------------------------------------
 
 
 class Frames:

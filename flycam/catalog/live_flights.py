@@ -1,18 +1,207 @@
-"""Latest report of every live flight. Readers poll it; a report that does not come is news, too."""
+"""Live flights: latest report of each, and segments of their recorded video.
+
+Readers poll the report; a report that does not come is news, too.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import delete, func, or_, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
-from flycam.frame.flight import FlightState
-from flycam.frame.live_flight import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport
-from flycam.messages import decode_message, encode_message
+from flycam.messages import Message, decode_message, encode_message
+from flycam.model.flight import FlightState
+
+# -- Segments of recorded video --------------------------------------------------------------------
+#
+# Recorded video of live flights by segment: time, length and hash. The bytes are in the object store.
+#
+# A segment that was deleted to free space keeps its row: its description and its hash stay known.
+
+
+_mine = tables.recordings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoSegment:
+    """A stretch of a live flight's video as received, playable alone.
+
+    began_ns   UTC of its first frame, as frames of the stream are dated
+    codec      as browsers name it (RFC 6381)
+    let_go_ns  when its bytes were deleted, UTC; None: they are kept
+    """
+
+    sha256: str
+    flight_id: str
+    began_ns: int
+    seconds: float
+    pictures: int
+    size_bytes: int
+    codec: str
+    let_go_ns: int | None = None
+
+    @property
+    def ended_ns(self) -> int:
+        """UTC at which its last frame ended."""
+        return self.began_ns + round(self.seconds * 1e9)
+
+
+class VideoSegments:
+    """Segments by their hash."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, piece: VideoSegment) -> None:
+        """Record a segment whose bytes are kept; idempotent.
+
+        Raises CatalogUnavailable, DiskFull.
+        """
+        row = {name: getattr(piece, name) for name in _mine.columns.keys()}  # noqa: SIM118  no mapping
+        with self._database.write() as connection:
+            connection.execute(self._database.insert(_mine).on_conflict_do_nothing(), row)
+
+    def list_for_flight(self, flight_id: str) -> list[VideoSegment]:
+        """Return all segments of a flight, oldest first, deleted ones too."""
+        query = select(_mine).where(_mine.c.flight_id == flight_id).order_by(_mine.c.began_ns, _mine.c.sha256)
+        with self._database.read() as connection:
+            return [_piece(row) for row in connection.execute(query)]
+
+    def list_stored(self) -> list[VideoSegment]:
+        """Return the segments of all flights whose bytes are kept, oldest first."""
+        query = select(_mine).where(_mine.c.let_go_ns.is_(None)).order_by(_mine.c.began_ns, _mine.c.sha256)
+        with self._database.read() as connection:
+            return [_piece(row) for row in connection.execute(query)]
+
+    def sum_stored_seconds(self, flight_id: str) -> float:
+        """Return the seconds of a flight's video that are kept; 0 if none are."""
+        kept = _mine.c.flight_id == flight_id, _mine.c.let_go_ns.is_(None)
+        with self._database.read() as connection:
+            return float(connection.execute(select(func.sum(_mine.c.seconds)).where(*kept)).scalar() or 0.0)
+
+    def list_excess(self, max_bytes: int, exclude: Collection[str] = ()) -> list[VideoSegment]:
+        """Return the oldest segments beyond `max_bytes` over all flights.
+
+        Without them no more than that is kept; segments of the flights `exclude` are never among them.
+        """
+        kept = _mine.c.let_go_ns.is_(None)
+        newest_first = (_mine.c.began_ns.desc(), _mine.c.sha256.desc())
+        total = func.sum(_mine.c.size_bytes).over(order_by=newest_first)
+        counted = select(_mine, total.label("total")).where(kept).subquery()
+        beyond = counted.c.total > max_bytes, counted.c.flight_id.not_in(list(exclude))
+        query = select(counted).where(*beyond).order_by(counted.c.began_ns)
+        with self._database.read() as connection:
+            return [_piece(row) for row in connection.execute(query)]
+
+    def mark_deleted(self, sha256: str, at_ns: int) -> None:
+        """Record that a segment's bytes are kept no longer."""
+        change = update(_mine).where(_mine.c.sha256 == sha256, _mine.c.let_go_ns.is_(None))
+        with self._database.write() as connection:
+            connection.execute(change.values(let_go_ns=at_ns))
+
+
+def _piece(row: Any) -> VideoSegment:
+    return VideoSegment(**{name: getattr(row, name) for name in _mine.columns.keys()})  # noqa: SIM118  no mapping
+
+
+# -- Report of a live flight: position of the aircraft, its footprint, the state of its links ------
+#
+# Durations are the reporter's own, by a monotonic clock: a reader adds the age of the report by its own
+# clock, so that no two machines have to agree on the time.
+
+
+LonLat = tuple[float, float]
+
+
+class LiveFlightPhase(StrEnum):
+    """Phase of a live flight.
+
+    CLOSING orthorectifies the remaining frames, and no more arrive; ENDED is reported once.
+    """
+
+    FLYING = "flying"
+    CLOSING = "closing"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinkState:
+    """State of one link; silent_s: since the last data over it, None: nothing yet."""
+
+    silent_s: float | None = None
+    is_lost: bool = False
+    connections: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AircraftState:
+    """Last reported position of the aircraft.
+
+    heading_deg  of its nose, else of its course over ground, clockwise from true north; None: not known
+    above_m      metres above take-off, None: not reported
+    age_s        seconds since
+    """
+
+    lonlat_deg: LonLat
+    heading_deg: float | None = None
+    above_m: float | None = None
+    age_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveFlightReport:
+    """One report. Times are UTC nanoseconds, places WGS 84 longitude and latitude.
+
+    is_recording   a recorded video played again: its aircraft is not there now
+    run, beat      the run of the flight that reports, and the number of its report
+    told_ns        time of the report, by the reporter's clock
+    track          where the aircraft has been, oldest first, thinned where it is long
+    footprint      ground in the newest frame that the log covers; empty: not known
+    picture_ns     when the newest frame was taken; picture_age_s: seconds since then, as far as known; None:
+                   none yet
+    laid_ns        when the newest frame on the map was taken, None: none yet
+    left_out       frames and samples not used, by reason
+    remarks        further remarks
+    recorded_s     seconds of the stream that are recorded; None: it is not recorded
+    picture_key    store key of its newest frame, reduced; None: none is shown
+    failure        why it ended, if abnormally
+    is_matching    the clock offset of video and log is still being estimated: frames are orthorectified
+                   provisionally, and reprocessed
+    """
+
+    flight_id: str
+    event_id: str
+    name: str
+    is_drill: bool
+    is_recording: bool
+    run: str
+    beat: int
+    told_ns: int
+    phase: LiveFlightPhase = LiveFlightPhase.FLYING
+    aircraft: AircraftState | None = None
+    track: tuple[LonLat, ...] = ()
+    footprint: tuple[LonLat, ...] = ()
+    picture_ns: int | None = None
+    picture_age_s: float | None = None
+    laid_ns: int | None = None
+    video: LinkState = LinkState()
+    telemetry: LinkState = LinkState()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[Message, ...] = ()
+    failure: Message | None = None
+    recorded_s: float | None = None
+    picture_key: str | None = None
+    is_matching: bool = False
+
+
+# -- Reports of live flights: one row a flight -----------------------------------------------------
+
 
 _COLUMNS = ("flight_id", "event_id", "name", "run", "beat", "told_ns")
 

@@ -17,12 +17,12 @@ from typing import Any
 from sqlalchemy import Select, func, select, update
 
 from flycam.catalog.audit import write_entries
-from flycam.catalog.board_tables import packs as _mine
 from flycam.catalog.database import Database
-from flycam.catalog.records import AuditEntry
 from flycam.catalog.tables import audit_log
+from flycam.catalog.tables import packs as _mine
 from flycam.errors import FlightBusy, StoreConflict
 from flycam.messages import Message, _, decode_message, encode_message
+from flycam.model.records import AuditEntry
 
 
 class PackState(StrEnum):

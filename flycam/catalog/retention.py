@@ -12,11 +12,9 @@ from typing import Any
 
 from sqlalchemy import Row, Select, Table, delete, select
 
-from flycam.catalog import retention_tables as mine
 from flycam.catalog import tables
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.records import AuditEntry
 from flycam.catalog.retention_records import (
     HoldRecord,
     PurgeRecord,
@@ -25,7 +23,7 @@ from flycam.catalog.retention_records import (
     make_due_list_changed,
     select_active_holds,
 )
-from flycam.frame.retention import HoldStep, PurgeStep, RetainedKind
+from flycam.model.records import AuditEntry, HoldStep, PurgeStep, RetainedKind
 
 _ROWS_AT_ONCE = 2000
 
@@ -43,24 +41,24 @@ class Retention:
 
     def put_term(self, term: RetentionTerm, entry: AuditEntry) -> None:
         """Set a term in place of the one of that subject and kind."""
-        row = {**_values(mine.retention_terms, term), "kind": term.kind.value}
+        row = {**_values(tables.retention_terms, term), "kind": term.kind.value}
         with self._database.write(alone_in=tables.audit_log) as connection:
-            connection.execute(self._database.upsert(mine.retention_terms), row)
+            connection.execute(self._database.upsert(tables.retention_terms), row)
             write_entries(connection, [entry], self._database.audit_key)
 
     def remove_term(self, subject: str, kind: RetainedKind, entry: AuditEntry) -> None:
         """Remove a term: the node's default applies again, or none."""
-        c = mine.retention_terms.c
+        c = tables.retention_terms.c
         with self._database.write(alone_in=tables.audit_log) as connection:
-            gone = delete(mine.retention_terms).where(c.subject == subject, c.kind == kind.value)
+            gone = delete(tables.retention_terms).where(c.subject == subject, c.kind == kind.value)
             connection.execute(gone)
             write_entries(connection, [entry], self._database.audit_key)
 
     def terms(self) -> list[RetentionTerm]:
         """Return every term, the node's default first."""
-        c = mine.retention_terms.c
+        c = tables.retention_terms.c
         with self._database.read() as connection:
-            rows = connection.execute(select(mine.retention_terms).order_by(c.subject, c.kind))
+            rows = connection.execute(select(tables.retention_terms).order_by(c.subject, c.kind))
             return [RetentionTerm(**{**_named(row), "kind": RetainedKind(row.kind)}) for row in rows]
 
     # -- holds ----------------------------------------------------------------------------------
@@ -73,8 +71,8 @@ class Retention:
         rows = {(one.line_id, one.subject): to_hold_row(one) for one in lines}
         if not rows:
             return []
-        c = mine.retention_holds.c
-        insert = self._database.insert(mine.retention_holds)
+        c = tables.retention_holds.c
+        insert = self._database.insert(tables.retention_holds)
         insert = insert.on_conflict_do_nothing(index_elements=["line_id", "subject"])
         with self._database.write(alone_in=tables.audit_log) as connection:
             query = select(c.line_id, c.subject).where(c.line_id.in_([name for name, _ in rows]))
@@ -87,8 +85,8 @@ class Retention:
 
     def holds(self, subjects: Iterable[str] | None = None) -> list[HoldRecord]:
         """Return every record, or those of these flights and events, oldest first."""
-        c = mine.retention_holds.c
-        query = select(mine.retention_holds).order_by(c.at_ns, c.line_id, c.subject)
+        c = tables.retention_holds.c
+        query = select(tables.retention_holds).order_by(c.at_ns, c.line_id, c.subject)
         if subjects is not None:
             query = query.where(c.subject.in_(list(subjects)))
         with self._database.read() as connection:
@@ -110,8 +108,8 @@ class Retention:
 
         subjects  flights and events that they belong to. Raises DueListChanged if one of them is held by now
         """
-        c = mine.retention_holds.c
-        of_them = select(mine.retention_holds).where(c.subject.in_(list(subjects)))
+        c = tables.retention_holds.c
+        of_them = select(tables.retention_holds).where(c.subject.in_(list(subjects)))
         with self._database.write(alone_in=tables.audit_log) as connection:
             if select_active_holds(parse_hold_row(row) for row in connection.execute(of_them)):
                 raise make_due_list_changed()
@@ -133,7 +131,7 @@ class Retention:
 
     def lines(self) -> list[PurgeRecord]:
         """Return every purge record, oldest first."""
-        return self._fetch(select(mine.purges))
+        return self._fetch(select(tables.purges))
 
     def list_for_originals(self, hashes: Iterable[str]) -> list[PurgeRecord]:
         """Return purge records of the originals of these SHA-256.
@@ -142,12 +140,12 @@ class Retention:
         """
         asked = sorted(set(hashes))
         chunks = (asked[start : start + _ROWS_AT_ONCE] for start in range(0, len(asked), _ROWS_AT_ONCE))
-        every = select(mine.purges)
-        return [one for some in chunks for one in self._fetch(every.where(mine.purges.c.sha256.in_(some)))]
+        every = select(tables.purges)
+        return [one for some in chunks for one in self._fetch(every.where(tables.purges.c.sha256.in_(some)))]
 
     def list_for_flight(self, flight_id: str) -> list[PurgeRecord]:
         """Return purge records of a flight's originals, oldest first."""
-        return self._fetch(select(mine.purges).where(mine.purges.c.flight_id == flight_id))
+        return self._fetch(select(tables.purges).where(tables.purges.c.flight_id == flight_id))
 
     # -- originals ------------------------------------------------------------------------------
 
@@ -172,41 +170,41 @@ class Retention:
 
     def note_uploaded(self, file: UploadedFile) -> None:
         """Record a file that an upload brought; the first time counts."""
-        insert = self._database.insert(mine.upload_files).on_conflict_do_nothing(index_elements=["sha256"])
+        insert = self._database.insert(tables.upload_files).on_conflict_do_nothing(index_elements=["sha256"])
         with self._database.write() as connection:
-            connection.execute(insert, _values(mine.upload_files, file))
+            connection.execute(insert, _values(tables.upload_files, file))
 
     def list_uploaded(self) -> list[UploadedFile]:
         """Return all files that uploads brought, oldest first."""
-        c = mine.upload_files.c
+        c = tables.upload_files.c
         with self._database.read() as connection:
-            rows = connection.execute(select(mine.upload_files).order_by(c.came_ns, c.sha256))
+            rows = connection.execute(select(tables.upload_files).order_by(c.came_ns, c.sha256))
             return [UploadedFile(**_named(row)) for row in rows]
 
     def _insert(self, connection: Any, lines: Sequence[PurgeRecord]) -> list[PurgeRecord]:
         named = {(one.line_id, one.flight_id): one for one in lines}
-        insert = self._database.insert(mine.purges)
+        insert = self._database.insert(tables.purges)
         insert = insert.on_conflict_do_nothing(index_elements=["line_id", "flight_id"])
         new: list[PurgeRecord] = []
         ids = list(named)
         for start in range(0, len(ids), _ROWS_AT_ONCE):
             chunk = ids[start : start + _ROWS_AT_ONCE]
-            query = select(mine.purges.c.line_id, mine.purges.c.flight_id)
-            query = query.where(mine.purges.c.line_id.in_([name for name, _ in chunk]))
+            query = select(tables.purges.c.line_id, tables.purges.c.flight_id)
+            query = query.where(tables.purges.c.line_id.in_([name for name, _ in chunk]))
             here = {tuple(row) for row in connection.execute(query)}
             connection.execute(insert, [to_purge_row(named[one]) for one in chunk])
             new += [named[one] for one in chunk if one not in here]
         return new
 
     def _fetch(self, query: Select[Any]) -> list[PurgeRecord]:
-        ordered = query.order_by(mine.purges.c.at_ns, mine.purges.c.line_id, mine.purges.c.flight_id)
+        ordered = query.order_by(tables.purges.c.at_ns, tables.purges.c.line_id, tables.purges.c.flight_id)
         with self._database.read() as connection:
             return [parse_purge_row(row) for row in connection.execute(ordered)]
 
 
 def to_hold_row(line: HoldRecord) -> dict[str, Any]:
     """Convert a hold record to a row."""
-    return {**_values(mine.retention_holds, line), "step": line.step.value}
+    return {**_values(tables.retention_holds, line), "step": line.step.value}
 
 
 def parse_hold_row(row: Row[Any]) -> HoldRecord:
@@ -226,7 +224,7 @@ def parse_hold_row(row: Row[Any]) -> HoldRecord:
 
 def to_purge_row(line: PurgeRecord) -> dict[str, Any]:
     """Convert a purge record to a row."""
-    return {**_values(mine.purges, line), "step": line.step.value, "kind": line.kind.value}
+    return {**_values(tables.purges, line), "step": line.step.value, "kind": line.kind.value}
 
 
 def parse_purge_row(row: Row[Any]) -> PurgeRecord:

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from flycam.errors import DueListChanged, NotFound, OriginalPurged
-from flycam.frame.retention import HoldStep, PurgeStep, RetainedKind
-from flycam.frame.timestamp import format_day
 from flycam.messages import _
-from flycam.store import keys
+from flycam.model.records import HoldStep, PurgeStep, RetainedKind
+from flycam.model.time import format_day
+from flycam.storage import keys
 
 DEFAULT_SUBJECT = ""
 """Subject of a term that applies to events without one of their own."""

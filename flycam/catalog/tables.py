@@ -7,15 +7,116 @@ spatial index from each, which is what GIS clients read.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, Float, Index, Integer, LargeBinary, Table, Text
+from collections.abc import Iterable
+from typing import Any
 
-from flycam.catalog.columns import (
-    derive_postgis_geometry,
-    make_bigint_key_column,
-    make_box_columns,
-    make_key_column,
-    metadata,
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Date,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    and_,
+    event,
 )
+
+from flycam.model.records import BoundsLonLat
+
+# -- Bounding boxes as four columns, and the test whether two boxes touch --------------------------
+
+
+def to_box_columns(bounds: BoundsLonLat | None) -> dict[str, float | None]:
+    """Return the columns of (west, south, east, north); all None without a box."""
+    west, south, east, north = bounds if bounds is not None else (None,) * 4
+    sides = {"west": west, "south": south, "east": east, "north": north}
+    return {name: None if side is None else float(side) for name, side in sides.items()}
+
+
+def parse_box(row: Row[Any]) -> BoundsLonLat | None:
+    """Convert a row to a box; inverse of `to_box_columns`."""
+    if row.west is None:
+        return None
+    return (row.west, row.south, row.east, row.north)
+
+
+def intersect_boxes(one: BoundsLonLat | None, other: BoundsLonLat | None) -> BoundsLonLat | None:
+    """Return bounds that match the boxes that touch both of these (None: all boxes).
+
+    If these share nothing, west exceeds east or south north, and only boxes that span both touch.
+    """
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])
+
+
+def union_boxes(boxes: Iterable[BoundsLonLat]) -> BoundsLonLat | None:
+    """Return the smallest box that holds all of these; None without any."""
+    sides = list(zip(*boxes, strict=True))
+    return (min(sides[0]), min(sides[1]), max(sides[2]), max(sides[3])) if sides else None
+
+
+def is_touching(one: BoundsLonLat, other: BoundsLonLat) -> bool:
+    """Return True if two boxes share at least a point."""
+    return one[0] <= other[2] and one[2] >= other[0] and one[1] <= other[3] and one[3] >= other[1]
+
+
+def match_touching_boxes(table: Table, bounds: BoundsLonLat) -> ColumnElement[bool]:
+    """Return the condition for rows whose box shares a point with `bounds`."""
+    west, south, east, north = bounds
+    c = table.c
+    return and_(c.west <= east, c.east >= west, c.south <= north, c.north >= south)
+
+
+# -- Building blocks of tables ---------------------------------------------------------------------
+#
+# Building blocks of the catalogue's tables: keys, bounding boxes, and PostGIS geometries beside WKB.
+
+
+metadata = MetaData()
+_Big = BigInteger().with_variant(Integer, "sqlite")
+
+
+def make_key_column(name: str) -> Column[str]:
+    """Make a text column that is the primary key, or a part of it."""
+    return Column(name, Text, primary_key=True)
+
+
+def make_bigint_key_column(name: str) -> Column[int]:
+    """Make a 64-bit column that is the primary key, or a part of it."""
+    return Column(name, _Big, primary_key=True, autoincrement=False)
+
+
+def make_box_columns() -> list[Column[float]]:
+    """Make the columns of a bounding box, degrees."""
+    return [Column(side, Float(53)) for side in ("west", "south", "east", "north")]
+
+
+def derive_postgis_geometry(table: Table, wkb_column: str) -> None:
+    """Add the column `geom` with a spatial index to a table on PostgreSQL.
+
+    It is derived from its WKB (WGS 84).
+    """
+    statements = (
+        f"ALTER TABLE {table.name} ADD COLUMN geom geometry(Geometry, 4326) "
+        f"GENERATED ALWAYS AS (ST_GeomFromWKB({wkb_column}, 4326)) STORED",
+        f"CREATE INDEX {table.name}_geom ON {table.name} USING gist (geom)",
+    )
+    for statement in statements:
+        ddl = DDL(statement)  # type: ignore[no-untyped-call]
+        event.listen(table, "after_create", ddl.execute_if(dialect="postgresql"))
+
+
+# -- Tables of flights, frames, mosaics, communes, accounts and the audit log ----------------------
+
 
 events = Table(
     "events",
@@ -301,3 +402,331 @@ audit_signatures = Table(
     Column("signed_by", Text, nullable=False),
 )
 """Signatures of lines of the audit log. No key: a line that replaces a signed one has that signature too."""
+
+
+# -- Tables of tokens and one-time codes -----------------------------------------------------------
+
+
+tokens = Table(
+    "tokens",
+    metadata,
+    make_key_column("token_id"),
+    Column("account", Text, nullable=False, index=True),
+    Column("label", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("secret_hash", Text, nullable=False, unique=True),
+    Column("made_by", Text, nullable=False),
+    Column("made_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger),
+    Column("used_ns", BigInteger),
+    Column("revoked_ns", BigInteger),
+    Column("made_with", Text),
+)
+
+one_time_codes = Table(
+    "one_time_codes",
+    metadata,
+    make_key_column("code_hash"),
+    Column("account", Text, nullable=False, index=True),
+    Column("token_id", Text, nullable=False),
+    Column("made_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger, nullable=False),
+    Column("ended_ns", BigInteger),
+    Column("is_used", Boolean, nullable=False),
+)
+
+
+# -- Tables of what people and other services put on the map ---------------------------------------
+#
+# Layers, marks, changes under review and their comparisons, briefings, briefing packs. The rules of `tables`
+# hold here too.
+
+
+layers = Table(
+    "layers",
+    metadata,
+    make_key_column("layer_id"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("valid_ns", BigInteger),
+    Column("added_ns", BigInteger, nullable=False),
+    Column("refreshed_ns", BigInteger, nullable=False),
+    Column("features", Integer, nullable=False),
+    Column("troubles", Integer, nullable=False),
+    Column("has_status", Boolean, nullable=False),
+    *make_box_columns(),
+)
+
+layer_features = Table(
+    "layer_features",
+    metadata,
+    make_key_column("layer_id"),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("condition", Text, nullable=False),
+    Column("is_trouble", Boolean, nullable=False),
+    Column("valid_ns", BigInteger),
+    Column("wkb", LargeBinary, nullable=False),
+    *make_box_columns(),
+    # a covering index for searches by rectangle: outlines are read only for the rows found
+    Index("layer_features_box", "layer_id", "is_trouble", "number", "west", "south", "east", "north"),
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    make_key_column("mark_id"),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("event_id", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("photo_sha256", Text),
+    Column("author", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+    *make_box_columns(),
+)
+
+derive_postgis_geometry(layer_features, "wkb")
+derive_postgis_geometry(marks, "wkb")
+
+
+changes = Table(
+    "changes",
+    metadata,
+    make_key_column("change_id"),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("step_id", Text, nullable=False, index=True),
+    Column("event_id", Text, nullable=False, index=True),
+    *(Column(name, Text, nullable=False) for name in ("action", "status", "kind")),
+    Column("score", Float(53)),
+    Column("area_m2", Float(53), nullable=False),
+    Column("length_m", Float(53), nullable=False),
+    Column("slope_deg", Float(53)),
+    Column("commune", Text, nullable=False),
+    Column("tie_m", Float(53)),
+    Column("rmse_m", Float(53)),
+    *(
+        Column(name, Text, nullable=False)
+        for name in ("before_shown", "after_shown", "origins", "note", "undoes")
+    ),
+    Column("author", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+    Column("error_m", Float(53)),
+    Column("scored_as", Text, nullable=False),
+    *make_box_columns(),
+)
+
+derive_postgis_geometry(changes, "wkb")
+
+
+briefings = Table(
+    "briefings",
+    metadata,
+    make_key_column("event_id"),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("places", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+)
+
+
+settlements = Table(
+    "settlements",
+    metadata,
+    make_key_column("event_id"),
+    make_key_column("settlement_id"),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    *(Column(name, Text, nullable=False) for name in ("name", "access", "roads_said", "note", "author")),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+    *make_box_columns(),
+)
+
+derive_postgis_geometry(settlements, "wkb")
+
+
+comparisons = Table(
+    "comparisons",
+    metadata,
+    make_key_column("comparison_id"),
+    Column("event_id", Text, nullable=False, index=True),
+    *(Column(name, Text, nullable=False) for name in ("before_shown", "after_shown", "author")),
+    Column("rmse_m", Float(53), nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("windows", LargeBinary, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("doubts", "warnings")),
+    *make_box_columns(),
+)
+
+derive_postgis_geometry(comparisons, "wkb")
+
+
+packs = Table(
+    "packs",
+    metadata,
+    make_bigint_key_column("number"),
+    Column("pack_id", Text, nullable=False, unique=True),
+    Column("owner", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("flights", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("paper", Text, nullable=False),
+    Column("rules", Text, nullable=False),
+    Column("approved_by", Text, nullable=False),
+    Column("draft_id", Text, nullable=False),
+    Column("maker", Text, nullable=False),
+    Column("asked_ns", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("ended_ns", BigInteger),
+    Column("why", Text),
+    Column("manifest_sha256", Text, nullable=False),
+    Column("content_sha256", Text, nullable=False),
+    Column("classification", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("let_go_ns", BigInteger, index=True),
+    Column("flights_beside", Text, nullable=False),
+    Column("withheld", Text, nullable=False),
+)
+
+
+# -- Tables of retention ---------------------------------------------------------------------------
+#
+# Tables of retention: terms, holds, purged originals, uploaded files, originals that were ever here.
+#
+# The rules of `tables` hold here too.
+
+
+retention_terms = Table(
+    "retention_terms",
+    metadata,
+    make_key_column("subject"),
+    make_key_column("kind"),
+    Column("days", Integer),
+    Column("author", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+)
+
+retention_holds = Table(
+    "retention_holds",
+    metadata,
+    make_key_column("line_id"),
+    make_key_column("subject"),
+    Column("hold_id", Text, nullable=False, index=True),
+    Column("step", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+)
+
+purges = Table(
+    "let_go",
+    metadata,
+    make_key_column("line_id"),
+    make_key_column("flight_id"),
+    Column("act_id", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("sha256", Text, nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("list_digest", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("box", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Index("let_go_of_flight", "flight_id"),
+)
+
+upload_files = Table(
+    "upload_files",
+    metadata,
+    make_key_column("sha256"),
+    Column("name", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("came_ns", BigInteger, nullable=False),
+)
+
+
+kept_originals = Table("kept_originals", metadata, make_key_column("sha256"))
+
+
+# -- Tables of access rules: restricted areas, classifications, guest links, identities, redactions
+#
+# The rules of `tables` hold here too.
+
+
+restricted_areas = Table(
+    "restricted_areas",
+    metadata,
+    make_key_column("area_id"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("roles", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("added_ns", BigInteger, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+    *make_box_columns(),
+)
+
+classifications = Table(
+    "classifications",
+    metadata,
+    make_key_column("subject"),
+    Column("level", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+)
+
+guests = Table(
+    "guests",
+    metadata,
+    make_key_column("guest_id"),
+    Column("secret_hash", Text, nullable=False, unique=True),
+    Column("event_id", Text, nullable=False),
+    Column("communes", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("made_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger, nullable=False),
+    Column("revoked_ns", BigInteger),
+    Column("made_with", Text),
+)
+
+
+identities = Table(
+    "identities",
+    metadata,
+    make_key_column("issuer"),
+    make_key_column("subject"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("first_ns", BigInteger, nullable=False),
+    Column("barred_ns", BigInteger),
+)
+
+
+redactions = Table(
+    "redactions",
+    metadata,
+    make_key_column("line_id"),
+    Column("mask_id", Text, nullable=False, index=True),
+    Column("step", Text, nullable=False),
+    Column("frame_id", Text, nullable=False, index=True),
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+)
+
+redaction_grounds = Table(
+    "redaction_grounds",
+    metadata,
+    make_key_column("line_id"),
+    make_key_column("lay"),
+    Column("wkb", LargeBinary, nullable=False),
+)

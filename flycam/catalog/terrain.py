@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Row, delete, select
 
 from flycam.catalog import tables
-from flycam.catalog.bounding_boxes import to_box_columns
 from flycam.catalog.database import Database
-from flycam.catalog.records import DemRecord
+from flycam.catalog.tables import to_box_columns
 from flycam.errors import NotFound
 from flycam.messages import _
+from flycam.model.records import DemRecord
 
 _WITH_SIGMAS = select(
     tables.dems, tables.dem_sigmas.c.vertical_m, tables.dem_sigmas.c.horizontal_m

@@ -14,8 +14,7 @@ from sqlalchemy import Connection, func, select, update
 from flycam.catalog import tables
 from flycam.catalog.database import Database
 from flycam.catalog.flights import format_finish_lock
-from flycam.catalog.records import MosaicInfo
-from flycam.catalog.tile_rows import (
+from flycam.catalog.rows import (
     fetch_heads,
     parse_mosaic_row,
     parse_tile_row,
@@ -24,9 +23,10 @@ from flycam.catalog.tile_rows import (
     to_tile_row,
 )
 from flycam.errors import NotFound, StoreConflict
-from flycam.frame.tile import TileRecord
 from flycam.geometry.grid import TileId, TileRange
 from flycam.messages import _
+from flycam.model.frame import TileRecord
+from flycam.model.records import MosaicInfo
 
 
 class Tiles:

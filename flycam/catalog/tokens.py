@@ -12,14 +12,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
 
 from flycam.catalog import tables
-from flycam.catalog.access_records import Descendants, Scope, Token
-from flycam.catalog.access_tables import one_time_codes, tokens
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.records import AuditEntry
-from flycam.catalog.sharing_tables import guests
+from flycam.catalog.tables import guests, one_time_codes, tokens
 from flycam.errors import InputUnusable, NotFound
 from flycam.messages import _
+from flycam.model.records import AuditEntry, Descendants, Scope, Token
 
 MAX_TOKENS_PER_ACCOUNT = 50
 """Tokens that an account may hold at a time."""

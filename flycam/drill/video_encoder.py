@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.drill.photo_instruments import DRILL_NAMESPACE
+from flycam.drill.flight import DRILL_NAMESPACE
 from flycam.errors import InputUnusable
-from flycam.frame.mp4 import find_box, set_creation_s
+from flycam.media.mp4 import find_box, set_creation_s
 from flycam.messages import _
 
 PROGRAM = "gst-launch-1.0"

@@ -1,6 +1,7 @@
-"""Coordinate reference systems: the only module that calls PROJ.
+"""Coordinate reference systems, VN-2000 zones and grid lines, by PROJ.
 
-Axis order is always (east or lon, north or lat). Longitudes and latitudes are WGS 84 degrees.
+This is the only module that calls PROJ. Axis order is always (east or lon, north or lat). Longitudes and
+latitudes are WGS 84 degrees.
 
 PROJ picks a transformation by itself, and where a grid is missing it silently takes a poorer one. Here a
 ballpark transformation is never allowed (`allow_ballpark=False`): PROJ raises instead. VN-2000 is further
@@ -11,9 +12,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +24,118 @@ from pyproj.exceptions import CRSError, ProjError
 from pyproj.network import set_network_enabled  # type: ignore[attr-defined]  # it lists nothing
 from pyproj.transformer import TransformerGroup
 
-from flycam.errors import CrsMissing
-from flycam.geodata.vn2000 import find_nearest_zone
+from flycam.errors import CrsMissing, InputUnusable
 from flycam.geometry.grid import mercator_to_lonlat
 from flycam.geometry.planar_map import PlanarMap, fit_planar_map
-from flycam.messages import _
+from flycam.messages import Message, _
+
+# -- VN-2000 3-degree zone of a place, by law that of its province ---------------------------------
+#
+# A commune's official code (Decision 124/2004/QD-TTg) shows the province that numbered it, and communes keep
+# one of their codes when units are merged. So the zone is that of the province in which the ground was
+# surveyed, also where provinces were joined in 2025: its printed maps and land records are in that zone.
+
+
+_ZONES = {
+    102.0: 5896,
+    103.0: 9205,
+    104.0: 9206,
+    104.5: 9207,
+    104.75: 9208,
+    105.0: 5897,
+    105.5: 9209,
+    105.75: 9210,
+    106.0: 9211,
+    106.25: 9212,
+    106.5: 9213,
+    107.0: 9214,
+    107.25: 9215,
+    107.5: 9216,
+    107.75: 5899,
+    108.0: 5898,
+    108.25: 9217,
+    108.5: 9218,
+}
+"""EPSG code of the zone by its central meridian, degrees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Province:
+    """A province, the range of its communes' codes, and its central meridian."""
+
+    name: str
+    first: int
+    last: int
+    meridian_deg: float
+
+
+_PROVINCES = (
+    Province("Hà Nội", 1, 687, 105.0),
+    Province("Hà Giang", 688, 1266, 105.5),
+    Province("Cao Bằng", 1267, 1833, 105.75),
+    Province("Bắc Kạn", 1834, 2199, 106.5),
+    Province("Tuyên Quang", 2200, 2634, 106.0),
+    Province("Lào Cai", 2635, 3123, 104.75),
+    Province("Điện Biên", 3124, 3385, 103.0),
+    Province("Lai Châu", 3386, 3645, 103.0),
+    Province("Sơn La", 3646, 4248, 104.0),
+    Province("Yên Bái", 4249, 4788, 104.75),
+    Province("Hòa Bình", 4789, 4926, 106.0),
+    Province("Hòa Bình", 4942, 5430, 106.0),
+    Province("Thái Nguyên", 5431, 5970, 106.5),
+    Province("Lạng Sơn", 5971, 6648, 107.25),
+    Province("Phú Thọ", 7888, 8706, 104.75),
+    Province("Thanh Hóa", 14755, 16662, 105.0),
+    Province("Nghệ An", 16663, 18072, 104.75),
+)
+"""The mountain provinces and Hà Nội. Meridians: Circular 973/2001/TT-TCDC; codes: the official list of units.
+Codes 4927 to 4941 went from Hòa Bình to Hà Nội and are left out."""
+
+
+def find_province(code: str) -> Province | None:
+    """Find the province that gave a commune its code.
+
+    None for provinces not listed, and invented codes.
+    """
+    if not (len(code) == 5 and code.isascii() and code.isdigit()):
+        return None
+    return next((one for one in _PROVINCES if one.first <= int(code) <= one.last), None)
+
+
+def get_zone(meridian_deg: float) -> str:
+    """Return the zone of a central meridian: "EPSG:9208" for 104.75.
+
+    Raises KeyError where there is none.
+    """
+    return f"EPSG:{_ZONES[meridian_deg]}"
+
+
+def has_meridian(meridian_deg: float) -> bool:
+    """Return True if a zone has this central meridian."""
+    return meridian_deg in _ZONES
+
+
+def find_nearest_zone(lon_deg: float) -> str:
+    """Find the zone whose meridian is nearest.
+
+    Near a province's border it may be its neighbour's.
+    """
+    return get_zone(min(_ZONES, key=lambda meridian: (abs(meridian - lon_deg), meridian)))
+
+
+def get_central_meridian_deg(zone_crs: str) -> float:
+    """Return the central meridian of a VN-2000 zone, degrees.
+
+    Raises ValueError for another CRS.
+    """
+    for meridian, code in _ZONES.items():
+        if zone_crs == f"EPSG:{code}":
+            return meridian
+    raise ValueError(f"{zone_crs}: is no VN-2000 zone of 3 degrees")
+
+
+# -- Coordinate systems, and transformations between them ------------------------------------------
+
 
 Floats = NDArray[np.float64]
 Bounds = tuple[float, float, float, float]
@@ -349,3 +458,108 @@ def _vertical_datum(crs: CRS) -> str | None:
         words = f"{vertical.name} {vertical.datum.name if vertical.datum else ''}".upper()
         return next((datum for word, datum in _DATUM_WORDS if word in words), None)
     return "ELLIPSOID" if len(crs.axis_info) > 2 else None
+
+
+# -- VN-2000 grid lines, as on printed maps --------------------------------------------------------
+
+
+# of each side: a side of the sheet is no straight line in the grid
+_EDGE_POINTS = 9
+_LINE_POINTS = 17
+# lines across the shorter side, about; across the longer side, at most
+_MIN_LINES, _MAX_LINES = 4, 24
+_MIN_STEP_M = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GridLine:
+    """A line on which one coordinate has one value.
+
+    axis       "x" where X (north) is constant, "y" where Y (east) is, as on Vietnamese sheets
+    value_m    that coordinate, a multiple of the step
+    lonlat     (n, 2) WGS 84 degrees, from south to north or from west to east
+    """
+
+    axis: Literal["x", "y"]
+    value_m: float
+    lonlat: Floats
+
+
+def compute_grid_lines(
+    bounds: tuple[float, float, float, float], zone_crs: str
+) -> tuple[float, list[GridLine]]:
+    """Compute the grid step and the lines that cross `bounds`.
+
+    The step is in metres: 1, 2 or 5 times a power of ten.
+
+    bounds    west, south, east, north in WGS 84 degrees
+    zone_crs  a zone of VN-2000
+
+    Lines reach a little beyond the bounds, for the grid is rotated against them. Raises CrsMissing where the
+    zone cannot be transformed from WGS 84.
+    """
+    around = transform_points(_edge(bounds), WGS84, zone_crs)
+    (west, south), (east, north) = around.min(axis=0), around.max(axis=0)
+    step_m = _step_m(east - west, north - south)
+    y_m, x_m = _multiples(west, east, step_m), _multiples(south, north, step_m)
+    along_x, along_y = np.linspace(south, north, _LINE_POINTS), np.linspace(west, east, _LINE_POINTS)
+    upright = np.stack(np.broadcast_arrays(y_m[:, None], along_x), axis=-1)
+    level = np.stack(np.broadcast_arrays(along_y, x_m[:, None]), axis=-1)
+    points = np.concatenate([upright, level]).reshape(-1, 2)
+    lonlat = transform_points(points, zone_crs, WGS84).reshape(-1, _LINE_POINTS, 2)
+    named: list[tuple[Literal["x", "y"], float]] = [("y", value) for value in y_m.tolist()]
+    named += [("x", value) for value in x_m.tolist()]
+    lines = [
+        GridLine(axis=axis, value_m=value, lonlat=line)
+        for (axis, value), line in zip(named, lonlat, strict=True)
+    ]
+    return step_m, lines
+
+
+def _edge(bounds: tuple[float, float, float, float]) -> Floats:
+    west, south, east, north = bounds
+    lon, lat = np.linspace(west, east, _EDGE_POINTS), np.linspace(south, north, _EDGE_POINTS)
+    lon_at = np.concatenate([lon, lon, np.full_like(lat, west), np.full_like(lat, east)])
+    lat_at = np.concatenate([np.full_like(lon, south), np.full_like(lon, north), lat, lat])
+    return np.stack([lon_at, lat_at], axis=-1)
+
+
+def _step_m(width_m: float, height_m: float) -> float:
+    """Return the largest round step with enough lines across the shorter side.
+
+    Larger where the longer side would have too many.
+    """
+    shorter, longer = sorted((width_m, height_m))
+    step_m = max(_MIN_STEP_M, _round_down(shorter / _MIN_LINES))
+    while longer / step_m > _MAX_LINES:
+        step_m = _round_down(step_m * 2.5)
+    return step_m
+
+
+def _round_down(value: float) -> float:
+    power = 10.0 ** math.floor(math.log10(value)) if value > 0.0 else 1.0
+    return power * max(one for one in (1.0, 2.0, 5.0) if one <= value / power or one == 1.0)
+
+
+def _multiples(least: float, most: float, step: float) -> Floats:
+    return step * np.arange(math.ceil(least / step), math.floor(most / step) + 1, dtype=np.float64)
+
+
+# -- Validation of coordinates that a person drew --------------------------------------------------
+
+
+_MAX_LAT_DEG = 80.0  # no flights beyond
+
+
+def require_valid_locations(places: Sequence[tuple[float, float]], what: Message) -> None:
+    """Raise InputUnusable for places off the globe, beyond 80° latitude, or NaN.
+
+    places: (longitude, latitude) in degrees. what: their subject, which begins the message.
+    """
+    if not all(-180.0 <= lon <= 180.0 and -_MAX_LAT_DEG <= lat <= _MAX_LAT_DEG for lon, lat in places):
+        raise InputUnusable(
+            _(
+                "{what} lies off the map (longitude comes first, then latitude); draw it again",
+                what=what,
+            )
+        )

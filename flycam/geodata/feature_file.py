@@ -1,4 +1,7 @@
-"""Writing of features with attributes to GeoPackage or GeoJSON, complete or not at all."""
+"""Writing of features and lines with attributes to GeoPackage or GeoJSON.
+
+A file is written completely or not at all.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from shapely.geometry.base import BaseGeometry
 
 from flycam.errors import OptionUnusable, StorageFailed
-from flycam.frame.text_normalization import to_visible_lines
 from flycam.geodata.crs import WGS84, make_point_transform
 from flycam.messages import _
-from flycam.store.fsync import move_into_place
+from flycam.model.text import to_visible_lines
+from flycam.storage.files import move_into_place
 
 Floats = NDArray[np.float64]
 _DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
@@ -139,3 +142,25 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return value
     return round(float(value), 6) if np.isfinite(value) else None
+
+
+# -- Lines with numbers ----------------------------------------------------------------------------
+
+Numbers = NDArray[np.float64] | NDArray[np.int32]
+
+
+def write_lines(
+    path: Path, lines: Sequence[Floats], fields: Mapping[str, Numbers], *, crs: str, layer: str
+) -> None:
+    """Write lines (each K×2 in `crs`) with one number of every field each.
+
+    fields  numbers by field name
+
+    Raises the errors of `write_features`.
+    """
+    points = np.concatenate([np.empty((0, 2)), *lines])
+    shapes = shapely.linestrings(points, indices=np.repeat(np.arange(len(lines)), [len(k) for k in lines]))
+    written = FeatureLayer(
+        name=layer, kind="LineString", shapes=np.asarray(shapes, dtype=object), fields=fields
+    )
+    write_features(path, [written], crs=crs)

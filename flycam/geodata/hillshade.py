@@ -15,7 +15,7 @@ from rasterio.vrt import WarpedVRT
 
 from flycam.errors import SourceUnreadable
 from flycam.geodata.crs import WEB_MERCATOR
-from flycam.geodata.dem_info import HIGHEST_M, LOWEST_M, DemInfo
+from flycam.geodata.dem import HIGHEST_M, LOWEST_M, DemInfo
 from flycam.geodata.raster_source import open_raster
 from flycam.geometry.grid import (
     TILE_SIZE_PX,

@@ -16,13 +16,20 @@ import shapely
 from numpy.typing import NDArray
 
 from flycam.errors import LayerInvalid
-from flycam.frame.specialist_layer import Condition, LayerKind, parse_condition
-from flycam.frame.text_normalization import strip_unprintable
-from flycam.frame.timestamp import parse_timestamp
-from flycam.geodata.vector_fields import has_text, read_texts, repair_mojibake, to_column_key
-from flycam.geodata.vector_file import Geometries, VectorLayer, read_vector_layers
+from flycam.geodata.vector_file import (
+    Geometries,
+    VectorLayer,
+    has_text,
+    read_texts,
+    read_vector_layers,
+    repair_mojibake,
+    to_column_key,
+)
 from flycam.geodata.vector_validation import has_network_link
 from flycam.messages import Message, _, join, ngettext, pgettext
+from flycam.model.board import Condition, LayerKind, parse_condition
+from flycam.model.text import strip_unprintable
+from flycam.model.time import parse_timestamp
 
 MAX_FEATURES = 300_000
 """A province has some 250,000 houses; more is another country, or a broken file."""

@@ -1,4 +1,6 @@
-"""Cloud-Optimized GeoTIFF with mask, written block by block, complete or not at all.
+"""Raster files: Cloud-Optimized GeoTIFF, plain GeoTIFF, outlines and digests.
+
+A COG with mask is written block by block, complete or not at all.
 
 `transform` is GDAL's affine as six numbers (a, b, c, d, e, f) of pixel corners, not of pixel centres.
 """
@@ -6,6 +8,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import uuid
@@ -19,16 +22,19 @@ from typing import Self
 import numpy as np
 import rasterio
 import rasterio.shutil
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
+from rasterio.features import shapes
 from rasterio.windows import Window
+from shapely.geometry.base import BaseGeometry
 
 from flycam.errors import CrsMissing, DiskFull, SourceUnreadable, StorageFailed
 from flycam.geodata.crs import describe_crs, parse_crs
-from flycam.geodata.raster_source import open_raster
+from flycam.geodata.raster_source import is_mosaic, list_raster_files, open_raster
 from flycam.messages import _
 
 BLOCK_PX = 512
@@ -301,3 +307,111 @@ def _trouble(path: Path, error: Exception) -> StorageFailed:
     return StorageFailed(
         _("{path}: cannot be written there; choose another folder, one that is yours", path=path)
     )
+
+
+# -- Plain GeoTIFF files of arrays: terrain, truth and other rasters that are no images ------------
+#
+# `raster.CogWriter` writes those: in windows, with mask and overviews, complete or not at all. A terrain
+# model has a nodata value, no mask, must not be averaged into overviews, and is small: it is written here, at
+# once.
+
+
+_TILE_PX = 256
+
+
+def write_geotiff(
+    path: Path,
+    bands: NDArray[np.generic],
+    transform: Sequence[float],
+    crs: str,
+    *,
+    nodata: float | None = None,
+    tags: Mapping[str, str] | None = None,
+    names: Sequence[str] = (),
+) -> None:
+    """Write an array as a tiled, losslessly compressed GeoTIFF.
+
+    bands      rows×columns or rows×columns×N values
+    transform  (a, b, c, d, e, f) from pixel corners (column, row) to CRS coordinates
+    names      band descriptions
+    Raises OSError where the file cannot be written.
+    """
+    cube = bands[..., None] if bands.ndim == 2 else bands
+    rows, cols, count = cube.shape
+    floating = np.issubdtype(cube.dtype, np.floating)
+    profile = {
+        "driver": "GTiff",
+        "height": rows,
+        "width": cols,
+        "count": count,
+        "dtype": cube.dtype.name,
+        "crs": crs,
+        "transform": Affine(*transform),
+        "nodata": nodata,
+        "compress": "deflate",
+        "zlevel": 1,
+        "predictor": 3 if floating else 2,
+        "num_threads": "all_cpus",
+        "interleave": "pixel" if count == 3 else "band",
+    }
+    if min(rows, cols) >= _TILE_PX:
+        profile |= {"tiled": True, "blockxsize": _TILE_PX, "blockysize": _TILE_PX}
+    with rasterio.open(path, "w", **profile) as target:
+        target.update_tags(**dict(tags or {}))
+        for number in range(count):
+            target.write(cube[..., number], number + 1)
+        for number, name in enumerate(names):
+            target.set_band_description(number + 1, name)
+
+
+# -- Outlines of a mask, along the edges of its pixels ---------------------------------------------
+
+
+def trace_mask_polygons(mask: NDArray[np.bool_], west: float, north: float, pixel_m: float) -> BaseGeometry:
+    """Trace a mask (rows×columns, row 0 northernmost) as polygons with holes.
+
+    Empty without a pixel.
+
+    west, north  outer corner of the first pixel; pixel_m its side, all in the same unit
+    """
+    found = shapes(
+        mask.astype(np.uint8), mask=mask, transform=Affine(pixel_m, 0.0, west, 0.0, -pixel_m, north)
+    )
+    return shapely.union_all([shapely.geometry.shape(outline) for outline, __ in found])
+
+
+def trace_cell_rings(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """Trace closed rings (column, row) around connected cells: exterior, then holes.
+
+    Counted from the outer corner of the first cell, in cells. Cells that meet at a corner alone are
+    connected; a ring touches itself there. Raises ValueError unless the mask holds exactly one patch.
+    """
+    found = list(shapes(mask.astype(np.uint8), mask=mask, connectivity=8))
+    if len(found) != 1:
+        raise ValueError(f"a mask of one patch, not of {len(found)}")
+    return [np.array(ring, dtype=np.float64) for ring in found[0][0]["coordinates"]]
+
+
+# -- Digest of a raster file's contents, independent of its path and name --------------------------
+
+
+def compute_raster_digest(path: Path) -> str:
+    """Compute the SHA-256 (hex) of a raster file's bytes.
+
+    For a virtual raster (VRT), whose own bytes only name others, of those too. Files that programs put beside
+    it (statistics, overviews) change nothing.
+
+    Raises SourceUnreadable.
+    """
+    try:
+        with open_raster(path) as source:
+            parts = list_raster_files(source, path) if is_mosaic(path) else [path]
+        digest = hashlib.sha256()
+        for part in parts:
+            with part.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    except (RasterioError, OSError) as error:
+        raise SourceUnreadable(
+            _("{name}: cannot be read to its end: copy it again", name=path.name)
+        ) from error
+    return digest.hexdigest()

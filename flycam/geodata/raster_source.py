@@ -1,4 +1,6 @@
-"""The only place where rasters are opened: no file from outside can make another be read.
+"""Opening of rasters, confined so that no file can make another be read.
+
+No other module opens rasters. This one also lists the versions of the geographic libraries.
 
 GDAL follows names that a file holds: sources of a VRT, `OVERVIEW_FILE` in a GeoTIFF's metadata, overviews and
 masks beside it. So drivers are named at each open, those that fetch are also removed from the process, and
@@ -23,6 +25,8 @@ from warnings import catch_warnings
 from xml.etree.ElementTree import Element, ParseError, tostring  # parsing is defusedxml's
 
 import numpy as np
+import rasterio
+import shapely
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from rasterio import Env, _env
@@ -32,11 +36,37 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 from rasterio.io import DatasetReader, MemoryFile
 
 from flycam.errors import SourceUnreadable
-from flycam.frame.text_normalization import is_printable
-from flycam.geodata.crs import has_file_reference
-from flycam.geodata.gdal_drivers import NO_NETWORK, RASTER_DRIVERS
+from flycam.geodata.crs import get_proj_version, has_file_reference
 from flycam.messages import _
-from flycam.store.regular_file import require_regular
+from flycam.model.text import is_printable
+from flycam.storage.files import require_regular
+
+# -- Allowed GDAL drivers: the formats read here, and nothing over the network ---------------------
+#
+# GDAL takes a file by its content. Formats that name other files or addresses (VRT, WMS, WFS, HTTP …) would
+# make this machine read what the sender of a file cannot read himself: no format but those read here is
+# enabled. pyogrio and rasterio each bring their own GDAL, confined by `vector_file` and by `raster_source`.
+
+
+# else PROJ downloads missing grids, in each library that has its own PROJ
+os.environ["PROJ_NETWORK"] = "OFF"
+
+VECTOR_DRIVERS = frozenset({"GeoJSON", "GPKG", "ESRI Shapefile", "KML", "LIBKML"})
+
+RASTER_DRIVERS = ("GTiff", "SRTMHGT", "JPEG", "PNG", "JP2OpenJPEG")
+"""Formats of images and heights that name no other file."""
+
+NO_NETWORK = {
+    # GeoJSON may name its CRS by a URL (crs of type "link"), and GDAL would fetch it. It has no option to
+    # prevent that; a proxy of a non-existent kind ends every request before a name is resolved.
+    "GDAL_HTTP_PROXY": "none://nowhere",
+    "GDAL_HTTPS_PROXY": "none://nowhere",
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
+}
+
+
+# -- Opening of rasters, with checks of all that a file may name -----------------------------------
+
 
 _MOSAIC = ".vrt"
 _MOSAIC_MARK = b"<vrtdataset"
@@ -406,3 +436,17 @@ def _no_mosaic(path: Path) -> SourceUnreadable:
 
 # at import, which comes before any thread has a file open
 restrict_raster_drivers()
+
+
+# -- Versions of the loaded geographic libraries, which decide heights, places and bytes -----------
+
+
+def list_library_versions() -> dict[str, str]:
+    """List versions by name; rasterio and pyproj each bring their own PROJ."""
+    return {
+        "rasterio": rasterio.__version__,
+        "GDAL": rasterio.__gdal_version__,
+        "GDAL's PROJ": rasterio.__proj_version__,
+        "PROJ": get_proj_version(),
+        "GEOS": shapely.geos_version_string,
+    }

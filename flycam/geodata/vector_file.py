@@ -1,8 +1,13 @@
-"""Geometries and attributes from GeoJSON, GeoPackage, Shapefile or KML, in WGS 84 degrees."""
+"""Vector files: geometries in WGS 84 degrees, and attributes as text.
+
+Readable formats are GeoJSON, GeoPackage, Shapefile and KML.
+"""
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +21,10 @@ from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldE
 
 from flycam.errors import BoundaryInvalid, CrsMissing, SourceUnreadable
 from flycam.geodata.crs import WGS84, make_point_transform
-from flycam.geodata.gdal_drivers import NO_NETWORK, VECTOR_DRIVERS
+from flycam.geodata.raster_source import NO_NETWORK, VECTOR_DRIVERS
 from flycam.geodata.vector_validation import open_checked_vector
 from flycam.messages import _
+from flycam.model.text import to_search_key
 
 Geometries = NDArray[np.object_]
 _GEOJSON = (".geojson", ".json")
@@ -194,3 +200,55 @@ def _make_not_degrees(path: Path, x: float, y: float) -> CrsMissing:
 
 def _polygonal(geometries: Geometries) -> NDArray[np.bool_]:
     return np.isin(shapely.get_type_id(geometries), (3, 6, 7))
+
+
+# -- Columns of a vector file as text, under any name and encoding ---------------------------------
+
+
+def to_column_key(column: str) -> str:
+    """Return a column's key for comparison: "Mã xã", "ma_xa" and "MAXA" are equal."""
+    return "".join(c for c in to_search_key(column) if c.isalnum())
+
+
+def has_text(values: NDArray[Any]) -> bool:
+    """Return True if any of a column's values is not empty."""
+    return any(read_texts(values))
+
+
+def read_texts(values: NDArray[Any]) -> tuple[str, ...]:
+    """Return a column's values as text, NFC, single spaces; empty where missing."""
+    return tuple(_text(value) for value in values.tolist())
+
+
+def _text(value: object) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return " ".join(unicodedata.normalize("NFC", str(value)).split())
+
+
+def repair_mojibake(names: Sequence[str], remarks: list[str], path: Path) -> tuple[str, ...]:
+    """Undo UTF-8 that was read as Latin-1, as in a Shapefile without .cpg."""
+    mended = []
+    for name in names:
+        try:
+            mended.append(unicodedata.normalize("NFC", b"".join(map(_single_byte, name)).decode("utf-8")))
+        except UnicodeError:
+            mended.append(name)
+    if tuple(mended) != tuple(names):
+        remarks.append(
+            f"{path.name}: names were UTF-8 although the file does not say so, and were read as such"
+        )
+    return tuple(mended)
+
+
+def _single_byte(character: str) -> bytes:
+    """Return the byte that Windows-1252 shows as this character.
+
+    Its five undefined bytes are decoded as control characters.
+    """
+    try:
+        return character.encode("cp1252")
+    except UnicodeEncodeError:
+        return character.encode("latin-1")

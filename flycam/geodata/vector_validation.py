@@ -25,7 +25,7 @@ import numpy as np
 from flycam.errors import SourceUnreadable
 from flycam.geodata.crs import has_file_reference
 from flycam.messages import _
-from flycam.store.regular_file import require_regular
+from flycam.storage.files import require_regular
 
 MAX_BYTES = 512 << 20
 """Size of a file, and of an unpacked archive: ten times the largest layer that a province keeps."""

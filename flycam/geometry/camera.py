@@ -1,27 +1,225 @@
-"""Camera model: collinearity with pinhole, Brown-Conrady and fisheye lenses.
+"""Camera model: interior orientation, lens distortion, collinearity.
 
-Normalised coordinates are (x, y) = (X, Y) / Z in camera axes; image coordinates are (u, v) pixels with
-pixel centres at integers. A distortion polynomial is used only where it is monotone: beyond that radius
+Lenses are pinhole, Brown-Conrady or fisheye; rolling shutter and images rotated by quarter turns are part of
+the model. Normalised coordinates are (x, y) = (X, Y) / Z in camera axes; image coordinates are (u, v) pixels
+with pixel centres at integers. A distortion polynomial is used only where it is monotone: beyond that radius
 one image point would belong to two directions.
 
-Sources: Brown, Close-Range Camera Calibration, 1971 (radial and decentring distortion); Kannala and
-Brandt, PAMI 28(8), 2006 (fisheye); OpenCV calib3d for the order of the coefficients.
+Sources: Brown, Close-Range Camera Calibration, 1971 (radial and decentring distortion); Kannala and Brandt,
+PAMI 28(8), 2006 (fisheye); OpenCV calib3d for the order of the coefficients.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.exterior import ExteriorOrientation
-from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.geometry.rolling_shutter import compute_point_velocities, compute_row_times, is_rolling
+from flycam.geometry.pose import ExteriorOrientation, to_mat3
+
+# -- Interior orientation, independent of the pose -------------------------------------------------
+#
+# Image coordinates are (u, v) = (column, row) in pixels with pixel centres at integers; the top-left pixel's
+# centre is (0, 0). Camera axes: x right, y down, z forward.
+
+
+class LensModel(StrEnum):
+    """Projection of a direction to an image point.
+
+    PINHOLE  no distortion.
+    BROWN    Brown-Conrady, OpenCV order k1 k2 p1 p2 k3 (Brown 1966; OpenCV calib3d).
+    FISHEYE  equidistant with odd polynomial k1 k2 k3 k4 (Kannala and Brandt 2006; OpenCV fisheye).
+    """
+
+    PINHOLE = "pinhole"
+    BROWN = "brown"
+    FISHEYE = "fisheye"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InteriorOrientation:
+    """Frozen interior orientation of one camera at one setting.
+
+    image_size_px       (width, height)
+    focal_length_px     (fx, fy)
+    principal_point_px  (cx, cy), pixel centres at integers
+    distortion          BROWN (k1, k2, p1, p2, k3); FISHEYE (k1, k2, k3, k4); PINHOLE ()
+    readout_s           rolling-shutter readout of a full frame, 0 for a global shutter, None unknown;
+                        negative where the last row was read first (rotated by 180°,
+                        `geometry.camera`)
+    calibration_id      source of the numbers, e.g. "file:DewarpData", "models:dji-fc300s",
+                        "exif:focal35", "operator:camera.json"
+    sigma_focal_rel     relative 1-sigma of the focal length
+    """
+
+    model: LensModel
+    image_size_px: tuple[int, int]
+    focal_length_px: tuple[float, float]
+    principal_point_px: tuple[float, float]
+    distortion: tuple[float, ...] = ()
+    readout_s: float | None = None
+    calibration_id: str
+    sigma_focal_rel: float = 0.0
+
+
+# -- Cameras of images rotated by quarter turns ----------------------------------------------------
+#
+# The lens turns with the image: principal point, sides, decentring and the camera's axes all rotate, so that
+# the rotated camera projects into the rotated image exactly as the camera into the original one.
+
+
+# Image axes after a quarter turn clockwise: right becomes down.
+_QUARTER = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+
+_ID_SUFFIX = ", turned "
+
+
+def rotate_interior(interior: InteriorOrientation, quarters: int) -> InteriorOrientation:
+    """Return the interior orientation of images rotated clockwise by quarters × 90°.
+
+    The calibration id states the rotation. A point (u, v) of an image of height h moves to (h - 1 - v, u).
+    Brown's decentring follows from (x, y) = (y', -x') in his formula: (p1, p2) becomes (p2, -p1); radial
+    terms do not change. Rows of an image rotated by 180° were read from the last to the first (a negative
+    readout); after an odd turn they were not read in the order of rows at all, and the readout is not known.
+    """
+    quarters %= 4
+    if quarters == 0:
+        return interior
+    point, focal, size = interior.principal_point_px, interior.focal_length_px, interior.image_size_px
+    distortion = interior.distortion
+    for _ in range(quarters):
+        point = (size[1] - 1.0 - point[1], point[0])
+        focal, size = focal[::-1], size[::-1]
+        if interior.model is LensModel.BROWN and distortion:
+            k1, k2, p1, p2, k3 = (*distortion, 0.0, 0.0, 0.0, 0.0, 0.0)[:5]
+            distortion = (k1, k2, p2, -p1, k3)
+    return replace(
+        interior,
+        image_size_px=size,
+        focal_length_px=focal,
+        principal_point_px=point,
+        distortion=distortion,
+        readout_s=_turned_readout(interior.readout_s, quarters),
+        calibration_id=_turned_id(interior.calibration_id, quarters),
+    )
+
+
+def rotate_exterior(exterior: ExteriorOrientation, quarters: int) -> ExteriorOrientation:
+    """Return the exterior orientation of an image rotated clockwise.
+
+    By quarters × 90° about the viewing axis.
+    """
+    quarters %= 4
+    if quarters == 0:
+        return exterior
+    turn = np.linalg.matrix_power(_QUARTER, quarters)
+    x, y, z = exterior.sigma_attitude_rad
+    motion = exterior.motion
+    if motion is not None:
+        about_x, about_y, about_z = (float(w) for w in turn @ np.asarray(motion.turn_radps))
+        motion = replace(motion, turn_radps=(about_x, about_y, about_z))
+    return replace(
+        exterior,
+        rotation=to_mat3(turn @ np.asarray(exterior.rotation)),
+        sigma_attitude_rad=(y, x, z) if quarters % 2 else (x, y, z),
+        motion=motion,
+    )
+
+
+def _turned_id(calibration_id: str, quarters: int) -> str:
+    name, _, before = calibration_id.partition(_ID_SUFFIX)
+    degrees = (int(before.rstrip("°") or 0) + 90 * quarters) % 360
+    return f"{name}{_ID_SUFFIX}{degrees}°" if degrees else name
+
+
+def _turned_readout(readout_s: float | None, quarters: int) -> float | None:
+    if not readout_s:
+        return readout_s
+    return -readout_s if quarters == 2 else None
+
+
+# -- Rolling shutter -------------------------------------------------------------------------------
+#
+# Row v of h is read t(v) = readout · ((v + ½) / h - ½) seconds after the middle row, to which the pose
+# refers. A point p in the camera's axes at the middle row then is, to first order in t, at
+#
+#     p(t) = p + t · (w × p - R V)
+#
+# with the camera's velocity V (world), its rotation R and its rate of rotation w (camera axes). The omitted
+# terms are of the order (|w| t)²: 1e-6 of the focal length for a gimbal that turns by 5° a second. The row
+# that a point falls on depends on t itself: `camera.correct_rolling_shutter` solves that.
+#
+# Source: Vautherin et al., Photogrammetric Accuracy and Modeling of Rolling Shutter Cameras, ISPRS Annals
+# III-3, 2016.
+
 
 Floats = NDArray[np.float64]
+
+
+def is_rolling(interior: InteriorOrientation, exterior: ExteriorOrientation) -> bool:
+    """Return True if readout and motion are known and not zero.
+
+    Then rows are projected at their own times.
+    """
+    return bool(interior.readout_s) and exterior.motion is not None
+
+
+def compute_row_times(interior: InteriorOrientation, v: Floats) -> Floats:
+    """Return the read-out times of rows v, seconds after the middle row.
+
+    v is of any shape, pixel centres at integers; rows outside the image are extrapolated. Zero everywhere
+    without a known readout.
+    """
+    seconds: Floats = (interior.readout_s or 0.0) * ((v + 0.5) / interior.image_size_px[1] - 0.5)
+    return seconds
+
+
+def compute_point_velocities(
+    exterior: ExteriorOrientation, x: Floats, y: Floats, z: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return the velocities of points relative to a moving camera, metres a second.
+
+    Points of any equal shape in camera axes. Element by element, as `camera.transform_to_camera`. Raises
+    ValueError for a camera whose motion is None.
+    """
+    motion = exterior.motion
+    if motion is None:
+        raise ValueError("the pose has no motion; ask is_rolling first")
+    east, north, up = motion.velocity_mps
+    forward = [r[0] * east + r[1] * north + r[2] * (up * exterior.grid_scale) for r in exterior.rotation]
+    wx, wy, wz = motion.turn_radps
+    return (
+        wy * z - wz * y - forward[0],
+        wz * x - wx * z - forward[1],
+        wx * y - wy * x - forward[2],
+    )
+
+
+def estimate_motion_px(interior: InteriorOrientation, exterior: ExteriorOrientation, range_m: float) -> float:
+    """Estimate the largest displacement by the rolling shutter, pixels.
+
+    The displacement is that of the first or last row, were the image taken at one time. An upper bound for
+    nadir views: translation across the line of sight, and rotation at the image's corner. 0 without motion or
+    readout.
+
+    range_m  distance of the ground
+    """
+    if exterior.motion is None or not interior.readout_s or not range_m > 0.0:
+        return 0.0
+    focal = 0.5 * sum(interior.focal_length_px)
+    corner = 0.5 * float(np.hypot(*interior.image_size_px)) / focal
+    wx, wy, wz = exterior.motion.turn_radps
+    speed = float(np.linalg.norm(exterior.motion.velocity_mps)) / range_m
+    turn = float(np.hypot(wx, wy)) * (1.0 + corner * corner) + abs(wz) * corner
+    return 0.5 * abs(interior.readout_s) * focal * (speed + turn)
+
+
+# -- Projection: collinearity with pinhole, Brown-Conrady and fisheye lenses -----------------------
+
 Scalars = float | Floats
 """A number, or one for each of many frames, in a shape that broadcasts against the points."""
 
@@ -93,7 +291,7 @@ def correct_rolling_shutter(
     Returns the same arrays where the shutter is not rolling or the pose has no motion. The row depends on the
     time: two evaluations and the line through them, element by element; the remaining error is below 1e-3 px
     for a drone (see the tests). Points that are not in front of the camera, or beyond the lens's monotone
-    radius, are not moved. Model: `geometry.rolling_shutter`.
+    radius, are not moved. Model: `geometry.camera`.
     """
     if not is_rolling(interior, exterior):
         return x, y, depth

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.interior import InteriorOrientation, LensModel
+from flycam.geometry.camera import InteriorOrientation, LensModel
 
 Floats = NDArray[np.float64]
 

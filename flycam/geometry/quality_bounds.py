@@ -14,12 +14,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.frame_view import FrameView, group_compatible_views
+from flycam.geometry.camera import InteriorOrientation
+from flycam.geometry.frame_view import MAX_QUALITY, FrameView, group_compatible_views
 from flycam.geometry.grid import TILE_SIZE_PX, TileRange
-from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.lattice import QUARTERS, FrameLattices, TileLattices, build_joint_lattices
-from flycam.geometry.pixel_quality import MAX_QUALITY
-from flycam.geometry.post_projection import PostView, has_fine_posts
+from flycam.geometry.posts import PostView, has_fine_posts
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]

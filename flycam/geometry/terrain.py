@@ -1,4 +1,6 @@
-"""Terrain as a regular grid of posts, bilinear between them; NaN where not known.
+"""Terrain grid: interpolation, ray casting, and relief displacement.
+
+Terrain is a regular grid of posts, bilinear between them; NaN where not known.
 
 A *cell* is the square between four posts. It is known only if its four posts are; the surface over it is
 the bilinear patch h = a + b s + c q + d s q, so the intersection with a ray is the root of a quadratic:
@@ -363,3 +365,80 @@ def _patch(terrain: TerrainGrid, row: Indices, col: Indices) -> tuple[Floats, Fl
     south_west, south_east = h[row + 1, col].astype(np.float64), h[row + 1, col + 1].astype(np.float64)
     b, c = north_east - north_west, south_west - north_west
     return north_west, b, c, south_east - south_west - b
+
+
+# -- Terrain heights on the pixels of a raster -----------------------------------------------------
+#
+# Bilinear, axis by axis, strip by strip.
+
+Singles = NDArray[np.float32]
+
+_STRIP_ROWS = 512
+
+
+def interpolate_heights_on_grid(terrain: TerrainGrid, east_m: Floats, north_m: Floats) -> Singles:
+    """Interpolate heights where `east_m` and `north_m` cross, N×M float32.
+
+    east_m are M columns, north_m N rows. As `interpolate_heights`, at a tenth of its cost: NaN outside
+    the posts or beside one that is not known.
+    """
+    (west, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
+    rows, cols = terrain.heights_m.shape
+    c0, right, beside = _between((np.asarray(east_m) - west) / step_e, cols)
+    r0, below, beyond = _between((north - np.asarray(north_m)) / step_s, rows)
+    out = np.empty((len(r0), len(c0)), np.float32)
+    for top in range(0, len(r0), _STRIP_ROWS):
+        strip = slice(top, top + _STRIP_ROWS)
+        first, share = r0[strip], below[strip, None]
+        along = terrain.heights_m[first] * (1 - share) + terrain.heights_m[first + 1] * share
+        out[strip] = along[:, c0] * (1 - right) + along[:, c0 + 1] * right
+    out[beyond] = np.nan
+    out[:, beside] = np.nan
+    return out
+
+
+def _between(at: Floats, count: int) -> tuple[NDArray[np.int64], Singles, NDArray[np.bool_]]:
+    """Return the post before each place, the next post's share, and where off posts."""
+    off = (at < 0.0) | (at > count - 1.0)
+    first = np.clip(np.floor(at), 0, count - 2).astype(np.int64)
+    return first, (np.clip(at, 0.0, count - 1.0) - first).astype(np.float32), off
+
+
+# -- Relief displacement in an orthorectified image, beyond a similarity ---------------------------
+#
+# An image orthorectified on level ground shows what its camera saw, rotated, shifted and scaled, apart from
+# the tilt of its view. Where heights vary it is sampled elsewhere: from (distance to the nadir) · (height
+# above the level) / (camera's height above the place) farther out (Kraus, Photogrammetry, section 4.1).
+# Shifts and uniform changes of scale leave a window intact; what remains after the best-fitting similarity
+# blurs crowns and bends straight lines.
+#
+# Validation: windows of 64 px of two finished flights were correlated with their source photos under the
+# similarity of their neighbourhood. Correlation falls with this measure (Spearman -0.74 on Toledo, where the
+# bound was chosen, -0.83 on Brighton Beach); for 77 and 92 % of the windows both agree whether they are
+# intact (correlation of 0.8 or more, `MAX_BEND_PX` or less).
+
+
+WINDOW_PX = 64
+MAX_BEND_PX = 1.0
+"""Largest bend of an intact window of `WINDOW_PX` pixels; chosen on Toledo."""
+
+
+def measure_bend_m(east: Floats, north: Floats, height_m: Floats, centre_m: Floats) -> Floats:
+    """Return the RMS distance of windows from their best similarity with the image.
+
+    W, metres on the ground; the windows are of an orthorectified image.
+
+    east, north, height_m  W×N places of each window
+    centre_m               W×3 projection centres of the frames that are shown there
+
+    NaN where a height is not known, or not below the camera.
+    """
+    level = height_m.mean(axis=1, keepdims=True)
+    drop = centre_m[:, 2:] - height_m
+    raised = (height_m - level) / np.where(drop > 0.0, drop, np.nan)
+    displaced = ((east - centre_m[:, :1]) + 1j * (north - centre_m[:, 1:2])) * raised
+    displaced -= displaced.mean(axis=1, keepdims=True)
+    place = (east - east.mean(axis=1, keepdims=True)) + 1j * (north - north.mean(axis=1, keepdims=True))
+    turn = (displaced * place.conj()).sum(axis=1) / np.square(np.abs(place)).sum(axis=1)
+    left: Floats = np.sqrt(np.square(np.abs(displaced - turn[:, None] * place)).mean(axis=1))
+    return left

@@ -1,4 +1,4 @@
-"""Assembly of the server.
+"""Assembly of the server: application, built map, API page, sign-in on the map.
 
 Only this module and the command line choose implementations.
 """
@@ -6,97 +6,339 @@ Only this module and the command line choose implementations.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager, suppress
-from typing import cast
+from html import escape
+from pathlib import Path
+from typing import Any, cast
 
-from fastapi import FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 
 from flycam import __version__
-from flycam.serve import api_reference, drill_service, health, static_site
-from flycam.serve.api import (
-    bootstrap,
-    briefing_places,
-    changes,
-    commune_board,
-    communes,
-    coordinates,
-    event_stream,
-    live_flights,
-    marks,
-    meeting,
-    restricted_areas,
-    settlements,
-    specialist_layers,
-)
-from flycam.serve.api.change_stamps import MapStampCache
-from flycam.serve.api.commune_troubles import CommuneTroubles
-from flycam.serve.api.feature_search import FeatureNameIndex
-from flycam.serve.api.live_flight_poller import poll_live_flights
-from flycam.serve.auth import certificate_authority, credentials, guests, openid, sign_in
-from flycam.serve.auth.attempts import Attempts
-from flycam.serve.auth.authenticator import Authenticator
-from flycam.serve.auth.download_log import DownloadLog
-from flycam.serve.evidence import pixels, quality_reports, redactions, retention, video
-from flycam.serve.http import errors
-from flycam.serve.http.cors import CorsApp
-from flycam.serve.http.request_metrics import MeteredApp, RequestMetrics
-from flycam.serve.packs import pack_routes
-from flycam.serve.packs.pack_queue import PackQueue
-from flycam.serve.services import Services
-from flycam.serve.standards import clips, kml, ogc, ogc_tiles, stac, wmts
-from flycam.serve.sync import reference_routes, step_routes
+from flycam.board import layer_routes, meeting
+from flycam.board import routes as board_routes
+from flycam.board.layer_routes import FeatureNameIndex
+from flycam.change import routes as change_routes
+from flycam.drill import routes as drill_routes
+from flycam.errors import FlycamError
+from flycam.http import errors
+from flycam.http.authenticator import Authenticator, Principal
+from flycam.http.guards import DownloadLog, GuardedRoute, require_viewer
+from flycam.http.metrics import MeteredApp, RequestMetrics
+from flycam.http.requests import MAX_SIGN_IN_BYTES, CorsApp, limit_body
+from flycam.http.responses import MAP_POLICY, Json, build_standalone_policy
+from flycam.http.services import Services, ServicesHere
+from flycam.ingest.live import routes as live_routes
+from flycam.ingest.upload import routes as upload_routes
+from flycam.ingest.upload.service import UploadService
+from flycam.messages import _
+from flycam.model.records import Role, Scope
+from flycam.mosaic.terrain_codec import TerrainCache
+from flycam.operations import retention_routes
+from flycam.reports import routes as reports_routes
+from flycam.reports.briefing.queue import PackQueue
+from flycam.serve import events, health
+from flycam.serve.api import board, communes, pixels, redacted_photos
+from flycam.serve.api.board import CommuneTroubles
+from flycam.serve.auth import credentials, openid, sign_in
+from flycam.serve.auth.sign_in import TokenBody, describe_session, sign_in_visitor
+from flycam.serve.events import MapStampCache, poll_live_flights
+from flycam.serve.limits import Attempts
+from flycam.serve.ogc import features, kml, stac, tiles
 from flycam.serve.tiles import flight_routes, outlines, terrain
 from flycam.serve.tiles.data_tiles import DataTileViews
 from flycam.serve.tiles.log_follower import TileLogFollower
-from flycam.serve.tiles.terrain_cache import TerrainCache
 from flycam.serve.tiles.tile_route import App, TileRoute
 from flycam.serve.tiles.tile_views import ViewCache
-from flycam.serve.uploads import tus, upload_routes
-from flycam.serve.uploads.upload_service import UploadService
+from flycam.sync import routes as sync_routes
+
+# -- Sign-in on the map page: the answer brings the map's first lists ------------------------------
+#
+# That saves a round trip.
+
+
+bootstrap_router = APIRouter(route_class=GuardedRoute)
+_LOG = logging.getLogger("flycam.serve")
+
+
+@bootstrap_router.post("/api/arrival", openapi_extra=limit_body(MAX_SIGN_IN_BYTES))
+def bootstrap_page(token: TokenBody, request: Request, response: Response, services: ServicesHere) -> Json:
+    """As `/api/login`, whose answer is `session`; `lists`: what `/api/events`, `/api/flights`, `/api/terrain`
+    and `/api/airborne` say to whoever came in, in this order; null to whom they say nothing, and where one of
+    them cannot be said now: who came in is in, for a one-time code is spent, and asks for them."""
+    visitor = sign_in_visitor(token, request, response, services)
+    has_all = visitor.account is not None and visitor.account.scope is Scope.ALL
+    # a node that signs in here reads no list elsewhere either
+    is_for_map = has_all and visitor.has_role(Role.VIEWER)
+    return {
+        "session": describe_session(visitor),
+        "lists": _describe_lists(request, services, visitor) if is_for_map else None,
+    }
+
+
+def _describe_lists(request: Request, services: Services, principal: Principal) -> list[list[Json]] | None:
+    try:
+        return _build_lists(request, services, principal)
+    except FlycamError:
+        _LOG.warning("what the map begins with cannot be said at the door", exc_info=True)
+        return None
+
+
+def _build_lists(request: Request, services: Services, principal: Principal) -> list[list[Json]]:
+    catalog = services.workspace.catalog
+    return [
+        flight_routes.list_events(services, principal),
+        flight_routes.list_flights(catalog, principal),
+        terrain.list_terrain(services),
+        live_routes.list_live_flights(live_routes.get_live_feed(request), principal.access_policy),
+    ]
+
+
+# -- `/api/docs`: the API's description as a plain page without external assets --------------------
+
+
+router = APIRouter(dependencies=[Depends(require_viewer)])
+
+_HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>flycam API</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body{font:17px/1.45 sans-serif;max-width:60rem;margin:1rem auto;padding:0 1rem;color:#14202b}
+h2{margin:1.6rem 0 .2rem;font-size:1.1rem}code{font-size:1rem}
+td{padding:.1rem 1rem .1rem 0;vertical-align:top}
+</style><h1>flycam API</h1>
+<p>Machine-readable: <a href="/api/openapi.json">/api/openapi.json</a>. Send
+<code>Authorization: Bearer TOKEN</code>, or sign in on the map. Times are ISO 8601 UTC, coordinates WGS 84
+degrees.</p>
+<h2><code>GET /tiles/{mosaic}/{z}/{x}/{y}[.png|.webp][?v=SEQ]</code></h2>
+<p>One tile: JPEG where every pixel has data, else WebP with alpha; transparent where nothing was flown. The
+ETag is the content hash; with <code>?v=</code> the answer may be kept for ever.
+<code>?revision=N</code> asks for another revision than the one on show (0 is the live one),
+<code>?layer=error|age|gsd|surface</code> for what is known about its pixels, as PNG in the colours of
+<code>/api/legends</code>.</p>"""
+
+
+@router.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)
+def show_api_reference(request: Request) -> HTMLResponse:
+    """The page."""
+    schema: dict[str, Any] = request.app.openapi()
+    parts = [
+        _render_operation(method, path, operation)
+        for path, methods in sorted(schema["paths"].items())
+        for method, operation in methods.items()
+    ]
+    page = _HEAD + "".join(parts) + "</html>"
+    return HTMLResponse(page, headers={"Content-Security-Policy": build_standalone_policy(_HEAD.encode())})
+
+
+def _render_operation(method: str, path: str, operation: dict[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><td><code>{escape(one['name'])}</code><td>{escape(one['in'])}"
+        f"<td>{'required' if one.get('required') else 'optional'}"
+        for one in operation.get("parameters", ())
+    )
+    table = f"<table>{rows}</table>" if rows else ""
+    text = escape(operation.get("description", ""))
+    return f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{text}</p>{table}"
+
+
+# -- The built map: a page that is revalidated, and files named by their content -------------------
+#
+# The build leaves each of them compressed beside it: that is sent to clients that can read it.
+
+
+AsgiScope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[AsgiScope, Receive, Send], Awaitable[None]]
+
+_MAP_POLICY = MAP_POLICY.encode()
+# a day: a browser that comes daily is never led to http; a node that is installed anew, with another
+# authority or none, shuts nobody out for longer. Its other ports and names under it are not meant: no
+# includeSubDomains
+_HTTPS_ONLY = b"max-age=86400"
+# addresses without gzip: compressed already, with byte ranges that must stay true, or streamed
+_COMPRESSED_TYPES = (
+    "/api/evidence/",
+    "/api/video/",
+    "/api/packs/",
+    "/api/airborne/",
+    "/api/hillshade/",
+    "/cog/",
+    "/events",
+)
+_COMPRESSED = {".br": "br", ".gz": "gzip"}
+"""Content encodings by suffix, the best first."""
+_ZERO_WEIGHTS = ("q=0", "q=0.0", "q=0.00", "q=0.000")
+_NOT_BUILT = _("The map is not built")
+_RUN = _("Run: {command}", command="<code>make map</code>")
+_NOT_BUILT_PAGE = f"""<!doctype html><html lang="vi"><meta charset="utf-8"><title>flycam</title>
+<h1>{_NOT_BUILT.in_language("vi")} / {_NOT_BUILT}</h1>
+<p>{_RUN.in_language("vi")}. API: <a href="/api/docs">/api/docs</a></p></html>"""
+
+
+def mount_static_site(app: FastAPI, static_dir: Path) -> None:
+    """Serve the map at `/`."""
+    if (static_dir / "index.html").is_file():
+        app.mount("/", _StaticFiles(static_dir), name="map")
+        return
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    def not_built() -> str:
+        return _NOT_BUILT_PAGE
+
+
+class _StaticFiles(StaticFiles):
+    """Files of the map as it was built when the server started.
+
+    What the build compressed is sent to clients that can read it. All that no route knows comes here, from
+    anybody: other names are not looked for, which took a thread and a step in the file system for each part
+    of an address.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory=directory)
+        files = (one for one in directory.rglob("*") if one.is_file())
+        self._names = frozenset(one.relative_to(directory).as_posix() for one in files)
+
+    def get_path(self, scope: AsgiScope) -> str:
+        """Return the requested name, below the built folder."""
+        return str(scope["path"])[1:] or "index.html"
+
+    async def get_response(self, path: str, scope: AsgiScope) -> Response:
+        """Return the file. Raises HTTPException 404 and 405."""
+        if path not in self._names and scope["method"] in ("GET", "HEAD"):
+            raise HTTPException(404)
+        return await super().get_response(path, scope)
+
+    def file_response(
+        self,
+        full_path: str | os.PathLike[str],
+        stat_result: os.stat_result,
+        scope: AsgiScope,
+        status_code: int = 200,
+    ) -> Response:
+        """Return the file, or the best compressed one beside it.
+
+        A compressed one has the plain file's type.
+        """
+        plain = super().file_response(full_path, stat_result, scope, status_code)
+        readable = _accepted_encodings(Headers(scope=scope).get("accept-encoding", ""))
+        for ending, name in _COMPRESSED.items():
+            beside = Path(f"{os.fspath(full_path)}{ending}")
+            if name not in readable or not beside.is_file():
+                continue
+            answer = super().file_response(beside, beside.stat(), scope, status_code)
+            answer.headers["vary"] = "Accept-Encoding"
+            if answer.status_code == status_code:
+                answer.headers["content-type"] = plain.headers["content-type"]
+                answer.headers["content-encoding"] = name
+            return answer
+        return plain
+
+
+def _accepted_encodings(accepted: str) -> set[str]:
+    """Return the encodings that an Accept-Encoding header allows."""
+    offers = (part.strip().lower().partition(";") for part in accepted.split(","))
+    return {name.strip() for name, _, weight in offers if weight.replace(" ", "") not in _ZERO_WEIGHTS}
+
+
+class ResponseHeaders:
+    """Compression of text, and safety and caching headers on every answer of FastAPI.
+
+    Photos and images pass unchanged: they are compressed already, and their byte ranges must stay true.
+    """
+
+    def __init__(self, app: AsgiApp) -> None:
+        self._plain = app
+        self._compressed = GZipMiddleware(app, minimum_size=1000, compresslevel=5)
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._plain(scope, receive, send)
+            return
+        path: str = scope["path"]
+        # by this server, or by a proxy that is trusted
+        is_https = scope["scheme"] == "https"
+
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    *_missing_headers(path, message, is_https=is_https),
+                ]
+            await send(message)
+
+        if path.startswith(_COMPRESSED_TYPES) or path.endswith("/photo"):
+            await self._plain(scope, receive, send_with_headers)
+        else:
+            await self._compressed(scope, receive, send_with_headers)
+
+
+def _missing_headers(
+    path: str, message: MutableMapping[str, Any], *, is_https: bool
+) -> list[tuple[bytes, bytes]]:
+    wanted = {b"x-content-type-options": b"nosniff", b"referrer-policy": b"no-referrer"}
+    wanted[b"content-security-policy"] = _MAP_POLICY
+    if is_https:
+        wanted[b"strict-transport-security"] = _HTTPS_ONLY
+    if path.startswith("/files"):
+        wanted[b"tus-resumable"] = b"1.0.0"
+    if path.startswith("/assets/") and message["status"] == 200:
+        wanted[b"cache-control"] = b"public, max-age=31536000, immutable"
+    else:
+        wanted[b"cache-control"] = b"no-store" if path.startswith("/api/") else b"no-cache"
+    present = {name.lower() for name, _ in message["headers"]}
+    return [(name, value) for name, value in wanted.items() if name not in present]
+
+
+# -- Assembly of the application -------------------------------------------------------------------
+
 
 _ROUTERS = (
     sign_in.router,
-    live_flights.router,
-    bootstrap.router,
-    certificate_authority.router,
-    briefing_places.router,
+    live_routes.router,
+    bootstrap_router,
+    credentials.authority_router,
+    meeting.router,
     upload_routes.router,
-    changes.router,
-    reference_routes.router,
-    commune_board.router,
+    change_routes.router,
+    sync_routes.reference_router,
+    board.router,
     communes.router,
-    coordinates.router,
+    communes.coordinates_router,
     credentials.router,
-    drill_service.router,
-    event_stream.router,
+    drill_routes.router,
+    events.router,
     flight_routes.router,
-    guests.router,
     health.router,
     outlines.router,
     kml.router,
-    marks.router,
-    meeting.router,
-    ogc.router,
-    ogc_tiles.router,
+    board_routes.router,
+    features.router,
+    tiles.router,
     openid.router,
-    pack_routes.router,
+    reports_routes.router,
     pixels.router,
-    clips.router,
-    redactions.router,
-    api_reference.router,
-    quality_reports.router,
-    restricted_areas.router,
-    retention.router,
-    settlements.router,
-    specialist_layers.router,
+    stac.clips_router,
+    redacted_photos.router,
+    router,
+    reports_routes.quality_router,
+    communes.areas_router,
+    retention_routes.router,
+    layer_routes.router,
     stac.router,
-    step_routes.router,
+    sync_routes.router,
     terrain.router,
-    tus.router,
-    video.router,
-    wmts.router,
+    upload_routes.tus_router,
+    live_routes.video_router,
+    tiles.wmts_router,
 )
 
 
@@ -107,9 +349,9 @@ def create_app(services: Services) -> App:
     """
     reception = UploadService(services)
     packing = PackQueue(services)
-    drill = drill_service.DrillService(services)
+    drill = drill_routes.DrillService(services)
     follower = TileLogFollower(services.workspace.catalog, services.follow_s)
-    sky = live_flights.LiveFlightFeed(services.workspace.catalog, services.follow_s)
+    sky = live_routes.LiveFlightFeed(services.workspace.catalog, services.follow_s)
 
     @asynccontextmanager
     async def lifespan(_api: FastAPI) -> AsyncIterator[None]:
@@ -140,9 +382,7 @@ def create_app(services: Services) -> App:
     cache = ViewCache(follower, services.view_cache_bytes)
     grounds = TerrainCache(services.workspace.store)
     asked = DataTileViews(services.workspace, follower, cache, grounds)
-    route = TileRoute(
-        static_site.ResponseHeaders(cast(App, api)), door, follower, services.workspace.store, cache, asked
-    )
+    route = TileRoute(ResponseHeaders(cast(App, api)), door, follower, services.workspace.store, cache, asked)
     _create_caches(api, services)
     api.state.services = services
     api.state.door = door
@@ -164,15 +404,15 @@ def create_app(services: Services) -> App:
     errors.install_error_handlers(api)
     for room in _ROUTERS:
         api.include_router(room)
-    static_site.mount_static_site(api, services.static_dir)
+    mount_static_site(api, services.static_dir)
     across = CorsApp(route, services.origins) if services.origins else route
     return MeteredApp(across, RequestMetrics(figures), services.request_log)
 
 
 def _create_caches(api: FastAPI, services: Services) -> None:
     """Create the state kept between requests that needs only the services."""
-    api.state.arrivals = step_routes.StepReceiver(services)
-    api.state.shelf = reference_routes.ReferenceFeedCache(services.workspace)
+    api.state.arrivals = sync_routes.StepReceiver(services)
+    api.state.shelf = sync_routes.ReferenceFeedCache(services.workspace)
     api.state.thing_names = FeatureNameIndex(services.workspace.catalog)
     api.state.commune_troubles = CommuneTroubles(services.workspace.catalog)
     api.state.outlines = outlines.OutlineCache(services.workspace)

@@ -17,16 +17,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from flycam import __version__
-from flycam.catalog.access_policy import AccessPolicy
+from flycam.access.policy import AccessPolicy
+from flycam.access.visible_flights import list_visible_flights
 from flycam.errors import StorageFailed
-from flycam.serve.auth.guards import ViewerPrincipal, require_viewer
-from flycam.serve.connection_limits import ENDED_CONNECTIONS
-from flycam.serve.packs.pack_queue import PackQueue
-from flycam.serve.services import Services, ServicesHere
+from flycam.http.guards import ViewerPrincipal, require_viewer
+from flycam.http.services import Services, ServicesHere
+from flycam.reports.briefing.queue import PackQueue
+from flycam.serve.limits import ENDED_CONNECTIONS
 from flycam.serve.tiles.tile_route import TileCounts
-from flycam.serve.tiles.visible_flights import list_visible_flights
-from flycam.store import keys
-from flycam.store.disk_space import LOW_SPACE_BYTES
+from flycam.storage import keys
+from flycam.storage.disk_space import LOW_SPACE_BYTES
 
 router = APIRouter()
 

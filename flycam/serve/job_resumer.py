@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from flycam.http.commands import FLYCAM, CommandResult, run_command
 from flycam.messages import Message, _
-from flycam.pipeline.job_journal import (
+from flycam.operations.jobs import (
     RETRYABLE_ERRORS,
     InputState,
     InterruptedJob,
@@ -20,8 +21,7 @@ from flycam.pipeline.job_journal import (
     list_interrupted_jobs,
     update_tries,
 )
-from flycam.pipeline.power import Power
-from flycam.serve.command_process import FLYCAM, CommandResult, run_command
+from flycam.power import Power
 
 MAX_TRIES = 3
 """Tries by itself of one command; one that was cut each time may be the cause."""

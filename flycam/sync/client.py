@@ -1,4 +1,4 @@
-"""The sending side of a connection: a peer is asked what it lacks, and sent that.
+"""Sending side of a connection: a peer is asked what it lacks, and sent that.
 
 No state is kept on this side: the peer's cursor tells where to continue. An interrupted step resumes at the
 byte offset that the peer returns; one whose answer was lost is answered again.
@@ -6,34 +6,271 @@ byte offset that the peer returns; one whose answer was lost is answered again.
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flycam.errors import InputUnusable, NotFound, ObjectMissing, StoreConflict
+from flycam.errors import InputUnusable, NotFound, ObjectMissing, PeerUnavailable, StoreConflict
 from flycam.messages import _
-from flycam.sync.backoff import (
-    MAX_REFUSALS,
-    MIN_BUSY_PAUSE_S,
-    Backoff,
-    build_no_progress_error,
-    build_not_flycam_error,
+from flycam.sync.manifest import (
+    HEADS,
+    INVENTORY_KEYS,
+    ManifestItem,
+    MissingObjects,
+    ObjectKind,
+    parse_missing_objects,
 )
-from flycam.sync.capabilities import HEADS
-from flycam.sync.deduplication import assume_all_missing
-from flycam.sync.deferred_inventory import DeferredInventory, to_request_body
-from flycam.sync.local_changes import LocalChanges
-from flycam.sync.log_tail import LogPosition
-from flycam.sync.manifest import ObjectKind
-from flycam.sync.missing_objects import MissingObjects, parse_missing_objects
-from flycam.sync.node import Node
-from flycam.sync.peer_connection import PeerConnection, PeerResponse, ReturnChannel
-from flycam.sync.redactions import explain_held_back
-from flycam.sync.step import SyncStep
-from flycam.sync.step_planner import StepPlanner
-from flycam.sync.transfer import REQUEST_OVERHEAD_BYTES, SyncReport, TransferLimits, compute_budget_left
+from flycam.sync.node import (
+    REQUEST_OVERHEAD_BYTES,
+    Node,
+    PeerConnection,
+    PeerResponse,
+    ReturnChannel,
+    SyncReport,
+    TransferLimits,
+    compute_budget_left,
+)
+from flycam.sync.offer import LogPosition, assume_all_missing
+from flycam.sync.records import explain_held_back
+from flycam.sync.step_planner import StepPlanner, SyncStep
+
+if TYPE_CHECKING:
+    from flycam.catalog.catalog import Catalog
+
+
+# -- Growing pauses, then an error, for a peer that answers but takes nothing ----------------------
+
+
+MIN_BUSY_PAUSE_S = 2.0
+_MAX_BUSY_PAUSE_S = 60.0
+MAX_REFUSALS = 12
+"""At one and the same position: about eight minutes."""
+
+
+class Backoff:
+    """Count of a peer's refusals at one position, and the pause before the next try."""
+
+    def __init__(self) -> None:
+        self._at: object = None
+        self._times = 0
+
+    def note_refusal(self, at: object) -> int:
+        """Count a refusal at a position and return the number of refusals there so far.
+
+        `at` is a byte offset, or a number of imported steps.
+
+        Returns the number of refusals there so far.
+        """
+        self._times = self._times + 1 if at == self._at else 1
+        self._at = at
+        return self._times
+
+    @property
+    def pause_s(self) -> float:
+        """Pause before the next try, seconds; 0 after progress."""
+        return 0.0 if self._times == 1 else min(MIN_BUSY_PAUSE_S * 2 ** (self._times - 2), _MAX_BUSY_PAUSE_S)
+
+
+def build_no_progress_error(url: str) -> PeerUnavailable:
+    """Return the error for a peer that makes no progress."""
+    return PeerUnavailable(
+        _(
+            "{url}: asks for the same over and over and takes it not; restart flycam there, "
+            "then run the same command again: it goes on",
+            url=url,
+        )
+    )
+
+
+def build_not_flycam_error(url: str) -> PeerUnavailable:
+    """Return the error for an answer that is valid but not flycam's.
+
+    A network with a captive portal that asks for a sign-in answers like that.
+    """
+    return PeerUnavailable(
+        _(
+            "{url}: what answers there is no flycam: sign in to the network (its page opens "
+            "in a browser), or check the address; then run the same command again: it goes "
+            "on",
+            url=url,
+        )
+    )
+
+
+# -- Inventory of terrain and photos that the peer lacks, queried when they are due ----------------
+#
+# A query about thousands is some hundred kilobytes: asked first, it would delay everything sent before.
+
+
+InventoryQuery = Callable[[Mapping[str, object]], MissingObjects]
+
+
+class DeferredInventory:
+    """Peer's answers about terrain and photos, for as long as they are used."""
+
+    def __init__(self) -> None:
+        self._kinds = {kind: _KindInventory(kind) for kind in INVENTORY_KEYS}
+
+    def begin(self, giver: StepPlanner) -> None:
+        """Continue with what there is to send now."""
+        for one in self._kinds.values():
+            one.begin(giver)
+
+    def query_due(
+        self,
+        lacking: MissingObjects,
+        giver: StepPlanner,
+        question: Mapping[str, object],
+        ask: InventoryQuery,
+        is_spent: Callable[[int], bool],
+    ) -> MissingObjects:
+        """Return `lacking` with terrain and photos that query the peer as they are read.
+
+        Each name is asked about once.
+
+        question  the query that was sent about everything else
+        is_spent  whether so many bytes exceed the budget
+        """
+        terrain, photos = (one.query_missing(giver, question, ask, is_spent) for one in self._kinds.values())
+        return replace(lacking, terrain=terrain, originals=photos)
+
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes of photos known to be lacking at the peer and not sent before `begin`."""
+        return sum(one.missing_bytes for one in self._kinds.values())
+
+    @property
+    def unqueried_bytes(self) -> int:
+        """Bytes of photos that the peer was not asked about."""
+        return sum(one.unqueried_bytes for one in self._kinds.values())
+
+    @property
+    def is_truncated(self) -> bool:
+        """Check whether the budget ended before the whole inventory was queried."""
+        return any(one.is_truncated for one in self._kinds.values())
+
+    def note_sent(self, items: Iterable[ManifestItem]) -> None:
+        """Mark these items as present at the peer."""
+        for item in items:
+            if item.kind in self._kinds:
+                self._kinds[item.kind].is_missing[item.name] = False
+
+
+class _KindInventory:
+    """Inventory of one kind.
+
+    is_missing  by name, of those that the peer was asked about
+    """
+
+    def __init__(self, kind: ObjectKind) -> None:
+        self._kind = kind
+        self.is_missing: dict[str, bool] = {}
+        self.missing_bytes = self.unqueried_bytes = 0
+        self.is_truncated = False
+
+    def begin(self, giver: StepPlanner) -> None:
+        names = giver.names(self._kind)
+        self.is_truncated = False
+        self.missing_bytes = giver.count_bytes(self._kind, self._list_missing(giver))
+        self.unqueried_bytes = giver.count_bytes(self._kind, names - self.is_missing.keys())
+
+    def query_missing(
+        self,
+        giver: StepPlanner,
+        question: Mapping[str, object],
+        ask: InventoryQuery,
+        is_spent: Callable[[int], bool],
+    ) -> Iterator[str]:
+        yield from self._list_missing(giver)
+        for page in giver.build_name_queries(self._kind, question, self.is_missing):
+            if is_spent(len(to_request_body(page))):
+                self.is_truncated = True
+                return
+            some, asked = frozenset(ask(page).list_names(self._kind)), page[INVENTORY_KEYS[self._kind]]
+            self.is_missing.update((str(one), one in some) for one in asked)
+            self.missing_bytes += giver.count_bytes(self._kind, some)
+            self.unqueried_bytes -= giver.count_bytes(self._kind, asked)
+            yield from sorted(some)
+
+    def _list_missing(self, giver: StepPlanner) -> list[str]:
+        return [name for name in giver.names(self._kind) if self.is_missing.get(name)]
+
+
+def to_request_body(question: Mapping[str, Any]) -> bytes:
+    """Encode a query as a request body."""
+    return json.dumps(question, separators=(",", ":")).encode()
+
+
+# -- Detection of new local data while a round is being sent, and of what is urgent ----------------
+
+
+_TILES_FIRST_S = 30.0
+"""How long a round's tiles go before newly orthorectified ones. For a live flight, which has more at any
+moment, the new ground is then shown coarsely, and tiles of the old get most of the connection.
+"""
+
+
+class LocalChanges:
+    """Changes since a round began, by ends of logs and counts of records.
+
+    No request is made.
+
+    goes_on  whether the sender continues with new data: then it need not wait for the end of a round
+    """
+
+    def __init__(
+        self, catalog: Catalog, *, goes_on: bool, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._catalog, self._goes_on, self._clock_s = catalog, goes_on, clock_s
+        self.stamp: object = None
+        """All that was known as the round began."""
+        self._pressing: object = None
+        self._tiles_from_s: float | None = None
+
+    def begin(self) -> None:
+        """Begin a round."""
+        self.stamp, self._pressing, self._tiles_from_s = self._stamp(), self._stamp_of_urgent(), None
+
+    def has_any(self) -> bool:
+        """Check whether there is anything new."""
+        return self._stamp() != self.stamp
+
+    def has_urgent(self) -> bool:
+        """Check for what does not wait: withdrawals, redactions, flights begun or ready."""
+        return self._stamp_of_urgent() != self._pressing
+
+    def is_ahead_of(self, step: SyncStep) -> bool:
+        """Check whether something new goes before a step.
+
+        Before a photo anything does; before a tile what is urgent, and anything else once tiles had their
+        time.
+        """
+        kinds = {one.kind for one in step.manifest.items}
+        if ObjectKind.ORIGINAL in kinds:
+            return self.has_any()
+        if ObjectKind.TILE in kinds and self._goes_on:
+            now_s = self._clock_s()
+            self._tiles_from_s = now_s if self._tiles_from_s is None else self._tiles_from_s
+            if now_s - self._tiles_from_s >= _TILES_FIRST_S and self.has_any():
+                return True
+        return self.has_urgent()
+
+    def _stamp(self) -> object:
+        tiles, flights = self._catalog.tiles, self._catalog.flights
+        ends = {one.mosaic_id: tiles.last_seq(one.mosaic_id) for one in tiles.mosaics()}
+        return ends, flights.flights(), self._stamp_of_urgent()
+
+    def _stamp_of_urgent(self) -> object:
+        catalog = self._catalog
+        return catalog.flights.states(), catalog.frames.count_withdrawals(), catalog.redactions.count()
+
+
+# -- Sender of a node's records and objects to one peer --------------------------------------------
+
 
 _STEPS = "/api/sync/steps"
 _FIRST_STEP_BYTES, _MIN_STEP_BYTES, _MAX_STEP_BYTES = 48 << 10, 16 << 10, 8 << 20

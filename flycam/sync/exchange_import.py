@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flycam.catalog.retention_records import select_active_purges
-from flycam.errors import SourceUnreadable, StorageFailed, TileCorrupt
-from flycam.frame.terrain_codec import decode_terrain, encode_terrain
-from flycam.frame.tile_codec import decode_tile
+from flycam.errors import ObjectMissing, RecordsMissing, SourceUnreadable, StorageFailed, TileCorrupt
 from flycam.geometry.grid import TileId
 from flycam.messages import _
-from flycam.mosaic.peer_tiles import put_peer_placements, put_peer_state
-from flycam.mosaic.previews import decode_preview
-from flycam.store import keys
-from flycam.sync.decompression import read_decompressed_size
-from flycam.sync.delta_expansion import read_previous_records
+from flycam.mosaic.terrain_codec import decode_terrain, encode_terrain
+from flycam.mosaic.tiles.codec import decode_tile
+from flycam.mosaic.tiles.peers import (
+    PeerCursor,
+    decode_preview,
+    put_peer_placements,
+    put_peer_state,
+    read_peer_cursors,
+)
+from flycam.storage import keys
+from flycam.storage.files import read_decompressed_size
 from flycam.sync.exchange_merge import (
     ApplyHooks,
     ApplyReport,
@@ -30,19 +35,191 @@ from flycam.sync.exchange_merge import (
     find_outdated_mosaics,
     merge_exchange,
 )
-from flycam.sync.flight_matching import FlightConflict, FlightMatch, match_flight
-from flycam.sync.flight_records import (
+from flycam.sync.manifest import (
+    EMPTY_DIGEST,
+    ExchangeManifest,
+    ManifestItem,
+    ObjectKind,
+    TileLogEntry,
+    require_same_log,
+)
+from flycam.sync.node import ExchangeSource, Node, build_hash_mismatch_error, iterate_objects, read_object
+from flycam.sync.record_import import (
+    FlightConflict,
+    FlightMatch,
+    UnreadableFlight,
+    describe_unreadable_records,
+    map_frame_placements,
+    match_flight,
+)
+from flycam.sync.records import (
     FlightRecords,
+    apply_record_delta,
     decode_flight_records,
     decode_record_values,
     parse_flight_records,
 )
-from flycam.sync.import_checks import require_importable
-from flycam.sync.manifest import ExchangeManifest, ManifestItem, ObjectKind
-from flycam.sync.node import Node
-from flycam.sync.placement_map import map_frame_placements
-from flycam.sync.source import ExchangeSource, build_hash_mismatch_error, iterate_objects, read_object
-from flycam.sync.unreadable_records import UnreadableFlight, describe_unreadable_records
+
+# -- Expansion of record deltas, so that the import handles whole records only ---------------------
+
+
+_MAX_DELTA_BYTES = 1 << 26
+"""Of one delta, compressed."""
+
+
+def expand_deltas(
+    node: Node, source: ExchangeSource, manifest: ExchangeManifest, start: int
+) -> tuple[ExchangeSource, ExchangeManifest]:
+    """Return an exchange and its bytes with whole records in place of deltas.
+
+    `start` is the offset of the first object. Raises RecordsMissing where the base records of a delta are
+    not here, or where it expands to other records than the sender's (another version of the compression):
+    then they have to be sent whole. SourceUnreadable for bytes that do not match the manifest or are not
+    a delta.
+    """
+    if all(item.kind is not ObjectKind.CHANGE for item in manifest.items):
+        return source, manifest
+    whole = _ExpandedSource(source, start)
+    items: list[ManifestItem] = []
+    for item, at in iterate_objects(manifest, start):
+        if item.kind is ObjectKind.CHANGE:
+            records = _expand_records(node, source, manifest.box, item, at)
+            items.append(ManifestItem(kind=ObjectKind.RECORDS, sha256=item.name, size_bytes=len(records)))
+            whole.add(at, len(records), records)
+        else:
+            items.append(item)
+            whole.add(at, item.size_bytes)
+    return whole, replace(manifest, items=tuple(items))
+
+
+def read_previous_records(node: Node, box: str, sha256: str) -> bytes:
+    """Return records that a node sent before; RecordsMissing.
+
+    Damaged ones are deleted, so that they are requested again.
+    """
+    key = keys.format_peer_records_key(box, sha256)
+    try:
+        data = node.store.get(key)
+    except ObjectMissing as error:
+        raise _build_records_missing(box) from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        node.store.delete(key)
+        raise _build_records_missing(box)
+    return data
+
+
+def _expand_records(node: Node, source: ExchangeSource, box: str, item: ManifestItem, at: int) -> bytes:
+    change = read_object(source, item, at, _MAX_DELTA_BYTES)
+    records = apply_record_delta(
+        change, lambda base: read_previous_records(node, box, base), str(source.path)
+    )
+    if hashlib.sha256(records).hexdigest() != item.name:
+        raise _build_records_missing(box)
+    return records
+
+
+class _ExpandedSource:
+    """Bytes of an exchange by object, some replaced; path: the source's."""
+
+    def __init__(self, source: ExchangeSource, start: int) -> None:
+        self._source, self._end = source, start
+        self._begins: list[int] = []
+        self._objects: list[tuple[int, bytes | None]] = []
+        self.path = source.path
+
+    def add(self, at: int, size_bytes: int, instead: bytes | None = None) -> None:
+        """Append an object: the source's bytes at `at`, or `instead`."""
+        self._begins.append(self._end)
+        self._objects.append((at, instead))
+        self._end += size_bytes
+
+    def read(self, start: int, length: int) -> bytes:
+        return b"".join(self.blocks(start, length))
+
+    def blocks(self, start: int, length: int) -> Iterator[bytes]:
+        """Yield bytes within one object."""
+        number = bisect_right(self._begins, start) - 1
+        at, instead = self._objects[number]
+        within = start - self._begins[number]
+        if instead is None:
+            yield from self._source.blocks(at + within, length)
+        else:
+            yield instead[within : within + length]
+
+
+def _build_records_missing(box: str) -> RecordsMissing:
+    return RecordsMissing(
+        _("{box}: what it said of a flight is not here any more; it has to be sent again", box=box)
+    )
+
+
+# -- Checks of an exchange before anything of it is imported ---------------------------------------
+
+
+def require_importable(
+    node: Node,
+    manifest: ExchangeManifest,
+    records: Sequence[FlightRecords],
+    place: str,
+    left_out: Collection[str] = (),
+) -> None:
+    """Raise unless this exchange can follow what was imported before.
+
+    left_out  mosaics of flights whose records do not read: nothing of them is imported
+
+    StoreConflict: a node of the same name with another history. SourceUnreadable: it begins after the
+    cursor here, or names a tile of a mosaic that it does not describe.
+    """
+    before = read_peer_cursors(node.store, manifest.box)
+    for mosaic_id, stretch in sorted(manifest.log_ranges.items()):
+        known = before.get(mosaic_id, PeerCursor(seq=0, digest=EMPTY_DIGEST))
+        if stretch.since > known.seq:
+            raise SourceUnreadable(
+                _(
+                    "{place}: goes on from line {since} of {mosaic_id}, but only {seq} lines "
+                    "of {box} came here: the bundle before this one is missing; read that "
+                    "first, or write this one again with --all",
+                    place=place,
+                    since=stretch.since,
+                    mosaic_id=mosaic_id,
+                    seq=known.seq,
+                    box=manifest.box,
+                )
+            )
+        offered = stretch.digest_at(known.seq)
+        if offered is not None:
+            require_same_log(manifest.box, mosaic_id, known.seq, known.digest, offered)
+    described = {mosaic.mosaic_id: mosaic for one in records for mosaic in one.mosaics}
+    for item in manifest.items:
+        line = item.tile
+        if line is None or line.mosaic_id in left_out:
+            continue
+        mosaic, stretch_of = described.get(line.mosaic_id), manifest.log_ranges.get(line.mosaic_id)
+        if mosaic is None:
+            raise _build_foreign_tile_error(place, line)
+        if item.kind is ObjectKind.TILE and (
+            stretch_of is None or not stretch_of.since < line.seq <= stretch_of.until
+        ):
+            raise _build_foreign_tile_error(place, line)
+        is_base = line.tile_id.z == mosaic.base_zoom
+        if is_base != (item.kind is ObjectKind.TILE) or line.tile_id.z < mosaic.min_zoom:
+            raise _build_foreign_tile_error(place, line)
+
+
+def _build_foreign_tile_error(place: str, line: TileLogEntry) -> SourceUnreadable:
+    return SourceUnreadable(
+        _(
+            "{place}: holds tile {tile_id} of {mosaic_id}, which its own records do not "
+            "describe; write it again on the box it comes from",
+            place=place,
+            tile_id=line.tile_id,
+            mosaic_id=line.mosaic_id,
+        )
+    )
+
+
+# -- Import: verification of every object, storage, merge ------------------------------------------
+
 
 # records of all flights, which are in memory together
 _MAX_INFLATED_BYTES = 1 << 30

@@ -14,30 +14,39 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flycam.catalog.records import FrameStatus, MosaicInfo, Withdrawal
 from flycam.errors import FlightBusy
-from flycam.frame.flight import Flight
-from flycam.frame.tile import MosaicTile
 from flycam.geometry.grid import TileId
 from flycam.messages import _
-from flycam.mosaic.amendment_records import load_amendments
-from flycam.mosaic.amendments import Amendments
-from flycam.mosaic.peer_merge import merge_peer_tiles
-from flycam.mosaic.peer_tiles import PeerCursor, PeerTiles, advance_cursor, read_cursors, read_peer_cursors
-from flycam.mosaic.previews import mark_previews, merge_previews, remove_previews
-from flycam.mosaic.rebuild import find_stale_tiles
-from flycam.store import keys
-from flycam.sync.flight_matching import FlightConflict, FlightMatch, match_flight
-from flycam.sync.flight_records import FlightRecords
+from flycam.model.flight import Flight
+from flycam.model.frame import MosaicTile
+from flycam.model.records import FrameStatus, MosaicInfo, Withdrawal
+from flycam.mosaic.tiles.merge import Amendments
+from flycam.mosaic.tiles.peers import (
+    PeerCursor,
+    PeerTiles,
+    advance_cursor,
+    mark_previews,
+    merge_peer_tiles,
+    merge_previews,
+    read_cursors,
+    read_peer_cursors,
+    remove_previews,
+)
+from flycam.mosaic.tiles.rebuild import find_stale_tiles, load_amendments
+from flycam.storage import keys
 from flycam.sync.manifest import ExchangeManifest, ObjectKind
 from flycam.sync.node import Node
 from flycam.sync.record_import import (
+    FlightConflict,
+    FlightMatch,
+    UnreadableFlight,
     import_flight_records,
+    match_flight,
     record_redactions,
     record_withdrawals,
     update_flight_state,
 )
-from flycam.sync.unreadable_records import UnreadableFlight
+from flycam.sync.records import FlightRecords
 
 
 class ApplyHooks(Protocol):

@@ -1,24 +1,158 @@
-"""Manifest of an exchange: its objects, and the log ranges that it covers.
+"""Manifest of an exchange, and validation of what a peer announces.
 
-As bytes it is canonical JSON (sorted keys, no spaces, UTF-8) without any time: the same state and the
-same cursor give the same bytes, so its SHA-256 names the exchange. Format: docs/formats/bundle.md.
+The manifest states the objects of an exchange, and the log ranges that it covers.
+
+As bytes it is canonical JSON (sorted keys, no spaces, UTF-8) without any time: the same state and the same
+cursor give the same bytes, so its SHA-256 names the exchange. Format: docs/formats/bundle.md.
+
+Capabilities, log digests, names and lists of missing objects from other nodes are parsed and checked here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from flycam.errors import SourceUnreadable
-from flycam.frame.payload_decoding import parse_bounded_json
+from flycam.errors import SourceUnreadable, StoreConflict
 from flycam.geometry.grid import MAX_ZOOM, TileId
 from flycam.messages import _
-from flycam.sync.log_digest import DIGEST_PREFIX_DIGITS
-from flycam.sync.name_checks import require_hex_digits, require_key_segment, require_text
+from flycam.model.frame import TileRecord
+from flycam.mosaic.tiles.peers import PeerCursor
+from flycam.storage.files import parse_bounded_json
+
+# -- Capabilities that nodes announce to each other ------------------------------------------------
+#
+# An older peer announces fewer and is sent and asked less.
+
+
+MASKS, WITHDRAWALS, HEADS, RECORD_CHANGES = "masks", "withdrawals", "heads", "record_changes"
+CAPABILITIES = (MASKS, WITHDRAWALS, HEADS, RECORD_CHANGES)
+
+CAPABILITIES_QUERY = f"knows={MASKS}&also={WITHDRAWALS}"
+"""Capabilities in a URL; an older server reads only the first parameter, and as one word."""
+
+
+def parse_capabilities(values: Mapping[str, Any]) -> frozenset[str]:
+    """Return the capabilities that a peer's message announces."""
+    known = values.get("knows")
+    return frozenset(one for one in CAPABILITIES if isinstance(known, list) and one in known)
+
+
+def parse_capabilities_query(capabilities: str, further: str) -> frozenset[str]:
+    """Return the capabilities that the parameters of `CAPABILITIES_QUERY` announce."""
+    return frozenset(CAPABILITIES) & {capabilities, further}
+
+
+# -- Chained digest of a log: differing logs of one name are detected ------------------------------
+#
+# They are compared at a line that both have.
+
+
+EMPTY_DIGEST = "0" * 32
+"""The digest of a log before its first line."""
+
+
+DIGEST_PREFIX_DIGITS = 8
+"""Digits sent of the digests of lines inside a log range: enough, for logs differ by accident."""
+
+
+def iterate_digests(digest: str, lines: Iterable[TileRecord]) -> Iterator[str]:
+    """Yield the digest after each of these further lines, 32 hex digits.
+
+    Each covers the digest before it.
+    """
+    for line in lines:
+        said = f"{digest} {line.seq} {line.revision} {line.tile_id} {line.epoch} {line.content_hash}"
+        digest = hashlib.sha256(said.encode()).hexdigest()[:32]
+        yield digest
+
+
+def require_same_log(box: str, mosaic_id: str, seq: int, ours: str, theirs: str) -> None:
+    """Raise StoreConflict, with the remedy, unless both logs agree up to `seq`.
+
+    theirs  the digest, or as many of its first digits as are sent
+    """
+    if not ours.startswith(theirs):
+        raise _build_log_conflict(box, mosaic_id, seq)
+
+
+def require_log_covers(box: str, mosaic_id: str, seq: int, until: int) -> None:
+    """Raise StoreConflict, with the remedy, if a peer imported lines beyond the log."""
+    if seq > until:
+        raise _build_log_conflict(box, mosaic_id, seq)
+
+
+def _build_log_conflict(box: str, mosaic_id: str, seq: int) -> StoreConflict:
+    # a cloned node is detected by either check, whichever log grew longer: cause and remedy are the same
+    return StoreConflict(
+        _(
+            "{box}: its log of {mosaic_id} up to line {seq} is not the one taken in before: "
+            "two boxes carry this name (a copied disk), or this one went back to an older "
+            "backup; give it a name of its own with FLYCAM_BOX and send again (a bundle: "
+            "with --all)",
+            box=box,
+            mosaic_id=mosaic_id,
+            seq=seq,
+        )
+    )
+
+
+# -- Validation of another node's names and texts --------------------------------------------------
+#
+# They become parts of keys, paths and logs here.
+
+
+_HEX = frozenset("0123456789abcdef")
+# of the name of a node, a flight or a feed item
+_MAX_LETTERS = 500
+# a key segment holds 255 bytes, and some hold more than the name
+_MAX_BYTES = 200
+
+
+def require_text(value: Any, max_letters: int = _MAX_LETTERS) -> str:
+    """Return the value; TypeError, ValueError unless it is text fit for databases.
+
+    At most `max_letters` characters.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.80} is no text")
+    if len(value) > max_letters or "\0" in value:
+        raise ValueError(f"{value!r:.80} is no text of {max_letters} letters at most")
+    # neither databases nor hashes take lone surrogates
+    value.encode()
+    return value
+
+
+def require_key_segment(value: Any) -> str:
+    """Return a name that is safe as one segment of a key; ValueError, TypeError.
+
+    It cannot leave its folder.
+    """
+    name = require_text(value)
+    if not name or name[0] == "." or not all(c.isalnum() or c in "-_." for c in name):
+        raise ValueError(f"{name!r:.80} is no id")
+    if len(name.encode()) > _MAX_BYTES:
+        raise ValueError(f"{name!r:.80} is too long for an id")
+    return name
+
+
+def require_hex_digits(value: Any, digits: int | None = None) -> str:
+    """Return a hash in hex; ValueError, TypeError.
+
+    digits  its length; None: any that an id has
+    """
+    name = require_text(value, _MAX_BYTES if digits is None else digits)
+    if not name or set(name) - _HEX or digits not in (None, len(name)):
+        raise ValueError(f"{name!r:.80} is no hash")
+    return name
+
+
+# -- Manifest: objects, and the log ranges that they cover -----------------------------------------
+
 
 FORMAT, FORMAT_WITH_MASKS = 1, 2
 """The second is of manifests that only nodes that apply redactions may read: older ones refuse it."""
@@ -241,3 +375,63 @@ def _parse_count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_SEQ:
         raise ValueError(f"{value!r} is no count")
     return value
+
+
+# -- Objects that a peer lacks, by its answer ------------------------------------------------------
+
+
+INVENTORY_KEYS = {ObjectKind.TERRAIN: "terrain", ObjectKind.ORIGINAL: "originals"}
+"""Kinds that are queried when due, and their JSON key in query and answer. A flight from a video has a
+terrain for each frame.
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MissingObjects:
+    """Objects that the peer lacks of those it was asked about.
+
+    cursors       how far it imported each log
+    views         first DIGEST_PREFIX_DIGITS digits of the content hashes of tiles whose previews it has
+    capabilities  what it applies and answers (`flycam.sync.manifest`)
+    heads         those of live mosaics that it lacks, for each mosaic that it was asked about
+    """
+
+    cursors: Mapping[str, PeerCursor]
+    records: Collection[str] = ()
+    terrain: Iterable[str] = ()
+    originals: Iterable[str] = ()
+    views: Collection[str] = ()
+    capabilities: Collection[str] = CAPABILITIES
+    heads: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    def list_names(self, kind: ObjectKind) -> Iterable[str]:
+        """Return the names of a kind that is queried when due."""
+        return self.terrain if kind is ObjectKind.TERRAIN else self.originals
+
+
+def parse_missing_objects(answer: Mapping[str, Any], place: str) -> MissingObjects:
+    """Parse a peer's answer; SourceUnreadable."""
+    try:
+        return MissingObjects(
+            cursors={
+                require_key_segment(one): PeerCursor(seq=int(seq), digest=require_hex_digits(digest))
+                for one, (seq, digest) in answer["taken"].items()
+            },
+            records=frozenset(map(require_text, answer["records"])),
+            terrain=tuple(map(require_key_segment, answer["terrain"])),
+            originals=tuple(map(require_hex_digits, answer["originals"])),
+            views=frozenset(map(require_text, answer["views"])),
+            capabilities=parse_capabilities(answer),
+            heads={
+                require_text(one): frozenset(map(require_text, some))
+                for one, some in answer.get("heads", {}).items()
+            },
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SourceUnreadable(
+            _(
+                "{place}: its answer does not read ({error}); bring both boxes to the same version",
+                place=place,
+                error=error,
+            )
+        ) from error

@@ -2,21 +2,190 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
-from flycam.catalog.placement_rows import derive_placement_id, is_on_terrain, to_placement, was_orthorectified
-from flycam.catalog.records import FrameRecord, FrameStatus, Withdrawal
-from flycam.errors import NameTaken
-from flycam.frame.classification import find_strictest
-from flycam.frame.flight import Event, Flight, FlightState, is_flat_datum
-from flycam.frame.redaction import RedactionStep
-from flycam.frame.retention import HoldStep, PurgeStep
-from flycam.frame.warning import NO_TERRAIN, parse_warning_code
-from flycam.sync.flight_matching import find_flight_by_id
-from flycam.sync.flight_records import FlightRecords
-from flycam.sync.node import Node
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.placements import derive_placement_id, is_on_terrain, to_placement, was_orthorectified
+from flycam.catalog.retention_records import HoldRecord
+from flycam.errors import NameTaken, NotFound, SourceUnreadable
+from flycam.geometry.grid import TileId
+from flycam.messages import Message, _
+from flycam.model.flight import (
+    Event,
+    Flight,
+    FlightState,
+    derive_live_mosaic_id,
+    find_strictest,
+    is_flat_datum,
+)
+from flycam.model.records import (
+    FrameRecord,
+    FrameStatus,
+    HoldStep,
+    MosaicInfo,
+    PurgeStep,
+    RedactionStep,
+    Withdrawal,
+)
+from flycam.model.text import to_visible
+from flycam.model.warning import NO_TERRAIN, parse_warning_code
+from flycam.mosaic.tiles.rebuild import collect_amendments
+from flycam.sync.node import Node, describe_conflict
+from flycam.sync.records import FlightRecords, read_record_labels
+
+# -- Matching of another node's flight with one here -----------------------------------------------
+#
+# On each node a photo is in one flight. Two nodes that read one memory card at different times (half of it,
+# all of it) made two flights of it; here they become one, as when a card is ingested again: the flight that
+# holds one of the photos already. Where that is impossible, the flight is in conflict: only its withdrawals
+# are imported.
+
+
+_MAX_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlightMatch:
+    """A flight that is new here, or is merged into one here.
+
+    records  under the flight's id here
+    mosaics  id here of each of its live mosaics, by the peer's id
+    """
+
+    records: FlightRecords
+    mosaics: Mapping[str, str]
+
+    @property
+    def flight_id(self) -> str:
+        """The flight's id here."""
+        return self.records.flight.flight_id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlightConflict:
+    """A flight that cannot be merged with what is here, and why.
+
+    records  as received, but withdrawals under the flight here, so that they travel on with it
+    """
+
+    records: FlightRecords
+    sentence: Message
+
+    @property
+    def summary(self) -> dict[str, str]:
+        """The report of it for answers and commands."""
+        flight = self.records.flight
+        return describe_conflict(flight.flight_id, flight.name, self.sentence)
+
+
+def match_flight(catalog: Catalog, received: FlightRecords) -> FlightMatch | FlightConflict:
+    """Return the flight here that a received one belongs to, or the conflict."""
+    laid = [record.frame_id for record in received.frames if was_orthorectified(record)]
+    holders = catalog.flights.find_by_frames(laid) | {received.flight.flight_id}
+    here = [one for one in (find_flight_by_id(catalog, each) for each in sorted(holders)) if one is not None]
+    if len(here) > 1:
+        return _make_conflict(received, here[0], _explain_several_flights(received.flight, here))
+    target = here[0] if here else received.flight
+    if target.work_crs != received.flight.work_crs:
+        return _make_conflict(received, target, _explain_crs_mismatch(received.flight, target))
+    live = {one.layer: one for one in catalog.tiles.mosaics(target.flight_id) if one.revision == 0}
+    for mosaic in received.mosaics:
+        known = live.get(mosaic.layer)
+        if known is not None and known.base_zoom != mosaic.base_zoom:
+            return _make_conflict(received, target, _explain_zoom_mismatch(received.flight, mosaic, known))
+    mosaics = {one.mosaic_id: derive_live_mosaic_id(target.flight_id, one.layer) for one in received.mosaics}
+    return FlightMatch(records=_relabel_records(received, target, mosaics), mosaics=mosaics)
+
+
+def find_flight_by_id(catalog: Catalog, flight_id: str) -> Flight | None:
+    """Return the flight with exactly this id, or None.
+
+    `catalog.flights.flight` also finds by name, and a name may look like an id.
+    """
+    try:
+        found = catalog.flights.flight(flight_id)
+    except NotFound:
+        return None
+    return found if found.flight_id == flight_id else None
+
+
+def _relabel_records(received: FlightRecords, target: Flight, mosaics: Mapping[str, str]) -> FlightRecords:
+    """Return the records under the target flight's id.
+
+    Withdrawals too, so that they travel on with it.
+    """
+    flight_id = target.flight_id
+    return replace(
+        received,
+        flight=replace(received.flight, flight_id=flight_id),
+        mosaics=tuple(
+            replace(one, flight_id=flight_id, mosaic_id=mosaics[one.mosaic_id]) for one in received.mosaics
+        ),
+        frames=tuple(replace(one, flight_id=flight_id) for one in received.frames),
+        placements=tuple(replace(one, flight_id=flight_id) for one in received.placements),
+        withdrawals=tuple(replace(one, flight_id=flight_id) for one in received.withdrawals),
+        holds=tuple(_rewrite_holds(received, target)),
+        purges=tuple(replace(one, flight_id=flight_id) for one in received.purges),
+    )
+
+
+def _rewrite_holds(received: FlightRecords, target: Flight) -> Iterator[HoldRecord]:
+    """Yield the holds as they apply here.
+
+    Where the flight belongs to another event here, a hold on its event there holds the flight as well.
+    """
+    for line in received.holds:
+        if line.subject == received.flight.flight_id:
+            yield replace(line, subject=target.flight_id)
+        else:
+            yield line
+            if target.event_id != received.flight.event_id:
+                yield replace(line, subject=target.flight_id)
+
+
+def _make_conflict(received: FlightRecords, here: Flight, sentence: Message) -> FlightConflict:
+    withdrawals = tuple(replace(one, flight_id=here.flight_id) for one in received.withdrawals)
+    return FlightConflict(records=replace(received, withdrawals=withdrawals), sentence=sentence)
+
+
+def _explain_several_flights(received: Flight, here: Sequence[Flight]) -> Message:
+    return _(
+        "{name}: its photos lie in {count} flights here ({names}), which cannot become one; it stays out, "
+        "but for what it withdraws: with an empty data folder (--data), read this box first and the others "
+        "after it",
+        name=received.name,
+        count=len(here),
+        names=", ".join(one.name for one in here[:_MAX_NAMES_SHOWN]),
+    )
+
+
+def _explain_crs_mismatch(received: Flight, here: Flight) -> Message:
+    return _(
+        "{name}: laid in {crs}, here in {crs_here}: they cannot be merged; it stays out, but for what it "
+        "withdraws: ingest its photos into an empty data folder (--data) with the same options as here, and "
+        "share that",
+        name=received.name,
+        crs=received.work_crs,
+        crs_here=here.work_crs,
+    )
+
+
+def _explain_zoom_mismatch(received: Flight, mosaic: MosaicInfo, known: MosaicInfo) -> Message:
+    return _(
+        "{name}: its map there has zoom {zoom}, here {zoom_here}: pixels of two sizes cannot be merged; it "
+        "stays out, but for what it withdraws: on one of the boxes ingest its photos into an empty data "
+        "folder (--data) with the other's --gsd, and share that",
+        name=received.name,
+        zoom=mosaic.base_zoom,
+        zoom_here=known.base_zoom,
+    )
+
+
+# -- Merge of a flight's records with those here ---------------------------------------------------
+
 
 _ID_DIGITS = 6
 
@@ -264,3 +433,83 @@ def _is_placed_otherwise(received: FrameRecord, here: FrameRecord) -> bool:
     if here.exterior is None:
         return False
     return derive_placement_id(to_placement(received)) != derive_placement_id(to_placement(here))
+
+
+# -- Exterior orientations that a node's frames had when it sent tiles of them ---------------------
+#
+# A tile's state names its frames, not their exterior orientations. Where two nodes orthorectified a frame on
+# different ones, only the node that used the effective one has the right pixels; this tells which it is.
+
+
+def map_frame_placements(
+    records: FlightRecords, mosaic: MosaicInfo, epochs: Mapping[TileId, str]
+) -> dict[str, str]:
+    """Return the placement id of each frame in the tiles that come with the records.
+
+    epochs  of the received base tiles. Where one differs from what the records give, the sender had
+            reprocessed frames and not rebuilt the tile yet: then reprocessed frames are left out.
+    """
+    amendments = collect_amendments(
+        mosaic.layer, records.frames, records.placements, (one.frame_id for one in records.withdrawals)
+    )
+    is_behind = any(epoch != amendments.epoch(tile_id) for tile_id, epoch in epochs.items())
+    return {
+        record.frame_id: derive_placement_id(to_placement(record))
+        for record in records.frames
+        if record.exterior is not None
+        and record.header.layer == mosaic.layer
+        and not (is_behind and record.frame_id in amendments.replaced)
+    }
+
+
+# -- Flights whose records cannot be imported: reported, and delaying no other ---------------------
+
+
+_MAX_SHOWN_LETTERS = 80
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnreadableFlight:
+    """A flight whose records do not read.
+
+    sha256   of the records
+    mosaics  ids of those that they describe
+    """
+
+    sha256: str
+    flight_id: str
+    name: str
+    mosaics: frozenset[str]
+    sentence: Message
+
+    @property
+    def summary(self) -> dict[str, str]:
+        """The report of it for answers and commands."""
+        return describe_conflict(self.flight_id, self.name, self.sentence)
+
+
+def describe_unreadable_records(
+    box: str, sha256: str, values: Any, error: SourceUnreadable
+) -> UnreadableFlight:
+    """Return the flight that unreadable records name; raise the error if none.
+
+    Without a name nobody could tell what is missing.
+    """
+    labels = read_record_labels(values)
+    if labels is None:
+        raise error
+    flight_id, name, mosaics = labels
+    name = to_visible(name)[:_MAX_SHOWN_LETTERS]
+    return UnreadableFlight(
+        sha256=sha256,
+        flight_id=flight_id,
+        name=name,
+        mosaics=mosaics,
+        sentence=_(
+            "{name}: what {box} says of this flight does not read ({why}); it stays out: bring both boxes to "
+            "one version",
+            name=name,
+            box=box,
+            why=str(error.__cause__ or error),
+        ),
+    )

@@ -1,7 +1,7 @@
-"""The return channel: a server's reference data, fetched and imported by item.
+"""Return channel: a server's reference data, fetched and imported by item.
 
-The bytes of an item are in a file under its SHA-256, whose length is where it resumes after an
-interruption. Nothing is acknowledged, so nothing is lost: what is not recorded here is requested again.
+The bytes of an item are in a file under its SHA-256, whose length is where it resumes after an interruption.
+Nothing is acknowledged, so nothing is lost: what is not recorded here is requested again.
 """
 
 from __future__ import annotations
@@ -17,11 +17,17 @@ from urllib.parse import quote
 
 from flycam.errors import FlightBusy, InputUnusable, NotFound, StorageFailed, StoreUnavailable
 from flycam.messages import _
-from flycam.store import keys
-from flycam.store.disk_space import RESERVED_BYTES, SPARE_BYTES
-from flycam.sync.capabilities import CAPABILITIES_QUERY
-from flycam.sync.node import Node
-from flycam.sync.peer_connection import PeerConnection
+from flycam.storage import keys
+from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES, get_free_bytes
+from flycam.sync.manifest import CAPABILITIES_QUERY
+from flycam.sync.node import (
+    REQUEST_OVERHEAD_BYTES,
+    Node,
+    PeerConnection,
+    SyncReport,
+    TransferLimits,
+    compute_budget_left,
+)
 from flycam.sync.reference_feed import (
     ITEM_NAME_DIGITS,
     MAX_FEED_ITEMS_PER_REQUEST,
@@ -30,10 +36,64 @@ from flycam.sync.reference_feed import (
     ReferenceKind,
     decode_feed_listing,
 )
-from flycam.sync.reference_import import ReferenceApplyHooks, ReferenceConflict, ReferenceImporter
-from flycam.sync.reference_ledger import ReferenceLedger
-from flycam.sync.sink import COPIES, Sink, measure_free_bytes
-from flycam.sync.transfer import REQUEST_OVERHEAD_BYTES, SyncReport, TransferLimits, compute_budget_left
+from flycam.sync.reference_import import (
+    ReferenceApplyHooks,
+    ReferenceConflict,
+    ReferenceImporter,
+    ReferenceLedger,
+)
+
+# -- Files of reference items while they are fetched, and the disk space left there ----------------
+
+
+COPIES = 2
+"""Of an item that came: as fetched, and as an original."""
+
+
+def measure_free_bytes(folder: Path) -> int:
+    """Return the bytes free in a folder, created if needed; raises StorageFailed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return get_free_bytes(folder)
+    except OSError as error:
+        raise _build_write_error(folder, error) from error
+
+
+class Sink:
+    """Writer of several items in a row, each into its own file."""
+
+    def __init__(self, things: Sequence[tuple[FeedItem, Path]], folder: Path) -> None:
+        self._things = list(things)
+        self._folder = folder
+
+    def add(self, data: bytes) -> None:
+        """Append bytes, dropping what exceeds the requested items; raises StorageFailed."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            while data and self._things:
+                thing, path = self._things[0]
+                with path.open("ab") as file:
+                    left = thing.size_bytes - file.tell()
+                    file.write(data[:left])
+                data = data[left:]
+                if data or left <= 0:
+                    self._things.pop(0)
+        except OSError as error:
+            raise _build_write_error(self._folder, error) from error
+
+
+def _build_write_error(folder: Path, error: OSError) -> StorageFailed:
+    return StorageFailed(
+        _(
+            "{folder}: what the server gives cannot be kept ({strerror}); make room there",
+            folder=folder,
+            strerror=error.strerror,
+        )
+    )
+
+
+# -- Fetching of reference data, item by item ------------------------------------------------------
+
 
 _MAX_RESTARTS = 3
 _MAX_DAMAGED = 3

@@ -15,27 +15,87 @@ from typing import Any, Protocol
 import shapely
 import zstandard
 
-from flycam.catalog.change_version import ChangeVersion
+from flycam.catalog.changes import ChangeVersion
 from flycam.catalog.comparisons import Comparison
-from flycam.catalog.records import AuditEntry, CommuneRecord, LayerFeatureRecord, LayerRecord, Withdrawal
-from flycam.catalog.sharing_records import RedactionFootprint, RedactionRecord, RestrictedArea
+from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord, RestrictedArea
 from flycam.errors import ObjectMissing, SourceUnreadable
-from flycam.frame.classification import Classification, find_strictest
-from flycam.frame.flight import Event
-from flycam.frame.payload_decoding import parse_bounded_json
-from flycam.frame.redaction import RedactionStep
 from flycam.messages import Message, _, pgettext
-from flycam.store import keys
-from flycam.sync.change_decisions import merge_change_histories
-from flycam.sync.decompression import decompress_bounded
+from flycam.model.flight import Classification, Event, find_strictest
+from flycam.model.records import (
+    AuditEntry,
+    CommuneRecord,
+    LayerFeatureRecord,
+    LayerRecord,
+    RedactionStep,
+    Withdrawal,
+)
+from flycam.storage import keys
+from flycam.storage.base import ObjectStore
+from flycam.storage.files import decompress_bounded, parse_bounded_json
 from flycam.sync.exchange_merge import ApplyHooks, apply_withdrawals
-from flycam.sync.name_checks import require_key_segment, require_text
+from flycam.sync.manifest import require_key_segment, require_text
 from flycam.sync.node import Node
 from flycam.sync.record_import import record_event
-from flycam.sync.record_values import from_values
-from flycam.sync.redactions import require_valid_redaction_grounds, require_valid_redactions
-from flycam.sync.reference_feed import MAX_FEED_ITEM_BYTES, MAX_THING_VALUES, FeedItem, ReferenceKind
-from flycam.sync.reference_ledger import ReferenceLedger
+from flycam.sync.records import from_values, require_valid_redaction_grounds, require_valid_redactions
+from flycam.sync.reference_feed import (
+    MAX_FEED_ITEM_BYTES,
+    MAX_THING_VALUES,
+    FeedItem,
+    ReferenceKind,
+    merge_change_histories,
+)
+
+# -- Ledger of reference items imported from a server: nothing is fetched twice --------------------
+#
+# An entry is all in its key: peer, kind, name, and the item's SHA-256; a later one has a greater number. It
+# is written when the item is recorded here, so a kill before that costs one more fetch.
+
+
+_STATE = "state"
+
+
+class ReferenceLedger:
+    """Items imported from one server."""
+
+    def __init__(self, store: ObjectStore, peer: str) -> None:
+        self._store = store
+        self._peer = peer
+        self._entries: dict[tuple[str, str], tuple[int, str, str]] = {}
+        for key in store.list(keys.format_reference_prefix(peer)):
+            kind, name, number, sha256 = keys.parse_reference_key(key)
+            if (kind, name) not in self._entries or self._entries[kind, name][0] < number:
+                self._entries[kind, name] = (number, sha256, key)
+
+    def get_sha256(self, kind: str, name: str) -> str:
+        """Return the SHA-256 of an item when it last came; "" if it never did."""
+        entry = self._entries.get((kind, keys.derive_reference_id(name)))
+        return "" if entry is None else entry[1]
+
+    def note(self, kind: str, name: str, sha256: str) -> None:
+        """Note that an item is recorded here as it came."""
+        at = kind, keys.derive_reference_id(name)
+        number, before, key_before = self._entries.get(at, (0, "", ""))
+        if before == sha256:
+            return
+        key = keys.format_reference_key(self._peer, kind, name, number + 1, sha256)
+        self._store.flush()
+        self._store.put(key, b"", durable=True)
+        self._entries[at] = (number + 1, sha256, key)
+        if key_before:
+            self._store.delete(key_before)
+
+    @property
+    def state(self) -> str:
+        """The server's state when all of it was here; "" if it never was."""
+        return self.get_sha256(_STATE, "")
+
+    def note_state(self, state: str) -> None:
+        """Note that everything is here that the server had in this state."""
+        self.note(_STATE, "", state)
+
+
+# -- Import of items: bytes first, as originals, then records --------------------------------------
+
 
 _HIDDEN_LEVEL = "hidden"
 # fields that older nodes do not send

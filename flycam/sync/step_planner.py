@@ -8,28 +8,427 @@ tiles in log order with the terrain under them, other terrain, photos.
 
 from __future__ import annotations
 
+import hashlib
+import struct
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from flycam.frame.flight import Flight
-from flycam.geometry.grid import TileId, compute_ground_pixel_m
-from flycam.mosaic.peer_tiles import PeerCursor, has_peer_tiles
-from flycam.mosaic.previews import encode_preview
-from flycam.sync.capabilities import CAPABILITIES, MASKS
-from flycam.sync.deduplication import MissingHeadsQuery, assume_all_missing, drop_known_tiles
-from flycam.sync.flight_records import read_flight_records
-from flycam.sync.integrity import IntegrityFilter, requeue_repaired_tiles
-from flycam.sync.log_digest import EMPTY_DIGEST, require_log_covers, require_same_log
-from flycam.sync.log_tail import LogPosition, LogTail, read_log_tail
-from flycam.sync.manifest import ExchangeManifest, LogRange, ManifestItem, ObjectKind
-from flycam.sync.missing_objects import INVENTORY_KEYS, MissingObjects
+import numpy as np
+import shapely
+import zstandard
+from numpy.typing import NDArray
+
+from flycam.errors import SourceUnreadable
+from flycam.geometry.grid import TileId, TileRange, compute_ground_pixel_m
+from flycam.messages import _
+from flycam.model.flight import Flight
+from flycam.model.records import FrameRecord, FrameStatus
+from flycam.mosaic.tiles.peers import PeerCursor, encode_preview, has_peer_tiles
+from flycam.storage.files import decompress_bounded
+from flycam.sync.manifest import (
+    CAPABILITIES,
+    EMPTY_DIGEST,
+    INVENTORY_KEYS,
+    MASKS,
+    RECORD_CHANGES,
+    ExchangeManifest,
+    LogRange,
+    ManifestItem,
+    MissingObjects,
+    ObjectKind,
+    decode_manifest,
+    encode_manifest,
+    require_log_covers,
+    require_same_log,
+)
 from flycam.sync.node import Node
-from flycam.sync.offer import ExchangeOffer, build_tile_item, iterate_original_items
-from flycam.sync.record_offer import EncodedRecords, RecordOffer
-from flycam.sync.redactions import find_flights_showing_redacted
-from flycam.sync.step import SyncStep
-from flycam.sync.terrain_schedule import TerrainSchedule
+from flycam.sync.offer import (
+    ExchangeOffer,
+    IntegrityFilter,
+    LogPosition,
+    LogTail,
+    MissingHeadsQuery,
+    assume_all_missing,
+    build_terrain_item,
+    build_tile_item,
+    drop_known_tiles,
+    iterate_original_items,
+    list_terrain_ids,
+    read_log_tail,
+    requeue_repaired_tiles,
+)
+from flycam.sync.records import (
+    FlightRecords,
+    compute_record_delta,
+    encode_flight_records,
+    find_flights_showing_redacted,
+    read_flight_records,
+)
+
+# -- Cache of records sent to a peer, so that the next ones can be sent as deltas ------------------
+#
+#     <cache>/sent/FLIGHT.NUMBER.SHA256   as they were sent
+#
+# Without it the next records of each flight are sent whole once.
+
+
+_MAX_RECORDS = 4
+"""Of one flight: the peer has one of them; later ones were sent and not answered."""
+
+
+class SentRecordCache:
+    """Sent records by flight, oldest first.
+
+    Those that cannot be written or read count as not sent.
+    """
+
+    def __init__(self, cache_dir: Path) -> None:
+        self._folder = cache_dir / "sent"
+        self._names: dict[str, list[tuple[int, str]]] = {}
+        with suppress(OSError):
+            for path in self._folder.iterdir():
+                parts = path.name.rsplit(".", 2)
+                if len(parts) == 3 and parts[1].isdigit():
+                    self._names.setdefault(parts[0], []).append((int(parts[1]), parts[2]))
+        for some in self._names.values():
+            some.sort()
+
+    def list_sha256(self, flight_id: str) -> list[str]:
+        """Return the SHA-256 of a flight's cached records."""
+        return [sha256 for __, sha256 in self._names.get(flight_id, ())]
+
+    def read(self, flight_id: str, sha256: str) -> bytes | None:
+        """Return cached records; None if they are not whole."""
+        for number, name in self._names.get(flight_id, ()):
+            if name == sha256:
+                with suppress(OSError):
+                    data = self._path(flight_id, number, name).read_bytes()
+                    return data if hashlib.sha256(data).hexdigest() == sha256 else None
+        return None
+
+    def keep(self, flight_id: str, sha256: str, data: bytes) -> None:
+        """Add records; of too many the second oldest goes.
+
+        The oldest may be those that the peer has.
+        """
+        some = self._names.setdefault(flight_id, [])
+        if any(name == sha256 for __, name in some):
+            return
+        number = some[-1][0] + 1 if some else 0
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._path(flight_id, number, sha256).write_bytes(data)
+            some.append((number, sha256))
+        if len(some) > _MAX_RECORDS:
+            self._forget(flight_id, some[1:2])
+
+    def keep_only(self, flight_id: str, sha256: str, data: bytes) -> None:
+        """Keep only these records, which the peer has."""
+        self.keep(flight_id, sha256, data)
+        self._forget(flight_id, [one for one in self._names[flight_id] if one[1] != sha256])
+
+    def _forget(self, flight_id: str, some: Iterable[tuple[int, str]]) -> None:
+        for number, sha256 in list(some):
+            self._names[flight_id].remove((number, sha256))
+            with suppress(OSError):
+                self._path(flight_id, number, sha256).unlink()
+
+    def _path(self, flight_id: str, number: int, sha256: str) -> Path:
+        return self._folder / f"{flight_id}.{number}.{sha256}"
+
+
+# -- Records reduced for a slow connection ---------------------------------------------------------
+
+
+_FIRST_FRAMES = 32
+_METRES_IN_DEGREE = 111_000.0
+# of a double of about 100 degrees: less than a centimetre
+_LOW_BITS = np.uint64((1 << 22) - 1)
+
+
+def simplify_footprints(records: FlightRecords) -> FlightRecords:
+    """Return the records with footprints (lon, lat in degrees) simplified to a pixel.
+
+    Most of the bytes are vertices and digits without visible effect. A placement's id does not cover
+    them.
+    """
+    return replace(
+        records,
+        frames=tuple(
+            one
+            if one.footprint_wkb is None
+            else replace(one, footprint_wkb=_quantise_polygon(one.footprint_wkb, one.gsd_m))
+            for one in records.frames
+        ),
+    )
+
+
+def select_initial_records(records: FlightRecords) -> FlightRecords:
+    """Return the records that are sent before a flight's first preview.
+
+    Ten minutes of video are thousands of frames, megabytes of records. Sent are the first frames,
+    redacted ones, and everything else but frames; a flight with few frames or of photos whole: the peer
+    matches a flight by any of its photos, and a video's by its id.
+    """
+    frames = records.frames
+    if len(frames) <= 2 * _FIRST_FRAMES or any(one.header.provenance.film is None for one in frames):
+        return records
+    masked = {line.frame_id for line in records.redactions}
+    kept = [one for at, one in enumerate(frames) if at < _FIRST_FRAMES or one.frame_id in masked]
+    names = {one.frame_id for one in kept}
+    return replace(
+        records,
+        frames=tuple(kept),
+        placements=tuple(one for one in records.placements if one.frame_id in names),
+    )
+
+
+def _quantise_polygon(wkb: bytes, gsd_m: float | None) -> bytes:
+    def cut(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
+        bits = np.ascontiguousarray(degrees, dtype=np.float64).view(np.uint64)
+        return (bits & ~_LOW_BITS).view(np.float64)
+
+    footprint = shapely.simplify(shapely.from_wkb(wkb), (gsd_m or 0.0) / _METRES_IN_DEGREE)
+    return bytes(shapely.to_wkb(shapely.transform(footprint, cut)))
+
+
+# -- Records that a peer may lack, to be sent whole, as a delta, or not at all ---------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedRecords:
+    """Records as bytes, and their SHA-256."""
+
+    flight_id: str
+    sha256: str
+    data: bytes
+
+
+class RecordOffer:
+    """Records of each flight, all and, for a video's first preview, the initial ones.
+
+    as_changes  whether they may be sent as deltas, to a peer that expands them
+    """
+
+    def __init__(self, house: Node, *, as_changes: bool = True) -> None:
+        self._sent = SentRecordCache(house.cache_dir)
+        self._as_changes = as_changes
+        self._all_records: dict[str, EncodedRecords] = {}
+        self._begun: dict[str, EncodedRecords] = {}
+        self._there: set[str] = set()
+        self._last: tuple[str, str, bytes] = ("", "", b"")
+
+    def add(self, records: FlightRecords) -> None:
+        """Add the records of one flight."""
+        flight_id, thin = records.flight.flight_id, simplify_footprints(records)
+        self._all_records[flight_id] = _encode_records(flight_id, thin)
+        if (begun := select_initial_records(thin)) is not thin:
+            self._begun[flight_id] = _encode_records(flight_id, begun)
+
+    @property
+    def names(self) -> set[str]:
+        """SHA-256 of all records that the peer is asked about.
+
+        Those sent before are included, for the peer deletes records that are not named.
+        """
+        before = {sha256 for flight_id in self._all_records for sha256 in self._sent.list_sha256(flight_id)}
+        return {one.sha256 for some in (self._all_records, self._begun) for one in some.values()} | before
+
+    def note_missing(self, lacking: MissingObjects) -> None:
+        """Note which of these the peer lacks."""
+        self._there = self.names - set(lacking.records)
+        self._as_changes = self._as_changes and RECORD_CHANGES in lacking.capabilities
+        for said in self._all_records.values():
+            if said.sha256 in self._there:
+                self._sent.keep_only(said.flight_id, said.sha256, said.data)
+
+    def get_all(self, flight_id: str) -> EncodedRecords:
+        """Return all records of a flight."""
+        return self._all_records[flight_id]
+
+    def get_initial(self, flight_id: str) -> EncodedRecords:
+        """Return the records that are sent with previews: all, if the peer has them."""
+        whole = self._all_records[flight_id]
+        return whole if self.is_known_to_peer(whole) else self._begun.get(flight_id, whole)
+
+    def is_known_to_peer(self, said: EncodedRecords) -> bool:
+        """Return True if the peer has them."""
+        return said.sha256 in self._there
+
+    def size_bytes(self, said: EncodedRecords) -> int:
+        """Return the bytes to be sent, whole or as a delta."""
+        return self._encode_outgoing(said)[0].size_bytes
+
+    def take_item(self, said: EncodedRecords) -> tuple[ManifestItem, bytes]:
+        """Return the item to be sent and its bytes; note that the peer has it."""
+        going = self._encode_outgoing(said)
+        self._sent.keep(said.flight_id, said.sha256, said.data)
+        self._there.add(said.sha256)
+        return going
+
+    def _encode_outgoing(self, said: EncodedRecords) -> tuple[ManifestItem, bytes]:
+        base = self._find_base(said)
+        if base is not None:
+            change = self._encode_delta(said, base)
+            if 0 < len(change) < len(said.data):
+                sha256 = hashlib.sha256(change).hexdigest()
+                return ManifestItem(
+                    kind=ObjectKind.CHANGE, sha256=sha256, size_bytes=len(change), name=said.sha256
+                ), change
+        return ManifestItem(kind=ObjectKind.RECORDS, sha256=said.sha256, size_bytes=len(said.data)), said.data
+
+    def _encode_delta(self, said: EncodedRecords, base: str) -> bytes:
+        """Return the delta from earlier records; empty if these are not whole any more.
+
+        The last one is cached, for its size is compared before it is sent.
+        """
+        if self._last[:2] != (said.sha256, base):
+            earlier = self._sent.read(said.flight_id, base)
+            self._last = (
+                said.sha256,
+                base,
+                b"" if earlier is None else compute_record_delta(said.data, earlier),
+            )
+        return self._last[2]
+
+    def _find_base(self, said: EncodedRecords) -> str | None:
+        """Return the SHA-256 of the last records that were sent and that the peer has."""
+        before = [one for one in self._sent.list_sha256(said.flight_id) if one in self._there]
+        return before[-1] if before and self._as_changes else None
+
+
+def _encode_records(flight_id: str, records: FlightRecords) -> EncodedRecords:
+    data = encode_flight_records(records)
+    return EncodedRecords(flight_id, hashlib.sha256(data).hexdigest(), data)
+
+
+# -- One step as sent: `u32 length · manifest, compressed · objects`, little-endian ----------------
+#
+# It is named by the SHA-256 of these bytes (docs/formats/sync.md).
+
+
+_LENGTH = struct.Struct("<I")
+_LEVEL = 9
+_MAX_MANIFEST_BYTES = 16 << 20
+
+
+class SyncStep:
+    """One step, built when it is due. Its bytes can be read again from any offset."""
+
+    def __init__(self, offered: ExchangeOffer) -> None:
+        said = zstandard.ZstdCompressor(level=_LEVEL).compress(encode_manifest(offered.manifest))
+        self._head = _LENGTH.pack(len(said)) + said
+        self._offered = offered
+        self.size_bytes = len(self._head) + offered.manifest.size_bytes
+        digest = hashlib.sha256()
+        for block in self.blocks(0):
+            digest.update(block)
+        self.sha256 = digest.hexdigest()
+
+    @property
+    def manifest(self) -> ExchangeManifest:
+        return self._offered.manifest
+
+    def blocks(self, start: int) -> Iterator[bytes]:
+        """Yield its bytes from `start` on; ObjectMissing if the store lost an object."""
+        for block in self._all():
+            if start < len(block):
+                yield block[start:] if start else block
+            start = max(start - len(block), 0)
+
+    def _all(self) -> Iterator[bytes]:
+        yield self._head
+        for item in self._offered.manifest.items:
+            yield from self._offered.blocks(item)
+
+
+def read_step_manifest(path: Path, place: str) -> tuple[ExchangeManifest, int]:
+    """Return the manifest of a step in a file and the first object's offset.
+
+    Raises SourceUnreadable.
+    """
+    try:
+        with path.open("rb") as file:
+            (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+            said = file.read(min(length, _MAX_MANIFEST_BYTES))
+        plain = decompress_bounded(said, _MAX_MANIFEST_BYTES)
+    except (struct.error, ValueError, zstandard.ZstdError) as error:
+        raise SourceUnreadable(
+            _(
+                "{place}: what came over the line is no step ({error}); bring both boxes to the same version",
+                place=place,
+                error=error,
+            )
+        ) from error
+    return decode_manifest(plain, place), _LENGTH.size + length
+
+
+# -- Terrains of a flight's frames, sent with the tiles that were made on them ---------------------
+#
+# A peer that has the photos may have to rebuild such a tile at once, as where a frame has another placement
+# there: the terrain it needs for that must not come later. A flight from video has a terrain for each frame.
+
+
+class TerrainSchedule:
+    """Terrains of all flights of a node; names: ids of all that are here."""
+
+    def __init__(self, house: Node, readable: IntegrityFilter) -> None:
+        self._node, self._readable = house, readable
+        self._under: dict[str, list[tuple[TileRange, str]]] = {}
+        self._missing: set[str] = set()
+        self.names: set[str] = set()
+
+    def add(self, flight_id: str, frames: Collection[FrameRecord]) -> None:
+        """Add the terrains of a flight's frames."""
+        here = set(list_terrain_ids(self._node, frames))
+        self.names |= here
+        self._under[flight_id] = [
+            (one.tiles, one.dem_id)
+            for one in frames
+            if one.status is FrameStatus.USED and one.tiles is not None and one.dem_id in here
+        ]
+
+    def note_missing(self, lacking: Iterable[str]) -> None:
+        """Note which of them the peer lacks."""
+        self._missing = set(lacking)
+        for flight_id, under in self._under.items():
+            self._under[flight_id] = [one for one in under if one[1] in self._missing]
+
+    def select_for_tiles(self, flight_id: str, tile_ids: Set[TileId]) -> list[ManifestItem]:
+        """Return the terrains under these tiles that were not sent before."""
+        found = {
+            dem_id
+            for tiles, dem_id in self._under[flight_id]
+            if dem_id in self._missing and any(tile_id in tiles for tile_id in tile_ids)
+        }
+        self._missing -= found
+        return list(self._items(sorted(found)))
+
+    def iterate_remaining(self, target: Callable[[], int]) -> Iterator[list[ManifestItem]]:
+        """Yield the remaining terrains, about `target()` bytes at a time."""
+        some: list[ManifestItem] = []
+        size = 0
+        for item in self._items(sorted(self._missing)):
+            some.append(item)
+            size += item.size_bytes
+            if size >= target():
+                yield some
+                some, size = [], 0
+        if some:
+            yield some
+
+    def _items(self, dem_ids: Iterable[str]) -> Iterator[ManifestItem]:
+        for dem_id in dem_ids:
+            if (data := self._readable.terrain(dem_id)) is not None:
+                yield build_terrain_item(dem_id, data)
+
+
+# -- Planner of steps: queries first, then steps ---------------------------------------------------
+
 
 ByteBudget = Callable[[], int]
 """Bytes, evaluated anew for each step."""
@@ -136,7 +535,7 @@ class StepPlanner:
         self._has_masks = self._has_masks and masks
         self.held_back = () if masks else find_flights_showing_redacted(self._node.catalog, self._flights)
         held = self._held = frozenset(one.flight_id for one in self.held_back)
-        known_there = {one.flight_id for one, _ in self._ends.values() if one.mosaic_id in lacking.cursors}
+        known_there = {one.flight_id for one, __ in self._ends.values() if one.mosaic_id in lacking.cursors}
         self._unknown_there = held - known_there
         seen = frozenset(lacking.views)
         for mosaic, until in self._ends.values():
@@ -152,7 +551,7 @@ class StepPlanner:
     def is_current(self) -> bool:
         """Return True if the logs still end where they ended when this was built."""
         tiles = self._node.catalog.tiles
-        return all(tiles.last_seq(name) == until for name, (_, until) in self._ends.items())
+        return all(tiles.last_seq(name) == until for name, (__, until) in self._ends.items())
 
     def tile_bytes(self) -> int:
         """Return the bytes of tiles that the peer lacks, without records and previews."""

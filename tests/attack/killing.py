@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.records import RevisionState
 from flycam.drill.photo_drill import DrillReport
-from flycam.mosaic.tile_log import read_tile
-from flycam.pipeline.finish.stage_folder import StageFolder
-from flycam.store.base import ObjectStore
-from flycam.store.store_url import open_store
+from flycam.model.records import RevisionState
+from flycam.mosaic.finish.stages import StageFolder
+from flycam.mosaic.tiles.codec import read_tile
+from flycam.storage.address import open_store
+from flycam.storage.base import ObjectStore
 from tests.attack.commands import Operator
 
 STAGES = ("ties", "adjust", "surface", "overviews", "radiometry", "seams", "blend", "report", "communes")

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from flycam.drill.flight import MeasuredPose, make_exif, make_xmp
+from flycam.drill.land import VERTICAL_DATUM, WORK_CRS
 from flycam.drill.photo_drill import Drill, DrillReport
-from flycam.drill.photo_instruments import MeasuredPose, make_exif, make_xmp
-from flycam.drill.valley import VERTICAL_DATUM, WORK_CRS
 from flycam.geodata.crs import to_lonlat, transform_points
 from flycam.geodata.geoid import convert_height
 

@@ -19,10 +19,9 @@ import rasterio
 from affine import Affine
 
 from bench.truth_patches import PatchErrors, patch_errors
-from flycam.drill.flight import make_drill_camera
+from flycam.drill.flight import MeasuredPose, make_drill_camera
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.photo_drill import DrillReport, make_drill, write_drill
-from flycam.drill.photo_instruments import MeasuredPose
 from tests.attack.commands import Operator, Said, filled, remounted
 from tests.attack.spoiled import gcp_list, ground_points, photos_retold, turned_to_water
 

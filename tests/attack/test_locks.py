@@ -16,8 +16,8 @@ import psycopg
 import pytest
 
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.records import FrameStatus
 from flycam.drill.photo_drill import DrillReport
+from flycam.model.records import FrameStatus
 from tests.attack.commands import Operator, Said
 from tests.attack.test_storage_away import tiles
 from tests.servers import PostgresServer

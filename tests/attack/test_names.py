@@ -17,12 +17,12 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from flycam.catalog.records import Role
 from flycam.cli import flycam
 from flycam.drill.photo_drill import DrillReport
-from flycam.frame.text_normalization import is_printable
-from flycam.serve.services import Services
-from flycam.store import keys
+from flycam.http.services import Services
+from flycam.model.records import Role
+from flycam.model.text import is_printable
+from flycam.storage import keys
 from tests.attack.commands import MakeOperator, Operator
 from tests.serve.running import running
 from tests.serve.world import REAL, add_account, make_world

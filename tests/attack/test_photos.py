@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from flycam.drill.photo_drill import DrillReport
-from flycam.pipeline.batch import ingest
-from flycam.pipeline.orthorectification.flight_session import FlightLabels
-from flycam.pipeline.orthorectification.preflight import PreflightRequest
+from flycam.ingest.batch import ingest
+from flycam.ingest.inspection import PreflightRequest
+from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from tests.attack.commands import Operator, Said, remounted, reworded
 from tests.houses import House
 
@@ -200,7 +200,7 @@ def test_oblique_frame_in_parts_is_the_frame(
         photo.write_bytes(reworded(photo.read_bytes(), GimbalPitchDegree=pitch))
     at_once = ready("ingest", card).json["flight_id"]
     in_parts = make_operator("từng phần").with_ground(drill)
-    monkeypatch.setattr("flycam.pipeline.orthorectification.rectification._MAX_TILES_AT_ONCE", 2)
-    monkeypatch.setattr("flycam.pipeline.orthorectification.rectification._PART_TILES", 1)
+    monkeypatch.setattr("flycam.mosaic.orthorectify.rectification._MAX_TILES_AT_ONCE", 2)
+    monkeypatch.setattr("flycam.mosaic.orthorectify.rectification._PART_TILES", 1)
     assert in_parts("ingest", card).json["flight_id"] == at_once
     assert in_parts.tiles(at_once) == ready.tiles(at_once)

@@ -24,16 +24,16 @@ import httpx
 import pytest
 
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.drill.photo_drill import DrillReport
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.frame.flight import Flight, FlightState
-from flycam.store import keys
+from flycam.model.flight import Flight, FlightState
+from flycam.model.records import FrameRecord, FrameStatus
+from flycam.storage import keys
 from tests.attack.commands import Operator
 from tests.attack.killing import NAME, STAGES, store_of
 from tests.attack.test_uploads import assert_each_byte_once, padded
 from tests.attack.uploading import CuttingProxy, ServerProcess, serving
-from tests.ingest.streaming import on_air
+from tests.ingest.video.streaming import on_air
 from tests.ports import free_port
 from tests.servers import PostgresServer, SeaweedServer
 from tests.waiting import until
@@ -332,7 +332,7 @@ _WORKS = {
     "stream": flown_live,
 }
 _SOAKED = frozenset(_WORKS) - {"ingest"}
-"""Of a live flight `tests/pipeline/live/test_away.py` tries the same without a process for each."""
+"""Of a live flight `tests/test_away.py` tries the same without a process for each."""
 
 
 @pytest.mark.parametrize("size", ["test", pytest.param("soak", marks=pytest.mark.soak)])

@@ -18,11 +18,11 @@ import httpx
 import pytest
 
 from flycam.drill.photo_drill import DrillReport
-from flycam.pipeline.upload import upload_client as upload_sending
-from flycam.pipeline.upload.journal import Journal
-from flycam.pipeline.upload.memory_card import MemoryCard, UploadRequest
-from flycam.store import keys
-from flycam.store.disk_space import SPARE_BYTES
+from flycam.ingest.upload import client as upload_client
+from flycam.ingest.upload.memory_card import MemoryCard, UploadRequest
+from flycam.ingest.upload.upload import Journal
+from flycam.storage import keys
+from flycam.storage.disk_space import SPARE_BYTES
 from tests.attack.commands import Operator, remounted
 from tests.attack.uploading import CuttingProxy, NotingLine, ServerProcess, serving
 from tests.lines import ThinLine
@@ -64,16 +64,14 @@ def test_cut_twenty_times_at_random(
     ready: Operator, card: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     total = padded(card, 3_000_000)
-    monkeypatch.setattr(upload_sending, "ServerConnection", NotingLine)
+    monkeypatch.setattr(upload_client, "ServerConnection", NotingLine)
     monkeypatch.setattr(NotingLine, "acknowledged", {})
     monkeypatch.setattr(NotingLine, "sent_again", 0)
-    monkeypatch.setattr(upload_sending, "_MAX_CHUNK", 512 << 10)
+    monkeypatch.setattr(upload_client, "_MAX_CHUNK", 512 << 10)
     with serving(ready) as server:
         proxy = CuttingProxy(server.port, total, cuts=20, seed=seed)
         try:
-            sent = upload_sending.send_card(
-                UploadRequest(url=f"http://127.0.0.1:{proxy.port}", paths=(card,))
-            )
+            sent = upload_client.send_card(UploadRequest(url=f"http://127.0.0.1:{proxy.port}", paths=(card,)))
         finally:
             proxy.close()
     assert proxy.cuts == 20

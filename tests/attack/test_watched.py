@@ -21,8 +21,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 from bench.flights import ROOT, BenchFlight, drill_flight
 from bench.sync import OVERVIEW_M, counts_of, pixels_of
 from flycam.drill.photo_drill import DrillReport
-from flycam.serve.services import STATIC_DIR
-from flycam.store import keys
+from flycam.http.services import STATIC_DIR
+from flycam.storage import keys
 from tests.attack.commands import Operator
 from tests.attack.exchanges import kept, masts
 from tests.attack.places import Link, two_places

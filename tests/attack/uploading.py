@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import httpx
 
-from flycam.pipeline.upload.http_client import HttpReply, ServerConnection
+from flycam.http.client import HttpReply, ServerConnection
 from tests.attack.commands import Operator
 from tests.ports import free_port
 from tests.waiting import ENOUGH_S, START_S, until

@@ -5,8 +5,8 @@ import pytest
 
 from bench.change_peers import peer_candidates
 from bench.change_scoring import Score, add_scene, expected_calibration_error, found_of
-from flycam.drill.cell_window import CellWindow
-from flycam.drill.date_changes import Confuser
+from flycam.drill.appearance import Confuser
+from flycam.drill.land import CellWindow
 from tests.drill.topview import TopView, ViewPair
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from bench.change_validate import HeldOut, best_cut, quiet_cut, worth
 from bench.logistic_fit import fit
-from flycam.analysis.logistic import Logistic, to_probability
+from flycam.change.features import Logistic, to_probability
 
 
 def storm(*told: tuple[float, bool, dict[int, int]], sizes: dict[int, int]) -> HeldOut:

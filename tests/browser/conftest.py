@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from flycam.serve.services import STATIC_DIR, Services
+from flycam.http.services import STATIC_DIR, Services
 from tests.serve.running import running
 from tests.serve.world import World, make_world
 from tests.waiting import ENOUGH_S

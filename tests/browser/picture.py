@@ -15,11 +15,11 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from flycam.catalog.catalog import open_catalog
-from flycam.frame.flight import Flight
-from flycam.pipeline.demo import run_demo
-from flycam.pipeline.workspace import Workspace
-from flycam.serve.services import Services
-from flycam.store.local import LocalStore
+from flycam.cli.demo import run_demo
+from flycam.http.services import Services
+from flycam.model.flight import Flight
+from flycam.storage.local import LocalStore
+from flycam.workspace import Workspace
 from tests.browser.conftest import CHROMIUM, FLAGS, SIZES
 from tests.browser.pages import click_map, settled
 from tests.serve.running import running

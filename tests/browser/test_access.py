@@ -11,12 +11,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from flycam.catalog.access_records import Scope
-from flycam.catalog.records import Role
-from flycam.pipeline.access.sign_in_codes import make_setup_code, make_sign_in_code
-from flycam.pipeline.access.tokens import make_token
-from flycam.pipeline.workspace import Workspace
-from flycam.serve.services import Services
+from flycam.access.accounts import make_setup_code, make_sign_in_code, make_token
+from flycam.http.services import Services
+from flycam.model.records import Role, Scope
+from flycam.workspace import Workspace
 from tests.browser.conftest import SIZES
 from tests.browser.pages import in_address, open_doors
 from tests.browser.test_axe import AXE, severe

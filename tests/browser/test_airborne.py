@@ -21,19 +21,19 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from flycam.catalog.catalog import Catalog
+from flycam.catalog.live_flights import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport, LonLat
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.frame.flight import Event, EventKind
-from flycam.frame.live_flight import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport, LonLat
+from flycam.http.services import Services
+from flycam.ingest.live.inputs import LiveRequest
+from flycam.ingest.live.workflow import orthorectify_video
 from flycam.messages import Message
-from flycam.pipeline.live.live_inputs import LiveRequest
-from flycam.pipeline.live.workflow import orthorectify_video
-from flycam.pipeline.orthorectification.flight_session import FlightLabels
-from flycam.pipeline.workspace import ignore_progress
-from flycam.serve.services import Services
+from flycam.model.flight import Event, EventKind
+from flycam.mosaic.orthorectify.flight_session import FlightLabels
+from flycam.workspace import ignore_progress
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled, until_seen
 from tests.houses import House
-from tests.ingest.streaming import on_air
+from tests.ingest.video.streaming import on_air
 from tests.ports import free_port
 from tests.serve.running import running
 from tests.serve.tiles.test_tile_route import write

@@ -15,16 +15,15 @@ import shapely
 from click.testing import CliRunner
 from playwright.sync_api import Page, expect
 
-from flycam.catalog.change_version import ChangeVersion
-from flycam.catalog.records import Role
+from flycam.catalog.changes import ChangeVersion
 from flycam.cli import flycam
-from flycam.frame.change import REVIEWABLE_STATUSES, ChangeAction, ChangeStatus
-from flycam.frame.specialist_layer import LayerKind
-from flycam.serve.services import Services
+from flycam.http.services import Services
+from flycam.model.board import REVIEWABLE_STATUSES, ChangeAction, ChangeStatus, LayerKind
+from flycam.model.records import Role
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled_compare, view_in_address
 from tests.browser.test_changes import compared_at
-from tests.pipeline.impacted import add_things
+from tests.change.impacted import add_things
 from tests.serve.running import running
 from tests.serve.world import REAL, World, add_account, make_world, write_valley
 

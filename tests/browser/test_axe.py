@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from flycam.catalog.records import Role
-from flycam.frame.mark import MarkKind, MarkStatus
-from flycam.frame.specialist_layer import LayerKind
-from flycam.pipeline.access.accounts import invite_guest
-from flycam.pipeline.layer_registry import LayerRequest, add_layer
-from flycam.pipeline.mark_edits import MarkEdit, write_mark
-from flycam.serve.services import Services
+from flycam.access.accounts import invite_guest
+from flycam.board.layers import LayerRequest, add_layer
+from flycam.board.marks import MarkEdit, write_mark
+from flycam.http.services import Services
+from flycam.model.board import LayerKind, MarkKind, MarkStatus
+from flycam.model.records import Role
 from tests.browser.conftest import SIZES
 from tests.browser.pages import click_map, open_doors, settled
 from tests.browser.test_changes import with_candidates

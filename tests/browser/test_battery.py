@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import expect
 
-from flycam.pipeline.power import Battery, Power, PowerMode
+from flycam.http.services import Services
+from flycam.power import Battery, Power, PowerMode
 from flycam.serve import health
-from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
 from tests.serve.running import running
 from tests.serve.world import World

@@ -14,16 +14,15 @@ import pytest
 from PIL import Image
 from playwright.sync_api import APIResponse, Page, Route, expect
 
-from flycam.catalog.records import MarkVersion, Role
-from flycam.frame.mark import MarkKind, MarkStatus
-from flycam.frame.specialist_layer import LayerKind
-from flycam.pipeline.layer_registry import LayerRequest, add_layer, refresh_layer
-from flycam.pipeline.mark_edits import MarkEdit, write_mark
-from flycam.pipeline.workspace import Workspace
-from flycam.serve.services import Services
+from flycam.board.layers import LayerRequest, add_layer, refresh_layer
+from flycam.board.marks import MarkEdit, write_mark
+from flycam.http.services import Services
+from flycam.model.board import LayerKind, MarkKind, MarkStatus
+from flycam.model.records import MarkVersion, Role
+from flycam.workspace import Workspace
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, in_address, on_screen, settled, until_seen, wait_for_place
-from tests.pipeline.impacted import changed, square
+from tests.change.impacted import changed, square
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, add_account, make_world
 from tests.suites.board_suite import mark_told

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from flycam.catalog.records import Role
-from flycam.serve.services import Services
+from flycam.http.services import Services
+from flycam.model.records import Role
 from tests.browser.conftest import SIZES
 from tests.chains import Requests
 from tests.serve.running import running

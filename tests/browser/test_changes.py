@@ -12,11 +12,11 @@ import pytest
 import shapely
 from playwright.sync_api import Dialog, Page, expect
 
-from flycam.catalog.change_version import ChangeVersion
-from flycam.catalog.records import Role
-from flycam.frame.change import REVIEWABLE_STATUSES, ChangeKind, ChangeStatus
+from flycam.catalog.changes import ChangeVersion
 from flycam.geometry.grid import lonlat_to_mercator
-from flycam.serve.services import Services
+from flycam.http.services import Services
+from flycam.model.board import REVIEWABLE_STATUSES, ChangeKind, ChangeStatus
+from flycam.model.records import Role
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import (
     at_rest,

@@ -13,15 +13,14 @@ import pytest
 import shapely
 from playwright.sync_api import expect
 
-from flycam.catalog.records import CommuneRecord
-from flycam.frame.mark import MarkKind, MarkStatus
-from flycam.frame.specialist_layer import LayerKind
-from flycam.frame.timestamp import format_iso
-from flycam.pipeline.mark_edits import MarkEdit, write_mark
-from flycam.serve.services import Services
+from flycam.board.marks import MarkEdit, write_mark
+from flycam.http.services import Services
+from flycam.model.board import LayerKind, MarkKind, MarkStatus
+from flycam.model.records import CommuneRecord
+from flycam.model.time import format_iso
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, in_address, settled, wait_for_place, wait_for_zoom
-from tests.pipeline.impacted import add_things
+from tests.change.impacted import add_things
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, make_world
 from tests.suites.comparison_suite import compared_on

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from flycam.geometry.grid import lonlat_to_mercator
-from flycam.serve.services import Services
+from flycam.http.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, in_address, not_in_address, settled, settled_compare, until_seen
 from tests.serve.finished import finish_by_hand

@@ -12,15 +12,15 @@ import pytest
 import shapely
 from playwright.sync_api import expect
 
-from flycam.catalog.frame_rows import to_frame_row
+from flycam.catalog.rows import to_frame_row
 from flycam.catalog.tables import frames as frame_table
-from flycam.frame.terrain_codec import encode_terrain
-from flycam.report.pack_phrases import format_age
-from flycam.serve.services import Services
-from flycam.store import keys
+from flycam.http.services import Services
+from flycam.mosaic.terrain_codec import encode_terrain
+from flycam.reports.briefing.texts import format_age
+from flycam.storage import keys
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, settled
-from tests.serve.evidence.test_photo_points import PLANE, tilted
+from tests.serve.api.test_photo_points import PLANE, tilted
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
 

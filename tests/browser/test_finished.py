@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from flycam.serve.services import Services
-from flycam.serve.tiles.data_layers import LEGENDS, DataLayer
+from flycam.http.services import Services
+from flycam.serve.tiles.data_tiles import LEGENDS, DataLayer
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import click_map, settled
 from tests.serve.finished import finish_by_hand

@@ -10,17 +10,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from flycam.analysis.volume import Volume
-from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
-from flycam.frame.specialist_layer import LayerKind
-from flycam.pipeline.change.review import apply_review_step
-from flycam.pipeline.change.review_step import ReviewStep
-from flycam.pipeline.change.volume import compute_volumes
-from flycam.serve.services import Services
+from flycam.change.review import ReviewStep, apply_review_step
+from flycam.change.volume import Volume, compute_volumes
+from flycam.http.services import Services
+from flycam.model.board import ChangeAction, ChangeKind, ChangeStatus, LayerKind
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, settled
-from tests.pipeline.impacted import add_things, changed, line, place, point, square
-from tests.pipeline.surfaced import finished, surface
+from tests.change.impacted import add_things, changed, line, place, point, square
+from tests.mosaic.surface.surfaced import finished, surface
 from tests.serve.running import running
 from tests.serve.world import REAL, World, make_world
 from tests.suites.change_suite import FOUND

@@ -23,13 +23,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from flycam.drill.flight import VideoPlan
 from flycam.drill.ground_truth import read_truth
-from flycam.drill.video_course import VideoPlan
 from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled
 from tests.browser.test_airborne import WANTED_S, seconds_until_lost
-from tests.ingest.streaming import is_listening, replayed, rtsp_server, start_s_of
+from tests.ingest.video.streaming import is_listening, replayed, rtsp_server, start_s_of
 from tests.ports import free_port
 from tests.waiting import START_S, until
 

@@ -15,14 +15,14 @@ import pytest
 import shapely
 from playwright.sync_api import expect
 
-from flycam.catalog.records import CommuneRecord, Role
+from flycam.board.layers import register_communes
 from flycam.drill.photo_drill import DrillReport
-from flycam.frame.change import ChangeStatus
-from flycam.frame.flight import Event, EventKind
-from flycam.pipeline.commune_boundaries import register_communes
-from flycam.pipeline.terrain import register_dem
-from flycam.report.number_format import format_area, replace_no_break_spaces
-from flycam.serve.services import Services
+from flycam.http.services import Services
+from flycam.model.board import ChangeStatus
+from flycam.model.flight import Event, EventKind
+from flycam.model.records import CommuneRecord, Role
+from flycam.model.text import format_area, replace_no_break_spaces
+from flycam.mosaic.terrain import register_dem
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import (
     click_map,
@@ -36,7 +36,7 @@ from tests.browser.pages import (
     wait_for_place,
     wait_for_zoom,
 )
-from tests.pipeline.impacted import changed, square
+from tests.change.impacted import changed, square
 from tests.serve.running import running
 from tests.serve.world import (
     DRILL,
@@ -420,7 +420,7 @@ def test_nothing_lies_on_the_band_of_a_drill(
 
 MAKES_A_DRILL = """
 from pathlib import Path
-from flycam.frame.flight import Event, EventKind
+from flycam.model.flight import Event, EventKind
 from tests.serve.world import add_flight, make_workspace
 workspace = make_workspace(Path("{root}"))
 event = Event(event_id="drill", name="Diễn tập 2026", kind=EventKind.DRILL, is_drill=True)

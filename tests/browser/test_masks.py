@@ -14,16 +14,16 @@ import pytest
 import shapely
 from playwright.sync_api import Page, expect
 
-from flycam.catalog.records import FrameRecord, Role
-from flycam.catalog.redactions import select_active_redactions
+from flycam.catalog.restrictions import select_active_redactions
 from flycam.drill.photo_drill import DrillReport
-from flycam.geometry.pixel_redaction import FILL_GREY
-from flycam.pipeline.workspace import Workspace
-from flycam.serve.services import Services
+from flycam.http.services import Services
+from flycam.model.records import FrameRecord, Role
+from flycam.serve.api.redacted_photos import FILL_GREY
+from flycam.workspace import Workspace
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import on_screen
 from tests.browser.test_axe import severe
-from tests.pipeline.finished_house import ingested
+from tests.finished_house import ingested
 from tests.serve.running import running
 from tests.serve.world import add_account
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from flycam.catalog.records import Role
-from flycam.frame.classification import Classification
-from flycam.pipeline.access_restrictions import set_flight_classification
-from flycam.serve.services import Services
+from flycam.access.restrictions import set_flight_classification
+from flycam.http.services import Services
+from flycam.model.flight import Classification
+from flycam.model.records import Role
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, in_address, not_in_address, settled, settled_compare, touch, until_seen
 from tests.serve.running import running

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from flycam.catalog.records import Role
-from flycam.serve.services import Services
+from flycam.http.services import Services
+from flycam.model.records import Role
 from tests.browser.conftest import SIZES, OpenPage
-from tests.pipeline.impacted import changed, square
+from tests.change.impacted import changed, square
 from tests.serve.running import running
 from tests.serve.world import REAL, World, add_account, make_world
 

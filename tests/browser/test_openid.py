@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from flycam.catalog.records import Role
-from flycam.pipeline.access.openid import OpenIdProvider
-from flycam.pipeline.access.openid_client import OpenIdClient
-from flycam.serve.services import Services
+from flycam.access.openid import OpenIdProvider
+from flycam.config import OpenIdClient
+from flycam.http.services import Services
+from flycam.model.records import Role
 from tests.browser.pages import in_address, open_doors, wait_for_zoom
 from tests.ports import free_port
 from tests.serve.oidc_provider import CLIENT_ID, SECRET, provider, tell

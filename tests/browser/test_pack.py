@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from flycam.frame.flight import DRILL_MARK
-from flycam.pipeline.briefing_pack.workflow import PackRequest, write_briefing_pack
-from flycam.serve.packs.pack_process import PACK_STOPPED
-from flycam.serve.services import Services
+from flycam.http.services import Services
+from flycam.model.flight import DRILL_MARK
+from flycam.reports.briefing.queue import PACK_STOPPED
+from flycam.reports.briefing.workflow import PackRequest, write_briefing_pack
 from tests.browser.conftest import SIZES, OpenPage
 from tests.serve.running import running
 from tests.serve.world import REAL, World, make_world

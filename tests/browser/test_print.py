@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.board.marks import MarkEdit, write_mark
 from flycam.geodata.crs import to_vn2000
-from flycam.pipeline.mark_edits import MarkEdit, write_mark
+from flycam.model.board import MarkKind, MarkStatus
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import hold, settled
 from tests.serve.world import DRILL, LAT, LON, REAL, World

@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from flycam.catalog.records import Role
-from flycam.frame.retention import RetainedKind
-from flycam.pipeline.operations.retention import place_hold, set_retention_term
-from flycam.serve.services import Services
+from flycam.http.services import Services
+from flycam.model.records import RetainedKind, Role
+from flycam.operations.retention import place_hold, set_retention_term
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import on_screen, settled
 from tests.browser.test_axe import severe
-from tests.serve.evidence.test_pixels import some_pixels
-from tests.serve.evidence.test_retention import copied
+from tests.operations.test_retention_routes import copied
+from tests.serve.api.test_pixels import some_pixels
 from tests.serve.running import running
 from tests.serve.world import REAL, World, add_account, make_world
 

@@ -11,8 +11,8 @@ import pytest
 import shapely
 from playwright.sync_api import expect
 
-from flycam.frame.change import ChangeAction, ChangeStatus
-from flycam.serve.services import Services
+from flycam.http.services import Services
+from flycam.model.board import ChangeAction, ChangeStatus
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled_compare, until_seen, view_in_address
 from tests.browser.test_changes import (

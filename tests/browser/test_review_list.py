@@ -14,14 +14,13 @@ import shapely
 from playwright.sync_api import Page, expect
 
 from flycam.catalog.comparisons import ComparedWindow
-from flycam.frame.change import ChangeKind
-from flycam.frame.specialist_layer import LayerKind
-from flycam.pipeline.change.comparison_findings import describe_clouds, list_pair_doubts
-from flycam.serve.services import Services
+from flycam.change.comparison import describe_clouds, list_pair_doubts
+from flycam.http.services import Services
+from flycam.model.board import ChangeKind, LayerKind
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, settled_compare
 from tests.browser.test_changes import NAMES, Review, chosen, expect_chosen, expect_count, with_candidates
-from tests.pipeline.impacted import add_things
+from tests.change.impacted import add_things
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, add_flight, make_world
 from tests.suites.change_suite import FOUND

@@ -15,11 +15,11 @@ from playwright.sync_api import Page, expect
 from rasterio.transform import from_bounds
 from rasterio.warp import transform_bounds
 
-from flycam.catalog.image_reference import format_file_reference
-from flycam.frame.change import ChangeAction, ChangeStatus
-from flycam.frame.flight import Event, EventKind
-from flycam.geodata.raster_digest import compute_raster_digest
-from flycam.serve.services import Services
+from flycam.catalog.changes import format_file_reference
+from flycam.geodata.raster import compute_raster_digest
+from flycam.http.services import Services
+from flycam.model.board import ChangeAction, ChangeStatus
+from flycam.model.flight import Event, EventKind
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled_compare
 from tests.browser.test_changes import NAMES, Review, enter, with_candidates

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from flycam.catalog.records import Role
-from flycam.frame.classification import Classification
-from flycam.pipeline.access.accounts import invite_guest, revoke_guest
-from flycam.pipeline.access_restrictions import add_restricted_area, set_flight_classification
-from flycam.serve.services import Services
+from flycam.access.accounts import invite_guest, revoke_guest
+from flycam.access.restrictions import add_restricted_area, set_flight_classification
+from flycam.http.services import Services
+from flycam.model.flight import Classification
+from flycam.model.records import Role
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, in_address, open_doors, settled
 from tests.serve.running import running

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from flycam.catalog.records import Role
-from flycam.frame.specialist_layer import LayerKind
-from flycam.pipeline.briefing_pack.workflow import PackRequest, write_briefing_pack
-from flycam.pipeline.layer_registry import LayerRequest, add_layer
-from flycam.serve.services import Services
+from flycam.board.layers import LayerRequest, add_layer
+from flycam.http.services import Services
+from flycam.model.board import LayerKind
+from flycam.model.records import Role
+from flycam.reports.briefing.workflow import PackRequest, write_briefing_pack
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import click_map, settled
 from tests.serve.running import running

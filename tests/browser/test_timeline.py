@@ -11,8 +11,8 @@ import cv2
 import pytest
 from playwright.sync_api import Route, expect
 
-from flycam.frame.live_flight import LinkState, LiveFlightReport
-from flycam.serve.services import Services
+from flycam.catalog.live_flights import LinkState, LiveFlightReport
+from flycam.http.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, expect_painted, in_address, not_in_address, settled, until_seen
 from tests.serve.running import running

@@ -18,12 +18,12 @@ from PIL import Image
 from PIL.ExifTags import IFD
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
-from flycam.catalog.records import Role
 from flycam.drill.photo_drill import DrillReport
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.pipeline.orthorectification.flight_session import make_event
-from flycam.pipeline.upload.upload_files import PROGRESS_FILE, write_json
-from flycam.serve.services import Services
+from flycam.http.services import Services
+from flycam.ingest.upload.upload import PROGRESS_FILE, write_json
+from flycam.model.records import Role
+from flycam.mosaic.orthorectify.flight_session import make_event
 from tests.attack.commands import Operator
 from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
 from tests.attack.uploading import ServerProcess, serving

@@ -13,22 +13,22 @@ import cv2
 import pytest
 from playwright.sync_api import Locator, expect
 
+from flycam.catalog.live_flights import LiveFlightPhase
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.frame.live_flight import LiveFlightPhase
+from flycam.http.services import Services
+from flycam.ingest.live.recording import StreamRecording
+from flycam.ingest.live.status import encode_thumbnail
+from flycam.ingest.live.workflow import orthorectify_video
 from flycam.ingest.video.recorder import Recorder, RecordingOptions
-from flycam.pipeline.live.recording import StreamRecording
-from flycam.pipeline.live.thumbnail import encode_thumbnail
-from flycam.pipeline.live.workflow import orthorectify_video
-from flycam.pipeline.orthorectification.flight_session import FlightLabels
-from flycam.pipeline.workspace import ignore_progress
-from flycam.serve.services import Services
-from flycam.store import keys
+from flycam.mosaic.orthorectify.flight_session import FlightLabels
+from flycam.storage import keys
+from flycam.workspace import ignore_progress
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled, until_seen
 from tests.browser.test_airborne import HERE, Teller, card_of, told
 from tests.houses import House
+from tests.ingest.live.test_recording import asked_on_air
 from tests.ingest.video.test_recorder import packets_of
-from tests.pipeline.live.test_recording import asked_on_air
 from tests.serve.running import running
 from tests.serve.world import World, make_world
 from tests.waiting import ENOUGH_S
@@ -194,7 +194,7 @@ def test_a_real_stream_is_seen_and_played_again_while_it_flies(
 ) -> None:  # fmt: skip
     """A real RTSP server, a real UDP link, a real browser."""
     monkeypatch.setattr(
-        "flycam.pipeline.live.recording.RecordingOptions",
+        "flycam.ingest.live.recording.RecordingOptions",
         lambda folder: RecordingOptions(folder=folder, segment_s=2.0),
     )
     house, over = make_house(film), threading.Event()

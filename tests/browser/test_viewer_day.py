@@ -16,19 +16,19 @@ import pytest
 import shapely
 from playwright.sync_api import Browser, Page, expect
 
-from flycam.catalog.records import CommuneRecord, Role
 from flycam.catalog.tables import frames as frame_table
-from flycam.frame.specialist_layer import LayerKind
-from flycam.frame.terrain_codec import encode_terrain
 from flycam.geodata.crs import choose_work_crs, to_work
-from flycam.store import keys
+from flycam.model.board import LayerKind
+from flycam.model.records import CommuneRecord, Role
+from flycam.mosaic.terrain_codec import encode_terrain
+from flycam.storage import keys
 from tests.attack.commands import Operator
 from tests.attack.uploading import ServerProcess
 from tests.browser.conftest import SIZES
 from tests.browser.pages import click_map, expect_painted, settled, touch, until_seen, wait_for_place
 from tests.browser.test_measure import AGREES, begin, number, tap
-from tests.pipeline.impacted import add_things
-from tests.serve.evidence.test_photo_points import PLANE
+from tests.change.impacted import add_things
+from tests.serve.api.test_photo_points import PLANE
 from tests.serve.world import LAT, LON, REAL, World, add_account, make_world, mean_colour_around
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flycam.catalog.change_attribution import derive_attribution, select_effective_versions
-from flycam.frame.change import ChangeAction, ChangeStatus
+from flycam.catalog.changes import derive_attribution, select_effective_versions
+from flycam.model.board import ChangeAction, ChangeStatus
 from tests.suites.change_suite import FOUND, decided
 
 ACCEPTED = decided(FOUND, ChangeStatus.ACCEPTED, author="Minh")

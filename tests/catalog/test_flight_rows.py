@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.flight_rows import parse_flight_row, to_flight_row
-from flycam.frame.flight import Event, EventKind
+from flycam.catalog.rows import parse_flight_row, to_flight_row
+from flycam.model.flight import Event, EventKind
 from tests.suites.catalog_suite import flight
 
 

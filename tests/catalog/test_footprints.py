@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import shapely
 
-from flycam.catalog.footprints import compute_footprint_bounds, parse_footprints
+from flycam.catalog.frames import compute_footprint_bounds, parse_footprints
 
 
 def frame(shape: shapely.Geometry | None) -> Any:

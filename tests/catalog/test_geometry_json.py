@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.catalog.geometry_json import (
+from flycam.catalog.rows import (
     exterior_from_json,
     exterior_to_json,
     interior_from_json,
@@ -13,9 +13,9 @@ from flycam.catalog.geometry_json import (
     provenance_from_json,
     provenance_to_json,
 )
-from flycam.frame.frame import Provenance
-from flycam.geometry.exterior import CameraMotion, ExteriorOrientation, PoseSource
-from flycam.geometry.interior import InteriorOrientation, LensModel
+from flycam.geometry.camera import InteriorOrientation, LensModel
+from flycam.geometry.pose import CameraMotion, ExteriorOrientation, PoseSource
+from flycam.model.frame import Provenance
 
 _FLOAT = st.floats(allow_nan=False)
 _VECTOR = st.tuples(_FLOAT, _FLOAT, _FLOAT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flycam.catalog.image_reference import (
+from flycam.catalog.changes import (
     ImageReference,
     format_file_reference,
     list_mosaic_ids,

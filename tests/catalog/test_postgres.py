@@ -8,8 +8,8 @@ import pytest
 import shapely
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.records import AuditEntry, LayerFeatureRecord
 from flycam.errors import CatalogUnavailable
+from flycam.model.records import AuditEntry, LayerFeatureRecord
 from tests.servers import GUARDED_PASSWORD
 from tests.suites.access_suite import AccessSuite
 from tests.suites.audit_suite import AuditSuite

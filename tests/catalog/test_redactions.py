@@ -14,23 +14,27 @@ import pytest
 import shapely
 import sqlalchemy
 
-from flycam.catalog.access_policies import AccessPolicies, load_access_policy
-from flycam.catalog.access_policy import AccessPolicy
-from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.geometry_margin import expand_geometry
-from flycam.catalog.records import Account, FrameRecord, MosaicInfo, Role
-from flycam.catalog.redacted_ground import (
+from flycam.access.policy import (
     REDACTION_MARGIN_M,
+    AccessPolicies,
+    AccessPolicy,
     RedactedGround,
     RedactedGroundCache,
+    expand_geometry,
     iterate_ground_projections,
+    load_access_policy,
     load_redacted_ground,
 )
-from flycam.catalog.redactions import select_active_redactions, select_revocation_requests
-from flycam.catalog.sharing_records import RedactionFootprint, RedactionRecord
+from flycam.catalog.catalog import Catalog, open_catalog
+from flycam.catalog.restrictions import (
+    RedactionFootprint,
+    RedactionRecord,
+    select_active_redactions,
+    select_revocation_requests,
+)
 from flycam.errors import NotFound
-from flycam.frame.redaction import RedactionReason, RedactionStep
 from flycam.geometry.grid import find_tile_at, lonlat_to_mercator
+from flycam.model.records import Account, FrameRecord, MosaicInfo, RedactionReason, RedactionStep, Role
 from tests.suites.catalog_suite import finished, flight, frame, rejected, used
 
 HOME = shapely.Polygon([(10, 10), (40, 10), (40, 30), (10, 30)])

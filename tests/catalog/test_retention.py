@@ -16,9 +16,9 @@ from flycam.catalog.retention_records import (
     select_active_holds,
     select_active_purges,
 )
-from flycam.frame.retention import HoldStep, PurgeStep, RetainedKind
-from flycam.outcomes import format_error, get_http_status
-from flycam.store import keys
+from flycam.errors import format_error, get_http_status
+from flycam.model.records import HoldStep, PurgeStep, RetainedKind
+from flycam.storage import keys
 from tests.suites.retention_suite import GONE, HELD
 
 holds = st.builds(

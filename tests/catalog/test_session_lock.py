@@ -14,8 +14,8 @@ import pytest
 
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.flights import format_finish_lock
-from flycam.catalog.records import Withdrawal
 from flycam.errors import FlightBusy
+from flycam.model.records import Withdrawal
 from tests.servers import PostgresServer
 from tests.suites.catalog_suite import MOSAIC, finished, flight, frame, tile
 

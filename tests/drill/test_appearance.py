@@ -13,8 +13,7 @@ from flycam.drill.appearance import (
     AppearanceRanges,
     draw_appearance,
 )
-from flycam.drill.land_cover import LandCover
-from flycam.drill.valley import CENTRE_M
+from flycam.drill.land import CENTRE_M, LandCover
 from tests.drill.topview import view_pair
 
 AROUND = (CENTRE_M[0] - 60, CENTRE_M[1] - 60, CENTRE_M[0] + 60, CENTRE_M[1] + 60)

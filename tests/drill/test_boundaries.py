@@ -8,9 +8,8 @@ from shapely import transform
 from shapely.geometry import shape
 from shapely.ops import unary_union
 
-from flycam.drill.boundaries import make_changes_geojson, make_communes_geojson
-from flycam.drill.cell_window import make_cell_window
-from flycam.drill.valley import CENTRE_M, WORK_CRS, Valley
+from flycam.drill.land import CENTRE_M, WORK_CRS, Valley, make_cell_window
+from flycam.drill.photo_drill import make_changes_geojson, make_communes_geojson
 from flycam.geodata.crs import to_work
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.drill.cell_window import make_cell_window
+from flycam.drill.land import make_cell_window
 
 metres = st.floats(-5e5, 3e6)
 

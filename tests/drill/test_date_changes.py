@@ -4,19 +4,17 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.drill.date_changes import (
+from flycam.drill.appearance import (
     TERRACES,
     Confuser,
     DateChanges,
+    Sun,
     derive_later_date,
     draw_date_changes,
     normalise_field_work,
 )
-from flycam.drill.land_cover import LandCover
-from flycam.drill.landslides import with_drawn_slides
-from flycam.drill.lighting import Sun
-from flycam.drill.valley import CENTRE_M, Valley, build_valley_fields
-from flycam.drill.world import SUN_AFTER, DrillWorld, build_drill_world
+from flycam.drill.land import CENTRE_M, LandCover, Valley, build_valley_fields
+from flycam.drill.world import SUN_AFTER, DrillWorld, build_drill_world, with_drawn_slides
 
 AROUND = (CENTRE_M[0] - 220, CENTRE_M[1] - 220, CENTRE_M[0] + 220, CENTRE_M[1] + 220)
 SUN = Sun(azimuth_rad=3.5, elevation_rad=0.8)

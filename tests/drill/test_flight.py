@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flycam.drill.flight import FlightPlan, Follow, compute_block_bounds, make_drill_camera, simulate_flight
-from flycam.drill.valley import Valley, build_valley_fields
+from flycam.drill.land import Valley, build_valley_fields
 from flycam.errors import InputUnusable
 from flycam.geometry.camera import compute_image_rays
 

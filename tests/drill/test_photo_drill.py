@@ -11,15 +11,14 @@ import pytest
 import rasterio
 from PIL import Image
 
-from flycam.answers.drill import format_drill
-from flycam.drill import photo_drill as drill_module
-from flycam.drill.date_changes import draw_date_changes
+from flycam.cli.drill import format_drill
+from flycam.drill import photo_drill
+from flycam.drill.appearance import draw_date_changes
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.photo_drill import Drill, write_drill
 from flycam.errors import DiskFull, InputUnusable, NotFound, OptionUnusable, StorageFailed
-from flycam.geodata.camera_file import load_camera_file
-from flycam.geodata.dem import load_terrain
-from flycam.geodata.dem_info import read_dem_info
+from flycam.geodata.cameras import load_camera_file
+from flycam.geodata.dem import load_terrain, read_dem_info
 from flycam.messages import join
 
 TINY = {"gsd_m": 0.8, "photos": (1, 2), "size_px": (160, 120)}
@@ -74,7 +73,7 @@ def test_before_and_after_share_their_terrain_model(tmp_path: Path) -> None:
 
 def test_the_truth_comes_back_exact(tmp_path: Path, before: Drill) -> None:
     write_drill(tmp_path / "d", **TINY)
-    drill = drill_module.make_drill(**TINY)
+    drill = photo_drill.make_drill(**TINY)
     truth = read_truth(tmp_path / "d")
     assert truth.camera == drill.camera
     assert [truth.exteriors[n] for n in drill.names] == [e.exterior for e in drill.exposures]
@@ -92,7 +91,7 @@ def test_the_truth_comes_back_exact(tmp_path: Path, before: Drill) -> None:
 
 def test_the_terrain_is_registered_with_its_datum_and_posts(tmp_path: Path) -> None:
     report = write_drill(tmp_path / "d", truth_rasters=False, **TINY)
-    drill = drill_module.make_drill(**TINY)
+    drill = photo_drill.make_drill(**TINY)
     info = read_dem_info(report.dem)
     assert (info.datum, info.post_spacing_m, info.crs) == ("EGM96", 10.0, "EPSG:32648")
     terrain = load_terrain([info], "EPSG:32648", drill.renderer.world.window.bounds)
@@ -171,7 +170,7 @@ def test_what_is_wrong_with_an_unusual_drill_is_in_its_truth(tmp_path: Path) -> 
 
 
 def test_an_oblique_photo_shows_ground_everywhere() -> None:
-    drill = drill_module.make_drill(seed=3, gsd_m=0.8, photos=(2, 2), size_px=(160, 120), pitch_deg=-55.0)
+    drill = photo_drill.make_drill(seed=3, gsd_m=0.8, photos=(2, 2), size_px=(160, 120), pitch_deg=-55.0)
     for number in range(4):
         assert np.isfinite(drill.coordinates(number)).all()
 
@@ -180,7 +179,7 @@ def test_a_rolling_shutter_is_in_the_truth_and_in_the_camera_file(tmp_path: Path
     options = {"readout_ms": 40.0, "speed_mps": 12.0, **TINY}
     report = write_drill(tmp_path / "rolling", truth_rasters=False, **options)
     write_drill(tmp_path / "global", truth_rasters=False, speed_mps=12.0, **TINY)
-    drill = drill_module.make_drill(**options)
+    drill = photo_drill.make_drill(**options)
     truth = read_truth(tmp_path / "rolling")
     assert truth.camera == drill.camera and truth.camera.readout_s == 0.04
     assert [truth.exteriors[n] for n in drill.names] == [e.exterior for e in drill.exposures]
@@ -205,5 +204,5 @@ def test_a_rolling_shutter_is_in_the_truth_and_in_the_camera_file(tmp_path: Path
 )
 def test_a_shutter_or_a_speed_that_is_none_is_refused_in_both_languages(option: str, value: float) -> None:
     with pytest.raises(OptionUnusable, match=r"readout|speed") as refused:
-        drill_module.make_drill(**{option: value}, **TINY)
+        photo_drill.make_drill(**{option: value}, **TINY)
     assert "diễn tập" in refused.value.message.in_language("vi")

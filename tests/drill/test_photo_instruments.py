@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flycam.drill.flight import make_exif, make_xmp, simulate_measurements, simulate_yaw_steps
 from flycam.drill.photo_drill import Drill
-from flycam.drill.photo_instruments import make_exif, make_xmp, simulate_measurements, simulate_yaw_steps
 from flycam.geodata.crs import compute_convergence_and_scale, to_work
-from flycam.geometry.rotation import rotation_from_gimbal
-from flycam.ingest.photo.photo_reader import read_metadata
+from flycam.geometry.pose import rotation_from_gimbal
+from flycam.ingest.photos.photo_reader import read_metadata
 
 
 @pytest.fixture

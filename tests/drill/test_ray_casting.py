@@ -6,8 +6,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from flycam.drill.cell_window import CellWindow
-from flycam.drill.ray_casting import build_height_field, cast_image_rays, interpolate_height
+from flycam.drill.land import CellWindow
+from flycam.drill.rendering import build_height_field, cast_image_rays, interpolate_height
 
 CENTRE = (0.0, 0.0, 60.0)
 

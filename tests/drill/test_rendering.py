@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from flycam.drill.photo_drill import Drill, make_drill
-from flycam.drill.ray_casting import interpolate_height
-from flycam.drill.rendering import Weather
+from flycam.drill.rendering import Weather, interpolate_height
 from flycam.geometry.camera import project
 from tests.drill.conftest import SMALL
 

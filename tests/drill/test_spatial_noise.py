@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.drill.spatial_noise import (
+from flycam.drill.land import (
     compute_lattice_span,
     generate_smooth_noise,
     generate_white_noise,

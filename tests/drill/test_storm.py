@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flycam.drill.storm import with_scars
-from flycam.drill.valley import CENTRE_M, Valley, build_valley_fields
+from flycam.drill.land import CENTRE_M, Valley, build_valley_fields
+from flycam.drill.world import with_scars
 
 AROUND = (CENTRE_M[0] - 400, CENTRE_M[1] - 400, CENTRE_M[0] + 400, CENTRE_M[1] + 400)
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from flycam.drill.land import Valley
 from flycam.drill.photo_drill import Drill
-from flycam.drill.terrain_model import TerrainErrorModel, draw_typical_error, make_terrain_model
-from flycam.drill.valley import Valley
+from flycam.drill.scene_objects import TerrainErrorModel, draw_typical_error, make_terrain_model
 
 
 def test_posts_follow_the_ground_and_know_no_trees(before: Drill) -> None:

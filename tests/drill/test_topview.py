@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flycam.drill.land_cover import LandCover
-from flycam.drill.valley import CENTRE_M
+from flycam.drill.land import CENTRE_M, LandCover
 from flycam.drill.world import DrillWorld, build_drill_world
 from tests.drill.topview import Air, drawn_air, photographed, view_pair
 

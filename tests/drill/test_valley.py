@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.drill.cell_window import Bounds
-from flycam.drill.valley import CENTRE_M, Valley, build_valley_fields
+from flycam.drill.land import CENTRE_M, Bounds, Valley, build_valley_fields
 
 AROUND: Bounds = (CENTRE_M[0] - 400, CENTRE_M[1] - 400, CENTRE_M[0] + 400, CENTRE_M[1] + 400)
 

@@ -10,21 +10,20 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.drill.flight import SPEED_MPS, make_drill_camera
+from flycam.drill.flight import SPEED_MPS, VideoPlan, make_drill_camera, make_video_course
 from flycam.drill.ground_truth import read_truth
+from flycam.drill.land import WORK_CRS, Valley
 from flycam.drill.photo_drill import make_drill
-from flycam.drill.valley import WORK_CRS, Valley
-from flycam.drill.video_course import VideoPlan, make_video_course
 from flycam.drill.video_drill import VideoDrill, VideoDrillReport, make_video_drill, write_video_drill
 from flycam.drill.video_encoder import VideoEncoder
 from flycam.errors import InputUnusable, OptionUnusable
-from flycam.frame.telemetry import TelemetrySample
-from flycam.geodata.camera_file import load_camera_file
+from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.crs import to_work
 from flycam.geometry.camera import compute_ray_directions
-from flycam.geometry.rotation import rotation_from_gimbal
+from flycam.geometry.pose import rotation_from_gimbal
 from flycam.ingest.telemetry.mavlink import read_tlog
 from flycam.ingest.telemetry.subtitles import read_subtitles
+from flycam.model.telemetry import TelemetrySample
 
 SMALL = {"plan": VideoPlan(seconds=6.0, fps=10, strips=2, gsd_m=0.5), "size_px": (160, 90), "noise": 0.0}
 

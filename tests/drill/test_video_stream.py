@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from flycam.drill.flight import VideoPlan
 from flycam.drill.photo_drill import write_drill
-from flycam.drill.video_course import VideoPlan
 from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from flycam.drill.video_encoder import has_encoder
 from flycam.drill.video_stream import StreamReport, parse_address, stream_drill

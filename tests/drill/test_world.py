@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flycam.drill.land_cover import LandCover
+from flycam.drill.land import CENTRE_M, LandCover
 from flycam.drill.photo_drill import Drill
-from flycam.drill.valley import CENTRE_M
 from flycam.drill.world import build_drill_world
 
 AROUND = (CENTRE_M[0] - 150, CENTRE_M[1] - 150, CENTRE_M[0] + 150, CENTRE_M[1] + 150)

@@ -15,14 +15,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.drill.appearance import PLAIN_APPEARANCE, Appearance, CameraResponse
-from flycam.drill.cell_window import Bounds, CellWindow
-from flycam.drill.date_changes import DateChanges, draw_date_changes
-from flycam.drill.land_cover import LandCover
+from flycam.drill.appearance import (
+    PLAIN_APPEARANCE,
+    Appearance,
+    CameraResponse,
+    DateChanges,
+    draw_date_changes,
+)
+from flycam.drill.land import Bounds, CellWindow, LandCover, Singles, Valley, generate_smooth_noise, hash_unit
 from flycam.drill.rendering import ENCODED, HAZE_COLOUR, LINEAR
-from flycam.drill.spatial_noise import Singles, generate_smooth_noise, hash_unit
-from flycam.drill.terrain_model import draw_typical_error, make_terrain_model
-from flycam.drill.valley import Valley
+from flycam.drill.scene_objects import draw_typical_error, make_terrain_model
 from flycam.drill.world import DrillWorld, build_drill_world
 
 _DEM_POST_M = 10.0

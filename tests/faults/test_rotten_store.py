@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from flycam.board.layers import register_communes
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import FlycamError
-from flycam.mosaic.tile_log import read_tile
-from flycam.pipeline.batch import ingest
-from flycam.pipeline.commune_boundaries import register_communes
-from flycam.pipeline.orthorectification.flight_session import FlightLabels
-from flycam.pipeline.orthorectification.preflight import PreflightRequest
-from flycam.pipeline.terrain import register_dem
-from flycam.pipeline.workspace import Workspace
+from flycam.ingest.batch import ingest
+from flycam.ingest.inspection import PreflightRequest
+from flycam.mosaic.orthorectify.flight_session import FlightLabels
+from flycam.mosaic.terrain import register_dem
+from flycam.mosaic.tiles.codec import read_tile
+from flycam.workspace import Workspace
+from tests.finished_house import NAME, QUICK, Finished, make_finished, open_workspace, tiles_of
 from tests.finishing import finish_flight
-from tests.pipeline.finished_house import NAME, QUICK, Finished, make_finished, open_workspace, tiles_of
 from tests.unreliable_stores import CorruptingStore, SlowStore
 
 

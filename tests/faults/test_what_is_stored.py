@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.store import keys
+from flycam.storage import keys
 from tests.faults import kernel
 from tests.faults.programs import outcomes, watched
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(kernel.why_not() is not None, reason=str(kernel.
 _KEY = keys.format_original_key("ab" * 32)
 _PROGRAM = """
 from pathlib import Path
-from flycam.store.local import LocalStore
+from flycam.storage.local import LocalStore
 store = LocalStore(Path('new/store'))
 store.put('{key}', b'photo' * 1000, durable={durable})
 os._exit(0)

@@ -16,8 +16,8 @@ from zlib import crc32
 import httpx
 
 from flycam.drill.photo_drill import DrillReport
-from flycam.pipeline.upload.memory_card import MemoryCard, UploadRequest
-from flycam.store import keys
+from flycam.ingest.upload.memory_card import MemoryCard, UploadRequest
+from flycam.storage import keys
 from tests.attack.commands import Operator
 from tests.attack.exchanges import common, flight_of, masts
 from tests.attack.uploading import ServerProcess, serving

@@ -26,7 +26,7 @@ from typing import NoReturn
 import atheris
 
 # what Atheris keeps of an instrumented frame that an exception left would be 100 kB there
-with atheris.instrument_imports(include=["flycam"], exclude=["flycam.frame.payload_decoding"]):
+with atheris.instrument_imports(include=["flycam"], exclude=["flycam.storage.files"]):
     from tests.fuzz.corpus import CORPORA
     from tests.fuzz.parsers import PARSERS, SLOW
 

@@ -16,15 +16,21 @@ import numpy as np
 import zstandard
 from pymavlink.dialects.v20 import ardupilotmega as mav
 
-from flycam.frame.fragmented_mp4 import CodedSample, encode_fragment, encode_head
-from flycam.frame.nal import ParameterSets, VideoCodec, extract_parameter_sets, split_units
-from flycam.frame.terrain_codec import encode_terrain
-from flycam.frame.tile import MosaicTile
-from flycam.frame.tile_codec import encode_tile
 from flycam.geometry.grid import TileId
 from flycam.geometry.terrain import TerrainGrid
-from flycam.sync.bundle_parts import PartHeader, encode_part_header
-from flycam.sync.flight_records import compress_records
+from flycam.media.mp4 import (
+    CodedSample,
+    ParameterSets,
+    VideoCodec,
+    encode_fragment,
+    encode_head,
+    extract_parameter_sets,
+    split_units,
+)
+from flycam.model.frame import MosaicTile
+from flycam.mosaic.terrain_codec import encode_terrain
+from flycam.mosaic.tiles.codec import encode_tile
+from flycam.sync.bundle import PartHeader, encode_part_header
 from flycam.sync.manifest import (
     ExchangeManifest,
     LogRange,
@@ -33,11 +39,11 @@ from flycam.sync.manifest import (
     compute_manifest_id,
     encode_manifest,
 )
-from flycam.sync.record_delta import compute_record_delta
+from flycam.sync.records import compress_records, compute_record_delta
 from flycam.sync.reference_feed import FEED_FORMAT
 from flycam.sync.step_planner import STEP_FORMAT
-from tests.ingest import handmade
-from tests.ingest.made_flights import LAT, LON
+from tests.ingest.photos.made_flights import LAT, LON
+from tests.ingest.preflight import handmade
 from tests.ingest.telemetry import (
     made_gpmf,
     made_streams,

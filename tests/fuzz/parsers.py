@@ -15,21 +15,21 @@ from pyproj import CRS
 
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import FlycamError, UnexpectedSource
-from flycam.frame import tile_codec
-from flycam.frame.specialist_layer import LayerKind
-from flycam.frame.terrain_codec import decode_terrain
+from flycam.geodata.control_points import read_ground_control
 from flycam.geodata.layer_file import read_layer
-from flycam.ingest.photo.photo_reader import read_metadata
-from flycam.ingest.poses.gcp import read_ground_control
-from flycam.ingest.poses.pose_files import read_poses
+from flycam.ingest.photos.photo_reader import read_metadata
+from flycam.ingest.poses.external_poses import read_poses
 from flycam.ingest.telemetry.log_files import read_flight_log
-from flycam.ingest.video.segments import read_segment
+from flycam.ingest.upload import routes
+from flycam.ingest.video.recorder import read_segment
 from flycam.ingest.video.video_source import is_exercise_video, read_creation_ns
-from flycam.pipeline.workspace import Workspace
-from flycam.serve.uploads import tus
-from flycam.store.memory import MemoryStore
-from flycam.sync import bundle, flight_records, record_delta, reference_feed, server, step
-from flycam.sync.bundle_parts import BundleParts
+from flycam.model.board import LayerKind
+from flycam.mosaic.terrain_codec import decode_terrain
+from flycam.mosaic.tiles import codec
+from flycam.storage.address import MemoryStore
+from flycam.sync import bundle, records, reference_feed, server, step_planner
+from flycam.sync.bundle import BundleParts
+from flycam.workspace import Workspace
 from tests.fuzz.corpus import BASE, TILE, part_of
 
 Read = Callable[[bytes], None]
@@ -83,9 +83,9 @@ def _read_bundle(data: bytes) -> None:
 def _read_headers(data: bytes) -> None:
     text = data.decode("latin-1")  # as a server hands headers on
     with suppress(FlycamError):
-        tus._parse_metadata(text)
+        routes._parse_metadata(text)
     with suppress(FlycamError):
-        tus._parse_checksum(text)
+        routes._parse_checksum(text)
 
 
 def _read_sync(data: bytes) -> None:
@@ -97,7 +97,7 @@ def _read_sync(data: bytes) -> None:
 
 
 def _read_tile(data: bytes) -> None:
-    for read in (tile_codec.decode_tile, tile_codec.decode_rgb, tile_codec.decode_mask):
+    for read in (codec.decode_tile, codec.decode_rgb, codec.decode_mask):
         with suppress(FlycamError):
             read(data, TILE)
 
@@ -127,20 +127,20 @@ def _read_vector(data: bytes) -> None:
 
 
 def _read_records(body: bytes) -> None:
-    values = flight_records.decode_record_values(body, "records")
-    flight_records.read_record_labels(values)
-    flight_records.parse_flight_records(values, "records")
+    values = records.decode_record_values(body, "records")
+    records.read_record_labels(values)
+    records.parse_flight_records(values, "records")
 
 
 def _read_change(body: bytes) -> None:
-    made = record_delta.apply_record_delta(body, lambda _sha256: BASE, "change")
-    flight_records.decode_flight_records(made, "records")
+    made = records.apply_record_delta(body, lambda _sha256: BASE, "change")
+    records.decode_flight_records(made, "records")
 
 
 def _read_step(body: bytes) -> None:
     path = _folder() / "step"
     path.write_bytes(len(body).to_bytes(4, "little") + body)
-    step.read_step_manifest(path, "step")
+    step_planner.read_step_manifest(path, "step")
 
 
 def _answer(body: bytes) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from flycam.errors import CalibrationMissing, SourceUnreadable
-from flycam.geodata.camera_file import load_camera_file
-from flycam.geometry.interior import LensModel
+from flycam.geodata.cameras import load_camera_file
+from flycam.geometry.camera import LensModel
 
 SIZE = {"width": 4000, "height": 3000}
 

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.windows import Window
 
-from flycam.geodata import collar
-from flycam.geodata.collar import Collar, find_collar
-from flycam.geodata.geotiff import write_geotiff
-from flycam.geodata.reference_raster import ReferenceRaster
+from flycam.geodata import reference_raster
+from flycam.geodata.raster import write_geotiff
+from flycam.geodata.reference_raster import Collar, ReferenceRaster, find_collar
 
 CRS, WEST, NORTH, GSD_M = "EPSG:32648", 430_000.0, 2_400_000.0, 0.5
 
@@ -102,7 +101,7 @@ def test_a_picture_that_says_where_it_has_data_or_has_no_rim_has_no_collar(tmp_p
 
 
 def test_cells_of_a_large_picture_hold_all_of_its_collar_and_little_more(tmp_path, monkeypatch):
-    monkeypatch.setattr(collar, "_MAX_CELLS", 4_000)
+    monkeypatch.setattr(reference_raster, "_MAX_CELLS", 4_000)
     values, ground = _turned(0, 301)
     found = _found(_file(tmp_path / "a.tif", values))
     assert found is not None and found.side_px == 5

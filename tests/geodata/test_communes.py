@@ -15,9 +15,9 @@ import shapely
 from pyproj import Geod
 
 from flycam.errors import BoundaryInvalid, CrsMissing, SourceUnreadable
-from flycam.frame.text_normalization import to_search_key
 from flycam.geodata.communes import CommuneImport, compute_area_m2, read_communes
 from flycam.geodata.crs import WGS84, transform_points
+from flycam.model.text import to_search_key
 
 SINCE = "2025-07-01"
 W, S = 104.80, 21.90

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.geodata.declination import compute_declination_deg
+from flycam.geodata.geoid import compute_declination_deg
 
 
 def ns(year: int, month: int = 1) -> int:

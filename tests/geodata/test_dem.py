@@ -10,14 +10,9 @@ import pytest
 import rasterio
 
 from flycam.errors import DatumUnknown, SourceUnreadable, TerrainMissing
-from flycam.geodata import dem as dem_module
+from flycam.geodata import dem
 from flycam.geodata.crs import to_lonlat, to_work, transform_points
-from flycam.geodata.dem import (
-    compute_coverage_fraction,
-    load_terrain,
-    read_dem_info,
-    sample_heights,
-)
+from flycam.geodata.dem import compute_coverage_fraction, load_terrain, read_dem_info, sample_heights
 from flycam.geodata.geoid import interpolate_undulation_m
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights
 from tests.geodata.dem_files import EAST, NORTH, ground, hills, write_dem
@@ -178,7 +173,7 @@ def test_a_registered_file_that_is_gone_is_named(tmp_path: Path) -> None:
 
 def test_too_wide_a_window_gets_wider_posts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = read_dem_info(write_dem(tmp_path / "dem.tif", ground(80, 80)), "EGM96")
-    monkeypatch.setattr(dem_module, "MAX_POSTS", 400)
+    monkeypatch.setattr(dem, "MAX_POSTS", 400)
     terrain = load_terrain([info], UTM, BOUNDS)
     e, n = posts_of(terrain)
     assert terrain.post_spacing_m == (40.0, 40.0)
@@ -189,7 +184,7 @@ def test_scattered_places_are_read_piece_by_piece(tmp_path: Path, monkeypatch: p
     info = read_dem_info(write_dem(tmp_path / "dem.tif", ground(80, 80)), "EGM96")
     xy = np.random.default_rng(0).uniform([EAST, NORTH - 780], [EAST + 780, NORTH], (50, 2))
     whole = sample_heights([info], to_lonlat(xy, UTM))[0]
-    monkeypatch.setattr(dem_module, "MAX_POSTS", 300)
+    monkeypatch.setattr(dem, "MAX_POSTS", 300)
     assert np.array_equal(sample_heights([info], to_lonlat(xy, UTM))[0], whole)
 
 

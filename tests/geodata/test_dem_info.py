@@ -10,8 +10,7 @@ import pytest
 import rasterio
 
 from flycam.errors import CrsMissing, DatumUnknown, SourceUnreadable, TerrainMissing
-from flycam.geodata.dem import is_in_feet, load_terrain
-from flycam.geodata.dem_info import read_dem_info
+from flycam.geodata.dem import is_in_feet, load_terrain, read_dem_info
 from tests.geodata.dem_files import EAST, NORTH, ground, write_dem
 
 UTM = "EPSG:32648"

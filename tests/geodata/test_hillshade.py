@@ -10,8 +10,7 @@ import pytest
 
 from flycam.errors import SourceUnreadable
 from flycam.geodata.crs import to_lonlat
-from flycam.geodata.dem import read_dem_info
-from flycam.geodata.dem_info import DemInfo
+from flycam.geodata.dem import DemInfo, read_dem_info
 from flycam.geodata.hillshade import compute_hillshade, make_palette, render_hillshade_tile
 from flycam.geometry.grid import TileId, find_tile_at, lonlat_to_mercator
 from tests.conftest import REPOSITORY

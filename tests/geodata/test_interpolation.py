@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.geodata.interpolation import interpolate_bilinear, interpolate_cubic, take_at_posts
+from flycam.geodata.geoid import interpolate_bilinear, interpolate_cubic, take_at_posts
 
 positions = st.tuples(st.floats(0, 6), st.floats(0, 8))
 

@@ -23,12 +23,12 @@ import pytest
 import shapely
 
 from flycam.errors import CrsMissing, LayerInvalid, SourceUnreadable
-from flycam.frame.specialist_layer import Condition, LayerKind
 from flycam.geodata import vector_file, vector_validation
 from flycam.geodata.crs import WGS84, transform_points
-from flycam.geodata.gdal_drivers import VECTOR_DRIVERS
 from flycam.geodata.layer_file import read_layer
+from flycam.geodata.raster_source import VECTOR_DRIVERS
 from flycam.geodata.vector_validation import open_checked_vector
+from flycam.model.board import Condition, LayerKind
 
 LON, LAT = 104.8, 21.9
 MASTS = [("Trạm Nậm Lúc", "mất sóng", LON, LAT), ("Trạm Bản Liền", "hoạt động", LON + 0.02, LAT)]

@@ -7,7 +7,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.geodata.overlaps import keep_polygons, resolve_overlaps, sum_pairwise_overlap_m2
+from flycam.geodata.communes import keep_polygons, resolve_overlaps, sum_pairwise_overlap_m2
 
 
 def boxes(*bounds: tuple[float, float, float, float]) -> np.ndarray:

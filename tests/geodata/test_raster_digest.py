@@ -9,9 +9,9 @@ import pytest
 from rasterio.shutil import copy
 
 from flycam.errors import SourceUnreadable
-from flycam.geodata.raster_digest import compute_raster_digest
-from tests.analysis.ground import ground
-from tests.pipeline.compared import picture
+from flycam.geodata.raster import compute_raster_digest
+from tests.change.compared import picture
+from tests.change.ground import ground
 
 
 def test_a_copy_is_the_same_and_a_file_of_the_same_name_is_not(tmp_path: Path) -> None:

@@ -22,11 +22,9 @@ from rasterio.shutil import copy
 
 from flycam.errors import SourceUnreadable
 from flycam.geodata.crs import describe_crs
-from flycam.geodata.dem_info import read_dem_info
-from flycam.geodata.gdal_drivers import RASTER_DRIVERS
-from flycam.geodata.raster import read_raster, write_cog
-from flycam.geodata.raster_digest import compute_raster_digest
-from flycam.geodata.raster_source import open_raster
+from flycam.geodata.dem import read_dem_info
+from flycam.geodata.raster import compute_raster_digest, read_raster, write_cog
+from flycam.geodata.raster_source import RASTER_DRIVERS, open_raster
 from flycam.geodata.reference_raster import ReferenceRaster
 from tests.geodata.dem_files import EAST, NORTH
 from tests.geodata.hostile_rasters import (

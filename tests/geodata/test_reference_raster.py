@@ -8,9 +8,8 @@ import pytest
 import rasterio
 
 from flycam.errors import CrsMissing, SourceUnreadable
-from flycam.frame.timestamp import format_minute
 from flycam.geodata.crs import to_lonlat, transform_points
-from flycam.geodata.geotiff import write_geotiff
+from flycam.geodata.raster import write_geotiff
 from flycam.geodata.reference_raster import CAPTURED_TAG, ReferenceRaster
 from flycam.geometry.grid import (
     compute_pixel_centres,
@@ -18,6 +17,7 @@ from flycam.geometry.grid import (
     lonlat_to_mercator,
     mercator_to_lonlat,
 )
+from flycam.model.time import format_minute
 
 LON, LAT = 104.3, 21.7
 

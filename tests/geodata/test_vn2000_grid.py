@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.geodata.crs import WGS84, transform_points
-from flycam.geodata.vn2000_grid import compute_grid_lines
+from flycam.geodata.crs import WGS84, compute_grid_lines, transform_points
 
 _ZONE = "EPSG:9208"
 

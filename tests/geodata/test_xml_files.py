@@ -12,9 +12,7 @@ import shapely
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flycam.geodata.cap_file import CapEvent, encode_cap_alert
-from flycam.geodata.kmz_features import PolygonPlacemark, encode_kmz
-from flycam.geodata.xml_text import escape_xml
+from flycam.geodata.kml import CapEvent, PolygonPlacemark, encode_cap_alert, encode_kmz, escape_xml
 
 SHAPE = shapely.MultiPolygon(
     [shapely.box(104.8, 21.9, 104.81, 21.91) - shapely.box(104.802, 21.902, 104.804, 21.904)]

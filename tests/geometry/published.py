@@ -8,9 +8,8 @@ import json
 import numpy as np
 import rasterio
 
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
-from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.geometry.rotation import rotation_from_opk, to_mat3
+from flycam.geometry.camera import InteriorOrientation, LensModel
+from flycam.geometry.pose import ExteriorOrientation, PoseSource, rotation_from_opk, to_mat3
 from flycam.geometry.terrain import TerrainGrid
 
 

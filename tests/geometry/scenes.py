@@ -10,11 +10,10 @@ import math
 
 import numpy as np
 
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.geometry.grid import TileRange, find_range_for_bounds, lonlat_to_mercator, mercator_to_lonlat
-from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.planar_map import PlanarMap, fit_planar_map
-from flycam.geometry.rotation import rotation_from_gimbal, to_mat3
+from flycam.geometry.pose import ExteriorOrientation, PoseSource, rotation_from_gimbal, to_mat3
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights_en
 
 WORK_CRS = "EPSG:32648"

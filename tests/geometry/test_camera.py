@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.geometry.camera import (
+    InteriorOrientation,
+    LensModel,
     compute_image_rays,
     compute_valid_radius,
     distort,
@@ -18,7 +20,6 @@ from flycam.geometry.camera import (
     scale_interior,
     undistort,
 )
-from flycam.geometry.interior import InteriorOrientation, LensModel
 from tests.geometry.scenes import camera, hills, pose
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from flycam.geometry.connected_components import label_components
+from flycam.geometry.features import label_components
 
 
 def test_parts_are_numbered_by_their_first_nodes():

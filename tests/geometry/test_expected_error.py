@@ -19,9 +19,14 @@ from flycam.geometry.expected_error import (
     compute_tile_height_sigma,
     smooth_terrain,
 )
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.grid import compute_pixel_centres, find_tile_at, lonlat_to_mercator, make_tile_range
-from flycam.geometry.rotation import rotation_from_angle_axis, rotation_from_gimbal, to_mat3
+from flycam.geometry.pose import (
+    ExteriorOrientation,
+    PoseSource,
+    rotation_from_angle_axis,
+    rotation_from_gimbal,
+    to_mat3,
+)
 from flycam.geometry.terrain import TerrainGrid, compute_normals, interpolate_heights_en, make_flat_terrain
 from tests.geometry.scenes import CENTRE, LAT, LON, WORK_CRS, hills, mercator_map
 

@@ -6,8 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.geometry.height_raster import interpolate_heights_on_grid
-from flycam.geometry.terrain import TerrainGrid, interpolate_heights
+from flycam.geometry.terrain import TerrainGrid, interpolate_heights, interpolate_heights_on_grid
 
 
 def _terrain(seed: int, holes: int) -> TerrainGrid:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.geometry.least_squares_matching import cut_patch_windows, fit_patches, reduce_to_grey
+from flycam.geometry.templates import cut_patch_windows, fit_patches, reduce_to_grey
 
 from .test_features import speckle
 

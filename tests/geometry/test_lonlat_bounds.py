@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flycam.geometry.lonlat_bounds import compute_box_distance_m
+from flycam.geometry.grid import compute_box_distance_m
 
 HANOI = (105.7, 20.9, 106.0, 21.1)
 JOPLIN = (-94.6, 37.0, -94.4, 37.1)

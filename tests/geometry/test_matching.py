@@ -4,8 +4,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.geometry.features import DESCRIPTOR_NORM
-from flycam.geometry.matching import find_close_pairs, match_all_mutual_best, match_mutual_best
+from flycam.geometry.features import (
+    DESCRIPTOR_NORM,
+    find_close_pairs,
+    match_all_mutual_best,
+    match_mutual_best,
+)
 
 
 def descriptors(n, seed):

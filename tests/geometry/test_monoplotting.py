@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.geometry.expected_error import UNKNOWN_ERROR_M
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
-from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.geometry.monoplotting import MAX_ERROR_M, project_image_grid, project_polygon_to_ground
+from flycam.geometry.footprint import MAX_ERROR_M, project_image_grid, project_polygon_to_ground
+from flycam.geometry.pose import ExteriorOrientation, PoseSource
 from flycam.geometry.terrain import make_flat_terrain
 
 CAMERA = InteriorOrientation(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.geometry.occlusion import HorizonScan, SteepSlopes, compute_visibility_margin
+from flycam.geometry.frame_view import HorizonScan, SteepSlopes, compute_visibility_margin
 from flycam.geometry.terrain import cast_rays, interpolate_heights
 from tests.geometry.scenes import CENTRE, grid_of, hills
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.geometry.pixel_quality import MAX_QUALITY, compute_pixel_quality
+from flycam.geometry.frame_view import MAX_QUALITY, compute_pixel_quality
 from tests.geometry.scenes import camera
 
 INTERIOR = camera(width=1000, height=800)

@@ -12,7 +12,7 @@ from flycam.geometry.camera import is_in_image, project
 from flycam.geometry.frame_view import FrameView
 from flycam.geometry.grid import TileRange, make_tile_range
 from flycam.geometry.orthorectification import compute_source_coordinates, create_post_view, orthorectify
-from flycam.geometry.post_projection import has_fine_posts
+from flycam.geometry.posts import has_fine_posts
 from flycam.geometry.quality_bounds import compute_quality_bounds
 from flycam.geometry.terrain import TerrainGrid, cast_rays, interpolate_heights_en
 from tests.geometry.scenes import CENTRE, camera, pose

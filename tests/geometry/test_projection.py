@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.geometry.camera import project
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
-from flycam.geometry.interior import InteriorOrientation, LensModel
+from flycam.geometry.camera import InteriorOrientation, LensModel, project
+from flycam.geometry.pose import ExteriorOrientation, PoseSource, rotation_from_angle_axis, to_mat3
 from flycam.geometry.projection import (
     LENS_UNKNOWNS,
     apply_lens_vector,
@@ -18,7 +17,6 @@ from flycam.geometry.projection import (
     project_with_derivatives,
     to_lens_vector,
 )
-from flycam.geometry.rotation import rotation_from_angle_axis, to_mat3
 
 STEPS = np.array([1e-6, 1e-6, 1e-3, 1e-3, 1e-6, 1e-6, 1e-6, 1e-6, 1e-6])
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from flycam.geometry.exterior import CameraMotion
 from flycam.geometry.footprint import compute_footprint
 from flycam.geometry.frame_view import FrameBatch, FrameView, group_compatible_views
 from flycam.geometry.grid import TileRange
 from flycam.geometry.lattice import FrameLattices
 from flycam.geometry.orthorectification import MAX_LATTICE_ERROR_PX, orthorectify
+from flycam.geometry.pose import CameraMotion
 from flycam.geometry.quality_bounds import (
     BLOCKS,
     compute_quality_bounds,

@@ -7,11 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.geometry.camera import project
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
-from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.geometry.quarter_turns import rotate_exterior, rotate_interior
-from flycam.geometry.rotation import rotation_from_gimbal, to_mat3
+from flycam.geometry.camera import InteriorOrientation, LensModel, project, rotate_exterior, rotate_interior
+from flycam.geometry.pose import ExteriorOrientation, PoseSource, rotation_from_gimbal, to_mat3
 
 LENSES = {
     LensModel.PINHOLE: (),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.geometry.relief_displacement import measure_bend_m
+from flycam.geometry.terrain import measure_bend_m
 
 CENTRE = np.array([[30.0, -20.0, 150.0]])
 EAST, NORTH = (axis.reshape(1, -1) for axis in np.meshgrid(np.arange(16.0), np.arange(16.0)))

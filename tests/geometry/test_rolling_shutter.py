@@ -9,14 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.geometry.camera import compute_image_rays, compute_viewing_rays, distort, project
-from flycam.geometry.exterior import CameraMotion
+from flycam.geometry.camera import (
+    InteriorOrientation,
+    LensModel,
+    compute_image_rays,
+    compute_row_times,
+    compute_viewing_rays,
+    distort,
+    estimate_motion_px,
+    project,
+    rotate_exterior,
+    rotate_interior,
+)
 from flycam.geometry.footprint import compute_footprint
-from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.orthorectification import compute_source_coordinates, orthorectify
-from flycam.geometry.quarter_turns import rotate_exterior, rotate_interior
-from flycam.geometry.rolling_shutter import compute_row_times, estimate_motion_px
-from flycam.geometry.rotation import rotation_from_angle_axis
+from flycam.geometry.pose import CameraMotion, rotation_from_angle_axis
 from flycam.geometry.terrain import make_flat_terrain
 from tests.geometry.scenes import CENTRE, WORK_CRS, hills, pose
 from tests.geometry.test_orthorectification import SMALL, TO_WORK, ground_of, picture, tiles_of

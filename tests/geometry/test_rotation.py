@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.geometry import rotation as rot
+from flycam.geometry import pose
 
 angle = st.floats(-3.1, 3.1)
 steep = st.floats(-1.5, 1.5)
@@ -24,92 +24,93 @@ def axes(r):
     [(0.0, -90.0, (0, 1, 0)), (90.0, -90.0, (1, 0, 0)), (180.0, -90.0, (0, -1, 0))],
 )
 def test_at_nadir_the_upper_edge_points_to_the_yaw_heading(yaw, pitch, up_is):
-    _, down, forward = axes(rot.rotation_from_gimbal(*np.radians([yaw, pitch, 0.0])))
+    _, down, forward = axes(pose.rotation_from_gimbal(*np.radians([yaw, pitch, 0.0])))
     np.testing.assert_allclose(-down, up_is, atol=1e-12)
     np.testing.assert_allclose(forward, (0, 0, -1), atol=1e-12)
 
 
 def test_level_gimbal_looks_along_its_yaw_with_the_sky_up():
-    right, down, forward = axes(rot.rotation_from_gimbal(np.radians(90.0), 0.0, 0.0))
+    right, down, forward = axes(pose.rotation_from_gimbal(np.radians(90.0), 0.0, 0.0))
     np.testing.assert_allclose(forward, (1, 0, 0), atol=1e-12)  # east
     np.testing.assert_allclose(right, (0, -1, 0), atol=1e-12)  # south
     np.testing.assert_allclose(down, (0, 0, -1), atol=1e-12)
 
 
 def test_belly_camera_looks_forward_when_the_nose_is_up_and_left_when_the_right_wing_is_down():
-    _, _, nose_up = axes(rot.rotation_from_body(0.0, np.radians(10.0), 0.0))
+    _, _, nose_up = axes(pose.rotation_from_body(0.0, np.radians(10.0), 0.0))
     assert nose_up[1] > 0.1
-    _, _, right_wing_down = axes(rot.rotation_from_body(0.0, 0.0, np.radians(10.0)))
+    _, _, right_wing_down = axes(pose.rotation_from_body(0.0, 0.0, np.radians(10.0)))
     assert right_wing_down[0] < -0.1
 
 
 def test_opk_of_zero_is_a_nadir_camera_with_north_up():
-    np.testing.assert_allclose(rot.rotation_from_opk(0, 0, 0), np.diag([1, -1, -1]), atol=1e-15)
+    np.testing.assert_allclose(pose.rotation_from_opk(0, 0, 0), np.diag([1, -1, -1]), atol=1e-15)
     np.testing.assert_allclose(
-        rot.rotation_from_opk(0, 0, 0), rot.rotation_from_gimbal(0, -np.pi / 2, 0), atol=1e-12
+        pose.rotation_from_opk(0, 0, 0), pose.rotation_from_gimbal(0, -np.pi / 2, 0), atol=1e-12
     )
 
 
 def test_positive_kappa_turns_the_camera_anticlockwise_and_yaw_clockwise():
     np.testing.assert_allclose(
-        rot.rotation_from_opk(0, 0, 0.3), rot.rotation_from_gimbal(-0.3, -np.pi / 2, 0), atol=1e-12
+        pose.rotation_from_opk(0, 0, 0.3), pose.rotation_from_gimbal(-0.3, -np.pi / 2, 0), atol=1e-12
     )
 
 
 def test_convergence_is_subtracted_from_the_yaw():
     np.testing.assert_allclose(
-        rot.rotation_from_gimbal(0.5, -1.0, 0.1, convergence=0.02), rot.rotation_from_gimbal(0.48, -1.0, 0.1)
+        pose.rotation_from_gimbal(0.5, -1.0, 0.1, convergence=0.02),
+        pose.rotation_from_gimbal(0.48, -1.0, 0.1),
     )
 
 
 @given(angle, steep, angle)
 def test_gimbal_round_trip(yaw, pitch, roll):
-    r = rot.rotation_from_gimbal(yaw, pitch, roll, 0.01)
-    np.testing.assert_allclose(rot.gimbal_from_rotation(r, 0.01), [yaw, pitch, roll], atol=1e-8)
+    r = pose.rotation_from_gimbal(yaw, pitch, roll, 0.01)
+    np.testing.assert_allclose(pose.gimbal_from_rotation(r, 0.01), [yaw, pitch, roll], atol=1e-8)
 
 
 @given(angle, steep, angle)
 def test_body_round_trip(yaw, pitch, roll):
-    r = rot.rotation_from_body(yaw, pitch, roll, -0.02)
-    np.testing.assert_allclose(rot.body_from_rotation(r, -0.02), [yaw, pitch, roll], atol=1e-8)
+    r = pose.rotation_from_body(yaw, pitch, roll, -0.02)
+    np.testing.assert_allclose(pose.body_from_rotation(r, -0.02), [yaw, pitch, roll], atol=1e-8)
 
 
 @given(angle, steep, angle)
 def test_opk_round_trip(omega, phi, kappa):
-    r = rot.rotation_from_opk(omega, phi, kappa)
-    np.testing.assert_allclose(rot.opk_from_rotation(r), [omega, phi, kappa], atol=1e-8)
+    r = pose.rotation_from_opk(omega, phi, kappa)
+    np.testing.assert_allclose(pose.opk_from_rotation(r), [omega, phi, kappa], atol=1e-8)
 
 
 @given(angle, st.sampled_from([-np.pi / 2, np.pi / 2]), angle)
 def test_gimbal_lock_keeps_the_rotation(yaw, pitch, roll):
-    r = rot.rotation_from_gimbal(yaw, pitch, roll)
-    yaw2, pitch2, roll2 = rot.gimbal_from_rotation(r)
+    r = pose.rotation_from_gimbal(yaw, pitch, roll)
+    yaw2, pitch2, roll2 = pose.gimbal_from_rotation(r)
     assert roll2 == 0.0
-    np.testing.assert_allclose(rot.rotation_from_gimbal(yaw2, pitch2, roll2), r, atol=1e-7)
+    np.testing.assert_allclose(pose.rotation_from_gimbal(yaw2, pitch2, roll2), r, atol=1e-7)
 
 
 @given(st.floats(-3.0, 3.0), st.sampled_from([-np.pi / 2, np.pi / 2]), st.floats(-3.0, 3.0))
 def test_opk_lock_keeps_the_rotation(omega, phi, kappa):
-    r = rot.rotation_from_opk(omega, phi, kappa)
-    np.testing.assert_allclose(rot.rotation_from_opk(*rot.opk_from_rotation(r)), r, atol=1e-7)
+    r = pose.rotation_from_opk(omega, phi, kappa)
+    np.testing.assert_allclose(pose.rotation_from_opk(*pose.opk_from_rotation(r)), r, atol=1e-7)
 
 
 @given(st.tuples(angle, angle, angle).map(np.array))
 def test_angle_axis_is_opencv_s_rodrigues_and_comes_back(vector):
-    r = rot.rotation_from_angle_axis(vector)
+    r = pose.rotation_from_angle_axis(vector)
     np.testing.assert_allclose(r, cv2.Rodrigues(vector)[0], atol=1e-9)
-    np.testing.assert_allclose(rot.rotation_from_angle_axis(rot.angle_axis_from_rotation(r)), r, atol=1e-9)
+    np.testing.assert_allclose(pose.rotation_from_angle_axis(pose.angle_axis_from_rotation(r)), r, atol=1e-9)
 
 
 @pytest.mark.parametrize("vector", [(0, 0, 0), (1e-9, 0, 0), (np.pi, 0, 0), (0, 0, -np.pi), (2, 2, 1)])
 def test_angle_axis_at_the_awkward_angles(vector):
-    r = rot.rotation_from_angle_axis(vector)
-    np.testing.assert_allclose(rot.rotation_from_angle_axis(rot.angle_axis_from_rotation(r)), r, atol=1e-9)
+    r = pose.rotation_from_angle_axis(vector)
+    np.testing.assert_allclose(pose.rotation_from_angle_axis(pose.angle_axis_from_rotation(r)), r, atol=1e-9)
 
 
 def test_all_notations_take_arrays_and_give_rotations():
     a, b, c = np.random.default_rng(0).uniform(-3, 3, (3, 2, 5))
-    for make in (rot.rotation_from_opk, rot.rotation_from_gimbal, rot.rotation_from_body):
+    for make in (pose.rotation_from_opk, pose.rotation_from_gimbal, pose.rotation_from_body):
         r = make(a, b, c)
         assert r.shape == (2, 5, 3, 3)
         np.testing.assert_allclose(
@@ -121,4 +122,4 @@ def test_all_notations_take_arrays_and_give_rotations():
 
 def test_a_mirror_is_not_a_rotation():
     with pytest.raises(ValueError, match="rotation"):
-        rot.to_mat3(np.diag([1, 1, -1]))
+        pose.to_mat3(np.diag([1, 1, -1]))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.geometry.template_matching import TEMPLATE_PX, cut_templates, match_templates
+from flycam.geometry.templates import TEMPLATE_PX, cut_templates, match_templates
 
 SIDE = 240
 

@@ -23,7 +23,7 @@ import pytest
 import yaml
 from minio import Minio
 
-from flycam.store import keys
+from flycam.storage import keys
 from tests.ports import free_port
 from tests.servers import GUARDED_PASSWORD, S3Server, gateway_of, s3_server_of
 from tests.waiting import ENOUGH_S, until

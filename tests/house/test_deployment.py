@@ -18,7 +18,7 @@ import yaml
 from sqlalchemy.engine import make_url
 
 from flycam import cli
-from flycam.settings import read_settings
+from flycam.config import read_settings
 from tests.certificates import self_signed, showing
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,14 +12,14 @@ _WRITES = re.compile(r"click\.s?echo\(|\bprint\(|sys\.std(?:out|err)\.write|prin
 _JUDGES = re.compile(r"\.isprintable\(|unicodedata\.category\(")
 
 _WRITERS = {
-    "console.py",
-    "pipeline/installer_check.py",  # runs on a stick without flycam
+    "cli/output.py",
+    "operations/installer_check.py",  # runs on a stick without flycam
 }
 _RULES = {
-    "frame/text_normalization.py",
-    "pipeline/installer_check.py",
-    "sync/flight_records.py",  # what boxes of before let through
-    "ingest/poses/pose_files.py",  # whether a file is text at all
+    "model/text.py",
+    "operations/installer_check.py",
+    "sync/records.py",  # what boxes of before let through
+    "ingest/poses/external_poses.py",  # whether a file is text at all
 }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
-from flycam.mosaic.writer import MosaicWriter
-from flycam.store.store_url import open_store
+from flycam.mosaic.tiles.writer import MosaicWriter
+from flycam.storage.address import open_store
 from tests.laws.recorded import MOSAIC, opened, patch
 
 

@@ -12,17 +12,14 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.records import MosaicInfo
-from flycam.frame.frame import Layer
-from flycam.frame.tile import FIRST_EPOCH, MosaicTile, OrthoPatch
-from flycam.frame.tile_codec import compute_content_hash
 from flycam.geometry.grid import TileId, TileRange
-from flycam.mosaic.amendments import Amendments, ReplacedPlacements
-from flycam.mosaic.pyramid import make_parent_tile
-from flycam.mosaic.rebuild import find_stale_tiles, rebuild_stale_tiles
-from flycam.mosaic.tile_log import TileLog, read_tile
-from flycam.mosaic.writer import MosaicWriter
-from flycam.store.base import ObjectStore
+from flycam.model.frame import FIRST_EPOCH, Layer, MosaicTile, OrthoPatch
+from flycam.model.records import MosaicInfo
+from flycam.mosaic.tiles.codec import TileLog, compute_content_hash, read_tile
+from flycam.mosaic.tiles.merge import Amendments, ReplacedPlacements, make_parent_tile
+from flycam.mosaic.tiles.rebuild import find_stale_tiles, rebuild_stale_tiles
+from flycam.mosaic.tiles.writer import MosaicWriter
+from flycam.storage.base import ObjectStore
 
 ZOOM, MIN_ZOOM = 20, 16
 ORIGIN_X, ORIGIN_Y = 830_015, 465_007  # odd: the world's nine tiles straddle parents

@@ -8,9 +8,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flycam.mosaic.writer import MosaicWriter
-from flycam.store.memory import MemoryStore
-from flycam.store.store_url import open_store
+from flycam.mosaic.tiles.writer import MosaicWriter
+from flycam.storage.address import MemoryStore, open_store
 from tests.laws.conftest import House
 from tests.laws.recorded import MOSAIC, folded, opened, patch, stored
 

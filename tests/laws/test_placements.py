@@ -17,16 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import StoreConflict
-from flycam.frame.tile import OrthoPatch, TileRecord
 from flycam.geometry.grid import TileId
-from flycam.mosaic.amendments import NO_AMENDMENTS, Amendments, ReplacedPlacements
-from flycam.mosaic.rebuild import find_stale_tiles, rebuild_stale_tiles
-from flycam.mosaic.tile_log import TileLog, read_tile
-from flycam.mosaic.tile_repair import find_damaged_tiles, repair_parents
-from flycam.mosaic.writer import MosaicWriter
-from flycam.store.base import ObjectStore
-from flycam.store.memory import MemoryStore
-from flycam.store.store_url import open_store
+from flycam.model.frame import OrthoPatch, TileRecord
+from flycam.mosaic.tiles.codec import TileLog, read_tile
+from flycam.mosaic.tiles.groups import find_damaged_tiles, repair_parents
+from flycam.mosaic.tiles.merge import NO_AMENDMENTS, Amendments, ReplacedPlacements
+from flycam.mosaic.tiles.rebuild import find_stale_tiles, rebuild_stale_tiles
+from flycam.mosaic.tiles.writer import MosaicWriter
+from flycam.storage.address import MemoryStore, open_store
+from flycam.storage.base import ObjectStore
 from tests.laws.conftest import PROVINCE, House
 from tests.laws.recorded import (
     MOSAIC,

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import MultiPolygon, Polygon
 
-from flycam.mosaic.polygon_mask import PolygonMask
+from flycam.mosaic.raster import PolygonMask
 
 
 def outline(polygon: shapely.Geometry) -> PolygonMask:

@@ -8,18 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from flycam.catalog.records import FrameStatus, RevisionFrame
-from flycam.frame.terrain_codec import assign_content_id, encode_terrain
-from flycam.frame.tile import MosaicTile, TileRecord
-from flycam.frame.tile_codec import compute_content_hash, encode_tile
 from flycam.geodata.crs import fit_mercator_to_work
 from flycam.geometry.grid import TileId, get_tile_bounds
 from flycam.geometry.terrain import TerrainGrid
-from flycam.mosaic.finished_tiles import encode_error_m
-from flycam.mosaic.pyramid import make_parent_tile
-from flycam.mosaic.tile_log import read_tile
-from flycam.pipeline.workspace import Workspace
-from flycam.store import keys
+from flycam.model.frame import MosaicTile, TileRecord
+from flycam.model.records import FrameStatus, RevisionFrame
+from flycam.mosaic.finish.finished_tiles import encode_error_m
+from flycam.mosaic.terrain_codec import assign_content_id, encode_terrain
+from flycam.mosaic.tiles.codec import compute_content_hash, encode_tile, read_tile
+from flycam.mosaic.tiles.merge import make_parent_tile
+from flycam.storage import keys
+from flycam.workspace import Workspace
 
 ERRORS_M = np.linspace(0.05, 6.0, 256, dtype=np.float32)
 """Expected error by column of a finished tile, metres."""

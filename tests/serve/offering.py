@@ -10,16 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from flycam.catalog.records import Role
-from flycam.frame.flight import FlightState
-from flycam.frame.mark import MarkStatus
-from flycam.frame.specialist_layer import LayerKind
+from flycam.board.layers import LayerRequest, add_layer
+from flycam.board.marks import write_mark
 from flycam.geodata.crs import to_work
 from flycam.geodata.raster import write_cog
-from flycam.pipeline.layer_registry import LayerRequest, add_layer
-from flycam.pipeline.mark_edits import write_mark
-from flycam.pipeline.workspace import Workspace
-from flycam.store import keys
+from flycam.model.board import LayerKind, MarkStatus
+from flycam.model.flight import FlightState
+from flycam.model.records import Role
+from flycam.storage import keys
+from flycam.workspace import Workspace
 from tests.serve.finished import add_parents, finish_by_hand
 from tests.serve.world import LAT, LON, World, add_account, make_world, ns, rescue_asked
 

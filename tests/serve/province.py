@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flycam.catalog.accounts import hash_token
-from flycam.catalog.records import Account, Role
-from flycam.serve.services import Services
+from flycam.http.services import Services
+from flycam.model.records import Account, Role
 from tests.serve.running import running
 from tests.sync.boxes import Box, new_box
 

@@ -7,9 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flycam.serve.server import MapServer, create_server
-from flycam.serve.services import Services
-from flycam.serve.tls import TlsCertificate
+from flycam.http.services import Services
+from flycam.serve.server import MapServer, TlsCertificate, create_server
 from tests.waiting import ENOUGH_S, until
 
 

@@ -20,17 +20,17 @@ import numpy as np
 import shapely
 from PIL import Image
 
-from flycam.catalog.records import ACCOUNT_ROLES
-from flycam.catalog.video_segments import VideoSegment
+from flycam.board.marks import add_mark_photo, write_mark
+from flycam.catalog.live_flights import VideoSegment
 from flycam.geodata.crs import to_work
 from flycam.geodata.raster import write_cog
 from flycam.geometry.grid import lonlat_to_mercator
-from flycam.pipeline.mark_edits import add_mark_photo, write_mark
-from flycam.pipeline.workspace import Workspace
-from flycam.store import keys
+from flycam.model.records import ACCOUNT_ROLES
+from flycam.storage import keys
+from flycam.workspace import Workspace
+from tests.ingest.live.test_live_flights import TOLD
+from tests.ingest.live.test_video import keep_piece
 from tests.serve import world as worlds
-from tests.serve.api.test_live_flights import TOLD
-from tests.serve.evidence.test_video import keep_piece
 from tests.serve.offering import Offering, make_offering
 from tests.serve.world import LAT, LON, World, add_account, rescue_asked
 

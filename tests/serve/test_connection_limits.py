@@ -15,13 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.catalog.records import Role
-from flycam.serve import connection_limits
-from flycam.serve import server as running_module
-from flycam.serve.connection_limits import Connections
-from flycam.serve.http import request_bodies
-from flycam.serve.services import Services
-from flycam.serve.tls import OwnTlsCertificate
+from flycam.http import requests
+from flycam.http.services import Services
+from flycam.model.records import Role
+from flycam.serve import limits, server
+from flycam.serve.limits import Connections
+from flycam.serve.server import OwnTlsCertificate
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
 from tests.waiting import until
@@ -76,16 +75,16 @@ def drips(line: socket.socket, drop: bytes) -> bytes:
 
 
 def test_who_says_nothing_is_let_go(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_limits, "HEAD_TIMEOUT_S", 0.3)
-    before = connection_limits.ENDED_CONNECTIONS["head"]
+    monkeypatch.setattr(limits, "HEAD_TIMEOUT_S", 0.3)
+    before = limits.ENDED_CONNECTIONS["head"]
     with line_to(url) as line:
         assert is_let_go(line)
-    assert connection_limits.ENDED_CONNECTIONS["head"] == before + 1
+    assert limits.ENDED_CONNECTIONS["head"] == before + 1
 
 
 @pytest.mark.parametrize("begun", [b"GET /", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"])
 def test_a_head_that_drips_is_not_waited_for(url: str, begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_limits, "HEAD_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(limits, "HEAD_TIMEOUT_S", 0.5)
     with line_to(url) as line:
         with suppress(ConnectionError):  # it may be let go by then
             line.sendall(begun)
@@ -101,7 +100,7 @@ def answered(line: socket.socket) -> None:
 def test_nor_the_head_of_a_second_request(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with line_to(url) as line:
         answered(line)
-        monkeypatch.setattr(connection_limits, "HEAD_TIMEOUT_S", 0.5)
+        monkeypatch.setattr(limits, "HEAD_TIMEOUT_S", 0.5)
         answered(line)  # there is as much time for this head as there was before
         with suppress(ConnectionError):
             line.sendall(b"GET /healthz HTTP/1.1\r\n")
@@ -111,7 +110,7 @@ def test_nor_the_head_of_a_second_request(url: str, monkeypatch: pytest.MonkeyPa
 def test_nor_what_is_left_of_a_body_that_was_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with line_to(url) as line:
         answered(line)
-        monkeypatch.setattr(connection_limits, "HEAD_TIMEOUT_S", 0.5)
+        monkeypatch.setattr(limits, "HEAD_TIMEOUT_S", 0.5)
         line.sendall(b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n{")
         assert b" 413 " in line.recv(4096).split(b"\r\n")[0]
         while drips(line, b" "):
@@ -119,14 +118,14 @@ def test_nor_what_is_left_of_a_body_that_was_refused(url: str, monkeypatch: pyte
 
 
 def test_a_head_is_no_place_for_a_book(url: str) -> None:
-    before = connection_limits.ENDED_CONNECTIONS["large head"]
+    before = limits.ENDED_CONNECTIONS["large head"]
     with line_to(url) as line:
         line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
         with suppress(ConnectionError):
             for number in range(2000):
                 line.sendall(b"x-%d: %s\r\n" % (number, b"y" * 200))
             assert line.recv(4096) == b""
-    assert connection_limits.ENDED_CONNECTIONS["large head"] == before + 1
+    assert limits.ENDED_CONNECTIONS["large head"] == before + 1
 
 
 LINES = {
@@ -143,11 +142,11 @@ LINES = {
 def test_a_line_has_a_bound_of_its_own(url: str, line: str) -> None:
     """What reads it splits or decodes it on the event loop: 64 KB took from 12 to 190 ms."""
     target, header, status = LINES[line]
-    before = connection_limits.ENDED_CONNECTIONS["large head"]
+    before = limits.ENDED_CONNECTIONS["large head"]
     with line_to(url) as to:
         to.sendall(b"GET /%b HTTP/1.1\r\nHost: x\r\n%b\r\n" % (target, header))
         assert int(to.recv(4096).split(b" ")[1]) == status
-    assert connection_limits.ENDED_CONNECTIONS["large head"] == before + (status != 200)
+    assert limits.ENDED_CONNECTIONS["large head"] == before + (status != 200)
 
 
 def test_a_refusal_takes_no_answer_of_another_place(url: str) -> None:
@@ -178,7 +177,7 @@ ENDLESS = {
 @pytest.mark.parametrize("begun", ENDLESS)
 def test_what_never_ends_is_ended(url: str, begun: str) -> None:
     """The parser copies an unfinished line with each piece of it: a few megabytes froze the server."""
-    before = connection_limits.ENDED_CONNECTIONS["large head"]
+    before = limits.ENDED_CONNECTIONS["large head"]
     first, piece = ENDLESS[begun]
     sent = len(first)
     with line_to(url) as line, suppress(ConnectionError):
@@ -186,48 +185,48 @@ def test_what_never_ends_is_ended(url: str, begun: str) -> None:
         while sent < 8 << 20:
             line.sendall(piece)
             sent += len(piece)
-    until(lambda: connection_limits.ENDED_CONNECTIONS["large head"] == before + 1)
+    until(lambda: limits.ENDED_CONNECTIONS["large head"] == before + 1)
     assert httpx.get(f"{url}/healthz").status_code == 200
 
 
 def test_a_large_body_leaves_no_more_room_for_a_line(url: str) -> None:
     """An eighth of it: a trailer of 90 MB behind 600 MB froze the server for seven seconds."""
-    before = connection_limits.ENDED_CONNECTIONS["large head"]
+    before = limits.ENDED_CONNECTIONS["large head"]
     with line_to(url) as line:
         line.sendall(CHUNKED + b"%x\r\n" % (4 << 20) + b" " * (4 << 20) + b"\r\n0\r\nx: ")
         assert b" 413 " in line.recv(4096).split(b"\r\n")[0]
         with suppress(ConnectionError):
             line.sendall(b"y" * (400 << 10))
         assert is_let_go(line)
-    assert connection_limits.ENDED_CONNECTIONS["large head"] == before + 1
+    assert limits.ENDED_CONNECTIONS["large head"] == before + 1
 
 
 def test_a_few_thousand_chunks_of_one_byte_are_enough(url: str) -> None:
-    before = connection_limits.ENDED_CONNECTIONS["large head"]
+    before = limits.ENDED_CONNECTIONS["large head"]
     with line_to(url) as line:
         with suppress(ConnectionError):
             line.sendall(CHUNKED + b"1\r\n \r\n" * 4000)
         assert is_let_go(line)
-    assert connection_limits.ENDED_CONNECTIONS["large head"] == before + 1
+    assert limits.ENDED_CONNECTIONS["large head"] == before + 1
 
 
 def test_a_body_that_was_refused_is_read_so_far_that_its_sender_learns_why(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert connection_limits.MAX_UNREAD_BYTES >= 8 << 20, "as much as a box sends at once"
-    monkeypatch.setattr(connection_limits, "MAX_UNREAD_BYTES", 8 << 20)
-    before = connection_limits.ENDED_CONNECTIONS["body behind its answer"]
+    assert limits.MAX_UNREAD_BYTES >= 8 << 20, "as much as a box sends at once"
+    monkeypatch.setattr(limits, "MAX_UNREAD_BYTES", 8 << 20)
+    before = limits.ENDED_CONNECTIONS["body behind its answer"]
     head = b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
     with line_to(url) as line:
         line.sendall(head % (8 << 20) + b" " * (8 << 20))
         assert b" 413 " in line.recv(4096).split(b"\r\n")[0]
         answered(line)
-    assert connection_limits.ENDED_CONNECTIONS["body behind its answer"] == before
+    assert limits.ENDED_CONNECTIONS["body behind its answer"] == before
     with line_to(url) as line:
         with suppress(ConnectionError):
             line.sendall(head % (64 << 20) + b" " * (64 << 20))
         assert is_let_go(line)
-    assert connection_limits.ENDED_CONNECTIONS["body behind its answer"] == before + 1
+    assert limits.ENDED_CONNECTIONS["body behind its answer"] == before + 1
 
 
 def test_a_large_body_in_usual_chunks_is_taken(url: str) -> None:
@@ -238,20 +237,20 @@ def test_a_large_body_in_usual_chunks_is_taken(url: str) -> None:
 
 
 def test_requests_ahead_of_their_answers_are_few(url: str) -> None:
-    before = connection_limits.ENDED_CONNECTIONS["pipelined requests"]
+    before = limits.ENDED_CONNECTIONS["pipelined requests"]
     with line_to(url) as line, suppress(ConnectionError):
         line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
         is_let_go(line)
-    assert connection_limits.ENDED_CONNECTIONS["pipelined requests"] == before + 1
+    assert limits.ENDED_CONNECTIONS["pipelined requests"] == before + 1
 
 
 def test_of_too_many_requests_ahead_none_is_begun(url: str) -> None:
     """Whoever sends them so connects again at once: each began one, in a thread."""
-    before = connection_limits.ENDED_CONNECTIONS["pipelined requests"]
+    before = limits.ENDED_CONNECTIONS["pipelined requests"]
     with line_to(url) as line, suppress(ConnectionError):
-        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * (connection_limits.MAX_PIPELINED + 2))
+        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * (limits.MAX_PIPELINED + 2))
         is_let_go(line)
-    until(lambda: connection_limits.ENDED_CONNECTIONS["pipelined requests"] == before + 1)
+    until(lambda: limits.ENDED_CONNECTIONS["pipelined requests"] == before + 1)
     told = httpx.get(f"{url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
     assert 'address="/healthz"' not in told
 
@@ -304,8 +303,8 @@ def test_what_follows_an_upgrade_is_no_request(url: str, size: str) -> None:
 
 
 def test_a_handshake_that_never_begins_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_limits, "MAX_CONNECTIONS_PER_NETWORK", 3)
-    before = connection_limits.ENDED_CONNECTIONS["too many connections"]
+    monkeypatch.setattr(limits, "MAX_CONNECTIONS_PER_NETWORK", 3)
+    before = limits.ENDED_CONNECTIONS["too many connections"]
     services = Services(workspace=make_workspace(tmp_path / "data"), trusted_proxies=())
     with (
         running(services, encryption=OwnTlsCertificate(tmp_path / "tls", "127.0.0.1")) as url,
@@ -315,14 +314,14 @@ def test_a_handshake_that_never_begins_is_counted(tmp_path: Path, monkeypatch: p
             lines.enter_context(line_to(url.replace("https", "http")))
         with line_to(url.replace("https", "http")) as one_more:
             assert is_let_go(one_more)
-        assert connection_limits.ENDED_CONNECTIONS["too many connections"] == before + 1
+        assert limits.ENDED_CONNECTIONS["too many connections"] == before + 1
         lines.close()
         until(lambda: is_served(url))
 
 
 def test_a_handshake_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running_module, "HEAD_TIMEOUT_S", 0.3)
-    before = connection_limits.ENDED_CONNECTIONS["handshake"]
+    monkeypatch.setattr(server, "HEAD_TIMEOUT_S", 0.3)
+    before = limits.ENDED_CONNECTIONS["handshake"]
     services = Services(workspace=make_workspace(tmp_path / "data"))
     with running(services, encryption=OwnTlsCertificate(tmp_path / "tls", "127.0.0.1")) as url:
         with line_to(url.replace("https", "http")) as line:
@@ -330,7 +329,7 @@ def test_a_handshake_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Monke
         with line_to(url.replace("https", "http")) as line:
             line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert is_let_go(line)
-        assert connection_limits.ENDED_CONNECTIONS["handshake"] == before + 2
+        assert limits.ENDED_CONNECTIONS["handshake"] == before + 2
         assert is_served(url)
 
 
@@ -342,8 +341,8 @@ def test_web_sockets_are_not_spoken(url: str) -> None:
 
 
 def test_an_address_has_so_many_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_limits, "MAX_CONNECTIONS_PER_NETWORK", 3)
-    before = connection_limits.ENDED_CONNECTIONS["too many connections"]
+    monkeypatch.setattr(limits, "MAX_CONNECTIONS_PER_NETWORK", 3)
+    before = limits.ENDED_CONNECTIONS["too many connections"]
     services = Services(workspace=make_workspace(tmp_path / "data"), trusted_proxies=())
     with running(services) as url, ExitStack() as lines:
         held = [lines.enter_context(line_to(url)) for _ in range(3)]
@@ -351,7 +350,7 @@ def test_an_address_has_so_many_connections(tmp_path: Path, monkeypatch: pytest.
             answered(line)
         with line_to(url) as one_more:
             assert is_let_go(one_more)
-        assert connection_limits.ENDED_CONNECTIONS["too many connections"] == before + 1
+        assert limits.ENDED_CONNECTIONS["too many connections"] == before + 1
         held[0].close()
         until(lambda: is_served(url))
 
@@ -378,7 +377,7 @@ def test_connections_are_counted_and_forgotten(moves: list[tuple[bool, str]]) ->
 
 def test_a_proxy_is_many_people_and_a_network_is_one() -> None:
     connections = Connections(max_open=10**6, proxies=["10.1.0.0/16"])
-    each = connection_limits.MAX_CONNECTIONS_PER_NETWORK
+    each = limits.MAX_CONNECTIONS_PER_NETWORK
     assert all(connections.admit("10.1.2.3") for _ in range(2 * each))
     assert all(connections.admit(f"2001:db8::{n:x}") for n in range(each))
     assert not connections.admit("2001:db8::ffff")
@@ -388,7 +387,7 @@ def test_a_proxy_is_many_people_and_a_network_is_one() -> None:
 @pytest.mark.parametrize("path", ["/api/login", "/files/0/0"])
 def test_a_body_that_drips_is_refused(url: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each part comes in time; all of it never would."""
-    monkeypatch.setattr(request_bodies, "IDLE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(requests, "IDLE_TIMEOUT_S", 1.0)
     method = "POST" if path == "/api/login" else "PATCH"
     with line_to(url) as line:
         said = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
@@ -401,9 +400,9 @@ def test_a_body_that_drips_is_refused(url: str, path: str, monkeypatch: pytest.M
 def test_a_slow_line_that_goes_on_sending_is_waited_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock of its own: each part takes nearly as long as one may take."""
     tells = itertools.count(0.0, 0.9 * ENOUGH_S)
-    monkeypatch.setattr(request_bodies, "time", SimpleNamespace(monotonic=tells.__next__))
-    monkeypatch.setattr(request_bodies, "IDLE_TIMEOUT_S", ENOUGH_S)
-    monkeypatch.setattr(request_bodies, "MIN_BYTES_PER_S", 3.0 / ENOUGH_S)
+    monkeypatch.setattr(requests, "time", SimpleNamespace(monotonic=tells.__next__))
+    monkeypatch.setattr(requests, "IDLE_TIMEOUT_S", ENOUGH_S)
+    monkeypatch.setattr(requests, "MIN_BYTES_PER_S", 3.0 / ENOUGH_S)
     body = b'{"token": "' + TOKEN.encode() + b'"' + b" " * 60 + b"}"
     with line_to(url) as line:
         said = f"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
@@ -415,13 +414,13 @@ def test_a_slow_line_that_goes_on_sending_is_waited_for(url: str, monkeypatch: p
 
 
 def test_who_asks_and_does_not_read_is_let_go(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_limits, "READER_TIMEOUT_S", 0.5)
-    before = connection_limits.ENDED_CONNECTIONS["reader"]
+    monkeypatch.setattr(limits, "READER_TIMEOUT_S", 0.5)
+    before = limits.ENDED_CONNECTIONS["reader"]
     with line_to(url) as line:
         line.sendall(f"GET {FILE} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        until(lambda: connection_limits.ENDED_CONNECTIONS["reader"] > before)
+        until(lambda: limits.ENDED_CONNECTIONS["reader"] > before)
         assert is_let_go(line)
-    assert connection_limits.ENDED_CONNECTIONS["reader"] == before + 1
+    assert limits.ENDED_CONNECTIONS["reader"] == before + 1
 
 
 @pytest.mark.parametrize("last", ["HTTP/1.1\r\nConnection: close", "HTTP/1.0"])
@@ -429,24 +428,24 @@ def test_nor_is_one_waited_for_whose_answer_is_the_last(
     url: str, last: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection closes by then, and was counted and held for ever."""
-    monkeypatch.setattr(connection_limits, "READER_TIMEOUT_S", 0.5)
-    before = connection_limits.ENDED_CONNECTIONS["reader"]
+    monkeypatch.setattr(limits, "READER_TIMEOUT_S", 0.5)
+    before = limits.ENDED_CONNECTIONS["reader"]
     host, port = url.removeprefix("http://").split(":")
     with socket.socket() as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)  # nor keeps the kernel all of it
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
         line.connect((host, int(port)))
         line.sendall(f"GET /api/openapi.json {last}\r\nHost: x\r\n\r\n".encode())
-        until(lambda: connection_limits.ENDED_CONNECTIONS["reader"] > before)
-    assert connection_limits.ENDED_CONNECTIONS["reader"] == before + 1
+        until(lambda: limits.ENDED_CONNECTIONS["reader"] > before)
+    assert limits.ENDED_CONNECTIONS["reader"] == before + 1
 
 
 def test_an_answer_of_megabytes_may_take_longer_than_its_first_part(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Written at once, it stays above the mark below which the server would write on."""
-    monkeypatch.setattr(connection_limits, "READER_TIMEOUT_S", 1.0)
-    before = connection_limits.ENDED_CONNECTIONS["reader"]
+    monkeypatch.setattr(limits, "READER_TIMEOUT_S", 1.0)
+    before = limits.ENDED_CONNECTIONS["reader"]
     host, port = url.removeprefix("http://").split(":")
     with socket.socket() as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -459,11 +458,11 @@ def test_an_answer_of_megabytes_may_take_longer_than_its_first_part(
         while part := line.recv(4096):
             got += len(part)
             time.sleep(max(began_s + 3.0 * got / size - time.monotonic(), 0.0))
-    assert got + len(head) >= size and connection_limits.ENDED_CONNECTIONS["reader"] == before
+    assert got + len(head) >= size and limits.ENDED_CONNECTIONS["reader"] == before
 
 
 def test_who_reads_slowly_gets_all_of_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_limits, "READER_TIMEOUT_S", 30.0)
+    monkeypatch.setattr(limits, "READER_TIMEOUT_S", 30.0)
     plain = {"Accept-Encoding": "identity"}
     with httpx.stream("GET", f"{url}{FILE}", headers=plain, timeout=ENOUGH_S) as answer:
         got = 0

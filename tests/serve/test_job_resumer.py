@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.records import FrameStatus
 from flycam.drill.photo_drill import DrillReport
-from flycam.frame.flight import FlightState
-from flycam.frame.text_normalization import format_shell_command
+from flycam.http.commands import FLYCAM, CommandResult
 from flycam.messages import Message
-from flycam.pipeline.job_journal import CommandRecord, list_interrupted_jobs, record_job
-from flycam.pipeline.power import Power, PowerMode
-from flycam.serve.command_process import FLYCAM, CommandResult
+from flycam.model.flight import FlightState
+from flycam.model.records import FrameStatus
+from flycam.model.text import format_shell_command
+from flycam.operations.jobs import CommandRecord, list_interrupted_jobs, record_job
+from flycam.power import Power, PowerMode
 from flycam.serve.job_resumer import MAX_TRIES, resume_jobs
 from tests.ports import free_port
 from tests.waiting import until

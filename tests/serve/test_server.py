@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flycam.catalog.records import Role
+from flycam.config import read_settings
 from flycam.errors import OptionUnusable
-from flycam.serve.services import Services
-from flycam.settings import read_settings
+from flycam.http.services import Services
+from flycam.model.records import Role
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
 from tests.waiting import ENOUGH_S

@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from flycam import errors
-from flycam.pipeline.power import Battery, Power, PowerMode
-from flycam.serve.http.errors import build_error_payload
-from flycam.serve.services import STATIC_DIR, Services
-from flycam.serve.tls import OwnTlsCertificate
-from flycam.store.disk_space import LOW_SPACE_BYTES
+from flycam.http.errors import build_error_payload
+from flycam.http.services import STATIC_DIR, Services
+from flycam.power import Battery, Power, PowerMode
+from flycam.serve.server import OwnTlsCertificate
+from flycam.storage.disk_space import LOW_SPACE_BYTES
 from tests.serve.running import running
 from tests.serve.world import make_workspace
 

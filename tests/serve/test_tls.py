@@ -10,15 +10,14 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from flycam.access.accounts import add_user
 from flycam.cli import flycam
+from flycam.config import ServerTrust, read_settings
 from flycam.errors import OptionUnusable, ServerUntrusted
-from flycam.pipeline import certificate_authority
-from flycam.pipeline.access.accounts import add_user
-from flycam.pipeline.server_trust import ServerTrust
-from flycam.pipeline.upload.http_client import ServerConnection
-from flycam.serve.services import Services
-from flycam.serve.tls import ExternalTlsCertificate, OwnTlsCertificate
-from flycam.settings import read_settings
+from flycam.http.client import ServerConnection
+from flycam.http.services import Services
+from flycam.operations import certificate_authority
+from flycam.serve.server import ExternalTlsCertificate, OwnTlsCertificate
 from tests.certificates import self_signed
 from tests.serve.running import running, running_server
 from tests.serve.world import make_workspace

@@ -17,31 +17,11 @@ import rasterio
 import shapely
 from rasterio.transform import from_origin
 
+from flycam.board.marks import MarkEdit
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.records import (
-    Account,
-    CommuneRecord,
-    Coverage,
-    FrameRecord,
-    FrameStatus,
-    MosaicInfo,
-    Role,
-)
-from flycam.frame.flight import Event, EventKind, Flight, FlightState
-from flycam.frame.frame import (
-    FrameHeader,
-    Layer,
-    Provenance,
-    derive_flight_id,
-    derive_frame_id,
-    format_video_frame_name,
-)
-from flycam.frame.mark import MarkKind, MarkStatus
-from flycam.frame.tile import OrthoPatch
-from flycam.frame.warning import NO_TERRAIN, encode_warning
 from flycam.geodata.crs import to_work
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.geometry.grid import (
     TileRange,
     compute_ground_pixel_m,
@@ -51,14 +31,26 @@ from flycam.geometry.grid import (
     lonlat_to_mercator,
     mercator_to_lonlat,
 )
-from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.mosaic.writer import MosaicWriter
-from flycam.pipeline.mark_edits import MarkEdit
-from flycam.pipeline.terrain import register_dem
-from flycam.pipeline.video_frames import VIDEO_CAMERA, format_stream_name
-from flycam.pipeline.workspace import Workspace
-from flycam.store import keys
-from flycam.store.local import LocalStore
+from flycam.geometry.pose import ExteriorOrientation, PoseSource
+from flycam.ingest.video.video_frames import VIDEO_CAMERA, format_stream_name
+from flycam.model.board import MarkKind, MarkStatus
+from flycam.model.flight import Event, EventKind, Flight, FlightState
+from flycam.model.frame import (
+    FrameHeader,
+    Layer,
+    OrthoPatch,
+    Provenance,
+    derive_flight_id,
+    derive_frame_id,
+    format_video_frame_name,
+)
+from flycam.model.records import Account, CommuneRecord, Coverage, FrameRecord, FrameStatus, MosaicInfo, Role
+from flycam.model.warning import NO_TERRAIN, encode_warning
+from flycam.mosaic.terrain import register_dem
+from flycam.mosaic.tiles.writer import MosaicWriter
+from flycam.storage import keys
+from flycam.storage.local import LocalStore
+from flycam.workspace import Workspace
 from tests.once import copied_once
 
 LON, LAT = 104.80, 21.90

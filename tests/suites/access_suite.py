@@ -9,13 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from flycam.catalog.access_records import OneTimeCode, Scope, Token
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.records import Account, AuditEntry, Role
-from flycam.catalog.sharing_records import Guest
+from flycam.catalog.restrictions import Guest
 from flycam.catalog.tokens import MAX_TOKENS_PER_ACCOUNT
 from flycam.errors import AccessDenied, InputUnusable, NotFound
+from flycam.model.records import Account, AuditEntry, OneTimeCode, Role, Scope, Token
 
 DAY_NS = 86_400 * 10**9
 NOW_NS = time.time_ns()

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from flycam.catalog.audit import _digest
-from flycam.catalog.audit_key import AuditKey, Signer
-from flycam.catalog.audit_verification import AuditFault
+from flycam.catalog.audit_key import AuditFault, AuditKey, Signer
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.errors import StorageFailed
 

@@ -13,10 +13,9 @@ import pytest
 import shapely
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.records import AuditEntry, LayerFeatureRecord, LayerRecord, MarkVersion
 from flycam.errors import NotFound, StoreConflict
-from flycam.frame.mark import MarkKind, MarkStatus
-from flycam.frame.specialist_layer import Condition, LayerKind
+from flycam.model.board import Condition, LayerKind, MarkKind, MarkStatus
+from flycam.model.records import AuditEntry, LayerFeatureRecord, LayerRecord, MarkVersion
 
 LAYER = LayerRecord(
     layer_id="layer-1",

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import pytest
 
-from flycam.catalog.briefings import BriefingPlace, BriefingVersion
+from flycam.catalog.board import BriefingPlace, BriefingVersion
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.records import AuditEntry
 from flycam.errors import StoreConflict
+from flycam.model.records import AuditEntry
 
 BRIDGE = BriefingPlace(
     name="Cầu sập “Nậm Lúc”", view={"map": "17/21.9/104.8", "asof": ""}, bounds=(104.8, 21.9, 104.81, 21.91)

@@ -34,8 +34,32 @@ from alembic.script import ScriptDirectory
 from flycam.catalog import accounts, boundaries, database, migrations
 from flycam.catalog.accounts import generate_token, hash_token
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.placement_rows import SET_ASIDE_REASON
-from flycam.catalog.records import (
+from flycam.catalog.live_flights import (
+    AircraftState,
+    LinkState,
+    LiveFlightPhase,
+    LiveFlightReport,
+    VideoSegment,
+)
+from flycam.catalog.placements import SET_ASIDE_REASON
+from flycam.catalog.restrictions import Guest, Person, RestrictedArea
+from flycam.errors import (
+    AccessDenied,
+    BoundaryInvalid,
+    CatalogUnavailable,
+    FlightBusy,
+    InputUnusable,
+    NameTaken,
+    NotFound,
+    StoreConflict,
+)
+from flycam.geometry.camera import InteriorOrientation, LensModel
+from flycam.geometry.grid import TileId, TileRange
+from flycam.geometry.pose import ExteriorOrientation, PoseSource
+from flycam.messages import Message, verbatim
+from flycam.model.flight import Classification, Event, EventKind, Flight, FlightState
+from flycam.model.frame import FrameHeader, Layer, Provenance, TileRecord, derive_frame_id
+from flycam.model.records import (
     Account,
     AuditEntry,
     CommuneRecord,
@@ -50,27 +74,6 @@ from flycam.catalog.records import (
     Role,
     Withdrawal,
 )
-from flycam.catalog.sharing_records import Guest, Person, RestrictedArea
-from flycam.catalog.video_segments import VideoSegment
-from flycam.errors import (
-    AccessDenied,
-    BoundaryInvalid,
-    CatalogUnavailable,
-    FlightBusy,
-    InputUnusable,
-    NameTaken,
-    NotFound,
-    StoreConflict,
-)
-from flycam.frame.classification import Classification
-from flycam.frame.flight import Event, EventKind, Flight, FlightState
-from flycam.frame.frame import FrameHeader, Layer, Provenance, derive_frame_id
-from flycam.frame.live_flight import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport
-from flycam.frame.tile import TileRecord
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
-from flycam.geometry.grid import TileId, TileRange
-from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.messages import Message, verbatim
 from tests.waiting import until
 
 SECOND = 1_000_000_000

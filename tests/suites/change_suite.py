@@ -13,10 +13,10 @@ import pytest
 import shapely
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.change_version import ChangeVersion
-from flycam.catalog.records import AuditEntry
+from flycam.catalog.changes import ChangeVersion
 from flycam.errors import NotFound, StoreConflict
-from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
+from flycam.model.board import ChangeAction, ChangeKind, ChangeStatus
+from flycam.model.records import AuditEntry
 
 FOUND = ChangeVersion(
     change_id="change-00000001",

@@ -13,8 +13,8 @@ import shapely
 
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.comparisons import ComparedWindow, Comparison
-from flycam.catalog.records import AuditEntry
 from flycam.messages import _
+from flycam.model.records import AuditEntry
 
 COMPARED = Comparison(
     comparison_id="compared-1",

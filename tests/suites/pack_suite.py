@@ -16,9 +16,9 @@ import pytest
 
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.packs import Pack, PackState
-from flycam.catalog.records import AuditEntry
 from flycam.errors import StoreConflict
 from flycam.messages import Message, verbatim
+from flycam.model.records import AuditEntry
 
 ASKED = Pack(
     pack_id="00000000000000aa",

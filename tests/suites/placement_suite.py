@@ -14,11 +14,11 @@ from dataclasses import replace
 import pytest
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.placement_rows import derive_placement_id, select_current_placement, to_placement
-from flycam.catalog.records import FrameRecord, FrameStatus, Placement, Withdrawal
+from flycam.catalog.placements import derive_placement_id, select_current_placement, to_placement
 from flycam.errors import NotFound
-from flycam.frame.frame import Layer
 from flycam.geometry.grid import TileRange
+from flycam.model.frame import Layer
+from flycam.model.records import FrameRecord, FrameStatus, Placement, Withdrawal
 from tests.suites.catalog_suite import EXTERIOR, SECOND, STORM_NS, frame
 
 FRAME = frame(1).frame_id

@@ -12,7 +12,6 @@ from itertools import permutations
 import pytest
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.records import AuditEntry, FrameStatus
 from flycam.catalog.retention_records import (
     DEFAULT_SUBJECT,
     HoldRecord,
@@ -23,8 +22,8 @@ from flycam.catalog.retention_records import (
     select_active_purges,
 )
 from flycam.errors import DueListChanged
-from flycam.frame.flight import Event, EventKind
-from flycam.frame.retention import HoldStep, PurgeStep, RetainedKind
+from flycam.model.flight import Event, EventKind
+from flycam.model.records import AuditEntry, FrameStatus, HoldStep, PurgeStep, RetainedKind
 from tests.suites.catalog_suite import flight, frame
 
 TERM = RetentionTerm(subject=DEFAULT_SUBJECT, kind=RetainedKind.PHOTO, days=30, author="Lan", at_ns=5)

@@ -12,11 +12,11 @@ from dataclasses import replace
 import pytest
 import shapely
 
+from flycam.catalog.board import SettlementVersion
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.records import AuditEntry
-from flycam.catalog.settlements import SettlementVersion
 from flycam.errors import StoreConflict
-from flycam.frame.settlement import Access, RoadStatus
+from flycam.model.board import Access, RoadStatus
+from flycam.model.records import AuditEntry
 
 FIRST = SettlementVersion(
     event_id="e1",

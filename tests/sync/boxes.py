@@ -10,22 +10,25 @@ from pathlib import Path
 import shapely
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawal
-from flycam.catalog.sharing_records import RedactionFootprint, RedactionRecord
-from flycam.frame.flight import Event, EventKind, Flight, FlightState, derive_live_mosaic_id
-from flycam.frame.frame import Layer
-from flycam.frame.redaction import RedactionReason, RedactionStep
-from flycam.frame.tile import MosaicTile, OrthoPatch, TileRecord
+from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord
 from flycam.geometry.grid import TileId, TileRange
-from flycam.mosaic.amendment_records import load_amendments
-from flycam.mosaic.amendments import Amendments
-from flycam.mosaic.merge import TileCanvas, merge_patch
-from flycam.mosaic.rebuild import find_stale_tiles, rebuild_stale_tiles
-from flycam.mosaic.tile_log import read_tile
-from flycam.mosaic.writer import MosaicWriter
-from flycam.pipeline.workspace import Workspace
-from flycam.store.memory import MemoryStore
+from flycam.model.flight import Event, EventKind, Flight, FlightState, derive_live_mosaic_id
+from flycam.model.frame import Layer, MosaicTile, OrthoPatch, TileRecord
+from flycam.model.records import (
+    FrameRecord,
+    FrameStatus,
+    MosaicInfo,
+    RedactionReason,
+    RedactionStep,
+    Withdrawal,
+)
+from flycam.mosaic.tiles.codec import read_tile
+from flycam.mosaic.tiles.merge import Amendments, TileCanvas, merge_patch
+from flycam.mosaic.tiles.rebuild import find_stale_tiles, load_amendments, rebuild_stale_tiles
+from flycam.mosaic.tiles.writer import MosaicWriter
+from flycam.storage.address import MemoryStore
 from flycam.sync.bundle import BundleReadReport, read_bundle, write_bundle
+from flycam.workspace import Workspace
 from tests.laws.recorded import MIN_ZOOM, ZOOM, patch
 from tests.suites.catalog_suite import flight, frame
 

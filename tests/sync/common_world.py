@@ -12,18 +12,16 @@ import rasterio
 import shapely
 from rasterio.transform import from_origin
 
-from flycam.catalog.change_version import ChangeVersion
-from flycam.catalog.records import CommuneRecord, LayerFeatureRecord, LayerRecord, Role
-from flycam.catalog.sharing_records import RestrictedArea
-from flycam.frame.change import ChangeAction, ChangeStatus
-from flycam.frame.specialist_layer import Condition, LayerKind
-from flycam.pipeline.sync_hooks import SyncApplyHooks
-from flycam.pipeline.terrain import register_dem
-from flycam.store import keys
+from flycam.catalog.changes import ChangeVersion
+from flycam.catalog.restrictions import RestrictedArea
+from flycam.model.board import ChangeAction, ChangeStatus, Condition, LayerKind
+from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord, Role
+from flycam.mosaic.terrain import register_dem
+from flycam.storage import keys
 from flycam.sync.client import Sender
-from flycam.sync.reference_client import FetchReport, ReferenceFetcher
-from flycam.sync.sink import measure_free_bytes
-from flycam.sync.transfer import SyncReport, TransferLimits
+from flycam.sync.hooks import SyncApplyHooks
+from flycam.sync.node import SyncReport, TransferLimits
+from flycam.sync.reference_client import FetchReport, ReferenceFetcher, measure_free_bytes
 from tests.suites.board_suite import LAYER
 from tests.suites.change_suite import FOUND
 from tests.suites.comparison_suite import COMPARED

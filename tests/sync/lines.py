@@ -10,15 +10,13 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from flycam.catalog.access_policy import UNRESTRICTED
-from flycam.errors import FlycamError
-from flycam.outcomes import get_http_status
-from flycam.sync.capabilities import CAPABILITIES, CAPABILITIES_QUERY, parse_capabilities
+from flycam.access.policy import UNRESTRICTED
+from flycam.errors import FlycamError, get_http_status
 from flycam.sync.client import Sender
+from flycam.sync.manifest import CAPABILITIES, CAPABILITIES_QUERY, parse_capabilities
+from flycam.sync.node import SyncReport, TransferLimits
 from flycam.sync.reference_feed import ITEM_NAME_DIGITS, build_feed, compute_feed_state, encode_feed_listing
-from flycam.sync.server import answer_inventory_query, import_step
-from flycam.sync.spool import Spool
-from flycam.sync.transfer import SyncReport, TransferLimits
+from flycam.sync.server import Spool, answer_inventory_query, import_step
 from tests.sync.boxes import Box
 
 

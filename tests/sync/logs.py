@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flycam.frame.tile import FIRST_EPOCH, TileRecord
 from flycam.geometry.grid import TileId
+from flycam.model.frame import FIRST_EPOCH, TileRecord
 
 
 def logged(seq: int, tile_id: TileId) -> TileRecord:

@@ -12,25 +12,25 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flycam.answers.sync import format_bundle_written
-from flycam.catalog.records import FrameStatus
 from flycam.catalog.retention_records import HoldRecord
+from flycam.cli.sync import format_bundle_written
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable, StoreConflict, StoreUnavailable
-from flycam.frame.flight import FlightState
-from flycam.frame.payload_decoding import parse_bounded_json
-from flycam.frame.retention import HoldStep
 from flycam.messages import join
-from flycam.store import keys
-from flycam.store.memory import MemoryStore
+from flycam.model.flight import FlightState
+from flycam.model.records import FrameStatus, HoldStep
+from flycam.storage import keys
+from flycam.storage.address import MemoryStore
+from flycam.storage.files import parse_bounded_json
+from flycam.sync import bundle as bundle_parts
 from flycam.sync import bundle as bundles
-from flycam.sync import bundle_parts, exchange_import, flight_records, offer
-from flycam.sync.bundle import locate_receipt, read_bundle, write_bundle
-from flycam.sync.bundle_parts import locate_part
-from flycam.sync.flight_records import FlightRecords, encode_flight_records
-from flycam.sync.import_checks import require_importable
+from flycam.sync import exchange_import, offer
+from flycam.sync import records as sync_records
+from flycam.sync.bundle import locate_part, locate_receipt, read_bundle, write_bundle
+from flycam.sync.exchange_import import require_importable
 from flycam.sync.manifest import ObjectKind
 from flycam.sync.offer import build_offer
-from flycam.sync.unreadable_records import UnreadableFlight
+from flycam.sync.record_import import UnreadableFlight
+from flycam.sync.records import FlightRecords, encode_flight_records
 from tests.sync.boxes import MOSAIC, alone, new_box, record
 from tests.sync.lines import Wire, sync
 
@@ -265,7 +265,7 @@ def test_a_flight_whose_records_do_not_read_stays_out_and_holds_up_no_other(
         assert province.tiles() == box.tiles() != {}
         assert [one.flight_id for one in province.catalog.flights.flights()] == ["f1"]
         assert list(province.workspace.store.list(keys.format_sync_prefix())) != []
-    monkeypatch.setattr(flight_records, "_is_single_line", lambda _words: True)  # a later flycam reads it
+    monkeypatch.setattr(sync_records, "_is_single_line", lambda _words: True)  # a later flycam reads it
     assert handed_on() == []
     assert province.tiles("f2") == box.tiles("f2") != {}
 
@@ -284,8 +284,8 @@ def test_records_that_do_not_read_are_parsed_once(tmp_path: Path, monkeypatch: p
     def refuse(_values: object) -> None:
         raise ValueError("of a later flycam")
 
-    monkeypatch.setattr(flight_records, "parse_bounded_json", parse)
-    monkeypatch.setattr(flight_records, "parse_event_row", refuse)
+    monkeypatch.setattr(sync_records, "parse_bounded_json", parse)
+    monkeypatch.setattr(sync_records, "parse_event_row", refuse)
     (left_out,) = province.read(path).applied.conflicts
     assert isinstance(left_out, UnreadableFlight) and left_out.flight_id == "f1"
     assert len(parsed) == 1

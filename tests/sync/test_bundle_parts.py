@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable, StorageFailed
-from flycam.sync.bundle_parts import (
+from flycam.sync.bundle import (
     FAT32_BYTES,
     PART_HEADER_BYTES,
     BundleParts,

@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import InputUnusable, PeerUnavailable, SourceUnreadable, StoreConflict, StoreUnavailable
-from flycam.frame.flight import FlightState
-from flycam.frame.terrain_codec import assign_content_id, encode_terrain
 from flycam.geometry.terrain import make_flat_terrain
-from flycam.mosaic.tile_log import read_tile
-from flycam.store import keys
-from flycam.sync import client, deduplication, record_simplification, step_planner, terrain_schedule
-from flycam.sync.backoff import MAX_REFUSALS
+from flycam.model.flight import FlightState
+from flycam.mosaic.terrain_codec import assign_content_id, encode_terrain
+from flycam.mosaic.tiles.codec import read_tile
+from flycam.storage import keys
+from flycam.sync import client, offer, step_planner
+from flycam.sync.client import MAX_REFUSALS
 from flycam.sync.manifest import ObjectKind
+from flycam.sync.node import REQUEST_OVERHEAD_BYTES, SyncReport, TransferLimits
 from flycam.sync.server import answer_inventory_query
-from flycam.sync.step import read_step_manifest
-from flycam.sync.transfer import REQUEST_OVERHEAD_BYTES, SyncReport, TransferLimits
+from flycam.sync.step_planner import read_step_manifest
 from tests.laws.recorded import ZOOM
 from tests.sync.boxes import MOSAIC, Box, alone, mosaic_of, new_box, record
 from tests.sync.lines import Said, Wire, sync
@@ -132,7 +132,7 @@ def test_to_be_asked_about_tiles_lets_go_of_no_records(tmp_path: Path) -> None:
     box.lay({0, 1})
     sync(box, Wire(province, tmp_path))
     kept = list(province.workspace.store.list(keys.format_peer_records_prefix()))
-    head = next(iter(box.tiles().values()))[: deduplication.HEAD_DIGITS]
+    head = next(iter(box.tiles().values()))[: offer.HEAD_DIGITS]
     question = step_planner.StepPlanner(box.workspace).build_heads_query(MOSAIC.mosaic_id, [head, "0" * 16])
     said = answer_inventory_query(province.workspace, question, "test")
     assert said["heads"] == {MOSAIC.mosaic_id: ["0" * 16]}
@@ -179,7 +179,7 @@ def test_the_grounds_of_a_filmed_flight_are_asked_about_when_due_and_go_many_at_
         box.workspace.store.put(keys.format_terrain_key(one.dem_id), encode_terrain(one))
     ids = {one.dem_id for one in (plain, *lifted)}
     without = sync(box, Wire(new_box(tmp_path, "other"), tmp_path))
-    monkeypatch.setattr(terrain_schedule, "list_terrain_ids", lambda *_: sorted(ids))
+    monkeypatch.setattr(step_planner, "list_terrain_ids", lambda *_: sorted(ids))
     monkeypatch.setattr(step_planner, "_MAX_QUERY_NAMES", 12)
     asked: list[list[str]] = []
 
@@ -259,7 +259,7 @@ def test_a_rate_is_kept(tmp_path: Path) -> None:
 def test_a_line_and_a_stick_agree_whatever_is_cut(data: st.DataObject, film: str | None) -> None:
     frames = st.sets(st.integers(0, 4), min_size=1)
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(record_simplification, "_FIRST_FRAMES", 1)
+        patch.setattr(step_planner, "_FIRST_FRAMES", 1)
         folder = Path(name)
         one, two = (replace(new_box(folder, name), film=film) for name in ("one", "two"))
         line, stick = new_box(folder, "line"), new_box(folder, "stick")
@@ -288,7 +288,7 @@ def test_a_line_and_a_stick_agree_whatever_is_cut(data: st.DataObject, film: str
 def test_the_first_view_of_a_filmed_flight_waits_for_the_beginning_of_its_records_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metered: bool
 ) -> None:
-    monkeypatch.setattr(record_simplification, "_FIRST_FRAMES", 2)
+    monkeypatch.setattr(step_planner, "_FIRST_FRAMES", 2)
     box, province = replace(new_box(tmp_path, "field"), film=FILM), new_box(tmp_path, "province")
     box.lay(range(6))
     box.withdraw(5)

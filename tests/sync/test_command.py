@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from flycam.cli import flycam
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import StoreUnavailable
-from flycam.pipeline.workspace import Progress
 from flycam.sync import client
-from flycam.sync.transfer import SyncReport
+from flycam.sync.node import SyncReport
+from flycam.workspace import Progress
 from tests.texts import pair
 
 

@@ -11,18 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flycam.answers.sync import format_bundle_read
+from flycam.cli.sync import format_bundle_read
 from flycam.errors import DiskFull
-from flycam.frame.terrain_codec import assign_content_id, encode_terrain
 from flycam.geometry.terrain import TerrainGrid, make_flat_terrain
 from flycam.messages import join
-from flycam.store import keys
-from flycam.store.disk_space import RESERVED_BYTES
-from flycam.store.memory import MemoryStore
+from flycam.mosaic.terrain_codec import assign_content_id, encode_terrain
+from flycam.storage import keys
+from flycam.storage.address import MemoryStore
+from flycam.storage.disk_space import RESERVED_BYTES
 from flycam.sync import offer
-from flycam.sync.bundle import write_bundle
-from flycam.sync.bundle_parts import write_parts
-from flycam.sync.flight_records import FlightRecords, read_flight_records
+from flycam.sync.bundle import write_bundle, write_parts
 from flycam.sync.manifest import (
     ExchangeManifest,
     ManifestItem,
@@ -32,8 +30,9 @@ from flycam.sync.manifest import (
 )
 from flycam.sync.node import Node
 from flycam.sync.offer import ExchangeOffer
+from flycam.sync.records import FlightRecords, read_flight_records
 from flycam.sync.server import import_step
-from flycam.sync.step import SyncStep
+from flycam.sync.step_planner import SyncStep
 from tests.suites.catalog_suite import photo_of
 from tests.sync.boxes import Box, new_box
 

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from flycam.catalog.records import FrameStatus
 from flycam.errors import StoreUnavailable
-from flycam.frame.classification import Classification
-from flycam.frame.flight import Flight, FlightState
+from flycam.model.flight import Classification, Flight, FlightState
+from flycam.model.records import FrameStatus
 from flycam.sync import exchange_merge, record_import
-from flycam.sync.flight_matching import FlightMatch
+from flycam.sync.record_import import FlightMatch
 from tests.suites.catalog_suite import flight, rejected
 from tests.sync.boxes import EVENT, Box, alone, new_box, record
 

@@ -8,12 +8,12 @@ import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flycam.catalog.records import FrameStatus, MosaicInfo
-from flycam.catalog.redacted_ground import load_redacted_ground
-from flycam.catalog.redactions import select_active_redactions
-from flycam.frame.flight import FlightState
-from flycam.sync.flight_matching import FlightConflict, FlightMatch, match_flight
-from flycam.sync.flight_records import FlightRecords, read_flight_records
+from flycam.access.policy import load_redacted_ground
+from flycam.catalog.restrictions import select_active_redactions
+from flycam.model.flight import FlightState
+from flycam.model.records import FrameStatus, MosaicInfo
+from flycam.sync.record_import import FlightConflict, FlightMatch, match_flight
+from flycam.sync.records import FlightRecords, read_flight_records
 from tests.suites.catalog_suite import rejected
 from tests.sync.boxes import Box, alone, ground_of, masked, mosaic_of, new_box, record
 

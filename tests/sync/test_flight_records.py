@@ -9,17 +9,19 @@ import pytest
 import shapely
 import zstandard
 
-from flycam.catalog.placement_rows import to_placement
-from flycam.catalog.records import Withdrawal
-from flycam.catalog.redactions import select_active_redactions, select_revocation_requests
-from flycam.catalog.sharing_records import RedactionFootprint, RedactionRecord
+from flycam.catalog.placements import to_placement
+from flycam.catalog.restrictions import (
+    RedactionFootprint,
+    RedactionRecord,
+    select_active_redactions,
+    select_revocation_requests,
+)
 from flycam.errors import SourceUnreadable
-from flycam.frame.classification import Classification
-from flycam.frame.flight import FlightState
-from flycam.frame.redaction import RedactionReason, RedactionStep
-from flycam.sync import flight_records
-from flycam.sync.flight_records import FlightRecords, decode_flight_records, encode_flight_records
+from flycam.model.flight import Classification, FlightState
+from flycam.model.records import RedactionReason, RedactionStep, Withdrawal
+from flycam.sync import records as sync_records
 from flycam.sync.record_import import merge_flight
+from flycam.sync.records import FlightRecords, decode_flight_records, encode_flight_records
 from tests.suites.catalog_suite import flight, frame, rejected
 from tests.suites.retention_suite import GONE, HELD, LIFTED
 from tests.sync.boxes import EVENT, MOSAIC, new_box, record
@@ -293,7 +295,7 @@ def test_bytes_that_are_no_records_are_refused(data: bytes) -> None:
 
 
 def test_a_bomb_is_refused_before_it_is_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flight_records, "MAX_RECORDS_BYTES", 100)
+    monkeypatch.setattr(sync_records, "MAX_RECORDS_BYTES", 100)
     with pytest.raises(SourceUnreadable, match="bytes"):
         decode_flight_records(encode_flight_records(RECORDS), "x.fcb")
 

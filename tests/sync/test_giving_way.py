@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from flycam.store import keys
+from flycam.storage import keys
 from flycam.sync import client, step_planner
-from flycam.sync.integrity import IntegrityFilter
 from flycam.sync.manifest import ObjectKind
-from flycam.sync.transfer import SyncReport, TransferLimits
+from flycam.sync.node import SyncReport, TransferLimits
+from flycam.sync.offer import IntegrityFilter
 from tests.suites.catalog_suite import photo_of
 from tests.sync.boxes import Box, new_box, record
 from tests.sync.lines import Said, Wire, sync

@@ -9,13 +9,13 @@ import pytest
 
 from flycam.catalog.flights import Flights
 from flycam.catalog.frames import Frames
-from flycam.catalog.redactions import Redactions
-from flycam.frame.flight import FlightState
+from flycam.catalog.restrictions import Redactions
+from flycam.model.flight import FlightState
 from flycam.sync import client
-from flycam.sync.local_changes import LocalChanges
+from flycam.sync.client import LocalChanges
 from flycam.sync.manifest import ObjectKind
-from flycam.sync.step import SyncStep
-from flycam.sync.transfer import TransferLimits
+from flycam.sync.node import TransferLimits
+from flycam.sync.step_planner import SyncStep
 from tests.sync.boxes import Box, masked, new_box
 from tests.sync.lines import Wire
 

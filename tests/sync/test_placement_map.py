@@ -7,11 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flycam.catalog.placement_rows import derive_placement_id, to_placement
-from flycam.frame.frame import Layer
-from flycam.frame.tile import FIRST_EPOCH
-from flycam.sync.flight_records import FlightRecords, read_flight_records
-from flycam.sync.placement_map import map_frame_placements
+from flycam.catalog.placements import derive_placement_id, to_placement
+from flycam.model.frame import FIRST_EPOCH, Layer
+from flycam.sync.record_import import map_frame_placements
+from flycam.sync.records import FlightRecords, read_flight_records
 from tests.sync.boxes import MOSAIC, WAYS, Box, new_box, record
 
 some = st.sets(st.integers(2, 7), max_size=3)

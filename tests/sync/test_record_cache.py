@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flycam.sync.record_cache import SentRecordCache
+from flycam.sync.step_planner import SentRecordCache
 
 A, B, C, D, E = (letter * 64 for letter in "abcde")
 

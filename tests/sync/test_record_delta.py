@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.errors import RecordsMissing, SourceUnreadable
-from flycam.sync import record_delta
-from flycam.sync.flight_records import compress_records
-from flycam.sync.record_delta import apply_record_delta, compute_record_delta
+from flycam.sync import records as sync_records
+from flycam.sync.records import apply_record_delta, compress_records, compute_record_delta
 from tests.texts import pair
 
 PIECES = st.lists(st.sampled_from(['{"a":1', 'b":"é"', "", "x" * 40, 'c":[{}]},{']), max_size=12)
@@ -75,7 +74,7 @@ def test_other_bytes_are_refused(change: bytes) -> None:
 
 def test_a_change_makes_no_more_than_records_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     base = records(["a" * 100])
-    monkeypatch.setattr(record_delta, "MAX_RECORDS_BYTES", 1000)
+    monkeypatch.setattr(sync_records, "MAX_RECORDS_BYTES", 1000)
     with pytest.raises(SourceUnreadable, match="letters"):
         apply_record_delta(told([[0, 1]] * 12, base), earlier(base).__getitem__, "line")
 

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from flycam.errors import SourceUnreadable
-from flycam.frame.flight import FlightState
-from flycam.store import keys
-from flycam.sync import bundle, capabilities, client, record_delta, record_offer, record_simplification
-from flycam.sync.flight_records import compress_records, encode_flight_records, read_flight_records
+from flycam.model.flight import FlightState
+from flycam.storage import keys
+from flycam.sync import bundle, client, manifest, step_planner
+from flycam.sync import records as sync_records
 from flycam.sync.manifest import ExchangeManifest, ManifestItem, ObjectKind, decode_manifest, encode_manifest
 from flycam.sync.offer import ExchangeOffer, build_offer
-from flycam.sync.step import SyncStep
+from flycam.sync.records import compress_records, encode_flight_records, read_flight_records
+from flycam.sync.step_planner import SyncStep
 from tests.sync.boxes import Box, new_box
 from tests.sync.lines import Wire, sync
 
@@ -51,13 +52,13 @@ def same_records(box: Box, province: Box) -> bool:
     here, there = (
         read_flight_records(one.catalog, one.catalog.flights.flight("f1")) for one in (box, province)
     )
-    return record_simplification.simplify_footprints(here) == there
+    return step_planner.simplify_footprints(here) == there
 
 
 def test_of_a_flight_in_the_air_its_new_pictures_go(
     tmp_path: Path, sent: list[tuple[ObjectKind, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record_simplification, "_FIRST_FRAMES", 1)
+    monkeypatch.setattr(step_planner, "_FIRST_FRAMES", 1)
     box, province = replace(new_box(tmp_path, "field"), film=FILM), new_box(tmp_path, "province")
     wire = Wire(province, tmp_path)
     for number in range(8):
@@ -131,7 +132,7 @@ def test_what_is_lost_of_those_before_goes_whole(
 def test_a_peer_of_before_gets_whole_records(
     tmp_path: Path, sent: list[tuple[ObjectKind, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = tuple(one for one in capabilities.CAPABILITIES if one != capabilities.RECORD_CHANGES)
+    before = tuple(one for one in manifest.CAPABILITIES if one != manifest.RECORD_CHANGES)
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1, 2})
     with monkeypatch.context() as older:
@@ -152,7 +153,7 @@ def test_a_peer_that_compresses_otherwise_gets_whole_records(
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1, 2})
     sync(box, Wire(province, tmp_path))
-    monkeypatch.setattr(record_delta, "compress_records", lambda said: compress_records(said + b" "))
+    monkeypatch.setattr(sync_records, "compress_records", lambda said: compress_records(said + b" "))
     box.lay({3})
     kinds(sent)
     sync(box, Wire(province, tmp_path))
@@ -166,7 +167,7 @@ def test_a_change_that_is_not_smaller_does_not_go(
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0})
     sync(box, Wire(province, tmp_path))
-    monkeypatch.setattr(record_offer, "compute_record_delta", lambda records, _base: records + b"more")
+    monkeypatch.setattr(step_planner, "compute_record_delta", lambda records, _base: records + b"more")
     box.lay({1})
     sync(box, Wire(province, tmp_path))
     assert kinds(sent) == [ObjectKind.RECORDS, ObjectKind.RECORDS]

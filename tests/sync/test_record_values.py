@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.catalog.change_version import ChangeVersion
+from flycam.catalog.changes import ChangeVersion
 from flycam.catalog.comparisons import Comparison
-from flycam.catalog.records import CommuneRecord, LayerFeatureRecord, LayerRecord
-from flycam.catalog.sharing_records import RestrictedArea
-from flycam.frame.flight import Event
+from flycam.catalog.restrictions import RestrictedArea
 from flycam.messages import _, encode_message, join
-from flycam.sync.record_values import from_values, to_values
+from flycam.model.flight import Event
+from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord
+from flycam.sync.records import from_values, to_values
 from tests.sync.boxes import EVENT
 from tests.sync.common_world import AREA, MASTS, STORM_COMPARED, STORM_FOUND, TA_PHIN, decision, mast
 

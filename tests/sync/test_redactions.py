@@ -11,24 +11,29 @@ import pytest
 import shapely
 import zstandard
 
-from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
-from flycam.catalog.redactions import select_active_redactions, select_revocation_requests
+from flycam.access.policy import UNRESTRICTED, AccessPolicy
+from flycam.catalog.restrictions import select_active_redactions, select_revocation_requests
 from flycam.errors import SourceUnreadable
-from flycam.frame.redaction import RedactionStep
-from flycam.pipeline.sync_hooks import SyncApplyHooks
-from flycam.store import keys
-from flycam.sync.capabilities import CAPABILITIES, MASKS, parse_capabilities
+from flycam.model.records import RedactionStep
+from flycam.storage import keys
 from flycam.sync.client import Sender
-from flycam.sync.manifest import ObjectKind, decode_manifest, encode_manifest
-from flycam.sync.missing_objects import parse_missing_objects
+from flycam.sync.hooks import SyncApplyHooks
+from flycam.sync.manifest import (
+    CAPABILITIES,
+    MASKS,
+    ObjectKind,
+    decode_manifest,
+    encode_manifest,
+    parse_capabilities,
+    parse_missing_objects,
+)
+from flycam.sync.node import TransferLimits
 from flycam.sync.offer import build_offer
-from flycam.sync.redactions import explain_held_back
+from flycam.sync.records import explain_held_back
 from flycam.sync.reference_feed import FeedItem, ReferenceKind, build_feed, compute_feed_state
-from flycam.sync.reference_import import ReferenceImporter
-from flycam.sync.reference_ledger import ReferenceLedger
+from flycam.sync.reference_import import ReferenceImporter, ReferenceLedger
 from flycam.sync.server import answer_inventory_query
 from flycam.sync.step_planner import StepPlanner
-from flycam.sync.transfer import TransferLimits
 from tests.suites.catalog_suite import flight, photo_of
 from tests.sync.boxes import Box, ground_of, masked, mosaic_of, new_box, record
 from tests.sync.common_world import exchange

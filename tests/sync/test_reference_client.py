@@ -12,18 +12,18 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy, IdFilter
-from flycam.catalog.records import Role
-from flycam.frame.change import ChangeStatus
-from flycam.frame.classification import Classification
-from flycam.pipeline.sync_hooks import SyncApplyHooks
-from flycam.store import keys
-from flycam.store.disk_space import RESERVED_BYTES, SPARE_BYTES
+from flycam.access.policy import UNRESTRICTED, AccessPolicy, IdFilter
+from flycam.model.board import ChangeStatus
+from flycam.model.flight import Classification
+from flycam.model.records import Role
+from flycam.storage import keys
+from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES
 from flycam.sync import client
 from flycam.sync.client import Sender
+from flycam.sync.hooks import SyncApplyHooks
+from flycam.sync.node import TransferLimits
 from flycam.sync.reference_client import ReferenceFetcher
 from flycam.sync.reference_feed import ReferenceKind, build_feed
-from flycam.sync.transfer import TransferLimits
 from tests.laws.recorded import ZOOM
 from tests.sync.boxes import EVENT, Box, mosaic_of, new_box
 from tests.sync.common_world import (

@@ -7,13 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
-from flycam.catalog.change_attribution import derive_attribution
-from flycam.catalog.change_version import ChangeVersion
+from flycam.access.policy import UNRESTRICTED, AccessPolicy
+from flycam.catalog.changes import ChangeVersion, derive_attribution
 from flycam.errors import SourceUnreadable
-from flycam.frame.change import ChangeAction, ChangeStatus
-from flycam.frame.classification import Classification
-from flycam.sync.change_decisions import merge_change_histories, select_confirmed_lines
+from flycam.model.board import ChangeAction, ChangeStatus
+from flycam.model.flight import Classification
 from flycam.sync.reference_feed import (
     MAX_FEED_ITEM_BYTES,
     FeedItem,
@@ -23,6 +21,8 @@ from flycam.sync.reference_feed import (
     compute_feed_state,
     decode_feed_listing,
     encode_feed_listing,
+    merge_change_histories,
+    select_confirmed_lines,
     sort_feed_items,
 )
 from tests.sync.boxes import Box, new_box

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from flycam.store import keys
-from flycam.store.memory import MemoryStore
-from flycam.sync.reference_ledger import ReferenceLedger
+from flycam.storage import keys
+from flycam.storage.address import MemoryStore
+from flycam.sync.reference_import import ReferenceLedger
 
 ONE, TWO = "1" * 64, "2" * 64
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from flycam.catalog.retention_records import PurgeRecord, select_active_holds, select_active_purges
-from flycam.frame.flight import FlightState
-from flycam.frame.retention import HoldStep, PurgeStep, RetainedKind
-from flycam.pipeline.operations.retention import confirm_purge, list_due_originals
-from flycam.store import keys
-from flycam.sync.flight_records import read_flight_records
+from flycam.model.flight import FlightState
+from flycam.model.records import HoldStep, PurgeStep, RetainedKind
+from flycam.operations.retention import confirm_purge, list_due_originals
+from flycam.storage import keys
 from flycam.sync.offer import iterate_original_items
+from flycam.sync.records import read_flight_records
 from flycam.sync.server import answer_inventory_query
 from flycam.sync.step_planner import STEP_FORMAT
 from tests.suites.catalog_suite import flight

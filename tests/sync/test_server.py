@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import RecordsMissing, SourceUnreadable
-from flycam.store import keys
-from flycam.sync.missing_objects import parse_missing_objects
+from flycam.storage import keys
+from flycam.sync.manifest import parse_missing_objects
 from flycam.sync.server import _StepFile, answer_inventory_query, import_step
 from flycam.sync.step_planner import StepPlanner
 from tests.sync.boxes import new_box

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import DiskFull, FlightBusy, StorageFailed
-from flycam.store.disk_space import RESERVED_BYTES, SPARE_BYTES
-from flycam.store.fsync import move_into_place
-from flycam.sync import spool as spools
-from flycam.sync.spool import Spool
+from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES
+from flycam.storage.files import move_into_place
+from flycam.sync import server
+from flycam.sync.server import Spool
 
 DATA = b"a step of some bytes"
 NAME = hashlib.sha256(DATA).hexdigest()
@@ -71,7 +71,7 @@ def test_an_answer_is_synced_before_the_bytes_go(tmp_path: Path, monkeypatch: py
         moved.append((tmp_path / f"{NAME}.part").exists())
         move_into_place(part, target)
 
-    monkeypatch.setattr(spools, "move_into_place", move)
+    monkeypatch.setattr(server, "move_into_place", move)
     spool.finish(NAME, {"lines": 3})
     assert moved == [True]
 
@@ -136,9 +136,9 @@ def test_a_step_whose_file_is_gone_is_sent_again(tmp_path: Path) -> None:
 def test_the_last_of_the_room_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_small: int, floor: int
 ) -> None:
-    monkeypatch.setattr(spools, "_SMALL_BYTES", most_small)
+    monkeypatch.setattr(server, "_SMALL_BYTES", most_small)
     free = [floor + len(DATA) - 1]
-    monkeypatch.setattr(spools, "get_free_bytes", lambda _folder: free[0])
+    monkeypatch.setattr(server, "get_free_bytes", lambda _folder: free[0])
     spool = Spool(tmp_path)
     with pytest.raises(DiskFull, match="free some there"):
         spool.begin(NAME, 0, len(DATA))
@@ -158,7 +158,7 @@ def test_what_needs_room_waits_for_more_than_a_small_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = Spool(tmp_path)
-    monkeypatch.setattr(spools, "get_free_bytes", lambda _folder: 900 << 20)
+    monkeypatch.setattr(server, "get_free_bytes", lambda _folder: 900 << 20)
     assert spool.begin(NAME, 0, 2000) is not None, "a withdrawal"
     spool.require_free_bytes(0)
     with pytest.raises(DiskFull, match="stay free for flights"):

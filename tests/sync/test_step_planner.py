@@ -14,17 +14,14 @@ from hypothesis import strategies as st
 
 from flycam.catalog.tiles import Tiles
 from flycam.errors import SourceUnreadable
-from flycam.frame.tile import TileRecord
-from flycam.store import keys
-from flycam.sync import record_offer
-from flycam.sync.flight_records import FlightRecords, read_flight_records
-from flycam.sync.log_tail import LogPosition
-from flycam.sync.manifest import ObjectKind
-from flycam.sync.missing_objects import parse_missing_objects
-from flycam.sync.record_simplification import simplify_footprints
+from flycam.model.frame import TileRecord
+from flycam.storage import keys
+from flycam.sync import step_planner
+from flycam.sync.manifest import ObjectKind, parse_missing_objects
+from flycam.sync.offer import LogPosition
+from flycam.sync.records import FlightRecords, read_flight_records
 from flycam.sync.server import answer_inventory_query, import_step
-from flycam.sync.step import SyncStep, read_step_manifest
-from flycam.sync.step_planner import StepPlanner
+from flycam.sync.step_planner import StepPlanner, SyncStep, read_step_manifest, simplify_footprints
 from tests.laws.recorded import ZOOM
 from tests.suites.catalog_suite import flight, photo_of
 from tests.sync.boxes import EVENT, MOSAIC, Box, new_box, record
@@ -152,7 +149,7 @@ def test_a_frame_that_is_recorded_meanwhile_brings_no_photo_before_its_records(
         box.lay({1})
         return simplify_footprints(records)
 
-    monkeypatch.setattr(record_offer, "simplify_footprints", meanwhile)
+    monkeypatch.setattr(step_planner, "simplify_footprints", meanwhile)
     giver = StepPlanner(box.workspace, originals=True)
     (page,) = giver.build_name_queries(ObjectKind.ORIGINAL, giver.build_query(), ())
     assert page["originals"] == [names[0]]

@@ -3,11 +3,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.frame.tile import TileRecord
 from flycam.geometry.grid import TileId
-from flycam.sync.log_digest import EMPTY_DIGEST, iterate_digests
-from flycam.sync.manifest import ManifestItem, ObjectKind, TileLogEntry
-from flycam.sync.transfer_order import select_last_lines, sort_items
+from flycam.model.frame import TileRecord
+from flycam.sync.manifest import EMPTY_DIGEST, ManifestItem, ObjectKind, TileLogEntry, iterate_digests
+from flycam.sync.offer import select_last_lines, sort_items
 from tests.sync.logs import logged
 
 NEWEST = {"old": 1_000, "new": 2_000}

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import shapely
 
-from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
-from flycam.catalog.records import FrameStatus, Withdrawal
-from flycam.sync.capabilities import CAPABILITIES, MASKS
+from flycam.access.policy import UNRESTRICTED, AccessPolicy
+from flycam.model.records import FrameStatus, Withdrawal
 from flycam.sync.client import Sender
+from flycam.sync.manifest import CAPABILITIES, MASKS
+from flycam.sync.node import TransferLimits
 from flycam.sync.reference_client import FetchReport, ReferenceFetcher
 from flycam.sync.reference_feed import ReferenceKind, build_feed, compute_feed_state
-from flycam.sync.transfer import TransferLimits
 from tests.sync.boxes import Box, alone, new_box, record
 from tests.sync.lines import Wire
 

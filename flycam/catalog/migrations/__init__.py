@@ -1,6 +1,6 @@
 """Migrations of the catalogue's schema, by Alembic, from one baseline.
 
-A new catalogue is made from the tables as they are (`flycam.catalog.columns.metadata`) and stamped with
+A new catalogue is made from the tables as they are (`flycam.catalog.tables.metadata`) and stamped with
 `HEAD`; one that an older flycam made runs the revisions in `versions/` in order. A change of a table is one
 more file there, beside the change of the table itself.
 """
@@ -11,14 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Column, Connection, String, Table, insert, select
 
-from flycam.catalog import (  # noqa: F401  each registers its tables
-    access_tables,
-    board_tables,
-    retention_tables,
-    sharing_tables,
-    tables,
-)
-from flycam.catalog.columns import metadata
+from flycam.catalog.tables import metadata
 
 HEAD = "0001"
 """The newest revision in `versions/`."""

@@ -1,4 +1,4 @@
-"""Preflight check: describe a flight, find what is wrong with it, and resolve each doubt.
+"""Preflight check: description of a flight, its faults, and their resolution.
 
 `diagnose` turns the photos' metadata into headers that are ready to rectify. Evidence beats convention; every
 decision becomes one sentence; no photo is dropped without a reason.
@@ -7,42 +7,50 @@ decision becomes one sentence; no photo is dropped without a reason.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from shapely.geometry.base import BaseGeometry
 
-from flycam.errors import CalibrationMissing, FrameRejected, LensUnknown
-from flycam.frame.flight import is_flat_datum
-from flycam.frame.frame import FrameHeader
-from flycam.frame.telemetry import TelemetryTrack
-from flycam.geodata.crs import choose_work_crs, to_work
-from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.photo.display_names import make_display_names
-from flycam.ingest.photo.metadata import PhotoMetadata
-from flycam.ingest.photo.pixel_checks import Checks, PixelChecks
-from flycam.ingest.preflight.altitude import CameraHeights, HeightMode, resolve_heights
-from flycam.ingest.preflight.attitude import resolve_attitude, resolve_nose_cameras
-from flycam.ingest.preflight.capture_time import resolve_capture_times
-from flycam.ingest.preflight.coverage import assess_coverage
-from flycam.ingest.preflight.diagnosis import (
-    Diagnosis,
-    Problem,
-    Rejection,
-    Severity,
-    Takeoff,
-    TerrainAt,
+from flycam.errors import (
+    CalibrationMissing,
+    FrameRejected,
+    HeightUnknown,
+    HorizonInView,
+    LensUnknown,
+    PoseRejected,
 )
-from flycam.ingest.preflight.duplicates import (
+from flycam.geodata.crs import choose_work_crs, to_work
+from flycam.geometry.camera import InteriorOrientation, compute_ray_directions
+from flycam.ingest.photos.metadata import PhotoMetadata, make_display_names
+from flycam.ingest.preflight.altitude import CameraHeights, HeightMode, resolve_heights, resolve_positions
+from flycam.ingest.preflight.attitude import (
+    SIGMA_COURSE_YAW_DEG,
+    Attitude,
+    resolve_attitude,
+    resolve_nose_cameras,
+)
+from flycam.ingest.preflight.coverage import assess_coverage
+from flycam.ingest.preflight.files import (
     IdentifyPhoto,
     compute_content_identity,
     find_duplicates,
+    find_missing_files,
     identify_photos,
+    reject_bad_images,
+    resolve_capture_times,
 )
-from flycam.ingest.preflight.edited_photos import detect_sideways_photos, find_interior
-from flycam.ingest.preflight.file_numbering import find_missing_files
-from flycam.ingest.preflight.flight_table import Bools, FlightTable, Floats, Index, build_flight_table
+from flycam.ingest.preflight.flight_table import (
+    CLEARANCE_M,
+    Bools,
+    FlightTable,
+    Floats,
+    Index,
+    build_flight_table,
+    compute_course,
+    split_sorties,
+)
 from flycam.ingest.preflight.flying_height import (
     FlyingHeights,
     GreyOf,
@@ -52,21 +60,221 @@ from flycam.ingest.preflight.flying_height import (
 )
 from flycam.ingest.preflight.frame_headers import (
     ResolvedFlight,
+    assign_layer,
     build_headers,
     compute_grid_convergence,
     estimate_position_sigma,
 )
-from flycam.ingest.preflight.heading import SIGMA_COURSE_YAW_DEG
-from flycam.ingest.preflight.layers import assign_layer
+from flycam.ingest.preflight.image_rotation import (
+    correct_rotations,
+    detect_sideways_photos,
+    estimate_interiors,
+    find_interior,
+    guess_interior,
+)
 from flycam.ingest.preflight.log_match import fill_from_log, to_flight_log
-from flycam.ingest.preflight.position import resolve_positions
-from flycam.ingest.preflight.rotation_check import correct_rotations
-from flycam.ingest.preflight.sorties import compute_course, split_sorties
 from flycam.ingest.preflight.takeoff import StatedTakeoff
-from flycam.ingest.preflight.unknown_camera import estimate_interiors, guess_interior
-from flycam.ingest.preflight.usable_photos import UsablePhotos, select_usable_photos
 from flycam.ingest.telemetry.flight_log import FlightLog
-from flycam.messages import Message, ngettext
+from flycam.media.pixels import Checks, PixelChecks
+from flycam.messages import Message, _, ngettext
+from flycam.model.diagnosis import Diagnosis, Problem, Rejection, Severity, Takeoff, TerrainAt
+from flycam.model.flight import is_flat_datum
+from flycam.model.frame import FrameHeader
+from flycam.model.telemetry import TelemetryTrack
+
+# -- Share of sky in photos, and rejection of those that are mostly sky ----------------------------
+
+
+GRAZING_DEG = 3.0
+"""Rays flatter than this meet the ground, if at all, kilometres away, where pixels are useless."""
+MAX_SKY = 0.6
+_GRID = 7
+
+
+def compute_sky_fraction(rotations: Floats, interiors: Sequence[InteriorOrientation]) -> Floats:
+    """Return the share of each frame that looks flatter than `GRAZING_DEG` down.
+
+    N×3×3 rotations, N interiors.
+    """
+    share = np.zeros(len(rotations))
+    for interior in set(interiors):
+        rows = np.array([i for i, other in enumerate(interiors) if other is interior or other == interior])
+        directions = _directions(interior)
+        up = rotations[rows][:, :, 2] @ directions.T
+        share[rows] = (up > -np.sin(np.radians(GRAZING_DEG))).mean(axis=1)
+    return share
+
+
+def _directions(interior: InteriorOrientation) -> Floats:
+    width, height = interior.image_size_px
+    u, v = np.meshgrid(np.linspace(0.0, width - 1.0, _GRID), np.linspace(0.0, height - 1.0, _GRID))
+    rays = np.stack(compute_ray_directions(interior, u.ravel(), v.ravel()), axis=-1)
+    rays = rays[np.isfinite(rays).all(axis=1)]
+    unit: Floats = rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    return unit
+
+
+def reject_sky_photos(
+    names: Sequence[str], share: Floats, reportable: Bools
+) -> tuple[Bools, list[Rejection], list[Problem]]:
+    """Return a mask of photos to keep; rejections and findings of mostly-sky photos.
+
+    Only photos in `reportable` are reported.
+    """
+    keep = share <= MAX_SKY
+    sky = ~keep & reportable
+    some = keep & (share > 0.0) & reportable
+    rejected = [
+        Rejection.from_error(
+            names[i],
+            HorizonInView(
+                _(
+                    "{share:.0f} % of it looks at or above the horizon: tilt the gimbal down",
+                    share=share[i] * 100,
+                )
+            ),
+        )
+        for i in np.flatnonzero(sky).tolist()
+    ]
+    problems = []
+    if sky.any():
+        problems.append(
+            Problem(
+                code="horizon",
+                severity=Severity.WARNING,
+                sentence=ngettext(
+                    "{count} photo looks at the horizon or the sky and is left out: tilt the gimbal down.",
+                    "{count} photos look at the horizon or the sky and are left out: tilt the gimbal down.",
+                    int(sky.sum()),
+                ),
+                frames=tuple(names[i] for i in np.flatnonzero(sky).tolist()),
+            )
+        )
+    if some.any():
+        problems.append(
+            Problem(
+                code="horizon_part",
+                severity=Severity.INFO,
+                sentence=ngettext(
+                    "{count} photo sees the horizon in part (up to {most_pct:.0f} % of the picture): only "
+                    "the ground below it is used.",
+                    "{count} photos see the horizon in part (up to {most_pct:.0f} % of the picture): only "
+                    "the ground below it is used.",
+                    int(some.sum()),
+                    most_pct=share[some].max() * 100,
+                ),
+                frames=tuple(names[i] for i in np.flatnonzero(some).tolist()),
+            )
+        )
+    return keep, rejected, problems
+
+
+# -- Selection of photos that can be rectified -----------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsablePhotos:
+    """Photos to rectify, and the others.
+
+    keep           rows to rectify
+    without_image  rows with a pose but without usable pixels, each with its error
+    """
+
+    keep: Bools
+    without_image: Mapping[int, FrameRejected]
+    rejected: tuple[Rejection, ...]
+    problems: tuple[Problem, ...]
+
+
+def select_usable_photos(flight: ResolvedFlight, checks: Checks) -> UsablePhotos:
+    """Check pixels, then poses; give one error for each rejected photo."""
+    names = flight.table.names
+    pictureless, problems = reject_bad_images(flight.table.photos, names, checks)
+    rejected = [Rejection.from_error(names[row], error) for row, error in pictureless.items()]
+    shown = np.ones(len(names), dtype=bool)
+    shown[list(pictureless)] = False
+    posed, refused, said = _posed(flight, shown)
+    return UsablePhotos(
+        keep=shown & posed,
+        without_image={row: error for row, error in pictureless.items() if posed[row]},
+        rejected=(*rejected, *refused),
+        problems=(*problems, *said),
+    )
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """Rows to reject: the error, and the finding's code."""
+
+    rows: Bools
+    error: FrameRejected
+    code: str
+
+
+def _posed(flight: ResolvedFlight, shown: Bools) -> tuple[Bools, list[Rejection], list[Problem]]:
+    """Return rows that can be rectified; rejections and findings of the others.
+
+    Only photos in `shown` are reported.
+    """
+    names = flight.table.names
+    no_heading = ~np.isfinite(flight.attitude.angles_deg[:, 0])
+    share = np.where(
+        no_heading,
+        0.0,
+        np.nan_to_num(compute_sky_fraction(np.nan_to_num(flight.rotations), flight.interiors)),
+    )
+    keep, rejected, problems = reject_sky_photos(names, share, shown)
+    for refusal in _refusals(flight.heights, flight.attitude):
+        rows = refusal.rows & keep
+        keep = keep & ~rows
+        said = rows & shown
+        if not said.any():
+            continue
+        rejected += [Rejection.from_error(name, refusal.error) for name in flight.table.names_of(said)]
+        problems.append(
+            Problem(
+                code=refusal.code,
+                severity=Severity.ERROR if said.all() else Severity.WARNING,
+                sentence=ngettext(
+                    "{count} photo is left out, it {reason}.",
+                    "{count} photos are left out, each {reason}.",
+                    int(said.sum()),
+                    reason=refusal.error.message,
+                ),
+                frames=flight.table.names_of(said),
+            )
+        )
+    return keep, rejected, problems
+
+
+def _refusals(heights: CameraHeights, attitude: Attitude) -> tuple[_Refusal, ...]:
+    return (
+        _Refusal(
+            ~np.isfinite(heights.height_m),
+            HeightUnknown(
+                _(
+                    "has no usable height: no terrain lies under it, it says no height above take-off, and "
+                    "it shares too little ground with other photos to find one: register terrain (flycam dem "
+                    "add)"
+                )
+            ),
+            "no_height",
+        ),
+        _Refusal(
+            ~np.isfinite(attitude.angles_deg[:, 0]),
+            PoseRejected(_("has no heading: give the flight log with --telemetry")),
+            "no_heading",
+        ),
+        _Refusal(
+            heights.above_ground_m < CLEARANCE_M,
+            PoseRejected(_("lies under the terrain: check --height and --takeoff")),
+            "under_ground",
+        ),
+    )
+
+
+# -- Preflight check of metadata, resolved to frame headers ----------------------------------------
+
 
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 

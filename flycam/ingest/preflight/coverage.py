@@ -16,14 +16,207 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.geodata.crs import make_point_transform, to_lonlat
 from flycam.geometry.camera import compute_ray_directions
-from flycam.ingest.preflight.diagnosis import Gap, GapKind, Problem, ReliefZone, Severity, TerrainAt
-from flycam.ingest.preflight.file_numbering import parse_counters
-from flycam.ingest.preflight.flight_table import Bools, Floats
+from flycam.ingest.preflight.files import parse_counters
+from flycam.ingest.preflight.flight_table import Bools, Floats, Index, split_sorties, wrap_degrees
 from flycam.ingest.preflight.frame_headers import ResolvedFlight
-from flycam.ingest.preflight.relief_zones import ViewCounts, summarise_relief_zones
-from flycam.ingest.preflight.sorties import split_sorties
-from flycam.ingest.preflight.strip_gaps import StripGap, find_strip_gaps
 from flycam.messages import _, ngettext
+from flycam.model.diagnosis import Gap, GapKind, Problem, ReliefZone, Severity, TerrainAt
+
+# -- Figures by relief (summits, slopes, valleys), where side overlap is lost first ----------------
+
+
+MIN_RELIEF_SHARE = 0.1
+"""Relief below this share of the height above ground counts as flat, one zone."""
+_SAMPLES = 96
+_STRIP_DEG = 20.0
+
+
+@dataclass(frozen=True)
+class ViewCounts:
+    """Number of photos that see each cell: rows×cols, row 0 northernmost.
+
+    origin_m is the first cell's centre.
+    """
+
+    views: NDArray[np.uint16]
+    origin_m: tuple[float, float]
+    cell_m: float
+
+
+def summarise_relief_zones(
+    flight: ResolvedFlight, keep: Bools, ground: ViewCounts, terrain_at: TerrainAt | None
+) -> tuple[ReliefZone, ...]:
+    """Return figures per third of the relief ("valley", "slope", "summit").
+
+    One zone "flat" without relief or terrain. A photo belongs to the zone of the ground below it; views are
+    counted on the ground of the zone itself.
+    """
+    above = flight.heights.above_ground_m[keep]
+    below = (flight.heights.height_m - flight.heights.above_ground_m)[keep]
+    if not np.isfinite(above).any():
+        return ()
+    points, views = _sampled(ground)
+    cell_height = np.zeros(len(points))
+    if terrain_at is not None and len(points):
+        cell_height, __ = terrain_at(to_lonlat(points, flight.work_crs))
+    known = np.isfinite(cell_height)
+    low, high = np.percentile(cell_height[known], [1.0, 99.0]) if known.any() else (0.0, 0.0)
+    flat = high - low < MIN_RELIEF_SHARE * float(np.nanmedian(above))
+    bounds = (
+        [(low, high)]
+        if flat
+        else [(low + k * (high - low) / 3, low + (k + 1) * (high - low) / 3) for k in range(3)]
+    )
+    labels = ("flat",) if flat else ("valley", "slope", "summit")
+    gsd = above / np.array([i.focal_length_px[0] for i, k in zip(flight.interiors, keep, strict=True) if k])
+    side = compute_side_overlap(flight, keep)
+    zones = []
+    for k, (label, (bottom, top)) in enumerate(zip(labels, bounds, strict=True)):
+        first, last = k == 0, k == len(bounds) - 1
+        photos = np.isfinite(above) & (first | (below >= bottom)) & (last | (below < top))
+        cells = known & (first | (cell_height >= bottom)) & (last | (cell_height < top))
+        if not photos.any() or not cells.any():
+            continue
+        sides = side[photos][np.isfinite(side[photos])]
+        zones.append(
+            ReliefZone(
+                zone=label,
+                ground_m=(float(bottom), float(top)),
+                photos=int(photos.sum()),
+                height_above_ground_m=_low_mid_high(above[photos]),
+                gsd_m=_low_mid_high(gsd[photos]),
+                views=(float(np.percentile(views[cells], 10.0)), float(np.median(views[cells]))),
+                side_overlap=float(np.median(sides)) if sides.size else None,
+            )
+        )
+    return tuple(zones)
+
+
+def _low_mid_high(values: Floats) -> tuple[float, float, float]:
+    return float(values.min()), float(np.median(values)), float(values.max())
+
+
+def _sampled(ground: ViewCounts) -> tuple[Floats, Floats]:
+    """Return a grid of at most 96×96 seen cells: points N×2 (metres) and views N."""
+    step = max(1, max(ground.views.shape) // _SAMPLES)
+    rows, cols = np.meshgrid(*(np.arange(0, n, step) for n in ground.views.shape), indexing="ij")
+    views = ground.views[rows, cols].ravel()
+    points = np.stack(
+        [ground.origin_m[0] + cols * ground.cell_m, ground.origin_m[1] - rows * ground.cell_m], axis=-1
+    ).reshape(-1, 2)
+    return points[views > 0], views[views > 0].astype(np.float64)
+
+
+def compute_side_overlap(flight: ResolvedFlight, keep: Bools) -> Floats:
+    """Return the share of each kept photo's width that the next strip repeats.
+
+    NaN without a neighbouring strip. Width = height above ground × image width / focal length, taken across
+    the image's own up direction. A neighbour is abreast (nearer along the strip than half an image height)
+    and over a fifth of a width to the side.
+    """
+    xy = flight.xy_m[keep]
+    above = flight.heights.above_ground_m[keep]
+    interiors = [i for i, k in zip(flight.interiors, keep, strict=True) if k]
+    width = above * np.array([i.image_size_px[0] / i.focal_length_px[0] for i in interiors])
+    length = above * np.array([i.image_size_px[1] / i.focal_length_px[1] for i in interiors])
+    right = flight.rotations[keep][:, 0, :2]
+    right = right / np.maximum(np.linalg.norm(right, axis=1, keepdims=True), 1e-9)
+    result = np.full(len(xy), np.nan)
+    for start in range(0, len(xy), 256):  # blocks bound the memory of all pairs
+        rows = slice(start, start + 256)
+        d = xy[None, :, :] - xy[rows, None, :]
+        across = np.abs(np.einsum("ijk,ik->ij", d, right[rows]))
+        along = np.abs(d[..., 0] * -right[rows, None, 1] + d[..., 1] * right[rows, None, 0])
+        abreast = (along < 0.5 * length[rows, None]) & (across > 0.2 * width[rows, None])
+        nearest = np.where(abreast, across, np.inf).min(axis=1)
+        result[rows] = np.where(np.isfinite(nearest), np.maximum(1.0 - nearest / width[rows], 0.0), np.nan)
+    return result
+
+
+# -- Gaps in strips: missing shots between two photos of one line of flight ------------------------
+
+
+MIN_STEP_RATIO = 1.5
+_SAME_LINE_DEG = 25.0
+_MAX_MISSING = 15
+_MIN_STEPS = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StripGap:
+    """Gap between rows `before` and `after`.
+
+    distance_m was flown without a shot, `missing` shots by the pattern.
+    """
+
+    before: int
+    after: int
+    distance_m: float
+    missing: int
+
+
+def find_strip_gaps(
+    xy_m: Floats, t_ns: NDArray[np.int64], counter: NDArray[np.int64], sorties: list[Index]
+) -> list[StripGap]:
+    """Return the strip gaps of a flight.
+
+    N×2 positions (metres), N times and N file counters (-1 unknown), in order of time inside each sortie.
+
+    A step is a gap if it is over 1.5 times the flight's long ordinary step (the 90th percentile) in line with
+    the steps around it, or if it took over 1.5 times the usual interval and file numbers are missing in it.
+    So a turn flown without photos is no gap, nor is a slow stretch or a leg of over 15 steps (to the next
+    area, home).
+    """
+    found: list[StripGap] = []
+    for rows in sorties:
+        if len(rows) < _MIN_STEPS:
+            continue
+        step = np.diff(xy_m[rows], axis=0)
+        distance = np.hypot(step[:, 0], step[:, 1])
+        seconds = np.diff(t_ns[rows]) / 1e9
+        ordinary = _ordinary(distance)
+        long = (distance > MIN_STEP_RATIO * ordinary) & (distance > 1.0)
+        late = seconds > MIN_STEP_RATIO * float(np.median(seconds))
+        number_skips = np.diff(counter[rows]) - 1
+        by_number = late & (number_skips >= 1) & (number_skips <= _MAX_MISSING) & (counter[rows][:-1] >= 0)
+        hit = (long & _in_line(step)) | by_number
+        for i in np.flatnonzero(hit).tolist():
+            by_distance = round(float(distance[i]) / ordinary) - 1
+            missing = int(number_skips[i]) if by_number[i] else by_distance
+            if 1 <= missing <= _MAX_MISSING:
+                found.append(
+                    StripGap(
+                        before=int(rows[i]),
+                        after=int(rows[i + 1]),
+                        distance_m=float(distance[i]),
+                        missing=missing,
+                    )
+                )
+    return found
+
+
+def _ordinary(distance: Floats) -> float:
+    """Return the long end of ordinary steps.
+
+    The 90th percentile of those not over twice the median.
+    """
+    middle = float(np.median(distance))
+    kept = distance[distance <= max(2.0 * middle, 1e-9)]
+    return float(np.percentile(kept, 90.0)) if kept.size else middle
+
+
+def _in_line(step: Floats) -> Bools:
+    """Return which steps continue in the direction of the steps before and after."""
+    azimuth = np.degrees(np.arctan2(step[:, 0], step[:, 1]))
+    before = np.concatenate([azimuth[:1], azimuth[:-1]])
+    after = np.concatenate([azimuth[1:], azimuth[-1:]])
+    return (np.abs(wrap_degrees(azimuth - before)) < _SAME_LINE_DEG) & (
+        np.abs(wrap_degrees(after - azimuth)) < _SAME_LINE_DEG
+    )
+
+
+# -- Coverage: view counts, gaps, and figures by relief --------------------------------------------
+
 
 WGS84 = "EPSG:4326"
 _PER_EDGE = 3

@@ -23,10 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import FrameUnreadable
-from flycam.geometry.camera import compute_ray_directions, scale_interior
-from flycam.geometry.features import Features, find_features
-from flycam.geometry.interior import InteriorOrientation
-from flycam.geometry.matching import match_all_mutual_best
+from flycam.geometry.camera import InteriorOrientation, compute_ray_directions, scale_interior
+from flycam.geometry.features import Features, find_features, match_all_mutual_best
 from flycam.ingest.preflight.flight_table import Bools, Floats, Index
 
 GreyOf = Callable[[Path, int], NDArray[np.uint8]]

@@ -1,21 +1,29 @@
-"""Frame headers from a flight's resolved columns."""
+"""Frame headers from a flight's resolved columns, and the layer of photos."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flycam.frame.frame import FrameHeader, Layer, Provenance, derive_frame_id
+from flycam.geodata.cameras import lookup_bands
 from flycam.geodata.crs import compute_convergence_and_scale
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
-from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.preflight.altitude import RTK_FIXED, RTK_FLOAT, RTK_SINGLE, CameraHeights
+from flycam.geometry.camera import InteriorOrientation
+from flycam.geometry.pose import ExteriorOrientation, PoseSource
+from flycam.ingest.photos.metadata import PhotoMetadata, make_display_names
+from flycam.ingest.preflight.altitude import (
+    RTK_FIXED,
+    RTK_FLOAT,
+    RTK_SINGLE,
+    CameraHeights,
+    estimate_rounding_sigma_m,
+)
 from flycam.ingest.preflight.attitude import Attitude
-from flycam.ingest.preflight.diagnosis import Problem
 from flycam.ingest.preflight.flight_table import FlightTable, Floats
-from flycam.ingest.preflight.position import estimate_rounding_sigma_m
+from flycam.messages import _, ngettext
+from flycam.model.diagnosis import Problem, Severity
+from flycam.model.frame import LAYER_NAMES, FrameHeader, Layer, Provenance, derive_frame_id
 
 SIGMA_GNSS_M = 1.5
 SIGMA_RTK_FIXED_M = 0.03
@@ -71,7 +79,7 @@ def compute_grid_convergence(work_crs: str, lonlat: Floats) -> tuple[Floats, Flo
     corners = np.array([[0, 0], [-1, -1], [-1, 1], [1, -1], [1, 1]], dtype=np.float64)
     exact = np.array([compute_convergence_and_scale(work_crs, *(middle + c * half)) for c in corners])
     design = np.column_stack([np.ones(5), corners])
-    plane, *_ = np.linalg.lstsq(design, exact, rcond=None)
+    plane, *__ = np.linalg.lstsq(design, exact, rcond=None)
     values = np.column_stack([np.ones(len(lonlat)), (lonlat - middle) / half]) @ plane
     return values[:, 0], values[:, 1]
 
@@ -135,3 +143,80 @@ def _settled_per_photo(table: FlightTable, problems: Sequence[Problem]) -> list[
         for name in problem.frames:
             own.setdefault(name, []).append(str(problem.sentence))
     return [(*own.get(name, ()), *common) for name in table.names]
+
+
+# -- Layer of photos, by their tags or by the operator's choice ------------------------------------
+#
+# A camera with its infrared filter removed writes the same tags as one that has it. Such cameras are known
+# (`bands` in models/cameras); their photos stay colour until the operator states otherwise.
+
+
+MAYBE_INFRARED = "maybe_infrared"
+
+
+def assign_layer(
+    photos: Sequence[PhotoMetadata], layer: str | None, problems: list[Problem]
+) -> Sequence[PhotoMetadata]:
+    """Return the photos, all in the operator's `layer` if one is given.
+
+    Findings are added to `problems`. Raises ValueError for a layer that does not exist.
+    """
+    if layer is None:
+        problems += _suspected_infrared(photos)
+        return photos
+    wanted = Layer(layer)
+    changed = tuple(
+        name for photo, name in zip(photos, make_display_names(photos), strict=True) if photo.band != wanted
+    )
+    problems.append(
+        Problem(
+            code="layer_given",
+            severity=Severity.INFO,
+            sentence=_(
+                "All photos are {layer} by the operator's word; the tags of {changed} of {total} say "
+                "otherwise.",
+                layer=LAYER_NAMES[wanted],
+                changed=len(changed),
+                total=len(photos),
+            ),
+            frames=changed,
+        )
+    )
+    return [replace(photo, band=wanted.value) for photo in photos]
+
+
+def find_infrared_suspects(photos: Sequence[PhotoMetadata]) -> frozenset[str]:
+    """Return cameras whose photos may be near-infrared although no tag states it."""
+    return frozenset(photo.camera_name for photo in photos if _is_doubted(photo))
+
+
+def _is_doubted(photo: PhotoMetadata) -> bool:
+    return photo.band == Layer.COLOUR and Layer.INFRARED in lookup_bands(photo.maker, photo.model)
+
+
+def _suspected_infrared(photos: Sequence[PhotoMetadata]) -> list[Problem]:
+    """Report colour photos of cameras also sold for near-infrared, by camera."""
+    by_camera: dict[str, list[str]] = {}
+    for photo, name in zip(photos, make_display_names(photos), strict=True):
+        if _is_doubted(photo):
+            by_camera.setdefault(photo.model, []).append(name)
+    return [
+        Problem(
+            code=MAYBE_INFRARED,
+            severity=Severity.WARNING,
+            sentence=ngettext(
+                "{count} photo comes from a {camera}, which mapping aircraft carry with a colour or a "
+                "near-infrared filter, and no tag says which: it is taken as colour; if plants look red or "
+                "violet, ingest it with --layer infrared, which also moves photos that are on the map "
+                "already.",
+                "{count} photos come from a {camera}, which mapping aircraft carry with a colour or a "
+                "near-infrared filter, and no tag says which: they are taken as colour; if plants look red "
+                "or violet, ingest them with --layer infrared, which also moves photos that are on the map "
+                "already.",
+                len(names),
+                camera=camera,
+            ),
+            frames=tuple(names),
+        )
+        for camera, names in by_camera.items()
+    ]

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import TelemetryGap
-from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.geodata.geoid import convert_height
-from flycam.ingest.preflight.diagnosis import Problem, Severity
 from flycam.ingest.preflight.flight_table import Bools, FlightTable, Floats
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.messages import Message, _, ngettext
+from flycam.model.diagnosis import Problem, Severity
+from flycam.model.telemetry import TelemetrySample, TelemetryTrack
 
 LOG_DOES_NOT_MATCH = "log_does_not_match"
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from flycam.errors import SourceUnreadable
-from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.telemetry.flight_log import FlightLog, require_bounded_log, sort_samples
 from flycam.messages import _
+from flycam.model.telemetry import TelemetrySample, TelemetryTrack
 
 _MAX_BYTES = 512 << 20
 _FIRST_COLUMN = "time(millisecond)"

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
-from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
-from flycam.ingest.telemetry import gps_time
+from flycam.ingest.telemetry import flight_log
 from flycam.ingest.telemetry.flight_log import (
     FlightLog,
     Home,
@@ -27,7 +26,8 @@ from flycam.ingest.telemetry.flight_log import (
     sort_samples,
 )
 from flycam.messages import _
-from flycam.store.regular_file import make_unopenable
+from flycam.model.telemetry import TelemetrySample, TelemetryTrack
+from flycam.storage.files import make_unopenable
 
 Table = dict[str, NDArray[np.float64]]
 """Values by column name."""
@@ -196,7 +196,7 @@ def _utc_offset(gps: Table, path: Path) -> float:
 
     The median over fixes: a fix is stamped late, never early.
     """
-    found = gps_time.to_utc_s(gps["GWk"], gps["GMS"]) - gps["TimeUS"] / 1e6
+    found = flight_log.to_utc_s(gps["GWk"], gps["GMS"]) - gps["TimeUS"] / 1e6
     offsets = found[(gps["Status"] >= 3) & (gps["GWk"] > 1000) & (np.abs(found) < _MAX_UTC_S)]
     if not offsets.size:
         raise SourceUnreadable(
@@ -249,7 +249,7 @@ def _track(by_type: dict[str, Table], offset_s: float, origin: str) -> list[Tele
 def _events(cameras: Table, origin: str) -> Iterator[TelemetrySample]:
     """Yield every exposure with a position."""
     placed = _placed(cameras)
-    for i, t in enumerate(gps_time.to_utc_s(placed["GPSWeek"], placed["GPSTime"])):
+    for i, t in enumerate(flight_log.to_utc_s(placed["GPSWeek"], placed["GPSTime"])):
         yield TelemetrySample(
             t_utc_ns=round(t * 1e9),
             lon_deg=float(placed["Lng"][i]),

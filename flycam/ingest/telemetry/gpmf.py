@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
-from flycam.frame.mp4 import TrackSamples, find_box, parse_creation_s, parse_track_samples
-from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
-from flycam.frame.timestamp import EARLIEST_NS, LATEST_NS
 from flycam.ingest.telemetry.flight_log import FlightLog, require_bounded_log, sort_samples
+from flycam.media.mp4 import TrackSamples, find_box, parse_creation_s, parse_track_samples
 from flycam.messages import Message, _
-from flycam.store.regular_file import make_unopenable
+from flycam.model.telemetry import TelemetrySample, TelemetryTrack
+from flycam.model.time import EARLIEST_NS, LATEST_NS
+from flycam.storage.files import make_unopenable
 
 Floats = NDArray[np.float64]
 

@@ -9,16 +9,14 @@ from flycam.ingest.telemetry.airdata import is_airdata, read_airdata
 from flycam.ingest.telemetry.dataflash import read_dataflash
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.gpmf import read_gpmf
-from flycam.ingest.telemetry.klv import UNIVERSAL_KEY, read_klv
-from flycam.ingest.telemetry.klv_universal import SET_KEY
-from flycam.ingest.telemetry.klv_video import read_klv_video
+from flycam.ingest.telemetry.klv import SET_KEY, UNIVERSAL_KEY, read_klv
+from flycam.ingest.telemetry.klv_video import is_transport_stream, read_klv_video
 from flycam.ingest.telemetry.mavlink import read_tlog
 from flycam.ingest.telemetry.subtitles import is_subtitle_file, read_subtitle_log
-from flycam.ingest.telemetry.transport_stream import is_transport_stream
+from flycam.ingest.telemetry.ulog import MAGIC as ULOG_MAGIC
 from flycam.ingest.telemetry.ulog import read_ulog
-from flycam.ingest.telemetry.ulog_topics import MAGIC as ULOG_MAGIC
 from flycam.messages import _
-from flycam.store.regular_file import guard_foreign_reader, make_unopenable
+from flycam.storage.files import guard_foreign_reader, make_unopenable
 
 _HEAD = 4096
 _DATAFLASH_HEAD = b"\xa3\x95"

@@ -1,4 +1,6 @@
-"""Live MAVLink link over UDP, TCP or a serial line: bytes to messages to every aircraft's recent log.
+"""Live MAVLink link over UDP, TCP or a serial line.
+
+Bytes become messages, and messages every aircraft's recent log; the packets are recorded as a tlog.
 
 With a key only packets that are signed with it, and newer than the last of their stream, are accepted;
 unsigned, forged and replayed ones are counted. A TCP link or serial line that breaks is opened again with
@@ -9,13 +11,21 @@ Source: MAVLink 2 message signing (signature: the first 48 bits of SHA-256 over 
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
+import os
+import select
 import socket
+import struct
+import termios
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,13 +33,215 @@ from urllib.parse import urlsplit
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flycam.errors import OptionUnusable, SourceUnreadable
-from flycam.frame.safe_url import strip_url_credentials
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.mavlink import AircraftRegistry
-from flycam.ingest.telemetry.serial_port import DEFAULT_BAUD, SerialPort, is_supported_baud
-from flycam.ingest.telemetry.steady_clock import SteadyClock
-from flycam.ingest.telemetry.tlog_writer import TlogWriter
 from flycam.messages import Message, _
+from flycam.model.text import strip_url_credentials
+from flycam.model.time import EARLIEST_NS
+
+# -- Serial line (telemetry radio on USB, pseudo-terminal) read like a socket ----------------------
+#
+# Raw, 8 bits, no parity. Uses the system's terminal interface (POSIX termios), so no further library is
+# needed.
+
+
+DEFAULT_BAUD = 57_600
+"""Factory setting of telemetry radios."""
+
+_SPEEDS = {
+    int(name[1:]): getattr(termios, name) for name in dir(termios) if name[0] == "B" and name[1:].isdecimal()
+}
+# Indexes in termios' attribute list: iflag, oflag, cflag, lflag, ispeed, ospeed, cc.
+_CONTROL = 2
+_LOCAL_SPEEDS = (4, 5)
+
+
+class SerialPort:
+    """Serial port, open from its construction.
+
+    timeout_s  how long `recv` waits
+
+    Raises OSError where it cannot be opened, or is no serial line.
+    """
+
+    def __init__(self, path: Path, baud: int, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        # nonblocking: a line without carrier would keep the opener waiting
+        self._fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _make_raw(self._fd, _SPEEDS[baud])
+            # two readers would each get half of every packet
+            fcntl.ioctl(self._fd, termios.TIOCEXCL)
+        except termios.error as error:
+            os.close(self._fd)
+            raise OSError(*error.args) from error
+        except BaseException:
+            os.close(self._fd)
+            raise
+        # select() takes no descriptor above 1,023, and a server has more open
+        self._waiting = select.poll()
+        self._waiting.register(self._fd, select.POLLIN)
+
+    def recv(self, max_bytes: int) -> bytes:
+        """Return the received bytes, at most max_bytes; b"" once the line is gone.
+
+        Raises TimeoutError while nothing comes.
+        """
+        if not self._waiting.poll(1000.0 * self._timeout_s):
+            raise TimeoutError
+        try:
+            return os.read(self._fd, max_bytes)
+        except OSError as error:
+            if error.errno == errno.EAGAIN:
+                raise TimeoutError from error
+            return b""  # pulled out
+
+    def close(self) -> None:
+        """Close the port."""
+        os.close(self._fd)
+
+
+def is_supported_baud(baud: int) -> bool:
+    """Return True if this system supports such a speed."""
+    return baud in _SPEEDS and baud > 0
+
+
+def _make_raw(fd: int, speed: int) -> None:
+    """Pass bytes as they come: no echo, no line editing, no flow control by bytes."""
+    settings = termios.tcgetattr(fd)
+    flags = termios.CS8 | termios.CREAD | termios.CLOCAL
+    settings[0] = settings[1] = settings[3] = 0
+    settings[_CONTROL] = flags
+    for at in _LOCAL_SPEEDS:
+        settings[at] = speed
+    settings[6][termios.VMIN], settings[6][termios.VTIME] = 0, 0
+    termios.tcsetattr(fd, termios.TCSANOW, settings)
+    termios.tcflush(fd, termios.TCIFLUSH)
+
+
+# -- Steady clock ----------------------------------------------------------------------------------
+#
+# UTC clock that ignores later settings: a field node may start in 1970 and learn the time in flight.
+
+
+_SET_NS = 2_000_000_000
+
+
+class SteadyClock:
+    """This machine's UTC at construction, advanced by the monotonic clock.
+
+    All times that are compared in one flight come from one of these.
+
+    zero_ns  UTC at which the monotonic clock was 0, as known then
+    """
+
+    def __init__(self) -> None:
+        self.zero_ns = time.time_ns() - time.monotonic_ns()
+
+    def now_ns(self) -> int:
+        """Return UTC nanoseconds."""
+        return self.zero_ns + time.monotonic_ns()
+
+    def now_s(self) -> float:
+        """Return UTC seconds."""
+        return self.now_ns() / 1e9
+
+    def remarks(self) -> tuple[Message, ...]:
+        """Return remarks on the clock."""
+        if self.now_ns() < EARLIEST_NS:
+            return (
+                _(
+                    "this machine's clock is not set: the flight is dated before 2005; set the clock before "
+                    "the next flight"
+                ),
+            )
+        set_ns = time.time_ns() - self.now_ns()
+        if abs(set_ns) < _SET_NS:
+            return ()
+        return (
+            _(
+                "this machine's clock was set by {seconds:+.0f} s in flight: the flight goes on by the clock "
+                "as it was",
+                seconds=set_ns / 1e9,
+            ),
+        )
+
+
+# -- Record of a live link's packets as a tlog of whole packets ------------------------------------
+#
+# A full disk loses packets of the record, which are counted, and nothing else: the link goes on, and so does
+# the record once there is room.
+#
+# Source: the tlog layout of the MAVLink developer guide (64-bit big-endian microseconds, then the packet).
+
+
+class TlogWriter:
+    """Single-threaded writer; its file stays open from the first packet until closed.
+
+    on_loss  called with the number of packets not written so far whenever it grows, and with a sentence about
+             trouble, once until it is over
+    """
+
+    def __init__(self, path: Path, on_loss: Callable[[int, Message | None], None]) -> None:
+        self._path, self._on_loss = path, on_loss
+        self._file: FileIO | None = None
+        self._whole_bytes = 0
+        self._is_torn = self._in_trouble = False
+        self._lost = 0
+
+    def write(self, arrival_s: float, packet: bytes) -> None:
+        """Write a packet that came at this UTC (s).
+
+        Never raises OSError: losses are reported to `on_loss`.
+        """
+        try:
+            self._append(struct.pack(">Q", round(arrival_s * 1e6)) + packet)
+        except OSError as error:
+            self._mend()
+            self._lost += 1
+            self._on_loss(self._lost, None if self._in_trouble else self._loss_reason(error))
+            self._in_trouble = True
+        else:
+            self._in_trouble = False
+
+    def close(self) -> None:
+        """Close the file."""
+        self._mend()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _append(self, data: bytes) -> None:
+        if self._file is None:
+            self._file = FileIO(self._path, "ab")
+            self._whole_bytes = self._file.seek(0, 2)
+        if self._is_torn:
+            self._file.truncate(self._whole_bytes)
+        self._is_torn = True
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+        self._is_torn = False
+        self._whole_bytes += len(data)
+
+    def _mend(self) -> None:
+        """Truncate a partly written packet; if that fails too, before the next packet."""
+        if self._file is not None and self._is_torn:
+            with suppress(OSError):
+                self._file.truncate(self._whole_bytes)
+                self._is_torn = False
+
+    def _loss_reason(self, error: OSError) -> Message:
+        return _(
+            "{folder}: the telemetry is not recorded at this moment ({why}); the map goes on; make room "
+            "there",
+            folder=self._path.parent,
+            why=error.strerror or error,
+        )
+
+
+# -- Live link: transports, signatures, and messages by aircraft -----------------------------------
+
 
 _DATAGRAM_BYTES = 65_536
 _LOOK_S = 0.2

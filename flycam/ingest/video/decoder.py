@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import Cancelled
-from flycam.frame.safe_url import strip_url_credentials
 from flycam.ingest.video.decoder_process import DecodingRequest, run_decoder
-from flycam.ingest.video.stream_address import (
+from flycam.ingest.video.stream import (
     LISTEN_TIMEOUT_S,
     is_listen_address,
     make_listen_error,
@@ -28,6 +27,7 @@ from flycam.ingest.video.stream_address import (
 )
 from flycam.ingest.video.stream_receiver import READ_TIMEOUT_MS
 from flycam.messages import Message, _
+from flycam.model.text import strip_url_credentials
 
 _MAX_SLOTS, _RING_BYTES = 4, 128 << 20
 _LOOK_S = 0.2

@@ -1,9 +1,9 @@
-"""Recorder of a stream as received: segments of fragmented MP4, without transcoding.
+"""Recorder of a stream as received, and its segments of fragmented MP4.
 
-A segment begins with a key frame, is written in fragments of half a second, synced, and renamed when it is
-complete. One that was never closed (its process died, power was cut) is complete up to its last fragment, and
-`flycam.ingest.video.segments` closes it. A disk that is slow or full loses frames of the recording, which are
-counted, and nothing else.
+Nothing is transcoded. A segment begins with a key frame, is written in fragments of half a second, synced,
+and renamed when it is complete. One that was never closed (its process died, power was cut) is complete up to
+its last fragment, and `close_unfinished_segments` closes it. A disk that is slow or full loses frames of the
+recording, which are counted, and nothing else.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import shutil
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -19,11 +20,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from flycam.frame.fragmented_mp4 import TICKS_PER_S, CodedSample, encode_fragment, encode_head
-from flycam.ingest.video.packet_queue import PacketQueue, VideoPacket
-from flycam.ingest.video.stream_time import StreamTime
+from flycam.errors import SourceUnreadable
+from flycam.ingest.video.stream import PacketQueue, StreamTime, VideoPacket
+from flycam.media.mp4 import (
+    TICKS_PER_S,
+    CodedSample,
+    FragmentedContent,
+    encode_fragment,
+    encode_head,
+    format_codec_name,
+    parse_codec_configuration,
+    scan_content,
+    set_duration,
+)
 from flycam.messages import Message, _, verbatim
-from flycam.store.disk_space import RECORDING_BYTES
+from flycam.storage.disk_space import RECORDING_BYTES
 
 UNFINISHED, FINISHED = ".part", ".mp4"
 _FRAGMENT_NS = 500_000_000
@@ -137,7 +148,7 @@ class Recorder:
         self._newest_ns = at_ns if self._newest_ns is None else max(self._newest_ns, at_ns)
 
     def _dated(self, packet: VideoPacket) -> int:
-        """Return the UTC of a frame, dated as the stream's frames are (`stream_time.py`).
+        """Return the UTC of a frame, dated as the stream's frames are (`flycam.ingest.video.stream`).
 
         Arrival times would shift with every stall, and a segment would be taken for one that shows a
         withdrawn frame which its neighbour shows. A segment that began before the dating was settled has
@@ -276,3 +287,79 @@ def _why(error: OSError) -> Message:
 
 def _ticks(ns: int) -> int:
     return max(0, round(ns * TICKS_PER_S / 1e9))
+
+
+# -- Recorded segments, also those whose recorder died while writing -------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentFile:
+    """Complete segment of a recording.
+
+    began_ns  UTC of its first frame
+    codec     name as browsers use it
+    """
+
+    path: Path
+    began_ns: int
+    seconds: float
+    pictures: int
+    codec: str
+
+
+def list_finished_segments(folder: Path) -> list[Path]:
+    """List the segments that their recorder has closed, oldest first. Raises OSError."""
+    return sorted(folder.glob(f"*{FINISHED}"), key=lambda path: int(path.stem))
+
+
+def close_unfinished_segments(folder: Path) -> None:
+    """Close segments left open by a recorder that is gone. Raises OSError.
+
+    They are complete up to their last whole fragment.
+    """
+    for path in folder.glob(f"*{UNFINISHED}"):
+        path.rename(path.with_suffix(FINISHED))
+
+
+def read_segment(path: Path) -> SegmentFile | None:
+    """Cut a closed segment to its complete part, set its duration and describe it.
+
+    None if it holds no frame. Idempotent. Raises OSError; SourceUnreadable for a damaged segment, which is
+    left as it is.
+    """
+    with path.open("r+b") as file:
+        try:
+            content = _content(file)
+            file.seek(0)
+            head = file.read(content.head_bytes)
+            found = parse_codec_configuration(head)
+            if not content.pictures or found is None:
+                return None
+            codec, head = format_codec_name(*found), set_duration(head, content.ticks)
+        except (ValueError, IndexError, struct.error) as error:
+            raise SourceUnreadable(
+                _(
+                    "{path}: this recorded video is damaged, as by a power cut ({error}): a "
+                    "program that repairs MP4 may save pictures of it",
+                    path=path,
+                    error=error,
+                )
+            ) from error
+        file.truncate(content.complete_bytes)
+        file.seek(0)
+        file.write(head)
+    return SegmentFile(
+        path=path,
+        began_ns=int(path.stem),
+        seconds=content.ticks / TICKS_PER_S,
+        pictures=content.pictures,
+        codec=codec,
+    )
+
+
+def _content(file: BinaryIO) -> FragmentedContent:
+    def read_at(at: int, count: int) -> bytes:
+        file.seek(at)
+        return file.read(count)
+
+    return scan_content(read_at, os.fstat(file.fileno()).st_size)

@@ -19,25 +19,29 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from flycam.frame.fragmented_mp4 import TICKS_PER_S, CodedSample, encode_fragment, encode_head
-from flycam.frame.nal import (
-    ParameterSets,
-    VideoCodec,
-    extract_parameter_sets,
-    split_units,
-    to_length_prefixed,
-)
-from flycam.frame.safe_url import strip_url_credentials
-from flycam.ingest.video.connection_start import ConnectionStart
-from flycam.ingest.video.packet_queue import PacketQueue, VideoPacket
 from flycam.ingest.video.recorder import Recorder, RecordingOptions
-from flycam.ingest.video.stream_address import (
+from flycam.ingest.video.stream import (
     LISTEN_TIMEOUT_S,
+    ConnectionStart,
+    PacketQueue,
+    VideoPacket,
     find_listen_error,
     is_listen_address,
     to_open_arguments,
 )
+from flycam.media.mp4 import (
+    TICKS_PER_S,
+    CodedSample,
+    ParameterSets,
+    VideoCodec,
+    encode_fragment,
+    encode_head,
+    extract_parameter_sets,
+    split_units,
+    to_length_prefixed,
+)
 from flycam.messages import Message, _
+from flycam.model.text import strip_url_credentials
 
 READ_TIMEOUT_MS = 6_000
 _PIPE_OPTIONS = "flags;low_delay|fpsprobesize;0"

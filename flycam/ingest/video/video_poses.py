@@ -19,22 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import PoseRejected, PositionMissing, TerrainMissing
-from flycam.frame.flight import LOCAL_DATUM, is_flat_datum
-from flycam.frame.rejection_reasons import format_rejection_counts
-from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.geodata.crs import choose_work_crs, compute_convergence_and_scale, to_work
 from flycam.geodata.geoid import convert_height
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
-from flycam.geometry.rotation import to_mat3
+from flycam.geometry.pose import ExteriorOrientation, PoseSource, to_mat3
 from flycam.ingest.preflight.altitude import SIGMA_BARO_M, SIGMA_BARO_SCALE
-from flycam.ingest.preflight.attitude import SIGMA_BODY_DEG, SIGMA_GIMBAL_DEG, Attitude
-from flycam.ingest.preflight.diagnosis import TerrainAt
+from flycam.ingest.preflight.attitude import SIGMA_BODY_DEG, SIGMA_BODY_YAW_DEG, SIGMA_GIMBAL_DEG, Attitude
 from flycam.ingest.preflight.frame_headers import SIGMA_GNSS_M, SIGMA_RTK_FIXED_M
-from flycam.ingest.preflight.heading import SIGMA_BODY_YAW_DEG
 from flycam.ingest.preflight.takeoff import SIGMA_GNSS_HEIGHT_M, SIGMA_TERRAIN_M
 from flycam.ingest.telemetry.flight_log import FlightLog
-from flycam.ingest.video.image_motion import LoggedPoses
+from flycam.ingest.video.clock_offset import LoggedPoses
 from flycam.messages import Message, _, pgettext
+from flycam.model.diagnosis import TerrainAt
+from flycam.model.flight import LOCAL_DATUM, is_flat_datum
+from flycam.model.frame import format_rejection_counts
+from flycam.model.telemetry import TelemetrySample, TelemetryTrack
 
 Floats = NDArray[np.float64]
 

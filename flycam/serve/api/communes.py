@@ -1,18 +1,26 @@
-"""Communes of the view, and search by name without accents."""
+"""Communes, VN-2000 coordinates and restricted areas over HTTP.
+
+Communes are those of the view, and are searched by name without accents.
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from flycam.catalog.records import BoundsLonLat, CommuneRecord
-from flycam.frame.exercise_communes import EXERCISE_COMMUNE_CODES
-from flycam.serve.auth.guards import require_guest
-from flycam.serve.http.bounds import parse_bounds
-from flycam.serve.http.json_values import Json, to_geojson_collection, to_geojson_feature
-from flycam.serve.services import CatalogHere
+from flycam.board.marks import build_vn2000_grid, locate_in_vn2000
+from flycam.catalog.restrictions import RestrictedArea
+from flycam.http.authenticator import Principal
+from flycam.http.guards import OperatorPrincipal, require_guest
+from flycam.http.requests import parse_bounds
+from flycam.http.responses import Json, to_geojson_collection, to_geojson_feature
+from flycam.http.services import CatalogHere
+from flycam.model.flight import EXERCISE_COMMUNE_CODES
+from flycam.model.records import BoundsLonLat, CommuneRecord, Role
+from flycam.model.time import format_iso
 
 router = APIRouter(dependencies=[Depends(require_guest)])
 
@@ -68,3 +76,90 @@ def build_commune_properties(commune: CommuneRecord) -> Json:
 
 def _to_feature(commune: CommuneRecord, tolerance_m: float) -> Json:
     return to_geojson_feature(commune.wkb, build_commune_properties(commune), tolerance_m)
+
+
+# -- Places, and the grid of a map sheet, in VN-2000, the CRS of Vietnamese maps -------------------
+
+
+coordinates_router = APIRouter(dependencies=[Depends(require_guest)])
+
+_DECIMALS = 8  # of a degree: a millimetre
+
+
+@coordinates_router.get("/api/vn2000")
+def convert_to_vn2000(
+    catalog: CatalogHere,
+    lon: Annotated[float, Query(ge=-180, le=180)],
+    lat: Annotated[float, Query(ge=-90, le=90)],
+) -> Json | None:
+    """North (X) and east (Y) in metres in a 3-degree zone of VN-2000; null outside Vietnam.
+
+    The zone is that of the province, by the commune whose boundary holds the place; where no boundary is
+    known, or its province's meridian is not, that of the nearest meridian, and `province` is null.
+    """
+    place = locate_in_vn2000(catalog.boundaries, lon, lat)
+    return None if place is None else asdict(place)
+
+
+@coordinates_router.get("/api/vn2000/grid")
+def get_vn2000_grid(
+    catalog: CatalogHere,
+    west: Annotated[float, Query(ge=-180, le=180)],
+    south: Annotated[float, Query(ge=-90, le=90)],
+    east: Annotated[float, Query(ge=-180, le=180)],
+    north: Annotated[float, Query(ge=-90, le=90)],
+) -> Json | None:
+    """The lines of the VN-2000 grid that cross a sheet, a round step apart; null outside Vietnam, and for
+    bounds that are empty or wider than a zone.
+
+    Each line: `axis` "x" (X, north, is the same all along) or "y" (Y, east), `value_m`, its WGS 84 places.
+    """
+    grid = build_vn2000_grid(catalog.boundaries, (west, south, east, north))
+    if grid is None:
+        return None
+    lines = [
+        {"axis": one.axis, "value_m": one.value_m, "lonlat": one.lonlat.round(_DECIMALS).tolist()}
+        for one in grid.lines
+    ]
+    return {
+        "crs": grid.crs,
+        "central_meridian_deg": grid.central_meridian_deg,
+        "province": grid.province,
+        "step_m": grid.step_m,
+        "lines": lines,
+    }
+
+
+# -- Restricted areas, listed for roles that see the ground in them --------------------------------
+#
+# Administrators, who answer for the policy, see all.
+
+
+areas_router = APIRouter()
+
+
+@areas_router.get("/api/restricted")
+def list_restricted_areas(catalog: CatalogHere, principal: OperatorPrincipal) -> list[Json]:
+    """Areas by name, and the roles that still see them: those that one's own role sees."""
+    return [_describe_area(one) for one in catalog.restrictions.areas() if _may_know(principal, one)]
+
+
+def _may_know(principal: Principal, area: RestrictedArea) -> bool:
+    if principal.has_role(Role.ADMIN):
+        return True
+    account = principal.account
+    return (
+        account is not None
+        and account.role in area.roles
+        and not principal.access_policy.is_outside(area.wkb)
+    )
+
+
+def _describe_area(area: RestrictedArea) -> Json:
+    return {
+        "area_id": area.area_id,
+        "name": area.name,
+        "roles": sorted(role.value for role in area.roles),
+        "added": format_iso(area.added_ns),
+        "bounds": list(area.bounds_lonlat_deg),
+    }

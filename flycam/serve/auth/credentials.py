@@ -1,6 +1,8 @@
 """Credentials of accounts: tokens, one-time codes to type, the set-up code.
 
 Made and ended by their owners and by administrators.
+
+The certificate of the node's own authority is served here too (`/authority.crt`, public).
 """
 
 from __future__ import annotations
@@ -10,34 +12,30 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from flycam.catalog.access_records import Descendants, Scope, Token
-from flycam.catalog.records import Account, Role
-from flycam.catalog.tokens import make_account_not_found
-from flycam.errors import AccessDenied, NotFound
-from flycam.messages import _
-from flycam.pipeline.access.sign_in_codes import (
-    SIGN_IN_CODE_TTL_MIN,
-    make_first_administrator,
-    make_sign_in_code,
-)
-from flycam.pipeline.access.tokens import (
+from flycam.access.accounts import (
     DEFAULT_TOKEN_DAYS,
     MAX_LABEL_LENGTH,
     MAX_TOKEN_DAYS,
+    SIGN_IN_CODE_TTL_MIN,
     find_descendants,
     list_active_tokens,
+    make_first_administrator,
+    make_sign_in_code,
     make_token,
     revoke_token,
 )
-from flycam.serve.auth.authenticator import Authenticator, Principal
-from flycam.serve.auth.guards import AdminPrincipal, ViewerPrincipal
-from flycam.serve.auth.routing import GuardedRoute
+from flycam.catalog.tokens import make_account_not_found
+from flycam.config import AUTHORITY_PATH
+from flycam.errors import AccessDenied, NotFound
+from flycam.http.authenticator import Authenticator, Principal
+from flycam.http.errors import BAD_TOKEN, SignInRequired
+from flycam.http.guards import AdminPrincipal, GuardedRoute, ViewerPrincipal
+from flycam.http.requests import MAX_SIGN_IN_BYTES, limit_body, require_same_origin
+from flycam.http.responses import Json, format_iso_or_none
+from flycam.http.services import ServicesHere, get_services
+from flycam.messages import _
+from flycam.model.records import Account, Descendants, Role, Scope, Token
 from flycam.serve.auth.sign_in import SignInMethod, count_attempt, start_session
-from flycam.serve.http.errors import BAD_TOKEN, SignInRequired
-from flycam.serve.http.json_values import Json, format_iso_or_none
-from flycam.serve.http.request_bodies import MAX_SIGN_IN_BYTES, limit_body
-from flycam.serve.http.same_origin import require_same_origin
-from flycam.serve.services import get_services
 
 router = APIRouter(route_class=GuardedRoute)
 
@@ -180,3 +178,23 @@ def _describe_token(token: Token, principal: Principal, made: Descendants | None
         "made_with": token.made_with,
         "ends_with_it": (made or Descendants()).ids,
     }
+
+
+# -- `/authority.crt`: certificate of this node's own authority. Public ----------------------------
+
+
+authority_router = APIRouter()
+
+
+@authority_router.get(AUTHORITY_PATH, response_class=Response)
+def get_authority_certificate(services: ServicesHere) -> Response:
+    """PEM. Needs no account: what it says is shown in every handshake, and its fingerprint proves it."""
+    if services.authority is None:
+        raise NotFound(
+            _("this server has no authority of its own; its certificate is from elsewhere, or it has none")
+        )
+    return Response(
+        services.authority,
+        media_type="application/x-x509-ca-cert",
+        headers={"Content-Disposition": 'attachment; filename="flycam-authority.crt"'},
+    )

@@ -17,14 +17,19 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
+from flycam.access.accounts import sign_in_with_openid
+from flycam.config import CALLBACK_PATH
 from flycam.errors import AccessDenied, NotFound
+from flycam.http import authenticator
+from flycam.http.services import Services, ServicesHere, SignInService
 from flycam.messages import _
-from flycam.pipeline.access.openid_account import sign_in_with_openid
-from flycam.pipeline.access.openid_client import CALLBACK_PATH
-from flycam.serve.auth import sessions
-from flycam.serve.auth.cookies import set_auth_cookie
-from flycam.serve.auth.sign_in import SignInMethod, count_attempt, count_failure, start_session
-from flycam.serve.services import Services, ServicesHere, SignInService
+from flycam.serve.auth.sign_in import (
+    SignInMethod,
+    count_attempt,
+    count_failure,
+    set_auth_cookie,
+    start_session,
+)
 
 router = APIRouter(include_in_schema=False)
 
@@ -48,15 +53,15 @@ class _SignInRound:
 
     @property
     def state(self) -> str:
-        return sessions.derive_secret(self.key, "openid state", self.body)
+        return authenticator.derive_secret(self.key, "openid state", self.body)
 
     @property
     def nonce(self) -> str:
-        return sessions.derive_secret(self.key, "openid nonce", self.body)
+        return authenticator.derive_secret(self.key, "openid nonce", self.body)
 
     @property
     def verifier(self) -> str:
-        return sessions.derive_secret(self.key, "openid verifier", self.body)
+        return authenticator.derive_secret(self.key, "openid verifier", self.body)
 
     @property
     def return_page(self) -> str:
@@ -133,7 +138,7 @@ def _exchange_code(
     response = RedirectResponse(way.return_page, status_code=303)
     response.headers["Cache-Control"] = "no-store"
     response.delete_cookie(OPENID_COOKIE, path=_PATH)
-    start_session(request, response, account, "login by sign-in service", sessions.OPENID_SESSION_TTL_S)
+    start_session(request, response, account, "login by sign-in service", authenticator.OPENID_SESSION_TTL_S)
     return response
 
 

@@ -1,4 +1,7 @@
-"""Sign-in: a form that takes the token, a one-time link, and signing out."""
+"""Sign-in by token, one-time link or guest link, cookies, and signing out.
+
+Tokens are entered in a form; links open a page with a button.
+"""
 
 from __future__ import annotations
 
@@ -12,29 +15,88 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import BaseModel, Field
 
 from flycam import __version__
-from flycam.catalog.access_records import Scope
-from flycam.catalog.records import Account
+from flycam.access.accounts import (
+    MAX_GUEST_HOURS,
+    consume_code,
+    invite_guest,
+    is_code,
+    resolve_guest_communes,
+    revoke_guest,
+)
+from flycam.catalog.restrictions import Guest
 from flycam.errors import AccessDenied, FlycamError, NotFound
-from flycam.frame.timestamp import get_local_zone_name
-from flycam.messages import _
-from flycam.pipeline.access.sign_in_codes import consume_code, is_code
-from flycam.serve.auth import sessions
-from flycam.serve.auth.attempts import Attempts
-from flycam.serve.auth.authenticator import COOKIE, GUEST_COOKIE, Authenticator, Principal
-from flycam.serve.auth.button_page import render_button_page
-from flycam.serve.auth.cookies import set_auth_cookie
-from flycam.serve.auth.guards import AdminPrincipal, GuestPrincipal
-from flycam.serve.auth.routing import GuardedRoute
-from flycam.serve.auth.scopes import build_scope_error, can_sign_in
-from flycam.serve.http.errors import BAD_LINK, BAD_TOKEN, SignInRequired, TooManyAttempts
-from flycam.serve.http.request_bodies import MAX_SIGN_IN_BYTES, limit_body
-from flycam.serve.http.request_metrics import ACCOUNT_SCOPE_KEY
-from flycam.serve.http.same_origin import CROSS_SITE_REQUEST, FORM_HEADERS, require_same_origin
-from flycam.serve.services import Services, ServicesHere, get_services
+from flycam.http import authenticator
+from flycam.http.authenticator import (
+    COOKIE,
+    GUEST_COOKIE,
+    OPENID_SESSION_TTL_S,
+    Authenticator,
+    Principal,
+    build_scope_error,
+    can_sign_in,
+)
+from flycam.http.errors import BAD_GUEST_LINK, BAD_LINK, BAD_TOKEN, SignInRequired, TooManyAttempts
+from flycam.http.guards import AdminPrincipal, DownloadLog, GuardedRoute, GuestPrincipal, OperatorPrincipal
+from flycam.http.metrics import ACCOUNT_SCOPE_KEY
+from flycam.http.requests import (
+    CROSS_SITE_REQUEST,
+    FORM_HEADERS,
+    MAX_SIGN_IN_BYTES,
+    limit_body,
+    require_same_origin,
+)
+from flycam.http.responses import Json
+from flycam.http.services import Services, ServicesHere, get_services
+from flycam.messages import Message, _
+from flycam.model.records import Account, Role, Scope
+from flycam.model.time import format_iso, get_local_zone_name
+from flycam.serve.limits import Attempts
+
+# -- Confirmation page of a sign-in link -----------------------------------------------------------
+#
+# It has a button, so that programs that only fetch a link do not sign in.
+
+
+_OPEN = _("Open the map")
+
+
+def render_button_page(sentence: Message) -> str:
+    """Return HTML with one sentence (HTML), in both languages, and a button.
+
+    The button posts to the same address.
+    """
+    return f"""<!doctype html><html lang="vi"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">
+<title>flycam</title><body><form method="post"><h1>flycam</h1>
+<p>{_in_both(sentence)}</p>
+<button type="submit">{_in_both(_OPEN)}</button></form></body></html>"""
+
+
+def _in_both(message: Message) -> str:
+    return f"{message.in_language('vi')} / {message}"
+
+
+# -- Cookies that sign a browser in again: hidden from scripts and from other sites ----------------
+
+
+def set_auth_cookie(
+    response: Response, name: str, value: str, seconds: int, *, is_secure: bool, path: str = "/"
+) -> None:
+    """Set a cookie that lasts `seconds`.
+
+    is_secure: it is sent over https only; path: below which it is sent.
+    """
+    response.set_cookie(
+        name, value, max_age=seconds, path=path, httponly=True, samesite="lax", secure=is_secure
+    )
+
+
+# -- Sign-in: a form that takes the token, a one-time link, and signing out ------------------------
+
 
 router = APIRouter(route_class=GuardedRoute)
 
-_PAGE = render_button_page(_("This link works once."))
+_LINK_PAGE = render_button_page(_("This link works once."))
 
 
 class TokenBody(BaseModel):
@@ -168,13 +230,13 @@ def create_sign_in_link(
         )
     made_with = f"made with {principal.token_id}" if principal.token_id else ""
     services.workspace.catalog.audit.append(principal.name, "login-link", wanted.name, made_with)
-    return {"path": f"/login/{code}", "seconds": sessions.LINK_TTL_S}
+    return {"path": f"/login/{code}", "seconds": authenticator.LINK_TTL_S}
 
 
 @router.get("/login/{code}", response_class=HTMLResponse, include_in_schema=False)
 def show_sign_in_link_page() -> HTMLResponse:
     """A button: programs that fetch a link to preview it must not spend it."""
-    return HTMLResponse(_PAGE, headers=FORM_HEADERS)
+    return HTMLResponse(_LINK_PAGE, headers=FORM_HEADERS)
 
 
 @router.post("/login/{code}", include_in_schema=False)
@@ -191,7 +253,11 @@ def use_sign_in_link(code: str, request: Request) -> Response:
 
 
 def start_session(
-    request: Request, response: Response, account: Account, method: str, seconds: int = sessions.SESSION_TTL_S
+    request: Request,
+    response: Response,
+    account: Account,
+    method: str,
+    seconds: int = authenticator.SESSION_TTL_S,
 ) -> None:
     """Set the cookie of a session of `seconds`, and note it in the audit log."""
     door: Authenticator = request.app.state.door
@@ -211,4 +277,124 @@ def describe_session(principal: Principal) -> dict[str, Any]:
         "version": __version__,
         "withheld": principal.access_policy.fingerprint,
         "time_zone": get_local_zone_name(),
+    }
+
+
+# -- Guest links: made by presenters, valid for any holder until expired or revoked ----------------
+#
+# A guest sees the map and its tiles. No account's credential is in a link, and none can be had by it.
+
+
+_GUEST_PAGE = render_button_page(_("Guest link: the map alone, for a while."))
+
+
+class GuestInvitation(BaseModel):
+    """For how long, which event (id or name; none: all), which communes (names or codes, commas between;
+    none: all that whoever invites sees)."""
+
+    hours: Annotated[float, Field(gt=0, le=MAX_GUEST_HOURS, allow_inf_nan=False)]
+    event: Annotated[str, Field(max_length=200)] | None = None
+    communes: Annotated[str, Field(max_length=1000)] | None = None
+
+
+@router.post("/api/guests")
+def create_guest_link(body: GuestInvitation, services: ServicesHere, principal: OperatorPrincipal) -> Json:
+    """Make a link. Its `path` is told this once.
+    `expires` may be sooner than was asked: when the token ends by which its maker came, and after 12 h of
+    people of the sign-in service."""
+    own = principal.account.communes if principal.account else ()
+    communes = resolve_guest_communes(services.workspace, body.communes, own)
+    until_ns = _latest_end_ns(services, principal)
+    guest, secret = invite_guest(
+        services.workspace, body.hours, body.event, principal.name, communes, until_ns, principal.token_id
+    )
+    _require_still_valid(services, principal, guest)
+    return {**_describe_guest_link(guest, _names(services)), "path": f"/guest/{secret}"}
+
+
+@router.get("/api/guests")
+def list_guest_links(services: ServicesHere, principal: OperatorPrincipal) -> list[Json]:
+    """The links that hold: one's own, for administrators everybody's."""
+    now_ns = services.workspace.clock_ns()
+    held = [one for one in services.workspace.catalog.guests.all() if one.is_valid(now_ns)]
+    names = _names(services)
+    return [_describe_guest_link(one, names) for one in held if _is_owned_by(one, principal)]
+
+
+@router.delete("/api/guests/{guest_id}")
+def revoke_guest_link(guest_id: str, services: ServicesHere, principal: OperatorPrincipal) -> Json:
+    """Let a link open nothing any more."""
+    known = services.workspace.catalog.guests.all()
+    if not any(one.guest_id == guest_id and _is_owned_by(one, principal) for one in known):
+        raise NotFound(
+            _("{guest_id}: there is no such guest link of yours; see /api/guests", guest_id=guest_id[:80])
+        )
+    return _describe_guest_link(revoke_guest(services.workspace, guest_id, principal.name), _names(services))
+
+
+@router.get("/guest/{secret}", response_class=HTMLResponse, include_in_schema=False)
+def show_guest_link_page() -> HTMLResponse:
+    """A button: programs that fetch a link to preview it are no guests."""
+    return HTMLResponse(_GUEST_PAGE, headers=FORM_HEADERS)
+
+
+@router.post("/guest/{secret}", include_in_schema=False)
+def enter_as_guest(secret: str, request: Request, services: ServicesHere) -> Response:
+    """Open the map with the link, as often as wanted while it holds. Whoever is signed in stays so."""
+    require_same_origin(request)
+    door: Authenticator = request.app.state.door
+    openings: DownloadLog = request.app.state.openings
+    guest = door.guest(secret)
+    if guest is None:
+        raise count_failure(request, SignInMethod.GUEST_LINK, SignInRequired(BAD_GUEST_LINK))
+    openings.note_guest(services.workspace.catalog.audit, guest.guest_id, get_client_address(request))
+    response = RedirectResponse("/", status_code=303)
+    is_secure = request.url.scheme == "https"
+    set_auth_cookie(response, GUEST_COOKIE, secret, door.get_seconds_left(guest), is_secure=is_secure)
+    return response
+
+
+def _require_still_valid(services: Services, principal: Principal, guest: Guest) -> None:
+    """Revoke the new link and raise SignInRequired if its maker's token has ended.
+
+    An account or token that ended within the authenticator's two seconds makes no link that outlives it.
+    """
+    account = principal.account
+    if account is not None and not services.workspace.catalog.accounts.is_valid(account):
+        revoke_guest(services.workspace, guest.guest_id, account.name)
+        raise SignInRequired(BAD_TOKEN)
+
+
+def _latest_end_ns(services: Services, principal: Principal) -> int | None:
+    """Return the latest end of a link that the principal makes; None: no limit.
+
+    An account barred at the sign-in service is out within a shift, and so are holders of its links (decision
+    0033 on tokens).
+    """
+    account = principal.account
+    if account is None:
+        return None
+    is_of_service = services.workspace.catalog.identities.is_external(account.name)
+    if principal.has_role(Role.ADMIN) or not is_of_service:
+        return account.until_ns
+    shift_ns = services.workspace.clock_ns() + OPENID_SESSION_TTL_S * 10**9
+    return shift_ns if account.until_ns is None else min(account.until_ns, shift_ns)
+
+
+def _is_owned_by(guest: Guest, principal: Principal) -> bool:
+    return guest.made_by == principal.name or principal.has_role(Role.ADMIN)
+
+
+def _names(services: Services) -> Mapping[str, str]:
+    return services.workspace.catalog.boundaries.names()
+
+
+def _describe_guest_link(guest: Guest, names: Mapping[str, str]) -> Json:
+    return {
+        "guest_id": guest.guest_id,
+        "event_id": guest.event_id or None,
+        "communes": [{"code": code, "name": names.get(code, code)} for code in guest.communes],
+        "made_by": guest.made_by,
+        "expires": format_iso(guest.expires_ns),
+        "revoked": guest.revoked_ns is not None,
     }

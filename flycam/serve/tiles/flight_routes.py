@@ -10,39 +10,37 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
-from flycam.catalog.catalog import Catalog
-from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord, Role
-from flycam.catalog.revision_stats import put_in_words
-from flycam.catalog.tiles import make_mosaic_not_found
-from flycam.errors import NotFound
-from flycam.frame.classification import Classification
-from flycam.frame.flight import Event, Flight
-from flycam.frame.frame import Provenance
-from flycam.frame.timestamp import format_iso
-from flycam.frame.warning import format_brief_warning, format_warning, parse_warning_code
-from flycam.pipeline.event_reassignment import move_flight
-from flycam.pipeline.finish.readout_warnings import collect_readout_warnings
-from flycam.pipeline.orthorectification.flight_session import find_current_event
-from flycam.pipeline.outdated_revisions import list_outdated_warnings
-from flycam.pipeline.video_frames import is_from_stream
-from flycam.serve.auth.guards import (
-    AccessPolicyHere,
-    GuestPrincipal,
-    OperatorPrincipal,
-    require_guest,
-    require_viewer,
-)
-from flycam.serve.auth.routing import GuardedRoute
-from flycam.serve.http.json_values import Json, format_iso_or_none, to_geojson_collection, to_geojson_feature
-from flycam.serve.services import CatalogHere, ServicesHere
-from flycam.serve.tiles.coverage_gaps import find_coverage_gaps
-from flycam.serve.tiles.data_layers import LEGENDS, to_legend_json
-from flycam.serve.tiles.visible_flights import (
+from flycam.access.visible_flights import (
     find_shown_revision,
     find_visible_flight,
     format_title,
     list_visible_flights,
 )
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.revisions import put_in_words
+from flycam.catalog.tiles import make_mosaic_not_found
+from flycam.errors import NotFound
+from flycam.http.guards import (
+    AccessPolicyHere,
+    GuardedRoute,
+    GuestPrincipal,
+    OperatorPrincipal,
+    require_guest,
+    require_viewer,
+)
+from flycam.http.responses import Json, format_iso_or_none, to_geojson_collection, to_geojson_feature
+from flycam.http.services import CatalogHere, ServicesHere
+from flycam.ingest.video.video_frames import is_from_stream
+from flycam.model.flight import Classification, Event, Flight
+from flycam.model.frame import Provenance
+from flycam.model.records import FrameStatus, MosaicInfo, RevisionRecord, Role
+from flycam.model.time import format_iso
+from flycam.model.warning import format_brief_warning, format_warning, parse_warning_code
+from flycam.mosaic.finish.revisions import collect_readout_warnings, list_outdated_warnings
+from flycam.mosaic.flight_edits import move_flight
+from flycam.mosaic.orthorectify.flight_session import find_current_event
+from flycam.serve.tiles.data_tiles import LEGENDS, to_legend_json
+from flycam.serve.tiles.outlines import find_coverage_gaps
 
 # routes that guests must not reach ask for more
 router = APIRouter(route_class=GuardedRoute, dependencies=[Depends(require_guest)])

@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.records import MosaicInfo
-from flycam.frame.tile import TileRecord
 from flycam.geometry.grid import TileId
+from flycam.model.frame import TileRecord
+from flycam.model.records import MosaicInfo
 
 _LOG_BATCH = 1000
 _MAX_MOVED_LINES = 5000

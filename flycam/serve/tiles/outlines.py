@@ -1,29 +1,91 @@
-"""Outlines of imaged ground: of live mosaics, and of finished revisions."""
+"""Outlines of imaged ground, and coverage gaps.
+
+Outlines exist of live mosaics, and of finished revisions. A gap is ground inside a flight that no footprint
+of a used frame covers.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import shapely
 from fastapi import APIRouter, Depends, Request
+from numpy.typing import NDArray
 from shapely import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
+from flycam.access.visible_flights import iterate_offered_mosaics, list_visible_flights
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
+from flycam.catalog.frames import parse_footprints
 from flycam.catalog.revisions import LIVE_REVISION
-from flycam.frame.flight import Flight, FlightState
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, make_point_transform
-from flycam.mosaic.mosaic_footprint import trace_mosaic_footprint
-from flycam.mosaic.tile_repair import DAMAGE
-from flycam.pipeline.workspace import Workspace
-from flycam.serve.auth.guards import AccessPolicyHere, require_guest
-from flycam.serve.http.json_values import Json, to_geojson_collection, to_geojson_feature
-from flycam.serve.services import CatalogHere
-from flycam.serve.tiles.coverage_gaps import compute_imaged_ground, compute_min_gap_m2
-from flycam.serve.tiles.visible_flights import iterate_offered_mosaics, list_visible_flights
+from flycam.http.guards import AccessPolicyHere, require_guest
+from flycam.http.responses import Json, to_geojson_collection, to_geojson_feature
+from flycam.http.services import CatalogHere
+from flycam.model.flight import Flight, FlightState
+from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo
+from flycam.mosaic.raster import trace_mosaic_footprint
+from flycam.mosaic.tiles.groups import DAMAGE
+from flycam.workspace import Workspace
+
+# -- Coverage gaps: ground inside a flight that no footprint of a used frame covers ----------------
+
+
+_MIN_GAP_SHARE = 0.01
+"""Share of the median footprint; smaller holes are slivers between neighbouring outlines."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageGap:
+    """One gap: its outline in WGS 84 (WKB) and its area in the work CRS."""
+
+    wkb: bytes
+    area_m2: float
+
+
+def find_coverage_gaps(frames: Sequence[FrameRecord], work_crs: str) -> list[CoverageGap]:
+    """Find holes of the union of the frames' footprints, largest first.
+
+    Ground that is open to the outside is the flight's edge, not a gap. Gaps smaller than a hundredth of the
+    median footprint are left out. Areas are measured in `work_crs`.
+    """
+    footprints, whole = compute_imaged_ground(frames, work_crs)
+    if whole.is_empty:
+        return []
+    smallest_m2 = compute_min_gap_m2(footprints)
+    rings = [
+        ring for part in shapely.get_parts(whole) if isinstance(part, Polygon) for ring in part.interiors
+    ]
+    holes = sorted((Polygon(ring) for ring in rings), key=lambda hole: -hole.area)
+    back = make_point_transform(work_crs, WGS84)
+    return [
+        CoverageGap(shapely.to_wkb(shapely.transform(hole, back)), hole.area)
+        for hole in holes
+        if hole.area >= smallest_m2
+    ]
+
+
+def compute_imaged_ground(
+    frames: Sequence[FrameRecord], work_crs: str
+) -> tuple[NDArray[np.object_], BaseGeometry]:
+    """Return (footprints, their union), valid, in metres of the work CRS.
+
+    Frames without a footprint are left out.
+    """
+    footprints = shapely.transform(parse_footprints(frames), make_point_transform(WGS84, work_crs))
+    return footprints, shapely.union_all(footprints)
+
+
+def compute_min_gap_m2(footprints: NDArray[np.object_]) -> float:
+    """Return the area below which a hole between these footprints is a sliver."""
+    return _MIN_GAP_SHARE * float(np.median(shapely.area(footprints)))
+
+
+# -- Outlines of live mosaics, and of finished revisions -------------------------------------------
+
 
 router = APIRouter(dependencies=[Depends(require_guest)])
 

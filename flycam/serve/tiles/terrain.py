@@ -10,19 +10,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from PIL import Image
 
-from flycam.catalog.records import DemRecord
+from flycam.drill.routes import is_exercise_dem
 from flycam.errors import StorageFailed
-from flycam.frame.timestamp import format_iso
 from flycam.geodata.hillshade import make_palette, render_hillshade_tile
 from flycam.geometry.grid import TileId
-from flycam.pipeline.dem_cache import FAILURE_TTL_S
-from flycam.pipeline.exercise_guard import is_exercise_dem
-from flycam.pipeline.terrain import load_registered_dems
-from flycam.pipeline.workspace import Workspace
-from flycam.serve.auth.guards import require_guest
-from flycam.serve.http.json_values import Json
-from flycam.serve.services import ServicesHere
+from flycam.http.guards import require_guest
+from flycam.http.responses import Json
+from flycam.http.services import ServicesHere
+from flycam.model.records import DemRecord
+from flycam.model.time import format_iso
+from flycam.mosaic.terrain import FAILURE_TTL_S, load_registered_dems
 from flycam.serve.tiles.tile_views import EMPTY_VIEW
+from flycam.workspace import Workspace
 
 router = APIRouter(dependencies=[Depends(require_guest)])
 

@@ -1,4 +1,6 @@
-"""`/tiles/{mosaic}/{z}/{x}/{y}[.png|.webp]`: an ASGI route before the router.
+"""Tile routes: `/tiles`, and tile matrix sets of WMTS and OGC API.
+
+`/tiles/{mosaic}/{z}/{x}/{y}[.png|.webp]` is an ASGI route before the router.
 
 `?revision=N` and `?layer=error|age|gsd|surface` request another revision, or a data layer of the pixels.
 
@@ -17,21 +19,33 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from flycam.catalog.access_policy import AccessPolicy
-from flycam.catalog.records import Role
+import numpy as np
+from fastapi import Request, Response
+
+from flycam.access.policy import AccessPolicy
+from flycam.access.visible_flights import get_flight_bounds
 from flycam.errors import FlycamError, NotFound
-from flycam.geometry.grid import MAX_ZOOM, TileId
+from flycam.geometry.grid import (
+    MAX_ZOOM,
+    TileId,
+    TileRange,
+    compute_grid_pixel_m,
+    find_range_for_bounds,
+    lonlat_to_mercator,
+)
+from flycam.http.authenticator import Authenticator, Headers, Principal, build_scope_error
+from flycam.http.errors import build_error_response, build_sign_in_response
+from flycam.http.guards import build_role_error, get_access_policy
+from flycam.http.metrics import ACCOUNT_SCOPE_KEY
 from flycam.messages import _
-from flycam.serve.auth.authenticator import Authenticator, Headers, Principal
-from flycam.serve.auth.guards import build_role_error
-from flycam.serve.auth.scopes import build_scope_error
-from flycam.serve.http.errors import build_error_response, build_sign_in_response
-from flycam.serve.http.request_metrics import ACCOUNT_SCOPE_KEY
+from flycam.model.flight import Flight
+from flycam.model.records import BoundsLonLat, MosaicInfo, Role
+from flycam.mosaic.tiles.codec import ViewFormat
 from flycam.serve.tiles.data_tiles import PUBLISHED_VIEW, DataTileViews, TileQuery, parse_tile_query
 from flycam.serve.tiles.log_follower import TileLogFollower, WatchedMosaic
 from flycam.serve.tiles.tile_views import (
@@ -42,7 +56,7 @@ from flycam.serve.tiles.tile_views import (
     ViewCache,
     load_view,
 )
-from flycam.store.base import ObjectStore
+from flycam.storage.base import ObjectStore
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -304,3 +318,72 @@ _parse_path_cached = lru_cache(maxsize=8192)(_parse_path)
 async def _send_answer(send: Send, answer: tuple[Message, Message]) -> None:
     for message in answer:
         await send(message)
+
+
+# -- WebMercatorQuad as the standards print it, and a mosaic's limits in it ------------------------
+#
+# Sources: OGC 17-083r4 (Two Dimensional Tile Matrix Set 2.0), annex D.1; OGC 07-057r7 (WMTS), 6.1.
+
+
+TILE_MATRIX_SET = "WebMercatorQuad"
+_OGC_PIXEL_M = 0.00028
+"""Size of a screen's pixel in the scale denominators, metres."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileMatrix:
+    """One zoom of the grid: cell size in metres of EPSG:3857, and tiles a side."""
+
+    zoom: int
+
+    @property
+    def cell_m(self) -> float:
+        return compute_grid_pixel_m(self.zoom)
+
+    @property
+    def scale_denominator(self) -> float:
+        return self.cell_m / _OGC_PIXEL_M
+
+    @property
+    def tiles(self) -> int:
+        return 1 << self.zoom
+
+
+def iterate_tile_limits(mosaic: MosaicInfo, bounds: BoundsLonLat) -> Iterator[TileRange]:
+    """Yield, by zoom, the range of tiles that touch the mosaic's bounds (degrees).
+
+    There are no tiles of it elsewhere.
+    """
+    west, south, east, north = bounds
+    (x0, y0), (x1, y1) = lonlat_to_mercator(np.array([[west, south], [east, north]])).tolist()
+    for z in range(mosaic.min_zoom, mosaic.base_zoom + 1):
+        yield find_range_for_bounds(z, (x0, y0, x1, y1))
+
+
+# -- Tiles at the addresses of WMTS and OGC API, with errors outside their limits ------------------
+#
+# `/tiles` is for most requests.
+
+
+_SUFFIX_OF = {wanted: suffix for suffix, wanted in FORMAT_BY_SUFFIX.items()}
+
+
+def is_within_limits(mosaic: MosaicInfo, flight: Flight, tile_id: TileId) -> bool:
+    """Return True if the mosaic can have this tile, as its tile set states."""
+    return any(tile_id in tiles for tiles in iterate_tile_limits(mosaic, get_flight_bounds(flight)))
+
+
+def build_tile_response(
+    request: Request, mosaic: MosaicInfo, tile_id: TileId, wanted: ViewFormat
+) -> Response:
+    """Return the published tile, transparent where nothing was flown.
+
+    304 where the client has it. Raises errors of reading a tile.
+    """
+    views: DataTileViews = request.app.state.asked
+    path = f"/tiles/{mosaic.mosaic_id}/{tile_id}{_SUFFIX_OF[wanted]}"
+    view = views.view(path, mosaic.mosaic_id, tile_id, PUBLISHED_VIEW, wanted, get_access_policy(request))
+    headers = {"ETag": view.etag.decode(), "Cache-Control": "private, no-cache"}
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(view.data, media_type=wanted.value, headers=headers)

@@ -9,12 +9,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flycam.frame.tile import TileRecord
-from flycam.frame.tile_codec import ViewFormat, decode_rgb, encode_view
 from flycam.geometry.grid import TILE_SIZE_PX, TileId
-from flycam.pipeline.tile_masks import TileMask
+from flycam.model.frame import TileRecord
+from flycam.mosaic.redaction import TileMask
+from flycam.mosaic.tiles.codec import ViewFormat, decode_rgb, encode_view
 from flycam.serve.tiles.log_follower import MovedTiles, TileLogFollower, WatchedMosaic
-from flycam.store.base import ObjectStore
+from flycam.storage.base import ObjectStore
 
 Message = dict[str, Any]
 

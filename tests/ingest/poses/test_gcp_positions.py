@@ -5,11 +5,11 @@ import pytest
 
 from flycam.errors import CalibrationMissing, InputUnusable
 from flycam.geodata.crs import to_work
-from flycam.ingest.poses.gcp_positions import with_gcp_positions
-from flycam.ingest.poses.pose_files import has_ground_control
+from flycam.ingest.poses.block_positions import with_gcp_positions
+from flycam.ingest.poses.external_poses import has_ground_control
 from flycam.ingest.preflight.flight_table import wrap_degrees
-from tests.ingest.made_flights import photo
-from tests.ingest.painted_plain import FOCAL_PX, HEIGHT_M, LENS, SIZE, Flight, painted_plain
+from tests.ingest.photos.made_flights import photo
+from tests.ingest.preflight.painted_plain import FOCAL_PX, HEIGHT_M, LENS, SIZE, Flight, painted_plain
 
 CRS = "EPSG:32648"
 ORIGIN_M = np.array([479_000.0, 2_421_000.0])

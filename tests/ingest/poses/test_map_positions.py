@@ -8,10 +8,10 @@ from affine import Affine
 
 from flycam.errors import CrsMissing, InputUnusable
 from flycam.geodata.crs import to_work
-from flycam.ingest.poses.map_positions import is_map_file, with_map_positions
+from flycam.ingest.poses.block_positions import is_map_file, with_map_positions
 from flycam.ingest.preflight.flight_table import wrap_degrees
-from tests.ingest.made_flights import photo
-from tests.ingest.painted_plain import GSD_M, LENS, SIZE, Flight, painted_plain
+from tests.ingest.photos.made_flights import photo
+from tests.ingest.preflight.painted_plain import GSD_M, LENS, SIZE, Flight, painted_plain
 
 CRS = "EPSG:32648"
 ORIGIN_M = np.array([479_000.0, 2_421_000.0])

@@ -9,20 +9,23 @@ import numpy as np
 import pytest
 
 from flycam.drill.flight import FlightPlan, make_drill_camera, simulate_flight
-from flycam.drill.valley import Valley
+from flycam.drill.land import Valley
 from flycam.errors import CrsMissing, SourceUnreadable
 from flycam.geodata.crs import compute_convergence_and_scale, to_lonlat, to_work
 from flycam.geodata.geoid import interpolate_undulation_m
-from flycam.geometry.camera import project
-from flycam.geometry.interior import LensModel
-from flycam.ingest.photo.metadata import Angles
-from flycam.ingest.poses.external_poses import build_posed_headers
-from flycam.ingest.poses.opensfm import read_sfm_poses
-from flycam.ingest.poses.pose_files import has_only_positions, has_poses, read_poses
-from flycam.ingest.poses.poses_csv import read_poses_csv, read_positions_csv
-from flycam.ingest.poses.position_table import with_table_positions
-from flycam.ingest.preflight.duplicates import compute_quick_identity
-from tests.ingest.made_flights import CAMERA, photo
+from flycam.geometry.camera import LensModel, project
+from flycam.ingest.photos.metadata import Angles
+from flycam.ingest.poses.external_poses import (
+    build_posed_headers,
+    has_only_positions,
+    has_poses,
+    read_poses,
+    read_sfm_poses,
+    with_table_positions,
+)
+from flycam.ingest.poses.pose_table import read_poses_csv, read_positions_csv
+from flycam.ingest.preflight.files import compute_quick_identity
+from tests.ingest.photos.made_flights import CAMERA, photo
 
 CAMERA_OF_DRILL = make_drill_camera((1600, 1200))
 OPK = "filename,x,y,z,omega,phi,kappa\n100_1,292710.2,2731048.7,186.4,28.831,0.94,1.782\n"

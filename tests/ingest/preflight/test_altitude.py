@@ -7,13 +7,12 @@ import pytest
 
 from flycam.errors import DatumUnknown
 from flycam.geodata.geoid import interpolate_undulation_m
-from flycam.ingest.photo.metadata import Dialect
+from flycam.ingest.photos.metadata import Dialect
 from flycam.ingest.preflight.altitude import HeightMode, resolve_heights
-from flycam.ingest.preflight.capture_time import resolve_capture_times
-from flycam.ingest.preflight.flight_table import build_flight_table
+from flycam.ingest.preflight.files import resolve_capture_times
+from flycam.ingest.preflight.flight_table import build_flight_table, split_sorties
 from flycam.ingest.preflight.flying_height import FlyingHeights
-from flycam.ingest.preflight.sorties import split_sorties
-from tests.ingest.made_flights import GROUND_M, LAT, LON, M_PER_DEG, codes, flat, strips, the
+from tests.ingest.photos.made_flights import GROUND_M, LAT, LON, M_PER_DEG, codes, flat, strips, the
 
 
 def settle(photos, terrain=None, **asked):

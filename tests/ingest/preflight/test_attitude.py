@@ -5,15 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flycam.geodata.declination import compute_declination_deg
-from flycam.geometry.rotation import rotation_from_gimbal
-from flycam.ingest.photo.metadata import Angles, Dialect
+from flycam.geodata.geoid import compute_declination_deg
+from flycam.geometry.pose import rotation_from_gimbal
+from flycam.ingest.photos.metadata import Angles, Dialect
 from flycam.ingest.preflight.attitude import resolve_attitude, resolve_nose_cameras, resolve_roll_180
-from flycam.ingest.preflight.capture_time import resolve_capture_times
-from flycam.ingest.preflight.diagnosis import Severity
-from flycam.ingest.preflight.flight_table import build_flight_table, wrap_degrees
-from flycam.ingest.preflight.sorties import compute_course, split_sorties
-from tests.ingest.made_flights import LAT, LON, codes, strips, the, with_angles
+from flycam.ingest.preflight.files import resolve_capture_times
+from flycam.ingest.preflight.flight_table import (
+    build_flight_table,
+    compute_course,
+    split_sorties,
+    wrap_degrees,
+)
+from flycam.model.diagnosis import Severity
+from tests.ingest.photos.made_flights import LAT, LON, codes, strips, the, with_angles
 
 
 def settle(photos):

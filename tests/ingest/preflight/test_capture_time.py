@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.ingest.preflight.capture_time import resolve_capture_times
-from tests.ingest.made_flights import codes, photo, the
+from flycam.ingest.preflight.files import resolve_capture_times
+from tests.ingest.photos.made_flights import codes, photo, the
 
 
 def ns(*parts):

@@ -10,19 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import CalibrationMissing
-from flycam.frame.frame import Layer, derive_frame_id
 from flycam.geodata.crs import compute_convergence_and_scale
 from flycam.geometry.camera import project
-from flycam.geometry.exterior import PoseSource
-from flycam.ingest.photo.metadata import Angles
-from flycam.ingest.photo.photo_reader import find_photos, read_photos, resolve_interior
-from flycam.ingest.photo.pixels import read_grey
+from flycam.geometry.pose import PoseSource
+from flycam.ingest.photos.calibration import resolve_interior
+from flycam.ingest.photos.metadata import Angles
+from flycam.ingest.photos.photo_reader import read_photos
+from flycam.ingest.photos.photo_search import find_photos
 from flycam.ingest.preflight.check import diagnose
-from flycam.ingest.preflight.diagnosis import GapKind, Severity
-from flycam.ingest.preflight.duplicates import compute_quick_identity
+from flycam.ingest.preflight.files import compute_quick_identity
 from flycam.ingest.telemetry.log_files import read_flight_log
-from tests.ingest.exiftool_csv import read_exiftool_csv
-from tests.ingest.made_flights import (
+from flycam.media.pixels import read_grey
+from flycam.model.diagnosis import GapKind, Severity
+from flycam.model.frame import Layer, derive_frame_id
+from tests.ingest.photos.exiftool_csv import read_exiftool_csv
+from tests.ingest.photos.made_flights import (
     CAMERA,
     GROUND_M,
     LAT,

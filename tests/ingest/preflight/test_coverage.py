@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import shapely
 
+from flycam.ingest.inspection import make_refly_kml
 from flycam.ingest.preflight.check import diagnose
-from flycam.ingest.preflight.diagnosis import GapKind
-from flycam.ingest.preflight.duplicates import compute_quick_identity
-from flycam.ingest.preflight.refly_kml import make_refly_kml
-from flycam.ingest.preflight.strip_gaps import find_strip_gaps
-from tests.ingest.made_flights import CAMERA, GROUND_M, LAT, LON, M_PER_DEG, codes, flat, strips, the
+from flycam.ingest.preflight.coverage import find_strip_gaps
+from flycam.ingest.preflight.files import compute_quick_identity
+from flycam.model.diagnosis import GapKind
+from tests.ingest.photos.made_flights import CAMERA, GROUND_M, LAT, LON, M_PER_DEG, codes, flat, strips, the
 
 
 def inspect(photos, terrain=None, **asked):

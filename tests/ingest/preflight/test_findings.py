@@ -12,16 +12,20 @@ import pytest
 
 import flycam
 from flycam.errors import FrameRejected, TooBlurred
-from flycam.geometry.rotation import rotation_from_gimbal
-from flycam.ingest.photo.display_names import make_display_names
-from flycam.ingest.preflight.diagnosis import Rejection
-from flycam.ingest.preflight.duplicates import compute_quick_identity, find_duplicates
-from flycam.ingest.preflight.file_numbering import find_missing_files, parse_counters
+from flycam.geometry.pose import rotation_from_gimbal
+from flycam.ingest.photos.metadata import make_display_names
+from flycam.ingest.preflight.check import compute_sky_fraction, reject_sky_photos
+from flycam.ingest.preflight.files import (
+    compute_quick_identity,
+    find_duplicates,
+    find_missing_files,
+    parse_counters,
+    reject_bad_images,
+)
 from flycam.ingest.preflight.flight_table import build_flight_table
-from flycam.ingest.preflight.horizon import compute_sky_fraction, reject_sky_photos
-from flycam.ingest.preflight.image_quality import reject_bad_images
-from flycam.report.photo_lists import REJECTION_REASONS
-from tests.ingest.made_flights import CAMERA, codes, photo, picture, strips, the
+from flycam.model.diagnosis import Rejection
+from flycam.reports.quality_content import REJECTION_REASONS
+from tests.ingest.photos.made_flights import CAMERA, codes, photo, picture, strips, the
 
 
 def table_of(photos):

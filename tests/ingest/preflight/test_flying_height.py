@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from flycam.errors import FrameUnreadable
-from flycam.geometry.rotation import rotation_from_gimbal
-from tests.ingest.painted_plain import HEIGHT_M, SIZE, Flight, painted_plain
+from flycam.geometry.pose import rotation_from_gimbal
+from tests.ingest.preflight.painted_plain import HEIGHT_M, SIZE, Flight, painted_plain
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
-from flycam.ingest.photo.metadata import Angles
-from flycam.ingest.preflight.capture_time import resolve_capture_times
+from flycam.ingest.photos.metadata import Angles
+from flycam.ingest.preflight.files import resolve_capture_times
 from flycam.ingest.preflight.flight_table import build_flight_table
 from flycam.ingest.preflight.log_match import estimate_event_offset_ns, fill_from_log
 from flycam.ingest.telemetry.flight_log import FlightLog
-from tests.ingest.made_flights import codes, strips, the
+from flycam.model.telemetry import TelemetrySample, TelemetryTrack
+from tests.ingest.photos.made_flights import codes, strips, the
 
 
 def bare(p):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flycam.ingest.preflight.altitude import estimate_rounding_sigma_m, resolve_positions
 from flycam.ingest.preflight.flight_table import build_flight_table
 from flycam.ingest.preflight.frame_headers import (
     SIGMA_GNSS_M,
@@ -14,8 +15,7 @@ from flycam.ingest.preflight.frame_headers import (
     SIGMA_RTK_FLOAT_M,
     estimate_position_sigma,
 )
-from flycam.ingest.preflight.position import estimate_rounding_sigma_m, resolve_positions
-from tests.ingest.made_flights import LAT, LON, codes, photo, strips, the
+from tests.ingest.photos.made_flights import LAT, LON, codes, photo, strips, the
 
 
 def table_of(photos):

@@ -6,20 +6,21 @@ from functools import partial
 import numpy as np
 import pytest
 
-from flycam.geometry.thumbnail_similarity import count_agreeing_windows, locate_square, orthorectify_thumbnail
-from flycam.ingest.photo.metadata import Angles
-from flycam.ingest.photo.photo_reader import read_photos, resolve_interior, search_photos
-from flycam.ingest.photo.pixel_checks import check_pixels
-from flycam.ingest.photo.pixels import read_pixel_checks
+from flycam.geometry.correlation import count_agreeing_windows, locate_square, orthorectify_thumbnail
+from flycam.ingest.photos.calibration import resolve_interior
+from flycam.ingest.photos.metadata import Angles
+from flycam.ingest.photos.photo_reader import read_photos
+from flycam.ingest.photos.photo_search import search_photos
 from flycam.ingest.preflight.check import diagnose
-from flycam.ingest.preflight.diagnosis import Severity
-from flycam.ingest.preflight.edited_photos import (
+from flycam.ingest.preflight.image_rotation import (
     detect_edited_photos,
     detect_sideways_photos,
     find_interior,
     report_edits,
 )
-from tests.ingest.made_flights import CAMERA, photo, strips
+from flycam.media.pixels import check_pixels, read_pixel_checks
+from flycam.model.diagnosis import Severity
+from tests.ingest.photos.made_flights import CAMERA, photo, strips
 from tests.ingest.preflight.turned_flights import fields_and_roads, flat, identity, lens, problem, shown_by
 
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.drill.flight import FlightPlan, make_drill_camera, simulate_flight
-from flycam.drill.valley import WORK_CRS, Valley, build_valley_fields
+from flycam.drill.land import WORK_CRS, Valley, build_valley_fields
 from flycam.geodata.crs import to_lonlat
-from flycam.ingest.preflight.sortie_heights import SortieHeights
-from flycam.ingest.preflight.unit_check import FOOT_M, check_terrain_units
+from flycam.ingest.preflight.flight_table import SortieHeights
+from flycam.ingest.preflight.takeoff import FOOT_M, check_terrain_units
 
 NAN = float("nan")
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from flycam.errors import CalibrationMissing
-from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.photo.metadata import PhotoMetadata
-from flycam.ingest.photo.photo_reader import read_photos, search_photos
-from flycam.ingest.photo.pixel_checks import check_pixels
-from flycam.ingest.photo.pixels import read_pixel_checks
+from flycam.geometry.camera import InteriorOrientation
+from flycam.ingest.photos.metadata import PhotoMetadata
+from flycam.ingest.photos.photo_reader import read_photos
+from flycam.ingest.photos.photo_search import search_photos
 from flycam.ingest.preflight.check import diagnose
-from tests.ingest.made_flights import CAMERA, strips
+from flycam.media.pixels import check_pixels, read_pixel_checks
+from tests.ingest.photos.made_flights import CAMERA, strips
 from tests.ingest.preflight.turned_flights import fields_and_roads, flat, identity, lens, problem, shown_by
 from tests.texts import pair
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from flycam.geometry.camera import compute_image_rays, scale_interior
-from flycam.ingest.photo.metadata import PhotoMetadata
-from tests.ingest.made_flights import CAMERA, GROUND_M
+from flycam.ingest.photos.metadata import PhotoMetadata
+from tests.ingest.photos.made_flights import CAMERA, GROUND_M
 
 GROUND_SIZE_M = 900.0
 TEXEL_M = 0.7

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.poses.pose_files import has_poses
+from flycam.ingest.poses.external_poses import has_poses
 from flycam.ingest.telemetry.log_files import read_flight_log
 
 FEET = (

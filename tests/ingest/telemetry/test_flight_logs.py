@@ -15,9 +15,9 @@ from pymavlink.dialects.v20 import ardupilotmega as mav
 from flycam.errors import SourceUnreadable, TelemetryGap, UnexpectedSource
 from flycam.ingest.telemetry import flight_log, log_files
 from flycam.ingest.telemetry.dataflash import read_dataflash
-from flycam.ingest.telemetry.gps_time import GPS_EPOCH_S, WEEK_S, to_utc_s
+from flycam.ingest.telemetry.flight_log import GPS_EPOCH_S, WEEK_S, to_utc_s
 from flycam.ingest.telemetry.log_files import read_flight_log
-from tests.ingest.made_flights import LAT, LON
+from tests.ingest.photos.made_flights import LAT, LON
 
 T0 = 1_758_333_600.0
 SPEED_MPS = 10.0

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import FlycamError, SourceUnreadable
-from flycam.frame.mp4 import EPOCH_1904_S, parse_track_samples
 from flycam.ingest.telemetry.gpmf import GpmfStream, gather_payload
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.ingest.video.video_log import read_video_log
 from flycam.ingest.video.video_source import read_creation_ns
+from flycam.media.mp4 import EPOCH_1904_S, parse_track_samples
 from tests.ingest.telemetry.made_gpmf import film, nested, numbers, scale, triple
 
 BEGAN_S = 1_780_000_000.0  # 2026-05-28 20:26:40 UTC

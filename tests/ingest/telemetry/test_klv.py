@@ -19,13 +19,15 @@ from flycam.ingest.telemetry.klv import (
     UNIVERSAL_KEY,
     PacketSplitter,
     compute_checksum,
+    compute_gimbal_towards,
+    decode_fields,
     make_samples,
     parse_local_set,
     read_klv,
+    to_world_gimbal,
 )
-from flycam.ingest.telemetry.klv_fields import compute_gimbal_towards, decode_fields, to_world_gimbal
 from flycam.ingest.telemetry.log_files import read_flight_log
-from tests.ingest.made_flights import LAT, LON, photo
+from tests.ingest.photos.made_flights import LAT, LON, photo
 
 T0_US = 1_758_333_600_000_000
 

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.telemetry.klv_fields import decode_fields
-from flycam.ingest.telemetry.klv_universal import SET_KEY, to_local_tags
+from flycam.ingest.telemetry.klv import SET_KEY, decode_fields, to_local_tags
 from flycam.ingest.telemetry.log_files import read_flight_log
 from tests.ingest.telemetry.made_streams import PRIVATE, pes, picture, stream
 from tests.ingest.telemetry.test_klv import T0_US

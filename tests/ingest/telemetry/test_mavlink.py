@@ -7,9 +7,8 @@ import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mav
 
 from flycam.errors import SourceUnreadable, TelemetryGap
-from flycam.ingest.telemetry.mavlink import AircraftRegistry, read_tlog, read_tlog_aircraft
-from flycam.ingest.telemetry.mavlink_aircraft import MavlinkAircraft
-from tests.ingest.made_flights import LAT, LON
+from flycam.ingest.telemetry.mavlink import AircraftRegistry, MavlinkAircraft, read_tlog, read_tlog_aircraft
+from tests.ingest.photos.made_flights import LAT, LON
 from tests.ingest.telemetry.test_flight_logs import T0, east, flight, position, write_tlog
 from tests.ingest.telemetry.test_ulog import turned
 

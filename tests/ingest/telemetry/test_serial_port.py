@@ -15,8 +15,7 @@ import pytest
 
 from flycam.errors import OptionUnusable, SourceUnreadable
 from flycam.ingest.telemetry import mavlink_link
-from flycam.ingest.telemetry.mavlink_link import MavlinkLink, is_link
-from flycam.ingest.telemetry.serial_port import DEFAULT_BAUD, SerialPort
+from flycam.ingest.telemetry.mavlink_link import DEFAULT_BAUD, MavlinkLink, SerialPort, is_link
 from tests.ingest.telemetry.test_mavlink_link import KEY, Aircraft
 from tests.waiting import until
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable, TelemetryGap
-from flycam.ingest.poses.pose_files import has_poses
+from flycam.ingest.poses.external_poses import has_poses
 from flycam.ingest.telemetry import flight_log, subtitles
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.ingest.telemetry.subtitles import read_subtitle_log, read_subtitles

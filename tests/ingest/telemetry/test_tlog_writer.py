@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.ingest.telemetry.tlog_writer import TlogWriter
+from flycam.ingest.telemetry.mavlink_link import TlogWriter
 from flycam.messages import Message
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.ingest.telemetry.transport_stream import (
+from flycam.ingest.telemetry.klv_video import (
     PesPacket,
     compute_pts_interval_s,
     is_transport_stream,

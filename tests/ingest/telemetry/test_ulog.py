@@ -13,19 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable, TelemetryGap
-from flycam.ingest.photo.photo_reader import read_photos
-from flycam.ingest.photo.photo_search import find_photos
+from flycam.ingest.photos.photo_reader import read_photos
+from flycam.ingest.photos.photo_search import find_photos
 from flycam.ingest.preflight.check import diagnose
 from flycam.ingest.telemetry import flight_log
+from flycam.ingest.telemetry.flight_log import interpolate_quaternions, to_world_gimbal_yaw, to_yaw_pitch_roll
 from flycam.ingest.telemetry.log_files import read_flight_log
-from flycam.ingest.telemetry.quaternions import (
-    interpolate_quaternions,
-    to_world_gimbal_yaw,
-    to_yaw_pitch_roll,
-)
-from flycam.ingest.telemetry.ulog import read_ulog
-from flycam.ingest.telemetry.ulog_topics import read_topics
-from tests.ingest.made_flights import LAT, LON, canberra_camera, flat
+from flycam.ingest.telemetry.ulog import read_topics, read_ulog
+from tests.ingest.photos.made_flights import LAT, LON, canberra_camera, flat
 
 T0_US = 1_758_333_600_000_000
 BOOT_US = 20_000_000

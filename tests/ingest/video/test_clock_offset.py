@@ -11,26 +11,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flycam.drill.flight import VideoPlan
 from flycam.drill.ground_truth import read_truth
-from flycam.drill.video_course import VideoPlan
 from flycam.drill.video_drill import VideoDrillReport, write_video_drill
-from flycam.geodata.camera_file import load_camera_file
-from flycam.geodata.dem_info import read_dem_info
-from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.geometry.rotation import rotation_from_gimbal
+from flycam.geodata.cameras import load_camera_file
+from flycam.geodata.dem import read_dem_info
+from flycam.geometry.camera import InteriorOrientation, LensModel
+from flycam.geometry.pose import rotation_from_gimbal
 from flycam.ingest.telemetry.mavlink import read_tlog
-from flycam.ingest.video.clock_offset import REACH_S, ClockOffset, estimate_offset, make_unknown_offset
-from flycam.ingest.video.image_motion import (
+from flycam.ingest.video.clock_offset import (
+    REACH_S,
+    ClockOffset,
     ImageMotion,
     ImageMotionEstimator,
     LoggedPoses,
     convert_to_grey,
     estimate_centre_motion,
+    estimate_offset,
+    make_unknown_offset,
     predict_rates,
 )
 from flycam.ingest.video.video_poses import resolve_video_poses
 from flycam.ingest.video.video_source import VideoSource
-from flycam.pipeline.terrain import TerrainLookup
+from flycam.mosaic.terrain import TerrainLookup
 
 CAMERA = InteriorOrientation(
     model=LensModel.PINHOLE,

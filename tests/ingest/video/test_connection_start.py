@@ -8,11 +8,10 @@ import time
 import numpy as np
 import pytest
 
-from flycam.frame.nal import ParameterSets, VideoCodec
-from flycam.ingest.video.connection_start import ConnectionStart
-from flycam.ingest.video.packet_queue import VideoPacket
+from flycam.ingest.video.stream import ConnectionStart, VideoPacket
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
-from tests.ingest import streaming
+from flycam.media.mp4 import ParameterSets, VideoCodec
+from tests.ingest.video import streaming
 from tests.ports import free_port
 
 SECOND = 1_000_000_000

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flycam.drill.video_encoder import VideoEncoder
-from flycam.ingest.video.deinterlacing import FieldSelector, measure_combing
+from flycam.ingest.video.decoder_process import FieldSelector, measure_combing
 from flycam.ingest.video.video_source import VideoSource
 
 SIZE = (240, 320)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flycam.frame.nal import VideoCodec
 from flycam.ingest.video.recorder import RecordingOptions
 from flycam.ingest.video.video_source import VideoSource
-from tests.ingest import streaming
+from flycam.media.mp4 import VideoCodec
+from tests.ingest.video import streaming
 from tests.ingest.video.test_recorder import numbers, pieces_in
 from tests.ports import free_port
 

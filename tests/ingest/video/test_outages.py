@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flycam.ingest.video.outages import OutageCounter, Outages
-from flycam.ingest.video.video_source import VideoFrame, VideoSource
-from tests.ingest import streaming
+from flycam.ingest.video.video_source import OutageCounter, Outages, VideoFrame, VideoSource
+from tests.ingest.video import streaming
 from tests.ports import free_port
 from tests.waiting import ENOUGH_S, until
 

@@ -18,19 +18,20 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.frame.nal import VideoCodec, extract_parameter_sets, split_units, to_length_prefixed
-from flycam.ingest.video import recorder as video_recording
-from flycam.ingest.video.packet_queue import PacketQueue, VideoPacket
-from flycam.ingest.video.recorder import Recorder, RecordingOptions
-from flycam.ingest.video.segments import (
+from flycam.ingest.video import recorder as video_recorder
+from flycam.ingest.video.recorder import (
+    Recorder,
+    RecordingOptions,
     SegmentFile,
     close_unfinished_segments,
     list_finished_segments,
     read_segment,
 )
+from flycam.ingest.video.stream import PacketQueue, VideoPacket
 from flycam.ingest.video.video_source import VideoSource
+from flycam.media.mp4 import VideoCodec, extract_parameter_sets, split_units, to_length_prefixed
 from flycam.messages import Message
-from tests.ingest import streaming
+from tests.ingest.video import streaming
 from tests.ports import free_port
 from tests.waiting import ENOUGH_S, until
 
@@ -218,7 +219,7 @@ class Told:
 def test_a_disk_that_fills_up_ends_the_piece_and_it_goes_on_once_there_is_room(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video_recording, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(video_recorder, "_PAUSE_S", 0.0)
     told, room, write = Told(), [6_000], Recorder._write
 
     def writes(self: Recorder, data: bytes) -> None:
@@ -246,7 +247,7 @@ def test_a_slow_disk_makes_nobody_wait_and_what_is_lost_is_counted(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packets = packets_of(film)
-    monkeypatch.setattr(video_recording, "_WAITING_BYTES", sum(len(one.data) for one in packets[:60]))
+    monkeypatch.setattr(video_recorder, "_WAITING_BYTES", sum(len(one.data) for one in packets[:60]))
     told, write, all_are_put = Told(), Recorder._write, threading.Event()
 
     def slowly(self: Recorder, data: bytes) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.video.stream_address import is_listen_address, make_open_error, to_open_arguments
+from flycam.ingest.video.stream import is_listen_address, make_open_error, to_open_arguments
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
-from tests.ingest import streaming
+from tests.ingest.video import streaming
 from tests.ports import free_port
 from tests.waiting import until
 

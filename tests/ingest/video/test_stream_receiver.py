@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.video.recorder import RecordingOptions
-from flycam.ingest.video.segments import close_unfinished_segments, list_finished_segments, read_segment
+from flycam.ingest.video.recorder import (
+    RecordingOptions,
+    close_unfinished_segments,
+    list_finished_segments,
+    read_segment,
+)
 from flycam.ingest.video.video_source import VideoSource
-from tests.ingest import streaming
+from tests.ingest.video import streaming
 from tests.ports import free_port
 from tests.waiting import until
 
@@ -24,7 +28,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_decoder_that_nobody_takes_from_does_not_hold_up_the_recording(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flycam.ingest.video.bounded_queue.BoundedQueue.put", lambda *_: time.sleep(3600.0))
+    monkeypatch.setattr("flycam.concurrency.BoundedQueue.put", lambda *_: time.sleep(3600.0))
     order = RecordingOptions(folder=tmp_path, segment_s=1.0)
     with streaming.rtsp_server(film, free_port()) as url:
         source = VideoSource(url, recording=order)

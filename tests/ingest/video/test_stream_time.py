@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.ingest.telemetry.steady_clock import SteadyClock
-from flycam.ingest.video.stream_time import StreamTime
+from flycam.ingest.telemetry.mavlink_link import SteadyClock
+from flycam.ingest.video.stream import StreamTime
 
 SECOND = 1_000_000_000
 STEP = SECOND // 10

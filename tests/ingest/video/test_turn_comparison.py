@@ -11,10 +11,16 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
-from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.geometry.rotation import rotation_from_gimbal
-from flycam.ingest.video.image_motion import ImageMotion, LoggedPoses, predict_rates
-from flycam.ingest.video.turn_comparison import ENOUGH_TURNS, TurnComparison, compare_turns
+from flycam.geometry.camera import InteriorOrientation, LensModel
+from flycam.geometry.pose import rotation_from_gimbal
+from flycam.ingest.video.clock_offset import (
+    ENOUGH_TURNS,
+    ImageMotion,
+    LoggedPoses,
+    TurnComparison,
+    compare_turns,
+    predict_rates,
+)
 
 CAMERA = InteriorOrientation(
     model=LensModel.PINHOLE,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from flycam.errors import PoseRejected, PositionMissing, TelemetryGap, TerrainMissing
-from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
-from flycam.geometry.exterior import PoseSource
+from flycam.geometry.pose import PoseSource
 from flycam.ingest.telemetry.flight_log import FlightLog, Home
 from flycam.ingest.video.video_poses import filter_believable, resolve_video_poses, trim_unfinished
+from flycam.model.telemetry import TelemetrySample, TelemetryTrack
 
 NAN = float("nan")
 GROUND_M = 612.5

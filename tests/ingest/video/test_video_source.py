@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
+from flycam.concurrency import BoundedQueue
 from flycam.errors import SourceUnreadable
-from flycam.ingest.video.bounded_queue import BoundedQueue
 from flycam.ingest.video.decoder import count_fitting_frames
 from flycam.ingest.video.video_source import VideoFrame, VideoSource, is_stream, read_creation_ns
-from tests.ingest import streaming
+from tests.ingest.video import streaming
 from tests.ports import free_port
 from tests.waiting import ENOUGH_S, until
 

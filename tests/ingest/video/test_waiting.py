@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from flycam.errors import Cancelled, StreamUnreadable
-from flycam.ingest.video.stream_address import (
+from flycam.errors import Cancelled, StreamUnreadable, format_error, get_exit_code
+from flycam.ingest.video.stream import (
     find_listen_error,
     is_listen_address,
     make_listen_error,
@@ -19,8 +19,7 @@ from flycam.ingest.video.stream_address import (
     make_waiting_remark,
 )
 from flycam.ingest.video.video_source import VideoSource
-from flycam.outcomes import format_error, get_exit_code
-from tests.ingest import streaming
+from tests.ingest.video import streaming
 from tests.ports import free_port
 
 _SECRET = "S3cr3t-9f2c"

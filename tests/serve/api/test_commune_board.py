@@ -17,19 +17,18 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy import delete
 
+from flycam.access.policy import UNRESTRICTED, AccessPolicy
+from flycam.board.layers import register_communes
+from flycam.board.marks import MarkEdit, write_mark
 from flycam.catalog import tables
-from flycam.catalog.access_policy import UNRESTRICTED, AccessPolicy
-from flycam.catalog.records import CommuneRecord
-from flycam.catalog.specialist_layers import SpecialistLayers
-from flycam.frame.live_flight import LiveFlightPhase, LiveFlightReport
-from flycam.frame.mark import MarkKind, MarkStatus
-from flycam.frame.specialist_layer import LayerKind
-from flycam.frame.timestamp import format_iso
-from flycam.pipeline.commune_boundaries import register_communes
-from flycam.pipeline.mark_edits import MarkEdit, write_mark
-from flycam.serve.api.commune_troubles import CommuneTroubles
-from flycam.serve.services import Services
-from tests.pipeline.impacted import add_things
+from flycam.catalog.layers import SpecialistLayers
+from flycam.catalog.live_flights import LiveFlightPhase, LiveFlightReport
+from flycam.http.services import Services
+from flycam.model.board import LayerKind, MarkKind, MarkStatus
+from flycam.model.records import CommuneRecord
+from flycam.model.time import format_iso
+from flycam.serve.api.board import CommuneTroubles
+from tests.change.impacted import add_things
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import shapely
 
-from flycam.catalog.records import CommuneRecord
 from flycam.geodata.crs import to_vn2000
-from flycam.serve.services import Services
+from flycam.http.services import Services
+from flycam.model.records import CommuneRecord
 from tests.serve.running import running
 from tests.serve.world import make_workspace
 

@@ -12,21 +12,20 @@ from typing import Any
 import httpx
 import pytest
 
-from flycam.catalog.access_records import Scope
-from flycam.catalog.accounts import hash_token
-from flycam.catalog.records import Role
-from flycam.catalog.sharing_records import Person
-from flycam.errors import AccessDenied, InputUnusable
-from flycam.pipeline.access.accounts import add_user
-from flycam.pipeline.access.sign_in_codes import (
+from flycam.access.accounts import (
     SETUP_CODE_TTL_MIN,
+    add_user,
     make_first_administrator,
     make_setup_code,
     make_sign_in_code,
+    make_token,
 )
-from flycam.pipeline.access.tokens import make_token
-from flycam.serve.auth.attempts import MAX_FAILURES_PER_ADDRESS
-from flycam.serve.services import Services
+from flycam.catalog.accounts import hash_token
+from flycam.catalog.restrictions import Person
+from flycam.errors import AccessDenied, InputUnusable
+from flycam.http.services import Services
+from flycam.model.records import Role, Scope
+from flycam.serve.limits import MAX_FAILURES_PER_ADDRESS
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
 from tests.waiting import until

@@ -12,22 +12,16 @@ from typing import Any
 import httpx
 import pytest
 
-from flycam.catalog.access_records import Scope
+from flycam.access.accounts import invite_guest, make_token, remove_user, revoke_guest, revoke_token
+from flycam.access.restrictions import add_restricted_area, remove_restricted_area, set_flight_classification
 from flycam.catalog.accounts import hash_token
-from flycam.catalog.records import ACCOUNT_ROLES, Role
-from flycam.catalog.sharing_records import Person
-from flycam.frame.classification import Classification
-from flycam.frame.timestamp import format_iso
-from flycam.pipeline.access.accounts import invite_guest, remove_user, revoke_guest
-from flycam.pipeline.access.tokens import make_token, revoke_token
-from flycam.pipeline.access_restrictions import (
-    add_restricted_area,
-    remove_restricted_area,
-    set_flight_classification,
-)
-from flycam.serve.auth.attempts import MAX_FAILURES_PER_ADDRESS
-from flycam.serve.auth.sessions import OPENID_SESSION_TTL_S
-from flycam.serve.services import Services
+from flycam.catalog.restrictions import Person
+from flycam.http.authenticator import OPENID_SESSION_TTL_S
+from flycam.http.services import Services
+from flycam.model.flight import Classification
+from flycam.model.records import ACCOUNT_ROLES, Role, Scope
+from flycam.model.time import format_iso
+from flycam.serve.limits import MAX_FAILURES_PER_ADDRESS
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, add_account, make_world
 from tests.waiting import until

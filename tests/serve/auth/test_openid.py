@@ -15,16 +15,14 @@ from typing import Any
 import httpx
 import pytest
 
-from flycam.catalog.records import Account, Role
-from flycam.commands import serve
+from flycam.access.accounts import add_user, map_role, remove_user
+from flycam.access.openid import OpenIdProvider
+from flycam.cli import serve
+from flycam.config import OpenIdClient, read_settings
 from flycam.errors import AccessDenied, OptionUnusable, SignInUnavailable
-from flycam.pipeline.access.accounts import add_user, remove_user
-from flycam.pipeline.access.openid import OpenIdProvider
-from flycam.pipeline.access.openid_account import map_role
-from flycam.pipeline.access.openid_client import OpenIdClient
-from flycam.pipeline.workspace import Workspace
-from flycam.serve.services import Services
-from flycam.settings import read_settings
+from flycam.http.services import Services
+from flycam.model.records import Account, Role
+from flycam.workspace import Workspace
 from tests.ports import free_port
 from tests.serve.oidc_provider import CLIENT_ID, SECRET, provider, tell
 from tests.serve.running import running

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import shapely
 
-from flycam.catalog.records import FrameRecord
 from flycam.geodata.crs import WGS84, make_point_transform
-from flycam.serve.tiles.coverage_gaps import find_coverage_gaps
+from flycam.model.records import FrameRecord
+from flycam.serve.tiles.outlines import find_coverage_gaps
 from tests.serve.world import World
 
 CRS = "EPSG:32648"

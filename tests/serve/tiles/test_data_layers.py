@@ -14,15 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.catalog.records import FrameRecord
 from flycam.catalog.tables import frames as frame_table
-from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.grid import TileId, compute_pixel_centres, make_tile_range, mercator_to_lonlat
-from flycam.mosaic.live_error import estimate_live_error_m
-from flycam.mosaic.pixel_attributes import compute_hours_since
-from flycam.mosaic.tile_log import read_tile
-from flycam.serve.services import Services
-from flycam.serve.tiles.data_layers import LEGENDS, DataLayer, classify_pixels, compute_ages_valid_until_ns
+from flycam.geometry.pose import ExteriorOrientation
+from flycam.http.services import Services
+from flycam.model.records import FrameRecord
+from flycam.mosaic.finish.finished_tiles import compute_hours_since, estimate_live_error_m
+from flycam.mosaic.tiles.codec import read_tile
+from flycam.serve.tiles.data_tiles import LEGENDS, DataLayer, classify_pixels, compute_ages_valid_until_ns
 from flycam.serve.tiles.log_follower import TileLogFollower
 from tests.serve.finished import ERRORS_M, finish_by_hand
 from tests.serve.running import running

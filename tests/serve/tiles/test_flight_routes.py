@@ -9,8 +9,8 @@ import httpx
 import pytest
 import sqlalchemy
 
-from flycam.frame.timestamp import format_iso
-from flycam.serve.services import Services
+from flycam.http.services import Services
+from flycam.model.time import format_iso
 from tests.serve.running import running
 from tests.serve.world import BASE_ZOOM, DRILL, MIN_ZOOM, REAL, World, make_world, stream_into
 

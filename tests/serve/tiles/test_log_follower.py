@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flycam.catalog.records import MosaicInfo
-from flycam.frame.frame import Layer
-from flycam.pipeline.workspace import Workspace
+from flycam.model.frame import Layer
+from flycam.model.records import MosaicInfo
 from flycam.serve.tiles.log_follower import MovedTiles, TileLogFollower
+from flycam.workspace import Workspace
 from tests.serve.tiles.test_tile_route import write
 from tests.serve.world import make_workspace
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import shapely
 
-from flycam.catalog.records import FrameStatus, Withdrawal
-from flycam.frame.tile_codec import decode_mask
 from flycam.geodata.crs import WGS84, make_point_transform
 from flycam.geometry.grid import compute_ground_pixel_m, get_tile_bounds, mercator_to_lonlat
-from flycam.serve.services import Services
+from flycam.http.services import Services
+from flycam.model.records import FrameStatus, Withdrawal
+from flycam.mosaic.tiles.codec import decode_mask
 from flycam.serve.tiles.outlines import OutlineCache, compute_imaged_outline
 from tests.serve.finished import finish_by_hand
 from tests.serve.running import running

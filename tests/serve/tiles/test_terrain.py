@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import shapely
 
-from flycam.catalog.records import CommuneRecord
+from flycam.board.layers import register_communes
 from flycam.drill.photo_drill import DrillReport
 from flycam.geometry.grid import TileId, find_tile_at, lonlat_to_mercator
-from flycam.pipeline.commune_boundaries import register_communes
-from flycam.pipeline.terrain import register_dem
-from flycam.serve.services import Services
+from flycam.http.services import Services
+from flycam.model.records import CommuneRecord
+from flycam.mosaic.terrain import register_dem
 from flycam.serve.tiles.terrain import HillshadeCache
 from flycam.serve.tiles.tile_views import EMPTY_VIEW
 from tests.serve.running import running

@@ -16,15 +16,14 @@ import httpx
 import numpy as np
 import pytest
 
-from flycam.catalog.records import MosaicInfo, Role
-from flycam.frame.frame import Layer
-from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileId, TileRange, compute_pixel_centres, make_tile_range
-from flycam.mosaic.writer import MosaicWriter
-from flycam.pipeline.workspace import Workspace
+from flycam.http.services import Services
+from flycam.model.frame import Layer, OrthoPatch
+from flycam.model.records import MosaicInfo, Role
+from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.serve.app import create_app
-from flycam.serve.services import Services
 from flycam.serve.tiles import tile_route
+from flycam.workspace import Workspace
 from tests.serve.running import running
 from tests.serve.world import BASE_ZOOM, MIN_ZOOM, World, add_account, colour_at, make_workspace
 from tests.unreliable_stores import FaultyStore

@@ -1,0 +1,241 @@
+"""Sign-in through the province's sign-in service: OpenID Connect, authorization code with PKCE.
+
+The issuer is the configured one: no request can name an address that is fetched. Its discovery document names
+the others; all are fetched over https (or on this machine), without redirects, and with a limit of size.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote_plus
+
+import urllib3
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from authlib.oidc.core import CodeIDToken
+from joserfc import jwt
+from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.jwk import KeySet
+from urllib3.exceptions import HTTPError
+
+from flycam.config import OpenIdClient, is_secure_url
+from flycam.errors import AccessDenied, SignInUnavailable
+from flycam.messages import _
+from flycam.model.text import strip_url_credentials
+
+ALGORITHMS = ("RS256", "PS256", "ES256", "RS384", "PS384", "ES384", "RS512", "PS512", "ES512")
+"""Asymmetric algorithms only: the service alone has the private key."""
+_DOCUMENT_TTL_S = 3600.0
+_MIN_REFRESH_S = 60.0
+_FAILURE_TTL_S = 15.0
+"""Time in which a service that failed is not asked again: it may take 10 s to fail, for each sign-in."""
+_MAX_CLOCK_SKEW_S = 60
+_MAX_BYTES = 1 << 20
+_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+_FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Discovery document and keys of the service, and the time when they were read."""
+
+    document: Mapping[str, Any]
+    keys: KeySet
+    read_s: float
+
+
+class OpenIdProvider:
+    """The sign-in service.
+
+    Document and keys are cached for an hour, a failure for 15 s, in which it is raised at once. Thread-safe;
+    one thread reads, and threads that have what they need do not wait for it.
+    """
+
+    def __init__(self, client: OpenIdClient, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self.client = client
+        self._clock_s = clock_s
+        self._reading = threading.Lock()
+        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=10.0, read=10.0))
+        self._known = _Known({}, KeySet([]), float("-inf"))
+        self._failed: tuple[float, SignInUnavailable] | None = None
+
+    def begin(self, state: str, nonce: str, verifier: str) -> str:
+        """Return the service's address to which a browser is redirected.
+
+        Raises SignInUnavailable.
+        """
+        return str(
+            prepare_grant_uri(
+                self._document()["authorization_endpoint"],
+                self.client.client_id,
+                "code",
+                redirect_uri=self.client.redirect_uri,
+                scope="openid profile email",
+                state=state,
+                nonce=nonce,
+                code_challenge=create_s256_code_challenge(verifier),
+                code_challenge_method="S256",
+            )
+        )
+
+    def fetch_claims(self, code: str, nonce: str, verifier: str) -> Mapping[str, Any]:
+        """Exchange a code for the verified claims of the person who signed in.
+
+        Raises AccessDenied (the service does not confirm the person), SignInUnavailable.
+        """
+        answer = self._exchanged(code, verifier)
+        token = answer.get("id_token")
+        if not isinstance(token, str):
+            raise _unusable(self.client.issuer, "no id_token")
+        try:
+            proven = self._proven(token)
+            claims = CodeIDToken(
+                proven.claims,
+                proven.header,
+                {
+                    "iss": {"essential": True, "value": self.client.issuer},
+                    "aud": {"essential": True, "value": self.client.client_id},
+                    "sub": {"essential": True},
+                    "exp": {"essential": True},
+                    "iat": {"essential": True},
+                    "nonce": {"essential": True, "value": nonce},
+                },
+                {
+                    "nonce": nonce,
+                    "client_id": self.client.client_id,
+                    "access_token": answer.get("access_token"),
+                },
+            )
+            claims.validate(leeway=_MAX_CLOCK_SKEW_S)
+        except (JoseError, ValueError, TypeError) as error:
+            raise _not_confirmed(self.client.issuer, str(error) or type(error).__name__) from error
+        return dict(claims)
+
+    def _exchanged(self, code: str, verifier: str) -> dict[str, Any]:
+        client, said = self.client, self._document()
+        form = {"code": code, "code_verifier": verifier}
+        headers = {"Content-Type": _FORM, "Accept": "application/json"}
+        if client.secret is None:
+            form["client_id"] = client.client_id
+        elif "client_secret_basic" in said.get(
+            # the default of OpenID Connect Discovery 1.0
+            "token_endpoint_auth_methods_supported",
+            ["client_secret_basic"],
+        ):
+            both = f"{quote_plus(client.client_id)}:{quote_plus(client.secret)}"
+            headers |= urllib3.make_headers(basic_auth=both)
+        else:
+            form |= {"client_id": client.client_id, "client_secret": client.secret}
+        body = prepare_token_request("authorization_code", redirect_uri=client.redirect_uri, **form)
+        status, answer = self._send("POST", said["token_endpoint"], body, headers)
+        if status == 200:
+            return answer
+        why = str(answer.get("error", status))[:80]
+        if why == "invalid_grant":
+            raise _not_confirmed(client.issuer, why)
+        raise _unusable(said["token_endpoint"], why)
+
+    def _proven(self, token: str) -> jwt.Token:
+        """Verify a token by the service's keys.
+
+        An unknown key may be newer than those cached.
+        """
+        try:
+            return jwt.decode(token, self._not_older(_DOCUMENT_TTL_S).keys, ALGORITHMS)
+        except (InvalidKeyIdError, ValueError):
+            return jwt.decode(token, self._not_older(_MIN_REFRESH_S).keys, ALGORITHMS)
+
+    def _document(self) -> Mapping[str, Any]:
+        return self._not_older(_DOCUMENT_TTL_S).document
+
+    def _not_older(self, max_age_s: float) -> _Known:
+        """Return document and keys, read again by one thread if they are older."""
+        if self._age_s() < max_age_s:
+            return self._known
+        with self._reading:
+            # otherwise another thread read it meanwhile
+            if self._age_s() >= max_age_s:
+                self._known = self._read()
+            return self._known
+
+    def _age_s(self) -> float:
+        return self._clock_s() - self._known.read_s
+
+    def _read(self) -> _Known:
+        issuer = self.client.issuer
+        where = f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
+        said = self._got(where)
+        if said.get("issuer") != issuer:
+            raise _unusable(where, f"it names itself {str(said.get('issuer'))[:200]}, not {issuer}")
+        for name in _ENDPOINTS:
+            if not isinstance(said.get(name), str) or not is_secure_url(said[name]):
+                raise _unusable(where, f"{name} is no https address")
+        keys = self._got(said["jwks_uri"]).get("keys")
+        try:
+            ours = [one for one in keys or [] if one["kty"] in ("RSA", "EC") and one.get("use") != "enc"]
+            return _Known(said, KeySet.import_key_set({"keys": ours}), self._clock_s())
+        except (JoseError, ValueError, TypeError, KeyError) as error:
+            raise _unusable(said["jwks_uri"], f"its keys cannot be read: {error}") from error
+
+    def _got(self, address: str) -> dict[str, Any]:
+        status, answer = self._send("GET", address, None, {"Accept": "application/json"})
+        if status != 200:
+            raise _unusable(address, str(status))
+        return answer
+
+    def _send(
+        self, method: str, address: str, body: str | None, headers: Mapping[str, str]
+    ) -> tuple[int, dict[str, Any]]:
+        self._require_present()
+        try:
+            answer = self._pool.request(
+                method, address, body=body, headers=headers, redirect=False, preload_content=False
+            )
+            try:
+                data = answer.read(_MAX_BYTES + 1, decode_content=True)
+            finally:
+                answer.close()
+        except HTTPError as error:
+            away = SignInUnavailable(
+                _(
+                    "{address}: does not answer ({name}): check the line; an access token still signs you in",
+                    address=strip_url_credentials(address),
+                    name=type(error).__name__,
+                )
+            )
+            self._failed = (self._clock_s(), away)
+            raise away from error
+        try:
+            said = json.loads(data) if len(data) <= _MAX_BYTES else None
+        except ValueError:
+            said = None
+        if not isinstance(said, dict):
+            raise _unusable(address, f"{answer.status}, and no JSON object")
+        return answer.status, said
+
+    def _require_present(self) -> None:
+        failed = self._failed
+        if failed is not None and self._clock_s() - failed[0] < _FAILURE_TTL_S:
+            raise SignInUnavailable(failed[1].message)  # a new exception for each caller
+
+
+def _unusable(where: str, why: str) -> SignInUnavailable:
+    return SignInUnavailable(
+        _(
+            "{where}: {why}: whoever runs the sign-in service can mend that; an access token "
+            "still signs you in",
+            where=strip_url_credentials(where),
+            why=why,
+        )
+    )
+
+
+def _not_confirmed(issuer: str, why: str) -> AccessDenied:
+    return AccessDenied(
+        _("{issuer}: does not confirm who you are ({why}): sign in again", issuer=issuer, why=why)
+    )

@@ -1,1 +1,0 @@
-"""Answers of commands: one object for programs, and lines for people."""

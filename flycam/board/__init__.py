@@ -1,0 +1,1 @@
+"""Communes, field marks, specialist layers, settlements, and the meeting view."""

@@ -1,0 +1,394 @@
+"""Outlines of changes: validation, measures, commune, and overlaps.
+
+Changes that overlap are one place, whose ground counts once, and earlier decisions on the ground of a waiting
+change are found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import ArrayLike, NDArray
+from shapely.geometry.base import BaseGeometry
+
+from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.changes import ChangeVersion
+from flycam.change.coregistration import estimate_area_error_m2
+from flycam.errors import FlycamError, InputUnusable
+from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform, require_valid_locations
+from flycam.geodata.dem import DemInfo, load_terrain
+from flycam.geometry.features import label_components
+from flycam.geometry.terrain import interpolate_heights
+from flycam.messages import _
+from flycam.model.board import ChangeKind, ChangeStatus
+from flycam.mosaic.terrain import load_registered_dems
+from flycam.workspace import Workspace
+
+LonLat = tuple[float, float]
+Outline = Sequence[Sequence[Sequence[LonLat]]]
+"""GeoJSON coordinates of a multipolygon: polygons of rings (outer, then holes) of (longitude, latitude)."""
+
+MAX_OUTLINE_CORNERS = 5000
+MAX_AREA_KM2 = 400.0
+
+# A millimetre, so that an outline that a browser sends back unedited is unchanged.
+DECIMALS = 8
+_M2_PER_KM2 = 1e6
+# the largest parts of an outline
+_SLOPE_PARTS = 50
+_SLOPE_STEPS = 100  # across an outline, at most
+_SLOPE_STEP_M = 2.0
+_MIN_KNOWN_SHARE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasuredOutline:
+    """An outline and its measures.
+
+    Multipolygon in WGS 84 degrees; area and length along the longest axis in metres of its UTM zone; mean
+    slope of the registered terrain, None where it is not known under half of the outline; commune "" where no
+    boundary is known.
+    """
+
+    shape: BaseGeometry
+    area_m2: float
+    length_m: float
+    slope_deg: float | None
+    commune: str
+
+
+def to_valid_shapes(lines: Sequence[ChangeVersion]) -> NDArray[np.object_]:
+    """Return the valid shapes of N changes (WGS 84): N."""
+    valid: NDArray[np.object_] = shapely.make_valid(
+        shapely.from_wkb(np.array([line.wkb for line in lines], dtype=object))
+    )
+    return valid
+
+
+def extract_polygons(shape: BaseGeometry) -> BaseGeometry:
+    """Return the polygons of a shape as one multipolygon.
+
+    Intersections of shapes that only touch leave lines and points, which are dropped.
+    """
+    parts = shapely.get_parts(shapely.get_parts(shape))
+    return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
+
+
+def to_wgs84(shape: BaseGeometry, crs: str) -> BaseGeometry:
+    """Return a shape in `crs` as it is recorded: WGS 84, to the millimetre."""
+    to_degrees = make_point_transform(crs, WGS84)
+    return shapely.transform(shape, lambda xy: to_degrees(xy).round(DECIMALS))
+
+
+def derive_record_id(*parts: str) -> str:
+    """Return 32 hex digits of the hash of parts that identify a record.
+
+    The same content recorded again has the same id.
+    """
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def parse_outline(outline: Outline) -> BaseGeometry:
+    """Return a drawn outline as a multipolygon.
+
+    Raises InputUnusable: too few or too many corners, off the globe, an outline that crosses itself.
+    """
+    corners = [place for polygon in outline for ring in polygon for place in ring]
+    if not 3 <= len(corners) <= MAX_OUTLINE_CORNERS or any(
+        not polygon or any(len(ring) < 3 for ring in polygon) for polygon in outline
+    ):
+        raise InputUnusable(
+            _(
+                "the outline must have 3 to {most_corners} corners; draw it again",
+                most_corners=MAX_OUTLINE_CORNERS,
+            )
+        )
+    require_valid_locations(corners, _("the outline"))
+    rounded = [[np.round(ring, DECIMALS) for ring in polygon] for polygon in outline]
+    shape = shapely.MultiPolygon([shapely.Polygon(outer, holes) for outer, *holes in rounded])
+    if not shape.is_valid or shape.area == 0.0:
+        raise InputUnusable(_("the outline crosses itself; draw it again"))
+    return shape
+
+
+def measure_outline(shape: BaseGeometry, workspace: Workspace, *, is_drill: bool) -> MeasuredOutline:
+    """Measure a multipolygon in WGS 84.
+
+    The commune is the one in force today; in a drill, the drill's. Raises InputUnusable if it is larger than
+    `MAX_AREA_KM2`, for which one zone's metres would not do.
+    """
+    middle = shape.representative_point()
+    crs = choose_work_crs(middle.x, middle.y)
+    onto = make_point_transform(WGS84, crs)
+    flat = shapely.transform(shape, onto)
+    if not 0.0 < flat.area <= MAX_AREA_KM2 * _M2_PER_KM2:
+        raise InputUnusable(
+            _("one change is at most {most_km2:.0f} km²; draw it in parts", most_km2=MAX_AREA_KM2)
+        )
+    return MeasuredOutline(
+        shape=shape,
+        area_m2=float(flat.area),
+        length_m=_length_m(flat),
+        slope_deg=_slope_deg(flat, crs, workspace),
+        commune=_commune(shape, workspace.catalog.boundaries, is_drill=is_drill),
+    )
+
+
+def estimate_area_error(line: ChangeVersion) -> float:
+    """Return the 1-sigma error of a change's area, square metres.
+
+    From its outline (the detector's or, where it has no score, a person's) and its position error where that
+    is known; see `change.coregistration`.
+    """
+    shape = shapely.from_wkb(line.wkb)
+    middle = shape.representative_point()
+    flat = shapely.transform(shape, make_point_transform(WGS84, choose_work_crs(middle.x, middle.y)))
+    return estimate_area_error_m2(line.kind, float(flat.length), line.error_m, by_hand=line.score is None)
+
+
+def _length_m(flat: BaseGeometry) -> float:
+    """Return the longer side of the minimum rotated rectangle."""
+    corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(flat))
+    return float(np.hypot(*np.diff(corners[:3], axis=0).T).max())
+
+
+def _slope_deg(flat: BaseGeometry, crs: str, workspace: Workspace) -> float | None:
+    """Return the slope of the mean of rise over run on the registered terrain.
+
+    As `change.patches` has it; None where the height is not known under half of the outline.
+    Computed part by part: parts may lie far from each other, and a grid over all would have no post on any.
+    Of more than `_SLOPE_PARTS` parts the largest are used.
+    """
+    parts = sorted(shapely.get_parts(flat), key=lambda part: -part.area)[:_SLOPE_PARTS]
+    try:
+        dems = load_registered_dems(workspace)
+    except FlycamError:
+        # Terrain that is missing or damaged must not keep anyone from recording a landslide.
+        return None
+    told = [(part.area, _tangents(part, crs, dems)) for part in parts]
+    weights = np.concatenate([np.full(len(some), area / len(some)) for area, some in told])
+    tangents = np.concatenate([some for _, some in told])
+    known = np.isfinite(tangents)
+    if weights[known].sum() < _MIN_KNOWN_SHARE * flat.area:
+        return None
+    return math.degrees(math.atan(float(np.average(tangents[known], weights=weights[known]))))
+
+
+def _tangents(part: BaseGeometry, crs: str, dems: Sequence[DemInfo]) -> NDArray[np.float64]:
+    """Return rise over run at posts in a polygon, at least one; NaN: not known."""
+    west, south, east, north = (float(side) for side in part.bounds)
+    step = max((east - west) / _SLOPE_STEPS, (north - south) / _SLOPE_STEPS, _SLOPE_STEP_M)
+    try:
+        terrain = load_terrain(dems, crs, (west - step, south - step, east + step, north + step))
+    except FlycamError:
+        return np.array([np.nan])
+    x, y = np.meshgrid(np.arange(west, east + step, step), np.arange(south, north + step, step))
+    inside = shapely.contains_xy(part, x, y)
+    places = np.stack([x[inside], y[inside]], axis=-1)
+    if not len(places):
+        places = shapely.get_coordinates(part.representative_point())
+    rise = [
+        interpolate_heights(terrain, places + half) - interpolate_heights(terrain, places - half)
+        for half in ((step / 2, 0.0), (0.0, step / 2))
+    ]
+    tangents: NDArray[np.float64] = np.hypot(*rise) / step
+    return tangents
+
+
+def _commune(shape: BaseGeometry, boundaries: Boundaries, *, is_drill: bool) -> str:
+    """Return the code of the commune that holds most of a shape; "": not known.
+
+    Shares of one small shape: degrees will do.
+    """
+    west, south, east, north = (float(side) for side in shape.bounds)
+    communes = boundaries.list_countable(is_drill=is_drill, bounds=(west, south, east, north))
+    areas = [shapely.make_valid(shapely.from_wkb(one.wkb)) for one in communes]
+    held = [(float((area & shape).area), one.code) for area, one in zip(areas, communes, strict=True)]
+    return max((one for one in held if one[0] > 0.0), default=(0.0, ""))[1]
+
+
+# -- Places of overlapping changes, whose ground counts once ---------------------------------------
+#
+# A third date, or the same two images compared again after a new revision, confirm one landslide twice.
+# Shares of small shapes are computed in degrees.
+
+
+SLIVER_SHARE, SLIVER_M2 = 0.01, 100.0
+"""Share of a change, and its square metres: less of both beyond a boundary is drawing precision
+(`is_sliver`). The share alone would not do: a hundredth of a large flood is hectares where people live."""
+
+MIN_SHARED = 0.1
+"""Share of the smaller of two changes from which they are one place; below it they are neighbours."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeTotals:
+    """Totals of changes: places by kind; square metres, overlaps counted once."""
+
+    places: Mapping[ChangeKind, int]
+    area_m2: float
+
+    @property
+    def count(self) -> int:
+        """Places of any kind."""
+        return sum(self.places.values())
+
+
+def label_places(lines: Sequence[ChangeVersion]) -> list[int]:
+    """Label each change with the number of the place that it is, or is a part of."""
+    if not lines:
+        return []
+    shapes = to_valid_shapes(lines)
+    kinds = np.array([line.kind.value for line in lines])
+    one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    same = (kinds[one] == kinds[other]) & (one < other)
+    one, other = one[same], other[same]
+    lie_on = are_same_place(shapes[one], shapes[other])
+    one, other = one[lie_on], other[lie_on]
+    numbers: list[int] = label_components(len(lines), one, other).tolist()
+    return numbers
+
+
+def are_same_place(shapes: NDArray[np.object_], others: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Return True for each pair that shares `MIN_SHARED` or more of the smaller."""
+    shared = shapely.area(shapely.intersection(shapes, others))
+    return np.asarray(shared >= MIN_SHARED * np.minimum(shapely.area(shapes), shapely.area(others)))
+
+
+def compute_own_ground(lines: Sequence[ChangeVersion]) -> list[BaseGeometry | None]:
+    """Return each change's ground that no larger one covers; None: all of it.
+
+    WGS 84 degrees.
+    """
+    own: list[BaseGeometry | None] = [None] * len(lines)
+    if not lines:
+        return own
+    shapes = to_valid_shapes(lines)
+    rank = np.empty(len(lines), dtype=int)
+    rank[sorted(range(len(lines)), key=lambda n: (-lines[n].area_m2, lines[n].change_id))] = range(len(lines))
+    one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    for number in np.unique(one[rank[other] < rank[one]]).tolist():
+        larger = other[(one == number) & (rank[other] < rank[number])]
+        own[number] = shapes[number].difference(shapely.union_all(shapes[larger]))
+    return own
+
+
+def sum_changes(lines: Sequence[ChangeVersion]) -> ChangeTotals:
+    """Count places and ground of several changes, each once."""
+    kinds = dict(zip(label_places(lines), (line.kind for line in lines), strict=True))
+    area_m2 = sum(
+        line.area_m2 * (1.0 if own is None else own.area / shapely.from_wkb(line.wkb).area)
+        for line, own in zip(lines, compute_own_ground(lines), strict=True)
+    )
+    return ChangeTotals(places=Counter(kinds.values()), area_m2=area_m2)
+
+
+def sum_changes_by_commune(
+    lines: Sequence[ChangeVersion], communes: shapely.STRtree
+) -> list[ChangeTotals | None]:
+    """Sum the changes in each commune of a tree, with their ground there; None: none.
+
+    A change counts in a commune by `find_commune_overlaps`.
+    """
+    numbers, grounds = label_places(lines), compute_own_ground(lines)
+    outlines = shapely.make_valid(communes.geometries)
+    kinds: list[dict[int, ChangeKind]] = [{} for __ in outlines]
+    areas_m2 = [0.0] * len(outlines)
+    for change, holder in find_commune_overlaps(lines, communes):
+        line, whole, own = lines[change], shapely.from_wkb(lines[change].wkb), grounds[change]
+        kinds[holder][numbers[change]] = line.kind
+        here = (whole if own is None else own).intersection(outlines[holder])
+        areas_m2[holder] += line.area_m2 * here.area / whole.area
+    return [
+        ChangeTotals(places=Counter(some.values()), area_m2=area_m2) if some else None
+        for some, area_m2 in zip(kinds, areas_m2, strict=True)
+    ]
+
+
+def is_sliver(share: ArrayLike, area_m2: ArrayLike) -> NDArray[np.bool_]:
+    """Return True if a part (share 0-1) of a change is too small to count.
+
+    area_m2: of the whole change. The one rule by which changes are counted by commune: in `compare`, on the
+    board, in briefing packs, and in impacts.
+    """
+    parts_m2 = np.multiply(share, area_m2)
+    return np.asarray(np.less(share, SLIVER_SHARE) & np.less(parts_m2, SLIVER_M2))
+
+
+def divide_by_commune(
+    shape: BaseGeometry, outlines: Sequence[BaseGeometry], total: float, area_m2: float
+) -> tuple[list[tuple[int, BaseGeometry]], BaseGeometry | None]:
+    """Return a change's parts by commune (outline index), and its part outside.
+
+    Slivers of `total`, the change's area in the shape's units (`area_m2` in square metres), are dropped. A
+    sliver in a commune counts nowhere: it is not outside of all communes either.
+    """
+    parts = [extract_polygons(part) for part in shapely.intersection(shape, np.array(outlines, dtype=object))]
+    held = [(number, part) for number, part in enumerate(parts) if not is_sliver(part.area / total, area_m2)]
+    outside = extract_polygons(shapely.difference(shape, shapely.union_all(parts)))
+    return held, None if is_sliver(outside.area / total, area_m2) else outside
+
+
+def find_commune_overlaps(lines: Sequence[ChangeVersion], communes: shapely.STRtree) -> list[tuple[int, int]]:
+    """Return index pairs (change, commune in the tree) sharing more than a sliver."""
+    one, holder, shares = _shares_in(lines, communes)
+    held = ~is_sliver(shares, np.array([line.area_m2 for line in lines])[one])
+    return list(zip(one[held].tolist(), holder[held].tolist(), strict=True))
+
+
+def find_touched_communes(lines: Sequence[ChangeVersion], communes: shapely.STRtree) -> set[int]:
+    """Return communes (tree index) with any ground of changes, slivers included."""
+    __, holder, shares = _shares_in(lines, communes)
+    return set(holder[shares > 0.0].tolist())
+
+
+def _shares_in(
+    lines: Sequence[ChangeVersion], communes: shapely.STRtree
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Return intersecting changes and communes (indices), and the change's share.
+
+    Share of the change that lies in the commune, 0 to 1.
+    """
+    shapes = to_valid_shapes(lines)
+    outlines = shapely.make_valid(communes.geometries)
+    one, holder = communes.query(shapes, predicate="intersects")
+    shared = shapely.area(shapely.intersection(shapes[one], outlines[holder]))
+    return one, holder, shared / shapely.area(shapes[one])
+
+
+# -- Decisions on the ground of a change that waits for review -------------------------------------
+#
+# A place comes up again in another image pair, and its reviewer has to know of earlier decisions there.
+# Shares of small shapes are computed in degrees.
+
+
+DECIDED = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.REJECTED})
+
+
+def find_overlapping_decisions(
+    lines: Sequence[ChangeVersion], decided: Sequence[ChangeVersion]
+) -> dict[str, list[ChangeVersion]]:
+    """Return the decided changes that overlap each waiting one of `lines`, by its id.
+
+    Of its event and of any kind, sharing a tenth of the smaller of the two, the last decided first. Changes
+    without any are left out.
+    """
+    waiting = [line for line in lines if line.status is ChangeStatus.PROPOSED]
+    if not waiting or not decided:
+        return {}
+    shapes, others = to_valid_shapes(waiting), to_valid_shapes(decided)
+    one, other = shapely.STRtree(others).query(shapes, predicate="intersects")
+    lies_on = are_same_place(shapes[one], others[other])
+    found: dict[str, list[ChangeVersion]] = {}
+    for number, its in zip(one[lies_on].tolist(), other[lies_on].tolist(), strict=True):
+        if decided[its].event_id == waiting[number].event_id:
+            found.setdefault(waiting[number].change_id, []).append(decided[its])
+    return {
+        name: sorted(some, key=lambda line: (-line.at_ns, line.change_id)) for name, some in found.items()
+    }

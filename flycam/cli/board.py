@@ -1,0 +1,385 @@
+"""Commands on what a command room shows beside the map: `layers`, `marks`, `settlements`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flycam.cli.output import Output, wrap_command
+from flycam.cli.workspace import (
+    CLASSIFICATION_CHOICE,
+    FILE_OR_URL,
+    FILE_PATH,
+    CommandOutput,
+    get_operator_name,
+    open_workspace,
+)
+from flycam.errors import OptionUnusable
+from flycam.messages import Message, _, join, ngettext
+from flycam.model.board import (
+    ACCESS_NAMES,
+    MARK_KIND_NAMES,
+    MARK_STATUS_NAMES,
+    ROADS_SAY_NAMES,
+    Access,
+    LayerKind,
+    RoadStatus,
+    is_stale,
+)
+from flycam.model.flight import Classification
+from flycam.model.time import format_minute, parse_timestamp
+
+if TYPE_CHECKING:
+    from flycam.catalog.board import SettlementVersion
+    from flycam.geodata.layer_file import LayerImport
+    from flycam.model.records import LayerRecord, MarkVersion
+
+
+# -- Answers about specialist layers: what was read, and which there are ---------------------------
+
+
+def format_layer(layer: LayerRecord, found: LayerImport, now_ns: int) -> Output:
+    """Return added, repaired, removed, and the layer."""
+    answer = {
+        "added": layer.features,
+        "repaired": found.repaired,
+        "removed": found.removed,
+        "remarks": [one.in_language("en") for one in found.remarks],
+        "remarks_vi": [one.in_language("vi") for one in found.remarks],
+        **_layer(layer, now_ns),
+    }
+    return answer, [_format_layer(layer, now_ns), *(join(("  !", one)) for one in found.remarks)]
+
+
+def format_layers(layers: Sequence[LayerRecord], now_ns: int) -> Output:
+    """Return layers[], by kind and name."""
+    lines = [join((one.layer_id, _format_layer(one, now_ns)), "  ") for one in layers]
+    none = _("no layers yet; add one with 'flycam layers add FILE --kind KIND'")
+    return {"layers": [_layer(one, now_ns) for one in layers]}, lines or [none]
+
+
+def format_removed_layer(layer: LayerRecord) -> Output:
+    """Return layer_id and name of a removed layer."""
+    line = _("{name} is off the map", name=layer.name)
+    return {"layer_id": layer.layer_id, "name": layer.name}, [line]
+
+
+def _layer(layer: LayerRecord, now_ns: int) -> dict[str, Any]:
+    return {
+        "layer_id": layer.layer_id,
+        "name": layer.name,
+        "kind": layer.kind.value,
+        "owner": layer.owner or None,
+        "source": layer.source,
+        "sha256": layer.sha256,
+        "valid_ns": layer.valid_ns,
+        "refreshed_ns": layer.refreshed_ns,
+        "features": layer.features,
+        "troubles": layer.troubles,
+        "stale": is_stale(layer.valid_ns, now_ns, has_status=layer.has_status),
+        "bounds": list(layer.bounds_lonlat_deg),
+    }
+
+
+def _format_layer(layer: LayerRecord, now_ns: int) -> Message:
+    owner = f" ({layer.owner})" if layer.owner else ""
+    parts: list[Message | str] = [
+        f"{layer.name}{owner}: {layer.kind}",
+        ngettext("{count} feature", "{count} features", layer.features),
+    ]
+    if layer.troubles:
+        parts.append(_("{count} in trouble", count=layer.troubles))
+    if layer.valid_ns is None:
+        parts.append(_("of an unknown time"))
+    else:
+        parts.append(_("as of {minute}", minute=format_minute(layer.valid_ns)))
+    line = join(parts, ", ")
+    is_old = is_stale(layer.valid_ns, now_ns, has_status=layer.has_status)
+    return _("{line} – old", line=line) if is_old else line
+
+
+# -- Answers about field marks: which there are, and what was exported -----------------------------
+
+
+def format_marks(lines: Sequence[MarkVersion]) -> Output:
+    """Return marks[]: their current state, newest first."""
+    answer = {
+        "marks": [
+            {
+                "mark_id": one.mark_id,
+                "version": one.version,
+                "event_id": one.event_id,
+                "kind": one.kind.value,
+                "status": one.status.value,
+                "note": one.note,
+                "author": one.author,
+                "at_ns": one.at_ns,
+                "bounds": list(one.bounds_lonlat_deg),
+            }
+            for one in lines
+        ]
+    }
+    none = _("no marks yet; they are made on the map")
+    return answer, [_format_mark(one) for one in lines] or [none]
+
+
+def format_exported_marks(out: Path, count: int) -> Output:
+    """Return path and lines, their number."""
+    line = ngettext("{path}: {count} mark", "{path}: {count} marks", count, path=out)
+    return {"path": str(out), "lines": count}, [line]
+
+
+def _format_mark(one: MarkVersion) -> Message:
+    west, south, east, north = one.bounds_lonlat_deg
+    place = f"{(south + north) / 2:.6f}, {(west + east) / 2:.6f}"
+    note = one.note.replace("\n", " ")
+    status = join(["(", MARK_STATUS_NAMES[one.status], ")"], "")
+    kind = join([MARK_KIND_NAMES[one.kind], status])
+    by = one.author + (f": {note}" if note else "")
+    return join([one.mark_id, format_minute(one.at_ns), kind, place, by], "  ")
+
+
+# -- Answers about settlements: their access, what was reported, what was exported -----------------
+
+
+def format_settlements(found: Sequence[Mapping[str, Any]], reach_m: float) -> Output:
+    """Return reach_m and settlements[] (as `/api/settlements`)."""
+    lines = [_format_settlement(one) for one in found]
+    none = _("no settlements yet; add a layer with 'flycam layers add FILE --kind settlement'")
+    return {"reach_m": reach_m, "settlements": list(found)}, lines or [none]
+
+
+def format_settlement_access(line: SettlementVersion) -> Output:
+    """Return settlement_id, version, access and roads_said."""
+    answer = {
+        "settlement_id": line.settlement_id,
+        "version": line.version,
+        "access": line.access.value,
+        "roads_said": line.roads_said.value,
+    }
+    access = join([ACCESS_NAMES[line.access], f"({line.author})"])
+    return answer, [join([line.name, access], ": ")]
+
+
+def format_exported_settlements(out: Path, count: int) -> Output:
+    """Return path and settlements, their number."""
+    line = ngettext("{path}: {count} settlement", "{path}: {count} settlements", count, path=out)
+    return {"path": str(out), "settlements": count}, [line]
+
+
+def _format_settlement(one: Mapping[str, Any]) -> Message:
+    place = f" ({one['commune_name']})" if one["commune_name"] else ""
+    said = f", {one['said_by']}, {one['said']}" if one["said_by"] else ""
+    roads = ROADS_SAY_NAMES[RoadStatus(one["roads_say"])]
+    return join([f"{one['name']}{place}: ", ACCESS_NAMES[Access(one["access"])], f"{said}; ", roads], "")
+
+
+_KINDS = click.Choice([kind.value for kind in LayerKind])
+
+
+@click.group()
+def layers_group() -> None:
+    """Power lines, masts, roads, schools, houses, waters of other services."""
+
+
+@layers_group.command("add")
+@click.argument("source", metavar="FILE|ADDRESS", type=FILE_OR_URL)
+@click.option("--kind", type=_KINDS, required=True, help="What it holds.")
+@click.option("--owner", help="Who answers for it.")
+@click.option(
+    "--valid-time", help="When it stood so (UTC+7 unless it says): 2024-09-10T10:15, 10/09/2024 10:15."
+)
+@click.option("--name", help="What the map calls it; the same name again replaces it. Default: the file's.")
+@wrap_command
+def add_layer_command(
+    *,
+    data_dir: str | None,
+    source: str,
+    kind: str,
+    owner: str | None,
+    valid_time: str | None,
+    name: str | None,
+) -> CommandOutput:
+    """Add a layer: GeoJSON, GeoPackage, Shapefile or KML, in any CRS; a file, or an allowed address."""
+    from flycam.board.layers import LayerRequest, add_layer
+
+    valid_ns = _parse_valid_time(valid_time)
+    with open_workspace(data_dir, creates=True) as (workspace, settings):
+        asked = LayerRequest(source=source, kind=LayerKind(kind), name=name, owner=owner, valid_ns=valid_ns)
+        who = get_operator_name(settings)
+        layer, found = add_layer(workspace, asked, who, settings.layer_hosts)
+        return format_layer(layer, found, workspace.clock_ns())
+
+
+@layers_group.command("list")
+@wrap_command
+def list_layers_command(*, data_dir: str | None) -> CommandOutput:
+    """What layers there are, whose, of when, and which are old."""
+
+    with open_workspace(data_dir) as (workspace, _):
+        return format_layers(workspace.catalog.layers.all(), workspace.clock_ns())
+
+
+@layers_group.command("refresh")
+@click.argument("ref", metavar="LAYER")
+@click.option(
+    "--from", "source", type=FILE_OR_URL, metavar="FILE|ADDRESS", help="Default: where it came from."
+)
+@click.option("--valid-time", help="When it stood so.")
+@wrap_command
+def refresh_layer_command(
+    *, data_dir: str | None, ref: str, source: str | None, valid_time: str | None
+) -> CommandOutput:
+    """Read a layer (id or name) again; what cannot be read leaves it as it was."""
+    from flycam.board.layers import refresh_layer
+
+    valid_ns = _parse_valid_time(valid_time)
+    with open_workspace(data_dir) as (workspace, settings):
+        layer, found = refresh_layer(
+            workspace,
+            ref,
+            get_operator_name(settings),
+            source=source,
+            valid_ns=valid_ns,
+            allowed_hosts=settings.layer_hosts,
+        )
+        return format_layer(layer, found, workspace.clock_ns())
+
+
+@layers_group.command("remove")
+@click.argument("ref", metavar="LAYER")
+@wrap_command
+def remove_layer_command(*, data_dir: str | None, ref: str) -> CommandOutput:
+    """Take a layer (id or name) off the map; its file stays as evidence."""
+    from flycam.board.layers import remove_layer
+
+    with open_workspace(data_dir) as (workspace, settings):
+        return format_removed_layer(remove_layer(workspace, ref, get_operator_name(settings)))
+
+
+@layers_group.command("classify")
+@click.argument("ref", metavar="LAYER")
+@click.argument("level", type=CLASSIFICATION_CHOICE)
+@wrap_command
+def classify_layer_command(*, data_dir: str | None, ref: str, level: str) -> CommandOutput:
+    """Say how widely a layer may be shown: open, internal (no guests), restricted (analysts, admins)."""
+    from flycam.access.restrictions import set_layer_classification
+    from flycam.cli.access import format_classified
+
+    with open_workspace(data_dir) as (workspace, settings):
+        who = get_operator_name(settings)
+        layer = set_layer_classification(workspace, ref, Classification(level), who)
+        return format_classified(layer.layer_id, layer.name, Classification(level))
+
+
+def _parse_valid_time(text: str | None) -> int | None:
+    """Return --valid-time as UTC nanoseconds. Raises OptionUnusable."""
+    if text is None:
+        return None
+    found = parse_timestamp(text)
+    if found is None:
+        raise OptionUnusable(
+            _("--valid-time {text}: is no time: write 2024-09-10T10:15 or 10/09/2024 10:15", text=text)
+        )
+    return found
+
+
+# -- Export of field marks to other programs: `marks` ----------------------------------------------
+
+
+@click.group()
+def marks_group() -> None:
+    """Field marks and search sectors; they are made on the map."""
+
+
+@marks_group.command("list")
+@click.option("--event", help="Only those of this event (name or id).")
+@wrap_command
+def list_marks_command(*, data_dir: str | None, event: str | None) -> CommandOutput:
+    """Marks as they stand, the newest first."""
+    from flycam.board.marks import list_event_marks
+
+    with open_workspace(data_dir) as (workspace, __):
+        return format_marks(list_event_marks(workspace, event))
+
+
+@marks_group.command("export")
+@click.argument("out", type=FILE_PATH)
+@click.option("--event", help="Only those of this event (name or id).")
+@click.option("--history", is_flag=True, help="Every line of every mark, removed ones too.")
+@wrap_command
+def export_marks_command(
+    *, data_dir: str | None, out: Path, event: str | None, history: bool
+) -> CommandOutput:
+    """Write marks to OUT.geojson: WGS 84, with VN-2000 beside it."""
+    from flycam.access.audit import record_audit_entry
+    from flycam.board.marks import export_marks
+
+    with open_workspace(data_dir, serves_originals=True) as (workspace, __):
+        count = export_marks(workspace, out, event, history=history)
+        record_audit_entry(workspace, "export marks", event or "all", f"{out.name}, {count}")
+        return format_exported_marks(out, count)
+
+
+# -- Export and review of settlements that are cut off: `settlements` ------------------------------
+
+
+_ACCESS = click.Choice([one.value for one in Access])
+_REACH = click.option("--reach", type=float, help="Metres within which a road reaches one. Default: 200.")
+
+
+@click.group()
+def settlements_group() -> None:
+    """Which settlements are reachable, isolated or unknown: proposed by cut roads, said by people."""
+
+
+@settlements_group.command("list")
+@click.argument("event")
+@_REACH
+@wrap_command
+def list_settlements_command(*, data_dir: str | None, event: str, reach: float | None) -> CommandOutput:
+    """How settlements stand in EVENT (name or id): those that roads propose to be isolated first."""
+    from flycam.board.settlements import REACH_M, list_event_settlements, serialize_settlement
+
+    with open_workspace(data_dir) as (workspace, __):
+        metres = REACH_M if reach is None else reach
+        found = list_event_settlements(workspace, workspace.catalog.flights.event(event), metres)
+        return format_settlements([serialize_settlement(one) for one in found], metres)
+
+
+@settlements_group.command("set")
+@click.argument("event")
+@click.argument("settlement")
+@click.argument("access", type=_ACCESS)
+@click.option("--note", default="", help="How it is known.")
+@click.option("--by", help="Who says so. Default: FLYCAM_OPERATOR, else who is logged in.")
+@wrap_command
+def set_settlement_command(
+    *, data_dir: str | None, event: str, settlement: str, access: str, note: str, by: str | None
+) -> CommandOutput:
+    """Say whether SETTLEMENT (id, or a name that only one has) can be reached."""
+    from flycam.board.settlements import AccessReport, report_access
+
+    with open_workspace(data_dir) as (workspace, settings):
+        asked = AccessReport(event=event, settlement=settlement, access=Access(access), note=note)
+        line = report_access(workspace, asked, by or get_operator_name(settings))
+        return format_settlement_access(line)
+
+
+@settlements_group.command("export")
+@click.argument("out", type=FILE_PATH)
+@click.option("--event", required=True, help="Of this event (name or id).")
+@_REACH
+@wrap_command
+def export_settlements_command(
+    *, data_dir: str | None, out: Path, event: str, reach: float | None
+) -> CommandOutput:
+    """Write settlements to OUT: .csv, .geojson or .gpkg, WGS 84."""
+    from flycam.board.settlements import REACH_M, export_settlements
+
+    with open_workspace(data_dir, serves_originals=True) as (workspace, __):
+        count = export_settlements(workspace, out, event, REACH_M if reach is None else reach)
+        return format_exported_settlements(out, count)

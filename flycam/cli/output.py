@@ -1,0 +1,381 @@
+"""Output of commands: progress on stderr, one JSON object at the end, an error as one sentence.
+
+Everything printed to a terminal goes through `print_line`, and every log record through `_VisibleRecord`:
+names on memory cards, of other nodes and in requests may hold characters that move the cursor, begin a line
+or reorder what is read.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from types import FrameType, MappingProxyType
+from typing import Any, NoReturn, TypeGuard
+
+import click
+
+from flycam.errors import Cancelled, FlycamError, OptionUnusable, format_error, get_exit_code
+from flycam.messages import Message, _, join, pgettext, verbatim
+from flycam.model.text import SecretText, correct_singular, to_json_line, to_visible
+from flycam.model.warning import format_warning
+
+Answer = Mapping[str, Any]
+Output = tuple[Answer, Sequence[Message | str]]
+"""One object for programs, and lines for people."""
+_MIN_HECTARES_M2 = 1000.0
+
+
+def format_warnings(notes: Iterable[str]) -> dict[str, list[str]]:
+    """Return warnings and warnings_vi: notes of `flycam.model.warning` in words."""
+    kept = list(notes)
+    return {
+        "warnings": [format_warning(one) for one in kept],
+        "warnings_vi": [format_warning(one, "vi") for one in kept],
+    }
+
+
+def describe_area(square_metres: float) -> Message:
+    """Describe an area in hectares, or in square metres below a tenth of one."""
+    if square_metres < _MIN_HECTARES_M2:
+        return _("{area_m2:,.0f} m²", area_m2=square_metres)
+    return _("{area_ha:,.2f} ha", area_ha=square_metres / 1e4)
+
+
+# -- Output of commands: progress on stderr, one JSON object at the end, an error as one sentence --
+#
+# Everything printed to a terminal goes through `print_line`, and every log record through `_VisibleRecord`:
+# names on memory cards, of other nodes and in requests may hold characters that move the cursor, begin a line
+# or reorder what is read.
+
+_BAR_CHARS = 24
+_QUARTERS = 4
+# frames of a stream: about every half minute
+_ENDLESS_STEP = 1000
+_STAGES: Mapping[str, Message] = {
+    "render": pgettext("stage", "render"),
+    "stream": pgettext("stage", "stream"),
+    "look": pgettext("stage", "look"),
+    "rectify": pgettext("stage", "rectify"),
+    "live": pgettext("stage", "live"),
+    "clock": pgettext("stage", "clock"),
+    "check": pgettext("stage", "check"),
+    "refold": pgettext("stage", "refold"),
+    "verify": pgettext("stage", "verify"),
+    "communes": pgettext("stage", "communes"),
+    "sharpen": pgettext("stage", "sharpen"),
+    "features": pgettext("stage", "features"),
+    "matches": pgettext("stage", "matches"),
+    "ties": pgettext("stage", "ties"),
+    "adjust": pgettext("stage", "adjust"),
+    "reference": pgettext("stage", "reference"),
+    "surface": pgettext("stage", "surface"),
+    "overviews": pgettext("stage", "overviews"),
+    "radiometry": pgettext("stage", "radiometry"),
+    "seams": pgettext("stage", "seams"),
+    "blend": pgettext("stage", "blend"),
+    "report": pgettext("stage", "report"),
+    "lay": pgettext("stage", "lay"),
+    "coregister": pgettext("stage", "coregister"),
+    "change": pgettext("stage", "change"),
+    "compare": pgettext("stage", "compare"),
+    "collect": pgettext("stage", "collect"),
+    "backup": pgettext("stage", "backup"),
+    "restore": pgettext("stage", "restore"),
+    "heads": pgettext("stage", "heads"),
+    "send": pgettext("stage", "send"),
+    "keep": pgettext("stage", "keep"),
+    "maps": pgettext("stage", "maps"),
+    "tiles": pgettext("stage", "tiles"),
+    "documents": pgettext("stage", "documents"),
+    "wheels": pgettext("stage", "wheels"),
+}
+"""Stages that pipelines report, as a terminal shows them."""
+
+
+class PartialFailure(Exception):
+    """A command that has an answer and still fails.
+
+    Both are printed; the exit code is the error's.
+    """
+
+    def __init__(self, answer: Answer, lines: Sequence[Message | str], error: FlycamError) -> None:
+        super().__init__(str(error))
+        self.answer, self.lines, self.error = answer, lines, error
+
+
+class CommandGroup(click.Group):
+    """Click group whose usage errors print as flycam's other errors do.
+
+    They are a sentence, an exit code, and JSON if asked for.
+    """
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
+        """Run a command and exit with its code.
+
+        A second Ctrl-C, or one outside a pipeline, exits with 130.
+        """
+        words = list(sys.argv[1:] if args is None else args)
+        as_json = "--json" in words
+        try:
+            logging.setLogRecordFactory(_VisibleRecord)
+            extra |= {"standalone_mode": False, "obj": tuple(words)}
+            sys.exit(super().main(words, *more, **extra) or 0)
+        except click.exceptions.NoArgsIsHelpError as error:
+            _print_text(error.format_message())
+            _fail(
+                OptionUnusable(_("a command is missing; they are listed above")),
+                as_json,
+            )
+        except FlycamError as error:  # from words before the command
+            _fail(error, as_json)
+        except click.UsageError as error:
+            _fail(_usage(error), as_json)
+        except click.ClickException as error:
+            _fail(OptionUnusable(error.format_message()), as_json)
+        except click.Abort:
+            _fail(Cancelled(_("run the same command to go on")), as_json)
+
+
+def _usage(error: click.UsageError) -> OptionUnusable:
+    """Convert click's usage error, and add where the usage is described."""
+    path = error.ctx.command_path if error.ctx else "flycam"
+    if _is_too_early(error):
+        name = error.option_name
+        return OptionUnusable(
+            _("{name} stands behind the command: {path} COMMAND {name}", name=name, path=path)
+        )
+    return OptionUnusable(_("{what}; see '{path} --help'", what=_describe_usage_error(error), path=path))
+
+
+def _is_too_early(error: click.UsageError) -> TypeGuard[click.NoSuchOption]:
+    """Check for an option of every command that stands before the command."""
+    is_before = error.ctx is not None and isinstance(error.ctx.command, click.Group)
+    return is_before and isinstance(error, click.NoSuchOption) and error.option_name in ("--data", "--json")
+
+
+def _describe_usage_error(error: click.UsageError) -> Message:
+    """Return click's own words, which other languages replace by the kind of the error."""
+    said = error.format_message().rstrip(".")
+    match error:
+        case click.NoSuchOption():
+            return pgettext("usage: no such option", "{said}", said=said, vi_option=error.option_name)
+        case click.MissingParameter():
+            return pgettext("usage: missing", "{said}", said=said, vi_name=_parameter(error))
+        case click.BadParameter():
+            return _describe_bad_value(said, _parameter(error), error.param.type if error.param else None)
+    if extra := re.findall(r"unexpected extra arguments? \((.*)\)", said):
+        return pgettext("usage: extra arguments", "{said}", said=said, vi_extra=extra[0])
+    typed = "".join(re.findall("'(.*)'", said))
+    return pgettext("usage: not understood", "{said}", said=said, vi_typed=typed) if typed else verbatim(said)
+
+
+def _describe_bad_value(said: str, name: str, kind: click.ParamType[Any] | None) -> Message:
+    """Describe a value by what its option or argument takes."""
+    match kind:
+        case click.Choice():
+            choices = ", ".join(map(str, kind.choices))
+            return pgettext("usage: value, of choices", "{said}", said=said, vi_name=name, vi_choices=choices)
+        case click.DateTime():
+            return pgettext("usage: value, a date", "{said}", said=said, vi_name=name)
+        case click.IntRange(min=int(minimum)):
+            return pgettext(
+                "usage: value, from a minimum", "{said}", said=said, vi_name=name, vi_minimum=minimum
+            )
+    match kind.name if kind else "":
+        case "float":
+            return pgettext("usage: value, a number", "{said}", said=said, vi_name=name)
+        case "integer":
+            return pgettext("usage: value, a whole number", "{said}", said=said, vi_name=name)
+    return pgettext("usage: value", "{said}", said=said, vi_name=name)
+
+
+def _parameter(error: click.BadParameter) -> str:
+    hint = error.param_hint or (error.param.get_error_hint(error.ctx) if error.param and error.ctx else "")
+    return hint if isinstance(hint, str) else " / ".join(hint)
+
+
+def wrap_command(run: Callable[..., tuple[Answer, Sequence[Message | str]]]) -> Callable[..., None]:
+    """Turn a function into the body of a click command.
+
+    The function returns (JSON answer, lines for people). Adds --data and --json. A FlycamError becomes one
+    sentence on stderr and its exit code; anything else is an internal error: a trace on stderr and exit code
+    1.
+    """
+
+    @click.option("--data", "data_dir", metavar="DIR", help="Where everything is kept (FLYCAM_DATA).")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
+    @wraps(run)
+    def body(*, as_json: bool, **options: Any) -> None:
+        try:
+            answer, lines = run(**options)
+        except FlycamError as error:
+            _fail(error, as_json)
+        except PartialFailure as told:
+            _print_lines(told.lines, as_json)
+            _fail(told.error, as_json, told.answer)
+        except click.ClickException:
+            raise
+        except Exception as error:  # noqa: BLE001  the last line of defence: say it and end with code 1
+            _print_text(traceback.format_exc())
+            _fail(error, as_json)
+        _print_lines(lines, as_json)
+        if as_json:
+            click.echo(to_json_line(answer))
+
+    return body
+
+
+def _print_lines(lines: Sequence[Message | str], as_json: bool) -> None:
+    for line in lines:
+        if as_json and _has_secret(line):
+            # once is enough: the answer has it
+            continue
+        print_line(line, err=as_json)
+
+
+def _has_secret(line: object) -> bool:
+    if isinstance(line, Message):
+        return any(map(_has_secret, line.values.values()))
+    return isinstance(line, SecretText)
+
+
+def print_line(line: Message | str, *, err: bool = True) -> None:
+    """Print one line in the terminal's language, with every non-printable character escaped."""
+    text = line.in_language(get_terminal_language()) if isinstance(line, Message) else line
+    click.echo(to_visible(correct_singular(text)), err=err)
+
+
+def _print_text(text: str) -> None:
+    for line in text.rstrip("\n").split("\n"):
+        print_line(line)
+
+
+class _VisibleRecord(logging.LogRecord):
+    """Log record of any logger, escaped as by `print_line`, its traceback too."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        if self.exc_info and self.exc_info[0] is not None:
+            trace = "".join(traceback.format_exception(*self.exc_info)).rstrip("\n")
+            self.exc_text = "\n".join(map(to_visible, trace.split("\n")))
+
+    def getMessage(self) -> str:  # noqa: N802  the name that logging gives it
+        return to_visible(super().getMessage())
+
+
+def _fail(error: BaseException, as_json: bool, answer: Answer = MappingProxyType({})) -> NoReturn:
+    code = get_exit_code(error)
+    print_line(join(("flycam:", format_error(error))))
+    if as_json:
+        told = {"error": type(error).__name__, "sentence": str(format_error(error)), "exit_code": code}
+        answer = {**answer, **told}
+        click.echo(to_json_line(answer))
+    sys.exit(code)
+
+
+def print_notice(message: Message) -> None:
+    """Print a sentence beside the progress, in the terminal's language."""
+    print_line(message)
+
+
+def get_terminal_language() -> str:
+    """Return "vi" if the terminal's locale is Vietnamese, else "en".
+
+    The first of LC_ALL, LC_MESSAGES and LANG that is set decides.
+    """
+    spoken = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    return "vi" if spoken.startswith("vi") else "en"
+
+
+def get_command_words() -> tuple[str, ...]:
+    """Return the words of the running command, as typed after `flycam`."""
+    words: tuple[str, ...] = click.get_current_context().find_root().obj or ()
+    return words
+
+
+class StopRequests:
+    """A flag that is set by a request to stop.
+
+    by_kill  set by SIGTERM, as when the machine shuts down, not by Ctrl-C
+    """
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self.by_kill = False
+
+    def __call__(self) -> bool:
+        return self._asked.is_set()
+
+    def request(self, *, by_kill: bool) -> None:
+        """Ask to stop; the first request decides `by_kill`."""
+        if not self():
+            self.by_kill = by_kill
+            self._asked.set()
+
+
+@contextmanager
+def watch_stop_requests() -> Iterator[StopRequests]:
+    """Yield a flag that Ctrl-C or SIGTERM sets; the second one stops at once."""
+    asked = StopRequests()
+    if threading.current_thread() is not threading.main_thread():
+        # only the main thread receives signals
+        yield asked
+        return
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        asked.request(by_kill=number == signal.SIGTERM)
+        signal.signal(number, before[signal.Signals(number)])
+        print_line("")
+        print_notice(_("stopping; once more to stop at once"))
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_logged(done: int, total: int, before: int) -> bool:
+    """Check whether a log gets a line for this step.
+
+    It does at every quarter of a stage, or every so many steps of a stage without an end.
+    """
+    if not total:
+        return done % _ENDLESS_STEP == 0
+    return _QUARTERS * done // total > _QUARTERS * before // total
+
+
+class ProgressBar:
+    """Progress as one line on a terminal.
+
+    In a log it is a line at each quarter of a stage, or now and then of one without end. Called as a
+    `Progress` (`flycam.workspace`).
+    """
+
+    def __init__(self) -> None:
+        self._last = ("", -1, -1)
+        self._terminal = sys.stderr.isatty()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        before, self._last = self._last, (stage, done, total)
+        if before == self._last:
+            return
+        words = _STAGES.get(stage, verbatim(stage)).in_language(get_terminal_language())
+        of = f"{done}/{total}" if total else str(done)
+        if not self._terminal:
+            if stage != before[0] or _is_logged(done, total, before[1] if before[2] == total else 0):
+                click.echo(f"{words} {of}", err=True)
+        else:
+            filled = _BAR_CHARS * done // max(total, 1) if total else 0
+            bar = "█" * filled + "·" * (_BAR_CHARS - filled)
+            end = "\n" if done == total else ""
+            click.echo(f"\r{words:<12} {bar} {of}{end}", nl=False, err=True)

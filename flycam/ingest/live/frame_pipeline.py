@@ -1,0 +1,598 @@
+"""Video frames on their way: clock, keyframe selection, orthorectification.
+
+A bounded queue lies between selection and orthorectification, and drops new ground last.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.errors import FrameRejected, SourceUnreadable
+from flycam.geometry.camera import InteriorOrientation
+from flycam.geometry.pose import ExteriorOrientation
+from flycam.ingest.live.clock import LiveClock
+from flycam.ingest.live.orthorectifier import LiveOrthorectifier
+from flycam.ingest.live.telemetry import Telemetry
+from flycam.ingest.video.clock_offset import ClockOffset, LoggedPoses, convert_to_grey, predict_rates
+from flycam.ingest.video.decoder import count_fitting_frames
+from flycam.ingest.video.video_source import VideoFrame, VideoSource
+from flycam.media.pixels import check_pixels
+from flycam.workspace import Progress
+
+# -- Selection of keyframes: the sharpest frames with new ground -----------------------------------
+#
+# New ground is predicted from the log: how far the ground under the centre of the last chosen frame has moved
+# in the view. Once a share of the view is new a window opens; its sharpest frame is chosen when it closes.
+# With live video that would add delay: in the second half of the window a frame as sharp as usual is taken at
+# once, and only a blurred one waits for a better. Torn, green and covered frames, and those far less sharp
+# than the rest, are skipped and counted.
+
+
+OPENS_AT, CLOSES_AT = 0.12, 0.22
+"""New shares of the view from which on a frame may be chosen, and at which one is."""
+
+_MAX_WINDOW_S = 0.25
+# Shares of a window; share of the flight's median sharpness.
+_HALF, _NEAR_END, _USUAL = 0.5, 0.6, 0.9
+# For a view that meets no ground: orthorectifying such a frame reports why it failed.
+_RETRY_INTERVAL_S = 1.0
+_REMEMBERED = 60
+# Share of the flight's median sharpness, as for photos.
+_TOO_BLURRED = 0.25
+# RGB of 8-bit YUV (0, 0, 0), as codecs round it.
+_GREEN_FROM, _GREEN_TO = (0, 129, 0), (6, 141, 6)
+_GREEN_SHARE, _SPARSE = 0.03, 8
+
+
+@dataclass(frozen=True, slots=True)
+class KeyframeCandidate:
+    """Frame that may be chosen; `share` of its view is new."""
+
+    picture: VideoFrame
+    log_s: float
+    sharpness: float
+    share: float
+
+
+class KeyframeSelector:
+    """Selector of keyframes, fed every frame in order.
+
+    passed_over  frames in an open window that were rejected, by reason: "torn", "lens_covered",
+                 "too_blurred"; and all frames at whose time the log is silent: "telemetry_gap"
+    opens_at, closes_at  new shares of the view, as the constants; may be changed at any time
+    share        share of the view that was new in the frame chosen last
+    is_eager     a frame as sharp as usual does not wait for the window's end
+    """
+
+    def __init__(self, interior: InteriorOrientation, *, is_eager: bool = False) -> None:
+        self._interior, self._is_eager = interior, is_eager
+        self.opens_at, self.closes_at = OPENS_AT, CLOSES_AT
+        self.share = 1.0
+        self._last_s: float | None = None
+        self._opened_s: float | None = None
+        self._best: KeyframeCandidate | None = None
+        self._sharpness: deque[float] = deque(maxlen=_REMEMBERED)
+        self.passed_over: Counter[str] = Counter()
+
+    def add(self, picture: VideoFrame, logged: LoggedPoses, log_s: float) -> VideoFrame | None:
+        """Return the frame chosen by now, this one or an earlier one, if any.
+
+        log_s  the frame's time on the clock of `logged`
+        """
+        share = self._new_share(logged, log_s)
+        if share is None or share < (self._within(_HALF) if self._is_eager else self.opens_at):
+            return None
+        if self._opened_s is None:
+            self._opened_s = log_s
+        considered = self._consider(picture, log_s, share)
+        if considered is not None and self._is_taken_at_once(considered):
+            self._best = considered
+            return self._chosen()
+        closes = share >= self.closes_at or log_s - self._opened_s >= _MAX_WINDOW_S or self._last_s is None
+        return self._chosen() if closes else None
+
+    def flush(self) -> VideoFrame | None:
+        """Return the frame that waits in an open window when the video is over."""
+        return self._chosen()
+
+    def _new_share(self, logged: LoggedPoses, log_s: float) -> float | None:
+        """Return the share of the view that the last chosen frame did not show.
+
+        None where the log is silent.
+        """
+        if self._last_s is None:
+            return 1.0
+        elapsed = log_s - self._last_s
+        if elapsed <= 0.0:
+            return None
+        rate = predict_rates(logged, self._interior, np.array([self._last_s]), np.array([log_s]))[0]
+        if not np.isfinite(rate).all():
+            return self._after_silence(logged, log_s, elapsed)
+        return compute_new_share(rate * elapsed, self._interior.image_size_px)
+
+    def _after_silence(self, logged: LoggedPoses, log_s: float, elapsed: float) -> float | None:
+        """Return 1 once the log resumes after a gap since the last choice, else None.
+
+        The same holds where the view comes back from the horizon.
+        """
+        if not np.isfinite(logged.interpolate(np.array([log_s]))[0]).all():
+            self.passed_over["telemetry_gap"] += 1
+            return None
+        return 1.0 if elapsed >= _RETRY_INTERVAL_S else None
+
+    def _consider(self, picture: VideoFrame, log_s: float, share: float) -> KeyframeCandidate | None:
+        """Return the frame as a candidate, remembered if it is the best so far.
+
+        None if it may not be chosen.
+        """
+        if is_torn(picture.pixels):
+            self.passed_over["torn"] += 1
+            return None
+        checks = check_pixels(convert_to_grey(picture.pixels)[0])
+        if checks.lens_covered:
+            self.passed_over["lens_covered"] += 1
+            return None
+        self._sharpness.append(checks.sharpness)
+        if checks.sharpness < _TOO_BLURRED * float(np.median(self._sharpness)):
+            self.passed_over["too_blurred"] += 1
+            return None
+        one = KeyframeCandidate(picture, log_s, checks.sharpness, share)
+        if self._best is None or one.sharpness > self._best.sharpness:
+            self._best = one
+        return one
+
+    def _is_taken_at_once(self, one: KeyframeCandidate) -> bool:
+        is_due = self._is_eager and one.share >= self._within(_NEAR_END)
+        return is_due and one.sharpness >= _USUAL * float(np.median(self._sharpness))
+
+    def _within(self, part: float) -> float:
+        """Return the new share of the view at which `part` of the window has passed."""
+        return self.opens_at + part * (self.closes_at - self.opens_at)
+
+    def _chosen(self) -> VideoFrame | None:
+        """Close the window and return its best frame.
+
+        The window stays open while no frame is good enough.
+        """
+        best = self._best
+        if best is None:
+            return None
+        self._last_s, self.share = best.log_s, best.share
+        self._opened_s, self._best = None, None
+        return best.picture
+
+
+def compute_new_share(moved: NDArray[np.float64], size_px: tuple[int, int]) -> float:
+    """Return the new share of a view after a shift (u, v) px and a turn (rad).
+
+    `moved` is (3,). A turned view shows new corners: in a rectangle turned by a small angle about its centre
+    the share |sin(angle)| · (w² + h²) / (4 w h) is new.
+    """
+    width, height = size_px
+    kept = max(0.0, 1.0 - abs(moved[0]) / width) * max(0.0, 1.0 - abs(moved[1]) / height)
+    corners = abs(np.sin(moved[2])) * (width**2 + height**2) / (4.0 * width * height)
+    return float(1.0 - kept * max(0.0, 1.0 - corners))
+
+
+def is_torn(pixels: NDArray[np.uint8]) -> bool:
+    """Return True if part of a frame is the flat green of a decoder that lacks data.
+
+    H×W×3 RGB; the green is YUV all zero.
+    """
+    size = (-(-pixels.shape[1] // _SPARSE), -(-pixels.shape[0] // _SPARSE))
+    sparse = cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST)
+    green = cv2.inRange(sparse, _GREEN_FROM, _GREEN_TO)
+    return cv2.countNonZero(green) > _GREEN_SHARE * green.size
+
+
+# -- Bounded queue of chosen frames, which drops new ground last -----------------------------------
+#
+# When late, frames are first chosen more seldom (`choose_spacing`): frames farther apart show the same ground
+# in fewer views. If the queue is full all the same, the frame is dropped whose neighbours show most of what
+# it shows: "thinned". Only where they do not is new ground lost: "no_time", or "store_away" while that is
+# why.
+
+
+MAX_QUEUED = 24
+MAX_QUEUED_BYTES = 768 << 20
+"""Frames in memory: 150 MB of 1920×1080, the same number of 4K, fewer of what is larger."""
+
+_LATE_S, _VERY_LATE_S = 0.5, 2.0
+_MAX_SPACING = (0.55, 0.7)
+_SHOWN_BY_NEIGHBOURS = 0.85
+
+
+def choose_spacing(late_s: float, *, is_sparing: bool = False) -> tuple[float, float]:
+    """Return the shares of new view from which a frame may, and must, be chosen.
+
+    The usual ones up to half a second late; from two seconds on, and to spare a battery, those that leave a
+    third of the view in common.
+    """
+    late = 1.0 if is_sparing else float(np.clip((late_s - _LATE_S) / (_VERY_LATE_S - _LATE_S), 0.0, 1.0))
+    opens, closes = (
+        usual + late * (widest - usual)
+        for usual, widest in zip((OPENS_AT, CLOSES_AT), _MAX_SPACING, strict=True)
+    )
+    return opens, closes
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A chosen frame in the queue.
+
+    share     of the view that is new against the frame chosen, and kept, before; at most 1
+    since_ns  monotonic time from which it waits
+    """
+
+    picture: VideoFrame
+    share: float
+    since_ns: int
+
+
+class FrameQueue:
+    """Queue between the selecting and the orthorectifying thread.
+
+    drops    a full queue drops; else `put` waits for room
+    is_away  whether store or database are away, so that no frame can be processed
+    dropped  by reason: "thinned", "no_time"; in place of the latter "store_away" while they are
+    """
+
+    def __init__(
+        self, most: int = MAX_QUEUED, *, drops: bool, is_away: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._most, self._drops, self._is_away = most, drops, is_away
+        self._items: list[_Chosen] = []
+        self._is_closed = False
+        self._changed = threading.Condition()
+        self.dropped: Counter[str] = Counter()
+
+    @property
+    def late_s(self) -> float:
+        """Seconds that the oldest frame has waited; 0 if none waits.
+
+        The delay of orthorectification alone: choosing fewer frames would not shorten decoding or the log's
+        delay.
+        """
+        with self._changed:
+            if not self._items:
+                return 0.0
+            return (time.monotonic_ns() - self._items[0].since_ns) / 1e9
+
+    def put(self, picture: VideoFrame, share: float) -> bool:
+        """Add the newest frame; return False once the queue is closed."""
+        with self._changed:
+            while not self._drops and len(self._items) >= self._most and not self._is_closed:
+                self._changed.wait()
+            if self._is_closed:
+                return False
+            if len(self._items) >= self._most:
+                self._drop()
+            self._items.append(_Chosen(picture, min(share, 1.0), time.monotonic_ns()))
+            self._changed.notify_all()
+            return True
+
+    def get(self) -> VideoFrame | None:
+        """Wait for the oldest frame; return None once the queue is closed and empty."""
+        with self._changed:
+            while not self._items and not self._is_closed:
+                self._changed.wait()
+            if not self._items:
+                return None
+            item = self._items.pop(0)
+            self._changed.notify_all()
+            return item.picture
+
+    def close(self) -> None:
+        """Close the queue to new frames; waiting ones can still be taken."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def abandon(self) -> None:
+        """Close the queue and drop the waiting frames."""
+        with self._changed:
+            self._items.clear()
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def _drop(self) -> None:
+        """Drop the frame least missed, and add its share to the next one."""
+        joined = [
+            min(1.0, a.share + b.share) for a, b in zip(self._items[:-1], self._items[1:], strict=True)
+        ] or [1.0]
+        least = int(np.argmin(joined))
+        del self._items[least]
+        if least < len(self._items):
+            self._items[least] = replace(self._items[least], share=joined[least])
+        is_shown = joined[least] <= _SHOWN_BY_NEIGHBOURS
+        lost = "store_away" if self._is_away() else "no_time"
+        self.dropped["thinned" if is_shown else lost] += 1
+
+
+# -- Stopping of a silent stream -------------------------------------------------------------------
+
+
+_ASK_S = 0.2
+
+
+@contextmanager
+def stop_stream_when(source: VideoSource, is_stopped: Callable[[], bool]) -> Iterator[None]:
+    """Stop a stream inside the block once `is_stopped` is true.
+
+    Nothing is done for a file: every frame asks.
+    """
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(_ASK_S):
+            if is_stopped():
+                source.stop()
+                return
+
+    if source.is_stream:
+        threading.Thread(target=ask, name="stop", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+# -- Pipeline of frames: clock, selection, orthorectification --------------------------------------
+
+
+PROGRESS_STAGE = "live"
+"""The progress stage in which frames are orthorectified."""
+
+# three seconds, by which a link may be late
+_WAITING_FOR_LOG = 30
+_OFTEN_NS = 90_000_000
+# Frames that wait longer leave no time to register each to its neighbours.
+_HURRY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTimes:
+    """A frame's times, as `VideoFrame` has them, without pixels."""
+
+    pts_ns: int
+    t_utc_ns: int
+    arrived_ns: int
+
+
+class FramePipeline:
+    """Pipeline of frames through clock and selection to the orthorectifying thread.
+
+    drops        frames come in real time: if late, fewer are chosen, and new ground is lost last
+       (`live.frame_queue`); else all wait
+    is_sparing   whether a battery has to last: fewer frames are chosen, of the same ground
+    decoded      frames that came; chosen: of them those for the map
+    newest       the newest frame; newest_picture: the same with its pixels
+    covered      the newest one that the log covers
+    broken_by    the error with which the source ended early; None: none
+    """
+
+    def __init__(
+        self,
+        source: VideoSource,
+        telemetry: Telemetry,
+        clock: LiveClock,
+        interior: InteriorOrientation,
+        laying: LiveOrthorectifier,
+        *,
+        drops: bool,
+        is_sparing: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._source, self._telemetry, self._clock = source, telemetry, clock
+        self._laying = laying
+        self._uncovered: deque[VideoFrame] = deque()
+        self._most_uncovered = count_fitting_frames(
+            _WAITING_FOR_LOG, MAX_QUEUED_BYTES, interior.image_size_px
+        )
+        self._last_pts_ns: int | None = None
+        self._selector = KeyframeSelector(interior, is_eager=drops)
+        most = count_fitting_frames(MAX_QUEUED, MAX_QUEUED_BYTES, interior.image_size_px)
+        self._to_lay = FrameQueue(most, drops=drops, is_away=lambda: laying.patience.is_away)
+        self._drops, self._is_sparing = drops, is_sparing
+        self._error: BaseException | None = None
+        self._dropped: Counter[str] = Counter()
+        self.decoded = self.chosen = 0
+        self.newest: FrameTimes | None = None
+        self.newest_picture: VideoFrame | None = None
+        self.covered: FrameTimes | None = None
+        self.broken_by: SourceUnreadable | None = None
+        self._laid_by: ClockOffset | None = None
+        self._posed_ns: int | None = None
+        self._came_ns: int | None = None
+        self._began_ns = 0
+
+    @property
+    def latency_ms(self) -> tuple[float, float]:
+        """p50 and p95 from arrival to tiles, milliseconds; NaN if there are none."""
+        late_ms = self._laying.late_ms
+        if not late_ms:
+            return float("nan"), float("nan")
+        half, most = np.percentile(late_ms, [50, 95])
+        return float(half), float(most)
+
+    @property
+    def first_tile_s(self) -> float:
+        """Seconds from the first frame with a pose to the first tiles in the log; or NaN."""
+        return self._until_shown_s(self._posed_ns)
+
+    @property
+    def first_ground_s(self) -> float:
+        """Seconds from the first frame to the first tiles in the log; or NaN."""
+        return self._until_shown_s(self._came_ns)
+
+    def _until_shown_s(self, since_ns: int | None) -> float:
+        shown_ns = self._laying.first_shown_ns
+        return float("nan") if shown_ns is None or since_ns is None else (shown_ns - since_ns) / 1e9
+
+    @property
+    def drop_counts(self) -> Counter[str]:
+        """Frames not orthorectified so far, by reason. Safe from any thread."""
+        counts = (
+            self._to_lay.dropped,
+            self._dropped,
+            self._source.health.dropped,
+            self._selector.passed_over,
+        )
+        # Copies first, in one step each: their own threads go on counting.
+        return sum((Counter(dict(one)) for one in counts), self._laying.drop_counts)
+
+    def run(self, progress: Progress, stopped: Callable[[], bool]) -> None:
+        """Run until the video ends, breaks off or is stopped; finish the chosen frames.
+
+        Raises what orthorectification raises. The source's own error is kept in `broken_by`: the flight is
+        closed first.
+        """
+        self._began_ns = time.monotonic_ns()
+        thread = threading.Thread(target=self._orthorectify_all, name="laying", daemon=True)
+        thread.start()
+        try:
+            with stop_stream_when(self._source, lambda: self._failed is not None or stopped()):
+                self._take_all(progress, stopped)
+            self._end()
+        except BaseException:
+            self._laying.patience.give_up()
+            self._to_lay.abandon()
+            self._close(thread)
+            raise
+        if self._failed is not None:
+            # Waiting for the store would delay the end.
+            self._laying.patience.give_up()
+        self._close(thread)
+        if (error := self._failed) is not None:
+            raise error
+        self._reprocess(is_over=True)
+
+    @property
+    def _failed(self) -> BaseException | None:
+        """Error of orthorectification or of the publisher."""
+        return self._error or self._laying.error
+
+    def _take_all(self, progress: Progress, stopped: Callable[[], bool]) -> None:
+        try:
+            for picture in self._source.frames():
+                self.decoded += 1
+                self._take(picture)
+                progress(PROGRESS_STAGE, self.decoded, count_frames(self._source, self.decoded))
+                if self._failed is not None or stopped():
+                    return
+        except SourceUnreadable as error:
+            self.broken_by = error
+
+    def _close(self, thread: threading.Thread) -> None:
+        """Wait until the queued frames are orthorectified, in their thread."""
+        try:
+            self._source.stop()
+        finally:
+            self._to_lay.close()
+            thread.join()
+
+    def _take(self, picture: VideoFrame) -> None:
+        """Pass a frame on once the log covers its moment.
+
+        Of a stream no more frames than the clock can use.
+        """
+        self.newest, self.newest_picture = _seen(picture), picture
+        self._came_ns = self._came_ns or max(picture.arrived_ns, self._began_ns)
+        self._telemetry.refresh()
+        last_ns = self._last_pts_ns
+        if self._source.is_stream and last_ns is not None and picture.pts_ns - last_ns < _OFTEN_NS:
+            return
+        self._last_pts_ns = picture.pts_ns
+        self._clock.add(picture)
+        self._uncovered.append(picture)
+        while self._uncovered and self._telemetry.covers(self._clock.to_log_s(self._uncovered[0].pts_ns)):
+            self._choose(self._uncovered.popleft())
+        if len(self._uncovered) > self._most_uncovered:
+            self._uncovered.popleft()
+            self._dropped["telemetry_gap"] += 1
+
+    def _choose(self, picture: VideoFrame) -> None:
+        self.covered = _seen(picture)
+        is_sparing = self._is_sparing()
+        if self._drops or is_sparing:
+            spaced = choose_spacing(self._to_lay.late_s if self._drops else 0.0, is_sparing=is_sparing)
+            self._selector.opens_at, self._selector.closes_at = spaced
+        chosen = self._selector.add(picture, self._telemetry.log_poses, self._clock.to_log_s(picture.pts_ns))
+        self._keep(chosen)
+        self._posed_ns = self._posed_ns or max(picture.arrived_ns, self._began_ns)
+
+    def _end(self) -> None:
+        """End the video: settle the clock with all evidence, and process waiting frames."""
+        self._telemetry.refresh()
+        self._clock.settle()
+        for picture in self._uncovered:
+            self._choose(picture)
+        self._keep(self._selector.flush())
+
+    def _keep(self, chosen: VideoFrame | None) -> None:
+        if chosen is not None:
+            self.chosen += 1
+            self._to_lay.put(chosen, self._selector.share)
+
+    def _orthorectify_all(self) -> None:
+        try:
+            while (picture := self._to_lay.get()) is not None:
+                self._orthorectify(picture)
+        except BaseException as error:  # noqa: BLE001  raised again in `run`
+            self._error = error
+            self._to_lay.close()
+
+    def _reprocess(self, *, is_over: bool = False) -> None:
+        """Reprocess frames in doubt if the clock is known better now."""
+        offset = self._clock.offset
+        if is_over or offset is not self._laid_by:
+            self._laid_by = offset
+            pose_at = partial(interpolate_pose, self._telemetry, offset)
+            self._laying.reprocess(offset, self._clock.breaks, pose_at, is_over=is_over)
+
+    def _orthorectify(self, picture: VideoFrame) -> None:
+        self._reprocess()
+        offset = self._clock.offset
+        try:
+            pose = interpolate_pose(self._telemetry, offset, picture.pts_ns)
+        except FrameRejected as error:
+            self._dropped[error.reason] += 1
+            return
+        if self._source.is_undated:
+            t_ns = compute_log_time(self._telemetry, offset, picture.pts_ns)
+            picture = replace(picture, t_utc_ns=self._telemetry.utc_ns(t_ns))
+        hurried = self._drops and self._to_lay.late_s > _HURRY_S
+        doubt_s = None if offset.is_known else offset.sigma_s
+        self._laying.orthorectify(picture, pose, hurried=hurried, doubt_s=doubt_s)
+
+
+def _seen(picture: VideoFrame) -> FrameTimes:
+    return FrameTimes(picture.pts_ns, picture.t_utc_ns, picture.arrived_ns)
+
+
+def compute_log_time(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> int:
+    """Return a frame's time on the log's clock, nanoseconds."""
+    return telemetry.zero_ns + round(offset.to_log_s(pts_ns / 1e9) * 1e9)
+
+
+def interpolate_pose(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> ExteriorOrientation:
+    """Return a frame's pose by the log, with the sigma of its clock offset.
+
+    Raises what `VideoPoses.exterior_at` does.
+    """
+    return telemetry.poses.exterior_at(compute_log_time(telemetry, offset, pts_ns), offset.sigma_s)
+
+
+def count_frames(source: VideoSource, came: int) -> int:
+    """Return the container's frame count, no fewer than came; 0 if unknown (stream)."""
+    announced = round(source.duration_s * source.fps)
+    return max(came, announced) if announced > 0 else 0

@@ -1,0 +1,736 @@
+"""Orthorectification of video frames, as they come, into one flight.
+
+A frame becomes a record like any photo: a JPEG stored as original under its SHA-256, decoded again before it
+is orthorectified, with pose and terrain on record. So replay, withdrawal, finish and export treat it alike.
+Its pose registers it to earlier frames (`LiveRegistration`); its prior is the log's. While the clock offset
+is not known it is placed in doubt, with the sigma that this deserves, and reprocessed once the clock is known
+better.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.errors import FrameRejected, NotFound, OptionUnusable, OriginalPurged
+from flycam.geometry.camera import InteriorOrientation
+from flycam.geometry.footprint import is_looking_up
+from flycam.geometry.pose import ExteriorOrientation
+from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.live.clock import IMPROVEMENT_FACTOR
+from flycam.ingest.live.live_map import LiveMap, MergedFrame
+from flycam.ingest.live.telemetry import PoseAt
+from flycam.ingest.video.clock_offset import ClockOffset
+from flycam.ingest.video.video_frames import VIDEO_CAMERA, VideoIdentity, is_stream_name
+from flycam.ingest.video.video_source import VideoFrame
+from flycam.media.pixels import EncodedFrame, encode_frame_jpeg, open_pixels
+from flycam.messages import _
+from flycam.model.flight import Flight
+from flycam.model.frame import (
+    FrameHeader,
+    Layer,
+    Provenance,
+    derive_frame_id,
+    format_video_frame_name,
+    parse_video_frame_pts_ns,
+)
+from flycam.model.records import FrameRecord, FrameStatus
+from flycam.model.warning import format_clock_warning, is_clock_warning
+from flycam.mosaic.adjustment.incremental import Registrar, RegistrationResult
+from flycam.mosaic.coverage import measure_coverage
+from flycam.mosaic.orthorectify.flight_session import (
+    FlightLabels,
+    FlightSession,
+    close_flight,
+    find_flight,
+    list_unused_label_notes,
+    open_flight,
+    resolve_flight_state,
+)
+from flycam.mosaic.orthorectify.frame_merge import Rejections
+from flycam.mosaic.orthorectify.frame_plan import FrameFootprint, build_frame_record
+from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
+from flycam.mosaic.orthorectify.rectification import GroundView, compute_ground_view, get_recorded_pose
+from flycam.mosaic.orthorectify.reprocess import ReprocessPlan, apply_reprocess_plan
+from flycam.mosaic.surface.laying_surface import Bounds, raise_terrain
+from flycam.mosaic.terrain import store_frame_terrain
+from flycam.mosaic.terrain_codec import assign_content_id
+from flycam.originals import fetch_local_copy, store_original_bytes
+from flycam.retry import RetryPolicy
+from flycam.storage import keys
+from flycam.workspace import Progress, Workspace, ignore_progress
+
+# -- Intervals of a video on the map ---------------------------------------------------------------
+
+
+class IngestedIntervals:
+    """Intervals of a video that are on the map, or were until they were withdrawn.
+
+    A run with another log, or another clock, chooses other frames of the same ground: beside the recorded
+    ones they would show it twice, and show again what was withdrawn. A gap much wider than the usual spacing
+    was dropped by a run that was late, and is filled.
+    """
+
+    _GAP = 3.0
+    _NEAR = 0.5
+
+    def __init__(self, records: Iterable[FrameRecord]) -> None:
+        known = sorted(
+            (parse_video_frame_pts_ns(one.header.provenance.source_name), one.status is FrameStatus.WITHDRAWN)
+            for one in records
+            if one.status is not FrameStatus.REJECTED
+        )
+        self._pts_ns = np.array([pts_ns for pts_ns, __ in known], dtype=np.int64)
+        self._gone_ns = np.array([pts_ns for pts_ns, is_gone in known if is_gone], dtype=np.int64)
+        steps = np.diff(self._pts_ns)
+        self._usual_ns = float(np.median(steps)) if steps.size else 0.0
+
+    def contains(self, pts_ns: int) -> bool:
+        """Return True if a frame lies between two recorded neighbours.
+
+        Or within half the usual spacing of one that was withdrawn.
+        """
+        if (np.abs(self._gone_ns - pts_ns) <= self._NEAR * self._usual_ns).any():
+            return True
+        after = int(np.searchsorted(self._pts_ns, pts_ns))
+        if not 0 < after < len(self._pts_ns):
+            return False
+        return bool(self._pts_ns[after] - self._pts_ns[after - 1] <= self._GAP * self._usual_ns)
+
+
+# -- Merge thread of frames in order ---------------------------------------------------------------
+
+
+class MergeThread:
+    """Thread that merges one frame at a time, in order; one more may wait.
+
+    No more, as a frame's pixels are 6 MB. An error is raised by the next `add`, or `close`, and is `error`
+    until then.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="merging")
+        self._newest: Future[None] | None = None
+
+    @property
+    def error(self) -> BaseException | None:
+        """Error of the frame added last, as soon as it occurred; None: none."""
+        newest = self._newest
+        return newest.exception() if newest is not None and newest.done() else None
+
+    def add(self, merge: Callable[[], None]) -> None:
+        """Wait for the frame before, then merge by this call."""
+        if self._newest is not None:
+            self._newest.result()
+        self._newest = self._pool.submit(merge)
+
+    def close(self) -> None:
+        """Wait for the frame that is being merged. Raises its error."""
+        self._pool.shutdown()
+        if self._newest is not None:
+            self._newest.result()
+
+    def abandon(self) -> None:
+        """Drop what waits: an error is being raised already."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+# -- Registration of frames to earlier ones --------------------------------------------------------
+#
+# The log's pose stays on record as a frame's prior, with its sigmas: `finish` starts from it. The registered
+# pose is recorded as its exterior, so that replay gives the same tiles. Registration never holds up frames:
+# its work is bounded by counts, and where frames queue up they are placed by their neighbours' correction
+# alone.
+
+
+HURRIED = "hurried"
+"""Reason for a frame without evidence of its own: frames queued up behind it."""
+
+# Objects there lean into the frame.
+_MARGIN_M = 30.0
+# An oblique frame's horizon is left as it is: posts are stored with every frame.
+_MAX_WIDTH_M = 1500.0
+
+
+class LiveRegistration:
+    """Registration of frames in order of time, each with `pose`.
+
+    Then call `mark_placed` or `mark_rejected`.
+
+    fitted    frames placed by their own evidence; by_log: those that were not, by reason
+    """
+
+    def __init__(self, interior: InteriorOrientation) -> None:
+        self._interior = interior
+        self._registrar = Registrar(interior)
+        self.fitted = 0
+        self.by_log: Counter[str] = Counter()
+        self._newest: RegistrationResult | None = None
+
+    def reset(self) -> None:
+        """Stop registering to earlier frames: those to come have another clock."""
+        self._registrar, self._newest = Registrar(self._interior), None
+
+    def pose(
+        self,
+        picture: VideoFrame,
+        log_pose: ExteriorOrientation,
+        terrain: TerrainGrid,
+        current_pose: ExteriorOrientation | None = None,
+        *,
+        hurried: bool = False,
+    ) -> ExteriorOrientation:
+        """Return the pose to orthorectify a frame with.
+
+        log_pose      by the log
+        current_pose  its pose on the map already: later frames are registered to that, and nothing is counted
+        hurried       no time for its own evidence
+        """
+        seconds = picture.pts_ns / 1e9
+        if hurried:
+            self._newest = None
+            return self._registrar.predict_pose(log_pose, seconds)
+        self._newest = registered = self._registrar.add(picture.pixels, log_pose, seconds, terrain)
+        if current_pose is not None:
+            self._registrar.set_map_pose(current_pose)
+            return current_pose
+        return registered.pose
+
+    def ground(
+        self, seen_m: Bounds, centre_m: tuple[float, float, float], terrain: TerrainGrid
+    ) -> TerrainGrid:
+        """Return the terrain for the frame registered last, under an id of its own.
+
+        The terrain raised to what the frames so far show to stand on it; unchanged where they show nothing.
+
+        seen_m  (west, south, east, north) of what the frame sees; centre_m: where it was taken from
+        """
+        (west, south, east, north), (x, y, __) = seen_m, centre_m
+        bounds = (
+            min(west, x) - _MARGIN_M,
+            min(south, y) - _MARGIN_M,
+            max(east, x) + _MARGIN_M,
+            max(north, y) + _MARGIN_M,
+        )
+        if max(bounds[2] - bounds[0], bounds[3] - bounds[1]) > _MAX_WIDTH_M:
+            return terrain
+        ground = raise_terrain(terrain, *self._registrar.within_bounds(bounds), bounds)
+        return terrain if ground is terrain else assign_content_id(ground, source_dem_id=terrain.dem_id)
+
+    def mark_placed(self) -> None:
+        """Count the frame registered last as placed."""
+        if self._newest is None:
+            self.by_log[HURRIED] += 1
+        elif self._newest.failure is None:
+            self.fitted += 1
+        else:
+            self.by_log[self._newest.failure.value] += 1
+
+    def mark_rejected(self) -> None:
+        """Drop the frame registered last: not on the map, nothing is fitted to it."""
+        if self._newest is not None:
+            self._registrar.forget_newest()
+
+
+# -- Frames placed in doubt of the clock -----------------------------------------------------------
+
+
+MAX_REPROCESSED = 60
+"""Frames reprocessed at once while others wait: a minute's, after which a clock is known or long in doubt."""
+
+
+@dataclass(frozen=True, slots=True)
+class _UncertainFrame:
+    """A frame in doubt.
+
+    sigma_s of the clock, metres on the ground; time of the frame, and how many times the video's time had
+    jumped by then.
+    """
+
+    sigma_s: float
+    metres: int
+    pts_ns: int
+    breaks: int
+
+
+class UncertainFrames:
+    """Frames in doubt of one video in one flight."""
+
+    def __init__(self, video: VideoIdentity, flight_id: str) -> None:
+        self._film, self._is_own = video, flight_id == video.flight_id
+        self._by_id: dict[str, _UncertainFrame] = {}
+        self._before: tuple[str, ...] = ()
+
+    def start(self, flight: Flight) -> None:
+        """Keep the flight's own warnings from before this run."""
+        self._before = tuple(one for one in flight.warnings if self._is_own_warning(one))
+
+    def add(self, header: FrameHeader, sigma_s: float, breaks: int) -> None:
+        """Add a frame placed by a clock known to sigma_s, after `breaks` time jumps."""
+        metres = round(header.exterior_prior.sigma_position_m[0])
+        pts_ns = parse_video_frame_pts_ns(header.provenance.source_name)
+        self._by_id[header.frame_id] = _UncertainFrame(sigma_s, metres, pts_ns, breaks)
+
+    def select_due(self, clock: ClockOffset, breaks: int, *, is_over: bool) -> dict[str, int]:
+        """Return ids and times (PTS, ns) of the frames to reprocess by a clock.
+
+        Where it is known, or twice as well as it was; until all `is_over` only the newest. Frames from before
+        a jump of the video's time are left out: the clock does not apply to them.
+        """
+        better = 1.0 if clock.is_known else IMPROVEMENT_FACTOR
+        found = [
+            (frame_id, one.pts_ns)
+            for frame_id, one in self._by_id.items()
+            if one.breaks == breaks and one.sigma_s > better * clock.sigma_s
+        ]
+        return dict(found if is_over else found[-MAX_REPROCESSED:])
+
+    def mark_reprocessed(self, records: Iterable[FrameRecord], clock: ClockOffset) -> None:
+        """Mark frames as placed by this clock."""
+        for record in records:
+            was = self._by_id.pop(record.frame_id)
+            if not clock.is_known:
+                self.add(record.header, clock.sigma_s, was.breaks)
+
+    def add_warning(self, flight: Flight) -> Flight:
+        """Return the flight with a warning on frames in doubt, by the worst one.
+
+        If this run has none, with the warnings from before.
+        """
+        others = [one for one in flight.warnings if not self._is_own_warning(one)]
+        if not self._by_id:
+            return replace(flight, warnings=(*others, *self._before))
+        is_stream = is_stream_name(self._film.name)
+        name = flight.name if is_stream else self._film.name
+        sigma_s, metres = max((one.sigma_s, one.metres) for one in self._by_id.values())
+        doubt = format_clock_warning(name, self._film.stream_id, sigma_s, metres, is_stream=is_stream)
+        return replace(flight, warnings=(*others, doubt))
+
+    def _is_own_warning(self, warning: str) -> bool:
+        return is_clock_warning(warning, self._film.stream_id, is_own=self._is_own)
+
+
+# -- Orthorectification of frames into a flight ----------------------------------------------------
+
+
+_WHY = "laid again by a clock that is known better"
+
+
+class TerrainSource(Protocol):
+    """Source of terrain. names: of the files that the terrain is made of."""
+
+    names: str
+
+    def terrain_at(self, centre_m: tuple[float, float, float]) -> TerrainGrid:
+        """Return the terrain for a camera at (east, north, height) of the work CRS."""
+
+
+class LiveOrthorectifier:
+    """Orthorectifier of a video's frames into a flight that the first one opens.
+
+    A context manager, which the caller leaves before releasing the flight's lock: whatever fails before
+    `close` is through, nothing of this is still writing then. Frames on the map are not touched: see
+    `flycam.ingest.live.existing_frames`.
+
+    new         frames that this run merged and published; reprocessed: those of them that it reprocessed
+    late_ms     of each, from its arrival until published; first_shown_ns: when the first was (monotonic)
+    laid_ns     when the newest frame on the map was taken, UTC; None: there is none
+    notes       on how the flight was opened, encoded by `flycam.model.warning`
+    rejections  frames that could not be orthorectified
+    registration  of frames to each other, with counts
+    patience    the retry policy while store and database are away
+    withdrawn   ids of chosen frames that were withdrawn; filmed_before: how many chosen frames show what
+       frames on record show
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        flight_id: str,
+        video: VideoIdentity,
+        ground: TerrainSource,
+        labels: FlightLabels,
+        retry_policy: RetryPolicy | None = None,
+    ) -> None:
+        self.patience = retry_policy or RetryPolicy(workspace.clock_ns)
+        self._workspace, self._flight_id, self._film = workspace, flight_id, video
+        self._ground, self._labels = ground, labels
+        self._open: LiveMap | None = None
+        self._opens: Callable[[FlightSession], LiveMap]
+        self._is_closed = False
+        self._doubts = UncertainFrames(video, flight_id)
+        # A frame is encoded as JPEG, and decoded, while it is registered to earlier ones.
+        self._coding = ThreadPoolExecutor(1, thread_name_prefix="coding")
+        self._merger = MergeThread()
+        standing = workspace.catalog.frames.list_for_flight(flight_id)
+        self._standing = {record.frame_id: record for record in standing}
+        mine = video.select_frames(flight_id, standing)
+        self._filmed = IngestedIntervals(mine)
+        self.rejections = Rejections()
+        self.registration = LiveRegistration(video.interior)
+        self.withdrawn: set[str] = set()
+        self.filmed_before = 0
+        self.new = self.reprocessed = 0
+        self.late_ms: list[float] = []
+        self.first_shown_ns: int | None = None
+        self.notes: tuple[str, ...] = ()
+        on_map = (one.header.captured_ns for one in mine if one.status is FrameStatus.USED)
+        self.laid_ns = max(on_map, default=None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Abandon what `close` did not write."""
+        if not self._is_closed:
+            self._abandon()
+
+    def orthorectify(
+        self,
+        picture: VideoFrame,
+        log_pose: ExteriorOrientation,
+        *,
+        hurried: bool = False,
+        doubt_s: float | None = None,
+    ) -> bool:
+        """Orthorectify, record and merge one frame; return True if it was merged.
+
+        Its tiles are written later by the publisher. Raises what storage does.
+
+        log_pose  its pose by the log; hurried: others wait, so it is not registered by its own evidence
+        doubt_s   sigma of the clock offset, where that is not known: the flight then carries a warning
+        """
+        frame_id = derive_frame_id(self._film.stream_id, f"pts:{picture.pts_ns}")
+        record = self._standing.get(frame_id)
+        if record is not None and record.status is FrameStatus.WITHDRAWN:
+            self.withdrawn.add(frame_id)
+            return False
+        if record is not None and record.status is FrameStatus.USED:
+            self._recall(picture, log_pose, record)
+            return False
+        if record is None and self._filmed.contains(picture.pts_ns):
+            self.filmed_before += 1
+            return False
+        if self._open is None:
+            self.patience(lambda: self._check_lies_nowhere_else(frame_id))
+        name = format_video_frame_name(self._film.name, picture.pts_ns)
+        header = FrameHeader(
+            frame_id=frame_id,
+            captured_ns=picture.t_utc_ns,
+            layer=Layer.COLOUR,
+            interior=self._film.interior,
+            exterior_prior=log_pose,
+            provenance=Provenance(
+                source_name=name, source_sha256="", camera=VIDEO_CAMERA, film=self._film.stream_id
+            ),
+        )
+        coded: Future[EncodedFrame] | None = None
+        try:
+            terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
+            if is_looking_up(self._film.interior, log_pose):
+                # A frame that sees no ground need not be registered.
+                compute_ground_view(header, terrain)
+            coded = self._coding.submit(encode_frame_jpeg, picture.pixels, name)
+            pose = self.registration.pose(picture, log_pose, terrain, hurried=hurried)
+            try:
+                lay = partial(self._store_frame, pose, header, coded, terrain, picture, doubt_s)
+                laid = self.patience(lay)
+            except FrameRejected:
+                self.registration.mark_rejected()
+                raise
+        except FrameRejected as error:
+            if coded is not None:
+                coded.cancel()
+            self.rejections.add(header, error)
+            return False
+        self.registration.mark_placed()
+        self._merger.add(laid)
+        return True
+
+    def _check_lies_nowhere_else(self, frame_id: str) -> None:
+        """Raise OptionUnusable if the video is in another flight.
+
+        A frame belongs to one flight alone.
+        """
+        catalog = self._workspace.catalog
+        try:
+            record = catalog.frames.get(frame_id)
+        except NotFound:
+            return
+        if record.flight_id == self._flight_id or record.status is FrameStatus.REJECTED:
+            return
+        name = catalog.flights.flight(record.flight_id).name
+        raise OptionUnusable(
+            _(
+                "{name}: this film lies in the flight {flight} already, and stays there; give "
+                "--flight {flight_id}",
+                name=self._film.name,
+                flight=name,
+                flight_id=record.flight_id,
+            )
+        )
+
+    def _store_frame(
+        self,
+        pose: ExteriorOrientation,
+        header: FrameHeader,
+        coded: Future[EncodedFrame],
+        terrain: TerrainGrid,
+        picture: VideoFrame,
+        doubt_s: float | None,
+    ) -> Callable[[], None]:
+        """Store a frame with this pose; return a call that merges it.
+
+        Raises FrameRejected.
+        """
+        view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
+        # Only now: a frame that sees no ground need not be stored.
+        data, sha256, kept = coded.result()
+        store_original_bytes(self._workspace, data, sha256)
+        header = replace(header, provenance=replace(header.provenance, source_sha256=sha256))
+        # A name alone: the image lies in the object store.
+        planned = FrameFootprint(header=header, view=view, path=Path(header.provenance.source_name))
+        opened = self._opened(planned, terrain)
+        if doubt_s is not None:
+            self._doubts.add(header, doubt_s, picture.breaks)
+            # Written at once: a killed program leaves no warning otherwise.
+            opened.update_flight(self._workspace, self._doubts.add_warning)
+        if ground is not terrain:
+            store_frame_terrain(self._workspace, ground)
+        record = replace(self._record(planned, opened, ground.dem_id), exterior=pose)
+        return partial(self._merge, opened, MergedFrame(record, picture.arrived_ns), kept, ground)
+
+    def _seen(self, header: FrameHeader, terrain: TerrainGrid) -> tuple[GroundView, TerrainGrid]:
+        """Return a frame's ground view, and the terrain to orthorectify it on.
+
+        Raises FrameRejected.
+        """
+        view = compute_ground_view(header, terrain)
+        centre_m = header.exterior_prior.projection_centre_m
+        ground = self.registration.ground(view.footprint.bounds_m, centre_m, terrain)
+        if ground is terrain:
+            return view, terrain
+        try:
+            return compute_ground_view(header, ground), ground
+        # It sees past the part that was raised.
+        except FrameRejected:
+            return view, terrain
+
+    def _recall(self, picture: VideoFrame, log_pose: ExteriorOrientation, record: FrameRecord) -> None:
+        """Register a frame on the map for those to come, as if just merged.
+
+        Its original and its terrain are stored again where they were lost.
+        """
+        with suppress(FrameRejected):
+            terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
+            pose = self.registration.pose(picture, log_pose, terrain, get_recorded_pose(record)[0])
+            header = replace(record.header, exterior_prior=pose)
+            self.patience(partial(self._put_back, picture, header, str(record.dem_id), terrain))
+
+    def _put_back(self, picture: VideoFrame, header: FrameHeader, dem_id: str, terrain: TerrainGrid) -> None:
+        """Store the original and terrain again, if identical to those of the tiles."""
+        store, sha256 = self._workspace.store, header.provenance.source_sha256
+        if not store.exists(keys.format_original_key(sha256)):
+            data, found, _ = encode_frame_jpeg(picture.pixels, header.provenance.source_name)
+            if found == sha256:
+                with suppress(OriginalPurged):
+                    store_original_bytes(self._workspace, data, sha256)
+                store.flush()
+        if not store.exists(keys.format_terrain_key(dem_id)):
+            _, ground = self._seen(header, terrain)
+            if ground.dem_id == dem_id:
+                store_frame_terrain(self._workspace, ground)
+                store.flush()
+
+    @property
+    def error(self) -> BaseException | None:
+        """Error of merging or publishing, as soon as it occurred; None: none."""
+        return self._merger.error or (self._open.publisher.error if self._open is not None else None)
+
+    @property
+    def drop_counts(self) -> Counter[str]:
+        """Chosen frames that are not on the map, by reason."""
+        reasons = Counter(error.reason for _, error in self.rejections.errors)
+        return reasons + Counter(withdrawn=len(self.withdrawn), filmed_before=self.filmed_before)
+
+    def close(self, warnings: Sequence[str], progress: Progress) -> Flight | None:
+        """Write what is left, measure coverage, close the flight; None without one.
+
+        warnings  further ones that the flight keeps
+        """
+        self._coding.shutdown()
+        self._merger.close()
+        if self._open is not None:
+            self._open.publisher.close()
+            self._open.stack.close()
+        self._is_closed = True
+        if self._open is None:
+            return self._find_unchanged_flight()
+        opened = self._open
+        catalog = self._workspace.catalog
+        used = self.patience(partial(catalog.frames.list_for_flight, self._flight_id, FrameStatus.USED))
+        on_map = {record.frame_id for record in used}
+        refused = self.rejections.to_records(self._flight_id)
+        self.patience(partial(catalog.frames.put, [one for one in refused if one.frame_id not in on_map]))
+        flight = opened.flight.flight
+        flight = replace(flight, warnings=tuple(dict.fromkeys((*flight.warnings, *warnings))))
+        cover = partial(measure_coverage, self._workspace, flight, progress, changed=self.new > 0)
+        self.patience(cover)
+        return self.patience(
+            lambda: close_flight(
+                self._workspace, flight, resolve_flight_state(self._workspace, self._flight_id)
+            )
+        )
+
+    def _find_unchanged_flight(self) -> Flight | None:
+        """Return the flight to which no frame was added; None: there is none."""
+        standing = self.patience(partial(find_flight, self._workspace, self._flight_id))
+        if standing is None:
+            return None
+        self.notes = self.patience(partial(list_unused_label_notes, self._workspace, standing, self._labels))
+        return standing
+
+    def reprocess(self, clock: ClockOffset, breaks: int, pose_at: PoseAt, *, is_over: bool = False) -> None:
+        """Reprocess frames in doubt if the clock is known now, or twice as well as then.
+
+        Frames to come are registered to them as placed then. Frames from before a jump of the video's time
+        stay, and so do those that the log no longer covers: the flight keeps a warning. Raises what storage
+        does.
+
+        breaks   how often the video's time had jumped in the frames that the clock belongs to; pose_at: by it
+        is_over  no frame comes any more; until then those to come wait, and only the newest are reprocessed
+        """
+        told: dict[str, ExteriorOrientation] = {}
+        for frame_id, pts_ns in self._doubts.select_due(clock, breaks, is_over=is_over).items():
+            with suppress(FrameRejected):
+                told[frame_id] = pose_at(pts_ns)
+        if not told or self._open is None:
+            return
+        opened = self._open
+        self._merger.close()
+        opened.publisher.close()
+        opened.stack.close()
+        of_flight = partial(self._workspace.catalog.frames.list_for_flight, self._flight_id, FrameStatus.USED)
+        records = {one.frame_id: one for one in self.patience(of_flight)}
+        self.registration.reset()
+        again: list[FrameRecord] = []
+        for frame_id, pose in told.items():
+            with suppress(FrameRejected):
+                again.append(self._placed_again(records[frame_id], pose, opened))
+        relay = ReprocessPlan(frames=tuple(again))
+        carried = partial(
+            apply_reprocess_plan, self._workspace, self._flight_id, relay, self._workspace.clock_ns(), _WHY
+        )
+        self.patience(carried)
+        for mosaic in list_live_mosaics(self._workspace, self._flight_id):
+            also = relay.tiles(mosaic.layer)
+            self.patience(partial(rebuild_mosaic, self._workspace, mosaic, ignore_progress, also=also))
+        self.reprocessed += len(again)
+        self._doubts.mark_reprocessed(again, clock)
+        self._merger = MergeThread()
+        self._open = self._opens(opened.flight)
+        self._open.update_flight(self._workspace, self._doubts.add_warning)
+
+    def _placed_again(
+        self, record: FrameRecord, log_pose: ExteriorOrientation, opened: LiveMap
+    ) -> FrameRecord:
+        """Return the record of a frame on the map with another pose of the log.
+
+        Raises FrameRejected.
+        """
+        provenance, header = record.header.provenance, replace(record.header, exterior_prior=log_pose)
+        sha256, name = provenance.source_sha256, provenance.source_name
+        copy = self.patience(partial(fetch_local_copy, self._workspace, sha256, name))
+        pts_ns, taken_ns = parse_video_frame_pts_ns(name), header.captured_ns
+        picture = VideoFrame(pts_ns=pts_ns, t_utc_ns=taken_ns, arrived_ns=0, pixels=open_pixels(copy))
+        terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
+        pose = self.registration.pose(picture, log_pose, terrain)
+        try:
+            view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
+        except FrameRejected:
+            self.registration.mark_rejected()
+            raise
+        if ground is not terrain:
+            self.patience(partial(store_frame_terrain, self._workspace, ground))
+        planned = FrameFootprint(header=header, view=view, path=Path(name))
+        return replace(self._record(planned, opened, ground.dem_id), exterior=pose)
+
+    def _abandon(self) -> None:
+        """Wait for writers, and write nothing that waits: an error is being raised.
+
+        An error in one step does not prevent the others.
+        """
+        opened, error = self._open, RuntimeError("abandoned")
+        # the last is done first
+        with ExitStack() as steps:
+            if opened is not None:
+                steps.callback(opened.stack.__exit__, RuntimeError, error, None)
+            steps.callback(self._merger.abandon)
+            if opened is not None:
+                # The merger may wait for it.
+                steps.callback(opened.publisher.abandon)
+            steps.callback(self._coding.shutdown, cancel_futures=True)
+            # A retry for the store would delay this.
+            steps.callback(self.patience.give_up)
+
+    def _opened(self, planned: FrameFootprint, terrain: TerrainGrid) -> LiveMap:
+        if self._open is None:
+            flight = open_flight(
+                self._workspace,
+                self._flight_id,
+                [planned],
+                terrain,
+                self._labels,
+                self._ground.names,
+                default_name=self._film.title,
+                work_crs=self._film.work_crs,
+                is_drill=self._film.is_drill,
+            )
+            self._opens = partial(
+                LiveMap.open, self._workspace, first=planned, on_shown=self._shown, retry_policy=self.patience
+            )
+            self._open = self._opens(flight)
+            self.notes = flight.notes
+            self._doubts.start(flight.flight)
+        return self._open
+
+    def _record(self, planned: FrameFootprint, opened: LiveMap, dem_id: str) -> FrameRecord:
+        work_crs, base_zoom = opened.flight.flight.work_crs, opened.base_zoom
+        return build_frame_record(planned, self._flight_id, work_crs, base_zoom, dem_id)
+
+    def _merge(
+        self, opened: LiveMap, frame: MergedFrame, pixels: NDArray[np.uint8], terrain: TerrainGrid
+    ) -> None:
+        """Merge a frame where it can win; its tiles are written by the publisher.
+
+        Runs in the merger's thread.
+        """
+        opened.records.add(frame.record)
+        for patch in opened.claims.make_patches(frame.record, pixels, terrain):
+            self.patience(partial(opened.writer.add, patch))
+        opened.publisher.add(frame)
+
+    def _shown(self, frames: Sequence[MergedFrame]) -> None:
+        """Record published frames; runs in the publisher's thread."""
+        assert self._open is not None  # noqa: S101  its publisher calls
+        # before the catalogue is updated: the tile log names them already
+        now_ns = time.monotonic_ns()
+        self.patience(partial(self._open.extend_flight, self._workspace, [one.record for one in frames]))
+        self.first_shown_ns = self.first_shown_ns or now_ns
+        self.late_ms.extend((now_ns - one.arrived_ns) / 1e6 for one in frames)
+        self.new += len(frames)
+        taken_ns = max(one.record.header.captured_ns for one in frames)
+        self.laid_ns = max(taken_ns, self.laid_ns or taken_ns)

@@ -1,0 +1,149 @@
+"""Videos, their names, and their frames among photos that may have joined a flight."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from flycam.geometry.camera import InteriorOrientation
+from flycam.messages import _
+from flycam.model.frame import (
+    Provenance,
+    derive_flight_id,
+    derive_frame_id,
+    format_video_frame_name,
+    parse_video_frame_pts_ns,
+)
+from flycam.model.records import FrameRecord
+from flycam.model.time import VIETNAM
+from flycam.model.warning import is_video_warning
+
+VIDEO_CAMERA = "video"
+"""`Provenance.camera` of a frame of a video."""
+
+_STREAM_NAME = "live-%Y%m%d-%H%M%SZ.stream"
+_OF_STREAM = re.compile(r"live-\d{8}-\d{6}Z-\d+\.jpg")
+
+
+def derive_video_flight_id(video_id: str) -> str:
+    """Derive the id of a video's own flight from the video's hash."""
+    return derive_flight_id([derive_frame_id(video_id, "stream")])
+
+
+def is_video_frame(record: FrameRecord) -> bool:
+    """Return True if a frame is from a video."""
+    return record.header.provenance.camera == VIDEO_CAMERA
+
+
+def is_frame_of_video(record: FrameRecord, film_id: str, name: str) -> bool:
+    """Return True if a frame is from this video.
+
+    Its flight may hold others, even of that name.
+
+    film_id  the video's hash, as `Provenance.film`
+    name     the video's name, which identifies frames from before the hash was recorded
+    """
+    provenance = record.header.provenance
+    # by hash, as cameras number their files from 0001 on every card (decision 0031)
+    if provenance.film is not None:
+        return provenance.film == film_id
+    source = provenance.source_name
+    return is_video_frame(record) and source == format_video_frame_name(
+        name, parse_video_frame_pts_ns(source)
+    )
+
+
+def select_video_frames(
+    records: Iterable[FrameRecord], film_id: str, name: str, *, is_own: bool
+) -> list[FrameRecord]:
+    """Select the frames of one video from those of a flight, see `is_frame_of_video`.
+
+    In the video's own flight, if none is known by hash or name, all frames without a hash: the file was
+    renamed.
+    """
+    filmed = [record for record in records if is_video_frame(record)]
+    mine = [record for record in filmed if is_frame_of_video(record, film_id, name)]
+    return mine or [one for one in filmed if is_own and one.header.provenance.film is None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoIdentity:
+    """Properties shared by all frames of one video.
+
+    stream_id  SHA-256 of the video's bytes, or of a stream's address and beginning: with a frame's PTS it
+               makes the frame's id
+    card       name of the memory card that holds it, if any
+    """
+
+    stream_id: str
+    name: str
+    interior: InteriorOrientation
+    is_drill: bool
+    work_crs: str
+    card: str | None = None
+
+    @property
+    def flight_id(self) -> str:
+        """Id of the video's own flight."""
+        return derive_video_flight_id(self.stream_id)
+
+    def select_frames(self, flight_id: str, records: Iterable[FrameRecord]) -> list[FrameRecord]:
+        """Select the frames of this video from those of a flight."""
+        return select_video_frames(records, self.stream_id, self.name, is_own=flight_id == self.flight_id)
+
+    def is_doubt_warning(self, flight_id: str, warning: str) -> bool:
+        """Return True if a warning doubts this video's clock or its log.
+
+        The log may belong to another video.
+        """
+        return is_video_warning(warning, self.stream_id, is_own=flight_id == self.flight_id)
+
+    @property
+    def title(self) -> str:
+        """Default name of a flight: that of its memory card, else `format_video_title`."""
+        return self.card or format_video_title(self.name)
+
+
+def format_stream_name(began_ns: int) -> str:
+    """Format a name for a stream opened at this time (UTC ns).
+
+    It has none of its own.
+    """
+    return f"{datetime.fromtimestamp(began_ns / 1e9, UTC):{_STREAM_NAME}}"
+
+
+def format_video_title(name: str) -> str:
+    """Return the default name of a video's flight.
+
+    For a stream its start, as people in Vietnam write the time; for a file its name without suffix.
+    """
+    began = _parse_stream_start(name)
+    if began is None:
+        return name.rpartition(".")[0] or name
+    local = f"{began.astimezone(VIETNAM):%H:%M %d/%m}"
+    return _("Live {time}", time=local).in_language("vi")
+
+
+def is_stream_name(name: str) -> bool:
+    """Return True if a video's name is that of a stream."""
+    return _parse_stream_start(name) is not None
+
+
+def _parse_stream_start(name: str) -> datetime | None:
+    """Parse the start of a stream from its name; None for a file."""
+    try:
+        return datetime.strptime(name, _STREAM_NAME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def is_stream_frame(record: FrameRecord) -> bool:
+    """Return True if a frame is from a stream, which cannot be read again."""
+    return is_from_stream(record.header.provenance)
+
+
+def is_from_stream(provenance: Provenance) -> bool:
+    """Return True if the provenance is a stream, as `is_stream_frame`."""
+    return provenance.camera == VIDEO_CAMERA and _OF_STREAM.fullmatch(provenance.source_name) is not None

@@ -1,0 +1,1 @@
+"""Photo files and MP4: containers, pixels, decoding."""

@@ -1,0 +1,496 @@
+"""Warnings to be shown with a flight's map, as codes in the catalogue and as sentences for people.
+
+A warning is kept as `code` or `code?name=value&…`, and is formatted when it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from string import Formatter
+from urllib.parse import parse_qsl, urlencode
+
+from flycam.messages import Message, _, ngettext, verbatim
+
+NO_TERRAIN = "no_terrain"
+TERRAIN_HOLES = "terrain_holes"
+REPROCESSED = "relaid"
+REPROCESSED_FLAT = "relaid_flat"
+FRAMES_SET_ASIDE = "set_aside_frames"
+TERRAIN_WAITS = "terrain_waits"
+GSD_KEPT = "gsd_kept"
+FINER_PHOTOS = "finer_photos"
+EVENT_KEPT = "event_kept"
+EVENT_CHOSEN = "event_chosen"
+NAME_KEPT = "name_kept"
+OPTIONS_IGNORED = "laid_as_before"
+WITHDRAWN = "withdrawn"
+ORIGINALS_PURGED = "let_go"
+TILES_REPAIRED = "mended"
+ORIGINALS_ADDED = "kept_now"
+COMPLETED = "completed"
+FINISHED_OLDER = "finished_older"
+MAYBE_INFRARED = "maybe_infrared"
+CRS_OUTSIDE = "crs_outside"
+CRS_ACCURACY = "crs_accuracy"
+LAYER_MOVED = "layer_moved"
+READOUT_UNKNOWN = "readout_unknown"
+BOUNDARIES_LATER = "boundaries_later"
+SPACE_FREED = "room_made"
+CLOCK_UNKNOWN = "clock_unknown"
+CLOCK_UNKNOWN_LIVE = "clock_unknown_live"
+LOG_DOUBTFUL = "log_doubted"
+LOG_DOUBTFUL_LIVE = "log_doubted_live"
+MASKS_COVERED = "masks_covered"
+
+
+@dataclass(frozen=True, slots=True)
+class WarningText:
+    """Texts of one warning.
+
+    brief     fits on the map
+    sentence  its meaning and the remedy
+    finished  `brief` for a finished revision, where that needs other words
+
+    A translation of {name} may take {name_vi}, the same value in Vietnamese, of a value that was a message.
+    """
+
+    brief: Message
+    sentence: Message
+    finished: Message | None = None
+
+
+_WORDS: Mapping[str, WarningText] = {
+    CLOCK_UNKNOWN: WarningText(
+        brief=_("{film}: clocks of video and log differ by an unknown time, ± {sigma} s"),
+        sentence=_(
+            "{film}: the pictures' motion does not tell how far the clocks of video and log lie apart "
+            "(± {sigma} s): frames may lie {metres} m off along the course; give the difference with "
+            "--clock-offset."
+        ),
+    ),
+    CLOCK_UNKNOWN_LIVE: WarningText(
+        brief=_("{film}: frames were laid before the clocks of video and log were known, ± {sigma} s"),
+        sentence=_(
+            "{film}: frames were laid while it was not known how far the clocks of video and log lie "
+            "apart (± {sigma} s): they may lie {metres} m off along the course; run 'flycam finish' on "
+            "this flight."
+        ),
+    ),
+    LOG_DOUBTFUL: WarningText(
+        brief=_("{film}: {log} may be of another film"),
+        sentence=_(
+            "{film}: {log} may not be of this film: {why}. Check it; if it is not, give the film to "
+            "'flycam live' again with its own log: it is laid anew by that."
+        ),
+    ),
+    LOG_DOUBTFUL_LIVE: WarningText(
+        brief=_("{film}: the telemetry {log} may be of another aircraft"),
+        sentence=_(
+            "{film}: the telemetry {log} may be of another aircraft: {why}. Its pictures may lie in "
+            "the wrong place: check the addresses given; if they were mixed up, take the flight off "
+            "the map with 'flycam withdraw'."
+        ),
+    ),
+    MASKS_COVERED: WarningText(
+        brief=_("masks are covered"),
+        sentence=_(
+            "What masks cover (homes, victims) is left empty in this file, whoever made it: it is not "
+            "ground that was not imaged."
+        ),
+    ),
+    NO_TERRAIN: WarningText(
+        brief=_("no terrain model, laid on a flat plane: slopes are misplaced"),
+        sentence=_(
+            "No terrain is registered here: the ground was taken as a plane at take-off height, so "
+            "slopes are misplaced by their height; add a DEM with 'flycam dem add' and ingest the "
+            "photos again, or give the film to 'flycam live' again: they are laid anew on it (what "
+            "came from a live stream is not)."
+        ),
+        finished=_("no terrain model: beside the surface measured from the flight, laid on a flat plane"),
+    ),
+    MAYBE_INFRARED: WarningText(
+        brief=_("may be near-infrared: the colours on the map may not be real ones"),
+        sentence=_(
+            "The camera of this flight ({camera}) is carried with a colour or a near-infrared filter, "
+            "and no tag says which: its photos are taken as colour. If plants look red or violet they "
+            "are near-infrared: ingest them again with --layer infrared, which moves them to that "
+            "layer."
+        ),
+    ),
+    LAYER_MOVED: WarningText(
+        brief=ngettext(
+            "{frames} photo moved to the {after} layer",
+            "{frames} photos moved to the {after} layer",
+            1,
+        ),
+        sentence=ngettext(
+            "{frames} photo moved from the {before} to the {after} layer: both maps were folded anew from "
+            "the photos; where they lay before is kept on record.",
+            "{frames} photos moved from the {before} to the {after} layer: both maps were folded anew from "
+            "the photos; where they lay before is kept on record.",
+            1,
+        ),
+    ),
+    CRS_OUTSIDE: WarningText(
+        brief=_("{crs} is not meant for this place"),
+        sentence=_(
+            "--crs {crs}: this system holds for {zone}, and the flight lies at {place}; the file is "
+            "written all the same, but lengths and areas measured on it may be wrong; {fitting} fits "
+            "here."
+        ),
+    ),
+    CRS_ACCURACY: WarningText(
+        brief=_("{crs} is reached to about {accuracy} m only"),
+        sentence=_(
+            "--crs {crs}: this system is reached from WGS 84 to about {accuracy} m here, for want of a "
+            "better transformation: coordinates read from the file are off by as much."
+        ),
+    ),
+    TERRAIN_HOLES: WarningText(
+        brief=_("{percent} % of the ground photographed has no height and stays empty"),
+        sentence=_(
+            "{files}: has no height under {percent} % of the ground photographed, which stays empty on "
+            "the map; add terrain of that place with 'flycam dem add' and ingest the photos again, or "
+            "give the film to 'flycam live' again."
+        ),
+    ),
+    SPACE_FREED: WarningText(
+        brief=_("the disk is nearly full, {mb} MB were freed"),
+        sentence=_(
+            "The disk is nearly full: {tiles} old states of tiles, {clips} and {copies} were deleted, {mb} "
+            "MB; all of it can be made again, originals and the map on show were not touched. See to a "
+            "larger disk, or run 'flycam collect'."
+        ),
+    ),
+    REPROCESSED: WarningText(
+        brief=ngettext(
+            "{frames} frame re-laid on {files}",
+            "{frames} frames re-laid on {files}",
+            1,
+        ),
+        sentence=ngettext(
+            "{frames} frame re-laid on {files}: heights and positions were settled again and the map was "
+            "folded anew from the photos; the old placements are kept on record.",
+            "{frames} frames re-laid on {files}: heights and positions were settled again and the map was "
+            "folded anew from the photos; the old placements are kept on record.",
+            1,
+        ),
+    ),
+    REPROCESSED_FLAT: WarningText(
+        brief=ngettext(
+            "{frames} frame re-laid on a plane",
+            "{frames} frames re-laid on a plane",
+            1,
+        ),
+        sentence=ngettext(
+            "{frames} frame re-laid on a plane at take-off height: positions were settled again and the map "
+            "was folded anew from the photos; the old placements are kept on record.",
+            "{frames} frames re-laid on a plane at take-off height: positions were settled again and the "
+            "map was folded anew from the photos; the old placements are kept on record.",
+            1,
+        ),
+    ),
+    FRAMES_SET_ASIDE: WarningText(
+        brief=ngettext(
+            "{frames} frame cannot be laid on the new terrain",
+            "{frames} frames cannot be laid on the new terrain",
+            1,
+        ),
+        sentence=ngettext(
+            "{names}: cannot be laid on the terrain that is known, so {frames} frame is off the map; add "
+            "terrain of that place with 'flycam dem add' and ingest again.",
+            "{names}: cannot be laid on the terrain that is known, so {frames} frames are off the map; add "
+            "terrain of that place with 'flycam dem add' and ingest again.",
+            1,
+        ),
+    ),
+    TERRAIN_WAITS: WarningText(
+        brief=_("there is newer terrain, not used yet"),
+        sentence=ngettext(
+            "{files}: knows {percent} % of the ground photographed and {lost} frame would leave the map, so "
+            "the flight stays as it lies; add terrain of the rest, or run again with --relay to lay it "
+            "there all the same.",
+            "{files}: knows {percent} % of the ground photographed and {lost} frames would leave the map, "
+            "so the flight stays as it lies; add terrain of the rest, or run again with --relay to lay it "
+            "there all the same.",
+            1,
+        ),
+    ),
+    BOUNDARIES_LATER: WarningText(
+        brief=_("commune boundaries of {since}, later than the flight"),
+        sentence=_(
+            "No commune boundaries are recorded for the day of the flight ({day}): those in force from "
+            "{since} are used; if you have boundaries of that day, add them with 'flycam communes add "
+            "FILE --valid-from DATE' and ingest the photos again."
+        ),
+    ),
+    READOUT_UNKNOWN: WarningText(
+        brief=ngettext(
+            "rolling-shutter readout of {frames} photo unknown, not taken into account",
+            "rolling-shutter readout of {frames} photos unknown, not taken into account",
+            1,
+        ),
+        sentence=ngettext(
+            "The rolling-shutter readout of {frames} photo is not known and was not taken into account: in "
+            "fast flight their first and last rows may lie off along the course; if you know it, write "
+            "readout_s into a camera file (0 for a mechanical shutter), ingest again with --camera FILE "
+            "--relay and run 'flycam finish' again.",
+            "The rolling-shutter readout of {frames} photos is not known and was not taken into account: in "
+            "fast flight their first and last rows may lie off along the course; if you know it, write "
+            "readout_s into a camera file (0 for a mechanical shutter), ingest again with --camera FILE "
+            "--relay and run 'flycam finish' again.",
+            1,
+        ),
+    ),
+    GSD_KEPT: WarningText(
+        brief=_("GSD stays {kept} m"),
+        sentence=_(
+            "--gsd {asked}: ignored, for this flight is on the map at {kept} m already; use 'flycam "
+            "export --gsd', or ingest into a new data folder (--data)."
+        ),
+    ),
+    FINER_PHOTOS: WarningText(
+        brief=_("photos finer than this map ({photos} m against {kept} m)"),
+        sentence=_(
+            "The photos resolve {photos} m, but the flight's live map stays at {kept} m; 'flycam "
+            "finish --gsd {photos}' shows them sharper."
+        ),
+    ),
+    EVENT_KEPT: WarningText(
+        brief=_("stays in the event {kept}"),
+        sentence=_(
+            "--event {asked}: ignored, for this flight is on the map in the event {kept} already; to "
+            "have it in another, use 'flycam flights move'."
+        ),
+    ),
+    EVENT_CHOSEN: WarningText(
+        brief=_("in the event {event}"),
+        sentence=_(
+            "No event was named: the flight is in {event}, the only one that is open and was flown "
+            "within 3 days of it; to have it in another, use 'flycam flights move'."
+        ),
+    ),
+    NAME_KEPT: WarningText(
+        brief=_("is still called {kept}"),
+        sentence=_(
+            "Name {asked}: ignored, for this flight is on the map as {kept} already; to call it "
+            "otherwise, use 'flycam flights rename'."
+        ),
+    ),
+    OPTIONS_IGNORED: WarningText(
+        brief=ngettext(
+            "{frames} photo stays as it lay",
+            "{frames} photos stay as they lay",
+            1,
+        ),
+        sentence=ngettext(
+            "{options}: {frames} photo is on the map already and stays as it was laid; run the same command "
+            "with --relay to lay it again by it.",
+            "{options}: {frames} photos are on the map already and stay as they were laid; run the same "
+            "command with --relay to lay them again by it.",
+            1,
+        ),
+    ),
+    WITHDRAWN: WarningText(
+        brief=ngettext(
+            "{frames} photo is withdrawn",
+            "{frames} photos are withdrawn",
+            1,
+        ),
+        sentence=ngettext(
+            "{frames} photo was withdrawn and will not be laid again: {reason} ({authority}, {at}); a "
+            "withdrawal is never undone.",
+            "{frames} photos were withdrawn and will not be laid again: {reason} ({authority}, {at}); a "
+            "withdrawal is never undone.",
+            1,
+        ),
+    ),
+    ORIGINALS_PURGED: WarningText(
+        brief=ngettext(
+            "{frames} original was let go under the retention term",
+            "{frames} originals were let go under the retention term",
+            1,
+        ),
+        sentence=ngettext(
+            "{frames} photo was let go under the retention term on {day} by {authority} ({box}): the map "
+            "stays, and it is not kept anew; to keep it, ask an administrator: 'flycam retention lift', "
+            "then 'flycam verify --from CARD'.",
+            "{frames} photos were let go under the retention term on {day} by {authority} ({box}): the map "
+            "stays, and they are not kept anew; to keep them, ask an administrator: 'flycam retention "
+            "lift', then 'flycam verify --from CARD'.",
+            1,
+        ),
+    ),
+    FINISHED_OLDER: WarningText(
+        brief=_("the finished revision has the placements before"),
+        sentence=_(
+            "Finished revision {revision}, which is on show, was made from the placements before; run "
+            "'flycam finish' again for a new one."
+        ),
+    ),
+    TILES_REPAIRED: WarningText(
+        brief=_("{tiles} lost or damaged tiles made again"),
+        sentence=ngettext(
+            "{tiles} tile that was lost or damaged in the store was made again from the photos.",
+            "{tiles} tiles that were lost or damaged in the store were made again from the photos.",
+            1,
+        ),
+    ),
+    ORIGINALS_ADDED: WarningText(
+        brief=ngettext(
+            "{photos} photo that was not in the store is kept now",
+            "{photos} photos that were not in the store are kept now",
+            1,
+        ),
+        sentence=ngettext(
+            "{photos} photo is on the map, but this house did not have it (lost, or on another box alone): "
+            "it is kept here now.",
+            "{photos} photos are on the map, but this house did not have them (lost, or on another box "
+            "alone): they are kept here now.",
+            1,
+        ),
+    ),
+    COMPLETED: WarningText(
+        brief=_("an interrupted ingest was completed"),
+        sentence=ngettext(
+            "An earlier ingest was interrupted when {frames} photo was recorded; the flight is complete now.",
+            "An earlier ingest was interrupted when {frames} photos were recorded; the flight is complete "
+            "now.",
+            1,
+        ),
+    ),
+}
+
+_COUNTS = ("frames", "photos", "tiles", "lost")
+"""Values by which a warning with a plural is counted; it has one of them."""
+
+_COUNTED_NOUNS: Mapping[str, Message] = {
+    "clips": ngettext("{count} old clip", "{count} old clips", 1),
+    "copies": ngettext("{count} local copy", "{count} local copies", 1),
+}
+"""Values that are said with their noun."""
+
+
+def encode_warning(code: str, **values: object) -> str:
+    """Encode a warning for the catalogue; a value that is a message is kept in both languages.
+
+    Raises KeyError for a code without words, or a missing value.
+    """
+    kept: dict[str, str] = {}
+    for name, value in values.items():
+        kept |= value.to_fields(name) if isinstance(value, Message) else {name: str(value)}
+    _WORDS[code].sentence.text.format_map(kept)
+    return f"{code}?{urlencode(kept)}" if kept else code
+
+
+def describe_warning(kept: str) -> Message:
+    """Return the full sentence.
+
+    Text that is no known code is said unchanged; a value that a node of another version did not give becomes
+    an ellipsis.
+    """
+    words, values = _read(kept)
+    return verbatim(kept) if words is None else _fill(words.sentence, values)
+
+
+def describe_warning_briefly(kept: str, *, finished: bool = False) -> Message:
+    """Return a few words for the map itself, live or finished.
+
+    Text that is no known code is said unchanged.
+    """
+    words, values = _read(kept)
+    if words is None:
+        return verbatim(kept)
+    return _fill((finished and words.finished) or words.brief, values)
+
+
+def format_warning(kept: str, language: str = "en") -> str:
+    """Format the full sentence (`describe_warning`) in "vi" or "en"."""
+    return describe_warning(kept).in_language(language)
+
+
+def format_brief_warning(kept: str, language: str = "en", *, finished: bool = False) -> str:
+    """Format a few words for the map itself (`describe_warning_briefly`) in "vi" or "en"."""
+    return describe_warning_briefly(kept, finished=finished).in_language(language)
+
+
+def parse_warning_code(kept: str) -> str | None:
+    """Return the stable code; None for text that is no known code."""
+    code = kept.partition("?")[0]
+    return code if code in _WORDS else None
+
+
+def _read(kept: str) -> tuple[WarningText | None, dict[str, str]]:
+    code, __, query = kept.partition("?")
+    return _WORDS.get(code), dict(parse_qsl(query, keep_blank_values=True))
+
+
+def _fill(message: Message, values: Mapping[str, str]) -> Message:
+    """Return the message with its values, counted by the one of `_COUNTS` that it has."""
+    templates = message.text, message.template("vi")
+    names = {field[1] for one in templates for field in Formatter().parse(one) if field[1] is not None}
+    count = next((_to_count(values[name]) for name in _COUNTS if name in values), 0)
+    given = {name: _name_count(name, values.get(name, "…")) for name in names}
+    return replace(message, values=given, count=count)
+
+
+def _name_count(name: str, value: str) -> str | Message:
+    noun = _COUNTED_NOUNS.get(name)
+    return value if noun is None else replace(noun, values={"count": value}, count=_to_count(value))
+
+
+def _to_count(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
+
+
+# -- Permanent warnings that a video may lie wrong: by its clock, or by the log of another ---------
+
+
+_ID_DIGITS = 16
+
+
+def is_clock_warning(kept: str, film_id: str, *, is_own: bool) -> bool:
+    """Return True if a warning states that the clock of this video is unknown.
+
+    is_own  the flight is the video's own: warnings from before videos were named apply to this one
+    """
+    return _is_of_film(kept, (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE), film_id, is_own=is_own)
+
+
+def is_video_warning(kept: str, film_id: str, *, is_own: bool) -> bool:
+    """Return True for a clock warning, or one that the log may be of another video.
+
+    Such a video may be placed better one day.
+    """
+    codes = (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE, LOG_DOUBTFUL, LOG_DOUBTFUL_LIVE)
+    return _is_of_film(kept, codes, film_id, is_own=is_own)
+
+
+def _is_of_film(kept: str, codes: tuple[str, ...], film_id: str, *, is_own: bool) -> bool:
+    code, __, query = kept.partition("?")
+    of = dict(parse_qsl(query)).get("of")
+    return code in codes and (of == film_id[:_ID_DIGITS] if of is not None else is_own)
+
+
+def format_clock_warning(
+    film: str, film_id: str, sigma_s: float, metres: int, *, is_stream: bool = False
+) -> str:
+    """Encode the warning that a video's clock is, or was for some frames, not known.
+
+    film, film_id    its name and its hash
+    sigma_s, metres  1-sigma of the clock offset, and what it is on the ground
+    is_stream        it is a live stream: it does not come again, and has its flight's name
+    """
+    code = CLOCK_UNKNOWN_LIVE if is_stream else CLOCK_UNKNOWN
+    return encode_warning(code, film=film, of=film_id[:_ID_DIGITS], sigma=f"{sigma_s:.1f}", metres=metres)
+
+
+def format_log_warning(film: str, film_id: str, log: str, why: Message, *, is_stream: bool = False) -> str:
+    """Encode the warning that a log may be of another video, with the reason.
+
+    film, film_id  the video's name and its hash
+    is_stream      it is a live stream: it does not come again
+    """
+    code = LOG_DOUBTFUL_LIVE if is_stream else LOG_DOUBTFUL
+    return encode_warning(code, film=film, of=film_id[:_ID_DIGITS], log=log, why=why)

@@ -1,0 +1,787 @@
+"""Absolute control of a block: ground control points and a reference map.
+
+Ground control points are resolved for the block: axes, datum and marks. A field list has errors: latitude
+before longitude, ellipsoidal heights where the flight uses geoid heights, marks on photos that are not in the
+flight. The terrain and the camera positions decide where they can; what is left out is named.
+
+The block is then adjusted with its control, whose plausibility is checked against the flight's own positions
+and marks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.errors import InputUnusable
+from flycam.geodata.control_points import GroundControl, GroundMark, format_crs_accuracy, read_ground_control
+from flycam.geodata.crs import describe_crs, estimate_accuracy_m, to_lonlat, to_work, transform_points
+from flycam.geodata.geoid import convert_height
+from flycam.geometry.camera import project
+from flycam.geometry.grid import TileRange, compute_ground_pixel_m
+from flycam.geometry.terrain import TerrainGrid, interpolate_heights
+from flycam.messages import Message, _, encode_message, join
+from flycam.model.flight import is_flat_datum
+from flycam.model.frame import OrthoPatch
+from flycam.mosaic.adjustment import block
+from flycam.mosaic.adjustment.block import (
+    Accuracy,
+    Adjustment,
+    AdjustOptions,
+    BlockFrame,
+    ControlPoint,
+    FrameState,
+)
+from flycam.mosaic.finish.reference_tie import ReferenceTie, match_reference, open_reference
+from flycam.mosaic.finish.stages import FinishRun, run_adjustment
+from flycam.mosaic.orthorectify.rectification import orthorectify_frame
+
+# -- Detection of control marks made on images of another size than the flight's -------------------
+#
+# Projected with the recorded pose, a point should lie within some percent of the image width of its mark.
+# Marks made on reduced or enlarged copies lie at one common ratio, counted from the top left corner, where
+# all of them begin.
+
+
+Floats = NDArray[np.float64]
+
+_MIN_MARKS = 4
+# Of the image width: marks that fit, and that do not.
+_FITS, _OFF = 0.06, 0.12
+# A ratio this near to 1 is no other size.
+_SCALE_TOLERANCE = 0.1
+
+
+def estimate_mark_scale(
+    points: Sequence[ControlPoint], frames: Sequence[BlockFrame], terrain: TerrainGrid | None
+) -> float | None:
+    """Estimate how much larger (over 1) or smaller the marked images are.
+
+    Compared with the photos.
+
+    None where marks fit as they are, or no one size explains them. Points without a height are put on the
+    terrain.
+    """
+    marked, seen, width = _marked_and_seen(points, frames, terrain)
+    if len(marked) < _MIN_MARKS:
+        return None
+    # Pixel centres are at integers: + 0.5 counts from the top left corner, where copies of any size begin.
+    share = float(np.median((marked + 0.5).sum(axis=1) / np.maximum((seen + 0.5).sum(axis=1), 1.0)))
+    as_made = float(np.median(np.linalg.norm(marked - seen, axis=1) / width))
+    scaled = float(np.median(np.linalg.norm((marked + 0.5) / max(share, 1e-3) - 0.5 - seen, axis=1) / width))
+    if as_made > _OFF and scaled < _FITS and abs(share - 1.0) > _SCALE_TOLERANCE:
+        return share
+    return None
+
+
+def _marked_and_seen(
+    points: Sequence[ControlPoint], frames: Sequence[BlockFrame], terrain: TerrainGrid | None
+) -> tuple[Floats, Floats, Floats]:
+    """Return marks N×2, projections of their points N×2, widths of their photos N."""
+    marked: list[Floats] = []
+    seen: list[Floats] = []
+    width: list[float] = []
+    for point in points:
+        place = np.array([point.position_m])
+        if not np.isfinite(point.sigma_m[2]):
+            ground = np.nan if terrain is None else interpolate_heights(terrain, place[:, :2])[0]
+            place[0, 2] = ground
+        if not np.isfinite(place).all():
+            continue
+        for number, uv in zip(point.frames, np.asarray(point.uv_px), strict=True):
+            frame = frames[number]
+            shown, depth = project(frame.interior, frame.exterior, place)
+            if depth[0] > 0.0 and np.isfinite(shown).all():
+                marked.append(uv)
+                seen.append(shown[0])
+                width.append(float(frame.interior.image_size_px[0]))
+    return np.array(marked).reshape(-1, 2), np.array(seen).reshape(-1, 2), np.array(width)
+
+
+# -- Ground control points from a field list: axes, datum and marks resolved -----------------------
+
+
+_MAX_DISTANCE_M = 3000.0
+_SIGMA_XY_M, _SIGMA_Z_M, _SIGMA_PX = 0.03, 0.05, 1.0
+_SAME_DATUM_M = 8.0
+_EVERY_CHECK = 5
+_MIN_FOR_CHECKS = 10
+_MIN_POINTS = 3
+_WORTH_SAYING_M, _CLEARLY_NEARER = 1.0, 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedControl:
+    """Control for the block, and notes on what was decided or left out.
+
+    notes: sentences for the report; doubts: those of them to be looked into; crs_sigma_m: of all points
+    together, by the transformation of their CRS (radial).
+    """
+
+    points: Sequence[ControlPoint]
+    notes: Sequence[Message]
+    doubts: Sequence[Message] = ()
+    crs_sigma_m: float = 0.0
+
+
+def resolve_ground_control(
+    path: Path, frames: Sequence[BlockFrame], terrain: TerrainGrid | None
+) -> ResolvedControl:
+    """Read an OpenDroneMap list and resolve it against a flight.
+
+    Of ten points and more every fifth is kept as check point. Raises SourceUnreadable, CrsMissing;
+    InputUnusable where no mark lies on a photo of the flight, no point near it, or the marks were made on
+    images of another size.
+    """
+    control = read_ground_control(path)
+    said: list[Message] = []
+    doubts: list[Message] = []
+    marks = _on_photos(control, frames, doubts)
+    if not marks:
+        raise InputUnusable(
+            _(
+                "{name}: none of its photos is in this flight ({value}); check the photo names in the list",
+                name=path.name,
+                value=format_names({m.photo for m in control.marks}),
+            )
+        )
+    names = sorted({mark.point for mark, __ in marks})
+    first = {name: next(mark for mark, __ in marks if mark.point == name) for name in names}
+    listed = np.array([(first[name].x, first[name].y, first[name].z) for name in names])
+    exterior = frames[0].exterior
+    centres = np.array([frame.exterior.projection_centre_m[:2] for frame in frames])
+    xy = _near(path, control.crs, listed[:, :2], exterior.work_crs, centres, said)
+    crs_sigma_m = estimate_accuracy_m(control.crs, to_lonlat(centres[:1], exterior.work_crs)[0])
+    if crs_sigma_m:
+        doubts.append(format_crs_accuracy(path.name, crs_sigma_m))
+    heights, sigma_z = _heights(
+        listed[:, 2], xy, exterior.work_crs, exterior.vertical_datum, terrain, said, doubts
+    )
+    points = []
+    for row, name in enumerate(names):
+        if not np.isfinite(xy[row]).all():
+            continue
+        seen = {frame: mark.uv_px for mark, frame in marks if mark.point == name}
+        known = bool(np.isfinite(heights[row]))
+        points.append(
+            ControlPoint(
+                name=name,
+                position_m=(
+                    float(xy[row, 0]),
+                    float(xy[row, 1]),
+                    float(heights[row]) if known else 0.0,
+                ),
+                sigma_m=(_SIGMA_XY_M, _SIGMA_XY_M, sigma_z if known else float("inf")),
+                frames=tuple(sorted(seen)),
+                uv_px=np.array([seen[frame] for frame in sorted(seen)]),
+                sigma_px=_SIGMA_PX,
+                check=len(names) >= _MIN_FOR_CHECKS and row % _EVERY_CHECK == _EVERY_CHECK - 1,
+            )
+        )
+    _refuse_scaled(path, estimate_mark_scale(points, frames, terrain))
+    if len(points) < _MIN_POINTS:
+        doubts.append(
+            _(
+                "{name}: only {count} control points can be used: they hold the place of the block and "
+                "hardly its turn and scale, and nothing checks them; {least} and more, far apart, do.",
+                name=path.name,
+                count=len(points),
+                least=_MIN_POINTS,
+            )
+        )
+    return ResolvedControl(
+        points=tuple(points), notes=(*said, *doubts), doubts=tuple(doubts), crs_sigma_m=crs_sigma_m
+    )
+
+
+def _refuse_scaled(path: Path, scale: float | None) -> None:
+    if scale is not None:
+        raise InputUnusable(
+            _(
+                "{name}: its marks were made on pictures {scale:.2f} times as large as this "
+                "flight's photos; mark the points on the photos themselves, or give the "
+                "positions in their pixels",
+                name=path.name,
+                scale=scale,
+            )
+        )
+
+
+def _on_photos(
+    control: GroundControl, frames: Sequence[BlockFrame], notes: list[Message]
+) -> list[tuple[GroundMark, int]]:
+    """Return marks with the index of their frame; notes name marks elsewhere.
+
+    Matched by file name, else without suffix.
+    """
+    by_name = {PurePath(frame.source_name).name.lower(): k for k, frame in enumerate(frames)}
+    by_stem = {PurePath(name).stem: k for name, k in by_name.items()}
+    found, absent, outside = [], set(), set()
+    for mark in control.marks:
+        name = PurePath(mark.photo.replace("\\", "/")).name.lower()
+        frame = by_name.get(name, by_stem.get(PurePath(name).stem))
+        if frame is None:
+            absent.add(mark.photo)
+            continue
+        width, height = frames[frame].interior.image_size_px
+        if not (-0.5 <= mark.uv_px[0] <= width - 0.5 and -0.5 <= mark.uv_px[1] <= height - 0.5):
+            outside.add(f"{mark.point} in {mark.photo}")
+            continue
+        found.append((mark, frame))
+    if absent:
+        notes.append(
+            _(
+                "{name}: marks on photos that are not in this flight were left out ({count}: {photos}).",
+                name=control.path.name,
+                count=len(absent),
+                photos=format_names(absent),
+            )
+        )
+    if outside:
+        notes.append(
+            _(
+                "{name}: marks that lie outside their picture were left out ({count}: {marks}); were they "
+                "made on photos of another size?",
+                name=control.path.name,
+                count=len(outside),
+                marks=format_names(outside),
+            )
+        )
+    return found
+
+
+def _near(
+    path: Path, crs: str, listed: Floats, work_crs: str, centres: Floats, notes: list[Message]
+) -> Floats:
+    """Return points in the work CRS, N×2; NaN for those far from the flight.
+
+    Axes are swapped if only so the points lie near it.
+    """
+    as_written, swapped = (_to_work(points, crs, work_crs) for points in (listed, listed[:, ::-1]))
+    near = [_distances(points, centres) <= _MAX_DISTANCE_M for points in (as_written, swapped)]
+    xy, here = as_written, near[0]
+    if near[1].sum() > near[0].sum():
+        xy, here = swapped, near[1]
+        notes.append(
+            _(
+                "{name}: its axes are the other way round (north before east); they were read that way, "
+                "because only then do the points lie under this flight.",
+                name=path.name,
+            )
+        )
+    if not here.any():
+        raise InputUnusable(
+            _(
+                "{name}: no point lies within {reach_m:.0f} km of this flight, in either "
+                "order of axes; check the coordinate system in its first line ({crs})",
+                name=path.name,
+                reach_m=_MAX_DISTANCE_M / 1000,
+                crs=crs[:60],
+            )
+        )
+    if not here.all():
+        said = _(
+            "{name}: points far from this flight were left out ({count}).",
+            name=path.name,
+            count=int((~here).sum()),
+        )
+        notes.append(said)
+    return np.where(here[:, None], xy, np.nan)
+
+
+def _to_work(points: Floats, crs: str, work_crs: str) -> Floats:
+    if describe_crs(crs).is_geographic:
+        on_globe = (np.abs(points[:, 0]) <= 180.0) & (np.abs(points[:, 1]) <= 90.0)
+        points = np.where(on_globe[:, None], points, np.nan)
+    out = np.full(points.shape, np.nan)
+    usable = np.isfinite(points).all(axis=1)
+    if usable.any():
+        lonlat = transform_points(points[usable], crs, "EPSG:4326")
+        # UTM is not defined beyond 84° latitude.
+        sane = np.isfinite(lonlat).all(axis=1) & (np.abs(lonlat[:, 1]) < 84.0)
+        moved = np.full(lonlat.shape, np.nan)
+        moved[sane] = to_work(lonlat[sane], work_crs)
+        out[usable] = moved
+    return out
+
+
+def _distances(points: Floats, centres: Floats) -> Floats:
+    distance = np.hypot(*np.moveaxis(points[:, None] - centres[None], -1, 0)).min(axis=1)
+    return np.where(np.isfinite(distance), distance, np.inf)
+
+
+def _heights(
+    listed: Floats,
+    xy: Floats,
+    work_crs: str,
+    datum: str,
+    terrain: TerrainGrid | None,
+    notes: list[Message],
+    doubts: list[Message],
+) -> tuple[Floats, float]:
+    """Return heights in the flight's datum (NaN: not used) and their sigma.
+
+    The datum is decided against the terrain.
+    """
+    usable = np.isfinite(listed) & np.isfinite(xy).all(axis=1)
+    if not usable.any():
+        notes.append(_("The control points have no heights; they fix the horizontal position only."))
+        return np.full(listed.shape, np.nan), _SIGMA_Z_M
+    if is_flat_datum(datum) or terrain is None or terrain.dem_id.startswith("flat:"):
+        notes.append(
+            _(
+                "The heights of the control points are not used, because this flight has no terrain to "
+                "compare their datum with; register one with 'flycam dem add'."
+            )
+        )
+        return np.full(listed.shape, np.nan), _SIGMA_Z_M
+    ground = interpolate_heights(terrain, xy)
+    lonlat = to_lonlat(np.where(usable[:, None], xy, 0.0), work_crs)
+    candidates = {}
+    for name in (datum, *(d for d in ("ELLIPSOID", "EGM2008", "EGM96") if d != datum)):
+        heights = np.full(listed.shape, np.nan)
+        heights[usable] = convert_height(listed[usable], lonlat[usable], name, datum)
+        off = float(np.nanmedian(heights - ground)) if np.isfinite(heights - ground).any() else np.nan
+        candidates[name] = (heights, abs(off))
+    # The flight's own datum unless another explains the heights clearly better.
+    best = datum
+    if not candidates[datum][1] <= _SAME_DATUM_M:
+        best = min(candidates, key=lambda name: np.nan_to_num(candidates[name][1], nan=np.inf))
+    heights, off = candidates[best]
+    if not off <= _SAME_DATUM_M:
+        doubts.append(
+            _(
+                "The heights of the control points are {off_m:.0f} m off the terrain in every datum tried "
+                "and are not used; the points fix the horizontal position only.",
+                off_m=off,
+            )
+        )
+        return np.full(listed.shape, np.nan), _SIGMA_Z_M
+    if best != datum:
+        notes.append(
+            _(
+                "The heights of the control points fit the terrain as {fitting} heights, not as {stated}; "
+                "they were converted.",
+                fitting=best,
+                stated=datum,
+            )
+        )
+    above = float(np.nanmedian(heights - ground))
+    if abs(above) > _WORTH_SAYING_M:
+        doubts.append(_off_terrain(above, best, {name: off for name, (__, off) in candidates.items()}))
+    return heights, _SIGMA_Z_M
+
+
+def _off_terrain(above: float, datum: str, offs: Mapping[str, float]) -> Message:
+    """Describe heights off the terrain, and whether another datum fits better.
+
+    EGM96 and EGM2008 differ by a metre and more in these mountains.
+    """
+    values = {"off_m": abs(above), "datum": datum}
+    nearest = min(offs, key=lambda name: np.nan_to_num(offs[name], nan=np.inf))
+    if nearest != datum and offs[nearest] < _CLEARLY_NEARER * abs(above):
+        values |= {"other": nearest, "other_off_m": offs[nearest]}
+        if above > 0.0:
+            return _(
+                "The control points lie {off_m:.1f} m above the terrain model (median) and are taken as "
+                "{datum} heights; as {other} heights they would lie {other_off_m:.1f} m from it: check the "
+                "datum they were measured in.",
+                **values,
+            )
+        return _(
+            "The control points lie {off_m:.1f} m below the terrain model (median) and are taken as {datum} "
+            "heights; as {other} heights they would lie {other_off_m:.1f} m from it: check the datum they "
+            "were measured in.",
+            **values,
+        )
+    if above > 0.0:
+        return _(
+            "The control points lie {off_m:.1f} m above the terrain model (median) and are taken as {datum} "
+            "heights: check the datum they were measured in, unless the model is known to be off.",
+            **values,
+        )
+    return _(
+        "The control points lie {off_m:.1f} m below the terrain model (median) and are taken as {datum} "
+        "heights: check the datum they were measured in, unless the model is known to be off.",
+        **values,
+    )
+
+
+def format_names(names: set[str]) -> str:
+    """Join the first three of some names."""
+    listed = sorted(names)
+    return ", ".join(listed[:3]) + (" …" if len(listed) > 3 else "")
+
+
+# -- Plausibility of absolute control against the flight's own positions and marks -----------------
+#
+# Control is trusted to centimetres, so a list in another zone, a point under another's name or a map of
+# another year would move a whole block unnoticed. The receiver's stated accuracy, and the marks themselves,
+# reveal it.
+
+
+_WARNING_SIGMAS = 3.0
+# No receiver errs by so much while it states so little.
+_IMPOSSIBLE_M, _IMPOSSIBLE_SIGMAS = 30.0, 20.0
+_OFF_M, _OFF_PIXELS = 0.3, 4.0
+
+
+def select_tied_points(points: Sequence[ControlPoint], tied: Sequence[bool]) -> tuple[ControlPoint, ...]:
+    """Return points with their marks on tied frames; without those left unmarked."""
+    kept = []
+    for point in points:
+        rows = [row for row, number in enumerate(point.frames) if tied[number]]
+        if rows:
+            held = tuple(point.frames[row] for row in rows)
+            kept.append(replace(point, frames=held, uv_px=np.asarray(point.uv_px)[rows]))
+    return tuple(kept)
+
+
+def restrict_to_tied(
+    name: str, settled: ResolvedControl, frames: Sequence[BlockFrame], tied: Sequence[bool]
+) -> ResolvedControl:
+    """Restrict control to its marks on tied frames; the same object if all are.
+
+    An untied photo carries no information on a point. Notes name points that lose all marks.
+    """
+    loose = {number for point in settled.points for number in point.frames if not tied[number]}
+    if not loose:
+        return settled
+    points = select_tied_points(settled.points, tied)
+    lost = {point.name for point in settled.points} - {point.name for point in points}
+    photos = format_names({frames[number].source_name for number in loose})
+    said = _(
+        "{name}: marks on photos that could not be tied to others were left out ({photos}).",
+        name=name,
+        photos=photos,
+    )
+    doubt = _(
+        "{name}: control points marked only on photos that could not be tied to others hold nothing "
+        "({count}: {points}): mark them on tied photos too.",
+        name=name,
+        count=len(lost),
+        points=format_names(lost),
+    )
+    doubts = [doubt] if lost else []
+    return replace(
+        settled,
+        points=points,
+        notes=(*settled.notes, said, *doubts),
+        doubts=(*settled.doubts, *doubts),
+    )
+
+
+def validate_control(
+    name: str,
+    settled: ResolvedControl,
+    frames: Sequence[BlockFrame],
+    adjustment: Adjustment,
+    gsd_m: float,
+) -> ResolvedControl:
+    """Return control points as the adjusted block supports them, with doubts.
+
+    None where their shift exceeds any receiver's error. name: of their list; frames: with their priors.
+    """
+    stated_m = np.median([frame.exterior.sigma_position_m[:2] for frame in frames], axis=0)
+    usable, far = check_control_shift(name, np.array(adjustment.accuracy.shift_m[:2]), stated_m)
+    off = describe_unfollowed_points(name, settled.points, adjustment, gsd_m) if usable else None
+    doubts = [doubt for doubt in (far, off) if doubt]
+    return replace(
+        settled,
+        points=settled.points if usable else (),
+        notes=(*settled.notes, *doubts),
+        doubts=(*settled.doubts, *doubts),
+    )
+
+
+def check_control_shift(
+    name: str, shift_m: NDArray[np.float64], stated_m: NDArray[np.float64]
+) -> tuple[bool, Message | None]:
+    """Check whether control that moved the block is plausible; with a note, if there is one.
+
+    shift_m: east, north from where receivers put it, stated ± stated_m.
+    """
+    distance, times = float(np.hypot(*shift_m)), float(np.hypot(*(shift_m / np.maximum(stated_m, 1e-3))))
+    if times <= _WARNING_SIGMAS:
+        return True, None
+    values = {"name": name, "distance_m": distance, "times": times, "sigma_m": stated_m.max()}
+    if distance > _IMPOSSIBLE_M and times > _IMPOSSIBLE_SIGMAS:
+        return False, _(
+            "{name}: the control points stand {distance_m:.1f} m from where this flight's own positions put "
+            "the block, {times:.1f} times what those are uncertain by (± {sigma_m:.1f} m): they are not "
+            "used; check their coordinate system, its zone, and which point is which.",
+            **values,
+        )
+    return True, _(
+        "{name}: the control points stand {distance_m:.1f} m from where this flight's own positions put the "
+        "block, {times:.1f} times what those are uncertain by (± {sigma_m:.1f} m): the block was moved onto "
+        "them; check the map at a place you know.",
+        **values,
+    )
+
+
+def describe_unfollowed_points(
+    name: str, points: Sequence[ControlPoint], adjustment: Adjustment, gsd_m: float
+) -> Message | None:
+    """Describe points whose marks disagree with their coordinates, if there are any.
+
+    In plan alone for points without a height.
+    """
+    if adjustment.control_residual_m is None:
+        return None
+    off_m = np.where(np.isfinite([point.sigma_m for point in points]), adjustment.control_residual_m, 0.0)
+    far_m = np.nan_to_num(np.linalg.norm(off_m, axis=1))
+    chosen = [k for k in np.argsort(-far_m, kind="stable") if far_m[k] > max(_OFF_M, _OFF_PIXELS * gsd_m)]
+    if not chosen:
+        return None
+    named = join(
+        (_("{point}: {off_m:.1f} m", point=points[k].name, off_m=far_m[k]) for k in chosen[:3]), ", "
+    )
+    return _(
+        "{name}: control points that lie elsewhere than their marks show them: {count} of {all} ({points}); "
+        "correct or remove them.",
+        name=name,
+        count=len(chosen),
+        all=len(points),
+        points=join([named, "…"]) if len(chosen) > 3 else named,
+    )
+
+
+def describe_refused_reference(name: str, tie: ReferenceTie) -> Message:
+    """Describe a self-consistent reference with which the adjustment was refused."""
+    return _(
+        "{name}: windows in agreement: {agreed} of {found}, but this flight's ties, heights and cameras "
+        "contradict a block that lies on it: the block was not moved onto it; check the reference's place "
+        "and its date.",
+        name=name,
+        agreed=tie.agreed,
+        found=tie.found,
+    )
+
+
+def describe_reference_shift(name: str, shift_m: tuple[float, float], accuracy: Accuracy) -> Message | None:
+    """Describe a reference farther off the block than its sigmas explain.
+
+    Farther than either axis's sigma explains (the distance counts in sigmas of both axes).
+    """
+    sigma = np.array(accuracy.shift_sigma_m[:2])
+    if not (np.isfinite(sigma).all() and (sigma > 0.0).all()):
+        return None
+    times = float(np.hypot(*(np.array(shift_m) / sigma)))
+    if times <= _WARNING_SIGMAS:
+        return None
+    return _(
+        "{name}: it stands {distance_m:.1f} m from where this flight's own positions put the block, "
+        "{times:.1f} times what those are uncertain by (± {sigma_m:.1f} m): the block was moved onto it; "
+        "check the map at a place you know.",
+        name=name,
+        distance_m=np.hypot(*shift_m),
+        times=times,
+        sigma_m=sigma.max(),
+    )
+
+
+# -- Absolute control of a block: ground control points, and a reference map -----------------------
+#
+# The block is adjusted with the control points, compared with the reference under the resulting poses, and
+# adjusted again with control from the reference. Without either, the block keeps its GNSS position. A block
+# tied to a reference is no more accurate than that.
+
+
+_REFERENCE_KINDS = (ReferenceTie, ControlPoint, Message)
+_SHIFT_SIGMAS = 4.0
+# Offset between two maps without control beyond our own sigma.
+_MAP_OFF_M = 6.0
+_MAX_REACH_M = 25.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ControlledAdjustment:
+    """An adjustment with its absolute control.
+
+    notes: sentences for the report; doubts: those of them to be looked into; reference None: none given.
+    """
+
+    adjustment: Adjustment
+    notes: Sequence[Message]
+    points: int
+    reference: ReferenceTie | None
+    doubts: Sequence[Message] = ()
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """JSON values for the revision's record."""
+        tie = self.reference
+        return {
+            "said": [encode_message(one) for one in self.notes],
+            "doubts": [encode_message(one) for one in self.doubts],
+            "points": self.points if self.adjustment.accepted else 0,
+            "reference": None
+            if tie is None
+            else {
+                "used": bool(tie.control),
+                "why": encode_message(tie.why),
+                "windows": {"tried": tie.tried, "found": tie.found, "agreed": tie.agreed},
+                "shift_m": list(tie.shift_m) if tie.control else None,
+                "spread_m": tie.spread_m if tie.control else None,
+            },
+        }
+
+
+def check_control(frames: Sequence[BlockFrame], reference: Path | None, gcp: Path | None) -> None:
+    """Reject unusable control of these frames early, before hours of work.
+
+    Raises what `open_reference` and `resolve_ground_control` raise.
+    """
+    if reference is not None:
+        open_reference(reference, _centres(frames), frames[0].exterior.work_crs)
+    if gcp is not None:
+        resolve_ground_control(gcp, frames, None)
+
+
+def adjust_with_control(
+    run: FinishRun,
+    ties: block.Ties,
+    options: AdjustOptions,
+    reference: Path | None,
+    gcp: Path | None,
+    reference_sigma_m: float | None = None,
+) -> ControlledAdjustment:
+    """Adjust the block of a run with its control; see the module's recipe."""
+    terrain = None if is_flat_datum(run.terrain.vertical_datum) else run.terrain
+    settled = (
+        ResolvedControl(points=(), notes=())
+        if gcp is None
+        else resolve_ground_control(gcp, run.frames, terrain)
+    )
+    if gcp is not None:
+        counts = np.bincount(ties.frame, minlength=len(run.frames))
+        settled = restrict_to_tied(gcp.name, settled, run.frames, (counts > 0).tolist())
+    adjustment = run_adjustment(run, ties, options, settled.points)
+    if gcp is not None and adjustment.accepted and settled.points:
+        if (held := restrict_to_tied(gcp.name, settled, run.frames, _tied(adjustment))) is not settled:
+            settled, adjustment = held, run_adjustment(run, ties, options, held.points, name="adjust-tied")
+        settled = validate_control(gcp.name, settled, run.frames, adjustment, run.flight.gsd_m)
+        if not settled.points:
+            adjustment = run_adjustment(run, ties, options, (), name="adjust-free")
+        elif adjustment.accepted:
+            adjustment = widen_shift(adjustment, settled.crs_sigma_m)
+    doubts = list(settled.doubts)
+    tie = None
+    if reference is not None:
+        tie, crs_sigma_m = _compare(run, adjustment, reference)
+        if crs_sigma_m and tie.control:
+            doubts.append(format_crs_accuracy(reference.name, crs_sigma_m))
+        doubt: Message | None = tie.why
+        if tie.control:
+            doubt = describe_reference_shift(reference.name, tie.shift_m, adjustment.accuracy)
+            control = (*settled.points, *select_tied_points(tie.control, _tied(adjustment)))
+            again = run_adjustment(run, ties, options, control, name="adjust-reference")
+            if again.accepted:
+                hung = apply_reference_accuracy(again, tie.shift_m, adjustment.accuracy, reference_sigma_m)
+                adjustment = widen_shift(hung, crs_sigma_m)
+            else:
+                doubt = describe_refused_reference(reference.name, tie)
+                tie = replace(tie, control=(), why=doubt)
+        if doubt:
+            doubts.append(doubt)
+    said = (*settled.notes, *([] if tie is None else [tie.why]))
+    said = (*said, *(one for one in doubts if one not in said))
+    return ControlledAdjustment(
+        adjustment=adjustment, notes=said, points=len(settled.points), reference=tie, doubts=tuple(doubts)
+    )
+
+
+def _tied(adjustment: Adjustment) -> list[bool]:
+    """Return True for each frame held by ties; for all if the block is not adjusted."""
+    return [not adjustment.accepted or frame.state is not FrameState.CARRIED for frame in adjustment.frames]
+
+
+def widen_shift(adjustment: Adjustment, radial_m: float) -> Adjustment:
+    """Return the adjustment with a larger horizontal shift sigma (1 sigma, radial)."""
+    east_m, north_m, up_m = adjustment.accuracy.shift_sigma_m
+    each_m = radial_m / math.sqrt(2.0)
+    sigma_m = (math.hypot(east_m, each_m), math.hypot(north_m, each_m), up_m)
+    return replace(adjustment, accuracy=replace(adjustment.accuracy, shift_sigma_m=sigma_m))
+
+
+def apply_reference_accuracy(
+    tied: Adjustment, shift_m: tuple[float, float], own: Accuracy, reference_sigma_m: float | None
+) -> Adjustment:
+    """Return a block tied to a reference with its shift sigma (1-sigma, east, north).
+
+    It combines what the tie leaves open with the reference's own error. That error is bounded by what its
+    maker states (`read_reference_sigma`, radial), and by the flight's own positions: their sigma, and the
+    distance by which the two differ.
+
+    own  of the block before it was moved by `shift_m` (east, north)
+    """
+    by_maker_m = math.nan if reference_sigma_m is None else reference_sigma_m / math.sqrt(2.0)
+    by_flight_m = np.hypot(own.shift_sigma_m[:2], shift_m)
+    east_m, north_m = np.hypot(tied.accuracy.shift_sigma_m[:2], np.fmin(by_flight_m, by_maker_m))
+    sigma_m = (float(east_m), float(north_m), tied.accuracy.shift_sigma_m[2])
+    return replace(tied, accuracy=replace(tied.accuracy, shift_sigma_m=sigma_m))
+
+
+def _compare(run: FinishRun, adjustment: Adjustment, reference: Path) -> tuple[ReferenceTie, float]:
+    """Match the block under the poses just found with the reference.
+
+    Returns the tie, and the accuracy of the reference's CRS here.
+    """
+    frames = [
+        replace(before, exterior=after.exterior, interior=adjustment.interiors[before.camera])
+        for before, after in zip(run.frames, adjustment.frames, strict=True)
+    ]
+    headers = [
+        replace(record.header, interior=frame.interior, exterior_prior=frame.exterior)
+        for record, frame in zip(run.records, frames, strict=True)
+    ]
+    picture = open_reference(reference, _centres(frames), frames[0].exterior.work_crs)
+
+    def patch(number: int, tiles: TileRange) -> OrthoPatch:
+        frame = frames[number]
+        pixels = _thin_to_gsd(
+            run.originals.pixels(frame.frame_id), run.flight.gsd_m, compute_ground_pixel_m(tiles.z, 0)
+        )
+        return orthorectify_frame(headers[number], frame.exterior, pixels, run.terrain, tiles)
+
+    with run.progress.stage("reference") as progress:
+        tie = run.folder.load_or_make(
+            "reference",
+            _REFERENCE_KINDS,
+            lambda: match_reference(
+                picture,
+                frames,
+                patch,
+                run.terrain,
+                reach_m=_reach_m(adjustment.accuracy),
+                progress=progress,
+            ),
+        )
+    lonlat = to_lonlat(_centres(frames)[:1], frames[0].exterior.work_crs)[0]
+    return tie, estimate_accuracy_m(picture.crs, lonlat)
+
+
+def _reach_m(accuracy: Accuracy) -> float:
+    sigma = np.nan_to_num(float(np.hypot(*accuracy.shift_sigma_m[:2])), nan=_MAP_OFF_M)
+    return float(min(_SHIFT_SIGMAS * sigma + _MAP_OFF_M, _MAX_REACH_M))
+
+
+def _thin_to_gsd(pixels: NDArray[np.uint8], gsd_m: float, wanted_m: float) -> NDArray[np.uint8]:
+    """Downsample by a whole factor, averaging, while it stays as fine as wanted."""
+    factor = int(wanted_m / gsd_m)
+    if factor < 2:
+        return pixels
+    size = (pixels.shape[1] // factor, pixels.shape[0] // factor)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _centres(frames: Sequence[BlockFrame]) -> NDArray[np.float64]:
+    return np.array([frame.exterior.projection_centre_m[:2] for frame in frames])

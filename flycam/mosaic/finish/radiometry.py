@@ -1,0 +1,530 @@
+"""Radiometric balance of a block, and highlight compression.
+
+Exposure, colour, haze and shading are estimated from overlapping views of the same ground.
+
+A pixel of frame f at the place (u, v) of its image, r from the middle, is modelled, in each band, as
+I = b_f + exp(g_f + V(r) + s_f J_f (u, v)) L  with the ground's own brightness L: gain g, airlight b (strong
+prior: none; of mean zero, since airlight common to all makes no seam), a vignetting polynomial V = v1 r² +
+v2 r⁴ + v3 r⁶ per camera, and a slope s over the ground, which looks brighter with the sun behind the camera,
+forest more so than a road. J_f maps the image to the ground. Differences of log(I - b) between frames are
+free of L: sparse least squares, robust against movement and change between exposures.
+
+Overlaps hardly distinguish slopes of many images from gains that change as slowly over the ground, and not at
+all a plane of gains from one slope in all images: without slopes each image's own would add up from one end
+of a flight to the other. Priors (gain 1, no vignetting, no slope) choose; at the end the plane of all
+corrections is removed, in each band. So the block keeps the mean and the balance of light and colour that its
+photos have where each is shown nearest its middle. Light above 255 is compressed (`compress_highlights`).
+
+Sources: Brown and Lowe, IJCV 74(1), 2007 (gain compensation); Goldman, PAMI 32(12), 2010 (vignetting and
+exposure from overlaps, even polynomial; what they leave undetermined); Chavez, Remote Sens. Environ. 24, 1988
+(haze as an additive term); Chandelier and Martinoty, PE&RS 75(2), 2009 (view and sun in a block).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import splu
+
+from flycam.mosaic.finish.frame_overview import (
+    Bytes,
+    FrameOverview,
+    FrameOverviewCache,
+    decode_offsets,
+    to_centred,
+)
+
+# -- Highlight compression: light raised above 255 kept within the range of an image ---------------
+#
+# Corrected light may pass 255. Above a knee it is compressed, never clipped: a hyperbola of slope 1 at the
+# knee maps the brightest possible light to 255, so brighter stays brighter and light below the knee does not
+# change. The knee of a block is the highest with which no more of it saturates than the camera saturated; the
+# middle tones keep their brightness. Only where the lowest knee is not enough does one factor darken all of
+# it.
+
+
+Singles = NDArray[np.float32]
+
+KNEE = 225.0
+"""The highest knee, grey levels."""
+_LOWEST_KNEE, _KNEE_STEP = 165.0, 5.0
+# grey level of an overview, whose means fall short of the pixels' own 250
+_NEARLY_SATURATED = 247
+# share of a block that a sample cannot tell from none
+_MORE_SATURATED = 0.001
+_MIN_PERCENT = 50  # darkest factor of a block
+
+
+def compress_highlights(light: Singles, peak: float, knee: float) -> Singles:
+    """Compress light of any shape from 0..`peak` to 0..255, in place.
+
+    With a peak of 255 nothing changes.
+    """
+    room = 255.0 - knee
+    bend = 1.0 / room - 1.0 / (max(peak, 255.0) - knee)
+    if bend > 0.0:
+        bright = light > np.float32(knee)
+        over = light[bright] - np.float32(knee)
+        light[bright] = np.float32(knee) + over / (1.0 + np.float32(bend) * over)
+    return np.clip(light, 0.0, 255.0, out=light)
+
+
+def find_headroom(before: NDArray[np.uint8], after: Singles, peak: float) -> tuple[float, float]:
+    """Return the highest (knee, factor) at which no more pixels saturate than before.
+
+    before, after  N, the brightest band of pixels spread over the block, as the camera gave it and corrected
+    """
+    share = float(np.mean(before >= _NEARLY_SATURATED)) + _MORE_SATURATED
+    # the pixel that may just not saturate
+    limit = float(np.quantile(after, max(1.0 - share, 0.0)))
+    for knee in np.arange(KNEE, _LOWEST_KNEE - 1.0, -_KNEE_STEP):
+        if _toned_value(limit, peak, float(knee)) < _NEARLY_SATURATED:
+            return float(knee), 1.0
+    for percent in range(99, _MIN_PERCENT, -1):
+        factor = percent / 100.0
+        if _toned_value(limit * factor, peak * factor, _LOWEST_KNEE) < _NEARLY_SATURATED:
+            break
+    return _LOWEST_KNEE, factor
+
+
+def _toned_value(light: float, peak: float, knee: float) -> float:
+    return float(compress_highlights(np.full(1, light, np.float32), peak, knee)[0])
+
+
+# -- Radiometric corrections from overlapping views of the same ground -----------------------------
+
+
+Floats = NDArray[np.float64]
+
+_BANDS = 3
+# overview pixels a side: misregistration and noise average out
+_CELL_PX = 8
+# grey levels beyond which a camera may have clipped
+_DARK, _BRIGHT = 4, 250
+# each sample of a cell is compared with this many others there
+_NEIGHBOURS = 3
+_STEPS = 8
+# priors: gain 1, no vignetting, no slope, no airlight
+_SIGMA_GAIN = 0.2
+_SIGMA_VIGNETTE = 0.3
+_SIGMA_SLOPE = 0.2  # of log brightness over half a diagonal
+_SIGMA_AIRLIGHT = 1.0  # grey levels
+_MAX_AIRLIGHT = 12.0
+_MAX_LOG_GAIN = 1.0
+_MIN_SCALE = 0.01
+# Beaton and Tukey 1974: 95 % efficient for normal errors
+_TUKEY = 4.685
+# adjacent cells have correlated errors: a sample counts as a tenth of one
+_INDEPENDENT = 0.1
+# more would only be slower, without making a gain more certain
+_PAIRS_PER_FRAME = 400
+# the full-size gain is interpolated between lattice points this far apart
+_BLOCK_PX = 16
+# a band of floats and its intermediate results stay in the CPU cache
+_BAND_ROWS = 32
+# pixels sampled in each frame to estimate how much of the block is saturated
+_LOOK_PIXELS = 4096
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Radiometry:
+    """Radiometric corrections of a block.
+
+    frame_ids  in the order of the rows of the arrays
+    cameras    camera key of each frame
+    log_gain   frames×3; airlight frames×3, grey levels; both as in the module's formula
+    vignette   by camera key: 3×3, band × (v1, v2, v3) with r = 1 in the corner
+    slope      frames×3×2, log brightness by half diagonals across and down the image: s_f J_f
+    scale      robust 1-sigma of log differences between corrected frames: how well they agree
+    compared   number of sample pairs compared
+    knee       grey level above which light is compressed (see `highlights`)
+    """
+
+    frame_ids: tuple[str, ...]
+    cameras: tuple[str, ...]
+    log_gain: Floats
+    airlight: Floats
+    vignette: dict[str, Floats]
+    slope: Floats
+    scale: float
+    compared: int
+    knee: float = KNEE
+
+    def correct(self, frame_id: str, pixels: Bytes) -> Bytes:
+        """Correct a frame's source image (H×W×3 uint8 RGB, any size) to a common camera.
+
+        A frame that the block does not know is returned unchanged.
+        """
+        if frame_id not in self.frame_ids:
+            return pixels
+        number = self.frame_ids.index(frame_id)
+        height, width = pixels.shape[:2]
+        airlight = np.append(self.airlight[number], 0.0)
+        peak = self.peak
+        result = np.empty_like(pixels)
+        for top in range(0, height, _BAND_ROWS):
+            rows = slice(top, min(top + _BAND_ROWS, height))
+            gain = self._inverse_gain(number, (height, width), rows)
+            light = np.asarray(cv2.subtract(pixels[rows], airlight, dtype=cv2.CV_32F), dtype=np.float32)
+            light *= gain
+            result[rows] = cv2.convertScaleAbs(compress_highlights(light, peak, self.knee))
+        return result
+
+    def correct_overview(self, number: int, overview: FrameOverview) -> NDArray[np.float32]:
+        """Return H×W×3 float32 grey levels of a corrected overview; `number` is its row."""
+        return compress_highlights(self.light(number, overview.rgb, overview.place), self.peak, self.knee)
+
+    def light(self, number: int, rgb: Bytes, place: Bytes) -> NDArray[np.float32]:
+        """Return …×3 corrected pixels of frame `number`, before highlight compression.
+
+        They may lie outside 0 to 255.
+
+        place  …×2, as an overview has it
+        """
+        nodes = np.arange(256, dtype=np.uint8)
+        across, down = (decode_offsets(n) for n in np.meshgrid(nodes, nodes))
+        table = np.moveaxis(self._gain(number, across, down), 0, -1).astype(np.float32)
+        light: NDArray[np.float32] = rgb - self.airlight[number].astype(np.float32)
+        light *= table[place[..., 1], place[..., 0]]
+        return light
+
+    @property
+    def peak(self) -> float:
+        """Upper bound of corrected pixels of all frames; grey levels, never below 255."""
+        r2 = np.linspace(0.0, 1.0, 256)
+        lowest = {camera: (v @ [r2, r2**2, r2**3]).min(axis=1) for camera, v in self.vignette.items()}
+        falloff = np.stack([lowest[camera] for camera in self.cameras])
+        gain = np.exp(np.hypot(self.slope[..., 0], self.slope[..., 1]) - self.log_gain - falloff)
+        return max(255.0, float(((255.0 - self.airlight) * gain).max()))
+
+    def _gain(self, number: int, across: Floats, down: Floats) -> Floats:
+        """Return the factors of light at places in the image (`to_centred`).
+
+        Their shape is bands × the shape of the places.
+        """
+        r2 = across**2 + down**2
+        v, slope = (
+            of.reshape(_BANDS, -1, *(1,) * r2.ndim)
+            for of in (self.vignette[self.cameras[number]], self.slope[number])
+        )
+        log = r2 * (v[:, 0] + r2 * (v[:, 1] + r2 * v[:, 2])) + slope[:, 0] * across + slope[:, 1] * down
+        gain: Floats = np.exp(-log - self.log_gain[number].reshape(_BANDS, *(1,) * r2.ndim))
+        return gain
+
+    def _inverse_gain(self, number: int, size: tuple[int, int], rows: slice) -> NDArray[np.float32]:
+        """Return rows×W×3 float32 factors, interpolated between exact block centres."""
+        height, width = size
+        step = _BLOCK_PX
+        first, last = rows.start // step - 1, -(-rows.stop // step) + 1
+        middle = (step - 1) / 2.0
+        y = np.arange(first, last, dtype=np.float64) * step + middle
+        x = np.arange(-1, -(-width // step) + 1, dtype=np.float64) * step + middle
+        gain = self._gain(number, *np.meshgrid(*to_centred(x, y, (width, height))))
+        nodes = np.ascontiguousarray(np.moveaxis(gain, 0, -1).astype(np.float32))
+        large = cv2.resize(
+            nodes, (nodes.shape[1] * step, nodes.shape[0] * step), interpolation=cv2.INTER_LINEAR
+        )
+        top = rows.start - first * step
+        return np.asarray(large[top : top + rows.stop - rows.start, step : step + width], dtype=np.float32)
+
+
+def make_identity_radiometry(frame_ids: tuple[str, ...], cameras: tuple[str, ...]) -> Radiometry:
+    """Make a radiometry that leaves every image unchanged."""
+    return Radiometry(
+        frame_ids=frame_ids,
+        cameras=cameras,
+        log_gain=np.zeros((len(frame_ids), _BANDS)),
+        airlight=np.zeros((len(frame_ids), _BANDS)),
+        vignette={camera: np.zeros((_BANDS, 3)) for camera in cameras},
+        slope=np.zeros((len(frame_ids), _BANDS, 2)),
+        scale=0.0,
+        compared=0,
+    )
+
+
+def solve_radiometry(
+    overviews: FrameOverviewCache, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Radiometry:
+    """Solve for corrections from the overlaps of all overviews, requesting each once."""
+    samples = []
+    cameras = []
+    looks = []
+    for number in range(len(overviews)):
+        overview = overviews[number]
+        cameras.append(overview.camera)
+        samples.append(_samples_of(overview, number))
+        looks.append(_look_of(overview))
+        progress(number + 1, len(overviews))
+    keys = sorted(set(cameras))
+    flat = make_identity_radiometry(overviews.frame_ids, tuple(cameras))
+    footprints = _Footprints.from_samples(samples)
+    pairs = _Pairs.among(
+        _Samples.joined(samples), np.array([keys.index(c) for c in cameras], dtype=np.int64), footprints
+    )
+    if pairs.first.size == 0:
+        return flat
+    return _with_headroom(_solve(flat, keys, pairs, footprints), looks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """Mean colours of cells of the grid.
+
+    cell N, key (row, then column, of 32 bits each); frame N, its number; colour N×3, grey levels; place N×2,
+    mean place in the image as `to_centred` gives it
+    """
+
+    cell: NDArray[np.int64]
+    frame: NDArray[np.int64]
+    colour: Floats
+    place: Floats
+
+    @classmethod
+    def joined(cls, parts: list[_Samples]) -> _Samples:
+        return cls(
+            np.concatenate([p.cell for p in parts]),
+            np.concatenate([p.frame for p in parts]),
+            np.concatenate([p.colour for p in parts]),
+            np.concatenate([p.place for p in parts]),
+        )
+
+    def take(self, index: NDArray[np.int64]) -> _Samples:
+        return _Samples(self.cell[index], self.frame[index], self.colour[index], self.place[index])
+
+    @property
+    def r2(self) -> Floats:
+        """Squared distance from the middle of the image."""
+        r2: Floats = np.square(self.place).sum(axis=1)
+        return r2
+
+    def nearest_middle(self) -> NDArray[np.int64]:
+        """Return each cell's sample nearest the middle of its image.
+
+        That is about what a mosaic shows there.
+        """
+        order = np.lexsort((self.r2, self.cell))
+        return order[np.unique(self.cell[order], return_index=True)[1]]
+
+
+def _samples_of(overview: FrameOverview, number: int) -> _Samples:
+    """Return the cells that lie wholly inside the data and hold no clipped pixel."""
+    if overview.box.is_empty:
+        nothing = np.empty(0, np.int64)
+        return _Samples(nothing, nothing, np.empty((0, _BANDS)), np.empty((0, 2)))
+    aligned = overview.box.aligned(_CELL_PX)
+    rows, cols = (n // _CELL_PX for n in aligned.shape)
+    good = overview.quality > 0
+    good &= (overview.rgb.min(axis=2) >= _DARK) & (overview.rgb.max(axis=2) <= _BRIGHT)
+    planes = np.zeros((*aligned.shape, _BANDS + 3), dtype=np.float32)
+    window = planes[overview.box.slices_in(aligned)]
+    window[..., :_BANDS] = overview.rgb
+    window[..., _BANDS:-1] = decode_offsets(overview.place)
+    window[..., -1] = good
+    cells = planes.reshape(rows, _CELL_PX, cols, _CELL_PX, _BANDS + 3).mean(axis=(1, 3), dtype=np.float64)
+    row, col = np.nonzero(cells[..., -1] == 1.0)
+    key = ((aligned.row // _CELL_PX + row) << 32) + (aligned.col // _CELL_PX + col)
+    chosen = cells[row, col]
+    return _Samples(key, np.full(key.size, number), chosen[:, :_BANDS], chosen[:, _BANDS:-1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Footprints:
+    """Positions of images on the ground, in half diagonals of a median one.
+
+    An image lies at centre + place · axes.
+
+    centre frames×2 (column, row), from the middle of the block; axes frames×2×2, J_f transposed, the linear
+    map that fits an image's cells best; 0 for a frame without cells
+    """
+
+    centre: Floats
+    axes: Floats
+
+    @classmethod
+    def from_samples(cls, samples: list[_Samples]) -> _Footprints:
+        """Fit footprints to the cells of each frame."""
+        fits = np.zeros((len(samples), 3, 2))
+        for fit, one in zip(fits, samples, strict=True):
+            ground = np.stack([one.cell & 0xFFFFFFFF, one.cell >> 32], axis=1)
+            fit[:] = np.linalg.lstsq(_with_ones(one.place), ground, rcond=None)[0]
+        seen = np.array([one.cell.size > 0 for one in samples])
+        centre, axes = fits[:, 0], fits[:, 1:]
+        if seen.any():
+            centre[seen] -= centre[seen].mean(axis=0)
+            fits /= max(float(np.median(np.sqrt(np.abs(np.linalg.det(axes[seen]))))), 1.0)
+        return cls(centre, axes)
+
+    def offset(self, samples: _Samples) -> Floats:
+        """Return the offsets of samples from the centres of their images, N×2."""
+        offset: Floats = np.einsum("ni,nij->nj", samples.place, self.axes[samples.frame])
+        return offset
+
+
+def _with_ones(values: Floats) -> Floats:
+    return np.column_stack([np.ones(len(values)), values])
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Pairs of samples of one cell: indices into `samples`.
+
+    shading, terms  N×5 of each sample: numbers of the unknowns of its shading (vignetting of its camera,
+        slope of its frame), and their coefficients in its log brightness
+    """
+
+    samples: _Samples
+    shading: NDArray[np.int64]
+    terms: Floats
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+
+    @classmethod
+    def among(cls, samples: _Samples, camera_of_frame: NDArray[np.int64], footprints: _Footprints) -> _Pairs:
+        """Pair each sample with the next few of its cell, cyclically in frame order."""
+        samples = samples.take(np.lexsort((samples.frame, samples.cell)))
+        _, start, count = np.unique(samples.cell, return_index=True, return_counts=True)
+        start, size = np.repeat(start, count), np.repeat(count, count)
+        index = np.arange(samples.cell.size)
+        firsts, seconds = [], []
+        for shift in range(1, _NEIGHBOURS + 1):
+            other = start + (index - start + shift) % np.maximum(size, 1)
+            # a pair must not come twice: in a cell of n samples shifts k and n - k are the same pairs
+            once = (2 * shift < size) | ((2 * shift == size) & (index < other))
+            firsts.append(index[once])
+            seconds.append(other[once])
+        first, second = np.concatenate(firsts), np.concatenate(seconds)
+        frames = camera_of_frame.size
+        most = _PAIRS_PER_FRAME * frames
+        if first.size > most:
+            rank = _scattered(samples.cell[first] * _NEIGHBOURS + np.arange(first.size) % _NEIGHBOURS)
+            chosen = np.sort(np.argsort(rank, kind="stable")[:most])
+            first, second = first[chosen], second[chosen]
+        camera = camera_of_frame[samples.frame]
+        vignette = 2 * frames + 3 * camera[:, None] + np.arange(3)
+        slope = 2 * frames + 3 * (camera_of_frame.max() + 1) + 2 * samples.frame[:, None] + np.arange(2)
+        shading = np.hstack([vignette, slope])
+        terms = np.hstack([samples.r2[:, None] ** [1, 2, 3], footprints.offset(samples)])
+        return cls(samples, shading, terms, first, second)
+
+
+def _scattered(key: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Hash each key to a pseudo-random number (SplitMix, Steele et al. 2014)."""
+    mixed = key.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _solve(flat: Radiometry, keys: list[str], pairs: _Pairs, footprints: _Footprints) -> Radiometry:
+    """Solve by Gauss-Newton with Tukey's weights.
+
+    Airlight is the only nonlinear unknown; shading is solved for each band.
+    """
+    frames, cameras = len(flat.frame_ids), len(keys)
+    unknown = np.zeros((_BANDS, 4 * frames + 3 * cameras))
+    prior = np.concatenate(
+        [
+            np.full(frames, _SIGMA_GAIN**-2.0),
+            np.full(frames, _SIGMA_AIRLIGHT**-2.0),
+            np.full(3 * cameras, _SIGMA_VIGNETTE**-2.0),
+            np.full(2 * frames, _SIGMA_SLOPE**-2.0),
+        ]
+    )
+    scale = np.inf
+    for _ in range(_STEPS):
+        systems = [_band(pairs, band, unknown[band], frames) for band in range(_BANDS)]
+        distance = np.sqrt(np.mean([np.square(residual) for residual, _ in systems], axis=0))
+        # the first estimate is far off, so begin with a wide scale: no exposure step counts as an outlier
+        scale = max(float(np.median(distance)) * 1.2, _MIN_SCALE)
+        weight = np.square(np.maximum(1.0 - np.square(distance / (_TUKEY * scale)), 0.0))
+        weight *= _INDEPENDENT / scale**2
+        step = np.empty_like(unknown)
+        for band, (residual, design) in enumerate(systems):
+            weighted = csr_matrix(design.multiply(weight[:, None]))
+            normal = (design.T @ weighted).tocsc()
+            normal.setdiag(normal.diagonal() + prior)
+            step[band] = splu(normal).solve(weighted.T @ residual - prior * unknown[band])
+        unknown += step
+        air = unknown[:, frames : 2 * frames]
+        air -= air.mean(axis=1, keepdims=True)
+        np.clip(air, -_MAX_AIRLIGHT, _MAX_AIRLIGHT, out=air)
+        if np.abs(step).max() < 1e-4:
+            break
+    return _anchored(flat, keys, pairs, footprints, unknown, scale)
+
+
+def _band(pairs: _Pairs, band: int, unknown: Floats, frames: int) -> tuple[Floats, csr_matrix]:
+    """Return residuals of the log differences and the design matrix (pairs×unknowns)."""
+    logs, columns, values = [], [], []
+    for index, sign in ((pairs.first, 1.0), (pairs.second, -1.0)):
+        frame, shading, terms = pairs.samples.frame[index], pairs.shading[index], pairs.terms[index]
+        light = np.maximum(pairs.samples.colour[index, band] - unknown[frames + frame], 1.0)
+        logs.append(sign * (np.log(light) - unknown[frame] - (unknown[shading] * terms).sum(axis=1)))
+        # d/db of -log(I - b) is +1 / (I - b)
+        columns.append(np.column_stack([frame, frames + frame, shading]))
+        values.append(sign * np.column_stack([np.ones(frame.size), 1.0 / light, terms]))
+    width = 2 * columns[0].shape[1]
+    design = csr_matrix(
+        (
+            np.hstack(values).ravel(),
+            np.hstack(columns).ravel(),
+            np.arange(0, width * pairs.first.size + 1, width),
+        ),
+        shape=(pairs.first.size, unknown.size),
+    )
+    design.sum_duplicates()
+    return logs[0] + logs[1], design
+
+
+def _anchored(
+    flat: Radiometry, keys: list[str], pairs: _Pairs, footprints: _Footprints, unknown: Floats, scale: float
+) -> Radiometry:
+    """Return the result less the plane that fits the corrections of the shown ground.
+
+    Overlaps do not determine that plane; without it the block keeps its mean and its balance.
+    """
+    frames = len(flat.frame_ids)
+    gain, air = unknown[:, :frames].T, unknown[:, frames : 2 * frames].T
+    vignette = unknown[:, 2 * frames : -2 * frames].reshape(_BANDS, len(keys), 3)
+    shown = pairs.samples.nearest_middle()
+    samples = pairs.samples.take(shown)
+    light = np.maximum(samples.colour - air[samples.frame], 1.0)
+    shading = np.einsum("bnk,nk->nb", unknown[:, pairs.shading[shown]], pairs.terms[shown])
+    correction = np.log(light / samples.colour) - gain[samples.frame] - shading
+    ground = footprints.centre[samples.frame] + footprints.offset(samples)
+    plane = np.linalg.lstsq(_with_ones(ground), correction, rcond=None)[0]
+    gain = gain + _with_ones(footprints.centre) @ plane
+    slope = unknown[:, -2 * frames :].reshape(_BANDS, frames, 2) + plane[1:].T[:, None]
+    return Radiometry(
+        frame_ids=flat.frame_ids,
+        cameras=flat.cameras,
+        log_gain=np.clip(gain, -_MAX_LOG_GAIN, _MAX_LOG_GAIN),
+        airlight=air,
+        vignette={key: vignette[:, number] for number, key in enumerate(keys)},
+        slope=np.einsum("bfj,fij->fbi", slope, footprints.axes),
+        scale=scale,
+        compared=int(pairs.first.size),
+    )
+
+
+def _look_of(overview: FrameOverview) -> tuple[Bytes, Bytes]:
+    """Sample every n-th pixel of a frame: N×3 colours and N×2 places."""
+    seen = np.flatnonzero(overview.quality)
+    chosen = seen[:: max(seen.size // _LOOK_PIXELS, 1)]
+    return overview.rgb.reshape(-1, _BANDS)[chosen], overview.place.reshape(-1, 2)[chosen]
+
+
+def _with_headroom(radiometry: Radiometry, looks: list[tuple[Bytes, Bytes]]) -> Radiometry:
+    """Return the block with the knee and factor that keep it from saturating.
+
+    See `highlights`.
+    """
+    before = np.concatenate([rgb.max(axis=1) for rgb, _ in looks])
+    after = np.concatenate([radiometry.light(n, *look).max(axis=1) for n, look in enumerate(looks)])
+    knee, factor = find_headroom(before, after, radiometry.peak)
+    return replace(radiometry, knee=knee, log_gain=radiometry.log_gain - np.log(factor))

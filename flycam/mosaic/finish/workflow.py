@@ -1,0 +1,709 @@
+"""`flycam finish`: a measurable revision beside the live mosaic, of its frames.
+
+    frames as recorded -> ties -> adjust -> (control, reference: adjust again) -> surface -> radiometry
+    -> seams -> tiles -> publish -> communes
+
+Each layer of a flight is a block of its own. Every stage is kept on disk until the revision is published, so
+that the same command continues where it was killed or stopped; nothing is shown before it is complete. The
+same inputs and options make nothing new, but lost or damaged tiles are made again. Where the adjustment does
+not improve on the priors by its own evidence they are kept, and the revision is balanced and blended with
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from flycam.catalog.retention_records import make_original_purged
+from flycam.catalog.revisions import get_refusal
+from flycam.concurrency import count_workers
+from flycam.errors import InputUnusable, OptionUnusable
+from flycam.geodata.crs import to_lonlat
+from flycam.geometry.grid import TILE_SIZE_PX, TileId, choose_zoom, compute_ground_pixel_m
+from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import Message, _, ngettext
+from flycam.model.flight import Flight, FlightState
+from flycam.model.frame import Layer, name_layer
+from flycam.model.records import Coverage, FrameRecord, FrameStatus, MosaicInfo, RevisionRecord
+from flycam.mosaic.adjustment.block import AdjustOptions
+from flycam.mosaic.adjustment.bundle_adjustment import MIN_HELD_OUT
+from flycam.mosaic.adjustment.ties import TieReport, apply_tie_turns
+from flycam.mosaic.cluster.run import FINISH, open_cluster_run
+from flycam.mosaic.coverage import measure_coverage
+from flycam.mosaic.eviction import enable_eviction
+from flycam.mosaic.finish.adjustment_block import (
+    build_block_frames,
+    hash_block_inputs,
+    require_common_crs,
+    select_terrain,
+)
+from flycam.mosaic.finish.control import ControlledAdjustment, adjust_with_control, check_control
+from flycam.mosaic.finish.finished_tiles import compute_dsm_pct
+from flycam.mosaic.finish.placement import PlacementResult, place_frames
+from flycam.mosaic.finish.radiometry import Radiometry
+from flycam.mosaic.finish.report import (
+    FinishReport,
+    LayerReport,
+    ReportFigures,
+    add_report_statistics,
+    compile_statistics,
+)
+from flycam.mosaic.finish.seamline import SeamPlan
+from flycam.mosaic.finish.stages import (
+    FinishProgress,
+    FinishRun,
+    StageFolder,
+    WorkAhead,
+    balance_radiometry,
+    derive_surface,
+    estimate_commune_cost,
+    estimate_costs,
+    find_tie_points,
+    make_overviews,
+    plan_seamlines,
+)
+from flycam.mosaic.finish.tile_blending import blend_tiles
+from flycam.mosaic.orthorectify.flight_session import check_gsd
+from flycam.mosaic.orthorectify.rebuild import find_remote_photos, list_live_mosaics
+from flycam.mosaic.orthorectify.rectification import get_recorded_pose
+from flycam.mosaic.redaction import update_redaction_footprints
+from flycam.mosaic.surface.surface import Surface
+from flycam.mosaic.terrain import find_stated_sigma, load_recorded_terrain, store_terrain
+from flycam.mosaic.terrain_codec import assign_content_id
+from flycam.mosaic.tiles.groups import find_damaged_tiles, repair_parents
+from flycam.originals import PhotoCache, find_flight_purged, store_original
+from flycam.retry import check_store_writable
+from flycam.storage import keys
+from flycam.storage.files import compute_sha256
+from flycam.storage.keys import STAGES_DIR
+from flycam.workspace import Progress, Workspace, ignore_progress
+
+# -- Options of `finish`, and their validation against a flight ------------------------------------
+
+
+_MAX_GSD_FACTOR = 16.0
+_DSM_PER_GSD = 4.0
+# At 1.7 cm GSD, surface and blend on 7 cm posts took 300 of 335 processor seconds.
+_MIN_DSM_SPACING_M = 0.2
+_MAX_DSM_SPACING_M = 100.0
+_MAX_HELD_OUT = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinishRequest:
+    """Options of a finish.
+
+    surface          compute the DSM from the flight itself, and orthorectify on it
+    dsm_spacing_m    distance of its posts; None: four ground samples, 0.2 m at least
+    rolling_shutter  give every image row its own pose where the camera's readout is known
+    held_out_share   share of the tie points kept out of the adjustment and reported
+    gsd_m            of the revision; None: the live mosaic's
+    reference        a map of the same ground that the block is tied to
+    reference_sigma_m  how far off that map itself may be (radial 1-sigma); None: not known, and bounded by
+        the flight's own positions
+    gcp              ground control points, as OpenDroneMap's list writes them
+    report           make the quality report
+    redo             make a further revision even if one of the same inputs exists
+    """
+
+    surface: bool = True
+    dsm_spacing_m: float | None = None
+    rolling_shutter: bool = True
+    held_out_share: float = AdjustOptions().held_out_share
+    gsd_m: float | None = None
+    reference: Path | None = None
+    reference_sigma_m: float | None = None
+    gcp: Path | None = None
+    report: bool = True
+    redo: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options that decide the result, as JSON values.
+
+        Files by their content, which is read each time.
+
+        Raises SourceUnreadable.
+        """
+        plain = {name: value for name, value in asdict(self).items() if name not in ("report", "redo")}
+        if self.reference_sigma_m is None:
+            # Revisions from before this option existed have the same inputs.
+            del plain["reference_sigma_m"]
+        for name in ("reference", "gcp"):
+            path = getattr(self, name)
+            plain[name] = None if path is None else {"name": path.name, "sha256": compute_sha256(path)}
+        return plain
+
+    def spacing_m(self, flight: Flight) -> float:
+        """Return the post spacing of the DSM on this flight, metres."""
+        return self.dsm_spacing_m or max(_DSM_PER_GSD * flight.gsd_m, _MIN_DSM_SPACING_M)
+
+    @property
+    def adjust_options(self) -> AdjustOptions:
+        """Options of the adjustment."""
+        return AdjustOptions(held_out_share=self.held_out_share)
+
+
+def restore_request(options: Mapping[str, Any], find_file: Callable[[str, str], Path]) -> FinishRequest:
+    """Restore the request from a revision's recorded options.
+
+    find_file  a local copy of a file, by its SHA-256 and name; what it raises is passed on
+    """
+    asked = {one.name: options[one.name] for one in fields(FinishRequest) if one.name in options}
+    for name in ("reference", "gcp"):
+        if asked.get(name) is not None:
+            asked[name] = find_file(asked[name]["sha256"], asked[name]["name"])
+    return FinishRequest(**asked)
+
+
+def check_request(flight: Flight, request: FinishRequest) -> None:
+    """Raise unless the flight can be finished with the request.
+
+    InputUnusable for the flight, OptionUnusable for an option's value.
+    """
+    if flight.state is FlightState.WITHDRAWN:
+        raise InputUnusable(
+            _("{name}: this flight was withdrawn; there is nothing to finish", name=flight.name)
+        )
+    if flight.state is FlightState.INGESTING:
+        raise InputUnusable(
+            _("{name}: its ingest is not complete; run 'flycam ingest' again first", name=flight.name)
+        )
+    if not MIN_HELD_OUT <= request.held_out_share <= _MAX_HELD_OUT:
+        raise OptionUnusable(
+            _(
+                "--held-out {held_out_share:g}: give a share from {least_held_out:g} to "
+                "{most_held_out:g}; without points held out nothing tells whether the "
+                "adjustment is better than what it began with",
+                held_out_share=request.held_out_share,
+                least_held_out=MIN_HELD_OUT,
+                most_held_out=_MAX_HELD_OUT,
+            )
+        )
+    for option, path in (("--reference", request.reference), ("--gcp", request.gcp)):
+        if path is not None and not path.is_file():
+            raise InputUnusable(
+                _("{option} {path}: there is no such file; check the path", option=option, path=path)
+            )
+    if request.gsd_m is not None:
+        check_gsd(request.gsd_m, flight.gsd_m, _MAX_GSD_FACTOR * flight.gsd_m)
+    if request.dsm_spacing_m is not None and not flight.gsd_m <= request.dsm_spacing_m <= _MAX_DSM_SPACING_M:
+        raise OptionUnusable(
+            _(
+                "--dsm-spacing {dsm_spacing_m:g}: give metres, from the flight's ground "
+                "sample ({gsd_m:.2g} m) to {coarsest_dsm_m:g}",
+                dsm_spacing_m=request.dsm_spacing_m,
+                gsd_m=flight.gsd_m,
+                coarsest_dsm_m=_MAX_DSM_SPACING_M,
+            )
+        )
+
+
+# -- Work of `finish` for each layer of a flight, planned before any is done -----------------------
+
+
+_MIN_FRAMES = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerJob:
+    """One layer to be finished.
+
+    mosaic   of the layer, with the requested base zoom
+    records  its frames in use
+    dem_id   recorded terrain that they lie on
+    terrain_sigma_m  its stated sigma, as `DemRecord.sigma_m`
+    options  what decides the result, as recorded; digest: of that and of all inputs
+    skip_reason  why it cannot be finished; then there is no digest
+    """
+
+    flight: Flight
+    mosaic: MosaicInfo
+    records: Sequence[FrameRecord]
+    request: FinishRequest
+    options: dict[str, Any]
+    work: WorkAhead
+    dem_id: str = ""
+    terrain_sigma_m: tuple[float, float | None] | None = None
+    digest: str = ""
+    skip_reason: Message | None = None
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """Estimated cost by stage; empty if skipped."""
+        return {} if self.skip_reason else estimate_costs(self.work)
+
+    @property
+    def cost(self) -> float:
+        return sum(self.costs.values())
+
+
+def plan_layer_jobs(workspace: Workspace, flight: Flight, request: FinishRequest) -> list[LayerJob]:
+    """Return a job for each layer, first the one that the flight is shown by.
+
+    Raises InputUnusable for a flight without a mosaic, or with poses in several systems; SourceUnreadable for
+    a file of the request.
+    """
+    every = workspace.catalog.tiles.mosaics(flight.flight_id)
+    shown = {mosaic.mosaic_id for mosaic in every if mosaic.published}
+    mosaics = [one for one in list_live_mosaics(workspace, flight.flight_id) if one.mosaic_id in shown]
+    if not mosaics:
+        raise InputUnusable(
+            _("{name}: it has no mosaic yet; run 'flycam ingest' again to complete it", name=flight.name)
+        )
+    mosaics.sort(key=lambda mosaic: (mosaic.layer is not Layer.COLOUR, mosaic.layer))
+    used = workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
+    options = request.options
+    jobs = []
+    for number, mosaic in enumerate(mosaics):
+        records = [record for record in used if record.header.layer is mosaic.layer]
+        asked, recorded = request, options
+        # Marks are made on the photos of the main layer.
+        if number > 0:
+            asked, recorded = replace(request, gcp=None), {**options, "gcp": None}
+        jobs.append(_job(workspace, flight, mosaic, records, asked, recorded))
+    return jobs
+
+
+def _job(
+    workspace: Workspace,
+    flight: Flight,
+    live: MosaicInfo,
+    records: list[FrameRecord],
+    request: FinishRequest,
+    options: dict[str, Any],
+) -> LayerJob:
+    tiles = len(workspace.catalog.tiles.heads(live.mosaic_id, live.revision, z=live.base_zoom))
+    mosaic = live
+    if records and request.gsd_m is not None:
+        mosaic = replace(live, base_zoom=choose_zoom(request.gsd_m, _latitude(records)))
+    job = LayerJob(
+        flight=flight,
+        mosaic=mosaic,
+        records=records,
+        request=request,
+        options=options,
+        work=_work_ahead(flight, live, mosaic, records, request, tiles),
+    )
+    if len(records) < _MIN_FRAMES:
+        why = ngettext(
+            "its {layer} layer has {count} photo; {least} that overlap are needed",
+            "its {layer} layer has {count} photos; {least} that overlap are needed",
+            len(records),
+            layer=name_layer(live.layer),
+            least=_MIN_FRAMES,
+        )
+        return replace(job, skip_reason=why)
+    require_common_crs(records)
+    dem_id = select_terrain(records, flight.dem_id)
+    centres = np.array([get_recorded_pose(record)[0].projection_centre_m[:2] for record in records])
+    sigma_m = find_stated_sigma(workspace, centres, get_recorded_pose(records[0])[0].work_crs)
+    if sigma_m is not None:
+        options = {**options, "terrain_sigma_m": list(sigma_m)}
+    return replace(
+        job,
+        dem_id=dem_id,
+        options=options,
+        terrain_sigma_m=sigma_m,
+        digest=hash_block_inputs(mosaic, records, dem_id, options),
+    )
+
+
+def _work_ahead(
+    flight: Flight,
+    live: MosaicInfo,
+    mosaic: MosaicInfo,
+    records: Sequence[FrameRecord],
+    request: FinishRequest,
+    live_tiles: int,
+) -> WorkAhead:
+    posts = 0.0
+    if request.surface and records:
+        tile_m = TILE_SIZE_PX * compute_ground_pixel_m(live.base_zoom, _latitude(records))
+        posts = live_tiles * (tile_m / request.spacing_m(flight)) ** 2
+    return WorkAhead(
+        frames=len(records),
+        megapixels=sum(float(np.prod(one.header.interior.image_size_px)) for one in records) / 1e6,
+        tiles=round(live_tiles * 4.0 ** (mosaic.base_zoom - live.base_zoom)),
+        posts=posts,
+        reference=request.reference is not None,
+        report=request.report,
+    )
+
+
+def _latitude(records: Sequence[FrameRecord]) -> float:
+    pose = get_recorded_pose(records[len(records) // 2])[0]
+    return float(to_lonlat(np.array([pose.projection_centre_m[:2]]), pose.work_crs)[0, 1])
+
+
+# -- Results of a run's stages, and those stored beside the tiles ----------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RevisionInputs:
+    """All inputs of a revision's tiles.
+
+    surface  None: not requested, or not available
+    terrain  that the frames are orthorectified on: the DSM, else the one they were recorded on
+    """
+
+    ties: TieReport
+    controlled: ControlledAdjustment
+    surface: Surface | None
+    terrain: TerrainGrid
+    placing: PlacementResult
+    radiometry: Radiometry
+    seams: SeamPlan
+
+
+def write_revision_tiles(
+    workspace: Workspace,
+    run: FinishRun,
+    mosaic: MosaicInfo,
+    inputs: RevisionInputs,
+    damaged: Sequence[TileId] = (),
+) -> int:
+    """Write tiles that the revision's log lacks, and damaged base tiles again.
+
+    Returns log lines.
+    """
+    return blend_tiles(
+        workspace,
+        run,
+        mosaic,
+        inputs.seams,
+        inputs.radiometry,
+        inputs.placing.frames,
+        inputs.terrain,
+        inputs.surface,
+        again=damaged,
+    )
+
+
+def repair_overview_tiles(workspace: Workspace, mosaic: MosaicInfo, damaged: Sequence[TileId]) -> None:
+    """Rebuild the overview tiles among these, once the base tiles below are intact."""
+    repair_parents(
+        workspace.store,
+        workspace.catalog.tiles,
+        mosaic,
+        damaged,
+        origin=workspace.box,
+        now_ns=workspace.clock_ns(),
+    )
+
+
+def build_support_grid(surface: Surface) -> TerrainGrid:
+    """Return the sigmas of a DSM as a grid; NaN where it is not the flight's own."""
+    sigma = np.where(surface.support, surface.sigma_m, np.float32(np.nan))
+    return assign_content_id(replace(surface.terrain, heights_m=sigma, dem_id="support"))
+
+
+# -- Run of `finish` over the layers of a flight ---------------------------------------------------
+
+
+__all__ = ["FinishRequest", "finish_flight"]
+
+# Size of stage files, measured on 1.3 and 9 megapixels.
+_FRAME_BYTES, _RUN_BYTES = 3_000_000, 300_000_000
+
+
+DEFAULTS = FinishRequest()
+
+ReportMaker: TypeAlias = Callable[
+    [Workspace, Flight, MosaicInfo, RevisionRecord, Progress], tuple[dict[str, str], ReportFigures]
+]
+"""Makes and stores a revision's quality reports: store keys by language and kind, and the figures."""
+
+
+def _never() -> bool:
+    return False
+
+
+def finish_flight(
+    workspace: Workspace,
+    ref: str,
+    request: FinishRequest = DEFAULTS,
+    progress: Progress = ignore_progress,
+    cancelled: Callable[[], bool] = _never,
+    *,
+    make_reports: ReportMaker,
+) -> FinishReport:
+    """Finish a flight (id or name); idempotent and resumable.
+
+    progress      gets the stage and the percent of the whole
+    cancelled     asked often; once it is true the run stops cleanly and can be continued
+    make_reports  makes the quality reports of a revision before it is published
+
+    Raises NotFound, OriginalPurged, InputUnusable (nothing to finish, or invalid options), FlightBusy,
+    StorageFailed (run again to continue), Cancelled.
+    """
+    began_ns = workspace.clock_ns()
+    flight = workspace.catalog.flights.flight(ref)
+    check_request(flight, request)
+    workspace = enable_eviction(workspace)
+    workspace.require_disk_space()
+    check_store_writable(workspace)
+    _require_photos(workspace, flight)
+    # Not the flight's own lock: ingest and withdrawal are not held up meanwhile (decision 0014).
+    with workspace.catalog.flights.lock(f"finish-{flight.flight_id}"):
+        jobs = plan_layer_jobs(workspace, flight, request)
+        last = estimate_commune_cost(jobs[0].work.tiles)
+        whole = sum(job.cost for job in jobs) + last
+        layers: list[LayerReport] = []
+        done = 0.0
+        for job in jobs:
+            told = FinishProgress(progress, job.costs, cancelled, before=done, whole=whole)
+            layers.append(_finish_layer(workspace, job, told, make_reports))
+            done += job.cost
+        if all(one.record is None for one in layers):
+            raise InputUnusable(_("{name}: {why}", name=flight.name, why=layers[0].why))
+        told = FinishProgress(progress, {"communes": last}, cancelled, before=done, whole=whole)
+        communes = _cover(workspace, flight, told)
+    return FinishReport(
+        flight=flight,
+        layers=tuple(layers),
+        communes=tuple(communes),
+        seconds=(workspace.clock_ns() - began_ns) / 1e9,
+        notes=workspace.disk_space.notes,
+    )
+
+
+def _require_photos(workspace: Workspace, flight: Flight) -> None:
+    """Raise unless all photos of the flight are here.
+
+    OriginalPurged where some were deleted under a retention term, InputUnusable where they are on the node
+    that flew it and not here.
+    """
+    gone = find_flight_purged(workspace, flight.flight_id)
+    used = workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED) if gone else []
+    lines = [gone[one] for record in used if (one := record.header.provenance.source_sha256) in gone]
+    if lines:
+        raise make_original_purged(lines[0], f"{flight.name}, {len(lines)} photos")
+    if elsewhere := len(find_remote_photos(workspace, flight.flight_id)):
+        raise InputUnusable(
+            _(
+                "{name}: {elsewhere} photos of this flight are on another box, only its map "
+                "came here; finish it there, or bring them with 'flycam bundle write "
+                "--originals'",
+                name=flight.name,
+                elsewhere=elsewhere,
+            )
+        )
+
+
+def _finish_layer(
+    workspace: Workspace, job: LayerJob, progress: FinishProgress, make_reports: ReportMaker
+) -> LayerReport:
+    """Return one layer's new or existing revision, or the reason why there is none."""
+    layer = job.mosaic.layer.value
+    if job.skip_reason:
+        return LayerReport(layer=layer, record=None, why=job.skip_reason)
+    standing = workspace.catalog.revisions.find_by_inputs(job.mosaic.mosaic_id, job.digest)
+    if standing is not None and not job.request.redo:
+        instead_of = _show(workspace, job.flight, standing)
+        mended = _repair(workspace, job, standing, progress)
+        # of a run that was killed after it published
+        _stages(workspace, job).remove()
+        return LayerReport(layer=layer, record=standing, repaired=mended, instead_of=instead_of)
+    record = _make_revision(workspace, job, _prepare(workspace, job, progress), make_reports)
+    return LayerReport(layer=layer, record=record, new=True)
+
+
+def _prepare(workspace: Workspace, job: LayerJob, progress: FinishProgress) -> FinishRun:
+    """Check disk space and control, and remove a killed run's partial files.
+
+    All before the work begins.
+    """
+    folder = _stages(workspace, job)
+    wanted_bytes = _RUN_BYTES + _FRAME_BYTES * len(job.records)
+    workspace.disk_space.free_space(wanted_bytes)
+    folder.require_free(wanted_bytes, job.flight.name)
+    folder.remove_partial()
+    progress.resume_from(
+        folder.load("seconds", ()) or {}, lambda spent: folder.save("seconds", spent, synced=False)
+    )
+    run = FinishRun(
+        flight=job.flight,
+        mosaic=job.mosaic,
+        records=job.records,
+        frames=build_block_frames(job.records, rolling_shutter=job.request.rolling_shutter),
+        terrain=load_recorded_terrain(workspace, job.dem_id),
+        originals=PhotoCache(workspace, job.records),
+        folder=folder,
+        progress=progress,
+        workers=count_workers(),
+        terrain_sigma_m=job.terrain_sigma_m,
+        cluster_run=open_cluster_run(workspace, job.flight.flight_id, FINISH + job.digest),
+    )
+    check_control(run.frames, job.request.reference, job.request.gcp)
+    if job.request.gcp is not None:
+        store_original(workspace, job.request.gcp)
+    return run
+
+
+def _stages(workspace: Workspace, job: LayerJob) -> StageFolder:
+    name = f"{job.mosaic.layer.value}-{job.digest}"
+    return StageFolder(workspace.cache_dir / STAGES_DIR / job.flight.flight_id / name, job.digest)
+
+
+def _make_revision(
+    workspace: Workspace, job: LayerJob, run: FinishRun, make_reports: ReportMaker
+) -> RevisionRecord:
+    """Run all stages of one layer, up to the published revision."""
+    made = _make_stages(run, job.request)
+    revisions = workspace.catalog.revisions
+    number = revisions.open(run.mosaic, job.digest, job.options, workspace.clock_ns())
+    revisions.put_frames(run.mosaic.mosaic_id, number, [one.kept for one in made.placing.frames])
+    mosaic = replace(run.mosaic, revision=number, published=False)
+    write_revision_tiles(workspace, run, mosaic, made)
+    record = _describe_revision(workspace, run, made, revisions.get(mosaic.mosaic_id, number))
+    if job.request.report:
+        with run.progress.stage("report") as told:
+            reports, figures = make_reports(workspace, run.flight, mosaic, record, told)
+        stats = add_report_statistics(record.stats, figures, run.progress.seconds)
+        record = replace(record, reports=reports, stats=stats)
+    shown = _publish(workspace, run.flight, record)
+    run.folder.remove()
+    _forget_spread(run)
+    return shown
+
+
+def _forget_spread(run: FinishRun) -> None:
+    if run.cluster_run is not None:
+        run.cluster_run.clear()
+
+
+def _make_stages(run: FinishRun, request: FinishRequest) -> RevisionInputs:
+    """Compute all inputs of the tiles: poses, ground, radiometry and seamlines."""
+    ties = find_tie_points(run)
+    run = replace(run, frames=apply_tie_turns(run.frames, ties))
+    controlled = adjust_with_control(
+        run, ties.ties, request.adjust_options, request.reference, request.gcp, request.reference_sigma_m
+    )
+    adjustment = controlled.adjustment
+    wanted = request.surface and adjustment.accepted
+    surface = derive_surface(run, adjustment, request.spacing_m(run.flight)) if wanted else None
+    terrain = run.terrain if surface is None else assign_content_id(surface.rectification_terrain())
+    placing = place_frames(run.records, run.frames, adjustment, terrain, run.mosaic.base_zoom)
+    if not placing.frames:
+        raise InputUnusable(
+            _(
+                "{name}: none of its photos sees known ground: {left_out}",
+                name=run.flight.name,
+                left_out=placing.rejected[0][1],
+            )
+        )
+    seen = make_overviews(run, placing.frames, terrain)
+    radiometry = balance_radiometry(run, seen)
+    return RevisionInputs(
+        ties=ties,
+        controlled=controlled,
+        surface=surface,
+        terrain=terrain,
+        placing=placing,
+        radiometry=radiometry,
+        seams=plan_seamlines(run, seen, radiometry),
+    )
+
+
+def _describe_revision(
+    workspace: Workspace, run: FinishRun, made: RevisionInputs, record: RevisionRecord
+) -> RevisionRecord:
+    """Return the record of a revision whose tiles are written, with its statistics."""
+    surface = made.surface
+    support = None if surface is None else build_support_grid(surface)
+    own_pct = None
+    if support is not None:
+        mosaic = replace(run.mosaic, revision=record.revision)
+        own_pct = compute_dsm_pct(workspace.store, workspace.catalog.tiles, mosaic, support)
+    return replace(
+        record,
+        made_ns=workspace.clock_ns(),
+        dem_id=store_terrain(workspace, made.terrain),
+        support_key=None if support is None else keys.format_terrain_key(store_terrain(workspace, support)),
+        stats=compile_statistics(
+            ties=made.ties,
+            frames=run.frames,
+            adjustment=made.controlled.adjustment,
+            control=made.controlled.stats,
+            surface=surface,
+            surface_id=None if surface is None else store_terrain(workspace, surface.terrain),
+            own_pct=own_pct,
+            placing=made.placing,
+            rolling_shutter=bool(record.options.get("rolling_shutter", True)),
+            radiometry=made.radiometry,
+            plan=made.seams,
+            seconds=run.progress.seconds,
+        ),
+    )
+
+
+def _repair(workspace: Workspace, job: LayerJob, existing: RevisionRecord, progress: FinishProgress) -> int:
+    """Repair lost or damaged tiles of an existing revision; return their number."""
+    damaged = _damaged(workspace, existing, progress)
+    if damaged:
+        mosaic = replace(job.mosaic, revision=existing.revision, published=False)
+        base = [tile for tile in damaged if tile.z == mosaic.base_zoom]
+        if base:
+            run = _prepare(workspace, job, progress)
+            write_revision_tiles(workspace, run, mosaic, _make_stages(run, job.request), base)
+            _forget_spread(run)
+        repair_overview_tiles(workspace, mosaic, damaged)
+    return len(damaged)
+
+
+def _damaged(workspace: Workspace, existing: RevisionRecord, progress: FinishProgress) -> Sequence[TileId]:
+    heads = workspace.catalog.tiles.heads(existing.mosaic_id, existing.revision)
+    with progress.stage("check") as told:
+        return find_damaged_tiles(
+            workspace.store, heads, lambda done: told("check", done, len(heads)), count_workers()
+        )
+
+
+def _publish(workspace: Workspace, flight: Flight, record: RevisionRecord) -> RevisionRecord:
+    """Publish the revision, with an entry in the audit log."""
+    shown = workspace.catalog.revisions.publish(record)
+    # Until then all that a redacted photo shows is withheld.
+    update_redaction_footprints(workspace)
+    what = "accepted" if record.stats["accepted"] else f"priors kept: {get_refusal(record.stats)}"
+    workspace.catalog.audit.append(
+        workspace.operator or workspace.box,
+        "finish",
+        flight.flight_id,
+        f"{record.mosaic_id} revision {record.revision}: {what}",
+    )
+    return shown
+
+
+def _show(workspace: Workspace, flight: Flight, existing: RevisionRecord) -> int | None:
+    """Publish an existing revision unless it is; return the one it replaces.
+
+    With an entry in the audit log.
+    """
+    tiles = workspace.catalog.tiles
+    shown = tiles.mosaic(existing.mosaic_id).revision
+    if shown == existing.revision:
+        return None
+    tiles.publish(existing.mosaic_id, existing.revision)
+    workspace.catalog.audit.append(
+        workspace.operator or workspace.box,
+        "finish",
+        flight.flight_id,
+        f"{existing.mosaic_id} revision {existing.revision}: on show again instead of {shown}",
+    )
+    return shown
+
+
+def _cover(workspace: Workspace, flight: Flight, progress: FinishProgress) -> list[Coverage]:
+    """Measure the published revision's coverage by commune.
+
+    Under the flight's lock: a concurrent ingest or withdrawal decides on coverage too, and must not be
+    overwritten.
+    """
+    with workspace.catalog.flights.lock(flight.flight_id), progress.stage("communes") as told:
+        return measure_coverage(workspace, flight, told, changed=False)

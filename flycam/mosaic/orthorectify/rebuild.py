@@ -1,0 +1,369 @@
+"""Rebuild of a flight's tiles from the originals.
+
+After a withdrawal, after reprocessing, and where objects are lost or damaged, it is the same job: find the
+tiles that differ from what the recorded frames make them, and rebuild those. Killed half-way, the same
+command completes it, for the remaining work is read off the tiles themselves.
+
+Of another node's frames there may be tiles here and no photos, and originals may have been deleted. Where
+such frames lie, what must go is emptied and what is available is merged: the photos here, and the peers'
+tiles (docs/decisions/0021-sync.md, 0029-retention.md).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.retention_records import PurgeRecord
+from flycam.concurrency import count_workers, map_ordered
+from flycam.errors import FrameRejected, InputUnusable, OriginalPurged, SourceUnreadable
+from flycam.geometry.grid import TileId, TileRange
+from flycam.geometry.terrain import TerrainGrid
+from flycam.media.pixels import open_pixels
+from flycam.messages import _
+from flycam.model.frame import MosaicTile, OrthoPatch
+from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo
+from flycam.mosaic.orthorectify.rectification import get_recorded_pose, orthorectify_frame
+from flycam.mosaic.terrain import load_recorded_terrain
+from flycam.mosaic.tiles.groups import find_damaged_tiles, repair_parents
+from flycam.mosaic.tiles.merge import Amendments, TileCanvas, merge_patch
+from flycam.mosaic.tiles.peers import (
+    PeerTiles,
+    has_peer_tiles,
+    merge_peer_tiles,
+    read_cursors,
+    remove_previews,
+)
+from flycam.mosaic.tiles.rebuild import find_stale_tiles, load_amendments, rebuild_stale_tiles
+from flycam.mosaic.tiles.writer import MosaicWriter
+from flycam.originals import fetch_local_copy, find_flight_purged, store_and_decode_original
+from flycam.storage import keys
+from flycam.workspace import Progress, Workspace
+
+_TERRAINS_AT_ONCE = 4
+# Neighbouring blocks of tiles see the same photos.
+_PHOTO_BYTES = 320 << 20
+
+Pixels = NDArray[np.uint8]
+_NO_CARD_PATHS: Mapping[str, Path] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RebuildReport:
+    """Result of a rebuild.
+
+    lines: appended to the tile log; repaired: tiles whose object was lost or damaged.
+    """
+
+    lines: int = 0
+    repaired: int = 0
+
+
+def list_live_mosaics(workspace: Workspace, flight_id: str) -> list[MosaicInfo]:
+    """Return the live mosaics of a flight, one for each layer."""
+    return [mosaic for mosaic in workspace.catalog.tiles.mosaics(flight_id) if mosaic.revision == 0]
+
+
+def read_amendments(workspace: Workspace, mosaic: MosaicInfo) -> Amendments:
+    """Return a mosaic's amendments: withdrawn frames and superseded placements."""
+    return load_amendments(workspace.catalog, mosaic)
+
+
+def rebuild_mosaic(
+    workspace: Workspace,
+    mosaic: MosaicInfo,
+    progress: Progress,
+    *,
+    also: Iterable[TileRange] = (),
+    paths: Mapping[str, Path] = _NO_CARD_PATHS,
+    check: bool = False,
+    known: Sequence[TileId] = (),
+) -> RebuildReport:
+    """Rebuild base tiles whose epoch differs from that of recorded amendments.
+
+    also   further tiles to rebuild: where frames were placed that were not there before
+    paths  photos at hand by frame id, which need not be fetched from the store
+    check  also read every tile's object, and make those again that are lost or damaged
+    known  tiles already found lost or damaged: made again without reading the others
+
+    Raises OriginalPurged where a tile is lost that cannot be made again, for its photos were deleted;
+    InputUnusable if a stored original does not read, StorageFailed (run again: it completes).
+    """
+    catalog = workspace.catalog
+    amendments = read_amendments(workspace, mosaic)
+    damaged = _damaged(workspace, mosaic, progress) if check else list(known)
+    broken = {tile_id for tile_id in damaged if tile_id.z == mosaic.base_zoom}
+    stale = find_stale_tiles(catalog.tiles, mosaic, amendments)
+    todo = {*stale, *broken, *(t for tiles in also for t in tiles)}
+    frames = _used(workspace, mosaic)
+    _require_originals(workspace, mosaic, frames, broken)
+    far = _without_photos(workspace, mosaic, frames, paths, todo)
+    todo -= far
+    with MosaicWriter(
+        workspace.store,
+        catalog.tiles,
+        mosaic,
+        origin=workspace.box,
+        clock_ns=workspace.clock_ns,
+        amendments=amendments,
+        damaged=broken,
+        workers=count_workers(),
+    ) as writer:
+        replay = Replay(workspace, frames, paths)
+        lines = rebuild_stale_tiles(writer, todo, replay, lambda done: progress("refold", done, len(todo)))
+    lines += _merge_foreign_tiles(workspace, mosaic, far, amendments, broken, paths)
+    if len(damaged) > len(broken):
+        repair_parents(
+            workspace.store,
+            catalog.tiles,
+            mosaic,
+            damaged,
+            origin=workspace.box,
+            now_ns=workspace.clock_ns(),
+        )
+    # A preview may show what must go.
+    if amendments.withdrawn:
+        remove_previews(
+            workspace.store, catalog.tiles, mosaic, origin=workspace.box, clock_ns=workspace.clock_ns
+        )
+    return RebuildReport(lines=lines, repaired=len(damaged))
+
+
+def has_original(
+    workspace: Workspace, record: FrameRecord, paths: Mapping[str, Path] = _NO_CARD_PATHS
+) -> bool:
+    """Return True if a frame's photo is in the store or at hand.
+
+    Photos of another node need not be.
+    """
+    evidence = keys.format_original_key(record.header.provenance.source_sha256)
+    return record.frame_id in paths or workspace.store.exists(evidence)
+
+
+def _can_orthorectify(
+    workspace: Workspace, record: FrameRecord, paths: Mapping[str, Path] = _NO_CARD_PATHS
+) -> bool:
+    """Return True if a frame's photo and its terrain are here.
+
+    Another node may have reprocessed it on a terrain that has not arrived yet.
+    """
+    if record.dem_id is None or not has_original(workspace, record, paths):
+        return False
+    return workspace.store.exists(keys.format_terrain_key(record.dem_id))
+
+
+def find_remote_photos(workspace: Workspace, flight_id: str) -> set[str]:
+    """Return SHA-256 of a flight's used photos that are on another node alone.
+
+    They are not here, and never were. If no peer sent a tile of it, none: a photo that is missing there is
+    lost.
+    """
+    mosaics = list_live_mosaics(workspace, flight_id)
+    if not any(has_peer_tiles(workspace.store, one.mosaic_id) for one in mosaics):
+        return set()
+    used = workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
+    missing = {one.header.provenance.source_sha256 for one in used if not has_original(workspace, one)}
+    return missing - workspace.catalog.kept_originals.filter_known(missing)
+
+
+def make_tile_rebuilder(
+    workspace: Workspace,
+    mosaic: MosaicInfo,
+    amendments: Amendments,
+    paths: Mapping[str, Path] = _NO_CARD_PATHS,
+) -> Callable[[TileId], MosaicTile]:
+    """Return a function that builds a base tile from photos and terrain here."""
+    here = [record for record in _used(workspace, mosaic) if _can_orthorectify(workspace, record, paths)]
+    replay = Replay(workspace, here, paths)
+
+    def fold(tile_id: TileId) -> MosaicTile:
+        tiles = TileRange(
+            z=tile_id.z, x_start=tile_id.x, y_start=tile_id.y, x_stop=tile_id.x + 1, y_stop=tile_id.y + 1
+        )
+        tile = TileCanvas(tile_id, amendments.epoch(tile_id)).freeze()
+        for patch in replay(tiles):
+            if not amendments.forbids(patch):
+                tile = merge_patch(tile, patch, tile_id, tile.epoch)
+        return tile
+
+    return fold
+
+
+def _merge_foreign_tiles(
+    workspace: Workspace,
+    mosaic: MosaicInfo,
+    tile_ids: Collection[TileId],
+    amendments: Amendments,
+    broken: Collection[TileId],
+    paths: Mapping[str, Path],
+) -> int:
+    """Merge base tiles with photos of other nodes.
+
+    Their remains with peers' tiles and with photos here.
+    """
+    if not tile_ids:
+        return 0
+    given = PeerTiles(workspace.store, mosaic.mosaic_id, read_cursors(workspace.store))
+    fold = make_tile_rebuilder(workspace, mosaic, amendments, paths)
+    return merge_peer_tiles(
+        workspace.store,
+        workspace.catalog.tiles,
+        mosaic,
+        tile_ids,
+        lambda tile_id: [*given.states(tile_id, amendments), fold(tile_id)],
+        amendments=amendments,
+        origin=workspace.box,
+        clock_ns=workspace.clock_ns,
+        damaged=broken,
+        workers=count_workers(),
+    )
+
+
+def _used(workspace: Workspace, mosaic: MosaicInfo) -> list[FrameRecord]:
+    used = workspace.catalog.frames.list_for_flight(mosaic.flight_id, FrameStatus.USED)
+    return [record for record in used if record.header.layer == mosaic.layer]
+
+
+def _without_photos(
+    workspace: Workspace,
+    mosaic: MosaicInfo,
+    frames: Iterable[FrameRecord],
+    paths: Mapping[str, Path],
+    tile_ids: Collection[TileId],
+) -> set[TileId]:
+    """Return tiles touched by a frame that cannot be orthorectified here.
+
+    Its photo, or terrain, is on another node, or was deleted. Otherwise, in a mosaic without tiles from peers
+    a missing photo is lost.
+    """
+    found: set[TileId] = set()
+    gone = find_flight_purged(workspace, mosaic.flight_id)
+    is_given = has_peer_tiles(workspace.store, mosaic.mosaic_id)
+    if not (is_given or gone):
+        return found
+    for record in frames:
+        touched = {tile_id for tile_id in record.tiles or () if tile_id in tile_ids}
+        may_miss = is_given or record.header.provenance.source_sha256 in gone
+        if touched and may_miss and not _can_orthorectify(workspace, record, paths):
+            found |= touched
+    return found
+
+
+def find_flight_purged_here(workspace: Workspace, flight_id: str) -> dict[str, PurgeRecord]:
+    """Return originals of a flight that were deleted here, by SHA-256.
+
+    No other node need hold them.
+    """
+    gone = find_flight_purged(workspace, flight_id)
+    return {sha256: line for sha256, line in gone.items() if line.box == workspace.box}
+
+
+def _require_originals(
+    workspace: Workspace, mosaic: MosaicInfo, frames: Iterable[FrameRecord], broken: Collection[TileId]
+) -> None:
+    """Raise OriginalPurged where a lost tile showed a photo that was deleted.
+
+    Without it the tile would be made of less, and an intact one in a backup could not be restored.
+    """
+    gone = find_flight_purged_here(workspace, mosaic.flight_id) if broken else {}
+    for record in frames if gone else ():
+        line = gone.get(record.header.provenance.source_sha256)
+        lost = [tile for tile in record.tiles or () if tile in broken]
+        if line is not None and lost:
+            name = f"{lost[0].z}/{lost[0].x}/{lost[0].y}"
+            raise OriginalPurged(
+                _(
+                    "{name}: this tile is lost, and {line_name}, which it showed, was let go "
+                    "under the retention term; put the tile back from a backup: flycam "
+                    "verify --from BACKUP",
+                    name=name,
+                    line_name=line.name,
+                )
+            )
+
+
+def _damaged(workspace: Workspace, mosaic: MosaicInfo, progress: Progress) -> list[TileId]:
+    heads = workspace.catalog.tiles.heads(mosaic.mosaic_id, mosaic.revision)
+    return find_damaged_tiles(
+        workspace.store, heads, lambda done: progress("check", done, len(heads)), count_workers()
+    )
+
+
+class Replay:
+    """Orthopatches made again from the original, the recorded pose and terrain.
+
+    Called with a rectangle of base tiles; yields the orthopatch of each frame that touches it, cut to it.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        frames: Iterable[FrameRecord],
+        paths: Mapping[str, Path] = _NO_CARD_PATHS,
+    ) -> None:
+        self._workspace = workspace
+        self._frames = list(frames)
+        self._paths = paths
+        self._photos = _Photos(self._pixels)
+        self._terrain = lru_cache(maxsize=_TERRAINS_AT_ONCE)(partial(load_recorded_terrain, workspace))
+
+    def __call__(self, tiles: TileRange) -> Iterator[OrthoPatch]:
+        touching = [r for r in self._frames if r.tiles and not r.tiles.intersection(tiles).is_empty]
+        workers = count_workers()
+        yield from map_ordered(lambda record: self._patch(record, tiles), touching, workers, workers + 1)
+
+    def _patch(self, record: FrameRecord, tiles: TileRange) -> OrthoPatch:
+        exterior, frame_tiles, dem_id = get_recorded_pose(record)
+        terrain: TerrainGrid = self._terrain(dem_id)
+        return orthorectify_frame(record.header, exterior, self._photos(record), terrain, frame_tiles, tiles)
+
+    def _pixels(self, record: FrameRecord) -> Pixels:
+        provenance = record.header.provenance
+        path = self._paths.get(record.frame_id)
+        if path is not None:
+            try:
+                return store_and_decode_original(
+                    self._workspace, path, provenance.source_sha256, durable=True
+                )
+            except FrameRejected as error:
+                raise SourceUnreadable(error.message) from error
+        copy = fetch_local_copy(self._workspace, provenance.source_sha256, provenance.source_name)
+        try:
+            return open_pixels(copy)
+        except FrameRejected as error:
+            raise InputUnusable(
+                _(
+                    "{source_name}: its stored original no longer reads; restore the store",
+                    source_name=provenance.source_name,
+                )
+            ) from error
+
+
+class _Photos:
+    """Pixels of the photos used last, as far as they fit into memory; thread-safe."""
+
+    def __init__(self, read: Callable[[FrameRecord], Pixels]) -> None:
+        self._read = read
+        self._kept: OrderedDict[str, Pixels] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, record: FrameRecord) -> Pixels:
+        with self._lock:
+            pixels = self._kept.get(record.frame_id)
+            if pixels is not None:
+                self._kept.move_to_end(record.frame_id)
+                return pixels
+        pixels = self._read(record)
+        with self._lock:
+            self._kept[record.frame_id] = pixels
+            while len(self._kept) > 1 and sum(p.nbytes for p in self._kept.values()) > _PHOTO_BYTES:
+                self._kept.popitem(last=False)
+        return pixels

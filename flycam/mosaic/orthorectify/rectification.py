@@ -1,0 +1,276 @@
+"""One frame on the ground: its footprint, tiles and orthopatch.
+
+Used by live, batch and replay alike.
+
+An orthopatch is a pure function of the frame's pixels, its recorded pose and the recorded terrain: the map
+from the tile grid to the work CRS is fitted over a cell that depends on the pose alone, so that a tile
+computed by itself gets the same bytes as inside the whole frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from shapely import Polygon
+
+from flycam.errors import CatalogUnavailable, FrameRejected, PoseRejected
+from flycam.geodata.crs import fit_mercator_to_work, to_lonlat
+from flycam.geometry.camera import InteriorOrientation, scale_interior
+from flycam.geometry.footprint import Footprint, compute_footprints
+from flycam.geometry.frame_view import FrameView
+from flycam.geometry.grid import (
+    TileRange,
+    find_range_for_bounds,
+    find_tile_at,
+    get_parent_range,
+    get_range_bounds,
+    lonlat_to_mercator,
+)
+from flycam.geometry.lattice import FrameLattices
+from flycam.geometry.orthorectification import MAX_LATTICE_ERROR_PX, create_post_view, orthorectify
+from flycam.geometry.planar_map import PlanarMap
+from flycam.geometry.pose import ExteriorOrientation
+from flycam.geometry.posts import PostView
+from flycam.geometry.quality_bounds import QualityBounds, compute_quality_bounds_batch, find_wanted_tiles
+from flycam.geometry.terrain import TerrainGrid
+from flycam.messages import _
+from flycam.model.frame import FrameHeader, OrthoPatch
+from flycam.model.records import FrameRecord
+
+# 260 MB of colours and qualities; a nadir photo of 24 megapixels
+_MAX_TILES_AT_ONCE = 800
+_PART_TILES = 24
+# No frame sees as much, but one across the 180th meridian seems to.
+_MAX_WIDTH_DEG = 90.0
+# cells of about 18 km in Vietnam
+_CELL_ZOOM = 11
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroundView:
+    """Footprint of a frame, before any pixel is read.
+
+    outline_lonlat  polygon of the footprint, WGS 84 degrees
+    """
+
+    footprint: Footprint
+    outline_lonlat: Polygon
+    lat_deg: float
+
+
+def compute_ground_view(header: FrameHeader, terrain: TerrainGrid) -> GroundView:
+    """Compute the footprint of a frame on the terrain.
+
+    Raises HorizonInView or OutsideTerrain.
+    """
+    (view,) = compute_ground_views([header], terrain)
+    if isinstance(view, FrameRejected):
+        raise view
+    return view
+
+
+def compute_ground_views(
+    headers: Sequence[FrameHeader], terrain: TerrainGrid
+) -> list[GroundView | FrameRejected]:
+    """Compute the ground view of each frame, or the error; faster than one by one.
+
+    The error is what `compute_ground_view` would raise.
+    """
+    seen = compute_footprints([(header.interior, header.exterior_prior) for header in headers], terrain)
+    return [
+        one if isinstance(one, FrameRejected) else _require_on_globe(header, one)
+        for header, one in zip(headers, seen, strict=True)
+    ]
+
+
+def _require_on_globe(header: FrameHeader, seen: Footprint) -> GroundView | FrameRejected:
+    exterior = header.exterior_prior
+    centre = np.array([exterior.projection_centre_m[:2]])
+    lonlat = to_lonlat(np.concatenate([seen.polygon_m, centre]), exterior.work_crs)
+    if np.ptp(lonlat[:, 0]) > _MAX_WIDTH_DEG:
+        return PoseRejected(
+            _(
+                "{source_name}: its ground lies on both sides of the 180th meridian, where "
+                "the map's grid ends; fly each side as a flight of its own",
+                source_name=header.provenance.source_name,
+            )
+        )
+    outline = Polygon(lonlat[:-1])
+    if not outline.is_valid:
+        outline = outline.convex_hull
+    return GroundView(footprint=seen, outline_lonlat=outline, lat_deg=float(lonlat[-1, 1]))
+
+
+def find_frame_tiles(view: GroundView, work_crs: str, base_zoom: int) -> TileRange:
+    """Return the base-zoom tiles that a frame's orthopatch may touch."""
+    west, south, east, north = view.footprint.bounds_m
+    edge = np.linspace(0.0, 1.0, 5)
+    box = np.stack(np.meshgrid(west + edge * (east - west), south + edge * (north - south)), -1).reshape(
+        -1, 2
+    )
+    mercator = lonlat_to_mercator(to_lonlat(box, work_crs))
+    low, high = mercator.min(axis=0), mercator.max(axis=0)
+    return find_range_for_bounds(base_zoom, (float(low[0]), float(low[1]), float(high[0]), float(high[1])))
+
+
+def split_tiles(tiles: TileRange) -> list[TileRange]:
+    """Split a frame's tiles into blocks that are orthorectified one at a time.
+
+    So an oblique view, which may reach over a hundred times the ground of a nadir one, takes no more memory.
+    """
+    rows, cols = tiles.shape_tiles
+    if rows * cols <= _MAX_TILES_AT_ONCE:
+        return [tiles]
+    return [
+        TileRange(
+            z=tiles.z,
+            x_start=x,
+            y_start=y,
+            x_stop=min(x + _PART_TILES, tiles.x_stop),
+            y_stop=min(y + _PART_TILES, tiles.y_stop),
+        )
+        for y in range(tiles.y_start, tiles.y_stop, _PART_TILES)
+        for x in range(tiles.x_start, tiles.x_stop, _PART_TILES)
+    ]
+
+
+def get_recorded_pose(record: FrameRecord) -> tuple[ExteriorOrientation, TileRange, str]:
+    """Return pose, tiles and terrain id of a used frame's record.
+
+    Raises CatalogUnavailable if they are missing.
+    """
+    if record.exterior is None or record.tiles is None or record.dem_id is None:
+        name = record.header.provenance.source_name
+        raise CatalogUnavailable(
+            _("{name}: the catalogue has lost its pose; restore the catalogue's backup", name=name)
+        )
+    return record.exterior, record.tiles, record.dem_id
+
+
+def orthorectify_frame(
+    header: FrameHeader,
+    exterior: ExteriorOrientation,
+    pixels: NDArray[np.uint8],
+    terrain: TerrainGrid,
+    frame_tiles: TileRange,
+    wanted: TileRange | None = None,
+    blocks: NDArray[np.bool_] | None = None,
+    lattices: FrameLattices | None = None,
+    posts: PostView | None = None,
+    *,
+    is_sharp: bool = False,
+) -> OrthoPatch:
+    """Orthorectify a frame onto its tiles, or onto `wanted` tiles among them.
+
+    The bytes of a tile are the same in both cases.
+
+    pixels H×W×3 uint8 RGB, of the interior's size or resized evenly; blocks selects blocks of the tiles (see
+    `orthorectify`), lattices are those of the frame's tiles with such blocks if they were made before
+    (`compute_frame_quality_bounds`), posts the result of `build_post_view`. is_sharp: interpolated by cubic
+    convolution, which keeps fine detail and takes several times as long as bilinear. Raises what
+    `orthorectify` raises.
+    """
+    tiles = frame_tiles if wanted is None else frame_tiles.intersection(wanted)
+    if lattices is not None and blocks is not None:
+        lattices = lattices.restrict(frame_tiles, tiles, find_wanted_tiles(tiles, blocks))
+    rectified = orthorectify(
+        pixels,
+        _interior_at(header, (pixels.shape[1], pixels.shape[0])),
+        exterior,
+        terrain,
+        tiles,
+        _fit_planar_map(exterior, frame_tiles),
+        wanted=blocks,
+        lattices=lattices,
+        posts=posts,
+        interpolation=cv2.INTER_CUBIC if is_sharp else cv2.INTER_LINEAR,
+    )
+    return OrthoPatch(
+        tiles=tiles,
+        rgb=rectified.rgb,
+        quality=rectified.quality,
+        frame_id=header.frame_id,
+        exterior_version=exterior.version,
+        dem_id=terrain.dem_id,
+    )
+
+
+def build_post_view(
+    header: FrameHeader,
+    exterior: ExteriorOrientation,
+    size_px: tuple[int, int],
+    terrain: TerrainGrid,
+    frame_tiles: TileRange,
+    *,
+    coarse_too: bool = False,
+) -> PostView | None:
+    """Build the frame's view of a fine terrain's posts.
+
+    For `orthorectify_frame` by parts.
+
+    None if the terrain is coarse, unless coarse_too.
+    """
+    interior, plane = _interior_at(header, size_px), _fit_planar_map(exterior, frame_tiles)
+    return create_post_view(interior, exterior, terrain, plane, include_coarse=coarse_too)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameGeometry:
+    """Geometry of a frame, before its pixels are read.
+
+    size_px: (width, height) of the pixels expected; tiles: that it may touch.
+    """
+
+    header: FrameHeader
+    exterior: ExteriorOrientation
+    size_px: tuple[int, int]
+    terrain: TerrainGrid
+    tiles: TileRange
+
+
+def compute_frame_quality_bounds(
+    frames: Sequence[FrameGeometry],
+) -> list[tuple[QualityBounds, FrameLattices | None]]:
+    """Compute bounds of each frame's qualities from geometry alone, and its lattices.
+
+    They bound what `orthorectify_frame` returns, which can use the lattices again. Frames of one flight
+    together cost half of what they cost one by one.
+    """
+    views = [
+        FrameView(
+            _interior_at(one.header, one.size_px),
+            one.exterior,
+            one.terrain,
+            _fit_planar_map(one.exterior, one.tiles),
+            None,
+        )
+        for one in frames
+    ]
+    return compute_quality_bounds_batch(views, [one.tiles for one in frames], MAX_LATTICE_ERROR_PX)
+
+
+def _interior_at(header: FrameHeader, size_px: tuple[int, int]) -> InteriorOrientation:
+    interior = header.interior
+    return interior if size_px == interior.image_size_px else scale_interior(interior, size_px)
+
+
+def _fit_planar_map(exterior: ExteriorOrientation, frame_tiles: TileRange) -> PlanarMap:
+    """Fit the map from the tile grid to the work CRS over the frame's cell.
+
+    The cell is grown until it holds the frame's tiles.
+    """
+    west, south, east, north = get_range_bounds(frame_tiles)
+    # A cell of the whole frame: a tile computed by itself gets the same bytes as inside the frame.
+    cell, _, _ = find_tile_at(_CELL_ZOOM, ((west + east) / 2.0, (south + north) / 2.0))
+    cells = TileRange(z=cell.z, x_start=cell.x - 1, y_start=cell.y - 1, x_stop=cell.x + 2, y_stop=cell.y + 2)
+    while not _holds(get_range_bounds(cells), get_range_bounds(frame_tiles)):
+        cells = get_parent_range(cells)
+    return fit_mercator_to_work(exterior.work_crs, get_range_bounds(cells))
+
+
+def _holds(outer: tuple[float, ...], inner: tuple[float, ...]) -> bool:
+    return outer[0] <= inner[0] and outer[1] <= inner[1] and outer[2] >= inner[2] and outer[3] >= inner[3]

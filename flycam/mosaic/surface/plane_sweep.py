@@ -1,0 +1,436 @@
+"""Plane sweep in ground space: images, view selection, agreement of views.
+
+The sweep gives the agreement of the views at each height. All heights count from a base surface, so the
+windows that are compared follow its slopes. For every height the views are sampled over the posts (Collins, A
+space-sweep approach to true multi-image matching, CVPR 1996); their agreement is the mean correlation over
+all pairs of views, which one window over the square of their sum gives: with T the sum of n views and Q the
+sum of their squares, the mean product of two of them is (T² - Q) / (n (n - 1)).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.geometry.camera import (
+    InteriorOrientation,
+    compute_valid_radius,
+    correct_rolling_shutter,
+    distort,
+    is_in_image,
+    project,
+    scale_interior,
+    transform_to_camera,
+    undistort,
+)
+from flycam.geometry.pose import ExteriorOrientation
+
+# -- Images prepared for matching: grey, undistorted and locally normalised ------------------------
+#
+# Reduced to the posts' spacing; the correlation of two images around a ground point is then a plain mean of
+# products. Local normalisation once an image instead of once a window: Faugeras et al., Real time
+# correlation-based stereo, INRIA report 2013, 1993; here the images are pinholes, so that a change of height
+# is two additions and a division.
+
+
+Singles = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Bytes = NDArray[np.uint8]
+PixelsOf = Callable[[str], Bytes]
+
+# Ground seen more obliquely than this does not help to find heights: tan of 60° off the axis.
+_MAX_TANGENT = 1.73
+# Window of the local mean and deviation, in reduced pixels (Gaussian sigma).
+_NORMALISE_SIGMA_PX = 3.0
+# Floor added to deviations, in grey levels: noise in a smooth place must not look like texture.
+_NOISE_GREY = 2.5
+_CLIP = 2.5
+_MIN_WIDTH_PX = 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SurfaceView:
+    """One frame of the surface refinement: adjusted pose, final camera.
+
+    pixels_of(frame_id) returns its pixels.
+    """
+
+    frame_id: str
+    interior: InteriorOrientation
+    exterior: ExteriorOrientation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MatchImage:
+    """Normalised pinhole image.
+
+    values     H×W float32, 0 outside the source image
+    seen       H×W uint8, 255 inside the source image
+    focal_px, centre_px (u, v): x/z, y/z in camera axes to its pixels
+    """
+
+    values: Singles
+    seen: NDArray[np.uint8]
+    focal_px: tuple[float, float]
+    centre_px: tuple[float, float]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return int(self.values.nbytes + self.seen.nbytes)
+
+
+def make_match_image(grey: Bytes, interior: InteriorOrientation, width_px: int) -> MatchImage:
+    """Make a normalised pinhole image of `width_px` columns before undistortion.
+
+    grey  H×W uint8 with the content of interior.image_size_px, of any size not below `width_px`
+    """
+    width, height = interior.image_size_px
+    size = (width_px, max(round(height * width_px / width), 2))
+    small = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
+    camera = scale_interior(interior, size)
+    low, high = _tangent_bounds(camera)
+    focal = camera.focal_length_px
+    shape = tuple(int(np.ceil((high[k] - low[k]) * focal[k])) + 1 for k in (0, 1))
+    centre = (-low[0] * focal[0], -low[1] * focal[1])
+    x = (np.arange(shape[0]) - centre[0]) / focal[0]
+    y = (np.arange(shape[1]) - centre[1]) / focal[1]
+    xs, ys = np.meshgrid(x, y)
+    believed = xs * xs + ys * ys <= compute_valid_radius(camera) ** 2
+    u, v = distort(camera, np.where(believed, xs, np.nan), np.where(believed, ys, np.nan))
+    inside = (u >= -0.5) & (u <= size[0] - 0.5) & (v >= -0.5) & (v <= size[1] - 0.5)
+    maps = [np.where(inside, m, -1.0).astype(np.float32) for m in (u, v)]
+    plain = cv2.remap(small, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    seen = inside.astype(np.uint8) * np.uint8(255)
+    return MatchImage(
+        values=_normalised(np.asarray(plain, np.float32), inside.astype(np.float32)),
+        seen=seen,
+        focal_px=focal,
+        centre_px=centre,
+    )
+
+
+def _normalised(grey: Singles, inside: Singles) -> Singles:
+    """Return (grey - local mean) / local deviation inside; 0 elsewhere."""
+
+    def blur(values: Singles) -> Singles:
+        blurred = cv2.GaussianBlur(values, (0, 0), _NORMALISE_SIGMA_PX, borderType=cv2.BORDER_REFLECT)
+        return np.asarray(blurred, np.float32)
+
+    share = np.maximum(blur(inside), np.float32(1e-3))
+    mean = blur(grey * inside) / share
+    centred = np.asarray((grey - mean) * inside, np.float32)
+    deviation = np.sqrt(np.maximum(blur(centred * centred) / share, 0.0) + np.float32(_NOISE_GREY**2))
+    return np.asarray(np.clip(centred / deviation, -_CLIP, _CLIP), np.float32)
+
+
+def _tangent_bounds(camera: InteriorOrientation) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the smallest and largest (x/z, y/z) along the image's border.
+
+    Not beyond `_MAX_TANGENT`.
+    """
+    width, height = camera.image_size_px
+    k = np.linspace(0.0, 1.0, 33)
+    zero, one = np.zeros_like(k), np.ones_like(k)
+    u = np.concatenate([k, k, zero, one]) * width - 0.5
+    v = np.concatenate([zero, one, k, k]) * height - 0.5
+    x, y = undistort(camera, u, v)
+    x, y = (np.clip(np.nan_to_num(a, nan=_MAX_TANGENT), -_MAX_TANGENT, _MAX_TANGENT) for a in (x, y))
+    return (float(x.min()), float(y.min())), (float(x.max()), float(y.max()))
+
+
+class MatchImageCache:
+    """Cache of the images in use, bounded in memory.
+
+    The least recently used are evicted. An image is kept grey, and in the reductions that were requested:
+    each is smaller than the one before by the root of two, so that ground seen from near and from far is
+    compared at about the same pixel size.
+
+    Thread-safe; an image that two threads request is read once.
+    """
+
+    def __init__(
+        self, views: Sequence[SurfaceView], pixels_of: PixelsOf, finest_px: Sequence[int], max_bytes: int
+    ) -> None:
+        """Start empty; finest_px are, for every view, its columns when it is read."""
+        self._views, self._pixels_of, self._finest = views, pixels_of, finest_px
+        self._most_bytes = max_bytes
+        self._held: OrderedDict[int, _Held] = OrderedDict()
+        self._lock = threading.Lock()
+        # one lock a view: an image that two threads request is read once, without blocking other images
+        self._making = [threading.Lock() for _ in views]
+        self.reads = 0
+
+    def get(self, number: int, focal_px: float) -> MatchImage:
+        """Return the reduction of a view whose focal length is nearest to `focal_px`.
+
+        In the reduction's own pixels (infinite: the finest).
+        """
+        with self._making[number]:
+            with self._lock:
+                held = self._held.get(number)
+                if held is not None:
+                    self._held.move_to_end(number)
+            if held is None:
+                held = self._read(number)
+            interior = self._views[number].interior
+            width = held.grey.shape[1]
+            finest = interior.focal_length_px[0] * width / interior.image_size_px[0]
+            level = round(2.0 * np.log2(finest / min(focal_px, finest)))
+            if level not in held.levels:
+                reduced = max(round(width * 2.0 ** (-0.5 * level)), _MIN_WIDTH_PX)
+                held.levels[level] = make_match_image(held.grey, interior, reduced)
+            made = held.levels[level]
+            with self._lock:
+                self._trim(number)
+            return made
+
+    def _read(self, number: int) -> _Held:
+        view, width = self._views[number], self._finest[number]
+        grey = cv2.cvtColor(self._pixels_of(view.frame_id), cv2.COLOR_RGB2GRAY)
+        if width < grey.shape[1]:
+            size = (width, max(round(grey.shape[0] * width / grey.shape[1]), 2))
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        held = _Held(np.asarray(grey, np.uint8), {})
+        with self._lock:
+            self.reads += 1
+            self._held[number] = held
+        return held
+
+    def _trim(self, keep: int) -> None:
+        total = sum(held.nbytes for held in self._held.values())
+        for number in list(self._held):
+            if total <= self._most_bytes:
+                return
+            if number != keep:
+                total -= self._held.pop(number).nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    grey: Bytes
+    levels: dict[int, MatchImage]
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.grey.nbytes) + sum(picture.nbytes for picture in list(self.levels.values()))
+
+
+# -- Agreement of the views at each height ---------------------------------------------------------
+
+
+# Ground nearer to a camera than this along its axis, or behind it, is not sampled.
+_MIN_DEPTH_M = 1.0
+_NOWHERE_PX = -1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSampler:
+    """One view over the posts of a block (rows×cols).
+
+    Base camera coordinates x, y, z are in image units. The image point of a post raised by dz is
+    ((x + a dz) / (z + c dz) + u0, (y + b dz) / (z + c dz) + v0) with (a, b, c) = per_metre.
+    A rolling shutter's rows are taken at the times of the base: raised by dz a post falls on a row that
+    was read (rows moved × row time) apart, during which the camera moved some centimetres for ten metres of
+    dz; the fine sweep stays within a few metres.
+    """
+
+    picture: MatchImage
+    x: Singles
+    y: Singles
+    z: Singles
+    per_metre: tuple[float, float, float]
+
+    @classmethod
+    def from_posts(
+        cls,
+        picture: MatchImage,
+        view: SurfaceView,
+        east: Floats,
+        north: Floats,
+        base_m: Floats,
+    ) -> ViewSampler:
+        """Make a sampler of posts at height 0 over the base.
+
+        east, north, base_m  rows×cols, none of them NaN
+        """
+        exterior = view.exterior
+        place = transform_to_camera(exterior, east, north, base_m)
+        x, y, z = correct_rolling_shutter(view.interior, exterior, *place)
+        fx, fy = picture.focal_px
+        a, b, c = (row[2] * exterior.grid_scale for row in exterior.rotation)
+        single = np.float32
+        return cls(
+            picture, (x * fx).astype(single), (y * fy).astype(single), z.astype(single), (a * fx, b * fy, c)
+        )
+
+    def maps(self, dz: Singles | float) -> tuple[Singles, Singles]:
+        """Return image points of the posts raised by dz metres.
+
+        dz is one number, or rows×cols.
+        """
+        a, b, c = self.per_metre
+        dz = np.asarray(dz, np.float32)
+        depth = self.z + np.float32(c) * dz
+        behind = depth < _MIN_DEPTH_M
+        if behind.any():
+            depth = np.where(behind, np.float32(_MIN_DEPTH_M), depth)
+        inverse = np.float32(1.0) / depth
+        u0, v0 = self.picture.centre_px
+        u = (self.x + np.float32(a) * dz) * inverse
+        u += np.float32(u0)
+        v = (self.y + np.float32(b) * dz) * inverse
+        v += np.float32(v0)
+        if behind.any():
+            u = np.where(behind, np.float32(_NOWHERE_PX), u)
+        return np.asarray(u, np.float32), np.asarray(v, np.float32)
+
+    def values(self, dz: Singles | float) -> Singles:
+        """Return normalised values at the posts raised by dz; 0 outside the image."""
+        u, v = self.maps(dz)
+        sampled = cv2.remap(self.picture.values, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        return np.asarray(sampled, np.float32)
+
+    def sees(self, dz: Singles | float) -> NDArray[np.bool_]:
+        """Return True for posts that, raised by dz, are in the image."""
+        u, v = self.maps(dz)
+        seen = cv2.remap(self.picture.seen, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+        return np.asarray(seen, np.uint8) > 0
+
+
+def count_views(samplers: Sequence[ViewSampler], dz: Singles | float) -> NDArray[np.uint8]:
+    """Count the views that see each post, rows×cols."""
+    return np.asarray(np.sum([s.sees(dz) for s in samplers], axis=0, dtype=np.uint8))
+
+
+def compute_agreement(samplers: Sequence[ViewSampler], heights_m: Singles, window: int) -> Singles:
+    """Compute the agreement volume heights×rows×cols.
+
+    About -1 … 1, higher is better. 0 where less than two views see a post.
+    """
+    rows, cols = samplers[0].z.shape
+    pairs = _per_pair(count_views(samplers, float(heights_m[heights_m.size // 2])))
+    volume = np.empty((heights_m.size, rows, cols), np.float32)
+    for number, dz in enumerate(heights_m):
+        volume[number] = _agreement_at(samplers, float(dz), pairs, window)
+    return volume
+
+
+def compute_likeness(samplers: Sequence[ViewSampler], dz: Singles, window: int) -> Singles:
+    """Return the correlation -1 … 1 of the views at the posts raised by dz.
+
+    In a square of posts: the mean over all pairs of views, each weighted by its energy (rows×cols; 0 where
+    less than two see).
+    """
+
+    def over(values: Singles) -> Singles:
+        return np.asarray(cv2.blur(values, (window, window), borderType=cv2.BORDER_REPLICATE), np.float32)
+
+    total, squares, roots, energies = (np.zeros_like(dz) for _ in range(4))
+    for sampler in samplers:
+        values = sampler.values(dz)
+        energy = over(values * values)
+        total += values
+        squares += values * values
+        roots += np.sqrt(np.maximum(energy, np.float32(0.0)))
+        energies += energy
+    pairs = np.maximum(roots * roots - energies, np.float32(1e-6))
+    return np.asarray(np.clip(over(total * total - squares) / pairs, -1.0, 1.0), np.float32)
+
+
+def _per_pair(views: NDArray[np.uint8]) -> Singles:
+    n = views.astype(np.float32)
+    pairs = n * (n - 1.0)
+    return np.where(pairs > 0.0, 1.0 / np.maximum(pairs, 1.0), 0.0).astype(np.float32)
+
+
+def _agreement_at(samplers: Sequence[ViewSampler], dz: float, per_pair: Singles, window: int) -> Singles:
+    total = np.zeros_like(samplers[0].z)
+    squares = np.zeros_like(total)
+    for sampler in samplers:
+        values = sampler.values(dz)
+        total += values
+        cv2.accumulateSquare(values, squares)
+    products = (total * total - squares) * per_pair
+    blurred = cv2.blur(products, (window, window), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred, np.float32)
+
+
+# -- Selection of the views of a ground block: near nadir, and from different sides ----------------
+#
+# Two views from one place agree on every height; two from far apart see different sides of a tree. So views
+# are selected one after the other, each the one that adds most: by the difference of its direction from those
+# selected, its steepness, and its share of the block.
+
+
+# A larger angle between directions (base over height) is no better.
+_MAX_USEFUL_ANGLE = 0.25
+# A view this far off nadir (tangent) counts half.
+_HALF_WORTH_TANGENT = 0.45
+# A smaller spread of directions determines no height.
+MIN_SPREAD = 0.04
+# A view that shows a smaller share of the block is not used.
+_MIN_COVER = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ViewSelection:
+    """Views of a block (ascending indices) and the spread of their directions.
+
+    RMS distance from their mean, in metres of base per metre of height.
+    """
+
+    views: tuple[int, ...]
+    spread: float
+
+
+def choose_views(
+    views: Sequence[SurfaceView], candidates: Sequence[int], points_m: Floats, max_views: int
+) -> ViewSelection | None:
+    """Choose the best `max_views` views for a block; None where no two make a base.
+
+    points_m M×3: places all over the block, at the heights known so far.
+    """
+    middle = points_m.mean(axis=0)
+    numbers, cover, tangents = [], [], []
+    for number in candidates:
+        view = views[number]
+        uv, _ = project(view.interior, view.exterior, points_m)
+        share = float(is_in_image(view.interior, uv[:, 0], uv[:, 1]).mean())
+        east, north, height = view.exterior.projection_centre_m
+        drop = height - middle[2]
+        if share < _MIN_COVER or drop <= 0.0:
+            continue
+        numbers.append(number)
+        cover.append(share)
+        tangents.append(((east - middle[0]) / drop, (north - middle[1]) / drop))
+    if len(numbers) < 2:
+        return None
+    taken = _greedy(np.array(cover), np.array(tangents), max_views)
+    directions = np.array(tangents)[taken]
+    spread = float(np.sqrt(np.square(directions - directions.mean(axis=0)).sum(axis=1).mean()))
+    if spread < MIN_SPREAD:
+        return None
+    return ViewSelection(views=tuple(sorted(numbers[k] for k in taken)), spread=spread)
+
+
+def _greedy(cover: Floats, tangents: Floats, most: int) -> list[int]:
+    steepness = np.linalg.norm(tangents, axis=1)
+    worth = cover / (1.0 + ((steepness - steepness.min()) / _HALF_WORTH_TANGENT) ** 2)
+    taken = [int(np.argmax(worth))]
+    apart = np.linalg.norm(tangents - tangents[taken[0]], axis=1)
+    while len(taken) < min(most, cover.size):
+        gain = worth * np.minimum(apart / _MAX_USEFUL_ANGLE, 1.0)
+        gain[taken] = -1.0
+        best = int(np.argmax(gain))
+        if gain[best] <= 0.0:
+            break
+        taken.append(best)
+        apart = np.minimum(apart, np.linalg.norm(tangents - tangents[best], axis=1))
+    return taken

@@ -1,0 +1,1 @@
+"""Tiles: codec, merge, overviews, writer, exchange, rebuild."""

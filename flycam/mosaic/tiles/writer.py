@@ -1,0 +1,402 @@
+"""The one write path: merge patches, then write tiles, their ancestors and one log line each.
+
+Tiles are merged in memory and written in groups with all their ancestors (`GroupWriter`); a patch that never
+reached the log is merged again when the flight is ingested again.
+
+If another process moved a head meanwhile, the whole append is refused; the other's tiles are read, merged
+with ours (the merge rule does not care who was first) and the group is written again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from itertools import islice
+from types import TracebackType
+from typing import Self
+
+import cv2
+
+from flycam.errors import StoreConflict
+from flycam.geometry.grid import TileId
+from flycam.messages import _
+from flycam.model.frame import MosaicTile, OrthoPatch
+from flycam.model.records import MosaicInfo
+from flycam.mosaic.tiles.codec import TileLog, read_tile, with_ancestors
+from flycam.mosaic.tiles.groups import GroupWriter, PublishedCanvases, TileUpdate
+from flycam.mosaic.tiles.merge import NO_AMENDMENTS, Amendments, TileCanvas, require_zoom
+from flycam.storage.base import ObjectStore
+
+_CANVAS_CACHE_TILES = 256  # 0.46 MB each: 120 MB
+# finished tiles in one group: 30 MB, and ancestors are shared
+_PLACED_AT_ONCE = 64
+# ancestors of one group, down to the coarsest zoom, and their former states
+_MIN_PARENTS = 64
+# a quarter of the cache is written at once, so that ancestors are shared
+_EVICTED_PART = 4
+
+
+class MosaicWriter:
+    """Thread-safe writer of one mosaic revision; concurrent calls take turns.
+
+    amendments     withdrawn frames and superseded placements: they never enter, and decide each tile's epoch
+    damaged        base tiles whose objects are lost or damaged, to be rebuilt by this writer
+    before_append  called before the log names tiles, after the store was flushed: what the tiles refer to
+                   (records of frames) is written here, once for many patches
+    before_group   called before objects of tiles are put: an error raised here keeps them out, and no other
+                   group is written meanwhile
+    cache_tiles    base tiles kept in memory; when full, the least recently used quarter is written. Half as
+                   many of their ancestors are kept, at least 64
+    workers        threads that encode and put; OpenCV, zstd, SHA-256 and the store release the GIL
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        tile_log: TileLog,
+        mosaic: MosaicInfo,
+        *,
+        origin: str,
+        clock_ns: Callable[[], int],
+        amendments: Amendments = NO_AMENDMENTS,
+        damaged: Collection[TileId] = (),
+        before_append: Callable[[], None] = lambda: None,
+        before_group: Callable[[], None] = lambda: None,
+        cache_tiles: int = _CANVAS_CACHE_TILES,
+        workers: int = 2,
+    ) -> None:
+        self._store = store
+        self._mosaic = mosaic
+        self._amendments = amendments
+        self._damaged = frozenset(damaged)
+        self._cache_tiles = max(cache_tiles, 1)
+        self._canvases: OrderedDict[TileId, TileCanvas] = OrderedDict()
+        # the head of each canvas: the head last seen may be another after a conflict (decision 0001)
+        self._made_from: dict[TileId, str | None] = {}
+        self._dirty: set[TileId] = set()
+        self._lock = threading.RLock()
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tiles")
+        self._groups = GroupWriter(
+            store,
+            tile_log,
+            mosaic,
+            self._pool,
+            origin=origin,
+            clock_ns=clock_ns,
+            damaged=self._damaged,
+            before_append=before_append,
+            before_group=before_group,
+            cache_tiles=max(self._cache_tiles // 2, _MIN_PARENTS),
+        )
+        # one thread: groups are written one at a time
+        self._behind = ThreadPoolExecutor(1, thread_name_prefix="group")
+        self._leaving: dict[TileId, TileCanvas] = {}
+        self._under_way: Future[int] | None = None
+        self._published: PublishedCanvases | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Flush what is merged, unless an error is on its way; then stop the threads."""
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self._behind.shutdown()
+            self._pool.shutdown()
+
+    def add(self, patch: OrthoPatch) -> int:
+        """Merge a patch and return the number of tiles it changed.
+
+        0 for a patch that is forbidden or merged already. Raises StoreConflict if the patch has another zoom
+        than the mosaic, or a stored tile another epoch than the amendments known here give it; and the errors
+        of store and catalogue.
+        """
+        require_zoom(patch, self._mosaic.base_zoom)
+        if self._amendments.forbids(patch):
+            return 0
+        changed = 0
+        with self._lock:
+            for tile_id in patch.tiles:
+                rows, cols = patch.tiles.window_px(tile_id)
+                quality = patch.quality[rows, cols]
+                if cv2.countNonZero(quality) == 0:
+                    continue
+                if self._canvas(tile_id).merge(patch.rgb[rows, cols], quality, patch.frame_id):
+                    self._dirty.add(tile_id)
+                    changed += 1
+                self._evict()
+        return changed
+
+    def write(self, tile_ids: Iterable[TileId]) -> None:
+        """Write tiles that are not expected to change again, and drop them from memory.
+
+        Tiles that are not in memory are skipped. Merging goes on while they are written, one group at a time:
+        an error is raised by the next call that needs the group to be done.
+        """
+        with self._lock:
+            self._wait()
+            here = [tile_id for tile_id in tile_ids if tile_id in self._canvases]
+            self._leaving = {t: self._canvases[t] for t in sorted(here) if t in self._dirty}
+            made_from = {tile_id: self._made_from[tile_id] for tile_id in self._leaving}
+            self._forget(here)
+            self._under_way = self._behind.submit(self._write_states, self._leaving, made_from)
+
+    def publish(self) -> int:
+        """Write every merged tile not yet in the log while other threads go on merging.
+
+        A copy of the tiles is written, and readers see them when this returns. Returns the number of log
+        lines appended. An error is raised here, and by any call that needs the group to be done before.
+        """
+        with self._lock:
+            self._wait()
+            if not self._dirty:
+                return 0
+            published = PublishedCanvases(
+                {tile_id: self._canvases[tile_id].copy() for tile_id in sorted(self._dirty)},
+                {tile_id: self._made_from[tile_id] for tile_id in self._dirty},
+            )
+            # before the group is written: tiles merged into from here on are dirty again
+            self._dirty.clear()
+            self._published = published
+            under_way = self._under_way = self._behind.submit(
+                self._write_states, published.canvases, published.made_from, also=published.others
+            )
+        wait([under_way])
+        with self._lock:
+            if self._under_way is under_way:
+                self._wait()
+        return under_way.result()
+
+    def _wait(self) -> None:
+        """Wait until the submitted group is in the log; raise the error that kept it out."""
+        under_way, self._under_way = self._under_way, None
+        published, self._published = self._published, None
+        try:
+            if under_way is not None:
+                under_way.result()
+        except BaseException:
+            # what did not reach the log must be written by a later group
+            if published is not None:
+                self._dirty.update(published.canvases)
+            raise
+        else:
+            if published is not None:
+                self._take_over(published)
+        finally:
+            self._leaving = {}
+
+    def _take_over(self, published: PublishedCanvases) -> None:
+        """Adopt a published group's heads and what other writers merged into its tiles."""
+        self._made_from.update(published.made_from)
+        for tile in published.others:
+            if self._canvases[tile.tile_id].merge_tile(tile):
+                self._dirty.add(tile.tile_id)
+
+    def flush(self) -> int:
+        """Write every merged tile not yet in the log and return the log lines appended."""
+        with self._lock:
+            return self._write(sorted(self._dirty))
+
+    def rebuild(self, tile_ids: Iterable[TileId], patches: Iterable[OrthoPatch]) -> int:
+        """Rebuild base tiles from `patches` alone, whatever they held, for a new epoch.
+
+        All of them appear in the log together or not at all. `patches` may reach beyond the tiles (only these
+        tiles are touched) and may hold what the amendments forbid (it is left out). A tile that never existed
+        and that no patch reaches is not written; a damaged one gets its object back even where its state is
+        the one in the log. All tiles are in memory at once, so the caller chooses blocks (see
+        `flycam.mosaic.tiles.rebuild`). Returns the number of log lines appended.
+        """
+        with self._lock:
+            self.flush()
+            wanted = set(tile_ids)
+            self._groups.heads.forget(with_ancestors(wanted, self._mosaic.min_zoom))
+            self._forget(wanted)
+            folded = {tile_id: TileCanvas(tile_id, self._amendments.epoch(tile_id)) for tile_id in wanted}
+            self._made_from.update((tile_id, self._groups.heads.hash_of(tile_id)) for tile_id in wanted)
+            for patch in patches:
+                self._merge_into(folded, patch)
+            never = {t for t, canvas in folded.items() if canvas.is_empty and self._made_from[t] is None}
+            self._forget(never)
+            wanted -= never
+            self._canvases.update((tile_id, folded[tile_id]) for tile_id in wanted)
+            try:
+                self._groups.restore(self._canvases[tile_id].borrow() for tile_id in wanted & self._damaged)
+                lines = self._write(sorted(wanted), replacing=True)
+            except BaseException:
+                # memory must not hold as published what the log does not name
+                self._forget(wanted)
+                raise
+            self._evict()
+            return lines
+
+    def _merge_into(self, canvases: Mapping[TileId, TileCanvas], patch: OrthoPatch) -> None:
+        require_zoom(patch, self._mosaic.base_zoom)
+        if self._amendments.forbids(patch):
+            return
+        for tile_id in canvases.keys() & set(patch.tiles):
+            rows, cols = patch.tiles.window_px(tile_id)
+            canvases[tile_id].merge(patch.rgb[rows, cols], patch.quality[rows, cols], patch.frame_id)
+
+    def place(self, tiles: Iterable[MosaicTile]) -> int:
+        """Make finished base tiles the heads of this revision; return log lines appended.
+
+        Tiles are written with their ancestors in groups as they come, so a killed run keeps the groups it
+        logged; a tile whose head is already this state costs only its hash, and gets its object back if it is
+        damaged. Nothing is merged: a tile placed later replaces it.
+
+        Raises StoreConflict for the live revision, which is only ever merged, for a tile of another zoom, and
+        for one that shows a withdrawn frame.
+        """
+        if self._mosaic.revision == 0:
+            raise StoreConflict(
+                f"mosaic {self._mosaic.mosaic_id}: revision 0 is only merged into;"
+                " place finished tiles in a revision of their own"
+            )
+        lines = 0
+        waiting = iter(tiles)
+        while group := list(islice(waiting, _PLACED_AT_ONCE)):
+            for tile in group:
+                self._require_placeable(tile)
+            with self._lock:
+                lines += self._place(group)
+        return lines
+
+    def _place(self, tiles: list[MosaicTile]) -> int:
+        by_id = {tile.tile_id: tile for tile in tiles}  # the later of a tile placed twice
+        self._wait()
+        self._forget(by_id)
+
+        def group() -> list[TileUpdate]:
+            return self._groups.with_parents(
+                list(by_id.values()), [self._groups.heads.hash_of(tile_id) for tile_id in by_id]
+            )
+
+        written = self._groups.commit(
+            group, lambda: self._groups.heads.forget(with_ancestors(by_id, self._mosaic.min_zoom))
+        )
+        self._forget(by_id)
+        self._groups.restore(by_id[tile_id] for tile_id in by_id.keys() & self._damaged)
+        return len(written)
+
+    def _require_placeable(self, tile: MosaicTile) -> None:
+        if tile.tile_id.z != self._mosaic.base_zoom:
+            raise StoreConflict(
+                _(
+                    "tile {tile_id}: mosaic {mosaic_id} has the base zoom {base_zoom}; finish "
+                    "the flight again",
+                    tile_id=tile.tile_id,
+                    mosaic_id=self._mosaic.mosaic_id,
+                    base_zoom=self._mosaic.base_zoom,
+                )
+            )
+        withdrawn = [frame_id for frame_id in tile.frames if frame_id in self._amendments.withdrawn]
+        if withdrawn:
+            raise StoreConflict(
+                _(
+                    "tile {tile_id}: shows frame {withdrawn}, which was withdrawn meanwhile; "
+                    "finish the flight again without it",
+                    tile_id=tile.tile_id,
+                    withdrawn=withdrawn[0],
+                )
+            )
+
+    # -- memory ---------------------------------------------------------------------------------
+
+    def _canvas(self, tile_id: TileId) -> TileCanvas:
+        canvas = self._canvases.get(tile_id)
+        if canvas is None:
+            # its head is not in the log until its group is written
+            if tile_id in self._leaving:
+                self._wait()
+            epoch = self._amendments.epoch(tile_id)
+            head = self._groups.heads.head(tile_id)
+            if head is None:
+                canvas = TileCanvas(tile_id, epoch)
+            else:
+                canvas = TileCanvas.from_tile(read_tile(self._store, head), epoch)
+            self._canvases[tile_id] = canvas
+            self._made_from[tile_id] = head.content_hash if head else None
+        self._canvases.move_to_end(tile_id)
+        return canvas
+
+    def _evict(self) -> None:
+        surplus = len(self._canvases) - self._cache_tiles
+        if surplus <= 0:
+            return
+        oldest = list(self._canvases)[: max(surplus, self._cache_tiles // _EVICTED_PART)]
+        self._write([tile_id for tile_id in oldest if tile_id in self._dirty])
+        self._forget(oldest)
+
+    def _forget(self, tile_ids: Iterable[TileId]) -> None:
+        for tile_id in tile_ids:
+            self._canvases.pop(tile_id, None)
+            self._made_from.pop(tile_id, None)
+            self._dirty.discard(tile_id)
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def _write(self, tile_ids: list[TileId], *, replacing: bool = False) -> int:
+        """Write base tiles and their ancestors as one group; return the log lines."""
+        self._wait()
+        canvases = {tile_id: self._canvases[tile_id] for tile_id in tile_ids}
+        lines = self._write_states(canvases, self._made_from, replacing=replacing)
+        self._dirty.difference_update(tile_ids)
+        return lines
+
+    def _write_states(
+        self,
+        canvases: Mapping[TileId, TileCanvas],
+        made_from: dict[TileId, str | None],
+        *,
+        replacing: bool = False,
+        also: list[MosaicTile] | None = None,
+    ) -> int:
+        """Write as `_write` does and update `made_from`; no other group may be under way.
+
+        also  collects the states of other writers that were merged in on the way
+        """
+        written = self._groups.commit(
+            lambda: self._group(canvases, made_from),
+            lambda: self._reconcile(canvases, made_from, replacing, [] if also is None else also),
+        )
+        base = (change for change in written if change.tile.tile_id.z == self._mosaic.base_zoom)
+        made_from.update((change.tile.tile_id, change.content_hash) for change in base)
+        return len(written)
+
+    def _group(
+        self, canvases: Mapping[TileId, TileCanvas], made_from: Mapping[TileId, str | None]
+    ) -> list[TileUpdate]:
+        """Return the base tiles and ancestors that differ from their heads, finest first."""
+        tiles = list(self._pool.map(TileCanvas.borrow, canvases.values()))
+        return self._groups.with_parents(tiles, [made_from[tile_id] for tile_id in canvases])
+
+    def _reconcile(
+        self,
+        canvases: Mapping[TileId, TileCanvas],
+        made_from: dict[TileId, str | None],
+        replacing: bool,
+        also: list[MosaicTile],
+    ) -> None:
+        """Reread the heads after a refused append and merge what others wrote."""
+        self._groups.heads.forget(with_ancestors(canvases, self._mosaic.min_zoom))
+        for tile_id, canvas in canvases.items():
+            head = self._groups.heads.head(tile_id)
+            if head is None or head.content_hash == made_from[tile_id]:
+                continue
+            if replacing and head.epoch != canvas.epoch:
+                raise StoreConflict(
+                    _(
+                        "tile {tile_id}: frames were added to its old epoch while it was refolded; run again",
+                        tile_id=tile_id,
+                    )
+                )
+            theirs = read_tile(self._store, head)
+            canvas.merge_tile(theirs)
+            also.append(theirs)
+            made_from[tile_id] = head.content_hash

@@ -1,0 +1,507 @@
+"""Backup of a node into a folder: the catalogue at one moment, and every object that it names.
+
+    catalogue -> one file -> the objects it names, those not there yet -> list of hashes -> manifest
+
+Objects that a flight replaced and evicted meanwhile cannot be copied any more: the catalogue is then saved
+once more. The manifest is written last and atomically, so an interrupted backup leaves the previous one as it
+was, and the same command resumes. Objects are immutable: intact ones are not copied again, and what the node
+has lost meanwhile stays in the backup.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from flycam import __version__
+from flycam.catalog.catalog import merge_wal, open_catalog
+from flycam.concurrency import count_workers, map_ordered
+from flycam.errors import DataDamaged, FlightBusy, InputUnusable, ObjectMissing
+from flycam.messages import _, ngettext
+from flycam.model.time import format_minute
+from flycam.operations.backup_folder import (
+    LOCK,
+    OBJECTS,
+    BackedUpObject,
+    BackupIndex,
+    BackupManifest,
+    compute_file_digest,
+    format_catalogue_name,
+    format_sums_name,
+    get_file_size,
+    is_named_file,
+    read_backup_manifest,
+    require_no_links,
+    resolve_object_path,
+    translate_disk_errors,
+    write_backup_manifest,
+    write_sums,
+)
+from flycam.operations.inventory import (
+    BLOCK_BYTES,
+    REPLACEABLE_KINDS,
+    Inventory,
+    InventoryItem,
+    InventoryKind,
+    ProgressCounter,
+    find_current_item,
+    is_intact,
+    was_purged,
+)
+from flycam.originals import stream_blocks
+from flycam.storage import keys
+from flycam.storage.files import compute_sha256, make_not_regular, sync_path
+from flycam.storage.local import LocalStore
+from flycam.workspace import Progress, Workspace, ignore_progress
+
+# -- Objects of one backup run: found intact in the backup, copied, or reported missing ------------
+#
+# Known from an earlier run: its file must have its size, and each run verifies another tenth of all files by
+# hash, because disks rot. Unknown (the index was lost, a run was killed): an existing file is taken if it
+# matches its key. All others are copied from the node and verified on the way.
+
+
+RUNS_TO_READ_ALL = 10
+"""Number of runs in which every file of a backup is verified by hash."""
+
+_GROUP = 256
+"""Objects between two commits of the index: a kill loses at most this many copies."""
+
+_CopyWork = tuple[InventoryItem, BackedUpObject | None]
+
+
+class BackupCopier:
+    """Copies objects into a backup.
+
+    new, new_bytes  objects copied
+    missing         keys that neither the node nor the backup has intact
+    replaced        keys in whose place the node has another object by now, or none
+    """
+
+    def __init__(
+        self, workspace: Workspace, folder: Path, objects: LocalStore, index: BackupIndex, scratch: Path
+    ) -> None:
+        self._workspace = workspace
+        self._store, self._catalog = workspace.store, workspace.catalog
+        self._objects, self._index = objects, index
+        self._folder, self._scratch = folder, scratch
+        self._group: list[BackedUpObject] = []
+        self._reads_due = True
+        self.new = self.new_bytes = 0
+        self.missing: list[str] = []
+        self.replaced: list[str] = []
+
+    def restart(self) -> None:
+        """Start over for a newly saved catalogue.
+
+        Copied objects are there and were verified.
+        """
+        self._index.restart()
+        self._reads_due = False
+        self.missing, self.replaced = [], []
+
+    def copy_all(self, holdings: Inventory, cursors: Collection[str], progress: Progress) -> None:
+        """Copy every object of every part.
+
+        Of cursors (`keys.list_cursor_prefixes`) only those given are copied.
+        """
+        parts = holdings.list_parts()
+        tally = ProgressCounter("backup", sum(map(holdings.estimate_size, parts)), progress)
+        for part in parts:
+            wanted = (
+                held
+                for held in holdings.list_items(part)
+                if not held.key.startswith(keys.list_cursor_prefixes()) or held.key in cursors
+            )
+            for held, __, one, is_new in self._found(wanted):
+                if one is not None:
+                    self._note(one, is_new)
+                # it may have been replaced since the catalogue was saved
+                elif held.kind in REPLACEABLE_KINDS:
+                    now = find_current_item(self._catalog, held)
+                    is_so = now is not None and now.key == held.key
+                    (self.missing if is_so else self.replaced).append(held.key)
+                elif not was_purged(self._workspace, held):
+                    self.missing.append(held.key)
+                tally.count()
+        tally.finish()
+        self._commit()
+
+    def carry_over(self, purged: Collection[str]) -> list[str]:
+        """Keep originals and terrain that the node no longer names or lists.
+
+        Returns the obsolete keys. The node may have lost those. Obsolete is what it can make again, or has
+        purged.
+
+        purged  keys of originals that the node deleted under a retention term
+        """
+        old: set[str] = set()
+        kept: set[str] = set()
+        for key in self._index.list_unnoted():
+            if keys.is_permanent(key) and key not in purged:
+                kept.add(key)
+            else:
+                old.add(key)
+        # a new index does not know of them
+        for key in chain.from_iterable(map(self._objects.list, keys.list_permanent_prefixes())):
+            if key in purged:
+                old.add(key)
+            elif not self._index.has_noted(key):
+                kept.add(key)
+        told = set(self.missing)
+        for held, known, one, is_new in self._found(map(_kept, sorted(kept))):
+            if one is not None:
+                self._note(one, is_new)
+            elif known is not None:
+                self._index.forget(held.key)
+                self.missing += [] if held.key in told else [held.key]
+        self._commit()
+        return sorted(old)
+
+    def _found(
+        self, wanted: Iterable[InventoryItem]
+    ) -> Iterator[tuple[InventoryItem, BackedUpObject | None, BackedUpObject | None, bool]]:
+        """Yield (object, former record, intact copy, whether it was copied now).
+
+        The copy is None if neither the node nor the backup has the object intact.
+        """
+        work = ((held, self._index.get(held.key)) for held in wanted)
+        return map_ordered(self._find, work, count_workers(), 4 * count_workers())
+
+    def _find(
+        self, work: _CopyWork
+    ) -> tuple[InventoryItem, BackedUpObject | None, BackedUpObject | None, bool]:
+        held, known = work
+        path = resolve_object_path(self._folder, held.key)
+        there = (
+            _find_uncatalogued(path, self._folder, held) if known is None else self._find_copied(path, known)
+        )
+        if there is not None:
+            return held, known, there, False
+        return held, known, self._fetched(held), True
+
+    def _find_copied(self, path: Path, known: BackedUpObject) -> BackedUpObject | None:
+        """Return the object as an earlier run copied it, if its file is unchanged."""
+        if get_file_size(path) != known.size:
+            return None
+        is_due = (
+            self._reads_due
+            and int(known.sha256[:8], 16) % RUNS_TO_READ_ALL == self._index.run % RUNS_TO_READ_ALL
+        )
+        return None if is_due and compute_file_digest(path) != known.sha256 else known
+
+    def _fetched(self, item: InventoryItem) -> BackedUpObject | None:
+        """Copy the object from the node; None if it is not intact there either."""
+        with tempfile.NamedTemporaryFile(dir=self._scratch) as file:
+            digest, size = hashlib.sha256(), 0
+            try:
+                for block in stream_blocks(self._store, item.key, BLOCK_BYTES):
+                    digest.update(block)
+                    size += file.write(block)
+            except ObjectMissing:
+                return None
+            file.flush()
+            path = Path(file.name)
+            if not is_intact(path, item):
+                return None
+            self._objects.put_file(item.key, path)
+        return BackedUpObject(item.key, size, digest.hexdigest())
+
+    def _note(self, one: BackedUpObject, is_new: bool) -> None:
+        if is_new:
+            self.new, self.new_bytes = self.new + 1, self.new_bytes + one.size
+        self._group.append(one)
+        if len(self._group) >= _GROUP:
+            self._commit()
+
+    def _commit(self) -> None:
+        self._objects.flush()
+        self._index.put(self._group)
+        self._group.clear()
+
+
+def _kept(key: str) -> InventoryItem:
+    return InventoryItem(
+        key, InventoryKind.TERRAIN if key.startswith(keys.format_terrain_prefix()) else InventoryKind.FILE
+    )
+
+
+def _find_uncatalogued(path: Path, objects: Path, item: InventoryItem) -> BackedUpObject | None:
+    """Return an object that no index knows, if its file is intact.
+
+    It is synced, as the run that wrote it may have been killed before.
+    """
+    size = get_file_size(path)
+    if size is None:
+        return None
+    try:
+        if not is_intact(path, item):
+            return None
+    except OSError:
+        return None
+    digest = compute_file_digest(path)
+    if not digest:
+        return None
+    for one in (path, *path.parents):
+        sync_path(one)
+        if one == objects:
+            break
+    return BackedUpObject(item.key, size, digest)
+
+
+# -- Backup of the catalogue and its objects into a folder -----------------------------------------
+
+
+_MAX_PASSES = 3
+"""Maximum number of times that the catalogue is saved; later passes copy only what is new."""
+
+_SCRATCH = ".new-"
+_SCRATCH_NAME = re.compile(re.escape(_SCRATCH) + "[a-z0-9_]{8}")  # the suffix that tempfile appends
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackupReport:
+    """Result of a backup.
+
+    new, new_bytes  objects copied by this run
+    removed         tiles, products, recordings and originals that the node has deleted
+    """
+
+    folder: Path
+    manifest: BackupManifest
+    new: int
+    new_bytes: int
+    removed: int
+    seconds: float
+
+    @property
+    def error(self) -> DataDamaged | None:
+        """Error for a backup of a node with lost or damaged objects."""
+        missing = self.manifest.missing
+        if not missing:
+            return None
+        return DataDamaged(
+            ngettext(
+                "{folder}: the backup is made, but {count} object is lost or damaged in the house (the "
+                "first: {first}); run 'flycam verify', then back up again",
+                "{folder}: the backup is made, but {count} objects are lost or damaged in the house (the "
+                "first: {first}); run 'flycam verify', then back up again",
+                len(missing),
+                folder=self.folder,
+                first=missing[0],
+            )
+        )
+
+
+def save_backup(workspace: Workspace, folder: Path, progress: Progress = ignore_progress) -> BackupReport:
+    """Back up the node into a folder that holds nothing else, by the recipe above.
+
+    Resumable. Incremental; others may continue to work. Raises SourceUnreadable (another kind of manifest is
+    there), FlightBusy (another backup into it), InputUnusable (a link is there, or the backup of another
+    node), DiskFull, StorageFailed (run again: it resumes).
+    """
+    began_ns = workspace.clock_ns()
+    with translate_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        require_no_links(folder)
+        _require_its_own(workspace, folder, read_backup_manifest(folder))
+        with (
+            _alone(folder),
+            closing(LocalStore(folder / OBJECTS)) as objects,
+            closing(BackupIndex(folder)) as index,
+        ):
+            _sweep(folder)
+            with tempfile.TemporaryDirectory(dir=folder, prefix=_SCRATCH) as name:
+                scratch = Path(name)
+                copying = BackupCopier(workspace, folder / OBJECTS, objects, index, scratch)
+                frozen = _save_consistent(workspace, scratch, copying, progress)
+                old = copying.carry_over(frozen.purged)
+                manifest = _written(workspace, folder, frozen, index, copying)
+            _delete_obsolete(folder, objects, index, old, manifest)
+    _record(workspace, folder, manifest)
+    return BackupReport(
+        folder=folder,
+        manifest=manifest,
+        new=copying.new,
+        new_bytes=copying.new_bytes,
+        removed=len(old),
+        seconds=(workspace.clock_ns() - began_ns) / 1e9,
+    )
+
+
+def _require_its_own(workspace: Workspace, folder: Path, before: BackupManifest | None) -> None:
+    """Raise InputUnusable if the folder holds the backup of another node.
+
+    Its tiles and catalogue would be deleted. A node is identified by its audit log, which only grows; without
+    one by its name.
+    """
+    if before is None:
+        return
+    head = before.audit_head
+    if head is None:
+        is_its_own = before.box == workspace.box
+    else:
+        lines = workspace.catalog.audit.lines(since=head[0] - 1, limit=1)
+        is_its_own = [(one.seq, one.digest) for one in lines] == [head]
+    if not is_its_own:
+        made = format_minute(before.made_ns)
+        raise InputUnusable(
+            _(
+                "{folder}: holds the backup of another house ({box}, {made}), which would be "
+                "deleted; name a folder of this house's own, or look whether --data names "
+                "the house that is meant",
+                folder=folder,
+                box=before.box,
+                made=made,
+            )
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _CatalogueSnapshot:
+    """Catalogue at one moment, with data for the manifest.
+
+    purged: keys of purged originals.
+    """
+
+    path: Path
+    flights: int
+    audit_head: tuple[int, str] | None
+    outside: tuple[str, ...]
+    purged: frozenset[str]
+
+
+def _save_consistent(
+    workspace: Workspace, scratch: Path, copying: BackupCopier, progress: Progress
+) -> _CatalogueSnapshot:
+    """Save the catalogue and copy what it names, until nothing changed meanwhile."""
+    for __ in range(_MAX_PASSES - 1):
+        frozen = _save_once(workspace, scratch, copying, progress)
+        if not copying.replaced:
+            return frozen
+        frozen.path.unlink()
+        copying.restart()
+    frozen = _save_once(workspace, scratch, copying, progress)
+    copying.missing += copying.replaced  # a restored node lacks them
+    return frozen
+
+
+def _save_once(
+    workspace: Workspace, scratch: Path, copying: BackupCopier, progress: Progress
+) -> _CatalogueSnapshot:
+    """Save the catalogue first, then copy what it names.
+
+    Objects are written before the records that name them, so all of them are there. Cursors of an exchange
+    are written after the lines that they refer to, and are listed before the catalogue is saved: one ahead of
+    its catalogue would keep a restored node from ever asking for those lines again.
+    """
+    path = scratch / "catalogue.sqlite"
+    cursors = frozenset(key for prefix in keys.list_cursor_prefixes() for key in workspace.store.list(prefix))
+    workspace.catalog.save(path)
+    with open_catalog(f"sqlite:///{path}") as catalog:
+        holdings = Inventory(catalog, workspace.store, workspace.box)
+        copying.copy_all(holdings, cursors, progress)
+        head = catalog.audit.last()
+        frozen = _CatalogueSnapshot(
+            path=path,
+            flights=len(catalog.flights.flights()),
+            audit_head=None if head is None else (head.seq, head.digest),
+            outside=tuple(dem.path for dem in catalog.terrain.dems() if dem.key is None),
+            purged=holdings.let_go,
+        )
+    merge_wal(path)
+    return frozen
+
+
+def _written(
+    workspace: Workspace, folder: Path, frozen: _CatalogueSnapshot, index: BackupIndex, copying: BackupCopier
+) -> BackupManifest:
+    """Write the files that the manifest names, and then the manifest."""
+    catalogue_sha256 = compute_sha256(frozen.path)
+    catalogue = format_catalogue_name(catalogue_sha256)
+    sums = frozen.path.with_name("sums")
+    lines = ((one.sha256, f"{OBJECTS}/{one.key}") for one in index.list_noted())
+    write_sums(sums, chain([(catalogue_sha256, catalogue)], lines))
+    sums_sha256 = compute_sha256(sums)
+    sync_path(frozen.path)
+    frozen.path.replace(folder / catalogue)
+    sums.replace(folder / format_sums_name(sums_sha256))
+    # the manifest's name must not survive a power cut without theirs
+    sync_path(folder)
+    count, size = index.totals()
+    manifest = BackupManifest(
+        made_ns=workspace.clock_ns(),
+        box=workspace.box,
+        flycam=__version__,
+        flights=frozen.flights,
+        objects=count,
+        size=size,
+        catalogue=catalogue,
+        sums=format_sums_name(sums_sha256),
+        sums_sha256=sums_sha256,
+        audit_head=frozen.audit_head,
+        missing=tuple(copying.missing),
+        outside=frozen.outside,
+    )
+    # last: until then the previous backup counts
+    write_backup_manifest(folder, manifest)
+    return manifest
+
+
+def _delete_obsolete(
+    folder: Path, objects: LocalStore, index: BackupIndex, old: Sequence[str], manifest: BackupManifest
+) -> None:
+    """Delete what the previous backup needed and this one does not."""
+    for path in folder.iterdir():
+        if is_named_file(path) and path.name not in (manifest.sums, manifest.catalogue):
+            path.unlink()
+    for key in old:
+        resolve_object_path(folder / OBJECTS, key)  # raises where a link leads out
+        objects.delete(key)
+    # files that the index forgot before would never be deleted
+    objects.flush()
+    for key in old:
+        index.forget(key)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what a killed run left behind."""
+    for path in folder.glob(f"{_SCRATCH}*"):
+        if _SCRATCH_NAME.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    # O_NONBLOCK: opening a pipe must not hang
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with os.fdopen(os.open(folder / LOCK, flags, 0o666), "rb", buffering=0) as lock:
+        if not stat.S_ISREG(os.fstat(lock.fileno()).st_mode):
+            raise make_not_regular(folder / LOCK)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FlightBusy(
+                _("{folder}: another backup is being written here; wait for it and run again", folder=folder)
+            ) from error
+        yield
+
+
+def _record(workspace: Workspace, folder: Path, manifest: BackupManifest) -> None:
+    workspace.catalog.audit.append(
+        workspace.operator or workspace.box,
+        "backup",
+        str(folder),
+        f"{manifest.objects} objects, {manifest.size} bytes, {manifest.sums} {manifest.sums_sha256}",
+        at_ns=workspace.clock_ns(),
+    )

@@ -1,0 +1,385 @@
+"""Scrub: every object of the node is read back and compared with its hash.
+
+    inventory -> parts, longest unread first -> read each object -> repair -> read again -> tick the part off
+
+Derived objects are made again by the code that made them; originals are restored from a memory card, folder
+or backup that has them (`flycam.operations.repair`). The rest is listed, each with its cure. After a kill the
+next run reads the parts that were not ticked off first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from flycam.access.audit import AuditVerification, make_audit_error, verify_audit_log
+from flycam.concurrency import count_workers, map_ordered
+from flycam.errors import DataDamaged, NotFound, OptionUnusable, StorageFailed
+from flycam.messages import Message, _, ngettext
+from flycam.mosaic.eviction import DAY_S
+from flycam.operations.inventory import (
+    REPLACEABLE_KINDS,
+    Inventory,
+    InventoryItem,
+    InventoryKind,
+    InventoryPart,
+    ObjectState,
+    ProgressCounter,
+    ReadResult,
+    verify_object,
+    was_purged,
+)
+from flycam.operations.repair import FlightRepairer, OriginalRepairer
+from flycam.storage import keys
+from flycam.storage.keys import VERIFY_LEDGER_FILE
+from flycam.workspace import Progress, Workspace, ignore_progress
+
+# -- Advice on objects that the node cannot make again by itself -----------------------------------
+
+
+_FROM_COPY = _("put it back from a folder that still has it: flycam verify --from CARD|FOLDER|BACKUP")
+_ADVICE = {
+    InventoryKind.PHOTO: _(
+        "put it back from a folder that still has it: flycam verify --from CARD|FOLDER|BACKUP; a picture of "
+        "a film that is lost comes back with the same film: flycam live"
+    ),
+    InventoryKind.TERRAIN: _(
+        "put it back from a backup (flycam verify --from BACKUP), or ingest the flight's photos, or lay its "
+        "film, again"
+    ),
+    InventoryKind.TILE: _(
+        "the photos or the terrain it is made of are not whole: bring those back and verify again, put it "
+        "back from a backup, or run 'flycam finish' for a new revision"
+    ),
+    InventoryKind.GIVEN: _(
+        "put it back from a backup (flycam verify --from BACKUP), or have the box that gave it write all of "
+        "it once more: flycam bundle write --all"
+    ),
+    InventoryKind.CLIP: _("the tiles it is cut from are not whole: bring those back and verify again"),
+    InventoryKind.REPORT: _("make it anew: flycam report FLIGHT OUT.pdf"),
+    InventoryKind.PACK: _(
+        "put it back from a backup (flycam verify --from BACKUP), or ask for a new meeting pack on the map"
+    ),
+}
+_BUSY = _("its flight is being written at this moment: verify again when that is done")
+_NOT_TRIED = _("nothing was mended in this dry run: flycam verify makes it again, or says what it lacks")
+
+
+def choose_advice(item: InventoryItem, *, is_busy: bool, was_tried: bool) -> Message:
+    """Choose the advice for a lost or damaged object.
+
+    is_busy: its flight could not be written now; was_tried: a repair was attempted.
+    """
+    if not was_tried and item.kind in REPLACEABLE_KINDS:
+        return _NOT_TRIED
+    return _BUSY if is_busy else _ADVICE.get(item.kind, _FROM_COPY)
+
+
+# -- Ledger of when each part of the node was last read back intact, so that a scrub resumes -------
+#
+# A text file in the cache, a line a part: `UTC nanoseconds, space, name`. Lines are only added; the last one
+# of a name holds. It can be deleted: then all parts count as never read.
+
+
+_MAX_BYTES = 1 << 20
+_DIGITS = 20
+
+
+class VerifyLedger:
+    """Read times of parts, kept in `folder`.
+
+    A time after `now_ns` comes from a clock that was set back later, and proves nothing.
+    """
+
+    def __init__(self, folder: Path, now_ns: int) -> None:
+        self._path = folder / VERIFY_LEDGER_FILE
+        text = self._found()
+        self._read_ns = {name: ns for name, ns in _parsed(text) if ns <= now_ns}
+        self._is_long = len(text) > _MAX_BYTES
+        # completes a line that a kill cut short, which is then ignored
+        self._begin = "" if text.endswith("\n") else "\n"
+
+    def sort_oldest_first(self, parts: Sequence[InventoryPart]) -> list[InventoryPart]:
+        """Sort parts by read time, those never read first; stable."""
+        return sorted(parts, key=self.get_read_time)
+
+    def get_read_time(self, part: InventoryPart) -> int:
+        """Return when a part was last read intact, UTC ns; 0: never."""
+        return self._read_ns.get(part.name, 0)
+
+    def mark_read(self, part: InventoryPart, now_ns: int) -> None:
+        """Note that a part was read and is intact. Raises StorageFailed."""
+        self._read_ns[part.name] = now_ns
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._is_long:
+                self._shorten()
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(f"{self._begin}{now_ns} {part.name}\n")
+            self._begin = ""
+        except OSError as error:
+            raise StorageFailed(
+                _(
+                    "{path}: cannot be written ({strerror}); free some room there and run again",
+                    path=self._path,
+                    strerror=error.strerror,
+                )
+            ) from error
+
+    def _shorten(self) -> None:
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text("".join(f"{ns} {name}\n" for name, ns in self._read_ns.items()), encoding="utf-8")
+        fresh.replace(self._path)
+        self._is_long, self._begin = False, ""
+
+    def _found(self) -> str:
+        try:
+            return self._path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+
+def _parsed(text: str) -> Iterator[tuple[str, int]]:
+    for line in text.splitlines():
+        ns, _, name = line.partition(" ")
+        if ns.isdecimal() and ns.isascii() and len(ns) < _DIGITS and name:
+            yield name, int(ns)
+
+
+# -- Scrub: reading back, repair, and report of the rest -------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyRequest:
+    """Scope of a verification, and permitted repairs.
+
+    since_s  leave out what was read back intact within so many seconds; None: nothing
+    share    of all parts (0 to 1), those that were not read for longest
+    source   a memory card, folder or backup from which lost and damaged objects are restored
+    repair   make again what can be made again
+    """
+
+    since_s: float | None = None
+    share: float = 1.0
+    source: Path | None = None
+    repair: bool = True
+
+
+VERIFY_ALL = VerifyRequest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Damage:
+    """A lost or damaged object.
+
+    flight: name of its flight; advice: None once it is repaired.
+    """
+
+    item: InventoryItem
+    state: ObjectState
+    flight: str
+    advice: Message | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyReport:
+    """Result of a verification.
+
+    left       parts that were not read, because less was asked for
+    purged     originals that were purged here under a retention term: they are not lost
+    catalogue  faults that the database found in its own file
+    """
+
+    objects: int
+    size: int
+    parts: int
+    left: int
+    purged: int
+    damages: tuple[Damage, ...]
+    catalogue: tuple[str, ...]
+    audit: AuditVerification
+    seconds: float
+
+    @property
+    def unrepaired(self) -> list[Damage]:
+        """Objects that are still lost or damaged."""
+        return [one for one in self.damages if one.advice is not None]
+
+    @property
+    def error(self) -> DataDamaged | None:
+        """Error that decides the exit code; None if all is intact."""
+        if self.unrepaired:
+            count, first = len(self.unrepaired), self.unrepaired[0].item.key
+            return DataDamaged(
+                ngettext(
+                    "{count} object is lost or damaged (the first: {first}); each is listed with its cure",
+                    "{count} objects are lost or damaged (the first: {first}); each is listed with its cure",
+                    count,
+                    first=first,
+                )
+            )
+        if self.catalogue:
+            return DataDamaged(
+                _(
+                    "the catalogue's file is damaged ({catalogue}); restore the last backup",
+                    catalogue=self.catalogue[0],
+                )
+            )
+        return make_audit_error(self.audit)
+
+
+def verify_objects(
+    workspace: Workspace, request: VerifyRequest = VERIFY_ALL, progress: Progress = ignore_progress
+) -> VerifyReport:
+    """Read everything back, repair what can be repaired, and report the rest.
+
+    See the recipe above. Memory: a few blocks of 4 MB, one tile a worker, and about 500 bytes a photo; a
+    repair takes what the writers take. Raises OptionUnusable, StorageFailed (store or database do not
+    respond; run again: it resumes).
+    """
+    began_ns = workspace.clock_ns()
+    _check(request)
+    catalogue, audit = tuple(workspace.catalog.check()), verify_audit_log(workspace)
+    holdings = Inventory(workspace.catalog, workspace.store, workspace.box)
+    ledger = VerifyLedger(workspace.cache_dir, began_ns)
+    every = holdings.list_parts()
+    parts = _due(every, ledger, request, began_ns)
+    originals = OriginalRepairer(workspace, request.source)
+    damages: list[Damage] = []
+    tally = ProgressCounter("verify", sum(map(holdings.estimate_size, parts)), progress)
+    for part in parts:
+        bad, here = _found(_read(workspace, holdings.list_items(part), tally))
+        # originals stored by an older flycam are not noted yet
+        if request.repair:
+            workspace.catalog.kept_originals.note(here)
+        found = _repair(workspace, part, bad, originals, request, progress)
+        damages += found
+        # a part with damage is read again by the next run
+        if all(one.advice is None for one in found):
+            ledger.mark_read(part, workspace.clock_ns())
+    tally.finish()
+    report = VerifyReport(
+        objects=tally.done,
+        size=tally.size,
+        parts=len(parts),
+        left=len(every) - len(parts),
+        purged=len(holdings.let_go),
+        damages=tuple(damages),
+        catalogue=catalogue,
+        audit=audit,
+        seconds=(workspace.clock_ns() - began_ns) / 1e9,
+    )
+    if damages and request.repair:
+        _record(workspace, report)
+    return report
+
+
+def _read(
+    workspace: Workspace, objects: Iterable[InventoryItem], tally: ProgressCounter
+) -> Iterator[ReadResult]:
+    """Verify objects in several threads, a bounded number of them at a time."""
+    workers = count_workers()
+    for read in map_ordered(partial(verify_object, workspace.store), objects, workers, 4 * workers):
+        tally.count(read.size)
+        yield read
+
+
+def _found(reads: Iterable[ReadResult]) -> tuple[list[ReadResult], list[str]]:
+    """Split results into damaged objects and hashes of photos that are here.
+
+    Damaged includes lost; hashes are SHA-256.
+    """
+    bad: list[ReadResult] = []
+    here: list[str] = []
+    for read in reads:
+        if read.state is not ObjectState.WHOLE:
+            bad.append(read)
+        if read.item.kind is InventoryKind.PHOTO and read.state is not ObjectState.LOST:
+            here.append(keys.parse_hash(read.item.key))
+    return bad, here
+
+
+def _check(request: VerifyRequest) -> None:
+    if not 0.0 < request.share <= 1.0:
+        raise OptionUnusable(_("--share {share:g}: give a part of 1, such as 0.1", share=request.share))
+    if request.since_s is not None and not request.since_s >= 0.0:
+        raise OptionUnusable(
+            _("--since {since_s:g}: give a number of days, 0 or more", since_s=request.since_s / DAY_S)
+        )
+    if request.source is not None and not request.source.is_dir():
+        raise OptionUnusable(
+            _(
+                "--from {source}: there is no such folder; give a card, a folder or a backup",
+                source=request.source,
+            )
+        )
+
+
+def _due(
+    parts: Sequence[InventoryPart], ledger: VerifyLedger, request: VerifyRequest, now_ns: int
+) -> list[InventoryPart]:
+    """Select the parts to read, longest unread first.
+
+    Originals before what is made of them.
+    """
+    due = ledger.sort_oldest_first(parts)
+    if request.since_s is not None:
+        old_ns = now_ns - int(request.since_s * 1e9)
+        due = [part for part in due if ledger.get_read_time(part) < old_ns]
+    return sorted(due[: math.ceil(request.share * len(parts))], key=lambda part: part.flight is not None)
+
+
+def _repair(
+    workspace: Workspace,
+    part: InventoryPart,
+    bad: Sequence[ReadResult],
+    originals: OriginalRepairer,
+    request: VerifyRequest,
+    progress: Progress,
+) -> list[Damage]:
+    """Repair the damaged objects of a part; return each as repaired or with advice."""
+    bad = [read for read in bad if not was_purged(workspace, read.item)]
+    if not bad:
+        return []
+    busy: frozenset[str] = frozenset()
+    left = list(bad)
+    if request.repair:
+        left = [read for read in left if not originals.restore(read)]
+        if part.flight is not None and left:
+            mender = FlightRepairer(workspace, part.flight, originals, progress)
+            left = mender.repair(left)
+            busy = mender.busy
+    cures = {
+        read.item.key: choose_advice(read.item, is_busy=read.item.key in busy, was_tried=request.repair)
+        for read in left
+    }
+    return [
+        Damage(
+            item=read.item,
+            state=read.state,
+            flight=_flight_name(workspace, read.item),
+            advice=cures.get(read.item.key),
+        )
+        for read in bad
+    ]
+
+
+def _flight_name(workspace: Workspace, item: InventoryItem) -> str:
+    try:
+        return workspace.catalog.flights.flight(item.flight_id).name if item.flight_id else ""
+    except NotFound:
+        return item.flight_id
+
+
+def _record(workspace: Workspace, report: VerifyReport) -> None:
+    mended = len(report.damages) - len(report.unrepaired)
+    workspace.catalog.audit.append(
+        workspace.operator or workspace.box,
+        "verify",
+        workspace.box,
+        f"{mended} objects made again or put back, {len(report.unrepaired)} still lost or damaged",
+        at_ns=workspace.clock_ns(),
+    )

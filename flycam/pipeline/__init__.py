@@ -1,1 +1,0 @@
-"""Recipes of the pipeline; each orchestrating function reads like one."""

@@ -1,0 +1,230 @@
+"""`/api/board`: every commune with its coverage, marks, changes and live flights."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Annotated
+
+import shapely
+from fastapi import APIRouter, Depends, Query, Request
+
+from flycam.access.policy import AccessPolicy
+from flycam.access.visible_flights import list_visible_flights
+from flycam.board.commune_board import (
+    CommuneRow,
+    FlightCoverage,
+    build_commune_board,
+    compute_imaged_share,
+    list_layer_troubles,
+    select_board_communes,
+)
+from flycam.catalog.catalog import Catalog
+from flycam.change.comparison_store import find_compared_ground
+from flycam.change.export import serialize_waiting
+from flycam.http.guards import AccessPolicyHere, require_viewer
+from flycam.http.requests import parse_until
+from flycam.http.responses import Json, format_iso_or_none
+from flycam.http.services import CatalogHere
+from flycam.ingest.live.routes import LiveFlight, LiveFlightFeed, LiveState, get_live_feed
+from flycam.model.flight import Flight, FlightState
+from flycam.model.records import CommuneRecord
+from flycam.serve.tiles.outlines import get_shown_outline
+
+# -- Features in trouble by commune and layer, cached ----------------------------------------------
+#
+# Counted anew when a layer, a boundary or the access policy changes.
+
+
+# access policies, each with its own communes
+_MAX_CACHED_COUNTS = 16
+
+
+class CommuneTroubles:
+    """Trouble counts of one catalogue. Safe to use from several threads."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._lock = threading.Lock()
+        self._counts: OrderedDict[object, list[list[Json]]] = OrderedDict()
+
+    def count_troubles(self, communes: Sequence[CommuneRecord], policy: AccessPolicy) -> list[list[Json]]:
+        """Count features in trouble by commune, in their order, and layer.
+
+        Only what the policy shows.
+        """
+        # key taken before the layers are read: a change meanwhile leaves a stale key, and the counts are
+        # redone
+        key = (tuple(self._catalog.layers.all()), _digest(communes), policy.fingerprint)
+        with self._lock:
+            if key in self._counts:
+                self._counts.move_to_end(key)
+                return self._counts[key]
+        counts: list[list[Json]] = [[] for _ in communes]
+        for one in list_layer_troubles(self._catalog, communes, policy):
+            layer = one.layer
+            counts[one.commune_index].append(
+                {
+                    "layer_id": layer.layer_id,
+                    "name": layer.name,
+                    "kind": layer.kind.value,
+                    "count": len(one.features),
+                }
+            )
+        with self._lock:
+            self._counts[key] = counts
+            while len(self._counts) > _MAX_CACHED_COUNTS:
+                self._counts.popitem(last=False)
+        return counts
+
+
+def _digest(communes: Sequence[CommuneRecord]) -> bytes:
+    """Digest commune codes, dates and boundaries, to notice that any differs."""
+    said = hashlib.sha256()
+    for one in communes:
+        said.update(f"{one.code} {one.valid_from} {len(one.wkb)} ".encode())
+        said.update(one.wkb)
+    return said.digest()
+
+
+# -- Route of the commune board --------------------------------------------------------------------
+
+
+router = APIRouter(dependencies=[Depends(require_viewer)])
+
+
+@router.get("/api/board")
+def get_commune_board(
+    request: Request,
+    catalog: CatalogHere,
+    sky: Annotated[LiveFlightFeed, Depends(get_live_feed)],
+    access_policy: AccessPolicyHere,
+    event: Annotated[str, Query(max_length=200)],
+    on: date | None = None,
+    until: datetime | None = None,
+) -> Json:
+    """The communes in force on a date (those of today where none is known for it), as an event stands: a
+    drill's in drills only, and those alone where all of it was flown over them.
+
+    `imaged_pct` null: not flown; beside `communes`: of the ground of all of them together. `waiting`: changes
+    that nobody has decided on yet, by kind, with their ground in it; null: none. `changes` counts confirmed
+    ones, those that lie on each other once; 0: none stands on what was compared of it (`compared_pct`);
+    null: none is confirmed there, which does not mean that nothing changed. With `until` (without a zone it
+    is Vietnam's) only flights count whose last picture was taken by then, marks and changes as they stood
+    then.
+    `under_way` names flights over a commune that had begun by then and were not over: whether they had imaged
+    it yet is not told, so it is not to be called unflown. `aloft` names flights in the air over a commune
+    now: of an earlier time none. `troubles`: how many things of which layer their owner says to be in
+    trouble; null of an earlier time, for layers are kept as they were read last.
+    """
+    found = catalog.flights.event(event)
+    event_id = found.event_id
+    here = list_visible_flights(catalog, access_policy, event_id)
+    flights = [one for one in here if one.state is not FlightState.WITHDRAWN]
+    until_ns = parse_until(until)
+    compared = find_compared_ground(catalog, [event_id], access_policy, until_ns)
+    communes = select_board_communes(
+        catalog.boundaries, flights, compared.ground, on, is_drill=found.is_drill
+    )
+    if not access_policy.is_nothing:
+        communes = [one for one in communes if not access_policy.is_outside(_find_inner_point(one.wkb))]
+    over, begun = _split_by_time(flights, until_ns)
+    changed = catalog.changes.current(event_id, until_ns=until_ns)
+    rows = build_commune_board(
+        communes,
+        [_get_flown_ground(request, catalog, one) for one in over],
+        catalog.marks.current(event_id, until_ns=until_ns),
+        _find_live_positions(sky, event_id, access_policy) if until_ns is None else {},
+        [_get_flown_ground(request, catalog, one) for one in begun],
+        [one for one in changed if not access_policy.hides_change(one)],
+        compared,
+    )
+    known: CommuneTroubles = request.app.state.commune_troubles
+    troubles = [None] * len(rows) if until_ns is not None else known.count_troubles(communes, access_policy)
+    valid_from = max((one.valid_from.isoformat() for one in communes), default=None)
+    return {
+        "event_id": event_id,
+        "valid_from": valid_from,
+        "imaged_pct": compute_imaged_share(rows),
+        "communes": [_describe_row(one, some) for one, some in zip(rows, troubles, strict=True)],
+    }
+
+
+def _find_inner_point(wkb: bytes) -> bytes:
+    """Return a point inside a commune (WKB), as neighbours' boundaries touch its own."""
+    point: bytes = shapely.to_wkb(shapely.from_wkb(wkb).representative_point())
+    return point
+
+
+def _split_by_time(flights: Sequence[Flight], until_ns: int | None) -> tuple[list[Flight], list[Flight]]:
+    """Split flights into those over by a time (None: now) and those under way then.
+
+    A flight is over when its last frame was taken by then.
+    """
+    if until_ns is None:
+        return list(flights), []
+    begun = [one for one in flights if one.first_ns <= until_ns]
+    return [one for one in begun if one.last_ns <= until_ns], [one for one in begun if one.last_ns > until_ns]
+
+
+def _get_flown_ground(request: Request, catalog: Catalog, flight: Flight) -> FlightCoverage:
+    return FlightCoverage(
+        flight_id=flight.flight_id,
+        last_ns=flight.last_ns,
+        work_crs=flight.work_crs,
+        outline_wkb=get_shown_outline(request, catalog, flight),
+        coverage=catalog.boundaries.coverage(flight.flight_id),
+    )
+
+
+def _find_live_positions(
+    sky: LiveFlightFeed, event_id: str, access_policy: AccessPolicy
+) -> dict[str, tuple[float, float]]:
+    """Return where live flights of the event look, else where the aircraft are.
+
+    Includes flights that fell silent; leaves out landed ones and recordings that are replayed.
+    """
+    now_s = sky.now_s()
+    flights = [
+        one
+        for one in sky.read_flights()
+        if one.report.event_id == event_id
+        and not one.report.is_recording
+        and not access_policy.hides_flight(one.report.flight_id)
+    ]
+    places = {
+        one.report.flight_id: _find_position(one)
+        for one in flights
+        if one.get_state(now_s) is not LiveState.ENDED
+    }
+    return {flight_id: place for flight_id, place in places.items() if place is not None}
+
+
+def _find_position(one: LiveFlight) -> tuple[float, float] | None:
+    if len(one.report.footprint) > 2:
+        middle = shapely.Polygon(one.report.footprint).centroid
+        return middle.x, middle.y
+    return one.report.aircraft.lonlat_deg if one.report.aircraft else None
+
+
+def _describe_row(row: CommuneRow, troubles: list[Json] | None) -> Json:
+    return {
+        "code": row.code,
+        "name": row.name,
+        "bounds": [round(side, 6) for side in row.bounds_lonlat_deg],
+        "imaged_pct": row.imaged_pct,
+        "newest": format_iso_or_none(row.newest_ns),
+        "newest_flight": row.newest_flight,
+        "newest_pct": row.newest_pct,
+        "flights": row.flights,
+        "marks": {kind.value: count for kind, count in sorted(row.marks.items())},
+        "changes": row.changes,
+        "waiting": serialize_waiting(row.waiting),
+        "compared_pct": row.compared_pct,
+        "aloft": row.flying_flights,
+        "under_way": row.unfinished_flights,
+        "troubles": troubles,
+    }

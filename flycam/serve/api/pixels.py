@@ -1,0 +1,467 @@
+"""Sources of pixels: from a pixel back to its photo, and the photo itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated
+
+import numpy as np
+import shapely
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+
+from flycam.access.visible_flights import build_withheld_error, find_shown_revision, find_visible_flight
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.frames import make_photo_not_found
+from flycam.catalog.revisions import LIVE_REVISION
+from flycam.errors import AccessDenied, FrameRejected, FrameUnreadable, NotFound, ObjectMissing, TileCorrupt
+from flycam.geodata.crs import to_work
+from flycam.geometry.camera import InteriorOrientation, is_in_image, project
+from flycam.geometry.grid import compute_ground_pixel_m, find_tile_at, lonlat_to_mercator
+from flycam.geometry.pose import ExteriorOrientation
+from flycam.geometry.terrain import interpolate_heights
+from flycam.http.authenticator import Principal
+from flycam.http.guards import DownloadLog, GuestPrincipal, OperatorPrincipal, ViewerPrincipal
+from flycam.http.requests import parse_until
+from flycam.http.responses import (
+    SHA256_PATTERN,
+    Json,
+    RangeHere,
+    build_unsatisfiable_response,
+    stream_object,
+    to_geojson_geometry,
+)
+from flycam.http.services import ServicesHere
+from flycam.messages import _
+from flycam.model.flight import derive_live_mosaic_id, is_flat_datum
+from flycam.model.frame import NO_SOURCE, Layer
+from flycam.model.records import (
+    BoundsLonLat,
+    FrameRecord,
+    FrameStatus,
+    MosaicInfo,
+    RevisionFrame,
+    RevisionRecord,
+    Role,
+)
+from flycam.model.time import format_iso
+from flycam.mosaic.finish.finished_tiles import decode_error_m, estimate_live_error_m, is_dsm_ground
+from flycam.mosaic.orthorectify.rectification import compute_ground_view
+from flycam.mosaic.redaction import compute_tile_mask
+from flycam.mosaic.terrain_codec import TerrainCache
+from flycam.mosaic.tiles.codec import decode_tile
+from flycam.mosaic.tiles.peers import has_peer_tiles
+from flycam.originals import find_purged, require_not_purged
+from flycam.serve.api.redacted_photos import (
+    PREVIEW_SIDE_PX,
+    REDACTED_HEADERS,
+    encode_preview_jpeg,
+    encode_redacted_jpeg,
+    find_photo_redaction,
+)
+from flycam.storage import keys
+from flycam.workspace import Workspace
+
+# -- Position of a place in a photo, and the newest photo that shows it obliquely ------------------
+
+
+MIN_OBLIQUE_PITCH_DEG = -60.0
+"""Photos whose axis points further down show a place from above."""
+
+
+def locate_in_photo(
+    grounds: TerrainCache,
+    interior: InteriorOrientation,
+    exterior: ExteriorOrientation | None,
+    dem_id: str | None,
+    lonlat: tuple[float, float],
+) -> Json | None:
+    """Return where a place (WGS 84 degrees) lies in a photo.
+
+    `x`, `y` in its pixels (corners of pixels at integers) and the photo's `width`, `height`. By the pose and
+    the recorded terrain on which it was orthorectified; None where one of them is unknown, or the place is
+    outside.
+    """
+    if exterior is None or dem_id is None:
+        return None
+    try:
+        terrain = grounds.grid(keys.format_terrain_key(dem_id))
+    except (ObjectMissing, TileCorrupt):
+        return None
+    place = to_work(np.array([lonlat]), exterior.work_crs)
+    at = np.concatenate([place, interpolate_heights(terrain, place)[:, None]], axis=1)
+    uv, __ = project(interior, exterior, at)
+    if not bool(is_in_image(interior, uv[:, 0], uv[:, 1])[0]):
+        return None
+    width, height = interior.image_size_px
+    x, y = (uv[0] + 0.5).tolist()
+    return {"x": round(x, 1), "y": round(y, 1), "width": width, "height": height}
+
+
+def compute_pitch_deg(exterior: ExteriorOrientation) -> float:
+    """Return the pitch of the camera axis: -90 straight down, 0 level."""
+    return math.degrees(math.asin(min(max(exterior.rotation[2][2], -1.0), 1.0)))
+
+
+def find_newest_oblique(frames: Iterable[FrameRecord], lonlat: tuple[float, float]) -> FrameRecord | None:
+    """Return the newest orthorectified frame that shows a place obliquely, or None."""
+    found = [
+        one
+        for one in frames
+        if one.exterior is not None
+        and one.footprint_wkb is not None
+        and compute_pitch_deg(one.exterior) > MIN_OBLIQUE_PITCH_DEG
+        and shapely.intersects_xy(shapely.from_wkb(one.footprint_wkb), *lonlat)
+    ]
+    return max(found, key=lambda one: one.header.captured_ns, default=None)
+
+
+# -- Routes from a pixel back to its photo, and to the photo itself --------------------------------
+
+
+router = APIRouter()
+
+_PREVIEW_LIMIT_BYTES = 64 << 20
+_MEDIA_TYPES = {
+    b"\xff\xd8\xff": "image/jpeg",
+    b"\x89PNG": "image/png",
+    b"II*\x00": "image/tiff",
+    b"MM\x00*": "image/tiff",
+}
+_GUEST_FIELDS = frozenset(
+    {"flight_id", "layer", "captured", "gsd_m", "pixel_m", "sigma_m", "ground", "revision", "finished"}
+)
+"""Fields for a meeting's caption: time, sharpness, expected error; all else is null to guests."""
+_SHA256 = Path(pattern=SHA256_PATTERN)
+
+
+def _grounds_of(request: Request) -> TerrainCache:
+    grounds: TerrainCache = request.app.state.grounds
+    return grounds
+
+
+TerrainCacheHere = Annotated[TerrainCache, Depends(_grounds_of)]
+
+
+@router.get("/api/pixel")
+def get_pixel_source(
+    services: ServicesHere,
+    grounds: TerrainCacheHere,
+    principal: GuestPrincipal,
+    *,
+    flight: Annotated[str, Query(max_length=200)],
+    lon: Annotated[float, Query(ge=-180, le=180)],
+    lat: Annotated[float, Query(ge=-85, le=85)],
+    layer: Layer | None = None,
+    revision: Annotated[int | None, Query(ge=0)] = None,
+) -> Json | None:
+    """Which photo gave the pixel at a place, when, how sharp, and how far off it may be.
+
+    Of the revision on show unless one is named; null where the flight imaged nothing. Guests are told when,
+    how sharp and how far off: no photo, nobody's name. `let_go` says when and by whom the photo's original
+    was let go under a retention term, null while it is kept.
+    """
+    catalog, store = services.workspace.catalog, services.workspace.store
+    policy = principal.access_policy
+    found = find_visible_flight(catalog, flight, policy)
+    if policy.hides_point(lon, lat):
+        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
+    mosaic = _find_shown_mosaic(catalog, found.flight_id, layer)
+    if mosaic is None:
+        return None
+    mosaic = find_shown_revision(catalog, mosaic, revision)
+    x, y = lonlat_to_mercator(np.array([[lon, lat]]))[0]
+    tile_id, row, column = find_tile_at(mosaic.base_zoom, (float(x), float(y)))
+    head = catalog.tiles.head(mosaic.mosaic_id, mosaic.revision, tile_id)
+    if head is None:
+        return None
+    veil = compute_tile_mask(tile_id, policy)
+    if veil is not None and veil.hidden[row, column]:
+        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
+    tile = decode_tile(store.get(head.key), tile_id, head.content_hash)
+    source = int(tile.source[row, column])
+    if source == NO_SOURCE:
+        return None
+    frame = catalog.frames.get(tile.frames[source - 1])
+    answer = {
+        "layer": mosaic.layer.value,
+        "pixel_m": compute_ground_pixel_m(mosaic.base_zoom, lat),
+        "spot": locate_in_photo(grounds, frame.header.interior, frame.exterior, frame.dem_id, (lon, lat)),
+        "ground": "plane" if is_flat_datum(found.vertical_datum) else "dem",
+        **_describe_frame(frame),
+        "let_go": _describe_purge(services.workspace, frame),
+    }
+    if mosaic.revision == LIVE_REVISION:
+        error = estimate_live_error_m(frame, tile_id)
+        sigma_m = None if error is None else float(error[row, column])
+        return _filter_for(
+            principal, {**answer, "revision": LIVE_REVISION, "sigma_m": sigma_m, "finished": None}
+        )
+    error_m = float(decode_error_m(tile.quality[row : row + 1, column : column + 1])[0, 0])
+    finished = _describe_finished_pixel(catalog, grounds, mosaic, frame, (lon, lat))
+    return _filter_for(principal, {**answer, "revision": mosaic.revision, "sigma_m": error_m, **finished})
+
+
+@router.get("/api/oblique")
+def get_oblique_photo(
+    services: ServicesHere,
+    grounds: TerrainCacheHere,
+    principal: ViewerPrincipal,
+    *,
+    event: Annotated[str, Query(max_length=200)],
+    lon: Annotated[float, Query(ge=-180, le=180)],
+    lat: Annotated[float, Query(ge=-85, le=85)],
+    until: datetime | None = None,
+) -> Json | None:
+    """The newest photo of an event (id or name) that shows a place from the side (its axis less than 60
+    degrees below the horizon), with the place's spot in it; null where there is none, or none that this
+    visitor may see."""
+    catalog = services.workspace.catalog
+    policy, until_ns = principal.access_policy, parse_until(until)
+    if policy.hides_point(lon, lat):
+        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
+    flights = [
+        one
+        for one in catalog.flights.flights(catalog.flights.event(event).event_id)
+        if not policy.hides_flight_entirely(one)
+        and one.bounds_lonlat_deg
+        and _contains(one.bounds_lonlat_deg, lon, lat)
+    ]
+    frames = (
+        frame
+        for one in flights
+        for frame in _iterate_frames_at(catalog, one.flight_id, (lon, lat))
+        if (until_ns is None or frame.header.captured_ns <= until_ns)
+        and not policy.hides_photo(frame.footprint_wkb, one.bounds_lonlat_deg)
+    )
+    found = find_newest_oblique(frames, (lon, lat))
+    if found is None:
+        return None
+    spot = locate_in_photo(grounds, found.header.interior, found.exterior, found.dem_id, (lon, lat))
+    return {**_describe_frame(found), "spot": spot}
+
+
+@router.get("/api/evidence/{sha256}")
+def get_photo(
+    sha256: Annotated[str, _SHA256],
+    request: Request,
+    services: ServicesHere,
+    grounds: TerrainCacheHere,
+    principal: OperatorPrincipal,
+    part: RangeHere,
+) -> Response:
+    """The original photo, byte for byte, for operators and above; ranges are honoured. Who opened it is
+    written to the audit log, whatever the range.
+
+    Where a mask holds from the visitor: its pixels alone, whole, as a JPEG with the mask burnt in. Gone (410)
+    where it was let go under a retention term."""
+    catalog, store = services.workspace.catalog, services.workspace.store
+    frame = _find_photo_frame(catalog, sha256, principal)
+    key = keys.format_original_key(sha256)
+    size = _measure_photo(services.workspace, frame)
+    start, stop = part.resolve(size, sha256)
+    if start >= stop:
+        return build_unsatisfiable_response(size)
+    openings: DownloadLog = request.app.state.openings
+    openings.note(catalog.audit, principal.name, frame)
+    covering = find_photo_redaction(frame, grounds, principal)
+    if covering is not None:
+        return Response(
+            encode_redacted_jpeg(store.get(key), frame, covering),
+            media_type="image/jpeg",
+            headers=REDACTED_HEADERS,
+        )
+    return stream_object(
+        store,
+        key,
+        size,
+        (start, stop),
+        name=frame.header.provenance.source_name,
+        etag=sha256,
+        media_type=_detect_media_type(store.get_range(key, 0, 4)),
+    )
+
+
+@router.get("/api/evidence/{sha256}/preview")
+def get_photo_preview(
+    sha256: Annotated[str, _SHA256],
+    services: ServicesHere,
+    grounds: TerrainCacheHere,
+    principal: ViewerPrincipal,
+    known: Annotated[str, Header(alias="if-none-match")] = "",
+) -> Response:
+    """The photo reduced to a small JPEG, its pixels alone, with the masks burnt in that hold from the
+    visitor. A browser asks each time, for that may be more by then."""
+    frame = _find_photo_frame(services.workspace.catalog, sha256, principal)
+    name = frame.header.provenance.source_name
+    if _measure_photo(services.workspace, frame) > _PREVIEW_LIMIT_BYTES:
+        raise FrameUnreadable(_("{name}: too large for a preview; open the original", name=name))
+    covering = find_photo_redaction(frame, grounds, principal)
+    headers = REDACTED_HEADERS if covering else {**REDACTED_HEADERS, "ETag": f'"{sha256}.{PREVIEW_SIDE_PX}"'}
+    if headers.get("ETag", "none of it") in known:
+        return Response(status_code=304, headers=headers)
+    jpeg = encode_preview_jpeg(
+        services.workspace.store.get(keys.format_original_key(sha256)), frame, covering
+    )
+    return Response(jpeg, media_type="image/jpeg", headers=headers)
+
+
+def _filter_for(principal: Principal, details: Json) -> Json:
+    """Return what the principal may know of a pixel; other fields are null to guests."""
+    if principal.has_role(Role.VIEWER):
+        return details
+    return {name: value if name in _GUEST_FIELDS else None for name, value in details.items()}
+
+
+def _measure_photo(workspace: Workspace, frame: FrameRecord) -> int:
+    """Return the size of a photo in bytes.
+
+    Raises OriginalPurged; NotFound where only the mosaic came from the node that flew it; ObjectMissing.
+    """
+    provenance, store = frame.header.provenance, workspace.store
+    require_not_purged(workspace, provenance.source_sha256)
+    try:
+        return store.size(keys.format_original_key(provenance.source_sha256))
+    except ObjectMissing as error:
+        if not has_peer_tiles(store, derive_live_mosaic_id(frame.flight_id, frame.header.layer)):
+            raise
+        raise NotFound(
+            _(
+                "{source_name}: this photo is on the box that flew it, only its map came "
+                "here; bring it with 'flycam bundle write --originals'",
+                source_name=provenance.source_name,
+            )
+        ) from error
+
+
+def _describe_purge(workspace: Workspace, frame: FrameRecord) -> Json | None:
+    line = find_purged(workspace, [frame.header.provenance.source_sha256]).get(
+        frame.header.provenance.source_sha256
+    )
+    return None if line is None else {"at": format_iso(line.at_ns), "by": line.author, "box": line.box}
+
+
+def _describe_finished_pixel(
+    catalog: Catalog,
+    grounds: TerrainCache,
+    mosaic: MosaicInfo,
+    frame: FrameRecord,
+    lonlat: tuple[float, float],
+) -> Json:
+    """Describe a finished revision's pixel: the frame's pose, the shift, its terrain."""
+    record = catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
+    used = catalog.revisions.frame(mosaic.mosaic_id, mosaic.revision, frame.frame_id)
+    lies = {}
+    if record.support_key is not None:
+        support = grounds.grid(record.support_key)
+        ((east, north),) = to_work(np.array([lonlat]), support.work_crs)
+        own = is_dsm_ground(support, np.array([east]), np.array([north]))[0]
+        lies = {"ground": "own" if own else "corrected"}
+    return {
+        "pose_source": used.exterior.source.value if used else None,
+        "finished": {
+            "pose_state": used.state if used else None,
+            "ties": used.ties if used else 0,
+            "shift_sigma_m": record.stats.get("shift_sigma_m"),
+        },
+        **lies,
+        **_locate_in_photo(grounds, record, used, lonlat),
+        **_compute_photo_outline(grounds, record, used, frame),
+    }
+
+
+def _locate_in_photo(
+    grounds: TerrainCache, record: RevisionRecord, used: RevisionFrame | None, lonlat: tuple[float, float]
+) -> Json:
+    """Return where the place lies in the photo, by the revision's pose.
+
+    {} where that is unknown.
+    """
+    if used is None or record.dem_id is None:
+        return {}
+    return {"spot": locate_in_photo(grounds, used.interior, used.exterior, record.dem_id, lonlat)}
+
+
+def _compute_photo_outline(
+    grounds: TerrainCache, record: RevisionRecord, used: RevisionFrame | None, frame: FrameRecord
+) -> Json:
+    """Return the photo's footprint by the revision's pose; {} if unknown."""
+    if used is None or record.dem_id is None:
+        return {}
+    terrain = grounds.grid(keys.format_terrain_key(record.dem_id))
+    laid = replace(frame.header, interior=used.interior, exterior_prior=used.exterior)
+    try:
+        view = compute_ground_view(laid, terrain)
+    except FrameRejected:
+        return {}
+    return {"footprint": to_geojson_geometry(shapely.to_wkb(view.outline_lonlat))[0]}
+
+
+def _iterate_frames_at(
+    catalog: Catalog, flight_id: str, lonlat: tuple[float, float]
+) -> Iterator[FrameRecord]:
+    """Yield used frames of a flight whose tiles hold a place: few of a thousand."""
+    ((x, y),) = lonlat_to_mercator(np.array([lonlat])).tolist()
+    for mosaic in catalog.tiles.mosaics(flight_id):
+        tile_id, _, _ = find_tile_at(mosaic.base_zoom, (x, y))
+        yield from catalog.frames.list_touching_tile(flight_id, tile_id, FrameStatus.USED)
+
+
+def _contains(bounds: BoundsLonLat, lon: float, lat: float) -> bool:
+    west, south, east, north = bounds
+    return west <= lon <= east and south <= lat <= north
+
+
+def _find_shown_mosaic(catalog: Catalog, flight_id: str, layer: Layer | None) -> MosaicInfo | None:
+    shown = [mosaic for mosaic in catalog.tiles.mosaics(flight_id) if mosaic.published]
+    if layer is not None:
+        shown = [mosaic for mosaic in shown if mosaic.layer is layer]
+    shown.sort(key=lambda mosaic: mosaic.layer is not Layer.COLOUR)
+    return shown[0] if shown else None
+
+
+def _describe_frame(frame: FrameRecord) -> Json:
+    provenance = frame.header.provenance
+    return {
+        "flight_id": frame.flight_id,
+        "frame_id": frame.frame_id,
+        "source_name": provenance.source_name,
+        "source_sha256": provenance.source_sha256,
+        "captured": format_iso(frame.header.captured_ns),
+        "camera": provenance.camera,
+        "operator": provenance.operator,
+        "settled": list(provenance.settled),
+        "gsd_m": frame.gsd_m,
+        "pose_source": frame.exterior.source.value if frame.exterior else None,
+        "footprint": to_geojson_geometry(frame.footprint_wkb)[0] if frame.footprint_wkb else None,
+    }
+
+
+def _find_photo_frame(catalog: Catalog, sha256: str, principal: Principal) -> FrameRecord:
+    """Return the photo's frame, if the principal may see the photo.
+
+    Only photos are served: a withdrawn one to administrators alone, and none to those from whom any ground in
+    it is withheld, redacted ground aside (`find_photo_redaction`).
+    """
+    frame = catalog.frames.get_by_original(sha256)
+    policy = principal.access_policy
+    if not policy.is_nothing and policy.hides_flight_entirely(catalog.flights.flight(frame.flight_id)):
+        raise make_photo_not_found(sha256)
+    flight_box = None if policy.is_nothing else catalog.flights.flight(frame.flight_id).bounds_lonlat_deg
+    if policy.hides_photo(frame.footprint_wkb, flight_box):
+        raise build_withheld_error(frame.header.provenance.source_name, principal.name)
+    if frame.status is FrameStatus.WITHDRAWN and not principal.has_role(Role.ADMIN):
+        raise AccessDenied(
+            _(
+                "{source_name}: this photo was withdrawn; ask an administrator for it",
+                source_name=frame.header.provenance.source_name,
+            )
+        )
+    return frame
+
+
+def _detect_media_type(head: bytes) -> str:
+    found = (kind for magic, kind in _MEDIA_TYPES.items() if head.startswith(magic))
+    return next(found, "application/octet-stream")

@@ -1,1 +1,0 @@
-"""Sources of a place on the map: photos, video, quality reports, redactions."""

@@ -1,0 +1,366 @@
+"""OGC WMTS 1.0.0 and OGC API Tiles: every mosaic on show as a layer.
+
+Clients are QGIS, ArcGIS and others.
+
+`/wmts` answers key-value requests (GetCapabilities, GetTile); `/wmts/1.0.0/WMTSCapabilities.xml` is the same
+document for clients that read tiles by address. The grid is the well-known WebMercatorQuad (OGC 17-083r2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from flycam.access.policy import AccessPolicy
+from flycam.access.visible_flights import (
+    find_shown_mosaic,
+    format_title,
+    get_flight_bounds,
+    iterate_shown_mosaics,
+    read_events_by_id,
+)
+from flycam.catalog.catalog import Catalog
+from flycam.errors import NotFound
+from flycam.geodata.kml import escape_text, quote_attribute
+from flycam.geometry.grid import HALF_WORLD_M, MAX_ZOOM, TILE_SIZE_PX, TileId, TileRange
+from flycam.http.guards import AccessPolicyHere, get_access_policy, require_viewer
+from flycam.http.responses import Json, build_link, get_base_url, quote_path_segment
+from flycam.http.services import CatalogHere
+from flycam.messages import _
+from flycam.model.flight import Event, Flight
+from flycam.model.records import MosaicInfo
+from flycam.model.time import format_iso
+from flycam.mosaic.tiles.codec import ViewFormat
+from flycam.serve.ogc.features import CRS84, accept_json_only
+from flycam.serve.ogc.params import NamePath, create_standard_router
+from flycam.serve.tiles.tile_route import (
+    TILE_MATRIX_SET,
+    TileMatrix,
+    build_tile_response,
+    is_within_limits,
+    iterate_tile_limits,
+)
+
+# -- OGC API Tiles: tile sets of the mosaics on show, and their tiles ------------------------------
+#
+# Sources: OGC 20-057 (Tiles, part 1); OGC 17-083r4 (tile matrix set, tile set metadata), JSON encoding.
+
+
+router = create_standard_router("/ogc", "OGC API", accept_json_only)
+
+_PNG = ViewFormat.PNG.value
+_CRS = "http://www.opengis.net/def/crs/EPSG/0/3857"
+_URI = f"http://www.opengis.net/def/tilematrixset/OGC/1.0/{TILE_MATRIX_SET}"
+_SCALES = "http://www.opengis.net/def/wkss/OGC/1.0/GoogleMapsCompatible"
+_SCHEME = "http://www.opengis.net/def/rel/ogc/1.0/tiling-scheme"
+_TITLE = "Google Maps Compatible for the World"
+_DIGITS = "^[0-9]{1,8}$"
+_Quad = Literal["WebMercatorQuad"]
+
+
+@router.get("/tileMatrixSets")
+def list_tile_matrix_sets(request: Request) -> Json:
+    """The grids that tiles come in: one."""
+    address = f"{get_base_url(request)}ogc/tileMatrixSets/{TILE_MATRIX_SET}"
+    one = {
+        "id": TILE_MATRIX_SET,
+        "title": _TITLE,
+        "uri": _URI,
+        "crs": _CRS,
+        "links": [build_link("self", address)],
+    }
+    return {"tileMatrixSets": [one]}
+
+
+@router.get("/tileMatrixSets/{matrix_set}")
+def get_tile_matrix_set(matrix_set: NamePath) -> Json:
+    """The grid itself. Its matrices go as far as tiles can be asked for."""
+    if matrix_set != TILE_MATRIX_SET:
+        raise NotFound(
+            _(
+                "{matrix_set}: the only grid is {quad}; see /ogc/tileMatrixSets",
+                matrix_set=matrix_set[:80],
+                quad=TILE_MATRIX_SET,
+            )
+        )
+    return {
+        "id": TILE_MATRIX_SET,
+        "title": _TITLE,
+        "uri": _URI,
+        "crs": _CRS,
+        "orderedAxes": ["X", "Y"],
+        "wellKnownScaleSet": _SCALES,
+        "tileMatrices": [_describe_matrix(TileMatrix(zoom)) for zoom in range(MAX_ZOOM + 1)],
+    }
+
+
+@router.get("/collections/{collection_id}/map/tiles")
+def list_tile_sets(collection_id: NamePath, request: Request, catalog: CatalogHere) -> Json:
+    """The tile sets of a mosaic: one."""
+    mosaic, flight = find_shown_mosaic(catalog, collection_id, get_access_policy(request))
+    event = catalog.flights.event(flight.event_id)
+    address = f"{get_base_url(request)}ogc/collections/{quote_path_segment(mosaic.mosaic_id)}/map/tiles"
+    links = [
+        build_link("self", f"{address}/{TILE_MATRIX_SET}"),
+        build_link(_SCHEME, f"{get_base_url(request)}ogc/tileMatrixSets/{TILE_MATRIX_SET}"),
+    ]
+    one = {**_describe_mosaic(mosaic, flight, event), "links": links}
+    return {"links": [build_link("self", address)], "tilesets": [one]}
+
+
+@router.get("/collections/{collection_id}/map/tiles/{tileMatrixSetId}")
+def get_tile_set(
+    collection_id: NamePath,
+    _matrix_set: Annotated[_Quad, Path(alias="tileMatrixSetId")],
+    request: Request,
+    catalog: CatalogHere,
+) -> Json:
+    """One tile set: where it lies, which tiles there can be, and the template of their addresses."""
+    mosaic, flight = find_shown_mosaic(catalog, collection_id, get_access_policy(request))
+    event = catalog.flights.event(flight.event_id)
+    base = get_base_url(request)
+    west, south, east, north = get_flight_bounds(flight)
+    here = f"{base}ogc/collections/{quote_path_segment(mosaic.mosaic_id)}/map/tiles/{TILE_MATRIX_SET}"
+    return {
+        **_describe_mosaic(mosaic, flight, event),
+        "tileMatrixSetLimits": [
+            _describe_limits(one) for one in iterate_tile_limits(mosaic, get_flight_bounds(flight))
+        ],
+        "boundingBox": {"lowerLeft": [west, south], "upperRight": [east, north], "crs": CRS84},
+        "links": [
+            build_link("self", here),
+            build_link(_SCHEME, f"{base}ogc/tileMatrixSets/{TILE_MATRIX_SET}"),
+            build_link(
+                "alternate", f"{base}tilejson/{quote_path_segment(mosaic.mosaic_id)}", title="TileJSON"
+            ),
+            build_link(
+                "item", f"{here}/{{tileMatrix}}/{{tileRow}}/{{tileCol}}", ViewFormat.PNG.value, templated=True
+            ),
+        ],
+    }
+
+
+@router.get(
+    "/collections/{collection_id}/map/tiles/{tileMatrixSetId}/{tileMatrix}/{tileRow}/{tileCol}",
+    response_class=Response,
+)
+def get_ogc_tile(
+    collection_id: NamePath,
+    matrix_set: Annotated[_Quad, Path(alias="tileMatrixSetId")],
+    matrix: Annotated[str, Path(alias="tileMatrix", pattern=_DIGITS)],
+    row: Annotated[str, Path(alias="tileRow", pattern=_DIGITS)],
+    column: Annotated[str, Path(alias="tileCol", pattern=_DIGITS)],
+    request: Request,
+    catalog: CatalogHere,
+) -> Response:
+    """A tile of the revision on show as PNG, transparent where nothing was flown. 404 outside the limits that
+    the tile set states."""
+    mosaic, flight = find_shown_mosaic(catalog, collection_id, get_access_policy(request))
+    tile_id = TileId(z=int(matrix), x=int(column), y=int(row))
+    if not is_within_limits(mosaic, flight, tile_id):
+        raise NotFound(
+            _(
+                "{matrix_set} {matrix}/{row}/{column}: outside the tile set; see its tileMatrixSetLimits",
+                matrix_set=matrix_set,
+                matrix=matrix,
+                row=row,
+                column=column,
+            )
+        )
+    return build_tile_response(request, mosaic, tile_id, ViewFormat.PNG)
+
+
+def _describe_mosaic(mosaic: MosaicInfo, flight: Flight, event: Event) -> Json:
+    return {
+        "title": f"{format_title(flight.name, event)} ({mosaic.layer.value})",
+        "dataType": "map",
+        "crs": _CRS,
+        "tileMatrixSetURI": _URI,
+    }
+
+
+def _describe_matrix(matrix: TileMatrix) -> Json:
+    return {
+        "id": str(matrix.zoom),
+        "scaleDenominator": matrix.scale_denominator,
+        "cellSize": matrix.cell_m,
+        "cornerOfOrigin": "topLeft",
+        "pointOfOrigin": [-HALF_WORLD_M, HALF_WORLD_M],
+        "tileWidth": TILE_SIZE_PX,
+        "tileHeight": TILE_SIZE_PX,
+        "matrixWidth": matrix.tiles,
+        "matrixHeight": matrix.tiles,
+    }
+
+
+def _describe_limits(tiles: TileRange) -> Json:
+    return {
+        "tileMatrix": str(tiles.z),
+        "minTileRow": tiles.y_start,
+        "maxTileRow": tiles.y_stop - 1,
+        "minTileCol": tiles.x_start,
+        "maxTileCol": tiles.x_stop - 1,
+    }
+
+
+# -- WMTS 1.0.0: capabilities and tiles ------------------------------------------------------------
+
+
+wmts_router = APIRouter(dependencies=[Depends(require_viewer)])
+
+_FORMATS = {one.value: one for one in (ViewFormat.PNG, ViewFormat.WEBP)}
+
+_HEAD = """<?xml version="1.0" encoding="UTF-8"?>
+<Capabilities xmlns="http://www.opengis.net/wmts/1.0" xmlns:ows="http://www.opengis.net/ows/1.1"
+ xmlns:xlink="http://www.w3.org/1999/xlink" version="1.0.0">
+<ows:ServiceIdentification><ows:Title>flycam</ows:Title><ows:ServiceType>OGC WMTS</ows:ServiceType>
+<ows:ServiceTypeVersion>1.0.0</ows:ServiceTypeVersion></ows:ServiceIdentification>"""
+
+
+@wmts_router.get("/wmts", response_class=Response)
+def answer_wmts_kvp(request: Request, catalog: CatalogHere, access_policy: AccessPolicyHere) -> Response:
+    """WMTS 1.0.0 by key-value pairs: GetCapabilities (also without any), and GetTile."""
+    asked = {name.lower(): value for name, value in request.query_params.items()}
+    if asked.get("service", "WMTS").upper() != "WMTS":
+        return _build_exception_report("InvalidParameterValue", "service", "only WMTS is served here")
+    wanted = asked.get("request", "GetCapabilities").lower()
+    if wanted == "getcapabilities":
+        return _xml(build_wmts_capabilities(catalog, str(request.base_url), access_policy))
+    if wanted != "gettile":
+        return _build_exception_report(
+            "OperationNotSupported", "request", "ask for GetCapabilities or GetTile"
+        )
+    return _tile(request, catalog, asked)
+
+
+@wmts_router.get("/wmts/1.0.0/WMTSCapabilities.xml", response_class=Response)
+def get_wmts_capabilities(
+    request: Request, catalog: CatalogHere, access_policy: AccessPolicyHere
+) -> Response:
+    """The capabilities of WMTS 1.0.0 at the address that clients of its REST binding know."""
+    return _xml(build_wmts_capabilities(catalog, str(request.base_url), access_policy))
+
+
+def build_wmts_capabilities(catalog: Catalog, base: str, access_policy: AccessPolicy) -> str:
+    """Build the capabilities document; `base`: the server's address, with a slash."""
+    events, shown = read_events_by_id(catalog), list(iterate_shown_mosaics(catalog, access_policy))
+    layers = [_layer(mosaic, flight, events[flight.event_id], base) for mosaic, flight in shown]
+    deepest = max((mosaic.base_zoom for mosaic, __ in shown), default=0)
+    grid = (
+        f"<TileMatrixSet><ows:Identifier>{TILE_MATRIX_SET}</ows:Identifier>"
+        "<ows:SupportedCRS>urn:ogc:def:crs:EPSG::3857</ows:SupportedCRS>"
+        "<WellKnownScaleSet>urn:ogc:def:wkss:OGC:1.0:GoogleMapsCompatible</WellKnownScaleSet>"
+        f"{''.join(_format_matrix(TileMatrix(z)) for z in range(deepest + 1))}</TileMatrixSet>"
+    )
+    contents = f"<Contents>{''.join(layers)}{grid}</Contents>"
+    document = quote_attribute(f"{base}wmts/1.0.0/WMTSCapabilities.xml")
+    return f"{_HEAD}{_operations(base)}{contents}<ServiceMetadataURL xlink:href={document}/></Capabilities>"
+
+
+def _operations(base: str) -> str:
+    address = quote_attribute(f"{base}wmts?")
+    get = (
+        f'<ows:DCP><ows:HTTP><ows:Get xlink:href={address}><ows:Constraint name="GetEncoding">'
+        "<ows:AllowedValues><ows:Value>KVP</ows:Value></ows:AllowedValues></ows:Constraint></ows:Get>"
+        "</ows:HTTP></ows:DCP>"
+    )
+    both = "".join(f'<ows:Operation name="{n}">{get}</ows:Operation>' for n in ("GetCapabilities", "GetTile"))
+    return f"<ows:OperationsMetadata>{both}</ows:OperationsMetadata>"
+
+
+def _layer(mosaic: MosaicInfo, flight: Flight, event: Event, base: str) -> str:
+    bounds = west, south, east, north = get_flight_bounds(flight)
+    title = f"{format_title(flight.name, event)} ({mosaic.layer.value})"
+    formats = "".join(f"<Format>{kind}</Format>" for kind in _FORMATS)
+    templates = "".join(
+        f'<ResourceURL format="{kind}" resourceType="tile" template='
+        f"{quote_attribute(f'{base}tiles/{mosaic.mosaic_id}/{{TileMatrix}}/{{TileCol}}/{{TileRow}}{suffix}')}/>"
+        for kind, suffix in (("image/png", ".png"), ("image/webp", ".webp"))
+    )
+    return (
+        f"<Layer><ows:Title>{escape_text(title)}</ows:Title>"
+        "<ows:Abstract>"
+        f"{escape_text(f'{format_iso(flight.first_ns)} – {format_iso(flight.last_ns)}')}</ows:Abstract>"
+        f"<ows:WGS84BoundingBox><ows:LowerCorner>{west:.7f} {south:.7f}</ows:LowerCorner>"
+        f"<ows:UpperCorner>{east:.7f} {north:.7f}</ows:UpperCorner></ows:WGS84BoundingBox>"
+        f"<ows:Identifier>{escape_text(mosaic.mosaic_id)}</ows:Identifier>"
+        f'<Style isDefault="true"><ows:Identifier>default</ows:Identifier></Style>{formats}'
+        f"<TileMatrixSetLink><TileMatrixSet>{TILE_MATRIX_SET}</TileMatrixSet><TileMatrixSetLimits>"
+        f"{''.join(_format_limits(mosaic, bounds))}</TileMatrixSetLimits></TileMatrixSetLink>"
+        f"{templates}</Layer>"
+    )
+
+
+def _format_limits(mosaic: MosaicInfo, bounds: tuple[float, float, float, float]) -> Iterator[str]:
+    for tiles in iterate_tile_limits(mosaic, bounds):
+        yield (
+            f"<TileMatrixLimits><TileMatrix>{tiles.z}</TileMatrix><MinTileRow>{tiles.y_start}</MinTileRow>"
+            f"<MaxTileRow>{tiles.y_stop - 1}</MaxTileRow><MinTileCol>{tiles.x_start}</MinTileCol>"
+            f"<MaxTileCol>{tiles.x_stop - 1}</MaxTileCol></TileMatrixLimits>"
+        )
+
+
+def _format_matrix(matrix: TileMatrix) -> str:
+    return (
+        f"<TileMatrix><ows:Identifier>{matrix.zoom}</ows:Identifier>"
+        f"<ScaleDenominator>{matrix.scale_denominator!r}</ScaleDenominator>"
+        f"<TopLeftCorner>{-HALF_WORLD_M!r} {HALF_WORLD_M!r}</TopLeftCorner>"
+        f"<TileWidth>{TILE_SIZE_PX}</TileWidth><TileHeight>{TILE_SIZE_PX}</TileHeight>"
+        f"<MatrixWidth>{matrix.tiles}</MatrixWidth><MatrixHeight>{matrix.tiles}</MatrixHeight></TileMatrix>"
+    )
+
+
+def _tile(request: Request, catalog: Catalog, parameters: Mapping[str, str]) -> Response:
+    """Answer GetTile: the tile, or an exception report on the wrong parameter."""
+    names = ("layer", "tilematrix", "tilecol", "tilerow")
+    missing = next((name for name in names if not parameters.get(name)), None)
+    if missing:
+        return _build_exception_report("MissingParameterValue", missing, f"{missing} is missing")
+    if parameters.get("tilematrixset", TILE_MATRIX_SET) != TILE_MATRIX_SET:
+        return _build_exception_report(
+            "InvalidParameterValue", "tilematrixset", f"the only one is {TILE_MATRIX_SET}"
+        )
+    numbers = [parameters[name] for name in names[1:]]
+    if not all(one.isascii() and one.isdecimal() and len(one) < 10 for one in numbers):
+        return _build_exception_report(
+            "InvalidParameterValue", "tilematrix", "see the capabilities for what there is"
+        )
+    wanted = _FORMATS.get(parameters.get("format", "image/png"))
+    if wanted is None:
+        return _build_exception_report("InvalidParameterValue", "format", f"ask for {' or '.join(_FORMATS)}")
+    if not _is_plain(parameters["layer"]):
+        return _build_exception_report(
+            "InvalidParameterValue", "layer", "see the capabilities for what there is"
+        )
+    try:
+        mosaic, flight = find_shown_mosaic(catalog, parameters["layer"], get_access_policy(request))
+    except NotFound as error:
+        return _build_exception_report("InvalidParameterValue", "layer", str(error))
+    z, x, y = map(int, numbers)
+    tile_id = TileId(z=z, x=x, y=y)
+    if not is_within_limits(mosaic, flight, tile_id):
+        return _build_exception_report(
+            "TileOutOfRange", "tilerow", "see the TileMatrixSetLimits of the layer"
+        )
+    return build_tile_response(request, mosaic, tile_id, wanted)
+
+
+def _is_plain(name: str) -> bool:
+    return name.isascii() and all(c.isalnum() or c in "._-" for c in name)
+
+
+def _xml(text: str, status: int = 200) -> Response:
+    return Response(text, status, media_type="application/xml")
+
+
+def _build_exception_report(code: str, where: str, what: str) -> Response:
+    """Build an exception report (OGC 06-121r3)."""
+    return _xml(
+        '<?xml version="1.0" encoding="UTF-8"?><ExceptionReport xmlns="http://www.opengis.net/ows/1.1" '
+        f'version="1.1.0"><Exception exceptionCode="{code}" '
+        f'locator="{where}"><ExceptionText>{escape_text(what)}'
+        "</ExceptionText></Exception></ExceptionReport>",
+        501 if code == "OperationNotSupported" else 400,
+    )

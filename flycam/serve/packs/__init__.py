@@ -1,1 +1,0 @@
-"""Briefing packs: requested, made, read, approved."""

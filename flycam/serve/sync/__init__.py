@@ -1,1 +1,0 @@
-"""Synchronisation with other nodes: uploaded steps, and reference data."""

@@ -1,1 +1,0 @@
-"""Uploads of memory cards, byte by byte."""

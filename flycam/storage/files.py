@@ -1,0 +1,386 @@
+"""Regular files: opening, checks, syncing, bounded decoding, scratch files.
+
+Readers of foreign files are guarded. A pipe that is named like a photo or a part of a bundle would block for
+ever, and a link in the place of a file that is to be written leads to another one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import stat
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
+from io import BufferedReader, FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Concatenate, ParamSpec, Self, TypeVar
+
+import zstandard
+
+from flycam.errors import FlycamError, SourceUnreadable, UnexpectedSource
+from flycam.messages import _
+from flycam.model.text import to_visible
+
+# -- Bounded decoding of data from others: one Zstandard frame, JSON -------------------------------
+
+
+_MIN_BYTES_PER_VALUE, _FEW = 6, 10_000
+"""Bytes a value of JSON that a program writes: messages between nodes take more than twice as much."""
+
+
+def decompress_zstd(data: bytes) -> bytes:
+    """Decompress the only Zstandard frame in `data`; raise ZstdError.
+
+    The caller has checked the size that it declares.
+    """
+    return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
+
+
+def parse_bounded_json(data: bytes, max_values: int) -> Any:
+    """Parse JSON of at most `max_values` values.
+
+    Each value takes some 100 bytes of memory, however few it takes in the text. Raises ValueError, before
+    parsing, where there may be more values than that, or more than a program writes in so many bytes; also
+    where it is nested too deep.
+    """
+    values = data.count(b",") + data.count(b"[") + data.count(b"{")
+    if values > max_values or values * _MIN_BYTES_PER_VALUE > len(data) + _FEW * _MIN_BYTES_PER_VALUE:
+        raise ValueError(f"{values} values in {len(data)} bytes")
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+# -- Syncing to disk: one file or folder, or a whole file system at once ---------------------------
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_syncfs = getattr(_libc, "syncfs", None)
+
+
+def sync_path(path: Path) -> None:
+    """Return when a file's bytes, or a folder's names, survive a power cut.
+
+    Raises OSError.
+    """
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its missing parents; their names survive a power cut.
+
+    Raises OSError.
+    """
+    missing = []
+    above = folder
+    while not above.is_dir() and above != above.parent:
+        missing.append(above)
+        above = above.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        # a folder that is writable but not readable cannot be opened to be synced
+        with suppress(PermissionError):
+            sync_path(made.parent)
+
+
+def move_into_place(part: Path, target: Path) -> None:
+    """Sync a file, then rename it to its final name.
+
+    After a power cut there is the whole file or what was there before, never a name without bytes.
+    Raises OSError.
+    """
+    sync_path(part)
+    part.replace(target)
+    # some file systems of USB sticks cannot sync folders
+    with suppress(OSError):
+        sync_path(target.parent)
+
+
+def sync_filesystem(fd: int) -> bool:
+    """Sync the whole file system of `fd` at once; return False if unsupported.
+
+    One call for hundreds of files costs about as much as one fsync; Linux also reports write-back errors
+    that happened since `fd` was opened. Raises OSError.
+    """
+    if _syncfs is None:
+        return False
+    if _syncfs(fd) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EOPNOTSUPP):
+        return False
+    raise OSError(number, os.strerror(number))
+
+
+# -- Opening, creating and checking regular files, and guards for readers of foreign files ---------
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def open_regular(path: Path) -> FileIO:
+    """Open a file for unbuffered reading, links followed.
+
+    Raises OSError, also for a folder; SourceUnreadable for a pipe, a socket or a device, which is not opened:
+    that may wait for its other end, or start a machine.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise make_not_regular(path)
+    return path.open("rb", buffering=0)
+
+
+def create_regular(path: Path) -> BinaryIO:
+    """Create a file for writing in place of any that is there; follow no link.
+
+    Only its owner may write it, whatever the umask. Raises OSError.
+    """
+    path.unlink(missing_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o644), "wb")
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """Read a whole file, links followed.
+
+    Raises OSError; SourceUnreadable if it is longer than `max_bytes`, and as `open_regular`.
+    """
+    with BufferedReader(open_regular(path)) as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        most = f"{max_bytes >> 20} MB" if max_bytes >> 20 else f"{max_bytes >> 10} KB"
+        raise SourceUnreadable(
+            _(
+                "{name}: is larger than the {most} that such a file may be: check that it is the right one",
+                name=path.name,
+                most=most,
+            )
+        )
+    return data
+
+
+class HashCheckedFile:
+    """A file opened once, read to the end only if it has the expected bytes.
+
+    sha256  of them; None accepts any. Raises OSError, and SourceUnreadable as `open_regular`
+    """
+
+    def __init__(self, path: Path, sha256: str | None) -> None:
+        self._file = open_regular(path)
+        self._name = path.name
+        self._expected, self._digest = sha256, hashlib.sha256()
+        self.size_bytes, self._read_bytes = os.fstat(self._file.fileno()).st_size, 0
+
+    def __enter__(self) -> Self:
+        if not self.size_bytes:
+            # an empty file may never be read by the caller, so check its hash here
+            self.read()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def read(self, max_bytes: int = -1, /) -> bytes:
+        """Return the next bytes, b"" at the end.
+
+        Raises SourceUnreadable at the end if the file's hash is not the expected one.
+        """
+        data = self._file.read(max_bytes)
+        self._digest.update(data)
+        self._read_bytes += len(data)
+        # a caller that knows the size does not read past it
+        is_last = not data or self._read_bytes >= self.size_bytes
+        if is_last and self._expected not in (None, self._digest.hexdigest()):
+            raise make_file_changed(self._name)
+        return data
+
+
+def make_file_changed(name: str) -> SourceUnreadable:
+    """Make the error of a file that changed since it was inspected."""
+    shown = to_visible(name)
+    return SourceUnreadable(
+        _("{shown}: changed while it was read; leave the card alone and run again", shown=shown)
+    )
+
+
+def make_unopenable(path: Path | str, error: OSError) -> SourceUnreadable:
+    """Make the error of a file that cannot be opened."""
+    return SourceUnreadable(
+        _("{path}: cannot be opened ({strerror}): check the path", path=path, strerror=error.strerror)
+    )
+
+
+def require_regular(folder: Path, prefix: str = "") -> None:
+    """Raise SourceUnreadable for a pipe or device among the files of a folder.
+
+    A socket is allowed: opening it fails at once.
+
+    prefix     of their names, in any case: what opens `a.shp` opens `a.shp.xml`, `a.prj`, `A.CPG` as well
+    """
+    with os.scandir(folder) as found:
+        # no further system call but for links: rasters lie among thousands of other files
+        strange = [one for one in found if not (one.is_file() or one.is_dir())]
+    for path in (Path(one) for one in strange if one.name.lower().startswith(prefix.lower())):
+        if path.exists() and not path.is_socket():
+            raise make_not_regular(path)
+
+
+def make_not_regular(path: Path) -> SourceUnreadable:
+    """Make the error of a pipe, a socket or a device in place of a file."""
+    shown = to_visible(str(path))
+    return SourceUnreadable(_("{shown}: is a pipe, a socket or a device; give a file", shown=shown))
+
+
+def guard_foreign_reader(reader: Callable[Concatenate[Path, P], R]) -> Callable[Concatenate[Path, P], R]:
+    """Wrap a reader of foreign files so that unforeseen errors name the file.
+
+    They become UnexpectedSource, so that one odd log or table does not end an ingest with an internal error.
+    Failures of disk or memory pass through: they are not the file's fault.
+    """
+
+    @wraps(reader)
+    def read(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return reader(path, *args, **kwargs)
+        except (FlycamError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise UnexpectedSource(
+                _(
+                    "{path}: is damaged, or not what its name says: copy it from its source "
+                    "again, or leave it out",
+                    path=path,
+                )
+            ) from error
+
+    return read
+
+
+def compute_sha256(path: Path) -> str:
+    """Return the hex SHA-256 of a file's bytes.
+
+    Raises SourceUnreadable if it cannot be read.
+    """
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SourceUnreadable(
+            _(
+                "{path}: cannot be read ({strerror}); check the card and run again",
+                path=path,
+                strerror=error.strerror or error,
+            )
+        ) from error
+
+
+# -- Scratch files of one process, which vanish with it --------------------------------------------
+#
+# Each process has a folder of its own and holds a lock on it. The lock dies with the process, so a process
+# that can take it knows that nobody writes there any more, also when process numbers are reused or hidden.
+
+
+SCRATCH_NAME = ".tmp"
+
+
+class Scratch:
+    """Scratch files below `folder`, which is made with the first of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._own: Path | None = None
+        self._own_fd = -1
+        self._owner = 0
+
+    @contextmanager
+    def file(self) -> Iterator[Path]:
+        """Yield a path for one new file; remove it at the end. Raises OSError."""
+        path = self._own_folder() / str(next(self._numbers))
+        try:
+            yield path
+        finally:
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+    def sweep(self) -> None:
+        """Remove what dead processes left; do nothing if that is not permitted."""
+        if not self._folder.is_dir():
+            return
+        with suppress(OSError), _locked(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            for folder in self._folder.iterdir():
+                with suppress(OSError), _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    shutil.rmtree(folder)
+
+    def close(self) -> None:
+        """Remove this process's folder."""
+        with self._lock:
+            if self._own is not None and self._owner == os.getpid():
+                shutil.rmtree(self._own, ignore_errors=True)
+                os.close(self._own_fd)
+            self._own = None
+
+    def _own_folder(self) -> Path:
+        with self._lock:
+            # a forked child must not write into its parent's folder
+            if self._own is None or self._owner != os.getpid():
+                self._folder.mkdir(parents=True, exist_ok=True)
+                # shared lock: no other process sweeps between making the folder and locking it
+                with _locked(self._folder, fcntl.LOCK_SH):
+                    self._own = Path(tempfile.mkdtemp(dir=self._folder))
+                    self._own_fd = os.open(self._own, os.O_RDONLY | os.O_DIRECTORY)
+                    fcntl.flock(self._own_fd, fcntl.LOCK_EX)
+                self._owner = os.getpid()
+            return self._own
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, how)
+        yield
+    finally:
+        os.close(fd)
+
+
+# -- Bounded decompression of other nodes' data: a zip bomb is not expanded ------------------------
+
+
+def read_decompressed_size(data: bytes) -> int:
+    """Return the decompressed size that the frame header states; 0 if it states none."""
+    try:
+        return max(0, zstandard.frame_content_size(data))
+    except zstandard.ZstdError:
+        return 0
+
+
+def decompress_bounded(data: bytes, max_bytes: int) -> bytes:
+    """Decompress `data`.
+
+    ValueError if the result would be larger than `max_bytes` or its size is not stated; ZstdError for
+    damage.
+    """
+    size = read_decompressed_size(data)
+    if not 0 < size <= max_bytes:
+        raise ValueError(f"{size} bytes")
+    return decompress_zstd(data)

@@ -1,0 +1,374 @@
+"""Exports hold confirmed changes only, open in GDAL, and CAP is never a warning."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import defusedxml.ElementTree
+import pyogrio
+import pytest
+import shapely
+
+from flycam.access.policy import AccessPolicy
+from flycam.change import detector_coefficients
+from flycam.change.export import SUFFIXES, export_changes
+from flycam.change.review import ReviewStep, apply_review_step
+from flycam.cli.changes import format_exported_changes
+from flycam.config import read_settings
+from flycam.errors import InputUnusable, NotFound, OptionUnusable
+from flycam.model.board import NO_VOLUME_REASONS, ChangeAction, ChangeKind, ChangeStatus
+from flycam.model.flight import Event, EventKind
+from flycam.model.time import format_iso, format_minute
+from flycam.workspace import Workspace
+from tests.geodata.cap_schema import cap_faults
+from tests.serve.world import LAT, LON, add_communes, make_workspace, ns
+from tests.suites.catalog_suite import MOSAIC, flight
+from tests.suites.change_suite import FOUND
+from tests.suites.comparison_suite import COMPARED
+
+CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"
+HOLED = shapely.MultiPolygon(
+    [
+        shapely.box(LON, LAT, LON + 0.002, LAT + 0.002)
+        - shapely.box(LON + 0.0005, LAT + 0.0005, LON + 0.001, LAT + 0.001),
+        shapely.box(LON + 0.003, LAT, LON + 0.004, LAT + 0.001),
+    ]
+)
+ACCEPTED = replace(
+    FOUND,
+    status=ChangeStatus.ACCEPTED,
+    commune="99000",
+    note='=HYPERLINK("http://x")',
+    author="Lan & <Minh>",
+    area_m2=38_000.0,
+    wkb=shapely.to_wkb(HOLED),
+    bounds_lonlat_deg=tuple(HOLED.bounds),
+)
+DRAWN = replace(
+    ACCEPTED, change_id="change-00000002", kind=ChangeKind.FLOOD, score=None, tie_m=None, rmse_m=None, note=""
+)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    one = make_workspace(tmp_path / "house")
+    add_communes(one)
+    for event_id, is_drill in (("e1", False), ("e2", True)):
+        kind = EventKind.DRILL if is_drill else EventKind.STORM
+        one.catalog.flights.put_event(
+            Event(event_id=event_id, name=f"Bão {event_id} & <b>", kind=kind, is_drill=is_drill)
+        )
+    waiting = replace(FOUND, change_id="change-00000003")
+    rejected = replace(FOUND, change_id="change-00000004", status=ChangeStatus.REJECTED)
+    one.catalog.changes.append([ACCEPTED, DRAWN, waiting, rejected])
+    return one
+
+
+@pytest.mark.parametrize("ending", [".gpkg", ".geojson", ".kmz"])
+def test_gdal_opens_what_is_confirmed_and_nothing_else(
+    workspace: Workspace, tmp_path: Path, ending: str
+) -> None:
+    out = tmp_path / f"changes{ending}"
+    assert export_changes(workspace, out, "e1") == 2
+    source = out
+    if ending == ".kmz":  # not every GDAL has the driver that opens it zipped
+        with zipfile.ZipFile(out) as archive:
+            archive.extract("doc.kml", tmp_path)
+        source = tmp_path / "doc.kml"
+    info = pyogrio.read_info(source)
+    assert info["features"] == 2
+    _, _, shapes, _ = pyogrio.raw.read(source)
+    assert info["crs"] == ("EPSG:32648" if ending == ".gpkg" else "EPSG:4326")
+    if ending != ".gpkg":
+        for wkb in shapes:
+            assert shapely.hausdorff_distance(shapely.force_2d(shapely.from_wkb(wkb)), HOLED) < 1e-6
+    else:
+        assert shapely.from_wkb(shapes[0]).area == pytest.approx(4.75e-6 * 110_700 * 103_400, rel=0.01)
+
+
+def _columns(path: Path) -> dict[str, list[Any]]:
+    meta, _, _, fields = pyogrio.raw.read(path)
+    return {name: list(values) for name, values in zip(meta["fields"], fields, strict=True)}
+
+
+def test_columns_say_hectares_commune_and_who_decided(workspace: Workspace, tmp_path: Path) -> None:
+    export_changes(workspace, tmp_path / "a.gpkg", "Bão e1 & <b>")
+    said = _columns(tmp_path / "a.gpkg")
+    assert said["area_ha"] == [3.8, 3.8]
+    assert said["commune_name"] == ["Nậm Lúc", "Nậm Lúc"]
+    assert said["decided_by"] == ["Lan & <Minh>"] * 2
+    assert sorted(said["kind"]) == ["flood", "landslide"]
+    export_changes(workspace, tmp_path / "none.gpkg", "e2")
+    assert list(_columns(tmp_path / "none.gpkg")) == list(said), "the same columns where there is no change"
+
+
+def test_a_spreadsheet_runs_nothing_that_somebody_wrote(workspace: Workspace, tmp_path: Path) -> None:
+    export_changes(workspace, tmp_path / "a.csv", "e1")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig"))))
+    by_id = {row["change_id"]: row for row in rows}
+    assert by_id[ACCEPTED.change_id]["note"] == '\'=HYPERLINK("http://x")'
+    assert by_id[DRAWN.change_id]["score"] == "", "drawn by hand: nobody scored it"
+    assert shapely.hausdorff_distance(shapely.from_wkt(rows[0]["wkt"]), HOLED) < 1e-6
+    inside = shapely.Point(float(rows[0]["lon_deg"]), float(rows[0]["lat_deg"]))
+    assert HOLED.contains(inside)
+
+
+def test_what_reaches_the_rim_of_what_was_compared_is_at_least_so_large(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """One inside of it is whole; of what a hand drew there is no rim."""
+    inside = shapely.MultiPolygon([shapely.box(LON + 0.01, LAT + 0.01, LON + 0.011, LAT + 0.011)])
+    whole = replace(
+        ACCEPTED, change_id="change-00000009", wkb=shapely.to_wkb(inside), bounds_lonlat_deg=inside.bounds
+    )
+    workspace.catalog.changes.append([whole])
+    ground = shapely.MultiPolygon([shapely.box(LON, LAT, LON + 0.1, LAT + 0.1)])
+    made = replace(
+        COMPARED,
+        event_id="e1",
+        before_shown=ACCEPTED.before_shown,
+        after_shown=ACCEPTED.after_shown,
+        author=ACCEPTED.author,
+        at_ns=ACCEPTED.at_ns,
+        wkb=shapely.to_wkb(ground),
+        bounds_lonlat_deg=ground.bounds,
+    )
+    workspace.catalog.comparisons.add([made])
+    export_changes(workspace, tmp_path / "a.csv", "e1")
+    rows = csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig")))
+    said = {row["change_id"]: row["at_least"] for row in rows}
+    assert said == {ACCEPTED.change_id: "area", whole.change_id: "", DRAWN.change_id: ""}
+
+
+def test_cap_names_who_sends(workspace: Workspace, tmp_path: Path) -> None:
+    for sender, said in (("", workspace.box), ("pccr@laocai.gov.vn", "pccr@laocai.gov.vn")):
+        export_changes(replace(workspace, cap_sender=sender), tmp_path / "a.xml", "e1")
+        alert = defusedxml.ElementTree.parse(tmp_path / "a.xml").getroot()
+        assert alert is not None and alert.findtext(f"{CAP}sender") == said
+        assert alert.findtext(f"{CAP}status") == "Draft"
+        assert cap_faults((tmp_path / "a.xml").read_bytes()) == []
+
+
+@pytest.mark.parametrize(
+    "wrong", ["phòng@laocai.gov.vn", "a b@c.vn", "a,b@c.vn", "<a@c.vn", "a&b@c.vn", "laocai"]
+)
+def test_a_sender_that_cap_forbids_is_refused(wrong: str) -> None:
+    with pytest.raises(OptionUnusable, match="FLYCAM_CAP_SENDER") as refused:
+        read_settings({"FLYCAM_CAP_SENDER": wrong})
+    assert "TÊN@TÊN-MIỀN" in refused.value.message.in_language("vi")
+    assert read_settings({"FLYCAM_CAP_SENDER": " pccr@laocai.gov.vn "}).cap_sender == "pccr@laocai.gov.vn"
+
+
+def test_a_folder_that_is_not_there_is_named(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(InputUnusable, match="its folder does not exist"):
+        export_changes(workspace, tmp_path / "none" / "a.gpkg", "e1")
+
+
+_READ_BY_GDAL = """
+import json, sys, pyogrio
+path = sys.argv[1]
+meta, _, shapes, fields = pyogrio.raw.read(path, encoding="utf-8")
+said = {name: list(map(str, values)) for name, values in zip(meta["fields"], fields, strict=True)}
+print(json.dumps([pyogrio.read_info(path)["driver"], said, [one.hex() for one in shapes]]))
+"""
+
+
+def test_gdal_opens_the_table_with_its_outlines(workspace: Workspace, tmp_path: Path) -> None:
+    """In a process of its own: once anything was read here GDAL opens no other formats than flycam's."""
+    export_changes(workspace, tmp_path / "a.csv", "e1")
+    command = [sys.executable, "-c", _READ_BY_GDAL, str(tmp_path / "a.csv")]
+    driver, said, shapes = json.loads(
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    )
+    assert driver == "CSV"
+    assert next(iter(said)) == "Loại thay đổi", "the byte order mark is no part of the first name"
+    assert sorted(said["change_id"]) == [ACCEPTED.change_id, DRAWN.change_id]
+    assert set(said["commune_name"]) == {"Nậm Lúc"}
+    for shape in shapes:
+        assert shapely.hausdorff_distance(shapely.from_wkb(bytes.fromhex(shape)), HOLED) < 1e-6
+
+
+def test_how_sure_and_of_when_is_told_or_left_empty(workspace: Workspace, tmp_path: Path) -> None:
+    flown = {
+        "before": ns("2024-09-05 02:00"),
+        "storm": ns("2024-09-09 02:00"),
+    }
+    shown = {name: f"{_flown(workspace, name, at_ns)}@0" for name, at_ns in flown.items()}
+    sure = {"error_m": 0.25, "before_shown": shown["before"]}
+    workspace.catalog.changes.append(
+        [
+            replace(ACCEPTED, change_id="change-00000005", after_shown=shown["storm"], **sure),
+            replace(ACCEPTED, change_id="change-00000007", after_shown="ve-tinh.tif", **sure),
+        ]
+    )
+    export_changes(workspace, tmp_path / "a.csv", "e1")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig"))))
+    by_id = {row["change_id"]: row for row in rows}
+    found, file, old = (by_id[f"change-0000000{number}"] for number in (5, 7, 1))
+    before, storm = (format_iso(at_ns, "seconds") for at_ns in flown.values())
+    assert (found["before_time"], found["after_time"]) == (before, storm)
+    assert (file["before_time"], file["after_time"]) == (before, "")
+    perimeter_m = 2 * (0.002 + 0.0005 + 0.001) * (110_700 + 103_300)
+    assert float(found["error_m"]) == 0.25
+    rim_m = detector_coefficients.RIM_M["landslide"]
+    assert float(found["area_error_m2"]) == pytest.approx(math.hypot(rim_m, 0.25) * perimeter_m, rel=0.01)
+    assert float(old["area_error_m2"]) == pytest.approx(rim_m * perimeter_m, rel=0.01)
+    assert (old["error_m"], old["before_time"]) == ("", "")
+
+
+def test_people_read_names_kinds_and_times_of_vietnam_first(workspace: Workspace, tmp_path: Path) -> None:
+    """In the language asked for; what programs read stands behind it, under the same names in both."""
+    before = _flown(workspace, "Nậm Lúc, trước bão", ns("2024-09-05 02:00"))
+    after = _flown(workspace, "=Nậm Lúc, sau bão", ns("2024-09-09 19:30"))
+    seen = {"before_shown": f"{before}@2", "after_shown": f"{after}@0"}
+    found = replace(ACCEPTED, change_id="change-00000005", score=0.99996, slope_deg=20.0, **seen)
+    lost = replace(found, change_id="change-00000006", after_shown="x-colour@1")
+    workspace.catalog.changes.append([found, lost])
+    rows: dict[str, list[dict[str, str]]] = {}
+    for language in ("vi", "en"):
+        export_changes(workspace, tmp_path / "a.csv", "e1", language=language)
+        rows[language] = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig"))))
+    vietnamese, english = (
+        next(row for row in rows[language] if row["change_id"] == found.change_id) for language in rows
+    )
+    assert [*vietnamese.values()][:10] == [
+        *("Sạt lở", vietnamese["Diện tích"], "Nậm Lúc", "> 99,9 %"),
+        *("Nậm Lúc, trước bão", "05/09/2024 09:00", "'=Nậm Lúc, sau bão", "10/09/2024 02:30"),
+        *("Lan & <Minh>", format_minute(ACCEPTED.at_ns)),
+    ]
+    assert vietnamese["Diện tích"].startswith("3,80 ± ") and vietnamese["Diện tích"].endswith(" ha")
+    assert (english["Kind of change"], english["Probability"]) == ("Landslide", "> 99.9 %")
+    assert english["Size"].startswith("3.80 ± ")
+    assert [*vietnamese][10:] == [*english][10:], "columns for programs are not translated"
+    assert [*vietnamese.values()][10:] == [*english.values()][10:]
+    assert vietnamese["score"] == "0.999", "what is not certain is not told as certain"
+    assert vietnamese["before"] == f"{before}@2" and vietnamese["kind"] == "landslide"
+    columns = [name.casefold() for name in english]
+    assert len(set(columns)) == len(columns), "some programs do not tell capitals apart"
+    drawn = next(row for row in rows["vi"] if row["change_id"] == DRAWN.change_id)
+    assert drawn["Xác suất"] == "không có (vẽ tay)"
+    gone = next(row for row in rows["vi"] if row["change_id"] == lost.change_id)
+    assert (gone["Ảnh sau"], gone["Ảnh sau chụp lúc (UTC+7)"]) == ("chuyến bay không còn ở đây", "")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.geojson", "a.gpkg", "a.kmz"])
+def test_why_two_pictures_are_doubtful_goes_with_what_was_found_on_them(
+    workspace: Workspace, tmp_path: Path, name: str
+) -> None:
+    doubts = NO_VOLUME_REASONS["picture"], NO_VOLUME_REASONS["not_finished"]
+    doubted = replace(COMPARED, doubts=doubts)
+    workspace.catalog.comparisons.add([doubted])
+    export_changes(workspace, tmp_path / name, "e1")
+    if name.endswith((".csv", ".geojson")):
+        text = (tmp_path / name).read_text("utf-8-sig")
+    elif name.endswith(".kmz"):
+        text = zipfile.ZipFile(tmp_path / name).read("doc.kml").decode()
+    else:
+        meta, _, _, values = pyogrio.raw.read(tmp_path / name)
+        fields = dict(zip(meta["fields"], values, strict=True))
+        said = dict(
+            zip(fields["change_id"], zip(fields["doubts"], fields["doubts_vi"], strict=True), strict=True)
+        )
+        assert said[DRAWN.change_id] == ("", ""), "drawn over the same two"
+        text = " ".join(said[ACCEPTED.change_id])
+    for language in ("en", "vi"):
+        assert "; ".join(one.in_language(language) for one in doubts) in text
+
+
+def _flown(workspace: Workspace, name: str, at_ns: int) -> str:
+    """The mosaic of a flight of which no more is known than when it was."""
+    flown = flight(flight_id=name, event_id="e1", name=name, first_ns=at_ns, last_ns=at_ns)
+    workspace.catalog.flights.put_flight(flown)
+    workspace.catalog.tiles.put_mosaic(replace(MOSAIC, mosaic_id=f"{name}-colour", flight_id=name))
+    return f"{name}-colour"
+
+
+def test_a_comment_confirms_nothing(workspace: Workspace, tmp_path: Path) -> None:
+    said = {"action": ChangeAction.COMMENT, "changes": {DRAWN.change_id: 1}, "note": "xem lại?"}
+    apply_review_step(workspace, ReviewStep(step_id="step-00000001", **said), "Minh")
+    export_changes(workspace, tmp_path / "a.csv", "e1")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig"))))
+    (row,) = [row for row in rows if row["change_id"] == DRAWN.change_id]
+    assert (row["decided_by"], row["decided"]) == ("Lan & <Minh>", format_iso(DRAWN.at_ns, "seconds"))
+    assert (row["note"], row["note_by"]) == ("xem lại?", "Minh")
+
+
+def _names(element: Any) -> list[str]:
+    return [child.tag.removeprefix(CAP) for child in element]
+
+
+@pytest.mark.parametrize(("event", "status", "places"), [("e1", "Draft", 2), ("e2", "Exercise", 1)])
+def test_cap_is_a_draft_or_an_exercise(
+    workspace: Workspace, tmp_path: Path, event: str, status: str, places: int
+) -> None:
+    changes = workspace.catalog.changes
+    confirmed = changes.current("e1", statuses=[ChangeStatus.ACCEPTED])[0]
+    changes.append([replace(confirmed, change_id="change-of-e2", version=1, step_id="e2", event_id="e2")])
+    export_changes(workspace, tmp_path / "a.xml", event)
+    assert cap_faults((tmp_path / "a.xml").read_bytes()) == []
+    alert = defusedxml.ElementTree.parse(tmp_path / "a.xml").getroot()
+    assert alert is not None
+    assert alert.tag == f"{CAP}alert"
+    assert alert.findtext(f"{CAP}status") == status
+    assert not set(" ,<&") & set(alert.findtext(f"{CAP}identifier") + alert.findtext(f"{CAP}sender"))
+    assert alert.findtext(f"{CAP}sent", "").endswith("+07:00")
+    assert _names(alert)[:8] == [
+        *("identifier", "sender", "sent", "status", "msgType", "scope", "restriction", "note")
+    ], "the standard is a sequence"
+    infos = alert.findall(f"{CAP}info")
+    assert len(infos) == places
+    for info in infos:
+        said = ["language", "category", "event", "urgency", "severity", "certainty", "description", "area"]
+        assert _names(info) == said
+        assert sorted(set(_names(info[-1])), key=_names(info[-1]).index) == ["areaDesc", "polygon", "geocode"]
+        ring = info.findtext(f"{CAP}area/{CAP}polygon", "").split(" ")
+        assert len(ring) >= 4 and ring[0] == ring[-1]
+        lat, lon = map(float, ring[0].split(","))
+        assert abs(lat - LAT) < 0.01 and abs(lon - LON) < 0.01, "latitude comes first"
+        assert info.findtext(f"{CAP}area/{CAP}geocode/{CAP}value") == "99000"
+
+
+@pytest.mark.parametrize("ending", sorted({*SUFFIXES} - {".xml"}))
+def test_an_event_without_confirmed_changes_makes_an_empty_file_and_says_so(
+    workspace: Workspace, tmp_path: Path, ending: str
+) -> None:
+    out = tmp_path / f"a{ending}"
+    assert export_changes(workspace, out, "e2") == 0
+    assert out.stat().st_size > 0
+    assert "not mean that nothing changed" in str(format_exported_changes(out, 0)[1][1])
+    assert len(format_exported_changes(out, 1)[1]) == 1
+
+
+def test_a_message_of_nothing_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(InputUnusable, match="nothing is confirmed in Bão e2") as failure:
+        export_changes(workspace, tmp_path / "a.xml", "e2")
+    assert "CAP" in failure.value.message.in_language("vi") and not (tmp_path / "a.xml").exists()
+    withheld = AccessPolicy(areas=[shapely.to_wkb(shapely.box(LON - 1, LAT - 1, LON + 1, LAT + 1))])
+    for event in ("e1", "e2"):  # something is confirmed in the first
+        with pytest.raises(
+            InputUnusable, match=f"nothing that you may see is confirmed in Bão {event}"
+        ) as told:
+            export_changes(workspace, tmp_path / "a.xml", event, withheld)
+        assert "chưa có thay đổi nào trong phạm vi được xem" in told.value.message.in_language("vi")
+
+
+def test_what_cannot_be_written_is_said(workspace: Workspace, tmp_path: Path) -> None:
+    for out, event, kind in (
+        (tmp_path / "a.shp", "e1", OptionUnusable),
+        (tmp_path / "a.gpkg", "e9", NotFound),
+        (tmp_path / "none" / "a.csv", "e1", InputUnusable),
+        (tmp_path / "none" / "a.gpkg", "e1", InputUnusable),
+    ):
+        with pytest.raises(kind) as failure:
+            export_changes(workspace, out, event)
+        assert failure.value.message.in_language("vi") != str(failure.value)
+        assert not out.exists()

@@ -1,0 +1,94 @@
+"""The expected error of a place: what windows near it say, more the farther they are."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flycam.change import detector_coefficients
+from flycam.change.coregistration import (
+    HAND_RIM_M,
+    coregister_images,
+    estimate_area_error_m2,
+    estimate_place_error_m,
+)
+from tests.change.ground import field, ground, moved, other_light
+
+GSD_M = 0.25
+
+
+def registered(places_px: np.ndarray, residual_px: np.ndarray, agreed: np.ndarray | None = None) -> Any:
+    """As `coregister` tells of it, with these windows."""
+    return SimpleNamespace(
+        windows=SimpleNamespace(place_px=places_px.astype(float)),
+        agreed=np.ones(len(places_px), bool) if agreed is None else agreed,
+        residual_px=residual_px.astype(float),
+        factor=1,
+        gsd_m=GSD_M,
+    )
+
+
+def grid_of_windows(count: int = 8) -> np.ndarray:
+    cols, rows = np.meshgrid(np.arange(count), np.arange(count))
+    return np.stack([cols.ravel(), rows.ravel()], axis=1) * 64.0 + 32.0
+
+
+def test_among_windows_it_is_what_they_are_off_and_away_from_them_it_grows() -> None:
+    places = grid_of_windows()
+    registration = registered(places, np.full((len(places), 2), [0.6, 0.8]))
+    here = np.array([(256.0, 256.0), (640.0, 256.0), (1500.0, 256.0)])
+    among, beside, far = estimate_place_error_m(registration, here)
+    assert among == pytest.approx(1.0 * GSD_M, rel=0.1)
+    assert among < beside < far
+    assert far > 4.0 * among
+
+
+def test_where_windows_are_worse_off_so_is_a_place_beside_them() -> None:
+    places = grid_of_windows()
+    off = np.where(places[:, :1] > 256.0, 1.2, 0.2) * np.array([[1.0, 0.0]])
+    left, right = estimate_place_error_m(registered(places, off), np.array([(96.0, 256.0), (416.0, 256.0)]))
+    assert right == pytest.approx(6.0 * left, rel=0.05)
+
+
+def test_windows_that_do_not_agree_have_no_word_and_few_or_one_line_of_them_will_do() -> None:
+    places = grid_of_windows()
+    wild = np.full((len(places), 2), np.nan)
+    wild[:3] = 0.1
+    agreed = np.isfinite(wild[:, 0])
+    (near,) = estimate_place_error_m(registered(places, wild, agreed), places[:1])
+    (across,) = estimate_place_error_m(
+        registered(places, wild, agreed), places[:1] + np.array([[0.0, 400.0]])
+    )
+    assert 0.1 * np.sqrt(2.0) * GSD_M < near < across < 10.0
+
+
+def test_it_is_the_error_that_is_made() -> None:
+    """Over ground that was moved by a known field: of many places the true error is as is said."""
+    before = ground(5, 900)
+    shape = before.shape[:2]
+    true = field(shape, (9.0, -6.0), wave_px=4.0)
+    after = other_light(moved(before, true))
+    seen = np.ones(shape, bool)
+    registration = coregister_images(before, seen, after, seen, gsd_m=GSD_M, names=("a", "b"))
+    places = np.random.default_rng(3).uniform(150, 750, (60, 2))
+    rows, cols = np.rint(places[:, ::-1]).astype(int).T
+    made = np.hypot(*(registration.warp.displacement(places) - true[rows, cols]).T) * GSD_M
+    said = estimate_place_error_m(registration, places)
+    assert np.sqrt(np.mean(made**2)) < 1.5 * np.sqrt(np.mean(said**2))
+    assert np.mean(said) < 0.5 * GSD_M
+
+
+@pytest.mark.parametrize("kind", ["landslide", "flood"])
+def test_an_area_is_as_uncertain_as_its_outline_is_long(kind: str) -> None:
+    rim_m = detector_coefficients.RIM_M[kind]
+    assert estimate_area_error_m2(kind, 400.0, None) == pytest.approx(400.0 * rim_m)
+    assert estimate_area_error_m2(kind, 800.0, 3.0) == pytest.approx(800.0 * math.hypot(rim_m, 3.0))
+
+
+def test_a_hands_outline_errs_as_hands_do_and_what_is_not_judged_as_slides_do() -> None:
+    assert estimate_area_error_m2("flood", 400.0, None, by_hand=True) == 400.0 * HAND_RIM_M
+    assert estimate_area_error_m2("other", 400.0, 0.25) == estimate_area_error_m2("landslide", 400.0, 0.25)

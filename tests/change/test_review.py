@@ -1,0 +1,344 @@
+"""Deciding on changes: every step is signed, whole, sent once though asked twice; the last can be undone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import shapely
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flycam.catalog.changes import ChangeAttribution, ChangeVersion
+from flycam.change.outlines import Outline, measure_outline, parse_outline
+from flycam.change.review import ReviewStep, apply_review_step
+from flycam.errors import InputUnusable, NotFound, StoreConflict
+from flycam.model.board import REVIEWABLE_STATUSES, ChangeAction, ChangeKind, ChangeStatus
+from flycam.model.flight import Event, EventKind
+from flycam.workspace import Workspace
+from tests.serve.world import LAT, LON, add_communes, make_workspace
+from tests.suites.change_suite import FOUND
+
+
+def ring(west: float, south: float, size: float = 0.001) -> Outline:
+    east, north = west + size, south + size
+    return [[[(west, south), (east, south), (east, north), (west, north), (west, south)]]]
+
+
+def wkb(outline: Outline) -> bytes:
+    return shapely.to_wkb(parse_outline(outline))
+
+
+WHOLE = ring(LON, LAT, 0.002)
+PARTS = [ring(LON, LAT), ring(LON + 0.001, LAT + 0.001)]
+ONE, TWO = "change-00000001", "change-00000002"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return _house(tmp_path)
+
+
+def _house(folder: Path) -> Workspace:
+    one = make_workspace(folder / "house")
+    add_communes(one)
+    for event_id in ("e1", "e2"):
+        one.catalog.flights.put_event(
+            Event(event_id=event_id, name=event_id, kind=EventKind.STORM, is_drill=False)
+        )
+    one.catalog.changes.append([_found(ONE, WHOLE), _found(TWO, ring(LON + 0.002, LAT))])
+    return one
+
+
+def _found(change_id: str, outline: Outline) -> ChangeVersion:
+    shape = parse_outline(outline)
+    west, south, east, north = (float(side) for side in shape.bounds)
+    box = (west, south, east, north)
+    return replace(FOUND, change_id=change_id, wkb=shapely.to_wkb(shape), bounds_lonlat_deg=box)
+
+
+def step(number: int, action: ChangeAction, **more: object) -> ReviewStep:
+    return ReviewStep(step_id=f"step-{number:08x}", action=action, **more)  # type: ignore[arg-type]
+
+
+ACCEPT = step(1, ChangeAction.ACCEPT, changes={ONE: 1})
+
+
+def last(workspace: Workspace, change_id: str) -> ChangeVersion:
+    return workspace.catalog.changes.history(change_id)[-1]
+
+
+def standing(workspace: Workspace) -> list[ChangeVersion]:
+    return workspace.catalog.changes.current("e1", statuses=REVIEWABLE_STATUSES)
+
+
+def test_a_decision_is_signed_and_in_the_audit_log(workspace: Workspace) -> None:
+    (line,) = apply_review_step(workspace, replace(ACCEPT, note="rõ vách <b>trượt</b>\u0000"), "Lan")
+    assert (line.status, line.author, line.version) == (ChangeStatus.ACCEPTED, "Lan", 2)
+    assert line.note == "rõ vách <b>trượt</b>"
+    assert last(workspace, ONE) == line
+    (told,) = workspace.catalog.audit.lines()
+    assert (told.who, told.what, told.subject) == ("Lan", "change", ONE)
+    assert "accepted" in told.detail
+    assert workspace.catalog.audit.verify() is None
+
+
+def test_the_same_asked_twice_is_decided_once(workspace: Workspace) -> None:
+    first = apply_review_step(workspace, ACCEPT, "Lan")
+    apply_review_step(workspace, step(2, ChangeAction.COMMENT, changes={ONE: 2}, note="xem lại"), "Minh")
+    assert apply_review_step(workspace, ACCEPT, "Lan") == first
+    assert len(workspace.catalog.changes.history(ONE)) == 3
+    with pytest.raises(StoreConflict):
+        apply_review_step(workspace, ACCEPT, "Minh")
+
+
+@pytest.mark.parametrize(
+    ("asked", "other"),
+    [
+        (step(1, ChangeAction.ACCEPT, changes={ONE: 1}), {"kind": ChangeKind.FLOOD}),
+        (step(1, ChangeAction.REDRAW, changes={ONE: 1}, outlines=PARTS[:1]), {"outlines": PARTS[1:]}),
+        (
+            step(1, ChangeAction.DRAW, outlines=PARTS[:1], event_id="e1", kind=ChangeKind.OTHER),
+            {"outlines": PARTS[1:]},
+        ),
+        (
+            step(1, ChangeAction.DRAW, outlines=PARTS[:1], event_id="e1", kind=ChangeKind.OTHER),
+            {"kind": ChangeKind.FLOOD},
+        ),
+    ],
+    ids=lambda one: "-".join(one) if isinstance(one, dict) else one.action.value,
+)
+def test_a_steps_id_is_taken_for_the_very_decision_only(
+    workspace: Workspace, asked: ReviewStep, other: dict[str, object]
+) -> None:
+    first = {line.change_id: line for line in apply_review_step(workspace, asked, "Lan")}
+    assert {line.change_id: line for line in apply_review_step(workspace, asked, "Lan")} == first
+    with pytest.raises(StoreConflict, match="another decision") as failure:
+        apply_review_step(workspace, replace(asked, **other), "Lan")  # type: ignore[arg-type]
+    assert failure.value.message.in_language("vi") != str(failure.value)
+    assert {line.change_id: line for line in workspace.catalog.changes.step(asked.step_id)} == first
+
+
+@pytest.mark.parametrize("seen", [0, 2, 9])
+def test_nobody_decides_on_what_was_not_seen(workspace: Workspace, seen: int) -> None:
+    with pytest.raises(StoreConflict) as failure:
+        apply_review_step(workspace, step(1, ChangeAction.REJECT, changes={TWO: 1, ONE: seen}), "Lan")
+    assert failure.value.message.in_language("vi") != str(failure.value)
+    assert workspace.catalog.changes.stamp() == 2
+
+
+def test_a_kind_can_be_corrected_and_a_comment_stays_with_the_change(workspace: Workspace) -> None:
+    apply_review_step(workspace, step(1, ChangeAction.COMMENT, changes={ONE: 1}, note="nước đục"), "Lan")
+    (line,) = apply_review_step(
+        workspace, step(2, ChangeAction.ACCEPT, changes={ONE: 2}, kind=ChangeKind.FLOOD), "Lan"
+    )
+    assert (line.kind, line.note, line.status) == (ChangeKind.FLOOD, "nước đục", ChangeStatus.ACCEPTED)
+
+
+def test_a_note_stays_under_the_name_of_whoever_wrote_it(workspace: Workspace) -> None:
+    apply_review_step(workspace, step(1, ChangeAction.COMMENT, changes={ONE: 1}, note="nước đục"), "Hoa")
+    (line,) = apply_review_step(workspace, step(2, ChangeAction.ACCEPT, changes={ONE: 2}), "Lan")
+    changes = workspace.catalog.changes
+    assert changes.list_attributions([line]) == [
+        ChangeAttribution(decided_by="Lan", decided_ns=line.at_ns, note_by="Hoa"),
+    ]
+    (rejected,) = apply_review_step(
+        workspace, step(3, ChangeAction.REJECT, changes={ONE: 3}, note="đồi trọc"), "Minh"
+    )
+    apply_review_step(workspace, step(4, ChangeAction.UNDO, undoes=rejected.step_id), "Minh")
+    assert changes.list_attributions([last(workspace, ONE)])[0].decided_ns == line.at_ns
+    assert changes.list_attributions([last(workspace, ONE)])[0].note_by == "Hoa"
+    apply_review_step(workspace, step(5, ChangeAction.REJECT, changes={ONE: 5}, note="nhầm"), "Minh")
+    assert changes.list_attributions([last(workspace, ONE), line]) == [
+        ChangeAttribution(decided_by="Minh", decided_ns=last(workspace, ONE).at_ns, note_by="Minh"),
+        ChangeAttribution(decided_by="Lan", decided_ns=line.at_ns, note_by="Hoa"),
+    ]
+
+
+def test_a_comment_that_changes_the_kind_is_a_decision(workspace: Workspace) -> None:
+    (accepted,) = apply_review_step(workspace, ACCEPT, "Lan")
+    said = step(2, ChangeAction.COMMENT, changes={ONE: 2}, note="nước, không phải đất", kind=ChangeKind.FLOOD)
+    (line,) = apply_review_step(workspace, said, "Minh")
+    (later,) = apply_review_step(workspace, step(3, ChangeAction.COMMENT, changes={ONE: 3}, note="rõ"), "Hoa")
+    signs = workspace.catalog.changes.list_attributions([accepted, line, later])
+    assert [one.decided_by for one in signs] == ["Lan", "Minh", "Minh"]
+
+
+def test_a_change_redrawn_is_measured_again(workspace: Workspace) -> None:
+    (line,) = apply_review_step(
+        workspace, step(1, ChangeAction.REDRAW, changes={ONE: 1}, outlines=[PARTS[0]]), "Lan"
+    )
+    assert line.wkb == wkb(PARTS[0])
+    ground = measure_outline(parse_outline(PARTS[0]), workspace, is_drill=False)
+    assert (line.area_m2, line.commune) == (ground.area_m2, ground.commune)
+    # a thousandth of a degree is 111 m north, and 103 m east at this latitude
+    assert line.area_m2 == pytest.approx(110.7 * 103.3, rel=0.01)
+    assert (line.status, line.score) == (ChangeStatus.PROPOSED, None), "the score was of the outline before"
+    assert line.no_score == "drawn"
+    assert (line.before_shown, line.rmse_m, line.is_drawn) == (FOUND.before_shown, FOUND.rmse_m, False)
+    (back,) = apply_review_step(workspace, step(2, ChangeAction.UNDO, undoes=line.step_id), "Lan")
+    assert back.score == FOUND.score
+    same = step(3, ChangeAction.REDRAW, changes={ONE: 3}, outlines=[WHOLE])
+    (left,) = apply_review_step(workspace, same, "Lan")
+    assert (left.area_m2, left.length_m) == (FOUND.area_m2, FOUND.length_m)
+    assert (left.probability, left.slope_deg) == (FOUND.score, FOUND.slope_deg), "nobody moved a corner"
+    assert (left.tie_m, left.error_m) == (FOUND.tie_m, FOUND.error_m)
+
+
+def test_a_score_is_of_the_kind_that_was_scored(workspace: Workspace) -> None:
+    """A landslide of 0.7 that is accepted as a flood is no flood of 0.7."""
+    (line,) = apply_review_step(workspace, replace(ACCEPT, kind=ChangeKind.FLOOD), "Lan")
+    assert (line.probability, line.no_score, line.is_kind_sure) == (None, "kind_changed", True)
+    assert not line.is_drawn and line.score == FOUND.score, "the outline is the detector's still"
+    again = step(2, ChangeAction.COMMENT, changes={ONE: 2}, note="bùn", kind=ChangeKind.OTHER)
+    (line,) = apply_review_step(workspace, again, "Minh")
+    assert (line.probability, line.scored_as) == (None, "landslide")
+    (back,) = apply_review_step(
+        workspace, step(3, ChangeAction.REJECT, changes={ONE: 3}, kind=FOUND.kind), "Minh"
+    )
+    assert (back.probability, back.no_score) == (FOUND.score, "")
+    (undone,) = apply_review_step(workspace, step(4, ChangeAction.UNDO, undoes=back.step_id), "Minh")
+    assert (undone.kind, undone.scored_as) == (ChangeKind.OTHER, "landslide")
+
+
+def test_of_how_surely_another_outline_lies_nothing_is_carried_over(workspace: Workspace) -> None:
+    """The tie and the error were of the middle of the whole; no windows are on record to tell those of it."""
+    workspace.catalog.changes.append([replace(_found("change-00000003", WHOLE), error_m=0.3)])
+    redraw = step(1, ChangeAction.REDRAW, changes={"change-00000003": 1}, outlines=[PARTS[1]])
+    (line,) = apply_review_step(workspace, redraw, "Lan")
+    assert (line.tie_m, line.error_m, line.rmse_m) == (None, None, FOUND.rmse_m)
+
+
+def test_what_is_drawn_keeps_the_pictures_it_was_drawn_over(workspace: Workspace) -> None:
+    over = {"before": FOUND.before_shown, "after": "sau.tif"}
+    asked = step(1, ChangeAction.DRAW, outlines=[PARTS[0]], event_id="e1", kind=ChangeKind.LANDSLIDE, **over)
+    with pytest.raises(InputUnusable, match=r"m1@2: is no picture of e1"):
+        apply_review_step(workspace, asked, "Lan")
+    files = {"before_shown": "truoc.tif", "after_shown": "sau.tif"}
+    workspace.catalog.changes.append([replace(_found("change-00000003", WHOLE), **files)])
+    with pytest.raises(InputUnusable, match="both pictures"):
+        apply_review_step(workspace, replace(asked, before=""), "Lan")
+    known = replace(asked, before="truoc.tif")
+    (line,) = apply_review_step(workspace, known, "Lan")
+    assert (line.before_shown, line.after_shown) == ("truoc.tif", "sau.tif")
+    assert line.is_drawn and line.no_score == "drawn"
+    assert apply_review_step(workspace, known, "Lan") == [line]
+    with pytest.raises(StoreConflict):
+        apply_review_step(workspace, replace(known, before="", after=""), "Lan")
+
+
+def test_what_is_drawn_by_hand_is_accepted_without_a_candidate(workspace: Workspace) -> None:
+    asked = step(1, ChangeAction.DRAW, outlines=[PARTS[0]], event_id="e1", kind=ChangeKind.LANDSLIDE)
+    (line,) = apply_review_step(workspace, asked, "Lan")
+    assert (line.status, line.score, line.version) == (ChangeStatus.ACCEPTED, None, 1)
+    assert line.commune
+    assert apply_review_step(workspace, asked, "Lan") == [line]
+    with pytest.raises(NotFound):
+        apply_review_step(workspace, replace(asked, step_id="step-0000000a", event_id="e9"), "Lan")
+
+
+def test_a_step_sent_again_with_other_changes_is_no_repetition(workspace: Workspace) -> None:
+    apply_review_step(workspace, ACCEPT, "Lan")
+    with pytest.raises(StoreConflict) as failure:
+        apply_review_step(workspace, replace(ACCEPT, changes={TWO: 1}), "Lan")
+    assert failure.value.message.in_language("vi") != str(failure.value)
+    assert last(workspace, TWO).version == 1
+
+
+def _stripped(lines: list[ChangeVersion]) -> dict[str, ChangeVersion]:
+    """How changes stand, without who last wrote to them."""
+    bare = {"version": 0, "step_id": "", "action": ChangeAction.FOUND, "author": "", "at_ns": 0, "undoes": ""}
+    return {one.change_id: replace(one, **bare) for one in lines}  # type: ignore[arg-type]
+
+
+CHOICES = {
+    "accept": lambda n, seen: step(n, ChangeAction.ACCEPT, changes=dict(seen[:1])),
+    "reject": lambda n, seen: step(n, ChangeAction.REJECT, changes=dict(seen)),
+    "comment": lambda n, seen: step(n, ChangeAction.COMMENT, changes=dict(seen[:1]), note=f"số {n}"),
+    "redraw": lambda n, seen: step(n, ChangeAction.REDRAW, changes=dict(seen[:1]), outlines=[PARTS[n % 2]]),
+    "draw": lambda n, _seen: step(
+        n, ChangeAction.DRAW, outlines=[PARTS[n % 2]], event_id="e1", kind=ChangeKind.OTHER
+    ),
+}
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(st.tuples(st.sampled_from(sorted(CHOICES)), st.booleans()), min_size=1, max_size=5))
+def test_undoing_the_last_step_leads_back_and_is_not_undone(
+    tmp_path_factory: pytest.TempPathFactory, chosen: list[tuple[str, bool]]
+) -> None:
+    workspace = _house(tmp_path_factory.mktemp("undo"))
+    for number, (name, is_undone) in enumerate(chosen):
+        before = standing(workspace)
+        seen = [(one.change_id, one.version) for one in before]
+        (line, *_) = apply_review_step(workspace, CHOICES[name](number, seen), "Lan")
+        if not is_undone:
+            continue
+        signs = workspace.catalog.changes.list_attributions(before)
+        undo = step(100 + number, ChangeAction.UNDO, undoes=line.step_id)
+        apply_review_step(workspace, undo, "Lan")
+        assert _stripped(standing(workspace)) == _stripped(before)
+        assert workspace.catalog.changes.list_attributions(standing(workspace)) == signs
+        for wrong in (undo.step_id, line.step_id):
+            with pytest.raises((NotFound, StoreConflict)):
+                apply_review_step(workspace, step(200 + number, ChangeAction.UNDO, undoes=wrong), "Lan")
+
+
+def test_only_ones_own_decision_while_it_is_the_last_on_a_change_can_be_undone(workspace: Workspace) -> None:
+    apply_review_step(workspace, ACCEPT, "Lan")
+    with pytest.raises(StoreConflict):
+        apply_review_step(workspace, step(3, ChangeAction.UNDO, undoes=ACCEPT.step_id), "Minh")
+    apply_review_step(workspace, step(2, ChangeAction.REJECT, changes={ONE: 2}), "Minh")
+    with pytest.raises(StoreConflict) as failure:
+        apply_review_step(workspace, step(3, ChangeAction.UNDO, undoes=ACCEPT.step_id), "Lan")
+    assert failure.value.message.in_language("vi") != str(failure.value)
+    apply_review_step(workspace, step(5, ChangeAction.UNDO, undoes="step-00000002"), "Minh")
+    with pytest.raises(StoreConflict):
+        apply_review_step(workspace, step(3, ChangeAction.UNDO, undoes=ACCEPT.step_id), "Lan")
+    assert last(workspace, ONE).status is ChangeStatus.ACCEPTED
+    for unknown in ("step-99999999", FOUND.step_id):
+        with pytest.raises(NotFound):
+            apply_review_step(workspace, step(4, ChangeAction.UNDO, undoes=unknown), "Lan")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"step_id": "../../etc"},
+        {"step_id": "step-00000001\n"},
+        {"action": ChangeAction.FOUND},
+        {"changes": {}},
+        {"outlines": [WHOLE]},
+        {"action": ChangeAction.REDRAW, "outlines": PARTS},
+        {"undoes": "step-00000009"},
+        {"action": ChangeAction.UNDO, "changes": {}},
+        {"action": ChangeAction.COMMENT},
+        {"action": ChangeAction.COMMENT, "note": " \u0000\n"},
+        {"action": ChangeAction.REDRAW},
+        {"action": ChangeAction.DRAW, "changes": {}, "outlines": [WHOLE], "event_id": "e1"},
+        {"note": "x" * 1001},
+        {"action": ChangeAction.REDRAW, "outlines": [[]]},
+        {"action": ChangeAction.REDRAW, "outlines": [[[[(LON, LAT), (LON, LAT + 0.1)]]]]},
+        {"action": ChangeAction.REDRAW, "outlines": [[[[(LON, LAT)] * 4]]]},
+        {"action": ChangeAction.REDRAW, "outlines": [ring(float("nan"), LAT)]},
+        {"action": ChangeAction.REDRAW, "outlines": [ring(LAT, LON)]},
+        {"action": ChangeAction.REDRAW, "outlines": [ring(LON, LAT, 1.0)]},
+        {"action": ChangeAction.REDRAW, "outlines": [[*WHOLE, *PARTS[0]]]},
+        {"action": ChangeAction.REDRAW, "outlines": [[[[*WHOLE[0][0][:4]] * 1251]]]},
+    ],
+)
+def test_what_cannot_be_is_refused_and_nothing_is_written(
+    workspace: Workspace, wrong: dict[str, object]
+) -> None:
+    with pytest.raises(InputUnusable) as failure:
+        apply_review_step(workspace, replace(ACCEPT, **wrong), "Lan")  # type: ignore[arg-type]
+    assert failure.value.message.in_language("vi") != str(failure.value)
+    names = ("outline", "changes", "kind", "note", "undoes", "before, after")
+    for said in (str(failure.value), failure.value.message.in_language("vi")):
+        assert not said.startswith(tuple(f"{name}:" for name in names)), "the page's words, not the request's"
+    assert workspace.catalog.changes.stamp() == 2

@@ -1,0 +1,98 @@
+"""What `flycam upload` says of a card before its heavy bytes went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flycam.cli.upload import format_upload, format_upload_preview_lines
+from flycam.ingest.upload.client import UploadReport
+from flycam.messages import join
+
+GAP = {"area_m2": 12_500.0, "sentence": "a hole between A and B", "sentence_vi": "chỗ trống giữa A và B"}
+CLEAR: dict[str, Any] = {
+    "frames": 6,
+    "usable": 6,
+    "problems": [],
+    "rejections": [],
+    "gaps": [],
+    "photos": [{"name": "a.jpg", "gsd_m": 0.121}, {"name": "b.jpg", "gsd_m": 0.125}],
+    "relief": [],
+    "ground_m2": 451_000.0,
+    "films": [],
+    "smeared": 0,
+    "smear_known": 6,
+    "worst_smear_px": 0.4,
+    "seconds": 0.5,
+}
+
+
+def said(look: dict[str, Any], language: str = "vi") -> str:
+    return join(format_upload_preview_lines(look), "\n").in_language(language).replace("\u00a0", " ")
+
+
+def test_a_card_with_nothing_wrong_is_told_to_be_so() -> None:
+    assert "không có chỗ sót" in said(CLEAR) and "không ảnh nào nhoè" in said(CLEAR)
+    assert "phạm vi chụp khoảng 45,10 ha" in said(CLEAR)
+    english = said(CLEAR, "en")
+    assert "6 of 6 photos" in english and "no gaps" in english and "45.10 ha" in english
+
+
+def test_gaps_and_smear_are_told_with_their_size() -> None:
+    poor = {**CLEAR, "gaps": [GAP, GAP], "smeared": 3, "worst_smear_px": 2.34}
+    lines = said(poor)
+    assert "2 chỗ bị sót, tổng 2,50 ha" in lines and lines.count("chỗ trống giữa A và B") == 2
+    assert "3 ảnh nhoè vì bay nhanh (tới 2,3 điểm ảnh)" in lines and "không có chỗ sót" not in lines
+
+
+def test_smear_that_is_not_known_is_no_sharp_picture() -> None:
+    unknown = {**CLEAR, "smear_known": 0, "worst_smear_px": None}
+    assert "không ghi đủ số liệu" in said(unknown) and "không ảnh nào" not in said(unknown)
+
+
+def test_a_card_whose_photos_have_no_place_has_no_word_of_gaps() -> None:
+    lost = {**CLEAR, "usable": 0, "photos": [], "ground_m2": 0.0, "smear_known": 0}
+    assert "0 / 6" in said(lost) and "sót" not in said(lost) and "phạm vi" not in said(lost)
+
+
+def test_many_sentences_are_counted() -> None:
+    lines = said({**CLEAR, "gaps": [GAP] * 11}, "en")
+    assert lines.count("a hole between") == 8 and "and 3 more" in lines
+
+
+def sent(laid: dict[str, Any], look: dict[str, Any] | None = None) -> UploadReport:
+    return UploadReport(
+        upload_id="u",
+        files=6,
+        bytes=60,
+        sent_bytes=60,
+        skipped=(),
+        skipped_count=0,
+        skipped_reasons=(),
+        result={"flight_id": "f", "name": "Bản Lầu", "frames": {"used": 6}, **laid},
+        seconds=1.0,
+        preview=look,
+    )
+
+
+def test_into_which_event_it_went_is_said_and_what_was_not_done_as_asked() -> None:
+    """A name that was asked for was passed over without a word, and nobody knew where a flight went."""
+    laid = {"event": "Bão số 3", "notes": ["Name B: ignored"], "notes_vi": ["Tên B: bỏ qua"]}
+    answer, lines = format_upload(sent(laid))
+    assert answer["event"] == "Bão số 3" and answer["notes_vi"] == ["Tên B: bỏ qua"]
+    assert "Name B: ignored" in map(str, lines)
+    vietnamese = join(lines, "\n").in_language("vi")
+    assert "\n  sự kiện: Bão số 3\n" in vietnamese and vietnamese.endswith("\nTên B: bỏ qua")
+    _, lines = format_upload(sent({}))
+    assert not any("event" in str(line) for line in lines), "an older server does not say"
+
+
+@pytest.mark.parametrize("look", [None, CLEAR])
+def test_the_answer_has_what_the_heads_said_but_not_of_each_photo(look: dict[str, Any] | None) -> None:
+    answer, _ = format_upload(sent({}, look))
+    if look is None:
+        assert answer["look"] is None
+    else:
+        assert answer["look"]["ground_m2"] == 451_000.0 and answer["look"]["gaps"] == []
+        assert "photos" not in answer["look"]

@@ -1,0 +1,84 @@
+"""A lens nobody names: what the motion of a film tells of it, with a sigma that is true of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.geodata.crs import to_lonlat
+from flycam.geometry.pose import rotation_from_gimbal
+from flycam.ingest.live.interior_orientation import estimate_focal_length, make_pinhole, with_view_heights
+from flycam.ingest.video.clock_offset import ClockOffset, ImageMotion, LoggedPoses, predict_rates
+
+SIZE_PX = (640, 360)
+EXACT = ClockOffset(0.0, 0.02)
+CRS = "EPSG:32648"
+
+
+def flight(speed_mps: float = 9.0, seconds: float = 40.0, pitch_deg: float = -88.0) -> LoggedPoses:
+    """North at 100 m above level ground, a turn to the east half-way."""
+    time_s = np.arange(0.0, seconds, 0.1)
+    zero = np.zeros_like(time_s)
+    yaw = np.where(time_s < seconds / 2.0, 0.0, np.pi / 2.0)
+    way = np.cumsum(np.stack([np.sin(yaw), np.cos(yaw)], axis=1) * speed_mps * 0.1, axis=0)
+    return LoggedPoses(
+        time_s=time_s,
+        centre_m=np.column_stack([way + np.array([500_000.0, 2_400_000.0]), zero + 100.0]),
+        rotation=rotation_from_gimbal(yaw, zero + np.radians(pitch_deg), zero),
+        above_m=zero + 100.0,
+        max_gap_s=1.0,
+    )
+
+
+def seen_by(poses: LoggedPoses, focal_px: float, noise_px_s: float, seed: int = 1) -> list[ImageMotion]:
+    first = poses.time_s[:-2:1]
+    rates = predict_rates(poses, make_pinhole(SIZE_PX, focal_px), first, first + 0.1)
+    rates[:, :2] += np.random.default_rng(seed).normal(0.0, noise_px_s, (len(rates), 2))
+    return [ImageMotion(t, t + 0.1, tuple(rate)) for t, rate in zip(first, rates.tolist(), strict=True)]
+
+
+@given(focal_px=st.floats(300.0, 1200.0), seed=st.integers(0, 1000))
+def test_the_focal_length_is_found_and_its_sigma_is_honest(focal_px: float, seed: int) -> None:
+    poses = flight()
+    found = estimate_focal_length(seen_by(poses, focal_px, 4.0, seed), poses, SIZE_PX, EXACT, 1.0)
+    assert found is not None
+    assert abs(found.focal_px / focal_px - 1.0) < 3.0 * found.sigma_rel
+    assert 0.01 <= found.sigma_rel < 0.08
+
+
+def test_a_height_in_doubt_is_a_focal_length_in_doubt() -> None:
+    poses = flight()
+    motions = seen_by(poses, 500.0, 2.0)
+    low, high = (estimate_focal_length(motions, poses, SIZE_PX, EXACT, metres) for metres in (0.0, 20.0))
+    assert low is not None and high is not None
+    assert high.focal_px == low.focal_px and high.sigma_rel > 0.2 > 3.0 * low.sigma_rel
+    wrong = replace(poses, above_m=poses.above_m * 1.05)
+    scaled = estimate_focal_length(motions, wrong, SIZE_PX, EXACT, 5.0)
+    assert scaled is not None and scaled.focal_px == pytest.approx(1.05 * low.focal_px, rel=0.01)
+
+
+def test_a_hover_and_a_log_of_another_flight_tell_nothing() -> None:
+    hover, flown = flight(speed_mps=0.0), flight()
+    noise = seen_by(hover, 500.0, 3.0)
+    assert estimate_focal_length(noise, hover, SIZE_PX, EXACT, 1.0) is None
+    assert estimate_focal_length(noise, flown, SIZE_PX, EXACT, 1.0) is None
+    assert estimate_focal_length(seen_by(flown, 500.0, 1.0)[:20], flown, SIZE_PX, EXACT, 1.0) is None
+
+
+def test_ground_that_rises_beside_the_track_is_nearer_than_that_below() -> None:
+    poses = flight()
+
+    def valley(lonlat: np.ndarray) -> tuple[np.ndarray, str]:
+        """Level below the track, 50 m higher 20 m to either side of where it began."""
+        begin = to_lonlat(poses.centre_m[:1, :2], CRS)
+        east_m = (lonlat[:, 0] - begin[0, 0]) * 111_000.0 * np.cos(np.radians(begin[0, 1]))
+        return np.where(np.abs(east_m) > 20.0, 50.0, 0.0), "EGM96"
+
+    above = with_view_heights(poses, CRS, valley).above_m
+    assert above[5] == pytest.approx(3.0 / (1.0 / 100.0 + 2.0 / 50.0), rel=0.02)
+    unknown = with_view_heights(poses, CRS, lambda lonlat: (np.full(len(lonlat), np.nan), "EGM96"))
+    assert (unknown.above_m == poses.above_m).all()

@@ -1,0 +1,106 @@
+"""Pictures are shown in groups behind those that are merged: in order, bounded, and errors come back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from flycam.errors import StorageFailed
+from flycam.ingest.live.live_map import Publisher
+
+_SOON_S = 30.0
+
+
+def test_what_is_merged_while_a_group_is_written_comes_in_the_next_together() -> None:
+    begun, gate, groups = threading.Event(), threading.Event(), []
+
+    def publish() -> None:
+        begun.set()
+        assert gate.wait(_SOON_S)
+
+    def shown(group: Sequence[int]) -> None:
+        groups.append(list(group))
+
+    publisher = Publisher(publish, shown)
+    publisher.add(0)
+    assert begun.wait(_SOON_S)
+    for number in (1, 2, 3):
+        publisher.add(number)
+    assert groups == []
+    gate.set()
+    publisher.close()
+    assert groups == [[0], [1, 2, 3]]
+
+
+def test_the_writing_rests_half_as_long_as_the_last_group_took() -> None:
+    now_s, groups, changed = [0.0], [], threading.Condition()
+
+    def publish() -> None:
+        now_s[0] += 0.2
+
+    def shown(group: Sequence[int]) -> None:
+        with changed:
+            groups.append(list(group))
+            changed.notify_all()
+
+    def until(count: int) -> None:
+        with changed:
+            assert changed.wait_for(lambda: len(groups) == count, _SOON_S)
+
+    publisher = Publisher(publish, shown, clock_s=lambda: now_s[0])
+    publisher.add(0)
+    until(1)  # the clock stands at 0.2 s: it rests until 0.3 s
+    publisher.add(1)
+    now_s[0] = 0.29
+    publisher.add(2)
+    now_s[0] = 0.31
+    publisher.add(3)
+    until(2)
+    assert groups == [[0], [1, 2, 3]]
+    for number in (4, 5, 6, 7):  # half of what may wait
+        publisher.add(number)
+    until(3)
+    publisher.close()
+    assert groups[2] == [4, 5, 6, 7]
+
+
+def test_who_merges_waits_while_too_many_are_not_shown() -> None:
+    begun, gate, added = threading.Event(), threading.Event(), []
+
+    def publish() -> None:
+        begun.set()
+        assert gate.wait(_SOON_S)
+
+    publisher = Publisher(publish, lambda _group: None, most=2)
+
+    def merge() -> None:
+        for number in range(6):
+            publisher.add(number)
+            added.append(number)
+
+    merging = threading.Thread(target=merge, daemon=True)
+    merging.start()
+    assert begun.wait(_SOON_S)
+    merging.join(0.3)
+    assert merging.is_alive() and len(added) <= 4  # two are written, two wait
+    gate.set()
+    merging.join(_SOON_S)
+    publisher.close()
+    assert added == list(range(6))
+
+
+def test_what_went_wrong_is_raised_where_the_pictures_come_from() -> None:
+    def broken() -> None:
+        raise StorageFailed("the disk went away: run again")
+
+    failed = threading.Event()
+    publisher = Publisher(broken, lambda _group: failed.set())
+    publisher.add(0)
+    with pytest.raises(StorageFailed, match="disk"):
+        for number in range(1, 1000):
+            publisher.add(number)
+    with pytest.raises(StorageFailed, match="disk"):
+        publisher.close()
+    assert not failed.is_set()

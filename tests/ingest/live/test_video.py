@@ -1,0 +1,189 @@
+"""Recorded video and the newest picture of a live flight, under the rules of everything else on the map."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flycam.catalog.live_flights import VideoSegment
+from flycam.http.services import Services
+from flycam.model.flight import FlightState
+from flycam.model.records import Role, Withdrawal
+from flycam.storage import keys
+from tests.ingest.live.test_live_flights import TOLD
+from tests.serve.running import running
+from tests.serve.world import World, add_account, make_world
+
+SECOND = 1_000_000_000
+
+
+def keep_piece(world: World, flight_id: str, began_ns: int, data: bytes) -> VideoSegment:
+    sha256 = hashlib.sha256(data).hexdigest()
+    world.workspace.store.put(keys.format_recording_key(sha256), data)
+    piece = VideoSegment(
+        sha256=sha256,
+        flight_id=flight_id,
+        began_ns=began_ns,
+        seconds=10.0,
+        pictures=300,
+        size_bytes=len(data),
+        codec="avc1.64001F",
+    )
+    world.workspace.catalog.recordings.put(piece)
+    return piece
+
+
+@pytest.fixture
+def filmed(tmp_path: Path) -> tuple[World, list[VideoSegment]]:
+    """Four pieces, ten seconds each, of the world's second flight; its first photo is of the third."""
+    world = make_world(tmp_path)
+    frame = world.workspace.catalog.frames.list_for_flight(world.after)[0]
+    began_ns = frame.header.captured_ns - 25 * SECOND
+    pieces = [
+        keep_piece(world, world.after, began_ns + k * 10 * SECOND, bytes([k]) * (2_000_000 + k))
+        for k in range(4)
+    ]
+    return world, pieces
+
+
+@pytest.fixture
+def client(filmed: tuple[World, list[VideoSegment]]) -> Iterator[httpx.Client]:
+    world, _ = filmed
+    add_account(world.workspace, "Lan", Role.VIEWER, "lan")
+    add_account(world.workspace, "Quản trị", Role.ADMIN, "admin")
+    with running(Services(workspace=world.workspace)) as url, httpx.Client(base_url=url, timeout=60) as one:
+        yield one
+
+
+LAN, ADMIN = ({"Authorization": f"Bearer {name}"} for name in ("lan", "admin"))
+
+
+def test_the_last_seconds_are_listed_and_each_piece_comes_back_whole_and_in_ranges(
+    client: httpx.Client, filmed: tuple[World, list[VideoSegment]]
+) -> None:
+    world, pieces = filmed
+    every = client.get(f"/api/video/{world.after}", headers=LAN).json()
+    assert [one["sha256"] for one in every] == [piece.sha256 for piece in pieces]
+    last = client.get(f"/api/video/{world.after}?last_s=15", headers=LAN).json()
+    assert last == every[2:] and last[0]["codec"] == "avc1.64001F"
+    answer = client.get(last[0]["url"], headers=LAN)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
+    assert hashlib.sha256(answer.content).hexdigest() == pieces[2].sha256
+    part = client.get(last[1]["url"], headers={**LAN, "Range": "bytes=5-1999999", "Accept-Encoding": "gzip"})
+    assert part.status_code == 206 and part.content == bytes([3]) * 1_999_995
+    assert part.headers["content-range"] == "bytes 5-1999999/2000003"
+    assert "content-encoding" not in part.headers
+    beyond = client.get(last[1]["url"], headers={**LAN, "Range": "bytes=9999999-"})
+    assert beyond.status_code == 416
+    opened = [line for line in world.workspace.catalog.audit.lines() if line.what == "video opened"]
+    assert [(line.who, line.subject) for line in opened] == [("Lan", world.after)]
+    assert client.get("/api/video/nobody", headers=LAN).json() == []
+
+
+def test_who_has_no_account_sees_neither_list_nor_video_nor_picture(
+    client: httpx.Client, filmed: tuple[World, list[VideoSegment]]
+) -> None:
+    world, pieces = filmed
+    for path in (
+        f"/api/video/{world.after}",
+        f"/api/video/{world.after}/{pieces[0].sha256}.mp4",
+        f"/api/airborne/{world.after}/picture",
+    ):
+        assert client.get(path).status_code == 401
+
+
+def test_what_was_let_go_is_listed_and_said_to_be_gone(
+    client: httpx.Client, filmed: tuple[World, list[VideoSegment]]
+) -> None:
+    world, pieces = filmed
+    world.workspace.catalog.recordings.mark_deleted(pieces[0].sha256, 1)
+    first, second, *_ = client.get(f"/api/video/{world.after}", headers=LAN).json()
+    assert (first["let_go"], first["url"], second["let_go"]) == (True, None, False)
+    gone = client.get(f"/api/video/{world.after}/{pieces[0].sha256}.mp4", headers=LAN)
+    assert gone.status_code == 404 and "không còn giữ" in gone.text
+    # a hash of another kind of evidence, or of another flight, is no video of this one
+    photo = world.workspace.catalog.frames.list_for_flight(world.after)[0].header.provenance.source_sha256
+    for flight_id, sha256 in ((world.after, photo), (world.before, pieces[1].sha256)):
+        assert client.get(f"/api/video/{flight_id}/{sha256}.mp4", headers=LAN).status_code == 404
+
+
+def test_what_shows_a_withdrawn_picture_is_for_administrators(
+    client: httpx.Client, filmed: tuple[World, list[VideoSegment]]
+) -> None:
+    world, pieces = filmed
+    catalog = world.workspace.catalog
+    frame = catalog.frames.list_for_flight(world.after)[0]
+    catalog.frames.withdraw(
+        [
+            Withdrawal(
+                frame_id=frame.frame_id, flight_id=world.after, reason="victim", authority="UBND",
+                withdrawn_ns=1,
+            )
+        ]
+    )  # fmt: skip
+    said = client.get(f"/api/video/{world.after}", headers=LAN).json()
+    assert [one["withheld"] for one in said] == [False, False, True, False] and said[2]["url"] is None
+    path = f"/api/video/{world.after}/{pieces[2].sha256}.mp4"
+    assert client.get(path, headers=LAN).status_code == 403
+    assert client.get(path, headers=ADMIN).status_code == 200
+    catalog.flights.put_flight(replace(catalog.flights.flight(world.after), state=FlightState.WITHDRAWN))
+    said = client.get(f"/api/video/{world.after}", headers=LAN).json()
+    assert all(one["withheld"] for one in said)
+    assert all(one["url"] for one in client.get(f"/api/video/{world.after}", headers=ADMIN).json())
+
+
+def test_the_newest_picture_that_was_withdrawn_is_for_administrators(
+    client: httpx.Client, filmed: tuple[World, list[VideoSegment]]
+) -> None:
+    world, _ = filmed
+    workspace, catalog = world.workspace, world.workspace.catalog
+    frame = catalog.frames.list_for_flight(world.after)[0]
+    told = replace(TOLD, flight_id=world.after, told_ns=workspace.clock_ns())
+    catalog.frames.withdraw(
+        [
+            Withdrawal(
+                frame_id=frame.frame_id, flight_id=world.after, reason="victim", authority="UBND",
+                withdrawn_ns=1,
+            )
+        ]
+    )  # fmt: skip
+    for beat, (after_s, seen) in enumerate(((-5, 200), (-1, 403), (0, 403), (1, 403), (5, 200))):
+        key = keys.format_latest_image_key(world.after, frame.header.captured_ns + after_s * SECOND)
+        workspace.store.put(key, b"\xff\xd8")
+        catalog.airborne.put(replace(told, beat=beat, picture_key=key))
+        time.sleep(1.2)  # the sky is looked at once a second
+        path = f"/api/airborne/{world.after}/picture"
+        (said,) = client.get("/api/airborne", headers=LAN).json()
+        assert (said["picture_url"] is None) == (seen == 403)
+        assert [client.get(path, headers=who).status_code for who in (LAN, ADMIN)] == [seen, 200]
+
+
+def test_the_newest_picture_has_another_address_each_time_and_goes_with_its_flight(
+    client: httpx.Client, filmed: tuple[World, list[VideoSegment]]
+) -> None:
+    world, _ = filmed
+    workspace = world.workspace
+    told = replace(TOLD, flight_id=world.after, told_ns=workspace.clock_ns(), recorded_s=12.5)
+    assert client.get(f"/api/airborne/{world.after}/picture", headers=LAN).status_code == 404
+    addresses = []
+    for taken_ns, data in ((11, b"\xff\xd8one"), (12, b"\xff\xd8two")):
+        key = keys.format_latest_image_key(world.after, taken_ns)
+        workspace.store.put(key, data)
+        workspace.catalog.airborne.put(replace(told, beat=taken_ns, picture_key=key))
+        time.sleep(1.2)  # the sky is looked at once a second
+        (said,) = client.get("/api/airborne", headers=LAN).json()
+        addresses.append(said["picture_url"])
+        answer = client.get(said["picture_url"], headers=LAN)
+        assert (answer.content, answer.headers["content-type"]) == (data, "image/jpeg")
+        assert said["recorded_s"] == 12.5
+    assert len(set(addresses)) == 2
+    flights = workspace.catalog.flights
+    flights.put_flight(replace(flights.flight(world.after), state=FlightState.WITHDRAWN))
+    time.sleep(1.2)
+    assert client.get(addresses[-1], headers=LAN).status_code == 404

@@ -1,0 +1,620 @@
+"""A film becomes a flight like any other: recorded, replayed, withdrawn, exported, completed after a cut."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+
+from flycam.cli.video import format_live
+from flycam.cli.workspace import open_workspace
+from flycam.drill.flight import VideoPlan
+from flycam.drill.ground_truth import read_truth
+from flycam.drill.video_drill import VideoDrillReport
+from flycam.errors import (
+    CalibrationMissing,
+    Cancelled,
+    FrameRejected,
+    NotFound,
+    OptionUnusable,
+    OutsideTerrain,
+    SourceUnreadable,
+    StorageFailed,
+)
+from flycam.geodata.crs import to_work
+from flycam.geometry.pose import ExteriorOrientation
+from flycam.geometry.terrain import interpolate_heights
+from flycam.ingest.live.clock import LiveClock
+from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE
+from flycam.ingest.live.inputs import LiveRequest
+from flycam.ingest.live.orthorectifier import LiveOrthorectifier
+from flycam.ingest.live.workflow import VideoReport, orthorectify_video
+from flycam.ingest.video.clock_offset import ClockOffset
+from flycam.ingest.video.video_source import VideoFrame, VideoSource
+from flycam.media.pixels import open_pixels
+from flycam.model.flight import FlightState
+from flycam.model.frame import parse_video_frame_pts_ns
+from flycam.model.records import FrameStatus
+from flycam.model.warning import CLOCK_UNKNOWN, NO_TERRAIN, format_warning, parse_warning_code
+from flycam.mosaic.export import export_flight
+from flycam.mosaic.orthorectify.flight_session import FlightLabels
+from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
+from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
+from flycam.mosaic.terrain import load_recorded_terrain, register_dem
+from flycam.mosaic.terrain_codec import parse_source_dem_id
+from flycam.mosaic.tiles.codec import read_tile
+from flycam.operations.verify import verify_objects
+from flycam.originals import fetch_local_copy
+from flycam.workspace import ignore_progress
+from tests.houses import House, StopAfter, filmed_drill
+from tests.waiting import ENOUGH_S, until
+
+MakeHouse = Callable[..., House]
+MakeFilmed = Callable[..., tuple[House, VideoReport]]
+
+
+def flown(house: House, film: VideoDrillReport, **changes: object) -> VideoReport:
+    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
+    return orthorectify_video(house.workspace, replace(request, **changes), FlightLabels(), ignore_progress)
+
+
+def test_a_film_is_a_flight_like_any_other(
+    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house(film)
+    report = flown(house, film)
+    catalog, flight = house.workspace.catalog, report.flight
+    assert (flight.state, flight.name, report.decoded) == (FlightState.READY, "flight", 200)
+    assert catalog.flights.event(flight.event_id).is_drill
+    records = catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
+    assert len(records) == report.used == report.new >= 8
+    truth = read_truth(film.truth.parent)
+    for record in records:
+        provenance, true = record.header.provenance, truth.exteriors[record.header.provenance.source_name]
+        kept = fetch_local_copy(house.workspace, provenance.source_sha256, provenance.source_name)
+        assert open_pixels(kept).shape == (180, 320, 3)
+        off = np.subtract(record.exterior.projection_centre_m, true.projection_centre_m)
+        assert np.linalg.norm(off) < 15.0  # noise of the drill, and its home's height from the terrain
+    assert flight.bounds_lonlat_deg is not None and flight.first_ns < flight.last_ns
+    assert catalog.boundaries.coverage(flight.flight_id)
+    exported = export_flight(house.workspace, flight.flight_id, tmp_path / "out.tif")
+    assert exported.path.stat().st_size > 10_000
+    answer, _ = format_live(report)
+    assert json.loads(json.dumps(answer))["frames"] == report.used
+    assert set(answer["latency_ms"]) == {"p50", "p95"} and answer["latency_ms"]["p50"] > 0
+    assert answer["first_tile_s"] > 0.0
+    assert (answer["clock_offset_s"], answer["clock_sigma_s"]) == (0.0, 0.02)  # subtitles share the clock
+
+
+def test_run_again_it_changes_nothing_and_replay_gives_the_same_tiles(
+    film: VideoDrillReport, make_filmed: MakeFilmed
+) -> None:
+    house, first = make_filmed()
+    flight_id = first.flight.flight_id
+    before = house.tiles(f"{flight_id}-colour")
+    again = flown(house, film)
+    assert (again.used, again.new, again.flight.flight_id) == (first.used, 0, flight_id)
+    assert house.tiles(f"{flight_id}-colour") == before
+    (mosaic,) = list_live_mosaics(house.workspace, flight_id)
+    everywhere = [record.tiles for record in house.workspace.catalog.frames.list_for_flight(flight_id)]
+    refolded = rebuild_mosaic(house.workspace, mosaic, ignore_progress, also=everywhere, check=True)
+    assert refolded.lines == 0 and house.tiles(f"{flight_id}-colour") == before
+
+
+def test_a_film_on_the_map_keeps_its_name_and_says_so(
+    film: VideoDrillReport, make_filmed: MakeFilmed
+) -> None:
+    house, first = make_filmed()
+    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
+    labels = FlightLabels(name="Sườn bắc", event="Bão khác", gsd_m=9.0)
+    again = orthorectify_video(house.workspace, request, labels, ignore_progress)
+    assert (again.flight, again.used, again.new) == (first.flight, first.used, 0)
+    assert house.workspace.catalog.flights.flight(first.flight.flight_id) == first.flight
+    said = " ".join(str(one) for one in again.remarks)
+    assert "Sườn bắc" in said and "Bão khác" in said and "9" in said
+
+
+def test_frames_lie_on_ground_lifted_to_what_the_film_shows_which_is_kept_with_them(
+    make_filmed: MakeFilmed,
+) -> None:
+    house, laid = make_filmed()
+    flight = laid.flight
+    records = sorted(
+        house.workspace.catalog.frames.list_for_flight(flight.flight_id),
+        key=lambda one: one.header.captured_ns,
+    )
+    assert records[0].dem_id == flight.dem_id  # nothing was seen twice yet
+    terrain = load_recorded_terrain(house.workspace, flight.dem_id)
+    lifts = []
+    for record in records[2:]:
+        assert record.dem_id != flight.dem_id == parse_source_dem_id(record.dem_id)
+        ground = load_recorded_terrain(house.workspace, str(record.dem_id))
+        west, south, east, north = shapely.from_wkb(record.footprint_wkb).bounds
+        corners = to_work(np.array([[west, south], [east, north]]), flight.work_crs)
+        assert (interpolate_heights(ground, corners) > 0.0).all(), "it reaches under all that the frame sees"
+        rows, cols = np.indices(ground.heights_m.shape)
+        (first_e, first_n), (step_e, step_s) = ground.origin_m, ground.post_spacing_m
+        posts = np.stack([first_e + cols * step_e, first_n - rows * step_s], -1).reshape(-1, 2)
+        lifts.append(ground.heights_m.ravel() - interpolate_heights(terrain, posts))
+    lift = np.concatenate(lifts)
+    assert 2.0 < np.nanmax(lift) < 40.0  # crowns of the drill's woods, and its roofs
+    assert verify_objects(house.workspace).error is None
+
+
+def test_a_frame_of_a_film_is_withdrawn_like_a_photo(film: VideoDrillReport, make_filmed: MakeFilmed) -> None:
+    house, laid = make_filmed()
+    flight_id = laid.flight.flight_id
+    record = house.workspace.catalog.frames.list_for_flight(flight_id)[3]
+    withdraw_by_reference(house.workspace, record.header.provenance.source_name, "nhà dân", "UBND")
+    heads = house.workspace.catalog.tiles.heads(f"{flight_id}-colour", 0)
+    tiles = [read_tile(house.workspace.store, head) for head in heads]
+    assert tiles and all(record.frame_id not in tile.frames for tile in tiles)
+    assert flown(house, film).new == 0  # and it does not come back
+
+
+def test_a_run_cut_half_way_is_completed_by_the_same_command(
+    film: VideoDrillReport, make_filmed: MakeFilmed, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (whole, calm), cut = make_filmed("whole"), make_house(film, "cut")
+    flight_id = calm.flight.flight_id
+    merge, count = LiveOrthorectifier._merge, iter(range(100))
+
+    def failing(self: LiveOrthorectifier, *arguments: object) -> None:
+        if next(count) == 4:
+            raise StorageFailed("the disk went away: run again")
+        merge(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LiveOrthorectifier, "_merge", failing)
+        with pytest.raises(StorageFailed, match="disk"):
+            flown(cut, film)
+    assert cut.workspace.catalog.flights.flight(flight_id).state is FlightState.INGESTING
+    completed = flown(cut, film)
+    assert completed.flight.state is FlightState.READY
+    assert cut.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
+
+
+def test_the_clock_of_a_log_is_found_and_a_given_one_is_believed(
+    film: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    true_s = read_truth(film.truth.parent).facts["clock_offset_s"]
+    found = flown(make_house(film, "found"), film, telemetry=str(film.telemetry))
+    assert abs(found.clock.offset_s - true_s) <= 3.0 * found.clock.sigma_s
+    given = flown(make_house(film, "given"), film, telemetry=str(film.telemetry), clock_offset_s=true_s)
+    assert given.clock.offset_s == true_s and given.clock.is_known and not given.flight.warnings
+
+
+@pytest.fixture
+def straight() -> VideoDrillReport:
+    """A film whose pictures do not tell one moment from another."""
+    plan = VideoPlan(seconds=12.0, fps=10, strips=1, gsd_m=0.8, is_steady=True)
+    return filmed_drill(seed=2, plan=plan, size_px=(320, 180), truth_rasters=False)
+
+
+def test_a_clock_that_cannot_be_seen_is_not_made_up(
+    straight: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    report = flown(make_house(straight), straight, telemetry=str(straight.telemetry))
+    answer, lines = format_live(report)
+    assert answer["clock_offset_s"] is None and answer["clock_sigma_s"] > 1.0
+    assert report.flight.warnings[-1].startswith("clock_unknown")
+    assert "--clock-offset" in answer["warnings"][-1] and any("--clock-offset" in str(line) for line in lines)
+    pose = house_pose(make_house(straight, "given"), straight)
+    assert pose < 3.0  # with the clock given the doubt is gone from the poses too
+
+
+def house_pose(house: House, straight: VideoDrillReport) -> float:
+    true_s = read_truth(straight.truth.parent).facts["clock_offset_s"]
+    report = flown(house, straight, telemetry=str(straight.telemetry), clock_offset_s=true_s)
+    records = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.USED)
+    return max(record.exterior.sigma_position_m[0] for record in records)
+
+
+@pytest.mark.slow
+def test_at_its_own_speed_every_picture_is_laid_or_counted(
+    film: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    report = flown(make_house(film), film, is_realtime=True)
+    assert report.seconds > 19.0 and report.used >= 6
+    unseen, unlaid = (
+        200 - report.decoded,
+        report.chosen - report.new,
+    )  # lost on the way here; before they were laid
+    assert unseen >= 0 and unlaid >= 0
+    counted = (
+        "overrun",
+        "thinned",
+        "no_time",
+        "telemetry_gap",
+        *(error.reason for error in FrameRejected.__subclasses__()),
+    )
+    assert unseen + unlaid == sum(report.dropped.get(reason, 0) for reason in sorted(set(counted)))
+    half, most = report.latency_ms
+    assert 0.0 < half <= most
+
+
+def test_a_stop_ends_the_flight_where_it_is_and_the_same_command_goes_on(
+    film: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    house, stop = make_house(film), StopAfter(PROGRESS_STAGE, 101)
+    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
+    report = orthorectify_video(house.workspace, request, FlightLabels(), stop.progress, stop.stopped)
+    assert report.flight.state is FlightState.READY and report.used >= 3 and report.decoded == 101
+    whole = flown(house, film)
+    assert whole.used > report.used and whole.new == whole.used - report.used
+    with pytest.raises(Cancelled):
+        orthorectify_video(
+            house.workspace,
+            replace(request, telemetry=str(film.telemetry)),
+            FlightLabels(),
+            ignore_progress,
+            lambda: True,
+        )
+
+
+def test_ctrl_c_on_the_command_shows_what_was_laid(film: VideoDrillReport, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flycam", "live", "--data", str(tmp_path / "data"), "--realtime"]
+    command += ["--video", str(film.video), "--telemetry", str(film.subtitles), "--camera", str(film.camera)]
+    with subprocess.Popen(
+        [*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        until(lambda: _seen_s(film, tmp_path / "data") > 4.0 or process.poll() is not None, every_s=0.2)
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=ENOUGH_S)
+    answer = json.loads(told.splitlines()[-1])
+    assert process.returncode == 0 and answer["frames"] >= 1 and answer["decoded"] < 190
+
+
+def _seen_s(film: VideoDrillReport, data: Path) -> float:
+    """How much of the film is told to be seen by now."""
+    if not (data / "catalog.sqlite").is_file():
+        return 0.0
+    began = datetime.fromisoformat(read_truth(film.truth.parent).facts["video"]["start_utc"])
+    with open_workspace(str(data)) as (workspace, _):
+        seen = [
+            one.picture_ns for one in workspace.catalog.airborne.list_since(0) if one.picture_ns is not None
+        ]
+    return max(seen) / 1e9 - began.timestamp() if seen else 0.0
+
+
+def test_what_cannot_be_used_is_said_and_leaves_no_flight(
+    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house(film)
+    fits_none = rf"fits no lens by {film.telemetry.name}: give --camera or --hfov, or the film's own log"
+    with pytest.raises(CalibrationMissing, match=fits_none):
+        flown(house, film, camera=None, telemetry=str(film.telemetry), clock_offset_s=5000.0)
+    square = tmp_path / "square.json"
+    square.write_text(json.dumps({"width": 300, "height": 300, "fx": 200.0}))
+    with pytest.raises(CalibrationMissing, match=r"square\.json"):
+        flown(house, film, camera=square)
+    with pytest.raises(OptionUnusable, match="recorded"):
+        flown(house, film, video="rtsp://10.0.0.9/live")
+    with pytest.raises(OptionUnusable, match="hfov"):
+        flown(house, film, camera=None, hfov_deg=200.0)
+    with pytest.raises(OutsideTerrain, match="the log says nothing of"):
+        flown(house, film, telemetry=str(film.telemetry), clock_offset_s=5000.0)
+    assert house.workspace.catalog.flights.flights() == []
+    with pytest.raises(NotFound):
+        house.workspace.catalog.flights.flight("flight")
+
+
+def test_the_lens_may_be_said_in_degrees_and_for_another_size(
+    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    degrees = flown(make_house(film, "degrees"), film, camera=None, hfov_deg=79.0)
+    assert degrees.used >= 8
+    camera = json.loads(film.camera.read_text())
+    double = {
+        k: (2 * v if k in ("width", "height", "fx", "fy", "cx", "cy") else v) for k, v in camera.items()
+    }
+    (tmp_path / "double.json").write_text(json.dumps(double))
+    scaled = flown(make_house(film, "scaled"), film, camera=tmp_path / "double.json")
+    assert scaled.used >= 8
+
+
+def test_a_lens_nobody_names_is_seen_in_the_motion_and_said_with_its_doubt(
+    film: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    house = make_house(film)
+    report = flown(house, film, camera=None)
+    true_px = json.loads(film.camera.read_text())["fx"]
+    records = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.USED)
+    lens = records[0].header.interior
+    off = lens.focal_length_px[0] / true_px - 1.0
+    assert lens.calibration_id == "estimated:motion" and abs(off) < 2.5 * lens.sigma_focal_rel < 0.2
+    assert report.used >= 8
+    said = [one for one in report.remarks if "field of view was estimated" in str(one)]
+    assert (
+        said and "góc nhìn ngang được ước lượng" in said[0].in_language("vi") and "--camera" in str(said[0])
+    )
+    print(f"focal length off by {100 * off:+.1f} %, sigma {100 * lens.sigma_focal_rel:.1f} %")
+
+
+def codes(report: VideoReport) -> list[str | None]:
+    return [parse_warning_code(one) for one in report.flight.warnings]
+
+
+def replays(house: House, flight_id: str) -> bool:
+    """Whether every tile is what the recorded frames make it."""
+    (mosaic,) = list_live_mosaics(house.workspace, flight_id)
+    records = house.workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
+    before = house.tiles(mosaic.mosaic_id)
+    refolded = rebuild_mosaic(
+        house.workspace, mosaic, ignore_progress, also=[r.tiles for r in records], check=True
+    )
+    return refolded.lines == 0 and house.tiles(mosaic.mosaic_id) == before
+
+
+def cut_after(house: House, film: VideoDrillReport, frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    merge, count = LiveOrthorectifier._merge, iter(range(100))
+
+    def failing(self: LiveOrthorectifier, *arguments: object) -> None:
+        if next(count) == frames:
+            until(lambda: self.new >= frames)  # what is merged is shown behind
+            raise StorageFailed("the disk went away: run again")
+        merge(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LiveOrthorectifier, "_merge", failing)
+        with pytest.raises(StorageFailed, match="disk"):
+            flown(house, film)
+
+
+def test_a_film_cut_off_and_completed_on_terrain_that_came_meanwhile_is_laid_on_it_whole(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(None)
+    cut_after(house, film, 4, monkeypatch)
+    register_dem(house.workspace, film.dem)
+    report = flown(house, film)
+    flight_id = report.flight.flight_id
+    records = house.workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
+    assert report.reprocessed == 4 and len({parse_source_dem_id(record.dem_id) for record in records}) == 1
+    assert NO_TERRAIN not in codes(report) and report.flight.state is FlightState.READY
+    assert any("interrupted" in str(one) for one in report.remarks)
+    assert replays(house, flight_id)
+
+
+def test_a_film_laid_on_a_plane_is_laid_again_once_there_is_terrain(
+    film: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    house = make_house(None)
+    flat = flown(house, film)
+    assert codes(flat) == [NO_TERRAIN]
+    register_dem(house.workspace, film.dem)
+    report = flown(house, film)
+    assert (report.reprocessed, report.used, codes(report)) == (flat.used, flat.used + report.new, [])
+    assert report.flight.vertical_datum != flat.flight.vertical_datum
+    assert replays(house, report.flight.flight_id)
+    truth = read_truth(film.truth.parent)
+    for record in house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.USED):
+        true = truth.exteriors[record.header.provenance.source_name]
+        off = np.subtract(record.exterior.projection_centre_m, true.projection_centre_m)
+        assert np.linalg.norm(off) < 15.0
+    again = flown(house, film)
+    assert (again.reprocessed, again.new, again.used) == (0, 0, report.used)
+
+
+def test_a_clock_that_becomes_known_lays_the_film_again_and_no_frame_beside_it(
+    straight: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    house = make_house(straight)
+    blind = flown(house, straight, telemetry=str(straight.telemetry))
+    assert codes(blind) == [CLOCK_UNKNOWN]
+    known = flown(house, straight)  # by the subtitles, which share the film's clock
+    assert known.reprocessed == blind.used and codes(known) == []
+    records = house.workspace.catalog.frames.list_for_flight(known.flight.flight_id, FrameStatus.USED)
+    assert (
+        len(records) == known.used <= blind.used + 2
+    )  # at most the ends of the film, which were not told before
+    assert max(record.exterior.sigma_position_m[0] for record in records) < 3.0
+    assert replays(house, known.flight.flight_id)
+    (mosaic,) = list_live_mosaics(house.workspace, known.flight.flight_id)
+    tiles = house.tiles(mosaic.mosaic_id)
+    worse = flown(house, straight, telemetry=str(straight.telemetry))  # nothing known is given up for less
+    assert (worse.reprocessed, worse.new, codes(worse)) == (0, 0, []) and house.tiles(
+        mosaic.mosaic_id
+    ) == tiles
+
+
+def test_a_film_without_a_time_of_creation_is_dated_by_its_log(
+    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    dated = flown(make_house(film, "dated"), film, telemetry=str(film.telemetry))
+    moov = film.video.read_bytes()
+    at = moov.index(b"mvhd") + 8
+    undated = tmp_path / "undated.mp4"
+    undated.write_bytes(moov[:at] + bytes(4) + moov[at + 4 :])
+    for name, log in (("log", film.telemetry), ("subtitles", film.subtitles)):
+        report = flown(make_house(film, name), film, video=str(undated), telemetry=str(log))
+        assert abs(report.flight.first_ns - dated.flight.first_ns) < 8 * 3600e9
+        assert any("dated by" in str(one) for one in report.remarks)
+        if name == "log":
+            assert abs(report.flight.first_ns - dated.flight.first_ns) < 10e9
+
+
+def filmed(house: House, flight_id: str) -> set[int]:
+    """Times (PTS, ns) of the frames on record."""
+    frames = house.workspace.catalog.frames.list_for_flight(flight_id)
+    return {parse_video_frame_pts_ns(one.header.provenance.source_name) for one in frames}
+
+
+def test_what_was_withdrawn_of_a_film_stays_away_by_any_log_and_is_said(
+    film: VideoDrillReport, make_filmed: MakeFilmed
+) -> None:
+    house, first = make_filmed()
+    flight_id = first.flight.flight_id
+    record = house.workspace.catalog.frames.list_for_flight(flight_id)[3]
+    withdraw_by_reference(house.workspace, record.header.provenance.source_name, "nhà dân", "UBND")
+    again = flown(house, film)
+    assert again.dropped["withdrawn"] == 1 and again.used == first.used - 1
+    assert any("nhà dân" in str(one) for one in again.remarks)
+    on_record = filmed(house, flight_id)
+    # by the true clock, which is found, it would choose the very same pictures
+    late_s = read_truth(film.truth.parent).facts["clock_offset_s"] + 0.3
+    other = flown(house, film, telemetry=str(film.telemetry), clock_offset_s=late_s)
+    # behind the last picture another log's choice may see new ground; between those on record it lays none
+    assert all(pts_ns > max(on_record) for pts_ns in filmed(house, flight_id) - on_record)
+    assert other.new == len(filmed(house, flight_id) - on_record) <= 1 and other.dropped["filmed_before"] > 0
+    withdraw_by_reference(house.workspace, flight_id, "nhà dân", "UBND")
+    for log in (film.subtitles, film.telemetry):
+        gone = flown(house, film, telemetry=str(log))
+        assert (gone.new, gone.used, gone.flight.state) == (0, 0, FlightState.WITHDRAWN)
+
+
+def test_what_is_left_out_is_said_in_words(make_filmed: MakeFilmed) -> None:
+    _, laid = make_filmed()
+    report = replace(laid, dropped={"overrun": 3, "telemetry_gap": 1, "torn": 0})
+    __, lines = format_live(report)
+    english, vietnamese = ([line.in_language(language) for line in lines] for language in ("en", "vi"))
+    assert "  left out: 3 came faster than they could be laid, 1 the log says nothing of" in english
+    assert any("không có số liệu trong nhật ký bay" in line for line in vietnamese)
+    assert not any("overrun" in line or "telemetry_gap" in line for line in (*english, *vietnamese))
+
+
+def test_without_terrain_a_film_lies_on_a_plane_and_says_so(
+    film: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    report = flown(make_house(None), film)
+    assert report.used >= 8 and "no_terrain" in report.flight.warnings
+
+
+def breaking(error: Exception, after: int) -> Callable[[VideoSource], Iterator[VideoFrame]]:
+    """`VideoSource.pictures` that ends with an error."""
+    pictures = VideoSource.frames
+
+    def broken(self: VideoSource) -> Iterator[VideoFrame]:
+        yield from islice(pictures(self), after)
+        raise error
+
+    return broken
+
+
+def test_a_source_that_breaks_off_leaves_a_flight_complete_as_far_as_it_was_seen(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(film)
+    monkeypatch.setattr(VideoSource, "frames", breaking(SourceUnreadable("another size: start again"), 120))
+    with pytest.raises(SourceUnreadable, match="another size"):
+        flown(house, film)
+    (flight,) = house.workspace.catalog.flights.flights()
+    frames = house.workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
+    assert flight.state is FlightState.READY and len(frames) >= 4
+    assert house.workspace.catalog.boundaries.coverage(flight.flight_id)
+    assert replays(house, flight.flight_id)
+
+
+def test_a_source_that_breaks_off_before_the_clock_is_known_says_so_of_what_is_laid(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(film)
+    monkeypatch.setattr(VideoSource, "frames", breaking(SourceUnreadable("another size: start again"), 20))
+    with pytest.raises(SourceUnreadable, match="another size"):
+        flown(house, film, telemetry=str(film.telemetry), is_realtime=True)
+    (flight,) = house.workspace.catalog.flights.flights()
+    assert flight.state is FlightState.READY and CLOCK_UNKNOWN in map(parse_warning_code, flight.warnings)
+
+
+class LateClock(LiveClock):
+    """Two and a half seconds off and not known, until pictures lie on the map by it."""
+
+    are_laid: Callable[[], bool]
+
+    def __init__(self, *_: object, **__: object) -> None:
+        super().__init__(lambda: None, None, is_shared=True)  # type: ignore[arg-type, return-value]
+        self.offset = ClockOffset(2.5, 2.9)
+        self._left = 100
+
+    def add(self, picture: VideoFrame) -> None:
+        self._left -= 1
+        self.breaks = picture.breaks
+        if self._left == 0:
+            until(self.are_laid)
+            self.offset = ClockOffset(0.0, 0.02)
+
+
+@pytest.fixture
+def late(film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch) -> House:
+    """A house whose films are laid at once, with a clock that becomes known on the way."""
+    house = make_house(film)
+    catalog = house.workspace.catalog
+
+    def are_laid(_: LiveClock) -> bool:
+        return any(
+            len(catalog.frames.list_for_flight(one.flight_id)) >= 3 for one in catalog.flights.flights()
+        )
+
+    monkeypatch.setattr(LateClock, "are_laid", are_laid, raising=False)
+    monkeypatch.setattr("flycam.ingest.live.workflow.LiveClock", LateClock)
+    monkeypatch.setattr("flycam.ingest.live.workflow.measure_video_motion", lambda *_: None)
+    return house
+
+
+def test_what_was_laid_at_once_is_laid_again_when_the_clock_is_known(
+    film: VideoDrillReport, late: House
+) -> None:
+    report = flown(late, film)
+    flight_id = report.flight.flight_id
+    truth = read_truth(film.truth.parent)
+    catalog = late.workspace.catalog
+    records = {one.frame_id: one for one in catalog.frames.list_for_flight(flight_id, FrameStatus.USED)}
+
+    def off_m(frame_id: str, exterior: ExteriorOrientation) -> float:
+        true = truth.exteriors[records[frame_id].header.provenance.source_name]
+        return float(np.linalg.norm(np.subtract(exterior.projection_centre_m, true.projection_centre_m)))
+
+    first = [one for one in catalog.placements.list_for_flight(flight_id) if one.version == 0]
+    assert report.reprocessed == len(first) >= 3 and len(records) == report.new
+    assert min(off_m(one.frame_id, one.exterior) for one in first if one.exterior) > 15.0
+    assert max(off_m(one.frame_id, one.exterior) for one in records.values()) < 15.0
+    assert max(one.header.exterior_prior.sigma_position_m[0] for one in records.values()) < 3.0
+    assert codes(report) == [] and report.flight.state is FlightState.READY
+    assert report.fitted + sum(report.by_log.values()) == report.new
+    assert replays(late, flight_id)
+
+
+def test_what_was_laid_in_doubt_before_the_streams_time_jumped_stays_so_and_the_flight_says_it(
+    film: VideoDrillReport, late: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = VideoSource.frames
+
+    def jumping(self: VideoSource) -> Iterator[VideoFrame]:
+        for number, picture in enumerate(pictures(self)):
+            yield replace(picture, breaks=int(number >= 30))
+
+    monkeypatch.setattr(VideoSource, "frames", jumping)
+    report = flown(late, film)
+    assert report.clock.is_known, "in the end"
+    assert codes(report) == [CLOCK_UNKNOWN]
+    records = late.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.USED)
+    sigmas_m = [record.header.exterior_prior.sigma_position_m[0] for record in records]
+    doubted = [
+        parse_video_frame_pts_ns(record.header.provenance.source_name) / 1e9
+        for record, sigma_m in zip(records, sigmas_m, strict=True)
+        if sigma_m > 3.0
+    ]
+    assert doubted and max(doubted) < 3.0 and min(sigmas_m) < 3.0
+    assert f"{max(sigmas_m):.0f} m off" in format_warning(report.flight.warnings[0])
+    assert "2.9 s" in format_warning(report.flight.warnings[0])
+
+
+def test_what_an_error_on_the_way_leaves_in_doubt_is_said_to_be(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(film)
+    monkeypatch.setattr(VideoSource, "frames", breaking(RuntimeError("unforeseen"), 40))
+    with pytest.raises(RuntimeError, match="unforeseen"):
+        flown(house, film, telemetry=str(film.telemetry), is_realtime=True)
+    flights = house.workspace.catalog.flights.flights()
+    assert all(CLOCK_UNKNOWN in map(parse_warning_code, one.warnings) for one in flights)

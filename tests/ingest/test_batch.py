@@ -1,0 +1,516 @@
+"""The main job on a rehearsal flight: idempotent, resumable, honest about what it left out."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rasterio
+from numpy.typing import NDArray
+from PIL import Image
+
+from flycam.board.layers import register_communes
+from flycam.cli.flights import format_ingest
+from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import DrillReport
+from flycam.errors import (
+    FlightBusy,
+    NameTaken,
+    NotFound,
+    OutsideTerrain,
+    PositionMissing,
+    SourceUnreadable,
+    StoreDenied,
+    StoreUnavailable,
+    TerrainMissing,
+)
+from flycam.geodata.crs import to_lonlat
+from flycam.geodata.dem import read_dem_info
+from flycam.ingest.batch import ingest
+from flycam.ingest.inspection import PreflightRequest, check_flight
+from flycam.model.flight import FlightState
+from flycam.model.records import FrameStatus
+from flycam.model.warning import (
+    BOUNDARIES_LATER,
+    CRS_ACCURACY,
+    MAYBE_INFRARED,
+    NO_TERRAIN,
+    format_warning,
+    parse_warning_code,
+)
+from flycam.mosaic.coverage import get_flight_date
+from flycam.mosaic.export import export_flight
+from flycam.mosaic.orthorectify.flight_session import FlightLabels
+from flycam.mosaic.terrain import load_registered_dems, register_dem
+from flycam.mosaic.tiles.codec import read_tile
+from flycam.retry import check_store_writable
+from flycam.storage import keys
+from tests.clips import cut_all
+from tests.houses import House
+from tests.unreliable_stores import FaultyStore
+
+MakeHouse = Callable[..., House]
+
+
+def test_flight_becomes_tiles_communes_and_evidence(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    report = house.ingest(drill.photos)
+    assert report.used == report.new == drill.frames
+    assert report.rejected == {}
+    assert report.flight.state is FlightState.READY
+    assert report.flight.vertical_datum == "EGM96"
+    assert report.flight.warnings == ()
+    assert report.communes and all(0 < c.covered_pct <= 100 and c.clip_key is None for c in report.communes)
+    for record in house.workspace.catalog.frames.list_for_flight(report.flight.flight_id):
+        assert house.workspace.store.exists(keys.format_original_key(record.header.provenance.source_sha256))
+        assert house.workspace.store.exists(keys.format_terrain_key(str(record.dem_id)))
+    mosaic = house.workspace.catalog.tiles.mosaics(report.flight.flight_id)[0]
+    zooms = {record.tile_id.z for record in house.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0)}
+    assert zooms == set(range(mosaic.min_zoom, mosaic.base_zoom + 1))
+
+
+def test_a_flight_before_the_first_boundaries_has_the_communes_of_today_and_says_their_date(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house()
+    register_dem(house.workspace, drill.dem)
+    register_communes(house.workspace, drill.communes, date(2050, 7, 1))
+    report = house.ingest(drill.photos)
+    assert [parse_warning_code(note) for note in report.notes] == [BOUNDARIES_LATER]
+    assert "01/07/2050" in format_warning(report.notes[0], "vi") and "2050-07-01" in format_warning(
+        report.notes[0]
+    )
+    answer, _ = format_ingest(report, house.workspace.catalog)
+    (first, *_) = answer["communes"]
+    assert first["name"] and cut_all(house.workspace, report.flight.flight_id)
+    exported = export_flight(house.workspace, report.flight.name, tmp_path / "a.tif", commune=first["code"])
+    assert [parse_warning_code(note) for note in exported.notes] == [BOUNDARIES_LATER]
+    # boundaries of an older day end the exception
+    flown = get_flight_date(report.flight)
+    register_communes(house.workspace, drill.communes, flown)
+    assert BOUNDARIES_LATER not in {parse_warning_code(note) for note in house.ingest(drill.photos).notes}
+
+
+def test_a_code_of_another_day_is_refused_with_its_date(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    boundaries = house.workspace.catalog.boundaries
+    code = boundaries.communes()[0].code
+    with pytest.raises(NotFound, match="from 2025-07-01 on and not for 2024-09-10") as caught:
+        boundaries.commune(code, date(2024, 9, 10))
+    assert "10/09/2024" in caught.value.message.in_language("vi")
+    with pytest.raises(NotFound, match="no such commune"):
+        boundaries.commune("99999", date(2024, 9, 10))
+
+
+def test_each_pixel_names_its_frame(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    report = house.ingest(drill.photos)
+    mosaic = house.workspace.catalog.tiles.mosaics(report.flight.flight_id)[0]
+    used = {
+        record.frame_id for record in house.workspace.catalog.frames.list_for_flight(report.flight.flight_id)
+    }
+    named: set[str] = set()
+    for head in house.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0, z=mosaic.base_zoom):
+        tile = read_tile(house.workspace.store, head)
+        assert ((tile.source > 0) == (tile.quality > 0)).all()
+        assert int(tile.source.max()) <= len(tile.frames)
+        named |= set(np.array(tile.frames)[np.unique(tile.source[tile.source > 0]) - 1])
+    assert named == used
+
+
+def test_same_bytes_again_change_nothing(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    first = house.ingest(drill.photos)
+    mosaic_id = house.workspace.catalog.tiles.mosaics()[0].mosaic_id
+    last = house.workspace.catalog.tiles.last_seq(mosaic_id)
+    again = house.ingest(drill.photos)
+    assert (again.flight.flight_id, again.new, again.used) == (first.flight.flight_id, 0, first.used)
+    assert house.workspace.catalog.tiles.last_seq(mosaic_id) == last
+
+
+def test_name_is_only_a_label(drill: DrillReport, make_house: MakeHouse) -> None:
+    one, other = make_house(drill, "one"), make_house(drill, "other")
+    a, b = one.ingest(drill.photos, name="sáng"), other.ingest(drill.photos, name="chiều")
+    assert a.flight.flight_id == b.flight.flight_id
+    assert one.tiles(f"{a.flight.flight_id}-colour") == other.tiles(f"{a.flight.flight_id}-colour")
+
+
+def test_card_completed_later_joins_its_flight(drill: DrillReport, card: Path, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    photos = sorted(card.iterdir())
+    late = [photo.rename(photo.parent.parent / photo.name) for photo in photos[2:4]]
+    half = house.ingest(card)
+    assert half.preflight.diagnosis.missing_names
+    for photo in late:
+        photo.rename(card / photo.name)
+    whole = house.ingest(card)
+    assert whole.flight.flight_id == half.flight.flight_id
+    assert (whole.new, whole.used) == (2, drill.frames)
+
+
+def test_frames_recorded_but_not_merged_are_merged_again(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make_house(drill, "whole")
+    flight_id = whole.ingest(drill.photos).flight.flight_id
+    broken = make_house(drill, "broken")
+
+    def power_cut(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(broken.workspace.catalog.tiles), "append", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            broken.ingest(drill.photos)
+    catalog = broken.workspace.catalog
+    assert catalog.flights.flight(flight_id).state is FlightState.INGESTING
+    assert len(catalog.frames.list_for_flight(flight_id, FrameStatus.USED)) == drill.frames
+    completed = broken.ingest(drill.photos)
+    assert [format_warning(note) for note in completed.notes] == [
+        f"An earlier ingest was interrupted when {drill.frames} photos were recorded; the flight is complete "
+        "now."
+    ]
+    assert broken.ingest(drill.photos).notes == ()
+    assert catalog.flights.flight(flight_id).state is FlightState.READY
+    assert broken.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
+
+
+def test_spoiled_photos_are_counted_and_the_rest_is_kept(
+    drill: DrillReport, card: Path, make_house: MakeHouse
+) -> None:
+    photos = sorted(card.iterdir())
+    photos[0].write_bytes(photos[0].read_bytes()[:20_000])
+    (card / "empty.jpg").write_bytes(b"")
+    (card / "letter.jpg").write_text("Kính gửi", encoding="utf-8")
+    report = make_house(drill).ingest(card)
+    assert report.used == drill.frames - 1
+    assert report.rejected == {"unreadable": 3}
+    assert {r.name for r in report.preflight.unreadable} >= {"empty.jpg", "letter.jpg"}
+    said = {r.name: r.message.in_language("vi") for r in report.preflight.unreadable}
+    assert said["empty.jpg"] == f"{card / 'empty.jpg'}: tệp rỗng (0 byte); hãy chép lại từ thẻ nhớ"
+    assert said["letter.jpg"].startswith(f"{card / 'letter.jpg'}: không phải ảnh JPEG, PNG hay TIFF; hãy ")
+
+
+def test_a_system_that_is_reached_to_metres_only_is_said_of_an_export(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house(drill)
+    name = house.ingest(drill.photos).flight.name
+    indian = export_flight(house.workspace, name, tmp_path / "indian.tif", crs="EPSG:3148")
+    assert CRS_ACCURACY in map(parse_warning_code, indian.notes)
+    assert all(" 44 m" in format_warning(one, language) for one in indian.notes for language in ("vi", "en"))
+    vn2000 = export_flight(house.workspace, name, tmp_path / "vn2000.tif", crs="EPSG:9208")
+    assert CRS_ACCURACY not in map(parse_warning_code, vn2000.notes)
+
+
+def test_photos_that_cannot_be_placed_are_told_by_reason(card: Path) -> None:
+    """One a copy, the rest without a position: both reasons, how many each, one file each."""
+    photos = sorted(card.iterdir())
+    for path in photos:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture)
+        Image.fromarray(pixels).save(path)  # without its EXIF
+    photos[1].write_bytes(photos[0].read_bytes())
+    with pytest.raises(PositionMissing) as caught:
+        check_flight(PreflightRequest(paths=(card,)), [])
+    count, (first, copy, *_) = len(photos), [path.name for path in photos]
+    english, vietnamese = (
+        str(caught.value).partition(": ")[2],
+        caught.value.message.in_language("vi").partition(": ")[2],
+    )
+    assert re.findall(r"(\d+) such as ([^:]+):", english) == [(str(count - 1), first), ("1", copy)]
+    assert re.findall(r"(\d+) ảnh như ([^:]+):", vietnamese) == [(str(count - 1), first), ("1", copy)]
+
+
+def test_photos_that_are_told_their_positions_are_laid_and_kept_as_the_files_they_are(
+    drill: DrillReport, card: Path, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    """A table of positions, and a list of control points for photos without any, go all the way to a map."""
+    truth = read_truth(drill.photos.parent)
+    rows = []
+    for path in sorted(card.iterdir()):
+        pose = truth.exteriors[path.name]
+        lon, lat = to_lonlat(np.array([pose.projection_centre_m[:2]]), pose.work_crs)[0]
+        rows.append(f"{path.name},{lon:.8f},{lat:.8f},{pose.projection_centre_m[2]:.2f}")
+    table = tmp_path / "positions.csv"
+    table.write_text("name,longitude,latitude,altitude\n" + "\n".join(rows), encoding="utf-8")
+    report = make_house(drill).ingest(card, telemetry=table)
+    assert report.used == len(rows) and not report.rejected
+
+
+def test_a_log_of_another_flight_is_said_where_photos_hang_on_it(tmp_path: Path, shared_data: Path) -> None:
+    """ "Give the flight log" is no answer to who gave one."""
+    flight, log = shared_data / "flights" / "canberra_tlog", shared_data / "logs" / "arducopter_2016.bin"
+    with pytest.raises(PositionMissing) as caught:
+        check_flight(PreflightRequest(paths=(flight,), telemetry=log), [])
+    said = str(caught.value)
+    assert said.index("covers none of the 5 photos' times") < said.index("has no position")
+    assert "arducopter_2016.bin" in caught.value.message.in_language("vi")
+
+
+def test_a_photo_cut_off_is_refused_by_inspect_as_by_ingest(
+    drill: DrillReport, card: Path, make_house: MakeHouse
+) -> None:
+    spoiled = sorted(card.iterdir())[1]
+    spoiled.write_bytes(spoiled.read_bytes()[:-2000])
+    seen = check_flight(PreflightRequest(paths=(card,)), [], extra_dem=drill.dem).preflight.diagnosis
+    house = make_house(drill)
+    report = house.ingest(card)
+    sentence = f"{spoiled}: the JPEG is cut off before its end; copy it from the card again"
+    assert seen.rejected == report.rejections
+    (left_out,) = report.rejections
+    assert (left_out.name, left_out.reason, str(left_out.message)) == (spoiled.name, "unreadable", sentence)
+    assert len(seen.headers) == report.used == drill.frames - 1
+    (said,) = [problem for problem in seen.problems if problem.code == "unreadable"]
+    assert said.frames == (spoiled.name,) and str(said.sentence).startswith("1 photo cannot be read")
+    rejected = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.REJECTED)
+    assert [(one.reason, one.message) for one in rejected] == [("unreadable", sentence)]
+
+
+@pytest.mark.parametrize("black", ["100MEDIA", "101MEDIA"])
+def test_a_good_photo_is_kept_whose_name_a_black_one_bears_in_another_folder(
+    drill: DrillReport, card: Path, make_house: MakeHouse, black: str
+) -> None:
+    photos = sorted(card.iterdir())
+    (card / "100MEDIA").mkdir()
+    (card / "101MEDIA").mkdir()
+    half = len(photos) // 2
+    for k, photo in enumerate(photos):
+        photo.rename(card / f"{100 + k // half}MEDIA" / photos[k % half].name)
+    name = photos[2].name
+    _changed(card / black / name, np.zeros_like)
+    seen = check_flight(PreflightRequest(paths=(card,)), [], extra_dem=drill.dem).preflight.diagnosis
+    house = make_house(drill)
+    report = house.ingest(card)
+    told = {f"{black}/{name}": "lens_covered"}
+    assert {one.name: one.reason for one in seen.rejected} == told
+    assert {one.name: one.reason for one in report.rejections} == told
+    assert str(report.rejections[0].message).startswith(f"{black}/{name}: ")
+    (said,) = [problem for problem in seen.problems if problem.code == "lens_covered"]
+    assert said.frames == (f"{black}/{name}",)
+    assert len(seen.headers) == report.used == len(photos) - 1
+    namesakes = [header for header in seen.headers if header.provenance.source_name == name]
+    assert len(namesakes) == 1 and str(said.sentence) not in namesakes[0].provenance.settled
+    (other,) = {"100MEDIA", "101MEDIA"} - {black}
+    assert Path(seen.paths[namesakes[0].frame_id]) == card / other / name
+
+
+def test_a_blurred_photo_and_a_covered_lens_are_left_out_as_inspect_says(
+    drill: DrillReport, card: Path, make_house: MakeHouse
+) -> None:
+    photos = sorted(card.iterdir())
+    assert len(photos) >= 6
+    for path, change in ((photos[1], _smeared), (photos[2], np.zeros_like)):
+        _changed(path, change)
+    house = make_house(drill)
+    seen = check_flight(PreflightRequest(paths=(card,)), [], extra_dem=drill.dem)
+    report = house.ingest(card)
+    told = {one.name: one.reason for one in seen.preflight.diagnosis.rejected}
+    assert told == {photos[1].name: "too_blurred", photos[2].name: "lens_covered"}
+    assert {one.name: one.reason for one in report.rejections} == told
+    assert report.used == len(photos) - 2
+    rejected = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.REJECTED)
+    assert {one.header.provenance.source_name: one.reason for one in rejected} == told
+
+
+def _changed(path: Path, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> None:
+    """Write the photo again with other pixels and the same metadata."""
+    with Image.open(path) as picture:
+        pixels, exif, xmp = np.asarray(picture), picture.getexif(), picture.info["xmp"]
+    Image.fromarray(change(pixels)).save(path, "JPEG", quality=95, exif=exif, xmp=xmp)
+
+
+def _smeared(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.blur(pixels, (31, 31)), np.uint8)
+
+
+@pytest.mark.parametrize("layer", ["infrared", "night"])
+def test_the_operators_layer_is_the_mosaics(drill: DrillReport, make_house: MakeHouse, layer: str) -> None:
+    house = make_house(drill)
+    report = house.ingest(drill.photos, layer=layer)
+    mosaics = house.workspace.catalog.tiles.mosaics(report.flight.flight_id)
+    assert [mosaic.layer.value for mosaic in mosaics] == [layer]
+    assert "layer_given" in {problem.code for problem in report.preflight.diagnosis.problems}
+
+
+def test_terrain_that_misses_the_flight(drill: DrillReport, make_house: MakeHouse, tmp_path: Path) -> None:
+    house = make_house()
+    report = house.ingest(drill.photos)
+    assert report.flight.vertical_datum == "LOCAL"
+    assert report.flight.warnings == (NO_TERRAIN,)
+
+
+def test_a_store_that_is_down_is_said_before_a_photo_is_looked_at(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    house = make_house(drill)
+    down = FaultyStore(house.workspace.store, lambda _operation, _key: StoreUnavailable("it is down"))
+    told: list[str] = []
+    with pytest.raises(StoreUnavailable):
+        ingest(
+            replace(house.workspace, store=down),
+            PreflightRequest(paths=(drill.photos,)),
+            FlightLabels(),
+            lambda stage, _done, _total: told.append(stage),
+        )
+    assert told == [] and house.workspace.catalog.flights.flights() == []
+
+
+def test_trying_the_store_leaves_nothing_in_it(make_house: MakeHouse) -> None:
+    house = make_house()
+    check_store_writable(house.workspace)
+    assert list(house.workspace.store.list("")) == []
+    keeps_all = FaultyStore(
+        house.workspace.store, lambda operation, _key: StoreDenied("no") if operation == "delete" else None
+    )
+    check_store_writable(replace(house.workspace, store=keeps_all))
+
+
+def _with_hole(dem: Path, out: Path, share: float) -> Path:
+    """The terrain with no height in the western `share` of it."""
+    with rasterio.open(dem) as source:
+        profile, heights = source.profile | {"nodata": -9999.0}, source.read(1)
+        heights[:, : int(share * heights.shape[1])] = -9999.0
+        with rasterio.open(out, "w", **profile) as copy:
+            copy.write(heights, 1)
+            copy.update_tags(**source.tags())
+    return out
+
+
+def test_photos_over_a_hole_of_the_terrain_are_not_called_usable(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    request = PreflightRequest(paths=(drill.photos,))
+    half = _with_hole(drill.dem, tmp_path / "half.tif", 0.5)
+    house = make_house()
+    register_dem(house.workspace, half, "EGM96")
+    report = check_flight(request, load_registered_dems(house.workspace), check_pixels=False)
+    used = house.ingest(drill.photos)
+    assert len(report.preflight.diagnosis.headers) == used.used
+    assert {one.name for one in report.preflight.diagnosis.rejected} == {one.name for one in used.rejections}
+    most = [read_dem_info(_with_hole(drill.dem, tmp_path / "most.tif", 0.98), "EGM96")]
+    with pytest.raises((OutsideTerrain, TerrainMissing), match=r"most\.tif"):
+        check_flight(request, most, check_pixels=False)
+
+
+def test_terrain_of_elsewhere_is_looked_at_as_a_plane(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    request = PreflightRequest(paths=(drill.photos,))
+    with rasterio.open(drill.dem) as source:
+        moved = source.transform.translation(500_000.0, 0.0) @ source.transform
+        with rasterio.open(tmp_path / "far.tif", "w", **(source.profile | {"transform": moved})) as copy:
+            copy.write(source.read(1), 1)
+    far = [read_dem_info(tmp_path / "far.tif", "EGM96")]
+    plane = check_flight(request, [], check_pixels=False).preflight.diagnosis
+    elsewhere = check_flight(request, far, check_pixels=False).preflight.diagnosis
+    assert "terrain_elsewhere" in {problem.code for problem in elsewhere.problems}
+    assert elsewhere.relief == plane.relief and elsewhere.relief
+    assert elsewhere.relief[0].gsd_m[1] == pytest.approx(0.5, rel=0.3)
+
+
+@pytest.mark.real
+def test_a_doubt_about_infrared_stands_on_the_flight_until_the_operator_speaks(
+    shared_data: Path, make_house: MakeHouse
+) -> None:
+    house, photos = make_house(), shared_data / "flights" / "seneca_fixed_wing"
+    for report in (house.ingest(photos), house.ingest(photos)):
+        (doubt,) = [one for one in report.flight.warnings if parse_warning_code(one) == MAYBE_INFRARED]
+        assert "Canon PowerShot ELPH 300 HS" in format_warning(doubt) and "Canon Canon" not in format_warning(
+            doubt
+        )
+        assert "--layer infrared" in format_warning(doubt, "vi")
+    told = house.ingest(photos, layer="colour").flight.warnings
+    assert [parse_warning_code(one) for one in told] == [NO_TERRAIN]
+    told = make_house(name="right").ingest(photos, layer="infrared").flight.warnings
+    assert [parse_warning_code(one) for one in told] == [NO_TERRAIN]
+
+
+def test_nothing_to_read_names_the_folder(make_house: MakeHouse, tmp_path: Path) -> None:
+    empty = tmp_path / "trống"
+    empty.mkdir()
+    with pytest.raises(SourceUnreadable, match="trống"):
+        make_house().ingest(empty)
+
+
+def test_two_ingests_of_one_flight_at_once(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    flight_id = house.ingest(drill.photos).flight.flight_id
+    with house.workspace.catalog.flights.lock(flight_id), pytest.raises(FlightBusy):
+        house.ingest(drill.photos)
+
+
+def test_same_name_for_another_flight(drill: DrillReport, card: Path, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    photos = sorted(card.iterdir())
+    for photo in photos[:3]:
+        photo.unlink()
+    house.ingest(card, name="bay 1")
+    others = card.parent / "khác"
+    others.mkdir()
+    for photo in sorted(drill.photos.iterdir())[:3]:
+        (others / photo.name).write_bytes(photo.read_bytes())
+    with pytest.raises(NameTaken, match="bay 1"):
+        house.ingest(others, name="bay 1")
+    assert house.ingest(others).flight.name == "khác"
+
+
+@pytest.mark.parametrize(("stage", "at"), [("look", 1), ("look", 6), ("rectify", 1)])
+def test_photos_that_become_links_elsewhere_are_left_out_and_nothing_of_there_is_kept(
+    drill: DrillReport, card: Path, make_house: MakeHouse, stage: str, at: int
+) -> None:
+    house = make_house(drill)
+    secret = card.parent / "id_secret"
+    secret.write_bytes(b"-----BEGIN PRIVATE KEY-----\n")
+    swapped = sorted(card.iterdir())[-4:]
+
+    def swap(now: str, done: int, _total: int) -> None:
+        if (now, done) == (stage, at):
+            for photo in swapped:
+                photo.unlink()
+                photo.symlink_to(secret)
+
+    report = ingest(house.workspace, PreflightRequest(paths=(card,)), FlightLabels(), progress=swap)
+    lost = report.rejected.get("unreadable", 0)
+    assert lost >= (len(swapped) if stage == "look" else 1)  # some were laid before
+    assert (report.used, report.rejected) == (drill.frames - lost, {"unreadable": lost})
+    store = house.workspace.store
+    for key in store.list("evidence/"):
+        assert hashlib.sha256(store.get(key)).hexdigest() == keys.parse_hash(key)
+    assert not store.exists(keys.format_original_key(hashlib.sha256(secret.read_bytes()).hexdigest()))
+
+
+def test_drill_never_joins_a_real_event(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    request = PreflightRequest(paths=(drill.photos,))
+    report = ingest(house.workspace, request, FlightLabels(event="DIỄN TẬP: bão"))
+    assert house.workspace.catalog.flights.event(report.flight.event_id).is_drill
+
+
+def test_takeoff_far_below_the_ground_is_refused(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    with pytest.raises(PositionMissing, match=r"DJI_0001\.JPG"):
+        house.ingest(drill.photos, height_mode="relative", takeoff=-5000.0)
+
+
+def test_poses_of_a_table_are_taken_as_they_are(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house(drill)
+    table = tmp_path / "poses.csv"
+    table.write_bytes((drill.truth / "poses.csv").read_bytes())
+    table.with_suffix(".prj").write_text("EPSG:32648", encoding="utf-8")
+    report = house.ingest(drill.photos, telemetry=table)
+    exact = read_truth(drill.photos.parent).exteriors
+    assert report.used == drill.frames
+    for record in house.workspace.catalog.frames.list_for_flight(report.flight.flight_id):
+        name = record.header.provenance.source_name
+        centre = record.header.exterior_prior.projection_centre_m
+        assert centre == pytest.approx(exact[name].projection_centre_m, abs=1e-3)

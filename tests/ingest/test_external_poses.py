@@ -1,0 +1,105 @@
+"""Poses of a table: the datum that it states, and no other, is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import DrillReport
+from flycam.errors import DatumUnknown, PhotosUnpositioned, get_outcome
+from flycam.geodata.crs import to_lonlat
+from flycam.geodata.dem import read_dem_info
+from flycam.geodata.geoid import convert_height
+from flycam.ingest.inspection import PreflightRequest, check_photos, run_preflight
+from flycam.ingest.poses.external_poses import read_stated_datum
+from flycam.mosaic.terrain import TerrainLookup, load_registered_dems
+from flycam.workspace import ignore_progress
+from tests.houses import House
+
+MakeHouse = Callable[..., House]
+
+
+@pytest.mark.parametrize(
+    ("column", "prj", "held"),
+    [("", "EPSG:32648", None), ("ellipsoid", "EPSG:32648", "ELLIPSOID"), ("", "EPSG:32648+3855", "EGM2008")],
+)
+def test_heights_of_a_table_are_in_the_datum_that_it_states(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path, column: str, prj: str, held: str | None
+) -> None:
+    header, *lines = (drill.truth / "poses.csv").read_text(encoding="utf-8").splitlines()
+    if column:
+        header, lines = f"{header},vertical_datum", [f"{line},{column}" for line in lines]
+    table = tmp_path / "poses.csv"
+    table.write_text("\n".join([header, *lines]), encoding="utf-8")
+    table.with_suffix(".prj").write_text(prj, encoding="utf-8")
+    request = PreflightRequest(paths=(drill.photos,), telemetry=table)
+    found = run_preflight(request, load_registered_dems(make_house(drill).workspace)).diagnosis
+    exact = read_truth(drill.photos.parent).exteriors
+    for header_ in found.headers:
+        here, there = header_.exterior_prior, exact[header_.provenance.source_name]
+        assert here.vertical_datum == there.vertical_datum == "EGM96"
+        written = there.projection_centre_m[2]
+        lonlat = to_lonlat(np.array([there.projection_centre_m[:2]]), there.work_crs)
+        z = written if held is None else convert_height(np.array([written]), lonlat, held, "EGM96")[0]
+        assert here.projection_centre_m == pytest.approx((*there.projection_centre_m[:2], z), abs=1e-3)
+    said = next(one for one in found.problems if one.code == "pose_datum")
+    assert (held or "says no height datum") in str(said.sentence)
+
+
+@pytest.mark.parametrize("has_local", [False, True])
+def test_heights_without_a_datum_are_taken_in_no_terrains_where_none_is_known(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path, has_local: bool
+) -> None:
+    """Terrain whose heights are from nobody knows where is none for a flight, and is not said to be used."""
+    table = tmp_path / "poses.csv"
+    table.write_bytes((drill.truth / "poses.csv").read_bytes())
+    table.with_suffix(".prj").write_text("EPSG:32648", encoding="utf-8")
+    dems = [read_dem_info(drill.dem, "LOCAL")] if has_local else []
+    found = run_preflight(PreflightRequest(paths=(drill.photos,), telemetry=table), dems).diagnosis
+    assert found.vertical_datum == "LOCAL"
+    (said,) = (one for one in found.problems if one.code == "pose_datum")
+    assert "no terrain of a known one" in str(said.sentence)
+    assert "không có mô hình" in said.sentence.in_language("vi")
+
+
+@pytest.mark.parametrize("words", [("EGM96", "EGM2008"), ("EGM96", ""), ("LOCAL", "LOCAL"), ("MSL", "MSL")])
+def test_a_datum_that_cannot_be_meant_is_refused(tmp_path: Path, words: tuple[str, str]) -> None:
+    table = tmp_path / "poses.csv"
+    lines = [f"{k}.JPG,21.8,104.8,900,0,0,0,{word}" for k, word in enumerate(words)]
+    head = "filename,latitude,longitude,altitude,roll,pitch,yaw,vertical_datum"
+    table.write_text("\n".join([head, *lines]), encoding="utf-8")
+    with pytest.raises(DatumUnknown, match="one of EGM96, EGM2008, ELLIPSOID in every line"):
+        read_stated_datum(table)
+
+
+def test_without_terrain_the_plane_lies_where_the_pictures_see_it(drill: DrillReport, tmp_path: Path) -> None:
+    """A table's heights count from the sea: on a plane at 0 the map would be of quite another scale."""
+    table = tmp_path / "poses.csv"
+    table.write_bytes((drill.truth / "poses.csv").read_bytes())
+    table.with_suffix(".prj").write_text("EPSG:32648", encoding="utf-8")
+    request = PreflightRequest(paths=(drill.photos,), telemetry=table)
+    found = run_preflight(
+        request, [], check_photos=lambda photos: check_photos(photos, ignore_progress)
+    ).diagnosis
+    centres = np.array([one.exterior_prior.projection_centre_m for one in found.headers])
+    lonlat = to_lonlat(centres[:, :2], found.work_crs)
+    below, _ = TerrainLookup([read_dem_info(drill.dem)])(lonlat)
+    above = np.median(centres[:, 2] - below)
+    assert found.takeoff is not None and found.takeoff.how == "pictures"
+    assert abs(found.takeoff.height_m - np.median(below)) < 0.1 * above
+    assert {one.code for one in found.problems} >= {"no_terrain", "pose_datum", "pose_sigma"}
+
+
+def test_no_position_is_not_said_of_photos_that_have_one(shared_data: Path) -> None:
+    photo = shared_data / "flights" / "toledo" / "DJI_0107.JPG"
+    with pytest.raises(PhotosUnpositioned, match="shares too little ground") as caught:
+        run_preflight(
+            PreflightRequest(paths=(photo,)),
+            [],
+            check_photos=lambda photos: check_photos(photos, ignore_progress),
+        )
+    assert "position" not in get_outcome(caught.value).heading.text

@@ -1,0 +1,80 @@
+"""What a name may hold, and what of other people's text is shown."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from flycam.errors import InputUnusable, OptionUnusable
+from flycam.model.frame import Provenance
+from flycam.model.text import (
+    escape_cell,
+    is_printable,
+    strip_unprintable,
+    to_json_line,
+    to_visible,
+    validate_name,
+)
+
+HIDDEN = [
+    *(chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))),  # C0, DEL, C1
+    *"\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202e\u2060\u2066\u2069\ufeff\U000e0041",
+    *("\ud800", "\udcff", "\ue000", "\uffff", "\U000f0000"),
+]
+PLAIN = [
+    "Bản Lầu 2, sáng",
+    "Ba\u0309n La\u0302\u0300u",
+    "Ờ – (nước lên) №3 ™",
+    "10\u00a0km\u202f²",
+    "水位 💧",
+    "\\x1b[2J",
+]
+
+
+@pytest.mark.parametrize("sign", HIDDEN, ids=ascii)
+def test_a_hidden_sign_is_no_part_of_a_name_and_is_shown_as_its_escape(sign: str) -> None:
+    text = f"a{sign}b"
+    assert not is_printable(text)
+    with pytest.raises(InputUnusable) as refused:
+        validate_name(text)
+    assert is_printable(str(refused.value)) and is_printable(refused.value.message.in_language("vi"))
+    shown = to_visible(text)
+    assert is_printable(shown) and shown.isprintable() and shown.startswith("a\\") and shown.endswith("b")
+    assert to_visible(shown) == shown
+    assert is_printable(strip_unprintable(text))
+
+
+@pytest.mark.parametrize("sign", HIDDEN, ids=ascii)
+def test_json_of_one_line_holds_no_hidden_sign_and_reads_as_what_was_written(sign: str) -> None:
+    value = {f"a{sign}": [f"{sign}b", "Bản Lầu"]}
+    line = to_json_line(value)
+    assert is_printable(line) and "Bản Lầu" in line and json.loads(line) == value
+    line.encode()
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_letters_of_people_stay_as_they_are(text: str) -> None:
+    assert is_printable(text) and to_visible(text) == text and validate_name(text)
+
+
+def test_a_name_is_kept_composed_with_single_spaces() -> None:
+    assert validate_name("  Ba\u0309n\u00a0 Lầu\n") == "Bản Lầu"
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n", "x" * 5, "\u200b"])
+def test_what_is_no_name_is_no_value_of_an_option(text: str) -> None:
+    with pytest.raises(OptionUnusable):
+        validate_name(text, 4, option="--name")
+
+
+@pytest.mark.parametrize("sign", HIDDEN, ids=ascii)
+def test_no_name_of_a_photo_and_no_cell_of_a_table_holds_a_hidden_sign(sign: str) -> None:
+    photo = Provenance(source_name=f"c{sign}gpj.exe.jpg", source_sha256="", camera="")
+    assert photo.source_name == to_visible(f"c{sign}gpj.exe.jpg") and is_printable(photo.source_name)
+    assert all(map(is_printable, escape_cell(f"{sign}=1+1").split("\n")))
+
+
+def test_lines_of_a_note_stay_lines_of_a_cell() -> None:
+    assert escape_cell("cầu hỏng\n\x1b[2Jđi vòng") == "cầu hỏng\n\\x1b[2Jđi vòng"
+    assert escape_cell("=1+1\n=2") == "'=1+1\n=2"

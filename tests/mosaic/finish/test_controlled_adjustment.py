@@ -1,0 +1,246 @@
+"""`finish` tied to the ground: a reference map or control points move the block; bad ones are said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+
+from flycam.catalog.revisions import put_in_words
+from flycam.cli.products import format_finish
+from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import DrillReport
+from flycam.errors import InputUnusable
+from flycam.geometry.camera import is_in_image, project
+from flycam.geometry.terrain import interpolate_heights
+from flycam.messages import verbatim
+from flycam.mosaic.adjustment.block import Adjustment
+from flycam.mosaic.export import export_flight
+from flycam.mosaic.finish import control
+from flycam.mosaic.finish.stages import run_adjustment
+from flycam.mosaic.finish.workflow import FinishRequest
+from flycam.mosaic.terrain import load_recorded_terrain
+from flycam.workspace import Workspace
+from tests.finished_house import NAME, QUICK, finish_quickly, ingested
+
+MOVED = (2.4, -1.6)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Workspace:
+    return ingested(tmp_path_factory.mktemp("control") / "house", drill)
+
+
+@pytest.fixture(scope="module")
+def plain(workspace: Workspace) -> dict[str, np.ndarray]:
+    """Centres after finishing without control."""
+    return centres(workspace, QUICK)[0]
+
+
+@pytest.fixture(scope="module")
+def ours(workspace: Workspace, plain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The map as finished without control."""
+    path = tmp_path_factory.mktemp("map") / "ours.tif"
+    export_flight(workspace, NAME, path, revision="final")
+    return path
+
+
+def centres(workspace: Workspace, request: FinishRequest) -> tuple[dict[str, np.ndarray], dict]:
+    """Adjusted projection centres by photo, and what the revision says of its control."""
+    report = finish_quickly(workspace, request=request)
+    record = report.main
+    assert record is not None
+    answer, lines = format_finish(report)
+    said = answer["control"]
+    assert said == put_in_words(record.stats["control"])
+    if report.layers[0].new:
+        assert set(said["said"]) <= {str(line).strip() for line in lines}
+    assert record.stats["accepted"]
+    names = {
+        one.frame_id: one.header.provenance.source_name
+        for one in workspace.catalog.frames.list_for_flight(workspace.catalog.flights.flight(NAME).flight_id)
+    }
+    kept = workspace.catalog.revisions.frames(record.mosaic_id, record.revision)
+    found = {names[one.frame_id]: np.array(one.exterior.projection_centre_m) for one in kept}
+    return found, said
+
+
+def shift(after: dict[str, np.ndarray], before: dict[str, np.ndarray]) -> np.ndarray:
+    return np.mean([after[name] - before[name] for name in before], axis=0)
+
+
+def moved_map(ours: Path, folder: Path, off: tuple[float, float]) -> Path:
+    """The mosaic as finished without control, said to lie elsewhere."""
+    path = folder / "map.tif"
+    with rasterio.open(ours) as source:
+        moved = Affine.translation(*off) * source.transform
+        profile = {"driver": "GTiff", "dtype": "uint8", "count": 3, "crs": source.crs, "transform": moved}
+        with rasterio.open(path, "w", width=source.width, height=source.height, **profile) as target:
+            target.write(source.read([1, 2, 3]))
+            target.write_mask(source.dataset_mask())
+    return path
+
+
+def test_a_reference_moves_the_block_onto_it(workspace, plain, ours, tmp_path) -> None:
+    path = moved_map(ours, tmp_path, MOVED)
+    found, said = centres(workspace, replace(QUICK, reference=path))
+    assert said["reference"]["used"]
+    assert said["reference"]["shift_m"] == pytest.approx(MOVED, abs=0.3)
+    assert shift(found, plain)[:2] == pytest.approx(MOVED, abs=0.3)
+
+
+def test_a_block_lies_no_surer_than_what_it_hangs_on(workspace, plain, ours, tmp_path) -> None:
+    """Of a map of which nothing is known the flight's own positions say how far off it may be; who knows
+    better says so."""
+    path = moved_map(ours, tmp_path, MOVED)
+    own = sigma_m(workspace, QUICK)
+    unknown = sigma_m(workspace, replace(QUICK, reference=path))
+    assert own > 0.3 and unknown == pytest.approx(np.hypot(own, np.hypot(*MOVED)), abs=0.5)
+    said = sigma_m(workspace, replace(QUICK, reference=path, reference_sigma_m=0.5))
+    assert said == pytest.approx(0.5, abs=0.1)
+    worse = sigma_m(workspace, replace(QUICK, reference=path, reference_sigma_m=50.0))
+    assert worse == pytest.approx(unknown, abs=0.01)
+
+
+def sigma_m(workspace: Workspace, request: FinishRequest) -> float:
+    """What is unknown of the whole block's place, level (radial)."""
+    record = finish_quickly(workspace, request=request).main
+    assert record is not None
+    return float(np.hypot(*record.stats["shift_sigma_m"][:2]))
+
+
+def test_the_same_reference_makes_nothing_new(workspace, plain, ours, tmp_path) -> None:
+    path = moved_map(ours, tmp_path, MOVED)
+    first = finish_quickly(workspace, request=replace(QUICK, reference=path))
+    again = finish_quickly(workspace, request=replace(QUICK, reference=path))
+    assert again.main == first.main
+    assert not again.layers[0].new
+
+
+def test_a_reference_of_another_ground_is_not_used(workspace, plain, ours, tmp_path) -> None:
+    path = moved_map(ours, tmp_path, MOVED)
+    with rasterio.open(path, "r+") as target:
+        target.write(target.read()[:, ::-1, ::-1])
+    found, said = centres(workspace, replace(QUICK, reference=path))
+    assert not said["reference"]["used"]
+    assert "not used as a reference" in said["said"][0]
+    assert shift(found, plain) == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
+
+
+def test_a_reference_that_the_block_cannot_follow_is_not_said_to_be_used(
+    workspace, plain, ours, tmp_path, monkeypatch
+) -> None:
+    """The reference agrees, and the block that lies on it is refused: it stays where it was, and that is
+    said."""
+
+    def refused(run, *given, name="adjust") -> Adjustment:
+        found = run_adjustment(run, *given, name=name)
+        return (
+            replace(found, accepted=False, reason=verbatim("refused"))
+            if name == "adjust-reference"
+            else found
+        )
+
+    monkeypatch.setattr(control, "run_adjustment", refused)
+    path = moved_map(ours, tmp_path, (2.0, 1.2))
+    found, said = centres(workspace, replace(QUICK, reference=path))
+    assert said["reference"]["used"] is False and said["reference"]["shift_m"] is None
+    assert "was not moved onto it" in said["doubts"][-1] and said["doubts"][-1] in said["said"]
+    assert shift(found, plain) == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
+
+
+def test_a_reference_elsewhere_is_refused_before_any_work(workspace, plain, ours, tmp_path) -> None:
+    path = moved_map(ours, tmp_path, (40_000.0, 0.0))
+    told: list[str] = []
+    with pytest.raises(InputUnusable, match=r"map\.tif.*does not cover"):
+        finish_quickly(
+            workspace, lambda stage, *_: told.append(stage), request=replace(QUICK, reference=path)
+        )
+    assert not told
+
+
+def marks(
+    workspace: Workspace,
+    drill: DrillReport,
+    path: Path,
+    *,
+    swap: bool = False,
+    off_m: float = 0.0,
+    only: int | None = None,
+) -> Path:
+    """Control points as a surveyor would mark them: true places, where the true cameras show them; `off_m`
+    too far east on paper, all of them or one."""
+    truth = read_truth(drill.photos.parent)
+    (flight,) = workspace.catalog.flights.flights()
+    terrain = load_recorded_terrain(workspace, flight.dem_id)
+    middle = np.mean([pose.projection_centre_m for pose in truth.exteriors.values()], axis=0)[:2]
+    lines = ["EPSG:32648", "0 0 0 10 10 ABSENT.JPG lost"]
+    for number, off in enumerate(((-60, -40), (60, -40), (-60, 40), (60, 40), (0, 0), (20, 60))):
+        xy = middle + off
+        place = np.array([*xy, interpolate_heights(terrain, xy[None])[0]])
+        for name, pose in truth.exteriors.items():
+            uv, depth = project(truth.camera, pose, place[None])
+            if depth[0] > 0 and is_in_image(truth.camera, uv[:, 0], uv[:, 1])[0]:
+                x, y = place[0] + off_m * (only in (None, number)), place[1]
+                x, y = (y, x) if swap else (x, y)
+                lines.append(f"{x} {y} {place[2]} {uv[0, 0] + 0.5} {uv[0, 1] + 0.5} {name} P{number}")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_control_points_bring_the_block_to_the_truth(workspace, drill, plain, tmp_path, swap) -> None:
+    path = marks(workspace, drill, tmp_path / f"gcp_{swap}.txt", swap=swap)
+    found, said = centres(workspace, replace(QUICK, gcp=path))
+    true = {n: np.array(p.projection_centre_m) for n, p in read_truth(drill.photos.parent).exteriors.items()}
+    off, before = (np.abs(shift(centre, true)[:2]).max() for centre in (found, plain))
+    assert said["points"] >= 4
+    assert any("ABSENT.JPG" in sentence for sentence in said["said"])
+    assert any("other way round" in sentence for sentence in said["said"]) == swap
+    assert off < 0.4
+    assert off < before or before < 0.2
+
+
+def test_control_points_where_no_receiver_errs_to_are_not_used(workspace, drill, plain, tmp_path) -> None:
+    """A list in the wrong zone, or of another place nearby: the aircraft knows better than by 150 m."""
+    path = marks(workspace, drill, tmp_path / "gcp.txt", off_m=150.0)
+    found, said = centres(workspace, replace(QUICK, gcp=path))
+    assert said["points"] == 0
+    assert " 149.6 m" in said["doubts"][-1] and "they are not used" in said["doubts"][-1]
+    assert shift(found, plain) == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
+
+
+def test_control_points_farther_off_than_the_flight_explains_are_followed_and_said(
+    workspace, drill, plain, tmp_path
+) -> None:
+    path = marks(workspace, drill, tmp_path / "gcp.txt", off_m=12.0)
+    found, said = centres(workspace, replace(QUICK, gcp=path))
+    assert said["points"] >= 4
+    assert any("was moved onto them" in one for one in said["doubts"])
+    assert shift(found, plain)[0] == pytest.approx(12.0, abs=2.0)
+
+
+def test_a_control_point_that_the_marks_contradict_is_named(workspace, drill, plain, tmp_path) -> None:
+    path = marks(workspace, drill, tmp_path / "gcp.txt", off_m=40.0, only=2)
+    found, said = centres(workspace, replace(QUICK, gcp=path))
+    true = {n: np.array(p.projection_centre_m) for n, p in read_truth(drill.photos.parent).exteriors.items()}
+    (doubt,) = [one for one in said["doubts"] if "than their marks show" in one]
+    assert ("1 of" in doubt and "P2: 4" in doubt) or "P2: 3" in doubt
+    assert np.abs(shift(found, true)[:2]).max() < 0.6
+
+
+def test_a_revision_that_is_shown_again_is_said_and_written_down(workspace, drill, plain, tmp_path) -> None:
+    path = marks(workspace, drill, tmp_path / "gcp.txt")
+    controlled = finish_quickly(workspace, request=replace(QUICK, gcp=path)).main
+    again = finish_quickly(workspace, request=QUICK)
+    assert again.main is not None and again.main.revision != controlled.revision
+    assert again.layers[0].instead_of == controlled.revision
+    answer, lines = format_finish(again)
+    assert answer["layers"][0]["instead_of"] == controlled.revision
+    assert f"instead of revision {controlled.revision}" in str(lines[0])
+    assert workspace.catalog.audit.lines()[-1].detail.endswith(f"instead of {controlled.revision}")
+    assert finish_quickly(workspace, request=QUICK).layers[0].instead_of is None

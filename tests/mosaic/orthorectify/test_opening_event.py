@@ -1,0 +1,144 @@
+"""Into which event a flight goes for which nobody named one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from flycam.ingest.live.status import StatusReporter
+from flycam.model.flight import LOCAL_DATUM, UNNAMED_EVENTS
+from flycam.model.warning import EVENT_CHOSEN, format_warning, parse_warning_code
+from flycam.mosaic.orthorectify.flight_session import (
+    FlightLabels,
+    list_event_notes,
+    list_unused_label_notes,
+    make_event,
+    open_flight,
+    resolve_flight_event,
+)
+from flycam.workspace import Workspace
+from tests.serve.world import make_workspace
+from tests.suites.catalog_suite import flight, frame
+
+STORM = make_event("Bão số 3", is_drill=False)
+DRILL = make_event("DIỄN TẬP: bão", is_drill=True)
+FLOWN = flight(event_id=STORM.event_id)
+DAY_NS = 86_400 * 10**9
+UNNAMED = UNNAMED_EVENTS[False]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A storm that was flown, a drill, and what was flown of no event."""
+    made = make_workspace(tmp_path)
+    for event in (STORM, DRILL, make_event(UNNAMED, is_drill=False)):
+        made.catalog.flights.put_event(event)
+    made.catalog.flights.put_flight(FLOWN)
+    return made
+
+
+def test_a_flight_goes_into_the_only_event_that_is_open_and_was_flown_lately(workspace: Workspace) -> None:
+    """It went into one that was made for it, and the storm's stayed empty."""
+    for days in (-2, 0, 2):
+        flown_ns = FLOWN.last_ns + days * DAY_NS
+        assert resolve_flight_event(workspace, None, is_drill=False, flown_ns=flown_ns) == STORM
+        assert (
+            resolve_flight_event(workspace, None, is_drill=True, flown_ns=flown_ns).name
+            == UNNAMED_EVENTS[True]
+        )
+
+
+def test_what_is_flown_long_after_the_storm_is_not_of_it(workspace: Workspace) -> None:
+    """No command ends an event: a house's first storm took every later flight, for good."""
+    for days in (-4, 4, 700):
+        flown_ns = FLOWN.last_ns + days * DAY_NS
+        assert resolve_flight_event(workspace, None, is_drill=False, flown_ns=flown_ns).name == UNNAMED
+    assert resolve_flight_event(workspace, None, is_drill=False).name == UNNAMED, "nobody knows when"
+    over = replace(STORM, ends_ns=FLOWN.last_ns)
+    workspace.catalog.flights.put_event(over)
+    assert resolve_flight_event(workspace, None, is_drill=False, flown_ns=FLOWN.last_ns).name == UNNAMED
+
+
+def test_of_several_nobody_can_tell_which(workspace: Workspace) -> None:
+    workspace.catalog.flights.put_event(make_event("Lũ quét", is_drill=False))
+    assert resolve_flight_event(workspace, None, is_drill=False, flown_ns=FLOWN.last_ns).name == UNNAMED
+
+
+@pytest.mark.parametrize(("days", "event_id"), [(1, STORM.event_id), (9, None)])
+def test_a_flight_is_opened_in_the_event_of_its_first_picture(
+    workspace: Workspace, days: int, event_id: str | None
+) -> None:
+    first_ns = FLOWN.last_ns + days * DAY_NS
+    frames = [
+        SimpleNamespace(
+            header=replace(frame(1).header, captured_ns=first_ns + later),
+            view=SimpleNamespace(footprint=SimpleNamespace(gsd_m=0.1)),
+        )
+        for later in (9 * DAY_NS, 0)
+    ]
+    opened = open_flight(
+        workspace,
+        "f9",
+        frames,  # type: ignore[arg-type]
+        SimpleNamespace(vertical_datum=LOCAL_DATUM, dem_id="plane"),  # type: ignore[arg-type]
+        FlightLabels(),
+        default_name="Bay mới",
+        work_crs=FLOWN.work_crs,
+        is_drill=False,
+    )
+    unnamed = workspace.catalog.flights.event(UNNAMED).event_id
+    assert opened.flight.event_id == (event_id or unnamed)
+    assert [parse_warning_code(note) for note in opened.notes] == ([EVENT_CHOSEN] if event_id else [])
+
+
+@pytest.mark.parametrize(("days", "event_id"), [(1, STORM.event_id), (9, None)])
+def test_an_aircraft_is_told_in_the_event_into_which_its_flight_goes(
+    workspace: Workspace, days: int, event_id: str | None
+) -> None:
+    sample = SimpleNamespace(t_utc_ns=FLOWN.last_ns + days * DAY_NS)
+    telemetry = SimpleNamespace(
+        poses=SimpleNamespace(track=SimpleNamespace(samples=[sample])), utc_ns=lambda t_ns: t_ns
+    )
+    film = SimpleNamespace(is_drill=False, title="Bay mới")
+    nothing: Any = None
+    news = StatusReporter(
+        workspace,
+        "f9",
+        film,  # type: ignore[arg-type]
+        FlightLabels(),
+        nothing,
+        telemetry,  # type: ignore[arg-type]
+        nothing,
+        nothing,
+        nothing,
+    )
+    assert news._event_id == (event_id or workspace.catalog.flights.event(UNNAMED).event_id)
+
+
+def test_into_which_event_it_went_that_nobody_named_is_said() -> None:
+    for named in (None, ""):
+        (note,) = list_event_notes(FlightLabels(event=named), STORM)
+        assert STORM.name in format_warning(note) and "within 3 days" in format_warning(note)
+        assert "3 ngày" in format_warning(note, "vi") and "flights move" in format_warning(note, "vi")
+    unnamed = make_event(UNNAMED, is_drill=False)
+    for labels, event in (
+        (FlightLabels(event=STORM.name), STORM),
+        (FlightLabels(), unnamed),
+        (FlightLabels(), None),
+    ):
+        assert list_event_notes(labels, event) == ()
+
+
+def test_a_label_of_no_letters_asks_for_nothing(workspace: Workspace) -> None:
+    """A script's unset variable: "Name : ignored" was said of it."""
+    assert list_unused_label_notes(workspace, FLOWN, FlightLabels(name="", event="")) == ()
+    assert len(list_unused_label_notes(workspace, FLOWN, FlightLabels(name="Khác", event="Lũ quét"))) == 2
+
+
+def test_a_name_with_other_spaces_is_the_same_name(workspace: Workspace) -> None:
+    as_it_is = FlightLabels(name=FLOWN.name.replace(" ", "  "), event=f" {STORM.name} ")
+    assert list_unused_label_notes(workspace, FLOWN, as_it_is) == ()

@@ -1,0 +1,381 @@
+"""Terrain that comes after the flight: when it is laid again, and as if the terrain had been there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+
+from flycam.board.layers import register_communes
+from flycam.catalog.catalog import open_catalog
+from flycam.drill.photo_drill import DrillReport
+from flycam.errors import InputUnusable
+from flycam.ingest.batch import IngestReport, ingest
+from flycam.ingest.inspection import PreflightRequest
+from flycam.model.flight import FlightState
+from flycam.model.records import FrameRecord, FrameStatus
+from flycam.model.warning import (
+    FINISHED_OLDER,
+    FRAMES_SET_ASIDE,
+    GSD_KEPT,
+    NO_TERRAIN,
+    REPROCESSED,
+    REPROCESSED_FLAT,
+    TERRAIN_HOLES,
+    TERRAIN_WAITS,
+    format_brief_warning,
+    parse_warning_code,
+)
+from flycam.mosaic.orthorectify.flight_session import FlightLabels
+from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
+from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
+from flycam.mosaic.terrain import register_dem
+from flycam.mosaic.tiles.codec import read_tile
+from flycam.storage.address import open_store
+from flycam.workspace import Workspace, ignore_progress
+from tests.clips import cut_all
+from tests.houses import House
+
+MakeHouse = Callable[..., House]
+WriteDem = Callable[..., Path]
+
+
+@pytest.fixture
+def cut_dem(drill: DrillReport, tmp_path: Path) -> WriteDem:
+    """The drill's terrain, the part of its columns that `keep` names, with a hole of 2 × 2 `hole` posts."""
+
+    def write(name: str, keep: float = 1.0, hole: int = 0, step: int = 1) -> Path:
+        with rasterio.open(drill.dem) as source:
+            profile, tags, heights = source.profile, source.tags(), source.read(1)
+        row, col = (n // 2 for n in heights.shape)
+        heights[row - hole : row + hole, col - hole : col + hole] = -9999.0
+        heights = heights[::step, : int(heights.shape[1] * keep) : step]
+        profile["transform"] = profile["transform"] @ rasterio.Affine.scale(step)
+        profile["height"], profile["width"] = heights.shape
+        with rasterio.open(tmp_path / name, "w", **profile) as target:
+            target.write(heights.astype(np.float32), 1)
+            target.update_tags(**tags)
+        return tmp_path / name
+
+    return write
+
+
+def codes(notes: tuple[str, ...]) -> list[str | None]:
+    return [parse_warning_code(note) for note in notes]
+
+
+def pictures(house: House, flight_id: str) -> dict[str, bytes]:
+    """Pixels and provenance of every tile that holds something, whatever its epoch."""
+    store, heads = house.workspace.store, house.workspace.catalog.tiles.heads(f"{flight_id}-colour", 0)
+    tiles = [read_tile(store, head) for head in heads]
+    return {
+        str(t.tile_id): t.rgb.tobytes()
+        + t.quality.tobytes()
+        + t.source.tobytes()
+        + "".join(t.frames).encode()
+        for t in tiles
+        if t.frames
+    }
+
+
+def records(house: House, flight_id: str) -> list[FrameRecord]:
+    return house.workspace.catalog.frames.list_for_flight(flight_id)
+
+
+def again(house: House, photos: Path, *, relay: bool = False, gsd_m: float | None = None) -> IngestReport:
+    return ingest(
+        house.workspace, PreflightRequest(paths=(photos,)), FlightLabels(gsd_m=gsd_m), reprocess=relay
+    )
+
+
+def test_from_a_plane_onto_terrain_as_if_it_had_been_there_from_the_start(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    late, early = make_house(name="late"), make_house(drill, "early")
+    register_communes(late.workspace, drill.communes)
+    flat = late.ingest(drill.photos)
+    assert codes(flat.flight.warnings) == [NO_TERRAIN]
+    before = {r.frame_id: r for r in records(late, flat.flight.flight_id)}
+    register_dem(late.workspace, drill.dem)
+    laid = late.ingest(drill.photos)
+    assert (laid.reprocessed, laid.new, laid.used) == (drill.frames, 0, drill.frames)
+    assert codes(laid.notes) == [REPROCESSED]
+    ideal = early.ingest(drill.photos)
+    flight_id = ideal.flight.flight_id
+    assert laid.flight.flight_id == flight_id
+    for name in ("warnings", "vertical_datum", "dem_id", "bounds_lonlat_deg", "state"):
+        assert getattr(laid.flight, name) == getattr(ideal.flight, name), name
+    assert laid.flight.gsd_m == pytest.approx(ideal.flight.gsd_m)
+    mosaics = [h.workspace.catalog.tiles.mosaics(flight_id)[0] for h in (late, early)]
+    if mosaics[0].base_zoom == mosaics[1].base_zoom:
+        assert pictures(late, flight_id) == pictures(early, flight_id)
+    for mine, ours in zip(records(late, flight_id), records(early, flight_id), strict=True):
+        assert (mine.footprint_wkb, mine.gsd_m, mine.dem_id) == (ours.footprint_wkb, ours.gsd_m, ours.dem_id)
+        assert mine.exterior is not None and ours.exterior is not None
+        assert mine.exterior.projection_centre_m == ours.exterior.projection_centre_m
+        assert mine.exterior.version == 1
+    covered = [(c.commune_code, round(c.covered_m2)) for c in laid.communes]
+    assert covered == [(c.commune_code, round(c.covered_m2)) for c in ideal.communes]
+    placed = late.workspace.catalog.placements.list_for_flight(flight_id)
+    assert len(placed) == 2 * drill.frames
+    assert {p.exterior for p in placed if p.version == 0} == {r.exterior for r in before.values()}
+    assert [line.what for line in late.workspace.catalog.audit.lines()].count("relay") == 1
+
+
+def test_the_same_again_changes_nothing(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house()
+    flight_id = house.ingest(drill.photos).flight.flight_id
+    register_dem(house.workspace, drill.dem)
+    house.ingest(drill.photos)
+    last = house.workspace.catalog.tiles.last_seq(f"{flight_id}-colour")
+    report = house.ingest(drill.photos)
+    assert (report.reprocessed, report.new, report.repaired, report.notes) == (0, 0, 0, ())
+    assert house.workspace.catalog.tiles.last_seq(f"{flight_id}-colour") == last
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "flycam.catalog.placements.Placements.supersede",
+        "flycam.mosaic.tiles.writer.MosaicWriter.rebuild",
+        "flycam.ingest.batch.measure_coverage",
+    ],
+)
+def test_cut_half_way_the_same_command_completes_it(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    cut, calm = make_house(name="cut"), make_house(name="calm")
+    for house in (cut, calm):
+        register_communes(house.workspace, drill.communes)
+        flight_id = house.ingest(drill.photos).flight.flight_id
+        register_dem(house.workspace, drill.dem)
+    calm.ingest(drill.photos)
+
+    def power_cut(*_arguments: object, **_named: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moment, power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            cut.ingest(drill.photos)
+    assert cut.ingest(drill.photos).flight.state is FlightState.READY
+    assert cut.tiles(f"{flight_id}-colour") == calm.tiles(f"{flight_id}-colour")
+    flights = [house.workspace.catalog.flights.flight(flight_id) for house in (cut, calm)]
+    assert (flights[0].warnings, flights[0].dem_id) == (flights[1].warnings, flights[1].dem_id)
+    assert cut_all(cut.workspace, flight_id) == cut_all(calm.workspace, flight_id)
+
+
+def test_fuller_cover_is_taken_and_a_merely_finer_model_waits_for_the_word(
+    drill: DrillReport, make_house: MakeHouse, cut_dem: WriteDem
+) -> None:
+    house = make_house()
+    register_dem(house.workspace, cut_dem("nửa.tif", keep=0.5, step=3))
+    first = house.ingest(drill.photos)
+    assert codes(first.flight.warnings) == [TERRAIN_HOLES]
+    register_dem(house.workspace, cut_dem("thô.tif", step=3))
+    full = house.ingest(drill.photos)
+    assert full.used == drill.frames and full.reprocessed == first.used
+    assert full.flight.warnings == () and codes(full.notes) == [REPROCESSED]
+    register_dem(house.workspace, drill.dem)
+    finer = house.ingest(drill.photos)
+    assert (finer.reprocessed, finer.notes) == (0, ())
+    assert finer.flight.dem_id == full.flight.dem_id
+    asked = again(house, drill.photos, relay=True)
+    assert (asked.reprocessed, codes(asked.notes)) == (drill.frames, [REPROCESSED])
+    assert asked.flight.dem_id != full.flight.dem_id
+    assert again(house, drill.photos, relay=True).reprocessed == 0
+
+
+def test_partial_terrain_under_a_flight_on_a_plane_waits_for_the_word(
+    drill: DrillReport, make_house: MakeHouse, cut_dem: WriteDem
+) -> None:
+    house = make_house()
+    flight_id = house.ingest(drill.photos).flight.flight_id
+    before = pictures(house, flight_id)
+    register_dem(house.workspace, cut_dem("phần.tif", hole=15))
+    stays = house.ingest(drill.photos)
+    assert (stays.reprocessed, codes(stays.notes)) == (0, [TERRAIN_WAITS])
+    assert codes(stays.flight.warnings) == [NO_TERRAIN]
+    assert (stays.used, stays.rejected) == (drill.frames, {}), "who stays on the map is not left out"
+    assert pictures(house, flight_id) == before
+    asked = again(house, drill.photos, relay=True)
+    aside = [r for r in records(house, flight_id) if r.status is FrameStatus.REJECTED]
+    assert aside, "the hole is too small for this test"
+    assert codes(asked.notes) == [REPROCESSED, FRAMES_SET_ASIDE]
+    assert asked.used == drill.frames - len(aside) == asked.reprocessed
+    assert codes(asked.flight.warnings) == [TERRAIN_HOLES]
+    heads = house.workspace.catalog.tiles.heads(f"{flight_id}-colour", 0)
+    on_map = {frame_id for head in heads for frame_id in read_tile(house.workspace.store, head).frames}
+    assert on_map.isdisjoint(r.frame_id for r in aside)
+    assert house.ingest(drill.photos).new == 0
+    register_dem(house.workspace, drill.dem)
+    whole = house.ingest(drill.photos)
+    assert (whole.used, whole.flight.warnings) == (drill.frames, ())
+
+
+def test_a_flight_does_not_leave_its_terrain_for_a_plane(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    flight = house.ingest(drill.photos).flight
+    house.workspace.catalog.terrain.remove_dem(house.workspace.catalog.terrain.dems()[0].dem_id)
+    stays = house.ingest(drill.photos)
+    assert (stays.reprocessed, stays.new, stays.flight.dem_id, stays.flight.warnings) == (
+        0,
+        0,
+        flight.dem_id,
+        (),
+    )
+    with pytest.raises(InputUnusable, match="flycam dem add"):
+        again(house, drill.photos, relay=True)
+
+
+def test_a_plane_is_called_one_when_its_photos_are_laid_again(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house(name="flat")
+    flat = house.ingest(drill.photos).flight
+    camera = tmp_path / "camera.json"
+    with Image.open(next(drill.photos.glob("*.JPG"))) as photo:
+        camera.write_text(json.dumps({"width": photo.width, "height": photo.height, "focal_px": photo.width}))
+    by_camera = PreflightRequest(paths=(drill.photos,), camera=camera)
+    laid = ingest(house.workspace, by_camera, FlightLabels(), reprocess=True)
+    assert (laid.reprocessed, codes(laid.notes)) == (drill.frames, [REPROCESSED_FLAT])
+    assert "mặt phẳng" in format_brief_warning(laid.notes[0], "vi")
+    assert flat.warnings == laid.flight.warnings
+
+
+def test_frames_withdrawn_before_or_after_stay_out(drill: DrillReport, make_house: MakeHouse) -> None:
+    one, other = make_house(name="one"), make_house(name="other")
+    for house in (one, other):
+        flight_id = house.ingest(drill.photos).flight.flight_id
+    frames = [record.frame_id for record in records(one, flight_id)][1:3]
+    withdraw_by_reference(one.workspace, frames[0], "nhà dân", "UBND")
+    for house in (one, other):
+        register_dem(house.workspace, drill.dem)
+        house.ingest(drill.photos)
+    withdraw_by_reference(one.workspace, frames[1], "nhà dân", "UBND")
+    withdraw_by_reference(other.workspace, frames[1], "nhà dân", "UBND")
+    withdraw_by_reference(other.workspace, frames[0], "nhà dân", "UBND")
+    assert pictures(one, flight_id) == pictures(other, flight_id)
+    for house in (one, other):
+        heads = house.workspace.catalog.tiles.heads(f"{flight_id}-colour", 0)
+        on_map = {frame_id for head in heads for frame_id in read_tile(house.workspace.store, head).frames}
+        assert on_map and on_map.isdisjoint(frames)
+        assert house.ingest(drill.photos).new == 0
+
+
+def test_a_finished_revision_on_show_is_said_to_be_older(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house()
+    flight_id = house.ingest(drill.photos).flight.flight_id
+    tiles = house.workspace.catalog.tiles
+    (live,) = tiles.mosaics(flight_id)
+    tiles.put_mosaic(replace(live, revision=1, published=True))
+    register_dem(house.workspace, drill.dem)
+    assert codes(house.ingest(drill.photos).notes) == [REPROCESSED, FINISHED_OLDER]
+
+
+def test_half_of_a_card_leaves_the_warning_until_the_rest_is_laid_again(
+    drill: DrillReport, card: Path, make_house: MakeHouse
+) -> None:
+    house = make_house()
+    house.ingest(drill.photos)
+    register_dem(house.workspace, drill.dem)
+    for photo in sorted(card.iterdir())[:2]:
+        photo.unlink()
+    part = house.ingest(card)
+    assert part.reprocessed == drill.frames - 2
+    assert codes(part.flight.warnings) == [NO_TERRAIN]
+    rest = house.ingest(drill.photos)
+    assert (rest.reprocessed, rest.flight.warnings) == (drill.frames, ()), (
+        "heights of a run are settled as one"
+    )
+
+
+def test_a_gsd_that_comes_too_late_is_said(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    first = again(house, drill.photos, gsd_m=0.8)
+    assert first.notes == () and first.flight.gsd_m == 0.8
+    assert again(house, drill.photos, gsd_m=0.8).notes == ()
+    later = again(house, drill.photos, gsd_m=1.6)
+    assert (codes(later.notes), later.flight.gsd_m) == ([GSD_KEPT], 0.8)
+
+
+def test_a_gsd_that_was_asked_for_stays_when_the_ground_moves(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    house = make_house()
+    again(house, drill.photos, gsd_m=0.8)
+    register_dem(house.workspace, drill.dem)
+    laid = again(house, drill.photos)
+    assert (laid.reprocessed, laid.flight.gsd_m) == (drill.frames, 0.8)
+
+
+def test_boxes_that_laid_a_flight_on_different_terrain_agree_once_they_know_of_each_other(
+    drill: DrillReport, make_house: MakeHouse, cut_dem: WriteDem
+) -> None:
+    """Each learns the other's placements and withdrawals; recorded terrain travels by its key."""
+    one, other = make_house(name="one"), make_house(name="other")
+    for house, dem in ((one, drill.dem), (other, cut_dem("thô.tif", step=2))):
+        flight_id = house.ingest(drill.photos).flight.flight_id
+        register_dem(house.workspace, dem)
+        assert house.ingest(drill.photos).reprocessed == drill.frames
+    withdraw_by_reference(one.workspace, records(one, flight_id)[0].frame_id, "nhà dân", "UBND")
+    told = [
+        (
+            house.workspace.catalog.placements.list_for_flight(flight_id),
+            house.workspace.catalog.frames.withdrawals(flight_id),
+            [(key, house.workspace.store.get(key)) for key in house.workspace.store.list("terrain/")],
+        )
+        for house in (one, other)
+    ]
+    for house, (placements, withdrawals, terrain) in zip((other, one), told, strict=True):
+        for key, posts in terrain:
+            house.workspace.store.put(key, posts)
+        house.workspace.catalog.frames.withdraw(withdrawals)
+        house.workspace.catalog.placements.learn(placements)
+        for mosaic in list_live_mosaics(house.workspace, flight_id):
+            laid = [r.tiles for r in records(house, flight_id) if r.tiles is not None]
+            rebuild_mosaic(house.workspace, mosaic, ignore_progress, also=laid)
+    lying = [
+        {r.frame_id: (r.status, r.exterior, r.dem_id, r.tiles) for r in records(house, flight_id)}
+        for house in (one, other)
+    ]
+    assert lying[0] == lying[1]
+    assert pictures(one, flight_id) == pictures(other, flight_id)
+    epochs = [
+        {h.tile_id: h.epoch for h in house.workspace.catalog.tiles.heads(f"{flight_id}-colour", 0)}
+        for house in (one, other)
+    ]
+    shared = epochs[0].keys() & epochs[1].keys()
+    assert shared and all(epochs[0][tile_id] == epochs[1][tile_id] for tile_id in shared)
+
+
+@pytest.mark.s3
+@pytest.mark.postgres
+def test_the_same_at_a_province(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path, s3_url: str, postgres_url: str
+) -> None:
+    """Laid again, damaged, mended, withdrawn: on an S3 server and PostgreSQL as on a field box."""
+    box = make_house(name="box")
+    with open_catalog(postgres_url) as catalog:
+        cache = tmp_path / "cache"
+        workspace = Workspace(store=open_store(s3_url), catalog=catalog, box="test", cache_dir=cache)
+        province = House(root=tmp_path, workspace=workspace)
+        for house in (box, province):
+            flight_id = house.ingest(drill.photos).flight.flight_id
+            register_dem(house.workspace, drill.dem)
+            assert house.ingest(drill.photos).reprocessed == drill.frames
+        heads = catalog.tiles.heads(f"{flight_id}-colour", 0)
+        for head in heads[::3]:
+            workspace.store.delete(head.key)
+        assert province.ingest(drill.photos).repaired == len(heads[::3])
+        frame_id = records(box, flight_id)[3].frame_id
+        for house in (box, province):
+            withdraw_by_reference(house.workspace, frame_id, "nhà dân", "UBND")
+        assert pictures(province, flight_id) == pictures(box, flight_id)
+        assert province.tiles(f"{flight_id}-colour") == box.tiles(f"{flight_id}-colour")

@@ -1,0 +1,114 @@
+"""A terrain file that is damaged or lost costs the ground that lies on it, and no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+from flycam.errors import DataDamaged
+from flycam.geodata.dem import load_terrain
+from flycam.geometry.grid import TileId, find_tile_at, lonlat_to_mercator
+from flycam.mosaic import terrain
+from flycam.mosaic.terrain import TerrainLookup, load_registered_dems, register_dem
+from flycam.serve.tiles.terrain import HillshadeCache
+from flycam.serve.tiles.tile_views import EMPTY_VIEW
+from flycam.storage import keys
+from flycam.workspace import Workspace
+from tests.serve.world import LAT, LON, make_workspace
+from tests.unreliable_stores import CountingStore
+
+FAR = LON + 0.5
+
+
+def write_dem(path: Path, lon: float, rise_m: float = 30.0) -> Path:
+    """Four kilometres of hills around a place."""
+    heights = 400.0 + rise_m * np.sin(np.arange(80) / 7.0)[:, None] * np.cos(np.arange(80) / 9.0)
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=80,
+        height=80,
+        count=1,
+        dtype="float32",
+        crs="EPSG:4326",
+        transform=from_origin(lon - 0.02, LAT + 0.02, 0.0005, 0.0005),
+    ) as out:
+        out.write(heights.astype("float32"), 1)
+    return path
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Workspace:
+    """Terrain here, whole, and far off, of which a bit has changed in the store."""
+    workspace = make_workspace(tmp_path / "house")
+    workspace = replace(workspace, store=CountingStore(workspace.store))
+    register_dem(workspace, write_dem(tmp_path / "gan.tif", LON), "EGM96")
+    record, _ = register_dem(workspace, write_dem(tmp_path / "xa.tif", FAR), "EGM96")
+    key = keys.format_original_key(record.sha256)
+    data = workspace.store.get(key)
+    workspace.store.delete(key)
+    workspace.store.put(key, bytes([data[0] ^ 1]) + data[1:])
+    return workspace
+
+
+def tile(lon: float) -> TileId:
+    x, y = lonlat_to_mercator(np.array([[lon, LAT]]))[0]
+    return find_tile_at(14, (float(x), float(y)))[0]
+
+
+def test_only_ground_on_a_damaged_file_is_refused_by_its_name(house: Workspace, tmp_path: Path) -> None:
+    dems = load_registered_dems(house)
+    assert sorted(dem.path.name for dem in dems) == ["gan.tif", "xa.tif"]
+    lookup = TerrainLookup(dems)
+    heights, datum = lookup(np.array([[LON, LAT]]))
+    assert np.isfinite(heights).all() and datum == "EGM96"
+    for ask in (
+        lambda: TerrainLookup(dems)(np.array([[FAR, LAT]])),
+        lambda: load_terrain(dems, "EPSG:4326", (FAR, LAT, FAR + 0.001, LAT + 0.001)),
+    ):
+        with pytest.raises(DataDamaged, match=r"xa\.tif.*flycam verify"):
+            ask()
+    record, info = register_dem(house, write_dem(tmp_path / "xa-moi.tif", FAR, 31.0), "EGM96")
+    assert record.name == "xa-moi.tif" and not info.warnings, "another comes beside it"
+
+
+def test_a_base_map_fetches_a_damaged_file_once_and_sees_a_mended_one_after_a_while(
+    house: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr(terrain, "_clock_s", lambda: now_s)
+    counted, relief = house.store, HillshadeCache(house)
+    assert isinstance(counted, CountingStore)
+    whole = relief.picture(tile(LON))
+    with pytest.raises(DataDamaged):
+        relief.picture(tile(FAR))
+    fetched = counted.bytes_received
+    for _ in range(3):
+        with pytest.raises(DataDamaged, match=r"xa\.tif"):
+            relief.picture(tile(FAR))
+        assert HillshadeCache(house).picture(tile(LON)) == whole
+    assert counted.bytes_received == fetched
+    assert [dem.path.name for dem in load_registered_dems(house) if dem.trouble] == ["xa.tif"]
+    assert counted.bytes_received > fetched, "what is laid looks itself"
+    (far,) = [dem for dem in house.catalog.terrain.dems() if dem.name == "xa.tif"]
+    data = house.store.get(keys.format_original_key(far.sha256))
+    house.store.delete(keys.format_original_key(far.sha256))
+    house.store.put(keys.format_original_key(far.sha256), bytes([data[0] ^ 1]) + data[1:])
+    with pytest.raises(DataDamaged):
+        relief.picture(tile(FAR))
+    now_s += 301.0
+    assert relief.picture(tile(FAR)) not in (whole, EMPTY_VIEW.data)
+
+
+def test_of_a_lost_file_the_cure_is_told(house: Workspace) -> None:
+    (far,) = [dem for dem in house.catalog.terrain.dems() if dem.name == "xa.tif"]
+    house.store.delete(keys.format_original_key(far.sha256))
+    with pytest.raises(DataDamaged, match=f"verify --from .*dem remove {far.dem_id}") as caught:
+        terrain.fetch_dem(house, far)
+    assert far.dem_id in caught.value.message.in_language("vi")

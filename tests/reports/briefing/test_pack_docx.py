@@ -1,0 +1,66 @@
+"""Tables of the Word document: what stays on one line has the room for it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.reports.briefing.docx import PAGE_MM, compute_column_shares
+from flycam.reports.layout import Table
+
+WIDEST_LETTER_MM = 1.95
+"""Of 9.5 pt in DejaVu Serif on the average of a word, which stands in where Times New Roman is missing."""
+
+COMMUNES = Table(
+    head=("TT", "Xã, phường", "Số thay đổi", "Diện tích", "Đường bị cắt", "Nhà", "Công trình khác"),
+    rows=(
+        (
+            "1",
+            "Xã Bản Mô Phỏng",
+            "2",
+            "1.232,74 ha",
+            "QL.4D (120 m); đường không tên",
+            "12 trong vùng",
+            "chưa biết",
+        ),
+    ),
+    numeric=(0, 2, 3),
+)
+
+
+def test_a_number_and_a_word_are_not_broken() -> None:
+    shares = compute_column_shares(COMMUNES)
+    widths = [share * PAGE_MM for share in shares]
+    for column, text in ((0, "TT"), (2, "thay"), (3, "1.232,74 ha"), (4, "(120"), (6, "Công")):
+        assert widths[column] >= WIDEST_LETTER_MM * len(text) + 4.0, text
+
+
+@given(
+    st.lists(
+        st.lists(st.text("ab đ", max_size=90), min_size=3, max_size=3).map(tuple), min_size=1, max_size=6
+    ).map(tuple)
+)
+def test_the_columns_fill_the_page(rows: tuple[tuple[str, str, str], ...]) -> None:
+    shares = compute_column_shares(Table(head=("TT", "Tên", "Ghi chú"), rows=rows, numeric=(0,)))
+    assert sum(shares) == pytest.approx(1.0) and min(shares) > 0.02
+
+
+def test_a_measure_stays_on_one_line() -> None:
+    """Its spaces do not break; a column as wide as its longest part alone lets it run over its neighbour."""
+    size = "0,30\u00a0±\u00a00,02\u00a0ha"
+    table = Table(head=("TT", "Diện tích", "Ghi chú"), rows=(("T1", size, "sạt " * 60), ("T2", size, "")))
+    assert compute_column_shares(table)[1] * PAGE_MM >= WIDEST_LETTER_MM * len(size) * 0.9
+
+
+def test_what_is_written_most_has_the_most_room_and_a_short_head_is_not_broken() -> None:
+    """Rows were as tall as a narrow column made them, beside others that were half empty."""
+    note = "Hai người trên mái nhà văn hoá thôn, cần xuồng; suối còn dâng, gọi trước khi vào. " * 3
+    rows = (("T1", "Ngập lụt", "21.900228, 104.801434", note), ("T2", "Sạt lở", "21.899505, 104.801603", ""))
+    widths = [
+        PAGE_MM * one
+        for one in compute_column_shares(Table(head=("TT", "Loại", "Toạ độ", "Ghi chú"), rows=rows))
+    ]
+    assert widths[3] > 1.5 * max(widths[:3])
+    narrow = compute_column_shares(Table(head=("TT", "Ghi chú", "Toạ độ"), rows=(("1", "", note),)))
+    assert narrow[1] * PAGE_MM >= WIDEST_LETTER_MM * len("Ghi chú") + 4.0

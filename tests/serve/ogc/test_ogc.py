@@ -1,0 +1,248 @@
+"""OGC API Features and Tiles: that the links can be followed, that pages are whole, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from flycam.geometry.grid import TileId
+from flycam.http import requests
+from tests.serve.offering import ENDED, OPEN_MARK, POLES, REMOVED_MARK, Offering
+from tests.serve.world import BASE_ZOOM, LAT, LON, MIN_ZOOM
+
+FLIGHTS = "/ogc/collections/flights/items"
+Json = dict[str, Any]
+
+
+def linked(document: Any) -> list[Json]:
+    """Every link anywhere in a document."""
+    if isinstance(document, list):
+        return [link for one in document for link in linked(one)]
+    if not isinstance(document, dict):
+        return []
+    found = [link for value in document.values() for link in linked(value)]
+    return [*found, document] if isinstance(document.get("href"), str) and "rel" in document else found
+
+
+def crawl(client: httpx.Client, start: str) -> dict[str, Any]:
+    """Every JSON document that links lead to from `start`, each of the type that its link states."""
+    seen: dict[str, Any] = {}
+    waiting = [(str(client.base_url.join(start)), "application/json")]
+    while waiting:
+        href, media_type = waiting.pop()
+        if href in seen:
+            continue
+        answer = client.get(href)
+        assert answer.status_code == 200, (href, answer.text)
+        assert answer.headers["content-type"].partition(";")[0] == media_type.partition(";")[0], href
+        seen[href] = answer.json() if media_type in ("application/json", "application/geo+json") else None
+        for link in linked(seen[href]):
+            if link.get("templated") or "{" in link["href"] or link.get("method") == "POST":
+                continue
+            if "json" in link["type"] and "openapi" not in link["type"]:
+                waiting.append((link["href"], link["type"]))
+    return seen
+
+
+def paged(client: httpx.Client, address: str, **asked: object) -> list[Json]:
+    """All pages from this one on, by their links."""
+    pages, href = [], str(client.base_url.join(address).copy_merge_params(asked))
+    while href:
+        pages.append(client.get(href).raise_for_status().json())
+        href = next((one["href"] for one in pages[-1]["links"] if one["rel"] == "next"), "")
+        assert len(pages) < 50
+    return pages
+
+
+def ids(pages: list[Json]) -> list[str]:
+    return [one["id"] for page in pages for one in page["features"]]
+
+
+@pytest.mark.parametrize("start", ["/ogc", "/stac"])
+def test_every_link_leads_to_what_it_says(reader: httpx.Client, start: str) -> None:
+    documents = crawl(reader, start)
+    paths = {urlsplit(href).path for href in documents}
+    assert f"{start}/conformance" in paths and f"{start}/collections" in paths
+    assert len(paths) > 8
+    for href, document in documents.items():
+        if isinstance(document, dict) and "links" in document and "/tilejson/" not in href:
+            selves = [one["href"] for one in document["links"] if one["rel"] == "self"]
+            assert selves in ([href], []), href
+
+
+def test_what_is_declared_is_what_the_standards_call_it(reader: httpx.Client) -> None:
+    declared = set(reader.get("/ogc/conformance").json()["conformsTo"])
+    features, tiles = (
+        "http://www.opengis.net/spec/ogcapi-features-1/1.0",
+        "http://www.opengis.net/spec/ogcapi-tiles-1/1.0",
+    )
+    assert {f"{features}/conf/core", f"{features}/conf/geojson", f"{tiles}/conf/core"} <= declared
+    assert not [one for one in declared if "oas30" in one]  # the description is OpenAPI 3.1
+
+
+def test_what_is_withdrawn_retired_or_removed_is_in_no_standard(
+    reader: httpx.Client, offering: Offering
+) -> None:
+    hidden = (offering.world.before, REMOVED_MARK, ENDED, f"{offering.mosaic}-r1")
+    told = [str(document) for start in ("/ogc", "/stac") for document in crawl(reader, start).values()]
+    for collection in ("flights", "communes", "marks", offering.layer):
+        told += map(str, paged(reader, f"/ogc/collections/{collection}/items"))
+    told += [str(page) for page in paged(reader, "/stac/search")]
+    told += [reader.get(path).text for path in ("/wmts", "/kml")]
+    assert not [name for name in hidden for text in told if name in text]
+    assert any(OPEN_MARK in text for text in told)  # so that the look itself finds something
+    gone = f"{offering.world.before}-colour"
+    for path in (
+        f"/ogc/collections/{gone}",
+        f"/ogc/collections/{gone}/map/tiles",
+        f"{FLIGHTS}/{offering.world.before}",
+        f"/ogc/collections/marks/items/{REMOVED_MARK}",
+        f"/ogc/collections/communes/items/{ENDED}",
+        f"/kml/{gone}/8/202/112.kml",
+        f"/cog/{offering.mosaic}/1/99000.tif",
+        f"/tilejson/{offering.mosaic}?revision=1",
+    ):
+        assert reader.get(path).status_code == 404, path
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 1000, 10**30])
+@pytest.mark.parametrize("collection", ["flights", "communes", "marks", "layer"])
+def test_pages_hold_each_feature_once(
+    reader: httpx.Client, offering: Offering, collection: str, limit: int
+) -> None:
+    name = offering.layer if collection == "layer" else collection
+    count = {"flights": 2, "communes": 4, "marks": 1, "layer": POLES + 1}[collection]
+    pages = paged(reader, f"/ogc/collections/{name}/items", limit=limit)
+    found = ids(pages)
+    assert len(found) == len(set(found)) == count
+    assert {page["numberMatched"] for page in pages} == {count}
+    assert [page["numberReturned"] for page in pages] == [len(page["features"]) for page in pages]
+    assert all(len(page["features"]) <= limit for page in pages)
+    for feature in (one for page in pages for one in page["features"]):
+        alone = reader.get(next(one["href"] for one in feature["links"] if one["rel"] == "self")).json()
+        assert alone == feature
+
+
+@pytest.mark.parametrize("collection", ["flights", "communes", "layer"])
+def test_a_page_ends_where_its_outlines_grow_too_large(
+    reader: httpx.Client, offering: Offering, monkeypatch: pytest.MonkeyPatch, collection: str
+) -> None:
+    monkeypatch.setattr(requests, "MAX_OUTLINE_BYTES", 50)
+    name = offering.layer if collection == "layer" else collection
+    pages = paged(reader, f"/ogc/collections/{name}/items")
+    count = {"flights": 2, "communes": 4, "layer": POLES + 1}[collection]
+    assert len(ids(pages)) == len(set(ids(pages))) == count
+    assert all(1 <= page["numberReturned"] <= 2 for page in pages)
+
+
+def test_a_rectangle_is_held_against_the_shape_not_its_box(reader: httpx.Client, offering: Offering) -> None:
+    """The layer's line runs from south-west to north-east: its box has a corner that it never comes near."""
+    items = f"/ogc/collections/{offering.layer}/items"
+    corner = paged(reader, items, bbox=f"{LON + 0.18},{LAT + 0.1},{LON + 0.2},{LAT + 0.12}")
+    assert ids(corner) == [] and "numberMatched" not in corner[0]
+    along = paged(reader, items, bbox=f"{LON + 0.09},{LAT + 0.19},{LON + 0.11},{LAT + 0.21}", limit=1)
+    assert len(ids(along)) == 1
+    west = paged(reader, items, bbox=f"{LON - 1},{LAT - 0.01},{LON + 0.025},{LAT + 0.01}", limit=2)
+    assert len(ids(west)) == 3
+
+
+def test_flights_communes_and_marks_by_rectangle_and_time(reader: httpx.Client, offering: Offering) -> None:
+    here, elsewhere = f"{LON},{LAT - 0.003},{LON + 0.002},{LAT}", "10,10,11,11"
+    over_the_date_line = f"{LON},{LAT - 0.003},-170,{LAT}"
+    for collection in ("flights", "communes", "marks"):
+        items = f"/ogc/collections/{collection}/items"
+        assert ids(paged(reader, items, bbox=here)), collection
+        assert ids(paged(reader, items, bbox=over_the_date_line)), collection
+        assert ids(paged(reader, items, bbox=elsewhere)) == []
+    after, drill = offering.world.after, offering.world.drill
+    for asked, found in (
+        ("2024-09-10T03:15:02Z", [after]),
+        ("2024-09-10", [after]),
+        ("2024-09-10T10:15:00+07:00/..", [drill, after]),
+        ("../2024-09-10T03:14:59Z", []),
+        ("2024-09-11/2024-10-31T00:00:00Z", [drill]),
+    ):
+        assert ids(paged(reader, FLIGHTS, datetime=asked)) == found, asked
+    communes = "/ogc/collections/communes/items"
+    assert len(ids(paged(reader, communes, datetime="2024-09-10"))) == 4
+    assert ids(paged(reader, communes, datetime="../2024-06-01")) == []  # they hold since July
+    layer = f"/ogc/collections/{offering.layer}/items"
+    assert len(ids(paged(reader, layer, datetime="2024-09-09", limit=3))) == POLES + 1
+    assert ids(paged(reader, layer, datetime="2024-09-10")) == []
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "bbx=1,2,3,4",
+        "bbox=1,2,3",
+        "bbox=1,2,3,north",
+        "datetime=gestern",
+        "limit=0",
+        "limit=many",
+        "offset=-1",
+        "f=html",
+        "bbox=" + "1" * 300,
+    ],
+)
+@pytest.mark.parametrize("path", [FLIGHTS, "/stac/search"])
+def test_what_cannot_be_read_is_a_400_in_words(reader: httpx.Client, path: str, asked: str) -> None:
+    for language, word in (("vi", "áàảãạăâđêôơưíýéèẻịồờợệ"), ("en", "")):
+        answer = reader.get(f"{path}?{asked}&lang={language}")
+        assert answer.status_code == 400, answer.text
+        said = answer.json()["message"].lower()
+        assert said and (not word or set(said) & set(word))
+
+
+def test_a_drill_is_called_one_and_script_stays_text(reader: httpx.Client, offering: Offering) -> None:
+    drill = reader.get(f"{FLIGHTS}/{offering.world.drill}").json()["properties"]
+    assert drill["is_drill"] and drill["name"].startswith("DIỄN TẬP")
+    real = reader.get(f"{FLIGHTS}/{offering.world.after}").json()["properties"]
+    assert not real["is_drill"] and "DIỄN TẬP" not in real["name"]
+    (mark,) = paged(reader, "/ogc/collections/marks/items")[0]["features"]
+    assert (mark["properties"]["note"], mark["properties"]["is_drill"]) == ("<b>3 người</b>", False)
+
+
+def test_the_grid_is_the_one_that_the_standard_prints(reader: httpx.Client) -> None:
+    """Values of OGC 17-083r4, annex D.1."""
+    grid = reader.get("/ogc/tileMatrixSets/WebMercatorQuad").json()
+    assert grid["uri"] == "http://www.opengis.net/def/tilematrixset/OGC/1.0/WebMercatorQuad"
+    by_id = {one["id"]: one for one in grid["tileMatrices"]}
+    for name, scale, cell in (
+        ("0", 559082264.028717, 156543.033928041),
+        ("10", 545978.773465544, 152.874056570353),
+        ("24", 33.3238997476679, 0.00933069192934278),
+    ):
+        matrix = by_id[name]
+        assert matrix["scaleDenominator"] == pytest.approx(scale, rel=1e-12)
+        assert matrix["cellSize"] == pytest.approx(cell, rel=1e-12)
+        assert matrix["pointOfOrigin"] == pytest.approx([-20037508.3427892, 20037508.3427892])
+        assert (matrix["matrixWidth"], matrix["tileWidth"]) == (2 ** int(name), 256)
+    assert reader.get("/ogc/tileMatrixSets/CRS84").status_code == 404
+
+
+def test_tiles_come_by_template_and_only_within_the_limits(reader: httpx.Client, offering: Offering) -> None:
+    tile_set = f"/ogc/collections/{offering.mosaic}/map/tiles/WebMercatorQuad"
+    described = reader.get(tile_set).json()
+    limits = {int(one["tileMatrix"]): one for one in described["tileMatrixSetLimits"]}
+    assert set(limits) == set(range(MIN_ZOOM, BASE_ZOOM + 1))
+    heads = [one.tile_id for one in offering.workspace.catalog.tiles.heads(offering.mosaic, 2)]
+    for tile in heads:
+        one = limits[tile.z]
+        assert one["minTileRow"] <= tile.y <= one["maxTileRow"]
+        assert one["minTileCol"] <= tile.x <= one["maxTileCol"]
+    tile: TileId = next(one for one in heads if one.z == BASE_ZOOM)
+    (template,) = [one for one in described["links"] if one.get("templated")]
+    address = template["href"].format(tileMatrix=tile.z, tileRow=tile.y, tileCol=tile.x)
+    answer = reader.get(address)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, template["type"])
+    assert answer.content == reader.get(f"/tiles/{offering.mosaic}/{tile}.png").content
+    again = reader.get(address, headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    for z, row, column in ((tile.z, 0, 0), (25, 0, 0), (tile.z, tile.y, 10**7), (MIN_ZOOM - 1, 0, 0)):
+        outside = reader.get(template["href"].format(tileMatrix=z, tileRow=row, tileCol=column))
+        assert outside.status_code == 404
+    assert reader.get(template["href"].format(tileMatrix="x", tileRow=0, tileCol=0)).status_code == 400

@@ -1,0 +1,175 @@
+"""How often somebody may guess a token."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from flycam.access.accounts import invite_guest
+from flycam.errors import AccessDenied, StorageFailed
+from flycam.http.errors import TooManyAttempts
+from flycam.http.services import Services
+from flycam.model.records import Role
+from flycam.serve.auth.sign_in import SignInMethod, count_attempt
+from flycam.serve.limits import ATTEMPT_WINDOW_S, MAX_FAILURES_PER_ADDRESS, Attempts
+from tests.serve.running import running
+from tests.serve.world import add_account, make_workspace
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_ten_failures_shut_an_address_out_until_the_first_is_old() -> None:
+    clock = Clock()
+    attempts = Attempts(clock)
+    for _ in range(MAX_FAILURES_PER_ADDRESS):
+        assert attempts.get_wait_s("a") == 0.0
+        attempts.note_failure("a")
+        clock.now += 1.0
+    assert attempts.get_wait_s("a") == pytest.approx(ATTEMPT_WINDOW_S - MAX_FAILURES_PER_ADDRESS)
+    assert attempts.get_wait_s("b") == 0.0
+    clock.now += ATTEMPT_WINDOW_S - MAX_FAILURES_PER_ADDRESS
+    assert attempts.get_wait_s("a") == 0.0
+
+
+def test_a_success_forgets_and_no_address_waits_for_others() -> None:
+    attempts = Attempts(Clock())
+    for _ in range(MAX_FAILURES_PER_ADDRESS - 1):
+        attempts.note_failure("a")
+    attempts.clear_failures("a")
+    attempts.note_failure("a")
+    assert attempts.get_wait_s("a") == 0.0
+    for number in range(1000):
+        attempts.note_failure(f"10.0.{number // 250}.{number % 250}")
+    assert attempts.get_wait_s("somebody new") == 0.0
+
+
+def test_a_failure_beyond_the_limit_is_told_how_long_and_makes_it_no_longer() -> None:
+    clock = Clock()
+    attempts = Attempts(clock)
+    assert [attempts.note_failure("a") for _ in range(MAX_FAILURES_PER_ADDRESS)] == [
+        0.0
+    ] * MAX_FAILURES_PER_ADDRESS
+    for _ in range(100):
+        assert attempts.note_failure("a") == pytest.approx(ATTEMPT_WINDOW_S - (clock.now - 1000.0))
+        clock.now += 1.0
+    clock.now = 1000.0 + ATTEMPT_WINDOW_S
+    assert attempts.note_failure("a") == 0.0
+
+
+def test_addresses_of_one_house_are_one() -> None:
+    attempts = Attempts(Clock())
+    for number in range(MAX_FAILURES_PER_ADDRESS):
+        attempts.note_failure(f"2001:db8:1:2::{number:x}")
+    assert attempts.get_wait_s("2001:db8:1:2:ffff::1") > 0.0
+    assert attempts.get_wait_s("2001:db8:1:3::1") == 0.0
+    for _ in range(MAX_FAILURES_PER_ADDRESS):
+        attempts.note_failure("::ffff:10.0.0.1")
+    assert attempts.get_wait_s("10.0.0.1") > 0.0 and attempts.get_wait_s("10.0.0.2") == 0.0
+
+
+def test_where_all_of_a_building_are_one_network_each_counts_alone() -> None:
+    attempts = Attempts(Clock())
+    for local in ("fe80::1:%x%%eth0", "fd00::%x"):
+        for number in range(2 * MAX_FAILURES_PER_ADDRESS):
+            assert attempts.note_failure(local % number) == 0.0
+        for _ in range(MAX_FAILURES_PER_ADDRESS):
+            attempts.note_failure(local % 0)
+        assert attempts.get_wait_s(local % 0) > 0.0 and attempts.get_wait_s(local % 1) == 0.0
+
+
+def test_who_asks_often_at_once_is_heard_as_often_as_one_after_the_other() -> None:
+    attempts = Attempts(Clock())
+    app = SimpleNamespace(state=SimpleNamespace(attempts={SignInMethod.CODE: attempts}))
+    request = Request({"type": "http", "app": app, "client": ("10.0.0.1", 1)})
+    with ExitStack() as under_way:
+        for _ in range(MAX_FAILURES_PER_ADDRESS):
+            under_way.enter_context(count_attempt(request, SignInMethod.CODE))
+        with pytest.raises(TooManyAttempts), count_attempt(request, SignInMethod.CODE):
+            pass
+    assert attempts.get_wait_s("10.0.0.1") == 0.0, "all were right"
+    for _ in range(2 * MAX_FAILURES_PER_ADDRESS):
+        with pytest.raises(StorageFailed), count_attempt(request, SignInMethod.CODE):
+            raise StorageFailed("nobody could say")
+    for _ in range(MAX_FAILURES_PER_ADDRESS):
+        with pytest.raises(AccessDenied), count_attempt(request, SignInMethod.CODE):
+            raise AccessDenied("wrong")
+    assert attempts.get_wait_s("10.0.0.1") > 0.0
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.0, 100.0)), max_size=80))
+def test_never_more_than_ten_failures_in_any_window(moments: list[tuple[str, float]]) -> None:
+    clock = Clock()
+    attempts = Attempts(clock)
+    let_through: dict[str, list[float]] = {}
+    for address, later in moments:
+        clock.now += later
+        if attempts.get_wait_s(address) == 0.0:
+            attempts.note_failure(address)
+            let_through.setdefault(address, []).append(clock.now)
+    for times in let_through.values():
+        for first, after in zip(times, times[MAX_FAILURES_PER_ADDRESS:], strict=False):
+            assert after - first >= ATTEMPT_WINDOW_S - 1e-6
+
+
+def test_threads_do_not_lose_failures() -> None:
+    attempts = Attempts(Clock())
+    threads = [
+        threading.Thread(daemon=True, target=attempts.note_failure, args=("a",))
+        for _ in range(MAX_FAILURES_PER_ADDRESS)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert attempts.get_wait_s("a") > 0.0
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[httpx.Client]:
+    workspace = make_workspace(tmp_path)
+    add_account(workspace, "Lan", Role.VIEWER, "right")
+    with (
+        running(Services(workspace=workspace)) as url,
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize(("language", "words"), [("vi", "quá nhiều lần"), ("en", "Too many failed sign-ins")])
+def test_the_door_says_429_and_when_to_come_back(guarded: httpx.Client, language: str, words: str) -> None:
+    def enter(token: str) -> httpx.Response:
+        return guarded.post(f"/api/login?lang={language}", json={"token": token})
+
+    statuses = [enter("wrong").status_code for _ in range(MAX_FAILURES_PER_ADDRESS)]
+    assert statuses == [401] * MAX_FAILURES_PER_ADDRESS
+    refused = enter("wrong")
+    assert refused.status_code == 429
+    assert words in refused.json()["message"] and "5" in refused.json()["message"]
+    assert 0 < int(refused.headers["retry-after"]) <= ATTEMPT_WINDOW_S
+    assert enter("right").status_code == 200, "nobody is shut out by what others send from where they are"
+    assert guarded.get("/api/session").json()["account"]["name"] == "Lan"
+
+
+def test_who_guesses_at_guest_links_bars_no_token_and_no_link_that_is_right(
+    guarded: httpx.Client, tmp_path: Path
+) -> None:
+    _, secret = invite_guest(make_workspace(tmp_path), 1.0, None, "Lan")  # the same house
+    said = [guarded.post(f"/guest/{number}").status_code for number in range(MAX_FAILURES_PER_ADDRESS + 1)]
+    assert said == [401] * MAX_FAILURES_PER_ADDRESS + [429]
+    assert guarded.post("/api/login", json={"token": "wrong"}).status_code == 401, "counted by itself"
+    assert guarded.post("/api/login", json={"token": "right"}).status_code == 200
+    assert guarded.post(f"/guest/{secret}").status_code == 303

@@ -1,0 +1,77 @@
+"""Signing in at the map: what the answer brings, to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flycam.access.accounts import make_sign_in_code, make_token
+from flycam.access.restrictions import set_flight_classification
+from flycam.errors import CatalogUnavailable
+from flycam.http.services import Services
+from flycam.model.flight import Classification
+from flycam.model.records import ACCOUNT_ROLES, Scope
+from flycam.serve.tiles import flight_routes
+from tests.serve.running import running
+from tests.serve.world import add_account, make_world
+from tests.texts import pair
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Services:
+    """A storm, one flight of it for analysts; an account of each role, whose token is called as it is."""
+    world = make_world(tmp_path)
+    for role in ACCOUNT_ROLES:
+        add_account(world.workspace, role.value, role, role.value)
+    set_flight_classification(world.workspace, world.after, Classification.RESTRICTED, "admin")
+    return Services(workspace=world.workspace)
+
+
+@pytest.fixture
+def client(services: Services) -> Iterator[httpx.Client]:
+    with running(services) as url, httpx.Client(base_url=url, timeout=60) as one:
+        yield one
+
+
+def test_who_arrives_at_the_map_is_told_at_once_what_it_begins_with(
+    client: httpx.Client, services: Services
+) -> None:
+    lists = ("/api/events", "/api/flights", "/api/terrain", "/api/airborne")
+    told = {}
+    for name in ("viewer", "analyst"):
+        client.cookies.clear()
+        came = client.post("/api/arrival", json={"token": name}).json()
+        assert came["session"] == client.get("/api/session").json(), "the cookie is of who came"
+        assert came["lists"] == [client.get(path).json() for path in lists]
+        told[name] = len(came["lists"][1])
+    assert told == {"viewer": 2, "analyst": 3}, "what is withheld is not among it"
+    client.cookies.clear()
+    _, secret = make_token(services.workspace, "operator", "điện thoại", Scope.UPLOADS, None, "test")
+    came = client.post("/api/arrival", json={"token": secret}).json()
+    assert came["session"]["scope"] == "uploads" and came["lists"] is None, "it reaches no map"
+    box = client.post("/api/arrival", json={"token": "box"}).json()
+    assert box["lists"] is None and client.get("/api/flights").status_code == 403
+    client.cookies.clear()
+    refused = client.post("/api/arrival", json={"token": "wrong"})
+    assert refused.status_code == 401 and "set-cookie" not in refused.headers
+
+
+def test_a_code_is_not_spent_for_nothing_where_the_map_s_lists_cannot_be_said(
+    client: httpx.Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = make_sign_in_code(services.workspace, "viewer", "admin")
+
+    def away(*_: object) -> None:
+        raise CatalogUnavailable(pair("the database is away", "mất kết nối cơ sở dữ liệu"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(flight_routes, "list_flights", away)
+        came = client.post("/api/arrival", json={"token": code})
+    assert came.status_code == 200 and came.json()["lists"] is None
+    assert client.get("/api/session").json()["account"]["name"] == "viewer", (
+        "with the cookie that the code was for"
+    )
+    assert len(client.get("/api/flights").json()) == 2

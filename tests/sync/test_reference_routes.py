@@ -1,0 +1,124 @@
+"""`/api/sync/common` over a real server: what a box's token may see comes, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flycam.errors import ObjectMissing
+from flycam.http import client as http_client
+from flycam.http.client import ServerConnection
+from flycam.model.flight import Classification
+from flycam.model.records import Role
+from flycam.originals import store_original
+from flycam.storage import keys
+from flycam.sync.client import Sender
+from flycam.sync.hooks import SyncApplyHooks
+from flycam.sync.node import TransferLimits
+from flycam.sync.reference_client import FetchReport, ReferenceFetcher
+from flycam.sync.reference_feed import ITEM_NAME_DIGITS
+from tests.geodata.hostile_rasters import counting_server, hostile_raster
+from tests.serve.province import TOKENS, new_province, serving
+from tests.sync.boxes import Box, new_box
+from tests.sync.common_world import MASTS, furnish, standing
+
+
+@pytest.fixture
+def province(tmp_path: Path) -> Box:
+    made = new_province(tmp_path)
+    furnish(made, tmp_path)
+    return made
+
+
+@pytest.fixture
+def address(province: Box, tmp_path: Path) -> Iterator[str]:
+    with serving(province, tmp_path) as url:
+        yield url
+
+
+def fetched(box: Box, url: str, folder: Path, role: Role = Role.BOX) -> FetchReport:
+    line = ServerConnection(url, TOKENS[role], 20.0, "en", lambda _why: None, is_thin=True)
+    back = ReferenceFetcher(box.workspace, line, SyncApplyHooks(box.workspace), folder, TransferLimits())
+    Sender(box.workspace, line, TransferLimits(), back=back).run_round()
+    return back.got
+
+
+def test_a_box_gets_what_its_token_may_see(address: str, province: Box, tmp_path: Path) -> None:
+    secret = replace(MASTS, layer_id="layer-2", name="Kho dự trữ")
+    province.catalog.layers.put(secret, province.catalog.layers.features(MASTS.layer_id, None, 9)[0])
+    province.catalog.restrictions.classify("layer-2", Classification.INTERNAL, 1)
+    box, trusted = new_box(tmp_path, "field"), new_box(tmp_path, "trusted")
+    assert fetched(box, address, tmp_path / "way").item_counts["layer"] == 1
+    assert [one.name for one in box.catalog.layers.all()] == [MASTS.name]
+    assert fetched(box, address, tmp_path / "way").item_counts == {}
+    fetched(trusted, address, tmp_path / "other", Role.ADMIN)
+    assert standing(trusted) == standing(province)
+    assert trusted.catalog.restrictions.level("layer-2") is Classification.INTERNAL
+
+
+def test_what_is_not_there_is_said(address: str) -> None:
+    headers = {"Authorization": f"Bearer {TOKENS[Role.BOX]}"}
+    with httpx.Client(base_url=address, headers=headers, timeout=60) as client:
+        for query, status in (("of=0123456789abcdef", 409), ("of=xyz", 422), ("of=00&at=-1", 422)):
+            assert client.get(f"/api/sync/common/things?{query}").status_code == status
+        as_viewer = {"Authorization": f"Bearer {TOKENS[Role.VIEWER]}"}
+        assert client.get("/api/sync/common", headers=as_viewer).status_code == 403
+
+
+def test_a_file_that_is_lost_after_it_was_listed_is_another_list(
+    address: str, province: Box, tmp_path: Path
+) -> None:
+    box, store = new_box(tmp_path, "field"), province.workspace.store
+    (dem,) = province.catalog.terrain.dems()
+    headers = {"Authorization": f"Bearer {TOKENS[Role.BOX]}"}
+    with httpx.Client(base_url=address, headers=headers, timeout=60) as client:
+        assert client.get("/api/sync/common").status_code == 200
+        store.delete(keys.format_original_key(dem.sha256))
+        answer = client.get(f"/api/sync/common/things?of={dem.sha256[:ITEM_NAME_DIGITS]}")
+        assert answer.status_code == 409
+    got = fetched(box, address, tmp_path / "way")
+    assert got.item_counts == {"area": 1, "changes": 1, "communes": 2, "layer": 1}
+
+
+def test_a_file_that_cannot_be_read_ends_no_sync(
+    address: str, province: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box, store = new_box(tmp_path, "field"), province.workspace.store
+    box.lay({0, 1})
+    (dem,) = province.catalog.terrain.dems()
+    read = store.get_range
+
+    def damaged(key: str, start: int, length: int) -> bytes:
+        if key == keys.format_original_key(dem.sha256):
+            raise ObjectMissing(f"{key}: the disk does not give it")
+        return read(key, start, length)
+
+    monkeypatch.setattr(store, "get_range", damaged)
+    monkeypatch.setattr(http_client, "_MAX_WAIT_S", 0.01)
+    got = fetched(box, address, tmp_path / "way")
+    assert got.item_counts == {"area": 1, "changes": 1, "communes": 2, "layer": 1}
+    assert [one.name for one in got.conflicts] == [dem.dem_id]
+    assert province.tiles() == box.tiles()
+
+
+@pytest.mark.parametrize(
+    "name", ["vrt.tif", "N21E104.hgt", "wms.tif", "raw.tif", "address.vrt", "inside.tif"]
+)
+def test_terrain_that_names_other_files_is_not_taken_in_and_asks_nobody(
+    address: str, province: Box, tmp_path: Path, name: str
+) -> None:
+    with counting_server() as (afar, asked):
+        path = hostile_raster(tmp_path / "given", name, afar)
+        (dem,) = province.catalog.terrain.dems()
+        key = keys.format_original_key(sha256 := store_original(province.workspace, path))
+        hostile = replace(dem, dem_id="hostile", name=name, key=key, sha256=sha256)
+        province.catalog.terrain.put_dem(hostile)
+        box = new_box(tmp_path, "field")
+        got = fetched(box, address, tmp_path / "way")
+        assert asked == []
+    assert [one.name for one in got.conflicts] == ["hostile"]
+    assert [one.dem_id for one in box.catalog.terrain.dems()] == [dem.dem_id]

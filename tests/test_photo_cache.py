@@ -1,0 +1,29 @@
+"""Photos decoded from the evidence store: kept while there is room, and a place without room is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flycam.drill.photo_drill import DrillReport
+from flycam.errors import StorageFailed
+from flycam.model.records import FrameStatus
+from flycam.originals import PhotoCache
+from tests.houses import House
+
+
+def test_a_copy_that_cannot_be_written_is_said_and_not_an_internal_error(
+    drill: DrillReport, make_house: Callable[..., House], tmp_path: Path
+) -> None:
+    house = make_house(drill)
+    flight = house.ingest(drill.photos).flight
+    records = house.workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
+    in_the_way = tmp_path / "no folder"
+    in_the_way.write_bytes(b"")
+    workspace = replace(house.workspace, cache_dir=in_the_way / "cache")
+    with pytest.raises(StorageFailed, match="no copy of it can be kept"):
+        PhotoCache(workspace, records).pixels(records[0].frame_id)
+    assert PhotoCache(house.workspace, records).pixels(records[0].frame_id).shape == (360, 480, 3)
