@@ -49,7 +49,7 @@ from urllib.parse import urlsplit
 
 from flycam.errors import OptionUnusable
 from flycam.messages import _
-from flycam.model.records import Role
+from flycam.model.access import Role
 from flycam.model.text import is_printable, strip_unprintable
 from flycam.model.time import VIETNAM_NAME, parse_zone
 from flycam.power import PowerMode

@@ -22,7 +22,8 @@ from flycam.catalog.tokens import make_token_entry
 from flycam.config import ROLES, OpenIdClient
 from flycam.errors import AccessDenied, InputUnusable, NotFound, OptionUnusable, StorageFailed
 from flycam.messages import _
-from flycam.model.records import Account, AuditEntry, Descendants, OneTimeCode, Role, Scope, Token
+from flycam.model.access import Account, Descendants, OneTimeCode, Role, Scope, Token
+from flycam.model.records import AuditEntry
 from flycam.model.text import normalize_name, strip_unprintable, to_search_key, validate_name
 from flycam.model.time import format_iso
 from flycam.storage.files import make_folder, move_into_place

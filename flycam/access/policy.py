@@ -37,16 +37,9 @@ from flycam.geometry.grid import (
     lonlat_to_mercator,
 )
 from flycam.geometry.pose import ExteriorOrientation
+from flycam.model.access import Account, Role
 from flycam.model.flight import Classification, Flight
-from flycam.model.records import (
-    Account,
-    BoundsLonLat,
-    FrameRecord,
-    MosaicInfo,
-    RevisionRecord,
-    RevisionState,
-    Role,
-)
+from flycam.model.records import BoundsLonLat, FrameRecord, MosaicInfo, RevisionRecord, RevisionState
 
 # -- Buffers in metres around geometries in degrees ------------------------------------------------
 

@@ -11,8 +11,9 @@ from flycam.catalog.restrictions import RestrictedArea
 from flycam.errors import OptionUnusable
 from flycam.geodata.communes import read_area_of_interest
 from flycam.messages import _
+from flycam.model.access import ACCOUNT_ROLES, Role
 from flycam.model.flight import Classification, Flight
-from flycam.model.records import ACCOUNT_ROLES, AuditEntry, LayerRecord, Role
+from flycam.model.records import AuditEntry, LayerRecord
 from flycam.model.text import to_visible, validate_name
 from flycam.originals import store_original
 from flycam.workspace import Workspace

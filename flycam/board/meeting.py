@@ -27,7 +27,8 @@ from flycam.http.guards import GuardedRoute, GuestPrincipal, OperatorPrincipal, 
 from flycam.http.responses import Json
 from flycam.http.services import CatalogHere, ServicesHere, get_services
 from flycam.messages import _
-from flycam.model.records import AuditEntry, Role
+from flycam.model.access import Role
+from flycam.model.records import AuditEntry
 from flycam.model.text import is_printable, strip_unprintable
 from flycam.model.time import format_iso
 from flycam.workspace import Workspace

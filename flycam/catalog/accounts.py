@@ -24,7 +24,8 @@ from flycam.catalog.restrictions import Guest, Person
 from flycam.catalog.tables import guests, identities, one_time_codes
 from flycam.errors import AccessDenied, InputUnusable, NotFound
 from flycam.messages import _
-from flycam.model.records import Account, AuditEntry, Descendants, OneTimeCode, Role, Token
+from flycam.model.access import Account, Descendants, OneTimeCode, Role, Token
+from flycam.model.records import AuditEntry
 from flycam.model.text import format_shell_command
 
 _TOKEN_BYTES = 32

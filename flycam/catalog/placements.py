@@ -28,7 +28,7 @@ from flycam.errors import NotFound
 from flycam.geometry.pose import ExteriorOrientation, PoseSource
 from flycam.messages import _
 from flycam.model.flight import is_flat_datum
-from flycam.model.frame import Layer
+from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus, Placement
 
 # -- Order, ids and rows of placements -------------------------------------------------------------

@@ -19,16 +19,9 @@ from flycam.catalog.database import Database
 from flycam.catalog.tables import audit_log, to_box_columns
 from flycam.errors import NotFound
 from flycam.messages import _
+from flycam.model.access import Account, RedactionReason, RedactionStep, Role
 from flycam.model.flight import Classification
-from flycam.model.records import (
-    Account,
-    AuditEntry,
-    BoundsLonLat,
-    RedactionReason,
-    RedactionStep,
-    RevisionState,
-    Role,
-)
+from flycam.model.records import AuditEntry, BoundsLonLat, RevisionState
 from flycam.model.text import to_canonical_name
 
 # -- Records of access rules, as frozen values (rules as in `model.records`) -----------------------

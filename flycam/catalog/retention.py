@@ -23,7 +23,8 @@ from flycam.catalog.retention_records import (
     make_due_list_changed,
     select_active_holds,
 )
-from flycam.model.records import AuditEntry, HoldStep, PurgeStep, RetainedKind
+from flycam.model.access import HoldStep, PurgeStep, RetainedKind
+from flycam.model.records import AuditEntry
 
 _ROWS_AT_ONCE = 2000
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from flycam.errors import DueListChanged, NotFound, OriginalPurged
 from flycam.messages import _
-from flycam.model.records import HoldStep, PurgeStep, RetainedKind
+from flycam.model.access import HoldStep, PurgeStep, RetainedKind
 from flycam.model.time import format_day
 from flycam.storage import keys
 

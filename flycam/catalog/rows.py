@@ -22,7 +22,8 @@ from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.pose import CameraMotion, ExteriorOrientation, PoseSource
 from flycam.model.flight import Event, EventKind, Flight, FlightState
-from flycam.model.frame import FrameHeader, Layer, Provenance, TileRecord
+from flycam.model.frame import FrameHeader, Provenance, TileRecord
+from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawal
 from flycam.model.text import to_canonical_name, to_visible
 

@@ -17,7 +17,8 @@ from flycam.catalog.database import Database
 from flycam.catalog.tables import guests, one_time_codes, tokens
 from flycam.errors import InputUnusable, NotFound
 from flycam.messages import _
-from flycam.model.records import AuditEntry, Descendants, Scope, Token
+from flycam.model.access import Descendants, Scope, Token
+from flycam.model.records import AuditEntry
 
 MAX_TOKENS_PER_ACCOUNT = 50
 """Tokens that an account may hold at a time."""

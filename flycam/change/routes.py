@@ -51,8 +51,9 @@ from flycam.http.requests import MAX_LARGE_BYTES, limit_body, parse_bounds, pars
 from flycam.http.responses import Json
 from flycam.http.services import CatalogHere, ServicesHere
 from flycam.messages import _
+from flycam.model.access import Role
 from flycam.model.board import POSITIVE_STATUSES, REVIEWABLE_STATUSES, ChangeAction, ChangeKind, ChangeStatus
-from flycam.model.records import BoundsLonLat, Role
+from flycam.model.records import BoundsLonLat
 from flycam.model.text import MAX_NOTE_LENGTH
 
 router = APIRouter(route_class=GuardedRoute)

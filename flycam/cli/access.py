@@ -18,8 +18,8 @@ from flycam.cli.workspace import (
     open_workspace,
 )
 from flycam.messages import Message, _, join, pgettext
+from flycam.model.access import RedactionReason, RedactionStep
 from flycam.model.flight import CLASSIFICATION_NAMES, Classification
-from flycam.model.records import RedactionReason, RedactionStep
 from flycam.model.time import format_minute
 
 if TYPE_CHECKING:

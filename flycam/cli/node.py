@@ -10,12 +10,12 @@ import click
 from flycam.cli.output import Output, ProgressBar, wrap_command
 from flycam.cli.workspace import CommandOutput, get_operator_name, open_workspace
 from flycam.messages import Message, _, join, ngettext, pgettext
-from flycam.model.records import ACCOUNT_ROLES, Descendants, Scope
+from flycam.model.access import ACCOUNT_ROLES, Descendants, Scope
 from flycam.model.text import SecretText
 from flycam.model.time import format_iso
 
 if TYPE_CHECKING:
-    from flycam.model.records import Account, Descendants, Token
+    from flycam.model.access import Account, Descendants, Token
     from flycam.mosaic.eviction import CollectReport
     from flycam.operations.health import HealthCheck
     from flycam.storage.disk_space import DiskVolume, Freed

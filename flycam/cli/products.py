@@ -8,13 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flycam.catalog.revisions import (
-    get_refusal,
-    list_control_doubts,
-    list_control_notes,
-    list_notes,
-    put_in_words,
-)
 from flycam.cli.cluster import open_cluster
 from flycam.cli.output import (
     Output,
@@ -28,7 +21,14 @@ from flycam.cli.output import (
 from flycam.cli.workspace import FILE_PATH, CommandOutput, open_workspace, register_resumable_job
 from flycam.errors import OptionUnusable
 from flycam.messages import LANGUAGES, Message, _, decode_message, join
-from flycam.model.frame import Layer
+from flycam.model.layer import Layer
+from flycam.model.revision_stats import (
+    get_refusal,
+    list_control_doubts,
+    list_control_notes,
+    list_notes,
+    put_in_words,
+)
 from flycam.model.text import format_list, format_number
 from flycam.model.warning import NO_TERRAIN, describe_warning, describe_warning_briefly, parse_warning_code
 from flycam.reports.briefing.figures import PAPERS, Letterhead

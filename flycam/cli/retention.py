@@ -12,7 +12,7 @@ from flycam.cli.output import Output, wrap_command
 from flycam.cli.workspace import CommandOutput, get_operator_name, open_workspace
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext
-from flycam.model.records import HoldStep, RetainedKind
+from flycam.model.access import HoldStep, RetainedKind
 from flycam.model.time import format_day
 
 if TYPE_CHECKING:

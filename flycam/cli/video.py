@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from flycam.cli.output import (
     Output,
@@ -30,7 +29,7 @@ from flycam.cli.workspace import (
 )
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext, verbatim
-from flycam.model.frame import format_rejection_counts, format_unregistered_counts
+from flycam.model.rejection_reasons import format_rejection_counts, format_unregistered_counts
 from flycam.model.text import strip_url_credentials
 from flycam.model.time import format_iso
 from flycam.model.warning import describe_warning
@@ -148,13 +147,13 @@ def _format_positions(seen: FlightLogSummary) -> Message:
 def _format_view_direction(seen: VideoSummary) -> Iterator[Message]:
     """Describe the camera's viewing direction."""
     pitch, hfov = seen.median("gimbal_pitch_deg"), seen.median("hfov_deg")
-    if not np.isfinite(pitch):
+    if not math.isfinite(pitch):
         yield _("; nothing tells which way the camera looks")
     elif pitch > 0.0:
         yield _("; the camera looks {pitch_deg:.0f}° above the horizon", pitch_deg=pitch)
     else:
         yield _("; the camera looks {pitch_deg:.0f}° below the horizon", pitch_deg=abs(pitch))
-    if np.isfinite(hfov):
+    if math.isfinite(hfov):
         yield _(", {hfov_deg:.0f}° wide", hfov_deg=hfov)
 
 

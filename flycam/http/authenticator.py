@@ -37,7 +37,7 @@ from flycam.errors import AccessDenied, FlycamError
 from flycam.http.requests import is_same_origin
 from flycam.http.services import SESSION_KEY_BYTES, Services, create_session_key
 from flycam.messages import Message, _, pgettext
-from flycam.model.records import Account, Role, Scope
+from flycam.model.access import Account, Role, Scope
 from flycam.storage.files import move_into_place
 from flycam.workspace import Workspace
 

@@ -24,7 +24,8 @@ from flycam.http.errors import build_sign_in_error
 from flycam.http.metrics import ACCOUNT_SCOPE_KEY
 from flycam.http.requests import MAX_BODY_BYTES, ReadRequest, read_body
 from flycam.messages import Message, _, pgettext
-from flycam.model.records import FrameRecord, Role
+from flycam.model.access import Role
+from flycam.model.records import FrameRecord
 
 _ROLE_NAMES: Mapping[Role, Message] = {
     Role.BOX: pgettext("role", "box"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from flycam.messages import Message, pgettext
-from flycam.model.frame import Layer
+from flycam.model.layer import Layer
 
 LOCAL_DATUM = "LOCAL"
 

@@ -7,9 +7,8 @@ tile the content of the mosaic.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,25 +16,8 @@ from numpy.typing import NDArray
 from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.pose import ExteriorOrientation
-from flycam.messages import Message, _, join, pgettext, verbatim
+from flycam.model.layer import Layer
 from flycam.model.text import to_visible
-
-
-class Layer(StrEnum):
-    """Spectral band set of a frame; frames of different layers never share a mosaic."""
-
-    COLOUR = "colour"
-    INFRARED = "infrared"
-    THERMAL = "thermal"
-    NIGHT = "night"
-
-
-_LAYER_IMAGES: Mapping[str, Message] = {"colour": _("colour"), "thermal": _("thermal")}
-
-
-def name_layer(layer: str) -> Message:
-    """Name a layer as pictures of it are called; one without a name of its own by its key."""
-    return _LAYER_IMAGES.get(layer) or verbatim(layer)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,84 +98,6 @@ def parse_video_frame_pts_ns(name: str) -> int:
 def derive_flight_id(frame_ids: list[str]) -> str:
     """Derive a flight id, 16 hex digits, from its first frames, whatever their order."""
     return hashlib.sha256("\n".join(sorted(set(frame_ids))).encode()).hexdigest()[:16]
-
-
-LAYER_NAMES = {
-    Layer.COLOUR: pgettext("layer", "colour"),
-    Layer.INFRARED: pgettext("layer", "infrared"),
-    Layer.THERMAL: pgettext("layer", "thermal"),
-    Layer.NIGHT: pgettext("layer", "night"),
-}
-
-
-# -- Reasons for rejecting parts of a video: keys for counting, names for people -------------------
-
-
-_WORDS: Mapping[str, Message] = {
-    "overrun": _("{count} came faster than they could be laid"),
-    "undecoded": _("{count} came faster than they could be decoded"),
-    "broken": _("{count} could not be decoded"),
-    "unrecorded": _("{count} are not in the recording of the video"),
-    "thinned": _("{count} left out when late, their neighbours show it"),
-    "no_time": _("{count} show new ground there was no time to lay"),
-    "store_away": _("{count} show new ground while the store was away"),
-    "pts_backwards": _("{count} bear a time that goes backwards"),
-    "torn": _("{count} torn"),
-    "filmed_before": _("{count} show what is on the map already"),
-    "withdrawn": pgettext("frames", "{count} withdrawn"),
-    "telemetry_gap": _("{count} the log says nothing of"),
-    "pose_rejected": _("{count} position or attitude cannot be right"),
-    "horizon_in_view": _("{count} look at the horizon"),
-    "outside_terrain": _("{count} outside the terrain that is known"),
-    "no_height": _("{count} no usable height"),
-    "no_sight": _("{count} do not say which way they look"),
-    "no_position": _("{count} no usable position"),
-    "calibration_missing": _("{count} lens unknown"),
-    "too_blurred": _("{count} too blurred"),
-    "lens_covered": _("{count} black, or the lens covered"),
-    "unreadable": _("{count} unreadable"),
-    "no_fix": _("{count} samples without a GNSS fix"),
-    "jump": _("{count} samples that jump"),
-    "frozen": _("{count} samples that stand still in flight"),
-    "bad_signature": _("{count} packets without a valid signature"),
-    "noise": _("{count} bytes that are no packet"),
-    "damaged": _("{count} packets damaged"),
-    "unwritten": _("{count} packets are not in the recording of the telemetry"),
-}
-
-_UNFITTED: Mapping[str, Message] = {
-    "first": _("{count} show ground that no frame before showed"),
-    "few": _("{count} have too little in common with those before"),
-    "unclear": _("{count} agree with those before on no pose"),
-    "far": _("{count} would lie farther off than the log allows"),
-    "worse": _("{count} would fit worse than by the log"),
-    "hurried": _("{count} came too fast to be fitted"),
-}
-
-
-def format_unregistered_counts(counts: Mapping[str, int]) -> Message | None:
-    """Format counts of video frames not registered to earlier ones, by reason.
-
-    As `format_rejection_counts`.
-    """
-    return _format_counts(_UNFITTED, counts)
-
-
-def format_rejection_counts(counts: Mapping[str, int]) -> Message | None:
-    """Format counts by reason as a list; None for no counts.
-
-    A reason without a name is written as its key.
-    """
-    return _format_counts(_WORDS, counts)
-
-
-def _format_counts(words: Mapping[str, Message], counts: Mapping[str, int]) -> Message | None:
-    said = [
-        replace(words[reason], values={"count": count}) if reason in words else verbatim(f"{count} {reason}")
-        for reason, count in sorted(counts.items())
-        if count
-    ]
-    return join(said, ", ") if said else None
 
 
 # -- Patches and tiles: a frame's contribution, and the content of the mosaic ----------------------

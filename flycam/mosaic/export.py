@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from flycam.access.policy import UNRESTRICTED, load_export_policy
-from flycam.catalog.revisions import LIVE_REVISION, get_shift_error_m
+from flycam.catalog.revisions import LIVE_REVISION
 from flycam.concurrency import count_workers
 from flycam.errors import CrsMissing, InputUnusable, NotFound, OptionUnusable
 from flycam.geodata.crs import (
@@ -34,6 +34,7 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import _
 from flycam.model.flight import Flight
 from flycam.model.records import MosaicInfo, RevisionState
+from flycam.model.revision_stats import get_shift_error_m
 from flycam.model.text import format_shell_command
 from flycam.model.time import format_iso
 from flycam.model.warning import CRS_ACCURACY, CRS_OUTSIDE, MASKS_COVERED, encode_warning

@@ -18,7 +18,7 @@ from flycam.errors import AccessDenied, FlightBoundToEvent, FlightBusy
 from flycam.geometry.grid import TileRange, find_range_for_bounds, get_range_bounds
 from flycam.messages import _
 from flycam.model.flight import Event, Flight, FlightState
-from flycam.model.frame import LAYER_NAMES, Layer
+from flycam.model.layer import LAYER_NAMES, Layer
 from flycam.model.records import AuditEntry, FrameRecord, FrameStatus, MosaicInfo
 from flycam.model.text import validate_name
 from flycam.model.warning import LAYER_MOVED, encode_warning

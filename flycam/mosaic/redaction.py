@@ -27,7 +27,8 @@ from flycam.geodata.crs import to_lonlat
 from flycam.geometry.footprint import MAX_ERROR_M, project_polygon_to_ground
 from flycam.geometry.grid import TileId, compute_grid_pixel_m, get_tile_bounds
 from flycam.messages import _
-from flycam.model.records import MAX_CORNERS, AuditEntry, FrameRecord, RedactionReason, RedactionStep
+from flycam.model.access import MAX_CORNERS, RedactionReason, RedactionStep
+from flycam.model.records import AuditEntry, FrameRecord
 from flycam.mosaic.raster import PixelsWithMask, TileDecoding
 from flycam.mosaic.terrain import load_recorded_terrain
 from flycam.workspace import Workspace

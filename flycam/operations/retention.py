@@ -29,8 +29,9 @@ from flycam.catalog.retention_records import (
 )
 from flycam.errors import FlightBusy, InputUnusable, NotFound, ObjectMissing, OptionUnusable
 from flycam.messages import _
+from flycam.model.access import MAX_TERM_DAYS, HoldStep, PurgeStep, RetainedKind
 from flycam.model.flight import Flight, FlightState
-from flycam.model.records import MAX_TERM_DAYS, AuditEntry, HoldStep, PurgeStep, RetainedKind
+from flycam.model.records import AuditEntry
 from flycam.model.text import strip_unprintable
 from flycam.model.time import find_midnight_ns, format_iso
 from flycam.mosaic.eviction import delete_path

@@ -18,7 +18,7 @@ from flycam.http.guards import AdminPrincipal, GuardedRoute
 from flycam.http.responses import Json
 from flycam.http.services import ServicesHere
 from flycam.messages import _
-from flycam.model.records import MAX_TERM_DAYS, RetainedKind
+from flycam.model.access import MAX_TERM_DAYS, RetainedKind
 from flycam.model.time import format_iso
 from flycam.operations.retention import (
     DueOriginal,

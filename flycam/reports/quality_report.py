@@ -21,7 +21,7 @@ import shapely
 from numpy.typing import NDArray
 
 from flycam.catalog.frames import parse_footprints
-from flycam.catalog.revisions import LIVE_REVISION, list_photo_reasons
+from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import FrameRejected, InputUnusable, NotFound
 from flycam.geodata.crs import fit_mercator_to_work, make_point_transform
 from flycam.geodata.hillshade import compute_hillshade
@@ -44,7 +44,8 @@ from flycam.geometry.terrain import (
 )
 from flycam.messages import LANGUAGES, Message, _, verbatim
 from flycam.model.flight import Flight, is_flat_datum
-from flycam.model.frame import FrameHeader, Layer, MosaicTile
+from flycam.model.frame import FrameHeader, MosaicTile
+from flycam.model.layer import Layer
 from flycam.model.records import (
     FrameRecord,
     FrameStatus,
@@ -53,6 +54,7 @@ from flycam.model.records import (
     RevisionRecord,
     RevisionState,
 )
+from flycam.model.revision_stats import list_photo_reasons
 from flycam.model.text import format_shell_command
 from flycam.mosaic.coverage import (
     get_flight_date,

@@ -40,7 +40,7 @@ from flycam.ingest.live import routes as live_routes
 from flycam.ingest.upload import routes as upload_routes
 from flycam.ingest.upload.service import UploadService
 from flycam.messages import _
-from flycam.model.records import Role, Scope
+from flycam.model.access import Role, Scope
 from flycam.mosaic.terrain_codec import TerrainCache
 from flycam.operations import retention_routes
 from flycam.reports import routes as reports_routes

@@ -34,7 +34,7 @@ from flycam.ingest.live.routes import (
     filter_live_flights,
     fingerprint_live_flights,
 )
-from flycam.model.records import Role
+from flycam.model.access import Role
 from flycam.serve.tiles.log_follower import MovedTiles, TileLogFollower
 
 # -- Stamps that tell when mosaics, marks, layers or changes on the map differ ---------------------

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from flycam.errors import AccessDenied, ObjectMissing, SourceUnreadable
 from flycam.messages import Message, _
-from flycam.model.records import Role
+from flycam.model.access import Role
 from flycam.storage import keys
 from flycam.sync.manifest import ExchangeManifest, ManifestItem
 

@@ -13,6 +13,7 @@ from flycam.catalog.retention_records import HoldRecord
 from flycam.errors import NameTaken, NotFound, SourceUnreadable
 from flycam.geometry.grid import TileId
 from flycam.messages import Message, _
+from flycam.model.access import HoldStep, PurgeStep, RedactionStep
 from flycam.model.flight import (
     Event,
     Flight,
@@ -21,15 +22,7 @@ from flycam.model.flight import (
     find_strictest,
     is_flat_datum,
 )
-from flycam.model.records import (
-    FrameRecord,
-    FrameStatus,
-    HoldStep,
-    MosaicInfo,
-    PurgeStep,
-    RedactionStep,
-    Withdrawal,
-)
+from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawal
 from flycam.model.text import to_visible
 from flycam.model.warning import NO_TERRAIN, parse_warning_code
 from flycam.mosaic.tiles.rebuild import collect_amendments

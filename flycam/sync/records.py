@@ -56,8 +56,9 @@ from flycam.catalog.rows import (
 )
 from flycam.errors import SourceUnreadable
 from flycam.messages import Message, _, decode_message, encode_message
+from flycam.model.access import MAX_CORNERS
 from flycam.model.flight import Classification, Event, Flight
-from flycam.model.records import MAX_CORNERS, FrameRecord, MosaicInfo, Placement, Withdrawal
+from flycam.model.records import FrameRecord, MosaicInfo, Placement, Withdrawal
 from flycam.model.text import is_printable
 from flycam.storage.files import decompress_bounded, parse_bounded_json
 from flycam.sync.manifest import require_hex_digits, require_key_segment, require_text

@@ -30,8 +30,9 @@ from flycam.catalog.comparisons import Comparison
 from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord
 from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.messages import _
+from flycam.model.access import RedactionStep
 from flycam.model.board import POSITIVE_STATUSES, ChangeAction, ChangeStatus
-from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord, RedactionStep, Withdrawal
+from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord, Withdrawal
 from flycam.model.text import strip_url_credentials
 from flycam.storage import keys
 from flycam.storage.files import decompress_bounded, parse_bounded_json

@@ -20,15 +20,9 @@ from flycam.catalog.comparisons import Comparison
 from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord, RestrictedArea
 from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.messages import Message, _, pgettext
+from flycam.model.access import RedactionStep
 from flycam.model.flight import Classification, Event, find_strictest
-from flycam.model.records import (
-    AuditEntry,
-    CommuneRecord,
-    LayerFeatureRecord,
-    LayerRecord,
-    RedactionStep,
-    Withdrawal,
-)
+from flycam.model.records import AuditEntry, CommuneRecord, LayerFeatureRecord, LayerRecord, Withdrawal
 from flycam.storage import keys
 from flycam.storage.base import ObjectStore
 from flycam.storage.files import decompress_bounded, parse_bounded_json

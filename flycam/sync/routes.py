@@ -34,7 +34,7 @@ from flycam.http.requests import (
 )
 from flycam.http.services import Services, ServicesHere, get_services
 from flycam.messages import _, pgettext
-from flycam.model.records import Role
+from flycam.model.access import Role
 from flycam.storage import keys
 from flycam.sync.exchange_merge import ApplyReport
 from flycam.sync.hooks import SyncApplyHooks

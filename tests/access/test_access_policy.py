@@ -23,8 +23,8 @@ from flycam.access.policy import (
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.restrictions import RestrictedArea
 from flycam.geometry.grid import compute_pixel_centres, find_tile_at, lonlat_to_mercator, make_tile_range
+from flycam.model.access import Account, Role
 from flycam.model.flight import Classification, find_strictest
-from flycam.model.records import Account, Role
 from tests.suites.change_suite import FOUND
 
 LON, LAT = 104.8, 21.9

@@ -28,9 +28,10 @@ from flycam.access.restrictions import set_flight_classification, set_layer_clas
 from flycam.catalog.accounts import hash_token
 from flycam.http.authenticator import GUEST_COOKIE
 from flycam.http.services import Services
+from flycam.model.access import Role
 from flycam.model.board import LayerKind
 from flycam.model.flight import Classification
-from flycam.model.records import CommuneRecord, Role
+from flycam.model.records import CommuneRecord
 from flycam.serve.app import _ROUTERS
 from tests.change.impacted import add_things, changed, square
 from tests.serve.running import running

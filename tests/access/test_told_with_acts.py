@@ -13,9 +13,9 @@ from sqlalchemy.exc import DatabaseError
 from flycam.access.accounts import add_user, invite_guest, revoke_guest, revoke_token
 from flycam.access.restrictions import add_restricted_area, remove_restricted_area, set_layer_classification
 from flycam.board.layers import LayerRequest, add_layer, refresh_layer, remove_layer
+from flycam.model.access import Role
 from flycam.model.board import LayerKind
 from flycam.model.flight import Classification
-from flycam.model.records import Role
 from flycam.workspace import Workspace
 from tests.serve.world import add_account, make_workspace
 

@@ -41,9 +41,9 @@ from flycam.geometry.grid import (
     mercator_to_lonlat,
 )
 from flycam.http.services import Services
+from flycam.model.access import Role
 from flycam.model.board import MarkKind, MarkStatus
 from flycam.model.flight import Classification
-from flycam.model.records import Role
 from flycam.sync.reference_feed import ITEM_NAME_DIGITS, build_feed
 from tests.serve.running import running
 from tests.serve.secret import BARRACKS, MARK, TOKENS, Secret, make_secret, shows_secret

@@ -18,9 +18,9 @@ from flycam.access.restrictions import set_flight_classification
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.restrictions import RestrictedArea
 from flycam.http.services import Services
+from flycam.model.access import Account, Role
 from flycam.model.board import ChangeAction, ChangeStatus, LayerKind
 from flycam.model.flight import Classification
-from flycam.model.records import Account, Role
 from flycam.reports.briefing.contents import gather_contents
 from flycam.storage.files import decompress_bounded
 from flycam.sync.reference_feed import ReferenceKind, build_feed

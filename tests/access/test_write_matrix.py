@@ -35,17 +35,10 @@ from flycam.catalog.accounts import hash_token
 from flycam.catalog.restrictions import RestrictedArea
 from flycam.http.authenticator import COOKIE, GUEST_COOKIE
 from flycam.http.services import Services
+from flycam.model.access import ACCOUNT_ROLES, RedactionReason, RetainedKind, Role, Scope
 from flycam.model.board import LayerKind
 from flycam.model.flight import Classification
-from flycam.model.records import (
-    ACCOUNT_ROLES,
-    CommuneRecord,
-    FrameStatus,
-    RedactionReason,
-    RetainedKind,
-    Role,
-    Scope,
-)
+from flycam.model.records import CommuneRecord, FrameStatus
 from flycam.mosaic.redaction import RedactionRequest, add_redaction
 from flycam.operations.retention import place_hold
 from flycam.serve.app import _ROUTERS

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from flycam.cli import flycam
 from flycam.drill.photo_drill import DrillReport
 from flycam.http.services import Services
-from flycam.model.records import Role
+from flycam.model.access import Role
 from flycam.model.text import is_printable
 from flycam.storage import keys
 from tests.attack.commands import MakeOperator, Operator

@@ -13,7 +13,7 @@ from flycam.access.accounts import add_user
 from flycam.board.meeting import MAX_PLACES
 from flycam.catalog.accounts import hash_token
 from flycam.http.services import Services
-from flycam.model.records import Role
+from flycam.model.access import Role
 from tests.serve.running import running
 from tests.serve.world import REAL, World, add_account, make_world
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from flycam.catalog.accounts import hash_token
 from flycam.http.services import Services
+from flycam.model.access import ACCOUNT_ROLES, Role
 from flycam.model.flight import Event, EventKind
-from flycam.model.records import ACCOUNT_ROLES, Role
 from flycam.workspace import Workspace
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, add_account, add_communes, make_workspace

@@ -19,8 +19,8 @@ from flycam.board.meeting import PRESENTER_TIMEOUT_S, Meeting, Presentation
 from flycam.catalog.accounts import hash_token
 from flycam.errors import StoreConflict
 from flycam.http.services import Services
+from flycam.model.access import Role
 from flycam.model.flight import Event, EventKind
-from flycam.model.records import Role
 from tests.serve.running import running
 from tests.serve.world import add_account, add_communes, make_workspace
 from tests.waiting import ENOUGH_S

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from flycam.http.services import Services
+from flycam.model.access import ACCOUNT_ROLES, Role
 from flycam.model.board import LayerKind
-from flycam.model.records import ACCOUNT_ROLES, Role
 from tests.board.test_settlements import MAIN, PLACES, VALLEY
 from tests.change.impacted import add_things, impacted_house
 from tests.serve.running import running

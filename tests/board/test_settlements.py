@@ -20,9 +20,9 @@ from flycam.board.settlements import (
 )
 from flycam.change.review import ReviewStep, apply_review_step
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, StoreConflict
+from flycam.model.access import Account, Role
 from flycam.model.board import Access, ChangeAction, LayerKind, RoadStatus
 from flycam.model.flight import Classification
-from flycam.model.records import Account, Role
 from flycam.workspace import Workspace
 from tests.change.impacted import FLOOD, SLIDE, add_things, impacted_house, line, point
 

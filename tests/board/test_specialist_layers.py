@@ -16,8 +16,9 @@ from flycam.board.layer_routes import FeatureNameIndex
 from flycam.board.layers import LayerRequest, add_layer, remove_layer
 from flycam.catalog.accounts import hash_token
 from flycam.http.services import Services
+from flycam.model.access import Account, Role
 from flycam.model.board import LayerKind
-from flycam.model.records import Account, CommuneRecord, LayerFeatureRecord, Role
+from flycam.model.records import CommuneRecord, LayerFeatureRecord
 from flycam.workspace import Workspace
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, make_workspace

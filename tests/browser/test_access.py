@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from flycam.access.accounts import make_setup_code, make_sign_in_code, make_token
 from flycam.http.services import Services
-from flycam.model.records import Role, Scope
+from flycam.model.access import Role, Scope
 from flycam.workspace import Workspace
 from tests.browser.conftest import SIZES
 from tests.browser.pages import in_address, open_doors

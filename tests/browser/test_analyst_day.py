@@ -18,8 +18,8 @@ from playwright.sync_api import Page, expect
 from flycam.catalog.changes import ChangeVersion
 from flycam.cli import flycam
 from flycam.http.services import Services
+from flycam.model.access import Role
 from flycam.model.board import REVIEWABLE_STATUSES, ChangeAction, ChangeStatus, LayerKind
-from flycam.model.records import Role
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled_compare, view_in_address
 from tests.browser.test_changes import compared_at

@@ -14,8 +14,8 @@ from flycam.access.accounts import invite_guest
 from flycam.board.layers import LayerRequest, add_layer
 from flycam.board.marks import MarkEdit, write_mark
 from flycam.http.services import Services
+from flycam.model.access import Role
 from flycam.model.board import LayerKind, MarkKind, MarkStatus
-from flycam.model.records import Role
 from tests.browser.conftest import SIZES
 from tests.browser.pages import click_map, open_doors, settled
 from tests.browser.test_changes import with_candidates

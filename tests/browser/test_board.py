@@ -17,8 +17,9 @@ from playwright.sync_api import APIResponse, Page, Route, expect
 from flycam.board.layers import LayerRequest, add_layer, refresh_layer
 from flycam.board.marks import MarkEdit, write_mark
 from flycam.http.services import Services
+from flycam.model.access import Role
 from flycam.model.board import LayerKind, MarkKind, MarkStatus
-from flycam.model.records import MarkVersion, Role
+from flycam.model.records import MarkVersion
 from flycam.workspace import Workspace
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, in_address, on_screen, settled, until_seen, wait_for_place

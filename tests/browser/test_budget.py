@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from flycam.http.services import Services
-from flycam.model.records import Role
+from flycam.model.access import Role
 from tests.browser.conftest import SIZES
 from tests.chains import Requests
 from tests.serve.running import running

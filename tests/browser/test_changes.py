@@ -15,8 +15,8 @@ from playwright.sync_api import Dialog, Page, expect
 from flycam.catalog.changes import ChangeVersion
 from flycam.geometry.grid import lonlat_to_mercator
 from flycam.http.services import Services
+from flycam.model.access import Role
 from flycam.model.board import REVIEWABLE_STATUSES, ChangeKind, ChangeStatus
-from flycam.model.records import Role
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import (
     at_rest,

@@ -18,9 +18,10 @@ from playwright.sync_api import expect
 from flycam.board.layers import register_communes
 from flycam.drill.photo_drill import DrillReport
 from flycam.http.services import Services
+from flycam.model.access import Role
 from flycam.model.board import ChangeStatus
 from flycam.model.flight import Event, EventKind
-from flycam.model.records import CommuneRecord, Role
+from flycam.model.records import CommuneRecord
 from flycam.model.text import format_area, replace_no_break_spaces
 from flycam.mosaic.terrain import register_dem
 from tests.browser.conftest import SIZES, OpenPage

@@ -17,7 +17,8 @@ from playwright.sync_api import Page, expect
 from flycam.catalog.restrictions import select_active_redactions
 from flycam.drill.photo_drill import DrillReport
 from flycam.http.services import Services
-from flycam.model.records import FrameRecord, Role
+from flycam.model.access import Role
+from flycam.model.records import FrameRecord
 from flycam.serve.api.redacted_photos import FILL_GREY
 from flycam.workspace import Workspace
 from tests.browser.conftest import OpenPage

@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from flycam.access.restrictions import set_flight_classification
 from flycam.http.services import Services
+from flycam.model.access import Role
 from flycam.model.flight import Classification
-from flycam.model.records import Role
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, in_address, not_in_address, settled, settled_compare, touch, until_seen
 from tests.serve.running import running

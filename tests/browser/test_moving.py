@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from flycam.http.services import Services
-from flycam.model.records import Role
+from flycam.model.access import Role
 from tests.browser.conftest import SIZES, OpenPage
 from tests.change.impacted import changed, square
 from tests.serve.running import running

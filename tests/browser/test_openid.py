@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from flycam.access.openid import OpenIdProvider
 from flycam.config import OpenIdClient
 from flycam.http.services import Services
-from flycam.model.records import Role
+from flycam.model.access import Role
 from tests.browser.pages import in_address, open_doors, wait_for_zoom
 from tests.ports import free_port
 from tests.serve.oidc_provider import CLIENT_ID, SECRET, provider, tell

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from flycam.model.records import Role
+from flycam.model.access import Role
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, open_doors, settled
 from tests.browser.test_evidence import FLOWN, house

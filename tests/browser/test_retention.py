@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from flycam.http.services import Services
-from flycam.model.records import RetainedKind, Role
+from flycam.model.access import RetainedKind, Role
 from flycam.operations.retention import place_hold, set_retention_term
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import on_screen, settled

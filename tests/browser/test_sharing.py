@@ -17,8 +17,8 @@ from playwright.sync_api import Page, Route, expect
 from flycam.access.accounts import invite_guest, revoke_guest
 from flycam.access.restrictions import add_restricted_area, set_flight_classification
 from flycam.http.services import Services
+from flycam.model.access import Role
 from flycam.model.flight import Classification
-from flycam.model.records import Role
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, in_address, open_doors, settled
 from tests.serve.running import running

@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from flycam.board.layers import LayerRequest, add_layer
 from flycam.http.services import Services
+from flycam.model.access import Role
 from flycam.model.board import LayerKind
-from flycam.model.records import Role
 from flycam.reports.briefing.workflow import PackRequest, write_briefing_pack
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import click_map, settled

@@ -22,7 +22,7 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.http.services import Services
 from flycam.ingest.upload.upload import PROGRESS_FILE, write_json
-from flycam.model.records import Role
+from flycam.model.access import Role
 from flycam.mosaic.orthorectify.flight_session import make_event
 from tests.attack.commands import Operator
 from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded

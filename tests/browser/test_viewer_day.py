@@ -18,8 +18,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from flycam.catalog.tables import frames as frame_table
 from flycam.geodata.crs import choose_work_crs, to_work
+from flycam.model.access import Role
 from flycam.model.board import LayerKind
-from flycam.model.records import CommuneRecord, Role
+from flycam.model.records import CommuneRecord
 from flycam.mosaic.terrain_codec import encode_terrain
 from flycam.storage import keys
 from tests.attack.commands import Operator

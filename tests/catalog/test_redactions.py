@@ -34,7 +34,8 @@ from flycam.catalog.restrictions import (
 )
 from flycam.errors import NotFound
 from flycam.geometry.grid import find_tile_at, lonlat_to_mercator
-from flycam.model.records import Account, FrameRecord, MosaicInfo, RedactionReason, RedactionStep, Role
+from flycam.model.access import Account, RedactionReason, RedactionStep, Role
+from flycam.model.records import FrameRecord, MosaicInfo
 from tests.suites.catalog_suite import finished, flight, frame, rejected, used
 
 HOME = shapely.Polygon([(10, 10), (40, 10), (40, 30), (10, 30)])

@@ -17,7 +17,7 @@ from flycam.catalog.retention_records import (
     select_active_purges,
 )
 from flycam.errors import format_error, get_http_status
-from flycam.model.records import HoldStep, PurgeStep, RetainedKind
+from flycam.model.access import HoldStep, PurgeStep, RetainedKind
 from flycam.storage import keys
 from tests.suites.retention_suite import GONE, HELD
 

@@ -15,9 +15,9 @@ from flycam.catalog.changes import ChangeVersion
 from flycam.catalog.comparisons import Comparison
 from flycam.change.outlines import DECIDED
 from flycam.http.services import Services
+from flycam.model.access import ACCOUNT_ROLES, Role
 from flycam.model.board import NO_VOLUME_REASONS, ChangeStatus
 from flycam.model.flight import Event, EventKind
-from flycam.model.records import ACCOUNT_ROLES, Role
 from flycam.workspace import Workspace
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, add_account, add_communes, make_workspace

@@ -28,7 +28,7 @@ _UNUSED = {
     "scipy.sparse",
     "scipy.spatial",
 }
-_RECIPES = {"cv2", "sqlalchemy", "rasterio", "pyproj", "shapely", "pyogrio"}
+_RECIPES = {"numpy", "cv2", "sqlalchemy", "rasterio", "pyproj", "shapely", "pyogrio"}
 
 _TELL = """
 import sys

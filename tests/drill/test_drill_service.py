@@ -13,8 +13,8 @@ import pytest
 from flycam.drill import routes
 from flycam.drill.routes import _ENDED, DrillService
 from flycam.http.services import Services
+from flycam.model.access import Role
 from flycam.model.flight import Event, EventKind
-from flycam.model.records import Role
 from flycam.reports.briefing.queue import PackQueue
 from flycam.storage.disk_space import DiskVolume
 from flycam.workspace import Workspace

@@ -29,7 +29,7 @@ from flycam.http.authenticator import (
     is_same_user,
 )
 from flycam.http.services import Services
-from flycam.model.records import Account, Role
+from flycam.model.access import Account, Role
 from tests.ports import free_port
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace

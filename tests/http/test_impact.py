@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from flycam.http.services import Services
-from flycam.model.records import Role
+from flycam.model.access import Role
 from tests.change.impacted import FLOOD, SLIDE, add_roads_and_masts, impacted_house
 from tests.serve.running import running
 from tests.serve.world import add_account

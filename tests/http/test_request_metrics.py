@@ -14,7 +14,7 @@ from flycam.errors import OptionUnusable
 from flycam.http.authenticator import GUEST_COOKIE
 from flycam.http.metrics import RequestLog
 from flycam.http.services import Services
-from flycam.model.records import Role
+from flycam.model.access import Role
 from flycam.serve.limits import ENDED_CONNECTIONS
 from tests.serve.running import running
 from tests.serve.world import World, add_account, make_world

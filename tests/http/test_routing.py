@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from flycam.http import requests
 from flycam.http.guards import GUARDS, GuardedRoute
 from flycam.http.services import Services
-from flycam.model.records import Role
+from flycam.model.access import Role
 from flycam.serve import app
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace

@@ -14,7 +14,7 @@ from flycam.errors import DiskFull
 from flycam.ingest.batch import ingest
 from flycam.ingest.inspection import PreflightRequest
 from flycam.model.flight import FlightState
-from flycam.model.frame import Layer
+from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo, RevisionState
 from flycam.model.warning import (
     EVENT_KEPT,

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy
 
 from flycam.catalog.restrictions import select_active_redactions
-from flycam.model.records import RedactionReason
+from flycam.model.access import RedactionReason
 from flycam.mosaic.redaction import RedactionRequest, add_redaction, revoke_redaction
 from flycam.workspace import Workspace
 from tests.serve.world import World, make_world

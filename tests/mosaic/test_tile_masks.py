@@ -16,8 +16,10 @@ from flycam.geometry.expected_error import UNKNOWN_ERROR_M
 from flycam.geometry.grid import get_tile_bounds, make_tile_range, mercator_to_lonlat
 from flycam.geometry.terrain import make_flat_terrain
 from flycam.http.services import Services
-from flycam.model.frame import Layer, OrthoPatch
-from flycam.model.records import FrameRecord, MosaicInfo, RedactionReason, Role
+from flycam.model.access import RedactionReason, Role
+from flycam.model.frame import OrthoPatch
+from flycam.model.layer import Layer
+from flycam.model.records import FrameRecord, MosaicInfo
 from flycam.mosaic.raster import COLOURS
 from flycam.mosaic.redaction import MaskOverlay, RedactionRequest, add_redaction
 from flycam.mosaic.terrain_codec import assign_content_id, encode_terrain

@@ -13,7 +13,8 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.errors import OriginalPurged
 from flycam.ingest.batch import ingest
 from flycam.ingest.inspection import PreflightRequest
-from flycam.model.records import FrameRecord, FrameStatus, RetainedKind
+from flycam.model.access import RetainedKind
+from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.warning import ORIGINALS_PURGED
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference

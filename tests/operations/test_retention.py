@@ -17,8 +17,9 @@ from flycam.catalog.catalog import open_catalog
 from flycam.catalog.live_flights import VideoSegment
 from flycam.catalog.retention_records import PurgeRecord, UploadedFile
 from flycam.errors import DueListChanged, InputUnusable, NotFound, OptionUnusable, OriginalPurged
+from flycam.model.access import PurgeStep, RetainedKind
 from flycam.model.flight import Event, EventKind, FlightState
-from flycam.model.records import FrameRecord, FrameStatus, MarkVersion, PurgeStep, RetainedKind
+from flycam.model.records import FrameRecord, FrameStatus, MarkVersion
 from flycam.operations import retention
 from flycam.operations.retention import (
     RetentionClaim,

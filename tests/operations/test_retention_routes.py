@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from flycam.http.services import Services
-from flycam.model.records import FrameStatus, RetainedKind, Role
+from flycam.model.access import RetainedKind, Role
+from flycam.model.records import FrameStatus
 from flycam.operations.retention import set_retention_term
 from flycam.storage import keys
 from tests.serve.api.test_pixels import some_pixels

@@ -28,9 +28,10 @@ from flycam.catalog.restrictions import RedactionRecord
 from flycam.errors import DiskFull
 from flycam.http.services import Services
 from flycam.messages import from_fields
+from flycam.model.access import RedactionReason, Role
 from flycam.model.board import MarkKind, MarkStatus
 from flycam.model.flight import Classification
-from flycam.model.records import AuditEntry, AuditRecord, RedactionReason, Role, Withdrawal
+from flycam.model.records import AuditEntry, AuditRecord, Withdrawal
 from flycam.mosaic.redaction import RedactionRequest, add_redaction, revoke_redaction
 from flycam.reports.briefing import queue
 from flycam.storage import keys

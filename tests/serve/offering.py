@@ -14,9 +14,9 @@ from flycam.board.layers import LayerRequest, add_layer
 from flycam.board.marks import write_mark
 from flycam.geodata.crs import to_work
 from flycam.geodata.raster import write_cog
+from flycam.model.access import Role
 from flycam.model.board import LayerKind, MarkStatus
 from flycam.model.flight import FlightState
-from flycam.model.records import Role
 from flycam.storage import keys
 from flycam.workspace import Workspace
 from tests.serve.finished import add_parents, finish_by_hand

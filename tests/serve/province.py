@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flycam.catalog.accounts import hash_token
 from flycam.http.services import Services
-from flycam.model.records import Account, Role
+from flycam.model.access import Account, Role
 from tests.serve.running import running
 from tests.sync.boxes import Box, new_box
 

@@ -25,7 +25,7 @@ from flycam.catalog.live_flights import VideoSegment
 from flycam.geodata.crs import to_work
 from flycam.geodata.raster import write_cog
 from flycam.geometry.grid import lonlat_to_mercator
-from flycam.model.records import ACCOUNT_ROLES
+from flycam.model.access import ACCOUNT_ROLES
 from flycam.storage import keys
 from flycam.workspace import Workspace
 from tests.ingest.live.test_live_flights import TOLD

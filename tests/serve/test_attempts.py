@@ -18,7 +18,7 @@ from flycam.access.accounts import invite_guest
 from flycam.errors import AccessDenied, StorageFailed
 from flycam.http.errors import TooManyAttempts
 from flycam.http.services import Services
-from flycam.model.records import Role
+from flycam.model.access import Role
 from flycam.serve.auth.sign_in import SignInMethod, count_attempt
 from flycam.serve.limits import ATTEMPT_WINDOW_S, MAX_FAILURES_PER_ADDRESS, Attempts
 from tests.serve.running import running

@@ -12,8 +12,8 @@ from flycam.access.accounts import make_sign_in_code, make_token
 from flycam.access.restrictions import set_flight_classification
 from flycam.errors import CatalogUnavailable
 from flycam.http.services import Services
+from flycam.model.access import ACCOUNT_ROLES, Scope
 from flycam.model.flight import Classification
-from flycam.model.records import ACCOUNT_ROLES, Scope
 from flycam.serve.tiles import flight_routes
 from tests.serve.running import running
 from tests.serve.world import add_account, make_world

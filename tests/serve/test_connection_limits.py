@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from flycam.http import requests
 from flycam.http.services import Services
-from flycam.model.records import Role
+from flycam.model.access import Role
 from flycam.serve import limits, server
 from flycam.serve.limits import Connections
 from flycam.serve.server import OwnTlsCertificate

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from flycam.access.policy import AccessPolicy, IdFilter
 from flycam.errors import CatalogUnavailable
 from flycam.http.services import Services
+from flycam.model.access import Role
 from flycam.model.flight import Classification
-from flycam.model.records import Role
 from flycam.serve.events import ShownFlights, _stream, _TileNews, format_event
 from flycam.serve.tiles.log_follower import MovedTiles
 from tests.serve.running import running

@@ -12,7 +12,7 @@ import pytest
 from flycam.config import read_settings
 from flycam.errors import OptionUnusable
 from flycam.http.services import Services
-from flycam.model.records import Role
+from flycam.model.access import Role
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
 from tests.waiting import ENOUGH_S

@@ -14,7 +14,8 @@ from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.restrictions import Guest
 from flycam.catalog.tokens import MAX_TOKENS_PER_ACCOUNT
 from flycam.errors import AccessDenied, InputUnusable, NotFound
-from flycam.model.records import Account, AuditEntry, OneTimeCode, Role, Scope, Token
+from flycam.model.access import Account, OneTimeCode, Role, Scope, Token
+from flycam.model.records import AuditEntry
 
 DAY_NS = 86_400 * 10**9
 NOW_NS = time.time_ns()

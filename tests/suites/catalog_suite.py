@@ -57,10 +57,11 @@ from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.pose import ExteriorOrientation, PoseSource
 from flycam.messages import Message, verbatim
+from flycam.model.access import Account, Role
 from flycam.model.flight import Classification, Event, EventKind, Flight, FlightState
-from flycam.model.frame import FrameHeader, Layer, Provenance, TileRecord, derive_frame_id
+from flycam.model.frame import FrameHeader, Provenance, TileRecord, derive_frame_id
+from flycam.model.layer import Layer
 from flycam.model.records import (
-    Account,
     AuditEntry,
     CommuneRecord,
     Coverage,
@@ -71,7 +72,6 @@ from flycam.model.records import (
     RevisionFrame,
     RevisionRecord,
     RevisionState,
-    Role,
     Withdrawal,
 )
 from tests.waiting import until

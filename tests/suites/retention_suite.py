@@ -22,8 +22,9 @@ from flycam.catalog.retention_records import (
     select_active_purges,
 )
 from flycam.errors import DueListChanged
+from flycam.model.access import HoldStep, PurgeStep, RetainedKind
 from flycam.model.flight import Event, EventKind
-from flycam.model.records import AuditEntry, FrameStatus, HoldStep, PurgeStep, RetainedKind
+from flycam.model.records import AuditEntry, FrameStatus
 from tests.suites.catalog_suite import flight, frame
 
 TERM = RetentionTerm(subject=DEFAULT_SUBJECT, kind=RetainedKind.PHOTO, days=30, author="Lan", at_ns=5)

@@ -14,8 +14,9 @@ from rasterio.transform import from_origin
 
 from flycam.catalog.changes import ChangeVersion
 from flycam.catalog.restrictions import RestrictedArea
+from flycam.model.access import Role
 from flycam.model.board import ChangeAction, ChangeStatus, Condition, LayerKind
-from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord, Role
+from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord
 from flycam.mosaic.terrain import register_dem
 from flycam.storage import keys
 from flycam.sync.client import Sender

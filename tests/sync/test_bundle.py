@@ -16,8 +16,9 @@ from flycam.catalog.retention_records import HoldRecord
 from flycam.cli.sync import format_bundle_written
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable, StoreConflict, StoreUnavailable
 from flycam.messages import join
+from flycam.model.access import HoldStep
 from flycam.model.flight import FlightState
-from flycam.model.records import FrameStatus, HoldStep
+from flycam.model.records import FrameStatus
 from flycam.storage import keys
 from flycam.storage.address import MemoryStore
 from flycam.storage.files import parse_bounded_json

@@ -17,8 +17,9 @@ from flycam.catalog.restrictions import (
     select_revocation_requests,
 )
 from flycam.errors import SourceUnreadable
+from flycam.model.access import RedactionReason, RedactionStep
 from flycam.model.flight import Classification, FlightState
-from flycam.model.records import RedactionReason, RedactionStep, Withdrawal
+from flycam.model.records import Withdrawal
 from flycam.sync import records as sync_records
 from flycam.sync.record_import import merge_flight
 from flycam.sync.records import FlightRecords, decode_flight_records, encode_flight_records

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.catalog.placements import derive_placement_id, to_placement
-from flycam.model.frame import FIRST_EPOCH, Layer
+from flycam.model.frame import FIRST_EPOCH
+from flycam.model.layer import Layer
 from flycam.sync.record_import import map_frame_placements
 from flycam.sync.records import FlightRecords, read_flight_records
 from tests.sync.boxes import MOSAIC, WAYS, Box, new_box, record

@@ -14,7 +14,7 @@ import zstandard
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
 from flycam.catalog.restrictions import select_active_redactions, select_revocation_requests
 from flycam.errors import SourceUnreadable
-from flycam.model.records import RedactionStep
+from flycam.model.access import RedactionStep
 from flycam.storage import keys
 from flycam.sync.client import Sender
 from flycam.sync.hooks import SyncApplyHooks

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy, IdFilter
+from flycam.model.access import Role
 from flycam.model.board import ChangeStatus
 from flycam.model.flight import Classification
-from flycam.model.records import Role
 from flycam.storage import keys
 from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES
 from flycam.sync import client

@@ -12,8 +12,8 @@ import pytest
 from flycam.errors import ObjectMissing
 from flycam.http import client as http_client
 from flycam.http.client import ServerConnection
+from flycam.model.access import Role
 from flycam.model.flight import Classification
-from flycam.model.records import Role
 from flycam.originals import store_original
 from flycam.storage import keys
 from flycam.sync.client import Sender

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from flycam.catalog.retention_records import PurgeRecord, select_active_holds, select_active_purges
+from flycam.model.access import HoldStep, PurgeStep, RetainedKind
 from flycam.model.flight import FlightState
-from flycam.model.records import HoldStep, PurgeStep, RetainedKind
 from flycam.operations.retention import confirm_purge, list_due_originals
 from flycam.storage import keys
 from flycam.sync.offer import iterate_original_items

@@ -17,7 +17,7 @@ from flycam.errors import AccessDenied, InputUnusable, SourceUnreadable, StoreUn
 from flycam.http.authenticator import Principal
 from flycam.http.client import ServerConnection
 from flycam.http.services import Services
-from flycam.model.records import Account, Role
+from flycam.model.access import Account, Role
 from flycam.operations.backup import save_backup
 from flycam.operations.restore import restore_backup
 from flycam.operations.verify import VERIFY_ALL, VerifyRequest, verify_objects

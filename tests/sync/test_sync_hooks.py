@@ -15,9 +15,11 @@ from flycam.catalog.tables import kept_originals
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import InputUnusable, OriginalPurged, StorageFailed
 from flycam.ingest.live.workflow import VideoReport
+from flycam.model.access import PurgeStep, RetainedKind
 from flycam.model.flight import FlightState, derive_live_mosaic_id
-from flycam.model.frame import Layer, MosaicTile, TileRecord
-from flycam.model.records import FrameStatus, PurgeStep, RetainedKind
+from flycam.model.frame import MosaicTile, TileRecord
+from flycam.model.layer import Layer
+from flycam.model.records import FrameStatus
 from flycam.model.warning import NO_TERRAIN, ORIGINALS_ADDED, parse_warning_code
 from flycam.mosaic.finish.workflow import FinishRequest
 from flycam.mosaic.orthorectify.rebuild import find_remote_photos, rebuild_mosaic

@@ -39,12 +39,12 @@ from flycam.messages import _
 from flycam.model.flight import Flight
 from flycam.model.frame import (
     FrameHeader,
-    Layer,
     Provenance,
     derive_frame_id,
     format_video_frame_name,
     parse_video_frame_pts_ns,
 )
+from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.warning import format_clock_warning, is_clock_warning
 from flycam.mosaic.adjustment.incremental import Registrar, RegistrationResult

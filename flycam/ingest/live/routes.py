@@ -37,8 +37,8 @@ from flycam.http.responses import (
 )
 from flycam.http.services import CatalogHere, ServicesHere, StoreHere
 from flycam.messages import _, verbatim
-from flycam.model.frame import format_rejection_counts
-from flycam.model.records import Role
+from flycam.model.access import Role
+from flycam.model.rejection_reasons import format_rejection_counts
 from flycam.model.time import format_iso
 from flycam.mosaic.orthorectify.withdrawal import find_withdrawn_times
 from flycam.originals import require_not_purged

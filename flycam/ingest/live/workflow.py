@@ -51,8 +51,8 @@ from flycam.ingest.video.video_poses import VideoPoses
 from flycam.ingest.video.video_source import Outages, VideoSource, is_stream, make_video_name
 from flycam.messages import Message, _
 from flycam.model.flight import Flight
-from flycam.model.frame import format_rejection_counts
 from flycam.model.records import FrameStatus
+from flycam.model.rejection_reasons import format_rejection_counts
 from flycam.model.warning import describe_warning, format_clock_warning
 from flycam.mosaic.eviction import enable_eviction
 from flycam.mosaic.orthorectify.flight_session import FlightLabels, require_free_name

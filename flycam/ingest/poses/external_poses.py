@@ -38,7 +38,8 @@ from flycam.ingest.telemetry.airdata import is_airdata
 from flycam.ingest.telemetry.subtitles import is_subtitle_file
 from flycam.messages import _, ngettext
 from flycam.model.diagnosis import Problem, Rejection, Severity
-from flycam.model.frame import FrameHeader, Layer, Provenance, derive_frame_id
+from flycam.model.frame import FrameHeader, Provenance, derive_frame_id
+from flycam.model.layer import Layer
 from flycam.storage.files import guard_foreign_reader, make_unopenable, parse_bounded_json, read_regular
 
 

@@ -45,7 +45,7 @@ from flycam.ingest.upload.service import (
 )
 from flycam.ingest.upload.upload import PREVIEW_FILE, Upload, Writer
 from flycam.messages import _, pgettext
-from flycam.model.records import Role
+from flycam.model.access import Role
 from flycam.model.time import format_iso
 
 TUS_VERSION = "1.0.0"

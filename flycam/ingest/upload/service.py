@@ -57,7 +57,7 @@ from flycam.ingest.upload.upload import (
 from flycam.media.mp4 import is_complete_movie
 from flycam.media.pixels import read_pixel_checks
 from flycam.messages import Message, _
-from flycam.model.records import Role
+from flycam.model.access import Role
 from flycam.originals import store_original
 from flycam.storage.files import compute_sha256
 from flycam.workspace import Workspace

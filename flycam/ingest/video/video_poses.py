@@ -31,7 +31,7 @@ from flycam.ingest.video.clock_offset import LoggedPoses
 from flycam.messages import Message, _, pgettext
 from flycam.model.diagnosis import TerrainAt
 from flycam.model.flight import LOCAL_DATUM, is_flat_datum
-from flycam.model.frame import format_rejection_counts
+from flycam.model.rejection_reasons import format_rejection_counts
 from flycam.model.telemetry import TelemetrySample, TelemetryTrack
 
 Floats = NDArray[np.float64]

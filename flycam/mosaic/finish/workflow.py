@@ -20,7 +20,6 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from flycam.catalog.retention_records import make_original_purged
-from flycam.catalog.revisions import get_refusal
 from flycam.concurrency import count_workers
 from flycam.errors import InputUnusable, OptionUnusable
 from flycam.geodata.crs import to_lonlat
@@ -28,8 +27,9 @@ from flycam.geometry.grid import TILE_SIZE_PX, TileId, choose_zoom, compute_grou
 from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import Message, _, ngettext
 from flycam.model.flight import Flight, FlightState
-from flycam.model.frame import Layer, name_layer
+from flycam.model.layer import Layer, name_layer
 from flycam.model.records import Coverage, FrameRecord, FrameStatus, MosaicInfo, RevisionRecord
+from flycam.model.revision_stats import get_refusal
 from flycam.mosaic.adjustment.block import AdjustOptions
 from flycam.mosaic.adjustment.bundle_adjustment import MIN_HELD_OUT
 from flycam.mosaic.adjustment.ties import TieReport, apply_tie_turns

@@ -24,7 +24,7 @@ from flycam.model.flight import (
     is_flat_datum,
     is_unnamed,
 )
-from flycam.model.frame import Layer
+from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.model.text import normalize_name, strip_unprintable, to_canonical_name, validate_name
 from flycam.model.warning import (

@@ -17,7 +17,8 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import _
 from flycam.model.diagnosis import Rejection
 from flycam.model.flight import is_flat_datum
-from flycam.model.frame import FrameHeader, Layer
+from flycam.model.frame import FrameHeader
+from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.warning import (
     FINISHED_OLDER,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from flycam.catalog.placements import derive_placement_id, select_current_placement
 from flycam.geometry.grid import TileId, TileRange
-from flycam.model.frame import Layer, OrthoPatch
+from flycam.model.frame import OrthoPatch
+from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Placement
 from flycam.mosaic.tiles.codec import TileLog
 from flycam.mosaic.tiles.merge import Amendments, ReplacedPlacements

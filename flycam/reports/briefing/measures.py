@@ -19,7 +19,7 @@ from flycam.board.commune_board import compute_imaged_share
 from flycam.board.marks import locate_in_vn2000
 from flycam.board.settlements import get_settlement_classification
 from flycam.catalog.comparisons import Comparison
-from flycam.catalog.revisions import LIVE_REVISION, get_shift_error_m
+from flycam.catalog.revisions import LIVE_REVISION
 from flycam.change.comparison_store import make_comparison_reader, match_comparisons
 from flycam.change.impact import REACH_M, AffectedFeature, ChangeImpact, FeatureCount, sum_impact_by_commune
 from flycam.change.outlines import ChangeTotals, estimate_area_error, is_sliver, sum_changes
@@ -28,6 +28,7 @@ from flycam.geometry.grid import mercator_to_lonlat
 from flycam.model.board import LayerKind, is_stale
 from flycam.model.flight import Classification, FlightState, find_strictest, is_flat_datum
 from flycam.model.records import FrameRecord, LayerRecord
+from flycam.model.revision_stats import get_shift_error_m
 from flycam.mosaic.coverage import list_boundary_warnings
 from flycam.reports.briefing.contents import (
     PackContents,

@@ -18,8 +18,9 @@ from flycam.http.guards import OperatorPrincipal, require_guest
 from flycam.http.requests import parse_bounds
 from flycam.http.responses import Json, to_geojson_collection, to_geojson_feature
 from flycam.http.services import CatalogHere
+from flycam.model.access import Role
 from flycam.model.flight import EXERCISE_COMMUNE_CODES
-from flycam.model.records import BoundsLonLat, CommuneRecord, Role
+from flycam.model.records import BoundsLonLat, CommuneRecord
 from flycam.model.time import format_iso
 
 router = APIRouter(dependencies=[Depends(require_guest)])

@@ -35,8 +35,10 @@ from flycam.http.responses import (
 )
 from flycam.http.services import ServicesHere
 from flycam.messages import _
+from flycam.model.access import Role
 from flycam.model.flight import derive_live_mosaic_id, is_flat_datum
-from flycam.model.frame import NO_SOURCE, Layer
+from flycam.model.frame import NO_SOURCE
+from flycam.model.layer import Layer
 from flycam.model.records import (
     BoundsLonLat,
     FrameRecord,
@@ -44,7 +46,6 @@ from flycam.model.records import (
     MosaicInfo,
     RevisionFrame,
     RevisionRecord,
-    Role,
 )
 from flycam.model.time import format_iso
 from flycam.mosaic.finish.finished_tiles import decode_error_m, estimate_live_error_m, is_dsm_ground

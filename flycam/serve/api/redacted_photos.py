@@ -36,7 +36,8 @@ from flycam.http.responses import SHA256_PATTERN, Json
 from flycam.http.services import CatalogHere, ServicesHere
 from flycam.media.pixels import parse_photo
 from flycam.messages import _
-from flycam.model.records import MAX_CORNERS, FrameRecord, RedactionReason, RedactionStep
+from flycam.model.access import MAX_CORNERS, RedactionReason, RedactionStep
+from flycam.model.records import FrameRecord
 from flycam.model.time import format_iso
 from flycam.mosaic.redaction import RedactionRequest, add_redaction, revoke_redaction
 from flycam.mosaic.terrain_codec import TerrainCache

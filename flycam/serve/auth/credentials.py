@@ -34,7 +34,7 @@ from flycam.http.requests import MAX_SIGN_IN_BYTES, limit_body, require_same_ori
 from flycam.http.responses import Json, format_iso_or_none
 from flycam.http.services import ServicesHere, get_services
 from flycam.messages import _
-from flycam.model.records import Account, Descendants, Role, Scope, Token
+from flycam.model.access import Account, Descendants, Role, Scope, Token
 from flycam.serve.auth.sign_in import SignInMethod, count_attempt, start_session
 
 router = APIRouter(route_class=GuardedRoute)

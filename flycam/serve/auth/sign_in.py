@@ -48,7 +48,7 @@ from flycam.http.requests import (
 from flycam.http.responses import Json
 from flycam.http.services import Services, ServicesHere, get_services
 from flycam.messages import Message, _
-from flycam.model.records import Account, Role, Scope
+from flycam.model.access import Account, Role, Scope
 from flycam.model.time import format_iso, get_local_zone_name
 from flycam.serve.limits import Attempts
 

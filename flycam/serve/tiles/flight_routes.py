@@ -17,7 +17,6 @@ from flycam.access.visible_flights import (
     list_visible_flights,
 )
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.revisions import put_in_words
 from flycam.catalog.tiles import make_mosaic_not_found
 from flycam.errors import NotFound
 from flycam.http.guards import (
@@ -31,9 +30,11 @@ from flycam.http.guards import (
 from flycam.http.responses import Json, format_iso_or_none, to_geojson_collection, to_geojson_feature
 from flycam.http.services import CatalogHere, ServicesHere
 from flycam.ingest.video.video_frames import is_from_stream
+from flycam.model.access import Role
 from flycam.model.flight import Classification, Event, Flight
 from flycam.model.frame import Provenance
-from flycam.model.records import FrameStatus, MosaicInfo, RevisionRecord, Role
+from flycam.model.records import FrameStatus, MosaicInfo, RevisionRecord
+from flycam.model.revision_stats import put_in_words
 from flycam.model.time import format_iso
 from flycam.model.warning import format_brief_warning, format_warning, parse_warning_code
 from flycam.mosaic.finish.revisions import collect_readout_warnings, list_outdated_warnings

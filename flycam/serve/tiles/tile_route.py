@@ -43,8 +43,9 @@ from flycam.http.errors import build_error_response, build_sign_in_response
 from flycam.http.guards import build_role_error, get_access_policy
 from flycam.http.metrics import ACCOUNT_SCOPE_KEY
 from flycam.messages import _
+from flycam.model.access import Role
 from flycam.model.flight import Flight
-from flycam.model.records import BoundsLonLat, MosaicInfo, Role
+from flycam.model.records import BoundsLonLat, MosaicInfo
 from flycam.mosaic.tiles.codec import ViewFormat
 from flycam.serve.tiles.data_tiles import PUBLISHED_VIEW, DataTileViews, TileQuery, parse_tile_query
 from flycam.serve.tiles.log_follower import TileLogFollower, WatchedMosaic

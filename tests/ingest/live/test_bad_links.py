@@ -16,8 +16,8 @@ from flycam.drill.video_drill import VideoDrillReport
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
 from flycam.ingest.telemetry.mavlink_link import parse_signing_key
-from flycam.model.frame import format_rejection_counts
 from flycam.model.records import FrameStatus
+from flycam.model.rejection_reasons import format_rejection_counts
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from tests.houses import House
 from tests.ingest.live.test_bad_input import packets

@@ -11,7 +11,8 @@ import numpy as np
 
 from flycam.http.services import Services
 from flycam.ingest.live.workflow import VideoReport
-from flycam.model.records import FrameStatus, Role
+from flycam.model.access import Role
+from flycam.model.records import FrameStatus
 from flycam.serve.api.redacted_photos import FILL_GREY
 from tests.houses import House
 from tests.serve.running import running

@@ -20,8 +20,8 @@ from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.orthorectifier import HURRIED, LiveOrthorectifier, LiveRegistration
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
 from flycam.ingest.video.video_source import VideoFrame
-from flycam.model.frame import format_unregistered_counts
 from flycam.model.records import FrameRecord, FrameStatus
+from flycam.model.rejection_reasons import format_unregistered_counts
 from flycam.mosaic.finish.adjustment_block import build_block_frames, derive_prior_pose
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic

@@ -13,8 +13,9 @@ import pytest
 
 from flycam.catalog.live_flights import VideoSegment
 from flycam.http.services import Services
+from flycam.model.access import Role
 from flycam.model.flight import FlightState
-from flycam.model.records import Role, Withdrawal
+from flycam.model.records import Withdrawal
 from flycam.storage import keys
 from tests.ingest.live.test_live_flights import TOLD
 from tests.serve.running import running

@@ -22,7 +22,8 @@ from flycam.ingest.preflight.files import compute_quick_identity
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.media.pixels import read_grey
 from flycam.model.diagnosis import GapKind, Severity
-from flycam.model.frame import Layer, derive_frame_id
+from flycam.model.frame import derive_frame_id
+from flycam.model.layer import Layer
 from tests.ingest.photos.exiftool_csv import read_exiftool_csv
 from tests.ingest.photos.made_flights import (
     CAMERA,

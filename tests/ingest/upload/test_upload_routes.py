@@ -24,7 +24,7 @@ from flycam.http import requests
 from flycam.http.services import Services
 from flycam.ingest.upload import upload
 from flycam.ingest.upload.upload import Upload
-from flycam.model.records import Role
+from flycam.model.access import Role
 from flycam.storage import keys
 from flycam.storage.disk_space import SPARE_BYTES
 from flycam.workspace import Workspace

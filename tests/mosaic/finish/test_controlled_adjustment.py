@@ -10,7 +10,6 @@ import pytest
 import rasterio
 from affine import Affine
 
-from flycam.catalog.revisions import put_in_words
 from flycam.cli.products import format_finish
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.photo_drill import DrillReport
@@ -18,6 +17,7 @@ from flycam.errors import InputUnusable
 from flycam.geometry.camera import is_in_image, project
 from flycam.geometry.terrain import interpolate_heights
 from flycam.messages import verbatim
+from flycam.model.revision_stats import put_in_words
 from flycam.mosaic.adjustment.block import Adjustment
 from flycam.mosaic.export import export_flight
 from flycam.mosaic.finish import control

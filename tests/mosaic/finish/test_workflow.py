@@ -22,7 +22,6 @@ import rasterio
 import shapely
 from rasterio.windows import from_bounds
 
-from flycam.catalog.revisions import get_refusal
 from flycam.cli.products import format_finish
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.photo_drill import DrillReport
@@ -32,8 +31,10 @@ from flycam.geometry.grid import compute_grid_pixel_m, get_tile_bounds
 from flycam.geometry.pose import PoseSource
 from flycam.geometry.terrain import interpolate_heights
 from flycam.messages import _, encode_message
+from flycam.model.access import RedactionReason
 from flycam.model.frame import TileRecord
-from flycam.model.records import FrameStatus, RedactionReason, RevisionState
+from flycam.model.records import FrameStatus, RevisionState
+from flycam.model.revision_stats import get_refusal
 from flycam.model.time import format_iso
 from flycam.model.warning import NO_TERRAIN, encode_warning
 from flycam.mosaic.adjustment.block import TerrainPrior

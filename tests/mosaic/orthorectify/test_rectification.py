@@ -10,7 +10,8 @@ import pytest
 from flycam.errors import PoseRejected
 from flycam.geodata.crs import to_work
 from flycam.geometry.terrain import make_flat_terrain
-from flycam.model.frame import FrameHeader, Layer, Provenance
+from flycam.model.frame import FrameHeader, Provenance
+from flycam.model.layer import Layer
 from flycam.mosaic.orthorectify.rectification import GroundView, compute_ground_view, compute_ground_views
 from tests.mosaic.finish.test_ground_control import GROUND, frames
 

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from flycam.http.services import Services
-from flycam.model.records import Role
+from flycam.model.access import Role
 from tests.serve.offering import Offering, make_offering
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, add_account

@@ -22,7 +22,7 @@ from schemathesis.generation import GenerationMode
 from flycam.access.accounts import invite_guest, make_token
 from flycam.http.authenticator import GUEST_COOKIE
 from flycam.http.services import Services
-from flycam.model.records import ACCOUNT_ROLES, Role, Scope
+from flycam.model.access import ACCOUNT_ROLES, Role, Scope
 from tests.serve.offering import OPEN_MARK, make_offering
 from tests.serve.running import running
 from tests.serve.world import REAL, add_account

@@ -25,7 +25,8 @@ from flycam.geometry.grid import (
 from flycam.geometry.terrain import make_flat_terrain
 from flycam.http.guards import DOWNLOAD_WINDOW_S, DownloadLog
 from flycam.http.services import Services
-from flycam.model.records import Role, Withdrawal
+from flycam.model.access import Role
+from flycam.model.records import Withdrawal
 from flycam.mosaic.finish.finished_tiles import estimate_live_error_m
 from flycam.mosaic.terrain_codec import assign_content_id, encode_terrain
 from flycam.mosaic.tiles.codec import read_tile

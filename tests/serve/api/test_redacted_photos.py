@@ -17,7 +17,8 @@ from flycam.geodata.crs import to_lonlat
 from flycam.geometry.camera import project
 from flycam.geometry.footprint import project_image_grid
 from flycam.http.authenticator import Principal
-from flycam.model.records import Account, FrameRecord, Role
+from flycam.model.access import Account, Role
+from flycam.model.records import FrameRecord
 from flycam.mosaic.terrain_codec import TerrainCache, assign_content_id, encode_terrain
 from flycam.serve.api.redacted_photos import (
     FILL_GREY,

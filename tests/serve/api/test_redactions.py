@@ -17,7 +17,8 @@ from flycam.geometry.camera import project
 from flycam.geometry.footprint import project_polygon_to_ground
 from flycam.geometry.grid import find_tile_at, lonlat_to_mercator
 from flycam.http.services import Services
-from flycam.model.records import FrameRecord, Role
+from flycam.model.access import Role
+from flycam.model.records import FrameRecord
 from flycam.mosaic.redaction import update_redaction_footprints
 from flycam.mosaic.terrain import load_recorded_terrain
 from flycam.serve.api.redacted_photos import FILL_GREY

@@ -24,7 +24,7 @@ from flycam.catalog.accounts import hash_token
 from flycam.catalog.restrictions import Person
 from flycam.errors import AccessDenied, InputUnusable
 from flycam.http.services import Services
-from flycam.model.records import Role, Scope
+from flycam.model.access import Role, Scope
 from flycam.serve.limits import MAX_FAILURES_PER_ADDRESS
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace

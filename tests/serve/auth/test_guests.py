@@ -18,8 +18,8 @@ from flycam.catalog.accounts import hash_token
 from flycam.catalog.restrictions import Person
 from flycam.http.authenticator import OPENID_SESSION_TTL_S
 from flycam.http.services import Services
+from flycam.model.access import ACCOUNT_ROLES, Role, Scope
 from flycam.model.flight import Classification
-from flycam.model.records import ACCOUNT_ROLES, Role, Scope
 from flycam.model.time import format_iso
 from flycam.serve.limits import MAX_FAILURES_PER_ADDRESS
 from tests.serve.running import running

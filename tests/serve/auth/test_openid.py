@@ -21,7 +21,7 @@ from flycam.cli import serve
 from flycam.config import OpenIdClient, read_settings
 from flycam.errors import AccessDenied, OptionUnusable, SignInUnavailable
 from flycam.http.services import Services
-from flycam.model.records import Account, Role
+from flycam.model.access import Account, Role
 from flycam.workspace import Workspace
 from tests.ports import free_port
 from tests.serve.oidc_provider import CLIENT_ID, SECRET, provider, tell

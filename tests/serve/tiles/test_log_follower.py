@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.model.frame import Layer
+from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo
 from flycam.serve.tiles.log_follower import MovedTiles, TileLogFollower
 from flycam.workspace import Workspace

@@ -18,8 +18,10 @@ import pytest
 
 from flycam.geometry.grid import TileId, TileRange, compute_pixel_centres, make_tile_range
 from flycam.http.services import Services
-from flycam.model.frame import Layer, OrthoPatch
-from flycam.model.records import MosaicInfo, Role
+from flycam.model.access import Role
+from flycam.model.frame import OrthoPatch
+from flycam.model.layer import Layer
+from flycam.model.records import MosaicInfo
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.serve.app import create_app
 from flycam.serve.tiles import tile_route
