@@ -37,7 +37,7 @@ from flycam.model.flight import FlightState
 from flycam.model.layer import Layer
 from flycam.model.text import format_shell_command
 from flycam.model.time import format_minute, set_local_zone
-from flycam.model.warning import describe_warning, format_warning
+from flycam.model.warning import describe_warning
 
 if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
@@ -273,8 +273,8 @@ def format_ingest(report: IngestReport, catalog: Catalog) -> Output:
         "new": report.new,
         "relaid": report.reprocessed,
         "mended": report.repaired,
-        "notes": [format_warning(one) for one in report.notes],
-        "notes_vi": [format_warning(one, "vi") for one in report.notes],
+        "notes": [str(describe_warning(one)) for one in report.notes],
+        "notes_vi": [describe_warning(one).in_language("vi") for one in report.notes],
         "gsd_m": round(flight.gsd_m, 4),
         "work_crs": flight.work_crs,
         "vertical_datum": flight.vertical_datum,

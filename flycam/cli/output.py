@@ -24,8 +24,8 @@ import click
 
 from flycam.errors import Cancelled, FlycamError, OptionUnusable, format_error, get_exit_code
 from flycam.messages import Message, _, join, pgettext, verbatim
-from flycam.model.text import SecretText, correct_singular, to_json_line, to_visible
-from flycam.model.warning import format_warning
+from flycam.model.text import SecretText, to_json_line, to_visible
+from flycam.model.warning import describe_warning
 
 Answer = Mapping[str, Any]
 Output = tuple[Answer, Sequence[Message | str]]
@@ -37,8 +37,8 @@ def format_warnings(notes: Iterable[str]) -> dict[str, list[str]]:
     """Return warnings and warnings_vi: notes of `flycam.model.warning` in words."""
     kept = list(notes)
     return {
-        "warnings": [format_warning(one) for one in kept],
-        "warnings_vi": [format_warning(one, "vi") for one in kept],
+        "warnings": [str(describe_warning(one)) for one in kept],
+        "warnings_vi": [describe_warning(one).in_language("vi") for one in kept],
     }
 
 
@@ -250,7 +250,7 @@ def _has_secret(line: object) -> bool:
 def print_line(line: Message | str, *, err: bool = True) -> None:
     """Print one line in the terminal's language, with every non-printable character escaped."""
     text = line.in_language(get_terminal_language()) if isinstance(line, Message) else line
-    click.echo(to_visible(correct_singular(text)), err=err)
+    click.echo(to_visible(text), err=err)
 
 
 def _print_text(text: str) -> None:

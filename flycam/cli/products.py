@@ -20,7 +20,7 @@ from flycam.cli.output import (
 )
 from flycam.cli.workspace import FILE_PATH, CommandOutput, open_workspace, register_resumable_job
 from flycam.errors import OptionUnusable
-from flycam.messages import LANGUAGES, Message, _, decode_message, join
+from flycam.messages import LANGUAGES, Message, _, decode_message, join, ngettext
 from flycam.model.layer import Layer
 from flycam.model.revision_stats import (
     get_refusal,
@@ -457,10 +457,12 @@ def _surface(stats: Mapping[str, Any]) -> Iterator[Message]:
 
 def _shutter(stats: Mapping[str, Any]) -> Iterator[Message]:
     if (rows := stats.get("rolling_shutter")) and rows["frames"]:
-        yield _(
+        yield ngettext(
+            "  rolling shutter taken into account in {count} frame: without it its outermost rows would "
+            "be off by up to {most}",
             "  rolling shutter taken into account in {count} frames: without it their outermost rows would "
             "be off by up to {most}",
-            count=rows["frames"],
+            rows["frames"],
             most=_metric(rows["most_px"], "px"),
         )
 

@@ -23,7 +23,7 @@ from flycam.cli.workspace import FILE_PATH, CommandOutput, open_workspace
 from flycam.errors import FlycamError, StorageFailed, UploadIncomplete, format_error
 from flycam.messages import Message, _, from_fields, join, ngettext, verbatim
 from flycam.model.text import format_area, format_centimetres
-from flycam.model.warning import format_warning
+from flycam.model.warning import describe_warning
 
 if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
@@ -125,8 +125,8 @@ def format_videos_result(ingested: VideosResult, photos: Answer | None, catalog:
             "flight_id": flight.flight_id,
             "name": flight.name,
             **_describe_event(flight, catalog),
-            "warnings": [format_warning(one) for one in flight.warnings],
-            "warnings_vi": [format_warning(one, "vi") for one in flight.warnings],
+            "warnings": [str(describe_warning(one)) for one in flight.warnings],
+            "warnings_vi": [describe_warning(one).in_language("vi") for one in flight.warnings],
         }
     first = next(one.error for one in ingested.videos if one.error is not None)
     return {**answer, **format_failure(first)} if photos is None else {**answer, **answer["photos"]}

@@ -405,16 +405,6 @@ def describe_warning_briefly(kept: str, *, finished: bool = False) -> Message:
     return _fill((finished and words.finished) or words.brief, values)
 
 
-def format_warning(kept: str, language: str = "en") -> str:
-    """Format the full sentence (`describe_warning`) in "vi" or "en"."""
-    return describe_warning(kept).in_language(language)
-
-
-def format_brief_warning(kept: str, language: str = "en", *, finished: bool = False) -> str:
-    """Format a few words for the map itself (`describe_warning_briefly`) in "vi" or "en"."""
-    return describe_warning_briefly(kept, finished=finished).in_language(language)
-
-
 def parse_warning_code(kept: str) -> str | None:
     """Return the stable code; None for text that is no known code."""
     code = kept.partition("?")[0]

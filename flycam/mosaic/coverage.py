@@ -46,9 +46,9 @@ from flycam.model.time import VIETNAM, get_local_zone
 from flycam.model.warning import (
     BOUNDARIES_LATER,
     NO_TERRAIN,
+    describe_warning,
+    describe_warning_briefly,
     encode_warning,
-    format_brief_warning,
-    format_warning,
     parse_warning_code,
 )
 from flycam.mosaic.raster import PolygonMask, export_cog
@@ -436,6 +436,8 @@ def build_geotiff_tags(workspace: Workspace, flight: Flight, mosaic: MosaicInfo)
             if is_live
             else [one for one in flight.warnings if parse_warning_code(one) != NO_TERRAIN]
         )
-        finished = [format_brief_warning(one, finished=True) for one in flight.warnings if one not in said]
-        tags["FLYCAM_WARNINGS"] = " ".join([*map(format_warning, said), *finished])
+        finished = [
+            str(describe_warning_briefly(one, finished=True)) for one in flight.warnings if one not in said
+        ]
+        tags["FLYCAM_WARNINGS"] = " ".join([*(str(describe_warning(one)) for one in said), *finished])
     return tags

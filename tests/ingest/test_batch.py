@@ -42,7 +42,7 @@ from flycam.model.warning import (
     CRS_ACCURACY,
     MAYBE_INFRARED,
     NO_TERRAIN,
-    format_warning,
+    describe_warning,
     parse_warning_code,
 )
 from flycam.mosaic.coverage import get_flight_date
@@ -84,8 +84,8 @@ def test_a_flight_before_the_first_boundaries_has_the_communes_of_today_and_says
     register_communes(house.workspace, drill.communes, date(2050, 7, 1))
     report = house.ingest(drill.photos)
     assert [parse_warning_code(note) for note in report.notes] == [BOUNDARIES_LATER]
-    assert "01/07/2050" in format_warning(report.notes[0], "vi") and "2050-07-01" in format_warning(
-        report.notes[0]
+    assert "01/07/2050" in describe_warning(report.notes[0]).in_language("vi") and "2050-07-01" in str(
+        describe_warning(report.notes[0])
     )
     answer, _ = format_ingest(report, house.workspace.catalog)
     (first, *_) = answer["communes"]
@@ -173,7 +173,7 @@ def test_frames_recorded_but_not_merged_are_merged_again(
     assert catalog.flights.flight(flight_id).state is FlightState.INGESTING
     assert len(catalog.frames.list_for_flight(flight_id, FrameStatus.USED)) == drill.frames
     completed = broken.ingest(drill.photos)
-    assert [format_warning(note) for note in completed.notes] == [
+    assert [str(describe_warning(note)) for note in completed.notes] == [
         f"An earlier ingest was interrupted when {drill.frames} photos were recorded; the flight is complete "
         "now."
     ]
@@ -205,7 +205,11 @@ def test_a_system_that_is_reached_to_metres_only_is_said_of_an_export(
     name = house.ingest(drill.photos).flight.name
     indian = export_flight(house.workspace, name, tmp_path / "indian.tif", crs="EPSG:3148")
     assert CRS_ACCURACY in map(parse_warning_code, indian.notes)
-    assert all(" 44 m" in format_warning(one, language) for one in indian.notes for language in ("vi", "en"))
+    assert all(
+        " 44 m" in describe_warning(one).in_language(language)
+        for one in indian.notes
+        for language in ("vi", "en")
+    )
     vn2000 = export_flight(house.workspace, name, tmp_path / "vn2000.tif", crs="EPSG:9208")
     assert CRS_ACCURACY not in map(parse_warning_code, vn2000.notes)
 
@@ -423,10 +427,10 @@ def test_a_doubt_about_infrared_stands_on_the_flight_until_the_operator_speaks(
     house, photos = make_house(), shared_data / "flights" / "seneca_fixed_wing"
     for report in (house.ingest(photos), house.ingest(photos)):
         (doubt,) = [one for one in report.flight.warnings if parse_warning_code(one) == MAYBE_INFRARED]
-        assert "Canon PowerShot ELPH 300 HS" in format_warning(doubt) and "Canon Canon" not in format_warning(
-            doubt
+        assert "Canon PowerShot ELPH 300 HS" in str(describe_warning(doubt)) and "Canon Canon" not in str(
+            describe_warning(doubt)
         )
-        assert "--layer infrared" in format_warning(doubt, "vi")
+        assert "--layer infrared" in describe_warning(doubt).in_language("vi")
     told = house.ingest(photos, layer="colour").flight.warnings
     assert [parse_warning_code(one) for one in told] == [NO_TERRAIN]
     told = make_house(name="right").ingest(photos, layer="infrared").flight.warnings

@@ -21,7 +21,7 @@ from flycam.model.warning import (
     LAYER_MOVED,
     NAME_KEPT,
     OPTIONS_IGNORED,
-    format_warning,
+    describe_warning,
     parse_warning_code,
 )
 from flycam.mosaic.coverage import get_main_mosaic
@@ -57,9 +57,9 @@ def test_photos_on_the_map_are_moved_to_the_layer_that_the_operator_names(
     moved = house.ingest(drill.photos, layer=asked)
     assert (moved.used, moved.new, moved.reprocessed) == (drill.frames, 0, 0)
     (note,) = moved.notes
-    assert parse_warning_code(
-        note
-    ) == LAYER_MOVED and f"{drill.frames} photos moved from the" in format_warning(note)
+    assert parse_warning_code(note) == LAYER_MOVED and f"{drill.frames} photos moved from the" in str(
+        describe_warning(note)
+    )
     catalog = house.workspace.catalog
     assert pixels(house, f"{flight_id}-{asked}") == pixels(straight, f"{flight_id}-{asked}") != {}
     assert pixels(house, f"{flight_id}-{first or 'colour'}") == {}
@@ -186,13 +186,13 @@ def test_withdrawn_photos_are_said_when_they_are_ingested_again(
     frames = house.workspace.catalog.frames.list_for_flight(flight.flight_id)
     withdraw_by_reference(house.workspace, frames[0].frame_id, "nhà dân", "UBND xã")
     (one,) = house.ingest(drill.photos).notes
-    assert format_warning(one).startswith(
-        "1 photo was withdrawn"
-    ) and "nhà dân (UBND xã, 20" in format_warning(one)
+    assert str(describe_warning(one)).startswith("1 photo was withdrawn") and "nhà dân (UBND xã, 20" in str(
+        describe_warning(one)
+    )
     withdraw_by_reference(house.workspace, flight.flight_id, "test flight", "Ban chỉ huy")
     again = house.ingest(drill.photos)
     assert (again.used, again.new, again.flight.state) == (0, 0, FlightState.WITHDRAWN)
-    said = [format_warning(note, "vi") for note in again.notes]
+    said = [describe_warning(note).in_language("vi") for note in again.notes]
     assert said[0].startswith("1 ảnh đã bị rút") and "nhà dân" in said[0]
     assert said[1].startswith(f"{drill.frames - 1} ảnh đã bị rút") and "test flight (Ban chỉ huy, " in said[1]
 
@@ -207,7 +207,7 @@ def test_options_that_come_too_late_are_said_until_the_flight_is_laid_by_them(
     (note,) = ingest(house.workspace, late, FlightLabels()).notes
     assert parse_warning_code(note) == OPTIONS_IGNORED
     for language in ("vi", "en"):
-        said = format_warning(note, language)
+        said = describe_warning(note).in_language(language)
         assert said.startswith("--takeoff") and "--relay" in said and str(drill.frames) in said
         assert ("--height" in said) == (height_mode != "auto")
     laid = ingest(house.workspace, late, FlightLabels(), reprocess=True)
@@ -226,7 +226,7 @@ def test_photos_that_come_again_do_not_rename_their_flight(drill: DrillReport, m
     assert [parse_warning_code(note) for note in later.notes] == [NAME_KEPT] and later.flight.name == "sáng"
     assert house.workspace.catalog.flights.flight(later.flight.flight_id).name == "sáng"
     for language in ("vi", "en"):
-        said = format_warning(later.notes[0], language)
+        said = describe_warning(later.notes[0]).in_language(language)
         assert "sáng" in said and "chiều" in said and "flights rename" in said
 
 
@@ -239,5 +239,7 @@ def test_an_event_that_comes_too_late_is_said(drill: DrillReport, make_house: Ma
         assert ingest(house.workspace, request, FlightLabels(event=same)).notes == ()
     later = ingest(house.workspace, request, FlightLabels(event="DIỄN TẬP: lũ"))
     assert [parse_warning_code(note) for note in later.notes] == [EVENT_KEPT]
-    assert event in format_warning(later.notes[0]) and "flights move" in format_warning(later.notes[0], "vi")
+    assert event in str(describe_warning(later.notes[0])) and "flights move" in describe_warning(
+        later.notes[0]
+    ).in_language("vi")
     assert later.flight.event_id == first.flight.event_id

@@ -18,7 +18,7 @@ from flycam.ingest.live.workflow import VideoReport, orthorectify_video
 from flycam.ingest.video.video_frames import is_video_frame
 from flycam.model.flight import EventKind, Flight, FlightState
 from flycam.model.records import FrameStatus
-from flycam.model.warning import FINER_PHOTOS, format_warning, parse_warning_code
+from flycam.model.warning import FINER_PHOTOS, describe_warning, parse_warning_code
 from flycam.mosaic.finish.workflow import FinishRequest
 from flycam.mosaic.orthorectify.flight_session import FlightLabels, resolve_flight_event
 from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
@@ -73,7 +73,9 @@ def test_photos_join_the_flight_that_was_filmed(
     assert sum(map(is_video_frame, frames)) == film_report.used
     assert report.flight.gsd_m == flight.gsd_m and mosaic.revision == 0
     (note,) = [one for one in report.notes if parse_warning_code(one) == FINER_PHOTOS]
-    assert "--gsd 0.49" in format_warning(note) and "--gsd 0.49" in format_warning(note, "vi")
+    assert "--gsd 0.49" in str(describe_warning(note)) and "--gsd 0.49" in describe_warning(note).in_language(
+        "vi"
+    )
     # the same card again finds its flight by itself, and changes nothing
     tiles = house.tiles(mosaic.mosaic_id)
     again = joining(house, card, None)

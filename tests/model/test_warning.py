@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from flycam.model.warning import (
     NO_TERRAIN,
     TERRAIN_HOLES,
+    describe_warning,
+    describe_warning_briefly,
     encode_warning,
-    format_brief_warning,
-    format_warning,
     parse_warning_code,
 )
 
@@ -19,20 +19,30 @@ from flycam.model.warning import (
 def test_each_language_has_its_own_words() -> None:
     kept = encode_warning(NO_TERRAIN)
     assert kept == "no_terrain"
-    assert format_warning(kept).startswith("No terrain") and "flycam dem add" in format_warning(kept)
-    assert "mặt phẳng" in format_warning(kept, "vi") and "flycam dem add" in format_warning(kept, "vi")
-    assert "mặt phẳng" in format_brief_warning(kept, "vi") and "flat plane" in format_brief_warning(kept)
-    assert len(format_brief_warning(kept, "vi")) < 90
+    assert str(describe_warning(kept)).startswith("No terrain") and "flycam dem add" in str(
+        describe_warning(kept)
+    )
+    assert "mặt phẳng" in describe_warning(kept).in_language("vi") and "flycam dem add" in describe_warning(
+        kept
+    ).in_language("vi")
+    assert "mặt phẳng" in describe_warning_briefly(kept).in_language("vi") and "flat plane" in str(
+        describe_warning_briefly(kept)
+    )
+    assert len(describe_warning_briefly(kept).in_language("vi")) < 90
 
 
 def test_a_finished_revision_has_words_of_its_own_where_it_needs_them() -> None:
-    assert "bề mặt đo từ chính chuyến bay" in format_brief_warning(
-        encode_warning(NO_TERRAIN), "vi", finished=True
+    assert "bề mặt đo từ chính chuyến bay" in describe_warning_briefly(
+        encode_warning(NO_TERRAIN), finished=True
+    ).in_language("vi")
+    assert "measured from the flight" in str(
+        describe_warning_briefly(encode_warning(NO_TERRAIN), finished=True)
     )
-    assert "measured from the flight" in format_brief_warning(encode_warning(NO_TERRAIN), finished=True)
     holes = encode_warning(TERRAIN_HOLES, files="a.tif", percent=12)
     for language in ("vi", "en"):
-        assert format_brief_warning(holes, language, finished=True) == format_brief_warning(holes, language)
+        assert describe_warning_briefly(holes, finished=True).in_language(
+            language
+        ) == describe_warning_briefly(holes).in_language(language)
 
 
 @given(st.text(min_size=1))
@@ -40,13 +50,13 @@ def test_any_file_name_comes_back_in_the_sentence(files: str) -> None:
     kept = encode_warning(TERRAIN_HOLES, files=files, percent=12)
     assert parse_warning_code(kept) == TERRAIN_HOLES
     for language in ("vi", "en"):
-        assert format_warning(kept, language).startswith(files)
-        assert "12 %" in format_brief_warning(kept, language)
+        assert describe_warning(kept).in_language(language).startswith(files)
+        assert "12 %" in describe_warning_briefly(kept).in_language(language)
 
 
 def test_text_that_is_no_code_is_said_as_it_stands() -> None:
     for text in ("Kept by an older box: 50 % {empty}?x=1", "", "no_terrain_at_all"):
-        assert format_warning(text, "vi") == format_brief_warning(text) == text
+        assert describe_warning(text).in_language("vi") == str(describe_warning_briefly(text)) == text
         assert parse_warning_code(text) is None
 
 
@@ -60,6 +70,6 @@ def test_a_warning_without_words_or_values_is_refused_when_written() -> None:
 @pytest.mark.parametrize("kept", [TERRAIN_HOLES, f"{TERRAIN_HOLES}?percent=12", f"{TERRAIN_HOLES}?other=1&&"])
 def test_what_another_version_did_not_tell_with_a_code_is_left_open(kept: str) -> None:
     for language in ("vi", "en"):
-        assert "…" in format_warning(kept, language)
-        assert format_brief_warning(kept, language)
-        assert format_brief_warning(kept, language, finished=True)
+        assert "…" in describe_warning(kept).in_language(language)
+        assert describe_warning_briefly(kept).in_language(language)
+        assert describe_warning_briefly(kept, finished=True).in_language(language)

@@ -19,7 +19,7 @@ from flycam.ingest.inspection import PreflightRequest
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.workflow import orthorectify_video
 from flycam.model.flight import FlightState
-from flycam.model.warning import format_warning
+from flycam.model.warning import describe_warning
 from flycam.mosaic.cluster.run import INGEST
 from flycam.mosaic.eviction import DAY_S, MIN_GRACE_S, enable_eviction, estimate_evictable, evict_derived
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
@@ -186,7 +186,7 @@ def test_an_ingest_on_a_full_disk_makes_room_for_itself_and_says_so(laid: Laid, 
     withdraw_by_reference(laid.workspace, laid.flight_id, "doanh trại", "UBND")
     laid.clock.s += MIN_GRACE_S + 1
     report = ingest(laid.workspace, PreflightRequest(paths=(card,)), FlightLabels())
-    said = [format_warning(one) for one in report.notes]
+    said = [str(describe_warning(one)) for one in report.notes]
     assert any("The disk is nearly full" in one for one in said), said
     assert len(laid.audited()) == 2
     assert evidence <= laid.kept_for_ever() and laid.is_whole()

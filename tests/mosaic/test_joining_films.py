@@ -23,8 +23,8 @@ from flycam.model.flight import Flight, FlightState
 from flycam.model.records import FrameStatus
 from flycam.model.warning import (
     CLOCK_UNKNOWN,
+    describe_warning,
     format_clock_warning,
-    format_warning,
     is_clock_warning,
     parse_warning_code,
 )
@@ -184,7 +184,9 @@ def test_whether_a_clock_is_known_is_said_of_the_film_and_not_of_its_flight(
     blind = laid(house, straight, flight_id, telemetry=str(straight.telemetry), video_name="mù.mp4")
     (doubt,) = blind.flight.warnings
     assert parse_warning_code(doubt) == CLOCK_UNKNOWN
-    assert format_warning(doubt).startswith("mù.mp4: ") and format_warning(doubt, "vi").startswith("mù.mp4: ")
+    assert str(describe_warning(doubt)).startswith("mù.mp4: ") and describe_warning(doubt).in_language(
+        "vi"
+    ).startswith("mù.mp4: ")
     other = laid(house, film, flight_id)  # its own clock is known
     assert other.flight.warnings == (doubt,)
     again = laid(house, film, flight_id)
@@ -196,6 +198,6 @@ def test_whether_a_clock_is_known_is_said_of_the_film_and_not_of_its_flight(
 def test_a_doubt_from_before_films_were_named_is_of_the_film_whose_flight_it_is() -> None:
     old = f"{CLOCK_UNKNOWN}?sigma=1.0&metres=8"
     assert is_clock_warning(old, "1" * 64, is_own=True) and not is_clock_warning(old, "1" * 64, is_own=False)
-    assert "8 m off" in format_warning(old) and "{" not in format_warning(old, "vi")
+    assert "8 m off" in str(describe_warning(old)) and "{" not in describe_warning(old).in_language("vi")
     new = format_clock_warning("a b.mp4", "1" * 64, 1.0, 8)
     assert is_clock_warning(new, "1" * 64, is_own=False) and not is_clock_warning(new, "2" * 64, is_own=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import DiskFull
-from flycam.model.warning import format_warning
+from flycam.model.warning import describe_warning
 from flycam.storage.address import MemoryStore
 from flycam.storage.disk_space import (
     LOW_SPACE_BYTES,
@@ -63,8 +63,8 @@ def test_low_room_is_made_and_told_and_the_work_goes_on() -> None:
     assert disk.asked == [(LOW_SPACE_BYTES + 1000, "f1")]
     assert watch.freed == TILES
     (note,) = watch.notes
-    assert "3 old states of tiles, 1 old clip and 2 local copies" in format_warning(note)
-    assert "5.0 MB" in format_warning(note) and "5.0 MB" in format_warning(note, "vi")
+    assert "3 old states of tiles, 1 old clip and 2 local copies" in str(describe_warning(note))
+    assert "5.0 MB" in str(describe_warning(note)) and "5.0 MB" in describe_warning(note).in_language("vi")
 
 
 def test_what_is_reserved_for_the_catalogue_is_not_taken() -> None:

@@ -486,12 +486,13 @@ def _require_photos(workspace: Workspace, flight: Flight) -> None:
         raise make_original_purged(lines[0], f"{flight.name}, {len(lines)} photos")
     if elsewhere := len(find_remote_photos(workspace, flight.flight_id)):
         raise InputUnusable(
-            _(
-                "{name}: {elsewhere} photos of this flight are on another box, only its map "
-                "came here; finish it there, or bring them with 'flycam bundle write "
-                "--originals'",
+            ngettext(
+                "{name}: {count} photo of this flight is on another box, only its map came here; finish it "
+                "there, or bring it with 'flycam bundle write --originals'",
+                "{name}: {count} photos of this flight are on another box, only its map came here; finish it "
+                "there, or bring them with 'flycam bundle write --originals'",
+                elsewhere,
                 name=flight.name,
-                elsewhere=elsewhere,
             )
         )
 

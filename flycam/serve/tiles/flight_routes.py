@@ -36,7 +36,7 @@ from flycam.model.frame import Provenance
 from flycam.model.records import FrameStatus, MosaicInfo, RevisionRecord
 from flycam.model.revision_stats import put_in_words
 from flycam.model.time import format_iso
-from flycam.model.warning import format_brief_warning, format_warning, parse_warning_code
+from flycam.model.warning import describe_warning, describe_warning_briefly, parse_warning_code
 from flycam.mosaic.finish.revisions import collect_readout_warnings, list_outdated_warnings
 from flycam.mosaic.flight_edits import move_flight
 from flycam.mosaic.orthorectify.flight_session import find_current_event
@@ -268,12 +268,9 @@ def _flight(
 def _warning(kept: str) -> Json:
     return {
         "code": parse_warning_code(kept),
-        "sentence": format_warning(kept),
-        "sentence_vi": format_warning(kept, "vi"),
-        "brief": format_brief_warning(kept),
-        "brief_vi": format_brief_warning(kept, "vi"),
-        "finished": format_brief_warning(kept, finished=True),
-        "finished_vi": format_brief_warning(kept, "vi", finished=True),
+        **describe_warning(kept).to_fields(),
+        **describe_warning_briefly(kept).to_fields("brief"),
+        **describe_warning_briefly(kept, finished=True).to_fields("finished"),
     }
 
 

@@ -26,7 +26,7 @@ from flycam.ingest.live.workflow import orthorectify_video
 from flycam.ingest.video.video_frames import format_stream_name, is_stream_frame
 from flycam.model.flight import FlightState
 from flycam.model.records import FrameStatus
-from flycam.model.warning import CLOCK_UNKNOWN_LIVE, format_warning, parse_warning_code
+from flycam.model.warning import CLOCK_UNKNOWN_LIVE, describe_warning, parse_warning_code
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
 from flycam.workspace import ignore_progress
@@ -104,7 +104,7 @@ def test_a_flight_laid_by_an_unknown_clock_says_so_also_where_its_program_was_ki
     (ended,) = complete_interrupted_streams(house.workspace)
     assert [parse_warning_code(one) for one in ended.warnings] == [CLOCK_UNKNOWN_LIVE]
     for language in ("en", "vi"):
-        said = format_warning(ended.warnings[0], language)
+        said = describe_warning(ended.warnings[0]).in_language(language)
         assert ended.name in said and "'flycam finish'" in said
         assert "--clock-offset" not in said and ".stream" not in said
 

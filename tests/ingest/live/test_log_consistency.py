@@ -14,7 +14,7 @@ from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from flycam.errors import FlightLogMismatch
 from flycam.ingest.video.video_poses import VideoPoses
 from flycam.model.records import FrameStatus
-from flycam.model.warning import LOG_DOUBTFUL, format_warning
+from flycam.model.warning import LOG_DOUBTFUL, describe_warning
 from tests.ingest.live.test_workflow import MakeHouse, codes, flown, replays
 
 
@@ -56,7 +56,7 @@ def test_subtitles_of_another_film_that_are_vouched_for_are_doubted_and_the_righ
     vouched = {"telemetry": str(other.subtitles), "clock_offset_s": 0.0}
     wrong = flown(house, long_film, **vouched)
     assert codes(wrong) == [LOG_DOUBTFUL]
-    assert "turns the pictures turn otherwise" in format_warning(wrong.flight.warnings[0])
+    assert "turns the pictures turn otherwise" in str(describe_warning(wrong.flight.warnings[0]))
     assert flown(house, long_film, **vouched).reprocessed == 0
     right = flown(house, long_film)
     assert (right.reprocessed, codes(right)) == (wrong.used, [])

@@ -45,7 +45,7 @@ from flycam.media.pixels import open_pixels
 from flycam.model.flight import FlightState
 from flycam.model.frame import parse_video_frame_pts_ns
 from flycam.model.records import FrameStatus
-from flycam.model.warning import CLOCK_UNKNOWN, NO_TERRAIN, format_warning, parse_warning_code
+from flycam.model.warning import CLOCK_UNKNOWN, NO_TERRAIN, describe_warning, parse_warning_code
 from flycam.mosaic.export import export_flight
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
@@ -605,8 +605,8 @@ def test_what_was_laid_in_doubt_before_the_streams_time_jumped_stays_so_and_the_
         if sigma_m > 3.0
     ]
     assert doubted and max(doubted) < 3.0 and min(sigmas_m) < 3.0
-    assert f"{max(sigmas_m):.0f} m off" in format_warning(report.flight.warnings[0])
-    assert "2.9 s" in format_warning(report.flight.warnings[0])
+    assert f"{max(sigmas_m):.0f} m off" in str(describe_warning(report.flight.warnings[0]))
+    assert "2.9 s" in str(describe_warning(report.flight.warnings[0]))
 
 
 def test_what_an_error_on_the_way_leaves_in_doubt_is_said_to_be(

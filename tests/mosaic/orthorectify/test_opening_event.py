@@ -11,7 +11,7 @@ import pytest
 
 from flycam.ingest.live.status import StatusReporter
 from flycam.model.flight import LOCAL_DATUM, UNNAMED_EVENTS
-from flycam.model.warning import EVENT_CHOSEN, format_warning, parse_warning_code
+from flycam.model.warning import EVENT_CHOSEN, describe_warning, parse_warning_code
 from flycam.mosaic.orthorectify.flight_session import (
     FlightLabels,
     list_event_notes,
@@ -122,8 +122,10 @@ def test_an_aircraft_is_told_in_the_event_into_which_its_flight_goes(
 def test_into_which_event_it_went_that_nobody_named_is_said() -> None:
     for named in (None, ""):
         (note,) = list_event_notes(FlightLabels(event=named), STORM)
-        assert STORM.name in format_warning(note) and "within 3 days" in format_warning(note)
-        assert "3 ngày" in format_warning(note, "vi") and "flights move" in format_warning(note, "vi")
+        assert STORM.name in str(describe_warning(note)) and "within 3 days" in str(describe_warning(note))
+        assert "3 ngày" in describe_warning(note).in_language("vi") and "flights move" in describe_warning(
+            note
+        ).in_language("vi")
     unnamed = make_event(UNNAMED, is_drill=False)
     for labels, event in (
         (FlightLabels(event=STORM.name), STORM),

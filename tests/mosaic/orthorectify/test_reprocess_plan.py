@@ -29,7 +29,7 @@ from flycam.model.warning import (
     REPROCESSED_FLAT,
     TERRAIN_HOLES,
     TERRAIN_WAITS,
-    format_brief_warning,
+    describe_warning_briefly,
     parse_warning_code,
 )
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
@@ -245,7 +245,7 @@ def test_a_plane_is_called_one_when_its_photos_are_laid_again(
     by_camera = PreflightRequest(paths=(drill.photos,), camera=camera)
     laid = ingest(house.workspace, by_camera, FlightLabels(), reprocess=True)
     assert (laid.reprocessed, codes(laid.notes)) == (drill.frames, [REPROCESSED_FLAT])
-    assert "mặt phẳng" in format_brief_warning(laid.notes[0], "vi")
+    assert "mặt phẳng" in describe_warning_briefly(laid.notes[0]).in_language("vi")
     assert flat.warnings == laid.flight.warnings
 
 
