@@ -332,7 +332,7 @@ _WORKS = {
     "stream": flown_live,
 }
 _SOAKED = frozenset(_WORKS) - {"ingest"}
-"""Of a live flight `tests/test_away.py` tries the same without a process for each."""
+"""Of a live flight `tests/ingest/live/test_away.py` tries the same without a process for each."""
 
 
 @pytest.mark.parametrize("size", ["test", pytest.param("soak", marks=pytest.mark.soak)])

@@ -25,8 +25,8 @@ from flycam.model.records import FrameStatus
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from tests.houses import House
 from tests.ingest.live.test_bad_input import flown
+from tests.ingest.live.test_bad_logs import klv_packet
 from tests.ingest.telemetry.made_streams import METADATA, PRIVATE, cells, packets, pes
-from tests.test_bad_logs import klv_packet
 
 MakeHouse = Callable[..., House]
 
