@@ -1,7 +1,8 @@
-"""Sign-in through the province's sign-in service: OpenID Connect, authorization code with PKCE.
+"""Sign-in by OpenID Connect, authorization code with PKCE.
 
-The issuer is the configured one: no request can name an address that is fetched. Its discovery document names
-the others; all are fetched over https (or on this machine), without redirects, and with a limit of size.
+The issuer is the province's sign-in service, as configured: no request can name an address that is fetched.
+Its discovery document names the others; all are fetched over https (or on this machine), without redirects,
+and with a limit of size.
 """
 
 from __future__ import annotations
