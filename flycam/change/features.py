@@ -21,7 +21,7 @@ from scipy.ndimage import distance_transform_edt, median_filter
 
 from flycam.change.image_pair import WorkPair
 
-# -- Logistic model small enough to read: named features, weights, and weights of their products ---
+# -- Logistic model with named features, small enough to read --------------------------------------
 
 
 Reals = NDArray[np.float32]
