@@ -367,8 +367,8 @@ class Authenticator:
     async def authenticate_async(self, scope: HttpScope) -> Principal | None:
         """Authenticate as `authenticate`, from an event loop.
 
-        A cached answer is returned at once; else one lookup in a thread serves all who ask the same
-        meanwhile, and the loop waits for no catalogue.
+        A cached answer is returned at once; else one lookup in a thread serves all requests with this
+        credential meanwhile, and the loop waits for no catalogue.
         """
         key, credential = read_credential(scope["headers"])
         good_until_s, found = self._answers.get(key, _UNKNOWN)
