@@ -1,1 +1,1 @@
-"""Access: accounts, guests, tokens, sign-in services, the access policy; audit log."""
+"""Access: accounts, guests, tokens, sign-in services, access policy, audit log."""

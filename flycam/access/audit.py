@@ -1,4 +1,4 @@
-"""The audit log: entries, and verification for `flycam audit verify` and the scrub."""
+"""Audit log: entries, and verification for `flycam audit verify` and `verify`."""
 
 from __future__ import annotations
 

@@ -355,7 +355,7 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 _POLL_S = 5.0
 _ASK_S, _ASK_METERED_S = 60.0, 600.0
-"""Interval at which the server is asked for news on a flat and on a metered line while there are none here.
+"""Interval at which the server is polled for news on a flat and on a metered line while there are none here.
 """
 _INCOMING_FOLDER = "common"
 
