@@ -1,1 +1,1 @@
-"""Access: accounts, guests, tokens, sign-in codes, and OpenID Connect."""
+"""Access: accounts, guests, tokens, sign-in services, access policy, audit log."""

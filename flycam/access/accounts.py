@@ -230,7 +230,7 @@ def revoke_guest(workspace: Workspace, guest_id: str, who: str) -> Guest:
     return workspace.catalog.guests.revoke(guest_id, now, told)
 
 
-# -- Mapping of a sign-in service's claims to a person of this node, and the person's account ------
+# -- Accounts of people who sign in through OpenID Connect -----------------------------------------
 
 
 _MAX_NAME_LENGTH = 100
@@ -305,11 +305,9 @@ def _words(claim: Any) -> list[str]:
 
 # -- Sign-in codes: one-time codes, and the set-up code of the first administrator -----------------
 #
-# One-time codes: typed by hand where a token is too long, and the one that makes the first administrator.
-#
-# A code is 60 random bits, valid for an hour at most and for one use, so its SHA-256 keeps it safe (decision
-# 0033). The set-up code is kept in a file beside the catalogue: a node that was only started is still empty,
-# and a backup may be restored into it.
+# A code is typed by hand where a token is too long. It is 60 random bits, valid for an hour at most and for
+# one use, so its SHA-256 keeps it safe (decision 0033). The set-up code is kept in a file beside the
+# catalogue: a node that was only started is still empty, and a backup may be restored into it.
 
 
 SETUP_CODE_TTL_MIN = 60

@@ -1,4 +1,4 @@
-"""Verification of the audit log, for `flycam audit verify` and the scrub."""
+"""Audit log: entries, and verification for `flycam audit verify` and `verify`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flycam.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditVerification:
-    """Verified audit log.
+    """Result of verifying the audit log.
 
     head: its last line with signature; check: the result; key: this node's public key ("": none).
     """

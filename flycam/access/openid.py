@@ -1,7 +1,8 @@
-"""Sign-in through the province's sign-in service: OpenID Connect, authorization code with PKCE.
+"""Sign-in by OpenID Connect, authorization code with PKCE.
 
-The issuer is the configured one: no request can name an address that is fetched. Its discovery document names
-the others; all are fetched over https (or on this machine), without redirects, and with a limit of size.
+The issuer is the province's sign-in service, as configured: no request can name an address that is fetched.
+Its discovery document names the others; all are fetched over https (or on this machine), without redirects,
+and with a limit of size.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ ALGORITHMS = ("RS256", "PS256", "ES256", "RS384", "PS384", "ES384", "RS512", "PS
 _DOCUMENT_TTL_S = 3600.0
 _MIN_REFRESH_S = 60.0
 _FAILURE_TTL_S = 15.0
-"""Time in which a service that failed is not asked again: it may take 10 s to fail, for each sign-in."""
+"""Time without requests to a service that failed: it may take 10 s to fail, for each sign-in."""
 _MAX_CLOCK_SKEW_S = 60
 _MAX_BYTES = 1 << 20
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")

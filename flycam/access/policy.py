@@ -66,7 +66,7 @@ def repair_geometry(wkb: bytes) -> BaseGeometry:
     return shape if shape.is_valid else shapely.make_valid(shape)
 
 
-# -- Prepared geometries shared by threads: a server's withheld ground, ground that was compared ---
+# -- Prepared geometries that threads share --------------------------------------------------------
 
 
 class LockedPreparedGeometry:
@@ -100,9 +100,8 @@ class LockedPreparedGeometry:
 # -- Ground that redactions withhold, by the current placements of their photos --------------------
 #
 # A photo may have several placements at once: that of the live mosaic, and that of each finished revision.
-# The ground of a redaction is computed where terrain and pixels are at hand
-# (`mosaic.redaction`); as long as it is not known for a placement, the photo's whole
-# footprint is withheld.
+# The ground of a redaction is computed where terrain and pixels are at hand (`mosaic.redaction`); as long as
+# it is not known for a placement, the photo's whole footprint is withheld.
 
 
 REDACTION_MARGIN_M = 60.0
@@ -142,7 +141,7 @@ NOTHING_REDACTED = RedactedGround({}, ())
 class RedactedGroundCache:
     """Cache of the active redactions, shared by all accounts. Thread-safe.
 
-    They are computed again when anything that they follow from has changed, which one read tells.
+    They are computed again when anything they depend on has changed, which one query detects.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -350,7 +349,7 @@ class IdFilter:
 class AccessPolicy:
     """Rules on what is withheld from an account. Immutable and thread-safe.
 
-    is_nothing   nothing at all is withheld: callers need not ask further
+    is_nothing   nothing at all is withheld: callers need no further query
     fingerprint  equal for equal rules; part of the name of everything made under them
     """
 
@@ -391,7 +390,7 @@ class AccessPolicy:
         self.is_nothing = self._ground.shape.is_empty and not has_only and not any(names) and not self._photos
         self._touches_tile = lru_cache(maxsize=_MAX_CACHED_TILES)(self._look_at_tile)
 
-    # -- ids ------------------------------------------------------------------------------------
+    # -- flights and layers ---------------------------------------------------------------------
 
     def hides_flight(self, flight_id: str) -> bool:
         return self._flights.hides(flight_id)
@@ -553,7 +552,7 @@ class AccessPolicy:
         """
         return self.hides_drawing(line.wkb) or any(self.hides_mosaic(one) for one in line.mosaics)
 
-    # -- inside ---------------------------------------------------------------------------------
+    # -- internals ------------------------------------------------------------------------------
 
     def _look_at_tile(self, tile_id: TileId) -> bool:
         return bool(self._mercator.intersects(shapely.box(*_around(tile_id))))
@@ -594,7 +593,7 @@ def _pixels(ring: Any, west: float, north: float, pixel_m: float) -> NDArray[np.
 UNRESTRICTED = AccessPolicy()
 
 
-# -- Access policies by account: which rules apply, and the cached `AccessPolicy` made of them -----
+# -- Access policies by account: the rules that apply, and a cache ---------------------------------
 
 
 # rules that another process changed apply after this

@@ -73,7 +73,7 @@ class CommuneRow:
     waiting      changes that wait for review, with their ground in it; None: none waits
     compared_pct of its area, on which changes were looked for (0-100); None: nowhere, as far as is known
     flying_flights  flights in the air over it now
-    unfinished_flights  flights that had begun by the time asked for and were not over: what they had
+    unfinished_flights  flights that had begun by the requested time and were not over: what they had
         imaged of it by then is not known
     """
 
@@ -301,7 +301,7 @@ def _aloft_by_commune(
     return over
 
 
-# -- Features that owners of specialist layers report as damaged or closed, by commune: masts, roads
+# -- Features reported as damaged or closed by owners of specialist layers, by commune -------------
 #
 # A layer states the condition at its own time; it may have changed since.
 

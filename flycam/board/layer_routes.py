@@ -29,9 +29,7 @@ from flycam.model.records import BoundsLonLat, LayerFeatureRecord, LayerRecord
 from flycam.model.text import strip_url_credentials, to_search_key
 from flycam.model.time import format_iso
 
-# -- Search of layer features (villages, masts, schools …) by name without accents -----------------
-#
-# Case is ignored too.
+# -- Search of layer features by name, ignoring accents and case -----------------------------------
 
 
 _BATCH_SIZE = 100
@@ -109,7 +107,7 @@ class FeatureNameIndex:
             return self._names
 
 
-# -- Routes: layers, search, and features in bounds as GeoJSON -------------------------------------
+# -- Routes of specialist layers -------------------------------------------------------------------
 
 
 router = APIRouter(dependencies=[Depends(require_viewer)])

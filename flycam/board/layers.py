@@ -64,11 +64,11 @@ def register_communes(workspace: Workspace, path: Path, valid_from: date | None 
     return found
 
 
-# -- Download of a file from a host that the settings allow, and from no other ---------------------
+# -- Downloads, only from hosts that the settings allow --------------------------------------------
 #
-# Nobody who can name an address may make this machine send requests into its own network. So only hosts that
-# an administrator listed are asked, over http(s), without redirects, proxies, passwords or compressed bodies,
-# and within limits of time and size.
+# Nobody who can name an address may make this machine send requests into its own network. So requests go only
+# to hosts that an administrator listed, over http(s), without redirects, proxies, passwords or compressed
+# bodies, and within limits of time and size.
 
 
 MAX_FETCH_S = 60.0

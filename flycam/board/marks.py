@@ -100,7 +100,7 @@ def _make_too_large_error() -> SourceUnreadable:
     )
 
 
-# -- Edits of marks: validation, authorship, and the entry in the audit log ------------------------
+# -- Edits of marks --------------------------------------------------------------------------------
 
 
 MAX_MARK_CORNERS = 500

@@ -34,8 +34,6 @@ from flycam.model.time import format_iso
 from flycam.workspace import Workspace
 
 # -- Briefings: edits of the list of places --------------------------------------------------------
-#
-# Editing of the list of places of a meeting: validation of its views, and the entry in the audit log.
 
 
 MAX_PLACES = 60
@@ -133,7 +131,7 @@ def _validate_place(number: int, place: BriefingPlace) -> BriefingPlace:
     return BriefingPlace(name=name, view=dict(place.view), bounds=place.bounds)
 
 
-# -- `/api/meeting`: the presenter, and the view that followers see --------------------------------
+# -- Presented view, and its routes (`/api/meeting`) -----------------------------------------------
 
 
 router = APIRouter(route_class=GuardedRoute)
@@ -348,7 +346,7 @@ def _audit(request: Request, who: str, what: str, screen: str) -> None:
     get_services(request).workspace.catalog.audit.append(who, what, screen)
 
 
-# -- `/api/meeting/places`: named views of a briefing, one list an event ---------------------------
+# -- Routes of a briefing's places (`/api/meeting/places`) -----------------------------------------
 
 
 EventParameter = Annotated[str, Query(max_length=200)]

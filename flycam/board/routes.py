@@ -1,9 +1,7 @@
 """Routes of field marks, and of reported access to settlements.
 
-Marks are seen by everybody and written by operators and above.
-
-Every edit is a new version. Edits come by PUT with JSON or a photo: no page of another site can make a
-browser send that.
+Marks are seen by everybody and written by operators and above. Every edit is a new version. Edits come by PUT
+with JSON or a photo: no page of another site can make a browser send that.
 """
 
 from __future__ import annotations
@@ -187,7 +185,7 @@ def _build_outside_error(name: str) -> AccessDenied:
     )
 
 
-# -- Settlements cut off, reachable or unknown: proposed by roads, set by people -------------------
+# -- Routes of reported access to settlements ------------------------------------------------------
 
 
 class SettlementAccessBody(BaseModel):

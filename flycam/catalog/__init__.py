@@ -1,1 +1,1 @@
-"""Catalogue: flights, frames, tile heads and the tile log, boundaries, withdrawals, accounts."""
+"""Catalogue: the database of flights, frames, tiles, boundaries and accounts."""

@@ -440,9 +440,9 @@ def _no_administrator() -> AccessDenied:
     )
 
 
-# -- One-time sign-in codes: typed by hand, short-lived, stored as their SHA-256 -------------------
+# -- One-time codes, stored as their SHA-256 -------------------------------------------------------
 #
-# Also used one-time links and sessions that signed out, of which a server stores nothing before.
+# Also one-time links that were used and sessions that signed out, of which a server stores nothing before.
 
 
 class OneTimeCodes:

@@ -1,6 +1,7 @@
-"""Audit log: an append-only list in which each line's digest covers the line before it.
+"""Audit log: an append-only list of signed lines.
 
-Each line is signed by the node that wrote it (`audit_key`); `audit_verification` checks the whole.
+Each line's digest covers the line before it. Each is signed by the node that wrote it (`AuditKey`);
+`AuditVerifier` checks the whole log.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Signing key of a node's audit log, and verification of the log.
 
-The key is Ed25519 (RFC 8032), made before the first line that it signs.
-
-A file, readable by its owner only, keeps it beside the last line that the log had when it was made: what was
-written before the key is pinned by that digest, everything after it must be signed. Format:
-docs/formats/audit.md.
+The key is Ed25519 (RFC 8032), made before the first line that it signs. A file, readable by its owner only,
+keeps it beside the last line that the log had when it was made: what was written before the key is pinned by
+that digest, everything after it must be signed. Format: docs/formats/audit.md.
 """
 
 from __future__ import annotations
@@ -278,7 +276,7 @@ class AuditVerifier:
     ) -> AuditCheck:
         """Verify all lines in order.
 
-        beyond  tells whether there are signatures of lines after the last
+        beyond  returns whether there are signatures of lines after the last
         """
         for lines, signatures in chunks:
             for line in lines:

@@ -231,7 +231,7 @@ class Catalog:
         return Path(self._database.place).parent if self._database.is_sqlite else None
 
     def save(self, path: Path) -> None:
-        """Write everything at this moment into one new file (`flycam.catalog.catalog`)."""
+        """Write everything at this moment into one new file (`save_snapshot`)."""
         save_snapshot(self._database, path)
 
     def fill(self, path: Path) -> None:

@@ -26,11 +26,10 @@ from flycam.model.records import AuditEntry, BoundsLonLat
 
 # -- Image references: recorded names of mosaics and files -----------------------------------------
 #
-# Names of images in records of what was found on them: "mosaic@revision", or "name#1f2e3d4c" of a file.
-#
-# This is their only parser. Two files of one name are two images (programs call every orthophoto the same):
-# the beginning of the SHA-256 of their bytes tells them apart. For people the folder precedes it and, if the
-# file states one, its time follows: "ngay-2/odm_orthophoto.tif, 10/09/2024 10:15#1f2e3d4c". Neither makes it
+# Names of images in records of what was found on them: "mosaic@revision", or "name#1f2e3d4c" of a file. They
+# are parsed here only. Two files of one name are two images (programs call every orthophoto the same): the
+# beginning of the SHA-256 of their bytes tells them apart. For people the folder precedes it and, if the file
+# states one, its time follows: "ngay-2/odm_orthophoto.tif, 10/09/2024 10:15#1f2e3d4c". Neither makes it
 # another image: the same bytes may be anywhere. Old records have the name alone; such an image is one of its
 # own, for nobody knows which file it was.
 
@@ -92,7 +91,7 @@ def format_file_reference(name: str, digest: str, folder: str = "", taken: str =
     """Format the recorded name of a file with this name and hex SHA-256.
 
     folder  where it was, "" if not stated
-    taken   as `moment.format_minute` writes it, "" if not stated
+    taken   as `model.time.format_minute` writes it, "" if not stated
     """
     where, when = (f"{folder}/" if folder else ""), (f", {taken}" if taken else "")
     return f"{where}{name}{when}#{digest[:DIGEST_DIGITS]}"
@@ -112,7 +111,7 @@ def strip_digest(shown: str) -> str:
     return shown if named is None else named["name"]
 
 
-# -- Versions of changes under review, as frozen values; independent of the database ---------------
+# -- Versions of changes under review, as frozen values --------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,7 +130,7 @@ class ChangeVersion:
                  if drawn by hand
     error_m      horizontal error of the outline on the image BEFORE, 1 sigma (`change.coregistration`);
                  None if drawn, or found before schema 17
-    before_shown, after_shown  images that were compared (`image_reference`): "mosaic@revision" or a file; of
+    before_shown, after_shown  images that were compared (`ImageReference`): "mosaic@revision" or a file; of
                  a drawn change the images it was drawn over, "" if not stated
     undoes       the step that this version undid; "" in all others
     origins      of a change found again on a newer revision, the changes that it replaces

@@ -1,6 +1,4 @@
-"""The database behind the catalogue: connections, transactions and locks.
-
-It also translates the database's errors.
+"""The database behind the catalogue: connections, transactions, locks and errors.
 
 SQLite runs in WAL mode with full synchronisation: a committed decision survives a power cut, and readers
 never wait for the writer. A write transaction takes SQLite's write lock at its beginning, so that what it
@@ -34,8 +32,8 @@ from flycam.storage.files import make_folder
 
 # -- Lock held by a PostgreSQL session, and its recovery after the session ended -------------------
 #
-# A server restart, or a broken connection, ends the session without telling its holder. So the holder asks
-# (`require`) in each transaction that writes what nobody else may write at the same time:
+# A server restart, or a broken connection, ends the session without a notice to its holder. So the holder
+# checks (`SessionLock.require`) in each transaction that writes what nobody else may write at the same time:
 #
 # - The session lives: the lock is held.
 # - It ended, and the lock is free and nobody has held it since: it is taken again, and the work goes on. If
@@ -43,7 +41,7 @@ from flycam.storage.files import make_folder
 # - Another holds it, or held it since: FlightBusy, and nothing is written. What the other did meanwhile (a
 #   withdrawal) is not known to this work, which ends here and is begun again by its command.
 #
-# A new holder waits until transactions of the former one, which had asked in time, are over.
+# A new holder waits until transactions of the former one, which had checked in time, are over.
 
 
 CREATE_TURNS_TABLE = "CREATE TABLE IF NOT EXISTS lock_turns (name TEXT PRIMARY KEY, turns BIGINT NOT NULL)"
@@ -294,7 +292,7 @@ class Database:
         """Require that locks taken by this database last until `connection` commits.
 
         Call it before the transaction writes. Locks of other names are not checked. Raises FlightBusy if one
-        was lost, and nothing may be written any more (see `flycam.catalog.database`).
+        was lost, and nothing may be written any more (see `SessionLock`).
         """
         with self._holding:
             held = [self._held[name] for name in names if name in self._held]

@@ -159,7 +159,7 @@ class Flights:
 
     @contextmanager
     def lock(self, flight_id: str) -> Iterator[None]:
-        """Hold a flight for writing, or under `finishing` for being finished.
+        """Hold a flight for writing, or by `format_finish_lock` for finishing.
 
         Ends with the block or with the process. Raises FlightBusy at once.
         """

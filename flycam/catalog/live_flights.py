@@ -20,9 +20,8 @@ from flycam.model.flight import FlightState
 
 # -- Segments of recorded video --------------------------------------------------------------------
 #
-# Recorded video of live flights by segment: time, length and hash. The bytes are in the object store.
-#
-# A segment that was deleted to free space keeps its row: its description and its hash stay known.
+# The bytes are in the object store. A segment that was deleted to free space keeps its row: its description
+# and its hash stay known.
 
 
 _mine = tables.recordings
@@ -110,7 +109,7 @@ def _piece(row: Any) -> VideoSegment:
     return VideoSegment(**{name: getattr(row, name) for name in _mine.columns.keys()})  # noqa: SIM118  no mapping
 
 
-# -- Report of a live flight: position of the aircraft, its footprint, the state of its links ------
+# -- Report of a live flight: position, footprint, state of the links ------------------------------
 #
 # Durations are the reporter's own, by a monotonic clock: a reader adds the age of the report by its own
 # clock, so that no two machines have to agree on the time.
@@ -200,7 +199,7 @@ class LiveFlightReport:
     is_matching: bool = False
 
 
-# -- Reports of live flights: one row a flight -----------------------------------------------------
+# -- Reports in the database -----------------------------------------------------------------------
 
 
 _COLUMNS = ("flight_id", "event_id", "name", "run", "beat", "told_ns")

@@ -1,4 +1,4 @@
-"""Briefing packs requested by the page: by whom, of what, who approved them, and their state.
+"""Briefing packs requested by the page: requester, content, approval, and state.
 
 Their bytes are in the store before the row that names them. A deleted pack keeps its row: its content's
 description, its hashes and who approved it stay known.
@@ -52,7 +52,7 @@ class Pack:
                  it is made
     withheld     what was withheld when it was begun, a word for each: withdrawn frames of `flights_seen`
                  (ids), and all redactions, wherever they are, because flights grow
-                 (`redacted_ground.compute_redaction_fingerprints`); known once it is made
+                 (`access.policy.compute_redaction_fingerprints`); known once it is made
     ended_ns     when it was made or given up
     why          it could not be made
     content_sha256  of its statements, by which a draft and its final pack are compared; if it is approved

@@ -127,9 +127,9 @@ class RedactionFootprint:
     """Ground that a redaction covers, by one placement of its photo.
 
     line_id  of the record that made the redaction
-    lay      name of the placement, as `redacted_ground.GroundProjection.name`
-    wkb      polygon, longitude and latitude degrees, with `redacted_ground.REDACTION_MARGIN_M` around; empty
-             if the redaction covers no ground
+    lay      name of the placement, as `access.policy.GroundProjection.name`
+    wkb      polygon, longitude and latitude degrees, with `access.policy.REDACTION_MARGIN_M` around; empty if
+             the redaction covers no ground
     """
 
     line_id: str

@@ -1,7 +1,7 @@
-"""Retention: terms, holds, and purged originals. Records are kept, none is overwritten.
+"""Retention: terms, holds, and purged originals.
 
-A hold is in force until a record releases it, an original is purged until a record lifts that, in whatever
-order the records come and from whichever node.
+Records are kept, none is overwritten. A hold is in force until a record releases it, an original is purged
+until a record lifts that, in whatever order the records come and from whichever node.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Records of retention, as frozen values. The rules of `records` hold here too.
+"""Records of retention, as frozen values; times and WKB as in `model.records`.
 
 Records of holds and purges are grow-only sets: from whichever node they come, in whatever order, the same
 originals are held and purged.

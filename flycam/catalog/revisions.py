@@ -1,9 +1,8 @@
 """Finished revisions: inputs, poses of frames, statistics, and publication.
 
-A record states whether its revision may be shown.
-
-The pointer to the revision on show (`MosaicInfo.published`) moves in the same transaction as the state, so
-there is no moment at which an unfinished revision, or one that holds a withdrawn frame, is shown.
+A record states whether its revision may be shown. The pointer to the revision on show
+(`MosaicInfo.published`) moves in the same transaction as the state, so there is no moment at which an
+unfinished revision, or one that holds a withdrawn frame, is shown.
 """
 
 from __future__ import annotations

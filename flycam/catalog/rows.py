@@ -1,9 +1,8 @@
 """Conversion of records to and from catalogue rows, and their JSON columns.
 
-Orientations and provenance are stored as JSON text, exactly: every float comes back as the same float.
-
-Python writes the shortest decimal that reads back as the same double, so nothing is rounded. NaN and
-infinities are written as Python's json reads them; the text is for this catalogue, not for browsers.
+Orientations and provenance are stored as JSON text, exactly: every float comes back as the same float. Python
+writes the shortest decimal that reads back as the same double, so nothing is rounded. NaN and infinities are
+written as Python's json reads them; the text is for this catalogue, not for browsers.
 """
 
 from __future__ import annotations

@@ -76,9 +76,7 @@ def match_touching_boxes(table: Table, bounds: BoundsLonLat) -> ColumnElement[bo
     return and_(c.west <= east, c.east >= west, c.south <= north, c.north >= south)
 
 
-# -- Building blocks of tables ---------------------------------------------------------------------
-#
-# Building blocks of the catalogue's tables: keys, bounding boxes, and PostGIS geometries beside WKB.
+# -- Building blocks of tables: keys, bounding boxes, PostGIS geometries beside WKB ----------------
 
 
 metadata = MetaData()
@@ -438,8 +436,7 @@ one_time_codes = Table(
 
 # -- Tables of what people and other services put on the map ---------------------------------------
 #
-# Layers, marks, changes under review and their comparisons, briefings, briefing packs. The rules of `tables`
-# hold here too.
+# Layers, marks, changes under review and their comparisons, briefings, briefing packs.
 
 
 layers = Table(
@@ -599,11 +596,7 @@ packs = Table(
 )
 
 
-# -- Tables of retention ---------------------------------------------------------------------------
-#
-# Tables of retention: terms, holds, purged originals, uploaded files, originals that were ever here.
-#
-# The rules of `tables` hold here too.
+# -- Tables of retention: terms, holds, purged originals, uploaded files ---------------------------
 
 
 retention_terms = Table(
@@ -659,9 +652,7 @@ upload_files = Table(
 kept_originals = Table("kept_originals", metadata, make_key_column("sha256"))
 
 
-# -- Tables of access rules: restricted areas, classifications, guest links, identities, redactions
-#
-# The rules of `tables` hold here too.
+# -- Tables of access rules: areas, classifications, guest links, identities, redactions -----------
 
 
 restricted_areas = Table(

@@ -1,4 +1,4 @@
-"""Tokens of accounts: several each, with a label, a scope, an expiry, and the time of their last use.
+"""Tokens of accounts, several each, with label, scope, expiry and last use.
 
 A token is 256 random bits, so one SHA-256 keeps it safe at rest (decision 0033).
 """

@@ -42,7 +42,7 @@ def find_superseded_candidates(
     """Return ids of untouched waiting changes that were compared again but not found.
 
     Their ground was compared on a newer revision of the same images: had they been found there again, they
-    would have been replaced (`candidate_matching`). Likewise candidates found without terrain, once the same
+    would have been replaced (`match_candidates`). Likewise candidates found without terrain, once the same
     images were compared with it. lines: current versions; comparisons: of their events.
     """
     shown: dict[tuple[str, str, str, bool], list[ChangeVersion]] = {}
@@ -104,8 +104,7 @@ def _shown(one: ChangeVersion | Comparison) -> tuple[str, str, str]:
 
 # -- Matching of new candidates with known changes of the same image pair --------------------------
 #
-# Finds which candidates are known already, and which waiting changes they replace. Shares of small shapes are
-# computed in degrees.
+# Shares of small shapes are computed in degrees.
 
 
 # Share of the union of both: with as much in common they are one finding.
@@ -251,7 +250,7 @@ class EnqueueReport:
 def choose_review_event(
     workspace: Workspace, sources: tuple[ImageSource, ImageSource], event_ref: str | None
 ) -> Event | None:
-    """Return the event to review in: the one asked for, else that of both sides.
+    """Return the event to review in: the requested one, else that of both sides.
 
     None: no event. Two images that belong to no event may begin one, which is recorded only when candidates
     are enqueued.

@@ -3,7 +3,7 @@
   sides ─ common grid (the coarser GSD, the work CRS) ─ both resampled to it
    ─ coregistered, or refused ─ AFTER warped onto BEFORE ─ clouds masked
    ─ candidates, where both have colours
-   ─ cut to the area asked for ─ communes ─ one file ─ the catalogue, where an event's analyst decides
+   ─ cut to the requested area ─ communes ─ one file ─ the catalogue, where an event's analyst decides
 
 The detector is passed in: this module does not know what a landslide looks like.
 """
@@ -305,13 +305,13 @@ FindTerrain = Callable[[], TerrainGrid | None]
 class ComparisonReport:
     """Result of a comparison.
 
-    common_m2   ground imaged on both dates and free of clouds (inside the area asked for): all that the
+    common_m2   ground imaged on both dates and free of clouds (inside the requested area): all that the
         result refers to
     is_detected  whether changes were looked for at all, which is impossible between an image and itself;
         the remarks say why not
     by_commune  every commune that the grid touches, the most changed first
     remarks     what the reader has to know
-    enqueued    what was written to the catalogue for review; None: nothing, as no event asks for it, it
+    enqueued    what was written to the catalogue for review; None: nothing, as there is no event, it
         was not requested, or the pair is unfit
     for_review  whether review was requested
     is_unfit    whether it may not be reviewed: the two are one flight or image, in the wrong order, or lie
@@ -348,7 +348,7 @@ def compare_sources(
 ) -> ComparisonReport:
     """Compare two flights (id or name) or images (path); write candidates to `out`.
 
-    They are also written to the catalogue for review: of the event asked for, else of that of both flights;
+    They are also written to the catalogue for review: of the requested event, else of that of both flights;
     but not those of a flight or image beside itself, of two in the wrong order, or of ground far from all
     that is known of the event.
 
@@ -412,7 +412,7 @@ def compare_sources(
 class _Detected:
     """Candidates of the detector, in pixels of the grid.
 
-    common           H×W: imaged on both dates, free of clouds, inside the area asked for
+    common           H×W: imaged on both dates, free of clouds, inside the requested area
     has_colours      whether both have the colours that detection takes
     without_heights  share of the common ground whose height is not known; on_terrain: whether any is known
     is_one_picture   whether both sides are the same, pixel by pixel

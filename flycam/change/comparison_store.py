@@ -1,6 +1,6 @@
 """Compared ground in the catalogue, which tells "no change" from "not looked at".
 
-Ground under clouds on either date, beyond what both images show, or outside of the area asked for is not in
+Ground under clouds on either date, beyond what both images show, or outside of the requested area is not in
 it.
 """
 

@@ -43,7 +43,7 @@ from flycam.change.warp import (
 from flycam.errors import CoregistrationFailed
 from flycam.messages import _
 
-# -- Errors of a coregistration that is refused, one sentence each ---------------------------------
+# -- Errors of a refused coregistration ------------------------------------------------------------
 
 
 Names = tuple[str, str]
@@ -169,7 +169,7 @@ def make_no_consensus_error(names: Names, clear: int, agreed: int, reach_m: floa
     )
 
 
-# -- Coregistration: estimated level by level, judged, or refused ----------------------------------
+# -- Coregistration, level by level ----------------------------------------------------------------
 
 
 Floats = NDArray[np.float64]
@@ -215,7 +215,7 @@ class Registration:
     found_p95_m  the same over all windows with a certain match: changes, steps of a live mosaic, wrong fields
                  too
     gate_m       maximum residual of a window that agrees
-    stiffness    of the field (`warp_fitting`) where the finest level made it; None: an affine map was all
+    stiffness    of the field (`fit_warp`) where the finest level made it; None: an affine map was all
                  that its evidence supports, or the field is that of a coarser level
     """
 

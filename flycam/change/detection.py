@@ -76,8 +76,6 @@ def calibrate_prior(logits: Doubles, usual_share: float) -> Doubles:
 
 
 # -- Minimum areas of patches: less is a car, a heap, a puddle -------------------------------------
-#
-# Kept apart, so that code that clips the results can use them without importing the detector.
 
 
 MIN_BARE_M2, MIN_FLOODED_M2 = 150.0, 120.0
@@ -227,7 +225,7 @@ def _smooth(logits: Reals, sigma: float) -> Reals:
     return np.asarray(cv2.GaussianBlur(np.clip(logits, -_SURE_LOGIT, _SURE_LOGIT), (0, 0), sigma), np.float32)
 
 
-# -- Detection of candidates, and classification of patches ----------------------------------------
+# -- Candidates: detection, and classification of patches ------------------------------------------
 
 
 _MIN_HOLE_M2 = 60.0

@@ -319,8 +319,8 @@ _RIM_M = 2.0
 def list_lower_bounds(line: ChangeVersion, comparison: Comparison | None, impact: ChangeImpact) -> list[str]:
     """Return the figures of a change that are lower bounds.
 
-    AREA where the change reaches the rim of the compared ground (an image's edge, a cloud, the area asked
-    for), beyond which nothing was compared; a hand-drawn change has no such rim. Then the kinds of features
+    AREA where the change reaches the rim of the compared ground (an image's edge, a cloud, the requested
+    area), beyond which nothing was compared; a hand-drawn change has no such rim. Then the kinds of features
     whose layers cover only a part of it.
     """
     counts = {kind: impact.count(kind) for kind in LayerKind}

@@ -21,7 +21,7 @@ from scipy.ndimage import distance_transform_edt, median_filter
 
 from flycam.change.image_pair import WorkPair
 
-# -- Logistic model small enough to read: named features, weights, and weights of their products ---
+# -- Logistic model with named features, small enough to read --------------------------------------
 
 
 Reals = NDArray[np.float32]
@@ -388,7 +388,7 @@ PIXEL_FEATURES = (
     "over_water",
     "unlike_water",
 )
-"""Names of the feature planes, in their order; the last two are of the prior water (prior_water.py)."""
+"""Names of the feature planes, in their order; the last two are of the prior water (`PriorWater`)."""
 TERRAIN_FEATURES = ("slope", "above_floor", "above_bed", "over_water")
 """Features of a cell's terrain, not of its look."""
 _COLOUR_M = 1.5

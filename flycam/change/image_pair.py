@@ -201,7 +201,6 @@ def _grown(mask: Mask, reach: float) -> Mask:
 # -- Colour check ----------------------------------------------------------------------------------
 #
 # Check that an image has the colours that reveal change: grey, infrared and night images have none.
-#
 # Vegetation and debris differ in the ratios of their bands. Where an image has no such ratios, or those of a
 # light other than the sun's, everything seems to have changed, with high scores: no change is detected there.
 

@@ -144,9 +144,7 @@ def _area(ring: Doubles) -> float:
     return 0.5 * abs(float((x[:-1] * y[1:] - x[1:] * y[:-1]).sum()))
 
 
-# -- Rim of a patch --------------------------------------------------------------------------------
-#
-# Comparison of a patch with the ground around it: its own change against that of the neighbourhood.
+# -- Rim of a patch, and the change in it ----------------------------------------------------------
 #
 # The shadow of a cloud or other leaves change a patch and its rim alike; a slide stops at its rim. A field
 # has a rim on both dates, a slide only after.
@@ -277,7 +275,7 @@ def compute_straightness(outline: Outline, cell_m: float) -> tuple[float, float]
     return float(runs[runs * cell_m >= _STRAIGHT_M].sum()) / total, float(np.sort(runs)[-2:].sum()) / total
 
 
-# -- Measures of a patch as a whole: size, shape, place on the slope and look, in named numbers ----
+# -- Measures of a patch as a whole: size, shape, place on the slope, look -------------------------
 
 Numbers = dict[str, float]
 

@@ -40,7 +40,7 @@ _MIN_OUTSIDE_SHARE = 0.01
 
 
 class DetectedCandidate(Protocol):
-    """A change as the detector returns it; see `flycam.change.detection`."""
+    """A change as the detector returns it; see `detection.ChangeCandidate`."""
 
     @property
     def kind(self) -> str: ...
@@ -126,7 +126,7 @@ def place_candidates(
     """Return candidates as polygons, likeliest first, and changes by commune.
 
     candidates  outlines in pixels of the grid
-    common      H×W: valid pixels (imaged on both dates, free of cloud, inside the area asked for); all else
+    common      H×W: valid pixels (imaged on both dates, free of cloud, inside the requested area); all else
         is cut out of candidates, and one is dropped if less is left than the detector would report
     compared    see `extract_compared_ground`
     on_terrain  whether slopes are known

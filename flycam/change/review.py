@@ -171,7 +171,7 @@ def is_same_outline(outline: BaseGeometry, line: ChangeVersion) -> bool:
 def compute_uncompared_shares(reader: ComparisonReader, lines: Sequence[ChangeVersion]) -> list[float | None]:
     """Return the share (0 to 1) of each drawn outline that was not compared.
 
-    Not imaged on both dates, under a cloud, or outside the area asked for. None where the comparison is not
+    Not imaged on both dates, under a cloud, or outside the requested area. None where the comparison is not
     recorded, where the share is within the outline's rim, or for a detector's outline, which lies on compared
     ground.
     """

@@ -1,11 +1,9 @@
 """Volume that a slide removed and deposited, by the difference of two surfaces.
 
-The surfaces are coregistered first.
-
-Surfaces of two flights lie off each other by metres where nothing ties them down. The later one is first
-shifted onto the earlier one by the ground around that did not change (Nuth and Kääb 2011, The Cryosphere 5,
-equation 3, in its linear form: dh = up - east · dz/de - north · dz/dn). The remaining difference is the
-change.
+The surfaces are coregistered first. Surfaces of two flights lie off each other by metres where nothing ties
+them down. The later one is first shifted onto the earlier one by the ground around that did not change (Nuth
+and Kääb 2011, The Cryosphere 5, equation 3, in its linear form: dh = up - east · dz/de - north · dz/dn). The
+remaining difference is the change.
 
 Errors of heights are of two kinds. Each post's own error averages out, though only from one matching window
 to the next. The error that neighbours share does not, and no single height reveals it: it is estimated from

@@ -1,4 +1,4 @@
-"""Access policy commands and their results: `restricted`, `flights` (and their event), `guests`."""
+"""Access policy commands: `restricted`, `flights` (and their event), `guests`."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def revoke_guest_command(*, data_dir: str | None, guest_id: str) -> CommandOutpu
         return format_revoked_guest(guest, workspace.clock_ns())
 
 
-# -- Answers about access: restricted areas, redactions, classifications, guest links --------------
+# -- Answers about restricted areas, redactions, classifications and guest links -------------------
 
 
 _STEPS = {

@@ -1,4 +1,4 @@
-"""Commands on what a command room shows beside the map: `layers`, `marks`, `settlements`."""
+"""Commands on content beside the mosaics: `layers`, `marks`, `settlements`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from flycam.model.records import LayerRecord, MarkVersion
 
 
-# -- Answers about specialist layers: what was read, and which there are ---------------------------
+# -- Answers about specialist layers ---------------------------------------------------------------
 
 
 def format_layer(layer: LayerRecord, found: LayerImport, now_ns: int) -> Output:
@@ -101,7 +101,7 @@ def _format_layer(layer: LayerRecord, now_ns: int) -> Message:
     return _("{line} – old", line=line) if is_old else line
 
 
-# -- Answers about field marks: which there are, and what was exported -----------------------------
+# -- Answers about field marks ---------------------------------------------------------------------
 
 
 def format_marks(lines: Sequence[MarkVersion]) -> Output:
@@ -142,7 +142,7 @@ def _format_mark(one: MarkVersion) -> Message:
     return join([one.mark_id, format_minute(one.at_ns), kind, place, by], "  ")
 
 
-# -- Answers about settlements: their access, what was reported, what was exported -----------------
+# -- Answers about settlements ---------------------------------------------------------------------
 
 
 def format_settlements(found: Sequence[Mapping[str, Any]], reach_m: float) -> Output:
@@ -287,7 +287,7 @@ def _parse_valid_time(text: str | None) -> int | None:
     return found
 
 
-# -- Export of field marks to other programs: `marks` ----------------------------------------------
+# -- Commands on field marks: `marks` --------------------------------------------------------------
 
 
 @click.group()
@@ -324,7 +324,7 @@ def export_marks_command(
         return format_exported_marks(out, count)
 
 
-# -- Export and review of settlements that are cut off: `settlements` ------------------------------
+# -- Commands on settlements: `settlements` --------------------------------------------------------
 
 
 _ACCESS = click.Choice([one.value for one in Access])

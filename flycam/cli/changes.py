@@ -153,7 +153,7 @@ def _volume(found: Volume, area_m2: float) -> Message:
     return join((said, _("no more than errors come to")), "; ") if found.is_nothing else said
 
 
-# -- Export of confirmed changes to other programs: `changes` --------------------------------------
+# -- Commands on confirmed changes: `changes` ------------------------------------------------------
 
 
 @click.group()
@@ -213,7 +213,7 @@ def show_changes_impact_command(
         return format_impact(report, answer, csv_out)
 
 
-# -- Answers about comparisons: what changed between two dates, and how well they are coregistered -
+# -- Answers about comparisons ---------------------------------------------------------------------
 
 
 _KINDS: Mapping[str, Message] = {

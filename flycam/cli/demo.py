@@ -1,5 +1,6 @@
-"""Demonstration of the whole workflow on an exercise: a flight before and after a storm, communes, map,
-changes.
+"""Demonstration of the whole workflow on an exercise: `demo`.
+
+It has a flight before and one after a storm, communes, the map, and changes.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def format_demo(report: DemoReport, url: str) -> Output:
     return answer, [*lines, review]
 
 
-# -- Synthetic flights for exercises: `drill` ------------------------------------------------------
+# -- Command `drill` -------------------------------------------------------------------------------
 
 
 _FROM_COMMAND_LINE = ParameterSource.COMMANDLINE

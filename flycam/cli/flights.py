@@ -1,4 +1,4 @@
-"""Flights from photos and videos, and their results: `inspect`, `ingest`, `withdraw`."""
+"""Flights from photos and videos: `inspect`, `ingest`, `withdraw`."""
 
 from __future__ import annotations
 
@@ -363,7 +363,7 @@ def format_withdrawal(report: WithdrawalReport) -> Output:
     return answer, lines
 
 
-# -- Options of `inspect` and `ingest` that say how a flight is to be read -------------------------
+# -- Options common to `inspect` and `ingest` ------------------------------------------------------
 
 
 LAYER_CHOICE = click.Choice([layer.value for layer in Layer])
@@ -456,7 +456,7 @@ def parse_ingest_options(options: dict[str, Any]) -> PreflightRequest:
     )
 
 
-# -- Flights from photos and videos: `inspect`, `ingest` and `withdraw` ----------------------------
+# -- Commands `inspect`, `ingest` and `withdraw` ---------------------------------------------------
 
 
 @click.command()

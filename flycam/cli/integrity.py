@@ -1,4 +1,4 @@
-"""Integrity of stored data, and its results: `verify`, `backup`, `restore`, `audit`."""
+"""Integrity of stored data: `verify`, `backup`, `restore`, `audit`."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ def _manifest(folder: Path, manifest: BackupManifest) -> dict[str, Any]:
     }
 
 
-# -- Integrity of stored data: `verify`, `backup`, `restore`, `audit` ------------------------------
+# -- Commands `verify`, `backup`, `restore` and `audit` --------------------------------------------
 
 
 @click.command()

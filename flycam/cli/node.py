@@ -1,4 +1,4 @@
-"""A node and its accounts: `doctor`, `collect`, `account`, and `user`, its older name."""
+"""A node and its accounts: `doctor`, `collect`, `account` (formerly `user`)."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ def format_checks(checks: Sequence[HealthCheck]) -> Output:
     return answer, lines
 
 
-# -- Account and token commands: `account`, and `user`, its older name -----------------------------
+# -- Commands `account`, and `user`, its older name ------------------------------------------------
 
 
 @click.group()
@@ -415,7 +415,7 @@ for _command in (add_account_command, list_accounts_command, remove_account_comm
     user_group.add_command(_command)
 
 
-# -- Maintenance of a node: `doctor`, `collect` ----------------------------------------------------
+# -- Commands `doctor` and `collect` ---------------------------------------------------------------
 
 
 @click.command()

@@ -1,4 +1,6 @@
-"""Output of commands: progress on stderr, one JSON object at the end, an error as one sentence.
+"""Output of commands: progress, an answer as text or JSON, an error.
+
+Progress goes to stderr, one JSON object comes at the end, and an error is one sentence.
 
 Everything printed to a terminal goes through `print_line`, and every log record through `_VisibleRecord`:
 names on memory cards, of other nodes and in requests may hold characters that move the cursor, begin a line
@@ -49,11 +51,7 @@ def describe_area(square_metres: float) -> Message:
     return _("{area_ha:,.2f} ha", area_ha=square_metres / 1e4)
 
 
-# -- Output of commands: progress on stderr, one JSON object at the end, an error as one sentence --
-#
-# Everything printed to a terminal goes through `print_line`, and every log record through `_VisibleRecord`:
-# names on memory cards, of other nodes and in requests may hold characters that move the cursor, begin a line
-# or reorder what is read.
+# -- Run of a command: its answer, its errors, its progress ----------------------------------------
 
 _BAR_CHARS = 24
 _QUARTERS = 4
@@ -114,7 +112,7 @@ class PartialFailure(Exception):
 class CommandGroup(click.Group):
     """Click group whose usage errors print as flycam's other errors do.
 
-    They are a sentence, an exit code, and JSON if asked for.
+    They are a sentence, an exit code, and JSON if requested.
     """
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
@@ -162,7 +160,7 @@ def _is_too_early(error: click.UsageError) -> TypeGuard[click.NoSuchOption]:
 
 
 def _describe_usage_error(error: click.UsageError) -> Message:
-    """Return click's own words, which other languages replace by the kind of the error."""
+    """Return click's own words; other languages name the kind of error instead."""
     said = error.format_message().rstrip(".")
     match error:
         case click.NoSuchOption():
@@ -248,7 +246,7 @@ def _has_secret(line: object) -> bool:
 
 
 def print_line(line: Message | str, *, err: bool = True) -> None:
-    """Print one line in the terminal's language, with every non-printable character escaped."""
+    """Print one line in the terminal's language, non-printable characters escaped."""
     text = line.in_language(get_terminal_language()) if isinstance(line, Message) else line
     click.echo(to_visible(text), err=err)
 

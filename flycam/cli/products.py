@@ -1,4 +1,4 @@
-"""Products of a flight, and their results: `finish`, `export`, `compare`, `report`, `pack`."""
+"""Products of a flight: `finish`, `export`, `compare`, `report`, `pack`."""
 
 from __future__ import annotations
 
@@ -282,7 +282,7 @@ def format_export(exported: ExportedCog) -> Output:
     ]
 
 
-# -- Answers of `finish` and `report`: a finished revision, and files made of it -------------------
+# -- Answers of `finish` and `report` --------------------------------------------------------------
 
 
 def format_finish(report: FinishReport) -> Output:
@@ -470,8 +470,8 @@ def _shutter(stats: Mapping[str, Any]) -> Iterator[Message]:
 def _warnings(report: FinishReport) -> list[Message]:
     """List what the revision could not determine.
 
-    It is the ground beside its own surface, the shutter's readout, the place of photos that nothing ties; and
-    photos whose recorded poses were wrong.
+    That is ground outside its DSM, the shutter's readout, the place of photos that nothing ties; and photos
+    whose recorded poses were wrong.
     """
     from flycam.mosaic.finish.revisions import list_readout_warnings
 
@@ -532,7 +532,7 @@ def format_report_file(written: ReportFile) -> Output:
     return answer, [line]
 
 
-# -- Answer of `pack`: the content of a briefing pack ----------------------------------------------
+# -- Answer of `pack` ------------------------------------------------------------------------------
 
 
 def format_pack(made: PackReport) -> Output:

@@ -165,7 +165,7 @@ def _group_line(some: Sequence[DueOriginal], names: Mapping[str, str]) -> Messag
     )
 
 
-# -- Retention of originals: `retention` -----------------------------------------------------------
+# -- Commands of `retention` -----------------------------------------------------------------------
 
 
 _KIND = click.Choice([one.value for one in RetainedKind])

@@ -1,4 +1,7 @@
-"""Synchronisation between nodes: `bundle` in files (also flycam itself), `sync` over a network."""
+"""Synchronisation between nodes: `bundle` in files, `sync` over a network.
+
+`bundle` also writes an installer of flycam itself.
+"""
 
 from __future__ import annotations
 
@@ -292,7 +295,7 @@ def _format_size(size_bytes: int) -> Message:
     return _("{size_kb:.1f} kB", size_kb=size_bytes / 1e3)
 
 
-# -- Options of every command that speaks to another node: trust and token -------------------------
+# -- Options of every command that connects to a server: trust and token ---------------------------
 
 
 TOKEN_VARIABLE = "FLYCAM_TOKEN"  # noqa: S105  the name of a variable
@@ -343,7 +346,7 @@ def read_token_option(url: str, token_file: Path | None) -> str | None:
     return token
 
 
-# -- Synchronisation between nodes: `bundle` in files (also flycam itself), `sync` over a network --
+# -- Commands `bundle` and `sync` ------------------------------------------------------------------
 
 
 _SIZE = re.compile(r"(\d+)([kmg]?)", re.IGNORECASE)
@@ -352,7 +355,7 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 _POLL_S = 5.0
 _ASK_S, _ASK_METERED_S = 60.0, 600.0
-"""Interval at which the server is asked for news on a flat and on a metered line while there are none here.
+"""Interval at which the server is polled for news on a flat and on a metered line while there are none here.
 """
 _INCOMING_FOLDER = "common"
 

@@ -128,7 +128,7 @@ def format_communes(found: CommuneImport) -> Output:
     ]
 
 
-# -- Terrain and communes: `dem` and `communes` ----------------------------------------------------
+# -- Commands `dem` and `communes` -----------------------------------------------------------------
 
 
 _MAX_SIGMA_M = 100.0

@@ -1,4 +1,4 @@
-"""Upload of a memory card: `upload`, the worker `upload-work`, and what both and the page show."""
+"""Upload of a memory card: `upload`, and the server's worker `upload-work`."""
 
 from __future__ import annotations
 
@@ -311,7 +311,7 @@ def format_upload(sent: UploadReport) -> Output:
     return answer, lines
 
 
-# -- Upload of a memory card to a server: `upload`, and the server's own worker, `upload-work` -----
+# -- Commands `upload` and `upload-work` -----------------------------------------------------------
 
 
 UPLOADS_FOLDER = "uploads"

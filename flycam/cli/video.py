@@ -1,4 +1,4 @@
-"""Video to the map: `live`, and videos given to `inspect` or `ingest`, with their results."""
+"""Video to the map: `live`, and videos given to `inspect` or `ingest`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _DATED_NS = 10**18
 def format_video(seen: VideoSummary) -> Output:
     """Return the facts of a video and its telemetry.
 
-    Keys: film, width, height, fps, seconds of film, began, those of `_describe_log`, gimbal_pitch_deg,
+    Keys: film, width, height, fps, seconds of video, began, those of `_describe_log`, gimbal_pitch_deg,
     hfov_deg, clock_sigma_s.
     """
     log = seen.video_log
@@ -284,7 +284,7 @@ def _seconds(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 3)
 
 
-# -- Video to the map: `live`, and videos given to `inspect` or `ingest` ---------------------------
+# -- Command `live`, and videos given to `inspect` or `ingest` -------------------------------------
 
 
 _MAX_OFFSET_S = 1e10

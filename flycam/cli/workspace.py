@@ -1,4 +1,4 @@
-"""Opening the workspace of a command, options common to several, and the journal of running ones."""
+"""Workspace of a command, options common to several, and the job journal."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def _require_existing(settings: Settings) -> None:
     """Raise NotFound if there is no catalogue.
 
     A read-only command would find nothing wrong with a data folder that it has just made. A database server
-    is asked when it is opened.
+    is checked when it is opened.
     """
     from flycam.catalog.database import parse_database_path
 

@@ -1,6 +1,6 @@
 """Appearance of the synthetic world: colours, light, cameras, and season.
 
-It is drawn by a seed: colours, texture, shading and cameras of both dates, and what differs between them
+All is drawn by a seed: colours, texture, shading and cameras of both dates, and what differs between them
 beside the storm.
 
 A detector fitted on one appearance learns its colours. Here the ranges are wide, wider than any one country,

@@ -534,8 +534,6 @@ def _plots(
     """Return (plot number, distance to its edge in metres) of rectangular plots.
 
     The number is in [0, 1). The plots of `size_m` (length, breadth) form a gently bent brickwork.
-
-    The plots of `size_m` (length, breadth) form a gently bent brickwork.
     """
     length, breadth = size_m
     v = (across + 6.0 * np.sin(along / 57.0)) / breadth

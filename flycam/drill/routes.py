@@ -86,7 +86,7 @@ _LOG = logging.getLogger("flycam.serve")
 class DrillState(StrEnum):
     """State of the exercise.
 
-    NONE: nobody asked for one since this server started; FAILED: `why` has the reason.
+    NONE: none was requested since this server started; FAILED: `why` has the reason.
     """
 
     NONE = "none"

@@ -32,9 +32,9 @@ _MAX_STDERR_BYTES = 400
 
 
 class VideoEncoder:
-    """Writer of frames of one size to an MP4 file; as a context, it ends the file.
+    """Writer of frames of one size to an MP4 file.
 
-    It does so on a clean exit.
+    As a context manager it completes the file on a clean exit.
 
     created_s  UTC seconds that the file names as its time of creation: that of its first frame
     """

@@ -170,7 +170,7 @@ def mark_new_houses(confuser: NDArray[np.uint8], window: CellWindow, houses: Hou
 # -- Field work between two dates: ploughing, harvest, flooding, clearing --------------------------
 
 
-# indices into the stages of `ground_colour._STAGES`, to which a paddy's parcel number is scaled
+# indices into the stages of `appearance._STAGES`, to which a paddy's parcel number is scaled
 _STAGES = 7
 _WATER_STAGE, _MUD_STAGE = 5, 6
 _CLEARED_SLOPE = (0.12, 0.85)
@@ -441,7 +441,7 @@ def widen_path(
 
 # -- Separate landslides of many sizes on all steep slopes, to evaluate detectors ------------------
 #
-# The plain storm (`storm.with_scars`) fails a slope nearly everywhere; its scars overlap and tell little
+# The plain storm (`with_scars`) fails a slope nearly everywhere; its scars overlap and tell little
 # about how well single slides are found.
 
 
@@ -454,7 +454,7 @@ _MIN_STEPS = 5
 def with_drawn_slides(
     fields: ValleyFields, seed: int, grown_m: float = 0.0, slim: float = 1.0, failing: float = 0.36
 ) -> ValleyFields:
-    """Add `scar` and `moved`, as `storm.with_scars` does, for slides drawn by `seed`.
+    """Add `scar` and `moved`, as `with_scars` does, for slides drawn by `seed`.
 
     grown_m  by which each reaches farther on every side
     slim     factor of their width
@@ -539,7 +539,7 @@ class DrillWorld:
 class _Bare:
     """Ground without objects, rows×columns each.
 
-    See DrillWorld and land_cover.BareGround.
+    See `DrillWorld` and `land.BareGround`.
     """
 
     height: Singles
@@ -564,7 +564,7 @@ def build_drill_world(
 
     bounds      (west, south, east, north) in the work CRS
     between     what else differs on the after-date
-    storm_over  bounds of the world whose storm it is, without `between`; None: its own (`storm.with_scars`)
+    storm_over  bounds of the world whose storm it is, without `between`; None: its own (`with_scars`)
     look        of both dates, the same for both
 
     The same seed, relief and cell give the same ground before and after the storm except where the storm

@@ -1,1 +1,1 @@
-"""Geodata: coordinate systems, geoid, terrain, boundaries, rasters, camera calibrations."""
+"""Geodata: CRS, geoid, terrain, boundaries, rasters, vectors, cameras."""

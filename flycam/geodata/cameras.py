@@ -65,10 +65,10 @@ _BUNDLED_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeL
 def load_camera_file(path: Path, image_size_px: tuple[int, int] | None = None) -> InteriorOrientation:
     """Load interior orientation from a camera file.
 
-    Its keys are in the section "Camera file" of the interface. `image_size_px` (width, height) is used where
-    the file has none. The principal point counts pixel centres at integers; where it is not given it is the
-    image centre. Raises SourceUnreadable if the file is neither JSON nor YAML, CalibrationMissing if it is
-    incomplete or describes no camera.
+    Keys: docs/formats/cameras.md. `image_size_px` (width, height) is used where the file has none. The
+    principal point counts pixel centres at integers; where it is not given it is the image centre. Raises
+    SourceUnreadable if the file is neither JSON nor YAML, CalibrationMissing if it is incomplete or describes
+    no camera.
     """
     path = Path(path)
     values = read_document(path)

@@ -130,10 +130,11 @@ def _numbers(columns: Mapping[str, NDArray[Any]], column: str | None, count: int
 # old outline. The result does not depend on the order of the features: everything runs in the order of the
 # codes.
 #
-# Rule, for each piece of ground and the set of its claimants: 1. where all claimants state their area, the
-# owner is the one with whom the stated areas fit best (least sum
-#    of squared relative differences), the largest contested pieces first;
-# 2. else, or if that ties, the owner is the claimant with the lowest code.
+# Rule, for each piece of ground and the set of its claimants:
+#
+# 1. Where all claimants state their area, the owner is the one with whom the stated areas fit best (least sum
+#    of squared relative differences), the largest contested pieces first.
+# 2. Else, or if that ties, the owner is the claimant with the lowest code.
 
 
 SLIVER_M2 = 1.0

@@ -144,7 +144,7 @@ def _plain(value: Any) -> Any:
     return round(float(value), 6) if np.isfinite(value) else None
 
 
-# -- Lines with numbers ----------------------------------------------------------------------------
+# -- Lines with numeric attributes -----------------------------------------------------------------
 
 Numbers = NDArray[np.float64] | NDArray[np.int32]
 

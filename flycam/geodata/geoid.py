@@ -1,12 +1,10 @@
 """Geoid undulations, conversion of height datums, and magnetic declination.
 
-The grids of undulations ship with flycam.
-
 Undulation N is the height of the geoid above the WGS 84 ellipsoid: h = H + N (ellipsoidal height, height
-above the geoid). The grids lie in `models/geoid`: fine crops for Vietnam, read bilinearly as PROJ does, and
-coarse ones for the world, read by cubic convolution (Keys 1981, a = -1/2), whose error is given by
-`estimate_undulation_sigma_m`. PROJ's own vertical transformations are not used: without its grids they
-silently return the height unchanged, which at Lao Cai is wrong by 30.9 m.
+above the geoid). The grids ship with flycam in `models/geoid`: fine crops for Vietnam, read bilinearly as
+PROJ does, and coarse ones for the world, read by cubic convolution (Keys 1981, a = -1/2), whose error is
+given by `estimate_undulation_sigma_m`. PROJ's own vertical transformations are not used: without its grids
+they silently return the height unchanged, which at Lao Cai is wrong by 30.9 m.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def _coordinates(shape: BaseGeometry) -> str:
     return " ".join(f"{lon:.7f},{lat:.7f},0" for lon, lat in shapely.get_coordinates(shape).tolist())
 
 
-# -- Escaping of user text in XML elements and attributes ------------------------------------------
+# -- Escaping of user text, without characters that XML cannot hold --------------------------------
 
 
 _NOT_HELD = re.compile("[^\\t\\n -~\\xa0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
@@ -149,7 +149,7 @@ def _token(text: str) -> str:
     return escape_xml("".join("-" if c.isspace() or c in ",<&" else c for c in text)) or "flycam"
 
 
-# -- KMZ of polygons with attributes, for Google Earth and tablets. Source: OGC 12-007r2 (KML 2.3) -
+# -- KMZ of polygons with attributes (KML 2.3, OGC 12-007r2), for Google Earth and tablets ---------
 
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same features make the same bytes
@@ -201,7 +201,7 @@ def _format_polygon(one: PolygonPlacemark) -> str:
     )
 
 
-# -- KMZ of images and outlines, for Google Earth and other viewers (KML 2.2, OGC 07-147r2) --------
+# -- KMZ of images and outlines (KML 2.2, OGC 07-147r2), for Google Earth --------------------------
 
 
 _STYLE = (
@@ -281,7 +281,7 @@ def _format_point(one: Placemark) -> str:
     )
 
 
-# -- Escaping of free text between tags and in attributes ------------------------------------------
+# -- Escaping of free text, with U+FFFD for characters that XML cannot hold ------------------------
 
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -1,4 +1,4 @@
-"""Specialist layers (power lines, masts, roads …) from a file, with owner, condition and date.
+"""Specialist layers (power lines, masts, …) from a file, with owner and date.
 
 Columns are recognised under any usual name; what a file does not state is left empty, never guessed. Format
 page: docs/formats/layers.md.

@@ -1,4 +1,4 @@
-"""PMTiles archive, version 3, of tile images: a map in one file that is read by ranges.
+"""PMTiles archive (version 3) of tile images: a map in one file, read by ranges.
 
 Format: PMTiles specification 3 (protomaps). Written in one pass: room for the root directory is reserved at
 the head of the file, the tiles follow in the archive's own order, and what is only known at the end

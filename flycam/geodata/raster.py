@@ -309,11 +309,10 @@ def _trouble(path: Path, error: Exception) -> StorageFailed:
     )
 
 
-# -- Plain GeoTIFF files of arrays: terrain, truth and other rasters that are no images ------------
+# -- Plain GeoTIFF of arrays: terrain, truth and other rasters that are no images ------------------
 #
-# `raster.CogWriter` writes those: in windows, with mask and overviews, complete or not at all. A terrain
-# model has a nodata value, no mask, must not be averaged into overviews, and is small: it is written here, at
-# once.
+# Images are written by `CogWriter`: in windows, with mask and overviews, complete or not at all. A terrain
+# model has a nodata value, no mask, must not be averaged into overviews, and is small: it is written at once.
 
 
 _TILE_PX = 256

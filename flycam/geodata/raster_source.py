@@ -45,7 +45,7 @@ from flycam.storage.files import require_regular
 #
 # GDAL takes a file by its content. Formats that name other files or addresses (VRT, WMS, WFS, HTTP …) would
 # make this machine read what the sender of a file cannot read himself: no format but those read here is
-# enabled. pyogrio and rasterio each bring their own GDAL, confined by `vector_file` and by `raster_source`.
+# enabled. pyogrio and rasterio each bring their own GDAL, confined by `vector_file` and by this module.
 
 
 # else PROJ downloads missing grids, in each library that has its own PROJ

@@ -231,7 +231,7 @@ class ReferenceRaster:
     Opened once, read by window.
 
     gsd_m     its pixel on the ground, bounds_lonlat (west, south, east, north)
-    collar    its rim and holes that were never imaged, where the file itself does not mark them (`collar`)
+    collar    its rim and holes that were never imaged, where the file itself does not mark them (`Collar`)
     is_drill  the file is marked as one of an exercise (`EXERCISE_TAG`, as exports of exercises are)
     taken_ns  UTC, when the file states that it was taken, or else made; None: neither
 

@@ -1,8 +1,9 @@
-"""Validation of vector files from their bytes, before GDAL sees them: only formats that are read here pass.
+"""Validation of vector files from their bytes, before GDAL sees them.
 
-GDAL knows formats that name other files or addresses (OGR VRT, WFS descriptions …) and recognises them by
-their content, whatever the name. So a file that is not plainly one of these four is refused, and an archive
-is inspected: its contents and its unpacked size. `gdal_drivers` also removes those formats from GDAL.
+Only GeoJSON, GeoPackage, Shapefile and KML pass. GDAL knows formats that name other files or addresses (OGR
+VRT, WFS descriptions …) and recognises them by their content, whatever the name. So a file that is not
+plainly one of these four is refused, and an archive is inspected: its contents and its unpacked size.
+`vector_file` also removes all other formats from GDAL.
 """
 
 from __future__ import annotations

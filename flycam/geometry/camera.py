@@ -1,9 +1,10 @@
 """Camera model: interior orientation, lens distortion, collinearity.
 
 Lenses are pinhole, Brown-Conrady or fisheye; rolling shutter and images rotated by quarter turns are part of
-the model. Normalised coordinates are (x, y) = (X, Y) / Z in camera axes; image coordinates are (u, v) pixels
-with pixel centres at integers. A distortion polynomial is used only where it is monotone: beyond that radius
-one image point would belong to two directions.
+the model. Camera axes are x right, y down, z forward. Normalised coordinates are (x, y) = (X, Y) / Z in
+camera axes; image coordinates are (u, v) = (column, row) pixels with pixel centres at integers, (0, 0) that
+of the top-left pixel. A distortion polynomial is used only where it is monotone: beyond that radius one image
+point would belong to two directions.
 
 Sources: Brown, Close-Range Camera Calibration, 1971 (radial and decentring distortion); Kannala and Brandt,
 PAMI 28(8), 2006 (fisheye); OpenCV calib3d for the order of the coefficients.
@@ -22,9 +23,6 @@ from numpy.typing import NDArray
 from flycam.geometry.pose import ExteriorOrientation, to_mat3
 
 # -- Interior orientation, independent of the pose -------------------------------------------------
-#
-# Image coordinates are (u, v) = (column, row) in pixels with pixel centres at integers; the top-left pixel's
-# centre is (0, 0). Camera axes: x right, y down, z forward.
 
 
 class LensModel(StrEnum):
@@ -49,8 +47,7 @@ class InteriorOrientation:
     principal_point_px  (cx, cy), pixel centres at integers
     distortion          BROWN (k1, k2, p1, p2, k3); FISHEYE (k1, k2, k3, k4); PINHOLE ()
     readout_s           rolling-shutter readout of a full frame, 0 for a global shutter, None unknown;
-                        negative where the last row was read first (rotated by 180°,
-                        `geometry.camera`)
+                        negative where the last row was read first (`rotate_interior` by 180°)
     calibration_id      source of the numbers, e.g. "file:DewarpData", "models:dji-fc300s",
                         "exif:focal35", "operator:camera.json"
     sigma_focal_rel     relative 1-sigma of the focal length
@@ -151,7 +148,7 @@ def _turned_readout(readout_s: float | None, quarters: int) -> float | None:
 #
 # with the camera's velocity V (world), its rotation R and its rate of rotation w (camera axes). The omitted
 # terms are of the order (|w| t)²: 1e-6 of the focal length for a gimbal that turns by 5° a second. The row
-# that a point falls on depends on t itself: `camera.correct_rolling_shutter` solves that.
+# that a point falls on depends on t itself: `correct_rolling_shutter` solves that.
 #
 # Source: Vautherin et al., Photogrammetric Accuracy and Modeling of Rolling Shutter Cameras, ISPRS Annals
 # III-3, 2016.
@@ -183,7 +180,7 @@ def compute_point_velocities(
 ) -> tuple[Floats, Floats, Floats]:
     """Return the velocities of points relative to a moving camera, metres a second.
 
-    Points of any equal shape in camera axes. Element by element, as `camera.transform_to_camera`. Raises
+    Points of any equal shape in camera axes. Element by element, as `transform_to_camera`. Raises
     ValueError for a camera whose motion is None.
     """
     motion = exterior.motion
@@ -291,7 +288,7 @@ def correct_rolling_shutter(
     Returns the same arrays where the shutter is not rolling or the pose has no motion. The row depends on the
     time: two evaluations and the line through them, element by element; the remaining error is below 1e-3 px
     for a drone (see the tests). Points that are not in front of the camera, or beyond the lens's monotone
-    radius, are not moved. Model: `geometry.camera`.
+    radius, are not moved. Model: section "Rolling shutter" above.
     """
     if not is_rolling(interior, exterior):
         return x, y, depth

@@ -208,7 +208,7 @@ def _best_elsewhere(
 # -- Orthorectified thumbnails, and the test whether they show the same ground ---------------------
 #
 # Each thumbnail is orthorectified on a ground raster that all share; where two overlap, windows of one are
-# searched in the other, by edge directions (`correlation`), within the range of pose errors. On textured
+# searched in the other, by edge directions (`match_windows`), within the range of pose errors. On textured
 # ground all windows match at nearly one shift; with a wrongly rotated image none do.
 
 Bytes = NDArray[np.uint8]

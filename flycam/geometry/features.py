@@ -199,7 +199,7 @@ def label_components(count: int, one: ArrayLike, other: ArrayLike) -> NDArray[np
 # A match is the best of its candidates from both sides, clearly better than the second best *of the
 # candidates*: a paddy that repeats over the whole valley does not repeat within the search radius.
 #
-# Sources: Lowe, IJCV 60(2), 2004 (ratio test).
+# Source: Lowe, IJCV 60(2), 2004 (ratio test).
 
 
 # 2 MB of descriptors at a time stay in the processor's cache.

@@ -542,7 +542,7 @@ def _rectify_over_posts(
     rgb: Bytes,
     quality: NDArray[np.uint16],
 ) -> OrthorectificationResult:
-    """Fill rgb and quality (zero before) tile by tile; see `post_projection`."""
+    """Fill rgb and quality (zero before) tile by tile; see `PostView.tiles`."""
     inside_px = seen_px = 0
     for tile in posts.tiles(tiles, extents):
         inside_px += int(np.count_nonzero(tile.inside))

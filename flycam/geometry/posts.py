@@ -165,7 +165,7 @@ class PostView:
 
         None if the tile lies outside them.
         """
-        assert self.window is not None  # noqa: S101 - asked for by `tiles` only
+        assert self.window is not None  # noqa: S101 - called by `tiles` only
         offsets = (np.arange(TILE_SIZE_PX // _STEP_PX + 2, dtype=np.float64) - 0.5) * _STEP_PX
         res = compute_grid_pixel_m(z)
         mercator_x = (x * TILE_SIZE_PX + offsets) * res - HALF_WORLD_M
@@ -229,7 +229,7 @@ def _margins(exterior: ExteriorOrientation, terrain: TerrainGrid, window: Window
     """Return the visibility margins of the window's posts, metres (< 0: hidden).
 
     Height above the line of sight over the ground in front: the horizon's tangent on a polar grid around the
-    camera (see `occlusion`), over the window's posts. The margin is clipped and averaged over 3×3 posts, so
+    camera (see `HorizonScan`), over the window's posts. The margin is clipped and averaged over 3×3 posts, so
     that the edge of hidden ground is a smooth line.
     """
     post = max(terrain.post_spacing_m)

@@ -1,1 +1,1 @@
-"""Common parts of answers: limits, errors, messages, links, and the request log."""
+"""Common parts of routes: services, guards, errors, limits, links, request log."""

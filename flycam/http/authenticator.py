@@ -275,7 +275,7 @@ _ESTABLISHED = "01"
 _IPV4_MAPPED_PREFIX = bytes(10) + b"\xff\xff"
 """Prefix of an IPv4 address written as IPv6."""
 SAME_USER_STATE_KEY = "is_of_this_user"
-"""Key in a request's state of the function that tells whether the client program runs as this user. Asked
+"""Key in a request's state of the function that returns whether the client program runs as this user. Called
 once a connection: the next one from the same port may be another user's."""
 _MAX_COOKIES = 4
 """Cookies of one name, as where a browser has one for the host and another for its domain."""
@@ -367,8 +367,8 @@ class Authenticator:
     async def authenticate_async(self, scope: HttpScope) -> Principal | None:
         """Authenticate as `authenticate`, from an event loop.
 
-        A cached answer is returned at once; else one lookup in a thread serves all who ask the same
-        meanwhile, and the loop waits for no catalogue.
+        A cached answer is returned at once; else one lookup in a thread serves all requests with this
+        credential meanwhile, and the loop waits for no catalogue.
         """
         key, credential = read_credential(scope["headers"])
         good_until_s, found = self._answers.get(key, _UNKNOWN)

@@ -35,7 +35,7 @@ from flycam.errors import (
 from flycam.messages import Message, _, from_fields, join, verbatim
 from flycam.storage.files import parse_bounded_json
 
-# -- TLS verification of a server: system's authorities, a file's, or one fingerprint --------------
+# -- TLS verification of a server: the system's authorities, a file's, or one fingerprint ----------
 #
 # A refusal is one sentence with its cure, and comes before anything is sent: no token goes to an untrusted
 # server.
@@ -596,7 +596,7 @@ class ServerConnection:
             self.report_wait(join((self.url, from_fields(waits_for)), ": "))
 
     def get_error_message(self, reply: HttpReply) -> Message:
-        """Return the server's own error message, in the language that it was asked in."""
+        """Return the server's own error message, in the requested language."""
         said = reply.json
         message = said.get("detail") or said.get("message") if isinstance(said, dict) else None
         return verbatim(f"{self.url}: {message or f'HTTP {reply.status}'}")

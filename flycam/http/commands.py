@@ -21,7 +21,7 @@ FLYCAM = (sys.executable, "-P", "-m", "flycam")
 """Prefix of a command; -P: no module is imported from the working directory, which may be a memory card."""
 
 TERMINATE_TIMEOUT_S = 5.0
-"""Wait for a process that was asked to end."""
+"""Wait for a process that was signalled to end."""
 
 # a command that hangs must not bar the others
 _RUN_TIMEOUT_S = 3600.0

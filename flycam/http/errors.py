@@ -1,4 +1,4 @@
-"""Errors to HTTP, by `flycam.errors`: status and messages; no `try` in routes."""
+"""Errors as HTTP answers: status (`flycam.errors`), messages; no `try` in routes."""
 
 from __future__ import annotations
 

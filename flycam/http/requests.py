@@ -1,9 +1,8 @@
 """Requests: bounded bodies, query parameters, CORS, and same-origin check.
 
-Bodies are bounded in size and in waiting time.
-
-The bound of a JSON body stands at its route (`openapi_extra=limit_body(…)`, else MAX_BODY_BYTES), where
-clients read it too; routes with other bodies count for themselves.
+Bodies are bounded in size and in waiting time. The bound of a JSON body stands at its route
+(`openapi_extra=limit_body(…)`, else MAX_BODY_BYTES), where clients read it too; routes with other bodies
+count for themselves.
 """
 
 from __future__ import annotations

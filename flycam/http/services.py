@@ -50,7 +50,7 @@ class Services:
     workspace         store, catalogue, cache folder
     bound_to_loopback True if only this machine can reach the server: the condition for open access while no
                       account exists
-    session_key       secret that signs cookies and one-time links; `sessions.read_key` keeps one in a file
+    session_key       secret that signs cookies and one-time links (see `authenticator.read_key`)
     static_dir        the built map
     view_cache_bytes  memory for encoded tiles
     follow_s          seconds between reads of the tile log
@@ -66,7 +66,7 @@ class Services:
     origins           sites whose pages may read from here with a token of their own
     authority         certificate (PEM) of this node's own authority, by which it is served; None: it has none
     request_log       log of requests; None: none
-    stopping          set once the server is asked to stop: streams that would never end then end
+    stopping          set once the server begins to stop: streams that would never end then end
     """
 
     workspace: Workspace

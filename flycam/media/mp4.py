@@ -4,8 +4,7 @@ Boxes of an MP4 (ISO base media file): creation time (`mvhd`), and positions of 
 ISO/IEC 14496-12, 8.2.2 movie header box, 8.4.2 media header box, 8.6.1.2, 8.7.3 to 8.7.5 sample tables; times
 of creation count seconds since 1904-01-01 UTC.
 
-A truncated fragmented MP4 plays up to its last whole fragment; it has one video track, with ticks of 1/90,000
-s.
+A truncated fragmented MP4 plays up to its last whole fragment.
 """
 
 from __future__ import annotations
@@ -196,7 +195,7 @@ _PROFILE_BYTES = 12
 
 
 class VideoCodec(StrEnum):
-    """Coding of a video's pictures."""
+    """Coding of a video."""
 
     H264 = "h264"
     H265 = "h265"

@@ -213,7 +213,7 @@ class PhotoHead:
     remarks: list[Message] = field(default_factory=list)
 
 
-# -- PNG size, EXIF and XMP from its chunks (PNG specification, third edition, sections 5 and 11) --
+# -- Head of a PNG from its chunks (PNG specification, third edition, sections 5 and 11) -----------
 
 
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -289,7 +289,7 @@ def _raw_profile(text: bytes) -> bytes:
         return b""
 
 
-# -- Detection of the container, and head of a JPEG or TIFF ----------------------------------------
+# -- Detection of the container, and head of a photo -----------------------------------------------
 
 
 HEAD_BYTES = 64 * 1024
@@ -450,7 +450,7 @@ def _refuse_impossible_size(head: PhotoHead, path: Path) -> None:
         )
 
 
-# -- JPEG ---------------------------------------------------------------------------------------
+# -- Head of a JPEG from its segments, and the count of its scans ----------------------------------
 
 
 def _walk_jpeg(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
@@ -523,7 +523,7 @@ def _take_segment(code: int, read_at: ReadAt, offset: int, length: int, head: Ph
             head.xmp.append(read_at(offset + len(XMP_ID), length - len(XMP_ID)))
 
 
-# -- TIFF ---------------------------------------------------------------------------------------
+# -- Head of a TIFF from its directories -----------------------------------------------------------
 
 
 def _walk_tiff(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
