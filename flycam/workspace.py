@@ -1,6 +1,6 @@
 """Workspace of a node: its store, catalogue and identity.
 
-Every recipe works on one. Notices on what a live flight waits for before it begins are here too.
+Every workflow runs on one. Notices on what a live flight waits for before it begins are issued here too.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def ignore_progress(_stage: str, _done: int, _total: int) -> None:
 
 # -- Notices on what a live flight waits for before it begins --------------------------------------
 #
-# Given once, if it does not come soon.
+# A notice is given once, if the wait is not over soon.
 
 
 NoticeListener = Callable[[Message], None]

@@ -34,7 +34,7 @@ _LAYER_IMAGES: Mapping[str, Message] = {"colour": _("colour"), "thermal": _("the
 
 
 def name_layer(layer: str) -> Message:
-    """Name a layer as pictures of it are called; one without a name of its own by its key."""
+    """Name a layer as images of it are called; one without a name of its own by its key."""
     return _LAYER_IMAGES.get(layer) or verbatim(layer)
 
 
@@ -126,7 +126,7 @@ LAYER_NAMES = {
 }
 
 
-# -- Reasons for rejecting parts of a video: keys for counting, names for people -------------------
+# -- Reasons for rejecting parts of a video, as keys and as names ----------------------------------
 
 
 _WORDS: Mapping[str, Message] = {
@@ -196,7 +196,7 @@ def _format_counts(words: Mapping[str, Message], counts: Mapping[str, int]) -> M
     return join(said, ", ") if said else None
 
 
-# -- Patches and tiles: a frame's contribution, and the content of the mosaic ----------------------
+# -- Orthopatches and mosaic tiles -----------------------------------------------------------------
 #
 # The merge rule: inside an epoch each pixel has the key (quality, frame_id, rgb); the larger wins; no data is
 # quality 0. A maximum under a strict total order is commutative, associative and idempotent.

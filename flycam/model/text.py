@@ -17,9 +17,9 @@ from flycam.errors import InputUnusable, OptionUnusable
 from flycam.messages import Message, _, join
 from flycam.model.time import format_minute, format_utc_offset
 
-# -- Singular forms in English sentences that count: "1 photos are" becomes "1 photo is" -----------
+# -- Singular forms in English sentences that count ------------------------------------------------
 #
-# Vietnamese nouns do not change.
+# "1 photos are" becomes "1 photo is". Vietnamese nouns do not change.
 
 
 _NOUNS = (
@@ -50,9 +50,10 @@ def correct_singular(sentence: str) -> str:
     return _ONE.sub(lambda m: f"1 {m[1] or f'{m[2]}y'}" + (f" {_VERBS[m[3]]}" if m[3] else ""), sentence)
 
 
-# -- URLs without credentials: those of cameras, servers and radios contain passwords and keys -----
+# -- URLs without credentials ----------------------------------------------------------------------
 #
-# The form for messages, screens and records distinguishes sources and opens none.
+# URLs of cameras, servers and radios contain passwords and keys. The form for messages, screens and records
+# distinguishes sources and opens none.
 
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+:/+)([^/?#]*)([^?#]*)(.*)", re.IGNORECASE | re.DOTALL)
@@ -81,7 +82,7 @@ def strip_url_credentials(url: str) -> str:
     return scheme + authority.rpartition("@")[2] + "/".join(parts)
 
 
-# -- Text with a secret in it, which is shown once -------------------------------------------------
+# -- Text with a secret that is shown once ---------------------------------------------------------
 
 
 class SecretText(str):

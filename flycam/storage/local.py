@@ -32,7 +32,9 @@ from flycam.storage.files import (
 )
 from flycam.storage.keys import MAX_KEY_BYTES, check_key, check_prefix, is_marker
 
-# -- Marker file of a store's folder, which tells an unmounted disk from a new store ---------------
+# -- Marker file of a store's folder ---------------------------------------------------------------
+#
+# It distinguishes a new store from an unmounted disk.
 
 
 MARKER_NAME = ".flycam-store"
