@@ -124,7 +124,7 @@ class FrameRejected(FlycamError):
 
     @classmethod
     def from_error(cls, error: FlycamError) -> Self:
-        """Return the rejection of a frame for an error of its file, lens or log, with its message."""
+        """Return the rejection of a frame for an error of its file, camera or log."""
         return cls(error.message)
 
 
@@ -263,7 +263,7 @@ class ClusterUnavailable(StorageFailed):
 
 
 class WorkerIncompatible(StorageFailed):
-    """A worker of the cluster runs other software, or sees another store or catalogue."""
+    """A worker of the cluster has other software, or another store or catalogue."""
 
 
 # -- Errors of access and of requests, and insufficient evidence -----------------------------------
@@ -302,7 +302,10 @@ class CoregistrationFailed(EvidenceInsufficient):
 
 
 class ComparisonUnsuitable(EvidenceInsufficient):
-    """Changes cannot be detected in these two images; finding none does not mean there is none."""
+    """Changes cannot be detected in these two images.
+
+    Finding none does not mean that there is none.
+    """
 
 
 class DraftOutdated(EvidenceInsufficient):
@@ -313,7 +316,7 @@ class FlightLogMismatch(EvidenceInsufficient):
     """A video turns otherwise than its flight log: they are of two flights."""
 
 
-# -- Exit code, HTTP status and heading of each error ----------------------------------------------
+# -- Outcomes of errors ----------------------------------------------------------------------------
 
 
 EXIT_OK = 0

@@ -1,6 +1,6 @@
 """Workspace of a node: its store, catalogue and identity.
 
-Every workflow runs on one. Notices on what a live flight waits for before it begins are issued here too.
+Every workflow runs on one.
 """
 
 from __future__ import annotations

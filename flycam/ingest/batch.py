@@ -123,7 +123,7 @@ def ingest(
     into: str | None = None,
     prefetch: PixelCheckPrefetch = NO_PREFETCH,
 ) -> IngestReport:
-    """Ingest photos into a published live mosaic, in the order given above. Idempotent.
+    """Ingest photos into a published live mosaic, in the order above. Idempotent.
 
     reprocess  orthorectify frames that are on the map again on today's terrain, whatever it is
     into       the flight that the photos join (id, name, or "auto"; see

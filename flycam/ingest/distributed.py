@@ -1,4 +1,6 @@
-"""Ingest on a cluster: originals into the store, winning blocks computed here, tile blocks by workers.
+"""Ingest on a cluster.
+
+Originals go into the store, winning blocks are computed here, and workers make the tile blocks.
 
 Which frame can win a pixel is geometry, and is computed in one place, as without a cluster. A worker is given
 a tile block with the winning blocks in it, reads the originals from the store, and merges through the one

@@ -34,7 +34,7 @@ _LAYER_IMAGES: Mapping[str, Message] = {"colour": _("colour"), "thermal": _("the
 
 
 def name_layer(layer: str) -> Message:
-    """Name a layer as images of it are called; one without a name of its own by its key."""
+    """Name a layer as images of it are called; by its key if it has no name."""
     return _LAYER_IMAGES.get(layer) or verbatim(layer)
 
 

@@ -230,7 +230,7 @@ _HECTARE_M2 = 10_000.0
 
 
 def format_number(value: float | None, decimals: int) -> Message:
-    """Format a number with separators of thousands; None and infinite values are "unknown"."""
+    """Format a number with thousands separators; None and infinities are "unknown"."""
     if value is None or not math.isfinite(value):
         return _("unknown")
     # adding 0.0 drops the minus of a zero

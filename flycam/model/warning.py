@@ -1,6 +1,6 @@
-"""Warnings to be shown with a flight's map, as codes in the catalogue and as sentences for people.
+"""Warnings shown with a flight's map, as codes and as sentences for people.
 
-A warning is kept as `code` or `code?name=value&…`, and is formatted when it is read.
+The catalogue keeps a warning as `code` or `code?name=value&…`, and it is formatted when it is read.
 """
 
 from __future__ import annotations
@@ -373,7 +373,9 @@ _COUNTED_NOUNS: Mapping[str, Message] = {
 
 
 def encode_warning(code: str, **values: object) -> str:
-    """Encode a warning for the catalogue; a value that is a message is kept in both languages.
+    """Encode a warning for the catalogue.
+
+    A value that is a message is kept in both languages.
 
     Raises KeyError for a code without words, or a missing value.
     """
@@ -411,7 +413,7 @@ def format_warning(kept: str, language: str = "en") -> str:
 
 
 def format_brief_warning(kept: str, language: str = "en", *, finished: bool = False) -> str:
-    """Format a few words for the map itself (`describe_warning_briefly`) in "vi" or "en"."""
+    """Format a few words for the map (`describe_warning_briefly`) in "vi" or "en"."""
     return describe_warning_briefly(kept, finished=finished).in_language(language)
 
 

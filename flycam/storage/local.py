@@ -70,7 +70,7 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 class LocalStore:
-    """An ObjectStore in a folder; safe between threads and between processes on one machine."""
+    """An ObjectStore in a folder; safe between threads and processes of one machine."""
 
     def __init__(self, root: Path) -> None:
         self._root = Path(root).absolute()

@@ -269,7 +269,7 @@ class LocalChanges:
         return catalog.flights.states(), catalog.frames.count_withdrawals(), catalog.redactions.count()
 
 
-# -- Sender of a node's records and objects to one peer --------------------------------------------
+# -- Sender to one peer ----------------------------------------------------------------------------
 
 
 _STEPS = "/api/sync/steps"
@@ -435,7 +435,7 @@ class Sender:
     def _query_missing_heads(
         self, giver: StepPlanner, mosaic_id: str, heads: Sequence[str]
     ) -> Collection[str]:
-        """Return the heads that the peer lacks; all of them if no budget is left for the query."""
+        """Return the heads that the peer lacks; all of them if the budget is spent."""
         question = giver.build_heads_query(mosaic_id, heads)
         if self._is_budget_spent(len(to_request_body(question))):
             return heads

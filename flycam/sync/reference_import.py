@@ -95,7 +95,7 @@ class ReferenceLedger:
         self.note(_STATE, "", state)
 
 
-# -- Import of items: bytes first, as originals, then records --------------------------------------
+# -- Import of reference items ---------------------------------------------------------------------
 
 
 _HIDDEN_LEVEL = "hidden"

@@ -1,4 +1,4 @@
-"""Video frames on their way: clock, keyframe selection, orthorectification.
+"""Pipeline of video frames: clock, keyframe selection, orthorectification.
 
 A bounded queue lies between selection and orthorectification, and drops new ground last.
 """
@@ -347,7 +347,7 @@ def stop_stream_when(source: VideoSource, is_stopped: Callable[[], bool]) -> Ite
         over.set()
 
 
-# -- Pipeline of frames: clock, selection, orthorectification --------------------------------------
+# -- Frame pipeline --------------------------------------------------------------------------------
 
 
 PROGRESS_STAGE = "live"

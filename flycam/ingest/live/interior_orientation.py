@@ -175,7 +175,7 @@ def _ratios(seen: Floats, logged: Floats, at_s: Floats) -> tuple[Floats, Floats]
     return both[used] / weights, weights
 
 
-# -- Interior orientation: given, logged, or estimated ---------------------------------------------
+# -- Interior orientation of a video ---------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

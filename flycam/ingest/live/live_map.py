@@ -184,7 +184,7 @@ class LiveVisibility:
                 )
 
 
-# -- Map of a live video: its flight and mosaic writer ---------------------------------------------
+# -- Flight and mosaic writer of a live video ------------------------------------------------------
 
 
 _MIN_TILES, _MAX_TILES = 64, 256  # 0.46 MB each

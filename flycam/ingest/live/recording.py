@@ -4,8 +4,8 @@ Segments come from the receiver and are stored by hash, by flight.
 
 A thread takes each segment when it is complete: hashed, synced into the store, in the catalogue, and then
 removed from the receiver's folder. What it cannot store now (a full store, a slow one) waits there, with a
-remark; what a killed program left there is stored by the next `live`. When more is kept than configured, the
-oldest video is deleted; its hash and its times stay known.
+remark; what a killed program left there is stored by the next `flycam live`. When more is kept than
+configured, the oldest video is deleted; its hash and its times stay known.
 """
 
 from __future__ import annotations

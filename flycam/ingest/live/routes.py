@@ -340,7 +340,7 @@ def _is_picture_withdrawn(catalog: Catalog, flight_id: str, picture_key: str) ->
 
 
 def _picture_url(report: LiveFlightReport) -> str | None:
-    """Return the address of the newest thumbnail; another thumbnail has another address."""
+    """Return the address of the newest thumbnail; each thumbnail has its own."""
     if report.picture_key is None:
         return None
     return f"/api/airborne/{report.flight_id}/picture?{report.picture_key.rpartition('/')[2]}"

@@ -288,7 +288,10 @@ class UploadFileBody(BaseModel):
 
 
 class UploadBody(BaseModel):
-    """Content of an upload. folder: the photos' folder; telemetry: the flight log's path."""
+    """Content of an upload.
+
+    folder: name of the photos' folder; telemetry: the flight log's path.
+    """
 
     files: Annotated[list[UploadFileBody], Field(min_length=1, max_length=MAX_FILES)]
     folder: Annotated[str, Field(max_length=500)] = ""

@@ -1,4 +1,4 @@
-"""Upload service: reception of uploads, and their processing while the server runs.
+"""Upload service: reception and processing of uploads while the server runs.
 
 Five threads: one stores complete files as originals, except videos; one stores videos, one at a time and only
 while no photo waits; one has headers checked; one has photos orthorectified; one has videos processed, which
@@ -200,7 +200,10 @@ class UploadService:
         )
 
     def start(self) -> None:
-        """Start to receive uploads; if that is impossible, the rest is served all the same."""
+        """Start to receive uploads.
+
+        If that is impossible, the rest is served all the same.
+        """
         if self._services.uploads_dir is None:
             return
         self._stop.clear()
