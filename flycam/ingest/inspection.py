@@ -375,8 +375,8 @@ def run_preflight(
     """Read the metadata of all photos and diagnose them.
 
     check_photos  checks the pixels (truncation, blur, a covered lens); None leaves them unread
-    identify   how photos are distinguished: by their bytes, or by a quick stand-in when nothing is written
-    found      photos at the paths, if they were searched before
+    identify      how photos are distinguished: by their bytes, or by a quick stand-in when nothing is written
+    found         photos at the paths, if they were searched before
 
     Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has a
     position and nothing supplies one), PhotosUnpositioned (something else is missing), TerrainMissing
