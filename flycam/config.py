@@ -18,7 +18,7 @@ FLYCAM_OIDC_ISSUER  the province's own sign-in service, "https://id.laocai.gov.v
                     FLYCAM_OIDC_CLIENT, FLYCAM_OIDC_ADDRESS (of the map, as browsers call it),
                     FLYCAM_OIDC_SECRET (default: none), FLYCAM_OIDC_ROLES "word=role,…" (default: viewers),
                     FLYCAM_OIDC_ROLE_CLAIM (default: groups), FLYCAM_OIDC_COMMUNES_CLAIM (default: for all)
-FLYCAM_POWER     full, low, or auto: low on battery below 50 % (default: auto); see `power`
+FLYCAM_POWER     full, low, or auto: low on battery below 50 % (default: auto); see `flycam.power`
 FLYCAM_LAYER_HOSTS  hosts that layers may be fetched from, "gis.evn.vn,10.0.0.5:8080" (default: none)
 FLYCAM_CLUSTER   scheduler of the machines that ingest and finish, "tls://10.0.0.5:8786", or on one machine
                  "tcp://127.0.0.1:8786" (default: only this process)
@@ -54,7 +54,7 @@ from flycam.model.text import is_printable, strip_unprintable
 from flycam.model.time import VIETNAM_NAME, parse_zone
 from flycam.power import PowerMode
 
-# -- Recognition of hosts that are this machine and no other ---------------------------------------
+# -- Recognition of loopback hosts -----------------------------------------------------------------
 
 
 def is_loopback(host: str) -> bool:
@@ -79,7 +79,9 @@ def parse_ip(text: str) -> IPv4Address | IPv6Address:
     return mapped or ip
 
 
-# -- Location of the data folder `models/`: beside the package in a source tree, inside it in a wheel
+# -- Location of the data folder `models/` ---------------------------------------------------------
+#
+# Beside the package in a source tree, inside it in a wheel.
 
 
 @lru_cache(maxsize=1)
@@ -94,7 +96,7 @@ def find_models_dir() -> Path:
     )
 
 
-# -- Configuration of this node as a client of the province's sign-in service (OpenID Connect) -----
+# -- This node as a client of the province's sign-in service (OpenID Connect) ----------------------
 
 
 CALLBACK_PATH = "/openid/callback"
@@ -143,7 +145,7 @@ def is_secure_url(address: str) -> bool:
     return place.scheme == "https" or (place.scheme == "http" and is_loopback(place.hostname))
 
 
-# -- Address of a cluster's scheduler, and the certificate that lets a machine into the cluster ----
+# -- Address of a cluster's scheduler, and the cluster's certificates ------------------------------
 #
 # Anyone who can speak to a scheduler or a worker can run any program as its user: Dask unpickles what
 # arrives. So TCP, which has no authentication, is for loopback alone; between machines it is TLS, and each
@@ -238,7 +240,7 @@ def _is_everywhere(host: str) -> bool:
 
 # -- Trust in a server -----------------------------------------------------------------------------
 #
-# Configured trust in a server: which certificates are accepted; applied by `flycam.http.client`.
+# Which certificates are accepted; applied by `flycam.http.client`.
 
 
 AUTHORITY_PATH = "/authority.crt"

@@ -1,6 +1,6 @@
 """Error tree, and the exit code, HTTP status and heading of each error.
 
-Of flycam it imports only `messages`, so that every layer can raise from it.
+Of flycam it imports only `flycam.messages`, so that every layer can raise from it.
 
 Two branches matter. A `FrameRejected` is about one frame: it is counted under its `reason`, shown, and the
 flight goes on. Every other `FlycamError` stops what is running, loudly. The words that people read, the exit
@@ -28,7 +28,7 @@ class FlycamError(Exception):
         self.message = message if isinstance(message, Message) else verbatim(message)
 
 
-# -- the input --------------------------------------------------------------------------------
+# -- Errors of the input ---------------------------------------------------------------------------
 
 
 class InputUnusable(FlycamError):
@@ -114,7 +114,7 @@ class NameTaken(InputUnusable):
     """A label belongs to another flight; use the id or choose another name."""
 
 
-# -- one frame --------------------------------------------------------------------------------
+# -- Rejections of one frame -----------------------------------------------------------------------
 
 
 class FrameRejected(FlycamError):
@@ -124,7 +124,7 @@ class FrameRejected(FlycamError):
 
     @classmethod
     def from_error(cls, error: FlycamError) -> Self:
-        """Return the rejection of a frame for an error of its file, lens or log, with its message."""
+        """Return the rejection of a frame for an error of its file, camera or log."""
         return cls(error.message)
 
 
@@ -200,7 +200,7 @@ class DuplicateFrame(FrameRejected):
     reason = "duplicate"
 
 
-# -- store, catalogue, disk -------------------------------------------------------------------
+# -- Errors of store, catalogue and disk -----------------------------------------------------------
 
 
 class StorageFailed(FlycamError):
@@ -238,7 +238,7 @@ class ObjectMissing(StorageFailed):
 class RecordsMissing(ObjectMissing):
     """A sync step relies on flight records that are not here any more.
 
-    The sender has to ask anew.
+    The sender has to query anew.
     """
 
 
@@ -263,10 +263,10 @@ class ClusterUnavailable(StorageFailed):
 
 
 class WorkerIncompatible(StorageFailed):
-    """A worker of the cluster runs other software, or sees another store or catalogue."""
+    """A worker of the cluster has other software, or another store or catalogue."""
 
 
-# -- people -----------------------------------------------------------------------------------
+# -- Errors of access and of requests, and insufficient evidence -----------------------------------
 
 
 class AccessDenied(FlycamError):
@@ -302,7 +302,10 @@ class CoregistrationFailed(EvidenceInsufficient):
 
 
 class ComparisonUnsuitable(EvidenceInsufficient):
-    """No change can be told from two images; finding none does not mean there is none."""
+    """Changes cannot be detected in these two images.
+
+    Finding none does not mean that there is none.
+    """
 
 
 class DraftOutdated(EvidenceInsufficient):
@@ -313,7 +316,7 @@ class FlightLogMismatch(EvidenceInsufficient):
     """A video turns otherwise than its flight log: they are of two flights."""
 
 
-# -- The only table from errors to exit codes, HTTP statuses and headings --------------------------
+# -- Outcomes of errors ----------------------------------------------------------------------------
 
 
 EXIT_OK = 0

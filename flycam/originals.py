@@ -320,7 +320,7 @@ class PhotoCache:
         return kept
 
     def clear(self) -> None:
-        """Drop every photo from memory; it is decoded again when asked for."""
+        """Drop every photo from memory; it is decoded again when requested."""
         with self._lock:
             self._kept.clear()
             self._bytes = 0

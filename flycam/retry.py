@@ -1,9 +1,9 @@
 """Retries during an outage of the store or database, and a write probe.
 
-A recipe (a whole operation) whose store or database becomes unavailable while it runs resumes where it was
-cut: what was recorded is not made anew. So the whole recipe is called again, once both respond, and needs no
-retry code of its own. Meanwhile it holds no lock. Only transient errors are waited for, and only once the
-work has begun: a wrong address is reported at once.
+A workflow (a whole operation) whose store or database becomes unavailable while it runs resumes where it was
+interrupted: what was recorded is not made anew. So the whole workflow is called again, once both respond, and
+needs no retry code of its own. Meanwhile it holds no lock. Only transient errors are waited for, and only
+once the work has begun: a wrong address is reported at once.
 
 A live flight repeats single requests instead (`RetryPolicy`).
 """
@@ -26,16 +26,16 @@ from flycam.workspace import NoticeListener, Progress, Workspace, ignore_notice
 # -- Retries of a live flight while its store or database is away ----------------------------------
 #
 # Requests are repeated after growing pauses, so what comes after them waits: the merged frames that are not
-# published yet, those behind them, the queue of chosen ones; all of them bounded (`live.publisher`,
-# `live.frame_queue`). The stream's recording continues on this machine's disk. Only transient errors are
-# retried; a full disk or a refused key is raised at once.
+# published yet, those behind them, the queue of chosen ones; all of them bounded (`Publisher` and
+# `FrameQueue` in `flycam.ingest.live`). The stream's recording continues on this machine's disk. Only
+# transient errors are retried; a full disk or a refused key is raised at once.
 
 
 MAX_LIVE_OUTAGE_S = 1800.0
 """Longest outage: an aircraft has landed by then, and its recording waits on the disk."""
 
 STOP_TIMEOUT_S = 10.0
-"""Seconds for which retries go on after a stop was requested."""
+"""Seconds for which retries continue after a stop was requested."""
 
 TRANSIENT_ERRORS = (StoreUnavailable, CatalogUnavailable)
 """Errors that may pass by themselves."""
@@ -168,7 +168,9 @@ class RetryPolicy:
             self._say(message)
 
 
-# -- Write probe of the store, before an hour's work that would fail at its end --------------------
+# -- Write probe of the store ----------------------------------------------------------------------
+#
+# It precedes an hour's work that would otherwise fail at its end.
 
 
 def check_store_writable(workspace: Workspace) -> None:
@@ -186,7 +188,7 @@ def check_store_writable(workspace: Workspace) -> None:
         )
 
 
-# -- Retry of a whole recipe after an outage -------------------------------------------------------
+# -- Retry of a whole workflow after an outage -----------------------------------------------------
 
 
 MAX_OUTAGE_S = 3600.0

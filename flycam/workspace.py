@@ -1,6 +1,6 @@
 """Workspace of a node: its store, catalogue and identity.
 
-Every recipe works on one. Notices on what a live flight waits for before it begins are here too.
+Every workflow runs on one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Workspace:
     clock_ns    UTC nanoseconds
     power       how this machine is powered, and whether its battery has to last
     cluster     workers that share ingests and finishes; None: none
-    cap_sender sender of CAP messages, as of `flycam.geodata.kml`; "": this node
+    cap_sender  sender of CAP messages, as of `flycam.geodata.kml`; "": this node
     disk_space  guard of free space, before photos and tiles are written
     """
 
@@ -77,7 +77,7 @@ def ignore_progress(_stage: str, _done: int, _total: int) -> None:
 
 # -- Notices on what a live flight waits for before it begins --------------------------------------
 #
-# Given once, if it does not come soon.
+# A notice is given once, if the wait is not over soon.
 
 
 NoticeListener = Callable[[Message], None]

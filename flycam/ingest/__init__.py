@@ -1,1 +1,1 @@
-"""Ingest: photos (EXIF, XMP), videos, telemetry and poses, checked and resolved to frame headers."""
+"""Ingest: photos, videos, telemetry and poses, resolved to frame headers."""

@@ -123,7 +123,7 @@ def ingest(
     into: str | None = None,
     prefetch: PixelCheckPrefetch = NO_PREFETCH,
 ) -> IngestReport:
-    """Ingest photos into a published live mosaic, by the recipe above. Idempotent.
+    """Ingest photos into a published live mosaic, in the order above. Idempotent.
 
     reprocess  orthorectify frames that are on the map again on today's terrain, whatever it is
     into       the flight that the photos join (id, name, or "auto"; see
@@ -324,7 +324,7 @@ def _refuse_feet(diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> None:
 def _flight_id(workspace: Workspace, diagnosis: Diagnosis, into: str | None) -> str:
     """Return the id of the flight for this run's frames.
 
-    It is the flight asked for, else one that holds some of these frames, else a new id. A flight holds some
+    It is the requested flight, else one that holds some of these frames, else a new id. A flight holds some
     of them already where a memory card is completed later.
     """
     frame_ids = [header.frame_id for header in diagnosis.headers]

@@ -1,8 +1,10 @@
-"""Ingest on a cluster: originals into the store, winning blocks settled here, tile blocks made by workers.
+"""Ingest on a cluster.
 
-Which frame can win a pixel is geometry and is settled in one place, as without a cluster. A worker is given a
-tile block with the winning blocks in it, reads the originals from the store, and merges through the one write
-path; orthopatches and merge rule are the same, so the tiles are the same to the last byte.
+Originals go into the store, winning blocks are computed here, and workers make the tile blocks.
+
+Which frame can win a pixel is geometry, and is computed in one place, as without a cluster. A worker is given
+a tile block with the winning blocks in it, reads the originals from the store, and merges through the one
+write path; orthopatches and merge rule are the same, so the tiles are the same to the last byte.
 """
 
 from __future__ import annotations

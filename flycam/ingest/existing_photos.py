@@ -168,8 +168,8 @@ def _minute(ns: int) -> str:
 
 # -- Flights that further photos and videos join ---------------------------------------------------
 #
-# After landing, those on the memory card join what was streamed live, or each other. One aircraft took them
-# over one ground, so they are one flight: one mosaic, one block for `finish`.
+# After landing, what is on the memory card joins what was streamed live, or other photos of the card. One
+# aircraft took them over one ground, so they are one flight: one mosaic, one block for `flycam finish`.
 
 
 AUTO = "auto"

@@ -1,7 +1,7 @@
 """Preflight check of a flight, without writing (`flycam inspect`).
 
 Photos, metadata and pixels are checked; poses may come from a table, such as an external adjustment or a
-survey company's file. Only the KML of the ground to refly is written, where asked for.
+survey company's file. Only the KML of the ground to refly is written, on request.
 """
 
 from __future__ import annotations
@@ -115,9 +115,7 @@ def _placemark(number: int, gap: Gap) -> str:
     )
 
 
-# -- Flights with poses from a table, such as an external adjustment -------------------------------
-#
-# Or a survey company's file.
+# -- Diagnosis of photos whose poses come from a file ----------------------------------------------
 
 
 def build_diagnosis_from_poses(
@@ -317,7 +315,7 @@ def _make_datum_finding(name: str, stated: str | None, datum: str) -> Problem:
     return Problem(code="pose_datum", severity=Severity.INFO, sentence=sentence)
 
 
-# -- Flights with poses from a table, such as an external adjustment -------------------------------
+# -- Diagnosis of a flight as it lies on the memory card -------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -377,8 +375,8 @@ def run_preflight(
     """Read the metadata of all photos and diagnose them.
 
     check_photos  checks the pixels (truncation, blur, a covered lens); None leaves them unread
-    identify   how photos are told apart: by their bytes, or by a quick stand-in when nothing is written
-    found      photos at the paths, if they were searched before
+    identify      how photos are distinguished: by their bytes, or by a quick stand-in when nothing is written
+    found         photos at the paths, if they were searched before
 
     Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has a
     position and nothing supplies one), PhotosUnpositioned (something else is missing), TerrainMissing
@@ -543,7 +541,7 @@ def make_outside_terrain_error(
 
 # -- Pixel checks of photos ------------------------------------------------------------------------
 #
-# Pixel checks of every photo: preflight check and ingest reject the same cut-off, blurred or black ones.
+# Preflight check and ingest share them, so that both reject the same truncated, blurred or black photos.
 
 
 # Threads that decode ask for the interpreter some thirty times a photo; by default each would wait 5 ms for a
@@ -605,8 +603,6 @@ def _check_photo(path: Path) -> PixelCheckResult:
 
 
 # -- Preflight report: `flycam inspect` ------------------------------------------------------------
-#
-# `flycam inspect`: preflight check of a flight with its gaps. Writes only the KML that was asked for.
 
 
 _OVER_HOLES = frozenset({TERRAIN_HOLE, TERRAIN_PARTIAL})

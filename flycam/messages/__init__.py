@@ -1,11 +1,12 @@
-"""Messages that people read: English with named parameters in the code, others in gettext catalogues.
+"""Messages that people read, and their translations.
 
-A `Message` is put into words where it is read, in the reader's language:
+English, with named parameters, is in the code; other languages are in gettext catalogues. A `Message` is put
+into words where it is read, in the reader's language:
 
     raise SourceUnreadable(_("{path}: is no photo; give a JPEG or DNG", path=path))
     error.message.in_language("vi")
 
-CONTRIBUTING.md says how a translation is added.
+CONTRIBUTING.md describes how to add a translation.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Message:
     context: str = ""
 
     def in_language(self, language: str) -> str:
-        """Return the sentence in "en" or "vi"; English where the catalogue does not have it.
+        """Return the sentence in "en" or "vi"; English if the catalogue lacks it.
 
         A number that its parameter rounds or groups ({size:.1f}, {count:,}) has a decimal comma and points
         between thousands in Vietnamese.
@@ -55,7 +56,7 @@ class Message:
         return _FORMATTERS[language].vformat(self.template(language), (), values)
 
     def to_fields(self, key: str = "sentence") -> dict[str, str]:
-        """Return the sentence in both languages, as JSON answers hold it: `key` and `key`_vi."""
+        """Return the sentence in both languages, as JSON fields `key` and `key`_vi."""
         return {key: self.in_language("en"), f"{key}_vi": self.in_language("vi")}
 
     def template(self, language: str) -> str:
@@ -80,7 +81,10 @@ def _(text: str, /, **values: object) -> Message:
 
 
 def pgettext(context: str, text: str, /, **values: object) -> Message:
-    """Return the message of a text that English uses for several things; `context` says which it is."""
+    """Return the message of a text that English uses for several things.
+
+    `context` states which of them it is.
+    """
     return Message(text, {name: _plain(value) for name, value in values.items()}, context=context)
 
 
@@ -91,13 +95,16 @@ def ngettext(text: str, plural: str, count: int, /, **values: object) -> Message
 
 
 def join(parts: Iterable[Message | str], separator: str = " ") -> Message:
-    """Return one message of several sentences or clauses, each put into words by itself."""
+    """Return one message of several sentences or clauses, each formatted by itself."""
     values = {f"part_{at}": _plain(one) for at, one in enumerate(parts)}
     return Message(separator.join(f"{{{name}}}" for name in values), values)
 
 
 def encode_message(message: Message) -> dict[str, Any]:
-    """Encode a message as plain JSON; `decode_message` reads it in any later process and language."""
+    """Encode a message as plain JSON.
+
+    `decode_message` reads it in any later process and language.
+    """
     values = {name: _encode(value) for name, value in message.values.items()}
     more = {"plural": message.plural, "count": message.count} if message.plural else {}
     if message.context:
@@ -113,7 +120,10 @@ def decode_message(record: Mapping[str, Any]) -> Message:
 
 
 def from_fields(record: Mapping[str, str], key: str = "sentence") -> Message:
-    """Return the message whose texts another process or node put into JSON by `Message.to_fields`."""
+    """Return the message of texts encoded by `Message.to_fields`.
+
+    Another process or node may have encoded them.
+    """
     return verbatim(_Pair(record[key], record[f"{key}_vi"]))
 
 

@@ -1,1 +1,4 @@
-"""Domain records shared by all packages: frozen, keyword-only, with units in their names."""
+"""Domain records shared by all packages.
+
+They are frozen and keyword-only, with units in their names.
+"""

@@ -14,7 +14,7 @@ from enum import StrEnum
 from flycam.messages import Message, _, pgettext
 from flycam.model.text import to_search_key
 
-# -- Changes under review: possible storm damage, and an analyst's decisions on it -----------------
+# -- Changes under review: possible storm damage, and decisions of analysts on it ------------------
 
 
 class ChangeKind(StrEnum):
@@ -73,7 +73,7 @@ REVIEWABLE_STATUSES = frozenset({ChangeStatus.PROPOSED, ChangeStatus.ACCEPTED, C
 """Statuses of changes that can be decided on."""
 
 
-# -- Field marks and search sectors, put on the map in the field and in the command room -----------
+# -- Field marks and search sectors, set in the field and in the command room ----------------------
 
 
 class MarkKind(StrEnum):
@@ -118,7 +118,7 @@ def is_road_blocked(kind: MarkKind, status: MarkStatus) -> bool:
     return kind is MarkKind.BLOCKED and status in UNRESOLVED_STATUSES
 
 
-# -- Settlements (villages, hamlets) and their access: unknown until a person states it ------------
+# -- Settlements (villages, hamlets) and their access ----------------------------------------------
 
 
 class Access(StrEnum):
@@ -320,9 +320,7 @@ def is_stale(valid_ns: int | None, now_ns: int, *, has_status: bool) -> bool:
     return now_ns - valid_ns > get_stale_after_s(has_status=has_status) * _NS
 
 
-# -- change names ----------------------------------------------------------------------------------
-#
-# Names of kinds of changes and of features that they touch, and why a change has no score or volume.
+# -- Names of changes and of what they touch, and reasons for missing scores and volumes -----------
 
 
 CHANGE_KIND_NAMES: Mapping[ChangeKind, Message] = {

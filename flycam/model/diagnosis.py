@@ -1,4 +1,4 @@
-"""Results of the preflight check: resolved headers, rejections, and each decision in one sentence."""
+"""Results of the preflight check: headers, rejections, and decisions as sentences."""
 
 from __future__ import annotations
 

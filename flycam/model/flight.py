@@ -110,9 +110,9 @@ def derive_live_mosaic_id(flight_id: str, layer: Layer) -> str:
     return f"{flight_id}-{layer.value}"
 
 
-# -- Classification of a flight, a layer or a pack: how widely it may be shown ---------------------
+# -- Classification of flights, layers and briefing packs ------------------------------------------
 #
-# Names, and their order by strictness; who may see a level is decided in `access.policy`.
+# Names, and their order by strictness; who may see a level is decided in `flycam.access.policy`.
 
 
 class Classification(StrEnum):

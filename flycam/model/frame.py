@@ -100,7 +100,7 @@ def derive_flight_id(frame_ids: list[str]) -> str:
     return hashlib.sha256("\n".join(sorted(set(frame_ids))).encode()).hexdigest()[:16]
 
 
-# -- Patches and tiles: a frame's contribution, and the content of the mosaic ----------------------
+# -- Orthopatches and mosaic tiles -----------------------------------------------------------------
 #
 # The merge rule: inside an epoch each pixel has the key (quality, frame_id, rgb); the larger wins; no data is
 # quality 0. A maximum under a strict total order is commutative, associative and idempotent.

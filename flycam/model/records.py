@@ -98,8 +98,8 @@ class Withdrawal:
 class Placement:
     """One frame's placement on the ground at one time.
 
-    A grow-only set for each frame: none is ever removed, and the greatest (`placement_rows.rank_placement`)
-    is in force.
+    A grow-only set for each frame: none is ever removed, and the greatest
+    (`flycam.catalog.placements.rank_placement`) is in force.
 
     version        the exterior orientation's version; each later placement has a higher one
     exterior       None: the frame was set aside because it cannot be orthorectified on the terrain known by
@@ -242,7 +242,8 @@ class RevisionRecord:
     """One finished revision of a mosaic: its inputs, and its quality.
 
     made_ns      when it was published; when it was opened while it is being written
-    inputs_hash  of frames, poses, terrain, options and the recipe's version: the same hash, the same revision
+    inputs_hash  of frames, poses, terrain, options and the workflow's version: the same hash, the same
+                 revision
     options      as requested, as JSON values
     stats        accuracy, counts and versions, as JSON values; no NaN (None where something is not known)
     reports      store keys of the quality reports by language and kind ("vi.html")

@@ -17,9 +17,10 @@ from flycam.errors import InputUnusable, OptionUnusable
 from flycam.messages import Message, _, join
 from flycam.model.time import format_minute, format_utc_offset
 
-# -- URLs without credentials: those of cameras, servers and radios contain passwords and keys -----
+# -- URLs without credentials ----------------------------------------------------------------------
 #
-# The form for messages, screens and records distinguishes sources and opens none.
+# URLs of cameras, servers and radios contain passwords and keys. The form for messages, screens and records
+# distinguishes sources and opens none.
 
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+:/+)([^/?#]*)([^?#]*)(.*)", re.IGNORECASE | re.DOTALL)
@@ -48,7 +49,7 @@ def strip_url_credentials(url: str) -> str:
     return scheme + authority.rpartition("@")[2] + "/".join(parts)
 
 
-# -- Text with a secret in it, which is shown once -------------------------------------------------
+# -- Text with a secret that is shown once ---------------------------------------------------------
 
 
 class SecretText(str):
@@ -196,7 +197,7 @@ _HECTARE_M2 = 10_000.0
 
 
 def format_number(value: float | None, decimals: int) -> Message:
-    """Format a number with separators of thousands; None and infinite values are "unknown"."""
+    """Format a number with thousands separators; None and infinities are "unknown"."""
     if value is None or not math.isfinite(value):
         return _("unknown")
     # adding 0.0 drops the minus of a zero

@@ -94,7 +94,7 @@ def format_iso(ns: int, timespec: str = "milliseconds") -> str:
 
 
 def format_day(ns: int) -> Message:
-    """Format the local day of UTC nanoseconds: "2024-09-10", in Vietnamese "10/09/2024"."""
+    """Format the local day of UTC nanoseconds: "2024-09-10", Vietnamese "10/09/2024"."""
     moment = datetime.fromtimestamp(ns // _NS, _LocalZone.zone)
     year, month, day = f"{moment:%Y-%m-%d}".split("-")
     return _("{year}-{month}-{day}", year=year, month=month, day=day)

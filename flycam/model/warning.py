@@ -1,6 +1,6 @@
-"""Warnings to be shown with a flight's map, as codes in the catalogue and as sentences for people.
+"""Warnings shown with a flight's map, as codes and as sentences for people.
 
-A warning is kept as `code` or `code?name=value&…`, and is formatted when it is read.
+The catalogue keeps a warning as `code` or `code?name=value&…`, and it is formatted when it is read.
 """
 
 from __future__ import annotations
@@ -369,11 +369,13 @@ _COUNTED_NOUNS: Mapping[str, Message] = {
     "clips": ngettext("{count} old clip", "{count} old clips", 1),
     "copies": ngettext("{count} local copy", "{count} local copies", 1),
 }
-"""Values that are said with their noun."""
+"""Values that are written with their noun."""
 
 
 def encode_warning(code: str, **values: object) -> str:
-    """Encode a warning for the catalogue; a value that is a message is kept in both languages.
+    """Encode a warning for the catalogue.
+
+    A value that is a message is kept in both languages.
 
     Raises KeyError for a code without words, or a missing value.
     """
@@ -387,7 +389,7 @@ def encode_warning(code: str, **values: object) -> str:
 def describe_warning(kept: str) -> Message:
     """Return the full sentence.
 
-    Text that is no known code is said unchanged; a value that a node of another version did not give becomes
+    Text of no known code is returned unchanged; a value that a node of another version did not give becomes
     an ellipsis.
     """
     words, values = _read(kept)
@@ -397,7 +399,7 @@ def describe_warning(kept: str) -> Message:
 def describe_warning_briefly(kept: str, *, finished: bool = False) -> Message:
     """Return a few words for the map itself, live or finished.
 
-    Text that is no known code is said unchanged.
+    Text that is no known code is returned unchanged.
     """
     words, values = _read(kept)
     if words is None:
@@ -434,7 +436,7 @@ def _to_count(text: str) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-# -- Permanent warnings that a video may lie wrong: by its clock, or by the log of another ---------
+# -- Warnings that a video may be misplaced: by its clock, or by the log of another ----------------
 
 
 _ID_DIGITS = 16
@@ -468,7 +470,7 @@ def format_clock_warning(
 ) -> str:
     """Encode the warning that a video's clock is, or was for some frames, not known.
 
-    film, film_id    its name and its hash
+    film, film_id    the video's name and its hash
     sigma_s, metres  1-sigma of the clock offset, and what it is on the ground
     is_stream        it is a live stream: it does not come again, and has its flight's name
     """

@@ -21,7 +21,7 @@ _COPY_BLOCK = 1 << 20
 
 
 class MemoryStore:
-    """An ObjectStore in a dictionary; safe between threads. Nothing survives the process."""
+    """An ObjectStore in memory; safe between threads, lost with the process."""
 
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}
@@ -94,7 +94,7 @@ class MemoryStore:
         """See ObjectStore.close."""
 
 
-# -- Opening of an object store by its address -----------------------------------------------------
+# -- Opening of a store by its address -------------------------------------------------------------
 
 
 _HOW = _("write file:///FOLDER or s3://bucket/prefix?endpoint=http://HOST:PORT")

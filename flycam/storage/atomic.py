@@ -18,7 +18,7 @@ from flycam.messages import _
 from flycam.storage.disk_space import DISK_FULL_ERRNOS
 from flycam.storage.files import create_regular, move_into_place, sync_filesystem, sync_path
 
-# -- Atomic writing of a file: it is there whole or not at all -------------------------------------
+# -- Atomic writing of a file ----------------------------------------------------------------------
 
 
 def write_file_atomically(out: Path, data: bytes) -> None:
@@ -39,7 +39,9 @@ def write_file_atomically(out: Path, data: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
-# -- Locks on folders in which one process works; the kernel drops them when it dies ---------------
+# -- Locks on folders in which one process works ---------------------------------------------------
+#
+# The kernel drops a lock when its process dies.
 
 
 def lock_folder(folder: Path) -> int:
@@ -71,7 +73,7 @@ def probe_folder_lock(folder: Path) -> Iterator[bool]:
         os.close(fd)
 
 
-# -- Atomic writing of a folder: written beside its place, renamed when complete -------------------
+# -- Atomic writing of a folder --------------------------------------------------------------------
 
 
 @contextmanager

@@ -1,4 +1,6 @@
-"""Contract of every object store; `tests/suites/store_suite.py` is its executable form.
+"""Contract of every object store.
+
+`tests/suites/store_suite.py` is its executable form.
 
 Keys are '/'-separated, made in `flycam.storage.keys` only; no key begins with '/' or holds '..'.
 Objects are immutable: a key is written once, or again with the very same bytes.

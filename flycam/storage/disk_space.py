@@ -101,7 +101,7 @@ def require_free_space(
     """Raise DiskFull, with the cure, unless `more_bytes` fit into the free space.
 
     They do not fit if they leave less than `min_free_bytes` of the `free` bytes of another machine.
-    resume: that the transfer goes on by itself.
+    resume: that the transfer resumes by itself.
     """
     if free - more_bytes >= min_free_bytes:
         return
@@ -118,10 +118,11 @@ def require_free_space(
     )
 
 
-# -- Guard of free disk space, checked before photos and groups of tiles are written ---------------
+# -- Guard of free disk space ----------------------------------------------------------------------
 #
-# It checks the disks of a local store and of the catalogue's file (a system call each). An S3 store and a
-# database server do not report free space: they raise when they are full.
+# Checked before photos and groups of tiles are written: the disks of a local store and of the catalogue's
+# file (a system call each). An S3 store and a database server do not report free space: they raise when they
+# are full.
 
 
 GROUP_BYTES = 16 << 20

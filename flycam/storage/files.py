@@ -127,7 +127,7 @@ def sync_filesystem(fd: int) -> bool:
     raise OSError(number, os.strerror(number))
 
 
-# -- Opening, creating and checking regular files, and guards for readers of foreign files ---------
+# -- Opening, creation and checks of regular files, and guards for readers of foreign files --------
 
 
 P = ParamSpec("P")
@@ -363,7 +363,7 @@ def _locked(folder: Path, how: int) -> Iterator[None]:
         os.close(fd)
 
 
-# -- Bounded decompression of other nodes' data: a zip bomb is not expanded ------------------------
+# -- Bounded decompression of other nodes' data ----------------------------------------------------
 
 
 def read_decompressed_size(data: bytes) -> int:

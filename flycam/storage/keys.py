@@ -235,7 +235,7 @@ def format_deferred_tile_key(mosaic_id: str, tile_id: TileId) -> str:
 
 
 def format_deferred_tile_prefix() -> str:
-    """Return the prefix of all tiles still owed to peers."""
+    """Return the prefix of all deferred tiles, still to be sent to peers."""
     return f"{format_sync_prefix()}owed/"
 
 
@@ -261,7 +261,7 @@ def format_peer_records_prefix(origin: str | None = None) -> str:
 def format_cursor_key(origin: str, mosaic_id: str, seq: int, history: str) -> str:
     """Return the key of the cursor into a node's log of one of its mosaics.
 
-    The log was taken in up to `seq`, where its digest is `history`.
+    The log was imported up to `seq`, where its digest is `history`.
     """
     return f"{format_cursor_prefix(origin)}{mosaic_id}/{seq:020d}-{history}"
 
@@ -303,7 +303,7 @@ def format_node_account_prefix() -> str:
 
 
 def format_reference_key(peer: str, kind: str, name: str, number: int, sha256: str) -> str:
-    """Return the key that records a shared item of a server as taken in here.
+    """Return the key that records that a shared item of a server was imported here.
 
     `number` grows with each time.
     """
@@ -311,7 +311,7 @@ def format_reference_key(peer: str, kind: str, name: str, number: int, sha256: s
 
 
 def format_reference_prefix(peer: str | None = None) -> str:
-    """Return the prefix of the shared items taken in from one server, or all."""
+    """Return the prefix of the shared items imported from one server, or all."""
     return f"{format_sync_prefix()}had/" + (f"{derive_node_id(peer)}/" if peer is not None else "")
 
 
@@ -396,7 +396,9 @@ def _short_id(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
-# -- Names in a node's cache folder, shared by code that writes there and code that clears it ------
+# -- Names in a node's cache folder ----------------------------------------------------------------
+#
+# Shared by code that writes there and code that clears it.
 
 
 ORIGINALS_DIR = "evidence"

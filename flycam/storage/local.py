@@ -32,7 +32,9 @@ from flycam.storage.files import (
 )
 from flycam.storage.keys import MAX_KEY_BYTES, check_key, check_prefix, is_marker
 
-# -- Marker file of a store's folder, which tells an unmounted disk from a new store ---------------
+# -- Marker file of a store's folder ---------------------------------------------------------------
+#
+# It distinguishes a new store from an unmounted disk.
 
 
 MARKER_NAME = ".flycam-store"
@@ -68,7 +70,7 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 class LocalStore:
-    """An ObjectStore in a folder; safe between threads and between processes on one machine."""
+    """An ObjectStore in a folder; safe between threads and processes of one machine."""
 
     def __init__(self, root: Path) -> None:
         self._root = Path(root).absolute()

@@ -124,7 +124,10 @@ _EXISTS = (409, 412)
 
 
 class S3Store:
-    """An ObjectStore in an S3 bucket; safe between threads and processes, on any number of machines."""
+    """An ObjectStore in an S3 bucket.
+
+    Safe between threads and processes, on any number of machines.
+    """
 
     def __init__(
         self,

@@ -41,7 +41,7 @@ from flycam.sync.manifest import (
 from flycam.sync.node import Node, build_hash_mismatch_error
 from flycam.sync.offer import ExchangeOffer, build_offer
 
-# -- A byte stream as files that fit on a stick (docs/formats/bundle.md) ---------------------------
+# -- Split of a byte stream into files that fit on a USB stick (docs/formats/bundle.md) ------------
 #
 # Each file begins with a header:
 #

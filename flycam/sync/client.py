@@ -1,4 +1,4 @@
-"""Sending side of a connection: a peer is asked what it lacks, and sent that.
+"""Sending side of a connection: query what a peer lacks, and send that.
 
 No state is kept on this side: the peer's cursor tells where to continue. An interrupted step resumes at the
 byte offset that the peer returns; one whose answer was lost is answered again.
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
 
 
-# -- Growing pauses, then an error, for a peer that answers but takes nothing ----------------------
+# -- Backoff for a peer that answers but accepts nothing -------------------------------------------
 
 
 MIN_BUSY_PAUSE_S = 2.0
@@ -103,7 +103,7 @@ def build_not_flycam_error(url: str) -> PeerUnavailable:
 
 # -- Inventory of terrain and photos that the peer lacks, queried when they are due ----------------
 #
-# A query about thousands is some hundred kilobytes: asked first, it would delay everything sent before.
+# A query about thousands of objects is some hundred kilobytes: sent first, it would delay everything else.
 
 
 InventoryQuery = Callable[[Mapping[str, object]], MissingObjects]
@@ -130,7 +130,7 @@ class DeferredInventory:
     ) -> MissingObjects:
         """Return `lacking` with terrain and photos that query the peer as they are read.
 
-        Each name is asked about once.
+        Each name is queried once.
 
         question  the query that was sent about everything else
         is_spent  whether so many bytes exceed the budget
@@ -145,7 +145,7 @@ class DeferredInventory:
 
     @property
     def unqueried_bytes(self) -> int:
-        """Bytes of photos that the peer was not asked about."""
+        """Bytes of photos about which the peer was not queried."""
         return sum(one.unqueried_bytes for one in self._kinds.values())
 
     @property
@@ -163,7 +163,7 @@ class DeferredInventory:
 class _KindInventory:
     """Inventory of one kind.
 
-    is_missing  by name, of those that the peer was asked about
+    is_missing  by name, of those about which the peer was queried
     """
 
     def __init__(self, kind: ObjectKind) -> None:
@@ -205,7 +205,7 @@ def to_request_body(question: Mapping[str, Any]) -> bytes:
     return json.dumps(question, separators=(",", ":")).encode()
 
 
-# -- Detection of new local data while a round is being sent, and of what is urgent ----------------
+# -- Detection of new and of urgent local data while a round is being sent -------------------------
 
 
 _TILES_FIRST_S = 30.0
@@ -269,7 +269,7 @@ class LocalChanges:
         return catalog.flights.states(), catalog.frames.count_withdrawals(), catalog.redactions.count()
 
 
-# -- Sender of a node's records and objects to one peer --------------------------------------------
+# -- Sender to one peer ----------------------------------------------------------------------------
 
 
 _STEPS = "/api/sync/steps"
@@ -294,7 +294,7 @@ class _StepInterrupted(Exception):
 class Sender:
     """Sender of a node's records and objects to one peer, within transfer limits.
 
-    goes_on      whether rounds go on with new data
+    goes_on      whether rounds continue with new data
     back         channel for what comes from the peer meanwhile; it takes turns with tiles, so that the
                  peer's first previews are not delayed
     passed_over  called once with each key that is lost or damaged here
@@ -418,7 +418,7 @@ class Sender:
         return True
 
     def _query_missing(self, giver: StepPlanner) -> MissingObjects:
-        """Return what the peer lacks; terrain and photos are asked about when due."""
+        """Return what the peer lacks; terrain and photos are queried when due."""
         question, peer = giver.build_query(), self.sent.peer
         said = self._query(question)
         if self.sent.peer != peer or self._clock_s() - self._queried_s > _INVENTORY_TTL_S:
@@ -435,7 +435,7 @@ class Sender:
     def _query_missing_heads(
         self, giver: StepPlanner, mosaic_id: str, heads: Sequence[str]
     ) -> Collection[str]:
-        """Return the heads that the peer lacks; all of them without budget to ask."""
+        """Return the heads that the peer lacks; all of them if the budget is spent."""
         question = giver.build_heads_query(mosaic_id, heads)
         if self._is_budget_spent(len(to_request_body(question))):
             return heads

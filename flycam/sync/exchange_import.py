@@ -60,7 +60,9 @@ from flycam.sync.records import (
     parse_flight_records,
 )
 
-# -- Expansion of record deltas, so that the import handles whole records only ---------------------
+# -- Expansion of record deltas --------------------------------------------------------------------
+#
+# After it, the import handles whole records only.
 
 
 _MAX_DELTA_BYTES = 1 << 26

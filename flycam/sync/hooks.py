@@ -1,4 +1,4 @@
-"""Local work after tiles of a peer are merged: hooks of `flycam.sync.exchange_merge`."""
+"""Local work after a peer's tiles are merged, as hooks of `exchange_merge`."""
 
 from __future__ import annotations
 

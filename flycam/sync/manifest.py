@@ -26,7 +26,7 @@ from flycam.storage.files import parse_bounded_json
 
 # -- Capabilities that nodes announce to each other ------------------------------------------------
 #
-# An older peer announces fewer and is sent and asked less.
+# An older peer announces fewer, and is sent and queried less.
 
 
 MASKS, WITHDRAWALS, HEADS, RECORD_CHANGES = "masks", "withdrawals", "heads", "record_changes"
@@ -47,9 +47,9 @@ def parse_capabilities_query(capabilities: str, further: str) -> frozenset[str]:
     return frozenset(CAPABILITIES) & {capabilities, further}
 
 
-# -- Chained digest of a log: differing logs of one name are detected ------------------------------
+# -- Chained digest of a log -----------------------------------------------------------------------
 #
-# They are compared at a line that both have.
+# It detects differing logs of one name, which are compared at a line that both have.
 
 
 EMPTY_DIGEST = "0" * 32
@@ -103,7 +103,7 @@ def _build_log_conflict(box: str, mosaic_id: str, seq: int) -> StoreConflict:
 
 # -- Validation of another node's names and texts --------------------------------------------------
 #
-# They become parts of keys, paths and logs here.
+# They become parts of keys, paths and logs of this node.
 
 
 _HEX = frozenset("0123456789abcdef")
@@ -377,7 +377,7 @@ def _parse_count(value: Any) -> int:
     return value
 
 
-# -- Objects that a peer lacks, by its answer ------------------------------------------------------
+# -- Objects that a peer lacks, as it answers ------------------------------------------------------
 
 
 INVENTORY_KEYS = {ObjectKind.TERRAIN: "terrain", ObjectKind.ORIGINAL: "originals"}
@@ -388,12 +388,12 @@ terrain for each frame.
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MissingObjects:
-    """Objects that the peer lacks of those it was asked about.
+    """Objects that the peer lacks, of those about which it was queried.
 
     cursors       how far it imported each log
     views         first DIGEST_PREFIX_DIGITS digits of the content hashes of tiles whose previews it has
-    capabilities  what it applies and answers (`flycam.sync.manifest`)
-    heads         those of live mosaics that it lacks, for each mosaic that it was asked about
+    capabilities  what it applies and answers (`parse_capabilities`)
+    heads         those of live mosaics that it lacks, for each mosaic about which it was queried
     """
 
     cursors: Mapping[str, PeerCursor]

@@ -63,10 +63,10 @@ def describe_conflict(flight_id: str, name: str, sentence: Message) -> dict[str,
     return {"flight_id": flight_id, "name": name, **sentence.to_fields()}
 
 
-# -- Binding of accounts to node names, in the store, both ways, at first contact ------------------
+# -- Binding of accounts to node names -------------------------------------------------------------
 #
-# A node names itself in its messages, and only its token identifies it: without this, a stolen token could
-# act in the name of every node.
+# Stored both ways at first contact. A node names itself in its messages, and only its token identifies it:
+# without the binding, a stolen token could act in the name of every node.
 
 
 class NodeIdentities:
@@ -205,7 +205,7 @@ class SyncReport:
 
     sent_bytes  handed to the connection, retransmissions included; received_bytes: what came back
     step_bytes  of them, of steps: without queries
-    left_bytes  of tiles and photos that the peer still lacks, or was not asked about
+    left_bytes  of tiles and photos that the peer still lacks, or about which it was not queried
     conflicts   flights that the peer could not merge, in its words
     skipped     keys of what is lost or damaged here and was therefore not sent
     ended_by    why it ended before all was sent: "budget", "metered" or ""

@@ -41,11 +41,11 @@ from flycam.sync.manifest import (
 from flycam.sync.node import Node
 from flycam.sync.records import FlightRecords, encode_flight_records, read_flight_records
 
-# -- Integrity check before sending: lost and damaged objects are skipped, deferred ----------------
+# -- Integrity check of objects before sending -----------------------------------------------------
 #
-# A peer's cursor goes past the log line of a skipped base tile, so that everything else continues. The tile
-# is deferred: once its object reads again (`flycam verify`), its line is logged once more, and every peer
-# gets it.
+# Lost and damaged objects are skipped. A peer's cursor goes past the log line of a skipped base tile, so that
+# everything else continues. The tile is deferred: once its object reads again (`flycam verify`), its line is
+# logged once more, and every peer gets it.
 
 
 _BLOCK_BYTES = 4 << 20
@@ -56,7 +56,7 @@ class IntegrityFilter:
     """Reader of a node's objects that checks each hash before the object is offered.
 
     skipped  keys of those that are lost or damaged, as `flycam verify` names them, in the order met
-    owed     those that were skipped before and are not whole yet
+    owed     those that were deferred before and are not intact yet
     """
 
     def __init__(self, house: Node, owed: Iterable[str] = ()) -> None:
@@ -153,7 +153,9 @@ def requeue_repaired_tiles(node: Node) -> list[str]:
     return owed
 
 
-# -- Selection of tiles to send, and their order. Pure: log lines in, order out --------------------
+# -- Selection of tiles to send, and their order ---------------------------------------------------
+#
+# Pure functions of log lines.
 
 
 _KINDS = {kind: place for place, kind in enumerate(ObjectKind)}
@@ -197,7 +199,7 @@ def sort_items(items: Iterable[ManifestItem], newest_ns: Mapping[str, int]) -> t
     return tuple(sorted(set(items), key=rank_by(newest_ns)))
 
 
-# -- A mosaic's log beyond a peer's cursor, which advances as steps are imported -------------------
+# -- Mosaic log beyond a peer's cursor, which advances as steps are imported -----------------------
 
 
 _LINES_AT_ONCE = 5000
@@ -227,7 +229,7 @@ class LogTail:
     """One mosaic's log beyond the peer's cursor.
 
     digests     after each line from `since` (itself first)
-    is_queried  whether the peer was asked which of the tiles it has from elsewhere
+    is_queried  whether the peer was queried about tiles that it has from elsewhere
     """
 
     mosaic: MosaicInfo
@@ -455,7 +457,7 @@ def _read_blocks(store: ObjectStore, key: str, size_bytes: int) -> Iterator[byte
 #
 # A node that read the server's bundle, or another node's, has their flights in logs of its own; a server may
 # have orthorectified the same memory card, or have rebuilt a flight without withdrawn frames. The peer is
-# asked when the tiles are due: what it once sent it may have lost since, restored from an older backup.
+# queried when the tiles are due: what it once sent it may have lost since, restored from an older backup.
 
 
 HEAD_DIGITS = 16
@@ -468,14 +470,14 @@ MissingHeadsQuery = Callable[[str, Sequence[str]], Collection[str]]
 
 
 def assume_all_missing(_mosaic_id: str, heads: Sequence[str]) -> Collection[str]:
-    """Return all heads, for a peer that is not asked."""
+    """Return all heads, for a peer that is not queried."""
     return heads
 
 
 def drop_known_tiles(log: LogTail, missing: MissingHeadsQuery, *, views: bool = False) -> list[TileRecord]:
     """Remove the tiles that the peer has from a log; return the base tiles removed.
 
-    Overview tiles too if `views`, where they are still to be sent. The peer is asked once.
+    Overview tiles too if `views`, where they are still to be sent. The peer is queried once.
     """
     if log.is_queried:
         return []

@@ -431,7 +431,7 @@ def _is_placed_otherwise(received: FrameRecord, here: FrameRecord) -> bool:
 # -- Exterior orientations that a node's frames had when it sent tiles of them ---------------------
 #
 # A tile's state names its frames, not their exterior orientations. Where two nodes orthorectified a frame on
-# different ones, only the node that used the effective one has the right pixels; this tells which it is.
+# different ones, only the node that used the effective one has the right pixels; this shows which it is.
 
 
 def map_frame_placements(

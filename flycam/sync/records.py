@@ -1,8 +1,8 @@
 """Codec of one flight's catalogue records, whole or as a delta.
 
-Records are zstd(JSON of rows), and validated. Rows are those of `flycam.catalog.tables`, polygons in base64.
-Everything received is validated before it reaches the catalogue: a column that is missing, of another type,
-or null where that is not allowed is refused.
+Records are zstd(JSON of rows). Rows are those of `flycam.catalog.tables`, polygons in base64. Everything
+received is validated before it reaches the catalogue: a column that is missing, of another type, or null
+where that is not allowed is refused.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _decode_value(hint: Any, value: Any) -> Any:
 
 
 def _decode_message(value: Any) -> Message:
-    """Return a message that can be put into words in either language; raise ValueError."""
+    """Return a message that can be formatted in either language; raise ValueError."""
     try:
         message = decode_message(value)
         _require_plain_fields(message, _MAX_NESTED)
@@ -153,7 +153,7 @@ def _decode_message(value: Any) -> Message:
 
 
 def _require_plain_fields(message: Message, max_nested: int) -> None:
-    """Raise ValueError for parameters that reach into a value or make a text of any length."""
+    """Raise ValueError for parameters that reach into a value or allow unbounded text."""
     parts = {name: one for name, one in message.values.items() if isinstance(one, Message)}
     for text in (message.text, message.plural):
         fields = [
@@ -247,7 +247,7 @@ def require_valid_redaction_grounds(
             raise ValueError(f"{one.line_id} has ground and is no mask")
 
 
-# -- Records of one flight as zstd(JSON of rows), validated ----------------------------------------
+# -- Records of one flight -------------------------------------------------------------------------
 
 
 # a high level, for records are sent over slow connections

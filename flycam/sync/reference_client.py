@@ -43,7 +43,7 @@ from flycam.sync.reference_import import (
     ReferenceLedger,
 )
 
-# -- Files of reference items while they are fetched, and the disk space left there ----------------
+# -- Files of reference items while they are fetched -----------------------------------------------
 
 
 COPIES = 2
@@ -382,7 +382,7 @@ class ReferenceFetcher:
     def _import_items(self, things: Sequence[FeedItem]) -> None:
         """Import items; one that fails is reported and delays nothing else."""
         learner = self._learner
-        assert learner is not None  # noqa: S101  `_list` has made it
+        assert learner is not None  # noqa: S101  `_fetch_listing` has made it
         new = [one for one in self._missing if one in things]
         self._missing = [one for one in self._missing if one not in things]
         try:

@@ -40,7 +40,7 @@ from flycam.sync.manifest import CAPABILITIES, MASKS, WITHDRAWALS, require_hex_d
 from flycam.sync.node import Node
 from flycam.sync.records import to_values
 
-# -- Review histories of changes: versions to share, and two nodes' merged. Pure -------------------
+# -- Review histories of changes: versions to share, and the merged history of two nodes -----------
 
 
 def select_confirmed_lines(history: Sequence[ChangeVersion]) -> list[ChangeVersion]:

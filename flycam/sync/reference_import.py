@@ -39,10 +39,11 @@ from flycam.sync.reference_feed import (
     merge_change_histories,
 )
 
-# -- Ledger of reference items imported from a server: nothing is fetched twice --------------------
+# -- Ledger of reference items imported from a server ----------------------------------------------
 #
-# An entry is all in its key: peer, kind, name, and the item's SHA-256; a later one has a greater number. It
-# is written when the item is recorded here, so a kill before that costs one more fetch.
+# It prevents fetching anything twice. An entry is all in its key: peer, kind, name, and the item's SHA-256; a
+# later one has a greater number. It is written when the item is recorded here, so a kill before that costs
+# one more fetch.
 
 
 _STATE = "state"
@@ -88,7 +89,7 @@ class ReferenceLedger:
         self.note(_STATE, "", state)
 
 
-# -- Import of items: bytes first, as originals, then records --------------------------------------
+# -- Import of reference items ---------------------------------------------------------------------
 
 
 _HIDDEN_LEVEL = "hidden"

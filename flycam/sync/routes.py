@@ -2,8 +2,8 @@
 
 Formats: docs/formats/sync.md.
 
-A node asks what is missing here, then sends one step after the other; a step that was cut resumes at its
-byte, and is answered when it was imported. Only these addresses are open to a node's token.
+A node queries what is missing here, then sends one step after the other; an interrupted step resumes at its
+offset, and is answered once it is imported. Only these addresses are open to a node's token.
 """
 
 from __future__ import annotations
@@ -108,8 +108,11 @@ def list_reference_items(
     knows: CapabilitiesParameter = "",
     also: CapabilitiesParameter = "",
 ) -> Response:
-    """What there is for a box, and the word for all of it. knows, also: `masks`, `withdrawals` of a box that
-    keeps to them; others are told of none, for they would not read the list."""
+    """List the reference items for a node, and the state of the feed.
+
+    knows, also: `masks`, `withdrawals` of a node that applies them. Others are sent none, because they
+    could not read them.
+    """
     commons = here.get_feed(principal.access_policy, parse_capabilities_query(knows, also))
     data = encode_feed_listing(services.workspace, commons)
     return Response(data, media_type=_OCTET_TYPE, headers={"Cache-Control": "no-store"})
@@ -128,8 +131,10 @@ def fetch_reference_items(
     knows: CapabilitiesParameter = "",
     also: CapabilitiesParameter = "",
 ) -> Response:
-    """The bytes of things one after another, from byte `at` of the first on, at most so many. 409 where one
-    is not there any more: the list is another by now."""
+    """Return the bytes of items, one after another.
+
+    From byte `at` of the first on, at most `most`. 409 if one is no longer there: the list has changed.
+    """
     commons = here.get_feed(principal.access_policy, parse_capabilities_query(knows, also))
     by_name = {one.sha256[:ITEM_NAME_DIGITS]: one for one in commons.items}
     found = [by_name.get(name) for name in of.split(",")]
@@ -152,7 +157,7 @@ def _bytes(node: Node, feed: ReferenceFeed, wanted: list[FeedItem], at: int, len
         at = 0
 
 
-# -- Steps that field nodes upload -----------------------------------------------------------------
+# -- Upload of steps by field nodes ----------------------------------------------------------------
 
 
 MAX_STEP_BYTES = 4 << 30
@@ -226,8 +231,10 @@ class StepReceiver:
 def query_missing_objects(
     question: Annotated[dict[str, Any], Body()], request: Request, principal: NodeOrAdminPrincipal
 ) -> dict[str, Any]:
-    """What of the things that a box asks about is not here, how far its logs were taken in, and the word for
-    what there is for it here (`/api/sync/common`)."""
+    """Return which of the objects that a node names are missing here.
+
+    Also how far its logs were imported, and the state of the reference feed for it (`/api/sync/common`).
+    """
     arrivals = _get_receiver(request)
     speaks = partial(arrivals.require_node_name, principal)
     said = answer_inventory_query(get_services(request).workspace, question, __version__, speaks)
@@ -238,7 +245,7 @@ def query_missing_objects(
 
 @router.head("/api/sync/steps/{sha256}", response_class=Response)
 def get_step_offset(sha256: str, request: Request, principal: NodeOrAdminPrincipal) -> Response:
-    """Where a step goes on: Upload-Offset, of Upload-Length."""
+    """Return the offset at which a step continues: Upload-Offset, of Upload-Length."""
     size = read_byte_count_header(request, "upload-length")
     at = _get_receiver(request).get_spool(principal).offset(_require_sha256(sha256), size)
     return Response(headers={"Upload-Offset": str(at), "Cache-Control": "no-store"})
@@ -246,10 +253,11 @@ def get_step_offset(sha256: str, request: Request, principal: NodeOrAdminPrincip
 
 @router.put("/api/sync/steps/{sha256}", openapi_extra=_OCTETS_RESPONSE)
 async def append_step_bytes(sha256: str, request: Request, principal: NodeOrAdminPrincipal) -> dict[str, Any]:
-    """Bytes of a step from Upload-Offset on; answered when all of Upload-Length came and was taken in.
+    """Append bytes of a step from Upload-Offset on.
 
-    409 where the step goes on at another byte, what it counts on has to be asked for anew, or something of
-    this box is being taken in; 460 where the bytes came changed.
+    Answered once all of Upload-Length came and was imported. 409 if the step continues at another offset, if
+    what it builds on has to be queried anew, or while another step of this node is being imported; 460 if the
+    bytes came changed.
     """
     arrivals = _get_receiver(request)
     spool = arrivals.get_spool(principal)

@@ -231,7 +231,7 @@ class RecordOffer:
 
     @property
     def names(self) -> set[str]:
-        """SHA-256 of all records that the peer is asked about.
+        """SHA-256 of all records about which the peer is queried.
 
         Those sent before are included, for the peer deletes records that are not named.
         """
@@ -507,7 +507,7 @@ class StepPlanner:
     def build_name_queries(
         self, kind: ObjectKind, question: Mapping[str, object], asked: Collection[str]
     ) -> Iterator[dict[str, Any]]:
-        """Yield queries about names of a kind not asked yet, each of bounded size.
+        """Yield queries about names of a kind not queried yet, each of bounded size.
 
         question  as first sent; the peer deletes records that a query does not name
         """
@@ -587,7 +587,7 @@ class StepPlanner:
         When the next is requested, the one before was imported.
 
         limit      upper bound of several tiles or previews together; also twice the target
-        heads      asks the peer, when due, which tiles it lacks
+        heads      queries the peer, when due, which tiles it lacks
         has_tiles  False: records and previews alone, for a metered connection
         """
 

@@ -1,7 +1,5 @@
 """Frames of a video that are on the map, and its consistency with the log.
 
-Such frames are completed after a kill, or reprocessed.
-
 A video is read again in full, but frames on the map keep their place: they are replayed from their recorded
 pose and terrain, and reprocessed by the rules of any flight (`mosaic.orthorectify.reprocess`).
 Besides, a video with an unknown clock offset is reprocessed in full by a run that knows it; by a log with

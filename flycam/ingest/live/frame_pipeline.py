@@ -1,4 +1,4 @@
-"""Video frames on their way: clock, keyframe selection, orthorectification.
+"""Pipeline of video frames: clock, keyframe selection, orthorectification.
 
 A bounded queue lies between selection and orthorectification, and drops new ground last.
 """
@@ -329,7 +329,7 @@ _ASK_S = 0.2
 def stop_stream_when(source: VideoSource, is_stopped: Callable[[], bool]) -> Iterator[None]:
     """Stop a stream inside the block once `is_stopped` is true.
 
-    Nothing is done for a file: every frame asks.
+    Nothing is done for a file, which is checked at every frame.
     """
     over = threading.Event()
 
@@ -347,7 +347,7 @@ def stop_stream_when(source: VideoSource, is_stopped: Callable[[], bool]) -> Ite
         over.set()
 
 
-# -- Pipeline of frames: clock, selection, orthorectification --------------------------------------
+# -- Frame pipeline --------------------------------------------------------------------------------
 
 
 PROGRESS_STAGE = "live"
@@ -373,7 +373,7 @@ class FramePipeline:
     """Pipeline of frames through clock and selection to the orthorectifying thread.
 
     drops        frames come in real time: if late, fewer are chosen, and new ground is lost last
-       (`live.frame_queue`); else all wait
+       (`FrameQueue`); else all wait
     is_sparing   whether a battery has to last: fewer frames are chosen, of the same ground
     decoded      frames that came; chosen: of them those for the map
     newest       the newest frame; newest_picture: the same with its pixels

@@ -175,7 +175,7 @@ def _ratios(seen: Floats, logged: Floats, at_s: Floats) -> tuple[Floats, Floats]
     return both[used] / weights, weights
 
 
-# -- Interior orientation: given, logged, or estimated ---------------------------------------------
+# -- Interior orientation of a video ---------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +321,7 @@ def _watched(search: _Search, progress: Progress, stopped: Callable[[], bool]) -
 class TimeSample:
     """Sample of at most `most` (at least 3) frames, evenly spaced but for the last.
 
-    pictures  oldest first
+    pictures  the sampled frames, oldest first
     """
 
     def __init__(self, most: int) -> None:

@@ -1,7 +1,8 @@
 """Completion of stream flights whose program was killed, by the next program.
 
-A video file is given again, which completes its flight (`live.existing_frames`). A stream does not come
-again: its flight would be shown as in progress for ever. If its lock is free, no program is processing it.
+A video file is given again, which completes its flight (`flycam.ingest.live.existing_frames`). A stream does
+not come again: its flight would be shown as in progress for ever. If its lock is free, no program is
+processing it.
 """
 
 from __future__ import annotations

@@ -146,10 +146,8 @@ class Publisher(Generic[Merged]):
 
 # -- Visibility of live frames, where they can win a pixel -----------------------------------------
 #
-# See decision 0012.
-#
-# Unlike photos, frames to come are unknown: each is solved against those before. So more is made than of a
-# flight of photos, but the tiles come out the same to the last byte.
+# Unlike photos, frames to come are unknown, so each is solved against those before it. More orthopatches are
+# made than of a flight of photos, but the tiles come out the same to the last byte (decision 0012).
 
 
 # Tiles whose promises are kept: 5 MB.
@@ -187,7 +185,7 @@ class LiveVisibility:
                 )
 
 
-# -- Map of a live video: its flight and mosaic writer ---------------------------------------------
+# -- Flight and mosaic writer of a live video ------------------------------------------------------
 
 
 _MIN_TILES, _MAX_TILES = 64, 256  # 0.46 MB each

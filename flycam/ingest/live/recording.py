@@ -4,8 +4,8 @@ Segments come from the receiver and are stored by hash, by flight.
 
 A thread takes each segment when it is complete: hashed, synced into the store, in the catalogue, and then
 removed from the receiver's folder. What it cannot store now (a full store, a slow one) waits there, with a
-remark; what a killed program left there is stored by the next `live`. When more is kept than asked for, the
-oldest video is deleted; its hash and its times stay known.
+remark; what a killed program left there is stored by the next `flycam live`. When more is kept than
+configured, the oldest video is deleted; its hash and its times stay known.
 """
 
 from __future__ import annotations
@@ -260,8 +260,8 @@ def _describe_error(error: Exception, folder: Path) -> Message:
 
 # -- Scratch folder and link log of a live flight --------------------------------------------------
 #
-# A flight that ends, by an error too, stores it itself, once its link is closed; what a killed program left,
-# or a store did not take, is stored by the next `live`.
+# A flight that ends, also by an error, stores its link log itself once its link is closed; one that a killed
+# program left, or that the store did not accept, is stored by the next `flycam live`.
 
 
 LINK_LOG_FILE = "heard.tlog"

@@ -189,7 +189,7 @@ def get_live_feed(request: Request) -> LiveFlightFeed:
 def list_live_flights(
     sky: Annotated[LiveFlightFeed, Depends(get_live_feed)], access_policy: AccessPolicyHere
 ) -> list[Json]:
-    """Live flights, those that ended or fell silent a while ago too, each with its track."""
+    """List live flights with their tracks, recently ended and silent ones included."""
     seen = filter_live_flights(sky.read_flights(), access_policy)
     return [
         {**describe_live_flight(one, sky.now_s()), "track": _track(one.report, access_policy)} for one in seen
@@ -204,7 +204,10 @@ def get_newest_picture(
     store: StoreHere,
     principal: ViewerPrincipal,
 ) -> Response:
-    """What a live flight saw last, a small JPEG; withdrawn, it is for administrators, as video is."""
+    """Return the newest frame of a live flight as a small JPEG.
+
+    One of a withdrawn time is for administrators, as video is.
+    """
     seen = filter_live_flights(sky.read_flights(), principal.access_policy)
     found = next((one for one in seen if one.report.flight_id == flight_id), None)
     if found is not None and found.is_barred:
@@ -331,13 +334,13 @@ def fingerprint_live_flights(
 
 
 def _is_picture_withdrawn(catalog: Catalog, flight_id: str, picture_key: str) -> bool:
-    """Return True if the picture shows a withdrawn time."""
+    """Return True if the thumbnail shows a withdrawn time."""
     taken_ns = keys.parse_latest_image_ns(picture_key)
     return find_withdrawn_times(catalog, flight_id).overlaps(taken_ns, taken_ns)
 
 
 def _picture_url(report: LiveFlightReport) -> str | None:
-    """Return the address of the newest picture; another picture has another address."""
+    """Return the address of the newest thumbnail; each thumbnail has its own."""
     if report.picture_key is None:
         return None
     return f"/api/airborne/{report.flight_id}/picture?{report.picture_key.rpartition('/')[2]}"
@@ -374,9 +377,11 @@ def list_video_pieces(
     *,
     last_s: Annotated[float | None, Query(gt=0)] = None,
 ) -> list[Json]:
-    """Recorded pieces of a live flight, oldest first: of its last seconds, else all.
+    """List the recorded segments of a live flight, oldest first.
 
-    `url` is null for one that was let go for room, or is not shown to this visitor (`withheld`).
+    last_s  only those of the flight's last seconds
+
+    `url` is null for one that was deleted for space, or is not shown to this account (`withheld`).
     """
     found = _find_recorded_pieces(catalog, flight_id, principal.access_policy)
     if found and last_s is not None:
@@ -412,8 +417,10 @@ def get_video_piece(
     principal: ViewerPrincipal,
     part: RangeHere,
 ) -> Response:
-    """One piece, byte for byte as it was recorded; ranges are honoured, and who opened it is audited. Gone
-    (410) where it was let go under a retention term."""
+    """Return one segment, byte for byte as it was recorded.
+
+    Ranges are supported, and access is audited. 410 if it was deleted, for space or under a retention term.
+    """
     catalog, store = services.workspace.catalog, services.workspace.store
     found = next(
         (

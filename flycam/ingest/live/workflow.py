@@ -111,12 +111,12 @@ def orthorectify_video(
     stopped: Callable[[], bool] = _never,
     say: NoticeListener = ignore_notice,
 ) -> VideoReport:
-    """Process a video and its log to a published flight; see the recipe above.
+    """Process a video and its log to a published flight, in the order given above.
 
     A file given again changes nothing, unless more is known of its clock or its log now; a stream is a new
     flight.
 
-    stopped  asked with every frame: once true, the flight ends there and is shown as it is
+    stopped  checked at every frame: once true, the flight ends there and is shown as it is
     say      gets notices: what is waited for before the first frame, and that store or database are away
 
     Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given, FlightLogMismatch where

@@ -1,4 +1,6 @@
-"""Interior orientation of a photo: calibrated before stated, the file before the table.
+"""Interior orientation of a photo, from the best available source.
+
+Calibrated comes before stated, the file before the table:
 
 1  the operator's camera (`--camera`)
 2  the file's own calibration: DewarpData (DJI, Skydio), Pix4D's tags, CalibratedFocalLength

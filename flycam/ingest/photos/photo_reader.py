@@ -277,7 +277,7 @@ def _positive(value: float | None) -> float | None:
     return value if value is not None and value > 0 else None
 
 
-# -- DJI's maker note ---------------------------------------------------------------------------
+# -- DJI's maker note ------------------------------------------------------------------------------
 
 _DJI_NOTE = {
     3: "speed_x",

@@ -1,4 +1,7 @@
-"""Search for photos on a memory card or in a folder, with the reason for each skipped file."""
+"""Search for photos, with the reason for each skipped file.
+
+Photos are on a memory card or in a folder.
+"""
 
 from __future__ import annotations
 

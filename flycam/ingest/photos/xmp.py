@@ -149,11 +149,10 @@ def _by_pattern(text: str) -> dict[str, str]:
 # -- Vocabularies of the makers, mapped to fields of `PhotoMetadata` -------------------------------
 #
 # `_FIELD_NAMES` is the one table: a row a maker, a column a field. A new maker is a new row, its `Dialect`,
-# its branch in `detect_dialect`, and the prefix of its namespace in `flycam.ingest.photos.xmp`.
+# its branch in `detect_dialect`, and the prefix of its namespace in `_PREFIXES`.
 #
-# DJI       drone-dji:     angles and altitudes in degrees and metres, DewarpData, RTK (DJI's published notes
-#           on
-#           image metadata; names as listed by ExifTool, misspelt GpsLongtitude included)
+# DJI       drone-dji:     angles and altitudes in degrees and metres, DewarpData, RTK (DJI's published
+#           notes on image metadata; names as listed by ExifTool, misspelt GpsLongtitude included)
 # Autel     drone:         the same names as DJI; older firmware writes Camera: only
 # Parrot    drone-parrot:  CameraYawDegree ... in DJI's convention, DroneYawDegree ... of the body ("Embedded
 #           Photo Metadata" of Parrot); Bebops and Disco write the body's attitude alone, in Camera:
@@ -426,7 +425,7 @@ _READERS: Mapping[str, Callable[[Values, str], Any]] = {
 """Parser of each field's tags; fields not named here are numbers."""
 
 
-# -- interior orientation -----------------------------------------------------------------------
+# -- Interior orientation in the makers' tags ------------------------------------------------------
 
 
 def parse_dewarp(text: str) -> Dewarp | None:

@@ -1,6 +1,6 @@
-"""Positions of photos that have none: planar block, and its placement.
+"""Positions for photos that have none: a planar block, placed on the ground.
 
-Photos are chained into one planar map of the ground up to a similarity. Looking down, every photo is a map of
+Looking down, every photo is a map of
 the ground up to a similarity: scale is its height, turn its heading, shift its position. Pairs that share
 ground chain all photos into one such map; ground control points or a map place it on the ground. This is an
 approximation, good to a few per cent of the block: an adjustment makes it exact.
@@ -341,7 +341,7 @@ def _folded(angle: Floats) -> Floats:
 
 # -- Positions from ground control points and the block's geometry ---------------------------------
 #
-# Three points or more place the block (`planar_block`) on the ground. This is an approximation: `finish
+# Three points or more place the block (`PlanarBlock`) on the ground. This is an approximation: `flycam finish
 # --gcp` makes it exact.
 
 
@@ -463,7 +463,7 @@ def _make_marks_problem(name: str, placed: int, total: int, points: int, misfit:
 
 # -- Positions from a georeferenced map and the block's geometry -----------------------------------
 #
-# Features that photos and map share place the block (`planar_block`) on the ground, whatever its turn and
+# Features that photos and map share place the block (`PlanarBlock`) on the ground, whatever its turn and
 # scale. This is an approximation: `finish --reference` makes it exact.
 #
 # Sources: Fischler and Bolles, CACM 24(6), 1981 (consensus); a contrario bound: Moisan and Stival, IJCV

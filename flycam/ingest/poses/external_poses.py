@@ -168,7 +168,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 # -- Adjusted poses of OpenSfM and OpenDroneMap ----------------------------------------------------
 #
-# Adjusted poses of OpenSfM and OpenDroneMap: reconstruction.json, and shots.geojson of ODM's report.
+# Read from reconstruction.json, and from shots.geojson of ODM's report.
 #
 # A shot's rotation is angle-axis, world to camera, and C = -R^T t. Pixel model: normalised by the larger
 # side, centre at the image centre (OpenSfM documentation, "Camera coordinate system and conventions").
@@ -438,7 +438,7 @@ def read_poses(path: Path, *, vertical_datum: str, work_crs: str | None = None) 
 def read_stated_datum(path: Path) -> str | None:
     """Return the vertical datum that a file states; only a table can.
 
-    Raises as `poses_csv.read_stated_datum`.
+    Raises as `pose_table.read_stated_datum`.
     """
     return None if _is_json(path) else pose_table.read_stated_datum(path)
 
@@ -446,7 +446,7 @@ def read_stated_datum(path: Path) -> str | None:
 def read_stated_crs(path: Path) -> str | None:
     """Return the CRS of a file's positions, None for longitudes and latitudes.
 
-    Raises as `poses_csv.read_stated_crs`.
+    Raises as `pose_table.read_stated_crs`.
     """
     return None if _is_json(path) else pose_table.read_stated_crs(path)
 

@@ -1,1 +1,1 @@
-"""Preflight check: describe a flight, find what is wrong with it, and resolve each photo's pose."""
+"""Preflight check: faults of a flight's metadata, and the pose of each photo."""

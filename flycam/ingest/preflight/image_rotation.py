@@ -46,8 +46,8 @@ from flycam.model.diagnosis import Problem, Severity, TerrainAt
 # -- Photos saved by a viewer or editor: perhaps turned, cropped or resized ------------------------
 #
 # A viewer that turns a photo rewrites the pixels and leaves the angles in XMP unchanged. The tag of the
-# software that last wrote the file shows that it happened, never what was done: the pixels show that
-# (`ingest.preflight.image_rotation`).
+# software that last wrote the file shows that it happened, never what was done: only the pixels show that
+# (`correct_rotations`).
 
 
 _EDITORS = re.compile(
@@ -314,7 +314,7 @@ def rotate_thumbnail_interior(
 ) -> InteriorOrientation:
     """Rotate an interior orientation by quarters × 90°.
 
-    That of a sideways photo has been rotated once already (`edited_photos.find_interior`).
+    That of a sideways photo has been rotated once already, by `find_interior`.
     """
     return rotate_interior(lens, quarters - int(sideways)) if quarters else lens
 

@@ -14,7 +14,7 @@ from flycam.messages import Message, _, ngettext
 from flycam.model.diagnosis import Problem, Severity, Takeoff, TerrainAt
 from flycam.model.flight import LOCAL_DATUM
 
-# -- Detection of unmarked terrain in feet, from the aircraft that flew over it --------------------
+# -- Detection of terrain in feet that is not marked as such ---------------------------------------
 #
 # Three kinds of evidence: the aircraft's own height of its take-off, which no ground in metres has; photos
 # that would lie under the ground in metres and clear of it in feet; and an aircraft that followed the terrain
@@ -113,7 +113,7 @@ def _suspicion(sortie: SortieHeights, evidence: Message) -> Problem:
     )
 
 
-# -- Height of the take-off point, with its sigma --------------------------------------------------
+# -- Height of the take-off point ------------------------------------------------------------------
 
 
 SIGMA_OPERATOR_M = 1.0

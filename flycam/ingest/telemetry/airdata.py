@@ -1,8 +1,9 @@
-"""AirData CSV logs: a row every tenth of a second, as pilots of DJI, Autel and others download them.
+"""AirData CSV logs, as pilots of DJI, Autel and others download them.
 
-Columns name their unit in brackets, feet or metres by the account's settings. `datetime(utc)` counts whole
-seconds and `time(millisecond)` from the start: the greatest difference of the two dates the start, because
-fractions of a second are cut off. `isPhoto` is 1 while a photo is taken. Source: the header of such tables.
+There is a row every tenth of a second. Columns name their unit in brackets, feet or metres by the account's
+settings. `datetime(utc)` counts whole seconds and `time(millisecond)` from the start: the greatest difference
+of the two dates the start, because fractions of a second are cut off. `isPhoto` is 1 while a photo is taken.
+Source: the header of such tables.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""GPMF, the telemetry that GoPro cameras, and the drone that carried them, write into their videos.
+"""GPMF telemetry in videos of GoPro cameras, and of the drone that carried them.
 
 It is a track of the MP4 whose samples ("payloads", about one a second) hold nested key, length, value
 triples. Read are the camera's GPS (GPS5, GPS9) and the drone's own state (Karma: position, attitude, system

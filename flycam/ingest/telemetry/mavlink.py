@@ -604,7 +604,7 @@ def _other_clock(other_ns: int) -> Message:
     return _("the autopilot's UTC lies {seconds:+.1f} s from the receiver's, which is used", seconds=seconds)
 
 
-# -- Telemetry logs (.tlog), and aircraft by system id ---------------------------------------------
+# -- Aircraft by system id, and reading of telemetry logs (.tlog) ----------------------------------
 
 
 _DAY_S = 86_400.0

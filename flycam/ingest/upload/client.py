@@ -1,7 +1,8 @@
-"""`flycam upload`: send a memory card to a server, headers first, until every byte is acknowledged.
+"""`flycam upload`: send a memory card to a server, headers first.
 
-Nothing is kept on this side. The server identifies the card by its files' names, sizes and times, so the same
-command resumes after any interruption, also when the server has another address now.
+It runs until every byte is acknowledged. Nothing is kept on this side. The server identifies the card by its
+files' names, sizes and times, so the same command resumes after any interruption, also when the server has
+another address now.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ class UploadPreview:
     planned         photos that see ground, with it
     motion_blur_px  by frame id: how far the ground moves in the image during exposure; absent where unknown
     video_logs      videos of the card, each with the log that probably positions it
-    ground_m2       area in sight of the planned photos, overlaps counted once; in their work CRS
+    ground_m2       area that the planned photos see, overlaps counted once; in their work CRS
     """
 
     video_logs: dict[str, str | None]
@@ -333,9 +333,8 @@ def _request(folder: Path, logs: Sequence[str]) -> tuple[PreflightRequest, Seque
 
 # -- Ingest of an upload's videos ------------------------------------------------------------------
 #
-# Processing of an upload's videos: each joins the flight of the card's photos, or of the video before.
-#
-# Errors of a video are reported for that video, and do not stop the others.
+# Each video joins the flight of the card's photos, or of the video before it. Errors of a video are reported
+# for that video, and do not stop the others.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

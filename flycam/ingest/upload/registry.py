@@ -1,11 +1,11 @@
 """Registry of all uploads of a node, in a folder beside store and catalogue.
 
-    UPLOADS/ID/manifest.json   who brings what
+    UPLOADS/ID/manifest.json   sender and announced files
     UPLOADS/ID/journal         what was acknowledged, stored, processed
     UPLOADS/ID/card/LABEL/…    the bytes, until the flight is on the map
     UPLOADS/ID/look.json, laid.json, progress.json   preview, result and progress of its processing
 
-The id is derived from the sender and the files, so the same card offered again, by a new page, from a new
+The id is derived from the sender and the files, so the same card announced again, by a new page, from a new
 address or after a power cut, is the same upload and resumes.
 """
 
@@ -93,7 +93,7 @@ class UploadRegistry:
         self.folder = folder
         self._clock_s = clock_s
         self._uptime_s = uptime_s
-        # first sight of what is here, by a clock that has not jumped since
+        # when these uploads were first seen, by a clock that has not jumped since
         self._seen_s = clock_s()
         self._booted_s = self._seen_s - uptime_s()
         self._lock = threading.Lock()

@@ -68,7 +68,7 @@ tus_router = APIRouter()
 
 @tus_router.options("/files", status_code=204, response_class=Response)
 def get_tus_capabilities() -> Response:
-    """What this server can do."""
+    """Return what this server supports."""
     return Response(
         status_code=204,
         headers={
@@ -82,9 +82,11 @@ def get_tus_capabilities() -> Response:
 
 @tus_router.post("/files", status_code=201, response_class=Response)
 def create_tus_upload(request: Request, principal: OperatorPrincipal) -> Response:
-    """Announce one file. Upload-Metadata: `filename`; with `upload` (an id of `POST /api/uploads`) it is the
-    file of that upload under this path, else an upload of its own, another one each time: name and size do
-    not tell two photos apart."""
+    """Announce one file.
+
+    Upload-Metadata: `filename`; with `upload` (an id of `POST /api/uploads`) the file of that upload under
+    this path, else an upload of its own, a new one each time: name and size do not distinguish two photos.
+    """
     _check_version(request)
     said = _parse_metadata(request.headers.get("upload-metadata", ""))
     size = read_byte_count_header(request, "upload-length")
@@ -105,7 +107,7 @@ def create_tus_upload(request: Request, principal: OperatorPrincipal) -> Respons
 
 @tus_router.head("/files/{upload_id}/{number}", response_class=Response)
 def get_tus_offset(upload_id: str, number: int, request: Request, principal: OperatorPrincipal) -> Response:
-    """How far a file is."""
+    """Return the offset at which a file continues."""
     _check_version(request)
     reception: UploadService = request.app.state.reception
     upload = reception.find_upload(upload_id, principal)
@@ -130,9 +132,11 @@ def get_tus_offset(upload_id: str, number: int, request: Request, principal: Ope
 async def append_tus_bytes(
     upload_id: str, number: int, request: Request, principal: OperatorPrincipal
 ) -> Response:
-    """Add bytes at Upload-Offset. With Upload-Checksum they count whole and checked or not at all (460);
-    without, what came before a cut counts. 409 where the offset is not the file's end,
-    423 while another adds."""
+    """Append bytes at Upload-Offset.
+
+    With Upload-Checksum they are checked, and count whole or not at all (460); without, what came before an
+    interruption counts. 409 if the offset is not the file's end, 423 while another request appends.
+    """
     _check_version(request)
     if request.headers.get("content-type") != TUS_BODY_TYPE:
         raise Refused(415, _("send the bytes as {media_type}", media_type=TUS_BODY_TYPE))
@@ -263,7 +267,7 @@ def _encode_metadata(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-# -- JSON bodies of uploads ------------------------------------------------------------------------
+# -- JSON bodies of requests and responses ---------------------------------------------------------
 
 
 UploadStage = Literal["receiving", "keeping", "laying", "laid", "failed"]
@@ -273,8 +277,10 @@ _MAX_PATH = 8192  # no disk holds a longer one
 
 
 class UploadFileBody(BaseModel):
-    """A file of a card. modified_ms tells two cards with the same names apart. A name or size that cannot be
-    taken is no fault of the request: that file is passed over."""
+    """A file of a card. modified_ms distinguishes two cards with the same names.
+
+    One whose name or size is unusable is no fault of the request: that file is skipped.
+    """
 
     path: Annotated[str, Field(max_length=_MAX_PATH)]
     size: Annotated[int, Field(ge=0, le=1 << 40)]
@@ -282,7 +288,10 @@ class UploadFileBody(BaseModel):
 
 
 class UploadBody(BaseModel):
-    """What is to be uploaded. folder: what the photos' folder is called; telemetry: the flight log's path."""
+    """Content of an upload.
+
+    folder: name of the photos' folder; telemetry: the flight log's path.
+    """
 
     files: Annotated[list[UploadFileBody], Field(min_length=1, max_length=MAX_FILES)]
     folder: Annotated[str, Field(max_length=500)] = ""
@@ -299,18 +308,18 @@ class BilingualSentence(BaseModel):
 
 
 class UploadStatus(BaseModel):
-    """How far an upload is.
+    """Progress of an upload.
 
-    photos          how many of the files are photos; heads: those of which something is here
-    stored          files that are whole, hashed and in the evidence store
-    saved           all of them are: the card may be taken out where nothing is passed over
-    looked          the heads were looked at: ask for `look`
-    expires         when it is forgotten if nothing more comes; null: never
-    laid            what came of it, as `flycam ingest` answers, and of each film; or why nothing; of photos
-                    as soon as they are on the map; not in the list of all
-    waits_for       what holds it up at the moment
-    passed_over     how many files of the card are not here, or came damaged, for which the card stays;
-                    passed_over_said: of the first of them which, why, and the cure
+    photos          number of photos among its files; heads: of those whose first bytes are here
+    stored          number of files that are complete, hashed and stored as originals
+    saved           all of them are: the card may be removed unless files were skipped
+    looked          the headers were checked: the preview is at `look`
+    expires         when it is deleted if nothing more comes; null: never
+    laid            result, as `flycam ingest` returns it, and of each video, or why there is none; for photos
+                    as soon as they are on the map; not in the list of all uploads
+    waits_for       what delays it at the moment
+    passed_over     number of the card's files that are not here, or came damaged: the card must be kept;
+                    passed_over_said: which the first of them are, why, and what to do
     """
 
     upload_id: str
@@ -338,7 +347,10 @@ class UploadStatus(BaseModel):
 
 
 class UploadFileStatus(BaseModel):
-    """How far a file is: bytes go to `/files/{upload_id}/{number}` from `offset`; sha256 once stored."""
+    """Progress of a file; sha256 once stored.
+
+    Its bytes go to `/files/{upload_id}/{number}` from `offset`.
+    """
 
     number: int
     path: str
@@ -443,7 +455,10 @@ router = APIRouter(route_class=GuardedRoute, dependencies=[Depends(require_opera
 
 @router.post("/api/uploads", openapi_extra=limit_body(MAX_LARGE_BYTES))
 def announce_upload(card: UploadBody, request: Request, principal: OperatorPrincipal) -> OpenedUpload:
-    """Begin the upload of a card, or go on with it: the same files by the same person are the same upload."""
+    """Begin or resume the upload of a card.
+
+    The same files by the same account are the same upload.
+    """
     reception = _get_upload_service(request)
     files = [UploadFile(**one.model_dump()) for one in card.files]
     upload = reception.open(
@@ -462,8 +477,10 @@ def announce_upload(card: UploadBody, request: Request, principal: OperatorPrinc
 
 @router.get("/api/uploads")
 def list_uploads(request: Request, principal: OperatorPrincipal) -> list[UploadStatus]:
-    """The visitor's own uploads, the newest first; for administrators everybody's. Without `laid`: a page
-    asks for this every other second."""
+    """List the account's uploads, newest first; for an administrator everybody's.
+
+    Without `laid`, because pages poll this every other second.
+    """
     reception = _get_upload_service(request)
     mine = [
         one
@@ -475,21 +492,24 @@ def list_uploads(request: Request, principal: OperatorPrincipal) -> list[UploadS
 
 @router.get("/api/uploads/{upload_id}")
 def get_upload(upload_id: str, request: Request, principal: OperatorPrincipal) -> UploadStatus:
-    """How far it is."""
+    """Return the progress of an upload."""
     reception = _get_upload_service(request)
     return build_upload_status(reception, reception.find_upload(upload_id, principal))
 
 
 @router.get("/api/uploads/{upload_id}/files")
 def get_upload_files(upload_id: str, request: Request, principal: OperatorPrincipal) -> OpenedUpload:
-    """How far it is, file by file."""
+    """Return the progress of an upload, file by file."""
     reception = _get_upload_service(request)
     return build_opened_upload(reception, reception.find_upload(upload_id, principal))
 
 
 @router.get("/api/uploads/{upload_id}/look", response_class=FileResponse)
 def get_upload_preview(upload_id: str, request: Request, principal: OperatorPrincipal) -> Response:
-    """What the heads say, as `flycam inspect --no-pixels`; photos[] with the ground each sees. 404 before."""
+    """Return the preview of the headers, as `flycam inspect --no-pixels` prints it.
+
+    photos[] with the ground that each sees. 404 until the headers are checked.
+    """
     found = _get_upload_service(request).find_upload(upload_id, principal).folder / PREVIEW_FILE
     if not found.exists():
         raise NotFound(_("the heads of these photos were not looked at yet; ask again when all are here"))
@@ -500,9 +520,11 @@ def get_upload_preview(upload_id: str, request: Request, principal: OperatorPrin
 async def put_upload_heads(
     upload_id: str, request: Request, principal: OperatorPrincipal
 ) -> dict[str, list[int]]:
-    """First bytes of many files: for each its number and length (two big-endian uint32), then the bytes. A
-    file that has some already is left alone. `Content-Encoding: gzip` is understood.
-    Answers `numbers` and `offsets` of all that were named."""
+    """Store the first bytes of many files.
+
+    For each file: its number and length (two big-endian uint32), then the bytes. One that has some already is
+    left alone. `Content-Encoding: gzip` is accepted. Answers `numbers` and `offsets` of all named files.
+    """
     if request.headers.get("content-type") != HEADS_MEDIA_TYPE:
         raise Refused(415, _("send the heads as {media_type}", media_type=HEADS_MEDIA_TYPE))
     reception = _get_upload_service(request)
@@ -516,7 +538,7 @@ async def put_upload_heads(
 
 @router.post("/api/uploads/{upload_id}/lay")
 def retry_upload(upload_id: str, request: Request, principal: OperatorPrincipal) -> UploadStatus:
-    """Try again what failed, when its cause was mended (terrain registered, room made)."""
+    """Retry what failed, once its cause is removed (terrain registered, space freed)."""
     require_same_origin(request, CROSS_SITE_REQUEST)
     reception = _get_upload_service(request)
     found = reception.find_upload(upload_id, principal)
@@ -526,7 +548,7 @@ def retry_upload(upload_id: str, request: Request, principal: OperatorPrincipal)
 
 @router.delete("/api/uploads/{upload_id}", status_code=204, response_class=Response)
 def remove_upload(upload_id: str, request: Request, principal: OperatorPrincipal) -> Response:
-    """Give an upload up, but not while it is laid. What is in the evidence store stays there."""
+    """Delete an upload that is not being processed; stored originals stay."""
     reception = _get_upload_service(request)
     found = reception.find_upload(upload_id, principal)
     if is_in_progress(found):

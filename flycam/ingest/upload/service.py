@@ -1,12 +1,10 @@
-"""Upload service: reception of uploads, and the work behind it.
+"""Upload service: reception and processing of uploads while the server runs.
 
-It runs while the server runs.
-
-Five threads: one brings whole files into the evidence store; one videos, one at a time and none while a photo
-waits; one has heads checked; one has photos orthorectified; one videos, which take so long that nobody's
-photos shall wait for them. Those but the first two start a process for each piece of work, and end one that
-gets no further or takes the machine's memory. All find their work on the disk, so that they resume after a
-kill.
+Five threads: one stores complete files as originals, except videos; one stores videos, one at a time and only
+while no photo waits; one has headers checked; one has photos orthorectified; one has videos processed, which
+takes so long that photos must not wait for it. The last three start a process for each piece of work, and
+kill one that makes no progress or takes the machine's memory. All find their work on the disk, so that they
+resume after a kill.
 """
 
 from __future__ import annotations
@@ -202,7 +200,10 @@ class UploadService:
         )
 
     def start(self) -> None:
-        """Start to receive. Where that is impossible the rest is served all the same."""
+        """Start to receive uploads.
+
+        If that is impossible, the rest is served all the same.
+        """
         if self._services.uploads_dir is None:
             return
         self._stop.clear()
@@ -375,7 +376,7 @@ class UploadService:
         hold.why = why
 
     def _store_files(self, upload: Upload) -> bool:
-        """Store whole files, except videos, as evidence; return True if any waited."""
+        """Store complete files, except videos, as originals; return True if any waited."""
         waiting = upload.list_unstored(videos=False) if not upload.is_laid else []
         for number in waiting:
             store_upload_file(self._services.workspace, upload, number)

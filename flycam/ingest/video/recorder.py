@@ -148,7 +148,7 @@ class Recorder:
         self._newest_ns = at_ns if self._newest_ns is None else max(self._newest_ns, at_ns)
 
     def _dated(self, packet: VideoPacket) -> int:
-        """Return the UTC of a frame, dated as the stream's frames are (`flycam.ingest.video.stream`).
+        """Return the UTC of a frame, dated as the stream's frames are (`StreamTime`).
 
         Arrival times would shift with every stall, and a segment would be taken for one that shows a
         withdrawn frame which its neighbour shows. A segment that began before the dating was settled has

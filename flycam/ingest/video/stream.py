@@ -1,10 +1,8 @@
 """Video streams: addresses, packet queue and frame times.
 
-Addresses are given as the video library takes them, with errors for those that it cannot open.
-
 OpenCV's FFmpeg (LGPL), as its wheels ship it, reads RTSP, MPEG-TS over UDP and TCP, HTTP and RTMP; not SRT,
 whose library the wheels lack. Aircraft that send RTMP call a server: at an RTMP address without a host name
-flycam listens as that server. MPEG-TS over UDP comes unasked, so flycam listens for it too.
+flycam listens as that server. MPEG-TS over UDP is pushed, so flycam listens for it too.
 
 Frame times are kept on the receiver's clock (`ConnectionStart`, `StreamTime`).
 """
@@ -102,13 +100,13 @@ class PacketQueue:
             self._changed.notify()
 
 
-# -- Arrival times of the first frames of a connection, which are delivered in a burst -------------
+# -- Arrival times of the first frames of a connection ---------------------------------------------
 #
-# To find how a stream is coded the library reads ahead before it delivers the first frame, and a server or a
-# link may have held some back. Dated by its delivery, the first frame would be a quarter of a second late, 10
-# m at 40 m/s, and a mosaic lies where its first frames lie. They wait, therefore, until frames come at their
-# own pace; then each is taken to have come, at the latest, as long after its exposure as the least late one
-# did.
+# The first frames are delivered in a burst. To find how a stream is coded the library reads ahead before it
+# delivers the first frame, and a server or a link may have held some back. Dated by its delivery, the first
+# frame would be a quarter of a second late, 10 m at 40 m/s, and a mosaic lies where its first frames lie.
+# They wait, therefore, until frames come at their own pace; then each is taken to have come, at the latest,
+# as long after its exposure as the least late one did.
 
 
 # After this long without a less late frame the burst is over.
@@ -166,7 +164,7 @@ class ConnectionStart:
         )
 
 
-# -- Stream addresses for the video library, and errors for those that it cannot open --------------
+# -- Stream addresses for the video library --------------------------------------------------------
 
 
 OPEN_TIMEOUT_MS = 8_000
@@ -189,7 +187,7 @@ _GATEWAY = "srt-live-transmit"
 
 
 def is_listen_address(url: str) -> bool:
-    """Return True if the aircraft sends here unasked.
+    """Return True if the aircraft pushes its stream to this address.
 
     For example udp://@:5600, rtmp://:1935/live/KEY.
     """

@@ -1,4 +1,4 @@
-"""Reception of a stream: one connection that feeds a decoder in this process and a recorder.
+"""Reception of a stream: one connection that feeds a decoder and a recorder.
 
 A camera on an aircraft often serves one client only, hence one connection. OpenCV's FFmpeg (LGPL) reads it
 without decoding (CAP_PROP_FORMAT -1 gives coded frames with start codes); the decoder is a second reader of

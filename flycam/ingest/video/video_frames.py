@@ -1,4 +1,4 @@
-"""Videos, their names, and their frames among photos that may have joined a flight."""
+"""Videos, their names, and their frames in flights that photos may have joined."""
 
 from __future__ import annotations
 

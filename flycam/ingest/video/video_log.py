@@ -1,6 +1,6 @@
 """Flight log of a video: shared clock, search range of the offset, inspection.
 
-The clock is the one that video and log share. `flycam inspect` reads either here without processing it.
+`flycam inspect` reads a video or a log here without processing it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Camera pose with sigmas at any moment of a video, from the samples of a flight log.
+"""Camera pose with sigmas at any moment of a video, from a flight log.
 
 Heights: relative height above the ground at home (else at the log's first position, if that is near the
 ground), from the terrain; without either the absolute height, converted to the terrain's datum; without

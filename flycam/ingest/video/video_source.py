@@ -30,7 +30,7 @@ from flycam.model.text import strip_url_credentials
 from flycam.model.time import EARLIEST_NS
 from flycam.storage.files import make_unopenable
 
-# -- Outages of a stream, their number and length: ground that is missing in the mosaic ------------
+# -- Outages of a stream, and the ground that is missing in the mosaic -----------------------------
 
 
 _MIN_OUTAGE_S = 2.0
