@@ -31,7 +31,7 @@ from flycam.originals import fetch_local_copy, store_original
 from flycam.storage import keys
 from flycam.workspace import Workspace
 
-# -- Local files of registered terrain, and a short-lived record of failures to fetch them ---------
+# -- Local files of registered terrain -------------------------------------------------------------
 
 
 FAILURE_TTL_S = 300.0
@@ -98,7 +98,7 @@ def _fetched(workspace: Workspace, dem: DemRecord) -> Path:
         ) from error
 
 
-# -- Registration, lookup by place, extraction for a flight, and the record of its use -------------
+# -- Registration, lookup by place, and extraction for a flight ------------------------------------
 
 
 Floats = NDArray[np.float64]
