@@ -1,5 +1,6 @@
-"""A node's own certificate authority: HTTPS where no public one can be reached, and a separate one for the
-machines of a cluster.
+"""A node's own certificate authority, and a separate one for a cluster.
+
+It permits HTTPS where no public authority can be reached.
 
 Two files in a folder of their own, readable by their owner only, each written atomically: the authority (key
 and certificate) is made once; the server's certificate is made anew when its names no longer match this
