@@ -275,7 +275,7 @@ def format_dem_names(dems: Sequence[DemInfo], bounds_m: Bounds, work_crs: str) -
 def load_registered_dems(workspace: Workspace, failure_ttl_s: float = 0.0) -> list[DemInfo]:
     """Load every registered terrain, finest first, each readable from a local file.
 
-    What makes one unreadable (`DemInfo.trouble`) is raised only where its heights are asked for.
+    What makes one unreadable (`DemInfo.trouble`) is raised only where its heights are requested.
     failure_ttl_s: as of `fetch_dem`.
     """
     records = sorted(workspace.catalog.terrain.dems(), key=lambda d: (d.post_spacing_m[0], -d.added_ns))

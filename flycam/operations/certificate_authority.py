@@ -154,7 +154,7 @@ def list_host_names(host: str, more: Iterable[str] = ()) -> frozenset[str]:
     """Return the names by which others reach this machine.
 
     These are host name, network addresses, `host` and `more`. `host` is the name that it is served under,
-    `more` what its owner adds. No resolver is asked.
+    `more` what its owner adds. No resolver is queried.
     """
     name = socket.gethostname().partition(".")[0]
     said = {"localhost", "127.0.0.1", "::1", socket.gethostname(), name, f"{name}.local", host, *more}

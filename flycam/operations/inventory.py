@@ -207,7 +207,7 @@ class Inventory:
         """Find keys of photos of which only a peer's records are here, as far as known.
 
         Where a peer sent tiles of a flight, a photo of it may be on that node alone, and one that the peer
-        purged will not come any more. Photos that were here are kept in the inventory, whoever purged them.
+        purged will not come any more. Photos that were here stay in the inventory, whoever purged them.
         """
         photos = {
             keys.parse_hash(key): key

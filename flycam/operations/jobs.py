@@ -42,7 +42,7 @@ _MAX_HASHED_FILES = 200
 class InputState(Enum):
     """State of the paths that a command names.
 
-    Its files, none (card removed), or other files.
+    Their files, none (memory card removed), or other files.
     """
 
     SAME = "same"

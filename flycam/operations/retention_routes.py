@@ -1,7 +1,7 @@
 """Retention over HTTP, for administrators: terms, holds, due originals, purges.
 
-Edits come by PUT with JSON and by DELETE: no page of another site can make a browser send those. Purging is
-confirmed by somebody with a name: open access sees the list and no more.
+Edits come by PUT with JSON and by DELETE: no page of another site can make a browser send those. Confirming a
+purge needs an account: open access sees the list and no more.
 """
 
 from __future__ import annotations

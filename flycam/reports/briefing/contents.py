@@ -230,7 +230,7 @@ class PackContents:
     first commune that they touch, newest first; confirmed changes, largest first.
 
     changes_elsewhere  number of changes of the same events on ground that is not shown
-    waiting            changes on shown ground that nobody has decided on yet
+    waiting            change candidates on shown ground that wait for review
     waiting_elsewhere  number of such changes elsewhere
     settlements        in those communes, each with the event for which it was reported
     troubles           features in trouble in those communes, by layer

@@ -173,7 +173,7 @@ class PackSeenPicture:
 
     last_ns None: a file, or (name "") a flight that is gone or not visible; its place stays empty.
 
-    stands_in  the change is of another revision of it, which is not on show any more
+    stands_in  the change is of another revision of it, which is not published any more
     is_lost    its tiles are missing or damaged: its place stays empty
     """
 
