@@ -1,1 +1,1 @@
-"""Tiles from orthopatches: quality, merge, pyramid, the one writer; clip and export."""
+"""Tiles from orthopatches: quality, merge, pyramid, writer; clips and export."""

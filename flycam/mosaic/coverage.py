@@ -57,7 +57,7 @@ from flycam.storage import keys
 from flycam.storage.base import ObjectStore
 from flycam.workspace import Progress, Workspace
 
-# -- Covered ground of an area, counted on base tile masks, measured in the work CRS ---------------
+# -- Covered ground of an area ---------------------------------------------------------------------
 
 
 _IN_FLIGHT = 64  # tiles read ahead: bounds memory
@@ -195,7 +195,7 @@ def _box(tile_id: TileId) -> BaseGeometry:
     return shapely.box(w, s, e, n)
 
 
-# -- Coverage of a flight by commune, and clips on demand ------------------------------------------
+# -- Coverage of a flight by commune, and clips ----------------------------------------------------
 
 
 def measure_coverage(

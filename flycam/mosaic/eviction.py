@@ -1,9 +1,7 @@
 """Garbage collection, and eviction of derived data when the disk fills.
 
-Eviction takes one kind of data after the other, until enough space is free.
-
 Originals, recorded terrain, records, data from peers, and objects named by the published revision's tile log
-are never evicted.
+are never evicted. Other data are evicted one kind after the other, until enough space is free:
 
     1. local copies of originals, and files left by killed processes, older than a day
     2. objects left in the store by cluster runs that were cut short
@@ -37,8 +35,8 @@ from flycam.workspace import Progress, Workspace, ignore_progress
 
 # -- Stale files of interrupted runs ---------------------------------------------------------------
 #
-# Search for files that interrupted runs leave behind: stage files, copies of photos, tiles of revisions that
-# are no longer shown. Found here, deleted by `flycam.mosaic.eviction`.
+# Stage files, copies of photos, tiles of revisions that are no longer shown. Garbage collection and eviction
+# delete them.
 
 
 def find_retirement_times(
@@ -134,7 +132,7 @@ def delete_path(path: Path) -> int:
     return size
 
 
-# -- Garbage collection: old tile states, tiles of retired revisions, old clips, and local copies --
+# -- Garbage collection: old tile states, retired revisions, old clips, local copies ---------------
 #
 # Originals (photos, logs, terrain, boundaries) are never collected, nor anything younger than the grace: a
 # client that read a key a moment ago (a page, a synchronisation over a slow link) still finds its object. A
@@ -155,7 +153,7 @@ class CollectReport:
     """Result of a collection, or of a dry run.
 
     tiles, clips, freed_bytes  objects deleted, and their size
-    local_bytes                of stage files of runs nobody went on with, and of copies in the cache folder
+    local_bytes                of stage files of runs nobody resumed, and of copies in the cache folder
     within_grace               old objects that are still within the grace
     busy                       flights that were being written, and so were left for the next time
     """
@@ -332,7 +330,7 @@ def delete_object(workspace: Workspace, key: str, *, dry_run: bool) -> int:
     return size
 
 
-# -- Eviction of derived data, one kind after the other, until enough space is free ----------------
+# -- Eviction of derived data ----------------------------------------------------------------------
 
 
 MIN_GRACE_S = 900.0
@@ -342,13 +340,13 @@ MIN_GRACE_S = 900.0
 def enable_eviction(workspace: Workspace) -> Workspace:
     """Return a workspace that evicts derived data when space is low.
 
-    For recipes that ingest.
+    For workflows that ingest.
     """
     return replace(workspace, disk_space=DiskSpaceGuard(partial(evict_derived, workspace)))
 
 
 def evict_derived(workspace: Workspace, wanted_bytes: int, held_lock: str | None = None) -> Freed:
-    """Delete derived data, in the module's order, until so many bytes are free.
+    """Delete derived data, in the order stated above, until so many bytes are free.
 
     The disks are those of store, catalogue and local copies. Adds an entry to the audit log.
 

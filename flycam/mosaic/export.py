@@ -341,7 +341,7 @@ def _revision(workspace: Workspace, flight: Flight, wanted: str | None) -> int |
     return max(complete)
 
 
-# -- The map of `finish --reference`: a file, or an earlier finished flight ------------------------
+# -- Reference map of `finish`: a file, or an earlier finished flight ------------------------------
 #
 # So the flight after a storm is adjusted to the one before it, photo by photo, and need not be warped onto it
 # when the two are compared.

@@ -30,7 +30,7 @@ from flycam.mosaic.orthorectify.withdrawal import drop_retired_reports
 from flycam.mosaic.redaction import update_redaction_footprints
 from flycam.workspace import Workspace
 
-# -- Reassignment of a flight that was registered under the wrong event ----------------------------
+# -- Reassignment of a flight to another event -----------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,7 +164,7 @@ def _require_not_held(workspace: Workspace, flight: Flight, event: Event) -> Non
         )
 
 
-# -- Deliberate renaming of a flight: photos and videos that join one never change its name --------
+# -- Renaming of a flight --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -282,7 +282,7 @@ def _rings(polygon: BaseGeometry) -> Iterator[Floats]:
             yield shapely.get_coordinates(shapely.get_interior_ring(part, hole))
 
 
-# -- Resampling of a mosaic to another grid, window by window --------------------------------------
+# -- Resampling of a mosaic to another grid --------------------------------------------------------
 
 
 _CACHED_TILES = 256  # 0.26 MB each, 0.6 MB of figures
@@ -449,7 +449,7 @@ def _mixed(
     map_y: NDArray[np.float32],
     low_pass: NDArray[np.float32],
 ) -> PixelsWithMask:
-    """Interpolate by this module's kernels; bilinear where they would reach no data."""
+    """Interpolate by the kernels above; bilinear where they would reach no data."""
     rgb, mask = source
     if low_pass.size == 1:
         taken = cv2.remap(rgb, map_x, map_y, cv2.INTER_LANCZOS4)
@@ -480,7 +480,7 @@ def _bilinear(
     return taken, weight >= 128
 
 
-# -- Export of a revision as a COG in any CRS, block by block in bounded memory --------------------
+# -- Export of a revision as a COG in any CRS ------------------------------------------------------
 
 
 _BLOCKS_EACH = 4

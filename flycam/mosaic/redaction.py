@@ -204,7 +204,7 @@ def _make_audit_entry(line: RedactionRecord, what: str, photo: str) -> AuditEntr
     )
 
 
-# -- Hidden pixels of a tile for an account, and their removal from tiles that leave the node ------
+# -- Hidden pixels of a tile -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from flycam.originals import fetch_local_copy, store_original
 from flycam.storage import keys
 from flycam.workspace import Workspace
 
-# -- Local files of registered terrain, and a short-lived record of failures to fetch them ---------
+# -- Local files of registered terrain -------------------------------------------------------------
 
 
 FAILURE_TTL_S = 300.0
@@ -98,7 +98,7 @@ def _fetched(workspace: Workspace, dem: DemRecord) -> Path:
         ) from error
 
 
-# -- Registration, lookup by place, extraction for a flight, and the record of its use -------------
+# -- Registration, lookup by place, and extraction for a flight ------------------------------------
 
 
 Floats = NDArray[np.float64]
@@ -275,7 +275,7 @@ def format_dem_names(dems: Sequence[DemInfo], bounds_m: Bounds, work_crs: str) -
 def load_registered_dems(workspace: Workspace, failure_ttl_s: float = 0.0) -> list[DemInfo]:
     """Load every registered terrain, finest first, each readable from a local file.
 
-    What makes one unreadable (`DemInfo.trouble`) is raised only where its heights are asked for.
+    What makes one unreadable (`DemInfo.trouble`) is raised only where its heights are requested.
     failure_ttl_s: as of `fetch_dem`.
     """
     records = sorted(workspace.catalog.terrain.dems(), key=lambda d: (d.post_spacing_m[0], -d.added_ns))

@@ -31,7 +31,7 @@ from flycam.storage.files import decompress_zstd
 MAGIC = b"FCTG1\n"
 _LEVEL = 3
 _MADE_OF = "-"
-_MAX_POSTS = 1 << 26  # twice `dem.MAX_POSTS`, rounded up
+_MAX_POSTS = 1 << 26  # twice `geodata.dem.MAX_POSTS`, rounded up
 # a header takes some 300, a CRS in WKT a few thousand
 _MAX_HEADER_BYTES = 16 << 10
 _FIELDS = {"dem_id", "origin_m", "post_spacing_m", "shape", "vertical_datum", "work_crs"}
@@ -123,7 +123,7 @@ def _header(terrain: TerrainGrid, dem_id: str, check: str | None = None) -> byte
     return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
 
 
-# -- Decoded grids of terrain and DSM for the map's answers, the last few kept ---------------------
+# -- Cache of decoded terrain and DSM grids --------------------------------------------------------
 
 
 _MAX_GRIDS = 6

@@ -1,4 +1,4 @@
-"""Backup of a node into a folder: the catalogue at one moment, and every object that it names.
+"""Backup of a node into a folder: its catalogue, and every object it names.
 
     catalogue -> one file -> the objects it names, those not there yet -> list of hashes -> manifest
 
@@ -64,7 +64,7 @@ from flycam.storage.files import compute_sha256, make_not_regular, sync_path
 from flycam.storage.local import LocalStore
 from flycam.workspace import Progress, Workspace, ignore_progress
 
-# -- Objects of one backup run: found intact in the backup, copied, or reported missing ------------
+# -- Objects of a backup run: found intact, copied, or reported missing ----------------------------
 #
 # Known from an earlier run: its file must have its size, and each run verifies another tenth of all files by
 # hash, because disks rot. Unknown (the index was lost, a run was killed): an existing file is taken if it
@@ -259,7 +259,7 @@ def _find_uncatalogued(path: Path, objects: Path, item: InventoryItem) -> Backed
     return BackedUpObject(item.key, size, digest)
 
 
-# -- Backup of the catalogue and its objects into a folder -----------------------------------------
+# -- Backup run: catalogue, objects, manifest ------------------------------------------------------
 
 
 _MAX_PASSES = 3
@@ -304,7 +304,7 @@ class BackupReport:
 
 
 def save_backup(workspace: Workspace, folder: Path, progress: Progress = ignore_progress) -> BackupReport:
-    """Back up the node into a folder that holds nothing else, by the recipe above.
+    """Back up the node into a folder that holds nothing else, in the steps above.
 
     Resumable. Incremental; others may continue to work. Raises SourceUnreadable (another kind of manifest is
     there), FlightBusy (another backup into it), InputUnusable (a link is there, or the backup of another

@@ -1,4 +1,6 @@
-"""Layout of a backup folder, its manifest and index. Format: docs/formats/backup.md.
+"""Layout of a backup folder, its manifest and index.
+
+Format: docs/formats/backup.md.
 
     manifest.json              what a restore goes by; written last, in one step
     SHA256SUMS-<hash>          every file of the backup with its hash, as `sha256sum -c` reads it

@@ -1,5 +1,6 @@
-"""A node's own certificate authority: HTTPS where no public one can be reached, and a separate one for the
-machines of a cluster.
+"""A node's own certificate authority, and a separate one for a cluster.
+
+It permits HTTPS where no public authority can be reached.
 
 Two files in a folder of their own, readable by their owner only, each written atomically: the authority (key
 and certificate) is made once; the server's certificate is made anew when its names no longer match this
@@ -153,7 +154,7 @@ def list_host_names(host: str, more: Iterable[str] = ()) -> frozenset[str]:
     """Return the names by which others reach this machine.
 
     These are host name, network addresses, `host` and `more`. `host` is the name that it is served under,
-    `more` what its owner adds. No resolver is asked.
+    `more` what its owner adds. No resolver is queried.
     """
     name = socket.gethostname().partition(".")[0]
     said = {"localhost", "127.0.0.1", "::1", socket.gethostname(), name, f"{name}.local", host, *more}

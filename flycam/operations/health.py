@@ -90,9 +90,9 @@ def _below(block: Path) -> bool:
     return bool(below) and all(_below(one.resolve()) for one in below)
 
 
-# -- Interrupted flights, left by a kill or a power cut, with the command that completes each ------
+# -- Interrupted flights, each with the command that completes it ----------------------------------
 #
-# Streams complete themselves (`flycam.ingest.live`).
+# Flights are interrupted by a kill or a power cut. Streams complete themselves (`flycam.ingest.live`).
 
 
 _MAX_FRAMES = 32
@@ -158,7 +158,7 @@ def _is_free(workspace: Workspace, name: str) -> bool:
         return False
 
 
-# -- Health checks: disk, store, catalogue, clock, terrain, communes -------------------------------
+# -- Health checks ---------------------------------------------------------------------------------
 
 
 _BYTES_A_FLIGHT = 20 << 30

@@ -1,4 +1,4 @@
-"""Offline installer: hash-locked wheels for this platform, flycam's own, a lock, a script, a manifest."""
+"""Offline installer: hash-locked wheels, flycam's own, lock, script, manifest."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
 """Inventory of a node: its objects, and their verification one by one.
 
-It holds every object that the catalogue names, and originals known to the store only.
-
-Listed part by part, so that a part can be read, copied and ticked off by itself: originals by the first two
-digits of their hash, recorded terrain, data from peers, briefing packs, and each flight's tiles and products.
-Replaced tile states, retired revisions and a live flight's latest thumbnail are no loss and are left out.
+It holds every object that the catalogue names, and originals known to the store only. It is listed part by
+part, so that a part can be read, copied and ticked off by itself: originals by the first two digits of their
+hash, recorded terrain, data from peers, briefing packs, and each flight's tiles and products. Replaced tile
+states, retired revisions and a live flight's latest thumbnail are no loss and are left out.
 """
 
 from __future__ import annotations
@@ -208,7 +207,7 @@ class Inventory:
         """Find keys of photos of which only a peer's records are here, as far as known.
 
         Where a peer sent tiles of a flight, a photo of it may be on that node alone, and one that the peer
-        purged will not come any more. Photos that were here are kept in the inventory, whoever purged them.
+        purged will not come any more. Photos that were here stay in the inventory, whoever purged them.
         """
         photos = {
             keys.parse_hash(key): key
@@ -353,7 +352,7 @@ def _joined(
         yield known[key]
 
 
-# -- Verification of one object: read from the store and compared with the hash in its key ---------
+# -- Verification of one object against the hash in its key ----------------------------------------
 
 
 _DECODED = frozenset({InventoryKind.TILE, InventoryKind.TERRAIN, InventoryKind.GIVEN})
@@ -426,7 +425,7 @@ def _decodes(data: bytes, item: InventoryItem) -> bool:
         return False
 
 
-# -- Progress over many small objects, whose number is known approximately -------------------------
+# -- Progress over many small objects, of approximately known number -------------------------------
 
 
 _STEP = 100

@@ -1,5 +1,6 @@
-"""Journal of commands that change the map, on disk from start to end, so that a power cut loses none.
+"""Journal of commands that change the map, so that a power cut loses none.
 
+An entry is on disk from a command's start to its end.
 A lock that dies with its process tells whether the command behind an entry still runs. Another memory card
 with files of the same names may be at a path by then: an entry holds a digest of its inputs.
 """
@@ -41,7 +42,7 @@ _MAX_HASHED_FILES = 200
 class InputState(Enum):
     """State of the paths that a command names.
 
-    Its files, none (card removed), or other files.
+    Their files, none (memory card removed), or other files.
     """
 
     SAME = "same"

@@ -1,8 +1,7 @@
 """Repair of a flight's derived objects, and restoring of lost originals.
 
-Tiles, clips and reports are made again by the code that made them; originals are restored from copies.
-
-Live base tiles are rebuilt from the originals, parents from their children, tiles of the published finished
+Tiles, clips and reports are made again by the code that made them; originals are restored from copies. Live
+base tiles are rebuilt from the originals, parents from their children, tiles of the published finished
 revision by the same `finish`. Nothing is made of a damaged photo: a wrong image in a tile would be worse than
 a reported gap.
 """
@@ -40,7 +39,7 @@ from flycam.storage.files import compute_sha256
 from flycam.storage.keys import ORIGINALS_DIR
 from flycam.workspace import Progress, Workspace
 
-# -- Restoring of lost objects from copies, and the check that a tile's inputs are intact ----------
+# -- Restoring of lost objects from copies, and the check of a tile's inputs -----------------------
 #
 # A copy is taken only if its bytes have the object's hash: from a backup by the object's key, from any other
 # folder by the SHA-256 of its files, from the cache's copies of originals.
@@ -137,7 +136,7 @@ class OriginalRepairer:
         return self._in_source
 
 
-# -- Repair of derived objects by the code that made them: tiles, clips, reports -------------------
+# -- Repair of a flight's derived objects ----------------------------------------------------------
 
 
 _LIVE = 0

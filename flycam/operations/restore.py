@@ -76,7 +76,7 @@ class RestoreReport:
 
 
 def restore_backup(workspace: Workspace, folder: Path, progress: Progress = ignore_progress) -> RestoreReport:
-    """Restore a backup into this workspace, which must be empty, by the recipe above.
+    """Restore a backup into this workspace, which must be empty, in the steps above.
 
     Raises SourceUnreadable (no backup), DataDamaged (its list of hashes or its catalogue is damaged: nothing
     is written), InputUnusable (the place is not empty), StorageFailed (run again: it resumes).

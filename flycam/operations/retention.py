@@ -40,11 +40,11 @@ from flycam.storage.base import ObjectStore
 from flycam.storage.keys import ORIGINALS_DIR, STAGES_DIR
 from flycam.workspace import Workspace
 
-# -- Purge of originals: claims on them, and the deletion of their bytes once it is on record ------
+# -- Purge: claims on originals, and deletion of their bytes ---------------------------------------
 #
-# Recorded first (`retention.confirm_purge`), deleted then: a reader meanwhile gets OriginalPurged, and a
-# killed run is completed by the next, because the rest of the work follows from record and store. An original
-# that has another owner by now, or is held, stays.
+# A purge is recorded first (`confirm_purge`), then the bytes are deleted: a reader meanwhile gets
+# OriginalPurged, and a killed run is completed by the next, because the rest of the work follows from record
+# and store. An original that has another owner by now, or is held, stays.
 
 
 _MAX_NAME_LENGTH = 40
@@ -252,7 +252,7 @@ def _of_flight(
     )
 
 
-# -- Terms, holds, the list of what is due, and its confirmation -----------------------------------
+# -- Terms, holds, the due list, and its confirmation ----------------------------------------------
 
 
 _DAY_NS = 86_400 * 10**9

@@ -1,7 +1,7 @@
 """Retention over HTTP, for administrators: terms, holds, due originals, purges.
 
-Edits come by PUT with JSON and by DELETE: no page of another site can make a browser send those. Purging is
-confirmed by somebody with a name: open access sees the list and no more.
+Edits come by PUT with JSON and by DELETE: no page of another site can make a browser send those. Confirming a
+purge needs an account: open access sees the list and no more.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ router = APIRouter(route_class=GuardedRoute)
 
 
 class RetentionTermBody(BaseModel):
-    """How long originals of a kind are kept. days: null for ever; event: its id or name, null for the house;
-    as_house: what the house says holds for that event again."""
+    """Retention term of originals of a kind.
+
+    days: null for ever; event: its id or name, null for the node; as_house: the node's term applies to that
+    event again.
+    """
 
     kind: RetainedKind
     days: Annotated[int, Field(ge=1, le=MAX_TERM_DAYS)] | None
@@ -46,23 +49,24 @@ class RetentionTermBody(BaseModel):
 
 
 class RetentionHoldBody(BaseModel):
-    """What is held (a flight or an event, id or name), and why."""
+    """Subject of a hold (a flight or an event, id or name), and the reason."""
 
     subject: Annotated[str, Field(min_length=1, max_length=200)]
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class RetentionConfirmation(BaseModel):
-    """The digest of the list that was shown."""
+    """Digest of the due list that was shown."""
 
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{24}$")]
 
 
 @router.get("/api/retention")
 def get_retention(_: AdminPrincipal, services: ServicesHere) -> Json:
-    """Terms, holds in force, and what is due today by kind and flight, with the digest that confirms it.
+    """List terms, holds in force, and what is due today by kind and flight.
 
-    `begun`: originals whose letting go was confirmed and is not done: confirming completes it.
+    The digest confirms the due list. `begun`: originals whose purge was confirmed and is not completed;
+    confirming completes it.
     """
     workspace = services.workspace
     names = list_flight_and_event_names(workspace.catalog)
@@ -83,7 +87,7 @@ def get_retention(_: AdminPrincipal, services: ServicesHere) -> Json:
 def put_retention_term(
     body: RetentionTermBody, principal: AdminPrincipal, services: ServicesHere
 ) -> list[Json]:
-    """Set or forget a term; the terms as they are then."""
+    """Set or reset a term; returns all terms."""
     workspace = services.workspace
     if body.as_house and body.event is not None:
         reset_event_term(workspace, body.kind, body.event, principal.name)
@@ -97,8 +101,10 @@ def put_retention_term(
 def put_retention_hold(
     hold_id: str, body: RetentionHoldBody, principal: AdminPrincipal, services: ServicesHere
 ) -> Json:
-    """Hold a flight or an event. The caller makes the id, "hold-" and 8 to 40 hex digits: the same sent
-    twice is one hold."""
+    """Place a hold on a flight or an event.
+
+    The client makes the id, "hold-" and 8 to 40 hex digits, so that a repeated request is one hold.
+    """
     line = place_hold(services.workspace, hold_id, body.subject, body.reason, principal.name)
     return _describe_hold(line, list_flight_and_event_names(services.workspace.catalog))
 
@@ -117,8 +123,10 @@ def end_retention_hold(
 
 @router.put("/api/retention/confirmed")
 def confirm_retention(body: RetentionConfirmation, principal: AdminPrincipal, services: ServicesHere) -> Json:
-    """Let go of what stands on the list of this digest, or complete what was begun of it. 409 if another list
-    stands by now."""
+    """Purge the originals on the list of this digest, or complete a begun purge.
+
+    409 if the list has changed.
+    """
     if principal.account is None:
         raise AccessDenied(
             _(

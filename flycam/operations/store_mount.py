@@ -1,5 +1,6 @@
-"""Guard against a store in a folder whose disk is not mounted, before anything is written below its mount
-point.
+"""Guard against a store in a folder whose disk is not mounted.
+
+It runs before anything is written below the mount point.
 
 After a power cut a service may start before an external disk is there. The folder is then absent, or holds no
 data of this node (an empty mount point; a new disk's lost+found; files once written below it), and new

@@ -78,7 +78,7 @@ def choose_advice(item: InventoryItem, *, is_busy: bool, was_tried: bool) -> Mes
     return _BUSY if is_busy else _ADVICE.get(item.kind, _FROM_COPY)
 
 
-# -- Ledger of when each part of the node was last read back intact, so that a scrub resumes -------
+# -- Ledger of when each part was last read back intact --------------------------------------------
 #
 # A text file in the cache, a line a part: `UTC nanoseconds, space, name`. Lines are only added; the last one
 # of a name holds. It can be deleted: then all parts count as never read.
@@ -149,7 +149,7 @@ def _parsed(text: str) -> Iterator[tuple[str, int]]:
             yield name, int(ns)
 
 
-# -- Scrub: reading back, repair, and report of the rest -------------------------------------------
+# -- Scrub of the parts ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,7 +188,7 @@ class Damage:
 class VerifyReport:
     """Result of a verification.
 
-    left       parts that were not read, because less was asked for
+    left       parts that were not read, because less was requested
     purged     originals that were purged here under a retention term: they are not lost
     catalogue  faults that the database found in its own file
     """
@@ -236,7 +236,7 @@ def verify_objects(
 ) -> VerifyReport:
     """Read everything back, repair what can be repaired, and report the rest.
 
-    See the recipe above. Memory: a few blocks of 4 MB, one tile a worker, and about 500 bytes a photo; a
+    The steps are those above. Memory: a few blocks of 4 MB, one tile a worker, and about 500 bytes a photo; a
     repair takes what the writers take. Raises OptionUnusable, StorageFailed (store or database do not
     respond; run again: it resumes).
     """

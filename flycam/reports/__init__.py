@@ -1,1 +1,1 @@
-"""Quality report of a finished revision: content in two languages, and layout."""
+"""Quality reports of finished revisions, and briefing packs."""

@@ -114,7 +114,7 @@ def _bgr(colour: str) -> tuple[int, int, int]:
     return blue, green, red
 
 
-# -- Maps behind a report as planes on one small grid ----------------------------------------------
+# -- Planes of a report's maps, on one small grid --------------------------------------------------
 
 Floats = NDArray[np.float64]
 
@@ -130,7 +130,7 @@ class MapPlanes:
     error_m               expected error, NaN where nothing is shown
     overlap               number of frames that see the ground
     own                   the ground is the flight's own DSM
-    bend_px               bend of the map's window of 64 pixels (`relief_displacement`), NaN unknown
+    bend_px               bend of the map's window of 64 pixels (`measure_bend_m`), NaN unknown
     smooth                smooth heights stand in for measured ones
     relief                shading of the ground from 0 (dark) to 1; NaN unknown
     gaps, gaps_m2         outlines of enclosed gaps, K×2 (column, row), the largest first, and their areas

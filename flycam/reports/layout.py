@@ -1,7 +1,4 @@
-"""Blocks of a report, and their layout as HTML and PDF.
-
-The HTML is one file without script, font or image from elsewhere. PDF pages are A4, set by Typst.
-"""
+"""Blocks of a report, and their layout as HTML and PDF."""
 
 from __future__ import annotations
 

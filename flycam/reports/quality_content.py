@@ -1,6 +1,6 @@
 """Content of the quality report in one language: text, photo lists, images.
 
-The report is built section by section; its images are the same in every language.
+The images are the same in every language.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from flycam.reports.layout import (
     put_block,
 )
 
-# -- Lists of a report's photos: those not used, those held weakly, and why ------------------------
+# -- Lists of photos: those not used, those held weakly, and why -----------------------------------
 
 
 UNUSED_STATES = ("rejected", "left_out", "withdrawn")
@@ -162,8 +162,6 @@ def _table(
 
 
 # -- Images of the report: maps with photos, and the spread of residuals ---------------------------
-#
-# The same in every language.
 
 
 # Okabe and Ito's colours, distinct to colour-blind eyes; the shapes differ too
@@ -304,7 +302,7 @@ def _moved(figures: ReportFigures) -> list[tuple[FrameResult, tuple[float, float
     return [(frame, (float(e), float(n))) for frame, (e, n) in zip(moved, own, strict=True)]
 
 
-# -- Report of a revision, section by section ------------------------------------------------------
+# -- Report of a revision --------------------------------------------------------------------------
 
 
 _VERDICT_STYLES = {Verdict.MEASURE: "good", Verdict.PARTLY: "good", Verdict.CARE: "care", Verdict.LOOK: "bad"}

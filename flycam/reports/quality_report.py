@@ -2,7 +2,7 @@
 
     revision record, its frames, all photos of the flight -> figures
     base tiles, recorded ground, its support              -> maps
-    figures + maps -> pictures -> HTML and PDF in each language -> store, under their content
+    figures + maps -> images -> HTML and PDF in each language -> store, under their content
 
 Only the catalogue and the store are read, and no clock: the same revision has the same report.
 """
@@ -91,9 +91,8 @@ from flycam.workspace import Progress, Workspace, ignore_progress
 
 # -- Maps of a quality report: colour, error, bend, overlap, ground --------------------------------
 #
-# On one small grid in the work CRS. Colours come from the zoom that suits it. The error is read from the base
-# tiles at the grid's points: an overview tile keeps the best of its four children, which would flatter the
-# map. So is the source photo, whose position gives the bend of each window.
+# They lie on one small grid in the work CRS. Colours come from the zoom that suits it; the error, and the
+# source photo whose position gives the bend of each window, from the base tiles at the grid's points.
 
 
 _LONG_SIDE_PX = 900

@@ -1,12 +1,8 @@
 """HTTP routes of briefing packs and quality reports.
 
-Briefing packs are requested, reviewed, approved, and downloaded as one ZIP.
-
-A request makes a draft, of the account that asks. Somebody with an account who may judge (analysts,
-administrators) reviews and approves it: it is made anew with that name on the paper, the approval is in the
-audit log, and from then on everyone who may see all that is in it can download it.
-
-The quality report of a finished flight is served as a page or as a PDF.
+A request for a briefing pack makes a draft of the requester's account. An analyst or administrator with an
+account reviews and approves it: it is made anew with that name on the paper, the approval is in the audit
+log, and from then on every account that may see all that is in it can download it.
 """
 
 from __future__ import annotations
@@ -49,7 +45,7 @@ from flycam.reports.briefing.figures import has_one_signatory
 from flycam.reports.briefing.queue import PACK_FILE, PackQueue, build_no_pack_error
 from flycam.reports.quality_report import get_report
 
-# -- Quality report of a finished flight, as a page or as a PDF ------------------------------------
+# -- Quality report of a finished flight, as HTML or PDF -------------------------------------------
 
 
 quality_router = APIRouter(dependencies=[Depends(require_viewer)])
@@ -67,7 +63,7 @@ def get_quality_report(
     layer: Layer | None = None,
     revision: Annotated[int | None, Query(ge=1)] = None,
 ) -> Response:
-    """The report of the revision on show, or of the one named."""
+    """Return the report of the published revision, or of the one named."""
     flight = find_visible_flight(services.workspace.catalog, ref, principal.access_policy)
     if principal.access_policy.touches_box(flight.bounds_lonlat_deg):
         raise build_withheld_error(flight.name, principal.name)
@@ -93,7 +89,7 @@ _MAX_FLIGHTS = 20
 
 
 class PackRequestBody(BaseModel):
-    """Flights (ids or names) of one pack, its language, and the paper of its quick report."""
+    """Flights (ids or names) of a pack, its language, and its quick report's paper."""
 
     flights: Annotated[
         list[Annotated[str, Field(max_length=200)]], Field(min_length=1, max_length=_MAX_FLIGHTS)
@@ -114,7 +110,7 @@ PackQueueHere = Annotated[PackQueue, Depends(_get_pack_queue)]
 def request_pack(
     body: PackRequestBody, catalog: CatalogHere, packing: PackQueueHere, principal: OperatorPrincipal
 ) -> Json:
-    """Begin to make a pack. The same asked again while it is made is the same pack."""
+    """Request a pack. The same request, repeated while it is made, is the same pack."""
     flights = [_require_visible_flight(catalog, ref, principal).flight_id for ref in body.flights]
     pack = packing.request_pack(principal, list(dict.fromkeys(flights)), body.language, body.paper)
     return _describe_one_pack(packing, pack, principal)
@@ -122,8 +118,10 @@ def request_pack(
 
 @router.get("/api/packs")
 def list_packs(catalog: CatalogHere, packing: PackQueueHere, principal: ViewerPrincipal) -> list[Json]:
-    """Those that whoever asks may fetch or approve, the newest first: one's own, approved ones, and for
-    analysts and administrators the drafts of others."""
+    """List the packs that the account may download or approve, newest first.
+
+    One's own, approved ones, and for analysts and administrators the drafts of others.
+    """
     told = packing.all()
     askers, approved = packing.find_requesters(told), _find_approved_drafts(told)
     return [
@@ -137,7 +135,10 @@ def list_packs(catalog: CatalogHere, packing: PackQueueHere, principal: ViewerPr
 def get_pack_state(
     pack_id: str, catalog: CatalogHere, packing: PackQueueHere, principal: ViewerPrincipal
 ) -> Json:
-    """How far it is: waiting, making, made, failed (with `sentence`, `sentence_vi`)."""
+    """Return a pack with its state: waiting, making, made or failed.
+
+    A failed one has the reason in `sentence` and `sentence_vi`.
+    """
     return _describe_one_pack(packing, _find_reachable_pack(catalog, packing, pack_id, principal), principal)
 
 
@@ -145,10 +146,13 @@ def get_pack_state(
 def approve_pack(
     pack_id: str, catalog: CatalogHere, packing: PackQueueHere, principal: AnalystPrincipal
 ) -> Json:
-    """Approve a draft that is made, under the name of one's account: begins to make the final pack (409: it
-    is not made, or approved already). What was approved is told in the audit log by the draft's hash; where
-    that is no longer what there is to say, the final pack is not made, and says so. Whoever asked for it may
-    approve it too (decision 0039): then the log, the list and the paper say that it was one person."""
+    """Approve a draft that is made, under the name of one's account.
+
+    Begins to make the final pack (409: the draft is not made, or approved already). The audit log records
+    what was approved by the draft's hash; where the content has changed since, the final pack fails with that
+    reason. The requester may approve it too (decision 0039): then the log, the list and the paper state that
+    it was one person.
+    """
     draft = _find_reachable_pack(catalog, packing, pack_id, principal)
     if principal.account is None:
         raise AccessDenied(
@@ -175,7 +179,10 @@ def get_pack_file(
     principal: ViewerPrincipal,
     part: RangeHere,
 ) -> Response:
-    """The folder as one ZIP; ranges are honoured. Who took it away is written to the audit log."""
+    """Download the pack as one ZIP; ranges are honoured.
+
+    The download is written to the audit log.
+    """
     pack = _find_reachable_pack(catalog, packing, pack_id, principal)
     # again: more may be withheld by now
     for flight_id in pack.flights_seen:

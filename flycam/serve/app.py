@@ -60,9 +60,9 @@ from flycam.serve.tiles.tile_route import App, TileRoute
 from flycam.serve.tiles.tile_views import ViewCache
 from flycam.sync import routes as sync_routes
 
-# -- Sign-in on the map page: the answer brings the map's first lists ------------------------------
+# -- Sign-in on the map page -----------------------------------------------------------------------
 #
-# That saves a round trip.
+# The answer brings the map's first lists, which saves a round trip.
 
 
 bootstrap_router = APIRouter(route_class=GuardedRoute)
@@ -71,9 +71,12 @@ _LOG = logging.getLogger("flycam.serve")
 
 @bootstrap_router.post("/api/arrival", openapi_extra=limit_body(MAX_SIGN_IN_BYTES))
 def bootstrap_page(token: TokenBody, request: Request, response: Response, services: ServicesHere) -> Json:
-    """As `/api/login`, whose answer is `session`; `lists`: what `/api/events`, `/api/flights`, `/api/terrain`
-    and `/api/airborne` say to whoever came in, in this order; null to whom they say nothing, and where one of
-    them cannot be said now: who came in is in, for a one-time code is spent, and asks for them."""
+    """Sign in as by `/api/login`, and return the map's first lists.
+
+    `session`: the answer of `/api/login`. `lists`: the answers of `/api/events`, `/api/flights`,
+    `/api/terrain` and `/api/airborne`, in this order; null for an account that may not read them, and where
+    one of them fails: the sign-in holds, for a one-time code is spent, and the client requests them itself.
+    """
     visitor = sign_in_visitor(token, request, response, services)
     has_all = visitor.account is not None and visitor.account.scope is Scope.ALL
     # a node that signs in here reads no list elsewhere either
@@ -126,7 +129,7 @@ ETag is the content hash; with <code>?v=</code> the answer may be kept for ever.
 
 @router.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)
 def show_api_reference(request: Request) -> HTMLResponse:
-    """The page."""
+    """Return the page."""
     schema: dict[str, Any] = request.app.openapi()
     parts = [
         _render_operation(method, path, operation)
@@ -148,9 +151,9 @@ def _render_operation(method: str, path: str, operation: dict[str, Any]) -> str:
     return f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{text}</p>{table}"
 
 
-# -- The built map: a page that is revalidated, and files named by their content -------------------
+# -- Built map: a page that is revalidated, and files named by their content -----------------------
 #
-# The build leaves each of them compressed beside it: that is sent to clients that can read it.
+# The build leaves each file compressed beside it: that is sent to clients that can read it.
 
 
 AsgiScope = MutableMapping[str, Any]
@@ -197,9 +200,8 @@ def mount_static_site(app: FastAPI, static_dir: Path) -> None:
 class _StaticFiles(StaticFiles):
     """Files of the map as it was built when the server started.
 
-    What the build compressed is sent to clients that can read it. All that no route knows comes here, from
-    anybody: other names are not looked for, which took a thread and a step in the file system for each part
-    of an address.
+    Requests that match no route arrive here, from anybody: other names are not looked up, which would take a
+    thread and a step in the file system for each part of an address.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -37,14 +37,12 @@ from flycam.ingest.live.routes import (
 from flycam.model.access import Role
 from flycam.serve.tiles.log_follower import MovedTiles, TileLogFollower
 
-# -- Stamps that tell when mosaics, marks, layers or changes on the map differ ---------------------
-#
-# Read once for all screens, however many they are.
+# -- Stamps of mosaics, marks, layers and changes on the map ---------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ShownFlights:
-    """Mosaic revisions on show and the events of their flights.
+    """Published mosaic revisions and the events of their flights.
 
     revisions: (mosaic id, shown revision); events: (flight id, event id).
     """
@@ -54,7 +52,7 @@ class ShownFlights:
 
 
 class MapStamps(TypedDict):
-    """Stamp by name of the event that tells screens; a changed value: read again."""
+    """Stamp by name of the event that notifies screens; a changed value: read again."""
 
     flights: ShownFlights
     layers: object
@@ -114,12 +112,15 @@ _COALESCE_S = 0.05
 
 @router.get("/events", dependencies=[Depends(require_guest)])
 async def stream_events(request: Request) -> StreamingResponse:
-    """Events `tiles` (tiles of a mosaic moved), `flights` (a mosaic or another revision appeared),
-    `airborne` (all live flights, as `/api/airborne` has them but for their tracks), `layers` (a specialist
-    layer came, went or was read again), `marks` (somebody wrote a mark), `changes` (some were found or
-    decided on), `withheld` (the word for what is withheld from this visitor: at once, and whenever it is
-    another; what is shown is to be asked for anew) and `meeting` (what is presented now, as `/api/meeting`
-    has it; at once, and first of all where something is presented already)."""
+    """Stream server-sent events to one screen.
+
+    `tiles`: tiles of a mosaic changed. `flights`: a mosaic or another revision appeared. `airborne`: all live
+    flights, as `/api/airborne` has them but without their tracks. `layers`: a specialist layer was added,
+    removed or read again. `marks`: a mark was written. `changes`: some were found or reviewed. `withheld`:
+    the fingerprint of what is withheld from this account, at once and whenever it differs; what is shown must
+    then be requested anew. `meeting`: what is presented now, as `/api/meeting` has it; at once, and first of
+    all where something is presented already.
+    """
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_stream(request), media_type="text/event-stream", headers=headers)
 
@@ -274,7 +275,7 @@ class _TileNews:
 
 
 def _read_stamps(kept: MapStampCache, follower: TileLogFollower) -> MapStamps:
-    """Read the map's stamps, and follow every mosaic on show."""
+    """Read the map's stamps, and follow every published mosaic."""
     stamps = kept.read()
     for mosaic_id, _ in stamps["flights"].revisions:
         follower.watch_mosaic(mosaic_id)
@@ -294,11 +295,11 @@ def _describe_moved(moved: MovedTiles) -> dict[str, object]:
     }
 
 
-# -- Polling of the tile logs of flights in the air, for all screens at once -----------------------
+# -- Polling of the tile logs of flights in the air ------------------------------------------------
 #
 # A screen that follows reads the log itself, but no more often than a machine with two hundred of them can
-# bear. Over a flight in the air people wait for each tile: then one reader reads the logs of those flights
-# alone, twenty times a second, and wakes all followers.
+# bear. Over a flight in the air people wait for each tile: then one reader for all screens reads the logs of
+# those flights alone, twenty times a second, and wakes all followers.
 
 
 POLL_S = 0.05

@@ -33,7 +33,10 @@ router = APIRouter()
 
 @router.get("/healthz")
 def check_health(services: ServicesHere) -> JSONResponse:
-    """200 when catalogue and store answer, else 503; names which of them does not, and nothing more."""
+    """Return 200 when catalogue and store answer, else 503.
+
+    The answer names which of them does not, and nothing more.
+    """
     checks = {"catalog": True, "store": True}
     try:
         services.workspace.catalog.flights.events()
@@ -48,9 +51,11 @@ def check_health(services: ServicesHere) -> JSONResponse:
 
 @router.get("/api/machine", dependencies=[Depends(require_viewer)])
 def get_machine_state(services: ServicesHere) -> dict[str, Any]:
-    """battery: percent, in_use, left_s (null: not told), or null: none is told of; low_power; disk:
-    free_bytes of the one with the least room, is_low (flights delete what can be made again), or null: nobody
-    can tell."""
+    """Return the state of battery and disk.
+
+    battery: percent, in_use, left_s (null: unknown); null without a known battery. disk: free_bytes of the
+    fullest one, is_low (flights then evict derived data); null: unknown.
+    """
     power = services.workspace.power
     told = power.battery
     battery = told and {"percent": round(told.percent), "in_use": told.is_in_use, "left_s": told.remaining_s}
@@ -61,7 +66,10 @@ def get_machine_state(services: ServicesHere) -> dict[str, Any]:
 
 @router.get("/metrics")
 def get_metrics(request: Request, services: ServicesHere, principal: ViewerPrincipal) -> Response:
-    """Counters in Prometheus' text format. Flights and packs are those that whoever asks may know of."""
+    """Return metrics in Prometheus' text format.
+
+    Flights and packs are those that the account may see.
+    """
     of_house: CollectorRegistry = request.app.state.figures
     of_visitor = CollectorRegistry()
     of_visitor.register(_CatalogCollector(services, request.app.state.packing, principal.access_policy))

@@ -1,6 +1,6 @@
 """Resumption of commands that a kill or a power cut interrupted on this node.
 
-They run beside a server that starts.
+They run beside the server, from its start.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from flycam.operations.jobs import (
 from flycam.power import Power
 
 MAX_TRIES = 3
-"""Tries by itself of one command; one that was cut each time may be the cause."""
+"""Automatic tries of one command; one that was cut short each time may be the cause."""
 
 RETRY_INTERVAL_S = 60.0
-"""Wait before jobs that could not be resumed are tried again: a store may come up after this server, a memory
-card be put in."""
+"""Wait before jobs that could not be resumed are tried again: a store may come up after this server, or a
+memory card be inserted."""
 
 _NICENESS = 10
 """Lower priority than the map and live flights."""

@@ -1,8 +1,8 @@
 """Limits on connections before a request is known, and on failed sign-ins.
 
 Bytes, time and connections are limited. The head of a request, the lines around the parts of its body, and
-the reading of an answer are bounded here; bodies themselves in `http.requests`. Without it a client
-that sends a header that never ends, a letter a minute, or asks for a video and never reads it, holds the
+the reading of an answer are bounded here; bodies themselves in `http.requests`. Without these bounds a client
+that sends a header that never ends, a letter a minute, or requests a video and never reads it, holds the
 event loop or a connection for ever.
 
 Failed sign-ins are counted by address (`Attempts`).
@@ -324,7 +324,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _check_reader(self, waited_bytes: int) -> None:
         if waited_bytes - self.transport.get_write_buffer_size() >= MIN_READER_BYTES:
-            # slow but moving: an answer of megabytes on a thin line
+            # slow but moving: an answer of megabytes on a slow link
             self._await_reader()
         else:
             self._end("reader")
@@ -385,7 +385,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             timer.cancel()
 
 
-# -- Limits on guessing: failed sign-ins per address, in this process ------------------------------
+# -- Failed sign-ins per address, in this process --------------------------------------------------
 
 
 ATTEMPT_WINDOW_S = 300.0

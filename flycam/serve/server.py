@@ -204,7 +204,7 @@ def serve_until_stopped(
     create_server(services, host, port, encryption).run(sockets=[listener])
 
 
-# -- Certificate of the map's server: from the node's own authority, or from files -----------------
+# -- Server certificate: from the node's own authority, or from files ------------------------------
 
 
 class TlsCertificate(Protocol):
@@ -254,7 +254,7 @@ class OwnTlsCertificate:
 
 
 class ExternalTlsCertificate:
-    """Certificate files from elsewhere, which somebody else renews."""
+    """Certificate files from elsewhere, which others renew."""
 
     authority: bytes | None = None
     names: frozenset[str] = frozenset()
@@ -283,7 +283,7 @@ class ExternalTlsCertificate:
 
     def _compute_fingerprint(self) -> str:
         try:
-            # an empty password, as OpenSSL would ask for one at a terminal that nobody sits at
+            # an empty password, as OpenSSL would prompt for one at a terminal that nobody sits at
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(self.certificate, self.key, password=b"")
             text = self.certificate.read_text(encoding="ascii")

@@ -221,7 +221,7 @@ class Adjustment:
     control_residual_m: Floats | None = None
 
 
-# -- Options of an adjustment, and prior sigmas that frames do not carry themselves ----------------
+# -- Options of an adjustment, and prior sigmas that frames do not state ---------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -248,7 +248,7 @@ class AdjustOptions:
     dem_correlation_m     errors of the DEM are alike within this distance: all tie points within a square of
                           this side count as one observation of its height
     dem_length_m          distance at which the correlation of those errors has fallen to 1/e; the errors that
-                          squares share are in the covariance (`shared_terrain_error`)
+                          squares share are in the covariance (`SharedTerrainErrors`)
     min_parallax_deg      tracks whose rays meet at less are left out: they determine no point
     min_ties_tied         a frame with fewer used ties, or ties in fewer than min_cells of its 8×8 grid, is
     min_cells             WEAK
@@ -273,8 +273,8 @@ class AdjustOptions:
 
 # -- Unknowns of a block: six a frame (nine with rolling shutters), three a point ------------------
 #
-# And a border that all frames share, in this order: GNSS bias (3 a session), boresight (3 a camera), yaw
-# offset (1 a strip), lens (9 a camera), shift of the DEM (3). Points depend on the last two only.
+# Besides them a border that all frames share, in this order: GNSS bias (3 a session), boresight (3 a camera),
+# yaw offset (1 a strip), lens (9 a camera), shift of the DEM (3). Points depend on the last two only.
 
 
 POSE_UNKNOWNS, ROLLING_UNKNOWNS = 6, 9

@@ -244,7 +244,7 @@ def _in_time(problem: AdjustmentProblem) -> NDArray[np.int64]:
     return np.lexsort((np.arange(len(problem.frames)), problem.frames.seconds))
 
 
-# -- Results of an adjustment: unknowns as frames, cameras and report figures ----------------------
+# -- Results of an adjustment: frames, cameras and report figures ----------------------------------
 
 
 _CELLS = 8
@@ -567,7 +567,7 @@ _NO_ACCURACY = Accuracy(
 )
 
 
-# -- Test by the ties whether the aircraft stopped for each of its photos --------------------------
+# -- Test by ties whether the aircraft stopped for its photos --------------------------------------
 #
 # Positions and times give the speed from one photo to the next, not whether it stopped in between. Both are
 # tried on the same observations with the same weights and the same freedom to rotate; the hypothesis with the

@@ -207,7 +207,7 @@ class Covariance:
     on_ground  n×6×6 as frames, but east and north relative to the mean of the ground shown
     shift      3×3 of that mean, and of the centres' mean height
 
-    All but points include errors that squares of the terrain share (`shared_terrain_error`).
+    All but points include errors that squares of the terrain share (`SharedTerrainErrors`).
     """
 
     frames: Floats

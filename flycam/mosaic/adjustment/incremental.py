@@ -1,10 +1,10 @@
 """Incremental registration of a video's frames, each against those before it.
 
 A frame's pose is first predicted from its log, corrected by the error of the frame before. Landmarks are
-searched where that pose predicts them, and the newest frames are adjusted together (`window`). The estimate
-improves during the flight, but orthopatches already in the mosaic do not move: so a frame is orthorectified
-where it fits the poses its neighbours were *orthorectified* by, shifted as a whole by what the estimate has
-moved since. The mosaic stays consistent in itself; its absolute position remains the log's.
+searched where that pose predicts them, and the newest frames are adjusted together (`solve_window`). The
+estimate improves during the flight, but orthopatches already in the mosaic do not move: so a frame is
+orthorectified where it fits the poses its neighbours were *orthorectified* by, shifted as a whole by what the
+estimate has moved since. The mosaic stays consistent in itself; its absolute position remains the log's.
 
 Work is bounded by counts, not by a clock: the same images give the same poses on every machine. Where the
 evidence is weak the frame is rejected, and orthorectified by its log, corrected by its neighbours' error.
@@ -85,7 +85,7 @@ class RegistrationResult:
     seam_m: tuple[float, float] = (float("nan"), float("nan"))
 
 
-# -- Registration of frames in order of time -------------------------------------------------------
+# -- Registration of frames in time order ----------------------------------------------------------
 
 
 Bytes = NDArray[np.uint8]

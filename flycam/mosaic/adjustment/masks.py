@@ -22,9 +22,7 @@ from flycam.messages import Message, _
 from flycam.mosaic.adjustment.block import BlockFrame
 from flycam.mosaic.adjustment.matching import MatchView, PairMatches
 
-# -- Pairs of frames that may show the same ground, from footprints on the terrain -----------------
-#
-# Never all against all.
+# -- Pairs of frames that may show the same ground -------------------------------------------------
 
 
 Floats = NDArray[np.float64]
@@ -146,7 +144,7 @@ def _best(frames: int, a: Indices, b: Indices, worth: Floats, most: int) -> NDAr
     return asked
 
 
-# -- Masks of image cells that give no ties though others see the same ground ----------------------
+# -- Masks of image cells without ties -------------------------------------------------------------
 
 
 Bools = NDArray[np.bool_]

@@ -221,7 +221,7 @@ def intersect_rays(ca: Floats, a: Floats, cb: Floats, b: Floats) -> Floats:
     return np.where(((sa > 0.0) & (sb > 0.0) & (ab < 1.0 - 1e-9))[:, None], points, np.nan)
 
 
-# -- Input of matching: a frame's features, their rays, and their ground by prior ------------------
+# -- Matching input: a frame's features, their rays, and their ground by the prior pose ------------
 
 
 # With a larger sigma of yaw, descriptors are not taken upright.
@@ -232,7 +232,7 @@ _UNSURE_YAW_RAD = 0.3
 class MatchView:
     """One frame prepared for matching.
 
-    Metric axes as in `mosaic.adjustment.matching` (heights times grid_scale).
+    Metric axes as in `PosesWithPriors` (heights times grid_scale).
 
     centre      3
     rotation    3×3 world to camera

@@ -49,14 +49,14 @@ from flycam.mosaic.adjustment.priors import (
 #
 # On slopes, a horizontal shift shows in heights: the DEM's slope is in the derivatives. Errors of a DEM are
 # correlated over a distance, so a thousand points in one square are one observation of it; the correlation
-# between squares is left to the covariance (`shared_terrain_error`).
+# between squares is left to the covariance (`SharedTerrainErrors`).
 #
 # Where the DEM bends from post to post (house walls, crowns, cliffs, a coarse grid over rough ground) its
 # error is about as large as the bend: there a few posts that are a metre off would pull the block sideways,
 # and with it the flight's scale. This is Koppe's rule, that a height's error grows with the slope, for a grid
 # of posts: on a plane, however steep, a grid loses nothing; its errors are those of linear interpolation.
 #
-# Heights above the DEM may be trees and roofs and get little weight (`robust_loss.compute_ground_loss`).
+# Heights above the DEM may be trees and roofs and get little weight (`compute_ground_loss`).
 
 
 # Bend of the robust loss of heights, in sigmas.
@@ -146,9 +146,9 @@ def compute_terrain_bend(terrain: TerrainGrid, xy_m: Floats) -> Floats:
 
 # -- Image residuals of a block and their derivatives, as arrays of observations -------------------
 #
-# A rolling shutter is part of the projection, by the model of `geometry.camera`: each point is
-# projected at the read-out time of the row it was observed on. Its rotation in that time, thousandths of a
-# radian, is left out of the derivatives.
+# A rolling shutter is part of the projection, by the model of `geometry.camera`: each point is projected at
+# the readout time of the row it was observed on. Its rotation in that time, thousandths of a radian, is left
+# out of the derivatives.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

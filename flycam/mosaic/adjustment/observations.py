@@ -316,7 +316,7 @@ def find_finite_rows(array: Floats) -> Bools:
     return np.asarray(np.isfinite(array).all(axis=-1))
 
 
-# -- Selection of observations, by triangulation, parallax, heights and residuals ------------------
+# -- Selection of observations ---------------------------------------------------------------------
 
 
 # Lower bound: a matcher's sigma may be somewhat too cautious, but not by more than this.

@@ -102,7 +102,7 @@ def estimate_robust_sigma(residuals: Floats, redundancy: float = 1.0) -> float:
     return float(np.median(known)) / _MEDIAN_OF_GAUSS / float(np.sqrt(max(redundancy, 0.05)))
 
 
-# -- Priors of positions, attitudes, lenses and the DEM's shift ------------------------------------
+# -- Priors as observations ------------------------------------------------------------------------
 
 
 # Bends in sigmas: Huber's for noise, Cauchy's for lenses and biases.

@@ -43,7 +43,7 @@ from flycam.mosaic.adjustment.priors import (
     make_prior_sigmas,
 )
 
-# -- Variance components: noise of positions and attitudes from the block itself -------------------
+# -- Variance components: noise of positions and attitudes, estimated from the block ---------------
 #
 # Metadata state ±1.5 m for every consumer receiver; a block of a hundred frames knows better. Each group's
 # factor is estimated from its residuals, with the metadata's claim counted like a few more observations, so
@@ -110,7 +110,7 @@ def estimate_noise_sigmas(
     return sigmas, NoiseFactors(horizontal=horizontal, vertical=vertical, about_x=x, about_y=y, about_z=z)
 
 
-# -- Rounds: select observations, minimise, select again -------------------------------------------
+# -- Rounds of selection and minimisation ----------------------------------------------------------
 
 
 Progress = Callable[[str, int, int], None]

@@ -59,7 +59,7 @@ from flycam.mosaic.adjustment.tracks import (
 
 # -- Detection of images that were rotated after the flight without their metadata -----------------
 #
-# A viewer may do that. It shows in the images alone: rotated back by quarter turns, neighbours match, and
+# Image viewers do that. It shows in the images alone: rotated back by quarter turns, neighbours match, and
 # only with both rotated correctly are their matches on the same ground.
 
 
@@ -263,9 +263,7 @@ def from_match_arrays(arrays: Arrays | None, max_features: tuple[int, int]) -> P
     )
 
 
-# -- Selection of few ties of many: the best of every 8×8 grid cell of every frame -----------------
-#
-# No corner gets thousands.
+# -- Selection of ties: the best few in every cell of an 8×8 grid over a frame ---------------------
 
 
 CELLS = 8
@@ -336,7 +334,7 @@ def compute_cells_pct(ties: Ties, frames: Sequence[BlockFrame]) -> list[float]:
     return shares
 
 
-# -- Search for the tie points of a flight ---------------------------------------------------------
+# -- Tie point search ------------------------------------------------------------------------------
 
 
 Bytes = NDArray[np.uint8]

@@ -31,7 +31,7 @@ from flycam.geometry.terrain import TerrainGrid, compute_normals, interpolate_he
 from flycam.mosaic.adjustment.block import Floats, Indices
 from flycam.mosaic.adjustment.priors import cauchy, compute_ground_loss
 
-# -- Frames of a video as a registrar keeps them: logged, estimated and map pose -------------------
+# -- Registered frames of a video: logged, estimated and map pose ----------------------------------
 
 
 @dataclass(slots=True)

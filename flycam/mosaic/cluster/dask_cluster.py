@@ -1,4 +1,6 @@
-"""Ingest and finish over several processes or machines, by Dask; the only module that imports it.
+"""Ingest and finish over several processes or machines, by Dask.
+
+No other module imports Dask.
 
 Dask distributes tasks, and gives those of a dead worker to another. It keeps no queue over a restart and
 needs none: finished work is in the log, the catalogue and the store, and the same command resumes there.
@@ -44,7 +46,7 @@ from flycam.storage import keys
 from flycam.storage.base import ObjectStore
 from flycam.workspace import Workspace
 
-# -- Assignment of tasks to workers: neighbours to one worker, the rest to workers without tasks ---
+# -- Assignment of tasks to workers ----------------------------------------------------------------
 
 
 class TaskQueue:
@@ -123,7 +125,7 @@ logging.getLogger("distributed").setLevel(logging.CRITICAL)  # failures are rais
 
 @dataclass(slots=True)
 class _InHand:
-    """A task in the hands of a worker. missed: failed fetches of its result."""
+    """A task that a worker is processing. missed: failed fetches of its result."""
 
     number: int
     worker: str

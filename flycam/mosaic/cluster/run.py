@@ -56,7 +56,7 @@ from flycam.storage.base import ObjectStore
 from flycam.storage.disk_space import DISK_FULL_ERRNOS
 from flycam.workspace import Workspace
 
-# -- Fence: a worker thought dead writes nothing once its task was given to another ----------------
+# -- Fencing of workers whose task was given to another --------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +115,7 @@ class Fence:
 #     magic "FCST1\n" · length of the tree (8 bytes, little endian) · tree (JSON) · arrays · SHA-256
 #
 # The tree holds the structure of the values, followed by the arrays as they are in memory. Reading trusts
-# nothing: a file that is cut off, changed, of another format or of classes not asked for is `None`, never an
+# nothing: a file that is cut off, changed, of another format or of unexpected classes is None, never an
 # error, because the caller can make the values again.
 
 
@@ -231,7 +231,7 @@ def _from_tree(tree: Any, arrays: list[NDArray[Any]], kinds: Mapping[str, Callab
     return kinds[tree["class"]](**{k: _from_tree(v, arrays, kinds) for k, v in tree["with"].items()})
 
 
-# -- Identification of the software that decides the bytes of tiles, as this process loaded it -----
+# -- Version of the software that decides the bytes of tiles ---------------------------------------
 
 
 @cache
@@ -258,7 +258,7 @@ def describe_software() -> str:
     return f"flycam {flycam.__version__} ({digest.hexdigest()[:12]}), Python {python}, {said}"
 
 
-# -- Tile blocks, the unit of work of a cluster: no two workers ever write the same tile -----------
+# -- Tile blocks: the unit of work of a cluster ----------------------------------------------------
 #
 # A block is a tile some zooms above the base, with all below it. Its worker writes its base tiles and their
 # ancestors up to the block's root; ancestors of several blocks are made by the process that gave out the
@@ -336,7 +336,7 @@ def update_all_ancestors(workspace: Workspace, mosaic: MosaicInfo) -> None:
     above.update()
 
 
-# -- Worker: opens the workspace, checks that it is the same, and processes tasks ------------------
+# -- Worker process and its tasks ------------------------------------------------------------------
 
 
 Work = Callable[[Any, Fence], Any]
@@ -551,7 +551,7 @@ def _begun(order: JobOrder) -> Work:
 _jobs = _Jobs()
 
 
-# -- One run on a cluster, with its inputs and results as temporary objects in the store -----------
+# -- A run on a cluster, with temporary inputs and results in the store ----------------------------
 
 
 class StoreStages:

@@ -189,7 +189,7 @@ def _renumbered(legs: list[int]) -> list[int]:
     return result
 
 
-# -- Block of one layer's frames, and the hash of its inputs ---------------------------------------
+# -- Block frames, recorded terrain and input hash -------------------------------------------------
 
 
 RECIPE_VERSION = 9
@@ -203,7 +203,7 @@ def build_block_frames(
 
     Frames of one calibration, image size and camera share an interior orientation. rolling_shutter: where the
     camera's readout is known and the aircraft moved enough in it to matter, poses have the motion with which
-    all later stages project their rows (`mosaic.finish.adjustment_block`, decision 0017).
+    all later stages project their rows (decision 0017).
     """
     cameras = [_camera_of(record) for record in records]
     poses = [derive_prior_pose(record) for record in records]
@@ -274,7 +274,7 @@ def hash_block_inputs(
 ) -> str:
     """Return 32 hex digits of the hash of a revision's inputs.
 
-    Frames, poses, terrain, grid, options, recipe.
+    Inputs are frames, poses, terrain, grid, options and `RECIPE_VERSION`.
     """
     digest = hashlib.sha256()
     head = [RECIPE_VERSION, mosaic.mosaic_id, mosaic.base_zoom, mosaic.min_zoom, dem_id, dict(options)]

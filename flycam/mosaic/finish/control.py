@@ -1,11 +1,8 @@
 """Absolute control of a block: ground control points and a reference map.
 
-Ground control points are resolved for the block: axes, datum and marks. A field list has errors: latitude
-before longitude, ellipsoidal heights where the flight uses geoid heights, marks on photos that are not in the
-flight. The terrain and the camera positions decide where they can; what is left out is named.
-
-The block is then adjusted with its control, whose plausibility is checked against the flight's own positions
-and marks.
+A field list of ground control points has errors: latitude before longitude, ellipsoidal heights where the
+flight uses geoid heights, marks on photos that are not in the flight. The terrain and the camera positions
+resolve axes, datum and marks where they can; what is left out is named.
 """
 
 from __future__ import annotations
@@ -43,7 +40,7 @@ from flycam.mosaic.finish.reference_tie import ReferenceTie, match_reference, op
 from flycam.mosaic.finish.stages import FinishRun, run_adjustment
 from flycam.mosaic.orthorectify.rectification import orthorectify_frame
 
-# -- Detection of control marks made on images of another size than the flight's -------------------
+# -- Marks made on images of another size than the flight's ----------------------------------------
 #
 # Projected with the recorded pose, a point should lie within some percent of the image width of its mark.
 # Marks made on reduced or enlarged copies lie at one common ratio, counted from the top left corner, where
@@ -105,7 +102,7 @@ def _marked_and_seen(
     return np.array(marked).reshape(-1, 2), np.array(seen).reshape(-1, 2), np.array(width)
 
 
-# -- Ground control points from a field list: axes, datum and marks resolved -----------------------
+# -- Ground control points from a field list -------------------------------------------------------
 
 
 _MAX_DISTANCE_M = 3000.0
@@ -420,7 +417,7 @@ def format_names(names: set[str]) -> str:
     return ", ".join(listed[:3]) + (" …" if len(listed) > 3 else "")
 
 
-# -- Plausibility of absolute control against the flight's own positions and marks -----------------
+# -- Plausibility of control against the flight's own positions and marks --------------------------
 #
 # Control is trusted to centimetres, so a list in another zone, a point under another's name or a map of
 # another year would move a whole block unnoticed. The receiver's stated accuracy, and the marks themselves,
@@ -504,7 +501,7 @@ def validate_control(
 def check_control_shift(
     name: str, shift_m: NDArray[np.float64], stated_m: NDArray[np.float64]
 ) -> tuple[bool, Message | None]:
-    """Check whether control that moved the block is plausible; with a note, if there is one.
+    """Check whether control that moved the block is plausible; return a note, if any.
 
     shift_m: east, north from where receivers put it, stated ± stated_m.
     """
@@ -588,7 +585,7 @@ def describe_reference_shift(name: str, shift_m: tuple[float, float], accuracy: 
     )
 
 
-# -- Absolute control of a block: ground control points, and a reference map -----------------------
+# -- Adjustment of a block with its control --------------------------------------------------------
 #
 # The block is adjusted with the control points, compared with the reference under the resulting poses, and
 # adjusted again with control from the reference. Without either, the block keeps its GNSS position. A block
@@ -654,7 +651,7 @@ def adjust_with_control(
     gcp: Path | None,
     reference_sigma_m: float | None = None,
 ) -> ControlledAdjustment:
-    """Adjust the block of a run with its control; see the module's recipe."""
+    """Adjust the block of a run with its control, in the steps described above."""
     terrain = None if is_flat_datum(run.terrain.vertical_datum) else run.terrain
     settled = (
         ResolvedControl(points=(), notes=())
@@ -733,7 +730,7 @@ def apply_reference_accuracy(
 def _compare(run: FinishRun, adjustment: Adjustment, reference: Path) -> tuple[ReferenceTie, float]:
     """Match the block under the poses just found with the reference.
 
-    Returns the tie, and the accuracy of the reference's CRS here.
+    Returns the tie, and the accuracy of the reference's CRS at this place.
     """
     frames = [
         replace(before, exterior=after.exterior, interior=adjustment.interiors[before.camera])

@@ -1,10 +1,9 @@
 """Finished tiles: owners of pixels, blending, expected error, attributes.
 
-Tiles show the plan's owners at full size, blended, with the expected error of every pixel.
-
-Tiles are made block by block; a block reaches beyond its tiles by as much as blending looks around, so a tile
-has the same bytes in whatever block it is made. Only the frames that own ground near a block are rectified,
-and only there.
+Tiles show the plan's owners at full size, blended, with the expected error of every pixel. They are made
+block by block; a block reaches beyond its tiles by as much as blending looks around, so a tile has the same
+bytes in whatever block it is made. Only the frames that own ground near a block are rectified, and only
+there.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from flycam.mosaic.tiles.codec import TileLog, read_tile
 from flycam.mosaic.tiles.merge import sort_sources
 from flycam.storage.base import ObjectStore
 
-# -- Pixels of a finished mosaic that lie on the flight's own DSM, and their share of the mosaic ---
+# -- Pixels on the flight's own DSM, and their share of the mosaic ---------------------------------
 
 
 Floats = NDArray[np.float64]
@@ -85,7 +84,7 @@ def compute_dsm_pct(store: ObjectStore, tiles: TileLog, mosaic: MosaicInfo, supp
     return 100.0 * own / shown if shown else float("nan")
 
 
-# -- Expected error of a live tile's pixels: every frame by its recorded pose, over level ground ---
+# -- Expected error of a live tile's pixels --------------------------------------------------------
 
 
 # sine of the axis below the horizon; a flatter view is taken to lie as far away as this one
@@ -97,8 +96,8 @@ def estimate_live_error_m(frame: FrameRecord, tile: TileId) -> NDArray[np.float3
 
     256×256 float32.
 
-    Position, height and attitude by the pose's sigmas (`geometry.compute_expected_error`): a height that is
-    off by dz moves a pixel by dz tan(angle off nadir). The ground is taken as level at the height where the
+    Position, height and attitude by the pose's sigmas (`geometry.expected_error`): a height that is off
+    by dz moves a pixel by dz tan(angle off nadir). The ground is taken as level at the height where the
     frame's axis meets it, and as known: a lower bound on slopes. None for a frame without a pose, and where
     the ground was taken as a plane: its true distance from that plane is unknown.
     """
@@ -116,11 +115,11 @@ def estimate_live_error_m(frame: FrameRecord, tile: TileId) -> NDArray[np.float3
     return compute_tile_error(pose, tile, to_work, level, sigma_m)
 
 
-# -- Patches of frames in a window of base pixels, made block by block, none twice -----------------
+# -- Patches of frames in a window of base pixels --------------------------------------------------
 
 
 PatchOf = Callable[[str, TileRange, NDArray[np.bool_]], OrthoPatch | None]
-"""See `finished_tiles.finish_tiles`."""
+"""See `finish_tiles`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +238,7 @@ def to_tile_box(tile: TileId) -> PixelBox:
     )
 
 
-# -- Fill for ground inside a finished mosaic that every frame takes for hidden --------------------
+# -- Fill for ground that every frame takes for hidden ---------------------------------------------
 #
 # The heights in front of it are wrong there (a crown drawn too wide, a post too high), and the live mosaic
 # shows it. So the frame that owns the ground next to it fills it, as if nothing hid the ground, with the
@@ -278,7 +277,7 @@ def find_inner_owners(plan: SeamPlan) -> Words:
     return np.where(inside, owner_of[next_to], np.uint16(0))
 
 
-# -- Owner of each base pixel of a window: the plan at full size, seams rounded, holes filled ------
+# -- Owner of each base pixel of a window ----------------------------------------------------------
 #
 # A function of the plan, the tile and what the frames see there; never of the window that a pixel is made in.
 
@@ -432,7 +431,7 @@ def list_labels(labels: Words) -> list[int]:
     return [int(label) for label in np.flatnonzero(counts) if label != NO_SOURCE]
 
 
-# -- Finished tiles, made block by block -----------------------------------------------------------
+# -- Finished tiles, block by block ----------------------------------------------------------------
 
 
 BLOCK_TILES = 4
@@ -614,7 +613,7 @@ def _around(members: list[TileId]) -> PixelBox:
     return box
 
 
-# -- Attributes of each pixel of a tile: expected error, age, ground sample distance ---------------
+# -- Attributes of a tile's pixels: expected error, age, GSD ---------------------------------------
 #
 # The map shows them as classes (`serve.tiles.data_tiles`), an export as numbers.
 
@@ -659,8 +658,8 @@ def compute_hours_since(moments_ns: Sequence[int], now_ns: int) -> Singles:
 def compute_gsd_m(tile: MosaicTile, frames: Mapping[str, FrameRecord]) -> Singles:
     """Compute the GSD of the photo behind each pixel, 256×256 float32 metres.
 
-    As recorded for the middle of that photo (as a pixel's evidence states it too); NaN where there is no data
-    or none is recorded.
+    As recorded for the middle of that photo (`/api/pixel` states the same); NaN where there is no data or
+    none is recorded.
     """
     recorded = [frames[name].gsd_m for name in tile.frames]
     of_frame = [np.nan if one is None else one for one in recorded]

@@ -1,9 +1,9 @@
 """Frame overviews, and multi-band blending of frames.
 
 Radiometry and seamlines are decided on overviews. An overview is a frame rectified a few zooms above the
-base, cropped to its data. All overviews of a block lie on one global pixel grid, so two of them are compared
-without resampling. `FrameOverviewCache` keeps recently used ones in memory up to a bound and makes the others
-again, so that a block's size does not matter.
+base, cropped to its data. All overviews of a block lie on one global pixel grid, so they are compared without
+resampling. `FrameOverviewCache` keeps recently used ones in memory up to a bound and makes the others again,
+so that a block's size does not matter.
 """
 
 from __future__ import annotations

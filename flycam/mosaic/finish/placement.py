@@ -154,9 +154,7 @@ _SHOWN_BY_OTHERS = _(
 )
 
 
-# -- Reduced orthopatches of frames, for radiometric balance and seamlines -------------------------
-#
-# Orthorectified like any orthopatch, from a reduced image.
+# -- Overviews: reduced orthopatches for radiometric balance and seamlines -------------------------
 
 
 OVERVIEW_SIDE_PX = 400

@@ -39,7 +39,7 @@ from flycam.mosaic.finish.frame_overview import (
     to_centred,
 )
 
-# -- Highlight compression: light raised above 255 kept within the range of an image ---------------
+# -- Highlight compression -------------------------------------------------------------------------
 #
 # Corrected light may pass 255. Above a knee it is compressed, never clipped: a hyperbola of slope 1 at the
 # knee maps the brightest possible light to 255, so brighter stays brighter and light below the knee does not
@@ -137,12 +137,12 @@ class Radiometry:
 
     frame_ids  in the order of the rows of the arrays
     cameras    camera key of each frame
-    log_gain   frames×3; airlight frames×3, grey levels; both as in the module's formula
+    log_gain   frames×3; airlight frames×3, grey levels; both as in the formula of the module docstring
     vignette   by camera key: 3×3, band × (v1, v2, v3) with r = 1 in the corner
     slope      frames×3×2, log brightness by half diagonals across and down the image: s_f J_f
     scale      robust 1-sigma of log differences between corrected frames: how well they agree
     compared   number of sample pairs compared
-    knee       grey level above which light is compressed (see `highlights`)
+    knee       grey level above which light is compressed (see `compress_highlights`)
     """
 
     frame_ids: tuple[str, ...]
@@ -522,7 +522,7 @@ def _look_of(overview: FrameOverview) -> tuple[Bytes, Bytes]:
 def _with_headroom(radiometry: Radiometry, looks: list[tuple[Bytes, Bytes]]) -> Radiometry:
     """Return the block with the knee and factor that keep it from saturating.
 
-    See `highlights`.
+    See `find_headroom`.
     """
     before = np.concatenate([rgb.max(axis=1) for rgb, _ in looks])
     after = np.concatenate([radiometry.light(n, *look).max(axis=1) for n, look in enumerate(looks)])

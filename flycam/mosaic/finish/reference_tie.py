@@ -2,7 +2,7 @@
 
 The reference is an earlier revision, another orthomosaic or a satellite scene. Each frame, orthorectified
 with its current pose, is compared with it window by window where the frame looks nearly straight down.
-Windows that agree with each other tell how the block should move, and become its control points; disagreement
+Windows that agree with each other show how the block should move, and become its control points; disagreement
 (another season, a new landslide, cloud) is outvoted, and if too little agrees the reference is not used.
 """
 
@@ -37,7 +37,7 @@ from flycam.model.frame import OrthoPatch
 from flycam.mosaic.adjustment.block import BlockFrame, ControlPoint
 from flycam.workspace import Progress, ignore_progress
 
-# -- Control points of a block from a reference map: places with known shifts ----------------------
+# -- Control points from a reference map: places with known shifts ---------------------------------
 #
 # A place of the adjusted block is projected into the frames that see it, with their current poses. As a
 # control point with these image points at (place + shift), it moves the block without affecting what its own
@@ -112,7 +112,7 @@ PatchMaker = Callable[[int, TileRange], OrthoPatch]
 
 _WINDOW_PX, _SPACING_PX = 64, 40
 _MAX_FRAMES, _MAX_WINDOWS = 150, 12_000
-# Finer pixels make the search dearer by their square, and hardly improve the tie.
+# The cost of the search grows with the square of the resolution, which hardly improves the tie.
 _MAX_REACH_PX = 100
 _MAX_VOTERS = 2000
 # Tangent of the off-nadir angle: nearer to nadir, wrong heights shift little.
@@ -130,7 +130,7 @@ _MAP_SIGMA_M = 0.15
 class ReferenceTie:
     """Result of matching a reference.
 
-    control   for the next adjustment; empty where the evidence is too poor
+    control   for the next adjustment; empty where too few windows agree
     tried     windows compared, found: matched clearly, agreed: those that agree with each other
     shift_m   median (east, north) of the reference minus the block; spread_m of single windows about the fit
     why       one sentence for the report

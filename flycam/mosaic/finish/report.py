@@ -29,7 +29,7 @@ from flycam.mosaic.finish.radiometry import Radiometry
 from flycam.mosaic.finish.seamline import SeamPlan
 from flycam.mosaic.surface.surface import Surface
 
-# -- Figures of a quality report, from the catalogue and the tiles, without wording ----------------
+# -- Figures of a quality report -------------------------------------------------------------------
 
 
 ERROR_BOUNDS_M = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
@@ -115,7 +115,7 @@ class ReportFigures:
     stats        the revision's record, as `finish` wrote it: JSON values, None where unknown
     frames       every photo of the layer, used or not, by name
     communes     names, the largest share first
-    boundaries   coded warnings on the communes' boundaries (`model.warning`)
+    boundaries   warnings on the communes' boundaries, encoded by `flycam.model.warning`
     frame_gsd_m  finest, median and coarsest GSD of the used photos; pixel_m: of the map
     post_m       post spacing of the map's ground; own_pct: share of the map on the flight's own DSM
     error, error_own, error_dem  over all ground, over the DSM, over all beside it; None where there is
@@ -200,7 +200,7 @@ class ReportFigures:
         return [frame for frame in self.frames if frame.state in states]
 
 
-# -- Statistics of a finished revision: JSON values for catalogue, API and command -----------------
+# -- Statistics of a finished revision -------------------------------------------------------------
 
 
 _MASKED_PCT = 50.0

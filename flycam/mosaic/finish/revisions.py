@@ -18,7 +18,7 @@ from flycam.geometry.pose import ExteriorOrientation, PoseSource
 from flycam.model.records import MosaicInfo
 from flycam.model.warning import FINISHED_OLDER, READOUT_UNKNOWN, encode_warning
 
-# -- Warnings of a finished revision whose cameras have an unknown readout time --------------------
+# -- Unknown readout times -------------------------------------------------------------------------
 #
 # A rolling shutter that cannot be modelled bends an image by its readout time times the speed. The amount is
 # unknown too, so it is stated in words beside the revision and no sigma pretends to include it.
@@ -42,7 +42,7 @@ def collect_readout_warnings(catalog: Catalog, shown: Iterable[MosaicInfo]) -> t
     return tuple(dict.fromkeys(said for one in stats for said in list_readout_warnings(one)))
 
 
-# -- Revisions that were made from poses which are no longer in force ------------------------------
+# -- Outdated poses --------------------------------------------------------------------------------
 
 
 _Ranked = tuple[int, bool]
@@ -80,6 +80,6 @@ def list_outdated_warnings(catalog: Catalog, shown: Iterable[MosaicInfo]) -> tup
 def _rank_placement(version: int, exterior: ExteriorOrientation | None) -> _Ranked:
     """Return the rank of a placement, as far as an adjusted pose tells it.
 
-    See `flycam.catalog.placements`.
+    Compare `flycam.catalog.placements.rank_placement`.
     """
     return version, is_on_terrain(exterior)

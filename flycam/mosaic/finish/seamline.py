@@ -35,7 +35,7 @@ from flycam.geometry.grid import order_along_morton_curve
 from flycam.mosaic.finish.frame_overview import FrameOverview, FrameOverviewCache, PixelBox, Words
 from flycam.mosaic.finish.radiometry import Radiometry
 
-# -- Alpha-expansion as a minimum cut: pixels of a window that a frame takes from their owners -----
+# -- Alpha-expansion as a minimum cut --------------------------------------------------------------
 #
 # All costs are integers, so the cut is exact; of several minimum cuts the one that changes least is taken,
 # which is unique, so the result depends neither on the solver nor on the machine.
@@ -230,7 +230,7 @@ def _at(looks: LabelFeatures, window: tuple[slice, slice]) -> LabelFeatures:
     return LabelFeatures(features=looks.features[window], seen=looks.seen[window])
 
 
-# -- Label map and the frames' views on its grid: visibility, quality, cost of a change ------------
+# -- Label map, and the frames' views on its grid --------------------------------------------------
 
 
 _FEATURES = 5  # three colours, two gradients

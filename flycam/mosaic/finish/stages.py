@@ -1,7 +1,5 @@
 """Stages of `finish`, their stored results, progress, and cluster tasks.
 
-The stages are ties, adjustment, DSM, radiometric balance and seamlines.
-
 A stage is a function of the run and of earlier stages' results; its result is kept on disk. Pixels are read
 through `originals`; nothing here writes a tile or the catalogue.
 """
@@ -67,7 +65,7 @@ from flycam.originals import PhotoCache
 from flycam.storage.disk_space import DISK_FULL_ERRNOS
 from flycam.workspace import Progress, Workspace
 
-# -- Stages of `finish` on a cluster: features, matches, DSM blocks, overviews ---------------------
+# -- Cluster tasks: features, matches, DSM blocks, overviews ---------------------------------------
 #
 # Workers keep results in the store under the names by which the stages look them up. So a stage runs as
 # without a cluster and finds most of its work done; what it does not find it computes.
@@ -277,7 +275,7 @@ def _block_name(level: SweepLevel, number: int) -> str:
     return f"surface/{level.name}-{number}"
 
 
-# -- Progress of a long run as a share of the whole, weighted by stage costs -----------------------
+# -- Progress of a run, weighted by stage costs ----------------------------------------------------
 #
 # A run is also stopped here: every stage reports often, and a report after cancellation was requested ends
 # the run. Completed work is on disk, so the next run continues.
@@ -307,8 +305,8 @@ class WorkAhead:
 def estimate_costs(work: WorkAhead) -> dict[str, float]:
     """Estimate the seconds on two cores by stage, in execution order.
 
-    Names of parts follow the dot. The rates were measured on runs of 15 drill photos of 0.3 MP, 95 of 1.3 MP,
-    and 18 real ones of 9 MP. Only their ratios count: a slower machine is slower at every stage.
+    Names of parts follow the dot. The rates were measured on runs of 15 synthetic photos of 0.3 MP, 95 of
+    1.3 MP, and 18 real ones of 9 MP. Only their ratios count: a slower machine is slower at every stage.
     """
     photos = work.frames
     costs = {
@@ -338,7 +336,7 @@ class FinishProgress:
 
     costs      of the stages reported here, in their order
     before     cost done before them; whole: the cost of all; both in the unit of `costs`
-    cancelled  asked at every report; once it is true, the report raises Cancelled
+    cancelled  called at every report; once it returns True, the report raises Cancelled
     seconds    by stage: (wall, processor) seconds spent in it, by runs that were killed or stopped too, as
        far as a stage of them ended
     """
@@ -411,7 +409,7 @@ class FinishProgress:
         return sum(own)
 
 
-# -- Stage results of a `finish` run on disk, from which a killed run continues --------------------
+# -- Stage results on disk, from which a killed run continues --------------------------------------
 #
 #  <cache>/finish/<flight>/<layer>-<hash of inputs and options>/<stage>.stage
 #

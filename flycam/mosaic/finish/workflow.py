@@ -204,7 +204,7 @@ def check_request(flight: Flight, request: FinishRequest) -> None:
         )
 
 
-# -- Work of `finish` for each layer of a flight, planned before any is done -----------------------
+# -- Jobs, one for each layer of a flight ----------------------------------------------------------
 
 
 _MIN_FRAMES = 2
@@ -341,7 +341,7 @@ def _latitude(records: Sequence[FrameRecord]) -> float:
     return float(to_lonlat(np.array([pose.projection_centre_m[:2]]), pose.work_crs)[0, 1])
 
 
-# -- Results of a run's stages, and those stored beside the tiles ----------------------------------
+# -- Inputs of a revision's tiles, and their writing -----------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -436,7 +436,7 @@ def finish_flight(
     """Finish a flight (id or name); idempotent and resumable.
 
     progress      gets the stage and the percent of the whole
-    cancelled     asked often; once it is true the run stops cleanly and can be continued
+    cancelled     called often; once it returns True the run stops cleanly and can be continued
     make_reports  makes the quality reports of a revision before it is published
 
     Raises NotFound, OriginalPurged, InputUnusable (nothing to finish, or invalid options), FlightBusy,

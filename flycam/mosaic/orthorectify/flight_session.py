@@ -111,7 +111,7 @@ def open_flight(
     default_name   of a new flight without a given name
     doubted        cameras among them whose colours may be near-infrared
 
-    Raises InputUnusable for an invalid GSD, NameTaken also for a drill in a real event.
+    Raises InputUnusable for an invalid GSD, NameTaken also for an exercise in a real event.
     """
     times = [frame.header.captured_ns for frame in planned]
     before = find_flight(workspace, flight_id)
@@ -332,7 +332,7 @@ def close_flight(workspace: Workspace, flight: Flight, state: FlightState = Flig
 def resolve_flight_state(workspace: Workspace, flight_id: str) -> FlightState:
     """Return a flight's state once all is done.
 
-    A flight that was withdrawn whole is not published again because its card or its video was read once more.
+    A flight that was withdrawn as a whole stays so when its memory card or video is read once more.
     """
     statuses = {record.status for record in workspace.catalog.frames.list_for_flight(flight_id)}
     is_gone = FrameStatus.WITHDRAWN in statuses and FrameStatus.USED not in statuses
@@ -344,7 +344,7 @@ def resolve_flight_event(
 ) -> Event:
     """Return the event of this id or name, created if new.
 
-    A drill never joins a real event, nor the reverse.
+    An exercise never joins a real event, nor the reverse.
 
     flown_ns  when the flight began (UTC nanoseconds): without a given event, a real flight goes into the one
       real event that is open and was flown lately; None: not known

@@ -47,7 +47,7 @@ from flycam.workspace import Progress, Workspace
 
 # -- Thread pool that reads, stores and orthorectifies photos --------------------------------------
 #
-# Only where they claim ground; results come in order.
+# Photos are orthorectified only where they claim ground; results come in order.
 
 
 Pixels = NDArray[np.uint8]
@@ -219,14 +219,14 @@ class _Photos:
             return error
 
 
-# -- Checkpoint of a merge: frames wholly in the tile log, for the run after a kill ----------------
+# -- Checkpoint of a merge: frames wholly in the tile log ------------------------------------------
 #
-#  <cache>/merging/<mosaic>.json   of what, the log's last line then, and the frames
+#  <cache>/merging/<mosaic>.json   what is merged, the log's last line at that time, and the frames
 #
 # It is written after the log, so its frames are there: with every group of finished tiles, and where a frame
 # has waited long for its tiles to be finished, after all of them were written as they are. It is valid where
 # the same frames are merged into the same log: after an older backup was restored, or with other frames on
-# the card, all is merged again, which changes nothing but takes its time.
+# the memory card, all is merged again, which changes nothing but takes its time.
 
 
 MAX_INTERVAL_S = 5.0

@@ -24,7 +24,7 @@ from flycam.mosaic.tiles.groups import DAMAGE
 from flycam.storage import keys
 from flycam.workspace import Progress, Workspace, ignore_progress
 
-# -- Times of a live flight's segments and latest image that show withdrawn frames -----------------
+# -- Withdrawn times of a live flight's video ------------------------------------------------------
 
 
 # most by which the times of a frame and its segment differ; frames this near show nearly the same too
@@ -60,7 +60,7 @@ def find_withdrawn_times(catalog: Catalog, flight_id: str) -> WithdrawnTimes:
     )
 
 
-# -- Deletion of products that must not be shown any more: reports, thumbnails ---------------------
+# -- Deletion of reports and thumbnails that show withdrawn frames ---------------------------------
 
 
 def drop_retired_reports(workspace: Workspace, flight_id: str) -> int:
@@ -89,7 +89,7 @@ def delete_live_thumbnails(workspace: Workspace, flight_id: str) -> None:
             workspace.store.delete(key)
 
 
-# -- Withdrawal: recorded first, then the touched tiles are rebuilt --------------------------------
+# -- Withdrawal of a flight or a frame -------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -57,7 +57,7 @@ class SweepAgreement(Protocol):
 def estimate_agreed_sigma(found: SweepAgreement, dz_m: Singles, spacing_m: float) -> Singles:
     """Estimate the 1-sigma (rows×cols, metres) of heights dz_m that views agree on.
 
-    See the module for its parts.
+    Its parts are described above.
     """
     views = found.views.astype(np.float32)
     pairs = np.maximum(views * (views - 1.0) / 2.0, 1.0)

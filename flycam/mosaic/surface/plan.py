@@ -17,7 +17,7 @@ from flycam.geometry.terrain import TerrainGrid, interpolate_heights_en
 from flycam.messages import _
 from flycam.mosaic.surface.plane_sweep import SurfaceView
 
-# -- Options of a surface refinement, with the values that measured best ---------------------------
+# -- Options of a surface refinement, by default those that measured best --------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -269,7 +269,7 @@ def select_best_heights(volume: Singles, heights_m: Singles) -> BestHeights:
     )
 
 
-# -- Refinement: coarse sweep, fine sweep, filtering, gap filling ----------------------------------
+# -- Refinement of a surface -----------------------------------------------------------------------
 
 Progress = Callable[[str, int, int], None]
 
@@ -314,7 +314,7 @@ def refine_surface(
 
     The surface covers all ground that a view sees on the terrain; where no two views make a base or the
     images have no texture, it is the terrain, corrected by the error found on supported ground
-    (`terrain_error`), and has no support. Raises OutsideTerrain where no view sees the terrain at all, and
+    (`correct_terrain`), and has no support. Raises OutsideTerrain where no view sees the terrain at all, and
     what `pixels_of` raises.
     """
     plan = plan_surface(views, terrain, spacing_m, options.max_posts)
@@ -348,7 +348,7 @@ class Sweep:
     """Result of a sweep, on all posts (rows×cols); NaN where nothing was tried.
 
     dz_m         over the base
-    agreement, margin  as in `height_extraction.BestHeights`
+    agreement, margin  as in `BestHeights`
     precision_m  change of dz that lowers the agreement at its peak by 1, per root of agreement
                  (1 / sqrt(curvature))
     likeness     correlation of the finest images at dz (`plane_sweep.compute_likeness`; 0 in the coarse

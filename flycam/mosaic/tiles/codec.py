@@ -308,7 +308,7 @@ def _unfilter_quality(data: bytes) -> _Words:
     return np.add.accumulate(np.add.accumulate(second, axis=0, dtype=np.uint16), axis=0, dtype=np.uint16)
 
 
-# -- Interface of the tile log that the mosaic needs, and reading of a tile that a log line names --
+# -- Interface of the tile log, and reading of the tiles that it names -----------------------------
 
 
 class TileLog(Protocol):
@@ -335,7 +335,7 @@ def read_tile(store: ObjectStore, record: TileRecord) -> MosaicTile:
     return decode_tile(store.get(record.key), record.tile_id, record.content_hash)
 
 
-# -- Cache of the heads in the tile log for a writer -----------------------------------------------
+# -- Cache of the tile log's heads, for a writer ---------------------------------------------------
 #
 # It may be stale: the compare-and-swap of `append` finds out. So heads are read by blocks of tiles, once, and
 # read again only after a conflict. As a block is read again for the sake of one tile, code that made a state

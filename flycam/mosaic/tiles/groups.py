@@ -1,10 +1,8 @@
 """Atomic writes of tile groups with their ancestors, and repair of tiles.
 
-Groups are written to the store and the log, all or none of a group.
-
-A group is written as: encode, `store.put`, `store.flush`, and last one `append` that carries the base tiles
-*and all their ancestors*. So at every moment, a power cut included, each parent named in the log is the
-function of the children named in the log.
+All of a group is written to the store and the log, or none: encode, `store.put`, `store.flush`, and last one
+`append` that carries the base tiles *and all their ancestors*. So at every moment, a power cut included, each
+parent named in the log is the function of the children named in the log.
 """
 
 from __future__ import annotations

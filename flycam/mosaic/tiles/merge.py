@@ -224,7 +224,7 @@ def _packed(rgb: Bytes) -> NDArray[np.int32]:
     return (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
 
 
-# -- Amendments: what was taken out of a mosaic, and the epoch that each tile has because of it ----
+# -- Amendments: what was taken out of a mosaic, and the epochs of its tiles -----------------------
 #
 # A withdrawn frame, or a placement (pose and terrain) that another replaced, opens a new epoch on the tiles
 # that it touched, and on those only. Epochs are derived from content (`compute_epoch`), so two nodes that
@@ -308,7 +308,7 @@ def _blocks_of(tiles: TileRange) -> Iterator[_Block]:
 NO_AMENDMENTS = Amendments()
 
 
-# -- Parents: a pure function of four children, in integer arithmetic ------------------------------
+# -- Overview tiles: parents as a pure function of four children, in integers ----------------------
 #
 # A parent pixel covers a 2×2 block of child pixels. Of those that have data:
 #     rgb      (sum + n // 2) // n for each band, n = 1..4 pixels with data
@@ -333,7 +333,7 @@ class Quadrant:
 
 
 def reduce_to_quadrant(child: MosaicTile) -> Quadrant:
-    """Reduce a tile by two in each direction, by this module's rule."""
+    """Reduce a tile by two in each direction, by the rule above."""
     key = cv2.merge([child.source, child.quality]).view("<u4")[..., 0]  # (quality << 16) | source
     rows = np.maximum(key[0::2], key[1::2])
     best = np.maximum(rows[:, 0::2], rows[:, 1::2])

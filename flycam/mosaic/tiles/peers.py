@@ -1,6 +1,6 @@
 """Tiles from other nodes: states, placements, cursors, merge and previews.
 
-Stored are the latest state of each tile by log, the placements of its frames, and cursors.
+The store holds the latest state of each tile by log, the placements of its frames, and cursors.
 
 A log belongs to one node and one of its mosaics (`keys.derive_log_id`); its cursor says how far it was read.
 States, placements and cursors are registers that only grow, kept in the store under keys that carry their
@@ -44,7 +44,7 @@ from flycam.storage import keys
 from flycam.storage.base import ObjectStore
 from flycam.storage.files import decompress_zstd
 
-# -- Merge of other nodes' tile states with those here: receiving side of the merge rule -----------
+# -- Merge of other nodes' tile states into the mosaic ---------------------------------------------
 #
 # A state made under other amendments is reduced by the amendments known by now. The remainder is right: where
 # the greatest key of a set belongs to a frame that stays, it is the greatest without the removed frames too.
@@ -393,7 +393,7 @@ class PeerTiles:
         return found
 
 
-# -- Previews of parents, which a slow link shows before their children arrive ---------------------
+# -- Previews of overview tiles, for slow links ----------------------------------------------------
 #
 # A parent is a pure function of its children; until those arrive, its pixels may be filled from a small image
 # of the peer's parent. Such a pixel has quality 1 and no frame, never covers a known one, and goes when the

@@ -69,7 +69,7 @@ def _around(tile_ids: list[TileId]) -> TileRange:
     )
 
 
-# -- Amendments of a mosaic from the catalogue: withdrawn frames and replaced placements -----------
+# -- Amendments of a mosaic, from the catalogue ----------------------------------------------------
 
 
 def load_amendments(catalog: Catalog, mosaic: MosaicInfo) -> Amendments:

@@ -1,4 +1,6 @@
-"""The one write path: merge patches, then write tiles, their ancestors and one log line each.
+"""Writer of tiles: patches are merged, then tiles and their ancestors written.
+
+This is the only write path; every tile gets one line in the log.
 
 Tiles are merged in memory and written in groups with all their ancestors (`GroupWriter`); a patch that never
 reached the log is merged again when the flight is ingested again.
@@ -306,7 +308,7 @@ class MosaicWriter:
                 )
             )
 
-    # -- memory ---------------------------------------------------------------------------------
+    # -- Tiles in memory ---------------------------------------------------------------------------
 
     def _canvas(self, tile_id: TileId) -> TileCanvas:
         canvas = self._canvases.get(tile_id)
@@ -339,7 +341,7 @@ class MosaicWriter:
             self._made_from.pop(tile_id, None)
             self._dirty.discard(tile_id)
 
-    # -- writing --------------------------------------------------------------------------------
+    # -- Writing of groups -------------------------------------------------------------------------
 
     def _write(self, tile_ids: list[TileId], *, replacing: bool = False) -> int:
         """Write base tiles and their ancestors as one group; return the log lines."""

@@ -1,1 +1,1 @@
-"""The briefing pack."""
+"""Briefing packs: contents, figures, maps, documents, and their queue."""

@@ -56,9 +56,7 @@ from flycam.reports.layout import (
     drop_empty_columns,
 )
 
-# -- Paragraphs at the head of a briefing pack: what nobody has looked into yet --------------------
-#
-# People to be rescued, other marks that were only reported, and change candidates.
+# -- Paragraphs at the head of a briefing pack: what was not reviewed yet --------------------------
 
 
 def list_all_marks(figures: PackFigures) -> list[PackMark]:
@@ -166,7 +164,7 @@ def _kinds(some: Counter[MarkKind]) -> Message:
     return join([join([MARK_KIND_NAMES[kind], str(some[kind])]) for kind in MarkKind if some[kind]], ", ")
 
 
-# -- Confirmed changes: place, size, impact, and what is unknown -----------------------------------
+# -- Confirmed changes -----------------------------------------------------------------------------
 
 
 _MAX_ROADS = 6

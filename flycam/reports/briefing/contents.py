@@ -1,7 +1,7 @@
 """Contents of a briefing pack, by the access policy of its requester.
 
-Gathered are flights, communes under them, field marks of their events, and confirmed changes with the image
-pairs that they were found on or drawn over; all by the access policy of the account that asks for the pack.
+They are flights, communes under them, field marks of their events, and confirmed changes with the image pairs
+that they were found on or drawn over.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from flycam.mosaic.coverage import get_main_mosaic, list_flight_communes
 from flycam.mosaic.raster import trace_mosaic_footprint
 from flycam.workspace import Workspace
 
-# -- Image pair that a confirmed change was found on, or drawn over, if stored and visible ---------
+# -- Image pair of a confirmed change, if stored and visible ---------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +145,7 @@ def _extent(line: ChangeVersion) -> Bounds:
     return west, south, east, north
 
 
-# -- Flights, communes, marks and changes, by the access policy of the account ---------------------
+# -- Flights, communes, marks and changes of a pack ------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -230,7 +230,7 @@ class PackContents:
     first commune that they touch, newest first; confirmed changes, largest first.
 
     changes_elsewhere  number of changes of the same events on ground that is not shown
-    waiting            changes on shown ground that nobody has decided on yet
+    waiting            change candidates on shown ground that wait for review
     waiting_elsewhere  number of such changes elsewhere
     settlements        in those communes, each with the event for which it was reported
     troubles           features in trouble in those communes, by layer

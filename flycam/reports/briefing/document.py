@@ -83,7 +83,7 @@ from flycam.reports.layout import (
     put_text,
 )
 
-# -- Settlements in a briefing pack: isolated, reachable, or unknown if nobody said ----------------
+# -- Settlements: isolated, reachable, or unknown if nobody reported -------------------------------
 
 
 _MAX_ROWS = 60
@@ -132,7 +132,7 @@ def _row(one: PackSettlement) -> tuple[Text, ...]:
     return one.name, one.commune, ACCESS_NAMES[one.access], ROADS_SAY_NAMES[one.road_evidence], one.note, by
 
 
-# -- Last annex of a briefing pack: photos by hash, and the state of the audit log -----------------
+# -- Last annex: photos by hash, and the state of the audit log ------------------------------------
 
 
 _MAX_SOURCES = 300
@@ -193,7 +193,7 @@ def _audit(figures: PackFigures) -> Iterator[BlockOf[Text]]:
     yield Table(head=(_("Audit log"), _("Value")), rows=tuple(rows))
 
 
-# -- Subject of a briefing pack (its events, or the time of flight), and approval ------------------
+# -- Subject (the events, or the time of flight), and approval -------------------------------------
 
 
 def format_subtitle(figures: PackFigures) -> Message:
@@ -246,7 +246,7 @@ def _list_event_names(figures: PackFigures) -> list[str]:
     return [one for one in figures.events if not is_unnamed(one)]
 
 
-# -- Texts of slides of 1920×1080: place, time, expected error, and changes ------------------------
+# -- Texts of the slides ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -364,7 +364,7 @@ def _when(last_ns: int, figures: PackFigures) -> Message:
     return _("{time} {zone} ({age} ago)", **said)
 
 
-# -- Known trouble in a briefing pack: blocked roads, dead masts, power cuts -----------------------
+# -- Known trouble: blocked roads, dead masts, power cuts ------------------------------------------
 
 
 _MAX_NAMES = 8
@@ -473,12 +473,12 @@ _MessageBlock = BlockOf[Text] | PageBreak | SignatureBlock
 class PackDocument:
     """Briefing pack in one language.
 
-    mark       on every page of an exercise, "" otherwise; draft as well, "" once approved
+    mark       on every page of an exercise, "" otherwise; draft: the same, "" once approved
     letterhead, dateline, closing, signer_name  the form of an official document; empty fields become dots
     motto      lines over the date; none: no nation's
     footer     on every page; page_word goes before the page's number
     approval   who requested it and who approved it, or that nobody has
-    first      warnings that stand first: marks and changes that nobody has looked into yet
+    first      warnings at the head: marks and changes that nobody has reviewed yet
     covered    note on ground left empty by redactions, "" where there is none
     made_ns    UTC; when it was made
     pictures   JPEG by name; slide_pictures: those of the slides

@@ -1,7 +1,7 @@
 """Briefing pack as DOCX with text, tables and images.
 
-WordprocessingML (ECMA-376, part 1), written without a library. Heights of blocks are estimated, so that
-images shrink to fit a page.
+An office can edit it. The format is WordprocessingML (ECMA-376, part 1), written without a library: five
+small parts in a ZIP are all that Word and LibreOffice need.
 """
 
 from __future__ import annotations
@@ -244,10 +244,10 @@ def _relations(named: Sequence[tuple[str, str]]) -> str:
     return f'{_XML_DECLARATION}<Relationships xmlns="{_PACKAGE}/relationships">{rows}</Relationships>'
 
 
-# -- Estimated heights of blocks in a DOCX, so that images shrink to fit a page --------------------
+# -- Estimated heights of blocks, so that images shrink to fit a page ------------------------------
 #
-# The word processor sets the pages. Estimated from letters and lines, a little too tall rather than too
-# small.
+# The word processor sets the pages. Heights are estimated from letters and lines, a little too tall rather
+# than too small.
 
 
 TEXT_MM = 255.0
@@ -319,10 +319,7 @@ def _line_mm(size_pt: float) -> float:
     return size_pt * _LINE * _MM_PER_PT
 
 
-# -- Briefing pack as DOCX, so that an office can edit it ------------------------------------------
-#
-# WordprocessingML by hand (ECMA-376, part 1): five small parts in a ZIP are all that Word and LibreOffice ask
-# for; a library is not worth its weight here. The same document has the same bytes.
+# -- Document from the blocks of a briefing pack ---------------------------------------------------
 
 
 # fixed time of ZIP members: the same document has the same bytes

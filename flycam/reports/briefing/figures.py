@@ -173,7 +173,7 @@ class PackSeenPicture:
 
     last_ns None: a file, or (name "") a flight that is gone or not visible; its place stays empty.
 
-    stands_in  the change is of another revision of it, which is not on show any more
+    stands_in  the change is of another revision of it, which is not published any more
     is_lost    its tiles are missing or damaged: its place stays empty
     """
 
@@ -248,7 +248,7 @@ class PackImpact:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackWaiting:
-    """Change candidates that nobody has decided on yet.
+    """Change candidates that wait for review.
 
     Places by kind, and their ground.
     """
@@ -314,7 +314,7 @@ class PackFigures:
     requested_by  who requested it; "": unknown
     layers_with_status  layers there that report a status
     further_flights  other flights on which changes are shown
-    remarks       on boundaries, as `flycam.model.warning` encodes them
+    remarks       warnings on boundaries, as `flycam.model.warning` encodes them
     audit_head    number and digest of the audit log's last line; "": the log is empty
     audit_key, audit_signature  the node's public key, and its signature of that line; "": unsigned
     loose_marks   field marks outside those communes

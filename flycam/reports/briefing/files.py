@@ -1,4 +1,4 @@
-"""Files of a briefing pack for other programs: PMTiles, GeoPackage, KMZ, list of photos, hashes."""
+"""Files of a briefing pack: PMTiles, GeoPackage, KMZ, list of photos, hashes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Maps of a briefing pack: overview, communes, locator, image pairs.
 
-Besides the overview there is a map of the ground shown in each commune, and a before-and-after image of each
-of the largest confirmed changes.
+Each commune has a map of the ground shown in it, and each of the largest confirmed changes a
+before-and-after image.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from flycam.reports.briefing.contents import (
 from flycam.reports.briefing.texts import OVERVIEW, name_commune_picture
 from flycam.workspace import Progress, Workspace, ignore_progress
 
-# -- Maps of a briefing pack: unflown ground hatched, boundaries, marks, scale bar -----------------
+# -- Drawing of maps: unflown ground hatched, boundaries, marks, scale bar -------------------------
 #
-# Text drawn into them is figures and units only, so that one image serves both languages; an exercise's mark
-# is an image of its own, which stands above: over the ground it would hide what is looked for.
+# Text in them is figures and units only, so that one image serves both languages. An exercise's mark is an
+# image of its own above the map: over the ground it would hide what is looked for.
 
 
 Bytes = NDArray[np.uint8]
@@ -372,7 +372,7 @@ def _encoded(suffix: str, picture: Bytes, options: list[int]) -> bytes:
     return bytes(data.tobytes())
 
 
-# -- Overview, and maps of the ground shown in each commune ----------------------------------------
+# -- Overview and commune maps ---------------------------------------------------------------------
 
 
 MaskedImage = tuple[NDArray[np.uint8], NDArray[np.bool_]]
@@ -566,7 +566,7 @@ def measure_longer_side(extent: Bounds) -> float:
     return max(east - west, north - south) * math.cos(latitude)
 
 
-# -- Locator map of the pack's ground in the province: communes as outlines, some filled -----------
+# -- Locator map of the pack's ground in the province ----------------------------------------------
 
 
 _MAX_WIDTH_M = 150_000.0
@@ -623,7 +623,7 @@ def _around(contents: PackContents) -> BoundsLonLat:
     return west, south, east, north
 
 
-# -- Before-and-after images of confirmed changes, from the pair found on or drawn over ------------
+# -- Before-and-after images of confirmed changes --------------------------------------------------
 
 
 MAX_PAIRS = 40

@@ -1,6 +1,6 @@
 """Figures of a briefing pack: flights, communes, marks, changes.
 
-Figures only, without words; numbered as in the contents of the pack.
+They have no wording, and are numbered as in the contents of the pack.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ from flycam.reports.briefing.figures import (
 )
 from flycam.workspace import Workspace
 
-# -- Figures of confirmed changes in a briefing pack, without words --------------------------------
+# -- Figures of confirmed changes ------------------------------------------------------------------
 
 
 def describe_changes(workspace: Workspace, contents: PackContents) -> list[PackChange]:

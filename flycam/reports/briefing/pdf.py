@@ -2,8 +2,6 @@
 
 The PDF is A4 or A3, the slides are 1920×1080; both are set by Typst. As in the quality report only Typst's
 own fonts are used, and the only time is the document's own.
-
-The viewer page opens from a USB stick without a server.
 """
 
 from __future__ import annotations
@@ -173,7 +171,7 @@ def _pages(made: Any) -> list[bytes]:
     return [bytes(made)] if isinstance(made, bytes | bytearray) else [bytes(page) for page in made]
 
 
-# -- Viewer page of a briefing pack: opens from a USB stick without a server -----------------------
+# -- Viewer page, which opens from a USB stick without a server ------------------------------------
 #
 # A browser lets a page of `file://` load images and classic scripts, but no module and no request: so the
 # script is in the page, and all that is shown are images beside it. Without scripts the links open them.

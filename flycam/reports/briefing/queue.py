@@ -4,9 +4,9 @@ Packs are requested on the map page.
 
     requested -> recorded -> made in a folder of this node -> its bytes in the store -> recorded as made
 
-A pack never changes. One that shows what was withdrawn or redacted after it was begun is served no more. The
-newest few drafts have a file, and as many approved packs: a draft never drives out an approved one. Requests,
-approvals and results stay on record. Decision 0037.
+A pack never changes. One that shows what was withdrawn or redacted after it was begun is not served any more.
+The newest few drafts keep their file, and as many approved packs: a draft never replaces an approved one.
+Requests, approvals and results stay on record. Decision 0037.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from flycam.storage import keys
 from flycam.storage.disk_space import SPARE_BYTES, get_free_bytes
 from flycam.storage.files import compute_sha256
 
-# -- Process that makes one briefing pack, its ZIP, and why one could not be made ------------------
+# -- Process that makes one briefing pack and its ZIP ----------------------------------------------
 
 
 PACK_FILE = pgettext("file name", "meeting-pack")
@@ -295,7 +295,7 @@ class PackQueue:
         frames = self._workspace.catalog.frames
         return {one.frame_id for name in flights for one in frames.withdrawals(name)}
 
-    # -- the thread -----------------------------------------------------------------------------
+    # -- Worker thread -----------------------------------------------------------------------------
 
     def _run(self, folder: Path) -> None:
         self._sweep()

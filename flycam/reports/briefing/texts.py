@@ -14,7 +14,7 @@ _CLASSIFICATIONS = {Classification.INTERNAL: _("INTERNAL"), Classification.RESTR
 
 
 def prefix_classification(figures: PackFigures, line: Message) -> Message:
-    """Put the classification before a line, as "RESTRICTED · "; nothing for an open pack."""
+    """Prefix a line with the classification, "RESTRICTED · ", unless it is open."""
     if figures.classification is Classification.OPEN:
         return line
     return join([_CLASSIFICATIONS[figures.classification], line], " · ")
@@ -78,7 +78,7 @@ def _within(value_m: float) -> Message:
     return join(["± ", format_number(value_m, 2 if value_m < 1.0 else 1), "\N{NO-BREAK SPACE}m"], "")
 
 
-# -- Places as a briefing pack writes them ---------------------------------------------------------
+# -- Places in a briefing pack ---------------------------------------------------------------------
 
 
 def format_place(lonlat_deg: tuple[float, float], vn2000: tuple[float, float, float] | None) -> Text:

@@ -1,6 +1,6 @@
 """Writing of a briefing pack into one folder, and letterheads.
 
-The folder holds the documents for a meeting, and opens from a USB stick.
+The folder holds the documents for a meeting, and can be opened from a USB stick.
 
     flights -> ground of each -> communes under it, marks in them -> maps
     figures + maps -> quick report as PDF and DOCX, slides, a page for any browser
@@ -57,7 +57,7 @@ class PackRequest:
 
     paper         size of the PDF's pages: "a4" or "a3"
     approved_by   the leader who approved it; "": it is a draft, and says so on every page
-    requested_by  the person who asked for it; "": the operator of this machine
+    requested_by  the person who requested it; "": the operator of this machine
     of_draft      hash of the approved draft's content (`PackReport.content_sha256`); "": there was no draft
     seen_by       the account whose access policy applies; "": nothing is withheld
     """

@@ -1,1 +1,1 @@
-"""Situation of an event, read and written: board, marks, changes, meeting."""
+"""Commune board, communes, sources of pixels, and redacted photos."""

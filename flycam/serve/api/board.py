@@ -90,7 +90,7 @@ def _digest(communes: Sequence[CommuneRecord]) -> bytes:
     return said.digest()
 
 
-# -- Route of the commune board --------------------------------------------------------------------
+# -- Commune board ---------------------------------------------------------------------------------
 
 
 router = APIRouter(dependencies=[Depends(require_viewer)])
@@ -106,19 +106,22 @@ def get_commune_board(
     on: date | None = None,
     until: datetime | None = None,
 ) -> Json:
-    """The communes in force on a date (those of today where none is known for it), as an event stands: a
-    drill's in drills only, and those alone where all of it was flown over them.
+    """List the communes in force on a date with the state of an event.
 
-    `imaged_pct` null: not flown; beside `communes`: of the ground of all of them together. `waiting`: changes
-    that nobody has decided on yet, by kind, with their ground in it; null: none. `changes` counts confirmed
-    ones, those that lie on each other once; 0: none stands on what was compared of it (`compared_pct`);
-    null: none is confirmed there, which does not mean that nothing changed. With `until` (without a zone it
-    is Vietnam's) only flights count whose last picture was taken by then, marks and changes as they stood
-    then.
-    `under_way` names flights over a commune that had begun by then and were not over: whether they had imaged
-    it yet is not told, so it is not to be called unflown. `aloft` names flights in the air over a commune
-    now: of an earlier time none. `troubles`: how many things of which layer their owner says to be in
-    trouble; null of an earlier time, for layers are kept as they were read last.
+    Where no communes are known for the date, today's are listed; synthetic ones in exercises only, and they
+    alone where all of the exercise was flown over them.
+
+    `imaged_pct` null: not imaged; beside `communes`: of the ground of all of them together. `waiting`: change
+    candidates by kind, with their ground in the commune; null: none. `changes` counts confirmed changes,
+    overlapping ones once; 0: none on the ground that was compared (`compared_pct`); null: none is confirmed
+    there, which does not mean that nothing changed.
+
+    With `until` (Vietnam's time where it has no zone) only flights count whose last image was taken by then,
+    and marks and changes are those of that time. `under_way` names flights over a commune that had begun by
+    then and were not over: whether they had imaged it yet is unknown, so it must not be called unflown.
+    `aloft` names flights in the air over a commune now, none for an earlier time. `troubles`: number of
+    features that their owner reports to be in trouble, by layer; null for an earlier time, as layers are kept
+    only as they were read last.
     """
     found = catalog.flights.event(event)
     event_id = found.event_id
@@ -160,7 +163,7 @@ def _find_inner_point(wkb: bytes) -> bytes:
 
 
 def _split_by_time(flights: Sequence[Flight], until_ns: int | None) -> tuple[list[Flight], list[Flight]]:
-    """Split flights into those over by a time (None: now) and those under way then.
+    """Split flights into those over by a time (None: now) and those in progress then.
 
     A flight is over when its last frame was taken by then.
     """

@@ -1,7 +1,4 @@
-"""Communes, VN-2000 coordinates and restricted areas over HTTP.
-
-Communes are those of the view, and are searched by name without accents.
-"""
+"""Communes, VN-2000 coordinates and restricted areas over HTTP."""
 
 from __future__ import annotations
 
@@ -37,11 +34,12 @@ def list_communes(
     drill: bool | None = None,
     tolerance_m: Annotated[float, Query(ge=0, le=5000)] = 0.0,
 ) -> Json:
-    """Boundaries in force on a date (default: the latest) as GeoJSON, simplified to a tolerance in metres.
+    """List boundaries in force on a date (default: the latest) as GeoJSON.
 
-    q searches names, accents and case aside; bounds is west,south,east,north in degrees. drill: only those in
-    which a drill (true) or a real event (false) counts its ground, as its board does: of a day on which none
-    was in force there those of today. A drill finds by name whatever there is.
+    They are simplified to a tolerance in metres. q searches names without regard to accents and case; bounds
+    is west,south,east,north in degrees. drill: only those in which an exercise (true) or a real event (false)
+    counts its ground, as on its board; for a day on which none was in force there, today's. In an exercise a
+    search by name finds every commune.
     """
     if q:
         named = catalog.boundaries.search(q, on)
@@ -57,9 +55,9 @@ def list_communes(
 def get_communes_extent(
     catalog: CatalogHere, on: date | None = None, made_up: bool = True
 ) -> BoundsLonLat | None:
-    """(west, south, east, north) in degrees of all boundaries in force; null where none is known.
+    """Return (west, south, east, north) in degrees of all boundaries in force.
 
-    made_up: those that a drill brought count too.
+    null where none is known. made_up: synthetic ones of exercises count too.
     """
     return catalog.boundaries.extent(on, () if made_up else EXERCISE_COMMUNE_CODES)
 
@@ -79,7 +77,7 @@ def _to_feature(commune: CommuneRecord, tolerance_m: float) -> Json:
     return to_geojson_feature(commune.wkb, build_commune_properties(commune), tolerance_m)
 
 
-# -- Places, and the grid of a map sheet, in VN-2000, the CRS of Vietnamese maps -------------------
+# -- VN-2000, the CRS of Vietnamese maps: places, and the grid of a sheet --------------------------
 
 
 coordinates_router = APIRouter(dependencies=[Depends(require_guest)])
@@ -93,10 +91,11 @@ def convert_to_vn2000(
     lon: Annotated[float, Query(ge=-180, le=180)],
     lat: Annotated[float, Query(ge=-90, le=90)],
 ) -> Json | None:
-    """North (X) and east (Y) in metres in a 3-degree zone of VN-2000; null outside Vietnam.
+    """Convert a place to north (X) and east (Y) in metres in a 3° zone of VN-2000.
 
-    The zone is that of the province, by the commune whose boundary holds the place; where no boundary is
-    known, or its province's meridian is not, that of the nearest meridian, and `province` is null.
+    null outside Vietnam. The zone is that of the province, by the commune whose boundary holds the place;
+    where no boundary is known, or its province's meridian is not, that of the nearest meridian, and
+    `province` is null.
     """
     place = locate_in_vn2000(catalog.boundaries, lon, lat)
     return None if place is None else asdict(place)
@@ -110,10 +109,10 @@ def get_vn2000_grid(
     east: Annotated[float, Query(ge=-180, le=180)],
     north: Annotated[float, Query(ge=-90, le=90)],
 ) -> Json | None:
-    """The lines of the VN-2000 grid that cross a sheet, a round step apart; null outside Vietnam, and for
-    bounds that are empty or wider than a zone.
+    """Return the lines of the VN-2000 grid that cross a sheet, a round step apart.
 
-    Each line: `axis` "x" (X, north, is the same all along) or "y" (Y, east), `value_m`, its WGS 84 places.
+    null outside Vietnam, and for bounds that are empty or wider than a zone. Each line: `axis` "x" (X, north,
+    is constant along it) or "y" (Y, east), `value_m`, its points in WGS 84.
     """
     grid = build_vn2000_grid(catalog.boundaries, (west, south, east, north))
     if grid is None:
@@ -141,7 +140,7 @@ areas_router = APIRouter()
 
 @areas_router.get("/api/restricted")
 def list_restricted_areas(catalog: CatalogHere, principal: OperatorPrincipal) -> list[Json]:
-    """Areas by name, and the roles that still see them: those that one's own role sees."""
+    """List the areas that one's own role sees, by name, with the roles that do."""
     return [_describe_area(one) for one in catalog.restrictions.areas() if _may_know(principal, one)]
 
 

@@ -65,7 +65,7 @@ from flycam.serve.api.redacted_photos import (
 from flycam.storage import keys
 from flycam.workspace import Workspace
 
-# -- Position of a place in a photo, and the newest photo that shows it obliquely ------------------
+# -- Places in photos, and the newest oblique photo of a place -------------------------------------
 
 
 MIN_OBLIQUE_PITCH_DEG = -60.0
@@ -119,7 +119,7 @@ def find_newest_oblique(frames: Iterable[FrameRecord], lonlat: tuple[float, floa
     return max(found, key=lambda one: one.header.captured_ns, default=None)
 
 
-# -- Routes from a pixel back to its photo, and to the photo itself --------------------------------
+# -- Routes from a pixel to its photo --------------------------------------------------------------
 
 
 router = APIRouter()
@@ -158,11 +158,11 @@ def get_pixel_source(
     layer: Layer | None = None,
     revision: Annotated[int | None, Query(ge=0)] = None,
 ) -> Json | None:
-    """Which photo gave the pixel at a place, when, how sharp, and how far off it may be.
+    """Return the photo behind the pixel at a place, its time, GSD and expected error.
 
-    Of the revision on show unless one is named; null where the flight imaged nothing. Guests are told when,
-    how sharp and how far off: no photo, nobody's name. `let_go` says when and by whom the photo's original
-    was let go under a retention term, null while it is kept.
+    In the published revision unless one is named; null where the flight imaged nothing. Guests get time, GSD
+    and expected error only, no photo and no names. `let_go`: when and by whom the photo's original was purged
+    under a retention term; null while it is kept.
     """
     catalog, store = services.workspace.catalog, services.workspace.store
     policy = principal.access_policy
@@ -216,9 +216,11 @@ def get_oblique_photo(
     lat: Annotated[float, Query(ge=-85, le=85)],
     until: datetime | None = None,
 ) -> Json | None:
-    """The newest photo of an event (id or name) that shows a place from the side (its axis less than 60
-    degrees below the horizon), with the place's spot in it; null where there is none, or none that this
-    visitor may see."""
+    """Return the newest oblique photo of an event (id or name) that shows a place.
+
+    Oblique: its axis is less than 60 degrees below the horizon. With the position of the place in the photo;
+    null where there is none that this account may see.
+    """
     catalog = services.workspace.catalog
     policy, until_ns = principal.access_policy, parse_until(until)
     if policy.hides_point(lon, lat):
@@ -253,11 +255,12 @@ def get_photo(
     principal: OperatorPrincipal,
     part: RangeHere,
 ) -> Response:
-    """The original photo, byte for byte, for operators and above; ranges are honoured. Who opened it is
-    written to the audit log, whatever the range.
+    """Return an original photo, byte for byte, for operators and above.
 
-    Where a mask holds from the visitor: its pixels alone, whole, as a JPEG with the mask burnt in. Gone (410)
-    where it was let go under a retention term."""
+    Ranges are honoured. Every download is written to the audit log, whatever the range. Where a redaction
+    applies to the account: the pixels alone, at full size, as a JPEG with the redaction burnt in. 410 where
+    the original was purged under a retention term.
+    """
     catalog, store = services.workspace.catalog, services.workspace.store
     frame = _find_photo_frame(catalog, sha256, principal)
     key = keys.format_original_key(sha256)
@@ -293,8 +296,11 @@ def get_photo_preview(
     principal: ViewerPrincipal,
     known: Annotated[str, Header(alias="if-none-match")] = "",
 ) -> Response:
-    """The photo reduced to a small JPEG, its pixels alone, with the masks burnt in that hold from the
-    visitor. A browser asks each time, for that may be more by then."""
+    """Return the photo reduced to a small JPEG, pixels alone.
+
+    Redactions that apply to the account are burnt in. A browser revalidates it each time, as there may be
+    more by then.
+    """
     frame = _find_photo_frame(services.workspace.catalog, sha256, principal)
     name = frame.header.provenance.source_name
     if _measure_photo(services.workspace, frame) > _PREVIEW_LIMIT_BYTES:

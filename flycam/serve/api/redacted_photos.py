@@ -1,9 +1,8 @@
 """Redacted photos, and redactions over HTTP.
 
-Redacted photos are served as pixels alone, with the redactions burnt in.
-
-All else in the file (its thumbnail, positions, a second image behind the first) may show what a redaction
-covers, and is left out. A photo that cannot be covered is not served.
+Redacted photos are served as pixels alone, with the redactions burnt in. All else in the file (its thumbnail,
+positions, a second image behind the first) may show what a redaction covers, and is left out. A photo that
+cannot be redacted is not served.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ from flycam.mosaic.redaction import RedactionRequest, add_redaction, revoke_reda
 from flycam.mosaic.terrain_codec import TerrainCache
 from flycam.storage import keys
 
-# -- Redaction of pixels, irreversible -------------------------------------------------------------
+# -- Irreversible redaction of pixels --------------------------------------------------------------
 
 
 FILL_GREY = 128
@@ -77,7 +76,7 @@ def redact_pixels(
     return burnt
 
 
-# -- Photos as pixels alone, with the redactions burnt in ------------------------------------------
+# -- Redacted photos -------------------------------------------------------------------------------
 
 
 Pixels = NDArray[np.uint8]
@@ -87,7 +86,7 @@ REDACTED_HEADERS = {
     "Vary": "Authorization, Cookie",
     "X-Content-Type-Options": "nosniff",
 }
-"""Headers of a redacted photo: a browser asks anew each time, as redactions come and go."""
+"""Headers of a redacted photo: revalidated each time, as redactions come and go."""
 
 PREVIEW_SIDE_PX = 720
 _LARGE_PX = 2000
@@ -301,9 +300,8 @@ def _build_not_redactable_error(frame: FrameRecord) -> FrameUnreadable:
 
 # -- Redactions over HTTP: drawn by operators, revoked by analysts ---------------------------------
 #
-# Covering shows less, so everyone who works with photos may do it; uncovering needs somebody who can judge
-# what is seen then. Edits come by PUT with JSON and by DELETE: no page of another site can make a browser
-# send those.
+# Redacting shows less, so operators may do it; revoking needs an analyst, who can judge what is seen then.
+# Edits come by PUT with JSON and by DELETE: no page of another site can make a browser send those.
 
 
 router = APIRouter(route_class=GuardedRoute)
@@ -312,7 +310,10 @@ _REDACTION_MADE = RedactionStep.MADE
 
 
 class RedactionBody(BaseModel):
-    """A mask as it is to be. photo: SHA-256 of the original; corners: [x, y] in its own pixels, in order."""
+    """Redaction to be drawn.
+
+    photo: SHA-256 of the original; corners: [x, y] in its own pixels, in order.
+    """
 
     photo: Annotated[str, Field(pattern=SHA256_PATTERN)]
     reason: RedactionReason
@@ -323,8 +324,11 @@ class RedactionBody(BaseModel):
 def list_photo_redactions(
     catalog: CatalogHere, principal: OperatorPrincipal, photo: Annotated[str, Query(pattern=SHA256_PATTERN)]
 ) -> Json:
-    """Masks of a photo that hold: `size` of the photo in pixels, and `masks[]`, the first drawn first, each
-    with `asked_back[]`: by whom on another box it was taken back, and when."""
+    """List the redactions of a photo that are in force.
+
+    `size`: of the photo in pixels. `masks[]`: the redactions, the first drawn first, each with
+    `asked_back[]`: by whom it was revoked on another node, and when.
+    """
     frame = _find_photo(catalog, photo, principal)
     width, height = frame.header.interior.image_size_px
     lines = catalog.redactions.list_for_photo(frame.frame_id)
@@ -339,8 +343,10 @@ def list_photo_redactions(
 def put_redaction(
     mask_id: str, mask: RedactionBody, principal: OperatorPrincipal, services: ServicesHere
 ) -> Json:
-    """Draw a mask. The caller makes the id, "mask-" and 8 to 40 hex digits: the same sent twice is drawn
-    once."""
+    """Draw a redaction.
+
+    The client makes the id, "mask-" and 8 to 40 hex digits, so that sending it twice draws once.
+    """
     frame = _find_photo(services.workspace.catalog, mask.photo, principal)
     asked = RedactionRequest(
         redaction_id=mask_id, frame_id=frame.frame_id, reason=mask.reason, corners=mask.corners
@@ -350,7 +356,7 @@ def put_redaction(
 
 @router.delete("/api/redactions/{mask_id}")
 def withdraw_redaction(mask_id: str, principal: AnalystPrincipal, services: ServicesHere) -> Json:
-    """Take a mask back, for good."""
+    """Revoke a redaction, for good."""
     catalog = services.workspace.catalog
     for frame_id in {
         one.frame_id for one in catalog.redactions.history(mask_id) if one.step is _REDACTION_MADE

@@ -1,8 +1,7 @@
 """Credentials of accounts: tokens, one-time codes to type, the set-up code.
 
-Made and ended by their owners and by administrators.
-
-The certificate of the node's own authority is served here too (`/authority.crt`, public).
+Their owners and administrators make and revoke them. The certificate of the node's own authority is served
+here too (`/authority.crt`, public).
 """
 
 from __future__ import annotations
@@ -43,14 +42,17 @@ _Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class SetupRequest(BaseModel):
-    """The set-up code that the server printed, and the name of the first administrator."""
+    """Set-up code that the server printed, and the first administrator's name."""
 
     code: Annotated[str, Field(min_length=1, max_length=200)]
     name: _Name
 
 
 class TokenRequest(BaseModel):
-    """What it is for, what it reaches, for how many days (null: for ever), whose it is (null: one's own)."""
+    """Token to be made.
+
+    label: its purpose; days: its lifetime, null for ever; account: its owner, null for oneself.
+    """
 
     label: Annotated[str, Field(min_length=1, max_length=MAX_LABEL_LENGTH)]
     scope: Scope = Scope.ALL
@@ -59,15 +61,18 @@ class TokenRequest(BaseModel):
 
 
 class CodeRequest(BaseModel):
-    """Whom the code signs in (null: whoever asks)."""
+    """Account that the code signs in (null: the requester's)."""
 
     account: _Name | None = None
 
 
 @router.post("/api/setup", openapi_extra=limit_body(MAX_SIGN_IN_BYTES))
 def create_first_administrator(body: SetupRequest, request: Request, response: Response) -> Json:
-    """Make the first administrator by the set-up code. The token is told this once. After ten wrong codes of
-    an address: 429, right or not, until they are old."""
+    """Make the first administrator by the set-up code.
+
+    The token is returned only this once. After ten wrong codes from an address: 429, right or not, until they
+    are old.
+    """
     require_same_origin(request)
     with count_attempt(request, SignInMethod.SETUP):
         account, token = make_first_administrator(get_services(request).workspace, body.code, body.name)
@@ -78,14 +83,14 @@ def create_first_administrator(body: SetupRequest, request: Request, response: R
 
 @router.get("/api/accounts")
 def list_accounts(request: Request, _: AdminPrincipal) -> list[Json]:
-    """All accounts by name (administrators only)."""
+    """List all accounts by name (administrators only)."""
     known = get_services(request).workspace.catalog.accounts.all()
     return [{"name": one.name, "role": one.role.value, "communes": list(one.communes)} for one in known]
 
 
 @router.get("/api/tokens")
 def list_tokens(request: Request, principal: ViewerPrincipal) -> list[Json]:
-    """The tokens that hold: one's own, for administrators everybody's."""
+    """List valid tokens: one's own, for administrators everybody's."""
     workspace = get_services(request).workspace
     own = None if principal.has_role(Role.ADMIN) else principal.name
     made = find_descendants(workspace)
@@ -96,7 +101,10 @@ def list_tokens(request: Request, principal: ViewerPrincipal) -> list[Json]:
 
 @router.post("/api/tokens")
 def create_token(body: TokenRequest, request: Request, principal: ViewerPrincipal) -> Json:
-    """Make a token of one's own account; administrators of any. `token` is told this once."""
+    """Make a token for one's own account; administrators for any.
+
+    `token` is returned only this once.
+    """
     workspace = get_services(request).workspace
     account = _resolve_account(request, body.account, principal)
     made, secret = make_token(
@@ -111,7 +119,7 @@ def create_token(body: TokenRequest, request: Request, principal: ViewerPrincipa
 
 @router.delete("/api/tokens/{token_id}")
 def end_token(token_id: str, request: Request, principal: ViewerPrincipal) -> Json:
-    """Let a token, the sessions that it opened, and what was made with it, open nothing any more."""
+    """Revoke a token, the sessions that it opened, and what was made with it."""
     own = None if principal.has_role(Role.ADMIN) else principal.name
     token, ended = revoke_token(get_services(request).workspace, token_id, principal.name, own)
     return _describe_token(token, principal, ended)
@@ -119,8 +127,10 @@ def end_token(token_id: str, request: Request, principal: ViewerPrincipal) -> Js
 
 @router.post("/api/codes")
 def create_sign_in_code(body: CodeRequest, request: Request, principal: ViewerPrincipal) -> Json:
-    """A code to type into the sign-in form of another machine, once within a quarter of an hour: for oneself;
-    administrators for anybody."""
+    """Make a one-time code to type into the sign-in form of another machine.
+
+    Valid for a quarter of an hour; for oneself, by administrators for any account.
+    """
     name = _resolve_account(request, body.account, principal)
     if not _is_still_admitted(request, principal):
         raise SignInRequired(BAD_TOKEN)
@@ -180,7 +190,7 @@ def _describe_token(token: Token, principal: Principal, made: Descendants | None
     }
 
 
-# -- `/authority.crt`: certificate of this node's own authority. Public ----------------------------
+# -- Certificate of the node's own authority -------------------------------------------------------
 
 
 authority_router = APIRouter()
@@ -188,7 +198,10 @@ authority_router = APIRouter()
 
 @authority_router.get(AUTHORITY_PATH, response_class=Response)
 def get_authority_certificate(services: ServicesHere) -> Response:
-    """PEM. Needs no account: what it says is shown in every handshake, and its fingerprint proves it."""
+    """Return the certificate as PEM.
+
+    Public: every handshake shows the same, and its fingerprint proves it.
+    """
     if services.authority is None:
         raise NotFound(
             _("this server has no authority of its own; its certificate is from elsewhere, or it has none")

@@ -35,7 +35,7 @@ router = APIRouter(include_in_schema=False)
 
 OPENID_COOKIE = "flycam_openid"
 MAX_CONCURRENT_SIGN_INS = 4
-"""Sign-ins beyond this number wait in the event loop, and hold none of the threads that answer all else."""
+"""Sign-ins beyond this number wait in the event loop, and hold none of the threads for other requests."""
 _MINUTES = 10
 _PATH = "/openid"
 _PAGES = {"map": "/", "upload": "/upload.html"}
@@ -112,13 +112,13 @@ async def complete_openid_sign_in(
     code: Annotated[str, Query(max_length=4000)] = "",
     error: Annotated[str, Query(max_length=200)] = "",
 ) -> RedirectResponse:
-    """Meet the browser that comes back with a code, and let it in."""
+    """Sign in the browser that comes back with a code."""
     way = _SignInRound(services.session_key, request.cookies.get(OPENID_COOKIE, ""))
     if not way.is_valid_return(state, time.time()):
         raise count_failure(
             request, SignInMethod.SERVICE, _build_foreign_round_error(provider.client.address)
         )
-    # refused before the semaphore: the service is not asked, and nobody with a code waits
+    # refused before the semaphore: no request goes to the service, and nobody with a code waits
     if not code:
         raise count_failure(
             request,

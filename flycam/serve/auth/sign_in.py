@@ -76,7 +76,7 @@ def _in_both(message: Message) -> str:
     return f"{message.in_language('vi')} / {message}"
 
 
-# -- Cookies that sign a browser in again: hidden from scripts and from other sites ----------------
+# -- Cookies, hidden from scripts and from other sites ---------------------------------------------
 
 
 def set_auth_cookie(
@@ -91,7 +91,7 @@ def set_auth_cookie(
     )
 
 
-# -- Sign-in: a form that takes the token, a one-time link, and signing out ------------------------
+# -- Sign-in by form or one-time link, and signing out ---------------------------------------------
 
 
 router = APIRouter(route_class=GuardedRoute)
@@ -100,20 +100,20 @@ _LINK_PAGE = render_button_page(_("This link works once."))
 
 
 class TokenBody(BaseModel):
-    """What the sign-in form sends."""
+    """Body that the sign-in form sends."""
 
     token: Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class LinkRequest(BaseModel):
-    """Whose one-time link is wanted."""
+    """Account that a one-time link is requested for."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
 
 
 @router.get("/api/session")
 def get_session(principal: GuestPrincipal) -> dict[str, Any]:
-    """Who is signed in; `open` where no account exists yet."""
+    """Return who is signed in; `open` where no account exists yet."""
     return describe_session(principal)
 
 
@@ -121,8 +121,10 @@ def get_session(principal: GuestPrincipal) -> dict[str, Any]:
 def sign_in_with_token(
     token: TokenBody, request: Request, response: Response, services: ServicesHere
 ) -> dict[str, Any]:
-    """Exchange a token, or a code that is good once, for a cookie that scripts cannot read. A wrong token
-    after ten wrong ones of the same address: 429 until they are old; a code then right or not."""
+    """Exchange a token or a one-time code for a cookie that scripts cannot read.
+
+    After ten failures from an address a wrong token gets 429 until they are old; a code then right or not.
+    """
     return describe_session(sign_in_visitor(token, request, response, services))
 
 
@@ -149,8 +151,11 @@ def sign_in_visitor(token: TokenBody, request: Request, response: Response, serv
 
 @router.get("/api/sign-in")
 def get_sign_in_methods(services: ServicesHere) -> dict[str, bool]:
-    """`openid`: whether the province's own sign-in service lets people in here (`/openid/begin`); `setup`:
-    whether there is no account yet, and the set-up code makes the first (`/api/setup`)."""
+    """Return which sign-in methods exist.
+
+    `openid`: the province's own sign-in service (`/openid/begin`). `setup`: there is no account yet, and the
+    set-up code makes the first (`/api/setup`).
+    """
     return {
         "openid": services.openid is not None,
         "setup": services.workspace.catalog.accounts.is_empty(),
@@ -208,7 +213,7 @@ def get_client_address(request: Request) -> str:
 
 @router.post("/api/logout")
 def sign_out(request: Request, response: Response) -> dict[str, bool]:
-    """Forget the cookies; the session of one opens nothing any more, wherever a copy of it lies."""
+    """Delete the cookies and end their sessions, wherever copies of them are."""
     require_same_origin(request, CROSS_SITE_REQUEST)
     door: Authenticator = request.app.state.door
     door.end_sessions(request.headers.get("cookie", ""))
@@ -221,7 +226,10 @@ def sign_out(request: Request, response: Response) -> dict[str, bool]:
 def create_sign_in_link(
     wanted: LinkRequest, request: Request, services: ServicesHere, principal: AdminPrincipal
 ) -> dict[str, Any]:
-    """A link that signs a person in once, within a quarter of an hour (administrators only)."""
+    """Make a one-time sign-in link, valid for a quarter of an hour.
+
+    Administrators only.
+    """
     door: Authenticator = request.app.state.door
     code = door.create_link(wanted.name, principal.token_id)
     if code is None:
@@ -235,13 +243,13 @@ def create_sign_in_link(
 
 @router.get("/login/{code}", response_class=HTMLResponse, include_in_schema=False)
 def show_sign_in_link_page() -> HTMLResponse:
-    """A button: programs that fetch a link to preview it must not spend it."""
+    """Show a button: programs that fetch a link to preview it must not use it up."""
     return HTMLResponse(_LINK_PAGE, headers=FORM_HEADERS)
 
 
 @router.post("/login/{code}", include_in_schema=False)
 def use_sign_in_link(code: str, request: Request) -> Response:
-    """Spend the link."""
+    """Sign in by the link, which is then used up."""
     require_same_origin(request)
     door: Authenticator = request.app.state.door
     account = door.use_link_code(code)
@@ -280,7 +288,7 @@ def describe_session(principal: Principal) -> dict[str, Any]:
     }
 
 
-# -- Guest links: made by presenters, valid for any holder until expired or revoked ----------------
+# -- Guest links, valid for any holder until expired or revoked ------------------------------------
 #
 # A guest sees the map and its tiles. No account's credential is in a link, and none can be had by it.
 
@@ -289,8 +297,11 @@ _GUEST_PAGE = render_button_page(_("Guest link: the map alone, for a while."))
 
 
 class GuestInvitation(BaseModel):
-    """For how long, which event (id or name; none: all), which communes (names or codes, commas between;
-    none: all that whoever invites sees)."""
+    """Guest link to be made.
+
+    event: id or name, none for all; communes: names or codes, separated by commas, none for all that the
+    presenter sees.
+    """
 
     hours: Annotated[float, Field(gt=0, le=MAX_GUEST_HOURS, allow_inf_nan=False)]
     event: Annotated[str, Field(max_length=200)] | None = None
@@ -299,9 +310,11 @@ class GuestInvitation(BaseModel):
 
 @router.post("/api/guests")
 def create_guest_link(body: GuestInvitation, services: ServicesHere, principal: OperatorPrincipal) -> Json:
-    """Make a link. Its `path` is told this once.
-    `expires` may be sooner than was asked: when the token ends by which its maker came, and after 12 h of
-    people of the sign-in service."""
+    """Make a guest link, whose `path` is returned only this once.
+
+    `expires` may be sooner than requested: when the maker's token ends, and after 12 h for accounts of the
+    sign-in service.
+    """
     own = principal.account.communes if principal.account else ()
     communes = resolve_guest_communes(services.workspace, body.communes, own)
     until_ns = _latest_end_ns(services, principal)
@@ -314,7 +327,7 @@ def create_guest_link(body: GuestInvitation, services: ServicesHere, principal: 
 
 @router.get("/api/guests")
 def list_guest_links(services: ServicesHere, principal: OperatorPrincipal) -> list[Json]:
-    """The links that hold: one's own, for administrators everybody's."""
+    """List valid guest links: one's own, for administrators everybody's."""
     now_ns = services.workspace.clock_ns()
     held = [one for one in services.workspace.catalog.guests.all() if one.is_valid(now_ns)]
     names = _names(services)
@@ -323,7 +336,7 @@ def list_guest_links(services: ServicesHere, principal: OperatorPrincipal) -> li
 
 @router.delete("/api/guests/{guest_id}")
 def revoke_guest_link(guest_id: str, services: ServicesHere, principal: OperatorPrincipal) -> Json:
-    """Let a link open nothing any more."""
+    """Revoke a guest link."""
     known = services.workspace.catalog.guests.all()
     if not any(one.guest_id == guest_id and _is_owned_by(one, principal) for one in known):
         raise NotFound(
@@ -334,13 +347,16 @@ def revoke_guest_link(guest_id: str, services: ServicesHere, principal: Operator
 
 @router.get("/guest/{secret}", response_class=HTMLResponse, include_in_schema=False)
 def show_guest_link_page() -> HTMLResponse:
-    """A button: programs that fetch a link to preview it are no guests."""
+    """Show a button: programs that fetch a link to preview it are no guests."""
     return HTMLResponse(_GUEST_PAGE, headers=FORM_HEADERS)
 
 
 @router.post("/guest/{secret}", include_in_schema=False)
 def enter_as_guest(secret: str, request: Request, services: ServicesHere) -> Response:
-    """Open the map with the link, as often as wanted while it holds. Whoever is signed in stays so."""
+    """Open the map by the link, any number of times while it is valid.
+
+    An account that is signed in stays so.
+    """
     require_same_origin(request)
     door: Authenticator = request.app.state.door
     openings: DownloadLog = request.app.state.openings

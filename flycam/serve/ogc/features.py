@@ -1,6 +1,6 @@
 """OGC API: landing page, conformance, and collections of features.
 
-Feature collections are flights, communes, marks, and every specialist layer; mosaics on show are listed as
+Feature collections are flights, communes, marks, and every specialist layer; published mosaics are listed as
 map tiles.
 """
 
@@ -401,13 +401,13 @@ def _build_not_found(name: str, source: str) -> NotFound:
     )
 
 
-# -- `/ogc`: landing page, conformance, and the collections of OGC API -----------------------------
+# -- Landing page, conformance, and collections of OGC API -----------------------------------------
 #
 # Sources: OGC 17-069r4 (Features, part 1), OGC 19-072 (Common, part 1), OGC 20-057 (Tiles, part 1).
 
 
 def accept_json_only(_f: Annotated[Literal["json"] | None, Query(alias="f")] = None) -> None:
-    """Accept `f=json`: the one encoding, which some clients ask for by name."""
+    """Accept `f=json`: the only encoding, which some clients request by name."""
 
 
 router = create_standard_router("/ogc", "OGC API", accept_json_only)
@@ -433,7 +433,7 @@ _CONFORMS = (
 
 @router.get("")
 def get_ogc_landing(request: Request) -> Json:
-    """What there is behind `/ogc`, by links."""
+    """Return the landing page: links to all that is below `/ogc`."""
     base = get_base_url(request)
     here_ = f"{base}ogc"
     return {
@@ -452,13 +452,16 @@ def get_ogc_landing(request: Request) -> Json:
 
 @router.get("/conformance")
 def get_ogc_conformance() -> Json:
-    """Which classes of the standards are met."""
+    """List the conformance classes that are met."""
     return {"conformsTo": list(_CONFORMS)}
 
 
 @router.get("/collections")
 def list_ogc_collections(request: Request, catalog: CatalogHere, now_ns: Now) -> Json:
-    """Every collection: features first, then the mosaic on show of every flight and layer, as map tiles."""
+    """List every collection: features first, then mosaics as map tiles.
+
+    Of every flight and layer that is the published mosaic.
+    """
     base = get_base_url(request)
     described = [
         _describe_feature_collection(one, base) for one in list_feature_sources(request, catalog, now_ns)
@@ -473,7 +476,7 @@ def list_ogc_collections(request: Request, catalog: CatalogHere, now_ns: Now) ->
 
 @router.get("/collections/{collection_id}")
 def get_ogc_collection(collection_id: NamePath, request: Request, catalog: CatalogHere, now_ns: Now) -> Json:
-    """One collection: its extent, and where its items or tiles are."""
+    """Return one collection: its extent, and where its items or tiles are."""
     base = get_base_url(request)
     source = next(
         (one for one in list_feature_sources(request, catalog, now_ns) if one.name == collection_id), None
@@ -490,8 +493,10 @@ def get_ogc_collection(collection_id: NamePath, request: Request, catalog: Catal
 def list_ogc_items(
     collection_id: NamePath, wanted: FeatureQueryHere, request: Request, catalog: CatalogHere, now_ns: Now
 ) -> JSONResponse:
-    """A page of features as GeoJSON, and the link to the next. Where nobody has counted, `numberMatched` is
-    left out."""
+    """Return a page of features as GeoJSON, and the link to the next.
+
+    `numberMatched` is left out where the features were not counted.
+    """
     source = _find_source(collection_id, request, catalog, now_ns)
     page = source.page(wanted)
     base = get_base_url(request)
@@ -517,7 +522,7 @@ def list_ogc_items(
 def get_ogc_item(
     collection_id: NamePath, feature_id: NamePath, request: Request, catalog: CatalogHere, now_ns: Now
 ) -> JSONResponse:
-    """One feature as GeoJSON."""
+    """Return one feature as GeoJSON."""
     source = _find_source(collection_id, request, catalog, now_ns)
     return JSONResponse(
         _feature(source.get_feature(feature_id), source.name, get_base_url(request)), media_type=GEOJSON

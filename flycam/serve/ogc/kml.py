@@ -1,6 +1,6 @@
 """KML for Google Earth and tablets: flight outlines, and mosaics tile by tile.
 
-`/kml` lists the flights, `/kml/link.kml` is the small file that keeps asking for that list, and
+`/kml` lists the flights, `/kml/link.kml` is the small file that keeps requesting that list, and
 `/kml/{mosaic}/{z}/{x}/{y}.kml` is a node of the pyramid (Regions, "super-overlay"). A tile is placed by its
 edges in degrees: between them a Mercator image is off by less than a third of its pixel from zoom 8 on.
 
@@ -57,7 +57,10 @@ _Number = Annotated[int, Path(ge=0, lt=1 << MAX_ZOOM)]
 
 @router.get("/kml", response_class=Response)
 def get_flights_kml(request: Request, catalog: CatalogHere) -> Response:
-    """Flights on the map by event: an outline with its times, and the mosaic on show as one comes in."""
+    """List flights on the map by event, each with outline, times and mosaic.
+
+    The mosaic loads as one zooms in.
+    """
     base = get_base_url(request)
     folders = "".join(_folder(request, catalog, event, base) for event in catalog.flights.events())
     return _kml(f"{KML_HEAD}<name>flycam</name><open>1</open>{_STYLES}{folders}{KML_FOOT}", "flycam.kml")
@@ -65,7 +68,7 @@ def get_flights_kml(request: Request, catalog: CatalogHere) -> Response:
 
 @router.get("/kml/link.kml", response_class=Response)
 def get_live_kml_link(request: Request) -> Response:
-    """A link to `/kml` that asks again every minute: the file to hand out."""
+    """Return a link to `/kml` that reloads every minute: the file to hand out."""
     link = (
         "<NetworkLink><name>flycam</name><open>1</open><Link>"
         f"<href>{escape_text(get_base_url(request))}kml</href><refreshMode>onInterval</refreshMode>"
@@ -83,7 +86,10 @@ def get_tile_kml(
     request: Request,
     catalog: CatalogHere,
 ) -> Response:
-    """One tile of the mosaic on show as a ground overlay, and links to those of its children that exist."""
+    """Return one tile of the published mosaic as a ground overlay.
+
+    With links to those of its children that exist.
+    """
     mosaic, flight = find_shown_mosaic(catalog, mosaic_id, get_access_policy(request))
     tile = TileId(z=z, x=x, y=y)
     if not _exists(catalog, mosaic, tile):
@@ -124,7 +130,7 @@ def _flight(request: Request, catalog: Catalog, flight: Flight, event: Event, ba
 
 
 def _describe_flight(flight: Flight) -> str:
-    """Format time and GSD for readers here: Vietnam's clock, centimetres."""
+    """Format time and GSD for readers in Vietnam: local time, centimetres."""
     first, last = format_minute(flight.first_ns), format_minute(flight.last_ns)
     return (
         f"{first} – {last} ({format_utc_offset(flight.first_ns, flight.last_ns)}) · GSD "

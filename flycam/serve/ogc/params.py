@@ -116,7 +116,7 @@ def parse_feature_query(
     limit: Annotated[int, Query(ge=1)] = DEFAULT_LIMIT,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
 ) -> FeatureQuery:
-    """Parse the page that a query asks for.
+    """Parse the page that a query requests.
 
     bbox: west,south,east,north in degrees (or with heights between); datetime: a moment or an interval of RFC
     3339, with ".." where it is open. A limit above the greatest is reduced to it.

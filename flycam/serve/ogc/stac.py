@@ -1,8 +1,8 @@
 """STAC API 1.0.0: events as collections, mosaic revisions as items, and search.
 
-Sources: STAC API specification 1.0.0 (core, collections, features, item search); STAC 1.0.0; OGC 17-069r4.
-
 Clips of communes are served as Cloud-Optimized GeoTIFFs by ranges.
+
+Sources: STAC API specification 1.0.0 (core, collections, features, item search); STAC 1.0.0; OGC 17-069r4.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ from flycam.serve.ogc.params import (
 from flycam.serve.tiles.outlines import get_revision_outline
 from flycam.serve.tiles.tile_route import iterate_tile_limits
 
-# -- Clips of communes as they lie in the store: Cloud-Optimized GeoTIFFs by ranges ----------------
+# -- Clips of communes -----------------------------------------------------------------------------
 #
 # They show what the tiles show, pixel for pixel, so the same accounts may read both.
 
@@ -130,8 +130,11 @@ def get_clip_cog(
     principal: ViewerPrincipal,
     part: RangeHere,
 ) -> Response:
-    """A commune of a mosaic revision as a GeoTIFF, made when it is first asked for, which takes seconds;
-    ranges are honoured, so that GDAL reads what it needs."""
+    """Return a commune's clip of a mosaic revision as a GeoTIFF.
+
+    It is made when it is first requested, which takes seconds; ranges are honoured, so that GDAL reads what
+    it needs.
+    """
     policy = principal.access_policy
     shown, flight = find_shown_mosaic(catalog, mosaic_id, policy)
     mosaic = find_shown_revision(catalog, shown, revision)
@@ -279,7 +282,7 @@ def build_stac_item(
 
 
 def _web_maps(mosaic: MosaicInfo, base: str, title: str) -> Iterator[Json]:
-    """Yield links of the web map extension; WMTS has only the revision on show."""
+    """Yield links of the web map extension; WMTS has only the published revision."""
     address = quote_path_segment(mosaic.mosaic_id)
     tiles = f"{base}tiles/{address}/{{z}}/{{x}}/{{y}}.png?revision={mosaic.revision}"
     yield build_link("xyz", tiles, "image/png", title)
@@ -374,7 +377,7 @@ _Names = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length
 
 
 class StacSearchBody(BaseModel):
-    """What is searched for; everything left out is not asked for."""
+    """Search criteria; omitted ones do not restrict."""
 
     collections: _Names | None = None
     ids: _Names | None = None
@@ -387,7 +390,10 @@ class StacSearchBody(BaseModel):
 
 @router.get("")
 def get_stac_root(request: Request, catalog: CatalogHere, access_policy: AccessPolicyHere) -> Json:
-    """The catalogue: a child for each event that has a flight on the map, and where to search."""
+    """Return the catalogue: a child for each event with a flight on the map.
+
+    With a link to the search.
+    """
     base = get_base_url(request)
     address = f"{base}stac"
     children = [
@@ -422,13 +428,13 @@ def get_stac_root(request: Request, catalog: CatalogHere, access_policy: AccessP
 
 @router.get("/conformance")
 def get_stac_conformance() -> Json:
-    """Which classes of the standards are met."""
+    """List the conformance classes that are met."""
     return {"conformsTo": list(_CONFORMS)}
 
 
 @router.get("/collections")
 def list_stac_collections(request: Request, catalog: CatalogHere, access_policy: AccessPolicyHere) -> Json:
-    """A collection for each event that has a flight on the map."""
+    """List a collection for each event that has a flight on the map."""
     base = get_base_url(request)
     return {
         "collections": [
@@ -443,7 +449,7 @@ def list_stac_collections(request: Request, catalog: CatalogHere, access_policy:
 def get_stac_collection(
     event_id: NamePath, request: Request, catalog: CatalogHere, access_policy: AccessPolicyHere
 ) -> Json:
-    """The collection of one event: its extent, and where its items are."""
+    """Return the collection of one event: its extent, and where its items are."""
     return build_stac_collection(*_find_event(catalog, event_id, access_policy), get_base_url(request))
 
 
@@ -457,8 +463,10 @@ def list_stac_items(
     collections: _NameListParameter = None,
     ids: _NameListParameter = None,
 ) -> JSONResponse:
-    """A page of an event's items, newest capture first. collections and ids as of a search: clients ask here
-    too for the collection that they are in."""
+    """Return a page of an event's items, newest capture first.
+
+    collections and ids as in a search: some clients name the collection here too.
+    """
     event, _ = _find_event(catalog, event_id, access_policy)
     chosen = _filter_by_name(
         list_offered_revisions(catalog, access_policy, event.event_id),
@@ -482,7 +490,7 @@ def get_stac_item(
     catalog: CatalogHere,
     access_policy: AccessPolicyHere,
 ) -> JSONResponse:
-    """The item of one revision of a flight's mosaic."""
+    """Return the item of one revision of a flight's mosaic."""
     event, __ = _find_event(catalog, event_id, access_policy)
     one = next(
         (
@@ -517,8 +525,10 @@ def search_stac_items(
     ids: _NameListParameter = None,
     intersects: Annotated[str | None, Query(max_length=16_000)] = None,
 ) -> JSONResponse:
-    """Items of all events, newest capture first. collections and ids: names with commas between;
-    intersects: a GeoJSON geometry, instead of bbox."""
+    """Search the items of all events, newest capture first.
+
+    collections and ids: names separated by commas; intersects: a GeoJSON geometry, instead of bbox.
+    """
     shape = None
     if intersects is not None:
         shape = _parse_shape(intersects, wanted)
@@ -533,7 +543,7 @@ def search_stac_items(
 def post_stac_search(
     body: StacSearchBody, request: Request, catalog: CatalogHere, access_policy: AccessPolicyHere
 ) -> JSONResponse:
-    """The same, asked for in JSON."""
+    """Search as by GET, with the criteria in JSON."""
     wanted = FeatureQuery(
         bounds=None if body.bbox is None else to_bbox(body.bbox),
         period=None if body.datetime is None else parse_period(body.datetime),

@@ -1,9 +1,8 @@
-"""OGC WMTS 1.0.0 and OGC API Tiles: every mosaic on show as a layer.
+"""OGC WMTS 1.0.0 and OGC API Tiles: every published mosaic as a layer.
 
-Clients are QGIS, ArcGIS and others.
-
-`/wmts` answers key-value requests (GetCapabilities, GetTile); `/wmts/1.0.0/WMTSCapabilities.xml` is the same
-document for clients that read tiles by address. The grid is the well-known WebMercatorQuad (OGC 17-083r2).
+Clients are QGIS, ArcGIS and others. `/wmts` answers key-value requests (GetCapabilities, GetTile);
+`/wmts/1.0.0/WMTSCapabilities.xml` is the same document for clients that read tiles by address. The grid is
+the well-known WebMercatorQuad (OGC 17-083r2).
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ from flycam.serve.tiles.tile_route import (
     iterate_tile_limits,
 )
 
-# -- OGC API Tiles: tile sets of the mosaics on show, and their tiles ------------------------------
+# -- OGC API Tiles: tile sets of the published mosaics, and their tiles ----------------------------
 #
 # Sources: OGC 20-057 (Tiles, part 1); OGC 17-083r4 (tile matrix set, tile set metadata), JSON encoding.
 
@@ -62,7 +61,7 @@ _Quad = Literal["WebMercatorQuad"]
 
 @router.get("/tileMatrixSets")
 def list_tile_matrix_sets(request: Request) -> Json:
-    """The grids that tiles come in: one."""
+    """List the tile matrix sets: one."""
     address = f"{get_base_url(request)}ogc/tileMatrixSets/{TILE_MATRIX_SET}"
     one = {
         "id": TILE_MATRIX_SET,
@@ -76,7 +75,7 @@ def list_tile_matrix_sets(request: Request) -> Json:
 
 @router.get("/tileMatrixSets/{matrix_set}")
 def get_tile_matrix_set(matrix_set: NamePath) -> Json:
-    """The grid itself. Its matrices go as far as tiles can be asked for."""
+    """Return the tile matrix set, with matrices for all zooms that can be requested."""
     if matrix_set != TILE_MATRIX_SET:
         raise NotFound(
             _(
@@ -98,7 +97,7 @@ def get_tile_matrix_set(matrix_set: NamePath) -> Json:
 
 @router.get("/collections/{collection_id}/map/tiles")
 def list_tile_sets(collection_id: NamePath, request: Request, catalog: CatalogHere) -> Json:
-    """The tile sets of a mosaic: one."""
+    """List the tile sets of a mosaic: one."""
     mosaic, flight = find_shown_mosaic(catalog, collection_id, get_access_policy(request))
     event = catalog.flights.event(flight.event_id)
     address = f"{get_base_url(request)}ogc/collections/{quote_path_segment(mosaic.mosaic_id)}/map/tiles"
@@ -117,7 +116,7 @@ def get_tile_set(
     request: Request,
     catalog: CatalogHere,
 ) -> Json:
-    """One tile set: where it lies, which tiles there can be, and the template of their addresses."""
+    """Return one tile set: its bounds, its limits, and the URL template of its tiles."""
     mosaic, flight = find_shown_mosaic(catalog, collection_id, get_access_policy(request))
     event = catalog.flights.event(flight.event_id)
     base = get_base_url(request)
@@ -155,8 +154,10 @@ def get_ogc_tile(
     request: Request,
     catalog: CatalogHere,
 ) -> Response:
-    """A tile of the revision on show as PNG, transparent where nothing was flown. 404 outside the limits that
-    the tile set states."""
+    """Return a tile of the published revision as PNG.
+
+    Transparent where nothing was imaged; 404 outside the limits that the tile set states.
+    """
     mosaic, flight = find_shown_mosaic(catalog, collection_id, get_access_policy(request))
     tile_id = TileId(z=int(matrix), x=int(column), y=int(row))
     if not is_within_limits(mosaic, flight, tile_id):
@@ -221,7 +222,7 @@ _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 
 @wmts_router.get("/wmts", response_class=Response)
 def answer_wmts_kvp(request: Request, catalog: CatalogHere, access_policy: AccessPolicyHere) -> Response:
-    """WMTS 1.0.0 by key-value pairs: GetCapabilities (also without any), and GetTile."""
+    """Answer WMTS 1.0.0 by key-value pairs: GetCapabilities (the default), GetTile."""
     asked = {name.lower(): value for name, value in request.query_params.items()}
     if asked.get("service", "WMTS").upper() != "WMTS":
         return _build_exception_report("InvalidParameterValue", "service", "only WMTS is served here")
@@ -239,7 +240,7 @@ def answer_wmts_kvp(request: Request, catalog: CatalogHere, access_policy: Acces
 def get_wmts_capabilities(
     request: Request, catalog: CatalogHere, access_policy: AccessPolicyHere
 ) -> Response:
-    """The capabilities of WMTS 1.0.0 at the address that clients of its REST binding know."""
+    """Return the capabilities at the address that WMTS REST clients know."""
     return _xml(build_wmts_capabilities(catalog, str(request.base_url), access_policy))
 
 

@@ -1,1 +1,1 @@
-"""Tiles: flights on the map, and their tiles."""
+"""Flights on the map, and their tiles."""

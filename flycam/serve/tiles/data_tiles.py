@@ -44,8 +44,8 @@ from flycam.workspace import Workspace
 
 # -- Data layers of a tile: expected error, age, GSD and ground of its pixels ----------------------
 #
-# Made from the lossless state on request, nothing of it is stored. Classes, not a ramp: a class can be read
-# off the legend on a bad projector, and each has one colour that holds for every flight.
+# They are made from the lossless state on request and never stored. Colours are classes, not a ramp: a class
+# can be read off the legend on a bad projector, and each has one colour that holds for every flight.
 
 
 ClassImage = NDArray[np.uint8]
@@ -187,7 +187,7 @@ def to_legend_json(legend: Legend) -> dict[str, object]:
     }
 
 
-# -- Tiles of a named revision, and data views (`?revision=N`, `?layer=…`) -------------------------
+# -- Tiles of a named revision, and data views -----------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,14 +43,16 @@ from flycam.mosaic.orthorectify.flight_session import find_current_event
 from flycam.serve.tiles.data_tiles import LEGENDS, to_legend_json
 from flycam.serve.tiles.outlines import find_coverage_gaps
 
-# routes that guests must not reach ask for more
+# routes that guests must not reach require more
 router = APIRouter(route_class=GuardedRoute, dependencies=[Depends(require_guest)])
 
 
 @router.get("/api/events")
 def list_events(services: ServicesHere, principal: GuestPrincipal) -> list[Json]:
-    """All events, drills marked; for a guest of one event that alone. `takes_unnamed`: real flights of now
-    for which nobody names an event go into it."""
+    """List all events, exercises marked; for a guest of one event that alone.
+
+    `takes_unnamed`: real flights of now without a given event go into it.
+    """
     only = principal.account.event_id if principal.account else ""
     workspace = services.workspace
     events = workspace.catalog.flights.events()
@@ -60,9 +62,11 @@ def list_events(services: ServicesHere, principal: GuestPrincipal) -> list[Json]
 
 @router.get("/api/flights")
 def list_flights(catalog: CatalogHere, principal: GuestPrincipal, event: str | None = None) -> list[Json]:
-    """Flights, newest capture first, with the mosaics on show and what they cover. `is_streamed`: its newest
-    picture came from a stream, which alone makes a mosaic that is not finished a live one to people. Guests
-    are not told who flew, nor of video."""
+    """List flights, newest capture first, with their published mosaics and coverage.
+
+    `is_streamed`: the newest image came from a stream; only then an unfinished mosaic is shown as live.
+    Guests see neither the operator nor the length of video.
+    """
     event_id = catalog.flights.event(event).event_id if event else None
     drills = {one.event_id for one in catalog.flights.events() if one.is_drill}
     shown: dict[str, list[MosaicInfo]] = {}
@@ -83,7 +87,7 @@ def list_flights(catalog: CatalogHere, principal: GuestPrincipal, event: str | N
 
 @router.get("/api/flights/{ref}", dependencies=[Depends(require_viewer)])
 def get_flight(ref: str, catalog: CatalogHere, access_policy: AccessPolicyHere) -> Json:
-    """One flight by id or name, with what became of its frames."""
+    """Return one flight by id or name, with the status of its frames."""
     found = find_visible_flight(catalog, ref, access_policy)
     is_drill = catalog.flights.event(found.event_id).is_drill
     shown = [mosaic for mosaic in catalog.tiles.mosaics(found.flight_id) if mosaic.published]
@@ -104,7 +108,7 @@ def get_flight(ref: str, catalog: CatalogHere, access_policy: AccessPolicyHere) 
 
 
 class FlightMoveBody(BaseModel):
-    """The event (name or id) that a flight belongs to; a new name begins one."""
+    """Event (name or id) that a flight belongs to; a new name creates one."""
 
     event: Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -113,8 +117,11 @@ class FlightMoveBody(BaseModel):
 def put_flight_event(
     ref: str, body: FlightMoveBody, principal: OperatorPrincipal, services: ServicesHere
 ) -> Json:
-    """Put a flight into another event: operators their own, analysts and administrators every one that they
-    see. 409 while it is in the air or laid, and where changes were looked for on it."""
+    """Move a flight to another event.
+
+    Operators may move their own, analysts and administrators every one that they see. 409 while it is in the
+    air, being ingested or finished, and where it was compared.
+    """
     found = find_visible_flight(services.workspace.catalog, ref, principal.access_policy)
     only_of = None if principal.has_role(Role.ANALYST) else principal.name
     moved = move_flight(services.workspace, found.flight_id, body.event, principal.name, only_of=only_of)
@@ -127,7 +134,7 @@ def put_flight_event(
 
 @router.get("/api/flights/{ref}/footprints", dependencies=[Depends(require_viewer)])
 def list_footprints(ref: str, catalog: CatalogHere, access_policy: AccessPolicyHere) -> Json:
-    """Ground that each used frame sees, as GeoJSON."""
+    """List the footprints of the used frames, as GeoJSON."""
     found = find_visible_flight(catalog, ref, access_policy)
     return to_geojson_collection(
         to_geojson_feature(
@@ -146,7 +153,10 @@ def list_footprints(ref: str, catalog: CatalogHere, access_policy: AccessPolicyH
 
 @router.get("/api/flights/{ref}/gaps", dependencies=[Depends(require_viewer)])
 def list_gaps(ref: str, catalog: CatalogHere, access_policy: AccessPolicyHere) -> Json:
-    """Ground inside the flight that no used photo sees, largest first, as GeoJSON with areas."""
+    """List the gaps: ground inside the flight that no used photo sees.
+
+    Largest first, as GeoJSON with areas.
+    """
     found = find_visible_flight(catalog, ref, access_policy)
     used = catalog.frames.list_for_flight(found.flight_id, FrameStatus.USED)
     return to_geojson_collection(
@@ -157,7 +167,7 @@ def list_gaps(ref: str, catalog: CatalogHere, access_policy: AccessPolicyHere) -
 
 @router.get("/api/legends")
 def list_legends() -> Json:
-    """Titles, colours and classes of the tile views `?layer=error|age|gsd|surface`."""
+    """Return titles, colours and classes of the views `?layer=error|age|gsd|surface`."""
     return {layer.value: to_legend_json(legend) for layer, legend in LEGENDS.items()}
 
 
@@ -169,7 +179,7 @@ def get_tilejson(
     access_policy: AccessPolicyHere,
     revision: Annotated[int | None, Query(ge=0, lt=1_000_000_000)] = None,
 ) -> Json:
-    """TileJSON 3.0 of the mosaic revision on show, or of the one named."""
+    """Return TileJSON 3.0 of the published revision of a mosaic, or of the one named."""
     published = catalog.tiles.mosaic(mosaic_id)
     found = catalog.flights.flight(published.flight_id)
     if access_policy.hides_flight_entirely(found):

@@ -23,7 +23,7 @@ _MAX_MOVED_LINES = 5000
 
 @dataclass(frozen=True, slots=True)
 class WatchedMosaic:
-    """Followed mosaic: the revision on show and the last log entry seen."""
+    """Followed mosaic: its published revision and the last log entry seen."""
 
     info: MosaicInfo
     seq: int

@@ -1,7 +1,6 @@
 """Outlines of imaged ground, and coverage gaps.
 
-Outlines exist of live mosaics, and of finished revisions. A gap is ground inside a flight that no footprint
-of a used frame covers.
+A gap is ground inside a flight that no footprint of a used frame covers.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ from flycam.mosaic.raster import trace_mosaic_footprint
 from flycam.mosaic.tiles.groups import DAMAGE
 from flycam.workspace import Workspace
 
-# -- Coverage gaps: ground inside a flight that no footprint of a used frame covers ----------------
+# -- Coverage gaps ---------------------------------------------------------------------------------
 
 
 _MIN_GAP_SHARE = 0.01
-"""Share of the median footprint; smaller holes are slivers between neighbouring outlines."""
+"""Share of the median footprint; smaller gaps are slivers between neighbouring outlines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +174,10 @@ class OutlineCache:
 def list_outlines(
     request: Request, catalog: CatalogHere, access_policy: AccessPolicyHere, event: str | None = None
 ) -> Json:
-    """Ground that each flight's pictures show, as GeoJSON: what lies outside was not flown by it.
+    """List the outlines of the ground that each flight imaged, as GeoJSON.
 
-    A feature for the live mosaic (revision 0) of each layer and for each finished revision that may be shown;
-    `on_show` marks the one that is drawn where nobody chose another.
+    One feature for the live mosaic (revision 0) of each layer and for each finished revision that may be
+    shown; `on_show` marks the published one.
     """
     event_id = catalog.flights.event(event).event_id if event else None
     known: OutlineCache = request.app.state.outlines
@@ -221,7 +220,7 @@ def get_revision_outline(
 
 
 def get_shown_outline(request: Request, catalog: Catalog, flight: Flight) -> bytes | None:
-    """Return the union of the outlines on show, over all layers of a flight."""
+    """Return the union of the published outlines, over all layers of a flight."""
     shown = [one for one in catalog.tiles.mosaics(flight.flight_id) if one.published]
     drawn = [get_revision_outline(request, catalog, flight, one) for one in shown]
     found = [shapely.from_wkb(wkb) for wkb in drawn if wkb is not None]

@@ -75,7 +75,10 @@ class HillshadeCache:
 
 @router.get("/api/terrain")
 def list_terrain(services: ServicesHere) -> list[Json]:
-    """Registered DEMs with their datums. is_drill: made up; null where its file cannot be read now."""
+    """List registered DEMs with their datums.
+
+    is_drill: it is synthetic; null where its file cannot be read now.
+    """
     workspace = services.workspace
     return [
         {
@@ -107,6 +110,6 @@ def get_hillshade_tile(
     x: Annotated[int, Path(ge=0, lt=1 << MAX_ZOOM)],
     y: Annotated[int, Path(ge=0, lt=1 << MAX_ZOOM)],
 ) -> Response:
-    """One tile of terrain shading, PNG; transparent where no terrain is known."""
+    """Return one hillshade tile, PNG; transparent where no terrain is known."""
     relief: HillshadeCache = request.app.state.relief
     return Response(relief.picture(TileId(z=z, x=x, y=y)), media_type="image/png", headers=_HEADERS)

@@ -4,14 +4,14 @@
 
 `?revision=N` and `?layer=error|age|gsd|surface` request another revision, or a data layer of the pixels.
 
-`?v=SEQ&r=N` states which revision the client takes to be on show: where the server knows less, it reads the
-log first, so that an answer that is cached for ever is never of another revision than its address says.
+`?v=SEQ&r=N` states which revision the client takes to be published: where the server knows less, it reads the
+log first, so that an answer that is cached for ever is never of another revision than its address states.
 
 A tile that is kept in memory is answered without leaving the event loop: one look at the headers, one at the
 cached account, one at the cached view. `?v=SEQ` names the log entry that the client knows: where the tile's
 head is not newer than that and the log has been read that far, the answer never changes and says so. Under an
-account it is cached for a minute only, as more may be withheld by then; a page that learns so (`withheld` of
-`/events`) asks under another address at once: `&w=RULES`, which is not read here.
+account it is cached for a minute only, as more may be withheld by then; a page that is notified of that
+(`withheld` of `/events`) uses another address at once: `&w=RULES`, which is not read here.
 """
 
 from __future__ import annotations
@@ -203,8 +203,8 @@ class TileRoute:
     async def _read_log(self, mosaic_id: str, version: int, believed: int) -> WatchedMosaic:
         """Return the mosaic as it is known, after reading the log where that is due.
 
-        A version that is not known yet is looked for in the mosaic's own log alone, by all who ask at one
-        time together and then not for a moment: a client that makes versions up costs others nothing.
+        A version that is not known yet is looked for in the mosaic's own log alone, once for all concurrent
+        requests and then not for a moment: a client that makes versions up costs others nothing.
         """
         told = self._follower.get_watched(mosaic_id)
         if told is None:
@@ -321,7 +321,7 @@ async def _send_answer(send: Send, answer: tuple[Message, Message]) -> None:
         await send(message)
 
 
-# -- WebMercatorQuad as the standards print it, and a mosaic's limits in it ------------------------
+# -- WebMercatorQuad as in the standards, and a mosaic's limits in it ------------------------------
 #
 # Sources: OGC 17-083r4 (Two Dimensional Tile Matrix Set 2.0), annex D.1; OGC 07-057r7 (WMTS), 6.1.
 
@@ -363,7 +363,7 @@ def iterate_tile_limits(mosaic: MosaicInfo, bounds: BoundsLonLat) -> Iterator[Ti
 
 # -- Tiles at the addresses of WMTS and OGC API, with errors outside their limits ------------------
 #
-# `/tiles` is for most requests.
+# Most requests come by `/tiles` instead.
 
 
 _SUFFIX_OF = {wanted: suffix for suffix, wanted in FORMAT_BY_SUFFIX.items()}

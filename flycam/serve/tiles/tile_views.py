@@ -156,7 +156,7 @@ def render_view(
     """Render the view of an encoded tile state. Raises TileCorrupt.
 
     Without `wanted`: JPEG where every pixel has data, else WebP, whose alpha keeps unflown ground transparent
-    and which is a tenth of the PNG on a thin line. without: pixels that are withheld: nothing of them is in
+    and which is a tenth of the PNG in size. without: pixels that are withheld: nothing of them is in
     the image, no colour under its alpha either.
     """
     rgb, mask = decode_rgb(data, tile_id)
