@@ -235,8 +235,6 @@ def _number(value: Any, name: str, low: float = -math.inf) -> float:
 # -- Calibrated cameras of `models/cameras` --------------------------------------------------------
 
 
-__all__ = ["KnownCamera", "load_camera_file", "load_known_cameras", "lookup_camera"]
-
 OTHER_LENS_LOG_RATIO = 0.2
 """Rounding in EXIF and the 16:9 ambiguity of 35 mm equivalents stay below 15 %; other lenses differ more."""
 _SAME_SHAPE = 0.004

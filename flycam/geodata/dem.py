@@ -400,15 +400,6 @@ def _content_id(files: list[Path], datum: str, path: Path) -> str:
 # -- Terrain grid of a flight from registered terrain files ----------------------------------------
 
 
-__all__ = [
-    "DemInfo",
-    "compute_coverage_fraction",
-    "is_in_feet",
-    "load_terrain",
-    "read_dem_info",
-    "sample_heights",
-]
-
 Floats = NDArray[np.float64]
 
 MAX_POSTS = 32_000_000

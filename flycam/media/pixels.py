@@ -131,17 +131,6 @@ def _mean_square_step(values: NDArray[np.float32], down: int, right: int) -> flo
 # -- Decoding of photos: full for the mosaic, reduced for sharpness and exposure -------------------
 
 
-__all__ = [
-    "Photo",
-    "PixelChecks",
-    "Pixels",
-    "decode_photo",
-    "load_photo",
-    "open_pixels",
-    "parse_photo",
-    "read_pixel_checks",
-]
-
 MAX_FILE_BYTES = 1 << 30
 STRETCH_PERCENTILES = (0.5, 99.5)
 _TURNS = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}

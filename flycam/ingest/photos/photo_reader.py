@@ -1,7 +1,4 @@
-"""Photo reader: metadata and hash of a photo, its EXIF, and its layer.
-
-The package's other functions are re-exported.
-"""
+"""Photo reader: metadata and hash of a photo, its EXIF, and its layer."""
 
 from __future__ import annotations
 
@@ -19,15 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.photos.calibration import resolve_interior
 from flycam.ingest.photos.metadata import Angles, Dialect, PhotoMetadata
-from flycam.ingest.photos.photo_search import PhotoSearchResult, find_photos, search_photos
 from flycam.ingest.photos.xmp import Values, detect_dialect, map_fields, read_xmp, resolve_maker
 from flycam.media.photo import Directory, PhotoHead, TiffReader, open_photo, read_head
-from flycam.media.pixels import PixelChecks, open_pixels, read_pixel_checks
 from flycam.messages import Message, _
 from flycam.model.text import to_visible
-from flycam.storage.files import compute_sha256, make_file_changed
+from flycam.storage.files import make_file_changed
 
 # -- Layer of a photo from its tags and name: colour, infrared, thermal or night -------------------
 #
@@ -324,19 +318,6 @@ def _note_floats(entries: bytes, order: str) -> dict[str, float]:
 
 # -- Reading of photos: metadata and hash from one opening -----------------------------------------
 
-
-__all__ = [
-    "PhotoSearchResult",
-    "PixelChecks",
-    "compute_sha256",
-    "find_photos",
-    "open_pixels",
-    "read_metadata",
-    "read_photos",
-    "read_pixel_checks",
-    "resolve_interior",
-    "search_photos",
-]
 
 _STITCHED = ("equirectangular", "cylindrical")  # GPano's projections
 _DRILL_MARKS = ("DIỄN TẬP", "flycam drill")

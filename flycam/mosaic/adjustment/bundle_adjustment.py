@@ -618,8 +618,6 @@ def _resting(frame: BlockFrame) -> BlockFrame:
 # -- Adjustment of a block, or its priors where that is no better ----------------------------------
 
 
-__all__ = ["MIN_HELD_OUT", "AdjustOptions", "adjust_block"]
-
 MIN_HELD_OUT = 0.02
 DEFAULTS = AdjustOptions()
 NO_TIES = _("no tie points hold the photos together (water, cloud, no overlap, or all from one place).")

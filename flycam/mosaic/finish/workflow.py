@@ -406,8 +406,6 @@ def build_support_grid(surface: Surface) -> TerrainGrid:
 # -- Run of `finish` over the layers of a flight ---------------------------------------------------
 
 
-__all__ = ["FinishRequest", "finish_flight"]
-
 # Size of stage files, measured on 1.3 and 9 megapixels.
 _FRAME_BYTES, _RUN_BYTES = 3_000_000, 300_000_000
 
