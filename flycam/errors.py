@@ -3,18 +3,28 @@
 Of flycam it imports only `flycam.messages`, so that every layer can raise from it.
 
 Two branches matter. A `FrameRejected` is about one frame: it is counted under its `reason`, shown, and the
-flight goes on. Every other `FlycamError` stops what is running, loudly. The words that people read, the exit
-code and the HTTP status are chosen in one place only, the table of `Outcome` here.
+flight goes on. Every other `FlycamError` stops what is running, loudly. Heading, exit code and
+HTTP status stand on the class, and are inherited.
 
 A message names the file (or the place) first and ends with what to do about it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
 from flycam.messages import Message, _, join, verbatim
+
+EXIT_OK = 0
+EXIT_INTERNAL = 1
+EXIT_USAGE = 2
+EXIT_INPUT = 3
+EXIT_STORAGE = 4
+EXIT_REFUSED = 5
+# done, but some files are on the memory card alone: it must not be wiped
+EXIT_INCOMPLETE = 6
+# 128 + SIGINT, as shells report Ctrl-C
+EXIT_CANCELLED = 130
 
 
 class FlycamError(Exception):
@@ -22,6 +32,10 @@ class FlycamError(Exception):
 
     `str` of one is English; `message` has the other languages. A plain text reads the same in all of them.
     """
+
+    exit_code = EXIT_INTERNAL
+    http_status = 500
+    heading = _("Internal error")
 
     def __init__(self, message: Message | str = "") -> None:
         super().__init__(message)
@@ -34,13 +48,22 @@ class FlycamError(Exception):
 class InputUnusable(FlycamError):
     """The input as a whole cannot be used; the message names the file and the cure."""
 
+    exit_code = EXIT_INPUT
+    http_status = 422
+    heading = _("The input cannot be used")
+
 
 class OptionUnusable(InputUnusable):
     """An impossible option, value or combination; the message says what is possible."""
 
+    exit_code = EXIT_USAGE
+    heading = _("The command is not right")
+
 
 class SourceUnreadable(InputUnusable):
     """A file is truncated, empty, of another type, a bomb, or otherwise not readable."""
+
+    heading = _("The file cannot be read")
 
 
 class UnexpectedSource(SourceUnreadable):
@@ -53,65 +76,103 @@ class UnexpectedSource(SourceUnreadable):
 class StreamUnreadable(SourceUnreadable):
     """A stream's address delivers nothing readable, or cannot be listened at."""
 
+    heading = _("No video comes")
+
 
 class CalibrationMissing(InputUnusable):
     """Interior orientation unknown from file, `models/cameras` and operator."""
+
+    heading = _("The camera is not known")
 
 
 class PositionMissing(InputUnusable):
     """No frame of the flight has a position, and no log supplies one."""
 
+    heading = _("The photos have no position")
+
 
 class PhotosUnpositioned(PositionMissing):
     """Photos have positions, but other data for their pose are missing or wrong."""
+
+    heading = _("No photo can be placed")
 
 
 class VideoUnpositioned(PositionMissing):
     """A video came without anything that says where it was filmed."""
 
+    heading = _("The film has no position")
+
 
 class TerrainMissing(InputUnusable):
     """No registered terrain covers the flight, or the terrain has a hole under it."""
+
+    heading = _("No terrain here")
 
 
 class CrsMissing(InputUnusable):
     """A vector or raster file does not state its coordinate reference system."""
 
+    heading = _("No coordinate system")
+
 
 class DatumUnknown(InputUnusable):
     """A height has no vertical datum, or the grid to convert between two is missing."""
+
+    heading = _("Height datum not known")
 
 
 class BoundaryInvalid(InputUnusable):
     """A boundary file has no usable polygon."""
 
+    heading = _("No usable boundary")
+
 
 class LayerInvalid(InputUnusable):
     """A specialist layer is empty, or has no feature that fits its kind."""
+
+    heading = _("No usable layer")
 
 
 class NotFound(InputUnusable):
     """A requested flight, frame, commune, revision or tile does not exist."""
 
+    http_status = 404
+    heading = _("Not found")
+
 
 class OriginalPurged(InputUnusable):
     """A needed original was deleted under a retention term; its record stays."""
+
+    http_status = 410
+    heading = _("Let go under the retention term")
 
 
 class DueListChanged(InputUnusable):
     """The confirmed list is not the current one any more."""
 
+    http_status = 409
+    heading = _("The list has changed")
+
 
 class FlightBoundToEvent(InputUnusable):
     """A flight cannot leave its event: records there refer to it."""
+
+    http_status = 409
+    heading = _("The flight stays in its event")
 
 
 class RealDataPresent(InputUnusable):
     """An exercise was requested on a node where real data are registered."""
 
+    http_status = 409
+    heading = _("Something real is here")
+
 
 class NameTaken(InputUnusable):
     """A label belongs to another flight; use the id or choose another name."""
+
+    http_status = 409
+    heading = _("The name is taken")
 
 
 # -- Rejections of one frame -----------------------------------------------------------------------
@@ -119,6 +180,10 @@ class NameTaken(InputUnusable):
 
 class FrameRejected(FlycamError):
     """A frame that is not used; `reason` is the stable key under which it is counted."""
+
+    exit_code = EXIT_INPUT
+    http_status = 422
+    heading = _("No frame can be used")
 
     reason = "rejected"
 
@@ -206,33 +271,53 @@ class DuplicateFrame(FrameRejected):
 class StorageFailed(FlycamError):
     """Disk, object store or database failed; running again is safe."""
 
+    exit_code = EXIT_STORAGE
+    http_status = 503
+    heading = _("Storage trouble")
+
 
 class StoreUnavailable(StorageFailed):
     """The object store cannot be reached or does not answer in time."""
+
+    heading = _("The store does not answer")
 
 
 class PeerUnavailable(StoreUnavailable):
     """Another server does not answer, or makes no progress; not this node's fault."""
 
+    heading = _("The server does not answer")
+
 
 class StoreDenied(StorageFailed):
     """The object store answers, but refuses access with these credentials."""
+
+    heading = _("The store denies access")
 
 
 class BucketMissing(StorageFailed):
     """The bucket named in FLYCAM_STORE does not exist."""
 
+    heading = _("The bucket does not exist")
+
 
 class StoreConflict(StorageFailed):
     """A conditional write lost, or tiles of different epoch or base zoom met."""
+
+    http_status = 409
+    heading = _("Something else was written first")
 
 
 class DiskFull(StorageFailed):
     """No space left for the write; nothing half-written stays visible."""
 
+    http_status = 507
+    heading = _("The disk is full")
+
 
 class ObjectMissing(StorageFailed):
     """A key that the catalogue names is not in the store."""
+
+    heading = _("An object is missing")
 
 
 class RecordsMissing(ObjectMissing):
@@ -241,29 +326,45 @@ class RecordsMissing(ObjectMissing):
     The sender has to query anew.
     """
 
+    http_status = 409
+    heading = _("It has to be sent again")
+
 
 class TileCorrupt(StorageFailed):
     """A tile's bytes do not decode or do not match their content hash."""
+
+    heading = _("A tile is damaged")
 
 
 class DataDamaged(StorageFailed):
     """Stored data are lost or damaged, and nothing here can make them again."""
 
+    heading = _("Not all that is kept is whole")
+
 
 class CatalogUnavailable(StorageFailed):
     """The catalogue cannot be opened, is locked too long, or has another schema."""
+
+    heading = _("The catalogue does not open")
 
 
 class FlightBusy(StorageFailed):
     """Another process is writing this flight at this moment."""
 
+    http_status = 409
+    heading = _("The flight is busy")
+
 
 class ClusterUnavailable(StorageFailed):
     """The cluster in FLYCAM_CLUSTER does not answer, or has no working worker left."""
 
+    heading = _("The cluster does not answer")
+
 
 class WorkerIncompatible(StorageFailed):
     """A worker of the cluster has other software, or another store or catalogue."""
+
+    heading = _("A worker does not belong to this house")
 
 
 # -- Errors of access and of requests, and insufficient evidence -----------------------------------
@@ -272,29 +373,55 @@ class WorkerIncompatible(StorageFailed):
 class AccessDenied(FlycamError):
     """The account is missing, or its role does not allow this."""
 
+    exit_code = EXIT_USAGE
+    http_status = 403
+    heading = _("Not allowed")
+
 
 class ServerUntrusted(InputUnusable):
     """A server's certificate is not trusted, so nothing was sent to it."""
+
+    heading = _("The server is not believed")
 
 
 class UploadIncomplete(FlycamError):
     """A memory card was sent, but some of its files are on the card alone."""
 
+    exit_code = EXIT_INCOMPLETE
+    http_status = 409
+    heading = _("Keep the card")
+
 
 class FeatureDisabled(FlycamError):
     """This server was started without the requested feature; retrying is no use."""
+
+    exit_code = EXIT_USAGE
+    http_status = 404
+    heading = _("This server does not do that")
 
 
 class SignInUnavailable(FlycamError):
     """The province's own sign-in service does not answer, or answers unusably."""
 
+    exit_code = EXIT_STORAGE
+    http_status = 503
+    heading = _("The sign-in service cannot be used")
+
 
 class Cancelled(FlycamError):
     """The run was stopped on request; the same command resumes it."""
 
+    exit_code = EXIT_CANCELLED
+    http_status = 409
+    heading = _("Stopped")
+
 
 class EvidenceInsufficient(FlycamError):
     """The evidence does not support an answer, so none is given."""
+
+    exit_code = EXIT_REFUSED
+    http_status = 409
+    heading = _("Refused by evidence")
 
 
 class CoregistrationFailed(EvidenceInsufficient):
@@ -316,96 +443,23 @@ class FlightLogMismatch(EvidenceInsufficient):
     """A video turns otherwise than its flight log: they are of two flights."""
 
 
-# -- Outcomes of errors ----------------------------------------------------------------------------
-
-
-EXIT_OK = 0
-EXIT_INTERNAL = 1
-EXIT_USAGE = 2
-EXIT_INPUT = 3
-EXIT_STORAGE = 4
-EXIT_REFUSED = 5
-# done, but some files are on the memory card alone: it must not be wiped
-EXIT_INCOMPLETE = 6
-# 128 + SIGINT, as shells report Ctrl-C
-EXIT_CANCELLED = 130
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Outcome of an error: exit code, HTTP status, and a heading."""
-
-    exit_code: int
-    http_status: int
-    heading: Message
-
-
-_INTERNAL = Outcome(EXIT_INTERNAL, 500, _("Internal error"))
-
-OUTCOMES: dict[type[Exception], Outcome] = {
-    InputUnusable: Outcome(EXIT_INPUT, 422, _("The input cannot be used")),
-    OptionUnusable: Outcome(EXIT_USAGE, 422, _("The command is not right")),
-    SourceUnreadable: Outcome(EXIT_INPUT, 422, _("The file cannot be read")),
-    StreamUnreadable: Outcome(EXIT_INPUT, 422, _("No video comes")),
-    CalibrationMissing: Outcome(EXIT_INPUT, 422, _("The camera is not known")),
-    PositionMissing: Outcome(EXIT_INPUT, 422, _("The photos have no position")),
-    PhotosUnpositioned: Outcome(EXIT_INPUT, 422, _("No photo can be placed")),
-    VideoUnpositioned: Outcome(EXIT_INPUT, 422, _("The film has no position")),
-    TerrainMissing: Outcome(EXIT_INPUT, 422, _("No terrain here")),
-    CrsMissing: Outcome(EXIT_INPUT, 422, _("No coordinate system")),
-    DatumUnknown: Outcome(EXIT_INPUT, 422, _("Height datum not known")),
-    BoundaryInvalid: Outcome(EXIT_INPUT, 422, _("No usable boundary")),
-    LayerInvalid: Outcome(EXIT_INPUT, 422, _("No usable layer")),
-    NotFound: Outcome(EXIT_INPUT, 404, _("Not found")),
-    OriginalPurged: Outcome(EXIT_INPUT, 410, _("Let go under the retention term")),
-    DueListChanged: Outcome(EXIT_INPUT, 409, _("The list has changed")),
-    NameTaken: Outcome(EXIT_INPUT, 409, _("The name is taken")),
-    FlightBoundToEvent: Outcome(EXIT_INPUT, 409, _("The flight stays in its event")),
-    RealDataPresent: Outcome(EXIT_INPUT, 409, _("Something real is here")),
-    FrameRejected: Outcome(EXIT_INPUT, 422, _("No frame can be used")),
-    StorageFailed: Outcome(EXIT_STORAGE, 503, _("Storage trouble")),
-    StoreUnavailable: Outcome(EXIT_STORAGE, 503, _("The store does not answer")),
-    PeerUnavailable: Outcome(EXIT_STORAGE, 503, _("The server does not answer")),
-    StoreDenied: Outcome(EXIT_STORAGE, 503, _("The store denies access")),
-    BucketMissing: Outcome(EXIT_STORAGE, 503, _("The bucket does not exist")),
-    StoreConflict: Outcome(EXIT_STORAGE, 409, _("Something else was written first")),
-    DiskFull: Outcome(EXIT_STORAGE, 507, _("The disk is full")),
-    ObjectMissing: Outcome(EXIT_STORAGE, 503, _("An object is missing")),
-    RecordsMissing: Outcome(EXIT_STORAGE, 409, _("It has to be sent again")),
-    TileCorrupt: Outcome(EXIT_STORAGE, 503, _("A tile is damaged")),
-    DataDamaged: Outcome(EXIT_STORAGE, 503, _("Not all that is kept is whole")),
-    CatalogUnavailable: Outcome(EXIT_STORAGE, 503, _("The catalogue does not open")),
-    FlightBusy: Outcome(EXIT_STORAGE, 409, _("The flight is busy")),
-    ClusterUnavailable: Outcome(EXIT_STORAGE, 503, _("The cluster does not answer")),
-    WorkerIncompatible: Outcome(EXIT_STORAGE, 503, _("A worker does not belong to this house")),
-    AccessDenied: Outcome(EXIT_USAGE, 403, _("Not allowed")),
-    UploadIncomplete: Outcome(EXIT_INCOMPLETE, 409, _("Keep the card")),
-    FeatureDisabled: Outcome(EXIT_USAGE, 404, _("This server does not do that")),
-    ServerUntrusted: Outcome(EXIT_INPUT, 422, _("The server is not believed")),
-    SignInUnavailable: Outcome(EXIT_STORAGE, 503, _("The sign-in service cannot be used")),
-    Cancelled: Outcome(EXIT_CANCELLED, 409, _("Stopped")),
-    EvidenceInsufficient: Outcome(EXIT_REFUSED, 409, _("Refused by evidence")),
-}
-
-
-def get_outcome(error: BaseException) -> Outcome:
-    """Return the nearest entry up the error's class tree, else the internal error."""
-    return next((OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES), _INTERNAL)
+# -- What people and programs learn of an error ----------------------------------------------------
 
 
 def get_exit_code(error: BaseException) -> int:
     """Return the exit code of the process."""
-    return get_outcome(error).exit_code
+    return error.exit_code if isinstance(error, FlycamError) else EXIT_INTERNAL
 
 
 def get_http_status(error: BaseException) -> int:
     """Return the HTTP status."""
-    return get_outcome(error).http_status
+    return error.http_status if isinstance(error, FlycamError) else FlycamError.http_status
 
 
 def format_error(error: BaseException) -> Message:
     """Return heading and sentence of an error."""
-    return join((get_outcome(error).heading, format_error_detail(error)), ": ")
+    heading = error.heading if isinstance(error, FlycamError) else FlycamError.heading
+    return join((heading, format_error_detail(error)), ": ")
 
 
 def format_error_detail(error: BaseException) -> Message:
@@ -413,6 +467,6 @@ def format_error_detail(error: BaseException) -> Message:
 
     An internal error keeps its type's name.
     """
-    if isinstance(error, FlycamError) and get_outcome(error) is not _INTERNAL:
+    if isinstance(error, FlycamError) and error.exit_code != EXIT_INTERNAL:
         return error.message
     return verbatim(f"{type(error).__name__}: {error}")
