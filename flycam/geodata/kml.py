@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from xml.sax import saxutils
 from xml.sax.saxutils import escape
 
 import shapely
@@ -279,20 +278,3 @@ def _format_point(one: Placemark) -> str:
         f"<Placemark><name>{escape_xml(one.name)}</name><description>{_shown(one.description)}</description>"
         f"<styleUrl>#outline</styleUrl>{format_multi_geometry(one.shape)}</Placemark>"
     )
-
-
-# -- Escaping of free text, with U+FFFD for characters that XML cannot hold ------------------------
-
-
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that no XML 1.0 document may hold, not even escaped (production 2 of its grammar)."""
-
-
-def escape_text(text: str) -> str:
-    """Escape text between tags."""
-    return saxutils.escape(_NOT_XML.sub("\ufffd", text))
-
-
-def quote_attribute(text: str) -> str:
-    """Return the value of an attribute, escaped and in quotes."""
-    return saxutils.quoteattr(_NOT_XML.sub("\ufffd", text))

@@ -26,7 +26,7 @@ from flycam.access.visible_flights import (
 )
 from flycam.catalog.catalog import Catalog
 from flycam.errors import NotFound
-from flycam.geodata.kml import KML_FOOT, KML_HEAD, escape_text
+from flycam.geodata.kml import KML_FOOT, KML_HEAD, escape_xml
 from flycam.geometry.grid import MAX_ZOOM, TileId, get_tile_bounds, mercator_to_lonlat
 from flycam.http.guards import get_access_policy, require_viewer
 from flycam.http.responses import get_base_url, quote_path_segment
@@ -71,7 +71,7 @@ def get_live_kml_link(request: Request) -> Response:
     """Return a link to `/kml` that reloads every minute: the file to hand out."""
     link = (
         "<NetworkLink><name>flycam</name><open>1</open><Link>"
-        f"<href>{escape_text(get_base_url(request))}kml</href><refreshMode>onInterval</refreshMode>"
+        f"<href>{escape_xml(get_base_url(request))}kml</href><refreshMode>onInterval</refreshMode>"
         f"<refreshInterval>{_REFRESH_S}</refreshInterval></Link></NetworkLink>"
     )
     return _kml(f"{KML_HEAD}<name>flycam</name>{link}{KML_FOOT}", "flycam-link.kml")
@@ -106,22 +106,22 @@ def _folder(request: Request, catalog: Catalog, event: Event, base: str) -> str:
     if not shown:
         return ""
     inside = "".join(_flight(request, catalog, one, event, base) for one in shown)
-    return f"<Folder><name>{escape_text(format_title(event.name, event))}</name>{inside}</Folder>"
+    return f"<Folder><name>{escape_xml(format_title(event.name, event))}</name>{inside}</Folder>"
 
 
 def _flight(request: Request, catalog: Catalog, flight: Flight, event: Event, base: str) -> str:
     outline = get_shown_outline(request, catalog, flight)
     shape = shapely.from_wkb(outline) if outline else shapely.box(*get_flight_bounds(flight))
     links = "".join(
-        f"<Folder><name>{escape_text(mosaic.layer.value)}</name>"
+        f"<Folder><name>{escape_xml(mosaic.layer.value)}</name>"
         f"{''.join(_roots(catalog, mosaic, flight, base))}</Folder>"
         for mosaic in catalog.tiles.mosaics(flight.flight_id)
         if mosaic.published
     )
-    name = escape_text(format_title(flight.name, event))
+    name = escape_xml(format_title(flight.name, event))
     return (
         f"<Folder><name>{name}</name>"
-        f"<Placemark><name>{name}</name><description>{escape_text(_describe_flight(flight))}</description>"
+        f"<Placemark><name>{name}</name><description>{escape_xml(_describe_flight(flight))}</description>"
         f"<TimeSpan><begin>{format_iso(flight.first_ns)}</begin><end>{format_iso(flight.last_ns)}</end></TimeSpan>"
         f"<styleUrl>#{'drill' if event.is_drill else 'real'}</styleUrl>"
         f"<MultiGeometry>{''.join(map(_polygon, _polygons(shape)))}</MultiGeometry></Placemark>"
@@ -158,7 +158,7 @@ def _exists(catalog: Catalog, mosaic: MosaicInfo, tile: TileId) -> bool:
 def _node_link(mosaic: MosaicInfo, tile: TileId, base: str) -> str:
     return (
         f"<NetworkLink><name>{tile}</name>{_region(tile, -1)}<Link>"
-        f"<href>{escape_text(base)}kml/{quote_path_segment(mosaic.mosaic_id)}/{tile}.kml</href>"
+        f"<href>{escape_xml(base)}kml/{quote_path_segment(mosaic.mosaic_id)}/{tile}.kml</href>"
         "<viewRefreshMode>onRegion</viewRefreshMode></Link></NetworkLink>"
     )
 
@@ -168,7 +168,7 @@ def _overlay(mosaic: MosaicInfo, flight: Flight, tile: TileId, base: str, *, has
     return (
         f"<GroundOverlay><name>{tile}</name>{_region(tile, _GONE_PX if has_children else -1)}"
         f"<drawOrder>{_order(flight, tile.z)}</drawOrder>"
-        f"<Icon><href>{escape_text(base)}tiles/{quote_path_segment(mosaic.mosaic_id)}/{tile}.png</href></Icon>"
+        f"<Icon><href>{escape_xml(base)}tiles/{quote_path_segment(mosaic.mosaic_id)}/{tile}.png</href></Icon>"
         f"<LatLonBox><north>{north!r}</north><south>{south!r}</south><east>{east!r}</east><west>{west!r}</west>"
         "</LatLonBox></GroundOverlay>"
     )

@@ -22,7 +22,7 @@ from flycam.access.visible_flights import (
 )
 from flycam.catalog.catalog import Catalog
 from flycam.errors import NotFound
-from flycam.geodata.kml import escape_text, quote_attribute
+from flycam.geodata.kml import escape_xml
 from flycam.geometry.grid import HALF_WORLD_M, MAX_ZOOM, TILE_SIZE_PX, TileId, TileRange
 from flycam.http.guards import AccessPolicyHere, get_access_policy, require_viewer
 from flycam.http.responses import Json, build_link, get_base_url, quote_path_segment
@@ -256,14 +256,14 @@ def build_wmts_capabilities(catalog: Catalog, base: str, access_policy: AccessPo
         f"{''.join(_format_matrix(TileMatrix(z)) for z in range(deepest + 1))}</TileMatrixSet>"
     )
     contents = f"<Contents>{''.join(layers)}{grid}</Contents>"
-    document = quote_attribute(f"{base}wmts/1.0.0/WMTSCapabilities.xml")
-    return f"{_HEAD}{_operations(base)}{contents}<ServiceMetadataURL xlink:href={document}/></Capabilities>"
+    document = escape_xml(f"{base}wmts/1.0.0/WMTSCapabilities.xml")
+    return f'{_HEAD}{_operations(base)}{contents}<ServiceMetadataURL xlink:href="{document}"/></Capabilities>'
 
 
 def _operations(base: str) -> str:
-    address = quote_attribute(f"{base}wmts?")
+    address = escape_xml(f"{base}wmts?")
     get = (
-        f'<ows:DCP><ows:HTTP><ows:Get xlink:href={address}><ows:Constraint name="GetEncoding">'
+        f'<ows:DCP><ows:HTTP><ows:Get xlink:href="{address}"><ows:Constraint name="GetEncoding">'
         "<ows:AllowedValues><ows:Value>KVP</ows:Value></ows:AllowedValues></ows:Constraint></ows:Get>"
         "</ows:HTTP></ows:DCP>"
     )
@@ -277,16 +277,16 @@ def _layer(mosaic: MosaicInfo, flight: Flight, event: Event, base: str) -> str:
     formats = "".join(f"<Format>{kind}</Format>" for kind in _FORMATS)
     templates = "".join(
         f'<ResourceURL format="{kind}" resourceType="tile" template='
-        f"{quote_attribute(f'{base}tiles/{mosaic.mosaic_id}/{{TileMatrix}}/{{TileCol}}/{{TileRow}}{suffix}')}/>"
+        f'"{escape_xml(f"{base}tiles/{mosaic.mosaic_id}/{{TileMatrix}}/{{TileCol}}/{{TileRow}}{suffix}")}"/>'
         for kind, suffix in (("image/png", ".png"), ("image/webp", ".webp"))
     )
     return (
-        f"<Layer><ows:Title>{escape_text(title)}</ows:Title>"
+        f"<Layer><ows:Title>{escape_xml(title)}</ows:Title>"
         "<ows:Abstract>"
-        f"{escape_text(f'{format_iso(flight.first_ns)} – {format_iso(flight.last_ns)}')}</ows:Abstract>"
+        f"{escape_xml(f'{format_iso(flight.first_ns)} – {format_iso(flight.last_ns)}')}</ows:Abstract>"
         f"<ows:WGS84BoundingBox><ows:LowerCorner>{west:.7f} {south:.7f}</ows:LowerCorner>"
         f"<ows:UpperCorner>{east:.7f} {north:.7f}</ows:UpperCorner></ows:WGS84BoundingBox>"
-        f"<ows:Identifier>{escape_text(mosaic.mosaic_id)}</ows:Identifier>"
+        f"<ows:Identifier>{escape_xml(mosaic.mosaic_id)}</ows:Identifier>"
         f'<Style isDefault="true"><ows:Identifier>default</ows:Identifier></Style>{formats}'
         f"<TileMatrixSetLink><TileMatrixSet>{TILE_MATRIX_SET}</TileMatrixSet><TileMatrixSetLimits>"
         f"{''.join(_format_limits(mosaic, bounds))}</TileMatrixSetLimits></TileMatrixSetLink>"
@@ -361,7 +361,7 @@ def _build_exception_report(code: str, where: str, what: str) -> Response:
     return _xml(
         '<?xml version="1.0" encoding="UTF-8"?><ExceptionReport xmlns="http://www.opengis.net/ows/1.1" '
         f'version="1.1.0"><Exception exceptionCode="{code}" '
-        f'locator="{where}"><ExceptionText>{escape_text(what)}'
+        f'locator="{where}"><ExceptionText>{escape_xml(what)}'
         "</ExceptionText></Exception></ExceptionReport>",
         501 if code == "OperationNotSupported" else 400,
     )
