@@ -563,7 +563,7 @@ _PAD_S = 8.0
 _GROUND_STEP_S = 0.5
 _GROUND_PAD_M = 180.0
 _GUST_S, _GUST_M = 14.0, (0.6, 0.6, 0.35)
-_WOBBLE_S, _WOBBLE_DEG = 5.0, (0.8, 0.5, 0.4)
+_VIDEO_WOBBLE_S, _VIDEO_WOBBLE_DEG = 5.0, (0.8, 0.5, 0.4)
 # the gimbal's mean nod from nadir: its wobble never takes it past
 _NOD_DEG = 1.0
 
@@ -679,7 +679,7 @@ def make_video_course(
     number = 100 * seed + after
     gusts = windy * generate_temporal_noise(time_s, _GUST_S, _GUST_M, number, "video gusts")
     wobble = windy * np.radians(
-        generate_temporal_noise(time_s, _WOBBLE_S, _WOBBLE_DEG, number, "video wobble")
+        generate_temporal_noise(time_s, _VIDEO_WOBBLE_S, _VIDEO_WOBBLE_DEG, number, "video wobble")
     )
     nod = np.abs(wobble[:, 1] + math.radians(_NOD_DEG))
     return VideoCourse(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from functools import cache
 from pathlib import Path
 
@@ -51,6 +51,29 @@ def test_no_name_has_a_retired_word() -> None:
                 one.name for one in node.body if isinstance(one, ast.FunctionDef) and one.name[0] != "_"
             }
     assert not sorted(name for name in names if RETIRED.search(_words(name)))
+
+
+def _names_bound(node: ast.stmt) -> list[str]:
+    """Names that a statement at the top of a module binds; imports and `+=` aside."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    if isinstance(node, ast.AugAssign):
+        return []
+    parts = [part for target in targets if target is not None for part in ast.walk(target)]
+    return [part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)]
+
+
+def test_no_name_of_a_module_is_bound_twice() -> None:
+    """A second binding would change what functions far above it read."""
+    twice = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        counts = Counter(
+            name for node in ast.parse(path.read_text(encoding="utf-8")).body for name in _names_bound(node)
+        )
+        if again := sorted(name for name, count in counts.items() if count > 1):
+            twice[path.relative_to(PACKAGE).as_posix()] = again
+    assert twice == {}
 
 
 def test_a_class_name_stands_once_and_a_function_name_seldom_twice() -> None:

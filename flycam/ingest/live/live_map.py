@@ -151,7 +151,7 @@ class Publisher(Generic[Merged]):
 
 
 # Tiles whose promises are kept: 5 MB.
-_MAX_TILES = 8192
+_MAX_CLAIMED_TILES = 8192
 
 
 class LiveVisibility:
@@ -176,7 +176,7 @@ class LiveVisibility:
         self._claims.add_frame(record.frame_id, tiles, bounds)
         claim = self._claims.solve(record.frame_id)
         self._claims.remove_frame(record.frame_id)
-        self._claims.forget_tiles(_MAX_TILES)
+        self._claims.forget_tiles(_MAX_CLAIMED_TILES)
         for part in split_tiles(claim.tiles) if claim.tiles else ():
             if (on := claim.crop(part)) is not None:
                 wanted, blocks = on

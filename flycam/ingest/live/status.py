@@ -47,7 +47,7 @@ from flycam.workspace import Workspace
 # is shown with it, and holds nothing up.
 
 
-_EVERY_S = 1.0
+_THUMBNAIL_EVERY_S = 1.0
 _SIDE_PX = 640
 _QUALITY = 72
 # A reader that was just given an older key still finds it.
@@ -81,7 +81,7 @@ class ThumbnailPublisher:
     def _show_on(self) -> None:
         self._forget_old()
         before: VideoFrame | None = None
-        while not self._over.wait(_EVERY_S):
+        while not self._over.wait(_THUMBNAIL_EVERY_S):
             picture = self._newest()
             if picture is not None and picture is not before:
                 before = picture

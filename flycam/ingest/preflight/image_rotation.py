@@ -554,8 +554,8 @@ def _unsure(flight: ResolvedFlight, unsure: Bools) -> list[Problem]:
 _GUESSES = 0.5 * 1.25 ** np.arange(7)
 """Trial focal lengths over the longer side, 90° to 29° wide: matching tolerates a shift of a fifth."""
 _MAX_PHOTOS_FIRST, _MAX_PHOTOS = 24, 200
-_NEIGHBOURS = 2
-_MIN_WINDOWS, _MIN_PAIRS = 4, 4
+_FOCAL_NEIGHBOURS = 2
+_MIN_FOCAL_WINDOWS, _MIN_PAIRS = 4, 4
 _STEEP = -np.cos(np.radians(20.0))
 _MIN_SIGMA_REL, _MAX_SIGMA_REL = 0.01, 0.25
 
@@ -656,7 +656,7 @@ def _fit(thumbnails: OrthoThumbnails, most_windows: int) -> _Fit:
     pairs = {
         tuple(sorted((i, j)))
         for i in range(len(thumbnails))
-        for j in thumbnails.find_neighbours(i, _NEIGHBOURS)
+        for j in thumbnails.find_neighbours(i, _FOCAL_NEIGHBOURS)
     }
     found, windows = [], 0
     for i, j in sorted(pairs):
@@ -665,7 +665,7 @@ def _fit(thumbnails: OrthoThumbnails, most_windows: int) -> _Fit:
         )
         baseline = (thumbnails.places[j] - thumbnails.places[i]).astype(np.float64)
         k = 1.0 - float(np.median(shifts, axis=0) @ baseline / (baseline @ baseline)) if len(shifts) else 0.0
-        if len(shifts) >= _MIN_WINDOWS and k > 0.0:
+        if len(shifts) >= _MIN_FOCAL_WINDOWS and k > 0.0:
             found.append(k)
             windows += len(shifts)
     return _Fit(np.array(found), windows)

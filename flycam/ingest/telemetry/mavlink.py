@@ -607,7 +607,6 @@ def _other_clock(other_ns: int) -> Message:
 # -- Aircraft by system id, and reading of telemetry logs (.tlog) ----------------------------------
 
 
-_DAY_S = 86_400.0
 _STAMP = struct.Struct(">Q")
 _MARK = re.compile(b"[\xfd\xfe]")  # MAVLink 2 and 1
 _HEAD_BYTES = 10

@@ -256,7 +256,7 @@ class _Scan:
 Floats = NDArray[np.float64]
 
 MAX_GAP_S = 1.0
-_EARLIEST_US, _LATEST_US = EARLIEST_NS // 1000, LATEST_NS // 1000
+_EARLIEST_US = EARLIEST_NS // 1000
 _FIX_3D = 3
 _FIXES = {0: "none", 1: "none", 2: "2d", 3: "3d", 4: "dgps", 5: "rtk_float", 6: "rtk_fixed"}
 _OLD_PLACE = ("lat", "lon", "alt")

@@ -48,7 +48,7 @@ WIDTH_PX = 480
 _MAX_CORNERS, _MIN_CORNERS = 220, 25
 _CORNER_QUALITY, _CORNER_APART_PX = 0.01, 9
 _WITHIN_PX = 1.0
-_MIN_SHARE = 0.4
+_MIN_INLIER_SHARE = 0.4
 # Tolerance at the ends of a log that covers exactly its video: clocks are not known better.
 _BEYOND_S = 0.02
 _FLOW_STEP_S = 0.05
@@ -122,7 +122,7 @@ def estimate_centre_motion(first: Grey, second: Grey) -> tuple[float, float, flo
     if kept.sum() < _MIN_CORNERS:
         return None
     matrix, inliers = cv2.findHomography(corners[kept, 0], followed[kept, 0], cv2.RANSAC, _WITHIN_PX)
-    if matrix is None or inliers.mean() < _MIN_SHARE:
+    if matrix is None or inliers.mean() < _MIN_INLIER_SHARE:
         return None
     height, width = first.shape
     middle = np.array([(width - 1) / 2.0, (height - 1) / 2.0])

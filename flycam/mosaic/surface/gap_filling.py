@@ -325,8 +325,6 @@ def _to_posts(nodes: Floats, posts: int, shape: tuple[int, ...]) -> Singles:
 _SPECKLE_M2, _SPECKLE_STEP_M = 6.0, 0.8
 # Units of the speckle filter: 5 cm in an int16.
 _CENTIMETRES = 20.0
-# Least margin of a supported height.
-_MIN_MARGIN = 0.05
 # Heights with less weight do not extend the surface beyond the support.
 _MIN_TRUST = 0.25
 # Without support, heights are averaged over the first, and used only where they scatter less than the second.

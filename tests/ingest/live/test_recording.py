@@ -315,7 +315,7 @@ def test_an_amount_that_is_none_is_refused(make_house: MakeHouse, keep_gb: float
 def test_the_newest_picture_is_small_and_takes_the_place_of_those_before(
     make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status, "_EVERY_S", 0.05)
+    monkeypatch.setattr(status, "_THUMBNAIL_EVERY_S", 0.05)
     house, newest = make_house(), [None]
     store = house.workspace.store
     store.put(keys.format_latest_image_key("long-ago", 1), b"old")
