@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flycam.cli.output import print_line, wrap_command
-from flycam.cli.workspace import FILE_PATH, CommandOutput, create_private_folder, open_workspace
+from flycam.cli.workspace import FILE_PATH, CommandOutput, open_workspace
 from flycam.config import read_settings
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, ngettext
@@ -92,6 +92,7 @@ def _make_certificate(data_dir: str | None, file: Path) -> CommandOutput:
     The authority stays here, under DATA; the file goes to every machine.
     """
     from flycam.operations.certificate_authority import make_member_certificate
+    from flycam.operations.node import create_private_folder
 
     folder = read_settings(os.environ, data_dir).data_dir
     create_private_folder(folder)

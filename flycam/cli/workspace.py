@@ -5,10 +5,9 @@ from __future__ import annotations
 import ctypes
 import getpass
 import os
-import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +15,14 @@ import click
 
 from flycam.cli.output import Answer, ProgressBar, StopRequests, get_command_words, print_notice
 from flycam.config import Settings, read_settings
-from flycam.errors import FlycamError, NotFound, OptionUnusable, StorageFailed
+from flycam.errors import FlycamError, OptionUnusable
 from flycam.messages import Message, _
 from flycam.model.flight import Classification
 from flycam.model.text import is_encodable, to_visible
-from flycam.model.time import set_local_zone
-from flycam.storage.disk_space import release_reserve
-from flycam.storage.files import make_folder, make_not_regular
+from flycam.storage.files import make_not_regular
 
 if TYPE_CHECKING:
-    from flycam.catalog.catalog import Catalog
     from flycam.retry import ProgressProbe
-    from flycam.storage.base import ObjectStore
     from flycam.workspace import Workspace
 
 CommandOutput = tuple[Answer, Sequence[Message | str]]
@@ -55,7 +50,6 @@ FILE_OR_URL = _File(path_type=str)
 SECRET_FILE = click.Path(path_type=Path)
 """A file with a secret; also a pipe, by which shells hand one over."""
 CLASSIFICATION_CHOICE = click.Choice([level.value for level in Classification])
-_AUDIT_KEY = "audit.key"
 DATUM_CHOICE = click.Choice(["EGM96", "EGM2008", "ELLIPSOID", "LOCAL"])
 
 
@@ -78,114 +72,21 @@ def open_workspace(
 ) -> Iterator[tuple[Workspace, Settings]]:
     """Open the workspace at --data DIR, else FLYCAM_DATA.
 
-    creates       make a missing data folder: for commands that bring something in, or check a new machine
-    is_store_new  the store begins anew, on purpose, whatever the catalogue names in it
-    waits         wait for the store's disk, for as long as it takes
-    serves_originals  a file is written for others: the umask of this shell decides who may read it, and
-                  nobody else may write it
+    waits  wait for the store's disk, for as long as it takes; the other options as of `open_node`
 
     Raises NotFound, StorageFailed.
     """
-    from flycam.catalog.catalog import open_catalog
-    from flycam.catalog.database import parse_database_path
-    from flycam.power import Power
-    from flycam.workspace import Workspace
+    from flycam.operations.node import open_node
 
     settings = read_settings(os.environ, data_dir)
-    set_local_zone(settings.time_zone)
-    if not creates:
-        _require_existing(settings)
-    create_private_folder(settings.data_dir)
-    key = settings.data_dir / _AUDIT_KEY
-    file = parse_database_path(settings.database_url)
-    with (
-        _restrict_umask(
-            0o022 if serves_originals else 0o077 & ~stat.S_IMODE(settings.data_dir.stat().st_mode)
-        ),
-        release_reserve(settings.data_dir if file is None else file.parent),
-        open_catalog(settings.database_url, key, settings.audit_keys) as catalog,
-        closing(_open_store(settings, catalog, is_new=is_store_new, waits=waits)) as store,
-        Power(settings.power).monitor() as power,
-    ):
-        workspace = Workspace(
-            store=store,
-            catalog=catalog,
-            box=settings.node_name,
-            cache_dir=settings.data_dir / "cache",
-            operator=settings.operator,
-            power=power,
-            cap_sender=settings.cap_sender,
-        )
+    with open_node(
+        settings,
+        creates=creates,
+        is_store_new=is_store_new,
+        serves_originals=serves_originals,
+        notify_wait=print_notice if waits else None,
+    ) as workspace:
         yield workspace, settings
-
-
-def create_private_folder(folder: Path) -> None:
-    """Make a data folder that only its owner can enter. Raises StorageFailed.
-
-    An empty one that was made beforehand is restricted too, unless it is closed to others already: then its
-    maker has decided who else may enter. One that is in use stays as it is; `flycam doctor` reports where it
-    is open.
-    """
-    try:
-        is_new = not folder.exists()
-        make_folder(folder)
-        if is_new or (stat.S_IMODE(folder.stat().st_mode) & 0o007 and not any(folder.iterdir())):
-            # another user's folder, or a file system without modes
-            with suppress(PermissionError):
-                folder.chmod(0o700)
-    except OSError as error:
-        raise StorageFailed(
-            _(
-                "{folder}: cannot be made or used as data folder ({strerror}); choose another with --data",
-                folder=folder,
-                strerror=error.strerror,
-            )
-        ) from error
-
-
-@contextmanager
-def _restrict_umask(mask: int) -> Iterator[None]:
-    """Add to the umask inside the block, for child processes too.
-
-    Files made in it lack these permissions.
-    """
-    before = os.umask(0o077)
-    os.umask(before | mask)
-    try:
-        yield
-    finally:
-        os.umask(before)
-
-
-def _require_existing(settings: Settings) -> None:
-    """Raise NotFound if there is no catalogue.
-
-    A read-only command would find nothing wrong with a data folder that it has just made. A database server
-    is checked when it is opened.
-    """
-    from flycam.catalog.database import parse_database_path
-
-    file = parse_database_path(settings.database_url)
-    if file is not None and not file.exists():
-        raise NotFound(
-            _(
-                "{file}: there is no catalogue here; name the data folder that is meant with "
-                "--data or FLYCAM_DATA, put one back that was lost with 'flycam restore', or "
-                "begin one with 'flycam serve'",
-                file=file,
-            )
-        )
-
-
-def _open_store(settings: Settings, catalog: Catalog, *, is_new: bool, waits: bool) -> ObjectStore:
-    from flycam.operations.store_mount import require_store_mounted, wait_for_store_mount
-    from flycam.storage.address import open_store
-
-    if waits:
-        wait_for_store_mount(settings.store_url, catalog, print_notice)
-    else:
-        require_store_mounted(settings.store_url, catalog, is_new=is_new)
-    return open_store(settings.store_url)
 
 
 # -- Memory allocation of the C library: one heap for all threads, and pages that are reused -------

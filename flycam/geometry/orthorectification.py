@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import cv2
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.frame_view import FrameView
-from flycam.geometry.grid import TILE_SIZE_PX, TileRange
+from flycam.geometry.grid import TILE_SIZE_PX, TileRange, get_range_bounds
 from flycam.geometry.lattice import (
     QUARTER_PX,
     QUARTERS,
@@ -380,6 +380,8 @@ def _pixel_rows(first: int, last: int, step_px: int, extent: list[int]) -> tuple
 
 # Half a source pixel, reached only at kinks of the terrain; see decision 0009.
 MAX_LATTICE_ERROR_PX = 0.5
+# Tiles that a grid is laid on: around the middle of the world, where their coordinates are exact.
+_GRID_ZOOM, _GRID_TILE = 20, 1 << 19
 # Pixels on each side that cubic interpolation reads.
 _INTERPOLATED_PX = 2
 
@@ -469,6 +471,50 @@ def orthorectify(
         lattice_error_px=lattices.largest_error_px,
         visible_fraction=sampler.visible_px / sampler.inside_px if sampler.inside_px else 0.0,
     )
+
+
+def orthorectify_onto_grid(
+    pixels: Bytes,
+    interior: InteriorOrientation,
+    exterior: ExteriorOrientation,
+    terrain: TerrainGrid,
+    origin_m: tuple[float, float],
+    gsd_m: float,
+    shape_px: tuple[int, int],
+    *,
+    interpolation: int = cv2.INTER_CUBIC,
+) -> OrthorectificationResult:
+    """Orthorectify a frame onto a north-up grid of the work CRS, as `orthorectify` does onto tiles.
+
+    origin_m  (west, north) outer corner of the first pixel, work CRS of pose and terrain
+    gsd_m     side of a pixel, metres of the work CRS
+    shape_px  (rows, columns)
+
+    Raises ValueError if the size of pixels is not that of the interior orientation.
+    """
+    rows, cols = (math.ceil(side / TILE_SIZE_PX) for side in shape_px)
+    tiles = TileRange(
+        z=_GRID_ZOOM,
+        x_start=_GRID_TILE,
+        y_start=_GRID_TILE,
+        x_stop=_GRID_TILE + cols,
+        y_stop=_GRID_TILE + rows,
+    )
+    half_width, half_height = (0.5 * gsd_m * TILE_SIZE_PX * count for count in (cols, rows))
+    # Tiles only number the pixels here: an affine map lays them on the grid.
+    to_work = PlanarMap(
+        bounds=get_range_bounds(tiles),
+        coefficients=np.array(
+            [
+                [[origin_m[0] + half_width, 0.0], [half_width, 0.0]],
+                [[origin_m[1] - half_height, half_height], [0.0, 0.0]],
+            ]
+        ),
+        residual_m=0.0,
+    )
+    made = orthorectify(pixels, interior, exterior, terrain, tiles, to_work, interpolation=interpolation)
+    grid = slice(shape_px[0]), slice(shape_px[1])
+    return replace(made, rgb=made.rgb[grid], quality=made.quality[grid])
 
 
 def create_post_view(
