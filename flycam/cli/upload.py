@@ -190,7 +190,7 @@ def format_upload_preview_lines(look: Answer) -> list[Message]:
     lines += map(_indent, said[:_MAX_SENTENCES])
     if (more := len(said) - _MAX_SENTENCES) > 0:
         lines.append(_("  and {more} more", more=more))
-    return lines + [_indent(one) for one in look.get("films", ()) if one["sentence"]]
+    return lines + [_indent(one) for one in look["films"] if one["sentence"]]
 
 
 def _indent(said: Answer) -> Message:
