@@ -45,7 +45,7 @@ export interface UploadResult extends Partial<BilingualSentence> {
   error?: string;
   flight_id?: string;
   event_id?: string;
-  /** What that is called; absent where no photo was laid, as the notes. */
+  /** What that is called; absent where nothing was laid, as the notes. */
   event?: string;
   notes?: string[];
   notes_vi?: string[];
