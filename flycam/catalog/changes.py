@@ -129,7 +129,7 @@ class ChangeVersion:
     tie_m        from its middle to the nearest ground that the coregistration used, rmse_m of that; both None
                  if drawn by hand
     error_m      horizontal error of the outline on the image BEFORE, 1 sigma (`change.coregistration`);
-                 None if drawn, or found before schema 17
+                 None if drawn
     before_shown, after_shown  images that were compared (`ImageReference`): "mosaic@revision" or a file; of
                  a drawn change the images it was drawn over, "" if not stated
     undoes       the step that this version undid; "" in all others

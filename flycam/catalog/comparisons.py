@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, select
 
 from flycam.catalog.audit import write_entries
 from flycam.catalog.changes import list_mosaic_ids, parse_source_pair
@@ -48,7 +48,7 @@ class Comparison:
     wkb                        multipolygon, WGS 84; never more than was compared
     doubts                     why every change found by it is less sure than elsewhere: most windows
                                disagree, a side was a live mosaic
-    warnings                   what else a reviewer has to know; before schema 20 neither was recorded
+    warnings                   what else a reviewer has to know
     """
 
     comparison_id: str
@@ -75,10 +75,7 @@ class Comparison:
 
 
 class Comparisons:
-    """Comparisons by id, each stored once, on disk when `add` returns.
-
-    Doubts and warnings that one came without are filled in when they come.
-    """
+    """Comparisons by id, each stored once, on disk when `add` returns."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -95,9 +92,6 @@ class Comparisons:
 
         windows     of the one that is added; those from other nodes have none
         flight_ids  flights of their event; StoreConflict if one was moved out of it
-
-        A known comparison without doubts and warnings, having come through a node before schema 20, takes
-        them from the same one that has them.
         """
         if not records:
             return 0
@@ -114,11 +108,6 @@ class Comparisons:
                     [make_audit_entry(len(new))] if make_audit_entry else [],
                     self._database.audit_key,
                 )
-            for one in records:
-                if one.comparison_id in known and (one.doubts or one.warnings):
-                    is_bare = (c.doubts == _EMPTY_JSON) & (c.warnings == _EMPTY_JSON)
-                    bare = update(comparisons).where(c.comparison_id == one.comparison_id, is_bare)
-                    connection.execute(bare.values(**_remarks(one)))
         return len(new)
 
     def list_for_event(self, event_id: str, until_ns: int | None = None) -> list[Comparison]:
@@ -147,14 +136,11 @@ class Comparisons:
             return set(connection.execute(select(comparisons.c.event_id).distinct()).scalars())
 
     def stamp(self) -> int:
-        """Return a number that grows with every one, and when doubts are filled in."""
-        c = comparisons.c
-        said = func.count().filter((c.doubts != _EMPTY_JSON) | (c.warnings != _EMPTY_JSON))
+        """Return a number that grows with every one."""
         with self._database.read() as connection:
-            return int(connection.execute(select(func.count() + said).select_from(comparisons)).scalar_one())
+            return int(connection.execute(select(func.count()).select_from(comparisons)).scalar_one())
 
 
-_EMPTY_JSON = "[]"
 _PLAIN = (
     "comparison_id",
     "event_id",
@@ -172,15 +158,9 @@ def _row(one: Comparison, windows: Sequence[ComparedWindow]) -> dict[str, Any]:
     return {
         **{name: getattr(one, name) for name in _PLAIN},
         "windows": zlib.compress(json.dumps(said, separators=(",", ":")).encode()),
-        **_remarks(one),
-        **to_box_columns(one.bounds_lonlat_deg),
-    }
-
-
-def _remarks(one: Comparison) -> dict[str, str]:
-    return {
         "doubts": _encode(one.doubts),
         "warnings": _encode(one.warnings),
+        **to_box_columns(one.bounds_lonlat_deg),
     }
 
 

@@ -46,7 +46,7 @@ def parse_event_row(row: Row[Any]) -> Event:
     """Convert a row to an event; inverse of `to_event_row`."""
     return Event(
         event_id=row.event_id,
-        name=to_visible(row.name),  # from an older version or another node
+        name=to_visible(row.name),  # from another node
         kind=EventKind(row.kind),
         is_drill=row.is_drill,
         risk_level=row.risk_level,
@@ -78,7 +78,7 @@ def parse_flight_row(row: Row[Any]) -> Flight:
     """Convert a row to a flight; inverse of `to_flight_row`."""
     return Flight(
         flight_id=row.flight_id,
-        name=to_visible(row.name),  # from an older version or another node
+        name=to_visible(row.name),  # from another node
         event_id=row.event_id,
         state=FlightState(row.state),
         work_crs=row.work_crs,
@@ -89,17 +89,8 @@ def parse_flight_row(row: Row[Any]) -> Flight:
         last_ns=row.last_ns,
         bounds_lonlat_deg=parse_box(row),
         operator=row.operator,
-        warnings=_warnings_of(row.warnings),
+        warnings=tuple(json.loads(row.warnings)),
     )
-
-
-def _warnings_of(kept: str) -> tuple[str, ...]:
-    """Parse stored warnings; skip malformed ones.
-
-    Older nodes accepted any from peers, and one flight's row must not hide other flights.
-    """
-    values = json.loads(kept)
-    return tuple(one for one in values if isinstance(one, str)) if isinstance(values, list) else ()
 
 
 # -- Orientations and provenance as JSON text ------------------------------------------------------
@@ -155,7 +146,7 @@ def interior_from_json(text: str) -> InteriorOrientation:
 def exterior_to_json(exterior: ExteriorOrientation) -> str:
     """Return the JSON text of an exterior orientation.
 
-    "motion" is there only if the pose has one.
+    "height_on_terrain" is there only if true, "motion" only if the pose has one.
     """
     motion = exterior.motion
     moves = motion and {"velocity": _floats(motion.velocity_mps), "turn": _floats(motion.turn_radps)}
@@ -170,7 +161,6 @@ def exterior_to_json(exterior: ExteriorOrientation) -> str:
             "sigma_attitude_rad": _floats(exterior.sigma_attitude_rad),
             "source": exterior.source.value,
             "version": int(exterior.version),
-            # written only if true, so that poses recorded before it existed keep the same bytes
             **({"height_on_terrain": True} if exterior.height_on_terrain else {}),
             **({"motion": moves} if moves else {}),
         }
@@ -209,7 +199,6 @@ def provenance_to_json(provenance: Provenance) -> str:
         "operator": provenance.operator,
         "settled": list(provenance.settled),
     }
-    # photos keep the text that they had before videos were supported
     if provenance.film is not None:
         value["film"] = provenance.film
     return _text(value)

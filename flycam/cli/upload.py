@@ -190,7 +190,7 @@ def format_upload_preview_lines(look: Answer) -> list[Message]:
     lines += map(_indent, said[:_MAX_SENTENCES])
     if (more := len(said) - _MAX_SENTENCES) > 0:
         lines.append(_("  and {more} more", more=more))
-    return lines + [_indent(one) for one in look.get("films", ()) if one["sentence"]]
+    return lines + [_indent(one) for one in look["films"] if one["sentence"]]
 
 
 def _indent(said: Answer) -> Message:
@@ -271,9 +271,9 @@ def format_upload(sent: UploadReport) -> Output:
     """
     laid = sent.result
     answer = {
-        "flight_id": laid.get("flight_id"),
-        "name": laid.get("name"),
-        "event": laid.get("event"),
+        "flight_id": laid["flight_id"],
+        "name": laid["name"],
+        "event": laid["event"],
         "upload_id": sent.upload_id,
         "frames": laid.get("frames"),
         "files": sent.files,
@@ -295,12 +295,11 @@ def format_upload(sent: UploadReport) -> Output:
             "{files} saved on the server; {photos} on the map: {name} ({flight_id})",
             files=ngettext("{count} file", "{count} files", sent.files),
             photos=ngettext("{count} photo", "{count} photos", photos),
-            name=laid.get("name"),
-            flight_id=laid.get("flight_id"),
-        )
+            name=laid["name"],
+            flight_id=laid["flight_id"],
+        ),
+        _("  event: {event}", event=laid["event"]),
     ]
-    if event := laid.get("event"):
-        lines.append(_("  event: {event}", event=event))
     if sent.skipped_count:
         lines.append(_("NOT taken, on the card alone ({count}):", count=sent.skipped_count))
         lines += (join(("", one), "  ") for one in sent.skipped_reasons)

@@ -219,9 +219,7 @@ def resolve_flight_for_video(workspace: Workspace, ref: str, video: VideoIdentit
     """
     flight = workspace.catalog.flights.flight(ref)
     _check_alike(workspace, ref, flight, is_drill=video.is_drill, work_crs=video.work_crs)
-    lies_there = video.select_frames(
-        flight.flight_id, workspace.catalog.frames.list_for_flight(flight.flight_id)
-    )
+    lies_there = video.select_frames(workspace.catalog.frames.list_for_flight(flight.flight_id))
     if not lies_there:
         _check_datum(ref, flight, video.name, datum)
     return flight

@@ -31,7 +31,7 @@ class Provenance:
     operator       who flew or uploaded, if known
     settled        what the preflight check changed or decided for this frame, one sentence each
     film           hash of the video that a frame comes from (SHA-256 of its bytes, or of a stream's address
-                   and beginning), which tells apart videos of one name; None: a photo, or an older record
+                   and beginning), which tells apart videos of one name; None: a photo
     """
 
     source_name: str

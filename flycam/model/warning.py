@@ -442,27 +442,23 @@ def _to_count(text: str) -> int:
 _ID_DIGITS = 16
 
 
-def is_clock_warning(kept: str, film_id: str, *, is_own: bool) -> bool:
-    """Return True if a warning states that the clock of this video is unknown.
-
-    is_own  the flight is the video's own: warnings from before videos were named apply to this one
-    """
-    return _is_of_film(kept, (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE), film_id, is_own=is_own)
+def is_clock_warning(kept: str, film_id: str) -> bool:
+    """Return True if a warning states that the clock of this video is unknown."""
+    return _is_of_film(kept, (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE), film_id)
 
 
-def is_video_warning(kept: str, film_id: str, *, is_own: bool) -> bool:
+def is_video_warning(kept: str, film_id: str) -> bool:
     """Return True for a clock warning, or one that the log may be of another video.
 
     Such a video may be placed better one day.
     """
     codes = (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE, LOG_DOUBTFUL, LOG_DOUBTFUL_LIVE)
-    return _is_of_film(kept, codes, film_id, is_own=is_own)
+    return _is_of_film(kept, codes, film_id)
 
 
-def _is_of_film(kept: str, codes: tuple[str, ...], film_id: str, *, is_own: bool) -> bool:
+def _is_of_film(kept: str, codes: tuple[str, ...], film_id: str) -> bool:
     code, __, query = kept.partition("?")
-    of = dict(parse_qsl(query)).get("of")
-    return code in codes and (of == film_id[:_ID_DIGITS] if of is not None else is_own)
+    return code in codes and dict(parse_qsl(query)).get("of") == film_id[:_ID_DIGITS]
 
 
 def format_clock_warning(

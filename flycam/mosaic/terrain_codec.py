@@ -34,7 +34,7 @@ _MADE_OF = "-"
 _MAX_POSTS = 1 << 26  # twice `geodata.dem.MAX_POSTS`, rounded up
 # a header takes some 300, a CRS in WKT a few thousand
 _MAX_HEADER_BYTES = 16 << 10
-_FIELDS = {"dem_id", "origin_m", "post_spacing_m", "shape", "vertical_datum", "work_crs"}
+_FIELDS = {"dem_id", "origin_m", "post_spacing_m", "shape", "vertical_datum", "work_crs", "check"}
 
 
 def assign_content_id(terrain: TerrainGrid, *, source_dem_id: str | None = None) -> TerrainGrid:
@@ -72,7 +72,7 @@ def decode_terrain(data: bytes) -> TerrainGrid:
         if stop - start > _MAX_HEADER_BYTES:
             raise ValueError("its header is too long")
         header = json.loads(data[start:stop])
-        if not header.keys() - {"check"} == _FIELDS:
+        if header.keys() != _FIELDS:
             raise ValueError("its header has other fields")
         rows, cols = header.pop("shape")
         # Both sizes are checked first: a bomb is refused before a byte of it is inflated.
@@ -88,7 +88,7 @@ def decode_terrain(data: bytes) -> TerrainGrid:
             vertical_datum=header["vertical_datum"],
             dem_id=header["dem_id"],
         )
-        if header.get("check", _check(terrain, posts)) != _check(terrain, posts):
+        if header["check"] != _check(terrain, posts):
             raise ValueError("its check is another")
         return terrain
     except (

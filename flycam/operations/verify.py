@@ -33,7 +33,6 @@ from flycam.operations.inventory import (
     was_purged,
 )
 from flycam.operations.repair import FlightRepairer, OriginalRepairer
-from flycam.storage import keys
 from flycam.storage.keys import VERIFY_LEDGER_FILE
 from flycam.workspace import Progress, Workspace, ignore_progress
 
@@ -251,10 +250,11 @@ def verify_objects(
     damages: list[Damage] = []
     tally = ProgressCounter("verify", sum(map(holdings.estimate_size, parts)), progress)
     for part in parts:
-        bad, here = _found(_read(workspace, holdings.list_items(part), tally))
-        # originals stored by an older flycam are not noted yet
-        if request.repair:
-            workspace.catalog.kept_originals.note(here)
+        bad = [
+            one
+            for one in _read(workspace, holdings.list_items(part), tally)
+            if one.state is not ObjectState.WHOLE
+        ]
         found = _repair(workspace, part, bad, originals, request, progress)
         damages += found
         # a part with damage is read again by the next run
@@ -285,21 +285,6 @@ def _read(
     for read in map_ordered(partial(verify_object, workspace.store), objects, workers, 4 * workers):
         tally.count(read.size)
         yield read
-
-
-def _found(reads: Iterable[ReadResult]) -> tuple[list[ReadResult], list[str]]:
-    """Split results into damaged objects and hashes of photos that are here.
-
-    Damaged includes lost; hashes are SHA-256.
-    """
-    bad: list[ReadResult] = []
-    here: list[str] = []
-    for read in reads:
-        if read.state is not ObjectState.WHOLE:
-            bad.append(read)
-        if read.item.kind is InventoryKind.PHOTO and read.state is not ObjectState.LOST:
-            here.append(keys.parse_hash(read.item.key))
-    return bad, here
 
 
 def _check(request: VerifyRequest) -> None:

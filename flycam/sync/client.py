@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from flycam.errors import InputUnusable, NotFound, ObjectMissing, PeerUnavailable, StoreConflict
 from flycam.messages import _
 from flycam.sync.manifest import (
-    HEADS,
     INVENTORY_KEYS,
     ManifestItem,
     MissingObjects,
@@ -34,8 +33,7 @@ from flycam.sync.node import (
     TransferLimits,
     compute_budget_left,
 )
-from flycam.sync.offer import LogPosition, assume_all_missing
-from flycam.sync.records import explain_held_back
+from flycam.sync.offer import LogPosition
 from flycam.sync.step_planner import StepPlanner, SyncStep
 
 if TYPE_CHECKING:
@@ -369,11 +367,12 @@ class Sender:
         )
         lacking = self._query_missing(giver)
         tile_bytes, self._round_bytes, self.sent.ended_by = giver.tile_bytes(), 0, ""
-        heads = (
-            partial(self._query_missing_heads, giver) if HEADS in lacking.capabilities else assume_all_missing
-        )
         steps = giver.steps(
-            lacking, self._target, lambda: self._step_budget, heads=heads, has_tiles=has_tiles
+            lacking,
+            self._target,
+            lambda: self._step_budget,
+            heads=partial(self._query_missing_heads, giver),
+            has_tiles=has_tiles,
         )
         self._note_left(tile_bytes)
         while True:
@@ -420,17 +419,14 @@ class Sender:
     def _query_missing(self, giver: StepPlanner) -> MissingObjects:
         """Return what the peer lacks; terrain and photos are queried when due."""
         question, peer = giver.build_query(), self.sent.peer
-        said = self._query(question)
+        lacking = self._query(question)
         if self.sent.peer != peer or self._clock_s() - self._queried_s > _INVENTORY_TTL_S:
             self._later, self._queried_s = DeferredInventory(), self._clock_s()
-        lacking = parse_missing_objects(said, self._line.url)
         if self._back is not None:
-            self._back.begin(said)
+            self._back.begin(lacking)
         giver.note_missing(lacking)
-        for flight in giver.held_back:
-            self.sent.conflicts[flight.flight_id] = explain_held_back(flight, self._line.url)
         self._later.begin(giver)
-        return self._later.query_due(lacking, giver, question, self._query_deferred, self._is_budget_spent)
+        return self._later.query_due(lacking, giver, question, self._query, self._is_budget_spent)
 
     def _query_missing_heads(
         self, giver: StepPlanner, mosaic_id: str, heads: Sequence[str]
@@ -439,10 +435,7 @@ class Sender:
         question = giver.build_heads_query(mosaic_id, heads)
         if self._is_budget_spent(len(to_request_body(question))):
             return heads
-        return self._query_deferred(question).heads.get(mosaic_id, heads)
-
-    def _query_deferred(self, question: Mapping[str, object]) -> MissingObjects:
-        return parse_missing_objects(self._query(question), self._line.url)
+        return self._query(question).heads.get(mosaic_id, heads)
 
     def _note_left(self, tile_bytes: int) -> int:
         """Record the bytes that are left; return those known to be lacking in this round.
@@ -459,7 +452,7 @@ class Sender:
                 self.sent.skipped[key] = None
                 self._on_skipped(key)
 
-    def _query(self, question: Mapping[str, object]) -> Any:
+    def _query(self, question: Mapping[str, object]) -> MissingObjects:
         body = to_request_body(question)
         no_flycam = Backoff()
         try:
@@ -470,17 +463,10 @@ class Sender:
                     break
                 self._wait_for_flycam(reply, no_flycam)
         except NotFound as error:
-            raise InputUnusable(
-                _(
-                    "{url}: the server there takes in nothing over a line: it is older than "
-                    "this flycam; bring it to the same version, or carry a stick (flycam "
-                    "bundle write)",
-                    url=self._line.url,
-                )
-            ) from error
-        said = reply.json
-        self.sent.peer = said.get("box", "")
-        return said
+            raise build_not_flycam_error(self._line.url) from error
+        lacking = parse_missing_objects(reply.json, self._line.url)
+        self.sent.peer = lacking.box
+        return lacking
 
     def _send(self, step: SyncStep) -> dict[str, Any] | None:
         """Send a step until it is imported and return the peer's answer.
@@ -597,7 +583,7 @@ class Sender:
         self.sent.steps += 1
         self.sent.tiles += kinds.count(ObjectKind.TILE)
         self.sent.views += kinds.count(ObjectKind.VIEW)
-        self.sent.originals += kinds.count(ObjectKind.ORIGINAL) - len(said.get("unnamed", ()))
+        self.sent.originals += kinds.count(ObjectKind.ORIGINAL) - len(said["unnamed"])
         some = sum(
             item.size_bytes
             for item in step.manifest.items
@@ -606,7 +592,7 @@ class Sender:
         self.sent.tile_bytes += some
         self._round_bytes += some
         self._later.note_sent(step.manifest.items)
-        for one in said.get("apart", ()):
+        for one in said["apart"]:
             giver.conflicts.add(one["flight_id"])
             self.sent.conflicts[one["flight_id"]] = one
 

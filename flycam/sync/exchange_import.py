@@ -376,8 +376,7 @@ def _find_unreferenced_originals(
 ) -> frozenset[str]:
     """Return the received originals (SHA-256) that no record here or received names.
 
-    They would never be used, and nothing would delete them. Older nodes send those of flights in
-    conflict.
+    They would never be used, and nothing would delete them.
     """
     named = {frame.header.provenance.source_sha256 for one in records for frame in one.frames}
     come = {item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL} - named

@@ -5,7 +5,7 @@ The manifest states the objects of an exchange, and the log ranges that it cover
 As bytes it is canonical JSON (sorted keys, no spaces, UTF-8) without any time: the same state and the same
 cursor give the same bytes, so its SHA-256 names the exchange. Format: docs/formats/bundle.md.
 
-Capabilities, log digests, names and lists of missing objects from other nodes are parsed and checked here.
+Versions, log digests, names and lists of missing objects from other nodes are parsed and checked here.
 """
 
 from __future__ import annotations
@@ -24,27 +24,24 @@ from flycam.model.frame import TileRecord
 from flycam.mosaic.tiles.peers import PeerCursor
 from flycam.storage.files import parse_bounded_json
 
-# -- Capabilities that nodes announce to each other ------------------------------------------------
-#
-# An older peer announces fewer, and is sent and queried less.
+# -- Version of what nodes say to each other, over a line and on a stick ---------------------------
 
 
-MASKS, WITHDRAWALS, HEADS, RECORD_CHANGES = "masks", "withdrawals", "heads", "record_changes"
-CAPABILITIES = (MASKS, WITHDRAWALS, HEADS, RECORD_CHANGES)
-
-CAPABILITIES_QUERY = f"knows={MASKS}&also={WITHDRAWALS}"
-"""Capabilities in a URL; an older server reads only the first parameter, and as one word."""
+EXCHANGE_FORMAT = 1
 
 
-def parse_capabilities(values: Mapping[str, Any]) -> frozenset[str]:
-    """Return the capabilities that a peer's message announces."""
-    known = values.get("knows")
-    return frozenset(one for one in CAPABILITIES if isinstance(known, list) and one in known)
-
-
-def parse_capabilities_query(capabilities: str, further: str) -> frozenset[str]:
-    """Return the capabilities that the parameters of `CAPABILITIES_QUERY` announce."""
-    return frozenset(CAPABILITIES) & {capabilities, further}
+def require_exchange_format(version: Any, place: str) -> None:
+    """Raise SourceUnreadable, naming `place`, unless this is the version read here."""
+    if version != EXCHANGE_FORMAT:
+        raise SourceUnreadable(
+            _(
+                "{place}: what comes is in format {version!r:.20}, and format {exchange_format} is read "
+                "here; bring both boxes to the same version",
+                place=place,
+                version=version,
+                exchange_format=EXCHANGE_FORMAT,
+            )
+        )
 
 
 # -- Chained digest of a log -----------------------------------------------------------------------
@@ -154,8 +151,6 @@ def require_hex_digits(value: Any, digits: int | None = None) -> str:
 # -- Manifest: objects, and the log ranges that they cover -----------------------------------------
 
 
-FORMAT, FORMAT_WITH_MASKS = 1, 2
-"""The second is of manifests that only nodes that apply redactions may read: older ones refuse it."""
 _MAX_SEQ = (1 << 63) - 1
 _MAX_VALUES = 12_000_000  # some million tiles
 
@@ -227,12 +222,11 @@ class LogRange:
 class ExchangeManifest:
     """Contents of one exchange.
 
-    box                  node that sends it
-    log_ranges           by mosaic
-    items                in the order they are sent
-    known_records        SHA-256 of records that an earlier exchange brought and that hold for this one too
-    unfinished_mosaics   mosaics whose logs go on beyond this exchange
-    honours_redactions   whether the sender has redactions, which the reader must apply
+    box                 node that sends it
+    log_ranges          by mosaic
+    items               in the order they are sent
+    known_records       SHA-256 of records that an earlier exchange brought and that hold for this one too
+    unfinished_mosaics  mosaics whose logs go on beyond this exchange
     """
 
     box: str
@@ -240,7 +234,6 @@ class ExchangeManifest:
     items: tuple[ManifestItem, ...] = ()
     known_records: tuple[str, ...] = ()
     unfinished_mosaics: frozenset[str] = frozenset()
-    honours_redactions: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -256,18 +249,16 @@ class ExchangeManifest:
 def encode_manifest(manifest: ExchangeManifest) -> bytes:
     """Encode a manifest as canonical bytes."""
     values: dict[str, Any] = {
-        "format": FORMAT_WITH_MASKS if manifest.honours_redactions else FORMAT,
+        "format": EXCHANGE_FORMAT,
         "box": manifest.box,
         "stretches": {
             mosaic_id: [one.since, one.until, one.since_digest, one.until_digest, one.marks]
             for mosaic_id, one in manifest.log_ranges.items()
         },
         "items": [_encode_item(item) for item in manifest.items],
+        "known": list(manifest.known_records),
+        "unfinished": sorted(manifest.unfinished_mosaics),
     }
-    if manifest.known_records:
-        values["known"] = list(manifest.known_records)
-    if manifest.unfinished_mosaics:
-        values["unfinished"] = sorted(manifest.unfinished_mosaics)
     return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -279,17 +270,7 @@ def decode_manifest(data: bytes, place: str) -> ExchangeManifest:
     """
     try:
         values = parse_bounded_json(data, _MAX_VALUES)
-        version = values["format"]
-        if version not in (FORMAT, FORMAT_WITH_MASKS):
-            raise SourceUnreadable(
-                _(
-                    "{place}: made by another version of flycam (format {version!r}, this one "
-                    "reads up to {format_with_masks}); bring both boxes to the same version",
-                    place=place,
-                    version=version,
-                    format_with_masks=FORMAT_WITH_MASKS,
-                )
-            )
+        require_exchange_format(values["format"], place)
         return ExchangeManifest(
             box=require_text(values["box"]),
             log_ranges={
@@ -297,9 +278,8 @@ def decode_manifest(data: bytes, place: str) -> ExchangeManifest:
                 for mosaic_id, one in values["stretches"].items()
             },
             items=tuple(_parse_item(one) for one in values["items"]),
-            known_records=tuple(require_hex_digits(one, 64) for one in values.get("known", ())),
-            unfinished_mosaics=frozenset(require_key_segment(one) for one in values.get("unfinished", ())),
-            honours_redactions=version == FORMAT_WITH_MASKS,
+            known_records=tuple(require_hex_digits(one, 64) for one in values["known"]),
+            unfinished_mosaics=frozenset(require_key_segment(one) for one in values["unfinished"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceUnreadable(
@@ -390,19 +370,21 @@ terrain for each frame.
 class MissingObjects:
     """Objects that the peer lacks, of those about which it was queried.
 
-    cursors       how far it imported each log
-    views         first DIGEST_PREFIX_DIGITS digits of the content hashes of tiles whose previews it has
-    capabilities  what it applies and answers (`parse_capabilities`)
-    heads         those of live mosaics that it lacks, for each mosaic about which it was queried
+    box         the peer
+    cursors     how far it imported each log
+    views       first DIGEST_PREFIX_DIGITS digits of the content hashes of tiles whose previews it has
+    heads       those of live mosaics that it lacks, for each mosaic about which it was queried
+    feed_state  of the reference data that it has for this node
     """
 
+    box: str = ""
     cursors: Mapping[str, PeerCursor]
     records: Collection[str] = ()
     terrain: Iterable[str] = ()
     originals: Iterable[str] = ()
     views: Collection[str] = ()
-    capabilities: Collection[str] = CAPABILITIES
     heads: Mapping[str, Collection[str]] = field(default_factory=dict)
+    feed_state: str = ""
 
     def list_names(self, kind: ObjectKind) -> Iterable[str]:
         """Return the names of a kind that is queried when due."""
@@ -413,6 +395,7 @@ def parse_missing_objects(answer: Mapping[str, Any], place: str) -> MissingObjec
     """Parse a peer's answer; SourceUnreadable."""
     try:
         return MissingObjects(
+            box=require_text(answer["box"]),
             cursors={
                 require_key_segment(one): PeerCursor(seq=int(seq), digest=require_hex_digits(digest))
                 for one, (seq, digest) in answer["taken"].items()
@@ -421,11 +404,10 @@ def parse_missing_objects(answer: Mapping[str, Any], place: str) -> MissingObjec
             terrain=tuple(map(require_key_segment, answer["terrain"])),
             originals=tuple(map(require_hex_digits, answer["originals"])),
             views=frozenset(map(require_text, answer["views"])),
-            capabilities=parse_capabilities(answer),
             heads={
-                require_text(one): frozenset(map(require_text, some))
-                for one, some in answer.get("heads", {}).items()
+                require_text(one): frozenset(map(require_text, some)) for one, some in answer["heads"].items()
             },
+            feed_state=require_text(answer["common"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SourceUnreadable(

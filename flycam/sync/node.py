@@ -19,7 +19,7 @@ from flycam.errors import AccessDenied, ObjectMissing, SourceUnreadable
 from flycam.messages import Message, _
 from flycam.model.access import Role
 from flycam.storage import keys
-from flycam.sync.manifest import ExchangeManifest, ManifestItem
+from flycam.sync.manifest import ExchangeManifest, ManifestItem, MissingObjects
 
 if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
@@ -289,7 +289,7 @@ class ReturnChannel(Protocol):
     `flycam.sync.reference_client.ReferenceFetcher` is one.
     """
 
-    def begin(self, said: Mapping[str, Any]) -> None:
+    def begin(self, lacking: MissingObjects) -> None:
         """Process the peer's answer to a query."""
 
     def fetch_some(self, target: int, sent: SyncReport) -> bool:

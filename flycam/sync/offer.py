@@ -364,7 +364,6 @@ def build_offer(node: Node, since: LogCursor, *, originals: bool = False) -> Exc
         box=node.box,
         log_ranges=stretches,
         items=sort_items(items, _find_newest_captures(node, flights)),
-        honours_redactions=bool(node.catalog.redactions.lines()),
     )
     return ExchangeOffer(manifest=manifest, inline_bytes=records, store=node.store, skipped=readable.skipped)
 
@@ -467,11 +466,6 @@ _MAX_HEADS_PER_QUERY = 1000
 
 MissingHeadsQuery = Callable[[str, Sequence[str]], Collection[str]]
 """Of these heads of a live mosaic (HEAD_DIGITS digits of content hashes) return those that a peer lacks."""
-
-
-def assume_all_missing(_mosaic_id: str, heads: Sequence[str]) -> Collection[str]:
-    """Return all heads, for a peer that is not queried."""
-    return heads
 
 
 def drop_known_tiles(log: LogTail, missing: MissingHeadsQuery, *, views: bool = False) -> list[TileRecord]:

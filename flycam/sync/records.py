@@ -15,7 +15,6 @@ import math
 import re
 import string
 import types
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ import shapely
 import zstandard
 from sqlalchemy import Row, Table
 
-from flycam.access.policy import AccessPolicy, load_redacted_ground
 from flycam.catalog import tables
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.placements import parse_placement_row, to_placement_row
@@ -62,7 +60,6 @@ from flycam.model.records import FrameRecord, MosaicInfo, Placement, Withdrawal
 from flycam.model.text import is_printable
 from flycam.storage.files import decompress_bounded, parse_bounded_json
 from flycam.sync.manifest import require_hex_digits, require_key_segment, require_text
-from flycam.sync.node import describe_conflict
 
 if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
@@ -86,19 +83,16 @@ def to_values(record: Any) -> dict[str, Any]:
     return {one.name: _encode_value(getattr(record, one.name)) for one in dataclasses.fields(record)}
 
 
-def from_values(kind: type[_T], values: Mapping[str, Any], since: Collection[str] = ()) -> _T:
+def from_values(kind: type[_T], values: Mapping[str, Any]) -> _T:
     """Return a record of this dataclass from its values.
 
     Raises KeyError, TypeError or ValueError for anything else; geometry (a field called `wkb`) must be
     readable.
-
-    since  fields that older nodes do not send
     """
     hints: Mapping[str, Any] = _hints(kind)  # type: ignore[arg-type]
     fields = {
         one.name: _decode_value(hints[one.name], values[one.name])
         for one in dataclasses.fields(kind)  # type: ignore[arg-type]
-        if one.name in values or one.name not in since
     }
     if "wkb" in fields and shapely.from_wkb(fields["wkb"]).is_empty:
         raise ValueError("a shape without ground")
@@ -190,33 +184,7 @@ def _decode_plain(hint: Any, value: Any) -> Any:
     raise TypeError(f"{value!r:.40} is no {getattr(hint, '__name__', hint)}")
 
 
-# -- Redactions between nodes: validation, and nodes that do not apply them ------------------------
-
-
-def find_flights_showing_redacted(catalog: Catalog, flights: Iterable[Flight]) -> tuple[Flight, ...]:
-    """Return the flights that show redacted ground or whose photos are redacted."""
-    masks = load_redacted_ground(catalog)
-    if not masks.photos:
-        return ()
-    withheld = AccessPolicy(masks=masks)
-    masked = {one.flight_id for one in catalog.frames.get_many(list(masks.photos))}
-    return tuple(
-        one for one in flights if one.flight_id in masked or withheld.touches_box(one.bounds_lonlat_deg)
-    )
-
-
-def explain_held_back(flight: Flight, peer: str) -> dict[str, str]:
-    """Return the report of a flight held back from a node without redactions."""
-    return describe_conflict(
-        flight.flight_id,
-        flight.name,
-        _(
-            "{name}: shows what masks cover (homes, victims), and the flycam at {peer} is too old to cover "
-            "it: none of its pictures are sent; bring that one to the same version",
-            name=flight.name,
-            peer=peer,
-        ),
-    )
+# -- Validation of redactions of another node ------------------------------------------------------
 
 
 def require_valid_redactions(lines: Iterable[RedactionRecord]) -> None:
@@ -313,14 +281,11 @@ def encode_flight_records(records: FlightRecords) -> bytes:
         "placements": [to_placement_row(one) for one in records.placements],
         "withdrawals": [_withdrawal_row(one) for one in records.withdrawals],
         "classification": records.classification.value,
+        "redactions": [to_redaction_row(one) for one in records.redactions],
+        "redaction_grounds": [to_redaction_footprint_row(one) for one in records.redaction_grounds],
+        "holds": [to_hold_row(one) for one in records.holds],
+        "let_go": [to_purge_row(one) for one in records.purges],
     }
-    # left out when empty, so that such a flight has the same bytes as in older versions
-    if records.redactions:
-        values["redactions"] = [to_redaction_row(one) for one in records.redactions]
-        values["redaction_grounds"] = [to_redaction_footprint_row(one) for one in records.redaction_grounds]
-    if records.holds or records.purges:  # likewise
-        values["holds"] = [to_hold_row(one) for one in records.holds]
-        values["let_go"] = [to_purge_row(one) for one in records.purges]
     said = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_as_text)
     return compress_records(said.encode())
 
@@ -358,12 +323,11 @@ def parse_flight_records(values: Any, place: str) -> FlightRecords:
             withdrawals=tuple(
                 parse_withdrawal_row(row) for row in _parse_rows(tables.withdrawals, values["withdrawals"])
             ),
-            # an older node sends none
-            classification=Classification(values.get("classification", Classification.OPEN)),
-            redactions=_parse_redactions(values.get("redactions", ())),
-            redaction_grounds=_parse_redaction_grounds(values.get("redaction_grounds", ())),
-            holds=_parse_holds(values.get("holds", ())),
-            purges=_parse_purges(values.get("let_go", ())),
+            classification=Classification(values["classification"]),
+            redactions=_parse_redactions(values["redactions"]),
+            redaction_grounds=_parse_redaction_grounds(values["redaction_grounds"]),
+            holds=_parse_holds(values["holds"]),
+            purges=_parse_purges(values["let_go"]),
         )
         _require_one_flight(records)
         _require_safe_ids(records)
@@ -506,12 +470,8 @@ def _parse_purges(rows: Iterable[Mapping[str, Any]]) -> tuple[PurgeRecord, ...]:
 
 
 def _is_single_line(words: str) -> bool:
-    """Return True for non-empty, bounded text of one line.
-
-    Invisible format characters pass: older nodes stored them as pasted, and records are immutable.
-    """
-    is_one_line = all(is_printable(c) or unicodedata.category(c) == "Cf" for c in words)
-    return 0 < len(words) <= _MAX_LETTERS and is_one_line
+    """Return True for non-empty, bounded text of one line."""
+    return 0 < len(words) <= _MAX_LETTERS and is_printable(words)
 
 
 def _parse_redaction_grounds(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionFootprint, ...]:

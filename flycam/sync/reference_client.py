@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from flycam.errors import FlightBusy, InputUnusable, NotFound, StorageFailed, StoreUnavailable
+from flycam.errors import FlightBusy, InputUnusable, StorageFailed, StoreUnavailable
 from flycam.messages import _
 from flycam.storage import keys
 from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES, get_free_bytes
-from flycam.sync.manifest import CAPABILITIES_QUERY
+from flycam.sync.manifest import MissingObjects
 from flycam.sync.node import (
     REQUEST_OVERHEAD_BYTES,
     Node,
@@ -155,22 +155,19 @@ class ReferenceFetcher:
         self._has_news = self._has_unread = False
         self.got = FetchReport()
 
-    def begin(self, said: Mapping[str, Any]) -> None:
+    def begin(self, lacking: MissingObjects) -> None:
         """Process the server's answer to a query: the state of its reference data.
 
-        The state tells whether there is anything new. An older server sends none.
+        The state tells whether there is anything new.
         """
-        state, peer = said.get("common"), said.get("box")
         self._missing, self._skipped_bytes, self._metered_bytes = [], 0, 0
-        self._has_news = False
         self._stalled.clear()
         self._together = MAX_FEED_ITEMS_PER_REQUEST
-        if isinstance(state, str) and isinstance(peer, str) and peer:
-            self._peer, self._ledger = peer, ReferenceLedger(self._node.store, peer)
-            self._has_news = state not in (self._ledger.state, self._left[0])
-            if state == self._left[0]:
-                self._skipped_bytes = self._metered_bytes = self._left[1]
-            self._clear_conflicts({peer})
+        self._peer, self._ledger = lacking.box, ReferenceLedger(self._node.store, lacking.box)
+        self._has_news = lacking.feed_state not in (self._ledger.state, self._left[0])
+        if lacking.feed_state == self._left[0]:
+            self._skipped_bytes = self._metered_bytes = self._left[1]
+        self._clear_conflicts({lacking.box})
         self._update_left_bytes(0)
 
     def fetch_some(self, target: int, sent: SyncReport) -> bool:
@@ -211,11 +208,7 @@ class ReferenceFetcher:
         """Fetch the server's listing and select what is missing here."""
         self._has_news = False
         self._update_conflicts()
-        try:
-            reply = self._line.request("GET", f"/api/sync/common?{CAPABILITIES_QUERY}")
-        except NotFound:
-            # the state came from a server that was replaced by an older one meanwhile
-            return
+        reply = self._line.request("GET", "/api/sync/common")
         self._count(len(reply.body), sent)
         self._state, things = decode_feed_listing(reply.body, self._line.url)
         self._learner = ReferenceImporter(self._node, self._hands, self._peer, ledger)
@@ -314,7 +307,7 @@ class ReferenceFetcher:
             return _Nothing
         first, at = some[0].sha256, self._offset(some[0])
         names = ",".join(one.sha256[:ITEM_NAME_DIGITS] for one in some)
-        path = f"/api/sync/common/things?of={quote(names)}&at={at}&most={room}&{CAPABILITIES_QUERY}"
+        path = f"/api/sync/common/things?of={quote(names)}&at={at}&most={room}"
         sink = Sink([(one, self._part_path(one)) for one in some], self._parts_folder)
         self._count(0, sent)
 

@@ -36,7 +36,7 @@ from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord,
 from flycam.model.text import strip_url_credentials
 from flycam.storage import keys
 from flycam.storage.files import decompress_bounded, parse_bounded_json
-from flycam.sync.manifest import CAPABILITIES, MASKS, WITHDRAWALS, require_hex_digits, require_text
+from flycam.sync.manifest import require_hex_digits, require_text
 from flycam.sync.node import Node
 from flycam.sync.records import to_values
 
@@ -140,7 +140,6 @@ def list_shared_comparisons(
 # -- Feed of the items that an account may have ----------------------------------------------------
 
 
-FEED_FORMAT = 1
 ITEM_NAME_DIGITS = 16
 """Digits of an item's SHA-256 that name it in a request."""
 MAX_FEED_ITEMS_PER_REQUEST = 32
@@ -173,8 +172,6 @@ class ReferenceKind(StrEnum):
 
 URGENT_KINDS = (ReferenceKind.AREA, ReferenceKind.MASK, ReferenceKind.WITHDRAWN)
 """Kinds that tell what must not be shown: sent before all others."""
-_REQUIRED_CAPABILITIES = {ReferenceKind.MASK: MASKS, ReferenceKind.WITHDRAWN: WITHDRAWALS}
-"""Kinds that are sent only to nodes with this capability; an older node would not read the listing."""
 _NO_FLIGHT = "0"
 
 
@@ -219,18 +216,15 @@ class ReferenceFeed:
                 yield data[at : at + length]
 
 
-def compute_feed_state(node: Node, access_policy: AccessPolicy, knows: Collection[str] = CAPABILITIES) -> str:
+def compute_feed_state(node: Node, access_policy: AccessPolicy) -> str:
     """Return a fingerprint, 32 hex digits, that changes whenever the feed does.
 
     Fast to compute. A terrain file that is lost, or restored, changes it.
-
-    knows  capabilities of the requesting node
     """
     catalog = node.catalog
     layers = catalog.layers.stamp()
     levels = catalog.restrictions.levels()
     said: tuple[object, ...] = (
-        FEED_FORMAT,
         access_policy.fingerprint,
         layers,
         [levels.get(layer_id, "") for layer_id, _ in layers],
@@ -242,28 +236,17 @@ def compute_feed_state(node: Node, access_policy: AccessPolicy, knows: Collectio
             (one.name, one.sha256, one.size_bytes, sorted(one.metadata.items()))
             for one in _iterate_terrain(node)
         ),
+        [(name, values) for name, _, values in _iterate_redactions(node, access_policy)],
+        catalog.frames.count_withdrawals(),
     )
-    if MASKS in knows and (
-        masked := [(name, values) for name, _, values in _iterate_redactions(node, access_policy)]
-    ):
-        said = (*said, masked)
-    if WITHDRAWALS in knows and (withdrawn := node.catalog.frames.count_withdrawals()):
-        said = (*said, WITHDRAWALS, withdrawn)
     return hashlib.sha256(repr(said).encode()).hexdigest()[:32]
 
 
-def build_feed(
-    node: Node, access_policy: AccessPolicy, knows: Collection[str] = CAPABILITIES
-) -> ReferenceFeed:
-    """Build the feed that this access policy allows, in the order it is sent.
-
-    knows  as in `compute_feed_state`
-    """
-    state = compute_feed_state(node, access_policy, knows)
+def build_feed(node: Node, access_policy: AccessPolicy) -> ReferenceFeed:
+    """Build the feed that this access policy allows, in the order it is sent."""
+    state = compute_feed_state(node, access_policy)
     made: list[tuple[FeedItem, bytes]] = []
     for kind, make in _MAKERS.items():
-        if kind in _REQUIRED_CAPABILITIES and _REQUIRED_CAPABILITIES[kind] not in knows:
-            continue
         for name, at_ns, values in make(node, access_policy):
             data = _compress_values(values)
             sha256 = hashlib.sha256(data).hexdigest()
@@ -297,7 +280,6 @@ def encode_feed_listing(node: Node, commons: ReferenceFeed) -> bytes:
     """Encode the listing of items, compressed."""
     return _compress_values(
         {
-            "format": FEED_FORMAT,
             "box": node.box,
             "state": commons.state,
             "things": [
@@ -312,8 +294,6 @@ def decode_feed_listing(data: bytes, place: str) -> tuple[str, tuple[FeedItem, .
     """Return (state, items) of a listing; else SourceUnreadable, naming `place`."""
     try:
         values = parse_bounded_json(decompress_bounded(data, _MAX_LISTING_BYTES), _MAX_LISTING_VALUES)
-        if values["format"] != FEED_FORMAT:
-            raise ValueError(f"format {values['format']!r:.20}")
         things = tuple(_parse_feed_item(*one) for one in values["things"])
         return require_hex_digits(values["state"], 32), things
     except (ValueError, KeyError, TypeError, AttributeError, zstandard.ZstdError) as error:
@@ -484,7 +464,7 @@ def _iterate_changes(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
         event = to_values(events[event_id])
         for some in _group_steps(sorted(steps)):
             lines = [to_values(line) for step in some for line in steps[step]]
-            yield f"{event_id}/{some[0][1]}", some[-1][0], {"event": event, "lines": lines}
+            yield f"{event_id}/{some[0][1]}", some[-1][0], {"event": event, "lines": lines, "compared": []}
         for one in list_shared_comparisons(node, event_id, standing, access_policy):
             said = {"event": event, "lines": [], "compared": [to_values(one)]}
             yield f"{event_id}/{one.comparison_id}", one.at_ns, said

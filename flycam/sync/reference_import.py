@@ -93,8 +93,6 @@ class ReferenceLedger:
 
 
 _HIDDEN_LEVEL = "hidden"
-# fields that older nodes do not send
-_OPTIONAL_FIELDS = ("error_m", "scored_as", "doubts", "warnings")
 
 
 class ReferenceApplyHooks(ApplyHooks, Protocol):
@@ -311,12 +309,8 @@ class ReferenceImporter:
         said = [self._values(thing.sha256, thing.name) for thing in things]
         event = from_values(Event, said[0]["event"])
         require_key_segment(event.event_id)
-        came = [
-            from_values(ChangeVersion, one, _OPTIONAL_FIELDS) for values in said for one in values["lines"]
-        ]
-        grounds = [
-            from_values(Comparison, one, _OPTIONAL_FIELDS) for it in said for one in it.get("compared", ())
-        ]
+        came = [from_values(ChangeVersion, one) for values in said for one in values["lines"]]
+        grounds = [from_values(Comparison, one) for values in said for one in values["compared"]]
         if {*(one.event_id for one in came), *(one.event_id for one in grounds)} - {event.event_id}:
             raise build_item_mismatch_error(things[0])
         record_event(self._node, event, self._peer)

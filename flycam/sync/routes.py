@@ -19,7 +19,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from flycam import __version__
 from flycam.access.policy import AccessPolicy
 from flycam.errors import AccessDenied, FlightBusy, RecordsMissing, SourceUnreadable, StoreConflict
 from flycam.http.authenticator import Principal
@@ -38,7 +37,7 @@ from flycam.model.access import Role
 from flycam.storage import keys
 from flycam.sync.exchange_merge import ApplyReport
 from flycam.sync.hooks import SyncApplyHooks
-from flycam.sync.manifest import ObjectKind, parse_capabilities, parse_capabilities_query, require_hex_digits
+from flycam.sync.manifest import ObjectKind, require_hex_digits
 from flycam.sync.node import Node, NodeIdentities
 from flycam.sync.reference_feed import (
     ITEM_NAME_DIGITS,
@@ -63,8 +62,6 @@ _MAX_CACHED_FEEDS = 4
 
 reference_router = APIRouter()
 
-CapabilitiesParameter = Annotated[str, Query(max_length=200)]
-
 
 class ReferenceFeedCache:
     """Latest reference feed under each access policy, for several threads at once."""
@@ -72,19 +69,19 @@ class ReferenceFeedCache:
     def __init__(self, house: Node) -> None:
         self._node = house
         self._lock = threading.Lock()
-        self._made: dict[tuple[str, frozenset[str]], ReferenceFeed] = {}
+        self._made: dict[str, ReferenceFeed] = {}
 
-    def state(self, policy: AccessPolicy, knows: frozenset[str]) -> str:
-        """Return the state of the feed now. knows: capabilities of the node that asks."""
-        return compute_feed_state(self._node, policy, knows)
+    def state(self, policy: AccessPolicy) -> str:
+        """Return the state of the feed now."""
+        return compute_feed_state(self._node, policy)
 
-    def get_feed(self, policy: AccessPolicy, knows: frozenset[str]) -> ReferenceFeed:
+    def get_feed(self, policy: AccessPolicy) -> ReferenceFeed:
         """Return the feed as it is now."""
-        of = policy.fingerprint, knows
+        of = policy.fingerprint
         with self._lock:
             made = self._made.pop(of, None)
-            if made is None or made.state != compute_feed_state(self._node, policy, knows):
-                made = build_feed(self._node, policy, knows)
+            if made is None or made.state != compute_feed_state(self._node, policy):
+                made = build_feed(self._node, policy)
             self._made[of] = made
             while len(self._made) > _MAX_CACHED_FEEDS:
                 self._made.pop(next(iter(self._made)))
@@ -102,18 +99,10 @@ ReferenceCacheHere = Annotated[ReferenceFeedCache, Depends(get_reference_cache)]
 
 @reference_router.get("/api/sync/common", response_class=Response)
 def list_reference_items(
-    principal: NodeOrAdminPrincipal,
-    here: ReferenceCacheHere,
-    services: ServicesHere,
-    knows: CapabilitiesParameter = "",
-    also: CapabilitiesParameter = "",
+    principal: NodeOrAdminPrincipal, here: ReferenceCacheHere, services: ServicesHere
 ) -> Response:
-    """List the reference items for a node, and the state of the feed.
-
-    knows, also: `masks`, `withdrawals` of a node that applies them. Others are sent none, because they
-    could not read them.
-    """
-    commons = here.get_feed(principal.access_policy, parse_capabilities_query(knows, also))
+    """List the reference items for a node, and the state of the feed."""
+    commons = here.get_feed(principal.access_policy)
     data = encode_feed_listing(services.workspace, commons)
     return Response(data, media_type=_OCTET_TYPE, headers={"Cache-Control": "no-store"})
 
@@ -128,14 +117,12 @@ def fetch_reference_items(
     ],
     at: Annotated[int, Query(ge=0)] = 0,
     most: Annotated[int, Query(ge=1)] = _MAX_RESPONSE_BYTES,
-    knows: CapabilitiesParameter = "",
-    also: CapabilitiesParameter = "",
 ) -> Response:
     """Return the bytes of items, one after another.
 
     From byte `at` of the first on, at most `most`. 409 if one is no longer there: the list has changed.
     """
-    commons = here.get_feed(principal.access_policy, parse_capabilities_query(knows, also))
+    commons = here.get_feed(principal.access_policy)
     by_name = {one.sha256[:ITEM_NAME_DIGITS]: one for one in commons.items}
     found = [by_name.get(name) for name in of.split(",")]
     wanted = [one for one in found if one is not None]
@@ -237,10 +224,10 @@ def query_missing_objects(
     """
     arrivals = _get_receiver(request)
     speaks = partial(arrivals.require_node_name, principal)
-    said = answer_inventory_query(get_services(request).workspace, question, __version__, speaks)
+    feed_state = get_reference_cache(request).state(principal.access_policy)
+    said = answer_inventory_query(get_services(request).workspace, question, feed_state, speaks)
     arrivals.audit_visit(principal, str(question["box"]))
-    word = get_reference_cache(request).state(principal.access_policy, parse_capabilities(question))
-    return {**said, "common": word}
+    return said
 
 
 @router.head("/api/sync/steps/{sha256}", response_class=Response)

@@ -24,9 +24,9 @@ from flycam.storage.files import move_into_place
 from flycam.sync.exchange_import import expand_deltas, import_exchange
 from flycam.sync.exchange_merge import ApplyHooks, ApplyReport
 from flycam.sync.manifest import (
-    CAPABILITIES,
     DIGEST_PREFIX_DIGITS,
     ObjectKind,
+    require_exchange_format,
     require_hex_digits,
     require_key_segment,
     require_text,
@@ -34,7 +34,7 @@ from flycam.sync.manifest import (
 from flycam.sync.node import Node, iterate_objects
 from flycam.sync.offer import HEAD_DIGITS, find_missing_heads
 from flycam.sync.record_import import UnreadableFlight
-from flycam.sync.step_planner import STEP_FORMAT, read_step_manifest
+from flycam.sync.step_planner import read_step_manifest
 
 NodeNameCheck = Callable[[str], None]
 """Raises AccessDenied if the account does not act for the node of this name."""
@@ -47,26 +47,19 @@ _SHA256_DIGITS = 64
 
 
 def answer_inventory_query(
-    node: Node, question: Mapping[str, Any], version: str, check_node_name: NodeNameCheck = lambda _box: None
+    node: Node,
+    question: Mapping[str, Any],
+    feed_state: str,
+    check_node_name: NodeNameCheck = lambda _box: None,
 ) -> dict[str, Any]:
     """Return the queried objects missing here, and the cursors in the node's logs.
 
-    version  of flycam here
+    feed_state  of the reference data that there are for the node
 
     Raises SourceUnreadable for a node of another version, or with this one's name, and what
     `check_node_name` raises.
     """
-    if question.get("format") != STEP_FORMAT:
-        raise SourceUnreadable(
-            _(
-                "{box}: speaks another language over the line ({step_format}, flycam "
-                "{version}) than this box ({value!r:.20}); bring both to the same version",
-                box=node.box,
-                step_format=STEP_FORMAT,
-                version=version,
-                value=question.get("format"),
-            )
-        )
+    require_exchange_format(question.get("format"), node.box)
     try:
         box = require_text(question["box"])
         # a query about heads names no records: none that are stored here are deleted by it
@@ -100,14 +93,13 @@ def answer_inventory_query(
     taken, logs = read_peer_cursors(node.store, box), {keys.derive_log_id(box, one) for one in mosaics}
     return {
         "box": node.box,
-        "format": STEP_FORMAT,
         "taken": {one: [taken[one].seq, taken[one].digest] for one in mosaics if one in taken},
         "records": [] if records is None else _list_missing_records(node, box, records),
         "terrain": [one for one in terrain if not node.store.exists(keys.format_terrain_key(one))],
         "originals": _list_missing_originals(node, originals),
         "heads": {one: find_missing_heads(node, one, some) for one, some in heads.items()},
         "views": [digest[:DIGEST_PREFIX_DIGITS] for digest in list_previewed_tiles(node.store, logs)],
-        "knows": list(CAPABILITIES),
+        "common": feed_state,
     }
 
 

@@ -30,11 +30,9 @@ from flycam.model.records import FrameRecord, FrameStatus
 from flycam.mosaic.tiles.peers import PeerCursor, encode_preview, has_peer_tiles
 from flycam.storage.files import decompress_bounded
 from flycam.sync.manifest import (
-    CAPABILITIES,
     EMPTY_DIGEST,
+    EXCHANGE_FORMAT,
     INVENTORY_KEYS,
-    MASKS,
-    RECORD_CHANGES,
     ExchangeManifest,
     LogRange,
     ManifestItem,
@@ -52,7 +50,6 @@ from flycam.sync.offer import (
     LogPosition,
     LogTail,
     MissingHeadsQuery,
-    assume_all_missing,
     build_terrain_item,
     build_tile_item,
     drop_known_tiles,
@@ -65,7 +62,6 @@ from flycam.sync.records import (
     FlightRecords,
     compute_record_delta,
     encode_flight_records,
-    find_flights_showing_redacted,
     read_flight_records,
 )
 
@@ -211,7 +207,7 @@ class EncodedRecords:
 class RecordOffer:
     """Records of each flight, all and, for a video's first preview, the initial ones.
 
-    as_changes  whether they may be sent as deltas, to a peer that expands them
+    as_changes  whether they may be sent as deltas
     """
 
     def __init__(self, house: Node, *, as_changes: bool = True) -> None:
@@ -241,7 +237,6 @@ class RecordOffer:
     def note_missing(self, lacking: MissingObjects) -> None:
         """Note which of these the peer lacks."""
         self._there = self.names - set(lacking.records)
-        self._as_changes = self._as_changes and RECORD_CHANGES in lacking.capabilities
         for said in self._all_records.values():
             if said.sha256 in self._there:
                 self._sent.keep_only(said.flight_id, said.sha256, said.data)
@@ -433,7 +428,6 @@ class TerrainSchedule:
 ByteBudget = Callable[[], int]
 """Bytes, evaluated anew for each step."""
 
-STEP_FORMAT = 1
 # pixel size of the previews of the whole area that go before any finer one
 _OVERVIEW_M = 1.0
 _INLINE_RECORDS_BYTES = 24 << 10
@@ -482,11 +476,6 @@ class StepPlanner:
             self._records.add(records)
             for item in iterate_original_items(house, records) if originals else ():
                 self._originals[item.sha256] = (item, flight.flight_id)
-        self._has_masks = bool(house.catalog.redactions.lines())
-        self.held_back: tuple[Flight, ...] = ()
-        """Flights of which only withdrawals are sent: the peer does not apply redactions."""
-        self._held: frozenset[str] = frozenset()
-        self._unknown_there: frozenset[str] = frozenset()
         self._logs: dict[str, list[LogTail]] = {}
         self.left_out_bytes = 0
         """Of tiles that the peer turned out to have from elsewhere."""
@@ -496,12 +485,11 @@ class StepPlanner:
     def build_query(self) -> dict[str, object]:
         """Return the first query to the peer."""
         return {
-            "format": STEP_FORMAT,
+            "format": EXCHANGE_FORMAT,
             "box": self._node.box,
             "mosaics": sorted(self._ends),
             "records": sorted(self._records.names),
             **{word: [] for word in INVENTORY_KEYS.values()},
-            "knows": list(CAPABILITIES),
         }
 
     def build_name_queries(
@@ -516,11 +504,11 @@ class StepPlanner:
             yield {**question, **_EMPTY_QUERY, INVENTORY_KEYS[kind]: left[start : start + _MAX_QUERY_NAMES]}
 
     def build_heads_query(self, mosaic_id: str, heads: Sequence[str]) -> dict[str, Any]:
-        """Return a query about heads of one mosaic, for a peer with that capability.
+        """Return a query about heads of one mosaic.
 
         It names no records, and none of them are deleted.
         """
-        said = {"format": STEP_FORMAT, "box": self._node.box, "knows": list(CAPABILITIES)}
+        said = {"format": EXCHANGE_FORMAT, "box": self._node.box}
         return {**said, **_EMPTY_QUERY, "heads": {mosaic_id: heads}}
 
     def note_missing(self, lacking: MissingObjects) -> None:
@@ -531,16 +519,8 @@ class StepPlanner:
         """
         self._records.note_missing(lacking)
         self._logs = {}
-        masks = MASKS in lacking.capabilities
-        self._has_masks = self._has_masks and masks
-        self.held_back = () if masks else find_flights_showing_redacted(self._node.catalog, self._flights)
-        held = self._held = frozenset(one.flight_id for one in self.held_back)
-        known_there = {one.flight_id for one, __ in self._ends.values() if one.mosaic_id in lacking.cursors}
-        self._unknown_there = held - known_there
         seen = frozenset(lacking.views)
         for mosaic, until in self._ends.values():
-            if mosaic.flight_id in held:
-                continue
             known = lacking.cursors.get(mosaic.mosaic_id, PeerCursor(seq=0, digest=EMPTY_DIGEST))
             require_log_covers(self._node.box, mosaic.mosaic_id, known.seq, until)
             log = read_log_tail(self._node.catalog.tiles, mosaic, known.seq, until, seen, self._reached)
@@ -579,7 +559,7 @@ class StepPlanner:
         target: ByteBudget,
         limit: ByteBudget = lambda: sys.maxsize,
         *,
-        heads: MissingHeadsQuery = assume_all_missing,
+        heads: MissingHeadsQuery = lambda _mosaic_id, heads: heads,
         has_tiles: bool = True,
     ) -> Iterator[SyncStep]:
         """Yield the steps, each built when it is due and of about `target()` bytes.
@@ -623,7 +603,7 @@ class StepPlanner:
         """Yield these photos unless the peer does not import their flights' records."""
         for name in names:
             item, flight_id = self._originals.get(name, (None, ""))
-            if item is not None and flight_id not in self.conflicts and flight_id not in self._held:
+            if item is not None and flight_id not in self.conflicts:
                 yield item
 
     def _iterate_known_flights(self, target: ByteBudget) -> Iterator[SyncStep]:
@@ -631,11 +611,10 @@ class StepPlanner:
 
         They go first, for withdrawals are among them.
         """
-        left = self._logs.keys() | self._unknown_there
         waiting = [
             one
             for one in self._flights
-            if one.flight_id not in left
+            if one.flight_id not in self._logs
             and not self._records.is_known_to_peer(self._records.get_all(one.flight_id))
         ]
         while waiting:
@@ -758,14 +737,11 @@ class StepPlanner:
             items=tuple(items),
             known_records=known,
             unfinished_mosaics=frozenset(unfinished),
-            honours_redactions=self._has_masks,
         )
         return SyncStep(ExchangeOffer(manifest=manifest, inline_bytes=dict(held), store=self._node.store))
 
     def _build_step(self, items: Sequence[ManifestItem], held: Mapping[str, bytes]) -> SyncStep:
-        manifest = ExchangeManifest(
-            box=self._node.box, items=tuple(items), honours_redactions=self._has_masks
-        )
+        manifest = ExchangeManifest(box=self._node.box, items=tuple(items))
         return SyncStep(ExchangeOffer(manifest=manifest, inline_bytes=dict(held), store=self._node.store))
 
 

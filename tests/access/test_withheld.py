@@ -122,7 +122,6 @@ def known(secret: Secret) -> dict[str, list[object]]:
         "tileMatrixSetId": ["WebMercatorQuad"],
         "kind": ["html", "pdf"],
         "of": [one.sha256[:ITEM_NAME_DIGITS] for one in build_feed(secret.workspace, UNRESTRICTED).items],
-        "knows": [None, "masks"],
         "west": [LON],
         "south": [LAT],
         "east": [LON + 0.01],
@@ -134,7 +133,7 @@ def known(secret: Secret) -> dict[str, list[object]]:
 
 
 _TILE = {"z": "z", "x": "x", "y": "y", "tileMatrix": "z", "tileCol": "x", "tileRow": "y"}
-_ASKED_TOO = {"revision", "layer", "kind", "knows"}
+_ASKED_TOO = {"revision", "layer", "kind"}
 """Parameters of a query that need not be given, and choose what is shown."""
 
 

@@ -1,14 +1,9 @@
-"""Boxes that come back after a month, that were cloned disk by disk, that have an older flycam: real
+"""Boxes that come back after a month, that were cloned disk by disk: real
 processes, and at the end one map or a sentence that says why not."""
 
 from __future__ import annotations
 
-import io
-import os
 import shutil
-import subprocess
-import sys
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,17 +12,14 @@ import pytest
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import Operator
-from tests.attack.exchanges import admitted, common, flight_of, masts
+from tests.attack.exchanges import admitted, common, masts
 from tests.attack.test_clocks import MakeClock, clock_of, completed, with_clock
 from tests.attack.uploading import ServerProcess, serving
-from tests.conftest import REPOSITORY
 from tests.faults.clocks import DAY_S
 
 __all__ = ["clock_of"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-_OLDER = {"the evening before": "62c52e0", "the first that syncs over a line": "c2659da"}
 
 
 @pytest.fixture
@@ -125,59 +117,3 @@ def test_a_box_that_was_cloned_is_told_and_cured_by_a_name_and_an_account_of_its
     assert withdrawn(server.operator) == {first, second}
     assert box("sync", server.url, "--once").json["left"] == 0
     assert (server.operator("verify").exit_code, cured("verify").exit_code) == (0, 0)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("commit", list(_OLDER.values()), ids=list(_OLDER))
-@pytest.mark.parametrize("who_is_older", ["box", "province"])
-def test_a_box_and_a_province_of_two_versions(
-    drill: DrillReport, tmp_path: Path, commit: str, who_is_older: str
-) -> None:
-    """An older flycam, taken from the repository's own history, and this one speak over a line."""
-    tree = older(commit, tmp_path)
-    field, province = (Operator(tmp_path / name, {"FLYCAM_BOX": name}) for name in ("field", "province"))
-    old = by(tree)
-    if who_is_older == "box":
-        field = Operator(field.data, {**field.environment, **old})
-    else:
-        province = Operator(province.data, {**province.environment, **old})
-    completed(field.start("ingest", drill.photos, "--dem", drill.dem, "--name", "half"))
-    server = ServerProcess(province)
-    server.start()
-    try:
-        child = field.start("sync", server.url, "--once")
-        out, err = child.communicate(timeout=240)
-    finally:
-        server.end()
-    assert "Traceback" not in err
-    if child.returncode != 0:
-        print(f"{commit}, older {who_is_older}: {err.strip().splitlines()[-1]}")
-        assert "version" in err or "flycam" in err, err
-        return
-    print(f"{commit}, older {who_is_older}: {out.strip().splitlines()[-1]}")
-    flight_id = flight_of(field)
-    assert province.tiles(flight_id) == field.tiles(flight_id)
-
-
-def by(tree: Path) -> dict[str, str]:
-    """The environment of programs that run this tree, wherever they are started."""
-    return {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
-
-
-def older(commit: str, tmp_path: Path) -> Path:
-    """The project as it was, in a folder of its own. Skipped where the history is not here."""
-    found = subprocess.run(
-        ["git", "-C", str(REPOSITORY), "archive", commit], check=False, capture_output=True
-    )
-    if found.returncode != 0:
-        pytest.skip("the repository's history is not here")
-    tree = tmp_path / "older"
-    with tarfile.open(fileobj=io.BytesIO(found.stdout)) as archive:
-        archive.extractall(tree, filter="data")
-    asked = "import flycam; print(flycam.__file__)"
-    clean = {**os.environ, **by(tree)}
-    where = subprocess.run(
-        [sys.executable, "-c", asked], check=True, capture_output=True, text=True, env=clean
-    )
-    assert where.stdout.startswith(str(tree))
-    return tree

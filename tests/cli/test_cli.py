@@ -233,7 +233,7 @@ def test_a_script_that_wipes_cards_learns_of_files_that_are_on_the_card_alone(
         skipped=(),
         skipped_count=passed_over,
         skipped_reasons=why[:passed_over],
-        result={"flight_id": "f", "name": "Bản Lầu", "frames": {"used": 6}},
+        result={"flight_id": "f", "name": "Bản Lầu", "event": "Bão", "frames": {"used": 6}},
         seconds=1.0,
     )
     monkeypatch.setattr("flycam.ingest.upload.client.send_card", lambda *_: sent)

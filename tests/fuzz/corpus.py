@@ -32,6 +32,7 @@ from flycam.mosaic.terrain_codec import encode_terrain
 from flycam.mosaic.tiles.codec import encode_tile
 from flycam.sync.bundle import PartHeader, encode_part_header
 from flycam.sync.manifest import (
+    EXCHANGE_FORMAT,
     ExchangeManifest,
     LogRange,
     ManifestItem,
@@ -40,8 +41,6 @@ from flycam.sync.manifest import (
     encode_manifest,
 )
 from flycam.sync.records import compress_records, compute_record_delta
-from flycam.sync.reference_feed import FEED_FORMAT
-from flycam.sync.step_planner import STEP_FORMAT
 from tests.ingest.photos.made_flights import LAT, LON
 from tests.ingest.preflight import handmade
 from tests.ingest.telemetry import (
@@ -57,7 +56,10 @@ from tests.ingest.telemetry import (
 
 TILE = TileId(z=20, x=830_001, y=465_001)
 _HEX, _HALF = "ab" * 32, "cd" * 16
-_RECORDS = {"event": {}, "flight": {}, "mosaics": [], "frames": [], "placements": [], "withdrawals": []}
+_RECORDS: dict[str, object] = {
+    **{"event": {}, "flight": {}, "mosaics": [], "frames": [], "placements": [], "withdrawals": []},
+    **{"classification": "open", "redactions": [], "redaction_grounds": [], "holds": [], "let_go": []},
+}
 BASE = compress_records(json.dumps(_RECORDS, separators=(",", ":")).encode())
 """Records that came before."""
 
@@ -232,8 +234,8 @@ def sync() -> list[bytes]:
     before it is compressed; 3 and 4 a question; 5 to 7 as 0 to 2, compressed; 8 a change of records
     before it is compressed, 9 compressed."""
     thing = ["terrain", "dem.tif", _HEX, 10, 1, {}]
-    listing = {"format": FEED_FORMAT, "state": _HEX[:32], "box": "p", "things": [thing]}
-    question = {"format": STEP_FORMAT, "box": "field", "records": [_HEX], "terrain": [], "originals": []}
+    listing = {"state": _HEX[:32], "box": "p", "things": [thing]}
+    question = {"format": EXCHANGE_FORMAT, "box": "field", "records": [_HEX], "terrain": [], "originals": []}
     plain = [
         json.dumps(_RECORDS).encode(),
         encode_manifest(_manifest(b"{}")),

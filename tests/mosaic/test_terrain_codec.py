@@ -64,17 +64,6 @@ def test_no_missing_end_goes_unseen(length: int) -> None:
         decode_terrain(DATA[:length])
 
 
-def test_terrain_written_without_a_check_is_read() -> None:
-    start = len(MAGIC) + 4
-    stop = start + int.from_bytes(DATA[len(MAGIC) : start], "little")
-    header = json.loads(DATA[start:stop])
-    del header["check"]
-    plain = json.dumps(header).encode()
-    packed = zstandard.ZstdCompressor().compress(HEIGHTS.tobytes())
-    old = decode_terrain(MAGIC + len(plain).to_bytes(4, "little") + plain + packed)
-    assert np.array_equal(old.heights_m, HEIGHTS, equal_nan=True) and old.dem_id == TERRAIN.dem_id
-
-
 def with_header(header: object, posts: bytes) -> bytes:
     """A recorded terrain of this header."""
     said = json.dumps(header).encode()
@@ -85,7 +74,6 @@ def harmed_header(shape: object) -> dict[str, object]:
     """The header of the terrain, but for its shape."""
     length = int.from_bytes(DATA[len(MAGIC) : len(MAGIC) + 4], "little")
     header: dict[str, object] = json.loads(DATA[len(MAGIC) + 4 : len(MAGIC) + 4 + length])
-    del header["check"]
     return header | {"shape": shape}
 
 

@@ -54,22 +54,11 @@ class ComparisonSuite:
         assert known.add([later, COMPARED, other]) == 2
         assert known.list_for_event("e1") == [COMPARED, later]
         assert known.list_for_event("e1", until_ns=8) == [COMPARED], "as it stood then"
-        assert (known.events(), known.stamp()) == ({"e1", "e2"}, 4)
+        assert (known.events(), known.stamp()) == ({"e1", "e2"}, 3)
         assert known.windows("compared-1") == WINDOWS
         assert known.windows("compared-2") == known.windows("compared-9") == []
         assert [one.what for one in catalog.audit.lines()] == ["ground compared"]
         assert COMPARED.mosaics == ("m1", "m2")
-
-    def test_what_came_without_remarks_takes_them_when_they_come(self, catalog: Catalog) -> None:
-        known, whole = catalog.comparisons, replace(COMPARED, doubts=SAID[:1], warnings=SAID)
-        known.add([COMPARED], WINDOWS)
-        stamp = known.stamp()
-        assert known.add([whole], [], _told) == 0
-        assert known.list_for_event("e1") == [whole] and known.windows("compared-1") == WINDOWS
-        assert known.stamp() > stamp, "other boxes are told"
-        known.add([COMPARED, replace(whole, doubts=SAID[1:], warnings=())])
-        assert known.list_for_event("e1") == [whole], "what is on record stays"
-        assert catalog.audit.lines() == []
 
 
 def compared_on(

@@ -13,7 +13,6 @@ from typing import Any
 from flycam.access.policy import UNRESTRICTED
 from flycam.errors import FlycamError, get_http_status
 from flycam.sync.client import Sender
-from flycam.sync.manifest import CAPABILITIES, CAPABILITIES_QUERY, parse_capabilities
 from flycam.sync.node import SyncReport, TransferLimits
 from flycam.sync.reference_feed import ITEM_NAME_DIGITS, build_feed, compute_feed_state, encode_feed_listing
 from flycam.sync.server import Spool, answer_inventory_query, import_step
@@ -46,7 +45,6 @@ class Wire:
         self._cuts = list(cuts)
         self._on_step = on_step
         self.policy = UNRESTRICTED
-        self.is_old = False  # a server of before there were masks
         self.requests = 0
         self.bytes = 0
         self.bytes_back = 0
@@ -77,13 +75,10 @@ class Wire:
     def download(self, method: str, path: str, hear: Callable[[bytes], None], most_bytes: int) -> Said:
         """Things that the province holds in common, in blocks, cut as what is sent is."""
         self.requests += 1
-        asked = re.fullmatch(
-            r"/api/sync/common/things\?of=([0-9a-f%C,]+)&at=(\d+)&most=(\d+)&knows=masks&also=withdrawals",
-            path,
-        )
+        asked = re.fullmatch(r"/api/sync/common/things\?of=([0-9a-f%C,]+)&at=(\d+)&most=(\d+)", path)
         assert asked is not None, path
         house = self._province.workspace
-        commons = build_feed(house, self.policy, () if self.is_old else CAPABILITIES)
+        commons = build_feed(house, self.policy)
         by_name = {one.sha256[:ITEM_NAME_DIGITS]: one for one in commons.items}
         names = asked[1].replace("%2C", ",").split(",")
         if not all(name in by_name for name in names):
@@ -115,15 +110,11 @@ class Wire:
     def _answer(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Said:
         house = self._province.workspace
         if path == "/api/sync":
-            question = json.loads(body)
-            word = compute_feed_state(house, self.policy, () if self.is_old else parse_capabilities(question))
-            said = {**answer_inventory_query(house, question, "test"), "common": word}
-            if self.is_old:
-                del said["knows"]
+            state = compute_feed_state(house, self.policy)
+            said = answer_inventory_query(house, json.loads(body), state)
             return Said(200, json.loads(json.dumps(said)))
-        if path == f"/api/sync/common?{CAPABILITIES_QUERY}":
-            commons = build_feed(house, self.policy, () if self.is_old else CAPABILITIES)
-            return Said(200, body=encode_feed_listing(house, commons))
+        if path == "/api/sync/common":
+            return Said(200, body=encode_feed_listing(house, build_feed(house, self.policy)))
         sha256 = re.fullmatch(r"/api/sync/steps/([0-9a-f]{64})", path)
         assert sha256 is not None
         name, size = sha256[1], int(headers["Upload_Length"])
@@ -153,6 +144,7 @@ class Wire:
         said = {
             "lines": taken.lines,
             "apart": [one.summary for one in taken.conflicts],
+            "unnamed": list(taken.unreferenced),
         }
         self._spool.finish(name, said)
         return Said(200, said)

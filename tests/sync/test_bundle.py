@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,19 +22,16 @@ from flycam.storage.address import MemoryStore
 from flycam.storage.files import parse_bounded_json
 from flycam.sync import bundle as bundle_parts
 from flycam.sync import bundle as bundles
-from flycam.sync import exchange_import, offer
+from flycam.sync import exchange_import
 from flycam.sync import records as sync_records
 from flycam.sync.bundle import locate_part, locate_receipt, read_bundle, write_bundle
 from flycam.sync.exchange_import import require_importable
 from flycam.sync.manifest import ObjectKind
 from flycam.sync.offer import build_offer
 from flycam.sync.record_import import UnreadableFlight
-from flycam.sync.records import FlightRecords, encode_flight_records
 from tests.sync.boxes import MOSAIC, alone, new_box, record
 from tests.sync.lines import Wire, sync
 
-OLDEST = {"event", "flight", "mosaics", "frames", "placements", "withdrawals"}
-"""What a flight's records have held since there were any."""
 _numbers = count()
 frames = st.sets(st.sampled_from(range(6)), min_size=1, max_size=4)
 
@@ -118,29 +113,6 @@ def test_the_next_bundle_holds_only_what_is_new(tmp_path: Path) -> None:
     assert 0 < fresh.tiles <= len(list(record(5).tiles or ()))
     province.read(second)
     assert province.tiles() == alone(tmp_path, {0, 1, 5})
-
-
-def test_a_stick_with_records_of_an_older_box_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As boxes wrote them before there were classifications, masks and terms: rows of none of these."""
-
-    def older(records: FlightRecords) -> bytes:
-        said = zstandard.ZstdDecompressor().decompress(encode_flight_records(records))
-        values = {name: one for name, one in json.loads(said).items() if name in OLDEST}
-        assert set(values) == OLDEST
-        return zstandard.ZstdCompressor().compress(json.dumps(values).encode())
-
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1})
-    with monkeypatch.context() as patch:
-        patch.setattr(offer, "encode_flight_records", older)
-        stick = box.write(tmp_path)
-    province.read(stick)
-    assert province.tiles() == alone(tmp_path, {0, 1})
-    box.lay({5})
-    province.read(box.write(tmp_path))
-    assert province.tiles() == alone(tmp_path, {0, 1, 5}), "and the next one, of today"
 
 
 def test_a_bundle_whose_predecessor_is_missing_is_refused_and_changes_nothing(tmp_path: Path) -> None:

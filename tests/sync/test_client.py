@@ -116,17 +116,6 @@ def test_a_card_that_both_laid_goes_over_the_line_as_records_alone(tmp_path: Pat
     assert sent.left_bytes == 0 and set(province.tiles()) >= set(box.tiles())
 
 
-def test_a_peer_of_before_is_not_asked_and_gets_all(tmp_path: Path) -> None:
-    flyer, province, other = (new_box(tmp_path, name) for name in ("flyer", "province", "other"))
-    flyer.lay({0, 1, 2})
-    sync(flyer, Wire(province, tmp_path))
-    other.read(flyer.write(tmp_path))
-    wire = Wire(province, tmp_path / "other")
-    wire.is_old = True
-    assert sync(other, wire).tiles == sum(one.startswith(f"{ZOOM}/") for one in other.tiles())
-    assert province.tiles() == other.tiles() == flyer.tiles()
-
-
 def test_to_be_asked_about_tiles_lets_go_of_no_records(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1})

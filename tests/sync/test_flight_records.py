@@ -52,7 +52,7 @@ def test_records_are_read_back_as_they_were_and_are_the_same_bytes_again() -> No
     assert encode_flight_records(decode_flight_records(data, "x.fcb")) == data
 
 
-def test_names_of_a_box_of_before_are_shown_and_neither_lost_nor_raw() -> None:
+def test_hostile_names_are_shown_and_neither_lost_nor_raw() -> None:
     def named(values: Any) -> None:
         values["flight"]["name"] = "Bản Lầu\x1b]0;x\x07\n\u202e"
         values["event"]["name"] = "Bão\x9b2J"
@@ -74,10 +74,9 @@ def test_records_travel_compressed() -> None:
     assert len(data) / 100 < 300, "bytes a photo"
 
 
-def test_a_classification_travels_and_a_box_of_before_knows_none() -> None:
+def test_a_classification_travels() -> None:
     restricted = replace(RECORDS, classification=Classification.RESTRICTED)
     assert decode_flight_records(encode_flight_records(restricted), "x.fcb") == restricted
-    assert decode_flight_records(harmed(lambda values: values.pop("classification")), "x.fcb") == RECORDS
 
 
 MADE = RedactionRecord(
@@ -95,19 +94,15 @@ GROUND = RedactionFootprint(
 MASKED = replace(RECORDS, redactions=(MADE,), redaction_grounds=(GROUND,))
 
 
-def test_masks_travel_and_a_flight_without_any_has_the_bytes_that_it_had_before() -> None:
+def test_masks_travel() -> None:
     assert decode_flight_records(encode_flight_records(MASKED), "x.fcb") == MASKED
-    values = json.loads(zstandard.ZstdDecompressor().decompress(encode_flight_records(RECORDS)))
-    assert not [name for name in values if name.startswith("redaction")]
 
 
 KEPT = replace(RECORDS, holds=(HELD, replace(HELD, subject=EVENT.event_id)), purges=(GONE, LIFTED))
 
 
-def test_holds_and_what_was_let_go_travel_and_a_flight_without_any_has_the_bytes_of_before() -> None:
+def test_holds_and_what_was_let_go_travel() -> None:
     assert decode_flight_records(encode_flight_records(KEPT), "x.fcb") == KEPT
-    values = json.loads(zstandard.ZstdDecompressor().decompress(encode_flight_records(RECORDS)))
-    assert not {"holds", "let_go"} & values.keys()
 
 
 @pytest.mark.parametrize(

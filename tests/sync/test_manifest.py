@@ -100,5 +100,5 @@ def test_a_name_that_climbs_out_of_its_folder_is_refused(name: str) -> None:
 
 def test_another_version_is_named_with_the_cure() -> None:
     values = json.loads(encode_manifest(ExchangeManifest(box="b"))) | {"format": 3}
-    with pytest.raises(SourceUnreadable, match=r"another version of flycam .*bring both boxes"):
+    with pytest.raises(SourceUnreadable, match=r"format 3, and format 1 is read here; bring both boxes"):
         decode_manifest(json.dumps(values).encode(), "x.fcb")

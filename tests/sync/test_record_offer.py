@@ -13,7 +13,7 @@ import pytest
 from flycam.errors import SourceUnreadable
 from flycam.model.flight import FlightState
 from flycam.storage import keys
-from flycam.sync import bundle, client, manifest, step_planner
+from flycam.sync import bundle, client, step_planner
 from flycam.sync import records as sync_records
 from flycam.sync.manifest import ExchangeManifest, ManifestItem, ObjectKind, decode_manifest, encode_manifest
 from flycam.sync.offer import ExchangeOffer, build_offer
@@ -127,24 +127,6 @@ def test_what_is_lost_of_those_before_goes_whole(
     sync(box, Wire(province, tmp_path))
     assert kinds(sent) == [ObjectKind.CHANGE]
     assert province.tiles() == box.tiles() and same_records(box, province)
-
-
-def test_a_peer_of_before_gets_whole_records(
-    tmp_path: Path, sent: list[tuple[ObjectKind, int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = tuple(one for one in manifest.CAPABILITIES if one != manifest.RECORD_CHANGES)
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1, 2})
-    with monkeypatch.context() as older:
-        older.setattr("flycam.sync.server.CAPABILITIES", before)
-        sync(box, Wire(province, tmp_path))
-        box.lay({3})
-        sync(box, Wire(province, tmp_path))
-        assert kinds(sent) == [ObjectKind.RECORDS, ObjectKind.RECORDS]
-    box.lay({4})
-    sync(box, Wire(province, tmp_path))
-    assert kinds(sent) == [ObjectKind.CHANGE]
-    assert same_records(box, province)
 
 
 def test_a_peer_that_compresses_otherwise_gets_whole_records(

@@ -1,4 +1,4 @@
-"""Masks between boxes: what goes to a box that does not keep to them, and what a province hands its boxes."""
+"""Masks between boxes: what is news of them, and what a province hands its boxes."""
 
 from __future__ import annotations
 
@@ -18,29 +18,14 @@ from flycam.model.access import RedactionStep
 from flycam.storage import keys
 from flycam.sync.client import Sender
 from flycam.sync.hooks import SyncApplyHooks
-from flycam.sync.manifest import (
-    CAPABILITIES,
-    MASKS,
-    ObjectKind,
-    decode_manifest,
-    encode_manifest,
-    parse_capabilities,
-    parse_missing_objects,
-)
 from flycam.sync.node import TransferLimits
-from flycam.sync.offer import build_offer
-from flycam.sync.records import explain_held_back
-from flycam.sync.reference_feed import FeedItem, ReferenceKind, build_feed, compute_feed_state
+from flycam.sync.reference_feed import FeedItem, build_feed, compute_feed_state
 from flycam.sync.reference_import import ReferenceImporter, ReferenceLedger
-from flycam.sync.server import answer_inventory_query
-from flycam.sync.step_planner import StepPlanner
-from tests.suites.catalog_suite import flight, photo_of
-from tests.sync.boxes import Box, ground_of, masked, mosaic_of, new_box, record
+from tests.sync.boxes import Box, ground_of, masked, new_box, record
 from tests.sync.common_world import exchange
 from tests.sync.lines import Wire
 
 BACK = RedactionStep.REVOKED
-FAR = (106.0, 21.0, 106.1, 21.1)
 
 
 def send(box: Box, wire: Wire, **limits: object) -> Sender:
@@ -49,122 +34,9 @@ def send(box: Box, wire: Wire, **limits: object) -> Sender:
     return sender
 
 
-def put_far(box: Box, flight_id: str) -> None:
-    """A flight lies somewhere else."""
-    known = box.catalog.flights.flight(flight_id)
-    box.catalog.flights.put_flight(replace(known, bounds_lonlat_deg=FAR))
-
-
 def put_mask(box: Box, number: int, west: float = 104.8) -> None:
     box.catalog.redactions.append([masked(number)])
     box.catalog.redactions.put_footprints([ground_of(masked(number), west)])
-
-
-# -- a peer of before ---------------------------------------------------------------------------------
-
-
-def test_nothing_that_shows_what_is_covered_goes_to_a_box_that_does_not_keep_to_masks(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1}, "f1")
-    box.lay({2, 3}, "f2")  # without a mask, over the same ground
-    box.lay({4, 5}, "f3")
-    put_far(box, "f3")
-    put_mask(box, 0)
-    wire = Wire(province, tmp_path)
-    wire.is_old = True
-    sent = send(box, wire).sent
-    assert set(sent.conflicts) == {"f1", "f2"}
-    assert (
-        "none of its pictures are sent; bring that one to the same version"
-        in sent.conflicts["f1"]["sentence"]
-    )
-    assert "nâng cấp" in sent.conflicts["f1"]["sentence_vi"]
-    assert province.tiles("f3") == box.tiles("f3")
-    assert [one.flight_id for one in province.catalog.flights.flights()] == ["f3"]
-    assert province.catalog.frames.get_many([record(number).frame_id for number in range(4)]) == []
-    wire.is_old = False
-    assert send(box, wire).sent.conflicts == {}
-    for name in ("f1", "f2", "f3"):
-        assert province.tiles(name) == box.tiles(name)
-    assert select_active_redactions(province.catalog.redactions.lines()) == [masked(0)]
-
-
-def test_no_photo_of_it_goes_there_either(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1}, "f1")
-    box.lay({4, 5}, "f3")
-    put_far(box, "f3")
-    put_mask(box, 0)
-    for number in (0, 1, 4, 5):
-        sha256 = record(number).header.provenance.source_sha256
-        box.workspace.store.put(keys.format_original_key(sha256), photo_of(number))
-    for knows, count in ((False, 2), (True, 4)):
-        giver = StepPlanner(box.workspace, originals=True)
-        question = giver.build_query()
-        said = answer_inventory_query(province.workspace, question, "test")
-        (page,) = giver.build_name_queries(ObjectKind.ORIGINAL, question, ())
-        said["originals"] = answer_inventory_query(province.workspace, page, "test")["originals"]
-        if not knows:
-            del said["knows"]
-        lacking = parse_missing_objects(said, "wire")
-        giver.note_missing(lacking)
-        items = [one for step in giver.steps(lacking, lambda: 6000) for one in step.manifest.items]
-        assert sum(one.kind is ObjectKind.ORIGINAL for one in items) == count
-        masked_tiles = [one for one in items if one.tile and one.tile.mosaic_id == mosaic_of("f1").mosaic_id]
-        assert bool(masked_tiles) is knows
-        assert giver.count_bytes(ObjectKind.ORIGINAL, lacking.originals) > 0
-
-
-def test_a_withdrawal_reaches_a_box_of_before_that_has_the_flight(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1})
-    wire = Wire(province, tmp_path)
-    wire.is_old = True
-    assert send(box, wire).sent.conflicts == {}
-    put_mask(box, 0)
-    box.withdraw(1)
-    assert set(send(box, wire).sent.conflicts) == {"f1"}
-    assert [one.frame_id for one in province.catalog.frames.withdrawals("f1")] == [record(1).frame_id]
-
-
-def test_masks_that_were_taken_back_hold_nothing_back(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1})
-    put_mask(box, 0)
-    box.catalog.redactions.append([masked(0, BACK, 2)])
-    wire = Wire(province, tmp_path)
-    wire.is_old = True
-    assert send(box, wire).sent.conflicts == {}
-    assert province.tiles() == box.tiles()
-
-
-def test_a_stick_with_masks_is_read_by_no_box_of_before(tmp_path: Path) -> None:
-    box = new_box(tmp_path, "field")
-    box.lay({0})
-    plain = encode_manifest(build_offer(box.workspace, {}).manifest)
-    put_mask(box, 0)
-    covered = encode_manifest(build_offer(box.workspace, {}).manifest)
-    assert (json.loads(plain)["format"], json.loads(covered)["format"]) == (1, 2)
-    assert (
-        decode_manifest(covered, "x.fcb").honours_redactions
-        and not decode_manifest(plain, "x.fcb").honours_redactions
-    )
-    province = new_box(tmp_path, "province")
-    province.read(box.write(tmp_path))
-    assert select_active_redactions(province.catalog.redactions.lines()) == [masked(0)]
-
-
-@pytest.mark.parametrize("said", [{}, {"knows": "masks"}, {"knows": ["other"]}, {"knows": None}])
-def test_who_does_not_say_so_does_not_keep_to_masks(said: dict[str, object]) -> None:
-    assert MASKS not in parse_capabilities(said) and MASKS in parse_capabilities(
-        {"knows": ["other", "masks"]}
-    )
-
-
-def test_the_sentence_names_the_flight_and_the_peer() -> None:
-    said = explain_held_back(flight(), "http://x")
-    assert said["flight_id"] == "f1"
-    assert all(flight().name in said[one] and "http://x" in said[one] for one in ("sentence", "sentence_vi"))
 
 
 def test_a_mask_alone_is_news(tmp_path: Path) -> None:
@@ -217,17 +89,6 @@ def test_what_the_province_took_back_is_taken_back_at_its_boxes_and_not_the_othe
     assert select_active_redactions(other.catalog.redactions.lines()) == [masked(1)]
     said = [(one.who, one.what, one.subject) for one in province.catalog.audit.lines() if "asked" in one.what]
     assert [what for _, what, _ in said] == ["mask taking back asked"] * 2
-
-
-def test_a_box_of_before_is_told_of_no_mask_and_its_word_stays_the_same(tmp_path: Path) -> None:
-    house = new_box(tmp_path, "province")
-    before = {knows: compute_feed_state(house.workspace, UNRESTRICTED, knows) for knows in (CAPABILITIES, ())}
-    put_mask(house, 0)
-    assert compute_feed_state(house.workspace, UNRESTRICTED, ()) == before[()]
-    assert compute_feed_state(house.workspace, UNRESTRICTED) != before[CAPABILITIES]
-    assert build_feed(house.workspace, UNRESTRICTED, ()).items == ()
-    (thing,) = build_feed(house.workspace, UNRESTRICTED).items
-    assert (thing.kind, thing.name) == (ReferenceKind.MASK, record(0).frame_id)
 
 
 def test_the_word_changes_with_the_ground_of_masks_and_with_taking_back(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from flycam.model.access import HoldStep, PurgeStep, RetainedKind
 from flycam.model.flight import FlightState
 from flycam.operations.retention import confirm_purge, list_due_originals
 from flycam.storage import keys
+from flycam.sync.manifest import EXCHANGE_FORMAT
 from flycam.sync.offer import iterate_original_items
 from flycam.sync.records import read_flight_records
 from flycam.sync.server import answer_inventory_query
-from flycam.sync.step_planner import STEP_FORMAT
 from tests.suites.catalog_suite import flight
 from tests.suites.retention_suite import HELD
 from tests.sync.boxes import EVENT, Box, new_box, record
@@ -97,16 +97,6 @@ def test_lines_of_three_boxes_make_the_same_in_whatever_order(tmp_path: Path) ->
         assert house.catalog.audit.verify() is None
 
 
-def test_a_hold_whose_reason_holds_a_letter_that_nobody_sees_is_handed_on(tmp_path: Path) -> None:
-    """As boxes of before kept it: pasted from a letter."""
-    field, province = keeping(tmp_path, "field", {1}), new_box(tmp_path, "province")
-    pasted = replace(HELD, reason="Hồ\u200b sơ vụ\u00ad án")
-    field.catalog.retention.add_holds([pasted])
-    province.read(field.write(tmp_path))
-    assert select_active_holds(province.catalog.retention.holds()) == [pasted]
-    assert province.tiles() == field.tiles() != {}
-
-
 def test_a_hold_follows_a_flight_into_another_event_and_under_another_id(tmp_path: Path) -> None:
     field, house = new_box(tmp_path, "field"), new_box(tmp_path, "house")
     field.lay({1, 2})
@@ -145,7 +135,7 @@ def test_an_original_that_was_let_go_is_not_asked_for_over_a_line(tmp_path: Path
     house.lay({1, 2})
     house.catalog.retention.learn([line(1, "elsewhere")])
     question = {
-        "format": STEP_FORMAT,
+        "format": EXCHANGE_FORMAT,
         "box": "field",
         "records": [],
         "terrain": [],

@@ -184,7 +184,9 @@ def test_a_question_that_does_not_read_is_refused(tmp_path: Path, wrong: Mapping
 
 @pytest.mark.parametrize("wrong", [{}, {"taken": {"m": [1]}}, {"taken": []}, {"views": [1]}])
 def test_an_answer_that_does_not_read_is_refused(wrong: Mapping[str, Any]) -> None:
-    good = {"taken": {}, "records": [], "terrain": [], "originals": [], "views": []}
+    good = {"box": "b", "taken": {}, "records": [], "terrain": [], "originals": [], "views": [], "heads": {}}
+    good["common"] = ""
+    assert parse_missing_objects(good, "wire").box == "b"
     said = {**good, **wrong} if wrong else {}
     with pytest.raises(SourceUnreadable):
         parse_missing_objects(said, "wire")

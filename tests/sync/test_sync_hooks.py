@@ -11,7 +11,6 @@ import pytest
 import rasterio
 
 from flycam.catalog.retention_records import PurgeRecord
-from flycam.catalog.tables import kept_originals
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import InputUnusable, OriginalPurged, StorageFailed
 from flycam.ingest.live.workflow import VideoReport
@@ -391,26 +390,6 @@ def test_an_original_that_another_box_gave_is_held(
     hand_on(field, province, includes_originals=True)
     key = lost_photo(province, flight_id)
     assert lost_in(province) == [key]
-
-
-def test_what_an_older_flycam_kept_is_held_once_it_was_read(
-    drill: DrillReport, make_house: MakeHouse
-) -> None:
-    first, second = (named(make_house(drill, name), name) for name in ("first", "second"))
-    flight_id = first.ingest(drill.photos).flight.flight_id
-    second.ingest(drill.photos)
-    with first.workspace.catalog._database.write() as connection:
-        connection.execute(kept_originals.delete())
-    assert lost_in(first) == []
-    told(second, first)
-    assert lost_in(first) == []
-    key = lost_photo(first, flight_id)
-    with pytest.raises(StorageFailed):  # and not that it were on the other box
-        finish_flight(first.workspace, flight_id, FinishRequest())
-    assert lost_in(first) == [key]
-    under = touched_by(first, flight_id, key)
-    first.workspace.store.delete(under)
-    assert set(lost_in(first)) == {key, under}, "it would be made of less than it showed"
 
 
 def spoiled_tile(house: House, mosaic_id: str, frame_id: str) -> TileRecord:

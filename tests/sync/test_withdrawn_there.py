@@ -10,10 +10,9 @@ import shapely
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
 from flycam.model.records import FrameStatus, Withdrawal
 from flycam.sync.client import Sender
-from flycam.sync.manifest import CAPABILITIES, MASKS
 from flycam.sync.node import TransferLimits
 from flycam.sync.reference_client import FetchReport, ReferenceFetcher
-from flycam.sync.reference_feed import ReferenceKind, build_feed, compute_feed_state
+from flycam.sync.reference_feed import ReferenceKind, build_feed
 from tests.sync.boxes import Box, alone, new_box, record
 from tests.sync.lines import Wire
 
@@ -94,15 +93,6 @@ def test_a_flight_that_is_being_written_holds_nothing_else_up_and_has_its_turn(t
     assert gone(box) == {record(7).frame_id}
     assert both_ways(box, Wire(province, tmp_path), tmp_path).conflicts == []
     assert gone(box) == {record(0).frame_id, record(7).frame_id}
-
-
-def test_a_box_of_before_is_not_told_and_its_word_stays_the_same(tmp_path: Path) -> None:
-    province = new_box(tmp_path, "province")
-    before = compute_feed_state(province.workspace, UNRESTRICTED, (MASKS,))
-    withdraw_at(province, 0)
-    assert compute_feed_state(province.workspace, UNRESTRICTED, (MASKS,)) == before
-    assert build_feed(province.workspace, UNRESTRICTED, (MASKS,)).items == ()
-    assert compute_feed_state(province.workspace, UNRESTRICTED, CAPABILITIES) != before
 
 
 def test_a_box_of_some_communes_is_told_of_what_lies_there_alone(tmp_path: Path) -> None:

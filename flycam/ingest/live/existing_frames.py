@@ -230,13 +230,13 @@ def reconcile_existing_frames(
     at_ns = workspace.clock_ns()
     was_cut = before.state is FlightState.INGESTING
     # Photos of the card, and its other videos, may belong to the flight too.
-    filmed = video.select_frames(flight_id, used)
+    filmed = video.select_frames(used)
     if not filmed and not was_cut:
         return ExistingFramesReport()
     seen = _Seen() if ground is None else _seen(filmed, video, pose_at, ground.terrain)
     again = NO_REPROCESS
     if ground is not None:
-        was_unknown = any(video.is_doubt_warning(flight_id, one) for one in before.warnings)
+        was_unknown = any(video.is_doubt_warning(one) for one in before.warnings)
         if not (request.reprocess or was_unknown):
             now = {one.header.frame_id: one.header.exterior_prior for one in seen.planned}
             here = [one for one in filmed if one.frame_id in now]
@@ -257,7 +257,7 @@ def reconcile_existing_frames(
     flight = before
     if again.is_due and ground is not None:
         flight = _opened(workspace, flight_id, video, seen.planned, ground, again)
-        others = [one for one in flight.warnings if not video.is_doubt_warning(flight_id, one)]
+        others = [one for one in flight.warnings if not video.is_doubt_warning(one)]
         flight = replace(flight, warnings=tuple(dict.fromkeys((*others, *clock_warnings))))
         apply_reprocess_plan(workspace, flight_id, again, at_ns)
     _fold(workspace, flight_id, again, was_cut=was_cut, progress=progress)

@@ -267,8 +267,8 @@ class _UncertainFrame:
 class UncertainFrames:
     """Frames in doubt of one video in one flight."""
 
-    def __init__(self, video: VideoIdentity, flight_id: str) -> None:
-        self._film, self._is_own = video, flight_id == video.flight_id
+    def __init__(self, video: VideoIdentity) -> None:
+        self._film = video
         self._by_id: dict[str, _UncertainFrame] = {}
         self._before: tuple[str, ...] = ()
 
@@ -318,7 +318,7 @@ class UncertainFrames:
         return replace(flight, warnings=(*others, doubt))
 
     def _is_own_warning(self, warning: str) -> bool:
-        return is_clock_warning(warning, self._film.stream_id, is_own=self._is_own)
+        return is_clock_warning(warning, self._film.stream_id)
 
 
 # -- Orthorectification of frames into a flight ----------------------------------------------------
@@ -369,13 +369,13 @@ class LiveOrthorectifier:
         self._open: LiveMap | None = None
         self._opens: Callable[[FlightSession], LiveMap]
         self._is_closed = False
-        self._doubts = UncertainFrames(video, flight_id)
+        self._doubts = UncertainFrames(video)
         # A frame is encoded as JPEG, and decoded, while it is registered to earlier ones.
         self._coding = ThreadPoolExecutor(1, thread_name_prefix="coding")
         self._merger = MergeThread()
         standing = workspace.catalog.frames.list_for_flight(flight_id)
         self._standing = {record.frame_id: record for record in standing}
-        mine = video.select_frames(flight_id, standing)
+        mine = video.select_frames(standing)
         self._filmed = IngestedIntervals(mine)
         self.rejections = Rejections()
         self.registration = LiveRegistration(video.interior)

@@ -39,7 +39,7 @@ from flycam.ingest.upload.upload import (
     note_reading,
     write_json,
 )
-from flycam.ingest.video.video_frames import derive_video_flight_id, is_frame_of_video
+from flycam.ingest.video.video_frames import derive_video_flight_id, select_video_frames
 from flycam.ingest.video.video_source import read_creation_ns
 from flycam.messages import _
 from flycam.model.flight import Flight
@@ -395,7 +395,7 @@ def orthorectify_videos(workspace: Workspace, folder: Path, into: str | None) ->
         labels = FlightLabels(name=manifest.name, event=manifest.event) if into is None else FlightLabels()
         note(film)
         film_id = hashes.get(film) or compute_sha256(Path(request.video))
-        known = _Known(workspace=mine, film_id=film_id, name=names[film], into=into)
+        known = _Known(workspace=mine, film_id=film_id, into=into)
         one = _orthorectify_video(mine, request, film, logs, labels, progress, known)
         into = one.flight_id or into
         done.append(one)
@@ -409,7 +409,6 @@ class _Known:
 
     workspace: Workspace
     film_id: str
-    name: str
     into: str | None
 
     @property
@@ -420,7 +419,7 @@ class _Known:
     def frames(self) -> int:
         """Count its frames that are shown."""
         used = self.workspace.catalog.frames.list_for_flight(self.flight_id, FrameStatus.USED)
-        return sum(is_frame_of_video(record, self.film_id, self.name) for record in used)
+        return len(select_video_frames(used, self.film_id))
 
 
 def _orthorectify_video(

@@ -14,7 +14,7 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -244,20 +244,12 @@ class UploadManifest:
 
     @staticmethod
     def read(folder: Path) -> UploadManifest:
-        """Read a manifest; fields of newer servers are ignored.
-
-        Raises OSError, ValueError, KeyError, TypeError.
-        """
-        said = _known(UploadManifest, json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8")))
-        files = tuple(UploadFile(**_known(UploadFile, one)) for one in said["files"])
+        """Read a manifest. Raises OSError, ValueError, KeyError, TypeError."""
+        said = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+        files = tuple(UploadFile(**one) for one in said["files"])
         over = said["passed_over"]
         passed_over = SkippedFiles(count=over["count"], said=tuple(map(decode_message, over["said"])))
         return UploadManifest(**{**said, "files": files, "passed_over": passed_over})
-
-
-def _known(kind: type[UploadManifest | UploadFile], values: dict[str, Any]) -> dict[str, Any]:
-    names = {one.name for one in fields(kind)}
-    return {name: value for name, value in values.items() if name in names}
 
 
 class Upload:

@@ -13,8 +13,6 @@ from flycam.model.frame import (
     Provenance,
     derive_flight_id,
     derive_frame_id,
-    format_video_frame_name,
-    parse_video_frame_pts_ns,
 )
 from flycam.model.records import FrameRecord
 from flycam.model.time import VIETNAM
@@ -37,35 +35,12 @@ def is_video_frame(record: FrameRecord) -> bool:
     return record.header.provenance.camera == VIDEO_CAMERA
 
 
-def is_frame_of_video(record: FrameRecord, film_id: str, name: str) -> bool:
-    """Return True if a frame is from this video.
+def select_video_frames(records: Iterable[FrameRecord], film_id: str) -> list[FrameRecord]:
+    """Select the frames of one video from those of a flight.
 
-    Its flight may hold others, even of that name.
-
-    film_id  the video's hash, as `Provenance.film`
-    name     the video's name, which identifies frames from before the hash was recorded
+    film_id  the video's hash: cameras number their files from 0001 on every card (decision 0031)
     """
-    provenance = record.header.provenance
-    # by hash, as cameras number their files from 0001 on every card (decision 0031)
-    if provenance.film is not None:
-        return provenance.film == film_id
-    source = provenance.source_name
-    return is_video_frame(record) and source == format_video_frame_name(
-        name, parse_video_frame_pts_ns(source)
-    )
-
-
-def select_video_frames(
-    records: Iterable[FrameRecord], film_id: str, name: str, *, is_own: bool
-) -> list[FrameRecord]:
-    """Select the frames of one video from those of a flight, see `is_frame_of_video`.
-
-    In the video's own flight, if none is known by hash or name, all frames without a hash: the file was
-    renamed.
-    """
-    filmed = [record for record in records if is_video_frame(record)]
-    mine = [record for record in filmed if is_frame_of_video(record, film_id, name)]
-    return mine or [one for one in filmed if is_own and one.header.provenance.film is None]
+    return [one for one in records if one.header.provenance.film == film_id]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,16 +64,16 @@ class VideoIdentity:
         """Id of the video's own flight."""
         return derive_video_flight_id(self.stream_id)
 
-    def select_frames(self, flight_id: str, records: Iterable[FrameRecord]) -> list[FrameRecord]:
+    def select_frames(self, records: Iterable[FrameRecord]) -> list[FrameRecord]:
         """Select the frames of this video from those of a flight."""
-        return select_video_frames(records, self.stream_id, self.name, is_own=flight_id == self.flight_id)
+        return select_video_frames(records, self.stream_id)
 
-    def is_doubt_warning(self, flight_id: str, warning: str) -> bool:
+    def is_doubt_warning(self, warning: str) -> bool:
         """Return True if a warning doubts this video's clock or its log.
 
         The log may belong to another video.
         """
-        return is_video_warning(warning, self.stream_id, is_own=flight_id == self.flight_id)
+        return is_video_warning(warning, self.stream_id)
 
     @property
     def title(self) -> str:

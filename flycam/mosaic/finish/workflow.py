@@ -131,9 +131,6 @@ class FinishRequest:
         Raises SourceUnreadable.
         """
         plain = {name: value for name, value in asdict(self).items() if name not in ("report", "redo")}
-        if self.reference_sigma_m is None:
-            # Revisions from before this option existed have the same inputs.
-            del plain["reference_sigma_m"]
         for name in ("reference", "gcp"):
             path = getattr(self, name)
             plain[name] = None if path is None else {"name": path.name, "sha256": compute_sha256(path)}
@@ -634,7 +631,7 @@ def _describe_revision(
             surface_id=None if surface is None else store_terrain(workspace, surface.terrain),
             own_pct=own_pct,
             placing=made.placing,
-            rolling_shutter=bool(record.options.get("rolling_shutter", True)),
+            rolling_shutter=bool(record.options["rolling_shutter"]),
             radiometry=made.radiometry,
             plan=made.seams,
             seconds=run.progress.seconds,

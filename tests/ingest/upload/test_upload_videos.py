@@ -27,7 +27,7 @@ from flycam.ingest.upload.processing import (
 )
 from flycam.ingest.upload.registry import UploadRegistry
 from flycam.ingest.upload.upload import Upload
-from flycam.ingest.video.video_frames import is_frame_of_video, is_video_frame
+from flycam.ingest.video.video_frames import is_video_frame, select_video_frames
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
 from flycam.model.flight import UNNAMED_EVENTS
 from flycam.model.records import FrameStatus
@@ -101,7 +101,7 @@ def test_photos_and_film_of_a_card_are_one_flight(
     used = workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
     assert len(used) == 6 + first["frames"]
     film_id = compute_sha256(card / "DCIM" / "DJI_0001.MP4")
-    assert all(is_frame_of_video(one, film_id, "DJI_0001.MP4") for one in used if is_video_frame(one))
+    assert select_video_frames(used, film_id) == [one for one in used if is_video_frame(one)]
     assert flight.operator == "Lan"
 
     again = format_videos_result(

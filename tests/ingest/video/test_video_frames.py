@@ -30,30 +30,11 @@ def test_films_of_one_name_are_told_apart_by_their_bytes() -> None:
         frame("DJI_0001-00000001.jpg", "FC"),
     )
     for film_id, mine in ((ONE, first), (OTHER, second)):
-        assert select_video_frames([photo, first, second], film_id, "DJI_0001.MP4", is_own=True) == [mine]
-        assert select_video_frames([photo, first, second], film_id, "renamed.MP4", is_own=False) == [mine]
-    assert select_video_frames([photo, first], OTHER, "DJI_0001.MP4", is_own=True) == []
+        assert select_video_frames([photo, first, second], film_id) == [mine]
+    assert select_video_frames([photo, first], OTHER) == []
 
 
-def test_frames_from_before_the_hash_was_kept_are_told_by_their_films_names() -> None:
-    names = [
-        format_video_frame_name(film, 10**9)
-        for film in ("DJI_0001.MP4", "DJI_0001-2.MP4", "DJI_0001-00000007.MP4")
-    ]
-    records = [frame(name) for name in names] + [frame("DJI_0001-00000001.jpg", "DJI FC3411")]
-    for n, film in enumerate(("DJI_0001.MP4", "DJI_0001-2.MP4", "DJI_0001-00000007.MP4")):
-        assert select_video_frames(records, ONE, film, is_own=True) == [records[n]]
-    assert select_video_frames(records, ONE, "other.MP4", is_own=False) == []
-
-
-def test_a_film_that_was_renamed_keeps_the_frames_of_its_own_flight() -> None:
-    records = [frame(format_video_frame_name("DJI_0001.MP4", 10**9)), frame("DJI_0007.jpg", "DJI FC3411")]
-    assert select_video_frames(records, ONE, "Nậm Lúc.MP4", is_own=True) == [records[0]]
-    known = frame(format_video_frame_name("DJI_0001.MP4", 10**9), film=ONE)
-    assert select_video_frames([known], ONE, "Nậm Lúc.MP4", is_own=False) == [known]
-
-
-def test_the_hash_is_kept_and_photos_keep_the_text_they_had() -> None:
+def test_the_hash_is_kept() -> None:
     photo = Provenance(source_name="a.jpg", source_sha256="0", camera="FC")
     film = Provenance(source_name="a-1.jpg", source_sha256="0", camera=VIDEO_CAMERA, film=ONE)
     assert "film" not in provenance_to_json(photo)

@@ -45,7 +45,7 @@ export interface UploadResult extends Partial<BilingualSentence> {
   error?: string;
   flight_id?: string;
   event_id?: string;
-  /** What that is called; absent of what an older server laid, as the notes. */
+  /** What that is called; absent where nothing was laid, as the notes. */
   event?: string;
   notes?: string[];
   notes_vi?: string[];
@@ -53,7 +53,7 @@ export interface UploadResult extends Partial<BilingualSentence> {
   frames?: { read: number; used: number };
   films?: VideoResult[];
   photos?: BilingualSentence;
-  /** What was found in whole photos; absent of what an older server laid. */
+  /** What was found in whole photos; absent where none was laid. */
   doctor?: PreviewFinding[];
   rejections?: BilingualSentence[];
 }
@@ -78,7 +78,7 @@ export interface UploadPreview extends Partial<BilingualSentence> {
   error?: string;
   /** It is made once more when the flight logs are here. */
   awaits_logs?: boolean;
-  films?: VideoPreview[]; // one that an older server made has none
+  films: VideoPreview[];
   frames: number;
   usable: number;
   problems: PreviewFinding[];

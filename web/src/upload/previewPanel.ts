@@ -34,7 +34,7 @@ export function renderPreview(look: UploadPreview, laid: UploadResult | null): H
 
 /** Each film with the log that says where it was filmed, or what is missing. */
 function films(look: UploadPreview): HTMLElement | false {
-  if (!look.films?.length) return false;
+  if (!look.films.length) return false;
   const line = (one: VideoPreview): HTMLElement =>
     one.log ? el("li", {}, t("filmBy", one.name, one.log)) : el("li", { class: "warning" }, pickLanguage(one.sentence_vi, one.sentence));
   return el("ul", { class: "look-films" }, ...look.films.map(line));
