@@ -30,6 +30,7 @@ from PIL import Image
 
 from flycam.access.accounts import add_user, invite_guest, make_sign_in_code, make_token
 from flycam.access.restrictions import set_flight_classification
+from flycam.board import meeting
 from flycam.board.marks import write_mark
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.restrictions import RestrictedArea
@@ -362,7 +363,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         pack_command=(sys.executable, "-c", "raise SystemExit(3)"),
     )
     ids = {"guest": guest.guest_id, "token": token.token_id}
-    with running(services) as url:
+    # the meeting outlasts the trials, however slow the machine is
+    with pytest.MonkeyPatch.context() as patch, running(services) as url:
+        patch.setattr(meeting, "PRESENTER_TIMEOUT_S", 86_400.0)
         came = httpx.post(f"{url}/api/login", json={"token": "admin"})
         headers["session"] = {"Cookie": f"{COOKIE}={came.cookies[COOKIE]}"}
         by = headers["operator"]

@@ -16,6 +16,7 @@ import typst
 from flycam.cli.products import format_report_file
 from flycam.errors import InputUnusable, NotFound, StorageFailed
 from flycam.messages import Message, _, encode_message
+from flycam.model.flight import DRILL_MARK
 from flycam.model.records import FrameStatus
 from flycam.model.text import format_area, format_number, format_percent, format_period, format_quantity
 from flycam.model.time import format_minute
@@ -26,7 +27,7 @@ from flycam.mosaic.finish.finished_tiles import compute_dsm_pct
 from flycam.mosaic.finish.report import ERROR_BOUNDS_M, ErrorFigures, FrameResult, ReportFigures
 from flycam.mosaic.orthorectify.withdrawal import drop_retired_reports
 from flycam.mosaic.terrain_codec import assign_content_id, decode_terrain, encode_terrain
-from flycam.reports import quality_report, texts
+from flycam.reports import quality_report
 from flycam.reports.images import ERROR_COLOURS, SURFACE_COLOURS, MapPlanes
 from flycam.reports.layout import Facts, Heading, Table, build_report_sources, to_pdf
 from flycam.reports.quality_content import (
@@ -216,7 +217,7 @@ def test_a_drill_is_marked_on_every_page(house: Reported, tmp_path: Path) -> Non
     assert "DIỄN TẬP" not in _text(_page(house, house.real, "vi", tmp_path))
     figures, planes = _gathered(house, house.drill)
     said = build_report_document(figures, planes, draw_report_pictures(figures, planes), "vi")
-    assert said.mark == texts.DRILL_MARK
+    assert said.mark == DRILL_MARK
     pages = _svg_pages(build_report_sources(said))
     assert len(pages) >= 2
     marks = [page.count('fill="#7a0f6b"') for page in pages]
