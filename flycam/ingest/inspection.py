@@ -398,7 +398,7 @@ def run_preflight(
         __, first = failed[0]
         raise SourceUnreadable(
             ngettext(
-                "none of the {count} photo can be read; the first: {first}",
+                "the photo cannot be read: {first}",
                 "none of the {count} photos can be read; the first: {first}",
                 len(failed),
                 first=first.message,
