@@ -18,7 +18,6 @@ _WRITERS = {
 _RULES = {
     "model/text.py",
     "operations/installer_check.py",
-    "sync/records.py",  # what boxes of before let through
     "ingest/poses/external_poses.py",  # whether a file is text at all
 }
 
