@@ -36,7 +36,7 @@ from flycam.mosaic.raster import (
     resample_colours,
     transform_bounds,
 )
-from flycam.mosaic.terrain import load_recorded_terrain, load_registered_dems
+from flycam.mosaic.terrain import expand_bounds, load_recorded_terrain, load_registered_dems
 from flycam.workspace import Workspace
 
 # -- Image sources of a comparison: a flight's mosaic or a file, read on any grid ------------------
@@ -329,10 +329,10 @@ def build_common_grid(
     share = _common_share(before, after, crs, bounds)
     if share < _LITTLE_SHARE:
         remarks.append(_make_little_overlap_note(share))
-    bounds = _grown(bounds, REACH_M)
+    bounds = expand_bounds(bounds, REACH_M)
     if area is not None:
         margin = max(_AOI_MARGIN_M, _AOI_MARGIN_PX * max(gsds))
-        around = _grown(transform_bounds(area.bounds, make_point_transform(WGS84, crs)), margin)
+        around = expand_bounds(transform_bounds(area.bounds, make_point_transform(WGS84, crs)), margin)
         inside = None if area.is_empty else _intersection(bounds, around)
         if inside is None:
             raise _make_no_overlap_error(
@@ -456,10 +456,6 @@ def _intersection(one: Bounds, other: Bounds) -> Bounds | None:
 
 def _size(bounds: Bounds) -> float:
     return (bounds[2] - bounds[0]) * (bounds[3] - bounds[1])
-
-
-def _grown(bounds: Bounds, margin: float) -> Bounds:
-    return bounds[0] - margin, bounds[1] - margin, bounds[2] + margin, bounds[3] + margin
 
 
 def _rounded_up(value: float) -> float:

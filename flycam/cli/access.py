@@ -13,7 +13,6 @@ from flycam.cli.output import Output, wrap_command
 from flycam.cli.workspace import (
     CLASSIFICATION_CHOICE,
     FILE_PATH,
-    CommandOutput,
     get_operator_name,
     open_workspace,
 )
@@ -38,9 +37,7 @@ def restrictions_group() -> None:
 @click.option("--roles", default="admin", show_default=True, help="Who still sees them: analyst,admin.")
 @click.option("--name", help="What it is called; the same name again replaces it. Default: the file's.")
 @wrap_command
-def add_restricted_area_command(
-    *, data_dir: str | None, file: Path, roles: str, name: str | None
-) -> CommandOutput:
+def add_restricted_area_command(*, data_dir: str | None, file: Path, roles: str, name: str | None) -> Output:
     """Withhold the polygons of FILE (GeoJSON, GeoPackage, Shapefile or KML, in any CRS)."""
     from flycam.access.restrictions import add_restricted_area
 
@@ -51,7 +48,7 @@ def add_restricted_area_command(
 
 @restrictions_group.command("list")
 @wrap_command
-def list_restricted_command(*, data_dir: str | None) -> CommandOutput:
+def list_restricted_command(*, data_dir: str | None) -> Output:
     """What areas there are, and who sees them."""
 
     with open_workspace(data_dir) as (workspace, __):
@@ -61,7 +58,7 @@ def list_restricted_command(*, data_dir: str | None) -> CommandOutput:
 @restrictions_group.command("remove")
 @click.argument("ref", metavar="AREA")
 @wrap_command
-def remove_restricted_area_command(*, data_dir: str | None, ref: str) -> CommandOutput:
+def remove_restricted_area_command(*, data_dir: str | None, ref: str) -> Output:
     """Withhold an area (id or name) no longer; its file stays as evidence."""
     from flycam.access.restrictions import remove_restricted_area
 
@@ -80,7 +77,7 @@ def remove_restricted_area_command(*, data_dir: str | None, ref: str) -> Command
     help="What is covered.",
 )
 @wrap_command
-def redact_photo_command(*, data_dir: str | None, photo: str, polygon: str, reason: str) -> CommandOutput:
+def redact_photo_command(*, data_dir: str | None, photo: str, polygon: str, reason: str) -> Output:
     """Cover a part of a photo (its SHA-256) and the ground it shows, from all but analysts and admins."""
     from flycam.mosaic.redaction import RedactionRequest, add_redaction, parse_corners
 
@@ -96,7 +93,7 @@ def redact_photo_command(*, data_dir: str | None, photo: str, polygon: str, reas
 
 @restrictions_group.command("masks")
 @wrap_command
-def list_redactions_command(*, data_dir: str | None) -> CommandOutput:
+def list_redactions_command(*, data_dir: str | None) -> Output:
     """Masks on photos, those taken back too."""
 
     with open_workspace(data_dir) as (workspace, __):
@@ -106,7 +103,7 @@ def list_redactions_command(*, data_dir: str | None) -> CommandOutput:
 @restrictions_group.command("unmask")
 @click.argument("mask_id", metavar="MASK")
 @wrap_command
-def withdraw_photo_redaction_command(*, data_dir: str | None, mask_id: str) -> CommandOutput:
+def withdraw_photo_redaction_command(*, data_dir: str | None, mask_id: str) -> Output:
     """Take a mask back, for good: who wants it again draws another."""
     from flycam.mosaic.redaction import revoke_redaction
 
@@ -123,7 +120,7 @@ def flights_group() -> None:
 @flights_group.command("list")
 @click.option("--event", help="Only those of this storm, flood or drill (name or id).")
 @wrap_command
-def list_flights_command(*, data_dir: str | None, event: str | None) -> CommandOutput:
+def list_flights_command(*, data_dir: str | None, event: str | None) -> Output:
     """The flights of this house, also those that other boxes handed on, newest first."""
     from flycam.cli.flights import format_flights
 
@@ -136,7 +133,7 @@ def list_flights_command(*, data_dir: str | None, event: str | None) -> CommandO
 @click.argument("ref", metavar="FLIGHT")
 @click.argument("level", type=CLASSIFICATION_CHOICE)
 @wrap_command
-def classify_flight_command(*, data_dir: str | None, ref: str, level: str) -> CommandOutput:
+def classify_flight_command(*, data_dir: str | None, ref: str, level: str) -> Output:
     """Say how widely a flight may be shown: open, internal (no guests), restricted (analysts, admins)."""
     from flycam.access.restrictions import set_flight_classification
 
@@ -152,7 +149,7 @@ def classify_flight_command(*, data_dir: str | None, ref: str, level: str) -> Co
     "--event", required=True, help="Storm, flood or drill that it belongs to; a new name begins one."
 )
 @wrap_command
-def move_flight_command(*, data_dir: str | None, ref: str, event: str) -> CommandOutput:
+def move_flight_command(*, data_dir: str | None, ref: str, event: str) -> Output:
     """Put a flight into another event, as where it was brought under the wrong storm."""
     from flycam.mosaic.flight_edits import move_flight
 
@@ -164,7 +161,7 @@ def move_flight_command(*, data_dir: str | None, ref: str, event: str) -> Comman
 @click.argument("ref", metavar="FLIGHT")
 @click.argument("name")
 @wrap_command
-def rename_flight_command(*, data_dir: str | None, ref: str, name: str) -> CommandOutput:
+def rename_flight_command(*, data_dir: str | None, ref: str, name: str) -> Output:
     """Call a flight otherwise; photos and films that join one never do."""
     from flycam.mosaic.flight_edits import rename_flight
 
@@ -184,7 +181,7 @@ def guests_group() -> None:
 @wrap_command
 def add_guest_link_command(
     *, data_dir: str | None, hours: float, event: str | None, communes: str | None
-) -> CommandOutput:
+) -> Output:
     """Make a link; it is shown once."""
     from flycam.access.accounts import invite_guest, resolve_guest_communes
 
@@ -197,7 +194,7 @@ def add_guest_link_command(
 
 @guests_group.command("list")
 @wrap_command
-def list_guests_command(*, data_dir: str | None) -> CommandOutput:
+def list_guests_command(*, data_dir: str | None) -> Output:
     """The links there were, the newest first, and which hold."""
 
     with open_workspace(data_dir) as (workspace, __):
@@ -207,7 +204,7 @@ def list_guests_command(*, data_dir: str | None) -> CommandOutput:
 @guests_group.command("revoke")
 @click.argument("guest_id", metavar="GUEST")
 @wrap_command
-def revoke_guest_command(*, data_dir: str | None, guest_id: str) -> CommandOutput:
+def revoke_guest_command(*, data_dir: str | None, guest_id: str) -> Output:
     """Let a link (its id) open nothing any more."""
     from flycam.access.accounts import revoke_guest
 

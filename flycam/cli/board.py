@@ -13,7 +13,6 @@ from flycam.cli.workspace import (
     CLASSIFICATION_CHOICE,
     FILE_OR_URL,
     FILE_PATH,
-    CommandOutput,
     get_operator_name,
     open_workspace,
 )
@@ -202,7 +201,7 @@ def add_layer_command(
     owner: str | None,
     valid_time: str | None,
     name: str | None,
-) -> CommandOutput:
+) -> Output:
     """Add a layer: GeoJSON, GeoPackage, Shapefile or KML, in any CRS; a file, or an allowed address."""
     from flycam.board.layers import LayerRequest, add_layer
 
@@ -216,7 +215,7 @@ def add_layer_command(
 
 @layers_group.command("list")
 @wrap_command
-def list_layers_command(*, data_dir: str | None) -> CommandOutput:
+def list_layers_command(*, data_dir: str | None) -> Output:
     """What layers there are, whose, of when, and which are old."""
 
     with open_workspace(data_dir) as (workspace, _):
@@ -232,7 +231,7 @@ def list_layers_command(*, data_dir: str | None) -> CommandOutput:
 @wrap_command
 def refresh_layer_command(
     *, data_dir: str | None, ref: str, source: str | None, valid_time: str | None
-) -> CommandOutput:
+) -> Output:
     """Read a layer (id or name) again; what cannot be read leaves it as it was."""
     from flycam.board.layers import refresh_layer
 
@@ -252,7 +251,7 @@ def refresh_layer_command(
 @layers_group.command("remove")
 @click.argument("ref", metavar="LAYER")
 @wrap_command
-def remove_layer_command(*, data_dir: str | None, ref: str) -> CommandOutput:
+def remove_layer_command(*, data_dir: str | None, ref: str) -> Output:
     """Take a layer (id or name) off the map; its file stays as evidence."""
     from flycam.board.layers import remove_layer
 
@@ -264,7 +263,7 @@ def remove_layer_command(*, data_dir: str | None, ref: str) -> CommandOutput:
 @click.argument("ref", metavar="LAYER")
 @click.argument("level", type=CLASSIFICATION_CHOICE)
 @wrap_command
-def classify_layer_command(*, data_dir: str | None, ref: str, level: str) -> CommandOutput:
+def classify_layer_command(*, data_dir: str | None, ref: str, level: str) -> Output:
     """Say how widely a layer may be shown: open, internal (no guests), restricted (analysts, admins)."""
     from flycam.access.restrictions import set_layer_classification
     from flycam.cli.access import format_classified
@@ -298,7 +297,7 @@ def marks_group() -> None:
 @marks_group.command("list")
 @click.option("--event", help="Only those of this event (name or id).")
 @wrap_command
-def list_marks_command(*, data_dir: str | None, event: str | None) -> CommandOutput:
+def list_marks_command(*, data_dir: str | None, event: str | None) -> Output:
     """Marks as they stand, the newest first."""
     from flycam.board.marks import list_event_marks
 
@@ -311,9 +310,7 @@ def list_marks_command(*, data_dir: str | None, event: str | None) -> CommandOut
 @click.option("--event", help="Only those of this event (name or id).")
 @click.option("--history", is_flag=True, help="Every line of every mark, removed ones too.")
 @wrap_command
-def export_marks_command(
-    *, data_dir: str | None, out: Path, event: str | None, history: bool
-) -> CommandOutput:
+def export_marks_command(*, data_dir: str | None, out: Path, event: str | None, history: bool) -> Output:
     """Write marks to OUT.geojson: WGS 84, with VN-2000 beside it."""
     from flycam.access.audit import record_audit_entry
     from flycam.board.marks import export_marks
@@ -340,7 +337,7 @@ def settlements_group() -> None:
 @click.argument("event")
 @_REACH
 @wrap_command
-def list_settlements_command(*, data_dir: str | None, event: str, reach: float | None) -> CommandOutput:
+def list_settlements_command(*, data_dir: str | None, event: str, reach: float | None) -> Output:
     """How settlements stand in EVENT (name or id): those that roads propose to be isolated first."""
     from flycam.board.settlements import REACH_M, list_event_settlements, serialize_settlement
 
@@ -359,7 +356,7 @@ def list_settlements_command(*, data_dir: str | None, event: str, reach: float |
 @wrap_command
 def set_settlement_command(
     *, data_dir: str | None, event: str, settlement: str, access: str, note: str, by: str | None
-) -> CommandOutput:
+) -> Output:
     """Say whether SETTLEMENT (id, or a name that only one has) can be reached."""
     from flycam.board.settlements import AccessReport, report_access
 
@@ -374,9 +371,7 @@ def set_settlement_command(
 @click.option("--event", required=True, help="Of this event (name or id).")
 @_REACH
 @wrap_command
-def export_settlements_command(
-    *, data_dir: str | None, out: Path, event: str, reach: float | None
-) -> CommandOutput:
+def export_settlements_command(*, data_dir: str | None, out: Path, event: str, reach: float | None) -> Output:
     """Write settlements to OUT: .csv, .geojson or .gpkg, WGS 84."""
     from flycam.board.settlements import REACH_M, export_settlements
 

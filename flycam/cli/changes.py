@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flycam.cli.output import Output, describe_area, get_terminal_language, wrap_command
-from flycam.cli.workspace import FILE_PATH, CommandOutput, open_workspace
+from flycam.cli.workspace import FILE_PATH, open_workspace
 from flycam.errors import ComparisonUnsuitable, OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext
 from flycam.model.board import DETECTED_KINDS, LAYER_KIND_NAMES, NO_VOLUME_REASONS, VOLUME_BASIS, ChangeKind
@@ -165,7 +165,7 @@ def changes_group() -> None:
 @click.argument("out", type=FILE_PATH)
 @click.option("--event", required=True, help="Of this event (name or id).")
 @wrap_command
-def export_changes_command(*, data_dir: str | None, out: Path, event: str) -> CommandOutput:
+def export_changes_command(*, data_dir: str | None, out: Path, event: str) -> Output:
     """Write confirmed changes to OUT: .gpkg, .geojson, .kmz, .csv, or .xml (CAP 1.2, a draft)."""
     from flycam.access.audit import record_audit_entry
     from flycam.change.export import export_changes
@@ -191,7 +191,7 @@ def show_changes_impact_command(
     event: str | None,
     distance_m: float | None,
     csv_out: Path | None,
-) -> CommandOutput:
+) -> Output:
     """Which roads changes cut, which houses, lines, masts, schools lie in them or near them, by commune.
 
     Of an event, or of the changes that were found between two flights. Without --distance each kind of thing

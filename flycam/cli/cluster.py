@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flycam.cli.output import print_line, wrap_command
-from flycam.cli.workspace import FILE_PATH, CommandOutput, open_workspace
+from flycam.cli.output import Output, print_line, wrap_command
+from flycam.cli.workspace import FILE_PATH, open_workspace
 from flycam.config import read_settings
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, ngettext
@@ -51,7 +51,7 @@ def open_cluster(workspace: Workspace, settings: Settings) -> Iterator[Workspace
 @wrap_command
 def worker_command(
     *, data_dir: str | None, threads: int | None, is_scheduler: bool, file: Path | None
-) -> CommandOutput:
+) -> Output:
     """Work for the ingests and finishes of other machines (FLYCAM_CLUSTER) until stopped."""
     from flycam.cli.workspace import limit_to_one_arena
     from flycam.concurrency import count_workers
@@ -86,7 +86,7 @@ def worker_command(
     return {"cluster": str(address), "threads": count}, []
 
 
-def _make_certificate(data_dir: str | None, file: Path) -> CommandOutput:
+def _make_certificate(data_dir: str | None, file: Path) -> Output:
     """Write the file that lets machines into the cluster.
 
     The authority stays here, under DATA; the file goes to every machine.

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from flycam.cli.output import Output, ProgressBar, watch_stop_requests, wrap_command
-from flycam.cli.workspace import FILE_PATH, CommandOutput
+from flycam.cli.workspace import FILE_PATH
 from flycam.errors import OptionUnusable
 from flycam.messages import _, ngettext
 
@@ -171,7 +171,7 @@ _VIDEO_ONLY = {
 @wrap_command
 def drill_command(
     *, data_dir: str | None, out: Path, dem_error: float, video: bool, **options: Any
-) -> CommandOutput:
+) -> Output:
     """Write a rehearsal flight with known truth."""
     from flycam.drill.photo_drill import write_drill
     from flycam.drill.scene_objects import draw_typical_error
@@ -204,7 +204,7 @@ def _refuse_foreign(names: Mapping[str, str], *, video: bool) -> None:
 
 def _write_video_drill(
     out: Path, filmed: dict[str, Any], options: dict[str, Any], bar: ProgressBar
-) -> CommandOutput:
+) -> Output:
     """Write an exercise as a video; stream it if requested."""
     from flycam.drill.flight import VideoPlan
     from flycam.drill.video_drill import write_video_drill

@@ -19,14 +19,13 @@ from flycam.cli.output import (
     ProgressBar,
     describe_area,
     format_warnings,
-    print_notice,
+    print_line,
     wrap_command,
 )
 from flycam.cli.video import find_recordings, find_single_video, ingest_video, inspect_recordings
 from flycam.cli.workspace import (
     DATUM_CHOICE,
     FILE_PATH,
-    CommandOutput,
     open_workspace,
     register_resumable_job,
 )
@@ -273,8 +272,7 @@ def format_ingest(report: IngestReport, catalog: Catalog) -> Output:
         "new": report.new,
         "relaid": report.reprocessed,
         "mended": report.repaired,
-        "notes": [str(describe_warning(one)) for one in report.notes],
-        "notes_vi": [describe_warning(one).in_language("vi") for one in report.notes],
+        **format_warnings(report.notes, "notes"),
         "gsd_m": round(flight.gsd_m, 4),
         "work_crs": flight.work_crs,
         "vertical_datum": flight.vertical_datum,
@@ -467,7 +465,7 @@ def parse_ingest_options(options: dict[str, Any]) -> PreflightRequest:
 @wrap_command
 def inspect_command(
     *, data_dir: str | None, aoi: Path | None, refly: Path | None, pixels: bool, **options: Any
-) -> CommandOutput:
+) -> Output:
     """What is this flight, film or log, and what is wrong with it? Writes nothing but the KML asked for."""
     from flycam.ingest.photos.photo_search import search_photos
 
@@ -514,7 +512,7 @@ def inspect_command(
     help="Lay a flight on the map again on the terrain known now.",
 )
 @wrap_command
-def ingest_command(*, data_dir: str | None, **options: Any) -> CommandOutput:
+def ingest_command(*, data_dir: str | None, **options: Any) -> Output:
     """Photos, or a film, to a mosaic in the store, on terrain, clipped to communes."""
     if (film := find_single_video(options["paths"])) is not None:
         return ingest_video(data_dir, film, options)
@@ -549,7 +547,7 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> CommandOutput:
                 workspace,
                 lambda progress: ingest_flight(workspace, request, labels, progress, **how),
                 begun,
-                print_notice,
+                print_line,
             )
             return format_ingest(report, workspace.catalog)
 
@@ -559,7 +557,7 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> CommandOutput:
 @click.option("--reason", required=True, help="Why; kept for ever.")
 @click.option("--authority", help="Who decided (default: FLYCAM_OPERATOR or this box).")
 @wrap_command
-def withdraw_command(*, data_dir: str | None, ref: str, reason: str, authority: str | None) -> CommandOutput:
+def withdraw_command(*, data_dir: str | None, ref: str, reason: str, authority: str | None) -> Output:
     """Take a flight, or one frame, out of every mosaic, with a trace."""
     from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 

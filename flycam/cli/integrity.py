@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flycam.cli.output import Output, PartialFailure, ProgressBar, print_notice, wrap_command
-from flycam.cli.workspace import FILE_PATH, CommandOutput, open_workspace
+from flycam.cli.output import Output, PartialFailure, ProgressBar, print_line, wrap_command
+from flycam.cli.workspace import FILE_PATH, open_workspace
 from flycam.errors import FlycamError, OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext
 
@@ -267,7 +267,7 @@ def _manifest(folder: Path, manifest: BackupManifest) -> dict[str, Any]:
 @wrap_command
 def verify_command(
     *, data_dir: str | None, since_days: float | None, share: float, source: Path | None, dry_run: bool
-) -> CommandOutput:
+) -> Output:
     """Read everything back against its hashes, and make again what can be made again."""
     from flycam.mosaic.eviction import DAY_S
     from flycam.operations.verify import VerifyRequest, verify_objects
@@ -285,7 +285,7 @@ def verify_command(
             workspace,
             lambda progress: verify_objects(workspace, request, progress),
             ProgressBar(),
-            print_notice,
+            print_line,
         )
         return _raise_after(format_verify(report), report.error)
 
@@ -293,7 +293,7 @@ def verify_command(
 @click.command()
 @click.argument("folder", type=FILE_PATH, metavar="DIR")
 @wrap_command
-def backup_command(*, data_dir: str | None, folder: Path) -> CommandOutput:
+def backup_command(*, data_dir: str | None, folder: Path) -> Output:
     """Save the catalogue and every object into DIR; again: what is new. Others may go on working."""
     from flycam.operations.backup import save_backup
     from flycam.retry import retry_on_outage
@@ -307,7 +307,7 @@ def backup_command(*, data_dir: str | None, folder: Path) -> CommandOutput:
                 )
             )
         report = retry_on_outage(
-            workspace, lambda progress: save_backup(workspace, folder, progress), ProgressBar(), print_notice
+            workspace, lambda progress: save_backup(workspace, folder, progress), ProgressBar(), print_line
         )
         return _raise_after(format_backup(report), report.error)
 
@@ -316,7 +316,7 @@ def backup_command(*, data_dir: str | None, folder: Path) -> CommandOutput:
 @click.argument("folder", type=FILE_PATH, metavar="DIR")
 @click.option("--check", is_flag=True, help="Only read the backup against its hashes; write nothing.")
 @wrap_command
-def restore_command(*, data_dir: str | None, folder: Path, check: bool) -> CommandOutput:
+def restore_command(*, data_dir: str | None, folder: Path, check: bool) -> Output:
     """Put the house saved in DIR into an empty place (--data NEW), all that still is as it was written."""
     from flycam.operations.restore import make_backup_error, require_manifest, restore_backup, verify_backup
 
@@ -341,9 +341,7 @@ def audit_group() -> None:
 @click.option("--head", metavar="NUMBER:DIGEST", help="A line noted before, which must still be the same.")
 @click.option("--key", "keys", multiple=True, metavar="KEY", help="Key of another box that wrote here too.")
 @wrap_command
-def verify_audit_log_command(
-    *, data_dir: str | None, head: str | None, keys: tuple[str, ...]
-) -> CommandOutput:
+def verify_audit_log_command(*, data_dir: str | None, head: str | None, keys: tuple[str, ...]) -> Output:
     """Prove that no line of the log was changed, written anew, taken out or, with --head, cut off."""
     from flycam.access.audit import make_audit_error, verify_audit_log
 
@@ -377,7 +375,7 @@ def _parse_key(text: str) -> str:
     return key
 
 
-def _raise_after(answered: CommandOutput, trouble: FlycamError | None) -> CommandOutput:
+def _raise_after(answered: Output, trouble: FlycamError | None) -> Output:
     if trouble is not None:
         raise PartialFailure(*answered, trouble)
     return answered

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flycam.cli.output import Output, ProgressBar, wrap_command
-from flycam.cli.workspace import CommandOutput, get_operator_name, open_workspace
+from flycam.cli.workspace import get_operator_name, open_workspace
 from flycam.messages import Message, _, join, ngettext, pgettext
 from flycam.model.access import ACCOUNT_ROLES, Descendants, Scope
 from flycam.model.text import SecretText
@@ -316,7 +316,7 @@ def user_group() -> None:
     help="Communes that it is for (names or codes, commas between; all). Default: as before, else all.",
 )
 @wrap_command
-def add_account_command(*, data_dir: str | None, name: str, role: str, communes: str | None) -> CommandOutput:
+def add_account_command(*, data_dir: str | None, name: str, role: str, communes: str | None) -> Output:
     """Make an account; its token is shown once."""
     from flycam.access.accounts import add_user
 
@@ -327,7 +327,7 @@ def add_account_command(*, data_dir: str | None, name: str, role: str, communes:
 
 @click.command("list")
 @wrap_command
-def list_accounts_command(*, data_dir: str | None) -> CommandOutput:
+def list_accounts_command(*, data_dir: str | None) -> Output:
     """The accounts, their roles and communes."""
 
     with open_workspace(data_dir) as (workspace, __):
@@ -338,7 +338,7 @@ def list_accounts_command(*, data_dir: str | None) -> CommandOutput:
 @click.command("remove")
 @click.argument("name")
 @wrap_command
-def remove_account_command(*, data_dir: str | None, name: str) -> CommandOutput:
+def remove_account_command(*, data_dir: str | None, name: str) -> Output:
     """Take an account away: its tokens, what was made with them, its sessions and guest links end; what it
     did stays in the audit log."""
     from flycam.access.accounts import remove_user
@@ -350,7 +350,7 @@ def remove_account_command(*, data_dir: str | None, name: str) -> CommandOutput:
 @account_group.command("code")
 @click.argument("name", required=False)
 @wrap_command
-def make_account_code_command(*, data_dir: str | None, name: str | None) -> CommandOutput:
+def make_account_code_command(*, data_dir: str | None, name: str | None) -> Output:
     """A code to type into the sign-in form, good once: for NAME, or to make the first administrator."""
     from flycam.access.accounts import make_setup_code, make_sign_in_code
 
@@ -378,7 +378,7 @@ def make_account_code_command(*, data_dir: str | None, name: str | None) -> Comm
 @wrap_command
 def make_account_token_command(
     *, data_dir: str | None, name: str, label: str, scope: str, days: float, for_ever: bool
-) -> CommandOutput:
+) -> Output:
     """Make a further token of an account; it is shown once."""
     from flycam.access.accounts import make_token
 
@@ -391,7 +391,7 @@ def make_account_token_command(
 @account_group.command("tokens")
 @click.argument("name", required=False)
 @wrap_command
-def show_account_tokens_command(*, data_dir: str | None, name: str | None) -> CommandOutput:
+def show_account_tokens_command(*, data_dir: str | None, name: str | None) -> Output:
     """The tokens that hold, of one account or of all, and what would end with each."""
     from flycam.access.accounts import find_descendants, list_active_tokens
 
@@ -402,7 +402,7 @@ def show_account_tokens_command(*, data_dir: str | None, name: str | None) -> Co
 @account_group.command("revoke")
 @click.argument("token_id", metavar="TOKEN_ID")
 @wrap_command
-def revoke_account_token_command(*, data_dir: str | None, token_id: str) -> CommandOutput:
+def revoke_account_token_command(*, data_dir: str | None, token_id: str) -> Output:
     """Let one token (its id, as `account tokens` lists it) open nothing more, nor what was made with it."""
     from flycam.access.accounts import revoke_token
 
@@ -431,7 +431,7 @@ for _command in (add_account_command, list_accounts_command, remove_account_comm
 @wrap_command
 def collect_command(
     *, data_dir: str | None, grace_days: float, dry_run: bool, wanted_gb: float | None
-) -> CommandOutput:
+) -> Output:
     """Delete old tile states and old clips that nothing refers to; never photos or terrain."""
     from flycam.mosaic.eviction import DAY_S, collect_garbage, estimate_evictable, evict_derived
 
@@ -449,7 +449,7 @@ def collect_command(
 
 @click.command()
 @wrap_command
-def doctor_command(*, data_dir: str | None) -> CommandOutput:
+def doctor_command(*, data_dir: str | None) -> Output:
     """Is this machine ready for a flight?"""
     from flycam.operations.health import run_health_checks
     from flycam.storage.address import parse_store_folder

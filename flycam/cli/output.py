@@ -35,13 +35,10 @@ Output = tuple[Answer, Sequence[Message | str]]
 _MIN_HECTARES_M2 = 1000.0
 
 
-def format_warnings(notes: Iterable[str]) -> dict[str, list[str]]:
-    """Return warnings and warnings_vi: notes of `flycam.model.warning` in words."""
-    kept = list(notes)
-    return {
-        "warnings": [str(describe_warning(one)) for one in kept],
-        "warnings_vi": [describe_warning(one).in_language("vi") for one in kept],
-    }
+def format_warnings(notes: Iterable[str], key: str = "warnings") -> dict[str, list[str]]:
+    """Return `key` and `key`_vi: notes of `flycam.model.warning` in words."""
+    told = [describe_warning(one) for one in notes]
+    return {key: list(map(str, told)), f"{key}_vi": [one.in_language("vi") for one in told]}
 
 
 def describe_area(square_metres: float) -> Message:
@@ -279,11 +276,6 @@ def _fail(error: BaseException, as_json: bool, answer: Answer = MappingProxyType
     sys.exit(code)
 
 
-def print_notice(message: Message) -> None:
-    """Print a sentence beside the progress, in the terminal's language."""
-    print_line(message)
-
-
 def get_terminal_language() -> str:
     """Return "vi" if the terminal's locale is Vietnamese, else "en".
 
@@ -332,7 +324,7 @@ def watch_stop_requests() -> Iterator[StopRequests]:
         asked.request(by_kill=number == signal.SIGTERM)
         signal.signal(number, before[signal.Signals(number)])
         print_line("")
-        print_notice(_("stopping; once more to stop at once"))
+        print_line(_("stopping; once more to stop at once"))
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

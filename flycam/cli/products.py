@@ -14,11 +14,11 @@ from flycam.cli.output import (
     PartialFailure,
     ProgressBar,
     format_warnings,
-    print_notice,
+    print_line,
     watch_stop_requests,
     wrap_command,
 )
-from flycam.cli.workspace import FILE_PATH, CommandOutput, open_workspace, register_resumable_job
+from flycam.cli.workspace import FILE_PATH, open_workspace, register_resumable_job
 from flycam.errors import OptionUnusable
 from flycam.messages import LANGUAGES, Message, _, decode_message, join, ngettext
 from flycam.model.layer import Layer
@@ -70,9 +70,7 @@ if TYPE_CHECKING:
 @click.option("--report/--no-report", default=True, help="Make the quality report, HTML and PDF.")
 @click.option("--redo", is_flag=True, help="A further revision, even if one of the same inputs stands.")
 @wrap_command
-def finish_command(
-    *, data_dir: str | None, flight: str, reference: str | None, **options: Any
-) -> CommandOutput:
+def finish_command(*, data_dir: str | None, flight: str, reference: str | None, **options: Any) -> Output:
     """A new revision to measure on: adjusted, even, without seams. Stopped or killed, run it again."""
     from flycam.mosaic.export import read_reference_sigma, resolve_reference_map
     from flycam.mosaic.finish.workflow import FinishRequest, finish_flight
@@ -95,7 +93,7 @@ def finish_command(
                 workspace, flight, request, progress, asked_to_stop, make_reports=make_reports
             ),
             begun,
-            print_notice,
+            print_line,
             asked_to_stop,
         )
         return format_finish(report)
@@ -129,7 +127,7 @@ def export_command(
     contours: Path | None,
     interval_m: float,
     **options: Any,
-) -> CommandOutput:
+) -> Output:
     """A flight as a Cloud-Optimized GeoTIFF with mask."""
     from flycam.access.audit import record_audit_entry
     from flycam.mosaic.export import export_contours, export_flight, export_surface
@@ -164,9 +162,7 @@ def export_command(
 @click.option("--event", help="Whose analyst decides (default: both flights'); two pictures may begin one.")
 @click.option("--review/--no-review", "for_review", default=True, help="Put them up for review on the map.")
 @wrap_command
-def compare_command(
-    *, data_dir: str | None, before: str, after: str, out: Path, **options: Any
-) -> CommandOutput:
+def compare_command(*, data_dir: str | None, before: str, after: str, out: Path, **options: Any) -> Output:
     """What changed from BEFORE to AFTER, each a flight or a GeoTIFF; code 5 where no change can be told."""
     from flycam.change.comparison import compare_sources
     from flycam.change.detection import prepare_detection
@@ -183,7 +179,7 @@ def compare_command(
                 workspace, before, after, out, prepare_detection, progress=progress, **options
             ),
             begun,
-            print_notice,
+            print_line,
         )
         answered = format_comparison(found)
     if not found.is_detected:
@@ -202,7 +198,7 @@ def compare_command(
 @wrap_command
 def report_command(
     *, data_dir: str | None, flight: str, out: Path, language: str, revision: int | None, layer: str | None
-) -> CommandOutput:
+) -> Output:
     """The quality report of a finished flight: how far it can be trusted, and what was left out."""
     from flycam.reports.quality_report import write_report
 
@@ -236,7 +232,7 @@ def pack_command(
     asked_by: str,
     of_draft: str,
     seen_by: str,
-) -> CommandOutput:
+) -> Output:
     """The meeting pack: quick report, maps and data in a folder that opens from a USB stick."""
     from flycam.reports.briefing.workflow import PackRequest, read_letterhead, write_briefing_pack
 

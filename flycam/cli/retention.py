@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flycam.cli.output import Output, wrap_command
-from flycam.cli.workspace import CommandOutput, get_operator_name, open_workspace
+from flycam.cli.workspace import get_operator_name, open_workspace
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext
 from flycam.model.access import HoldStep, RetainedKind
@@ -182,9 +182,7 @@ def retention_group() -> None:
 @click.argument("days", metavar="DAYS|forever|house")
 @click.option("--event", help="Of this event alone (name or id). Default: of the house.")
 @wrap_command
-def set_retention_term_command(
-    *, data_dir: str | None, kind: str, days: str, event: str | None
-) -> CommandOutput:
+def set_retention_term_command(*, data_dir: str | None, kind: str, days: str, event: str | None) -> Output:
     """Keep originals of a KIND so many DAYS after their flight; `house`: the event as all others."""
     from flycam.operations.retention import (
         list_active_holds,
@@ -215,7 +213,7 @@ def set_retention_term_command(
 
 @retention_group.command("list")
 @wrap_command
-def list_retention_command(*, data_dir: str | None) -> CommandOutput:
+def list_retention_command(*, data_dir: str | None) -> Output:
     """The terms, and the holds in force."""
     from flycam.operations.retention import list_active_holds, list_flight_and_event_names
 
@@ -230,7 +228,7 @@ def list_retention_command(*, data_dir: str | None) -> CommandOutput:
 
 @retention_group.command("due")
 @wrap_command
-def list_due_originals_command(*, data_dir: str | None) -> CommandOutput:
+def list_due_originals_command(*, data_dir: str | None) -> Output:
     """What is due today, and the digest that confirms this very list."""
     from flycam.operations.retention import list_due_originals, list_flight_and_event_names
 
@@ -245,7 +243,7 @@ def list_due_originals_command(*, data_dir: str | None) -> CommandOutput:
 @click.argument("digest")
 @click.option("--authority", required=True, help="Who confirms it, by name.")
 @wrap_command
-def confirm_due_list_command(*, data_dir: str | None, digest: str, authority: str) -> CommandOutput:
+def confirm_due_list_command(*, data_dir: str | None, digest: str, authority: str) -> Output:
     """Let go of what stands on the list of this DIGEST, for good; the same again completes it."""
     from flycam.operations.retention import confirm_purge
 
@@ -259,7 +257,7 @@ def confirm_due_list_command(*, data_dir: str | None, digest: str, authority: st
 @click.argument("ref", metavar="FLIGHT|EVENT")
 @click.option("--reason", required=True, help="Why nothing of it may be let go.")
 @wrap_command
-def hold_originals_command(*, data_dir: str | None, ref: str, reason: str) -> CommandOutput:
+def hold_originals_command(*, data_dir: str | None, ref: str, reason: str) -> Output:
     """Let nothing go of a flight or an event, until the hold is released."""
     from flycam.operations.retention import list_flight_and_event_names, place_hold
 
@@ -273,7 +271,7 @@ def hold_originals_command(*, data_dir: str | None, ref: str, reason: str) -> Co
 @click.argument("hold_id", metavar="HOLD")
 @click.option("--reason", required=True, help="Why it need not be held any more.")
 @wrap_command
-def release_hold_command(*, data_dir: str | None, hold_id: str, reason: str) -> CommandOutput:
+def release_hold_command(*, data_dir: str | None, hold_id: str, reason: str) -> Output:
     """End a hold, for good: who wants it again makes another."""
     from flycam.operations.retention import list_flight_and_event_names, release_hold
 
@@ -287,7 +285,7 @@ def release_hold_command(*, data_dir: str | None, hold_id: str, reason: str) -> 
 @click.argument("ref", metavar="FLIGHT|SHA256")
 @click.option("--reason", required=True, help="Why the originals may come back.")
 @wrap_command
-def lift_purge_command(*, data_dir: str | None, ref: str, reason: str) -> CommandOutput:
+def lift_purge_command(*, data_dir: str | None, ref: str, reason: str) -> Output:
     """Let originals that were let go come back: 'flycam verify --from CARD' puts them back then."""
     from flycam.operations.retention import lift_purge
 

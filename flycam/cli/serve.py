@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flycam.cli.output import ProgressBar, print_line, print_notice, wrap_command
+from flycam.cli.output import Output, ProgressBar, print_line, wrap_command
 from flycam.cli.upload import UPLOADS_FOLDER
-from flycam.cli.workspace import FILE_PATH, SECRET_FILE, CommandOutput, open_workspace
+from flycam.cli.workspace import FILE_PATH, SECRET_FILE, open_workspace
 from flycam.config import AUTHORITY_PATH, Settings, TlsSettings, is_loopback
 from flycam.errors import AccessDenied, OptionUnusable, StorageFailed
 from flycam.messages import Message, _
@@ -36,7 +36,7 @@ _TLS_FOLDER = "tls"
 @click.option("--port", type=PORT, default=8000, show_default=True)
 @click.option("--no-serve", is_flag=True, help="Only run the job.")
 @wrap_command
-def demo_command(*, data_dir: str | None, port: int, no_serve: bool) -> CommandOutput:
+def demo_command(*, data_dir: str | None, port: int, no_serve: bool) -> Output:
     """The whole main job on a drill flight before and after a storm, then the map."""
     from flycam.cli.demo import run_demo
     from flycam.cli.drill import format_demo
@@ -69,7 +69,7 @@ def serve_command(
     certificate: Path | None,
     key: Path | None,
     request_log: str | None,
-) -> CommandOutput:
+) -> Output:
     """The map and the API."""
     with open_workspace(data_dir, creates=True, waits=True) as (workspace, read):
         settings = replace(read, request_log=request_log or read.request_log)
@@ -169,9 +169,7 @@ def _serve(
     try:
         with (
             complete_interrupted_in_background(workspace, _print_completed),
-            resume_jobs(
-                settings.data_dir, workspace.power, print_notice, lambda: _print_unfinished(workspace)
-            ),
+            resume_jobs(settings.data_dir, workspace.power, print_line, lambda: _print_unfinished(workspace)),
         ):
             serve_until_stopped(services, listener, encryption)
     finally:

@@ -19,10 +19,9 @@ from flycam.cli.output import (
     ProgressBar,
     get_terminal_language,
     print_line,
-    print_notice,
     wrap_command,
 )
-from flycam.cli.workspace import FILE_PATH, SECRET_FILE, CommandOutput, open_workspace
+from flycam.cli.workspace import FILE_PATH, SECRET_FILE, open_workspace
 from flycam.config import ServerTrust, is_token_exposed, parse_fingerprint, read_settings
 from flycam.messages import Message, _, from_fields, join, ngettext
 
@@ -398,7 +397,7 @@ def bundle_group() -> None:
 @wrap_command
 def write_bundle_command(
     *, data_dir: str | None, path: Path, receipt: Path | None, whole: bool, originals: bool, part_size: int
-) -> CommandOutput:
+) -> Output:
     """Write what the other box lacks. Stopped, the same command goes on."""
     from flycam.sync.bundle import FAT32_BYTES, write_bundle
 
@@ -417,7 +416,7 @@ def write_bundle_command(
 @bundle_group.command("read")
 @click.argument("path", metavar="FILE", type=FILE_PATH)
 @wrap_command
-def read_bundle_command(*, data_dir: str | None, path: Path) -> CommandOutput:
+def read_bundle_command(*, data_dir: str | None, path: Path) -> Output:
     """Take in what another box wrote: all of it, or nothing."""
     from flycam.sync.bundle import read_bundle
     from flycam.sync.hooks import SyncApplyHooks
@@ -434,7 +433,7 @@ def read_bundle_command(*, data_dir: str | None, path: Path) -> CommandOutput:
     "--from", "found_in", type=FILE_PATH, help="Folder of wheels, or another stick: no network is asked."
 )
 @wrap_command
-def write_wheels_command(*, data_dir: str | None, path: Path, found_in: Path | None) -> CommandOutput:
+def write_wheels_command(*, data_dir: str | None, path: Path, found_in: Path | None) -> Output:
     """Write flycam itself on a stick: a machine of this kind installs it there without a network."""
     from flycam.operations.installer import write_installer
 
@@ -467,7 +466,7 @@ def sync_command(
     photos: bool,
     once: bool,
     patience_s: float,
-) -> CommandOutput:
+) -> Output:
     """Hand on what this box knows to a server, over any line, and get communes, terrain, layers, restricted
     areas and confirmed changes from there. Cut off or stopped, it goes on."""
     from flycam.http.client import ServerConnection
@@ -524,5 +523,5 @@ def sync_command(
                     sender.run_round()
                     asked_s = time.monotonic()
 
-        retry_on_outage(workspace, rounds, shown, print_notice)
+        retry_on_outage(workspace, rounds, shown, print_line)
         return format_sync(sender.sent, back.got, url)

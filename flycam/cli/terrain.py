@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flycam.cli.output import Output, wrap_command
-from flycam.cli.workspace import DATUM_CHOICE, FILE_PATH, CommandOutput, open_workspace
+from flycam.cli.workspace import DATUM_CHOICE, FILE_PATH, open_workspace
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, join, ngettext
 
@@ -144,9 +144,7 @@ def dem_group() -> None:
 @click.option("--datum", type=DATUM_CHOICE, help="Height datum, if the file does not say.")
 @click.option("--sigma", metavar="V[,H]", help="How true it is: 1-sigma of its heights and of its place, m.")
 @wrap_command
-def add_dem_command(
-    *, data_dir: str | None, file: Path, datum: str | None, sigma: str | None
-) -> CommandOutput:
+def add_dem_command(*, data_dir: str | None, file: Path, datum: str | None, sigma: str | None) -> Output:
     """Register terrain: GeoTIFF, HGT or VRT."""
     from flycam.access.audit import record_audit_entry
     from flycam.mosaic.terrain import register_dem
@@ -183,7 +181,7 @@ def _parse_sigmas(text: str | None) -> tuple[float, float | None] | None:
 
 @dem_group.command("list")
 @wrap_command
-def list_dem_command(*, data_dir: str | None) -> CommandOutput:
+def list_dem_command(*, data_dir: str | None) -> Output:
     """What terrain is registered."""
 
     with open_workspace(data_dir) as (workspace, _):
@@ -193,7 +191,7 @@ def list_dem_command(*, data_dir: str | None) -> CommandOutput:
 @dem_group.command("remove")
 @click.argument("ref", metavar="DEM")
 @wrap_command
-def remove_dem_command(*, data_dir: str | None, ref: str) -> CommandOutput:
+def remove_dem_command(*, data_dir: str | None, ref: str) -> Output:
     """Take terrain (id or file name) off the list; flights stay on what was recorded for them."""
     from flycam.mosaic.terrain import remove_dem
 
@@ -210,7 +208,7 @@ def communes_group() -> None:
 @click.argument("file", type=FILE_PATH)
 @click.option("--valid-from", type=click.DateTime(["%Y-%m-%d", "%d/%m/%Y"]), help="Default: 2025-07-01.")
 @wrap_command
-def add_communes_command(*, data_dir: str | None, file: Path, valid_from: datetime | None) -> CommandOutput:
+def add_communes_command(*, data_dir: str | None, file: Path, valid_from: datetime | None) -> Output:
     """Register commune boundaries: GeoJSON, GeoPackage, Shapefile or KML, in any CRS."""
     from flycam.access.audit import record_audit_entry
     from flycam.board.layers import register_communes

@@ -14,16 +14,16 @@ from flycam.cli.output import (
     Output,
     PartialFailure,
     ProgressBar,
+    format_warnings,
     get_terminal_language,
     print_line,
     wrap_command,
 )
 from flycam.cli.sync import add_tls_options, parse_trust, read_token_option
-from flycam.cli.workspace import FILE_PATH, CommandOutput, open_workspace
+from flycam.cli.workspace import FILE_PATH, open_workspace
 from flycam.errors import FlycamError, StorageFailed, UploadIncomplete, format_error
 from flycam.messages import Message, _, from_fields, join, ngettext, verbatim
 from flycam.model.text import format_area, format_centimetres
-from flycam.model.warning import describe_warning
 
 if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
@@ -125,8 +125,7 @@ def format_videos_result(ingested: VideosResult, photos: Answer | None, catalog:
             "flight_id": flight.flight_id,
             "name": flight.name,
             **_describe_event(flight, catalog),
-            "warnings": [str(describe_warning(one)) for one in flight.warnings],
-            "warnings_vi": [describe_warning(one).in_language("vi") for one in flight.warnings],
+            **format_warnings(flight.warnings),
         }
     first = next(one.error for one in ingested.videos if one.error is not None)
     return {**answer, **format_failure(first)} if photos is None else {**answer, **answer["photos"]}
@@ -339,7 +338,7 @@ def upload_command(
     ca: Path | None,
     fingerprint: str | None,
     patience_s: float,
-) -> CommandOutput:
+) -> Output:
     """Photos, films and flight logs to a server over any line. Cut off, the same command goes on.
 
     Exit code 6: sent, but for files that are on the card alone.
@@ -378,7 +377,7 @@ def upload_command(
 @click.argument("upload_id")
 @click.argument("what", type=click.Choice(["look", "lay", "film"]))
 @wrap_command
-def work_on_upload_command(*, data_dir: str | None, upload_id: str, what: str) -> CommandOutput:
+def work_on_upload_command(*, data_dir: str | None, upload_id: str, what: str) -> Output:
     """Look at an upload's heads, or lay its photos or its films on the map; what came of it goes into a file
     beside it."""
     from flycam.ingest.upload.upload import (

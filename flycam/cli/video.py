@@ -14,7 +14,7 @@ from flycam.cli.output import (
     Output,
     ProgressBar,
     format_warnings,
-    print_notice,
+    print_line,
     watch_stop_requests,
     wrap_command,
 )
@@ -23,7 +23,6 @@ from flycam.cli.workspace import (
     FILE_OR_URL,
     FILE_PATH,
     SECRET_FILE,
-    CommandOutput,
     open_workspace,
     register_resumable_job,
 )
@@ -340,9 +339,7 @@ _MAX_OFFSET_S = 1e10
 @click.option("--event", help="Storm, flood or drill this flight belongs to.")
 @click.option("--name", help="Label of the flight (default: the video's name).")
 @wrap_command
-def live_command(
-    *, data_dir: str | None, dem: Path | None, datum: str | None, **options: Any
-) -> CommandOutput:
+def live_command(*, data_dir: str | None, dem: Path | None, datum: str | None, **options: Any) -> Output:
     """A video and its log to a flight on the map, picture by picture."""
     from flycam.ingest.live.inputs import LiveRequest
     from flycam.ingest.video.video_source import is_stream
@@ -401,7 +398,7 @@ def find_recordings(found: PhotoSearchResult, paths: Sequence[Path]) -> list[Pat
     ]
 
 
-def inspect_recordings(recordings: Sequence[Path], telemetry: Path | None) -> CommandOutput:
+def inspect_recordings(recordings: Sequence[Path], telemetry: Path | None) -> Output:
     """Inspect videos and logs: one answer, or "recordings", a list of them.
 
     Raises SourceUnreadable for an unreadable log that is given alone.
@@ -423,7 +420,7 @@ def inspect_recordings(recordings: Sequence[Path], telemetry: Path | None) -> Co
     return {"recordings": [answer for answer, __ in said]}, [line for __, lines in said for line in lines]
 
 
-def ingest_video(data_dir: str | None, film: Path, options: dict[str, Any]) -> CommandOutput:
+def ingest_video(data_dir: str | None, film: Path, options: dict[str, Any]) -> Output:
     """Ingest a video as a flight on the map, as `live` does from the file."""
     from flycam.ingest.live.inputs import LiveRequest
     from flycam.mosaic.orthorectify.flight_session import FlightLabels
@@ -458,7 +455,7 @@ def _ingest(
     dem: Path | None,
     datum: str | None,
     communes: Path | None = None,
-) -> CommandOutput:
+) -> Output:
     from flycam.ingest.live.workflow import orthorectify_video
     from flycam.ingest.video.video_source import is_stream
     from flycam.mosaic.terrain import register_dem
@@ -475,4 +472,4 @@ def _ingest(
             from flycam.board.layers import register_communes
 
             register_communes(workspace, communes)
-        return format_live(orthorectify_video(workspace, request, labels, progress, stopped, print_notice))
+        return format_live(orthorectify_video(workspace, request, labels, progress, stopped, print_line))

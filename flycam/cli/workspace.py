@@ -6,17 +6,17 @@ import ctypes
 import getpass
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from flycam.cli.output import Answer, ProgressBar, StopRequests, get_command_words, print_notice
+from flycam.cli.output import ProgressBar, StopRequests, get_command_words, print_line
 from flycam.config import Settings, read_settings
 from flycam.errors import FlycamError, OptionUnusable
-from flycam.messages import Message, _
+from flycam.messages import _
 from flycam.model.flight import Classification
 from flycam.model.text import is_encodable, to_visible
 from flycam.storage.files import make_not_regular
@@ -24,8 +24,6 @@ from flycam.storage.files import make_not_regular
 if TYPE_CHECKING:
     from flycam.retry import ProgressProbe
     from flycam.workspace import Workspace
-
-CommandOutput = tuple[Answer, Sequence[Message | str]]
 
 
 class _File(click.Path):
@@ -84,7 +82,7 @@ def open_workspace(
         creates=creates,
         is_store_new=is_store_new,
         serves_originals=serves_originals,
-        notify_wait=print_notice if waits else None,
+        notify_wait=print_line if waits else None,
     ) as workspace:
         yield workspace, settings
 

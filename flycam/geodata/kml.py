@@ -245,9 +245,9 @@ def write_kmz(
     body += [_format_point(one) for one in placemarks]
     body.append(KML_FOOT)
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(_member("doc.kml", zipfile.ZIP_DEFLATED), "".join(body).encode())
+        archive.writestr(make_zip_member("doc.kml", zipfile.ZIP_DEFLATED), "".join(body).encode())
         for order, one in enumerate(pictures):
-            archive.writestr(_member(f"files/{order}.png", zipfile.ZIP_STORED), one.picture)
+            archive.writestr(make_zip_member(f"files/{order}.png", zipfile.ZIP_STORED), one.picture)
 
 
 def _shown(text: str) -> str:
@@ -255,7 +255,11 @@ def _shown(text: str) -> str:
     return escape_xml(html.escape(text))
 
 
-def _member(name: str, packed: int) -> zipfile.ZipInfo:
+def make_zip_member(name: str, packed: int) -> zipfile.ZipInfo:
+    """Return a member of the same date always, so that equal contents give equal bytes.
+
+    packed  zipfile.ZIP_STORED or ZIP_DEFLATED
+    """
     member = zipfile.ZipInfo(name, _WHEN)
     member.compress_type = packed
     return member

@@ -163,6 +163,13 @@ def compute_footprints(
     return found
 
 
+def make_unknown_ground_error() -> OutsideTerrain:
+    """Return the rejection of a frame that shows no ground of the terrain."""
+    return OutsideTerrain(
+        _("the frame looks at ground that the terrain does not know; register a DEM that covers the flight")
+    )
+
+
 class _FootprintRays:
     """Rays of one frame: those of the border, then inner ones."""
 
@@ -200,12 +207,7 @@ class _FootprintRays:
                 )
             )
         if not met.any():
-            return OutsideTerrain(
-                _(
-                    "the frame looks at ground that the terrain does not know; register a "
-                    "DEM that covers the flight"
-                )
-            )
+            return make_unknown_ground_error()
         # False where no ground was met
         near = np.linalg.norm(points - self.centre, axis=1) <= self.reach_m
         plane = _on_plane(self.centre, self.rays, ground, self.reach_m)[0]

@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.errors import DatumUnknown, FrameRejected, OptionUnusable, OutsideTerrain
+from flycam.errors import DatumUnknown, FrameRejected, OptionUnusable
 from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.dem import read_dem_info
 from flycam.geodata.raster import write_cog
 from flycam.geodata.reference_raster import EXERCISE_TAG
 from flycam.geometry.camera import InteriorOrientation, scale_interior
-from flycam.geometry.footprint import Footprint, compute_footprints
+from flycam.geometry.footprint import Footprint, compute_footprints, make_unknown_ground_error
 from flycam.geometry.orthorectification import orthorectify_onto_grid
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
@@ -208,12 +208,7 @@ def _lay_on_ground(
     made = orthorectify_onto_grid(pixels, interior, exterior, terrain, (west, north), gsd_m, shape_px)
     valid = made.quality > 0
     if not valid.any():
-        raise OutsideTerrain(
-            _(
-                "the frame looks at ground that the terrain does not know; register a "
-                "DEM that covers the flight"
-            )
-        )
+        raise make_unknown_ground_error()
     rows, cols = np.flatnonzero(valid.any(axis=1)), np.flatnonzero(valid.any(axis=0))
     imaged = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
     corner = west + float(cols[0]) * gsd_m, north - float(rows[0]) * gsd_m

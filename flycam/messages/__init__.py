@@ -34,7 +34,7 @@ _SWAPPED = str.maketrans(",.", ".,")
 class Message:
     """A sentence, as its English text and the values of its parameters.
 
-    text    English, with parameters as `str.format` takes them: "{path}: holds {count} photos"
+    text     English, with parameters as `str.format` takes them: "{path}: holds {count} photos"
     values   by parameter; a value that is a message itself is put into the same language
     plural   English for any `count` but 1; "" if the text is the same for every count
     context  tells apart what is one text in English and several in another language; else ""
@@ -58,6 +58,10 @@ class Message:
     def to_fields(self, key: str = "sentence") -> dict[str, str]:
         """Return the sentence in both languages, as JSON fields `key` and `key`_vi."""
         return {key: self.in_language("en"), f"{key}_vi": self.in_language("vi")}
+
+    def in_both_languages(self) -> str:
+        """Return the sentence in Vietnamese and English, for readers whose language is unknown."""
+        return f"{self.in_language('vi')} / {self.in_language('en')}"
 
     def template(self, language: str) -> str:
         """Return the text with its parameters still open."""

@@ -330,7 +330,7 @@ class TerrainLookup:
         crs = self._loaded.work_crs if self._loaded else choose_work_crs(float(centre[0]), float(centre[1]))
         near = np.abs(lonlat - centre).max(axis=1) < 1.0  # an outlier must not load a continent
         xy = to_work(lonlat[near], crs)
-        bounds = _grown((*xy.min(axis=0), *xy.max(axis=0)), _LOOKUP_MARGIN_M)
+        bounds = expand_bounds((*xy.min(axis=0), *xy.max(axis=0)), _LOOKUP_MARGIN_M)
         if self._loaded is None or not _inside(bounds, self._loaded.bounds_m):
             try:
                 self._loaded = load_terrain(self._dems, crs, bounds)
@@ -341,7 +341,7 @@ class TerrainLookup:
 
 def _reaches(dem: DemInfo, lonlat: Floats) -> bool:
     """Return True if any place (N×2 degrees) is inside or near the file's bounds."""
-    west, south, east, north = _grown(dem.bounds_lonlat, _LOOKUP_MARGIN_M / _METRES_A_DEGREE)
+    west, south, east, north = expand_bounds(dem.bounds_lonlat, _LOOKUP_MARGIN_M / _METRES_A_DEGREE)
     return bool(((lonlat >= (west, south)) & (lonlat <= (east, north))).all(axis=1).any())
 
 
@@ -422,7 +422,7 @@ def extend_terrain(
     both = (min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3]))
     if not is_flat_datum(terrain.vertical_datum):
         # slightly inside its outermost posts, so that the grid ends on them again
-        both = _grown(both, -_HAIR_M)
+        both = expand_bounds(both, -_HAIR_M)
     return load_flight_terrain(
         workspace, dems, terrain.work_crs, both, datum=terrain.vertical_datum, plane_height_m=plane_m
     )
@@ -476,7 +476,8 @@ def compute_lonlat_bounds(bounds_m: Bounds, work_crs: str) -> Bounds:
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
-def _grown(bounds: Bounds, margin: float) -> Bounds:
+def expand_bounds(bounds: Bounds, margin: float) -> Bounds:
+    """Return bounds with a margin on every side; a negative one shrinks them."""
     return bounds[0] - margin, bounds[1] - margin, bounds[2] + margin, bounds[3] + margin
 
 

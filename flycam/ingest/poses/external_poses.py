@@ -9,7 +9,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 from pathlib import Path, PurePath
 from typing import Any, Protocol, TypeVar
 
@@ -24,7 +23,13 @@ from flycam.ingest.photos.calibration import fit_interior_to_photo
 from flycam.ingest.photos.metadata import PhotoMetadata, make_display_names
 from flycam.ingest.poses import pose_table
 from flycam.ingest.poses.block_positions import check_crs_accuracy
-from flycam.ingest.poses.pose_table import PoseRow, PositionRow, read_poses_csv, read_positions_csv
+from flycam.ingest.poses.pose_table import (
+    PoseRow,
+    PositionRow,
+    is_number,
+    read_poses_csv,
+    read_positions_csv,
+)
 from flycam.ingest.preflight.altitude import RTK_FIXED, RTK_SINGLE
 from flycam.ingest.preflight.files import (
     IdentifyPhoto,
@@ -408,14 +413,7 @@ def has_ground_control(path: Path) -> bool:
     if len(lines) < 2 or _is_json(path):
         return False
     fields = lines[1].split("\t") if lines[1].count("\t") >= 5 else lines[1].split()
-    return len(fields) >= 6 and all(map(_is_number, fields[:5])) and not _is_number(fields[5])
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return isfinite(float(text))
-    except ValueError:
-        return False
+    return len(fields) >= 6 and all(map(is_number, fields[:5])) and not is_number(fields[5])
 
 
 @guard_foreign_reader

@@ -114,10 +114,11 @@ def _names_columns(line: str) -> bool:
 def _is_place(line: str) -> bool:
     """Return True if a line begins with a photo's name and two numbers."""
     fields = line.split()
-    return len(fields) >= _PLACED and "." in fields[0] and all(map(_is_number, fields[1:_PLACED]))
+    return len(fields) >= _PLACED and "." in fields[0] and all(map(is_number, fields[1:_PLACED]))
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return True if a field is a finite number."""
     try:
         return isfinite(float(text))
     except ValueError:

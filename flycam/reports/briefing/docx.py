@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from flycam.geodata.kml import escape_xml
+from flycam.geodata.kml import escape_xml, make_zip_member
 from flycam.model.text import to_visible_lines
 from flycam.reports.briefing.document import PackBlock, PackDocument, PageBreak, SignatureBlock
 from flycam.reports.briefing.maps import read_size_px
@@ -322,8 +322,6 @@ def _line_mm(size_pt: float) -> float:
 # -- Document from the blocks of a briefing pack ---------------------------------------------------
 
 
-# fixed time of ZIP members: the same document has the same bytes
-_WHEN = (1980, 1, 1, 0, 0, 0)
 _TALLEST_MM, _MIN_MM = 118.0, 60.0
 _LOOKS = {
     "": TextStyle(),
@@ -362,16 +360,12 @@ def to_docx(document: PackDocument) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for name, text in parts.items():
-            archive.writestr(_member(name, zipfile.ZIP_DEFLATED), text.encode())
+            archive.writestr(make_zip_member(name, zipfile.ZIP_DEFLATED), text.encode())
         for number, name in enumerate(shown, 1):
-            archive.writestr(_member(f"word/media/{number}.jpg", zipfile.ZIP_STORED), document.pictures[name])
+            archive.writestr(
+                make_zip_member(f"word/media/{number}.jpg", zipfile.ZIP_STORED), document.pictures[name]
+            )
     return out.getvalue()
-
-
-def _member(name: str, packed: int) -> zipfile.ZipInfo:
-    member = zipfile.ZipInfo(name, _WHEN)
-    member.compress_type = packed
-    return member
 
 
 def _named(blocks: Sequence[PackBlock]) -> set[str]:

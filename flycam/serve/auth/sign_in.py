@@ -68,12 +68,8 @@ def render_button_page(sentence: Message) -> str:
     return f"""<!doctype html><html lang="vi"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">
 <title>flycam</title><body><form method="post"><h1>flycam</h1>
-<p>{_in_both(sentence)}</p>
-<button type="submit">{_in_both(_OPEN)}</button></form></body></html>"""
-
-
-def _in_both(message: Message) -> str:
-    return f"{message.in_language('vi')} / {message}"
+<p>{sentence.in_both_languages()}</p>
+<button type="submit">{_OPEN.in_both_languages()}</button></form></body></html>"""
 
 
 # -- Cookies, hidden from scripts and from other sites ---------------------------------------------

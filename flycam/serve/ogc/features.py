@@ -44,7 +44,7 @@ from flycam.http.responses import (
     to_geojson_feature,
 )
 from flycam.http.services import CatalogHere
-from flycam.messages import Message, _, pgettext
+from flycam.messages import _, pgettext
 from flycam.model.board import MarkStatus
 from flycam.model.flight import Event, Flight, is_flat_datum
 from flycam.model.records import (
@@ -118,16 +118,11 @@ class FeatureSource(Protocol):
         """Return the feature of this id. Raises NotFound."""
 
 
-def format_in_both(message: Message) -> str:
-    """Format a title for everyone, in Vietnamese and in English."""
-    return f"{message.in_language('vi')} / {message}"
-
-
 class FlightSource:
     """Flights on the map, newest first, with the footprint of their frames."""
 
     name = "flights"
-    title = format_in_both(pgettext("title", "Flights"))
+    title = pgettext("title", "Flights").in_both_languages()
     description = "The ground that each flight's pictures show, its times and its ground sample distance."
 
     def __init__(self, request: Request, catalog: Catalog) -> None:
@@ -190,7 +185,7 @@ class CommuneSource:
     """Communes whose boundaries are in force, by code."""
 
     name = "communes"
-    title = format_in_both(pgettext("title", "Communes"))
+    title = pgettext("title", "Communes").in_both_languages()
     description = "Boundaries of communes and wards in force; the time of each is that since which it holds."
 
     def __init__(self, catalog: Catalog) -> None:
@@ -222,7 +217,7 @@ class MarkSource:
     """Field marks and search sectors in force, newest first."""
 
     name = "marks"
-    title = format_in_both(pgettext("title", "Field marks"))
+    title = pgettext("title", "Field marks").in_both_languages()
     description = "Field marks and search sectors as they stand; those taken off the map are not among them."
 
     def __init__(self, catalog: Catalog, policy: AccessPolicy) -> None:
@@ -438,7 +433,7 @@ def get_ogc_landing(request: Request) -> Json:
     here_ = f"{base}ogc"
     return {
         "title": "flycam",
-        "description": format_in_both(_("drone mosaics, flights, communes, field marks and layers.")),
+        "description": _("drone mosaics, flights, communes, field marks and layers.").in_both_languages(),
         "links": [
             build_link("self", here_),
             build_link("service-desc", f"{base}api/openapi.json", OPENAPI),
