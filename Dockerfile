@@ -1,11 +1,13 @@
 ARG PYTHON_IMAGE=python:3.13-slim
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
-COPY requirements/run.lock requirements/run.lock
+COPY requirements requirements
 RUN python -m venv /opt/flycam && /opt/flycam/bin/pip install --require-hashes -r requirements/run.lock
+RUN python -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r requirements/build.lock
+ENV PATH=/opt/build/bin:$PATH
 COPY . .
-RUN cd web && PATH=/opt/flycam/bin:$PATH npm ci && PATH=/opt/flycam/bin:$PATH npm run build
-RUN /opt/flycam/bin/pip install --no-build-isolation --no-deps .
+RUN cd web && npm ci && npm run build
+RUN hatchling build -t wheel && /opt/flycam/bin/pip install --no-deps dist/*.whl
 
 FROM ${PYTHON_IMAGE}
 COPY --from=build /opt/flycam /opt/flycam

@@ -71,8 +71,9 @@ $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { tests/install-system.sh python && exec $(MAKE) $@; }
 	$(if $(PYTHON),$(PYTHON),python3) -m venv $(VENV)
 
-$(VENV)/run.stamp: requirements/run.lock pyproject.toml $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
+$(VENV)/run.stamp: requirements/run.lock requirements/build.lock pyproject.toml $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/run.lock -r requirements/build.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	touch $@
 
@@ -85,9 +86,11 @@ other-python:  ## the same tests without browser and servers on the other suppor
 	$(MAKE) VENV=.venv-other PYTHON=$(OTHER) .venv-other/test.stamp
 	.venv-other/bin/python -m pytest -m "not browser and not s3 and not postgres and not slow"
 
-lock:  ## refresh the hash-locked requirements
-	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --group dev -o requirements/test.lock
-	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --group build -c requirements/test.lock -o requirements/run.lock
+LOCKED := uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11
+lock:  ## refresh the hash-locked requirements: what runs, what builds, what tests
+	$(LOCKED) pyproject.toml --all-extras --group dev -o requirements/test.lock
+	$(LOCKED) pyproject.toml --all-extras -c requirements/test.lock -o requirements/run.lock
+	$(LOCKED) --group build -c requirements/test.lock -o requirements/build.lock
 
 clean:
 	rm -rf $(VENV) .venv-other flycam/serve/static web/node_modules .mypy_cache .ruff_cache .pytest_cache

@@ -43,6 +43,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.util import find_spec
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -341,6 +342,16 @@ def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -
     `data_dir` (the --data option) takes precedence over FLYCAM_DATA.
     """
     folder = Path(data_dir or environment.get("FLYCAM_DATA") or DEFAULT_DATA).expanduser().resolve()
+    for setting, prefix, extra, module in _EXTRAS:
+        value = environment.get(setting, "")
+        if value and value.startswith(prefix) and find_spec(module) is None:
+            raise OptionUnusable(
+                _(
+                    "{setting}: its part of flycam is not installed; install flycam[{extra}] or leave it out",
+                    setting=setting,
+                    extra=extra,
+                )
+            )
     return Settings(
         data_dir=folder,
         store_url=environment.get("FLYCAM_STORE") or (folder / "store").as_uri(),
@@ -362,6 +373,14 @@ def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -
         request_log=environment.get("FLYCAM_REQUEST_LOG", "").strip() or None,
         cors_origins=frozenset(map(_origin, _parse_list(environment, "FLYCAM_CORS_ORIGINS"))),
     )
+
+
+_EXTRAS = (
+    ("FLYCAM_DATABASE", "postgres", "postgres", "psycopg"),
+    ("FLYCAM_OIDC_ISSUER", "", "oidc", "joserfc"),
+    ("FLYCAM_CLUSTER", "", "cluster", "distributed"),
+)
+"""Setting, how a value begins that needs an extra of the package, that extra, a module that it brings."""
 
 
 def _power(text: str) -> PowerMode:

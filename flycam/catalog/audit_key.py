@@ -25,7 +25,7 @@ from flycam.storage.disk_space import DISK_FULL_ERRNOS
 from flycam.storage.files import make_folder, sync_path
 
 if TYPE_CHECKING:
-    from Crypto.Signature.eddsa import EdDSASigScheme
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 _SEED_BYTES = 32
 _HEX = set("0123456789abcdef")
@@ -46,10 +46,7 @@ class Signer:
 
     def sign(self, seq: int, digest: str) -> str:
         """Return the signature of a line (its number and digest), 128 hex digits."""
-        from Crypto.Signature import eddsa  # noqa: PLC0415  a command that writes no line need not load it
-
-        key = eddsa.import_private_key(self.seed)
-        return eddsa.new(key, "rfc8032").sign(encode_signed_line(seq, digest)).hex()
+        return _load_key(self.seed).sign(encode_signed_line(seq, digest)).hex()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,9 +166,11 @@ def is_signed(public: str, seq: int, digest: str, signature: str) -> bool:
 
     False also for what is no key or no signature.
     """
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  as below
+
     try:
-        _verifier(public).verify(encode_signed_line(seq, digest), bytes.fromhex(signature))
-    except ValueError:
+        _load_public_key(public).verify(bytes.fromhex(signature), encode_signed_line(seq, digest))
+    except (ValueError, InvalidSignature):
         return False
     return True
 
@@ -182,18 +181,24 @@ def is_public_key(text: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _verifier(public: str) -> EdDSASigScheme:
-    """Return the verifier of a public key. Raises ValueError for an invalid one."""
-    from Crypto.Signature import eddsa  # noqa: PLC0415  as above
+def _load_public_key(public: str) -> Ed25519PublicKey:
+    """Return the public key of 64 hex digits. Raises ValueError for an invalid one."""
+    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415  as below
 
-    return eddsa.new(eddsa.import_public_key(bytes.fromhex(public)), "rfc8032")
+    return ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+
+
+@lru_cache(maxsize=4)
+def _load_key(seed: bytes) -> Ed25519PrivateKey:
+    # a command that writes no line need not load the library
+    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
+
+    return ed25519.Ed25519PrivateKey.from_private_bytes(seed)
 
 
 def _signer(seed: bytes, after: int, digest: str) -> Signer:
-    from Crypto.Signature import eddsa  # noqa: PLC0415  as above
-
-    public = eddsa.import_private_key(seed).public_key().export_key(format="raw")
-    return Signer(seed=seed, public=bytes(public).hex(), after=after, digest=digest)
+    public = _load_key(seed).public_key().public_bytes_raw().hex()
+    return Signer(seed=seed, public=public, after=after, digest=digest)
 
 
 def _bytes(text: str, count: int) -> bytes:

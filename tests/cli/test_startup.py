@@ -16,7 +16,6 @@ from flycam.mosaic.finish.workflow import FinishRequest
 _LATE = {"scipy", "typst", "fastapi", "uvicorn", "pymavlink", "minio", "psycopg", "dask", "distributed"}
 _UNUSED = {
     "typst",
-    "authlib",
     "joserfc",
     "dask",
     "distributed",
@@ -101,5 +100,5 @@ def test_a_server_without_a_sign_in_service_loads_nothing_that_speaks_to_one() -
     words = [sys.executable, "-c", "import sys, flycam.serve.app; print(*sys.modules)"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert "flycam.serve.auth.openid" in done.stdout.split()
-    not_needed = {"authlib", "joserfc", "cryptography", "flycam.access.openid"}
+    not_needed = {"joserfc", "cryptography", "flycam.access.openid"}
     assert not not_needed & set(done.stdout.split())
