@@ -69,7 +69,7 @@ class OpenIdProvider:
 
         Raises SignInUnavailable.
         """
-        address = urlsplit(self._document()["authorization_endpoint"])
+        address = urlsplit(str(self._document()["authorization_endpoint"]))
         asked = {
             "response_type": "code",
             "client_id": self.client.client_id,
