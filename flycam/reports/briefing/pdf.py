@@ -1,7 +1,7 @@
-"""Briefing pack as PDF, as slides, and as a viewer page.
+"""Briefing pack as PDF, and as a viewer page.
 
-The PDF is A4 or A3, the slides are 1920×1080; both are set by Typst. As in the quality report only Typst's
-own fonts are used, and the only time is the document's own.
+The PDF is A4 or A3, set by Typst. As in the quality report only Typst's own fonts are used, and the only
+time is the document's own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from flycam.reports.briefing.maps import read_size_px
 from flycam.reports.images import wrap_picture_svg
 from flycam.reports.layout import Table, to_typst_block
 
-SLIDE_SIZE_PX = (1920, 1080)
 _HERE = Path(__file__).parent
 _HASH_DIGITS = 64
 
@@ -37,26 +36,6 @@ def to_pack_pdf(document: PackDocument, paper: str = "a4") -> bytes:
     files: Any = build_typst_sources(document, paper)
     made_s = document.made_ns // 10**9
     return bytes(typst.compile(files, format="pdf", ignore_system_fonts=True, timestamp=made_s))
-
-
-def to_slides(document: PackDocument) -> list[bytes]:
-    """Return each slide as a PNG of `SLIDE_SIZE_PX`."""
-    said = {
-        "language": document.language,
-        "mark": document.mark,
-        "draft": document.draft,
-        "pair_words": _pair_words(document),
-        "slides": [
-            {"picture": one.picture, "title": one.title, "line": one.line, "pair": one.is_pair}
-            for one in document.slides
-        ],
-    }
-    files: Any = {
-        "main.typ": (_HERE / "pack_slides.typ").read_bytes(),
-        "slides.json": json.dumps(said, ensure_ascii=False).encode(),
-        **_drawings(document.slide_pictures),
-    }
-    return _pages(typst.compile(files, format="png", ppi=72.0, ignore_system_fonts=True))
 
 
 def to_drill_band(mark: str) -> bytes:

@@ -41,7 +41,8 @@ from flycam.reports.briefing.files import (
 )
 from flycam.reports.briefing.maps import draw_image_pairs, draw_locator, draw_maps
 from flycam.reports.briefing.measures import gather_pack_figures
-from flycam.reports.briefing.pdf import ViewerPicture, to_drill_band, to_pack_pdf, to_slides, to_viewer
+from flycam.reports.briefing.pdf import ViewerPicture, to_drill_band, to_pack_pdf, to_viewer
+from flycam.reports.briefing.slides import to_pptx
 from flycam.reports.briefing.texts import LOCATOR, OVERVIEW, name_commune_picture
 from flycam.reports.layout import FigureRow, Text, put_text
 from flycam.storage.atomic import replace_folder
@@ -170,9 +171,7 @@ def _write_documents(folder: Path, figures: PackFigures, request: PackRequest, p
     progress("documents", 1, 4)
     report.with_suffix(".docx").write_bytes(to_docx(document))
     progress("documents", 2, 4)
-    slides.mkdir()
-    for number, slide in enumerate(to_slides(document), 1):
-        (slides / f"{number:02}.png").write_bytes(slide)
+    slides.with_suffix(".pptx").write_bytes(to_pptx(document))
     progress("documents", 3, 4)
     maps.mkdir()
     for name, picture in document.pictures.items():
