@@ -364,7 +364,7 @@ class ClusterUnavailable(StorageFailed):
 class WorkerIncompatible(StorageFailed):
     """A worker of the cluster has other software, or another store or catalogue."""
 
-    heading = _("A worker does not belong to this house")
+    heading = _("A worker does not belong to this data folder")
 
 
 # -- Errors of access and of requests, and insufficient evidence -----------------------------------

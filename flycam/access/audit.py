@@ -61,14 +61,16 @@ def make_audit_error(proof: AuditVerification) -> DataDamaged | None:
     return DataDamaged(_("audit log: line {number} {why}", number=number, why=_DESCRIPTIONS[fault]))
 
 
-_KEEP = _("so nothing from there on is proven; keep this house as it is, and compare with the last backup")
+_KEEP = _(
+    "so nothing from there on is proven; keep this data folder as it is, and compare with the last backup"
+)
 _DESCRIPTIONS = {
     AuditFault.CHANGED: _("is missing or was changed, {keep}", keep=_KEEP),
     AuditFault.FORGED: _("is not what was signed: it was written anew, {keep}", keep=_KEEP),
-    AuditFault.UNSIGNED: _("is not signed, although this box signs every line, {keep}", keep=_KEEP),
+    AuditFault.UNSIGNED: _("is not signed, although this node signs every line, {keep}", keep=_KEEP),
     AuditFault.UNKNOWN: _(
-        "is signed by a key that this box does not know; if another box writes into this database, name the "
-        "key that it prints in FLYCAM_AUDIT_KEYS; if none does, keep this house as it is, and compare with "
-        "the last backup"
+        "is signed by a key that this node does not know; if another node writes into "
+        "this database, name the key that it prints in FLYCAM_AUDIT_KEYS; if none "
+        "does, keep this data folder as it is, and compare with the last backup"
     ),
 }

@@ -70,8 +70,8 @@ _COLOURS: dict[ColourFault, Message] = {
 def describe_missing_detection(name: str, fault: ColourFault) -> Message:
     """Return the remark that the images were coregistered but changes not looked for."""
     return _(
-        "{name}: {fault}: changes were not looked for, the pictures were only laid on each other; give a "
-        "colour picture taken by day",
+        "{name}: {fault}: changes were not looked for, the pictures were only aligned; "
+        "give a colour picture taken by day",
         name=name,
         fault=_COLOURS[fault],
     )
@@ -179,16 +179,16 @@ def _without_terrain(share: float) -> list[Message]:
     if share > 1.0 - _MIN_UNKNOWN_SHARE / 2:
         return [
             _(
-                "no terrain: landslide, flood and other cannot be told apart, each candidate may be any of "
-                "them, and scores are no probabilities; register it with 'flycam dem add', or give it with "
-                "--dem, and compare again"
+                "no terrain: landslide, flood and other cannot be distinguished, each "
+                "candidate may be any of them, and scores are no probabilities; register it "
+                "with 'flycam dem add', or give it with --dem, and compare again"
             )
         ]
     return [
         _(
-            "no terrain is known under {percent:.0f} % of the ground: there landslide, flood and other "
-            "cannot be told apart, and scores are no probabilities; register it with 'flycam dem add', or "
-            "give it with --dem, and compare again",
+            "no terrain is known under {percent:.0f} % of the ground: there landslide, "
+            "flood and other cannot be distinguished, and scores are no probabilities; "
+            "register it with 'flycam dem add', or give it with --dem, and compare again",
             percent=100.0 * share,
         )
     ]
@@ -199,7 +199,7 @@ def _to_be_tied(before: ImageSource, after: ImageSource) -> Message | None:
     if before.flight is None or after.flight is None or before.is_live or after.is_live:
         return None
     return _(
-        "{after}: lay off {before} and was bent onto it; its photos are adjusted by: {command}",
+        "{after}: was displaced from {before} and was warped onto it; its photos are adjusted by: {command}",
         after=after.name,
         before=before.name,
         command=format_shell_command("finish", after.name, "--reference", before.name),

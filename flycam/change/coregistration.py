@@ -87,8 +87,8 @@ def make_little_overlap_error(
     if sharp_m < _MIN_FLOWN_GSD_M:
         return CoregistrationFailed(
             _(
-                "{before} and {after}: show only {common_m2:,.0f} m² of ground in common, too little to lay "
-                "one on the other; fly more of the same ground",
+                "{before} and {after}: show only {common_m2:,.0f} m² of ground in common, too "
+                "little to align one with the other; fly more of the same ground",
                 before=before,
                 after=after,
                 common_m2=common_m2,
@@ -96,9 +96,9 @@ def make_little_overlap_error(
         )
     return CoregistrationFailed(
         _(
-            "{before} and {after}: show {common_m2:,.0f} m² of ground in common, at {gsd_m:.3g} m a pixel "
-            "too few pixels to lay one on the other; give pictures of at most {sharp_m:.6g} m a pixel, or "
-            "of more of the same ground",
+            "{before} and {after}: show {common_m2:,.0f} m² of ground in common, at "
+            "{gsd_m:.3g} m a pixel too few pixels to align one with the other; give "
+            "pictures of at most {sharp_m:.6g} m a pixel, or of more of the same ground",
             before=before,
             after=after,
             common_m2=common_m2,

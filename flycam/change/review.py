@@ -266,7 +266,7 @@ def require_valid_step(step: ReviewStep) -> None:
         raise InputUnusable(_("say what the change is: landslide, flood or other"))
     if (step.before or step.after) and step.action is not ChangeAction.DRAW:
         raise InputUnusable(
-            _("the two pictures are told of what is drawn; all else keeps those that it was found on")
+            _("the two images of what is drawn are shown; all else keeps those that it was found on")
         )
     if step.action is ChangeAction.COMMENT and not step.note:
         raise InputUnusable(_("a note has words; write them"))

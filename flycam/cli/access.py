@@ -121,7 +121,7 @@ def flights_group() -> None:
 @click.option("--event", help="Only those of this storm, flood or drill (name or id).")
 @wrap_command
 def list_flights_command(*, data_dir: str | None, event: str | None) -> Output:
-    """The flights of this house, also those that other boxes handed on, newest first."""
+    """The flights of this node, also those that other nodes sent, newest first."""
     from flycam.cli.flights import format_flights
 
     with open_workspace(data_dir) as (workspace, __):
@@ -219,7 +219,7 @@ def revoke_guest_command(*, data_dir: str | None, guest_id: str) -> Output:
 _STEPS = {
     RedactionStep.MADE: pgettext("mask", "covered"),
     RedactionStep.REVOKED: pgettext("mask", "taken back"),
-    RedactionStep.REVOCATION_REQUESTED: pgettext("mask", "another box asks to take it back"),
+    RedactionStep.REVOCATION_REQUESTED: pgettext("mask", "another node asks to withdraw it"),
 }
 _REASONS = {
     RedactionReason.HOME: pgettext("mask", "home"),
@@ -302,8 +302,9 @@ def format_moved_flight(moved: FlightReassignment) -> Output:
             event=event.name,
         ),
         _(
-            "  reports, commune pictures and packs made before name the former event until they are made "
-            "again; boxes that have the flight already keep its former event: move it there too"
+            "  reports, commune pictures and packs made before name the former event until "
+            "they are made again; nodes that have the flight already keep its former "
+            "event: move it there too"
         ),
     ]
 
@@ -317,8 +318,8 @@ def format_renamed_flight(renamed: FlightRename) -> Output:
     return answer, [
         _("{former}: is called {name} now", former=former, name=flight.name),
         _(
-            "  reports and packs made before keep the former name until they are made again; so do boxes "
-            "that have the flight already: rename it there too"
+            "  reports and packs made before keep the former name until they are made "
+            "again; so do nodes that have the flight already: rename it there too"
         ),
     ]
 

@@ -112,7 +112,7 @@ def _count(count: FeatureCount) -> Message:
 def _volumes(report: ImpactReport) -> Iterator[Message]:
     """Yield a line for each landslide with a volume, then how many have none and why."""
     without: Counter[str] = Counter()
-    is_told = False
+    has_volume_note = False
     for one in report.impact.changes:
         found = one.volume
         if found is None:
@@ -121,8 +121,8 @@ def _volumes(report: ImpactReport) -> Iterator[Message]:
             without[found.value] += 1
             continue
         yield join((f"{one.line.change_id}:", _volume(found, one.line.area_m2)))
-        is_told = True
-    if is_told:
+        has_volume_note = True
+    if has_volume_note:
         yield join(("  ", VOLUME_BASIS), "")
     for why, count in without.most_common():
         yield _("landslides without a volume: {count} ({reason})", count=count, reason=NO_VOLUME_REASONS[why])
@@ -320,9 +320,9 @@ def _format_comparison_lines(found: ComparisonReport) -> list[Message]:
             area=describe_area(found.common_m2),
         ),
         _(
-            "  AFTER lay {east_m:+.2f} m east, {north_m:+.2f} m north of BEFORE; now ± {rmse_m:.2f} m on "
-            "stable ground ({agreed} of {windows} windows found agree; 95 % of all found within "
-            "{found_p95_m:.2f} m)",
+            "  AFTER was displaced by {east_m:+.2f} m east, {north_m:+.2f} m north from "
+            "BEFORE; now ± {rmse_m:.2f} m on stable ground ({agreed} of {windows} windows "
+            "found agree; 95 % of all found within {found_p95_m:.2f} m)",
             east_m=east_m,
             north_m=north_m,
             rmse_m=registration.rmse_m,

@@ -237,5 +237,5 @@ def _write_video_drill(
                 out, video_to, telemetry_to, progress=lambda n, m: bar("stream", n, m), stopped=stopped
             )
         answers.append(format_stream(sent))
-    told = {name: value for answer, __ in answers for name, value in answer.items()}
-    return told, [line for __, lines in answers for line in lines]
+    combined = {name: value for answer, __ in answers for name, value in answer.items()}
+    return combined, [line for __, lines in answers for line in lines]

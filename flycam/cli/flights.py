@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 _STATES = {
-    FlightState.INGESTING: _("not all laid yet"),
+    FlightState.INGESTING: _("not all processed yet"),
     FlightState.READY: _("on the map"),
     FlightState.WITHDRAWN: pgettext("flight", "withdrawn"),
 }
@@ -530,8 +530,8 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> Output:
         from flycam.retry import retry_on_outage
 
         with (
-            open_workspace(data_dir, creates=True) as (house, settings),
-            open_cluster(house, settings) as workspace,
+            open_workspace(data_dir, creates=True) as (opened, settings),
+            open_cluster(opened, settings) as workspace,
             register_resumable_job(settings) as begun,
         ):
             if options["dem"] is not None:
@@ -555,7 +555,7 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> Output:
 @click.command()
 @click.argument("ref", metavar="FLIGHT|FRAME")
 @click.option("--reason", required=True, help="Why; kept for ever.")
-@click.option("--authority", help="Who decided (default: FLYCAM_OPERATOR or this box).")
+@click.option("--authority", help="Who decided (default: FLYCAM_OPERATOR or this node).")
 @wrap_command
 def withdraw_command(*, data_dir: str | None, ref: str, reason: str, authority: str | None) -> Output:
     """Take a flight, or one frame, out of every mosaic, with a trace."""

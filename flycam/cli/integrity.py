@@ -29,7 +29,7 @@ _KINDS = {
     "recording": pgettext("stored object", "recorded video"),
     "file": pgettext("stored object", "original file"),
     "terrain": pgettext("stored object", "recorded terrain"),
-    "given": pgettext("stored object", "what another box gave"),
+    "given": pgettext("stored object", "what another node gave"),
     "tile": pgettext("stored object", "tile"),
     "clip": pgettext("stored object", "commune clip"),
     "report": pgettext("stored object", "quality report"),
@@ -210,7 +210,7 @@ def format_audit(proof: AuditVerification) -> Output:
 
 def _signed(one: SignedLines, own: str) -> Message:
     if one.key == own:
-        whose = _("this box's key")
+        whose = _("this node's key")
     else:
         whose = _("a key given") if one.is_known else _("an earlier key")
     return _(
@@ -317,7 +317,7 @@ def backup_command(*, data_dir: str | None, folder: Path) -> Output:
 @click.option("--check", is_flag=True, help="Only read the backup against its hashes; write nothing.")
 @wrap_command
 def restore_command(*, data_dir: str | None, folder: Path, check: bool) -> Output:
-    """Put the house saved in DIR into an empty place (--data NEW), all that still is as it was written."""
+    """Restore the backup in DIR into an empty data folder (--data NEW), all that is as it was written."""
     from flycam.operations.restore import make_backup_error, require_manifest, restore_backup, verify_backup
 
     if check:
@@ -339,7 +339,7 @@ def audit_group() -> None:
 
 @audit_group.command("verify")
 @click.option("--head", metavar="NUMBER:DIGEST", help="A line noted before, which must still be the same.")
-@click.option("--key", "keys", multiple=True, metavar="KEY", help="Key of another box that wrote here too.")
+@click.option("--key", "keys", multiple=True, metavar="KEY", help="Key of another node that wrote here too.")
 @wrap_command
 def verify_audit_log_command(*, data_dir: str | None, head: str | None, keys: tuple[str, ...]) -> Output:
     """Prove that no line of the log was changed, written anew, taken out or, with --head, cut off."""

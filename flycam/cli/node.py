@@ -189,11 +189,11 @@ def format_freed_space(freed: Freed, places: Sequence[DiskVolume], *, dry_run: b
             "{tiles}, {clips} and {copies} were deleted, {size_mb:.1f} MB: all of it can be made again",
             **values,
         )
-    told = [
+    volumes = [
         _("  {disk}: {size_gb:.1f} GB free", disk=one.name, size_gb=one.free_bytes / 1e9) for one in places
     ]
-    untold = _("  how much is free where store and database lie, nobody can tell")
-    return answer, [first, *(told or [untold])]
+    unknown = _("  how much is free where store and database lie, nobody can tell")
+    return answer, [first, *(volumes or [unknown])]
 
 
 def _count_tiles(count: int) -> Message:
@@ -371,7 +371,7 @@ def make_account_code_command(*, data_dir: str | None, name: str | None) -> Outp
     type=click.Choice([scope.value for scope in Scope]),
     default=Scope.ALL.value,
     show_default=True,
-    help="map: tiles and standards, to look at; uploads: flights sent in; sync: what boxes exchange.",
+    help="map: tiles and standards, to look at; uploads: flights sent in; sync: what nodes exchange.",
 )
 @click.option("--days", type=float, default=365.0, show_default=True, help="Until it expires.")
 @click.option("--for-ever", is_flag=True, help="It never expires.")

@@ -37,8 +37,8 @@ _MIN_HECTARES_M2 = 1000.0
 
 def format_warnings(notes: Iterable[str], key: str = "warnings") -> dict[str, list[str]]:
     """Return `key` and `key`_vi: notes of `flycam.model.warning` in words."""
-    told = [describe_warning(one) for one in notes]
-    return {key: list(map(str, told)), f"{key}_vi": [one.in_language("vi") for one in told]}
+    described = [describe_warning(one) for one in notes]
+    return {key: list(map(str, described)), f"{key}_vi": [one.in_language("vi") for one in described]}
 
 
 def describe_area(square_metres: float) -> Message:
@@ -213,9 +213,9 @@ def wrap_command(run: Callable[..., tuple[Answer, Sequence[Message | str]]]) -> 
             answer, lines = run(**options)
         except FlycamError as error:
             _fail(error, as_json)
-        except PartialFailure as told:
-            _print_lines(told.lines, as_json)
-            _fail(told.error, as_json, told.answer)
+        except PartialFailure as failure:
+            _print_lines(failure.lines, as_json)
+            _fail(failure.error, as_json, failure.answer)
         except click.ClickException:
             raise
         except Exception as error:  # noqa: BLE001  the last line of defence: say it and end with code 1
@@ -270,8 +270,8 @@ def _fail(error: BaseException, as_json: bool, answer: Answer = MappingProxyType
     code = get_exit_code(error)
     print_line(join(("flycam:", format_error(error))))
     if as_json:
-        told = {"error": type(error).__name__, "sentence": str(format_error(error)), "exit_code": code}
-        answer = {**answer, **told}
+        failure = {"error": type(error).__name__, "sentence": str(format_error(error)), "exit_code": code}
+        answer = {**answer, **failure}
         click.echo(to_json_line(answer))
     sys.exit(code)
 

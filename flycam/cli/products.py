@@ -78,8 +78,8 @@ def finish_command(*, data_dir: str | None, flight: str, reference: str | None, 
     from flycam.retry import retry_on_outage
 
     with (
-        open_workspace(data_dir) as (house, settings),
-        open_cluster(house, settings) as workspace,
+        open_workspace(data_dir) as (opened, settings),
+        open_cluster(opened, settings) as workspace,
         watch_stop_requests() as asked_to_stop,
         register_resumable_job(settings, asked_to_stop) as begun,
     ):
@@ -163,7 +163,7 @@ def export_command(
 @click.option("--review/--no-review", "for_review", default=True, help="Put them up for review on the map.")
 @wrap_command
 def compare_command(*, data_dir: str | None, before: str, after: str, out: Path, **options: Any) -> Output:
-    """What changed from BEFORE to AFTER, each a flight or a GeoTIFF; code 5 where no change can be told."""
+    """What changed from BEFORE to AFTER, each a flight or a GeoTIFF; code 5 where none can be determined."""
     from flycam.change.comparison import compare_sources
     from flycam.change.detection import prepare_detection
     from flycam.cli.changes import build_not_searched_error, format_comparison
@@ -493,8 +493,8 @@ def _misplaced(stats: Mapping[str, Any]) -> Iterator[Message]:
         )
     if carried := frames.get("carried_names"):
         yield _(
-            "{names}: could not be tied to any photo; laid as recorded, only where no other photo sees the "
-            "ground: do not measure there, fly it again",
+            "{names}: could not be tied to any photo; placed as recorded, only where no "
+            "other photo sees the ground: do not measure there, fly it again",
             names=format_list(carried),
         )
 

@@ -113,7 +113,7 @@ def _list_addresses(host: str, port: int, encryption: TlsCertificate | None) -> 
     lines.append(_("fingerprint SHA-256: {fingerprint}", fingerprint=encryption.fingerprint))
     if encryption.authority is not None:
         url = f"{urls[0]}{AUTHORITY_PATH}"
-        lines.append(_("certificate by which others believe this box: {url}", url=url))
+        lines.append(_("certificate by which others believe this node: {url}", url=url))
         lines.append(_("good for: {names}", names=", ".join(sorted(encryption.names))))
     return lines
 

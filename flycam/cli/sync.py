@@ -67,7 +67,7 @@ def format_bundle_written(written: BundleWriteReport, path: Path) -> Output:
     if written.readers:
         lines.append(
             _(
-                "left out: what these have by their receipts: {names}; for a box that has read none: --all",
+                "left out: what these have by their receipts: {names}; for a node that has read none: --all",
                 names=", ".join(written.readers),
             )
         )
@@ -83,8 +83,8 @@ def format_skipped(skipped: Collection[str]) -> list[Message]:
         return []
     return [
         _(
-            "{first}: lost or damaged on this box and passed over ({count} in all); run flycam verify: what "
-            "it mends goes with the next sync or bundle",
+            "{first}: lost or damaged on this node and passed over ({count} in all); run "
+            "flycam verify: what it mends goes with the next sync or bundle",
             first=next(iter(skipped)),
             count=len(skipped),
         )
@@ -146,12 +146,12 @@ def format_bundle_read(read: BundleReadReport) -> Output:
     if read.known:
         lines.append(
             ngettext(
-                "{count} tile was left out, for more came from {box} before: this is an older bundle, or two "
-                "boxes carry this name (a copied disk): then give one a name of its own with FLYCAM_BOX and "
-                "write its bundle again with --all",
-                "{count} tiles were left out, for more came from {box} before: this is an older bundle, or "
-                "two boxes carry this name (a copied disk): then give one a name of its own with FLYCAM_BOX "
-                "and write its bundle again with --all",
+                "{count} tile was left out, for more came from {box} before: this is an older "
+                "bundle, or two nodes carry this name (a copied disk): then give one a name of "
+                "its own with FLYCAM_BOX and write its bundle again with --all",
+                "{count} tiles were left out, for more came from {box} before: this is an "
+                "older bundle, or two nodes carry this name (a copied disk): then give one a "
+                "name of its own with FLYCAM_BOX and write its bundle again with --all",
                 read.known,
                 box=read.box,
             )
@@ -160,12 +160,14 @@ def format_bundle_read(read: BundleReadReport) -> Output:
     if count := len(read.applied.unreferenced):
         lines.append(
             _(
-                "photos that no flight here names, passed over: {count}; bring both boxes to one version",
+                "photos that no flight here names, passed over: {count}; bring both nodes to one version",
                 count=count,
             )
         )
     if read.receipt is None:
-        lines.append(_("no receipt could be written on the stick: the other box will write everything again"))
+        lines.append(
+            _("no receipt could be written on the stick: the other node will write everything again")
+        )
     else:
         lines.append(
             _(
@@ -385,12 +387,12 @@ class _Rate(_Size):
 
 @click.group()
 def bundle_group() -> None:
-    """What this box knows, on a stick for another box; and what another brought."""
+    """Records and tiles of this node on a stick for another node, and from one."""
 
 
 @bundle_group.command("write")
 @click.argument("path", metavar="FILE", type=FILE_PATH)
-@click.option("--receipt", type=FILE_PATH, help="What the other box left (default: all beside FILE).")
+@click.option("--receipt", type=FILE_PATH, help="Receipt of the other node (default: all beside FILE).")
 @click.option("--all", "whole", is_flag=True, help="Everything, whatever receipts say.")
 @click.option("--originals", is_flag=True, help="Photos too: they are most of the bytes.")
 @click.option("--part-size", type=_Size(), default="4g", show_default=True, help="Largest file.")
@@ -398,7 +400,7 @@ def bundle_group() -> None:
 def write_bundle_command(
     *, data_dir: str | None, path: Path, receipt: Path | None, whole: bool, originals: bool, part_size: int
 ) -> Output:
-    """Write what the other box lacks. Stopped, the same command goes on."""
+    """Write what the other node lacks. Stopped, the same command goes on."""
     from flycam.sync.bundle import FAT32_BYTES, write_bundle
 
     with open_workspace(data_dir, serves_originals=True) as (workspace, __):
@@ -417,7 +419,7 @@ def write_bundle_command(
 @click.argument("path", metavar="FILE", type=FILE_PATH)
 @wrap_command
 def read_bundle_command(*, data_dir: str | None, path: Path) -> Output:
-    """Take in what another box wrote: all of it, or nothing."""
+    """Import what another node wrote: all of it, or nothing."""
     from flycam.sync.bundle import read_bundle
     from flycam.sync.hooks import SyncApplyHooks
 
@@ -467,8 +469,8 @@ def sync_command(
     once: bool,
     patience_s: float,
 ) -> Output:
-    """Hand on what this box knows to a server, over any line, and get communes, terrain, layers, restricted
-    areas and confirmed changes from there. Cut off or stopped, it goes on."""
+    """Send the records and tiles of this node to a server, over any line, and get communes, terrain, layers,
+    restricted areas and confirmed changes from there. Cut off or stopped, it goes on."""
     from flycam.http.client import ServerConnection
     from flycam.retry import retry_on_outage
     from flycam.sync.client import Sender
@@ -499,14 +501,14 @@ def sync_command(
         bar = ProgressBar()
         heard: list[Progress] = []
 
-        def told(stage: str, done: int, total: int) -> None:
+        def report(stage: str, done: int, total: int) -> None:
             heard[-1](stage, done, total)
 
         def shown(stage: str, done: int, total: int) -> None:
             if stage:
                 bar(stage, done, total)
 
-        sender = Sender(workspace, line, limits, told, goes_on=not once, back=back, passed_over=passed_over)
+        sender = Sender(workspace, line, limits, report, goes_on=not once, back=back, passed_over=passed_over)
 
         def rounds(progress: Progress) -> None:
             """Send all that the server lacks, then what is new, until stopped."""

@@ -91,7 +91,8 @@ def _append_sigma(line: Message, dem: DemRecord) -> Message:
 def format_removed_dem(dem: DemRecord) -> Output:
     """Return dem_id and name of a removed DEM."""
     line = _(
-        "{name} is off the list; what was laid on it stays as it is, and 'flycam dem add' registers it again",
+        "{name} is off the list; what was placed on it stays as it is, and 'flycam dem "
+        "add' registers it again",
         name=dem.name,
     )
     return {"dem_id": dem.dem_id, "name": dem.name}, [line]

@@ -268,43 +268,43 @@ def format_upload(sent: UploadReport) -> Output:
     with passed_over_said[]: sentence, sentence_vi; look: the preview without its part about single photos
     (None: the server sent none).
     """
-    laid = sent.result
+    result = sent.result
     answer = {
-        "flight_id": laid["flight_id"],
-        "name": laid["name"],
-        "event": laid["event"],
+        "flight_id": result["flight_id"],
+        "name": result["name"],
+        "event": result["event"],
         "upload_id": sent.upload_id,
-        "frames": laid.get("frames"),
+        "frames": result.get("frames"),
         "files": sent.files,
         "bytes": sent.bytes,
         "sent_bytes": sent.sent_bytes,
-        "films": laid.get("films", []),
+        "films": result.get("films", []),
         "skipped": [{"path": str(path), "reason": reason} for path, reason in sent.skipped],
         "passed_over": sent.skipped_count,
         "passed_over_said": [one.to_fields() for one in sent.skipped_reasons],
-        **{key: laid.get(key, []) for key in ("notes", "notes_vi", "warnings", "warnings_vi")},
+        **{key: result.get(key, []) for key in ("notes", "notes_vi", "warnings", "warnings_vi")},
         "look": None
         if sent.preview is None
         else {key: value for key, value in sent.preview.items() if key not in _PER_PHOTO_KEYS},
         "seconds": round(sent.seconds, 3),
     }
-    photos = (laid.get("frames") or {}).get("used", 0)
+    photos = (result.get("frames") or {}).get("used", 0)
     lines = [
         _(
             "{files} saved on the server; {photos} on the map: {name} ({flight_id})",
             files=ngettext("{count} file", "{count} files", sent.files),
             photos=ngettext("{count} photo", "{count} photos", photos),
-            name=laid["name"],
-            flight_id=laid["flight_id"],
+            name=result["name"],
+            flight_id=result["flight_id"],
         ),
-        _("  event: {event}", event=laid["event"]),
+        _("  event: {event}", event=result["event"]),
     ]
     if sent.skipped_count:
         lines.append(_("NOT taken, on the card alone ({count}):", count=sent.skipped_count))
         lines += (join(("", one), "  ") for one in sent.skipped_reasons)
-    lines += map(from_fields, (*filter(None, [laid.get("photos")]), *laid.get("films", [])))
+    lines += map(from_fields, (*filter(None, [result.get("photos")]), *result.get("films", [])))
     for key in ("notes", "warnings"):
-        pairs = zip(laid.get(key, []), laid.get(f"{key}_vi", []), strict=False)
+        pairs = zip(result.get(key, []), result.get(f"{key}_vi", []), strict=False)
         lines += (from_fields({"sentence": en, "sentence_vi": vi}) for en, vi in pairs)
     return answer, lines
 
@@ -378,7 +378,7 @@ def upload_command(
 @click.argument("what", type=click.Choice(["look", "lay", "film"]))
 @wrap_command
 def work_on_upload_command(*, data_dir: str | None, upload_id: str, what: str) -> Output:
-    """Look at an upload's heads, or lay its photos or its films on the map; what came of it goes into a file
+    """Look at an upload's heads, or process its photos or its films; what came of it goes into a file
     beside it."""
     from flycam.ingest.upload.upload import (
         PHOTOS_RESULT_FILE,

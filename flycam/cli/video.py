@@ -147,7 +147,7 @@ def _format_view_direction(seen: VideoSummary) -> Iterator[Message]:
     """Describe the camera's viewing direction."""
     pitch, hfov = seen.median("gimbal_pitch_deg"), seen.median("hfov_deg")
     if not math.isfinite(pitch):
-        yield _("; nothing tells which way the camera looks")
+        yield _("; nothing gives the direction of the camera")
     elif pitch > 0.0:
         yield _("; the camera looks {pitch_deg:.0f}° above the horizon", pitch_deg=pitch)
     else:
@@ -232,7 +232,7 @@ def _lines(report: VideoReport) -> list[Message]:
         )
     ]
     if report.reprocessed:
-        counts.append(_("{count} laid again", count=report.reprocessed))
+        counts.append(_("{count} reprocessed", count=report.reprocessed))
     lines = [
         _(
             "{name} ({flight_id}): {counts}, {seconds:.1f} s",
@@ -275,7 +275,7 @@ def _format_fitted(report: VideoReport) -> Message:
     if (why := format_unregistered_counts(report.by_log)) is None:
         return said
     return _(
-        "{fitted}, {count} laid by the log: {why}", fitted=said, count=sum(report.by_log.values()), why=why
+        "{fitted}, {count} placed by the log: {why}", fitted=said, count=sum(report.by_log.values()), why=why
     )
 
 
@@ -352,12 +352,12 @@ def live_command(*, data_dir: str | None, dem: Path | None, datum: str | None, *
         raise OptionUnusable(_("--clock-offset {offset_s:g}: give seconds", offset_s=offset_s))
     if options["reprocess"] and (options["is_realtime"] or is_stream(options["video"])):
         raise OptionUnusable(
-            _("--relay: only a film that is read whole is laid again: give the file, without --realtime")
+            _("--relay: only a film that is read whole is reprocessed: give the file, without --realtime")
         )
     if options["telemetry"] is None and is_stream(options["video"]):
         raise OptionUnusable(
             _(
-                "{options}: is live: give --telemetry, a link that tells its place",
+                "{options}: is live: give --telemetry, a link that gives its position",
                 options=strip_url_credentials(options["video"]),
             )
         )

@@ -283,9 +283,9 @@ def _datum_of(
     if requested_datum == LOCAL_DATUM:
         warnings.append(
             _(
-                "{name}: heights that nobody knows the zero of compare with no aircraft's: flights are laid "
-                "on a plane, as without terrain; once it is known, add it with --datum EGM96, EGM2008 or "
-                "ELLIPSOID",
+                "{name}: heights of an unknown datum compare with no aircraft's: flights are "
+                "placed on a plane, as without terrain; once it is known, add it with --datum "
+                "EGM96, EGM2008 or ELLIPSOID",
                 name=path.name,
             )
         )

@@ -513,8 +513,8 @@ def _make_other_terrain_error(dem: Path, diagnosis: Diagnosis) -> TerrainMissing
         )
     return TerrainMissing(
         _(
-            "{name}: has no height under these photos{place}: give terrain of that place, or leave --dem to "
-            "lay them on a plane",
+            "{name}: has no height under these photos{place}: give terrain of that place, "
+            "or leave --dem to place them on a plane",
             name=dem.name,
             place=place,
         )

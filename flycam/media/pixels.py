@@ -181,7 +181,9 @@ def decode_jpeg(data: bytes, path: Path) -> Pixels:
         np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     )
     if picture is None:
-        raise FrameUnreadable(_("{path}: what was made of it does not read: lay the film again", path=path))
+        raise FrameUnreadable(
+            _("{path}: what was made of it does not read: process the film again", path=path)
+        )
     return np.asarray(picture, np.uint8)
 
 

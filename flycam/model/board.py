@@ -360,7 +360,7 @@ NO_VOLUME_REASONS: Mapping[str, Message] = {
     "not_finished": _("one of the flights was not finished when they were compared"),
     "no_surface": _("one of the flights has no surface of its own"),
     "little_known": _("heights are known on both dates under less than half of it"),
-    "little_stable": _("too little unchanged ground around to lay one surface on the other"),
+    "little_stable": _("too little unchanged ground around to align one surface with the other"),
 }
 """Reason for a missing volume of a landslide, by `NoSurfaces` and `VolumeUnavailable`."""
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from flycam.messages import Message, _, join, pgettext, verbatim
 
 _WORDS: Mapping[str, Message] = {
-    "overrun": _("{count} came faster than they could be laid"),
+    "overrun": _("{count} came faster than they could be processed"),
     "undecoded": _("{count} came faster than they could be decoded"),
     "broken": _("{count} could not be decoded"),
     "unrecorded": _("{count} are not in the recording of the video"),
     "thinned": _("{count} left out when late, their neighbours show it"),
-    "no_time": _("{count} show new ground there was no time to lay"),
+    "no_time": _("{count} show new ground that there was no time to process"),
     "store_away": _("{count} show new ground while the store was away"),
     "pts_backwards": _("{count} bear a time that goes backwards"),
     "torn": _("{count} torn"),

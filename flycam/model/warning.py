@@ -70,18 +70,18 @@ _WORDS: Mapping[str, WarningText] = {
         ),
     ),
     CLOCK_UNKNOWN_LIVE: WarningText(
-        brief=_("{film}: frames were laid before the clocks of video and log were known, ± {sigma} s"),
+        brief=_("{film}: frames were placed before the clocks of video and log were known, ± {sigma} s"),
         sentence=_(
-            "{film}: frames were laid while it was not known how far the clocks of video and log lie "
-            "apart (± {sigma} s): they may lie {metres} m off along the course; run 'flycam finish' on "
-            "this flight."
+            "{film}: frames were placed while the offset between the clocks of video and "
+            "log was unknown (± {sigma} s): they may be displaced by {metres} m along the "
+            "course; run 'flycam finish' on this flight."
         ),
     ),
     LOG_DOUBTFUL: WarningText(
         brief=_("{film}: {log} may be of another film"),
         sentence=_(
-            "{film}: {log} may not be of this film: {why}. Check it; if it is not, give the film to "
-            "'flycam live' again with its own log: it is laid anew by that."
+            "{film}: {log} may not be of this film: {why}. Check it; if it is not, give "
+            "the film to 'flycam live' again with its own log: it is reprocessed with that."
         ),
     ),
     LOG_DOUBTFUL_LIVE: WarningText(
@@ -100,14 +100,14 @@ _WORDS: Mapping[str, WarningText] = {
         ),
     ),
     NO_TERRAIN: WarningText(
-        brief=_("no terrain model, laid on a flat plane: slopes are misplaced"),
+        brief=_("no terrain model, placed on a flat plane: slopes are misplaced"),
         sentence=_(
-            "No terrain is registered here: the ground was taken as a plane at take-off height, so "
-            "slopes are misplaced by their height; add a DEM with 'flycam dem add' and ingest the "
-            "photos again, or give the film to 'flycam live' again: they are laid anew on it (what "
-            "came from a live stream is not)."
+            "No terrain is registered here: the ground was taken as a plane at take-off "
+            "height, so slopes are misplaced by their height; add a DEM with 'flycam dem "
+            "add' and ingest the photos again, or give the film to 'flycam live' again: "
+            "they are reprocessed on it (what came from a live stream is not)."
         ),
-        finished=_("no terrain model: beside the surface measured from the flight, laid on a flat plane"),
+        finished=_("no terrain model: beside the surface measured from the flight, placed on a flat plane"),
     ),
     MAYBE_INFRARED: WarningText(
         brief=_("may be near-infrared: the colours on the map may not be real ones"),
@@ -125,10 +125,10 @@ _WORDS: Mapping[str, WarningText] = {
             1,
         ),
         sentence=ngettext(
-            "{frames} photo moved from the {before} to the {after} layer: both maps were folded anew from "
-            "the photos; where they lay before is kept on record.",
-            "{frames} photos moved from the {before} to the {after} layer: both maps were folded anew from "
-            "the photos; where they lay before is kept on record.",
+            "{frames} photo moved from the {before} to the {after} layer: both maps were "
+            "folded anew from the photos; the former places are kept on record.",
+            "{frames} photos moved from the {before} to the {after} layer: both maps were "
+            "folded anew from the photos; the former places are kept on record.",
             1,
         ),
     ),
@@ -165,55 +165,60 @@ _WORDS: Mapping[str, WarningText] = {
     ),
     REPROCESSED: WarningText(
         brief=ngettext(
-            "{frames} frame re-laid on {files}",
-            "{frames} frames re-laid on {files}",
+            "{frames} frame reprocessed on {files}",
+            "{frames} frames reprocessed on {files}",
             1,
         ),
         sentence=ngettext(
-            "{frames} frame re-laid on {files}: heights and positions were settled again and the map was "
-            "folded anew from the photos; the old placements are kept on record.",
-            "{frames} frames re-laid on {files}: heights and positions were settled again and the map was "
-            "folded anew from the photos; the old placements are kept on record.",
+            "{frames} frame reprocessed on {files}: heights and positions were settled "
+            "again and the map was folded anew from the photos; the old placements are "
+            "kept on record.",
+            "{frames} frames reprocessed on {files}: heights and positions were settled "
+            "again and the map was folded anew from the photos; the old placements are "
+            "kept on record.",
             1,
         ),
     ),
     REPROCESSED_FLAT: WarningText(
         brief=ngettext(
-            "{frames} frame re-laid on a plane",
-            "{frames} frames re-laid on a plane",
+            "{frames} frame reprocessed on a plane",
+            "{frames} frames reprocessed on a plane",
             1,
         ),
         sentence=ngettext(
-            "{frames} frame re-laid on a plane at take-off height: positions were settled again and the map "
-            "was folded anew from the photos; the old placements are kept on record.",
-            "{frames} frames re-laid on a plane at take-off height: positions were settled again and the "
-            "map was folded anew from the photos; the old placements are kept on record.",
+            "{frames} frame reprocessed on a plane at take-off height: positions were "
+            "settled again and the map was folded anew from the photos; the old placements "
+            "are kept on record.",
+            "{frames} frames reprocessed on a plane at take-off height: positions were "
+            "settled again and the map was folded anew from the photos; the old placements "
+            "are kept on record.",
             1,
         ),
     ),
     FRAMES_SET_ASIDE: WarningText(
         brief=ngettext(
-            "{frames} frame cannot be laid on the new terrain",
-            "{frames} frames cannot be laid on the new terrain",
+            "{frames} frame cannot be placed on the new terrain",
+            "{frames} frames cannot be placed on the new terrain",
             1,
         ),
         sentence=ngettext(
-            "{names}: cannot be laid on the terrain that is known, so {frames} frame is off the map; add "
-            "terrain of that place with 'flycam dem add' and ingest again.",
-            "{names}: cannot be laid on the terrain that is known, so {frames} frames are off the map; add "
-            "terrain of that place with 'flycam dem add' and ingest again.",
+            "{names}: cannot be placed on the terrain that is known, so {frames} frame is "
+            "off the map; add terrain of that place with 'flycam dem add' and ingest again.",
+            "{names}: cannot be placed on the terrain that is known, so {frames} frames "
+            "are off the map; add terrain of that place with 'flycam dem add' and ingest "
+            "again.",
             1,
         ),
     ),
     TERRAIN_WAITS: WarningText(
         brief=_("there is newer terrain, not used yet"),
         sentence=ngettext(
-            "{files}: knows {percent} % of the ground photographed and {lost} frame would leave the map, so "
-            "the flight stays as it lies; add terrain of the rest, or run again with --relay to lay it "
-            "there all the same.",
-            "{files}: knows {percent} % of the ground photographed and {lost} frames would leave the map, "
-            "so the flight stays as it lies; add terrain of the rest, or run again with --relay to lay it "
-            "there all the same.",
+            "{files}: knows {percent} % of the ground photographed and {lost} frame would "
+            "leave the map, so the flight stays as it lies; add terrain of the rest, or "
+            "run again with --relay to reprocess it all the same.",
+            "{files}: knows {percent} % of the ground photographed and {lost} frames would "
+            "leave the map, so the flight stays as it lies; add terrain of the rest, or "
+            "run again with --relay to reprocess it all the same.",
             1,
         ),
     ),
@@ -280,15 +285,15 @@ _WORDS: Mapping[str, WarningText] = {
     ),
     OPTIONS_IGNORED: WarningText(
         brief=ngettext(
-            "{frames} photo stays as it lay",
-            "{frames} photos stay as they lay",
+            "{frames} photo stays in place",
+            "{frames} photos stay in place",
             1,
         ),
         sentence=ngettext(
-            "{options}: {frames} photo is on the map already and stays as it was laid; run the same command "
-            "with --relay to lay it again by it.",
-            "{options}: {frames} photos are on the map already and stay as they were laid; run the same "
-            "command with --relay to lay them again by it.",
+            "{options}: {frames} photo is on the map already and stays as it was placed; "
+            "run the same command with --relay to reprocess it with it.",
+            "{options}: {frames} photos are on the map already and stay as they were "
+            "placed; run the same command with --relay to reprocess them with it.",
             1,
         ),
     ),
@@ -299,10 +304,10 @@ _WORDS: Mapping[str, WarningText] = {
             1,
         ),
         sentence=ngettext(
-            "{frames} photo was withdrawn and will not be laid again: {reason} ({authority}, {at}); a "
-            "withdrawal is never undone.",
-            "{frames} photos were withdrawn and will not be laid again: {reason} ({authority}, {at}); a "
-            "withdrawal is never undone.",
+            "{frames} photo was withdrawn and will not be processed again: {reason} "
+            "({authority}, {at}); a withdrawal is never undone.",
+            "{frames} photos were withdrawn and will not be processed again: {reason} "
+            "({authority}, {at}); a withdrawal is never undone.",
             1,
         ),
     ),
@@ -344,10 +349,10 @@ _WORDS: Mapping[str, WarningText] = {
             1,
         ),
         sentence=ngettext(
-            "{photos} photo is on the map, but this house did not have it (lost, or on another box alone): "
-            "it is kept here now.",
-            "{photos} photos are on the map, but this house did not have them (lost, or on another box "
-            "alone): they are kept here now.",
+            "{photos} photo is on the map, but this data folder did not have it (lost, or "
+            "on another node alone): it is kept here now.",
+            "{photos} photos are on the map, but this data folder did not have them (lost, "
+            "or on another node alone): they are kept here now.",
             1,
         ),
     ),

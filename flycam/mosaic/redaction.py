@@ -192,7 +192,7 @@ def _written(workspace: Workspace, line: RedactionRecord) -> RedactionRecord | N
         return None
     before = next((one for one in lines if one.step is RedactionStep.MADE), lines[0])
     if not select_active_redactions(lines):
-        raise InputUnusable(_("{mask_id}: this mask was taken back; draw another", mask_id=line.mask_id))
+        raise InputUnusable(_("{mask_id}: this mask was withdrawn; draw another", mask_id=line.mask_id))
     if replace(before, author=line.author, at_ns=line.at_ns) != line:
         raise StoreConflict(_("{mask_id}: another mask has this id; draw it again", mask_id=line.mask_id))
     return before

@@ -292,10 +292,10 @@ class BackupReport:
             return None
         return DataDamaged(
             ngettext(
-                "{folder}: the backup is made, but {count} object is lost or damaged in the house (the "
-                "first: {first}); run 'flycam verify', then back up again",
-                "{folder}: the backup is made, but {count} objects are lost or damaged in the house (the "
-                "first: {first}); run 'flycam verify', then back up again",
+                "{folder}: the backup is made, but {count} object is lost or damaged in the "
+                "data folder (the first: {first}); run 'flycam verify', then back up again",
+                "{folder}: the backup is made, but {count} objects are lost or damaged in the "
+                "data folder (the first: {first}); run 'flycam verify', then back up again",
                 len(missing),
                 folder=self.folder,
                 first=missing[0],
@@ -357,9 +357,9 @@ def _require_its_own(workspace: Workspace, folder: Path, before: BackupManifest 
         made = format_minute(before.made_ns)
         raise InputUnusable(
             _(
-                "{folder}: holds the backup of another house ({box}, {made}), which would be "
-                "deleted; name a folder of this house's own, or look whether --data names "
-                "the house that is meant",
+                "{folder}: holds the backup of another data folder ({box}, {made}), which "
+                "would be deleted; name a folder of this data folder's own, or check that "
+                "--data names the data folder that is meant",
                 folder=folder,
                 box=before.box,
                 made=made,

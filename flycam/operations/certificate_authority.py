@@ -171,8 +171,8 @@ def _authority(folder: Path) -> _Pair:
         raise StorageFailed(
             _(
                 "{path}: is no authority as it was written; put it back from a copy, or move "
-                "it away: a new one is made, and its fingerprint must be told to all who "
-                "trusted this one",
+                "it away: a new one is made, and all who trusted this one must be given its "
+                "fingerprint",
                 path=path,
             )
         )

@@ -140,8 +140,8 @@ def _of_ingest(workspace: Workspace, flight: Flight) -> list[InterruptedFlight]:
     else:
         command = _("'flycam ingest CARD' of the same photos completes it")
     sentence = ngettext(
-        "{name}: laying it was interrupted, {count} picture is on the map; {command}",
-        "{name}: laying it was interrupted, {count} pictures are on the map; {command}",
+        "{name}: processing it was interrupted, {count} picture is on the map; {command}",
+        "{name}: processing it was interrupted, {count} pictures are on the map; {command}",
         len(frames),
         name=flight.name,
         command=command,
@@ -273,7 +273,8 @@ def check_encryption(
         )
     elif unknown:
         sentence = _(
-            "whether the disk is encrypted ({places}) cannot be told here; look in the system's settings",
+            "whether the disk is encrypted ({places}) cannot be determined here; look in "
+            "the system's settings",
             places=unknown,
         )
     else:
@@ -323,7 +324,7 @@ def _power(power: Power) -> HealthCheck:
     told = power.battery
     ok = told is None or not told.is_in_use or told.percent >= SCARCE_PERCENT
     if told is None:
-        source = _("no battery is told of")
+        source = _("no battery is reported")
     elif not told.is_in_use:
         source = _("on mains, battery {percent:.0f} %", percent=told.percent)
     elif told.remaining_s is None:

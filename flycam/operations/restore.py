@@ -150,10 +150,12 @@ def make_backup_error(folder: Path, bad: Sequence[str]) -> DataDamaged | None:
     named = _some_of(bad)
     return DataDamaged(
         ngettext(
-            "{folder}: {count} file is damaged in this backup ({names}); remove {index} there and run "
-            "'flycam backup' again: it reads all of them, and copies anew what the house has",
-            "{folder}: {count} files are damaged in this backup ({names}); remove {index} there and run "
-            "'flycam backup' again: it reads all of them, and copies anew what the house has",
+            "{folder}: {count} file is damaged in this backup ({names}); remove {index} "
+            "there and run 'flycam backup' again: it reads all of them, and copies anew "
+            "what the data folder has",
+            "{folder}: {count} files are damaged in this backup ({names}); remove {index} "
+            "there and run 'flycam backup' again: it reads all of them, and copies anew "
+            "what the data folder has",
             len(bad),
             folder=folder,
             names=named,
@@ -347,7 +349,7 @@ def _some_of(names: Sequence[str]) -> str:
 def _make_not_empty_error(what: str) -> InputUnusable:
     return InputUnusable(
         _(
-            "{what}: a house is restored into an empty place only; name a new folder with "
+            "{what}: a backup is restored into an empty place only; name a new folder with "
             "--data (and an empty FLYCAM_STORE and FLYCAM_DATABASE)",
             what=what,
         )

@@ -46,16 +46,16 @@ _ADVICE = {
         "a film that is lost comes back with the same film: flycam live"
     ),
     InventoryKind.TERRAIN: _(
-        "put it back from a backup (flycam verify --from BACKUP), or ingest the flight's photos, or lay its "
-        "film, again"
+        "put it back from a backup (flycam verify --from BACKUP), or ingest the "
+        "flight's photos, or its film, again"
     ),
     InventoryKind.TILE: _(
         "the photos or the terrain it is made of are not whole: bring those back and verify again, put it "
         "back from a backup, or run 'flycam finish' for a new revision"
     ),
     InventoryKind.GIVEN: _(
-        "put it back from a backup (flycam verify --from BACKUP), or have the box that gave it write all of "
-        "it once more: flycam bundle write --all"
+        "put it back from a backup (flycam verify --from BACKUP), or have the node "
+        "that gave it write all of it once more: flycam bundle write --all"
     ),
     InventoryKind.CLIP: _("the tiles it is cut from are not whole: bring those back and verify again"),
     InventoryKind.REPORT: _("make it anew: flycam report FLIGHT OUT.pdf"),

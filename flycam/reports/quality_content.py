@@ -64,7 +64,7 @@ STATE_NAMES: Mapping[str, Message] = {
     "weak": _("weak"),
     "carried": _("carried"),
     "prior": _("telemetry alone"),
-    "left_out": _("cannot be laid"),
+    "left_out": _("cannot be placed"),
     "rejected": _("rejected"),
     "withdrawn": _("withdrawn"),
     "out": _("not used"),
@@ -84,7 +84,7 @@ REJECTION_REASONS: Mapping[str, Message] = {
     "lens_covered": _("the lens was covered"),
     "duplicate": _("a copy of another photo"),
     "rejected": _("rejected"),
-    "set_aside": _("it cannot be laid on the new terrain"),
+    "set_aside": _("it cannot be placed on the new terrain"),
     "withdrawn": _("withdrawn from every map"),
     "left_out": _("it sees no ground of known height"),
 }

@@ -298,7 +298,7 @@ class ExternalTlsCertificate:
         return OptionUnusable(
             _(
                 "{certificate}{key}: are no certificate and its key without a password, both "
-                "PEM ({why}); give both files, or none and --tls: the box then has an "
+                "PEM ({why}); give both files, or none and --tls: the node then has an "
                 "authority of its own",
                 certificate=self.certificate,
                 key=key,

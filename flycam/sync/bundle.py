@@ -367,7 +367,7 @@ def _build_damaged_error(path: Path) -> SourceUnreadable:
     return SourceUnreadable(
         _(
             "{path}: is damaged or cut short; copy it again, or write the bundle again on "
-            "the box it comes from",
+            "the node it comes from",
             path=path,
         )
     )
@@ -557,9 +557,9 @@ def read_bundle(
         if manifest.box == node.box:
             raise SourceUnreadable(
                 _(
-                    "{path}: comes from a box called {box}, as this one is: a box does not "
-                    "read its own bundle; if it is another box, give it a name of its own "
-                    "with FLYCAM_BOX",
+                    "{path}: comes from a node called {box}, as this one is: a node does not read "
+                    "its own bundle; if it is another node, give it a name of its own with "
+                    "FLYCAM_BOX",
                     path=path,
                     box=node.box,
                 )
@@ -633,7 +633,8 @@ def read_receipt(path: Path, box: str) -> Receipt:
     if giver != box:
         raise OptionUnusable(
             _(
-                "{path}: is a receipt for {giver}, and this box is {box}; remove it, or write all with --all",
+                "{path}: is a receipt for {giver}, and this node is {box}; remove it, or write "
+                "all with --all",
                 path=path,
                 giver=giver,
                 box=box,

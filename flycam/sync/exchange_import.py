@@ -151,7 +151,7 @@ class _ExpandedSource:
 
 def _build_records_missing(box: str) -> RecordsMissing:
     return RecordsMissing(
-        _("{box}: what it said of a flight is not here any more; it has to be sent again", box=box)
+        _("{box}: its records of a flight are not here any more; it has to be sent again", box=box)
     )
 
 
@@ -212,7 +212,7 @@ def _build_foreign_tile_error(place: str, line: TileLogEntry) -> SourceUnreadabl
     return SourceUnreadable(
         _(
             "{place}: holds tile {tile_id} of {mosaic_id}, which its own records do not "
-            "describe; write it again on the box it comes from",
+            "describe; write it again on the node it comes from",
             place=place,
             tile_id=line.tile_id,
             mosaic_id=line.mosaic_id,

@@ -47,8 +47,8 @@ class SyncApplyHooks:
         if is_mosaic(Path(name)):  # a VRT would be used in place
             raise SourceUnreadable(
                 _(
-                    "{name}: is a VRT, which only names files of the box that it came from: "
-                    "add the terrain there as GeoTIFF or HGT",
+                    "{name}: is a VRT, which only names files of the node that it came from: add "
+                    "the terrain there as GeoTIFF or HGT",
                     name=name,
                 )
             )

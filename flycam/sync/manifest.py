@@ -35,8 +35,8 @@ def require_exchange_format(version: Any, place: str) -> None:
     if version != EXCHANGE_FORMAT:
         raise SourceUnreadable(
             _(
-                "{place}: what comes is in format {version!r:.20}, and format {exchange_format} is read "
-                "here; bring both boxes to the same version",
+                "{place}: what comes is in format {version!r:.20}, and format "
+                "{exchange_format} is read here; bring both nodes to the same version",
                 place=place,
                 version=version,
                 exchange_format=EXCHANGE_FORMAT,
@@ -87,10 +87,10 @@ def _build_log_conflict(box: str, mosaic_id: str, seq: int) -> StoreConflict:
     # a cloned node is detected by either check, whichever log grew longer: cause and remedy are the same
     return StoreConflict(
         _(
-            "{box}: its log of {mosaic_id} up to line {seq} is not the one taken in before: "
-            "two boxes carry this name (a copied disk), or this one went back to an older "
-            "backup; give it a name of its own with FLYCAM_BOX and send again (a bundle: "
-            "with --all)",
+            "{box}: its log of {mosaic_id} up to line {seq} is not the one taken in "
+            "before: two nodes carry this name (a copied disk), or this one went back to "
+            "an older backup; give it a name of its own with FLYCAM_BOX and send again (a "
+            "bundle: with --all)",
             box=box,
             mosaic_id=mosaic_id,
             seq=seq,
@@ -285,7 +285,7 @@ def decode_manifest(data: bytes, place: str) -> ExchangeManifest:
         raise SourceUnreadable(
             _(
                 "{place}: its list of contents does not read ({error}); write it again on the "
-                "box it comes from",
+                "node it comes from",
                 place=place,
                 error=error,
             )
@@ -412,7 +412,7 @@ def parse_missing_objects(answer: Mapping[str, Any], place: str) -> MissingObjec
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SourceUnreadable(
             _(
-                "{place}: its answer does not read ({error}); bring both boxes to the same version",
+                "{place}: its answer does not read ({error}); bring both nodes to the same version",
                 place=place,
                 error=error,
             )

@@ -91,9 +91,8 @@ class NodeIdentities:
             if bound != box:
                 raise AccessDenied(
                     _(
-                        "{account}: this token belongs to the box {bound}, and not to {box}; "
-                        "make an account for {box} on the server: flycam user add NAME "
-                        "--role box",
+                        "{account}: this token belongs to the node {bound}, and not to {box}; make an "
+                        "account for {box} on the server: flycam user add NAME --role box",
                         account=account,
                         bound=bound,
                         box=box,
@@ -102,10 +101,9 @@ class NodeIdentities:
             if self._read_or_bind(keys.format_node_account_key(box), account) != account:
                 raise AccessDenied(
                     _(
-                        "{box}: this name belongs to a box that comes with another account "
-                        "than {account}; give this machine a name of its own with "
-                        "FLYCAM_BOX, or that account's token (on the server: flycam user add "
-                        "ACCOUNT --role box)",
+                        "{box}: this name belongs to a node that comes with another account than "
+                        "{account}; give this machine a name of its own with FLYCAM_BOX, or that "
+                        "account's token (on the server: flycam user add ACCOUNT --role box)",
                         box=box,
                         account=account,
                     )
@@ -170,8 +168,8 @@ def build_hash_mismatch_error(path: Path) -> SourceUnreadable:
     """Return the error for bytes that do not match the manifest."""
     return SourceUnreadable(
         _(
-            "{path}: holds other bytes than its list of contents says; write it again on the "
-            "box it comes from",
+            "{path}: holds other bytes than its list of contents says; write it again on "
+            "the node it comes from",
             path=path,
         )
     )

@@ -146,9 +146,9 @@ def _make_conflict(received: FlightRecords, here: Flight, sentence: Message) -> 
 
 def _explain_several_flights(received: Flight, here: Sequence[Flight]) -> Message:
     return _(
-        "{name}: its photos lie in {count} flights here ({names}), which cannot become one; it stays out, "
-        "but for what it withdraws: with an empty data folder (--data), read this box first and the others "
-        "after it",
+        "{name}: its photos lie in {count} flights here ({names}), which cannot become "
+        "one; it stays out, but for what it withdraws: with an empty data folder "
+        "(--data), read this node first and the others after it",
         name=received.name,
         count=len(here),
         names=", ".join(one.name for one in here[:_MAX_NAMES_SHOWN]),
@@ -157,9 +157,9 @@ def _explain_several_flights(received: Flight, here: Sequence[Flight]) -> Messag
 
 def _explain_crs_mismatch(received: Flight, here: Flight) -> Message:
     return _(
-        "{name}: laid in {crs}, here in {crs_here}: they cannot be merged; it stays out, but for what it "
-        "withdraws: ingest its photos into an empty data folder (--data) with the same options as here, and "
-        "share that",
+        "{name}: in {crs}, here in {crs_here}: they cannot be merged; it stays out, "
+        "but for what it withdraws: ingest its photos into an empty data folder "
+        "(--data) with the same options as here, and share that",
         name=received.name,
         crs=received.work_crs,
         crs_here=here.work_crs,
@@ -168,9 +168,10 @@ def _explain_crs_mismatch(received: Flight, here: Flight) -> Message:
 
 def _explain_zoom_mismatch(received: Flight, mosaic: MosaicInfo, known: MosaicInfo) -> Message:
     return _(
-        "{name}: its map there has zoom {zoom}, here {zoom_here}: pixels of two sizes cannot be merged; it "
-        "stays out, but for what it withdraws: on one of the boxes ingest its photos into an empty data "
-        "folder (--data) with the other's --gsd, and share that",
+        "{name}: its map there has zoom {zoom}, here {zoom_here}: pixels of two sizes "
+        "cannot be merged; it stays out, but for what it withdraws: on one of the "
+        "nodes ingest its photos into an empty data folder (--data) with the other's "
+        "--gsd, and share that",
         name=received.name,
         zoom=mosaic.base_zoom,
         zoom_here=known.base_zoom,
@@ -499,8 +500,8 @@ def describe_unreadable_records(
         name=name,
         mosaics=mosaics,
         sentence=_(
-            "{name}: what {box} says of this flight does not read ({why}); it stays out: bring both boxes to "
-            "one version",
+            "{name}: what {box} says of this flight does not read ({why}); it stays out: "
+            "bring both nodes to one version",
             name=name,
             box=box,
             why=str(error.__cause__ or error),

@@ -351,8 +351,8 @@ def _translate_read_errors(place: str) -> Iterator[None]:
     ) as error:
         raise SourceUnreadable(
             _(
-                "{place}: what it says of a flight does not read ({name}: {error}); bring "
-                "both boxes to the same version and write it again",
+                "{place}: what it says of a flight does not read ({name}: {error}); bring both "
+                "nodes to the same version and write it again",
                 place=place,
                 name=type(error).__name__,
                 error=error,
@@ -565,7 +565,7 @@ def apply_record_delta(change: bytes, base_of: Callable[[str], bytes], place: st
         raise SourceUnreadable(
             _(
                 "{place}: what it says is new of a flight does not read ({name}: {error}); "
-                "bring both boxes to the same version",
+                "bring both nodes to the same version",
                 place=place,
                 name=type(error).__name__,
                 error=error,

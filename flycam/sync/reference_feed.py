@@ -300,7 +300,7 @@ def decode_feed_listing(data: bytes, place: str) -> tuple[str, tuple[FeedItem, .
         raise SourceUnreadable(
             _(
                 "{place}: its list of what it holds in common does not read ({error}); bring "
-                "both boxes to the same version",
+                "both nodes to the same version",
                 place=place,
                 error=error,
             )

@@ -250,8 +250,9 @@ class ReferenceImporter:
         self._report_conflict(
             name,
             _(
-                "{name}: this box and {peer} each decided on this restricted area; what either of them hides "
-                "stays hidden here until somebody takes it away: 'flycam restricted remove'",
+                "{name}: this node and {peer} each decided on this restricted area; what "
+                "either of them hides stays hidden here until somebody takes it away: 'flycam "
+                "restricted remove'",
                 name=name,
                 peer=self._peer,
             ),
@@ -377,8 +378,8 @@ class ReferenceImporter:
         self._report_conflict(
             name,
             _(
-                "{name}: this box has a {what} of its own here and keeps it; {peer} has another. To take "
-                "that one, decide so here, or have it entered there again",
+                "{name}: this node has a {what} of its own here and keeps it; {peer} has "
+                "another. To take that one, decide so here, or have it entered there again",
                 name=name,
                 what=what,
                 peer=self._peer,
@@ -445,7 +446,7 @@ def _build_unreadable_error(name: str, error: Exception) -> SourceUnreadable:
     return SourceUnreadable(
         _(
             "{name}: what the server holds in common does not read here ({error}); bring "
-            "both boxes to the same version",
+            "both nodes to the same version",
             name=name,
             error=error,
         )

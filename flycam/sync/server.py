@@ -83,11 +83,11 @@ def answer_inventory_query(
         }
     except (KeyError, TypeError, ValueError) as error:
         raise SourceUnreadable(
-            _("what the box asks does not read ({error}); bring both boxes to the same version", error=error)
+            _("what the node asks does not read ({error}); bring both nodes to the same version", error=error)
         ) from error
     if box == node.box:
         raise SourceUnreadable(
-            _("{box}: both boxes carry this name; give one a name of its own with FLYCAM_BOX", box=box)
+            _("{box}: both nodes carry this name; give one a name of its own with FLYCAM_BOX", box=box)
         )
     check_node_name(box)
     taken, logs = read_peer_cursors(node.store, box), {keys.derive_log_id(box, one) for one in mosaics}
@@ -339,7 +339,7 @@ class Spool:
 
 
 def _build_busy_error() -> FlightBusy:
-    return FlightBusy(_("what this box sent before is still being taken in; it goes on by itself"))
+    return FlightBusy(_("what this node sent before is still being taken in; it goes on by itself"))
 
 
 class _storage_errors:  # noqa: N801  used as a function

@@ -86,7 +86,7 @@ def measure_video_motion(
             if stopped():
                 raise Cancelled(
                     _(
-                        "{name}: stopped before anything was laid; the same command begins again",
+                        "{name}: stopped before anything was processed; the same command begins again",
                         name=video.name,
                     )
                 )
@@ -139,10 +139,10 @@ def require_same_poses(
     metres, degrees = float(np.median(apart_m)), float(np.degrees(np.median(turned_rad)))
     raise FlightLogMismatch(
         _(
-            "{log}: tells other places than those that {count} pictures of {film} lie by on "
-            "the map ({is_apart} of them beyond all doubt, by {metres:.0f} m and "
-            "{degrees:.0f}° on the whole); nothing was changed: give the log they were laid "
-            "by, or add --relay if this one is right",
+            "{log}: gives other places than those of {count} pictures of {film} on the map "
+            "({is_apart} of them beyond all doubt, by {metres:.0f} m and {degrees:.0f}° on "
+            "the whole); nothing was changed: give the log they were placed by, or add "
+            "--relay if this one is right",
             log=log,
             count=len(before),
             film=video,
@@ -180,9 +180,9 @@ def _counted(turns: TurnComparison) -> Message:
 def _contradicted(video: str, log: str, turns: TurnComparison) -> FlightLogMismatch:
     return FlightLogMismatch(
         _(
-            "{log}: is not the log of {video}: {why}; nothing was laid: give this film's "
-            "own log or subtitles; if you are sure of it, add --clock-offset, and the map "
-            "bears a warning",
+            "{log}: is not the log of {video}: {why}; nothing was processed: give this "
+            "film's own log or subtitles; if you are sure of it, add --clock-offset, and "
+            "the map bears a warning",
             log=log,
             video=video,
             why=_counted(turns),

@@ -253,7 +253,7 @@ def _wait(linked: LinkedTelemetry, name: str, stopped: Callable[[], bool]) -> No
             raise
         raise Cancelled(
             _(
-                "{name}: stopped before the aircraft told its position; the same command begins again",
+                "{name}: stopped before the aircraft gave its position; the same command begins again",
                 name=name,
             )
         ) from error

@@ -108,9 +108,9 @@ class RecordedTelemetry:
         if not len(self.log_poses.time_s):
             raise SourceUnreadable(
                 _(
-                    "{name}: tells where the aircraft was, not where its camera looked (no "
-                    "angles of a gimbal or of the aircraft): give the flight log (.tlog, "
-                    ".bin, .ulg), or subtitles with them",
+                    "{name}: has the position of the aircraft, not the direction of its camera (no "
+                    "angles of a gimbal or of the aircraft): give the flight log (.tlog, .bin, "
+                    ".ulg), or subtitles with them",
                     name=log.log.name,
                 )
             )
@@ -193,8 +193,8 @@ class LinkedTelemetry:
                 heard = f"{self._link.health.messages} packets came, {refused or 'none'} were refused"
                 raise PositionMissing(
                     _(
-                        "the MAVLink link told no position in {first_position_s:.0f} s "
-                        "({heard}): check the link, its key, and that the aircraft has a fix",
+                        "the MAVLink link gave no position in {first_position_s:.0f} s ({heard}): "
+                        "check the link, its key, and that the aircraft has a fix",
                         first_position_s=_FIRST_POSITION_S,
                         heard=heard,
                     )

@@ -384,8 +384,8 @@ def _make_nothing_placed_error(
     first = next((error for __, error in laying.rejections.errors), None)
     return OutsideTerrain(
         _(
-            "{name}: none of its pictures can be laid ({said}){why}: check that the log is "
-            "of this flight, and --clock-offset",
+            "{name}: none of its pictures can be placed ({said}){why}: check that the log "
+            "is of this flight, and --clock-offset",
             name=make_video_name(request.video),
             said=format_rejection_counts(dropped) or _("none was chosen"),
             why=_("; the first: {error}", error=first.message) if first else "",

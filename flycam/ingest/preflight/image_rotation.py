@@ -124,8 +124,9 @@ def report_edits(
             edited & ~settled,
             Severity.WARNING,
             _(
-                "they may be turned or cropped and no neighbour has enough in common with them to tell, so "
-                "they are laid as their metadata say: look at them on the map, or give the originals"
+                "they may be turned or cropped and no neighbour has enough in common with them "
+                "to decide, so they are placed by their metadata: look at them on the map, or "
+                "give the originals"
             ),
         ),
     ):

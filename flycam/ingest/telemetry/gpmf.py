@@ -101,8 +101,8 @@ def read_gpmf(path: Path) -> FlightLog:
     if found is None:
         raise SourceUnreadable(
             _(
-                "{path}: its GoPro telemetry tells no position with a time (GPS was off, or "
-                "had no fix): give the flight's log or subtitles",
+                "{path}: its GoPro telemetry has no position with a time (GPS was off, or had "
+                "no fix): give the flight's log or subtitles",
                 path=path,
             )
         )
@@ -250,8 +250,8 @@ def _of_drone(name: str, streams: dict[str, GpmfStream], track: TrackSamples) ->
     if np.isfinite(camera).any():
         remarks = (
             _(
-                "{name}: the camera's tilt is told by its accelerometer and its direction by the drone's "
-                "heading, each to about {sigma_deg:g}°",
+                "{name}: the camera's tilt comes from its accelerometer and its direction from "
+                "the drone's heading, each to about {sigma_deg:g}°",
                 name=name,
                 sigma_deg=_SIGMA_CAMERA_DEG,
             ),

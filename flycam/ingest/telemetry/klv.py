@@ -330,7 +330,7 @@ _REASONS = {
         "unchecked"
     ),
     "no_checksum_used": _(
-        "{count} packets have no checksum, as next to none that tells a position, and are used unchecked"
+        "{count} packets have no checksum, as next to none that gives a position, and are used unchecked"
     ),
     "malformed": _("{count} packets are malformed"),
     "too_long": _("{count} packets claim to be longer than any packet"),

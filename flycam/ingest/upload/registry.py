@@ -105,7 +105,7 @@ class UploadRegistry:
             os.close(self._fd)
             raise StorageFailed(
                 _(
-                    "{folder}: another server of this house receives uploads; send them to that one",
+                    "{folder}: another server of this data folder receives uploads; send them to that one",
                     folder=folder,
                 )
             ) from error

@@ -552,7 +552,7 @@ def remove_upload(upload_id: str, request: Request, principal: OperatorPrincipal
     reception = _get_upload_service(request)
     found = reception.find_upload(upload_id, principal)
     if is_in_progress(found):
-        raise Refused(409, _("it is being laid on the map"))
+        raise Refused(409, _("it is being processed"))
     reception.remove(found, principal)
     return Response(status_code=204)
 

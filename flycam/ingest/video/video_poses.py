@@ -391,7 +391,7 @@ def _angles_of(sample: TelemetrySample) -> tuple[Floats, tuple[float, float], bo
     body = np.array([sample.yaw_deg, sample.pitch_deg, sample.roll_deg])
     if np.isfinite(body).all():
         return body, (SIGMA_BODY_YAW_DEG, SIGMA_BODY_DEG), True
-    raise PoseRejected(_("the log tells neither gimbal nor aircraft angles here"))
+    raise PoseRejected(_("the log has neither gimbal nor aircraft angles here"))
 
 
 def _places(samples: Sequence[TelemetrySample]) -> Floats:

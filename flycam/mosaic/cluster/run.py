@@ -505,7 +505,8 @@ def _house() -> Workspace:
     if not _WORKSPACES:
         raise ClusterUnavailable(
             _(
-                "{who_here}: this worker was not started by 'flycam worker' and has no house; start it so",
+                "{who_here}: this worker was not started by 'flycam worker' and has no data "
+                "folder; start it so",
                 who_here=describe_process(),
             )
         )

@@ -257,9 +257,9 @@ def require_common_crs(records: Sequence[FrameRecord]) -> None:
         if (pose.work_crs, pose.vertical_datum) != (first.work_crs, first.vertical_datum):
             raise InputUnusable(
                 _(
-                    "{source_name}: its pose is in {work_crs} and {vertical_datum}, those "
-                    "before it in {first_work_crs} and {first_vertical_datum}; lay all of "
-                    "the flight on one terrain: ingest its photos once more, with --dem",
+                    "{source_name}: its pose is in {work_crs} and {vertical_datum}, those before "
+                    "it in {first_work_crs} and {first_vertical_datum}; place all of the flight on "
+                    "one terrain: ingest its photos once more, with --dem",
                     source_name=record.header.provenance.source_name,
                     work_crs=pose.work_crs,
                     vertical_datum=pose.vertical_datum,

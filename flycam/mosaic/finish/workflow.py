@@ -175,7 +175,7 @@ def check_request(flight: Flight, request: FinishRequest) -> None:
         raise OptionUnusable(
             _(
                 "--held-out {held_out_share:g}: give a share from {least_held_out:g} to "
-                "{most_held_out:g}; without points held out nothing tells whether the "
+                "{most_held_out:g}; without points held out nothing shows whether the "
                 "adjustment is better than what it began with",
                 held_out_share=request.held_out_share,
                 least_held_out=MIN_HELD_OUT,
@@ -482,10 +482,10 @@ def _require_photos(workspace: Workspace, flight: Flight) -> None:
     if elsewhere := len(find_remote_photos(workspace, flight.flight_id)):
         raise InputUnusable(
             ngettext(
-                "{name}: {count} photo of this flight is on another box, only its map came here; finish it "
-                "there, or bring it with 'flycam bundle write --originals'",
-                "{name}: {count} photos of this flight are on another box, only its map came here; finish it "
-                "there, or bring them with 'flycam bundle write --originals'",
+                "{name}: {count} photo of this flight is on another node, only its map came "
+                "here; finish it there, or bring it with 'flycam bundle write --originals'",
+                "{name}: {count} photos of this flight are on another node, only its map came "
+                "here; finish it there, or bring them with 'flycam bundle write --originals'",
                 elsewhere,
                 name=flight.name,
             )

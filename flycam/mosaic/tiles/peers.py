@@ -279,9 +279,8 @@ def _parse_placements(data: bytes) -> Mapping[str, str]:
     except (ValueError, RecursionError, zstandard.ZstdError) as error:
         raise TileCorrupt(
             _(
-                "the list of how another box laid its frames is damaged ({error}); restore "
-                "the store from its backup, or read a bundle that the other box writes with "
-                "--all",
+                "the list of another node's placements is damaged ({error}); restore the store "
+                "from its backup, or read a bundle that the other node writes with --all",
                 error=error,
             )
         ) from error
@@ -576,8 +575,8 @@ def _size_of(data: bytes) -> tuple[int, int] | None:
 def _no_view(tile_id: TileId) -> TileCorrupt:
     return TileCorrupt(
         _(
-            "tile {tile_id}: its early view is no picture of a tile; send it again from the "
-            "box it comes from",
+            "tile {tile_id}: its early view is no picture of a tile; send it again from "
+            "the node it comes from",
             tile_id=tile_id,
         )
     )

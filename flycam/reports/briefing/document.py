@@ -180,13 +180,14 @@ def _audit(figures: PackFigures) -> Iterator[BlockOf[Text]]:
         # half a signature fits on one line
         half = len(figures.audit_signature) // 2
         rows += [
-            (_("The box's key (Ed25519)"), figures.audit_key),
+            (_("The node's key (Ed25519)"), figures.audit_key),
             (_("Signature, first half"), figures.audit_signature[:half]),
             (_("Signature, second half"), figures.audit_signature[half:]),
         ]
     yield Paragraph(
         text=_(
-            "The audit log as it was then; flycam audit verify --head NUMBER:DIGEST tells if it still stands."
+            "The audit log as it was then; flycam audit verify --head NUMBER:DIGEST shows "
+            "whether it still stands."
         ),
         kind="small",
     )
@@ -387,8 +388,9 @@ def build_trouble_blocks(figures: PackFigures) -> Iterator[BlockOf[Text]]:
         )
         yield Paragraph(
             text=_(
-                "As the owners of layers say, of the time told; and marks of blocked roads, reported or being"
-                " dealt with. What is not in the table is not known to be without trouble."
+                "As the owners of layers report, at the time given; and marks of blocked "
+                "roads, reported or being dealt with. What is not in the table is not known to "
+                "be without trouble."
             ),
             kind="small",
         )
@@ -789,7 +791,7 @@ def _describe_commune(figures: PackFigures, one: PackCommune) -> Iterator[BlockO
     yield Heading(text=_("Field marks"))
     if one.marks:
         yield _marks(one.marks)
-        said = _("The status tells of the work on it, not that it was verified.")
+        said = _("The status is that of the work on it, and does not mean that it was verified.")
         yield Paragraph(text=said, kind="small")
     else:
         yield Paragraph(text=_("Nothing is marked here."), kind="small")

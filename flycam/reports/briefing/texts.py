@@ -70,7 +70,7 @@ def format_flight_error(one: PackFlight) -> Message:
             said = _("{error} (common shift not known, and not included)", error=said)
         elif one.shift_m > 0.0:
             said = _("{error} (common shift of {shift} included)", error=said, shift=_within(one.shift_m))
-    return _("{error}; no terrain known, laid on a plane", error=said) if one.on_plane else said
+    return _("{error}; no terrain known, placed on a plane", error=said) if one.on_plane else said
 
 
 def _within(value_m: float) -> Message:

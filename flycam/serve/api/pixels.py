@@ -336,7 +336,7 @@ def _measure_photo(workspace: Workspace, frame: FrameRecord) -> int:
             raise
         raise NotFound(
             _(
-                "{source_name}: this photo is on the box that flew it, only its map came "
+                "{source_name}: this photo is on the node that flew it, only its map came "
                 "here; bring it with 'flycam bundle write --originals'",
                 source_name=provenance.source_name,
             )
