@@ -517,13 +517,11 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> Output:
     if (film := find_single_video(options["paths"])) is not None:
         return ingest_video(data_dir, film, options)
     from flycam.cli.workspace import limit_to_one_arena
-    from flycam.ingest.inspection import prefetch_pixel_checks
+    from flycam.ingest.inspection import prefetch_photos
     from flycam.ingest.photos.photo_search import search_photos
 
     limit_to_one_arena()
-    with prefetch_pixel_checks(
-        search_photos(options["paths"]).photos
-    ) as early:  # while the libraries are loaded
+    with prefetch_photos(search_photos(options["paths"]).photos) as early:  # while the libraries are loaded
         from flycam.ingest.batch import ingest as ingest_flight
         from flycam.mosaic.orthorectify.flight_session import FlightLabels
         from flycam.mosaic.terrain import register_dem

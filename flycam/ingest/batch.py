@@ -34,11 +34,11 @@ from flycam.ingest.existing_photos import (
 )
 from flycam.ingest.inspection import (
     NO_PREFETCH,
-    PixelCheckPrefetch,
+    PhotoPrefetch,
     PreflightRequest,
     PreflightResult,
-    check_photos,
     make_outside_terrain_error,
+    read_whole_photos,
     run_preflight,
 )
 from flycam.ingest.preflight.frame_headers import find_infrared_suspects
@@ -121,14 +121,14 @@ def ingest(
     *,
     reprocess: bool = False,
     into: str | None = None,
-    prefetch: PixelCheckPrefetch = NO_PREFETCH,
+    prefetch: PhotoPrefetch = NO_PREFETCH,
 ) -> IngestReport:
     """Ingest photos into a published live mosaic, in the order above. Idempotent.
 
     reprocess  orthorectify frames that are on the map again on today's terrain, whatever it is
     into       the flight that the photos join (id, name, or "auto"; see
                `flycam.ingest.existing_photos`)
-    prefetch   pixel checks that were started earlier
+    prefetch   photos that are being read already
 
     Raises InputUnusable when nothing of the input can be used, NameTaken, FlightBusy when another process is
     writing this flight, StorageFailed when store, disk or database fail (run again).
@@ -138,7 +138,7 @@ def ingest(
     workspace.require_disk_space()
     check_store_writable(workspace)
     dems = load_registered_dems(workspace)
-    seen = run_preflight(request, dems, check_photos=lambda photos: check_photos(photos, progress, prefetch))
+    seen = run_preflight(request, dems, read=lambda paths: read_whole_photos(paths, progress, prefetch))
     _refuse_feet(seen.diagnosis, dems)
     flight_id = _flight_id(workspace, seen.diagnosis, into)
     with workspace.catalog.flights.lock(flight_id):

@@ -38,7 +38,7 @@ from flycam.geodata.kml import KML_FOOT, KML_HEAD, escape_xml, format_multi_geom
 from flycam.geometry.camera import InteriorOrientation
 from flycam.ingest.photos.calibration import resolve_interior
 from flycam.ingest.photos.metadata import FileKind, PhotoMetadata, detect_file_kind, make_display_names
-from flycam.ingest.photos.photo_reader import read_photos
+from flycam.ingest.photos.photo_reader import PhotoReading, read_photo, read_photos
 from flycam.ingest.photos.photo_search import PhotoSearchResult, search_photos
 from flycam.ingest.poses.block_positions import (
     check_crs_accuracy,
@@ -72,7 +72,7 @@ from flycam.ingest.preflight.frame_headers import SIGMA_GNSS_M, assign_layer
 from flycam.ingest.preflight.log_match import LOG_DOES_NOT_MATCH
 from flycam.ingest.preflight.takeoff import SIGMA_GNSS_HEIGHT_M
 from flycam.ingest.telemetry.flight_log import FlightLog
-from flycam.media.pixels import Checks, PixelChecks, read_grey, read_pixel_checks
+from flycam.media.pixels import Checks, read_grey
 from flycam.messages import Message, _, join, ngettext
 from flycam.model.diagnosis import Diagnosis, Gap, GapKind, Problem, Rejection, Severity, Takeoff
 from flycam.model.flight import LOCAL_DATUM, is_flat_datum
@@ -367,16 +367,18 @@ def run_preflight(
     request: PreflightRequest,
     dems: Sequence[DemInfo],
     *,
-    check_photos: Callable[[Sequence[PhotoMetadata]], Checks] | None = None,
-    identify: IdentifyPhoto = compute_content_identity,
+    read: Callable[[Sequence[Path]], Sequence[PhotoReading]] | None = None,
+    identify: IdentifyPhoto | None = None,
     area_of_interest: BaseGeometry | None = None,
     found: PhotoSearchResult | None = None,
 ) -> PreflightResult:
     """Read the metadata of all photos and diagnose them.
 
-    check_photos  checks the pixels (truncation, blur, a covered lens); None leaves them unread
-    identify      how photos are distinguished: by their bytes, or by a quick stand-in when nothing is written
-    found         photos at the paths, if they were searched before
+    read      reads the photos whole, and checks their pixels (truncation, blur, a covered lens); None reads
+              their heads alone
+    identify  how photos are distinguished: None by the hash of their bytes, or by a quick stand-in when
+              nothing is written
+    found     photos at the paths, if they were searched before
 
     Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has a
     position and nothing supplies one), PhotosUnpositioned (something else is missing), TerrainMissing
@@ -390,7 +392,16 @@ def run_preflight(
         raise SourceUnreadable(
             _("{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos", names=names)
         )
-    photos, failed = read_photos(found.photos)
+    readings = {} if read is None else dict(zip(found.photos, read(found.photos), strict=True))
+    if read is None:
+        photos, failed = read_photos(found.photos)
+    else:
+        photos = [one.metadata for one in readings.values() if isinstance(one.metadata, PhotoMetadata)]
+        failed = [
+            (path, one.metadata)
+            for path, one in readings.items()
+            if isinstance(one.metadata, SourceUnreadable)
+        ]
     failed += [
         one for one in found.refused if detect_file_kind(one[0].name) is FileKind.PHOTO or one[0].is_dir()
     ]
@@ -420,7 +431,13 @@ def run_preflight(
     elif log is not None and has_poses(log) and has_only_positions(log):
         photos, placed = with_table_positions(photos, log)
         log = None
-    checks = check_photos(photos) if check_photos else {}
+    checks = {photo.path: readings[photo.path].checks for photo in photos} if readings else {}
+
+    def identify_as_read(photo: PhotoMetadata) -> str:
+        if identify is not None or photo.path not in readings:
+            return (identify or compute_content_identity)(as_read[photo.path])
+        return readings[photo.path].sha256
+
     if log is not None and has_poses(log):
         diagnosis = build_diagnosis_from_poses(
             photos,
@@ -428,10 +445,10 @@ def run_preflight(
             terrain_at=terrain_at,
             interior_for=lens,
             own_lenses=camera is None,
-            identify=lambda photo: identify(as_read[photo.path]),
+            identify=identify_as_read,
             checks=checks,
             layer=request.layer,
-            grey_of=read_grey if check_photos else None,
+            grey_of=read_grey if readings else None,
         )
     else:
         diagnosis = diagnose(
@@ -442,11 +459,11 @@ def run_preflight(
             takeoff=request.takeoff,
             clock_offset_s=request.clock_offset_s,
             interior_for=lens,
-            identify=lambda photo: identify(as_read[photo.path]),
+            identify=identify_as_read,
             checks=checks,
             area_of_interest=area_of_interest,
             layer=request.layer,
-            grey_of=read_grey if check_photos else None,
+            grey_of=read_grey if readings else None,
         )
     diagnosis = replace(diagnosis, problems=(*placed, *diagnosis.problems))
     if request.own_dem and any(one.code == TERRAIN_DISJOINT for one in diagnosis.problems):
@@ -539,67 +556,54 @@ def make_outside_terrain_error(
     )
 
 
-# -- Pixel checks of photos ------------------------------------------------------------------------
+# -- Reading of all photos, in threads -------------------------------------------------------------
 #
-# Preflight check and ingest share them, so that both reject the same truncated, blurred or black photos.
+# Preflight check and ingest share it, so that both reject the same truncated, blurred or black photos.
 
 
 # Threads that decode ask for the interpreter some thirty times a photo; by default each would wait 5 ms for a
 # thread that loads modules.
 _SWITCH_S = 0.0002
 
-PixelCheckResult = PixelChecks | FrameUnreadable
 
+class PhotoPrefetch:
+    """Photos that are being read, by path."""
 
-class PixelCheckPrefetch:
-    """Pixel checks in progress, by path."""
-
-    def __init__(self, futures: dict[Path, Future[PixelCheckResult]]) -> None:
+    def __init__(self, futures: dict[Path, Future[PhotoReading]]) -> None:
         self._futures = futures
 
-    def wait_for(self, path: Path) -> PixelCheckResult:
-        """Return the checks of a photo; run them now if they were not prefetched."""
+    def wait_for(self, path: Path) -> PhotoReading:
+        """Return a photo as it was read; read it now if it was not prefetched."""
         future = self._futures.pop(path, None)
-        return future.result() if future is not None else _check_photo(path)
+        return future.result() if future is not None else read_photo(path)
 
 
-NO_PREFETCH = PixelCheckPrefetch({})
+NO_PREFETCH = PhotoPrefetch({})
 
 
 @contextmanager
-def prefetch_pixel_checks(paths: Iterable[Path]) -> Iterator[PixelCheckPrefetch]:
-    """Start pixel checks in threads, while libraries load and metadata is read."""
+def prefetch_photos(paths: Iterable[Path]) -> Iterator[PhotoPrefetch]:
+    """Start reading photos in threads, while libraries load."""
     interval = sys.getswitchinterval()
     pool = ThreadPoolExecutor(count_workers(), thread_name_prefix="look")
     try:
         sys.setswitchinterval(_SWITCH_S)
-        yield PixelCheckPrefetch({path: pool.submit(_check_photo, path) for path in paths})
+        yield PhotoPrefetch({path: pool.submit(read_photo, path) for path in paths})
     finally:
         pool.shutdown(cancel_futures=True)
         sys.setswitchinterval(interval)
 
 
-def check_photos(
-    photos: Sequence[PhotoMetadata], progress: Progress, prefetch: PixelCheckPrefetch = NO_PREFETCH
-) -> Checks:
-    """Check the pixels of every photo.
-
-    Returns results by path, or the error of an unreadable photo.
-    """
+def read_whole_photos(
+    paths: Sequence[Path], progress: Progress, prefetch: PhotoPrefetch = NO_PREFETCH
+) -> list[PhotoReading]:
+    """Read photos in threads, each once, in the order given."""
     workers = count_workers()
-    checks: dict[Path, PixelCheckResult] = {}
-    results = map_ordered(lambda photo: prefetch.wait_for(photo.path), photos, workers, in_flight=2 * workers)
-    for count, (photo, result) in enumerate(zip(photos, results, strict=True), start=1):
-        checks[photo.path] = result
-        progress("look", count, len(photos))
-    return checks
-
-
-def _check_photo(path: Path) -> PixelCheckResult:
-    try:
-        return read_pixel_checks(path)
-    except FrameUnreadable as error:
-        return error
+    readings: list[PhotoReading] = []
+    for one in map_ordered(prefetch.wait_for, paths, workers, in_flight=2 * workers):
+        readings.append(one)
+        progress("look", len(readings), len(paths))
+    return readings
 
 
 # -- Preflight report: `flycam inspect` ------------------------------------------------------------
@@ -646,7 +650,7 @@ def check_flight(
     seen = run_preflight(
         request,
         dems,
-        check_photos=(lambda photos: check_photos(photos, progress)) if check_pixels else None,
+        read=(lambda paths: read_whole_photos(paths, progress)) if check_pixels else None,
         identify=compute_quick_identity,
         area_of_interest=area,
         found=found,

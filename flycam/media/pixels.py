@@ -13,6 +13,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -194,14 +195,19 @@ def load_photo(path: Path) -> Photo:
     """
     try:
         with open_photo(path) as file:
-            if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
-                raise FrameUnreadable(
-                    _("{path}: is larger than 1 GB; it is no photo of a drone, remove it", path=path)
-                )
-            data = file.readall()
+            data = read_photo_bytes(file, path)
     except SourceUnreadable as error:
         raise FrameUnreadable.from_error(error) from error
     return parse_photo(data, path)
+
+
+def read_photo_bytes(file: FileIO, path: Path) -> bytes:
+    """Read an open photo. Raises FrameUnreadable for a file larger than any photo."""
+    if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
+        raise FrameUnreadable(
+            _("{path}: is larger than 1 GB; it is no photo of a drone, remove it", path=path)
+        )
+    return file.readall()
 
 
 def parse_photo(data: bytes, path: Path) -> Photo:
@@ -321,12 +327,17 @@ def _turned(picture: Pixels, orientation: int) -> Pixels:
     return picture if turn is None else np.asarray(cv2.rotate(picture, turn), np.uint8)
 
 
-def read_pixel_checks(path: Path) -> PixelChecks:
+def check_photo(photo: Photo) -> PixelChecks:
     """Check sharpness, exposure and lens cap of one photo at a quarter of its size.
 
-    Raises FrameUnreadable as `open_pixels`.
+    Raises FrameUnreadable where it does not decode.
     """
-    return check_pixels(_reduced_grey(load_photo(path), 4))
+    return check_pixels(_reduced_grey(photo, 4))
+
+
+def read_pixel_checks(path: Path) -> PixelChecks:
+    """Read and check one photo. Raises FrameUnreadable as `load_photo`, `check_photo`."""
+    return check_photo(load_photo(path))
 
 
 def read_grey(path: Path, side_px: int) -> Pixels:

@@ -1,7 +1,8 @@
-"""Looks at photos that are begun early are the looks that are taken in time."""
+"""Photos are read once for metadata, hash and checks; those that are begun early are the same."""
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -9,28 +10,32 @@ import pytest
 
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import FrameUnreadable
-from flycam.ingest.inspection import check_photos, prefetch_pixel_checks
-from flycam.ingest.photos.photo_reader import read_photos
+from flycam.ingest.inspection import prefetch_photos, read_whole_photos
+from flycam.ingest.photos.photo_reader import read_metadata
+from flycam.media.pixels import read_pixel_checks
 from flycam.workspace import ignore_progress
 
 
-def test_early_looks_are_the_same(drill: DrillReport, tmp_path: Path) -> None:
+def test_photos_read_early_are_those_read_in_time_and_by_their_parts(
+    drill: DrillReport, tmp_path: Path
+) -> None:
     paths = sorted(drill.photos.iterdir())
     cut_off = tmp_path / "cut.jpg"
     cut_off.write_bytes(paths[0].read_bytes()[:-4000])
-    photos, _ = read_photos([*paths, cut_off])
-    with prefetch_pixel_checks([*paths[:3], cut_off]) as early:
-        found = check_photos(photos, ignore_progress, early)
-    in_time = check_photos(photos, ignore_progress)
-    assert list(found) == list(in_time) == [photo.path for photo in photos]
-    assert isinstance(found[cut_off], FrameUnreadable)
-    assert str(found[cut_off]) == str(in_time[cut_off])
-    assert {path: found[path] for path in paths} == {path: in_time[path] for path in paths}
+    with prefetch_photos([*paths[:3], cut_off]) as early:
+        found = read_whole_photos([*paths, cut_off], ignore_progress, early)
+    assert found[:-1] == read_whole_photos(paths, ignore_progress)
+    for path, one in zip(paths, found, strict=False):
+        assert one.metadata == read_metadata(path)
+        assert one.checks == read_pixel_checks(path)
+        assert one.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert found[-1].metadata == read_metadata(cut_off)
+    assert isinstance(found[-1].checks, FrameUnreadable)
 
 
 def test_threads_end_with_an_error_and_leave_the_interpreter_as_it_was(drill: DrillReport) -> None:
     interval = sys.getswitchinterval()
-    with pytest.raises(KeyboardInterrupt), prefetch_pixel_checks(drill.photos.iterdir()):
+    with pytest.raises(KeyboardInterrupt), prefetch_photos(drill.photos.iterdir()):
         assert sys.getswitchinterval() < interval
         raise KeyboardInterrupt
     assert sys.getswitchinterval() == interval

@@ -7,18 +7,18 @@ import math
 import re
 import struct
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from io import FileIO
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from flycam.errors import SourceUnreadable
+from flycam.errors import FrameUnreadable, SourceUnreadable
 from flycam.ingest.photos.metadata import Angles, Dialect, PhotoMetadata
 from flycam.ingest.photos.xmp import Values, detect_dialect, map_fields, read_xmp, resolve_maker
-from flycam.media.photo import Directory, PhotoHead, TiffReader, open_photo, read_head
+from flycam.media.photo import Directory, PhotoHead, TiffReader, open_photo, parse_head, read_head
+from flycam.media.pixels import PixelChecks, check_photo, parse_photo, read_photo_bytes
 from flycam.messages import Message, _
 from flycam.model.text import to_visible
 from flycam.storage.files import make_file_changed
@@ -316,12 +316,57 @@ def _note_floats(entries: bytes, order: str) -> dict[str, float]:
     return found
 
 
-# -- Reading of photos: metadata and hash from one opening -----------------------------------------
+# -- Reading of photos: metadata, hash and checks of the pixels from one opening -------------------
 
 
 _STITCHED = ("equirectangular", "cylindrical")  # GPano's projections
 _DRILL_MARKS = ("DIỄN TẬP", "flycam drill")
 _tells_apart = attrgetter("size_bytes", "image_size_px", "taken_text", "lon_deg", "lat_deg")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhotoReading:
+    """A photo's file, read once.
+
+    metadata  or the error, where it is no photo that flycam uses
+    checks    of its pixels, or the error, where they cannot be decoded
+    sha256    hex, of its bytes
+    """
+
+    metadata: PhotoMetadata | SourceUnreadable
+    checks: PixelChecks | FrameUnreadable
+    sha256: str
+
+
+def read_photo(path: Path) -> PhotoReading:
+    """Read one photo whole: its metadata, the checks of its pixels, and the hash of its bytes."""
+    try:
+        with open_photo(path) as file:
+            try:
+                data = read_photo_bytes(file, path)
+            except FrameUnreadable as error:
+                metadata = _catch_unreadable(lambda: _parse(read_head(file, path), path))
+                file.seek(0)
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                return PhotoReading(metadata=metadata, checks=error, sha256=digest)
+    except SourceUnreadable as error:
+        return PhotoReading(metadata=error, checks=FrameUnreadable.from_error(error), sha256="")
+    try:
+        checks: PixelChecks | FrameUnreadable = check_photo(parse_photo(data, path))
+    except FrameUnreadable as error:
+        checks = error
+    return PhotoReading(
+        metadata=_catch_unreadable(lambda: _parse(parse_head(data, path), path)),
+        checks=checks,
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _catch_unreadable(parse: Callable[[], PhotoMetadata]) -> PhotoMetadata | SourceUnreadable:
+    try:
+        return parse()
+    except SourceUnreadable as error:
+        return error
 
 
 def compute_photo_sha256(photo: PhotoMetadata) -> str:
@@ -331,7 +376,7 @@ def compute_photo_sha256(photo: PhotoMetadata) -> str:
     SourceUnreadable if it cannot be read, or another file has replaced it.
     """
     with open_photo(photo.path) as file:
-        again = _read(file, photo.path)
+        again = _parse(read_head(file, photo.path), photo.path)
         if _tells_apart(again) != _tells_apart(photo):
             raise make_file_changed(photo.path.name)
         file.seek(0)
@@ -357,11 +402,10 @@ def read_metadata(path: Path) -> PhotoMetadata:
     declared size, a raw file, one visible band of a multispectral set, a stitched panorama).
     """
     with open_photo(path) as file:
-        return _read(file, path)
+        return _parse(read_head(file, path), path)
 
 
-def _read(file: FileIO, path: Path) -> PhotoMetadata:
-    head = read_head(file, path)
+def _parse(head: PhotoHead, path: Path) -> PhotoMetadata:
     if head.is_map:
         raise SourceUnreadable(
             _(
