@@ -38,7 +38,7 @@ from flycam.ingest.inspection import (
     PreflightRequest,
     PreflightResult,
     make_outside_terrain_error,
-    read_whole_photos,
+    read_photo_files,
     run_preflight,
 )
 from flycam.ingest.preflight.frame_headers import find_infrared_suspects
@@ -138,7 +138,7 @@ def ingest(
     workspace.require_disk_space()
     check_store_writable(workspace)
     dems = load_registered_dems(workspace)
-    seen = run_preflight(request, dems, read=lambda paths: read_whole_photos(paths, progress, prefetch))
+    seen = run_preflight(request, dems, read=lambda paths: read_photo_files(paths, progress, prefetch))
     _refuse_feet(seen.diagnosis, dems)
     flight_id = _flight_id(workspace, seen.diagnosis, into)
     with workspace.catalog.flights.lock(flight_id):

@@ -594,7 +594,7 @@ def prefetch_photos(paths: Iterable[Path]) -> Iterator[PhotoPrefetch]:
         sys.setswitchinterval(interval)
 
 
-def read_whole_photos(
+def read_photo_files(
     paths: Sequence[Path], progress: Progress, prefetch: PhotoPrefetch = NO_PREFETCH
 ) -> list[PhotoReading]:
     """Read photos in threads, each once, in the order given."""
@@ -650,7 +650,7 @@ def check_flight(
     seen = run_preflight(
         request,
         dems,
-        read=(lambda paths: read_whole_photos(paths, progress)) if check_pixels else None,
+        read=(lambda paths: read_photo_files(paths, progress)) if check_pixels else None,
         identify=compute_quick_identity,
         area_of_interest=area,
         found=found,

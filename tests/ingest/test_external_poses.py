@@ -14,7 +14,7 @@ from flycam.errors import DatumUnknown, PhotosUnpositioned
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem import read_dem_info
 from flycam.geodata.geoid import convert_height
-from flycam.ingest.inspection import PreflightRequest, read_whole_photos, run_preflight
+from flycam.ingest.inspection import PreflightRequest, read_photo_files, run_preflight
 from flycam.ingest.poses.external_poses import read_stated_datum
 from flycam.mosaic.terrain import TerrainLookup, load_registered_dems
 from flycam.workspace import ignore_progress
@@ -82,7 +82,7 @@ def test_without_terrain_the_plane_lies_where_the_pictures_see_it(drill: DrillRe
     table.write_bytes((drill.truth / "poses.csv").read_bytes())
     table.with_suffix(".prj").write_text("EPSG:32648", encoding="utf-8")
     request = PreflightRequest(paths=(drill.photos,), telemetry=table)
-    found = run_preflight(request, [], read=lambda paths: read_whole_photos(paths, ignore_progress)).diagnosis
+    found = run_preflight(request, [], read=lambda paths: read_photo_files(paths, ignore_progress)).diagnosis
     centres = np.array([one.exterior_prior.projection_centre_m for one in found.headers])
     lonlat = to_lonlat(centres[:, :2], found.work_crs)
     below, _ = TerrainLookup([read_dem_info(drill.dem)])(lonlat)
@@ -98,6 +98,6 @@ def test_no_position_is_not_said_of_photos_that_have_one(shared_data: Path) -> N
         run_preflight(
             PreflightRequest(paths=(photo,)),
             [],
-            read=lambda paths: read_whole_photos(paths, ignore_progress),
+            read=lambda paths: read_photo_files(paths, ignore_progress),
         )
     assert "position" not in caught.value.heading.text

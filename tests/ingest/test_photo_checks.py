@@ -10,7 +10,7 @@ import pytest
 
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import FrameUnreadable
-from flycam.ingest.inspection import prefetch_photos, read_whole_photos
+from flycam.ingest.inspection import prefetch_photos, read_photo_files
 from flycam.ingest.photos.photo_reader import read_metadata
 from flycam.media.pixels import read_pixel_checks
 from flycam.workspace import ignore_progress
@@ -23,8 +23,8 @@ def test_photos_read_early_are_those_read_in_time_and_by_their_parts(
     cut_off = tmp_path / "cut.jpg"
     cut_off.write_bytes(paths[0].read_bytes()[:-4000])
     with prefetch_photos([*paths[:3], cut_off]) as early:
-        found = read_whole_photos([*paths, cut_off], ignore_progress, early)
-    assert found[:-1] == read_whole_photos(paths, ignore_progress)
+        found = read_photo_files([*paths, cut_off], ignore_progress, early)
+    assert found[:-1] == read_photo_files(paths, ignore_progress)
     for path, one in zip(paths, found, strict=False):
         assert one.metadata == read_metadata(path)
         assert one.checks == read_pixel_checks(path)
