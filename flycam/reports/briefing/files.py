@@ -45,8 +45,6 @@ _DESKTOP_FILES = frozenset({"Thumbs.db", "desktop.ini", ".DS_Store"})
 """Files that file managers leave in folders that they show."""
 _TILES_AT_ONCE = 64
 _LOSSY_QUALITY = 78
-# of the names in a KMZ
-_LANGUAGE = "vi"
 
 
 def write_tile_archive(
@@ -194,7 +192,12 @@ def _drill(contents: PackContents, count: int) -> np.ndarray:
 
 
 def write_pack_kmz(
-    workspace: Workspace, path: Path, contents: PackContents, overlay: MaskOverlay, band_png: bytes | None
+    workspace: Workspace,
+    path: Path,
+    contents: PackContents,
+    overlay: MaskOverlay,
+    band_png: bytes | None,
+    language: str,
 ) -> None:
     """Write images, boundaries, changes and marks as KMZ, newest flight on top."""
     mark = f"{DRILL_MARK} – " if contents.is_drill else ""
@@ -222,8 +225,8 @@ def write_pack_kmz(
     ]
     signs = [
         Placemark(
-            name=f"{mark}{number}. {MARK_KIND_NAMES[one.line.kind].in_language(_LANGUAGE)} "
-            f"({MARK_STATUS_NAMES[one.line.status].in_language(_LANGUAGE)})",
+            name=f"{mark}{number}. {MARK_KIND_NAMES[one.line.kind].in_language(language)} "
+            f"({MARK_STATUS_NAMES[one.line.status].in_language(language)})",
             description=f"{one.line.note} – {one.line.author}",
             shape=one.shape,
         )
@@ -231,7 +234,7 @@ def write_pack_kmz(
     ]
     patches = [
         Placemark(
-            name=f"{mark}T{number}. {CHANGE_KIND_NAMES[patch.impact.line.kind].in_language(_LANGUAGE)}",
+            name=f"{mark}T{number}. {CHANGE_KIND_NAMES[patch.impact.line.kind].in_language(language)}",
             description=f"{patch.attributed_note} – {patch.signature.decided_by}",
             shape=patch.shape,
         )
