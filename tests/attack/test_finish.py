@@ -19,7 +19,7 @@ import rasterio
 from affine import Affine
 
 from bench.truth_patches import PatchErrors, patch_errors
-from flycam.drill.flight import MeasuredPose, make_drill_camera
+from flycam.drill.flight import make_drill_camera
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.photo_drill import DrillReport, make_drill, write_drill
 from tests.attack.commands import Operator, Said, filled, remounted
@@ -82,25 +82,8 @@ def only(flown: DrillReport, card: Path, *names: str) -> Path:
     return card
 
 
-def _three(flown: DrillReport, card: Path) -> tuple[Path, ...]:
-    return (only(flown, card, "DJI_0002.JPG", "DJI_0003.JPG", "DJI_0004.JPG"),)
-
-
 def _one_strip(flown: DrillReport, card: Path) -> tuple[Path, ...]:
     return (only(flown, card, *(f"DJI_{number:04d}.JPG" for number in range(1, 5))),)
-
-
-def _one_in_another_province(flown: DrillReport, card: Path) -> tuple[Path, ...]:
-    def moved(number: int, one: MeasuredPose) -> MeasuredPose:
-        return replace(one, lon_deg=one.lon_deg + 1.5) if number == 5 else one
-
-    return (photos_retold(make_drill(**FLOWN), card, moved),)
-
-
-def _two_places(flown: DrillReport, card: Path) -> tuple[Path, ...]:
-    photos_retold(make_drill(**FLOWN), card / "xa", lambda _, one: replace(one, lon_deg=one.lon_deg + 0.05))
-    shutil.copytree(flown.photos, card / "đây")
-    return (card,)
 
 
 def _two_flights_with_biases_and_cameras_of_their_own(flown: DrillReport, card: Path) -> tuple[Path, ...]:
@@ -120,13 +103,6 @@ def _focal_length_wrong_by_a_twentieth(flown: DrillReport, card: Path) -> tuple[
     file = card / "camera.json"
     file.write_text(json.dumps({"width": 480, "height": 360, **lens, **focal, **point}))
     return (flown.photos, "--camera", file)
-
-
-def _focal_length_wrong_in_the_photos(flown: DrillReport, card: Path) -> tuple[Path, ...]:
-    drill = make_drill(**FLOWN)
-    f = drill.camera.focal_length_px
-    wrong = replace(drill.camera, focal_length_px=(1.05 * f[0], 1.05 * f[1]))
-    return (photos_retold(replace(drill, camera=wrong), card),)
 
 
 @pytest.mark.parametrize(
@@ -182,21 +158,6 @@ def _map(flown: DrillReport, to: Path, *, moved_m: float = 0.0, crs: bool = True
     ) as out:
         out.write(pixels)
     return to
-
-
-def _recoloured(rgb: np.ndarray) -> np.ndarray:
-    red, green, blue = rgb.astype(np.float32)
-    return np.stack([0.4 * green + 60.0, 0.3 * red + 0.3 * blue + 90.0, 0.8 * red]).astype(np.uint8)
-
-
-@pytest.mark.soak
-def test_a_map_of_another_season_ties_the_block(ingested: Ingested, tmp_path: Path) -> None:
-    house = ingested.copy(tmp_path / "nhà")
-    said = finished(house, "--reference", _map(ingested.flown, tmp_path / "bản đồ.tif", change=_recoloured))
-    assert said.json["control"]["reference"]["used"]
-    assert median(errors(house, ingested.flown, "final"), after_shift=False) < 0.4
-    grey = _map(ingested.flown, tmp_path / "một kênh.tif", change=lambda rgb: rgb[1:2])
-    assert finished(house, "--reference", grey).json["control"]["reference"]["used"]
 
 
 def test_a_picture_that_is_not_of_this_ground_is_left_out_and_said(

@@ -64,16 +64,6 @@ def test_terrain_elsewhere(operator: Operator, drill: DrillReport, altered: Call
     assert again.json["frames"]["used"] == again.json["relaid"] == 6 and not again.json["warnings"]
 
 
-def test_terrain_given_for_this_flight_that_lies_elsewhere(
-    operator: Operator, drill: DrillReport, altered: Callable[..., Path]
-) -> None:
-    elsewhere = altered("nơi khác.tif", _same, move_m=50_000.0)
-    said = operator("ingest", drill.photos, "--dem", elsewhere)
-    assert said.exit_code == 3
-    assert "nơi khác.tif" in said.sentence and "give terrain of that place" in said.sentence
-    assert operator.flights() == []
-
-
 def test_terrain_under_half_of_the_flight(
     operator: Operator, drill: DrillReport, altered: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -150,21 +140,6 @@ def test_high_ground_in_metres_is_not_called_feet(
 ) -> None:
     operator("dem", "add", altered("cao.tif", lambda heights: heights + 60.0))
     assert operator("ingest", drill.photos).exit_code == 0
-
-
-def test_terrain_that_comes_after_the_flight_is_used_by_the_same_command(
-    operator: Operator, drill: DrillReport, tmp_path: Path
-) -> None:
-    flat = operator("ingest", drill.photos)
-    assert "ingest the photos again" in flat.json["warnings"][0]
-    operator("export", flat.json["flight_id"], tmp_path / "a.tif")
-    assert "LOCAL" in read_raster(tmp_path / "a.tif").tags["FLYCAM_TERRAIN"]
-    operator("dem", "add", drill.dem)
-    again = operator("ingest", drill.photos)
-    assert (again.json["new"], again.json["warnings"], again.json["vertical_datum"]) == (0, [], "EGM96")
-    operator("export", flat.json["flight_id"], tmp_path / "b.tif")
-    tags = read_raster(tmp_path / "b.tif").tags
-    assert "EGM96" in tags["FLYCAM_TERRAIN"] and "FLYCAM_WARNINGS" not in tags
 
 
 def test_finer_terrain_is_used_on_the_operators_word_and_old_tiles_are_collected(
@@ -257,12 +232,3 @@ def test_communes_in_metres_or_latitude_first(
 ) -> None:
     said = operator("communes", "add", _geojson(tmp_path / "lạ.geojson", [*ring, ring[0]]))
     assert said.exit_code == 3 and "lạ.geojson" in said.sentence and "CRS" in said.sentence
-
-
-def test_no_commune_at_all(operator: Operator, drill: DrillReport, tmp_path: Path) -> None:
-    empty = operator("communes", "add", _geojson(tmp_path / "trống.geojson"))
-    assert empty.exit_code == 3 and "trống.geojson" in empty.sentence
-    said = operator("ingest", drill.photos, "--dem", drill.dem)
-    assert (said.exit_code, said.json["communes"]) == (0, [])
-    clipped = operator("export", said.json["flight_id"], tmp_path / "a.tif", "--commune", "99001")
-    assert clipped.exit_code == 3 and "flycam communes add" in clipped.sentence

@@ -94,17 +94,6 @@ def used(operator: Operator) -> list[str]:
         return [one.frame_id for one in catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)]
 
 
-def test_who_slept_through_a_restart_goes_on_where_nobody_else_wrote(
-    house: Operator, card: Path, whole: Said, end_sessions: EndSessions
-) -> None:
-    with asleep_at_work(house, card) as sleeper:
-        end_sessions(house)
-    code, said = ended(sleeper)
-    assert code == 0, said
-    assert tiles(house) == whole.json["tiles"]
-    assert house("verify").exit_code == 0
-
-
 def test_who_lost_its_lock_asleep_writes_nothing_beside_another_who_has_it(
     house: Operator, card: Path, whole: Said, end_sessions: EndSessions
 ) -> None:

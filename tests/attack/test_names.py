@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sqlite3
@@ -22,8 +21,7 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.text import is_printable
-from flycam.storage import keys
-from tests.attack.commands import MakeOperator, Operator
+from tests.attack.commands import Operator
 from tests.serve.running import running
 from tests.serve.world import REAL, add_account, make_world
 
@@ -250,46 +248,6 @@ def test_no_pipe_is_waited_for(operator: Operator, drill: DrillReport, tmp_path:
         assert said.json["error"] == "SourceUnreadable", words
 
 
-def test_a_pipe_beside_a_bundle_is_not_waited_for(
-    make_operator: MakeOperator, drill: DrillReport, tmp_path: Path
-) -> None:
-    box = make_operator(FLYCAM_BOX="xe-1").with_flight(drill)
-    stick = tmp_path / "stick"
-    stick.mkdir()
-    written = box("bundle", "write", stick / "map.fcb", "--part-size", "100k")
-    assert written.exit_code == 0
-    part = stick / "map.fcb.002"
-    kept = part.read_bytes()
-    part.unlink()
-    os.mkfifo(part)
-    other = make_operator("tỉnh", FLYCAM_BOX="tinh")
-    assert other("bundle", "read", stick / "map.fcb").exit_code == 3
-    part.unlink()
-    part.write_bytes(kept)
-    assert other("bundle", "read", stick / "map.fcb").exit_code == 0
-    receipt = next(stick.glob("*.receipt.json"))
-    receipt.unlink()
-    os.mkfifo(receipt)
-    assert box("bundle", "write", stick / "map.fcb").exit_code == 3
-
-
-def test_a_backup_with_a_pipe_in_it_is_none(ready: Operator, tmp_path: Path) -> None:
-    folder = tmp_path / "backup"
-    assert ready("backup", folder).exit_code == 0
-    for path in (
-        folder / "manifest.json",
-        next(folder.glob("SHA256SUMS-*")),
-        next(folder.glob("catalogue-*.sqlite")),
-    ):
-        kept = path.read_bytes()
-        path.unlink()
-        os.mkfifo(path)
-        assert ready("restore", folder, "--check").exit_code not in (0, 1), path.name
-        path.unlink()
-        path.write_bytes(kept)
-    assert ready("restore", folder, "--check").exit_code == 0
-
-
 def test_links_and_odd_names_cost_a_card_themselves_alone(
     ready: Operator, card: Path, tmp_path: Path
 ) -> None:
@@ -310,24 +268,3 @@ def test_links_and_odd_names_cost_a_card_themselves_alone(
         assert named == {"shadow.JPG", r"DJI_\udcff\udc82.JPG"}
         assert all(map(is_printable, said.stderr.splitlines()))
     assert said.json["frames"] == {"read": 7, "used": 5, "in_flight": 5, "rejected": {"unreadable": 2}}
-
-
-def test_what_a_link_leads_to_mends_no_house(ready: Operator, card: Path, tmp_path: Path) -> None:
-    """`verify --from` reads a card, too, and nothing outside of it."""
-    flight = ready("ingest", card)
-    assert flight.exit_code == 0
-    photo = sorted(card.iterdir())[0]
-    moved = photo.rename(tmp_path / "elsewhere.jpg")
-    photo.symlink_to(moved)
-    kept = ready.data / "store" / keys.format_original_key(hashlib.sha256(moved.read_bytes()).hexdigest())
-    kept.chmod(0o600)
-    kept.unlink()
-    for folder in (ready.data / "cache").rglob("*"):
-        if folder.is_file() and folder.suffix.lower() == ".jpg":
-            folder.unlink()
-    ready("verify", "--from", card)
-    assert not kept.exists()
-    photo.unlink()
-    moved.rename(photo)
-    ready("verify", "--from", card)
-    assert kept.exists()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 from pathlib import Path
 
 import pytest
 
 from flycam.drill.photo_drill import DrillReport
-from tests.attack.commands import Operator, Said
+from tests.attack.commands import Operator
 
 
 @pytest.mark.parametrize("gsd", ["0", "-1", "nan", "inf", "1e9", "100", "0.001", "1e-9"])
@@ -18,12 +16,6 @@ def test_senseless_gsd_leaves_no_flight(ready: Operator, drill: DrillReport, gsd
     said = ready("ingest", drill.photos, "--gsd", gsd)
     assert said.exit_code == 2 and "--gsd" in said.sentence
     assert ready.flights() == []
-
-
-def test_after_a_senseless_gsd_the_flight_is_whole(ready: Operator, drill: DrillReport, whole: Said) -> None:
-    assert ready("ingest", drill.photos, "--gsd", "-1").exit_code == 2
-    said = ready("ingest", drill.photos)
-    assert ready.tiles(said.json["flight_id"]) == whole.json["tiles"]
 
 
 @pytest.mark.parametrize(
@@ -64,30 +56,6 @@ def test_files_that_are_missing_or_of_another_kind(
     for path in (tmp_path / "không có.bin", letter, drill.photos / "DJI_0001.JPG"):
         said = operator("ingest", drill.photos, option, path)
         assert said.exit_code == 3 and path.name in said.sentence
-
-
-def test_a_name_that_is_not_utf8_is_named_with_the_cure(
-    ready: Operator, drill: DrillReport, tmp_path: Path
-) -> None:
-    """As a disk of another system brings it."""
-    card = tmp_path / "card"
-    shutil.copytree(drill.photos, card)
-    name = os.fsdecode(b"DJI_\xff\x82.JPG")
-    try:
-        next(card.iterdir()).rename(card / name)
-    except OSError:
-        pytest.skip("this file system holds no such name")
-    alone = tmp_path / "alone"
-    alone.mkdir()
-    shutil.copy(card / name, alone / name)
-    for command in ("inspect", "ingest"):
-        said = ready(command, alone)
-        assert said.exit_code == 3 and r"DJI_\udcff\udc82.JPG: its name is not UTF-8" in said.sentence
-        assert ready.flights() == []
-        assert ready(command, card).exit_code == 0, "the rest of the card goes on"
-    terrain = tmp_path / os.fsdecode(b"dem\xff.tif")
-    shutil.copy(drill.dem, terrain)
-    assert ready("dem", "add", terrain).exit_code == 2
 
 
 def test_exports_that_make_no_sense(ready: Operator, drill: DrillReport, tmp_path: Path) -> None:
@@ -148,17 +116,6 @@ def test_a_port_that_is_taken_and_a_host_that_is_none_are_said(operator: Operato
     said = operator("serve", "--host", "nowhere.invalid")
     assert said.exit_code == 2 and "choose another --port or --host" in said.sentence
     assert operator("serve", "--port", "99999").exit_code == 2
-
-
-def test_a_crs_that_is_none_is_said(ready: Operator, drill: DrillReport, tmp_path: Path) -> None:
-    ready("ingest", drill.photos, "--name", "thử")
-    said = ready("export", "thử", tmp_path / "a.tif", "--crs", "EPSG:99999")
-    assert said.exit_code == 2 and said.sentence.endswith("give one as EPSG:number")
-    assert not list(tmp_path.glob("a.*"))
-
-
-def test_a_layer_that_does_not_exist_is_a_typing_error(operator: Operator, drill: DrillReport) -> None:
-    assert operator("ingest", drill.photos, "--layer", "ultraviolet").exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import struct
 import unicodedata
 import zlib
@@ -19,7 +17,7 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.ingest.batch import ingest
 from flycam.ingest.inspection import PreflightRequest
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
-from tests.attack.commands import Operator, Said, remounted, reworded
+from tests.attack.commands import Operator, Said, reworded
 from tests.houses import House
 
 
@@ -118,19 +116,6 @@ def test_no_position_anywhere_and_no_log(operator: Operator, card: Path) -> None
     assert operator.flights() == []
 
 
-def test_pipes_and_links_on_a_card(ready: Operator, card: Path, whole: Said) -> None:
-    os.mkfifo(card / "ống.jpg")
-    (card / "vòng").symlink_to(card)
-    (card / "DJI_0009.JPG").symlink_to(card / "DJI_0001.JPG")
-    (card / "mất.jpg").symlink_to(card.parent / "không có")
-    link = card.parent / "thẻ nhớ"
-    link.symlink_to(card)
-    said = ready("ingest", link, card)
-    assert said.json["frames"] == {"read": 7, "used": 6, "in_flight": 6, "rejected": {"unreadable": 1}}
-    assert "mất.jpg" in _sentence_of(said, "mất.jpg")
-    assert ready.tiles(said.json["flight_id"]) == whole.json["tiles"]
-
-
 def test_decomposed_vietnamese_and_spaces(ready: Operator, card: Path, tmp_path: Path) -> None:
     composed = "thẻ nhớ số 1 (sáng)"
     folder = card.rename(card.parent / unicodedata.normalize("NFD", composed))
@@ -140,16 +125,6 @@ def test_decomposed_vietnamese_and_spaces(ready: Operator, card: Path, tmp_path:
     for spelling in ("NFC", "NFD"):
         assert ready("export", unicodedata.normalize(spelling, composed), out).exit_code == 0
     assert ready("ingest", folder, "--name", unicodedata.normalize("NFD", composed)).json["new"] == 0
-
-
-def test_card_that_may_only_be_read(
-    ready: Operator, drill: DrillReport, in_ram: Callable[..., Path], whole: Said
-) -> None:
-    disk = in_ram("4m")
-    shutil.copytree(drill.photos, disk / "DCIM")
-    remounted(disk, "ro")
-    said = ready("ingest", disk)
-    assert ready.tiles(said.json["flight_id"]) == whole.json["tiles"]
 
 
 def test_photo_removed_while_ingest_runs(

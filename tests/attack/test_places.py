@@ -105,18 +105,3 @@ def test_a_province_whose_name_stands_for_another_address_while_a_box_syncs(
     assert sender.returncode == 0, err
     assert before < len(field.tiles(flight_of(field)))
     require_equal(province, field, json.loads(out.strip().splitlines()[-1]))
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(3600)
-def test_a_thin_far_link_with_loss_and_outages(province: Operator, field: Operator) -> None:
-    """64 kbit/s, 900 ms, one block in ten late, three outages of 30 s."""
-    began_s = time.monotonic()
-    with two_places("64kbit") as link:
-        server = link.start(link.province, province, "serve", "--host", link.address, "--port", _PORT)
-        relay = link.relay(field, _PORT, 0.9, 0.1)
-        with ended(server, relay):
-            said = exchanged(link, province, field, f"http://127.0.0.1:{_PORT}", [30.0, 30.0, 30.0], 2)
-    require_equal(province, field, said)
-    took_s = time.monotonic() - began_s
-    print(f"{said['sent']} bytes up, {said['tile_bytes']} of tiles, {said['got_bytes']} down, {took_s:.0f} s")

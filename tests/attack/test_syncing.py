@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +14,8 @@ import pytest
 from flycam.drill.photo_drill import DrillReport
 from flycam.drill.video_drill import VideoDrillReport
 from tests.attack.commands import Operator
-from tests.attack.exchanges import common, flight_of, kept, masts
-from tests.attack.uploading import CuttingProxy, ServerProcess
+from tests.attack.exchanges import flight_of, kept
+from tests.attack.uploading import ServerProcess
 from tests.lines import ThinLine
 from tests.waiting import until
 
@@ -38,18 +37,6 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
 
 
 @pytest.mark.slow
-def test_a_line_that_is_cut_again_and_again(field: Operator, server: ServerProcess) -> None:
-    flight_id = flight_of(field)
-    proxy = CuttingProxy(server.port, total=600_000, cuts=6, seed=3)
-    said = field("sync", f"http://127.0.0.1:{proxy.port}", "--once")
-    proxy.close()
-    assert said.exit_code == 0, said.stderr
-    assert proxy.cuts > 2
-    assert said.json["left"] == 0
-    assert server.operator.tiles(flight_id) == field.tiles(flight_id)
-
-
-@pytest.mark.slow
 def test_a_thin_line_with_an_outage_carries_little_more_than_the_tiles(
     field: Operator, server: ServerProcess, drill: DrillReport
 ) -> None:
@@ -66,23 +53,6 @@ def test_a_thin_line_with_an_outage_carries_little_more_than_the_tiles(
     assert with_photos["originals"] == len(list(drill.photos.iterdir()))
     assert set(kept(server.operator, "evidence/")) < set(kept(field, "evidence/"))  # the DEM stays
     assert kept(server.operator, "terrain/") == kept(field, "terrain/")
-
-
-@pytest.mark.slow
-def test_what_the_province_withdraws_leaves_the_map_of_the_box(
-    field: Operator, server: ServerProcess, drill: DrillReport
-) -> None:
-    flight_id, province = flight_of(field), server.operator
-    assert field("sync", server.url, "--once").exit_code == 0
-    before = province.tiles(flight_id)
-    photo = sorted(drill.photos.iterdir())[0].name
-    told = province("withdraw", photo, "--reason", "nạn nhân trong ảnh", "--authority", "Lan")
-    assert told.exit_code == 0, told.stderr
-    said = field("sync", server.url, "--once")
-    assert said.exit_code == 0 and said.json["got"] == {"withdrawn": 1}, said.stderr
-    assert field.tiles(flight_id) == province.tiles(flight_id) != before
-    assert (field("verify").exit_code, province("verify").exit_code) == (0, 0)
-    assert field("sync", server.url, "--once").json["steps"] == 0
 
 
 @pytest.mark.slow
@@ -143,39 +113,3 @@ def test_either_side_killed_at_any_moment(
         assert there.operator.tiles(flight_id) == whole
     server.end()
     print(f"{_TRIALS[size]} exchanges, a side of each killed")
-
-
-@pytest.mark.soak
-@pytest.mark.slow
-def test_the_way_back_goes_on_after_either_side_was_killed_and_nothing_comes_twice(
-    server: ServerProcess, drill: DrillReport, tmp_path: Path
-) -> None:
-    province = server.operator.with_ground(drill)
-    assert province("layers", "add", masts(tmp_path / "masts.json", 4000), "--kind", "mast").exit_code == 0
-    field = Operator(tmp_path / "box", {"FLYCAM_BOX": "box"})
-    with ThinLine(server.port, bytes_s=100_000, round_trip_s=0.05) as line:
-
-        def half_way(least: int) -> subprocess.Popen[str]:
-            line.held_at["down"] = least
-            box = field.start("sync", line.url, "--once")
-            until(lambda: line.passed["down"] >= least or box.poll() is not None, every_s=0.05)
-            assert box.poll() is None
-            return box
-
-        box = half_way(60_000)
-        box.send_signal(signal.SIGKILL)
-        box.communicate()
-        box = half_way(120_000)
-        server.end(signal.SIGKILL)
-        line.held_at.clear()
-        server.start()
-        out, err = box.communicate(timeout=600)
-        passed = line.passed["down"]
-    assert box.returncode == 0, err
-    assert "layer" in json.loads(out.strip().splitlines()[-1])["got"]  # the largest was under way
-    assert common(field) == common(province)
-    sizes = sum((field.data / "store" / key).stat().st_size for key in kept(field, "evidence/"))
-    assert passed < 1.25 * sizes, (passed, sizes)
-    again = field("sync", server.url, "--once").json
-    assert (again["got"], again["got_bytes"], again["kept"]) == ({}, 0, [])
-    assert field("verify").exit_code == 0

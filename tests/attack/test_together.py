@@ -69,23 +69,6 @@ def test_kill_half_way_on_s3(
     ]
 
 
-def test_two_processes_ingest_one_flight(operator: Operator, drill: DrillReport, whole: Said) -> None:
-    operator.with_ground(drill)
-    children = [operator.start("ingest", drill.photos) for _ in range(2)]
-    answers = []
-    for child in children:
-        out, _ = child.communicate(timeout=120)
-        answers.append((child.returncode, json.loads(out.splitlines()[-1])))
-    codes = sorted(code for code, _ in answers)
-    assert codes in ([0, 0], [0, 4])
-    for code, answer in answers:
-        if code == 4:
-            assert answer["error"] == "FlightBusy" and "run again" in answer["sentence"]
-    again = operator("ingest", drill.photos)
-    assert again.json["new"] == 0
-    assert operator.tiles(again.json["flight_id"]) == whole.json["tiles"]
-
-
 def test_two_operators_choose_one_name(ready: Operator, drill: DrillReport, tmp_path: Path) -> None:
     cards = [tmp_path / "sáng", tmp_path / "chiều"]
     for folder, photos in zip(cards, (slice(0, 3), slice(3, 6)), strict=True):

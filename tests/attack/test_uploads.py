@@ -25,7 +25,6 @@ from flycam.storage import keys
 from flycam.storage.disk_space import SPARE_BYTES
 from tests.attack.commands import Operator, remounted
 from tests.attack.uploading import CuttingProxy, NotingLine, ServerProcess, serving
-from tests.lines import ThinLine
 from tests.waiting import ENOUGH_S, until
 
 InRam = Callable[..., Path]
@@ -116,18 +115,6 @@ def test_server_and_sender_killed_in_the_middle(ready: Operator, card: Path, kil
     assert len(ready.flights()) == 1
 
 
-def test_server_killed_while_it_lays_the_flight(ready: Operator, drill: DrillReport) -> None:
-    with serving(ready) as server:
-        sender = ready.start("upload", server.url, drill.photos)
-        (saved,) = _until(server, "saved", True)
-        server.end(signal.SIGKILL)
-        server.start()
-        stdout, stderr = sender.communicate(timeout=600)
-        assert sender.returncode == 0, stderr
-        assert json.loads(stdout.splitlines()[-1])["frames"]["used"] == 6
-        assert saved["stage"] in ("laying", "laid")
-
-
 def test_heads_are_looked_at_before_the_heavy_bytes_go(ready: Operator, card: Path) -> None:
     """Only the first bytes of each photo are there, and the doctor speaks; terrain and gaps included."""
     padded(card, 2_000_000)
@@ -148,29 +135,6 @@ def test_heads_are_looked_at_before_the_heavy_bytes_go(ready: Operator, card: Pa
     assert (said["smear_known"], said["vertical_datum"] != "LOCAL") == (5, True)  # the last has no next photo
     assert str(ready.data) not in json.dumps(said)
     assert said["ground_m2"] > 1_000
-
-
-def test_the_command_says_what_the_heads_say(ready: Operator, card: Path) -> None:
-    """The line stands still half-way until the server has looked: a card that is quicker is laid unlooked."""
-    total = padded(card, 1_000_000)
-    vietnamese = Operator(ready.data, {**ready.environment, "LC_ALL": "vi_VN.UTF-8"})
-    with (
-        serving(ready) as server,
-        httpx.Client(base_url=server.url, timeout=60) as client,
-        ThinLine(server.port, bytes_s=4e6, round_trip_s=0.05) as line,
-    ):
-        line.held_at["up"] = total // 2
-        sender = vietnamese.start("upload", line.url, card)
-        begun = until(lambda: client.get("/api/uploads").json(), every_s=0.1)
-        until(
-            lambda: client.get(f"/api/uploads/{begun[0]['upload_id']}/look").status_code == 200, every_s=0.1
-        )
-        line.held_at.clear()
-        out, err = sender.communicate(timeout=600)
-    look = json.loads(out.strip().splitlines()[-1])["look"]
-    assert (sender.returncode, look["frames"], look["usable"], look["smear_known"]) == (0, 6, 6, 5)
-    assert look["ground_m2"] > 1_000 and "photos" not in look
-    assert "Xem trước từ đầu ảnh: 6 / 6 ảnh định vị được" in err and "phạm vi chụp" in err
 
 
 def test_the_disk_fills_up_and_has_room_again(
@@ -228,42 +192,6 @@ def test_cards_full_of_traps(ready: Operator, card: Path) -> None:
     assert_kept(ready, card)
 
 
-def test_one_odd_name_holds_up_no_card(ready: Operator, card: Path) -> None:
-    odd = card / "a:b.JPG"
-    odd.write_bytes(next(card.iterdir()).read_bytes())
-    with serving(ready) as server:
-        said = ready("upload", server.url, card)
-        assert (said.exit_code, said.json["frames"]["used"], said.json["passed_over"]) == (6, 6, 1)
-        (why,) = said.json["passed_over_said"]
-        assert why["sentence"].startswith("a:b.JPG: ") and "rename" in why["sentence"]
-    odd.unlink()
-    assert_kept(ready, card)
-
-
-def test_a_card_of_which_nothing_can_be_laid_is_safe_all_the_same(ready: Operator, tmp_path: Path) -> None:
-    folder = tmp_path / "trống"
-    folder.mkdir()
-    (folder / "a.jpg").write_bytes(b"\xff\xd8\xff\xd9")
-    with serving(ready) as server:
-        said = ready("upload", server.url, folder)
-        assert said.exit_code == 3
-        assert "safe" in said.sentence and str(ready.data) not in said.sentence
-        (one,) = httpx.get(f"{server.url}/api/uploads").json()
-        assert (one["saved"], one["stage"]) == (True, "failed")
-    assert_kept(ready, folder)
-
-
-def test_a_flight_log_goes_first(ready: Operator, drill: DrillReport, card: Path) -> None:
-    """Photos without places are looked at with the log that gives them."""
-    with serving(ready) as server:
-        log = card.parent / "poses.csv"
-        log.write_text("this is no log\n")
-        said = ready("upload", server.url, card, "--telemetry", log)
-        assert said.exit_code == 3 and "poses.csv" in said.sentence
-        said = ready("upload", server.url, card)
-        assert (said.exit_code, said.json["frames"]["used"]) == (0, 6)
-
-
 def test_a_sender_that_is_stopped_ends_soon_and_goes_on_later(ready: Operator, card: Path) -> None:
     """Ctrl-C over a thin line waits for a piece, not for whole photos."""
     padded(card, 8_000_000)
@@ -280,20 +208,6 @@ def test_a_sender_that_is_stopped_ends_soon_and_goes_on_later(ready: Operator, c
         assert (said.exit_code, said.json["frames"]["used"]) == (0, 6)
         assert said.json["sent_bytes"] < said.json["bytes"]
     assert_each_byte_once(ready, card)
-
-
-def test_senders_hear_what_is_wrong_at_once(ready: Operator, card: Path, tmp_path: Path) -> None:
-    token = ready("user", "add", "Lan", "--role", "viewer").json["token"]
-    (tmp_path / "mã").write_text(token + "\n")
-    with serving(ready) as server:
-        assert ready("upload", server.url, card).exit_code == 2  # nobody may come in without a token
-        viewer = ready("upload", server.url, card, "--token-file", tmp_path / "mã")
-        assert viewer.exit_code == 2 and "operator" in viewer.sentence
-    for url in ("ftp://x", "x", "http://", "http://x?y"):
-        assert ready("upload", url, card).exit_code == 2
-    gone = ready("upload", "http://127.0.0.1:9", card, "--patience", "1")
-    assert gone.exit_code == 4 and "again" in gone.sentence
-    assert ready("upload", "http://127.0.0.1:9", tmp_path / "none").exit_code == 3
 
 
 def _until(server: ServerProcess, key: str, value: object) -> list[dict[str, object]]:
