@@ -16,7 +16,6 @@ from flycam.access.accounts import add_user
 from flycam.access.policy import AccessPolicy, load_access_policy
 from flycam.access.restrictions import set_flight_classification
 from flycam.catalog.accounts import hash_token
-from flycam.catalog.restrictions import RestrictedArea
 from flycam.http.services import Services
 from flycam.model.access import Account, Role
 from flycam.model.board import ChangeAction, ChangeStatus, LayerKind
@@ -67,29 +66,6 @@ def client(world: World) -> Iterator[httpx.Client]:
 
 
 OPEN_TO_ALL = {ON_OPEN, ON_PICTURE}
-
-
-@pytest.mark.parametrize(
-    ("role", "told"), [(Role.VIEWER, OPEN_TO_ALL), (Role.ANALYST, OPEN_TO_ALL | {ON_WITHHELD})]
-)
-def test_no_door_tells_what_was_found_on_a_withheld_flight(
-    world: World, client: httpx.Client, role: Role, told: set[str]
-) -> None:
-    def asked(path: str, **query: str) -> Any:
-        answer = client.get(path, params={"event": REAL, **query}, headers=by(role))
-        assert answer.status_code == 200, answer.text
-        assert ON_WITHHELD in told or world.after not in answer.text, path
-        return answer.json()
-
-    assert {one["id"] for one in asked("/api/changes")["features"]} == told
-    assert {one["change_id"] for one in asked("/api/changes/impact")["changes"]} == told
-    exported = asked("/api/changes/export", format="geojson")["features"]
-    assert {one["properties"]["change_id"] for one in exported} == told
-
-
-def test_nor_by_its_id(client: httpx.Client) -> None:
-    told = client.get(f"/api/changes/impact?change={ON_WITHHELD}", headers=by(Role.VIEWER))
-    assert ON_WITHHELD not in told.text or told.status_code == 404
 
 
 def test_the_board_counts_what_it_may_tell(world: World, client: httpx.Client) -> None:
@@ -150,29 +126,6 @@ def scoped(tmp_path: Path) -> Iterator[tuple[Workspace, httpx.Client]]:
         yield workspace, one
 
 
-def test_of_a_settlement_elsewhere_an_analyst_of_one_commune_says_nothing(
-    scoped: tuple[Workspace, httpx.Client],
-) -> None:
-    workspace, client = scoped
-    listed = {
-        name: client.get("/api/settlements?event=e1", headers=headers).json()["settlements"]
-        for name, headers in (("mine", SCOPED), ("all", by(Role.ANALYST)))
-    }
-    (mine,) = listed["mine"]
-    elsewhere = [one for one in listed["all"] if one["settlement_id"] != mine["settlement_id"]]
-    assert len(elsewhere) == 2
-    word = {"event_id": "e1", "access": "isolated", "based_on": 0}
-    for one in elsewhere:
-        answer = client.put(f"/api/settlements/{one['settlement_id']}", json=word, headers=SCOPED)
-        assert answer.status_code == 404, answer.text
-    by_name = client.put("/api/settlements/Bản Trên", json=word, headers=SCOPED)
-    assert by_name.status_code == 404
-    assert workspace.catalog.settlements.current("e1") == []
-    shared = client.put("/api/settlements/Bản Giữa", json=word, headers=SCOPED)
-    assert shared.status_code == 200, "of what it may know only one is called so"
-    assert shared.json()["settlement_id"] == mine["settlement_id"]
-
-
 def rings(west_m: float, south_m: float, size_m: float) -> Any:
     return json.loads(shapely.to_geojson(square(west_m, south_m, size_m)))["coordinates"]
 
@@ -215,28 +168,3 @@ def test_an_outline_beyond_the_commune_is_refused_before_it_stands(
         [changed("change-0000000c", square(0, 300, 50), at_ns=line.at_ns + 1, **said)]
     )
     assert undoable() == [], "it lies where they may not see any more"
-
-
-def test_the_board_counts_nothing_that_lies_in_a_restricted_area(
-    scoped: tuple[Workspace, httpx.Client],
-) -> None:
-    workspace, client = scoped
-    add_account(workspace, "viewer", Role.VIEWER, "viewer-token")
-    ground = square(-10, -10, 200)
-    workspace.catalog.restrictions.put(
-        RestrictedArea(
-            area_id="area-1",
-            name="Doanh trại",
-            roles=frozenset({Role.ADMIN, Role.ANALYST}),
-            sha256="0" * 64,
-            added_ns=1,
-            wkb=shapely.to_wkb(ground),
-            bounds_lonlat_deg=ground.bounds,
-        )
-    )
-
-    def counted(role: Role) -> list[int]:
-        rows = client.get("/api/board", params={"event": "e1"}, headers=by(role)).json()["communes"]
-        return [row["changes"] for row in rows if row["changes"] is not None]
-
-    assert (counted(Role.VIEWER), counted(Role.ANALYST)) == ([], [1])

@@ -28,18 +28,6 @@ def server(drill: DrillReport, tmp_path: Path) -> Iterator[ServerProcess]:
         yield made
 
 
-def halves(drill: DrillReport, tmp_path: Path) -> list[Path]:
-    """The card in two."""
-    found = []
-    for number in range(2):
-        folder = tmp_path / f"half-{number}"
-        folder.mkdir()
-        for photo in sorted(drill.photos.iterdir())[number::2]:
-            shutil.copy(photo, folder)
-        found.append(folder)
-    return found
-
-
 def frames(operator: Operator) -> list[str]:
     """Ids of all frames on record."""
     with open_catalog(f"sqlite:///{operator.data / 'catalog.sqlite'}") as catalog:
@@ -64,8 +52,8 @@ def test_a_box_that_was_cloned_is_told_and_cured_by_a_name_and_an_account_of_its
     server: ServerProcess, drill: DrillReport, tmp_path: Path
 ) -> None:
     """One disk copied onto another machine; both go on, and each withdraws another frame."""
-    box = admitted(Operator(tmp_path / "box", {"FLYCAM_BOX": "field"}), server.operator, "box-1")
-    assert box("ingest", drill.photos, "--dem", drill.dem).exit_code == 0
+    box = Operator(tmp_path / "box", {"FLYCAM_BOX": "field"}).with_flight(drill)
+    box = admitted(box, server.operator, "box-1")
     assert box("sync", server.url, "--once").exit_code == 0
     shutil.copytree(box.data, tmp_path / "clone")
     clone = Operator(tmp_path / "clone", dict(box.environment))

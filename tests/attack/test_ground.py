@@ -77,7 +77,7 @@ def test_terrain_under_half_of_the_flight(
     assert read_raster(tmp_path / "a.tif").tags["FLYCAM_WARNINGS"] == warning
 
 
-@pytest.mark.parametrize(("half_posts", "used"), [(5, 6), (15, 4), (24, 0)])
+@pytest.mark.parametrize(("half_posts", "used"), [(15, 4), (24, 0)])
 def test_hole_under_the_flight(
     operator: Operator, drill: DrillReport, altered: Callable[..., Path], half_posts: int, used: int
 ) -> None:

@@ -25,20 +25,8 @@ from tests.attack.commands import Operator
 from tests.serve.running import running
 from tests.serve.world import REAL, add_account, make_world
 
-HOSTILE = [
-    "\x1b]0;pwned\x07",
-    "\x1b]52;c;cm0gLXJm\x07",
-    "\x9b2J",
-    "a\rb",
-    "a\nflycam: all is well",
-    "a\x85b",
-    "a\u2028b",
-    "\u202egpj.exe",
-    "\u2066a\u2069",
-    "a\u200bb",
-    "a\u200fb",
-    "\x7f",
-]
+HOSTILE = ["\x1b]0;pwned\x07", "\x9b2J", "a\nflycam: all is well", "\u202egpj.exe"]
+"""Of each kind one; all of them: tests/model/test_text.py."""
 COMMANDS = {
     "ingest --name": ("ingest", "{card}", "--name", "{}"),
     "ingest --event": ("ingest", "{card}", "--event", "{}"),
@@ -74,27 +62,24 @@ def url(tmp_path: Path) -> Iterator[str]:
         yield f"{address} {world.before}"
 
 
-@pytest.mark.parametrize("name", [*HOSTILE, "\x00", "\ud800"], ids=ascii)
-def test_no_address_takes_such_a_name(url: str, name: str) -> None:
+def test_no_address_takes_such_a_name(url: str) -> None:
     address, flight_id = url.split()
-    card = {"files": [{"path": "a.jpg", "size": 9, "modified_ms": 1}]}
-    doors: list[tuple[str, str, dict[str, Any]]] = [
-        ("POST", "/api/uploads", {**card, "name": name}),
-        ("POST", "/api/uploads", {**card, "event": name}),
-        ("POST", "/api/uploads", {"files": [{**card["files"][0], "path": f"{name}.jpg"}]}),
-        ("POST", "/api/tokens", {"label": name}),
-        ("PUT", f"/api/flights/{flight_id}/event", {"event": name}),
-    ]
-    with httpx.Client(
-        base_url=address, headers={"Authorization": "Bearer admin-token"}, timeout=60
-    ) as client:
-        for method, path, body in doors:
-            content = json.dumps(body).encode()  # half letters too, as JSON spells them
-            answer = client.request(
-                method, path, content=content, headers={"Content-Type": "application/json"}
-            )
-            assert answer.status_code == 422, (path, answer.text)
-            assert is_printable(answer.text), path
+    headers = {"Authorization": "Bearer admin-token", "Content-Type": "application/json"}
+    with httpx.Client(base_url=address, headers=headers, timeout=60) as client:
+        for name in (*HOSTILE, "\x00", "\ud800"):
+            photo = {"path": "a.jpg", "size": 9, "modified_ms": 1}
+            doors: list[tuple[str, str, dict[str, Any]]] = [
+                ("POST", "/api/uploads", {"files": [photo], "name": name}),
+                ("POST", "/api/uploads", {"files": [photo], "event": name}),
+                ("POST", "/api/uploads", {"files": [{**photo, "path": f"{name}.jpg"}]}),
+                ("POST", "/api/tokens", {"label": name}),
+                ("PUT", f"/api/flights/{flight_id}/event", {"event": name}),
+            ]
+            for method, path, body in doors:
+                content = json.dumps(body).encode()  # half letters too, as JSON spells them
+                answer = client.request(method, path, content=content)
+                assert answer.status_code == 422, (name, path, answer.text)
+                assert is_printable(answer.text), path
 
 
 def test_a_hostile_folder_gives_its_flight_a_name_that_is_plain(ready: Operator, card: Path) -> None:
@@ -155,16 +140,15 @@ def test_names_that_an_older_house_holds_are_shown_and_never_raw(tmp_path: Path)
     world.workspace.catalog.close()
     assert _hidden_everywhere(tmp_path / "catalog.sqlite") > 5
     shown = ""
-    for language in ("C.UTF-8", "vi_VN.UTF-8"):
-        for words in LISTS:
-            for form in ([], ["--json"]):
-                said = CliRunner(env={"LC_ALL": language}).invoke(
-                    flycam, [*words, "--data", str(tmp_path), *form]
-                )
-                assert said.exception is None or isinstance(said.exception, SystemExit), words
-                lines = f"{said.stdout}{said.stderr}".rstrip("\n").split("\n")
-                assert all(map(is_printable, lines)), words
-                shown += said.stdout
+    for words in LISTS:
+        for form in ([], ["--json"]):
+            said = CliRunner(env={"LC_ALL": "C.UTF-8"}).invoke(
+                flycam, [*words, "--data", str(tmp_path), *form]
+            )
+            assert said.exception is None or isinstance(said.exception, SystemExit), words
+            lines = f"{said.stdout}{said.stderr}".rstrip("\n").split("\n")
+            assert all(map(is_printable, lines)), words
+            shown += said.stdout
     assert r"\x1b]0;x\x07" in shown and r"\u001b" in shown
 
 

@@ -58,17 +58,14 @@ def assert_each_byte_once(operator: Operator, card: Path) -> None:
     assert reached == [one["size"] for one in files] and len(files) == len(list(card.iterdir()))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_cut_twenty_times_at_random(
-    ready: Operator, card: Path, seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    total = padded(card, 3_000_000)
+def test_cut_twenty_times_at_random(ready: Operator, card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    total = padded(card, 400_000)
     monkeypatch.setattr(upload_client, "ServerConnection", NotingLine)
     monkeypatch.setattr(NotingLine, "acknowledged", {})
     monkeypatch.setattr(NotingLine, "sent_again", 0)
-    monkeypatch.setattr(upload_client, "_MAX_CHUNK", 512 << 10)
+    monkeypatch.setattr(upload_client, "_MAX_CHUNK", 64 << 10)
     with serving(ready) as server:
-        proxy = CuttingProxy(server.port, total, cuts=20, seed=seed)
+        proxy = CuttingProxy(server.port, total, cuts=20, seed=1)
         try:
             sent = upload_client.send_card(UploadRequest(url=f"http://127.0.0.1:{proxy.port}", paths=(card,)))
         finally:
@@ -81,10 +78,10 @@ def test_cut_twenty_times_at_random(
     assert sent.result["frames"]["used"] == 6
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
+@pytest.mark.parametrize("kills", [2, pytest.param(40, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
 def test_server_and_sender_killed_in_the_middle(ready: Operator, card: Path, kills: int) -> None:
     """kill -9 of one or the other at random moments; the last sender finds another address."""
-    padded(card, 6_000_000)
+    padded(card, 3_000_000)
     chance = random.Random(3)
     server = ServerProcess(ready)
     server.start()
@@ -157,7 +154,7 @@ def test_the_disk_fills_up_and_has_room_again(
         sender = operator.start("upload", server.url, card)
         received = [0]
         while not received[-1] or len(set(received[-8:])) > 1:
-            time.sleep(1.0)
+            time.sleep(0.3)
             (one,) = client.get("/api/uploads").json()
             received.append(one["bytes_received"])
         assert 0 < received[-1] < total and sender.poll() is None
@@ -194,12 +191,12 @@ def test_cards_full_of_traps(ready: Operator, card: Path) -> None:
 
 def test_a_sender_that_is_stopped_ends_soon_and_goes_on_later(ready: Operator, card: Path) -> None:
     """Ctrl-C over a thin line waits for a piece, not for whole photos."""
-    padded(card, 8_000_000)
+    padded(card, 1_500_000)
     with serving(ready) as server:
-        proxy = CuttingProxy(server.port, 60_000_000, cuts=0, seed=1, bytes_s=1_000_000)
+        proxy = CuttingProxy(server.port, 60_000_000, cuts=0, seed=1, bytes_s=400_000)
         sender = ready.start("upload", f"http://127.0.0.1:{proxy.port}", card)
         _until(server, "heads", 6)
-        time.sleep(2.0)
+        until(lambda: proxy.passed > 700_000, every_s=0.1)
         sender.send_signal(signal.SIGINT)
         sender.communicate(timeout=ENOUGH_S)
         assert sender.returncode == 130

@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from flycam.access.accounts import invite_guest, make_sign_in_code
-from flycam.errors import OptionUnusable
 from flycam.http.authenticator import GUEST_COOKIE
 from flycam.http.metrics import RequestLog
 from flycam.http.services import Services
@@ -135,9 +134,3 @@ def test_what_cannot_be_written_is_counted_and_ends_nothing(tmp_path: Path) -> N
     log._waiting.put(None)
     log._thread.join(90.0)
     assert not log._thread.is_alive() and log.lost == 5
-
-
-def test_a_log_that_cannot_be_opened_is_refused_with_the_cure(tmp_path: Path) -> None:
-    with pytest.raises(OptionUnusable, match="folder that is there") as refused:
-        RequestLog(str(tmp_path / "none" / "requests.jsonl"))
-    assert "thư mục có sẵn" in refused.value.message.in_language("vi")

@@ -6,10 +6,9 @@ import re
 import shlex
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -19,7 +18,7 @@ from flycam.access.accounts import add_user, map_role, remove_user
 from flycam.access.openid import OpenIdProvider
 from flycam.cli import serve
 from flycam.config import OpenIdClient, read_settings
-from flycam.errors import AccessDenied, OptionUnusable, SignInUnavailable
+from flycam.errors import OptionUnusable, SignInUnavailable
 from flycam.http.services import Services
 from flycam.model.access import Account, Role
 from flycam.workspace import Workspace
@@ -182,23 +181,6 @@ def test_the_way_back_is_met_in_the_browser_that_went_out_and_once(house: House)
         assert httpx.get(back, cookies=kept).status_code == 403, "the service takes a code once"
 
 
-def test_who_comes_back_without_a_code_keeps_nobody_else_out(house: House) -> None:
-    """The service was asked nothing; ten such shut it to all of one address for five minutes."""
-    with httpx.Client(timeout=90) as browser:
-        back = re.sub("code=[^&]+", "x=y", house.way_back(browser))
-        assert {browser.get(back).status_code for _ in range(12)} == {403, 429}
-        assert house.sign_in().status_code == 303
-        assert browser.get(house.way_back(browser)).status_code == 303
-
-
-def test_a_code_is_bound_to_the_verifier(house: House) -> None:
-    with httpx.Client(timeout=90) as browser:
-        code = re.search("code=([^&]+)", house.way_back(browser))
-    assert code is not None
-    with pytest.raises(AccessDenied, match="invalid_grant"):
-        house.service.fetch_claims(code[1], "nonce", "another verifier")
-
-
 def test_whoever_was_taken_away_stays_out_until_let_in_again(house: House) -> None:
     with httpx.Client(timeout=90) as browser:
         assert house.sign_in("Lan", browser).status_code == 303
@@ -266,29 +248,6 @@ def test_a_service_that_says_nothing_stops_nobody_else(house: House) -> None:
             assert httpx.get(f"{url}/api/flights", headers=headers, timeout=8).status_code == 200
 
 
-def test_a_service_that_failed_is_let_be_for_a_while(house: House) -> None:
-    asked, clock = {"state": "s", "nonce": "n", "verifier": "v" * 43}, [0.0]
-    with socket.create_server(("127.0.0.1", 0)) as hangs_up:
-        came: list[int] = []
-        Thread(target=_hang_up, args=(hangs_up, came), daemon=True).start()
-        issuer = f"http://127.0.0.1:{hangs_up.getsockname()[1]}"
-        gone = OpenIdProvider(replace(house.service.client, issuer=issuer), clock_s=lambda: clock[0])
-        for now_s, times in ((0.0, 1), (14.9, 1), (15.1, 2)):
-            clock[0] = now_s
-            with pytest.raises(SignInUnavailable, match="does not answer") as said:
-                gone.begin(**asked)
-            assert "không trả lời" in said.value.message.in_language("vi")
-            assert len(came) == times
-
-
-def _hang_up(listener: socket.socket, came: list[int]) -> None:
-    with suppress(OSError):
-        while True:
-            line, (_, port) = listener.accept()
-            came.append(port)
-            line.close()
-
-
 def test_a_house_without_any_account_is_closed_by_nobody_who_comes(issuer: str, tmp_path: Path) -> None:
     tell(issuer, "people", {"Lan": LAN})
     tell(issuer, "faults", {})
@@ -302,13 +261,6 @@ def test_a_house_without_any_account_is_closed_by_nobody_who_comes(issuer: str, 
         assert answer.status_code == 403 and "--role admin" in answer.json()["message"]
         assert workspace.catalog.accounts.all() == []
         assert httpx.get(f"{url}/api/session").json()["open"] is True
-
-
-def test_where_none_is_configured_nothing_is_offered(tmp_path: Path) -> None:
-    with running(Services(workspace=make_world(tmp_path).workspace)) as url:
-        assert httpx.get(f"{url}/api/sign-in").json() == {"openid": False, "setup": True}
-        assert httpx.get(f"{url}/openid/begin").status_code == 404
-        assert httpx.get(f"{url}/openid/callback?code=x&state=y").status_code == 404
 
 
 CONFIGURED = {
