@@ -68,29 +68,6 @@ def client(world: World) -> Iterator[httpx.Client]:
 OPEN_TO_ALL = {ON_OPEN, ON_PICTURE}
 
 
-def test_the_board_counts_what_it_may_tell(world: World, client: httpx.Client) -> None:
-    """The three of the house lie on one place, and count once; one more lies elsewhere, and is taken back."""
-    changes = world.workspace.catalog.changes
-    (withheld,) = [one for one in changes.current(REAL) if one.change_id == ON_WITHHELD]
-    elsewhere = square(300, 0, 60)
-    apart = replace(
-        withheld,
-        change_id="change-00000009",
-        wkb=shapely.to_wkb(elsewhere),
-        bounds_lonlat_deg=elsewhere.bounds,
-    )
-    changes.append([apart])
-
-    def counted(role: Role) -> int:
-        rows = client.get("/api/board", params={"event": REAL}, headers=by(role)).json()["communes"]
-        return max(row["changes"] or 0 for row in rows)
-
-    try:
-        assert (counted(Role.VIEWER), counted(Role.ANALYST)) == (1, 2)
-    finally:
-        changes.append([replace(apart, version=apart.version + 1, status=ChangeStatus.REPLACED)])
-
-
 def seen_by(workspace: Workspace, role: Role) -> AccessPolicy:
     return load_access_policy(workspace.catalog, Account(name="x", role=role, token_hash="x", created_ns=0))
 

@@ -125,46 +125,6 @@ def test_feet_that_do_not_say_so_betray_themselves_to_the_aircraft(
     assert operator("ingest", drill.photos).json["frames"]["used"] == 6
 
 
-def test_feet_that_do_not_say_so_betray_themselves_beside_metres(
-    ready: Operator, altered: Callable[..., Path]
-) -> None:
-    said = ready("dem", "add", altered("chân.tif", _feet))
-    assert said.exit_code == 3
-    assert (
-        said.sentence.count("chân.tif") == 1 and "dem.tif" in said.sentence and "-units ft" in said.sentence
-    )
-
-
-def test_high_ground_in_metres_is_not_called_feet(
-    operator: Operator, drill: DrillReport, altered: Callable[..., Path]
-) -> None:
-    operator("dem", "add", altered("cao.tif", lambda heights: heights + 60.0))
-    assert operator("ingest", drill.photos).exit_code == 0
-
-
-def test_finer_terrain_is_used_on_the_operators_word_and_old_tiles_are_collected(
-    operator: Operator, drill: DrillReport, altered: Callable[..., Path]
-) -> None:
-    first = altered("trước.tif", lambda heights: heights + 1.0)
-    flight_id = operator("ingest", drill.photos, "--dem", first).json["flight_id"]
-    operator("dem", "add", drill.dem)
-    listed = operator("dem", "list").json["dems"]
-    assert [dem["name"] for dem in listed] == ["dem.tif", "trước.tif"]
-    operator("dem", "remove", "trước.tif")
-    assert operator("ingest", drill.photos).json["relaid"] == 0
-    laid = operator("ingest", drill.photos, "--relay", "--gsd", "4")
-    assert (laid.exit_code, laid.json["relaid"], laid.json["new"]) == (0, 6, 0)
-    relaid, gsd = laid.json["notes"]
-    assert relaid.startswith("6 frames re-laid on dem.tif") and gsd.startswith("--gsd 4: ignored")
-    assert len(laid.json["notes_vi"]) == 2 and laid.json["notes_vi"] != laid.json["notes"]
-    assert operator("collect").json["tiles"] == 0
-    would, did = operator("collect", "--grace-days", 0, "--dry-run"), operator("collect", "--grace-days", 0)
-    assert would.json["tiles"] == did.json["tiles"] > 0 and did.json["freed_bytes"] > 0
-    assert operator.tiles(flight_id) and operator("ingest", drill.photos).json["mended"] == 0
-    assert operator("collect", "--grace-days", "-1").exit_code == 2
-    assert operator("dem", "remove", "không có").exit_code == 3
-
-
 @pytest.mark.parametrize(
     ("name", "content", "word"),
     [

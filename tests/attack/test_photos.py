@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
-import unicodedata
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from flycam.drill.photo_drill import DrillReport
@@ -116,17 +114,6 @@ def test_no_position_anywhere_and_no_log(operator: Operator, card: Path) -> None
     assert operator.flights() == []
 
 
-def test_decomposed_vietnamese_and_spaces(ready: Operator, card: Path, tmp_path: Path) -> None:
-    composed = "thẻ nhớ số 1 (sáng)"
-    folder = card.rename(card.parent / unicodedata.normalize("NFD", composed))
-    said = ready("ingest", folder)
-    assert said.json["name"] == composed
-    out = tmp_path / unicodedata.normalize("NFD", "bản đồ của xã.tif")
-    for spelling in ("NFC", "NFD"):
-        assert ready("export", unicodedata.normalize(spelling, composed), out).exit_code == 0
-    assert ready("ingest", folder, "--name", unicodedata.normalize("NFD", composed)).json["new"] == 0
-
-
 def test_photo_removed_while_ingest_runs(
     drill: DrillReport, card: Path, make_house: Callable[..., House]
 ) -> None:
@@ -160,20 +147,3 @@ def test_thermal_beside_colour_never_blends(ready: Operator, card: Path, whole: 
     assert ready.tiles(flight_id) == whole.json["tiles"]
     heat_tiles = ready.tiles(flight_id, "thermal")
     assert heat_tiles and heat_tiles != whole.json["tiles"]
-
-
-def test_oblique_frame_in_parts_is_the_frame(
-    ready: Operator,
-    make_operator: Callable[..., Operator],
-    card: Path,
-    drill: DrillReport,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for photo in sorted(card.iterdir())[:2]:
-        photo.write_bytes(reworded(photo.read_bytes(), GimbalPitchDegree="-20.0"))
-    at_once = ready("ingest", card).json["flight_id"]
-    in_parts = make_operator("từng phần").with_ground(drill)
-    monkeypatch.setattr("flycam.mosaic.orthorectify.rectification._MAX_TILES_AT_ONCE", 2)
-    monkeypatch.setattr("flycam.mosaic.orthorectify.rectification._PART_TILES", 1)
-    assert in_parts("ingest", card).json["flight_id"] == at_once
-    assert in_parts.tiles(at_once) == ready.tiles(at_once)

@@ -83,21 +83,3 @@ def test_a_link_that_is_cut_and_restored(province: Operator, field: Operator) ->
         with ended(server):
             said = exchanged(link, province, field, f"http://{link.address}:{_PORT}")
     require_equal(province, field, said)
-
-
-@pytest.mark.soak
-def test_a_province_whose_name_stands_for_another_address_while_a_box_syncs(
-    province: Operator, field: Operator
-) -> None:
-    """As where a line of mobile data was given a new address: the same `sync` goes on there."""
-    with two_places("2mbit") as link:
-        server = link.start(link.province, province, "serve", "--host", "0.0.0.0", "--port", _PORT)
-        sender = link.start(link.field, field, "sync", f"http://{link.name}:{_PORT}", "--once")
-        with ended(server, sender):
-            wait_for(lambda: sender.poll() is not None or tiles_given(province))
-            before = tiles_given(province)
-            link.move()
-            out, err = sender.communicate(timeout=300)
-    assert sender.returncode == 0, err
-    assert before < len(field.tiles(flight_of(field)))
-    require_equal(province, field, json.loads(out.strip().splitlines()[-1]))

@@ -6,8 +6,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
-import socket
 import subprocess
 import threading
 import time
@@ -26,16 +24,11 @@ import pytest
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.photo_drill import DrillReport
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.model.flight import Flight, FlightState
-from flycam.model.records import FrameRecord, FrameStatus
 from flycam.storage.address import open_store
 from flycam.storage.base import ObjectStore
 from tests.attack.commands import Operator, Said
 from tests.attack.uploading import ServerProcess, serving
-from tests.ingest.video.streaming import on_air
-from tests.ports import free_port
 from tests.servers import PostgresServer, SeaweedServer
-from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.s3, pytest.mark.postgres, pytest.mark.timeout(7200)]
 
@@ -242,64 +235,7 @@ def finished(trial: Trial) -> str:
     return became
 
 
-def flown_live(trial: Trial) -> str:
-    """A stream and a link, laid as they come, in the middle of which a server is killed: the map is told
-    meanwhile, the stream goes on being recorded, what comes after is laid."""
-    house, film, port = trial.house, trial.flown.film, free_port(socket.SOCK_DGRAM)
-    with (
-        serving(house) as server,
-        asked_all_the_time(server.url) as asked,
-        on_air(film, port) as air,
-    ):
-        words = ("--video", air.url, "--telemetry", f"udp://127.0.0.1:{port}", "--camera", film.camera)
-        child = house.start("live", *words, "--clock-offset", "0", "--drill", "--name", NAME)
-        _until_something_lies(server.url, child)
-        time.sleep(trial.chance.uniform(0.0, 2.0))
-        away_ns = time.time_ns()
-        trial.restart()
-        back_ns = time.time_ns()
-        while not _lies_since(house, back_ns) and air.seconds < 30.0:
-            time.sleep(1.0)
-        child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=_LONGEST_S)
-    assert child.returncode == 0, (out, err)
-    answer = json.loads(out.strip().splitlines()[-1])
-    flight, laid = _flight_of(house)
-    assert flight.state is FlightState.READY
-    after = [one for one in laid if one.header.captured_ns > back_ns]
-    during = [one for one in laid if away_ns <= one.header.captured_ns <= back_ns]
-    assert tiles(house) and answer["recorded"]["seconds"] > (back_ns - away_ns) / 1e9
-    if any(_BACK in one for one in answer["remarks"]) and trial.which == "store":
-        assert asked.told_away, "while the store is away the map says so"
-    return (
-        f"{len(laid)} frames laid, {len(during)} taken while it was away, {len(after)} after; "
-        f"{answer['recorded']['seconds']} s recorded; {asked}"
-    )
-
-
-def _flight_of(house: Operator) -> tuple[Flight, list[FrameRecord]]:
-    """The flight, and its frames on the map."""
-    with open_catalog(house.environment["FLYCAM_DATABASE"]) as catalog:
-        flight = catalog.flights.flight(NAME)
-        return flight, catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
-
-
-def _lies_since(house: Operator, ns: int) -> bool:
-    """Whether something taken after that moment is on the map."""
-    return any(one.header.captured_ns > ns for one in _flight_of(house)[1])
-
-
-def _until_something_lies(url: str, child: subprocess.Popen[str]) -> None:
-    """Until the flight in the air has ground on the map."""
-    until(
-        lambda: any(one["laid"] for one in httpx.get(f"{url}{_SKY}").json()),
-        "nothing was laid",
-        within_s=_LONGEST_S,
-        of=child,
-    )
-
-
-_WORKS = {"ingest": ingested, "finish": finished, "stream": flown_live}
+_WORKS = {"ingest": ingested, "finish": finished}
 _SOAKED = frozenset(_WORKS) - {"ingest"}
 """Of a live flight `tests/ingest/live/test_away.py` tries the same without a process for each."""
 

@@ -35,25 +35,6 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
 
 
 @pytest.mark.slow
-def test_a_thin_line_with_an_outage_carries_little_more_than_the_tiles(
-    field: Operator, server: ServerProcess, drill: DrillReport
-) -> None:
-    with ThinLine(server.port, bytes_s=400_000, round_trip_s=0.2, outages=[(1.0, 3.0)], loss=0.02) as line:
-        said = field("sync", line.url, "--once")
-        passed = sum(line.passed.values())
-    assert said.exit_code == 0, said.stderr
-    flight_id = flight_of(field)
-    assert server.operator.tiles(flight_id) == field.tiles(flight_id)
-    assert passed <= said.json["sent"] + said.json["got_bytes"]
-    assert passed <= 1.2 * said.json["tile_bytes"]
-    with_photos = field("sync", server.url, "--once", "--photos").json
-    assert (with_photos["left"], with_photos["tiles"]) == (0, 0)
-    assert with_photos["originals"] == len(list(drill.photos.iterdir()))
-    assert set(kept(server.operator, "evidence/")) < set(kept(field, "evidence/"))  # the DEM stays
-    assert kept(server.operator, "terrain/") == kept(field, "terrain/")
-
-
-@pytest.mark.slow
 def test_a_flight_in_the_air_is_handed_on_while_it_is_laid(
     server: ServerProcess, film: VideoDrillReport, tmp_path: Path
 ) -> None:

@@ -53,18 +53,3 @@ def test_roads_cut_counts_and_communes(client: httpx.Client) -> None:
     assert answer["reach_m"]["road"] == 20.0
     wide = client.get("/api/changes/impact?event=e1&distance=200", headers=by(Role.VIEWER)).json()
     assert wide["changes"][0]["counts"]["mast"] == {"inside": 0, "near": 2, "whole": True}
-
-
-@pytest.mark.parametrize(
-    ("query", "status"),
-    [
-        ("event=e9", 404),
-        ("change=change-9", 404),
-        ("", 422),
-        ("event=e1&change=x", 422),
-        ("event=e1&distance=-1", 422),
-        ("event=e1&distance=nan", 422),
-    ],
-)
-def test_what_cannot_be_asked_is_refused(client: httpx.Client, query: str, status: int) -> None:
-    assert client.get(f"/api/changes/impact?{query}", headers=by(Role.ANALYST)).status_code == status

@@ -122,15 +122,3 @@ def test_a_file_that_was_moved_away_is_begun_anew(tmp_path: Path) -> None:
     log.close()
     assert json.loads(path.read_text()) == {"n": 2}
     assert log.lost == 0
-
-
-def test_what_cannot_be_written_is_counted_and_ends_nothing(tmp_path: Path) -> None:
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("no /dev/full on this system")
-    log = RequestLog(str(full))
-    for n in range(5):
-        log.note({"n": n})
-    log._waiting.put(None)
-    log._thread.join(90.0)
-    assert not log._thread.is_alive() and log.lost == 5

@@ -55,17 +55,6 @@ def test_nobody_unknown_gets_the_token(tmp_path: Path) -> None:
         assert [token for _, token in asked] == [None]
 
 
-def test_a_wrong_path_is_not_taken_for_another_machine(tmp_path: Path) -> None:
-    ours = issue_server_certificate(tmp_path / "tls", _HERE)
-    with showing(ours.path, authority=ours.authority) as (url, asked):
-        for page in ("/upload.html", "/#12/21.3/103.0", "/?lang=vi"):
-            with pytest.raises(OptionUnusable, match=rf"without a page, such as {url}$"):
-                ask(f"{url}{page}", ServerTrust(fingerprint=ours.fingerprint))
-        with pytest.raises(OptionUnusable, match=rf"no flycam answers at this address.*such as {url}$"):
-            ask(f"{url}/elsewhere", ServerTrust(fingerprint=ours.fingerprint))
-        assert [token for _, token in asked] == [None], "nothing of ours is told"
-
-
 def test_a_server_that_speaks_tls_is_told_from_a_line_that_breaks(tmp_path: Path) -> None:
     certificate, key, _ = self_signed(tmp_path)
     waits: list[Message] = []
@@ -102,13 +91,6 @@ def test_an_authority_that_is_only_shown_proves_nothing(tmp_path: Path) -> None:
         with pytest.raises(ServerUntrusted, match="does not show the fingerprint"):
             ask(url, ServerTrust(fingerprint=ours.fingerprint))
         assert [token for _, token in asked] == [None]
-
-
-def test_a_certificate_from_elsewhere_is_believed_by_its_own_fingerprint(tmp_path: Path) -> None:
-    certificate, key, fingerprint = self_signed(tmp_path)
-    with showing(certificate, key) as (url, _):
-        assert ask(url, ServerTrust(fingerprint=fingerprint)) == 200
-        assert ask(url, ServerTrust(ca=certificate)) == 200
 
 
 def test_one_that_is_exchanged_meanwhile_is_refused(tmp_path: Path) -> None:
@@ -150,13 +132,6 @@ def test_another_address_is_said_to_be_that(tmp_path: Path) -> None:
         pytest.raises(ServerUntrusted, match=r"is for other names or addresses .*FLYCAM_TLS_NAMES"),
     ):
         ask(url, ServerTrust(ca=certificate))
-
-
-def test_a_file_of_authorities_that_is_none_is_named(tmp_path: Path) -> None:
-    (tmp_path / "empty.crt").write_text("nothing\n")
-    for name in ("empty.crt", "away.crt"):
-        with pytest.raises(OptionUnusable, match=f"{name}: is no file of certificates"):
-            ask("https://127.0.0.1:9", ServerTrust(ca=tmp_path / name))
 
 
 def test_fingerprints_are_taken_as_people_copy_them() -> None:

@@ -341,15 +341,3 @@ def test_who_asks_and_does_not_read_is_let_go(url: str, monkeypatch: pytest.Monk
         until(lambda: limits.ENDED_CONNECTIONS["reader"] > before)
         assert is_let_go(line)
     assert limits.ENDED_CONNECTIONS["reader"] == before + 1
-
-
-def test_who_reads_slowly_gets_all_of_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "READER_TIMEOUT_S", 30.0)
-    plain = {"Accept-Encoding": "identity"}
-    with httpx.stream("GET", f"{url}{FILE}", headers=plain, timeout=ENOUGH_S) as answer:
-        got = 0
-        for number, part in enumerate(answer.iter_raw()):
-            got += len(part)
-            if number % 16 == 0:
-                time.sleep(0.02)
-    assert got == 24 << 20

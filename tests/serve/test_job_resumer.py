@@ -138,13 +138,6 @@ def given(data: Path, *words: str, place: Path | None = None, tries: int = 0) ->
         pass
 
 
-def test_what_ends_with_a_word_is_over(tmp_path: Path) -> None:
-    given(tmp_path, "finish", "nobody")
-    said = told_by(tmp_path)
-    assert "did not end well" in said[-1] and "nobody" in said[-1]
-    assert list_interrupted_jobs(tmp_path) == []
-
-
 def test_what_is_cut_again_and_again_is_left_to_a_person(tmp_path: Path) -> None:
     given(tmp_path, "ingest", "x", tries=MAX_TRIES)
     (said,) = told_by(tmp_path)
@@ -172,23 +165,3 @@ def test_a_store_that_is_not_up_yet_uses_up_no_try(
     assert len(asked) == 6 and asked[0][4:] == ("finish", "--data", str(tmp_path), "--json", "f1", "--", "-x")
     assert [word for one in said for word in ("going on", "away") if word in one] == ["going on", "away"]
     assert list_interrupted_jobs(tmp_path) == []
-
-
-def test_one_that_is_ended_with_the_server_is_gone_on_with_and_uses_up_no_try(tmp_path: Path) -> None:
-    given(tmp_path, "live", "--video", "x")
-    begun = threading.Event()
-
-    def ran(
-        _words: object, _name: str, _power: Power, stop: threading.Event, **_how: object
-    ) -> CommandResult:
-        begun.set()
-        assert stop.wait(_LONGEST_S)
-        return CommandResult(130, '{"error": "Cancelled", "sentence": "stopped"}', "")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flycam.serve.job_resumer.run_command", ran)
-        said: list[str] = []
-        with resume_jobs(tmp_path, Power(PowerMode.FULL), lambda message: said.append(str(message))):
-            assert begun.wait(_LONGEST_S)
-    (one,) = list_interrupted_jobs(tmp_path)
-    assert one.command.tries == 0 and len(said) == 1

@@ -192,16 +192,6 @@ def test_what_cannot_be_meant_is_refused(client: httpx.Client, wrong: dict[str, 
     assert client.post("/api/tokens", json=wrong, headers=by("viewer")).status_code == 422
 
 
-def test_a_token_leaves_none_behind_that_outlives_it(client: httpx.Client, services: Services) -> None:
-    lent, secret = make_token(services.workspace, "viewer", "chuyên gia", Scope.ALL, 7.0, "test")
-    made = client.post("/api/tokens", json={"label": "x", "days": None}, headers=by(secret)).json()
-    (told,) = [one for one in client.get("/api/tokens", headers=by("viewer")).json() if one["label"] == "x"]
-    held = {
-        one.token_id: one for one in services.workspace.catalog.tokens.list_valid(time.time_ns(), "viewer")
-    }
-    assert held[made["token_id"]].expires_ns == lent.expires_ns and told["expires"] is not None
-
-
 def test_what_a_stolen_token_let_in_is_told_and_ends_with_it(
     client: httpx.Client, services: Services
 ) -> None:

@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from flycam.geometry.grid import TileId
-from flycam.http import requests
 from tests.serve.offering import ENDED, OPEN_MARK, POLES, REMOVED_MARK, Offering
 from tests.serve.world import BASE_ZOOM, LAT, LON, MIN_ZOOM
 
@@ -73,16 +72,6 @@ def test_every_link_leads_to_what_it_says(reader: httpx.Client, start: str) -> N
             assert selves in ([href], []), href
 
 
-def test_what_is_declared_is_what_the_standards_call_it(reader: httpx.Client) -> None:
-    declared = set(reader.get("/ogc/conformance").json()["conformsTo"])
-    features, tiles = (
-        "http://www.opengis.net/spec/ogcapi-features-1/1.0",
-        "http://www.opengis.net/spec/ogcapi-tiles-1/1.0",
-    )
-    assert {f"{features}/conf/core", f"{features}/conf/geojson", f"{tiles}/conf/core"} <= declared
-    assert not [one for one in declared if "oas30" in one]  # the description is OpenAPI 3.1
-
-
 def test_what_is_withdrawn_retired_or_removed_is_in_no_standard(
     reader: httpx.Client, offering: Offering
 ) -> None:
@@ -124,18 +113,6 @@ def test_pages_hold_each_feature_once(
     for feature in (one for page in pages for one in page["features"]):
         alone = reader.get(next(one["href"] for one in feature["links"] if one["rel"] == "self")).json()
         assert alone == feature
-
-
-@pytest.mark.parametrize("collection", ["flights", "communes", "layer"])
-def test_a_page_ends_where_its_outlines_grow_too_large(
-    reader: httpx.Client, offering: Offering, monkeypatch: pytest.MonkeyPatch, collection: str
-) -> None:
-    monkeypatch.setattr(requests, "MAX_OUTLINE_BYTES", 50)
-    name = offering.layer if collection == "layer" else collection
-    pages = paged(reader, f"/ogc/collections/{name}/items")
-    count = {"flights": 2, "communes": 4, "layer": POLES + 1}[collection]
-    assert len(ids(pages)) == len(set(ids(pages))) == count
-    assert all(1 <= page["numberReturned"] <= 2 for page in pages)
 
 
 def test_a_rectangle_is_held_against_the_shape_not_its_box(reader: httpx.Client, offering: Offering) -> None:
@@ -195,33 +172,6 @@ def test_what_cannot_be_read_is_a_400_in_words(reader: httpx.Client, path: str, 
         assert answer.status_code == 400, answer.text
         said = answer.json()["message"].lower()
         assert said and (not word or set(said) & set(word))
-
-
-def test_a_drill_is_called_one_and_script_stays_text(reader: httpx.Client, offering: Offering) -> None:
-    drill = reader.get(f"{FLIGHTS}/{offering.world.drill}").json()["properties"]
-    assert drill["is_drill"] and drill["name"].startswith("DIỄN TẬP")
-    real = reader.get(f"{FLIGHTS}/{offering.world.after}").json()["properties"]
-    assert not real["is_drill"] and "DIỄN TẬP" not in real["name"]
-    (mark,) = paged(reader, "/ogc/collections/marks/items")[0]["features"]
-    assert (mark["properties"]["note"], mark["properties"]["is_drill"]) == ("<b>3 người</b>", False)
-
-
-def test_the_grid_is_the_one_that_the_standard_prints(reader: httpx.Client) -> None:
-    """Values of OGC 17-083r4, annex D.1."""
-    grid = reader.get("/ogc/tileMatrixSets/WebMercatorQuad").json()
-    assert grid["uri"] == "http://www.opengis.net/def/tilematrixset/OGC/1.0/WebMercatorQuad"
-    by_id = {one["id"]: one for one in grid["tileMatrices"]}
-    for name, scale, cell in (
-        ("0", 559082264.028717, 156543.033928041),
-        ("10", 545978.773465544, 152.874056570353),
-        ("24", 33.3238997476679, 0.00933069192934278),
-    ):
-        matrix = by_id[name]
-        assert matrix["scaleDenominator"] == pytest.approx(scale, rel=1e-12)
-        assert matrix["cellSize"] == pytest.approx(cell, rel=1e-12)
-        assert matrix["pointOfOrigin"] == pytest.approx([-20037508.3427892, 20037508.3427892])
-        assert (matrix["matrixWidth"], matrix["tileWidth"]) == (2 ** int(name), 256)
-    assert reader.get("/ogc/tileMatrixSets/CRS84").status_code == 404
 
 
 def test_tiles_come_by_template_and_only_within_the_limits(reader: httpx.Client, offering: Offering) -> None:

@@ -11,15 +11,13 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flycam.catalog.tables import frames as frame_table
 from flycam.geometry.grid import TileId, compute_pixel_centres, make_tile_range, mercator_to_lonlat
 from flycam.http.services import Services
-from flycam.mosaic.finish.finished_tiles import compute_hours_since, estimate_live_error_m
+from flycam.mosaic.finish.finished_tiles import estimate_live_error_m
 from flycam.mosaic.tiles.codec import read_tile
-from flycam.serve.tiles.data_tiles import LEGENDS, DataLayer, classify_pixels, compute_ages_valid_until_ns
+from flycam.serve.tiles.data_tiles import LEGENDS, DataLayer
 from tests.serve.finished import ERRORS_M, finish_by_hand
 from tests.serve.running import running
 from tests.serve.world import BASE_ZOOM, World, make_world, ns
@@ -99,33 +97,6 @@ def test_live_tiles_have_the_error_of_the_frame_behind_each_pixel(house: World, 
     assert error is not None
     number = sum(error[9, 9] > bound for bound in (0.1, 0.25, 0.5, 1.0, 2.0, 5.0))
     assert picture[9, 9, :3].tolist() == rgb_of(DataLayer.ERROR, number)
-
-
-def test_age_is_counted_to_now(house: World, here: httpx.Client) -> None:
-    for flight, number in ((house.after, 3), (house.before, 6)):
-        tiles = house.workspace.catalog.tiles.heads(f"{flight}-colour", 0, z=BASE_ZOOM)
-        answer = here.get(f"/tiles/{flight}-colour/{tiles[5].tile_id}", params={"layer": "age"})
-        picture = colours(answer)
-        seen = picture[picture[..., 3] > 0]
-        assert (seen[:, :3] == rgb_of(DataLayer.AGE, number)).all()
-        assert "no-cache" in answer.headers["cache-control"], "it grows older"
-
-
-@given(
-    captured_h=st.lists(st.floats(-2.0, 400.0), min_size=1, max_size=6),
-    after_s=st.floats(1.0, 20 * 86_400.0),
-)
-def test_ages_have_their_colours_until_one_of_them_has_another(
-    captured_h: list[float], after_s: float
-) -> None:
-    now_ns = ns("2024-09-10 20:15")
-    captured = [now_ns - int(hours * 3_600_000_000_000) for hours in captured_h]
-    holds_ns, later_ns = compute_ages_valid_until_ns(captured, now_ns), now_ns + int(after_s * 1e9)
-    now, later = (
-        classify_pixels(compute_hours_since(captured, at), DataLayer.AGE) for at in (now_ns, later_ns)
-    )
-    if holds_ns is None or abs(later_ns - holds_ns) > 1e9:  # hours are told in single numbers
-        assert np.array_equal(now, later) == (holds_ns is None or later_ns <= holds_ns)
 
 
 def test_the_gsd_layer_has_the_class_of_the_photo_behind_each_pixel(house: World, here: httpx.Client) -> None:

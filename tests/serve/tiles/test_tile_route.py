@@ -78,22 +78,6 @@ def test_a_tile_shows_the_ground_that_was_flown(client: httpx.Client, world: Wor
     assert checked > 20 * 256 * 256
 
 
-def test_whole_tiles_are_jpeg_and_tiles_with_holes_keep_them_transparent(
-    client: httpx.Client, world: World
-) -> None:
-    mosaic = world.mosaic_of(world.after)
-    kinds = set()
-    for head in world.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0, z=BASE_ZOOM):
-        response = client.get(f"/tiles/{mosaic.mosaic_id}/{head.tile_id}")
-        png = client.get(f"/tiles/{mosaic.mosaic_id}/{head.tile_id}.png")
-        assert png.headers["content-type"] == "image/png"
-        has_holes = bool((picture(png)[..., 3] == 0).any())
-        assert response.headers["content-type"] == ("image/webp" if has_holes else "image/jpeg")
-        assert np.array_equal(picture(response)[..., 3], picture(png)[..., 3])
-        kinds.add(response.headers["content-type"])
-    assert kinds == {"image/webp", "image/jpeg"}
-
-
 def test_same_tile_is_answered_304_and_the_etag_is_its_content(client: httpx.Client, world: World) -> None:
     mosaic = world.mosaic_of(world.after)
     head = world.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0, z=BASE_ZOOM)[0]
@@ -176,43 +160,6 @@ def test_a_picture_begun_before_a_line_is_not_kept_for_ever_under_it(workspace: 
         assert [picture(one.result())[5, 5, 0] // 10 for one in early] == [10, 10]
         assert ["immutable" in one.result().headers["cache-control"] for one in early] == [True, False]
         assert picture(client.get(f"/tiles/m/{TILE}"))[5, 5, 0] == pytest.approx(200, abs=2)
-
-
-@pytest.mark.parametrize("made_up", ["v=999999", "v=1&r=7"])
-def test_versions_that_somebody_makes_up_make_nobody_read_every_log(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, made_up: str
-) -> None:
-    others = [f"other-{number}" for number in range(5)]
-    for name in ("m", *others):
-        write(workspace, 100, 10, name)
-    with (
-        running(Services(workspace=workspace, follow_s=3600)) as url,
-        httpx.Client(base_url=url) as client,
-        ThreadPoolExecutor(16) as pool,
-    ):
-        for name in ("m", *others):
-            client.get(f"/tiles/{name}/{TILE}")
-        tiles, looks = workspace.catalog.tiles, list[str]()
-        real = tiles.last_seq
-        monkeypatch.setattr(tiles, "last_seq", lambda name: (looks.append(name), real(name))[1])
-        answers = list(pool.map(client.get, [f"/tiles/m/{TILE}?{made_up}"] * 200))
-    assert {(one.status_code, one.headers["cache-control"]) for one in answers} == {
-        (200, "private, no-cache")
-    }
-    assert set(looks) == {"m"} and len(looks) < len(answers)
-
-
-def test_publishing_another_revision_changes_what_is_shown(workspace: Workspace) -> None:
-    write(workspace, 100, 10)
-    with running(Services(workspace=workspace, follow_s=0.0)) as url, httpx.Client(base_url=url) as client:
-        assert picture(client.get(f"/tiles/m/{TILE}"))[..., 3].all()
-        empty = MosaicInfo(
-            mosaic_id="m", flight_id="f", layer=Layer.COLOUR, revision=1, base_zoom=18, min_zoom=17
-        )
-        workspace.catalog.tiles.put_mosaic(empty)
-        assert not picture(client.get(f"/tiles/m/{TILE}"))[..., 3].any()
-        workspace.catalog.tiles.publish("m", 0)
-        assert picture(client.get(f"/tiles/m/{TILE}"))[..., 3].all()
 
 
 @pytest.mark.parametrize(
