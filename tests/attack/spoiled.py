@@ -11,10 +11,9 @@ import numpy as np
 from PIL import Image
 
 from flycam.drill.flight import MeasuredPose, make_exif, make_xmp
-from flycam.drill.land import VERTICAL_DATUM, WORK_CRS
+from flycam.drill.land import WORK_CRS
 from flycam.drill.photo_drill import Drill, DrillReport
 from flycam.geodata.crs import to_lonlat, transform_points
-from flycam.geodata.geoid import convert_height
 
 
 def photos_retold(
@@ -80,32 +79,21 @@ def gcp_list(
     to: Path,
     *,
     crs: str = WORK_CRS,
-    swapped: bool = False,
-    degrees: bool = False,
-    ellipsoidal: bool = False,
     absent: Collection[str] = (),
     header: str = "",
     size: float = 1.0,
 ) -> Path:
     """Write gcp_list.txt.
 
-    degrees  latitude before longitude; swapped: north before east
-    ellipsoidal  heights as a receiver gives them; absent: photos that get another name
+    absent  photos that get another name
     header  the first line, where it is not the code of `crs`, which the coordinates are then moved to
     size  marks were made on pictures so many times as large
     """
-    lines = ["EPSG:4326" if degrees else header or crs]
+    lines = [header or crs]
     for number, point in enumerate(points):
         x, y, z = point.xyz
-        lonlat = to_lonlat(np.array([[x, y]]), WORK_CRS)
-        if ellipsoidal:
-            z = float(convert_height(np.array([z]), lonlat, VERTICAL_DATUM, "ELLIPSOID")[0])
         if header:
-            x, y = transform_points(lonlat, "EPSG:4326", crs)[0]
-        if degrees:
-            y, x = lonlat[0]
-        elif swapped:
-            x, y = y, x
+            x, y = transform_points(to_lonlat(np.array([[x, y]]), WORK_CRS), "EPSG:4326", crs)[0]
         for name, column, row in point.marks:
             shown = f"IMG_{name}" if name in absent else name
             mark = f"{column * size} {row * size}" if size != 1.0 else f"{column} {row}"

@@ -13,7 +13,7 @@ import pytest
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import Operator, Said
-from tests.attack.exchanges import admitted, common, flight_of, kept, masts
+from tests.attack.exchanges import admitted, common, kept, masts
 from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
 from tests.attack.uploading import CuttingProxy, ServerProcess
 from tests.faults.clocks import DAY_S, MovedClock
@@ -75,33 +75,6 @@ def test_an_upload_of_which_one_side_sleeps_for_an_hour(
     assert_each_byte_once(ready, card)
     assert_kept(ready, card)
     assert ready("verify").exit_code == 0
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("who", ["field", "province"])
-def test_a_sync_of_which_one_side_sleeps_for_an_hour(
-    drill: DrillReport, tmp_path: Path, clock_of: MakeClock, who: str
-) -> None:
-    field = Operator(tmp_path / "field", {"FLYCAM_BOX": "field"}).with_flight(drill)
-    province = Operator(tmp_path / "province", {"FLYCAM_BOX": "province"})
-    field = admitted(field, province, "box-1")
-    clocks = {name: clock_of(name) for name in ("field", "province")}
-    server = ServerProcess(with_clock(province, clocks["province"]))
-    server.start()
-    try:
-        with ThinLine(server.port, bytes_s=150_000, round_trip_s=0.05) as line:
-            sender = with_clock(field, clocks["field"]).start("sync", line.url, "--once")
-            waited(lambda: kept(province, "sync/tiles/"), sender)
-            assert server.process is not None
-            sleeper = sender if who == "field" else server.process
-            with clocks[who].suspended(sleeper.pid):
-                pass
-            said = completed(sender)
-    finally:
-        server.end()
-    assert (said["left"], said["left_there"], said["kept"]) == (0, 0, [])
-    assert province.tiles(flight_of(field)) == field.tiles(flight_of(field))
-    assert (field("verify").exit_code, province("verify").exit_code) == (0, 0)
 
 
 def test_a_flight_that_sleeps_while_it_is_laid_stays_its_layers_and_is_completed(

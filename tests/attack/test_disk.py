@@ -106,23 +106,6 @@ def test_a_pack_on_a_full_disk_leaves_nothing(flown: Operator, in_ram: InRam) ->
     assert [path.name for path in disk.iterdir()] == ["gói họp"]
 
 
-def test_outputs_on_a_full_disk_leave_nothing(flown: Operator, in_ram: InRam, drill: DrillReport) -> None:
-    disk = in_ram("64k")
-    (disk / "đầy").write_bytes(b"1" * 60_000)
-    (flight_id,) = flown.flights()
-    small = ("--photos", "1", "1", "--gsd", "0.1")
-    for command in (
-        ("export", flight_id, disk / "bản đồ.tif"),
-        ("drill", "--out", disk / "diễn tập", *small),
-        ("inspect", drill.photos, "--no-pixels", "--refly", disk / "bay lại.kml"),
-    ):
-        if command[0] == "inspect":
-            (disk / "đầy").write_bytes(b"1" * 65_536)
-        said = flown(*command)
-        assert said.exit_code == 4 and str(disk) in said.sentence
-        assert [path.name for path in disk.iterdir()] == ["đầy"]
-
-
 def test_places_that_may_not_be_written(flown: Operator, in_ram: InRam, drill: DrillReport) -> None:
     disk = in_ram("1m")
     remounted(disk, "ro")

@@ -8,7 +8,7 @@ import json
 import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from flycam.drill.flight import make_drill_camera
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.photo_drill import DrillReport, make_drill, write_drill
 from tests.attack.commands import Operator, Said
-from tests.attack.spoiled import gcp_list, ground_points, photos_retold, turned_to_water
+from tests.attack.spoiled import gcp_list, ground_points, turned_to_water
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -84,13 +84,6 @@ def _one_strip(flown: DrillReport, card: Path) -> tuple[Path, ...]:
     return (only(flown, card, *(f"DJI_{number:04d}.JPG" for number in range(1, 5))),)
 
 
-def _two_flights_with_biases_and_cameras_of_their_own(flown: DrillReport, card: Path) -> tuple[Path, ...]:
-    other = make_drill(**{**FLOWN, "size_px": (400, 300), "gsd_m": 0.6}, after=True)
-    photos_retold(other, card / "sau", lambda _, one: replace(one, lat_deg=one.lat_deg - 2e-5))
-    shutil.copytree(flown.photos, card / "trước")
-    return (card,)
-
-
 def _focal_length_wrong_by_a_twentieth(flown: DrillReport, card: Path) -> tuple[str | Path, ...]:
     camera = make_drill_camera((480, 360))
     k1, k2, p1, p2, k3 = camera.distortion
@@ -107,7 +100,6 @@ def _focal_length_wrong_by_a_twentieth(flown: DrillReport, card: Path) -> tuple[
     ("case", "used"),
     [
         (_one_strip, 4),
-        pytest.param(_two_flights_with_biases_and_cameras_of_their_own, 24, marks=pytest.mark.soak),
         (_focal_length_wrong_by_a_twentieth, 12),
     ],
 )

@@ -101,7 +101,3 @@ def test_a_head_without_an_end_is_no_answer(
 
 def test_what_was_not_asked_to_be_packed_is_not_unpacked(line: ServerConnection) -> None:
     assert len(line.request_once("GET", "/packed").body) < 1 << 20
-
-
-def test_json_that_is_too_deep_is_none(line: ServerConnection) -> None:
-    assert line.request_once("GET", "/deep").json is None

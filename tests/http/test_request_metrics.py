@@ -110,15 +110,3 @@ def test_figures_of_requests_by_address(world: World) -> None:
     ):
         assert name in text, name
     assert world.after not in text and "Lan" not in text
-
-
-def test_a_file_that_was_moved_away_is_begun_anew(tmp_path: Path) -> None:
-    path = tmp_path / "requests.jsonl"
-    log = RequestLog(str(path))
-    log.note({"n": 1})
-    assert lines_of(path, 1) == [{"n": 1}]
-    path.rename(tmp_path / "requests.jsonl.1")
-    log.note({"n": 2})
-    log.close()
-    assert json.loads(path.read_text()) == {"n": 2}
-    assert log.lost == 0

@@ -169,25 +169,6 @@ def test_what_never_ends_is_ended(url: str, begun: str) -> None:
     assert httpx.get(f"{url}/healthz").status_code == 200
 
 
-def test_a_body_that_was_refused_is_read_so_far_that_its_sender_learns_why(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert limits.MAX_UNREAD_BYTES >= 8 << 20, "as much as a box sends at once"
-    monkeypatch.setattr(limits, "MAX_UNREAD_BYTES", 8 << 20)
-    before = limits.ENDED_CONNECTIONS["body behind its answer"]
-    head = b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
-    with line_to(url) as line:
-        line.sendall(head % (8 << 20) + b" " * (8 << 20))
-        assert b" 413 " in line.recv(4096).split(b"\r\n")[0]
-        answered(line)
-    assert limits.ENDED_CONNECTIONS["body behind its answer"] == before
-    with line_to(url) as line:
-        with suppress(ConnectionError):
-            line.sendall(head % (64 << 20) + b" " * (64 << 20))
-        assert is_let_go(line)
-    assert limits.ENDED_CONNECTIONS["body behind its answer"] == before + 1
-
-
 def test_of_too_many_requests_ahead_none_is_begun(url: str) -> None:
     """Whoever sends them so connects again at once: each began one, in a thread."""
     before = limits.ENDED_CONNECTIONS["pipelined requests"]

@@ -20,7 +20,7 @@ from flycam.model.records import FrameStatus
 from flycam.model.text import format_shell_command
 from flycam.operations.jobs import CommandRecord, list_interrupted_jobs, record_job
 from flycam.power import Power, PowerMode
-from flycam.serve.job_resumer import MAX_TRIES, resume_jobs
+from flycam.serve.job_resumer import resume_jobs
 from tests.ports import free_port
 from tests.waiting import until
 
@@ -136,13 +136,6 @@ def given(data: Path, *words: str, place: Path | None = None, tries: int = 0) ->
     """A command whose program is gone."""
     with record_job(data, CommandRecord(words=words, working_dir=place or data, operator="", tries=tries)):
         pass
-
-
-def test_what_is_cut_again_and_again_is_left_to_a_person(tmp_path: Path) -> None:
-    given(tmp_path, "ingest", "x", tries=MAX_TRIES)
-    (said,) = told_by(tmp_path)
-    assert "flycam ingest x was cut" in said and "by hand" in said
-    assert list_interrupted_jobs(tmp_path) == []
 
 
 @pytest.mark.parametrize("error", ["StoreUnavailable", "CatalogUnavailable", "FlightBusy"])

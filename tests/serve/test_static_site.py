@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import httpx
@@ -59,35 +58,6 @@ def test_browsers_keep_to_https_for_a_day_where_it_is_spoken(client: httpx.Clien
     encryption = OwnTlsCertificate(tmp_path / "tls", "127.0.0.1")
     with running(Services(workspace=make_workspace(tmp_path / "two")), encryption=encryption) as url:
         assert httpx.get(url, verify=False).headers[said] == "max-age=86400"
-
-
-def test_a_part_of_the_page_is_sent_as_compressed_beside_it_to_who_can_read_that(tmp_path: Path) -> None:
-    assets = tmp_path / "static" / "assets"
-    assets.mkdir(parents=True)
-    (tmp_path / "static" / "index.html").write_text("<!doctype html>")
-    words = b"export const words = 1;\n" * 200
-    (assets / "a.js").write_bytes(words)
-    zipped = gzip.compress(words, 9)
-    (assets / "a.js.gz").write_bytes(zipped)
-    (assets / "a.js.br").write_bytes(b"what only brotli reads")
-    with running(Services(workspace=make_workspace(tmp_path), static_dir=tmp_path / "static")) as url:
-
-        def sent(accepted: str) -> tuple[str | None, bytes, str]:
-            with httpx.stream("GET", f"{url}/assets/a.js", headers={"accept-encoding": accepted}) as answer:
-                raw = b"".join(answer.iter_raw())
-                assert (
-                    "immutable" in answer.headers["cache-control"]
-                    and "javascript" in answer.headers["content-type"]
-                )
-                assert int(answer.headers["content-length"]) == len(raw)
-                return answer.headers.get("content-encoding"), raw, answer.headers.get("vary", "")
-
-        assert sent("gzip, deflate, br, zstd") == ("br", b"what only brotli reads", "Accept-Encoding")
-        assert sent("gzip, br;q=0") == ("gzip", zipped, "Accept-Encoding")
-        assert sent("identity")[:2] == (None, words)
-        etag = httpx.get(f"{url}/assets/a.js", headers={"accept-encoding": "gzip"}).headers["etag"]
-        known = httpx.get(f"{url}/assets/a.js", headers={"accept-encoding": "gzip", "if-none-match": etag})
-        assert (known.status_code, known.content) == (304, b"")
 
 
 def test_what_is_no_part_of_the_built_map_is_not_looked_for(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from click.testing import CliRunner
 from flycam.access.accounts import add_user
 from flycam.cli import flycam
 from flycam.http.services import Services
-from flycam.operations import certificate_authority
 from flycam.serve.server import ExternalTlsCertificate, OwnTlsCertificate
 from tests.certificates import self_signed
 from tests.serve.running import running, running_server
@@ -45,24 +44,6 @@ def test_the_map_by_the_boxs_own_authority(tmp_path: Path) -> None:
         assert entered.status_code == 200 and "Secure" in entered.headers["set-cookie"]
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             httpx.get(f"{url}/healthz")
-
-
-def test_a_new_address_is_vouched_for_without_a_restart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = OwnTlsCertificate(tmp_path / "tls", "127.0.0.1")
-    services = Services(workspace=make_workspace(tmp_path), authority=own.authority)
-    with running_server(services, encryption=own) as (url, server):
-        before = leaf(url)
-        server.renew()
-        assert leaf(url) == before
-        monkeypatch.setattr(certificate_authority.socket, "gethostname", lambda: "renamed")
-        server.renew()
-        assert "renamed" in own.names and leaf(url) != before
-        (tmp_path / "tls" / "authority.pem").write_bytes(b"")  # spoiled: what is shown goes on
-        server.renew()
-        believed = ssl.create_default_context(cadata=(own.authority or b"").decode())
-        assert httpx.get(f"{url}/healthz", verify=believed).status_code == 200
 
 
 def test_files_from_elsewhere_and_their_renewal(tmp_path: Path) -> None:

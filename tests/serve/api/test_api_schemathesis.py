@@ -1,8 +1,8 @@
 """Schemathesis over the whole API, for everybody who may stand at the door: what is right by the schema the
 server tells, what is just not right, and ids of the house among them. The answer is no 5xx.
 
-It keeps near to the schema, as each role,
-so that writes come through, too. A few hundred requests in `make test`, many thousands in `make soak`.
+It keeps near to the schema, so that writes come through, too. A few hundred requests in `make test`, many
+thousands in `make soak`.
 """
 
 from __future__ import annotations

@@ -97,13 +97,6 @@ def url(house: World) -> Iterator[str]:
         yield address
 
 
-def test_what_was_not_flown_has_no_share_at_all(url: str) -> None:
-    far = _rows(url, event=REAL)["Bản Xa"]
-    assert far["imaged_pct"] is None
-    assert far["newest"] is None
-    assert far["flights"] == 0
-
-
 def test_a_commune_tells_its_newest_picture_and_the_share_of_all_flights(url: str, house: World) -> None:
     rows = _rows(url, event=REAL)
     measured: dict[str, list] = {}
@@ -172,14 +165,6 @@ def test_a_drills_communes_stand_on_the_board_of_drills_only(house: World) -> No
     assert "Bản Liền" in real and "Nậm Diễn Tập" not in real
     assert set(drill) == {"Nậm Diễn Tập"}, "all of the drill was flown there"
     assert "Nậm Diễn Tập" in in_drill
-
-
-def test_of_an_earlier_time_only_what_was_taken_by_then_counts(url: str, house: World) -> None:
-    flights = httpx.get(f"{url}/api/flights", params={"event": REAL}).json()
-    older = next(one for one in flights if one["flight_id"] == house.before)
-    then = _rows(url, event=REAL, until=older["last"])
-    assert {row["newest_flight"] for row in then.values()} == {None, house.before}
-    assert all(row["imaged_pct"] is None for row in _rows(url, event=REAL, until="2024-01-01").values())
 
 
 def test_a_flight_that_was_not_measured_counts_by_its_outline(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-import shapely
 
 from flycam.geodata.crs import to_lonlat, to_work
 from flycam.geometry.grid import (
@@ -21,15 +20,12 @@ from flycam.geometry.grid import (
     make_tile_range,
     mercator_to_lonlat,
 )
-from flycam.geometry.terrain import make_flat_terrain
 from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.records import Withdrawal
 from flycam.mosaic.finish.finished_tiles import estimate_live_error_m
-from flycam.mosaic.terrain_codec import assign_content_id, encode_terrain
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.storage import keys
-from tests.serve.finished import finish_by_hand
 from tests.serve.running import running
 from tests.serve.world import BASE_ZOOM, World, add_account, make_world, pixel_side_m
 
@@ -59,32 +55,6 @@ def test_a_pixel_names_the_photo_that_gave_it(client: httpx.Client, world: World
             assert answer["pixel_m"] == pytest.approx(pixel_side_m(), rel=1e-3)
             assert answer["footprint"]["type"] == "Polygon"
     assert len(seen - {None}) > 2
-
-
-def test_the_footprint_of_a_finished_pixel_is_the_photos_as_the_revision_laid_it(tmp_path: Path) -> None:
-    world = make_world(tmp_path)
-    catalog = world.workspace.catalog
-    number = finish_by_hand(world.workspace, world.after)
-    mosaic = world.mosaic_of(world.after).mosaic_id
-    lon, lat, frame_id = next(one for one in some_pixels(world, world.after) if one[2])
-    asked = {"flight": world.after, "lon": lon, "lat": lat}
-    with running(Services(workspace=world.workspace)) as url:
-        recorded = httpx.get(f"{url}/api/pixel", params=asked).json()["footprint"]
-        plane = assign_content_id(
-            make_flat_terrain(100.0, "EPSG:32648", "EGM96", (465e3, 2410e3, 495e3, 2440e3))
-        )
-        world.workspace.store.put(keys.format_terrain_key(plane.dem_id), encode_terrain(plane))
-        catalog.revisions.publish(replace(catalog.revisions.get(mosaic, number), dem_id=plane.dem_id))
-        laid = httpx.get(f"{url}/api/pixel", params=asked).json()["footprint"]
-        live = httpx.get(f"{url}/api/pixel", params={**asked, "revision": 0}).json()["footprint"]
-    assert live == recorded != laid
-    used = catalog.revisions.frame(mosaic, number, str(frame_id))
-    assert used is not None
-    (centre,) = to_lonlat(np.array([used.exterior.projection_centre_m[:2]]), "EPSG:32648")
-    below = shapely.geometry.shape(laid)
-    assert below.contains(shapely.Point(centre)), "a camera that looks straight down sees what is below it"
-    metric = shapely.transform(below, lambda lonlat: to_work(lonlat, "EPSG:32648"))
-    assert metric.area == pytest.approx((640 * 520 / 500) * (480 * 520 / 500), rel=0.01)
 
 
 def test_a_live_pixels_error_grows_with_attitude_and_off_nadir_with_height(world: World) -> None:

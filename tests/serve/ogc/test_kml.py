@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
-import pyogrio
 import pytest
 
 from flycam.geometry.grid import TileId
@@ -60,16 +59,6 @@ def test_links_lead_to_every_tile_of_what_is_on_show(reader: httpx.Client, offer
         heads = offering.workspace.catalog.tiles.heads(mosaic, revision, z=BASE_ZOOM)
         assert {one for one in shown if one.z == BASE_ZOOM} == {one.tile_id for one in heads}
     assert all(reader.get(one.findtext("Icon/href", "", _NS)).status_code == 200 for one in found[:5])
-
-
-def test_gdal_reads_the_outlines(reader: httpx.Client, tmp_path: Path) -> None:
-    path = tmp_path / "flycam.kml"
-    path.write_bytes(reader.get("/kml").content)
-    layers = [name for name, kind in pyogrio.list_layers(path) if not name.startswith("colour")]
-    shapes = [
-        shape for layer in layers for shape in pyogrio.raw.read(path, layer=layer)[2] if shape is not None
-    ]
-    assert len(shapes) == 2
 
 
 @pytest.mark.parametrize("path", ["/kml", "/wmts"])

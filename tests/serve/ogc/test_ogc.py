@@ -115,17 +115,6 @@ def test_pages_hold_each_feature_once(
         assert alone == feature
 
 
-def test_a_rectangle_is_held_against_the_shape_not_its_box(reader: httpx.Client, offering: Offering) -> None:
-    """The layer's line runs from south-west to north-east: its box has a corner that it never comes near."""
-    items = f"/ogc/collections/{offering.layer}/items"
-    corner = paged(reader, items, bbox=f"{LON + 0.18},{LAT + 0.1},{LON + 0.2},{LAT + 0.12}")
-    assert ids(corner) == [] and "numberMatched" not in corner[0]
-    along = paged(reader, items, bbox=f"{LON + 0.09},{LAT + 0.19},{LON + 0.11},{LAT + 0.21}", limit=1)
-    assert len(ids(along)) == 1
-    west = paged(reader, items, bbox=f"{LON - 1},{LAT - 0.01},{LON + 0.025},{LAT + 0.01}", limit=2)
-    assert len(ids(west)) == 3
-
-
 def test_flights_communes_and_marks_by_rectangle_and_time(reader: httpx.Client, offering: Offering) -> None:
     here, elsewhere = f"{LON},{LAT - 0.003},{LON + 0.002},{LAT}", "10,10,11,11"
     over_the_date_line = f"{LON},{LAT - 0.003},-170,{LAT}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import cv2
@@ -12,7 +11,6 @@ import httpx
 import numpy as np
 import pytest
 
-from flycam.catalog.tables import frames as frame_table
 from flycam.geometry.grid import TileId, compute_pixel_centres, make_tile_range, mercator_to_lonlat
 from flycam.http.services import Services
 from flycam.mosaic.finish.finished_tiles import estimate_live_error_m
@@ -97,38 +95,6 @@ def test_live_tiles_have_the_error_of_the_frame_behind_each_pixel(house: World, 
     assert error is not None
     number = sum(error[9, 9] > bound for bound in (0.1, 0.25, 0.5, 1.0, 2.0, 5.0))
     assert picture[9, 9, :3].tolist() == rgb_of(DataLayer.ERROR, number)
-
-
-def test_the_gsd_layer_has_the_class_of_the_photo_behind_each_pixel(house: World, here: httpx.Client) -> None:
-    """What the evidence of a pixel says; another figure for each photo of the flight, one with none."""
-    catalog, tile_id = house.workspace.catalog, a_tile(house)
-    recorded = (0.021, 0.049, 0.09, 0.19, 0.7, None)
-    frames = [one for one in catalog.frames.list_for_flight(house.after) if one.exterior]
-    given = dict(zip([one.frame_id for one in frames], recorded, strict=True))
-    with catalog.frames._database.write() as connection:
-        for frame_id, gsd_m in given.items():
-            mine = frame_table.c.frame_id == frame_id
-            connection.execute(frame_table.update().where(mine).values(gsd_m=gsd_m))
-    bounds, seen = (0.03, 0.05, 0.1, 0.2, 0.5, 1.0), set()
-    mosaic_id = f"{house.after}-colour"
-    for head in catalog.tiles.heads(mosaic_id, 0, z=BASE_ZOOM):
-        picture = colours(here.get(f"/tiles/{mosaic_id}/{head.tile_id}", params={"layer": "gsd"}))
-        tile = read_tile(house.workspace.store, head)
-        for row, column in product(range(8, 256, 60), repeat=2):
-            source = int(tile.source[row, column])
-            if not source:
-                assert picture[row, column, 3] == 0
-                continue
-            gsd_m = given[tile.frames[source - 1]]
-            number = 6 if gsd_m is None else sum(gsd_m > bound for bound in bounds)
-            assert picture[row, column, :3].tolist() == rgb_of(DataLayer.GSD, number)
-            seen.add(number)
-    assert seen == {0, 1, 2, 3, 5, 6}
-    at = mercator_to_lonlat(compute_pixel_centres(make_tile_range(tile_id), np.array([9]), np.array([9])))[0]
-    asked = {"flight": house.after, "lon": float(at[0]), "lat": float(at[1])}
-    said = here.get("/api/pixel", params=asked).json()
-    assert said["gsd_m"] == given[said["frame_id"]]
-    assert here.get("/api/legends").json()["gsd"]["classes"][6]["label_vi"] == "trên 1 m, hoặc không rõ"
 
 
 def test_whose_ground_the_pixels_lie_on(house: World, here: httpx.Client) -> None:

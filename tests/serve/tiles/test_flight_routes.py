@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
-import sqlalchemy
 
 from flycam.http.services import Services
 from tests.serve.running import running
@@ -37,20 +36,6 @@ def test_only_a_flight_whose_newest_picture_came_from_a_stream_is_streamed(tmp_p
         world.after: True,
         world.before: False,
     }
-
-
-def test_the_newest_pictures_of_all_flights_are_asked_for_at_once(client: httpx.Client) -> None:
-    asked: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_others: object) -> None:
-        asked.extend([statement] if "ORDER BY frames.captured_ns DESC" in statement else [])
-
-    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
-    try:
-        assert len(client.get("/api/flights").json()) == 3
-    finally:
-        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
-    assert len(asked) == 1
 
 
 def test_a_flight_counts_its_frames_by_fate_and_reason(client: httpx.Client, world: World) -> None:

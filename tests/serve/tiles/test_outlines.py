@@ -14,21 +14,15 @@ from flycam.geometry.grid import compute_ground_pixel_m, get_tile_bounds, mercat
 from flycam.http.services import Services
 from flycam.model.records import FrameStatus
 from flycam.mosaic.tiles.codec import decode_mask
-from flycam.serve.tiles.outlines import compute_imaged_outline
 from tests.serve.finished import finish_by_hand
 from tests.serve.running import running
-from tests.serve.tiles.test_coverage_gaps import CRS, frames_over
+from tests.serve.tiles.test_coverage_gaps import CRS
 from tests.serve.world import DRILL, LAT, REAL, World, make_world
 
 
 def metric(wkb: bytes | None) -> shapely.Geometry:
     assert wkb is not None
     return shapely.transform(shapely.from_wkb(wkb), make_point_transform(WGS84, CRS))
-
-
-def test_ground_inside_the_bounds_that_no_photo_saw_lies_outside_the_outline(world: World) -> None:
-    bent = metric(compute_imaged_outline(frames_over(world, [(0, 0, 300, 100), (0, 0, 100, 300)]), CRS))
-    assert bent.area == pytest.approx(300 * 100 + 100 * 200, rel=5e-3)
 
 
 def test_simplified_outline_stays_close_to_the_footprints(client: httpx.Client, world: World) -> None:
@@ -80,18 +74,3 @@ def pixels_of(world: World, number: int) -> tuple[float, float]:
     east = max(get_tile_bounds(head.tile_id)[2] for head in heads)
     edge = float(mercator_to_lonlat(np.array([[east, 0.0]]))[0, 0])
     return count * compute_ground_pixel_m(mosaic.base_zoom, LAT) ** 2, edge
-
-
-def test_a_damaged_tile_of_a_revision_does_not_take_the_other_outlines_along(tmp_path: Path) -> None:
-    world = make_world(tmp_path)
-    number = finish_by_hand(world.workspace, world.after)
-    mosaic = world.mosaic_of(world.after).mosaic_id
-    head = world.workspace.catalog.tiles.heads(mosaic, number)[0]
-    world.workspace.store.delete(head.key)
-    with running(Services(workspace=world.workspace)) as url:
-        features = httpx.get(f"{url}/api/outlines", params={"event": REAL}).json()["features"]
-    assert {(one["properties"]["flight_id"], one["properties"]["revision"]) for one in features} == {
-        (world.before, 0),
-        (world.after, 0),
-        (world.after, number),
-    }
