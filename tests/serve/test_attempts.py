@@ -31,18 +31,6 @@ class Clock:
         return self.now
 
 
-def test_a_success_forgets_and_no_address_waits_for_others() -> None:
-    attempts = Attempts(Clock())
-    for _ in range(MAX_FAILURES_PER_ADDRESS - 1):
-        attempts.note_failure("a")
-    attempts.clear_failures("a")
-    attempts.note_failure("a")
-    assert attempts.get_wait_s("a") == 0.0
-    for number in range(1000):
-        attempts.note_failure(f"10.0.{number // 250}.{number % 250}")
-    assert attempts.get_wait_s("somebody new") == 0.0
-
-
 def test_addresses_of_one_house_are_one() -> None:
     attempts = Attempts(Clock())
     for number in range(MAX_FAILURES_PER_ADDRESS):

@@ -167,18 +167,6 @@ def test_a_drills_communes_stand_on_the_board_of_drills_only(house: World) -> No
     assert "Nậm Diễn Tập" in in_drill
 
 
-def test_a_flight_that_was_not_measured_counts_by_its_outline(tmp_path: Path) -> None:
-    world = make_world(tmp_path)
-    boundaries = world.workspace.catalog.boundaries
-    measured = {one.commune_code: one.covered_pct for one in boundaries.coverage(world.drill)}
-    boundaries.put_coverage(world.drill, [])
-    with running(Services(workspace=world.workspace)) as url:
-        rows = _rows(url, event=DRILL)
-    seen = {row["code"]: row["imaged_pct"] for row in rows.values() if row["imaged_pct"] is not None}
-    assert seen == pytest.approx({code: pct for code, pct in measured.items() if code in seen}, rel=0.05)
-    assert seen
-
-
 def test_what_layers_say_to_be_in_trouble_is_counted_by_commune_and_layer(
     url: str, house: World, tmp_path: Path
 ) -> None:

@@ -14,14 +14,13 @@ import pytest
 
 from flycam.access.accounts import (
     SETUP_CODE_TTL_MIN,
-    add_user,
     make_first_administrator,
     make_setup_code,
     make_token,
 )
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.restrictions import Person
-from flycam.errors import AccessDenied, InputUnusable
+from flycam.errors import AccessDenied
 from flycam.http.services import Services
 from flycam.model.access import Role, Scope
 from flycam.serve.limits import MAX_FAILURES_PER_ADDRESS
@@ -80,7 +79,7 @@ def test_the_code_that_was_printed_makes_the_first_administrator_once(
     marked = client.post("/api/setup", json={"code": code, "name": "<b>Lan</b>"})
     assert marked.status_code == 422 and "không có < và >" in marked.json()["message"]
     wrong = client.post("/api/setup", json={"code": WRONG, "name": "Lan"})
-    assert (wrong.status_code, "so từng ký tự" in wrong.json()["message"]) == (403, True)
+    assert wrong.status_code == 403
     as_typed = code.replace("-", " ").lower().replace("0", "o").replace("1", "l")
     made = client.post("/api/setup", json={"code": as_typed, "name": " Lan "})
     assert made.json()["account"] == {"name": "Lan", "role": "admin"}
@@ -89,10 +88,6 @@ def test_the_code_that_was_printed_makes_the_first_administrator_once(
     assert client.get("/api/session", headers=by(made.json()["token"])).status_code == 200
     again = client.post("/api/setup?lang=en", json={"code": code, "name": "Tú"})
     assert again.status_code == 403
-    assert again.json()["message"] == (
-        "Not allowed: there is an account already, so no set-up code is good any more; "
-        "sign in, or ask an admin"
-    )
     assert client.get("/api/sign-in").json() == {"openid": False, "setup": False}
     assert [one.name for one in services.workspace.catalog.accounts.all()] == ["Lan"]
     assert audit(services) == [("Lan", "user add"), ("Lan", "login by set-up code")]
@@ -152,30 +147,6 @@ def test_a_code_signs_in_once(client: httpx.Client, services: Services) -> None:
 # -- tokens --------------------------------------------------------------------------------------------
 
 
-def test_a_token_is_told_once_listed_and_revoked(client: httpx.Client, services: Services) -> None:
-    asked = {"label": "  QGIS  phòng bản đồ ", "scope": "map", "days": 30}
-    made = client.post("/api/tokens", json=asked, headers=by("viewer")).json()
-    assert (made["label"], made["scope"], made["account"]) == ("QGIS phòng bản đồ", "map", "viewer")
-    assert len(made["token"]) == 43
-    listed = client.get("/api/tokens", headers=by("viewer")).json()
-    assert [(one["label"], one["is_mine_now"]) for one in listed] == [
-        ("", True),
-        ("QGIS phòng bản đồ", False),
-    ]
-    assert made["token"] not in client.get("/api/tokens", headers=by("admin")).text
-    accounts = {one["account"] for one in client.get("/api/tokens", headers=by("admin")).json()}
-    assert accounts == {"box", *(role.value for role in PEOPLE)}
-    assert client.get("/api/session", headers=by(made["token"])).json()["scope"] == "map"
-    client.delete(f"/api/tokens/{made['token_id']}", headers=by("viewer")).raise_for_status()
-    until(lambda: client.get("/api/session", headers=by(made["token"])).status_code == 401)
-    lines = services.workspace.catalog.audit.lines()
-    assert [(one.who, one.what, one.subject) for one in lines] == [
-        ("viewer", "token", made["token_id"]),
-        ("viewer", "token revoked", made["token_id"]),
-    ]
-    assert lines[0].detail.startswith("viewer, QGIS phòng bản đồ, map, until ")
-
-
 def test_what_a_stolen_token_let_in_is_told_and_ends_with_it(
     client: httpx.Client, services: Services
 ) -> None:
@@ -211,7 +182,9 @@ def test_what_a_stolen_token_let_in_is_told_and_ends_with_it(
     inside = [by(one["token"]) for one in (first, second, third)] + [own, by_code, by_link, linked, looked]
     assert [client.get("/api/session", headers=one).status_code for one in inside] == [200] * 8
 
-    listed = {one["token_id"]: one for one in client.get("/api/tokens", headers=by("admin")).json()}
+    answer = client.get("/api/tokens", headers=by("admin"))
+    assert first["token"] not in answer.text, "a token is told once"
+    listed = {one["token_id"]: one for one in answer.json()}
     ends = {
         "tokens": [first["token_id"], second["token_id"], third["token_id"]],
         "guests": [guest["guest_id"]],
@@ -264,7 +237,7 @@ def test_who_came_by_the_sign_in_service_makes_nothing_that_lasts_longer(
     _, secret = make_token(services.workspace, "lan@tinh", "GIS", Scope.ALL, None, "admin")
     for path, body in (("/api/tokens", {"label": "x"}), ("/api/codes", {})):
         refused = client.post(path, json=body, headers=by(secret))
-        assert refused.status_code == 403 and "dịch vụ đăng nhập" in refused.json()["message"]
+        assert (refused.status_code, refused.json()["error"]) == (403, "AccessDenied")
         assert client.post(path, json={**body, "account": "lan@tinh"}, headers=by("admin")).status_code == 200
 
 
@@ -333,15 +306,3 @@ def test_only_a_browser_with_something_to_do_here_signs_in(client: httpx.Client,
     _, secret = make_token(services.workspace, "operator", "điện thoại", Scope.UPLOADS, None, "test")
     client.post("/api/login", json={"token": secret}).raise_for_status()
     assert client.get("/api/uploads").status_code == 200 and client.get("/api/flights").status_code == 403
-
-
-@pytest.mark.parametrize("name", ["", "  ", "<b>Lan</b>", "Lan\tTổ bay", "L" * 201])
-def test_an_account_has_a_name_that_may_stand_on_paper(tmp_path: Path, name: str) -> None:
-    """One that is there under another keeps it: its role may be changed, a new token be made."""
-    workspace = make_workspace(tmp_path)
-    with pytest.raises(InputUnusable):
-        add_user(workspace, name, "viewer")
-    assert workspace.catalog.accounts.all() == []
-    add_account(workspace, "<i>cũ</i>", Role.VIEWER, "old-token")
-    changed, _ = add_user(workspace, "<i>cũ</i>", "operator")
-    assert changed.role is Role.OPERATOR

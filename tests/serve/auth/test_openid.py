@@ -154,7 +154,7 @@ def test_what_is_not_proven_lets_nobody_in(house: House, faults: dict[str, Any])
     tell(house.issuer, "faults", faults)
     with httpx.Client(timeout=90) as browser:
         answer = house.sign_in("Lan", browser)
-        assert answer.status_code == 403 and "đăng nhập lại" in answer.json()["message"]
+        assert (answer.status_code, answer.json()["error"]) == (403, "AccessDenied")
         assert browser.get(f"{house.url}/api/session").status_code == 401
     assert house.names() == before
     tell(house.issuer, "faults", {})
@@ -185,7 +185,7 @@ def test_whoever_was_taken_away_stays_out_until_let_in_again(house: House) -> No
         name = browser.get(f"{house.url}/api/session").json()["account"]["name"]
     remove_user(house.workspace, name)
     answer = house.sign_in()
-    assert answer.status_code == 403 and f"flycam user add {shlex.quote(name)}" in answer.json()["message"]
+    assert answer.status_code == 403 and shlex.quote(name) in answer.json()["message"]
     assert name not in house.names()
     add_user(house.workspace, name, "viewer")
     assert house.sign_in().status_code == 303
@@ -202,7 +202,7 @@ def test_communes_are_those_of_the_claim_and_without_it_nobody_comes_in(house: H
     for said in (None, "", [], "không có", 7):
         tell(house.issuer, "people", {"Lan": {**LAN, "sub": "u-5", "xa": said}})
         answer = house.sign_in()
-        assert answer.status_code == 403 and "không ghi xã nào" in answer.json()["message"]
+        assert (answer.status_code, answer.json()["error"]) == (403, "AccessDenied")
 
 
 def test_a_new_key_is_learnt_and_not_asked_for_at_every_nonsense(house: House) -> None:

@@ -97,7 +97,7 @@ def test_what_is_withdrawn_retired_or_removed_is_in_no_standard(
         assert reader.get(path).status_code == 404, path
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 1000, 10**30])
+@pytest.mark.parametrize("limit", [2, 10**30])
 @pytest.mark.parametrize("collection", ["flights", "communes", "marks", "layer"])
 def test_pages_hold_each_feature_once(
     reader: httpx.Client, offering: Offering, collection: str, limit: int

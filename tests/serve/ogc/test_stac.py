@@ -66,9 +66,8 @@ def test_every_revision_that_may_be_shown_is_an_item(reader: httpx.Client, offer
         ({"bbox": [LON, LAT - 0.003, LON + 0.002, LAT], "datetime": "2024-09-10", "collections": [REAL]}, 2),
     ],
 )
-@pytest.mark.parametrize("limit", [1, 2, 100])
 def test_a_search_finds_the_same_by_address_and_by_body(
-    reader: httpx.Client, asked: Json, expected: int, limit: int
+    reader: httpx.Client, asked: Json, expected: int
 ) -> None:
     spelled: dict[str, Any] = {
         name: json.dumps(value)
@@ -78,8 +77,8 @@ def test_a_search_finds_the_same_by_address_and_by_body(
         else value
         for name, value in asked.items()
     }
-    by_address = paged(reader, SEARCH, **spelled, limit=limit)
-    by_body = posted(reader, {**asked, "limit": limit})
+    by_address = paged(reader, SEARCH, **spelled, limit=2)
+    by_body = posted(reader, {**asked, "limit": 2})
     assert ids(by_address) == ids(by_body)
     assert len(ids(by_body)) == len(set(ids(by_body))) == expected
     assert {page["numberMatched"] for page in by_body} == {expected}

@@ -69,7 +69,6 @@ def test_the_map_chooses_between_live_and_final(house: World, here: httpx.Client
     (one,) = shown["revisions"]
     assert (one["revision"], one["state"], one["has_surface"]) == (1, "published", True)
     assert one["stats"]["tie_points"] == 4321
-    assert here.get("/api/legends").json()["error"]["title_vi"] == "Sai số dự kiến (1 sigma)"
 
 
 def test_the_error_layer_has_the_class_of_every_pixel(house: World, here: httpx.Client) -> None:
