@@ -32,10 +32,6 @@ ON_OPEN, ON_WITHHELD, ON_PICTURE = (f"change-0000000{number}" for number in (1, 
 SCOPED = {"Authorization": "Bearer of-one-commune"}
 
 
-def by(role: Role) -> dict[str, str]:
-    return {"Authorization": f"Bearer {role.value}-token"}
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Confirmed changes found on an open flight, on one that is for analysts only, and on a picture."""

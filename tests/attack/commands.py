@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -207,13 +206,6 @@ def on_ext4(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     yield mount
     for folder in mounted:
         subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def filled(folder: Path) -> None:
-    """Take a mount's room away at once, however much of it others take meanwhile."""
-    while True:
-        with suppress(subprocess.CalledProcessError):  # more is held by now than it was to be made
-            return remounted(folder, f"size={shutil.disk_usage(folder).used + 4096}")
 
 
 def remounted(folder: Path, options: str) -> None:

@@ -1,5 +1,5 @@
-"""Bad input and bad luck for `finish`, with the real commands: each ends in a usable result or a sentence that
-says what is missing, and never in a map that is worse than the live one.
+"""Bad input and bad luck for `finish`, with the real commands: each ends in a usable result or a sentence
+that says what is missing, and never in a map that is worse than the live one.
 """
 
 from __future__ import annotations

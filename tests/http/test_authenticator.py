@@ -61,56 +61,6 @@ def test_what_is_kept_of_credentials_is_small(services: Services) -> None:
     assert len(pickle.dumps(list(door._answers))) < 300 * 300
 
 
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-EVERYWHERE = (
-    "/api/session",
-    "/api/airborne",
-    "/api/board?event=x",
-    "/api/meeting",
-    "/api/meeting/places?event=x",
-    "/api/events",
-    "/api/flights",
-    "/api/flights/x",
-    "/api/flights/x/footprints",
-    "/api/flights/x/gaps",
-    "/api/communes",
-    "/api/pixel?flight=x&lon=1&lat=1",
-    f"/api/evidence/{'0' * 64}",
-    f"/api/evidence/{'0' * 64}/preview",
-    "/api/layers",
-    "/api/layers/x/features",
-    "/api/things?q=x",
-    "/api/oblique?event=x&lon=1&lat=1",
-    "/api/changes",
-    "/api/changes/export?event=x",
-    "/api/changes/change-00000000",
-    "/api/marks",
-    "/api/marks/mark-00000000",
-    "/api/marks/mark-00000000/photo",
-    "/api/terrain",
-    "/api/vn2000?lon=104&lat=22",
-    "/api/hillshade/8/1/1",
-    "/api/docs",
-    "/tilejson/m",
-    "/wmts",
-    "/ogc",
-    "/ogc/collections/flights/items",
-    "/ogc/collections/m/map/tiles/WebMercatorQuad/1/0/0",
-    "/stac",
-    "/stac/search",
-    "/cog/m/0/1.tif",
-    "/kml",
-    "/kml/link.kml",
-    "/kml/m/1/0/0.kml",
-    "/tiles/m/1/0/0",
-    "/events",
-    "/metrics",
-)
-
-
 def test_the_form_gives_a_cookie_that_scripts_cannot_read(guarded: httpx.Client) -> None:
     assert guarded.post("/api/login", json={"token": "wrong"}).status_code == 401
     response = guarded.post("/api/login", json={"token": VIEWER})

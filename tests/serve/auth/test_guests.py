@@ -43,9 +43,7 @@ ANYBODY_MAY |= {
     ("get", "/authority.crt"),
     ("post", "/api/setup"),
 }
-"""What everybody with an account of their own may write: what lets themselves in (test_credentials)."""
 _ENDLESS = {"/events"}
-PEOPLE = [role for role in ACCOUNT_ROLES if role is not Role.BOX]
 
 
 @pytest.fixture(scope="module")

@@ -42,12 +42,6 @@ def tile_of(overlay: ET.Element) -> TileId:
     return TileId(z=int(z), x=int(x), y=int(y))
 
 
-def sides(overlay: ET.Element, box: str) -> dict[str, float]:
-    found = overlay.find(box, _NS)
-    assert found is not None
-    return {one.tag.partition("}")[2]: float(one.text or "") for one in found}
-
-
 def test_links_lead_to_every_tile_of_what_is_on_show(reader: httpx.Client, offering: Offering) -> None:
     root = document(reader, "/kml")
     names = [one.text or "" for one in root.iterfind(".//Placemark/name", _NS)]
