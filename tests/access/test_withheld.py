@@ -175,7 +175,7 @@ def _tiles(secret: Secret) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def asked(at: str, secret: Secret) -> list[str]:
+def addresses(at: str, secret: Secret) -> list[str]:
     return list(questions(httpx.get(f"{at}/api/openapi.json").json(), secret))
 
 
@@ -185,13 +185,13 @@ def leaks(at: str, addresses: list[str], role: Role) -> list[str]:
         return [one for one in addresses if shows_secret(client.get(one).content)]
 
 
-def test_no_door_shows_restricted_ground_to_a_viewer(at: str, asked: list[str]) -> None:
-    assert leaks(at, asked, Role.VIEWER) == []
+def test_no_door_shows_restricted_ground_to_a_viewer(at: str, addresses: list[str]) -> None:
+    assert leaks(at, addresses, Role.VIEWER) == []
 
 
-def test_a_role_that_is_named_sees_it_at_every_door(at: str, asked: list[str]) -> None:
+def test_a_role_that_is_named_sees_it_at_every_door(at: str, addresses: list[str]) -> None:
     """Else the tests above would prove nothing."""
-    found = leaks(at, asked, Role.ADMIN)
+    found = leaks(at, addresses, Role.ADMIN)
     for door in ("/tiles/", "/ogc/", "/wmts", "/cog/", "/api/marks/", "/api/video/", "/api/airborne/"):
         assert any(one.startswith(door) for one in found), door
     photos = [one for one in found if one.startswith("/api/evidence/")]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyogrio
 import pytest
 import rasterio
-import shapely
 
 from flycam.drill.photo_drill import DrillReport
 from flycam.geodata.raster import read_raster
@@ -101,14 +98,6 @@ def test_hole_under_the_flight(
         assert operator.flights() == []
 
 
-def test_feet_that_say_so_are_metres(
-    operator: Operator, drill: DrillReport, altered: Callable[..., Path]
-) -> None:
-    added = operator("dem", "add", altered("feet.tif", _feet, unit="ft"))
-    assert len(added.json["warnings"]) == 1
-    assert operator("ingest", drill.photos).json["frames"]["used"] == 6
-
-
 def test_feet_that_do_not_say_so_betray_themselves_to_the_aircraft(
     operator: Operator, drill: DrillReport, altered: Callable[..., Path]
 ) -> None:
@@ -123,72 +112,3 @@ def test_feet_that_do_not_say_so_betray_themselves_to_the_aircraft(
     (command,) = cured.json["warnings"][-1].split("flycam ")[1:]
     assert operator(*command.split()).json["name"] == "chân.tif"
     assert operator("ingest", drill.photos).json["frames"]["used"] == 6
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "word"),
-    [
-        ("rỗng.tif", b"", "GeoTIFF"),
-        ("thư.tif", "Kính gửi".encode(), "GeoTIFF"),
-        ("không có.tif", None, "check the path"),
-    ],
-)
-def test_terrain_that_is_none(
-    operator: Operator, tmp_path: Path, name: str, content: bytes | None, word: str
-) -> None:
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    said = operator("dem", "add", tmp_path / name)
-    assert said.exit_code == 3 and name in said.sentence and word in said.sentence
-
-
-def _geojson(path: Path, *rings: Sequence[Sequence[float]]) -> Path:
-    features = [
-        {
-            "type": "Feature",
-            "properties": {"code": f"9900{number}", "name": "Xã Thử"},
-            "geometry": {"type": "Polygon", "coordinates": [ring]},
-        }
-        for number, ring in enumerate(rings)
-    ]
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
-    return path
-
-
-def test_self_crossing_commune_is_repaired_said_and_covered(
-    operator: Operator, drill: DrillReport, tmp_path: Path
-) -> None:
-    west, south, east, north = 104.79, 21.89, 104.81, 21.91
-    bow_tie = [[west, south], [east, north], [east, south], [west, north], [west, south]]
-    added = operator("communes", "add", _geojson(tmp_path / "nơ.geojson", bow_tie))
-    assert (added.exit_code, added.json["repaired"]) == (0, 1)
-    assert "Xã Thử" in added.json["repairs"][0] and "repaired" in added.json["repairs"][0]
-    said = operator("ingest", drill.photos, "--dem", drill.dem)
-    assert [commune["code"] for commune in said.json["communes"]] == ["99000"]
-    assert 0 < said.json["communes"][0]["covered_pct"] < 100
-
-
-def test_communes_without_a_crs(operator: Operator, tmp_path: Path) -> None:
-    path = tmp_path / "xã.shp"
-    pyogrio.raw.write(
-        path,
-        geometry=np.array([shapely.to_wkb(shapely.box(104.79, 21.89, 104.81, 21.91))], dtype=object),
-        field_data=[np.array(["99001"], dtype=object)],
-        fields=["code"],
-        geometry_type="Polygon",
-        crs=None,
-        driver="ESRI Shapefile",
-    )
-    said = operator("communes", "add", path)
-    assert said.exit_code == 3 and "xã.shp" in said.sentence and ".prj" in said.sentence
-
-
-@pytest.mark.parametrize(
-    "ring",
-    [[[4.8e5, 2.42e6], [4.9e5, 2.42e6], [4.9e5, 2.43e6]], [[21.8, 104.8], [21.9, 104.8], [21.9, 104.9]]],
-)
-def test_communes_in_metres_or_latitude_first(
-    operator: Operator, tmp_path: Path, ring: list[list[float]]
-) -> None:
-    said = operator("communes", "add", _geojson(tmp_path / "lạ.geojson", [*ring, ring[0]]))
-    assert said.exit_code == 3 and "lạ.geojson" in said.sentence and "CRS" in said.sentence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.ingest.batch import ingest
 from flycam.ingest.inspection import PreflightRequest
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
-from tests.attack.commands import Operator, Said, reworded
+from tests.attack.commands import Operator, Said
 from tests.houses import House
 
 
@@ -34,25 +33,6 @@ def _resized_header(photo: bytes, side: int) -> bytes:
     while photo[at + 1] not in (0xC0, 0xC1, 0xC2):
         at += 2 + struct.unpack(">H", photo[at + 2 : at + 4])[0]
     return photo[: at + 5] + struct.pack(">HH", side, side) + photo[at + 9 :]
-
-
-_BOMB_DTD = b'<!DOCTYPE x [<!ENTITY a "%s"><!ENTITY b "%s"><!ENTITY c "%s">]>' % (
-    b"ha" * 20,
-    b"&a;" * 40,
-    b"&b;" * 40,
-)
-
-
-def _again(photo: Path, *, gps_zero: bool = False, xmp: Callable[[bytes], bytes] | None = None) -> bytes:
-    """The photo written anew with another position or XMP packet."""
-    with Image.open(photo) as picture:
-        exif, packet = picture.getexif(), picture.info["xmp"]
-        if gps_zero:
-            gps = exif.get_ifd(0x8825)
-            gps[2] = gps[4] = (0.0, 0.0, 0.0)
-        out = io.BytesIO()
-        picture.save(out, "JPEG", quality="keep", exif=exif, xmp=xmp(packet) if xmp else packet)
-    return out.getvalue()
 
 
 def _sentence_of(said: Said, name: str) -> str:
@@ -81,37 +61,6 @@ def test_spoiled_files_are_named_and_the_flight_goes_on(ready: Operator, card: P
         assert sentence in said.stderr
     again = ready("ingest", card)
     assert (again.json["new"], again.json["frames"]) == (0, said.json["frames"])
-
-
-def test_entity_bomb_costs_the_packet_not_the_photo(ready: Operator, card: Path) -> None:
-    first = sorted(card.iterdir())[0]
-    first.write_bytes(
-        _again(first, xmp=lambda packet: _BOMB_DTD + packet.replace(b'Drill="', b'Drill="&c; '))
-    )
-    said = ready("ingest", card)
-    assert (said.exit_code, said.json["frames"]["used"]) == (0, 6)
-    (told,) = [problem for problem in said.json["problems"] if "entity" in problem]
-    assert told.startswith(first.name)
-
-
-def test_photo_at_zero_zero_is_left_out(ready: Operator, card: Path) -> None:
-    first = sorted(card.iterdir())[0]
-    no_fix = {"GpsLatitude": "+0.0000000000", "GpsLongitude": "+0.0000000000"}
-    first.write_bytes(reworded(_again(first, gps_zero=True), **no_fix))
-    said = ready("ingest", card)
-    assert said.json["frames"] == {"read": 6, "used": 5, "in_flight": 5, "rejected": {"no_position": 1}}
-    assert "(0, 0)" in _sentence_of(said, first.name) and "--telemetry" in _sentence_of(said, first.name)
-
-
-def test_no_position_anywhere_and_no_log(operator: Operator, card: Path) -> None:
-    for photo in card.iterdir():
-        with Image.open(photo) as picture:
-            bare = np.asarray(picture)
-        Image.fromarray(bare).save(photo, "JPEG")
-    said = operator("ingest", card)
-    assert said.exit_code == 3
-    assert "DJI_0001.JPG" in said.sentence and "--telemetry" in said.sentence
-    assert operator.flights() == []
 
 
 def test_photo_removed_while_ingest_runs(

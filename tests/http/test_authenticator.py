@@ -46,7 +46,7 @@ def guarded(services: Services) -> Iterator[httpx.Client]:
         yield client
 
 
-def asked(authorization: str) -> dict[str, Any]:
+def scope_of(authorization: str) -> dict[str, Any]:
     """A request as the server hands it to the door."""
     headers = [(b"host", b"x"), (b"authorization", authorization.encode())]
     return {"type": "http", "http_version": "1.1", "client": ("127.0.0.1", 9), "headers": headers}
@@ -55,9 +55,9 @@ def asked(authorization: str) -> dict[str, Any]:
 def test_what_is_kept_of_credentials_is_small(services: Services) -> None:
     door = Authenticator(services)
     for number in range(300):
-        assert door.authenticate(asked(f"Bearer {number:060000d}")) is None
-        assert door.authenticate(asked(f"Bearer {number:04000d}")) is None
-        assert door.authenticate(asked(f"Bearer {number:0200d}")) is None
+        assert door.authenticate(scope_of(f"Bearer {number:060000d}")) is None
+        assert door.authenticate(scope_of(f"Bearer {number:04000d}")) is None
+        assert door.authenticate(scope_of(f"Bearer {number:0200d}")) is None
     assert len(pickle.dumps(list(door._answers))) < 300 * 300
 
 

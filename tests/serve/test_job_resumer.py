@@ -49,7 +49,7 @@ def ingest_killed(data: Path, card: Path, number: int = signal.SIGKILL, stage: s
 _ENDS = ("is complete", "not end well", "not there", "lie there", "by hand")
 
 
-def told_by(data: Path, *ends: str) -> list[str]:
+def messages_of(data: Path, *ends: str) -> list[str]:
     """What is said until a command has ended."""
     said: list[str] = []
     heard = threading.Event()
@@ -104,11 +104,11 @@ def test_a_card_that_is_out_is_waited_for_and_another_is_not_taken_for_it(
     shutil.copytree(drill.photos, card)
     ingest_killed(data, card)
     card.rename(tmp_path / "pulled")
-    (said,) = told_by(data)
+    (said,) = messages_of(data)
     assert "card" in said
     card.mkdir()
     (card / "DJI_0001.JPG").write_bytes(b"of another flight")
-    (said,) = told_by(data)
+    (said,) = messages_of(data)
     assert "other files" in said and list_interrupted_jobs(data) == []
 
 
@@ -116,8 +116,8 @@ def test_what_is_on_a_card_is_no_program(tmp_path: Path) -> None:
     """A command is begun in the folder in which it was given, and nothing that lies there runs."""
     for name in ("flycam", "click", "queue"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    given(tmp_path, "ingest", "--name", "x")
-    told_by(tmp_path)
+    record_command(tmp_path, "ingest", "--name", "x")
+    messages_of(tmp_path)
     assert not (tmp_path / "ran").exists()
 
 
@@ -132,7 +132,7 @@ def test_ctrl_c_is_an_end_and_a_shutdown_is_none(drill: DrillReport, tmp_path: P
     assert one.command.working_dir == card.parent and one.command.operator == "Vàng A Páo"
 
 
-def given(data: Path, *words: str, place: Path | None = None, tries: int = 0) -> None:
+def record_command(data: Path, *words: str, place: Path | None = None, tries: int = 0) -> None:
     """A command whose program is gone."""
     with record_job(data, CommandRecord(words=words, working_dir=place or data, operator="", tries=tries)):
         pass
@@ -153,8 +153,8 @@ def test_a_store_that_is_not_up_yet_uses_up_no_try(
         return answers[len(asked) - 1]
 
     monkeypatch.setattr("flycam.serve.job_resumer.run_command", ran)
-    given(tmp_path, "finish", "f1", "--", "-x")
-    said = told_by(tmp_path, "is complete")
+    record_command(tmp_path, "finish", "f1", "--", "-x")
+    said = messages_of(tmp_path, "is complete")
     assert len(asked) == 6 and asked[0][4:] == ("finish", "--data", str(tmp_path), "--json", "f1", "--", "-x")
     assert [word for one in said for word in ("going on", "away") if word in one] == ["going on", "away"]
     assert list_interrupted_jobs(tmp_path) == []
