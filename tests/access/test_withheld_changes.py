@@ -18,15 +18,15 @@ from flycam.access.restrictions import set_flight_classification
 from flycam.catalog.accounts import hash_token
 from flycam.http.services import Services
 from flycam.model.access import Account, Role
-from flycam.model.board import ChangeAction, ChangeStatus, LayerKind
+from flycam.model.board import ChangeAction, ChangeStatus
 from flycam.model.flight import Classification
 from flycam.reports.briefing.contents import gather_contents
 from flycam.storage.files import decompress_bounded
 from flycam.sync.reference_feed import ReferenceKind, build_feed
 from flycam.workspace import Workspace
-from tests.change.impacted import add_things, changed, impacted_house, point, square
+from tests.change.impacted import changed, impacted_house, square
 from tests.serve.running import running
-from tests.serve.world import REAL, World, add_account, make_world
+from tests.serve.world import REAL, World, make_world
 
 ON_OPEN, ON_WITHHELD, ON_PICTURE = (f"change-0000000{number}" for number in (1, 2, 3))
 SCOPED = {"Authorization": "Bearer of-one-commune"}
@@ -37,8 +37,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Confirmed changes found on an open flight, on one that is for analysts only, and on a picture."""
     made = make_world(tmp_path_factory.mktemp("withheld"))
     workspace = made.workspace
-    for role in (Role.VIEWER, Role.ANALYST):
-        add_account(workspace, role.value, role, f"{role.value}-token")
     shown = {
         one: f"{workspace.catalog.tiles.mosaics(one)[0].mosaic_id}@0" for one in (made.before, made.after)
     }
@@ -53,12 +51,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     )
     set_flight_classification(workspace, made.after, Classification.RESTRICTED, "Quản trị")
     return made
-
-
-@pytest.fixture(scope="module")
-def client(world: World) -> Iterator[httpx.Client]:
-    with running(Services(workspace=world.workspace)) as url, httpx.Client(base_url=url, timeout=60) as one:
-        yield one
 
 
 OPEN_TO_ALL = {ON_OPEN, ON_PICTURE}
@@ -88,13 +80,10 @@ HOME = "Nậm Lúc"
 
 @pytest.fixture
 def scoped(tmp_path: Path) -> Iterator[tuple[Workspace, httpx.Client]]:
-    """A house with two settlements of one name, one of them within the only commune of an analyst."""
+    """A house with an analyst of one commune."""
     workspace = impacted_house(tmp_path)
-    places = [("Bản Giữa", point(50, -400)), ("Bản Giữa", point(50, 780)), ("Bản Trên", point(50, 700))]
-    add_things(workspace, tmp_path, "Thôn bản", LayerKind.SETTLEMENT, places)
     account, _ = add_user(workspace, "Xã", "analyst", HOME)
     workspace.catalog.accounts.put(replace(account, token_hash=hash_token("of-one-commune")))
-    add_account(workspace, "analyst", Role.ANALYST, "analyst-token")
     with running(Services(workspace=workspace)) as url, httpx.Client(base_url=url, timeout=60) as one:
         yield workspace, one
 
