@@ -16,7 +16,6 @@ from flycam.access.policy import (
     UNRESTRICTED,
     AccessPolicies,
     AccessPolicy,
-    IdFilter,
     can_see,
     load_access_policy,
 )
@@ -25,7 +24,6 @@ from flycam.catalog.restrictions import RestrictedArea
 from flycam.geometry.grid import compute_pixel_centres, find_tile_at, lonlat_to_mercator, make_tile_range
 from flycam.model.access import Account, Role
 from flycam.model.flight import Classification
-from tests.suites.change_suite import FOUND
 
 LON, LAT = 104.8, 21.9
 BARRACKS = shapely.Polygon([(104.799, 21.899), (104.8013, 21.8994), (104.801, 21.9012), (104.7991, 21.901)])
@@ -103,22 +101,6 @@ def test_a_level_says_who_sees_a_flight(catalog: Catalog) -> None:
         catalog.restrictions.classify("f1", level, 1)
         hidden = {role for role in Role if load_access_policy(catalog, account(role)).hides_flight("f1")}
         assert hidden == hidden_from == {role for role in Role if not can_see(role, level)}
-
-
-def test_a_change_is_withheld_with_its_ground_and_with_the_flights_it_was_found_on() -> None:
-    here = AccessPolicy(
-        areas=[shapely.to_wkb(BARRACKS)], mosaics=IdFilter(hidden=frozenset({"f1-colour", "2019.tif", "y"}))
-    )
-    far = shapely.to_wkb(shapely.box(104.9, 21.9, 104.91, 21.91))
-
-    def hides(before: str, after: str, wkb: bytes = far) -> bool:
-        return here.hides_change(replace(FOUND, before_shown=before, after_shown=after, wkb=wkb))
-
-    assert hides("f1-colour@0", "f2-colour@3") and hides("f2-colour@3", "f1-colour@12")
-    assert not hides("f2-colour@3", "f3-colour@1") and not hides("", "")
-    assert not hides("2019.tif", "y@1.tif"), "a picture is no flight, whatever it is called"
-    assert hides("", "", AREA.wkb) and hides("f2-colour@3", "f3-colour@1", AREA.wkb)
-    assert not UNRESTRICTED.hides_change(replace(FOUND, wkb=AREA.wkb))
 
 
 def test_whoever_sits_at_the_machine_sees_everything(catalog: Catalog) -> None:

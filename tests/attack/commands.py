@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -148,18 +147,6 @@ def flown(operator: Operator, drill: DrillReport) -> Operator:
     name = f"undisturbed-{drill.photos.parent.parent.name}"
     copied_once(name, partial(_undisturbed, drill=drill), operator.data)
     return operator
-
-
-def reworded(photo: bytes, **words: str) -> bytes:
-    """A drill photo whose DJI words are changed in place; the XMP keeps its length."""
-    for name, value in words.items():
-        photo, count = re.subn(
-            rb'drone-dji:%s="[^"]*"' % name.encode(),
-            lambda old, n=name, v=value: f'drone-dji:{n}="{v}"'.encode().ljust(len(old[0])),
-            photo,
-        )
-        assert count == 1
-    return photo
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.photo_drill import DrillReport
-from flycam.http.commands import FLYCAM, CommandResult
+from flycam.http.commands import FLYCAM
 from flycam.messages import Message
 from flycam.model.flight import FlightState
 from flycam.model.records import FrameStatus
@@ -136,25 +136,3 @@ def record_command(data: Path, *words: str, place: Path | None = None, tries: in
     """A command whose program is gone."""
     with record_job(data, CommandRecord(words=words, working_dir=place or data, operator="", tries=tries)):
         pass
-
-
-@pytest.mark.parametrize("error", ["StoreUnavailable", "CatalogUnavailable", "FlightBusy"])
-def test_a_store_that_is_not_up_yet_uses_up_no_try(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str
-) -> None:
-    monkeypatch.setattr("flycam.serve.job_resumer.RETRY_INTERVAL_S", 0.0)
-    answers = [CommandResult(4, f'{{"error": "{error}", "sentence": "away"}}', "")] * 5 + [
-        CommandResult(0, "{}", "")
-    ]
-    asked = []
-
-    def ran(command: tuple[str, ...], *_more: object, **_how: object) -> CommandResult:
-        asked.append(command)
-        return answers[len(asked) - 1]
-
-    monkeypatch.setattr("flycam.serve.job_resumer.run_command", ran)
-    record_command(tmp_path, "finish", "f1", "--", "-x")
-    said = messages_of(tmp_path, "is complete")
-    assert len(asked) == 6 and asked[0][4:] == ("finish", "--data", str(tmp_path), "--json", "f1", "--", "-x")
-    assert [word for one in said for word in ("going on", "away") if word in one] == ["going on", "away"]
-    assert list_interrupted_jobs(tmp_path) == []

@@ -167,25 +167,6 @@ def test_a_drills_communes_stand_on_the_board_of_drills_only(house: World) -> No
     assert "Nậm Diễn Tập" in in_drill
 
 
-def test_what_layers_say_to_be_in_trouble_is_counted_by_commune_and_layer(
-    url: str, house: World, tmp_path: Path
-) -> None:
-    there = shapely.Point(LON + 0.21, LAT + 0.21)
-    masts = [("LCI0123", there), ("LCI0124", there), ("xa", shapely.Point(LON + 3.0, LAT))]
-    dead = add_things(house.workspace, tmp_path, "Trạm BTS", LayerKind.MAST, masts, "mất sóng")
-    fine = add_things(house.workspace, tmp_path, "Trường", LayerKind.SCHOOL, [("A", there)], "bình thường")
-    try:
-        rows = _rows(url, event=REAL)
-        said = {"layer_id": dead.layer_id, "name": "Trạm BTS", "kind": "mast", "count": 2}
-        assert rows.pop("Bản Xa")["troubles"] == [said]
-        assert all(row["troubles"] == [] for row in rows.values())
-        then = _rows(url, event=REAL, until="2024-01-01")
-        assert all(row["troubles"] is None for row in then.values()), "how layers stood then is not kept"
-    finally:
-        for layer in (dead, fine):
-            house.workspace.catalog.layers.remove(layer.layer_id)
-
-
 def test_what_is_kept_for_one_is_not_told_to_another(tmp_path: Path) -> None:
     world = make_world(tmp_path / "house")
     catalog = world.workspace.catalog

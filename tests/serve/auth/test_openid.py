@@ -14,7 +14,6 @@ import pytest
 
 from flycam.access.accounts import add_user, map_role, remove_user
 from flycam.access.openid import OpenIdProvider
-from flycam.cli import serve
 from flycam.config import OpenIdClient, read_settings
 from flycam.errors import OptionUnusable, SignInUnavailable
 from flycam.http.services import Services
@@ -252,28 +251,6 @@ CONFIGURED = {
     "FLYCAM_OIDC_CLIENT": "flycam",
     "FLYCAM_OIDC_ADDRESS": "https://map.laocai.gov.vn/",
 }
-
-
-def test_it_is_configured_by_the_environment() -> None:
-    assert read_settings({}).openid is None
-    assert serve.load_sign_in_service(read_settings({})) is None
-    more = {
-        "FLYCAM_OIDC_SECRET": "s",
-        "FLYCAM_OIDC_ROLES": "đội bay=operator, cn=x=admin",
-        "FLYCAM_OIDC_ROLE_CLAIM": "realm_access.roles",
-        "FLYCAM_OIDC_COMMUNES_CLAIM": "xa",
-    }
-    service = serve.load_sign_in_service(read_settings(CONFIGURED | more))
-    assert service is not None and "'s'" not in repr(service.client)
-    assert service.client == OpenIdClient(
-        issuer="https://id.laocai.gov.vn/realms/tinh/",  # exactly: the service names itself so
-        client_id="flycam",
-        address="https://map.laocai.gov.vn",
-        secret="s",
-        role_claim="realm_access.roles",
-        roles={"đội bay": Role.OPERATOR, "cn=x": Role.ADMIN},
-        communes_claim="xa",
-    )
 
 
 @pytest.mark.parametrize(

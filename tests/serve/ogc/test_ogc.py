@@ -10,7 +10,7 @@ import pytest
 
 from flycam.geometry.grid import TileId
 from tests.serve.offering import ENDED, OPEN_MARK, POLES, REMOVED_MARK, Offering
-from tests.serve.world import BASE_ZOOM, LAT, LON, MIN_ZOOM
+from tests.serve.world import BASE_ZOOM, MIN_ZOOM
 
 FLIGHTS = "/ogc/collections/flights/items"
 Json = dict[str, Any]
@@ -113,31 +113,6 @@ def test_pages_hold_each_feature_once(
     for feature in (one for page in pages for one in page["features"]):
         alone = reader.get(next(one["href"] for one in feature["links"] if one["rel"] == "self")).json()
         assert alone == feature
-
-
-def test_flights_communes_and_marks_by_rectangle_and_time(reader: httpx.Client, offering: Offering) -> None:
-    here, elsewhere = f"{LON},{LAT - 0.003},{LON + 0.002},{LAT}", "10,10,11,11"
-    over_the_date_line = f"{LON},{LAT - 0.003},-170,{LAT}"
-    for collection in ("flights", "communes", "marks"):
-        items = f"/ogc/collections/{collection}/items"
-        assert ids(paged(reader, items, bbox=here)), collection
-        assert ids(paged(reader, items, bbox=over_the_date_line)), collection
-        assert ids(paged(reader, items, bbox=elsewhere)) == []
-    after, drill = offering.world.after, offering.world.drill
-    for asked, found in (
-        ("2024-09-10T03:15:02Z", [after]),
-        ("2024-09-10", [after]),
-        ("2024-09-10T10:15:00+07:00/..", [drill, after]),
-        ("../2024-09-10T03:14:59Z", []),
-        ("2024-09-11/2024-10-31T00:00:00Z", [drill]),
-    ):
-        assert ids(paged(reader, FLIGHTS, datetime=asked)) == found, asked
-    communes = "/ogc/collections/communes/items"
-    assert len(ids(paged(reader, communes, datetime="2024-09-10"))) == 4
-    assert ids(paged(reader, communes, datetime="../2024-06-01")) == []  # they hold since July
-    layer = f"/ogc/collections/{offering.layer}/items"
-    assert len(ids(paged(reader, layer, datetime="2024-09-09", limit=3))) == POLES + 1
-    assert ids(paged(reader, layer, datetime="2024-09-10")) == []
 
 
 @pytest.mark.parametrize(

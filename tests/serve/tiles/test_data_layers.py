@@ -96,20 +96,6 @@ def test_live_tiles_have_the_error_of_the_frame_behind_each_pixel(house: World, 
     assert picture[9, 9, :3].tolist() == rgb_of(DataLayer.ERROR, number)
 
 
-def test_whose_ground_the_pixels_lie_on(house: World, here: httpx.Client) -> None:
-    finish_by_hand(house.workspace, house.after)
-    own, corrected, dem = (rgb_of(DataLayer.SURFACE, number) for number in range(3))
-    heads = house.workspace.catalog.tiles.heads(f"{house.after}-colour", 1, z=BASE_ZOOM)
-    heads.sort(key=lambda head: head.tile_id.x)
-    for head, expected in ((heads[0], own), (heads[-1], corrected)):
-        for revision, colour in ((None, expected), (0, dem)):
-            params = {"layer": "surface"} | ({} if revision is None else {"revision": revision})
-            picture = colours(here.get(f"/tiles/{house.after}-colour/{head.tile_id}", params=params))
-            seen = picture[picture[..., 3] > 0]
-            assert len(seen)
-            assert (seen[:, :3] == colour).all()
-
-
 def test_a_pixel_of_a_final_says_how_far_off_it_may_be(house: World, here: httpx.Client) -> None:
     finish_by_hand(house.workspace, house.after)
     tile_id, column = a_tile(house), 200

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import httpx
 
-from flycam.http.services import Services
-from tests.serve.running import running
-from tests.serve.world import BASE_ZOOM, MIN_ZOOM, World, make_world, stream_into
+from tests.serve.world import BASE_ZOOM, MIN_ZOOM, World
 
 
 def test_flights_are_newest_first_and_carry_what_a_screen_needs(client: httpx.Client, world: World) -> None:
@@ -23,19 +19,6 @@ def test_flights_are_newest_first_and_carry_what_a_screen_needs(client: httpx.Cl
     names = [commune["name"] for commune in after["communes"]]
     assert "Bản Liền" in names
     assert all(0 < commune["covered_pct"] <= 100 for commune in after["communes"])
-
-
-def test_only_a_flight_whose_newest_picture_came_from_a_stream_is_streamed(tmp_path: Path) -> None:
-    """Revision 0 is both a card's flight as it was laid and one from the air: people call only that live."""
-    world = make_world(tmp_path)
-    stream_into(world, world.after)
-    with running(Services(workspace=world.workspace)) as url:
-        told = httpx.get(f"{url}/api/flights").json()
-    assert {one["flight_id"]: one["is_streamed"] for one in told} == {
-        world.drill: False,
-        world.after: True,
-        world.before: False,
-    }
 
 
 def test_a_flight_counts_its_frames_by_fate_and_reason(client: httpx.Client, world: World) -> None:
