@@ -50,7 +50,8 @@ def waited(what: Callable[[], object], child: subprocess.Popen[str]) -> None:
     assert child.poll() is None, "it did not come to that"
 
 
-@pytest.mark.parametrize("who", ["server", pytest.param("sender", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("who", ["server", "sender"])
 def test_an_upload_of_which_one_side_sleeps_for_an_hour(
     ready: Operator, card: Path, clock_of: MakeClock, who: str
 ) -> None:
