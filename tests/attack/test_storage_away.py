@@ -4,6 +4,7 @@ acknowledged is lost, it is said, and tried again. Of a live flight: `tests/inge
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import threading
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -94,21 +96,43 @@ def read_all_the_time(url: str) -> Iterator[None]:
         assert answers[200] and set(answers) <= {200, 503}
 
 
-@pytest.mark.parametrize("which", ["store", "database"])
-def test_an_ingest_goes_on_by_itself(
-    house: Operator, servers: Servers, card: Path, whole: Said, which: str
-) -> None:
+def answer_of(house: Operator, servers: Servers, which: str, moment: int, *words: object) -> dict[str, Any]:
+    """What a command says at some moment of whose work a server is killed, in a house that others read."""
+    chance = random.Random(f"{words[0]} {which} {moment}")
     with serving(house) as server, read_all_the_time(server.url):
-        child = house.start("ingest", card)
+        child = house.start(*words)
         assert child.stderr is not None
         for line in child.stderr:
-            if line.startswith("look"):
+            if line.startswith(("look", "ties")):
                 break
+        time.sleep(chance.uniform(0.0, 2.0) if moment else 0.0)
         servers.restart(which)
         out, err = child.communicate(timeout=_LONGEST_S)
     assert child.returncode == 0, (out, err)
-    assert json.loads(out.strip().splitlines()[-1])["frames"]["used"] == 6
+    answer: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
+    return answer
+
+
+_SOAKED = [pytest.param(number, marks=pytest.mark.soak) for number in range(1, 10)]
+
+
+@pytest.mark.parametrize("moment", [0, *_SOAKED])
+@pytest.mark.parametrize("which", ["store", "database"])
+def test_an_ingest_goes_on_by_itself(
+    house: Operator, servers: Servers, card: Path, whole: Said, which: str, moment: int
+) -> None:
+    assert answer_of(house, servers, which, moment, "ingest", card)["frames"]["used"] == 6
     assert tiles(house) == whole.json["tiles"]
+    assert house("verify").exit_code == 0
+
+
+@pytest.mark.parametrize("moment", _SOAKED)
+@pytest.mark.parametrize("which", ["store", "database"])
+def test_a_finish_goes_on_by_itself(
+    house: Operator, servers: Servers, card: Path, which: str, moment: int
+) -> None:
+    flight_id = house("ingest", card).json["flight_id"]
+    assert answer_of(house, servers, which, moment, "finish", flight_id)["revision"] == 1
     assert house("verify").exit_code == 0
 
 
