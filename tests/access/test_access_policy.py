@@ -16,7 +16,6 @@ from flycam.access.policy import (
     UNRESTRICTED,
     AccessPolicies,
     AccessPolicy,
-    IdFilter,
     can_see,
     load_access_policy,
 )
@@ -24,8 +23,7 @@ from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.restrictions import RestrictedArea
 from flycam.geometry.grid import compute_pixel_centres, find_tile_at, lonlat_to_mercator, make_tile_range
 from flycam.model.access import Account, Role
-from flycam.model.flight import Classification, find_strictest
-from tests.suites.change_suite import FOUND
+from flycam.model.flight import Classification
 
 LON, LAT = 104.8, 21.9
 BARRACKS = shapely.Polygon([(104.799, 21.899), (104.8013, 21.8994), (104.801, 21.9012), (104.7991, 21.901)])
@@ -78,14 +76,6 @@ def test_no_pixel_whose_centre_lies_in_an_area_is_shown_at_any_zoom(
         assert holds != tile or hidden[row, column]
 
 
-def test_what_is_far_from_an_area_is_the_same_picture_for_all() -> None:
-    here = _withheld(BARRACKS)
-    point = lonlat_to_mercator(np.array([[LON + 1.0, LAT]]))[0]
-    tile, *_ = find_tile_at(16, (float(point[0]), float(point[1])))
-    assert here.get_tile_mask(tile) is None and not here.touches_tile(tile)
-    assert not here.hides_point(LON + 1.0, LAT) and here.hides_point(LON, LAT)
-
-
 def test_a_picture_is_withheld_when_its_ground_touches_comes_near_or_is_not_known() -> None:
     here = _withheld(BARRACKS)
     beside = shapely.box(104.8015, 21.899, 104.803, 21.901)  # some 20 m east of the fence
@@ -111,28 +101,6 @@ def test_a_level_says_who_sees_a_flight(catalog: Catalog) -> None:
         catalog.restrictions.classify("f1", level, 1)
         hidden = {role for role in Role if load_access_policy(catalog, account(role)).hides_flight("f1")}
         assert hidden == hidden_from == {role for role in Role if not can_see(role, level)}
-
-
-def test_a_change_is_withheld_with_its_ground_and_with_the_flights_it_was_found_on() -> None:
-    here = AccessPolicy(
-        areas=[shapely.to_wkb(BARRACKS)], mosaics=IdFilter(hidden=frozenset({"f1-colour", "2019.tif", "y"}))
-    )
-    far = shapely.to_wkb(shapely.box(104.9, 21.9, 104.91, 21.91))
-
-    def hides(before: str, after: str, wkb: bytes = far) -> bool:
-        return here.hides_change(replace(FOUND, before_shown=before, after_shown=after, wkb=wkb))
-
-    assert hides("f1-colour@0", "f2-colour@3") and hides("f2-colour@3", "f1-colour@12")
-    assert not hides("f2-colour@3", "f3-colour@1") and not hides("", "")
-    assert not hides("2019.tif", "y@1.tif"), "a picture is no flight, whatever it is called"
-    assert hides("", "", AREA.wkb) and hides("f2-colour@3", "f3-colour@1", AREA.wkb)
-    assert not UNRESTRICTED.hides_change(replace(FOUND, wkb=AREA.wkb))
-
-
-def test_the_strictest_level_holds_for_all_together() -> None:
-    assert find_strictest([]) is Classification.OPEN
-    assert find_strictest([Classification.INTERNAL, Classification.OPEN]) is Classification.INTERNAL
-    assert find_strictest(Classification) is Classification.RESTRICTED
 
 
 def test_whoever_sits_at_the_machine_sees_everything(catalog: Catalog) -> None:

@@ -5,13 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import numpy as np
-import shapely
-from hypothesis import given
-from hypothesis import strategies as st
-
-from flycam.access.policy import LockedPreparedGeometry
-
 _ASKED_AT_ONCE = """
 import sys, threading
 import numpy as np, shapely
@@ -40,17 +33,3 @@ def test_threads_that_ask_one_shape_at_once_end_no_program() -> None:
     """With a shape that is only prepared this ends in a segmentation fault (-11), at the first rounds."""
     done = subprocess.run([sys.executable, "-c", _ASKED_AT_ONCE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-@given(
-    st.lists(st.tuples(st.floats(-2, 2), st.floats(-2, 2)), min_size=1, max_size=5),
-    st.floats(0.01, 1.0),
-)
-def test_answers_are_those_of_the_shape(places: list[tuple[float, float]], side: float) -> None:
-    shape = shapely.Point(0, 0).buffer(1.0)
-    asked = LockedPreparedGeometry(shape)
-    boxes = np.array([shapely.box(x, y, x + side, y + side) for x, y in places])
-    assert (asked.intersects(boxes) == shapely.intersects(shape, boxes)).all()
-    assert asked.intersects(boxes[0]) == shapely.intersects(shape, boxes[0])
-    assert asked.intersects_xy(*places[0]) == shapely.intersects_xy(shape, *places[0])
-    assert not shapely.is_prepared(LockedPreparedGeometry(shapely.Point(0, 0)).shape)

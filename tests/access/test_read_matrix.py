@@ -218,7 +218,7 @@ BESIDE: Mapping[str, Sequence[object]] = {
 TILE = {"z": 17, "x": 103693, "y": 57360, "tileMatrix": 17, "tileCol": 103693, "tileRow": 57360}
 
 
-def asked(house: House, kind: str) -> Iterator[tuple[str, str, str]]:
+def requests_for(house: House, kind: str) -> Iterator[tuple[str, str, str]]:
     """(method, path of the application, address) of every address with every thing of this kind in it."""
     of_kind = house.things[kind]
     for method, path, names in reads():
@@ -254,7 +254,7 @@ def test_nothing_that_is_withheld_is_told_to_who_asks_for_it_by_name(house: Hous
     told = []
     for caller in BARRED[kind]:
         with httpx.Client(base_url=house.url, headers=house.headers[caller] | TUS, timeout=60) as client:
-            for method, _, address in asked(house, kind):
+            for method, _, address in requests_for(house, kind):
                 answer = client.request(method, address)
                 if answer.status_code not in _REFUSED and not _is_empty(answer):
                     told.append((caller, method, address, answer.status_code, answer.text[:200]))
@@ -280,7 +280,7 @@ def test_whoever_may_is_told(house: House) -> None:
     asked_at: set[str] = set()
     with httpx.Client(base_url=house.url, headers=house.headers["admin"] | TUS, timeout=60) as client:
         for kind in BARRED:
-            for method, path, address in asked(house, kind):
+            for method, path, address in requests_for(house, kind):
                 asked_at.add(f"{method} {path}")
                 answer = client.request(method, address)
                 if answer.status_code == 200 and not _is_empty(answer):

@@ -16,25 +16,20 @@ from flycam.access.accounts import add_user
 from flycam.access.policy import AccessPolicy, load_access_policy
 from flycam.access.restrictions import set_flight_classification
 from flycam.catalog.accounts import hash_token
-from flycam.catalog.restrictions import RestrictedArea
 from flycam.http.services import Services
 from flycam.model.access import Account, Role
-from flycam.model.board import ChangeAction, ChangeStatus, LayerKind
+from flycam.model.board import ChangeAction, ChangeStatus
 from flycam.model.flight import Classification
 from flycam.reports.briefing.contents import gather_contents
 from flycam.storage.files import decompress_bounded
 from flycam.sync.reference_feed import ReferenceKind, build_feed
 from flycam.workspace import Workspace
-from tests.change.impacted import add_things, changed, impacted_house, point, square
+from tests.change.impacted import changed, impacted_house, square
 from tests.serve.running import running
-from tests.serve.world import REAL, World, add_account, make_world
+from tests.serve.world import REAL, World, make_world
 
 ON_OPEN, ON_WITHHELD, ON_PICTURE = (f"change-0000000{number}" for number in (1, 2, 3))
 SCOPED = {"Authorization": "Bearer of-one-commune"}
-
-
-def by(role: Role) -> dict[str, str]:
-    return {"Authorization": f"Bearer {role.value}-token"}
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +37,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Confirmed changes found on an open flight, on one that is for analysts only, and on a picture."""
     made = make_world(tmp_path_factory.mktemp("withheld"))
     workspace = made.workspace
-    for role in (Role.VIEWER, Role.ANALYST):
-        add_account(workspace, role.value, role, f"{role.value}-token")
     shown = {
         one: f"{workspace.catalog.tiles.mosaics(one)[0].mosaic_id}@0" for one in (made.before, made.after)
     }
@@ -60,59 +53,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return made
 
 
-@pytest.fixture(scope="module")
-def client(world: World) -> Iterator[httpx.Client]:
-    with running(Services(workspace=world.workspace)) as url, httpx.Client(base_url=url, timeout=60) as one:
-        yield one
-
-
 OPEN_TO_ALL = {ON_OPEN, ON_PICTURE}
-
-
-@pytest.mark.parametrize(
-    ("role", "told"), [(Role.VIEWER, OPEN_TO_ALL), (Role.ANALYST, OPEN_TO_ALL | {ON_WITHHELD})]
-)
-def test_no_door_tells_what_was_found_on_a_withheld_flight(
-    world: World, client: httpx.Client, role: Role, told: set[str]
-) -> None:
-    def asked(path: str, **query: str) -> Any:
-        answer = client.get(path, params={"event": REAL, **query}, headers=by(role))
-        assert answer.status_code == 200, answer.text
-        assert ON_WITHHELD in told or world.after not in answer.text, path
-        return answer.json()
-
-    assert {one["id"] for one in asked("/api/changes")["features"]} == told
-    assert {one["change_id"] for one in asked("/api/changes/impact")["changes"]} == told
-    exported = asked("/api/changes/export", format="geojson")["features"]
-    assert {one["properties"]["change_id"] for one in exported} == told
-
-
-def test_nor_by_its_id(client: httpx.Client) -> None:
-    told = client.get(f"/api/changes/impact?change={ON_WITHHELD}", headers=by(Role.VIEWER))
-    assert ON_WITHHELD not in told.text or told.status_code == 404
-
-
-def test_the_board_counts_what_it_may_tell(world: World, client: httpx.Client) -> None:
-    """The three of the house lie on one place, and count once; one more lies elsewhere, and is taken back."""
-    changes = world.workspace.catalog.changes
-    (withheld,) = [one for one in changes.current(REAL) if one.change_id == ON_WITHHELD]
-    elsewhere = square(300, 0, 60)
-    apart = replace(
-        withheld,
-        change_id="change-00000009",
-        wkb=shapely.to_wkb(elsewhere),
-        bounds_lonlat_deg=elsewhere.bounds,
-    )
-    changes.append([apart])
-
-    def counted(role: Role) -> int:
-        rows = client.get("/api/board", params={"event": REAL}, headers=by(role)).json()["communes"]
-        return max(row["changes"] or 0 for row in rows)
-
-    try:
-        assert (counted(Role.VIEWER), counted(Role.ANALYST)) == (1, 2)
-    finally:
-        changes.append([replace(apart, version=apart.version + 1, status=ChangeStatus.REPLACED)])
 
 
 def seen_by(workspace: Workspace, role: Role) -> AccessPolicy:
@@ -139,38 +80,12 @@ HOME = "Nậm Lúc"
 
 @pytest.fixture
 def scoped(tmp_path: Path) -> Iterator[tuple[Workspace, httpx.Client]]:
-    """A house with two settlements of one name, one of them within the only commune of an analyst."""
+    """A house with an analyst of one commune."""
     workspace = impacted_house(tmp_path)
-    places = [("Bản Giữa", point(50, -400)), ("Bản Giữa", point(50, 780)), ("Bản Trên", point(50, 700))]
-    add_things(workspace, tmp_path, "Thôn bản", LayerKind.SETTLEMENT, places)
     account, _ = add_user(workspace, "Xã", "analyst", HOME)
     workspace.catalog.accounts.put(replace(account, token_hash=hash_token("of-one-commune")))
-    add_account(workspace, "analyst", Role.ANALYST, "analyst-token")
     with running(Services(workspace=workspace)) as url, httpx.Client(base_url=url, timeout=60) as one:
         yield workspace, one
-
-
-def test_of_a_settlement_elsewhere_an_analyst_of_one_commune_says_nothing(
-    scoped: tuple[Workspace, httpx.Client],
-) -> None:
-    workspace, client = scoped
-    listed = {
-        name: client.get("/api/settlements?event=e1", headers=headers).json()["settlements"]
-        for name, headers in (("mine", SCOPED), ("all", by(Role.ANALYST)))
-    }
-    (mine,) = listed["mine"]
-    elsewhere = [one for one in listed["all"] if one["settlement_id"] != mine["settlement_id"]]
-    assert len(elsewhere) == 2
-    word = {"event_id": "e1", "access": "isolated", "based_on": 0}
-    for one in elsewhere:
-        answer = client.put(f"/api/settlements/{one['settlement_id']}", json=word, headers=SCOPED)
-        assert answer.status_code == 404, answer.text
-    by_name = client.put("/api/settlements/Bản Trên", json=word, headers=SCOPED)
-    assert by_name.status_code == 404
-    assert workspace.catalog.settlements.current("e1") == []
-    shared = client.put("/api/settlements/Bản Giữa", json=word, headers=SCOPED)
-    assert shared.status_code == 200, "of what it may know only one is called so"
-    assert shared.json()["settlement_id"] == mine["settlement_id"]
 
 
 def rings(west_m: float, south_m: float, size_m: float) -> Any:
@@ -215,28 +130,3 @@ def test_an_outline_beyond_the_commune_is_refused_before_it_stands(
         [changed("change-0000000c", square(0, 300, 50), at_ns=line.at_ns + 1, **said)]
     )
     assert undoable() == [], "it lies where they may not see any more"
-
-
-def test_the_board_counts_nothing_that_lies_in_a_restricted_area(
-    scoped: tuple[Workspace, httpx.Client],
-) -> None:
-    workspace, client = scoped
-    add_account(workspace, "viewer", Role.VIEWER, "viewer-token")
-    ground = square(-10, -10, 200)
-    workspace.catalog.restrictions.put(
-        RestrictedArea(
-            area_id="area-1",
-            name="Doanh trại",
-            roles=frozenset({Role.ADMIN, Role.ANALYST}),
-            sha256="0" * 64,
-            added_ns=1,
-            wkb=shapely.to_wkb(ground),
-            bounds_lonlat_deg=ground.bounds,
-        )
-    )
-
-    def counted(role: Role) -> list[int]:
-        rows = client.get("/api/board", params={"event": "e1"}, headers=by(role)).json()["communes"]
-        return [row["changes"] for row in rows if row["changes"] is not None]
-
-    assert (counted(Role.VIEWER), counted(Role.ANALYST)) == ([], [1])

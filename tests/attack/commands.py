@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +20,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
 from flycam.drill.photo_drill import DrillReport
 from flycam.storage.address import open_store
-from tests.once import copied_once
+from tests.once import copied_once, made_once
 
 
 @dataclass(frozen=True)
@@ -129,25 +128,25 @@ def ready(operator: Operator, drill: DrillReport) -> Operator:
     return operator.with_ground(drill)
 
 
-@pytest.fixture(scope="session")
-def whole(drill: DrillReport, tmp_path_factory: pytest.TempPathFactory) -> Said:
-    """What an undisturbed ingest of the drill says, with its tiles under "tiles"."""
-    calm = Operator(tmp_path_factory.mktemp("calm"), {}).with_ground(drill)
+def _undisturbed(root: Path, drill: DrillReport) -> Said:
+    calm = Operator(root, {}).with_ground(drill)
     said = calm("ingest", drill.photos)
     assert said.exit_code == 0
     return Said(0, {**said.json, "tiles": calm.tiles(said.json["flight_id"])}, said.stderr)
 
 
-def reworded(photo: bytes, **words: str) -> bytes:
-    """A drill photo whose DJI words are changed in place; the XMP keeps its length."""
-    for name, value in words.items():
-        photo, count = re.subn(
-            rb'drone-dji:%s="[^"]*"' % name.encode(),
-            lambda old, n=name, v=value: f'drone-dji:{n}="{v}"'.encode().ljust(len(old[0])),
-            photo,
-        )
-        assert count == 1
-    return photo
+@pytest.fixture(scope="session")
+def whole(drill: DrillReport) -> Said:
+    """What an undisturbed ingest of the drill says, with its tiles under "tiles"."""
+    return made_once(f"undisturbed-{drill.photos.parent.parent.name}", partial(_undisturbed, drill=drill))
+
+
+@pytest.fixture
+def flown(operator: Operator, drill: DrillReport) -> Operator:
+    """An operator whose house has the drill's ground and its flight: a copy of where that was done."""
+    name = f"undisturbed-{drill.photos.parent.parent.name}"
+    copied_once(name, partial(_undisturbed, drill=drill), operator.data)
+    return operator
 
 
 @pytest.fixture
@@ -194,13 +193,6 @@ def on_ext4(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     yield mount
     for folder in mounted:
         subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def filled(folder: Path) -> None:
-    """Take a mount's room away at once, however much of it others take meanwhile."""
-    while True:
-        with suppress(subprocess.CalledProcessError):  # more is held by now than it was to be made
-            return remounted(folder, f"size={shutil.disk_usage(folder).used + 4096}")
 
 
 def remounted(folder: Path, options: str) -> None:

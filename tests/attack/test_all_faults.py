@@ -130,10 +130,9 @@ def side_of(on_ext4: Callable[..., Path], tmp_path: Path) -> Callable[[str], Sid
 
 
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("most", [6, pytest.param(_MANY, marks=pytest.mark.soak)])
-def test_all_that_goes_wrong_mixed(
-    drill: DrillReport, whole: Said, side_of: Callable[[str], Side], most: int
-) -> None:
+@pytest.mark.soak
+def test_all_that_goes_wrong_mixed(drill: DrillReport, whole: Said, side_of: Callable[[str], Side]) -> None:
+    most = _MANY
     box, province = side_of("field"), side_of("province")
     box.operator.with_ground(drill)
     server = ServerProcess(province.operator)

@@ -12,10 +12,9 @@ import pytest
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import Operator
-from tests.attack.exchanges import admitted, common, masts
-from tests.attack.test_clocks import MakeClock, clock_of, completed, with_clock
+from tests.attack.exchanges import admitted
+from tests.attack.test_clocks import clock_of
 from tests.attack.uploading import ServerProcess, serving
-from tests.faults.clocks import DAY_S
 
 __all__ = ["clock_of"]
 
@@ -27,18 +26,6 @@ def server(drill: DrillReport, tmp_path: Path) -> Iterator[ServerProcess]:
     province = Operator(tmp_path / "province", {"FLYCAM_BOX": "province"}).with_ground(drill)
     with serving(province) as made:
         yield made
-
-
-def halves(drill: DrillReport, tmp_path: Path) -> list[Path]:
-    """The card in two."""
-    found = []
-    for number in range(2):
-        folder = tmp_path / f"half-{number}"
-        folder.mkdir()
-        for photo in sorted(drill.photos.iterdir())[number::2]:
-            shutil.copy(photo, folder)
-        found.append(folder)
-    return found
 
 
 def frames(operator: Operator) -> list[str]:
@@ -61,45 +48,12 @@ def withdrawn(operator: Operator) -> set[str]:
         }
 
 
-@pytest.mark.soak
-def test_a_box_that_comes_back_after_a_month(
-    server: ServerProcess, drill: DrillReport, tmp_path: Path, clock_of: MakeClock
-) -> None:
-    """Meanwhile the province cleared out, got a layer and was read through; the box withdrew a frame and laid
-    the other half of its card."""
-    clock, province = clock_of("all"), server.operator
-    field = admitted(Operator(tmp_path / "field", {"FLYCAM_BOX": "field"}), province, "box-1")
-    field = with_clock(field, clock)
-    half, other = halves(drill, tmp_path)
-    completed(field.start("ingest", half, "--dem", drill.dem, "--name", "half"))
-    completed(field.start("sync", server.url, "--once"))
-    server.end()
-    clock.pass_by(31 * DAY_S)
-    late = with_clock(province, clock)
-    completed(late.start("collect"))
-    completed(late.start("layers", "add", masts(tmp_path / "masts.json", 50), "--kind", "mast"))
-    completed(late.start("verify"))
-    completed(field.start("withdraw", frames(field)[0], "--reason", "người dân yêu cầu"))
-    completed(field.start("ingest", other, "--name", "other"))
-    completed(field.start("collect"))
-    server.operator = late
-    server.start()
-    said = completed(field.start("sync", server.url, "--once"))
-    assert (said["left"], said["left_there"], said["apart"], said["kept"]) == (0, 0, [], [])
-    for flight_id in field.flights():
-        assert province.tiles(flight_id) == field.tiles(flight_id)
-    assert withdrawn(province) == withdrawn(field) != set()
-    assert common(field)["layers"] == common(province)["layers"]
-    for house in (field, late):
-        assert completed(house.start("verify"))["whole"]
-
-
 def test_a_box_that_was_cloned_is_told_and_cured_by_a_name_and_an_account_of_its_own(
     server: ServerProcess, drill: DrillReport, tmp_path: Path
 ) -> None:
     """One disk copied onto another machine; both go on, and each withdraws another frame."""
-    box = admitted(Operator(tmp_path / "box", {"FLYCAM_BOX": "field"}), server.operator, "box-1")
-    assert box("ingest", drill.photos, "--dem", drill.dem).exit_code == 0
+    box = Operator(tmp_path / "box", {"FLYCAM_BOX": "field"}).with_flight(drill)
+    box = admitted(box, server.operator, "box-1")
     assert box("sync", server.url, "--once").exit_code == 0
     shutil.copytree(box.data, tmp_path / "clone")
     clone = Operator(tmp_path / "clone", dict(box.environment))

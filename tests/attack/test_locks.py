@@ -20,7 +20,6 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.model.records import FrameStatus
 from tests.attack.commands import Operator, Said
 from tests.attack.test_storage_away import tiles
-from tests.servers import PostgresServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(600)]
 
@@ -34,15 +33,11 @@ def house(tmp_path: Path, drill: DrillReport, new_schema: Callable[[], str]) -> 
     return Operator(tmp_path / "house", {"FLYCAM_DATABASE": new_schema()}).with_ground(drill)
 
 
-@pytest.fixture(params=["the server restarts", "the sessions are ended"])
-def end_sessions(request: pytest.FixtureRequest, postgres_cluster: PostgresServer) -> EndSessions:
+@pytest.fixture
+def end_sessions() -> EndSessions:
     """Takes all locks away, of writers who are not told."""
 
     def end(operator: Operator) -> None:
-        if request.param == "the server restarts":
-            postgres_cluster.crash()
-            postgres_cluster.start()
-            return
         address = operator.environment["FLYCAM_DATABASE"].replace("postgresql+psycopg:", "postgresql:")
         others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         with psycopg.connect(address, autocommit=True) as connection:
@@ -94,17 +89,6 @@ def used(operator: Operator) -> list[str]:
         return [one.frame_id for one in catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)]
 
 
-def test_who_slept_through_a_restart_goes_on_where_nobody_else_wrote(
-    house: Operator, card: Path, whole: Said, end_sessions: EndSessions
-) -> None:
-    with asleep_at_work(house, card) as sleeper:
-        end_sessions(house)
-    code, said = ended(sleeper)
-    assert code == 0, said
-    assert tiles(house) == whole.json["tiles"]
-    assert house("verify").exit_code == 0
-
-
 def test_who_lost_its_lock_asleep_writes_nothing_beside_another_who_has_it(
     house: Operator, card: Path, whole: Said, end_sessions: EndSessions
 ) -> None:
@@ -123,7 +107,7 @@ def test_who_lost_its_lock_asleep_writes_nothing_beside_another_who_has_it(
 
 
 def test_who_lost_its_lock_asleep_brings_back_nothing_that_another_withdrew(
-    house: Operator, card: Path, drill: DrillReport, tmp_path: Path, end_sessions: EndSessions
+    house: Operator, card: Path, flown: Operator, tmp_path: Path, end_sessions: EndSessions
 ) -> None:
     half = tmp_path / "half"
     half.mkdir()
@@ -138,8 +122,6 @@ def test_who_lost_its_lock_asleep_brings_back_nothing_that_another_withdrew(
     assert code == 0 or said["error"] == "FlightBusy", said
     assert house("ingest", card).exit_code == 0
     assert gone not in used(house) and len(used(house)) == 5
-    calm = Operator(tmp_path / "calm", {}).with_ground(drill)
-    laid = calm("ingest", card).json["flight_id"]
-    assert calm("withdraw", gone, "--reason", "người dân yêu cầu").exit_code == 0
-    assert tiles(house) == calm.tiles(laid)
+    assert flown("withdraw", gone, "--reason", "người dân yêu cầu").exit_code == 0
+    assert tiles(house) == flown.tiles(*flown.flights())
     assert house("verify").exit_code == 0

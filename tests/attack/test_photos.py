@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import os
-import shutil
 import struct
-import unicodedata
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from flycam.drill.photo_drill import DrillReport
 from flycam.ingest.batch import ingest
 from flycam.ingest.inspection import PreflightRequest
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
-from tests.attack.commands import Operator, Said, remounted, reworded
+from tests.attack.commands import Operator, Said
 from tests.houses import House
 
 
@@ -38,25 +33,6 @@ def _resized_header(photo: bytes, side: int) -> bytes:
     while photo[at + 1] not in (0xC0, 0xC1, 0xC2):
         at += 2 + struct.unpack(">H", photo[at + 2 : at + 4])[0]
     return photo[: at + 5] + struct.pack(">HH", side, side) + photo[at + 9 :]
-
-
-_BOMB_DTD = b'<!DOCTYPE x [<!ENTITY a "%s"><!ENTITY b "%s"><!ENTITY c "%s">]>' % (
-    b"ha" * 20,
-    b"&a;" * 40,
-    b"&b;" * 40,
-)
-
-
-def _again(photo: Path, *, gps_zero: bool = False, xmp: Callable[[bytes], bytes] | None = None) -> bytes:
-    """The photo written anew with another position or XMP packet."""
-    with Image.open(photo) as picture:
-        exif, packet = picture.getexif(), picture.info["xmp"]
-        if gps_zero:
-            gps = exif.get_ifd(0x8825)
-            gps[2] = gps[4] = (0.0, 0.0, 0.0)
-        out = io.BytesIO()
-        picture.save(out, "JPEG", quality="keep", exif=exif, xmp=xmp(packet) if xmp else packet)
-    return out.getvalue()
 
 
 def _sentence_of(said: Said, name: str) -> str:
@@ -85,71 +61,6 @@ def test_spoiled_files_are_named_and_the_flight_goes_on(ready: Operator, card: P
         assert sentence in said.stderr
     again = ready("ingest", card)
     assert (again.json["new"], again.json["frames"]) == (0, said.json["frames"])
-
-
-def test_entity_bomb_costs_the_packet_not_the_photo(ready: Operator, card: Path) -> None:
-    first = sorted(card.iterdir())[0]
-    first.write_bytes(
-        _again(first, xmp=lambda packet: _BOMB_DTD + packet.replace(b'Drill="', b'Drill="&c; '))
-    )
-    said = ready("ingest", card)
-    assert (said.exit_code, said.json["frames"]["used"]) == (0, 6)
-    (told,) = [problem for problem in said.json["problems"] if "entity" in problem]
-    assert told.startswith(first.name) and "copy the photo again" in told
-
-
-def test_photo_at_zero_zero_is_left_out(ready: Operator, card: Path) -> None:
-    first = sorted(card.iterdir())[0]
-    no_fix = {"GpsLatitude": "+0.0000000000", "GpsLongitude": "+0.0000000000"}
-    first.write_bytes(reworded(_again(first, gps_zero=True), **no_fix))
-    said = ready("ingest", card)
-    assert said.json["frames"] == {"read": 6, "used": 5, "in_flight": 5, "rejected": {"no_position": 1}}
-    assert "(0, 0)" in _sentence_of(said, first.name) and "--telemetry" in _sentence_of(said, first.name)
-
-
-def test_no_position_anywhere_and_no_log(operator: Operator, card: Path) -> None:
-    for photo in card.iterdir():
-        with Image.open(photo) as picture:
-            bare = np.asarray(picture)
-        Image.fromarray(bare).save(photo, "JPEG")
-    said = operator("ingest", card)
-    assert said.exit_code == 3
-    assert "DJI_0001.JPG" in said.sentence and "--telemetry" in said.sentence
-    assert operator.flights() == []
-
-
-def test_pipes_and_links_on_a_card(ready: Operator, card: Path, whole: Said) -> None:
-    os.mkfifo(card / "ống.jpg")
-    (card / "vòng").symlink_to(card)
-    (card / "DJI_0009.JPG").symlink_to(card / "DJI_0001.JPG")
-    (card / "mất.jpg").symlink_to(card.parent / "không có")
-    link = card.parent / "thẻ nhớ"
-    link.symlink_to(card)
-    said = ready("ingest", link, card)
-    assert said.json["frames"] == {"read": 7, "used": 6, "in_flight": 6, "rejected": {"unreadable": 1}}
-    assert "mất.jpg" in _sentence_of(said, "mất.jpg")
-    assert ready.tiles(said.json["flight_id"]) == whole.json["tiles"]
-
-
-def test_decomposed_vietnamese_and_spaces(ready: Operator, card: Path, tmp_path: Path) -> None:
-    composed = "thẻ nhớ số 1 (sáng)"
-    folder = card.rename(card.parent / unicodedata.normalize("NFD", composed))
-    said = ready("ingest", folder)
-    assert said.json["name"] == composed
-    out = tmp_path / unicodedata.normalize("NFD", "bản đồ của xã.tif")
-    for spelling in ("NFC", "NFD"):
-        assert ready("export", unicodedata.normalize(spelling, composed), out).exit_code == 0
-    assert ready("ingest", folder, "--name", unicodedata.normalize("NFD", composed)).json["new"] == 0
-
-
-def test_card_that_may_only_be_read(
-    ready: Operator, drill: DrillReport, in_ram: Callable[..., Path], whole: Said
-) -> None:
-    disk = in_ram("4m")
-    shutil.copytree(drill.photos, disk / "DCIM")
-    remounted(disk, "ro")
-    said = ready("ingest", disk)
-    assert ready.tiles(said.json["flight_id"]) == whole.json["tiles"]
 
 
 def test_photo_removed_while_ingest_runs(
@@ -185,22 +96,3 @@ def test_thermal_beside_colour_never_blends(ready: Operator, card: Path, whole: 
     assert ready.tiles(flight_id) == whole.json["tiles"]
     heat_tiles = ready.tiles(flight_id, "thermal")
     assert heat_tiles and heat_tiles != whole.json["tiles"]
-
-
-@pytest.mark.parametrize("pitch", ["-30.0", "-20.0"])
-def test_oblique_frame_in_parts_is_the_frame(
-    ready: Operator,
-    make_operator: Callable[..., Operator],
-    card: Path,
-    drill: DrillReport,
-    pitch: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for photo in sorted(card.iterdir())[:2]:
-        photo.write_bytes(reworded(photo.read_bytes(), GimbalPitchDegree=pitch))
-    at_once = ready("ingest", card).json["flight_id"]
-    in_parts = make_operator("từng phần").with_ground(drill)
-    monkeypatch.setattr("flycam.mosaic.orthorectify.rectification._MAX_TILES_AT_ONCE", 2)
-    monkeypatch.setattr("flycam.mosaic.orthorectify.rectification._PART_TILES", 1)
-    assert in_parts("ingest", card).json["flight_id"] == at_once
-    assert in_parts.tiles(at_once) == ready.tiles(at_once)

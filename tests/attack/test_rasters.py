@@ -9,7 +9,7 @@ import pytest
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import MakeOperator, Operator
-from tests.geodata.hostile_rasters import HOSTILE, counting_server, hostile_raster
+from tests.geodata.hostile_rasters import counting_server, hostile_raster
 
 
 def _kept(box: Operator) -> tuple[list[str], int]:
@@ -20,7 +20,11 @@ def _kept(box: Operator) -> tuple[list[str], int]:
     return sorted(str(path) for path in store.rglob("[!.]*") if path.is_file()), dems
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+KINDS = ("wms.tif", "N21E104.hgt", "address.vrt", "above.vrt", "raw.tif")
+"""A service, terrain that is a list of addresses, one's sources afar, outside its folder, and any file."""
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_no_command_follows_what_a_raster_names(
     make_operator: MakeOperator, drill: DrillReport, tmp_path: Path, name: str
 ) -> None:

@@ -30,9 +30,9 @@ def test_no_credential_of_the_province_is_on_a_box_after_a_set_up_and_a_sync(
         name: str(province("user", "add", name, "--role", role).json["token"])
         for name, role in (("chi huy", "admin"), ("to bay", "operator"), ("tram 1", "box"), ("tram 2", "box"))
     }
-    field = Operator(tmp_path / "field", {"FLYCAM_BOX": "field", "FLYCAM_TOKEN": tokens["tram 1"]})
+    field = Operator(tmp_path / "field", {"FLYCAM_BOX": "field"}).with_flight(drill)
+    field = Operator(field.data, {**field.environment, "FLYCAM_TOKEN": tokens["tram 1"]})
     own = str(field("user", "add", "to bay", "--role", "operator").json["token"])
-    assert field("ingest", drill.photos, "--dem", drill.dem).exit_code == 0
     with serving(province) as server:
         synced = field("sync", server.url, "--once")
         assert synced.exit_code == 0, synced.stderr

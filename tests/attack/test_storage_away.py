@@ -1,14 +1,10 @@
 """The real store and the real database killed and started again while a house is at work: nothing that was
-acknowledged is lost, it is said, and tried again."""
+acknowledged is lost, it is said, and tried again. Of a live flight: `tests/ingest/live/test_away.py`."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import random
-import signal
-import socket
 import subprocess
 import threading
 import time
@@ -16,7 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,26 +21,15 @@ import pytest
 
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.photo_drill import DrillReport
-from flycam.drill.video_drill import VideoDrillReport
-from flycam.model.flight import Flight, FlightState
-from flycam.model.records import FrameRecord, FrameStatus
-from flycam.storage import keys
-from tests.attack.commands import Operator
-from tests.attack.killing import NAME, STAGES, store_of
-from tests.attack.test_uploads import assert_each_byte_once, padded
-from tests.attack.uploading import CuttingProxy, ServerProcess, serving
-from tests.ingest.video.streaming import on_air
-from tests.ports import free_port
+from flycam.storage.address import open_store
+from tests.attack.commands import Operator, Said
+from tests.attack.uploading import ServerProcess, serving
 from tests.servers import PostgresServer, SeaweedServer
-from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.s3, pytest.mark.postgres, pytest.mark.timeout(7200)]
 
-_ROUNDS = {"test": 1, "soak": 10}
 _AWAY_S = 2.0
 _LONGEST_S = 900.0
-_AWAY, _BACK = "away since", "were away for"
-_FLIGHTS, _SKY = "/api/flights", "/api/airborne"
 
 
 @dataclass(frozen=True)
@@ -54,49 +39,12 @@ class Servers:
     store: SeaweedServer
     database: PostgresServer
 
-    def restart(self, which: str, away_s: float = _AWAY_S) -> None:
-        """Kill one of them, and start it again after so long."""
+    def restart(self, which: str) -> None:
+        """Kill one of them, and start it again."""
         server: SeaweedServer | PostgresServer = self.store if which == "store" else self.database
         server.crash()
-        time.sleep(away_s)
+        time.sleep(_AWAY_S)
         server.start()
-
-
-@dataclass(frozen=True)
-class Flown:
-    """A card and a film, and the tiles that each work makes of them undisturbed."""
-
-    card: Path
-    film: VideoDrillReport
-    undisturbed: Mapping[str, Mapping[str, str]]
-
-
-@dataclass
-class Asked:
-    """What a server answered to those who asked it all the time: how often with which status, and whether the
-    sky said that store or database are away."""
-
-    answers: Counter[int] = field(default_factory=Counter)
-    told_away: int = 0
-
-    def __str__(self) -> str:
-        told = f", the sky said it {self.told_away} times" if self.told_away else ""
-        return f"asked {self.answers.total()} times meanwhile, {self.answers[503]} told away{told}"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One round: a house, and which of its servers is killed at what moments."""
-
-    house: Operator
-    flown: Flown
-    servers: Servers
-    which: str
-    chance: random.Random
-
-    def restart(self) -> None:
-        """Kill the server, and start it again."""
-        self.servers.restart(self.which)
 
 
 @pytest.fixture
@@ -105,265 +53,95 @@ def servers(seaweed_server: SeaweedServer, postgres_cluster: PostgresServer) -> 
 
 
 @pytest.fixture
-def new_house(
-    servers: Servers,
-    tmp_path: Path,
-    drill: DrillReport,
-    film: VideoDrillReport,
-    new_schema: Callable[[], str],
-) -> Callable[[], Operator]:
-    """Makes houses on both servers that know the drill's ground and the film's."""
-
-    def make() -> Operator:
-        name = f"t{uuid.uuid4().hex[:12]}"
-        places = {"FLYCAM_STORE": servers.store.s3.url(name), "FLYCAM_DATABASE": new_schema()}
-        house = Operator(tmp_path / name, {**servers.store.s3.environment(), **places}).with_ground(drill)
-        assert house("dem", "add", film.dem).exit_code == 0
-        return house
-
-    return make
+def house(servers: Servers, tmp_path: Path, drill: DrillReport, new_schema: Callable[[], str]) -> Operator:
+    """On both servers; it knows the drill's ground."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    places = {"FLYCAM_STORE": servers.store.s3.url(name), "FLYCAM_DATABASE": new_schema()}
+    return Operator(tmp_path / name, {**servers.store.s3.environment(), **places}).with_ground(drill)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(
-    drill: DrillReport, film: VideoDrillReport, tmp_path_factory: pytest.TempPathFactory
-) -> Mapping[str, Mapping[str, str]]:
-    """Tiles by work, in houses on a folder."""
-    photos, films = (Operator(tmp_path_factory.mktemp(name), {}) for name in ("photos", "films"))
-    for house in (photos, films):
-        assert house.with_ground(drill)("dem", "add", film.dem).exit_code == 0
-    assert photos("ingest", drill.photos, "--name", NAME).exit_code == 0
-    found = {"ingest": tiles(photos)}
-    assert photos("finish", NAME).exit_code == 0
-    assert films(*filming(film)).exit_code == 0
-    return {**found, "finish": tiles(photos, shown=True), "live": tiles(films)}
-
-
-@pytest.fixture
-def flown(card: Path, film: VideoDrillReport, undisturbed: Mapping[str, Mapping[str, str]]) -> Flown:
-    return Flown(card, film, undisturbed)
-
-
-def filming(film: VideoDrillReport) -> tuple[object, ...]:
-    """The command that lays a film."""
-    return "live", "--video", film.video, "--telemetry", film.subtitles, "--camera", film.camera
-
-
-def tiles(operator: Operator, *, shown: bool = False) -> Mapping[str, str]:
-    """Content hash of each head of the only flight's live map, or of that on show; each object is there. And
-    of that on show how much of which commune it shows."""
+def tiles(operator: Operator) -> Mapping[str, str]:
+    """Content hash of each head of the only flight's live map; each object is there."""
     address = operator.environment.get("FLYCAM_DATABASE", f"sqlite:///{operator.data / 'catalog.sqlite'}")
-    with open_catalog(address) as catalog, store_of(operator) as store:
+    with pytest.MonkeyPatch.context() as patch, open_catalog(address) as catalog:
+        for name, value in operator.environment.items():
+            patch.setenv(name, value)
+        store = open_store(operator.environment.get("FLYCAM_STORE", (operator.data / "store").as_uri()))
         (flight,) = catalog.flights.flights()
-        mosaic_id = f"{flight.flight_id}-colour"
-        revision = catalog.tiles.mosaic(mosaic_id).revision if shown else 0
-        heads = catalog.tiles.heads(mosaic_id, revision)
+        heads = catalog.tiles.heads(f"{flight.flight_id}-colour", 0)
         assert all(store.exists(head.key) for head in heads)
-        found = {str(head.tile_id): head.content_hash for head in heads}
-        for one in catalog.boundaries.coverage(flight.flight_id) if shown else ():
-            assert one.clip_key is None or f"/r{revision}/" in one.clip_key
-            found[one.commune_code] = f"{one.covered_m2:.1f} m2"
-        return found
+        return {str(head.tile_id): head.content_hash for head in heads}
 
 
 @contextmanager
-def asked_all_the_time(url: str) -> Iterator[Asked]:
-    """A server asked by several at once until the block is left."""
-    asked, over = Asked(), threading.Event()
+def read_all_the_time(url: str) -> Iterator[None]:
+    """A server read by several at once until the block is left: it answers or says that it is away."""
+    answers, over = Counter[int](), threading.Event()
 
-    def ask() -> None:
+    def read() -> None:
         with httpx.Client(base_url=url, timeout=90) as client:
             while not over.wait(0.2):
-                for path in (_FLIGHTS, "/healthz", "/api/uploads", _SKY):
-                    answer = client.get(path)
-                    asked.answers[answer.status_code] += 1
-                    asked.told_away += path == _SKY and _AWAY in answer.text
+                for path in ("/api/flights", "/healthz", "/api/uploads", "/api/airborne"):
+                    answers[client.get(path).status_code] += 1
 
-    threads = [threading.Thread(target=ask, daemon=True) for _ in range(2)]
+    threads = [threading.Thread(target=read, daemon=True) for _ in range(2)]
     for one in threads:
         one.start()
     try:
-        yield asked
+        yield
     finally:
         over.set()
         for one in threads:
             one.join(100)
-        assert set(asked.answers) <= {200, 503}, "it says that it is away, and nothing else"
+        assert answers[200] and set(answers) <= {200, 503}
 
 
-def uploaded(trial: Trial) -> str:
-    """A card is sent while a server is killed twice: while bytes come, and at any moment after."""
-    operator, card = trial.house, trial.flown.card
-    server = ServerProcess(operator)
-    server.start()
-    total = sum(path.stat().st_size for path in card.iterdir())
-    proxy = CuttingProxy(server.port, total, cuts=0, seed=1, bytes_s=2_000_000)
-    try:
-        with asked_all_the_time(server.url) as asked:
-            sender = operator.start("upload", f"http://127.0.0.1:{proxy.port}", card)
-            for least in (trial.chance.uniform(0.0, 0.9) * total, trial.chance.uniform(0.9, 1.0) * total):
-                while proxy.passed < least and sender.poll() is None:
-                    time.sleep(0.02)
-                trial.restart()
-            out, err = sender.communicate(timeout=600)
-        assert sender.returncode == 0, err
-        assert json.loads(out.strip().splitlines()[-1])["frames"]["used"] == 6
-        assert server.process is not None and server.process.poll() is None, "the server goes on"
-    finally:
-        proxy.close()
-        server.end()
-    assert_each_byte_once(operator, card)
-    with store_of(operator) as store:
-        for path in card.iterdir():
-            data = path.read_bytes()
-            assert store.get(keys.format_original_key(hashlib.sha256(data).hexdigest())) == data
-    assert len(tiles(operator)) == len(trial.flown.undisturbed["ingest"])
-    return str(asked)
-
-
-def disturbed(trial: Trial, stage: str, *words: object) -> tuple[dict[str, Any], str]:
-    """A command at some moment after whose stage a server is killed, in a house that others read. What it
-    answered, and what became of it."""
-    with serving(trial.house) as server, asked_all_the_time(server.url) as asked:
-        child = trial.house.start(*words)
+def answer_of(house: Operator, servers: Servers, which: str, moment: int, *words: object) -> dict[str, Any]:
+    """What a command says at some moment of whose work a server is killed, in a house that others read."""
+    chance = random.Random(f"{words[0]} {which} {moment}")
+    with serving(house) as server, read_all_the_time(server.url):
+        child = house.start(*words)
         assert child.stderr is not None
-        told = []
         for line in child.stderr:
-            told.append(line)
-            if line.startswith(stage):
+            if line.startswith(("look", "ties")):
                 break
-        time.sleep(trial.chance.uniform(0.0, 1.0))
-        was_at_work = child.poll() is None
-        trial.restart()
+        time.sleep(chance.uniform(0.0, 2.0) if moment else 0.0)
+        servers.restart(which)
         out, err = child.communicate(timeout=_LONGEST_S)
     assert child.returncode == 0, (out, err)
     answer: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
-    ended = "said it, waited, went on" if _AWAY in "".join(told) + err else "went on"
-    return answer, f"killed in {stage}: {ended if was_at_work else 'was through before'}; {asked}"
+    return answer
 
 
-def ingested(trial: Trial) -> str:
-    """A flight is laid while a server is killed: it goes on by itself."""
-    answer, became = disturbed(trial, "look", "ingest", trial.flown.card)
-    assert answer["frames"]["used"] == 6
-    assert tiles(trial.house) == trial.flown.undisturbed["ingest"]
-    return became
+_SOAKED = [pytest.param(number, marks=pytest.mark.soak) for number in range(1, 10)]
 
 
-def finished(trial: Trial) -> str:
-    """A flight is finished while a server is killed in any of its stages."""
-    assert trial.house("ingest", trial.flown.card, "--name", NAME).exit_code == 0
-    answer, became = disturbed(trial, trial.chance.choice(STAGES), "finish", NAME)
-    assert answer["revision"] == 1
-    assert tiles(trial.house, shown=True) == trial.flown.undisturbed["finish"]
-    return became
-
-
-def filmed(trial: Trial) -> str:
-    """A film is laid while a server is killed."""
-    answer, became = disturbed(trial, "live", *filming(trial.flown.film))
-    assert tiles(trial.house) == trial.flown.undisturbed["live"]
-    assert ("said it" in became) == any(_BACK in one for one in answer["remarks"])
-    return became
-
-
-def flown_live(trial: Trial) -> str:
-    """A stream and a link, laid as they come, in the middle of which a server is killed: the map is told
-    meanwhile, the stream goes on being recorded, what comes after is laid."""
-    house, film, port = trial.house, trial.flown.film, free_port(socket.SOCK_DGRAM)
-    with (
-        serving(house) as server,
-        asked_all_the_time(server.url) as asked,
-        on_air(film, port) as air,
-    ):
-        words = ("--video", air.url, "--telemetry", f"udp://127.0.0.1:{port}", "--camera", film.camera)
-        child = house.start("live", *words, "--clock-offset", "0", "--drill", "--name", NAME)
-        _until_something_lies(server.url, child)
-        time.sleep(trial.chance.uniform(0.0, 2.0))
-        away_ns = time.time_ns()
-        trial.restart()
-        back_ns = time.time_ns()
-        while not _lies_since(house, back_ns) and air.seconds < 30.0:
-            time.sleep(1.0)
-        child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=_LONGEST_S)
-    assert child.returncode == 0, (out, err)
-    answer = json.loads(out.strip().splitlines()[-1])
-    flight, laid = _flight_of(house)
-    assert flight.state is FlightState.READY
-    after = [one for one in laid if one.header.captured_ns > back_ns]
-    during = [one for one in laid if away_ns <= one.header.captured_ns <= back_ns]
-    assert tiles(house) and answer["recorded"]["seconds"] > (back_ns - away_ns) / 1e9
-    if any(_BACK in one for one in answer["remarks"]) and trial.which == "store":
-        assert asked.told_away, "while the store is away the map says so"
-    return (
-        f"{len(laid)} frames laid, {len(during)} taken while it was away, {len(after)} after; "
-        f"{answer['recorded']['seconds']} s recorded; {asked}"
-    )
-
-
-def _flight_of(house: Operator) -> tuple[Flight, list[FrameRecord]]:
-    """The flight, and its frames on the map."""
-    with open_catalog(house.environment["FLYCAM_DATABASE"]) as catalog:
-        flight = catalog.flights.flight(NAME)
-        return flight, catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
-
-
-def _lies_since(house: Operator, ns: int) -> bool:
-    """Whether something taken after that moment is on the map."""
-    return any(one.header.captured_ns > ns for one in _flight_of(house)[1])
-
-
-def _until_something_lies(url: str, child: subprocess.Popen[str]) -> None:
-    """Until the flight in the air has ground on the map."""
-    until(
-        lambda: any(one["laid"] for one in httpx.get(f"{url}{_SKY}").json()),
-        "nothing was laid",
-        within_s=_LONGEST_S,
-        of=child,
-    )
-
-
-_WORKS = {
-    "upload": uploaded,
-    "ingest": ingested,
-    "finish": finished,
-    "live": filmed,
-    "stream": flown_live,
-}
-_SOAKED = frozenset(_WORKS) - {"ingest"}
-"""Of a live flight `tests/ingest/live/test_away.py` tries the same without a process for each."""
-
-
-@pytest.mark.parametrize("size", ["test", pytest.param("soak", marks=pytest.mark.soak)])
+@pytest.mark.parametrize("moment", [0, *_SOAKED])
 @pytest.mark.parametrize("which", ["store", "database"])
-@pytest.mark.parametrize(
-    "work", [pytest.param(one, marks=pytest.mark.soak) if one in _SOAKED else one for one in _WORKS]
-)
-def test_killed_and_started_again_under_load(
-    new_house: Callable[[], Operator], servers: Servers, flown: Flown, work: str, which: str, size: str
+def test_an_ingest_goes_on_by_itself(
+    house: Operator, servers: Servers, card: Path, whole: Said, which: str, moment: int
 ) -> None:
-    """Run with `-s` to see each round; AWAY_SEED for other moments, AWAY_ROUNDS for fewer of a soak."""
-    if work == "upload":
-        padded(flown.card, 700_000)
-    rounds = _ROUNDS[size] if size == "test" else int(os.environ.get("AWAY_ROUNDS", _ROUNDS[size]))
-    for number in range(rounds):
-        house = new_house()
-        chance = random.Random(f"{work} {which} {os.environ.get('AWAY_SEED', '1')} {number}")
-        told = _WORKS[work](Trial(house, flown, servers, which, chance))
-        read = house("verify")
-        assert read.exit_code == 0, read
-        counted = f"{read.json['objects']} objects whole"
-        print(f"{work}, {which} killed, round {number + 1}: {told}; {counted}", flush=True)
+    assert answer_of(house, servers, which, moment, "ingest", card)["frames"]["used"] == 6
+    assert tiles(house) == whole.json["tiles"]
+    assert house("verify").exit_code == 0
 
 
+@pytest.mark.parametrize("moment", _SOAKED)
 @pytest.mark.parametrize("which", ["store", "database"])
+def test_a_finish_goes_on_by_itself(
+    house: Operator, servers: Servers, card: Path, which: str, moment: int
+) -> None:
+    flight_id = house("ingest", card).json["flight_id"]
+    assert answer_of(house, servers, which, moment, "finish", flight_id)["revision"] == 1
+    assert house("verify").exit_code == 0
+
+
+@pytest.mark.parametrize("which", ["database", pytest.param("store", marks=pytest.mark.soak)])
 def test_a_province_whose_server_is_killed_while_a_box_sends(
-    new_house: Callable[[], Operator], servers: Servers, drill: DrillReport, tmp_path: Path, which: str
+    house: Operator, servers: Servers, drill: DrillReport, tmp_path: Path, which: str
 ) -> None:
     field_box = Operator(tmp_path / "field", {"FLYCAM_BOX": "field"}).with_flight(drill)
-    province = new_house()
-    server = ServerProcess(province)
+    server = ServerProcess(house)
     server.start()
     try:
         sender: subprocess.Popen[str] = field_box.start("sync", server.url, "--once", "--rate", "800k")
@@ -374,5 +152,5 @@ def test_a_province_whose_server_is_killed_while_a_box_sends(
         server.end()
     assert sender.returncode == 0, err
     assert json.loads(out.strip().splitlines()[-1])["left"] == 0
-    assert tiles(province) == field_box.tiles(field_box.flights()[0])
-    assert province("verify").exit_code == 0
+    assert tiles(house) == field_box.tiles(field_box.flights()[0])
+    assert house("verify").exit_code == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +14,10 @@ import pytest
 from flycam.drill.photo_drill import DrillReport
 from flycam.drill.video_drill import VideoDrillReport
 from tests.attack.commands import Operator
-from tests.attack.exchanges import common, flight_of, kept, masts
-from tests.attack.uploading import CuttingProxy, ServerProcess
+from tests.attack.exchanges import flight_of, kept
+from tests.attack.uploading import ServerProcess
 from tests.lines import ThinLine
 from tests.waiting import until
-
-_TRIALS = {"test": 1, "soak": 40}
 
 
 @pytest.fixture
@@ -35,54 +32,6 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
     made.start()
     yield made
     made.end()
-
-
-@pytest.mark.slow
-def test_a_line_that_is_cut_again_and_again(field: Operator, server: ServerProcess) -> None:
-    flight_id = flight_of(field)
-    proxy = CuttingProxy(server.port, total=600_000, cuts=6, seed=3)
-    said = field("sync", f"http://127.0.0.1:{proxy.port}", "--once")
-    proxy.close()
-    assert said.exit_code == 0, said.stderr
-    assert proxy.cuts > 2
-    assert said.json["left"] == 0
-    assert server.operator.tiles(flight_id) == field.tiles(flight_id)
-
-
-@pytest.mark.slow
-def test_a_thin_line_with_an_outage_carries_little_more_than_the_tiles(
-    field: Operator, server: ServerProcess, drill: DrillReport
-) -> None:
-    with ThinLine(server.port, bytes_s=400_000, round_trip_s=0.2, outages=[(1.0, 3.0)], loss=0.02) as line:
-        said = field("sync", line.url, "--once")
-        passed = sum(line.passed.values())
-    assert said.exit_code == 0, said.stderr
-    flight_id = flight_of(field)
-    assert server.operator.tiles(flight_id) == field.tiles(flight_id)
-    assert passed <= said.json["sent"] + said.json["got_bytes"]
-    assert passed <= 1.2 * said.json["tile_bytes"]
-    with_photos = field("sync", server.url, "--once", "--photos").json
-    assert (with_photos["left"], with_photos["tiles"]) == (0, 0)
-    assert with_photos["originals"] == len(list(drill.photos.iterdir()))
-    assert set(kept(server.operator, "evidence/")) < set(kept(field, "evidence/"))  # the DEM stays
-    assert kept(server.operator, "terrain/") == kept(field, "terrain/")
-
-
-@pytest.mark.slow
-def test_what_the_province_withdraws_leaves_the_map_of_the_box(
-    field: Operator, server: ServerProcess, drill: DrillReport
-) -> None:
-    flight_id, province = flight_of(field), server.operator
-    assert field("sync", server.url, "--once").exit_code == 0
-    before = province.tiles(flight_id)
-    photo = sorted(drill.photos.iterdir())[0].name
-    told = province("withdraw", photo, "--reason", "nạn nhân trong ảnh", "--authority", "Lan")
-    assert told.exit_code == 0, told.stderr
-    said = field("sync", server.url, "--once")
-    assert said.exit_code == 0 and said.json["got"] == {"withdrawn": 1}, said.stderr
-    assert field.tiles(flight_id) == province.tiles(flight_id) != before
-    assert (field("verify").exit_code, province("verify").exit_code) == (0, 0)
-    assert field("sync", server.url, "--once").json["steps"] == 0
 
 
 @pytest.mark.slow
@@ -107,20 +56,15 @@ def test_a_flight_in_the_air_is_handed_on_while_it_is_laid(
     flight_id = json.loads(out.strip().splitlines()[-1])["flight_id"]
     assert field("sync", server.url, "--once").json["left"] == 0
     assert province.tiles(flight_id) == field.tiles(flight_id) != {}
-    assert kept(province, "terrain/") == kept(field, "terrain/")
-    assert field("sync", server.url, "--once").json["steps"] == 0
-    assert (field("verify").exit_code, province("verify").exit_code) == (0, 0)
+    assert province("verify").exit_code == 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["test", pytest.param("soak", marks=pytest.mark.soak)])
-def test_either_side_killed_at_any_moment(
-    field: Operator, server: ServerProcess, tmp_path: Path, size: str
-) -> None:
+def test_either_side_killed_at_any_moment(field: Operator, server: ServerProcess, tmp_path: Path) -> None:
     flight_id = flight_of(field)
     whole = field.tiles(flight_id)
     choose = random.Random(20240912)
-    for trial in range(_TRIALS[size]):
+    for trial in range(2):
         there = ServerProcess(
             Operator(tmp_path / f"province-{trial}", {"FLYCAM_BOX": "province"}), port=server.port
         )
@@ -129,7 +73,7 @@ def test_either_side_killed_at_any_moment(
         server.start()
         with ThinLine(server.port, bytes_s=400_000, round_trip_s=0.05) as line:
             box = field.start("sync", line.url, "--once")
-            time.sleep(choose.uniform(1.5, 6.0))
+            time.sleep(choose.uniform(1.0, 3.0))
             if trial % 2:
                 box.send_signal(signal.SIGKILL)
                 box.communicate()
@@ -142,40 +86,3 @@ def test_either_side_killed_at_any_moment(
         assert json.loads(out.strip().splitlines()[-1])["left"] == 0
         assert there.operator.tiles(flight_id) == whole
     server.end()
-    print(f"{_TRIALS[size]} exchanges, a side of each killed")
-
-
-@pytest.mark.soak
-@pytest.mark.slow
-def test_the_way_back_goes_on_after_either_side_was_killed_and_nothing_comes_twice(
-    server: ServerProcess, drill: DrillReport, tmp_path: Path
-) -> None:
-    province = server.operator.with_ground(drill)
-    assert province("layers", "add", masts(tmp_path / "masts.json", 4000), "--kind", "mast").exit_code == 0
-    field = Operator(tmp_path / "box", {"FLYCAM_BOX": "box"})
-    with ThinLine(server.port, bytes_s=100_000, round_trip_s=0.05) as line:
-
-        def half_way(least: int) -> subprocess.Popen[str]:
-            line.held_at["down"] = least
-            box = field.start("sync", line.url, "--once")
-            until(lambda: line.passed["down"] >= least or box.poll() is not None, every_s=0.05)
-            assert box.poll() is None
-            return box
-
-        box = half_way(60_000)
-        box.send_signal(signal.SIGKILL)
-        box.communicate()
-        box = half_way(120_000)
-        server.end(signal.SIGKILL)
-        line.held_at.clear()
-        server.start()
-        out, err = box.communicate(timeout=600)
-        passed = line.passed["down"]
-    assert box.returncode == 0, err
-    assert "layer" in json.loads(out.strip().splitlines()[-1])["got"]  # the largest was under way
-    assert common(field) == common(province)
-    sizes = sum((field.data / "store" / key).stat().st_size for key in kept(field, "evidence/"))
-    assert passed < 1.25 * sizes, (passed, sizes)
-    again = field("sync", server.url, "--once").json
-    assert (again["got"], again["got_bytes"], again["kept"]) == ({}, 0, [])
-    assert field("verify").exit_code == 0

@@ -5,12 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import shutil
 import signal
-import struct
 import time
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +21,6 @@ from flycam.storage import keys
 from flycam.storage.disk_space import SPARE_BYTES
 from tests.attack.commands import Operator, remounted
 from tests.attack.uploading import CuttingProxy, NotingLine, ServerProcess, serving
-from tests.lines import ThinLine
 from tests.waiting import ENOUGH_S, until
 
 InRam = Callable[..., Path]
@@ -59,22 +54,19 @@ def assert_each_byte_once(operator: Operator, card: Path) -> None:
     assert reached == [one["size"] for one in files] and len(files) == len(list(card.iterdir()))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_cut_twenty_times_at_random(
-    ready: Operator, card: Path, seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    total = padded(card, 3_000_000)
+def test_cut_again_and_again_at_random(ready: Operator, card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    total = padded(card, 400_000)
     monkeypatch.setattr(upload_client, "ServerConnection", NotingLine)
     monkeypatch.setattr(NotingLine, "acknowledged", {})
     monkeypatch.setattr(NotingLine, "sent_again", 0)
-    monkeypatch.setattr(upload_client, "_MAX_CHUNK", 512 << 10)
+    monkeypatch.setattr(upload_client, "_MAX_CHUNK", 64 << 10)
     with serving(ready) as server:
-        proxy = CuttingProxy(server.port, total, cuts=20, seed=seed)
+        proxy = CuttingProxy(server.port, total, cuts=8, seed=1)
         try:
             sent = upload_client.send_card(UploadRequest(url=f"http://127.0.0.1:{proxy.port}", paths=(card,)))
         finally:
             proxy.close()
-    assert proxy.cuts == 20
+    assert proxy.cuts == 8
     assert sent.sent_bytes == sum(NotingLine.acknowledged.values()) == total
     assert NotingLine.sent_again == 0
     assert_each_byte_once(ready, card)
@@ -82,10 +74,10 @@ def test_cut_twenty_times_at_random(
     assert sent.result["frames"]["used"] == 6
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
+@pytest.mark.parametrize("kills", [2, pytest.param(40, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
 def test_server_and_sender_killed_in_the_middle(ready: Operator, card: Path, kills: int) -> None:
     """kill -9 of one or the other at random moments; the last sender finds another address."""
-    padded(card, 6_000_000)
+    padded(card, 3_000_000)
     chance = random.Random(3)
     server = ServerProcess(ready)
     server.start()
@@ -116,63 +108,6 @@ def test_server_and_sender_killed_in_the_middle(ready: Operator, card: Path, kil
     assert len(ready.flights()) == 1
 
 
-def test_server_killed_while_it_lays_the_flight(ready: Operator, drill: DrillReport) -> None:
-    with serving(ready) as server:
-        sender = ready.start("upload", server.url, drill.photos)
-        (saved,) = _until(server, "saved", True)
-        server.end(signal.SIGKILL)
-        server.start()
-        stdout, stderr = sender.communicate(timeout=600)
-        assert sender.returncode == 0, stderr
-        assert json.loads(stdout.splitlines()[-1])["frames"]["used"] == 6
-        assert saved["stage"] in ("laying", "laid")
-
-
-def test_heads_are_looked_at_before_the_heavy_bytes_go(ready: Operator, card: Path) -> None:
-    """Only the first bytes of each photo are there, and the doctor speaks; terrain and gaps included."""
-    padded(card, 2_000_000)
-    with serving(ready) as server, httpx.Client(base_url=server.url, timeout=60) as client:
-        photos = sorted(card.iterdir())
-        files = [{"path": path.name, "size": path.stat().st_size, "modified_ms": 1} for path in photos]
-        upload_id = client.post("/api/uploads", json={"files": files}).json()["upload_id"]
-        heads = b"".join(
-            struct.pack(">II", n, 40_000) + path.read_bytes()[:40_000] for n, path in enumerate(photos)
-        )
-        kind = {"Content-Type": "application/vnd.flycam.heads"}
-        assert client.post(f"/api/uploads/{upload_id}/heads", content=heads, headers=kind).is_success
-        address = f"/api/uploads/{upload_id}/look"
-        until(lambda: client.get(address).status_code != 404, "nobody looked at them", every_s=0.1)
-        said = client.get(address).json()
-    assert (said["frames"], said["usable"], said["is_drill"]) == (6, 6, True)
-    assert all(len(one["outline"]) >= 4 for one in said["photos"])
-    assert (said["smear_known"], said["vertical_datum"] != "LOCAL") == (5, True)  # the last has no next photo
-    assert str(ready.data) not in json.dumps(said)
-    assert said["ground_m2"] > 1_000
-
-
-def test_the_command_says_what_the_heads_say(ready: Operator, card: Path) -> None:
-    """The line stands still half-way until the server has looked: a card that is quicker is laid unlooked."""
-    total = padded(card, 1_000_000)
-    vietnamese = Operator(ready.data, {**ready.environment, "LC_ALL": "vi_VN.UTF-8"})
-    with (
-        serving(ready) as server,
-        httpx.Client(base_url=server.url, timeout=60) as client,
-        ThinLine(server.port, bytes_s=4e6, round_trip_s=0.05) as line,
-    ):
-        line.held_at["up"] = total // 2
-        sender = vietnamese.start("upload", line.url, card)
-        begun = until(lambda: client.get("/api/uploads").json(), every_s=0.1)
-        until(
-            lambda: client.get(f"/api/uploads/{begun[0]['upload_id']}/look").status_code == 200, every_s=0.1
-        )
-        line.held_at.clear()
-        out, err = sender.communicate(timeout=600)
-    look = json.loads(out.strip().splitlines()[-1])["look"]
-    assert (sender.returncode, look["frames"], look["usable"], look["smear_known"]) == (0, 6, 6, 5)
-    assert look["ground_m2"] > 1_000 and "photos" not in look
-    assert "Xem trước từ đầu ảnh: 6 / 6 ảnh định vị được" in err and "phạm vi chụp" in err
-
-
 def test_the_disk_fills_up_and_has_room_again(
     in_ram: InRam, drill: DrillReport, card: Path, tmp_path: Path
 ) -> None:
@@ -193,7 +128,7 @@ def test_the_disk_fills_up_and_has_room_again(
         sender = operator.start("upload", server.url, card)
         received = [0]
         while not received[-1] or len(set(received[-8:])) > 1:
-            time.sleep(1.0)
+            time.sleep(0.3)
             (one,) = client.get("/api/uploads").json()
             received.append(one["bytes_received"])
         assert 0 < received[-1] < total and sender.poll() is None
@@ -211,67 +146,14 @@ def test_the_disk_fills_up_and_has_room_again(
         assert (tmp_path / "store" / key).read_bytes() == path.read_bytes()
 
 
-def test_cards_full_of_traps(ready: Operator, card: Path) -> None:
-    """Archives and bombs under a photo's name, half photos, text: kept as they are, not unpacked, said."""
-    with zipfile.ZipFile(card / "a_zip.jpg", "w", zipfile.ZIP_DEFLATED) as bomb:
-        bomb.writestr("zeros", b"\0" * 50_000_000)
-    (card / "bomb.png").write_bytes(_png_bomb())
-    first = sorted(card.glob("*.[jJ][pP][gG]"))[1]
-    (card / "half.jpg").write_bytes(first.read_bytes()[: first.stat().st_size // 2])
-    (card / "text.jpg").write_text("<script>alert(1)</script>")
-    shutil.copy(first, card / "copy.jpg")
-    with serving(ready) as server:
-        said = ready("upload", server.url, card)
-        assert (said.exit_code, said.json["frames"]["used"]) == (0, 6)
-        assert said.json["frames"]["rejected"]["unreadable"] >= 3
-        assert httpx.get(f"{server.url}/healthz").status_code == 200
-    assert_kept(ready, card)
-
-
-def test_one_odd_name_holds_up_no_card(ready: Operator, card: Path) -> None:
-    odd = card / "a:b.JPG"
-    odd.write_bytes(next(card.iterdir()).read_bytes())
-    with serving(ready) as server:
-        said = ready("upload", server.url, card)
-        assert (said.exit_code, said.json["frames"]["used"], said.json["passed_over"]) == (6, 6, 1)
-        (why,) = said.json["passed_over_said"]
-        assert why["sentence"].startswith("a:b.JPG: ") and "rename" in why["sentence"]
-    odd.unlink()
-    assert_kept(ready, card)
-
-
-def test_a_card_of_which_nothing_can_be_laid_is_safe_all_the_same(ready: Operator, tmp_path: Path) -> None:
-    folder = tmp_path / "trống"
-    folder.mkdir()
-    (folder / "a.jpg").write_bytes(b"\xff\xd8\xff\xd9")
-    with serving(ready) as server:
-        said = ready("upload", server.url, folder)
-        assert said.exit_code == 3
-        assert "safe" in said.sentence and str(ready.data) not in said.sentence
-        (one,) = httpx.get(f"{server.url}/api/uploads").json()
-        assert (one["saved"], one["stage"]) == (True, "failed")
-    assert_kept(ready, folder)
-
-
-def test_a_flight_log_goes_first(ready: Operator, drill: DrillReport, card: Path) -> None:
-    """Photos without places are looked at with the log that gives them."""
-    with serving(ready) as server:
-        log = card.parent / "poses.csv"
-        log.write_text("this is no log\n")
-        said = ready("upload", server.url, card, "--telemetry", log)
-        assert said.exit_code == 3 and "poses.csv" in said.sentence
-        said = ready("upload", server.url, card)
-        assert (said.exit_code, said.json["frames"]["used"]) == (0, 6)
-
-
 def test_a_sender_that_is_stopped_ends_soon_and_goes_on_later(ready: Operator, card: Path) -> None:
     """Ctrl-C over a thin line waits for a piece, not for whole photos."""
-    padded(card, 8_000_000)
+    padded(card, 1_500_000)
     with serving(ready) as server:
-        proxy = CuttingProxy(server.port, 60_000_000, cuts=0, seed=1, bytes_s=1_000_000)
+        proxy = CuttingProxy(server.port, 60_000_000, cuts=0, seed=1, bytes_s=400_000)
         sender = ready.start("upload", f"http://127.0.0.1:{proxy.port}", card)
         _until(server, "heads", 6)
-        time.sleep(2.0)
+        until(lambda: proxy.passed > 700_000, every_s=0.1)
         sender.send_signal(signal.SIGINT)
         sender.communicate(timeout=ENOUGH_S)
         assert sender.returncode == 130
@@ -280,20 +162,6 @@ def test_a_sender_that_is_stopped_ends_soon_and_goes_on_later(ready: Operator, c
         assert (said.exit_code, said.json["frames"]["used"]) == (0, 6)
         assert said.json["sent_bytes"] < said.json["bytes"]
     assert_each_byte_once(ready, card)
-
-
-def test_senders_hear_what_is_wrong_at_once(ready: Operator, card: Path, tmp_path: Path) -> None:
-    token = ready("user", "add", "Lan", "--role", "viewer").json["token"]
-    (tmp_path / "mã").write_text(token + "\n")
-    with serving(ready) as server:
-        assert ready("upload", server.url, card).exit_code == 2  # nobody may come in without a token
-        viewer = ready("upload", server.url, card, "--token-file", tmp_path / "mã")
-        assert viewer.exit_code == 2 and "operator" in viewer.sentence
-    for url in ("ftp://x", "x", "http://", "http://x?y"):
-        assert ready("upload", url, card).exit_code == 2
-    gone = ready("upload", "http://127.0.0.1:9", card, "--patience", "1")
-    assert gone.exit_code == 4 and "again" in gone.sentence
-    assert ready("upload", "http://127.0.0.1:9", tmp_path / "none").exit_code == 3
 
 
 def _until(server: ServerProcess, key: str, value: object) -> list[dict[str, object]]:
@@ -305,14 +173,3 @@ def _until(server: ServerProcess, key: str, value: object) -> list[dict[str, obj
 
     until(is_so, lambda: found, every_s=0.1)
     return found
-
-
-def _png_bomb() -> bytes:
-    """60,000 × 60,000 pixels in a few kilobytes."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(b"\0" * 1_000_000)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")

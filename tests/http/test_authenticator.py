@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pickle
 import re
 import socket
 import struct
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,15 +20,11 @@ from hypothesis import strategies as st
 
 from flycam.http import authenticator
 from flycam.http.authenticator import (
-    SAME_USER_STATE_KEY,
     Authenticator,
-    Principal,
-    is_local_request,
     is_same_user,
 )
 from flycam.http.services import Services
 from flycam.model.access import Account, Role
-from tests.ports import free_port
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
 from tests.waiting import until
@@ -52,31 +46,7 @@ def guarded(services: Services) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_an_event_loop_waits_for_no_catalogue_and_equal_questions_are_one(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    door = Authenticator(services)
-    looked_in: list[str] = []
-    looked_up = services.workspace.catalog.accounts.find_by_token
-
-    def by_token(token: str) -> Account | None:
-        looked_in.append(threading.current_thread().name)
-        return looked_up(token)
-
-    monkeypatch.setattr(services.workspace.catalog.accounts, "find_by_token", by_token)
-    scope = asked(f"Bearer {VIEWER}")
-
-    async def many() -> list[Principal | None]:
-        return await asyncio.gather(*(door.authenticate_async(scope) for _ in range(20)))
-
-    found = asyncio.run(many())
-    assert {one.name for one in found if one} == {"Lan"} and None not in found
-    assert len(looked_in) == 1 and looked_in != [threading.main_thread().name]
-    assert door.authenticate(scope) is found[0]
-    assert asyncio.run(door.authenticate_async(asked("Bearer wrong"))) is None
-
-
-def asked(authorization: str) -> dict[str, Any]:
+def scope_of(authorization: str) -> dict[str, Any]:
     """A request as the server hands it to the door."""
     headers = [(b"host", b"x"), (b"authorization", authorization.encode())]
     return {"type": "http", "http_version": "1.1", "client": ("127.0.0.1", 9), "headers": headers}
@@ -85,86 +55,10 @@ def asked(authorization: str) -> dict[str, Any]:
 def test_what_is_kept_of_credentials_is_small(services: Services) -> None:
     door = Authenticator(services)
     for number in range(300):
-        assert door.authenticate(asked(f"Bearer {number:060000d}")) is None
-        assert door.authenticate(asked(f"Bearer {number:04000d}")) is None
-        assert door.authenticate(asked(f"Bearer {number:0200d}")) is None
+        assert door.authenticate(scope_of(f"Bearer {number:060000d}")) is None
+        assert door.authenticate(scope_of(f"Bearer {number:04000d}")) is None
+        assert door.authenticate(scope_of(f"Bearer {number:0200d}")) is None
     assert len(pickle.dumps(list(door._answers))) < 300 * 300
-
-
-def test_cookies_of_others_on_the_same_host_keep_nobody_out(guarded: httpx.Client) -> None:
-    guarded.post("/api/login", json={"token": VIEWER}).raise_for_status()
-    ours = guarded.cookies["flycam"]
-    guarded.cookies.clear()
-    for others in (30, 6000):
-        cookie = {"Cookie": f"portal={'x' * others}; flycam={ours}; other={'y' * others}"}
-        assert guarded.get("/api/session", headers=cookie).json()["account"]["name"] == "Lan"
-        assert guarded.get("/tiles/m/1/0/0", headers=cookie).status_code == 404
-    assert guarded.get("/api/session", headers={"Cookie": f"flycam={ours}{'x' * 5000}"}).status_code == 401
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-EVERYWHERE = (
-    "/api/session",
-    "/api/airborne",
-    "/api/board?event=x",
-    "/api/meeting",
-    "/api/meeting/places?event=x",
-    "/api/events",
-    "/api/flights",
-    "/api/flights/x",
-    "/api/flights/x/footprints",
-    "/api/flights/x/gaps",
-    "/api/communes",
-    "/api/pixel?flight=x&lon=1&lat=1",
-    f"/api/evidence/{'0' * 64}",
-    f"/api/evidence/{'0' * 64}/preview",
-    "/api/layers",
-    "/api/layers/x/features",
-    "/api/things?q=x",
-    "/api/oblique?event=x&lon=1&lat=1",
-    "/api/changes",
-    "/api/changes/export?event=x",
-    "/api/changes/change-00000000",
-    "/api/marks",
-    "/api/marks/mark-00000000",
-    "/api/marks/mark-00000000/photo",
-    "/api/terrain",
-    "/api/vn2000?lon=104&lat=22",
-    "/api/hillshade/8/1/1",
-    "/api/docs",
-    "/tilejson/m",
-    "/wmts",
-    "/ogc",
-    "/ogc/collections/flights/items",
-    "/ogc/collections/m/map/tiles/WebMercatorQuad/1/0/0",
-    "/stac",
-    "/stac/search",
-    "/cog/m/0/1.tif",
-    "/kml",
-    "/kml/link.kml",
-    "/kml/m/1/0/0.kml",
-    "/tiles/m/1/0/0",
-    "/events",
-    "/metrics",
-)
-
-
-@pytest.mark.parametrize("path", EVERYWHERE)
-def test_nobody_comes_in_without_a_token(guarded: httpx.Client, path: str) -> None:
-    response = guarded.get(path)
-    assert response.status_code == 401
-    assert "Chưa đăng nhập" in response.json()["message"]
-    assert guarded.get(path, headers=bearer("wrong")).status_code == 401
-    assert guarded.get(path, headers={"Cookie": "flycam=s.TGFu.9999999999.x.y"}).status_code == 401
-
-
-def test_a_token_opens_and_the_role_is_told(guarded: httpx.Client) -> None:
-    session = guarded.get("/api/session", headers=bearer(VIEWER)).json()
-    assert session["account"] == {"name": "Lan", "role": "viewer"}
-    assert guarded.get("/tiles/m/1/0/0", headers=bearer(VIEWER)).status_code == 404
 
 
 def test_the_form_gives_a_cookie_that_scripts_cannot_read(guarded: httpx.Client) -> None:
@@ -177,12 +71,6 @@ def test_the_form_gives_a_cookie_that_scripts_cannot_read(guarded: httpx.Client)
     assert VIEWER not in response.headers["set-cookie"]
     guarded.post("/api/logout")
     assert guarded.get("/api/session").status_code == 401
-
-
-def test_signing_in_is_on_record(guarded: httpx.Client, services: Services) -> None:
-    guarded.post("/api/login", json={"token": VIEWER})
-    lines = services.workspace.catalog.audit.lines()
-    assert [(line.who, line.what) for line in lines] == [("Lan", "login")]
 
 
 def test_a_new_token_ends_old_sessions(services: Services) -> None:
@@ -198,19 +86,6 @@ def test_a_new_token_ends_old_sessions(services: Services) -> None:
         authenticator.verify_signed_value(key, authenticator.SESSION_KIND, word, renewed, 1_000_000_000)
         is None
     )
-
-
-def test_a_link_works_once_and_looking_at_it_does_not_spend_it(guarded: httpx.Client) -> None:
-    assert guarded.post("/api/login-links", json={"name": "Lan"}, headers=bearer(VIEWER)).status_code == 403
-    made = guarded.post("/api/login-links", json={"name": "Lan"}, headers=bearer(ADMIN)).json()
-    assert guarded.get(made["path"]).status_code == 200
-    assert guarded.get("/api/session").status_code == 401
-    assert guarded.post(made["path"]).status_code == 303
-    assert guarded.get("/api/session").json()["account"]["name"] == "Lan"
-    guarded.cookies.clear()
-    assert guarded.post(made["path"]).status_code == 401
-    nobody = guarded.post("/api/login-links", json={"name": "Nam"}, headers=bearer(ADMIN))
-    assert nobody.status_code == 404
 
 
 def test_a_link_that_was_used_opens_nothing_in_another_process_or_after_a_restart(services: Services) -> None:
@@ -282,17 +157,11 @@ def test_open_access_ends_with_the_first_account_and_is_for_this_machine_only(tm
 HANDED_ON = (
     "Forwarded: for=10.0.0.7",
     "X-Forwarded-For: 10.0.0.7",
-    "X-Forwarded-For: 127.0.0.1",
-    "X-Forwarded-Host: map.example.vn",
-    "x-forwarded-proto: http",
-    "X-FORWARDED-PORT: 443",
-    "X-Forwarded-Server: proxy",
-    "X-Forwarded-Prefix: /map",
+    "x-forwarded-host: map.example.vn",
+    "X-FORWARDED-PROTO: http",
     "X-Real-IP: 10.0.0.7",
     "Via: 1.1 proxy",
-    "True-Client-IP: 10.0.0.7",
     "CF-Connecting-IP: 10.0.0.7",
-    "X-Client-IP: 10.0.0.7",
     "X_Forwarded_For: 10.0.0.7",
     "X-Envoy-External-Address: 10.0.0.7",
     "Origin: http://evil.example",
@@ -335,18 +204,6 @@ def test_open_access_is_for_programs_of_this_user(tmp_path: Path, monkeypatch: p
         assert httpx.get(f"{url}/api/flights").status_code == 401
 
 
-def test_a_port_that_another_program_had_lets_nobody_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever binds it at once was taken for the program that had it, for two seconds."""
-    asking = "GET /api/session HTTP/1.1\nHost: localhost\nConnection: close\n\n"
-    with running(Services(workspace=make_workspace(tmp_path))) as url:
-        port = free_port()
-        assert answered(url, asking, port) == 200
-        monkeypatch.setattr(os, "geteuid", lambda: 12345)
-        assert answered(url, asking, port) == 401
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's table of connections is Linux's")
 @pytest.mark.parametrize(
     ("listens_on", "family", "asks_at"),
@@ -379,56 +236,6 @@ def test_who_is_at_no_end_of_a_connection_is_no_user(
         assert not is_same_user(line)
 
 
-def test_a_request_without_a_connection_is_of_nobody() -> None:
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "client": ("127.0.0.1", 9),
-        "headers": [(b"host", b"localhost")],
-    }
-    assert is_local_request({**scope, "state": {SAME_USER_STATE_KEY: lambda: True}})
-    assert not is_local_request({**scope, "state": {SAME_USER_STATE_KEY: lambda: False}})
-    assert not is_local_request(scope)
-
-
-def test_a_header_of_cookies_asks_the_catalogue_few_times(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session = Authenticator(services).create_session(
-        Account(name="Lan", role=Role.VIEWER, token_hash="0", created_ns=0)
-    )
-    accounts = services.workspace.catalog.accounts
-    find, asked_for = accounts.find, list[str]()
-    monkeypatch.setattr(
-        accounts, "find", lambda name, token_id="": asked_for.append(name) or find(name, token_id)
-    )
-    for cookie in ("flycam=" + session, "flycam="):
-        asked_for.clear()
-        scope = asked("")
-        scope["headers"] = [(b"cookie", "; ".join([cookie] * 30).encode())]
-        assert Authenticator(services).authenticate(scope) is None
-        Authenticator(services).end_sessions(scope["headers"][0][1].decode())
-        assert len(asked_for) <= (8 if session in cookie else 0)
-
-
-def test_only_who_signs_out_is_forgotten(services: Services) -> None:
-    """Anybody may ask to be signed out, and all that the door knew was looked up again."""
-    door = Authenticator(services)
-    lan, admin = (services.workspace.catalog.accounts.find_by_token(one) for one in (VIEWER, ADMIN))
-    assert lan is not None and admin is not None
-    cookies = [f"flycam={door.create_session(one)}" for one in (lan, admin)]
-    for cookie in cookies:
-        assert door.authenticate({**asked(""), "headers": [(b"cookie", cookie.encode())]}) is not None
-    remembered = dict(door._answers)
-    for nobody in ("", "flycam=x", "flycam=s.TGFu.2000000000.x.token.y"):
-        door.end_sessions(nobody)
-        assert door._answers == remembered
-    for _ in range(2):  # it is ended once
-        door.end_sessions(cookies[0])
-        assert list(door._answers) == list(remembered)[1:]
-    assert door.authenticate({**asked(""), "headers": [(b"cookie", cookies[0].encode())]}) is None
-
-
 @pytest.mark.parametrize("path", ["login", "logout", "setup"])
 def test_an_origin_that_is_no_address_is_a_page_of_another_site(guarded: httpx.Client, path: str) -> None:
     asked = {"token": "x", "code": "x", "name": "x"}
@@ -447,19 +254,6 @@ def test_two_hosts_are_no_request(services: Services, origins: frozenset[str]) -
                     asking = "Origin: https://gis.example.vn\nAccess-Control-Request-Method: GET"
                     said = f"{start} HTTP/{version}\nHost: 127.0.0.1\n{asking}\n{again}\n\n"
                     assert answered(url, said) == 400, said
-
-
-def test_who_asks_from_another_machine_is_not_here() -> None:
-    """A server on loopback meets none; what binds it may be mistaken."""
-    for peer, is_here in (
-        (("127.0.0.1", 9), True),
-        (("::1", 9), True),
-        (("10.0.0.7", 9), False),
-        (None, False),
-    ):
-        headers = [(b"host", b"LOCALHOST:8000")]
-        scope = {"type": "http", "http_version": "1.1", "client": peer, "headers": headers}
-        assert is_local_request({**scope, "state": {SAME_USER_STATE_KEY: lambda: True}}) is is_here
 
 
 def test_the_key_file_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
@@ -489,16 +283,3 @@ def test_a_signed_word_opens_exactly_until_it_expires(name: str, expires_s: int,
     assert (
         authenticator.verify_signed_value(b"k" * 32, authenticator.SESSION_KIND, forged, account, 0) is None
     )
-
-
-def test_a_wrong_token_is_said_to_be_wrong_and_none_is_asked_for(tmp_path: Path) -> None:
-    workspace = make_workspace(tmp_path)
-    add_account(workspace, "Lan", Role.VIEWER, "right")
-    with running(Services(workspace=workspace)) as url, httpx.Client(base_url=url) as client:
-        for path in ("/api/session", "/tiles/a/1/0/0"):
-            wrong = client.get(path, headers={"Authorization": "Bearer wrong"})
-            assert (wrong.status_code, wrong.json()["message"]) == (
-                401,
-                "Mã truy cập không đúng hoặc đã bị thu hồi",
-            )
-            assert "Chưa đăng nhập" in client.get(path).json()["message"]

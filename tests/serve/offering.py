@@ -19,8 +19,9 @@ from flycam.model.board import LayerKind, MarkStatus
 from flycam.model.flight import FlightState
 from flycam.storage import keys
 from flycam.workspace import Workspace
+from tests.once import copied_once
 from tests.serve.finished import add_parents, finish_by_hand
-from tests.serve.world import LAT, LON, World, add_account, make_world, ns, rescue_asked
+from tests.serve.world import LAT, LON, World, add_account, make_workspace, make_world, ns, rescue_asked
 
 OPEN_MARK, REMOVED_MARK = "mark-00000001", "mark-00000002"
 ENDED = "88000"
@@ -49,7 +50,31 @@ class Offering:
         return f"{self.world.after}-colour"
 
 
-def make_offering(root: Path, made: Callable[[Path], World] = make_world) -> Offering:
+Built = tuple[str, str, str, str, bytes]
+"""Ids of its flights and its layer, and the clip."""
+
+
+def make_offering(root: Path) -> Offering:
+    """A copy of one that was built in this run."""
+    return offering_at(root, copied_once("offering", lambda folder: closed(build_offering(folder)), root))
+
+
+def closed(offering: Offering) -> Built:
+    """What one that was built is known by; nobody has it open any more."""
+    offering.workspace.store.close()
+    offering.workspace.catalog.close()  # what SQLite has beside its file goes into it
+    world = offering.world
+    return world.before, world.after, world.drill, offering.layer, offering.clip
+
+
+def offering_at(root: Path, built: Built) -> Offering:
+    """The one that was built in this folder, or in the one that it is a copy of."""
+    before, after, drill, layer, clip = built
+    world = World(workspace=make_workspace(root), before=before, after=after, drill=drill)
+    return Offering(world=world, layer=layer, clip=clip)
+
+
+def build_offering(root: Path, made: Callable[[Path], World] = make_world) -> Offering:
     """Build it on a world; about two seconds."""
     world = made(root)
     workspace = world.workspace

@@ -30,8 +30,9 @@ from flycam.storage import keys
 from flycam.workspace import Workspace
 from tests.ingest.live.test_live_flights import TOLD
 from tests.ingest.live.test_video import keep_piece
+from tests.once import copied_once
 from tests.serve import world as worlds
-from tests.serve.offering import Offering, make_offering
+from tests.serve.offering import Built, Offering, build_offering, closed, offering_at
 from tests.serve.world import LAT, LON, World, add_account, rescue_asked
 
 WORD = b"what the camera saw over the barracks"
@@ -65,15 +66,19 @@ class Secret:
 
 
 def make_secret(root: Path) -> Secret:
-    """Build it; nothing is restricted yet."""
-    with _painted():
-        offering = make_offering(root, worlds.build_world)
-    workspace = offering.workspace
-    for role, token in TOKENS.items():
-        add_account(workspace, f"người {role.value}", role, token)
-    _clip(offering, root)
-    _mark(workspace)
+    """A copy of one that was built in this run, its aircraft seen just now; nothing is restricted yet."""
+    offering = offering_at(root, copied_once("secret", _build, root))
     return Secret(offering, _film(offering))
+
+
+def _build(root: Path) -> Built:
+    with _painted():
+        offering = build_offering(root, worlds.build_world)
+    for role, token in TOKENS.items():
+        add_account(offering.workspace, f"người {role.value}", role, token)
+    _clip(offering, root)
+    _mark(offering.workspace)
+    return closed(offering)
 
 
 def shows_secret(body: bytes) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,44 +31,6 @@ class Clock:
         return self.now
 
 
-def test_ten_failures_shut_an_address_out_until_the_first_is_old() -> None:
-    clock = Clock()
-    attempts = Attempts(clock)
-    for _ in range(MAX_FAILURES_PER_ADDRESS):
-        assert attempts.get_wait_s("a") == 0.0
-        attempts.note_failure("a")
-        clock.now += 1.0
-    assert attempts.get_wait_s("a") == pytest.approx(ATTEMPT_WINDOW_S - MAX_FAILURES_PER_ADDRESS)
-    assert attempts.get_wait_s("b") == 0.0
-    clock.now += ATTEMPT_WINDOW_S - MAX_FAILURES_PER_ADDRESS
-    assert attempts.get_wait_s("a") == 0.0
-
-
-def test_a_success_forgets_and_no_address_waits_for_others() -> None:
-    attempts = Attempts(Clock())
-    for _ in range(MAX_FAILURES_PER_ADDRESS - 1):
-        attempts.note_failure("a")
-    attempts.clear_failures("a")
-    attempts.note_failure("a")
-    assert attempts.get_wait_s("a") == 0.0
-    for number in range(1000):
-        attempts.note_failure(f"10.0.{number // 250}.{number % 250}")
-    assert attempts.get_wait_s("somebody new") == 0.0
-
-
-def test_a_failure_beyond_the_limit_is_told_how_long_and_makes_it_no_longer() -> None:
-    clock = Clock()
-    attempts = Attempts(clock)
-    assert [attempts.note_failure("a") for _ in range(MAX_FAILURES_PER_ADDRESS)] == [
-        0.0
-    ] * MAX_FAILURES_PER_ADDRESS
-    for _ in range(100):
-        assert attempts.note_failure("a") == pytest.approx(ATTEMPT_WINDOW_S - (clock.now - 1000.0))
-        clock.now += 1.0
-    clock.now = 1000.0 + ATTEMPT_WINDOW_S
-    assert attempts.note_failure("a") == 0.0
-
-
 def test_addresses_of_one_house_are_one() -> None:
     attempts = Attempts(Clock())
     for number in range(MAX_FAILURES_PER_ADDRESS):
@@ -79,16 +40,6 @@ def test_addresses_of_one_house_are_one() -> None:
     for _ in range(MAX_FAILURES_PER_ADDRESS):
         attempts.note_failure("::ffff:10.0.0.1")
     assert attempts.get_wait_s("10.0.0.1") > 0.0 and attempts.get_wait_s("10.0.0.2") == 0.0
-
-
-def test_where_all_of_a_building_are_one_network_each_counts_alone() -> None:
-    attempts = Attempts(Clock())
-    for local in ("fe80::1:%x%%eth0", "fd00::%x"):
-        for number in range(2 * MAX_FAILURES_PER_ADDRESS):
-            assert attempts.note_failure(local % number) == 0.0
-        for _ in range(MAX_FAILURES_PER_ADDRESS):
-            attempts.note_failure(local % 0)
-        assert attempts.get_wait_s(local % 0) > 0.0 and attempts.get_wait_s(local % 1) == 0.0
 
 
 def test_who_asks_often_at_once_is_heard_as_often_as_one_after_the_other() -> None:
@@ -123,19 +74,6 @@ def test_never_more_than_ten_failures_in_any_window(moments: list[tuple[str, flo
     for times in let_through.values():
         for first, after in zip(times, times[MAX_FAILURES_PER_ADDRESS:], strict=False):
             assert after - first >= ATTEMPT_WINDOW_S - 1e-6
-
-
-def test_threads_do_not_lose_failures() -> None:
-    attempts = Attempts(Clock())
-    threads = [
-        threading.Thread(daemon=True, target=attempts.note_failure, args=("a",))
-        for _ in range(MAX_FAILURES_PER_ADDRESS)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert attempts.get_wait_s("a") > 0.0
 
 
 @pytest.fixture

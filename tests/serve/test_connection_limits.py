@@ -97,26 +97,6 @@ def answered(line: socket.socket) -> None:
     assert b" 200 " in line.recv(4096).split(b"\r\n")[0]
 
 
-def test_nor_the_head_of_a_second_request(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with line_to(url) as line:
-        answered(line)
-        monkeypatch.setattr(limits, "HEAD_TIMEOUT_S", 0.5)
-        answered(line)  # there is as much time for this head as there was before
-        with suppress(ConnectionError):
-            line.sendall(b"GET /healthz HTTP/1.1\r\n")
-        assert drips(line, b"x: y\r\n") == b""
-
-
-def test_nor_what_is_left_of_a_body_that_was_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with line_to(url) as line:
-        answered(line)
-        monkeypatch.setattr(limits, "HEAD_TIMEOUT_S", 0.5)
-        line.sendall(b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n{")
-        assert b" 413 " in line.recv(4096).split(b"\r\n")[0]
-        while drips(line, b" "):
-            pass
-
-
 def test_a_head_is_no_place_for_a_book(url: str) -> None:
     before = limits.ENDED_CONNECTIONS["large head"]
     with line_to(url) as line:
@@ -189,61 +169,6 @@ def test_what_never_ends_is_ended(url: str, begun: str) -> None:
     assert httpx.get(f"{url}/healthz").status_code == 200
 
 
-def test_a_large_body_leaves_no_more_room_for_a_line(url: str) -> None:
-    """An eighth of it: a trailer of 90 MB behind 600 MB froze the server for seven seconds."""
-    before = limits.ENDED_CONNECTIONS["large head"]
-    with line_to(url) as line:
-        line.sendall(CHUNKED + b"%x\r\n" % (4 << 20) + b" " * (4 << 20) + b"\r\n0\r\nx: ")
-        assert b" 413 " in line.recv(4096).split(b"\r\n")[0]
-        with suppress(ConnectionError):
-            line.sendall(b"y" * (400 << 10))
-        assert is_let_go(line)
-    assert limits.ENDED_CONNECTIONS["large head"] == before + 1
-
-
-def test_a_few_thousand_chunks_of_one_byte_are_enough(url: str) -> None:
-    before = limits.ENDED_CONNECTIONS["large head"]
-    with line_to(url) as line:
-        with suppress(ConnectionError):
-            line.sendall(CHUNKED + b"1\r\n \r\n" * 4000)
-        assert is_let_go(line)
-    assert limits.ENDED_CONNECTIONS["large head"] == before + 1
-
-
-def test_a_body_that_was_refused_is_read_so_far_that_its_sender_learns_why(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert limits.MAX_UNREAD_BYTES >= 8 << 20, "as much as a box sends at once"
-    monkeypatch.setattr(limits, "MAX_UNREAD_BYTES", 8 << 20)
-    before = limits.ENDED_CONNECTIONS["body behind its answer"]
-    head = b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
-    with line_to(url) as line:
-        line.sendall(head % (8 << 20) + b" " * (8 << 20))
-        assert b" 413 " in line.recv(4096).split(b"\r\n")[0]
-        answered(line)
-    assert limits.ENDED_CONNECTIONS["body behind its answer"] == before
-    with line_to(url) as line:
-        with suppress(ConnectionError):
-            line.sendall(head % (64 << 20) + b" " * (64 << 20))
-        assert is_let_go(line)
-    assert limits.ENDED_CONNECTIONS["body behind its answer"] == before + 1
-
-
-def test_a_large_body_in_usual_chunks_is_taken(url: str) -> None:
-    parts = (b" " * 1024 for _ in range(3))
-    body = itertools.chain([b'{"token": "' + TOKEN.encode() + b'"'], parts, [b"}"])
-    kind = {"Content-Type": "application/json"}
-    assert httpx.post(f"{url}/api/login", content=body, headers=kind).status_code == 200
-
-
-def test_requests_ahead_of_their_answers_are_few(url: str) -> None:
-    before = limits.ENDED_CONNECTIONS["pipelined requests"]
-    with line_to(url) as line, suppress(ConnectionError):
-        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
-        is_let_go(line)
-    assert limits.ENDED_CONNECTIONS["pipelined requests"] == before + 1
-
-
 def test_of_too_many_requests_ahead_none_is_begun(url: str) -> None:
     """Whoever sends them so connects again at once: each began one, in a thread."""
     before = limits.ENDED_CONNECTIONS["pipelined requests"]
@@ -302,23 +227,6 @@ def test_what_follows_an_upgrade_is_no_request(url: str, size: str) -> None:
     assert size or b" 200 " in said.split(b"\r\n")[0]
 
 
-def test_a_handshake_that_never_begins_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_CONNECTIONS_PER_NETWORK", 3)
-    before = limits.ENDED_CONNECTIONS["too many connections"]
-    services = Services(workspace=make_workspace(tmp_path / "data"), trusted_proxies=())
-    with (
-        running(services, encryption=OwnTlsCertificate(tmp_path / "tls", "127.0.0.1")) as url,
-        ExitStack() as lines,
-    ):
-        for _ in range(3):
-            lines.enter_context(line_to(url.replace("https", "http")))
-        with line_to(url.replace("https", "http")) as one_more:
-            assert is_let_go(one_more)
-        assert limits.ENDED_CONNECTIONS["too many connections"] == before + 1
-        lines.close()
-        until(lambda: is_served(url))
-
-
 def test_a_handshake_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "HEAD_TIMEOUT_S", 0.3)
     before = limits.ENDED_CONNECTIONS["handshake"]
@@ -331,13 +239,6 @@ def test_a_handshake_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Monke
             assert is_let_go(line)
         assert limits.ENDED_CONNECTIONS["handshake"] == before + 2
         assert is_served(url)
-
-
-def test_web_sockets_are_not_spoken(url: str) -> None:
-    with line_to(url) as line:
-        line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
-        line.sendall(b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
-        assert b" 101 " not in line.recv(4096).split(b"\r\n")[0]
 
 
 def test_an_address_has_so_many_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,53 +322,3 @@ def test_who_asks_and_does_not_read_is_let_go(url: str, monkeypatch: pytest.Monk
         until(lambda: limits.ENDED_CONNECTIONS["reader"] > before)
         assert is_let_go(line)
     assert limits.ENDED_CONNECTIONS["reader"] == before + 1
-
-
-@pytest.mark.parametrize("last", ["HTTP/1.1\r\nConnection: close", "HTTP/1.0"])
-def test_nor_is_one_waited_for_whose_answer_is_the_last(
-    url: str, last: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The connection closes by then, and was counted and held for ever."""
-    monkeypatch.setattr(limits, "READER_TIMEOUT_S", 0.5)
-    before = limits.ENDED_CONNECTIONS["reader"]
-    host, port = url.removeprefix("http://").split(":")
-    with socket.socket() as line:
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)  # nor keeps the kernel all of it
-        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
-        line.connect((host, int(port)))
-        line.sendall(f"GET /api/openapi.json {last}\r\nHost: x\r\n\r\n".encode())
-        until(lambda: limits.ENDED_CONNECTIONS["reader"] > before)
-    assert limits.ENDED_CONNECTIONS["reader"] == before + 1
-
-
-def test_an_answer_of_megabytes_may_take_longer_than_its_first_part(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Written at once, it stays above the mark below which the server would write on."""
-    monkeypatch.setattr(limits, "READER_TIMEOUT_S", 1.0)
-    before = limits.ENDED_CONNECTIONS["reader"]
-    host, port = url.removeprefix("http://").split(":")
-    with socket.socket() as line:
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
-        line.connect((host, int(port)))
-        line.sendall(b"GET /api/openapi.json HTTP/1.0\r\nHost: x\r\n\r\n")
-        got, head = 0, line.recv(2048)
-        size = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-        began_s = time.monotonic()
-        while part := line.recv(4096):
-            got += len(part)
-            time.sleep(max(began_s + 3.0 * got / size - time.monotonic(), 0.0))
-    assert got + len(head) >= size and limits.ENDED_CONNECTIONS["reader"] == before
-
-
-def test_who_reads_slowly_gets_all_of_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "READER_TIMEOUT_S", 30.0)
-    plain = {"Accept-Encoding": "identity"}
-    with httpx.stream("GET", f"{url}{FILE}", headers=plain, timeout=ENOUGH_S) as answer:
-        got = 0
-        for number, part in enumerate(answer.iter_raw()):
-            got += len(part)
-            if number % 16 == 0:
-                time.sleep(0.02)
-    assert got == 24 << 20

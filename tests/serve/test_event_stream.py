@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
-import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from flycam.access.policy import AccessPolicy, IdFilter
-from flycam.errors import CatalogUnavailable
 from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.flight import Classification
-from flycam.serve.events import ShownFlights, _stream, _TileNews, format_event
+from flycam.serve.events import _TileNews
 from flycam.serve.tiles.log_follower import MovedTiles
 from tests.serve.running import running
 from tests.serve.tiles.test_tile_route import TILE, write
@@ -43,73 +36,6 @@ def test_tiles_that_move_are_told_with_their_log_line(tmp_path: Path) -> None:
     assert news["mosaic_id"] == "m"
     assert [TILE.z, TILE.x, TILE.y, seq] in news["tiles"]
     assert news["seq"] == workspace.catalog.tiles.last_seq("m")
-
-
-def test_a_new_mosaic_is_told(tmp_path: Path) -> None:
-    workspace = make_workspace(tmp_path)
-    with (
-        running(Services(workspace=workspace, follow_s=0.05)) as url,
-        httpx.Client(base_url=url, timeout=60) as client,
-        client.stream("GET", "/events") as stream,
-    ):
-        lines = stream.iter_lines()
-        next(lines)
-        write(workspace, 100, 10)
-        while next(lines) != "event: flights":
-            pass
-
-
-@given(st.text(st.characters(), max_size=20))
-@example("\ud800 \u2028 Yên Bình")
-def test_whatever_an_event_carries_can_be_sent_and_is_one_event(text: str) -> None:
-    sent = format_event("marks", {"said": text}).encode()
-    name, data, *rest = sent.decode().split("\n")
-    assert (name, rest) == ("event: marks", ["", ""])
-    assert json.loads(data.removeprefix("data: ")) == {"said": text}
-
-
-class _Heard:
-    """Counts who listens."""
-
-    def __init__(self) -> None:
-        self.listening = 0
-        self.watch_mosaic: Callable[[str], object] = lambda _: None
-
-    def add_listener(self, _listener: object) -> Callable[[], None]:
-        self.listening += 1
-
-        def stop() -> None:
-            self.listening -= 1
-
-        return stop
-
-
-@pytest.mark.parametrize("failing", ["stamps", "follower"])
-def test_a_stream_that_fails_at_its_start_leaves_no_listener_behind(failing: str) -> None:
-    """A catalogue that is locked for a moment fails many screens, each of which comes again every 3 s."""
-    follower, meeting = _Heard(), _Heard()
-
-    def fail(*_: object) -> dict[str, object]:
-        raise CatalogUnavailable("locked")
-
-    follower.watch_mosaic = fail
-    shown = ShownFlights(revisions=frozenset({("m", 1)}), events=frozenset())
-    standing = {"flights": shown, "layers": 0, "marks": 0, "changes": 0}
-    state = SimpleNamespace(
-        services=SimpleNamespace(workspace=None, follow_s=1.0),
-        follower=follower,
-        meeting=meeting,
-        door=None,
-        sky=None,
-        stamps=SimpleNamespace(read=fail if failing == "stamps" else lambda: standing),
-    )
-
-    async def first_word() -> None:
-        await anext(_stream(SimpleNamespace(app=SimpleNamespace(state=state))))
-
-    with pytest.raises(CatalogUnavailable):
-        asyncio.run(first_word())
-    assert (follower.listening, meeting.listening) == (0, 0)
 
 
 def test_a_screen_that_stalls_is_told_which_mosaics_to_ask_for_anew() -> None:

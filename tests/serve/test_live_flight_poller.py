@@ -6,13 +6,10 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
-from flycam.access.policy import UNRESTRICTED
 from flycam.catalog.catalog import Catalog
-from flycam.errors import CatalogUnavailable
 from flycam.ingest.live.routes import LiveFlightFeed
-from flycam.serve.events import _PresentationStream, poll_live_flights
+from flycam.serve.events import poll_live_flights
 from flycam.serve.tiles.log_follower import MovedTiles, TileLogFollower
 from flycam.workspace import Workspace
 from tests.ingest.live.test_live_flights import TOLD
@@ -47,49 +44,3 @@ def test_tiles_of_a_flight_in_the_air_are_told_before_a_screen_would_ask(tmp_pat
     asyncio.run(poll_live_flights(_sky(workspace), follower, 0.0, _times(2)))
     (moved,) = heard
     assert moved.mosaic_id == "m" and (TILE, seq) in (moved.tiles or ())
-
-
-def test_logs_of_flights_that_lie_on_the_ground_are_left_to_the_screens(tmp_path: Path) -> None:
-    workspace = make_workspace(tmp_path)
-    write(workspace, 100, 10)
-    follower, heard = _followed(workspace.catalog)
-    workspace.catalog.airborne.put(replace(TOLD, flight_id="another"))
-    write(workspace, 200, 20)
-    asyncio.run(poll_live_flights(_sky(workspace), follower, 0.0, _times(2)))
-    assert heard == []
-    follower.read()
-    assert [one.mosaic_id for one in heard] == ["m"]
-
-
-def test_a_catalogue_that_is_away_for_a_moment_is_asked_again(tmp_path: Path) -> None:
-    workspace = make_workspace(tmp_path)
-    write(workspace, 100, 10)
-    follower, heard = _followed(workspace.catalog)
-    workspace.catalog.airborne.put(replace(TOLD, flight_id="f"))
-    write(workspace, 200, 20)
-    sky, asked = _sky(workspace), []
-
-    def look() -> object:
-        asked.append(1)
-        if len(asked) == 1:
-            raise CatalogUnavailable("locked")
-        return sky.read_flights()
-
-    away = SimpleNamespace(read_flights=look, now_s=sky.now_s)
-    asyncio.run(poll_live_flights(away, follower, 0.0, _times(3)))
-    assert len(heard) == 1
-
-
-def test_a_screen_that_waits_is_woken_by_news() -> None:
-    async def woken() -> list[str]:
-        meeting = SimpleNamespace(get_current=lambda: None, add_listener=lambda _: lambda: None)
-        presented = _PresentationStream(meeting)
-        presented._last_sent = None
-        asyncio.get_running_loop().call_later(0.01, presented.wake)
-        here = SimpleNamespace(access_policy=UNRESTRICTED)
-        return [word async for word in presented.iterate_messages(3600.0, here)]
-
-    async def in_time() -> list[str]:
-        return await asyncio.wait_for(woken(), 60.0)
-
-    assert asyncio.run(in_time()) == []

@@ -44,9 +44,8 @@ def test_proxies_are_named_in_the_environment() -> None:
     assert settings.trusted_proxies == ("10.0.0.5", "10.1.0.0/24", "::1")
     assert read_settings({}).trusted_proxies is None
     for wrong in ("*", "proxy.laocai.gov.vn", "10.0.0", "10.1.0.7/24", "10.0.0.0/99"):
-        with pytest.raises(OptionUnusable, match="FLYCAM_TRUSTED_PROXIES") as refused:
+        with pytest.raises(OptionUnusable, match="FLYCAM_TRUSTED_PROXIES"):
             read_settings({"FLYCAM_TRUSTED_PROXIES": wrong})
-        assert "hãy ghi địa chỉ" in refused.value.message.in_language("vi")
 
 
 def test_a_screen_that_listens_is_let_go_when_the_server_stops(

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import re
-import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -13,10 +9,8 @@ import pytest
 
 from flycam import errors
 from flycam.http.errors import build_error_payload
-from flycam.http.services import STATIC_DIR, Services
-from flycam.power import Battery, Power, PowerMode
+from flycam.http.services import Services
 from flycam.serve.server import OwnTlsCertificate
-from flycam.storage.disk_space import LOW_SPACE_BYTES
 from tests.serve.running import running
 from tests.serve.world import make_workspace
 
@@ -33,41 +27,6 @@ def test_health_names_what_is_down(tmp_path: Path) -> None:
         assert (down.status_code, down.json()["catalog"]) == (503, False)
         broken = httpx.get(f"{url}/api/flights")
         assert (broken.status_code, broken.json()["error"]) == (503, "CatalogUnavailable")
-
-
-def test_the_battery_of_the_box_is_told(tmp_path: Path) -> None:
-    power = Power(PowerMode.AUTO, lambda: Battery(42.6, True, 4800.0))
-    workspace = replace(make_workspace(tmp_path), power=power)
-    with power.monitor(), running(Services(workspace=workspace)) as url:
-        told = httpx.get(f"{url}/api/machine").json()
-        del told["disk"]
-        assert told == {"battery": {"percent": 43, "in_use": True, "left_s": 4800.0}, "low_power": True}
-    with running(Services(workspace=make_workspace(tmp_path / "other"))) as url:
-        told = httpx.get(f"{url}/api/machine").json()
-        del told["disk"]
-        assert told == {"battery": None, "low_power": False}
-
-
-def test_the_room_on_the_disk_is_told(tmp_path: Path) -> None:
-    workspace = make_workspace(tmp_path)
-    with running(Services(workspace=workspace)) as url:
-        disk = httpx.get(f"{url}/api/machine").json()["disk"]
-        assert disk["free_bytes"] > 0
-        assert disk["is_low"] == (disk["free_bytes"] < LOW_SPACE_BYTES)
-
-
-def test_metrics_count_tiles_and_flights(client: httpx.Client) -> None:
-    text = client.get("/metrics").text
-    assert 'flycam_flights{state="ready"} 3.0' in text
-    assert re.search(r'flycam_tile_answers_total\{kind="made"\}', text)
-
-
-def test_the_api_describes_itself_without_anything_from_outside(client: httpx.Client) -> None:
-    page = client.get("/api/docs").text
-    for path in ("/api/flights/{ref}", "/api/pixel", "/tilejson/{mosaic_id}", "/tiles/{mosaic}"):
-        assert path in page
-    assert not re.search(r"(src|href)=.https?:", page)
-    assert client.get("/api/openapi.json").json()["info"]["title"] == "flycam"
 
 
 def test_every_answer_is_safe_to_show_and_private_ones_are_not_kept(client: httpx.Client) -> None:
@@ -101,66 +60,6 @@ def test_browsers_keep_to_https_for_a_day_where_it_is_spoken(client: httpx.Clien
         assert httpx.get(url, verify=False).headers[said] == "max-age=86400"
 
 
-@pytest.mark.parametrize("path", ["/", "/api/docs", "/api/flights", "/guest/x", "/login/x", "/no/such/page"])
-def test_no_page_may_be_styled_or_scripted_by_words_that_stand_in_it(client: httpx.Client, path: str) -> None:
-    policy = client.get(path).headers["content-security-policy"]
-    assert "unsafe" not in policy and "script-src" not in policy
-    assert "frame-ancestors 'none'" in policy and "base-uri 'none'" in policy
-
-
-def test_a_page_that_is_not_there_is_said_in_words(client: httpx.Client) -> None:
-    response = client.get("/api/nothing")
-    assert response.status_code == 404
-    assert response.json()["message"]
-
-
-def test_a_map_that_is_not_built_says_how_to_build_it(tmp_path: Path) -> None:
-    with running(Services(workspace=make_workspace(tmp_path), static_dir=tmp_path / "none")) as url:
-        page = httpx.get(url).text
-    assert "make map" in page
-
-
-@pytest.mark.skipif(not (STATIC_DIR / "index.html").is_file(), reason="the map is not built: make map")
-def test_the_page_is_asked_for_anew_and_its_parts_are_kept(tmp_path: Path) -> None:
-    static = shutil.copytree(STATIC_DIR, tmp_path / "static")
-    with running(Services(workspace=make_workspace(tmp_path), static_dir=static)) as url:
-        page = httpx.get(url)
-        assert page.headers["cache-control"] == "no-cache"
-        parts = re.findall(r'(?:src|href)="\./(assets/[^"]+)"', page.text)
-        assert parts
-        for part in parts:
-            assert "immutable" in httpx.get(f"{url}/{part}").headers["cache-control"]
-
-
-def test_a_part_of_the_page_is_sent_as_compressed_beside_it_to_who_can_read_that(tmp_path: Path) -> None:
-    assets = tmp_path / "static" / "assets"
-    assets.mkdir(parents=True)
-    (tmp_path / "static" / "index.html").write_text("<!doctype html>")
-    words = b"export const words = 1;\n" * 200
-    (assets / "a.js").write_bytes(words)
-    zipped = gzip.compress(words, 9)
-    (assets / "a.js.gz").write_bytes(zipped)
-    (assets / "a.js.br").write_bytes(b"what only brotli reads")
-    with running(Services(workspace=make_workspace(tmp_path), static_dir=tmp_path / "static")) as url:
-
-        def sent(accepted: str) -> tuple[str | None, bytes, str]:
-            with httpx.stream("GET", f"{url}/assets/a.js", headers={"accept-encoding": accepted}) as answer:
-                raw = b"".join(answer.iter_raw())
-                assert (
-                    "immutable" in answer.headers["cache-control"]
-                    and "javascript" in answer.headers["content-type"]
-                )
-                assert int(answer.headers["content-length"]) == len(raw)
-                return answer.headers.get("content-encoding"), raw, answer.headers.get("vary", "")
-
-        assert sent("gzip, deflate, br, zstd") == ("br", b"what only brotli reads", "Accept-Encoding")
-        assert sent("gzip, br;q=0") == ("gzip", zipped, "Accept-Encoding")
-        assert sent("identity")[:2] == (None, words)
-        etag = httpx.get(f"{url}/assets/a.js", headers={"accept-encoding": "gzip"}).headers["etag"]
-        known = httpx.get(f"{url}/assets/a.js", headers={"accept-encoding": "gzip", "if-none-match": etag})
-        assert (known.status_code, known.content) == (304, b"")
-
-
 def test_what_is_no_part_of_the_built_map_is_not_looked_for(tmp_path: Path) -> None:
     """Anybody may ask for it: a step in the file system for each part of an address froze the server."""
     (tmp_path / "static" / "assets").mkdir(parents=True)
@@ -171,16 +70,6 @@ def test_what_is_no_part_of_the_built_map_is_not_looked_for(tmp_path: Path) -> N
         for path in ("/later.js", "/assets", "/assets/", "//index.html", "/assets/%2e%2e/index.html", "/a/b"):
             assert httpx.get(httpx.URL(url, raw_path=path.encode())).status_code == 404, path
         assert httpx.post(f"{url}/nothing").status_code == 405
-
-
-@pytest.mark.skipif(not (STATIC_DIR / "index.html").is_file(), reason="the map is not built: make map")
-def test_what_is_compressed_beside_the_page_is_the_page() -> None:
-    scripts = [*(STATIC_DIR / "assets").glob("*.js"), *(STATIC_DIR / "assets").glob("*.css")]
-    assert scripts
-    for script in scripts:
-        compressed = script.with_name(f"{script.name}.gz")
-        assert gzip.decompress(compressed.read_bytes()) == script.read_bytes()
-        assert 0 < script.with_name(f"{script.name}.br").stat().st_size < compressed.stat().st_size + 1
 
 
 @pytest.mark.parametrize("language", ["vi", "en"])

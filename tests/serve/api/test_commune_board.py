@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -18,15 +15,12 @@ from shapely.geometry.base import BaseGeometry
 from sqlalchemy import delete
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
-from flycam.board.layers import register_communes
 from flycam.board.marks import MarkEdit, write_mark
 from flycam.catalog import tables
-from flycam.catalog.layers import SpecialistLayers
 from flycam.catalog.live_flights import LiveFlightPhase, LiveFlightReport
 from flycam.http.services import Services
 from flycam.model.board import LayerKind, MarkKind, MarkStatus
 from flycam.model.records import CommuneRecord
-from flycam.model.time import format_iso
 from flycam.serve.api.board import CommuneTroubles
 from tests.change.impacted import add_things
 from tests.serve.running import running
@@ -103,13 +97,6 @@ def url(house: World) -> Iterator[str]:
         yield address
 
 
-def test_what_was_not_flown_has_no_share_at_all(url: str) -> None:
-    far = _rows(url, event=REAL)["Bản Xa"]
-    assert far["imaged_pct"] is None
-    assert far["newest"] is None
-    assert far["flights"] == 0
-
-
 def test_a_commune_tells_its_newest_picture_and_the_share_of_all_flights(url: str, house: World) -> None:
     rows = _rows(url, event=REAL)
     measured: dict[str, list] = {}
@@ -178,155 +165,6 @@ def test_a_drills_communes_stand_on_the_board_of_drills_only(house: World) -> No
     assert "Bản Liền" in real and "Nậm Diễn Tập" not in real
     assert set(drill) == {"Nậm Diễn Tập"}, "all of the drill was flown there"
     assert "Nậm Diễn Tập" in in_drill
-
-
-def test_what_a_drill_flew_beyond_its_communes_stands_on_its_board(house: World) -> None:
-    """Half of a flight may lie beyond: nothing of that stood anywhere."""
-    flown = _flown(house)
-    west, south, east, north = flown.bounds
-    with _rehearsed(
-        house, shapely.box(west - 0.01, south - 0.01, (west + east) / 2, north + 0.01)
-    ) as address:
-        rows = _rows(address, event=DRILL)
-    covered = house.workspace.catalog.boundaries.coverage(house.drill)
-    imaged = {row["code"] for row in rows.values() if row["imaged_pct"]}
-    assert imaged == {"DT001", *(one.commune_code for one in covered)} and len(imaged) > 2
-
-
-def test_who_flies_over_a_commune_is_named(url: str) -> None:
-    rows = _rows(url, event=REAL)
-    assert rows["Bản Xa"]["aloft"] == ["in-the-air"]
-    assert sum(len(row["aloft"]) for row in rows.values()) == 1
-
-
-def test_nobody_has_said_what_changed(url: str) -> None:
-    assert {json.dumps(row["changes"]) for row in _rows(url, event=REAL).values()} == {"null"}
-
-
-def test_of_an_earlier_time_only_what_was_taken_by_then_counts(url: str, house: World) -> None:
-    flights = httpx.get(f"{url}/api/flights", params={"event": REAL}).json()
-    older = next(one for one in flights if one["flight_id"] == house.before)
-    then = _rows(url, event=REAL, until=older["last"])
-    assert {row["newest_flight"] for row in then.values()} == {None, house.before}
-    assert all(row["imaged_pct"] is None for row in _rows(url, event=REAL, until="2024-01-01").values())
-
-
-def test_of_an_earlier_time_nobody_is_in_the_air_now_and_marks_are_as_they_stood(
-    url: str, house: World
-) -> None:
-    """A commune may have had its mark done, and an aircraft come, since."""
-    lines = house.workspace.catalog.marks.current(REAL)
-    written = format_iso(min(one.at_ns for one in lines) - 10**9)
-    then = _rows(url, event=REAL, until=written)
-    assert [row["aloft"] for row in then.values() if row["aloft"]] == []
-    assert then["Bản Xa"]["marks"] == {}
-    assert _rows(url, event=REAL, until="2100-01-01")["Bản Xa"]["marks"] == {"rescue": 2}
-
-
-def test_a_flight_under_way_at_an_earlier_time_is_told_apart_from_none(url: str, house: World) -> None:
-    one = house.workspace.catalog.flights.flight(house.before)
-    then = _rows(url, event=REAL, until=format_iso((one.first_ns + one.last_ns) // 2))
-    flown = {
-        row["code"]
-        for row in _rows(url, event=REAL, until=format_iso(one.last_ns)).values()
-        if row["flights"]
-    }
-    assert {row["code"] for row in then.values() if row["under_way"] == [house.before]} == flown != set()
-    assert all(row["imaged_pct"] is None for row in then.values())
-    for until in (format_iso(one.first_ns - 10**9), format_iso(one.last_ns)):
-        rows = _rows(url, event=REAL, until=until).values()
-        assert not any(house.before in row["under_way"] for row in rows)
-    assert not any(row["under_way"] for row in _rows(url, event=REAL).values())
-
-
-def test_a_flight_that_was_not_measured_counts_by_its_outline(tmp_path: Path) -> None:
-    world = make_world(tmp_path)
-    boundaries = world.workspace.catalog.boundaries
-    measured = {one.commune_code: one.covered_pct for one in boundaries.coverage(world.drill)}
-    boundaries.put_coverage(world.drill, [])
-    with running(Services(workspace=world.workspace)) as url:
-        rows = _rows(url, event=DRILL)
-    seen = {row["code"]: row["imaged_pct"] for row in rows.values() if row["imaged_pct"] is not None}
-    assert seen == pytest.approx({code: pct for code, pct in measured.items() if code in seen}, rel=0.05)
-    assert seen
-
-
-@pytest.mark.parametrize("until", ["0001-01-01T00:00:00", "9999-12-31T00:00:00Z"])
-def test_a_time_too_far_away_is_refused_in_words(url: str, until: str) -> None:
-    answer = httpx.get(f"{url}/api/board", params={"event": REAL, "until": until})
-    assert answer.status_code == 422
-    assert "until" in answer.json()["message"]
-
-
-def test_an_unknown_event_is_said(url: str) -> None:
-    assert httpx.get(f"{url}/api/board", params={"event": "no such"}).status_code == 404
-
-
-def test_all_communes_of_a_province_are_answered(tmp_path: Path, shared_data: Path) -> None:
-    world = make_world(tmp_path)
-    register_communes(world.workspace, shared_data / "communes" / "lao_cai_2025.geojson")
-    with running(Services(workspace=world.workspace)) as url:
-        rows = httpx.get(f"{url}/api/board", params={"event": REAL}, timeout=60).json()["communes"]
-    assert len(rows) >= 99
-
-
-def test_what_layers_say_to_be_in_trouble_is_counted_by_commune_and_layer(
-    url: str, house: World, tmp_path: Path
-) -> None:
-    there = shapely.Point(LON + 0.21, LAT + 0.21)
-    masts = [("LCI0123", there), ("LCI0124", there), ("xa", shapely.Point(LON + 3.0, LAT))]
-    dead = add_things(house.workspace, tmp_path, "Trạm BTS", LayerKind.MAST, masts, "mất sóng")
-    fine = add_things(house.workspace, tmp_path, "Trường", LayerKind.SCHOOL, [("A", there)], "bình thường")
-    try:
-        rows = _rows(url, event=REAL)
-        said = {"layer_id": dead.layer_id, "name": "Trạm BTS", "kind": "mast", "count": 2}
-        assert rows.pop("Bản Xa")["troubles"] == [said]
-        assert all(row["troubles"] == [] for row in rows.values())
-        then = _rows(url, event=REAL, until="2024-01-01")
-        assert all(row["troubles"] is None for row in then.values()), "how layers stood then is not kept"
-    finally:
-        for layer in (dead, fine):
-            house.workspace.catalog.layers.remove(layer.layer_id)
-
-
-def test_a_layer_is_read_once_until_it_or_a_boundary_is_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The page asks for the board again and again; what it hears is never what a layer said before."""
-    world = make_world(tmp_path / "house")
-    catalog = world.workspace.catalog
-    reads: list[str] = []
-    features = SpecialistLayers.features
-
-    def counted(self: SpecialistLayers, layer_id: str, *asked: Any) -> Any:
-        reads.append(layer_id)
-        return features(self, layer_id, *asked)
-
-    monkeypatch.setattr(SpecialistLayers, "features", counted)
-    place, beside = shapely.Point(LON + 0.21, LAT + 0.21), shapely.Point(LON + 0.25, LAT + 0.21)
-    far = shapely.box(LON + 0.2, LAT + 0.2, LON + 0.22, LAT + 0.22)
-    commune = CommuneRecord(
-        code="99999", name="Bản Xa", valid_from=date(2024, 7, 1), wkb=shapely.to_wkb(far), area_m2=4e6
-    )
-    catalog.boundaries.put_communes([commune])
-
-    def counts(url: str) -> list[int]:
-        return [one["count"] for one in _rows(url, event=REAL)["Bản Xa"]["troubles"]]
-
-    masts = [("LCI0123", place), ("LCI0124", place), ("LCI0125", beside)]
-    with running(Services(workspace=world.workspace)) as url:
-        layer = add_things(world.workspace, tmp_path, "Trạm BTS", LayerKind.MAST, masts, "mất sóng")
-        assert [counts(url) for _ in range(3)] == [[2]] * 3
-        assert reads == [layer.layer_id]
-        again = add_things(world.workspace, tmp_path, "Trạm BTS", LayerKind.MAST, masts[1:], "mất sóng")
-        assert [counts(url) for _ in range(3)] == [[1]] * 3
-        assert reads == [layer.layer_id, again.layer_id]
-        wider = shapely.to_wkb(shapely.box(LON + 0.2, LAT + 0.2, LON + 0.26, LAT + 0.22))
-        catalog.boundaries.put_communes([replace(commune, wkb=wider)])
-        assert [counts(url) for _ in range(3)] == [[2]] * 3
-        assert len(reads) == 3
-        catalog.layers.remove(again.layer_id)
-        assert counts(url) == []
 
 
 def test_what_is_kept_for_one_is_not_told_to_another(tmp_path: Path) -> None:

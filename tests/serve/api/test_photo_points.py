@@ -10,7 +10,6 @@ import httpx
 import numpy as np
 import pytest
 
-from flycam.catalog.rows import to_frame_row
 from flycam.catalog.tables import frames as frame_table
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.pose import ExteriorOrientation
@@ -22,7 +21,7 @@ from flycam.serve.api.pixels import compute_pitch_deg, find_newest_oblique
 from flycam.storage import keys
 from tests.serve.finished import finish_by_hand
 from tests.serve.running import running
-from tests.serve.world import REAL, World, make_world
+from tests.serve.world import World, make_world
 
 GROUND_M = 100.0
 PLANE = assign_content_id(make_flat_terrain(GROUND_M, "EPSG:32648", "EGM96", (465e3, 2410e3, 495e3, 2440e3)))
@@ -85,35 +84,6 @@ def test_the_spot_is_where_the_camera_saw_the_place(client: httpx.Client, world:
         spot = said["spot"]
         assert (spot["width"], spot["height"]) == frame.header.interior.image_size_px
         assert (spot["x"], spot["y"]) == pytest.approx(expected, abs=0.2)
-
-
-def test_without_the_terrain_on_record_nobody_says_where_it_is(tmp_path: Path) -> None:
-    world = make_world(tmp_path)
-    _, pose = a_frame(world)
-    lon, lat = beside(pose, 0.0, 0.0)
-    with running(Services(workspace=world.workspace)) as url:
-        said = httpx.get(f"{url}/api/pixel", params={"flight": world.after, "lon": lon, "lat": lat}).json()
-    assert said["frame_id"] and said["spot"] is None
-
-
-def test_the_newest_photo_from_the_side_is_told_by_event_place_and_time(
-    client: httpx.Client, world: World
-) -> None:
-    frame, pose = a_frame(world)
-    lon, lat = beside(pose, 0.0, 30.0)
-    asked = {"event": REAL, "lon": lon, "lat": lat}
-    assert client.get("/api/oblique", params=asked).json() is None, "all look straight down"
-    frames = world.workspace.catalog.frames
-    with frames._database.write() as connection:
-        row = to_frame_row(replace(frame, exterior=tilted(pose, -45.0)))
-        mine = frame_table.c.frame_id == frame.frame_id
-        connection.execute(frame_table.update().where(mine).values(exterior=row["exterior"]))
-    found = client.get("/api/oblique", params=asked).json()
-    assert found["frame_id"] == frame.frame_id
-    before = {**asked, "until": "2024-09-10T03:00:00Z"}
-    assert client.get("/api/oblique", params=before).json() is None
-    assert client.get("/api/oblique", params={**asked, "event": "none"}).status_code == 404
-    assert client.get("/api/oblique", params={**asked, "lon": lon + 1}).json() is None
 
 
 def test_of_several_from_the_side_the_newest_that_shows_the_place_is_taken(world: World) -> None:

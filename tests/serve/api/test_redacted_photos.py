@@ -105,16 +105,6 @@ def test_ground_masked_on_another_photo_is_burnt_in_where_this_one_shows_it() ->
     assert not grey[:150].any() and not grey[245:].any()
 
 
-def test_a_photo_that_shows_none_of_it_is_handed_out_as_it_is() -> None:
-    other = photo(2)
-    assert find_photo_redaction(other, grounds(), viewer(RedactedGround({}, ()))) is None
-    beside = shapely.to_wkb(lonlat_box(80, 0, 90, 10))
-    assert (
-        find_photo_redaction(other, grounds(), viewer(RedactedGround({"p": (SQUARE,)}, (("p", beside),))))
-        is None
-    )
-
-
 def test_where_nobody_can_say_which_part_it_is_the_photo_is_withheld() -> None:
     near = shapely.to_wkb(lonlat_box(0, 0, 5, 5))
     who = viewer(RedactedGround({"p": (SQUARE,)}, (("p", near),)))

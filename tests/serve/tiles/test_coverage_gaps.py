@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import httpx
 import numpy as np
 import pytest
 import shapely
@@ -39,14 +38,3 @@ def test_an_enclosed_hole_is_found_with_its_area(world: World) -> None:
 
 def test_ground_open_to_the_outside_is_the_edge_not_a_hole(world: World) -> None:
     assert find_coverage_gaps(frames_over(world, RING[:3]), CRS) == []
-
-
-def test_slivers_and_flights_without_footprints_have_none(world: World) -> None:
-    sliver = [(0, 0, 300, 100), (0, 101, 300, 300), (0, 0, 100, 300), (101, 0, 300, 300)]
-    assert find_coverage_gaps(frames_over(world, sliver), CRS) == []
-    assert find_coverage_gaps([], CRS) == []
-
-
-def test_the_route_answers_for_a_whole_flight(client: httpx.Client, world: World) -> None:
-    assert client.get(f"/api/flights/{world.after}/gaps").json()["features"] == []
-    assert client.get("/api/flights/none/gaps").status_code == 404

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import cv2
 import httpx
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from flycam.catalog.tables import frames as frame_table
 from flycam.geometry.grid import TileId, compute_pixel_centres, make_tile_range, mercator_to_lonlat
-from flycam.geometry.pose import ExteriorOrientation
 from flycam.http.services import Services
-from flycam.model.records import FrameRecord
-from flycam.mosaic.finish.finished_tiles import compute_hours_since, estimate_live_error_m
+from flycam.mosaic.finish.finished_tiles import estimate_live_error_m
 from flycam.mosaic.tiles.codec import read_tile
-from flycam.serve.tiles.data_tiles import LEGENDS, DataLayer, classify_pixels, compute_ages_valid_until_ns
-from flycam.serve.tiles.log_follower import TileLogFollower
+from flycam.serve.tiles.data_tiles import LEGENDS, DataLayer
 from tests.serve.finished import ERRORS_M, finish_by_hand
 from tests.serve.running import running
 from tests.serve.world import BASE_ZOOM, World, make_world, ns
-from tests.unreliable_stores import FaultyStore
 
 
 @pytest.fixture
@@ -77,7 +69,6 @@ def test_the_map_chooses_between_live_and_final(house: World, here: httpx.Client
     (one,) = shown["revisions"]
     assert (one["revision"], one["state"], one["has_surface"]) == (1, "published", True)
     assert one["stats"]["tie_points"] == 4321
-    assert here.get("/api/legends").json()["error"]["title_vi"] == "Sai số dự kiến (1 sigma)"
 
 
 def test_the_error_layer_has_the_class_of_every_pixel(house: World, here: httpx.Client) -> None:
@@ -103,150 +94,6 @@ def test_live_tiles_have_the_error_of_the_frame_behind_each_pixel(house: World, 
     assert error is not None
     number = sum(error[9, 9] > bound for bound in (0.1, 0.25, 0.5, 1.0, 2.0, 5.0))
     assert picture[9, 9, :3].tolist() == rgb_of(DataLayer.ERROR, number)
-
-
-def test_age_is_counted_to_now(house: World, here: httpx.Client) -> None:
-    for flight, number in ((house.after, 3), (house.before, 6)):
-        tiles = house.workspace.catalog.tiles.heads(f"{flight}-colour", 0, z=BASE_ZOOM)
-        answer = here.get(f"/tiles/{flight}-colour/{tiles[5].tile_id}", params={"layer": "age"})
-        picture = colours(answer)
-        seen = picture[picture[..., 3] > 0]
-        assert (seen[:, :3] == rgb_of(DataLayer.AGE, number)).all()
-        assert "no-cache" in answer.headers["cache-control"], "it grows older"
-
-
-@given(
-    captured_h=st.lists(st.floats(-2.0, 400.0), min_size=1, max_size=6),
-    after_s=st.floats(1.0, 20 * 86_400.0),
-)
-def test_ages_have_their_colours_until_one_of_them_has_another(
-    captured_h: list[float], after_s: float
-) -> None:
-    now_ns = ns("2024-09-10 20:15")
-    captured = [now_ns - int(hours * 3_600_000_000_000) for hours in captured_h]
-    holds_ns, later_ns = compute_ages_valid_until_ns(captured, now_ns), now_ns + int(after_s * 1e9)
-    now, later = (
-        classify_pixels(compute_hours_since(captured, at), DataLayer.AGE) for at in (now_ns, later_ns)
-    )
-    if holds_ns is None or abs(later_ns - holds_ns) > 1e9:  # hours are told in single numbers
-        assert np.array_equal(now, later) == (holds_ns is None or later_ns <= holds_ns)
-
-
-def test_an_age_is_drawn_once_until_it_is_another(house: World) -> None:
-    """17 hours after the flight up to 24: not a byte is read for it again."""
-    clock, read = [ns("2024-09-10 20:15")], list[str]()
-    store = FaultyStore(house.workspace.store, lambda _operation, key: read.append(key))
-    workspace = replace(house.workspace, store=store, clock_ns=lambda: clock[0])
-    path, classes = f"/tiles/{house.after}-colour/{a_tile(house)}?layer=age", []
-    with running(Services(workspace=workspace, follow_s=0.05)) as url, httpx.Client(base_url=url) as client:
-        for hours, reads in ((0, 1), (6, 0), (3, 1), (60, 1), (200, 1), (2000, 0)):
-            clock[0] += hours * 3_600_000_000_000
-            read.clear()
-            picture = colours(client.get(path))
-            assert len(read) == reads
-            classes.append(picture[picture[..., 3] > 0][0, :3].tolist())
-    assert classes == [rgb_of(DataLayer.AGE, number) for number in (3, 3, 4, 5, 6, 6)]
-
-
-def test_the_gsd_layer_has_the_class_of_the_photo_behind_each_pixel(house: World, here: httpx.Client) -> None:
-    """What the evidence of a pixel says; another figure for each photo of the flight, one with none."""
-    catalog, tile_id = house.workspace.catalog, a_tile(house)
-    recorded = (0.021, 0.049, 0.09, 0.19, 0.7, None)
-    frames = [one for one in catalog.frames.list_for_flight(house.after) if one.exterior]
-    given = dict(zip([one.frame_id for one in frames], recorded, strict=True))
-    with catalog.frames._database.write() as connection:
-        for frame_id, gsd_m in given.items():
-            mine = frame_table.c.frame_id == frame_id
-            connection.execute(frame_table.update().where(mine).values(gsd_m=gsd_m))
-    bounds, seen = (0.03, 0.05, 0.1, 0.2, 0.5, 1.0), set()
-    mosaic_id = f"{house.after}-colour"
-    for head in catalog.tiles.heads(mosaic_id, 0, z=BASE_ZOOM):
-        picture = colours(here.get(f"/tiles/{mosaic_id}/{head.tile_id}", params={"layer": "gsd"}))
-        tile = read_tile(house.workspace.store, head)
-        for row, column in product(range(8, 256, 60), repeat=2):
-            source = int(tile.source[row, column])
-            if not source:
-                assert picture[row, column, 3] == 0
-                continue
-            gsd_m = given[tile.frames[source - 1]]
-            number = 6 if gsd_m is None else sum(gsd_m > bound for bound in bounds)
-            assert picture[row, column, :3].tolist() == rgb_of(DataLayer.GSD, number)
-            seen.add(number)
-    assert seen == {0, 1, 2, 3, 5, 6}
-    at = mercator_to_lonlat(compute_pixel_centres(make_tile_range(tile_id), np.array([9]), np.array([9])))[0]
-    asked = {"flight": house.after, "lon": float(at[0]), "lat": float(at[1])}
-    said = here.get("/api/pixel", params=asked).json()
-    assert said["gsd_m"] == given[said["frame_id"]]
-    assert here.get("/api/legends").json()["gsd"]["classes"][6]["label_vi"] == "trên 1 m, hoặc không rõ"
-
-
-def test_whose_ground_the_pixels_lie_on(house: World, here: httpx.Client) -> None:
-    finish_by_hand(house.workspace, house.after)
-    own, corrected, dem = (rgb_of(DataLayer.SURFACE, number) for number in range(3))
-    heads = house.workspace.catalog.tiles.heads(f"{house.after}-colour", 1, z=BASE_ZOOM)
-    heads.sort(key=lambda head: head.tile_id.x)
-    for head, expected in ((heads[0], own), (heads[-1], corrected)):
-        for revision, colour in ((None, expected), (0, dem)):
-            params = {"layer": "surface"} | ({} if revision is None else {"revision": revision})
-            picture = colours(here.get(f"/tiles/{house.after}-colour/{head.tile_id}", params=params))
-            seen = picture[picture[..., 3] > 0]
-            assert len(seen)
-            assert (seen[:, :3] == colour).all()
-
-
-def test_a_plane_is_nowhere_called_a_terrain_model(house: World, here: httpx.Client) -> None:
-    """No terrain is known: layer, legend and card say plane of what was laid live, and its error is not
-    known. Of a revision with a surface they do not: beside what was measured that is carried on."""
-    finish_by_hand(house.workspace, house.after)
-    flights, frames = house.workspace.catalog.flights, house.workspace.catalog.frames
-    flights.put_flight(replace(flights.flight(house.after), vertical_datum="LOCAL"))
-    laid = [
-        replace(one, exterior=on_a_plane(one)) for one in frames.list_for_flight(house.after) if one.exterior
-    ]
-    assert [estimate_live_error_m(one, a_tile(house)) for one in laid] == [None] * len(laid)
-    heads = house.workspace.catalog.tiles.heads(f"{house.after}-colour", 1, z=BASE_ZOOM)
-    last = max(heads, key=lambda head: head.tile_id.x).tile_id
-    own, corrected, _, plane = (rgb_of(DataLayer.SURFACE, number) for number in range(4))
-    legend = here.get("/api/legends").json()["surface"]["classes"]
-    assert (legend[3]["label"], legend[3]["label_vi"]) == (
-        "a flat plane (no DEM)",
-        "mặt phẳng (không có DEM)",
-    )
-    for revision, colour in ((0, plane), (1, corrected)):
-        asked = {"layer": "surface", "revision": revision}
-        picture = colours(here.get(f"/tiles/{house.after}-colour/{last}", params=asked))
-        seen = picture[picture[..., 3] > 0]
-        assert len(seen) and (seen[:, :3] == colour).all()
-    west = min(heads, key=lambda head: head.tile_id.x).tile_id
-    picture = colours(here.get(f"/tiles/{house.after}-colour/{west}", params={"layer": "surface"}))
-    assert (picture[picture[..., 3] > 0][:, :3] == own).all()
-    at = compute_pixel_centres(make_tile_range(a_tile(house)), np.array([50]), np.array([200]))
-    lon, lat = mercator_to_lonlat(at)[0]
-    asked = {"flight": house.after, "lon": lon, "lat": lat, "revision": 0}
-    assert here.get("/api/pixel", params=asked).json()["ground"] == "plane"
-    assert here.get("/api/pixel", params={**asked, "revision": 1}).json()["ground"] in ("own", "corrected")
-
-
-def on_a_plane(frame: FrameRecord) -> ExteriorOrientation:
-    assert frame.exterior is not None
-    return replace(frame.exterior, vertical_datum="LOCAL")
-
-
-def test_the_ground_under_clicks_and_tiles_is_decoded_once(house: World) -> None:
-    finish_by_hand(house.workspace, house.after)
-    record = house.workspace.catalog.revisions.get(f"{house.after}-colour", 1)
-    assert record.support_key is not None
-    read: list[str] = []
-    noting = FaultyStore(house.workspace.store, lambda operation, key: read.append(key))
-    at = compute_pixel_centres(make_tile_range(a_tile(house)), np.array([50]), np.array([200]))
-    lon, lat = mercator_to_lonlat(at)[0]
-    watched = replace(house.workspace, store=noting)
-    with running(Services(workspace=watched)) as url, httpx.Client(base_url=url, timeout=60) as client:
-        for _ in range(3):
-            asked = {"flight": house.after, "lon": lon, "lat": lat}
-            assert client.get("/api/pixel", params=asked).json()["revision"] == 1
-        client.get(f"/tiles/{house.after}-colour/{a_tile(house)}", params={"layer": "surface"})
-    assert read.count(record.support_key) == 1
 
 
 def test_a_pixel_of_a_final_says_how_far_off_it_may_be(house: World, here: httpx.Client) -> None:
@@ -295,37 +142,3 @@ def test_a_revision_that_holds_a_withdrawn_frame_is_never_served_again(
     for _ in range(3):
         live = colours(here.get(path, params={"revision": 0}))
         assert not np.array_equal(live, final)
-
-
-def test_what_is_published_or_retired_is_so_for_programs_that_ask_for_nothing_else(house: World) -> None:
-    """WMTS and OGC API Tiles alone: no page follows the events, nobody asks for /tiles."""
-    mosaic_id, tile_id = f"{house.after}-colour", a_tile(house)
-    z, x, y = tile_id.z, tile_id.x, tile_id.y
-    addresses = (
-        f"/wmts?service=WMTS&request=GetTile&layer={mosaic_id}&tilematrix={z}&tilerow={y}&tilecol={x}",
-        f"/ogc/collections/{mosaic_id}/map/tiles/WebMercatorQuad/{z}/{y}/{x}",
-    )
-    services = Services(workspace=house.workspace, follow_s=0.0)
-    with running(services) as url, httpx.Client(base_url=url, timeout=60) as client:
-        live = [colours(client.get(one)) for one in addresses]
-        finish_by_hand(house.workspace, house.after)
-        for address, before in zip(addresses, live, strict=True):
-            assert np.array_equal(colours(client.get(address))[..., :3], before[..., :3] >> 1)
-        frame = house.workspace.catalog.frames.list_for_flight(house.after)[0]
-        house.workspace.catalog.revisions.retire_holding([frame.frame_id], "nhà dân (UBND tỉnh)")
-        for address, before in zip(addresses, live, strict=True):
-            assert np.array_equal(colours(client.get(address)), before)
-
-
-def test_finishing_does_not_make_screens_fetch_the_live_tiles_again(house: World) -> None:
-    follower = TileLogFollower(house.workspace.catalog, 0.0)
-    mosaic_id = f"{house.after}-colour"
-    follower.watch_mosaic(mosaic_id)
-    news = []
-    follower.add_listener(news.append)
-    finish_by_hand(house.workspace, house.after, publish=False)
-    follower.read()
-    assert [moved.tiles for moved in news] == [()]
-    number = house.workspace.catalog.tiles.last_seq(mosaic_id)
-    told = follower.get_watched(mosaic_id)
-    assert told is not None and told.seq == number

@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from pathlib import Path
-
 import httpx
-import pytest
-import sqlalchemy
 
-from flycam.http.services import Services
-from flycam.model.time import format_iso
-from tests.serve.running import running
-from tests.serve.world import BASE_ZOOM, DRILL, MIN_ZOOM, REAL, World, make_world, stream_into
-
-
-def test_events_say_which_is_a_drill(client: httpx.Client) -> None:
-    events = {event["event_id"]: event for event in client.get("/api/events").json()}
-    assert events[DRILL]["is_drill"] is True
-    assert events[REAL]["is_drill"] is False
-    assert events[REAL]["risk_level"] == 4
+from tests.serve.world import BASE_ZOOM, MIN_ZOOM, World
 
 
 def test_flights_are_newest_first_and_carry_what_a_screen_needs(client: httpx.Client, world: World) -> None:
@@ -36,67 +21,11 @@ def test_flights_are_newest_first_and_carry_what_a_screen_needs(client: httpx.Cl
     assert all(0 < commune["covered_pct"] <= 100 for commune in after["communes"])
 
 
-def test_a_warning_is_said_in_both_languages(client: httpx.Client, world: World) -> None:
-    (said,) = client.get(f"/api/flights/{world.before}").json()["warnings"]
-    assert said["code"] == "no_terrain"
-    assert "mặt phẳng" in said["sentence_vi"] and "plane" in said["sentence"]
-    assert len(said["brief"]) < len(said["sentence"])
-    assert client.get(f"/api/flights/{world.after}").json()["warnings"] == []
-
-
-def test_only_a_flight_whose_newest_picture_came_from_a_stream_is_streamed(tmp_path: Path) -> None:
-    """Revision 0 is both a card's flight as it was laid and one from the air: people call only that live."""
-    world = make_world(tmp_path)
-    stream_into(world, world.after)
-    with running(Services(workspace=world.workspace)) as url:
-        told = httpx.get(f"{url}/api/flights").json()
-    assert {one["flight_id"]: one["is_streamed"] for one in told} == {
-        world.drill: False,
-        world.after: True,
-        world.before: False,
-    }
-
-
-def test_the_newest_pictures_of_all_flights_are_asked_for_at_once(client: httpx.Client) -> None:
-    asked: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_others: object) -> None:
-        asked.extend([statement] if "ORDER BY frames.captured_ns DESC" in statement else [])
-
-    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
-    try:
-        assert len(client.get("/api/flights").json()) == 3
-    finally:
-        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
-    assert len(asked) == 1
-
-
-def test_flights_of_one_event_only(client: httpx.Client, world: World) -> None:
-    flights = client.get("/api/flights", params={"event": DRILL}).json()
-    assert [flight["flight_id"] for flight in flights] == [world.drill]
-    assert client.get("/api/flights", params={"event": "none"}).status_code == 404
-
-
 def test_a_flight_counts_its_frames_by_fate_and_reason(client: httpx.Client, world: World) -> None:
     flight = client.get(f"/api/flights/{world.after}").json()
     assert flight["frames"] == {"used": 6, "withdrawn": 0, "rejected": {"too_blurred": 1}}
     by_name = client.get("/api/flights/Thung lũng Nậm Lúc – sau bão").json()
     assert by_name["flight_id"] == world.after
-
-
-def test_an_unknown_flight_is_said_in_both_languages(client: httpx.Client) -> None:
-    vietnamese = client.get("/api/flights/none").json()
-    english = client.get("/api/flights/none", params={"lang": "en"}).json()
-    assert vietnamese["message"].startswith("Không tìm thấy")
-    assert english["message"].startswith("Not found")
-
-
-def test_footprints_name_their_photos(client: httpx.Client, world: World) -> None:
-    collection = client.get(f"/api/flights/{world.after}/footprints").json()
-    assert len(collection["features"]) == 6
-    first = collection["features"][0]
-    assert first["properties"]["source_name"] == "DJI_0001.JPG"
-    assert first["geometry"]["type"] == "Polygon"
 
 
 def test_tilejson_points_at_the_tiles_and_marks_a_drill(client: httpx.Client, world: World) -> None:
@@ -110,11 +39,3 @@ def test_tilejson_points_at_the_tiles_and_marks_a_drill(client: httpx.Client, wo
     assert (
         not client.get(f"/tilejson/{world.mosaic_of(world.after).mosaic_id}").json()["name"].startswith("D")
     )
-
-
-@pytest.mark.parametrize("text", ["2024-09-10T03:15:20.123Z", "1999-12-31T23:59:59.999Z"])
-def test_times_survive_the_journey(text: str) -> None:
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    ns = int(moment.replace(microsecond=0).timestamp()) * 10**9 + moment.microsecond * 1000
-    assert format_iso(ns) == text
-    assert moment.tzinfo == UTC

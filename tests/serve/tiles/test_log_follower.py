@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -71,25 +69,3 @@ def test_readers_believe_nothing_that_listeners_were_not_told(workspace: Workspa
     assert believed == [(before, False)]
     told = follower.get_watched("m")
     assert told is not None and told.seq == heard[-1].seq > before.seq and follower.is_newest(told)
-
-
-def test_those_who_ask_for_more_of_a_mosaic_at_one_time_share_a_look(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At its log alone; whoever asks after that look was begun has another."""
-    for name in ("m", "n"):
-        write(workspace, 100, 10, name)
-    follower, _ = followed(workspace)
-    follower.watch_mosaic("n")
-    tiles, looks = workspace.catalog.tiles, list[str]()
-    real = tiles.last_seq
-    monkeypatch.setattr(tiles, "last_seq", lambda name: (looks.append(name), real(name))[1])
-    asked = time.monotonic()
-    threads = [threading.Thread(target=follower.read_mosaic_log, args=("m", asked)) for _ in range(8)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-    assert looks == ["m"]
-    follower.read_mosaic_log("m", time.monotonic())
-    assert looks == ["m", "m"]

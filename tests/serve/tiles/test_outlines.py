@@ -12,36 +12,17 @@ import shapely
 from flycam.geodata.crs import WGS84, make_point_transform
 from flycam.geometry.grid import compute_ground_pixel_m, get_tile_bounds, mercator_to_lonlat
 from flycam.http.services import Services
-from flycam.model.records import FrameStatus, Withdrawal
+from flycam.model.records import FrameStatus
 from flycam.mosaic.tiles.codec import decode_mask
-from flycam.serve.tiles.outlines import OutlineCache, compute_imaged_outline
 from tests.serve.finished import finish_by_hand
 from tests.serve.running import running
-from tests.serve.tiles.test_coverage_gaps import CRS, RING, frames_over
+from tests.serve.tiles.test_coverage_gaps import CRS
 from tests.serve.world import DRILL, LAT, REAL, World, make_world
 
 
 def metric(wkb: bytes | None) -> shapely.Geometry:
     assert wkb is not None
     return shapely.transform(shapely.from_wkb(wkb), make_point_transform(WGS84, CRS))
-
-
-def test_ground_inside_the_bounds_that_no_photo_saw_lies_outside_the_outline(world: World) -> None:
-    bent = metric(compute_imaged_outline(frames_over(world, [(0, 0, 300, 100), (0, 0, 100, 300)]), CRS))
-    assert bent.area == pytest.approx(300 * 100 + 100 * 200, rel=5e-3)
-
-
-def test_a_hole_stays_a_hole_and_a_sliver_does_not(world: World) -> None:
-    ring = metric(compute_imaged_outline(frames_over(world, RING), CRS))
-    assert ring.area == pytest.approx(300 * 300 - 100 * 100, rel=5e-3)
-    sliver = [(0, 0, 300, 150), (0, 150.5, 300, 300), (0, 0, 100, 300), (101, 0, 300, 300)]
-    assert len(metric(compute_imaged_outline(frames_over(world, sliver), CRS)).interiors) == 0
-
-
-def test_two_separate_places_are_two_polygons(world: World) -> None:
-    two = metric(compute_imaged_outline(frames_over(world, [(0, 0, 100, 100), (500, 0, 600, 100)]), CRS))
-    assert len(shapely.get_parts(two)) == 2
-    assert compute_imaged_outline([], CRS) is None
 
 
 def test_simplified_outline_stays_close_to_the_footprints(client: httpx.Client, world: World) -> None:
@@ -61,23 +42,6 @@ def test_simplified_outline_stays_close_to_the_footprints(client: httpx.Client, 
     assert drawn.symmetric_difference(exact).area < 0.02 * exact.area
     assert len(client.get("/api/outlines").json()["features"]) == 3
     assert client.get("/api/outlines", params={"event": "none"}).status_code == 404
-
-
-def test_an_outline_is_made_again_only_when_tiles_moved(tmp_path: Path) -> None:
-    world = make_world(tmp_path)
-    catalog = world.workspace.catalog
-    flight = catalog.flights.flight(world.after)
-    mosaic = world.mosaic_of(world.after)
-    outlines = OutlineCache(world.workspace)
-    first = outlines.get_outline(flight, mosaic, 1)
-    used = catalog.frames.list_for_flight(world.after, FrameStatus.USED)
-    gone = Withdrawal(
-        frame_id=used[0].frame_id, flight_id=world.after, reason="r", authority="a", withdrawn_ns=1
-    )
-    catalog.frames.withdraw([gone])
-    assert outlines.get_outline(flight, mosaic, 1) is first
-    moved = outlines.get_outline(flight, mosaic, 2)
-    assert metric(moved).area < metric(first).area
 
 
 def test_a_finished_revision_is_outlined_where_its_pixels_lie(tmp_path: Path) -> None:
@@ -110,18 +74,3 @@ def pixels_of(world: World, number: int) -> tuple[float, float]:
     east = max(get_tile_bounds(head.tile_id)[2] for head in heads)
     edge = float(mercator_to_lonlat(np.array([[east, 0.0]]))[0, 0])
     return count * compute_ground_pixel_m(mosaic.base_zoom, LAT) ** 2, edge
-
-
-def test_a_damaged_tile_of_a_revision_does_not_take_the_other_outlines_along(tmp_path: Path) -> None:
-    world = make_world(tmp_path)
-    number = finish_by_hand(world.workspace, world.after)
-    mosaic = world.mosaic_of(world.after).mosaic_id
-    head = world.workspace.catalog.tiles.heads(mosaic, number)[0]
-    world.workspace.store.delete(head.key)
-    with running(Services(workspace=world.workspace)) as url:
-        features = httpx.get(f"{url}/api/outlines", params={"event": REAL}).json()["features"]
-    assert {(one["properties"]["flight_id"], one["properties"]["revision"]) for one in features} == {
-        (world.before, 0),
-        (world.after, 0),
-        (world.after, number),
-    }

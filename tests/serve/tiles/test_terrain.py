@@ -8,17 +8,14 @@ from pathlib import Path
 import cv2
 import httpx
 import numpy as np
-import pytest
 import shapely
 
 from flycam.board.layers import register_communes
 from flycam.drill.photo_drill import DrillReport
-from flycam.geometry.grid import TileId, find_tile_at, lonlat_to_mercator
+from flycam.geometry.grid import find_tile_at, lonlat_to_mercator
 from flycam.http.services import Services
 from flycam.model.records import CommuneRecord
 from flycam.mosaic.terrain import register_dem
-from flycam.serve.tiles.terrain import HillshadeCache
-from flycam.serve.tiles.tile_views import EMPTY_VIEW
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, make_workspace
 
@@ -41,11 +38,6 @@ def test_known_terrain_is_shaded_and_unknown_is_transparent(client: httpx.Client
     assert 0 < (far[..., 3] > 0).mean() < 1
 
 
-def test_what_is_registered_is_listed_with_its_datum(client: httpx.Client) -> None:
-    dems = client.get("/api/terrain").json()
-    assert [(dem["name"], dem["datum"], dem["is_drill"]) for dem in dems] == [("dem.tif", "EGM96", False)]
-
-
 def test_what_a_drill_brought_is_told_from_what_is_real(tmp_path: Path, drill: DrillReport) -> None:
     workspace = make_workspace(tmp_path)
     register_dem(workspace, drill.dem)
@@ -58,29 +50,3 @@ def test_what_a_drill_brought_is_told_from_what_is_real(tmp_path: Path, drill: D
         real = CommuneRecord(code="02857", name="Nậm Lúc", valid_from=date(2025, 7, 1), wkb=far, area_m2=1e8)
         workspace.catalog.boundaries.put_communes([real])
         assert client.get("/api/communes/extent", params={"made_up": False}).json() is not None
-
-
-def test_shading_begun_before_a_dem_was_added_is_not_kept(
-    tmp_path: Path, drill: DrillReport, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Somebody else looks at that moment, by whom the shading of before is forgotten."""
-    workspace, known = make_workspace(tmp_path / "house"), make_workspace(tmp_path / "known")
-    west, south, east, north = register_dem(known, drill.dem)[0].bounds_lonlat_deg
-    x, y = lonlat_to_mercator(np.array([[(west + east) / 2, (south + north) / 2]]))[0]
-    tile_id, _, _ = find_tile_at(13, (float(x), float(y)))
-    relief, real = HillshadeCache(workspace), HillshadeCache._make
-
-    def then_added(self: HillshadeCache, asked: TileId) -> bytes:
-        made = real(self, asked)
-        monkeypatch.undo()
-        register_dem(workspace, drill.dem)
-        self.picture(asked.parent())
-        return made
-
-    monkeypatch.setattr(HillshadeCache, "_make", then_added)
-    assert relief.picture(tile_id) == EMPTY_VIEW.data
-    assert relief.picture(tile_id) == HillshadeCache(known).picture(tile_id) != EMPTY_VIEW.data
-
-
-def test_zooms_outside_the_base_map_are_refused(client: httpx.Client) -> None:
-    assert client.get("/api/hillshade/22/1/1").status_code == 422

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import cv2
 import httpx
 import numpy as np
 import pytest
 
-from flycam.geometry.grid import TileId, TileRange, compute_pixel_centres, make_tile_range
+from flycam.geometry.grid import TileId, compute_pixel_centres, make_tile_range
 from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.frame import OrthoPatch
 from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.tiles.writer import MosaicWriter
-from flycam.serve.app import create_app
-from flycam.serve.tiles import tile_route
 from flycam.workspace import Workspace
 from tests.serve.running import running
-from tests.serve.world import BASE_ZOOM, MIN_ZOOM, World, add_account, colour_at, make_workspace
+from tests.serve.world import BASE_ZOOM, World, add_account, colour_at, make_workspace
 from tests.unreliable_stores import FaultyStore
 
 TILE = TileId(z=18, x=207400, y=115000)
@@ -82,37 +76,6 @@ def test_a_tile_shows_the_ground_that_was_flown(client: httpx.Client, world: Wor
         assert difference.mean() < 12, head.tile_id
         checked += int(seen.sum())
     assert checked > 20 * 256 * 256
-
-
-def test_whole_tiles_are_jpeg_and_tiles_with_holes_keep_them_transparent(
-    client: httpx.Client, world: World
-) -> None:
-    mosaic = world.mosaic_of(world.after)
-    kinds = set()
-    for head in world.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0, z=BASE_ZOOM):
-        response = client.get(f"/tiles/{mosaic.mosaic_id}/{head.tile_id}")
-        png = client.get(f"/tiles/{mosaic.mosaic_id}/{head.tile_id}.png")
-        assert png.headers["content-type"] == "image/png"
-        has_holes = bool((picture(png)[..., 3] == 0).any())
-        assert response.headers["content-type"] == ("image/webp" if has_holes else "image/jpeg")
-        assert np.array_equal(picture(response)[..., 3], picture(png)[..., 3])
-        kinds.add(response.headers["content-type"])
-    assert kinds == {"image/webp", "image/jpeg"}
-
-
-def test_parents_are_served_down_to_the_coarsest_zoom(client: httpx.Client, world: World) -> None:
-    mosaic = world.mosaic_of(world.after)
-    for zoom in range(MIN_ZOOM, BASE_ZOOM + 1):
-        heads = world.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0, z=zoom)
-        assert heads
-        assert picture(client.get(f"/tiles/{mosaic.mosaic_id}/{heads[0].tile_id}"))[..., 3].any()
-
-
-def test_ground_not_flown_is_transparent_not_missing(client: httpx.Client, world: World) -> None:
-    mosaic = world.mosaic_of(world.after)
-    response = client.get(f"/tiles/{mosaic.mosaic_id}/18/1/1")
-    assert response.status_code == 200
-    assert not picture(response)[..., 3].any()
 
 
 def test_same_tile_is_answered_304_and_the_etag_is_its_content(client: httpx.Client, world: World) -> None:
@@ -199,66 +162,6 @@ def test_a_picture_begun_before_a_line_is_not_kept_for_ever_under_it(workspace: 
         assert picture(client.get(f"/tiles/m/{TILE}"))[5, 5, 0] == pytest.approx(200, abs=2)
 
 
-@pytest.mark.parametrize("made_up", ["v=999999", "v=1&r=7"])
-def test_versions_that_somebody_makes_up_make_nobody_read_every_log(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, made_up: str
-) -> None:
-    others = [f"other-{number}" for number in range(5)]
-    for name in ("m", *others):
-        write(workspace, 100, 10, name)
-    with (
-        running(Services(workspace=workspace, follow_s=3600)) as url,
-        httpx.Client(base_url=url) as client,
-        ThreadPoolExecutor(16) as pool,
-    ):
-        for name in ("m", *others):
-            client.get(f"/tiles/{name}/{TILE}")
-        tiles, looks = workspace.catalog.tiles, list[str]()
-        real = tiles.last_seq
-        monkeypatch.setattr(tiles, "last_seq", lambda name: (looks.append(name), real(name))[1])
-        answers = list(pool.map(client.get, [f"/tiles/m/{TILE}?{made_up}"] * 200))
-    assert {(one.status_code, one.headers["cache-control"]) for one in answers} == {
-        (200, "private, no-cache")
-    }
-    assert set(looks) == {"m"} and len(looks) < len(answers)
-
-
-def test_what_another_process_writes_is_seen_within_the_period(workspace: Workspace) -> None:
-    write(workspace, 100, 10)
-    with (
-        running(Services(workspace=workspace, follow_s=0.0)) as url,
-        httpx.Client(base_url=url) as client,
-    ):
-        old = client.get(f"/tiles/m/{TILE}")
-        write(workspace, 200, 20)
-        new = client.get(f"/tiles/m/{TILE}", headers={"If-None-Match": old.headers["etag"]})
-        assert new.status_code == 200
-        assert picture(new)[5, 5, 0] == pytest.approx(200, abs=2)
-
-
-def test_publishing_another_revision_changes_what_is_shown(workspace: Workspace) -> None:
-    write(workspace, 100, 10)
-    with running(Services(workspace=workspace, follow_s=0.0)) as url, httpx.Client(base_url=url) as client:
-        assert picture(client.get(f"/tiles/m/{TILE}"))[..., 3].all()
-        empty = MosaicInfo(
-            mosaic_id="m", flight_id="f", layer=Layer.COLOUR, revision=1, base_zoom=18, min_zoom=17
-        )
-        workspace.catalog.tiles.put_mosaic(empty)
-        assert not picture(client.get(f"/tiles/m/{TILE}"))[..., 3].any()
-        workspace.catalog.tiles.publish("m", 0)
-        assert picture(client.get(f"/tiles/m/{TILE}"))[..., 3].all()
-
-
-def test_memory_for_views_is_bounded_and_answers_stay_right(workspace: Workspace, world: World) -> None:
-    services = Services(workspace=world.workspace, view_cache_bytes=60_000)
-    mosaic = world.mosaic_of(world.before)
-    heads = world.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0, z=BASE_ZOOM)
-    with running(services) as url, httpx.Client(base_url=url) as client:
-        first = [client.get(f"/tiles/{mosaic.mosaic_id}/{head.tile_id}").content for head in heads]
-        again = [client.get(f"/tiles/{mosaic.mosaic_id}/{head.tile_id}").content for head in heads]
-    assert first == again
-
-
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -298,69 +201,3 @@ def test_a_damaged_object_is_an_error_not_a_picture(workspace: Workspace) -> Non
     workspace.store.put(head.key, bytes(data))
     with running(Services(workspace=workspace)) as url, httpx.Client(base_url=url) as client:
         assert client.get(f"/tiles/m/{TILE}").json()["error"] == "TileCorrupt"
-
-
-def test_head_has_the_length_and_no_body(client: httpx.Client, world: World) -> None:
-    mosaic = world.mosaic_of(world.after)
-    path = f"/tiles/{mosaic.mosaic_id}/18/1/1"
-    assert client.head(path).headers["content-length"] == str(len(client.get(path).content))
-    assert client.post(path).status_code in (404, 405)
-
-
-def test_ranges_of_a_world_tile_grid_end_where_the_grid_ends(client: httpx.Client, world: World) -> None:
-    tiles = TileRange(z=2, x_start=0, y_start=0, x_stop=4, y_stop=4)
-    mosaic = world.mosaic_of(world.after)
-    assert all(client.get(f"/tiles/{mosaic.mosaic_id}/{tile}").status_code == 200 for tile in tiles)
-    assert client.get(f"/tiles/{mosaic.mosaic_id}/2/4/0").status_code == 404
-
-
-def test_a_tile_that_is_kept_is_answered_in_few_calls(workspace: Workspace) -> None:
-    """What a token, a query and a tile say is known from before: a request asks for nothing of it again."""
-    write(workspace, 100, 10)
-    add_account(workspace, "Lan", Role.VIEWER, "token")
-    app = create_app(Services(workspace=workspace, follow_s=3600))
-    sent: list[Any] = []
-    called: list[str] = []
-    path = f"/tiles/m/{TILE}"
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    async def ask() -> None:
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "path": path,
-            "query_string": b"v=1&r=0",
-            "headers": [(b"host", b"map"), (b"authorization", b"Bearer token"), (b"accept", b"*/*")],
-        }
-        await app(scope, send, send)
-
-    def count(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_globals["__name__"].startswith("flycam."):
-            called.append(frame.f_code.co_name)
-
-    async def twice() -> None:
-        await ask()
-        sys.setprofile(count)
-        try:
-            await ask()
-        finally:
-            sys.setprofile(None)
-
-    asyncio.run(twice())
-    assert [message.get("status") for message in sent] == [200, None, 200, None]
-    assert len(called) <= 19, called  # 30 before it was known
-
-
-def test_words_that_nobody_asks_with_again_are_not_kept(client: httpx.Client, world: World) -> None:
-    path = f"/tiles/{world.mosaic_of(world.after).mosaic_id}/18/1/1"
-    before = tile_route._parse_query_cached.cache_info().currsize
-    for number in range(5):
-        assert client.get(f"{path}?v=1&x={number}{'y' * 5000}").status_code == 200
-    assert tile_route._parse_query_cached.cache_info().currsize == before
-    for _ in range(2):
-        assert client.get(f"{path}?v=1&x=short").status_code == 200
-    assert tile_route._parse_query_cached.cache_info().currsize == before + 1, (
-        "what is asked with again is kept"
-    )
