@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -21,14 +20,9 @@ from flycam.cli.flights import format_ingest
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import (
-    FlightBusy,
-    NameTaken,
-    NotFound,
     OutsideTerrain,
-    PositionMissing,
     SourceUnreadable,
     StoreDenied,
-    StoreUnavailable,
     TerrainMissing,
 )
 from flycam.geodata.crs import to_lonlat
@@ -98,17 +92,6 @@ def test_a_flight_before_the_first_boundaries_has_the_communes_of_today_and_says
     assert BOUNDARIES_LATER not in {parse_warning_code(note) for note in house.ingest(drill.photos).notes}
 
 
-def test_a_code_of_another_day_is_refused_with_its_date(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    boundaries = house.workspace.catalog.boundaries
-    code = boundaries.communes()[0].code
-    with pytest.raises(NotFound, match="from 2025-07-01 on and not for 2024-09-10") as caught:
-        boundaries.commune(code, date(2024, 9, 10))
-    assert "10/09/2024" in caught.value.message.in_language("vi")
-    with pytest.raises(NotFound, match="no such commune"):
-        boundaries.commune("99999", date(2024, 9, 10))
-
-
 def test_each_pixel_names_its_frame(drill: DrillReport, make_house: MakeHouse) -> None:
     house = make_house(drill)
     report = house.ingest(drill.photos)
@@ -123,23 +106,6 @@ def test_each_pixel_names_its_frame(drill: DrillReport, make_house: MakeHouse) -
         assert int(tile.source.max()) <= len(tile.frames)
         named |= set(np.array(tile.frames)[np.unique(tile.source[tile.source > 0]) - 1])
     assert named == used
-
-
-def test_same_bytes_again_change_nothing(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    first = house.ingest(drill.photos)
-    mosaic_id = house.workspace.catalog.tiles.mosaics()[0].mosaic_id
-    last = house.workspace.catalog.tiles.last_seq(mosaic_id)
-    again = house.ingest(drill.photos)
-    assert (again.flight.flight_id, again.new, again.used) == (first.flight.flight_id, 0, first.used)
-    assert house.workspace.catalog.tiles.last_seq(mosaic_id) == last
-
-
-def test_name_is_only_a_label(drill: DrillReport, make_house: MakeHouse) -> None:
-    one, other = make_house(drill, "one"), make_house(drill, "other")
-    a, b = one.ingest(drill.photos, name="sáng"), other.ingest(drill.photos, name="chiều")
-    assert a.flight.flight_id == b.flight.flight_id
-    assert one.tiles(f"{a.flight.flight_id}-colour") == other.tiles(f"{a.flight.flight_id}-colour")
 
 
 def test_card_completed_later_joins_its_flight(drill: DrillReport, card: Path, make_house: MakeHouse) -> None:
@@ -182,22 +148,6 @@ def test_frames_recorded_but_not_merged_are_merged_again(
     assert broken.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
 
 
-def test_spoiled_photos_are_counted_and_the_rest_is_kept(
-    drill: DrillReport, card: Path, make_house: MakeHouse
-) -> None:
-    photos = sorted(card.iterdir())
-    photos[0].write_bytes(photos[0].read_bytes()[:20_000])
-    (card / "empty.jpg").write_bytes(b"")
-    (card / "letter.jpg").write_text("Kính gửi", encoding="utf-8")
-    report = make_house(drill).ingest(card)
-    assert report.used == drill.frames - 1
-    assert report.rejected == {"unreadable": 3}
-    assert {r.name for r in report.preflight.unreadable} >= {"empty.jpg", "letter.jpg"}
-    said = {r.name: r.message.in_language("vi") for r in report.preflight.unreadable}
-    assert said["empty.jpg"] == f"{card / 'empty.jpg'}: tệp rỗng (0 byte); hãy chép lại từ thẻ nhớ"
-    assert said["letter.jpg"].startswith(f"{card / 'letter.jpg'}: không phải ảnh JPEG, PNG hay TIFF; hãy ")
-
-
 def test_a_system_that_is_reached_to_metres_only_is_said_of_an_export(
     drill: DrillReport, make_house: MakeHouse, tmp_path: Path
 ) -> None:
@@ -214,25 +164,6 @@ def test_a_system_that_is_reached_to_metres_only_is_said_of_an_export(
     assert CRS_ACCURACY not in map(parse_warning_code, vn2000.notes)
 
 
-def test_photos_that_cannot_be_placed_are_told_by_reason(card: Path) -> None:
-    """One a copy, the rest without a position: both reasons, how many each, one file each."""
-    photos = sorted(card.iterdir())
-    for path in photos:
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture)
-        Image.fromarray(pixels).save(path)  # without its EXIF
-    photos[1].write_bytes(photos[0].read_bytes())
-    with pytest.raises(PositionMissing) as caught:
-        check_flight(PreflightRequest(paths=(card,)), [])
-    count, (first, copy, *_) = len(photos), [path.name for path in photos]
-    english, vietnamese = (
-        str(caught.value).partition(": ")[2],
-        caught.value.message.in_language("vi").partition(": ")[2],
-    )
-    assert re.findall(r"(\d+) such as ([^:]+):", english) == [(str(count - 1), first), ("1", copy)]
-    assert re.findall(r"(\d+) ảnh như ([^:]+):", vietnamese) == [(str(count - 1), first), ("1", copy)]
-
-
 def test_photos_that_are_told_their_positions_are_laid_and_kept_as_the_files_they_are(
     drill: DrillReport, card: Path, make_house: MakeHouse, tmp_path: Path
 ) -> None:
@@ -247,35 +178,6 @@ def test_photos_that_are_told_their_positions_are_laid_and_kept_as_the_files_the
     table.write_text("name,longitude,latitude,altitude\n" + "\n".join(rows), encoding="utf-8")
     report = make_house(drill).ingest(card, telemetry=table)
     assert report.used == len(rows) and not report.rejected
-
-
-def test_a_log_of_another_flight_is_said_where_photos_hang_on_it(tmp_path: Path, shared_data: Path) -> None:
-    """ "Give the flight log" is no answer to who gave one."""
-    flight, log = shared_data / "flights" / "canberra_tlog", shared_data / "logs" / "arducopter_2016.bin"
-    with pytest.raises(PositionMissing) as caught:
-        check_flight(PreflightRequest(paths=(flight,), telemetry=log), [])
-    said = str(caught.value)
-    assert said.index("covers none of the 5 photos' times") < said.index("has no position")
-    assert "arducopter_2016.bin" in caught.value.message.in_language("vi")
-
-
-def test_a_photo_cut_off_is_refused_by_inspect_as_by_ingest(
-    drill: DrillReport, card: Path, make_house: MakeHouse
-) -> None:
-    spoiled = sorted(card.iterdir())[1]
-    spoiled.write_bytes(spoiled.read_bytes()[:-2000])
-    seen = check_flight(PreflightRequest(paths=(card,)), [], extra_dem=drill.dem).preflight.diagnosis
-    house = make_house(drill)
-    report = house.ingest(card)
-    sentence = f"{spoiled}: the JPEG is cut off before its end; copy it from the card again"
-    assert seen.rejected == report.rejections
-    (left_out,) = report.rejections
-    assert (left_out.name, left_out.reason, str(left_out.message)) == (spoiled.name, "unreadable", sentence)
-    assert len(seen.headers) == report.used == drill.frames - 1
-    (said,) = [problem for problem in seen.problems if problem.code == "unreadable"]
-    assert said.frames == (spoiled.name,) and str(said.sentence).startswith("1 photo cannot be read")
-    rejected = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.REJECTED)
-    assert [(one.reason, one.message) for one in rejected] == [("unreadable", sentence)]
 
 
 @pytest.mark.parametrize("black", ["100MEDIA", "101MEDIA"])
@@ -335,36 +237,11 @@ def _smeared(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.blur(pixels, (31, 31)), np.uint8)
 
 
-@pytest.mark.parametrize("layer", ["infrared", "night"])
-def test_the_operators_layer_is_the_mosaics(drill: DrillReport, make_house: MakeHouse, layer: str) -> None:
-    house = make_house(drill)
-    report = house.ingest(drill.photos, layer=layer)
-    mosaics = house.workspace.catalog.tiles.mosaics(report.flight.flight_id)
-    assert [mosaic.layer.value for mosaic in mosaics] == [layer]
-    assert "layer_given" in {problem.code for problem in report.preflight.diagnosis.problems}
-
-
 def test_terrain_that_misses_the_flight(drill: DrillReport, make_house: MakeHouse, tmp_path: Path) -> None:
     house = make_house()
     report = house.ingest(drill.photos)
     assert report.flight.vertical_datum == "LOCAL"
     assert report.flight.warnings == (NO_TERRAIN,)
-
-
-def test_a_store_that_is_down_is_said_before_a_photo_is_looked_at(
-    drill: DrillReport, make_house: MakeHouse
-) -> None:
-    house = make_house(drill)
-    down = FaultyStore(house.workspace.store, lambda _operation, _key: StoreUnavailable("it is down"))
-    told: list[str] = []
-    with pytest.raises(StoreUnavailable):
-        ingest(
-            replace(house.workspace, store=down),
-            PreflightRequest(paths=(drill.photos,)),
-            FlightLabels(),
-            lambda stage, _done, _total: told.append(stage),
-        )
-    assert told == [] and house.workspace.catalog.flights.flights() == []
 
 
 def test_trying_the_store_leaves_nothing_in_it(make_house: MakeHouse) -> None:
@@ -404,22 +281,6 @@ def test_photos_over_a_hole_of_the_terrain_are_not_called_usable(
         check_flight(request, most, check_pixels=False)
 
 
-def test_terrain_of_elsewhere_is_looked_at_as_a_plane(
-    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    request = PreflightRequest(paths=(drill.photos,))
-    with rasterio.open(drill.dem) as source:
-        moved = source.transform.translation(500_000.0, 0.0) @ source.transform
-        with rasterio.open(tmp_path / "far.tif", "w", **(source.profile | {"transform": moved})) as copy:
-            copy.write(source.read(1), 1)
-    far = [read_dem_info(tmp_path / "far.tif", "EGM96")]
-    plane = check_flight(request, [], check_pixels=False).preflight.diagnosis
-    elsewhere = check_flight(request, far, check_pixels=False).preflight.diagnosis
-    assert "terrain_elsewhere" in {problem.code for problem in elsewhere.problems}
-    assert elsewhere.relief == plane.relief and elsewhere.relief
-    assert elsewhere.relief[0].gsd_m[1] == pytest.approx(0.5, rel=0.3)
-
-
 @pytest.mark.real
 def test_a_doubt_about_infrared_stands_on_the_flight_until_the_operator_speaks(
     shared_data: Path, make_house: MakeHouse
@@ -442,28 +303,6 @@ def test_nothing_to_read_names_the_folder(make_house: MakeHouse, tmp_path: Path)
     empty.mkdir()
     with pytest.raises(SourceUnreadable, match="trống"):
         make_house().ingest(empty)
-
-
-def test_two_ingests_of_one_flight_at_once(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    flight_id = house.ingest(drill.photos).flight.flight_id
-    with house.workspace.catalog.flights.lock(flight_id), pytest.raises(FlightBusy):
-        house.ingest(drill.photos)
-
-
-def test_same_name_for_another_flight(drill: DrillReport, card: Path, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    photos = sorted(card.iterdir())
-    for photo in photos[:3]:
-        photo.unlink()
-    house.ingest(card, name="bay 1")
-    others = card.parent / "khác"
-    others.mkdir()
-    for photo in sorted(drill.photos.iterdir())[:3]:
-        (others / photo.name).write_bytes(photo.read_bytes())
-    with pytest.raises(NameTaken, match="bay 1"):
-        house.ingest(others, name="bay 1")
-    assert house.ingest(others).flight.name == "khác"
 
 
 @pytest.mark.parametrize(("stage", "at"), [("look", 1), ("look", 6), ("rectify", 1)])
@@ -496,25 +335,3 @@ def test_drill_never_joins_a_real_event(drill: DrillReport, make_house: MakeHous
     request = PreflightRequest(paths=(drill.photos,))
     report = ingest(house.workspace, request, FlightLabels(event="DIỄN TẬP: bão"))
     assert house.workspace.catalog.flights.event(report.flight.event_id).is_drill
-
-
-def test_takeoff_far_below_the_ground_is_refused(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    with pytest.raises(PositionMissing, match=r"DJI_0001\.JPG"):
-        house.ingest(drill.photos, height_mode="relative", takeoff=-5000.0)
-
-
-def test_poses_of_a_table_are_taken_as_they_are(
-    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    house = make_house(drill)
-    table = tmp_path / "poses.csv"
-    table.write_bytes((drill.truth / "poses.csv").read_bytes())
-    table.with_suffix(".prj").write_text("EPSG:32648", encoding="utf-8")
-    report = house.ingest(drill.photos, telemetry=table)
-    exact = read_truth(drill.photos.parent).exteriors
-    assert report.used == drill.frames
-    for record in house.workspace.catalog.frames.list_for_flight(report.flight.flight_id):
-        name = record.header.provenance.source_name
-        centre = record.header.exterior_prior.projection_centre_m
-        assert centre == pytest.approx(exact[name].projection_centre_m, abs=1e-3)

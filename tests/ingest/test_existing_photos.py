@@ -17,7 +17,6 @@ from flycam.model.flight import FlightState
 from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo, RevisionState
 from flycam.model.warning import (
-    EVENT_KEPT,
     LAYER_MOVED,
     NAME_KEPT,
     OPTIONS_IGNORED,
@@ -76,20 +75,6 @@ def test_photos_on_the_map_are_moved_to_the_layer_that_the_operator_names(
     for again in (house.ingest(drill.photos), house.ingest(drill.photos, layer=asked)):
         assert (again.used, again.new, again.notes) == (drill.frames, 0, ())
     assert catalog.tiles.last_seq(f"{flight_id}-{asked}") == lines
-
-
-def test_photos_moved_back_and_forth_are_where_the_last_word_put_them(
-    drill: DrillReport, make_house: MakeHouse
-) -> None:
-    house = make_house(drill)
-    flight_id = house.ingest(drill.photos).flight.flight_id
-    there = pixels(house, f"{flight_id}-colour")
-    for layer in ("infrared", "thermal", "colour"):
-        house.ingest(drill.photos, layer=layer)
-        mosaics = house.workspace.catalog.tiles.mosaics(flight_id)
-        assert [one.layer.value for one in mosaics if one.published] == [layer]
-    assert pixels(house, f"{flight_id}-colour") == there
-    assert pixels(house, f"{flight_id}-infrared") == pixels(house, f"{flight_id}-thermal") == {}
 
 
 def test_a_part_of_a_flight_is_moved_and_finished_revisions_that_hold_it_are_retired(
@@ -156,28 +141,6 @@ def test_what_was_withdrawn_is_not_moved(drill: DrillReport, make_house: MakeHou
     assert pixels(house, f"{flight.flight_id}-infrared") == {}
 
 
-def test_a_layer_given_once_holds_and_opens_no_empty_mosaic_later(
-    drill: DrillReport, make_house: MakeHouse
-) -> None:
-    house = make_house(drill)
-    house.ingest(drill.photos, layer="infrared")
-    assert house.ingest(drill.photos).used == drill.frames
-    assert [one.layer.value for one in house.workspace.catalog.tiles.mosaics()] == ["infrared"]
-
-
-def test_new_photos_of_a_known_flight_may_be_of_another_layer(
-    drill: DrillReport, card: Path, make_house: MakeHouse
-) -> None:
-    house = make_house(drill)
-    late = card.parent / "late"
-    late.mkdir()
-    photos = sorted(card.iterdir())
-    for photo in photos[3:]:
-        photo.rename(late / photo.name)
-    assert house.ingest(card).new == 3
-    assert house.ingest(late, layer="infrared").new == drill.frames - 3
-
-
 def test_withdrawn_photos_are_said_when_they_are_ingested_again(
     drill: DrillReport, make_house: MakeHouse
 ) -> None:
@@ -228,18 +191,3 @@ def test_photos_that_come_again_do_not_rename_their_flight(drill: DrillReport, m
     for language in ("vi", "en"):
         said = describe_warning(later.notes[0]).in_language(language)
         assert "sáng" in said and "chiều" in said and "flights rename" in said
-
-
-def test_an_event_that_comes_too_late_is_said(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    request = PreflightRequest(paths=(drill.photos,))
-    event = "DIỄN TẬP: bão"
-    first = ingest(house.workspace, request, FlightLabels(event=event))
-    for same in (event, unicodedata.normalize("NFD", event), first.flight.event_id):
-        assert ingest(house.workspace, request, FlightLabels(event=same)).notes == ()
-    later = ingest(house.workspace, request, FlightLabels(event="DIỄN TẬP: lũ"))
-    assert [parse_warning_code(note) for note in later.notes] == [EVENT_KEPT]
-    assert event in str(describe_warning(later.notes[0])) and "flights move" in describe_warning(
-        later.notes[0]
-    ).in_language("vi")
-    assert later.flight.event_id == first.flight.event_id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import struct
 import zlib
@@ -18,22 +17,18 @@ from flycam.drill.flight import make_exif, make_xmp
 from flycam.drill.photo_drill import make_drill
 from flycam.errors import SourceUnreadable
 from flycam.ingest.photos.calibration import resolve_interior
-from flycam.ingest.photos.metadata import Angles, Dialect
+from flycam.ingest.photos.metadata import Dialect
 from flycam.ingest.photos.photo_reader import read_metadata, read_photos
 from flycam.ingest.photos.photo_search import find_photos, search_photos
-from flycam.model.text import is_printable
-from flycam.storage.files import compute_sha256
 from tests.ingest.preflight.handmade import (
     DJI_SPACE,
     DRILL_SPACE,
     PIX4D_SPACE,
-    dji_note,
     dji_xmp,
     exif_block,
     gps_of,
     ground,
     jpeg,
-    segment,
     written,
     xmp_packet,
 )
@@ -79,60 +74,7 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     }
 
 
-def test_a_path_that_does_not_exist_names_itself(tmp_path: Path) -> None:
-    with pytest.raises(SourceUnreadable, match=r"nowhere: no such file or folder"):
-        find_photos([tmp_path / "nowhere"])
-
-
-def test_a_bad_file_with_a_photos_name_is_kept_so_that_its_reason_is_given(tmp_path: Path) -> None:
-    bad = written(tmp_path, "DJI_0001.JPG", b"hello, this is text")
-    assert find_photos([tmp_path]) == [bad]
-
-
-def test_hash(tmp_path: Path) -> None:
-    path = written(tmp_path, "a.jpg", DJI_JPEG)
-    assert compute_sha256(path) == hashlib.sha256(DJI_JPEG).hexdigest()
-    with pytest.raises(SourceUnreadable, match=r"gone\.jpg: cannot be read"):
-        compute_sha256(tmp_path / "gone.jpg")
-
-
 # -- reading ------------------------------------------------------------------------------------
-
-
-def test_dji(tmp_path: Path) -> None:
-    photo = read_metadata(written(tmp_path, "DJI_0001.JPG", DJI_JPEG))
-    assert photo.dialect is Dialect.DJI
-    assert (photo.name, photo.size_bytes, photo.image_size_px) == ("DJI_0001.JPG", len(DJI_JPEG), (80, 60))
-    assert (photo.maker, photo.model, photo.band) == ("DJI", "FC6310R", "colour")
-    assert photo.gimbal == Angles(yaw_deg=45.0, pitch_deg=-90.0)
-    assert (photo.lon_deg, photo.lat_deg) == (pytest.approx(104.771), pytest.approx(21.885))
-    assert photo.relative_altitude_m == 120.0
-    assert photo.remarks == ()
-    assert not photo.is_drill
-
-
-def test_what_a_photo_says_of_its_camera_holds_no_hidden_sign(tmp_path: Path) -> None:
-    data = jpeg(exif=exif_block({0x010F: "DJI\x1b]0;x\x07", 0x0110: "FC\x9b2J\u202e300S\n"}))
-    photo = read_metadata(written(tmp_path, "a.jpg", data))
-    assert photo.maker.startswith("DJI") and photo.model.startswith("FC") and photo.model.endswith("300S")
-    assert is_printable(photo.maker + photo.model)
-
-
-def test_dji_maker_note_stands_in_for_absent_xmp(tmp_path: Path) -> None:
-    note = dji_note({3: 1.0, 4: 2.0, 5: 0.5, 6: 1.8, 7: 46.0, 8: 3.0, 9: -89.9, 10: 45.0, 11: 0.0})
-    data = jpeg(exif=exif_block({0x010F: "DJI", 0x0110: "FC300S"}, {0x927C: note}))
-    photo = read_metadata(written(tmp_path, "a.jpg", data))
-    assert photo.dialect is Dialect.DJI
-    assert photo.gimbal == Angles(yaw_deg=45.0, pitch_deg=-89.9, roll_deg=0.0)
-    assert photo.aircraft == Angles(yaw_deg=46.0, pitch_deg=1.8, roll_deg=3.0)
-    assert photo.speed_mps == (1.0, 2.0, 0.5)
-    assert any("maker note" in str(remark) for remark in photo.remarks)
-
-
-def test_xmp_beats_the_maker_note(tmp_path: Path) -> None:
-    exif = exif_block({0x010F: "DJI"}, {0x927C: dji_note({10: 99.0})})
-    photo = read_metadata(written(tmp_path, "a.jpg", jpeg(exif=exif, xmp=dji_xmp(GimbalYawDegree="45"))))
-    assert photo.gimbal.yaw_deg == 45.0
 
 
 def test_drill_mark(tmp_path: Path) -> None:
@@ -144,11 +86,6 @@ def test_drill_mark(tmp_path: Path) -> None:
     for words in ("flycam DIỄN TẬP 7", "DIEN TAP - flycam drill, not a real event"):
         described = jpeg(exif=exif_block({0x010E: words}))
         assert read_metadata(written(tmp_path, "b.jpg", described)).is_drill
-
-
-def test_a_photo_that_says_nothing(tmp_path: Path) -> None:
-    photo = read_metadata(written(tmp_path, "a.jpg", jpeg()))
-    assert (photo.dialect, photo.lon_deg, photo.taken_text) == (Dialect.NONE, None, None)
 
 
 def test_png_with_its_exif_chunk(tmp_path: Path) -> None:
@@ -247,38 +184,12 @@ def test_bad_files_name_themselves_and_the_cure(
         read_metadata(path)
 
 
-def test_a_folder_or_a_vanished_file_is_a_typed_error(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "gone.jpg"):
-        with pytest.raises(SourceUnreadable, match=r"cannot be read"):
-            read_metadata(path)
-
-
-def test_an_entity_bomb_is_ignored_with_a_remark(tmp_path: Path) -> None:
-    photo = read_metadata(written(tmp_path, "a.jpg", jpeg(exif=DJI_EXIF, xmp=BOMB)))
-    assert photo.rtk_flag is None
-    assert photo.lat_deg == pytest.approx(21.885)
-    assert any("entity" in str(remark) for remark in photo.remarks)
-
-
-def test_a_damaged_exif_block_is_ignored_with_a_remark(tmp_path: Path) -> None:
-    photo = read_metadata(written(tmp_path, "a.jpg", jpeg(exif=b"XX" + DJI_EXIF[2:])))
-    assert photo.dialect is Dialect.NONE
-    assert any("EXIF block is damaged" in str(remark) for remark in photo.remarks)
-
-
 def test_a_compressed_text_bomb_costs_nothing(tmp_path: Path) -> None:
     bomb = chunk(b"zTXt", b"Raw profile type exif\x00\x00" + zlib.compress(b"0" * 60_000_000, 9))
     buffer = io.BytesIO()
     Image.fromarray(ground()).save(buffer, "PNG")
     plain = buffer.getvalue()
     assert read_metadata(written(tmp_path, "a.png", plain[:33] + bomb + plain[33:])).lat_deg is None
-
-
-def test_many_segments_before_the_picture(tmp_path: Path) -> None:
-    plain = jpeg()
-    thermal = segment(0xE3, b"\x00" * 60_000) * 40
-    photo = read_metadata(written(tmp_path, "a.jpg", plain[:2] + thermal + plain[2:]))
-    assert photo.image_size_px == (80, 60)
 
 
 def test_read_all_keeps_order_and_gives_each_failure_its_reason(tmp_path: Path) -> None:
@@ -325,14 +236,6 @@ def test_mutated_headers_give_metadata_or_a_typed_error(tmp_path: Path, data: st
         assert photo.lat_deg is None or abs(photo.lat_deg) <= 90
 
 
-@given(cut=st.integers(0, len(DJI_JPEG) - 1))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_cut_off_anywhere(tmp_path: Path, cut: int) -> None:
-    path = written(tmp_path, "a.jpg", DJI_JPEG[:cut])
-    photos, failed = read_photos([path])
-    assert len(photos) + len(failed) == 1
-
-
 @pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="this system does not list a process's open files")
 def test_no_file_stays_open(tmp_path: Path) -> None:
     before = len(list(OPEN_FILES.iterdir()))
@@ -341,18 +244,6 @@ def test_no_file_stays_open(tmp_path: Path) -> None:
 
 
 # -- real flights -------------------------------------------------------------------------------
-
-
-@pytest.mark.real
-def test_brighton_beach(shared_data: Path) -> None:
-    photos, failed = read_photos(find_photos([shared_data / "flights" / "brighton_beach"]))
-    assert (len(photos), failed) == (18, [])
-    for photo in photos:
-        assert (photo.dialect, photo.model, photo.image_size_px) == (Dialect.DJI, "FC300S", (4000, 2250))
-        assert photo.remarks == ()
-        assert photo.gimbal.pitch_deg == pytest.approx(-90, abs=0.5)
-        assert photo.relative_altitude_m == pytest.approx(40, abs=1)
-        assert photo.exif_altitude_m == pytest.approx(photo.absolute_altitude_m, abs=0.01)
 
 
 @pytest.mark.real
@@ -378,16 +269,6 @@ def test_seneca_fixed_wing(shared_data: Path) -> None:
         assert abs(photo.aircraft.roll_deg) < 12
         assert photo.xmp_time_text.endswith("Z")
         assert photo.lon_deg == pytest.approx(photo.xmp_lon_deg, abs=1e-7)
-
-
-@pytest.mark.real
-def test_canberra_png(shared_data: Path) -> None:
-    photos, _ = read_photos(find_photos([shared_data / "flights" / "canberra_tlog"]))
-    placed = [photo for photo in photos if photo.lat_deg is not None]
-    assert len(photos) == 5
-    assert [photo.name[:4] for photo in placed] == ["exif", "exif"]
-    assert placed[0].lat_deg == pytest.approx(-35.36233, abs=1e-5)
-    assert placed[0].exif_altitude_m == pytest.approx(12.2, abs=0.1)
 
 
 @pytest.mark.real

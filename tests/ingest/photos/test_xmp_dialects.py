@@ -92,10 +92,6 @@ def test_dewarp_data_that_is_none(text: str) -> None:
     assert parse_dewarp(text) is None
 
 
-def test_dewarp_data_without_a_date() -> None:
-    assert parse_dewarp(DEWARP.partition(";")[2]) is not None
-
-
 @pytest.mark.parametrize("prefix", ["drone", "*"])
 def test_autel_new_firmware(prefix: str) -> None:
     words = {
@@ -123,23 +119,6 @@ def test_autel_old_firmware_speaks_pix4d() -> None:
     assert found["camera"] == Angles(yaw_deg=12.5, pitch_deg=0.5, roll_deg=0.0)
     assert found["gimbal"] == Angles()
     assert found["relative_altitude_m"] == 80.0
-
-
-def test_parrot() -> None:
-    values = {
-        "drone-parrot:CameraYawDegree": "176.31",
-        "drone-parrot:CameraPitchDegree": "-78.36",
-        "drone-parrot:CameraRollDegree": "-0.32",
-        "drone-parrot:DroneYawDegree": "170.0",
-        "drone-parrot:DronePitchDegree": "2.0",
-        "drone-parrot:DroneRollDegree": "1.0",
-        "Camera:AboveGroundAltitude": "42.75",
-    }
-    assert detect_dialect(values, "Parrot") is Dialect.PARROT
-    found = map_fields(Dialect.PARROT, values)
-    assert found["gimbal"] == Angles(yaw_deg=176.31, pitch_deg=-78.36, roll_deg=-0.32)
-    assert found["aircraft"].yaw_deg == 170.0
-    assert found["relative_altitude_m"] == 42.75
 
 
 def test_skydio_names_the_parts_of_structures() -> None:
@@ -186,15 +165,6 @@ def test_teal_adds_its_camera_to_its_platform() -> None:
     assert gimbal.pitch_deg == pytest.approx(-54.269 - 3.925, abs=0.001)
     assert gimbal.yaw_deg == pytest.approx(359.986 + 319.016, abs=0.001)
     assert gimbal.roll_deg is None  # its platform does not say
-
-
-def test_a_bebop_writes_the_body_alone() -> None:
-    values = {"bebop:Yaw": "18.7", "bebop:Pitch": "2.05", "bebop:Roll": "-2.4"}
-    values["bebop:AboveGroundAltitude"] = "1.000"
-    assert detect_dialect(values, "PARROT") is Dialect.BEBOP
-    found = map_fields(Dialect.BEBOP, values)
-    assert found["aircraft"] == Angles(yaw_deg=18.7, pitch_deg=2.05, roll_deg=-2.4)
-    assert (found.get("gimbal"), found.get("relative_altitude_m")) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -250,13 +220,6 @@ def test_pix4ds_words_on_the_lens() -> None:
     assert "pix4d_lens" not in map_fields(Dialect.NONE, {**perspective, "Camera:PrincipalPoint": ""})
 
 
-def test_pix4ds_words_alone_are_nobodys_own() -> None:
-    values = {"Camera:Yaw": "12", "Camera:Pitch": "1", "Camera:Roll": "0"}
-    assert detect_dialect(values, "MicaSense") is Dialect.PIX4D
-    assert detect_dialect(values, "senseFly") is Dialect.SENSEFLY
-    assert map_fields(Dialect.PIX4D, values)["camera"] == Angles(yaw_deg=12.0, pitch_deg=1.0, roll_deg=0.0)
-
-
 def test_sensefly_keeps_both_heights() -> None:
     values = {
         "sensefly:Heading": "70.06",
@@ -272,7 +235,3 @@ def test_sensefly_keeps_both_heights() -> None:
     assert found["aircraft"] == Angles(yaw_deg=70.06, pitch_deg=2.5, roll_deg=-2.9)
     assert (found["absolute_altitude_m"], found["ellipsoid_altitude_m"]) == (313.99, 281.69)
     assert found["xmp_time_text"] == "2013-06-04T17:38:03Z"
-
-
-def test_plain_xmp_has_no_dialect() -> None:
-    assert detect_dialect({"xmp:Rating": "0", "tiff:Make": "Canon"}, "Canon") is Dialect.NONE

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flycam.errors import CalibrationMissing, InputUnusable
+from flycam.errors import InputUnusable
 from flycam.geodata.crs import to_work
 from flycam.ingest.poses.block_positions import with_gcp_positions
 from flycam.ingest.poses.external_poses import has_ground_control
@@ -70,19 +70,3 @@ def test_points_that_do_not_place_the_block_are_refused_with_the_cure(
     with pytest.raises(InputUnusable, match=words) as caught:
         with_gcp_positions(photos, path, lambda _: LENS, flight.grey)
     assert "gcp_list.txt" in str(caught.value)
-
-
-def test_one_photo_with_three_points_is_placed(tmp_path, flight, photos):
-    marks = [(3, (40.0, 60.0)), (3, (250.0, 30.0)), (3, (60.0, 200.0))]
-    (placed,), _ = with_gcp_positions(
-        photos[3:4], listed(tmp_path, flight, marks), lambda _: LENS, flight.grey
-    )
-    (xy,) = to_work(np.array([(placed.lon_deg, placed.lat_deg)]), CRS)
-    np.testing.assert_allclose(xy, ORIGIN_M + flight.true_xy[3], atol=2.0)
-
-
-def test_without_a_lens_photos_stay_as_they_are(tmp_path, flight, photos):
-    def unknown(one):
-        raise CalibrationMissing(f"{one.name}: nothing says what lens took it")
-
-    assert with_gcp_positions(photos, listed(tmp_path, flight), unknown, flight.grey) == (photos, [])

@@ -6,7 +6,7 @@ import pytest
 import rasterio
 from affine import Affine
 
-from flycam.errors import CrsMissing, InputUnusable
+from flycam.errors import InputUnusable
 from flycam.geodata.crs import to_work
 from flycam.ingest.poses.block_positions import is_map_file, with_map_positions
 from flycam.ingest.preflight.flight_table import wrap_degrees
@@ -66,8 +66,3 @@ def test_a_photo_that_has_a_position_keeps_it_and_one_alone_is_found(tmp_path, f
 def test_a_map_of_another_place_is_refused_by_its_name(tmp_path, flight, photos):
     with pytest.raises(InputUnusable, match=r"map\.tif"):
         with_map_positions(photos, drawn(tmp_path, flight.ground[::-1]), lambda _: LENS, flight.grey)
-
-
-def test_a_picture_that_says_nowhere_where_it_lies_is_no_map(tmp_path, flight, photos):
-    with pytest.raises(CrsMissing, match=r"map\.tif"):
-        with_map_positions(photos, drawn(tmp_path, flight.ground, crs=None), lambda _: LENS, flight.grey)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,7 +23,6 @@ from flycam.ingest.poses.external_poses import (
     with_table_positions,
 )
 from flycam.ingest.poses.pose_table import read_poses_csv, read_positions_csv
-from flycam.ingest.preflight.files import compute_quick_identity
 from tests.ingest.photos.made_flights import CAMERA, photo
 
 CAMERA_OF_DRILL = make_drill_camera((1600, 1200))
@@ -44,13 +42,6 @@ def between(a, b):
     """Degrees of the rotation between two exteriors."""
     r = np.array(a.rotation) @ np.array(b.rotation).T
     return np.degrees(np.arccos(np.clip((np.trace(r) - 1.0) / 2.0, -1.0, 1.0)))
-
-
-def test_xyz_opk_stays_in_its_own_crs(tmp_path):
-    (row,) = read_poses_csv(write(tmp_path, OPK), crs="EPSG:32651", vertical_datum="EGM96")
-    assert row.name == "100_1"
-    assert row.exterior.projection_centre_m == (292710.2, 2731048.7, 186.4)
-    assert row.exterior.vertical_datum == "EGM96"
 
 
 def test_another_work_crs_sees_the_same_pixels(tmp_path):
@@ -159,12 +150,6 @@ def test_a_reconstruction_tells_its_frame_by_its_gps_positions(tmp_path, true, g
         assert row.interior.focal_length_px == (1120.0, 1120.0)
 
 
-def test_without_gps_positions_a_reconstruction_is_topocentric(tmp_path, true):
-    path = write(tmp_path, reconstruction(true, grid=False, gps=False), "r.json")
-    for row in read_poses(path, vertical_datum="EGM96"):
-        assert np.allclose(row.exterior.projection_centre_m, true[row.name].projection_centre_m, atol=0.02)
-
-
 def test_odms_shots_are_places_in_degrees_and_rotations_on_the_grid(tmp_path, true):
     features = [
         {
@@ -215,21 +200,6 @@ def test_what_a_telemetry_file_holds_is_told_by_its_content(tmp_path):
         has_poses(tmp_path / "absent.csv")
 
 
-def test_photos_find_their_pose_by_name_with_or_without_suffix(tmp_path):
-    (row,) = read_poses_csv(write(tmp_path, OPK), crs="EPSG:32651", vertical_datum="EGM96")
-    photos = [photo("100_1.TIF"), photo("100_2.TIF")]
-    headers, rejected = build_posed_headers(
-        photos,
-        [row],
-        interior_for=lambda p: CAMERA,
-        pose_file="poses.csv",
-        identify=compute_quick_identity,
-    )
-    assert [h.provenance.source_name for h in headers] == ["100_1.TIF"]
-    assert headers[0].exterior_prior == row.exterior
-    assert [(r.name, r.reason) for r in rejected] == [("100_2.TIF", "no_position")]
-
-
 def test_photos_of_one_name_find_their_pose_by_folder(tmp_path):
     table = (
         OPK.replace("100_1", "101MEDIA\\DJI_0001.JPG")
@@ -275,17 +245,6 @@ def test_three_notations_of_one_adjustment_agree(shared_data):
     assert max(degrees) < 2.0  # the prior is "more than 1 degree off", not 90 or 180
 
 
-@pytest.mark.real
-def test_a_table_whose_crs_is_a_proj_string_beside_it(shared_data):
-    rows = read_poses_csv(
-        shared_data / "poses" / "ngi_aerial_mountains" / "ngi_xyz_opk.csv", vertical_datum="EGM2008"
-    )
-    assert len(rows) == 4
-    for row in rows:
-        assert np.array(row.exterior.rotation)[2, 2] < -0.999
-    assert replace(rows[0].exterior, version=1).version == 1
-
-
 def test_a_pose_file_of_more_than_a_flight_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
     monkeypatch.setattr(json, "loads", lambda data: pytest.fail("was parsed"))
     for text in ("[" + "[]," * 100_000 + "[]]", "[" + " " * (129 << 20) + "]"):
@@ -297,15 +256,6 @@ def test_a_pose_file_of_more_than_a_flight_is_refused_before_it_is_parsed(tmp_pa
         read_poses_csv(write(tmp_path, LLA + "\n" * (33 << 20)), vertical_datum="EGM96")
 
 
-@pytest.mark.parametrize("indent", [None, 4])
-def test_a_reconstruction_with_all_its_points_is_read(tmp_path, true, indent):
-    (block,) = json.loads(reconstruction(true, grid=False))
-    point = {"color": [131.0, 140.0, 9.0], "coordinates": [-12.345678901234567, 8.123456789, 0.25]}
-    block["points"] = {str(k): point for k in range(20_000)}
-    path = write(tmp_path, json.dumps([block], indent=indent), "r.json")
-    assert len(read_sfm_poses(path, vertical_datum="EGM96")) == len(true)
-
-
 UNDULATION_M = float(interpolate_undulation_m("EGM96", np.array([[104.8, 21.9]]))[0])
 LLA_HEAD = "filename,latitude,longitude,altitude,roll,pitch,yaw"
 PLACES = [(21.912345, 104.812345), (21.9137771, 104.8129123), (21.9151239, 104.8135877)]
@@ -315,14 +265,6 @@ def table(tmp_path, extra_head="", extra="", places=PLACES):
     lines = [f"p{k}.jpg,{lat},{lon},186.5,0,0,90{extra}" for k, (lat, lon) in enumerate(places)]
     path = write(tmp_path, "\n".join([LLA_HEAD + extra_head, *lines]))
     return read_poses_csv(path, vertical_datum="EGM96")
-
-
-def test_a_table_that_states_no_sigma_is_believed_as_a_drones_own_gnss_and_gimbal(tmp_path):
-    rows = table(tmp_path)
-    for row in rows:
-        assert row.exterior.sigma_position_m == (1.5, 1.5, 8.0)
-        np.testing.assert_allclose(np.degrees(row.exterior.sigma_attitude_rad), [0.7, 0.7, 1.5])
-        assert not row.states_sigma
 
 
 @pytest.mark.parametrize(
@@ -388,22 +330,6 @@ def test_a_table_of_positions_alone(tmp_path, text, height_m):
     assert (row.height_m, row.sigma_m) == (height_m, None)
 
 
-def test_positions_in_a_projected_system_with_their_sigmas(tmp_path):
-    text = "name,x,y,z,sigma_xy,sigma_z\nA,479341.2,2421754.1,412.5,0.02,0.04\n"
-    path = write(tmp_path, text)
-    write(tmp_path, "EPSG:32648", "poses.prj")
-    (row,) = read_positions_csv(path)
-    np.testing.assert_allclose(
-        to_work(np.array([row.lonlat]), "EPSG:32648"), [[479341.2, 2421754.1]], atol=1e-3
-    )
-    assert row.sigma_m == (0.02, 0.02, 0.04)
-
-
-def test_a_table_with_angles_or_without_places_is_none_of_positions(tmp_path):
-    for text in (OPK, LLA, "name,height\nA,5\n", "latitude,longitude\n1,2\n"):
-        assert not has_only_positions(write(tmp_path, text))
-
-
 def test_positions_of_a_table_replace_the_photos_own_and_no_others(tmp_path):
     path = write(tmp_path, "name,lat,lon,height,vertical_datum\nA.JPG,21.9,104.8,412.5,ELLIPSOID\n")
     photos = [photo("A.JPG", gimbal=Angles(yaw_deg=1.0)), photo("B.JPG", lon_deg=104.9, lat_deg=21.8)]
@@ -426,13 +352,6 @@ def test_surveyed_positions_are_fixed_solutions(tmp_path):
     assert a.absolute_altitude_m == pytest.approx(412.5 + UNDULATION_M, abs=1e-6), (
         "as of the ellipsoid, as RTK is"
     )
-
-
-def test_a_real_table_of_an_exif_program_is_one_of_positions(shared_data):
-    rows = read_positions_csv(shared_data / "survey_metadata" / "image_metadata.csv")
-    assert len(rows) == 1452
-    assert rows[0].lonlat == pytest.approx((-13.200256, 8.465339), abs=1e-6)
-    assert rows[0].height_m == 390.734
 
 
 def test_a_table_in_a_system_that_is_reached_to_metres_only_is_said(tmp_path):

@@ -68,11 +68,6 @@ def test_gps_time_without_leap_seconds_is_18_s_ahead():
     assert codes(problems) == ["gps_leap_seconds"]
 
 
-def test_utc_in_the_file_name():
-    times, _ = resolve_capture_times([photo("raw2016111223465120Z.png")])
-    assert times[0] == ns(2016, 11, 12, 23, 46, 51) + 200_000_000
-
-
 @pytest.mark.parametrize("text", ["0000-00-00T00:00:00", "garbage", "2025-13-40T09:00:00", ""])
 def test_no_date_is_no_time_and_the_photo_stays(text):
     times, problems = resolve_capture_times([photo(taken_text=text)])

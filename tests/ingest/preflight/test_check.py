@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,11 +66,6 @@ def test_headers_are_ready_to_rectify():
     assert depth[0] == pytest.approx(100.0 * scale)
 
 
-def test_headers_come_in_order_of_time_whatever_the_order_of_files():
-    photos = strips()
-    assert inspect(photos[::-1]).headers == inspect(photos).headers
-
-
 def test_every_decision_reaches_the_frames_it_concerns():
     photos = [replace(p, gimbal=Angles()) for p in strips()]
     diagnosis = inspect(photos)
@@ -82,34 +76,11 @@ def test_every_decision_reaches_the_frames_it_concerns():
         assert str(problem.sentence) != problem.sentence.in_language("vi")
 
 
-def test_the_most_severe_comes_first():
-    photos = [*strips(), photo("X.JPG", lon_deg=0.0, lat_deg=0.0)]
-    severities = [p.severity for p in inspect(photos).problems]
-    assert severities == sorted(severities, key=[Severity.ERROR, Severity.WARNING, Severity.INFO].index)
-
-
-def test_thermal_and_night_frames_have_their_own_layer():
-    photos = [replace(p, band="thermal" if k % 2 else "night") for k, p in enumerate(strips())]
-    layers = Counter(h.layer for h in inspect(photos).headers)
-    assert layers == {Layer.THERMAL: 24, Layer.NIGHT: 24}
-
-
 def test_a_thermal_photo_does_not_cover_for_a_colour_one():
     photos = strips(lines=9)
     hole = [k for k in range(len(photos)) if 3 <= k // 12 <= 6 and 3 <= k % 12 <= 8]
     photos = [replace(p, band="thermal") if k in hole else p for k, p in enumerate(photos)]
     assert [g.kind for g in inspect(photos).gaps if g.kind is GapKind.HOLE] == [GapKind.HOLE]
-
-
-def test_terrain_that_misses_the_flight_is_no_crash():
-    def nowhere(lonlat):
-        return np.full(len(lonlat), np.nan), "EGM96"
-
-    diagnosis = inspect(strips(), terrain_at=nowhere)
-    assert len(diagnosis.headers) == 48
-    assert diagnosis.takeoff is not None
-    assert diagnosis.takeoff.how == "altitude"
-    assert diagnosis.gaps == ()
 
 
 def test_a_lens_nobody_knows_is_a_rejection_with_the_cure():
@@ -126,15 +97,6 @@ def test_photos_under_the_ground_are_rejected_not_drawn():
     diagnosis = inspect(strips(), height_mode="absolute", terrain_at=flat(500.0))
     assert diagnosis.headers == ()
     assert {r.reason for r in diagnosis.rejected} == {"pose_rejected"}
-
-
-def test_an_unknown_height_mode_is_refused():
-    with pytest.raises(ValueError, match="sideways"):
-        inspect(strips(), height_mode="sideways")
-
-
-def test_an_empty_flight_is_no_crash():
-    assert inspect([]).headers == ()
 
 
 maybe = st.one_of(st.none(), st.floats(-1000, 1000))
@@ -256,27 +218,6 @@ def test_the_surveys_known_gaps_are_found_and_none_is_invented(shared_data):
     assert found == gone
 
 
-def test_photos_without_a_picture_are_told_once_and_keep_their_pose_for_the_record():
-    photos = strips()
-    checks = {p.path: picture(0.4) for p in photos}
-    checks[photos[3].path] = picture(0.02)
-    checks[photos[9].path] = picture(0.0, covered=True)
-    diagnosis = inspect(photos, checks=checks)
-    left_out = {photos[3].name: "too_blurred", photos[9].name: "lens_covered"}
-    assert {r.name: r.reason for r in diagnosis.rejected} == left_out
-    assert len(diagnosis.headers) == len(photos) - 2
-    recorded = {header.provenance.source_name: error.reason for header, error in diagnosis.refused}
-    assert recorded == left_out
-
-
-def test_a_blurred_photo_without_a_height_is_counted_once():
-    photos = strips()
-    checks = {p.path: picture(0.02 if p is photos[3] else 0.4) for p in photos}
-    diagnosis = inspect(photos, checks=checks, height_mode="absolute", terrain_at=flat(500.0))
-    reasons = [r.reason for r in diagnosis.rejected if r.name == photos[3].name]
-    assert (reasons, diagnosis.refused) == (["too_blurred"], ())
-
-
 def test_the_operators_layer_beats_the_tags_and_is_said():
     photos = [replace(p, band="thermal") if i < 3 else p for i, p in enumerate(strips())]
     diagnosis = inspect(photos, layer="infrared")
@@ -295,13 +236,6 @@ def test_a_camera_also_sold_for_infrared_is_asked_about():
     assert "--layer infrared" in str(said.sentence) and len(said.frames) == len(canon)
     assert "maybe_infrared" not in codes(inspect(canon, layer="colour").problems)
     assert "maybe_infrared" not in codes(inspect(strips()).problems)
-
-
-@pytest.mark.real
-def test_seneca_may_be_infrared(shared_data):
-    photos, _ = read_photos(find_photos([shared_data / "flights" / "seneca_fixed_wing"]))
-    diagnosis = diagnose(photos, interior_for=resolve_interior, identify=compute_quick_identity)
-    assert len(the(diagnosis.problems, "maybe_infrared").frames) == len(photos) == 6
 
 
 def test_a_real_flight_that_says_no_height_is_laid_by_the_motion_of_its_pictures(shared_data):

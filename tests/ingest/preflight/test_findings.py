@@ -16,7 +16,6 @@ from flycam.geometry.pose import rotation_from_gimbal
 from flycam.ingest.photos.metadata import make_display_names
 from flycam.ingest.preflight.check import compute_sky_fraction, reject_sky_photos
 from flycam.ingest.preflight.files import (
-    compute_quick_identity,
     find_duplicates,
     find_missing_files,
     parse_counters,
@@ -64,21 +63,6 @@ def test_the_same_bytes_twice_are_used_once(tmp_path):
     assert the(problems, "duplicates").frames == ("B.JPG",)
 
 
-def test_a_burst_is_not_a_duplicate_and_nothing_is_hashed_for_nothing():
-    photos = strips(lines=1)
-
-    def identify(item):
-        raise AssertionError("no two photos share size, time and place")
-
-    kept, rejected, _ = find_duplicates(table_of(photos), identify)
-    assert kept == list(range(12))
-    assert rejected == []
-
-
-def test_quick_identity_tells_photos_apart():
-    assert len({compute_quick_identity(p) for p in strips()}) == 48
-
-
 def test_a_half_copied_card_names_its_gaps():
     names = [f"DJI_{n:04d}.JPG" for n in range(1, 41) if n not in {5, 20, 21, 22}]
     missing, problems = find_missing_files([*map(Path, names)])
@@ -109,13 +93,6 @@ def test_folders_that_count_from_the_start_again_have_gaps_of_their_own():
     assert "100MEDIA/DJI_0004.JPG" in the(problems, "numbers_missing").sentence.in_language("vi")
 
 
-def test_a_card_sorted_into_folders_has_no_gap_and_one_that_counts_on_has():
-    sorted_out = [Path("tốt" if n % 3 else "mờ", f"DJI_{n:04d}.JPG") for n in range(1, 20)]
-    assert find_missing_files(sorted_out) == ((), [])
-    counts_on = [Path("100MEDIA/DJI_0008.JPG"), Path("101MEDIA/DJI_0010.JPG")]
-    assert find_missing_files(counts_on)[0] == ("DJI_0009.JPG",)
-
-
 @pytest.mark.parametrize(
     "copy", ["DJI_0001 (1).JPG", "DJI_0001 - Copy.JPG", "Copy of DJI_0001.JPG", "A copy.JPG"]
 )
@@ -144,14 +121,6 @@ def test_blur_is_judged_against_the_flight_and_a_covered_lens_by_itself():
         (7, "lens_covered"),
     }
     assert the(problems, "soft").frames == (photos[4].name,)
-
-
-def test_a_uniformly_soft_flight_is_kept():
-    photos = [replace(p) for p in strips(lines=1)]
-    assert reject_bad_images(photos, make_display_names(photos), {p.path: picture(0.01) for p in photos}) == (
-        {},
-        [],
-    )
 
 
 def test_every_reason_of_the_doctor_is_the_key_of_an_error():

@@ -88,15 +88,6 @@ def test_events_match_by_pattern_whatever_the_clocks_say_and_survive_lost_photos
     np.testing.assert_allclose(filled.sigma_xy_m, 0.0)
 
 
-def test_an_event_serves_one_photo_only():
-    photos = strips(lines=1)
-    extra = replace(photos[4], name="DJI_0999.JPG", taken_text="2025-09-20T09:00:08.900")
-    left = [bare(p) for p in (*photos, extra)]
-    filled, _ = fill_from_log(table_of(left), log_of(photos, events=True), clock_offset_s=0.0)
-    assert np.isfinite(filled.lonlat[:12]).all()
-    assert np.isnan(filled.lonlat[12]).all()
-
-
 def test_photos_without_time_take_events_in_order_only_if_the_counts_agree():
     photos = strips()
     timeless = [replace(bare(p), taken_text=None, taken_offset=None) for p in photos]
@@ -121,14 +112,6 @@ def test_another_days_log_matches_nothing_and_nothing_is_extrapolated():
     filled, problems = fill_from_log(table_of([bare(p) for p in photos]), log_of(photos, 86400.0 * 3))
     assert np.isnan(filled.lonlat).all()
     assert "--clock-offset" in str(the(problems, "log_does_not_match").sentence)
-
-
-def test_the_operators_offset_is_telemetry_minus_photo():
-    photos = strips()
-    filled, _ = fill_from_log(
-        table_of([bare(p) for p in photos]), log_of(photos, 86400.0 * 3), clock_offset_s=86400.0 * 3
-    )
-    np.testing.assert_allclose(filled.lonlat, table_of(photos).lonlat, atol=1e-9)
 
 
 @given(st.floats(-40_000, 40_000), st.integers(0, 2**31))

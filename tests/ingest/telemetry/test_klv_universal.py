@@ -10,10 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.errors import SourceUnreadable
-from flycam.ingest.telemetry.klv import SET_KEY, decode_fields, to_local_tags
+from flycam.ingest.telemetry.klv import SET_KEY, to_local_tags
 from flycam.ingest.telemetry.log_files import read_flight_log
-from tests.ingest.telemetry.made_streams import PRIVATE, pes, picture, stream
 from tests.ingest.telemetry.test_klv import T0_US
 
 KEYS = {
@@ -73,29 +71,6 @@ def test_a_flight_is_read_as_if_it_were_told_in_st_0601(tmp_path: Path) -> None:
     assert one.gimbal_pitch_deg == pytest.approx(
         -np.degrees(np.arctan2(1400.5, np.hypot(east, north))), abs=0.02
     )
-
-
-def test_it_is_read_inside_its_film_too(tmp_path: Path) -> None:
-    path = tmp_path / "a.ts"
-    told = [(257, pes(PRIVATE, universal(T0_US + k * 100_000, **FLIGHT), k * 9000)) for k in range(12)]
-    path.write_bytes(stream([(256, picture(0)), *told]))
-    assert len(read_flight_log(path).track.samples) == 12
-
-
-def test_what_the_range_of_a_tag_does_not_hold_is_unknown() -> None:
-    value = universal(**{**FLIGHT, "lat": 91.0, "height": 30_000.0, "roll": float("nan")})
-    tags = to_local_tags(value[19:])
-    assert tags is not None
-    fields = decode_fields([tags])
-    assert np.isnan([fields.lonlat[0, 1], fields.height_msl_m[0], fields.body[0, 2]]).all()
-    assert fields.lonlat[0, 0] == pytest.approx(104.8)
-
-
-def test_without_a_position_it_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    path = tmp_path / "a.klv"
-    path.write_bytes(universal(heading=5.0))
-    with pytest.raises(SourceUnreadable, match="1 packets have no position"):
-        read_flight_log(path)
 
 
 @given(cut=st.integers(0, 300), junk=st.binary(max_size=40))

@@ -50,24 +50,6 @@ def test_a_gimbal_device_by_the_frame_its_flags_name(tmp_path, mavlink, flags, f
     assert (found.gimbal_yaw_deg - expected + 180.0) % 360.0 - 180.0 == pytest.approx(0.0, abs=1e-2)
 
 
-@pytest.mark.parametrize(("yaw_absolute", "from_nose"), [(0.0, True), (75.0, False)])
-def test_a_mount_orientation_with_and_without_an_absolute_yaw(tmp_path, mavlink, yaw_absolute, from_nose):
-    rows = with_messages(
-        mavlink, lambda k: mavlink.mount_orientation_encode(boot_ms(k), 1.0, -89.0, 10.0, yaw_absolute)
-    )
-    found = sample(tmp_path, rows)
-    expected = 10.0 + heading(found) if from_nose else 75.0
-    assert (found.gimbal_yaw_deg - expected + 180.0) % 360.0 - 180.0 == pytest.approx(0.0, abs=1e-2)
-    assert (found.gimbal_pitch_deg, found.gimbal_roll_deg) == pytest.approx((-89.0, 1.0))
-
-
-def test_a_mount_status_is_centidegrees_from_the_nose(tmp_path, mavlink):
-    rows = with_messages(mavlink, lambda k: mavlink.mount_status_encode(0, 0, -4500, 200, 1000))
-    found = sample(tmp_path, rows)
-    assert (found.gimbal_pitch_deg, found.gimbal_roll_deg) == pytest.approx((-45.0, 2.0))
-    assert (found.gimbal_yaw_deg - heading(found)) % 360.0 == pytest.approx(10.0, abs=1e-2)
-
-
 MIDDLE = (round(LAT * 1e7), round(LON * 1e7), 300_000)
 
 
@@ -85,27 +67,6 @@ def test_field_of_view_and_the_middle_of_the_picture(tmp_path, mavlink):
     blind = with_messages(mavlink, lambda k: fov(mavlink, k, (UNKNOWN,) * 3, (float("nan"), 0.0)))
     nothing = sample(tmp_path, blind)
     assert np.isnan([nothing.hfov_deg, nothing.vfov_deg, nothing.centre_lat_deg]).all()
-
-
-def test_a_lens_and_its_sensor_give_the_field_of_view(tmp_path, mavlink):
-    told = mavlink.camera_information_encode(
-        1000,
-        b"Maker".ljust(32, b"\0"),
-        b"Model".ljust(32, b"\0"),
-        1,
-        8.0,
-        16.0,
-        9.0,
-        4000,
-        2250,
-        0,
-        0,
-        0,
-        b"",
-    )
-    found = sample(tmp_path, [*flight(mavlink), (T0 + 1, told, 1)])
-    assert found.hfov_deg == pytest.approx(90.0)
-    assert found.vfov_deg == pytest.approx(np.degrees(2 * np.arctan(9 / 16)))
 
 
 def test_terrain_fix_and_the_attitude_as_a_quaternion(tmp_path, mavlink):
@@ -150,14 +111,6 @@ def test_captured_images_take_the_tracks_angles(tmp_path, mavlink):
     assert [round(e.t_utc_ns / 1e9 - T0, 2) for e in events] == [5.05, 15.05]
     assert events[0].gimbal_pitch_deg == pytest.approx(-80.0, abs=1e-3)
     assert abs(events[0].yaw_deg) > 178.0
-
-
-def test_triggers_alone_are_events_with_the_tracks_place(tmp_path, mavlink):
-    rows = [*flight(mavlink)]
-    rows += [(T0 + k, mavlink.camera_trigger_encode(int((100 + k) * 1e6), k), 1) for k in (10, 20, 500)]
-    events = read_tlog(write_tlog(tmp_path / "a.tlog", rows)).camera_events
-    assert len(events) == 2
-    assert events[0].lon_deg == pytest.approx(east(10.0), abs=2e-7)
 
 
 def test_several_aircraft_on_one_link_are_kept_apart_and_named(tmp_path, mavlink):

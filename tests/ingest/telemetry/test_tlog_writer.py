@@ -56,17 +56,6 @@ def packet(number: int) -> bytes:
     return bytes([number]) * 40
 
 
-def test_packets_are_added_to_what_is_there_with_their_time(tmp_path: Path) -> None:
-    told = Told()
-    for numbers in (range(3), range(3, 5)):
-        record = TlogWriter(tmp_path / "heard.tlog", told)
-        for number in numbers:
-            record.write(1_790_000_000.25 + number, packet(number))
-        record.close()
-    assert written(tmp_path / "heard.tlog") == [(1_790_000_000.25 + n, packet(n)) for n in range(5)]
-    assert (told.lost, told.said) == (0, [])
-
-
 def test_a_disk_that_fills_up_loses_whole_packets_and_it_goes_on_once_there_is_room(tmp_path: Path) -> None:
     told, path = Told(), tmp_path / "heard.tlog"
     record = TlogWriter(path, told)
@@ -116,12 +105,3 @@ def test_a_torn_packet_that_cannot_be_taken_back_now_is_before_the_next(
     record.write(2.0, packet(2))
     record.close()
     assert [data[0] for _, data in written(path)] == [0, 2] and told.lost == 1
-
-
-def test_a_folder_that_is_gone_is_said_and_nothing_else_happens(tmp_path: Path) -> None:
-    told = Told()
-    record = TlogWriter(tmp_path / "gone" / "heard.tlog", told)
-    for number in range(3):
-        record.write(float(number), packet(number))
-    record.close()
-    assert told.lost == 3 and len(told.said) == 1

@@ -49,14 +49,6 @@ def test_an_odd_file_is_passed_over_and_the_rest_taken(odd: str) -> None:
     assert "\x00" not in str(said) and "\u202e" not in said.in_language("vi")
 
 
-def test_the_sentence_names_the_file_and_the_cure() -> None:
-    (said,) = select_files(files(*GOOD, "a:b.JPG")).skipped.said
-    assert said.to_fields() == {
-        "sentence": "a:b.JPG: this name holds a sign no file name may hold; rename the file or leave it out",
-        "sentence_vi": "a:b.JPG: tên tệp này có ký tự không được phép; hãy đổi tên hoặc bỏ tệp ra",
-    }
-
-
 def test_of_two_files_that_would_be_one_the_second_is_passed_over() -> None:
     """Names that differ in how an accent is written lie side by side on some disks."""
     chosen = select_files(files("a\u0309nh.jpg", "ảnh.jpg"))
@@ -70,22 +62,9 @@ def test_a_file_of_a_size_no_photo_has_is_passed_over(size: int) -> None:
     assert chosen.skipped.count == 1 and "large.jpg: " in str(chosen.skipped.said[0])
 
 
-def test_a_film_may_be_larger_than_a_photo() -> None:
-    assert select_files(files("a.mp4", size=3 << 30)).files
-    with pytest.raises(InputUnusable, match="such a file"):
-        select_files(files("a.jpg", size=3 << 30))
-
-
 def test_many_odd_files_are_counted_and_the_first_named() -> None:
     chosen = select_files(files(*GOOD, *(f"a:{n:03}.jpg" for n in range(100))))
     assert (chosen.skipped.count, len(chosen.skipped.said)) == (100, MAX_REASONS)
-
-
-def test_where_nothing_is_left_it_says_what_is_odd() -> None:
-    with pytest.raises(InputUnusable, match=r"^a:b\.JPG: "):
-        select_files(files("a:b.JPG"))
-    with pytest.raises(InputUnusable, match=r"^a:b\.JPG: "):
-        select_files(files("a:b.JPG", "flight.tlog"))
 
 
 def test_a_flight_log_that_was_named_is_never_passed_over() -> None:

@@ -128,19 +128,6 @@ def test_a_film_on_its_way_to_the_store_holds_nobodys_photos_back(
     assert sorted(begun) == ["a.mp4", "b.mp4", "c.mp4"] and not own.stored
 
 
-def test_photos_of_a_card_are_kept_while_its_own_film_is(
-    reception: UploadService, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reception.start()
-    upload = card_of(reception, "Lan", "a.jpg", "b.mp4")
-    with upload.reading_films:  # as the film's lane holds it
-        reception.wake()
-        until(lambda: upload.has_photos_saved)
-        assert not upload.is_saved
-    reception.wake()
-    until(lambda: upload.is_saved)
-
-
 def test_a_film_waits_while_photos_do_but_not_for_photos_that_something_holds_up(
     reception: UploadService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,16 +169,6 @@ def test_what_would_take_the_room_of_flights_waits_and_goes_on_by_itself(
     free[0] += 1
     until(lambda: upload.is_saved)
     assert reception.get_trouble(upload) is None
-
-
-def test_a_store_whose_room_nobody_knows_is_not_asked(
-    reception: UploadService, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(type(services.workspace.store), "free_bytes", lambda _: None)
-    reception.start()
-    upload = card_of(reception, "Lan", "a.mp4")
-    reception.wake()
-    until(lambda: upload.is_saved)
 
 
 SAID = {"error": "Ended", "sentence": "it ended", "sentence_vi": "đã dừng"}
@@ -303,32 +280,6 @@ def test_a_database_that_is_away_stops_no_work(
     monkeypatch.setattr(Audit, "append", away)
     reception._expire()
     assert reception.uploads.list_uploads() == [upload]
-
-
-def test_a_look_that_succeeds_ends_the_trouble_of_a_look(
-    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first look ends without a word, the second says something."""
-    monkeypatch.setattr(service, "_RETRY_S", 0.1)
-    program = tmp_path / "work"
-    program.write_text(
-        f"#!{sys.executable}\nimport pathlib, sys\n"
-        f"here = pathlib.Path({str(tmp_path)!r})\n"
-        "if (here / 'mended').exists():\n"
-        "    (here / 'uploads' / sys.argv[1] / 'look.json').write_text('{}')\n"
-    )
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(service, "_MAX_TRIES", 1000)
-    reception = UploadService(replace(services, upload_work=(str(program),)))
-    reception.start()
-    try:
-        upload = filled(reception, b"ab")
-        until(lambda: reception.get_trouble(upload))
-        (tmp_path / "mended").touch()
-        until((upload.folder / "look.json").exists)
-        until(lambda: reception.get_trouble(upload) is None)
-    finally:
-        reception.stop()
 
 
 def program_of(tmp_path: Path, body: str) -> str:
