@@ -33,6 +33,7 @@ from flycam.model.flight import FlightState
 from flycam.model.records import FrameStatus
 from flycam.model.warning import (
     BOUNDARIES_LATER,
+    COMPLETED,
     CRS_ACCURACY,
     MAYBE_INFRARED,
     NO_TERRAIN,
@@ -78,9 +79,7 @@ def test_a_flight_before_the_first_boundaries_has_the_communes_of_today_and_says
     register_communes(house.workspace, drill.communes, date(2050, 7, 1))
     report = house.ingest(drill.photos)
     assert [parse_warning_code(note) for note in report.notes] == [BOUNDARIES_LATER]
-    assert "01/07/2050" in describe_warning(report.notes[0]).in_language("vi") and "2050-07-01" in str(
-        describe_warning(report.notes[0])
-    )
+    assert describe_warning(report.notes[0]).values["since"] == "2050-07-01"
     answer, _ = format_ingest(report, house.workspace.catalog)
     (first, *_) = answer["communes"]
     assert first["name"] and cut_all(house.workspace, report.flight.flight_id)
@@ -139,10 +138,8 @@ def test_frames_recorded_but_not_merged_are_merged_again(
     assert catalog.flights.flight(flight_id).state is FlightState.INGESTING
     assert len(catalog.frames.list_for_flight(flight_id, FrameStatus.USED)) == drill.frames
     completed = broken.ingest(drill.photos)
-    assert [str(describe_warning(note)) for note in completed.notes] == [
-        f"An earlier ingest was interrupted when {drill.frames} photos were recorded; the flight is complete "
-        "now."
-    ]
+    (note,) = completed.notes
+    assert (parse_warning_code(note), describe_warning(note).count) == (COMPLETED, drill.frames)
     assert broken.ingest(drill.photos).notes == ()
     assert catalog.flights.flight(flight_id).state is FlightState.READY
     assert broken.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
@@ -155,19 +152,14 @@ def test_a_system_that_is_reached_to_metres_only_is_said_of_an_export(
     name = house.ingest(drill.photos).flight.name
     indian = export_flight(house.workspace, name, tmp_path / "indian.tif", crs="EPSG:3148")
     assert CRS_ACCURACY in map(parse_warning_code, indian.notes)
-    assert all(
-        " 44 m" in describe_warning(one).in_language(language)
-        for one in indian.notes
-        for language in ("vi", "en")
-    )
+    assert {describe_warning(one).values["accuracy"] for one in indian.notes} == {"44"}
     vn2000 = export_flight(house.workspace, name, tmp_path / "vn2000.tif", crs="EPSG:9208")
     assert CRS_ACCURACY not in map(parse_warning_code, vn2000.notes)
 
 
-def test_photos_that_are_told_their_positions_are_laid_and_kept_as_the_files_they_are(
+def test_photos_are_laid_by_a_table_of_their_positions(
     drill: DrillReport, card: Path, make_house: MakeHouse, tmp_path: Path
 ) -> None:
-    """A table of positions, and a list of control points for photos without any, go all the way to a map."""
     truth = read_truth(drill.photos.parent)
     rows = []
     for path in sorted(card.iterdir()):
@@ -180,9 +172,8 @@ def test_photos_that_are_told_their_positions_are_laid_and_kept_as_the_files_the
     assert report.used == len(rows) and not report.rejected
 
 
-@pytest.mark.parametrize("black", ["100MEDIA", "101MEDIA"])
 def test_a_good_photo_is_kept_whose_name_a_black_one_bears_in_another_folder(
-    drill: DrillReport, card: Path, make_house: MakeHouse, black: str
+    drill: DrillReport, card: Path, make_house: MakeHouse
 ) -> None:
     photos = sorted(card.iterdir())
     (card / "100MEDIA").mkdir()
@@ -190,40 +181,40 @@ def test_a_good_photo_is_kept_whose_name_a_black_one_bears_in_another_folder(
     half = len(photos) // 2
     for k, photo in enumerate(photos):
         photo.rename(card / f"{100 + k // half}MEDIA" / photos[k % half].name)
-    name = photos[2].name
+    name, black = photos[2].name, "100MEDIA"
     _changed(card / black / name, np.zeros_like)
     seen = check_flight(PreflightRequest(paths=(card,)), [], extra_dem=drill.dem).preflight.diagnosis
     house = make_house(drill)
     report = house.ingest(card)
-    told = {f"{black}/{name}": "lens_covered"}
-    assert {one.name: one.reason for one in seen.rejected} == told
-    assert {one.name: one.reason for one in report.rejections} == told
-    assert str(report.rejections[0].message).startswith(f"{black}/{name}: ")
+    rejected = {f"{black}/{name}": "lens_covered"}
+    assert {one.name: one.reason for one in seen.rejected} == rejected
+    assert {one.name: one.reason for one in report.rejections} == rejected
     (said,) = [problem for problem in seen.problems if problem.code == "lens_covered"]
     assert said.frames == (f"{black}/{name}",)
     assert len(seen.headers) == report.used == len(photos) - 1
     namesakes = [header for header in seen.headers if header.provenance.source_name == name]
     assert len(namesakes) == 1 and str(said.sentence) not in namesakes[0].provenance.settled
-    (other,) = {"100MEDIA", "101MEDIA"} - {black}
-    assert Path(seen.paths[namesakes[0].frame_id]) == card / other / name
+    assert Path(seen.paths[namesakes[0].frame_id]) == card / "101MEDIA" / name
 
 
-def test_a_blurred_photo_and_a_covered_lens_are_left_out_as_inspect_says(
+def test_spoiled_photos_are_left_out_as_inspect_says(
     drill: DrillReport, card: Path, make_house: MakeHouse
 ) -> None:
     photos = sorted(card.iterdir())
-    assert len(photos) >= 6
     for path, change in ((photos[1], _smeared), (photos[2], np.zeros_like)):
         _changed(path, change)
+    photos[3].write_bytes(photos[3].read_bytes()[:-2000])
     house = make_house(drill)
-    seen = check_flight(PreflightRequest(paths=(card,)), [], extra_dem=drill.dem)
+    seen = check_flight(PreflightRequest(paths=(card,)), [], extra_dem=drill.dem).preflight.diagnosis
     report = house.ingest(card)
-    told = {one.name: one.reason for one in seen.preflight.diagnosis.rejected}
-    assert told == {photos[1].name: "too_blurred", photos[2].name: "lens_covered"}
-    assert {one.name: one.reason for one in report.rejections} == told
-    assert report.used == len(photos) - 2
+    reasons = {one.name: one.reason for one in seen.rejected}
+    expected = ("too_blurred", "lens_covered", "unreadable")
+    assert reasons == dict(zip((photo.name for photo in photos[1:4]), expected, strict=True))
+    assert seen.rejected == report.rejections
+    assert len(seen.headers) == report.used == len(photos) - 3
     rejected = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.REJECTED)
-    assert {one.header.provenance.source_name: one.reason for one in rejected} == told
+    assert {one.header.provenance.source_name: one.reason for one in rejected} == reasons
+    assert {one.message for one in rejected} == {str(one.message) for one in report.rejections}
 
 
 def _changed(path: Path, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> None:
@@ -281,6 +272,7 @@ def test_photos_over_a_hole_of_the_terrain_are_not_called_usable(
         check_flight(request, most, check_pixels=False)
 
 
+@pytest.mark.soak
 @pytest.mark.real
 def test_a_doubt_about_infrared_stands_on_the_flight_until_the_operator_speaks(
     shared_data: Path, make_house: MakeHouse
@@ -288,14 +280,9 @@ def test_a_doubt_about_infrared_stands_on_the_flight_until_the_operator_speaks(
     house, photos = make_house(), shared_data / "flights" / "seneca_fixed_wing"
     for report in (house.ingest(photos), house.ingest(photos)):
         (doubt,) = [one for one in report.flight.warnings if parse_warning_code(one) == MAYBE_INFRARED]
-        assert "Canon PowerShot ELPH 300 HS" in str(describe_warning(doubt)) and "Canon Canon" not in str(
-            describe_warning(doubt)
-        )
-        assert "--layer infrared" in describe_warning(doubt).in_language("vi")
-    told = house.ingest(photos, layer="colour").flight.warnings
-    assert [parse_warning_code(one) for one in told] == [NO_TERRAIN]
-    told = make_house(name="right").ingest(photos, layer="infrared").flight.warnings
-    assert [parse_warning_code(one) for one in told] == [NO_TERRAIN]
+        assert describe_warning(doubt).values["camera"] == "Canon PowerShot ELPH 300 HS"
+    settled = house.ingest(photos, layer="colour").flight.warnings
+    assert [parse_warning_code(one) for one in settled] == [NO_TERRAIN]
 
 
 def test_nothing_to_read_names_the_folder(make_house: MakeHouse, tmp_path: Path) -> None:
@@ -305,7 +292,7 @@ def test_nothing_to_read_names_the_folder(make_house: MakeHouse, tmp_path: Path)
         make_house().ingest(empty)
 
 
-@pytest.mark.parametrize(("stage", "at"), [("look", 1), ("look", 6), ("rectify", 1)])
+@pytest.mark.parametrize(("stage", "at"), [("look", 1), ("rectify", 1)])
 def test_photos_that_become_links_elsewhere_are_left_out_and_nothing_of_there_is_kept(
     drill: DrillReport, card: Path, make_house: MakeHouse, stage: str, at: int
 ) -> None:

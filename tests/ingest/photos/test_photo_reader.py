@@ -59,19 +59,14 @@ def test_folders_are_read_through_and_each_photo_comes_once(tmp_path: Path) -> N
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     written(tmp_path, "DJI_0001.JPG", DJI_JPEG)
-    for name in ("._DJI_0001.JPG", ".hidden.jpg", "DJI_0001.DNG", "flight.tlog", "notes.txt"):
+    others = ("._DJI_0001.JPG", ".hidden.jpg", "DJI_0001.DNG", "flight.tlog", "notes.txt")
+    for name in others:
         written(tmp_path, name, b"something else")
     (tmp_path / "@eaDir").mkdir()
     written(tmp_path / "@eaDir", "DJI_0001.JPG", DJI_JPEG)
     found = search_photos([tmp_path])
     assert [path.name for path in found.photos] == ["DJI_0001.JPG"]
-    assert {path.name: reason for path, reason in found.skipped} == {
-        "._DJI_0001.JPG": "macOS resource file",
-        ".hidden.jpg": "hidden file",
-        "DJI_0001.DNG": "raw picture: the JPEG beside it is used",
-        "flight.tlog": "not a photo",
-        "notes.txt": "not a photo",
-    }
+    assert {path.name for path, _ in found.skipped} == set(others)
 
 
 # -- reading ------------------------------------------------------------------------------------
@@ -132,10 +127,8 @@ def test_terrain_and_orthomosaics_are_no_photos(tmp_path: Path) -> None:
     geo[33550], geo[33922] = (10.0, 10.0, 0.0), (0.0, 0.0, 0.0, 430_000.0, 2_420_000.0, 0.0)
     path = tmp_path / "dem.tif"
     Image.fromarray(ground()).save(path, tiffinfo=geo)
-    assert search_photos([tmp_path]).skipped == (
-        (path, "georeferenced raster: register terrain with 'flycam dem add'"),
-    )
-    with pytest.raises(SourceUnreadable, match=r"dem\.tif: is a georeferenced raster, not a photo; register"):
+    assert [path.name for path, _ in search_photos([tmp_path]).skipped] == ["dem.tif"]
+    with pytest.raises(SourceUnreadable, match="flycam dem"):
         read_metadata(path)
 
 
@@ -145,7 +138,7 @@ def test_one_visible_band_of_a_multispectral_set_is_refused(tmp_path: Path) -> N
         exif[700] = xmp_packet({"Camera": PIX4D_SPACE}, {"Camera:BandName": band})
         Image.fromarray(ground()[:, :, 0].astype(np.uint16) * 100).save(tmp_path / name, exif=exif)
     assert read_metadata(tmp_path / "DJI_0015.TIF").band == "infrared"
-    with pytest.raises(SourceUnreadable, match=r"single band Green of a multispectral set; give"):
+    with pytest.raises(SourceUnreadable, match="band Green"):
         read_metadata(tmp_path / "DJI_0012.TIF")
 
 
@@ -161,27 +154,25 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "sentence"),
+    ("name", "data", "words"),
     [
-        ("empty.jpg", b"", r"empty\.jpg: the file is empty \(0 bytes\); copy"),
-        ("text.jpg", b"this is a note, not a photo\n" * 9, r"text\.jpg: holds text, not a photo; give"),
-        ("other.jpg", b"\x00\x01\x02\x03" * 50, r"other\.jpg: is not a JPEG, PNG or TIFF photo; give"),
-        ("heif.jpg", b"\x00\x00\x00\x18ftypheic" + b"\x00" * 50, r"heif\.jpg: is a HEIF picture.*JPEG"),
-        ("cut.jpg", DJI_JPEG[: len(DJI_EXIF)], r"cut\.jpg: the JPEG is cut off inside its header; copy"),
-        ("two.jpg", b"\xff\xd8\xff", r"two\.jpg: the JPEG is cut off inside its header; copy"),
-        ("cut.png", png_header(10, 10)[:20], r"cut\.png: the PNG is cut off inside its header; copy"),
-        ("bomb.png", png_header(60_000, 60_000), r"bomb\.png: declares 60000×60000 pixels.*remove it"),
-        ("bomb2.png", png_header(9_000, 9_000), r"bomb2\.png: declares 9000×9000 pixels, more than its"),
-        ("none.png", png_header(0, 10), r"none\.png: its header gives no picture size; copy"),
-        ("cut.tif", b"II*\x00\x08\x00", r"cut\.tif: the TIFF is cut off inside its header; copy"),
+        ("empty.jpg", b"", "0 bytes"),
+        ("text.jpg", b"this is a note, not a photo\n" * 9, "holds text"),
+        ("other.jpg", b"\x00\x01\x02\x03" * 50, "not a JPEG"),
+        ("heif.jpg", b"\x00\x00\x00\x18ftypheic" + b"\x00" * 50, "HEIF"),
+        ("cut.jpg", DJI_JPEG[: len(DJI_EXIF)], "cut off"),
+        ("cut.png", png_header(10, 10)[:20], "cut off"),
+        ("bomb.png", png_header(60_000, 60_000), "60000×60000"),
+        ("bomb2.png", png_header(9_000, 9_000), "9000×9000"),
+        ("none.png", png_header(0, 10), "no picture size"),
+        ("cut.tif", b"II*\x00\x08\x00", "cut off"),
     ],
 )
-def test_bad_files_name_themselves_and_the_cure(
-    tmp_path: Path, name: str, data: bytes, sentence: str
-) -> None:
+def test_bad_files_name_themselves(tmp_path: Path, name: str, data: bytes, words: str) -> None:
     path = written(tmp_path, name, data)
-    with pytest.raises(SourceUnreadable, match=sentence):
+    with pytest.raises(SourceUnreadable, match=words) as caught:
         read_metadata(path)
+    assert str(caught.value).startswith(f"{path}: ")
 
 
 def test_a_compressed_text_bomb_costs_nothing(tmp_path: Path) -> None:
