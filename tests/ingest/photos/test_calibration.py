@@ -32,7 +32,7 @@ DEWARP = Dewarp(
 )
 
 
-def photo(**given: object) -> PhotoMetadata:
+def photo(**fields: object) -> PhotoMetadata:
     plain: dict[str, object] = {
         "path": Path("a.jpg"),
         "name": "a.jpg",
@@ -40,7 +40,7 @@ def photo(**given: object) -> PhotoMetadata:
         "dialect": Dialect.DJI,
         "image_size_px": (5280, 3956),
     }
-    return PhotoMetadata(**{**plain, **given})  # type: ignore[arg-type]
+    return PhotoMetadata(**{**plain, **fields})  # type: ignore[arg-type]
 
 
 def operator(size: tuple[int, int] = (5280, 3956)) -> InteriorOrientation:
@@ -276,9 +276,9 @@ def test_an_optical_centre_off_the_middle_goes_with_crop_and_resize(size: tuple[
 
 def test_pix4ds_perspective_lens_by_pixel_pitch_or_by_its_middle() -> None:
     lens = Pix4dLens(focal_mm=4.0, centre_mm=(2.4, 1.8), distortion=(0.2, -0.3, 0.25, 0.004, 0.0002))
-    given = {"image_size_px": (4800, 3600), "exif_size_px": (4800, 3600), "pix4d_lens": lens}
-    pitched = resolve_interior(photo(**given, focal_plane_px_per_mm=1000.0))
-    middle = resolve_interior(photo(**given))
+    fields = {"image_size_px": (4800, 3600), "exif_size_px": (4800, 3600), "pix4d_lens": lens}
+    pitched = resolve_interior(photo(**fields, focal_plane_px_per_mm=1000.0))
+    middle = resolve_interior(photo(**fields))
     assert pitched.focal_length_px[0] == middle.focal_length_px[0] == pytest.approx(4000.0)
     assert pitched.sigma_focal_rel < middle.sigma_focal_rel
     assert pitched.principal_point_px == pytest.approx((2399.5, 1799.5))

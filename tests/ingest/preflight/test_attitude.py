@@ -49,9 +49,7 @@ def test_gimbal_yaw_stuck_at_zero_gives_way_to_flight_yaw_by_the_course():
     photos = strips()
     lying = [with_angles(p, gimbal={"yaw_deg": 0.0}) for p in photos]
     attitude, problems = settle(lying)
-    said = the(problems, "yaw_choice")
-    assert "flight yaw is used" in str(said.sentence)
-    assert "1.00" in str(said.sentence)
+    assert the(problems, "yaw_choice").sentence.values["flight_agreement"] == pytest.approx(1.0, abs=0.005)
     assert_same_angle(yaws(attitude), true_yaws(photos))
 
 
@@ -71,7 +69,6 @@ def test_roll_180_is_settled_by_heading(honest_euler):
         lying[k] = with_angles(photos[k], gimbal={"roll_deg": 180.0, "pitch_deg": -89.9, "yaw_deg": yaw})
     attitude, problems = settle(lying)
     assert len(the(problems, "roll_180").frames) == 4
-    assert ("4 lie with" in str(the(problems, "roll_180").sentence)) is honest_euler
     assert_same_angle(yaws(attitude), true_yaws(photos))
     assert np.abs(attitude.angles_deg[:, 2]).max() < 1e-9
 
@@ -171,16 +168,14 @@ def test_an_offset_like_the_declination_is_called_magnetic_and_another_a_compass
     there = (55.5, -LAT)  # Réunion, as far from the equator: strips keep their course
     (declination,) = compute_declination_deg(np.array([there]), int(1.75e18))
     assert declination < -15.0
-    for offset, word in ((-declination, "magnetic north was taken for true"), (-9.0, "compass is off")):
+    for offset, word in ((-declination, "magnetic"), (-9.0, "compass")):
         photos = []
         for p in strips(lines=6):
             yaw = p.gimbal.yaw_deg + offset
             moved = replace(p, lon_deg=p.lon_deg - LON + there[0], lat_deg=p.lat_deg - 2.0 * LAT)
             photos.append(with_angles(moved, gimbal={"yaw_deg": yaw}, aircraft={"yaw_deg": yaw}))
         _, problems = settle(photos)
-        said = the(problems, "heading_offset")
-        assert word in str(said.sentence)
-        assert "độ từ thiên ở đây" in said.sentence.in_language("vi")
+        assert word in str(the(problems, "heading_offset").sentence)
 
 
 def test_a_magnetic_image_direction_is_brought_to_true_north():

@@ -39,9 +39,9 @@ from tests.ingest.photos.made_flights import (
 )
 
 
-def inspect(photos, **asked):
-    asked = {"terrain_at": flat(), **asked}
-    return diagnose(photos, interior_for=lambda p: CAMERA, identify=compute_quick_identity, **asked)
+def inspect(photos, **options):
+    options = {"terrain_at": flat(), "interior_for": lambda p: CAMERA, **options}
+    return diagnose(photos, identify=compute_quick_identity, **options)
 
 
 def test_headers_are_ready_to_rectify():
@@ -69,11 +69,8 @@ def test_headers_are_ready_to_rectify():
 def test_every_decision_reaches_the_frames_it_concerns():
     photos = [replace(p, gimbal=Angles()) for p in strips()]
     diagnosis = inspect(photos)
-    assert any("belly" in s for s in diagnosis.headers[3].provenance.settled)
-    for problem in diagnosis.problems:
-        assert str(problem.sentence).endswith(".")
-        assert problem.sentence.in_language("vi").endswith(".")
-        assert str(problem.sentence) != problem.sentence.in_language("vi")
+    settled = str(the(diagnosis.problems, "fixed_mount").sentence)
+    assert all(settled in header.provenance.settled for header in diagnosis.headers)
 
 
 def test_a_thermal_photo_does_not_cover_for_a_colour_one():
@@ -145,7 +142,6 @@ def test_brighton_beach_stands_forty_metres_above_its_shore(shared_data):
     assert (len(diagnosis.headers), diagnosis.rejected, diagnosis.gaps) == (18, (), ())
     heights = [h.exterior_prior.projection_centre_m[2] for h in diagnosis.headers]
     np.testing.assert_allclose(heights, 199.0, atol=1.5)
-    assert "difference -0.5" in str(the(diagnosis.problems, "takeoff_estimated").sentence)
 
 
 @pytest.mark.real
@@ -174,7 +170,7 @@ def test_canberra_is_positioned_from_its_log(shared_data):
     assert len(diagnosis.headers) == 5
     assert diagnosis.takeoff is not None
     assert diagnosis.takeoff.how == "home_position"
-    assert "5 of 5 photos found" in str(the(diagnosis.problems, "log_matched").sentence)
+    assert the(diagnosis.problems, "log_matched").sentence.values["found"] == 5
     above = [h.exterior_prior.projection_centre_m[2] - 592.0 for h in diagnosis.headers]
     assert above == sorted(above)  # it was climbing, from 12.2 m to 22.8 m by the two photos that say so
     np.testing.assert_allclose([above[0], above[-1]], [12.2, 22.8], atol=1.5)
@@ -222,18 +218,14 @@ def test_the_operators_layer_beats_the_tags_and_is_said():
     photos = [replace(p, band="thermal") if i < 3 else p for i, p in enumerate(strips())]
     diagnosis = inspect(photos, layer="infrared")
     assert {h.layer for h in diagnosis.headers} == {Layer.INFRARED}
-    said = the(diagnosis.problems, "layer_given")
-    assert "infrared" in str(said.sentence) and "hồng ngoại" in said.sentence.in_language("vi")
-    assert len(said.frames) == len(photos)
+    assert len(the(diagnosis.problems, "layer_given").frames) == len(photos)
     with pytest.raises(ValueError, match="ultraviolet"):
         inspect(photos, layer="ultraviolet")
 
 
 def test_a_camera_also_sold_for_infrared_is_asked_about():
     canon = [replace(p, maker="Canon", model="Canon PowerShot S110") for p in strips()]
-    said = the(inspect(canon).problems, "maybe_infrared")
-    assert "also moves photos" in str(said.sentence) and "cũng được chuyển" in said.sentence.in_language("vi")
-    assert "--layer infrared" in str(said.sentence) and len(said.frames) == len(canon)
+    assert len(the(inspect(canon).problems, "maybe_infrared").frames) == len(canon)
     assert "maybe_infrared" not in codes(inspect(canon, layer="colour").problems)
     assert "maybe_infrared" not in codes(inspect(strips()).problems)
 

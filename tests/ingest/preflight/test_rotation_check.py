@@ -62,15 +62,10 @@ def test_a_strip_turned_in_a_viewer_is_read_as_it_lies():
     names = {photos[k].name for k in viewer}
     assert turns_found(before, after) == dict.fromkeys(names, 2)
     said = problem(after, "turned")
-    assert (
-        set(said.frames) == names
-        and "180°" in str(said.sentence)
-        and "180°" in said.sentence.in_language("vi")
-    )
+    assert set(said.frames) == names and "180°" in str(said.sentence)
     assert set(problem(after, "edited").frames) == names
     one = next(h for h in after.headers if h.provenance.source_name in names)
     assert one.interior.calibration_id == "test, turned 180°"
-    assert any("180°" in sentence for sentence in one.provenance.settled)
 
 
 def test_single_photos_turned_without_any_tag_are_found():
@@ -136,7 +131,7 @@ def test_a_cropped_photo_is_named():
     assert problem(found, "cropped") is None
 
 
-def laid(headers, checks, name):
+def orthorectified(headers, checks, name):
     """Thumbnail of a photo on level ground at height 0, two metres a pixel by three."""
     header = next(h for h in headers if h.provenance.source_name == name)
     spot = locate_square(np.array(header.exterior_prior.projection_centre_m[:2]), 0.5)
@@ -160,6 +155,7 @@ def test_the_return_strip_of_brighton_beach_was_turned_by_hand(shared_data):
     strip = [f"DJI_00{k}.JPG" for k in range(24, 30)]
     assert turns_found(without, found) == dict.fromkeys(strip, 2)
     for name, neighbour in zip(strip, [*strip[1:], "DJI_0030.JPG"], strict=True):
-        at_last = laid(found.headers, checks, name), laid(found.headers, checks, neighbour)
-        as_written = laid(without.headers, checks, name), laid(without.headers, checks, neighbour)
+        at_last, as_written = (
+            [orthorectified(one.headers, checks, of) for of in (name, neighbour)] for one in (found, without)
+        )
         assert count_agreeing_windows(*at_last) >= 4 > count_agreeing_windows(*as_written)

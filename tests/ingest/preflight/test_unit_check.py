@@ -61,7 +61,6 @@ def test_an_aircraft_that_follows_the_ground_betrays_feet(seed):
     sortie, around, below = flown("ground", seed)
     found = check_terrain_units(sortie, around / FOOT_M, NAN, below / FOOT_M)
     assert code(found) == ["terrain_maybe_feet"]
-    assert "-units ft" in str(found[0].sentence) and "-units ft" in found[0].sentence.in_language("vi")
 
 
 def test_a_level_flight_over_high_relief_betrays_feet_by_burying_photos():
@@ -76,7 +75,6 @@ def test_a_level_flight_over_high_relief_betrays_feet_by_burying_photos():
     assert check_terrain_units(sortie, around, NAN, below) == []
     found = check_terrain_units(sortie, around / FOOT_M, NAN, below / FOOT_M)
     assert code(found) == ["terrain_maybe_feet"]
-    assert "lie under it" in str(found[0].sentence)
 
 
 def test_the_aircrafts_own_altitude_is_certain():

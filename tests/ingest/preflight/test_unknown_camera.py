@@ -53,8 +53,8 @@ def test_only_the_camera_that_is_not_named_is_estimated(flight):
     found = settle(
         mixed, interior_for=lambda p: nobody_knows(p) if p.model == "?" else lens(p), checks=checks
     )
-    told = {h.provenance.source_name: h.interior.calibration_id for h in found.headers}
-    assert [told[p.name] for p in mixed[:4]] == [CAMERA.calibration_id, "flight:neighbouring photos"] * 2
+    sources = {h.provenance.source_name: h.interior.calibration_id for h in found.headers}
+    assert [sources[p.name] for p in mixed[:4]] == [CAMERA.calibration_id, "flight:neighbouring photos"] * 2
 
 
 @pytest.mark.parametrize("most", [0, 2])
@@ -69,7 +69,10 @@ def test_without_pictures_or_neighbours_a_lens_stays_unknown(flight, most):
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("folder", "takeoff", "focal_over_side", "within"),
-    [("brighton_beach", None, 0.5931, 0.03), ("toledo", 0.0, 0.5931, 0.07)],
+    [
+        ("brighton_beach", None, 0.5931, 0.03),
+        pytest.param("toledo", 0.0, 0.5931, 0.07, marks=pytest.mark.soak),
+    ],
 )
 def test_lenses_of_real_flights(
     shared_data: Path, folder: str, takeoff: float | None, focal_over_side: float, within: float

@@ -45,10 +45,10 @@ def item(name: str, value: bytes) -> bytes:
     return bytes.fromhex(KEYS[name]) + bytes([len(value)]) + value
 
 
-def universal(t_us: int = T0_US, **told: float) -> bytes:
+def universal(t_us: int = T0_US, **items: float) -> bytes:
     """A packet of these items: places as doubles, the rest as floats."""
     body = item("time", struct.pack(">Q", t_us))
-    for name, value in told.items():
+    for name, value in items.items():
         body += item(name, struct.pack(">d" if name.endswith(("lat", "lon")) else ">f", value))
     return SET_KEY + b"\x82" + len(body).to_bytes(2, "big") + body
 

@@ -29,8 +29,8 @@ def film(
         parts.append((256, picture(pts, None if stamp_us is None else stamp_us + k * STEP_US)))
         if k >= late:
             of = k - late
-            told = packet(T0_US + of * STEP_US, **here(of))
-            parts.append((257, pes(PRIVATE, told, first_pts + of * STEP if stated else None)))
+            local_set = packet(T0_US + of * STEP_US, **here(of))
+            parts.append((257, pes(PRIVATE, local_set, first_pts + of * STEP if stated else None)))
     path.write_bytes(stream(parts))
     return path
 

@@ -140,12 +140,12 @@ def test_a_tcp_peer_that_is_gone_without_a_word_is_connected_to_again(
         """A connection over which nothing comes, then an error."""
 
         def __init__(self, real: socket.socket) -> None:
-            self.real, self.asked = real, 0
+            self.real, self.calls = real, 0
             opened.append(self)
 
         def recv(self, _most: int) -> bytes:
-            self.asked += 1
-            if self.asked < 3:
+            self.calls += 1
+            if self.calls < 3:
                 time.sleep(0.01)
                 raise TimeoutError("timed out")
             raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))

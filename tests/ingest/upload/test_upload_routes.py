@@ -347,10 +347,10 @@ def test_a_disk_that_fills_while_bytes_come_is_refused_and_what_came_is_gone_on_
     with as_(url, LAN) as client:
         upload_id = open_upload(client, card)
         path, whole = f"/files/{upload_id}/0", {"Upload-Checksum": checksum(data)} if is_checked else {}
-        asked = count()
+        calls = count()
 
         def free(_folder: Path) -> int:
-            return SPARE_BYTES + (len(data) if next(asked) < 2 else -1)
+            return SPARE_BYTES + (len(data) if next(calls) < 2 else -1)
 
         monkeypatch.setattr(upload, "get_free_bytes", free)
         full = patch(client, path, data, 0, **whole)
