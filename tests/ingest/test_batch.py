@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -21,8 +20,6 @@ from flycam.drill.ground_truth import read_truth
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import (
     OutsideTerrain,
-    SourceUnreadable,
-    StoreDenied,
     TerrainMissing,
 )
 from flycam.geodata.crs import to_lonlat
@@ -45,11 +42,9 @@ from flycam.mosaic.export import export_flight
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.terrain import load_registered_dems, register_dem
 from flycam.mosaic.tiles.codec import read_tile
-from flycam.retry import check_store_writable
 from flycam.storage import keys
 from tests.clips import cut_all
 from tests.houses import House
-from tests.unreliable_stores import FaultyStore
 
 MakeHouse = Callable[..., House]
 
@@ -238,16 +233,6 @@ def test_terrain_that_misses_the_flight(drill: DrillReport, make_house: MakeHous
     assert report.flight.warnings == (NO_TERRAIN,)
 
 
-def test_trying_the_store_leaves_nothing_in_it(make_house: MakeHouse) -> None:
-    house = make_house()
-    check_store_writable(house.workspace)
-    assert list(house.workspace.store.list("")) == []
-    keeps_all = FaultyStore(
-        house.workspace.store, lambda operation, _key: StoreDenied("no") if operation == "delete" else None
-    )
-    check_store_writable(replace(house.workspace, store=keeps_all))
-
-
 def _with_hole(dem: Path, out: Path, share: float) -> Path:
     """The terrain with no height in the western `share` of it."""
     with rasterio.open(dem) as source:
@@ -288,13 +273,6 @@ def test_a_doubt_about_infrared_stands_on_the_flight_until_the_operator_speaks(
     assert [parse_warning_code(one) for one in settled] == [NO_TERRAIN]
 
 
-def test_nothing_to_read_names_the_folder(make_house: MakeHouse, tmp_path: Path) -> None:
-    empty = tmp_path / "trống"
-    empty.mkdir()
-    with pytest.raises(SourceUnreadable, match="trống"):
-        make_house().ingest(empty)
-
-
 @pytest.mark.parametrize(("stage", "at"), [("look", 1), ("rectify", 1)])
 def test_photos_that_become_links_elsewhere_are_left_out_and_nothing_of_there_is_kept(
     drill: DrillReport, card: Path, make_house: MakeHouse, stage: str, at: int
@@ -318,10 +296,3 @@ def test_photos_that_become_links_elsewhere_are_left_out_and_nothing_of_there_is
     for key in store.list("evidence/"):
         assert hashlib.sha256(store.get(key)).hexdigest() == keys.parse_hash(key)
     assert not store.exists(keys.format_original_key(hashlib.sha256(secret.read_bytes()).hexdigest()))
-
-
-def test_drill_never_joins_a_real_event(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    request = PreflightRequest(paths=(drill.photos,))
-    report = ingest(house.workspace, request, FlightLabels(event="DIỄN TẬP: bão"))
-    assert house.workspace.catalog.flights.event(report.flight.event_id).is_drill

@@ -128,17 +128,6 @@ def test_a_move_that_was_stopped_is_completed_by_the_next_ingest(
     assert [one.layer.value for one in mosaics if one.published] == ["infrared"]
 
 
-def test_what_was_withdrawn_is_not_moved(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    flight = house.ingest(drill.photos).flight
-    gone = house.workspace.catalog.frames.list_for_flight(flight.flight_id)[0].frame_id
-    withdraw_by_reference(house.workspace, gone, "nhà dân", "UBND xã")
-    assert house.ingest(drill.photos, layer="infrared").used == drill.frames - 1
-    assert house.workspace.catalog.frames.get(gone).header.layer is Layer.COLOUR
-    withdraw_by_reference(house.workspace, flight.flight_id, "test flight", "Ban chỉ huy")
-    assert pixels(house, f"{flight.flight_id}-infrared") == {}
-
-
 def test_withdrawn_photos_are_said_when_they_are_ingested_again(
     drill: DrillReport, make_house: MakeHouse
 ) -> None:

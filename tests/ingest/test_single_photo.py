@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from flycam.drill.photo_drill import DrillReport
-from flycam.errors import DatumUnknown, OptionUnusable, TerrainMissing
+from flycam.errors import DatumUnknown, TerrainMissing
 from flycam.geodata.dem import load_terrain, read_dem_info
 from flycam.geodata.raster import read_raster
 from flycam.geodata.reference_raster import EXERCISE_TAG
 from flycam.geometry.camera import project
 from flycam.geometry.terrain import interpolate_heights
-from flycam.ingest import single_photo
 from flycam.ingest.single_photo import Orthophoto, Orthorectifier
 from flycam.media.pixels import open_pixels
 
@@ -84,18 +83,6 @@ def test_a_stated_pose_takes_the_place_of_the_recorded_one(
     with pytest.raises(DatumUnknown):
         local = replace(moved, vertical_datum="LOCAL")
         Orthorectifier(drill.dem).orthorectify(drill.photos / PHOTO, exterior=local)
-
-
-def test_what_cannot_be_made_is_refused(
-    drill: DrillReport, orthophoto: Orthophoto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    orthorectifier = Orthorectifier(drill.dem)
-    for gsd_m in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(OptionUnusable):
-            orthorectifier.orthorectify(drill.photos / PHOTO, gsd_m=gsd_m)
-    monkeypatch.setattr(single_photo, "MAX_ORTHOPHOTO_PIXELS", orthophoto.valid.size // 2)
-    with pytest.raises(OptionUnusable):
-        orthorectifier.orthorectify(drill.photos / PHOTO)
 
 
 @pytest.mark.real

@@ -85,14 +85,6 @@ def test_dewarp_offsets_are_from_the_centre() -> None:
     assert interior.distortion == (-0.11, 0.015, -0.0001, 0.0002, -0.027)
 
 
-def test_a_resized_photo_scales_its_calibration() -> None:
-    small = resolve_interior(
-        photo(**{**ALL, "image_size_px": (1320, 989), "calibrated_centre_px": (2640.0, 1978.0)})
-    )
-    assert small.focal_length_px[0] == pytest.approx(3713.29 / 4)
-    assert small.principal_point_px[0] == pytest.approx(659.5 + 7.0 / 4)
-
-
 def test_digital_zoom_enlarges_the_middle_of_the_picture() -> None:
     interior = resolve_interior(photo(**ALL, digital_zoom=2.0))
     assert interior.focal_length_px == (2 * 3713.29, 2 * 3712.0)
@@ -144,18 +136,6 @@ def test_dewarp_data_against_a_bundle_adjustment(shared_data: Path) -> None:
     np.testing.assert_allclose(interior.principal_point_px, centre, atol=1.5)
     published = [adjusted[key] for key in ("k1", "k2", "p1", "p2", "k3")]
     np.testing.assert_allclose(interior.distortion, published, atol=0.011)
-
-
-@pytest.mark.real
-def test_brightons_camera_is_the_published_one_at_its_picture_size(shared_data: Path) -> None:
-    path = next((shared_data / "flights" / "brighton_beach").rglob("*.JPG"))
-    metadata = read_metadata(path)
-    interior = resolve_interior(metadata)
-    assert (metadata.model, interior.image_size_px) == ("FC300S", metadata.image_size_px)
-    assert interior.calibration_id.startswith("models:dji-fc300#")
-    per_width = interior.focal_length_px[0] / metadata.image_size_px[0]
-    assert per_width == pytest.approx(2372.27 / 4000.0, rel=1e-6)
-    assert interior.readout_s is not None
 
 
 SKYDIO = {
@@ -298,13 +278,3 @@ def test_a_pix4d_fisheye_becomes_the_odd_polynomial(affine: float, polynomial: t
     k = interior.distortion
     got = interior.focal_length_px[0] * theta * (1 + sum(k[n] * theta ** (2 * n + 2) for n in range(4)))
     np.testing.assert_allclose(got, want, atol=0.6)
-
-
-def test_a_horizon_is_where_a_skydio_says_it_is(shared_data: Path) -> None:
-    """The foot of the mountains, 10 km away, is seen in row 307 of 844."""
-    found = read_metadata(shared_data / "makers" / "skydio-catilina.jpg")
-    interior = resolve_interior(found)
-    pitch = found.gimbal.pitch_deg
-    assert pitch is not None
-    row = interior.principal_point_px[1] + interior.focal_length_px[1] * math.tan(math.radians(pitch))
-    assert row == pytest.approx(307.0, abs=5.0)

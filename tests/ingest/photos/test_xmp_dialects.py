@@ -10,24 +10,10 @@ from flycam.ingest.photos.xmp import (
     map_fields,
     parse_coordinate,
     parse_dewarp,
-    parse_number,
     resolve_maker,
 )
 
 DEWARP = "2022-06-08;3713.29,3712.5,7.02,-8.72,-0.112575,0.014875,-0.000086,0.000107,-0.027064"
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("+39.80", 39.8), ("-0.5", -0.5), ("1/4", 0.25), (" 12 ", 12.0), ("3e2", 300.0), ("7 m", 7.0)],
-)
-def test_numbers(text: str, value: float) -> None:
-    assert parse_number({"a": text}, "a") == value
-
-
-@pytest.mark.parametrize("text", ["", "nan", "inf", "1/0", "twelve", "1.2.3", "1e999", "0x10"])
-def test_no_numbers(text: str) -> None:
-    assert parse_number({"a": text}, "a") is None
 
 
 def test_coordinates_in_every_spelling() -> None:
@@ -105,20 +91,6 @@ def test_autel_new_firmware(prefix: str) -> None:
     found = map_fields(Dialect.AUTEL, values)
     assert found["gimbal"] == Angles(yaw_deg=12.5, pitch_deg=-90.0, roll_deg=0.0)
     assert found["relative_altitude_m"] == 99.5
-
-
-def test_autel_old_firmware_speaks_pix4d() -> None:
-    values = {
-        "Camera:Yaw": "12.5",
-        "Camera:Pitch": "0.5",
-        "Camera:Roll": "0",
-        "Camera:AboveGroundAltitude": "80",
-    }
-    assert detect_dialect(values, "Autel Robotics") is Dialect.AUTEL
-    found = map_fields(Dialect.AUTEL, values)
-    assert found["camera"] == Angles(yaw_deg=12.5, pitch_deg=0.5, roll_deg=0.0)
-    assert found["gimbal"] == Angles()
-    assert found["relative_altitude_m"] == 80.0
 
 
 def test_skydio_names_the_parts_of_structures() -> None:

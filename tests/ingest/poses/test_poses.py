@@ -91,12 +91,6 @@ def test_xyz_without_crs_is_an_error_and_a_prj_beside_it_helps(tmp_path):
     assert len(read_poses_csv(path, vertical_datum="EGM96")) == 1
 
 
-def test_a_broken_reconstruction_is_refused(tmp_path):
-    for text in ("{", "[]x", "[]", json.dumps([{"shots": {"a": {}}, "cameras": {}}])):
-        with pytest.raises(SourceUnreadable, match=r"r\.json"):
-            read_sfm_poses(write(tmp_path, text, "r.json"), vertical_datum="EGM96")
-
-
 def reconstruction(true, *, grid, gps=True):
     """A reconstruction of exteriors in UTM, in ODM's turned frame (`grid`) or in OpenSfM's own."""
     lon, lat = 104.8, 21.9
@@ -292,23 +286,6 @@ def test_sigmas_of_a_table_are_its_own(tmp_path, head, values, metres, degrees):
         assert row.states_sigma
 
 
-def test_a_sigma_of_nothing_states_nothing(tmp_path):
-    rows = table(tmp_path, ",sigma_x,sigma_y,sigma_z,sigma_attitude", ",0,-1,,0.0")
-    assert all(row.exterior.sigma_position_m == (1.5, 1.5, 8.0) and not row.states_sigma for row in rows)
-    with pytest.raises(SourceUnreadable, match="decimal point"):
-        table(tmp_path, ",sigma_z", ",good")
-
-
-def test_positions_of_four_decimals_are_known_to_their_step(tmp_path):
-    rounded = [(round(lat, 4), round(lon, 4)) for lat, lon in PLACES]
-    for row in table(tmp_path, places=rounded):
-        east, north, _ = row.exterior.sigma_position_m
-        assert north == pytest.approx(np.hypot(1.5, 11.12 / np.sqrt(12.0)), rel=0.01)
-        assert east == pytest.approx(
-            np.hypot(1.5, 11.12 * np.cos(np.radians(21.91)) / np.sqrt(12.0)), rel=0.01
-        )
-
-
 @pytest.mark.parametrize(
     ("text", "height_m"),
     [
@@ -339,27 +316,6 @@ def test_positions_of_a_table_replace_the_photos_own_and_no_others(tmp_path):
     )
     assert b == photos[1]
     assert said.severity == "warning"
-
-
-def test_surveyed_positions_are_fixed_solutions(tmp_path):
-    head, row = (
-        "name,lat,lon,height,sigma_xy,sigma_z,vertical_datum",
-        "A.JPG,21.9,104.8,412.5,0.02,0.03,EGM96",
-    )
-    ((a,), _) = with_table_positions([photo("A.JPG")], write(tmp_path, f"{head}\n{row}\n"))
-    assert (a.rtk_flag, a.rtk_std_m) == (50, (0.02, 0.02, 0.03))
-    assert a.absolute_altitude_m == pytest.approx(412.5 + UNDULATION_M, abs=1e-6), (
-        "as of the ellipsoid, as RTK is"
-    )
-
-
-def test_a_table_in_a_system_that_is_reached_to_metres_only_is_said(tmp_path):
-    path = write(tmp_path, "name,x,y,z\nA.JPG,479341.2,2421754.1,412.5\n")
-    write(tmp_path, "EPSG:3148", "poses.prj")
-    _, (_, said) = with_table_positions([photo("A.JPG")], path)
-    assert (said.code, said.severity) == ("crs_accuracy", "warning")
-    write(tmp_path, "EPSG:32648", "poses.prj")
-    assert [one.code for one in with_table_positions([photo("A.JPG")], path)[1]] == ["positions_given"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from flycam.ingest.preflight.altitude import HeightMode, resolve_heights
 from flycam.ingest.preflight.files import resolve_capture_times
 from flycam.ingest.preflight.flight_table import build_flight_table, split_sorties
 from flycam.ingest.preflight.flying_height import FlyingHeights
-from tests.ingest.photos.made_flights import GROUND_M, LAT, LON, M_PER_DEG, codes, flat, strips, the
+from tests.ingest.photos.made_flights import GROUND_M, LAT, LON, M_PER_DEG, codes, flat, strips
 
 
 def settle(photos, terrain=None, **options):
@@ -186,11 +186,3 @@ def test_no_scale_is_laid_that_the_pictures_contradict_by_a_fifth(shown_m, taken
         heights, _ = settle(strips(), terrain, seen=seen(shown_m))
         above = heights.above_ground_m
         np.testing.assert_allclose(above, taken_m)
-
-
-def test_a_few_photos_that_are_contradicted_take_no_others_with_them():
-    above = np.full(48, 100.0)
-    above[:4] = 60.0
-    heights, problems = settle(strips(), flat(), seen=seen(above))
-    np.testing.assert_allclose(heights.above_ground_m, above)
-    assert len(the(problems, "height_contradicted").frames) == 4

@@ -66,20 +66,6 @@ def test_headers_are_ready_to_rectify():
     assert depth[0] == pytest.approx(100.0 * scale)
 
 
-def test_every_decision_reaches_the_frames_it_concerns():
-    photos = [replace(p, gimbal=Angles()) for p in strips()]
-    diagnosis = inspect(photos)
-    settled = str(the(diagnosis.problems, "fixed_mount").sentence)
-    assert all(settled in header.provenance.settled for header in diagnosis.headers)
-
-
-def test_a_thermal_photo_does_not_cover_for_a_colour_one():
-    photos = strips(lines=9)
-    hole = [k for k in range(len(photos)) if 3 <= k // 12 <= 6 and 3 <= k % 12 <= 8]
-    photos = [replace(p, band="thermal") if k in hole else p for k, p in enumerate(photos)]
-    assert [g.kind for g in inspect(photos).gaps if g.kind is GapKind.HOLE] == [GapKind.HOLE]
-
-
 def test_a_lens_nobody_knows_is_a_rejection_with_the_cure():
     def unknown(item):
         raise CalibrationMissing(f"{item.name}: nothing says what lens took it; give --camera FILE")
@@ -88,12 +74,6 @@ def test_a_lens_nobody_knows_is_a_rejection_with_the_cure():
     assert diagnosis.headers == ()
     assert {r.reason for r in diagnosis.rejected} == {"calibration_missing"}
     assert the(diagnosis.problems, "calibration_missing").severity is Severity.ERROR
-
-
-def test_photos_under_the_ground_are_rejected_not_drawn():
-    diagnosis = inspect(strips(), height_mode="absolute", terrain_at=flat(500.0))
-    assert diagnosis.headers == ()
-    assert {r.reason for r in diagnosis.rejected} == {"pose_rejected"}
 
 
 maybe = st.one_of(st.none(), st.floats(-1000, 1000))
@@ -246,3 +226,9 @@ def test_a_real_flight_that_says_no_height_is_laid_by_the_motion_of_its_pictures
     assert "height_from_pictures" in codes(found.problems)
     alone = diagnose(photos[:1], interior_for=resolve_interior, checks=checks, grey_of=read_grey)
     assert [one.reason for one in alone.rejected] == ["no_height"]
+
+
+def test_photos_under_the_ground_are_rejected_not_drawn():
+    diagnosis = inspect(strips(), height_mode="absolute", terrain_at=flat(500.0))
+    assert diagnosis.headers == ()
+    assert {r.reason for r in diagnosis.rejected} == {"pose_rejected"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from flycam.ingest.preflight.check import compute_sky_fraction, reject_sky_photo
 from flycam.ingest.preflight.files import (
     find_duplicates,
     find_missing_files,
-    parse_counters,
     reject_bad_images,
 )
 from flycam.ingest.preflight.flight_table import build_flight_table
@@ -91,22 +89,6 @@ def test_folders_that_count_from_the_start_again_have_gaps_of_their_own():
     missing, problems = find_missing_files([*first, *second])
     assert missing == ("100MEDIA/DJI_0004.JPG", "101MEDIA/DJI_0007.JPG")
     assert "100MEDIA/DJI_0004.JPG" in the(problems, "numbers_missing").sentence.in_language("vi")
-
-
-@pytest.mark.parametrize(
-    "copy", ["DJI_0001 (1).JPG", "DJI_0001 - Copy.JPG", "Copy of DJI_0001.JPG", "A copy.JPG"]
-)
-def test_the_cameras_own_name_is_kept_among_copies(copy):
-    one = strips(lines=1)[0]
-    photos = [replace(one, name=name, path=Path(name)) for name in (copy, "DJI_0001.JPG")]
-    kept, rejected, _ = find_duplicates(table_of(photos), lambda item: "the same")
-    assert kept == [1] and rejected[0].name == copy
-
-
-def test_a_date_in_the_name_is_not_the_counter():
-    names = ["DJI_20250416072557_0001_D.JPG", "DJI_20250416072601_0003_D.JPG"]
-    assert find_missing_files([*map(Path, names)])[0] == ("DJI_*0002_D.JPG",)
-    assert parse_counters([*names, "x.jpg"]).tolist() == [1, 3, -1]
 
 
 def test_blur_is_judged_against_the_flight_and_a_covered_lens_by_itself():

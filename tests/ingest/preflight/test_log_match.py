@@ -90,17 +90,6 @@ def test_events_match_by_pattern_whatever_the_clocks_say_and_survive_lost_photos
     np.testing.assert_allclose(filled.sigma_xy_m, 0.0)
 
 
-def test_photos_without_time_take_events_in_order_only_if_the_counts_agree():
-    photos = strips()
-    timeless = [replace(bare(p), taken_text=None, taken_offset=None) for p in photos]
-    log = log_of(photos, events=True)
-    filled, _ = fill_from_log(table_of(timeless), log)
-    np.testing.assert_allclose(filled.lonlat, table_of(photos).lonlat, atol=1e-9)
-    filled, problems = fill_from_log(table_of(timeless[1:]), log)
-    assert codes(problems) == ["log_does_not_match"]
-    assert np.isnan(filled.lonlat).all()
-
-
 @pytest.mark.parametrize("hours", [-7, 1])
 def test_a_wrong_zone_is_found(hours):
     photos = strips()

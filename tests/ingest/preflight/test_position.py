@@ -49,13 +49,6 @@ def test_one_swapped_photo_is_seen_against_the_rest():
     assert np.ptp(kept.lonlat[:, 0]) < 0.01
 
 
-def test_a_photo_of_another_place_is_left_out():
-    photos = [*strips(lines=1), photo("HOME.JPG", lon_deg=105.8, lat_deg=21.0)]
-    kept, rejected, _ = resolve_positions(table_of(photos))
-    assert len(kept) == 12
-    assert [(r.name, r.reason) for r in rejected] == [("HOME.JPG", "pose_rejected")]
-
-
 place = st.one_of(
     st.none(),
     st.tuples(st.floats(-400, 400), st.floats(-400, 400)),

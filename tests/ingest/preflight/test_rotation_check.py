@@ -121,16 +121,6 @@ def test_which_software_makes_a_photo_suspect(software, usual, edited):
     assert detect_edited_photos(photos)[-1] == edited
 
 
-def test_a_cropped_photo_is_named():
-    photos = strips(lines=2, per_line=5)
-    photos[3] = replace(photos[3], software="IrfanView", image_size_px=(3000, 2000))
-    found = diagnose(photos, interior_for=lens, terrain_at=flat, identify=identity)
-    assert problem(found, "cropped").frames == (photos[3].name,)
-    photos[3] = replace(photos[3], image_size_px=(4000, 2250))  # the camera's own wide format, or its middle
-    found = diagnose(photos, interior_for=lens, terrain_at=flat, identify=identity)
-    assert problem(found, "cropped") is None
-
-
 def orthorectified(headers, checks, name):
     """Thumbnail of a photo on level ground at height 0, two metres a pixel by three."""
     header = next(h for h in headers if h.provenance.source_name == name)

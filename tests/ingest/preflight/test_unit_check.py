@@ -6,8 +6,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flycam.drill.flight import FlightPlan, make_drill_camera, simulate_flight
 from flycam.drill.land import WORK_CRS, Valley, build_valley_fields
@@ -82,22 +80,3 @@ def test_the_aircrafts_own_altitude_is_certain():
     assert code(check_terrain_units(sortie, around / FOOT_M, float(below[0]), below / FOOT_M)) == [
         "terrain_in_feet"
     ]
-
-
-def test_a_level_flight_over_level_ground_tells_nothing():
-    """What the docs say cannot be seen: this test holds them to it."""
-    sortie, around, below = flown("constant")
-    flat = np.full_like(below, 150.0)
-    assert check_terrain_units(sortie, np.full_like(around, 150.0) / FOOT_M, NAN, flat / FOOT_M) == []
-
-
-@given(st.integers(0, 3), st.floats(0.0, 1.0))
-def test_few_photos_or_no_ground_are_no_evidence(count, height):
-    sortie = SortieHeights(
-        names=("a",) * count,
-        lonlat=np.zeros((count, 2)),
-        relative_m=np.full(count, 100.0 * height),
-        absolute_m=np.full(count, np.nan),
-    )
-    assert check_terrain_units(sortie, np.array([500.0]), NAN, np.full(count, 500.0)) == []
-    assert check_terrain_units(sortie, np.empty(0), 10.0, np.full(count, np.nan)) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -45,16 +44,6 @@ def test_a_lens_is_told_by_its_pictures_within_its_sigma(flight):
     assert abs(off) < 0.03 and abs(off) < 2.0 * interior.sigma_focal_rel < 0.2
     said = problem(found, "lens_estimated")
     assert len(said.frames) == len(photos) and f"{interior.focal_length_px[0]:.0f} px" in str(said.sentence)
-
-
-def test_only_the_camera_that_is_not_named_is_estimated(flight):
-    photos, checks = flight
-    mixed = [replace(p, model="?") if k % 2 else p for k, p in enumerate(photos)]
-    found = settle(
-        mixed, interior_for=lambda p: nobody_knows(p) if p.model == "?" else lens(p), checks=checks
-    )
-    sources = {h.provenance.source_name: h.interior.calibration_id for h in found.headers}
-    assert [sources[p.name] for p in mixed[:4]] == [CAMERA.calibration_id, "flight:neighbouring photos"] * 2
 
 
 @pytest.mark.parametrize("most", [0, 2])

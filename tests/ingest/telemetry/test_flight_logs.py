@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
-from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from pymavlink.dialects.v20 import ardupilotmega as mav
 
-from flycam.errors import SourceUnreadable, TelemetryGap, UnexpectedSource
-from flycam.ingest.telemetry import flight_log, log_files
+from flycam.errors import SourceUnreadable, UnexpectedSource
+from flycam.ingest.telemetry import log_files
 from flycam.ingest.telemetry.dataflash import read_dataflash
 from flycam.ingest.telemetry.flight_log import GPS_EPOCH_S, WEEK_S, to_utc_s
 from flycam.ingest.telemetry.log_files import read_flight_log
@@ -95,15 +92,6 @@ def test_a_jittering_link_does_not_move_positions(tmp_path, mavlink):
     assert np.abs(error).max() < 2.5  # the jitter alone would give up to 15 m
 
 
-def test_replayed_packets_are_not_used(tmp_path, mavlink):
-    rows = flight(mavlink, delay=lambda k: 0.05 + (25.0 - k * 0.24 if k < 100 else 0.05))
-    log = read_flight_log(write_tlog(tmp_path / "a.tlog", rows))
-    assert any("replayed" in str(one) for one in log.remarks)
-    with pytest.raises(TelemetryGap):
-        log.track.pose_at(round((T0 + 10) * 1e9))
-    assert log.track.pose_at(round((T0 + 45.1) * 1e9)).lon_deg == pytest.approx(east(45.0), abs=2e-5)
-
-
 def test_damage_between_packets_costs_no_packet_and_no_word(tmp_path, capfd, mavlink):
     """Noise with marks in it, a packet of flags that nobody knows, a cut one: what lies around is read."""
     rows = flight(mavlink)
@@ -129,16 +117,6 @@ def test_a_message_is_held_in_no_more_than_what_is_used_of_it(tmp_path, mavlink)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 10 * path.stat().st_size
-
-
-@pytest.mark.parametrize(("bound", "left"), [("MAX_ROWS", 479), ("MAX_SAMPLES", 239)])
-def test_more_messages_than_of_any_flight_are_refused(tmp_path, mavlink, monkeypatch, bound, left):
-    path = write_tlog(tmp_path / "a.tlog", flight(mavlink))
-    monkeypatch.setattr(flight_log, bound, left + 1)
-    assert len(read_flight_log(path).track.samples) == 240
-    monkeypatch.setattr(flight_log, bound, left)
-    with pytest.raises(SourceUnreadable, match=rf"a\.tlog.*{left}"):
-        read_flight_log(path)
 
 
 def test_camera_feedback_is_one_event_per_image(tmp_path, mavlink):
@@ -292,19 +270,6 @@ def test_odd_descriptions_end_in_one_sentence_and_nothing_else_is_said(tmp_path,
     with pytest.raises(SourceUnreadable, match=r"odd\.bin"):
         read_dataflash(path)
     assert capfd.readouterr() == ("", "")
-
-
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(spoils=st.lists(st.tuples(st.integers(0, 6_000), st.binary(min_size=1, max_size=9)), max_size=20))
-def test_no_damage_breaks_the_dataflash_reader(tmp_path, spoils):
-    """Read or refused in a sentence, never anything else."""
-    data = bytearray(binary_dataflash(5))
-    for at, junk in spoils:
-        data[at + 2 : at + 2 + len(junk)] = junk
-    path = tmp_path / "a.bin"
-    path.write_bytes(data)
-    with suppress(SourceUnreadable):
-        read_dataflash(path)
 
 
 @pytest.mark.real

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import random
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from flycam.errors import FlycamError, SourceUnreadable
-from flycam.ingest.telemetry.gpmf import GpmfStream, gather_payload
+from flycam.errors import SourceUnreadable
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.ingest.video.video_log import read_video_log
 from flycam.ingest.video.video_source import read_creation_ns
@@ -72,14 +67,6 @@ def test_a_cameras_gps_is_timed_by_its_own_stamps_in_the_film(tmp_path: Path) ->
     assert np.isnan(one.gimbal_pitch_deg) and np.isnan(one.yaw_deg)
 
 
-def test_moments_without_a_fix_do_not_time_the_film_and_are_marked(tmp_path: Path) -> None:
-    lost = b"150101000000.000"
-    payloads = [gps5(k, fix=0 if k < 3 else 3, stamp=lost if k < 3 else None) for k in range(6)]
-    log = read_flight_log(written(tmp_path / "a.mp4", film(payloads)))
-    assert log.video_zero_ns == pytest.approx(BEGAN_S * 1e9, abs=1e6)
-    assert [one.fix for one in log.track.samples[:: 3 * 18]] == ["no_fix", "3d"]
-
-
 def test_gps9_has_its_time_and_fix_in_each_row(tmp_path: Path) -> None:
     days, second = divmod(BEGAN_S - 946_684_800, 86_400)
 
@@ -104,29 +91,3 @@ def test_a_film_without_telemetry_is_said_to_be_that(tmp_path: Path) -> None:
         read_flight_log(
             written(tmp_path / "a.mp4", film([nested("DEVC", triple("DVNM", "c", 1, b"Camera"))]))
         )
-
-
-@settings(deadline=None)
-@given(data=st.binary(max_size=400), seed=st.integers(0, 2**32))
-def test_no_payload_breaks_it(data: bytes, seed: int) -> None:
-    streams: dict[str, GpmfStream] = {}
-    gather_payload(data, 0, streams)
-    gather_payload(b"DEVC\0\x04\xff\xff" + data, 0, streams)
-    draw, spoiled = random.Random(seed), bytearray(gps5(1))
-    for _ in range(5):
-        spoiled[draw.randrange(len(spoiled))] = draw.randrange(256)
-    gather_payload(bytes(spoiled), 0, streams)
-    gather_payload(nested("DEVC", nested("STRM", data + bytes(-len(data) % 4))), 0, streams)
-
-
-@settings(deadline=None, max_examples=50)
-@given(seed=st.integers(0, 2**32))
-def test_no_tables_break_it(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
-    draw = random.Random(seed)
-    data = bytearray(film([gps5(k) for k in range(3)], per_chunk=2))
-    at = data.index(b"moov")
-    for _ in range(draw.randrange(1, 8)):
-        data[draw.randrange(at, len(data))] = draw.choice([0, 1, 255, draw.randrange(256)])
-    path = written(tmp_path_factory.getbasetemp() / "spoiled.mp4", bytes(data))
-    with suppress(FlycamError):
-        read_flight_log(path)

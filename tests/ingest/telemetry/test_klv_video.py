@@ -62,11 +62,6 @@ def test_pictures_stamps_say_when_the_film_began(tmp_path: Path) -> None:
     assert log.video_zero_sigma_s < 0.05
 
 
-def test_a_stamp_of_a_clock_that_was_never_set_is_not_believed(tmp_path: Path) -> None:
-    log = log_of(film(tmp_path / "a.ts", stamp_us=T0_US - 86_400_000_000, stated=True))
-    assert log.video_zero_ns == pytest.approx(T0_US * 1000, abs=1000)
-
-
 @pytest.mark.parametrize("first_pts", [9000, 2**33 - 12 * STEP])
 def test_synchronous_metadata_say_it_themselves(tmp_path: Path, first_pts: int) -> None:
     path = film(tmp_path / "a.ts", stated=True, late=9, first_pts=first_pts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import threading
 import time
 from pathlib import Path
 
@@ -89,45 +88,6 @@ def test_with_a_key_only_signed_new_packets_are_believed() -> None:
         sent_to(port, packets[2:])  # the forged packet did not move the clock of the genuine stream
         until(lambda: link.health.messages == 4)
     assert link.health.refused.total() == 5
-
-
-def test_noise_and_damaged_packets_are_counted_and_the_rest_is_kept() -> None:
-    link, port = udp_link()
-    aircraft = Aircraft()
-    packets = [aircraft.position(k) for k in range(5)]
-    broken = bytearray(packets[2])
-    broken[20] ^= 0xFF
-    with link:
-        sent_to(port, [packets[0], b"\x01\x02nothing", bytes(broken), packets[3], packets[4]], every_s=0.02)
-        until(lambda: link.health.messages == 3)
-        until(lambda: link.health.refused.total() >= 2)
-    assert link.health.refused["damaged"] >= 1
-
-
-def test_a_tcp_link_that_breaks_is_opened_again() -> None:
-    port, aircraft = free_port(), Aircraft()
-    packets = [aircraft.position(k) for k in range(10)]
-    stop = threading.Event()
-    with socket.create_server(("127.0.0.1", port)) as server:
-
-        def serve() -> None:
-            for part in (packets[:5], packets[5:]):
-                connection, _ = server.accept()
-                with connection:
-                    # a packet comes in pieces, as streams have it
-                    whole = b"".join(part)
-                    connection.sendall(whole[:17])
-                    time.sleep(0.2)
-                    connection.sendall(whole[17:])
-            stop.wait(ENOUGH_S)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        with MavlinkLink(f"tcp://127.0.0.1:{port}") as link:
-            until(lambda: link.health.messages == 10)
-            assert link.health.connections >= 2
-        stop.set()
-        thread.join(ENOUGH_S)
 
 
 def test_a_tcp_peer_that_is_gone_without_a_word_is_connected_to_again(

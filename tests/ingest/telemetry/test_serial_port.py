@@ -6,7 +6,6 @@ import os
 import resource
 import termios
 import time
-import tty
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -59,22 +58,6 @@ def test_the_line_is_raw_at_the_speed_that_was_asked_for(radio: Radio) -> None:
         assert control & termios.CSIZE == termios.CS8 and not control & termios.PARENB
         assert not local & (termios.ICANON | termios.ECHO | termios.ISIG)
     assert DEFAULT_BAUD == 57_600
-
-
-def test_every_byte_comes_as_it_was_sent(radio: Radio) -> None:
-    """Neither line ends, nor Ctrl-C, nor XOFF mean anything on a raw line."""
-    tty.setraw(radio._far)
-    line = SerialPort(Path(radio.path), 57_600, timeout_s=0.5)
-    data, got = bytes(range(256)) * 4, b""
-    radio.send(data)
-    while len(got) < len(data):
-        got += line.recv(4096)
-    with pytest.raises(TimeoutError):
-        line.recv(1)
-    radio.pull_out()
-    assert line.recv(1) == b""
-    line.close()
-    assert got == data
 
 
 def test_a_radio_that_is_pulled_out_is_followed_again_once_it_is_back(

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import struct
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable, TelemetryGap
-from flycam.ingest.telemetry.flight_log import interpolate_quaternions, to_world_gimbal_yaw, to_yaw_pitch_roll
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.ingest.telemetry.ulog import read_ulog
 from tests.ingest.photos.made_flights import LAT, LON
@@ -166,18 +162,6 @@ def test_captures_are_events_failed_and_repeated_ones_are_not(tmp_path):
     assert any("1 captures failed" in str(one) for one in log.remarks)
 
 
-def test_a_damaged_stretch_is_skipped_to_the_next_sync_and_counted(tmp_path):
-    writer = Writer()
-    flight(writer, seconds=10)
-    writer.data += b"\xff" * 300
-    writer.data += SYNC
-    for k in range(100, 200):
-        writer.row("vehicle_global_position", BOOT_US + k * 100_000, LAT, east(k / 10), 420.0, 390.0)
-    log = read_ulog(writer.save(tmp_path / "a.ulg"))
-    assert len(log.track.samples) == 200
-    assert any("1 damaged" in str(one) for one in log.remarks)
-
-
 def test_what_was_appended_after_a_crash_is_read(tmp_path):
     """The message at the break is cut; the flag message says where writing went on."""
     writer = Writer()
@@ -250,30 +234,6 @@ def test_a_description_that_no_message_can_hold_costs_its_topic_and_nothing_else
     log = read_ulog(overgrown(formats).save(tmp_path / "a.ulg"))
     assert len(log.track.samples) == 10  # the receiver's own fixes
     assert any("1 records" in str(one) for one in log.remarks)
-
-
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(spoils=st.lists(st.tuples(st.integers(0, 9_000), st.binary(min_size=1, max_size=9)), max_size=20))
-def test_no_damage_breaks_the_reader(tmp_path, spoils):
-    """Read or refused in a sentence, never anything else."""
-    writer = Writer()
-    flight(writer, seconds=5)
-    for at, junk in spoils:
-        writer.data[at + 7 : at + 7 + len(junk)] = junk
-    with suppress(SourceUnreadable):
-        read_ulog(writer.save(tmp_path / "a.ulg"))
-
-
-def test_interpolated_turns_are_right_near_nadir():
-    """Two readings of one attitude with yaw and roll both half a turn round."""
-    q = [turned(10.0, -89.9, 0.0), turned(-170.0, -89.9, 180.0)]
-    middle = interpolate_quaternions(np.array([0.5]), np.array([0.0, 1.0]), q, 2.0)
-    yaw, pitch, roll = to_yaw_pitch_roll(middle)[0]
-    assert pitch == pytest.approx(-90.0, abs=0.2)
-    assert (yaw + roll - 10.0 + 180.0) % 360.0 - 180.0 == pytest.approx(0.0, abs=0.1)
-    assert np.isnan(interpolate_quaternions(np.array([0.5]), np.array([0.0, 1.0]), q, 0.9)).all()
-    assert np.isnan(to_yaw_pitch_roll([0.0, 0.0, 0.0, 0.0])).all()
-    assert to_world_gimbal_yaw(170.0, 32, 30.0) == pytest.approx(-160.0)
 
 
 @pytest.mark.real

@@ -211,16 +211,6 @@ def test_two_photos_of_one_name_and_size_are_two(url: str, workspace: Workspace)
     assert begun == [*(place.split("/")[2] for place in places), upload_id]
 
 
-def test_the_list_of_all_is_short(url: str, services: Services) -> None:
-    with as_(url, LAN) as client:
-        upload_id = open_upload(client)
-        assert services.uploads_dir is not None
-        (services.uploads_dir / upload_id / "laid.json").write_text('{"error": "Ended", "sentence": "x"}')
-        assert client.get(f"/api/uploads/{upload_id}").json()["laid"]["sentence"] == "x"
-        (listed,) = client.get("/api/uploads").json()
-        assert (listed["stage"], listed["laid"]) == ("failed", None)
-
-
 def test_names_that_lead_elsewhere(url: str, services: Services) -> None:
     assert services.uploads_dir is not None
     with as_(url, LAN) as client:
@@ -275,17 +265,6 @@ def test_a_photo_that_came_cut_off_keeps_the_card_by_its_name(url: str, services
     assert services.uploads_dir is not None
     again = Upload(services.uploads_dir / said["upload_id"])
     assert again.is_saved and again.missing_files.count == 2
-
-
-def test_a_page_of_another_site_has_nothing_laid_again_and_signs_nobody_out(url: str) -> None:
-    """Requests without a body are the ones that any page may send."""
-    other = {"Sec-Fetch-Site": "cross-site"}
-    with as_(url, LAN) as client:
-        upload_id = open_upload(client)
-        assert client.post(f"/api/uploads/{upload_id}/lay", headers=other).status_code == 403
-        assert client.post("/api/logout", headers=other).status_code == 403
-        assert client.post(f"/api/uploads/{upload_id}/lay").status_code == 200
-        assert client.post("/api/logout").status_code == 200
 
 
 def test_words_that_make_no_sense(url: str) -> None:
@@ -365,35 +344,6 @@ def test_a_disk_that_fills_while_bytes_come_is_refused_and_what_came_is_gone_on_
     assert workspace.store.get(keys.format_original_key(hashlib.sha256(data).hexdigest())) == data
 
 
-def test_a_line_that_died_unseen_is_given_up_for_the_next(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The old connection stays open, as when a laptop changed its address."""
-    monkeypatch.setattr(upload, "_STALE_TIMEOUT_S", 3600.0)
-    host, port = url.removeprefix("http://").split(":")
-    with as_(url, LAN) as client, socket.create_connection((host, int(port))) as dead:
-        path = f"/files/{open_upload(client)}/0"
-        dead.sendall(_request(path, len(DATA)) + DATA[:3000])
-        while patch(client, path, b"x", 1).status_code == 409:  # not at the file's end, and nobody adds yet
-            time.sleep(0.05)
-        assert offset(client, path) == 0
-        assert patch(client, path, DATA, 0).status_code == 423
-        monkeypatch.setattr(upload, "_STALE_TIMEOUT_S", -1.0)
-        at = offset(client, path)
-        assert patch(client, path, DATA[at:], at).headers["upload-offset"] == str(len(DATA))
-
-
-def test_slow_clients_are_let_go(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    host, port = url.removeprefix("http://").split(":")
-    with as_(url, LAN) as client:
-        path = f"/files/{open_upload(client)}/0"
-        monkeypatch.setattr(requests, "IDLE_TIMEOUT_S", 0.5)
-        for request in (_request(path, len(DATA)) + b"x", _slow_json()):
-            with socket.create_connection((host, int(port))) as line:
-                line.sendall(request)
-                line.settimeout(waiting.ENOUGH_S)
-                assert b" 408 " in line.recv(4000).split(b"\r\n")[0]
-        assert offset(client, path) == 1
-
-
 def test_a_flood_of_open_bodies_is_bounded(url: str) -> None:
     host, port = url.removeprefix("http://").split(":")
     card = {"files": [{"path": f"{n}.jpg", "size": 1000, "modified_ms": 1} for n in range(40)]}
@@ -427,12 +377,6 @@ def test_a_flood_of_open_bodies_is_bounded(url: str) -> None:
         raise AssertionError("the places were not given back")
 
 
-def test_a_server_without_a_place_for_uploads_says_so(tmp_path: Path) -> None:
-    with running(Services(workspace=make_workspace(tmp_path))) as url:
-        answer = httpx.get(f"{url}/api/uploads")
-        assert (answer.status_code, "flycam serve" in answer.json()["message"]) == (503, True)
-
-
 def _request(path: str, length: int) -> bytes:
     lines = [
         f"PATCH {path} HTTP/1.1",
@@ -444,14 +388,3 @@ def _request(path: str, length: int) -> bytes:
         f"Content-Length: {length}",
     ]
     return "\r\n".join([*lines, "", ""]).encode()
-
-
-def _slow_json() -> bytes:
-    lines = [
-        "POST /api/uploads HTTP/1.1",
-        "Host: 127.0.0.1",
-        f"Authorization: Bearer {LAN}",
-        "Content-Type: application/json",
-        "Content-Length: 100",
-    ]
-    return "\r\n".join([*lines, "", "{"]).encode()

@@ -24,7 +24,6 @@ from flycam.ingest.upload.registry import UNFINISHED_TTL_S
 from flycam.ingest.upload.routes import get_upload_stage
 from flycam.ingest.upload.service import (
     UploadService,
-    get_upload_result,
     get_upload_result_so_far,
     is_in_progress,
 )
@@ -63,25 +62,6 @@ def filled(reception: UploadService, data: bytes = b"abcd") -> Upload:
     writer.close()
     reception.wake()
     return upload
-
-
-def test_what_held_an_upload_up_is_forgotten_with_it(
-    reception: UploadService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: object) -> None:
-        raise StorageFailed(pair("away", "đi vắng"))
-
-    monkeypatch.setattr(service, "_RETRY_S", 3600.0)
-    monkeypatch.setattr(service, "store_upload_file", broken)
-    reception.start()
-    upload = filled(reception)
-    until(lambda: reception.get_trouble(upload))
-    reception.uploads.remove(upload)
-    monkeypatch.undo()
-    again = filled(reception)
-    assert again.upload_id == upload.upload_id
-    until(lambda: again.is_saved)  # at once: nothing of the old one's waiting is left
-    assert reception.get_trouble(again) is None
 
 
 def card_of(reception: UploadService, owner: str, *paths: str) -> Upload:
@@ -205,17 +185,6 @@ def test_a_card_is_done_once_its_photos_and_its_films_were_tried(
     assert is_in_progress(upload) is (films is None)
 
 
-def test_photos_are_on_the_map_although_the_program_that_laid_films_died(reception: UploadService) -> None:
-    reception.start()
-    files = [UploadFile(path=path, size=1, modified_ms=1) for path in ("a.jpg", "b.mp4")]
-    upload = reception.uploads.open("Lan", files)
-    write_json(upload.folder / PHOTOS_RESULT_FILE, PLACED)
-    write_json(upload.folder / VIDEOS_RESULT_FILE, FAILURE)
-    said = get_upload_result(upload)
-    assert said is not None and said["flight_id"] == "f" and "error" not in said
-    assert said["films"][0]["sentence_vi"] == "đã dừng"
-
-
 def _pass_s(reception: UploadService, seconds: float) -> None:
     """So much time goes by for the uploads, by either clock."""
     uploads = reception.uploads
@@ -257,22 +226,6 @@ def test_what_stays_is_not_said_to_be_gone(
     reception._expire()
     logged = [one.what for one in services.workspace.catalog.audit.lines()]
     assert logged == ["upload expired", "upload not removed"]
-
-
-def test_a_database_that_is_away_stops_no_work(
-    reception: UploadService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing expires without a line in the audit log."""
-    reception.start()
-    upload = reception.uploads.open("Lan", FILES)
-    _pass_s(reception, UNFINISHED_TTL_S + 60.0)
-
-    def away(*_: object) -> None:
-        raise StorageFailed(pair("away", "đi vắng"))
-
-    monkeypatch.setattr(Audit, "append", away)
-    reception._expire()
-    assert reception.uploads.list_uploads() == [upload]
 
 
 def program_of(tmp_path: Path, body: str) -> str:
@@ -392,3 +345,19 @@ def test_no_second_process_waits_for_the_first_on_one_upload(services: Services,
         until((first.folder / "laid.json").exists)
     finally:
         reception.stop()
+
+
+def test_a_database_that_is_away_stops_no_work(
+    reception: UploadService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing expires without a line in the audit log."""
+    reception.start()
+    upload = reception.uploads.open("Lan", FILES)
+    _pass_s(reception, UNFINISHED_TTL_S + 60.0)
+
+    def away(*_: object) -> None:
+        raise StorageFailed(pair("away", "đi vắng"))
+
+    monkeypatch.setattr(Audit, "append", away)
+    reception._expire()
+    assert reception.uploads.list_uploads() == [upload]

@@ -17,7 +17,6 @@ from flycam.ingest.live.frame_pipeline import FramePipeline
 from flycam.ingest.upload.memory_card import UploadFile
 from flycam.ingest.upload.processing import (
     MAX_MOTION_BLUR_PX,
-    is_awaiting_logs,
     orthorectify_photos,
     orthorectify_videos,
     preview_upload,
@@ -101,28 +100,6 @@ def test_photos_and_film_of_a_card_are_one_flight(
     assert flight.operator == "Lan"
 
 
-@pytest.mark.soak
-def test_a_card_with_films_alone_is_a_flight_called_as_the_card(
-    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    workspace = make_house(film).workspace
-    card = tmp_path / "Nậm Lúc"
-    card.mkdir()
-    shutil.copy(film.video, card / "a.mp4")
-    shutil.copy(film.telemetry, card / "00000012.BIN")  # told by what it is, not by what it is called
-    (card / "broken.tlog").write_bytes(b"no log at all")
-    upload = received(tmp_path, card)
-    seen = format_upload_preview(preview_upload(workspace, upload.folder), MAX_MOTION_BLUR_PX)
-    assert seen["frames"] == 0 and not seen["photos"] and seen["films"][0]["log"] == "00000012.BIN"
-    answer = format_videos_result(
-        orthorectify_videos(workspace, upload.folder, None), None, workspace.catalog
-    )
-    (one,) = answer["films"]
-    assert one["log"] == "00000012.BIN" and one["frames"] >= 8
-    assert answer["name"] == "Nậm Lúc"
-    assert workspace.catalog.flights.flight(answer["flight_id"]).name == "Nậm Lúc"
-
-
 def test_a_film_without_a_log_is_named_with_the_cure(
     film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
 ) -> None:
@@ -203,21 +180,3 @@ def test_a_card_whose_only_film_breaks_off_is_a_flight_all_the_same(
         orthorectify_videos(workspace, received(tmp_path, alone).folder, None), None, workspace.catalog
     )
     assert answer["name"] == "Nậm Lúc" and "error" not in answer and answer["films"][0]["frames"] >= 4
-
-
-def test_a_look_that_failed_awaits_logs_that_are_on_their_way(
-    film: VideoDrillReport, card: Path, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    del film, make_house
-    upload = received(tmp_path, card)
-    assert not is_awaiting_logs(upload.folder) and upload.has_logs
-    other = tmp_path / "other"
-    other.mkdir()
-    files = [
-        UploadFile(path="a.jpg", size=3, modified_ms=1),
-        UploadFile(path="a.tlog", size=3, modified_ms=1),
-    ]
-    uploads = UploadRegistry(other)
-    waiting = uploads.open("Lan", files)
-    assert is_awaiting_logs(waiting.folder) and not waiting.has_logs
-    uploads.close()
