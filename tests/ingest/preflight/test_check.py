@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 
 from flycam.errors import CalibrationMissing
 from flycam.geodata.crs import compute_convergence_and_scale
@@ -166,10 +167,10 @@ def survey_flight(folder):
     places = np.array([[p.lon_deg, p.lat_deg] for p in photos])
     heights = np.array([p.absolute_altitude_m for p in photos])
 
+    nearest = cKDTree(places)
+
     def ground(lonlat):
-        blocks = np.array_split(lonlat, max(len(lonlat) // 2000, 1))
-        nearest = [((b[:, None] - places[None]) ** 2).sum(-1).argmin(1) for b in blocks]
-        return heights[np.concatenate(nearest)] - 110.0, "EGM96"
+        return heights[nearest.query(lonlat)[1]] - 110.0, "EGM96"
 
     return photos, gone, ground
 
