@@ -7,14 +7,10 @@ import struct
 import zlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from flycam.drill.flight import make_exif, make_xmp
-from flycam.drill.photo_drill import make_drill
 from flycam.errors import SourceUnreadable
-from flycam.ingest.photos.calibration import resolve_interior
 from flycam.ingest.photos.metadata import Dialect
 from flycam.ingest.photos.photo_reader import read_metadata, read_photos
 from flycam.ingest.photos.photo_search import find_photos, search_photos
@@ -222,27 +218,3 @@ def test_every_real_photo_reads_as_pillow_reads_it(shared_data: Path) -> None:
 
 
 # -- the drill's photos -------------------------------------------------------------------------
-
-
-def test_a_drill_photo_gives_back_its_exact_camera_and_pose(tmp_path: Path) -> None:
-    """Without noise, what the drill's writer put in is what the reader takes out."""
-    drill = make_drill(photos=(1, 2), size_px=(330, 248), gsd_m=1.0, noise=0)
-    pose, path = drill.measured[0], tmp_path / "DJI_0001.JPG"
-    Image.fromarray(ground(248, 330)).save(
-        path, "JPEG", exif=make_exif(path.name, pose, drill.camera), xmp=make_xmp(pose, drill.camera)
-    )
-    photo = read_metadata(path)
-    assert photo.is_drill
-    assert photo.remarks == ()
-    assert (photo.xmp_lon_deg, photo.xmp_lat_deg) == (
-        pytest.approx(pose.lon_deg, abs=1e-9),
-        pytest.approx(pose.lat_deg, abs=1e-9),
-    )
-    assert photo.relative_altitude_m == pytest.approx(pose.relative_m, abs=1e-3)
-    assert photo.gimbal.yaw_deg == pytest.approx(pose.yaw_deg, abs=1e-5)
-    assert photo.gimbal.pitch_deg == pytest.approx(pose.pitch_deg, abs=1e-5)
-    interior = resolve_interior(photo)
-    assert interior.model is drill.camera.model
-    np.testing.assert_allclose(interior.focal_length_px, drill.camera.focal_length_px, rtol=1e-9)
-    np.testing.assert_allclose(interior.principal_point_px, drill.camera.principal_point_px, atol=1e-6)
-    np.testing.assert_allclose(interior.distortion, drill.camera.distortion, atol=1e-9)

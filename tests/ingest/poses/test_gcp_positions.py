@@ -51,14 +51,6 @@ def test_photos_without_a_position_are_placed_by_four_points_and_their_overlap(t
     assert said.code == "placed_by_control" and "6 of 6" in str(said.sentence)
 
 
-def test_a_photo_that_has_a_position_keeps_it(tmp_path, flight, photos):
-    own = [photo("0.png", image_size_px=SIZE, lon_deg=104.8, lat_deg=21.9), *photos[1:]]
-    marks = [*MARKS[1:], (2, (100.0, 100.0))]
-    placed, _ = with_gcp_positions(own, listed(tmp_path, flight, marks), lambda _: LENS, flight.grey)
-    assert placed[0] == own[0]
-    assert all(p.lon_deg is not None for p in placed)
-
-
 @pytest.mark.parametrize(
     ("marks", "off_m", "words"),
     [(MARKS[:2], (), "three are needed"), (MARKS, (0.0, 90.0, -90.0, 60.0), "check marks")],

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import flycam
-from flycam.errors import FrameRejected, TooBlurred
 from flycam.geometry.pose import rotation_from_gimbal
 from flycam.ingest.photos.metadata import make_display_names
 from flycam.ingest.preflight.check import compute_sky_fraction, reject_sky_photos
@@ -20,8 +17,6 @@ from flycam.ingest.preflight.files import (
     reject_bad_images,
 )
 from flycam.ingest.preflight.flight_table import build_flight_table
-from flycam.model.diagnosis import Rejection
-from flycam.reports.quality_content import REJECTION_REASONS
 from tests.ingest.photos.made_flights import CAMERA, codes, photo, picture, strips, the
 
 
@@ -103,16 +98,3 @@ def test_blur_is_judged_against_the_flight_and_a_covered_lens_by_itself():
         (7, "lens_covered"),
     }
     assert the(problems, "soft").frames == (photos[4].name,)
-
-
-def test_every_reason_of_the_doctor_is_the_key_of_an_error():
-    """Reasons are spelled in the error tree and nowhere else."""
-    sources = Path(flycam.__file__).parent.joinpath("ingest").rglob("*.py")
-    assert not [path.name for path in sources if re.search(r"\breason\s*=\s*[f\"']", path.read_text())]
-    keys = [kind.reason for kind in FrameRejected.__subclasses__()]
-    assert len(set(keys)) == len(keys)
-    assert set(keys) <= REJECTION_REASONS.keys(), "the report says it in both languages"
-    rejection = Rejection.from_error("A.JPG", TooBlurred("is a smear"))
-    assert (rejection.name, rejection.reason) == ("A.JPG", "too_blurred")
-    assert str(rejection.message) == "A.JPG: is a smear"
-    assert str(Rejection.from_error("A.JPG", TooBlurred("A.JPG: is a smear")).message) == "A.JPG: is a smear"

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
-import cv2
 import numpy as np
 import pytest
 
@@ -37,23 +34,6 @@ def test_two_photos_of_a_receiver_that_jumped_by_fifty_metres_move_nothing(groun
     flight.said_xy[6] -= [0.0, 50.0]
     found = flight.estimate()
     assert np.median(found.above_ground_m) == pytest.approx(HEIGHT_M, rel=0.06)
-
-
-@pytest.mark.parametrize(("stated", "of_small"), [(0.6, True), (1.7, True), (8.0, False), (np.nan, True)])
-def test_small_pictures_do_where_these_show_enough(ground, stated, of_small):
-    flight = Flight(ground, photos=12, step_m=12.0)
-    full = flight.grey
-    sides: set[int] = set()
-
-    def reduced(path: Path, side: int):
-        sides.add(side)
-        size = (side, round(side * SIZE[1] / SIZE[0]))
-        return cv2.resize(full(path, side), size, interpolation=cv2.INTER_AREA)
-
-    flight.grey = reduced
-    found = flight.estimate(pairs=6, told_m=np.full(12, stated * HEIGHT_M))
-    assert (max(sides) < SIZE[0]) == of_small
-    np.testing.assert_allclose(found.above_ground_m, HEIGHT_M, rtol=0.06)
 
 
 def test_a_heading_that_is_wrong_in_a_turn_is_brought_to_that_of_its_neighbours(ground):

@@ -199,19 +199,6 @@ def test_sentinels_and_values_of_another_size_are_unknown():
         assert np.isnan(column).all()
 
 
-def test_ends_of_the_ranges():
-    sets = [
-        {13: b"\x7f\xff\xff\xff", 14: b"\x80\x00\x00\x01", 15: b"\x00\x00", 5: b"\xff\xff", 16: b"\xff\xff"},
-        {6: b"\x7f\xff", 7: b"\x80\x01", 15: b"\xff\xff", 21: b"\xff\xff\xff\xff"},
-    ]
-    fields = decode_fields(sets)
-    assert fields.lonlat[0].tolist() == [-180.0, 90.0]
-    assert fields.height_msl_m.tolist() == [-900.0, 19_000.0]
-    assert (fields.body[0, 0], fields.fov[0, 0]) == (360.0, 180.0)
-    assert fields.body[1, 1:].tolist() == [20.0, -50.0]
-    assert fields.slant_range_m[1] == 5_000_000.0
-
-
 def test_a_height_above_the_ellipsoid_becomes_one_above_the_sea(tmp_path):
     """In Vietnam's north the two lie some 28 m apart: a photo must not be placed by the wrong one."""
     place = {"t13": angle(LAT, 90), "t14": angle(LON, 180), "t75": b"\x10\x00"}

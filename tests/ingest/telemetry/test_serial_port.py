@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import resource
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from flycam.errors import OptionUnusable, SourceUnreadable
 from flycam.ingest.telemetry import mavlink_link
-from flycam.ingest.telemetry.mavlink_link import DEFAULT_BAUD, MavlinkLink, SerialPort, is_link
+from flycam.ingest.telemetry.mavlink_link import DEFAULT_BAUD, MavlinkLink, is_link
 from tests.ingest.telemetry.test_mavlink_link import Aircraft
 from tests.waiting import until
 
@@ -97,18 +95,3 @@ def test_lines_that_are_none_are_said_with_their_cure(tmp_path: Path) -> None:
             MavlinkLink(url)
     assert is_link("serial:/dev/ttyUSB0") and is_link("serial:///dev/ttyUSB0:57600")
     assert not is_link("/logs/serial.tlog") and not is_link("serial.tlog")
-
-
-def test_a_line_is_heard_by_a_process_with_more_than_a_thousand_files_open(radio: Radio) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2048)), hard))
-    with ExitStack() as stack:
-        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        null = os.open(os.devnull, os.O_RDONLY)
-        stack.callback(os.close, null)
-        for _ in range(1_030):
-            stack.callback(os.close, os.dup(null))
-        line = SerialPort(Path(radio.path), DEFAULT_BAUD, 5.0)
-        stack.callback(line.close)
-        radio.send(b"heard")
-        assert line.recv(16) == b"heard"

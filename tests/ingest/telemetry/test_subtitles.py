@@ -106,39 +106,6 @@ def test_files_without_a_position_are_refused_by_name(shared_data, name):
         read_subtitle_log(shared_data / "srt" / "classic" / name)
 
 
-@pytest.mark.real
-def test_the_collection_is_read_completely(shared_data):
-    found = {
-        p.relative_to(shared_data / "srt").as_posix() for p in (shared_data / "srt").rglob("*.[sS][rR][tT]")
-    }
-    assert found == set(READ) | {"classic/broken_empty.SRT", "classic/broken_empty2.SRT"}
-
-
-def test_latitude_first_is_found_by_the_stated_distance(tmp_path):
-    text = "".join(
-        one(
-            f"GPS (21.{90000 + 20 * k}, 104.8, 15), HOME (21.9, 84.8, 3m), D 2.0m, H 10.0m",
-            k + 1,
-            f"00:00:0{k},0",
-        )
-        for k in range(3)
-    )
-    assert read_subtitles(write(tmp_path, text)).order == "range"
-    near = "".join(
-        one(
-            f"GPS (21.90{k}, 14.800, 15), HOME (21.890, 14.800, 3m), D {1112 + 111.2 * k}m, H 9m",
-            k + 1,
-            f"00:00:0{k},0",
-        )
-        for k in range(5)
-    )
-    table = read_subtitles(write(tmp_path, near))
-    assert table.order == "distance"
-    assert table.lonlat[0].tolist() == [14.8, 21.9]
-    assert table.home is not None
-    assert (table.home.lon_deg, table.home.lat_deg) == (14.8, 21.89)
-
-
 def test_no_fix_and_impossible_places_are_counted_and_the_rest_is_kept(tmp_path):
     bodies = [
         "[latitude: 0.000000] [longitude: 0.000000] [altitude: 1.0]",

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import resource
 import signal
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from flycam.ingest.telemetry.mavlink_link import TlogWriter
 from flycam.messages import Message
@@ -70,36 +66,3 @@ def test_a_disk_that_fills_up_loses_whole_packets_and_it_goes_on_once_there_is_r
     record.close()
     assert [data[0] for _, data in written(path)] == [0, 1, 5, 6] and losses.lost == 4
     assert len(losses.said) == 2 and all(str(tmp_path) in str(one) for one in losses.said)
-
-
-def test_a_torn_packet_that_cannot_be_taken_back_now_is_before_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    losses, path = Losses(), tmp_path / "heard.tlog"
-    record = TlogWriter(path, losses)
-    record.write(0.0, packet(0))
-    file = record._file
-    assert file is not None
-
-    class Failing:
-        """Takes half, then nothing; cannot be cut."""
-
-        def __init__(self) -> None:
-            self.half = True
-
-        def write(self, data: memoryview) -> int:
-            if not self.half:
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
-            self.half = False
-            return int(file.write(data[:20]))
-
-        def truncate(self, _size: int) -> int:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(record, "_file", Failing())
-    record.write(1.0, packet(1))
-    assert len(path.read_bytes()) == 68
-    monkeypatch.setattr(record, "_file", file)
-    record.write(2.0, packet(2))
-    record.close()
-    assert [data[0] for _, data in written(path)] == [0, 2] and losses.lost == 1

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from flycam.errors import PeerUnavailable, SourceUnreadable
-from flycam.http import client as http_client
 from flycam.http.client import HttpReply, ServerConnection
 from flycam.ingest.photos.metadata import FileKind
 from flycam.ingest.upload import client as upload_client
@@ -67,16 +62,6 @@ def test_a_card_with_names_as_disks_write_them(tmp_path: Path) -> None:
     assert r"c\udcf4te.jpg: " in str(why) and "không phải UTF-8" in why.message.in_language("vi")
 
 
-def test_a_name_that_is_there_twice_holds_up_no_card(tmp_path: Path) -> None:
-    """As a disk writes them they are two; as the server calls them, one."""
-    for name in ("a\u0309nh.jpg", "\u1ea3nh.jpg", "b.jpg"):
-        (tmp_path / name).write_bytes(b"\xff\xd8\xff")
-    card = MemoryCard(UploadRequest(url="http://server", paths=(tmp_path,)))
-    announced = json.loads(card.build_announcement())["files"]
-    assert sorted(one["path"] for one in announced) == ["b.jpg", "ảnh.jpg"]
-    assert len(card.passed_over) == 1
-
-
 def test_a_photo_that_becomes_a_link_elsewhere_is_not_sent(tmp_path: Path) -> None:
     folder, secret = tmp_path / "card", tmp_path / "id_secret"
     folder.mkdir()
@@ -127,43 +112,3 @@ def test_a_name_that_stands_for_nothing_is_noted_once() -> None:
     with pytest.raises(PeerUnavailable, match="check the address"):
         line.request("GET", "/")
     assert len(noted) == 1
-
-
-def test_a_server_that_answers_what_goes_before_and_never_serves_ends_patience(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(http_client, "_MAX_WAIT_S", 0.05)
-    with out_of_service() as url:
-        line = ServerConnection(url, None, 0.5, "en", lambda _why: None)
-        calls = 0
-
-        def send() -> http_client.HttpReply:
-            nonlocal calls
-            calls += 1
-            assert line.request_once("HEAD", "/").status == 200
-            return line.request_once("GET", "/")
-
-        with pytest.raises(PeerUnavailable, match="out of service"):
-            line.call_with_retries(send)
-    assert calls > 3
-
-
-@contextmanager
-def out_of_service() -> Iterator[str]:
-    """The address of a server that is there and does not serve."""
-    with HTTPServer(("127.0.0.1", 0), OutOfService) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-class OutOfService(BaseHTTPRequestHandler):
-    """What a proxy says before a server that is away."""
-
-    def do_HEAD(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-
-    def do_GET(self) -> None:
-        self.send_response(503)
-        self.end_headers()

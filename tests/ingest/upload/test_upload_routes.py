@@ -11,7 +11,6 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,9 @@ import pytest
 
 from flycam.http import requests
 from flycam.http.services import Services
-from flycam.ingest.upload import upload
 from flycam.ingest.upload.upload import Upload
 from flycam.model.access import Role
 from flycam.storage import keys
-from flycam.storage.disk_space import SPARE_BYTES
 from flycam.workspace import Workspace
 from tests import waiting
 from tests.serve.running import running
@@ -303,45 +300,6 @@ def test_bodies_larger_than_was_announced(url: str) -> None:
         assert client.post("/api/login", content=chunks, headers=kind).status_code == 413
         many = {"files": [{"path": f"{n}.jpg", "size": 1, "modified_ms": 1} for n in range(5001)]}
         assert client.post("/api/uploads", json=many).status_code == 422
-
-
-def test_a_line_cut_in_a_body_keeps_what_came_and_the_next_goes_on(url: str) -> None:
-    host, port = url.removeprefix("http://").split(":")
-    with as_(url, LAN) as client:
-        path = f"/files/{open_upload(client)}/0"
-        with socket.create_connection((host, int(port))) as line:
-            line.sendall(_request(path, len(DATA)) + DATA[:3000])
-            until_written(url, path)
-        waiting.until(lambda: offset(client, path) == 3000, every_s=0.05)
-        assert patch(client, path, DATA[3000:], 3000).status_code == 204
-
-
-@pytest.mark.parametrize("is_checked", [False, True])
-def test_a_disk_that_fills_while_bytes_come_is_refused_and_what_came_is_gone_on_from(
-    url: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, is_checked: bool
-) -> None:
-    """Others write into the room that was free when the card was announced."""
-    data = DATA * 1000  # more than is written at twice, however it comes
-    card = {"files": [{"path": "a.mp4", "size": len(data), "modified_ms": 1}], "folder": "Bản Lầu"}
-    with as_(url, LAN) as client:
-        upload_id = open_upload(client, card)
-        path, whole = f"/files/{upload_id}/0", {"Upload-Checksum": checksum(data)} if is_checked else {}
-        calls = count()
-
-        def free(_folder: Path) -> int:
-            return SPARE_BYTES + (len(data) if next(calls) < 2 else -1)
-
-        monkeypatch.setattr(upload, "get_free_bytes", free)
-        full = patch(client, path, data, 0, **whole)
-        assert full.status_code == 507
-        at = offset(client, path)
-        assert at == 0 if is_checked else 0 < at < len(data)
-        assert patch(client, path, data[at:], at).status_code == 507  # before a byte is written
-        assert offset(client, path) == at
-        monkeypatch.undo()
-        assert patch(client, path, data[at:], at).status_code == 204
-        until(client, upload_id, "saved", True)
-    assert workspace.store.get(keys.format_original_key(hashlib.sha256(data).hexdigest())) == data
 
 
 def test_a_flood_of_open_bodies_is_bounded(url: str) -> None:

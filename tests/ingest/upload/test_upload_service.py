@@ -310,23 +310,6 @@ def test_a_process_that_takes_the_machines_memory_is_ended(
         reception.stop()
 
 
-def test_what_a_process_prints_takes_no_room_of_flights(services: Services, tmp_path: Path) -> None:
-    """2 MB of a damaged log made 70 MB of it once."""
-    body = "for _ in range(64): print('x' * (1 << 20), flush=True)\n(folder / 'look.json').write_text('{}')\n"
-    reception = UploadService(
-        replace(services, upload_work=(program_of(tmp_path, "print('first')\n" + body),))
-    )
-    reception.start()
-    try:
-        upload = filled(reception, b"ab")
-        until((upload.folder / "look.json").exists)
-        log = upload.folder / "work.log"
-        until(lambda: log.stat().st_size <= 4 << 20)
-        assert log.read_bytes().startswith(b"first")
-    finally:
-        reception.stop()
-
-
 def test_no_second_process_waits_for_the_first_on_one_upload(services: Services, tmp_path: Path) -> None:
     """It would wait for its lock, and hold up the work of its kind on all others."""
     body = (
