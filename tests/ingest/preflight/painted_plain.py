@@ -63,7 +63,7 @@ class Flight:
         place = np.array([[1.0, 0, -east], [0, -1.0, -north], [0, 0, -self.height_m[row] / GSD_M]])
         return cv2.warpPerspective(self.ground, k @ self.true[row] @ place, SIZE, flags=cv2.INTER_AREA)
 
-    def estimate(self, *, pairs=20, usable=None, sigma_m=0.5, told_m=None):
+    def estimate(self, *, pairs=20, usable=None, sigma_m=0.5, stated_m=None):
         n = len(self.true_xy)
         poses = PoseEstimates(
             paths=[Path(f"{row}.png") for row in range(n)],
@@ -77,5 +77,5 @@ class Flight:
         )
         seen = np.ones(n, dtype=bool) if usable is None else usable
         return estimate_flying_heights(
-            poses, [np.arange(n)], seen, self.grey, max_pairs=pairs, stated_m=told_m
+            poses, [np.arange(n)], seen, self.grey, max_pairs=pairs, stated_m=stated_m
         )

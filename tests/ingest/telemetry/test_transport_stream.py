@@ -11,7 +11,7 @@ from flycam.ingest.telemetry.klv_video import (
     is_transport_stream,
     read_pes_packets,
 )
-from tests.ingest.telemetry.made_streams import PRIVATE, packets, pes, picture, stream
+from tests.ingest.telemetry.made_streams import METADATA, PRIVATE, cells, packets, pes, picture, stream
 
 
 def demuxed(data: bytes, folder: Path) -> list[PesPacket]:
@@ -59,3 +59,15 @@ def test_what_lost_a_packet_is_left_out_and_what_came_twice_is_once(tmp_path: Pa
     whole[2].insert(1, whole[2][1])
     data = b"".join(b"".join(some) for some in whole) + b"".join(packets(256, picture(0)))
     assert [one[2][0] for one in metadata(data, tmp_path)] == [0, 2, 3]
+
+
+def test_access_units_are_unwrapped(tmp_path: Path) -> None:
+    key = b"\x06\x0e\x2b\x34"
+    data = stream(
+        [
+            (300, pes(METADATA, cells([key + b"one", b"two"]), 90)),
+            (300, pes(METADATA, key + b"bare", 180)),  # as some write it
+            (256, picture(0)),
+        ]
+    )
+    assert metadata(data, tmp_path) == [(300, 90, key + b"onetwo"), (300, 180, key + b"bare")]
