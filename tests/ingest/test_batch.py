@@ -18,10 +18,7 @@ from flycam.board.layers import register_communes
 from flycam.cli.flights import format_ingest
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.photo_drill import DrillReport
-from flycam.errors import (
-    OutsideTerrain,
-    TerrainMissing,
-)
+from flycam.errors import OutsideTerrain, TerrainMissing
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem import read_dem_info
 from flycam.ingest.batch import ingest
@@ -203,11 +200,7 @@ def test_spoiled_photos_are_left_out_as_inspect_says(
     seen = check_flight(PreflightRequest(paths=(card,)), [], extra_dem=drill.dem).preflight.diagnosis
     report = house.ingest(card)
     reasons = {one.name: one.reason for one in seen.rejected}
-    assert reasons == {
-        photos[1].name: "too_blurred",
-        photos[2].name: "lens_covered",
-        "CUT.JPG": "unreadable",
-    }
+    assert reasons == {photos[1].name: "too_blurred", photos[2].name: "lens_covered", "CUT.JPG": "unreadable"}
     assert seen.rejected == report.rejections
     assert len(seen.headers) == report.used == len(photos) - 2
     rejected = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.REJECTED)

@@ -12,9 +12,7 @@ from flycam.ingest.photos.metadata import Angles
 from flycam.ingest.photos.photo_reader import read_photos
 from flycam.ingest.photos.photo_search import search_photos
 from flycam.ingest.preflight.check import diagnose
-from flycam.ingest.preflight.image_rotation import (
-    detect_edited_photos,
-)
+from flycam.ingest.preflight.image_rotation import detect_edited_photos
 from flycam.media.pixels import check_pixels, read_pixel_checks
 from flycam.model.diagnosis import Severity
 from tests.ingest.photos.made_flights import photo, strips

@@ -37,10 +37,7 @@ def table(path, header=FEET, feet=0.3048, mph=0.44704, rows=80):
 
 @pytest.mark.parametrize(
     ("header", "feet", "mph"),
-    [
-        (FEET, 0.3048, 0.44704),
-        (FEET.replace("(feet)", "(meters)").replace("(mph)", "(m/s)"), 1.0, 1.0),
-    ],
+    [(FEET, 0.3048, 0.44704), (FEET.replace("(feet)", "(meters)").replace("(mph)", "(m/s)"), 1.0, 1.0)],
 )
 def test_a_flight_in_feet_or_metres(tmp_path, header, feet, mph):
     path = table(tmp_path / "Flight-AirData.csv", header, feet, mph)

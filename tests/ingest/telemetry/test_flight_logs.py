@@ -56,10 +56,7 @@ def flight(mavlink, seconds=60, delay=lambda k: 0.05):
     for k in range(seconds * 4):
         boot = 100.0 + k / 4
         arrival = T0 + k / 4 + delay(k)
-        rows += [
-            (arrival, attitude(mavlink, boot, 179.0 + k % 4), 1),
-            (arrival, position(mavlink, boot), 1),
-        ]
+        rows += [(arrival, attitude(mavlink, boot, 179.0 + k % 4), 1), (arrival, position(mavlink, boot), 1)]
     return rows
 
 

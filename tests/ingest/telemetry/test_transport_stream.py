@@ -6,11 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.ingest.telemetry.klv_video import (
-    PesPacket,
-    is_transport_stream,
-    read_pes_packets,
-)
+from flycam.ingest.telemetry.klv_video import PesPacket, is_transport_stream, read_pes_packets
 from tests.ingest.telemetry.made_streams import METADATA, PRIVATE, cells, packets, pes, picture, stream
 
 

@@ -22,11 +22,7 @@ from flycam.ingest.upload import registry, service
 from flycam.ingest.upload.memory_card import UploadFile
 from flycam.ingest.upload.registry import UNFINISHED_TTL_S
 from flycam.ingest.upload.routes import get_upload_stage
-from flycam.ingest.upload.service import (
-    UploadService,
-    get_upload_result_so_far,
-    is_in_progress,
-)
+from flycam.ingest.upload.service import UploadService, get_upload_result_so_far, is_in_progress
 from flycam.ingest.upload.upload import (
     PHOTOS_RESULT_FILE,
     VIDEOS_RESULT_FILE,
@@ -154,12 +150,7 @@ PLACED = {"flight_id": "f", "frames": {"read": 1, "used": 1}}
     ("photos", "films", "stage", "shown"),
     [
         (PLACED, None, "laying", PLACED),  # shown at once, and nothing of the card goes yet
-        (
-            PLACED,
-            {"films": []},
-            "laying",
-            {**PLACED, "films": []},
-        ),  # for a moment: it is laid next
+        (PLACED, {"films": []}, "laying", {**PLACED, "films": []}),  # for a moment: it is laid next
         (FAILURE, {"films": [], "flight_id": "g"}, "laying", {"films": [], "flight_id": "g"}),
         (FAILURE, {"films": [], **FAILURE}, "failed", {"films": [], **FAILURE}),
         (FAILURE, None, "laying", FAILURE),
