@@ -184,20 +184,3 @@ def test_pix4ds_words_on_the_lens() -> None:
     lens = map_fields(Dialect.NONE, fisheye)["pix4d_lens"]
     assert lens.affine_px[0] == 1583.319083002 and lens.polynomial[3] == 0.167834214
     assert "pix4d_lens" not in map_fields(Dialect.NONE, {**perspective, "Camera:PrincipalPoint": ""})
-
-
-def test_sensefly_keeps_both_heights() -> None:
-    values = {
-        "sensefly:Heading": "70.06",
-        "sensefly:PitchAngle": "2.5",
-        "sensefly:RollAngle": "-2.9",
-        "sensefly:AltitudeAMSL": "313.99",
-        "sensefly:AltitudeWGS84": "281.69",
-        "sensefly:Height": "66.11",
-        "sensefly:UTCTime": "2013-06-04T17:38:03",
-    }
-    assert detect_dialect(values, "Canon") is Dialect.SENSEFLY
-    found = map_fields(Dialect.SENSEFLY, values)
-    assert found["aircraft"] == Angles(yaw_deg=70.06, pitch_deg=2.5, roll_deg=-2.9)
-    assert (found["absolute_altitude_m"], found["ellipsoid_altitude_m"]) == (313.99, 281.69)
-    assert found["xmp_time_text"] == "2013-06-04T17:38:03Z"

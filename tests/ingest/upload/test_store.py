@@ -138,23 +138,6 @@ def test_only_the_end_of_a_file_is_added_to_and_by_one_at_a_time(tmp_path: Path)
         upload.writer(2, 0)
 
 
-def test_many_heads_are_one_line_up_of_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    upload = UploadRegistry(tmp_path).open("Lan", [file(f"{n:02}.jpg", 9) for n in range(16)])
-    busy = upload.writer(3, 0)
-    assert busy is not None
-    appended: list[int] = []
-    append = Journal.append
-    monkeypatch.setattr(Journal, "append", lambda self, lines: appended.append(1) or append(self, lines))
-    upload.add_heads([(n, bytes([n]) * 5) for n in range(16)])
-    assert len(appended) == 1
-    assert upload.offsets == [5] * 3 + [0] + [5] * 12 and upload.is_written(3)
-    assert upload.path(7).read_bytes()[:6] == b"\x07" * 5 + b"\0"
-    busy.close()
-    assert not upload.has_writers
-    upload.add_heads([(3, b"abc"), (7, b"late"), (3, b"xyz")])  # who has bytes is left alone
-    assert upload.offsets[3] == 3 and upload.path(3).read_bytes()[:3] == b"abc" and not upload.has_writers
-
-
 def test_one_process_receives(tmp_path: Path) -> None:
     first = UploadRegistry(tmp_path)
     with pytest.raises(StorageFailed, match="another server"):
