@@ -177,3 +177,14 @@ def test_photos_that_come_again_keep_the_name_and_event_of_their_flight(
     assert kept == {NAME_KEPT: name, EVENT_KEPT: event}
     assert house.workspace.catalog.flights.flight(later.flight.flight_id).name == name
     assert later.flight.event_id == first.flight.event_id
+
+
+def test_what_was_withdrawn_is_not_moved(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    flight = house.ingest(drill.photos).flight
+    gone = house.workspace.catalog.frames.list_for_flight(flight.flight_id)[0].frame_id
+    withdraw_by_reference(house.workspace, gone, "nhà dân", "UBND xã")
+    assert house.ingest(drill.photos, layer="infrared").used == drill.frames - 1
+    assert house.workspace.catalog.frames.get(gone).header.layer is Layer.COLOUR
+    withdraw_by_reference(house.workspace, flight.flight_id, "test flight", "Ban chỉ huy")
+    assert pixels(house, f"{flight.flight_id}-infrared") == {}

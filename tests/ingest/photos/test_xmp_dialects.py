@@ -184,3 +184,20 @@ def test_pix4ds_words_on_the_lens() -> None:
     lens = map_fields(Dialect.NONE, fisheye)["pix4d_lens"]
     assert lens.affine_px[0] == 1583.319083002 and lens.polynomial[3] == 0.167834214
     assert "pix4d_lens" not in map_fields(Dialect.NONE, {**perspective, "Camera:PrincipalPoint": ""})
+
+
+def test_parrot() -> None:
+    values = {
+        "drone-parrot:CameraYawDegree": "176.31",
+        "drone-parrot:CameraPitchDegree": "-78.36",
+        "drone-parrot:CameraRollDegree": "-0.32",
+        "drone-parrot:DroneYawDegree": "170.0",
+        "drone-parrot:DronePitchDegree": "2.0",
+        "drone-parrot:DroneRollDegree": "1.0",
+        "Camera:AboveGroundAltitude": "42.75",
+    }
+    assert detect_dialect(values, "Parrot") is Dialect.PARROT
+    found = map_fields(Dialect.PARROT, values)
+    assert found["gimbal"] == Angles(yaw_deg=176.31, pitch_deg=-78.36, roll_deg=-0.32)
+    assert found["aircraft"].yaw_deg == 170.0
+    assert found["relative_altitude_m"] == 42.75

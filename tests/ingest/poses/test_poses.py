@@ -12,7 +12,7 @@ from flycam.drill.land import Valley
 from flycam.errors import CrsMissing, SourceUnreadable
 from flycam.geodata.crs import compute_convergence_and_scale, to_lonlat, to_work
 from flycam.geodata.geoid import interpolate_undulation_m
-from flycam.geometry.camera import LensModel
+from flycam.geometry.camera import LensModel, project
 from flycam.ingest.photos.metadata import Angles
 from flycam.ingest.poses.external_poses import (
     build_posed_headers,
@@ -304,3 +304,28 @@ def test_positions_of_a_table_replace_the_photos_own_and_no_others(tmp_path):
 def test_a_geo_txt_in_metres_names_its_system_or_is_refused(tmp_path, text):
     with pytest.raises(CrsMissing, match=r"geo\.txt: .*EPSG:32648"):
         has_only_positions(write(tmp_path, text, "geo.txt"))
+
+
+def test_another_work_crs_sees_the_same_pixels(tmp_path):
+    """A zone 2.9 degrees away: convergence turns by a degree, the picture must not."""
+    path = write(tmp_path, OPK)
+    (own,) = read_poses_csv(path, crs="EPSG:32651", vertical_datum="EGM96")
+    (other,) = read_poses_csv(path, crs="EPSG:32651", vertical_datum="EGM96", work_crs="EPSG:32650")
+    below = np.array([[-20.0, 60.0, -90.0], [30.0, 90.0, -95.0], [0.0, 20.0, -90.0]])
+    ground = np.array(own.exterior.projection_centre_m) + below
+    moved = np.column_stack([to_work(to_lonlat(ground[:, :2], "EPSG:32651"), "EPSG:32650"), ground[:, 2]])
+    uv, _ = project(CAMERA, own.exterior, ground)
+    uv_other, _ = project(CAMERA, other.exterior, moved)
+    assert between(own.exterior, other.exterior) > 0.5
+    np.testing.assert_allclose(uv_other, uv, atol=0.05)
+
+
+def test_positions_in_a_projected_system_with_their_sigmas(tmp_path):
+    text = "name,x,y,z,sigma_xy,sigma_z\nA,479341.2,2421754.1,412.5,0.02,0.04\n"
+    path = write(tmp_path, text)
+    write(tmp_path, "EPSG:32648", "poses.prj")
+    (row,) = read_positions_csv(path)
+    np.testing.assert_allclose(
+        to_work(np.array([row.lonlat]), "EPSG:32648"), [[479341.2, 2421754.1]], atol=1e-3
+    )
+    assert row.sigma_m == (0.02, 0.02, 0.04)

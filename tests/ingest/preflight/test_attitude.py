@@ -172,3 +172,13 @@ def test_a_yaw_that_swings_from_photo_to_photo_is_trusted_less():
     assert "unsteady_yaw" in codes(problems)
     assert 8.0 < attitude.sigma_deg[0, 0] < 18.0
     assert_same_angle(yaws(attitude), true_yaws(photos) + swing)
+
+
+def test_gimbal_yaw_relative_to_the_aircraft_is_added():
+    photos = strips()
+    lying = [
+        with_angles(p, gimbal={"yaw_deg": 4.0}, aircraft={"yaw_deg": p.gimbal.yaw_deg - 4.0}) for p in photos
+    ]
+    attitude, problems = settle(lying)
+    assert codes(problems) == ["yaw_choice"]
+    assert_same_angle(yaws(attitude), true_yaws(photos))

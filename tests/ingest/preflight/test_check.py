@@ -233,3 +233,10 @@ def test_photos_under_the_ground_are_rejected_not_drawn():
     diagnosis = inspect(strips(), height_mode="absolute", terrain_at=flat(500.0))
     assert diagnosis.headers == ()
     assert {r.reason for r in diagnosis.rejected} == {"pose_rejected"}
+
+
+def test_a_thermal_photo_does_not_cover_for_a_colour_one():
+    photos = strips(lines=9)
+    hole = [k for k in range(len(photos)) if 3 <= k // 12 <= 6 and 3 <= k % 12 <= 8]
+    photos = [replace(p, band="thermal") if k in hole else p for k, p in enumerate(photos)]
+    assert [g.kind for g in inspect(photos).gaps if g.kind is GapKind.HOLE] == [GapKind.HOLE]

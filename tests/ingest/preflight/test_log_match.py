@@ -114,3 +114,14 @@ def test_the_offset_of_an_irregular_pattern_is_found(shift_s, seed):
     photos = events[keep] - shift_s * 1e9 + generator.normal(0, 0.05e9, 45)
     found = estimate_event_offset_ns(photos.astype(np.int64), events.astype(np.int64))
     assert found / 1e9 == pytest.approx(shift_s, abs=0.1)
+
+
+def test_photos_without_time_take_events_in_order_only_if_the_counts_agree():
+    photos = strips()
+    timeless = [replace(bare(p), taken_text=None, taken_offset=None) for p in photos]
+    log = log_of(photos, events=True)
+    filled, _ = fill_from_log(table_of(timeless), log)
+    np.testing.assert_allclose(filled.lonlat, table_of(photos).lonlat, atol=1e-9)
+    filled, problems = fill_from_log(table_of(timeless[1:]), log)
+    assert codes(problems) == ["log_does_not_match"]
+    assert np.isnan(filled.lonlat).all()

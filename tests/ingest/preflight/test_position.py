@@ -103,3 +103,10 @@ def test_rounded_positions_err_by_their_step(step_deg, sigma_m):
     sigma = estimate_rounding_sigma_m(np.rint(places / step_deg) * step_deg)
     np.testing.assert_allclose(sigma[:, 1], sigma_m, rtol=0.01)
     np.testing.assert_allclose(sigma[:, 0], sigma_m * np.cos(np.radians(21.9)), rtol=0.01)
+
+
+def test_a_photo_of_another_place_is_left_out():
+    photos = [*strips(lines=1), photo("HOME.JPG", lon_deg=105.8, lat_deg=21.0)]
+    kept, rejected, _ = resolve_positions(table_of(photos))
+    assert len(kept) == 12
+    assert [(r.name, r.reason) for r in rejected] == [("HOME.JPG", "pose_rejected")]

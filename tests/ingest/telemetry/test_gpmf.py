@@ -91,3 +91,11 @@ def test_a_film_without_telemetry_is_said_to_be_that(tmp_path: Path) -> None:
         read_flight_log(
             written(tmp_path / "a.mp4", film([nested("DEVC", triple("DVNM", "c", 1, b"Camera"))]))
         )
+
+
+def test_moments_without_a_fix_do_not_time_the_film_and_are_marked(tmp_path: Path) -> None:
+    lost = b"150101000000.000"
+    payloads = [gps5(k, fix=0 if k < 3 else 3, stamp=lost if k < 3 else None) for k in range(6)]
+    log = read_flight_log(written(tmp_path / "a.mp4", film(payloads)))
+    assert log.video_zero_ns == pytest.approx(BEGAN_S * 1e9, abs=1e6)
+    assert [one.fix for one in log.track.samples[:: 3 * 18]] == ["no_fix", "3d"]

@@ -38,16 +38,47 @@ def device(mavlink, k, flags, yaw=20.0):
     return mavlink.gimbal_device_attitude_status_encode(0, 0, boot_ms(k), flags, q, 0, 0, 0, 0)
 
 
-def heading(found):
-    return found.yaw_deg
+def orientation(mavlink, k, yaw_absolute):
+    return mavlink.mount_orientation_encode(boot_ms(k), 0.0, -80.0, 20.0, yaw_absolute)
 
 
-@pytest.mark.parametrize(("flags", "from_nose"), [(32, True), (64, False), (16, False), (0, True)])
-def test_a_gimbal_device_by_the_frame_its_flags_name(tmp_path, mavlink, flags, from_nose):
-    found = sample(tmp_path, with_messages(mavlink, lambda k: device(mavlink, k, flags)))
+def status(mavlink, _k, _):
+    return mavlink.mount_status_encode(0, 0, -8000, 0, 2000)
+
+
+@pytest.mark.parametrize(
+    ("make", "value", "yaw_deg", "from_nose"),
+    [
+        (device, 32, 20.0, True),
+        (device, 64, 20.0, False),
+        (device, 16, 20.0, False),
+        (device, 0, 20.0, True),
+        (orientation, 0.0, 20.0, True),
+        (orientation, 75.0, 75.0, False),
+        (status, None, 20.0, True),
+    ],
+)
+def test_a_gimbals_yaw_by_the_frame_of_its_message(tmp_path, mavlink, make, value, yaw_deg, from_nose):
+    found = sample(tmp_path, with_messages(mavlink, lambda k: make(mavlink, k, value)))
     assert found.gimbal_pitch_deg == pytest.approx(-80.0, abs=1e-3)
-    expected = 20.0 + (heading(found) if from_nose else 0.0)
+    expected = yaw_deg + (found.yaw_deg if from_nose else 0.0)
     assert (found.gimbal_yaw_deg - expected + 180.0) % 360.0 - 180.0 == pytest.approx(0.0, abs=1e-2)
+
+
+def test_triggers_alone_are_events_with_the_tracks_place(tmp_path, mavlink):
+    rows = [*flight(mavlink)]
+    rows += [(T0 + k, mavlink.camera_trigger_encode(int((100 + k) * 1e6), k), 1) for k in (10, 20, 500)]
+    events = read_tlog(write_tlog(tmp_path / "a.tlog", rows)).camera_events
+    assert len(events) == 2
+    assert events[0].lon_deg == pytest.approx(east(10.0), abs=2e-7)
+
+
+def test_a_lens_and_its_sensor_give_the_field_of_view(tmp_path, mavlink):
+    names = b"Maker".ljust(32, b"\0"), b"Model".ljust(32, b"\0")
+    lens = mavlink.camera_information_encode(1000, *names, 1, 8.0, 16.0, 9.0, 4000, 2250, 0, 0, 0, b"")
+    found = sample(tmp_path, [*flight(mavlink), (T0 + 1, lens, 1)])
+    assert found.hfov_deg == pytest.approx(90.0)
+    assert found.vfov_deg == pytest.approx(np.degrees(2 * np.arctan(9 / 16)))
 
 
 MIDDLE = (round(LAT * 1e7), round(LON * 1e7), 300_000)
@@ -173,3 +204,15 @@ def test_real_logs_tell_terrain_and_fix(shared_data):
     assert {s.fix for s in plane.track.samples} == {"3d", "dgps"}
     (remark,) = vtol.remarks
     assert remark.values["seconds"] == pytest.approx(-15.5, abs=0.05)
+
+
+def test_a_gimbal_that_falls_silent_is_unknown_not_frozen(tmp_path, mavlink):
+    rows = [
+        row
+        for row in with_messages(mavlink, lambda k: device(mavlink, k, 64))
+        if row[1].get_type() == "GLOBAL_POSITION_INT" or not T0 + 20 < row[0] < T0 + 40
+    ]
+    log = read_tlog(write_tlog(tmp_path / "a.tlog", rows))
+    assert np.isnan(log.track.pose_at(round((T0 + 30.05) * 1e9)).gimbal_pitch_deg)
+    assert np.isnan(log.track.pose_at(round((T0 + 30.05) * 1e9)).yaw_deg)
+    assert log.track.pose_at(round((T0 + 45.05) * 1e9)).gimbal_pitch_deg == pytest.approx(-80.0, abs=1e-3)

@@ -157,3 +157,22 @@ def test_cues_are_the_same_in_whatever_pieces_the_file_is_read(tmp_path, monkeyp
     assert (table.cues, len(table)) == (whole.cues, len(whole)) == (8, 8)
     np.testing.assert_array_equal(table.lonlat, whole.lonlat)
     np.testing.assert_array_equal(table.video_ms, whole.video_ms)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_byte_order_marks_and_line_ends(tmp_path, encoding):
+    text = one("[latitude: 21.9] [longitude: 104.8]").replace("\n", "\r\n")
+    path = write(tmp_path, text.encode(encoding))
+    assert len(read_flight_log(path).track.samples) == 1
+
+
+def test_gimbal_and_digital_zoom_of_the_keyed_dialect(tmp_path):
+    body = (
+        "[focal_len : 240] [dzoom_ratio: 10000, delta:0] [latitude: 21.9] [longitude: 104.8] "
+        "[rel_alt: 80.5 abs_alt: 412.25] [gb_yaw: -12.5 gb_pitch: -90.0 gb_roll: 0.0] </font></font>"
+    )
+    table = read_subtitles(write(tmp_path, one(body)))
+    assert table.gimbal[0].tolist() == [-12.5, -90.0, 0.0]
+    assert (table.zoom[0], table.focal_35mm_mm[0]) == (1.0, 24.0)
+    sample = table.video_track().samples[0]
+    assert (sample.height_m, sample.height_datum, sample.relative_height_m) == (412.25, "EGM96", 80.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,10 @@ def test_access_units_are_unwrapped(tmp_path: Path) -> None:
         ]
     )
     assert metadata(data, tmp_path) == [(300, 90, key + b"onetwo"), (300, 180, key + b"bare")]
+
+
+def test_foreign_bytes_in_between_cost_no_more_than_they_hit(tmp_path: Path) -> None:
+    plain = film(40)
+    middle = len(plain) // 188 // 2 * 188
+    damaged = b"\x47junk" * 9 + plain[:middle] + random.Random(1).randbytes(1000) + plain[middle:]
+    assert len(metadata(damaged, tmp_path)) >= 38

@@ -133,18 +133,36 @@ def test_without_estimates_the_receivers_fixes_are_used_in_both_dialects(tmp_pat
         assert (sample.height_m, sample.fix) == (420.0, fix)
 
 
-@pytest.mark.parametrize(("flags", "yaw"), [(32, -160.0), (64, 20.0), (16, 20.0), (0, -160.0)])
-def test_a_gimbals_yaw_counts_from_where_its_flags_say(tmp_path, flags, yaw):
+NOSE_ANGLES = tuple(np.radians([0.0, -60.0, 20.0]))  # roll, pitch, yaw
+
+
+@pytest.mark.parametrize(
+    ("topic", "values", "from_nose"),
+    [
+        *(("gimbal_device_attitude_status", (turned(20.0, -60.0), n), n in (0, 32)) for n in (32, 64, 16, 0)),
+        ("mount_orientation", (NOSE_ANGLES,), True),
+    ],
+)
+def test_a_gimbals_yaw_counts_from_where_its_topic_says(tmp_path, topic, values, from_nose):
     writer = Writer()
     flight(writer)
     for k in range(100):
-        writer.row(
-            "gimbal_device_attitude_status", BOOT_US + k * 100_000, turned(yaw=20.0, pitch=-60.0), flags
-        )
+        writer.row(topic, BOOT_US + k * 100_000, *values)
     sample = read_ulog(writer.save(tmp_path / "a.ulg")).track.pose_at((T0_US + 5_000_000) * 1000)
     assert sample.gimbal_pitch_deg == pytest.approx(-60.0, abs=1e-3)
-    expected = yaw if flags in (16, 64) else sample.yaw_deg + 20.0
+    expected = 20.0 + (sample.yaw_deg if from_nose else 0.0)
     assert (sample.gimbal_yaw_deg - expected + 180.0) % 360.0 - 180.0 == pytest.approx(0.0, abs=1e-3)
+
+
+def test_triggers_take_their_place_from_the_track_and_the_shutter_beats_the_command(tmp_path):
+    writer = Writer()
+    flight(writer)
+    for seq in range(6):
+        us = BOOT_US + seq * 4_000_000
+        writer.row("camera_trigger", us, 0, seq, False)
+        writer.row("camera_trigger", us + 80_000, 0, seq, True)
+    events = read_ulog(writer.save(tmp_path / "a.ulg")).camera_events
+    assert len(events) == 5 and events[1].lon_deg == pytest.approx(east(4.08), abs=1e-9)
 
 
 def test_captures_are_events_failed_and_repeated_ones_are_not(tmp_path):
@@ -245,3 +263,13 @@ def test_the_real_logs(shared_data):
     assert simulated.home.height_m == pytest.approx(487.7458, abs=1e-4)
     assert simulated.track.samples[0].t_utc_ns == 1_710_773_360_054_000_000
     assert (rover.camera_events, simulated.camera_events) == ((), ())
+
+
+def test_a_gap_of_five_seconds_is_not_bridged(tmp_path):
+    writer = Writer()
+    flight(writer, seconds=5)
+    for k in range(100, 150):
+        writer.row("vehicle_global_position", BOOT_US + k * 100_000, LAT, east(k / 10), 420.0, 390.0)
+    log = read_ulog(writer.save(tmp_path / "a.ulg"))
+    with pytest.raises(TelemetryGap):
+        log.track.pose_at((T0_US + 7_000_000) * 1000)

@@ -112,3 +112,14 @@ def test_a_name_that_stands_for_nothing_is_noted_once() -> None:
     with pytest.raises(PeerUnavailable, match="check the address"):
         line.request("GET", "/")
     assert len(noted) == 1
+
+
+def test_a_photo_without_bytes_is_named_and_not_called_no_photo(tmp_path: Path) -> None:
+    """It may still be got back from the card: the command ended as if all was on the server."""
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    for name in ("b.jpg", "c.MP4"):
+        (tmp_path / name).touch()
+    card = MemoryCard(UploadRequest(url="http://server", paths=(tmp_path,)))
+    assert [one["path"] for one in json.loads(card.build_announcement())["files"]] == ["a.jpg"]
+    assert {str(one).split(":")[0] for one in card.passed_over} == {"b.jpg", "c.MP4"}
+    assert not card.skipped
