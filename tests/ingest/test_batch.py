@@ -181,11 +181,11 @@ def test_a_good_photo_is_kept_whose_name_a_black_one_bears_in_another_folder(
     rejected = {f"{black}/{name}": "lens_covered"}
     assert {one.name: one.reason for one in seen.rejected} == rejected
     assert {one.name: one.reason for one in report.rejections} == rejected
-    (said,) = [problem for problem in seen.problems if problem.code == "lens_covered"]
-    assert said.frames == (f"{black}/{name}",)
+    (finding,) = [problem for problem in seen.problems if problem.code == "lens_covered"]
+    assert finding.frames == (f"{black}/{name}",)
     assert len(seen.headers) == report.used == len(photos) - 1
     namesakes = [header for header in seen.headers if header.provenance.source_name == name]
-    assert len(namesakes) == 1 and str(said.sentence) not in namesakes[0].provenance.settled
+    assert len(namesakes) == 1 and str(finding.sentence) not in namesakes[0].provenance.settled
     assert Path(seen.paths[namesakes[0].frame_id]) == card / "101MEDIA" / name
 
 

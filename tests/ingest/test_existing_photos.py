@@ -155,9 +155,9 @@ def test_options_that_come_too_late_are_said_until_the_flight_is_laid_by_them(
     (note,) = ingest(house.workspace, late, FlightLabels()).notes
     assert (parse_warning_code(note), describe_warning(note).count) == (OPTIONS_IGNORED, drill.frames)
     assert {"--takeoff", "--height"} <= {*describe_warning(note).values["options"].replace(",", " ").split()}
-    laid = ingest(house.workspace, late, FlightLabels(), reprocess=True)
-    assert laid.reprocessed == drill.frames and OPTIONS_IGNORED not in map(parse_warning_code, laid.notes)
-    assert laid.flight.flight_id == flight.flight_id
+    again = ingest(house.workspace, late, FlightLabels(), reprocess=True)
+    assert again.reprocessed == drill.frames and OPTIONS_IGNORED not in map(parse_warning_code, again.notes)
+    assert again.flight.flight_id == flight.flight_id
     assert ingest(house.workspace, late, FlightLabels()).notes == (), "they lie as asked now"
 
 

@@ -43,12 +43,12 @@ def listed(tmp_path, flight, marks=MARKS, off_m=()):
 def test_photos_without_a_position_are_placed_by_four_points_and_their_overlap(tmp_path, flight, photos):
     path = listed(tmp_path, flight)
     assert has_ground_control(path)
-    placed, (said,) = with_gcp_positions(photos, path, lambda _: LENS, flight.grey)
+    placed, (finding,) = with_gcp_positions(photos, path, lambda _: LENS, flight.grey)
     xy = to_work(np.array([(p.lon_deg, p.lat_deg) for p in placed]), CRS)
     np.testing.assert_allclose(xy, ORIGIN_M + flight.true_xy, atol=2.0)
     off = wrap_degrees(np.array([p.direction_deg for p in placed]) - 45.0)
     assert np.abs(off).max() < 3.0
-    assert said.code == "placed_by_control" and "6 of 6" in str(said.sentence)
+    assert finding.code == "placed_by_control" and "6 of 6" in str(finding.sentence)
 
 
 @pytest.mark.parametrize(

@@ -289,13 +289,13 @@ def test_tables_of_positions_alone(tmp_path, name, text, height_m, sigma_m):
 def test_positions_of_a_table_replace_the_photos_own_and_no_others(tmp_path):
     path = write(tmp_path, "name,lat,lon,height,vertical_datum\nA.JPG,21.9,104.8,412.5,ELLIPSOID\n")
     photos = [photo("A.JPG", gimbal=Angles(yaw_deg=1.0)), photo("B.JPG", lon_deg=104.9, lat_deg=21.8)]
-    (a, b), (said,) = with_table_positions(photos, path)
+    (a, b), (finding,) = with_table_positions(photos, path)
     assert (a.lon_deg, a.lat_deg, a.gimbal) == (104.8, 21.9, photos[0].gimbal)
     assert a.absolute_altitude_m == pytest.approx(412.5 - UNDULATION_M, abs=1e-6), (
         "as EGM96, which all but RTK is"
     )
     assert b == photos[1]
-    assert said.severity == "warning"
+    assert finding.severity == "warning"
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,9 @@ class Flight:
         along = step_m * np.arange(photos)[:, None] * np.sqrt(0.5)
         self.true_xy = np.hstack([along, along])
         self.height_m = np.broadcast_to(np.asarray(height_m, dtype=np.float64), photos)
-        said = np.radians([yaw_deg, -90.0, 0.0])
-        true = said + np.radians(rng.normal(scale=tilt_deg, size=(photos, 3)))
-        self.rotations = np.stack([rotation_from_gimbal(*said, 0.0)] * photos)
+        stated = np.radians([yaw_deg, -90.0, 0.0])
+        true = stated + np.radians(rng.normal(scale=tilt_deg, size=(photos, 3)))
+        self.rotations = np.stack([rotation_from_gimbal(*stated, 0.0)] * photos)
         self.true = [rotation_from_gimbal(*angles, 0.0) for angles in true]
         self.ground = ground
         self.said_xy = self.true_xy.copy()

@@ -39,8 +39,8 @@ def assert_same_angle(a, b, within=0.01):
 
 def test_gimbal_yaw_stuck_at_zero_gives_way_to_flight_yaw_by_the_course():
     photos = strips()
-    lying = [with_angles(p, gimbal={"yaw_deg": 0.0}) for p in photos]
-    attitude, problems = settle(lying)
+    falsified = [with_angles(p, gimbal={"yaw_deg": 0.0}) for p in photos]
+    attitude, problems = settle(falsified)
     assert codes(problems) == ["yaw_choice"]
     assert_same_angle(yaws(attitude), true_yaws(photos))
 
@@ -55,11 +55,11 @@ def test_without_evidence_the_gimbal_is_kept_with_a_warning():
 @pytest.mark.parametrize("honest_euler", [True, False])
 def test_roll_180_is_settled_by_heading(honest_euler):
     photos = strips()
-    lying = list(photos)
+    falsified = list(photos)
     for k in (3, 8, 20, 31):
         yaw = photos[k].gimbal.yaw_deg + (180.0 if honest_euler else 0.0)
-        lying[k] = with_angles(photos[k], gimbal={"roll_deg": 180.0, "pitch_deg": -89.9, "yaw_deg": yaw})
-    attitude, problems = settle(lying)
+        falsified[k] = with_angles(photos[k], gimbal={"roll_deg": 180.0, "pitch_deg": -89.9, "yaw_deg": yaw})
+    attitude, problems = settle(falsified)
     assert len(the(problems, "roll_180").frames) == 4
     assert_same_angle(yaws(attitude), true_yaws(photos))
     assert np.abs(attitude.angles_deg[:, 2]).max() < 1e-9
@@ -67,9 +67,9 @@ def test_roll_180_is_settled_by_heading(honest_euler):
 
 def test_gimbal_lock_jump_takes_the_usual_offset_to_the_aircraft():
     photos = strips()
-    lying = list(photos)
-    lying[5] = with_angles(photos[5], gimbal={"yaw_deg": photos[5].gimbal.yaw_deg - 75.0})
-    attitude, problems = settle(lying)
+    falsified = list(photos)
+    falsified[5] = with_angles(photos[5], gimbal={"yaw_deg": photos[5].gimbal.yaw_deg - 75.0})
+    attitude, problems = settle(falsified)
     assert the(problems, "gimbal_lock").frames == (photos[5].name,)
     assert_same_angle(yaws(attitude), true_yaws(photos), within=1.5)
     assert attitude.sigma_deg[5, 0] > attitude.sigma_deg[4, 0]
@@ -77,13 +77,13 @@ def test_gimbal_lock_jump_takes_the_usual_offset_to_the_aircraft():
 
 def test_magnetic_heading_is_found_on_strips_both_ways():
     photos = strips(lines=6)
-    lying = [
+    falsified = [
         with_angles(
             p, gimbal={"yaw_deg": p.gimbal.yaw_deg + 9.0}, aircraft={"yaw_deg": p.aircraft.yaw_deg + 9.0}
         )
         for p in photos
     ]
-    attitude, problems = settle(lying)
+    attitude, problems = settle(falsified)
     assert "+9.0°" in str(the(problems, "heading_offset").sentence)
     assert_same_angle(yaws(attitude), true_yaws(photos), within=0.3)
 
@@ -176,9 +176,9 @@ def test_a_yaw_that_swings_from_photo_to_photo_is_trusted_less():
 
 def test_gimbal_yaw_relative_to_the_aircraft_is_added():
     photos = strips()
-    lying = [
+    falsified = [
         with_angles(p, gimbal={"yaw_deg": 4.0}, aircraft={"yaw_deg": p.gimbal.yaw_deg - 4.0}) for p in photos
     ]
-    attitude, problems = settle(lying)
+    attitude, problems = settle(falsified)
     assert codes(problems) == ["yaw_choice"]
     assert_same_angle(yaws(attitude), true_yaws(photos))

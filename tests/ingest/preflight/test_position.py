@@ -69,7 +69,7 @@ def test_no_photo_is_silently_dropped(places):
 
 
 @pytest.mark.parametrize(
-    ("said", "sigma_m"),
+    ("fields", "sigma_m"),
     [
         ({}, (SIGMA_GNSS_M, SIGMA_GNSS_M)),
         ({"rtk_flag": 50}, (SIGMA_RTK_FIXED_M, SIGMA_RTK_FIXED_M)),
@@ -82,8 +82,8 @@ def test_no_photo_is_silently_dropped(places):
         ({"horizontal_error_m": 4.5, "rtk_flag": 16, "rtk_std_m": (2.7, 1.5, 3.7)}, (2.7, 1.5)),
     ],
 )
-def test_the_error_that_a_receiver_states_is_the_sigma(said, sigma_m):
-    sigma, _ = estimate_position_sigma(table_of([photo(**said)]))
+def test_the_error_that_a_receiver_states_is_the_sigma(fields, sigma_m):
+    sigma, _ = estimate_position_sigma(table_of([photo(**fields)]))
     np.testing.assert_allclose(sigma, [sigma_m])
 
 

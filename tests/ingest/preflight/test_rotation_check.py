@@ -59,8 +59,8 @@ def test_a_strip_turned_in_a_viewer_is_read_as_it_lies():
     before, after = flown(photos, dict.fromkeys(viewer, 2), viewer)
     names = {photos[k].name for k in viewer}
     assert turns_found(before, after) == dict.fromkeys(names, 2)
-    said = problem(after, "turned")
-    assert set(said.frames) == names and "180°" in str(said.sentence)
+    finding = problem(after, "turned")
+    assert set(finding.frames) == names and "180°" in str(finding.sentence)
     assert set(problem(after, "edited").frames) == names
     one = next(h for h in after.headers if h.provenance.source_name in names)
     assert one.interior.calibration_id == "test, turned 180°"
@@ -95,8 +95,8 @@ def test_over_water_nothing_is_claimed_and_an_edited_photo_is_named():
     water = np.random.default_rng(1).normal(90, 3, (1286, 1286)).clip(0, 255).astype(np.uint8)
     before, after = flown(photos, {7: 2}, {7: "Picasa"}, ground=water)
     assert turns_found(before, after) == {}
-    said = problem(after, "edited_unsettled")
-    assert said.frames == (photos[7].name,) and said.severity is Severity.WARNING
+    finding = problem(after, "edited_unsettled")
+    assert finding.frames == (photos[7].name,) and finding.severity is Severity.WARNING
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,9 @@ def test_a_lens_is_told_by_its_pictures_within_its_sigma(flight):
     assert len(found.headers) == len(photos) and problem(found, "calibration_missing") is None
     off = interior.focal_length_px[0] / CAMERA.focal_length_px[0] - 1.0
     assert abs(off) < 0.03 and abs(off) < 2.0 * interior.sigma_focal_rel < 0.2
-    said = problem(found, "lens_estimated")
-    assert len(said.frames) == len(photos) and f"{interior.focal_length_px[0]:.0f} px" in str(said.sentence)
+    finding = problem(found, "lens_estimated")
+    focal_px = f"{interior.focal_length_px[0]:.0f} px"
+    assert len(finding.frames) == len(photos) and focal_px in str(finding.sentence)
 
 
 @pytest.mark.parametrize("most", [0, 2])

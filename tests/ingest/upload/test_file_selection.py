@@ -28,8 +28,8 @@ def test_an_odd_file_is_passed_over_and_the_rest_taken(odd: str) -> None:
     chosen = select_files(files(GOOD[0], odd, GOOD[1]))
     assert tuple(one.path for one in chosen.files) == GOOD
     assert chosen.skipped.count == 1
-    (said,) = chosen.skipped.said
-    assert "\x00" not in str(said) and "\u202e" not in said.in_language("vi")
+    (reason,) = chosen.skipped.said
+    assert "\x00" not in str(reason) and "\u202e" not in reason.in_language("vi")
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,8 @@ def test_answers_do_not_tell_where_the_server_keeps_things(tmp_path: Path) -> No
     write_result_file(
         tmp_path / "look.json", {"sentence": f"{tmp_path}/card/Bản Lầu/a.jpg: the file is empty"}
     )
-    said = json.loads((tmp_path / "look.json").read_text(encoding="utf-8"))
-    assert said == {"sentence": "Bản Lầu/a.jpg: the file is empty"}
+    written = json.loads((tmp_path / "look.json").read_text(encoding="utf-8"))
+    assert written == {"sentence": "Bản Lầu/a.jpg: the file is empty"}
 
 
 def test_one_hand_at_a_time(tmp_path: Path) -> None:

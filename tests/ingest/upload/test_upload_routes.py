@@ -79,14 +79,14 @@ def offset(client: httpx.Client, path: str) -> int:
 
 def until(client: httpx.Client, upload_id: str, key: str, value: object) -> dict[str, Any]:
     """What is said of an upload once it says that."""
-    said: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
 
     def is_so() -> bool:
-        said.update(client.get(f"/api/uploads/{upload_id}").json())
-        return bool(said[key] == value)
+        fields.update(client.get(f"/api/uploads/{upload_id}").json())
+        return bool(fields[key] == value)
 
-    waiting.until(is_so, lambda: said, every_s=0.05)
-    return said
+    waiting.until(is_so, lambda: fields, every_s=0.05)
+    return fields
 
 
 def until_written(url: str, path: str) -> None:
@@ -106,12 +106,12 @@ def test_a_file_in_two_pieces_is_saved_under_its_hash(url: str, workspace: Works
         first = patch(client, path, DATA[:1000], 0)
         assert (first.status_code, first.headers["upload-offset"]) == (204, "1000")
         assert first.headers["tus-resumable"] == "1.0.0" and "upload-expires" in first.headers
-        said = client.get(f"/api/uploads/{upload_id}").json()
-        assert (said["stage"], said["saved"], said["bytes_received"]) == ("receiving", False, 1000)
+        fields = client.get(f"/api/uploads/{upload_id}").json()
+        assert (fields["stage"], fields["saved"], fields["bytes_received"]) == ("receiving", False, 1000)
         assert patch(client, path, DATA[500:], 500).status_code == 409
         assert patch(client, path, DATA[1000:], 1000, **{"Upload-Checksum": checksum(DATA[1000:])}).is_success
-        said = until(client, upload_id, "saved", True)
-        assert (said["bytes_stored"], said["stage"]) == (len(DATA), "laying")
+        fields = until(client, upload_id, "saved", True)
+        assert (fields["bytes_stored"], fields["stage"]) == (len(DATA), "laying")
         digest = hashlib.sha256(DATA).hexdigest()
         assert client.get(f"/api/uploads/{upload_id}/files").json()["parts"][0]["sha256"] == digest
     assert workspace.store.get(keys.format_original_key(digest)) == DATA
@@ -131,15 +131,15 @@ def test_a_plain_tus_client_announces_its_file(url: str) -> None:
         able = client.options("/files")
         assert able.headers["tus-extension"] == "creation,checksum,expiration"
         name = base64.b64encode("ảnh 1.jpg".encode()).decode()
-        said = {**TUS, "Upload-Length": "5", "Upload-Metadata": f"filename {name},filetype aW1n"}
-        made = client.post("/files", headers=said)
+        fields = {**TUS, "Upload-Length": "5", "Upload-Metadata": f"filename {name},filetype aW1n"}
+        made = client.post("/files", headers=fields)
         assert made.status_code == 201
         assert patch(client, made.headers["location"], b"12345", 0).headers["upload-offset"] == "5"
         upload_id = open_upload(client)
         name = base64.b64encode(b"DCIM/DJI_0001.JPG").decode()
         of = base64.b64encode(upload_id.encode()).decode()
-        said = {**TUS, "Upload-Length": str(len(DATA)), "Upload-Metadata": f"filename {name},upload {of}"}
-        assert client.post("/files", headers=said).headers["location"] == f"/files/{upload_id}/0"
+        fields = {**TUS, "Upload-Length": str(len(DATA)), "Upload-Metadata": f"filename {name},upload {of}"}
+        assert client.post("/files", headers=fields).headers["location"] == f"/files/{upload_id}/0"
 
 
 def test_heads_come_together_and_count_as_first_bytes(url: str) -> None:
@@ -148,8 +148,8 @@ def test_heads_come_together_and_count_as_first_bytes(url: str) -> None:
         upload_id = open_upload(client, card)
         heads = b"".join(struct.pack(">II", n, 10 + n) + bytes([n]) * (10 + n) for n in range(3))
         where, kind = f"/api/uploads/{upload_id}/heads", {"Content-Type": "application/vnd.flycam.heads"}
-        said = client.post(where, content=heads, headers=kind)
-        assert said.json() == {"numbers": [0, 1, 2], "offsets": [10, 11, 12]}
+        fields = client.post(where, content=heads, headers=kind)
+        assert fields.json() == {"numbers": [0, 1, 2], "offsets": [10, 11, 12]}
         assert client.post(where, content=heads, headers=kind).json()["offsets"] == [10, 11, 12]
         for bad in (heads[:-1], heads + b"\0", struct.pack(">II", 0, 101) + b"x" * 101):
             assert client.post(where, content=bad, headers=kind).status_code == 400
@@ -193,9 +193,9 @@ def test_a_token_taken_away_in_the_middle_of_a_body(url: str, workspace: Workspa
 def test_two_photos_of_one_name_and_size_are_two(url: str, workspace: Workspace) -> None:
     """A tus client says no time: the second creation is another resource. Both are in the audit log."""
     name = base64.b64encode(b"DJI_0001.JPG").decode()
-    said = {**TUS, "Upload-Length": "5", "Upload-Metadata": f"filename {name}"}
+    fields = {**TUS, "Upload-Length": "5", "Upload-Metadata": f"filename {name}"}
     with as_(url, LAN) as client:
-        places = [client.post("/files", headers=said).headers["location"] for _ in range(2)]
+        places = [client.post("/files", headers=fields).headers["location"] for _ in range(2)]
         assert len(set(places)) == 2
         assert patch(client, places[0], b"12345", 0).is_success
         assert offset(client, places[1]) == 0
@@ -251,16 +251,16 @@ def test_a_photo_that_came_cut_off_keeps_the_card_by_its_name(url: str, services
     photos = {"DCIM/whole.JPG": jpeg.tobytes(), "DCIM/cut.JPG": jpeg.tobytes()[:-700], "b.MP4": b"\0" * 9}
     files = [{"path": path, "size": len(data), "modified_ms": 1} for path, data in photos.items()]
     with as_(url, LAN) as client:
-        said = client.post("/api/uploads", json={"files": files}).json()
-        assert said["passed_over"] == 0
-        for part in said["parts"]:
-            sent = patch(client, f"/files/{said['upload_id']}/{part['number']}", photos[part["path"]], 0)
+        fields = client.post("/api/uploads", json={"files": files}).json()
+        assert fields["passed_over"] == 0
+        for part in fields["parts"]:
+            sent = patch(client, f"/files/{fields['upload_id']}/{part['number']}", photos[part["path"]], 0)
             assert sent.status_code == 204
-        saved = until(client, said["upload_id"], "saved", True)
+        saved = until(client, fields["upload_id"], "saved", True)
     named = [one["sentence"].partition(":")[0] for one in saved["passed_over_said"]]
     assert (saved["passed_over"], named) == (2, ["DCIM/cut.JPG", "b.MP4"])
     assert services.uploads_dir is not None
-    again = Upload(services.uploads_dir / said["upload_id"])
+    again = Upload(services.uploads_dir / fields["upload_id"])
     assert again.is_saved and again.missing_files.count == 2
 
 
@@ -278,8 +278,8 @@ def test_words_that_make_no_sense(url: str) -> None:
             assert patch(client, path, b"x", 0, **{"Upload-Checksum": text}).status_code == 400
         for other in (f"{path[:-1]}7", f"{path[:-1]}-1", "/files/../../etc/passwd/0", "/files/x/0"):
             assert client.head(other, headers=TUS).status_code == 404
-        for said in ({"Upload-Metadata": "filename ***"}, {"Upload-Length": "9" * 14}, {}):
-            assert client.post("/files", headers={**TUS, **said}).status_code in (400, 413, 422)
+        for fields in ({"Upload-Metadata": "filename ***"}, {"Upload-Length": "9" * 14}, {}):
+            assert client.post("/files", headers={**TUS, **fields}).status_code in (400, 413, 422)
 
 
 def test_bodies_larger_than_was_announced(url: str) -> None:

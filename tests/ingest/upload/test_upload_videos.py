@@ -112,8 +112,8 @@ def test_a_film_without_a_log_is_named_with_the_cure(
     )
     assert alone["error"] == "VideoUnpositioned" and alone["sentence"] == alone["films"][0]["sentence"]
     (card / "x.tlog").write_bytes(b"no log at all")
-    said = orthorectify_videos(workspace, received(tmp_path, card).folder, None)
-    assert isinstance(said.videos[0].error, SourceUnreadable) and "x.tlog" in str(said.videos[0].error)
+    result = orthorectify_videos(workspace, received(tmp_path, card).folder, None)
+    assert isinstance(result.videos[0].error, SourceUnreadable) and "x.tlog" in str(result.videos[0].error)
     assert not workspace.catalog.flights.flights()
 
 
