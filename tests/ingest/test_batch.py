@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -20,17 +18,7 @@ from flycam.board.layers import register_communes
 from flycam.cli.flights import format_ingest
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.photo_drill import DrillReport
-from flycam.errors import (
-    FlightBusy,
-    NameTaken,
-    NotFound,
-    OutsideTerrain,
-    PositionMissing,
-    SourceUnreadable,
-    StoreDenied,
-    StoreUnavailable,
-    TerrainMissing,
-)
+from flycam.errors import OutsideTerrain, TerrainMissing
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem import read_dem_info
 from flycam.ingest.batch import ingest
@@ -39,6 +27,7 @@ from flycam.model.flight import FlightState
 from flycam.model.records import FrameStatus
 from flycam.model.warning import (
     BOUNDARIES_LATER,
+    COMPLETED,
     CRS_ACCURACY,
     MAYBE_INFRARED,
     NO_TERRAIN,
@@ -50,11 +39,9 @@ from flycam.mosaic.export import export_flight
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.terrain import load_registered_dems, register_dem
 from flycam.mosaic.tiles.codec import read_tile
-from flycam.retry import check_store_writable
 from flycam.storage import keys
 from tests.clips import cut_all
 from tests.houses import House
-from tests.unreliable_stores import FaultyStore
 
 MakeHouse = Callable[..., House]
 
@@ -84,9 +71,7 @@ def test_a_flight_before_the_first_boundaries_has_the_communes_of_today_and_says
     register_communes(house.workspace, drill.communes, date(2050, 7, 1))
     report = house.ingest(drill.photos)
     assert [parse_warning_code(note) for note in report.notes] == [BOUNDARIES_LATER]
-    assert "01/07/2050" in describe_warning(report.notes[0]).in_language("vi") and "2050-07-01" in str(
-        describe_warning(report.notes[0])
-    )
+    assert describe_warning(report.notes[0]).values["since"] == "2050-07-01"
     answer, _ = format_ingest(report, house.workspace.catalog)
     (first, *_) = answer["communes"]
     assert first["name"] and cut_all(house.workspace, report.flight.flight_id)
@@ -96,17 +81,6 @@ def test_a_flight_before_the_first_boundaries_has_the_communes_of_today_and_says
     flown = get_flight_date(report.flight)
     register_communes(house.workspace, drill.communes, flown)
     assert BOUNDARIES_LATER not in {parse_warning_code(note) for note in house.ingest(drill.photos).notes}
-
-
-def test_a_code_of_another_day_is_refused_with_its_date(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    boundaries = house.workspace.catalog.boundaries
-    code = boundaries.communes()[0].code
-    with pytest.raises(NotFound, match="from 2025-07-01 on and not for 2024-09-10") as caught:
-        boundaries.commune(code, date(2024, 9, 10))
-    assert "10/09/2024" in caught.value.message.in_language("vi")
-    with pytest.raises(NotFound, match="no such commune"):
-        boundaries.commune("99999", date(2024, 9, 10))
 
 
 def test_each_pixel_names_its_frame(drill: DrillReport, make_house: MakeHouse) -> None:
@@ -123,23 +97,6 @@ def test_each_pixel_names_its_frame(drill: DrillReport, make_house: MakeHouse) -
         assert int(tile.source.max()) <= len(tile.frames)
         named |= set(np.array(tile.frames)[np.unique(tile.source[tile.source > 0]) - 1])
     assert named == used
-
-
-def test_same_bytes_again_change_nothing(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    first = house.ingest(drill.photos)
-    mosaic_id = house.workspace.catalog.tiles.mosaics()[0].mosaic_id
-    last = house.workspace.catalog.tiles.last_seq(mosaic_id)
-    again = house.ingest(drill.photos)
-    assert (again.flight.flight_id, again.new, again.used) == (first.flight.flight_id, 0, first.used)
-    assert house.workspace.catalog.tiles.last_seq(mosaic_id) == last
-
-
-def test_name_is_only_a_label(drill: DrillReport, make_house: MakeHouse) -> None:
-    one, other = make_house(drill, "one"), make_house(drill, "other")
-    a, b = one.ingest(drill.photos, name="sáng"), other.ingest(drill.photos, name="chiều")
-    assert a.flight.flight_id == b.flight.flight_id
-    assert one.tiles(f"{a.flight.flight_id}-colour") == other.tiles(f"{a.flight.flight_id}-colour")
 
 
 def test_card_completed_later_joins_its_flight(drill: DrillReport, card: Path, make_house: MakeHouse) -> None:
@@ -173,29 +130,11 @@ def test_frames_recorded_but_not_merged_are_merged_again(
     assert catalog.flights.flight(flight_id).state is FlightState.INGESTING
     assert len(catalog.frames.list_for_flight(flight_id, FrameStatus.USED)) == drill.frames
     completed = broken.ingest(drill.photos)
-    assert [str(describe_warning(note)) for note in completed.notes] == [
-        f"An earlier ingest was interrupted when {drill.frames} photos were recorded; the flight is complete "
-        "now."
-    ]
+    (note,) = completed.notes
+    assert (parse_warning_code(note), describe_warning(note).count) == (COMPLETED, drill.frames)
     assert broken.ingest(drill.photos).notes == ()
     assert catalog.flights.flight(flight_id).state is FlightState.READY
     assert broken.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
-
-
-def test_spoiled_photos_are_counted_and_the_rest_is_kept(
-    drill: DrillReport, card: Path, make_house: MakeHouse
-) -> None:
-    photos = sorted(card.iterdir())
-    photos[0].write_bytes(photos[0].read_bytes()[:20_000])
-    (card / "empty.jpg").write_bytes(b"")
-    (card / "letter.jpg").write_text("Kính gửi", encoding="utf-8")
-    report = make_house(drill).ingest(card)
-    assert report.used == drill.frames - 1
-    assert report.rejected == {"unreadable": 3}
-    assert {r.name for r in report.preflight.unreadable} >= {"empty.jpg", "letter.jpg"}
-    said = {r.name: r.message.in_language("vi") for r in report.preflight.unreadable}
-    assert said["empty.jpg"] == f"{card / 'empty.jpg'}: tệp rỗng (0 byte); hãy chép lại từ thẻ nhớ"
-    assert said["letter.jpg"].startswith(f"{card / 'letter.jpg'}: không phải ảnh JPEG, PNG hay TIFF; hãy ")
 
 
 def test_a_system_that_is_reached_to_metres_only_is_said_of_an_export(
@@ -205,38 +144,14 @@ def test_a_system_that_is_reached_to_metres_only_is_said_of_an_export(
     name = house.ingest(drill.photos).flight.name
     indian = export_flight(house.workspace, name, tmp_path / "indian.tif", crs="EPSG:3148")
     assert CRS_ACCURACY in map(parse_warning_code, indian.notes)
-    assert all(
-        " 44 m" in describe_warning(one).in_language(language)
-        for one in indian.notes
-        for language in ("vi", "en")
-    )
+    assert {describe_warning(one).values["accuracy"] for one in indian.notes} == {"44"}
     vn2000 = export_flight(house.workspace, name, tmp_path / "vn2000.tif", crs="EPSG:9208")
     assert CRS_ACCURACY not in map(parse_warning_code, vn2000.notes)
 
 
-def test_photos_that_cannot_be_placed_are_told_by_reason(card: Path) -> None:
-    """One a copy, the rest without a position: both reasons, how many each, one file each."""
-    photos = sorted(card.iterdir())
-    for path in photos:
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture)
-        Image.fromarray(pixels).save(path)  # without its EXIF
-    photos[1].write_bytes(photos[0].read_bytes())
-    with pytest.raises(PositionMissing) as caught:
-        check_flight(PreflightRequest(paths=(card,)), [])
-    count, (first, copy, *_) = len(photos), [path.name for path in photos]
-    english, vietnamese = (
-        str(caught.value).partition(": ")[2],
-        caught.value.message.in_language("vi").partition(": ")[2],
-    )
-    assert re.findall(r"(\d+) such as ([^:]+):", english) == [(str(count - 1), first), ("1", copy)]
-    assert re.findall(r"(\d+) ảnh như ([^:]+):", vietnamese) == [(str(count - 1), first), ("1", copy)]
-
-
-def test_photos_that_are_told_their_positions_are_laid_and_kept_as_the_files_they_are(
+def test_photos_are_laid_by_a_table_of_their_positions(
     drill: DrillReport, card: Path, make_house: MakeHouse, tmp_path: Path
 ) -> None:
-    """A table of positions, and a list of control points for photos without any, go all the way to a map."""
     truth = read_truth(drill.photos.parent)
     rows = []
     for path in sorted(card.iterdir()):
@@ -249,38 +164,8 @@ def test_photos_that_are_told_their_positions_are_laid_and_kept_as_the_files_the
     assert report.used == len(rows) and not report.rejected
 
 
-def test_a_log_of_another_flight_is_said_where_photos_hang_on_it(tmp_path: Path, shared_data: Path) -> None:
-    """ "Give the flight log" is no answer to who gave one."""
-    flight, log = shared_data / "flights" / "canberra_tlog", shared_data / "logs" / "arducopter_2016.bin"
-    with pytest.raises(PositionMissing) as caught:
-        check_flight(PreflightRequest(paths=(flight,), telemetry=log), [])
-    said = str(caught.value)
-    assert said.index("covers none of the 5 photos' times") < said.index("has no position")
-    assert "arducopter_2016.bin" in caught.value.message.in_language("vi")
-
-
-def test_a_photo_cut_off_is_refused_by_inspect_as_by_ingest(
-    drill: DrillReport, card: Path, make_house: MakeHouse
-) -> None:
-    spoiled = sorted(card.iterdir())[1]
-    spoiled.write_bytes(spoiled.read_bytes()[:-2000])
-    seen = check_flight(PreflightRequest(paths=(card,)), [], extra_dem=drill.dem).preflight.diagnosis
-    house = make_house(drill)
-    report = house.ingest(card)
-    sentence = f"{spoiled}: the JPEG is cut off before its end; copy it from the card again"
-    assert seen.rejected == report.rejections
-    (left_out,) = report.rejections
-    assert (left_out.name, left_out.reason, str(left_out.message)) == (spoiled.name, "unreadable", sentence)
-    assert len(seen.headers) == report.used == drill.frames - 1
-    (said,) = [problem for problem in seen.problems if problem.code == "unreadable"]
-    assert said.frames == (spoiled.name,) and str(said.sentence).startswith("1 photo cannot be read")
-    rejected = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.REJECTED)
-    assert [(one.reason, one.message) for one in rejected] == [("unreadable", sentence)]
-
-
-@pytest.mark.parametrize("black", ["100MEDIA", "101MEDIA"])
 def test_a_good_photo_is_kept_whose_name_a_black_one_bears_in_another_folder(
-    drill: DrillReport, card: Path, make_house: MakeHouse, black: str
+    drill: DrillReport, card: Path, make_house: MakeHouse
 ) -> None:
     photos = sorted(card.iterdir())
     (card / "100MEDIA").mkdir()
@@ -288,40 +173,39 @@ def test_a_good_photo_is_kept_whose_name_a_black_one_bears_in_another_folder(
     half = len(photos) // 2
     for k, photo in enumerate(photos):
         photo.rename(card / f"{100 + k // half}MEDIA" / photos[k % half].name)
-    name = photos[2].name
+    name, black = photos[2].name, "100MEDIA"
     _changed(card / black / name, np.zeros_like)
     seen = check_flight(PreflightRequest(paths=(card,)), [], extra_dem=drill.dem).preflight.diagnosis
     house = make_house(drill)
     report = house.ingest(card)
-    told = {f"{black}/{name}": "lens_covered"}
-    assert {one.name: one.reason for one in seen.rejected} == told
-    assert {one.name: one.reason for one in report.rejections} == told
-    assert str(report.rejections[0].message).startswith(f"{black}/{name}: ")
-    (said,) = [problem for problem in seen.problems if problem.code == "lens_covered"]
-    assert said.frames == (f"{black}/{name}",)
+    rejected = {f"{black}/{name}": "lens_covered"}
+    assert {one.name: one.reason for one in seen.rejected} == rejected
+    assert {one.name: one.reason for one in report.rejections} == rejected
+    (finding,) = [problem for problem in seen.problems if problem.code == "lens_covered"]
+    assert finding.frames == (f"{black}/{name}",)
     assert len(seen.headers) == report.used == len(photos) - 1
     namesakes = [header for header in seen.headers if header.provenance.source_name == name]
-    assert len(namesakes) == 1 and str(said.sentence) not in namesakes[0].provenance.settled
-    (other,) = {"100MEDIA", "101MEDIA"} - {black}
-    assert Path(seen.paths[namesakes[0].frame_id]) == card / other / name
+    assert len(namesakes) == 1 and str(finding.sentence) not in namesakes[0].provenance.settled
+    assert Path(seen.paths[namesakes[0].frame_id]) == card / "101MEDIA" / name
 
 
-def test_a_blurred_photo_and_a_covered_lens_are_left_out_as_inspect_says(
+def test_spoiled_photos_are_left_out_as_inspect_says(
     drill: DrillReport, card: Path, make_house: MakeHouse
 ) -> None:
     photos = sorted(card.iterdir())
-    assert len(photos) >= 6
     for path, change in ((photos[1], _smeared), (photos[2], np.zeros_like)):
         _changed(path, change)
+    (card / "CUT.JPG").write_bytes(photos[3].read_bytes()[:-2000])
     house = make_house(drill)
-    seen = check_flight(PreflightRequest(paths=(card,)), [], extra_dem=drill.dem)
+    seen = check_flight(PreflightRequest(paths=(card,)), [], extra_dem=drill.dem).preflight.diagnosis
     report = house.ingest(card)
-    told = {one.name: one.reason for one in seen.preflight.diagnosis.rejected}
-    assert told == {photos[1].name: "too_blurred", photos[2].name: "lens_covered"}
-    assert {one.name: one.reason for one in report.rejections} == told
-    assert report.used == len(photos) - 2
+    reasons = {one.name: one.reason for one in seen.rejected}
+    assert reasons == {photos[1].name: "too_blurred", photos[2].name: "lens_covered", "CUT.JPG": "unreadable"}
+    assert seen.rejected == report.rejections
+    assert len(seen.headers) == report.used == len(photos) - 2
     rejected = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.REJECTED)
-    assert {one.header.provenance.source_name: one.reason for one in rejected} == told
+    assert {one.header.provenance.source_name: one.reason for one in rejected} == reasons
+    assert {one.message for one in rejected} == {str(one.message) for one in report.rejections}
 
 
 def _changed(path: Path, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> None:
@@ -335,46 +219,11 @@ def _smeared(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.blur(pixels, (31, 31)), np.uint8)
 
 
-@pytest.mark.parametrize("layer", ["infrared", "night"])
-def test_the_operators_layer_is_the_mosaics(drill: DrillReport, make_house: MakeHouse, layer: str) -> None:
-    house = make_house(drill)
-    report = house.ingest(drill.photos, layer=layer)
-    mosaics = house.workspace.catalog.tiles.mosaics(report.flight.flight_id)
-    assert [mosaic.layer.value for mosaic in mosaics] == [layer]
-    assert "layer_given" in {problem.code for problem in report.preflight.diagnosis.problems}
-
-
 def test_terrain_that_misses_the_flight(drill: DrillReport, make_house: MakeHouse, tmp_path: Path) -> None:
     house = make_house()
     report = house.ingest(drill.photos)
     assert report.flight.vertical_datum == "LOCAL"
     assert report.flight.warnings == (NO_TERRAIN,)
-
-
-def test_a_store_that_is_down_is_said_before_a_photo_is_looked_at(
-    drill: DrillReport, make_house: MakeHouse
-) -> None:
-    house = make_house(drill)
-    down = FaultyStore(house.workspace.store, lambda _operation, _key: StoreUnavailable("it is down"))
-    told: list[str] = []
-    with pytest.raises(StoreUnavailable):
-        ingest(
-            replace(house.workspace, store=down),
-            PreflightRequest(paths=(drill.photos,)),
-            FlightLabels(),
-            lambda stage, _done, _total: told.append(stage),
-        )
-    assert told == [] and house.workspace.catalog.flights.flights() == []
-
-
-def test_trying_the_store_leaves_nothing_in_it(make_house: MakeHouse) -> None:
-    house = make_house()
-    check_store_writable(house.workspace)
-    assert list(house.workspace.store.list("")) == []
-    keeps_all = FaultyStore(
-        house.workspace.store, lambda operation, _key: StoreDenied("no") if operation == "delete" else None
-    )
-    check_store_writable(replace(house.workspace, store=keeps_all))
 
 
 def _with_hole(dem: Path, out: Path, share: float) -> Path:
@@ -404,22 +253,7 @@ def test_photos_over_a_hole_of_the_terrain_are_not_called_usable(
         check_flight(request, most, check_pixels=False)
 
 
-def test_terrain_of_elsewhere_is_looked_at_as_a_plane(
-    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    request = PreflightRequest(paths=(drill.photos,))
-    with rasterio.open(drill.dem) as source:
-        moved = source.transform.translation(500_000.0, 0.0) @ source.transform
-        with rasterio.open(tmp_path / "far.tif", "w", **(source.profile | {"transform": moved})) as copy:
-            copy.write(source.read(1), 1)
-    far = [read_dem_info(tmp_path / "far.tif", "EGM96")]
-    plane = check_flight(request, [], check_pixels=False).preflight.diagnosis
-    elsewhere = check_flight(request, far, check_pixels=False).preflight.diagnosis
-    assert "terrain_elsewhere" in {problem.code for problem in elsewhere.problems}
-    assert elsewhere.relief == plane.relief and elsewhere.relief
-    assert elsewhere.relief[0].gsd_m[1] == pytest.approx(0.5, rel=0.3)
-
-
+@pytest.mark.soak
 @pytest.mark.real
 def test_a_doubt_about_infrared_stands_on_the_flight_until_the_operator_speaks(
     shared_data: Path, make_house: MakeHouse
@@ -427,46 +261,12 @@ def test_a_doubt_about_infrared_stands_on_the_flight_until_the_operator_speaks(
     house, photos = make_house(), shared_data / "flights" / "seneca_fixed_wing"
     for report in (house.ingest(photos), house.ingest(photos)):
         (doubt,) = [one for one in report.flight.warnings if parse_warning_code(one) == MAYBE_INFRARED]
-        assert "Canon PowerShot ELPH 300 HS" in str(describe_warning(doubt)) and "Canon Canon" not in str(
-            describe_warning(doubt)
-        )
-        assert "--layer infrared" in describe_warning(doubt).in_language("vi")
-    told = house.ingest(photos, layer="colour").flight.warnings
-    assert [parse_warning_code(one) for one in told] == [NO_TERRAIN]
-    told = make_house(name="right").ingest(photos, layer="infrared").flight.warnings
-    assert [parse_warning_code(one) for one in told] == [NO_TERRAIN]
+        assert describe_warning(doubt).values["camera"] == "Canon PowerShot ELPH 300 HS"
+    settled = house.ingest(photos, layer="colour").flight.warnings
+    assert [parse_warning_code(one) for one in settled] == [NO_TERRAIN]
 
 
-def test_nothing_to_read_names_the_folder(make_house: MakeHouse, tmp_path: Path) -> None:
-    empty = tmp_path / "trống"
-    empty.mkdir()
-    with pytest.raises(SourceUnreadable, match="trống"):
-        make_house().ingest(empty)
-
-
-def test_two_ingests_of_one_flight_at_once(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    flight_id = house.ingest(drill.photos).flight.flight_id
-    with house.workspace.catalog.flights.lock(flight_id), pytest.raises(FlightBusy):
-        house.ingest(drill.photos)
-
-
-def test_same_name_for_another_flight(drill: DrillReport, card: Path, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    photos = sorted(card.iterdir())
-    for photo in photos[:3]:
-        photo.unlink()
-    house.ingest(card, name="bay 1")
-    others = card.parent / "khác"
-    others.mkdir()
-    for photo in sorted(drill.photos.iterdir())[:3]:
-        (others / photo.name).write_bytes(photo.read_bytes())
-    with pytest.raises(NameTaken, match="bay 1"):
-        house.ingest(others, name="bay 1")
-    assert house.ingest(others).flight.name == "khác"
-
-
-@pytest.mark.parametrize(("stage", "at"), [("look", 1), ("look", 6), ("rectify", 1)])
+@pytest.mark.parametrize(("stage", "at"), [("look", 1), ("rectify", 1)])
 def test_photos_that_become_links_elsewhere_are_left_out_and_nothing_of_there_is_kept(
     drill: DrillReport, card: Path, make_house: MakeHouse, stage: str, at: int
 ) -> None:
@@ -489,32 +289,3 @@ def test_photos_that_become_links_elsewhere_are_left_out_and_nothing_of_there_is
     for key in store.list("evidence/"):
         assert hashlib.sha256(store.get(key)).hexdigest() == keys.parse_hash(key)
     assert not store.exists(keys.format_original_key(hashlib.sha256(secret.read_bytes()).hexdigest()))
-
-
-def test_drill_never_joins_a_real_event(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    request = PreflightRequest(paths=(drill.photos,))
-    report = ingest(house.workspace, request, FlightLabels(event="DIỄN TẬP: bão"))
-    assert house.workspace.catalog.flights.event(report.flight.event_id).is_drill
-
-
-def test_takeoff_far_below_the_ground_is_refused(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    with pytest.raises(PositionMissing, match=r"DJI_0001\.JPG"):
-        house.ingest(drill.photos, height_mode="relative", takeoff=-5000.0)
-
-
-def test_poses_of_a_table_are_taken_as_they_are(
-    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    house = make_house(drill)
-    table = tmp_path / "poses.csv"
-    table.write_bytes((drill.truth / "poses.csv").read_bytes())
-    table.with_suffix(".prj").write_text("EPSG:32648", encoding="utf-8")
-    report = house.ingest(drill.photos, telemetry=table)
-    exact = read_truth(drill.photos.parent).exteriors
-    assert report.used == drill.frames
-    for record in house.workspace.catalog.frames.list_for_flight(report.flight.flight_id):
-        name = record.header.provenance.source_name
-        centre = record.header.exterior_prior.projection_centre_m
-        assert centre == pytest.approx(exact[name].projection_centre_m, abs=1e-3)

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from flycam.drill.photo_drill import DrillReport
-from flycam.errors import DatumUnknown, OptionUnusable, PhotosUnpositioned, TerrainMissing
+from flycam.errors import DatumUnknown, TerrainMissing
 from flycam.geodata.dem import load_terrain, read_dem_info
 from flycam.geodata.raster import read_raster
 from flycam.geodata.reference_raster import EXERCISE_TAG
 from flycam.geometry.camera import project
 from flycam.geometry.terrain import interpolate_heights
-from flycam.ingest import single_photo
 from flycam.ingest.single_photo import Orthophoto, Orthorectifier
 from flycam.media.pixels import open_pixels
 
@@ -70,15 +69,6 @@ def test_the_geotiff_holds_it_with_mask_place_and_the_mark_of_a_drill(
     assert EXERCISE_TAG in written.tags
 
 
-def test_a_coarser_orthophoto_shows_the_mean_of_the_finer_one(
-    orthophoto: Orthophoto, drill: DrillReport
-) -> None:
-    coarse = Orthorectifier(drill.dem).orthorectify(drill.photos / PHOTO, gsd_m=4.0 * orthophoto.gsd_m)
-    assert coarse.valid.sum() * 16 == pytest.approx(orthophoto.valid.sum(), rel=0.05)
-    assert coarse.rgb[coarse.valid].mean() == pytest.approx(orthophoto.rgb[orthophoto.valid].mean(), abs=2.0)
-    assert coarse.rgb[coarse.valid].std() < orthophoto.rgb[orthophoto.valid].std()
-
-
 def test_a_stated_pose_takes_the_place_of_the_recorded_one(
     orthophoto: Orthophoto, drill: DrillReport
 ) -> None:
@@ -95,18 +85,6 @@ def test_a_stated_pose_takes_the_place_of_the_recorded_one(
         Orthorectifier(drill.dem).orthorectify(drill.photos / PHOTO, exterior=local)
 
 
-def test_what_cannot_be_made_is_refused(
-    drill: DrillReport, orthophoto: Orthophoto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    orthorectifier = Orthorectifier(drill.dem)
-    for gsd_m in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(OptionUnusable):
-            orthorectifier.orthorectify(drill.photos / PHOTO, gsd_m=gsd_m)
-    monkeypatch.setattr(single_photo, "MAX_ORTHOPHOTO_PIXELS", orthophoto.valid.size // 2)
-    with pytest.raises(OptionUnusable):
-        orthorectifier.orthorectify(drill.photos / PHOTO)
-
-
 @pytest.mark.real
 def test_a_real_oblique_photo_on_a_surface_model(shared_data: Path) -> None:
     folder = shared_data / "poses" / "odm_drone_oblique"
@@ -116,12 +94,3 @@ def test_a_real_oblique_photo_on_a_surface_model(shared_data: Path) -> None:
     made = Orthorectifier(dem, "ELLIPSOID").orthorectify(photo)
     assert (made.crs, made.exterior.vertical_datum) == ("EPSG:32651", "ELLIPSOID")
     assert np.median(np.abs(differences(made, photo, dem, "ELLIPSOID"))) < 0.5
-
-
-@pytest.mark.real
-def test_a_real_photo_elsewhere_or_without_a_tilt_is_refused(shared_data: Path) -> None:
-    makers = shared_data / "makers"
-    with pytest.raises(TerrainMissing):
-        Orthorectifier(shared_data / "dem" / "N44W072.hgt").orthorectify(makers / "skydio-catilina.jpg")
-    with pytest.raises(PhotosUnpositioned):
-        Orthorectifier(makers / "parrot-1-dem.tiff", "EGM96").orthorectify(makers / "parrot-1.jpg")

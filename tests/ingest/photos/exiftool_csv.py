@@ -10,7 +10,6 @@ import csv
 import re
 from pathlib import Path
 
-from flycam.errors import SourceUnreadable
 from flycam.ingest.photos.metadata import Angles, Dialect, PhotoMetadata
 
 _DMS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*deg\s*(\d+(?:\.\d+)?)'\s*(\d+(?:\.\d+)?)\"*\s*([NSEW])")
@@ -18,19 +17,8 @@ _NUMBER = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)")
 
 
 def read_exiftool_csv(path: Path) -> list[PhotoMetadata]:
-    """One PhotoMetadata per row. SourceUnreadable unless it has a MissingImage and a GPSLatitude column."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceUnreadable(
-            f"{path}: cannot be read as a CSV table: write it again with exiftool -csv"
-        ) from error
-    if not rows or not {"FileName", "GPSLatitude"} <= rows[0].keys():
-        raise SourceUnreadable(
-            f"{path}: has no FileName and GPSLatitude columns: write it with exiftool -csv"
-        )
-    return [_photo(row, path) for row in rows]
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return [_photo(row, path) for row in csv.DictReader(file)]
 
 
 def _photo(row: dict[str, str], path: Path) -> PhotoMetadata:

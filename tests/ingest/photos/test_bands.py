@@ -7,7 +7,7 @@ import pytest
 from flycam.ingest.photos.photo_reader import classify_band, compute_ev100
 
 
-def band(**given: object) -> str:
+def band(**fields: object) -> str:
     plain = {
         "name": "DJI_0001.JPG",
         "maker": "DJI",
@@ -17,11 +17,11 @@ def band(**given: object) -> str:
         "band_name": "",
         "ev100": 13.0,
     }
-    return classify_band(**{**plain, **given})  # type: ignore[arg-type]
+    return classify_band(**{**plain, **fields})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("given", "layer"),
+    ("fields", "layer"),
     [
         ({}, "colour"),
         ({"image_source": "InfraredCamera", "size_px": (640, 512)}, "thermal"),
@@ -45,8 +45,8 @@ def band(**given: object) -> str:
         ({"ev100": None}, "colour"),
     ],
 )
-def test_layers(given: dict[str, object], layer: str) -> None:
-    assert band(**given) == layer
+def test_layers(fields: dict[str, object], layer: str) -> None:
+    assert band(**fields) == layer
 
 
 def test_exposure_value_of_the_sunny_sixteen_rule() -> None:

@@ -15,10 +15,6 @@ def at(*paths):
     return [photo(Path(path).name, path=Path(path)) for path in paths]
 
 
-def test_a_name_that_occurs_once_stands_alone():
-    assert make_display_names(at("a/1.JPG", "b/2.JPG")) == ("1.JPG", "2.JPG")
-
-
 def test_a_name_that_occurs_twice_gets_as_many_folders_as_it_takes():
     assert make_display_names(at("d/100MEDIA/1.JPG", "d/101MEDIA/1.JPG", "d/101MEDIA/2.JPG")) == (
         "100MEDIA/1.JPG",
@@ -30,10 +26,6 @@ def test_a_name_that_occurs_twice_gets_as_many_folders_as_it_takes():
         "y/100MEDIA/1.JPG",
         "1.JPG",
     )
-
-
-def test_one_path_given_twice_ends():
-    assert make_display_names(at("a/1.JPG", "a/1.JPG")) == ("a/1.JPG", "a/1.JPG")
 
 
 def test_a_part_of_the_flight_keeps_the_names_of_the_whole():

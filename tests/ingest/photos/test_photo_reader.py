@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import struct
 import zlib
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
-from flycam.drill.flight import make_exif, make_xmp
-from flycam.drill.photo_drill import make_drill
 from flycam.errors import SourceUnreadable
-from flycam.ingest.photos.calibration import resolve_interior
-from flycam.ingest.photos.metadata import Angles, Dialect
+from flycam.ingest.photos.metadata import Dialect
 from flycam.ingest.photos.photo_reader import read_metadata, read_photos
 from flycam.ingest.photos.photo_search import find_photos, search_photos
-from flycam.model.text import is_printable
-from flycam.storage.files import compute_sha256
 from tests.ingest.preflight.handmade import (
     DJI_SPACE,
     DRILL_SPACE,
-    PIX4D_SPACE,
-    dji_note,
     dji_xmp,
     exif_block,
     gps_of,
     ground,
     jpeg,
-    segment,
     written,
     xmp_packet,
 )
@@ -64,75 +52,17 @@ def test_folders_are_read_through_and_each_photo_comes_once(tmp_path: Path) -> N
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     written(tmp_path, "DJI_0001.JPG", DJI_JPEG)
-    for name in ("._DJI_0001.JPG", ".hidden.jpg", "DJI_0001.DNG", "flight.tlog", "notes.txt"):
+    others = ("._DJI_0001.JPG", ".hidden.jpg", "DJI_0001.DNG", "flight.tlog", "notes.txt")
+    for name in others:
         written(tmp_path, name, b"something else")
     (tmp_path / "@eaDir").mkdir()
     written(tmp_path / "@eaDir", "DJI_0001.JPG", DJI_JPEG)
     found = search_photos([tmp_path])
     assert [path.name for path in found.photos] == ["DJI_0001.JPG"]
-    assert {path.name: reason for path, reason in found.skipped} == {
-        "._DJI_0001.JPG": "macOS resource file",
-        ".hidden.jpg": "hidden file",
-        "DJI_0001.DNG": "raw picture: the JPEG beside it is used",
-        "flight.tlog": "not a photo",
-        "notes.txt": "not a photo",
-    }
-
-
-def test_a_path_that_does_not_exist_names_itself(tmp_path: Path) -> None:
-    with pytest.raises(SourceUnreadable, match=r"nowhere: no such file or folder"):
-        find_photos([tmp_path / "nowhere"])
-
-
-def test_a_bad_file_with_a_photos_name_is_kept_so_that_its_reason_is_given(tmp_path: Path) -> None:
-    bad = written(tmp_path, "DJI_0001.JPG", b"hello, this is text")
-    assert find_photos([tmp_path]) == [bad]
-
-
-def test_hash(tmp_path: Path) -> None:
-    path = written(tmp_path, "a.jpg", DJI_JPEG)
-    assert compute_sha256(path) == hashlib.sha256(DJI_JPEG).hexdigest()
-    with pytest.raises(SourceUnreadable, match=r"gone\.jpg: cannot be read"):
-        compute_sha256(tmp_path / "gone.jpg")
+    assert {path.name for path, _ in found.skipped} == set(others)
 
 
 # -- reading ------------------------------------------------------------------------------------
-
-
-def test_dji(tmp_path: Path) -> None:
-    photo = read_metadata(written(tmp_path, "DJI_0001.JPG", DJI_JPEG))
-    assert photo.dialect is Dialect.DJI
-    assert (photo.name, photo.size_bytes, photo.image_size_px) == ("DJI_0001.JPG", len(DJI_JPEG), (80, 60))
-    assert (photo.maker, photo.model, photo.band) == ("DJI", "FC6310R", "colour")
-    assert photo.gimbal == Angles(yaw_deg=45.0, pitch_deg=-90.0)
-    assert (photo.lon_deg, photo.lat_deg) == (pytest.approx(104.771), pytest.approx(21.885))
-    assert photo.relative_altitude_m == 120.0
-    assert photo.remarks == ()
-    assert not photo.is_drill
-
-
-def test_what_a_photo_says_of_its_camera_holds_no_hidden_sign(tmp_path: Path) -> None:
-    data = jpeg(exif=exif_block({0x010F: "DJI\x1b]0;x\x07", 0x0110: "FC\x9b2J\u202e300S\n"}))
-    photo = read_metadata(written(tmp_path, "a.jpg", data))
-    assert photo.maker.startswith("DJI") and photo.model.startswith("FC") and photo.model.endswith("300S")
-    assert is_printable(photo.maker + photo.model)
-
-
-def test_dji_maker_note_stands_in_for_absent_xmp(tmp_path: Path) -> None:
-    note = dji_note({3: 1.0, 4: 2.0, 5: 0.5, 6: 1.8, 7: 46.0, 8: 3.0, 9: -89.9, 10: 45.0, 11: 0.0})
-    data = jpeg(exif=exif_block({0x010F: "DJI", 0x0110: "FC300S"}, {0x927C: note}))
-    photo = read_metadata(written(tmp_path, "a.jpg", data))
-    assert photo.dialect is Dialect.DJI
-    assert photo.gimbal == Angles(yaw_deg=45.0, pitch_deg=-89.9, roll_deg=0.0)
-    assert photo.aircraft == Angles(yaw_deg=46.0, pitch_deg=1.8, roll_deg=3.0)
-    assert photo.speed_mps == (1.0, 2.0, 0.5)
-    assert any("maker note" in str(remark) for remark in photo.remarks)
-
-
-def test_xmp_beats_the_maker_note(tmp_path: Path) -> None:
-    exif = exif_block({0x010F: "DJI"}, {0x927C: dji_note({10: 99.0})})
-    photo = read_metadata(written(tmp_path, "a.jpg", jpeg(exif=exif, xmp=dji_xmp(GimbalYawDegree="45"))))
-    assert photo.gimbal.yaw_deg == 45.0
 
 
 def test_drill_mark(tmp_path: Path) -> None:
@@ -144,19 +74,6 @@ def test_drill_mark(tmp_path: Path) -> None:
     for words in ("flycam DIỄN TẬP 7", "DIEN TAP - flycam drill, not a real event"):
         described = jpeg(exif=exif_block({0x010E: words}))
         assert read_metadata(written(tmp_path, "b.jpg", described)).is_drill
-
-
-def test_a_photo_that_says_nothing(tmp_path: Path) -> None:
-    photo = read_metadata(written(tmp_path, "a.jpg", jpeg()))
-    assert (photo.dialect, photo.lon_deg, photo.taken_text) == (Dialect.NONE, None, None)
-
-
-def test_png_with_its_exif_chunk(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x010F] = "Acme"
-    Image.fromarray(ground()).save(tmp_path / "a.png", exif=exif)
-    photo = read_metadata(tmp_path / "a.png")
-    assert (photo.dialect, photo.maker, photo.image_size_px) == (Dialect.EXIF, "Acme", (80, 60))
 
 
 def test_png_with_xmp_and_a_raw_profile(tmp_path: Path) -> None:
@@ -195,21 +112,9 @@ def test_terrain_and_orthomosaics_are_no_photos(tmp_path: Path) -> None:
     geo[33550], geo[33922] = (10.0, 10.0, 0.0), (0.0, 0.0, 0.0, 430_000.0, 2_420_000.0, 0.0)
     path = tmp_path / "dem.tif"
     Image.fromarray(ground()).save(path, tiffinfo=geo)
-    assert search_photos([tmp_path]).skipped == (
-        (path, "georeferenced raster: register terrain with 'flycam dem add'"),
-    )
-    with pytest.raises(SourceUnreadable, match=r"dem\.tif: is a georeferenced raster, not a photo; register"):
+    assert [path.name for path, _ in search_photos([tmp_path]).skipped] == ["dem.tif"]
+    with pytest.raises(SourceUnreadable, match="flycam dem"):
         read_metadata(path)
-
-
-def test_one_visible_band_of_a_multispectral_set_is_refused(tmp_path: Path) -> None:
-    for band, name in (("Green", "DJI_0012.TIF"), ("NIR", "DJI_0015.TIF")):
-        exif = Image.Exif()
-        exif[700] = xmp_packet({"Camera": PIX4D_SPACE}, {"Camera:BandName": band})
-        Image.fromarray(ground()[:, :, 0].astype(np.uint16) * 100).save(tmp_path / name, exif=exif)
-    assert read_metadata(tmp_path / "DJI_0015.TIF").band == "infrared"
-    with pytest.raises(SourceUnreadable, match=r"single band Green of a multispectral set; give"):
-        read_metadata(tmp_path / "DJI_0012.TIF")
 
 
 # -- bad files ----------------------------------------------------------------------------------
@@ -224,46 +129,25 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "sentence"),
+    ("name", "data", "words"),
     [
-        ("empty.jpg", b"", r"empty\.jpg: the file is empty \(0 bytes\); copy"),
-        ("text.jpg", b"this is a note, not a photo\n" * 9, r"text\.jpg: holds text, not a photo; give"),
-        ("other.jpg", b"\x00\x01\x02\x03" * 50, r"other\.jpg: is not a JPEG, PNG or TIFF photo; give"),
-        ("heif.jpg", b"\x00\x00\x00\x18ftypheic" + b"\x00" * 50, r"heif\.jpg: is a HEIF picture.*JPEG"),
-        ("cut.jpg", DJI_JPEG[: len(DJI_EXIF)], r"cut\.jpg: the JPEG is cut off inside its header; copy"),
-        ("two.jpg", b"\xff\xd8\xff", r"two\.jpg: the JPEG is cut off inside its header; copy"),
-        ("cut.png", png_header(10, 10)[:20], r"cut\.png: the PNG is cut off inside its header; copy"),
-        ("bomb.png", png_header(60_000, 60_000), r"bomb\.png: declares 60000×60000 pixels.*remove it"),
-        ("bomb2.png", png_header(9_000, 9_000), r"bomb2\.png: declares 9000×9000 pixels, more than its"),
-        ("none.png", png_header(0, 10), r"none\.png: its header gives no picture size; copy"),
-        ("cut.tif", b"II*\x00\x08\x00", r"cut\.tif: the TIFF is cut off inside its header; copy"),
+        ("empty.jpg", b"", "0 bytes"),
+        ("text.jpg", b"this is a note, not a photo\n" * 9, "holds text"),
+        ("other.jpg", b"\x00\x01\x02\x03" * 50, "not a JPEG"),
+        ("heif.jpg", b"\x00\x00\x00\x18ftypheic" + b"\x00" * 50, "HEIF"),
+        ("cut.jpg", DJI_JPEG[: len(DJI_EXIF)], "cut off"),
+        ("cut.png", png_header(10, 10)[:20], "cut off"),
+        ("bomb.png", png_header(60_000, 60_000), "60000×60000"),
+        ("bomb2.png", png_header(9_000, 9_000), "9000×9000"),
+        ("none.png", png_header(0, 10), "no picture size"),
+        ("cut.tif", b"II*\x00\x08\x00", "cut off"),
     ],
 )
-def test_bad_files_name_themselves_and_the_cure(
-    tmp_path: Path, name: str, data: bytes, sentence: str
-) -> None:
+def test_bad_files_name_themselves(tmp_path: Path, name: str, data: bytes, words: str) -> None:
     path = written(tmp_path, name, data)
-    with pytest.raises(SourceUnreadable, match=sentence):
+    with pytest.raises(SourceUnreadable, match=words) as caught:
         read_metadata(path)
-
-
-def test_a_folder_or_a_vanished_file_is_a_typed_error(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "gone.jpg"):
-        with pytest.raises(SourceUnreadable, match=r"cannot be read"):
-            read_metadata(path)
-
-
-def test_an_entity_bomb_is_ignored_with_a_remark(tmp_path: Path) -> None:
-    photo = read_metadata(written(tmp_path, "a.jpg", jpeg(exif=DJI_EXIF, xmp=BOMB)))
-    assert photo.rtk_flag is None
-    assert photo.lat_deg == pytest.approx(21.885)
-    assert any("entity" in str(remark) for remark in photo.remarks)
-
-
-def test_a_damaged_exif_block_is_ignored_with_a_remark(tmp_path: Path) -> None:
-    photo = read_metadata(written(tmp_path, "a.jpg", jpeg(exif=b"XX" + DJI_EXIF[2:])))
-    assert photo.dialect is Dialect.NONE
-    assert any("EXIF block is damaged" in str(remark) for remark in photo.remarks)
+    assert str(caught.value).startswith(f"{path}: ")
 
 
 def test_a_compressed_text_bomb_costs_nothing(tmp_path: Path) -> None:
@@ -272,21 +156,6 @@ def test_a_compressed_text_bomb_costs_nothing(tmp_path: Path) -> None:
     Image.fromarray(ground()).save(buffer, "PNG")
     plain = buffer.getvalue()
     assert read_metadata(written(tmp_path, "a.png", plain[:33] + bomb + plain[33:])).lat_deg is None
-
-
-def test_many_segments_before_the_picture(tmp_path: Path) -> None:
-    plain = jpeg()
-    thermal = segment(0xE3, b"\x00" * 60_000) * 40
-    photo = read_metadata(written(tmp_path, "a.jpg", plain[:2] + thermal + plain[2:]))
-    assert photo.image_size_px == (80, 60)
-
-
-def test_read_all_keeps_order_and_gives_each_failure_its_reason(tmp_path: Path) -> None:
-    good, bad = written(tmp_path, "b.jpg", DJI_JPEG), written(tmp_path, "a.jpg", b"")
-    photos, failed = read_photos([good, bad, good])
-    assert [photo.path for photo in photos] == [good, good]
-    assert [path for path, _ in failed] == [bad]
-    assert isinstance(failed[0][1], SourceUnreadable)
 
 
 def _tiff_bytes() -> bytes:
@@ -298,41 +167,6 @@ def _tiff_bytes() -> bytes:
 SEEDS = [DJI_JPEG, png_header(80, 60), _tiff_bytes(), jpeg(xmp=BOMB)]
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.data())
-def test_mutated_headers_give_metadata_or_a_typed_error(tmp_path: Path, data: st.DataObject) -> None:
-    body = bytearray(data.draw(st.sampled_from(SEEDS)))
-    for _ in range(data.draw(st.integers(1, 12))):
-        place = data.draw(st.integers(0, min(len(body), 1500) - 1))
-        edit = data.draw(st.sampled_from(["byte", "word", "cut", "insert"]))
-        if edit == "byte":
-            body[place] = data.draw(st.integers(0, 255))
-        elif edit == "word":
-            body[place : place + 4] = data.draw(
-                st.sampled_from([b"\xff" * 4, b"\x00" * 4, b"\x7f\xff\xff\xff"])
-            )
-        elif edit == "cut" and len(body) > 100:
-            del body[place : place + data.draw(st.integers(1, 40))]
-        elif edit == "insert":
-            body[place:place] = data.draw(st.binary(max_size=8))
-    path = written(tmp_path, "a.jpg", bytes(body))
-    try:
-        photo = read_metadata(path)
-    except SourceUnreadable as error:
-        assert str(error).startswith(f"{path}: ")
-    else:
-        assert photo.image_size_px[0] * photo.image_size_px[1] > 0
-        assert photo.lat_deg is None or abs(photo.lat_deg) <= 90
-
-
-@given(cut=st.integers(0, len(DJI_JPEG) - 1))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_cut_off_anywhere(tmp_path: Path, cut: int) -> None:
-    path = written(tmp_path, "a.jpg", DJI_JPEG[:cut])
-    photos, failed = read_photos([path])
-    assert len(photos) + len(failed) == 1
-
-
 @pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="this system does not list a process's open files")
 def test_no_file_stays_open(tmp_path: Path) -> None:
     before = len(list(OPEN_FILES.iterdir()))
@@ -341,18 +175,6 @@ def test_no_file_stays_open(tmp_path: Path) -> None:
 
 
 # -- real flights -------------------------------------------------------------------------------
-
-
-@pytest.mark.real
-def test_brighton_beach(shared_data: Path) -> None:
-    photos, failed = read_photos(find_photos([shared_data / "flights" / "brighton_beach"]))
-    assert (len(photos), failed) == (18, [])
-    for photo in photos:
-        assert (photo.dialect, photo.model, photo.image_size_px) == (Dialect.DJI, "FC300S", (4000, 2250))
-        assert photo.remarks == ()
-        assert photo.gimbal.pitch_deg == pytest.approx(-90, abs=0.5)
-        assert photo.relative_altitude_m == pytest.approx(40, abs=1)
-        assert photo.exif_altitude_m == pytest.approx(photo.absolute_altitude_m, abs=0.01)
 
 
 @pytest.mark.real
@@ -381,16 +203,6 @@ def test_seneca_fixed_wing(shared_data: Path) -> None:
 
 
 @pytest.mark.real
-def test_canberra_png(shared_data: Path) -> None:
-    photos, _ = read_photos(find_photos([shared_data / "flights" / "canberra_tlog"]))
-    placed = [photo for photo in photos if photo.lat_deg is not None]
-    assert len(photos) == 5
-    assert [photo.name[:4] for photo in placed] == ["exif", "exif"]
-    assert placed[0].lat_deg == pytest.approx(-35.36233, abs=1e-5)
-    assert placed[0].exif_altitude_m == pytest.approx(12.2, abs=0.1)
-
-
-@pytest.mark.real
 def test_every_real_photo_reads_as_pillow_reads_it(shared_data: Path) -> None:
     for path in find_photos([shared_data / "flights"]):
         photo = read_metadata(path)
@@ -406,33 +218,3 @@ def test_every_real_photo_reads_as_pillow_reads_it(shared_data: Path) -> None:
 
 
 # -- the drill's photos -------------------------------------------------------------------------
-
-
-def test_a_drill_photo_gives_back_its_exact_camera_and_pose(tmp_path: Path) -> None:
-    """Without noise, what the drill's writer put in is what the reader takes out."""
-    drill = make_drill(photos=(1, 2), size_px=(330, 248), gsd_m=1.0, noise=0)
-    pose, path = drill.measured[0], tmp_path / "DJI_0001.JPG"
-    Image.fromarray(ground(248, 330)).save(
-        path, "JPEG", exif=make_exif(path.name, pose, drill.camera), xmp=make_xmp(pose, drill.camera)
-    )
-    photo = read_metadata(path)
-    assert photo.is_drill
-    assert photo.remarks == ()
-    assert (photo.xmp_lon_deg, photo.xmp_lat_deg) == (
-        pytest.approx(pose.lon_deg, abs=1e-9),
-        pytest.approx(pose.lat_deg, abs=1e-9),
-    )
-    assert photo.relative_altitude_m == pytest.approx(pose.relative_m, abs=1e-3)
-    assert photo.gimbal.yaw_deg == pytest.approx(pose.yaw_deg, abs=1e-5)
-    assert photo.gimbal.pitch_deg == pytest.approx(pose.pitch_deg, abs=1e-5)
-    interior = resolve_interior(photo)
-    assert interior.model is drill.camera.model
-    np.testing.assert_allclose(interior.focal_length_px, drill.camera.focal_length_px, rtol=1e-9)
-    np.testing.assert_allclose(interior.principal_point_px, drill.camera.principal_point_px, atol=1e-6)
-    np.testing.assert_allclose(interior.distortion, drill.camera.distortion, atol=1e-9)
-
-
-def test_a_photo_is_called_what_a_terminal_may_show(tmp_path: Path) -> None:
-    path = written(tmp_path, "c\u202egpj.exe\x1b\n.jpg", DJI_JPEG)
-    photo = read_metadata(path)
-    assert (photo.path, photo.name) == (path, "c\\u202egpj.exe\\x1b\\n.jpg")

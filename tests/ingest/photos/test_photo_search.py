@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.ingest.photos.photo_search import NOT_OPENED, search_photos, walk_folder
+from flycam.ingest.photos.photo_search import NOT_OPENED, search_photos
 
 JPEG = b"\xff\xd8\xff" + bytes(20)
 
@@ -54,31 +54,6 @@ def test_folders_by_links_are_not_gone_into(card: Path, tmp_path: Path) -> None:
     assert found.photos == (card / "a.jpg",)
     assert [path.name for path, _ in found.refused] == ["out"]
     assert [path.name for path, _ in found.skipped] == ["loop"]
-
-
-def test_a_photo_that_is_a_link_in_a_circle_stays_to_be_named(card: Path) -> None:
-    (card / "b.jpg").symlink_to("b.jpg")
-    assert [path.name for path in search_photos([card]).photos] == ["a.jpg", "b.jpg"]
-
-
-def test_a_name_that_is_not_utf8_holds_up_no_card(card: Path) -> None:
-    folder = card / os.fsdecode(b"DCIM\xff")
-    folder.mkdir()
-    for path in (card / os.fsdecode(b"c\xf4te.jpg"), folder / "d.jpg"):
-        path.write_bytes(JPEG)
-    found = search_photos([card])
-    assert found.photos == (card / "a.jpg",)
-    assert len(found.refused) == 2
-    for _, error in found.refused:
-        f"{error}{error.message.in_language('vi')}".encode()
-
-
-def test_the_walk_goes_by_names_and_apart_from_folders_of_systems(card: Path) -> None:
-    for name in (".Trash-1000", "@eaDir", "DCIM"):
-        (card / name).mkdir()
-        (card / name / "e.jpg").write_bytes(JPEG)
-    assert [path.relative_to(card).as_posix() for path in walk_folder(card)] == ["a.jpg", "DCIM/e.jpg"]
-    assert len(list(walk_folder(card, skipped_prefixes=()))) == 4
 
 
 def test_what_lies_deeper_than_any_card_has_it_is_named_and_left_out(card: Path) -> None:

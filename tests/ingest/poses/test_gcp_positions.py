@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flycam.errors import CalibrationMissing, InputUnusable
+from flycam.errors import InputUnusable
 from flycam.geodata.crs import to_work
 from flycam.ingest.poses.block_positions import with_gcp_positions
 from flycam.ingest.poses.external_poses import has_ground_control
@@ -43,20 +43,12 @@ def listed(tmp_path, flight, marks=MARKS, off_m=()):
 def test_photos_without_a_position_are_placed_by_four_points_and_their_overlap(tmp_path, flight, photos):
     path = listed(tmp_path, flight)
     assert has_ground_control(path)
-    placed, (said,) = with_gcp_positions(photos, path, lambda _: LENS, flight.grey)
+    placed, (finding,) = with_gcp_positions(photos, path, lambda _: LENS, flight.grey)
     xy = to_work(np.array([(p.lon_deg, p.lat_deg) for p in placed]), CRS)
     np.testing.assert_allclose(xy, ORIGIN_M + flight.true_xy, atol=2.0)
     off = wrap_degrees(np.array([p.direction_deg for p in placed]) - 45.0)
     assert np.abs(off).max() < 3.0
-    assert said.code == "placed_by_control" and "6 of 6" in str(said.sentence)
-
-
-def test_a_photo_that_has_a_position_keeps_it(tmp_path, flight, photos):
-    own = [photo("0.png", image_size_px=SIZE, lon_deg=104.8, lat_deg=21.9), *photos[1:]]
-    marks = [*MARKS[1:], (2, (100.0, 100.0))]
-    placed, _ = with_gcp_positions(own, listed(tmp_path, flight, marks), lambda _: LENS, flight.grey)
-    assert placed[0] == own[0]
-    assert all(p.lon_deg is not None for p in placed)
+    assert finding.code == "placed_by_control" and "6 of 6" in str(finding.sentence)
 
 
 @pytest.mark.parametrize(
@@ -70,19 +62,3 @@ def test_points_that_do_not_place_the_block_are_refused_with_the_cure(
     with pytest.raises(InputUnusable, match=words) as caught:
         with_gcp_positions(photos, path, lambda _: LENS, flight.grey)
     assert "gcp_list.txt" in str(caught.value)
-
-
-def test_one_photo_with_three_points_is_placed(tmp_path, flight, photos):
-    marks = [(3, (40.0, 60.0)), (3, (250.0, 30.0)), (3, (60.0, 200.0))]
-    (placed,), _ = with_gcp_positions(
-        photos[3:4], listed(tmp_path, flight, marks), lambda _: LENS, flight.grey
-    )
-    (xy,) = to_work(np.array([(placed.lon_deg, placed.lat_deg)]), CRS)
-    np.testing.assert_allclose(xy, ORIGIN_M + flight.true_xy[3], atol=2.0)
-
-
-def test_without_a_lens_photos_stay_as_they_are(tmp_path, flight, photos):
-    def unknown(one):
-        raise CalibrationMissing(f"{one.name}: nothing says what lens took it")
-
-    assert with_gcp_positions(photos, listed(tmp_path, flight), unknown, flight.grey) == (photos, [])

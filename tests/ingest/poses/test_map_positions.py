@@ -6,7 +6,7 @@ import pytest
 import rasterio
 from affine import Affine
 
-from flycam.errors import CrsMissing, InputUnusable
+from flycam.errors import InputUnusable
 from flycam.geodata.crs import to_work
 from flycam.ingest.poses.block_positions import is_map_file, with_map_positions
 from flycam.ingest.preflight.flight_table import wrap_degrees
@@ -47,12 +47,12 @@ def drawn(tmp_path, ground, crs=CRS):
 def test_photos_without_a_position_are_placed_by_a_map_of_their_ground(tmp_path, flight, photos):
     path = drawn(tmp_path, flight.ground)
     assert is_map_file(path)
-    placed, (said,) = with_map_positions(photos, path, lambda _: LENS, flight.grey)
+    placed, (finding,) = with_map_positions(photos, path, lambda _: LENS, flight.grey)
     xy = to_work(np.array([(p.lon_deg, p.lat_deg) for p in placed]), CRS)
     np.testing.assert_allclose(xy, ORIGIN_M + flight.true_xy, atol=2.0)
     off = wrap_degrees(np.array([p.direction_deg for p in placed]) - 45.0)
     assert np.abs(off).max() < 3.0
-    assert said.code == "placed_by_map" and "6 of 6" in str(said.sentence)
+    assert finding.code == "placed_by_map" and "6 of 6" in str(finding.sentence)
 
 
 def test_a_photo_that_has_a_position_keeps_it_and_one_alone_is_found(tmp_path, flight, photos):
@@ -66,8 +66,3 @@ def test_a_photo_that_has_a_position_keeps_it_and_one_alone_is_found(tmp_path, f
 def test_a_map_of_another_place_is_refused_by_its_name(tmp_path, flight, photos):
     with pytest.raises(InputUnusable, match=r"map\.tif"):
         with_map_positions(photos, drawn(tmp_path, flight.ground[::-1]), lambda _: LENS, flight.grey)
-
-
-def test_a_picture_that_says_nowhere_where_it_lies_is_no_map(tmp_path, flight, photos):
-    with pytest.raises(CrsMissing, match=r"map\.tif"):
-        with_map_positions(photos, drawn(tmp_path, flight.ground, crs=None), lambda _: LENS, flight.grey)

@@ -12,13 +12,9 @@ import numpy as np
 from PIL import Image
 
 DJI_SPACE = "http://www.dji.com/drone-dji/1.0/"
-AUTEL_SPACE = "http://www.autelrobotics.com/drone/1.0/"
-PARROT_SPACE = "http://www.parrot.com/drone-parrot/1.0/"
 PIX4D_SPACE = "http://pix4d.com/camera/1.0/"
 SKYDIO_SPACE = "https://www.skydio.com/drone-skydio/1.0/"
-SENSEFLY_SPACE = "http://ns.sensefly.com/sensefly/1.0/"
 DRILL_SPACE = "urn:flycam:drill:1"
-XMP_SPACE = "http://ns.adobe.com/xap/1.0/"
 
 Value = str | int | float | bytes | tuple[int, ...] | tuple[Fraction, ...] | list[float]
 

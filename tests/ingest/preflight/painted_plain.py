@@ -45,9 +45,9 @@ class Flight:
         along = step_m * np.arange(photos)[:, None] * np.sqrt(0.5)
         self.true_xy = np.hstack([along, along])
         self.height_m = np.broadcast_to(np.asarray(height_m, dtype=np.float64), photos)
-        said = np.radians([yaw_deg, -90.0, 0.0])
-        true = said + np.radians(rng.normal(scale=tilt_deg, size=(photos, 3)))
-        self.rotations = np.stack([rotation_from_gimbal(*said, 0.0)] * photos)
+        stated = np.radians([yaw_deg, -90.0, 0.0])
+        true = stated + np.radians(rng.normal(scale=tilt_deg, size=(photos, 3)))
+        self.rotations = np.stack([rotation_from_gimbal(*stated, 0.0)] * photos)
         self.true = [rotation_from_gimbal(*angles, 0.0) for angles in true]
         self.ground = ground
         self.said_xy = self.true_xy.copy()
@@ -63,7 +63,7 @@ class Flight:
         place = np.array([[1.0, 0, -east], [0, -1.0, -north], [0, 0, -self.height_m[row] / GSD_M]])
         return cv2.warpPerspective(self.ground, k @ self.true[row] @ place, SIZE, flags=cv2.INTER_AREA)
 
-    def estimate(self, *, pairs=20, usable=None, sigma_m=0.5, told_m=None):
+    def estimate(self, *, pairs=20, usable=None, sigma_m=0.5, stated_m=None):
         n = len(self.true_xy)
         poses = PoseEstimates(
             paths=[Path(f"{row}.png") for row in range(n)],
@@ -77,5 +77,5 @@ class Flight:
         )
         seen = np.ones(n, dtype=bool) if usable is None else usable
         return estimate_flying_heights(
-            poses, [np.arange(n)], seen, self.grey, max_pairs=pairs, stated_m=told_m
+            poses, [np.arange(n)], seen, self.grey, max_pairs=pairs, stated_m=stated_m
         )

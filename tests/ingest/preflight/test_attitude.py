@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from flycam.geodata.geoid import compute_declination_deg
-from flycam.geometry.pose import rotation_from_gimbal
 from flycam.ingest.photos.metadata import Angles, Dialect
-from flycam.ingest.preflight.attitude import resolve_attitude, resolve_nose_cameras, resolve_roll_180
+from flycam.ingest.preflight.attitude import resolve_attitude, resolve_nose_cameras
 from flycam.ingest.preflight.files import resolve_capture_times
 from flycam.ingest.preflight.flight_table import (
     build_flight_table,
@@ -38,38 +37,11 @@ def assert_same_angle(a, b, within=0.01):
     np.testing.assert_allclose(wrap_degrees(np.asarray(a) - np.asarray(b)), 0.0, atol=within)
 
 
-def test_an_honest_flight_is_left_alone():
-    photos = strips()
-    attitude, problems = settle(photos)
-    assert problems == []
-    assert_same_angle(yaws(attitude), true_yaws(photos))
-    assert not attitude.fixed_mount.any()
-
-
 def test_gimbal_yaw_stuck_at_zero_gives_way_to_flight_yaw_by_the_course():
     photos = strips()
-    lying = [with_angles(p, gimbal={"yaw_deg": 0.0}) for p in photos]
-    attitude, problems = settle(lying)
-    said = the(problems, "yaw_choice")
-    assert "flight yaw is used" in str(said.sentence)
-    assert "1.00" in str(said.sentence)
-    assert_same_angle(yaws(attitude), true_yaws(photos))
-
-
-def test_flight_yaw_stuck_leaves_the_gimbal():
-    photos = strips()
-    attitude, problems = settle([with_angles(p, aircraft={"yaw_deg": 10.0}) for p in photos])
-    assert "gimbal yaw is used" in str(the(problems, "yaw_choice").sentence)
-    assert_same_angle(yaws(attitude), true_yaws(photos))
-
-
-def test_gimbal_yaw_relative_to_the_aircraft_is_added():
-    photos = strips()
-    lying = [
-        with_angles(p, gimbal={"yaw_deg": 4.0}, aircraft={"yaw_deg": p.gimbal.yaw_deg - 4.0}) for p in photos
-    ]
-    attitude, problems = settle(lying)
-    assert "relative" in str(the(problems, "yaw_choice").sentence)
+    falsified = [with_angles(p, gimbal={"yaw_deg": 0.0}) for p in photos]
+    attitude, problems = settle(falsified)
+    assert codes(problems) == ["yaw_choice"]
     assert_same_angle(yaws(attitude), true_yaws(photos))
 
 
@@ -83,44 +55,21 @@ def test_without_evidence_the_gimbal_is_kept_with_a_warning():
 @pytest.mark.parametrize("honest_euler", [True, False])
 def test_roll_180_is_settled_by_heading(honest_euler):
     photos = strips()
-    lying = list(photos)
+    falsified = list(photos)
     for k in (3, 8, 20, 31):
         yaw = photos[k].gimbal.yaw_deg + (180.0 if honest_euler else 0.0)
-        lying[k] = with_angles(photos[k], gimbal={"roll_deg": 180.0, "pitch_deg": -89.9, "yaw_deg": yaw})
-    attitude, problems = settle(lying)
+        falsified[k] = with_angles(photos[k], gimbal={"roll_deg": 180.0, "pitch_deg": -89.9, "yaw_deg": yaw})
+    attitude, problems = settle(falsified)
     assert len(the(problems, "roll_180").frames) == 4
-    assert ("4 lie with" in str(the(problems, "roll_180").sentence)) is honest_euler
     assert_same_angle(yaws(attitude), true_yaws(photos))
     assert np.abs(attitude.angles_deg[:, 2]).max() < 1e-9
 
 
-def test_yaw_and_roll_that_trade_places_at_nadir_are_one_turn():
-    photos = strips()
-    random = np.random.default_rng(5)
-    lying = []
-    for one, roll in zip(photos, random.uniform(-180.0, 180.0, len(photos)), strict=True):
-        angles = {"roll_deg": roll, "pitch_deg": -89.9, "yaw_deg": one.gimbal.yaw_deg - roll}
-        lying.append(with_angles(one, gimbal=angles))
-    attitude, problems = settle(lying)
-    assert codes(problems) == ["roll_180"]
-    tops = -attitude.rotations(np.zeros(len(photos)))[:, 1, :2]
-    assert_same_angle(np.degrees(np.arctan2(*tops.T)), true_yaws(photos), within=0.2)
-
-
-def test_an_honest_euler_flip_keeps_its_rotation_to_the_bit():
-    angles = np.array([[10.0, -90.0, 0.0], [190.5, -89.0, 179.0]])
-    settled, _ = resolve_roll_180(angles, np.array([10.0, 10.0]), ("a", "b"))
-    before = rotation_from_gimbal(*np.radians(angles.T))
-    after = rotation_from_gimbal(*np.radians(settled.T))
-    np.testing.assert_allclose(after, before, atol=1e-12)
-    assert abs(settled[1, 2]) < 2.0
-
-
 def test_gimbal_lock_jump_takes_the_usual_offset_to_the_aircraft():
     photos = strips()
-    lying = list(photos)
-    lying[5] = with_angles(photos[5], gimbal={"yaw_deg": photos[5].gimbal.yaw_deg - 75.0})
-    attitude, problems = settle(lying)
+    falsified = list(photos)
+    falsified[5] = with_angles(photos[5], gimbal={"yaw_deg": photos[5].gimbal.yaw_deg - 75.0})
+    attitude, problems = settle(falsified)
     assert the(problems, "gimbal_lock").frames == (photos[5].name,)
     assert_same_angle(yaws(attitude), true_yaws(photos), within=1.5)
     assert attitude.sigma_deg[5, 0] > attitude.sigma_deg[4, 0]
@@ -128,13 +77,13 @@ def test_gimbal_lock_jump_takes_the_usual_offset_to_the_aircraft():
 
 def test_magnetic_heading_is_found_on_strips_both_ways():
     photos = strips(lines=6)
-    lying = [
+    falsified = [
         with_angles(
             p, gimbal={"yaw_deg": p.gimbal.yaw_deg + 9.0}, aircraft={"yaw_deg": p.aircraft.yaw_deg + 9.0}
         )
         for p in photos
     ]
-    attitude, problems = settle(lying)
+    attitude, problems = settle(falsified)
     assert "+9.0°" in str(the(problems, "heading_offset").sentence)
     assert_same_angle(yaws(attitude), true_yaws(photos), within=0.3)
 
@@ -144,26 +93,6 @@ def test_wind_is_not_taken_for_a_compass_error():
     attitude, problems = settle(photos)
     assert "heading_offset" not in codes(problems)
     assert_same_angle(yaws(attitude), true_yaws(photos))
-
-
-def test_one_way_strips_cannot_tell_and_nothing_is_changed():
-    photos = [
-        with_angles(
-            p, gimbal={"yaw_deg": p.gimbal.yaw_deg + 9.0}, aircraft={"yaw_deg": p.gimbal.yaw_deg + 9.0}
-        )
-        for p in strips(lines=1, per_line=20)
-    ]
-    _, problems = settle(photos)
-    assert "heading_offset" not in codes(problems)
-
-
-def test_a_fixed_mount_uses_the_aircraft_and_a_wider_sigma():
-    photos = [replace(p, gimbal=Angles()) for p in strips()]
-    attitude, problems = settle(photos)
-    assert attitude.fixed_mount.all()
-    assert "belly" in str(the(problems, "fixed_mount").sentence)
-    looks = attitude.rotations(np.zeros(len(photos)))[:, 2]
-    np.testing.assert_allclose(looks[:, 2], -np.cos(np.radians(2.0)) * np.cos(np.radians(1.0)), atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -193,44 +122,6 @@ def test_a_camera_in_the_nose_is_not_laid_as_one_in_the_belly():
     assert codes(problems) == ["nose_camera"]
 
 
-def test_without_any_angle_the_course_is_used_and_nadir_assumed():
-    photos = [replace(p, gimbal=Angles(), aircraft=Angles()) for p in strips()]
-    attitude, problems = settle(photos)
-    assert {"yaw_from_course", "nadir_assumed"} <= set(codes(problems))
-    inside = [k for k in range(len(photos)) if k % 12 not in (0, 11)]
-    assert_same_angle(yaws(attitude)[inside], true_yaws(strips())[inside], within=0.5)
-    assert attitude.sigma_deg[0].min() >= 5.0
-    in_turns = [k for k in range(len(photos)) if k % 12 in (0, 11)][1:-1]
-    assert attitude.sigma_deg[in_turns, 0].min() > attitude.sigma_deg[inside, 0].max()
-
-
-def test_a_course_over_a_long_pause_is_better_than_no_heading():
-    first = strips(lines=1, per_line=2)
-    photos = [
-        replace(
-            p, gimbal=Angles(), aircraft=Angles(), taken_text=p.taken_text[:14] + minute + p.taken_text[16:]
-        )
-        for p, minute in zip(first, ("00", "05"), strict=True)
-    ]
-    attitude, _ = settle(photos)
-    assert_same_angle(yaws(attitude), 90.0, within=1.0)
-    np.testing.assert_allclose(attitude.sigma_deg[:, 0], 30.0)
-
-
-def test_only_headings_as_vague_as_a_course_are_turned_by_the_pictures():
-    photos = [replace(p, gimbal=Angles(), aircraft=Angles()) for p in strips()]
-    vague, _ = settle(photos)
-    sure, _ = settle(strips())
-    turn = np.tile([5.0, 3.0], (len(photos), 1))
-    turned, rows = vague.with_turned_headings(turn)
-    assert_same_angle(yaws(turned), yaws(vague) + 5.0)
-    np.testing.assert_allclose(turned.sigma_deg[:, 0], 8.0)
-    assert len(rows) == len(photos)
-    same, rows = sure.with_turned_headings(turn)
-    assert_same_angle(yaws(same), yaws(sure))
-    assert rows == [] and vague.with_turned_headings(np.full_like(turn, np.nan))[1] == []
-
-
 @pytest.mark.parametrize(
     ("pitch_deg", "expected"), [(-90.0, [0.7, 0.7, 1.5]), (0.0, [0.7, 1.5, 0.7]), (-45.0, [0.7, 1.17, 1.17])]
 )
@@ -245,16 +136,14 @@ def test_an_offset_like_the_declination_is_called_magnetic_and_another_a_compass
     there = (55.5, -LAT)  # Réunion, as far from the equator: strips keep their course
     (declination,) = compute_declination_deg(np.array([there]), int(1.75e18))
     assert declination < -15.0
-    for offset, word in ((-declination, "magnetic north was taken for true"), (-9.0, "compass is off")):
+    for offset, word in ((-declination, "magnetic"), (-9.0, "compass")):
         photos = []
         for p in strips(lines=6):
             yaw = p.gimbal.yaw_deg + offset
             moved = replace(p, lon_deg=p.lon_deg - LON + there[0], lat_deg=p.lat_deg - 2.0 * LAT)
             photos.append(with_angles(moved, gimbal={"yaw_deg": yaw}, aircraft={"yaw_deg": yaw}))
         _, problems = settle(photos)
-        said = the(problems, "heading_offset")
-        assert word in str(said.sentence)
-        assert "độ từ thiên ở đây" in said.sentence.in_language("vi")
+        assert word in str(the(problems, "heading_offset").sentence)
 
 
 def test_a_magnetic_image_direction_is_brought_to_true_north():
@@ -285,10 +174,11 @@ def test_a_yaw_that_swings_from_photo_to_photo_is_trusted_less():
     assert_same_angle(yaws(attitude), true_yaws(photos) + swing)
 
 
-def test_a_steady_wind_does_not_make_yaw_unsteady():
-    photos = strips(lines=2, per_line=12, crab_deg=18.0)
-    attitude, problems = settle(
-        on_a_fixed_mount(photos, np.random.default_rng(4).normal(0, 1.0, len(photos)))
-    )
-    assert "unsteady_yaw" not in codes(problems)
-    assert attitude.sigma_deg[0, 0] == pytest.approx(3.0)
+def test_gimbal_yaw_relative_to_the_aircraft_is_added():
+    photos = strips()
+    falsified = [
+        with_angles(p, gimbal={"yaw_deg": 4.0}, aircraft={"yaw_deg": p.gimbal.yaw_deg - 4.0}) for p in photos
+    ]
+    attitude, problems = settle(falsified)
+    assert codes(problems) == ["yaw_choice"]
+    assert_same_angle(yaws(attitude), true_yaws(photos))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 
 from flycam.errors import CalibrationMissing
 from flycam.geodata.crs import compute_convergence_and_scale
@@ -40,9 +40,9 @@ from tests.ingest.photos.made_flights import (
 )
 
 
-def inspect(photos, **asked):
-    asked = {"terrain_at": flat(), **asked}
-    return diagnose(photos, interior_for=lambda p: CAMERA, identify=compute_quick_identity, **asked)
+def inspect(photos, **options):
+    options = {"terrain_at": flat(), "interior_for": lambda p: CAMERA, **options}
+    return diagnose(photos, identify=compute_quick_identity, **options)
 
 
 def test_headers_are_ready_to_rectify():
@@ -67,51 +67,6 @@ def test_headers_are_ready_to_rectify():
     assert depth[0] == pytest.approx(100.0 * scale)
 
 
-def test_headers_come_in_order_of_time_whatever_the_order_of_files():
-    photos = strips()
-    assert inspect(photos[::-1]).headers == inspect(photos).headers
-
-
-def test_every_decision_reaches_the_frames_it_concerns():
-    photos = [replace(p, gimbal=Angles()) for p in strips()]
-    diagnosis = inspect(photos)
-    assert any("belly" in s for s in diagnosis.headers[3].provenance.settled)
-    for problem in diagnosis.problems:
-        assert str(problem.sentence).endswith(".")
-        assert problem.sentence.in_language("vi").endswith(".")
-        assert str(problem.sentence) != problem.sentence.in_language("vi")
-
-
-def test_the_most_severe_comes_first():
-    photos = [*strips(), photo("X.JPG", lon_deg=0.0, lat_deg=0.0)]
-    severities = [p.severity for p in inspect(photos).problems]
-    assert severities == sorted(severities, key=[Severity.ERROR, Severity.WARNING, Severity.INFO].index)
-
-
-def test_thermal_and_night_frames_have_their_own_layer():
-    photos = [replace(p, band="thermal" if k % 2 else "night") for k, p in enumerate(strips())]
-    layers = Counter(h.layer for h in inspect(photos).headers)
-    assert layers == {Layer.THERMAL: 24, Layer.NIGHT: 24}
-
-
-def test_a_thermal_photo_does_not_cover_for_a_colour_one():
-    photos = strips(lines=9)
-    hole = [k for k in range(len(photos)) if 3 <= k // 12 <= 6 and 3 <= k % 12 <= 8]
-    photos = [replace(p, band="thermal") if k in hole else p for k, p in enumerate(photos)]
-    assert [g.kind for g in inspect(photos).gaps if g.kind is GapKind.HOLE] == [GapKind.HOLE]
-
-
-def test_terrain_that_misses_the_flight_is_no_crash():
-    def nowhere(lonlat):
-        return np.full(len(lonlat), np.nan), "EGM96"
-
-    diagnosis = inspect(strips(), terrain_at=nowhere)
-    assert len(diagnosis.headers) == 48
-    assert diagnosis.takeoff is not None
-    assert diagnosis.takeoff.how == "altitude"
-    assert diagnosis.gaps == ()
-
-
 def test_a_lens_nobody_knows_is_a_rejection_with_the_cure():
     def unknown(item):
         raise CalibrationMissing(f"{item.name}: nothing says what lens took it; give --camera FILE")
@@ -120,21 +75,6 @@ def test_a_lens_nobody_knows_is_a_rejection_with_the_cure():
     assert diagnosis.headers == ()
     assert {r.reason for r in diagnosis.rejected} == {"calibration_missing"}
     assert the(diagnosis.problems, "calibration_missing").severity is Severity.ERROR
-
-
-def test_photos_under_the_ground_are_rejected_not_drawn():
-    diagnosis = inspect(strips(), height_mode="absolute", terrain_at=flat(500.0))
-    assert diagnosis.headers == ()
-    assert {r.reason for r in diagnosis.rejected} == {"pose_rejected"}
-
-
-def test_an_unknown_height_mode_is_refused():
-    with pytest.raises(ValueError, match="sideways"):
-        inspect(strips(), height_mode="sideways")
-
-
-def test_an_empty_flight_is_no_crash():
-    assert inspect([]).headers == ()
 
 
 maybe = st.one_of(st.none(), st.floats(-1000, 1000))
@@ -183,7 +123,6 @@ def test_brighton_beach_stands_forty_metres_above_its_shore(shared_data):
     assert (len(diagnosis.headers), diagnosis.rejected, diagnosis.gaps) == (18, (), ())
     heights = [h.exterior_prior.projection_centre_m[2] for h in diagnosis.headers]
     np.testing.assert_allclose(heights, 199.0, atol=1.5)
-    assert "difference -0.5" in str(the(diagnosis.problems, "takeoff_estimated").sentence)
 
 
 @pytest.mark.real
@@ -212,7 +151,7 @@ def test_canberra_is_positioned_from_its_log(shared_data):
     assert len(diagnosis.headers) == 5
     assert diagnosis.takeoff is not None
     assert diagnosis.takeoff.how == "home_position"
-    assert "5 of 5 photos found" in str(the(diagnosis.problems, "log_matched").sentence)
+    assert the(diagnosis.problems, "log_matched").sentence.values["found"] == 5
     above = [h.exterior_prior.projection_centre_m[2] - 592.0 for h in diagnosis.headers]
     assert above == sorted(above)  # it was climbing, from 12.2 m to 22.8 m by the two photos that say so
     np.testing.assert_allclose([above[0], above[-1]], [12.2, 22.8], atol=1.5)
@@ -228,10 +167,10 @@ def survey_flight(folder):
     places = np.array([[p.lon_deg, p.lat_deg] for p in photos])
     heights = np.array([p.absolute_altitude_m for p in photos])
 
+    nearest = cKDTree(places)
+
     def ground(lonlat):
-        blocks = np.array_split(lonlat, max(len(lonlat) // 2000, 1))
-        nearest = [((b[:, None] - places[None]) ** 2).sum(-1).argmin(1) for b in blocks]
-        return heights[np.concatenate(nearest)] - 110.0, "EGM96"
+        return heights[nearest.query(lonlat)[1]] - 110.0, "EGM96"
 
     return photos, gone, ground
 
@@ -256,52 +195,20 @@ def test_the_surveys_known_gaps_are_found_and_none_is_invented(shared_data):
     assert found == gone
 
 
-def test_photos_without_a_picture_are_told_once_and_keep_their_pose_for_the_record():
-    photos = strips()
-    checks = {p.path: picture(0.4) for p in photos}
-    checks[photos[3].path] = picture(0.02)
-    checks[photos[9].path] = picture(0.0, covered=True)
-    diagnosis = inspect(photos, checks=checks)
-    left_out = {photos[3].name: "too_blurred", photos[9].name: "lens_covered"}
-    assert {r.name: r.reason for r in diagnosis.rejected} == left_out
-    assert len(diagnosis.headers) == len(photos) - 2
-    recorded = {header.provenance.source_name: error.reason for header, error in diagnosis.refused}
-    assert recorded == left_out
-
-
-def test_a_blurred_photo_without_a_height_is_counted_once():
-    photos = strips()
-    checks = {p.path: picture(0.02 if p is photos[3] else 0.4) for p in photos}
-    diagnosis = inspect(photos, checks=checks, height_mode="absolute", terrain_at=flat(500.0))
-    reasons = [r.reason for r in diagnosis.rejected if r.name == photos[3].name]
-    assert (reasons, diagnosis.refused) == (["too_blurred"], ())
-
-
 def test_the_operators_layer_beats_the_tags_and_is_said():
     photos = [replace(p, band="thermal") if i < 3 else p for i, p in enumerate(strips())]
     diagnosis = inspect(photos, layer="infrared")
     assert {h.layer for h in diagnosis.headers} == {Layer.INFRARED}
-    said = the(diagnosis.problems, "layer_given")
-    assert "infrared" in str(said.sentence) and "hồng ngoại" in said.sentence.in_language("vi")
-    assert len(said.frames) == len(photos)
+    assert len(the(diagnosis.problems, "layer_given").frames) == len(photos)
     with pytest.raises(ValueError, match="ultraviolet"):
         inspect(photos, layer="ultraviolet")
 
 
 def test_a_camera_also_sold_for_infrared_is_asked_about():
     canon = [replace(p, maker="Canon", model="Canon PowerShot S110") for p in strips()]
-    said = the(inspect(canon).problems, "maybe_infrared")
-    assert "also moves photos" in str(said.sentence) and "cũng được chuyển" in said.sentence.in_language("vi")
-    assert "--layer infrared" in str(said.sentence) and len(said.frames) == len(canon)
+    assert len(the(inspect(canon).problems, "maybe_infrared").frames) == len(canon)
     assert "maybe_infrared" not in codes(inspect(canon, layer="colour").problems)
     assert "maybe_infrared" not in codes(inspect(strips()).problems)
-
-
-@pytest.mark.real
-def test_seneca_may_be_infrared(shared_data):
-    photos, _ = read_photos(find_photos([shared_data / "flights" / "seneca_fixed_wing"]))
-    diagnosis = diagnose(photos, interior_for=resolve_interior, identify=compute_quick_identity)
-    assert len(the(diagnosis.problems, "maybe_infrared").frames) == len(photos) == 6
 
 
 def test_a_real_flight_that_says_no_height_is_laid_by_the_motion_of_its_pictures(shared_data):
@@ -320,3 +227,16 @@ def test_a_real_flight_that_says_no_height_is_laid_by_the_motion_of_its_pictures
     assert "height_from_pictures" in codes(found.problems)
     alone = diagnose(photos[:1], interior_for=resolve_interior, checks=checks, grey_of=read_grey)
     assert [one.reason for one in alone.rejected] == ["no_height"]
+
+
+def test_photos_under_the_ground_are_rejected_not_drawn():
+    diagnosis = inspect(strips(), height_mode="absolute", terrain_at=flat(500.0))
+    assert diagnosis.headers == ()
+    assert {r.reason for r in diagnosis.rejected} == {"pose_rejected"}
+
+
+def test_a_thermal_photo_does_not_cover_for_a_colour_one():
+    photos = strips(lines=9)
+    hole = [k for k in range(len(photos)) if 3 <= k // 12 <= 6 and 3 <= k % 12 <= 8]
+    photos = [replace(p, band="thermal") if k in hole else p for k, p in enumerate(photos)]
+    assert [g.kind for g in inspect(photos).gaps if g.kind is GapKind.HOLE] == [GapKind.HOLE]

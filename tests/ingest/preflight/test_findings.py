@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import flycam
-from flycam.errors import FrameRejected, TooBlurred
 from flycam.geometry.pose import rotation_from_gimbal
 from flycam.ingest.photos.metadata import make_display_names
 from flycam.ingest.preflight.check import compute_sky_fraction, reject_sky_photos
-from flycam.ingest.preflight.files import (
-    compute_quick_identity,
-    find_duplicates,
-    find_missing_files,
-    parse_counters,
-    reject_bad_images,
-)
+from flycam.ingest.preflight.files import find_duplicates, find_missing_files, reject_bad_images
 from flycam.ingest.preflight.flight_table import build_flight_table
-from flycam.model.diagnosis import Rejection
-from flycam.reports.quality_content import REJECTION_REASONS
 from tests.ingest.photos.made_flights import CAMERA, codes, photo, picture, strips, the
 
 
@@ -64,21 +52,6 @@ def test_the_same_bytes_twice_are_used_once(tmp_path):
     assert the(problems, "duplicates").frames == ("B.JPG",)
 
 
-def test_a_burst_is_not_a_duplicate_and_nothing_is_hashed_for_nothing():
-    photos = strips(lines=1)
-
-    def identify(item):
-        raise AssertionError("no two photos share size, time and place")
-
-    kept, rejected, _ = find_duplicates(table_of(photos), identify)
-    assert kept == list(range(12))
-    assert rejected == []
-
-
-def test_quick_identity_tells_photos_apart():
-    assert len({compute_quick_identity(p) for p in strips()}) == 48
-
-
 def test_a_half_copied_card_names_its_gaps():
     names = [f"DJI_{n:04d}.JPG" for n in range(1, 41) if n not in {5, 20, 21, 22}]
     missing, problems = find_missing_files([*map(Path, names)])
@@ -109,29 +82,6 @@ def test_folders_that_count_from_the_start_again_have_gaps_of_their_own():
     assert "100MEDIA/DJI_0004.JPG" in the(problems, "numbers_missing").sentence.in_language("vi")
 
 
-def test_a_card_sorted_into_folders_has_no_gap_and_one_that_counts_on_has():
-    sorted_out = [Path("tốt" if n % 3 else "mờ", f"DJI_{n:04d}.JPG") for n in range(1, 20)]
-    assert find_missing_files(sorted_out) == ((), [])
-    counts_on = [Path("100MEDIA/DJI_0008.JPG"), Path("101MEDIA/DJI_0010.JPG")]
-    assert find_missing_files(counts_on)[0] == ("DJI_0009.JPG",)
-
-
-@pytest.mark.parametrize(
-    "copy", ["DJI_0001 (1).JPG", "DJI_0001 - Copy.JPG", "Copy of DJI_0001.JPG", "A copy.JPG"]
-)
-def test_the_cameras_own_name_is_kept_among_copies(copy):
-    one = strips(lines=1)[0]
-    photos = [replace(one, name=name, path=Path(name)) for name in (copy, "DJI_0001.JPG")]
-    kept, rejected, _ = find_duplicates(table_of(photos), lambda item: "the same")
-    assert kept == [1] and rejected[0].name == copy
-
-
-def test_a_date_in_the_name_is_not_the_counter():
-    names = ["DJI_20250416072557_0001_D.JPG", "DJI_20250416072601_0003_D.JPG"]
-    assert find_missing_files([*map(Path, names)])[0] == ("DJI_*0002_D.JPG",)
-    assert parse_counters([*names, "x.jpg"]).tolist() == [1, 3, -1]
-
-
 def test_blur_is_judged_against_the_flight_and_a_covered_lens_by_itself():
     photos = strips(lines=1)
     checks = {p.path: picture(0.5) for p in photos}
@@ -144,24 +94,3 @@ def test_blur_is_judged_against_the_flight_and_a_covered_lens_by_itself():
         (7, "lens_covered"),
     }
     assert the(problems, "soft").frames == (photos[4].name,)
-
-
-def test_a_uniformly_soft_flight_is_kept():
-    photos = [replace(p) for p in strips(lines=1)]
-    assert reject_bad_images(photos, make_display_names(photos), {p.path: picture(0.01) for p in photos}) == (
-        {},
-        [],
-    )
-
-
-def test_every_reason_of_the_doctor_is_the_key_of_an_error():
-    """Reasons are spelled in the error tree and nowhere else."""
-    sources = Path(flycam.__file__).parent.joinpath("ingest").rglob("*.py")
-    assert not [path.name for path in sources if re.search(r"\breason\s*=\s*[f\"']", path.read_text())]
-    keys = [kind.reason for kind in FrameRejected.__subclasses__()]
-    assert len(set(keys)) == len(keys)
-    assert set(keys) <= REJECTION_REASONS.keys(), "the report says it in both languages"
-    rejection = Rejection.from_error("A.JPG", TooBlurred("is a smear"))
-    assert (rejection.name, rejection.reason) == ("A.JPG", "too_blurred")
-    assert str(rejection.message) == "A.JPG: is a smear"
-    assert str(Rejection.from_error("A.JPG", TooBlurred("A.JPG: is a smear")).message) == "A.JPG: is a smear"

@@ -15,7 +15,7 @@ from flycam.ingest.preflight.frame_headers import (
     SIGMA_RTK_FLOAT_M,
     estimate_position_sigma,
 )
-from tests.ingest.photos.made_flights import LAT, LON, codes, photo, strips, the
+from tests.ingest.photos.made_flights import LAT, LON, photo, strips, the
 
 
 def table_of(photos):
@@ -49,21 +49,6 @@ def test_one_swapped_photo_is_seen_against_the_rest():
     assert np.ptp(kept.lonlat[:, 0]) < 0.01
 
 
-def test_a_photo_of_another_place_is_left_out():
-    photos = [*strips(lines=1), photo("HOME.JPG", lon_deg=105.8, lat_deg=21.0)]
-    kept, rejected, _ = resolve_positions(table_of(photos))
-    assert len(kept) == 12
-    assert [(r.name, r.reason) for r in rejected] == [("HOME.JPG", "pose_rejected")]
-
-
-def test_a_hung_receiver_is_mentioned_and_nothing_is_dropped():
-    photos = [replace(p, lon_deg=LON, lat_deg=LAT) for p in strips(lines=1)]
-    kept, rejected, problems = resolve_positions(table_of(photos))
-    assert len(kept) == 12
-    assert rejected == []
-    assert codes(problems) == ["position_frozen"]
-
-
 place = st.one_of(
     st.none(),
     st.tuples(st.floats(-400, 400), st.floats(-400, 400)),
@@ -83,14 +68,8 @@ def test_no_photo_is_silently_dropped(places):
     assert len(kept) == 0 or np.abs(kept.lonlat[:, 1]).max() <= 90.0
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_few_photos_are_enough(count):
-    kept, _, _ = resolve_positions(table_of(strips(lines=1)[:count]))
-    assert len(kept) == count
-
-
 @pytest.mark.parametrize(
-    ("said", "sigma_m"),
+    ("fields", "sigma_m"),
     [
         ({}, (SIGMA_GNSS_M, SIGMA_GNSS_M)),
         ({"rtk_flag": 50}, (SIGMA_RTK_FIXED_M, SIGMA_RTK_FIXED_M)),
@@ -103,8 +82,8 @@ def test_few_photos_are_enough(count):
         ({"horizontal_error_m": 4.5, "rtk_flag": 16, "rtk_std_m": (2.7, 1.5, 3.7)}, (2.7, 1.5)),
     ],
 )
-def test_the_error_that_a_receiver_states_is_the_sigma(said, sigma_m):
-    sigma, _ = estimate_position_sigma(table_of([photo(**said)]))
+def test_the_error_that_a_receiver_states_is_the_sigma(fields, sigma_m):
+    sigma, _ = estimate_position_sigma(table_of([photo(**fields)]))
     np.testing.assert_allclose(sigma, [sigma_m])
 
 
@@ -126,6 +105,8 @@ def test_rounded_positions_err_by_their_step(step_deg, sigma_m):
     np.testing.assert_allclose(sigma[:, 0], sigma_m * np.cos(np.radians(21.9)), rtol=0.01)
 
 
-def test_one_place_on_whole_degrees_says_nothing_of_rounding():
-    assert not estimate_rounding_sigma_m(np.tile([105.0, 22.0], (5, 1))).any()
-    assert not estimate_rounding_sigma_m(np.empty((0, 2))).any()
+def test_a_photo_of_another_place_is_left_out():
+    photos = [*strips(lines=1), photo("HOME.JPG", lon_deg=105.8, lat_deg=21.0)]
+    kept, rejected, _ = resolve_positions(table_of(photos))
+    assert len(kept) == 12
+    assert [(r.name, r.reason) for r in rejected] == [("HOME.JPG", "pose_rejected")]

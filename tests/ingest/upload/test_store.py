@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import time
@@ -20,8 +19,7 @@ from flycam.errors import DiskFull, InputUnusable, NotFound, StorageFailed
 from flycam.ingest.upload import registry, service
 from flycam.ingest.upload.memory_card import UploadFile, format_label, validate_card_path, validate_path
 from flycam.ingest.upload.registry import UploadRegistry
-from flycam.ingest.upload.upload import Journal, UploadManifest
-from flycam.messages import from_fields
+from flycam.ingest.upload.upload import Journal
 from flycam.storage import keys
 from flycam.workspace import Workspace
 from tests.operations.test_retention import Clock, make
@@ -39,24 +37,18 @@ FILES = [file("DCIM/100MEDIA/DJI_0001.JPG", 10), file("b.jpg", 4)]
     "name",
     [
         "../a.jpg",
-        "a/../../b.jpg",
         "/etc/passwd.jpg",
-        "a//b.jpg",
-        "./a.jpg",
         ".hidden.jpg",
-        "a/.git/b.jpg",
         "a\\..\\b.jpg",
         "C:b.jpg",
-        "a\x00.jpg",
         "a\nb.jpg",
         "a\u202egpj.exe.jpg",
-        "a\u200b.jpg",
         " a.jpg",
-        "a /b.jpg",
-        "",
         "x" * 250 + ".jpg",
         "/".join("abcdefghi") + "/a.jpg",
         "\udcff.jpg",
+        "a.jpg.exe",
+        "a.svg",
     ],
 )
 def test_names_that_could_mean_another_place_are_refused(name: str) -> None:
@@ -69,11 +61,6 @@ def test_names_that_could_mean_another_place_are_refused(name: str) -> None:
     )
 
 
-def test_a_name_that_is_refused_is_said_as_it_is_written() -> None:
-    with pytest.raises(InputUnusable, match=r"^a:b\.JPG: "):
-        validate_card_path("a:b.JPG")
-
-
 @given(st.text(max_size=40))
 def test_no_name_leaves_its_folder(name: str) -> None:
     root = Path("/root/of/uploads")
@@ -83,30 +70,6 @@ def test_no_name_leaves_its_folder(name: str) -> None:
         return
     assert Path(os.path.normpath(root / path)).is_relative_to(root)
     assert not any(part.startswith(".") for part in path.split("/"))
-
-
-def test_names_of_cameras_and_people_pass() -> None:
-    for name in (
-        "DCIM/100MEDIA/DJI_0001.JPG",
-        "Bản Lầu (2)/ảnh 1.jpeg",
-        "IMG+1,2.tif",
-        "a.MP4",
-        "a.SRT",
-        "1.BIN",
-    ):
-        assert validate_card_path(name)
-
-
-@pytest.mark.parametrize("name", ["a.zip", "a.jpg.exe", "a.mp4.html", "a", "a.svg", "a.lrf"])
-def test_only_photos_films_and_logs_are_taken(name: str) -> None:
-    with pytest.raises(InputUnusable):
-        validate_card_path(name)
-
-
-def test_logs_alone_are_no_card(tmp_path: Path) -> None:
-    logs = [UploadFile(path=path, size=1, modified_ms=1) for path in ("a.srt", "b.bin")]
-    with pytest.raises(InputUnusable, match="only flight logs"):
-        UploadRegistry(tmp_path).open("Lan", logs)
 
 
 def test_a_label_is_one_plain_folder() -> None:
@@ -159,21 +122,6 @@ def test_the_same_card_is_the_same_upload_also_after_a_restart(tmp_path: Path) -
     assert same.card.name == "Bản Lầu"
 
 
-def test_a_card_offered_again_may_have_another_name_and_event(tmp_path: Path) -> None:
-    store = UploadRegistry(tmp_path)
-    upload = store.open("Lan", FILES, event="Bão số 3")
-    assert store.open("Lan", FILES).manifest.event == "Bão số 3"
-    assert store.open("Lan", FILES, name="Nậm Lúc", event="Bão số 4") is upload
-    store.close()
-    manifest = UploadRegistry(tmp_path).get(upload.upload_id).manifest
-    assert (manifest.name, manifest.event, manifest.label) == ("Nậm Lúc", "Bão số 4", upload.manifest.label)
-
-
-def test_a_log_that_is_not_announced(tmp_path: Path) -> None:
-    with pytest.raises(InputUnusable, match="log"):
-        UploadRegistry(tmp_path).open("Lan", FILES, telemetry="log.csv")
-
-
 def test_only_the_end_of_a_file_is_added_to_and_by_one_at_a_time(tmp_path: Path) -> None:
     upload = UploadRegistry(tmp_path).open("Lan", FILES)
     first = upload.writer(0, 0)
@@ -188,71 +136,6 @@ def test_only_the_end_of_a_file_is_added_to_and_by_one_at_a_time(tmp_path: Path)
     assert second is not None and not first.write(b"late")
     with pytest.raises(NotFound):
         upload.writer(2, 0)
-
-
-def test_what_must_be_whole_is_dropped_when_its_line_goes_dead(tmp_path: Path) -> None:
-    upload = UploadRegistry(tmp_path).open("Lan", FILES)
-    writer = upload.writer(0, 0)
-    assert writer is not None
-    writer.keeps_parts = False
-    writer.write(b"xy")
-    writer.heard_s -= 60.0
-    assert upload.writer(0, 0) is not None and upload.offsets[0] == 0
-
-
-def test_many_heads_are_one_line_up_of_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    upload = UploadRegistry(tmp_path).open("Lan", [file(f"{n:02}.jpg", 9) for n in range(16)])
-    busy = upload.writer(3, 0)
-    assert busy is not None
-    appended: list[int] = []
-    append = Journal.append
-    monkeypatch.setattr(Journal, "append", lambda self, lines: appended.append(1) or append(self, lines))
-    upload.add_heads([(n, bytes([n]) * 5) for n in range(16)])
-    assert len(appended) == 1
-    assert upload.offsets == [5] * 3 + [0] + [5] * 12 and upload.is_written(3)
-    assert upload.path(7).read_bytes()[:6] == b"\x07" * 5 + b"\0"
-    busy.close()
-    assert not upload.has_writers
-    upload.add_heads([(3, b"abc"), (7, b"late"), (3, b"xyz")])  # who has bytes is left alone
-    assert upload.offsets[3] == 3 and upload.path(3).read_bytes()[:3] == b"abc" and not upload.has_writers
-
-
-def test_heads_on_their_way_keep_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that syncs slowly: another who comes meanwhile would write under what is acknowledged."""
-    upload = UploadRegistry(tmp_path).open("Lan", FILES)
-    note = upload.note_arrived
-    found: list[object] = []
-
-    def slowly(offsets: list[tuple[int, int]]) -> None:
-        upload._writers[0].heard_s -= 60.0
-        found.append(upload.writer(0, 0))
-        note(offsets)
-
-    monkeypatch.setattr(upload, "note_arrived", slowly)
-    upload.add_heads([(0, b"abc")])
-    assert found == [None] and upload.offsets[0] == 3 and not upload.has_writers
-
-
-def test_two_files_that_would_be_one(tmp_path: Path) -> None:
-    """The second is passed over: neither lies over the other on the disk."""
-    store = UploadRegistry(tmp_path)
-    for paths in (["a.jpg", "a.jpg"], ["a.jpg", "a.jpg/b.jpg"], ["é.jpg", "e\u0301.jpg"]):
-        manifest = store.open("Lan", [file(path, 3) for path in paths], is_new=True).manifest
-        assert (len(manifest.files), manifest.passed_over.count) == (1, 1)
-
-
-@pytest.mark.parametrize("size", [0, 3 << 30])
-def test_sizes_that_no_photo_has(tmp_path: Path, size: int) -> None:
-    with pytest.raises(InputUnusable, match=r"a\.jpg"):
-        UploadRegistry(tmp_path).open("Lan", [file("a.jpg", size)])
-
-
-def test_a_card_that_does_not_fit_is_refused_before_a_byte_goes(tmp_path: Path) -> None:
-    store = UploadRegistry(tmp_path)
-    huge = [file(f"{n}.jpg", 2 << 30) for n in range(249)]
-    with pytest.raises(DiskFull):
-        store.open("Lan", huge)
-    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
 def test_one_process_receives(tmp_path: Path) -> None:
@@ -270,8 +153,8 @@ def test_what_nobody_goes_on_with_is_forgotten(tmp_path: Path) -> None:
     now[0] += registry.UNFINISHED_TTL_S - 60
     assert not store.expire()
     now[0] += 120
-    told: list[str] = []
-    assert store.expire(lambda one: told.append(one.upload_id)) == [upload.upload_id] == told
+    expired: list[str] = []
+    assert store.expire(lambda one: expired.append(one.upload_id)) == [upload.upload_id] == expired
     assert not upload.folder.exists()
     with pytest.raises(NotFound):
         store.get(upload.upload_id)
@@ -314,32 +197,6 @@ def test_what_is_saved_and_not_on_the_map_never_expires(tmp_path: Path) -> None:
     assert not store.expire()
     upload.note_processed()
     assert store.expire() == [upload.upload_id]
-
-
-def test_what_somebody_adds_to_does_not_expire(tmp_path: Path) -> None:
-    now = [1.8e9]
-    store = UploadRegistry(tmp_path, clock_s=lambda: now[0], uptime_s=lambda: now[0])
-    upload = store.open("Lan", FILES)
-    writer = upload.writer(0, 0)
-    assert writer is not None
-    now[0] += 2 * registry.UNFINISHED_TTL_S
-    assert not store.expire()
-    writer.close()
-    assert store.expire() == [upload.upload_id]
-
-
-def test_what_came_under_a_clock_at_1970_is_not_forgotten_by_the_next_process(tmp_path: Path) -> None:
-    store = UploadRegistry(tmp_path, clock_s=lambda: 100.0, uptime_s=lambda: 100.0)
-    upload = store.open("Lan", FILES)
-    upload.touch(100.0)
-    store.close()
-    now = [1.8e9]
-    again = UploadRegistry(tmp_path, clock_s=lambda: now[0], uptime_s=lambda: now[0])
-    now[0] += 3600.0
-    assert not again.expire()
-    assert again.get_expiry(again.get(upload.upload_id)) == 1.8e9 + registry.UNFINISHED_TTL_S
-    now[0] += registry.UNFINISHED_TTL_S
-    assert again.expire() == [upload.upload_id]
 
 
 @pytest.mark.parametrize("jump_s", [40 * 365 * 86_400.0, -40 * 365 * 86_400.0])
@@ -394,8 +251,10 @@ def test_what_an_upload_brings_is_noted_and_what_was_let_go_is_not_kept_anew(tmp
     for number in range(3):
         service.store_upload_file(house, upload, number)
     assert upload.stored == dict(enumerate(hashes)), "all is here as far as the sender need know"
-    kept = {name for name, sha256 in by_name.items() if house.store.exists(keys.format_original_key(sha256))}
-    assert kept == {"DCIM/100MEDIA/DJI_0001.JPG", "DJI_0001.SRT"}
+    stored = {
+        name for name, sha256 in by_name.items() if house.store.exists(keys.format_original_key(sha256))
+    }
+    assert stored == {"DCIM/100MEDIA/DJI_0001.JPG", "DJI_0001.SRT"}
     (noted,) = house.catalog.retention.list_uploaded()
     assert (noted.name, noted.sha256, noted.event_id) == (
         "DJI_0001.JPG",
@@ -405,78 +264,19 @@ def test_what_an_upload_brings_is_noted_and_what_was_let_go_is_not_kept_anew(tmp
     house.catalog.close()
 
 
-def test_an_upload_that_nobody_could_note_did_not_begin(tmp_path: Path) -> None:
-    store = UploadRegistry(tmp_path)
-
-    def away(_upload: object) -> None:
-        raise StorageFailed(
-            from_fields(
-                {
-                    "sentence": "the database is away; mend it",
-                    "sentence_vi": "cơ sở dữ liệu không trả lời; hãy sửa",
-                }
-            )
-        )
-
-    with pytest.raises(StorageFailed):
-        store.open("Lan", FILES, began=away)
-    assert not store.list_uploads() and [path.name for path in tmp_path.iterdir()] == ["lock"]
-
-
 def test_a_damaged_upload_stops_no_other_and_is_not_erased(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = UploadRegistry(tmp_path)
-    kept, lost = store.open("Lan", FILES), store.open("Lan", FILES[:1])
+    intact, lost = store.open("Lan", FILES), store.open("Lan", FILES[:1])
     store.close()
     (lost.folder / "manifest.json").write_text('{"files": 3}')
     again = UploadRegistry(tmp_path)
-    assert [one.upload_id for one in again.list_uploads()] == [kept.upload_id]
+    assert [one.upload_id for one in again.list_uploads()] == [intact.upload_id]
     assert str(lost.folder) in caplog.text
     with pytest.raises(StorageFailed, match="cannot be opened"):
         again.open("Lan", FILES[:1])
     assert lost.path(0).is_file()
-
-
-@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EACCES])
-def test_a_disk_that_fails_at_start_erases_nothing_and_may_be_mended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    store = UploadRegistry(tmp_path)
-    upload = store.open("Lan", FILES)
-    writer = upload.writer(0, 0)
-    assert writer is not None and writer.write(b"abc")
-    writer.close()
-    store.close()
-
-    def fails(_folder: Path) -> UploadManifest:
-        raise OSError(number, os.strerror(number))
-
-    with monkeypatch.context() as patched:
-        patched.setattr(UploadManifest, "read", fails)
-        again = UploadRegistry(tmp_path)
-        assert not again.list_uploads()
-        for ask in (lambda: again.get(upload.upload_id), lambda: again.open("Lan", FILES)):
-            with pytest.raises(StorageFailed):
-                ask()
-    assert again.open("Lan", FILES).offsets[0] == 3
-
-
-def test_an_upload_cut_off_before_its_manifest_goes_at_the_next_start(tmp_path: Path) -> None:
-    (tmp_path / ("0" * 32) / "card").mkdir(parents=True)
-    assert not UploadRegistry(tmp_path).list_uploads()
-    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
-
-
-def test_a_resource_of_its_own_is_another_each_time(tmp_path: Path) -> None:
-    store = UploadRegistry(tmp_path)
-    began: list[str] = []
-    found = [
-        store.open("Lan", FILES, is_new=True, began=lambda one: began.append(one.upload_id)) for _ in "ab"
-    ]
-    assert len({one.upload_id for one in found}) == 2 and began == [one.upload_id for one in found]
-    store.open("Lan", FILES)
-    assert store.open("Lan", FILES, began=lambda one: began.append("again")) and len(began) == 2
 
 
 def test_room_is_kept_for_what_an_upload_will_still_take(
@@ -503,11 +303,13 @@ def test_room_is_kept_for_what_an_upload_will_still_take(
     store.open("Lan", [file("a.jpg", 10)])
 
 
-def test_the_journal_is_there_before_its_folder_is_synced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file made later would lose its name in a power cut, and with it what was acknowledged."""
-    seen: list[bool] = []
-    monkeypatch.setattr(registry, "sync_path", lambda path: seen.append((path / "journal").exists()))
-    UploadRegistry(tmp_path).open("Lan", FILES)
-    assert any(seen)
+def test_what_somebody_adds_to_does_not_expire(tmp_path: Path) -> None:
+    now = [1.8e9]
+    store = UploadRegistry(tmp_path, clock_s=lambda: now[0], uptime_s=lambda: now[0])
+    upload = store.open("Lan", FILES)
+    writer = upload.writer(0, 0)
+    assert writer is not None
+    now[0] += 2 * registry.UNFINISHED_TTL_S
+    assert not store.expire()
+    writer.close()
+    assert store.expire() == [upload.upload_id]

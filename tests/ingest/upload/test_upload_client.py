@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-import urllib3
 
-from flycam.errors import InputUnusable, PeerUnavailable, SourceUnreadable
-from flycam.http import client as http_client
+from flycam.errors import PeerUnavailable, SourceUnreadable
 from flycam.http.client import HttpReply, ServerConnection
 from flycam.ingest.photos.metadata import FileKind
 from flycam.ingest.upload import client as upload_client
@@ -56,17 +49,6 @@ def test_a_card_is_sent_as_it_is_but_for_what_nobody_works_on(tmp_path: Path) ->
     assert left["empty.srt"] == "empty (0 bytes)" and card.passed_over == ()
 
 
-def test_a_photo_without_bytes_is_named_and_not_called_no_photo(tmp_path: Path) -> None:
-    """It may still be got back from the card: the command ended as if all was on the server."""
-    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
-    for name in ("b.jpg", "c.MP4"):
-        (tmp_path / name).touch()
-    card = MemoryCard(UploadRequest(url="http://server", paths=(tmp_path,)))
-    assert [one["path"] for one in json.loads(card.build_announcement())["files"]] == ["a.jpg"]
-    assert {str(one).split(":")[0] for one in card.passed_over} == {"b.jpg", "c.MP4"}
-    assert all("is empty (0 bytes)" in str(one) for one in card.passed_over) and not card.skipped
-
-
 def test_a_card_with_names_as_disks_write_them(tmp_path: Path) -> None:
     """Accents in two signs (macOS) go as the server calls them; bytes that are no text stay and are named."""
     (tmp_path / "a\u0309nh.jpg").write_bytes(b"\xff\xd8\xff")
@@ -77,31 +59,7 @@ def test_a_card_with_names_as_disks_write_them(tmp_path: Path) -> None:
     (part,) = card.list_files({"parts": [{**announced, "number": 0, "offset": 0}]})
     assert part.path.name == "a\u0309nh.jpg"
     (why,) = card.passed_over
-    assert r"c\udcf4te.jpg: its name is not UTF-8" in str(
-        why
-    ) and "không phải UTF-8" in why.message.in_language("vi")
-
-
-def test_a_name_that_is_there_twice_holds_up_no_card(tmp_path: Path) -> None:
-    """As a disk writes them they are two; as the server calls them, one."""
-    for name in ("a\u0309nh.jpg", "\u1ea3nh.jpg", "b.jpg"):
-        (tmp_path / name).write_bytes(b"\xff\xd8\xff")
-    card = MemoryCard(UploadRequest(url="http://server", paths=(tmp_path,)))
-    announced = json.loads(card.build_announcement())["files"]
-    assert sorted(one["path"] for one in announced) == ["b.jpg", "ảnh.jpg"]
-    (why,) = card.passed_over
-    assert "another file has the same name" in str(why) and "trùng tên" in why.message.in_language("vi")
-
-
-def test_a_file_that_cannot_be_read_is_on_the_card_alone(tmp_path: Path) -> None:
-    """A link that leads in a circle, as every user sees it: who may read all files cannot read it either."""
-    (tmp_path / "b.jpg").write_bytes(b"\xff\xd8\xff")
-    for name in ("a.MP4", "notes.txt"):
-        (tmp_path / name).symlink_to(name)
-    card = MemoryCard(UploadRequest(url="http://server", paths=(tmp_path,)))
-    (why,) = card.passed_over
-    assert "a.MP4: cannot be opened" in str(why)
-    assert [path.name for path, _ in card.skipped] == ["notes.txt"]
+    assert r"c\udcf4te.jpg: " in str(why) and "không phải UTF-8" in why.message.in_language("vi")
 
 
 def test_a_photo_that_becomes_a_link_elsewhere_is_not_sent(tmp_path: Path) -> None:
@@ -124,124 +82,44 @@ def test_a_photo_that_becomes_a_link_elsewhere_is_not_sent(tmp_path: Path) -> No
         upload_client._send_file(line, "x", parts[0], {})
 
 
-def test_a_card_of_names_that_cannot_be_sent_says_so(tmp_path: Path) -> None:
-    (tmp_path / os.fsdecode(b"c\xf4te.jpg")).write_bytes(b"\xff\xd8\xff")
-    with pytest.raises(InputUnusable, match="not UTF-8"):
-        MemoryCard(UploadRequest(url="http://server", paths=(tmp_path,)))
-
-
-@pytest.mark.parametrize(("language", "said"), [("en", "the store is away"), ("vi", "kho không trả lời")])
-def test_what_holds_a_card_up_on_the_server_is_said_once(
-    language: str, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_holds_a_card_up_on_the_server_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload_client, "_POLL_S", 0.0)
-    held = {"sentence": "the store is away", "sentence_vi": "kho không trả lời"}
-    waits = {
-        "saved": False,
-        "stored": 0,
-        "stage": "laying",
-        "laid": None,
-        "progress": None,
-        "waits_for": held,
-    }
-    goes_on = {**waits, "waits_for": None}
-    keeping = AnsweringLine(language, [waits, waits, goes_on, {**goes_on, "saved": True}, {"parts": []}])
+    goes_on = {"saved": False, "stored": 0, "stage": "laying", "laid": None, "progress": None}
+    waits = {**goes_on, "waits_for": {"sentence": "it is away", "sentence_vi": "kho đi vắng"}}
+    goes_on["waits_for"] = None
+    keeping = AnsweringLine("vi", [waits, waits, goes_on, {**goes_on, "saved": True}, {"parts": []}])
     upload_client._check_saved(keeping, "x", [], lambda *_: None, lambda: None)
-    laying = AnsweringLine(language, [waits, goes_on, {**goes_on, "stage": "laid", "laid": {"used": 1}}])
+    laying = AnsweringLine("vi", [waits, goes_on, {**goes_on, "stage": "laid", "laid": {"used": 1}}])
     assert upload_client._wait_for_map(laying, "x", lambda *_: None, lambda: None) == {"used": 1}
     (one,), (other,) = keeping.head_argument, laying.head_argument
-    assert one.in_language(language) == other.in_language(language) == f"http://server: {said}"
+    assert one.in_language("vi") == other.in_language("vi") == "http://server: kho đi vắng"
 
 
 def test_what_the_heads_say_is_told_once_and_again_where_a_log_says_more() -> None:
     first = {"usable": 0, "awaits_logs": True, "seconds": 1.0}
     same = {"usable": 0, "awaits_logs": True, "seconds": 2.0}
     more = {"usable": 6, "awaits_logs": False, "seconds": 1.5}
-    told: list[dict[str, object]] = []
-    tell = upload_client._Teller(AnsweringLine("en", [first, same, more]), "x", told.append)
+    shown: list[dict[str, object]] = []
+    tell = upload_client._Teller(AnsweringLine("en", [first, same, more]), "x", shown.append)
     for _ in range(5):
         tell()
-    assert told == [first, more] and tell.look == more
+    assert shown == [first, more] and tell.look == more
 
 
-def test_a_server_that_only_says_that_it_does_not_serve_is_as_one_that_does_not_answer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(http_client, "_MAX_WAIT_S", 0.05)
+def test_a_name_that_stands_for_nothing_is_noted_once() -> None:
     noted: list[Message] = []
-    with out_of_service() as url:
-        line = ServerConnection(url, None, 0.3, "vi", noted.append)
-        with pytest.raises(PeerUnavailable, match=r"out of service.*HTTP 503") as caught:
-            line.request("GET", "/")
-    assert "ngừng phục vụ" in caught.value.message.in_language("vi")
-    assert list(map(str, noted)) == [f"{line.url}: HTTP 503"]
-
-
-@pytest.mark.parametrize(
-    ("language", "said"), [("en", "no server of this name is found"), ("vi", "không tìm ra máy chủ tên này")]
-)
-def test_a_name_that_stands_for_nothing_is_told_as_that(language: str, said: str) -> None:
-    noted: list[Message] = []
-    line = ServerConnection("http://no-such-server.invalid:8000", None, 0.0, language, noted.append)
-    with pytest.raises(PeerUnavailable, match="nothing was sent this time: check the address") as caught:
+    line = ServerConnection("http://no-such-server.invalid:8000", None, 0.0, "vi", noted.append)
+    with pytest.raises(PeerUnavailable, match="check the address"):
         line.request("GET", "/")
-    assert [one.in_language(language) for one in noted] == [f"{line.url}: {said}"]
-    assert said in caught.value.message.in_language(language)
+    assert len(noted) == 1
 
 
-def test_a_server_that_answers_what_goes_before_and_never_serves_ends_patience(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(http_client, "_MAX_WAIT_S", 0.05)
-    with out_of_service() as url:
-        line = ServerConnection(url, None, 0.5, "en", lambda _why: None)
-        asked = 0
-
-        def send() -> http_client.HttpReply:
-            nonlocal asked
-            asked += 1
-            assert line.request_once("HEAD", "/").status == 200
-            return line.request_once("GET", "/")
-
-        with pytest.raises(PeerUnavailable, match="out of service"):
-            line.call_with_retries(send)
-    assert asked > 3
-
-
-@contextmanager
-def out_of_service() -> Iterator[str]:
-    """The address of a server that is there and does not serve."""
-    with HTTPServer(("127.0.0.1", 0), OutOfService) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-class OutOfService(BaseHTTPRequestHandler):
-    """What a proxy says before a server that is away."""
-
-    def do_HEAD(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-
-    def do_GET(self) -> None:
-        self.send_response(503)
-        self.end_headers()
-
-
-@pytest.mark.parametrize("code", [9, 10])
-def test_a_certificate_that_does_not_hold_yet_or_any_more_is_a_matter_of_clocks(
-    monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
-    def refused(*_: object, **__: object) -> None:
-        wrong = ssl.SSLCertVerificationError(1, "certificate verify failed")
-        wrong.verify_code, wrong.verify_message = code, "certificate is not yet valid"
-        try:
-            raise wrong
-        except ssl.SSLError as error:
-            raise urllib3.exceptions.SSLError(error)  # noqa: B904  as urllib3 does
-
-    monkeypatch.setattr(urllib3.PoolManager, "request", refused)
-    line = ServerConnection("https://map.example.vn", None, 1.0, "en", lambda _why: None)
-    with pytest.raises(InputUnusable, match="set the clock"):
-        line.request("GET", "/api/sync")
+def test_a_photo_without_bytes_is_named_and_not_called_no_photo(tmp_path: Path) -> None:
+    """It may still be got back from the card: the command ended as if all was on the server."""
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    for name in ("b.jpg", "c.MP4"):
+        (tmp_path / name).touch()
+    card = MemoryCard(UploadRequest(url="http://server", paths=(tmp_path,)))
+    assert [one["path"] for one in json.loads(card.build_announcement())["files"]] == ["a.jpg"]
+    assert {str(one).split(":")[0] for one in card.passed_over} == {"b.jpg", "c.MP4"}
+    assert not card.skipped

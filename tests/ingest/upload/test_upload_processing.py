@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from flycam.errors import NotFound
-from flycam.ingest.upload.processing import FileProgress, estimate_motion_blur
-from flycam.ingest.upload.upload import PROGRESS_FILE, lock_upload, write_result_file
+from flycam.ingest.upload.processing import estimate_motion_blur
+from flycam.ingest.upload.upload import lock_upload, write_result_file
 
 
 def shot(number: int, t_s: float, x_m: float, gsd_m: float = 0.05) -> Any:
@@ -37,26 +37,12 @@ def test_smear_is_speed_by_exposure_by_gsd() -> None:
     assert estimate_motion_blur([], []) == {}
 
 
-def test_progress_is_written_now_and_then(tmp_path: Path) -> None:
-    now = [0.0]
-    progress = FileProgress(tmp_path, clock_s=lambda: now[0])
-    said = tmp_path / PROGRESS_FILE
-    progress("look", 1, 9)
-    progress("look", 2, 9)
-    assert json.loads(said.read_text()) == {"stage": "look", "done": 1, "total": 9}
-    progress("rectify", 0, 9)
-    assert json.loads(said.read_text())["stage"] == "rectify"
-    now[0] = 1.0
-    progress("rectify", 5, 9)
-    assert json.loads(said.read_text())["done"] == 5
-
-
 def test_answers_do_not_tell_where_the_server_keeps_things(tmp_path: Path) -> None:
     write_result_file(
         tmp_path / "look.json", {"sentence": f"{tmp_path}/card/Bản Lầu/a.jpg: the file is empty"}
     )
-    said = json.loads((tmp_path / "look.json").read_text(encoding="utf-8"))
-    assert said == {"sentence": "Bản Lầu/a.jpg: the file is empty"}
+    written = json.loads((tmp_path / "look.json").read_text(encoding="utf-8"))
+    assert written == {"sentence": "Bản Lầu/a.jpg: the file is empty"}
 
 
 def test_one_hand_at_a_time(tmp_path: Path) -> None:
