@@ -57,8 +57,3 @@ def test_neighbours_share_the_pixels_out(tmp_path: Path) -> None:
         sum(p.pixels for p in parts.values())
         == measure_area_coverage(store, catalog.tiles, MOSAIC, whole, WORK_CRS)["whole"].pixels
     )
-
-
-def test_no_areas(tmp_path: Path) -> None:
-    store = MemoryStore()
-    assert measure_area_coverage(store, written(store, tmp_path).tiles, MOSAIC, {}, WORK_CRS) == {}

@@ -104,11 +104,3 @@ def test_a_base_map_fetches_a_damaged_file_once_and_sees_a_mended_one_after_a_wh
         relief.picture(tile(FAR))
     now_s += 301.0
     assert relief.picture(tile(FAR)) not in (whole, EMPTY_VIEW.data)
-
-
-def test_of_a_lost_file_the_cure_is_told(house: Workspace) -> None:
-    (far,) = [dem for dem in house.catalog.terrain.dems() if dem.name == "xa.tif"]
-    house.store.delete(keys.format_original_key(far.sha256))
-    with pytest.raises(DataDamaged, match=f"verify --from .*dem remove {far.dem_id}") as caught:
-        terrain.fetch_dem(house, far)
-    assert far.dem_id in caught.value.message.in_language("vi")

@@ -113,12 +113,6 @@ def test_a_flight_stays_where_leaving_would_break_something(
         move_flight(world.workspace, world.before, FLOOD, "Lan")
 
 
-def test_a_flight_that_is_held_itself_leaves_a_held_event(world: World) -> None:
-    _held(world)
-    place_hold(world.workspace, "hold-00000002", world.after, "điều tra", "admin")
-    assert move_flight(world.workspace, world.after, FLOOD, "Lan").event.name == FLOOD
-
-
 @pytest.mark.parametrize("name", ["{}", "finish"])
 def test_a_flight_that_is_worked_on_is_left_alone(world: World, name: str) -> None:
     lock = world.after if name == "{}" else format_finish_lock(world.after)

@@ -20,7 +20,6 @@ from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.workflow import orthorectify_video
 from flycam.model.flight import FlightState
 from flycam.model.warning import describe_warning
-from flycam.mosaic.cluster.run import INGEST
 from flycam.mosaic.eviction import DAY_S, MIN_GRACE_S, enable_eviction, estimate_evictable, evict_derived
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
@@ -142,16 +141,6 @@ def test_a_flight_that_another_writes_or_finishes_is_left_alone(laid: Laid) -> N
     with flights.lock(laid.flight_id):  # by the one who asks
         assert evict_derived(laid.workspace, ALL, laid.flight_id).tiles > 0
     assert laid.is_whole()
-
-
-def test_what_a_cluster_run_left_goes_but_not_what_one_hands_over_now(laid: Laid) -> None:
-    key = keys.format_cluster_run_key(laid.flight_id, f"{INGEST}abc", "task")
-    laid.workspace.store.put(key, bytes(1000))
-    with laid.workspace.catalog.flights.lock(laid.flight_id):
-        evict_derived(laid.workspace, ALL, laid.flight_id)
-        assert key in laid.objects
-    assert evict_derived(laid.workspace, ALL).copies == 1
-    assert key not in laid.objects
 
 
 def test_stage_files_of_a_run_that_nobody_went_on_with_go_but_never_those_of_the_run_that_asks(

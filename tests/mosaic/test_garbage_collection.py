@@ -11,7 +11,7 @@ import pytest
 
 from flycam.board.layers import register_communes
 from flycam.drill.photo_drill import DrillReport
-from flycam.errors import Cancelled, InputUnusable, NotFound
+from flycam.errors import Cancelled, NotFound
 from flycam.ingest.batch import ingest
 from flycam.ingest.inspection import PreflightRequest
 from flycam.mosaic.cluster.run import FINISH, INGEST
@@ -118,14 +118,6 @@ def test_what_the_log_never_named_is_left_alone(laid: Laid) -> None:
     assert strangers < laid.objects
 
 
-def test_a_flight_that_is_being_written_is_left_for_the_next_time(laid: Laid) -> None:
-    laid.clock.days = 30.0
-    with laid.workspace.catalog.flights.lock(laid.flight_id):
-        report = collect_garbage(laid.workspace)
-    assert (report.tiles, report.clips, len(report.busy)) == (0, 0, 1)
-    assert collect_garbage(laid.workspace).tiles > 0
-
-
 def test_what_runs_over_a_cluster_left_goes_when_none_is_under_way(laid: Laid) -> None:
     store, lock = laid.workspace.store, laid.workspace.catalog.flights.lock
     left = {INGEST: 1000, FINISH: 100}
@@ -156,11 +148,6 @@ def test_a_state_that_came_back_is_not_old(laid: Laid) -> None:
     assert first.key in laid.objects and head.key not in laid.objects
 
 
-def test_no_grace_before_now(laid: Laid) -> None:
-    with pytest.raises(InputUnusable, match="grace-days"):
-        collect_garbage(laid.workspace, grace_s=-1.0)
-
-
 def test_terrain_taken_off_the_list_leaves_its_trace_and_what_was_laid_on_it(
     laid: Laid, drill: DrillReport
 ) -> None:
@@ -180,15 +167,6 @@ def test_terrain_taken_off_the_list_leaves_its_trace_and_what_was_laid_on_it(
         remove_dem(laid.workspace, dem.dem_id)
     register_dem(laid.workspace, drill.dem)
     assert remove_dem(laid.workspace, dem.dem_id[:8]).dem_id == dem.dem_id
-
-
-def test_a_name_that_fits_several_files_is_not_guessed(laid: Laid) -> None:
-    catalog = laid.workspace.catalog
-    (dem,) = catalog.terrain.dems()
-    catalog.terrain.put_dem(replace(dem, dem_id="0123456789abcdef01234567"))
-    with pytest.raises(InputUnusable, match="0123456789abcdef01234567"):
-        remove_dem(laid.workspace, "dem.tif")
-    assert len(catalog.terrain.dems()) == 2
 
 
 def test_tiles_of_retired_revisions_go_and_those_on_show_stay(finished: Finished, tmp_path: Path) -> None:

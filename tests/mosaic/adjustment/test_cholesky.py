@@ -72,10 +72,3 @@ def test_an_unknown_held_by_nothing_is_an_error():
     matrix = bsr_matrix(csr_matrix(np.zeros((12, 12))), blocksize=(6, 6))
     with pytest.raises(NotPositiveDefinite):
         BlockFactor(matrix, plan_elimination(csr_matrix(np.eye(2)), np.zeros((2, 2))))
-
-
-def test_pairs_that_share_nothing_have_no_block():
-    _, sparse, pattern = system(40, [(k, k + 1) for k in range(39)], 1)
-    factor = BlockFactor(sparse, plan_elimination(pattern, np.arange(80.0).reshape(40, 2)))
-    with pytest.raises(KeyError):
-        factor.inverse(np.array([0]), np.array([39]))

@@ -58,26 +58,11 @@ def block(frames, points, seed, outliers=0.0, flat=False):
 SCALES = (24.0, 12.0, 6.0, 3.0, 2.0, 2.0)
 
 
-def test_exact_poses_leave_only_the_noise():
-    exact, prior, matches = block(4, 200, 1)
-    assert np.median(np.abs(compute_match_distances(exact, matches))) < 0.4
-    assert np.median(np.abs(compute_match_distances(prior, matches))) > 3.0
-
-
 def test_a_pair_is_brought_together_whatever_the_ground():
     for flat in (False, True):
         _, prior, matches = block(2, 150, 2, outliers=0.25, flat=flat)
         found = refine_poses(prior, matches, SCALES)
         assert np.median(np.abs(compute_match_distances(found, matches))) < 0.6
-
-
-def test_a_base_is_not_shrunk_and_rotations_stay_rotations():
-    _, prior, matches = block(2, 150, 3)
-    found = refine_poses(prior, matches, SCALES)
-    before = np.linalg.norm(prior.centre[1] - prior.centre[0])
-    after = np.linalg.norm(found.centre[1] - found.centre[0])
-    assert abs(after - before) < 1.0
-    assert np.allclose(found.rotation @ np.swapaxes(found.rotation, 1, 2), np.eye(3), atol=1e-9)
 
 
 def test_a_block_of_many_is_solved_as_one_of_few():

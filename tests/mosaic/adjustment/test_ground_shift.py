@@ -42,13 +42,3 @@ def test_the_functional_is_the_derivative_of_where_the_ground_is_seen(seed: int)
     found = np.einsum("nij,ni->j", functional, step)
     assert found[:2] == pytest.approx(expected, rel=1e-4, abs=1e-9)
     assert found[2] == pytest.approx(step[:, 2].mean())
-
-
-def test_a_frame_without_points_looks_at_ground_as_high_as_the_others() -> None:
-    centre, rotation = flown(3)
-    point = np.array([[0.0, 0.0, GROUND_M]])
-    some = compute_ground_derivatives(centre, rotation, point, np.array([1], np.int32), np.array([0]))
-    every = compute_ground_derivatives(
-        centre, rotation, point, np.arange(COUNT, dtype=np.int32), np.zeros(COUNT, np.int64)
-    )
-    np.testing.assert_allclose(some, every)

@@ -7,7 +7,7 @@ import pytest
 
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.adjustment.block import TerrainPrior
-from flycam.mosaic.adjustment.normal_equations import HeightPrior, compute_terrain_bend
+from flycam.mosaic.adjustment.normal_equations import HeightPrior
 
 ROWS, COLS, STEP_M = 12, 15, 10.0
 
@@ -55,18 +55,3 @@ def test_a_wall_says_little_and_only_where_it_stands():
     assert (smooth[np.abs(cell - 7) > 1] == 1.0).all()
     # both posts of the wall's cell bend by its height: along rows, not along columns
     assert smooth[cell == 7] == pytest.approx(1.0 / (1.0 + 6.0**2 / 2.0))
-
-
-def test_the_shifted_terrain_is_looked_at():
-    heights = np.zeros((ROWS, COLS))
-    heights[:, 8:] = 6.0
-    prior, points = prior_on(heights), np.array([[75.0, 55.0, 0.0], [35.0, 55.0, 0.0]])
-    assert prior.smoothness(points, np.array([40.0, 0.0, 0.0]))[1] == 1.0
-    assert prior.smoothness(points, np.array([-40.0, 0.0, 0.0]))[1] < 0.1
-
-
-def test_bends_of_places_off_the_posts_and_in_holes_are_finite():
-    heights = np.zeros((ROWS, COLS))
-    heights[5, 5] = np.nan
-    bends = compute_terrain_bend(grid(heights), np.array([[-500.0, 9000.0], [52.0, 57.0], [np.nan, 3.0]]))
-    assert (bends == 0.0).all()

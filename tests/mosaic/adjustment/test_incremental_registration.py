@@ -12,7 +12,7 @@ import pytest
 
 from flycam.geometry.camera import compute_viewing_rays
 from flycam.geometry.pose import ExteriorOrientation, PoseSource, rotation_from_angle_axis, to_mat3
-from flycam.geometry.terrain import TerrainGrid, cast_rays, interpolate_heights, make_flat_terrain
+from flycam.geometry.terrain import TerrainGrid, cast_rays, interpolate_heights
 from flycam.mosaic.adjustment import incremental
 from flycam.mosaic.adjustment.incremental import Registrar, RegistrationFailure, RegistrationResult
 from tests.mosaic.adjustment.flown import ORIGIN, SIZE, camera, hill, picture, pose, texture
@@ -159,47 +159,6 @@ def test_frames_are_fitted_to_how_the_map_lies_not_to_where_it_should(film: Film
     np.testing.assert_allclose(moved, [3.0, 0.0, 0.0], atol=0.05)
 
 
-def test_nobody_looks_at_a_hurried_picture_and_it_lies_as_the_one_before_was_wrong(film: Film) -> None:
-    registrar = Registrar(camera())
-    assert registrar.predict_pose(film.told[0], 0.0) == film.told[0]
-    for k in range(4):
-        registrar.add(film.pictures[k], film.told[k], EVERY_S * k, film.terrain)
-    expected = registrar.predict_pose(film.told[4], EVERY_S * 4)
-    usual = registrar.add(film.pictures[4], film.told[4], EVERY_S * 4, film.terrain).pose
-    told = np.array(film.told[4].projection_centre_m)
-    assert np.linalg.norm(np.subtract(expected.projection_centre_m, usual.projection_centre_m)[:2]) < 0.7
-    assert np.linalg.norm(told - usual.projection_centre_m) > 0.7
-
-
-def test_another_height_datum_begins_anew(film: Film) -> None:
-    registrar = Registrar(camera())
-    registrar.add(film.pictures[0], film.told[0], 0.0, film.terrain)
-    other = replace(film.told[1], vertical_datum="LOCAL")
-    assert registrar.add(film.pictures[1], other, EVERY_S, film.terrain).failure is RegistrationFailure.FIRST
-
-
-def test_without_terrain_frames_still_fit_each_other(film: Film) -> None:
-    east, north = ORIGIN
-    plane = make_flat_terrain(
-        115.0, "EPSG:32648", "EGM96", (east - 400, north - 400, east + 400, north + 400)
-    )
-    answers = replace(film, terrain=plane).registered()
-    assert sum(one.failure is None for one in answers) >= len(answers) - 2
-    by_log, fitted = np.nanmedian([one.seam_m for one in answers], axis=0)
-    assert fitted < 0.7 * by_log
-
-
-def test_what_lies_by_another_height_datum_says_nothing_of_where_the_next_lies(film: Film) -> None:
-    registrar = Registrar(camera())
-    registrar.add(film.pictures[0], film.told[0], 0.0, film.terrain)
-    east, north, _ = film.told[0].projection_centre_m
-    registrar.set_map_pose(
-        replace(film.told[0], projection_centre_m=(east + 500.0, north, 125.0), vertical_datum="LOCAL")
-    )
-    following = registrar.add(film.pictures[1], film.told[1], EVERY_S, film.terrain)
-    assert following == RegistrationResult(pose=film.told[1], failure=RegistrationFailure.FIRST)
-
-
 def test_what_lies_farther_off_than_the_log_may_be_wrong_draws_nothing_with_it(film: Film) -> None:
     registrar, usual = Registrar(camera()), [one.pose for one in film.registered()]
     for k in range(5):
@@ -210,22 +169,6 @@ def test_what_lies_farther_off_than_the_log_may_be_wrong_draws_nothing_with_it(f
     drawn = registrar.add(film.pictures[5], film.told[5], EVERY_S * 5, film.terrain).pose
     for one in (expected, drawn):
         assert np.hypot(*np.subtract(one.projection_centre_m, film.exact[5].projection_centre_m)[:2]) < 5.0
-
-
-def test_a_frame_taken_back_leaves_what_was_before_it(film: Film) -> None:
-    usual = film.registered()[4].pose
-    registrar = Registrar(camera())
-    for k in range(4):
-        registrar.add(film.pictures[k], film.told[k], EVERY_S * k, film.terrain)
-    frames, observed = len(registrar._frames), len(registrar._landmarks.frame)
-    glitter = np.random.default_rng(4).integers(0, 255, film.pictures[4].shape, dtype=np.uint8)
-    registrar.add(glitter, film.told[4], EVERY_S * 4, film.terrain)
-    assert len(registrar._landmarks.frame) > observed
-    registrar.forget_newest()
-    assert (len(registrar._frames), len(registrar._landmarks.frame)) == (frames, observed)
-    again = registrar.add(film.pictures[4], film.told[4], EVERY_S * 4, film.terrain)
-    assert again.failure is None
-    np.testing.assert_allclose(again.pose.projection_centre_m, usual.projection_centre_m, atol=0.01)
 
 
 @pytest.mark.parametrize("aside_m", [0.0, 100_000.0], ids=["to the horizon", "where no terrain is known"])

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-import pytest
 
-from flycam.geometry.pose import rotation_from_gimbal
 from flycam.mosaic.adjustment.window import (
     LogDrift,
     apply_pose_error,
@@ -53,18 +49,3 @@ def test_errors_fade_and_doubt_grows_with_time_up_to_the_log_s_sigma() -> None:
     np.testing.assert_allclose(late[0], sigma**2 + noise**2)
     error = np.array([1.0, 1.0, 1.0, 0.01, 0.01, 0.01])
     assert np.abs(predict_error(told([0.0, 0.0], [0.0, 3600.0]), error, WANDER)).max() < 1e-6
-
-
-def test_while_the_camera_turns_its_attitude_is_known_less_well() -> None:
-    _, straight = compute_transitions(told([0.0, 0.0], [0.0, 1.0]), WANDER)
-    _, turning = compute_transitions(told([0.0, 30.0], [0.0, 1.0]), WANDER)
-    late = np.radians(30.0) * WANDER.turning_s
-    assert turning[0, 3:] == pytest.approx(straight[0, 3:] + late**2)
-    assert (turning[0, :3] == straight[0, :3]).all()
-
-
-def test_told_poses_keep_their_sigmas() -> None:
-    first = replace(pose((0.0, 0.0, 1.0), 0.0), sigma_position_m=(1.0, 2.0, 3.0))
-    one = make_trajectory(np.zeros(1), [first])
-    assert one.sigma[0].tolist() == [1.0, 2.0, 3.0, 0.01, 0.01, 0.02] and len(one) == 1
-    np.testing.assert_allclose(one.rotation[0], rotation_from_gimbal(*np.radians([0.0, -89.0, 0.0])))

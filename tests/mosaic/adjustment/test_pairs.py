@@ -55,9 +55,3 @@ def test_a_photo_from_another_province_and_one_of_the_sky_have_no_pair_and_say_w
     assert pairs_of(plan) == {(0, 1), (0, 2), (1, 2)}
     assert set(plan.reasons) == {3, 4}
     assert "horizon" in str(plan.reasons[4])
-
-
-def test_one_frame_and_none_are_no_trouble():
-    flight = flown(strips=1, per_strip=1, seen=False)
-    assert pairs_of(plan_pairs(flight.frames, flight.terrain)) == set()
-    assert pairs_of(plan_pairs([], flight.terrain)) == set()

@@ -22,12 +22,6 @@ def joined(features_of, links):
     return sorted(tuple(t) for t in tracks.values())
 
 
-def test_matches_in_a_chain_are_one_track():
-    assert joined([3, 3, 3, 3], [(0, 1, 1, 2), (1, 2, 2, 0), (2, 0, 3, 1)]) == [
-        ((0, 1), (1, 2), (2, 0), (3, 1))
-    ]
-
-
 def test_a_wrong_link_that_joins_two_points_is_cut():
     links = [
         (0, 0, 1, 0, 0.99),
@@ -53,12 +47,6 @@ def test_a_track_sees_a_frame_once_and_holds_two_at_least(seed, frames, links):
     assert np.unique(seen.frame * 100 + seen.feature).size == seen.frame.size
 
 
-def test_without_matches_there_is_no_track():
-    none = np.empty(0, dtype=np.int64)
-    assert join_tracks([5, 5], none, none, none, none, np.empty(0)).track.size == 0
-    assert join_tracks([], none, none, none, none, np.empty(0)).track.size == 0
-
-
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
 def test_every_cell_keeps_its_share_where_it_has_it(seed, per_cell):
     rng = np.random.default_rng(seed)
@@ -70,15 +58,6 @@ def test_every_cell_keeps_its_share_where_it_has_it(seed, per_cell):
     there = np.array([np.unique(track[cell == c]).size for c in range(20)])
     held = np.array([chosen[np.unique(track[cell == c])].sum() for c in range(20)])
     assert np.all(held >= np.minimum(there, per_cell))
-
-
-def test_the_longest_are_taken_first():
-    track = np.array([0, 0, 1, 1, 1, 2, 2])
-    assert select_tracks(track, np.zeros(7, dtype=np.int64), np.array([2.0, 3.0, 2.0]), 1).tolist() == [
-        False,
-        True,
-        False,
-    ]
 
 
 def test_rays_of_a_point_meet_in_it_and_parallel_ones_nowhere():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,18 +58,6 @@ def test_a_part_blended_alone_is_the_same_to_the_last_bit(row: int, col: int) ->
     np.testing.assert_array_equal(small[inner.slices_in(part)], whole[inner.slices_in(BOX)])
 
 
-def test_a_frame_may_be_cut_to_its_reach() -> None:
-    frames = halves()
-    blender = Blender(BOX)
-    for rgb, seen, owned in frames:
-        left, top, width, height = cv2.boundingRect(owned.astype(np.uint8))
-        box = PixelBox(row=top, col=left, row_stop=top + height, col_stop=left + width)
-        box = box.padded(REACH_PX).aligned(ALIGN_PX).intersection(BOX)
-        at = box.slices_in(BOX)
-        blender.add(box, rgb[at], seen[at], owned[at])
-    np.testing.assert_array_equal(blender.colours(), blended(BOX, frames))
-
-
 def test_a_step_of_brightness_becomes_a_ramp() -> None:
     everywhere = np.ones(BOX.shape, bool)
     left = np.broadcast_to(np.arange(768) < 384, BOX.shape)
@@ -93,15 +79,3 @@ def test_the_edge_of_a_picture_casts_no_rim() -> None:
     result = blended(BOX, [(flat, first, first & ~owned), (flat, second, owned)])
     seen = first | second
     assert np.abs(result[seen].astype(int) - 180).max() <= 1
-
-
-def test_detail_is_not_blurred() -> None:
-    """Two frames of the same ground: what comes out is that ground, to a grey level."""
-    rgb = noise(9)
-    frames = [(rgb, seen, owned) for _, seen, owned in halves()]
-    assert np.abs(blended(BOX, frames).astype(int) - rgb).max() <= 1
-
-
-def test_boxes_off_the_grid_are_refused() -> None:
-    with pytest.raises(ValueError, match="multiples"):
-        Blender(PixelBox(row=1, col=0, row_stop=33, col_stop=32))

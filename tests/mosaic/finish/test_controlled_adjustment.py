@@ -16,12 +16,8 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.errors import InputUnusable
 from flycam.geometry.camera import is_in_image, project
 from flycam.geometry.terrain import interpolate_heights
-from flycam.messages import verbatim
 from flycam.model.revision_stats import put_in_words
-from flycam.mosaic.adjustment.block import Adjustment
 from flycam.mosaic.export import export_flight
-from flycam.mosaic.finish import control
-from flycam.mosaic.finish.stages import run_adjustment
 from flycam.mosaic.finish.workflow import FinishRequest
 from flycam.mosaic.terrain import load_recorded_terrain
 from flycam.workspace import Workspace
@@ -93,19 +89,6 @@ def test_a_reference_moves_the_block_onto_it(workspace, plain, ours, tmp_path) -
     assert shift(found, plain)[:2] == pytest.approx(MOVED, abs=0.3)
 
 
-def test_a_block_lies_no_surer_than_what_it_hangs_on(workspace, plain, ours, tmp_path) -> None:
-    """Of a map of which nothing is known the flight's own positions say how far off it may be; who knows
-    better says so."""
-    path = moved_map(ours, tmp_path, MOVED)
-    own = sigma_m(workspace, QUICK)
-    unknown = sigma_m(workspace, replace(QUICK, reference=path))
-    assert own > 0.3 and unknown == pytest.approx(np.hypot(own, np.hypot(*MOVED)), abs=0.5)
-    said = sigma_m(workspace, replace(QUICK, reference=path, reference_sigma_m=0.5))
-    assert said == pytest.approx(0.5, abs=0.1)
-    worse = sigma_m(workspace, replace(QUICK, reference=path, reference_sigma_m=50.0))
-    assert worse == pytest.approx(unknown, abs=0.01)
-
-
 def sigma_m(workspace: Workspace, request: FinishRequest) -> float:
     """What is unknown of the whole block's place, level (radial)."""
     record = finish_quickly(workspace, request=request).main
@@ -128,28 +111,6 @@ def test_a_reference_of_another_ground_is_not_used(workspace, plain, ours, tmp_p
     found, said = centres(workspace, replace(QUICK, reference=path))
     assert not said["reference"]["used"]
     assert "not used as a reference" in said["said"][0]
-    assert shift(found, plain) == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
-
-
-def test_a_reference_that_the_block_cannot_follow_is_not_said_to_be_used(
-    workspace, plain, ours, tmp_path, monkeypatch
-) -> None:
-    """The reference agrees, and the block that lies on it is refused: it stays where it was, and that is
-    said."""
-
-    def refused(run, *given, name="adjust") -> Adjustment:
-        found = run_adjustment(run, *given, name=name)
-        return (
-            replace(found, accepted=False, reason=verbatim("refused"))
-            if name == "adjust-reference"
-            else found
-        )
-
-    monkeypatch.setattr(control, "run_adjustment", refused)
-    path = moved_map(ours, tmp_path, (2.0, 1.2))
-    found, said = centres(workspace, replace(QUICK, reference=path))
-    assert said["reference"]["used"] is False and said["reference"]["shift_m"] is None
-    assert "was not moved onto it" in said["doubts"][-1] and said["doubts"][-1] in said["said"]
     assert shift(found, plain) == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
 
 
@@ -214,16 +175,6 @@ def test_control_points_where_no_receiver_errs_to_are_not_used(workspace, drill,
     assert shift(found, plain) == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
 
 
-def test_control_points_farther_off_than_the_flight_explains_are_followed_and_said(
-    workspace, drill, plain, tmp_path
-) -> None:
-    path = marks(workspace, drill, tmp_path / "gcp.txt", off_m=12.0)
-    found, said = centres(workspace, replace(QUICK, gcp=path))
-    assert said["points"] >= 4
-    assert any("was moved onto them" in one for one in said["doubts"])
-    assert shift(found, plain)[0] == pytest.approx(12.0, abs=2.0)
-
-
 def test_a_control_point_that_the_marks_contradict_is_named(workspace, drill, plain, tmp_path) -> None:
     path = marks(workspace, drill, tmp_path / "gcp.txt", off_m=40.0, only=2)
     found, said = centres(workspace, replace(QUICK, gcp=path))
@@ -231,16 +182,3 @@ def test_a_control_point_that_the_marks_contradict_is_named(workspace, drill, pl
     (doubt,) = [one for one in said["doubts"] if "than their marks show" in one]
     assert ("1 of" in doubt and "P2: 4" in doubt) or "P2: 3" in doubt
     assert np.abs(shift(found, true)[:2]).max() < 0.6
-
-
-def test_a_revision_that_is_shown_again_is_said_and_written_down(workspace, drill, plain, tmp_path) -> None:
-    path = marks(workspace, drill, tmp_path / "gcp.txt")
-    controlled = finish_quickly(workspace, request=replace(QUICK, gcp=path)).main
-    again = finish_quickly(workspace, request=QUICK)
-    assert again.main is not None and again.main.revision != controlled.revision
-    assert again.layers[0].instead_of == controlled.revision
-    answer, lines = format_finish(again)
-    assert answer["layers"][0]["instead_of"] == controlled.revision
-    assert f"instead of revision {controlled.revision}" in str(lines[0])
-    assert workspace.catalog.audit.lines()[-1].detail.endswith(f"instead of {controlled.revision}")
-    assert finish_quickly(workspace, request=QUICK).layers[0].instead_of is None

@@ -90,29 +90,5 @@ def test_a_square_that_was_given_on_is_not_written_by_who_had_it(drill: DrillRep
     assert tiles_of(workspace, alone.mosaic_id, 1) == tiles_of(alone.workspace, alone.mosaic_id, 1)
 
 
-def test_what_a_worker_kept_is_not_sought_again(
-    drill: DrillReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alone = make_finished(tmp_path / "alone", drill, replace(_REQUEST, surface=False))
-    workspace = alone.copy(tmp_path / "house", finished=False)
-    shared = replace(workspace, cluster=InThisProcess(workspace))
-    with monkeypatch.context() as patched:
-        patched.setattr("flycam.mosaic.finish.stages.make_overviews_on_cluster", _stop)
-        with pytest.raises(Cancelled):
-            finish_flight(shared, NAME, replace(_REQUEST, surface=False))
-    # ties are a stage file by now; without it the features in the store are found
-    for stage in workspace.cache_dir.rglob("ties.stage"):
-        stage.unlink()
-    monkeypatch.setattr("flycam.mosaic.adjustment.ties.find_features", _never)
-    monkeypatch.setattr("flycam.mosaic.adjustment.ties.match_pair", _never)
-    finish_flight(shared, NAME, replace(_REQUEST, surface=False))
-    assert tiles_of(workspace, alone.mosaic_id, 1) == tiles_of(alone.workspace, alone.mosaic_id, 1)
-    assert not list(workspace.store.list(keys.format_cluster_run_prefix(alone.report.flight.flight_id)))
-
-
-def _stop(*_: object) -> None:
-    raise Cancelled("killed here")
-
-
 def _never(*_: object, **__: object) -> None:
     raise AssertionError("sought again")

@@ -10,7 +10,6 @@ import pytest
 
 from bench.seams import fine_detail, seam_gradients
 from flycam.geometry.grid import TileId, TileRange
-from flycam.geometry.quality_bounds import crop_blocks
 from flycam.model.frame import FIRST_EPOCH, MosaicTile, OrthoPatch
 from flycam.mosaic.finish.finished_tiles import (
     OcclusionFill,
@@ -18,7 +17,6 @@ from flycam.mosaic.finish.finished_tiles import (
     encode_error_m,
     find_inner_owners,
     finish_tiles,
-    list_planned_tiles,
 )
 from flycam.mosaic.finish.radiometry import Radiometry, solve_radiometry
 from flycam.mosaic.finish.seamline import SeamPlan, plan_seams
@@ -89,31 +87,6 @@ def test_a_tile_is_the_same_in_every_block_and_thread(
     assert hashes(made(block, planned, **options)) == hashes(tiles)
 
 
-def test_a_tile_made_alone_is_the_same(
-    block: Block, planned: tuple[Radiometry, SeamPlan], tiles: list[MosaicTile]
-) -> None:
-    (alone,) = made(block, planned, tiles=[tiles[5].tile_id])
-    assert compute_content_hash(alone) == compute_content_hash(tiles[5])
-
-
-def test_what_was_not_asked_for_is_not_looked_at(
-    block: Block, planned: tuple[Radiometry, SeamPlan], tiles: list[MosaicTile]
-) -> None:
-    """Blocks that a patch may leave out are as good as any; those it is asked for come once."""
-    radiometry, plan = planned
-    asked = {name: np.zeros([n // 32 for n in block.tiles().shape_px], int) for name in ERROR_M}
-
-    def whole_patch(frame_id: str, tiles: TileRange, wanted: np.ndarray) -> OrthoPatch | None:
-        here = tiles.intersection(block.tiles())
-        top, left = 8 * (here.y_start - CORNER.y), 8 * (here.x_start - CORNER.x)
-        rows, cols = here.shape_tiles
-        asked[frame_id][top : top + 8 * rows, left : left + 8 * cols] += crop_blocks(tiles, wanted, here)
-        return block.patch(frame_id, tiles, radiometry.correct)
-
-    assert hashes(list(finish_tiles(plan, BASE_ZOOM, whole_patch, error_of, block_tiles=4))) == hashes(tiles)
-    assert all(counts.max() == 1 and counts.min() == 0 for counts in asked.values())
-
-
 def test_every_pixel_that_a_frame_sees_has_a_colour(block: Block, tiles: list[MosaicTile]) -> None:
     seen = np.zeros(block.shape, bool)
     for shot in block.shots.values():
@@ -159,38 +132,6 @@ def test_the_ground_is_where_it_was(block: Block, tiles: list[MosaicTile]) -> No
     rgb, source = whole(block, tiles)
     ratio = rgb[source > 0] / block.ground[source > 0]
     assert np.std(np.log(ratio.mean(axis=1))) < 0.02
-
-
-def test_frames_are_asked_for_only_where_they_are_needed(
-    block: Block, planned: tuple[Radiometry, SeamPlan]
-) -> None:
-    block.asked.clear()
-    made(block, planned, tiles=[list_planned_tiles(planned[1], BASE_ZOOM)[0]])
-    assert {name for name, _ in block.asked} == {"f0", "f1"}  # f1 owns ground that blending looks at
-    assert all(len(tiles) <= 9 for _, tiles in block.asked)
-
-
-def test_where_the_owner_sees_nothing_another_frame_steps_in(
-    block: Block, planned: tuple[Radiometry, SeamPlan]
-) -> None:
-    """A hole in one frame that its overview did not show, over ground that its neighbours see too."""
-    radiometry, plan = planned
-    target = TileId(z=BASE_ZOOM, x=CORNER.x + 1, y=CORNER.y + 1)
-    (before,) = made(block, planned, tiles=[target])
-    owner = int(before.source[120, 120])
-    name = before.frames[owner - 1]
-
-    def holed(frame_id: str, tiles: TileRange, wanted: np.ndarray) -> OrthoPatch | None:
-        patch = block.patch(frame_id, tiles, radiometry.correct, wanted)
-        if patch is not None and frame_id == name and target in patch.tiles:
-            rows, cols = patch.tiles.window_px(target)
-            patch.quality[rows, cols][118:123, 118:123] = 0
-            patch.rgb[rows, cols][118:123, 118:123] = 0
-        return patch
-
-    (after,) = finish_tiles(plan, BASE_ZOOM, holed, error_of, tiles=[target])
-    assert (after.quality[118:123, 118:123] > 0).all()
-    assert after.frames[int(after.source[120, 120]) - 1] != name
 
 
 def test_the_last_holes_are_filled_by_whoever_sees_them(
@@ -268,41 +209,6 @@ def test_ground_that_every_frame_believes_hidden_is_shown_with_the_error_of_that
     assert 40 * 50 <= standing_in < 40 * 50 + 1e-4 * np.count_nonzero(source)
     alone = list(finish_tiles(plan, BASE_ZOOM, blind, error_of, occlusion_fill=hidden, block_tiles=1))
     assert hashes(alone) == hashes(filled)
-
-
-def test_the_error_of_a_pixel_is_worked_out_once(block: Block, planned: tuple[Radiometry, SeamPlan]) -> None:
-    """By the frame that shows it: of ground that it sees, or of ground that it stands in for."""
-    radiometry, plan = planned
-    asked: list[tuple[str, str, TileId]] = []
-
-    def counted(kind: str, name: str, tile: TileId) -> np.ndarray:
-        asked.append((kind, name, tile))
-        return error_of(name, tile)
-
-    hidden = OcclusionFill(
-        patch_of=lambda name, tiles, wanted: block.patch(name, tiles, radiometry.correct, wanted),
-        error_of=lambda name, tile: counted("through", name, tile),
-    )
-    seen = lambda name, tile: counted("seen", name, tile)  # noqa: E731 - beside its twin
-    filled = list(finish_tiles(plan, BASE_ZOOM, blinded(block, radiometry), seen, occlusion_fill=hidden))
-    assert len(asked) == len(set(asked))
-    owners = {(name, tile.tile_id) for tile in filled for name in tile.frames}
-    assert {(name, tile) for _, name, tile in asked} == owners
-
-
-def test_nothing_stands_in_where_a_frame_sees_the_ground(
-    block: Block, planned: tuple[Radiometry, SeamPlan], tiles: list[MosaicTile]
-) -> None:
-    radiometry, _ = planned
-    hidden = OcclusionFill(
-        patch_of=lambda name, tiles, wanted: block.patch(name, tiles, radiometry.correct, wanted),
-        error_of=lambda name, tile: error_of(name, tile) + np.float32(4.0),
-    )
-    after = made(block, planned, occlusion_fill=hidden)
-    before, now = whole(block, tiles)[1], whole(block, after)[1]
-    standing_in = sum(np.count_nonzero(decode_error_m(tile.quality) > 4.0) for tile in after)
-    assert standing_in < 1e-4 * np.count_nonzero(before), "single pixels in corners of seams"
-    np.testing.assert_array_equal(now[before > 0], before[before > 0])
 
 
 def test_ground_within_is_what_no_way_leads_out_of_and_belongs_to_the_next_owner(

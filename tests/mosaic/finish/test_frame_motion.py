@@ -81,14 +81,6 @@ def test_what_does_not_show_is_left_out_and_what_shows_is_not():
     assert moved(fast, float("nan")) == tuple(fast), "not known how far the ground is"
 
 
-def test_a_frame_alone_or_long_after_the_last_says_nothing():
-    assert moved(strip(count=1)) == tuple(strip(count=1))
-    slow = strip(step_s=16.0)
-    assert moved(slow) == tuple(slow)
-    at_once = [replace(f, captured_ns=0) for f in strip()]
-    assert moved(at_once) == tuple(at_once)
-
-
 def test_a_steady_turn_is_taken_and_a_shaking_gimbal_is_not():
     steady = moved(strip(step_s=1.0, yaw=lambda t: np.radians(10.0) * t))
     # yaw grows clockwise from above: about the axis that looks down

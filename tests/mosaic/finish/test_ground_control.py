@@ -118,12 +118,6 @@ def test_heights_that_fit_no_datum_hold_the_plane_only(tmp_path):
     assert any("not used" in str(sentence) for sentence in settled.notes)
 
 
-def test_without_terrain_heights_are_not_used(tmp_path):
-    for ground in (None, terrain("flat:500")):
-        settled = resolve_ground_control(listed(tmp_path, points()), frames(), ground)
-        assert all(np.isinf(p.sigma_m[2]) for p in settled.points)
-
-
 def test_marks_on_absent_photos_and_outside_pictures_are_named(tmp_path):
     photos = ("DJI_0000.JPG", "DJI_0777.JPG")
     settled = resolve_ground_control(listed(tmp_path, points(), photos=photos), frames(), terrain())
@@ -140,11 +134,6 @@ def test_points_of_another_province_are_refused(tmp_path):
     settled = resolve_ground_control(listed(tmp_path, [*points(), rows[0]]), frames(), terrain())
     assert len(settled.points) == 3
     assert any("far from this flight" in str(sentence) for sentence in settled.notes)
-
-
-def test_every_fifth_of_many_is_a_check_point(tmp_path):
-    settled = resolve_ground_control(listed(tmp_path, points(12)), frames(), terrain())
-    assert sum(p.check for p in settled.points) == 2
 
 
 def photographed(tmp_path, crs="EPSG:32648", *, scale=1.0, swapped=False, count=4, up=0.0):
@@ -174,12 +163,6 @@ def test_marks_made_on_pictures_of_another_size_are_refused(tmp_path, scale):
     assert "ảnh gốc" in said.value.message.in_language("vi")
 
 
-def test_marks_where_the_photos_show_the_points_are_taken(tmp_path):
-    settled = resolve_ground_control(photographed(tmp_path), frames(), terrain())
-    assert len(settled.points) == 4
-    assert not settled.notes
-
-
 @pytest.mark.parametrize(
     "header", ["EPSG:9208", "VN-2000 104°45'", "VN-2000 / TM-3 104-45", "VN2000 KTT 104,75"]
 )
@@ -197,14 +180,6 @@ def test_one_or_two_points_hold_the_block_and_it_is_said_what_they_cannot(tmp_pa
     (doubt,) = settled.doubts
     assert f"only {count} control points" in str(doubt)
     assert doubt in settled.notes
-
-
-@pytest.mark.parametrize(("up", "side"), [(2.3, "above"), (-2.3, "below")])
-def test_heights_that_stand_off_the_terrain_are_used_and_said(tmp_path, up, side):
-    settled = resolve_ground_control(photographed(tmp_path, up=up), frames(), terrain())
-    assert settled.points[0].position_m[2] == pytest.approx(GROUND + up)
-    (doubt,) = settled.doubts
-    assert f"lie 2.3 m {side} the terrain model (median) and are taken as EGM96 heights" in str(doubt)
 
 
 def test_heights_of_the_other_geoid_are_named(tmp_path):
@@ -252,13 +227,6 @@ def test_marks_on_photos_that_nothing_ties_are_not_held_against_the_surveyor(tmp
     assert len(held.notes) == len(settled.notes) + 1 and held.doubts == settled.doubts
     assert "DJI_0001.JPG" in str(held.notes[-1])
     assert restrict_to_tied(path.name, settled, frames(), [True] * 4) is settled
-
-
-def test_a_point_that_only_untied_photos_show_is_said_to_hold_nothing(tmp_path):
-    settled = resolve_ground_control(listed(tmp_path, points()), frames(), terrain())
-    lost = restrict_to_tied("gcp.txt", settled, frames(), [False, False, True, True])
-    assert not lost.points
-    assert lost.doubts[-1].values == {"name": "gcp.txt", "count": 3, "points": "P0, P1, P2"}
 
 
 def test_a_list_whose_system_is_reached_to_metres_only_is_said_and_makes_the_block_no_surer(tmp_path):

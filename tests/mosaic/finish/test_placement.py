@@ -65,8 +65,3 @@ def test_an_untied_photo_is_laid_and_marked_where_it_alone_sees_the_ground() -> 
     assert not found.rejected and len(found.frames) == 6
     assert [one.frame_id for one in found.frames if one.is_untied] == [made[5].frame_id]
     assert found.frames[5].kept.state == FrameState.CARRIED
-
-
-def test_a_block_that_was_not_adjusted_is_laid_as_recorded() -> None:
-    _, found = placing(set(range(6)), accepted=False)
-    assert len(found.frames) == 6 and not found.rejected

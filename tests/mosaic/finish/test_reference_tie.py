@@ -11,7 +11,6 @@ from flycam.geodata.raster import write_geotiff
 from flycam.geodata.reference_raster import ReferenceRaster
 from flycam.geometry.grid import compute_ground_pixel_m
 from flycam.model.frame import OrthoPatch
-from flycam.mosaic.finish import reference_tie
 from flycam.mosaic.finish.reference_tie import match_reference, open_reference
 from tests.mosaic.finish.test_ground_control import EAST, NORTH, frames, terrain
 
@@ -84,24 +83,10 @@ def test_a_map_much_finer_than_the_search_is_compared_coarsely(tmp_path):
     assert theirs.gsd_m < 0.08 and min(asked) > reach_m / 220
 
 
-def test_windows_beyond_a_bound_are_left_out_evenly(tmp_path, monkeypatch):
-    monkeypatch.setattr(reference_tie, "_MAX_WINDOWS", 20 * len(frames()))
-    monkeypatch.setattr(reference_tie, "_MAX_VOTERS", 10)
-    found = tie(tmp_path, ground(1))
-    assert found.tried <= 20 * len(frames())
-    assert found.control and found.shift_m == pytest.approx(SHIFT, abs=0.06)
-
-
 def test_another_place_is_not_used(tmp_path):
     found = tie(tmp_path, ground(2))
     assert not found.control
     assert str(found.why).startswith("map.tif: not used as a reference")
-
-
-def test_a_shift_beyond_reach_is_not_used(tmp_path):
-    ours = ReferenceRaster(picture(tmp_path / "ours.tif", ground(1)))
-    theirs = ReferenceRaster(picture(tmp_path / "map.tif", ground(1), 14.0, 0.0))
-    assert not match_reference(theirs, frames(), patches_of(ours), terrain(), reach_m=4.0).control
 
 
 def test_a_map_of_elsewhere_is_refused(tmp_path):

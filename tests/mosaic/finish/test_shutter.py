@@ -15,8 +15,6 @@ from flycam.drill.photo_drill import write_drill
 from flycam.ingest.batch import ingest
 from flycam.ingest.inspection import PreflightRequest
 from flycam.model.records import FrameStatus, RevisionFrame
-from flycam.model.warning import READOUT_UNKNOWN, parse_warning_code
-from flycam.mosaic.finish.revisions import collect_readout_warnings
 from flycam.mosaic.finish.workflow import FinishRequest
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.rectification import orthorectify_frame
@@ -101,26 +99,6 @@ def test_the_motion_is_found_recorded_and_said_and_the_flight_lies_better(flown:
     assert errors_m(flown, frames) < errors_m(flown, plain)
     held = [one.main.stats["held_out_px"] for one in (report, other)]  # type: ignore[attr-defined]
     assert held[0] < held[1]
-
-
-@pytest.mark.soak
-def test_a_readout_that_nobody_knows_is_said_and_stays_said(tmp_path: Path, flown: Flown) -> None:
-    workspace = open_workspace(tmp_path)
-    ingest(workspace, PreflightRequest(paths=(flown.photos,)), FlightLabels(name=NAME))
-    report = finish_flight(workspace, NAME, QUICK)
-    assert report.main is not None and report.main.stats["rolling_shutter"]["unknown"] == 15
-    for language, key in (("en", "warnings"), ("vi", "warnings_vi")):
-        answer, lines = format_finish(report)
-        (said,) = [one for one in answer[key] if "readout_s" in one]
-        assert "15" in said and "--relay" in said
-        assert f"  ! {said}" in [line.in_language(language) for line in lines]
-    shown = [workspace.catalog.tiles.mosaic(report.main.mosaic_id)]
-    assert [parse_warning_code(one) for one in collect_readout_warnings(workspace.catalog, shown)] == [
-        READOUT_UNKNOWN
-    ]
-    assert collect_readout_warnings(workspace.catalog, [replace(shown[0], revision=0)]) == ()
-    left_out = finish_flight(workspace, NAME, OFF)
-    assert not [one for one in format_finish(left_out)[0]["warnings"] if "readout_s" in one], "as asked"
 
 
 def test_what_is_recorded_makes_the_same_bytes_again(flown: Flown) -> None:

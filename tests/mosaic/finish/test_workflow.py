@@ -30,13 +30,11 @@ from flycam.geodata.crs import describe_crs, transform_points
 from flycam.geometry.grid import compute_grid_pixel_m, get_tile_bounds
 from flycam.geometry.pose import PoseSource
 from flycam.geometry.terrain import interpolate_heights
-from flycam.messages import _, encode_message
 from flycam.model.access import RedactionReason
 from flycam.model.frame import TileRecord
 from flycam.model.records import FrameStatus, RevisionState
 from flycam.model.revision_stats import get_refusal
 from flycam.model.time import format_iso
-from flycam.model.warning import NO_TERRAIN, encode_warning
 from flycam.mosaic.adjustment.block import TerrainPrior
 from flycam.mosaic.export import export_contours, export_flight, export_surface
 from flycam.mosaic.finish import workflow
@@ -149,59 +147,6 @@ def test_every_pixel_says_how_far_off_it_may_be(finished: Finished) -> None:
     assert answer["map_error_m"]["median"] == pytest.approx(median, rel=0.03)
     assert answer["map_error_m"]["p95"] == pytest.approx(p95, rel=0.03)
     assert any(f"up to {answer['map_error_m']['median']:.2f} m on half" in str(line) for line in lines)
-
-
-def test_the_answer_has_the_agreed_keys(finished: Finished) -> None:
-    answer, lines = format_finish(finished.report)
-    json.dumps(answer, allow_nan=False)
-    assert answer["revision"] == 1
-    for key in ("tie_points", "reprojection_px", "sigma_xy_m", "sigma_z_m", "seconds"):
-        assert answer[key] > 0, key
-    assert len(answer["shift_m"]) == len(answer["shift_sigma_m"]) == 3
-    assert answer["reprojection_px"] < 1.0
-    assert answer["surface"]["supported_pct"] > 10.0
-    assert "revision 1 from 6 frames" in str(lines[0])
-
-
-def test_the_answer_is_said_in_the_terminals_language_and_names_what_could_not_be_tied(
-    finished: Finished,
-) -> None:
-    record = finished.report.main
-    assert record is not None and record.stats["frames"]["carried_names"] == []
-    frames = {
-        **record.stats["frames"],
-        "carried_names": ["DJI_0004.JPG", "DJI_0006.JPG"],
-        "resected": [{"name": "DJI_0002.JPG", "moved_m": 12.5, "turned_deg": 137.2}],
-        "left_out": [{"name": "DJI_0001.JPG", "sentence": encode_message(_("no position"))}],
-    }
-    note = _("Horizontal positions scatter {times:.1f} times as much as their stated accuracy.", times=3.2)
-    notes = [encode_message(note)]
-    told = replace(record, stats={**record.stats, "frames": frames, "notes": notes})
-    report = replace(finished.report, layers=(replace(finished.report.layers[0], record=told),))
-    answer, lines = format_finish(report)
-    assert answer["notes"] == [str(note)] and str(note) in answer["warnings"]
-    english = "\n".join(map(str, lines))
-    assert "! DJI_0004.JPG, DJI_0006.JPG: could not be tied" in english
-    assert "! DJI_0002.JPG: neighbours contradict" in english and "12.50 m, 137°" in english
-    assert "[left out] DJI_0001.JPG: no position" in english
-    vietnamese = "\n".join(line.in_language("vi") for line in lines)
-    assert "bản hoàn thiện số 1 từ 6 ảnh" in vietnamese
-    assert "! DJI_0004.JPG, DJI_0006.JPG: không liên kết được" in vietnamese
-    assert "Vị trí mặt bằng tản mát gấp 3,2 lần" in vietnamese and "[bỏ] DJI_0001.JPG: " in vietnamese
-    for word in ("tie points", "reprojection", "cameras", "surface", "frames", "left out", "posts"):
-        assert word in english and word not in vietnamese
-
-
-def test_a_flight_without_terrain_is_told_where_it_lies_on_a_plane(finished: Finished) -> None:
-    flat = replace(
-        finished.report, flight=replace(finished.report.flight, warnings=(encode_warning(NO_TERRAIN),))
-    )
-    for language, words in (("vi", "ảnh trải trên mặt phẳng"), ("en", "laid on a flat plane")):
-        answer, lines = format_finish(flat)
-        shown = [line.in_language(language) for line in lines]
-        assert any(line.startswith("  ! ") and words in line for line in shown)
-        assert words in answer["warnings_vi" if language == "vi" else "warnings"][0]
-        assert not any(words in line.in_language(language) for line in format_finish(finished.report)[1])
 
 
 def test_the_same_inputs_and_options_make_nothing_new(finished: Finished, tmp_path: Path) -> None:
@@ -426,19 +371,6 @@ def test_tiles_lost_or_damaged_after_it_was_finished_are_made_again(
     assert not list((tmp_path / "house" / "cache").rglob("*.stage"))
 
 
-def test_stage_files_of_a_run_killed_once_its_revision_was_shown_go(
-    finished: Finished, tmp_path: Path
-) -> None:
-    workspace = finished.copy(tmp_path / "house")
-    record = finished.report.main
-    assert record is not None
-    left = workspace.cache_dir / "finish" / finished.report.flight.flight_id / f"colour-{record.inputs_hash}"
-    left.mkdir(parents=True)
-    (left / "ties.stage").write_bytes(b"not removed in time")
-    assert not finish_flight(workspace, NAME).layers[0].new
-    assert not left.exists()
-
-
 def spoil(workspace: Workspace, head: TileRecord, data: bytes) -> None:
     workspace.store.delete(head.key)
     workspace.store.put(head.key, data)
@@ -458,19 +390,6 @@ def test_progress_of_several_layers_is_one_whole() -> None:
     ):
         pass
     assert told == [0, 40, 40, 45, 45, 85, 85, 90, 90, 100]
-
-
-def test_progress_counts_parts_of_a_stage() -> None:
-    told: list[int] = []
-    progress = FinishProgress(lambda _s, done, _t: told.append(done), {"a.x": 30, "a.y": 20, "b": 50})
-    with progress.stage("a") as tell:
-        tell("x", 1, 2)
-        tell("y", 1, 2)
-        tell("x", 0, 2)
-    with progress.stage("b"):
-        pass
-    assert told == [0, 15, 40, 40, 50, 50, 100]
-    assert set(progress.seconds) == {"a", "b"}
 
 
 def test_pictures_that_do_not_hang_together_keep_their_poses(
@@ -550,29 +469,6 @@ def test_killed_at_random_moments_the_same_command_completes_it(
     answer = json.loads(done.stdout.splitlines()[-1])
     assert answer["revision"] == 1
     assert tiles_of(open_workspace(tmp_path / "house"), finished.mosaic_id, 1) == quick.tiles
-
-
-@pytest.mark.slow
-def test_ctrl_c_stops_cleanly(finished: Finished, tmp_path: Path) -> None:
-    finished.copy(tmp_path / "house", finished=False).catalog.close()
-    command = [sys.executable, "-m", "flycam", "finish", NAME, "--no-surface", "--json"]
-    process = subprocess.Popen(
-        [*command, "--data", str(tmp_path / "house")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "LANG": "C.UTF-8"},
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("ties"):
-            break
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert json.loads(out.splitlines()[-1])["error"] == "Cancelled"
-    assert "run the same command again" in err
-    assert "Traceback" not in err
 
 
 def _repaint(photo: Path, seed: int) -> None:

@@ -113,36 +113,6 @@ def test_damaged_tiles_in_the_way_are_made_again(drill: DrillReport, make_house:
     assert house.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
 
 
-def test_withdrawing_from_an_interrupted_ingest_leaves_it_to_be_completed(
-    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house, whole = make_house(drill), make_house(drill, "whole")
-    flight_id = whole.ingest(drill.photos).flight.flight_id
-    frame_id = first_frame(whole, flight_id)
-
-    def power_cut(*_arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(type(house.workspace.catalog.tiles), "append", power_cut)
-        with pytest.raises(KeyboardInterrupt):
-            house.ingest(drill.photos)
-    assert (
-        withdraw_by_reference(house.workspace, frame_id, "nhà dân", "UBND").flight.state
-        is FlightState.INGESTING
-    )
-    assert house.ingest(drill.photos).flight.state is FlightState.READY
-    withdraw_by_reference(whole.workspace, frame_id, "nhà dân", "UBND")
-    pictures = []
-    for of in (house, whole):
-        tiles = [
-            read_tile(of.workspace.store, h)
-            for h in of.workspace.catalog.tiles.heads(f"{flight_id}-colour", 0)
-        ]
-        pictures.append({str(t.tile_id): t.rgb.tobytes() for t in tiles if t.frames})
-    assert pictures[0] == pictures[1]
-
-
 def test_a_withdrawn_flight_is_empty_and_said_so(drill: DrillReport, make_house: MakeHouse) -> None:
     house = make_house(drill)
     flight = house.ingest(drill.photos, name="bay 1").flight

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from flycam.geometry.terrain import TerrainGrid
-from flycam.mosaic.surface import surface
 from flycam.mosaic.surface.surface import trace_contour_lines
 
 
@@ -46,16 +44,6 @@ def test_a_cone_gives_one_closed_circle_a_level():
         assert area(line.points_m) < 0.0, "clockwise around a summit: higher ground on the right"
 
 
-def test_a_slope_gives_straight_open_lines():
-    heights = np.broadcast_to(np.arange(12.0), (9, 12)) + 0.5
-    lines = trace_contour_lines(grid(heights), 1.0)
-    assert len(lines) == 11
-    for line in lines:
-        assert not line.closed
-        np.testing.assert_allclose(line.points_m[:, 0], 1000.0 + 2.0 * (line.height_m - 0.5))
-        assert len(line.points_m) == 9
-
-
 def test_unknown_ground_ends_a_line():
     heights = np.broadcast_to(np.arange(12.0), (9, 12)) + 0.5
     heights = heights.copy()
@@ -83,17 +71,3 @@ def test_every_line_keeps_to_its_level_and_uses_each_crossing_once(heights, inte
         crossed = (above[:, 1:] != above[:, :-1]).sum() + (above[1:] != above[:-1]).sum()
         told = sum(len(line.points_m) - line.closed for line in lines if line.height_m == level)
         assert told == crossed
-
-
-def test_bands_of_levels_give_the_same_lines(monkeypatch):
-    whole = trace_contour_lines(grid(cone()), 0.5)
-    monkeypatch.setattr(surface, "_CELLS_AT_ONCE", 50)
-    banded = trace_contour_lines(grid(cone()), 0.5)
-    assert [line.height_m for line in banded] == [line.height_m for line in whole]
-    for one, other in zip(banded, whole, strict=True):
-        np.testing.assert_array_equal(one.points_m, other.points_m)
-
-
-def test_an_interval_that_is_not_positive_is_refused():
-    with pytest.raises(ValueError, match="positive"):
-        trace_contour_lines(grid(cone()), 0.0)

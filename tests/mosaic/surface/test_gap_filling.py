@@ -60,11 +60,3 @@ def test_noise_is_not_taken_for_ground() -> None:
     finished = finish(dz, agreement)
     assert not finished.support[inside].any()
     assert np.abs(finished.dz_m[inside]).max() < 0.5
-
-
-def test_heights_with_support_are_left_as_they_are() -> None:
-    row, col = np.mgrid[:SIDE, :SIDE]
-    dz = 0.02 * row - 0.01 * col
-    finished = finish(dz, np.full((SIDE, SIDE), 0.8))
-    assert finished.support.all()
-    np.testing.assert_allclose(finished.dz_m[1:-1, 1:-1], dz[1:-1, 1:-1], atol=1e-5)

@@ -68,16 +68,6 @@ def test_placed_tiles_are_the_heads_and_their_parents_follow(catalog: Catalog) -
             assert compute_content_hash(parent) == compute_content_hash(make_parent_tile(tile_id, children))
 
 
-def test_placing_again_writes_nothing(catalog: Catalog) -> None:
-    store = MemoryStore()
-    with writer(store, catalog) as one:
-        one.place(many())
-    before = set(store.list(""))
-    with writer(store, catalog) as two:
-        assert two.place(many()) == 0
-    assert set(store.list("")) == before
-
-
 def test_a_run_that_was_killed_goes_on_where_it_was(catalog: Catalog) -> None:
     class Killed(Exception):
         pass

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from flycam.catalog.catalog import Catalog
-from flycam.errors import DiskFull, ObjectMissing, StoreConflict, StoreUnavailable
+from flycam.errors import DiskFull, ObjectMissing, StoreUnavailable
 from flycam.geometry.grid import TileId, TileRange
 from flycam.model.frame import OrthoPatch
 from flycam.mosaic.tiles.codec import read_tile
@@ -145,17 +144,6 @@ def test_tiles_are_written_behind_and_a_late_patch_still_finds_them(catalog: Cat
     assert stored(store, catalog) == folded(patches)
 
 
-def test_what_went_wrong_behind_is_raised_and_nothing_half_written_is_named(catalog: Catalog) -> None:
-    class Refusing(MemoryStore):
-        def flush(self) -> None:
-            raise StoreUnavailable("store: does not answer; start it and run again")
-
-    with pytest.raises(StoreUnavailable), writer(Refusing(), catalog) as one:
-        one.add(flat(1, 1, 10))
-        one.write(flat(1, 1, 10).tiles)
-    assert catalog.tiles.last_seq(MOSAIC.mosaic_id) == 0
-
-
 class Gated(MemoryStore):
     """Lets objects in only when its gate is open; `asked` once one waits."""
 
@@ -189,20 +177,6 @@ def test_patches_are_merged_while_a_group_is_published_and_none_is_lost(catalog:
         assert one.publish() == 0
 
 
-def test_a_group_that_could_not_be_published_is_written_by_the_next(catalog: Catalog) -> None:
-    store = Gated()
-    store.broken = True
-    store.gate.set()
-    one = writer(store, catalog)
-    one.add(flat(1, 1, 10))
-    with pytest.raises(StoreUnavailable):
-        one.publish()
-    store.broken = False
-    one.add(flat(2, 2, 10))
-    assert one.publish() > 0
-    assert stored(store, catalog) == folded([flat(1, 1, 10), flat(2, 2, 10)])
-
-
 def test_what_another_wrote_meanwhile_is_kept_by_who_publishes(catalog: Catalog) -> None:
     """Its tile is merged into the copy that is written, and has to be into the tile that goes on."""
     store = MemoryStore()
@@ -216,19 +190,6 @@ def test_what_another_wrote_meanwhile_is_kept_by_who_publishes(catalog: Catalog)
     a.add(flat(4, 1, 25))
     a.publish()
     assert stored(store, catalog) == folded([flat(2, 1, 30)])
-
-
-def test_memory_is_bounded_by_the_cache(catalog: Catalog) -> None:
-    one = writer(MemoryStore(), catalog, cache_tiles=2)
-    for number in range(6):
-        one.add(patch(number))
-        assert len(one._canvases) <= 2
-
-
-def test_a_patch_of_another_zoom_is_refused(catalog: Catalog) -> None:
-    coarse = dataclasses.replace(patch(0).tiles, z=ZOOM - 1)
-    with pytest.raises(StoreConflict, match="base zoom"):
-        writer(MemoryStore(), catalog).add(dataclasses.replace(patch(0), tiles=coarse))
 
 
 def test_a_lost_object_is_an_error_not_an_empty_tile(catalog: Catalog) -> None:
