@@ -13,7 +13,6 @@ from flycam.catalog.comparisons import Comparison
 from flycam.catalog.flights import format_finish_lock
 from flycam.catalog.packs import Pack, PackState
 from flycam.errors import (
-    AccessDenied,
     FlightBoundToEvent,
     FlightBusy,
     FlycamError,
@@ -126,12 +125,6 @@ def test_a_drill_and_a_storm_do_not_mix(world: World) -> None:
         with pytest.raises(NameTaken, match="never mix"):
             move_flight(world.workspace, flight, event, "Lan")
     assert move_flight(world.workspace, world.drill, "Diễn tập 2", "Lan").event.is_drill
-
-
-def test_operators_move_what_they_brought(world: World) -> None:
-    with pytest.raises(AccessDenied, match="another operator"):
-        move_flight(world.workspace, world.after, FLOOD, "Lan", only_of="Lan")
-    assert move_flight(world.workspace, world.after, FLOOD, "x", only_of="Tổ bay 2").event.name == FLOOD
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\u202eb"])

@@ -13,7 +13,6 @@ import pytest
 from flycam.geometry.camera import compute_viewing_rays
 from flycam.geometry.pose import ExteriorOrientation, PoseSource, rotation_from_angle_axis, to_mat3
 from flycam.geometry.terrain import TerrainGrid, cast_rays, interpolate_heights
-from flycam.mosaic.adjustment import incremental
 from flycam.mosaic.adjustment.incremental import Registrar, RegistrationFailure, RegistrationResult
 from tests.mosaic.adjustment.flown import ORIGIN, SIZE, camera, hill, picture, pose, texture
 
@@ -134,17 +133,6 @@ def test_a_log_that_jumps_beyond_its_sigmas_is_not_followed_by_the_rest(film: Fi
     answers = replace(film, told=told).registered()
     assert answers[6].failure is not None
     assert all(one.failure is None for one in answers[8:])
-
-
-def test_what_is_remembered_is_bounded(film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(incremental, "_REMEMBERED", 5)
-    registrar = Registrar(camera())
-    film.registered(registrar)
-    assert len(registrar._frames) == 5
-    marks = registrar._landmarks
-    assert len(marks) <= 5 * incremental._WANTED
-    assert set(np.unique(marks.landmark)) == set(range(len(marks)))
-    assert marks.frame.min() == registrar._frames[0].number
 
 
 def test_frames_are_fitted_to_how_the_map_lies_not_to_where_it_should(film: Film) -> None:

@@ -42,9 +42,6 @@ def spoiled(flight, number, *, heading_deg=0.0, tilt_deg=0.0, moved_m=(0.0, 0.0,
     "wrong",
     [
         {"heading_deg": 137.0},
-        {"heading_deg": -48.0},
-        {"heading_deg": 90.0},
-        {"moved_m": (50.0, 20.0, 0.0)},
         {"heading_deg": 30.0, "tilt_deg": 12.0, "moved_m": (0.0, 40.0, 8.0)},
     ],
 )

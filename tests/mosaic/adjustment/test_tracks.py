@@ -5,8 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.mosaic.adjustment.tracks import (
-    compute_ray_errors_px,
-    intersect_tracks,
     join_tracks,
     select_tracks,
 )
@@ -58,18 +56,3 @@ def test_every_cell_keeps_its_share_where_it_has_it(seed, per_cell):
     there = np.array([np.unique(track[cell == c]).size for c in range(20)])
     held = np.array([chosen[np.unique(track[cell == c])].sum() for c in range(20)])
     assert np.all(held >= np.minimum(there, per_cell))
-
-
-def test_rays_of_a_point_meet_in_it_and_parallel_ones_nowhere():
-    rng = np.random.default_rng(3)
-    points = rng.uniform(-50, 50, (20, 3))
-    track = np.repeat(np.arange(20), 4)
-    centre = rng.uniform([-80, -80, 70], [80, 80, 230], (80, 3))
-    ray = points[track] - centre
-    ray /= np.linalg.norm(ray, axis=1, keepdims=True)
-    found, widest = intersect_tracks(track, centre, ray, 20)
-    assert np.allclose(found, points, atol=1e-6)
-    assert np.all(widest > 0.01)
-    assert np.all(compute_ray_errors_px(track, centre, ray, np.full(80, 800.0), found) < 1e-4)
-    same = np.repeat(ray[:1], 2, axis=0)
-    assert np.isnan(intersect_tracks(np.zeros(2, int), centre[:2], same, 1)[0]).all()

@@ -28,10 +28,6 @@ def test_what_somebody_had_who_is_gone_comes_first_and_his_stretch_goes_to_anoth
     assert len(left) == 2
 
 
-def test_nothing_is_left_of_nothing() -> None:
-    assert TaskQueue(0).next_for("a") is None and not len(TaskQueue(0))
-
-
 @given(count=st.integers(0, 60), seed=st.integers(0, 999))
 def test_every_task_is_done_once_whoever_comes_and_goes(count: int, seed: int) -> None:
     chance = random.Random(seed)

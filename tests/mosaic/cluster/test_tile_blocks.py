@@ -10,8 +10,6 @@ from flycam.geometry.grid import TileId
 from flycam.mosaic.cluster.run import (
     BlockAncestors,
     choose_block_zoom,
-    find_block,
-    sort_blocks,
     update_all_ancestors,
 )
 from flycam.mosaic.tiles.codec import read_tile
@@ -50,11 +48,3 @@ def test_the_pyramid_over_squares_is_that_of_one_writer(
     above.mark_written(TileId(z=zoom, x=0, y=0))  # nothing was won there, so there is nothing above it either
     above.update()
     assert len(tiles.log_since(mosaic.mosaic_id, 0, 10_000)) == lines  # nothing more to do
-
-
-def test_squares_hold_their_tiles_and_come_neighbour_by_neighbour() -> None:
-    assert find_block(TileId(z=18, x=807, y=1609), 15) == TileId(z=15, x=100, y=201)
-    squares = [TileId(z=15, x=x, y=y) for y in (6, 7) for x in (4, 5, 6, 7)]
-    order = sort_blocks(squares)
-    assert sorted(order) == sorted(squares)
-    assert {(one.x, one.y) for one in order[:4]} == {(4, 6), (5, 6), (4, 7), (5, 7)}

@@ -58,16 +58,6 @@ def test_a_part_blended_alone_is_the_same_to_the_last_bit(row: int, col: int) ->
     np.testing.assert_array_equal(small[inner.slices_in(part)], whole[inner.slices_in(BOX)])
 
 
-def test_a_step_of_brightness_becomes_a_ramp() -> None:
-    everywhere = np.ones(BOX.shape, bool)
-    left = np.broadcast_to(np.arange(768) < 384, BOX.shape)
-    dark, light = np.full((*BOX.shape, 3), 100, np.uint8), np.full((*BOX.shape, 3), 120, np.uint8)
-    row = blended(BOX, [(dark, everywhere, left), (light, everywhere, ~left)])[256, :, 0].astype(int)
-    assert row[200] == 100 and row[-200] == 120
-    assert np.abs(np.diff(row)).max() <= 2
-    assert (np.diff(row) >= -1).all()
-
-
 def test_the_edge_of_a_picture_casts_no_rim() -> None:
     """Two frames of one flat colour, each with a ragged edge: the colour is the colour up to every edge."""
     flat = np.full((*BOX.shape, 3), 180, np.uint8)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
@@ -14,8 +12,6 @@ from flycam.model.frame import FIRST_EPOCH, MosaicTile, OrthoPatch
 from flycam.mosaic.finish.finished_tiles import (
     OcclusionFill,
     decode_error_m,
-    encode_error_m,
-    find_inner_owners,
     finish_tiles,
 )
 from flycam.mosaic.finish.radiometry import Radiometry, solve_radiometry
@@ -80,7 +76,7 @@ def hashes(tiles: list[MosaicTile]) -> dict[TileId, str]:
     return {tile.tile_id: compute_content_hash(tile) for tile in tiles}
 
 
-@pytest.mark.parametrize("options", [{"block_tiles": 1}, {"block_tiles": 3}, {"workers": 2}])
+@pytest.mark.parametrize("options", [{"block_tiles": 1}, {"block_tiles": 3, "workers": 2}])
 def test_a_tile_is_the_same_in_every_block_and_thread(
     block: Block, planned: tuple[Radiometry, SeamPlan], tiles: list[MosaicTile], options: dict[str, int]
 ) -> None:
@@ -102,11 +98,6 @@ def test_quality_tells_the_error_of_the_frame_that_gave_the_pixel(tiles: list[Mo
         expected = np.array([np.nan, *(ERROR_M[f] for f in tile.frames)])[tile.source]
         np.testing.assert_allclose(decode_error_m(tile.quality), expected, atol=0.0006)
         assert (tile.rgb[tile.quality == 0] == 0).all()
-
-
-def test_errors_are_clamped_and_unknown_ones_are_the_worst() -> None:
-    error = np.array([0.0, 0.0004, 0.25, 65.534, 70.0, np.inf, np.nan, -1.0], np.float32)
-    assert encode_error_m(error).tolist() == [65535, 65535, 65285, 1, 1, 1, 1, 65535]
 
 
 def test_seams_cannot_be_told_and_nothing_is_blurred(
@@ -209,19 +200,3 @@ def test_ground_that_every_frame_believes_hidden_is_shown_with_the_error_of_that
     assert 40 * 50 <= standing_in < 40 * 50 + 1e-4 * np.count_nonzero(source)
     alone = list(finish_tiles(plan, BASE_ZOOM, blind, error_of, occlusion_fill=hidden, block_tiles=1))
     assert hashes(alone) == hashes(filled)
-
-
-def test_ground_within_is_what_no_way_leads_out_of_and_belongs_to_the_next_owner(
-    planned: tuple[Radiometry, SeamPlan],
-) -> None:
-    plan = planned[1]
-    owner = np.zeros((9, 9), np.uint16)
-    owner[1:8, 1:8] = 1
-    owner[3:5, 3:5] = 0
-    owner[6, 6:9] = 0
-    owner[3, 2] = owner[2, 3] = 7
-    found = find_inner_owners(replace(plan, owner=owner))
-    assert found[3:5, 3:5].all()
-    assert found[3, 3] == 7, "whoever owns the ground next to it"
-    assert not found[6, 6:9].any()
-    assert not found[0].any()

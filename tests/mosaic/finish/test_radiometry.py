@@ -117,14 +117,6 @@ def test_pictures_that_brighten_towards_the_sun_leave_no_ramp() -> None:
         np.testing.assert_allclose(full, radiometry.light(number, source, place), atol=2.0)
 
 
-def test_what_stands_in_one_frame_only_is_not_believed() -> None:
-    plain = solve_radiometry(Block(shots()).overviews())
-    disturbed = shots()
-    disturbed[1] = replace(disturbed[1], objects=((300, 420, 60), (500, 380, 60)))
-    found = solve_radiometry(Block(disturbed).overviews())
-    np.testing.assert_allclose(found.log_gain, plain.log_gain, atol=0.02)
-
-
 def bright_block(soil: float) -> Block:
     """Bright soil that only an underexposed frame sees, and towards its dark corners: nothing saturates."""
     gains = (0.6, 1.1, 1.1, 0.6)
@@ -138,9 +130,8 @@ def saturated(pictures: list[np.ndarray]) -> float:
     return float(np.mean(np.concatenate([p.max(axis=2).ravel() >= 250 for p in pictures])))
 
 
-@pytest.mark.parametrize("soil", [2.2, 2.8])
-def test_bright_ground_is_not_blown_out(soil: float) -> None:
-    block = bright_block(soil)
+def test_bright_ground_is_not_blown_out() -> None:
+    block = bright_block(2.8)
     radiometry = solve_radiometry(block.overviews())
     sources = {name: block.picture(shot)[0] for name, shot in block.shots.items()}
     pictures = {name: radiometry.correct(name, source) for name, source in sources.items()}

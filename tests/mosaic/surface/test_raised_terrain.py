@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -102,13 +100,3 @@ def test_what_cannot_be_and_what_nobody_knows_lifts_nothing() -> None:
     west, south, _, _ = terrain.bounds_m
     beside = (west - 900.0, south, west - 500.0, south + 300.0)
     assert raise_terrain(terrain, standing(terrain, place, 10.0), ones, beside) is terrain
-
-
-def test_ground_that_is_not_known_stays_unknown() -> None:
-    terrain = slope()
-    heights = terrain.heights_m.copy()
-    heights[40:, :] = np.nan
-    holed = replace(terrain, heights_m=heights)
-    point = standing(terrain, places((400.0, 400.0), 200, 150.0), 8.0)
-    ground = raise_terrain(holed, point, np.full(200, 0.5), terrain.bounds_m)
-    assert np.isnan(ground.heights_m[40:]).all() and np.isfinite(ground.heights_m[:40]).all()

@@ -54,12 +54,6 @@ def test_a_house_stands_where_the_dem_has_none(found):
     assert np.abs(np.median(above[roof]) - high) < 0.2
 
 
-def test_sigma_is_stated_where_and_only_where_there_is_support(found):
-    _, surface = found
-    assert (np.isfinite(surface.sigma_m) == surface.support).all()
-    assert (surface.sigma_m[surface.support] > 0.0).all()
-
-
 def test_what_less_than_two_pictures_see_is_the_terrain_moved_by_its_error_and_nothing_else(found):
     """No support, nothing that stands is carried on, and moved no farther than the flight says it knows."""
     world, surface = found
