@@ -14,14 +14,12 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.errors import Cancelled, NotFound
 from flycam.ingest.batch import ingest
 from flycam.ingest.inspection import PreflightRequest
-from flycam.mosaic.cluster.run import FINISH, INGEST
 from flycam.mosaic.eviction import DAY_S, collect_garbage
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.terrain import register_dem, remove_dem
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.originals import fetch_local_copy
-from flycam.storage import keys
 from flycam.storage.keys import SETUP_CODE_FILE
 from flycam.workspace import Workspace
 from tests.clips import cut_all
@@ -57,7 +55,7 @@ class Laid:
         heads = {head.key for head in catalog.tiles.heads(f"{self.flight_id}-colour", 0)}
         return heads | {c.clip_key for c in catalog.boundaries.coverage(self.flight_id) if c.clip_key}
 
-    def kept_for_ever(self) -> set[str]:
+    def permanent(self) -> set[str]:
         return {key for key in self.objects if key.startswith(("evidence/", "terrain/"))}
 
 
@@ -77,7 +75,7 @@ def laid(drill: DrillReport, make_house: MakeHouse) -> Laid:
 
 
 def test_nothing_goes_within_the_grace_and_only_what_is_old_after_it(laid: Laid) -> None:
-    before, evidence, in_use = laid.objects, laid.kept_for_ever(), laid.in_use()
+    before, evidence, in_use = laid.objects, laid.permanent(), laid.in_use()
     assert in_use < before
     laid.clock.days = 2.0 + 6.9
     early = collect_garbage(laid.workspace)
@@ -100,10 +98,10 @@ def test_nothing_goes_within_the_grace_and_only_what_is_old_after_it(laid: Laid)
 
 def test_tiles_and_clips_of_a_withdrawn_flight_go_its_evidence_stays(laid: Laid) -> None:
     withdraw_by_reference(laid.workspace, laid.flight_id, "doanh trại", "UBND")
-    evidence = laid.kept_for_ever()
+    evidence = laid.permanent()
     laid.clock.days = 30.0
     collect_garbage(laid.workspace)
-    assert laid.kept_for_ever() == evidence and any(key.startswith("evidence/") for key in evidence)
+    assert laid.permanent() == evidence and any(key.startswith("evidence/") for key in evidence)
     heads = laid.workspace.catalog.tiles.heads(f"{laid.flight_id}-colour", 0)
     assert laid.objects - evidence == {head.key for head in heads}
     assert all(not read_tile(laid.workspace.store, head).frames for head in heads)
@@ -116,20 +114,6 @@ def test_what_the_log_never_named_is_left_alone(laid: Laid) -> None:
     laid.clock.days = 30.0
     assert collect_garbage(laid.workspace).tiles > 0
     assert strangers < laid.objects
-
-
-def test_what_runs_over_a_cluster_left_goes_when_none_is_under_way(laid: Laid) -> None:
-    store, lock = laid.workspace.store, laid.workspace.catalog.flights.lock
-    left = {INGEST: 1000, FINISH: 100}
-    objects = {run: keys.format_cluster_run_key(laid.flight_id, f"{run}0123", "given-89ab") for run in left}
-    for run, key in objects.items():
-        store.put(key, bytes(left[run]))
-    with lock(f"finish-{laid.flight_id}"):
-        assert collect_garbage(laid.workspace, dry_run=True).freed_bytes == left[INGEST]
-        assert collect_garbage(laid.workspace).freed_bytes == left[INGEST]
-        assert store.exists(objects[FINISH])
-    assert collect_garbage(laid.workspace).local_bytes == left[FINISH]
-    assert not any(map(store.exists, objects.values()))
 
 
 def test_a_state_that_came_back_is_not_old(laid: Laid) -> None:

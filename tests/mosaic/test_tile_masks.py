@@ -98,7 +98,7 @@ def test_a_file_says_that_masks_cover_it_where_a_pixel_of_it_is(tmp_path: Path) 
         assert not seen.all() and cover.has_covered is says_so
 
 
-@pytest.mark.parametrize(("sigma_m", "is_rest_shown"), [(0.5, True), (7.0, True), (UNKNOWN_ERROR_M, False)])
+@pytest.mark.parametrize(("sigma_m", "is_rest_shown"), [(7.0, True), (UNKNOWN_ERROR_M, False)])
 def test_no_door_shows_what_lies_within_the_margin_of_a_masked_home(
     tmp_path: Path, sigma_m: float, is_rest_shown: bool
 ) -> None:

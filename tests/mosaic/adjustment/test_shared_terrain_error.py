@@ -12,7 +12,7 @@ from flycam.mosaic.adjustment.block import AdjustOptions, Block
 from flycam.mosaic.adjustment.bundle_adjustment import adjust_block
 from tests.mosaic.adjustment.blocks import Scene, make_block
 
-DRAWS = 16
+DRAWS = 12
 OPTIONS = AdjustOptions(estimate_noise=False, self_calibration=False)
 # a strip whose heights hang on its terrain: instruments say little of its tilt and bend
 SCENE = Scene(

@@ -47,9 +47,6 @@ def test_ties_are_right_many_and_everywhere(flight, report):
     assert not report.reasons and not report.resected
     assert set(report.turns) == {0}
     assert report.pairs_tied == report.pairs_tried
-
-
-def test_the_order_of_ties_is_that_of_the_contract(report):
     ties = report.ties
     key = ties.track.astype(np.int64) * 1000 + ties.frame
     assert np.all(np.diff(key) > 0)
@@ -58,7 +55,7 @@ def test_the_order_of_ties_is_that_of_the_contract(report):
     assert np.all((ties.sigma_px > 0) & (ties.sigma_px < 3))
 
 
-class Kept(dict):
+class Cache(dict):
     """A cache of features and matches in memory."""
 
     def put(self, key, arrays):
@@ -66,7 +63,7 @@ class Kept(dict):
 
 
 def test_workers_and_a_run_that_was_killed_give_the_same_bytes(flight, report):
-    keep, looks = Kept(), []
+    keep, looks = Cache(), []
 
     def until_killed(stage, done, of):
         if stage == "matches" and done == 3:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 
@@ -123,40 +122,6 @@ def test_the_ground_is_where_it_was(block: Block, tiles: list[MosaicTile]) -> No
     rgb, source = whole(block, tiles)
     ratio = rgb[source > 0] / block.ground[source > 0]
     assert np.std(np.log(ratio.mean(axis=1))) < 0.02
-
-
-def test_the_last_holes_are_filled_by_whoever_sees_them(
-    block: Block, planned: tuple[Radiometry, SeamPlan]
-) -> None:
-    """Neither the owner nor who stands second sees a spot, but a third frame does; the same in any block."""
-    radiometry, plan = planned
-    overviews = block.overviews()
-    box = block.box(plan.z)
-    counts = np.zeros(box.shape, int)
-    for number in range(len(overviews)):
-        counts[overviews[number].box.slices_in(box)] += overviews[number].quality > 0
-    thrice = cv2.erode((counts >= 3).astype(np.uint8), np.ones((7, 7), np.uint8), borderValue=0)
-    row, col = np.argwhere(thrice)[int(thrice.sum()) // 2]
-    at = row + box.row - plan.box.row, col + box.col - plan.box.col
-    blind = {plan.frames[plan.owner[at] - 1], plan.frames[plan.second[at] - 1]}
-    spot = np.s_[row * 4 - 6 : row * 4 + 7, col * 4 - 6 : col * 4 + 7]
-
-    def holed(frame_id: str, tiles: TileRange, wanted: np.ndarray) -> OrthoPatch | None:
-        patch = block.patch(frame_id, tiles, radiometry.correct, wanted)
-        if patch is not None and frame_id in blind:
-            plane = np.zeros((*block.tiles().shape_px,), bool)
-            plane[spot] = True
-            top, left = (patch.tiles.y_start - CORNER.y) * 256, (patch.tiles.x_start - CORNER.x) * 256
-            hidden = plane[top : top + patch.quality.shape[0], left : left + patch.quality.shape[1]]
-            patch.quality[hidden] = 0
-            patch.rgb[hidden] = 0
-        return patch
-
-    several = list(finish_tiles(plan, BASE_ZOOM, holed, error_of))
-    _, source = whole(block, several)
-    assert (source[spot] > 0).all()
-    assert not {f"f{n - 1}" for n in np.unique(source[spot])} & blind
-    assert hashes(list(finish_tiles(plan, BASE_ZOOM, holed, error_of, block_tiles=1))) == hashes(several)
 
 
 SPOT = np.s_[300:340, 380:430]  # base pixels of the block's ground, over a tile's border

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -13,8 +11,8 @@ from flycam.geodata.geoid import interpolate_undulation_m
 from flycam.geometry.camera import InteriorOrientation, LensModel, project
 from flycam.geometry.pose import ExteriorOrientation, PoseSource
 from flycam.geometry.terrain import TerrainGrid, make_flat_terrain
-from flycam.mosaic.adjustment.block import Accuracy, BlockFrame
-from flycam.mosaic.finish.control import describe_reference_shift, resolve_ground_control
+from flycam.mosaic.adjustment.block import BlockFrame
+from flycam.mosaic.finish.control import resolve_ground_control
 
 EAST, NORTH, GROUND = 400_000.0, 2_400_000.0, 500.0
 
@@ -186,28 +184,6 @@ def test_heights_of_the_other_geoid_are_named(tmp_path):
     settled = resolve_ground_control(photographed(tmp_path, up=apart - 0.3), frames(), terrain())
     (doubt,) = settled.doubts
     assert "1.3 m below" in str(doubt) and "EGM2008" in str(doubt) and "0.3 m from it" in str(doubt)
-
-
-def test_a_reference_far_from_where_the_flight_puts_itself_is_said_and_one_near_is_not():
-    nan = (float("nan"),) * 3
-    unknown = Accuracy(
-        reprojection_px=0.3,
-        held_out_px=0.3,
-        tracks=900,
-        observations=4000,
-        shift_m=nan,
-        shift_sigma_m=nan,
-        check_m=nan,
-        sigma0=1.0,
-        iterations=9,
-    )
-    accuracy = replace(unknown, shift_sigma_m=(1.26, 1.26, 3.3))
-    said = str(describe_reference_shift("bản đồ.tif", (3.0, -4.0), accuracy))
-    assert all(one in said for one in ("bản đồ.tif: ", " 5.0 m ", "4.0 times", "± 1.3 m"))
-    assert describe_reference_shift("map.tif", (1.0, 1.5), accuracy) is None
-    assert describe_reference_shift("map.tif", (3.0, -4.0), unknown) is None, (
-        "nothing is known of the flight's own place"
-    )
 
 
 def test_a_list_whose_system_is_reached_to_metres_only_is_said_and_makes_the_block_no_surer(tmp_path):

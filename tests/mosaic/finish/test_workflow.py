@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -24,7 +17,7 @@ from rasterio.windows import from_bounds
 from flycam.cli.products import format_finish
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.photo_drill import DrillReport
-from flycam.errors import Cancelled, DiskFull, InputUnusable, NotFound, OptionUnusable
+from flycam.errors import DiskFull, InputUnusable, NotFound, OptionUnusable
 from flycam.geodata.crs import describe_crs, transform_points
 from flycam.geometry.grid import compute_grid_pixel_m, get_tile_bounds
 from flycam.geometry.pose import PoseSource
@@ -37,7 +30,7 @@ from flycam.mosaic.adjustment.block import TerrainPrior
 from flycam.mosaic.export import export_contours, export_flight, export_surface
 from flycam.mosaic.finish import workflow
 from flycam.mosaic.finish.finished_tiles import compute_error_m, decode_error_m
-from flycam.mosaic.finish.stages import StageFolder, WorkAhead, estimate_costs
+from flycam.mosaic.finish.stages import WorkAhead, estimate_costs
 from flycam.mosaic.finish.workflow import FinishRequest, plan_layer_jobs
 from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.redaction import RedactionRequest, add_redaction
@@ -52,7 +45,6 @@ from tests.finished_house import (
     finish_quickly,
     ingested,
     make_finished,
-    open_workspace,
     tiles_of,
 )
 from tests.finishing import finish_flight
@@ -289,31 +281,6 @@ def test_a_withdrawn_frame_takes_the_final_with_it(finished: Finished, tmp_path:
     assert len(frames) == 5 and frame.frame_id not in {one.frame_id for one in frames}
 
 
-def test_a_stopped_run_shows_nothing_and_goes_on(finished: Finished, tmp_path: Path, quick: Quick) -> None:
-    workspace = finished.copy(tmp_path / "house", finished=False)
-    for stop_after in ("ties", "blend"):
-        seen: list[str] = []
-
-        def tell(stage: str, _done: int, _total: int, seen: list[str] = seen) -> None:
-            seen.append(stage)
-
-        with pytest.raises(Cancelled, match="run the same"):
-            finish_quickly(workspace, tell, lambda seen=seen, last=stop_after: last in seen)
-        assert workspace.catalog.tiles.mosaic(finished.mosaic_id).revision == 0
-    (times,) = (tmp_path / "house" / "cache").rglob("seconds.stage")
-    before = StageFolder(times.parent, times.parent.name.partition("-")[2]).load("seconds", ())
-    for path in (tmp_path / "house" / "cache").rglob("*.stage"):
-        if path.stem in ("adjust", "radiometry"):
-            path.write_bytes(path.read_bytes()[:-1] + b"?")
-    report = finish_quickly(workspace)
-    assert report.layers[0].new
-    assert tiles_of(workspace, finished.mosaic_id, 1) == quick.tiles
-    assert report.main is not None
-    spent = report.main.stats["seconds"]
-    for stage in ("ties", "overviews"):  # done by the runs that were stopped; the last one found them
-        assert spent[stage][0] >= round(before[stage][0], 2) > 0.0
-
-
 def test_progress_never_goes_back_and_ends_at_the_end(quick: Quick) -> None:
     shares = [share for __, share in quick.progress]
     assert shares == sorted(shares)
@@ -390,30 +357,6 @@ def test_a_disk_that_is_too_small_is_said_before_the_work(
     workspace = finished.copy(tmp_path / "house", finished=False)
     with pytest.raises(DiskFull, match="Bản Lầu"):
         finish_quickly(workspace)
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_the_same_command_completes_it(
-    finished: Finished, tmp_path: Path, quick: Quick
-) -> None:
-    finished.copy(tmp_path / "house", finished=False).catalog.close()
-    command = [sys.executable, "-m", "flycam", "finish", NAME, "--no-surface", "--json"]
-    command += ["--data", str(tmp_path / "house")]
-    chance = random.Random(9)
-    for stage in ("ties", "blend"):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith(stage):
-                break
-        time.sleep(0.3 * chance.random())
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    answer = json.loads(done.stdout.splitlines()[-1])
-    assert answer["revision"] == 1
-    assert tiles_of(open_workspace(tmp_path / "house"), finished.mosaic_id, 1) == quick.tiles
 
 
 def test_how_true_the_terrain_is_decides_the_result_and_is_recorded(

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from flycam.drill.photo_drill import DrillReport
-from flycam.errors import FrameUnreadable, StorageFailed
+from flycam.errors import FrameUnreadable
 from flycam.geometry.grid import TileId
 from flycam.model.frame import FrameHeader
 from flycam.model.records import FrameStatus
 from flycam.mosaic.orthorectify import frame_merge
-from flycam.mosaic.orthorectify.frame_merge import Checkpoint, FrameRecordBuffer
+from flycam.mosaic.orthorectify.frame_merge import Checkpoint
 from flycam.mosaic.orthorectify.visibility import VisibilitySolver
 from flycam.storage import keys
 from flycam.workspace import Workspace
@@ -56,9 +54,8 @@ class Killed(Exception):
     """The machine is gone."""
 
 
-@pytest.mark.parametrize("at", [2, 5])
 def test_what_a_killed_run_brought_into_the_log_is_not_made_again(
-    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, at: int
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frame_merge, "MAX_INTERVAL_S", 0.0)
     monkeypatch.setattr(frame_merge, "_SHARE", 0.0)
@@ -69,7 +66,7 @@ def test_what_a_killed_run_brought_into_the_log_is_not_made_again(
         made.append(header.frame_id)
         return patch_of(header, *arguments)
 
-    noted: list[set[str]] = [set()]
+    at, noted = 4, [set[str]()]
 
     def killed(one: Checkpoint, frame_id: str, tiles: Iterable[TileId]) -> None:
         if len(noted) >= at:
@@ -95,36 +92,6 @@ def test_what_a_killed_run_brought_into_the_log_is_not_made_again(
     made.clear()
     house.ingest(drill.photos)
     assert made == []
-
-
-def test_a_frame_is_noted_once_a_later_group_tells_that_its_tiles_are_in_the_log(
-    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(frame_merge, "_SHARE", 0.0)
-    house = make_house(drill)
-    flight_id = house.ingest(drill.photos).flight.flight_id
-    mosaic = house.workspace.catalog.tiles.mosaic(f"{flight_id}-colour")
-    written: list[str] = []
-    one = Checkpoint(
-        house.workspace, mosaic, [], lambda: written.append("all"), lambda: written.append("records")
-    )
-    left, middle, right = (TileId(z=18, x=x, y=0) for x in range(3))
-    one.mark_merged("a", [left, middle])
-    one.mark_merged("b", [middle, right])
-    one.mark_merged("c", [])
-    one.mark_writing([left])
-    one.mark_writing([middle])  # by now the left one is there
-    assert (one.list_completed(), written) == ({"c"}, ["records"])
-    one.mark_merged("b", [left])  # where others broke their promises it claimed more
-    one.mark_writing([right])
-    assert one.list_completed() == {"a", "c"}
-    one.mark_writing([])
-    one.mark_writing([left])
-    assert one.list_completed() == {"a", "c"}
-    one.mark_writing([])
-    assert (one.list_completed(), written) == ({"a", "b", "c"}, ["records"] * 3)
-    again = Checkpoint(house.workspace, mosaic, [], written.clear, written.clear)
-    assert again.list_completed() == one.list_completed()
 
 
 def test_frames_that_turn_out_unreadable_leave_no_hole(
@@ -193,49 +160,6 @@ def test_no_tile_is_named_before_the_records_and_originals_of_its_frames(
     monkeypatch.setattr(type(catalog.tiles), "append", checked)
     house.ingest(drill.photos)
     assert named[-1] == drill.frames
-
-
-class _Keeping:
-    """A store and catalogue of frames that wait at a gate, and refuse as often as told."""
-
-    def __init__(self, refusals: int = 0) -> None:
-        self.begun, self.gate, self.kept = threading.Event(), threading.Event(), []
-        self.store = self
-        self.catalog = SimpleNamespace(frames=self)
-        self._refusals = refusals
-
-    def flush(self) -> None:
-        self.begun.set()
-        assert self.gate.wait(90.0)
-
-    def put(self, records: list[object], *, is_stored: bool) -> None:
-        assert is_stored, "the evidence was flushed before"
-        if self._refusals:
-            self._refusals -= 1
-            raise StorageFailed("the disk went away: run again")
-        self.kept += records
-
-
-def test_who_finds_a_record_being_written_waits_until_it_is() -> None:
-    keeping = _Keeping()
-    records, on_record = FrameRecordBuffer(keeping), []  # type: ignore[arg-type]
-    records.add("X")  # type: ignore[arg-type]
-    first = threading.Thread(target=records.write, daemon=True)
-    first.start()
-    assert keeping.begun.wait(90.0)
-
-    def append() -> None:
-        records.write()
-        on_record.append(list(keeping.kept))
-
-    second = threading.Thread(target=append, daemon=True)
-    second.start()
-    second.join(0.3)
-    assert on_record == [], "the log would name a frame without a record"
-    keeping.gate.set()
-    first.join(90.0)
-    second.join(90.0)
-    assert on_record == [["X"]] and keeping.kept == ["X"]
 
 
 def test_a_photo_is_on_the_map_before_the_others_are_read_and_the_map_comes_out_the_same(

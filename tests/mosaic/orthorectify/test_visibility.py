@@ -75,25 +75,6 @@ def test_settled_against_what_came_before_every_winner_has_a_claim(seeds: list[i
             assert not (wins[place] & ~claimed).any()
 
 
-@given(st.integers(0, 1000), st.integers(0, 1000))
-def test_claims_join_and_part_like_sets(one: int, other: int) -> None:
-    def claim(seed: int) -> WinningBlocks:
-        rng = np.random.default_rng(seed)
-        return WinningBlocks(
-            {tile: rng.random((BLOCKS, BLOCKS)) < 0.3 for tile in TILES if rng.random() < 0.6}
-        )
-
-    a, b = claim(one), claim(other)
-    rest, both = a.subtract(b), a.union(b)
-    assert all(blocks.any() for blocks in rest.blocks.values())
-    for tile in TILES:
-        nothing = np.zeros((BLOCKS, BLOCKS), dtype=bool)
-        in_a, in_b = a.blocks.get(tile, nothing), b.blocks.get(tile, nothing)
-        np.testing.assert_array_equal(rest.blocks.get(tile, nothing), in_a & ~in_b)
-        np.testing.assert_array_equal(both.blocks.get(tile, nothing), in_a | in_b)
-    assert not b.subtract(both)
-
-
 def test_a_tile_is_finished_when_no_frame_comes_to_it_any_more() -> None:
     blocks = np.ones((BLOCKS, BLOCKS), dtype=bool)
     a, b, c = TileId(z=18, x=40, y=70), TileId(z=18, x=41, y=70), TileId(z=18, x=42, y=70)

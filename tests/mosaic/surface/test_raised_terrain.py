@@ -57,7 +57,7 @@ def test_a_wood_is_as_high_as_its_crowns_and_the_field_beside_it_is_not() -> Non
     )
 
 
-@pytest.mark.parametrize("step_m", [5.0, 10.0, 30.0, 90.0])
+@pytest.mark.parametrize("step_m", [10.0, 90.0])
 def test_where_the_heights_are_the_terrain_s_own_nothing_changes(step_m: float) -> None:
     terrain = slope(step_m)
     middle = (40.0 * step_m, 40.0 * step_m)

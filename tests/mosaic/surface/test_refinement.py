@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
 
-from flycam.errors import OutsideTerrain
 from flycam.geometry.camera import is_in_image, project
 from flycam.geometry.terrain import interpolate_heights_en
 from flycam.mosaic.surface.refinement import refine_surface
@@ -42,6 +39,9 @@ def test_heights_are_those_of_the_scene(found):
     assert np.median(np.abs(error[middle])) < 0.5 * pixel_m
     assert np.percentile(np.abs(error[middle]), 90) < 2.0 * pixel_m
     assert surface.support[middle].mean() > 0.9
+    assert (np.isfinite(surface.sigma_m) == surface.support).all()
+    in_sigmas = np.abs(error / surface.sigma_m)[middle & surface.support]
+    assert 0.2 < np.median(in_sigmas) < 1.5, "as sure as it says"
 
 
 def test_a_house_stands_where_the_dem_has_none(found):
@@ -89,13 +89,6 @@ def test_ground_that_moved_is_found():
     middle = within(east, north, 20.0)
     off = surface.terrain.heights_m - (slope(east, north) - 5.0)
     assert np.percentile(np.abs(off[middle]), 90) < 0.4
-
-
-def test_pictures_beside_the_terrain_are_refused():
-    world = scene()
-    far = replace(world.ground, origin_m=(1e6, 1e6))
-    with pytest.raises(OutsideTerrain):
-        refine_surface(world.views, world.pixels_of, far, spacing_m=SPACING)
 
 
 def test_for_rectification_draws_edges_straight_and_moves_nothing(found):

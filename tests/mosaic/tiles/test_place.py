@@ -108,7 +108,7 @@ def test_the_live_revision_is_not_touched(catalog: Catalog) -> None:
     with MosaicWriter(store, catalog.tiles, MOSAIC, origin="box", clock_ns=lambda: 7) as live:
         live.add(patch(0))
         before = heads(catalog, 0)
-        with pytest.raises(StoreConflict, match="revision 0 is only merged into"):
+        with pytest.raises(StoreConflict, match="revision 0"):
             live.place(many())
     with writer(store, catalog) as final:
         final.place(many())
@@ -121,7 +121,7 @@ def test_the_live_revision_is_not_touched(catalog: Catalog) -> None:
 def test_tiles_that_do_not_belong_are_refused_with_a_cure(catalog: Catalog) -> None:
     store = MemoryStore()
     with writer(store, catalog, amendments=Amendments(withdrawn={"gone": None})) as one:
-        with pytest.raises(StoreConflict, match="withdrawn meanwhile; finish"):
+        with pytest.raises(StoreConflict, match="withdrawn meanwhile"):
             one.place([tile(0, 0, 1, "gone")])
         coarse = replace(tile(0, 0, 1), tile_id=TileId(z=ZOOM - 1, x=ORIGIN_X // 2, y=ORIGIN_Y // 2))
         with pytest.raises(StoreConflict, match="base zoom"):

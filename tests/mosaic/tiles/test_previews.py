@@ -88,16 +88,12 @@ def test_clearing_makes_parents_from_their_children_alone(box: Box, province: Bo
     assert clear(province, None) == 0
 
 
-@pytest.mark.parametrize("spoil", ["empty", "cut", "large", "lossless", "jpeg"])
-def test_what_is_no_view_is_refused(box: Box, spoil: str) -> None:
+def test_what_is_no_view_is_refused(box: Box) -> None:
     at, tile = next(iter(parents(box).items()))
-    picture = np.full((4096, 4096, 3), 90, np.uint8)
-    data = {
-        "empty": b"",
-        "cut": encode_preview(tile)[:60],
-        "large": cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, 50])[1].tobytes(),
-        "lossless": cv2.imencode(".webp", picture[:256, :256], [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes(),
-        "jpeg": cv2.imencode(".jpg", picture[:256, :256])[1].tobytes(),
-    }[spoil]
-    with pytest.raises(TileCorrupt):
-        decode_preview(data, at)
+    picture = np.full((1024, 1024, 3), 90, np.uint8)
+    large = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, 50])[1].tobytes()
+    lossless = cv2.imencode(".webp", picture[:256, :256], [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
+    jpeg = cv2.imencode(".jpg", picture[:256, :256])[1].tobytes()
+    for data in (b"", encode_preview(tile)[:60], large, lossless, jpeg):
+        with pytest.raises(TileCorrupt):
+            decode_preview(data, at)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flycam.catalog.catalog import Catalog
-from flycam.errors import DiskFull, ObjectMissing, StoreUnavailable
+from flycam.errors import ObjectMissing, StoreUnavailable
 from flycam.geometry.grid import TileId, TileRange
 from flycam.model.frame import OrthoPatch
 from flycam.mosaic.tiles.codec import read_tile
@@ -16,7 +16,6 @@ from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.storage.address import MemoryStore
 from flycam.storage.base import ObjectStore
 from tests.laws.recorded import MOSAIC, ORIGIN_X, ORIGIN_Y, ZOOM, folded, frame_id, opened, patch, stored
-from tests.texts import pair
 
 
 @pytest.fixture
@@ -95,33 +94,6 @@ def test_what_could_not_be_written_is_written_by_the_next_flush(catalog: Catalog
     store.down = False
     assert one.flush() > 0
     assert stored(store, catalog) == folded([patch(0)])
-
-
-def test_what_is_asked_before_a_group_may_keep_it_out_and_no_other_is_written_meanwhile(
-    catalog: Catalog,
-) -> None:
-    store, room, asked = MemoryStore(), [False], []
-
-    def before_group() -> None:
-        asked.append(len(list(store.list(""))))
-        if not room[0]:
-            raise DiskFull(pair("the disk is full; free some and run again", "ổ đĩa đã đầy"))
-
-    one = MosaicWriter(
-        store, catalog.tiles, MOSAIC, origin="box", clock_ns=lambda: 7, before_group=before_group
-    )
-    one.add(flat(1, 1, 10))
-    with pytest.raises(DiskFull):
-        one.publish()
-    assert (asked, list(store.list("")), catalog.tiles.last_seq(MOSAIC.mosaic_id)) == ([0], [], 0)
-    room[0] = True
-    one.add(flat(2, 2, 10))
-    assert one.publish() > 0
-    first = len(list(store.list("")))
-    one.add(flat(3, 2, 20))
-    one.flush()
-    assert asked == [0, 0, first]
-    assert stored(store, catalog) == folded([flat(1, 1, 10), flat(2, 2, 10), flat(3, 2, 20)])
 
 
 def test_an_error_on_its_way_out_is_not_hidden_by_a_flush(catalog: Catalog) -> None:
