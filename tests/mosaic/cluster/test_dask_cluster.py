@@ -35,6 +35,8 @@ from tests.clusters import RunningCluster, running_cluster
 from tests.finished_house import NAME, QUICK, open_workspace, tiles_of
 from tests.finishing import finish_flight
 
+REQUEST = replace(QUICK, report=False)
+
 
 @pytest.fixture(scope="module")
 def flight(tmp_path_factory: pytest.TempPathFactory) -> DrillReport:
@@ -61,7 +63,7 @@ def alone(flight: DrillReport, tmp_path_factory: pytest.TempPathFactory) -> Alon
     workspace = open_workspace(tmp_path_factory.mktemp("alone"))
     mosaic_id = ingested(workspace, flight)
     live = tiles_of(workspace, mosaic_id, 0)
-    finish_flight(workspace, NAME, QUICK)
+    finish_flight(workspace, NAME, REQUEST)
     return Alone(live, tiles_of(workspace, mosaic_id, 1))
 
 
@@ -135,7 +137,7 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(
                 second.kill()
                 second.wait()
 
-        finish_flight(workspace, NAME, QUICK, kill)
+        finish_flight(workspace, NAME, REQUEST, kill)
     assert second.poll() == -signal.SIGKILL
     assert third.poll() is None
     assert tiles_of(workspace, mosaic_id, 1) == alone.finished
@@ -214,6 +216,7 @@ def small_house(tmp_path: Path, flight: DrillReport) -> tuple[Workspace, str, di
     return workspace, flight_id, house
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_work_that_ends_its_workers_ends_the_run_and_is_said(

@@ -13,7 +13,6 @@ from flycam.mosaic.tiles.codec import compute_content_hash
 from flycam.mosaic.tiles.peers import (
     decode_preview,
     encode_preview,
-    list_previewed_tiles,
     mark_previews,
     merge_previews,
     remove_previews,
@@ -70,22 +69,6 @@ def test_views_fill_what_is_not_known_and_nothing_else(box: Box, province: Box) 
         assert np.array_equal(tile.rgb[known], before[at].rgb[known])
         assert np.array_equal(tile.source, before[at].source)
         assert np.array_equal(tile.quality > 0, tiles[at].quality > 0)
-
-
-def test_a_giver_that_gave_all_leaves_no_early_pixel(box: Box, province: Box) -> None:
-    lay(province, parents(box))
-    province.lay({0, 1})
-    clear(province, LOG)
-    assert province.tiles() == box.tiles()
-    assert list_previewed_tiles(province.workspace.store, {LOG}) == []
-
-
-def test_clearing_makes_parents_from_their_children_alone(box: Box, province: Box) -> None:
-    lay(province, parents(box))
-    assert clear(province, None) > 0
-    assert not any(tile.quality.any() for tile in parents(province).values())
-    assert list_previewed_tiles(province.workspace.store, {LOG}) != []  # they need not come again
-    assert clear(province, None) == 0
 
 
 def test_what_is_no_view_is_refused(box: Box) -> None:
