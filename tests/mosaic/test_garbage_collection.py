@@ -209,8 +209,8 @@ def test_what_a_stopped_finish_left_on_disk_goes_after_the_grace(finished: Finis
 
 
 def stop_at_the_second_report() -> Callable[[], bool]:
-    asked = iter([False])
-    return lambda: next(asked, True)
+    answers = iter([False])
+    return lambda: next(answers, True)
 
 
 @pytest.fixture(scope="module")

@@ -103,8 +103,8 @@ def test_a_focal_length_wrong_by_five_percent_is_found_and_said():
     interior = result.interiors["test"]
     assert interior.focal_length_px[0] == pytest.approx(800.0, rel=0.01)
     assert any("focal length" in str(note) for note in result.notes)
-    kept = adjust_block(block, AdjustOptions(self_calibration=False))
-    assert rms(errors_m(result, truth)) < rms(errors_m(kept, truth)) or not kept.accepted
+    fixed = adjust_block(block, AdjustOptions(self_calibration=False))
+    assert rms(errors_m(result, truth)) < rms(errors_m(fixed, truth)) or not fixed.accepted
 
 
 def test_rolling_shutter_is_taken_into_account():
@@ -177,17 +177,6 @@ def test_frames_without_ties_are_carried():
     error = errors_m(result, truth)[lost]
     sigma = np.array([result.frames[k].exterior.sigma_position_m for k in lost])
     assert rms(error / sigma) < 1.8
-
-
-def test_nonsense_ties_do_not_move_the_priors():
-    block, _ = make_block(BASE)
-    random = np.random.default_rng(1)
-    uv = random.uniform((0, 0), (1319, 989), size=block.ties.uv_px.shape)
-    result = adjust_block(replace(block, ties=replace(block.ties, uv_px=uv)))
-    assert not result.accepted and result.reason
-    assert [f.exterior for f in result.frames] == [f.exterior for f in block.frames]
-    assert not result.used.any()
-    assert np.isnan([*result.accuracy.shift_m, *result.accuracy.shift_sigma_m]).all(), "nothing was moved"
 
 
 def test_one_wild_fix_and_one_wild_heading_bend_nothing():

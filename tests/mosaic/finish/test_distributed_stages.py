@@ -39,9 +39,10 @@ def test_stopped_on_a_cluster_it_goes_on_without_to_the_same_tiles_surface_and_a
     with pytest.raises(Cancelled):
         finish_flight(replace(workspace, cluster=cluster), NAME, _REQUEST, watch, stopped)
     flight_id = alone.report.flight.flight_id
-    kept = [key.rpartition("/")[2] for key in workspace.store.list(keys.format_cluster_run_prefix(flight_id))]
-    assert sum(name.startswith("features-") for name in kept) == drill.frames
-    assert sum(name.startswith("pair-") for name in kept) >= drill.frames
+    objects = workspace.store.list(keys.format_cluster_run_prefix(flight_id))
+    names = [key.rpartition("/")[2] for key in objects]
+    assert sum(name.startswith("features-") for name in names) == drill.frames
+    assert sum(name.startswith("pair-") for name in names) >= drill.frames
     begun = tiles_of(workspace, alone.mosaic_id, 1)
     assert 0 < len(begun) < len(tiles_of(alone.workspace, alone.mosaic_id, 1))
 

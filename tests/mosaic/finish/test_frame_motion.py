@@ -23,7 +23,7 @@ def strip(count=8, step_s=3.0, speed=12.0, readout_s=0.04, yaw=lambda t: 0.0, no
     frames = []
     for k in range(count):
         t = k * step_s
-        told = np.floor(t / clock_s) * clock_s if clock_s else t
+        clock_reading = np.floor(t / clock_s) * clock_s if clock_s else t
         centre = np.array([0.0, speed * t, 200.0]) + random.normal(size=3) * noise_m
         rotation = rotation_from_gimbal(yaw(t), -np.pi / 2, 0.0)
         frames.append(
@@ -32,7 +32,7 @@ def strip(count=8, step_s=3.0, speed=12.0, readout_s=0.04, yaw=lambda t: 0.0, no
                 source_name=f"DJI_{k}.JPG",
                 camera="test",
                 strip=0,
-                captured_ns=int(told * 1e9),
+                captured_ns=int(clock_reading * 1e9),
                 interior=interior,
                 exterior=_exterior(centre, to_mat3(rotation), (1.0,) * 3, (0.01,) * 3),
             )

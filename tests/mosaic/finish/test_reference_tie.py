@@ -39,10 +39,10 @@ def patches_of(source):
     """Frames' patches as the block would make them with poses that are off by -SHIFT."""
 
     def patch(_index, tiles):
-        laid = source.warp_to_tiles(tiles)
-        quality = np.where(laid.valid, 1000, 0).astype(np.uint16)
+        warped = source.warp_to_tiles(tiles)
+        quality = np.where(warped.valid, 1000, 0).astype(np.uint16)
         return OrthoPatch(
-            tiles=tiles, rgb=laid.rgb, quality=quality, frame_id="f", exterior_version=0, dem_id="d"
+            tiles=tiles, rgb=warped.rgb, quality=quality, frame_id="f", exterior_version=0, dem_id="d"
         )
 
     return patch
@@ -72,15 +72,15 @@ def test_a_map_much_finer_than_the_search_is_compared_coarsely(tmp_path):
     ours = ReferenceRaster(picture(tmp_path / "ours.tif", ground(1)))
     fine = cv2.resize(ground(1), None, fx=finer, fy=finer, interpolation=cv2.INTER_CUBIC)
     theirs = ReferenceRaster(picture(tmp_path / "map.tif", fine, *SHIFT, gsd_m=GSD_M / finer))
-    asked = []
+    pixel_sizes_m = []
 
     def patch(index, tiles):
-        asked.append(compute_ground_pixel_m(tiles.z, 22.0))
+        pixel_sizes_m.append(compute_ground_pixel_m(tiles.z, 22.0))
         return patches_of(ours)(index, tiles)
 
     found = match_reference(theirs, frames(), patch, terrain(), reach_m=reach_m)
     assert found.control and found.shift_m == pytest.approx(SHIFT, abs=0.06)
-    assert theirs.gsd_m < 0.08 and min(asked) > reach_m / 220
+    assert theirs.gsd_m < 0.08 and min(pixel_sizes_m) > reach_m / 220
 
 
 def test_another_place_is_not_used(tmp_path):

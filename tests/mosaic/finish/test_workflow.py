@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,6 @@ from flycam.mosaic.adjustment.block import TerrainPrior
 from flycam.mosaic.export import export_contours, export_flight, export_surface
 from flycam.mosaic.finish import workflow
 from flycam.mosaic.finish.finished_tiles import compute_error_m, decode_error_m
-from flycam.mosaic.finish.stages import WorkAhead, estimate_costs
 from flycam.mosaic.finish.workflow import FinishRequest, plan_layer_jobs
 from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.redaction import RedactionRequest, add_redaction
@@ -287,17 +285,6 @@ def test_progress_never_goes_back_and_ends_at_the_end(quick: Quick) -> None:
     assert shares[-1] == 100
     stages = list(dict.fromkeys(stage for stage, __ in quick.progress))
     assert stages == ["ties", "adjust", "overviews", "radiometry", "seams", "blend", "report", "communes"]
-    for surface, reference, report in product((True, False), repeat=3):
-        work = WorkAhead(
-            frames=6, megapixels=1.0, tiles=9, posts=1e5 * surface, reference=reference, report=report
-        )
-        expected = {*stages} - {"communes", "report"}
-        expected |= {
-            name
-            for name, is_asked in (("surface", surface), ("reference", reference), ("report", report))
-            if is_asked
-        }
-        assert {key.split(".")[0] for key in estimate_costs(work)} == expected
 
 
 def test_tiles_lost_or_damaged_after_it_was_finished_are_made_again(

@@ -116,26 +116,6 @@ def test_frames_that_turn_out_unreadable_leave_no_hole(
     assert broken.tiles(mosaic_id) == whole.tiles(mosaic_id)
 
 
-def test_frames_of_another_size_than_their_heads_say_are_settled_again(
-    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = sorted(drill.photos.iterdir())[1].name
-    keep_and_decode = frame_merge.store_and_decode_original
-
-    def smaller(workspace: Workspace, path: Path, sha256: str) -> object:
-        pixels = keep_and_decode(workspace, path, sha256)
-        return cv2.resize(pixels, (240, 180), interpolation=cv2.INTER_AREA) if path.name == name else pixels
-
-    monkeypatch.setattr(frame_merge, "store_and_decode_original", smaller)
-    quick, whole = make_house(drill, "quick"), make_house(drill, "whole")
-    report = quick.ingest(drill.photos)
-    assert report.new == drill.frames
-    monkeypatch.setattr(VisibilitySolver, "_winnable", everything)
-    whole.ingest(drill.photos)
-    mosaic_id = f"{report.flight.flight_id}-colour"
-    assert quick.tiles(mosaic_id) == whole.tiles(mosaic_id)
-
-
 def test_no_tile_is_named_before_the_records_and_originals_of_its_frames(
     drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

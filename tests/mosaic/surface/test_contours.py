@@ -61,5 +61,5 @@ def test_every_line_keeps_to_its_level_and_uses_each_crossing_once(heights, inte
     for level in {line.height_m for line in lines}:
         above = heights >= level
         crossed = (above[:, 1:] != above[:, :-1]).sum() + (above[1:] != above[:-1]).sum()
-        told = sum(len(line.points_m) - line.closed for line in lines if line.height_m == level)
-        assert told == crossed
+        counted = sum(len(line.points_m) - line.closed for line in lines if line.height_m == level)
+        assert counted == crossed
