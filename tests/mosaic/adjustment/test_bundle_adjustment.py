@@ -148,17 +148,6 @@ def test_the_same_block_gives_the_same_bytes(base):
     np.testing.assert_array_equal(again.points_m, result.points_m)
 
 
-def test_one_strip_has_honest_roll():
-    block, truth = make_block(replace(BASE, strips=1, per_strip=14))
-    result = adjust_block(block)
-    assert result.accepted
-    turn = turn_errors_rad(result, truth)
-    sigma = np.array([f.exterior.sigma_attitude_rad for f in result.frames])
-    assert np.abs(turn / sigma).max() < 3.5
-    error, sigma = errors_m(result, truth), [f.exterior.sigma_position_m for f in result.frames]
-    assert rms(error / sigma) < 1.7
-
-
 def test_frames_without_ties_are_carried():
     block, truth = make_block(replace(BASE, yaw_strip_deg=1.5, yaw_deg=0.2))
     lost = [3, 11, 12, 20]

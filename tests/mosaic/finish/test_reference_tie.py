@@ -9,7 +9,6 @@ import pytest
 from flycam.errors import InputUnusable
 from flycam.geodata.raster import write_geotiff
 from flycam.geodata.reference_raster import ReferenceRaster
-from flycam.geometry.grid import compute_ground_pixel_m
 from flycam.model.frame import OrthoPatch
 from flycam.mosaic.finish.reference_tie import match_reference, open_reference
 from tests.mosaic.finish.test_ground_control import EAST, NORTH, frames, terrain
@@ -27,10 +26,10 @@ def ground(seed):
     return picture
 
 
-def picture(path, values, east=0.0, north=0.0, gsd_m=GSD_M):
+def picture(path, values, east=0.0, north=0.0):
     bands = np.repeat(np.clip(values + 128.0, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
     half = SIZE * GSD_M / 2
-    corner = (gsd_m, 0.0, EAST + 30.0 - half + east, 0.0, -gsd_m, NORTH + half + north)
+    corner = (GSD_M, 0.0, EAST + 30.0 - half + east, 0.0, -GSD_M, NORTH + half + north)
     write_geotiff(path, bands, corner, "EPSG:32648")
     return path
 
@@ -64,23 +63,6 @@ def test_the_shift_is_found_in_another_light_and_over_changes(tmp_path):
     moved = np.array([point.position_m[:2] for point in found.control])
     assert np.isfinite(moved).all()
     assert found.why.values["agreed"] == found.agreed
-
-
-def test_a_map_much_finer_than_the_search_is_compared_coarsely(tmp_path):
-    """A map of centimetres and a search of many metres: what is held at once does not follow the pixels."""
-    reach_m, finer = 20.0, 4
-    ours = ReferenceRaster(picture(tmp_path / "ours.tif", ground(1)))
-    fine = cv2.resize(ground(1), None, fx=finer, fy=finer, interpolation=cv2.INTER_CUBIC)
-    theirs = ReferenceRaster(picture(tmp_path / "map.tif", fine, *SHIFT, gsd_m=GSD_M / finer))
-    pixel_sizes_m = []
-
-    def patch(index, tiles):
-        pixel_sizes_m.append(compute_ground_pixel_m(tiles.z, 22.0))
-        return patches_of(ours)(index, tiles)
-
-    found = match_reference(theirs, frames(), patch, terrain(), reach_m=reach_m)
-    assert found.control and found.shift_m == pytest.approx(SHIFT, abs=0.06)
-    assert theirs.gsd_m < 0.08 and min(pixel_sizes_m) > reach_m / 220
 
 
 def test_another_place_is_not_used(tmp_path):
