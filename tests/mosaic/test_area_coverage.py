@@ -45,20 +45,3 @@ def test_covered_ground_is_the_area_in_the_work_crs(tmp_path: Path) -> None:
     assert found["inside"].covered_m2 == pytest.approx(1600, rel=2e-2)  # 73 pixels wide
     assert found["all"].frames == {"f0", "f1", "f2"}
     assert found["inside"].frames == {"f0"}
-
-
-def test_neighbours_share_the_pixels_out(tmp_path: Path) -> None:
-    store = MemoryStore()
-    catalog = written(store, tmp_path)
-    halves = {"west": square(-100, -100, 113.7, 200), "east": square(13.7, -100, 300, 200)}
-    whole = {"whole": square(-100, -100, 413.7, 200)}
-    parts = measure_area_coverage(store, catalog.tiles, MOSAIC, halves, WORK_CRS)
-    assert (
-        sum(p.pixels for p in parts.values())
-        == measure_area_coverage(store, catalog.tiles, MOSAIC, whole, WORK_CRS)["whole"].pixels
-    )
-
-
-def test_no_areas(tmp_path: Path) -> None:
-    store = MemoryStore()
-    assert measure_area_coverage(store, written(store, tmp_path).tiles, MOSAIC, {}, WORK_CRS) == {}

@@ -13,10 +13,7 @@ from rasterio.transform import from_origin
 from flycam.errors import DataDamaged
 from flycam.geodata.dem import load_terrain
 from flycam.geometry.grid import TileId, find_tile_at, lonlat_to_mercator
-from flycam.mosaic import terrain
 from flycam.mosaic.terrain import TerrainLookup, load_registered_dems, register_dem
-from flycam.serve.tiles.terrain import HillshadeCache
-from flycam.serve.tiles.tile_views import EMPTY_VIEW
 from flycam.storage import keys
 from flycam.workspace import Workspace
 from tests.serve.world import LAT, LON, make_workspace
@@ -76,39 +73,3 @@ def test_only_ground_on_a_damaged_file_is_refused_by_its_name(house: Workspace, 
             ask()
     record, info = register_dem(house, write_dem(tmp_path / "xa-moi.tif", FAR, 31.0), "EGM96")
     assert record.name == "xa-moi.tif" and not info.warnings, "another comes beside it"
-
-
-def test_a_base_map_fetches_a_damaged_file_once_and_sees_a_mended_one_after_a_while(
-    house: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now_s = 1000.0
-    monkeypatch.setattr(terrain, "_clock_s", lambda: now_s)
-    counted, relief = house.store, HillshadeCache(house)
-    assert isinstance(counted, CountingStore)
-    whole = relief.picture(tile(LON))
-    with pytest.raises(DataDamaged):
-        relief.picture(tile(FAR))
-    fetched = counted.bytes_received
-    for _ in range(3):
-        with pytest.raises(DataDamaged, match=r"xa\.tif"):
-            relief.picture(tile(FAR))
-        assert HillshadeCache(house).picture(tile(LON)) == whole
-    assert counted.bytes_received == fetched
-    assert [dem.path.name for dem in load_registered_dems(house) if dem.trouble] == ["xa.tif"]
-    assert counted.bytes_received > fetched, "what is laid looks itself"
-    (far,) = [dem for dem in house.catalog.terrain.dems() if dem.name == "xa.tif"]
-    data = house.store.get(keys.format_original_key(far.sha256))
-    house.store.delete(keys.format_original_key(far.sha256))
-    house.store.put(keys.format_original_key(far.sha256), bytes([data[0] ^ 1]) + data[1:])
-    with pytest.raises(DataDamaged):
-        relief.picture(tile(FAR))
-    now_s += 301.0
-    assert relief.picture(tile(FAR)) not in (whole, EMPTY_VIEW.data)
-
-
-def test_of_a_lost_file_the_cure_is_told(house: Workspace) -> None:
-    (far,) = [dem for dem in house.catalog.terrain.dems() if dem.name == "xa.tif"]
-    house.store.delete(keys.format_original_key(far.sha256))
-    with pytest.raises(DataDamaged, match=f"verify --from .*dem remove {far.dem_id}") as caught:
-        terrain.fetch_dem(house, far)
-    assert far.dem_id in caught.value.message.in_language("vi")

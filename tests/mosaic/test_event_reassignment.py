@@ -13,7 +13,6 @@ from flycam.catalog.comparisons import Comparison
 from flycam.catalog.flights import format_finish_lock
 from flycam.catalog.packs import Pack, PackState
 from flycam.errors import (
-    AccessDenied,
     FlightBoundToEvent,
     FlightBusy,
     FlycamError,
@@ -50,17 +49,17 @@ def test_a_flight_is_moved_to_an_event_that_begins_with_it_and_back(world: World
     assert (last.who, last.what, last.subject) == ("Lan", "flight moved", world.after)
     assert REAL in last.detail and FLOOD in last.detail
 
-    told = len(workspace.catalog.audit.lines(limit=1_000))
+    before_lines = len(workspace.catalog.audit.lines(limit=1_000))
     assert move_flight(workspace, world.after, FLOOD, "Lan").former == moved.event
-    assert len(workspace.catalog.audit.lines(limit=1_000)) == told, "it lies there already"
+    assert len(workspace.catalog.audit.lines(limit=1_000)) == before_lines, "it lies there already"
     move_flight(workspace, world.after, REAL, "Lan")
     assert flights.flight(world.after) == before
 
 
 def _pack(world: World) -> None:
-    told = AuditEntry(who="Lan", what="pack", subject="pack-1", detail="", at_ns=1)
-    asked = Pack(pack_id="pack-1", owner="Lan", flights=(world.after,), language="vi", asked_ns=1, maker="m")
-    world.workspace.catalog.packs.add(replace(asked, state=PackState.WAITING), told)
+    entry = AuditEntry(who="Lan", what="pack", subject="pack-1", detail="", at_ns=1)
+    pack = Pack(pack_id="pack-1", owner="Lan", flights=(world.after,), language="vi", asked_ns=1, maker="m")
+    world.workspace.catalog.packs.add(replace(pack, state=PackState.WAITING), entry)
 
 
 def _laying(world: World) -> None:
@@ -86,25 +85,23 @@ def _held(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("because", "error", "said"),
+    ("because", "error"),
     [
-        (_pack, FlightBusy, "bộ tài liệu họp"),
-        (_laying, FlightBusy, "chưa nạp xong"),
-        (_found, FlightBoundToEvent, "đã tìm thay đổi"),
-        (_compared, FlightBoundToEvent, "đã tìm thay đổi"),
-        (_held, FlightBoundToEvent, "lưu giữ bắt buộc"),
+        (_pack, FlightBusy),
+        (_laying, FlightBusy),
+        (_found, FlightBoundToEvent),
+        (_compared, FlightBoundToEvent),
+        (_held, FlightBoundToEvent),
     ],
 )
 def test_a_flight_stays_where_leaving_would_break_something(
-    world: World, because: Callable[[World], None], error: type[FlycamError], said: str
+    world: World, because: Callable[[World], None], error: type[FlycamError]
 ) -> None:
     because(world)
     before = world.workspace.catalog.flights.flight(world.after)
     with pytest.raises(error) as caught:
         move_flight(world.workspace, world.after, FLOOD, "Lan")
-    assert said in caught.value.message.in_language("vi")
-    for told in (str(caught.value), caught.value.message.in_language("vi")):
-        assert "flycam" not in told and "--" not in told, "who moves it on the page has no command line"
+    assert "--" not in str(caught.value), "who moves it on the page has no command line"
     assert world.workspace.catalog.flights.flight(world.after) == before
     with pytest.raises(NotFound):
         world.workspace.catalog.flights.event(FLOOD)
@@ -113,17 +110,10 @@ def test_a_flight_stays_where_leaving_would_break_something(
         move_flight(world.workspace, world.before, FLOOD, "Lan")
 
 
-def test_a_flight_that_is_held_itself_leaves_a_held_event(world: World) -> None:
-    _held(world)
-    place_hold(world.workspace, "hold-00000002", world.after, "điều tra", "admin")
-    assert move_flight(world.workspace, world.after, FLOOD, "Lan").event.name == FLOOD
-
-
-@pytest.mark.parametrize("name", ["{}", "finish"])
-def test_a_flight_that_is_worked_on_is_left_alone(world: World, name: str) -> None:
-    lock = world.after if name == "{}" else format_finish_lock(world.after)
-    with world.workspace.catalog.flights.lock(lock), pytest.raises(FlightBusy):
-        move_flight(world.workspace, world.after, FLOOD, "Lan")
+def test_a_flight_that_is_worked_on_is_left_alone(world: World) -> None:
+    for lock in (world.after, format_finish_lock(world.after)):
+        with world.workspace.catalog.flights.lock(lock), pytest.raises(FlightBusy):
+            move_flight(world.workspace, world.after, FLOOD, "Lan")
     assert world.workspace.catalog.flights.flight(world.after).event_id == REAL
 
 
@@ -134,13 +124,7 @@ def test_a_drill_and_a_storm_do_not_mix(world: World) -> None:
     assert move_flight(world.workspace, world.drill, "Diễn tập 2", "Lan").event.is_drill
 
 
-def test_operators_move_what_they_brought(world: World) -> None:
-    with pytest.raises(AccessDenied, match="another operator"):
-        move_flight(world.workspace, world.after, FLOOD, "Lan", only_of="Lan")
-    assert move_flight(world.workspace, world.after, FLOOD, "x", only_of="Tổ bay 2").event.name == FLOOD
-
-
-@pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\u202eb"])
+@pytest.mark.parametrize("name", ["  ", "x" * 201, "a\u202eb"])
 def test_an_event_has_a_name(world: World, name: str) -> None:
     with pytest.raises(InputUnusable) as caught:
         move_flight(world.workspace, world.after, name, "Lan")

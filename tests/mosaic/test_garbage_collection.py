@@ -11,10 +11,9 @@ import pytest
 
 from flycam.board.layers import register_communes
 from flycam.drill.photo_drill import DrillReport
-from flycam.errors import Cancelled, InputUnusable, NotFound
+from flycam.errors import Cancelled, NotFound
 from flycam.ingest.batch import ingest
 from flycam.ingest.inspection import PreflightRequest
-from flycam.mosaic.cluster.run import FINISH, INGEST
 from flycam.mosaic.eviction import DAY_S, collect_garbage
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
@@ -25,23 +24,23 @@ from flycam.storage import keys
 from flycam.storage.keys import SETUP_CODE_FILE
 from flycam.workspace import Workspace
 from tests.clips import cut_all
-from tests.finished_house import QUICK, Finished, finish_quickly, make_finished
-from tests.houses import House
+from tests.finished_house import QUICK, Finished, finish_quickly, make_finished, open_workspace
+from tests.once import copied_once
 
-MakeHouse = Callable[..., House]
+REQUEST = replace(QUICK, report=False)
 START_NS = 1_800_000_000 * 10**9
 
 
 @dataclass
 class Clock:
-    days: float = 0.0
+    s: float = 0.0
 
     def __call__(self) -> int:
-        return START_NS + int(self.days * DAY_S * 1e9)
+        return START_NS + int(self.s * 1e9)
 
 
 @dataclass
-class Laid:
+class Reprocessed:
     """A flight that was laid again on the second day: it has old tiles and old clips."""
 
     workspace: Workspace
@@ -57,92 +56,82 @@ class Laid:
         heads = {head.key for head in catalog.tiles.heads(f"{self.flight_id}-colour", 0)}
         return heads | {c.clip_key for c in catalog.boundaries.coverage(self.flight_id) if c.clip_key}
 
-    def kept_for_ever(self) -> set[str]:
-        return {key for key in self.objects if key.startswith(("evidence/", "terrain/"))}
+    def permanent(self) -> set[str]:
+        return {key for key in self.objects if keys.is_permanent(key)}
+
+
+def reprocess_once(drill: DrillReport, root: Path) -> Reprocessed:
+    """A copy of one that was made once."""
+    clock = Clock()
+
+    def make(folder: Path) -> str:
+        workspace = replace(open_workspace(folder), clock_ns=clock)
+        register_communes(workspace, drill.communes)
+        request = PreflightRequest(paths=(drill.photos,))
+        flight_id = ingest(workspace, request, FlightLabels()).flight.flight_id
+        cut_all(workspace, flight_id)
+        clock.s = 2 * DAY_S
+        register_dem(workspace, drill.dem)
+        ingest(workspace, request, FlightLabels())
+        cut_all(workspace, flight_id)
+        workspace.catalog.close()
+        return flight_id
+
+    flight_id = copied_once("reprocessed", make, root)
+    clock.s = 2 * DAY_S
+    return Reprocessed(replace(open_workspace(root), clock_ns=clock), clock, flight_id)
 
 
 @pytest.fixture
-def laid(drill: DrillReport, make_house: MakeHouse) -> Laid:
-    clock = Clock()
-    workspace = replace(make_house().workspace, clock_ns=clock)
-    register_communes(workspace, drill.communes)
-    request = PreflightRequest(paths=(drill.photos,))
-    flight_id = ingest(workspace, request, FlightLabels()).flight.flight_id
-    cut_all(workspace, flight_id)
-    clock.days = 2.0
-    register_dem(workspace, drill.dem)
-    ingest(workspace, request, FlightLabels())
-    cut_all(workspace, flight_id)
-    return Laid(workspace, clock, flight_id)
+def flight(drill: DrillReport, tmp_path: Path) -> Reprocessed:
+    return reprocess_once(drill, tmp_path / "house")
 
 
-def test_nothing_goes_within_the_grace_and_only_what_is_old_after_it(laid: Laid) -> None:
-    before, evidence, in_use = laid.objects, laid.kept_for_ever(), laid.in_use()
+def test_nothing_goes_within_the_grace_and_only_what_is_old_after_it(flight: Reprocessed) -> None:
+    before, evidence, in_use = flight.objects, flight.permanent(), flight.in_use()
     assert in_use < before
-    laid.clock.days = 2.0 + 6.9
-    early = collect_garbage(laid.workspace)
+    flight.clock.s = (2.0 + 6.9) * DAY_S
+    early = collect_garbage(flight.workspace)
     assert (early.tiles, early.clips, early.freed_bytes) == (0, 0, 0) and early.within_grace > 0
-    assert laid.objects == before
-    laid.clock.days = 2.0 + 7.1
-    tried = collect_garbage(laid.workspace, dry_run=True)
-    assert laid.objects == before
-    done = collect_garbage(laid.workspace)
+    assert flight.objects == before
+    flight.clock.s = (2.0 + 7.1) * DAY_S
+    tried = collect_garbage(flight.workspace, dry_run=True)
+    assert flight.objects == before
+    done = collect_garbage(flight.workspace)
     assert (done.tiles, done.clips, done.freed_bytes) == (tried.tiles, tried.clips, tried.freed_bytes)
     assert done.tiles > 0 and done.clips > 0 and done.within_grace == 0
     assert done.tiles + done.clips == early.within_grace
-    assert laid.objects == evidence | in_use
-    again = collect_garbage(laid.workspace)
+    assert flight.objects == evidence | in_use
+    again = collect_garbage(flight.workspace)
     assert (again.tiles, again.clips) == (0, 0)
-    for head in laid.workspace.catalog.tiles.heads(f"{laid.flight_id}-colour", 0):
-        read_tile(laid.workspace.store, head)
-    assert [line.what for line in laid.workspace.catalog.audit.lines()].count("collect") == 1
+    for head in flight.workspace.catalog.tiles.heads(f"{flight.flight_id}-colour", 0):
+        read_tile(flight.workspace.store, head)
+    assert [line.what for line in flight.workspace.catalog.audit.lines()].count("collect") == 1
 
 
-def test_tiles_and_clips_of_a_withdrawn_flight_go_its_evidence_stays(laid: Laid) -> None:
-    withdraw_by_reference(laid.workspace, laid.flight_id, "doanh trại", "UBND")
-    evidence = laid.kept_for_ever()
-    laid.clock.days = 30.0
-    collect_garbage(laid.workspace)
-    assert laid.kept_for_ever() == evidence and any(key.startswith("evidence/") for key in evidence)
-    heads = laid.workspace.catalog.tiles.heads(f"{laid.flight_id}-colour", 0)
-    assert laid.objects - evidence == {head.key for head in heads}
-    assert all(not read_tile(laid.workspace.store, head).frames for head in heads)
+def test_tiles_and_clips_of_a_withdrawn_flight_go_its_evidence_stays(flight: Reprocessed) -> None:
+    withdraw_by_reference(flight.workspace, flight.flight_id, "doanh trại", "UBND")
+    evidence = flight.permanent()
+    flight.clock.s = 30.0 * DAY_S
+    collect_garbage(flight.workspace)
+    assert flight.permanent() == evidence and any(key.startswith("evidence/") for key in evidence)
+    heads = flight.workspace.catalog.tiles.heads(f"{flight.flight_id}-colour", 0)
+    assert flight.objects - evidence == {head.key for head in heads}
+    assert all(not read_tile(flight.workspace.store, head).frames for head in heads)
 
 
-def test_what_the_log_never_named_is_left_alone(laid: Laid) -> None:
-    strangers = {f"mosaics/{laid.flight_id}-colour/r0/20/1/2-abc.tile", "mosaics/other/r0/20/1/2-abc.tile"}
+def test_what_the_log_never_named_is_left_alone(flight: Reprocessed) -> None:
+    strangers = {f"mosaics/{flight.flight_id}-colour/r0/20/1/2-abc.tile", "mosaics/other/r0/20/1/2-abc.tile"}
     for key in strangers:
-        laid.workspace.store.put(key, b"of another catalogue")
-    laid.clock.days = 30.0
-    assert collect_garbage(laid.workspace).tiles > 0
-    assert strangers < laid.objects
+        flight.workspace.store.put(key, b"of another catalogue")
+    flight.clock.s = 30.0 * DAY_S
+    assert collect_garbage(flight.workspace).tiles > 0
+    assert strangers < flight.objects
 
 
-def test_a_flight_that_is_being_written_is_left_for_the_next_time(laid: Laid) -> None:
-    laid.clock.days = 30.0
-    with laid.workspace.catalog.flights.lock(laid.flight_id):
-        report = collect_garbage(laid.workspace)
-    assert (report.tiles, report.clips, len(report.busy)) == (0, 0, 1)
-    assert collect_garbage(laid.workspace).tiles > 0
-
-
-def test_what_runs_over_a_cluster_left_goes_when_none_is_under_way(laid: Laid) -> None:
-    store, lock = laid.workspace.store, laid.workspace.catalog.flights.lock
-    left = {INGEST: 1000, FINISH: 100}
-    objects = {run: keys.format_cluster_run_key(laid.flight_id, f"{run}0123", "given-89ab") for run in left}
-    for run, key in objects.items():
-        store.put(key, bytes(left[run]))
-    with lock(f"finish-{laid.flight_id}"):
-        assert collect_garbage(laid.workspace, dry_run=True).freed_bytes == left[INGEST]
-        assert collect_garbage(laid.workspace).freed_bytes == left[INGEST]
-        assert store.exists(objects[FINISH])
-    assert collect_garbage(laid.workspace).local_bytes == left[FINISH]
-    assert not any(map(store.exists, objects.values()))
-
-
-def test_a_state_that_came_back_is_not_old(laid: Laid) -> None:
-    tiles = laid.workspace.catalog.tiles
-    mosaic_id = f"{laid.flight_id}-colour"
+def test_a_state_that_came_back_is_not_old(flight: Reprocessed) -> None:
+    tiles = flight.workspace.catalog.tiles
+    mosaic_id = f"{flight.flight_id}-colour"
     first = next(
         line
         for line in tiles.log_since(mosaic_id, 0)
@@ -151,44 +140,30 @@ def test_a_state_that_came_back_is_not_old(laid: Laid) -> None:
     head = tiles.head(mosaic_id, 0, first.tile_id)
     assert head is not None
     tiles.append([first], {first.tile_id: head.content_hash})
-    laid.clock.days = 30.0
-    collect_garbage(laid.workspace)
-    assert first.key in laid.objects and head.key not in laid.objects
-
-
-def test_no_grace_before_now(laid: Laid) -> None:
-    with pytest.raises(InputUnusable, match="grace-days"):
-        collect_garbage(laid.workspace, grace_s=-1.0)
+    flight.clock.s = 30.0 * DAY_S
+    collect_garbage(flight.workspace)
+    assert first.key in flight.objects and head.key not in flight.objects
 
 
 def test_terrain_taken_off_the_list_leaves_its_trace_and_what_was_laid_on_it(
-    laid: Laid, drill: DrillReport
+    flight: Reprocessed, drill: DrillReport
 ) -> None:
-    (dem,) = laid.workspace.catalog.terrain.dems()
-    before, in_use = laid.objects, laid.in_use()
-    assert remove_dem(laid.workspace, "dem.tif") == dem
-    assert laid.workspace.catalog.terrain.dems() == []
-    assert laid.objects == before
-    line = laid.workspace.catalog.audit.lines()[-1]
+    (dem,) = flight.workspace.catalog.terrain.dems()
+    before, in_use = flight.objects, flight.in_use()
+    assert remove_dem(flight.workspace, "dem.tif") == dem
+    assert flight.workspace.catalog.terrain.dems() == []
+    assert flight.objects == before
+    line = flight.workspace.catalog.audit.lines()[-1]
     assert (line.what, line.subject) == ("dem remove", dem.dem_id) and dem.sha256 in line.detail
-    frame_id = laid.workspace.catalog.frames.list_for_flight(laid.flight_id)[0].frame_id
-    assert withdraw_by_reference(laid.workspace, frame_id, "nhà dân", "UBND").tiles > 0, (
+    frame_id = flight.workspace.catalog.frames.list_for_flight(flight.flight_id)[0].frame_id
+    assert withdraw_by_reference(flight.workspace, frame_id, "nhà dân", "UBND").tiles > 0, (
         "recorded terrain is read back"
     )
-    assert laid.in_use() != in_use
-    with pytest.raises(NotFound, match="flycam dem list"):
-        remove_dem(laid.workspace, dem.dem_id)
-    register_dem(laid.workspace, drill.dem)
-    assert remove_dem(laid.workspace, dem.dem_id[:8]).dem_id == dem.dem_id
-
-
-def test_a_name_that_fits_several_files_is_not_guessed(laid: Laid) -> None:
-    catalog = laid.workspace.catalog
-    (dem,) = catalog.terrain.dems()
-    catalog.terrain.put_dem(replace(dem, dem_id="0123456789abcdef01234567"))
-    with pytest.raises(InputUnusable, match="0123456789abcdef01234567"):
-        remove_dem(laid.workspace, "dem.tif")
-    assert len(catalog.terrain.dems()) == 2
+    assert flight.in_use() != in_use
+    with pytest.raises(NotFound, match="dem list"):
+        remove_dem(flight.workspace, dem.dem_id)
+    register_dem(flight.workspace, drill.dem)
+    assert remove_dem(flight.workspace, dem.dem_id[:8]).dem_id == dem.dem_id
 
 
 def test_tiles_of_retired_revisions_go_and_those_on_show_stay(finished: Finished, tmp_path: Path) -> None:
@@ -196,7 +171,7 @@ def test_tiles_of_retired_revisions_go_and_those_on_show_stay(finished: Finished
     workspace = finished.copy(tmp_path / "house")
     frame = workspace.catalog.frames.list_for_flight(finished.report.flight.flight_id)[0]
     withdraw_by_reference(workspace, frame.frame_id, "nhà dân", "UBND tỉnh")
-    finish_quickly(workspace)
+    finish_quickly(workspace, request=REQUEST)
     old, new = (workspace.catalog.tiles.heads(finished.mosaic_id, number) for number in (1, 2))
     assert old and new
     assert collect_garbage(workspace).tiles == 0
@@ -234,10 +209,10 @@ def test_what_a_stopped_finish_left_on_disk_goes_after_the_grace(finished: Finis
 
 
 def stop_at_the_second_report() -> Callable[[], bool]:
-    asked = iter([False])
-    return lambda: next(asked, True)
+    answers = iter([False])
+    return lambda: next(answers, True)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Finished:
-    return make_finished(tmp_path_factory.mktemp("finished"), drill, QUICK)
+    return make_finished(tmp_path_factory.mktemp("finished"), drill, REQUEST)

@@ -33,7 +33,7 @@ def no_audit_log(workspace: Workspace) -> Iterator[None]:
         connection.exec_driver_sql("DROP TRIGGER full")
 
 
-def told(workspace: Workspace) -> list[tuple[str, str, str]]:
+def audited(workspace: Workspace) -> list[tuple[str, str, str]]:
     lines = workspace.catalog.audit.lines()
     return [(one.who, one.what, one.subject) for one in lines if one.what.startswith("mask")]
 
@@ -41,19 +41,19 @@ def told(workspace: Workspace) -> list[tuple[str, str, str]]:
 def test_a_mask_is_drawn_and_taken_back_with_its_audit_line_or_not_at_all(world: World) -> None:
     workspace, mask_id = world.workspace, "mask-0000000a"
     photo = next(one for one in workspace.catalog.frames.list_for_flight(world.after) if one.exterior)
-    asked = RedactionRequest(
+    request = RedactionRequest(
         redaction_id=mask_id,
         frame_id=photo.frame_id,
         reason=RedactionReason.HOME,
         corners=[(10, 10), (40, 10), (40, 40)],
     )
     with no_audit_log(workspace), pytest.raises(sqlalchemy.exc.IntegrityError):
-        add_redaction(workspace, asked, "Lan")
-    assert workspace.catalog.redactions.lines() == [] and told(workspace) == []
+        add_redaction(workspace, request, "Lan")
+    assert workspace.catalog.redactions.lines() == [] and audited(workspace) == []
     for _ in range(2):
-        made = add_redaction(workspace, asked, "Lan")
+        made = add_redaction(workspace, request, "Lan")
     assert select_active_redactions(workspace.catalog.redactions.lines()) == [made]
-    assert told(workspace) == [("Lan", "mask made", mask_id)]
+    assert audited(workspace) == [("Lan", "mask made", mask_id)]
 
     with no_audit_log(workspace), pytest.raises(sqlalchemy.exc.IntegrityError):
         revoke_redaction(workspace, mask_id, "Minh")
@@ -61,4 +61,4 @@ def test_a_mask_is_drawn_and_taken_back_with_its_audit_line_or_not_at_all(world:
     for _ in range(2):
         revoke_redaction(workspace, mask_id, "Minh")
     assert select_active_redactions(workspace.catalog.redactions.lines()) == []
-    assert told(workspace) == [("Lan", "mask made", mask_id), ("Minh", "mask taken back", mask_id)]
+    assert audited(workspace) == [("Lan", "mask made", mask_id), ("Minh", "mask taken back", mask_id)]

@@ -36,16 +36,6 @@ TERRAIN = assign_content_id(
 DATA = encode_terrain(TERRAIN)
 
 
-def test_there_and_back() -> None:
-    back = decode_terrain(DATA)
-    assert np.array_equal(back.heights_m, HEIGHTS, equal_nan=True)
-    assert (back.origin_m, back.post_spacing_m, back.dem_id) == (
-        TERRAIN.origin_m,
-        TERRAIN.post_spacing_m,
-        TERRAIN.dem_id,
-    )
-
-
 @given(place=st.integers(0, 8 * len(DATA) - 1))
 def test_no_flipped_bit_changes_what_is_read(place: int) -> None:
     """One bit of the compressor's own header says nothing; all others are found."""

@@ -12,7 +12,6 @@ from flycam.geometry.pose import (
     CameraMotion,
     ExteriorOrientation,
     PoseSource,
-    gimbal_from_rotation,
     rotation_from_angle_axis,
     rotation_from_gimbal,
     to_mat3,
@@ -300,11 +299,6 @@ def _exterior(centre, rotation, sigma_m, sigma_rad):
         sigma_attitude_rad=tuple(float(s) for s in sigma_rad),
         source=PoseSource.ADJUSTED,
     )
-
-
-def yaw_of(exterior: ExteriorOrientation) -> float:
-    """Gimbal yaw in radians."""
-    return float(gimbal_from_rotation(exterior.rotation)[0])
 
 
 def with_control(

@@ -186,20 +186,3 @@ def test_step_and_covariance_are_those_of_the_whole_system(linearised):
         pick[np.arange(3), own * n + m + 3 * k + np.arange(3)] += 1.0
         variance = np.einsum("ij,jk,ik->i", pick, inverse, pick)
         np.testing.assert_allclose(covariance.points[k], variance, rtol=1e-4)
-
-
-def test_a_point_that_no_frame_sees_is_left_where_it_is(linearised):
-    model, unknowns = linearised
-    model = replace(model, heights=None)
-    lost = model.seen.point[model.starts][0]
-    behind = unknowns.point.copy()
-    behind[lost, 2] = 1e4  # above all cameras
-    unknowns = replace(unknowns, point=behind)
-    others = replace(model, seen=model.seen.take(model.seen.point != lost))
-    steps = []
-    for one in (model, others):
-        centres = one.problem.frames.centre[:, :2]
-        plan = plan_elimination(compute_coupling(one, len(centres)), centres)
-        steps.append(ReducedSystem(one, unknowns, build_normal_equations(one, unknowns), plan, 1e-6).step())
-    assert steps[0].points[0] == pytest.approx(0.0)
-    assert np.allclose(steps[0].frames, steps[1].frames, rtol=1e-9, atol=1e-12)

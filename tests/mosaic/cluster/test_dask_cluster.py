@@ -14,15 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from distributed import Client
 
 from flycam.board.layers import register_communes
 from flycam.catalog.catalog import open_catalog
-from flycam.cli import flycam
 from flycam.config import SchedulerAddress
 from flycam.drill.photo_drill import DrillReport, write_drill
-from flycam.errors import EXIT_USAGE, ClusterUnavailable, WorkerIncompatible
+from flycam.errors import ClusterUnavailable, WorkerIncompatible
 from flycam.ingest.batch import ingest
 from flycam.ingest.inspection import PreflightRequest
 from flycam.mosaic.cluster.dask_cluster import build_security, connect_cluster
@@ -36,6 +34,8 @@ from flycam.workspace import Progress, Workspace, ignore_progress
 from tests.clusters import RunningCluster, running_cluster
 from tests.finished_house import NAME, QUICK, open_workspace, tiles_of
 from tests.finishing import finish_flight
+
+REQUEST = replace(QUICK, report=False)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def alone(flight: DrillReport, tmp_path_factory: pytest.TempPathFactory) -> Alon
     workspace = open_workspace(tmp_path_factory.mktemp("alone"))
     mosaic_id = ingested(workspace, flight)
     live = tiles_of(workspace, mosaic_id, 0)
-    finish_flight(workspace, NAME, QUICK)
+    finish_flight(workspace, NAME, REQUEST)
     return Alone(live, tiles_of(workspace, mosaic_id, 1))
 
 
@@ -101,29 +101,6 @@ def province(tmp_path: Path, s3_url: str, postgres_url: str) -> Iterator[Provinc
 @pytest.mark.postgres
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_two_workers_make_the_same_tiles_as_one_process(
-    province: Province, flight: DrillReport, alone: Alone
-) -> None:
-    with connect_cluster(province.cluster.address, province.workspace) as cluster:
-        workspace = replace(province.workspace, cluster=cluster)
-        mosaic_id = ingested(workspace, flight)
-        assert tiles_of(workspace, mosaic_id, 0) == alone.live
-        report = finish_flight(workspace, NAME, QUICK)
-    assert report.layers[0].new
-    assert tiles_of(workspace, mosaic_id, 1) == alone.finished
-    lines = workspace.catalog.tiles.log_since(mosaic_id, 0, 10_000)
-    assert {line.origin for line in lines} == {"province"}
-    zoom = choose_block_zoom(workspace.catalog.tiles.mosaic(mosaic_id))
-    assert len(workspace.catalog.tiles.heads(mosaic_id, 0, z=zoom)) > 1  # something was shared out
-    base = [line.tile_id for line in lines if line.revision == 0 and line.tile_id.z == lines[0].tile_id.z]
-    assert len(base) == len(set(base))  # no tile by two workers
-    assert not list(workspace.store.list(keys.format_cluster_run_prefix(report.flight.flight_id)))
-
-
-@pytest.mark.s3
-@pytest.mark.postgres
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_a_worker_that_is_killed_takes_nothing_with_it(
     province: Province, flight: DrillReport, alone: Alone
 ) -> None:
@@ -147,6 +124,8 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(
         killed.shutdown()
         assert first.poll() == -signal.SIGKILL
         assert tiles_of(workspace, mosaic_id, 0) == alone.live
+        zoom = choose_block_zoom(workspace.catalog.tiles.mosaic(mosaic_id))
+        assert len(workspace.catalog.tiles.heads(mosaic_id, 0, z=zoom)) > 1  # something was shared out
         third = province.cluster.start("--threads", "1")
 
         blended: list[int] = []
@@ -158,10 +137,13 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(
                 second.kill()
                 second.wait()
 
-        finish_flight(workspace, NAME, QUICK, kill)
+        finish_flight(workspace, NAME, REQUEST, kill)
     assert second.poll() == -signal.SIGKILL
     assert third.poll() is None
     assert tiles_of(workspace, mosaic_id, 1) == alone.finished
+    assert {line.origin for line in workspace.catalog.tiles.log_since(mosaic_id, 0, 10_000)} == {"province"}
+    flight_id = mosaic_id.removesuffix("-colour")
+    assert not list(workspace.store.list(keys.format_cluster_run_prefix(flight_id)))
 
 
 def kill_with_work(scheduler: Client, address: str, process: subprocess.Popen[bytes]) -> None:
@@ -184,31 +166,18 @@ def test_workers_of_another_house_are_refused_before_anything_is_done(
     }
     with running_cluster(tmp_path / "cluster", house, workers=0) as running:
         with (
-            pytest.raises(ClusterUnavailable, match="no worker; start 'flycam worker'"),
+            pytest.raises(ClusterUnavailable, match="no worker"),
             connect_cluster(running.address, workspace, timeout_s=1.0),
         ):
             pass
         stranger = running.start("--threads", "1", FLYCAM_STORE=(tmp_path / "other").as_uri())
         with (
-            pytest.raises(
-                WorkerIncompatible, match="does not see this store; give it the same FLYCAM_STORE"
-            ) as told,
+            pytest.raises(WorkerIncompatible, match="FLYCAM_STORE"),
             connect_cluster(running.address, workspace),
         ):
             pass
-        assert told.value.message.in_language("vi") != str(told.value)
         stranger.kill()
         stranger.wait()
-        running.start("--threads", "1", FLYCAM_DATABASE=f"sqlite:///{tmp_path / 'other.sqlite'}")
-        with (
-            pytest.raises(
-                WorkerIncompatible, match="does not see this catalogue; give it the same FLYCAM_DATABASE"
-            ),
-            connect_cluster(running.address, workspace),
-        ):
-            pass
-        running.processes[-1].kill()
-        running.processes[-1].wait()
         running.start("--threads", "1")
 
         def part(stage: str, _done: int, _total: int) -> None:
@@ -217,21 +186,11 @@ def test_workers_of_another_house_are_refused_before_anything_is_done(
                 running.processes[0].wait()
 
         with (
-            pytest.raises(ClusterUnavailable, match="no scheduler answers there"),
+            pytest.raises(ClusterUnavailable, match="no scheduler"),
             connect_cluster(running.address, workspace) as cluster,
         ):
             ingested(replace(workspace, cluster=cluster), flight, part)
     assert ingested(workspace, flight)  # goes on without a cluster
-
-
-def slow_numbers(_workspace: Workspace, _given: object) -> Callable[[int, Fence], int]:
-    """A job that takes a while for each number."""
-
-    def work(number: int, _fence: Fence) -> int:
-        time.sleep(0.3)
-        return number
-
-    return work
 
 
 def fatal(_workspace: Workspace, _given: object) -> Callable[[int, Fence], None]:
@@ -260,29 +219,6 @@ def small_house(tmp_path: Path, flight: DrillReport) -> tuple[Workspace, str, di
 @pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_five_workers_that_leave_one_after_the_other_end_no_run(
-    small_house: tuple[Workspace, str, dict[str, str]], tmp_path: Path
-) -> None:
-    workspace, flight_id, house = small_house
-    with (
-        running_cluster(tmp_path / "cluster", house, workers=1) as running,
-        connect_cluster(running.address, workspace) as cluster,
-    ):
-        spread = ClusterRun(workspace=workspace, cluster=cluster, flight_id=flight_id, run="ingest-test")
-        found = []
-        for number, result in spread.run_tasks(slow_numbers, None, range(60)):
-            found.append((number, result))
-            if len(found) % 10 == 0 and len(found) < 60:
-                left = running.processes[-1]
-                running.start("--threads", "1")
-                left.terminate()
-                assert left.wait(60) == 0
-        spread.clear()
-    assert sorted(found) == [(number, number) for number in range(60)]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_work_that_ends_its_workers_ends_the_run_and_is_said(
     small_house: tuple[Workspace, str, dict[str, str]], tmp_path: Path
 ) -> None:
@@ -292,7 +228,7 @@ def test_work_that_ends_its_workers_ends_the_run_and_is_said(
         connect_cluster(running.address, workspace) as cluster,
     ):
         spread = ClusterRun(workspace=workspace, cluster=cluster, flight_id=flight_id, run="ingest-test")
-        with pytest.raises(ClusterUnavailable, match="ended 4 workers one after the other"):
+        with pytest.raises(ClusterUnavailable, match="4 workers"):
             list(spread.run_tasks(fatal, None, [0]))
         assert [one.wait(60) for one in running.processes[1:]] == [-signal.SIGKILL] * 4
 
@@ -302,14 +238,7 @@ def test_no_scheduler_is_said_with_the_cure(tmp_path: Path) -> None:
         nobody.bind(("127.0.0.1", 0))
         address = SchedulerAddress(host="127.0.0.1", port=nobody.getsockname()[1])
         with (
-            pytest.raises(ClusterUnavailable, match="start 'flycam worker --scheduler'"),
+            pytest.raises(ClusterUnavailable, match="--scheduler"),
             connect_cluster(address, open_workspace(tmp_path), connect_timeout_s=1.0),
         ):
             pass
-
-
-def test_a_worker_asks_for_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FLYCAM_CLUSTER", raising=False)
-    result = CliRunner().invoke(flycam, ["worker", "--data", str(tmp_path / "data")])
-    assert result.exit_code == EXIT_USAGE
-    assert "tls://10.0.0.5:8786" in result.stderr

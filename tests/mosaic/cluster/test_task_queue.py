@@ -19,19 +19,6 @@ def test_one_worker_goes_through_neighbours_and_a_second_takes_the_later_half() 
     assert len(left) == 2
 
 
-def test_what_somebody_had_who_is_gone_comes_first_and_his_stretch_goes_to_another() -> None:
-    left = TaskQueue(8)
-    assert [left.next_for("a"), left.next_for("b")] == [0, 4]
-    left.remove_worker("a")
-    left.requeue(0)
-    assert [left.next_for("b") for _ in range(5)] == [0, 5, 6, 7, 1]
-    assert len(left) == 2
-
-
-def test_nothing_is_left_of_nothing() -> None:
-    assert TaskQueue(0).next_for("a") is None and not len(TaskQueue(0))
-
-
 @given(count=st.integers(0, 60), seed=st.integers(0, 999))
 def test_every_task_is_done_once_whoever_comes_and_goes(count: int, seed: int) -> None:
     chance = random.Random(seed)

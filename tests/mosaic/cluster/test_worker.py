@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy
 import pytest
 
 from flycam.catalog.audit import Audit
@@ -88,38 +87,17 @@ def test_a_copy_of_the_catalogue_made_before_is_another_house(
 
     initialise_worker(replace(workspace, catalog=other))
     assert not inspect_worker("probe/x", (line.seq, line.digest)).has_line
-    with pytest.raises(WorkerIncompatible, match="give it the same FLYCAM_DATABASE") as told:
+    with pytest.raises(WorkerIncompatible, match="FLYCAM_DATABASE"):
         run_task(order, ValueError("it went on"), TURN)
-    assert told.value.message.in_language("vi") != str(told.value)
     initialise_worker(workspace)
     assert inspect_worker("probe/x", (line.seq, line.digest)).has_line
     with pytest.raises(ValueError, match="it went on"):
         run_task(order, ValueError("it went on"), TURN)
 
 
-def test_an_own_log_that_goes_on_alike_has_not_the_line(tmp_path: Path) -> None:
-    """The same card taken in by two houses at one moment: what is written last differs."""
-    for name in "ab":
-        (tmp_path / name).mkdir()
-    houses = [open_workspace(tmp_path / name) for name in "ab"]
-    for house in houses:
-        house.catalog.audit.append("Lan", "ingest", "f", at_ns=1)
-    one, other = (house.catalog for house in houses)
-    first = read_last_audit_line(one)
-    assert first is not None and has_audit_line(other, first)
-    line = one.audit.append("Lan", "cluster", "tcp://x", "a token", at_ns=2)
-    other.audit.append("Lan", "cluster", "tcp://x", "another", at_ns=2)
-    assert not has_audit_line(other, (line.seq, line.digest))
-
-
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
-        (
-            PermissionError(errno.EACCES, "Permission denied", "/x/y"),
-            StorageFailed,
-            "/x/y: Permission denied",
-        ),
         (OSError(errno.ENOSPC, "No space left on device"), DiskFull, "No space left"),
         (ConnectionResetError("peer gone"), StorageFailed, "ConnectionResetError: peer gone"),
     ],
@@ -135,12 +113,10 @@ def test_what_a_workers_disk_or_line_does_not_do_is_typed_with_its_cause(
     with_flight(workspace, monkeypatch)
     order = order_of(workspace, said)
     initialise_worker(workspace)
-    with pytest.raises(kind, match=words) as told:
+    with pytest.raises(kind, match=words) as caught:
         run_task(order, error, TURN)
-    assert told.value.message.in_language("vi") != str(told.value) and told.value.__cause__ is error
-    assert pickle.loads(pickle.dumps(told.value)).message.in_language("vi") == told.value.message.in_language(
-        "vi"
-    )  # as it comes home
+    assert caught.value.__cause__ is error
+    assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message  # as it comes home
 
     def broken(*_: object, **__: object) -> None:
         raise error
@@ -150,20 +126,10 @@ def test_what_a_workers_disk_or_line_does_not_do_is_typed_with_its_cause(
         inspect_worker("probe/x", (1, ""))
 
 
-def test_software_is_what_the_worker_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster_run.describe_software.cache_clear()
-    initialise_worker(open_workspace(tmp_path))
-    monkeypatch.setattr(numpy, "__version__", "99")  # another version installed while it works
-    assert "numpy 99" not in cluster_run.describe_software()
-    cluster_run.describe_software.cache_clear()
-    assert "numpy 99" in cluster_run.describe_software()
-    monkeypatch.undo()
-    cluster_run.describe_software.cache_clear()
-
-
-@pytest.mark.parametrize("name", ["numpy", "OpenCV", "scipy", "zstd", "rasterio", "GDAL", "PROJ", "GEOS"])
-def test_all_that_decides_bytes_is_in_it(name: str) -> None:
-    assert f", {name} " in cluster_run.describe_software()
+def test_all_that_decides_bytes_is_in_a_workers_software() -> None:
+    software = cluster_run.describe_software()
+    for name in ("numpy", "OpenCV", "scipy", "zstd", "rasterio", "GDAL", "PROJ", "GEOS"):
+        assert f", {name} " in software
 
 
 def test_a_turn_that_was_given_on_and_a_run_that_ended_are_behind_the_fence() -> None:
@@ -174,9 +140,8 @@ def test_a_turn_that_was_given_on_and_a_run_that_ended_are_behind_the_fence() ->
     assert list(store.list("cluster/")) == ["cluster/f/r/given-0"]  # most tasks are given out once
     Fence(store, "cluster/f/r/given-0", first).require_current()
     note_attempt(store, second)
-    with pytest.raises(FlightBusy, match="given to another worker") as told:
+    with pytest.raises(FlightBusy, match="another worker"):
         Fence(store, "cluster/f/r/given-0", first).require_current()
-    assert told.value.message.in_language("vi") != str(told.value)
     Fence(store, "cluster/f/r/given-0", second).require_current()
     store.delete("cluster/f/r/given-0")
     store.delete(second.key)

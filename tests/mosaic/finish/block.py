@@ -53,7 +53,6 @@ class Block:
             noise = cv2.GaussianBlur(rng.standard_normal((*shape, 3)).astype(np.float32), (0, 0), scale)
             ground += noise / noise.std() * strength / 4
         self.ground = np.clip(ground + 110, 20, 200)
-        self.asked: list[tuple[str, TileRange]] = []
 
     def window(self, shot: Shot) -> tuple[slice, slice]:
         return slice(*shot.rows), slice(*shot.cols)
@@ -116,8 +115,7 @@ class Block:
         self, name: str, tiles: TileRange, correct=lambda name, rgb: rgb, wanted: np.ndarray | None = None
     ) -> OrthoPatch | None:
         """The frame over `tiles`, cut to what it touches; nothing but the wanted blocks."""
-        self.asked.append((name, tiles))
-        asked, tiles = tiles, tiles.intersection(self.tiles())
+        whole, tiles = tiles, tiles.intersection(self.tiles())
         if tiles.is_empty:
             return None
         shot = self.shots[name]
@@ -129,7 +127,7 @@ class Block:
         part = np.s_[top : top + tiles.shape_px[0], left : left + tiles.shape_px[1]]
         rgb, quality = rgb[part], quality[part]
         if wanted is not None:
-            left_out = ~crop_blocks(asked, wanted, tiles).repeat(BLOCK_PX, 0).repeat(BLOCK_PX, 1)
+            left_out = ~crop_blocks(whole, wanted, tiles).repeat(BLOCK_PX, 0).repeat(BLOCK_PX, 1)
             rgb[left_out], quality[left_out] = 0, 0
         return OrthoPatch(
             tiles=tiles,

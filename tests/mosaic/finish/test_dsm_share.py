@@ -33,10 +33,3 @@ def test_the_share_of_the_ground_is_the_share_of_the_posts(seed: int, share: flo
     east, north = np.meshgrid(400_000.0 + 0.5 * finer[0], 2_400_000.0 - 0.5 * finer[1])
     found = is_dsm_ground(grid, east, north)
     np.testing.assert_array_equal(found, own.repeat(4, axis=0).repeat(4, axis=1))
-
-
-def test_nothing_is_measured_beyond_the_posts() -> None:
-    grid = support(1, 1.1)
-    east = np.array([399_999.0, 400_000.0, 400_008.2, 400_009.0])
-    assert is_dsm_ground(grid, east, np.full(4, 2_399_999.0)).tolist() == [False, True, True, False]
-    assert not is_dsm_ground(grid, np.array([400_001.0]), np.array([2_400_001.0])).any()

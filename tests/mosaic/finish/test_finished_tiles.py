@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import cv2
 import numpy as np
 import pytest
 
 from bench.seams import fine_detail, seam_gradients
 from flycam.geometry.grid import TileId, TileRange
-from flycam.geometry.quality_bounds import crop_blocks
 from flycam.model.frame import FIRST_EPOCH, MosaicTile, OrthoPatch
 from flycam.mosaic.finish.finished_tiles import (
     OcclusionFill,
     decode_error_m,
-    encode_error_m,
-    find_inner_owners,
     finish_tiles,
-    list_planned_tiles,
 )
 from flycam.mosaic.finish.radiometry import Radiometry, solve_radiometry
 from flycam.mosaic.finish.seamline import SeamPlan, plan_seams
@@ -82,36 +75,11 @@ def hashes(tiles: list[MosaicTile]) -> dict[TileId, str]:
     return {tile.tile_id: compute_content_hash(tile) for tile in tiles}
 
 
-@pytest.mark.parametrize("options", [{"block_tiles": 1}, {"block_tiles": 3}, {"workers": 2}])
+@pytest.mark.parametrize("options", [{"block_tiles": 1}, {"block_tiles": 3, "workers": 2}])
 def test_a_tile_is_the_same_in_every_block_and_thread(
     block: Block, planned: tuple[Radiometry, SeamPlan], tiles: list[MosaicTile], options: dict[str, int]
 ) -> None:
     assert hashes(made(block, planned, **options)) == hashes(tiles)
-
-
-def test_a_tile_made_alone_is_the_same(
-    block: Block, planned: tuple[Radiometry, SeamPlan], tiles: list[MosaicTile]
-) -> None:
-    (alone,) = made(block, planned, tiles=[tiles[5].tile_id])
-    assert compute_content_hash(alone) == compute_content_hash(tiles[5])
-
-
-def test_what_was_not_asked_for_is_not_looked_at(
-    block: Block, planned: tuple[Radiometry, SeamPlan], tiles: list[MosaicTile]
-) -> None:
-    """Blocks that a patch may leave out are as good as any; those it is asked for come once."""
-    radiometry, plan = planned
-    asked = {name: np.zeros([n // 32 for n in block.tiles().shape_px], int) for name in ERROR_M}
-
-    def whole_patch(frame_id: str, tiles: TileRange, wanted: np.ndarray) -> OrthoPatch | None:
-        here = tiles.intersection(block.tiles())
-        top, left = 8 * (here.y_start - CORNER.y), 8 * (here.x_start - CORNER.x)
-        rows, cols = here.shape_tiles
-        asked[frame_id][top : top + 8 * rows, left : left + 8 * cols] += crop_blocks(tiles, wanted, here)
-        return block.patch(frame_id, tiles, radiometry.correct)
-
-    assert hashes(list(finish_tiles(plan, BASE_ZOOM, whole_patch, error_of, block_tiles=4))) == hashes(tiles)
-    assert all(counts.max() == 1 and counts.min() == 0 for counts in asked.values())
 
 
 def test_every_pixel_that_a_frame_sees_has_a_colour(block: Block, tiles: list[MosaicTile]) -> None:
@@ -129,11 +97,6 @@ def test_quality_tells_the_error_of_the_frame_that_gave_the_pixel(tiles: list[Mo
         expected = np.array([np.nan, *(ERROR_M[f] for f in tile.frames)])[tile.source]
         np.testing.assert_allclose(decode_error_m(tile.quality), expected, atol=0.0006)
         assert (tile.rgb[tile.quality == 0] == 0).all()
-
-
-def test_errors_are_clamped_and_unknown_ones_are_the_worst() -> None:
-    error = np.array([0.0, 0.0004, 0.25, 65.534, 70.0, np.inf, np.nan, -1.0], np.float32)
-    assert encode_error_m(error).tolist() == [65535, 65535, 65285, 1, 1, 1, 1, 65535]
 
 
 def test_seams_cannot_be_told_and_nothing_is_blurred(
@@ -159,72 +122,6 @@ def test_the_ground_is_where_it_was(block: Block, tiles: list[MosaicTile]) -> No
     rgb, source = whole(block, tiles)
     ratio = rgb[source > 0] / block.ground[source > 0]
     assert np.std(np.log(ratio.mean(axis=1))) < 0.02
-
-
-def test_frames_are_asked_for_only_where_they_are_needed(
-    block: Block, planned: tuple[Radiometry, SeamPlan]
-) -> None:
-    block.asked.clear()
-    made(block, planned, tiles=[list_planned_tiles(planned[1], BASE_ZOOM)[0]])
-    assert {name for name, _ in block.asked} == {"f0", "f1"}  # f1 owns ground that blending looks at
-    assert all(len(tiles) <= 9 for _, tiles in block.asked)
-
-
-def test_where_the_owner_sees_nothing_another_frame_steps_in(
-    block: Block, planned: tuple[Radiometry, SeamPlan]
-) -> None:
-    """A hole in one frame that its overview did not show, over ground that its neighbours see too."""
-    radiometry, plan = planned
-    target = TileId(z=BASE_ZOOM, x=CORNER.x + 1, y=CORNER.y + 1)
-    (before,) = made(block, planned, tiles=[target])
-    owner = int(before.source[120, 120])
-    name = before.frames[owner - 1]
-
-    def holed(frame_id: str, tiles: TileRange, wanted: np.ndarray) -> OrthoPatch | None:
-        patch = block.patch(frame_id, tiles, radiometry.correct, wanted)
-        if patch is not None and frame_id == name and target in patch.tiles:
-            rows, cols = patch.tiles.window_px(target)
-            patch.quality[rows, cols][118:123, 118:123] = 0
-            patch.rgb[rows, cols][118:123, 118:123] = 0
-        return patch
-
-    (after,) = finish_tiles(plan, BASE_ZOOM, holed, error_of, tiles=[target])
-    assert (after.quality[118:123, 118:123] > 0).all()
-    assert after.frames[int(after.source[120, 120]) - 1] != name
-
-
-def test_the_last_holes_are_filled_by_whoever_sees_them(
-    block: Block, planned: tuple[Radiometry, SeamPlan]
-) -> None:
-    """Neither the owner nor who stands second sees a spot, but a third frame does; the same in any block."""
-    radiometry, plan = planned
-    overviews = block.overviews()
-    box = block.box(plan.z)
-    counts = np.zeros(box.shape, int)
-    for number in range(len(overviews)):
-        counts[overviews[number].box.slices_in(box)] += overviews[number].quality > 0
-    thrice = cv2.erode((counts >= 3).astype(np.uint8), np.ones((7, 7), np.uint8), borderValue=0)
-    row, col = np.argwhere(thrice)[int(thrice.sum()) // 2]
-    at = row + box.row - plan.box.row, col + box.col - plan.box.col
-    blind = {plan.frames[plan.owner[at] - 1], plan.frames[plan.second[at] - 1]}
-    spot = np.s_[row * 4 - 6 : row * 4 + 7, col * 4 - 6 : col * 4 + 7]
-
-    def holed(frame_id: str, tiles: TileRange, wanted: np.ndarray) -> OrthoPatch | None:
-        patch = block.patch(frame_id, tiles, radiometry.correct, wanted)
-        if patch is not None and frame_id in blind:
-            plane = np.zeros((*block.tiles().shape_px,), bool)
-            plane[spot] = True
-            top, left = (patch.tiles.y_start - CORNER.y) * 256, (patch.tiles.x_start - CORNER.x) * 256
-            hidden = plane[top : top + patch.quality.shape[0], left : left + patch.quality.shape[1]]
-            patch.quality[hidden] = 0
-            patch.rgb[hidden] = 0
-        return patch
-
-    several = list(finish_tiles(plan, BASE_ZOOM, holed, error_of))
-    _, source = whole(block, several)
-    assert (source[spot] > 0).all()
-    assert not {f"f{n - 1}" for n in np.unique(source[spot])} & blind
-    assert hashes(list(finish_tiles(plan, BASE_ZOOM, holed, error_of, block_tiles=1))) == hashes(several)
 
 
 SPOT = np.s_[300:340, 380:430]  # base pixels of the block's ground, over a tile's border
@@ -268,54 +165,3 @@ def test_ground_that_every_frame_believes_hidden_is_shown_with_the_error_of_that
     assert 40 * 50 <= standing_in < 40 * 50 + 1e-4 * np.count_nonzero(source)
     alone = list(finish_tiles(plan, BASE_ZOOM, blind, error_of, occlusion_fill=hidden, block_tiles=1))
     assert hashes(alone) == hashes(filled)
-
-
-def test_the_error_of_a_pixel_is_worked_out_once(block: Block, planned: tuple[Radiometry, SeamPlan]) -> None:
-    """By the frame that shows it: of ground that it sees, or of ground that it stands in for."""
-    radiometry, plan = planned
-    asked: list[tuple[str, str, TileId]] = []
-
-    def counted(kind: str, name: str, tile: TileId) -> np.ndarray:
-        asked.append((kind, name, tile))
-        return error_of(name, tile)
-
-    hidden = OcclusionFill(
-        patch_of=lambda name, tiles, wanted: block.patch(name, tiles, radiometry.correct, wanted),
-        error_of=lambda name, tile: counted("through", name, tile),
-    )
-    seen = lambda name, tile: counted("seen", name, tile)  # noqa: E731 - beside its twin
-    filled = list(finish_tiles(plan, BASE_ZOOM, blinded(block, radiometry), seen, occlusion_fill=hidden))
-    assert len(asked) == len(set(asked))
-    owners = {(name, tile.tile_id) for tile in filled for name in tile.frames}
-    assert {(name, tile) for _, name, tile in asked} == owners
-
-
-def test_nothing_stands_in_where_a_frame_sees_the_ground(
-    block: Block, planned: tuple[Radiometry, SeamPlan], tiles: list[MosaicTile]
-) -> None:
-    radiometry, _ = planned
-    hidden = OcclusionFill(
-        patch_of=lambda name, tiles, wanted: block.patch(name, tiles, radiometry.correct, wanted),
-        error_of=lambda name, tile: error_of(name, tile) + np.float32(4.0),
-    )
-    after = made(block, planned, occlusion_fill=hidden)
-    before, now = whole(block, tiles)[1], whole(block, after)[1]
-    standing_in = sum(np.count_nonzero(decode_error_m(tile.quality) > 4.0) for tile in after)
-    assert standing_in < 1e-4 * np.count_nonzero(before), "single pixels in corners of seams"
-    np.testing.assert_array_equal(now[before > 0], before[before > 0])
-
-
-def test_ground_within_is_what_no_way_leads_out_of_and_belongs_to_the_next_owner(
-    planned: tuple[Radiometry, SeamPlan],
-) -> None:
-    plan = planned[1]
-    owner = np.zeros((9, 9), np.uint16)
-    owner[1:8, 1:8] = 1
-    owner[3:5, 3:5] = 0
-    owner[6, 6:9] = 0
-    owner[3, 2] = owner[2, 3] = 7
-    found = find_inner_owners(replace(plan, owner=owner))
-    assert found[3:5, 3:5].all()
-    assert found[3, 3] == 7, "whoever owns the ground next to it"
-    assert not found[6, 6:9].any()
-    assert not found[0].any()

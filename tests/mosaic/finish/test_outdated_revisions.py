@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,6 @@ from flycam.model.warning import FINISHED_OLDER, REPROCESSED, parse_warning_code
 from flycam.mosaic.finish.revisions import is_outdated, list_outdated_warnings
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.terrain import register_dem
-from flycam.sync.bundle import read_bundle, write_bundle
-from flycam.sync.hooks import SyncApplyHooks
 from tests.finished_house import NAME, finish_quickly, open_workspace, tiles_of
 
 
@@ -52,16 +49,3 @@ def test_it_is_outdated_from_the_day_the_flight_is_laid_again_until_it_is_finish
     assert again.main is not None and again.main.revision == 2
     assert not is_outdated(house.catalog, house.catalog.tiles.mosaic(mosaic_id))
     assert ingest(house, request_, FlightLabels(name=NAME)).notes == ()
-
-
-def test_it_is_outdated_once_another_box_that_had_terrain_tells_of_its_photos(
-    tmp_path: Path, drill: DrillReport, request_: PreflightRequest
-) -> None:
-    house, other = open_workspace(tmp_path / "flat"), open_workspace(tmp_path / "steep")
-    flight = ingest(house, request_, FlightLabels(name=NAME)).flight
-    finish_quickly(house)
-    register_dem(other, drill.dem)
-    ingest(other, request_, FlightLabels(name=NAME))
-    write_bundle(replace(other, box="steep"), tmp_path / "stick.fcb")
-    read_bundle(house, tmp_path / "stick.fcb", SyncApplyHooks(house))
-    assert is_outdated(house.catalog, house.catalog.tiles.mosaic(f"{flight.flight_id}-colour"))

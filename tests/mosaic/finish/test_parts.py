@@ -13,10 +13,8 @@ from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.adjustment.block import TerrainPrior
 from flycam.mosaic.finish.adjustment_block import (
-    build_block_frames,
     hash_block_inputs,
     require_common_crs,
-    select_terrain,
 )
 from flycam.mosaic.finish.tile_blending import compute_height_sigma
 from flycam.mosaic.surface.surface import Surface
@@ -34,22 +32,6 @@ def records(count: int = 6, step_m: float = 20.0, step_s: float = 2.0):
         captured = STORM_NS + int(number * step_s * SECOND)
         result.append(replace(record, header=replace(record.header, captured_ns=captured)))
     return result
-
-
-def test_the_block_has_the_recorded_poses_and_where_rows_are_read_one_by_one_the_motion() -> None:
-    made = records()
-    block = build_block_frames(made)
-    assert [one.frame_id for one in block] == [one.frame_id for one in made]
-    assert [one.exterior for one in block] == [one.exterior for one in made]
-    assert len({one.camera for one in block}) == 1
-    lens = replace(made[0].header.interior, readout_s=0.03)
-    rolling = [replace(r, header=replace(r.header, interior=lens)) for r in made]
-    for one, record in zip(build_block_frames(rolling), rolling, strict=True):
-        motion = one.exterior.motion
-        assert motion is not None
-        assert motion.velocity_mps == pytest.approx((0.0, 10.0, 0.0))
-        assert replace(one.exterior, motion=None) == record.exterior
-    assert {one.exterior.motion for one in build_block_frames(rolling, rolling_shutter=False)} == {None}
 
 
 def test_the_hash_is_of_all_that_decides_and_of_nothing_else() -> None:
@@ -73,14 +55,6 @@ def test_the_hash_is_of_all_that_decides_and_of_nothing_else() -> None:
         ),
     ]
     assert len({known, *others}) == 1 + len(others)
-
-
-def test_the_terrain_is_the_flight_s_if_a_frame_lies_on_it() -> None:
-    made = [replace(r, dem_id="a" if n else "b") for n, r in enumerate(records())]
-    assert select_terrain(made, "b") == "b"
-    assert select_terrain(made, "c") == "a"
-    of_a_film = [replace(r, dem_id=f"c-{n}") for n, r in enumerate(records())]
-    assert select_terrain(of_a_film, "c") == select_terrain(of_a_film, "d") == "c"
 
 
 def test_poses_in_two_systems_are_no_block() -> None:

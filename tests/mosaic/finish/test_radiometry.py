@@ -74,53 +74,6 @@ def test_gains_and_falloff_are_found() -> None:
     np.testing.assert_allclose(corner, -0.35, atol=0.08)
 
 
-def test_overlaps_agree_after_correction_and_did_not_before() -> None:
-    block = Block(shots(falloff=-0.35))
-    assert worst(block, corrected=False) > 0.1
-    assert worst(block, corrected=True) < 0.015
-
-
-def test_full_pictures_are_corrected_like_overviews() -> None:
-    block = Block(shots(falloff=-0.35))
-    radiometry = solve_radiometry(block.overviews())
-    means = []
-    for name in ("f0", "f1"):
-        picture = radiometry.correct(name, block.picture(block.shots[name])[0])
-        shot = block.shots[name]
-        # the ground that both see
-        means.append(
-            picture[100 - shot.rows[0] : 600 - shot.rows[0], 230 - shot.cols[0] : 440 - shot.cols[0]]
-        )
-    difference = means[0].astype(float) - means[1]
-    assert np.abs(difference.mean(axis=(0, 1))).max() < 1.5
-    assert np.abs(difference).mean() < 2.5
-
-
-def test_the_block_keeps_its_mean_colour() -> None:
-    block = Block(shots(falloff=-0.35))
-    overviews = block.overviews()
-    radiometry = solve_radiometry(overviews)
-    before = np.mean([overviews[n].rgb[overviews[n].quality > 0].mean(axis=0) for n in range(4)], axis=0)
-    after = np.mean(
-        [
-            radiometry.correct_overview(n, overviews[n])[overviews[n].quality > 0].mean(axis=0)
-            for n in range(4)
-        ],
-        axis=0,
-    )
-    np.testing.assert_allclose(after, before, rtol=0.03)
-
-
-def test_a_long_strip_does_not_drift() -> None:
-    """Sixteen frames, every other one brighter by a hair: the gains stay a hair, not a sum of hairs."""
-    long = [
-        Shot(name=f"f{n:02}", rows=(0, 256), cols=(60 * n, 60 * n + 160), gain=(1.0 + 0.002 * (n % 2),) * 3)
-        for n in range(16)
-    ]
-    radiometry = solve_radiometry(Block(long, shape=(256, 1280)).overviews())
-    assert np.abs(radiometry.log_gain).max() < 0.02
-
-
 def sunlit_strip(west: float, east: float) -> Block:
     """Frames there and back, those turned; each brightens to the east, by so much in either half."""
     shots = [
@@ -158,35 +111,6 @@ def test_pictures_that_brighten_towards_the_sun_leave_no_ramp() -> None:
         np.testing.assert_allclose(full, radiometry.light(number, source, place), atol=2.0)
 
 
-def test_what_stands_in_one_frame_only_is_not_believed() -> None:
-    plain = solve_radiometry(Block(shots()).overviews())
-    disturbed = shots()
-    disturbed[1] = replace(disturbed[1], objects=((300, 420, 60), (500, 380, 60)))
-    found = solve_radiometry(Block(disturbed).overviews())
-    np.testing.assert_allclose(found.log_gain, plain.log_gain, atol=0.02)
-
-
-def test_clipped_pixels_do_not_count() -> None:
-    bright = [replace(shot, gain=(g, g, g)) for shot, g in zip(strip(), (1.0, 1.3, 1.0, 1.3), strict=True)]
-    radiometry = solve_radiometry(Block(bright).overviews())
-    bends = np.diff(radiometry.log_gain, 2, axis=0)
-    np.testing.assert_allclose(bends, np.log(1.3) * np.array([[-2.0], [2.0]]) * np.ones(3), atol=0.06)
-
-
-def test_airlight_of_mean_zero_stays_small_without_haze() -> None:
-    radiometry = solve_radiometry(Block(shots()).overviews())
-    assert np.abs(radiometry.airlight).max() < 1.5
-    np.testing.assert_allclose(radiometry.airlight.mean(axis=0), 0.0, atol=1e-6)
-
-
-def test_a_lone_frame_is_left_as_it_is() -> None:
-    block = Block(strip(1))
-    radiometry = solve_radiometry(block.overviews())
-    picture = block.picture(block.shots["f0"])[0]
-    np.testing.assert_array_equal(radiometry.correct("f0", picture), picture)
-    np.testing.assert_array_equal(radiometry.correct("unknown", picture), picture)
-
-
 def bright_block(soil: float) -> Block:
     """Bright soil that only an underexposed frame sees, and towards its dark corners: nothing saturates."""
     gains = (0.6, 1.1, 1.1, 0.6)
@@ -200,9 +124,8 @@ def saturated(pictures: list[np.ndarray]) -> float:
     return float(np.mean(np.concatenate([p.max(axis=2).ravel() >= 250 for p in pictures])))
 
 
-@pytest.mark.parametrize("soil", [2.2, 2.8])
-def test_bright_ground_is_not_blown_out(soil: float) -> None:
-    block = bright_block(soil)
+def test_bright_ground_is_not_blown_out() -> None:
+    block = bright_block(2.8)
     radiometry = solve_radiometry(block.overviews())
     sources = {name: block.picture(shot)[0] for name, shot in block.shots.items()}
     pictures = {name: radiometry.correct(name, source) for name, source in sources.items()}
@@ -226,38 +149,3 @@ def test_bright_ground_is_not_blown_out(soil: float) -> None:
     _, source, shown = laid(block, overviews, radiometry)
     assert np.median(shown) == pytest.approx(np.median(source), rel=0.02)
     assert max(np.abs(d).max() for d in pair_differences(overviews, radiometry)) < 0.02
-
-
-def test_light_of_different_strength_is_shown_different() -> None:
-    """A frame half as bright again: levels that would pass 255 stay in order, and apart."""
-    flat = make_identity_radiometry(("f",), ("camera",))
-    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
-    np.testing.assert_array_equal(flat.correct("f", ramp), ramp)
-    lifted = replace(flat, log_gain=np.full((1, 3), -np.log(1.5)))
-    shown = lifted.correct("f", ramp)[0, :, 0].astype(int)
-    assert shown[-1] == 255
-    assert (np.diff(shown) >= 0).all()
-    np.testing.assert_array_equal(shown[:150], np.rint(np.arange(150) * 1.5))
-    assert np.unique(shown[150:]).size > 25
-
-
-def test_the_same_block_gives_the_same_numbers() -> None:
-    one, two = (solve_radiometry(Block(shots()).overviews()) for _ in range(2))
-    np.testing.assert_array_equal(one.log_gain, two.log_gain)
-
-
-@pytest.mark.parametrize("memory", [1, 10_000_000])
-def test_overviews_are_made_again_when_memory_is_short(memory: int) -> None:
-    block = Block(strip())
-    made: list[str] = []
-
-    def counted(name: str):
-        made.append(name)
-        return block.overview(name)
-
-    overviews = FrameOverviewCache(list(block.shots), counted, memory_bytes=memory)
-    first = [overviews[n].rgb for n in range(4)]
-    again = [overviews[n].rgb for n in range(4)]
-    for a, b in zip(first, again, strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert len(made) == (8 if memory == 1 else 4)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-import cv2
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from flycam.mosaic.finish.frame_overview import FrameOverviewCache
 from flycam.mosaic.finish.radiometry import make_identity_radiometry
 from flycam.mosaic.finish.seamline import (
     FULL_COST,
@@ -124,11 +121,6 @@ def plan_of(shots: list[Shot], options: SeamOptions | None = None) -> tuple[Bloc
     )
 
 
-def test_the_plan_is_better_than_the_live_rule() -> None:
-    _, plan = plan_of([replace(shot, shift_px=3 * n) for n, shot in enumerate(strip())])
-    assert plan.energy < plan.energy_start
-
-
 def test_a_seam_goes_around_what_stands_in_one_frame_only() -> None:
     """The object lies across the middle between two frames; no seam cuts it."""
     shots = strip(2)
@@ -145,41 +137,6 @@ def test_a_seam_goes_around_what_stands_in_one_frame_only() -> None:
 
     assert labels_on_object(live).size == 2
     assert labels_on_object(plan).size == 1
-
-
-def test_every_pixel_seen_has_an_owner_and_owners_are_few_pieces() -> None:
-    block, plan = plan_of(strip())
-    overviews = block.overviews()
-    for number in range(len(overviews)):
-        overview = overviews[number]
-        assert (plan.owner[overview.box.slices_in(plan.box)][overview.quality > 0] > 0).all()
-    pieces = [
-        cv2.connectedComponents((plan.owner == label).astype(np.uint8), connectivity=4)[0] - 1
-        for label in range(1, len(plan.frames) + 1)
-    ]
-    assert sum(pieces) <= 6
-
-
-def test_second_owners_are_others() -> None:
-    _, plan = plan_of(strip())
-    both = (plan.second > 0) & (plan.owner > 0)
-    assert both.any()
-    assert (plan.second[both] != plan.owner[both]).all()
-
-
-def test_the_plan_does_not_depend_on_how_much_memory_there_is() -> None:
-    block = Block(strip())
-    plans = []
-    for memory in (1, 10**9):
-        overviews = FrameOverviewCache(list(block.shots), block.overview, memory_bytes=memory)
-        plans.append(plan_seams(overviews, make_identity_radiometry(overviews.frame_ids, ("camera",) * 4)))
-    np.testing.assert_array_equal(plans[0].owner, plans[1].owner)
-    np.testing.assert_array_equal(plans[0].second, plans[1].second)
-
-
-def test_a_block_without_frames_is_refused() -> None:
-    with pytest.raises(ValueError, match="1 to"):
-        plan_seams(FrameOverviewCache([], Block(strip(1)).overview), make_identity_radiometry((), ()))
 
 
 def test_every_move_lowers_the_energy_of_the_whole_map() -> None:

@@ -35,10 +35,3 @@ def test_frames_need_not_be_sorted_and_a_pause_or_another_camera_begins_anew():
     later = [t + (600 * SECOND if k >= 2 else 0) for k, t in enumerate(times[:4])]
     assert assign_strips(later, xy[:4]) == [0, 0, 1, 1]
     assert assign_strips(times[:4], xy[:4], ["a", "b", "a", "b"]) == [0, 1, 0, 1]
-
-
-def test_hovering_and_single_frames_are_no_trouble():
-    assert assign_strips([0], np.zeros((1, 3))) == [0]
-    assert assign_strips([], np.zeros((0, 3))) == []
-    still = np.random.default_rng(0).normal(0, 0.2, (6, 2))
-    assert assign_strips([k * SECOND for k in range(6)], still) == [0] * 6

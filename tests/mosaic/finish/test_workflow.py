@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pyogrio
 import pytest
@@ -25,23 +16,19 @@ from rasterio.windows import from_bounds
 from flycam.cli.products import format_finish
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.photo_drill import DrillReport
-from flycam.errors import Cancelled, DiskFull, InputUnusable, NotFound, OptionUnusable
+from flycam.errors import DiskFull, InputUnusable, NotFound, OptionUnusable
 from flycam.geodata.crs import describe_crs, transform_points
 from flycam.geometry.grid import compute_grid_pixel_m, get_tile_bounds
 from flycam.geometry.pose import PoseSource
 from flycam.geometry.terrain import interpolate_heights
-from flycam.messages import _, encode_message
 from flycam.model.access import RedactionReason
 from flycam.model.frame import TileRecord
 from flycam.model.records import FrameStatus, RevisionState
-from flycam.model.revision_stats import get_refusal
 from flycam.model.time import format_iso
-from flycam.model.warning import NO_TERRAIN, encode_warning
 from flycam.mosaic.adjustment.block import TerrainPrior
 from flycam.mosaic.export import export_contours, export_flight, export_surface
 from flycam.mosaic.finish import workflow
 from flycam.mosaic.finish.finished_tiles import compute_error_m, decode_error_m
-from flycam.mosaic.finish.stages import FinishProgress, StageFolder, WorkAhead, estimate_costs
 from flycam.mosaic.finish.workflow import FinishRequest, plan_layer_jobs
 from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.redaction import RedactionRequest, add_redaction
@@ -56,7 +43,6 @@ from tests.finished_house import (
     finish_quickly,
     ingested,
     make_finished,
-    open_workspace,
     tiles_of,
 )
 from tests.finishing import finish_flight
@@ -69,19 +55,19 @@ def finished(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Fi
 
 @dataclass(frozen=True)
 class Quick:
-    """Tiles of the revision without a surface, made by one undisturbed run, and the progress it told."""
+    """Tiles of the revision without a surface, made by one undisturbed run, and its progress."""
 
     tiles: dict[str, str]
-    told: list[tuple[str, int]]
+    progress: list[tuple[str, int]]
 
 
 @pytest.fixture(scope="module")
 def quick(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Quick:
     workspace = finished.copy(tmp_path_factory.mktemp("quick") / "house", finished=False)
-    told: list[tuple[str, int]] = []
-    report = finish_quickly(workspace, lambda stage, done, total: told.append((stage, done * 100 // total)))
+    steps: list[tuple[str, int]] = []
+    report = finish_quickly(workspace, lambda stage, done, total: steps.append((stage, done * 100 // total)))
     assert report.layers[0].new
-    return Quick(tiles_of(workspace, finished.mosaic_id, 1), told)
+    return Quick(tiles_of(workspace, finished.mosaic_id, 1), steps)
 
 
 def test_a_new_revision_is_shown_beside_the_live_one(finished: Finished) -> None:
@@ -98,6 +84,7 @@ def test_a_new_revision_is_shown_beside_the_live_one(finished: Finished) -> None
     line = catalog.audit.lines()[-1]
     assert (line.who, line.what) == ("Trần Thị Bưởi", "finish")
     assert "revision 1: accepted" in line.detail
+    assert not [one for one in (finished.root / "cache").rglob("*") if one.suffix in (".stage", ".part")]
 
 
 def test_communes_and_their_clips_follow_the_revision_on_show(finished: Finished, tmp_path: Path) -> None:
@@ -112,11 +99,6 @@ def test_communes_and_their_clips_follow_the_revision_on_show(finished: Finished
     assert cut_all(workspace, flight_id) == [
         one.clip_key for one in workspace.catalog.boundaries.coverage(flight_id)
     ]
-
-
-def test_nothing_of_the_run_is_left_on_disk(finished: Finished) -> None:
-    assert not list((finished.root / "cache").rglob("*.stage"))
-    assert not list((finished.root / "cache").rglob("*.part"))
 
 
 def test_poses_come_nearer_to_the_truth(finished: Finished, drill: DrillReport) -> None:
@@ -144,64 +126,10 @@ def test_every_pixel_says_how_far_off_it_may_be(finished: Finished) -> None:
     error = np.concatenate(errors)
     assert 0.05 < np.median(error) < 3.0
     assert error.max() <= 65.0
-    answer, lines = format_finish(finished.report)
+    answer, _ = format_finish(finished.report)
     median, p95 = np.percentile(error, [50.0, 95.0])  # the report looks at every so many pixels
     assert answer["map_error_m"]["median"] == pytest.approx(median, rel=0.03)
     assert answer["map_error_m"]["p95"] == pytest.approx(p95, rel=0.03)
-    assert any(f"up to {answer['map_error_m']['median']:.2f} m on half" in str(line) for line in lines)
-
-
-def test_the_answer_has_the_agreed_keys(finished: Finished) -> None:
-    answer, lines = format_finish(finished.report)
-    json.dumps(answer, allow_nan=False)
-    assert answer["revision"] == 1
-    for key in ("tie_points", "reprojection_px", "sigma_xy_m", "sigma_z_m", "seconds"):
-        assert answer[key] > 0, key
-    assert len(answer["shift_m"]) == len(answer["shift_sigma_m"]) == 3
-    assert answer["reprojection_px"] < 1.0
-    assert answer["surface"]["supported_pct"] > 10.0
-    assert "revision 1 from 6 frames" in str(lines[0])
-
-
-def test_the_answer_is_said_in_the_terminals_language_and_names_what_could_not_be_tied(
-    finished: Finished,
-) -> None:
-    record = finished.report.main
-    assert record is not None and record.stats["frames"]["carried_names"] == []
-    frames = {
-        **record.stats["frames"],
-        "carried_names": ["DJI_0004.JPG", "DJI_0006.JPG"],
-        "resected": [{"name": "DJI_0002.JPG", "moved_m": 12.5, "turned_deg": 137.2}],
-        "left_out": [{"name": "DJI_0001.JPG", "sentence": encode_message(_("no position"))}],
-    }
-    note = _("Horizontal positions scatter {times:.1f} times as much as their stated accuracy.", times=3.2)
-    notes = [encode_message(note)]
-    told = replace(record, stats={**record.stats, "frames": frames, "notes": notes})
-    report = replace(finished.report, layers=(replace(finished.report.layers[0], record=told),))
-    answer, lines = format_finish(report)
-    assert answer["notes"] == [str(note)] and str(note) in answer["warnings"]
-    english = "\n".join(map(str, lines))
-    assert "! DJI_0004.JPG, DJI_0006.JPG: could not be tied" in english
-    assert "! DJI_0002.JPG: neighbours contradict" in english and "12.50 m, 137°" in english
-    assert "[left out] DJI_0001.JPG: no position" in english
-    vietnamese = "\n".join(line.in_language("vi") for line in lines)
-    assert "bản hoàn thiện số 1 từ 6 ảnh" in vietnamese
-    assert "! DJI_0004.JPG, DJI_0006.JPG: không liên kết được" in vietnamese
-    assert "Vị trí mặt bằng tản mát gấp 3,2 lần" in vietnamese and "[bỏ] DJI_0001.JPG: " in vietnamese
-    for word in ("tie points", "reprojection", "cameras", "surface", "frames", "left out", "posts"):
-        assert word in english and word not in vietnamese
-
-
-def test_a_flight_without_terrain_is_told_where_it_lies_on_a_plane(finished: Finished) -> None:
-    flat = replace(
-        finished.report, flight=replace(finished.report.flight, warnings=(encode_warning(NO_TERRAIN),))
-    )
-    for language, words in (("vi", "ảnh trải trên mặt phẳng"), ("en", "laid on a flat plane")):
-        answer, lines = format_finish(flat)
-        shown = [line.in_language(language) for line in lines]
-        assert any(line.startswith("  ! ") and words in line for line in shown)
-        assert words in answer["warnings_vi" if language == "vi" else "warnings"][0]
-        assert not any(words in line.in_language(language) for line in format_finish(finished.report)[1])
 
 
 def test_the_same_inputs_and_options_make_nothing_new(finished: Finished, tmp_path: Path) -> None:
@@ -211,11 +139,10 @@ def test_the_same_inputs_and_options_make_nothing_new(finished: Finished, tmp_pa
     assert not again.layers[0].new
     assert again.main == finished.report.main
     assert workspace.catalog.tiles.last_seq(finished.mosaic_id) == seq
-    assert "nothing has changed" in str(format_finish(again)[1][0])
 
 
 def test_other_options_make_a_further_revision_and_the_first_may_be_shown_again(
-    finished: Finished, tmp_path: Path, quick: Quick, monkeypatch: pytest.MonkeyPatch
+    finished: Finished, tmp_path: Path, quick: Quick
 ) -> None:
     workspace = finished.copy(tmp_path / "house")
     photo = workspace.catalog.frames.list_for_flight(finished.report.flight.flight_id, FrameStatus.USED)[0]
@@ -230,8 +157,10 @@ def test_other_options_make_a_further_revision_and_the_first_may_be_shown_again(
         ),
         "Lan",
     )
-    laid = workspace.catalog.redactions.list_footprints([mask.line_id])
-    assert len({one.wkb for one in laid}) == 2, "as the photo lies live, and as the finished map adjusted it"
+    footprints = workspace.catalog.redactions.list_footprints([mask.line_id])
+    assert len({one.wkb for one in footprints}) == 2, (
+        "as the photo lies live, and as the finished map adjusted it"
+    )
     other = finish_quickly(workspace)
     assert len(workspace.catalog.redactions.list_footprints([mask.line_id])) == 3, "and in the next revision"
     assert other.main is not None
@@ -240,13 +169,10 @@ def test_other_options_make_a_further_revision_and_the_first_may_be_shown_again(
     assert workspace.catalog.tiles.mosaic(finished.mosaic_id).revision == 2
     first = finish_flight(workspace, NAME)
     assert (first.main, first.layers[0].new) == (finished.report.main, False)
+    assert first.layers[0].instead_of == 2
+    assert workspace.catalog.audit.lines()[-1].detail.endswith("instead of 2")
     assert workspace.catalog.tiles.mosaic(finished.mosaic_id).revision == 1
     assert all("/r1/" in key for key in cut_all(workspace, first.flight.flight_id))
-    monkeypatch.setattr(workflow, "count_workers", lambda: 1)
-    redone = finish_quickly(workspace, request=replace(QUICK, redo=True))
-    assert redone.main is not None
-    assert redone.main.revision == 3
-    assert tiles_of(workspace, finished.mosaic_id, 3) == quick.tiles, "whatever the number of threads"
 
 
 def test_exports_follow_the_revision(finished: Finished, tmp_path: Path) -> None:
@@ -278,10 +204,9 @@ def test_the_ground_it_lies_on_is_exported_with_its_support(finished: Finished, 
     assert set(np.unique(own)) == {0.0, 1.0}
     assert known[own == 1].all()
     assert 0.1 < own.mean() < 1.0
-    # the corners of the rectangle were not flown over: the terrain there is none of this flight's
     assert 0.3 < known.mean() < 0.97
     assert 50.0 < np.median(heights[known]) < 2000.0
-    with pytest.raises(NotFound, match="run 'flycam finish'"):
+    with pytest.raises(NotFound):
         export_surface(finished.workspace, NAME, out, revision="live")
 
 
@@ -334,11 +259,6 @@ def test_its_contours_lie_on_the_heights_they_say(finished: Finished, tmp_path: 
     xy = transform_points(np.array(places), info["crs"], work)
     off = np.abs(interpolate_heights(terrain, xy) - heights)
     assert np.nanmedian(off) < 1.0
-    for wrong, said in ((tmp_path / "lines.txt", "gpkg"), (tmp_path, "folder")):
-        with pytest.raises(InputUnusable, match=said):
-            export_contours(finished.workspace, NAME, wrong, 10.0)
-    with pytest.raises(OptionUnusable, match="--contour-interval 0"):
-        export_contours(finished.workspace, NAME, out, 0.0)
 
 
 def test_a_withdrawn_frame_takes_the_final_with_it(finished: Finished, tmp_path: Path) -> None:
@@ -348,60 +268,23 @@ def test_a_withdrawn_frame_takes_the_final_with_it(finished: Finished, tmp_path:
     report = withdraw_by_reference(workspace, frame.frame_id, "nhà dân", "UBND tỉnh")
     assert report.retired == (1,)
     assert workspace.catalog.tiles.mosaic(finished.mosaic_id).revision == 0
-    with pytest.raises(NotFound, match="no finished revision"):
+    with pytest.raises(NotFound):
         export_flight(workspace, NAME, tmp_path / "final.tif", revision="final")
     after = cut_all(workspace, report.flight.flight_id)
     assert all("/r0/" in key for key in after) and not set(after) & set(before)
     again = finish_quickly(workspace)
     assert again.main is not None
     assert again.main.revision == 2
-    held = workspace.catalog.revisions.frames(finished.mosaic_id, 2)
-    assert frame.frame_id not in {one.frame_id for one in held}
-    assert len(held) == 5
-
-
-def test_a_stopped_run_shows_nothing_and_goes_on(finished: Finished, tmp_path: Path, quick: Quick) -> None:
-    workspace = finished.copy(tmp_path / "house", finished=False)
-    for stop_after in ("ties", "adjust", "seams", "blend"):
-        seen: list[str] = []
-
-        def tell(stage: str, _done: int, _total: int, seen: list[str] = seen) -> None:
-            seen.append(stage)
-
-        with pytest.raises(Cancelled, match="run the same command again"):
-            finish_quickly(workspace, tell, lambda seen=seen, last=stop_after: last in seen)
-        assert workspace.catalog.tiles.mosaic(finished.mosaic_id).revision == 0
-    (kept,) = (tmp_path / "house" / "cache").rglob("seconds.stage")
-    before = StageFolder(kept.parent, kept.parent.name.partition("-")[2]).load("seconds", ())
-    for path in (tmp_path / "house" / "cache").rglob("*.stage"):
-        if path.stem in ("adjust", "radiometry"):
-            path.write_bytes(path.read_bytes()[:-1] + b"?")
-    report = finish_quickly(workspace)
-    assert report.layers[0].new
-    assert tiles_of(workspace, finished.mosaic_id, 1) == quick.tiles
-    assert report.main is not None
-    spent = report.main.stats["seconds"]
-    for stage in ("ties", "overviews"):  # done by the runs that were stopped; the last one found them
-        assert spent[stage][0] >= round(before[stage][0], 2) > 0.0
+    frames = workspace.catalog.revisions.frames(finished.mosaic_id, 2)
+    assert len(frames) == 5 and frame.frame_id not in {one.frame_id for one in frames}
 
 
 def test_progress_never_goes_back_and_ends_at_the_end(quick: Quick) -> None:
-    shares = [share for __, share in quick.told]
+    shares = [share for __, share in quick.progress]
     assert shares == sorted(shares)
     assert shares[-1] == 100
-    stages = list(dict.fromkeys(stage for stage, __ in quick.told))
+    stages = list(dict.fromkeys(stage for stage, __ in quick.progress))
     assert stages == ["ties", "adjust", "overviews", "radiometry", "seams", "blend", "report", "communes"]
-    for surface, reference, report in product((True, False), repeat=3):
-        work = WorkAhead(
-            frames=6, megapixels=1.0, tiles=9, posts=1e5 * surface, reference=reference, report=report
-        )
-        expected = {*stages} - {"communes", "report"}
-        expected |= {
-            name
-            for name, is_asked in (("surface", surface), ("reference", reference), ("report", report))
-            if is_asked
-        }
-        assert {key.split(".")[0] for key in estimate_costs(work)} == expected
 
 
 def test_tiles_lost_or_damaged_after_it_was_finished_are_made_again(
@@ -426,95 +309,31 @@ def test_tiles_lost_or_damaged_after_it_was_finished_are_made_again(
     assert not list((tmp_path / "house" / "cache").rglob("*.stage"))
 
 
-def test_stage_files_of_a_run_killed_once_its_revision_was_shown_go(
-    finished: Finished, tmp_path: Path
-) -> None:
-    workspace = finished.copy(tmp_path / "house")
-    record = finished.report.main
-    assert record is not None
-    left = workspace.cache_dir / "finish" / finished.report.flight.flight_id / f"colour-{record.inputs_hash}"
-    left.mkdir(parents=True)
-    (left / "ties.stage").write_bytes(b"not removed in time")
-    assert not finish_flight(workspace, NAME).layers[0].new
-    assert not left.exists()
-
-
 def spoil(workspace: Workspace, head: TileRecord, data: bytes) -> None:
     workspace.store.delete(head.key)
     workspace.store.put(head.key, data)
-
-
-def test_progress_of_several_layers_is_one_whole() -> None:
-    told: list[int] = []
-    for layer in range(2):
-        progress = FinishProgress(
-            lambda _s, done, _t: told.append(done), {"a": 40.0, "b": 5.0}, before=45.0 * layer, whole=100.0
-        )
-        for stage in ("a", "b"):
-            with progress.stage(stage):
-                pass
-    with FinishProgress(lambda _s, done, _t: told.append(done), {"c": 10.0}, before=90.0, whole=100.0).stage(
-        "c"
-    ):
-        pass
-    assert told == [0, 40, 40, 45, 45, 85, 85, 90, 90, 100]
-
-
-def test_progress_counts_parts_of_a_stage() -> None:
-    told: list[int] = []
-    progress = FinishProgress(lambda _s, done, _t: told.append(done), {"a.x": 30, "a.y": 20, "b": 50})
-    with progress.stage("a") as tell:
-        tell("x", 1, 2)
-        tell("y", 1, 2)
-        tell("x", 0, 2)
-    with progress.stage("b"):
-        pass
-    assert told == [0, 15, 40, 40, 50, 50, 100]
-    assert set(progress.seconds) == {"a", "b"}
-
-
-def test_pictures_that_do_not_hang_together_keep_their_poses(
-    drill: DrillReport, card: Path, tmp_path: Path
-) -> None:
-    """Each photo shows noise of its own, as over moving water."""
-    for number, photo in enumerate(sorted(card.glob("*.JPG")) or sorted(card.iterdir())):
-        _repaint(photo, number)
-    workspace = ingested(tmp_path / "house", drill, card)
-    report = finish_quickly(workspace, request=FinishRequest())
-    assert report.main is not None
-    assert report.main.stats["accepted"] is False
-    assert get_refusal(report.main.stats) is not None
-    assert report.main.support_key is None
-    for frame in workspace.catalog.revisions.frames(report.main.mosaic_id, 1):
-        assert frame.state == "prior"
-        prior = workspace.catalog.frames.get(frame.frame_id)
-        assert frame.exterior == prior.exterior
-    answer, lines = format_finish(report)
-    json.dumps(answer, allow_nan=False)
-    assert any("poses as recorded were kept" in str(line) for line in lines)
 
 
 def test_too_few_photos_are_said(drill: DrillReport, card: Path, tmp_path: Path) -> None:
     for photo in sorted(card.iterdir())[1:]:
         photo.unlink()
     workspace = ingested(tmp_path / "house", drill, card)
-    with pytest.raises(InputUnusable, match=r"Bản Lầu: its colour layer has 1 photo; 2 that overlap"):
+    with pytest.raises(InputUnusable, match="1 photo"):
         finish_flight(workspace, NAME)
 
 
 @pytest.mark.parametrize(
-    ("request_", "said"),
+    ("request_", "option"),
     [
         (FinishRequest(held_out_share=0.9), "--held-out 0.9"),
         (FinishRequest(gsd_m=0.001), "--gsd 0.001"),
-        (FinishRequest(dsm_spacing_m=0.001), "--dsm-spacing 0.001"),
         (FinishRequest(dsm_spacing_m=math.nan), "--dsm-spacing nan"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(
-    finished: Finished, request_: FinishRequest, said: str
+    finished: Finished, request_: FinishRequest, option: str
 ) -> None:
-    with pytest.raises(OptionUnusable, match=said):
+    with pytest.raises(OptionUnusable, match=option):
         finish_flight(finished.workspace, NAME, request_)
 
 
@@ -523,73 +342,8 @@ def test_a_disk_that_is_too_small_is_said_before_the_work(
 ) -> None:
     monkeypatch.setattr(workflow, "_FRAME_BYTES", 10**17)
     workspace = finished.copy(tmp_path / "house", finished=False)
-    with pytest.raises(DiskFull, match=r"Bản Lầu: finishing it takes about .* GB.*run again"):
+    with pytest.raises(DiskFull, match="Bản Lầu"):
         finish_quickly(workspace)
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_the_same_command_completes_it(
-    finished: Finished, tmp_path: Path, quick: Quick
-) -> None:
-    finished.copy(tmp_path / "house", finished=False).catalog.close()
-    command = [sys.executable, "-m", "flycam", "finish", NAME, "--no-surface", "--json"]
-    command += ["--data", str(tmp_path / "house")]
-    chance = random.Random(9)
-    stages = ["ties", "overviews", "blend"]
-    for stage in stages:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith(stage):
-                break
-        time.sleep(0.3 * chance.random())
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    answer = json.loads(done.stdout.splitlines()[-1])
-    assert answer["revision"] == 1
-    assert tiles_of(open_workspace(tmp_path / "house"), finished.mosaic_id, 1) == quick.tiles
-
-
-@pytest.mark.slow
-def test_ctrl_c_stops_cleanly(finished: Finished, tmp_path: Path) -> None:
-    finished.copy(tmp_path / "house", finished=False).catalog.close()
-    command = [sys.executable, "-m", "flycam", "finish", NAME, "--no-surface", "--json"]
-    process = subprocess.Popen(
-        [*command, "--data", str(tmp_path / "house")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "LANG": "C.UTF-8"},
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("ties"):
-            break
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert json.loads(out.splitlines()[-1])["error"] == "Cancelled"
-    assert "run the same command again" in err
-    assert "Traceback" not in err
-
-
-def _repaint(photo: Path, seed: int) -> None:
-    """Another picture in the same file: its metadata stay, its pixels become noise."""
-    data = photo.read_bytes()
-    rng = np.random.default_rng(seed)
-    size = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape
-    coarse = rng.integers(60, 190, (size[0] // 6, size[1] // 6, 3), dtype=np.uint8)
-    noise = cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
-    fresh = cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
-    at, kept = 2, [data[:2]]
-    while data[at : at + 2] != b"\xff\xda" and data[at] == 0xFF:
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        if 0xE0 <= data[at + 1] <= 0xEF or data[at + 1] == 0xFE:
-            kept.append(data[at : at + 2 + length])
-        at += 2 + length
-    photo.write_bytes(b"".join(kept) + fresh[2:])
 
 
 def test_how_true_the_terrain_is_decides_the_result_and_is_recorded(
@@ -605,15 +359,7 @@ def test_how_true_the_terrain_is_decides_the_result_and_is_recorded(
     assert stated.terrain_sigma_m == (0.4, None)
     assert stated.options["terrain_sigma_m"] == [0.4, None]
     assert stated.digest != usual.digest
-    prior = TerrainPrior.from_stated_sigma(
-        load_recorded_terrain(house, stated.dem_id), stated.terrain_sigma_m
-    )
-    assert (prior.sigma_height_m, prior.sigma_shift_m) == (0.4, (5.0, 5.0, 0.4))
-    register_dem(house, drill.dem, sigma_m=(0.4, 1.0))
-    (both,) = plan_layer_jobs(house, flight, QUICK)
-    assert TerrainPrior.from_stated_sigma(prior.terrain, both.terrain_sigma_m).sigma_shift_m == (
-        1.0,
-        1.0,
-        0.4,
-    )
-    assert both.digest != stated.digest
+    terrain = load_recorded_terrain(house, stated.dem_id)
+    for sigma_m, shift_m in (((0.4, None), (5.0, 5.0, 0.4)), ((0.4, 1.0), (1.0, 1.0, 0.4))):
+        prior = TerrainPrior.from_stated_sigma(terrain, sigma_m)
+        assert (prior.sigma_height_m, prior.sigma_shift_m) == (0.4, shift_m)

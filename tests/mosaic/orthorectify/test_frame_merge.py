@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import gc
-import math
-import threading
-import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
-from flycam.drill.photo_drill import DrillReport, write_drill
-from flycam.errors import FrameRejected, FrameUnreadable, StorageFailed
+from flycam.drill.photo_drill import DrillReport
+from flycam.errors import FrameUnreadable
 from flycam.geometry.grid import TileId
-from flycam.geometry.lattice import FrameLattices
 from flycam.model.frame import FrameHeader
 from flycam.model.records import FrameStatus
 from flycam.mosaic.orthorectify import frame_merge
-from flycam.mosaic.orthorectify.frame_merge import Checkpoint, FrameRecordBuffer, Rejections
+from flycam.mosaic.orthorectify.frame_merge import Checkpoint
 from flycam.mosaic.orthorectify.visibility import VisibilitySolver
 from flycam.storage import keys
 from flycam.workspace import Workspace
 from tests.houses import House
-from tests.texts import pair
 
 MakeHouse = Callable[..., House]
 
@@ -61,9 +54,8 @@ class Killed(Exception):
     """The machine is gone."""
 
 
-@pytest.mark.parametrize("at", [2, 5])
 def test_what_a_killed_run_brought_into_the_log_is_not_made_again(
-    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, at: int
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frame_merge, "MAX_INTERVAL_S", 0.0)
     monkeypatch.setattr(frame_merge, "_SHARE", 0.0)
@@ -74,7 +66,7 @@ def test_what_a_killed_run_brought_into_the_log_is_not_made_again(
         made.append(header.frame_id)
         return patch_of(header, *arguments)
 
-    noted: list[set[str]] = [set()]
+    at, noted = 4, [set[str]()]
 
     def killed(one: Checkpoint, frame_id: str, tiles: Iterable[TileId]) -> None:
         if len(noted) >= at:
@@ -102,136 +94,6 @@ def test_what_a_killed_run_brought_into_the_log_is_not_made_again(
     assert made == []
 
 
-def test_frames_of_which_all_tiles_are_finished_are_noted_as_these_are_written(
-    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """A run that is killed before anything was written but groups of finished tiles; made again is what has
-    tiles in none of them."""
-    monkeypatch.setattr(frame_merge, "MAX_INTERVAL_S", math.inf)
-    monkeypatch.setattr(frame_merge, "_SHARE", 0.0)
-    monkeypatch.setattr(frame_merge, "_GROUP_TILES", 1)
-    drill = write_drill(
-        tmp_path / "strip", photos=(1, 12), size_px=(640, 480), gsd_m=0.4, truth_rasters=False, workers=1
-    )
-    made: list[str] = []
-    patch_of, laid = frame_merge.orthorectify_frame, Checkpoint.mark_merged
-    noted: set[str] = set()
-
-    def counted(header: FrameHeader, *arguments: object) -> object:
-        made.append(header.frame_id)
-        return patch_of(header, *arguments)
-
-    def killed(one: Checkpoint, frame_id: str, tiles: Iterable[TileId]) -> None:
-        noted.update(one.list_completed())
-        if noted:
-            raise Killed
-        laid(one, frame_id, tiles)
-
-    monkeypatch.setattr(frame_merge, "orthorectify_frame", counted)
-    calm, house = make_house(drill, "calm"), make_house(drill, "killed")
-    flight_id = calm.ingest(drill.photos).flight.flight_id
-    whole = set(made)
-    with monkeypatch.context() as patched:
-        patched.setattr(Checkpoint, "mark_merged", killed)
-        with pytest.raises(Killed):
-            house.ingest(drill.photos)
-    assert noted < whole
-    made.clear()
-    house.ingest(drill.photos)
-    assert set(made) == whole - noted
-    assert house.tiles(f"{flight_id}-colour") == calm.tiles(f"{flight_id}-colour")
-
-
-def test_a_frame_is_noted_once_a_later_group_tells_that_its_tiles_are_in_the_log(
-    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(frame_merge, "_SHARE", 0.0)
-    house = make_house(drill)
-    flight_id = house.ingest(drill.photos).flight.flight_id
-    mosaic = house.workspace.catalog.tiles.mosaic(f"{flight_id}-colour")
-    written: list[str] = []
-    one = Checkpoint(
-        house.workspace, mosaic, [], lambda: written.append("all"), lambda: written.append("records")
-    )
-    left, middle, right = (TileId(z=18, x=x, y=0) for x in range(3))
-    one.mark_merged("a", [left, middle])
-    one.mark_merged("b", [middle, right])
-    one.mark_merged("c", [])
-    one.mark_writing([left])
-    one.mark_writing([middle])  # by now the left one is there
-    assert (one.list_completed(), written) == ({"c"}, ["records"])
-    one.mark_merged("b", [left])  # where others broke their promises it claimed more
-    one.mark_writing([right])
-    assert one.list_completed() == {"a", "c"}
-    one.mark_writing([])
-    one.mark_writing([left])
-    assert one.list_completed() == {"a", "c"}
-    one.mark_writing([])
-    assert (one.list_completed(), written) == ({"a", "b", "c"}, ["records"] * 3)
-    again = Checkpoint(house.workspace, mosaic, [], written.clear, written.clear)
-    assert again.list_completed() == one.list_completed()
-
-
-def test_a_note_of_another_log_is_not_believed(
-    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(frame_merge, "MAX_INTERVAL_S", 0.0)
-    monkeypatch.setattr(Checkpoint, "finish", lambda _one: None)
-    first, second = make_house(drill, "first"), make_house(drill, "second")
-    flight_id = first.ingest(drill.photos).flight.flight_id
-    (note,) = (first.workspace.cache_dir / "merging").iterdir()
-    target = second.workspace.cache_dir / "merging" / note.name
-    target.parent.mkdir(parents=True)
-    target.write_bytes(note.read_bytes())  # an empty log: no line of that number
-    second.ingest(drill.photos)
-    assert second.tiles(f"{flight_id}-colour") == first.tiles(f"{flight_id}-colour")
-
-
-def test_memory_for_lattices_ahead_is_bounded_and_its_bound_changes_no_byte(
-    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handed: list[FrameLattices | None] = []
-    patch_of = frame_merge.orthorectify_frame
-
-    def watched(*arguments: object) -> object:
-        assert arguments[7] is None or isinstance(arguments[7], FrameLattices)
-        handed.append(arguments[7])
-        return patch_of(*arguments)
-
-    monkeypatch.setattr(frame_merge, "orthorectify_frame", watched)
-    roomy, narrow = make_house(drill, "roomy"), make_house(drill, "narrow")
-    flight_id = roomy.ingest(drill.photos).flight.flight_id
-    assert all(handed)
-    sizes = [one.size_bytes for one in handed if one]
-    assert len(sizes) > 2
-    handed.clear()
-    monkeypatch.setattr(frame_merge, "_LATTICE_BYTES_AHEAD", max(sizes))
-    narrow.ingest(drill.photos)
-    assert any(one is None for one in handed)
-    assert roomy.tiles(f"{flight_id}-colour") == narrow.tiles(f"{flight_id}-colour")
-
-
-def test_how_far_ahead_frames_are_asked_changes_no_byte(
-    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[int] = []
-    patch_of = frame_merge.orthorectify_frame
-
-    def counted(*arguments: object) -> object:
-        patch = patch_of(*arguments)
-        made.append(cv2.countNonZero(patch.quality))
-        return patch
-
-    monkeypatch.setattr(frame_merge, "orthorectify_frame", counted)
-    ahead, alone = make_house(drill, "ahead"), make_house(drill, "alone")
-    flight_id = ahead.ingest(drill.photos).flight.flight_id
-    of_ahead = sum(made)
-    monkeypatch.setattr(frame_merge, "_FRAMES_AHEAD", 1)
-    alone.ingest(drill.photos)
-    assert sum(made) - of_ahead > 1.2 * of_ahead
-    assert ahead.tiles(f"{flight_id}-colour") == alone.tiles(f"{flight_id}-colour")
-
-
 def test_frames_that_turn_out_unreadable_leave_no_hole(
     drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,26 +114,6 @@ def test_frames_that_turn_out_unreadable_leave_no_hole(
     whole.ingest(drill.photos)
     mosaic_id = f"{report.flight.flight_id}-colour"
     assert broken.tiles(mosaic_id) == whole.tiles(mosaic_id)
-
-
-def test_frames_of_another_size_than_their_heads_say_are_settled_again(
-    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = sorted(drill.photos.iterdir())[1].name
-    keep_and_decode = frame_merge.store_and_decode_original
-
-    def smaller(workspace: Workspace, path: Path, sha256: str) -> object:
-        pixels = keep_and_decode(workspace, path, sha256)
-        return cv2.resize(pixels, (240, 180), interpolation=cv2.INTER_AREA) if path.name == name else pixels
-
-    monkeypatch.setattr(frame_merge, "store_and_decode_original", smaller)
-    quick, whole = make_house(drill, "quick"), make_house(drill, "whole")
-    report = quick.ingest(drill.photos)
-    assert report.new == drill.frames
-    monkeypatch.setattr(VisibilitySolver, "_winnable", everything)
-    whole.ingest(drill.photos)
-    mosaic_id = f"{report.flight.flight_id}-colour"
-    assert quick.tiles(mosaic_id) == whole.tiles(mosaic_id)
 
 
 def test_no_tile_is_named_before_the_records_and_originals_of_its_frames(
@@ -298,90 +140,6 @@ def test_no_tile_is_named_before_the_records_and_originals_of_its_frames(
     monkeypatch.setattr(type(catalog.tiles), "append", checked)
     house.ingest(drill.photos)
     assert named[-1] == drill.frames
-
-
-def test_what_a_rejection_keeps_of_its_frame_is_the_sentence(
-    drill: DrillReport, make_house: MakeHouse
-) -> None:
-    class Picture:
-        pass
-
-    def refused() -> FrameRejected:
-        picture = Picture()
-        alive.append(weakref.ref(picture))
-        try:
-            try:
-                raise ValueError("of the lens")
-            except ValueError as error:
-                raise FrameUnreadable(pair("its name: cannot be read", "không đọc được")) from error
-        except FrameRejected as error:
-            return error
-
-    alive: list[weakref.ref[Picture]] = []
-    rejections = Rejections()
-    house = make_house(drill)
-    flight_id = house.ingest(drill.photos).flight.flight_id
-    header = house.workspace.catalog.frames.list_for_flight(flight_id)[0].header
-    rejections.add(header, refused())
-    gc.collect()
-    assert alive[0]() is None, "the frames of a traceback hold the picture"
-    (said,) = rejections.to_records(flight_id)
-    assert said.message == "its name: cannot be read" and said.reason == "unreadable"
-
-
-class _Keeping:
-    """A store and catalogue of frames that wait at a gate, and refuse as often as told."""
-
-    def __init__(self, refusals: int = 0) -> None:
-        self.begun, self.gate, self.kept = threading.Event(), threading.Event(), []
-        self.store = self
-        self.catalog = SimpleNamespace(frames=self)
-        self._refusals = refusals
-
-    def flush(self) -> None:
-        self.begun.set()
-        assert self.gate.wait(90.0)
-
-    def put(self, records: list[object], *, is_stored: bool) -> None:
-        assert is_stored, "the evidence was flushed before"
-        if self._refusals:
-            self._refusals -= 1
-            raise StorageFailed("the disk went away: run again")
-        self.kept += records
-
-
-def test_who_finds_a_record_being_written_waits_until_it_is() -> None:
-    keeping = _Keeping()
-    records, on_record = FrameRecordBuffer(keeping), []  # type: ignore[arg-type]
-    records.add("X")  # type: ignore[arg-type]
-    first = threading.Thread(target=records.write, daemon=True)
-    first.start()
-    assert keeping.begun.wait(90.0)
-
-    def append() -> None:
-        records.write()
-        on_record.append(list(keeping.kept))
-
-    second = threading.Thread(target=append, daemon=True)
-    second.start()
-    second.join(0.3)
-    assert on_record == [], "the log would name a frame without a record"
-    keeping.gate.set()
-    first.join(90.0)
-    second.join(90.0)
-    assert on_record == [["X"]] and keeping.kept == ["X"]
-
-
-def test_records_that_could_not_be_written_are_written_next() -> None:
-    keeping = _Keeping(refusals=1)
-    keeping.gate.set()
-    records = FrameRecordBuffer(keeping)  # type: ignore[arg-type]
-    records.add("X")  # type: ignore[arg-type]
-    with pytest.raises(StorageFailed):
-        records.write()
-    records.add("Y")  # type: ignore[arg-type]
-    records.write()
-    assert keeping.kept == ["X", "Y"]
 
 
 def test_a_photo_is_on_the_map_before_the_others_are_read_and_the_map_comes_out_the_same(

@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from flycam.ingest.live.status import StatusReporter
 from flycam.model.flight import LOCAL_DATUM, UNNAMED_EVENTS
-from flycam.model.warning import EVENT_CHOSEN, describe_warning, parse_warning_code
+from flycam.model.warning import EVENT_CHOSEN, parse_warning_code
 from flycam.mosaic.orthorectify.flight_session import (
     FlightLabels,
-    list_event_notes,
-    list_unused_label_notes,
     make_event,
     open_flight,
     resolve_flight_event,
@@ -93,54 +89,3 @@ def test_a_flight_is_opened_in_the_event_of_its_first_picture(
     unnamed = workspace.catalog.flights.event(UNNAMED).event_id
     assert opened.flight.event_id == (event_id or unnamed)
     assert [parse_warning_code(note) for note in opened.notes] == ([EVENT_CHOSEN] if event_id else [])
-
-
-@pytest.mark.parametrize(("days", "event_id"), [(1, STORM.event_id), (9, None)])
-def test_an_aircraft_is_told_in_the_event_into_which_its_flight_goes(
-    workspace: Workspace, days: int, event_id: str | None
-) -> None:
-    sample = SimpleNamespace(t_utc_ns=FLOWN.last_ns + days * DAY_NS)
-    telemetry = SimpleNamespace(
-        poses=SimpleNamespace(track=SimpleNamespace(samples=[sample])), utc_ns=lambda t_ns: t_ns
-    )
-    film = SimpleNamespace(is_drill=False, title="Bay mới")
-    nothing: Any = None
-    news = StatusReporter(
-        workspace,
-        "f9",
-        film,  # type: ignore[arg-type]
-        FlightLabels(),
-        nothing,
-        telemetry,  # type: ignore[arg-type]
-        nothing,
-        nothing,
-        nothing,
-    )
-    assert news._event_id == (event_id or workspace.catalog.flights.event(UNNAMED).event_id)
-
-
-def test_into_which_event_it_went_that_nobody_named_is_said() -> None:
-    for named in (None, ""):
-        (note,) = list_event_notes(FlightLabels(event=named), STORM)
-        assert STORM.name in str(describe_warning(note)) and "within 3 days" in str(describe_warning(note))
-        assert "3 ngày" in describe_warning(note).in_language("vi") and "flights move" in describe_warning(
-            note
-        ).in_language("vi")
-    unnamed = make_event(UNNAMED, is_drill=False)
-    for labels, event in (
-        (FlightLabels(event=STORM.name), STORM),
-        (FlightLabels(), unnamed),
-        (FlightLabels(), None),
-    ):
-        assert list_event_notes(labels, event) == ()
-
-
-def test_a_label_of_no_letters_asks_for_nothing(workspace: Workspace) -> None:
-    """A script's unset variable: "Name : ignored" was said of it."""
-    assert list_unused_label_notes(workspace, FLOWN, FlightLabels(name="", event="")) == ()
-    assert len(list_unused_label_notes(workspace, FLOWN, FlightLabels(name="Khác", event="Lũ quét"))) == 2
-
-
-def test_a_name_with_other_spaces_is_the_same_name(workspace: Workspace) -> None:
-    as_it_is = FlightLabels(name=FLOWN.name.replace(" ", "  "), event=f" {STORM.name} ")
-    assert list_unused_label_notes(workspace, FLOWN, as_it_is) == ()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
-from PIL import Image
 
 from flycam.board.layers import register_communes
-from flycam.catalog.catalog import open_catalog
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import InputUnusable
 from flycam.ingest.batch import IngestReport, ingest
@@ -21,24 +17,17 @@ from flycam.ingest.inspection import PreflightRequest
 from flycam.model.flight import FlightState
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.warning import (
-    FINISHED_OLDER,
     FRAMES_SET_ASIDE,
-    GSD_KEPT,
     NO_TERRAIN,
     REPROCESSED,
-    REPROCESSED_FLAT,
     TERRAIN_HOLES,
     TERRAIN_WAITS,
-    describe_warning_briefly,
     parse_warning_code,
 )
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
-from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
 from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.terrain import register_dem
 from flycam.mosaic.tiles.codec import read_tile
-from flycam.storage.address import open_store
-from flycam.workspace import Workspace, ignore_progress
 from tests.clips import cut_all
 from tests.houses import House
 
@@ -128,23 +117,11 @@ def test_from_a_plane_onto_terrain_as_if_it_had_been_there_from_the_start(
     assert [line.what for line in late.workspace.catalog.audit.lines()].count("relay") == 1
 
 
-def test_the_same_again_changes_nothing(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house()
-    flight_id = house.ingest(drill.photos).flight.flight_id
-    register_dem(house.workspace, drill.dem)
-    house.ingest(drill.photos)
-    last = house.workspace.catalog.tiles.last_seq(f"{flight_id}-colour")
-    report = house.ingest(drill.photos)
-    assert (report.reprocessed, report.new, report.repaired, report.notes) == (0, 0, 0, ())
-    assert house.workspace.catalog.tiles.last_seq(f"{flight_id}-colour") == last
-
-
 @pytest.mark.parametrize(
     "moment",
     [
         "flycam.catalog.placements.Placements.supersede",
         "flycam.mosaic.tiles.writer.MosaicWriter.rebuild",
-        "flycam.ingest.batch.measure_coverage",
     ],
 )
 def test_cut_half_way_the_same_command_completes_it(
@@ -186,9 +163,9 @@ def test_fuller_cover_is_taken_and_a_merely_finer_model_waits_for_the_word(
     finer = house.ingest(drill.photos)
     assert (finer.reprocessed, finer.notes) == (0, ())
     assert finer.flight.dem_id == full.flight.dem_id
-    asked = again(house, drill.photos, relay=True)
-    assert (asked.reprocessed, codes(asked.notes)) == (drill.frames, [REPROCESSED])
-    assert asked.flight.dem_id != full.flight.dem_id
+    relaid = again(house, drill.photos, relay=True)
+    assert (relaid.reprocessed, codes(relaid.notes)) == (drill.frames, [REPROCESSED])
+    assert relaid.flight.dem_id != full.flight.dem_id
     assert again(house, drill.photos, relay=True).reprocessed == 0
 
 
@@ -204,12 +181,12 @@ def test_partial_terrain_under_a_flight_on_a_plane_waits_for_the_word(
     assert codes(stays.flight.warnings) == [NO_TERRAIN]
     assert (stays.used, stays.rejected) == (drill.frames, {}), "who stays on the map is not left out"
     assert pictures(house, flight_id) == before
-    asked = again(house, drill.photos, relay=True)
+    relaid = again(house, drill.photos, relay=True)
     aside = [r for r in records(house, flight_id) if r.status is FrameStatus.REJECTED]
     assert aside, "the hole is too small for this test"
-    assert codes(asked.notes) == [REPROCESSED, FRAMES_SET_ASIDE]
-    assert asked.used == drill.frames - len(aside) == asked.reprocessed
-    assert codes(asked.flight.warnings) == [TERRAIN_HOLES]
+    assert codes(relaid.notes) == [REPROCESSED, FRAMES_SET_ASIDE]
+    assert relaid.used == drill.frames - len(aside) == relaid.reprocessed
+    assert codes(relaid.flight.warnings) == [TERRAIN_HOLES]
     heads = house.workspace.catalog.tiles.heads(f"{flight_id}-colour", 0)
     on_map = {frame_id for head in heads for frame_id in read_tile(house.workspace.store, head).frames}
     assert on_map.isdisjoint(r.frame_id for r in aside)
@@ -230,23 +207,8 @@ def test_a_flight_does_not_leave_its_terrain_for_a_plane(drill: DrillReport, mak
         flight.dem_id,
         (),
     )
-    with pytest.raises(InputUnusable, match="flycam dem add"):
+    with pytest.raises(InputUnusable, match="dem add"):
         again(house, drill.photos, relay=True)
-
-
-def test_a_plane_is_called_one_when_its_photos_are_laid_again(
-    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    house = make_house(name="flat")
-    flat = house.ingest(drill.photos).flight
-    camera = tmp_path / "camera.json"
-    with Image.open(next(drill.photos.glob("*.JPG"))) as photo:
-        camera.write_text(json.dumps({"width": photo.width, "height": photo.height, "focal_px": photo.width}))
-    by_camera = PreflightRequest(paths=(drill.photos,), camera=camera)
-    laid = ingest(house.workspace, by_camera, FlightLabels(), reprocess=True)
-    assert (laid.reprocessed, codes(laid.notes)) == (drill.frames, [REPROCESSED_FLAT])
-    assert "mặt phẳng" in describe_warning_briefly(laid.notes[0]).in_language("vi")
-    assert flat.warnings == laid.flight.warnings
 
 
 def test_frames_withdrawn_before_or_after_stay_out(drill: DrillReport, make_house: MakeHouse) -> None:
@@ -267,115 +229,3 @@ def test_frames_withdrawn_before_or_after_stay_out(drill: DrillReport, make_hous
         on_map = {frame_id for head in heads for frame_id in read_tile(house.workspace.store, head).frames}
         assert on_map and on_map.isdisjoint(frames)
         assert house.ingest(drill.photos).new == 0
-
-
-def test_a_finished_revision_on_show_is_said_to_be_older(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house()
-    flight_id = house.ingest(drill.photos).flight.flight_id
-    tiles = house.workspace.catalog.tiles
-    (live,) = tiles.mosaics(flight_id)
-    tiles.put_mosaic(replace(live, revision=1, published=True))
-    register_dem(house.workspace, drill.dem)
-    assert codes(house.ingest(drill.photos).notes) == [REPROCESSED, FINISHED_OLDER]
-
-
-def test_half_of_a_card_leaves_the_warning_until_the_rest_is_laid_again(
-    drill: DrillReport, card: Path, make_house: MakeHouse
-) -> None:
-    house = make_house()
-    house.ingest(drill.photos)
-    register_dem(house.workspace, drill.dem)
-    for photo in sorted(card.iterdir())[:2]:
-        photo.unlink()
-    part = house.ingest(card)
-    assert part.reprocessed == drill.frames - 2
-    assert codes(part.flight.warnings) == [NO_TERRAIN]
-    rest = house.ingest(drill.photos)
-    assert (rest.reprocessed, rest.flight.warnings) == (drill.frames, ()), (
-        "heights of a run are settled as one"
-    )
-
-
-def test_a_gsd_that_comes_too_late_is_said(drill: DrillReport, make_house: MakeHouse) -> None:
-    house = make_house(drill)
-    first = again(house, drill.photos, gsd_m=0.8)
-    assert first.notes == () and first.flight.gsd_m == 0.8
-    assert again(house, drill.photos, gsd_m=0.8).notes == ()
-    later = again(house, drill.photos, gsd_m=1.6)
-    assert (codes(later.notes), later.flight.gsd_m) == ([GSD_KEPT], 0.8)
-
-
-def test_a_gsd_that_was_asked_for_stays_when_the_ground_moves(
-    drill: DrillReport, make_house: MakeHouse
-) -> None:
-    house = make_house()
-    again(house, drill.photos, gsd_m=0.8)
-    register_dem(house.workspace, drill.dem)
-    laid = again(house, drill.photos)
-    assert (laid.reprocessed, laid.flight.gsd_m) == (drill.frames, 0.8)
-
-
-def test_boxes_that_laid_a_flight_on_different_terrain_agree_once_they_know_of_each_other(
-    drill: DrillReport, make_house: MakeHouse, cut_dem: WriteDem
-) -> None:
-    """Each learns the other's placements and withdrawals; recorded terrain travels by its key."""
-    one, other = make_house(name="one"), make_house(name="other")
-    for house, dem in ((one, drill.dem), (other, cut_dem("thô.tif", step=2))):
-        flight_id = house.ingest(drill.photos).flight.flight_id
-        register_dem(house.workspace, dem)
-        assert house.ingest(drill.photos).reprocessed == drill.frames
-    withdraw_by_reference(one.workspace, records(one, flight_id)[0].frame_id, "nhà dân", "UBND")
-    told = [
-        (
-            house.workspace.catalog.placements.list_for_flight(flight_id),
-            house.workspace.catalog.frames.withdrawals(flight_id),
-            [(key, house.workspace.store.get(key)) for key in house.workspace.store.list("terrain/")],
-        )
-        for house in (one, other)
-    ]
-    for house, (placements, withdrawals, terrain) in zip((other, one), told, strict=True):
-        for key, posts in terrain:
-            house.workspace.store.put(key, posts)
-        house.workspace.catalog.frames.withdraw(withdrawals)
-        house.workspace.catalog.placements.learn(placements)
-        for mosaic in list_live_mosaics(house.workspace, flight_id):
-            laid = [r.tiles for r in records(house, flight_id) if r.tiles is not None]
-            rebuild_mosaic(house.workspace, mosaic, ignore_progress, also=laid)
-    lying = [
-        {r.frame_id: (r.status, r.exterior, r.dem_id, r.tiles) for r in records(house, flight_id)}
-        for house in (one, other)
-    ]
-    assert lying[0] == lying[1]
-    assert pictures(one, flight_id) == pictures(other, flight_id)
-    epochs = [
-        {h.tile_id: h.epoch for h in house.workspace.catalog.tiles.heads(f"{flight_id}-colour", 0)}
-        for house in (one, other)
-    ]
-    shared = epochs[0].keys() & epochs[1].keys()
-    assert shared and all(epochs[0][tile_id] == epochs[1][tile_id] for tile_id in shared)
-
-
-@pytest.mark.s3
-@pytest.mark.postgres
-def test_the_same_at_a_province(
-    drill: DrillReport, make_house: MakeHouse, tmp_path: Path, s3_url: str, postgres_url: str
-) -> None:
-    """Laid again, damaged, mended, withdrawn: on an S3 server and PostgreSQL as on a field box."""
-    box = make_house(name="box")
-    with open_catalog(postgres_url) as catalog:
-        cache = tmp_path / "cache"
-        workspace = Workspace(store=open_store(s3_url), catalog=catalog, box="test", cache_dir=cache)
-        province = House(root=tmp_path, workspace=workspace)
-        for house in (box, province):
-            flight_id = house.ingest(drill.photos).flight.flight_id
-            register_dem(house.workspace, drill.dem)
-            assert house.ingest(drill.photos).reprocessed == drill.frames
-        heads = catalog.tiles.heads(f"{flight_id}-colour", 0)
-        for head in heads[::3]:
-            workspace.store.delete(head.key)
-        assert province.ingest(drill.photos).repaired == len(heads[::3])
-        frame_id = records(box, flight_id)[3].frame_id
-        for house in (box, province):
-            withdraw_by_reference(house.workspace, frame_id, "nhà dân", "UBND")
-        assert pictures(province, flight_id) == pictures(box, flight_id)
-        assert province.tiles(f"{flight_id}-colour") == box.tiles(f"{flight_id}-colour")

@@ -56,14 +56,6 @@ def test_what_is_outdone_is_not_claimed() -> None:
     assert found[1].all()
 
 
-def test_the_inmost_of_a_claim_lies_around_the_middle() -> None:
-    blocks = np.ones((BLOCKS, BLOCKS), dtype=bool)
-    claim = WinningBlocks(dict.fromkeys(TILES, blocks))
-    assert set(claim.select_central(TILES, 2).blocks) == {TileId(z=18, x=41, y=70), TileId(z=18, x=41, y=71)}
-    assert claim.select_central(TILES, len(TILES)).blocks.keys() == claim.blocks.keys()
-    assert not NO_BLOCKS.select_central(TILES, 2)
-
-
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=40, unique=True), st.integers(0, len(TILES)))
 def test_settled_against_what_came_before_every_winner_has_a_claim(seeds: list[int], kept: int) -> None:
     """As a film is laid: what comes is not known, and far tiles are forgotten, which only makes more."""
@@ -83,25 +75,6 @@ def test_settled_against_what_came_before_every_winner_has_a_claim(seeds: list[i
             assert not (wins[place] & ~claimed).any()
 
 
-@given(st.integers(0, 1000), st.integers(0, 1000))
-def test_claims_join_and_part_like_sets(one: int, other: int) -> None:
-    def claim(seed: int) -> WinningBlocks:
-        rng = np.random.default_rng(seed)
-        return WinningBlocks(
-            {tile: rng.random((BLOCKS, BLOCKS)) < 0.3 for tile in TILES if rng.random() < 0.6}
-        )
-
-    a, b = claim(one), claim(other)
-    rest, both = a.subtract(b), a.union(b)
-    assert all(blocks.any() for blocks in rest.blocks.values())
-    for tile in TILES:
-        nothing = np.zeros((BLOCKS, BLOCKS), dtype=bool)
-        in_a, in_b = a.blocks.get(tile, nothing), b.blocks.get(tile, nothing)
-        np.testing.assert_array_equal(rest.blocks.get(tile, nothing), in_a & ~in_b)
-        np.testing.assert_array_equal(both.blocks.get(tile, nothing), in_a | in_b)
-    assert not b.subtract(both)
-
-
 def test_a_tile_is_finished_when_no_frame_comes_to_it_any_more() -> None:
     blocks = np.ones((BLOCKS, BLOCKS), dtype=bool)
     a, b, c = TileId(z=18, x=40, y=70), TileId(z=18, x=41, y=70), TileId(z=18, x=42, y=70)
@@ -116,18 +89,3 @@ def test_a_tile_is_finished_when_no_frame_comes_to_it_any_more() -> None:
     assert turns.finished == [a]
     turns.mark_merged(second)
     assert turns.finished == [a, b, c]
-
-
-def test_a_frame_that_claims_less_at_its_turn_than_at_first_holds_no_tile_back() -> None:
-    blocks = np.ones((BLOCKS, BLOCKS), dtype=bool)
-    a, b = TileId(z=18, x=40, y=70), TileId(z=18, x=41, y=70)
-    turns = TileCountdown([TILES, TILES])
-    both, less = WinningBlocks({a: blocks, b: blocks}), WinningBlocks({b: blocks})
-    turns.settle(TILES, both)
-    turns.settle(TILES, less)
-    turns.mark_merged(less)
-    assert turns.finished == []
-    turns.settle(both.blocks, less)
-    assert turns.finished == [a]
-    turns.mark_merged(less)
-    assert turns.finished == [a, b]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from flycam.catalog.catalog import open_catalog
-from flycam.mosaic.orthorectify.withdrawal import WithdrawnTimes, find_withdrawn_times
+from flycam.mosaic.orthorectify.withdrawal import WithdrawnTimes
 
 SECOND = 10**9
 
@@ -21,8 +18,3 @@ def test_film_near_a_withdrawn_frame_shows_it(began_s: int, ended_s: int, expect
     assert gone.overlaps(began_s * SECOND, ended_s * SECOND) is expected
     assert WithdrawnTimes(is_all=True, times_ns=()).overlaps(began_s * SECOND, ended_s * SECOND)
     assert not WithdrawnTimes(is_all=False, times_ns=()).overlaps(began_s * SECOND, ended_s * SECOND)
-
-
-def test_of_a_flight_that_is_not_on_record_nothing_was_withdrawn(tmp_path: Path) -> None:
-    catalog = open_catalog(f"sqlite:///{tmp_path / 'catalog.db'}")
-    assert find_withdrawn_times(catalog, "f1") == WithdrawnTimes(is_all=False, times_ns=())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -45,24 +44,6 @@ def test_a_cone_gives_one_closed_circle_a_level():
         assert area(line.points_m) < 0.0, "clockwise around a summit: higher ground on the right"
 
 
-def test_a_slope_gives_straight_open_lines():
-    heights = np.broadcast_to(np.arange(12.0), (9, 12)) + 0.5
-    lines = trace_contour_lines(grid(heights), 1.0)
-    assert len(lines) == 11
-    for line in lines:
-        assert not line.closed
-        np.testing.assert_allclose(line.points_m[:, 0], 1000.0 + 2.0 * (line.height_m - 0.5))
-        assert len(line.points_m) == 9
-
-
-def test_unknown_ground_ends_a_line():
-    heights = np.broadcast_to(np.arange(12.0), (9, 12)) + 0.5
-    heights = heights.copy()
-    heights[4, 5:7] = np.nan
-    lines = [line for line in trace_contour_lines(grid(heights), 1.0) if line.height_m == 6.0]
-    assert sorted(len(line.points_m) for line in lines) == [4, 4]
-
-
 @given(
     arrays(np.float32, (7, 6), elements=st.integers(-6, 6).map(lambda n: n / 2.0)),
     st.sampled_from([0.75, 1.0, 2.0]),
@@ -83,8 +64,3 @@ def test_every_line_keeps_to_its_level_and_uses_each_crossing_once(heights, inte
         crossed = (side[:, 1:] * side[:, :-1] < 0).sum() + (side[1:] * side[:-1] < 0).sum()
         own = [line.points_m[: len(line.points_m) - line.closed] for line in lines if line.height_m == level]
         assert np.isclose(np.concatenate(own) % 1.0, 0.0).all(axis=1).sum() == sum(map(len, own)) - crossed
-
-
-def test_an_interval_that_is_not_positive_is_refused():
-    with pytest.raises(ValueError, match="positive"):
-        trace_contour_lines(grid(cone()), 0.0)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.geometry.terrain import TerrainGrid, interpolate_heights, make_flat_terrain
-from flycam.mosaic.surface.laying_surface import MIN_POST_SPACING_M, raise_terrain
+from flycam.geometry.terrain import TerrainGrid, interpolate_heights
+from flycam.mosaic.surface.laying_surface import raise_terrain
 
 ORIGIN = (500_000.0, 2_400_000.0)
 ROUNDED_M = 1 / 64
@@ -59,17 +57,7 @@ def test_a_wood_is_as_high_as_its_crowns_and_the_field_beside_it_is_not() -> Non
     )
 
 
-def test_what_is_known_better_counts_more() -> None:
-    terrain = slope()
-    place = places((400.0, 400.0), 200, 80.0)
-    above = np.where(np.arange(200) % 2, 10.0, 0.0)
-    sigma = np.where(np.arange(200) % 2, 3.9, 0.2)
-    ground = raise_terrain(terrain, standing(terrain, place, above), sigma, box(terrain))
-    lift = interpolate_heights(ground, place) - interpolate_heights(terrain, place)
-    assert 0.0 < np.median(lift) < 2.0
-
-
-@pytest.mark.parametrize("step_m", [5.0, 10.0, 30.0, 90.0])
+@pytest.mark.parametrize("step_m", [10.0, 90.0])
 def test_where_the_heights_are_the_terrain_s_own_nothing_changes(step_m: float) -> None:
     terrain = slope(step_m)
     middle = (40.0 * step_m, 40.0 * step_m)
@@ -101,17 +89,6 @@ def test_nowhere_is_it_lifted_beyond_what_was_seen(above: list[float], seed: int
     assert lift.min() >= min(0.0, *above) - 0.1 and lift.max() <= max(0.0, *above) + 0.1
 
 
-def test_a_plane_taken_for_want_of_terrain_gets_the_flight_s_own_relief() -> None:
-    west, north = ORIGIN
-    plane = make_flat_terrain(250.0, "EPSG:32648", "LOCAL", (west, north - 2000.0, west + 2000.0, north))
-    place = places((1000.0, 1000.0), 300, 150.0)
-    rise = 0.1 * (place[:, 0] - place[:, 0].mean())
-    bounds = (west + 850.0, north - 1150.0, west + 1150.0, north - 850.0)
-    ground = raise_terrain(plane, standing(plane, place, rise), np.full(300, 0.5), bounds)
-    inner = np.abs(place - place.mean(0)).max(axis=1) < 100.0
-    assert interpolate_heights(ground, place[inner]) - 250.0 == pytest.approx(rise[inner], abs=2.0)
-
-
 def test_what_cannot_be_and_what_nobody_knows_lifts_nothing() -> None:
     terrain = slope()
     place = places((400.0, 400.0), 50, 50.0)
@@ -123,19 +100,3 @@ def test_what_cannot_be_and_what_nobody_knows_lifts_nothing() -> None:
     west, south, _, _ = terrain.bounds_m
     beside = (west - 900.0, south, west - 500.0, south + 300.0)
     assert raise_terrain(terrain, standing(terrain, place, 10.0), ones, beside) is terrain
-
-
-def test_fine_terrain_is_left_as_it_is() -> None:
-    terrain = slope(0.9 * MIN_POST_SPACING_M)
-    place = places((100.0, 100.0), 50, 50.0)
-    assert raise_terrain(terrain, standing(terrain, place, 10.0), np.ones(50), terrain.bounds_m) is terrain
-
-
-def test_ground_that_is_not_known_stays_unknown() -> None:
-    terrain = slope()
-    heights = terrain.heights_m.copy()
-    heights[40:, :] = np.nan
-    holed = replace(terrain, heights_m=heights)
-    point = standing(terrain, places((400.0, 400.0), 200, 150.0), 8.0)
-    ground = raise_terrain(holed, point, np.full(200, 0.5), terrain.bounds_m)
-    assert np.isnan(ground.heights_m[40:]).all() and np.isfinite(ground.heights_m[:40]).all()

@@ -86,33 +86,6 @@ def test_merging_is_commutative_associative_and_idempotent(
     assert compute_content_hash(merge_tiles(xy, x)) == compute_content_hash(xy)
 
 
-def test_only_frames_that_own_a_pixel_stay_in_the_table() -> None:
-    low, high = patch("z", 1), patch("a", 2)
-    high = dataclasses.replace(high, quality=np.full((256, 256), 9, np.uint16))
-    assert state(low, high).frames == ("a",)
-    assert state(high, low).frames == ("a",)
-
-
-def test_laying_says_whether_anything_changed() -> None:
-    canvas = TileCanvas(TILE)
-    one = patch("b", 1)
-    assert canvas.merge(one.rgb, one.quality, "b")
-    assert not canvas.merge(one.rgb, one.quality, "b")
-    assert not canvas.merge(one.rgb, one.quality, "a")
-    assert canvas.merge(one.rgb, one.quality, "c")
-    assert not canvas.merge(one.rgb, np.zeros_like(one.quality), "z")
-
-
-def test_a_frozen_tile_does_not_change_with_its_canvas() -> None:
-    canvas = TileCanvas(TILE)
-    canvas.merge(patch("a", 1).rgb, patch("a", 1).quality, "a")
-    tile = canvas.freeze()
-    before = compute_content_hash(tile)
-    canvas.merge(patch("b", 2).rgb, patch("b", 2).quality + 5, "b")
-    TileCanvas.from_tile(tile, FIRST_EPOCH).merge(patch("b", 2).rgb, patch("b", 2).quality + 5, "b")
-    assert compute_content_hash(tile) == before
-
-
 def test_a_patch_is_merged_through_its_window() -> None:
     wide = TileRange(z=18, x_start=TILE.x - 1, y_start=TILE.y, x_stop=TILE.x + 1, y_stop=TILE.y + 1)
     one = patch("a", 1)
@@ -145,7 +118,7 @@ def test_what_must_not_merge_is_a_conflict() -> None:
         merge_tiles(tile, dataclasses.replace(tile, epoch="other"))
     with pytest.raises(StoreConflict, match="epoch"):
         merge_tiles(*[dataclasses.replace(tile, epoch=PARENT_EPOCH)] * 2)
-    with pytest.raises(StoreConflict, match="cannot be merged into tile"):
+    with pytest.raises(StoreConflict, match="into tile"):
         merge_tiles(tile, dataclasses.replace(tile, tile_id=dataclasses.replace(TILE, z=17)))
     with pytest.raises(StoreConflict, match="base zoom"):
         merge_patch(None, patch("a", 1), TILE.parent(), FIRST_EPOCH)

@@ -4,19 +4,17 @@ import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.catalog.catalog import Catalog
-from flycam.errors import StoreConflict
 from flycam.geometry.grid import TileId
 from flycam.model.frame import MosaicTile
 from flycam.mosaic.tiles.codec import compute_content_hash
 from flycam.mosaic.tiles.merge import NO_AMENDMENTS, Amendments, TileCanvas
 from flycam.mosaic.tiles.peers import apply_amendments, merge_peer_tiles, merge_states
 from flycam.storage.address import MemoryStore
-from tests.laws.recorded import MOSAIC, ORIGIN_X, ORIGIN_Y, ZOOM, amendments, folded, opened, patch, stored
+from tests.laws.recorded import MOSAIC, amendments, folded, opened, patch, stored
 
 NUMBERS = range(6)
 _fresh = itertools.count()
@@ -88,21 +86,8 @@ def test_what_is_left_of_a_state_is_never_more_than_the_fold_and_the_fold_fills_
         assert {compute_content_hash(one) for one in both} == {compute_content_hash(whole[tile_id])}
 
 
-def test_a_state_of_the_same_epoch_is_taken_as_it_is() -> None:
-    known = amendments({}, [1])
-    for state in states(NUMBERS, known).values():
-        assert apply_amendments(state, known) is state
-
-
 def test_pixels_of_a_frame_laid_again_are_no_data_until_a_box_that_knows_sends_them() -> None:
     known = amendments({2: 1})
     touched = [state for state in states([2]).values() if known.epoch(state.tile_id) != state.epoch]
     assert touched
     assert all(apply_amendments(state, known).frames == () for state in touched)
-
-
-def test_states_of_another_tile_are_refused() -> None:
-    state = next(iter(states([0]).values()))
-    elsewhere = TileId(z=ZOOM, x=ORIGIN_X + 50, y=ORIGIN_Y)
-    with pytest.raises(StoreConflict):
-        merge_states(elsewhere, [state], NO_AMENDMENTS)

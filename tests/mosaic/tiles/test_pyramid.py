@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,9 +76,3 @@ def test_replacing_a_quadrant_equals_making_the_parent_anew(old: int, new: int, 
     after = [*before[:position], child(position, new), *before[position + 1 :]]
     replaced = with_quadrants(make_parent_tile(PARENT, before), PARENT, [reduce_to_quadrant(after[position])])
     assert compute_content_hash(replaced) == compute_content_hash(make_parent_tile(PARENT, after))
-
-
-def test_a_strange_child_is_refused() -> None:
-    stranger = dataclasses.replace(child(0, 1), tile_id=TileId(z=18, x=1, y=1))
-    with pytest.raises(ValueError, match="not a child"):
-        make_parent_tile(PARENT, [stranger])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from flycam.catalog.catalog import Catalog
-from flycam.errors import DiskFull, ObjectMissing, StoreConflict, StoreUnavailable
+from flycam.errors import ObjectMissing, StoreUnavailable
 from flycam.geometry.grid import TileId, TileRange
 from flycam.model.frame import OrthoPatch
 from flycam.mosaic.tiles.codec import read_tile
@@ -17,7 +16,6 @@ from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.storage.address import MemoryStore
 from flycam.storage.base import ObjectStore
 from tests.laws.recorded import MOSAIC, ORIGIN_X, ORIGIN_Y, ZOOM, folded, frame_id, opened, patch, stored
-from tests.texts import pair
 
 
 @pytest.fixture
@@ -98,33 +96,6 @@ def test_what_could_not_be_written_is_written_by_the_next_flush(catalog: Catalog
     assert stored(store, catalog) == folded([patch(0)])
 
 
-def test_what_is_asked_before_a_group_may_keep_it_out_and_no_other_is_written_meanwhile(
-    catalog: Catalog,
-) -> None:
-    store, room, asked = MemoryStore(), [False], []
-
-    def before_group() -> None:
-        asked.append(len(list(store.list(""))))
-        if not room[0]:
-            raise DiskFull(pair("the disk is full; free some and run again", "ổ đĩa đã đầy"))
-
-    one = MosaicWriter(
-        store, catalog.tiles, MOSAIC, origin="box", clock_ns=lambda: 7, before_group=before_group
-    )
-    one.add(flat(1, 1, 10))
-    with pytest.raises(DiskFull):
-        one.publish()
-    assert (asked, list(store.list("")), catalog.tiles.last_seq(MOSAIC.mosaic_id)) == ([0], [], 0)
-    room[0] = True
-    one.add(flat(2, 2, 10))
-    assert one.publish() > 0
-    first = len(list(store.list("")))
-    one.add(flat(3, 2, 20))
-    one.flush()
-    assert asked == [0, 0, first]
-    assert stored(store, catalog) == folded([flat(1, 1, 10), flat(2, 2, 10), flat(3, 2, 20)])
-
-
 def test_an_error_on_its_way_out_is_not_hidden_by_a_flush(catalog: Catalog) -> None:
     store = MemoryStore()
     with pytest.raises(KeyboardInterrupt), writer(store, catalog) as one:
@@ -143,17 +114,6 @@ def test_tiles_are_written_behind_and_a_late_patch_still_finds_them(catalog: Cat
             assert not one._canvases
     patches = [flat(late + n, 1 + n, late) for late in (10, 20, 30) for n in (0, 1)]
     assert stored(store, catalog) == folded(patches)
-
-
-def test_what_went_wrong_behind_is_raised_and_nothing_half_written_is_named(catalog: Catalog) -> None:
-    class Refusing(MemoryStore):
-        def flush(self) -> None:
-            raise StoreUnavailable("store: does not answer; start it and run again")
-
-    with pytest.raises(StoreUnavailable), writer(Refusing(), catalog) as one:
-        one.add(flat(1, 1, 10))
-        one.write(flat(1, 1, 10).tiles)
-    assert catalog.tiles.last_seq(MOSAIC.mosaic_id) == 0
 
 
 class Gated(MemoryStore):
@@ -189,20 +149,6 @@ def test_patches_are_merged_while_a_group_is_published_and_none_is_lost(catalog:
         assert one.publish() == 0
 
 
-def test_a_group_that_could_not_be_published_is_written_by_the_next(catalog: Catalog) -> None:
-    store = Gated()
-    store.broken = True
-    store.gate.set()
-    one = writer(store, catalog)
-    one.add(flat(1, 1, 10))
-    with pytest.raises(StoreUnavailable):
-        one.publish()
-    store.broken = False
-    one.add(flat(2, 2, 10))
-    assert one.publish() > 0
-    assert stored(store, catalog) == folded([flat(1, 1, 10), flat(2, 2, 10)])
-
-
 def test_what_another_wrote_meanwhile_is_kept_by_who_publishes(catalog: Catalog) -> None:
     """Its tile is merged into the copy that is written, and has to be into the tile that goes on."""
     store = MemoryStore()
@@ -216,19 +162,6 @@ def test_what_another_wrote_meanwhile_is_kept_by_who_publishes(catalog: Catalog)
     a.add(flat(4, 1, 25))
     a.publish()
     assert stored(store, catalog) == folded([flat(2, 1, 30)])
-
-
-def test_memory_is_bounded_by_the_cache(catalog: Catalog) -> None:
-    one = writer(MemoryStore(), catalog, cache_tiles=2)
-    for number in range(6):
-        one.add(patch(number))
-        assert len(one._canvases) <= 2
-
-
-def test_a_patch_of_another_zoom_is_refused(catalog: Catalog) -> None:
-    coarse = dataclasses.replace(patch(0).tiles, z=ZOOM - 1)
-    with pytest.raises(StoreConflict, match="base zoom"):
-        writer(MemoryStore(), catalog).add(dataclasses.replace(patch(0), tiles=coarse))
 
 
 def test_a_lost_object_is_an_error_not_an_empty_tile(catalog: Catalog) -> None:
