@@ -60,7 +60,7 @@ from flycam.workspace import Progress, Workspace, ignore_progress
 # -- Remarks on a comparison for its reader --------------------------------------------------------
 
 
-_COLOURS: dict[ColourFault, Message] = {
+_COLOUR_FAULTS: dict[ColourFault, Message] = {
     ColourFault.GREY: _("has no colours (grey, panchromatic or infrared)"),
     ColourFault.UNREAL: _("has not the colours of daylight (an infrared band?)"),
     ColourFault.DARK: _("is too dark to have colours (night?)"),
@@ -73,7 +73,7 @@ def describe_missing_detection(name: str, fault: ColourFault) -> Message:
         "{name}: {fault}: changes were not looked for, the pictures were only aligned; "
         "give a colour picture taken by day",
         name=name,
-        fault=_COLOURS[fault],
+        fault=_COLOUR_FAULTS[fault],
     )
 
 

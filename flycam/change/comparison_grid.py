@@ -287,7 +287,7 @@ MAX_COARSENING = 15.0
 sees in it."""
 MAX_PIXELS = 64_000_000
 """Of the common grid, some 1.4 km² at 15 cm; more ground is compared at a coarser pixel, with a remark."""
-_LITTLE_SHARE = 0.1
+_LOW_OVERLAP_SHARE = 0.1
 _COUNTED_PX = 256
 # Ground around an area that helps to coregister the images.
 _AOI_MARGIN_M = 150.0
@@ -327,7 +327,7 @@ def build_common_grid(
         )
     remarks = [*before.remarks, *(one for one in after.remarks if one not in before.remarks)]
     share = _common_share(before, after, crs, bounds)
-    if share < _LITTLE_SHARE:
+    if share < _LOW_OVERLAP_SHARE:
         remarks.append(_make_little_overlap_note(share))
     bounds = expand_bounds(bounds, REACH_M)
     if area is not None:

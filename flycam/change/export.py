@@ -340,7 +340,8 @@ def _is_cut(line: ChangeVersion, found_by: Comparison) -> bool:
 
 
 LAYER = "changes"
-_COLOURS = {ChangeKind.LANDSLIDE: "d1495b", ChangeKind.FLOOD: "1f6fb2", ChangeKind.OTHER: "8a6d3b"}
+# as on the map page, `web/src/map/colours.ts`
+_KML_COLOURS = {ChangeKind.LANDSLIDE: "d1300b", ChangeKind.FLOOD: "1f6fb2", ChangeKind.OTHER: "8a6d3b"}
 _CATEGORIES = {ChangeKind.LANDSLIDE: "Geo", ChangeKind.FLOOD: "Met", ChangeKind.OTHER: "Other"}
 _M2_PER_HA = 1e4
 _NUMBERS = {"score", "area_ha", "area_m2", "length_m", "slope_deg"}
@@ -598,7 +599,7 @@ def _kmz(content: _ExportContent) -> bytes:
                 shape=shapely.from_wkb(line.wkb),
                 name=_name(line, content),
                 values=_words(_row(line, content)),
-                colour=_COLOURS[line.kind],
+                colour=_KML_COLOURS[line.kind],
             )
             for line in content.lines
         ],

@@ -323,7 +323,7 @@ class Sender:
         self._due_s = clock_s()
         self._news = LocalChanges(house.catalog, goes_on=goes_on, clock_s=clock_s)
         self._reached: dict[str, LogPosition] = {}
-        self._changes_refused = 0
+        self._deltas_refused = 0
         self._later = DeferredInventory()
         self._queried_s = 0.0
         # of tiles and photos sent since the peer was queried
@@ -363,7 +363,7 @@ class Sender:
             self._node,
             originals=has_originals,
             reached=self._reached,
-            record_changes=self._changes_refused < _MAX_DELTAS_REFUSED,
+            record_changes=self._deltas_refused < _MAX_DELTAS_REFUSED,
         )
         lacking = self._query_missing(giver)
         tile_bytes, self._round_bytes, self.sent.ended_by = giver.tile_bytes(), 0, ""
@@ -514,7 +514,9 @@ class Sender:
                 self._wait_for_flycam(reply, turned_away)
                 continue
             if reply.status == _CONFLICT and self._needs_restart(reply):
-                self._changes_refused += any(one.kind is ObjectKind.CHANGE for one in step.manifest.items)
+                self._deltas_refused += any(
+                    one.kind is ObjectKind.RECORD_DELTA for one in step.manifest.items
+                )
                 return None
             if reply.status == _CONFLICT and "Upload-Offset" in reply.headers:
                 at = int(reply.headers["Upload-Offset"])

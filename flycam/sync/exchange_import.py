@@ -79,12 +79,12 @@ def expand_deltas(
     then they have to be sent whole. SourceUnreadable for bytes that do not match the manifest or are not
     a delta.
     """
-    if all(item.kind is not ObjectKind.CHANGE for item in manifest.items):
+    if all(item.kind is not ObjectKind.RECORD_DELTA for item in manifest.items):
         return source, manifest
     whole = _ExpandedSource(source, start)
     items: list[ManifestItem] = []
     for item, at in iterate_objects(manifest, start):
-        if item.kind is ObjectKind.CHANGE:
+        if item.kind is ObjectKind.RECORD_DELTA:
             records = _expand_records(node, source, manifest.box, item, at)
             items.append(ManifestItem(kind=ObjectKind.RECORDS, sha256=item.name, size_bytes=len(records)))
             whole.add(at, len(records), records)

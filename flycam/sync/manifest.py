@@ -162,7 +162,7 @@ class ObjectKind(StrEnum):
     """Kind of an object, in the order in which kinds are sent."""
 
     RECORDS = "records"
-    CHANGE = "change"
+    RECORD_DELTA = "change"
     VIEW = "view"
     TILE = "tile"
     TERRAIN = "terrain"
@@ -313,7 +313,7 @@ def _parse_item(values: Mapping[str, Any]) -> ManifestItem:
     name = require_text(values.get("name", ""))
     if kind is ObjectKind.ORIGINAL:
         require_hex_digits(name)
-    if kind is ObjectKind.CHANGE:
+    if kind is ObjectKind.RECORD_DELTA:
         require_hex_digits(name, 64)
     if kind is ObjectKind.TERRAIN:
         require_key_segment(name)

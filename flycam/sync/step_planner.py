@@ -272,7 +272,7 @@ class RecordOffer:
             if 0 < len(change) < len(said.data):
                 sha256 = hashlib.sha256(change).hexdigest()
                 return ManifestItem(
-                    kind=ObjectKind.CHANGE, sha256=sha256, size_bytes=len(change), name=said.sha256
+                    kind=ObjectKind.RECORD_DELTA, sha256=sha256, size_bytes=len(change), name=said.sha256
                 ), change
         return ManifestItem(kind=ObjectKind.RECORDS, sha256=said.sha256, size_bytes=len(said.data)), said.data
 

@@ -34,6 +34,8 @@ from flycam.model.flight import LOCAL_DATUM, is_flat_datum
 RTK_SINGLE, RTK_FLOAT, RTK_FIXED = 16, 34, 50
 SIGMA_BARO_M = 1.0
 SIGMA_BARO_SCALE = 0.015
+# height of a fixed solution that states no sigma
+_SIGMA_RTK_ABSOLUTE_M = 0.1
 """Error of a barometer set to the standard atmosphere, (T - T0) / T0: 1.5 % of the height for 4 kelvin."""
 
 _SAME_M = 1.0
@@ -393,7 +395,10 @@ class _Sortie:
 
     def _absolute(self, problems: list[Problem]) -> _HeightReading:
         # a stated sigma does not cover jumps between flights, unless the solution is fixed
-        fixed, plain = np.nan_to_num(self.rtk_std_m, nan=0.1), np.fmax(self.rtk_std_m, SIGMA_GNSS_HEIGHT_M)
+        fixed, plain = (
+            np.nan_to_num(self.rtk_std_m, nan=_SIGMA_RTK_ABSOLUTE_M),
+            np.fmax(self.rtk_std_m, SIGMA_GNSS_HEIGHT_M),
+        )
         sigma = np.where(self.rtk_fixed, fixed, plain)
         return _HeightReading(self.part.absolute_m, sigma, [], problems)
 

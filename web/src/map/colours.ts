@@ -14,7 +14,7 @@ export const COLOURS = {
   ground: "#e4e2da",
 } as const;
 
-/** Of confirmed changes; files for other programs have their own in `change/change_export.py`. */
+/** Of confirmed changes; files for other programs have the same, from `change/export.py`. */
 export const CHANGE_COLOURS = { landslide: "#d1300b", flood: "#1f6fb2", other: "#8a6d3b" } as const;
 
 /** Diagonal hatch, the cartographer's sign for "no survey". */
