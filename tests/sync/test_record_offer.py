@@ -32,9 +32,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ObjectKind, int]]:
     whole = client.Sender._send
 
     def watched(self: client.Sender, step: SyncStep) -> object:
-        items = [
-            one for one in step.manifest.items if one.kind in (ObjectKind.RECORDS, ObjectKind.RECORD_DELTA)
-        ]
+        items = [one for one in step.manifest.items if one.kind in (ObjectKind.RECORDS, ObjectKind.CHANGE)]
         found.extend((one.kind, one.size_bytes) for one in items)
         return whole(self, step)
 
@@ -69,7 +67,7 @@ def test_of_a_flight_in_the_air_its_new_pictures_go(
         assert province.tiles() == box.tiles()
         assert same_records(box, province)
     whole = len(encode_flight_records(read_flight_records(box.catalog, box.catalog.flights.flight("f1"))))
-    assert sent[0][0] is ObjectKind.RECORDS and {kind for kind, _ in sent[1:]} == {ObjectKind.RECORD_DELTA}
+    assert sent[0][0] is ObjectKind.RECORDS and {kind for kind, _ in sent[1:]} == {ObjectKind.CHANGE}
     assert max(size for _, size in sent[-2:]) < 0.6 * whole
     for _ in range(2):  # hears that all of it is there, then names no other
         assert sync(box, wire).steps == 0
@@ -88,7 +86,7 @@ def test_a_withdrawal_goes_alone(tmp_path: Path, sent: list[tuple[ObjectKind, in
     box.withdraw(3)
     sync(box, Wire(province, tmp_path))
     ((kind, size),) = sent
-    assert kind is ObjectKind.RECORD_DELTA and size < whole / 3
+    assert kind is ObjectKind.CHANGE and size < whole / 3
     assert province.tiles() == box.tiles() and same_records(box, province)
 
 
@@ -127,7 +125,7 @@ def test_what_is_lost_of_those_before_goes_whole(
     assert province.tiles() == box.tiles() and same_records(box, province)
     box.lay({4})
     sync(box, Wire(province, tmp_path))
-    assert kinds(sent) == [ObjectKind.RECORD_DELTA]
+    assert kinds(sent) == [ObjectKind.CHANGE]
     assert province.tiles() == box.tiles() and same_records(box, province)
 
 
@@ -141,7 +139,7 @@ def test_a_peer_that_compresses_otherwise_gets_whole_records(
     box.lay({3})
     kinds(sent)
     sync(box, Wire(province, tmp_path))
-    assert kinds(sent) == [ObjectKind.RECORD_DELTA, ObjectKind.RECORD_DELTA, ObjectKind.RECORDS]
+    assert kinds(sent) == [ObjectKind.CHANGE, ObjectKind.CHANGE, ObjectKind.RECORDS]
     assert province.tiles() == box.tiles() and same_records(box, province)
 
 
@@ -165,9 +163,7 @@ def test_a_stick_that_holds_a_change_is_refused(tmp_path: Path, monkeypatch: pyt
     def forged(*given: Any, **options: Any) -> ExchangeOffer:
         offered = build_offer(*given, **options)
         items = tuple(
-            replace(one, kind=ObjectKind.RECORD_DELTA, name=one.sha256)
-            if one.kind is ObjectKind.RECORDS
-            else one
+            replace(one, kind=ObjectKind.CHANGE, name=one.sha256) if one.kind is ObjectKind.RECORDS else one
             for one in offered.manifest.items
         )
         return replace(offered, manifest=replace(offered.manifest, items=items))
@@ -180,6 +176,6 @@ def test_a_stick_that_holds_a_change_is_refused(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("name", ["", "../x", "a" * 63])
 def test_the_name_of_a_change_is_the_hash_of_what_it_makes(name: str) -> None:
-    item = ManifestItem(kind=ObjectKind.RECORD_DELTA, sha256="0" * 64, size_bytes=1, name=name)
+    item = ManifestItem(kind=ObjectKind.CHANGE, sha256="0" * 64, size_bytes=1, name=name)
     with pytest.raises(SourceUnreadable, match="line"):
         decode_manifest(encode_manifest(ExchangeManifest(box="b", items=(item,))), "line")

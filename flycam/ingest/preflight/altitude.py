@@ -34,9 +34,9 @@ from flycam.model.flight import LOCAL_DATUM, is_flat_datum
 RTK_SINGLE, RTK_FLOAT, RTK_FIXED = 16, 34, 50
 SIGMA_BARO_M = 1.0
 SIGMA_BARO_SCALE = 0.015
+"""Error of a barometer set to the standard atmosphere, (T - T0) / T0: 1.5 % of the height for 4 kelvin."""
 # height of a fixed solution that states no sigma
 _SIGMA_RTK_ABSOLUTE_M = 0.1
-"""Error of a barometer set to the standard atmosphere, (T - T0) / T0: 1.5 % of the height for 4 kelvin."""
 
 _SAME_M = 1.0
 _MAX_AGL_M = 3000.0
