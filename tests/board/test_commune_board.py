@@ -176,11 +176,6 @@ def test_a_sector_counts_in_every_commune_that_it_touches_and_a_done_mark_in_non
     assert counts["20"] == counts["01"] == {}
 
 
-def test_without_communes_there_are_no_rows() -> None:
-    flight = _flight("f", (0, 0), 0.01, 1)
-    assert build_commune_board([], [flight], (), {"f": (LON, LAT)}) == []
-
-
 def _change(name: str, status: ChangeStatus, west: float, size: float = 0.004) -> ChangeVersion:
     box = shapely.box(LON + west, LAT + 0.004, LON + west + size, LAT + 0.008)
     return replace(FOUND, change_id=name, status=status, wkb=shapely.to_wkb(box))
@@ -202,16 +197,6 @@ def test_confirmed_changes_are_counted_and_nothing_is_said_where_nobody_decided(
     assert rows["00"] is None, "one false alarm does not tell that nothing else is there"
 
 
-def test_a_change_found_twice_counts_once_and_what_only_touches_not_at_all() -> None:
-    changes = [
-        _change("a", ChangeStatus.ACCEPTED, 0.004),
-        _change("b", ChangeStatus.ACCEPTED, 0.005),
-        _change("c", ChangeStatus.ACCEPTED, SIDE - 0.00399),  # a four hundredth of it lies beyond the border
-    ]
-    rows = {one.code: one.changes for one in build_commune_board(COMMUNES, [], (), {}, changes=changes)}
-    assert (rows["00"], rows["10"]) == (2, None)
-
-
 def test_where_a_sliver_of_a_change_lies_nobody_knows_of_none() -> None:
     """One metre of a slide that stands beyond the boundary counts in no commune, but it is not nothing."""
     ground = shapely.box(LON, LAT, LON + 2 * SIDE, LAT + SIDE)
@@ -228,16 +213,6 @@ def test_where_a_sliver_of_a_change_lies_nobody_knows_of_none() -> None:
     large = replace(sliver, area_m2=300_000.0)
     told = build_commune_board(COMMUNES, [], (), {}, changes=[large], compared=looked_at)
     assert {one.code: one for one in told}["10"].changes == 1
-
-
-def test_a_little_that_was_compared_of_a_large_commune_is_told() -> None:
-    """It was taken for the boundary's own roughness, and "compared" was not said."""
-    ground = shapely.box(LON + 0.001, LAT + 0.001, LON + 0.001 + SIDE / 50, LAT + 0.001 + SIDE / 50)
-    (row, *others) = build_commune_board(
-        COMMUNES, [], (), {}, compared=ComparedGround(ground=ground, changes=[])
-    )
-    assert row.changes == 0 and row.compared_pct == pytest.approx(0.04)
-    assert all(one.compared_pct is None for one in others)
 
 
 def test_none_found_is_told_from_nobody_looked() -> None:
@@ -321,21 +296,6 @@ def test_the_board_of_a_drill_loses_no_ground_that_was_flown(
         box = shapely.box(*one.bounds_lonlat_deg)
         covered = {c.code for c in inside if shapely.from_wkb(c.wkb).intersection(box).area > 0.0}
         assert covered <= listed, "what a flight covers stands on the board"
-
-
-def test_a_drill_that_was_begun_from_pictures_lists_the_communes_they_were_compared_over(
-    rehearsed: Boundaries,
-) -> None:
-    """It listed every commune of the country, for no flight was over any."""
-    own = next(one for one in rehearsed.list_countable(is_drill=True) if one.is_synthetic)
-    ground = shapely.from_wkb(own.wkb).representative_point().buffer(1e-4)
-    assert all(one.is_synthetic for one in select_board_communes(rehearsed, [], ground, is_drill=True))
-    real = next(one for one in rehearsed.list_countable(is_drill=True) if not one.is_synthetic)
-    beside = shapely.from_wkb(real.wkb).representative_point().buffer(1e-4)
-    assert not any(one.is_synthetic for one in select_board_communes(rehearsed, [], beside, is_drill=True))
-    assert select_board_communes(rehearsed, [], shapely.Polygon(), is_drill=True) == rehearsed.list_countable(
-        is_drill=True
-    )
 
 
 def test_a_real_events_board_knows_no_communes_of_a_drill(rehearsed: Boundaries) -> None:

@@ -55,21 +55,9 @@ def test_analysts_say_and_everybody_reads(client: httpx.Client, role: Role) -> N
     )
 
 
-def test_what_was_not_seen_is_not_overwritten(client: httpx.Client) -> None:
-    address = f"/api/settlements/{first(client)['settlement_id']}"
-    word = {"event_id": "e1", "access": "isolated", "based_on": 0}
-    assert client.put(address, json=word, headers=by(Role.ANALYST)).status_code == 200
-    assert client.put(address, json=word, headers=by(Role.ANALYST)).json()["version"] == 1
-    late = client.put(address, json={**word, "access": "reachable"}, headers=by(Role.ADMIN))
-    assert late.status_code == 409
-    assert "đã có người" in late.json()["message"]
-    lines = client.get(f"{address}?event=e1", headers=by(Role.VIEWER)).json()["lines"]
-    assert [one["access"] for one in lines] == ["isolated"]
-
-
 @pytest.mark.parametrize(
     ("query", "status"),
-    [("event=e9", 404), ("", 422), ("event=e1&reach=0", 422), ("event=e1&reach=nan", 422)],
+    [("event=e9", 404), ("event=e1&reach=nan", 422)],
 )
 def test_what_cannot_be_asked_is_refused(client: httpx.Client, query: str, status: int) -> None:
     assert client.get(f"/api/settlements?{query}", headers=by(Role.VIEWER)).status_code == status

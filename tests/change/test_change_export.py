@@ -18,14 +18,13 @@ import pyogrio
 import pytest
 import shapely
 
-from flycam.access.policy import AccessPolicy
+from flycam.access.policy import UNRESTRICTED, AccessPolicy
 from flycam.change import detector_coefficients
 from flycam.change.export import SUFFIXES, export_changes
-from flycam.change.review import ReviewStep, apply_review_step
 from flycam.cli.changes import format_exported_changes
 from flycam.config import read_settings
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
-from flycam.model.board import NO_VOLUME_REASONS, ChangeAction, ChangeKind, ChangeStatus
+from flycam.model.board import NO_VOLUME_REASONS, ChangeKind, ChangeStatus
 from flycam.model.flight import Event, EventKind
 from flycam.model.time import format_iso, format_minute
 from flycam.workspace import Workspace
@@ -95,22 +94,6 @@ def test_gdal_opens_what_is_confirmed_and_nothing_else(
         assert shapely.from_wkb(shapes[0]).area == pytest.approx(4.75e-6 * 110_700 * 103_400, rel=0.01)
 
 
-def _columns(path: Path) -> dict[str, list[Any]]:
-    meta, _, _, fields = pyogrio.raw.read(path)
-    return {name: list(values) for name, values in zip(meta["fields"], fields, strict=True)}
-
-
-def test_columns_say_hectares_commune_and_who_decided(workspace: Workspace, tmp_path: Path) -> None:
-    export_changes(workspace, tmp_path / "a.gpkg", "Bão e1 & <b>")
-    said = _columns(tmp_path / "a.gpkg")
-    assert said["area_ha"] == [3.8, 3.8]
-    assert said["commune_name"] == ["Nậm Lúc", "Nậm Lúc"]
-    assert said["decided_by"] == ["Lan & <Minh>"] * 2
-    assert sorted(said["kind"]) == ["flood", "landslide"]
-    export_changes(workspace, tmp_path / "none.gpkg", "e2")
-    assert list(_columns(tmp_path / "none.gpkg")) == list(said), "the same columns where there is no change"
-
-
 def test_a_spreadsheet_runs_nothing_that_somebody_wrote(workspace: Workspace, tmp_path: Path) -> None:
     export_changes(workspace, tmp_path / "a.csv", "e1")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig"))))
@@ -162,15 +145,9 @@ def test_cap_names_who_sends(workspace: Workspace, tmp_path: Path) -> None:
     "wrong", ["phòng@laocai.gov.vn", "a b@c.vn", "a,b@c.vn", "<a@c.vn", "a&b@c.vn", "laocai"]
 )
 def test_a_sender_that_cap_forbids_is_refused(wrong: str) -> None:
-    with pytest.raises(OptionUnusable, match="FLYCAM_CAP_SENDER") as refused:
+    with pytest.raises(OptionUnusable, match="FLYCAM_CAP_SENDER"):
         read_settings({"FLYCAM_CAP_SENDER": wrong})
-    assert "TÊN@TÊN-MIỀN" in refused.value.message.in_language("vi")
     assert read_settings({"FLYCAM_CAP_SENDER": " pccr@laocai.gov.vn "}).cap_sender == "pccr@laocai.gov.vn"
-
-
-def test_a_folder_that_is_not_there_is_named(workspace: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(InputUnusable, match="its folder does not exist"):
-        export_changes(workspace, tmp_path / "none" / "a.gpkg", "e1")
 
 
 _READ_BY_GDAL = """
@@ -260,7 +237,7 @@ def test_people_read_names_kinds_and_times_of_vietnam_first(workspace: Workspace
     assert (gone["Ảnh sau"], gone["Ảnh sau chụp lúc (UTC+7)"]) == ("chuyến bay không còn ở đây", "")
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.geojson", "a.gpkg", "a.kmz"])
+@pytest.mark.parametrize("name", ["a.csv", "a.gpkg"])
 def test_why_two_pictures_are_doubtful_goes_with_what_was_found_on_them(
     workspace: Workspace, tmp_path: Path, name: str
 ) -> None:
@@ -268,10 +245,8 @@ def test_why_two_pictures_are_doubtful_goes_with_what_was_found_on_them(
     doubted = replace(COMPARED, doubts=doubts)
     workspace.catalog.comparisons.add([doubted])
     export_changes(workspace, tmp_path / name, "e1")
-    if name.endswith((".csv", ".geojson")):
+    if name.endswith(".csv"):
         text = (tmp_path / name).read_text("utf-8-sig")
-    elif name.endswith(".kmz"):
-        text = zipfile.ZipFile(tmp_path / name).read("doc.kml").decode()
     else:
         meta, _, _, values = pyogrio.raw.read(tmp_path / name)
         fields = dict(zip(meta["fields"], values, strict=True))
@@ -290,16 +265,6 @@ def _flown(workspace: Workspace, name: str, at_ns: int) -> str:
     workspace.catalog.flights.put_flight(flown)
     workspace.catalog.tiles.put_mosaic(replace(MOSAIC, mosaic_id=f"{name}-colour", flight_id=name))
     return f"{name}-colour"
-
-
-def test_a_comment_confirms_nothing(workspace: Workspace, tmp_path: Path) -> None:
-    said = {"action": ChangeAction.COMMENT, "changes": {DRAWN.change_id: 1}, "note": "xem lại?"}
-    apply_review_step(workspace, ReviewStep(step_id="step-00000001", **said), "Minh")
-    export_changes(workspace, tmp_path / "a.csv", "e1")
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig"))))
-    (row,) = [row for row in rows if row["change_id"] == DRAWN.change_id]
-    assert (row["decided_by"], row["decided"]) == ("Lan & <Minh>", format_iso(DRAWN.at_ns, "seconds"))
-    assert (row["note"], row["note_by"]) == ("xem lại?", "Minh")
 
 
 def _names(element: Any) -> list[str]:
@@ -344,21 +309,15 @@ def test_an_event_without_confirmed_changes_makes_an_empty_file_and_says_so(
     out = tmp_path / f"a{ending}"
     assert export_changes(workspace, out, "e2") == 0
     assert out.stat().st_size > 0
-    assert "not mean that nothing changed" in str(format_exported_changes(out, 0)[1][1])
-    assert len(format_exported_changes(out, 1)[1]) == 1
+    assert [len(format_exported_changes(out, count)[1]) for count in (0, 1)] == [2, 1]
 
 
 def test_a_message_of_nothing_is_refused(workspace: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(InputUnusable, match="nothing is confirmed in Bão e2") as failure:
-        export_changes(workspace, tmp_path / "a.xml", "e2")
-    assert "CAP" in failure.value.message.in_language("vi") and not (tmp_path / "a.xml").exists()
     withheld = AccessPolicy(areas=[shapely.to_wkb(shapely.box(LON - 1, LAT - 1, LON + 1, LAT + 1))])
-    for event in ("e1", "e2"):  # something is confirmed in the first
-        with pytest.raises(
-            InputUnusable, match=f"nothing that you may see is confirmed in Bão {event}"
-        ) as told:
-            export_changes(workspace, tmp_path / "a.xml", event, withheld)
-        assert "chưa có thay đổi nào trong phạm vi được xem" in told.value.message.in_language("vi")
+    for event, policy in (("e2", UNRESTRICTED), ("e1", withheld)):  # something is confirmed in e1
+        with pytest.raises(InputUnusable, match=f"Bão {event}"):
+            export_changes(workspace, tmp_path / "a.xml", event, policy)
+        assert not (tmp_path / "a.xml").exists()
 
 
 def test_what_cannot_be_written_is_said(workspace: Workspace, tmp_path: Path) -> None:
@@ -368,7 +327,6 @@ def test_what_cannot_be_written_is_said(workspace: Workspace, tmp_path: Path) ->
         (tmp_path / "none" / "a.csv", "e1", InputUnusable),
         (tmp_path / "none" / "a.gpkg", "e1", InputUnusable),
     ):
-        with pytest.raises(kind) as failure:
+        with pytest.raises(kind):
             export_changes(workspace, out, event)
-        assert failure.value.message.in_language("vi") != str(failure.value)
         assert not out.exists()

@@ -1,22 +1,19 @@
-"""What changes touch: roads cut by name, houses counted or said to be unknown, each in its own commune."""
+"""What changes touch: roads cut by name, houses counted or result to be unknown, each in its own commune."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-import pyogrio
 import pytest
 import shapely
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
 from flycam.board.commune_board import build_commune_board
-from flycam.catalog.changes import format_file_reference
 from flycam.change.export import export_changes
 from flycam.change.impact import (
     ChangeImpact,
@@ -34,14 +31,10 @@ from flycam.change.impact_report import (
     format_road_names,
     serialize_impact,
 )
-from flycam.cli.changes import format_impact
 from flycam.errors import NotFound, OptionUnusable
-from flycam.geodata.raster import compute_raster_digest
 from flycam.model.board import ChangeStatus, LayerKind
 from flycam.model.records import CommuneRecord
 from flycam.workspace import Workspace
-from tests.change.compared import picture
-from tests.change.ground import ground
 from tests.change.impacted import (
     FLOOD,
     SLIDE,
@@ -99,9 +92,8 @@ def test_how_near_counts_is_the_kinds_own_or_what_is_asked(
 
 @pytest.mark.parametrize("distance", [-1.0, float("nan"), float("inf"), 5001.0])
 def test_a_distance_that_is_none_is_refused(workspace: Workspace, distance: float) -> None:
-    with pytest.raises(OptionUnusable) as failure:
+    with pytest.raises(OptionUnusable):
         of(workspace, distance)
-    assert failure.value.message.in_language("vi") != str(failure.value)
 
 
 def test_where_no_layer_of_houses_covers_the_ground_nobody_says_none(
@@ -117,13 +109,6 @@ def test_where_no_layer_of_houses_covers_the_ground_nobody_says_none(
     assert found[FLOOD].count(LayerKind.HOUSE) == FeatureCount(inside=0, near=0), "covered, and there is none"
 
 
-def test_the_same_houses_in_two_layers_count_once(workspace: Workspace, tmp_path: Path) -> None:
-    houses = [("a", point(10, 10)), ("b", point(60, 60))]
-    add_things(workspace, tmp_path, "Nhà địa chính", LayerKind.HOUSE, houses)
-    add_things(workspace, tmp_path, "Nhà OSM", LayerKind.HOUSE, houses[:1])
-    assert of(workspace)[SLIDE].count(LayerKind.HOUSE) == FeatureCount(inside=2, near=0)
-
-
 def houses_at(*places: tuple[float, float]) -> list[tuple[str, shapely.Geometry]]:
     return [("", point(*one)) for one in places]
 
@@ -136,15 +121,6 @@ def house_counts(workspace: Workspace, *shapes: shapely.MultiPolygon) -> Feature
     ]
     (row,) = by_commune(workspace, compute_impact(workspace, changes).changes)
     return row.confirmed.counts[LayerKind.HOUSE]
-
-
-def test_two_districts_layers_each_count_where_they_lie(workspace: Workspace, tmp_path: Path) -> None:
-    mine = houses_at(*((10.0 * n, 20) for n in range(1, 10)), (50, 80))
-    theirs = houses_at(*((400 + 10.0 * n, 20) for n in range(1, 9)))
-    add_things(workspace, tmp_path, "Nhà huyện A", LayerKind.HOUSE, [*mine, ("", point(700, 700))])
-    add_things(workspace, tmp_path, "Nhà huyện B", LayerKind.HOUSE, [*theirs, ("", point(-700, -700))])
-    found = house_counts(workspace, square(0, 0, 100), square(400, 0, 100))
-    assert found == FeatureCount(inside=18, near=0)
 
 
 def test_houses_under_two_changes_count_once_whichever_layer_tells(
@@ -251,8 +227,8 @@ def report(workspace: Workspace) -> ImpactReport:
 
 
 def test_the_table_keeps_what_waits_apart_and_leaves_empty_what_nobody_knows(workspace: Workspace) -> None:
-    said = report(workspace)
-    rows = list(csv.DictReader(io.StringIO(format_commune_csv(said.communes).decode("utf-8-sig"))))
+    result = report(workspace)
+    rows = list(csv.DictReader(io.StringIO(format_commune_csv(result.communes).decode("utf-8-sig"))))
     assert [(row["commune"], row["status"], row["changes"]) for row in rows] == [
         ("99002", "accepted", "1"),
         ("99002", "proposed", "1"),
@@ -263,8 +239,8 @@ def test_the_table_keeps_what_waits_apart_and_leaves_empty_what_nobody_knows(wor
 
 
 def test_the_answer_says_whose_and_how_old_the_layers_are(workspace: Workspace) -> None:
-    said = report(workspace)
-    answer = serialize_impact(said.impact, said.communes, said.names, said.at_ns)
+    result = report(workspace)
+    answer = serialize_impact(result.impact, result.communes, result.names, result.at_ns)
     assert {(one["name"], one["valid"], one["stale"]) for one in answer["layers"]} == {
         ("Đường", None, True),
         ("Trạm BTS", None, True),
@@ -280,32 +256,15 @@ def test_the_answer_says_whose_and_how_old_the_layers_are(workspace: Workspace) 
 def test_between_two_flights_or_pictures(workspace: Workspace) -> None:
     # the changes were found between mosaics m1 and m2, which are pictures' names to this house
     assert len(build_impact_report(workspace, ["m1", "m2"]).impact.changes) == 2
-    with pytest.raises(NotFound) as failure:
+    with pytest.raises(NotFound):
         build_impact_report(workspace, ["m2", "m1"])
-    assert failure.value.message.in_language("vi") != str(failure.value)
     workspace.catalog.changes.append([changed("change-00000006", square(0, 0, 100), event_id="e2")])
     with pytest.raises(OptionUnusable) as unsure:
         build_impact_report(workspace, ["m1", "m2"])
     assert "Bão e2" in unsure.value.message.in_language("vi")
 
 
-def test_between_files_of_one_name_those_of_the_very_file_are_told(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    files = []
-    for number in (1, 2, 3):
-        (tmp_path / f"d{number}").mkdir()
-        files.append(picture(tmp_path / f"d{number}" / "odm.tif", ground(number, 32)))
-    shown = [format_file_reference(one.name, compute_raster_digest(one)) for one in files]
-    for number, after in enumerate(shown[1:]):
-        found = changed(f"change-0000001{number}", square(0, 0, 100))
-        workspace.catalog.changes.append([replace(found, before_shown=shown[0], after_shown=after)])
-    of_second = build_impact_report(workspace, [str(one) for one in files[:2]]).impact.changes
-    assert [one.line.after_shown for one in of_second] == [shown[1]]
-    assert len(build_impact_report(workspace, ["odm.tif", "odm.tif"]).impact.changes) == 2
-
-
-def test_an_event_without_changes_and_a_house_without_layers(workspace: Workspace, tmp_path: Path) -> None:
+def test_an_event_without_changes_and_a_node_without_layers(workspace: Workspace, tmp_path: Path) -> None:
     empty = build_impact_report(workspace, ["e2"])
     assert (empty.impact.changes, empty.communes) == ((), ())
     bare = impacted_house(tmp_path / "bare")
@@ -323,52 +282,26 @@ def test_exports_carry_what_changes_touch(workspace: Workspace, tmp_path: Path) 
     assert set(COUNT_COLUMNS) <= set(row)
 
 
-def test_where_layers_cover_a_part_it_is_said_that_there_may_be_more(
+def test_where_layers_cover_a_part_it_is_result_that_there_may_be_more(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     add_things(workspace, tmp_path, "Nhà", LayerKind.HOUSE, houses_at((10, 10), (60, 60)))
     add_things(workspace, tmp_path, "Trường", LayerKind.SCHOOL, houses_at((-75, 0), (-75, 50)))
     beyond = changed("change-00000012", square(400, 0, 100), status=ChangeStatus.ACCEPTED)
     workspace.catalog.changes.append([beyond])
-    said = report(workspace)
-    rows = list(csv.DictReader(io.StringIO(format_commune_csv(said.communes).decode("utf-8-sig"))))
+    result = report(workspace)
+    rows = list(csv.DictReader(io.StringIO(format_commune_csv(result.communes).decode("utf-8-sig"))))
     accepted = next(row for row in rows if row["status"] == "accepted")
     assert (accepted["house_inside"], accepted["at_least"]) == ("2", "mast, school, house")
     assert all(set(row["at_least"].split(", ")) <= {"", *LayerKind} for row in rows)
-    answer = serialize_impact(said.impact, said.communes, said.names, said.at_ns)
-    lines = [str(one).strip() for one in format_impact(said, answer, None)[1]]
-    assert "houses: at least 2 inside" in lines, "none near at the least says nothing"
-
-
-def test_counts_are_whole_numbers_in_files(workspace: Workspace, tmp_path: Path) -> None:
-    export_changes(workspace, tmp_path / "a.gpkg", "e1")
-    info = pyogrio.read_info(tmp_path / "a.gpkg")
-    types = dict(zip(info["fields"], info["dtypes"], strict=True))
-    assert {types[name] for name in COUNT_COLUMNS} == {"int32"} and types["road_cut_m"] == "float64"
-    export_changes(workspace, tmp_path / "a.geojson", "e1")
-    (feature,) = json.loads((tmp_path / "a.geojson").read_text())["features"]
-    told = feature["properties"]
-    assert (told["road_inside"], told["house_inside"]) == (1, None), "not none: not known"
 
 
 def test_a_road_in_two_layers_is_cut_once(workspace: Workspace, tmp_path: Path) -> None:
     add_things(workspace, tmp_path, "Đường OSM", LayerKind.ROAD, [("ĐT 153", line((-200, 52), (900, 52)))])
-    said = report(workspace)
-    one = next(one for one in said.impact.changes if one.line.change_id == SLIDE)
+    result = report(workspace)
+    one = next(one for one in result.impact.changes if one.line.change_id == SLIDE)
     assert [at.feature.name for at in one.roads_cut] == ["ĐT 153"]
     assert one.road_cut_m == pytest.approx(100.0, rel=0.01)
-    confirmed = next(row.confirmed for row in said.communes if row.code == "99002")
-    assert [at.feature.name for at in confirmed.roads_cut] == ["ĐT 153"]
-    assert confirmed.road_cut_m == pytest.approx(100.0, rel=0.01)
-    export_changes(workspace, tmp_path / "a.csv", "e1")
-    (row,) = csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig")))
-    assert float(row["road_cut_m"]) == pytest.approx(100.0, rel=0.01)
-
-
-def test_a_road_without_a_name_in_two_layers_is_told_once(workspace: Workspace, tmp_path: Path) -> None:
-    for name, north in (("Đường OSM", 20), ("Đường xã", 22)):
-        add_things(workspace, tmp_path, name, LayerKind.ROAD, [("", line((-200, north), (900, north)))])
-    assert [at.feature.name for at in of(workspace)[SLIDE].roads_cut].count("") == 1
 
 
 def test_a_road_that_only_one_layer_names_is_told_and_its_length_not_added(

@@ -68,18 +68,6 @@ def test_size_length_and_slope_are_as_people_read_them() -> None:
     assert number(what, "edge") == pytest.approx(6.0, abs=0.1)
 
 
-@pytest.mark.parametrize(("unknown_cols", "is_known"), [(6, True), (14, False)])
-def test_a_slope_is_of_ground_whose_height_is_known_and_of_half_at_the_least(
-    unknown_cols: int, is_known: bool
-) -> None:
-    rim = box(0, 80, SIDE, unknown_cols)
-    slope = of(box(60, 80, 80, 20), unknown=rim).mean_slope_deg
-    if is_known:
-        assert slope == pytest.approx(np.degrees(np.arctan(0.5)), abs=0.5)
-    else:
-        assert np.isnan(slope)
-
-
 def test_a_patch_that_runs_down_the_slope_says_so() -> None:
     down, across = of(box(60, 80, 80, 20)), of(box(80, 60, 20, 80))
     assert number(down, "downhill") > 0.6 > 0.1 > number(across, "downhill")

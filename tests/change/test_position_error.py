@@ -47,13 +47,6 @@ def test_among_windows_it_is_what_they_are_off_and_away_from_them_it_grows() -> 
     assert far > 4.0 * among
 
 
-def test_where_windows_are_worse_off_so_is_a_place_beside_them() -> None:
-    places = grid_of_windows()
-    off = np.where(places[:, :1] > 256.0, 1.2, 0.2) * np.array([[1.0, 0.0]])
-    left, right = estimate_place_error_m(registered(places, off), np.array([(96.0, 256.0), (416.0, 256.0)]))
-    assert right == pytest.approx(6.0 * left, rel=0.05)
-
-
 def test_windows_that_do_not_agree_have_no_word_and_few_or_one_line_of_them_will_do() -> None:
     places = grid_of_windows()
     wild = np.full((len(places), 2), np.nan)

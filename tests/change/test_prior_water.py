@@ -39,24 +39,6 @@ def test_it_tells_how_far_off_and_how_high_above_the_water_a_place_is(cell_m: fl
     assert water.height_m[row, 0] > water.height_m[row, col]
 
 
-def test_where_no_water_is_all_is_far_from_it_and_high() -> None:
-    heights = np.full((30, 40), 7.0, np.float32)
-    water = compute_prior_water(*np.zeros((2, 30, 40), bool), heights, _coarse(heights, 1.0), 1.0)
-    assert (water.distance_m == FAR_M).all()
-    assert (water.height_m == water.height_m.max()).all()
-    assert water.height_m[0, 0] > 5.0
-    assert (water.unlike == 0.0).all()
-
-
-def test_a_puddle_smaller_than_its_cells_is_still_water() -> None:
-    there = np.zeros((64, 64), bool)
-    there[33, 31] = True
-    heights = np.zeros((64, 64), np.float32)
-    water = compute_prior_water(there, ~there & False, heights, _coarse(heights, 0.5), 0.5)
-    assert water.distance_m[33, 31] < 2.0
-    assert water.distance_m[0, 0] == pytest.approx(np.hypot(33, 31) * 0.5, abs=3.0)
-
-
 def test_where_no_water_was_the_lowest_ground_stands_for_it() -> None:
     low, heights = valley(1.0)
     nowhere = np.zeros_like(low)

@@ -51,10 +51,3 @@ def test_small_known_places_far_apart_fill_all_between_and_beyond() -> None:
     assert level[1100, 300] == pytest.approx(-2.0, abs=0.1) and level[1100, 3300] == pytest.approx(
         -6.0, abs=0.1
     )
-
-
-def test_strips_that_fill_a_quarter_of_no_block_say_together_what_is_usual() -> None:
-    values = np.full((400, 400), 3.0, np.float32)
-    seen = np.zeros(values.shape, bool)
-    seen[:, ::40] = seen[:, 1::40] = True
-    assert np.abs(subtract_local_percentile(values, seen, CELL_M)).max() < 1e-5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from flycam.change.warp import (
     Warp,
@@ -51,9 +50,8 @@ def _fitted(windows: WindowMatches):
     return fit_warp(windows, lattice, start, 1, stiffness, used)
 
 
-@pytest.mark.parametrize("wrong", [0.0, 0.3])
-def test_a_wave_is_followed_whatever_changed(wrong):
-    windows, true, outlier = _windows(3.0, 0.15, wrong)
+def test_a_wave_is_followed_whatever_changed():
+    windows, true, outlier = _windows(3.0, 0.15, 0.3)
     fit = _fitted(windows)
     off = np.hypot(*(fit.warp.displacement(windows.place_px) - true).T)
     assert fit.stiffness is not None
@@ -78,15 +76,6 @@ def test_few_windows_bend_nothing():
     assert choose_stiffness(few, lattice, still, 1, np.ones(30, bool)) is None
 
 
-def test_windows_without_a_match_have_no_residual():
-    windows, _, _ = _windows(0.0, 0.1, 0.0)
-    windows.displacement_px[5] = np.nan
-    used = np.isfinite(windows.displacement_px[:, 0])
-    fit = fit_warp(windows, WarpLattice.from_shape(SHAPE, 64.0), Warp.identity(SHAPE, 64.0), 1, 10.0, used)
-    assert np.isnan(fit.residual_px[5]).all() and np.isfinite(fit.residual_px[used]).all()
-    assert not (np.hypot(*fit.residual_px.T) < 1.0)[5]
-
-
 def test_a_piece_that_is_off_as_a_whole_is_followed_and_single_windows_are_not():
     windows, true, _ = _windows(0.0, 0.15, 0.0)
     piece = (windows.place_px[:, 0] > 500) & (windows.place_px[:, 0] < 900) & (windows.place_px[:, 1] < 450)
@@ -107,10 +96,3 @@ def test_a_piece_that_is_off_as_a_whole_is_followed_and_single_windows_are_not()
     )
     off = np.hypot(*(fit.warp.displacement(windows.place_px[inner]) - true[inner] - (14.0, -9.0)).T)
     assert np.median(off) < 0.5
-
-
-def test_windows_alone_support_nothing():
-    windows, _, _ = _windows(0.0, 0.1, 0.0)
-    alone = np.zeros(len(windows), bool)
-    alone[::40] = True
-    assert not find_supported_windows(windows, alone, Warp.identity(SHAPE, 64.0), 64.0, 2.0).any()
