@@ -24,7 +24,7 @@ from flycam.change.comparison_store import ComparedGround
 from flycam.geodata.crs import to_work
 from flycam.model.board import ChangeStatus, MarkKind, MarkStatus
 from flycam.model.flight import Flight
-from flycam.model.records import CommuneRecord, Coverage, MarkVersion
+from flycam.model.records import CommuneRecord, MarkVersion
 from tests.serve.world import make_workspace
 from tests.suites.catalog_suite import flight
 from tests.suites.change_suite import FOUND
@@ -112,21 +112,6 @@ def test_a_share_is_that_of_the_union_or_none_at_all(flown: list[FlightCoverage]
             assert row.imaged_pct <= truth + 0.1
 
 
-def test_one_flight_tells_what_was_measured_when_it_was_laid() -> None:
-    measured = Coverage(
-        flight_id="f", commune_code="00", covered_m2=2e6, covered_pct=41.5, gsd_m=0.1, first_ns=1, last_ns=7
-    )
-    flight = FlightCoverage(
-        flight_id="f",
-        last_ns=9,
-        work_crs=WORK_CRS,
-        outline_wkb=_flight("f", (0.0, 0.0), 0.01, 9).outline_wkb,
-        coverage=[measured],
-    )
-    row = next(one for one in build_commune_board(COMMUNES, [flight], (), {}) if one.code == "00")
-    assert (row.imaged_pct, row.newest_ns) == (41.5, 7)
-
-
 def test_the_share_is_measured_in_the_work_crs() -> None:
     """A tall commune, imaged in its north: degrees would say half, metres say a little less."""
     tall = shapely.box(LON, 18.0, LON + 0.5, 24.0)
@@ -195,24 +180,6 @@ def test_confirmed_changes_are_counted_and_nothing_is_said_where_nobody_decided(
     rejected = [_change("c", ChangeStatus.REJECTED, 0.004)]
     rows = {one.code: one.changes for one in build_commune_board(COMMUNES, [], (), {}, changes=rejected)}
     assert rows["00"] is None, "one false alarm does not tell that nothing else is there"
-
-
-def test_where_a_sliver_of_a_change_lies_nobody_knows_of_none() -> None:
-    """One metre of a slide that stands beyond the boundary counts in no commune, but it is not nothing."""
-    ground = shapely.box(LON, LAT, LON + 2 * SIDE, LAT + SIDE)
-    whole = shapely.box(LON + SIDE - 0.002, LAT + 0.004, LON + SIDE + 1e-5, LAT + 0.0045)
-    sliver = replace(
-        _change("a", ChangeStatus.ACCEPTED, 0.0),
-        wkb=shapely.to_wkb(shapely.MultiPolygon([whole])),
-        area_m2=9_000.0,
-    )
-    looked_at = ComparedGround(ground=ground, changes=[sliver])
-    told = build_commune_board(COMMUNES, [], (), {}, changes=[sliver], compared=looked_at)
-    rows = {one.code: one for one in told}
-    assert (rows["00"].changes, rows["10"].changes) == (1, None)
-    large = replace(sliver, area_m2=300_000.0)
-    told = build_commune_board(COMMUNES, [], (), {}, changes=[large], compared=looked_at)
-    assert {one.code: one for one in told}["10"].changes == 1
 
 
 def test_none_found_is_told_from_nobody_looked() -> None:

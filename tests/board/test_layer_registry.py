@@ -30,10 +30,10 @@ BODY = (
 class Handler(http.server.BaseHTTPRequestHandler):
     """/layer answers, /moved sends elsewhere, /endless never ends, /packed says it is compressed."""
 
-    request: ClassVar[list[str]] = []
+    paths: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        Handler.request.append(self.path)
+        Handler.paths.append(self.path)
         path = self.path.partition("?")[0]
         if path == "/moved":
             self.send_response(302)
@@ -174,36 +174,10 @@ def test_a_file_of_another_country_and_one_that_nobody_dated_are_said(
     assert (undated.values, far.values) == ({"name": "a"}, {"name": "a"})
 
 
-def two_things(path: Path, moment: str) -> Path:
-    """One thing with a time, and one without."""
-    layer_file(path)
-    said = json.loads(path.read_text(encoding="utf-8"))
-    first = said["features"][0]
-    first["properties"]["cap_nhat"] = moment
-    second = {**first, "properties": {"ten": "Trạm B", "tinh_trang": "hoạt động"}}
-    path.write_text(json.dumps({**said, "features": [first, second]}), encoding="utf-8")
-    return path
-
-
 def moments(workspace: Workspace) -> list[int | None]:
     (layer,) = workspace.catalog.layers.all()
     found, _ = workspace.catalog.layers.features(layer.layer_id, None, 10)
     return [one.valid_ns for one in sorted(found, key=lambda one: one.number)]
-
-
-def test_a_thing_without_a_time_takes_no_other_things(
-    workspace: Workspace, tmp_path: Path, server: str
-) -> None:
-    path = two_things(tmp_path / "a.geojson", "10:15 10/09/2024")
-    layer, found = add_layer(workspace, request(path), "Lan")
-    assert (layer.valid_ns, moments(workspace)) == (1_725_938_100 * 10**9, [1_725_938_100 * 10**9, None])
-    remark = found.remarks[0]
-    assert remark.values == {"name": "a", "count": 1}
-    _, found = refresh_layer(workspace, "a", "Lan", valid_ns=7)
-    assert (moments(workspace), found.remarks) == ([1_725_938_100 * 10**9, 7], ())
-    remove_layer(workspace, "a", "Lan")
-    add_layer(workspace, request(f"http://{server}/layer.geojson"), "Lan", [server])
-    assert moments(workspace) == [1_725_938_100 * 10**9]  # as the address says
 
 
 @pytest.mark.parametrize("name", ["  ", "x" * 101, "a\u0007"])
@@ -248,10 +222,10 @@ def refused(**values: object) -> Iterator[None]:
     ],
 )
 def test_no_address_reaches_a_host_that_is_not_listed(server: str, tmp_path: Path, address: str) -> None:
-    Handler.request.clear()
+    Handler.paths.clear()
     with refused():
         fetch_url(address.format(server), ["listed.vn"], tmp_path)
-    assert Handler.request == []
+    assert Handler.paths == []
 
 
 def test_other_schemes_are_files_which_are_not_there(workspace: Workspace) -> None:
@@ -267,18 +241,13 @@ def test_other_schemes_are_files_which_are_not_there(workspace: Workspace) -> No
 
 
 def test_a_redirect_an_error_and_too_much_are_refused(server: str, tmp_path: Path) -> None:
-    Handler.request.clear()
+    Handler.paths.clear()
     with refused(status=302):
         fetch_url(f"http://{server}/moved", [server], tmp_path)
-    assert Handler.request == ["/moved"]
+    assert Handler.paths == ["/moved"]
     with refused(status=404):
         fetch_url(f"http://{server}/missing", [server], tmp_path)
     with refused(most_bytes=1):
         fetch_url(f"http://{server}/endless", [server], tmp_path, max_bytes=1 << 20)
     with refused(most_seconds=0.5):
         fetch_url(f"http://{server}/slow", [server], tmp_path, timeout_s=0.5)
-
-
-def test_a_packed_answer_is_not_unpacked(workspace: Workspace, server: str) -> None:
-    layer, _ = add_layer(workspace, request(f"http://{server}/packed"), "Lan", [server])
-    assert layer.features == 1  # taken as the bytes that came

@@ -81,7 +81,7 @@ def _entered(services: Services, name: str, communes: str | None) -> None:
 def test_guests_of_another_event_and_people_of_other_communes_hear_nothing(
     url: str, services: Services
 ) -> None:
-    """Neither on asking, nor in what screens are heard, nor when they want to present."""
+    """Neither on asking, nor in what screens are told, nor when they want to present."""
     workspace = services.workspace
     add_communes(workspace)
     for event_id in ("A", "B"):
@@ -119,7 +119,7 @@ def test_a_viewer_follows_and_does_not_present(url: str) -> None:
 
 
 def test_the_word_of_a_screen_makes_nobody_its_presenter(url: str, services: Services) -> None:
-    """All who follow are heard it."""
+    """All who follow are told it."""
     with _as(url, "Lan") as lan, _as(url, "Minh") as minh, _as(url, "Quan") as admin:
         lan.put("/api/meeting", json=_view())
         heard = minh.get("/api/meeting").json()["screen"]

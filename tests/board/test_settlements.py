@@ -1,4 +1,4 @@
-"""Settlements are unknown until a person report; cut roads propose; every word stays, signed and in the log."""
+"""Settlements are unknown until a person says; cut roads propose; every word stays, signed and in the log."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ def test_a_word_is_signed_kept_and_in_the_audit_log(workspace: Workspace) -> Non
         (Access.ISOLATED, "Lan"),
         (Access.REACHABLE, "Minh"),
     ]
-    is_listed = [line for line in workspace.catalog.audit.lines() if line.what == "settlement"]
-    assert [line.who for line in is_listed] == ["Lan", "Minh"]
+    lines = [line for line in workspace.catalog.audit.lines() if line.what == "settlement"]
+    assert [line.who for line in lines] == ["Lan", "Minh"]
     assert workspace.catalog.audit.verify() is None
     assert of(workspace, "e2")["Nậm Lúc Thượng"].access is Access.UNKNOWN, (
         "another event's word is not this one's"

@@ -255,22 +255,6 @@ def test_what_somebody_wrote_to_stays_and_is_not_put_up_a_second_time(workspace,
     assert [(one.change_id, one.note) for one in list_waiting(workspace)] == [(line.change_id, "xem lại")]
 
 
-def test_what_somebody_redrew_much_smaller_is_not_put_up_again_as_it_was(workspace, enqueue):
-    enqueue("m1@0", "m2@0", slide())
-    (line,) = list_waiting(workspace)
-    west, south, east, north = line.bounds_lonlat_deg
-    ring = shapely.get_coordinates(shapely.box(west, south, west + (east - west) / 3, north)).tolist()
-    step = ReviewStep(
-        step_id="step-00000001",
-        action=ChangeAction.REDRAW,
-        changes={line.change_id: 1},
-        outlines=[[[ring]]],
-    )
-    apply_review_step(workspace, step, "Lan")
-    assert count(enqueue("m1@1", "m2@1", slide(1.0))) == (0, 0, 1, 0)
-    assert [one.change_id for one in list_waiting(workspace)] == [line.change_id]
-
-
 def test_what_is_decided_on_while_a_comparison_is_written_does_not_give_way(workspace, enqueue, monkeypatch):
     enqueue("m1@0", "m2@0", slide(), slide(300.0))
     first = list_waiting(workspace)[0]

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
-import subprocess
-import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -148,30 +145,6 @@ def test_a_sender_that_cap_forbids_is_refused(wrong: str) -> None:
     with pytest.raises(OptionUnusable, match="FLYCAM_CAP_SENDER"):
         read_settings({"FLYCAM_CAP_SENDER": wrong})
     assert read_settings({"FLYCAM_CAP_SENDER": " pccr@laocai.gov.vn "}).cap_sender == "pccr@laocai.gov.vn"
-
-
-_READ_BY_GDAL = """
-import json, sys, pyogrio
-path = sys.argv[1]
-meta, _, shapes, fields = pyogrio.raw.read(path, encoding="utf-8")
-said = {name: list(map(str, values)) for name, values in zip(meta["fields"], fields, strict=True)}
-print(json.dumps([pyogrio.read_info(path)["driver"], said, [one.hex() for one in shapes]]))
-"""
-
-
-def test_gdal_opens_the_table_with_its_outlines(workspace: Workspace, tmp_path: Path) -> None:
-    """In a process of its own: once anything was read here GDAL opens no other formats than flycam's."""
-    export_changes(workspace, tmp_path / "a.csv", "e1")
-    command = [sys.executable, "-c", _READ_BY_GDAL, str(tmp_path / "a.csv")]
-    driver, said, shapes = json.loads(
-        subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    )
-    assert driver == "CSV"
-    assert next(iter(said)) == "Loại thay đổi", "the byte order mark is no part of the first name"
-    assert sorted(said["change_id"]) == [ACCEPTED.change_id, DRAWN.change_id]
-    assert set(said["commune_name"]) == {"Nậm Lúc"}
-    for shape in shapes:
-        assert shapely.hausdorff_distance(shapely.from_wkb(bytes.fromhex(shape)), HOLED) < 1e-6
 
 
 def test_how_sure_and_of_when_is_told_or_left_empty(workspace: Workspace, tmp_path: Path) -> None:

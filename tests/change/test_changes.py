@@ -12,7 +12,7 @@ import pytest
 
 from flycam.http.services import Services
 from flycam.model.access import ACCOUNT_ROLES, Role
-from flycam.model.board import NO_VOLUME_REASONS, ChangeStatus
+from flycam.model.board import ChangeStatus
 from flycam.model.flight import Event, EventKind
 from flycam.workspace import Workspace
 from tests.serve.running import running
@@ -64,24 +64,6 @@ def test_the_windows_of_a_change_are_for_analysts_and_of_its_own_pictures(
     assert answer["features"][0]["geometry"]["coordinates"] == [104.8, 21.9]
     assert client.get(path, headers=by(Role.VIEWER)).status_code == 403
     assert client.get(path.replace("01/", "09/"), headers=by(Role.ANALYST)).status_code == 404
-
-
-def test_what_is_to_be_known_of_two_pictures_is_told_with_the_changes(
-    workspace: Workspace, client: httpx.Client
-) -> None:
-    path = "/api/changes?event=e1"
-    nothing = client.get(path, headers=by(Role.ANALYST)).json()
-    assert nothing["comparisons"] == []
-    assert {one["properties"]["comparison_id"] for one in nothing["features"]} == {None}
-    doubt, warning = NO_VOLUME_REASONS["not_finished"], NO_VOLUME_REASONS["picture"]
-    workspace.catalog.comparisons.add([replace(COMPARED, doubts=(doubt,), warnings=(warning,))])
-    answer = client.get(path, headers=by(Role.ANALYST)).json()
-    (one,) = answer["comparisons"]
-    assert (one["before"], one["after"], one["rmse_m"]) == ("m1@2", "m2@1", 0.2)
-    assert (one["doubts"], one["doubts_vi"]) == ([str(doubt)], [doubt.in_language("vi")])
-    assert (one["warnings"], one["warnings_vi"]) == ([str(warning)], [warning.in_language("vi")])
-    assert {one["properties"]["comparison_id"] for one in answer["features"]} == {"compared-1"}
-    assert client.get(path, headers=by(Role.VIEWER)).json()["comparisons"] == [], "of what is told only"
 
 
 PEOPLE = [role for role in ACCOUNT_ROLES if role is not Role.BOX]
@@ -197,22 +179,6 @@ def test_what_cannot_be_is_refused(client: httpx.Client, wrong: dict[str, Any]) 
     assert listed(client, VIEWER) == {}
 
 
-def test_other_ids_and_changes_that_are_not_there_are_refused(client: httpx.Client) -> None:
-    assert client.put("/api/changes/steps/x", json=ACCEPT, headers=ANALYST).status_code == 422
-    unknown = {"action": "accept", "changes": {"change-99999999": 1}}
-    assert client.put(STEP, json=unknown, headers=ANALYST).status_code == 404
-    assert (
-        client.put(STEP, json={"action": "undo", "undoes": "step-99999999"}, headers=ANALYST).status_code
-        == 404
-    )
-    assert client.get("/api/changes/change-99999999", headers=ANALYST).status_code == 404
-
-
-def test_no_other_site_can_decide_through_a_browser(client: httpx.Client) -> None:
-    client.post("/api/login", json={"token": "analyst-token"})
-    assert client.post(STEP, json=ACCEPT).status_code == 405
-
-
 def test_a_decision_reaches_other_screens_and_the_board(client: httpx.Client) -> None:
     with client.stream("GET", "/events", headers=VIEWER, timeout=60) as stream:
         lines = stream.iter_lines()
@@ -260,26 +226,3 @@ def test_ones_own_last_decision_can_be_undone_from_a_page_that_was_loaded_again(
     assert client.get(path, headers=VIEWER).status_code == 403
     client.put(f"{STEP[:-1]}1", json={"action": "undo", "undoes": step_id}, headers=ANALYST)
     assert client.get(path, headers=ANALYST).json() == {"steps": []}
-
-
-def test_beside_what_waits_stands_what_was_decided_there(workspace: Workspace, client: httpx.Client) -> None:
-    again = replace(FOUND, change_id="change-00000004", after_shown="m3@1")
-    elsewhere = replace(again, change_id="change-00000005", event_id="e2")
-    workspace.catalog.changes.append([again, elsewhere])
-    client.put(STEP, json=ACCEPT, headers=ANALYST)
-
-    def beside(headers: dict[str, str], event: str = "e1") -> dict[str, list[tuple[str, ...]]]:
-        features = client.get(f"/api/changes?event={event}", headers=headers).json()["features"]
-        names = ("change_id", "status", "kind", "decided_by", "after")
-        return {
-            one["id"]: [tuple(said[name] for name in names) for said in one["properties"]["decided_beside"]]
-            for one in features
-        }
-
-    answer = beside(ANALYST)
-    accepted = (FOUND.change_id, "accepted", "landslide", "analyst", "m2@1")
-    rejected = ("change-00000003", "rejected", "landslide", "Lan", "m2@1")
-    assert answer[again.change_id] == [accepted, rejected]
-    assert answer[FOUND.change_id] == [], "it is decided on itself"
-    assert beside(ANALYST, "e2") == {elsewhere.change_id: []}
-    assert beside(VIEWER) == {FOUND.change_id: []}

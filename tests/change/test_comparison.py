@@ -23,7 +23,6 @@ from flycam.cli import flycam
 from flycam.cli.changes import format_comparison
 from flycam.errors import (
     CoregistrationFailed,
-    CrsMissing,
     InputUnusable,
     NotFound,
     OptionUnusable,
@@ -139,16 +138,6 @@ def test_a_candidate_lies_where_its_pixels_do_in_every_commune_it_touches(worksp
     assert rows["00"].area_m2_by_kind == pytest.approx({"landslide": 300.0}, rel=0.01)
     assert rows["01"].area_m2_by_kind == pytest.approx({"landslide": 100.0, "flood": 100.0}, rel=0.01)
     assert (rows["00"].changes, rows["01"].changes) == (1, 2)
-
-
-def test_a_sliver_counts_in_no_commune_and_what_counts_twice_is_explained(workspace, files, tmp_path):
-    _communes(workspace, -50.0, 100.0, 300.0)
-    sliver = Found(square((400 - 79.6 - 0.5, 200 - 0.5), 80.0))  # a two-hundredth beyond
-    one_side = compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder([sliver]))
-    assert {row.code: row.changes for row in one_side.by_commune} == {"00": 1, "01": 0}
-    over_border = Found(square((340 - 0.5, 500 - 0.5), 80.0))
-    both = compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder([sliver, over_border]))
-    assert {row.code: row.changes for row in both.by_commune} == {"00": 2, "01": 1}
 
 
 def test_a_drills_communes_count_in_its_own_comparisons_only(workspace, files, tmp_path):
@@ -350,17 +339,6 @@ def test_a_registration_that_little_of_the_ground_vouches_for_is_said_first(
     assert [values in [one.values for one in report.remarks[:1]] for report in (done, again)] == [False, True]
 
 
-def test_terrain_under_a_part_is_said_with_what_lacks_it(workspace, files, tmp_path):
-    slope = np.tile(np.linspace(0.0, 500.0, 51, dtype=np.float32), (51, 1))
-    slope[:, 22:] = -9999.0  # 2.1 posts of 10 m before the middle of the pictures
-    write_geotiff(
-        tmp_path / "dem.tif", slope, (10.0, 0.0, WEST - 105.0, 0.0, -10.0, NORTH + 105.0), CRS, nodata=-9999.0
-    )
-    done = compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder(), dem=tmp_path / "dem.tif")
-    (remark,) = [one for one in done.remarks if "percent" in one.values]
-    assert remark.values["percent"] == pytest.approx(100.0 * (225 - 110) / 225, abs=5)
-
-
 # -- what cannot be compared ------------------------------------------------------------------
 
 
@@ -403,29 +381,6 @@ def test_a_picture_that_shows_nothing_is_named(workspace, files, scenes, tmp_pat
     empty = str(write_geotiff(path, pixels, (GSD_M, 0.0, WEST, 0.0, -GSD_M, NORTH), CRS) or path)
     with pytest.raises(CoregistrationFailed, match=r"^den\.tif"):
         compare_sources(workspace, files[0], empty, tmp_path / "c.gpkg", Finder())
-
-
-def test_a_small_area_on_coarse_pictures_is_laid_by_the_ground_around_it(workspace, scenes, tmp_path):
-    files = [
-        str(picture(tmp_path / f"{name}.tif", scene, gsd_m=1.5))
-        for name, scene in zip(("b", "a"), scenes, strict=True)
-    ]
-    aoi = _aoi(tmp_path / "aoi.geojson", (600, 600), (620, 600), (620, 620), (600, 620))
-    finder = Finder()
-    done = compare_sources(workspace, *files, tmp_path / "c.gpkg", finder, aoi=aoi)
-    assert done.common_m2 == pytest.approx(400.0, rel=0.2)
-    assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * 1.5, -SHIFT_PX[1] * 1.5), abs=0.5)
-
-
-def test_an_area_without_crs(workspace, files, tmp_path):
-    shapes = np.array([shapely.to_wkb(shapely.box(WEST, NORTH - 100, WEST + 100, NORTH))], dtype=object)
-    path = tmp_path / "aoi.shp"
-    with pytest.warns(UserWarning, match="crs"):
-        pyogrio.raw.write(
-            path, shapes, [np.array([1])], ["n"], geometry_type="Polygon", driver="ESRI Shapefile"
-        )
-    with pytest.raises(CrsMissing, match=r"aoi\.shp.*aoi\.prj"):
-        compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder(), aoi=path)
 
 
 def test_an_area_that_was_taken_for_degrees_is_told_where_it_was_taken_to_lie(workspace, files, tmp_path):

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.change.coregistration import Registration, _judged, coregister_images, resample_after
-from flycam.change.warp import PyramidLevel, Warp, WindowMatches
+from flycam.change.coregistration import Registration, coregister_images, resample_after
+from flycam.change.warp import Warp, WindowMatches
 from flycam.errors import CoregistrationFailed, get_exit_code
 from tests.change.ground import everywhere, field, ground, moved, other_light
 
@@ -100,29 +100,6 @@ def test_a_slow_wave_is_followed_and_the_error_told_is_the_error_made():
     made = np.sqrt(np.mean(_off_px(registration, true, stable) ** 2)) * GSD_M
     # what is told holds the windows' own noise too
     assert 0.5 * made < registration.rmse_m < 3.0 * made + 0.2 * GSD_M
-
-
-def test_a_field_of_a_coarser_level_is_judged_as_it_is_applied():
-    before = cv2.cvtColor(ground(13), cv2.COLOR_RGB2GRAY)
-    # windows too far apart to support each other: the finest level makes no field
-    alone = np.zeros(before.shape, bool)
-    for row in range(32, 1000, 192):
-        for col in range(32, 1000, 192):
-            alone[max(row - 36, 0) : row + 36, max(col - 36, 0) : col + 36] = True
-    level = PyramidLevel(
-        factor=1,
-        before=before,
-        after=before.copy(),
-        before_seen=alone,
-        after_seen=np.ones(before.shape, bool),
-    )
-    still = Warp.identity(before.shape, 64.0)
-    nodes = np.zeros_like(still.nodes)
-    nodes[..., 0] = 2.0
-    registration = _judged(level, replace(still, nodes=nodes), GSD_M, 25.0, ("before.tif", "after.tif"))
-    assert registration.is_smooth
-    made = np.hypot(*registration.warp.displacement(registration.windows.place_px[registration.agreed]).T)
-    assert registration.rmse_m == pytest.approx(np.sqrt(np.mean(made**2)) * GSD_M, rel=0.2)
 
 
 def test_windows_that_do_not_agree_are_told_too():

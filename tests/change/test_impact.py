@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 import shapely
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
-from flycam.board.commune_board import build_commune_board
 from flycam.change.export import export_changes
 from flycam.change.impact import (
     ChangeImpact,
@@ -28,7 +26,6 @@ from flycam.change.impact_report import (
     ImpactReport,
     build_impact_report,
     format_commune_csv,
-    format_road_names,
     serialize_impact,
 )
 from flycam.errors import NotFound, OptionUnusable
@@ -171,18 +168,6 @@ def test_things_count_in_the_commune_where_they_are_touched(workspace: Workspace
     assert rows["99002"].confirmed.area_m2 == pytest.approx(5_000.0, rel=0.05)
 
 
-def test_a_sliver_counts_in_no_commune_by_things_touched_nor_on_the_board(workspace: Workspace) -> None:
-    # a two-hundredth of it lies beyond the border, 620 m east
-    line = changed("change-00000004", square(520.5, 0, 100), status=ChangeStatus.ACCEPTED)
-    (row,) = by_commune(workspace, compute_impact(workspace, [line]).changes)
-    communes = find_communes_around(
-        workspace.catalog.boundaries, compute_impact(workspace, [line]).changes, is_drill=False
-    )
-    assert len(communes) == 2, "the change does reach into the other"
-    board = {one.code: one.changes for one in build_commune_board(communes, [], (), {}, changes=[line])}
-    assert {code for code, count in board.items() if count} == {row.code}
-
-
 def test_slivers_in_two_communes_are_not_beyond_known_boundaries(workspace: Workspace) -> None:
     line = changed("change-00000004", square(0, 0, 100), status=ChangeStatus.ACCEPTED)
     strips = ((-900.0, 98.5), (98.5, 99.2), (99.2, 2000.0))
@@ -201,19 +186,6 @@ def test_slivers_in_two_communes_are_not_beyond_known_boundaries(workspace: Work
     assert "" not in {one.code for one in rows}
     (row,) = [one for one in rows if one.confirmed.changes]
     assert (row.code, row.confirmed.area_m2) == ("00000", pytest.approx(9850.0, rel=0.001))
-
-
-def test_a_slide_confirmed_twice_counts_once_by_commune(workspace: Workspace) -> None:
-    again = changed("change-00000006", square(0, 0, 100), status=ChangeStatus.ACCEPTED)
-    grown = changed("change-00000007", square(50, 0, 100), status=ChangeStatus.ACCEPTED)
-    neighbour = changed("change-00000008", square(152, 0, 20), status=ChangeStatus.ACCEPTED)
-    lines = [*workspace.catalog.changes.last([SLIDE]), again, grown, replace(neighbour, area_m2=400.0)]
-    (row,) = by_commune(workspace, compute_impact(workspace, lines).changes)
-    assert row.confirmed.changes == 2
-    assert row.confirmed.area_m2 == pytest.approx(15_400.0, rel=0.001)
-    assert row.confirmed.road_cut_m == pytest.approx(150.0, rel=0.01)
-    assert format_road_names(row.confirmed.roads_cut) == "ĐT 153"
-    assert sum(at.under_m or 0.0 for at in row.confirmed.roads_cut) == pytest.approx(150.0, rel=0.01)
 
 
 def test_ground_beyond_known_boundaries_has_a_row_of_its_own(workspace: Workspace) -> None:

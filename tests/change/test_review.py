@@ -127,14 +127,6 @@ def test_nobody_decides_on_what_was_not_seen(workspace: Workspace, seen: int) ->
     assert workspace.catalog.changes.stamp() == 2
 
 
-def test_a_kind_can_be_corrected_and_a_comment_stays_with_the_change(workspace: Workspace) -> None:
-    apply_review_step(workspace, step(1, ChangeAction.COMMENT, changes={ONE: 1}, note="nước đục"), "Lan")
-    (line,) = apply_review_step(
-        workspace, step(2, ChangeAction.ACCEPT, changes={ONE: 2}, kind=ChangeKind.FLOOD), "Lan"
-    )
-    assert (line.kind, line.note, line.status) == (ChangeKind.FLOOD, "nước đục", ChangeStatus.ACCEPTED)
-
-
 def test_a_comment_that_changes_the_kind_is_a_decision(workspace: Workspace) -> None:
     (accepted,) = apply_review_step(workspace, ACCEPT, "Lan")
     said = step(2, ChangeAction.COMMENT, changes={ONE: 2}, note="nước, không phải đất", kind=ChangeKind.FLOOD)
@@ -179,14 +171,6 @@ def test_a_score_is_of_the_kind_that_was_scored(workspace: Workspace) -> None:
     assert (back.probability, back.no_score) == (FOUND.score, "")
     (undone,) = apply_review_step(workspace, step(4, ChangeAction.UNDO, undoes=back.step_id), "Minh")
     assert (undone.kind, undone.scored_as) == (ChangeKind.OTHER, "landslide")
-
-
-def test_of_how_surely_another_outline_lies_nothing_is_carried_over(workspace: Workspace) -> None:
-    """The tie and the error were of the middle of the whole; no windows are on record to tell those of it."""
-    workspace.catalog.changes.append([replace(_found("change-00000003", WHOLE), error_m=0.3)])
-    redraw = step(1, ChangeAction.REDRAW, changes={"change-00000003": 1}, outlines=[PARTS[1]])
-    (line,) = apply_review_step(workspace, redraw, "Lan")
-    assert (line.tie_m, line.error_m, line.rmse_m) == (None, None, FOUND.rmse_m)
 
 
 def test_what_is_drawn_keeps_the_pictures_it_was_drawn_over(workspace: Workspace) -> None:

@@ -13,33 +13,27 @@ import numpy as np
 import pytest
 import typst
 
-from flycam.cli.products import format_report_file
 from flycam.errors import InputUnusable, NotFound, StorageFailed
-from flycam.messages import Message, _, encode_message
+from flycam.messages import Message, encode_message
 from flycam.model.flight import DRILL_MARK
 from flycam.model.records import FrameStatus
 from flycam.model.text import format_area, format_number, format_percent, format_period, format_quantity
 from flycam.model.time import format_minute
-from flycam.model.warning import BOUNDARIES_LATER, encode_warning
 from flycam.mosaic.adjustment.bundle_adjustment import HeldOutEvidence, find_objection
 from flycam.mosaic.finish.control import check_control_shift, describe_unfollowed_points
-from flycam.mosaic.finish.finished_tiles import compute_dsm_pct
-from flycam.mosaic.finish.report import ERROR_BOUNDS_M, ErrorFigures, FrameResult, ReportFigures
+from flycam.mosaic.finish.report import ErrorFigures, ReportFigures
 from flycam.mosaic.orthorectify.withdrawal import drop_retired_reports
-from flycam.mosaic.terrain_codec import assign_content_id, decode_terrain, encode_terrain
 from flycam.reports import quality_report
-from flycam.reports.images import ERROR_COLOURS, SURFACE_COLOURS, MapPlanes
-from flycam.reports.layout import Facts, Heading, Table, build_report_sources, to_pdf
+from flycam.reports.images import MapPlanes
+from flycam.reports.layout import Facts, Heading, build_report_sources, to_pdf
 from flycam.reports.quality_content import (
     REJECTION_REASONS,
     STATE_NAMES,
     build_report_document,
-    describe_rejection,
     describe_verdict,
     draw_report_pictures,
 )
 from flycam.reports.quality_report import get_report, make_reports, write_report
-from flycam.serve.tiles.data_tiles import LEGENDS, DataLayer
 from flycam.storage import keys
 from tests.reports.reported_house import STATS, Reported, make_reported
 from tests.serve.world import make_workspace
@@ -136,53 +130,6 @@ def test_windows_are_judged_where_the_map_shows_a_photo(gathered: tuple[ReportFi
     said = build_report_document(figures, planes, draw_report_pictures(figures, planes), "en")
     facts = next(block for block in said.blocks if isinstance(block, Facts))
     assert any(name == "Shapes kept as in the photos" for name, __ in facts.rows)
-
-
-def test_smooth_heights_are_told_from_measured_ones(house: Reported) -> None:
-    workspace = house.workspace
-    flight = workspace.catalog.flights.flight(house.real)
-    record, mosaic = quality_report._finished(workspace, flight, None)
-    kept = workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)
-    records = workspace.catalog.frames.list_for_flight(house.real)
-    ground = decode_terrain(workspace.store.get(keys.format_terrain_key(record.dem_id)))
-    raised = assign_content_id(replace(ground, heights_m=ground.heights_m + 2.0))
-    workspace.store.put(keys.format_terrain_key(raised.dem_id), encode_terrain(raised))
-    stats = {**record.stats, "surface": {**record.stats["surface"], "terrain_id": raised.dem_id}}
-    told = replace(record, stats=stats)
-    planes = quality_report._planes(workspace, mosaic, told, records, kept, lambda *__: None)
-    figures = quality_report.gather_figures(workspace, flight, mosaic, told, records, kept, planes)
-    assert np.array_equal(planes.smooth, planes.shown)
-    assert figures.windows is not None and figures.windows.smooth_pct == pytest.approx(100.0)
-    assert figures.windows.smooth_intact_pct == figures.windows.intact_pct
-
-
-def test_the_colours_of_the_map_are_those_of_the_error_layer() -> None:
-    classes = LEGENDS[DataLayer.ERROR].classes
-    assert tuple(one.up_to for one in classes[:-1]) == ERROR_BOUNDS_M
-    assert tuple(one.colour for one in classes) == ERROR_COLOURS
-    ground = LEGENDS[DataLayer.SURFACE].classes
-    assert [one.colour for one in ground] == [
-        SURFACE_COLOURS[name] for name in ("own", "corrected", "dem", "plane")
-    ]
-
-
-def test_beside_its_own_surface_a_flight_lies_on_neither_plane_nor_model(
-    gathered: tuple[ReportFigures, MapPlanes],
-) -> None:
-    figures, planes = gathered
-    flat = replace(figures, vertical_datum="LOCAL", post_m=0.2)
-    said = build_report_document(flat, planes, draw_report_pictures(flat, planes), "en")
-    facts = dict(next(block for block in said.blocks if isinstance(block, Facts)).rows)
-    assert "the rest carried on from it (no DEM); posts every 0.20" in facts["Ground it is rectified on"]
-    assert "terrain model" not in " ".join([*facts, *facts.values()])
-    assert "  on ground carried on or corrected from it" in facts
-    assert "on a plane" not in " ".join([*facts, *facts.values(), str(describe_verdict(flat))])
-    bare = replace(flat, post_m=None, stats={**flat.stats, "surface": None})
-    assert ("Ground it is rectified on", "a plane, no DEM") in next(
-        block
-        for block in build_report_document(bare, planes, draw_report_pictures(bare, planes), "en").blocks
-        if isinstance(block, Facts)
-    ).rows
 
 
 @pytest.mark.parametrize("language", ["vi", "en"])
@@ -306,51 +253,6 @@ def test_the_verdict_follows_the_error(gathered: tuple[ReportFigures, MapPlanes]
         assert str(describe_verdict(changed)).startswith(begins)
 
 
-def test_control_takes_the_unknown_shift_back(gathered: tuple[ReportFigures, MapPlanes]) -> None:
-    control = {"said": [], "points": 6, "reference": None}
-    figures = _changed(gathered[0], control=control)
-    assert "no reference map" not in str(describe_verdict(figures))
-    said = build_report_document(figures, gathered[1], draw_report_pictures(figures, gathered[1]), "en")
-    facts = next(block.rows for block in said.blocks if hasattr(block, "rows") and not hasattr(block, "head"))
-    assert ("Absolute control", "6 ground control points") in facts
-
-
-def _left_alone(*, asked: bool, readout_ms: float | None) -> dict[str, object]:
-    unknown = 5 if readout_ms is None else 0
-    return {"asked": asked, "frames": 0, "unknown": unknown, "readout_ms": readout_ms, "most_px": 0.0}
-
-
-@pytest.mark.parametrize(
-    ("told", "words"),
-    [
-        (_left_alone(asked=True, readout_ms=33.0), "not needed: "),
-        (_left_alone(asked=True, readout_ms=None), "not taken into account: "),
-        (_left_alone(asked=False, readout_ms=33.0), "not taken into account, as asked"),
-        (None, None),
-    ],
-)
-def test_why_a_rolling_shutter_was_left_alone_is_said_and_nothing_of_a_global_one(
-    gathered: tuple[ReportFigures, MapPlanes], told: object, words: str | None
-) -> None:
-    figures, planes = _changed(gathered[0], rolling_shutter=told), gathered[1]
-    drawn = draw_report_pictures(figures, planes)
-    blocks = build_report_document(figures, planes, drawn, "en").blocks
-    rows = [row for block in blocks for row in getattr(block, "rows", ())]
-    said = [row[1][: len(words or "")] for row in rows if row[0] == "Rolling shutter"]
-    assert said == ([] if words is None else [words])
-
-
-def test_photos_of_an_unknown_readout_are_said_beside_those_that_were_corrected(
-    gathered: tuple[ReportFigures, MapPlanes],
-) -> None:
-    told = {"asked": True, "frames": 5, "unknown": 3, "readout_ms": 33.0, "most_px": 1.5}
-    figures, planes = _changed(gathered[0], rolling_shutter=told), gathered[1]
-    blocks = build_report_document(figures, planes, draw_report_pictures(figures, planes), "en").blocks
-    rows = [row for block in blocks for row in getattr(block, "rows", ())]
-    (said,) = [row[1] for row in rows if row[0] == "Rolling shutter"]
-    assert "in 5 photos" in said and "not in 3 other photos" in said
-
-
 def _changed(figures: ReportFigures, error: ErrorFigures | None = None, **stats: object) -> ReportFigures:
     return replace(figures, error=error or figures.error, stats={**STATS, **stats})
 
@@ -379,21 +281,6 @@ def _objection(**evidence: float) -> Message:
     return found
 
 
-def test_why_a_photo_has_no_tie_point_is_said(gathered: tuple[ReportFigures, MapPlanes]) -> None:
-    figures, planes = gathered
-    untied, unheard = (
-        FrameResult(name=name, state="carried", sentence=why)
-        for name, why in (("a.jpg", _("too few matches")), ("b.jpg", None))
-    )
-    figures = replace(figures, frames=(*figures.frames, untied, unheard))
-    for language, said in (("vi", "quá ít điểm giống nhau: "), ("en", "too few matches: ")):
-        tables = [
-            b for b in build_report_document(figures, planes, {}, language).blocks if isinstance(b, Table)
-        ]
-        rows = {row[0]: row[2] for table in tables for row in table.rows}
-        assert rows["a.jpg"] == f"{said}{rows['b.jpg']}"
-
-
 def test_control_that_the_flight_contradicts_is_told_apart_by_how_far_off_it_is() -> None:
     claimed = np.array([1.5, 1.5])
     (used, none), (used_far, far), (used_too_far, too_far) = (
@@ -407,23 +294,6 @@ def test_control_that_the_flight_contradicts_is_told_apart_by_how_far_off_it_is(
     off = describe_unfollowed_points("gcp.txt", [point, point], block, 0.05)  # type: ignore[arg-type,list-item]
     assert off is not None and "P2: 40.1 m, P2: 40.1 m" in str(off)
     assert "P2: 40,1 m" in off.in_language("vi")
-
-
-def test_a_reason_that_has_no_words_is_not_shown_as_its_key() -> None:
-    unknown, aside = (
-        describe_rejection(FrameResult(name="a.jpg", state="rejected", reason=reason))
-        for reason in ("brand_new", "set_aside")
-    )
-    assert str(unknown) == "another reason" and aside == REJECTION_REASONS["set_aside"]
-
-
-def test_boundaries_imported_after_the_flight_are_in_the_report(house: Reported, tmp_path: Path) -> None:
-    """Nothing measured them for the flight yet; the report made before them is replaced."""
-    shutil.copytree(house.root, tmp_path / "house")
-    workspace = make_workspace(tmp_path / "house")
-    workspace.catalog.boundaries.put_coverage(house.real, [])
-    write_report(workspace, house.real, tmp_path / "report.html")
-    assert "Nậm Lúc" in _text((tmp_path / "report.html").read_bytes())
 
 
 def test_a_report_made_anew_leaves_no_old_one_behind(house: Reported, tmp_path: Path) -> None:
@@ -450,18 +320,6 @@ def test_a_withdrawn_frame_takes_the_objects_of_its_report_along(house: Reported
     assert drop_retired_reports(workspace, house.real) == 4
     assert not any(workspace.store.exists(key) for key in kept.values())
     assert drop_retired_reports(workspace, house.real) == 0
-
-
-def test_command_and_report_say_one_share_of_own_surface(house: Reported) -> None:
-    """The recorded one, which is that of the ground shown: half of it, by hand."""
-    workspace = house.workspace
-    figures, planes = _gathered(house, house.real)
-    assert figures.own_pct == STATS["surface"]["supported_pct"]
-    record, mosaic = quality_report._finished(workspace, workspace.catalog.flights.flight(house.real), None)
-    assert record.support_key is not None
-    support = decode_terrain(workspace.store.get(record.support_key))
-    measured = compute_dsm_pct(workspace.store, workspace.catalog.tiles, mosaic, support)
-    assert measured == pytest.approx(100.0 * float(planes.own[planes.shown].mean()), abs=2.0)
 
 
 def test_numbers_are_written_as_each_language_writes_them() -> None:
@@ -502,39 +360,3 @@ def test_refusals_name_what_is_wrong_and_the_cure(house: Reported, tmp_path: Pat
     (live,) = {one.flight_id for one in workspace.catalog.flights.flights()} - {house.real, house.drill}
     with pytest.raises(NotFound, match="flycam finish"):
         write_report(workspace, live, tmp_path / "report.pdf")
-
-
-def test_a_withdrawn_frame_takes_its_report_along(house: Reported, tmp_path: Path) -> None:
-    shutil.copytree(house.root, tmp_path / "house")
-    workspace = make_workspace(tmp_path / "house")
-    out = tmp_path / "report.pdf"
-    written = write_report(workspace, house.real, out, "en")
-    answer, (line,) = format_report_file(written)
-    assert (answer["revision"], answer["language"]) == (1, "en") and answer["bytes"] == out.stat().st_size
-    assert str(out) in str(line)
-    used = workspace.catalog.frames.list_for_flight(house.real, FrameStatus.USED)
-    workspace.catalog.revisions.retire_holding([used[-1].frame_id], "a face")
-    with pytest.raises(NotFound):
-        get_report(workspace, house.real, "en", "pdf", 1)
-
-
-@pytest.mark.parametrize(
-    ("language", "said"),
-    [
-        ("vi", "(ranh giới xã từ 01/07/2025, sau ngày bay)"),
-        ("en", "(commune boundaries of 2025-07-01, later than the flight)"),
-    ],
-)
-def test_communes_by_boundaries_of_a_later_day_say_so(
-    gathered: tuple[ReportFigures, MapPlanes], language: str, said: str
-) -> None:
-    figures, planes = gathered
-    later = encode_warning(
-        BOUNDARIES_LATER, day="2024-09-10", day_vi="10/09/2024", since="2025-07-01", since_vi="01/07/2025"
-    )
-    for boundaries in ((), (later,)):
-        asked = replace(figures, communes=("Nậm Lúc",), boundaries=boundaries)
-        blocks = build_report_document(asked, planes, draw_report_pictures(asked, planes), language).blocks
-        rows = next(block for block in blocks if isinstance(block, Facts)).rows
-        (line,) = [value for __, value in rows if "Nậm Lúc" in value]
-        assert (said in line) == bool(boundaries)

@@ -199,17 +199,6 @@ def test_a_slide_confirmed_twice_is_one_place_and_its_ground_counts_once(
     assert (row.changes, round(row.area_m2)) == (1, 10_000)
 
 
-@pytest.mark.parametrize(("language", "said"), [("vi", "cộng các cột không ra"), ("en", "do not add up")])
-def test_where_columns_do_not_add_up_to_the_summary_it_says_why(
-    packed: Packed, language: str, said: str
-) -> None:
-    communes = [one for one in packed.figures.communes if one.touched is not None]
-    total = sum(one.touched.changes for one in communes if one.touched)
-    for places, expected in ((total - 1, True), (total, False)):
-        figures = replace(packed.figures, places={ChangeKind.LANDSLIDE: places})
-        assert (said in _text(build_pack_document(figures, language))) == expected
-
-
 def test_settlements_of_the_communes_shown_with_who_said_what(packed: Packed) -> None:
     text = _text(build_pack_document(packed.figures, "vi"))
     assert "tới được: 0, bị cô lập: 1, chưa rõ: 1" in text

@@ -228,16 +228,6 @@ def test_a_pack_is_marked_as_the_strictest_of_what_is_in_it(house: House) -> Non
     assert house.packed(None).classification is Classification.RESTRICTED
 
 
-def test_a_layer_of_settlements_alone_raises_the_class(house: House) -> None:
-    workspace = house.world.workspace
-    (layer,) = [one for one in workspace.catalog.layers.all() if one.kind is LayerKind.HOUSE]
-    set_layer_classification(workspace, layer.layer_id, Classification.OPEN, "admin")
-    try:
-        assert house.packed("tỉnh").classification is Classification.RESTRICTED
-    finally:
-        set_layer_classification(workspace, layer.layer_id, Classification.RESTRICTED, "admin")
-
-
 def test_the_command_packs_by_the_eyes_of_an_account(house: House, tmp_path: Path) -> None:
     workspace, flights = house.world.workspace, (house.world.after,)
     report = write_briefing_pack(workspace, PackRequest(flights=flights, seen_by="xã"), tmp_path / "pack")

@@ -26,10 +26,6 @@ def tallest(rows: int, words: str = "đất đá tràn qua đường", usual: fl
     return compute_max_picture_mm(page(rows, words), compute_column_shares, usual, LEAST)
 
 
-def test_where_all_has_room_a_picture_is_as_tall_as_usual() -> None:
-    assert tallest(3) == USUAL
-
-
 def test_each_row_too_many_takes_the_same_from_the_picture_until_too_little_is_left() -> None:
     heights = [tallest(rows) for rows in range(60)]
     first = next(n for n, height in enumerate(heights) if height < USUAL)
@@ -43,13 +39,6 @@ def test_long_texts_take_more_lines() -> None:
     rows = next(n for n in range(60) if tallest(n) < USUAL) - 1
     assert (
         tallest(rows, "đất đá tràn qua đường, xe không qua được, phải đi vòng " * 2) < tallest(rows) == USUAL
-    )
-
-
-def test_a_page_without_pictures_asks_for_none() -> None:
-    assert (
-        compute_max_picture_mm([Heading(text="Nguồn ảnh")] * 100, compute_column_shares, USUAL, LEAST)
-        == USUAL
     )
 
 

@@ -54,8 +54,3 @@ def test_what_is_no_letterhead_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text, "utf-8")
     with pytest.raises(SourceUnreadable, match=r"mau\.yaml"):
         read_letterhead(path)
-
-
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceUnreadable, match="none"):
-        read_letterhead(tmp_path / "none.yaml")

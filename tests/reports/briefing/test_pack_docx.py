@@ -46,13 +46,6 @@ def test_the_columns_fill_the_page(rows: tuple[tuple[str, str, str], ...]) -> No
     assert sum(shares) == pytest.approx(1.0) and min(shares) > 0.02
 
 
-def test_a_measure_stays_on_one_line() -> None:
-    """Its spaces do not break; a column as wide as its longest part alone lets it run over its neighbour."""
-    size = "0,30\u00a0±\u00a00,02\u00a0ha"
-    table = Table(head=("TT", "Diện tích", "Ghi chú"), rows=(("T1", size, "sạt " * 60), ("T2", size, "")))
-    assert compute_column_shares(table)[1] * PAGE_MM >= WIDEST_LETTER_MM * len(size) * 0.9
-
-
 def test_what_is_written_most_has_the_most_room_and_a_short_head_is_not_broken() -> None:
     """Rows were as tall as a narrow column made them, beside others that were half empty."""
     note = "Hai người trên mái nhà văn hoá thôn, cần xuồng; suối còn dâng, gọi trước khi vào. " * 3

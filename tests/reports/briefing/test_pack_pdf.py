@@ -40,26 +40,3 @@ def test_each_part_gives_way_for_itself_and_no_more_than_it_needs() -> None:
     settled = choose_picture_heights(len(texts), lambda tallest: _laid(texts, tallest))
     assert settled[0] == settled[3] > settled[2] and settled[1] == max(settled)
     assert _laid(texts, settled)[-1] == len(texts)
-
-
-@pytest.mark.parametrize(
-    ("texts_mm", "asked_mm"),
-    [
-        ([100.0, 20.0], [110.0]),
-        ([200.0, 20.0, 410.0 + PAGE_MM / 2.0], [110.0, 60.0]),
-        ([150.0, 20.0], [110.0, 60.0, 98.0]),
-        ([150.0, 185.0], [110.0, 60.0, 98.0, 86.0, 76.0, 68.0]),
-    ],
-    ids=["well as it is", "nothing helps", "a little smaller helps", "only the smallest helps"],
-)
-def test_no_layout_is_tried_that_saves_no_page(texts_mm: list[float], asked_mm: list[float]) -> None:
-    """Each takes as long as the compilation itself; all six were tried, though none helped."""
-    asked: list[float] = []
-
-    def laid(tallest: Sequence[float]) -> list[int]:
-        (size,) = set(tallest)
-        asked.append(size)
-        return _laid(texts_mm, tallest)
-
-    choose_picture_heights(len(texts_mm), laid)
-    assert asked == asked_mm
