@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from flycam.board.commune_board import (
     FlightCoverage,
     build_commune_board,
-    compute_imaged_share,
     select_board_communes,
 )
 from flycam.catalog.boundaries import Boundaries
@@ -73,25 +72,6 @@ def test_the_order_in_which_flights_are_told_changes_nothing(flown: list[FlightC
     ):
         assert one.newest_flight == other.newest_flight
         assert one.imaged_pct == pytest.approx(other.imaged_pct) or one.imaged_pct is other.imaged_pct is None
-
-
-def test_a_picture_in_every_commune_is_not_all_of_their_ground() -> None:
-    """What is counted is ground: a corner of each is next to nothing."""
-    corners = [
-        _flight(f"flight{n}", (column * SIDE, row * SIDE), SIDE / 10, n)
-        for n, (column, row) in enumerate((column, row) for column in range(3) for row in range(2))
-    ]
-    rows = build_commune_board(COMMUNES, corners, (), {})
-    assert all(row.imaged_pct is not None for row in rows)
-    assert compute_imaged_share(rows) == pytest.approx(1.0, rel=0.01)
-    large = [replace(rows[0], area_m2=9 * rows[0].area_m2), *rows[1:3]]
-    assert compute_imaged_share([replace(large[0], imaged_pct=100.0), *large[1:]]) == pytest.approx(
-        82.0, rel=0.01
-    )
-    assert (
-        compute_imaged_share([]) is None
-        and compute_imaged_share(build_commune_board(COMMUNES, [], (), {})) == 0.0
-    )
 
 
 @given(flights)

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -104,13 +103,6 @@ def test_a_layer_is_kept_with_its_bytes_and_a_line_in_the_audit_log(
     assert layer.sha256 in line.detail
 
 
-def test_the_same_name_again_replaces_and_keeps_the_owner(workspace: Workspace, tmp_path: Path) -> None:
-    first, _ = add_layer(workspace, request(layer_file(tmp_path / "a.geojson"), owner="Viettel"), "Lan")
-    again, _ = add_layer(workspace, request(layer_file(tmp_path / "a.geojson", "hoạt động")), "Lan")
-    assert (again.layer_id, again.owner, again.troubles) == (first.layer_id, "Viettel", 0)
-    assert len(workspace.catalog.layers.all()) == 1
-
-
 def test_refreshing_reads_the_file_again_and_a_broken_one_changes_nothing(
     workspace: Workspace, tmp_path: Path
 ) -> None:
@@ -128,29 +120,6 @@ def test_refreshing_reads_the_file_again_and_a_broken_one_changes_nothing(
         workspace, "a", "Minh", source=str(layer_file(tmp_path / "b.geojson")), valid_ns=7
     )
     assert (other.name, other.valid_ns, Path(other.source).name) == ("a", 7, "b.geojson")
-
-
-def test_another_services_file_under_a_layers_name_is_seen_by_how_many_and_how_many_in_trouble(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    path = layer_file(tmp_path / "a.geojson")
-    one = json.loads(path.read_text(encoding="utf-8"))
-    two = {"properties": {"ten": "Trạm B", "tinh_trang": "hoạt động", "cap_nhat": "10:15 10/09/2024"}}
-    one["features"].append(one["features"][0] | two)
-    path.write_text(json.dumps(one), encoding="utf-8")
-    _, first = add_layer(workspace, request(path), "Lan")
-    _, again = refresh_layer(workspace, "a", "Lan")
-    assert first.remarks == again.remarks == ()
-    other = layer_file(tmp_path / "school.geojson", "hoạt động")
-    _, found = refresh_layer(workspace, "a", "Lan", source=str(other))
-    (remark,) = found.remarks
-    assert remark.values == {
-        "name": "a",
-        **{"features_before": 2, "features": 1, "troubles_before": 1, "troubles": 0},
-    }
-    _, found = add_layer(workspace, replace(request(other, name="a"), kind=LayerKind.SCHOOL), "Lan")
-    (remark,) = found.remarks
-    assert remark.values == {"name": "a", "kind_before": "mast", "kind": "school"}
 
 
 def test_a_layer_removed_is_gone_and_its_bytes_stay(workspace: Workspace, tmp_path: Path) -> None:

@@ -192,24 +192,3 @@ def test_a_mark_tells_those_of_a_commune_nothing_of_where_it_lay_beyond(
     (line,) = client.get(MARK, headers=scoped).json()["features"]
     assert line["properties"]["version"] == 2 and line["geometry"]["coordinates"] == [LON, LAT]
     assert len(client.get(MARK, headers=OPERATOR).json()["features"]) == 2
-
-
-def test_an_event_is_asked_for_by_its_id_or_its_name(client: httpx.Client, workspace: Workspace) -> None:
-    named = Event(event_id="e1", name="Bão số 3", kind=EventKind.STORM, is_drill=False)
-    workspace.catalog.flights.put_event(named)
-    assert client.put(MARK, json=BODY, headers=OPERATOR).status_code == 200
-    for event, found in (("e1", 1), ("Bão số 3", 1), ("e2", 0)):
-        answer = client.get("/api/marks", params={"event": event}, headers=VIEWER)
-        assert answer.json()["numberMatched"] == found
-    place = {"lon": LON, "lat": LAT}
-    for path, more in (("/api/marks", {}), ("/api/oblique", place), ("/api/meeting/places", {})):
-        for event, status in (("e1", 200), ("Bão số 3", 200), ("no such", 404)):
-            query = {"event": event, **more}
-            assert client.get(path, params=query, headers=VIEWER).status_code == status, (path, event)
-    put = {
-        "based_on": 0,
-        "places": [{"name": "Cầu", "view": {}, "bounds": [LON, LAT, LON + 0.01, LAT + 0.01]}],
-    }
-    answer = client.put("/api/meeting/places", params={"event": "Bão số 3"}, json=put, headers=OPERATOR)
-    assert answer.status_code == 200
-    assert client.get("/api/meeting/places", params={"event": "e1"}, headers=VIEWER).json()["version"] == 1

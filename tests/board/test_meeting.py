@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.access.accounts import add_user, invite_guest
-from flycam.board.meeting import PRESENTER_TIMEOUT_S, Meeting, Presentation
+from flycam.board.meeting import Meeting, Presentation
 from flycam.catalog.accounts import hash_token
 from flycam.errors import StoreConflict
 from flycam.http.services import Services
@@ -54,23 +54,6 @@ def url(services: Services) -> Iterator[str]:
 
 def _as(url: str, name: str) -> httpx.Client:
     return httpx.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {name}-token"})
-
-
-def test_who_follows_sees_what_is_presented_and_by_whom(url: str, services: Services) -> None:
-    with _as(url, "Lan") as lan, _as(url, "Hoa") as hoa:
-        assert hoa.get("/api/meeting").json() is None
-        assert lan.put("/api/meeting", json=_view()).status_code == 200
-        shown = hoa.get("/api/meeting").json()
-        assert (shown["presenter"], shown["view"], tuple(shown["bounds"])) == (
-            "Lan",
-            {"map": "15/21.9/104.8"},
-            HERE,
-        )
-        lan.put("/api/meeting", json=_view())
-        assert lan.delete("/api/meeting", params={"screen": ONE}).json() == {"ended": True}
-        assert hoa.get("/api/meeting").json() is None
-    said = [(line.who, line.what) for line in services.workspace.catalog.audit.lines()]
-    assert said == [("Lan", "presents"), ("Lan", "presents no more")]
 
 
 def _entered(services: Services, name: str, communes: str | None) -> None:
@@ -224,19 +207,6 @@ def test_half_a_letter_is_refused_and_nobodys_stream_ends(url: str, body: bytes)
         with hoa.stream("GET", "/events") as stream:
             heard = next(_meetings(stream))
             assert heard is not None and heard["presenter"] == "Lan"
-
-
-def test_a_presenter_who_is_silent_for_long_presents_no_more() -> None:
-    now_s = [0.0]
-    meeting = Meeting(lambda: 0, lambda: now_s[0])
-    meeting.show("Lan", ONE, {}, HERE, take=False)
-    now_s[0] = PRESENTER_TIMEOUT_S - 1
-    meeting.show("Lan", ONE, {}, HERE, take=False)  # the same again: still there
-    now_s[0] += PRESENTER_TIMEOUT_S - 1
-    assert meeting.get_current() is not None
-    now_s[0] += 2
-    assert meeting.get_current() is None
-    meeting.show("Minh", OTHER, {}, HERE, take=False)
 
 
 @given(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyogrio
 import pytest
 
-from flycam.access.policy import AccessPolicy, load_access_policy
+from flycam.access.policy import load_access_policy
 from flycam.board.settlements import (
     AccessReport,
     Settlement,
@@ -19,7 +19,7 @@ from flycam.board.settlements import (
     report_access,
 )
 from flycam.change.review import ReviewStep, apply_review_step
-from flycam.errors import InputUnusable, NotFound, OptionUnusable, StoreConflict
+from flycam.errors import InputUnusable, OptionUnusable, StoreConflict
 from flycam.model.access import Account, Role
 from flycam.model.board import Access, ChangeAction, LayerKind, RoadStatus
 from flycam.model.flight import Classification
@@ -126,13 +126,6 @@ def test_the_same_said_twice_is_written_once_and_nobody_overwrites_unseen(worksp
         report(workspace, "Bản Xa", Access.REACHABLE, "Minh", based_on=0)
 
 
-def test_a_name_that_several_have_and_one_that_nobody_has(workspace: Workspace, tmp_path: Path) -> None:
-    add_things(workspace, tmp_path, "Thêm", LayerKind.SETTLEMENT, [("Bản Xa", point(-700, -480))])
-    for name, kind in (("Bản Xa", InputUnusable), ("Bản Nào", NotFound)):
-        with pytest.raises(kind):
-            report(workspace, name, Access.ISOLATED)
-
-
 def test_what_was_said_outlives_the_layer(workspace: Workspace) -> None:
     report(workspace, "Bản Xa", Access.ISOLATED)
     layer = next(one for one in workspace.catalog.layers.all() if one.kind is LayerKind.SETTLEMENT)
@@ -165,17 +158,6 @@ def test_what_was_said_of_a_withheld_layers_place_stays_withheld(
         assert ("Kho 5" in names) is is_listed
         assert names >= {name for name, _ in PLACES}
         assert bool(list_access_history(workspace, event, secret_id, policy)) is is_listed
-
-
-def test_who_sees_an_open_layer_keeps_what_was_said_of_a_place_it_lost(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    report(workspace, "Bản Xa", Access.ISOLATED)
-    layer = next(one for one in workspace.catalog.layers.all() if one.kind is LayerKind.SETTLEMENT)
-    workspace.catalog.layers.put(layer, [])
-    policy = AccessPolicy(layers=frozenset({"another"}))
-    (left,) = list_event_settlements(workspace, workspace.catalog.flights.event("e1"), policy=policy)
-    assert (left.name, left.is_from_layer) == ("Bản Xa", False)
 
 
 def test_exports_say_unknown_where_nobody_has_said(workspace: Workspace, tmp_path: Path) -> None:

@@ -472,22 +472,6 @@ def test_of_ground_far_from_the_event_nothing_is_kept_but_the_file(workspace, fi
     assert format_comparison(done)[0]["review"] is None
 
 
-def test_of_flights_the_wrong_way_round_nothing_is_kept_but_the_file(workspace, files, tmp_path, monkeypatch):
-    def flown(workspace, ref):
-        side = open_image_source(workspace, ref)
-        first_ns = {"before.tif": 1, "after.tif": 2}[side.name]
-        side.flight = SimpleNamespace(
-            flight_id=side.name, event_id="e1", first_ns=first_ns, last_ns=first_ns, work_crs=CRS
-        )
-        return side
-
-    monkeypatch.setattr("flycam.change.comparison_grid.open_image_source", flown)
-    monkeypatch.setattr("flycam.change.comparison.find_communes_in_grid", lambda *_, **__: [])
-    back = compare_sources(workspace, *files[::-1], tmp_path / "c.gpkg", finder())
-    assert back.enqueued is None and len(back.changes) == 2 and (tmp_path / "c.gpkg").exists()
-    assert workspace.catalog.changes.stamp() == 0 and workspace.catalog.comparisons.events() == set()
-
-
 def test_a_flight_that_is_moved_during_a_comparison_leaves_nothing_in_its_former_event(
     workspace, files, tmp_path, monkeypatch
 ):

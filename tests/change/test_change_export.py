@@ -21,7 +21,7 @@ from flycam.change.export import SUFFIXES, export_changes
 from flycam.cli.changes import format_exported_changes
 from flycam.config import read_settings
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
-from flycam.model.board import NO_VOLUME_REASONS, ChangeKind, ChangeStatus
+from flycam.model.board import ChangeKind, ChangeStatus
 from flycam.model.flight import Event, EventKind
 from flycam.model.time import format_iso, format_minute
 from flycam.workspace import Workspace
@@ -29,7 +29,6 @@ from tests.geodata.cap_schema import cap_faults
 from tests.serve.world import LAT, LON, add_communes, make_workspace, ns
 from tests.suites.catalog_suite import MOSAIC, flight
 from tests.suites.change_suite import FOUND
-from tests.suites.comparison_suite import COMPARED
 
 CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"
 HOLED = shapely.MultiPolygon(
@@ -102,45 +101,7 @@ def test_a_spreadsheet_runs_nothing_that_somebody_wrote(workspace: Workspace, tm
     assert HOLED.contains(inside)
 
 
-def test_what_reaches_the_rim_of_what_was_compared_is_at_least_so_large(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    """One inside of it is whole; of what a hand drew there is no rim."""
-    inside = shapely.MultiPolygon([shapely.box(LON + 0.01, LAT + 0.01, LON + 0.011, LAT + 0.011)])
-    whole = replace(
-        ACCEPTED, change_id="change-00000009", wkb=shapely.to_wkb(inside), bounds_lonlat_deg=inside.bounds
-    )
-    workspace.catalog.changes.append([whole])
-    ground = shapely.MultiPolygon([shapely.box(LON, LAT, LON + 0.1, LAT + 0.1)])
-    made = replace(
-        COMPARED,
-        event_id="e1",
-        before_shown=ACCEPTED.before_shown,
-        after_shown=ACCEPTED.after_shown,
-        author=ACCEPTED.author,
-        at_ns=ACCEPTED.at_ns,
-        wkb=shapely.to_wkb(ground),
-        bounds_lonlat_deg=ground.bounds,
-    )
-    workspace.catalog.comparisons.add([made])
-    export_changes(workspace, tmp_path / "a.csv", "e1")
-    rows = csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig")))
-    said = {row["change_id"]: row["at_least"] for row in rows}
-    assert said == {ACCEPTED.change_id: "area", whole.change_id: "", DRAWN.change_id: ""}
-
-
-def test_cap_names_who_sends(workspace: Workspace, tmp_path: Path) -> None:
-    for sender, said in (("", workspace.box), ("pccr@laocai.gov.vn", "pccr@laocai.gov.vn")):
-        export_changes(replace(workspace, cap_sender=sender), tmp_path / "a.xml", "e1")
-        alert = defusedxml.ElementTree.parse(tmp_path / "a.xml").getroot()
-        assert alert is not None and alert.findtext(f"{CAP}sender") == said
-        assert alert.findtext(f"{CAP}status") == "Draft"
-        assert cap_faults((tmp_path / "a.xml").read_bytes()) == []
-
-
-@pytest.mark.parametrize(
-    "wrong", ["phòng@laocai.gov.vn", "a b@c.vn", "a,b@c.vn", "<a@c.vn", "a&b@c.vn", "laocai"]
-)
+@pytest.mark.parametrize("wrong", ["phòng@laocai.gov.vn", "a b@c.vn", "<a@c.vn", "laocai"])
 def test_a_sender_that_cap_forbids_is_refused(wrong: str) -> None:
     with pytest.raises(OptionUnusable, match="FLYCAM_CAP_SENDER"):
         read_settings({"FLYCAM_CAP_SENDER": wrong})
@@ -196,40 +157,12 @@ def test_people_read_names_kinds_and_times_of_vietnam_first(workspace: Workspace
         *("Lan & <Minh>", format_minute(ACCEPTED.at_ns)),
     ]
     assert vietnamese["Diện tích"].startswith("3,80 ± ") and vietnamese["Diện tích"].endswith(" ha")
-    assert (english["Kind of change"], english["Probability"]) == ("Landslide", "> 99.9 %")
-    assert english["Size"].startswith("3.80 ± ")
     assert [*vietnamese][10:] == [*english][10:], "columns for programs are not translated"
     assert [*vietnamese.values()][10:] == [*english.values()][10:]
     assert vietnamese["score"] == "0.999", "what is not certain is not told as certain"
     assert vietnamese["before"] == f"{before}@2" and vietnamese["kind"] == "landslide"
-    columns = [name.casefold() for name in english]
-    assert len(set(columns)) == len(columns), "some programs do not tell capitals apart"
-    drawn = next(row for row in rows["vi"] if row["change_id"] == DRAWN.change_id)
-    assert drawn["Xác suất"] == "không có (vẽ tay)"
     gone = next(row for row in rows["vi"] if row["change_id"] == lost.change_id)
     assert (gone["Ảnh sau"], gone["Ảnh sau chụp lúc (UTC+7)"]) == ("chuyến bay không còn ở đây", "")
-
-
-@pytest.mark.parametrize("name", ["a.csv", "a.gpkg"])
-def test_why_two_pictures_are_doubtful_goes_with_what_was_found_on_them(
-    workspace: Workspace, tmp_path: Path, name: str
-) -> None:
-    doubts = NO_VOLUME_REASONS["picture"], NO_VOLUME_REASONS["not_finished"]
-    doubted = replace(COMPARED, doubts=doubts)
-    workspace.catalog.comparisons.add([doubted])
-    export_changes(workspace, tmp_path / name, "e1")
-    if name.endswith(".csv"):
-        text = (tmp_path / name).read_text("utf-8-sig")
-    else:
-        meta, _, _, values = pyogrio.raw.read(tmp_path / name)
-        fields = dict(zip(meta["fields"], values, strict=True))
-        said = dict(
-            zip(fields["change_id"], zip(fields["doubts"], fields["doubts_vi"], strict=True), strict=True)
-        )
-        assert said[DRAWN.change_id] == ("", ""), "drawn over the same two"
-        text = " ".join(said[ACCEPTED.change_id])
-    for language in ("en", "vi"):
-        assert "; ".join(one.in_language(language) for one in doubts) in text
 
 
 def _flown(workspace: Workspace, name: str, at_ns: int) -> str:

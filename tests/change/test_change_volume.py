@@ -63,23 +63,6 @@ def test_other_ground_that_changed_vouches_for_nothing(workspace: Workspace) -> 
     assert isinstance(volume_of(workspace, slide_of(workspace)), Volume)
 
 
-@pytest.mark.parametrize("before", [ChangeStatus.PROPOSED, ChangeStatus.ACCEPTED])
-def test_a_volume_does_not_move_by_a_decision_on_its_neighbour(
-    workspace: Workspace, before: ChangeStatus
-) -> None:
-    line = slide_of(workspace)
-    alone = volume_of(workspace, line)
-    beside = changed("change-0000000b", square(-60, 0, 50), status=before)
-    workspace.catalog.changes.append([beside])
-    found = volume_of(workspace, line)
-    assert isinstance(found, Volume) and found != alone, "the neighbour's ground is no stable ground"
-    rejected = replace(beside, version=2, step_id="s8", status=ChangeStatus.REJECTED)
-    workspace.catalog.changes.append([rejected])
-    assert volume_of(workspace, line) == found
-    workspace.catalog.changes.append([replace(beside, version=3, step_id="s9")])
-    assert volume_of(workspace, line) == found, "undone"
-
-
 def test_why_no_volume_is_volume_of(workspace: Workspace) -> None:
     bare = finished(workspace, "m3", None)
     part = finished(workspace, "m4", surface(workspace, SQUARE, fell=True, known="north"))

@@ -144,16 +144,6 @@ def test_who_decided_is_told_whoever_commented_later(client: httpx.Client) -> No
     assert [one["properties"]["author"] for one in lines] == ["Lan", "analyst", "admin", "admin"]
 
 
-def test_the_likeliest_comes_first_and_events_do_not_mix(client: httpx.Client) -> None:
-    answer = client.get("/api/changes?event=e1", headers=ANALYST).json()
-    assert [one["properties"]["score"] for one in answer["features"]] == [0.7, 0.7, 0.2]
-    assert (answer["known"], answer["numberMatched"]) == (True, 3)
-    other = client.get("/api/changes?event=e2", headers=ANALYST).json()
-    assert (other["known"], other["features"]) == (False, [])
-    assert client.get("/api/changes?event=e9", headers=ANALYST).status_code == 404
-    assert listed(client, ANALYST, "bounds=1,1,2,2") == {}
-
-
 def test_changes_are_told_as_they_stood_at_an_earlier_time(client: httpx.Client) -> None:
     client.put(STEP, json=ACCEPT, headers=ANALYST)
     assert listed(client, VIEWER, "event=e1&until=2124-01-01T00:00") == {FOUND.change_id: "accepted"}
@@ -197,23 +187,6 @@ def test_everybody_may_take_away_what_was_confirmed(client: httpx.Client) -> Non
     assert answer.headers["content-disposition"] == 'attachment; filename="changes.csv"'
     assert answer.content
     assert client.get("/api/changes/export?event=e1&format=exe", headers=VIEWER).status_code == 422
-
-
-def test_what_a_newer_revision_did_not_show_again_is_marked_and_last(
-    workspace: Workspace, client: httpx.Client
-) -> None:
-    newer = replace(COMPARED, before_shown="m1@9", after_shown="m2@9")
-    workspace.catalog.changes.append(
-        [replace(FOUND, change_id="change-00000004", score=0.1, before_shown="m8@1", after_shown="m9@1")]
-    )
-
-    def list_proposed() -> list[tuple[str, bool]]:
-        answer = client.get("/api/changes?event=e1&status=proposed", headers=by(Role.ANALYST)).json()
-        return [(one["id"][-1], one["properties"]["not_found_again"]) for one in answer["features"]]
-
-    assert list_proposed() == [("1", False), ("2", False), ("4", False)]
-    workspace.catalog.comparisons.add([newer])
-    assert list_proposed() == [("4", False), ("1", True), ("2", True)]
 
 
 def test_ones_own_last_decision_can_be_undone_from_a_page_that_was_loaded_again(client: httpx.Client) -> None:

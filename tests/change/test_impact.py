@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,6 @@ from flycam.change.impact_report import (
 )
 from flycam.errors import NotFound, OptionUnusable
 from flycam.model.board import ChangeStatus, LayerKind
-from flycam.model.records import CommuneRecord
 from flycam.workspace import Workspace
 from tests.change.impacted import (
     FLOOD,
@@ -68,12 +66,6 @@ def test_a_road_is_cut_by_name_with_its_length_under_the_slide_and_where(workspa
     assert found[SLIDE].count(LayerKind.ROAD) == FeatureCount(inside=1, near=1)
     assert [one.feature.name for one in found[FLOOD].roads_cut] == ["ĐT 153"], "would be, while it waits"
     assert "change-00000003" not in found, "what was rejected did nothing"
-
-
-def test_other_changes_cut_no_road(workspace: Workspace) -> None:
-    ploughed = changed("change-00000009", square(0, 0, 100), kind="other", status=ChangeStatus.ACCEPTED)
-    (one,) = compute_impact(workspace, [ploughed]).changes
-    assert (one.roads_cut, one.count(LayerKind.ROAD)) == ((), FeatureCount(inside=1, near=1))
 
 
 @pytest.mark.parametrize(
@@ -168,32 +160,6 @@ def test_things_count_in_the_commune_where_they_are_touched(workspace: Workspace
     assert rows["99002"].confirmed.area_m2 == pytest.approx(5_000.0, rel=0.05)
 
 
-def test_slivers_in_two_communes_are_not_beyond_known_boundaries(workspace: Workspace) -> None:
-    line = changed("change-00000004", square(0, 0, 100), status=ChangeStatus.ACCEPTED)
-    strips = ((-900.0, 98.5), (98.5, 99.2), (99.2, 2000.0))
-    communes = [
-        CommuneRecord(
-            code=f"0000{number}",
-            name=f"Xã {number}",
-            valid_from=date(2025, 7, 1),
-            wkb=shapely.to_wkb(shapely.box(*place(west, -900), *place(east, 900))),
-            area_m2=1e6,
-            search_name=f"xa {number}",
-        )
-        for number, (west, east) in enumerate(strips)
-    ]
-    rows = sum_impact_by_commune(communes, compute_impact(workspace, [line]).changes)
-    assert "" not in {one.code for one in rows}
-    (row,) = [one for one in rows if one.confirmed.changes]
-    assert (row.code, row.confirmed.area_m2) == ("00000", pytest.approx(9850.0, rel=0.001))
-
-
-def test_ground_beyond_known_boundaries_has_a_row_of_its_own(workspace: Workspace) -> None:
-    beyond = changed("change-00000005", square(9000, 0, 100), status=ChangeStatus.ACCEPTED)
-    (row,) = by_commune(workspace, compute_impact(workspace, [beyond]).changes)
-    assert (row.code, row.name, row.confirmed.changes) == ("", "", 1)
-
-
 def report(workspace: Workspace) -> ImpactReport:
     return build_impact_report(workspace, ["Bão e1"])
 
@@ -236,15 +202,6 @@ def test_between_two_flights_or_pictures(workspace: Workspace) -> None:
     assert "Bão e2" in unsure.value.message.in_language("vi")
 
 
-def test_an_event_without_changes_and_a_node_without_layers(workspace: Workspace, tmp_path: Path) -> None:
-    empty = build_impact_report(workspace, ["e2"])
-    assert (empty.impact.changes, empty.communes) == ((), ())
-    bare = impacted_house(tmp_path / "bare")
-    found = of(bare)[SLIDE]
-    assert found.touched == ()
-    assert {found.count(kind) for kind in LayerKind} == {None}
-
-
 def test_exports_carry_what_changes_touch(workspace: Workspace, tmp_path: Path) -> None:
     export_changes(workspace, tmp_path / "a.csv", "e1")
     (row,) = csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig")))
@@ -283,12 +240,3 @@ def test_a_road_that_only_one_layer_names_is_told_and_its_length_not_added(
     one = of(workspace)[SLIDE]
     assert {at.feature.name for at in one.roads_cut} == {"ĐT 153", "Liên thôn"}
     assert one.road_cut_m == pytest.approx(100.0, rel=0.01), "two layers may hold one road"
-
-
-def test_a_road_drawn_as_an_area_is_cut_at_a_length_nobody_knows(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    strip = shapely.box(*place(-50, 70), *place(300, 76))
-    add_things(workspace, tmp_path, "Mặt đường", LayerKind.ROAD, [("QL 279", strip)])
-    cut = {one.feature.name: one.under_m for one in of(workspace)[SLIDE].roads_cut}
-    assert cut["QL 279"] is None

@@ -47,18 +47,6 @@ def test_among_windows_it_is_what_they_are_off_and_away_from_them_it_grows() -> 
     assert far > 4.0 * among
 
 
-def test_windows_that_do_not_agree_have_no_word_and_few_or_one_line_of_them_will_do() -> None:
-    places = grid_of_windows()
-    wild = np.full((len(places), 2), np.nan)
-    wild[:3] = 0.1
-    agreed = np.isfinite(wild[:, 0])
-    (near,) = estimate_place_error_m(registered(places, wild, agreed), places[:1])
-    (across,) = estimate_place_error_m(
-        registered(places, wild, agreed), places[:1] + np.array([[0.0, 400.0]])
-    )
-    assert 0.1 * np.sqrt(2.0) * GSD_M < near < across < 10.0
-
-
 def test_it_is_the_error_that_is_made() -> None:
     """Over ground that was moved by a known field: of many places the true error is as is said."""
     before = ground(5, 900)

@@ -84,15 +84,6 @@ def test_a_decision_is_signed_and_in_the_audit_log(workspace: Workspace) -> None
     assert workspace.catalog.audit.verify() is None
 
 
-def test_the_same_asked_twice_is_decided_once(workspace: Workspace) -> None:
-    first = apply_review_step(workspace, ACCEPT, "Lan")
-    apply_review_step(workspace, step(2, ChangeAction.COMMENT, changes={ONE: 2}, note="xem lại"), "Minh")
-    assert apply_review_step(workspace, ACCEPT, "Lan") == first
-    assert len(workspace.catalog.changes.history(ONE)) == 3
-    with pytest.raises(StoreConflict):
-        apply_review_step(workspace, ACCEPT, "Minh")
-
-
 @pytest.mark.parametrize(
     ("request", "other"),
     [
@@ -125,15 +116,6 @@ def test_nobody_decides_on_what_was_not_seen(workspace: Workspace, seen: int) ->
     with pytest.raises(StoreConflict):
         apply_review_step(workspace, step(1, ChangeAction.REJECT, changes={TWO: 1, ONE: seen}), "Lan")
     assert workspace.catalog.changes.stamp() == 2
-
-
-def test_a_comment_that_changes_the_kind_is_a_decision(workspace: Workspace) -> None:
-    (accepted,) = apply_review_step(workspace, ACCEPT, "Lan")
-    said = step(2, ChangeAction.COMMENT, changes={ONE: 2}, note="nước, không phải đất", kind=ChangeKind.FLOOD)
-    (line,) = apply_review_step(workspace, said, "Minh")
-    (later,) = apply_review_step(workspace, step(3, ChangeAction.COMMENT, changes={ONE: 3}, note="rõ"), "Hoa")
-    signs = workspace.catalog.changes.list_attributions([accepted, line, later])
-    assert [one.decided_by for one in signs] == ["Lan", "Minh", "Minh"]
 
 
 def test_a_change_redrawn_is_measured_again(workspace: Workspace) -> None:

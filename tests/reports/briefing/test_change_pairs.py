@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,10 +17,9 @@ from flycam.access.restrictions import set_flight_classification
 from flycam.catalog.changes import ChangeVersion
 from flycam.change import detector_coefficients
 from flycam.model.board import NO_VOLUME_REASONS, ChangeKind, ChangeStatus
-from flycam.model.flight import DRILL_MARK, Classification
+from flycam.model.flight import Classification
 from flycam.model.records import FrameStatus, Withdrawal
 from flycam.mosaic.redaction import MaskOverlay
-from flycam.reports.briefing import maps as briefing_maps
 from flycam.reports.briefing.contents import (
     MissingImage,
     PackContents,
@@ -32,9 +30,8 @@ from flycam.reports.briefing.contents import (
 from flycam.reports.briefing.document import COVERED, build_pack_document
 from flycam.reports.briefing.figures import Letterhead, PackFigures
 from flycam.reports.briefing.files import write_source_list
-from flycam.reports.briefing.maps import draw_image_pairs, draw_pair
+from flycam.reports.briefing.maps import draw_image_pairs
 from flycam.reports.briefing.measures import gather_pack_figures
-from flycam.reports.briefing.pdf import to_drill_band
 from flycam.reports.briefing.workflow import PackRequest, write_briefing_pack
 from flycam.reports.layout import FigureRow, Paragraph, Table
 from flycam.storage import keys
@@ -112,17 +109,6 @@ def test_parts_add_up_to_the_whole_and_to_the_table_by_commune(packed: Packed) -
         commune for one, commune in held if one.size_in_commune and one.size_in_commune.area_m2 > 10_000.0
     )
     assert east.touched is not None and east.touched.area_m2 == pytest.approx(15_000.0, rel=0.01)
-
-
-def test_why_two_pictures_are_doubtful_is_told_with_what_was_found_on_them(packed: Packed) -> None:
-    assert [one.doubts for one in packed.figures.changes] == [(), (), (), (DOUBT,)]
-    blocks = build_pack_document(packed.figures, "vi").blocks
-    doubts = [
-        one.text
-        for one in blocks
-        if isinstance(one, Paragraph) and one.text.endswith(f"{DOUBT.in_language('vi')}.")
-    ]
-    assert len(doubts) == 2 and all(one.startswith("T4: ") for one in doubts)
 
 
 def test_the_ground_is_shown_before_and_after(packed: Packed) -> None:
@@ -279,24 +265,3 @@ def test_a_screen_shows_the_largest_changes_before_and_after(packed: Packed) -> 
     assert [one.picture for one in slides] == ["change-1", "change-2"]
     assert slides[0].title.startswith("T1. ") and packed.figures.changes[0].author in slides[0].line
     assert any(one.name in slides[0].title for one in packed.figures.communes)
-
-
-def test_the_eight_largest_that_both_pictures_show_have_slides_and_only_those_are_drawn_twice(
-    packed: Packed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of the second one half is empty; the ninth and tenth that both show are on paper alone."""
-    drawn = list[bytes | None]()
-
-    def counted(*given: Any) -> bytes:
-        drawn.append(given[-1])
-        return draw_pair(*given)
-
-    monkeypatch.setattr(briefing_maps, "draw_pair", counted)
-    by_id = {patch.impact.line.change_id: patch for patch in packed.scene.changes}
-    slide, files = by_id[SLIDE], by_id[FILES]
-    scene = replace(packed.scene, changes=(slide, files, *[slide] * 9))
-    cover = MaskOverlay(UNRESTRICTED)
-    _, paper, slides = draw_image_pairs(packed.world.workspace, scene, cover, to_drill_band(DRILL_MARK))
-    assert list(paper) == [f"change-{number}" for number in range(1, 12)]
-    assert list(slides) == [f"change-{number}" for number in (1, *range(3, 10))]
-    assert len(drawn) == 11 + 8

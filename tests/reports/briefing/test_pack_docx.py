@@ -44,16 +44,3 @@ def test_a_number_and_a_word_are_not_broken() -> None:
 def test_the_columns_fill_the_page(rows: tuple[tuple[str, str, str], ...]) -> None:
     shares = compute_column_shares(Table(head=("TT", "Tên", "Ghi chú"), rows=rows, numeric=(0,)))
     assert sum(shares) == pytest.approx(1.0) and min(shares) > 0.02
-
-
-def test_what_is_written_most_has_the_most_room_and_a_short_head_is_not_broken() -> None:
-    """Rows were as tall as a narrow column made them, beside others that were half empty."""
-    note = "Hai người trên mái nhà văn hoá thôn, cần xuồng; suối còn dâng, gọi trước khi vào. " * 3
-    rows = (("T1", "Ngập lụt", "21.900228, 104.801434", note), ("T2", "Sạt lở", "21.899505, 104.801603", ""))
-    widths = [
-        PAGE_MM * one
-        for one in compute_column_shares(Table(head=("TT", "Loại", "Toạ độ", "Ghi chú"), rows=rows))
-    ]
-    assert widths[3] > 1.5 * max(widths[:3])
-    narrow = compute_column_shares(Table(head=("TT", "Ghi chú", "Toạ độ"), rows=(("1", "", note),)))
-    assert narrow[1] * PAGE_MM >= WIDEST_LETTER_MM * len("Ghi chú") + 4.0

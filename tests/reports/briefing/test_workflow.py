@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 import shutil
 import zipfile
@@ -27,22 +25,20 @@ from flycam.catalog.audit_key import is_signed
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.model.board import MarkKind, MarkStatus
-from flycam.model.flight import DRILL_MARK, Event, EventKind
-from flycam.model.records import FrameStatus
+from flycam.model.flight import DRILL_MARK
 from flycam.model.time import VIETNAM_NAME, set_local_zone
 from flycam.mosaic.redaction import MaskOverlay
 from flycam.reports.briefing.contents import gather_contents
 from flycam.reports.briefing.document import PackDocument, build_pack_document
-from flycam.reports.briefing.docx import to_docx
 from flycam.reports.briefing.figures import Letterhead, PackFigures, hash_content
 from flycam.reports.briefing.files import MANIFEST
 from flycam.reports.briefing.maps import draw_map, draw_maps
 from flycam.reports.briefing.measures import gather_pack_figures
-from flycam.reports.briefing.pdf import SLIDE_SIZE_PX, build_typst_sources, to_pack_pdf
+from flycam.reports.briefing.pdf import SLIDE_SIZE_PX, build_typst_sources
 from flycam.reports.briefing.texts import name_commune_picture
 from flycam.reports.briefing.workflow import PackReport, PackRequest, write_briefing_pack
 from flycam.reports.layout import Paragraph, Table
-from tests.serve.world import LAT, LON, REAL, World, add_flight, make_workspace, make_world
+from tests.serve.world import LAT, LON, REAL, World, make_world
 
 PURPLE = np.array([0x7A, 0x0F, 0x6B])
 LETTERHEAD = Letterhead(parent="UBND tỉnh", issuer="Ban chỉ huy", place="Lào Cai", recipients=("Lưu: VT",))
@@ -110,21 +106,6 @@ def test_where_several_flights_show_a_commune_the_worst_of_them_is_said(packed: 
         assert said in slide.line.lower(), slide.line
 
 
-def test_a_pack_of_ground_abroad_goes_out_under_no_nation_unless_its_letterhead_says_so(
-    packed: Packed,
-) -> None:
-    language = "vi"
-    figures = _figures(packed.world, packed.world.after)
-    assert figures.is_national and len(build_pack_document(figures, language).motto) == 2
-    abroad = replace(figures, is_national=False)
-    assert build_pack_document(abroad, language).motto == ()
-    own = replace(abroad, letterhead=replace(LETTERHEAD, heading=("Ville de Lyon",)))
-    for shown in (abroad, own):
-        document = build_pack_document(shown, language)
-        assert to_pack_pdf(document).startswith(b"%PDF") and to_docx(document)
-    assert build_pack_document(own, language).motto == ("Ville de Lyon",)
-
-
 def test_times_are_in_the_local_zone_and_say_which(packed: Packed) -> None:
     figures = _figures(packed.world, packed.world.after)
     set_local_zone("America/Chicago")
@@ -135,14 +116,6 @@ def test_times_are_in_the_local_zone_and_say_which(packed: Packed) -> None:
     assert document.slides[0].title.count("09/09/2024 22:15 UTC-5") == 1
     texts = [block.text for block in document.blocks if isinstance(block, Paragraph)]
     assert not any("UTC+7" in text for text in (*texts, document.footer, *(s.title for s in document.slides)))
-
-
-def test_an_english_pack_has_english_file_names(packed: Packed) -> None:
-    names = {path.relative_to(packed.drill.out).as_posix() for path in packed.drill.files}
-    assert {"quick-report.pdf", "quick-report.docx", "data.gpkg", "map.kmz", "map-1.pmtiles"} < names
-    assert {"photo-sources.csv", "slides/01.png", "pictures/overview.jpg"} < names
-    page = (packed.drill.out / "index.html").read_text("utf-8")
-    assert "pictures/overview.jpg" in page and "du-lieu" not in page and "nguon-anh" not in page
 
 
 def test_it_holds_what_is_promised(packed: Packed) -> None:
@@ -165,15 +138,6 @@ def test_the_manifest_names_every_file_with_its_hash(packed: Packed) -> None:
     assert {name for _, name in lines} == there - {MANIFEST}
     for digest, name in lines:
         assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
-
-
-def test_the_newest_flight_comes_first_and_every_photo_is_a_source(packed: Packed) -> None:
-    assert packed.real.flights == (packed.world.after, packed.world.before)
-    text = (packed.real.out / "nguon-anh.csv").read_text("utf-8-sig")
-    rows = list(csv.DictReader(io.StringIO(text)))
-    used = packed.world.workspace.catalog.frames.list_for_flight(packed.world.after, FrameStatus.USED)
-    listed = {row["sha256"] for row in rows if row["flight_id"] == packed.world.after}
-    assert listed == {one.header.provenance.source_sha256 for one in used}
 
 
 def test_slides_are_pictures_for_a_screen_and_a_drill_is_marked_on_each(packed: Packed) -> None:
@@ -393,15 +357,3 @@ def test_a_flight_that_is_not_over_is_said_to_be_so(packed: Packed) -> None:
         blocks = build_pack_document(shown, "vi").blocks
         cares = [one.text for one in blocks if isinstance(one, Paragraph) and one.kind == "care"]
         assert any(text.startswith("1. ") for text in cares) == expected
-
-
-def test_ground_without_boundaries_is_packed_without_communes(tmp_path: Path) -> None:
-    workspace = make_workspace(tmp_path)
-    workspace.catalog.flights.put_event(
-        Event(event_id=REAL, name="Bão", kind=EventKind.STORM, is_drill=False)
-    )
-    flight = add_flight(workspace, REAL, "Thung lũng", "2024-09-10 03:15", shift=(0, 0))
-    figures = _figures(World(workspace=workspace, before="", after=flight, drill=""), flight)
-    assert (figures.communes, len(figures.flights)) == ((), 1)
-    assert figures.imaged_m2 == figures.flights[0].imaged_m2 > 0.0
-    assert len(_svg_pages(build_pack_document(figures, "vi"))) >= 2
