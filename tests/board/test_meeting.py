@@ -80,8 +80,8 @@ def test_guests_of_another_event_and_people_of_other_communes_hear_nothing(
             lan.put("/api/meeting", json=_view(view={"event": "B", "title": "Sập cầu"}, bounds=bounds))
             assert httpx.get(f"{url}/api/meeting", headers=guests["A"]).json() is None
             assert httpx.get(f"{url}/api/meeting", headers=guests["B"]).json()["presenter"] == "Lan"
-            said = httpx.get(f"{url}/api/meeting", headers=mine)
-            assert (said.json() is not None) is hears, said.text
+            answer = httpx.get(f"{url}/api/meeting", headers=mine)
+            assert (answer.json() is not None) is hears, answer.text
             refused = httpx.put(f"{url}/api/meeting", json=_view(OTHER), headers=mine)
             assert refused.status_code == 409 and ("Lan" in refused.json()["message"]) is hears
         for headers, view in ((guests["A"], {"event": "B"}), (mine, {"event": "A"})):
@@ -111,8 +111,8 @@ def test_the_word_of_a_screen_makes_nobody_its_presenter(url: str, services: Ser
         assert admin.get("/api/meeting").json()["view"] == {"map": "15/21.9/104.8"}
         assert minh.put("/api/meeting", json=_view(heard, take=True)).json()["presenter"] == "Minh"
         assert admin.delete("/api/meeting", params={"screen": heard}).json() == {"ended": True}
-    said = [(line.who, line.what) for line in services.workspace.catalog.audit.lines()]
-    assert said == [("Lan", "presents"), ("Minh", "presents"), ("Quan", "presents no more")]
+    answer = [(line.who, line.what) for line in services.workspace.catalog.audit.lines()]
+    assert answer == [("Lan", "presents"), ("Minh", "presents"), ("Quan", "presents no more")]
 
 
 def test_of_two_who_begin_at_once_one_presents() -> None:

@@ -39,6 +39,7 @@ from flycam.model.records import AuditEntry, CommuneRecord
 from tests.change.compared import CRS, GSD_M, WEST, Finder, Found, picture, square
 from tests.change.ground import field, ground, moved, other_light
 
+pytestmark = pytest.mark.usefixtures("registered_once")
 SIZE_PX = 720
 
 
@@ -135,9 +136,9 @@ def enqueue(workspace):
     def put(before, after, *found):
         sides = tuple(SimpleNamespace(shown=shown, flight=None) for shown in (before, after))
         event = workspace.catalog.flights.event("e1")
-        kept = enqueue_candidates(workspace, event, sides, found, SimpleNamespace(rmse_m=0.2), "EPSG:32648")
-        assert kept.new + kept.renewed + kept.known == len(found)
-        return kept
+        stored = enqueue_candidates(workspace, event, sides, found, SimpleNamespace(rmse_m=0.2), "EPSG:32648")
+        assert stored.new + stored.renewed + stored.known == len(found)
+        return stored
 
     return put
 
@@ -146,8 +147,8 @@ def list_waiting(workspace):
     return workspace.catalog.changes.current("e1", statuses=[ChangeStatus.PROPOSED])
 
 
-def count(kept):
-    return kept.new, kept.renewed, kept.known, kept.decided
+def count(stored):
+    return stored.new, stored.renewed, stored.known, stored.decided
 
 
 def test_a_later_revision_of_the_same_mosaics_brings_nothing_decided_back(workspace, enqueue):
@@ -353,20 +354,20 @@ def test_pictures_of_a_drill_stay_a_drills(workspace, files, tmp_path):
 
 def test_what_ground_was_compared_is_kept_once_and_never_more_of_it(workspace, files, tmp_path):
     done = compare_sources(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
-    (kept,) = workspace.catalog.comparisons.list_for_event("e1")
+    (stored,) = workspace.catalog.comparisons.list_for_event("e1")
     onto = make_point_transform(WGS84, done.crs)
-    ground = shapely.transform(shapely.from_wkb(kept.wkb), onto)
+    ground = shapely.transform(shapely.from_wkb(stored.wkb), onto)
     compared = shapely.from_wkb(pyogrio.raw.read(tmp_path / "c.gpkg", layer="compared")[2][0])
     assert ground.difference(compared.buffer(0.01)).is_empty
     assert 0.97 < ground.area / compared.area < 1.0
-    assert [strip_digest(one) for one in kept.pair] == ["before.tif", "after.tif"]
-    assert kept.rmse_m == done.registration.rmse_m
-    windows = workspace.catalog.comparisons.windows(kept.comparison_id)
+    assert [strip_digest(one) for one in stored.pair] == ["before.tif", "after.tif"]
+    assert stored.rmse_m == done.registration.rmse_m
+    windows = workspace.catalog.comparisons.windows(stored.comparison_id)
     assert len(windows) == len(done.registration.windows)
     assert sum(one.state == "agreed" for one in windows) == done.registration.agreed.sum()
     assert all((one.residual_m is None) == (one.state == "not found") for one in windows)
     compare_sources(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
-    assert workspace.catalog.comparisons.list_for_event("e1") == [kept]
+    assert workspace.catalog.comparisons.list_for_event("e1") == [stored]
     assert [one.what for one in workspace.catalog.audit.lines()].count("ground compared") == 1
 
 

@@ -121,13 +121,13 @@ def test_a_decision_its_undoing_and_its_history(client: httpx.Client) -> None:
     undo = {"action": "undo", "undoes": STEP.rpartition("/")[2]}
     assert client.put(f"{STEP[:-1]}1", json=undo, headers=ANALYST).status_code == 200
     lines = client.get(f"/api/changes/{FOUND.change_id}", headers=ANALYST).json()["features"]
-    said = [(one["properties"]["action"], one["properties"]["status"]) for one in lines]
-    assert said == [("found", "proposed"), ("accept", "accepted"), ("undo", "proposed")]
+    read_properties = [(one["properties"]["action"], one["properties"]["status"]) for one in lines]
+    assert read_properties == [("found", "proposed"), ("accept", "accepted"), ("undo", "proposed")]
     assert listed(client, VIEWER) == {}
 
 
 def test_who_decided_is_told_whoever_commented_later(client: httpx.Client) -> None:
-    def said() -> tuple[str | None, ...]:
+    def read_properties() -> tuple[str | None, ...]:
         (one,) = client.get("/api/changes?event=e1", headers=VIEWER).json()["features"]
         return tuple(one["properties"][name] for name in ("decided_by", "note", "note_by", "author"))
 
@@ -135,10 +135,10 @@ def test_who_decided_is_told_whoever_commented_later(client: httpx.Client) -> No
     decided = made["properties"]["decided"]
     comment = {"action": "comment", "changes": {FOUND.change_id: 2}, "note": "xem lại?"}
     client.put(f"{STEP[:-1]}0", json=comment, headers=by(Role.ADMIN))
-    assert said() == ("analyst", "xem lại?", "admin", "admin")
+    assert read_properties() == ("analyst", "xem lại?", "admin", "admin")
     undo = {"action": "undo", "undoes": f"{STEP[:-1]}0".rpartition("/")[2]}
     client.put(f"{STEP[:-1]}1", json=undo, headers=by(Role.ADMIN))
-    assert said() == ("analyst", "rõ", "analyst", "admin")
+    assert read_properties() == ("analyst", "rõ", "analyst", "admin")
     lines = client.get(f"/api/changes/{FOUND.change_id}", headers=ANALYST).json()["features"]
     assert [one["properties"]["decided"] for one in lines] == [None, decided, decided, decided]
     assert [one["properties"]["author"] for one in lines] == ["Lan", "analyst", "admin", "admin"]

@@ -119,7 +119,7 @@ def test_windows_that_do_not_agree_are_told_too():
 
 
 def test_the_same_picture_twice_does_not_move():
-    before = ground(5)
+    before = ground(5, 700)
     registration = _registered(before, before.copy())
     assert registration.shift_m == pytest.approx((0.0, 0.0), abs=0.01 * GSD_M)
     assert registration.rmse_m < 0.05 * GSD_M
@@ -158,7 +158,7 @@ def test_a_strip_wider_than_one_remap_takes_is_laid_in_blocks():
 @pytest.mark.parametrize("seed", range(2))
 def test_another_place_is_refused(seed):
     with pytest.raises(CoregistrationFailed, match=r"before\.tif") as refused:
-        _registered(ground(10 + seed), other_light(ground(40 + seed)))
+        _registered(ground(10 + seed, 700), other_light(ground(40 + seed, 700)))
     assert get_exit_code(refused.value) == 5
 
 
@@ -179,7 +179,7 @@ def test_a_sliver_in_common_is_refused_with_its_size():
 
 
 def test_infrared_finds_the_edges_of_colour():
-    before = ground(9)
+    before = ground(9, 700)
     true = field(before.shape[:2], (6.0, -4.0))
     grey = 255 - cv2.cvtColor(moved(before, true), cv2.COLOR_RGB2GRAY)
     registration = _registered(before, np.repeat(cv2.GaussianBlur(grey, (0, 0), 1.5)[..., None], 3, axis=2))
@@ -187,7 +187,7 @@ def test_infrared_finds_the_edges_of_colour():
 
 
 def test_farther_than_the_reach_is_refused():
-    before = ground(11)
+    before = ground(11, 700)
     true = field(before.shape[:2], (90.0, 0.0))
     with pytest.raises(CoregistrationFailed, match="8 m"):
         _registered(before, moved(before, true), reach_m=8.0)

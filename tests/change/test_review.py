@@ -78,9 +78,9 @@ def test_a_decision_is_signed_and_in_the_audit_log(workspace: Workspace) -> None
     assert (line.status, line.author, line.version) == (ChangeStatus.ACCEPTED, "Lan", 2)
     assert line.note == "rõ vách <b>trượt</b>"
     assert last(workspace, ONE) == line
-    (told,) = workspace.catalog.audit.lines()
-    assert (told.who, told.what, told.subject) == ("Lan", "change", ONE)
-    assert "accepted" in told.detail
+    (entry,) = workspace.catalog.audit.lines()
+    assert (entry.who, entry.what, entry.subject) == ("Lan", "change", ONE)
+    assert "accepted" in entry.detail
     assert workspace.catalog.audit.verify() is None
 
 

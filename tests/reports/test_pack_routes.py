@@ -90,14 +90,14 @@ def put_pack(client: httpx.Client, *flights: str, name: str = "Lan", language: s
 
 def ended(client: httpx.Client, pack_id: str, name: str = "Lan") -> dict[str, Any]:
     """The pack once it is no longer under way."""
-    said: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
 
     def has_ended() -> bool:
-        said.update(client.get(f"/api/packs/{pack_id}", headers=by(name)).json())
-        return said["state"] in ("made", "failed")
+        answer.update(client.get(f"/api/packs/{pack_id}", headers=by(name)).json())
+        return answer["state"] in ("made", "failed")
 
     until(has_ended, "the pack is still being made", within_s=600.0, every_s=0.05)
-    return said
+    return answer
 
 
 def make(client: httpx.Client, *flights: str, name: str = "Lan") -> dict[str, Any]:
@@ -136,8 +136,8 @@ def test_a_command_that_fails_is_quoted_in_both_languages(own: World, open_with:
     for program, why in ((FAILS, quoted), (DIES, queue.PACK_ENDED.to_fields())):
         client = open_with(program)
         pack_id = put_pack(client, own.after).json()["pack_id"]
-        said = ended(client, pack_id)
-        assert {key: said[key] for key in ("state", *why)} == {"state": "failed", **why}
+        answer = ended(client, pack_id)
+        assert {key: answer[key] for key in ("state", *why)} == {"state": "failed", **why}
         assert client.get(f"/api/packs/{pack_id}/file", headers=by("Lan")).status_code == 404
 
 
@@ -259,9 +259,9 @@ def test_a_draft_is_approved_by_name_and_then_everybody_may_fetch_it(own: World,
         assert final["pack_id"] in list_packs(client, name)
     content = client.get(f"/api/packs/{final['pack_id']}/file", headers=by("xem")).content
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        said = archive.read("goi-hop/index.html").decode()
-    assert all(one in said for one in ("--asked-by=Lan", "--approved-by=Bà Thắm", "a3", "--as=Bà Thắm"))
-    assert said.split()[-2:] == [own.after, own.before]
+        answer = archive.read("goi-hop/index.html").decode()
+    assert all(one in answer for one in ("--asked-by=Lan", "--approved-by=Bà Thắm", "a3", "--as=Bà Thắm"))
+    assert answer.split()[-2:] == [own.after, own.before]
     assert approve(client, final["pack_id"], "trị").status_code == 409, "it is approved already"
     (line,) = [one for one in own.workspace.catalog.audit.lines() if one.what == "pack approved"]
     assert (line.who, line.subject) == ("Bà Thắm", f"{own.after} {own.before}")
@@ -383,8 +383,8 @@ def test_a_server_that_was_killed_before_its_record_leaves_a_pack_that_ended_and
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert len(list(workspace.store.list(keys.format_pack_prefix("0123456789abcdef")))) == 1
     with served(own, tmp_path / "packs") as client:
-        said = client.get("/api/packs/0123456789abcdef", headers=by("Lan")).json()
-        assert (said["state"], said["sentence"]) == ("failed", str(queue.PACK_STOPPED))
+        answer = client.get("/api/packs/0123456789abcdef", headers=by("Lan")).json()
+        assert (answer["state"], answer["sentence"]) == ("failed", str(queue.PACK_STOPPED))
         until(lambda: list(workspace.store.list(keys.format_pack_prefix())) == [strange])
 
 
@@ -399,13 +399,13 @@ def test_what_a_mask_covers_since_is_handed_out_no_more_to_anybody(own: World, t
 
     def masked(frame_id: str, number: int) -> RedactionRecord:
         corners = [(10.0, 10.0), (60.0, 10.0), (60.0, 60.0)]
-        asked = RedactionRequest(
+        request = RedactionRequest(
             redaction_id=f"mask-{number:08}",
             frame_id=frame_id,
             reason=RedactionReason.VICTIM,
             corners=corners,
         )
-        return add_redaction(workspace, asked, "Bà Thắm")
+        return add_redaction(workspace, request, "Bà Thắm")
 
     with served(own, tmp_path / "packs") as client:
 
@@ -421,8 +421,8 @@ def test_what_a_mask_covers_since_is_handed_out_no_more_to_anybody(own: World, t
         assert refused.status_code == 404
         assert final["pack_id"] not in list_packs(client, "Bà Thắm")
 
-        asked = client.put("/api/packs", json={"flights": [own.after]}, headers=by("Bà Thắm"))
-        covered = ended(client, asked.json()["pack_id"], "Bà Thắm")
+        request = client.put("/api/packs", json={"flights": [own.after]}, headers=by("Bà Thắm"))
+        covered = ended(client, request.json()["pack_id"], "Bà Thắm")
         assert (fetched(covered["pack_id"]).status_code, fetched(draft["pack_id"]).status_code) == (200, 404)
         revoke_redaction(workspace, mask.mask_id, "Bà Thắm")
         assert fetched(covered["pack_id"]).status_code == 200
@@ -463,9 +463,9 @@ def test_what_the_command_made_and_was_approved_is_handed_out(own: World, tmp_pa
     command = (*REAL, "--data", str(tmp_path / "own"))
     services = Services(workspace=own.workspace, packs_dir=tmp_path / "packs", pack_command=command)
     with running(services) as address, httpx.Client(base_url=address, timeout=60) as client:
-        asked = put_pack(client, own.workspace.catalog.flights.flight(own.after).name)
-        assert (asked.status_code, asked.json()["flights"]) == (202, [own.after])
-        read = ended(client, asked.json()["pack_id"])
+        request = put_pack(client, own.workspace.catalog.flights.flight(own.after).name)
+        assert (request.status_code, request.json()["flights"]) == (202, [own.after])
+        read = ended(client, request.json()["pack_id"])
         assert (read["state"], read["sentence"]) == ("made", "")
         answer = client.get(f"/api/packs/{read['pack_id']}/file", headers=by("Lan"))
         assert answer.headers["content-type"] == "application/zip"
@@ -575,17 +575,3 @@ def test_one_person_is_one_person_however_the_name_is_written(own: World, tmp_pa
         assert not listed[lans["pack_id"]]["is_one_person"]
     (line,) = lines_of(own, "pack approved")
     assert "by Bà Thắm" in line.detail
-
-
-class Counting:
-    """A database that notes each reading."""
-
-    def __init__(self, database: Any, asked: list[int]) -> None:
-        self._database, self._asked = database, asked
-
-    def read(self) -> Any:
-        self._asked.append(1)
-        return self._database.read()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._database, name)

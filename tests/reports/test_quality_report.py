@@ -38,17 +38,17 @@ from tests.serve.world import make_workspace
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Reported:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     return make_reported(tmp_path_factory.mktemp("reported"))
 
 
 @pytest.fixture(scope="module")
-def gathered(house: Reported) -> tuple[ReportFigures, MapPlanes]:
-    return _gathered(house, house.real)
+def gathered(node: Reported) -> tuple[ReportFigures, MapPlanes]:
+    return _gathered(node, node.real)
 
 
-def _gathered(house: Reported, flight_id: str) -> tuple[ReportFigures, MapPlanes]:
-    workspace = house.workspace
+def _gathered(node: Reported, flight_id: str) -> tuple[ReportFigures, MapPlanes]:
+    workspace = node.workspace
     flight = workspace.catalog.flights.flight(flight_id)
     record, mosaic = quality_report._finished(workspace, flight, None)
     kept = workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)
@@ -63,9 +63,9 @@ def _text(html: bytes) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
 
 
-def _page(house: Reported, flight_id: str, language: str, tmp_path: Path) -> bytes:
+def _page(node: Reported, flight_id: str, language: str, tmp_path: Path) -> bytes:
     out = tmp_path / f"{language}.html"
-    write_report(house.workspace, flight_id, out, language)
+    write_report(node.workspace, flight_id, out, language)
     return out.read_bytes()
 
 
@@ -83,47 +83,45 @@ def test_error_and_ground_are_those_of_the_tiles(gathered: tuple[ReportFigures, 
     assert figures.imaged_m2 == pytest.approx(float(planes.shown.sum()) * planes.pixel_m**2)
 
 
-def test_every_frame_that_is_weak_or_missing_is_named_with_its_reason(
-    house: Reported, tmp_path: Path
-) -> None:
+def test_every_frame_that_is_weak_or_missing_is_named_with_its_reason(node: Reported, tmp_path: Path) -> None:
     language = "vi"
-    text = _text(_page(house, house.real, language, tmp_path))
-    rejected = house.workspace.catalog.frames.list_for_flight(house.real, FrameStatus.REJECTED)
+    text = _text(_page(node, node.real, language, tmp_path))
+    rejected = node.workspace.catalog.frames.list_for_flight(node.real, FrameStatus.REJECTED)
     assert rejected
     for one in rejected:
         name = one.header.provenance.source_name
         assert f"{name} {STATE_NAMES['rejected'].in_language(language)}" in text
         assert REJECTION_REASONS[one.reason].in_language(language) in text
     for state in ("weak", "carried", "left_out"):
-        assert f"{house.names[state]} {STATE_NAMES[state].in_language(language)} " in text
+        assert f"{node.names[state]} {STATE_NAMES[state].in_language(language)} " in text
     assert REJECTION_REASONS["left_out"].in_language(language) in text
 
 
-def test_photos_are_counted_once(gathered: tuple[ReportFigures, MapPlanes], house: Reported) -> None:
+def test_photos_are_counted_once(gathered: tuple[ReportFigures, MapPlanes], node: Reported) -> None:
     figures, __ = gathered
-    everything = house.workspace.catalog.frames.list_for_flight(house.real)
+    everything = node.workspace.catalog.frames.list_for_flight(node.real)
     assert len(figures.frames) == len(everything)
     assert figures.count("tied", "weak", "carried") == 5
     assert figures.count("left_out") == 1
     assert figures.count("rejected") == len(everything) - 6
 
 
-def test_a_drill_is_marked_on_every_page(house: Reported, tmp_path: Path) -> None:
-    assert "DIỄN TẬP" in _text(_page(house, house.drill, "en", tmp_path))
-    assert "DIỄN TẬP" not in _text(_page(house, house.real, "vi", tmp_path))
-    figures, planes = _gathered(house, house.drill)
-    said = build_report_document(figures, planes, draw_report_pictures(figures, planes), "vi")
-    assert said.mark == DRILL_MARK
-    pages = _svg_pages(build_report_sources(said))
+def test_a_drill_is_marked_on_every_page(node: Reported, tmp_path: Path) -> None:
+    assert "DIỄN TẬP" in _text(_page(node, node.drill, "en", tmp_path))
+    assert "DIỄN TẬP" not in _text(_page(node, node.real, "vi", tmp_path))
+    figures, planes = _gathered(node, node.drill)
+    document = build_report_document(figures, planes, draw_report_pictures(figures, planes), "vi")
+    assert document.mark == DRILL_MARK
+    pages = _svg_pages(build_report_sources(document))
     assert len(pages) >= 2
     marks = [page.count('fill="#7a0f6b"') for page in pages]
     assert all(marks)  # the mark's own ground, in the header of every page
-    unmarked = _svg_pages(build_report_sources(build_report_document(*_with_planes(house.real, house), "vi")))
+    unmarked = _svg_pages(build_report_sources(build_report_document(*_with_planes(node.real, node), "vi")))
     assert not any('fill="#7a0f6b"' in page for page in unmarked)
 
 
-def _with_planes(flight_id: str, house: Reported) -> tuple[ReportFigures, MapPlanes, dict[str, bytes]]:
-    figures, planes = _gathered(house, flight_id)
+def _with_planes(flight_id: str, node: Reported) -> tuple[ReportFigures, MapPlanes, dict[str, bytes]]:
+    figures, planes = _gathered(node, flight_id)
     return figures, planes, draw_report_pictures(figures, planes)
 
 
@@ -132,29 +130,29 @@ def _svg_pages(files: dict[str, bytes]) -> list[str]:
     return [page.decode() for page in (made if isinstance(made, list) else [made])]
 
 
-def test_paper_says_what_the_screen_says(house: Reported) -> None:
+def test_paper_says_what_the_screen_says(node: Reported) -> None:
     """All text of the typeset pages comes from the document; a template that drops a block would lose it."""
-    figures, planes, drawn = _with_planes(house.real, house)
-    said = build_report_document(figures, planes, drawn, "vi")
-    files = build_report_sources(said)
+    figures, planes, drawn = _with_planes(node.real, node)
+    document = build_report_document(figures, planes, drawn, "vi")
+    files = build_report_sources(document)
     probe = dict(files)
     probe["main.typ"] += b"\n#context [#metadata(counter(page).final().first()) <pages>]"
     pages = int(typst.query(probe, "<pages>", field="value", one=True, ignore_system_fonts=True))
     assert 2 <= pages <= 4
     html = typst.compile(files, format="svg", ignore_system_fonts=True)
     assert len(html) == pages
-    assert to_pdf(said).startswith(b"%PDF-")
+    assert to_pdf(document).startswith(b"%PDF-")
     headings = typst.query(files, "heading", ignore_system_fonts=True)
-    named = [block.text for block in said.blocks if isinstance(block, Heading)]
+    named = [block.text for block in document.blocks if isinstance(block, Heading)]
     assert len(named) == 5 and all(f'"{text}"' in headings for text in named)
     figures_set = typst.query(files, "image", ignore_system_fonts=True)
     for name in drawn:
         assert f"{name}.svg" in figures_set
 
 
-def test_the_same_revision_has_the_same_bytes(house: Reported, tmp_path: Path) -> None:
-    workspace = house.workspace
-    flight = workspace.catalog.flights.flight(house.real)
+def test_the_same_revision_has_the_same_bytes(node: Reported, tmp_path: Path) -> None:
+    workspace = node.workspace
+    flight = workspace.catalog.flights.flight(node.real)
     record, mosaic = quality_report._finished(workspace, flight, None)
     made, error = make_reports(workspace, flight, mosaic, record)
     assert (made, error) == make_reports(workspace, flight, mosaic, record)
@@ -162,17 +160,17 @@ def test_the_same_revision_has_the_same_bytes(house: Reported, tmp_path: Path) -
     for name, key in made.items():
         assert key.startswith(f"products/{mosaic.mosaic_id}/r{mosaic.revision}/report-")
         language, kind = name.split(".")
-        write_report(workspace, house.real, tmp_path / name, language)
+        write_report(workspace, node.real, tmp_path / name, language)
         assert (tmp_path / name).read_bytes() == workspace.store.get(key)
-        assert get_report(workspace, house.real, language, kind, mosaic.revision) == workspace.store.get(key)
+        assert get_report(workspace, node.real, language, kind, mosaic.revision) == workspace.store.get(key)
 
 
-def test_a_page_needs_no_other_file_and_no_script(house: Reported, tmp_path: Path) -> None:
-    page = _page(house, house.real, "vi", tmp_path).decode()
+def test_a_page_needs_no_other_file_and_no_script(node: Reported, tmp_path: Path) -> None:
+    page = _page(node, node.real, "vi", tmp_path).decode()
     assert "<script" not in page
     addresses = re.findall(r'(?:src|href)="([^"]{1,30})|url\(([^)]{1,30})', page)
     assert addresses and all("".join(one).startswith("data:image/") for one in addresses)
-    assert format_minute(_gathered(house, house.real)[0].made_ns) in page
+    assert format_minute(_gathered(node, node.real)[0].made_ns) in page
 
 
 def test_priors_that_were_kept_are_not_to_be_measured_on(gathered: tuple[ReportFigures, MapPlanes]) -> None:
@@ -227,32 +225,32 @@ def _objection(**evidence: float) -> Message:
     return found
 
 
-def test_a_report_made_anew_leaves_no_old_one_behind(house: Reported, tmp_path: Path) -> None:
-    shutil.copytree(house.root, tmp_path / "house")
+def test_a_report_made_anew_leaves_no_old_one_behind(node: Reported, tmp_path: Path) -> None:
+    shutil.copytree(node.root, tmp_path / "house")
     workspace = make_workspace(tmp_path / "house")
-    record, mosaic = quality_report._finished(workspace, workspace.catalog.flights.flight(house.real), None)
+    record, mosaic = quality_report._finished(workspace, workspace.catalog.flights.flight(node.real), None)
     old = keys.format_product_key(mosaic.mosaic_id, 1, "report-vi.html", "0" * 24)
     workspace.store.put(old, b"old")
     workspace.catalog.revisions.put_reports(mosaic.mosaic_id, record.revision, {"vi.html": old})
-    write_report(workspace, house.real, tmp_path / "report.html")
+    write_report(workspace, node.real, tmp_path / "report.html")
     assert not workspace.store.exists(old)
-    assert get_report(workspace, house.real, "vi", "html") == (tmp_path / "report.html").read_bytes()
+    assert get_report(workspace, node.real, "vi", "html") == (tmp_path / "report.html").read_bytes()
 
 
-def test_a_withdrawn_frame_takes_the_objects_of_its_report_along(house: Reported, tmp_path: Path) -> None:
-    shutil.copytree(house.root, tmp_path / "house")
+def test_a_withdrawn_frame_takes_the_objects_of_its_report_along(node: Reported, tmp_path: Path) -> None:
+    shutil.copytree(node.root, tmp_path / "house")
     workspace = make_workspace(tmp_path / "house")
-    write_report(workspace, house.real, tmp_path / "report.pdf")
-    record, mosaic = quality_report._finished(workspace, workspace.catalog.flights.flight(house.real), None)
+    write_report(workspace, node.real, tmp_path / "report.pdf")
+    record, mosaic = quality_report._finished(workspace, workspace.catalog.flights.flight(node.real), None)
     kept = workspace.catalog.revisions.get(mosaic.mosaic_id, record.revision).reports
     assert len(kept) == 4 and all(workspace.store.exists(key) for key in kept.values())
-    used = workspace.catalog.frames.list_for_flight(house.real, FrameStatus.USED)
+    used = workspace.catalog.frames.list_for_flight(node.real, FrameStatus.USED)
     workspace.catalog.revisions.retire_holding([used[-1].frame_id], "a face")
     with pytest.raises(NotFound):
-        get_report(workspace, house.real, "en", "pdf", 1)
-    assert drop_retired_reports(workspace, house.real) == 4
+        get_report(workspace, node.real, "en", "pdf", 1)
+    assert drop_retired_reports(workspace, node.real) == 4
     assert not any(workspace.store.exists(key) for key in kept.values())
-    assert drop_retired_reports(workspace, house.real) == 0
+    assert drop_retired_reports(workspace, node.real) == 0
 
 
 def test_numbers_are_written_as_each_language_writes_them() -> None:
@@ -276,14 +274,14 @@ def test_numbers_are_written_as_each_language_writes_them() -> None:
     ]
 
 
-def test_refusals_name_what_is_wrong_and_the_cure(house: Reported, tmp_path: Path) -> None:
-    workspace = house.workspace
+def test_refusals_name_what_is_wrong_and_the_cure(node: Reported, tmp_path: Path) -> None:
+    workspace = node.workspace
     with pytest.raises(InputUnusable, match=r"\.pdf or an \.html"):
-        write_report(workspace, house.real, tmp_path / "report.docx")
+        write_report(workspace, node.real, tmp_path / "report.docx")
     with pytest.raises(StorageFailed):
-        write_report(workspace, house.real, tmp_path / "nowhere" / "report.pdf")
+        write_report(workspace, node.real, tmp_path / "nowhere" / "report.pdf")
     with pytest.raises(NotFound):
-        write_report(workspace, house.real, tmp_path / "report.pdf", "vi", 99)
-    (live,) = {one.flight_id for one in workspace.catalog.flights.flights()} - {house.real, house.drill}
+        write_report(workspace, node.real, tmp_path / "report.pdf", "vi", 99)
+    (live,) = {one.flight_id for one in workspace.catalog.flights.flights()} - {node.real, node.drill}
     with pytest.raises(NotFound):
         write_report(workspace, live, tmp_path / "report.pdf")

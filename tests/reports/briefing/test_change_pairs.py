@@ -55,15 +55,15 @@ def _line(world: World, name: str, west_m: float, south_m: float, **more: object
         side: f"{world.mosaic_of(flight).mosaic_id}@0"
         for side, flight in (("before_shown", world.before), ("after_shown", world.after))
     }
-    said: dict[str, object] = {
+    options: dict[str, object] = {
         "event_id": REAL,
         "status": ChangeStatus.ACCEPTED,
         "error_m": 1.5,
         **shown,
         **more,
     }
-    area_m2 = said.pop("area_m2", 10_000.0)
-    return replace(changed(name, square(west_m, south_m, 80), **said), area_m2=area_m2)  # type: ignore[arg-type]
+    area_m2 = options.pop("area_m2", 10_000.0)
+    return replace(changed(name, square(west_m, south_m, 80), **options), area_m2=area_m2)  # type: ignore[arg-type]
 
 
 DOUBT = NO_VOLUME_REASONS["not_finished"]
@@ -195,9 +195,8 @@ def test_a_pair_from_which_masks_took_something_says_so_and_no_other(packed: Pac
         _, pictures, _ = draw_image_pairs(packed.world.workspace, only, cover, None)
         assert cover.has_covered is is_covered
         assert (pictures != {"change-1": packed.figures.pictures["change-2"]}) is is_covered
-    said = [block.text for block in build_pack_document(replace(packed.figures, is_covered=True), "en").blocks
-            if isinstance(block, Paragraph)]  # fmt: skip
-    assert str(COVERED) in said
+    blocks = build_pack_document(replace(packed.figures, is_covered=True), "en").blocks
+    assert str(COVERED) in [block.text for block in blocks if isinstance(block, Paragraph)]
 
 
 def test_tiles_that_are_missing_are_told_with_the_cure(tmp_path: Path) -> None:

@@ -62,21 +62,21 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     add_things(workspace, folder, "Nhà dân", LayerKind.HOUSE, [("a", point(70, -90)), ("b", point(150, -60))])
     villages = [("Nậm Lúc Thượng", point(40, 300)), ("Bản Giữa", point(300, 50)), ("Nơi xa", point(40, 9000))]
     add_things(workspace, folder, "Thôn bản", LayerKind.SETTLEMENT, villages)
-    asked = AccessReport(event=REAL, settlement="Nậm Lúc Thượng", access=Access.ISOLATED, note="mất sóng")
-    report_access(workspace, asked, "Minh")
+    request = AccessReport(event=REAL, settlement="Nậm Lúc Thượng", access=Access.ISOLATED, note="mất sóng")
+    report_access(workspace, request, "Minh")
     report = write_briefing_pack(workspace, PackRequest(flights=(world.after, world.before)), folder / "pack")
     scene = gather_contents(workspace, [world.after, world.before])
     return Packed(world, report, gather_pack_figures(workspace, scene, {}, Letterhead(), ""))
 
 
 def _text(document: PackDocument) -> str:
-    said = []
+    parts = []
     for block in document.blocks:
         if isinstance(block, Paragraph):
-            said.append(block.text)
+            parts.append(block.text)
         elif isinstance(block, Table):
-            said += [cell for row in block.rows for cell in row]
-    return _spaced("\n".join(said))
+            parts += [cell for row in block.rows for cell in row]
+    return _spaced("\n".join(parts))
 
 
 def test_only_confirmed_changes_on_ground_that_is_shown(packed: Packed) -> None:
@@ -152,8 +152,8 @@ def test_settlements_of_the_communes_shown_with_who_said_what(packed: Packed) ->
     assert "Minh" in text and "mất sóng" in text and "Nơi xa" not in text
     meta, _, _, fields = pyogrio.raw.read(packed.report.out / VECTORS, layer="settlements")
     table = {name: list(values) for name, values in zip(meta["fields"], fields, strict=True)}
-    said = dict(zip(table["name"], table["access"], strict=True))
-    assert said == {"Nậm Lúc Thượng": "isolated", "Bản Giữa": "unknown"}
+    parts = dict(zip(table["name"], table["access"], strict=True))
+    assert parts == {"Nậm Lúc Thượng": "isolated", "Bản Giữa": "unknown"}
 
 
 def test_a_commune_where_nothing_was_found_is_told_from_one_where_nobody_looked(packed: Packed) -> None:

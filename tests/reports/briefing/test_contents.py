@@ -29,13 +29,13 @@ FOUR = "Nậm Lúc, Bản Liền, Mường Đăng, Phường Đông Cuông"
 
 
 @dataclass(frozen=True)
-class House:
+class Node:
     world: World
     packed: Callable[[str | None], PackFigures]
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
     """Marks in the communes of "xã" and 50 km off, an open layer of roads, restricted ones of houses and of
     settlements."""
     folder = tmp_path_factory.mktemp("seen")
@@ -66,7 +66,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
         scene = gather_contents(workspace, [world.after], **seen)
         return gather_pack_figures(workspace, scene, {}, Letterhead(), "")
 
-    return House(world, packed)
+    return Node(world, packed)
 
 
 def notes(figures: PackFigures) -> list[str]:
@@ -74,16 +74,16 @@ def notes(figures: PackFigures) -> list[str]:
     return sorted(one.note for one in marks)
 
 
-def test_a_pack_for_an_account_of_communes_holds_no_mark_beyond_them(house: House) -> None:
-    assert notes(house.packed(None)) == notes(house.packed("tỉnh")) == ["số 1", "số 2"]
-    assert notes(house.packed("xã")) == ["số 1"]
+def test_a_pack_for_an_account_of_communes_holds_no_mark_beyond_them(node: Node) -> None:
+    assert notes(node.packed(None)) == notes(node.packed("tỉnh")) == ["số 1", "số 2"]
+    assert notes(node.packed("xã")) == ["số 1"]
 
 
 def test_people_to_rescue_that_nobody_took_up_come_first_and_are_said_not_to_be_verified(
-    house: House,
+    node: Node,
 ) -> None:
     """Whatever work on them is called: a new mark may be somebody on a roof."""
-    workspace, here = house.world.workspace, (LON + 0.001, LAT - 0.001)
+    workspace, here = node.world.workspace, (LON + 0.001, LAT - 0.001)
     edits = [
         MarkEdit(
             mark_id=f"mark-00000c0{number}", based_on=0, event_id=REAL, kind=kind, status=status,
@@ -101,7 +101,7 @@ def test_people_to_rescue_that_nobody_took_up_come_first_and_are_said_not_to_be_
     for one in edits:
         write_mark(workspace, one, "Lan")
     try:
-        figures = house.packed(None)
+        figures = node.packed(None)
         by_number = {mark.number: mark for one in figures.communes for mark in one.marks}
         by_number |= {mark.number: mark for mark in figures.loose_marks}
         stands = [(by_number[number].kind, by_number[number].status) for number in sorted(by_number)]
@@ -128,9 +128,9 @@ def _said(figures: PackFigures, language: str) -> str:
 
 
 def test_known_trouble_is_told_by_commune_and_what_nobody_tells_is_not_called_none(
-    house: House, tmp_path: Path
+    node: Node, tmp_path: Path
 ) -> None:
-    workspace = house.world.workspace
+    workspace = node.world.workspace
     here = [point(-200, -420), point(-190, -420), point(-180, -420)]
     masts = [("LCI0123", here[0]), ("", here[1]), ("", here[2]), ("LCI0999", point(60_000, 0))]
     layers = [
@@ -149,7 +149,7 @@ def test_known_trouble_is_told_by_commune_and_what_nobody_tells_is_not_called_no
     for edit in marks:
         write_mark(workspace, edit, "Lan")
     try:
-        theirs, everything = house.packed("xã"), house.packed("tỉnh")
+        theirs, everything = node.packed("xã"), node.packed("tỉnh")
         assert theirs.classification is Classification.OPEN
         assert [(some.kind, len(some.things)) for one in theirs.communes for some in one.troubles] == [
             (LayerKind.MAST, 3)
@@ -166,8 +166,8 @@ def test_known_trouble_is_told_by_commune_and_what_nobody_tells_is_not_called_no
             write_mark(workspace, replace(edit, based_on=1, status=MarkStatus.REMOVED), "Lan")
 
 
-def test_layers_of_a_class_that_is_not_seen_are_left_out(house: House) -> None:
-    everything, theirs = house.packed("tỉnh"), house.packed("xã")
+def test_layers_of_a_class_that_is_not_seen_are_left_out(node: Node) -> None:
+    everything, theirs = node.packed("tỉnh"), node.packed("xã")
     for figures, policy in ((everything, True), (theirs, False)):
         (change,) = figures.changes
         assert {one.name for one in change.layers} == ({"Đường bộ", "Nhà dân"} if policy else {"Đường bộ"})
@@ -176,22 +176,22 @@ def test_layers_of_a_class_that_is_not_seen_are_left_out(house: House) -> None:
         assert [road.name for road in change.roads_cut] == ["ĐT 153"]
 
 
-def test_a_pack_is_marked_as_the_strictest_of_what_is_in_it(house: House) -> None:
-    assert house.packed("xã").classification is Classification.OPEN
-    assert house.packed("tỉnh").classification is Classification.RESTRICTED
-    assert house.packed(None).classification is Classification.RESTRICTED
+def test_a_pack_is_marked_as_the_strictest_of_what_is_in_it(node: Node) -> None:
+    assert node.packed("xã").classification is Classification.OPEN
+    assert node.packed("tỉnh").classification is Classification.RESTRICTED
+    assert node.packed(None).classification is Classification.RESTRICTED
 
 
-def test_the_command_packs_by_the_eyes_of_an_account(house: House, tmp_path: Path) -> None:
-    workspace, flights = house.world.workspace, (house.world.after,)
+def test_the_command_packs_by_the_eyes_of_an_account(node: Node, tmp_path: Path) -> None:
+    workspace, flights = node.world.workspace, (node.world.after,)
     report = write_briefing_pack(workspace, PackRequest(flights=flights, seen_by="xã"), tmp_path / "pack")
     assert report.classification is Classification.OPEN
     with pytest.raises(NotFound):
         write_briefing_pack(workspace, PackRequest(flights=flights, seen_by="không có"), tmp_path / "other")
 
 
-def test_a_flight_that_is_withheld_or_reaches_beyond_is_in_no_pack(house: House) -> None:
-    workspace, after = house.world.workspace, house.world.after
+def test_a_flight_that_is_withheld_or_reaches_beyond_is_in_no_pack(node: Node) -> None:
+    workspace, after = node.world.workspace, node.world.after
     narrow, _ = add_user(workspace, "một xã", "operator", "Nậm Lúc")
     with pytest.raises(AccessDenied):
         gather_contents(workspace, [after], load_access_policy(workspace.catalog, narrow))

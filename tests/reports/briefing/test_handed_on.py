@@ -81,15 +81,15 @@ def _export(secret: Secret, path: Path) -> tuple[int, int, tuple[str, ...]]:
 
 def _says_so(folder: Path) -> tuple[bool, bool]:
     """Whether the report, and the page, tell their reader of masks."""
-    said = COVERED.in_language("vi")
+    notices = COVERED.in_language("vi")
     with zipfile.ZipFile(folder / "bao-cao-nhanh.docx") as word:
         report = unescape(word.read("word/document.xml").decode())
-    return said in report, said in unescape((folder / "index.html").read_text(encoding="utf-8"))
+    return notices in report, notices in unescape((folder / "index.html").read_text(encoding="utf-8"))
 
 
 def test_what_masks_cover_is_in_no_file_that_is_handed_on(secret: Secret, tmp_path: Path) -> None:
-    bare, whole, said = _export(secret, tmp_path / "before.tif")
-    assert bare > 1000 and not said
+    bare, whole, notices = _export(secret, tmp_path / "before.tif")
+    assert bare > 1000 and not notices
     request = PackRequest(flights=(secret.world.after,))
     before, after = tmp_path / "before", tmp_path / "after"
     # drawn while it is made: it holds from the next one on, and in no file of this one
@@ -104,6 +104,6 @@ def test_what_masks_cover_is_in_no_file_that_is_handed_on(secret: Secret, tmp_pa
         assert any_ > 0.2 * plain[kind][1], "the rest is there"
     assert covered["tiles"][0] == covered["earth"][0] == 0
     assert _says_so(after) == (True, True), "who reads it takes no hole for ground that was not imaged"
-    left, rest, said = _export(secret, tmp_path / "after.tif")
+    left, rest, notices = _export(secret, tmp_path / "after.tif")
     assert left == 0 and 0.2 * whole < rest < whole
-    assert said == notes == (encode_warning(MASKS_COVERED),)
+    assert notices == notes == (encode_warning(MASKS_COVERED),)

@@ -100,10 +100,10 @@ def test_where_several_flights_show_a_commune_the_worst_of_them_is_said(packed: 
     known = replace(first, error_m=(0.1, 0.3)), replace(second, error_m=(0.2, 0.9))
     unknown = known[0], replace(second, error_m=None)
     commune = replace(figures.communes[0], flights=(1, 2))
-    for flights, said in ((known, "0,90"), (unknown, "chưa rõ")):
+    for flights, expected in ((known, "0,90"), (unknown, "chưa rõ")):
         shown = replace(figures, flights=flights, communes=(commune,))
         slide = build_pack_document(shown, "vi").slides[-1]
-        assert said in slide.line.lower(), slide.line
+        assert expected in slide.line.lower(), slide.line
 
 
 def test_times_are_in_the_local_zone_and_say_which(packed: Packed) -> None:
@@ -210,14 +210,16 @@ def _svg_pages(document: PackDocument) -> list[str]:
 
 def test_a_page_for_each_commune_with_its_marks(packed: Packed) -> None:
     figures = _figures(packed.world, packed.world.before, packed.world.after)
-    said = build_pack_document(figures, "vi")
-    assert len(_svg_pages(said)) >= 2 + len(figures.communes)
+    document = build_pack_document(figures, "vi")
+    assert len(_svg_pages(document)) >= 2 + len(figures.communes)
     assert [one.number for one in figures.communes] == list(range(1, len(figures.communes) + 1))
     marks = [mark for one in figures.communes for mark in one.marks]
     assert [mark.author for mark in marks] == ["Lan", "Lan"]
     assert [mark.number for mark in (*marks, *figures.loose_marks)] == [1, 2, 3]
     assert [mark.author for mark in figures.loose_marks] == ["Minh"]
-    cells = [cell for block in said.blocks if isinstance(block, Table) for row in block.rows for cell in row]
+    cells = [
+        cell for block in document.blocks if isinstance(block, Table) for row in block.rows for cell in row
+    ]
     assert "đất đá <tràn> & chắn đường" in cells
     assert any(f"{LAT:.6f}, {LON:.6f}" in cell for cell in cells)  # copied coordinates have dots
 
@@ -237,8 +239,8 @@ def test_the_word_document_is_whole(packed: Packed) -> None:
     assert set(re.findall(r'r:(?:embed|id)="(rId\d+)"', body)) <= set(targets)
     assert len(re.findall("<pic:pic>", body)) == 1 + len(packed.real.communes)
     text = unescape("".join(re.findall(r"<w:t[^>]*>([^<]*)</w:t>", body)))
-    for said in ("BÁO CÁO NHANH", "BAN CHỈ HUY", "đất đá <tràn> & chắn đường", *packed.real.communes):
-        assert said in text
+    for expected in ("BÁO CÁO NHANH", "BAN CHỈ HUY", "đất đá <tràn> & chắn đường", *packed.real.communes):
+        assert expected in text
     assert "DỰ THẢO" in parts["word/header1.xml"].decode()
     with zipfile.ZipFile(packed.drill.out / "quick-report.docx") as archive:
         header = archive.read("word/header1.xml").decode()
