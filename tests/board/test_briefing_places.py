@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from flycam.access.accounts import add_user
-from flycam.board.meeting import MAX_PLACES
 from flycam.catalog.accounts import hash_token
 from flycam.http.services import Services
 from flycam.model.access import Role
@@ -80,12 +79,6 @@ def test_what_is_no_place_is_refused(url: str, place: dict, status: int) -> None
     answer = put(url, "Lan", seen(url, "Lan")["version"], place)
     assert answer.status_code == status, answer.text
     assert answer.json()["message"]
-
-
-def test_too_many_and_an_event_that_is_not_there_are_refused(url: str) -> None:
-    version = seen(url, "Lan")["version"]
-    assert put(url, "Lan", version, *[BRIDGE] * (MAX_PLACES + 1)).status_code == 422
-    assert put(url, "Lan", 0, BRIDGE, event="nobody").status_code == 404
 
 
 def test_who_is_there_for_communes_sees_their_places_and_takes_no_other_off_the_list(tmp_path: Path) -> None:

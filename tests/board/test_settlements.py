@@ -126,14 +126,6 @@ def test_the_same_said_twice_is_written_once_and_nobody_overwrites_unseen(worksp
         report(workspace, "Bản Xa", Access.REACHABLE, "Minh", based_on=0)
 
 
-def test_what_was_said_outlives_the_layer(workspace: Workspace) -> None:
-    report(workspace, "Bản Xa", Access.ISOLATED)
-    layer = next(one for one in workspace.catalog.layers.all() if one.kind is LayerKind.SETTLEMENT)
-    workspace.catalog.layers.remove(layer.layer_id)
-    (left,) = of(workspace).values()
-    assert (left.name, left.access, left.is_from_layer) == ("Bản Xa", Access.ISOLATED, False)
-
-
 @pytest.mark.parametrize("is_removed", [False, True])
 def test_what_was_said_of_a_withheld_layers_place_stays_withheld(
     workspace: Workspace, tmp_path: Path, is_removed: bool

@@ -151,18 +151,6 @@ def count(stored):
     return stored.new, stored.renewed, stored.known, stored.decided
 
 
-def test_a_later_revision_of_the_same_mosaics_brings_nothing_decided_back(workspace, enqueue):
-    enqueue("m1@0", "m2@0", slide(), slide(79.0))
-    first, second = workspace.catalog.changes.current("e1")
-    step = {first.change_id: 1, second.change_id: 1}
-    apply_review_step(
-        workspace, ReviewStep(step_id="step-00000003", action=ChangeAction.ACCEPT, changes=step), "Lan"
-    )
-    assert count(enqueue("m1@2", "m2@3", slide(2.0, 2.0))) == (0, 0, 1, 1)
-    assert enqueue("m1@2", "m3@0", slide(2.0, 2.0)).new == 1, "another flight is another comparison"
-    assert enqueue("m1@2", "m2@3", slide(0.0, 60.0)).new == 1, "hardly the same ground"
-
-
 def test_what_was_decided_on_is_not_put_up_again_in_another_outline(workspace, enqueue):
     enqueue("m1@0", "m2@0", slide(), slide(300.0, kind="flood"))
     rejected, accepted = list_waiting(workspace)

@@ -84,18 +84,6 @@ def test_without_terrain_there_are_still_candidates(storm: ImagePair) -> None:
     assert all(np.isnan(c.mean_slope_deg) for c in flat), "no slope is made up"
 
 
-def test_a_tiny_pair_is_no_trouble() -> None:
-    small = ImagePair(
-        before_rgb=np.zeros((3, 2, 3), np.uint8),
-        after_rgb=np.full((3, 2, 3), 200, np.uint8),
-        before_seen=np.ones((3, 2), bool),
-        after_seen=np.ones((3, 2), bool),
-        gsd_m=0.15,
-        heights_m=np.zeros((3, 2), np.float32),
-    )
-    assert detect_changes(small) == ()
-
-
 def test_floods_and_slides_of_another_renderer_are_named_by_how_they_lie() -> None:
     pair = plain_pair(3, 400.0, 0.5)
     found = detect_changes(image_pair(pair))

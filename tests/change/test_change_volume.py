@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import shapely
 
 from flycam.catalog.changes import ChangeVersion
 from flycam.change.export import export_changes
@@ -63,7 +62,7 @@ def test_other_ground_that_changed_vouches_for_nothing(workspace: Workspace) -> 
     assert isinstance(volume_of(workspace, slide_of(workspace)), Volume)
 
 
-def test_why_no_volume_is_volume_of(workspace: Workspace) -> None:
+def test_why_no_volume_is_told(workspace: Workspace) -> None:
     bare = finished(workspace, "m3", None)
     part = finished(workspace, "m4", surface(workspace, SQUARE, fell=True, known="north"))
     for shown, why in (
@@ -76,21 +75,6 @@ def test_why_no_volume_is_volume_of(workspace: Workspace) -> None:
     ):
         assert volume_of(workspace, slide_of(workspace, after_shown=shown)) is why
     assert compute_volumes(workspace, [slide_of(workspace, kind=ChangeKind.FLOOD)]) == {}
-
-
-def test_what_was_told_is_remembered_until_something_of_it_changes(workspace: Workspace) -> None:
-    line = slide_of(workspace)
-    first = volume_of(workspace, line)
-    assert isinstance(first, Volume)
-    record = workspace.catalog.revisions.get("m2", int(line.after_shown.rpartition("@")[2]))
-    assert record.support_key is not None
-    workspace.store.delete(record.support_key)
-    assert volume_of(workspace, line) == first, "no surface is read again"
-    redrawn = shapely.to_wkb(square(0, 0, 90))
-    assert volume_of(workspace, replace(line, wkb=redrawn)) is NoSurfaces.NO_SURFACE
-    beside = changed("change-0000000b", square(-60, 0, 20), status=ChangeStatus.PROPOSED)
-    workspace.catalog.changes.append([beside])
-    assert volume_of(workspace, line) is NoSurfaces.NO_SURFACE, "other ground is stable now"
 
 
 def test_the_answer_the_command_and_the_file_tell_it(workspace: Workspace, tmp_path: Path) -> None:

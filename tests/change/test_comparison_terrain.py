@@ -118,15 +118,3 @@ def test_what_was_flown_on_in_the_next_zone_is_laid_into_this_one(workspace):
     assert interpolate_heights_on_grid(terrain, np.array([x]), np.array([y])) == pytest.approx(
         expected, abs=0.05
     )
-
-
-def test_of_datums_that_cannot_be_brought_together_one_file_tells(workspace, tmp_path):
-    register_dem(workspace, _dem(tmp_path / "one.tif", 0.1), "LOCAL")
-    half = np.tile(np.arange(51, dtype=np.float32) * 3.0, (51, 1))
-    half[:, 30:] = -9999.0
-    write_geotiff(
-        tmp_path / "two.tif", half, (10.0, 0.0, WEST - 105.0, 0.0, -10.0, NORTH + 105.0), CRS, nodata=-9999.0
-    )
-    register_dem(workspace, tmp_path / "two.tif", "EGM96")
-    terrain = load_comparison_terrain(workspace, sides_on(None, None), None, GRID, CRS)
-    assert terrain is not None and np.isfinite(terrain.heights_m).any()

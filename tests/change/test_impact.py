@@ -11,7 +11,6 @@ import pytest
 import shapely
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
-from flycam.change.export import export_changes
 from flycam.change.impact import (
     ChangeImpact,
     CommuneImpact,
@@ -21,7 +20,6 @@ from flycam.change.impact import (
     sum_impact_by_commune,
 )
 from flycam.change.impact_report import (
-    COUNT_COLUMNS,
     ImpactReport,
     build_impact_report,
     format_commune_csv,
@@ -202,16 +200,7 @@ def test_between_two_flights_or_pictures(workspace: Workspace) -> None:
     assert "Bão e2" in unsure.value.message.in_language("vi")
 
 
-def test_exports_carry_what_changes_touch(workspace: Workspace, tmp_path: Path) -> None:
-    export_changes(workspace, tmp_path / "a.csv", "e1")
-    (row,) = csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig")))
-    assert (row["roads_cut"], row["road_inside"], row["house_inside"]) == ("ĐT 153", "1", "")
-    assert "house" in row["no_layer"].split(", ") and "road" not in row["no_layer"].split(", ")
-    assert row["layers"] == "Trạm BTS (?); Đường (?)"
-    assert set(COUNT_COLUMNS) <= set(row)
-
-
-def test_where_layers_cover_a_part_it_is_result_that_there_may_be_more(
+def test_where_layers_cover_a_part_it_is_said_that_there_may_be_more(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     add_things(workspace, tmp_path, "Nhà", LayerKind.HOUSE, houses_at((10, 10), (60, 60)))
@@ -231,12 +220,3 @@ def test_a_road_in_two_layers_is_cut_once(workspace: Workspace, tmp_path: Path) 
     one = next(one for one in result.impact.changes if one.line.change_id == SLIDE)
     assert [at.feature.name for at in one.roads_cut] == ["ĐT 153"]
     assert one.road_cut_m == pytest.approx(100.0, rel=0.01)
-
-
-def test_a_road_that_only_one_layer_names_is_told_and_its_length_not_added(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    add_things(workspace, tmp_path, "Đường xã", LayerKind.ROAD, [("Liên thôn", line((20, -200), (20, 60)))])
-    one = of(workspace)[SLIDE]
-    assert {at.feature.name for at in one.roads_cut} == {"ĐT 153", "Liên thôn"}
-    assert one.road_cut_m == pytest.approx(100.0, rel=0.01), "two layers may hold one road"

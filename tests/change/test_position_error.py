@@ -32,21 +32,6 @@ def registered(places_px: np.ndarray, residual_px: np.ndarray, agreed: np.ndarra
     )
 
 
-def grid_of_windows(count: int = 8) -> np.ndarray:
-    cols, rows = np.meshgrid(np.arange(count), np.arange(count))
-    return np.stack([cols.ravel(), rows.ravel()], axis=1) * 64.0 + 32.0
-
-
-def test_among_windows_it_is_what_they_are_off_and_away_from_them_it_grows() -> None:
-    places = grid_of_windows()
-    registration = registered(places, np.full((len(places), 2), [0.6, 0.8]))
-    here = np.array([(256.0, 256.0), (640.0, 256.0), (1500.0, 256.0)])
-    among, beside, far = estimate_place_error_m(registration, here)
-    assert among == pytest.approx(1.0 * GSD_M, rel=0.1)
-    assert among < beside < far
-    assert far > 4.0 * among
-
-
 def test_it_is_the_error_that_is_made() -> None:
     """Over ground that was moved by a known field: of many places the true error is as is said."""
     before = ground(5, 900)

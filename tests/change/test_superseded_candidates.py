@@ -9,7 +9,7 @@ import shapely
 
 from flycam.catalog.changes import ChangeVersion
 from flycam.change.candidates import find_superseded_candidates
-from flycam.model.board import ChangeAction, ChangeKind, ChangeStatus
+from flycam.model.board import ChangeAction, ChangeKind
 from tests.change.impacted import changed, square
 from tests.suites.comparison_suite import compared_on
 
@@ -62,12 +62,11 @@ def test_what_was_found_without_terrain_and_not_again_with_it_is_marked() -> Non
     "touched",
     [
         replace(LIVE, version=2, action=ChangeAction.COMMENT, note="xem lại"),
-        replace(LIVE, version=2, action=ChangeAction.ACCEPT, status=ChangeStatus.ACCEPTED),
         replace(LIVE, action=ChangeAction.DRAW, before_shown="", after_shown=""),
         replace(LIVE, event_id="e2"),
         replace(LIVE, before_shown="m1@1", after_shown="m2@1"),
     ],
-    ids=["commented", "accepted", "drawn", "another event", "of the newer revision"],
+    ids=["commented", "drawn", "another event", "of the newer revision"],
 )
 def test_what_somebody_touched_or_the_newer_one_found_is_not_marked(touched: ChangeVersion) -> None:
     assert (

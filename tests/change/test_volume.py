@@ -59,13 +59,6 @@ def test_what_went_and_what_came_are_told_whatever_the_surfaces_lie_off_each_oth
     assert one.lost_sigma_m3 < 0.2 * LOST_M3
 
 
-def test_only_what_is_known_on_both_dates_is_measured() -> None:
-    half = replace(heights(1), known=EAST < 103.0)
-    one = require_volume(compute_volume(half, SCAR, ~SCAR))
-    assert one.measured_m2 == pytest.approx((SCAR & (EAST < 103.0)).sum() * SPACING_M**2)
-    assert one.lost_m3 == pytest.approx(0.6 * LOST_M3, rel=0.1)
-
-
 def test_why_a_volume_is_not_told() -> None:
     seen = heights(1)
     assert compute_volume(replace(seen, known=EAST < 95.0), SCAR, ~SCAR) is VolumeUnavailable.LITTLE_KNOWN

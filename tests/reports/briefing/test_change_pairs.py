@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import shapely.affinity
 from flycam.access.policy import UNRESTRICTED, AccessPolicy, IdFilter, RedactedGround
 from flycam.access.restrictions import set_flight_classification
 from flycam.catalog.changes import ChangeVersion
-from flycam.change import detector_coefficients
 from flycam.model.board import NO_VOLUME_REASONS, ChangeKind, ChangeStatus
 from flycam.model.flight import Classification
 from flycam.model.records import FrameStatus, Withdrawal
@@ -91,24 +89,6 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     scene, pictures, slides = draw_image_pairs(world.workspace, scene, MaskOverlay(UNRESTRICTED), None)
     figures = gather_pack_figures(world.workspace, scene, pictures, Letterhead(), "")
     return Packed(world, scene, replace(figures, slides=slides))
-
-
-def test_parts_add_up_to_the_whole_and_to_the_table_by_commune(packed: Packed) -> None:
-    held = [
-        (one, commune) for commune in packed.figures.communes for one in commune.changes if one.number == 1
-    ]
-    parts = [one.size_in_commune for one, _ in held]
-    assert all(part is not None for part in parts)
-    assert sum(part.area_m2 for part in parts if part) == pytest.approx(20_000.0, rel=1e-3)
-    whole = held[0][0].full_size
-    assert whole.error_m2 == pytest.approx(
-        math.hypot(1.5, detector_coefficients.RIM_M["flood"]) * 4 * 80, rel=0.01
-    )
-    assert sum(part.error_m2 or 0.0 for part in parts if part) == pytest.approx(whole.error_m2, rel=1e-3)
-    east = next(
-        commune for one, commune in held if one.size_in_commune and one.size_in_commune.area_m2 > 10_000.0
-    )
-    assert east.touched is not None and east.touched.area_m2 == pytest.approx(15_000.0, rel=0.01)
 
 
 def test_the_ground_is_shown_before_and_after(packed: Packed) -> None:

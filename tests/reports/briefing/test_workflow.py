@@ -94,18 +94,6 @@ def _figures(world: World, *flights: str, approved_by: str = "", asked_by: str =
     )
 
 
-def test_where_several_flights_show_a_commune_the_worst_of_them_is_said(packed: Packed) -> None:
-    figures = _figures(packed.world, packed.world.before, packed.world.after)
-    first, second = figures.flights
-    known = replace(first, error_m=(0.1, 0.3)), replace(second, error_m=(0.2, 0.9))
-    unknown = known[0], replace(second, error_m=None)
-    commune = replace(figures.communes[0], flights=(1, 2))
-    for flights, expected in ((known, "0,90"), (unknown, "chưa rõ")):
-        shown = replace(figures, flights=flights, communes=(commune,))
-        slide = build_pack_document(shown, "vi").slides[-1]
-        assert expected in slide.line.lower(), slide.line
-
-
 def test_times_are_in_the_local_zone_and_say_which(packed: Packed) -> None:
     figures = _figures(packed.world, packed.world.after)
     set_local_zone("America/Chicago")
@@ -309,13 +297,13 @@ def test_a_signed_head_is_printed_with_what_checks_it(packed: Packed, tmp_path: 
 
 def test_run_again_it_replaces(packed: Packed, tmp_path: Path) -> None:
     out = tmp_path / "pack"
-    request = PackRequest(flights=(packed.world.drill,))
-    write_briefing_pack(packed.world.workspace, request, out)
+    shutil.copytree(packed.drill.out, out)
+    request = PackRequest(flights=(packed.world.drill,), language="en")
     (out / "index.html").unlink()
-    (out / "anh" / "Thumbs.db").touch()
+    (out / "pictures" / "Thumbs.db").touch()
     again = write_briefing_pack(packed.world.workspace, request, out)
     assert all(path.is_file() for path in again.files)
-    assert not (out / "anh" / "Thumbs.db").exists()
+    assert not (out / "pictures" / "Thumbs.db").exists()
     assert [one.name for one in tmp_path.iterdir()] == ["pack"]
 
 
