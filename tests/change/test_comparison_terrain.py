@@ -71,7 +71,7 @@ def _rise(terrain: TerrainGrid | None) -> float:
 
 
 def test_pictures_are_judged_on_what_is_registered(workspace, tmp_path):
-    before = ground(1, 600)
+    before = ground(1, 720)
     files = (
         str(picture(tmp_path / "b.tif", before)),
         str(picture(tmp_path / "a.tif", other_light(before))),

@@ -1,4 +1,4 @@
-"""What changes touch: roads cut by name, houses counted or result to be unknown, each in its own commune."""
+"""What changes touch: roads cut by name, houses counted or said to be unknown, each in its own commune."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_a_decision_is_signed_and_in_the_audit_log(workspace: Workspace) -> None
 
 
 @pytest.mark.parametrize(
-    ("request", "other"),
+    ("decision", "other"),
     [
         (step(1, ChangeAction.ACCEPT, changes={ONE: 1}), {"kind": ChangeKind.FLOOD}),
         (step(1, ChangeAction.ACCEPT, changes={ONE: 1}), {"changes": {TWO: 1}}),
@@ -102,13 +102,13 @@ def test_a_decision_is_signed_and_in_the_audit_log(workspace: Workspace) -> None
     ids=lambda one: "-".join(one) if isinstance(one, dict) else one.action.value,
 )
 def test_a_steps_id_is_taken_for_the_very_decision_only(
-    workspace: Workspace, request: ReviewStep, other: dict[str, object]
+    workspace: Workspace, decision: ReviewStep, other: dict[str, object]
 ) -> None:
-    first = {line.change_id: line for line in apply_review_step(workspace, request, "Lan")}
-    assert {line.change_id: line for line in apply_review_step(workspace, request, "Lan")} == first
+    first = {line.change_id: line for line in apply_review_step(workspace, decision, "Lan")}
+    assert {line.change_id: line for line in apply_review_step(workspace, decision, "Lan")} == first
     with pytest.raises(StoreConflict):
-        apply_review_step(workspace, replace(request, **other), "Lan")  # type: ignore[arg-type]
-    assert {line.change_id: line for line in workspace.catalog.changes.step(request.step_id)} == first
+        apply_review_step(workspace, replace(decision, **other), "Lan")  # type: ignore[arg-type]
+    assert {line.change_id: line for line in workspace.catalog.changes.step(decision.step_id)} == first
 
 
 @pytest.mark.parametrize("seen", [0, 2, 9])
@@ -157,16 +157,16 @@ def test_a_score_is_of_the_kind_that_was_scored(workspace: Workspace) -> None:
 
 def test_what_is_drawn_keeps_the_pictures_it_was_drawn_over(workspace: Workspace) -> None:
     over = {"before": FOUND.before_shown, "after": "sau.tif"}
-    request = step(
+    decision = step(
         1, ChangeAction.DRAW, outlines=[PARTS[0]], event_id="e1", kind=ChangeKind.LANDSLIDE, **over
     )
     with pytest.raises(InputUnusable, match="m1@2"):
-        apply_review_step(workspace, request, "Lan")
+        apply_review_step(workspace, decision, "Lan")
     files = {"before_shown": "truoc.tif", "after_shown": "sau.tif"}
     workspace.catalog.changes.append([replace(_found("change-00000003", WHOLE), **files)])
     with pytest.raises(InputUnusable):
-        apply_review_step(workspace, replace(request, before=""), "Lan")
-    known = replace(request, before="truoc.tif")
+        apply_review_step(workspace, replace(decision, before=""), "Lan")
+    known = replace(decision, before="truoc.tif")
     (line,) = apply_review_step(workspace, known, "Lan")
     assert (line.before_shown, line.after_shown) == ("truoc.tif", "sau.tif")
     assert line.is_drawn and line.no_score == "drawn"
