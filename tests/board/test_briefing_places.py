@@ -63,10 +63,6 @@ def test_a_list_grows_by_whoever_may_present_and_everybody_sees_it(url: str, wor
     assert lines == [("Lan", "version 1: 1 places"), ("Minh", "version 2: 2 places")]
 
 
-def test_a_viewer_may_not_change_it(url: str) -> None:
-    assert put(url, "Hoa", 0, BRIDGE).status_code == 403
-
-
 @pytest.mark.parametrize(
     ("place", "status"),
     [

@@ -64,18 +64,6 @@ def photo() -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("role", PEOPLE)
-def test_everybody_reads_and_operators_and_above_write(client: httpx.Client, role: Role) -> None:
-    may = role is not Role.VIEWER
-    answer = client.put(MARK, json=BODY, headers=by(role))
-    assert answer.status_code == (200 if may else 403)
-    picture = client.put(f"{MARK}/photo?based_on=1", content=photo(), headers=by(role))
-    assert picture.status_code == (200 if may else 403)
-    assert len(client.get("/api/marks", headers=by(role)).json()["features"]) == int(may)
-    assert client.put(MARK, json=BODY).status_code == 401
-    assert client.put(f"{MARK}/photo?based_on=1", content=photo()).status_code == 401
-
-
 def test_a_box_is_told_nothing(client: httpx.Client) -> None:
     for address in ("/api/marks", MARK):
         assert client.get(address, headers=by(Role.BOX)).status_code == 403
@@ -166,20 +154,6 @@ def scoped(workspace: Workspace) -> dict[str, str]:
         replace(account, name="xã", token_hash=hash_token("xa-token"), communes=(own.code,))
     )
     return {"Authorization": "Bearer xa-token"}
-
-
-def test_whoever_is_there_for_some_communes_marks_nothing_beyond_them(
-    client: httpx.Client, scoped: dict[str, str]
-) -> None:
-    beyond = BODY | {"places": [[LON + 1.0, LAT]]}
-    refused = client.put(MARK, json=beyond, headers=scoped)
-    assert refused.status_code == 403
-    assert client.put(MARK, json=BODY, headers=scoped).status_code == 200
-    moved = client.put(MARK, json=beyond | {"based_on": 1}, headers=scoped)
-    assert moved.status_code == 403
-    (mark,) = client.get("/api/marks", headers=OPERATOR).json()["features"]
-    assert mark["geometry"]["coordinates"] == [LON, LAT]
-    assert client.put(MARK, json=beyond | {"based_on": 1}, headers=OPERATOR).status_code == 200
 
 
 def test_a_mark_tells_those_of_a_commune_nothing_of_where_it_lay_beyond(

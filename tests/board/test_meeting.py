@@ -93,14 +93,6 @@ def test_guests_of_another_event_and_people_of_other_communes_hear_nothing(
                     assert next(heard) is None, "over, for them"
 
 
-def test_a_viewer_follows_and_does_not_present(url: str) -> None:
-    with _as(url, "Hoa") as hoa:
-        assert hoa.put("/api/meeting", json=_view()).status_code == 403
-        assert hoa.delete("/api/meeting", params={"screen": ONE}).status_code == 403
-    assert httpx.get(f"{url}/api/meeting").status_code == 401
-    assert httpx.put(f"{url}/api/meeting", json=_view()).status_code == 401
-
-
 def test_the_word_of_a_screen_makes_nobody_its_presenter(url: str, services: Services) -> None:
     """All who follow are told it."""
     with _as(url, "Lan") as lan, _as(url, "Minh") as minh, _as(url, "Quan") as admin:

@@ -18,6 +18,7 @@ from flycam.model.access import Account, Role
 from flycam.model.board import LayerKind
 from flycam.model.records import CommuneRecord
 from flycam.workspace import Workspace
+from tests.change.impacted import add_things
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, make_workspace
 
@@ -107,17 +108,8 @@ def test_things_are_found_by_name_without_accents_villages_first(
     client: httpx.Client, workspace: Workspace, tmp_path: Path
 ) -> None:
     def add(name: str, kind: LayerKind, names: list[str]) -> None:
-        features = [
-            {
-                "type": "Feature",
-                "properties": {"ten": one},
-                "geometry": {"type": "Point", "coordinates": [LON + k / 100, LAT]},
-            }
-            for k, one in enumerate(names)
-        ]
-        path = tmp_path / f"{name}.geojson"
-        path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
-        add_layer(workspace, LayerRequest(source=str(path), kind=kind, name=name), "Lan")
+        places = [shapely.Point(LON + k / 100, LAT) for k in range(len(names))]
+        add_things(workspace, tmp_path, name, kind, list(zip(names, places, strict=True)))
 
     def found(text: str, **more: int) -> list[tuple[str, str]]:
         answer = client.get("/api/things", params={"q": text, **more}).json()["features"]
@@ -157,17 +149,8 @@ def test_whoever_is_there_for_one_commune_gets_its_things_and_their_number(
     workspace.catalog.boundaries.put_communes([commune])
     inside, in_box, beyond = (4.5, 0.5), (8.0, 1.0), (50.0, 0.5)
     places = [*[inside] * 2, *[beyond] * 50, *[in_box] * 5500, (8.5, 4.5)]
-    features = [
-        {
-            "type": "Feature",
-            "properties": {"ten": f"Trạm {k:05}"},
-            "geometry": {"type": "Point", "coordinates": place},
-        }
-        for k, place in enumerate(places)
-    ]
-    path = tmp_path / "many.geojson"
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
-    add_layer(workspace, LayerRequest(source=str(path), kind=LayerKind.MAST), "Lan")
+    masts = [(f"Trạm {k:05}", shapely.Point(place)) for k, place in enumerate(places)]
+    add_things(workspace, tmp_path, "many", LayerKind.MAST, masts)
     workspace.catalog.accounts.put(
         Account(name="xã", role=Role.VIEWER, token_hash=hash_token("xa"), created_ns=0, communes=("1",))
     )
