@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import zipfile
 from html import unescape
@@ -62,13 +63,21 @@ def shown(folder: Path) -> dict[str, tuple[int, int]]:
                 found["earth" if path.suffix == ".kmz" else "word"] += [
                     _rgb(archive.read(one)) for one in names
                 ]
-    return {kind: (sum(int(is_magenta(one).sum()) for one in pictures), sum(int((one.min(-1) < 250).sum())
-            for one in pictures)) for kind, pictures in found.items()}  # fmt: skip
+    return {
+        kind: (
+            sum(int(is_magenta(one).sum()) for one in pictures),
+            sum(int((functools.reduce(np.minimum, np.moveaxis(one, -1, 0)) < 250).sum()) for one in pictures),
+        )
+        for kind, pictures in found.items()
+    }
 
 
 def _rgb(data: bytes) -> np.ndarray:
-    picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA")).astype(int)
-    return np.where(picture[..., 3:] > 0, picture[..., :3], 255)
+    """What shows nothing is white; of pictures larger than a tile every second pixel."""
+    picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
+    step = 1 if len(picture) <= 512 else 2
+    picture = picture[::step, ::step]
+    return np.where(picture[..., 3:] > 0, picture[..., :3], np.uint8(255))
 
 
 def _export(secret: Secret, path: Path) -> tuple[int, int, tuple[str, ...]]:
