@@ -64,11 +64,6 @@ def photo() -> bytes:
     return out.getvalue()
 
 
-def test_a_box_is_told_nothing(client: httpx.Client) -> None:
-    for address in ("/api/marks", MARK):
-        assert client.get(address, headers=by(Role.BOX)).status_code == 403
-
-
 def test_a_mark_its_change_and_its_history(client: httpx.Client) -> None:
     made = client.put(MARK, json=BODY, headers=OPERATOR).json()
     assert made["geometry"] == {"type": "Point", "coordinates": [LON, LAT]}

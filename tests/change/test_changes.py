@@ -98,11 +98,6 @@ def test_analysts_are_told_over_which_pictures_they_may_draw(
     assert client.get(path, headers=by(Role.VIEWER)).status_code == 403
 
 
-def test_a_box_is_told_nothing(client: httpx.Client) -> None:
-    for address in ("/api/changes?event=e1", f"/api/changes/{FOUND.change_id}"):
-        assert client.get(address, headers=by(Role.BOX)).status_code == 403
-
-
 def test_a_decision_its_undoing_and_its_history(client: httpx.Client) -> None:
     (made,) = client.put(STEP, json={**ACCEPT, "note": "rõ"}, headers=ANALYST).json()["features"]
     assert (made["properties"]["version"], made["properties"]["author"]) == (2, "analyst")

@@ -14,7 +14,7 @@ import shapely.affinity
 from flycam.access.policy import UNRESTRICTED, AccessPolicy, IdFilter, RedactedGround
 from flycam.access.restrictions import set_flight_classification
 from flycam.catalog.changes import ChangeVersion
-from flycam.model.board import NO_VOLUME_REASONS, ChangeKind, ChangeStatus
+from flycam.model.board import ChangeKind, ChangeStatus
 from flycam.model.flight import Classification
 from flycam.model.records import FrameStatus, Withdrawal
 from flycam.mosaic.redaction import MaskOverlay
@@ -36,7 +36,6 @@ from flycam.storage import keys
 from tests.change.impacted import changed, square
 from tests.serve.world import REAL, World, make_world
 from tests.suites.catalog_suite import finished, used
-from tests.suites.comparison_suite import compared_on
 
 FLOOD, SLIDE, DRAWN, FILES = (f"change-0000000{number}" for number in range(1, 5))
 
@@ -64,9 +63,6 @@ def _line(world: World, name: str, west_m: float, south_m: float, **more: object
     return replace(changed(name, square(west_m, south_m, 80), **options), area_m2=area_m2)  # type: ignore[arg-type]
 
 
-DOUBT = NO_VOLUME_REASONS["not_finished"]
-
-
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     """A flood of which a quarter lies in the first commune (20 of 80 m), a slide, one drawn by hand, one that
@@ -82,9 +78,6 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
             _line(world, FILES, 450, -250, area_m2=400.0, **files),
         ]
     )
-    after = world.workspace.catalog.changes.last([FILES])[0].after_shown
-    compared = compared_on("compared-1", REAL, square(400, -300, 200), "truoc.tif", after)
-    world.workspace.catalog.comparisons.add([replace(compared, doubts=(DOUBT,))])
     scene = gather_contents(world.workspace, [world.after])
     scene, pictures, slides = draw_image_pairs(world.workspace, scene, MaskOverlay(UNRESTRICTED), None)
     figures = gather_pack_figures(world.workspace, scene, pictures, Letterhead(), "")
@@ -92,7 +85,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
 
 
 def test_the_ground_is_shown_before_and_after(packed: Packed) -> None:
-    """The storm painted the ground anew in this house."""
+    """The storm painted the ground anew here."""
     assert sorted(packed.figures.pictures) == ["change-1", "change-2", "change-4"]
     pair = cv2.imdecode(np.frombuffer(packed.figures.pictures["change-2"], np.uint8), cv2.IMREAD_COLOR)
     half = pair.shape[1] // 2
