@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from flycam.board.commune_board import (
     FlightCoverage,
     build_commune_board,
-    compute_imaged_share,
     select_board_communes,
 )
 from flycam.catalog.boundaries import Boundaries
@@ -24,7 +23,7 @@ from flycam.change.comparison_store import ComparedGround
 from flycam.geodata.crs import to_work
 from flycam.model.board import ChangeStatus, MarkKind, MarkStatus
 from flycam.model.flight import Flight
-from flycam.model.records import CommuneRecord, Coverage, MarkVersion
+from flycam.model.records import CommuneRecord, MarkVersion
 from tests.serve.world import make_workspace
 from tests.suites.catalog_suite import flight
 from tests.suites.change_suite import FOUND
@@ -75,25 +74,6 @@ def test_the_order_in_which_flights_are_told_changes_nothing(flown: list[FlightC
         assert one.imaged_pct == pytest.approx(other.imaged_pct) or one.imaged_pct is other.imaged_pct is None
 
 
-def test_a_picture_in_every_commune_is_not_all_of_their_ground() -> None:
-    """What is counted is ground: a corner of each is next to nothing."""
-    corners = [
-        _flight(f"flight{n}", (column * SIDE, row * SIDE), SIDE / 10, n)
-        for n, (column, row) in enumerate((column, row) for column in range(3) for row in range(2))
-    ]
-    rows = build_commune_board(COMMUNES, corners, (), {})
-    assert all(row.imaged_pct is not None for row in rows)
-    assert compute_imaged_share(rows) == pytest.approx(1.0, rel=0.01)
-    large = [replace(rows[0], area_m2=9 * rows[0].area_m2), *rows[1:3]]
-    assert compute_imaged_share([replace(large[0], imaged_pct=100.0), *large[1:]]) == pytest.approx(
-        82.0, rel=0.01
-    )
-    assert (
-        compute_imaged_share([]) is None
-        and compute_imaged_share(build_commune_board(COMMUNES, [], (), {})) == 0.0
-    )
-
-
 @given(flights)
 def test_a_share_is_that_of_the_union_or_none_at_all(flown: list[FlightCoverage]) -> None:
     rows = build_commune_board(COMMUNES, flown, (), {})
@@ -110,21 +90,6 @@ def test_a_share_is_that_of_the_union_or_none_at_all(flown: list[FlightCoverage]
             assert 0 < row.newest_pct <= row.imaged_pct + 1e-9 <= 100 + 1e-6
             # degrees are no metres, but for a share of one small commune they nearly are
             assert row.imaged_pct <= truth + 0.1
-
-
-def test_one_flight_tells_what_was_measured_when_it_was_laid() -> None:
-    measured = Coverage(
-        flight_id="f", commune_code="00", covered_m2=2e6, covered_pct=41.5, gsd_m=0.1, first_ns=1, last_ns=7
-    )
-    flight = FlightCoverage(
-        flight_id="f",
-        last_ns=9,
-        work_crs=WORK_CRS,
-        outline_wkb=_flight("f", (0.0, 0.0), 0.01, 9).outline_wkb,
-        coverage=[measured],
-    )
-    row = next(one for one in build_commune_board(COMMUNES, [flight], (), {}) if one.code == "00")
-    assert (row.imaged_pct, row.newest_ns) == (41.5, 7)
 
 
 def test_the_share_is_measured_in_the_work_crs() -> None:
@@ -176,11 +141,6 @@ def test_a_sector_counts_in_every_commune_that_it_touches_and_a_done_mark_in_non
     assert counts["20"] == counts["01"] == {}
 
 
-def test_without_communes_there_are_no_rows() -> None:
-    flight = _flight("f", (0, 0), 0.01, 1)
-    assert build_commune_board([], [flight], (), {"f": (LON, LAT)}) == []
-
-
 def _change(name: str, status: ChangeStatus, west: float, size: float = 0.004) -> ChangeVersion:
     box = shapely.box(LON + west, LAT + 0.004, LON + west + size, LAT + 0.008)
     return replace(FOUND, change_id=name, status=status, wkb=shapely.to_wkb(box))
@@ -200,44 +160,6 @@ def test_confirmed_changes_are_counted_and_nothing_is_said_where_nobody_decided(
     rejected = [_change("c", ChangeStatus.REJECTED, 0.004)]
     rows = {one.code: one.changes for one in build_commune_board(COMMUNES, [], (), {}, changes=rejected)}
     assert rows["00"] is None, "one false alarm does not tell that nothing else is there"
-
-
-def test_a_change_found_twice_counts_once_and_what_only_touches_not_at_all() -> None:
-    changes = [
-        _change("a", ChangeStatus.ACCEPTED, 0.004),
-        _change("b", ChangeStatus.ACCEPTED, 0.005),
-        _change("c", ChangeStatus.ACCEPTED, SIDE - 0.00399),  # a four hundredth of it lies beyond the border
-    ]
-    rows = {one.code: one.changes for one in build_commune_board(COMMUNES, [], (), {}, changes=changes)}
-    assert (rows["00"], rows["10"]) == (2, None)
-
-
-def test_where_a_sliver_of_a_change_lies_nobody_knows_of_none() -> None:
-    """One metre of a slide that stands beyond the boundary counts in no commune, but it is not nothing."""
-    ground = shapely.box(LON, LAT, LON + 2 * SIDE, LAT + SIDE)
-    whole = shapely.box(LON + SIDE - 0.002, LAT + 0.004, LON + SIDE + 1e-5, LAT + 0.0045)
-    sliver = replace(
-        _change("a", ChangeStatus.ACCEPTED, 0.0),
-        wkb=shapely.to_wkb(shapely.MultiPolygon([whole])),
-        area_m2=9_000.0,
-    )
-    looked_at = ComparedGround(ground=ground, changes=[sliver])
-    told = build_commune_board(COMMUNES, [], (), {}, changes=[sliver], compared=looked_at)
-    rows = {one.code: one for one in told}
-    assert (rows["00"].changes, rows["10"].changes) == (1, None)
-    large = replace(sliver, area_m2=300_000.0)
-    told = build_commune_board(COMMUNES, [], (), {}, changes=[large], compared=looked_at)
-    assert {one.code: one for one in told}["10"].changes == 1
-
-
-def test_a_little_that_was_compared_of_a_large_commune_is_told() -> None:
-    """It was taken for the boundary's own roughness, and "compared" was not said."""
-    ground = shapely.box(LON + 0.001, LAT + 0.001, LON + 0.001 + SIDE / 50, LAT + 0.001 + SIDE / 50)
-    (row, *others) = build_commune_board(
-        COMMUNES, [], (), {}, compared=ComparedGround(ground=ground, changes=[])
-    )
-    assert row.changes == 0 and row.compared_pct == pytest.approx(0.04)
-    assert all(one.compared_pct is None for one in others)
 
 
 def test_none_found_is_told_from_nobody_looked() -> None:
@@ -321,21 +243,6 @@ def test_the_board_of_a_drill_loses_no_ground_that_was_flown(
         box = shapely.box(*one.bounds_lonlat_deg)
         covered = {c.code for c in inside if shapely.from_wkb(c.wkb).intersection(box).area > 0.0}
         assert covered <= listed, "what a flight covers stands on the board"
-
-
-def test_a_drill_that_was_begun_from_pictures_lists_the_communes_they_were_compared_over(
-    rehearsed: Boundaries,
-) -> None:
-    """It listed every commune of the country, for no flight was over any."""
-    own = next(one for one in rehearsed.list_countable(is_drill=True) if one.is_synthetic)
-    ground = shapely.from_wkb(own.wkb).representative_point().buffer(1e-4)
-    assert all(one.is_synthetic for one in select_board_communes(rehearsed, [], ground, is_drill=True))
-    real = next(one for one in rehearsed.list_countable(is_drill=True) if not one.is_synthetic)
-    beside = shapely.from_wkb(real.wkb).representative_point().buffer(1e-4)
-    assert not any(one.is_synthetic for one in select_board_communes(rehearsed, [], beside, is_drill=True))
-    assert select_board_communes(rehearsed, [], shapely.Polygon(), is_drill=True) == rehearsed.list_countable(
-        is_drill=True
-    )
 
 
 def test_a_real_events_board_knows_no_communes_of_a_drill(rehearsed: Boundaries) -> None:

@@ -8,20 +8,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from flycam.board.layers import LayerRequest, add_layer, fetch_url, refresh_layer, remove_layer
-from flycam.errors import FlycamError, LayerInvalid, NotFound, OptionUnusable, SourceUnreadable
+from flycam.errors import LayerInvalid, NotFound, OptionUnusable, SourceUnreadable
 from flycam.model.board import LayerKind
 from flycam.storage import keys
 from flycam.workspace import Workspace
 from tests.serve.world import LAT, LON, add_communes, make_workspace
 
-SAID = (
+BODY = (
     b'{"type":"FeatureCollection","features":[{"type":"Feature","properties":{"name":"A","status":"%s"},'
     + (b'"geometry":{"type":"Point","coordinates":[104.8,21.9]}}]}')
 )
@@ -30,10 +29,10 @@ SAID = (
 class Handler(http.server.BaseHTTPRequestHandler):
     """/layer answers, /moved sends elsewhere, /endless never ends, /packed says it is compressed."""
 
-    asked: ClassVar[list[str]] = []
+    paths: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        Handler.asked.append(self.path)
+        Handler.paths.append(self.path)
         path = self.path.partition("?")[0]
         if path == "/moved":
             self.send_response(302)
@@ -57,7 +56,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                         time.sleep(0.02)
             except OSError:
                 return
-        self.wfile.write(SAID % b"mat dien")
+        self.wfile.write(BODY % b"mat dien")
 
     def log_message(self, *_: object) -> None:
         pass
@@ -86,15 +85,15 @@ def layer_file(path: Path, status: str = "mất điện", lon: float = LON) -> P
     return path
 
 
-def asked(source: object, **given: object) -> LayerRequest:
-    return LayerRequest(source=str(source), kind=LayerKind.MAST, **given)  # type: ignore[arg-type]
+def request(source: object, **options: object) -> LayerRequest:
+    return LayerRequest(source=str(source), kind=LayerKind.MAST, **options)  # type: ignore[arg-type]
 
 
 def test_a_layer_is_kept_with_its_bytes_and_a_line_in_the_audit_log(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     path = layer_file(tmp_path / "Trạm BTS.geojson")
-    layer, found = add_layer(workspace, asked(path, owner="Viettel"), "Lan")
+    layer, found = add_layer(workspace, request(path, owner="Viettel"), "Lan")
     assert (layer.name, layer.owner, layer.features, layer.troubles) == ("Trạm BTS", "Viettel", 1, 1)
     assert layer.valid_ns == 1_725_938_100 * 10**9
     assert found.remarks == ()
@@ -104,18 +103,11 @@ def test_a_layer_is_kept_with_its_bytes_and_a_line_in_the_audit_log(
     assert layer.sha256 in line.detail
 
 
-def test_the_same_name_again_replaces_and_keeps_the_owner(workspace: Workspace, tmp_path: Path) -> None:
-    first, _ = add_layer(workspace, asked(layer_file(tmp_path / "a.geojson"), owner="Viettel"), "Lan")
-    again, _ = add_layer(workspace, asked(layer_file(tmp_path / "a.geojson", "hoạt động")), "Lan")
-    assert (again.layer_id, again.owner, again.troubles) == (first.layer_id, "Viettel", 0)
-    assert len(workspace.catalog.layers.all()) == 1
-
-
 def test_refreshing_reads_the_file_again_and_a_broken_one_changes_nothing(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     path = layer_file(tmp_path / "a.geojson")
-    before, _ = add_layer(workspace, asked(path), "Lan")
+    before, _ = add_layer(workspace, request(path), "Lan")
     layer_file(path, "hoạt động")
     after, _ = refresh_layer(workspace, "a", "Minh")
     assert (after.troubles, after.added_ns) == (0, before.added_ns)
@@ -130,30 +122,8 @@ def test_refreshing_reads_the_file_again_and_a_broken_one_changes_nothing(
     assert (other.name, other.valid_ns, Path(other.source).name) == ("a", 7, "b.geojson")
 
 
-def test_another_services_file_under_a_layers_name_is_seen_by_how_many_and_how_many_in_trouble(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    path = layer_file(tmp_path / "a.geojson")
-    one = json.loads(path.read_text(encoding="utf-8"))
-    two = {"properties": {"ten": "Trạm B", "tinh_trang": "hoạt động", "cap_nhat": "10:15 10/09/2024"}}
-    one["features"].append(one["features"][0] | two)
-    path.write_text(json.dumps(one), encoding="utf-8")
-    _, first = add_layer(workspace, asked(path), "Lan")
-    _, again = refresh_layer(workspace, "a", "Lan")
-    assert first.remarks == again.remarks == ()
-    other = layer_file(tmp_path / "school.geojson", "hoạt động")
-    _, found = refresh_layer(workspace, "a", "Lan", source=str(other))
-    (remark,) = found.remarks
-    assert str(remark) == "a: features 2 → 1, in trouble 1 → 0"
-    assert remark.in_language("vi") == "a: đối tượng 2 → 1, sự cố 1 → 0"
-    _, found = add_layer(workspace, replace(asked(other, name="a"), kind=LayerKind.SCHOOL), "Lan")
-    (remark,) = found.remarks
-    assert str(remark) == "a: it was a layer of the kind mast, and is one of school now"
-    assert remark.in_language("vi") == "a: trước là lớp loại mast, nay là school"
-
-
 def test_a_layer_removed_is_gone_and_its_bytes_stay(workspace: Workspace, tmp_path: Path) -> None:
-    layer, _ = add_layer(workspace, asked(layer_file(tmp_path / "a.geojson")), "Lan")
+    layer, _ = add_layer(workspace, request(layer_file(tmp_path / "a.geojson")), "Lan")
     remove_layer(workspace, "a", "Minh")
     assert workspace.catalog.layers.all() == []
     assert workspace.store.exists(keys.format_original_key(layer.sha256))
@@ -167,22 +137,10 @@ def test_a_file_of_another_country_and_one_that_nobody_dated_are_said(
 ) -> None:
     add_communes(workspace)
     path = tmp_path / "a.geojson"
-    path.write_bytes((SAID % b"").replace(b"104.8", b"8.5").replace(b"21.9", b"47.1"))
-    _, found = add_layer(workspace, asked(path), "Lan")
+    path.write_bytes((BODY % b"").replace(b"104.8", b"8.5").replace(b"21.9", b"47.1"))
+    _, found = add_layer(workspace, request(path), "Lan")
     undated, far = found.remarks
-    assert "nobody says when" in str(undated) and "--valid-time" in undated.in_language("vi")
-    assert "far from the communes" in str(far) and "nơi khác" in far.in_language("vi")
-
-
-def two_things(path: Path, moment: str) -> Path:
-    """One thing with a time, and one without."""
-    layer_file(path)
-    said = json.loads(path.read_text(encoding="utf-8"))
-    first = said["features"][0]
-    first["properties"]["cap_nhat"] = moment
-    second = {**first, "properties": {"ten": "Trạm B", "tinh_trang": "hoạt động"}}
-    path.write_text(json.dumps({**said, "features": [first, second]}), encoding="utf-8")
-    return path
+    assert (undated.values, far.values) == ({"name": "a"}, {"name": "a"})
 
 
 def moments(workspace: Workspace) -> list[int | None]:
@@ -191,37 +149,15 @@ def moments(workspace: Workspace) -> list[int | None]:
     return [one.valid_ns for one in sorted(found, key=lambda one: one.number)]
 
 
-def test_a_thing_without_a_time_takes_no_other_things(
-    workspace: Workspace, tmp_path: Path, server: str
-) -> None:
-    path = two_things(tmp_path / "a.geojson", "10:15 10/09/2024")
-    layer, found = add_layer(workspace, asked(path), "Lan")
-    assert (layer.valid_ns, moments(workspace)) == (1_725_938_100 * 10**9, [1_725_938_100 * 10**9, None])
-    remark = found.remarks[0]
-    assert str(remark).startswith("a: 1 feature does not say when")
-    assert "--valid-time" in str(remark) and "--valid-time" in remark.in_language("vi")
-    _, found = refresh_layer(workspace, "a", "Lan", valid_ns=7)
-    assert (moments(workspace), found.remarks) == ([1_725_938_100 * 10**9, 7], ())
-    remove_layer(workspace, "a", "Lan")
-    add_layer(workspace, asked(f"http://{server}/layer.geojson"), "Lan", [server])
-    assert moments(workspace) == [1_725_938_100 * 10**9]  # as the address says
-
-
-def test_a_time_that_is_still_to_come_is_said(workspace: Workspace, tmp_path: Path) -> None:
-    _, found = add_layer(workspace, asked(two_things(tmp_path / "a.geojson", "10:15 10/09/2124")), "Lan")
-    remark = found.remarks[-1]
-    assert "still to come" in str(remark) and "múi giờ" in remark.in_language("vi")
-
-
 @pytest.mark.parametrize("name", ["  ", "x" * 101, "a\u0007"])
 def test_a_name_that_cannot_be_is_refused(workspace: Workspace, tmp_path: Path, name: str) -> None:
     with pytest.raises(OptionUnusable, match="--name"):
-        add_layer(workspace, asked(layer_file(tmp_path / "a.geojson"), name=name), "Lan")
+        add_layer(workspace, request(layer_file(tmp_path / "a.geojson"), name=name), "Lan")
 
 
 def test_an_allowed_address_is_fetched_and_dated_by_its_answer(workspace: Workspace, server: str) -> None:
     address = f"http://{server}/layer.geojson?key=secret"
-    layer, _ = add_layer(workspace, asked(address), "Lan", [server])
+    layer, _ = add_layer(workspace, request(address), "Lan", [server])
     assert (layer.name, layer.troubles, layer.source) == ("layer", 1, address)
     assert layer.valid_ns == 1_725_938_100 * 10**9
     assert "secret" not in workspace.catalog.audit.lines()[0].detail
@@ -230,11 +166,10 @@ def test_an_allowed_address_is_fetched_and_dated_by_its_answer(workspace: Worksp
 
 
 @contextmanager
-def refused(said: str) -> Iterator[None]:
-    with pytest.raises(FlycamError, match=said) as failure:
+def refused(**values: object) -> Iterator[None]:
+    with pytest.raises(SourceUnreadable) as failure:
         yield
-    assert isinstance(failure.value, SourceUnreadable)
-    assert failure.value.message.in_language("vi") != str(failure.value)
+    assert failure.value.message.values.items() >= values.items()
 
 
 @pytest.mark.parametrize(
@@ -256,10 +191,10 @@ def refused(said: str) -> Iterator[None]:
     ],
 )
 def test_no_address_reaches_a_host_that_is_not_listed(server: str, tmp_path: Path, address: str) -> None:
-    Handler.asked.clear()
-    with refused("may not be asked"):
+    Handler.paths.clear()
+    with refused():
         fetch_url(address.format(server), ["listed.vn"], tmp_path)
-    assert Handler.asked == []
+    assert Handler.paths == []
 
 
 def test_other_schemes_are_files_which_are_not_there(workspace: Workspace) -> None:
@@ -271,27 +206,17 @@ def test_other_schemes_are_files_which_are_not_there(workspace: Workspace) -> No
         "/dev/zero",
     ):
         with pytest.raises(SourceUnreadable):
-            add_layer(workspace, asked(source, name="a"), "Lan", ["listed.vn"])
+            add_layer(workspace, request(source, name="a"), "Lan", ["listed.vn"])
 
 
 def test_a_redirect_an_error_and_too_much_are_refused(server: str, tmp_path: Path) -> None:
-    Handler.asked.clear()
-    with refused("sends on to another address"):
+    Handler.paths.clear()
+    with refused(status=302):
         fetch_url(f"http://{server}/moved", [server], tmp_path)
-    assert Handler.asked == ["/moved"]
-    with refused("answers 404"):
+    assert Handler.paths == ["/moved"]
+    with refused(status=404):
         fetch_url(f"http://{server}/missing", [server], tmp_path)
-    with refused("over 1 MB"):
+    with refused(most_bytes=1):
         fetch_url(f"http://{server}/endless", [server], tmp_path, max_bytes=1 << 20)
-    with refused("longer than"):
+    with refused(most_seconds=0.5):
         fetch_url(f"http://{server}/slow", [server], tmp_path, timeout_s=0.5)
-
-
-def test_a_packed_answer_is_not_unpacked(workspace: Workspace, server: str) -> None:
-    layer, _ = add_layer(workspace, asked(f"http://{server}/packed"), "Lan", [server])
-    assert layer.features == 1  # taken as the bytes that came
-
-
-def test_a_server_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with refused("does not answer"):
-        fetch_url("http://127.0.0.1:9/layer", ["127.0.0.1:9"], tmp_path)

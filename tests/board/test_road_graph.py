@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,53 +23,40 @@ def shapes(*some: shapely.Geometry) -> np.ndarray:
     return made
 
 
-def of(roads: list[shapely.Geometry], cuts: list[shapely.Geometry], place: shapely.Point) -> tuple[bool, ...]:
+BESIDE = shapely.LineString([(3000.3, 0.4), (3000, 800)])  # ends just beside the main road
+ACROSS = shapely.LineString([(5000, -700), (5000, 700)])  # has no corner in common with it
+LONG_SIDE = shapely.LineString([(3000, 0), (3000, 2000)])  # reaches the ring
+ISLAND = shapely.LineString([(0, 5000), (500, 5000)])
+FLOOD = shapely.box(2500, 500, 3500, 1500)
+THROUGH = shapely.box(2000, -10, 2100, 10)
+
+
+@pytest.mark.parametrize(
+    ("roads", "cuts", "place", "access"),
+    [
+        ([MAIN, SIDE], [], VALLEY, (True, True, True)),
+        ([MAIN, SIDE], [CUT], VALLEY, (True, True, False)),
+        ([MAIN, SIDE], [CUT], shapely.Point(3000, 100), (True, True, True)),
+        ([MAIN, SIDE, RING], [CUT], VALLEY, (True, True, False)),
+        ([MAIN, LONG_SIDE, RING], [CUT], VALLEY, (True, True, True)),
+        ([MAIN, ACROSS], [], shapely.Point(5000, 690), (True, True, True)),
+        ([MAIN, BESIDE], [], VALLEY, (True, True, True)),
+        ([MAIN], [], shapely.Point(0, 5000), (False, False, False)),
+        ([MAIN, ISLAND], [CUT], shapely.Point(100, 5000), (True, False, False)),
+        ([MAIN, SIDE], [FLOOD], shapely.Point(3000, 1000), (True, True, False)),
+        ([MAIN], [THROUGH], shapely.Point(0, 0), (True, True, False)),
+        ([MAIN], [THROUGH], shapely.Point(9000, 0), (True, True, True)),
+        ([], [CUT], VALLEY, (False, False, False)),
+    ],
+)
+def test_a_place_is_joined_to_the_main_net_before_and_after_a_cut(
+    roads: list[shapely.Geometry],
+    cuts: list[shapely.Geometry],
+    place: shapely.Point,
+    access: tuple[bool, bool, bool],
+) -> None:
     found = find_road_access(build_road_net(shapes(*roads)), shapes(*cuts), shapes(place), 200.0)
-    return bool(found.has_road[0]), bool(found.before[0]), bool(found.after[0])
-
-
-def test_a_valley_is_cut_off_where_its_only_road_is_cut() -> None:
-    assert of([MAIN, SIDE], [], VALLEY) == (True, True, True)
-    assert of([MAIN, SIDE], [CUT], VALLEY) == (True, True, False)
-    assert of([MAIN, SIDE], [CUT], shapely.Point(3000, 100)) == (True, True, True)
-
-
-def test_another_way_round_keeps_it_joined() -> None:
-    assert of([MAIN, SIDE, RING], [CUT], VALLEY) == (True, True, False), "the ring does not reach it"
-    longer = shapely.LineString([(3000, 0), (3000, 2000)])
-    assert of([MAIN, longer, RING], [CUT], VALLEY) == (True, True, True)
-
-
-def test_a_crossing_without_a_common_corner_joins() -> None:
-    across = shapely.LineString([(5000, -700), (5000, 700)])
-    assert of([MAIN, across], [], shapely.Point(5000, 690)) == (True, True, True)
-
-
-def test_a_road_that_ends_just_beside_another_is_joined() -> None:
-    beside = shapely.LineString([(3000.3, 0.4), (3000, 800)])
-    assert of([MAIN, beside], [], VALLEY) == (True, True, True)
-
-
-def test_a_place_without_a_road_and_one_whose_road_was_never_joined() -> None:
-    assert of([MAIN], [], shapely.Point(0, 5000)) == (False, False, False)
-    island = shapely.LineString([(0, 5000), (500, 5000)])
-    assert of([MAIN, island], [CUT], shapely.Point(100, 5000)) == (True, False, False)
-
-
-def test_a_place_whose_whole_road_lies_under_the_cut_is_cut_off() -> None:
-    flood = shapely.box(2500, 500, 3500, 1500)
-    assert of([MAIN, SIDE], [flood], shapely.Point(3000, 1000)) == (True, True, False)
-
-
-def test_a_net_cut_in_two_leaves_the_smaller_part_cut_off() -> None:
-    through = shapely.box(2000, -10, 2100, 10)
-    assert of([MAIN], [through], shapely.Point(0, 0)) == (True, True, False)
-    assert of([MAIN], [through], shapely.Point(9000, 0)) == (True, True, True)
-
-
-def test_no_roads_and_no_places() -> None:
-    assert of([], [CUT], VALLEY) == (False, False, False)
-    assert len(find_road_access(build_road_net(shapes(MAIN)), shapes(), shapes(), 200.0).after) == 0
+    assert (bool(found.has_road[0]), bool(found.before[0]), bool(found.after[0])) == access
 
 
 _COORD = st.integers(-50, 50).map(lambda n: 100.0 * n)

@@ -84,38 +84,6 @@ def test_without_terrain_there_are_still_candidates(storm: ImagePair) -> None:
     assert all(np.isnan(c.mean_slope_deg) for c in flat), "no slope is made up"
 
 
-def test_finer_pictures_give_outlines_in_their_own_pixels(
-    storm: ImagePair, found: tuple[ChangeCandidate, ...]
-) -> None:
-    def twice(values: np.ndarray) -> np.ndarray:
-        return values.repeat(2, 0).repeat(2, 1)
-
-    fine = ImagePair(
-        before_rgb=twice(storm.before_rgb),
-        after_rgb=twice(storm.after_rgb),
-        before_seen=twice(storm.before_seen),
-        after_seen=twice(storm.after_seen),
-        gsd_m=storm.gsd_m / 2,
-        heights_m=twice(storm.heights_m),
-    )
-    again = detect_changes(fine)
-    assert [c.kind for c in again] == [c.kind for c in found]
-    assert again[0].area_m2 == pytest.approx(found[0].area_m2, rel=0.02)
-    np.testing.assert_allclose(again[0].rings[0] / 2, found[0].rings[0], atol=0.6)
-
-
-def test_a_tiny_pair_is_no_trouble() -> None:
-    small = ImagePair(
-        before_rgb=np.zeros((3, 2, 3), np.uint8),
-        after_rgb=np.full((3, 2, 3), 200, np.uint8),
-        before_seen=np.ones((3, 2), bool),
-        after_seen=np.ones((3, 2), bool),
-        gsd_m=0.15,
-        heights_m=np.zeros((3, 2), np.float32),
-    )
-    assert detect_changes(small) == ()
-
-
 def test_floods_and_slides_of_another_renderer_are_named_by_how_they_lie() -> None:
     pair = plain_pair(3, 400.0, 0.5)
     found = detect_changes(image_pair(pair))

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
-import subprocess
-import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +15,13 @@ import pyogrio
 import pytest
 import shapely
 
-from flycam.access.policy import AccessPolicy
+from flycam.access.policy import UNRESTRICTED, AccessPolicy
 from flycam.change import detector_coefficients
 from flycam.change.export import SUFFIXES, export_changes
-from flycam.change.review import ReviewStep, apply_review_step
 from flycam.cli.changes import format_exported_changes
 from flycam.config import read_settings
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
-from flycam.model.board import NO_VOLUME_REASONS, ChangeAction, ChangeKind, ChangeStatus
+from flycam.model.board import ChangeKind, ChangeStatus
 from flycam.model.flight import Event, EventKind
 from flycam.model.time import format_iso, format_minute
 from flycam.workspace import Workspace
@@ -33,7 +29,6 @@ from tests.geodata.cap_schema import cap_faults
 from tests.serve.world import LAT, LON, add_communes, make_workspace, ns
 from tests.suites.catalog_suite import MOSAIC, flight
 from tests.suites.change_suite import FOUND
-from tests.suites.comparison_suite import COMPARED
 
 CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"
 HOLED = shapely.MultiPolygon(
@@ -95,22 +90,6 @@ def test_gdal_opens_what_is_confirmed_and_nothing_else(
         assert shapely.from_wkb(shapes[0]).area == pytest.approx(4.75e-6 * 110_700 * 103_400, rel=0.01)
 
 
-def _columns(path: Path) -> dict[str, list[Any]]:
-    meta, _, _, fields = pyogrio.raw.read(path)
-    return {name: list(values) for name, values in zip(meta["fields"], fields, strict=True)}
-
-
-def test_columns_say_hectares_commune_and_who_decided(workspace: Workspace, tmp_path: Path) -> None:
-    export_changes(workspace, tmp_path / "a.gpkg", "Bão e1 & <b>")
-    said = _columns(tmp_path / "a.gpkg")
-    assert said["area_ha"] == [3.8, 3.8]
-    assert said["commune_name"] == ["Nậm Lúc", "Nậm Lúc"]
-    assert said["decided_by"] == ["Lan & <Minh>"] * 2
-    assert sorted(said["kind"]) == ["flood", "landslide"]
-    export_changes(workspace, tmp_path / "none.gpkg", "e2")
-    assert list(_columns(tmp_path / "none.gpkg")) == list(said), "the same columns where there is no change"
-
-
 def test_a_spreadsheet_runs_nothing_that_somebody_wrote(workspace: Workspace, tmp_path: Path) -> None:
     export_changes(workspace, tmp_path / "a.csv", "e1")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig"))))
@@ -122,79 +101,11 @@ def test_a_spreadsheet_runs_nothing_that_somebody_wrote(workspace: Workspace, tm
     assert HOLED.contains(inside)
 
 
-def test_what_reaches_the_rim_of_what_was_compared_is_at_least_so_large(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    """One inside of it is whole; of what a hand drew there is no rim."""
-    inside = shapely.MultiPolygon([shapely.box(LON + 0.01, LAT + 0.01, LON + 0.011, LAT + 0.011)])
-    whole = replace(
-        ACCEPTED, change_id="change-00000009", wkb=shapely.to_wkb(inside), bounds_lonlat_deg=inside.bounds
-    )
-    workspace.catalog.changes.append([whole])
-    ground = shapely.MultiPolygon([shapely.box(LON, LAT, LON + 0.1, LAT + 0.1)])
-    made = replace(
-        COMPARED,
-        event_id="e1",
-        before_shown=ACCEPTED.before_shown,
-        after_shown=ACCEPTED.after_shown,
-        author=ACCEPTED.author,
-        at_ns=ACCEPTED.at_ns,
-        wkb=shapely.to_wkb(ground),
-        bounds_lonlat_deg=ground.bounds,
-    )
-    workspace.catalog.comparisons.add([made])
-    export_changes(workspace, tmp_path / "a.csv", "e1")
-    rows = csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig")))
-    said = {row["change_id"]: row["at_least"] for row in rows}
-    assert said == {ACCEPTED.change_id: "area", whole.change_id: "", DRAWN.change_id: ""}
-
-
-def test_cap_names_who_sends(workspace: Workspace, tmp_path: Path) -> None:
-    for sender, said in (("", workspace.box), ("pccr@laocai.gov.vn", "pccr@laocai.gov.vn")):
-        export_changes(replace(workspace, cap_sender=sender), tmp_path / "a.xml", "e1")
-        alert = defusedxml.ElementTree.parse(tmp_path / "a.xml").getroot()
-        assert alert is not None and alert.findtext(f"{CAP}sender") == said
-        assert alert.findtext(f"{CAP}status") == "Draft"
-        assert cap_faults((tmp_path / "a.xml").read_bytes()) == []
-
-
-@pytest.mark.parametrize(
-    "wrong", ["phòng@laocai.gov.vn", "a b@c.vn", "a,b@c.vn", "<a@c.vn", "a&b@c.vn", "laocai"]
-)
+@pytest.mark.parametrize("wrong", ["phòng@laocai.gov.vn", "a b@c.vn", "<a@c.vn", "laocai"])
 def test_a_sender_that_cap_forbids_is_refused(wrong: str) -> None:
-    with pytest.raises(OptionUnusable, match="FLYCAM_CAP_SENDER") as refused:
+    with pytest.raises(OptionUnusable, match="FLYCAM_CAP_SENDER"):
         read_settings({"FLYCAM_CAP_SENDER": wrong})
-    assert "TÊN@TÊN-MIỀN" in refused.value.message.in_language("vi")
     assert read_settings({"FLYCAM_CAP_SENDER": " pccr@laocai.gov.vn "}).cap_sender == "pccr@laocai.gov.vn"
-
-
-def test_a_folder_that_is_not_there_is_named(workspace: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(InputUnusable, match="its folder does not exist"):
-        export_changes(workspace, tmp_path / "none" / "a.gpkg", "e1")
-
-
-_READ_BY_GDAL = """
-import json, sys, pyogrio
-path = sys.argv[1]
-meta, _, shapes, fields = pyogrio.raw.read(path, encoding="utf-8")
-said = {name: list(map(str, values)) for name, values in zip(meta["fields"], fields, strict=True)}
-print(json.dumps([pyogrio.read_info(path)["driver"], said, [one.hex() for one in shapes]]))
-"""
-
-
-def test_gdal_opens_the_table_with_its_outlines(workspace: Workspace, tmp_path: Path) -> None:
-    """In a process of its own: once anything was read here GDAL opens no other formats than flycam's."""
-    export_changes(workspace, tmp_path / "a.csv", "e1")
-    command = [sys.executable, "-c", _READ_BY_GDAL, str(tmp_path / "a.csv")]
-    driver, said, shapes = json.loads(
-        subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    )
-    assert driver == "CSV"
-    assert next(iter(said)) == "Loại thay đổi", "the byte order mark is no part of the first name"
-    assert sorted(said["change_id"]) == [ACCEPTED.change_id, DRAWN.change_id]
-    assert set(said["commune_name"]) == {"Nậm Lúc"}
-    for shape in shapes:
-        assert shapely.hausdorff_distance(shapely.from_wkb(bytes.fromhex(shape)), HOLED) < 1e-6
 
 
 def test_how_sure_and_of_when_is_told_or_left_empty(workspace: Workspace, tmp_path: Path) -> None:
@@ -246,42 +157,12 @@ def test_people_read_names_kinds_and_times_of_vietnam_first(workspace: Workspace
         *("Lan & <Minh>", format_minute(ACCEPTED.at_ns)),
     ]
     assert vietnamese["Diện tích"].startswith("3,80 ± ") and vietnamese["Diện tích"].endswith(" ha")
-    assert (english["Kind of change"], english["Probability"]) == ("Landslide", "> 99.9 %")
-    assert english["Size"].startswith("3.80 ± ")
     assert [*vietnamese][10:] == [*english][10:], "columns for programs are not translated"
     assert [*vietnamese.values()][10:] == [*english.values()][10:]
     assert vietnamese["score"] == "0.999", "what is not certain is not told as certain"
     assert vietnamese["before"] == f"{before}@2" and vietnamese["kind"] == "landslide"
-    columns = [name.casefold() for name in english]
-    assert len(set(columns)) == len(columns), "some programs do not tell capitals apart"
-    drawn = next(row for row in rows["vi"] if row["change_id"] == DRAWN.change_id)
-    assert drawn["Xác suất"] == "không có (vẽ tay)"
     gone = next(row for row in rows["vi"] if row["change_id"] == lost.change_id)
-    assert (gone["Ảnh sau"], gone["Ảnh sau chụp lúc (UTC+7)"]) == ("chuyến bay không còn ở đây", "")
-
-
-@pytest.mark.parametrize("name", ["a.csv", "a.geojson", "a.gpkg", "a.kmz"])
-def test_why_two_pictures_are_doubtful_goes_with_what_was_found_on_them(
-    workspace: Workspace, tmp_path: Path, name: str
-) -> None:
-    doubts = NO_VOLUME_REASONS["picture"], NO_VOLUME_REASONS["not_finished"]
-    doubted = replace(COMPARED, doubts=doubts)
-    workspace.catalog.comparisons.add([doubted])
-    export_changes(workspace, tmp_path / name, "e1")
-    if name.endswith((".csv", ".geojson")):
-        text = (tmp_path / name).read_text("utf-8-sig")
-    elif name.endswith(".kmz"):
-        text = zipfile.ZipFile(tmp_path / name).read("doc.kml").decode()
-    else:
-        meta, _, _, values = pyogrio.raw.read(tmp_path / name)
-        fields = dict(zip(meta["fields"], values, strict=True))
-        said = dict(
-            zip(fields["change_id"], zip(fields["doubts"], fields["doubts_vi"], strict=True), strict=True)
-        )
-        assert said[DRAWN.change_id] == ("", ""), "drawn over the same two"
-        text = " ".join(said[ACCEPTED.change_id])
-    for language in ("en", "vi"):
-        assert "; ".join(one.in_language(language) for one in doubts) in text
+    assert gone["Ảnh sau chụp lúc (UTC+7)"] == ""
 
 
 def _flown(workspace: Workspace, name: str, at_ns: int) -> str:
@@ -290,16 +171,6 @@ def _flown(workspace: Workspace, name: str, at_ns: int) -> str:
     workspace.catalog.flights.put_flight(flown)
     workspace.catalog.tiles.put_mosaic(replace(MOSAIC, mosaic_id=f"{name}-colour", flight_id=name))
     return f"{name}-colour"
-
-
-def test_a_comment_confirms_nothing(workspace: Workspace, tmp_path: Path) -> None:
-    said = {"action": ChangeAction.COMMENT, "changes": {DRAWN.change_id: 1}, "note": "xem lại?"}
-    apply_review_step(workspace, ReviewStep(step_id="step-00000001", **said), "Minh")
-    export_changes(workspace, tmp_path / "a.csv", "e1")
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig"))))
-    (row,) = [row for row in rows if row["change_id"] == DRAWN.change_id]
-    assert (row["decided_by"], row["decided"]) == ("Lan & <Minh>", format_iso(DRAWN.at_ns, "seconds"))
-    assert (row["note"], row["note_by"]) == ("xem lại?", "Minh")
 
 
 def _names(element: Any) -> list[str]:
@@ -344,21 +215,15 @@ def test_an_event_without_confirmed_changes_makes_an_empty_file_and_says_so(
     out = tmp_path / f"a{ending}"
     assert export_changes(workspace, out, "e2") == 0
     assert out.stat().st_size > 0
-    assert "not mean that nothing changed" in str(format_exported_changes(out, 0)[1][1])
-    assert len(format_exported_changes(out, 1)[1]) == 1
+    assert [len(format_exported_changes(out, count)[1]) for count in (0, 1)] == [2, 1]
 
 
 def test_a_message_of_nothing_is_refused(workspace: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(InputUnusable, match="nothing is confirmed in Bão e2") as failure:
-        export_changes(workspace, tmp_path / "a.xml", "e2")
-    assert "CAP" in failure.value.message.in_language("vi") and not (tmp_path / "a.xml").exists()
     withheld = AccessPolicy(areas=[shapely.to_wkb(shapely.box(LON - 1, LAT - 1, LON + 1, LAT + 1))])
-    for event in ("e1", "e2"):  # something is confirmed in the first
-        with pytest.raises(
-            InputUnusable, match=f"nothing that you may see is confirmed in Bão {event}"
-        ) as told:
-            export_changes(workspace, tmp_path / "a.xml", event, withheld)
-        assert "chưa có thay đổi nào trong phạm vi được xem" in told.value.message.in_language("vi")
+    for event, policy in (("e2", UNRESTRICTED), ("e1", withheld)):  # something is confirmed in e1
+        with pytest.raises(InputUnusable, match=f"Bão {event}"):
+            export_changes(workspace, tmp_path / "a.xml", event, policy)
+        assert not (tmp_path / "a.xml").exists()
 
 
 def test_what_cannot_be_written_is_said(workspace: Workspace, tmp_path: Path) -> None:
@@ -368,7 +233,6 @@ def test_what_cannot_be_written_is_said(workspace: Workspace, tmp_path: Path) ->
         (tmp_path / "none" / "a.csv", "e1", InputUnusable),
         (tmp_path / "none" / "a.gpkg", "e1", InputUnusable),
     ):
-        with pytest.raises(kind) as failure:
+        with pytest.raises(kind):
             export_changes(workspace, out, event)
-        assert failure.value.message.in_language("vi") != str(failure.value)
         assert not out.exists()

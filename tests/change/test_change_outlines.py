@@ -71,36 +71,8 @@ def test_a_change_beside_a_drills_commune_lies_in_the_one_that_exists(workspace:
     assert home(LON + SIDE, LAT + SIDE) == "90001"
 
 
-def test_slope_of_two_small_places_far_apart_is_told(workspace: Workspace, tmp_path: Path) -> None:
-    """No post of a grid over both lay on either: 5 m each, some 400 m apart."""
-    register_dem(workspace, _slope(tmp_path, 30.0), "EGM96")
-    both = shapely.MultiPolygon(
-        [
-            shapely.box(lon, lat, lon + 5e-5, lat + 5e-5)
-            for lon, lat in ((LON, LAT), (LON + 0.003, LAT + 0.003))
-        ]
-    )
-    assert measure_outline(both, workspace, is_drill=False).slope_deg == pytest.approx(30.0, abs=0.2)
-    beyond = shapely.box(LON + 1, LAT, LON + 1 + 5e-5, LAT + 5e-5)
-    most = shapely.MultiPolygon([*both.geoms, beyond])
-    assert measure_outline(most, workspace, is_drill=False).slope_deg == pytest.approx(30.0, abs=0.2), (
-        "of two in three"
-    )
-
-
 def test_slope_is_not_told_where_most_heights_are_unknown(workspace: Workspace, tmp_path: Path) -> None:
     register_dem(workspace, _slope(tmp_path, 30.0, unknown_from=103 + 60), "EGM96")
     assert measure_outline(SQUARE, workspace, is_drill=False).slope_deg is None
     inside = shapely.MultiPolygon([shapely.box(LON, LAT, LON + 0.0004, LAT + SIDE)])
     assert measure_outline(inside, workspace, is_drill=False).slope_deg == pytest.approx(30.0, abs=0.1)
-
-
-def test_damaged_terrain_keeps_nobody_from_deciding(workspace: Workspace, tmp_path: Path) -> None:
-    path = _slope(tmp_path, 30.0)
-    register_dem(workspace, path, "EGM96")
-    for kept in (tmp_path / "house").rglob("*"):
-        if kept.is_file() and kept.stat().st_size == path.stat().st_size:
-            kept.write_bytes(b"")
-    ground = measure_outline(SQUARE, workspace, is_drill=False)
-    assert ground.slope_deg is None
-    assert ground.area_m2 == pytest.approx(4 * 110.7 * 103.3, rel=0.01)

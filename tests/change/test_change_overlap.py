@@ -36,15 +36,6 @@ def test_places_are_of_one_kind_and_reach_through_others() -> None:
     assert label_places([]) == [] and compute_own_ground([]) == []
 
 
-def test_ground_under_a_slide_and_a_flood_counts_once() -> None:
-    flood = replace(changed("change-00000002", square(50, 0, 50), kind=ChangeKind.FLOOD), area_m2=2500.0)
-    found = sum_changes([SLIDE, flood])
-    assert found.places == {ChangeKind.LANDSLIDE: 1, ChangeKind.FLOOD: 1}
-    assert found.area_m2 == pytest.approx(10_000.0)
-    nothing = sum_changes([])
-    assert (nothing.places, nothing.area_m2) == ({}, 0.0)
-
-
 def test_slivers_lie_in_their_communes_not_beyond_all() -> None:
     """1000 by 10: 985 in one commune, 8 and 7 in two others."""
     shape = shapely.box(0, 0, 1000, 10)

@@ -36,7 +36,3 @@ def test_candidates_as_usual_keep_their_probabilities() -> None:
     values = np.where(right, 1.0, -1.0) * 2.0 + draw.normal(0.0, 2.0, 40_000) + np.log(share / (1.0 - share))
     # two normal distributions 4 apart with a spread of 2: the logit is linear with slope 1
     np.testing.assert_allclose(calibrate_prior(values, share), to_probability(values), atol=0.02)
-
-
-def test_no_candidates_are_no_trouble() -> None:
-    assert calibrate_prior(np.zeros(0), 0.3).shape == (0,)

@@ -9,20 +9,16 @@ from typing import Any
 
 import httpx
 import pytest
-import shapely
 
-from flycam.catalog.changes import ChangeVersion
-from flycam.catalog.comparisons import Comparison
-from flycam.change.outlines import DECIDED
 from flycam.http.services import Services
 from flycam.model.access import ACCOUNT_ROLES, Role
-from flycam.model.board import NO_VOLUME_REASONS, ChangeStatus
+from flycam.model.board import ChangeStatus
 from flycam.model.flight import Event, EventKind
 from flycam.workspace import Workspace
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, add_account, add_communes, make_workspace
 from tests.suites.change_suite import FOUND
-from tests.suites.comparison_suite import COMPARED, WINDOWS, compared_on
+from tests.suites.comparison_suite import COMPARED, WINDOWS
 
 STEP = "/api/changes/steps/step-0123456789abcdef"
 OUTLINE = [[[[LON, LAT], [LON + 0.001, LAT], [LON + 0.001, LAT + 0.001], [LON, LAT]]]]
@@ -55,40 +51,19 @@ def client(workspace: Workspace) -> Iterator[httpx.Client]:
 def test_the_windows_of_a_change_are_for_analysts_and_of_its_own_pictures(
     workspace: Workspace, client: httpx.Client
 ) -> None:
-    asked = f"/api/changes/{FOUND.change_id}/registration"
-    assert client.get(asked, headers=by(Role.ANALYST)).json()["features"] == [], "they were not kept"
+    path = f"/api/changes/{FOUND.change_id}/registration"
+    assert client.get(path, headers=by(Role.ANALYST)).json()["features"] == [], "they were not kept"
     elsewhere = replace(COMPARED, comparison_id="compared-2", after_shown="m9@1")
     workspace.catalog.comparisons.add([COMPARED], WINDOWS)
     workspace.catalog.comparisons.add([elsewhere], WINDOWS[:1])
-    told = client.get(asked, headers=by(Role.ANALYST)).json()
-    assert [one["properties"] for one in told["features"]] == [
+    answer = client.get(path, headers=by(Role.ANALYST)).json()
+    assert [one["properties"] for one in answer["features"]] == [
         {"state": "agreed", "residual_m": 0.125},
         {"state": "not found", "residual_m": None},
     ]
-    assert told["features"][0]["geometry"]["coordinates"] == [104.8, 21.9]
-    assert client.get(asked, headers=by(Role.VIEWER)).status_code == 403
-    assert client.get(asked.replace("01/", "09/"), headers=by(Role.ANALYST)).status_code == 404
-
-
-def test_what_is_to_be_known_of_two_pictures_is_told_with_the_changes(
-    workspace: Workspace, client: httpx.Client
-) -> None:
-    asked = "/api/changes?event=e1"
-    nothing = client.get(asked, headers=by(Role.ANALYST)).json()
-    assert nothing["comparisons"] == []
-    assert {one["properties"]["comparison_id"] for one in nothing["features"]} == {None}
-    doubt, warning = NO_VOLUME_REASONS["not_finished"], NO_VOLUME_REASONS["picture"]
-    workspace.catalog.comparisons.add([replace(COMPARED, doubts=(doubt,), warnings=(warning,))])
-    told = client.get(asked, headers=by(Role.ANALYST)).json()
-    (one,) = told["comparisons"]
-    assert (one["before"], one["after"], one["rmse_m"]) == ("m1@2", "m2@1", 0.2)
-    assert (one["doubts"], one["doubts_vi"]) == ([str(doubt)], [doubt.in_language("vi")])
-    assert (one["warnings"], one["warnings_vi"]) == ([str(warning)], [warning.in_language("vi")])
-    assert {one["properties"]["comparison_id"] for one in told["features"]} == {"compared-1"}
-    assert client.get(asked, headers=by(Role.VIEWER)).json()["comparisons"] == [], "of what is told only"
-
-
-PEOPLE = [role for role in ACCOUNT_ROLES if role is not Role.BOX]
+    assert answer["features"][0]["geometry"]["coordinates"] == [104.8, 21.9]
+    assert client.get(path, headers=by(Role.VIEWER)).status_code == 403
+    assert client.get(path.replace("01/", "09/"), headers=by(Role.ANALYST)).status_code == 404
 
 
 def by(role: Role) -> dict[str, str]:
@@ -103,16 +78,10 @@ def listed(client: httpx.Client, headers: dict[str, str], query: str = "event=e1
     return {one["id"]: one["properties"]["status"] for one in features}
 
 
-@pytest.mark.parametrize("role", PEOPLE)
-def test_analysts_decide_and_everybody_else_sees_what_was_confirmed(client: httpx.Client, role: Role) -> None:
-    may = role in (Role.ANALYST, Role.ADMIN)
-    assert client.put(STEP, json=ACCEPT, headers=by(role)).status_code == (200 if may else 403)
-    assert client.get(f"/api/changes/{FOUND.change_id}", headers=by(role)).status_code == (
-        200 if may else 403
-    )
-    assert client.put(STEP, json=ACCEPT).status_code == 401
-    seen = listed(client, by(role))
-    assert len(seen) == (3 if may else 0)
+def test_analysts_see_all_and_everybody_else_what_was_confirmed(client: httpx.Client) -> None:
+    assert client.get(f"/api/changes/{FOUND.change_id}", headers=ANALYST).status_code == 200
+    assert client.get(f"/api/changes/{FOUND.change_id}", headers=VIEWER).status_code == 403
+    assert (len(listed(client, ANALYST)), listed(client, VIEWER)) == (3, {})
     client.put(STEP, json=ACCEPT, headers=ANALYST)
     assert listed(client, VIEWER) == {FOUND.change_id: "accepted"}
     assert listed(client, VIEWER, "event=e1&status=rejected") == {}
@@ -124,14 +93,9 @@ def test_analysts_are_told_over_which_pictures_they_may_draw(
 ) -> None:
     """As the decision itself has it: those of the event, and files that changes of it were looked for on."""
     workspace.catalog.changes.append([replace(FOUND, change_id="change-00000009", before_shown="truoc.tif")])
-    asked = f"/api/changes/pictures?event={FOUND.event_id}"
-    assert client.get(asked, headers=by(Role.ANALYST)).json() == {"pictures": ["truoc.tif"]}
-    assert client.get(asked, headers=by(Role.VIEWER)).status_code == 403
-
-
-def test_a_box_is_told_nothing(client: httpx.Client) -> None:
-    for address in ("/api/changes?event=e1", f"/api/changes/{FOUND.change_id}"):
-        assert client.get(address, headers=by(Role.BOX)).status_code == 403
+    path = f"/api/changes/pictures?event={FOUND.event_id}"
+    assert client.get(path, headers=by(Role.ANALYST)).json() == {"pictures": ["truoc.tif"]}
+    assert client.get(path, headers=by(Role.VIEWER)).status_code == 403
 
 
 def test_a_decision_its_undoing_and_its_history(client: httpx.Client) -> None:
@@ -140,17 +104,16 @@ def test_a_decision_its_undoing_and_its_history(client: httpx.Client) -> None:
     assert client.put(STEP, json={**ACCEPT, "note": "rõ"}, headers=ANALYST).json()["features"] == [made]
     late = client.put(f"{STEP[:-1]}0", json=ACCEPT, headers=by(Role.ADMIN))
     assert late.status_code == 409
-    assert "đã có người quyết định" in late.json()["message"]
     undo = {"action": "undo", "undoes": STEP.rpartition("/")[2]}
     assert client.put(f"{STEP[:-1]}1", json=undo, headers=ANALYST).status_code == 200
     lines = client.get(f"/api/changes/{FOUND.change_id}", headers=ANALYST).json()["features"]
-    said = [(one["properties"]["action"], one["properties"]["status"]) for one in lines]
-    assert said == [("found", "proposed"), ("accept", "accepted"), ("undo", "proposed")]
+    read_properties = [(one["properties"]["action"], one["properties"]["status"]) for one in lines]
+    assert read_properties == [("found", "proposed"), ("accept", "accepted"), ("undo", "proposed")]
     assert listed(client, VIEWER) == {}
 
 
 def test_who_decided_is_told_whoever_commented_later(client: httpx.Client) -> None:
-    def said() -> tuple[str | None, ...]:
+    def read_properties() -> tuple[str | None, ...]:
         (one,) = client.get("/api/changes?event=e1", headers=VIEWER).json()["features"]
         return tuple(one["properties"][name] for name in ("decided_by", "note", "note_by", "author"))
 
@@ -158,23 +121,13 @@ def test_who_decided_is_told_whoever_commented_later(client: httpx.Client) -> No
     decided = made["properties"]["decided"]
     comment = {"action": "comment", "changes": {FOUND.change_id: 2}, "note": "xem lại?"}
     client.put(f"{STEP[:-1]}0", json=comment, headers=by(Role.ADMIN))
-    assert said() == ("analyst", "xem lại?", "admin", "admin")
+    assert read_properties() == ("analyst", "xem lại?", "admin", "admin")
     undo = {"action": "undo", "undoes": f"{STEP[:-1]}0".rpartition("/")[2]}
     client.put(f"{STEP[:-1]}1", json=undo, headers=by(Role.ADMIN))
-    assert said() == ("analyst", "rõ", "analyst", "admin")
+    assert read_properties() == ("analyst", "rõ", "analyst", "admin")
     lines = client.get(f"/api/changes/{FOUND.change_id}", headers=ANALYST).json()["features"]
     assert [one["properties"]["decided"] for one in lines] == [None, decided, decided, decided]
     assert [one["properties"]["author"] for one in lines] == ["Lan", "analyst", "admin", "admin"]
-
-
-def test_the_likeliest_comes_first_and_events_do_not_mix(client: httpx.Client) -> None:
-    answer = client.get("/api/changes?event=e1", headers=ANALYST).json()
-    assert [one["properties"]["score"] for one in answer["features"]] == [0.7, 0.7, 0.2]
-    assert (answer["known"], answer["numberMatched"]) == (True, 3)
-    other = client.get("/api/changes?event=e2", headers=ANALYST).json()
-    assert (other["known"], other["features"]) == (False, [])
-    assert client.get("/api/changes?event=e9", headers=ANALYST).status_code == 404
-    assert listed(client, ANALYST, "bounds=1,1,2,2") == {}
 
 
 def test_changes_are_told_as_they_stood_at_an_earlier_time(client: httpx.Client) -> None:
@@ -185,37 +138,14 @@ def test_changes_are_told_as_they_stood_at_an_earlier_time(client: httpx.Client)
     assert client.get("/api/changes?event=e1&until=9999-01-01", headers=VIEWER).status_code == 422
 
 
-def test_drawing_and_redrawing_by_hand(client: httpx.Client) -> None:
-    (made,) = client.put(STEP, json=DRAW, headers=ANALYST).json()["features"]
-    said = made["properties"]
-    assert (said["status"], said["score"], said["kind"]) == ("accepted", None, "landslide")
-    # half a square of 111 m by 103 m
-    assert said["area_m2"] == pytest.approx(5718, rel=0.02)
-    outline = made["geometry"]["coordinates"]
-    redraw = {"action": "redraw", "changes": {made["id"]: 1}, "outlines": [outline]}
-    (again,) = client.put(f"{STEP[:-1]}0", json=redraw, headers=ANALYST).json()["features"]
-    assert again["geometry"] == made["geometry"], "sent back as it came"
-    assert again["properties"]["area_m2"] == said["area_m2"]
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
         {"action": "bomb"},
-        {"action": "found"},
         {"changes": {}},
         {"changes": {FOUND.change_id: "x"}},
-        {"changes": {f"change-{n}": 1 for n in range(501)}},
-        {"kind": "bomb"},
-        {"note": "x" * 1001},
-        {"note": "x" * 3000},
         {"outlines": [OUTLINE]},
         {"action": "redraw", "outlines": [[[[[LON]] * 3]]]},
-        {"action": "redraw", "outlines": [[[[["x", 1]] * 3]]]},
-        {"action": "redraw", "outlines": [[[[[LON, 91]] * 3]]]},
-        {"action": "redraw", "outlines": [OUTLINE] * 2},
-        {"action": "split", "outlines": [OUTLINE] * 2},
-        {"action": "merge", "changes": {FOUND.change_id: 1, "change-00000002": 1}},
     ],
 )
 def test_what_cannot_be_is_refused(client: httpx.Client, wrong: dict[str, Any]) -> None:
@@ -223,22 +153,6 @@ def test_what_cannot_be_is_refused(client: httpx.Client, wrong: dict[str, Any]) 
     assert answer.status_code == 422
     assert answer.json()["message"]
     assert listed(client, VIEWER) == {}
-
-
-def test_other_ids_and_changes_that_are_not_there_are_refused(client: httpx.Client) -> None:
-    assert client.put("/api/changes/steps/x", json=ACCEPT, headers=ANALYST).status_code == 422
-    unknown = {"action": "accept", "changes": {"change-99999999": 1}}
-    assert client.put(STEP, json=unknown, headers=ANALYST).status_code == 404
-    assert (
-        client.put(STEP, json={"action": "undo", "undoes": "step-99999999"}, headers=ANALYST).status_code
-        == 404
-    )
-    assert client.get("/api/changes/change-99999999", headers=ANALYST).status_code == 404
-
-
-def test_no_other_site_can_decide_through_a_browser(client: httpx.Client) -> None:
-    client.post("/api/login", json={"token": "analyst-token"})
-    assert client.post(STEP, json=ACCEPT).status_code == 405
 
 
 def test_a_decision_reaches_other_screens_and_the_board(client: httpx.Client) -> None:
@@ -252,144 +166,22 @@ def test_a_decision_reaches_other_screens_and_the_board(client: httpx.Client) ->
     assert None in [row["changes"] for row in rows]
 
 
-@pytest.mark.parametrize("form", ["gpkg", "geojson", "kmz", "csv", "xml"])
-def test_everybody_may_take_away_what_was_confirmed(client: httpx.Client, form: str) -> None:
+def test_everybody_may_take_away_what_was_confirmed(client: httpx.Client) -> None:
     client.put(STEP, json=DRAW, headers=ANALYST)
-    answer = client.get(f"/api/changes/export?event=e1&format={form}", headers=VIEWER)
+    answer = client.get("/api/changes/export?event=e1&format=csv", headers=VIEWER)
     assert answer.status_code == 200
-    assert answer.headers["content-disposition"] == f'attachment; filename="changes.{form}"'
+    assert answer.headers["content-disposition"] == 'attachment; filename="changes.csv"'
     assert answer.content
     assert client.get("/api/changes/export?event=e1&format=exe", headers=VIEWER).status_code == 422
 
 
-def test_what_a_newer_revision_did_not_show_again_is_marked_and_last(
-    workspace: Workspace, client: httpx.Client
-) -> None:
-    newer = replace(COMPARED, before_shown="m1@9", after_shown="m2@9")
-    workspace.catalog.changes.append(
-        [replace(FOUND, change_id="change-00000004", score=0.1, before_shown="m8@1", after_shown="m9@1")]
-    )
-
-    def told() -> list[tuple[str, bool]]:
-        answer = client.get("/api/changes?event=e1&status=proposed", headers=by(Role.ANALYST)).json()
-        return [(one["id"][-1], one["properties"]["not_found_again"]) for one in answer["features"]]
-
-    assert told() == [("1", False), ("2", False), ("4", False)]
-    workspace.catalog.comparisons.add([newer])
-    assert told() == [("4", False), ("1", True), ("2", True)]
-
-
 def test_ones_own_last_decision_can_be_undone_from_a_page_that_was_loaded_again(client: httpx.Client) -> None:
-    asked = "/api/changes/undoable?event=e1"
+    path = "/api/changes/undoable?event=e1"
     client.put(STEP, json=ACCEPT, headers=ANALYST)
     step_id = STEP.rpartition("/")[2]
-    assert client.get(asked, headers=ANALYST).json() == {"steps": [step_id]}
-    assert client.get(asked, headers=by(Role.ADMIN)).json() == {"steps": []}, "it is somebody else's"
-    assert client.get(asked.replace("e1", "e2"), headers=ANALYST).json() == {"steps": []}
-    assert client.get(asked, headers=VIEWER).status_code == 403
+    assert client.get(path, headers=ANALYST).json() == {"steps": [step_id]}
+    assert client.get(path, headers=by(Role.ADMIN)).json() == {"steps": []}, "it is somebody else's"
+    assert client.get(path.replace("e1", "e2"), headers=ANALYST).json() == {"steps": []}
+    assert client.get(path, headers=VIEWER).status_code == 403
     client.put(f"{STEP[:-1]}1", json={"action": "undo", "undoes": step_id}, headers=ANALYST)
-    assert client.get(asked, headers=ANALYST).json() == {"steps": []}
-
-
-def test_beside_what_waits_stands_what_was_decided_there(workspace: Workspace, client: httpx.Client) -> None:
-    again = replace(FOUND, change_id="change-00000004", after_shown="m3@1")
-    elsewhere = replace(again, change_id="change-00000005", event_id="e2")
-    workspace.catalog.changes.append([again, elsewhere])
-    client.put(STEP, json=ACCEPT, headers=ANALYST)
-
-    def beside(headers: dict[str, str], event: str = "e1") -> dict[str, list[tuple[str, ...]]]:
-        features = client.get(f"/api/changes?event={event}", headers=headers).json()["features"]
-        names = ("change_id", "status", "kind", "decided_by", "after")
-        return {
-            one["id"]: [tuple(said[name] for name in names) for said in one["properties"]["decided_beside"]]
-            for one in features
-        }
-
-    told = beside(ANALYST)
-    accepted = (FOUND.change_id, "accepted", "landslide", "analyst", "m2@1")
-    rejected = ("change-00000003", "rejected", "landslide", "Lan", "m2@1")
-    assert told[again.change_id] == [accepted, rejected]
-    assert told[FOUND.change_id] == [], "it is decided on itself"
-    assert beside(ANALYST, "e2") == {elsewhere.change_id: []}
-    assert beside(VIEWER) == {FOUND.change_id: []}
-
-
-def test_only_what_was_decided_around_what_waits_is_read(
-    workspace: Workspace, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A map that shows a part does not have all decisions of an event read at every refresh."""
-    changes, read = workspace.catalog.changes, {}
-    current = changes.current
-
-    def noted(*args: Any, **options: Any) -> list[ChangeVersion]:
-        lines = current(*args, **options)
-        read[options["statuses"]] = [one.change_id for one in lines]
-        return lines
-
-    west, south, east, north = FOUND.bounds_lonlat_deg
-    far = replace(FOUND, change_id="change-00000005", status=ChangeStatus.ACCEPTED)
-    changes.append([replace(far, bounds_lonlat_deg=(west + 1, south, east + 1, north))])
-    monkeypatch.setattr(changes, "current", noted)
-    features = client.get("/api/changes?event=e1", headers=ANALYST).json()["features"]
-    beside = {one["id"]: one["properties"]["decided_beside"] for one in features}
-    assert [one["change_id"] for one in beside[FOUND.change_id]] == ["change-00000003"]
-    assert read[DECIDED] == ["change-00000003"]
-
-
-def test_what_of_a_drawn_outline_was_not_compared_is_told_as_it_stood(
-    workspace: Workspace, client: httpx.Client
-) -> None:
-    """Its western half was compared, in 2024."""
-    drawn = replace(
-        FOUND, change_id="change-00000005", status=ChangeStatus.ACCEPTED, score=None, rmse_m=None, tie_m=None
-    )
-    west, south, east, north = FOUND.bounds_lonlat_deg
-    half = shapely.MultiPolygon([shapely.box(west - 0.01, south - 0.01, (west + east) / 2, north + 0.01)])
-    workspace.catalog.changes.append([drawn])
-    at_ns = 1_725_000_000 * 10**9
-    workspace.catalog.comparisons.add(
-        [replace(compared_on("compared-1", "e1", half, "m1@2", "m2@1"), at_ns=at_ns)]
-    )
-
-    def told(query: str) -> dict[str, tuple[float | None, str | None]]:
-        features = client.get(f"/api/changes?event=e1&{query}", headers=ANALYST).json()["features"]
-        said = [one["properties"] for one in features]
-        return {one["change_id"]: (one["not_compared_pct"], one["comparison_id"]) for one in said}
-
-    now = told("")
-    assert now[drawn.change_id] == (50.0, None)
-    assert now[FOUND.change_id] == (None, "compared-1"), "the detector's own"
-    assert set(told("until=2020-01-01T00:00:00Z").values()) == {(None, None)}
-    (line,) = client.get(f"/api/changes/{drawn.change_id}", headers=ANALYST).json()["features"]
-    assert line["properties"]["not_compared_pct"] == 50.0
-
-
-def test_what_was_compared_is_read_once_for_an_answer(
-    workspace: Workspace, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    comparisons, read = workspace.catalog.comparisons, []
-    comparisons.add([COMPARED])
-    workspace.catalog.changes.append([replace(FOUND, change_id="change-00000005", score=None)])
-    of_event = comparisons.list_for_event
-
-    def noted(event_id: str, until_ns: int | None = None) -> list[Comparison]:
-        read.append(event_id)
-        return of_event(event_id, until_ns)
-
-    monkeypatch.setattr(comparisons, "list_for_event", noted)
-    assert len(client.get("/api/changes?event=e1", headers=ANALYST).json()["features"]) == 4
-    assert read == ["e1"]
-    redraw = {"action": "redraw", "changes": {FOUND.change_id: 1}, "outlines": [OUTLINE]}
-    assert client.put(STEP, json=redraw, headers=ANALYST).status_code == 200
-    assert read == ["e1", "e1"]
-
-
-def test_found_without_terrain_there_is_no_score(workspace: Workspace, client: httpx.Client) -> None:
-    bare = replace(FOUND, change_id="change-00000004", slope_deg=None, score=0.9)
-    workspace.catalog.changes.append([bare])
-    client.put(STEP, json=DRAW, headers=ANALYST)
-    features = client.get("/api/changes?event=e1", headers=ANALYST).json()["features"]
-    said = {one["id"]: (one["properties"]["score"], one["properties"]["no_score"]) for one in features}
-    assert said[bare.change_id] == (None, "no_terrain")
-    assert said[FOUND.change_id] == (0.7, None)
-    assert (None, "drawn") in said.values()
+    assert client.get(path, headers=ANALYST).json() == {"steps": []}

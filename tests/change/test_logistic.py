@@ -30,16 +30,6 @@ def test_planes_and_rows_say_the_same(height: int, width: int, seed: int) -> Non
     np.testing.assert_allclose(MODEL.logit_planes(planes).ravel(), MODEL.logits(rows), rtol=1e-4, atol=1e-3)
 
 
-def test_beyond_what_was_fitted_a_cue_says_no_more_than_at_its_end() -> None:
-    ends, beyond = (MODEL.logits(np.array([[1.0 + 2.0 * k, -2.0 - 0.5 * k]])) for k in (1.6, 40.0))
-    np.testing.assert_allclose(beyond, ends)
-
-
-def test_a_plain_model_has_no_products() -> None:
-    plain = Logistic(cues=("a",), mean=(0.0,), spread=(1.0,), bias=-1.0, weights=(2.0,))
-    np.testing.assert_allclose(plain.logits(np.array([[0.5], [1.0]])), [0.0, 1.0])
-
-
 def test_certainty_does_not_overflow() -> None:
     low, high = to_probability(np.array([-1e6, 1e6]))
     assert 0.0 < low < 1e-12 and 1.0 - 1e-12 < high <= 1.0

@@ -42,7 +42,3 @@ def test_nothing_is_told_where_nothing_was_decided_there(
     waiting: ChangeVersion, decided: ChangeVersion
 ) -> None:
     assert find_overlapping_decisions([waiting], [decided]) == {}
-
-
-def test_without_anything_there_is_nothing() -> None:
-    assert find_overlapping_decisions([], [ACCEPTED]) == find_overlapping_decisions([WAITING], []) == {}

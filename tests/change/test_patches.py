@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
-from shapely import make_valid
 from shapely.geometry import Polygon
 
-from flycam.change.patches import clean_mask, extract_patches, fill_small_holes, select_disjoint, trace_rings
+from flycam.change.patches import extract_patches, select_disjoint, trace_rings
 from flycam.geodata.raster import trace_cell_rings
 
 
@@ -17,14 +16,6 @@ def drawn(height: int, width: int, *boxes: tuple[int, int, int, int]) -> np.ndar
     for row, col, rows, cols in boxes:
         mask[row : row + rows, col : col + cols] = True
     return mask
-
-
-def test_patches_come_largest_first_and_small_ones_not_at_all() -> None:
-    mask = drawn(40, 60, (2, 3, 4, 5), (10, 20, 20, 30), (35, 0, 1, 2))
-    large, small = extract_patches(mask, 3)
-    assert (large.cells, small.cells) == (600, 20)
-    assert small.rows == slice(2, 6) and small.cols == slice(3, 8)
-    assert small.mask.all()
 
 
 def test_an_outline_runs_along_the_cells_edges_with_its_holes() -> None:
@@ -40,13 +31,6 @@ def test_an_outline_runs_along_the_cells_edges_with_its_holes() -> None:
     assert len(trace_rings(patch, (1.0, 1.0), 40)) == 1
 
 
-@pytest.mark.parametrize("side", [1, 2, 4, 28])
-def test_a_square_loses_nothing(side: int) -> None:
-    (patch,) = extract_patches(drawn(40, 40, (6, 6, side, side)), 1)
-    (ring,) = trace_rings(patch, (1.0, 1.0), 1)
-    assert Polygon(ring).area == pytest.approx(side**2, rel=0.02)
-
-
 @pytest.mark.parametrize("turn", range(0, 90, 15))
 def test_a_slope_of_any_bearing_keeps_its_area_in_a_smooth_outline(turn: int) -> None:
     box = cv2.boxPoints(((50.0, 50.0), (60.0, 24.0), float(turn)))
@@ -55,12 +39,6 @@ def test_a_slope_of_any_bearing_keeps_its_area_in_a_smooth_outline(turn: int) ->
     (ring,) = trace_rings(patch, (1.0, 1.0), 1)
     assert Polygon(ring).area == pytest.approx(patch.cells, rel=0.02)
     assert len(ring) <= max(0.75 * len(trace_cell_rings(patch.mask)[0]), 5)
-
-
-def test_cells_that_touch_at_a_corner_are_one_outline() -> None:
-    (patch,) = extract_patches(drawn(20, 20, (2, 2, 5, 5), (7, 7, 5, 5)), 1)
-    (ring,) = trace_rings(patch, (1.0, 1.0), 1)
-    assert make_valid(Polygon(ring)).area == pytest.approx(50.0, rel=0.02)
 
 
 def test_outlines_are_in_pixels_of_the_pair() -> None:
@@ -81,20 +59,6 @@ def test_every_patch_has_an_outline_with_its_area_and_all_cells_are_kept(mask: n
         rings = trace_rings(patch, (1.0, 1.0), 1)
         area = Polygon(rings[0]).area - sum(Polygon(ring).area for ring in rings[1:])
         assert 0.98 * patch.cells <= area <= 1.02 * patch.cells
-
-
-def test_threads_and_gaps_go_and_small_holes_are_filled() -> None:
-    mask = drawn(60, 60, (10, 10, 30, 30), (20, 40, 1, 15))
-    mask[24:26, 12:38] = False
-    tidy = clean_mask(mask, 3.0, 5.0, 1.0)
-    assert not tidy[20, 45:].any() and tidy[24:26, 15:35].all()
-    assert clean_mask(mask, 0.0, 0.0, 1.0).sum() == mask.sum()
-    holed = drawn(60, 60, (10, 10, 30, 30))
-    holed[15:18, 15:18] = False
-    holed[25:35, 25:35] = False
-    filled = fill_small_holes(holed, 20)
-    assert filled[15:18, 15:18].all() and not filled[26:34, 26:34].any()
-    assert not filled[:9].any()
 
 
 def test_of_patches_that_overlap_the_first_is_kept() -> None:

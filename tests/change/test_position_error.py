@@ -32,40 +32,6 @@ def registered(places_px: np.ndarray, residual_px: np.ndarray, agreed: np.ndarra
     )
 
 
-def grid_of_windows(count: int = 8) -> np.ndarray:
-    cols, rows = np.meshgrid(np.arange(count), np.arange(count))
-    return np.stack([cols.ravel(), rows.ravel()], axis=1) * 64.0 + 32.0
-
-
-def test_among_windows_it_is_what_they_are_off_and_away_from_them_it_grows() -> None:
-    places = grid_of_windows()
-    registration = registered(places, np.full((len(places), 2), [0.6, 0.8]))
-    here = np.array([(256.0, 256.0), (640.0, 256.0), (1500.0, 256.0)])
-    among, beside, far = estimate_place_error_m(registration, here)
-    assert among == pytest.approx(1.0 * GSD_M, rel=0.1)
-    assert among < beside < far
-    assert far > 4.0 * among
-
-
-def test_where_windows_are_worse_off_so_is_a_place_beside_them() -> None:
-    places = grid_of_windows()
-    off = np.where(places[:, :1] > 256.0, 1.2, 0.2) * np.array([[1.0, 0.0]])
-    left, right = estimate_place_error_m(registered(places, off), np.array([(96.0, 256.0), (416.0, 256.0)]))
-    assert right == pytest.approx(6.0 * left, rel=0.05)
-
-
-def test_windows_that_do_not_agree_have_no_word_and_few_or_one_line_of_them_will_do() -> None:
-    places = grid_of_windows()
-    wild = np.full((len(places), 2), np.nan)
-    wild[:3] = 0.1
-    agreed = np.isfinite(wild[:, 0])
-    (near,) = estimate_place_error_m(registered(places, wild, agreed), places[:1])
-    (across,) = estimate_place_error_m(
-        registered(places, wild, agreed), places[:1] + np.array([[0.0, 400.0]])
-    )
-    assert 0.1 * np.sqrt(2.0) * GSD_M < near < across < 10.0
-
-
 def test_it_is_the_error_that_is_made() -> None:
     """Over ground that was moved by a known field: of many places the true error is as is said."""
     before = ground(5, 900)

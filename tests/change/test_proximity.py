@@ -57,23 +57,3 @@ def test_a_road_across_is_told_by_its_length_under_the_area_and_the_middle_of_th
     found = find_proximity_pairs(_array([SQUARE]), _array([road]), np.array([0.0]))
     assert found.under_m.tolist() == [100.0]
     assert found.place_m.tolist() == [[50.0, 20.0]]
-
-
-def test_a_road_in_two_pieces_is_told_where_more_of_it_lies() -> None:
-    area = shapely.union_all([shapely.box(0, 0, 10, 10), shapely.box(50, 0, 90, 10)])
-    road = shapely.LineString([(-50, 5), (150, 5)])
-    found = find_proximity_pairs(_array([area]), _array([road]), np.array([0.0]))
-    assert found.under_m.tolist() == [50.0]
-    assert found.place_m.tolist() == [[70.0, 5.0]]
-
-
-def test_each_thing_has_a_reach_of_its_own() -> None:
-    houses = _array([shapely.Point(110, 50), shapely.Point(120, 50), shapely.Point(50, 50)])
-    found = find_proximity_pairs(_array([SQUARE]), houses, np.array([5.0, 30.0, 0.0]))
-    assert list(zip(found.features.tolist(), found.distance_m.tolist(), strict=True)) == [(2, 0.0), (1, 20.0)]
-
-
-def test_nothing_touches_nothing() -> None:
-    none = np.empty(0, dtype=object)
-    for areas, things in ((none, _array([SQUARE])), (_array([SQUARE]), none)):
-        assert len(find_proximity_pairs(areas, things, np.zeros(len(things))).areas) == 0

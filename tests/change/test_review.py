@@ -10,7 +10,7 @@ import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flycam.catalog.changes import ChangeAttribution, ChangeVersion
+from flycam.catalog.changes import ChangeVersion
 from flycam.change.outlines import Outline, measure_outline, parse_outline
 from flycam.change.review import ReviewStep, apply_review_step
 from flycam.errors import InputUnusable, NotFound, StoreConflict
@@ -78,25 +78,17 @@ def test_a_decision_is_signed_and_in_the_audit_log(workspace: Workspace) -> None
     assert (line.status, line.author, line.version) == (ChangeStatus.ACCEPTED, "Lan", 2)
     assert line.note == "rõ vách <b>trượt</b>"
     assert last(workspace, ONE) == line
-    (told,) = workspace.catalog.audit.lines()
-    assert (told.who, told.what, told.subject) == ("Lan", "change", ONE)
-    assert "accepted" in told.detail
+    (entry,) = workspace.catalog.audit.lines()
+    assert (entry.who, entry.what, entry.subject) == ("Lan", "change", ONE)
+    assert "accepted" in entry.detail
     assert workspace.catalog.audit.verify() is None
 
 
-def test_the_same_asked_twice_is_decided_once(workspace: Workspace) -> None:
-    first = apply_review_step(workspace, ACCEPT, "Lan")
-    apply_review_step(workspace, step(2, ChangeAction.COMMENT, changes={ONE: 2}, note="xem lại"), "Minh")
-    assert apply_review_step(workspace, ACCEPT, "Lan") == first
-    assert len(workspace.catalog.changes.history(ONE)) == 3
-    with pytest.raises(StoreConflict):
-        apply_review_step(workspace, ACCEPT, "Minh")
-
-
 @pytest.mark.parametrize(
-    ("asked", "other"),
+    ("decision", "other"),
     [
         (step(1, ChangeAction.ACCEPT, changes={ONE: 1}), {"kind": ChangeKind.FLOOD}),
+        (step(1, ChangeAction.ACCEPT, changes={ONE: 1}), {"changes": {TWO: 1}}),
         (step(1, ChangeAction.REDRAW, changes={ONE: 1}, outlines=PARTS[:1]), {"outlines": PARTS[1:]}),
         (
             step(1, ChangeAction.DRAW, outlines=PARTS[:1], event_id="e1", kind=ChangeKind.OTHER),
@@ -110,59 +102,20 @@ def test_the_same_asked_twice_is_decided_once(workspace: Workspace) -> None:
     ids=lambda one: "-".join(one) if isinstance(one, dict) else one.action.value,
 )
 def test_a_steps_id_is_taken_for_the_very_decision_only(
-    workspace: Workspace, asked: ReviewStep, other: dict[str, object]
+    workspace: Workspace, decision: ReviewStep, other: dict[str, object]
 ) -> None:
-    first = {line.change_id: line for line in apply_review_step(workspace, asked, "Lan")}
-    assert {line.change_id: line for line in apply_review_step(workspace, asked, "Lan")} == first
-    with pytest.raises(StoreConflict, match="another decision") as failure:
-        apply_review_step(workspace, replace(asked, **other), "Lan")  # type: ignore[arg-type]
-    assert failure.value.message.in_language("vi") != str(failure.value)
-    assert {line.change_id: line for line in workspace.catalog.changes.step(asked.step_id)} == first
+    first = {line.change_id: line for line in apply_review_step(workspace, decision, "Lan")}
+    assert {line.change_id: line for line in apply_review_step(workspace, decision, "Lan")} == first
+    with pytest.raises(StoreConflict):
+        apply_review_step(workspace, replace(decision, **other), "Lan")  # type: ignore[arg-type]
+    assert {line.change_id: line for line in workspace.catalog.changes.step(decision.step_id)} == first
 
 
 @pytest.mark.parametrize("seen", [0, 2, 9])
 def test_nobody_decides_on_what_was_not_seen(workspace: Workspace, seen: int) -> None:
-    with pytest.raises(StoreConflict) as failure:
+    with pytest.raises(StoreConflict):
         apply_review_step(workspace, step(1, ChangeAction.REJECT, changes={TWO: 1, ONE: seen}), "Lan")
-    assert failure.value.message.in_language("vi") != str(failure.value)
     assert workspace.catalog.changes.stamp() == 2
-
-
-def test_a_kind_can_be_corrected_and_a_comment_stays_with_the_change(workspace: Workspace) -> None:
-    apply_review_step(workspace, step(1, ChangeAction.COMMENT, changes={ONE: 1}, note="nước đục"), "Lan")
-    (line,) = apply_review_step(
-        workspace, step(2, ChangeAction.ACCEPT, changes={ONE: 2}, kind=ChangeKind.FLOOD), "Lan"
-    )
-    assert (line.kind, line.note, line.status) == (ChangeKind.FLOOD, "nước đục", ChangeStatus.ACCEPTED)
-
-
-def test_a_note_stays_under_the_name_of_whoever_wrote_it(workspace: Workspace) -> None:
-    apply_review_step(workspace, step(1, ChangeAction.COMMENT, changes={ONE: 1}, note="nước đục"), "Hoa")
-    (line,) = apply_review_step(workspace, step(2, ChangeAction.ACCEPT, changes={ONE: 2}), "Lan")
-    changes = workspace.catalog.changes
-    assert changes.list_attributions([line]) == [
-        ChangeAttribution(decided_by="Lan", decided_ns=line.at_ns, note_by="Hoa"),
-    ]
-    (rejected,) = apply_review_step(
-        workspace, step(3, ChangeAction.REJECT, changes={ONE: 3}, note="đồi trọc"), "Minh"
-    )
-    apply_review_step(workspace, step(4, ChangeAction.UNDO, undoes=rejected.step_id), "Minh")
-    assert changes.list_attributions([last(workspace, ONE)])[0].decided_ns == line.at_ns
-    assert changes.list_attributions([last(workspace, ONE)])[0].note_by == "Hoa"
-    apply_review_step(workspace, step(5, ChangeAction.REJECT, changes={ONE: 5}, note="nhầm"), "Minh")
-    assert changes.list_attributions([last(workspace, ONE), line]) == [
-        ChangeAttribution(decided_by="Minh", decided_ns=last(workspace, ONE).at_ns, note_by="Minh"),
-        ChangeAttribution(decided_by="Lan", decided_ns=line.at_ns, note_by="Hoa"),
-    ]
-
-
-def test_a_comment_that_changes_the_kind_is_a_decision(workspace: Workspace) -> None:
-    (accepted,) = apply_review_step(workspace, ACCEPT, "Lan")
-    said = step(2, ChangeAction.COMMENT, changes={ONE: 2}, note="nước, không phải đất", kind=ChangeKind.FLOOD)
-    (line,) = apply_review_step(workspace, said, "Minh")
-    (later,) = apply_review_step(workspace, step(3, ChangeAction.COMMENT, changes={ONE: 3}, note="rõ"), "Hoa")
-    signs = workspace.catalog.changes.list_attributions([accepted, line, later])
-    assert [one.decided_by for one in signs] == ["Lan", "Minh", "Minh"]
 
 
 def test_a_change_redrawn_is_measured_again(workspace: Workspace) -> None:
@@ -202,48 +155,24 @@ def test_a_score_is_of_the_kind_that_was_scored(workspace: Workspace) -> None:
     assert (undone.kind, undone.scored_as) == (ChangeKind.OTHER, "landslide")
 
 
-def test_of_how_surely_another_outline_lies_nothing_is_carried_over(workspace: Workspace) -> None:
-    """The tie and the error were of the middle of the whole; no windows are on record to tell those of it."""
-    workspace.catalog.changes.append([replace(_found("change-00000003", WHOLE), error_m=0.3)])
-    redraw = step(1, ChangeAction.REDRAW, changes={"change-00000003": 1}, outlines=[PARTS[1]])
-    (line,) = apply_review_step(workspace, redraw, "Lan")
-    assert (line.tie_m, line.error_m, line.rmse_m) == (None, None, FOUND.rmse_m)
-
-
 def test_what_is_drawn_keeps_the_pictures_it_was_drawn_over(workspace: Workspace) -> None:
     over = {"before": FOUND.before_shown, "after": "sau.tif"}
-    asked = step(1, ChangeAction.DRAW, outlines=[PARTS[0]], event_id="e1", kind=ChangeKind.LANDSLIDE, **over)
-    with pytest.raises(InputUnusable, match=r"m1@2: is no picture of e1"):
-        apply_review_step(workspace, asked, "Lan")
+    decision = step(
+        1, ChangeAction.DRAW, outlines=[PARTS[0]], event_id="e1", kind=ChangeKind.LANDSLIDE, **over
+    )
+    with pytest.raises(InputUnusable, match="m1@2"):
+        apply_review_step(workspace, decision, "Lan")
     files = {"before_shown": "truoc.tif", "after_shown": "sau.tif"}
     workspace.catalog.changes.append([replace(_found("change-00000003", WHOLE), **files)])
-    with pytest.raises(InputUnusable, match="both pictures"):
-        apply_review_step(workspace, replace(asked, before=""), "Lan")
-    known = replace(asked, before="truoc.tif")
+    with pytest.raises(InputUnusable):
+        apply_review_step(workspace, replace(decision, before=""), "Lan")
+    known = replace(decision, before="truoc.tif")
     (line,) = apply_review_step(workspace, known, "Lan")
     assert (line.before_shown, line.after_shown) == ("truoc.tif", "sau.tif")
     assert line.is_drawn and line.no_score == "drawn"
     assert apply_review_step(workspace, known, "Lan") == [line]
     with pytest.raises(StoreConflict):
         apply_review_step(workspace, replace(known, before="", after=""), "Lan")
-
-
-def test_what_is_drawn_by_hand_is_accepted_without_a_candidate(workspace: Workspace) -> None:
-    asked = step(1, ChangeAction.DRAW, outlines=[PARTS[0]], event_id="e1", kind=ChangeKind.LANDSLIDE)
-    (line,) = apply_review_step(workspace, asked, "Lan")
-    assert (line.status, line.score, line.version) == (ChangeStatus.ACCEPTED, None, 1)
-    assert line.commune
-    assert apply_review_step(workspace, asked, "Lan") == [line]
-    with pytest.raises(NotFound):
-        apply_review_step(workspace, replace(asked, step_id="step-0000000a", event_id="e9"), "Lan")
-
-
-def test_a_step_sent_again_with_other_changes_is_no_repetition(workspace: Workspace) -> None:
-    apply_review_step(workspace, ACCEPT, "Lan")
-    with pytest.raises(StoreConflict) as failure:
-        apply_review_step(workspace, replace(ACCEPT, changes={TWO: 1}), "Lan")
-    assert failure.value.message.in_language("vi") != str(failure.value)
-    assert last(workspace, TWO).version == 1
 
 
 def _stripped(lines: list[ChangeVersion]) -> dict[str, ChangeVersion]:
@@ -294,9 +223,8 @@ def test_only_ones_own_decision_while_it_is_the_last_on_a_change_can_be_undone(w
     with pytest.raises(StoreConflict):
         apply_review_step(workspace, step(3, ChangeAction.UNDO, undoes=ACCEPT.step_id), "Minh")
     apply_review_step(workspace, step(2, ChangeAction.REJECT, changes={ONE: 2}), "Minh")
-    with pytest.raises(StoreConflict) as failure:
+    with pytest.raises(StoreConflict):
         apply_review_step(workspace, step(3, ChangeAction.UNDO, undoes=ACCEPT.step_id), "Lan")
-    assert failure.value.message.in_language("vi") != str(failure.value)
     apply_review_step(workspace, step(5, ChangeAction.UNDO, undoes="step-00000002"), "Minh")
     with pytest.raises(StoreConflict):
         apply_review_step(workspace, step(3, ChangeAction.UNDO, undoes=ACCEPT.step_id), "Lan")
@@ -310,7 +238,6 @@ def test_only_ones_own_decision_while_it_is_the_last_on_a_change_can_be_undone(w
     "wrong",
     [
         {"step_id": "../../etc"},
-        {"step_id": "step-00000001\n"},
         {"action": ChangeAction.FOUND},
         {"changes": {}},
         {"outlines": [WHOLE]},
@@ -318,7 +245,6 @@ def test_only_ones_own_decision_while_it_is_the_last_on_a_change_can_be_undone(w
         {"undoes": "step-00000009"},
         {"action": ChangeAction.UNDO, "changes": {}},
         {"action": ChangeAction.COMMENT},
-        {"action": ChangeAction.COMMENT, "note": " \u0000\n"},
         {"action": ChangeAction.REDRAW},
         {"action": ChangeAction.DRAW, "changes": {}, "outlines": [WHOLE], "event_id": "e1"},
         {"note": "x" * 1001},
@@ -335,10 +261,6 @@ def test_only_ones_own_decision_while_it_is_the_last_on_a_change_can_be_undone(w
 def test_what_cannot_be_is_refused_and_nothing_is_written(
     workspace: Workspace, wrong: dict[str, object]
 ) -> None:
-    with pytest.raises(InputUnusable) as failure:
+    with pytest.raises(InputUnusable):
         apply_review_step(workspace, replace(ACCEPT, **wrong), "Lan")  # type: ignore[arg-type]
-    assert failure.value.message.in_language("vi") != str(failure.value)
-    names = ("outline", "changes", "kind", "note", "undoes", "before, after")
-    for said in (str(failure.value), failure.value.message.in_language("vi")):
-        assert not said.startswith(tuple(f"{name}:" for name in names)), "the page's words, not the request's"
     assert workspace.catalog.changes.stamp() == 2

@@ -29,9 +29,9 @@ def step(
     versions = (
         {line.change_id: line.version for line in workspace.catalog.changes.last(names)} if names else {}
     )
-    asked = ReviewStep(step_id=f"step-{number:08}", action=action, changes=versions, **more)  # type: ignore[arg-type]
-    apply_review_step(replace(workspace, clock_ns=lambda: 100 + number), asked, who)
-    return asked.step_id
+    request = ReviewStep(step_id=f"step-{number:08}", action=action, changes=versions, **more)  # type: ignore[arg-type]
+    apply_review_step(replace(workspace, clock_ns=lambda: 100 + number), request, who)
+    return request.step_id
 
 
 def undoable(workspace: Workspace, who: str) -> dict[str, str]:

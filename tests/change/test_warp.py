@@ -29,13 +29,6 @@ def test_positions_of_a_window_are_those_of_its_points(seed, row, col, factor, d
     assert np.allclose(np.stack([x.ravel(), y.ravel()], -1), there, atol=2e-3)
 
 
-def test_a_still_warp_moves_nothing():
-    warp = Warp.identity((100, 80), 32.0)
-    x, y = warp.positions(3, 5, (7, 9))
-    assert np.array_equal(x[0], np.arange(5, 14)) and np.array_equal(y[:, 0], np.arange(3, 10))
-    assert not warp.displacement(np.array([[0.0, 0.0], [79.0, 99.0], [500.0, -20.0]])).any()
-
-
 @given(st.integers(1, 500), st.integers(1, 500), st.floats(5.0, 120.0))
 def test_every_pixel_lies_between_four_nodes(rows, cols, step):
     lattice = WarpLattice.from_shape((rows, cols), step)

@@ -73,11 +73,3 @@ def test_a_commune_with_a_confirmed_change_stands_out(world: World) -> None:
     accepted = replace(one, change_id="change-00000002", status=ChangeStatus.ACCEPTED)
     world.workspace.catalog.changes.append([accepted])
     assert covered(located(world), ORANGE) > 0
-
-
-def test_where_no_more_is_known_than_what_is_shown_there_is_none(tmp_path: Path) -> None:
-    world = make_world(tmp_path)
-    scene = gather_contents(world.workspace, [world.after, world.before])
-    known = {one.code for one in world.workspace.catalog.boundaries.communes()}
-    assert known == {place.commune.code for place in scene.communes}
-    assert draw_locator(world.workspace, scene, None) is None

@@ -27,7 +27,3 @@ def test_poses_that_were_known_before_have_their_errors_in_the_pixels() -> None:
 @pytest.mark.parametrize("sigma", [None, [None, None, None], [float("nan")] * 3])
 def test_a_shift_that_nobody_knows_is_not_taken_for_none(sigma: object) -> None:
     assert read_error_figures({"map_error_m": FOUND, "shift_sigma_m": sigma}) == ((0.35, 4.25), None)
-
-
-def test_without_a_report_there_is_no_error() -> None:
-    assert read_error_figures({"shift_sigma_m": [3.0, 4.0, 1.0]}) == (None, 5.0)

@@ -10,21 +10,6 @@ from flycam.reports.briefing.maps import MapOverlay, draw_map, draw_pair
 from flycam.reports.briefing.pdf import to_drill_band
 
 
-def test_what_was_not_flown_is_hatched_and_boundaries_are_drawn() -> None:
-    shown = np.zeros((300, 400), dtype=bool)
-    shown[:, :200] = True
-    line = np.array([[100.0, -9.0], [100.0, 309.0]])
-    green = np.zeros((300, 400, 3), dtype=np.uint8)
-    green[..., 1] = 160
-    jpeg = draw_map(green, shown, 0.5, [MapOverlay(lines=[line], label="1", label_px=(300.0, 150.0))])
-    picture = cv2.imdecode(np.frombuffer(jpeg, dtype=np.uint8), cv2.IMREAD_COLOR)
-    left, right = picture[20:100, 20:80], picture[20:100, 220:380]
-    assert np.abs(left.astype(int) - [0, 160, 0]).max() < 30
-    assert 5.0 < right.std() < 40.0  # paper with lines across it
-    assert right.min() > 150
-    assert picture[60, 100, 2] > 150  # yellow
-
-
 def test_marks_stand_on_maps_where_they_are_and_not_beyond() -> None:
     """Red on the place itself; a sector's outline too; nothing of a mark that lies outside the picture."""
     green = np.zeros((900, 1200, 3), dtype=np.uint8)

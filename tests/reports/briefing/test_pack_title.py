@@ -20,12 +20,12 @@ def figures(*events: str) -> Any:
 @pytest.mark.parametrize("name", UNNAMED_EVENTS.values())
 def test_an_event_that_nobody_named_stands_on_no_title(name: str) -> None:
     for language in ("vi", "en"):
-        said = format_subtitle(figures(name)).in_language(language)
-        assert name not in said and "04/09/2025" in said and "survey" not in said
+        title = format_subtitle(figures(name)).in_language(language)
+        assert name not in title and "04/09/2025" in title and "survey" not in title
     assert format_events(figures(name)).in_language("vi") == "Hình ảnh bay chụp"
 
 
 def test_a_storm_stands_on_it_and_what_is_unnamed_beside_it_does_not() -> None:
-    said = format_subtitle(figures("Bão số 3", "Bay chụp")).in_language("vi")
-    assert said.endswith("– Bão số 3")
+    title = format_subtitle(figures("Bão số 3", "Bay chụp")).in_language("vi")
+    assert title.endswith("– Bão số 3")
     assert str(format_events(figures("Bão số 3", "Bay chụp"))) == "Bão số 3"

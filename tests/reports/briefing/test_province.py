@@ -25,6 +25,7 @@ def _packed(workspace: Workspace, out: Path) -> PackReport:
     return write_briefing_pack(workspace, PackRequest(flights=(flight,)), out)
 
 
+@pytest.mark.soak
 @pytest.mark.s3
 @pytest.mark.postgres
 def test_the_province_packs_what_a_box_packs(s3_url: str, postgres_url: str, tmp_path: Path) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
 import re
 import shutil
 import zipfile
@@ -23,29 +20,25 @@ import typst
 from defusedxml import ElementTree
 
 from flycam.access.policy import UNRESTRICTED
-from flycam.board.commune_board import FlightCoverage, build_commune_board
 from flycam.board.marks import MarkEdit, write_mark
 from flycam.catalog.audit_key import is_signed
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
-from flycam.messages import Message
 from flycam.model.board import MarkKind, MarkStatus
-from flycam.model.flight import DRILL_MARK, Event, EventKind
-from flycam.model.records import FrameStatus
+from flycam.model.flight import DRILL_MARK
 from flycam.model.time import VIETNAM_NAME, set_local_zone
 from flycam.mosaic.redaction import MaskOverlay
 from flycam.reports.briefing.contents import gather_contents
 from flycam.reports.briefing.document import PackDocument, build_pack_document
-from flycam.reports.briefing.docx import to_docx
-from flycam.reports.briefing.figures import PAPERS, Letterhead, PackFigures, hash_content
+from flycam.reports.briefing.figures import Letterhead, PackFigures, hash_content
 from flycam.reports.briefing.files import MANIFEST
 from flycam.reports.briefing.maps import draw_map, draw_maps
 from flycam.reports.briefing.measures import gather_pack_figures
-from flycam.reports.briefing.pdf import SLIDE_SIZE_PX, build_typst_sources, to_pack_pdf
+from flycam.reports.briefing.pdf import SLIDE_SIZE_PX, build_typst_sources
 from flycam.reports.briefing.texts import name_commune_picture
 from flycam.reports.briefing.workflow import PackReport, PackRequest, write_briefing_pack
-from flycam.reports.layout import Facts, Paragraph, Table
-from tests.serve.world import LAT, LON, REAL, World, add_flight, make_workspace, make_world
+from flycam.reports.layout import Paragraph, Table
+from tests.serve.world import LAT, LON, REAL, World, make_world
 
 PURPLE = np.array([0x7A, 0x0F, 0x6B])
 LETTERHEAD = Letterhead(parent="UBND tỉnh", issuer="Ban chỉ huy", place="Lào Cai", recipients=("Lưu: VT",))
@@ -54,7 +47,7 @@ LEADER = "Nguyễn Thị Hoà"
 
 @dataclass(frozen=True)
 class Packed:
-    """The house with a real pack of two flights, and a drill's."""
+    """The node with a real pack of two flights, and a drill's."""
 
     world: World
     real: PackReport
@@ -65,7 +58,7 @@ class Packed:
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     root = tmp_path_factory.mktemp("pack")
     world = make_world(root / "house")
-    asked = MarkEdit(
+    mark = MarkEdit(
         mark_id="mark-0123456789abcdef",
         based_on=0,
         event_id=REAL,
@@ -74,12 +67,12 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
         note="đất đá <tràn> & chắn đường",
         places=[(LON, LAT)],
     )
-    write_mark(world.workspace, asked, "Lan")
+    write_mark(world.workspace, mark, "Lan")
     write_mark(
-        world.workspace, replace(asked, mark_id="mark-fedcba9876543210", places=[(105.5, 21.0)]), "Minh"
+        world.workspace, replace(mark, mark_id="mark-fedcba9876543210", places=[(105.5, 21.0)]), "Minh"
     )
     corners = [(LON, LAT), (LON + 0.002, LAT), (LON + 0.002, LAT + 0.001)]
-    sector = replace(asked, mark_id="mark-00000000", kind=MarkKind.SECTOR, note="tổ 3", places=corners)
+    sector = replace(mark, mark_id="mark-00000000", kind=MarkKind.SECTOR, note="tổ 3", places=corners)
     write_mark(world.workspace, sector, "Lan")
     real = PackRequest(flights=(world.before, world.after), letterhead=LETTERHEAD)
     drill = PackRequest(flights=(world.drill,), language="en", approved_by=LEADER)
@@ -101,96 +94,16 @@ def _figures(world: World, *flights: str, approved_by: str = "", asked_by: str =
     )
 
 
-def test_where_several_flights_show_a_commune_the_worst_of_them_is_said(packed: Packed) -> None:
-    figures = _figures(packed.world, packed.world.before, packed.world.after)
-    first, second = figures.flights
-    known = replace(first, error_m=(0.1, 0.3)), replace(second, error_m=(0.2, 0.9))
-    unknown = known[0], replace(second, error_m=None)
-    commune = replace(figures.communes[0], flights=(1, 2))
-    for flights, said in ((known, "0,90"), (unknown, "chưa rõ")):
-        shown = replace(figures, flights=flights, communes=(commune,))
-        slide = build_pack_document(shown, "vi").slides[-1]
-        assert said in slide.line.lower(), slide.line
-
-
-@pytest.mark.parametrize(
-    ("language", "shift_m", "said"),
-    [
-        ("vi", 1.8, "± 1,8 m; 95 % trong ± 4,6 m (gồm lệch chung ± 1,8 m)"),
-        ("en", 0.62, "± 1.8 m; 95 % within ± 4.6 m (common shift of ± 0.62 m included)"),
-        ("vi", None, "± 1,8 m; 95 % trong ± 4,6 m (chưa kể lệch chung: chưa rõ)"),
-        ("en", 0.0, "± 1.8 m; 95 % within ± 4.6 m"),
-    ],
-)
-def test_slides_facts_and_the_table_say_what_of_the_error_is_common(
-    packed: Packed, language: str, shift_m: float | None, said: str
-) -> None:
-    figures = _figures(packed.world, packed.world.after)
-    known = replace(figures.flights[0], revision=1, error_m=(1.83, 4.62), shift_m=shift_m)
-    document = build_pack_document(replace(figures, flights=(known,)), language)
-    lines = [slide.line for slide in document.slides[1:]]
-    tables = [one for one in document.blocks if isinstance(one, Table)]
-    facts = [dict(one.rows) for one in document.blocks if isinstance(one, Facts)]
-    errors = [rows[Message("Error on the ground (1 sigma)").in_language(language)] for rows in facts]
-    for text in (*lines, tables[0].rows[0][-1], *errors):
-        assert text.replace("\N{NO-BREAK SPACE}", " ").endswith(said), text
-
-
-def test_who_flew_is_told_or_said_not_to_be_known(packed: Packed) -> None:
-    """An empty cell says neither."""
-    figures = _figures(packed.world, packed.world.before)
-    for operator, said in (("", "không ghi"), ("Páo", "Páo")):
-        shown = replace(figures, flights=tuple(replace(one, operator=operator) for one in figures.flights))
-        table = next(
-            one
-            for one in build_pack_document(shown, "vi").blocks
-            if isinstance(one, Table) and "Người bay" in one.head
-        )
-        assert table.rows[0][table.head.index("Người bay")] == said
-
-
-def test_a_slide_of_many_events_has_a_title_that_fits(packed: Packed) -> None:
-    figures = _figures(packed.world, packed.world.after)
-    many = tuple(f"Hoàn lưu bão số {n}, huyện Bát Xát và thị xã Sa Pa" for n in range(9))
-    title = build_pack_document(replace(figures, events=many), "vi").slides[0].title
-    assert many[1] in title and many[2] not in title and "7" in title
-
-
-@pytest.mark.parametrize("language", ["vi", "en"])
-def test_a_pack_of_ground_abroad_goes_out_under_no_nation_unless_its_letterhead_says_so(
-    packed: Packed, language: str
-) -> None:
-    figures = _figures(packed.world, packed.world.after)
-    assert figures.is_national and len(build_pack_document(figures, language).motto) == 2
-    abroad = replace(figures, is_national=False)
-    assert build_pack_document(abroad, language).motto == ()
-    own = replace(abroad, letterhead=replace(LETTERHEAD, heading=("Ville de Lyon",)))
-    for shown in (abroad, own):
-        document = build_pack_document(shown, language)
-        assert to_pack_pdf(document).startswith(b"%PDF") and to_docx(document)
-    assert build_pack_document(own, language).motto == ("Ville de Lyon",)
-
-
-def test_times_are_in_the_houses_zone_and_say_which(packed: Packed) -> None:
+def test_times_are_in_the_local_zone_and_say_which(packed: Packed) -> None:
     figures = _figures(packed.world, packed.world.after)
     set_local_zone("America/Chicago")
     try:
         document = build_pack_document(figures, "en")
     finally:
         set_local_zone(VIETNAM_NAME)
-    said = [block.text for block in document.blocks if isinstance(block, Paragraph)]
-    assert any(text == "All times in this pack are UTC-6, UTC-5." for text in said), "flown in September"
     assert document.slides[0].title.count("09/09/2024 22:15 UTC-5") == 1
-    assert not any("UTC+7" in text for text in (*said, document.footer, *(s.title for s in document.slides)))
-    assert "UTC" not in build_pack_document(figures, "vi").slides[0].title, "Vietnamese readers know theirs"
-
-
-def test_an_english_pack_has_english_file_names(packed: Packed) -> None:
-    names = {path.relative_to(packed.drill.out).as_posix() for path in packed.drill.files}
-    assert {"quick-report.pdf", "quick-report.docx", "data.gpkg", "map.kmz", "map-1.pmtiles"} < names
-    assert {"photo-sources.csv", "slides/01.png", "pictures/overview.jpg"} < names
-    page = (packed.drill.out / "index.html").read_text("utf-8")
-    assert "pictures/overview.jpg" in page and "du-lieu" not in page and "nguon-anh" not in page
+    texts = [block.text for block in document.blocks if isinstance(block, Paragraph)]
+    assert not any("UTC+7" in text for text in (*texts, document.footer, *(s.title for s in document.slides)))
 
 
 def test_it_holds_what_is_promised(packed: Packed) -> None:
@@ -215,29 +128,12 @@ def test_the_manifest_names_every_file_with_its_hash(packed: Packed) -> None:
         assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
 
 
-def test_the_newest_flight_comes_first_and_every_photo_is_a_source(packed: Packed) -> None:
-    assert packed.real.flights == (packed.world.after, packed.world.before)
-    text = (packed.real.out / "nguon-anh.csv").read_text("utf-8-sig")
-    rows = list(csv.DictReader(io.StringIO(text)))
-    used = packed.world.workspace.catalog.frames.list_for_flight(packed.world.after, FrameStatus.USED)
-    listed = {row["sha256"] for row in rows if row["flight_id"] == packed.world.after}
-    assert listed == {one.header.provenance.source_sha256 for one in used}
-
-
 def test_slides_are_pictures_for_a_screen_and_a_drill_is_marked_on_each(packed: Packed) -> None:
     for report, folder, is_drill in ((packed.real, "man-hinh", False), (packed.drill, "slides", True)):
         for path in sorted((report.out / folder).iterdir()):
             picture = cv2.imread(str(path))[..., ::-1]
             assert picture.shape[1::-1] == SLIDE_SIZE_PX
             assert (picture[10, 20] == PURPLE).all() == is_drill
-
-
-def test_a_slide_of_a_drill_is_marked_once(packed: Packed) -> None:
-    """Its own band is as high as that on a slide, 70 px; below it begins the picture."""
-    for path in sorted((packed.drill.out / "slides").iterdir()):
-        picture = cv2.imread(str(path))[..., ::-1].astype(int)
-        below = np.abs(picture[76:400] - PURPLE).max(axis=2) < 24
-        assert below.mean() < 0.002, path
 
 
 def test_slides_and_paper_show_every_mark_whoever_took_it_up(packed: Packed) -> None:
@@ -247,7 +143,7 @@ def test_slides_and_paper_show_every_mark_whoever_took_it_up(packed: Packed) -> 
     here = next(sign for sign in scene.marks if sign.line.kind is MarkKind.BLOCKED)
     here = replace(here, shape=shapely.Point(LON + 0.0042, LAT - 0.0015))
     bare = draw_maps(workspace, replace(scene, marks=()), MaskOverlay(UNRESTRICTED), None)
-    for status in (MarkStatus.OPEN, MarkStatus.DOING, MarkStatus.DONE):
+    for status in (MarkStatus.OPEN, MarkStatus.DONE):
         sign = replace(here, line=replace(here.line, status=status))
         drawn = draw_maps(workspace, replace(scene, marks=(sign,)), MaskOverlay(UNRESTRICTED), None)
         assert drawn.pictures["overview"] != bare.pictures["overview"]
@@ -276,23 +172,17 @@ def test_every_page_of_a_drill_is_marked_and_a_draft_says_so(packed: Packed) -> 
 
 
 @pytest.mark.parametrize(
-    ("asked_by", "approved_by", "kind", "said", "said_vi"),
-    [
-        ("Lan", "", "bad", "no leader has approved", "Người lập: Lan."),
-        ("Lan", LEADER, "good", "Asked for by Lan.", "Người lập: Lan."),
-        ("", LEADER, "good", "Approved by", "Người phê duyệt:"),
-        (LEADER.upper(), LEADER, "care", "nobody else has checked it", "chưa có người thứ hai kiểm tra"),
-    ],
+    ("asked_by", "approved_by", "kind"),
+    [("Lan", "", "bad"), ("Lan", LEADER, "good"), (LEADER.upper(), LEADER, "care")],
 )
 def test_the_first_page_says_who_asked_and_who_approved(
-    packed: Packed, asked_by: str, approved_by: str, kind: str, said: str, said_vi: str
+    packed: Packed, asked_by: str, approved_by: str, kind: str
 ) -> None:
     figures = _figures(packed.world, packed.world.after, approved_by=approved_by, asked_by=asked_by)
-    for language, words in (("en", said), ("vi", said_vi)):
-        blocks = build_pack_document(figures, language).blocks
-        (line,) = [one for one in blocks if isinstance(one, Paragraph) and words in one.text]
-        assert line.kind == kind
-        assert approved_by in line.text
+    blocks = build_pack_document(figures, "vi").blocks
+    lines = [one for one in blocks if isinstance(one, Paragraph) and (approved_by or asked_by) in one.text]
+    assert lines[0].kind == kind
+    assert asked_by in lines[0].text or asked_by.casefold() == approved_by.casefold()
 
 
 def test_who_asked_and_who_approved_is_no_other_content(packed: Packed) -> None:
@@ -307,42 +197,20 @@ def _svg_pages(document: PackDocument) -> list[str]:
     return [page.decode() for page in (made if isinstance(made, list) else [made])]
 
 
-@pytest.mark.parametrize("language", ["vi", "en"])
-def test_a_page_for_each_commune_with_its_marks(packed: Packed, language: str) -> None:
+def test_a_page_for_each_commune_with_its_marks(packed: Packed) -> None:
     figures = _figures(packed.world, packed.world.before, packed.world.after)
-    said = build_pack_document(figures, language)
-    assert len(_svg_pages(said)) >= 2 + len(figures.communes)
+    document = build_pack_document(figures, "vi")
+    assert len(_svg_pages(document)) >= 2 + len(figures.communes)
     assert [one.number for one in figures.communes] == list(range(1, len(figures.communes) + 1))
     marks = [mark for one in figures.communes for mark in one.marks]
     assert [mark.author for mark in marks] == ["Lan", "Lan"]
     assert [mark.number for mark in (*marks, *figures.loose_marks)] == [1, 2, 3]
     assert [mark.author for mark in figures.loose_marks] == ["Minh"]
-    cells = [cell for block in said.blocks if isinstance(block, Table) for row in block.rows for cell in row]
+    cells = [
+        cell for block in document.blocks if isinstance(block, Table) for row in block.rows for cell in row
+    ]
     assert "đất đá <tràn> & chắn đường" in cells
     assert any(f"{LAT:.6f}, {LON:.6f}" in cell for cell in cells)  # copied coordinates have dots
-
-
-def test_a_picture_gives_way_to_a_few_rows_that_would_begin_another_page(packed: Packed) -> None:
-    figures = _figures(packed.world, packed.world.before, packed.world.after)
-    square = draw_map(np.full((600, 600, 3), 128, dtype=np.uint8), np.ones((600, 600), dtype=bool), 1.0)
-    marked = next(one for one in figures.communes if one.marks)
-    pages = {}
-    for count in (1, 5, 60):
-        marks = marked.marks[:1] * count
-        communes = (replace(marked, number=1, marks=marks, changes=(), touched=None),)
-        shown = replace(figures, communes=communes, pictures=dict.fromkeys(figures.pictures, square))
-        pages[count] = len(_svg_pages(build_pack_document(shown, "vi")))
-    assert pages[1] == pages[5] < pages[60]
-
-
-def test_one_flight_says_of_a_commune_what_the_catalogue_says(packed: Packed) -> None:
-    world = packed.world
-    figures = _figures(world, world.after)
-    rows = {row.commune_code: row for row in world.workspace.catalog.boundaries.coverage(world.after)}
-    assert figures.communes
-    for one in figures.communes:
-        assert one.imaged_m2 == rows[one.code].covered_m2
-        assert (one.first_ns, one.last_ns) == (rows[one.code].first_ns, rows[one.code].last_ns)
 
 
 def test_the_word_document_is_whole(packed: Packed) -> None:
@@ -360,18 +228,13 @@ def test_the_word_document_is_whole(packed: Packed) -> None:
     assert set(re.findall(r'r:(?:embed|id)="(rId\d+)"', body)) <= set(targets)
     assert len(re.findall("<pic:pic>", body)) == 1 + len(packed.real.communes)
     text = unescape("".join(re.findall(r"<w:t[^>]*>([^<]*)</w:t>", body)))
-    for said in ("BÁO CÁO NHANH", "BAN CHỈ HUY", "đất đá <tràn> & chắn đường", *packed.real.communes):
-        assert said in text
+    for expected in ("BÁO CÁO NHANH", "BAN CHỈ HUY", "đất đá <tràn> & chắn đường", *packed.real.communes):
+        assert expected in text
     assert "DỰ THẢO" in parts["word/header1.xml"].decode()
     with zipfile.ZipFile(packed.drill.out / "quick-report.docx") as archive:
         header = archive.read("word/header1.xml").decode()
     assert DRILL_MARK in header
     assert "DRAFT" not in header
-
-
-def test_the_same_figures_make_the_same_word_document(packed: Packed) -> None:
-    said = build_pack_document(_figures(packed.world, packed.world.after), "vi")
-    assert to_docx(said) == to_docx(said)
 
 
 def test_the_page_needs_no_server(packed: Packed) -> None:
@@ -417,15 +280,6 @@ def test_what_was_exported_and_approved_is_in_the_audit_log(packed: Packed) -> N
     assert hashlib.sha256(manifest).hexdigest() == packed.drill.manifest_sha256
 
 
-def test_the_audit_head_printed_is_the_last_line_before(packed: Packed) -> None:
-    last = packed.world.workspace.catalog.audit.lines()[-1]
-    figures = _figures(packed.world, packed.world.after)
-    assert (
-        figures.audit_head == f"{last.seq}:{last.digest}"
-        and figures.audit_key == figures.audit_signature == ""
-    )
-
-
 def test_a_signed_head_is_printed_with_what_checks_it(packed: Packed, tmp_path: Path) -> None:
     workspace, copy = packed.world.workspace, tmp_path / "catalog.sqlite"
     workspace.catalog.save(copy)
@@ -434,24 +288,23 @@ def test_a_signed_head_is_printed_with_what_checks_it(packed: Packed, tmp_path: 
         figures = _figures(
             replace(packed.world, workspace=replace(workspace, catalog=catalog)), packed.world.after
         )
-        for language in ("vi", "en"):
-            blocks = build_pack_document(figures, language).blocks
-            values = [row[1] for one in blocks if isinstance(one, Table) for row in one.rows]
-            signature = figures.audit_signature
-            printed = [str(line.seq), line.digest, catalog.audit.key(), signature[:64], signature[64:]]
-            assert [value for value in values if value in printed] == printed
+        blocks = build_pack_document(figures, "vi").blocks
+        values = [row[1] for one in blocks if isinstance(one, Table) for row in one.rows]
+        signature = figures.audit_signature
+        printed = [str(line.seq), line.digest, catalog.audit.key(), signature[:64], signature[64:]]
+        assert [value for value in values if value in printed] == printed
         assert is_signed(figures.audit_key, line.seq, line.digest, figures.audit_signature)
 
 
 def test_run_again_it_replaces(packed: Packed, tmp_path: Path) -> None:
     out = tmp_path / "pack"
-    request = PackRequest(flights=(packed.world.drill,))
-    write_briefing_pack(packed.world.workspace, request, out)
+    shutil.copytree(packed.drill.out, out)
+    request = PackRequest(flights=(packed.world.drill,), language="en")
     (out / "index.html").unlink()
-    (out / "anh" / "Thumbs.db").touch()
+    (out / "pictures" / "Thumbs.db").touch()
     again = write_briefing_pack(packed.world.workspace, request, out)
     assert all(path.is_file() for path in again.files)
-    assert not (out / "anh" / "Thumbs.db").exists()
+    assert not (out / "pictures" / "Thumbs.db").exists()
     assert [one.name for one in tmp_path.iterdir()] == ["pack"]
 
 
@@ -491,65 +344,7 @@ def test_a_drill_never_stands_beside_a_real_flight(packed: Packed, tmp_path: Pat
 def test_a_flight_that_is_not_over_is_said_to_be_so(packed: Packed) -> None:
     figures = _figures(packed.world, packed.world.after)
     aloft = replace(figures, flights=(replace(figures.flights[0], is_complete=False),))
-    for language in ("vi", "en"):
-        for told_of, expected in ((figures, False), (aloft, True)):
-            blocks = build_pack_document(told_of, language).blocks
-            cares = [one.text for one in blocks if isinstance(one, Paragraph) and one.kind == "care"]
-            assert any(text.startswith("1. ") for text in cares) == expected
-
-
-def test_communes_are_those_of_the_board(packed: Packed) -> None:
-    """Shares of several flights together are the board's, so that paper and screen say the same."""
-    world = packed.world
-    catalog = world.workspace.catalog
-    scene = gather_contents(world.workspace, (world.before, world.after))
-    flown = [
-        FlightCoverage(
-            flight_id=side.flight.flight_id,
-            last_ns=side.flight.last_ns,
-            work_crs=side.flight.work_crs,
-            outline_wkb=None,
-            coverage=catalog.boundaries.coverage(side.flight.flight_id),
-        )
-        for side in scene.flights
-    ]
-    measured = {row.code: row for row in build_commune_board(catalog.boundaries.communes(), flown, (), {})}
-    assert scene.communes
-    for place in scene.communes:
-        alone = measured[place.commune.code].imaged_pct
-        assert alone is not None and place.row.imaged_pct is not None
-        assert alone - 1e-9 <= place.row.imaged_pct <= 100.0
-        assert len(place.shown_by) == measured[place.commune.code].flights
-
-
-def test_ground_without_boundaries_is_packed_without_communes(tmp_path: Path) -> None:
-    workspace = make_workspace(tmp_path)
-    workspace.catalog.flights.put_event(
-        Event(event_id=REAL, name="Bão", kind=EventKind.STORM, is_drill=False)
-    )
-    flight = add_flight(workspace, REAL, "Thung lũng", "2024-09-10 03:15", shift=(0, 0))
-    figures = _figures(World(workspace=workspace, before="", after=flight, drill=""), flight)
-    assert (figures.communes, len(figures.flights)) == ((), 1)
-    assert figures.imaged_m2 == figures.flights[0].imaged_m2 > 0.0
-    said = build_pack_document(figures, "vi")
-    assert len(_svg_pages(said)) >= 2
-    texts = [block.text for block in said.blocks if isinstance(block, Paragraph)]
-    assert any("chưa có ranh giới xã" in text for text in texts)
-
-
-@pytest.mark.parametrize("paper", PAPERS)
-def test_pages_have_the_size_asked_for(packed: Packed, paper: str) -> None:
-    document = build_pack_document(_figures(packed.world, packed.world.after), "vi")
-    pdf = to_pack_pdf(document, paper)
-    sizes = {tuple(map(float, box)) for box in re.findall(rb"/MediaBox ?\[0 0 ([\d.]+) ([\d.]+)\]", pdf)}
-    wanted_mm = {"a4": (210.0, 297.0), "a3": (297.0, 420.0)}[paper]
-    assert len(sizes) == 1
-    assert np.allclose(next(iter(sizes)), np.array(wanted_mm) * 72 / 25.4, atol=0.5)
-
-
-def test_pack_json_is_what_typst_is_given(packed: Packed) -> None:
-    files = build_typst_sources(build_pack_document(_figures(packed.world, packed.world.after), "vi"))
-    told = json.loads(files["pack.json"])
-    assert {f"{figure['picture']}.svg" for one in told["blocks"] for figure in one.get("figures", ())} <= set(
-        files
-    )
+    for shown, expected in ((figures, False), (aloft, True)):
+        blocks = build_pack_document(shown, "vi").blocks
+        cares = [one.text for one in blocks if isinstance(one, Paragraph) and one.kind == "care"]
+        assert any(text.startswith("1. ") for text in cares) == expected
