@@ -103,11 +103,3 @@ def test_a_flight_that_ends_keeps_nobody_waiting() -> None:
     patience.give_up()
     thread.join(_SOON_S)
     assert ended == [True]
-
-
-def test_it_is_said_when_they_go_away_and_when_they_are_back() -> None:
-    heard: list[str] = []
-    patience = RetryPolicy(clock_s=steps(1.0), say=lambda one: heard.append(str(one)))
-    assert patience(Away(3)) == "there"
-    gone, back = heard
-    assert "away since" in gone and "were away for" in back

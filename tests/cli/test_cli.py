@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
@@ -205,20 +204,6 @@ def test_a_photo_that_is_none(run: Run, tmp_path: Path, content: bytes, named: s
     assert named in answer.stderr
 
 
-def test_photos_without_position_and_without_log(run: Run, tmp_path: Path) -> None:
-    folder = tmp_path / "card"
-    folder.mkdir()
-    Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save(folder / "IMG_1.JPG")
-    answer = run("ingest", folder)
-    assert answer.exit_code == 3
-    assert "IMG_1.JPG" in answer.json["sentence"]
-
-
-def test_a_folder_that_does_not_exist(run: Run, tmp_path: Path) -> None:
-    answer = run("ingest", tmp_path / "thẻ nhớ")
-    assert answer.exit_code == 3 and "thẻ nhớ" in answer.json["sentence"]
-
-
 @pytest.mark.parametrize(("passed_over", "code"), [(0, 0), (1, 6)])
 def test_a_script_that_wipes_cards_learns_of_files_that_are_on_the_card_alone(
     run: Run, card: Path, monkeypatch: pytest.MonkeyPatch, passed_over: int, code: int
@@ -254,11 +239,6 @@ def test_an_option_of_every_command_that_stands_before_it(words: tuple[str, ...]
     assert "--data phải đặt sau tên lệnh" in said.stderr
 
 
-def test_unknown_flight(begun: Run, tmp_path: Path) -> None:
-    answer = begun("export", "chuyến nào", tmp_path / "map.tif")
-    assert answer.exit_code == 3 and "chuyến nào" in answer.json["sentence"]
-
-
 def test_a_place_that_takes_no_file_is_no_full_disk(ready: Run, card: Path) -> None:
     flight_id = ready("ingest", card).json["flight_id"]
     answer = ready("export", flight_id, "/proc/o.tif")
@@ -268,41 +248,7 @@ def test_a_place_that_takes_no_file_is_no_full_disk(ready: Run, card: Path) -> N
     assert "Lỗi lưu trữ: /proc/o.tif: không ghi được" in said
 
 
-def test_findings_are_said_in_the_language_of_the_terminal(ready: Run, card: Path) -> None:
-    first = min(card.iterdir())
-    (card / "DJI_0001 (1).JPG").write_bytes(first.read_bytes())
-    answer = ready("ingest", card, LC_ALL="vi_VN.UTF-8")
-    (left_out,) = answer.json["rejections"]
-    assert left_out["name"] == "DJI_0001 (1).JPG" and "chỉ dùng một ảnh" in left_out["sentence_vi"]
-    assert left_out["sentence_vi"] in answer.stderr and left_out["sentence"] not in answer.stderr
-
-
 VIETNAMESE = {"LC_ALL": "vi_VN.UTF-8"}
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("export", "Bản Lầu", "a.tif"), "Không tìm thấy: Bản Lầu: không có chuyến bay này; hãy ghi mã hoặc"),
-        (("finish", "Bản Lầu"), "Không tìm thấy: Bản Lầu: không có chuyến bay này"),
-        (("report", "Bản Lầu", "a.pdf"), "Không tìm thấy: Bản Lầu: không có chuyến bay này"),
-        (("withdraw", "A.JPG", "--reason", "mờ"), "Không tìm thấy: A.JPG: không có chuyến bay hay ảnh nào"),
-        (("withdraw", "A.JPG", "--reason", " "), "A.JPG: phải có lý do mới rút ảnh; hãy ghi bằng --reason"),
-        (("dem", "add", "dem.txt"), "Không đọc được tệp: dem.txt: không đọc được; hãy đưa mô hình độ cao"),
-        (("dem", "add", "map.tif"), "Tệp không ghi hệ toạ độ: map.tif: tệp không ghi hệ toạ độ nên không"),
-        (("dem", "remove", "x"), "Không tìm thấy: x: không có mô hình độ cao này; xem danh sách"),
-        (("communes", "add", "dem.txt"), "dem.txt: không đọc được; hãy đưa tệp GeoJSON"),
-    ],
-)
-def test_what_goes_wrong_is_said_in_the_language_of_the_terminal(
-    begun: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "dem.txt").write_text("no terrain", encoding="utf-8")
-    Image.fromarray(np.zeros((4, 4), dtype=np.uint16)).save(tmp_path / "map.tif")
-    answer = begun(*words, **VIETNAMESE)
-    assert answer.exit_code == 3 and said in answer.stderr
-    assert answer.json["sentence"].isascii() or "Bản Lầu" in answer.json["sentence"]  # JSON stays English
 
 
 def test_how_true_terrain_is_is_stated_and_listed(run: Run, drill: DrillReport) -> None:
@@ -317,24 +263,6 @@ def test_how_true_terrain_is_is_stated_and_listed(run: Run, drill: DrillReport) 
     for wrong in ("0", "-1", "1,2,3", "nan", "a", "101", "0.3,0"):
         refused = run("dem", "add", drill.dem, "--sigma", wrong, **VIETNAMESE)
         assert refused.exit_code == 2 and f"--sigma {wrong}: hãy ghi V hoặc V,H" in refused.stderr
-
-
-def test_what_was_done_is_said_in_the_language_of_the_terminal(
-    run: Run, drill: DrillReport, tmp_path: Path
-) -> None:
-    assert "hệ độ cao EGM96" in run("dem", "add", drill.dem, **VIETNAMESE).stderr
-    assert "điểm cách" in run("dem", "list", **VIETNAMESE).stderr
-    added = run("communes", "add", drill.communes, **VIETNAMESE)
-    assert "xã, phường; sửa hình 0" in added.stderr and "hiệu lực từ 01/07/2025" in added.stderr
-    assert added.json["valid_from"] == "2025-07-01"
-    assert run("ingest", drill.photos, "--name", "thử").exit_code == 0
-    assert "m mỗi điểm ảnh, EPSG:" in run("export", "thử", tmp_path / "a.tif", **VIETNAMESE).stderr
-    gone = run("withdraw", "thử", "--reason", "thử", **VIETNAMESE)
-    assert "đã rút 6 ảnh khỏi thử, ghi lại" in gone.stderr
-    assert "đã xoá" in run("collect", **VIETNAMESE).stderr
-    assert "sẽ xoá" in run("collect", "--dry-run", **VIETNAMESE).stderr
-    assert "đã bỏ" in run("dem", "remove", drill.dem.name, **VIETNAMESE).stderr
-    assert "chưa có mô hình độ cao nào" in run("dem", "list", **VIETNAMESE).stderr
 
 
 def test_unknown_option_is_a_usage_error(run: Run) -> None:
@@ -375,20 +303,6 @@ def test_store_that_is_down(run: Run, drill: DrillReport) -> None:
     )
     assert answer.exit_code == 4
     assert "127.0.0.1:9" in answer.json["sentence"]
-
-
-def test_self_crossing_commune_is_repaired_and_said(run: Run, tmp_path: Path) -> None:
-    bow_tie = [[104.8, 21.8], [104.82, 21.82], [104.82, 21.8], [104.8, 21.82], [104.8, 21.8]]
-    path = tmp_path / "xã.geojson"
-    feature = {
-        "type": "Feature",
-        "properties": {"code": "99001", "name": "Xã Thử"},
-        "geometry": {"type": "Polygon", "coordinates": [bow_tie]},
-    }
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
-    answer = run("communes", "add", path)
-    assert (answer.exit_code, answer.json["added"], answer.json["repaired"]) == (0, 1, 1)
-    assert "Xã Thử" in answer.json["repairs"][0]
 
 
 @pytest.mark.slow

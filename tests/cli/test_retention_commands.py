@@ -88,18 +88,6 @@ def test_a_term_is_set_what_is_due_is_listed_and_that_list_confirmed(
         assert {one.box for one in catalog.retention.lines()} == {"tỉnh"}
 
 
-def test_it_is_said_in_vietnamese(run: Run, world: World) -> None:
-    assert "mọi bản gốc được giữ mãi" in run("list", language="vi")[2]
-    assert "chưa có gì đến hạn" in run("due", language="vi")[2]
-    assert "ảnh gốc: 90 ngày (Quản trị" in run("set", "photo", 90, language="vi")[2]
-    assert "giữ lại: vụ án (Quản trị" in run("hold", world.before, "--reason", "vụ án", language="vi")[2]
-    said = run("due", language="vi")[2]
-    assert "Thung lũng Nậm Lúc – sau bão: 6 ảnh gốc, quá 90 ngày, đến hạn 09/12/2024" in said
-    assert "flycam retention confirm" in said and "--authority TÊN" in said
-    code, _, said = run("confirm", "0" * 24, "--authority", "Hùng", language="vi")
-    assert code == 3 and "chưa xoá gì" in said
-
-
 @pytest.mark.parametrize(
     "words",
     [
