@@ -68,38 +68,6 @@ def test_a_patch_of_a_roofs_size_or_a_ditchs_width_is_ground(tmp_path, rows, col
     assert _found(_file(tmp_path / "a.tif", _holed(0, rows, cols)[0])) is None
 
 
-def test_a_dark_place_that_is_not_of_one_value_is_ground(tmp_path):
-    values, hole = _holed(0, 80, 80)
-    values[hole] = np.random.default_rng(3).integers(0, 2, (np.count_nonzero(hole), 3))
-    assert _found(_file(tmp_path / "a.tif", values)) is None
-
-
-def test_rim_and_hole_are_told_apart(tmp_path):
-    values, hole = _holed(0, 50, 60)
-    values[:, 150:] = 255
-    found = _found(_file(tmp_path / "a.tif", values))
-    assert found is not None and found.hole_share == pytest.approx(hole.mean())
-    assert found.rim_share == pytest.approx(0.25)
-
-
-def test_a_hole_in_a_picture_of_degrees_is_judged_by_its_metres(tmp_path):
-    values, _ = _holed(0, 50, 60)
-    for step_deg, is_hole in ((GSD_M / 111_195.0, True), (GSD_M / 3 / 111_195.0, False)):
-        write_geotiff(tmp_path / "a.tif", values, (step_deg, 0.0, 105.0, 0.0, -step_deg, 1.0), "EPSG:4326")
-        found = ReferenceRaster(tmp_path / "a.tif").collar
-        assert (found is not None) is is_hole
-
-
-@pytest.mark.parametrize("said", ["nodata", "ground to the edge", "almost black"])
-def test_a_picture_that_says_where_it_has_data_or_has_no_rim_has_no_collar(tmp_path, said):
-    values, ground = _turned(0)
-    if said == "ground to the edge":
-        values[~ground] = 90
-    if said == "almost black":
-        values[~ground] = (0, 1, 0)
-    assert _found(_file(tmp_path / "a.tif", values, nodata=7 if said == "nodata" else None)) is None
-
-
 def test_cells_of_a_large_picture_hold_all_of_its_collar_and_little_more(tmp_path, monkeypatch):
     monkeypatch.setattr(reference_raster, "_MAX_CELLS", 4_000)
     values, ground = _turned(0, 301)
@@ -140,13 +108,6 @@ def test_a_collar_is_not_valid_on_another_grid(tmp_path, step_m):
     assert not laid.valid[~truth].any()
     assert laid.valid[truth].mean() > 0.7
     assert laid.valid[side // 2, side // 2]
-
-
-def test_a_hole_is_not_valid_on_another_grid(tmp_path):
-    values, hole = _holed(0, 50, 60)
-    picture = ReferenceRaster(_file(tmp_path / "a.tif", values))
-    laid = picture.warp_to_bounds((WEST, NORTH - 100.0, WEST + 100.0, NORTH), (200, 200), CRS)
-    assert not laid.valid[hole].any() and laid.valid[~hole].mean() > 0.97
 
 
 def _compressed(path, values, quality):
@@ -192,10 +153,3 @@ def test_dark_ground_beside_a_hole_stays_ground(tmp_path):
     lost = found.cells & ~hole
     assert lost[60:110, 110:126].all() and not lost[60:110, 128:].any()
     assert not lost[140:].any()
-
-
-def test_in_pictures_of_more_than_8_bits_nearly_black_is_ground(tmp_path):
-    values, hole = _holed(0, 50, 60, dtype=np.uint16)
-    values[60:110, 110:190] = 5
-    found = _found(_file(tmp_path / "a.tif", values))
-    assert found is not None and np.array_equal(found.cells, hole)

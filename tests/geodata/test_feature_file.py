@@ -9,7 +9,7 @@ import pyogrio
 import pytest
 import shapely
 
-from flycam.errors import OptionUnusable, StorageFailed
+from flycam.errors import StorageFailed
 from flycam.geodata.crs import transform_points
 from flycam.geodata.feature_file import FeatureLayer, write_features
 
@@ -64,21 +64,6 @@ def test_geojson_is_in_degrees_and_says_so(tmp_path):
     assert corners.min(axis=0) == pytest.approx(HERE, abs=0.01)
 
 
-@pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
-def test_no_feature_is_an_empty_layer_that_opens(tmp_path, suffix):
-    path = tmp_path / f"none.{suffix}"
-    write_features(path, [_squares(0)], crs=CRS)
-    info = pyogrio.read_info(path, layer="changes", force_feature_count=True)
-    assert info["features"] == 0
-    assert suffix == "geojson" or list(info["fields"]) == ["kind", "area_m2"]
-
-
-def test_another_format_is_refused_and_leaves_nothing(tmp_path):
-    with pytest.raises(OptionUnusable, match=r"\.gpkg or \.geojson"):
-        write_features(tmp_path / "out.shp", [_squares(1)], crs=CRS)
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_file_that_is_there_is_replaced_whole_or_stays(tmp_path):
     path = tmp_path / "out.gpkg"
     write_features(path, [_squares(3)], crs=CRS)
@@ -86,29 +71,6 @@ def test_a_file_that_is_there_is_replaced_whole_or_stays(tmp_path):
     assert pyogrio.read_info(path)["features"] == 1
     with pytest.raises(StorageFailed):
         write_features(tmp_path / "nowhere" / "out.gpkg", [_squares(1)], crs=CRS)
-
-
-def test_geojson_takes_a_layer_beside_its_features_with_what_is_not_known_as_null(tmp_path):
-    path = tmp_path / "out.geojson"
-    points = FeatureLayer(
-        name="registration",
-        kind="Point",
-        shapes=np.asarray(shapely.points([HERE, HERE + 50.0]), dtype=object),
-        fields={
-            "state": np.array(["agreed", "not found"], dtype=object),
-            "residual_m": np.array([0.25, np.nan]),
-        },
-    )
-    write_features(path, [_squares(2)], crs=CRS, members={"registration": points})
-    document = json.loads(path.read_text())
-    assert [one["properties"] for one in document["registration"]["features"]] == [
-        {"state": "agreed", "residual_m": 0.25},
-        {"state": "not found", "residual_m": None},
-    ]
-    (lon, lat), *_ = transform_points(HERE[None], CRS, "EPSG:4326")
-    place = document["registration"]["features"][0]["geometry"]["coordinates"]
-    assert place == [pytest.approx(lon), pytest.approx(lat)]
-    assert len(pyogrio.raw.read(path)[2]) == 2
 
 
 def test_geojson_takes_geometries_beside_its_features(tmp_path):

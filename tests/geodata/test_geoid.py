@@ -30,13 +30,6 @@ def test_published_undulations(model: str, lon: float, lat: float, metres: float
     )
 
 
-def test_the_two_models_differ_by_more_than_a_metre_at_lao_cai() -> None:
-    difference = geoid.interpolate_undulation_m("EGM96", LAO_CAI) - geoid.interpolate_undulation_m(
-        "EGM2008", LAO_CAI
-    )
-    assert 1.2 < difference[0] < 1.4
-
-
 @pytest.mark.parametrize("model", geoid.GEOIDS)
 def test_the_world_grid_agrees_with_the_crop_within_its_stated_sigma(model: str) -> None:
     """Inside Vietnam both are known: the coarse grid's error there must be what it claims."""
@@ -52,15 +45,6 @@ def test_the_world_grid_agrees_with_the_crop_within_its_stated_sigma(model: str)
 def test_outside_the_crop_the_sigma_says_so(model: str) -> None:
     inside, outside = geoid.estimate_undulation_sigma_m(model, np.array([[105.0, 21.0], [25.0, -33.0]]))
     assert inside <= 0.05 < 0.3 < outside
-
-
-def test_known_places_of_the_world_within_three_sigma() -> None:
-    """EGM96: the low of the Indian Ocean, Iceland, and the date line from either side."""
-    low, high = geoid.interpolate_undulation_m("EGM96", np.array([[78.75, 4.75], [-20.0, 65.0]]))
-    assert low == pytest.approx(-106.5, abs=1.5)
-    assert high == pytest.approx(66.0, abs=3.0)
-    west, east = geoid.interpolate_undulation_m("EGM96", np.array([[-179.9999, 12.3], [179.9999, 12.3]]))
-    assert west == pytest.approx(east, abs=1e-3)
 
 
 @settings(max_examples=60)
@@ -82,12 +66,6 @@ def test_the_way_through_a_third_datum_makes_no_difference(
     assert via[0] == pytest.approx(direct[0], abs=1e-9)
 
 
-def test_a_height_above_the_ellipsoid_is_lower_than_above_a_geoid_that_lies_below_it() -> None:
-    assert geoid.convert_height(np.array([100.0]), LAO_CAI, "EGM96", "ELLIPSOID")[0] == pytest.approx(
-        69.123, abs=2e-3
-    )
-
-
 def test_local_heights_stay_local() -> None:
     assert geoid.convert_height(np.array([5.0]), LAO_CAI, "LOCAL", "LOCAL")[0] == 5.0
     for pair in (("LOCAL", "EGM96"), ("ELLIPSOID", "LOCAL")):
@@ -99,8 +77,3 @@ def test_local_heights_stay_local() -> None:
 def test_never_a_silent_zero(lonlat: tuple[float, float]) -> None:
     with pytest.raises(DatumUnknown, match="check the coordinates"):
         geoid.interpolate_undulation_m("EGM96", np.array([lonlat]))
-
-
-def test_an_unknown_datum_is_named() -> None:
-    with pytest.raises(DatumUnknown, match="EGM84"):
-        geoid.convert_height(np.array([5.0]), LAO_CAI, "EGM84", "EGM96")

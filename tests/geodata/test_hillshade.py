@@ -35,32 +35,12 @@ def test_slopes_towards_the_north_west_are_bright() -> None:
     assert away.max() < flat.min() < facing.min()
 
 
-def test_shade_depends_on_slope_not_on_height() -> None:
-    low, high = (compute_hillshade(slope(0.3, 0.1) + up, 10.0) for up in (0.0, 1000.0))
-    np.testing.assert_allclose(low, high, atol=1e-4)
-    steep, exaggerated = (
-        compute_hillshade(slope(0.2, 0.2), 10.0),
-        compute_hillshade(slope(0.1, 0.1), 10.0, 2.0),
-    )
-    np.testing.assert_allclose(steep, exaggerated, atol=1e-4)
-
-
 def test_holes_are_unknown() -> None:
     heights = slope(0.2, 0.2)
     heights[10, 12] = np.nan
     tone = compute_hillshade(heights, 10.0)
     assert np.isnan(tone[9, 11]) and np.isfinite(tone[20, 20])
     assert np.isnan(tone).sum() == 9
-
-
-def test_the_palette_runs_from_shadow_to_light_at_each_opacity() -> None:
-    colours = make_palette()
-    assert not colours[0].any()
-    used = colours[1:256]
-    assert set(used[:, 3].tolist()) == {51, 102, 153, 204, 255}
-    solid = used[used[:, 3] == 255, :3].astype(int)
-    assert solid[0].tolist() == [70, 78, 84] and solid[-1].tolist() == [247, 246, 240]
-    assert (np.diff(solid, axis=0) > 0).all()
 
 
 @pytest.fixture
@@ -99,17 +79,6 @@ def test_shading_fades_where_the_known_terrain_ends_and_goes_on_across_tiles(
     seen = share * both[:, :3] + (1 - share) * PAGE_GROUND
     assert np.abs(np.diff(seen, axis=0)).max() < 7
     assert np.abs(seen[-1] - PAGE_GROUND).max() > 14
-
-
-def test_neighbouring_tiles_continue_each_other(tile_and_dem: tuple[TileId, Path]) -> None:
-    tile, path = tile_and_dem
-    dems = [read_dem_info(path, "EGM96")]
-    here = shaded(dems, tile)
-    east = shaded(dems, TileId(z=tile.z, x=tile.x + 1, y=tile.y))
-    assert (here[..., 3] == 255).all()
-    seam = np.abs(here[:, -1, 0].astype(int) - east[:, 0, 0].astype(int)).max()
-    inside = np.abs(np.diff(here[..., 0].astype(int), axis=1)).max()
-    assert seam <= inside + 2
 
 
 def test_beyond_the_terrain(tile_and_dem: tuple[TileId, Path]) -> None:

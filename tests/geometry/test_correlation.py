@@ -88,13 +88,3 @@ def test_windows_without_data_or_room_have_no_shift():
     )
     assert np.isnan(found.shift_px[[0, 2]]).all()
     assert found.shift_px[1] == pytest.approx([0.0, 0.0], abs=0.02)
-
-
-def test_one_window_alone_gives_what_it_gives_among_many():
-    first, second = ground(4), moved(ground(4), (4.0, 1.0))
-    everywhere = np.ones((SIZE, SIZE), bool)
-    a, b = compute_edge_directions(first, everywhere), compute_edge_directions(second, everywhere)
-    centres = np.array([[100, 100], [150, 130], [200, 220]])
-    together = match_windows(a, b, centres, window_px=64, reach_px=12)
-    alone = match_windows(a, b, centres[1:2], window_px=64, reach_px=12)
-    assert alone.shift_px[0] == pytest.approx(together.shift_px[1], abs=1e-5)

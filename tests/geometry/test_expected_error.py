@@ -14,7 +14,6 @@ from flycam.geometry.expected_error import (
     NODE_STEP_PX,
     UNKNOWN_ERROR_M,
     compute_expected_error,
-    compute_pose_covariance,
     compute_tile_error,
     compute_tile_height_sigma,
     smooth_terrain,
@@ -50,22 +49,6 @@ def pose(
         sigma_position_m=sigma_m,
         sigma_attitude_rad=sigma_rad,
         source=PoseSource.ADJUSTED,
-    )
-
-
-def test_level_ground_straight_down() -> None:
-    below = np.array([[0.0, 0.0, 0.0]])
-    assert compute_expected_error(pose(sigma_m=(0.3, 0.4, 9.0)), below, UP, np.zeros(1)) == pytest.approx(
-        [0.5]
-    )
-    assert compute_expected_error(pose(sigma_rad=(0.01, 0, 0)), below, UP, np.zeros(1)) == pytest.approx(
-        [1.2]
-    )
-    assert compute_expected_error(pose(sigma_rad=(0, 0, 0.01)), below, UP, np.zeros(1)) == pytest.approx(
-        [0.0]
-    )
-    assert compute_expected_error(pose(), below, UP, np.full(1, 5.0)) == pytest.approx([0.0]), (
-        "nothing leans here"
     )
 
 
@@ -180,32 +163,6 @@ def test_a_height_that_is_worse_known_at_one_post_is_so_at_the_pixels_there() ->
     assert error[row, col] == pytest.approx(3.0 * 60.0 / 120.0, rel=1e-2)
 
 
-def test_a_pixel_at_the_rim_of_the_ground_is_as_well_known_as_one_inside() -> None:
-    """Nodes of its lattice may lie beyond: that is no reason to know nothing of the tile."""
-    tile, _, _ = find_tile_at(19, tuple(lonlat_to_mercator(np.array([LON, LAT]))))
-    to_work = mercator_map()
-    corners = to_work(
-        compute_pixel_centres(make_tile_range(tile), np.array([0.0, 255.0]), np.array([0.0, 255.0])).reshape(
-            -1, 2
-        )
-    )
-    (west, _), (east, _) = corners.min(axis=0), corners.max(axis=0)
-    south, north = corners[:, 1].min() - 50.0, corners[:, 1].max() + 50.0
-    middle = (west + east) / 2.0
-    ground = make_flat_terrain(0.0, WORK_CRS, "EGM96", (middle, south, east + 50.0, north))
-    sigma = make_flat_terrain(2.0, WORK_CRS, "EGM96", ground.bounds_m)
-    exterior = replace(pose(), projection_centre_m=(east + 60.0, float(corners[0, 1]), 120.0))
-    error = compute_tile_error(
-        exterior, tile, to_work, ground, compute_tile_height_sigma(tile, to_work, sigma)
-    )
-    unknown = (error == UNKNOWN_ERROR_M).mean(axis=0)
-    assert unknown[:120] == pytest.approx(1.0)
-    assert unknown[136:] == pytest.approx(0.0)
-    wide = make_flat_terrain(0.0, WORK_CRS, "EGM96", (west - 50.0, south, east + 50.0, north))
-    whole = compute_tile_error(exterior, tile, to_work, wide, np.full((256, 256), np.float32(2.0)))
-    np.testing.assert_allclose(error[:, 136:], whole[:, 136:], rtol=1e-4)
-
-
 def test_ground_at_large_has_the_slope_of_the_ground_and_not_of_what_stands_on_it() -> None:
     east, north = np.meshgrid(np.arange(200.0), np.arange(200.0))
     heights = 2000.0 + 0.5 * east
@@ -227,9 +184,3 @@ def test_ground_at_large_has_the_slope_of_the_ground_and_not_of_what_stands_on_i
     holed = replace(terrain, heights_m=np.where(east < 50, np.nan, heights).astype(np.float32))
     assert np.isnan(interpolate_heights_en(smooth_terrain(holed), np.array([20.0]), np.array([100.0]))).all()
     assert smooth_terrain(large) is large
-
-
-def test_the_covariance_of_sigmas_alone() -> None:
-    spread = compute_pose_covariance(pose(sigma_m=(1, 2, 3), sigma_rad=(0.1, 0.2, 0.3)))
-    assert np.sqrt(np.diag(spread)) == pytest.approx([1, 2, 3, 0.1, 0.2, 0.3])
-    assert np.count_nonzero(spread) == 6

@@ -9,7 +9,6 @@ from flycam.geometry.features import (
     DESCRIPTOR_NORM,
     compute_cell_index,
     find_features,
-    rank_in_group,
     rotate_descriptors,
     select_evenly,
 )
@@ -35,18 +34,6 @@ def test_no_cell_is_given_a_second_while_another_waits_for_its_first(seed, point
     there = np.bincount(compute_cell_index(uv, (100, 100), 4), minlength=16)
     got = np.bincount(compute_cell_index(uv[chosen], (100, 100), 4), minlength=16)
     assert np.all((got >= got.max() - 1) | (got == there))
-
-
-def test_the_strongest_of_a_cell_comes_first():
-    uv = np.array([[10.0, 10.0], [11.0, 10.0], [90.0, 90.0]])
-    assert select_evenly(uv, np.array([0.1, 0.9, 0.2]), (100, 100), 4, 2).tolist() == [1, 2]
-
-
-@given(st.lists(st.integers(0, 5)))
-def test_ranks_count_up_inside_each_group(groups):
-    ranks = rank_in_group(np.array(sorted(groups), dtype=np.int64))
-    expected = [sorted(groups)[:k].count(g) for k, g in enumerate(sorted(groups))]
-    assert ranks.tolist() == expected
 
 
 def test_a_blob_is_found_where_it_is_also_in_a_picture_that_is_searched_smaller():
@@ -91,8 +78,3 @@ def test_four_quarter_turns_change_nothing():
     assert np.array_equal(rotate_descriptors(found.descriptor, 4), found.descriptor)
     once = rotate_descriptors(found.descriptor, 1)
     assert np.array_equal(rotate_descriptors(once, -1), found.descriptor)
-
-
-def test_a_picture_without_texture_or_size_has_no_features():
-    assert len(find_features(np.full((300, 400), 77, dtype=np.uint8), up_deg=0.0)) == 0
-    assert len(find_features(np.zeros((8, 8, 3), dtype=np.uint8))) == 0

@@ -98,19 +98,6 @@ def test_derivatives_by_the_lens(lens, camera_m):
         np.testing.assert_allclose(result.by_lens[:, :, k], slope, rtol=2e-5, atol=1e-4)
 
 
-def test_a_point_behind_the_camera_has_no_image():
-    interior = InteriorOrientation(
-        model=LensModel.PINHOLE,
-        image_size_px=(100, 100),
-        focal_length_px=(100.0, 100.0),
-        principal_point_px=(50.0, 50.0),
-        calibration_id="test",
-    )
-    assert np.isnan(
-        project_camera_points(interior, to_lens_vector(interior), np.array([[1.0, 1.0, -5.0]]))
-    ).all()
-
-
 @pytest.mark.parametrize("model", [LensModel.FISHEYE, LensModel.BROWN])
 def test_the_middle_of_the_picture_is_no_special_place(model):
     interior = InteriorOrientation(

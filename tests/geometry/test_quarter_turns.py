@@ -1,9 +1,6 @@
 """A turned camera sees through the turned picture what the camera saw through the picture as it was read."""
 
-from dataclasses import replace
-
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,11 +91,3 @@ def test_the_rows_of_a_picture_upside_down_were_read_from_the_last():
     assert rotate_interior(camera(readout_s=0.03), 2).readout_s == -0.03
     assert rotate_interior(camera(readout_s=0.03), 1).readout_s is None
     assert rotate_interior(camera(readout_s=0.0), 1).readout_s == 0.0
-
-
-@pytest.mark.parametrize(("turns", "name"), [((1,), ", turned 90°"), ((1, 2), ", turned 270°"), ((3, 1), "")])
-def test_the_calibration_says_how_it_is_turned(turns, name):
-    interior = replace(camera(), calibration_id="models:x")
-    for quarters in turns:
-        interior = rotate_interior(interior, quarters)
-    assert interior.calibration_id == f"models:x{name}"

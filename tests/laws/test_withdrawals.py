@@ -84,20 +84,6 @@ def test_a_withdrawn_frame_never_enters_again(house: House) -> None:
         assert not {frame_id(3), frame_id(5)} & set(read_tile(store, head).frames)
 
 
-def test_withdrawn_before_it_arrives_equals_withdrawn_after(tmp_path: Path) -> None:
-    gone = amendments([2])
-    store, catalog = MemoryStore(), opened(f"sqlite:///{tmp_path}/early.db")
-    with writing(store, catalog.tiles, gone) as writer:
-        for n in NUMBERS:
-            writer.add(patch(n))
-    late_store, late_catalog = MemoryStore(), opened(f"sqlite:///{tmp_path}/late.db")
-    with writing(late_store, late_catalog.tiles) as writer:
-        for n in reversed(NUMBERS):
-            writer.add(patch(n))
-    withdraw(late_store, late_catalog.tiles, gone)
-    assert stored(store, catalog) == stored(late_store, late_catalog)
-
-
 def test_who_does_not_know_the_withdrawal_cannot_write_over_it(tmp_path: Path) -> None:
     store, catalog = MemoryStore(), opened(f"sqlite:///{tmp_path}/c.db")
     with writing(store, catalog.tiles) as writer:
