@@ -272,12 +272,6 @@ def test_unknown_option_is_a_usage_error(run: Run) -> None:
     assert "--no-such-option" in answer.stderr
 
 
-def test_a_command_that_does_not_exist_is_a_usage_error(run: Run) -> None:
-    answer = run("nhap")
-    assert answer.exit_code == 2 and "nhap" in answer.json["sentence"]
-    assert run("dem", "nhap").exit_code == 2
-
-
 def test_a_usage_error_is_headed_in_the_language_of_the_terminal(run: Run) -> None:
     for settings in ({"LC_ALL": "vi_VN.UTF-8", "LANG": "C"}, {"LC_ALL": "", "LANG": "vi_VN.UTF-8"}):
         assert "Câu lệnh chưa đúng" in run("ingest", "--no-such-option", **settings).stderr
@@ -448,11 +442,3 @@ def test_settlements_are_listed_said_and_exported(run: Run, tmp_path: Path) -> N
     assert run("settlements", "set", "Bão e1", "Không Có", "isolated", **house).exit_code == 3
     assert run("settlements", "set", "Bão e1", "Nậm Lúc", "xa", **house).exit_code == 2
     assert run("settlements", "list", "không có", **house).exit_code == 3
-
-
-def test_marks_are_listed_and_exported(begun: Run, tmp_path: Path) -> None:
-    assert begun("marks", "list").json == {"marks": []}
-    assert begun("marks", "export", tmp_path / "a.geojson").json["lines"] == 0
-    assert json.loads((tmp_path / "a.geojson").read_text())["features"] == []
-    assert begun("marks", "export", tmp_path / "a.txt").exit_code == 2
-    assert begun("marks", "list", "--event", "không có").exit_code == 3

@@ -8,7 +8,6 @@ from flycam.drill.appearance import (
     Confuser,
     DateChanges,
     Sun,
-    derive_later_date,
     draw_date_changes,
 )
 from flycam.drill.land import CENTRE_M, LandCover
@@ -47,21 +46,3 @@ def test_each_confuser_is_there_and_says_what_is_seen(before: DrillWorld) -> Non
     same = (cv2.dilate(other, np.ones((11, 11), np.uint8)) == 0) & (before.cover != LandCover.WATER)
     assert same.mean() > 0.1
     assert (world.cover == before.cover)[same].mean() > 0.999
-
-
-def test_a_flood_is_as_deep_as_asked(before: DrillWorld) -> None:
-    low, high = after(slides=False, flood_m=1.5), after(slides=False, flood_m=4.0)
-    assert 1.2 * (low.change == 2).sum() < (high.change == 2).sum()
-    river = (before.cover == LandCover.WATER) & (low.cover == LandCover.FLOOD)
-    np.testing.assert_allclose(low.ground_m[river] - before.ground_m[river], 1.5, atol=0.05)
-
-
-def test_at_a_third_date_water_has_fallen_and_slides_have_grown() -> None:
-    storm = DateChanges(seed=12, sun=SUN, fields=0.0, cleared=0.0, roads=0, houses=0.0)
-    then = build_drill_world(AROUND, 1.0, seed=12, after=True, between=storm)
-    third = derive_later_date(storm, days=4, flood_m=0.0, grown_m=5.0)
-    now = build_drill_world(AROUND, 1.0, seed=12, after=True, between=third)
-    assert (then.change == 2).any() and not (now.change == 2).any()
-    slid = then.change == 1
-    assert (now.change[slid] == 1).all()
-    assert slid.any() and 1.1 * slid.sum() < (now.change == 1).sum() < 6.0 * slid.sum()

@@ -10,11 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from flycam.drill import routes
 from flycam.drill.routes import _ENDED
 from flycam.http.services import Services
 from flycam.model.access import Role
-from flycam.storage.disk_space import DiskVolume
 from flycam.workspace import Workspace
 from tests.serve.running import running
 from tests.serve.world import add_account, add_communes, make_workspace
@@ -119,14 +117,3 @@ def test_a_page_of_another_site_makes_none(tmp_path: Path) -> None:
             assert answer.status_code == 401
         assert client.get("/api/drill").json()["state"] == "none"
         assert client.post("/api/drill", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 202
-
-
-def test_none_is_made_where_there_is_no_room(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    left = routes.SPARE_BYTES + routes.DRILL_BYTES
-    with running(serving(workspace, "pass")) as url, as_(url) as client:
-        monkeypatch.setattr(Workspace, "find_fullest_disk", lambda _: DiskVolume("disk", left - 1))
-        answer = client.post("/api/drill")
-        assert answer.status_code == 507 and "flycam collect" in answer.json()["message"]
-        assert client.get("/api/drill").json()["state"] == "none"
-        monkeypatch.setattr(Workspace, "find_fullest_disk", lambda _: DiskVolume("disk", left))
-        assert client.post("/api/drill").status_code == 202

@@ -82,26 +82,6 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_wrong_with_an_unusual_drill_is_in_its_truth(tmp_path: Path) -> None:
-    write_drill(tmp_path / "usual", truth_rasters=False, **TINY)
-    write_drill(
-        tmp_path / "odd",
-        truth_rasters=False,
-        pitch_deg=-65.0,
-        yaw_step_deg=3.0,
-        dem_shift_m=(2.0, -2.0, 1.0),
-        dem_error_m=0.8,
-        **TINY,
-    )
-    usual, odd = (read_truth(tmp_path / d).facts for d in ("usual", "odd"))
-    assert "dem_error" not in usual and "pitch_deg" not in usual
-    assert odd["dem_error"] == {"shift_m": [2.0, -2.0, 1.0], "sigma_m": 0.8, "length_m": 200.0}
-    assert odd["pitch_deg"] == -65.0 and len(odd["yaw_steps_deg"]) == 1
-    assert (
-        odd["takeoff"]["height_m"] == usual["takeoff"]["height_m"]
-    )  # the aircraft stands on the true ground
-
-
 def test_a_rolling_shutter_is_in_the_truth_and_in_the_camera_file(tmp_path: Path) -> None:
     options = {"readout_ms": 40.0, "speed_mps": 12.0, **TINY}
     report = write_drill(tmp_path / "rolling", truth_rasters=False, **options)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -62,13 +61,3 @@ def test_the_first_hit_is_found(seed: int, tilt: float) -> None:
     slope = rays[..., :2] / -rays[..., 2:]
     drop = CENTRE[2] - points[..., 2:]
     np.testing.assert_allclose(points[..., :2], slope * drop, atol=1e-9)  # a hit lies on its ray
-
-
-@pytest.mark.parametrize("upwards", [0.0, 0.4])
-def test_rays_at_or_above_the_horizon_and_beyond_the_world_hit_nothing(upwards: float) -> None:
-    grid = window(100, 0.5)
-    surface = build_height_field(grid, np.zeros(grid.shape, np.float32))
-    rays = np.array([[[1.0, 0.0, upwards], [10.0, 0.0, -1.0], [0.1, 0.0, -1.0]]])
-    points = cast_image_rays(surface, CENTRE, rays)
-    assert np.isnan(points[0, :2]).any(-1).all()
-    np.testing.assert_allclose(points[0, 2], (6.0, 0.0, 0.0), atol=1e-6)

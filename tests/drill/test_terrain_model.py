@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from flycam.drill.land import Valley
 from flycam.drill.photo_drill import Drill
-from flycam.drill.scene_objects import TerrainErrorModel, make_terrain_model
 
 
 def test_posts_follow_the_ground_and_know_no_trees(before: Drill) -> None:
@@ -22,14 +20,3 @@ def test_posts_follow_the_ground_and_know_no_trees(before: Drill) -> None:
 
 
 VALLEY, BOUNDS = Valley(seed=4), (479_000.0, 2_421_500.0, 479_800.0, 2_422_200.0)
-
-
-def test_correlated_error_has_its_size_and_its_length() -> None:
-    window, true = make_terrain_model(VALLEY, BOUNDS, 10.0)
-    _, wrong = make_terrain_model(VALLEY, BOUNDS, 10.0, TerrainErrorModel(sigma_m=1.5, length_m=40.0))
-    error = (wrong - true).astype(float)
-    assert error.std() == pytest.approx(1.5, rel=0.15)
-    assert abs(error.mean()) < 0.3
-    lag = round(40.0 / window.cell_m)
-    correlation = np.corrcoef(error[:, lag:].ravel(), error[:, :-lag].ravel())[0, 1]
-    assert correlation == pytest.approx(np.exp(-1.0), abs=0.12)

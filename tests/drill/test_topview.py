@@ -23,12 +23,6 @@ def test_clear_air_shows_the_orthophoto(world: DrillWorld) -> None:
     assert view.seen.all() and not view.clouded.any() and not view.glinting.any()
 
 
-def test_holes_are_not_seen(world: DrillWorld) -> None:
-    view = photographed(world, Air(holes=0.3), 5)
-    assert 0.5 < view.seen.mean() < 1.0
-    assert not view.rgb[~view.seen].any()
-
-
 def test_a_pair_is_on_one_grid_with_its_truth_and_the_same_every_time() -> None:
     pairs = [view_pair(WIDE, 1.0, seed=8) for _ in range(2)]
     one = pairs[0]

@@ -13,7 +13,6 @@ import pytest
 from flycam.drill.flight import SPEED_MPS, VideoPlan, make_drill_camera, make_video_course
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.land import WORK_CRS, Valley
-from flycam.drill.photo_drill import make_drill
 from flycam.drill.video_drill import VideoDrill, VideoDrillReport, make_video_drill, write_video_drill
 from flycam.errors import InputUnusable
 from flycam.geodata.crs import to_work
@@ -132,22 +131,3 @@ def test_every_file_says_that_it_is_a_drill(written: VideoDrillReport) -> None:
     assert b"urn:flycam:drill:1" in written.video.read_bytes()
     assert "DIỄN TẬP" in written.subtitles.read_text(encoding="utf-8")
     assert json.loads((written.truth / "truth.json").read_text("utf-8"))["drill"] == "DIỄN TẬP"
-
-
-@pytest.mark.soak
-def test_a_film_shows_the_storm_of_the_photos_that_it_goes_with() -> None:
-    photos = make_drill(seed=61, after=True, gsd_m=0.8, photos=(2, 4)).renderer.world
-    plan = VideoPlan(seconds=20.0, gsd_m=0.8)
-    made = make_video_drill(seed=61, after=True, plan=plan, photos=(2, 4), plain=True)
-    film, window = made.renderer.coarse.world, made.renderer.coarse.world.window
-    assert film.window.cell_m == photos.window.cell_m
-    col = max(window.west_cell, photos.window.west_cell)
-    row = min(window.north_cell, photos.window.north_cell)
-    parts = []
-    for world in (film, photos):
-        down, right = world.window.north_cell - row, col - world.window.west_cell
-        parts.append(world.change[down:, right:])
-    rows, cols = np.min([part.shape for part in parts], axis=0)
-    one, other = (part[:rows, :cols] for part in parts)
-    assert min(rows, cols) > 100 and (other == 1).sum() > 50, "there are slides where both look"
-    assert np.array_equal(one, other)

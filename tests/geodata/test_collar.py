@@ -11,7 +11,7 @@ from rasterio.windows import Window
 
 from flycam.geodata import reference_raster
 from flycam.geodata.raster import write_geotiff
-from flycam.geodata.reference_raster import Collar, ReferenceRaster, find_collar
+from flycam.geodata.reference_raster import Collar, find_collar
 
 CRS, WEST, NORTH, GSD_M = "EPSG:32648", 430_000.0, 2_400_000.0, 0.5
 
@@ -93,21 +93,6 @@ def test_a_square_touches_the_collar_where_one_of_its_pixels_lies_in_it(step, si
     cut = pixels[corner[0] : corner[0] + count[0] * step, corner[1] : corner[1] + count[1] * step]
     expected = cut.reshape(count[0], step, count[1], step).any(axis=(1, 3))
     assert np.array_equal(Collar(cells=cells, side_px=side).touches(window, step), expected)
-
-
-@pytest.mark.parametrize("step_m", [GSD_M, 2.6])
-def test_a_collar_is_not_valid_on_another_grid(tmp_path, step_m):
-    values, ground = _turned(255)
-    picture = ReferenceRaster(_file(tmp_path / "a.tif", values))
-    side = int(150 / step_m)
-    laid = picture.warp_to_bounds(
-        (WEST, NORTH - side * step_m, WEST + side * step_m, NORTH), (side, side), CRS
-    )
-    middles = ((np.arange(side) + 0.5) * step_m / GSD_M).astype(int)
-    truth = ground[np.ix_(middles, middles)]
-    assert not laid.valid[~truth].any()
-    assert laid.valid[truth].mean() > 0.7
-    assert laid.valid[side // 2, side // 2]
 
 
 def _compressed(path, values, quality):

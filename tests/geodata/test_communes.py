@@ -17,7 +17,6 @@ from pyproj import Geod
 from flycam.errors import BoundaryInvalid, CrsMissing, SourceUnreadable
 from flycam.geodata.communes import CommuneImport, compute_area_m2, read_communes
 from flycam.geodata.crs import WGS84, transform_points
-from flycam.model.text import to_search_key
 
 SINCE = "2025-07-01"
 W, S = 104.80, 21.90
@@ -83,23 +82,6 @@ def test_any_format_and_crs(tmp_path: Path, name: str, driver: str, crs: str) ->
     assert_the_three(read_communes(written(tmp_path / name, driver, crs), SINCE))
 
 
-def test_kml_has_a_name_only(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.kml", "KML", "EPSG:4326", ("Description", "Name"))
-    result = read_communes(path, SINCE)
-    assert {c.name for c in result.communes} == {n for n, _ in SQUARES.values()}
-    assert {c.code for c in result.communes} == {"xa-deo-gio", "phuong-suoi-can", "xa-nui-ngu"}
-    assert "codes were made from the names" in result.remarks[0]
-
-
-def test_names_are_nfc_and_found_without_accents(tmp_path: Path) -> None:
-    decomposed = "Xã Đèo Gió"
-    path = geojson(tmp_path / "a.geojson", [({"TEN": decomposed, "MA": 7.0}, SQUARES["90001"][1])])
-    commune = read_communes(path, date(2025, 7, 1)).communes[0]
-    assert commune.name == "Xã Đèo Gió"
-    assert commune.code == "7"
-    assert commune.search_name == "xa deo gio" == to_search_key("XÃ  ĐÈO GIÓ")
-
-
 def test_a_self_crossing_commune_is_repaired_and_said(tmp_path: Path) -> None:
     bow = shapely.Polygon([(W, S), (W + 0.02, S + 0.02), (W + 0.02, S), (W, S + 0.02)])
     path = geojson(tmp_path / "bow.geojson", [({"code": "1", "name": "Xã Nơ"}, bow)])
@@ -108,20 +90,6 @@ def test_a_self_crossing_commune_is_repaired_and_said(tmp_path: Path) -> None:
     assert result.communes[0].area_km2 == pytest.approx(2.29, abs=0.05)
     assert len(result.repaired) == 1
     assert result.repaired[0].startswith("Xã Nơ (1): boundary repaired (Self-intersection")
-
-
-def test_parts_of_one_code_are_joined_and_empties_left_out(tmp_path: Path) -> None:
-    features = [
-        ({"code": "1", "name": "Xã A"}, SQUARES["90001"][1]),
-        ({"code": "1", "name": "Xã A"}, SQUARES["90002"][1]),
-        ({"code": "2", "name": "Xã B"}, None),
-        ({"code": "3", "name": "Xã C"}, shapely.Point(W, S)),
-    ]
-    result = read_communes(geojson(tmp_path / "a.geojson", features), SINCE)
-    assert [c.code for c in result.communes] == ["1"]
-    assert result.communes[0].polygon.area == pytest.approx(0.05 * 0.02)
-    assert result.removed == ("Xã B (2): has no area", "Xã C (3): has no area")
-    assert result.remarks == ("Xã A (1): 2 features joined into one",)
 
 
 def test_metres_and_swapped_degrees_in_plain_geojson_are_refused(tmp_path: Path) -> None:

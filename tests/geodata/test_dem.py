@@ -9,7 +9,6 @@ import pytest
 import rasterio
 
 from flycam.errors import DatumUnknown, TerrainMissing
-from flycam.geodata import dem
 from flycam.geodata.crs import to_lonlat, to_work, transform_points
 from flycam.geodata.dem import compute_coverage_fraction, load_terrain, read_dem_info, sample_heights
 from flycam.geodata.geoid import interpolate_undulation_m
@@ -135,23 +134,6 @@ def test_terrain_that_misses_the_flight_says_where_both_lie(tmp_path: Path) -> N
         load_terrain([], UTM, BOUNDS)
     with pytest.raises(TerrainMissing):
         sample_heights([info], np.array([[10.0, 50.0]]))
-
-
-def test_too_wide_a_window_gets_wider_posts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = read_dem_info(write_dem(tmp_path / "dem.tif", ground(80, 80)), "EGM96")
-    monkeypatch.setattr(dem, "MAX_POSTS", 400)
-    terrain = load_terrain([info], UTM, BOUNDS)
-    e, n = posts_of(terrain)
-    assert terrain.post_spacing_m == (40.0, 40.0)
-    assert np.abs(terrain.heights_m - hills(e, n)).max() < 1e-3
-
-
-def test_scattered_places_are_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = read_dem_info(write_dem(tmp_path / "dem.tif", ground(80, 80)), "EGM96")
-    xy = np.random.default_rng(0).uniform([EAST, NORTH - 780], [EAST + 780, NORTH], (50, 2))
-    whole = sample_heights([info], to_lonlat(xy, UTM))[0]
-    monkeypatch.setattr(dem, "MAX_POSTS", 300)
-    assert np.array_equal(sample_heights([info], to_lonlat(xy, UTM))[0], whole)
 
 
 @pytest.mark.real

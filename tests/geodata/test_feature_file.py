@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pyogrio
 import pytest
@@ -71,37 +69,6 @@ def test_a_file_that_is_there_is_replaced_whole_or_stays(tmp_path):
     assert pyogrio.read_info(path)["features"] == 1
     with pytest.raises(StorageFailed):
         write_features(tmp_path / "nowhere" / "out.gpkg", [_squares(1)], crs=CRS)
-
-
-def test_geojson_takes_geometries_beside_its_features(tmp_path):
-    path = tmp_path / "out.geojson"
-    around = shapely.MultiPolygon([shapely.box(*(HERE - 50.0), *(HERE + 350.0))])
-    write_features(path, [_squares(2)], crs=CRS, members={"compared": around, "network": "tên “x”"})
-    document = json.loads(path.read_text())
-    assert "CRS84" in json.dumps(document["crs"]) and len(document["features"]) == 2
-    assert document["network"] == "tên “x”"
-    middle = transform_points(HERE[None], CRS, "EPSG:4326")
-    assert shapely.contains_xy(shapely.geometry.shape(document["compared"]), middle).all()
-    assert len(pyogrio.raw.read(path)[2]) == 2
-    write_features(tmp_path / "out.gpkg", [_squares(2)], crs=CRS, members={"compared": around})
-
-
-def test_whole_numbers_that_are_not_all_known_stay_whole_numbers(tmp_path):
-    squares = _squares(3)
-    counts = np.ma.MaskedArray(np.array([2, 0, 0], np.int32), mask=[False, False, True])
-    layer = FeatureLayer(
-        name="changes",
-        kind="MultiPolygon",
-        shapes=squares.shapes,
-        fields={**squares.fields, "houses": counts},
-    )
-    write_features(tmp_path / "a.gpkg", [layer], crs=CRS)
-    info = pyogrio.read_info(tmp_path / "a.gpkg")
-    assert list(info["dtypes"][-1:]) == ["int32"]
-    write_features(tmp_path / "a.geojson", [layer], crs=CRS)
-    said = [one["properties"] for one in json.loads((tmp_path / "a.geojson").read_text())["features"]]
-    assert [one["houses"] for one in said] == [2, 0, None]
-    assert [one["area_m2"] for one in said] == [400.0] * 3
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".geojson"])

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flycam.errors import SourceUnreadable
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem import DemInfo, read_dem_info
 from flycam.geodata.hillshade import compute_hillshade, make_palette, render_hillshade_tile
@@ -33,14 +32,6 @@ def test_slopes_towards_the_north_west_are_bright() -> None:
     facing, away, flat = (compute_hillshade(slope(e, n), 10.0) for e, n in ((0.7, -0.7), (-0.7, 0.7), (0, 0)))
     assert facing.min() >= 0.995
     assert away.max() < flat.min() < facing.min()
-
-
-def test_holes_are_unknown() -> None:
-    heights = slope(0.2, 0.2)
-    heights[10, 12] = np.nan
-    tone = compute_hillshade(heights, 10.0)
-    assert np.isnan(tone[9, 11]) and np.isfinite(tone[20, 20])
-    assert np.isnan(tone).sum() == 9
 
 
 @pytest.fixture
@@ -79,15 +70,3 @@ def test_shading_fades_where_the_known_terrain_ends_and_goes_on_across_tiles(
     seen = share * both[:, :3] + (1 - share) * PAGE_GROUND
     assert np.abs(np.diff(seen, axis=0)).max() < 7
     assert np.abs(seen[-1] - PAGE_GROUND).max() > 14
-
-
-def test_beyond_the_terrain(tile_and_dem: tuple[TileId, Path]) -> None:
-    tile, path = tile_and_dem
-    dems = [read_dem_info(path, "EGM96")]
-    assert render_hillshade_tile(dems, TileId(z=tile.z, x=tile.x + 50, y=tile.y)) is None
-    assert render_hillshade_tile([], tile) is None
-    wide = shaded(dems, TileId(z=12, x=tile.x >> 3, y=tile.y >> 3))
-    assert 0 < (wide[..., 3] > 0).mean() < 1
-    path.unlink()
-    with pytest.raises(SourceUnreadable, match=r"^dem\.tif"):
-        render_hillshade_tile(dems, tile)

@@ -133,13 +133,6 @@ def test_broken_geometry_is_repaired_or_left_out_and_said(tmp_path: Path) -> Non
     assert "2 đối tượng không có hình dùng được" in found.remarks[1].in_language("vi")
 
 
-@pytest.mark.parametrize("kind", [LayerKind.MAST, LayerKind.HOUSE, LayerKind.SCHOOL])
-def test_a_file_of_another_kind_is_refused(tmp_path: Path, kind: LayerKind) -> None:
-    line = {"type": "LineString", "coordinates": [[LON, LAT], [LON + 0.01, LAT]]}
-    with pytest.raises(LayerInvalid, match=rf"^a\.geojson: holds lines only, but --kind {kind} "):
-        read_layer(geojson(tmp_path / "a.geojson", [({}, line)]), kind)
-
-
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LayerInvalid, match=r"^a\.geojson: holds no feature"):
         read_layer(geojson(tmp_path / "a.geojson", []), LayerKind.OTHER)
@@ -166,13 +159,6 @@ def test_a_network_link_is_not_followed_and_said(tmp_path: Path) -> None:
     found = read_layer(path, LayerKind.MAST)
     assert len(found.features) == 1
     assert "NetworkLink" in str(found.remarks[0])
-
-
-def test_more_features_than_are_taken_is_told_before_they_are_read(tmp_path: Path) -> None:
-    path = geojson(tmp_path / "a.geojson", [({}, point(LON + k / 1000)) for k in range(11)])
-    assert len(read_layer(path, LayerKind.MAST, max_features=11).features) == 11
-    with pytest.raises(SourceUnreadable, match="holds 11 features, more than the 10"):
-        read_layer(path, LayerKind.MAST, max_features=10)
 
 
 def test_a_bomb_of_kml_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,14 +271,6 @@ def test_an_address_of_a_crs_is_not_asked(tmp_path: Path, monkeypatch: pytest.Mo
         path.write_text(path.read_text()[:-1] + "," + crs % address + "}")
         with pytest.raises(SourceUnreadable, match=r"^a\.geojson: states its coordinate .* by an address"):
             read_layer(path, LayerKind.MAST)
-
-
-@pytest.mark.parametrize("before", ["", "\ufeff", "<!-- of <Google> Earth -->\n"])
-def test_kml_may_begin_with_a_mark_a_prolog_or_a_comment(tmp_path: Path, before: str) -> None:
-    path = tmp_path / "a.kml"
-    text = KML.format(PLACEMARK)
-    path.write_text(before + (text.split("?>")[1] if "!" in before else text), encoding="utf-8")
-    assert len(read_layer(path, LayerKind.MAST).features) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.geometry.expected_error import (
-    NODE_STEP_PX,
     UNKNOWN_ERROR_M,
     compute_expected_error,
     compute_tile_error,
@@ -27,7 +26,7 @@ from flycam.geometry.pose import (
     to_mat3,
 )
 from flycam.geometry.terrain import TerrainGrid, compute_normals, interpolate_heights_en, make_flat_terrain
-from tests.geometry.scenes import CENTRE, LAT, LON, WORK_CRS, hills, mercator_map
+from tests.geometry.scenes import LAT, LON, WORK_CRS, mercator_map
 
 UP = np.array([[0.0, 0.0, 1.0]])
 
@@ -98,30 +97,6 @@ def test_it_is_the_spread_of_errors_made_on_purpose(
 
     said = compute_expected_error(true, ground[None], normal[None], np.full(1, 0.7), covariance)[0]
     assert said == pytest.approx(spread, rel=0.06)
-
-
-def test_a_tile_is_exact_at_its_nodes_and_linear_between() -> None:
-    terrain = hills(post_m=40.0, size=120)
-    tile, _, _ = find_tile_at(19, tuple(lonlat_to_mercator(np.array([LON, LAT]))))
-    to_work = mercator_map()
-    exterior = replace(
-        pose(sigma_m=(0.1, 0.1, 0.2), sigma_rad=(0.001, 0.001, 0.002)),
-        projection_centre_m=(*CENTRE, float(interpolate_heights_en(terrain, *map(np.array, CENTRE))) + 120.0),
-    )
-    sigma = make_flat_terrain(1.5, WORK_CRS, "EGM96", terrain.bounds_m)
-    error = compute_tile_error(
-        exterior, tile, to_work, terrain, compute_tile_height_sigma(tile, to_work, sigma)
-    )
-    assert error.shape == (256, 256)
-    assert error.dtype == np.float32
-    rows, cols = np.meshgrid([0.0, 64.0, 224.0], [32.0, 128.0], indexing="ij")
-    xy = to_work(compute_pixel_centres(make_tile_range(tile), rows, cols).reshape(-1, 2))
-    ground = np.column_stack([xy, interpolate_heights_en(terrain, *xy.T)])
-    exact = compute_expected_error(exterior, ground, compute_normals(terrain, xy), np.full(6, 1.5))
-    assert error[rows.astype(int), cols.astype(int)].ravel() == pytest.approx(exact, rel=1e-6)
-    between = error[NODE_STEP_PX // 2, ::NODE_STEP_PX]
-    variances = (error[0, ::32].astype(float) ** 2 + error[32, ::32].astype(float) ** 2) / 2
-    assert between == pytest.approx(np.sqrt(variances), rel=1e-5)
 
 
 def test_what_is_not_known_is_said_to_be_far_off() -> None:

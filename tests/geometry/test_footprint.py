@@ -16,7 +16,6 @@ from flycam.geometry.footprint import (
     compute_footprint,
     compute_footprints,
     compute_mapping_range_m,
-    compute_overlap,
     is_looking_up,
 )
 from flycam.geometry.terrain import interpolate_heights, make_flat_terrain
@@ -60,14 +59,6 @@ def test_the_polygon_projects_onto_the_image_border(yaw, pitch, seed):
     assert border.max() < 0.01
 
 
-def test_horizon_rays_are_cut_at_the_range_and_counted():
-    exterior = pose(plane(), agl_m=100.0, pitch_deg=-12.0)
-    made = compute_footprint(PLAIN, exterior, plane(), max_range_m=1500.0)
-    assert made.clipped
-    assert 0.1 < made.horizon_fraction < 0.5
-    assert np.linalg.norm(made.polygon_m - CENTRE, axis=1).max() <= 1500.0 + 1e-6
-
-
 @given(st.floats(-90.0, 60.0), st.floats(-180.0, 180.0))
 @settings(max_examples=60)
 def test_who_looks_up_sees_no_plane(pitch, roll):
@@ -91,17 +82,6 @@ def test_ground_the_terrain_does_not_know_is_refused_and_half_of_it_is_clipped()
     edge = pose(terrain, offset=(170.0, 0.0))
     assert compute_footprint(camera(), edge, terrain).clipped
     assert not compute_footprint(camera(), exterior, terrain).clipped
-
-
-def test_overlap():
-    square = np.add([[0, 0], [10, 0], [10, 10], [0, 10]], [500000.0, 2400000.0])
-    assert compute_overlap(square, square) == pytest.approx(1.0)
-    assert compute_overlap(square, np.add(square, [4.0, 0.0])) == pytest.approx(0.6, abs=1e-4)
-    assert compute_overlap(square, np.add(square, [20.0, 0.0])) == 0.0
-    small = (square - square[0]) * 0.5 + square[0]
-    assert compute_overlap(small, square) == pytest.approx(1.0, abs=1e-4)
-    assert compute_overlap(square, small) == pytest.approx(0.25, abs=1e-4)
-    assert compute_overlap(square[:2], square) == 0.0
 
 
 def test_a_low_view_ends_where_its_tilt_is_not_known_well_enough_to_tell_ground_from_sky():

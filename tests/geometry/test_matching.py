@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from flycam.geometry.features import (
     DESCRIPTOR_NORM,
     find_close_pairs,
-    match_all_mutual_best,
     match_mutual_best,
 )
 
@@ -48,12 +47,3 @@ def test_a_match_is_the_best_of_its_candidates_from_both_sides(seed, n, m):
                 expected.append((r, c))
     ours = match_mutual_best(a, b, i, j, ratio=0.9, min_similarity=0.7)
     assert list(zip(ours[0].tolist(), ours[1].tolist(), strict=True)) == expected
-
-
-def test_all_pairs_find_a_permutation_and_leave_strangers():
-    a = descriptors(60, 5)
-    order = np.random.default_rng(1).permutation(60)
-    b = np.concatenate([a[order], descriptors(20, 9)])
-    i, j = match_all_mutual_best(a, b, ratio=0.8)
-    assert i.tolist() == list(range(60))
-    assert np.array_equal(order[j], i)

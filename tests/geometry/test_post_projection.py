@@ -8,7 +8,7 @@ import pytest
 
 from flycam.geometry.camera import is_in_image, project
 from flycam.geometry.grid import TileRange, make_tile_range
-from flycam.geometry.orthorectification import compute_source_coordinates, create_post_view, orthorectify
+from flycam.geometry.orthorectification import compute_source_coordinates, orthorectify
 from flycam.geometry.posts import has_fine_posts
 from flycam.geometry.terrain import TerrainGrid, cast_rays
 from tests.geometry.scenes import CENTRE, pose
@@ -84,23 +84,6 @@ def test_ground_behind_a_house_is_left_empty():
     assert valid[surely_seen].mean() > 0.999
 
 
-def test_as_if_nothing_hid_it_all_ground_in_the_picture_is_seen_at_the_same_places():
-    terrain = fine(house)
-    exterior = pose(terrain, agl_m=60.0, pitch_deg=-90.0)
-    tiles = tiles_of(SMALL, exterior, terrain, z=20)
-    posts = create_post_view(SMALL, exterior, terrain, TO_WORK)
-    assert posts is not None
-    hidden = 0
-    for usual, open_ in zip(posts.tiles(tiles), posts.without_occlusion().tiles(tiles), strict=True):
-        assert usual.index == open_.index
-        np.testing.assert_array_equal(usual.u, open_.u)
-        np.testing.assert_array_equal(usual.v, open_.v)
-        assert (open_.seen == open_.inside).all()
-        assert (open_.quality[usual.seen] == usual.quality[usual.seen]).all()
-        hidden += int((open_.seen & ~usual.seen).sum())
-    assert hidden > 50
-
-
 def test_wanted_blocks_are_the_same_as_in_the_whole_and_tiles_without_are_left_out():
     terrain = fine(waves)
     exterior = pose(terrain, agl_m=100.0, pitch_deg=-90.0)
@@ -119,8 +102,3 @@ def test_wanted_blocks_are_the_same_as_in_the_whole_and_tiles_without_are_left_o
     np.testing.assert_array_equal(part.rgb[asked], whole.rgb[asked])
     part.quality[at] = 0
     assert not part.quality.any()
-
-
-def test_a_coarse_terrain_keeps_the_lattice():
-    terrain = fine(waves, spacing=10.0, half=40)
-    assert not has_fine_posts(SMALL, pose(terrain, agl_m=100.0, pitch_deg=-90.0), terrain)

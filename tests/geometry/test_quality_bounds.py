@@ -124,7 +124,7 @@ def test_frames_together_have_the_bits_of_each_alone(seed: int, pitch_deg: float
         lens = rolling if number in (2, 3) else camera(480, 360, 300.0) if number == 6 else SMALL
         moving = replace(exterior, motion=motion) if number in (2, 3) else exterior
         views.append(FrameView(lens, moving, terrain, TO_WORK, None))
-        tiles.append(tiles_around(compute_footprint(lens, exterior, terrain).bounds_m, 19, TO_WORK))
+        tiles.append(tiles_around(compute_footprint(lens, exterior, terrain).bounds_m, 18, TO_WORK))
     assert [len(run) for run in group_compatible_views(views)] == [2, 1, 1, 2, 1]
     together = compute_quality_bounds_batch(views, tiles, MAX_LATTICE_ERROR_PX)
     for view, one, (bounds, lattices) in zip(views, tiles, together, strict=True):

@@ -86,8 +86,3 @@ def test_angle_axis_is_opencv_s_rodrigues_and_comes_back(vector):
 def test_angle_axis_at_the_awkward_angles(vector):
     r = pose.rotation_from_angle_axis(vector)
     np.testing.assert_allclose(pose.rotation_from_angle_axis(pose.angle_axis_from_rotation(r)), r, atol=1e-9)
-
-
-def test_a_mirror_is_not_a_rotation():
-    with pytest.raises(ValueError, match="rotation"):
-        pose.to_mat3(np.diag([1, 1, -1]))
