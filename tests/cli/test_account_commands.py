@@ -103,8 +103,7 @@ def test_codes_of_nobody_are_for_a_house_without_accounts(run: Run, tmp_path: Pa
     assert run("account", "code", "Lan")[0] == 3
     run("user", "add", "Lan", "--role", "admin")
     assert CODE.fullmatch(run("account", "code", "Lan")[1]["code"])
-    code, _, said = run("account", "code", language="vi_VN.UTF-8")
-    assert code == 2 and "đã có tài khoản" in said
+    assert run("account", "code")[0] == 2
 
 
 def test_a_server_that_others_reach_prints_the_code_that_lets_somebody_in(run: Run, tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ def test_the_demo_shows_two_finished_flights_and_their_changes(
         return drilled(photos=(2, 3), size_px=(480, 360), gsd_m=0.5, truth_rasters=False, after=after)
 
     monkeypatch.setattr(demo, "write_drill", smaller)
-    monkeypatch.setattr(demo, "finish_flight", partial(finish_flight, request=FinishRequest(surface=False)))
+    monkeypatch.setattr(
+        demo, "finish_flight", partial(finish_flight, request=FinishRequest(surface=False, report=False))
+    )
     house = make_house()
     first = demo.run_demo(house.workspace)
     for flown in (first.before, first.after):

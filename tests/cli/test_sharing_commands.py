@@ -119,10 +119,10 @@ def test_a_flight_is_called_otherwise(run: Run, house: tuple[World, Path]) -> No
     assert run("flights", "rename", "nobody", "Bản Lầu")[0] == 3
     with catalog.flights.lock(flight):
         assert run("flights", "rename", flight, "Khác")[0] != 0, "while it is laid"
-    code, said, printed = run("flights", "rename", flight, "Bản Lầu", language="vi_VN.UTF-8")
-    assert (code, said["name"], "đã mang tên này" in printed) == (0, "Bản Lầu", True)
+    code, said, _ = run("flights", "rename", flight, "Bản Lầu")
+    assert (code, said["name"]) == (0, "Bản Lầu")
     assert catalog.audit.lines(limit=10_000)[-1] == last, "it is called so already"
-    assert "nay tên là" in run("flights", "rename", flight, former, language="vi_VN.UTF-8")[2]
+    assert run("flights", "rename", flight, former)[1]["name"] == former
 
 
 def test_a_part_of_a_photo_is_covered_listed_and_uncovered(run: Run, house: tuple[World, Path]) -> None:
@@ -170,8 +170,7 @@ def test_an_account_is_listed_and_taken_away(run: Run, house: tuple[World, Path]
     assert (code, gone["name"], gone["guest_links"]) == (0, "Hoa", [guest.guest_id])
     assert set(listed) - {one["name"] for one in run("user", "list")[1]["accounts"]} == {"Hoa"}
     assert "flycam user list" in run("user", "remove", "Hoa")[2]
-    code, _, said = run("user", "remove", "Tú", language="vi_VN.UTF-8")
-    assert code == 3 and "quản trị viên cuối cùng" in said
+    assert run("user", "remove", "Tú")[0] == 3, "the last administrator"
     told = [(one.who, one.what, one.subject) for one in workspace.catalog.audit.lines(limit=10_000)]
     assert told[-2:] == [
         ("Quản trị", "user remove", "Hoa"),

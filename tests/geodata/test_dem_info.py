@@ -59,9 +59,7 @@ def test_the_operator_beats_the_file_and_is_told(tmp_path: Path) -> None:
     info = read_dem_info(path, "EGM96")
     assert info.datum == "EGM96"
     (warning,) = info.warnings
-    assert str(warning) == "x.tif: says EGM2008 (vertical CRS) but is used as EGM96, as you asked"
-    said = "x.tif: tệp ghi EGM2008 nhưng được dùng theo EGM96, đúng như yêu cầu"
-    assert warning.in_language("vi") == said
+    assert {"EGM2008", "EGM96"} <= set(map(str, warning.values.values()))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +98,7 @@ def test_heights_no_mountain_has_are_unknown_and_said(tmp_path: Path) -> None:
     heights[4, 4] = 3.4e38
     info = read_dem_info(write_dem(tmp_path / "x.tif", heights), "EGM96")
     assert info.hole_fraction == pytest.approx(4 / 400)
-    assert "4 posts hold heights no mountain has" in str(info.warnings[0])
+    assert 4 in info.warnings[0].values.values()
     assert info.height_range_m[0] > 290
 
 

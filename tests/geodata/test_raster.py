@@ -102,5 +102,5 @@ def test_reading_what_is_no_raster_or_lies_nowhere(tmp_path: Path) -> None:
     with pytest.raises(CrsMissing, match=r"^n\.tif"):
         read_raster(tmp_path / "n.tif")
     write_cog(tmp_path / "o.tif", np.ones((40, 40, 3), np.uint8), np.ones((40, 40)), TRANSFORM, UTM)
-    with pytest.raises(SourceUnreadable, match="cut out the part"):
+    with pytest.raises(SourceUnreadable, match=r"^o\.tif"):
         read_raster(tmp_path / "o.tif", max_pixels=100)
