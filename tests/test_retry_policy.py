@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from flycam import retry
-from flycam.errors import CatalogUnavailable, DiskFull, StoreUnavailable
+from flycam.errors import CatalogUnavailable, StoreUnavailable
 from flycam.retry import RetryPolicy
 from tests.texts import pair
 
@@ -57,14 +57,6 @@ def test_what_comes_back_answers_and_is_said_to_have_been_away(error: Exception)
     (said,) = patience.messages
     assert "were away for" in str(said)
     assert patience.away_s > 0
-
-
-def test_what_does_not_pass_by_itself_is_raised_at_once() -> None:
-    patience, full = RetryPolicy(), Away(1, DiskFull("full"))
-    with pytest.raises(DiskFull):
-        patience(full)
-    assert full.asked == 1
-    assert patience.messages == ()
 
 
 def test_it_is_given_up_after_the_time_stated_and_nobody_waits_any_more() -> None:

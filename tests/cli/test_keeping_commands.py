@@ -180,22 +180,6 @@ def test_the_audit_log(run: Run, data: Path) -> None:
     assert run("verify").exit_code == 4
 
 
-def test_a_box_that_writes_into_the_same_database_is_named(
-    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert run("guests", "add", "--hours", 1).exit_code == 0
-    with open_catalog(f"sqlite:///{data / 'catalog.sqlite'}", data / "other.key") as other:
-        line, key = other.audit.append("other", "see", "a"), other.audit.key()
-    stranger = run("verify")
-    assert stranger.exit_code == 4 and f"line {line.seq} " in stranger.json["sentence"]
-    assert "FLYCAM_AUDIT_KEYS" in stranger.json["sentence"]
-    assert run("audit", "verify", "--key", key).exit_code == 0
-    monkeypatch.setenv("FLYCAM_AUDIT_KEYS", key.upper())
-    assert run("verify").exit_code == 0 and run("audit", "verify").json["signed_by"][1]["known"]
-    monkeypatch.setenv("FLYCAM_AUDIT_KEYS", f"{key},no-key")
-    assert run("audit", "verify").exit_code == 2
-
-
 READING = (
     ("verify",),
     ("backup", "saved"),

@@ -31,11 +31,6 @@ def said(look: dict[str, Any], language: str = "vi") -> str:
     return join(format_upload_preview_lines(look), "\n").in_language(language).replace("\u00a0", " ")
 
 
-def test_a_card_whose_photos_have_no_place_has_no_word_of_gaps() -> None:
-    lost = {**CLEAR, "usable": 0, "photos": [], "ground_m2": 0.0, "smear_known": 0}
-    assert "0 / 6" in said(lost) and "sót" not in said(lost) and "phạm vi" not in said(lost)
-
-
 def sent(laid: dict[str, Any], look: dict[str, Any] | None = None) -> UploadReport:
     return UploadReport(
         upload_id="u",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,16 +74,3 @@ def test_the_sigma_is_that_of_the_errors():
     ratio = np.concatenate([(f.shift_px - (3.3, -2.4)) / f.sigma_px[:, None] for f in found])
     inner = np.nanmedian(np.abs(ratio)) / 0.6745
     assert 0.4 < inner < 1.6
-
-
-def test_windows_without_data_or_room_have_no_shift():
-    first = ground(3)
-    half = np.ones((SIZE, SIZE), bool)
-    half[:, :160] = False
-    directions = compute_edge_directions(first, half)
-    assert (directions[:, :160] == 0).all()
-    found = match_windows(
-        directions, directions, np.array([[80, 160], [240, 160], [5, 5]]), window_px=48, reach_px=16
-    )
-    assert np.isnan(found.shift_px[[0, 2]]).all()
-    assert found.shift_px[1] == pytest.approx([0.0, 0.0], abs=0.02)
