@@ -62,12 +62,3 @@ def test_a_fault_before_the_work_leaves_nothing() -> None:
         faulty.put("a/b", b"x")
     faulty.put("a/c", b"x")
     assert list(inner.list("")) == ["a/c"]
-
-
-def test_a_lost_answer_leaves_the_work_done() -> None:
-    inner = MemoryStore()
-    faulty = FaultyStore(inner, _down, after=True)
-    with pytest.raises(StoreUnavailable):
-        faulty.put("a/b", b"x")
-    faulty.put("a/c", b"x")
-    assert list(inner.list("")) == ["a/b", "a/c"]

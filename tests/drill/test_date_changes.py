@@ -8,7 +8,6 @@ from flycam.drill.appearance import (
     Confuser,
     DateChanges,
     Sun,
-    draw_date_changes,
 )
 from flycam.drill.land import CENTRE_M, LandCover
 from flycam.drill.world import DrillWorld, build_drill_world
@@ -25,12 +24,6 @@ def after(**options: object) -> DrillWorld:
 @pytest.fixture(scope="module")
 def before() -> DrillWorld:
     return build_drill_world(AROUND, 1.0, seed=12)
-
-
-def test_a_world_before_is_the_same_whatever_comes_between(before: DrillWorld) -> None:
-    again = build_drill_world(AROUND, 1.0, seed=12, between=draw_date_changes(12))
-    assert again.rgb.tobytes() == before.rgb.tobytes()
-    assert again.confuser is None
 
 
 def test_each_confuser_is_there_and_says_what_is_seen(before: DrillWorld) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from flycam.drill.routes import _ENDED
 from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.workspace import Workspace
@@ -74,21 +73,6 @@ def test_asked_twice_it_is_made_once_and_ends_with_its_server(workspace: Workspa
     assert who == "admin"
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid), 0)
-
-
-@pytest.mark.parametrize(
-    ("program", "told"),
-    [
-        (FAILS, {"sentence": "the disk is full", "sentence_vi": "đĩa đầy"}),
-        ("raise SystemExit(3)", _ENDED.to_fields()),
-    ],
-)
-def test_why_it_was_not_made_is_told(workspace: Workspace, program: str, told: dict[str, str]) -> None:
-    with running(serving(workspace, program)) as url, as_(url) as client:
-        client.post("/api/drill")
-        said = ended(client)
-        assert said == {"state": "failed", **told}
-        assert client.post("/api/drill").status_code == 202, "it may be tried again"
 
 
 def test_only_administrators_ask(workspace: Workspace) -> None:

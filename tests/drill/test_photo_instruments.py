@@ -36,17 +36,3 @@ def test_without_noise_a_reader_finds_the_true_pose(before: Drill, photo: Path) 
     gimbal = np.radians([found.gimbal.yaw_deg, found.gimbal.pitch_deg, found.gimbal.roll_deg])
     convergence, _ = compute_convergence_and_scale(true.work_crs, found.lon_deg, found.lat_deg)
     np.testing.assert_allclose(rotation_from_gimbal(*gimbal, convergence), true.rotation, atol=1e-6)
-
-
-def test_the_file_carries_camera_clock_and_the_drills_mark(before: Drill, photo: Path) -> None:
-    found = read_metadata(photo)
-    assert found.is_drill
-    assert "DIỄN TẬP".encode() in photo.read_bytes()
-    assert found.dewarp is not None and found.dewarped is False
-    width, height = before.camera.image_size_px
-    centre = (found.dewarp.cx_offset_px + (width - 1) / 2, found.dewarp.cy_offset_px + (height - 1) / 2)
-    np.testing.assert_allclose(centre, before.camera.principal_point_px, atol=1e-6)
-    assert found.dewarp.fx_px == pytest.approx(before.camera.focal_length_px[0], abs=1e-6)
-    assert found.taken_offset == "+07:00"
-    assert found.taken_text is not None and found.xmp_time_text is not None
-    assert int(found.taken_text[11:13]) - int(found.xmp_time_text[11:13]) == 7

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flycam.drill.photo_drill import Drill, make_drill
-from flycam.drill.rendering import Weather, interpolate_height
+from flycam.drill.rendering import Weather
 from flycam.geometry.camera import project
 from tests.drill.conftest import SMALL
 
@@ -22,18 +22,6 @@ def test_true_ground_projects_back_to_its_pixel(before: Drill, number: int) -> N
     assert np.isfinite(points).all()
     assert (depth > 50).all()
     assert np.abs(uv - np.stack([u.ravel(), v.ravel()], -1)).max() < 1e-3
-
-
-def test_true_ground_lies_on_the_surface_and_nothing_hides_it(before: Drill) -> None:
-    surface = before.renderer.surface
-    points = before.coordinates(1)
-    gap = np.abs(points[..., 2] - interpolate_height(surface, points[..., 0], points[..., 1]))
-    assert np.percentile(gap, 99.5) < 0.01
-    centre = np.array(before.exposures[1].exterior.projection_centre_m)
-    for share in np.linspace(0.05, 0.97, 40):  # no point of the way up to the camera is below the surface
-        way = points + share * (centre - points)
-        below = interpolate_height(surface, way[..., 0], way[..., 1]) - way[..., 2]
-        assert (below > 0.3).mean() < 1e-3
 
 
 def test_the_photo_shows_the_true_orthophoto(before: Drill) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from flycam.drill.land import CENTRE_M
 from flycam.drill.world import DrillWorld, build_drill_world
-from tests.drill.topview import Air, photographed, view_pair
+from tests.drill.topview import view_pair
 
 AROUND = (CENTRE_M[0] - 150, CENTRE_M[1] - 150, CENTRE_M[0] + 150, CENTRE_M[1] + 150)
 WIDE = (CENTRE_M[0] - 220, CENTRE_M[1] - 220, CENTRE_M[0] + 220, CENTRE_M[1] + 220)
@@ -14,13 +14,6 @@ WIDE = (CENTRE_M[0] - 220, CENTRE_M[1] - 220, CENTRE_M[0] + 220, CENTRE_M[1] + 2
 @pytest.fixture(scope="module")
 def world() -> DrillWorld:
     return build_drill_world(AROUND, 1.0, seed=5)
-
-
-def test_clear_air_shows_the_orthophoto(world: DrillWorld) -> None:
-    view = photographed(world, Air(), 5)
-    # sRGB through 4,096 steps of linear light
-    assert np.abs(view.rgb.astype(int) - world.rgb).max() <= 3
-    assert view.seen.all() and not view.clouded.any() and not view.glinting.any()
 
 
 def test_a_pair_is_on_one_grid_with_its_truth_and_the_same_every_time() -> None:

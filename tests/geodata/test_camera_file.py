@@ -21,19 +21,6 @@ def load(tmp_path: Path, values: Any) -> Any:
     return load_camera_file(path)
 
 
-def test_pixels(tmp_path: Path) -> None:
-    camera = load(
-        tmp_path,
-        {**SIZE, "model": "brown", "fx": 2800, "fy": 2801, "cx": 2001.5, "cy": 1498, "k1": -0.1, "k2": 0.02,
-         "k3": 0.003, "p1": 1e-4, "p2": -2e-4, "readout_s": 0.03},
-    )  # fmt: skip
-    assert camera.model is LensModel.BROWN
-    assert camera.focal_length_px == (2800, 2801)
-    assert camera.principal_point_px == (2001.5, 1498)
-    assert camera.distortion == (-0.1, 0.02, 1e-4, -2e-4, 0.003)
-    assert (camera.readout_s, camera.calibration_id) == (0.03, "operator:camera.json")
-
-
 @pytest.mark.parametrize(
     ("values", "focal"),
     [

@@ -113,16 +113,6 @@ def test_another_shape_maker_mode_or_zoom_is_another_camera() -> None:
 
 
 @pytest.mark.usefixtures("one_camera")
-def test_a_wide_photo_is_the_middle_of_the_sensors() -> None:
-    found = lookup_camera("Maker", "M1", (4000, 2250))
-    assert found is not None
-    assert found.focal_length_px == (3000.0, 3000.0)
-    assert found.principal_point_px == (2009.5, 1489.5 - 375.0)
-    assert found.readout_s == pytest.approx(0.03 * 0.75)
-    assert found.distortion[0] == -0.1
-
-
-@pytest.mark.usefixtures("one_camera")
 def test_modes_of_one_size_are_told_by_name_or_by_an_honest_sigma() -> None:
     full = lookup_camera("Maker", "M2", (3840, 2160), "video full")
     high = lookup_camera("Maker", "M2", (3840, 2160), "video hq")

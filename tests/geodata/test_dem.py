@@ -27,16 +27,6 @@ def posts_of(terrain: TerrainGrid) -> tuple[np.ndarray, np.ndarray]:
     return e, n
 
 
-def test_posts_of_a_dem_in_the_work_crs_are_used_as_they_are(tmp_path: Path) -> None:
-    heights = ground(80, 90)
-    info = read_dem_info(write_dem(tmp_path / "dem.tif", heights), "EGM96")
-    terrain = load_terrain([info], UTM, BOUNDS)
-    assert terrain.origin_m == (EAST + 90.0, NORTH - 90.0)
-    assert terrain.post_spacing_m == (10.0, 10.0)
-    assert np.array_equal(terrain.heights_m, heights[9:62, 9:62])
-    assert (terrain.vertical_datum, terrain.dem_id) == ("EGM96", info.dem_id)
-
-
 def test_a_tilted_plane_has_its_height_at_the_pixel_centre(tmp_path: Path) -> None:
     """The half-pixel shift: a wrong one lifts this plane by 5 m."""
     plane = ground(60, 60, surface=lambda e, n: 0.5 * (e - EAST) + 0.5 * (n - NORTH) + 1000.0)
@@ -47,20 +37,6 @@ def test_a_tilted_plane_has_its_height_at_the_pixel_centre(tmp_path: Path) -> No
     heights, datum = sample_heights([info], to_lonlat(at, UTM))
     assert heights[0] == pytest.approx(1000.0 + 0.5 * (203.7 - 255.1), abs=1e-3)
     assert datum == "EGM96"
-
-
-def test_a_dem_in_degrees_is_interpolated_onto_metre_posts(tmp_path: Path) -> None:
-    lon0, lat0 = to_lonlat(np.array([[EAST - 200, NORTH + 200]]), UTM)[0]
-    step = 1e-4
-    lon, lat = np.meshgrid(lon0 + step * np.arange(140), lat0 - step * np.arange(140))
-    xy = to_work(np.stack([lon, lat], -1), UTM)
-    heights = hills(xy[..., 0], xy[..., 1]).astype(np.float32)
-    path = write_dem(tmp_path / "d.tif", heights, first_post=(lon0, lat0), step=step, crs="EPSG:4326")
-    info = read_dem_info(path, "EGM96")
-    assert info.post_spacing_m == pytest.approx(10.3, abs=0.1)
-    terrain = load_terrain([info], UTM, BOUNDS)
-    e, n = posts_of(terrain)
-    assert np.abs(terrain.heights_m - hills(e, n)).max() < 0.01
 
 
 def test_the_grid_does_not_depend_on_the_window(tmp_path: Path) -> None:

@@ -92,24 +92,6 @@ def test_every_format_and_crs_says_the_same(tmp_path: Path, name: str, driver: s
     )
 
 
-def test_owner_status_and_time_are_found_whatever_the_columns_are_called(tmp_path: Path) -> None:
-    said = {
-        "Tên đối tượng": "ĐT160",
-        "Đơn vị quản lý": "Sở Xây dựng",
-        "Hiện trạng": "tắc",
-        "Cập nhật": "10:15 10/09/2024",
-    }
-    line = {"type": "LineString", "coordinates": [[LON, LAT], [LON + 0.01, LAT]]}
-    (one,) = read_layer(geojson(tmp_path / "r.geojson", [(said, line)]), LayerKind.ROAD).features
-    assert (one.name, one.owner, one.status, one.condition) == (
-        "ĐT160",
-        "Sở Xây dựng",
-        "tắc",
-        Condition.BLOCKED,
-    )
-    assert one.valid_ns == 1_725_938_100 * 10**9
-
-
 def test_a_script_in_a_name_stays_text_and_controls_are_dropped(tmp_path: Path) -> None:
     said = {"name": "<script>alert(1)</script>\u0000\u202e", "status": "x" * 5000}
     (one,) = read_layer(geojson(tmp_path / "a.geojson", [(said, point())]), LayerKind.MAST).features
@@ -129,14 +111,6 @@ def test_broken_geometry_is_repaired_or_left_out_and_said(tmp_path: Path) -> Non
     assert [one.name for one in found.features] == ["nơ", "tốt"]
     assert all(one.geometry.is_valid for one in found.features)
     assert (found.repaired, found.removed) == (1, 2)
-
-
-def test_an_empty_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LayerInvalid, match=r"^a\.geojson: holds no feature"):
-        read_layer(geojson(tmp_path / "a.geojson", []), LayerKind.OTHER)
-    (tmp_path / "b.geojson").write_bytes(b"")
-    with pytest.raises(SourceUnreadable, match=r"^b\.geojson"):
-        read_layer(tmp_path / "b.geojson", LayerKind.OTHER)
 
 
 def test_a_file_without_crs_is_refused(tmp_path: Path) -> None:
@@ -356,17 +330,6 @@ def test_a_pipe_beside_a_layer_is_not_waited_at(tmp_path: Path, name: str) -> No
     for given in (path, tmp_path):
         with pytest.raises(SourceUnreadable):
             check_vector_file(given)
-
-
-def test_a_folder_called_like_an_address_leads_nowhere_else(tmp_path: Path) -> None:
-    """What calls GDAL takes "a!/b" for a file within an archive, and opens /b."""
-    there = tmp_path / "a!" / str(tmp_path)[1:]
-    there.mkdir(parents=True)
-    geojson(there / "a.geojson", [({"name": "một"}, point())])
-    geojson(tmp_path / "a.geojson", [({"name": "bí mật"}, point())])
-    geojson(tmp_path / "b!c?d.geojson", [({"name": "hai"}, point())])
-    assert [one.name for one in read_layer(there / "a.geojson", LayerKind.MAST).features] == ["một"]
-    assert [one.name for one in read_layer(tmp_path / "b!c?d.geojson", LayerKind.MAST).features] == ["hai"]
 
 
 def test_a_view_in_the_log_beside_what_a_link_leads_to_is_seen(tmp_path: Path) -> None:

@@ -28,20 +28,6 @@ def picture() -> tuple[np.ndarray, np.ndarray]:
     return rgb, mask
 
 
-def test_it_is_a_cog_with_overviews_and_an_inner_mask(
-    tmp_path: Path, picture: tuple[np.ndarray, np.ndarray]
-) -> None:
-    path = tmp_path / "o.tif"
-    write_cog(path, *picture, TRANSFORM, UTM)
-    with rasterio.open(path) as source:
-        assert source.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
-        assert source.overviews(1) == [2, 4]
-        assert source.block_shapes[0] == (BLOCK_PX, BLOCK_PX)
-        assert source.mask_flag_enums[0] == [rasterio.enums.MaskFlags.per_dataset]
-        small = source.read(1, out_shape=(source.height // 4, source.width // 4))
-    assert small[50:-50, 50:-50].mean() == pytest.approx(127.5, abs=3)
-
-
 def test_windows_in_any_order_make_the_same_picture(
     tmp_path: Path, picture: tuple[np.ndarray, np.ndarray]
 ) -> None:

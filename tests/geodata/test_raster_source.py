@@ -17,11 +17,10 @@ import rasterio
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from rasterio.enums import Resampling
-from rasterio.shutil import copy
 
 from flycam.errors import SourceUnreadable
 from flycam.geodata.dem import read_dem_info
-from flycam.geodata.raster import read_raster, write_cog
+from flycam.geodata.raster import read_raster
 from flycam.geodata.raster_source import RASTER_DRIVERS, open_raster
 from tests.geodata.dem_files import EAST, NORTH
 from tests.geodata.hostile_rasters import (
@@ -39,7 +38,6 @@ import flycam.geodata.raster_source
 with rasterio.Env() as env:
     print(*sorted(env.drivers()))
 """
-_XMP = '<Metadata domain="xml:XMP" format="xml"><x:a xmlns:x="adobe:ns:meta/"><x:b/></x:a></Metadata>'
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -105,20 +103,6 @@ def test_a_source_that_is_exchanged_is_looked_at_again(tmp_path: Path) -> None:
     plain_dem(source)
     with open_raster(path) as opened:
         assert np.array_equal(opened.read(1), heights)
-
-
-def test_a_mosaic_as_gdal_writes_it_with_mask_and_metadata(tmp_path: Path) -> None:
-    rgb = np.arange(96 * 96 * 3, dtype=np.uint8).reshape(96, 96, 3)
-    mask = np.zeros((96, 96), np.uint8)
-    mask[10:80, 5:90] = 255
-    write_cog(tmp_path / "a.tif", rgb, mask, (0.5, 0, EAST, 0, -0.5, NORTH), "EPSG:32648", tags={"A": "b"})
-    copy(tmp_path / "a.tif", tmp_path / "a.vrt", driver="VRT")
-    text = (tmp_path / "a.vrt").read_text(encoding="utf-8")
-    assert "<MaskBand>" in text
-    (tmp_path / "a.vrt").write_text(text.replace("<SRS", f"{_XMP}<SRS", 1), encoding="utf-8")
-    one, other = read_raster(tmp_path / "a.tif"), read_raster(tmp_path / "a.vrt")
-    assert np.array_equal(one.pixels, other.pixels) and np.array_equal(one.mask, other.mask)
-    assert (other.tags["A"], other.transform, other.crs) == ("b", one.transform, one.crs)
 
 
 def test_what_people_put_beside_a_picture_still_counts(tmp_path: Path) -> None:

@@ -127,21 +127,6 @@ def test_sixteen_bits_have_the_colours_of_eight(tmp_path):
     assert np.abs(np.diff(shares, axis=0)).max() < 0.004
 
 
-def test_a_finer_picture_that_is_stored_turned_is_averaged_too_and_lies_in_its_place(tmp_path):
-    path = tmp_path / "a.tif"
-    specks = (np.random.default_rng(0).integers(0, 2, (800, 800)) * 120 + 20).astype(np.uint8)
-    specks[:200] += 100  # the first rows lie in the east
-    east, north = transform_points(np.array([[LON, LAT]]), "EPSG:4326", "EPSG:32648")[0]
-    turned = (0, -0.02, east + 8.0, -0.02, 0, north + 8.0)
-    write_geotiff(path, np.stack([specks] * 3, -1), turned, "EPSG:32648")
-    laid = ReferenceRaster(path).warp_to_bounds(
-        (east - 8.0, north - 8.0, east + 8.0, north + 8.0), (64, 64), "EPSG:32648"
-    )
-    assert laid.valid[2:-2, 2:-2].all()
-    assert np.abs(laid.rgb[2:-2, 2:46].astype(float) - 80.0).max() < 30.0
-    assert np.abs(laid.rgb[2:-2, 50:-2].astype(float) - 180.0).max() < 30.0
-
-
 def test_what_is_no_map_is_refused(tmp_path):
     (tmp_path / "a.tif").write_text("not a picture")
     with pytest.raises(SourceUnreadable, match=r"a\.tif"):

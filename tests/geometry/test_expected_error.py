@@ -15,7 +15,6 @@ from flycam.geometry.expected_error import (
     compute_expected_error,
     compute_tile_error,
     compute_tile_height_sigma,
-    smooth_terrain,
 )
 from flycam.geometry.grid import compute_pixel_centres, find_tile_at, lonlat_to_mercator, make_tile_range
 from flycam.geometry.pose import (
@@ -25,7 +24,7 @@ from flycam.geometry.pose import (
     rotation_from_gimbal,
     to_mat3,
 )
-from flycam.geometry.terrain import TerrainGrid, compute_normals, interpolate_heights_en, make_flat_terrain
+from flycam.geometry.terrain import TerrainGrid, make_flat_terrain
 from tests.geometry.scenes import LAT, LON, WORK_CRS, mercator_map
 
 UP = np.array([[0.0, 0.0, 1.0]])
@@ -136,26 +135,3 @@ def test_a_height_that_is_worse_known_at_one_post_is_so_at_the_pixels_there() ->
     )
     error = compute_tile_error(exterior, tile, to_work, flat, sigma_m)
     assert error[row, col] == pytest.approx(3.0 * 60.0 / 120.0, rel=1e-2)
-
-
-def test_ground_at_large_has_the_slope_of_the_ground_and_not_of_what_stands_on_it() -> None:
-    east, north = np.meshgrid(np.arange(200.0), np.arange(200.0))
-    heights = 2000.0 + 0.5 * east
-    heights[(east % 40 < 4) & (north % 40 < 4)] += 12.0
-    terrain = TerrainGrid(
-        heights_m=heights.astype(np.float32),
-        origin_m=(0.0, 199.0),
-        post_spacing_m=(1.0, 1.0),
-        work_crs=WORK_CRS,
-        vertical_datum="EGM96",
-        dem_id="crowns",
-    )
-    large = smooth_terrain(terrain)
-    assert max(large.post_spacing_m) == pytest.approx(10.0)
-    places = np.array([[x, y] for x in (40.0, 90.0, 150.0) for y in (60.0, 120.0)])
-    normals = compute_normals(large, places)
-    assert -normals[:, 0] / normals[:, 2] == pytest.approx(np.full(6, 0.5), abs=0.2)
-    assert interpolate_heights_en(large, *places.T) == pytest.approx(2000.0 + 0.5 * places[:, 0], abs=2.5)
-    holed = replace(terrain, heights_m=np.where(east < 50, np.nan, heights).astype(np.float32))
-    assert np.isnan(interpolate_heights_en(smooth_terrain(holed), np.array([20.0]), np.array([100.0]))).all()
-    assert smooth_terrain(large) is large

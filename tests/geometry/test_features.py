@@ -2,15 +2,11 @@
 
 import cv2
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flycam.geometry.features import (
     DESCRIPTOR_NORM,
-    compute_cell_index,
     find_features,
     rotate_descriptors,
-    select_evenly,
 )
 
 
@@ -23,17 +19,6 @@ def speckle(width=640, height=480, seed=3):
     ]
     total = sum(layers)
     return np.clip(128 + 60 * total / total.std(), 0, 255).astype(np.uint8)
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(1, 80))
-def test_no_cell_is_given_a_second_while_another_waits_for_its_first(seed, points, most):
-    rng = np.random.default_rng(seed)
-    uv, response = rng.uniform(0, 100, (points, 2)), rng.uniform(size=points)
-    chosen = select_evenly(uv, response, (100, 100), 4, most)
-    assert len(chosen) == min(points, most) == len(set(chosen.tolist()))
-    there = np.bincount(compute_cell_index(uv, (100, 100), 4), minlength=16)
-    got = np.bincount(compute_cell_index(uv[chosen], (100, 100), 4), minlength=16)
-    assert np.all((got >= got.max() - 1) | (got == there))
 
 
 def test_a_blob_is_found_where_it_is_also_in_a_picture_that_is_searched_smaller():

@@ -25,20 +25,6 @@ def line_of_points(t, start, stop, count=400, north=3.0):
     return east, np.column_stack([xy, interpolate_heights(t, xy)])
 
 
-def test_the_shadow_of_a_ridge_is_that_of_similar_triangles():
-    """A ridge 60 m high at east 0, camera at east -200 and 120 m: the shadow ends at east 200."""
-    t = profile(lambda e: 60.0 * np.maximum(1.0 - np.abs(e) / 30.0, 0.0))
-    centre = np.array([CENTRE[0] - 200.0, CENTRE[1] + 3.0, 120.0])
-    east, points = line_of_points(t, -190.0, 390.0)
-    margin = compute_visibility_margin(t, centre, points)
-    hidden = (east > 0.0) & (east < 200.0)
-    clear = np.minimum(np.abs(east), np.abs(east - 200.0)) > 0.6 * POST
-    np.testing.assert_array_equal(margin[clear] < 0.0, hidden[clear])
-    behind = (east > 40.0) & (east < 190.0)
-    sight = 120.0 - 60.0 * (east[behind] + 200.0) / 200.0  # height of the line of sight over the ridge
-    np.testing.assert_allclose(margin[behind], -sight, atol=0.25)
-
-
 def test_holes_hide_nothing_and_are_not_seen():
     t = profile(lambda e: np.where(np.abs(e) < 25.0, np.nan, 0.0))
     centre = np.array([CENTRE[0] - 200.0, CENTRE[1], 50.0])

@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 
 from flycam.geometry.terrain import (
     cast_rays,
-    compute_cell_slopes,
-    compute_normals,
     interpolate_heights,
 )
 from tests.geometry.scenes import CENTRE, grid_of, hills
@@ -44,35 +42,6 @@ def test_heights_outside_and_in_holes_are_unknown():
     )
     assert np.isnan(h[[0, 1, 2, 4]]).all()
     assert np.isfinite(h[3])
-
-
-def test_normals_and_slopes_of_a_plane():
-    t = tilted(0.3, -0.2)
-    n = compute_normals(t, np.array([[CENTRE[0] + 3, CENTRE[1] - 7]]))
-    np.testing.assert_allclose(n[0], np.array([-0.3, 0.2, 1.0]) / np.sqrt(1.13), atol=1e-5)
-    for bound, rise in zip(compute_cell_slopes(t), (0.3, 0.3, -0.2, -0.2, np.hypot(0.3, 0.2)), strict=True):
-        np.testing.assert_allclose(bound, rise, atol=1e-5)
-
-
-def test_rays_meet_a_plane_where_the_closed_form_says():
-    t = tilted()
-    rng = np.random.default_rng(3)
-    origin = np.array([CENTRE[0], CENTRE[1], 220.0])
-    d = rng.normal(size=(500, 3))
-    d[:, 2] = -np.abs(d[:, 2]) - 1.2
-    reach = 120.0 / (0.3 * d[:, 0] - 0.2 * d[:, 1] - d[:, 2])
-    expected = origin + d * reach[:, None]
-    hits = cast_rays(t, origin, d)
-    west, south, east, north = t.bounds_m
-    inside = (
-        (expected[:, 0] > west)
-        & (expected[:, 0] < east)
-        & (expected[:, 1] > south)
-        & (expected[:, 1] < north)
-    )
-    assert inside.sum() > 200
-    np.testing.assert_allclose(hits[inside], expected[inside], atol=1e-3)
-    assert np.isnan(hits[~inside]).all()
 
 
 def brute_first_hit(t, origin, d, step=0.2, reach=1500.0):
