@@ -19,7 +19,7 @@ from flycam.ingest.telemetry.mavlink import read_tlog
 
 pytestmark = pytest.mark.skipif(not has_encoder(), reason="the encoder is not here")
 
-_SECONDS = 3.0
+_SECONDS = 5.0
 _TS_SYNC = 0x47
 
 

@@ -22,7 +22,7 @@ arrivals = st.lists(st.sampled_from(NUMBERS), max_size=6).flatmap(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=arrivals, flushes=st.sets(st.integers(0, 13)), cache=st.sampled_from([1, 3, 50]))
 def test_any_order_any_repetition_any_grouping_gives_the_same_tiles(
     tmp_path: Path, order: list[int], flushes: set[int], cache: int

@@ -179,7 +179,7 @@ def test_laid_again_after_kill_9_at_random_moments(house: House) -> None:
         )
 
     killed: list[bool] = []
-    for number in trials(3, lambda: any(killed)):
+    for number in trials(2, lambda: any(killed)):
         process = start()
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
         time.sleep(rng.uniform(0.0, 0.2) / (1 + number // 3))

@@ -52,7 +52,7 @@ def withdraw(store: ObjectStore, log: TileLog, gone: Amendments) -> int:
         return rebuild_stale_tiles(writer, find_stale_tiles(log, MOSAIC, gone), patches_of)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(NUMBERS), steps=st.lists(st.sampled_from(NUMBERS), min_size=1, max_size=4))
 def test_withdrawing_one_after_another_equals_never_having_seen_them(
     tmp_path: Path, order: list[int], steps: list[int]
