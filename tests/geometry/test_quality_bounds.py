@@ -109,8 +109,7 @@ def bits_of(lattices: FrameLattices) -> dict[tuple[str, int], tuple[object, ...]
     }
 
 
-@given(st.integers(0, 500), st.sampled_from([-90.0, -65.0, -40.0]))
-@settings(max_examples=2, deadline=None)
+@pytest.mark.parametrize(("seed", "pitch_deg"), [(1, -65.0), (3, -40.0)])
 def test_frames_together_have_the_bits_of_each_alone(seed: int, pitch_deg: float) -> None:
     terrain = hills(seed=seed, relief_m=450.0, roughness=1.9)
     rolling = replace(SMALL, readout_s=0.03)
@@ -127,6 +126,7 @@ def test_frames_together_have_the_bits_of_each_alone(seed: int, pitch_deg: float
         tiles.append(tiles_around(compute_footprint(lens, exterior, terrain).bounds_m, 18, TO_WORK))
     assert [len(run) for run in group_compatible_views(views)] == [2, 1, 1, 2, 1]
     together = compute_quality_bounds_batch(views, tiles, MAX_LATTICE_ERROR_PX)
+    assert any(lattices is not None for _, lattices in together)
     for view, one, (bounds, lattices) in zip(views, tiles, together, strict=True):
         own = FrameView(view.interior, view.exterior, terrain, TO_WORK, None)
         alone, alone_lattices = compute_quality_bounds(own, one, MAX_LATTICE_ERROR_PX)
