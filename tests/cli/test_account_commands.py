@@ -103,42 +103,27 @@ def test_codes_of_nobody_are_for_a_house_without_accounts(run: Run, tmp_path: Pa
     assert run("account", "code", "Lan")[0] == 3
     run("user", "add", "Lan", "--role", "admin")
     assert CODE.fullmatch(run("account", "code", "Lan")[1]["code"])
-    code, _, said = run("account", "code", language="vi_VN.UTF-8")
-    assert code == 2 and "đã có tài khoản" in said
+    assert run("account", "code")[0] == 2
 
 
 def test_a_server_that_others_reach_prints_the_code_that_lets_somebody_in(run: Run, tmp_path: Path) -> None:
-    """With nothing but what it prints somebody comes in; a start afterwards prints none."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FLYCAM_")}
-
-    def started(host: str) -> tuple[str, int]:
-        """(what it said until it answered, what the code in it did)."""
-        port = free_port()
-        words = ["serve", "--host", host, "--port", str(port), "--data", str(tmp_path)]
-        log = tmp_path / "server.log"
-        with log.open("wb") as out:
-            server = subprocess.Popen([sys.executable, "-m", "flycam", *words], env=kept, stderr=out)
-        try:
-            address = f"http://127.0.0.1:{port}/healthz"
-            until(lambda: _answers(address), log.read_text, within_s=START_S, of=server)
-            said = log.read_text(encoding="utf-8")
-            found = CODE.search(said)
-            asked = {"code": found[0] if found else "none", "name": "Lan"}
-            return said, httpx.post(f"http://127.0.0.1:{port}/api/setup", json=asked).status_code
-        finally:
-            server.terminate()
-            server.wait(90)
-
-    said, _ = started("127.0.0.1")
-    assert CODE.search(said) is None, "whoever sits at the machine is let in as it is"
-    assert "open to whoever sits at this machine" in said or "ai ngồi tại máy này" in said
-    assert "--tls" not in said
-    said, status = started("0.0.0.0")
-    assert status == 200 and "flycam account code" in said
-    assert "http://0.0.0.0" not in said and "map: http://" in said and "--tls encrypts" in said
-    said, status = started("0.0.0.0")
-    assert CODE.search(said) is None and status == 403
-    assert "accounts: 1" in said or "tài khoản: 1" in said
+    """With nothing but what it prints somebody comes in, once."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLYCAM_")}
+    port = free_port()
+    words = ["serve", "--host", "0.0.0.0", "--port", str(port), "--data", str(tmp_path)]
+    log = tmp_path / "server.log"
+    with log.open("wb") as out:
+        server = subprocess.Popen([sys.executable, "-m", "flycam", *words], env=environment, stderr=out)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        until(lambda: _answers(f"{address}/healthz"), log.read_text, within_s=START_S, of=server)
+        found = CODE.search(log.read_text(encoding="utf-8"))
+        assert found is not None
+        setup = {"code": found[0], "name": "Lan"}
+        assert [httpx.post(f"{address}/api/setup", json=setup).status_code for _ in range(2)] == [200, 403]
+    finally:
+        server.terminate()
+        server.wait(90)
     assert [one["name"] for one in run("user", "list")[1]["accounts"]] == ["Lan"]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flycam.cli.output import StopRequests
-from flycam.cli.workspace import _strip_local_options, register_resumable_job
+from flycam.cli.workspace import register_resumable_job
 from flycam.config import Settings, read_settings
 from flycam.errors import Cancelled, FlightBusy, FlycamError, InputUnusable, StoreUnavailable
 from flycam.operations.jobs import list_interrupted_jobs
@@ -108,8 +108,3 @@ def test_a_folder_that_is_gone_keeps_nobody_from_working(
     (tmp_path / "stick").rmdir()
     with register_resumable_job(settings) as progress:
         progress("look", 0, 1)
-
-
-def test_where_the_house_is_and_how_it_answers_is_not_of_the_command() -> None:
-    words = ("ingest", "--data", "x", "/card", "--json", "--data=y", "--name", "A")
-    assert _strip_local_options(words) == ("ingest", "/card", "--name", "A")

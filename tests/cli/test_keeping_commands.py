@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +15,15 @@ from click.testing import CliRunner
 
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
-from flycam.cli.integrity import _KINDS
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import StoreUnavailable
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
+from flycam.messages import verbatim
+from flycam.operations import verify
 from flycam.operations.inventory import InventoryKind
 from flycam.operations.jobs import RETRYABLE_ERRORS
 from flycam.workspace import Progress, Workspace
 from tests.finished_house import ingested, open_workspace
 from tests.operations.spoiled import close, copy_of, held, spoil
-from tests.texts import pair
 
 
 @dataclass(frozen=True)
@@ -66,35 +63,18 @@ def run(data: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return call
 
 
-@pytest.mark.parametrize(
-    ("command", "recipe", "words"),
-    [
-        ("verify", "flycam.operations.verify.verify_objects", ()),
-        ("backup", "flycam.operations.backup.save_backup", ("saved",)),
-    ],
-)
-def test_a_store_that_goes_away_in_mid_work_is_waited_for(
-    run: Run,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    command: str,
-    recipe: str,
-    words: tuple[str, ...],
-) -> None:
-    module, name = recipe.rsplit(".", 1)
-    whole, times = getattr(import_module(module), name), []
+def test_a_store_that_goes_away_in_mid_work_is_waited_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, times = verify.verify_objects, []
 
-    def falters(workspace: Workspace, asked: object, progress: Progress) -> object:
-        times.append(name)
-        progress(name, 0, 1)
+    def falters(workspace: Workspace, request: Any, progress: Progress) -> object:
+        times.append(1)
+        progress("verify", 0, 1)
         if len(times) == 1:
-            raise StoreUnavailable(pair("the store is away", "mất liên lạc với kho lưu trữ"))
-        return whole(workspace, asked, progress)
+            raise StoreUnavailable(verbatim("the store is away"))
+        return whole(workspace, request, progress)
 
-    monkeypatch.setattr(recipe, falters)
-    answer = run(command, *(tmp_path / word for word in words))
-    assert answer.exit_code == 0 and len(times) == 2
-    assert "store or database away since" in answer.stderr and "it goes on" in answer.stderr
+    monkeypatch.setattr(verify, "verify_objects", falters)
+    assert run("verify").exit_code == 0 and len(times) == 2
 
 
 def test_a_store_whose_disk_is_not_mounted_is_refused_until_it_is(
@@ -108,8 +88,6 @@ def test_a_store_whose_disk_is_not_mounted_is_refused_until_it_is(
         assert answer.exit_code == 4 and answer.json["error"] in {
             error.__name__ for error in RETRYABLE_ERRORS
         }
-        assert "mount its disk" in answer.json["sentence"]
-    assert "hãy gắn" in run("dem", "list", language="vi_VN.UTF-8").stderr
     assert not list((data / "store").iterdir())
     (data / "store").rmdir()
     (tmp_path / "disk").rename(data / "store")
@@ -123,12 +101,6 @@ def test_a_lost_store_is_begun_anew_from_what_there_is(run: Run, data: Path, dri
     report = run("verify", "--from", drill.photos)
     assert report.json["mended"] > 0
     assert run("dem", "list").exit_code == 0
-
-
-def test_vietnamese_numbers_have_a_comma(run: Run, tmp_path: Path) -> None:
-    for words in (("verify",), ("backup", tmp_path / "stick")):
-        assert re.search(r"\d,\d MB", run(*words, language="vi_VN.UTF-8").stderr)
-        assert re.search(r"\d\.\d MB", run(*words).stderr)
 
 
 def test_a_whole_house(run: Run) -> None:
@@ -193,10 +165,6 @@ def test_saved_and_put_back(run: Run, data: Path, drill: DrillReport, tmp_path: 
     assert run("verify", "--from", drill.photos, where=tmp_path / "third").exit_code == 0
 
 
-def test_every_kind_of_object_has_a_name_that_people_read() -> None:
-    assert set(_KINDS) == {kind.value for kind in InventoryKind}
-
-
 def test_the_audit_log(run: Run, data: Path) -> None:
     proven = run("audit", "verify")
     assert proven.exit_code == 0 and proven.json["whole"] is True
@@ -212,53 +180,14 @@ def test_the_audit_log(run: Run, data: Path) -> None:
     assert run("verify").exit_code == 4
 
 
-def test_a_log_written_anew_with_a_right_chain_is_found(run: Run, data: Path) -> None:
-    url = f"sqlite:///{data / 'catalog.sqlite'}"
-    with open_catalog(url, data / "audit.key") as catalog:
-        catalog.audit.append("box", "see", "a")
-        last = catalog.audit.append("box", "see", "b")
-    assert run("audit", "verify").json["fault"] is None
-    with open_catalog(url) as catalog, catalog._database.write() as it:
-        it.exec_driver_sql(f"DELETE FROM audit_log WHERE seq = {last.seq}")
-    with open_catalog(url) as catalog:
-        catalog.audit.append("somebody", "see", "b")
-    bad = run("audit", "verify")
-    assert (bad.exit_code, bad.json["first_bad"], bad.json["fault"]) == (4, last.seq, "forged")
-    assert "written anew" in bad.json["sentence"]
-
-
-def test_a_box_that_writes_into_the_same_database_is_named(
-    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert run("guests", "add", "--hours", 1).exit_code == 0
-    with open_catalog(f"sqlite:///{data / 'catalog.sqlite'}", data / "other.key") as other:
-        line, key = other.audit.append("other", "see", "a"), other.audit.key()
-    stranger = run("verify")
-    assert stranger.exit_code == 4 and f"line {line.seq} " in stranger.json["sentence"]
-    assert "FLYCAM_AUDIT_KEYS" in stranger.json["sentence"]
-    assert run("audit", "verify", "--key", key).exit_code == 0
-    monkeypatch.setenv("FLYCAM_AUDIT_KEYS", key.upper())
-    assert run("verify").exit_code == 0 and run("audit", "verify").json["signed_by"][1]["known"]
-    monkeypatch.setenv("FLYCAM_AUDIT_KEYS", f"{key},no-key")
-    assert run("audit", "verify").exit_code == 2
-
-
 READING = (
     ("verify",),
     ("backup", "saved"),
     ("audit", "verify"),
     ("collect",),
-    ("report", "f1", "out.pdf"),
-    ("export", "f1", "out.tif"),
-    ("finish", "f1"),
     ("withdraw", "f1", "--reason", "nhà dân"),
     ("bundle", "write", "stick.fcb"),
-    ("marks", "list"),
-    ("user", "list"),
     ("dem", "list"),
-    ("layers", "list"),
-    ("retention", "due"),
-    ("guests", "list"),
 )
 
 
@@ -269,12 +198,7 @@ def test_a_house_that_is_not_there_is_not_begun_by_what_reads_it(
     monkeypatch.chdir(tmp_path)
     done = run(*words, where=tmp_path / "typo")
     assert (done.exit_code, done.json["error"]) == (3, "NotFound")
-    assert re.search(
-        r"typo/catalog.sqlite: there is no catalogue here; .* --data or FLYCAM_DATA", done.stderr
-    )
-    assert (
-        "ở đây chưa có cơ sở dữ liệu" in run(*words, where=tmp_path / "typo", language="vi_VN.UTF-8").stderr
-    )
+    assert "typo/catalog.sqlite" in done.stderr and "FLYCAM_DATA" in done.stderr
     assert sorted(one.name for one in tmp_path.iterdir()) == ["data"]
 
 
@@ -284,12 +208,3 @@ def test_a_house_is_begun_by_what_a_new_machine_is_asked(
 ) -> None:
     assert run(*words, where=tmp_path / "new").json.get("error") is None
     assert (tmp_path / "new" / "catalog.sqlite").exists()
-
-
-def test_what_a_backup_lets_go_is_said(run: Run, data: Path, tmp_path: Path) -> None:
-    run("backup", tmp_path / "saved")
-    house = open_workspace(data)
-    withdraw_by_reference(house, house.catalog.flights.flights()[0].flight_id, "thử", "UBND")
-    close(house)
-    again = run("backup", tmp_path / "saved")
-    assert f"; {again.json['removed']} old ones removed" in again.stderr and again.json["removed"] > 1

@@ -21,21 +21,18 @@ STAGES = sorted(
 )
 
 
-@pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_is_named_in_the_language_of_the_terminal(
-    stage: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("LC_ALL", "vi_VN.UTF-8")
-    ProgressBar()(stage, 1, 3)
-    said = capsys.readouterr().err
-    assert stage not in said and said.endswith(" 1/3\n")
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    ProgressBar()(stage, 1, 3)
-    assert capsys.readouterr().err == f"{stage} 1/3\n"
-
-
-def test_the_stages_are_found() -> None:
-    assert {"look", "rectify", "ties", "blend", "communes", "report", "render", "stream"} <= set(STAGES)
+    assert len(STAGES) > 20, "nothing is looked at"
+    for stage in STAGES:
+        monkeypatch.setenv("LC_ALL", "vi_VN.UTF-8")
+        ProgressBar()(stage, 1, 3)
+        line = capsys.readouterr().err
+        assert stage not in line and line.endswith(" 1/3\n")
+        monkeypatch.setenv("LC_ALL", "C.UTF-8")
+        ProgressBar()(stage, 1, 3)
+        assert capsys.readouterr().err == f"{stage} 1/3\n"
 
 
 def test_a_log_hears_of_a_long_stage_between_its_ends(capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,32 +72,18 @@ def test_a_term_is_set_what_is_due_is_listed_and_that_list_confirmed(
     assert run("set", "photo", "house", "--event", REAL)[0] == 0
     code, held, _ = run("hold", world.before, "--reason", "vụ án")
     assert (code, held["step"], held["subject"]) == (0, "held", world.before)
-    code, _, said = run("confirm", due["digest"], "--authority", "Hùng")
-    assert code == 3 and "nothing was let go" in said
+    assert run("confirm", due["digest"], "--authority", "Hùng")[0] == 3
     code, due, _ = run("due")
     assert due["originals"] == 12
     code, done, _ = run("confirm", due["digest"], "--authority", "Hùng")
     assert (code, done["confirmed"], done["let_go"], done["waiting"]) == (0, 12, 12, [])
     assert run("confirm", due["digest"], "--authority", "Hùng")[1]["let_go"] == 0
-    code, _, said = run("release", held["hold_id"], "--reason", "xong")
-    assert code == 0
+    assert run("release", held["hold_id"], "--reason", "xong")[0] == 0
     code, lifted, _ = run("lift", world.after, "--reason", "toà án hỏi")
     assert (code, lifted["originals"]) == (0, 6)
     with open_catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}") as catalog:
         assert {one.author for one in catalog.retention.lines()} == {"Hùng", "Quản trị"}
         assert {one.box for one in catalog.retention.lines()} == {"tỉnh"}
-
-
-def test_it_is_said_in_vietnamese(run: Run, world: World) -> None:
-    assert "mọi bản gốc được giữ mãi" in run("list", language="vi")[2]
-    assert "chưa có gì đến hạn" in run("due", language="vi")[2]
-    assert "ảnh gốc: 90 ngày (Quản trị" in run("set", "photo", 90, language="vi")[2]
-    assert "giữ lại: vụ án (Quản trị" in run("hold", world.before, "--reason", "vụ án", language="vi")[2]
-    said = run("due", language="vi")[2]
-    assert "Thung lũng Nậm Lúc – sau bão: 6 ảnh gốc, quá 90 ngày, đến hạn 09/12/2024" in said
-    assert "flycam retention confirm" in said and "--authority TÊN" in said
-    code, _, said = run("confirm", "0" * 24, "--authority", "Hùng", language="vi")
-    assert code == 3 and "chưa xoá gì" in said
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from flycam.access.accounts import invite_guest
-from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
 from flycam.cli.access import format_redactions
-from flycam.cli.flights import format_flights
 from flycam.messages import join
-from flycam.model.records import FrameStatus
+from flycam.model.flight import Classification
 from flycam.model.text import to_search_key
 from tests.serve.world import REAL, World, make_world
 
@@ -84,39 +82,14 @@ def test_what_is_no_area_or_no_role_is_refused_and_nothing_is_entered(run: Run, 
     assert run("restricted", "list")[1] == {"areas": []}
 
 
-def test_a_flight_is_classified_and_its_pack_is_stamped_so(
-    run: Run, house: tuple[World, Path], tmp_path: Path
-) -> None:
+def test_a_flight_is_classified(run: Run, house: tuple[World, Path]) -> None:
     flight = house[0].after
     code, said, _ = run("flights", "classify", flight, "internal")
     assert (code, said["id"], said["classification"]) == (0, flight, "internal")
     assert run("flights", "classify", "nobody", "internal")[0] == 3
     assert run("flights", "classify", flight, "secret")[0] == 2
     assert run("layers", "classify", "none", "internal")[0] == 3
-    made = run("pack", flight, "--out", tmp_path / "pack")[1]
-    assert made["classification"] == "internal"
-    assert "NỘI BỘ" in (tmp_path / "pack" / "index.html").read_text(encoding="utf-8")
-    square = _file(tmp_path / "square.geojson", {"type": "Polygon", "coordinates": _SQUARE})
-    run("restricted", "add", square)
-    assert run("pack", flight, "--out", tmp_path / "another")[1]["classification"] == "restricted"
-    with open_catalog(f"sqlite:///{house[1] / 'catalog.sqlite'}") as catalog:
-        assert "restricted" in catalog.audit.lines(limit=10_000)[-1].detail
-
-
-def test_the_flights_of_a_house_are_listed(run: Run, house: tuple[World, Path]) -> None:
-    world, catalog = house[0], house[0].workspace.catalog
-    code, said, _ = run("flights", "list")
-    listed = [one["flight_id"] for one in said["flights"]]
-    assert (code, listed) == (0, [world.drill, world.after, world.before])
-    drill, after, _ = said["flights"]
-    assert (drill["is_drill"], after["is_drill"]) == (True, False)
-    assert (after["state"], after["revision"]) == ("ready", 0)
-    assert after["frames"] == len(catalog.frames.list_for_flight(world.after, FrameStatus.USED)) > 0
-    storm = run("flights", "list", "--event", REAL)[1]["flights"]
-    assert [one["flight_id"] for one in storm] == [world.after, world.before]
-    assert run("flights", "list", "--event", "nobody")[0] == 3
-    _, lines = format_flights(catalog, REAL)
-    assert "10/09/2024 10:15  Bão số 3 (Yagi): Thung lũng Nậm Lúc – sau bão (" in str(lines[0])
+    assert house[0].workspace.catalog.restrictions.level(flight) is Classification.INTERNAL
 
 
 def test_a_flight_is_moved_to_another_event(run: Run, house: tuple[World, Path]) -> None:
@@ -146,10 +119,10 @@ def test_a_flight_is_called_otherwise(run: Run, house: tuple[World, Path]) -> No
     assert run("flights", "rename", "nobody", "Bản Lầu")[0] == 3
     with catalog.flights.lock(flight):
         assert run("flights", "rename", flight, "Khác")[0] != 0, "while it is laid"
-    code, said, printed = run("flights", "rename", flight, "Bản Lầu", language="vi_VN.UTF-8")
-    assert (code, said["name"], "đã mang tên này" in printed) == (0, "Bản Lầu", True)
+    code, said, _ = run("flights", "rename", flight, "Bản Lầu")
+    assert (code, said["name"]) == (0, "Bản Lầu")
     assert catalog.audit.lines(limit=10_000)[-1] == last, "it is called so already"
-    assert "nay tên là" in run("flights", "rename", flight, former, language="vi_VN.UTF-8")[2]
+    assert run("flights", "rename", flight, former)[1]["name"] == former
 
 
 def test_a_part_of_a_photo_is_covered_listed_and_uncovered(run: Run, house: tuple[World, Path]) -> None:
@@ -185,20 +158,6 @@ def test_a_guest_link_is_made_listed_and_revoked(run: Run, house: tuple[World, P
     assert said[-2:] == ["guest link", "guest revoked"]
 
 
-def test_a_new_token_takes_back_the_links_that_the_old_one_made(run: Run, house: tuple[World, Path]) -> None:
-    """Whoever stole a token may have made himself a way in that outlives it."""
-    workspace = house[0].workspace
-    assert run("user", "add", "Lan", "--role", "operator")[0] == 0
-    his, _ = invite_guest(workspace, 6.0, None, "Lan")
-    other, _ = invite_guest(workspace, 6.0, None, "Minh")
-    assert run("user", "add", "Lan", "--role", "operator")[0] == 0
-    now_ns = workspace.clock_ns()
-    hold = {one.guest_id for one in workspace.catalog.guests.all() if one.is_valid(now_ns)}
-    assert other.guest_id in hold and his.guest_id not in hold
-    last = workspace.catalog.audit.last()
-    assert last is not None and (last.what, last.subject) == ("guest revoked", his.guest_id)
-
-
 def test_an_account_is_listed_and_taken_away(run: Run, house: tuple[World, Path]) -> None:
     workspace = house[0].workspace
     run("user", "add", "Tú", "--role", "admin")
@@ -211,8 +170,7 @@ def test_an_account_is_listed_and_taken_away(run: Run, house: tuple[World, Path]
     assert (code, gone["name"], gone["guest_links"]) == (0, "Hoa", [guest.guest_id])
     assert set(listed) - {one["name"] for one in run("user", "list")[1]["accounts"]} == {"Hoa"}
     assert "flycam user list" in run("user", "remove", "Hoa")[2]
-    code, _, said = run("user", "remove", "Tú", language="vi_VN.UTF-8")
-    assert code == 3 and "quản trị viên cuối cùng" in said
+    assert run("user", "remove", "Tú")[0] == 3, "the last administrator"
     told = [(one.who, one.what, one.subject) for one in workspace.catalog.audit.lines(limit=10_000)]
     assert told[-2:] == [
         ("Quản trị", "user remove", "Hoa"),

@@ -6,12 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from flycam.cli import node, products
 from flycam.drill.photo_drill import DrillReport
-from flycam.mosaic.eviction import DAY_S, GRACE_S
-from flycam.mosaic.finish.workflow import FinishRequest
 
 _LATE = {"scipy", "typst", "fastapi", "uvicorn", "pymavlink", "minio", "psycopg", "dask", "distributed"}
 _UNUSED = {
@@ -46,26 +41,9 @@ def _loaded(*arguments: object) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--help"],
-        ["ingest", "--help"],
-        ["inspect", "--help"],
-        ["finish", "--help"],
-        ["compare", "--help"],
-        ["pack", "--help"],
-        ["dem", "--help"],
-    ],
-)
-def test_help_loads_no_recipe(words: list[str]) -> None:
-    assert not _loaded(*words) & (_LATE | _RECIPES)
-
-
-def test_inspect_loads_neither_server_nor_report(drill: DrillReport, tmp_path: Path) -> None:
-    loaded = _loaded("inspect", drill.photos, "--dem", drill.dem, "--data", tmp_path / "data", "--no-pixels")
-    assert "flycam.ingest.inspection" in loaded
-    assert loaded & (_UNUSED | {"sqlalchemy", "scipy", "pyogrio"}) == set()
+def test_help_loads_no_recipe() -> None:
+    assert not _loaded("--help") & (_LATE | _RECIPES)
+    assert not _loaded("ingest", "--help") & (_LATE | _RECIPES)
 
 
 def test_ingest_loads_neither_server_nor_adjustment(drill: DrillReport, tmp_path: Path) -> None:
@@ -76,12 +54,6 @@ def test_ingest_loads_neither_server_nor_adjustment(drill: DrillReport, tmp_path
         name.startswith(("flycam.mosaic.adjustment", "flycam.serve", "flycam.mosaic.surface"))
         for name in loaded
     )
-
-
-def test_defaults_in_the_help_are_the_recipes() -> None:
-    held_out = next(one for one in products.finish_command.params if one.name == "held_out_share")
-    grace = next(one for one in node.collect_command.params if one.name == "grace_days")
-    assert (held_out.default, grace.default) == (FinishRequest().held_out_share, GRACE_S / DAY_S)
 
 
 def test_a_command_that_is_done_does_not_search_its_modules_for_garbage() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 
 from flycam.board.layers import register_communes
-from flycam.catalog.boundaries import union_communes
 from flycam.cli import demo
 from flycam.drill.photo_drill import DrillReport, write_drill
 from flycam.drill.routes import is_exercise_dem, require_no_real_data
@@ -47,25 +45,6 @@ def test_the_ground_of_a_drill_is_known_by_what_its_files_say(
     assert real.name == made_up.name and not is_exercise_dem(workspace, real)
     wide = replace(made_up, bounds_lonlat_deg=(104.0, 22.0, 105.0, 23.0))
     assert not is_exercise_dem(workspace, wide), "a province's terrain need not be fetched"
-
-
-def test_a_drills_communes_leave_no_gap_between_them(workspace: Workspace, drill: DrillReport) -> None:
-    """Or a drill that was flown over these alone would not be known by it: its board lists no others."""
-    register_communes(workspace, drill.communes)
-    communes = workspace.catalog.boundaries.communes()
-    ground = union_communes(communes)
-    assert len(communes) == 4 and ground.geom_type == "Polygon" and not ground.interiors
-
-
-def test_real_communes_under_a_drills_are_real(workspace: Workspace, drill: DrillReport) -> None:
-    """A boundary ends where a later one holds its inner point: a drill's ends none that exists."""
-    register_communes(workspace, drill.communes)
-    made_up = workspace.catalog.boundaries.communes()[0]
-    older = replace(made_up, code="02857", valid_from=date(2024, 1, 1), valid_to=None)
-    workspace.catalog.boundaries.put_communes([older])
-    assert "02857" in workspace.catalog.boundaries.names()
-    with pytest.raises(RealDataPresent):
-        require_no_real_data(workspace)
 
 
 def add_dem(workspace: Workspace, folder: Path) -> None:

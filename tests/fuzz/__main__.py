@@ -4,9 +4,9 @@
 
 Each parser in processes of its own, one after another: what the instrumentation itself leaks (Atheris 3.0 on
 Python 3.11 keeps what a frame was calling when an exception left it) does not add up to a finding.
-With --cpu-seconds an input that takes more than a second of processor time is a finding too, and a line for
-each parser is added to record.tsv in the folder. What is found is left there, by parser; exit code 1 if
-something was. What a parser was tried with before lies there too, and is what the next turn begins from.
+With --cpu-seconds an input that takes more than a second of processor time is a finding too. What is found
+is left in the folder, by parser; exit code 1 if something was. What a parser was tried with before lies there
+too, and is what the next turn begins from.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import re
 import resource
 import sys
 import time
@@ -34,7 +33,6 @@ _LONGEST_BYTES = 8192
 _MOST_MORE_MB = 500
 _SLOWEST_S = 1.0
 _SLICE_S, _SLICE_INPUTS = 20.0, 50_000
-_COLUMNS = ("ended", "parser", "seed", "processor_s", "inputs", "slowest_s", "most_mb", "reached", "findings")
 _FOUND = 77  # as libFuzzer says it
 _NO_TIME_LIMIT_S = 86_400  # of the clock: a machine that is busy with other things, or sleeps, is no finding
 
@@ -58,7 +56,7 @@ def main() -> None:
 
 
 def _is_sound(name: str, asked: argparse.Namespace) -> bool:
-    """Fuzz a parser for as long as was asked; tells how often it was tried."""
+    """Fuzz a parser for as long as was asked."""
     log, spent_s, sound, began_s = asked.kept / name / "log", 0.0, True, _of_children_s()
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(b"")
@@ -66,28 +64,7 @@ def _is_sound(name: str, asked: argparse.Namespace) -> bool:
         slice_s, seed = min(asked.cpu_seconds - spent_s, _SLICE_S), asked.seed + round(1000 * spent_s)
         sound = _in_child(lambda seconds=slice_s, seed=seed: _fuzz(name, asked, seconds, seed)) == 0
         spent_s = max(_of_children_s() - began_s, 0.01)
-    if asked.cpu_seconds:
-        _record(name, asked, spent_s, log.read_text(errors="replace"))
     return sound
-
-
-def _record(name: str, asked: argparse.Namespace, spent_s: float, said: str) -> None:
-    """A line of what a turn came to: `reached` counts the branches that all inputs together came to."""
-    slices = [line.split()[1:] for line in re.findall(r"^done: .*$", said, re.MULTILINE)]
-    inputs, slowest_s, most_mb = zip(*slices, strict=True) if slices else ((), (), ())
-    reached = re.findall(r"\bcov: (\d+)", said)
-    found = len(list((asked.kept / name).glob("found-*")))
-    ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    told = (
-        *(ended, name, asked.seed, round(spent_s), sum(map(int, inputs))),
-        *(max(map(float, slowest_s), default=0.0), max(map(int, most_mb), default=0)),
-        *(max(map(int, reached), default=0), found),
-    )
-    record = asked.kept / "record.tsv"
-    lines = [_COLUMNS, told] if not record.exists() else [told]
-    with record.open("a") as file:
-        file.writelines("\t".join(map(str, line)) + "\n" for line in lines)
-    print(", ".join(f"{column} {value}" for column, value in zip(_COLUMNS, told, strict=True)), flush=True)
 
 
 def _of_children_s() -> float:
@@ -124,7 +101,6 @@ def _fuzz(name: str, asked: argparse.Namespace, cpu_seconds: float, seed: int) -
         f"-timeout={_NO_TIME_LIMIT_S}",
         f"-rss_limit_mb={resident_mb + _MOST_MORE_MB}",
         f"-artifact_prefix={kept}/",
-        "-print_final_stats=1",
     ]
     atheris.Setup([sys.argv[0], *told, str(inputs)], _watched(PARSERS[name], kept, cpu_seconds))
     atheris.Fuzz()
@@ -133,25 +109,22 @@ def _fuzz(name: str, asked: argparse.Namespace, cpu_seconds: float, seed: int) -
 def _watched(read: Callable[[bytes], None], kept: Path, cpu_seconds: float) -> Callable[[bytes], None]:
     """Keeps what breaks the parser and ends; with cpu_seconds after so much processor time, and what takes
     long breaks it too."""
-    ends_s = time.process_time() + cpu_seconds
-    inputs, slowest_s = 0, 0.0
+    ends_s, inputs = time.process_time() + cpu_seconds, 0
 
     def once(data: bytes) -> None:
-        nonlocal inputs, slowest_s
+        nonlocal inputs
         inputs += 1
         began_s = time.process_time()
         try:
             read(data)
             now_s = time.process_time()
-            slowest_s = max(slowest_s, now_s - began_s)
             if cpu_seconds and now_s - began_s > _SLOWEST_S:
                 raise TooSlow(f"{now_s - began_s:.1f} s")
         except BaseException:  # noqa: BLE001 - whatever it is
             (kept / f"found-{hashlib.sha256(data).hexdigest()[:12]}").write_bytes(data)
             _end(traceback.format_exc(), _FOUND)
         if cpu_seconds and (now_s > ends_s or inputs >= _SLICE_INPUTS):
-            mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-            _end(f"done: {inputs} {slowest_s:.3f} {mb}", 0)
+            _end("done", 0)
 
     return once
 

@@ -1,25 +1,18 @@
 """Raw bytes at a real server, over several connections at once: it goes on answering, and no fault of its own
-is said. Some hundred conversations of a fixed seed; ten minutes of the server's processor time in a soak."""
+is said. Some hundred conversations of a fixed seed."""
 
 from __future__ import annotations
 
-import itertools
-import os
 import re
 import socket
 import struct
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from time import monotonic
 
 import httpx
-import psutil
 import pytest
 
 from flycam.drill.photo_drill import DrillReport
@@ -31,51 +24,9 @@ from tests.waiting import ENOUGH_S
 
 _TALKERS = 4
 _CONVERSATIONS = 100
-_SOAK_S = 600.0
-_MOST_BUSY_S = 1.0
 _QUIET_S = 0.05
 _FAULT = re.compile(rb"HTTP/1\.[01] 500 ")
 _AT_ONCE = struct.pack("ii", 1, 0)
-
-
-@dataclass
-class Watch:
-    """How long /healthz, asked ten times a second, was waited for at most: by the clock, and of the server's
-    processor time meanwhile, which is what it was busy with whatever else the machine does."""
-
-    process: psutil.Process
-    longest_s: float = 0.0
-    busiest_s: float = 0.0
-    answers: Counter[int] = field(default_factory=Counter)
-
-    def ask(self, url: str, over: threading.Event) -> None:
-        """Until it is over."""
-        with httpx.Client(base_url=url, timeout=ENOUGH_S) as client:
-            while not over.wait(0.1):
-                began_s, before_s = monotonic(), self.used_s()
-                self.answers[client.get("/healthz").status_code] += 1
-                self.longest_s = max(self.longest_s, monotonic() - began_s)
-                self.busiest_s = max(self.busiest_s, self.used_s() - before_s)
-
-    def used_s(self) -> float:
-        """Processor time of the server."""
-        used = self.process.cpu_times()
-        return float(used.user + used.system)
-
-
-@contextmanager
-def watched(server: ServerProcess) -> Iterator[Watch]:
-    """Ask it all the time."""
-    assert server.process is not None
-    watch, over = Watch(psutil.Process(server.process.pid)), threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(watch.ask, server.url, over)
-        try:
-            yield watch
-        finally:
-            over.set()
-        asking.result()
-    assert set(watch.answers) == {200}
 
 
 def talk(port: int, chance: Random) -> bytes:
@@ -98,12 +49,11 @@ def talk(port: int, chance: Random) -> bytes:
     return heard
 
 
-def talk_at_once(port: int, seed: str, is_over: Callable[[int], bool]) -> list[str]:
-    """Conversations of several, each until it is over by how many it had: seeds of those told of a fault."""
+def talk_at_once(port: int, seed: str) -> list[str]:
+    """Conversations of several: seeds of those told of a fault."""
 
     def one(talker: int) -> list[str]:
-        numbers = itertools.takewhile(lambda number: not is_over(number), itertools.count())
-        names = (f"{seed} {talker} {number}" for number in numbers)
+        names = (f"{seed} {talker} {number}" for number in range(_CONVERSATIONS))
         return [name for name in names if _FAULT.search(talk(port, Random(name)))]
 
     with ThreadPoolExecutor(_TALKERS) as pool:
@@ -135,19 +85,6 @@ def operator(drill: DrillReport, tmp_path: Path) -> Operator:
 
 @pytest.mark.slow
 def test_whatever_comes_it_goes_on_answering(operator: Operator, tmp_path: Path) -> None:
-    with fuzzed(operator, tmp_path / "said") as server, watched(server) as watch:
-        faults = talk_at_once(server.port, "1", lambda number: number >= _CONVERSATIONS)
-    print(f"waited {watch.longest_s:.2f} s at most, of which it was busy {watch.busiest_s:.2f} s")
-    assert faults == []
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(7200)
-def test_ten_minutes_of_processor_time_and_no_freeze(operator: Operator, tmp_path: Path) -> None:
-    """FUZZ_SECONDS for less; FUZZ_SEED for other bytes."""
-    most_s, seed = float(os.environ.get("FUZZ_SECONDS", _SOAK_S)), os.environ.get("FUZZ_SEED", "1")
-    with fuzzed(operator, tmp_path / "said") as server, watched(server) as watch:
-        faults = talk_at_once(server.port, seed, lambda _number: watch.used_s() >= most_s)
-        print(f"waited {watch.longest_s:.2f} s at most, of which it was busy {watch.busiest_s:.2f} s")
-    assert faults == []
-    assert watch.busiest_s < _MOST_BUSY_S
+    with fuzzed(operator, tmp_path / "said") as server:
+        assert talk_at_once(server.port, "1") == []
+        assert httpx.get(f"{server.url}/healthz", timeout=ENOUGH_S).status_code == 200

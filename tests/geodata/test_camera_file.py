@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +21,6 @@ def load(tmp_path: Path, values: Any) -> Any:
     return load_camera_file(path)
 
 
-def test_pixels(tmp_path: Path) -> None:
-    camera = load(
-        tmp_path,
-        {**SIZE, "model": "brown", "fx": 2800, "fy": 2801, "cx": 2001.5, "cy": 1498, "k1": -0.1, "k2": 0.02,
-         "k3": 0.003, "p1": 1e-4, "p2": -2e-4, "readout_s": 0.03},
-    )  # fmt: skip
-    assert camera.model is LensModel.BROWN
-    assert camera.focal_length_px == (2800, 2801)
-    assert camera.principal_point_px == (2001.5, 1498)
-    assert camera.distortion == (-0.1, 0.02, 1e-4, -2e-4, 0.003)
-    assert (camera.readout_s, camera.calibration_id) == (0.03, "operator:camera.json")
-
-
 @pytest.mark.parametrize(
     ("values", "focal"),
     [
@@ -51,11 +37,6 @@ def test_other_ways_to_state_the_focal_length(tmp_path: Path, values: dict[str, 
     assert camera.sigma_focal_rel > 0
 
 
-def test_the_field_of_view_spans_the_picture(tmp_path: Path) -> None:
-    camera = load(tmp_path, {**SIZE, "hfov_deg": 73.7})
-    assert 2 * math.degrees(math.atan(2000 / camera.focal_length_px[0])) == pytest.approx(73.7)
-
-
 def test_opencv_matrices_as_yaml_of_its_own_storage(tmp_path: Path) -> None:
     camera = load(
         tmp_path,
@@ -68,20 +49,6 @@ def test_opencv_matrices_as_yaml_of_its_own_storage(tmp_path: Path) -> None:
     assert camera.focal_length_px == (1000, 1001)
     assert camera.principal_point_px == (640, 480)
     assert camera.distortion == (-0.1, 0.02, 0.003, 0.004, 0.005)
-
-
-def test_fisheye(tmp_path: Path) -> None:
-    camera = load(tmp_path, {**SIZE, "model": "fisheye", "fx": 1500, "D": [0.1, 0.2, 0.3, 0.4]})
-    assert camera.model is LensModel.FISHEYE
-    assert camera.distortion == (0.1, 0.2, 0.3, 0.4)
-
-
-def test_the_pictures_size_stands_in(tmp_path: Path) -> None:
-    path = tmp_path / "c.yaml"
-    path.write_text("fx: 900\n")
-    assert load_camera_file(path, (640, 480)).image_size_px == (640, 480)
-    with pytest.raises(CalibrationMissing, match=r"^c\.yaml: width and height are missing"):
-        load_camera_file(path)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.windows import Window
 
-from flycam.geodata import reference_raster
 from flycam.geodata.raster import write_geotiff
-from flycam.geodata.reference_raster import Collar, ReferenceRaster, find_collar
+from flycam.geodata.reference_raster import Collar, find_collar
 
 CRS, WEST, NORTH, GSD_M = "EPSG:32648", 430_000.0, 2_400_000.0, 0.5
 
@@ -68,49 +67,6 @@ def test_a_patch_of_a_roofs_size_or_a_ditchs_width_is_ground(tmp_path, rows, col
     assert _found(_file(tmp_path / "a.tif", _holed(0, rows, cols)[0])) is None
 
 
-def test_a_dark_place_that_is_not_of_one_value_is_ground(tmp_path):
-    values, hole = _holed(0, 80, 80)
-    values[hole] = np.random.default_rng(3).integers(0, 2, (np.count_nonzero(hole), 3))
-    assert _found(_file(tmp_path / "a.tif", values)) is None
-
-
-def test_rim_and_hole_are_told_apart(tmp_path):
-    values, hole = _holed(0, 50, 60)
-    values[:, 150:] = 255
-    found = _found(_file(tmp_path / "a.tif", values))
-    assert found is not None and found.hole_share == pytest.approx(hole.mean())
-    assert found.rim_share == pytest.approx(0.25)
-
-
-def test_a_hole_in_a_picture_of_degrees_is_judged_by_its_metres(tmp_path):
-    values, _ = _holed(0, 50, 60)
-    for step_deg, is_hole in ((GSD_M / 111_195.0, True), (GSD_M / 3 / 111_195.0, False)):
-        write_geotiff(tmp_path / "a.tif", values, (step_deg, 0.0, 105.0, 0.0, -step_deg, 1.0), "EPSG:4326")
-        found = ReferenceRaster(tmp_path / "a.tif").collar
-        assert (found is not None) is is_hole
-
-
-@pytest.mark.parametrize("said", ["nodata", "ground to the edge", "almost black"])
-def test_a_picture_that_says_where_it_has_data_or_has_no_rim_has_no_collar(tmp_path, said):
-    values, ground = _turned(0)
-    if said == "ground to the edge":
-        values[~ground] = 90
-    if said == "almost black":
-        values[~ground] = (0, 1, 0)
-    assert _found(_file(tmp_path / "a.tif", values, nodata=7 if said == "nodata" else None)) is None
-
-
-def test_cells_of_a_large_picture_hold_all_of_its_collar_and_little_more(tmp_path, monkeypatch):
-    monkeypatch.setattr(reference_raster, "_MAX_CELLS", 4_000)
-    values, ground = _turned(0, 301)
-    found = _found(_file(tmp_path / "a.tif", values))
-    assert found is not None and found.side_px == 5
-    cells = np.kron(found.cells, np.ones((5, 5), bool))[:301, :301]
-    assert cells[~ground].all()
-    assert cells[ground].mean() < 0.1
-    assert not cells[140:160, 140:160].any()
-
-
 @given(
     step=st.integers(1, 7),
     side=st.integers(1, 5),
@@ -125,28 +81,6 @@ def test_a_square_touches_the_collar_where_one_of_its_pixels_lies_in_it(step, si
     cut = pixels[corner[0] : corner[0] + count[0] * step, corner[1] : corner[1] + count[1] * step]
     expected = cut.reshape(count[0], step, count[1], step).any(axis=(1, 3))
     assert np.array_equal(Collar(cells=cells, side_px=side).touches(window, step), expected)
-
-
-@pytest.mark.parametrize("step_m", [GSD_M, 2.6])
-def test_a_collar_is_not_valid_on_another_grid(tmp_path, step_m):
-    values, ground = _turned(255)
-    picture = ReferenceRaster(_file(tmp_path / "a.tif", values))
-    side = int(150 / step_m)
-    laid = picture.warp_to_bounds(
-        (WEST, NORTH - side * step_m, WEST + side * step_m, NORTH), (side, side), CRS
-    )
-    middles = ((np.arange(side) + 0.5) * step_m / GSD_M).astype(int)
-    truth = ground[np.ix_(middles, middles)]
-    assert not laid.valid[~truth].any()
-    assert laid.valid[truth].mean() > 0.7
-    assert laid.valid[side // 2, side // 2]
-
-
-def test_a_hole_is_not_valid_on_another_grid(tmp_path):
-    values, hole = _holed(0, 50, 60)
-    picture = ReferenceRaster(_file(tmp_path / "a.tif", values))
-    laid = picture.warp_to_bounds((WEST, NORTH - 100.0, WEST + 100.0, NORTH), (200, 200), CRS)
-    assert not laid.valid[hole].any() and laid.valid[~hole].mean() > 0.97
 
 
 def _compressed(path, values, quality):
@@ -180,22 +114,3 @@ def test_a_hole_and_a_rim_worn_by_jpeg_are_found_whole(tmp_path, quality):
     assert not (dark & unseen & ~found.cells).any(), "nothing that looks black is left for ground"
     assert (found.cells & ~unseen).mean() < 0.01
     assert (dark & unseen).sum() > (values == 0).all(axis=-1).sum() * 0.9
-
-
-def test_dark_ground_beside_a_hole_stays_ground(tmp_path):
-    """A shadow that touches the hole loses no more than compression reaches; one apart from it nothing."""
-    values, hole = _holed(0, 50, 60)
-    values[60:110, 110:190] = 5
-    values[150:190, 20:120] = 5
-    found = _found(_file(tmp_path / "a.tif", values))
-    assert found is not None
-    lost = found.cells & ~hole
-    assert lost[60:110, 110:126].all() and not lost[60:110, 128:].any()
-    assert not lost[140:].any()
-
-
-def test_in_pictures_of_more_than_8_bits_nearly_black_is_ground(tmp_path):
-    values, hole = _holed(0, 50, 60, dtype=np.uint16)
-    values[60:110, 110:190] = 5
-    found = _found(_file(tmp_path / "a.tif", values))
-    assert found is not None and np.array_equal(found.cells, hole)

@@ -17,7 +17,6 @@ from pyproj import Geod
 from flycam.errors import BoundaryInvalid, CrsMissing, SourceUnreadable
 from flycam.geodata.communes import CommuneImport, compute_area_m2, read_communes
 from flycam.geodata.crs import WGS84, transform_points
-from flycam.model.text import to_search_key
 
 SINCE = "2025-07-01"
 W, S = 104.80, 21.90
@@ -83,39 +82,6 @@ def test_any_format_and_crs(tmp_path: Path, name: str, driver: str, crs: str) ->
     assert_the_three(read_communes(written(tmp_path / name, driver, crs), SINCE))
 
 
-def test_kml_has_a_name_only(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.kml", "KML", "EPSG:4326", ("Description", "Name"))
-    result = read_communes(path, SINCE)
-    assert {c.name for c in result.communes} == {n for n, _ in SQUARES.values()}
-    assert {c.code for c in result.communes} == {"xa-deo-gio", "phuong-suoi-can", "xa-nui-ngu"}
-    assert "codes were made from the names" in result.remarks[0]
-
-
-def test_a_shapefile_that_hides_its_encoding(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.shp", "ESRI Shapefile", "EPSG:4326")
-    path.with_suffix(".cpg").unlink()
-    result = read_communes(path, SINCE)
-    assert [c.name for c in result.communes] == [n for n, _ in SQUARES.values()]
-
-
-def test_areas_are_those_of_the_work_crs(tmp_path: Path) -> None:
-    result = read_communes(plain(tmp_path / "a.geojson"), SINCE)
-    geod = Geod(ellps="WGS84")
-    for c in result.communes:
-        true_m2 = abs(geod.geometry_area_perimeter(c.polygon)[0])
-        scale = 0.9996**2
-        assert c.area_km2 * 1e6 == pytest.approx(true_m2 * scale, rel=1e-4)
-
-
-def test_names_are_nfc_and_found_without_accents(tmp_path: Path) -> None:
-    decomposed = "Xã Đèo Gió"
-    path = geojson(tmp_path / "a.geojson", [({"TEN": decomposed, "MA": 7.0}, SQUARES["90001"][1])])
-    commune = read_communes(path, date(2025, 7, 1)).communes[0]
-    assert commune.name == "Xã Đèo Gió"
-    assert commune.code == "7"
-    assert commune.search_name == "xa deo gio" == to_search_key("XÃ  ĐÈO GIÓ")
-
-
 def test_a_self_crossing_commune_is_repaired_and_said(tmp_path: Path) -> None:
     bow = shapely.Polygon([(W, S), (W + 0.02, S + 0.02), (W + 0.02, S), (W, S + 0.02)])
     path = geojson(tmp_path / "bow.geojson", [({"code": "1", "name": "Xã Nơ"}, bow)])
@@ -126,45 +92,12 @@ def test_a_self_crossing_commune_is_repaired_and_said(tmp_path: Path) -> None:
     assert result.repaired[0].startswith("Xã Nơ (1): boundary repaired (Self-intersection")
 
 
-def test_parts_of_one_code_are_joined_and_empties_left_out(tmp_path: Path) -> None:
-    features = [
-        ({"code": "1", "name": "Xã A"}, SQUARES["90001"][1]),
-        ({"code": "1", "name": "Xã A"}, SQUARES["90002"][1]),
-        ({"code": "2", "name": "Xã B"}, None),
-        ({"code": "3", "name": "Xã C"}, shapely.Point(W, S)),
-    ]
-    result = read_communes(geojson(tmp_path / "a.geojson", features), SINCE)
-    assert [c.code for c in result.communes] == ["1"]
-    assert result.communes[0].polygon.area == pytest.approx(0.05 * 0.02)
-    assert result.removed == ("Xã B (2): has no area", "Xã C (3): has no area")
-    assert result.remarks == ("Xã A (1): 2 features joined into one",)
-
-
-@pytest.mark.parametrize("factor", [1.0, 100.0, 1e6])
-def test_stated_areas_in_km2_hectares_or_m2(tmp_path: Path, factor: float) -> None:
-    features = [
-        ({"code": c, "name": n, "dien_tich": float(compute_area_m2(np.array([g]))[0]) / 1e6 * factor}, g)
-        for c, (n, g) in SQUARES.items()
-    ]
-    for commune in read_communes(geojson(tmp_path / "a.geojson", features), SINCE).communes:
-        assert commune.declared_area_km2 == pytest.approx(commune.area_km2, rel=1e-6)
-
-
-def test_a_file_without_crs_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.shp", "ESRI Shapefile", "EPSG:32648")
-    path.with_suffix(".prj").unlink()
-    with pytest.raises(CrsMissing, match=r"^a\.shp: .*\.prj"):
-        read_communes(path, SINCE)
-
-
 def test_metres_and_swapped_degrees_in_plain_geojson_are_refused(tmp_path: Path) -> None:
     metres = shapely.box(479_000, 2_420_000, 480_000, 2_421_000)
     swapped = shapely.box(S, W, S + 0.02, W + 0.02)
     for name, shape in (("metres", metres), ("swapped", swapped)):
         path = geojson(tmp_path / f"{name}.geojson", [({"code": "1", "name": "A"}, shape)])
-        with pytest.raises(
-            CrsMissing, match=rf"^{name}\.geojson: does not name its coordinate reference system"
-        ):
+        with pytest.raises(CrsMissing, match=rf"^{name}\.geojson"):
             read_communes(path, SINCE)
 
 
@@ -182,9 +115,8 @@ def test_what_cannot_be_boundaries(tmp_path: Path) -> None:
     with pytest.raises(BoundaryInvalid, match="columns: colour"):
         read_communes(nameless, SINCE)
     bare = geojson(tmp_path / "bare.geojson", [({}, SQUARES["90001"][1])])
-    with pytest.raises(BoundaryInvalid, match="columns: none") as caught:
+    with pytest.raises(BoundaryInvalid, match="columns: none"):
         read_communes(bare, SINCE)
-    assert "(các cột: không có cột nào)" in caught.value.message.in_language("vi")
     with pytest.raises(BoundaryInvalid, match="YYYY-MM-DD"):
         read_communes(tmp_path / "a.geojson", "01/07/2025")
 
@@ -240,39 +172,19 @@ def test_lao_cai_has_99_communes_and_no_contested_ground_left(lao_cai: CommuneIm
 
 @pytest.mark.real
 def test_lao_cai_areas_meet_the_stated_ones(lao_cai: CommuneImport) -> None:
-    """Outliers are printed; docs/formats/boundaries.md explains them."""
+    """docs/formats/boundaries.md explains the outliers."""
     rows = [(c, c.area_km2 - (c.declared_area_km2 or 0.0)) for c in lao_cai.communes]
     outliers = sorted(
         (r for r in rows if abs(r[1]) > 0.01 * (r[0].declared_area_km2 or 1.0)), key=lambda r: -abs(r[1])
     )
-    for commune, excess in outliers:
-        stated = commune.declared_area_km2 or 0.0
-        print(
-            f"{commune.code} {commune.name}: {commune.area_km2:.2f} km², stated {stated:.2f}, "
-            f"{excess:+.2f} km² ({excess / stated:+.1%})"
-        )
     assert len(outliers) == 12
     assert outliers[0][0].code == "04651"
     geod = Geod(ellps="WGS84")
     true_km2 = sum(abs(geod.geometry_area_perimeter(c.polygon)[0]) for c in lao_cai.communes) / 1e6
     stated_km2 = sum(c.declared_area_km2 or 0.0 for c in lao_cai.communes)
-    print(f"sum: {true_km2:.2f} km² on the ellipsoid, stated {stated_km2:.2f}")
     assert true_km2 == pytest.approx(stated_km2, abs=0.5)
     excess = {c.code: e for c, e in rows}
     for group in GROUPS_THAT_CANCEL:
         together = sum(excess[code] for code in group)
-        print(f"{' '.join(group)}: {together:+.2f} km² together")
         assert abs(together) < 0.5
         assert max(abs(excess[code]) for code in group) > 3 * abs(together)
-
-
-@pytest.mark.real
-def test_lao_cai_in_another_order_is_the_same(
-    shared_data: Path, lao_cai: CommuneImport, tmp_path: Path
-) -> None:
-    whole = json.loads((shared_data / "communes" / "lao_cai_2025.geojson").read_text(encoding="utf-8"))
-    random.Random(1).shuffle(whole["features"])
-    (tmp_path / "shuffled.geojson").write_text(json.dumps(whole), encoding="utf-8")
-    other = read_communes(tmp_path / "shuffled.geojson", SINCE)
-    assert [c.polygon.wkb for c in other.communes] == [c.polygon.wkb for c in lao_cai.communes]
-    assert other.contested == lao_cai.contested

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyproj import CRS, Geod
+from pyproj import CRS
 
 from flycam.errors import CrsMissing
 from flycam.geodata import crs
@@ -35,23 +35,6 @@ def test_to_work_and_back_is_identity(lon: float, lat: float) -> None:
     zone = crs.choose_work_crs(lon, lat)
     back = crs.to_lonlat(crs.to_work(np.array([[lon, lat]]), zone), zone)
     assert np.abs(back - [lon, lat]).max() < 1e-8
-
-
-@pytest.mark.parametrize(("lon", "lat"), [(104.0, 91.0), (181.0, 10.0), (0.0, -85.0), (math.nan, 0.0)])
-def test_no_zone_off_the_globe(lon: float, lat: float) -> None:
-    with pytest.raises(ValueError, match="no UTM zone"):
-        crs.choose_work_crs(lon, lat)
-
-
-@pytest.mark.parametrize(("lon", "lat"), [(104.1, 22.0), (107.2, 10.5), (103.0, -20.0), (24.4, -33.7)])
-def test_convergence_is_the_bearing_of_the_grids_north(lon: float, lat: float) -> None:
-    """Walk true north on the ellipsoid: in the grid the step must point to minus the convergence."""
-    zone = crs.choose_work_crs(lon, lat)
-    convergence, scale = crs.compute_convergence_and_scale(zone, lon, lat)
-    lon2, lat2, _ = Geod(ellps="WGS84").fwd(lon, lat, 0.0, 10.0)
-    step = np.diff(crs.to_work(np.array([[lon, lat], [lon2, lat2]]), zone), axis=0)[0]
-    assert math.atan2(step[0], step[1]) == pytest.approx(-convergence, abs=1e-6)
-    assert np.hypot(*step) == pytest.approx(10.0 * scale, rel=1e-7)
 
 
 def test_mercator_to_work_is_exact_to_a_millimetre() -> None:
@@ -88,34 +71,6 @@ def test_vn2000_uses_the_parameters_of_decision_05_2007() -> None:
     assert np.abs(mine - _helmert(LAO_CAI, official)).max() * 111_320 < 0.001
 
 
-def test_vn2000_other_registered_parameters_differ_by_decimetres() -> None:
-    """The reason for naming the transformation: the unadopted one lies elsewhere."""
-    other = (-192.873, -39.382, -111.202, 0.00205, 0.0005, -0.00335, 0.0188)
-    mine = crs.transform_points(LAO_CAI, crs.WGS84, "EPSG:4756")
-    offset = (mine - _helmert(LAO_CAI, other)) * [111_320 * math.cos(math.radians(22.48)), 110_700]
-    assert 0.3 < float(np.hypot(*offset[0])) < 1.5
-
-
-def test_the_register_says_where_a_crs_holds() -> None:
-    zone_48 = crs.get_valid_area("EPSG:32648")
-    assert zone_48 is not None and zone_48.bounds_deg == (102.0, 0.0, 108.0, 84.0)
-    assert zone_48.contains((104.0, 22.0, 104.1, 22.1))
-    assert not zone_48.contains((107.99, 22.0, 108.01, 22.1)) and not zone_48.contains(
-        (104.0, -1.0, 104.1, 1.0)
-    )
-    pacific = crs.get_valid_area("EPSG:3832")  # its area crosses the antimeridian
-    assert pacific is not None and pacific.bounds_deg[0] > pacific.bounds_deg[2]
-    assert pacific.contains((179.0, 0.0, 179.5, 1.0)) and pacific.contains((-179.0, 0.0, -178.0, 1.0))
-    assert not pacific.contains((10.0, 0.0, 11.0, 1.0))
-    assert crs.get_valid_area("+proj=tmerc +lon_0=105 +datum=WGS84") is None
-
-
-def test_vn2000_round_trip() -> None:
-    xy, zone = crs.to_vn2000(LAO_CAI, "EPSG:9208")
-    assert zone == "EPSG:9208"
-    assert np.abs(crs.to_lonlat(xy, zone) - LAO_CAI).max() < 1e-8
-
-
 def test_describe_says_unit_datum_and_transformation() -> None:
     tm3 = crs.describe_crs("EPSG:9208")
     assert crs.VN2000_OPERATION in tm3.transformation
@@ -124,18 +79,6 @@ def test_describe_says_unit_datum_and_transformation() -> None:
     assert crs.describe_crs("EPSG:32648+3855").vertical_datum == "EGM2008"
     assert crs.describe_crs("EPSG:4979").vertical_datum == "ELLIPSOID"
     assert crs.describe_crs("EPSG:2263").unit_m == pytest.approx(1200 / 3937)
-
-
-@pytest.mark.parametrize("text", ["", "hello", "EPSG:999999", "+proj=nonsense"])
-def test_what_is_no_crs_is_refused_with_the_cure(text: str) -> None:
-    with pytest.raises(CrsMissing, match="EPSG:number"):
-        crs.parse_crs(text)
-
-
-def test_points_without_an_image_are_nan_and_spoil_no_neighbour() -> None:
-    out = crs.transform_points(np.array([[104.0, 22.0], [np.nan, 0.0]]), crs.WGS84, "EPSG:32648")
-    assert np.isfinite(out[0]).all()
-    assert np.isnan(out[1]).all()
 
 
 @pytest.mark.parametrize(
@@ -156,9 +99,8 @@ def test_points_without_an_image_are_nan_and_spoil_no_neighbour() -> None:
     ],
 )
 def test_a_crs_that_names_a_file_is_refused(text: str) -> None:
-    with pytest.raises(CrsMissing) as failure:
+    with pytest.raises(CrsMissing):
         crs.parse_crs(text)
-    assert failure.value.message.in_language("vi") != str(failure.value)
 
 
 def test_no_grid_is_fetched() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pyogrio
 import pytest
 import shapely
 
-from flycam.errors import OptionUnusable, StorageFailed
+from flycam.errors import StorageFailed
 from flycam.geodata.crs import transform_points
 from flycam.geodata.feature_file import FeatureLayer, write_features
 
@@ -64,21 +62,6 @@ def test_geojson_is_in_degrees_and_says_so(tmp_path):
     assert corners.min(axis=0) == pytest.approx(HERE, abs=0.01)
 
 
-@pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
-def test_no_feature_is_an_empty_layer_that_opens(tmp_path, suffix):
-    path = tmp_path / f"none.{suffix}"
-    write_features(path, [_squares(0)], crs=CRS)
-    info = pyogrio.read_info(path, layer="changes", force_feature_count=True)
-    assert info["features"] == 0
-    assert suffix == "geojson" or list(info["fields"]) == ["kind", "area_m2"]
-
-
-def test_another_format_is_refused_and_leaves_nothing(tmp_path):
-    with pytest.raises(OptionUnusable, match=r"\.gpkg or \.geojson"):
-        write_features(tmp_path / "out.shp", [_squares(1)], crs=CRS)
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_file_that_is_there_is_replaced_whole_or_stays(tmp_path):
     path = tmp_path / "out.gpkg"
     write_features(path, [_squares(3)], crs=CRS)
@@ -86,60 +69,6 @@ def test_a_file_that_is_there_is_replaced_whole_or_stays(tmp_path):
     assert pyogrio.read_info(path)["features"] == 1
     with pytest.raises(StorageFailed):
         write_features(tmp_path / "nowhere" / "out.gpkg", [_squares(1)], crs=CRS)
-
-
-def test_geojson_takes_a_layer_beside_its_features_with_what_is_not_known_as_null(tmp_path):
-    path = tmp_path / "out.geojson"
-    points = FeatureLayer(
-        name="registration",
-        kind="Point",
-        shapes=np.asarray(shapely.points([HERE, HERE + 50.0]), dtype=object),
-        fields={
-            "state": np.array(["agreed", "not found"], dtype=object),
-            "residual_m": np.array([0.25, np.nan]),
-        },
-    )
-    write_features(path, [_squares(2)], crs=CRS, members={"registration": points})
-    document = json.loads(path.read_text())
-    assert [one["properties"] for one in document["registration"]["features"]] == [
-        {"state": "agreed", "residual_m": 0.25},
-        {"state": "not found", "residual_m": None},
-    ]
-    (lon, lat), *_ = transform_points(HERE[None], CRS, "EPSG:4326")
-    place = document["registration"]["features"][0]["geometry"]["coordinates"]
-    assert place == [pytest.approx(lon), pytest.approx(lat)]
-    assert len(pyogrio.raw.read(path)[2]) == 2
-
-
-def test_geojson_takes_geometries_beside_its_features(tmp_path):
-    path = tmp_path / "out.geojson"
-    around = shapely.MultiPolygon([shapely.box(*(HERE - 50.0), *(HERE + 350.0))])
-    write_features(path, [_squares(2)], crs=CRS, members={"compared": around, "network": "tên “x”"})
-    document = json.loads(path.read_text())
-    assert "CRS84" in json.dumps(document["crs"]) and len(document["features"]) == 2
-    assert document["network"] == "tên “x”"
-    middle = transform_points(HERE[None], CRS, "EPSG:4326")
-    assert shapely.contains_xy(shapely.geometry.shape(document["compared"]), middle).all()
-    assert len(pyogrio.raw.read(path)[2]) == 2
-    write_features(tmp_path / "out.gpkg", [_squares(2)], crs=CRS, members={"compared": around})
-
-
-def test_whole_numbers_that_are_not_all_known_stay_whole_numbers(tmp_path):
-    squares = _squares(3)
-    counts = np.ma.MaskedArray(np.array([2, 0, 0], np.int32), mask=[False, False, True])
-    layer = FeatureLayer(
-        name="changes",
-        kind="MultiPolygon",
-        shapes=squares.shapes,
-        fields={**squares.fields, "houses": counts},
-    )
-    write_features(tmp_path / "a.gpkg", [layer], crs=CRS)
-    info = pyogrio.read_info(tmp_path / "a.gpkg")
-    assert list(info["dtypes"][-1:]) == ["int32"]
-    write_features(tmp_path / "a.geojson", [layer], crs=CRS)
-    said = [one["properties"] for one in json.loads((tmp_path / "a.geojson").read_text())["features"]]
-    assert [one["houses"] for one in said] == [2, 0, None]
-    assert [one["area_m2"] for one in said] == [400.0] * 3
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".geojson"])

@@ -57,14 +57,6 @@ def test_what_does_not_read_names_the_line(tmp_path, text, error, says):
     assert "gcp_list.txt" in str(caught.value)
 
 
-def test_a_picture_or_nothing_is_no_list(tmp_path):
-    (tmp_path / "a.txt").write_bytes(b"\xff\xd8\xff\xe0\x00")
-    with pytest.raises(SourceUnreadable, match=r"a\.txt"):
-        read_ground_control(tmp_path / "a.txt")
-    with pytest.raises(SourceUnreadable, match=r"b\.txt"):
-        read_ground_control(tmp_path / "b.txt")
-
-
 @settings(deadline=None)
 @given(text=st.text(max_size=80))
 def test_any_line_is_read_or_refused(tmp_path_factory, text):
@@ -91,9 +83,3 @@ def test_vn_2000_without_a_zone_that_is_known_asks_for_its_code(tmp_path, header
     with pytest.raises(CrsMissing, match=r"khống chế\.txt: .*VN-2000 without a zone.*EPSG:9208") as said:
         read_ground_control(path)
     assert "EPSG:9208" in said.value.message.in_language("vi")
-
-
-def test_vn_2000_in_degrees_needs_no_zone(tmp_path):
-    path = tmp_path / "gcp.txt"
-    path.write_text("VN-2000\n104.03 21.70 500.0 100 200 DJI_0001.JPG\n", encoding="utf-8")
-    assert read_ground_control(path).crs == "VN-2000"

@@ -30,13 +30,6 @@ def test_published_undulations(model: str, lon: float, lat: float, metres: float
     )
 
 
-def test_the_two_models_differ_by_more_than_a_metre_at_lao_cai() -> None:
-    difference = geoid.interpolate_undulation_m("EGM96", LAO_CAI) - geoid.interpolate_undulation_m(
-        "EGM2008", LAO_CAI
-    )
-    assert 1.2 < difference[0] < 1.4
-
-
 @pytest.mark.parametrize("model", geoid.GEOIDS)
 def test_the_world_grid_agrees_with_the_crop_within_its_stated_sigma(model: str) -> None:
     """Inside Vietnam both are known: the coarse grid's error there must be what it claims."""
@@ -54,38 +47,12 @@ def test_outside_the_crop_the_sigma_says_so(model: str) -> None:
     assert inside <= 0.05 < 0.3 < outside
 
 
-def test_known_places_of_the_world_within_three_sigma() -> None:
-    """EGM96: the low of the Indian Ocean, Iceland, and the date line from either side."""
-    low, high = geoid.interpolate_undulation_m("EGM96", np.array([[78.75, 4.75], [-20.0, 65.0]]))
-    assert low == pytest.approx(-106.5, abs=1.5)
-    assert high == pytest.approx(66.0, abs=3.0)
-    west, east = geoid.interpolate_undulation_m("EGM96", np.array([[-179.9999, 12.3], [179.9999, 12.3]]))
-    assert west == pytest.approx(east, abs=1e-3)
-
-
 @settings(max_examples=60)
 @given(points, datums, datums, st.floats(-400, 8800))
 def test_there_and_back_is_identity(lonlat: np.ndarray, a: str, b: str, height: float) -> None:
     there = geoid.convert_height(np.array([height]), lonlat, a, b)
     back = geoid.convert_height(there, lonlat, b, a)
     assert back[0] == pytest.approx(height, abs=1e-9)
-
-
-@settings(max_examples=60)
-@given(points, datums, datums, datums)
-def test_the_way_through_a_third_datum_makes_no_difference(
-    lonlat: np.ndarray, a: str, b: str, c: str
-) -> None:
-    start = np.array([100.0])
-    direct = geoid.convert_height(start, lonlat, a, c)
-    via = geoid.convert_height(geoid.convert_height(start, lonlat, a, b), lonlat, b, c)
-    assert via[0] == pytest.approx(direct[0], abs=1e-9)
-
-
-def test_a_height_above_the_ellipsoid_is_lower_than_above_a_geoid_that_lies_below_it() -> None:
-    assert geoid.convert_height(np.array([100.0]), LAO_CAI, "EGM96", "ELLIPSOID")[0] == pytest.approx(
-        69.123, abs=2e-3
-    )
 
 
 def test_local_heights_stay_local() -> None:
@@ -99,8 +66,3 @@ def test_local_heights_stay_local() -> None:
 def test_never_a_silent_zero(lonlat: tuple[float, float]) -> None:
     with pytest.raises(DatumUnknown, match="check the coordinates"):
         geoid.interpolate_undulation_m("EGM96", np.array([lonlat]))
-
-
-def test_an_unknown_datum_is_named() -> None:
-    with pytest.raises(DatumUnknown, match="EGM84"):
-        geoid.convert_height(np.array([5.0]), LAO_CAI, "EGM84", "EGM96")

@@ -56,9 +56,3 @@ def test_what_people_wrote_is_text_in_every_viewer(tmp_path: Path) -> None:
         read = ElementTree.fromstring(archive.read("doc.kml"))
     (description,) = (one.text for one in read.iter() if one.tag.endswith("}description"))
     assert description == "&lt;img src=&quot;http://x/y.png&quot;&gt; &amp; 3 người", "HTML, when it is shown"
-
-
-def test_the_same_has_the_same_bytes(tmp_path: Path) -> None:
-    for name in ("a.kmz", "b.kmz"):
-        write_kmz(tmp_path / name, "x", [], [Placemark(name="a", description="", shape=shapely.Point(1, 2))])
-    assert (tmp_path / "a.kmz").read_bytes() == (tmp_path / "b.kmz").read_bytes()

@@ -92,39 +92,6 @@ def test_every_format_and_crs_says_the_same(tmp_path: Path, name: str, driver: s
     )
 
 
-def test_a_zipped_shapefile_is_read(tmp_path: Path) -> None:
-    masts(tmp_path / "a.shp", "ESRI Shapefile", "EPSG:32648")
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for part in sorted(tmp_path.glob("a.[sdcp]*")):
-            archive.write(part, part.name)
-    assert len(read_layer(tmp_path / "a.zip", LayerKind.MAST).features) == 2
-
-
-def test_owner_status_and_time_are_found_whatever_the_columns_are_called(tmp_path: Path) -> None:
-    said = {
-        "Tên đối tượng": "ĐT160",
-        "Đơn vị quản lý": "Sở Xây dựng",
-        "Hiện trạng": "tắc",
-        "Cập nhật": "10:15 10/09/2024",
-    }
-    line = {"type": "LineString", "coordinates": [[LON, LAT], [LON + 0.01, LAT]]}
-    (one,) = read_layer(geojson(tmp_path / "r.geojson", [(said, line)]), LayerKind.ROAD).features
-    assert (one.name, one.owner, one.status, one.condition) == (
-        "ĐT160",
-        "Sở Xây dựng",
-        "tắc",
-        Condition.BLOCKED,
-    )
-    assert one.valid_ns == 1_725_938_100 * 10**9
-
-
-def test_a_time_keeps_its_zone(tmp_path: Path) -> None:
-    path = tmp_path / "a.kml"
-    path.write_text(KML.format(PLACEMARK), encoding="utf-8")
-    (one,) = read_layer(path, LayerKind.MAST).features
-    assert one.valid_ns == 1_725_938_100 * 10**9
-
-
 def test_a_script_in_a_name_stays_text_and_controls_are_dropped(tmp_path: Path) -> None:
     said = {"name": "<script>alert(1)</script>\u0000\u202e", "status": "x" * 5000}
     (one,) = read_layer(geojson(tmp_path / "a.geojson", [(said, point())]), LayerKind.MAST).features
@@ -144,23 +111,6 @@ def test_broken_geometry_is_repaired_or_left_out_and_said(tmp_path: Path) -> Non
     assert [one.name for one in found.features] == ["nơ", "tốt"]
     assert all(one.geometry.is_valid for one in found.features)
     assert (found.repaired, found.removed) == (1, 2)
-    assert str(found.remarks[0]) == "1 feature with edges that cross: repaired (nơ)"
-    assert "2 đối tượng không có hình dùng được" in found.remarks[1].in_language("vi")
-
-
-@pytest.mark.parametrize("kind", [LayerKind.MAST, LayerKind.HOUSE, LayerKind.SCHOOL])
-def test_a_file_of_another_kind_is_refused(tmp_path: Path, kind: LayerKind) -> None:
-    line = {"type": "LineString", "coordinates": [[LON, LAT], [LON + 0.01, LAT]]}
-    with pytest.raises(LayerInvalid, match=rf"^a\.geojson: holds lines only, but --kind {kind} "):
-        read_layer(geojson(tmp_path / "a.geojson", [({}, line)]), kind)
-
-
-def test_an_empty_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LayerInvalid, match=r"^a\.geojson: holds no feature"):
-        read_layer(geojson(tmp_path / "a.geojson", []), LayerKind.OTHER)
-    (tmp_path / "b.geojson").write_bytes(b"")
-    with pytest.raises(SourceUnreadable, match=r"^b\.geojson"):
-        read_layer(tmp_path / "b.geojson", LayerKind.OTHER)
 
 
 def test_a_file_without_crs_is_refused(tmp_path: Path) -> None:
@@ -168,7 +118,7 @@ def test_a_file_without_crs_is_refused(tmp_path: Path) -> None:
     path.with_suffix(".prj").unlink()
     with pytest.raises(CrsMissing, match=r"^a\.shp: .*\.prj"):
         read_layer(path, LayerKind.MAST)
-    with pytest.raises(CrsMissing, match=r"^m\.geojson: does not name its coordinate .* 417000\.0"):
+    with pytest.raises(CrsMissing, match=r"^m\.geojson: .* 417000\.0"):
         read_layer(geojson(tmp_path / "m.geojson", [({}, point(417000.0, 2422000.0))]), LayerKind.MAST)
 
 
@@ -183,27 +133,9 @@ def test_a_network_link_is_not_followed_and_said(tmp_path: Path) -> None:
     assert "NetworkLink" in str(found.remarks[0])
 
 
-def test_more_features_than_are_taken_is_told_before_they_are_read(tmp_path: Path) -> None:
-    path = geojson(tmp_path / "a.geojson", [({}, point(LON + k / 1000)) for k in range(11)])
-    assert len(read_layer(path, LayerKind.MAST, max_features=11).features) == 11
-    with pytest.raises(SourceUnreadable, match="holds 11 features, more than the 10"):
-        read_layer(path, LayerKind.MAST, max_features=10)
-
-
-def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
-    path = tmp_path / "a.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.geojson", "w") as out:
-        for _ in range(1 + (vector_validation.MAX_BYTES >> 24)):
-            out.write(bytes(1 << 24))
-    assert path.stat().st_size < 1 << 20
-    with pytest.raises(SourceUnreadable, match="would unpack to"):
-        read_layer(path, LayerKind.OTHER)
-
-
-@pytest.mark.parametrize("name", ["a.kmz", "a.zip"])
-def test_a_bomb_of_kml_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_bomb_of_kml_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector_validation, "MAX_BYTES", 1 << 20)
-    path = tmp_path / name
+    path = tmp_path / "a.kmz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("doc.kml", KML.format(PLACEMARK) + " " * (64 << 20))
     tracemalloc.start()
@@ -213,28 +145,6 @@ def test_a_bomb_of_kml_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.Monke
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
-
-
-@pytest.mark.parametrize(("offset", "value"), [(6, 1), (8, 99)], ids=["encrypted", "packed otherwise"])
-def test_an_archive_that_cannot_be_unpacked_is_said(tmp_path: Path, offset: int, value: int) -> None:
-    path = tmp_path / "a.kmz"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("doc.kml", KML.format(PLACEMARK))
-    data = bytearray(path.read_bytes())
-    data[offset] = value
-    data[data.index(b"PK\x01\x02") + offset + 2] = value
-    path.write_bytes(data)
-    with pytest.raises(SourceUnreadable, match=r"^a\.kmz: cannot be read"):
-        read_layer(path, LayerKind.MAST)
-
-
-def test_a_kmz_is_read_and_its_network_link_is_said(tmp_path: Path) -> None:
-    path = tmp_path / "a.kmz"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("doc.kml", KML.format(PLACEMARK + LINK))
-    found = read_layer(path, LayerKind.MAST)
-    assert len(found.features) == 1
-    assert "NetworkLink" in str(found.remarks[0])
 
 
 VRT = (
@@ -281,9 +191,8 @@ VRT_DISGUISED = {
 
 
 @pytest.mark.parametrize("name", VRT_DISGUISED)
-@pytest.mark.parametrize("zipped", [False, True])
 def test_a_vrt_in_disguise_reads_neither_files_nor_addresses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, zipped: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     secret = geojson(tmp_path / "secret.geojson", [({"name": "bí mật"}, point())])
     with nobody_calls(monkeypatch) as address:
@@ -292,12 +201,11 @@ def test_a_vrt_in_disguise_reads_neither_files_nor_addresses(
             text = VRT_DISGUISED[name].format(inner)
             path = tmp_path / name
             path.write_text(text, encoding="utf-8")
-            if zipped:
-                path = tmp_path / "a.zip"
-                with zipfile.ZipFile(path, "w") as archive:
-                    archive.writestr(name, text)
-            with pytest.raises(SourceUnreadable, match="cannot be read"):
-                read_layer(path, LayerKind.OTHER)
+            with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+                archive.writestr(name, text)
+            for given in (path, tmp_path / "a.zip"):
+                with pytest.raises(SourceUnreadable, match="cannot be read"):
+                    read_layer(given, LayerKind.OTHER)
 
 
 def test_gdal_itself_opens_no_other_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,31 +245,13 @@ def test_an_address_of_a_crs_is_not_asked(tmp_path: Path, monkeypatch: pytest.Mo
             read_layer(path, LayerKind.MAST)
 
 
-def test_a_named_crs_and_an_address_among_properties_are_read(tmp_path: Path) -> None:
-    path = geojson(tmp_path / "a.geojson", [({"name": "a", "url": "http://listed.vn/"}, point())])
-    named = '{"crs":{"type":"name","properties":{"name":"urn:ogc:def:crs:OGC:1.3:CRS84"}},'
-    path.write_text(named + path.read_text()[1:])
-    assert len(read_layer(path, LayerKind.MAST).features) == 1
-
-
-@pytest.mark.parametrize("before", ["", "\ufeff", "<!-- of <Google> Earth -->\n"])
-def test_kml_may_begin_with_a_mark_a_prolog_or_a_comment(tmp_path: Path, before: str) -> None:
-    path = tmp_path / "a.kml"
-    text = KML.format(PLACEMARK)
-    path.write_text(before + (text.split("?>")[1] if "!" in before else text), encoding="utf-8")
-    assert len(read_layer(path, LayerKind.MAST).features) == 1
-
-
 @pytest.mark.parametrize(
     "content", [b"PK\x03\x04 broken", b"\x89PNG\r\n", b"ten,lon,lat\nA,104,21", b"{", b'{"a":1}']
 )
 def test_what_is_none_of_the_formats_is_said_to_be_unreadable(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.geojson").write_bytes(content)
-    with pytest.raises(SourceUnreadable, match=r"^a\.geojson") as failure:
+    with pytest.raises(SourceUnreadable, match=r"^a\.geojson"):
         read_layer(tmp_path / "a.geojson", LayerKind.OTHER)
-    assert failure.value.message.in_language("vi") != str(
-        failure.value
-    ) and "không đọc được" in failure.value.message.in_language("vi")
 
 
 def geopackage(path: Path, *statements: str) -> Path:
@@ -393,41 +283,14 @@ RUNNING = {
 }
 
 
-@pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("name", RUNNING)
-def test_a_geopackage_that_would_run_is_refused(tmp_path: Path, name: str, zipped: bool) -> None:
+def test_a_geopackage_that_would_run_is_refused(tmp_path: Path, name: str) -> None:
     path = geopackage(tmp_path / "a.gpkg", *RUNNING[name])
-    if zipped:
-        with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.write(path, "a.gpkg")
-        path = tmp_path / "a.zip"
-    with pytest.raises(SourceUnreadable) as failure:
-        check_vector_file(path)
-    assert failure.value.message.in_language("vi") != str(failure.value)
-
-
-def test_a_view_in_the_log_beside_a_geopackage_is_seen(tmp_path: Path) -> None:
-    path = geopackage(tmp_path / "a.gpkg", "PRAGMA journal_mode = wal")
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("CREATE VIEW v AS SELECT 1")
-        database.commit()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(path, "a.gpkg")
+    for given in (path, tmp_path / "a.zip"):
         with pytest.raises(SourceUnreadable):
-            check_vector_file(path)
-
-
-@pytest.mark.parametrize("zipped", [False, True])
-def test_a_geopackage_with_its_index_and_triggers_is_read(tmp_path: Path, zipped: bool) -> None:
-    path = geopackage(tmp_path / "a.gpkg")
-    with closing(sqlite3.connect(path)) as database:
-        made = {
-            kind for (kind,) in database.execute("SELECT type FROM sqlite_master WHERE name LIKE 'rtree%'")
-        }
-    assert made == {"table", "trigger"}
-    if zipped:
-        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-            archive.write(path, "a.gpkg")
-        path = tmp_path / "a.zip"
-    assert len(read_layer(path, LayerKind.MAST).features) == 2
+            check_vector_file(given)
 
 
 def test_more_columns_or_layers_than_a_layer_has_are_refused(tmp_path: Path) -> None:
@@ -451,19 +314,14 @@ def test_more_columns_or_layers_than_a_layer_has_are_refused(tmp_path: Path) -> 
     assert len(read_layer(some, LayerKind.MAST).features) == 1
 
 
-@pytest.mark.parametrize("name", ["a.kmz", "a.zip", "a.kml"])
-def test_text_larger_than_gdal_can_hold_is_refused(tmp_path: Path, name: str) -> None:
-    path, text = tmp_path / name, KML.format(PLACEMARK) + " " * (65 << 20)
-    if name == "a.kml":
-        path.write_text(text, encoding="utf-8")
-    else:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("doc.kml", text)
+def test_text_larger_than_gdal_can_hold_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.kml"
+    path.write_text(KML.format(PLACEMARK) + " " * (65 << 20), encoding="utf-8")
     with pytest.raises(SourceUnreadable):
         check_vector_file(path)
 
 
-@pytest.mark.parametrize("name", ["a.dbf", "a.PRJ", "a.cpg", "a.shx", "a.gpkg-journal", "a.gpkg-wal"])
+@pytest.mark.parametrize("name", ["a.dbf", "a.gpkg-wal"])
 def test_a_pipe_beside_a_layer_is_not_waited_at(tmp_path: Path, name: str) -> None:
     suffix, driver = (".gpkg", "GPKG") if "gpkg" in name else (".shp", "ESRI Shapefile")
     path = masts(tmp_path / f"a{suffix}", driver, WGS84)
@@ -472,32 +330,6 @@ def test_a_pipe_beside_a_layer_is_not_waited_at(tmp_path: Path, name: str) -> No
     for given in (path, tmp_path):
         with pytest.raises(SourceUnreadable):
             check_vector_file(given)
-
-
-SEVERAL = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 9)"
-
-
-def test_a_zip_that_begins_as_geojson_is_not_taken_apart(tmp_path: Path) -> None:
-    view = (f"CREATE VIEW v AS {SEVERAL} SELECT x AS fid, geom FROM c, TABLE_NAME", *LISTED)
-    path = geopackage(tmp_path / "a.gpkg", *view)
-    empty = b'{"type":"FeatureCollection","features":[' + b" " * 17_000 + b"]}\n"
-    for name in ("a.zip", "b.kmz", "c.ZIP", "d.geojson"):
-        (tmp_path / name).write_bytes(empty)
-        with zipfile.ZipFile(tmp_path / name, "a") as archive:
-            archive.write(path, "a.gpkg")
-        with pytest.raises((SourceUnreadable, LayerInvalid)):  # as GeoJSON it holds nothing
-            read_layer(tmp_path / name, LayerKind.OTHER)
-
-
-def test_a_folder_called_like_an_address_leads_nowhere_else(tmp_path: Path) -> None:
-    """What calls GDAL takes "a!/b" for a file within an archive, and opens /b."""
-    there = tmp_path / "a!" / str(tmp_path)[1:]
-    there.mkdir(parents=True)
-    geojson(there / "a.geojson", [({"name": "một"}, point())])
-    geojson(tmp_path / "a.geojson", [({"name": "bí mật"}, point())])
-    geojson(tmp_path / "b!c?d.geojson", [({"name": "hai"}, point())])
-    assert [one.name for one in read_layer(there / "a.geojson", LayerKind.MAST).features] == ["một"]
-    assert [one.name for one in read_layer(tmp_path / "b!c?d.geojson", LayerKind.MAST).features] == ["hai"]
 
 
 def test_a_view_in_the_log_beside_what_a_link_leads_to_is_seen(tmp_path: Path) -> None:
@@ -529,8 +361,7 @@ def test_a_folder_or_an_archive_of_layers_is_read(tmp_path: Path) -> None:
     assert len(read_layer(tmp_path / "a.kmz", LayerKind.MAST).features) == 1
 
 
-@pytest.mark.parametrize("kind", ["file", "zip", "folder"])
-def test_a_shapefile_that_names_one_shape_many_times_is_refused(tmp_path: Path, kind: str) -> None:
+def test_a_shapefile_that_names_one_shape_many_times_is_refused(tmp_path: Path) -> None:
     (folder := tmp_path / "b").mkdir()
     path = masts(folder / "a.shp", "ESRI Shapefile", WGS84)
     whole = (folder / "a.shx").read_bytes()
@@ -538,9 +369,9 @@ def test_a_shapefile_that_names_one_shape_many_times_is_refused(tmp_path: Path, 
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for part in sorted(folder.iterdir()):
             archive.write(part, part.name)
-    given = {"file": path, "zip": tmp_path / "a.zip", "folder": folder}[kind]
-    with pytest.raises(SourceUnreadable):
-        check_vector_file(given)
+    for given in (path, tmp_path / "a.zip", folder):
+        with pytest.raises(SourceUnreadable):
+            check_vector_file(given)
     (folder / "a.shx").write_bytes(whole)
     check_vector_file(folder)
 
@@ -600,7 +431,6 @@ def test_a_layer_whose_system_names_a_file_is_refused(tmp_path: Path, name: str)
                 archive.write(part, part.name)
     with pytest.raises(SourceUnreadable) as failure:
         check_vector_file(path)
-    assert failure.value.message.in_language("vi") != str(failure.value)
     assert ("a.gpkg" if name == "a.gpkg" else "a.prj") in str(failure.value)
 
 

@@ -7,7 +7,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.geodata.communes import keep_polygons, resolve_overlaps, sum_pairwise_overlap_m2
+from flycam.geodata.communes import resolve_overlaps, sum_pairwise_overlap_m2
 
 
 def boxes(*bounds: tuple[float, float, float, float]) -> np.ndarray:
@@ -58,32 +58,3 @@ def test_ground_that_three_claim_gets_one_owner() -> None:
     assert area(resolved).tolist() == [200.0, 300.0, 400.0]
     assert [(o.claimants, o.owner) for o in overlaps] == [((0, 1, 2), 2)]
     assert sum_pairwise_overlap_m2(polygons, area) == 300.0
-
-
-def test_without_stated_areas_the_lowest_code_keeps_it() -> None:
-    polygons = boxes((0, 0, 20, 10), (10, 0, 40, 10))
-    resolved, overlaps = resolve_overlaps(polygons, [None, 200.0], area)
-    assert area(resolved).tolist() == [200.0, 200.0]
-    assert overlaps[0].rule == "lowest code"
-
-
-def test_who_is_not_concerned_is_not_touched() -> None:
-    polygons = boxes((0, 0, 20, 10), (10, 0, 40, 10), (40, 0, 50, 10))
-    resolved, _ = resolve_overlaps(polygons, [None] * 3, area)
-    assert resolved[2] is polygons[2]
-    assert resolved[0] is polygons[0]
-
-
-def test_slivers_are_rounding_and_stay() -> None:
-    polygons = boxes((0, 0, 20, 10), (19.99, 0, 40, 10))
-    resolved, overlaps = resolve_overlaps(polygons, [None] * 2, area)
-    assert not overlaps
-    assert resolved[1] is polygons[1]
-
-
-def test_polygons_only_drops_lines_and_points() -> None:
-    mixed = shapely.GeometryCollection(
-        [shapely.box(0, 0, 1, 1), shapely.LineString([(0, 0), (5, 5)]), shapely.Point(9, 9)]
-    )
-    assert keep_polygons(mixed).equals(shapely.box(0, 0, 1, 1))
-    assert keep_polygons(shapely.Point(0, 0)).is_empty

@@ -6,13 +6,10 @@ import gzip
 import json
 import struct
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flycam.geodata import pmtiles
 from flycam.geodata.pmtiles import compute_archive_ids, sort_by_archive_id, write_pmtiles
@@ -39,18 +36,6 @@ def _tile(z: int, x: int, y: int) -> TileId:
 )
 def test_numbers_are_those_of_the_specification(tile: TileId, number: int) -> None:
     assert compute_archive_ids([tile]).tolist() == [number]
-
-
-@given(st.integers(1, 26), st.data())
-def test_the_curve_never_jumps(zoom: int, data: st.DataObject) -> None:
-    """Of four children three neighbours follow each other, and all four stand together."""
-    last = (1 << (zoom - 1)) - 1
-    x, y = data.draw(st.integers(0, last)), data.draw(st.integers(0, last))
-    children = sort_by_archive_id(list(_tile(zoom - 1, x, y).children()))
-    numbers = compute_archive_ids(children)
-    assert np.diff(numbers).tolist() == [1, 1, 1]
-    steps = [abs(a.x - b.x) + abs(a.y - b.y) for a, b in pairwise(children)]
-    assert steps == [1, 1, 1]
 
 
 def _numbers(packed: bytes) -> Iterator[int]:
@@ -112,18 +97,10 @@ def test_what_went_in_is_read_back(tmp_path: Path) -> None:
 def test_a_large_archive_has_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pmtiles, "_LEAF_ENTRIES", 16)
     rng = np.random.default_rng(5)
-    places = rng.choice(1 << 20, size=12_000, replace=False)
+    places = rng.choice(1 << 20, size=3_000, replace=False)
     tiles = sort_by_archive_id([_tile(20, int(p) & 1023, int(p) >> 10) for p in places])
     path = tmp_path / "map.pmtiles"
     pairs = [(tile, rng.bytes(1 + k % 50)) for k, tile in enumerate(tiles)]
     write_pmtiles(path, pairs, bounds_lonlat_deg=BOUNDS, metadata={})
     found, _, _ = _read(path)
     assert found == dict(zip(compute_archive_ids(tiles).tolist(), (data for _, data in pairs), strict=True))
-
-
-def test_tiles_out_of_order_and_no_tile_are_refused(tmp_path: Path) -> None:
-    pairs = [(_tile(2, 3, 3), b"a"), (_tile(2, 0, 0), b"b")]
-    with pytest.raises(ValueError, match="order"):
-        write_pmtiles(tmp_path / "a", pairs, bounds_lonlat_deg=BOUNDS, metadata={})
-    with pytest.raises(ValueError, match="at least one"):
-        write_pmtiles(tmp_path / "b", [], bounds_lonlat_deg=BOUNDS, metadata={})

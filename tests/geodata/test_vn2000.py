@@ -32,16 +32,6 @@ def test_every_commune_of_lao_cai_is_mapped_at_104_45(shared_data: Path) -> None
     assert {one.name for one in provinces if one} == {"Lào Cai", "Yên Bái"}
 
 
-@pytest.mark.parametrize(
-    ("code", "name"),
-    [("00688", "Hà Giang"), ("02632", "Tuyên Quang"), ("02635", "Lào Cai"), ("03124", "Điện Biên"),
-     ("03646", "Sơn La"), ("04786", "Yên Bái"), ("05431", "Thái Nguyên"), ("06646", "Lạng Sơn")],
-)  # fmt: skip
-def test_the_first_and_last_units_of_provinces(code: str, name: str) -> None:
-    found = crs.find_province(code)
-    assert found is not None and found.name == name
-
-
 @pytest.mark.parametrize("code", ["", "DT-01", "4423", "04930", "26734", "٠٤٤٢٣", "nam-luc"])
 def test_codes_of_other_provinces_and_of_nobody_have_none(code: str) -> None:
     assert crs.find_province(code) is None

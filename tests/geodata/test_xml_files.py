@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from unicodedata import category
 
 import defusedxml.ElementTree
@@ -12,7 +10,7 @@ import shapely
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flycam.geodata.kml import CapEvent, PolygonPlacemark, encode_cap_alert, encode_kmz, escape_xml
+from flycam.geodata.kml import CapEvent, encode_cap_alert, escape_xml
 
 SHAPE = shapely.MultiPolygon(
     [shapely.box(104.8, 21.9, 104.81, 21.91) - shapely.box(104.802, 21.902, 104.804, 21.904)]
@@ -32,19 +30,6 @@ def _kept(text: str) -> str:
 def test_text_is_read_back_as_it_was_written(text: str) -> None:
     root = defusedxml.ElementTree.fromstring(f'<a b="{escape_xml(text)}">{escape_xml(text)}</a>')
     assert (root.text or "") == _kept(text)
-
-
-@given(texts, texts)
-def test_a_kmz_is_read_whatever_names_say(title: str, note: str) -> None:
-    data = encode_kmz(
-        title, [PolygonPlacemark(shape=SHAPE, name=note, values={"note": note}, colour="d1300b")]
-    )
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        root = defusedxml.ElementTree.fromstring(archive.read("doc.kml"))
-    assert (root.findtext(f"{KML}Document/{KML}name") or "") == _kept(title)
-    assert (root.findtext(f".//{KML}Data/{KML}value") or "") == _kept(note)
-    assert len(root.findall(f".//{KML}innerBoundaryIs")) == 1
-    assert encode_kmz(title, []) == encode_kmz(title, []), "the same features, the same bytes"
 
 
 @given(texts, texts, st.booleans())

@@ -68,21 +68,6 @@ def test_distortion_is_opencv_s(name):
     np.testing.assert_allclose(np.stack([u, v], -1), expected, atol=1e-8)
 
 
-@pytest.mark.parametrize("model", [LensModel.BROWN, LensModel.FISHEYE])
-def test_zero_coefficients(model):
-    plain = replace(
-        camera(brown=False), model=model, distortion=(0.0,) * (5 if model is LensModel.BROWN else 4)
-    )
-    x, y = np.array([0.3, 0.0, -0.2]), np.array([-0.1, 0.0, 0.4])
-    u, v = distort(plain, x, y)
-    pu, pv = distort(camera(brown=False), x, y)
-    if model is LensModel.BROWN:
-        np.testing.assert_array_equal([u, v], [pu, pv])
-    else:  # equidistant: the radius is the angle itself
-        (fx, _), (cx, cy) = plain.focal_length_px, plain.principal_point_px
-        np.testing.assert_allclose(np.hypot(u - cx, v - cy), fx * np.arctan(np.hypot(x, y)))
-
-
 @given(
     st.floats(-0.15, 0.15), st.floats(-0.05, 0.05), st.floats(-0.002, 0.002), st.floats(-0.002, 0.002),
     st.floats(-0.6, 0.6), st.floats(-0.4, 0.4),
@@ -110,30 +95,6 @@ def test_beyond_the_monotone_radius_there_is_no_pixel():
     # the image point that no direction gives
     u, v = distort(interior, np.array([limit]), np.array([0.0]))
     assert np.isnan(undistort(interior, u + 5.0, v)).all()
-
-
-def test_behind_the_camera_there_is_no_pixel():
-    exterior = pose(hills())
-    above = np.add(exterior.projection_centre_m, [[0, 0, 50.0], [3, 4, np.nan]])
-    uv, depth = project(camera(), exterior, above)
-    assert np.isnan(uv).all()
-    assert depth[0] < 0
-
-
-def test_fisheye_rays_may_look_beyond_ninety_degrees():
-    wide = fisheye(focal_length_px=(400.0, 400.0), distortion=())
-    exterior = pose(hills(), pitch_deg=-90.0)
-    ray = compute_image_rays(wide, exterior, np.array([[801.0 + 400.0 * np.radians(100.0), 597.0]]))
-    assert ray[0, 2] == pytest.approx(np.cos(np.radians(80.0)), abs=1e-3)
-
-
-def test_grid_scale_bends_no_ray():
-    """A point C + t d of the work CRS keeps its pixel for every t, whatever the scale factor."""
-    interior, exterior = camera(), pose(hills(), pitch_deg=-50, scale=0.9996)
-    ray = compute_image_rays(interior, exterior, np.array([[100.0, 900.0]]))
-    for t in (1.0, 77.0, 900.0):
-        uv, _ = project(interior, exterior, np.array(exterior.projection_centre_m) + t * ray)
-        np.testing.assert_allclose(uv, [[100.0, 900.0]], atol=1e-7)
 
 
 def test_scaled_keeps_the_corners():

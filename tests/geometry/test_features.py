@@ -2,16 +2,11 @@
 
 import cv2
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flycam.geometry.features import (
     DESCRIPTOR_NORM,
-    compute_cell_index,
     find_features,
-    rank_in_group,
     rotate_descriptors,
-    select_evenly,
 )
 
 
@@ -26,29 +21,6 @@ def speckle(width=640, height=480, seed=3):
     return np.clip(128 + 60 * total / total.std(), 0, 255).astype(np.uint8)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(1, 80))
-def test_no_cell_is_given_a_second_while_another_waits_for_its_first(seed, points, most):
-    rng = np.random.default_rng(seed)
-    uv, response = rng.uniform(0, 100, (points, 2)), rng.uniform(size=points)
-    chosen = select_evenly(uv, response, (100, 100), 4, most)
-    assert len(chosen) == min(points, most) == len(set(chosen.tolist()))
-    there = np.bincount(compute_cell_index(uv, (100, 100), 4), minlength=16)
-    got = np.bincount(compute_cell_index(uv[chosen], (100, 100), 4), minlength=16)
-    assert np.all((got >= got.max() - 1) | (got == there))
-
-
-def test_the_strongest_of_a_cell_comes_first():
-    uv = np.array([[10.0, 10.0], [11.0, 10.0], [90.0, 90.0]])
-    assert select_evenly(uv, np.array([0.1, 0.9, 0.2]), (100, 100), 4, 2).tolist() == [1, 2]
-
-
-@given(st.lists(st.integers(0, 5)))
-def test_ranks_count_up_inside_each_group(groups):
-    ranks = rank_in_group(np.array(sorted(groups), dtype=np.int64))
-    expected = [sorted(groups)[:k].count(g) for k, g in enumerate(sorted(groups))]
-    assert ranks.tolist() == expected
-
-
 def test_a_blob_is_found_where_it_is_also_in_a_picture_that_is_searched_smaller():
     for side in (400, 2000):
         v, u = np.mgrid[:side, :side]
@@ -60,14 +32,6 @@ def test_a_blob_is_found_where_it_is_also_in_a_picture_that_is_searched_smaller(
         for centre in centres:
             nearest = np.linalg.norm(found.uv_px - centre, axis=1).min()
             assert nearest < 0.25 * max(1.0, side / 1000), (side, nearest)
-
-
-def test_features_lie_in_most_cells_and_their_descriptors_have_one_norm():
-    found = find_features(speckle(), max_features=500, up_deg=20.0)
-    assert len(found) == 500
-    assert len(np.unique(compute_cell_index(found.uv_px, (640, 480), 8))) >= 60
-    norm = np.linalg.norm(found.descriptor.astype(float), axis=1)
-    assert np.all(np.abs(norm - DESCRIPTOR_NORM) < 0.05 * DESCRIPTOR_NORM)
 
 
 def test_a_turned_picture_gives_the_turned_descriptors():
@@ -84,15 +48,3 @@ def test_a_turned_picture_gives_the_turned_descriptors():
     seen = turned.descriptor[near[same]].astype(float)
     cosine = (expected * seen).sum(axis=1) / DESCRIPTOR_NORM**2
     assert np.median(cosine) > 0.98
-
-
-def test_four_quarter_turns_change_nothing():
-    found = find_features(speckle(), max_features=200, up_deg=0.0)
-    assert np.array_equal(rotate_descriptors(found.descriptor, 4), found.descriptor)
-    once = rotate_descriptors(found.descriptor, 1)
-    assert np.array_equal(rotate_descriptors(once, -1), found.descriptor)
-
-
-def test_a_picture_without_texture_or_size_has_no_features():
-    assert len(find_features(np.full((300, 400), 77, dtype=np.uint8), up_deg=0.0)) == 0
-    assert len(find_features(np.zeros((8, 8, 3), dtype=np.uint8))) == 0

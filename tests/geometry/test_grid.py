@@ -27,13 +27,6 @@ def test_the_pixel_that_holds_a_pixel_s_centre_is_that_pixel(z, fx, fy):
     assert grid.find_tile_at(z, (centre[0], centre[1])) == (tile, 200, 17)
 
 
-def test_outer_edges_lie_half_a_pixel_outside_the_centres():
-    tiles = grid.TileRange(z=12, x_start=3000, y_start=1700, x_stop=3002, y_stop=1701)
-    west, south, east, north = grid.get_range_bounds(tiles)
-    corners = grid.compute_pixel_centres(tiles, np.array([-0.5, 255.5]), np.array([-0.5, 511.5]))
-    np.testing.assert_allclose(corners, [[west, north], [east, south]], atol=1e-6)
-
-
 @given(zooms, st.floats(0, 0.99), st.floats(0, 0.99))
 def test_children_cover_their_parent(z, fx, fy):
     tile = grid.TileId(z=z, x=int(fx * 2**z), y=int(fy * 2**z))
@@ -45,11 +38,6 @@ def test_children_cover_their_parent(z, fx, fy):
         atol=1e-6,
     )
     assert all(c.parent() == tile for c in tile.children())
-
-
-def test_ground_pixel_is_grid_pixel_times_cosine_of_latitude():
-    assert grid.compute_grid_pixel_m(0) == pytest.approx(156543.03392804097)
-    assert grid.compute_ground_pixel_m(20, 60.0) == pytest.approx(grid.compute_grid_pixel_m(20) / 2)
 
 
 @given(st.floats(0.01, 100.0), st.floats(-60, 60))

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.geometry.templates import cut_patch_windows, fit_patches, reduce_to_grey
+from flycam.geometry.templates import cut_patch_windows, fit_patches
 
 from .test_features import speckle
 
@@ -40,28 +40,6 @@ def test_a_known_warp_is_found_although_start_and_shape_are_a_little_off(degrees
     assert 0.3 < np.median(np.abs(error) / fit.sigma_px[:, None]) / 0.6745 < 3.0
 
 
-def test_one_template_serves_many_and_the_batches_do_not_matter():
-    picture = speckle()
-    other, matrix, shift = warped(picture, 5.0)
-    uv = np.random.default_rng(1).uniform([180, 130], [460, 350], (80, 2))
-    of = np.repeat(np.arange(80), 5)
-    start = (uv @ matrix.T + shift)[of]
-    affine = np.repeat(matrix[None], of.size, axis=0)
-    together = fit_patches(
-        cut_patch_windows(picture, uv), uv, of, cut_patch_windows(other, start), start, affine
-    )
-    alone = fit_patches(
-        cut_patch_windows(picture, uv[:1]),
-        uv[:1],
-        of[:5],
-        cut_patch_windows(other, start[:5]),
-        start[:5],
-        affine[:5],
-    )
-    assert np.allclose(together.uv_px[:5], alone.uv_px, atol=1e-3)
-    assert np.allclose(together.uv_px[0], together.uv_px[4], atol=1e-3)
-
-
 def test_what_is_not_there_is_not_alike_and_what_is_plain_has_no_sigma():
     def grain(seed):
         noise = np.random.default_rng(seed).normal(size=(400, 400)).astype(np.float32)
@@ -81,13 +59,3 @@ def test_what_is_not_there_is_not_alike_and_what_is_plain_has_no_sigma():
     )
     assert np.isinf(fit.sigma_px[0])
     assert fit.correlation[0] == -1.0
-
-
-def test_windows_repeat_the_edge_and_a_reduced_picture_keeps_its_corners():
-    picture = speckle()
-    assert np.all(cut_patch_windows(picture, np.array([[0.0, 0.0]]))[0, :16, :16] == picture[0, 0])
-    rgb = np.repeat(picture[:, :, None], 3, axis=2)
-    small = reduce_to_grey(rgb, 2)
-    assert small.shape == (240, 320)
-    assert abs(int(small[10, 20]) - picture[20:22, 40:42].mean()) <= 1.0
-    assert np.array_equal(reduce_to_grey(rgb, 1), picture)

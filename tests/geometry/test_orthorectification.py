@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 
 from flycam.geometry.camera import project
 from flycam.geometry.footprint import compute_footprint
-from flycam.geometry.grid import TileId, TileRange, compute_pixel_centres, make_tile_range
+from flycam.geometry.grid import TileId, TileRange, compute_pixel_centres
 from flycam.geometry.orthorectification import MAX_LATTICE_ERROR_PX, compute_source_coordinates, orthorectify
-from flycam.geometry.terrain import cast_rays, interpolate_heights, make_flat_terrain
+from flycam.geometry.terrain import cast_rays, interpolate_heights
 from tests.geometry.scenes import (
     CENTRE,
-    WORK_CRS,
     camera,
     grid_of,
     hills,
@@ -50,20 +49,21 @@ def middle_tile(tiles):
     return TileId(z=tiles.z, x=(tiles.x_start + tiles.x_stop) // 2, y=(tiles.y_start + tiles.y_stop) // 2)
 
 
-@pytest.mark.parametrize("pitch", [-90.0, -60.0, -40.0])
-@pytest.mark.parametrize("roughness", [2.3, 1.8])
-@pytest.mark.parametrize("bound_px", [0.25, MAX_LATTICE_ERROR_PX])
+@pytest.mark.parametrize(
+    ("pitch", "roughness", "bound_px"),
+    [(-90.0, 2.3, 0.25), (-50.0, 1.8, MAX_LATTICE_ERROR_PX)],
+)
 def test_every_pixel_is_where_exact_projection_puts_it(pitch, roughness, bound_px):
     terrain = hills(relief_m=250.0, roughness=roughness)
     exterior = pose(terrain, agl_m=150.0, pitch_deg=pitch, roll_deg=3.0)
-    tiles = tiles_of(SMALL, exterior, terrain)
+    tiles = tiles_of(SMALL, exterior, terrain, z=18)
     where = compute_source_coordinates(
         SMALL, exterior, terrain, tiles, TO_WORK, max_lattice_error_px=bound_px
     )
     exact, _ = project(SMALL, exterior, ground_of(tiles, terrain).reshape(-1, 3))
     exact = exact.reshape(*tiles.shape_px, 2)[where.valid]
     error = np.hypot(where.u[where.valid] - exact[:, 0], where.v[where.valid] - exact[:, 1])
-    assert where.valid.sum() > 50_000
+    assert where.valid.sum() > 12_000
     assert where.lattice_error_px <= bound_px
     # the middle of a cell is not always its worst place: the kinks of the DEM lie anywhere
     assert error.max() <= 3 * bound_px
@@ -86,7 +86,7 @@ def test_the_bytes_are_those_of_remapping_at_the_exact_places():
     assert ours.visible_fraction == 1.0
 
 
-LAW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LAW = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @given(
@@ -191,67 +191,3 @@ def test_beyond_the_terrain_and_beyond_range_nothing_is_drawn():
     assert near.quality.any()
     assert distance[near.quality > 0].max() <= 200.1
     assert (near.quality > 0).sum() < (result.quality > 0).sum()
-
-
-def test_a_camera_that_sees_none_of_the_tiles_gives_an_empty_patch():
-    terrain = hills()
-    exterior = pose(terrain)
-    far = tiles_around((CENTRE[0] + 900, CENTRE[1] + 900, CENTRE[0] + 950, CENTRE[1] + 950), 19, TO_WORK)
-    result = orthorectify(picture(SMALL), SMALL, exterior, terrain, far, TO_WORK)
-    assert not result.quality.any()
-    assert (result.lattice_step_px, result.visible_fraction) == (0, 0.0)
-
-
-def test_looking_up_at_the_sky_draws_nothing():
-    terrain = hills()
-    exterior = pose(terrain, pitch_deg=40.0)
-    tiles = tiles_around((CENTRE[0] - 200, CENTRE[1] - 200, CENTRE[0] + 200, CENTRE[1] + 200), 18, TO_WORK)
-    assert not orthorectify(picture(SMALL), SMALL, exterior, terrain, tiles, TO_WORK).quality.any()
-
-
-def test_a_coarse_lattice_is_refined_until_the_measured_error_is_small():
-    terrain = hills(relief_m=420.0, roughness=1.8)
-    exterior = pose(terrain, pitch_deg=-60.0)
-    tile = make_tile_range(middle_tile(tiles_of(SMALL, exterior, terrain)))
-    loose, tight = (
-        compute_source_coordinates(SMALL, exterior, terrain, tile, TO_WORK, max_lattice_error_px=tolerance)
-        for tolerance in (5.0, 0.01)
-    )
-    assert loose.lattice_step_px > tight.lattice_step_px
-    assert tight.lattice_error_px <= 0.01
-
-
-def test_a_flat_plane_is_an_exact_homography():
-    plane = make_flat_terrain(
-        100.0, WORK_CRS, "LOCAL", (CENTRE[0] - 900, CENTRE[1] - 900, CENTRE[0] + 900, CENTRE[1] + 900)
-    )
-    exterior = pose(plane, pitch_deg=-55.0)
-    result = orthorectify(picture(SMALL), SMALL, exterior, plane, tiles_of(SMALL, exterior, plane), TO_WORK)
-    assert result.lattice_step_px >= 16
-    assert result.visible_fraction == 1.0
-
-
-def test_quality_falls_towards_the_border_and_with_the_angle():
-    plane = make_flat_terrain(
-        100.0, WORK_CRS, "LOCAL", (CENTRE[0] - 900, CENTRE[1] - 900, CENTRE[0] + 900, CENTRE[1] + 900)
-    )
-    nadir, oblique = pose(plane, yaw_deg=0.0), pose(plane, yaw_deg=0.0, pitch_deg=-50.0)
-    tiles = tiles_of(SMALL, oblique, plane)
-    a, b = (orthorectify(picture(SMALL), SMALL, e, plane, tiles, TO_WORK) for e in (nadir, oblique))
-    where = compute_source_coordinates(SMALL, nadir, plane, tiles, TO_WORK)
-    row, col = np.unravel_index(np.argmax(a.quality), a.quality.shape)
-    assert np.hypot(where.u[row, col] - 243.5, where.v[row, col] - 176.5) < 60
-    edge = where.valid & ((where.u < 2) | (where.v < 2))
-    assert a.quality[edge].max() < 0.25 * a.quality.max()
-    assert b.quality.max() < a.quality.max()
-    step = np.abs(np.diff(a.quality.astype(int), axis=1))[where.valid[:, 1:] & where.valid[:, :-1]]
-    assert step.max() < 4000  # smooth
-
-
-def test_pixels_of_another_size_than_the_interior_s_are_refused():
-    terrain = hills()
-    with pytest.raises(ValueError, match="480"):
-        orthorectify(
-            np.zeros((10, 20, 3), np.uint8), SMALL, pose(terrain), terrain,
-            make_tile_range(TileId(z=18, x=0, y=0)), TO_WORK,
-        )  # fmt: skip

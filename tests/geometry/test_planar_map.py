@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from flycam.geometry.grid import mercator_to_lonlat
-from flycam.geometry.planar_map import fit_planar_map
 from tests.geometry.scenes import mercator_map, utm48
 
 
@@ -29,8 +27,3 @@ def test_grid_is_the_map_point_by_point_and_bit_by_bit_the_same_in_any_part():
     np.testing.assert_array_equal(to_work.grid(x[5:9], y[7:8]), grid[7:8, 5:9])
     first, second = to_work.mesh(x[None, None, :3], y[None, :2, None])
     np.testing.assert_array_equal(np.stack([first, second], -1)[0], grid[:2, :3])
-
-
-def test_a_map_that_no_polynomial_meets_is_refused():
-    with pytest.raises(ValueError, match="residual"):
-        fit_planar_map(lambda p: np.sin(p * 40.0), (0.0, 0.0, 1.0, 1.0))

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
 
 from flycam.geometry.camera import is_in_image, project
-from flycam.geometry.frame_view import FrameView
 from flycam.geometry.grid import TileRange, make_tile_range
-from flycam.geometry.orthorectification import compute_source_coordinates, create_post_view, orthorectify
+from flycam.geometry.orthorectification import compute_source_coordinates, orthorectify
 from flycam.geometry.posts import has_fine_posts
-from flycam.geometry.quality_bounds import compute_quality_bounds
-from flycam.geometry.terrain import TerrainGrid, cast_rays, interpolate_heights_en
-from tests.geometry.scenes import CENTRE, camera, pose
+from flycam.geometry.terrain import TerrainGrid, cast_rays
+from tests.geometry.scenes import CENTRE, pose
 from tests.geometry.test_orthorectification import SMALL, TO_WORK, ground_of, middle_tile, picture, tiles_of
 
 
@@ -54,22 +50,6 @@ def test_every_seen_pixel_is_where_exact_projection_puts_it(pitch):
     assert np.max(off) < 0.2
 
 
-@pytest.mark.parametrize("focal_px", [350.0, 1400.0, 3000.0])
-def test_posts_just_fine_enough_err_little_on_steep_ground(focal_px):
-    """Ridges of 45 degrees, posts as far apart as still counts as fine: below the camera the bound at the
-    middle of cells, towards the corners of a wide picture somewhat more."""
-    interior = camera(width=480, height=360, focal=focal_px, brown=False)
-    terrain = fine(lambda east, _: 300.0 + np.abs((east + 16.0) % 32.0 - 16.0), spacing=4.0)
-    heights = np.linspace(40.0, 2000.0, 400)
-    high = next(p for p in (pose(terrain, agl_m=h) for h in heights) if has_fine_posts(interior, p, terrain))
-    tiles = tiles_of(interior, high, terrain, z=20)
-    where = compute_source_coordinates(interior, high, terrain, tiles, TO_WORK)
-    exact, _ = project(interior, high, ground_of(tiles, terrain).reshape(-1, 3))
-    off = np.hypot(where.u.ravel() - exact[:, 0], where.v.ravel() - exact[:, 1])[where.valid.ravel()]
-    assert off.size > 1_000
-    assert 0.02 < np.max(off) < 0.15
-
-
 def test_a_tile_alone_has_the_bytes_it_has_among_others():
     terrain = fine(waves)
     exterior = pose(terrain, agl_m=100.0, pitch_deg=-70.0)
@@ -104,37 +84,6 @@ def test_ground_behind_a_house_is_left_empty():
     assert valid[surely_seen].mean() > 0.999
 
 
-def test_as_if_nothing_hid_it_all_ground_in_the_picture_is_seen_at_the_same_places():
-    terrain = fine(house)
-    exterior = pose(terrain, agl_m=60.0, pitch_deg=-90.0)
-    tiles = tiles_of(SMALL, exterior, terrain, z=20)
-    posts = create_post_view(SMALL, exterior, terrain, TO_WORK)
-    assert posts is not None
-    hidden = 0
-    for usual, open_ in zip(posts.tiles(tiles), posts.without_occlusion().tiles(tiles), strict=True):
-        assert usual.index == open_.index
-        np.testing.assert_array_equal(usual.u, open_.u)
-        np.testing.assert_array_equal(usual.v, open_.v)
-        assert (open_.seen == open_.inside).all()
-        assert (open_.quality[usual.seen] == usual.quality[usual.seen]).all()
-        hidden += int((open_.seen & ~usual.seen).sum())
-    assert hidden > 50
-
-
-def test_unknown_posts_and_what_lies_beyond_them_stay_empty():
-    terrain = fine(waves)
-    heights = terrain.heights_m.copy()
-    heights[150:170, 150:170] = np.nan
-    terrain = replace(terrain, heights_m=heights)
-    exterior = pose(fine(waves), agl_m=100.0, pitch_deg=-90.0)
-    tiles = tiles_of(SMALL, exterior, fine(waves))
-    where = compute_source_coordinates(SMALL, exterior, terrain, tiles, TO_WORK)
-    ground = ground_of(tiles, terrain)
-    known = np.isfinite(interpolate_heights_en(terrain, ground[..., 0], ground[..., 1]))
-    assert not where.valid[~known].any()
-    assert where.valid.any()
-
-
 def test_wanted_blocks_are_the_same_as_in_the_whole_and_tiles_without_are_left_out():
     terrain = fine(waves)
     exterior = pose(terrain, agl_m=100.0, pitch_deg=-90.0)
@@ -153,20 +102,3 @@ def test_wanted_blocks_are_the_same_as_in_the_whole_and_tiles_without_are_left_o
     np.testing.assert_array_equal(part.rgb[asked], whole.rgb[asked])
     part.quality[at] = 0
     assert not part.quality.any()
-
-
-def test_bounds_over_blocks_hold():
-    terrain = fine(waves)
-    exterior = pose(terrain, agl_m=100.0, pitch_deg=-70.0)
-    tiles: TileRange = tiles_of(SMALL, exterior, terrain)
-    quality = orthorectify(picture(SMALL), SMALL, exterior, terrain, tiles, TO_WORK).quality
-    bounds, _ = compute_quality_bounds(FrameView(SMALL, exterior, terrain, TO_WORK, None), tiles, 0.5)
-    for index, low, high in zip(bounds.index, bounds.lowest, bounds.highest, strict=True):
-        tile = quality[tiles.window_px(list(tiles)[index])].reshape(8, 32, 8, 32)
-        np.testing.assert_array_equal(tile.min(axis=(1, 3)), low)
-        np.testing.assert_array_equal(tile.max(axis=(1, 3)), high)
-
-
-def test_a_coarse_terrain_keeps_the_lattice():
-    terrain = fine(waves, spacing=10.0, half=40)
-    assert not has_fine_posts(SMALL, pose(terrain, agl_m=100.0, pitch_deg=-90.0), terrain)

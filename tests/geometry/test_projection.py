@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,34 +95,6 @@ def test_derivatives_by_the_lens(lens, camera_m):
         step[k] = STEPS[k]
         slope = _slope(lambda s, d=step: project_camera_points(interior, moved + s * d, camera_m), STEPS[k])
         np.testing.assert_allclose(result.by_lens[:, :, k], slope, rtol=2e-5, atol=1e-4)
-
-
-def test_a_point_behind_the_camera_has_no_image():
-    interior = InteriorOrientation(
-        model=LensModel.PINHOLE,
-        image_size_px=(100, 100),
-        focal_length_px=(100.0, 100.0),
-        principal_point_px=(50.0, 50.0),
-        calibration_id="test",
-    )
-    assert np.isnan(
-        project_camera_points(interior, to_lens_vector(interior), np.array([[1.0, 1.0, -5.0]]))
-    ).all()
-
-
-@pytest.mark.parametrize("model", [LensModel.FISHEYE, LensModel.BROWN])
-def test_the_middle_of_the_picture_is_no_special_place(model):
-    interior = InteriorOrientation(
-        model=model,
-        image_size_px=(100, 100),
-        focal_length_px=(100.0, 100.0),
-        principal_point_px=(50.0, 50.0),
-        distortion=(0.01, 0.0, 0.0, 0.0),
-        calibration_id="test",
-    )
-    result = project_with_derivatives(interior, to_lens_vector(interior), np.array([[0.0, 0.0, 10.0]]))
-    assert np.isfinite(result.by_camera).all() and np.isfinite(result.by_lens).all()
-    np.testing.assert_allclose(result.by_camera[0], [[10.0, 0.0, 0.0], [0.0, 10.0, 0.0]], atol=1e-6)
 
 
 def _slope(function, step):

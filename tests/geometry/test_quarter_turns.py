@@ -1,9 +1,6 @@
 """A turned camera sees through the turned picture what the camera saw through the picture as it was read."""
 
-from dataclasses import replace
-
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,15 +46,6 @@ def rotated(uv, size_px, quarters):
     return uv
 
 
-def test_points_turn_as_pixels_do():
-    picture = np.arange(12).reshape(3, 4)
-    turned = np.rot90(picture, -1)
-    for row in range(3):
-        for column in range(4):
-            u, v = rotated(np.array([[column, row]]), (4, 3), 1)[0]
-            assert turned[v, u] == picture[row, column]
-
-
 @given(
     model=st.sampled_from(list(LensModel)),
     quarters=st.integers(0, 3),
@@ -76,29 +64,7 @@ def test_the_same_ground_at_the_turned_pixel(model, quarters, yaw, pitch):
     np.testing.assert_allclose(turned_depth, depth, rtol=1e-12)
 
 
-@given(model=st.sampled_from(list(LensModel)), quarters=st.integers(-5, 5))
-def test_turning_back_gives_the_camera_back(model, quarters):
-    interior, exterior = camera(model, 0.02 if quarters % 2 == 0 else None), pose()
-    back = rotate_interior(rotate_interior(interior, quarters), -quarters)
-    assert back.calibration_id == "test"
-    assert back.readout_s == interior.readout_s
-    assert back.image_size_px == interior.image_size_px
-    np.testing.assert_allclose(back.principal_point_px, interior.principal_point_px)
-    np.testing.assert_allclose(back.distortion, interior.distortion)
-    again = rotate_exterior(rotate_exterior(exterior, quarters), -quarters)
-    np.testing.assert_allclose(again.rotation, exterior.rotation, atol=1e-15)
-    assert again.sigma_attitude_rad == exterior.sigma_attitude_rad
-
-
 def test_the_rows_of_a_picture_upside_down_were_read_from_the_last():
     assert rotate_interior(camera(readout_s=0.03), 2).readout_s == -0.03
     assert rotate_interior(camera(readout_s=0.03), 1).readout_s is None
     assert rotate_interior(camera(readout_s=0.0), 1).readout_s == 0.0
-
-
-@pytest.mark.parametrize(("turns", "name"), [((1,), ", turned 90°"), ((1, 2), ", turned 270°"), ((3, 1), "")])
-def test_the_calibration_says_how_it_is_turned(turns, name):
-    interior = replace(camera(), calibration_id="models:x")
-    for quarters in turns:
-        interior = rotate_interior(interior, quarters)
-    assert interior.calibration_id == f"models:x{name}"

@@ -12,14 +12,9 @@ from hypothesis import strategies as st
 from flycam.geometry.camera import (
     InteriorOrientation,
     LensModel,
-    compute_image_rays,
-    compute_row_times,
     compute_viewing_rays,
     distort,
-    estimate_motion_px,
     project,
-    rotate_exterior,
-    rotate_interior,
 )
 from flycam.geometry.footprint import compute_footprint
 from flycam.geometry.orthorectification import compute_source_coordinates, orthorectify
@@ -28,7 +23,7 @@ from flycam.geometry.terrain import make_flat_terrain
 from tests.geometry.scenes import CENTRE, WORK_CRS, hills, pose
 from tests.geometry.test_orthorectification import SMALL, TO_WORK, ground_of, picture, tiles_of
 from tests.geometry.test_post_projection import fine, waves
-from tests.geometry.test_quarter_turns import LENSES, rotated
+from tests.geometry.test_quarter_turns import LENSES
 
 FLAT = make_flat_terrain(
     100.0, WORK_CRS, "EGM96", (CENTRE[0] - 500, CENTRE[1] - 500, CENTRE[0] + 500, CENTRE[1] + 500)
@@ -99,19 +94,6 @@ def test_every_row_is_that_of_the_camera_moved_and_turned_as_a_whole(velocity, t
     assert np.abs(uv - exact)[inside].max() < 0.02
 
 
-def test_the_middle_row_is_where_the_pose_puts_it_and_the_others_move_by_their_time():
-    interior, still = camera(LensModel.PINHOLE), pose(FLAT, agl_m=80.5, yaw_deg=0.0)
-    exterior = replace(still, motion=CameraMotion(velocity_mps=(0.0, 12.0, 0.0)))
-    assert compute_row_times(interior, np.array([-0.5, 494.5, 989.5])) == pytest.approx([-0.02, 0.0, 0.02])
-    uv = np.array([[300.0, 494.5], [300.0, 0.0], [300.0, 989.0]])
-    stood, rays = compute_viewing_rays(interior, exterior, uv)
-    # north is up in the picture: its first rows were read before the aircraft came to the middle
-    centre_n = still.projection_centre_m[1]
-    assert stood[:, 1] - centre_n == pytest.approx([0.0, -0.24, 0.24], abs=5e-4)
-    assert rays == pytest.approx(compute_image_rays(interior, still, uv))
-    assert estimate_motion_px(interior, exterior, 80.5) == pytest.approx(2.4, abs=0.02)
-
-
 @pytest.mark.parametrize(
     ("readout_s", "motion"), [(0.0, FAST), (None, FAST), (0.04, None)], ids=["global", "unknown", "still"]
 )
@@ -145,12 +127,3 @@ def test_every_seen_pixel_of_the_map_comes_from_the_row_that_saw_it(terrain):
     assert seen.sum() > 10_000
     assert np.quantile(off, 0.99) < 0.3
     assert np.quantile(moved, 0.9) > 1.0, "else this shows nothing"
-
-
-def test_a_picture_turned_upside_down_is_read_from_its_last_row():
-    interior = camera()
-    exterior = replace(pose(FLAT, agl_m=100.0), motion=FAST)
-    points = np.array((*CENTRE, 100.0)) + np.random.default_rng(2).uniform(-40, 40, (50, 3)) * (1, 1, 0.1)
-    uv, _ = project(interior, exterior, points)
-    turned, _ = project(rotate_interior(interior, 2), rotate_exterior(exterior, 2), points)
-    assert turned == pytest.approx(rotated(uv, interior.image_size_px, 2), abs=1e-6)

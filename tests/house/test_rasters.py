@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ HOUSE = Path(flycam.__file__).parent
 DOOR = "geodata/raster_source.py"
 _READERS = frozenset({"open", "DatasetReader", "MemoryFile", "ZipMemoryFile", "FilePath"})
 _COPY = "rasterio.shutil.copy"
+_MENTIONS = re.compile(r"\brasterio\b|\bosgeo\b")
 COPIED = {("geodata/raster.py", _COPY)}
 """Of a file that was just written there."""
 
@@ -21,37 +23,10 @@ def test_no_other_module_opens_a_raster_to_read() -> None:
         (name, what)
         for path in HOUSE.rglob("*.py")
         if (name := path.relative_to(HOUSE).as_posix()) != DOOR
-        for what in opened_in(path.read_text(encoding="utf-8"))
+        if _MENTIONS.search(text := path.read_text(encoding="utf-8"))
+        for what in opened_in(text)
     }
     assert found == COPIED
-
-
-def test_what_opens_a_raster_is_found() -> None:
-    text = """
-import osgeo.gdal
-import rasterio
-import rasterio as other
-from osgeo import gdal
-from rasterio import open as opened
-from rasterio.io import MemoryFile
-from rasterio.windows import Window
-rasterio.open("a.tif")
-rasterio.open("a.tif", "r+")
-rasterio.open("a.tif", mode="r")
-rasterio.open("a.tif", "w", driver="GTiff")
-rasterio.io.DatasetReader("a.tif")
-rasterio.shutil.copy("a.tif", "b.tif")
-Path("a.tif").open("rb")
-"""
-    assert sorted(opened_in(text)) == [
-        "osgeo",
-        "osgeo",
-        "rasterio as other",
-        "rasterio.io.DatasetReader",
-        "rasterio.io.MemoryFile",
-        *["rasterio.open"] * 4,
-        "rasterio.shutil.copy",
-    ]
 
 
 def opened_in(text: str) -> Iterator[str]:

@@ -54,7 +54,7 @@ def test_replay_after_kill_9_at_random_moments(house: House) -> None:
     catalog = opened(house.database)
     store = open_store(house.store_url)
     killed: list[bool] = []
-    for number in trials(4, lambda: any(killed)):
+    for number in trials(2, lambda: any(killed)):
         process = start(house, rng.choice([1, 2, 5]), rng.sample(NUMBERS, len(NUMBERS)))
         wait_ready(process)
         time.sleep(rng.uniform(0.0, 0.35) / (1 + number // 4))

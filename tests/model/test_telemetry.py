@@ -66,12 +66,6 @@ def test_heights_of_two_datums_are_not_mixed():
         between({}, {"height_datum": "ELLIPSOID"})
 
 
-def test_what_one_side_does_not_know_is_unknown_between():
-    found = between({"hfov_deg": 60.0, "zoom": 1.0}, {"zoom": 2.0})
-    assert np.isnan(found.hfov_deg)
-    assert found.zoom == 1.5
-
-
 @pytest.mark.parametrize("t_ns", [-1, 1_000_000_001])
 def test_nothing_is_extrapolated(t_ns):
     track = TelemetryTrack(samples=(sample(0), sample(1_000_000_000)))

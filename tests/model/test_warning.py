@@ -7,42 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.model.warning import (
-    NO_TERRAIN,
     TERRAIN_HOLES,
     describe_warning,
     describe_warning_briefly,
     encode_warning,
     parse_warning_code,
 )
-
-
-def test_each_language_has_its_own_words() -> None:
-    kept = encode_warning(NO_TERRAIN)
-    assert kept == "no_terrain"
-    assert str(describe_warning(kept)).startswith("No terrain") and "flycam dem add" in str(
-        describe_warning(kept)
-    )
-    assert "mặt phẳng" in describe_warning(kept).in_language("vi") and "flycam dem add" in describe_warning(
-        kept
-    ).in_language("vi")
-    assert "mặt phẳng" in describe_warning_briefly(kept).in_language("vi") and "flat plane" in str(
-        describe_warning_briefly(kept)
-    )
-    assert len(describe_warning_briefly(kept).in_language("vi")) < 90
-
-
-def test_a_finished_revision_has_words_of_its_own_where_it_needs_them() -> None:
-    assert "bề mặt đo từ chính chuyến bay" in describe_warning_briefly(
-        encode_warning(NO_TERRAIN), finished=True
-    ).in_language("vi")
-    assert "measured from the flight" in str(
-        describe_warning_briefly(encode_warning(NO_TERRAIN), finished=True)
-    )
-    holes = encode_warning(TERRAIN_HOLES, files="a.tif", percent=12)
-    for language in ("vi", "en"):
-        assert describe_warning_briefly(holes, finished=True).in_language(
-            language
-        ) == describe_warning_briefly(holes).in_language(language)
 
 
 @given(st.text(min_size=1))

@@ -195,14 +195,6 @@ class AccessSuite:
             catalog.tokens.put(GIS, told())
         assert len(catalog.audit.lines()) == MAX_TOKENS_PER_ACCOUNT - 1, "what is refused is not told as done"
 
-    def test_the_last_use_only_moves_on(self, catalog: Catalog) -> None:
-        catalog.accounts.put(LAN)
-        catalog.tokens.put(GIS, told())
-        for at_ns in (NOW_NS + 5, NOW_NS + 3):
-            catalog.tokens.note_use(GIS.token_id, at_ns)
-        used = {one.token_id: one.used_ns for one in catalog.tokens.list_valid(NOW_NS, "Lan")}
-        assert used.pop(GIS.token_id) == NOW_NS + 5 and set(used.values()) == {None}
-
     def test_of_many_who_would_be_the_first_at_once_one_is(self, catalog: Catalog) -> None:
         def tried(name: str) -> bool:
             try:

@@ -83,11 +83,6 @@ class BoardSuite:
         assert sorted(found, key=lambda one: one.number) == THINGS
         assert matched == 4
 
-    def test_trouble_comes_first_where_not_all_is_sent(self, catalog: Catalog) -> None:
-        catalog.layers.put(LAYER, THINGS)
-        found, matched = catalog.layers.features("layer-1", None, 1)
-        assert ([one.number for one in found], matched) == ([2], 4)
-
     def test_pages_of_a_layer_hold_each_thing_once_and_one_is_found_by_number(self, catalog: Catalog) -> None:
         catalog.layers.put(LAYER, THINGS)
         pages = [catalog.layers.features("layer-1", None, 3, offset) for offset in (0, 3, 6)]
@@ -115,15 +110,6 @@ class BoardSuite:
         assert catalog.layers.features("layer-1", None, 10) == ([], 0)
         with pytest.raises(NotFound, match="layers list"):
             catalog.layers.get("layer-1")
-
-    def test_of_several_who_put_the_same_layer_one_is_the_last(self, catalog: Catalog) -> None:
-        def put(number: int) -> None:
-            catalog.layers.put(replace(LAYER, features=number), THINGS[:number])
-
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(put, [1, 2, 3, 4] * 5))
-        (layer,) = catalog.layers.all()
-        assert catalog.layers.features("layer-1", None, 10)[1] == layer.features
 
     def test_a_mark_is_its_last_line_and_no_line_is_lost(self, catalog: Catalog) -> None:
         second = replace(LINE, version=2, status=MarkStatus.DOING, author="Minh", at_ns=6)

@@ -165,15 +165,6 @@ class ChangeSuite:
         assert current("e2") == [drill]
         assert catalog.changes.events() == {"e1", "e2"}
 
-    def test_last_lines_come_in_the_order_asked_for(self, catalog: Catalog) -> None:
-        other, second = replace(FOUND, change_id="change-00000002"), decided(FOUND, ChangeStatus.ACCEPTED)
-        catalog.changes.append([FOUND, other])
-        catalog.changes.append([second])
-        assert catalog.changes.last([other.change_id, FOUND.change_id]) == [other, second]
-        assert catalog.changes.last([]) == []
-        with pytest.raises(NotFound, match="change-00000009"):
-            catalog.changes.last([FOUND.change_id, "change-00000009"])
-
     def test_changes_are_told_as_they_stood_at_an_earlier_time(self, catalog: Catalog) -> None:
         accepted = decided(FOUND, ChangeStatus.ACCEPTED, at_ns=8)
         catalog.changes.append([FOUND, accepted])

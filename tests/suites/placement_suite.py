@@ -5,7 +5,6 @@ SQLite's and PostgreSQL's test classes inherit it and give the fixture `url`, an
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,10 +46,6 @@ def set_aside(number: int, message: str = "sees no known ground") -> FrameRecord
     )
 
 
-def boxes_of(placements: list[Placement]) -> list[str]:
-    return sorted(derive_placement_id(one) for one in placements)
-
-
 class PlacementSuite:
     @pytest.fixture
     def catalog(self, url: str) -> Iterator[Catalog]:
@@ -59,10 +54,6 @@ class PlacementSuite:
 
     def supersede(self, catalog: Catalog, *records: FrameRecord, at: int = 1) -> list[FrameRecord]:
         return catalog.placements.supersede(records, "laid on dem-2", "Bưởi", STORM_NS + at * SECOND)
-
-    def test_a_frame_laid_once_has_no_trace(self, catalog: Catalog) -> None:
-        catalog.frames.put([frame(1)])
-        assert catalog.placements.list_for_flight("f1") == []
 
     def test_a_frame_laid_again_is_as_the_record_says_and_the_old_pose_stays_known(
         self, catalog: Catalog
@@ -139,32 +130,6 @@ class PlacementSuite:
             catalog, replace(again, header=replace(again.header, layer=Layer.INFRARED)), at=2
         )
         assert (relaid.header.layer, relaid.dem_id) == (Layer.INFRARED, "dem-2")
-
-    def test_boxes_that_move_a_frame_to_two_layers_agree_in_which_it_is(self, catalog: Catalog) -> None:
-        moves = [
-            to_placement(
-                replace(laid(1, "dem-1", 700.0), exterior=replace(EXTERIOR, version=2)),
-                reason=layer.value,
-                authority="box",
-                placed_ns=5,
-            )
-            for layer in (Layer.COLOUR, Layer.INFRARED, Layer.THERMAL)
-        ]
-        moves = [replace(one, layer=Layer(one.reason)) for one in moves]
-        seen = set()
-        for number, order in enumerate(itertools.permutations([None, *moves])):
-            frame_id, flight_id = f"{number:032x}", f"order-{number}"
-            mine = replace(frame(1), flight_id=flight_id, header=replace(frame(1).header, frame_id=frame_id))
-            for one in order:
-                if one is None:
-                    catalog.frames.put([mine])
-                else:
-                    catalog.placements.learn([replace(one, flight_id=flight_id, frame_id=frame_id)])
-            best = select_current_placement(catalog.placements.list_for_flight(flight_id))
-            record = catalog.frames.get(frame_id)
-            assert record.header.layer is best.layer
-            seen.add(len(catalog.placements.list_for_flight(flight_id)))
-        assert seen == {4}, "the first, and three moves"
 
     def test_boxes_that_learn_the_same_in_another_order_agree(self, catalog: Catalog) -> None:
         """Whatever the order and the number of times, and whether the frame came first or last."""

@@ -24,7 +24,7 @@ from flycam.catalog.retention_records import (
 from flycam.errors import DueListChanged
 from flycam.model.access import HoldStep, PurgeStep, RetainedKind
 from flycam.model.flight import Event, EventKind
-from flycam.model.records import AuditEntry, FrameStatus
+from flycam.model.records import AuditEntry
 from tests.suites.catalog_suite import flight, frame
 
 TERM = RetentionTerm(subject=DEFAULT_SUBJECT, kind=RetainedKind.PHOTO, days=30, author="Lan", at_ns=5)
@@ -144,15 +144,3 @@ class RetentionSuite:
         catalog.retention.note_uploaded(first)
         catalog.retention.note_uploaded(replace(first, came_ns=9))
         assert catalog.retention.list_uploaded() == [first]
-
-    def test_originals_that_were_here_are_known(self, catalog: Catalog) -> None:
-        kept, rejected = catalog.kept_originals, replace(frame(2), status=FrameStatus.REJECTED)
-        sha256 = [one.header.provenance.source_sha256 for one in (frame(0), frame(1), rejected, frame(3))]
-        catalog.frames.put([frame(0)])
-        assert kept.filter_known(sha256) == set(), "another box's records say nothing of their photos"
-        catalog.frames.put([frame(0), frame(1), rejected], is_stored=True)
-        assert kept.filter_known([*sha256, *sha256]) == set(sha256[:2])
-        kept.note(sha256)
-        kept.note(sha256)
-        kept.note([])
-        assert kept.filter_known(sha256) == set(sha256) and kept.filter_known(["f" * 64]) == set()

@@ -52,12 +52,6 @@ class StoreSuite:
         assert store.exists("a/empty")
         assert list(store.list("")) == ["a/empty"]
 
-    def test_putting_the_same_again_changes_nothing(self, store: ObjectStore) -> None:
-        store.put("a/b", b"same")
-        store.put("a/b", b"same", durable=True)
-        assert store.get("a/b") == b"same"
-        assert list(store.list("a")) == ["a/b"]
-
     def test_a_file_goes_in_whole(self, store: ObjectStore, tmp_path: Path) -> None:
         data = random.Random(2).randbytes((20 << 20) + 17)  # larger than one part of a multipart upload
         (tmp_path / "photo.jpg").write_bytes(data)
@@ -65,13 +59,6 @@ class StoreSuite:
         assert store.size("evidence/aa/photo") == len(data)
         assert hashlib.sha256(store.get("evidence/aa/photo")).digest() == hashlib.sha256(data).digest()
         assert store.get_range("evidence/aa/photo", 17 << 20, 1000) == data[17 << 20 :][:1000]
-
-    def test_a_missing_source_file_is_said_and_leaves_nothing(
-        self, store: ObjectStore, tmp_path: Path
-    ) -> None:
-        with pytest.raises((OSError, ObjectMissing)):
-            store.put_file("evidence/aa/photo", tmp_path / "nowhere.jpg")
-        assert list(store.list("")) == []
 
     def test_a_file_of_other_bytes_than_were_meant_leaves_nothing(
         self, store: ObjectStore, tmp_path: Path
@@ -147,25 +134,14 @@ class StoreSuite:
         assert store.get("a/b") == b"again"
         store.flush()
 
-    @pytest.mark.parametrize("durable", [False, True])
-    def test_what_is_settled_is_what_it_was(self, store: ObjectStore, durable: bool) -> None:
+    def test_what_is_settled_is_what_it_was(self, store: ObjectStore) -> None:
         store.put("a/b", b"x")
-        store.ensure_durable("a/b", durable=durable)
+        store.ensure_durable("a/b", durable=True)
         store.flush()
         assert store.get("a/b") == b"x"
         assert list(store.list("")) == ["a/b"]
 
-    def test_flush_after_many_and_after_none(self, store: ObjectStore) -> None:
-        store.flush()
-        for i in range(40):
-            store.put(f"t/{i}", b"tile")
-        store.delete("t/7")
-        store.flush()
-        store.flush()
-        assert len(list(store.list("t/"))) == 39
-
-    @pytest.mark.parametrize("key", _BAD_KEYS)
-    def test_a_key_that_some_store_could_not_hold_is_refused(self, store: ObjectStore, key: str) -> None:
+    def test_a_key_that_some_store_could_not_hold_is_refused(self, store: ObjectStore) -> None:
         for operation in (
             store.get,
             store.size,
@@ -175,8 +151,9 @@ class StoreSuite:
             lambda k: store.put_if_absent(k, b""),
             lambda k: store.get_range(k, 0, 1),
         ):
-            with pytest.raises(ValueError, match="key"):
-                operation(key)
+            for key in _BAD_KEYS:
+                with pytest.raises(ValueError, match="key"):
+                    operation(key)
 
     def test_a_reader_sees_all_or_nothing(self, store: ObjectStore) -> None:
         """While two sizes are written in turn, no read is anything but one of them."""
@@ -192,10 +169,6 @@ class StoreSuite:
                 assert store.get("a/b") in versions
             for w in writing:
                 w.result()
-
-    def test_room_is_a_number_of_bytes_or_not_known(self, store: ObjectStore) -> None:
-        room = store.free_bytes()
-        assert room is None or room > 0
 
     def test_threads_do_not_mix_their_objects(self, store: ObjectStore) -> None:
         def work(i: int) -> bool:
