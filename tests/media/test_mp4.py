@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import struct
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,13 +23,6 @@ def test_a_movie_dated_anew_says_so_and_changes_nothing_else(before: int, after:
     dated = set_creation_s(moov, after)
     assert parse_creation_s(dated) == (after if after > 0 else None)
     assert set_creation_s(dated, before) == moov
-
-
-def test_no_date_and_no_header_are_said() -> None:
-    assert parse_creation_s(header(0, False)) is None
-    assert parse_creation_s(box(b"trak", b"")) is None
-    with pytest.raises(ValueError, match="header"):
-        set_creation_s(box(b"trak", b""), 1)
 
 
 @given(st.binary(max_size=200))

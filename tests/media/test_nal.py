@@ -8,7 +8,6 @@ from flycam.media.mp4 import (
     format_codec_name,
     parse_unit_type,
     split_units,
-    to_length_prefixed,
 )
 
 SPS = bytes.fromhex("6742c00b8c6828d201e1108d40")
@@ -27,12 +26,6 @@ def test_units_are_parted_at_three_and_four_byte_start_codes() -> None:
     coded = b"\0\0\0\1" + SPS + b"\0\0\1" + PPS + b"\0\0\0\1\x65\x88\x80\0\0\0\1\x09\xf0\0"
     assert split_units(coded) == [SPS, PPS, b"\x65\x88\x80", b"\x09\xf0"]
     assert split_units(b"") == split_units(b"no start code") == split_units(b"\0\0\1") == []
-
-
-def test_delimiters_are_left_out_and_nothing_else() -> None:
-    units = [b"\x09\xf0", SPS, PPS, b"\x65\x88"]
-    kept = to_length_prefixed(units, VideoCodec.H264)
-    assert kept == b"".join(len(one).to_bytes(4, "big") + one for one in units[1:])
 
 
 def test_h264_parameters_become_avcc() -> None:

@@ -21,7 +21,7 @@ from flycam.errors import FrameUnreadable, SourceUnreadable
 from flycam.ingest.photos.photo_search import find_photos
 from flycam.media.photo import MAX_SCANS
 from flycam.media.pixels import check_pixels, measure_sharpness, open_pixels, read_pixel_checks
-from tests.ingest.preflight.handmade import exif_block, ground, jpeg, segment, written
+from tests.ingest.preflight.handmade import ground, jpeg, segment, written
 
 FORMATS = [("a.png", {}), ("a.tif", {}), ("b.tif", {"compression": "tiff_lzw"})]
 
@@ -46,14 +46,6 @@ def test_jpeg_decodes_as_pillow_does(tmp_path: Path) -> None:
     with Image.open(path) as picture:
         expected = np.asarray(picture.convert("RGB")).astype(int)
     assert np.abs(open_pixels(path).astype(int) - expected).max() <= 3
-
-
-def test_rows_stay_as_the_sensor_read_them(tmp_path: Path) -> None:
-    turned = jpeg(ground(40, 60), exif=exif_block({0x0112: (6,)}))
-    plain = jpeg(ground(40, 60))
-    np.testing.assert_array_equal(
-        open_pixels(written(tmp_path, "a.jpg", turned)), open_pixels(written(tmp_path, "b.jpg", plain))
-    )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -91,13 +83,6 @@ def test_sixteen_bits_of_one_band_are_stretched(tmp_path: Path) -> None:
     assert np.all(np.diff(found[:, :, 0].ravel().astype(int)) >= 0)
 
 
-def test_sixteen_bits_of_colour_lose_their_low_byte(tmp_path: Path) -> None:
-    pixels = ground(20, 30).astype(np.uint16) * 256 + 77
-    ok, data = cv2.imencode(".png", pixels[:, :, ::-1])
-    assert ok
-    np.testing.assert_array_equal(open_pixels(written(tmp_path, "a.png", data.tobytes())), ground(20, 30))
-
-
 # -- bad files ----------------------------------------------------------------------------------
 
 
@@ -108,22 +93,6 @@ def test_a_truncated_jpeg_is_refused(tmp_path: Path, reader, share: float) -> No
     path = written(tmp_path, "DJI_0007.JPG", whole[: int(len(whole) * share)])
     with pytest.raises(FrameUnreadable, match=r"DJI_0007\.JPG: the JPEG is cut off .* copy it from the card"):
         reader(path)
-
-
-def test_a_tail_of_zeros_is_refused(tmp_path: Path) -> None:
-    """A card pulled out too early leaves the full length, and nothing in it."""
-    whole = jpeg(ground(300, 400))
-    half = len(whole) // 2
-    with pytest.raises(FrameUnreadable, match="cut off"):
-        open_pixels(written(tmp_path, "a.jpg", whole[:half] + b"\x00" * (len(whole) - half)))
-
-
-def test_bytes_after_the_end_do_no_harm(tmp_path: Path) -> None:
-    """DJI appends a preview picture, phones append whole videos."""
-    whole = jpeg(ground(60, 80))
-    plain = open_pixels(written(tmp_path, "a.jpg", whole))
-    np.testing.assert_array_equal(open_pixels(written(tmp_path, "b.jpg", whole + jpeg(ground(8, 8)))), plain)
-    np.testing.assert_array_equal(open_pixels(written(tmp_path, "c.jpg", whole + b"\x00" * 999)), plain)
 
 
 @pytest.mark.parametrize(
@@ -293,24 +262,6 @@ def test_a_lens_cap_and_a_black_frame_are_seen() -> None:
     assert check_pixels(np.full((120, 160), 200, np.uint8)).lens_covered
     assert not check_pixels(scene()).lens_covered
     assert not check_pixels(scene() // 5).lens_covered
-
-
-def test_exposure_fractions() -> None:
-    grey = np.full((10, 10), 100, np.uint8)
-    grey[:2], grey[9:] = 0, 255
-    checks = check_pixels(grey)
-    assert checks.dark_fraction == pytest.approx(0.2)
-    assert checks.bright_fraction == pytest.approx(0.1)
-    assert checks.mean == pytest.approx(0.7 * 100 + 0.1 * 255)
-
-
-def test_reduced_decode_of_every_kind(tmp_path: Path) -> None:
-    picture = Image.fromarray(np.repeat(scene()[:, :, None], 3, axis=2))
-    sizes = {
-        read_pixel_checks(saved(tmp_path, name, picture, **options)).reduced_size_px
-        for name, options in [("a.jpg", {"quality": 90}), *FORMATS]
-    }
-    assert sizes == {(160, 120)}
 
 
 @pytest.mark.real

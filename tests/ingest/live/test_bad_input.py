@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
-from flycam.cli.video import format_live
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.ingest.live.inputs import LiveRequest
@@ -95,48 +94,6 @@ def changed(film: VideoDrillReport, path: Path, change: Callable[[float, Any], N
     return tlog(path, messages)
 
 
-def test_a_log_silent_for_half_a_second_is_bridged_for_five_it_is_counted(
-    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    whole = flown(make_house(film, "whole"), film, film.subtitles)
-    short = subtitles(film, tmp_path / "short.srt", lambda s, cue: None if 8.0 < s <= 8.5 else cue)
-    bridged = flown(make_house(film, "bridged"), film, short)
-    assert bridged.dropped == whole.dropped and bridged.used == whole.used
-    gap = subtitles(film, tmp_path / "gap.srt", lambda s, cue: None if is_bad(s) else cue)
-    house = make_house(film, "gap")
-    report = flown(house, film, gap)
-    assert 40 <= report.dropped["telemetry_gap"] <= 55  # ten pictures a second
-    assert 0.5 * whole.used < report.used < whole.used
-    assert any("the log says nothing of" in str(line) for line in format_live(report)[1])
-    assert max(laid_s(house, report)) > BAD_TO_S  # and goes on behind it
-
-
-def test_a_gimbal_that_sweeps_to_the_horizon_is_counted_and_comes_back(
-    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    def up(at_s: float, cue: str) -> str:
-        return re.sub(r"gb_pitch: [-\d.]+", "gb_pitch: 4.00", cue) if is_bad(at_s) else cue
-
-    house = make_house(film)
-    report = flown(house, film, subtitles(film, tmp_path / "up.srt", up))
-    assert 3 <= report.dropped["horizon_in_view"] <= 8  # tried once a second, not thirty times
-    assert "look at the horizon" in " ".join(map(str, format_live(report)[1]))
-    assert max(laid_s(house, report)) > BAD_TO_S
-    refused = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id)
-    assert sum(one.reason == "horizon_in_view" for one in refused) == report.dropped["horizon_in_view"]
-
-
-def test_without_a_gimbal_s_word_the_camera_looks_out_of_the_belly_which_is_said(
-    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    bare = [one for one in packets(film) if not one[1].get_type().startswith("GIMBAL")]
-    log = tlog(tmp_path / "bare.tlog", bare)
-    report = flown(make_house(film), film, log)
-    assert report.used >= 8
-    assert any("says nothing of a gimbal" in str(one) for one in report.remarks)
-    assert any("không ghi góc gimbal" in one.in_language("vi") for one in report.remarks)
-
-
 @pytest.mark.parametrize("reason", ["no_fix", "jump", "frozen"])
 def test_a_receiver_that_fails_for_a_while_is_counted_and_believed_again(
     film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path, reason: str
@@ -158,32 +115,6 @@ def test_a_receiver_that_fails_for_a_while_is_counted_and_believed_again(
     report = flown(house, film, changed(film, tmp_path / "bad.tlog", fail))
     assert report.dropped[reason] >= 40 and report.dropped["telemetry_gap"] >= 20
     assert report.used >= 4 and max(laid_s(house, report)) > 8.0
-
-
-def test_a_log_that_was_cut_off_keeps_what_it_tells(
-    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    data = film.telemetry.read_bytes()
-    cut = tmp_path / "cut.tlog"
-    cut.write_bytes(data[: int(0.6 * len(data)) + 5])
-    report = flown(make_house(film), film, cut)
-    assert report.used >= 4 and report.dropped["telemetry_gap"] > 20
-
-
-def test_two_aircraft_of_one_number_are_told_apart_and_named(
-    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    both: list[Stamped] = []
-    for number, (stamp, message) in enumerate(packets(film)):
-        both.append((stamp, message))
-        if message.get_type() == "GLOBAL_POSITION_INT" and number % 3 == 0:
-            fields = {name: getattr(message, name) for name in message.fieldnames}
-            fields |= {"time_boot_ms": message.time_boot_ms - 40_000, "lat": message.lat + 400_000}
-            both.append((stamp + 20_000, mavlink.MAVLink_global_position_int_message(**fields)))
-    alone = flown(make_house(film, "alone"), film, film.telemetry)
-    report = flown(make_house(film, "both"), film, tlog(tmp_path / "both.tlog", both))
-    assert any("two aircraft answer as system 1" in str(one) for one in report.remarks)
-    assert report.used == alone.used
 
 
 @pytest.mark.slow

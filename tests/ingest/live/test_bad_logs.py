@@ -7,11 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flycam.cli.video import format_live
 from flycam.drill.flight import VideoPlan
-from flycam.drill.ground_truth import read_truth
 from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from flycam.errors import PositionMissing, SourceUnreadable
 from flycam.ingest.live.inputs import LiveRequest
@@ -21,7 +19,7 @@ from flycam.model.telemetry import TelemetrySample
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.workspace import ignore_progress
 from tests.houses import House
-from tests.ingest.live.test_bad_input import flown, laid_s, packets, subtitles, tlog
+from tests.ingest.live.test_bad_input import flown, packets, tlog
 from tests.ingest.telemetry.test_klv import angle, packet
 
 MakeHouse = Callable[..., House]
@@ -62,31 +60,9 @@ def klv(film: VideoDrillReport, path: Path, **spoiled: Callable[[int], bool]) ->
     return path
 
 
-def by_klv(house: House, film: VideoDrillReport, log: Path) -> VideoReport:
-    return flown(house, film, log, clock_offset_s=read_truth(film.truth.parent).facts["clock_offset_s"])
-
-
 def said_of(report: VideoReport) -> str:
     """All that an operator reads."""
     return "\n".join(one for line in format_live(report)[1] for one in line.to_fields().values())
-
-
-def test_packets_of_a_wrong_checksum_or_of_1970_are_counted_and_the_others_believed(
-    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    whole = by_klv(make_house(film, "whole"), film, klv(film, tmp_path / "whole.klv"))
-    assert whole.used >= 8 and not whole.remarks
-    spoiled = klv(
-        film,
-        tmp_path / "spoiled.klv",
-        checksum=lambda k: 100 <= k < 105 or k % 40 == 7,
-        clock=lambda k: k % 50 == 20,
-    )
-    report = by_klv(make_house(film, "spoiled"), film, spoiled)
-    said = said_of(report)
-    assert "packets have a wrong checksum and are not used" in said and "gói sai mã kiểm tra" in said
-    assert "packets have no time, or one before 2005" in said
-    assert report.used >= whole.used - 1
 
 
 def refused_by_name(house: House, film: VideoDrillReport, log: Path) -> None:
@@ -103,35 +79,6 @@ def test_a_subtitle_file_without_any_place_is_refused_by_its_name(
     film: VideoDrillReport, make_house: MakeHouse, shared_data: Path, name: str
 ) -> None:
     refused_by_name(make_house(film), film, shared_data / "srt" / "classic" / name)
-
-
-@pytest.mark.real
-@pytest.mark.parametrize("name", ["broken_incomplete.SRT", "broken_incomplete2.SRT", "mavic_pro_buggy.SRT"])
-def test_a_real_subtitle_file_that_breaks_off_and_tells_no_angles_is_refused_in_words(
-    film: VideoDrillReport, make_house: MakeHouse, shared_data: Path, name: str
-) -> None:
-    """What is left of them are places: nobody knows where the camera looked."""
-    refused_by_name(make_house(None), film, shared_data / "srt" / "classic" / name)
-
-
-def test_subtitles_that_break_off_repeat_and_lose_their_fix_are_counted_and_the_rest_is_laid(
-    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    """The faults of the broken files of the collection, in the film's own subtitles."""
-
-    def broken(at_s: float, cue: str) -> str:
-        if 3.0 <= at_s < 3.25:
-            return cue[: cue.index("[latitude") + 12]  # cut off before its position
-        if 5.0 <= at_s < 5.25:
-            return cue + "\n\n" + cue  # told twice
-        return cue
-
-    report = flown(make_house(film), film, subtitles(film, tmp_path / "broken.srt", broken))
-    whole = flown(make_house(film, "whole"), film, film.subtitles)
-    said = said_of(report)
-    assert "of 203 cues break off before their position" in said and "phụ đề bị cụt" in said
-    assert "of 203 cues repeat or go back in time" in said
-    assert report.used == whole.used
 
 
 def test_a_receiver_whose_clock_was_set_in_flight_keeps_what_came_after(
@@ -192,33 +139,3 @@ def long_film(tmp_path_factory: pytest.TempPathFactory) -> VideoDrillReport:
         size_px=(160, 90),
         truth_rasters=False,
     )
-
-
-@pytest.mark.slow
-def test_a_log_silent_for_a_minute_costs_that_minute_and_no_more(
-    long_film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    whole_house, house = make_house(long_film, "whole"), make_house(long_film, "gap")
-    whole = flown(whole_house, long_film, long_film.subtitles)
-    gap = subtitles(long_film, tmp_path / "gap.srt", lambda s, cue: None if 10.0 <= s < 70.0 else cue)
-    report = flown(house, long_film, gap)
-    assert 280 <= report.dropped["telemetry_gap"] <= 310  # five pictures a second
-    assert "the log says nothing of" in said_of(report)
-    outside = [at for at in laid_s(whole_house, whole) if not 9.0 <= at < 71.0]
-    assert report.used >= 0.8 * len(outside) and max(laid_s(house, report)) > 72.0
-
-
-def test_an_aircraft_that_says_it_is_1970_is_believed_in_all_else(
-    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    messages = list(packets(film))
-    unset = [
-        (stamp, mavlink.MAVLink_system_time_message(YEAR_1970_US + k, message.time_boot_ms))
-        for k, (stamp, message) in enumerate(messages)
-        if message.get_type() == "GLOBAL_POSITION_INT" and k % 5 == 0
-    ]
-    log = tlog(tmp_path / "1970.tlog", sorted([*messages, *unset], key=lambda one: one[0]))
-    alone = flown(make_house(film, "alone"), film, film.telemetry)
-    report = flown(make_house(film, "1970"), film, log)
-    assert report.used == alone.used
-    assert abs(report.flight.first_ns - alone.flight.first_ns) < 1e9

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flycam.ingest.live import clock as live_clock
-from flycam.ingest.live.clock import DRIFT_SIGMA, LiveClock
+from flycam.ingest.live.clock import LiveClock
 from flycam.ingest.video.clock_offset import (
     ClockOffset,
     ImageMotion,
@@ -141,35 +141,6 @@ def test_a_log_that_begins_anew_leaves_the_clock_known_and_the_old_motions_are_f
     assert last.is_known and last.at_s > battery_s, "found again, by what was seen since"
 
 
-@pytest.mark.soak
-def test_what_was_known_stands_over_a_straight_line_and_its_sigma_grows_with_the_drift_of_two_clocks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    bends = flight(5, turns=True, seconds=60.0)
-    line_s = np.arange(0.1, 300.0, 0.1)
-    step = bends.centre_m[-1] - bends.centre_m[-2]
-    poses = LoggedPoses(
-        time_s=np.concatenate([bends.time_s, bends.time_s[-1] + line_s]),
-        centre_m=np.concatenate([bends.centre_m, bends.centre_m[-1] + step * (line_s / 0.1)[:, None]]),
-        rotation=np.concatenate([bends.rotation, np.repeat(bends.rotation[-1:], len(line_s), 0)]),
-        above_m=np.full(len(bends.time_s) + len(line_s), 100.0),
-        max_gap_s=1.0,
-    )
-    seen = motions_between(poses, 0.0, 300.0, offset_s=1.5)
-    monkeypatch.setattr(live_clock, "ImageMotionEstimator", lambda: Replayed(seen))
-    clock, sigmas = LiveClock(lambda: poses, CAMERA), []
-    for n in range(300 * FPS):
-        clock.add(picture(n / FPS, 0))
-        sigmas.append(clock.offset.sigma_s)
-    assert clock.offset.is_known and abs(clock.offset.offset_s - 1.5) <= 3.0 * clock.offset.sigma_s
-    assert clock.offset.at_s < 150.0, "by what was seen of the bends"
-    assert sigmas[230 * FPS] < sigmas[-1] <= sigmas[100 * FPS] + DRIFT_SIGMA * 300.0
-    assert clock.to_log_s(299 * 10**9) == pytest.approx(300.5, abs=0.2)
-    known = clock.offset
-    clock.settle()
-    assert clock.offset.is_known and clock.offset.offset_s == known.offset_s
-
-
 @pytest.mark.parametrize(
     ("later_s", "sigma_s", "kept_s"), [(1.03, 0.15, 1.0), (1.03, 0.01, 1.03), (1.9, 0.15, 1.9)]
 )
@@ -186,26 +157,3 @@ def test_a_worse_offset_replaces_a_better_one_only_where_they_cannot_both_be_tru
     for n in range(80 * FPS):
         clock.add(picture(n / FPS, 0))
     assert clock.offset.is_known and clock.offset.offset_s == kept_s
-
-
-def test_an_offset_in_doubt_stays_until_one_is_twice_as_well_known_or_the_film_is_over(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """What was laid by it is laid again with each that follows."""
-    found = {20: ClockOffset(1.0, 1.0), 30: ClockOffset(1.2, 0.8), 40: ClockOffset(1.3, 0.4)}
-
-    def estimate(motions: Sequence[ImageMotion], *_: object) -> ClockOffset:
-        until_s = next((one for one in found if motions[-1].second_s <= one), None)
-        return ClockOffset(1.35, 0.35) if until_s is None else found[until_s]
-
-    monkeypatch.setattr(live_clock, "estimate_offset", estimate)
-    monkeypatch.setattr(live_clock, "ImageMotionEstimator", Meter)
-    clock = LiveClock(silent, None)  # type: ignore[arg-type]  `estimate` does not look at it
-    by: list[float] = []
-    for n in range(55 * FPS):
-        clock.add(picture(n / FPS, 0))
-        if not by or by[-1] != clock.offset.offset_s:
-            by.append(clock.offset.offset_s)
-    assert by == [0.0, 1.0, 1.3] and not clock.offset.is_known
-    clock.settle()
-    assert clock.offset.offset_s == 1.35

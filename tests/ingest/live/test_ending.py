@@ -110,20 +110,6 @@ def test_the_lock_is_given_back_once_nobody_writes_any_more(
     assert len(used) == again.used >= 2 and not any(lock.alive)
 
 
-def test_an_abandoned_end_waits_for_who_writes_even_where_letting_go_fails(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house = make_house(film)
-    lock = watched_lock(monkeypatch)
-    failing_once(LiveOrthorectifier, "close", monkeypatch, lock)
-    failing_once(MergeThread, "abandon", monkeypatch, lock)
-    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
-    with pytest.raises(StorageFailed):
-        orthorectify_video(house.workspace, request, FlightLabels(), ignore_progress)
-    left = lock.alive[0]
-    assert not any(one.startswith(("publishing", "group", "tiles")) for one in left)
-
-
 def test_what_a_recording_lacks_at_its_end_is_raised_over_a_flight_that_is_whole(
     film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

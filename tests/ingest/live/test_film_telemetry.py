@@ -13,13 +13,11 @@ from shapely import from_wkb
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.drill.video_encoder import PROGRAM
-from flycam.errors import TerrainMissing
 from flycam.geodata.crs import to_lonlat
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
 from flycam.ingest.telemetry.klv_video import PTS_HZ, read_pes_packets
 from flycam.ingest.telemetry.log_files import read_flight_log
-from flycam.ingest.video.video_log import inspect_video
 from flycam.ingest.video.video_source import read_creation_ns
 from flycam.model.records import FrameStatus
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
@@ -70,21 +68,6 @@ def test_a_transport_stream_is_laid_by_the_metadata_in_it_as_by_its_log_with_the
 
 
 @pytest.mark.real
-def test_what_a_real_film_is_and_where_it_was_filmed_is_told(shared_data: Path) -> None:
-    seen = inspect_video(shared_data / "video" / "h265_klv.ts", None)
-    assert (seen.size_px, len(seen.samples)) == ((160, 120), 30)
-    assert seen.median("lat_deg") == pytest.approx(60.1765, abs=1e-3)
-    assert np.isfinite(seen.median("gimbal_pitch_deg"))
-    assert seen.video_log is not None and seen.video_log.is_shared
-    silent = inspect_video(shared_data / "video" / "h264_no_klv.ts", None)
-    assert (
-        silent.log is None
-        and silent.error is not None
-        and silent.error.message.in_language("vi") != str(silent.error)
-    )
-
-
-@pytest.mark.real
 def test_of_a_real_film_that_holds_the_horizon_the_ground_nearby_is_laid_and_no_sky(
     make_house: MakeHouse, shared_data: Path
 ) -> None:
@@ -105,11 +88,3 @@ def test_of_a_real_film_that_holds_the_horizon_the_ground_nearby_is_laid_and_no_
         assert max(reach_m) < 40.0  # from two metres up; the sea's horizon is 14 km away
     said = " ".join(str(one) for one in report.remarks)
     assert "accelerometer" in said
-
-
-@pytest.mark.real
-def test_a_film_with_heights_above_sea_needs_terrain_and_is_not_said_to_have_no_position(
-    make_house: MakeHouse, shared_data: Path
-) -> None:
-    with pytest.raises(TerrainMissing, match="h264_klv"):
-        laid(make_house(None), shared_data / "video" / "h264_klv.ts")

@@ -59,21 +59,6 @@ def test_new_ground_is_lost_only_where_every_picture_shows_it_alone_and_that_has
     assert numbers(queue)[-1] == 4  # the newest is never the one
 
 
-def test_who_lays_is_late_by_what_waits_for_the_laying_not_for_the_link(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    clock = Clock()
-    monkeypatch.setattr(frame_pipeline, "time", clock)
-    queue = FrameQueue(3, drops=True)
-    queue.put(picture(0, arrived_ns=-5_000_000_000), 0.7)
-    assert queue.late_s == 0.0
-    clock.now_s = 0.6
-    assert queue.late_s == pytest.approx(0.6)
-    queue.get()
-    queue.put(picture(1, arrived_ns=-5_000_000_000), 0.7)  # of a link that decodes late
-    assert queue.late_s == 0.0
-
-
 def test_of_a_file_nothing_is_dropped_who_chooses_waits() -> None:
     queue, done = FrameQueue(2, drops=False), threading.Event()
 
@@ -229,17 +214,6 @@ def test_a_slow_laying_lays_fewer_pictures_and_all_of_the_ground(lay_s: float, i
         )
     else:
         assert not flow.drop_counts and np.median(moved) < CLOSES_AT + 0.02
-
-
-def test_who_spares_a_battery_lays_fewer_pictures_and_all_of_the_ground() -> None:
-    """Nobody is late: it is the battery that asks for fewer."""
-    usual, sparing = _Laying(0.0), _Laying(0.0)
-    flown(usual, speed_mps=9.0, seconds=75.0, faster=20.0)
-    flow = flown(sparing, speed_mps=9.0, seconds=75.0, faster=20.0, is_sparing=True)
-    assert 3 < len(sparing.laid_s) <= 0.85 * len(usual.laid_s), (len(sparing.laid_s), len(usual.laid_s))
-    moved = np.diff(sparing.laid_s) * 9.0 / _DEEP_M
-    assert moved.max() < 0.95, "ground was left between two pictures"
-    assert not flow.drop_counts
 
 
 def test_far_too_slow_a_laying_loses_ground_counted_as_that_and_the_newest_is_laid() -> None:

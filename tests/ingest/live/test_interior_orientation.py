@@ -10,12 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.drill.flight import VideoPlan
-from flycam.drill.ground_truth import read_truth
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import CalibrationMissing
 from flycam.ingest.live.clock import LiveClock
@@ -27,12 +24,11 @@ from flycam.ingest.live.interior_orientation import (
     estimate_interior_orientation,
 )
 from flycam.ingest.live.telemetry import RecordedTelemetry
-from flycam.ingest.video.clock_offset import ClockOffset
 from flycam.ingest.video.video_log import read_video_log
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
 from flycam.mosaic.terrain import TerrainLookup, load_registered_dems
 from flycam.workspace import ignore_progress
-from tests.houses import House, filmed_drill
+from tests.houses import House
 
 MakeHouse = Callable[..., House]
 
@@ -115,29 +111,6 @@ def test_a_stream_that_does_not_show_its_lens_is_refused_as_a_film_is(
     assert isinstance(refused, CalibrationMissing)
     assert "nothing says what lens filmed it, and its motion fits no lens by udp://:14550" in str(refused)
     assert "--hfov" in refused.message.in_language("vi") and not stream.back
-
-
-def test_where_the_motion_does_not_tell_the_clock_the_lens_is_looked_for_by_what_is_known_of_it(
-    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plan = VideoPlan(seconds=12.0, fps=10, strips=1, gsd_m=0.8, is_steady=True)
-    straight = filmed_drill(seed=2, plan=plan, size_px=(320, 180), truth_rasters=False)
-    dems = load_registered_dems(make_house(straight).workspace)
-    own = ClockOffset(read_truth(straight.truth.parent).facts["clock_offset_s"], 0.1)
-    request = LiveRequest(video=str(straight.video), telemetry=str(straight.telemetry))
-    with VideoSource(request.video) as source:
-        telemetry = RecordedTelemetry(
-            read_video_log(straight.telemetry, source.created_ns), TerrainLookup(dems)
-        )
-        with pytest.raises(CalibrationMissing):
-            estimate_interior_orientation(request, source, telemetry, dems, ignore_progress, lambda: False)
-        monkeypatch.setattr(telemetry, "estimate_initial_offset", lambda _video_s: (own, 0.3))
-        found = estimate_interior_orientation(
-            request, source, telemetry, dems, ignore_progress, lambda: False
-        )
-    true_px = json.loads(straight.camera.read_text())["fx"]
-    off = found.interior.focal_length_px[0] / true_px - 1.0
-    assert abs(off) < 2.5 * found.interior.sigma_focal_rel < 0.2
 
 
 def test_who_stops_a_stream_that_fell_silent_while_its_lens_is_looked_for_is_heard(

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from flycam.catalog.live_flights import LiveFlightPhase
-from flycam.cli.workspace import open_workspace
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import Cancelled, StorageFailed
 from flycam.ingest.live import workflow
@@ -26,15 +21,11 @@ from flycam.ingest.live.workflow import orthorectify_video
 from flycam.ingest.video.video_frames import format_stream_name, is_stream_frame
 from flycam.model.flight import FlightState
 from flycam.model.records import FrameStatus
-from flycam.model.warning import CLOCK_UNKNOWN_LIVE, describe_warning, parse_warning_code
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
 from flycam.workspace import ignore_progress
 from tests.houses import House
 from tests.ingest.live.test_live_flights import TOLD
-from tests.ingest.live.test_workflow import LateClock
-from tests.ingest.video.streaming import on_air
-from tests.ports import free_port
 from tests.waiting import until
 
 MakeHouse = Callable[..., House]
@@ -93,22 +84,6 @@ def test_a_flight_of_a_killed_program_is_made_whole_as_far_as_it_was_seen(
     assert complete_interrupted_streams(house.workspace) == []
 
 
-def test_a_flight_laid_by_an_unknown_clock_says_so_also_where_its_program_was_killed(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house = make_house(film)
-    monkeypatch.setattr("flycam.ingest.live.workflow.LiveClock", LateClock)
-    monkeypatch.setattr(LateClock, "add", lambda *_: None)  # it is killed before it knows
-    monkeypatch.setattr("flycam.ingest.live.workflow.measure_video_motion", lambda *_: None)
-    killed(house, film, monkeypatch)
-    (ended,) = complete_interrupted_streams(house.workspace)
-    assert [parse_warning_code(one) for one in ended.warnings] == [CLOCK_UNKNOWN_LIVE]
-    for language in ("en", "vi"):
-        said = describe_warning(ended.warnings[0]).in_language(language)
-        assert ended.name in said and "'flycam finish'" in said
-        assert "--clock-offset" not in said and ".stream" not in said
-
-
 def test_who_is_being_laid_and_who_can_be_given_again_is_left_alone(
     film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,33 +120,3 @@ def test_what_cannot_be_done_now_is_done_by_the_next_one(
     assert flights.flight(flight_id).state is FlightState.INGESTING
     with complete_interrupted_in_background(house.workspace):  # as `serve` and `live` do
         until(lambda: flights.flight(flight_id).state is FlightState.READY)
-
-
-@pytest.mark.slow
-def test_a_program_that_is_really_killed_over_a_real_stream(
-    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    data, port = tmp_path / "data", free_port(socket.SOCK_DGRAM)
-    command = [sys.executable, "-m", "flycam", "live", "--data", str(data), "--drill", "--clock-offset", "0"]
-    command += ["--telemetry", f"udp://127.0.0.1:{port}", "--camera", str(film.camera)]
-    with on_air(film, port) as air, subprocess.Popen([*command, "--video", air.url]) as process:
-        flights = until(lambda: laid_by(data, 4) or process.poll() is not None, every_s=0.3)
-        process.kill()
-    assert isinstance(flights, list), "it ended by itself"
-    with open_workspace(str(data)) as (workspace, _):
-        assert workspace.catalog.flights.flight(flights[0]).state is FlightState.INGESTING
-        (ended,) = complete_interrupted_streams(workspace)
-        assert (ended.flight_id, ended.state) == (flights[0], FlightState.READY)
-        (mosaic,) = list_live_mosaics(workspace, ended.flight_id)
-        everywhere = [one.tiles for one in workspace.catalog.frames.list_for_flight(ended.flight_id)]
-        assert rebuild_mosaic(workspace, mosaic, ignore_progress, also=everywhere, check=True).lines == 0
-
-
-def laid_by(data: Path, frames: int) -> list[str]:
-    """Ids of flights in a data folder that have so many frames on the map."""
-    if not (data / "catalog.sqlite").is_file():
-        return []
-    with open_workspace(str(data)) as (workspace, _):
-        catalog = workspace.catalog
-        ids = [one.flight_id for one in catalog.flights.flights()]
-        return [one for one in ids if len(catalog.frames.list_for_flight(one, FrameStatus.USED)) >= frames]

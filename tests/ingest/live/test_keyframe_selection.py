@@ -108,23 +108,6 @@ def test_torn_covered_and_smeared_pictures_are_passed_over_and_counted() -> None
     assert len(times) > 15
 
 
-def test_bad_pictures_all_along_leave_the_window_open() -> None:
-    sharp, torn = texture(), np.full((180, 320, 3), (0, 135, 0), np.uint8)
-    times, _ = chosen(north(8.0), lambda t: torn if 5.0 < t < 20.0 else sharp)
-    assert not [t for t in times if 5.0 < t < 20.0]
-    assert min(t for t in times if t > 6.0) <= 20.2
-
-
-def test_after_a_silent_log_the_ground_is_new() -> None:
-    told, sharp = north(8.0), texture()
-    keep = (told.time_s < 10.0) | (told.time_s > 20.0)
-    gappy = replace(
-        told, **{name: getattr(told, name)[keep] for name in ("time_s", "centre_m", "rotation", "above_m")}
-    )
-    times, _ = chosen(gappy, lambda _: sharp)
-    assert not [t for t in times if 10.0 < t <= 20.0] and [t for t in times if 20.0 < t < 21.0]
-
-
 @pytest.mark.parametrize("silent_s", [0.5, 5.0, 60.0])
 def test_pictures_of_a_silent_log_are_counted_unless_it_is_bridged(silent_s: float) -> None:
     told, sharp = north(8.0, 100.0), texture()
@@ -148,13 +131,6 @@ def test_a_view_of_the_horizon_is_tried_once_a_second_and_comes_back() -> None:
     tried = [t for t in times if 10.2 < t < 19.8]
     assert 6 <= len(tried) <= 11
     assert np.diff([t for t in times if t > 22.0]).max() < 2.5
-
-
-def test_what_waits_at_the_end_is_given() -> None:
-    selector, told, sharp = KeyframeSelector(CAMERA), north(5.0), texture()
-    assert selector.add(picture(0.0, sharp), told, 0.0) is not None
-    assert selector.add(picture(1.9, sharp), told, 1.9) is None  # 13 % new: the window is open
-    assert selector.flush() is not None and selector.flush() is None
 
 
 @given(u=st.floats(-400, 400), v=st.floats(-300, 300), turn=st.floats(-3.0, 3.0))

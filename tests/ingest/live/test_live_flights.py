@@ -24,7 +24,6 @@ from flycam.ingest.live.routes import (
     describe_live_flight,
     filter_live_flights,
 )
-from flycam.messages import Message
 from flycam.workspace import Workspace
 from tests.serve.running import running
 from tests.serve.world import add_communes, make_workspace
@@ -98,18 +97,6 @@ def test_a_flight_that_tells_nothing_any_more_is_silent_and_then_no_news(watch: 
     assert watch.standing() == {}
 
 
-@pytest.mark.parametrize("ahead_s", [-300.0, 300.0])
-def test_the_clock_of_the_box_that_flies_may_be_wrong(watch: Watch, ahead_s: float) -> None:
-    wrong_ns = round(ahead_s * SECOND)
-    for beat in range(4):
-        watch.tell(replace(TOLD, beat=beat, told_ns=watch.clocks.wall_ns + wrong_ns))
-        seen = watch.standing()
-        watch.clocks.go(0.4)
-    assert seen == {"f1": LiveState.FLYING}
-    watch.clocks.go(SILENCE_TIMEOUT_S)
-    assert watch.standing() == {"f1": LiveState.SILENT}
-
-
 def test_a_server_that_starts_later_knows_how_long_a_killed_flight_is_silent(watch: Watch) -> None:
     watch.tell(replace(TOLD, told_ns=NOON_NS - 40 * SECOND))
     (seen,) = watch.sky.read_flights()
@@ -125,17 +112,6 @@ def test_a_flight_that_ended_is_told_for_ten_minutes_and_never_as_silent(watch: 
     assert watch.standing() == {"f1": LiveState.ENDED}
     watch.clocks.go(200.0)
     assert watch.standing() == {}
-
-
-def test_two_flights_at_once_stand_each_for_itself(watch: Watch) -> None:
-    watch.tell(TOLD)
-    watch.tell(replace(TOLD, flight_id="f2"))
-    watch.standing()
-    watch.clocks.go(1.0)
-    watch.tell(replace(TOLD, flight_id="f2", beat=2, told_ns=watch.clocks.wall_ns))
-    watch.standing()
-    watch.clocks.go(0.5)
-    assert watch.standing() == {"f1": LiveState.SILENT, "f2": LiveState.FLYING}
 
 
 def test_what_is_in_the_air_comes_before_what_is_silent_and_what_has_landed(watch: Watch) -> None:
@@ -156,16 +132,6 @@ def test_a_run_that_begins_anew_is_heard_though_it_counts_from_one(watch: Watch)
     watch.tell(replace(TOLD, run="b"))
     watch.clocks.go(0.3)
     assert watch.standing() == {"f1": LiveState.FLYING}
-
-
-def test_reasons_are_said_in_both_languages() -> None:
-    stopped, fault = Message("stopped by the operator"), Message("stopped by a fault of the program")
-    failed = replace(TOLD, failure=fault, remarks=(stopped,))
-    said = describe_live_flight(LiveFlight(failed, 10.0), 10.0)
-    assert said["left_out_said"] == "3 came faster than they could be laid"
-    assert said["left_out_said_vi"] == "3 đến nhanh hơn tốc độ xử lý"
-    assert said["remarks"] == [{"sentence": str(stopped), "sentence_vi": "người điều khiển đã dừng"}]
-    assert said["failure"] == {"sentence": str(fault), "sentence_vi": "chương trình gặp lỗi và dừng"}
 
 
 def test_a_screen_is_told_of_a_flight_and_of_its_silence(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from flycam.ingest.live.telemetry import LinkedTelemetry
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.mavlink_link import LinkHealth, MavlinkLink
 from flycam.messages import Message
-from flycam.model.telemetry import TelemetrySample, TelemetryTrack
+from flycam.model.telemetry import TelemetryTrack
 from tests.ingest.video.test_video_poses import GROUND_M, samples, terrain
 from tests.ports import free_port
 from tests.waiting import until
@@ -88,26 +88,6 @@ def test_a_pose_is_there_as_soon_as_its_packets_are(linked: tuple[LinkedTelemetr
 def refreshed(telemetry: LinkedTelemetry) -> LinkedTelemetry:
     telemetry.refresh()
     return telemetry
-
-
-def moved_on(telemetry: LinkedTelemetry, since_ns: int) -> TelemetrySample | None:
-    """The newest sample, once it is a later one."""
-    newest = refreshed(telemetry).poses.track.samples[-1]
-    return newest if newest.t_utc_ns > since_ns else None
-
-
-def test_a_place_that_jumps_is_not_followed(linked: tuple[LinkedTelemetry, Sender]) -> None:
-    telemetry, sender = linked
-    last = telemetry.poses.track.samples[-1]
-    for k in range(20, 24):
-        sender.send(k, north_m=10_000.0)
-        until(lambda k=k: telemetry._link.health.messages == 3 * (k + 1))
-        time.sleep(0.12)  # it is asked ten times a second
-        telemetry.refresh()
-    assert telemetry.poses.track.samples[-1] == last
-    sender.send(24)
-    newest = until(lambda: moved_on(telemetry, last.t_utc_ns))
-    assert newest.lat_deg == pytest.approx(21.9 + 24 * 9e-6, abs=1e-5)
 
 
 def test_what_the_link_forgets_still_counts() -> None:

@@ -12,7 +12,6 @@ from flycam.drill.flight import VideoPlan
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from flycam.errors import FlightLogMismatch
-from flycam.ingest.video.video_poses import VideoPoses
 from flycam.model.records import FrameStatus
 from flycam.model.warning import LOG_DOUBTFUL, describe_warning
 from tests.ingest.live.test_workflow import MakeHouse, codes, flown, replays
@@ -103,18 +102,6 @@ def test_the_log_of_a_like_flight_is_found_out_by_the_films_own_and_laid_over_on
         off = np.subtract(record.exterior.projection_centre_m, true.projection_centre_m)
         assert np.linalg.norm(off) < 15.0
     assert flown(house, long_film).reprocessed == 0
-
-
-def test_the_aircrafts_angles_alone_refuse_nothing(
-    long_film: VideoDrillReport,
-    other: VideoDrillReport,
-    make_house: MakeHouse,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Its gimbal may have turned by itself."""
-    house = make_house(long_film)
-    monkeypatch.setattr(VideoPoses, "tells_camera", False)
-    assert LOG_DOUBTFUL in codes(flown(house, long_film, telemetry=str(other.telemetry)))
 
 
 @pytest.mark.soak

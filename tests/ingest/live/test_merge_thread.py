@@ -43,14 +43,3 @@ def test_what_goes_wrong_is_told_and_raised() -> None:
     assert isinstance(merger.error, OSError)
     with pytest.raises(OSError, match="disk full"):
         merger.close()
-
-
-def test_who_lets_go_is_not_told_again() -> None:
-    merger = MergeThread()
-
-    def fails() -> None:
-        raise OSError("disk full")
-
-    merger.add(fails)
-    merger.abandon()
-    assert isinstance(merger.error, OSError)

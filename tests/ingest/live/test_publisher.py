@@ -34,38 +34,6 @@ def test_what_is_merged_while_a_group_is_written_comes_in_the_next_together() ->
     assert groups == [[0], [1, 2, 3]]
 
 
-def test_the_writing_rests_half_as_long_as_the_last_group_took() -> None:
-    now_s, groups, changed = [0.0], [], threading.Condition()
-
-    def publish() -> None:
-        now_s[0] += 0.2
-
-    def shown(group: Sequence[int]) -> None:
-        with changed:
-            groups.append(list(group))
-            changed.notify_all()
-
-    def until(count: int) -> None:
-        with changed:
-            assert changed.wait_for(lambda: len(groups) == count, _SOON_S)
-
-    publisher = Publisher(publish, shown, clock_s=lambda: now_s[0])
-    publisher.add(0)
-    until(1)  # the clock stands at 0.2 s: it rests until 0.3 s
-    publisher.add(1)
-    now_s[0] = 0.29
-    publisher.add(2)
-    now_s[0] = 0.31
-    publisher.add(3)
-    until(2)
-    assert groups == [[0], [1, 2, 3]]
-    for number in (4, 5, 6, 7):  # half of what may wait
-        publisher.add(number)
-    until(3)
-    publisher.close()
-    assert groups[2] == [4, 5, 6, 7]
-
-
 def test_who_merges_waits_while_too_many_are_not_shown() -> None:
     begun, gate, added = threading.Event(), threading.Event(), []
 

@@ -17,10 +17,10 @@ import shapely
 from flycam.catalog.live_flights import LiveFlightPhase, LiveFlightReport
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.errors import DiskFull, StorageFailed
+from flycam.errors import StorageFailed
 from flycam.ingest.live import status
 from flycam.ingest.live.clock import LiveClock
-from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE, FrameTimes
+from flycam.ingest.live.frame_pipeline import FrameTimes
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.orthorectifier import LiveOrthorectifier
 from flycam.ingest.live.routes import SILENCE_TIMEOUT_S
@@ -29,7 +29,7 @@ from flycam.ingest.live.workflow import VideoReport, orthorectify_video
 from flycam.model.telemetry import TelemetrySample
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.workspace import ignore_progress
-from tests.houses import House, StopAfter
+from tests.houses import House
 from tests.ingest.video.streaming import on_air
 from tests.ports import free_port
 from tests.texts import pair
@@ -40,16 +40,6 @@ MakeHouse = Callable[..., House]
 
 def place(lon_deg: float, lat_deg: float) -> TelemetrySample:
     return TelemetrySample(t_utc_ns=0, lon_deg=lon_deg, lat_deg=lat_deg, height_m=0.0, height_datum="EGM96")
-
-
-def test_a_long_track_is_thinned_and_keeps_its_beginning_and_its_end() -> None:
-    track = FlightPath(most=100, step_m=2.0)
-    for step in range(1000):
-        track.add(place(104.0 + step * 1e-4, 21.0))
-    assert len(track.positions) <= 101
-    assert track.positions[0] == (104.0, 21.0) and track.positions[-1] == (104.0999, 21.0)
-    assert list(track.positions) == sorted(track.positions)
-    assert track.positions[-10:] == tuple((round(104.099 + n * 1e-4, 6), 21.0) for n in range(10))
 
 
 def test_a_stream_that_comes_late_shows_pictures_as_old_as_they_are() -> None:
@@ -142,21 +132,6 @@ def test_a_film_played_at_its_own_speed_tells_where_its_aircraft_was(
     assert ended.left_out == report.dropped
 
 
-@pytest.mark.soak
-@pytest.mark.slow
-def test_who_is_not_heard_does_not_fly_any_slower(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house = make_house(film)
-
-    def full(_report: LiveFlightReport) -> None:
-        raise DiskFull(pair("no space left: free some", "hết chỗ; hãy giải phóng bớt"))
-
-    monkeypatch.setattr(house.workspace.catalog.airborne, "put", full)
-    assert flown(house, film).used >= 6
-    assert house.workspace.catalog.airborne.list_since(0) == []
-
-
 def test_a_flight_that_fails_says_why(
     film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,32 +148,6 @@ def test_a_flight_that_fails_says_why(
     assert ended.failure is not None
     said = tuple(ended.failure.to_fields().values())
     assert said == ("the disk went away: run again", "mất ổ đĩa; hãy chạy lại")
-
-
-def test_a_film_read_as_fast_as_it_goes_is_no_aircraft_in_the_air(
-    film: VideoDrillReport, make_house: MakeHouse
-) -> None:
-    house = make_house(film)
-    flown(house, film, is_realtime=False)
-    assert house.workspace.catalog.airborne.list_since(0) == []
-
-
-@pytest.mark.slow
-def test_how_the_flight_was_opened_is_told(film: VideoDrillReport, make_house: MakeHouse) -> None:
-    """A flight that exists keeps its event: said on the screen while it flies, and at the end."""
-    house, stop = make_house(film), StopAfter(PROGRESS_STAGE, 81)
-    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
-    half = orthorectify_video(house.workspace, request, FlightLabels(), stop.progress, stop.stopped)
-    kept = house.workspace.catalog.flights.event(half.flight.event_id).name
-    again = orthorectify_video(
-        house.workspace, replace(request, is_realtime=True), FlightLabels(event="Bão số 3"), ignore_progress
-    )
-    assert again.new > 0
-    (ended,) = house.workspace.catalog.airborne.list_since(0)
-    assert any("Bão số 3" in str(one) and kept in str(one) for one in ended.remarks)
-    assert any("Bão số 3" in one.in_language("vi") for one in ended.remarks)
-    assert set(map(str, ended.remarks)) <= set(map(str, again.remarks))
-    assert ended.event_id == half.flight.event_id
 
 
 @pytest.mark.slow

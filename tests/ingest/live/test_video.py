@@ -163,28 +163,3 @@ def test_the_newest_picture_that_was_withdrawn_is_for_administrators(
         (said,) = client.get("/api/airborne", headers=LAN).json()
         assert (said["picture_url"] is None) == (seen == 403)
         assert [client.get(path, headers=who).status_code for who in (LAN, ADMIN)] == [seen, 200]
-
-
-def test_the_newest_picture_has_another_address_each_time_and_goes_with_its_flight(
-    client: httpx.Client, filmed: tuple[World, list[VideoSegment]]
-) -> None:
-    world, _ = filmed
-    workspace = world.workspace
-    told = replace(TOLD, flight_id=world.after, told_ns=workspace.clock_ns(), recorded_s=12.5)
-    assert client.get(f"/api/airborne/{world.after}/picture", headers=LAN).status_code == 404
-    addresses = []
-    for taken_ns, data in ((11, b"\xff\xd8one"), (12, b"\xff\xd8two")):
-        key = keys.format_latest_image_key(world.after, taken_ns)
-        workspace.store.put(key, data)
-        workspace.catalog.airborne.put(replace(told, beat=taken_ns, picture_key=key))
-        time.sleep(1.2)  # the sky is looked at once a second
-        (said,) = client.get("/api/airborne", headers=LAN).json()
-        addresses.append(said["picture_url"])
-        answer = client.get(said["picture_url"], headers=LAN)
-        assert (answer.content, answer.headers["content-type"]) == (data, "image/jpeg")
-        assert said["recorded_s"] == 12.5
-    assert len(set(addresses)) == 2
-    flights = workspace.catalog.flights
-    flights.put_flight(replace(flights.flight(world.after), state=FlightState.WITHDRAWN))
-    time.sleep(1.2)
-    assert client.get(addresses[-1], headers=LAN).status_code == 404

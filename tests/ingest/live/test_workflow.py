@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
@@ -17,14 +13,12 @@ import pytest
 import shapely
 
 from flycam.cli.video import format_live
-from flycam.cli.workspace import open_workspace
 from flycam.drill.flight import VideoPlan
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import (
     CalibrationMissing,
     Cancelled,
-    FrameRejected,
     NotFound,
     OptionUnusable,
     OutsideTerrain,
@@ -52,12 +46,11 @@ from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
 from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.terrain import load_recorded_terrain, register_dem
 from flycam.mosaic.terrain_codec import parse_source_dem_id
-from flycam.mosaic.tiles.codec import read_tile
 from flycam.operations.verify import verify_objects
 from flycam.originals import fetch_local_copy
 from flycam.workspace import ignore_progress
 from tests.houses import House, StopAfter, filmed_drill
-from tests.waiting import ENOUGH_S, until
+from tests.waiting import until
 
 MakeHouse = Callable[..., House]
 MakeFilmed = Callable[..., tuple[House, VideoReport]]
@@ -151,17 +144,6 @@ def test_frames_lie_on_ground_lifted_to_what_the_film_shows_which_is_kept_with_t
     assert verify_objects(house.workspace).error is None
 
 
-def test_a_frame_of_a_film_is_withdrawn_like_a_photo(film: VideoDrillReport, make_filmed: MakeFilmed) -> None:
-    house, laid = make_filmed()
-    flight_id = laid.flight.flight_id
-    record = house.workspace.catalog.frames.list_for_flight(flight_id)[3]
-    withdraw_by_reference(house.workspace, record.header.provenance.source_name, "nhà dân", "UBND")
-    heads = house.workspace.catalog.tiles.heads(f"{flight_id}-colour", 0)
-    tiles = [read_tile(house.workspace.store, head) for head in heads]
-    assert tiles and all(record.frame_id not in tile.frames for tile in tiles)
-    assert flown(house, film).new == 0  # and it does not come back
-
-
 def test_a_run_cut_half_way_is_completed_by_the_same_command(
     film: VideoDrillReport, make_filmed: MakeFilmed, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,63 +166,11 @@ def test_a_run_cut_half_way_is_completed_by_the_same_command(
     assert cut.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
 
 
-def test_the_clock_of_a_log_is_found_and_a_given_one_is_believed(
-    film: VideoDrillReport, make_house: MakeHouse
-) -> None:
-    true_s = read_truth(film.truth.parent).facts["clock_offset_s"]
-    found = flown(make_house(film, "found"), film, telemetry=str(film.telemetry))
-    assert abs(found.clock.offset_s - true_s) <= 3.0 * found.clock.sigma_s
-    given = flown(make_house(film, "given"), film, telemetry=str(film.telemetry), clock_offset_s=true_s)
-    assert given.clock.offset_s == true_s and given.clock.is_known and not given.flight.warnings
-
-
 @pytest.fixture
 def straight() -> VideoDrillReport:
     """A film whose pictures do not tell one moment from another."""
     plan = VideoPlan(seconds=12.0, fps=10, strips=1, gsd_m=0.8, is_steady=True)
     return filmed_drill(seed=2, plan=plan, size_px=(320, 180), truth_rasters=False)
-
-
-def test_a_clock_that_cannot_be_seen_is_not_made_up(
-    straight: VideoDrillReport, make_house: MakeHouse
-) -> None:
-    report = flown(make_house(straight), straight, telemetry=str(straight.telemetry))
-    answer, lines = format_live(report)
-    assert answer["clock_offset_s"] is None and answer["clock_sigma_s"] > 1.0
-    assert report.flight.warnings[-1].startswith("clock_unknown")
-    assert "--clock-offset" in answer["warnings"][-1] and any("--clock-offset" in str(line) for line in lines)
-    pose = house_pose(make_house(straight, "given"), straight)
-    assert pose < 3.0  # with the clock given the doubt is gone from the poses too
-
-
-def house_pose(house: House, straight: VideoDrillReport) -> float:
-    true_s = read_truth(straight.truth.parent).facts["clock_offset_s"]
-    report = flown(house, straight, telemetry=str(straight.telemetry), clock_offset_s=true_s)
-    records = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.USED)
-    return max(record.exterior.sigma_position_m[0] for record in records)
-
-
-@pytest.mark.slow
-def test_at_its_own_speed_every_picture_is_laid_or_counted(
-    film: VideoDrillReport, make_house: MakeHouse
-) -> None:
-    report = flown(make_house(film), film, is_realtime=True)
-    assert report.seconds > 19.0 and report.used >= 6
-    unseen, unlaid = (
-        200 - report.decoded,
-        report.chosen - report.new,
-    )  # lost on the way here; before they were laid
-    assert unseen >= 0 and unlaid >= 0
-    counted = (
-        "overrun",
-        "thinned",
-        "no_time",
-        "telemetry_gap",
-        *(error.reason for error in FrameRejected.__subclasses__()),
-    )
-    assert unseen + unlaid == sum(report.dropped.get(reason, 0) for reason in sorted(set(counted)))
-    half, most = report.latency_ms
-    assert 0.0 < half <= most
 
 
 def test_a_stop_ends_the_flight_where_it_is_and_the_same_command_goes_on(
@@ -260,31 +190,6 @@ def test_a_stop_ends_the_flight_where_it_is_and_the_same_command_goes_on(
             ignore_progress,
             lambda: True,
         )
-
-
-def test_ctrl_c_on_the_command_shows_what_was_laid(film: VideoDrillReport, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "flycam", "live", "--data", str(tmp_path / "data"), "--realtime"]
-    command += ["--video", str(film.video), "--telemetry", str(film.subtitles), "--camera", str(film.camera)]
-    with subprocess.Popen(
-        [*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        until(lambda: _seen_s(film, tmp_path / "data") > 4.0 or process.poll() is not None, every_s=0.2)
-        process.send_signal(signal.SIGINT)
-        told, _ = process.communicate(timeout=ENOUGH_S)
-    answer = json.loads(told.splitlines()[-1])
-    assert process.returncode == 0 and answer["frames"] >= 1 and answer["decoded"] < 190
-
-
-def _seen_s(film: VideoDrillReport, data: Path) -> float:
-    """How much of the film is told to be seen by now."""
-    if not (data / "catalog.sqlite").is_file():
-        return 0.0
-    began = datetime.fromisoformat(read_truth(film.truth.parent).facts["video"]["start_utc"])
-    with open_workspace(str(data)) as (workspace, _):
-        seen = [
-            one.picture_ns for one in workspace.catalog.airborne.list_since(0) if one.picture_ns is not None
-        ]
-    return max(seen) / 1e9 - began.timestamp() if seen else 0.0
 
 
 def test_what_cannot_be_used_is_said_and_leaves_no_flight(
@@ -371,21 +276,6 @@ def cut_after(house: House, film: VideoDrillReport, frames: int, monkeypatch: py
             flown(house, film)
 
 
-def test_a_film_cut_off_and_completed_on_terrain_that_came_meanwhile_is_laid_on_it_whole(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house = make_house(None)
-    cut_after(house, film, 4, monkeypatch)
-    register_dem(house.workspace, film.dem)
-    report = flown(house, film)
-    flight_id = report.flight.flight_id
-    records = house.workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
-    assert report.reprocessed == 4 and len({parse_source_dem_id(record.dem_id) for record in records}) == 1
-    assert NO_TERRAIN not in codes(report) and report.flight.state is FlightState.READY
-    assert any("interrupted" in str(one) for one in report.remarks)
-    assert replays(house, flight_id)
-
-
 def test_a_film_laid_on_a_plane_is_laid_again_once_there_is_terrain(
     film: VideoDrillReport, make_house: MakeHouse
 ) -> None:
@@ -428,22 +318,6 @@ def test_a_clock_that_becomes_known_lays_the_film_again_and_no_frame_beside_it(
     ) == tiles
 
 
-def test_a_film_without_a_time_of_creation_is_dated_by_its_log(
-    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    dated = flown(make_house(film, "dated"), film, telemetry=str(film.telemetry))
-    moov = film.video.read_bytes()
-    at = moov.index(b"mvhd") + 8
-    undated = tmp_path / "undated.mp4"
-    undated.write_bytes(moov[:at] + bytes(4) + moov[at + 4 :])
-    for name, log in (("log", film.telemetry), ("subtitles", film.subtitles)):
-        report = flown(make_house(film, name), film, video=str(undated), telemetry=str(log))
-        assert abs(report.flight.first_ns - dated.flight.first_ns) < 8 * 3600e9
-        assert any("dated by" in str(one) for one in report.remarks)
-        if name == "log":
-            assert abs(report.flight.first_ns - dated.flight.first_ns) < 10e9
-
-
 def filmed(house: House, flight_id: str) -> set[int]:
     """Times (PTS, ns) of the frames on record."""
     frames = house.workspace.catalog.frames.list_for_flight(flight_id)
@@ -471,23 +345,6 @@ def test_what_was_withdrawn_of_a_film_stays_away_by_any_log_and_is_said(
     for log in (film.subtitles, film.telemetry):
         gone = flown(house, film, telemetry=str(log))
         assert (gone.new, gone.used, gone.flight.state) == (0, 0, FlightState.WITHDRAWN)
-
-
-def test_what_is_left_out_is_said_in_words(make_filmed: MakeFilmed) -> None:
-    _, laid = make_filmed()
-    report = replace(laid, dropped={"overrun": 3, "telemetry_gap": 1, "torn": 0})
-    __, lines = format_live(report)
-    english, vietnamese = ([line.in_language(language) for line in lines] for language in ("en", "vi"))
-    assert "  left out: 3 came faster than they could be laid, 1 the log says nothing of" in english
-    assert any("không có số liệu trong nhật ký bay" in line for line in vietnamese)
-    assert not any("overrun" in line or "telemetry_gap" in line for line in (*english, *vietnamese))
-
-
-def test_without_terrain_a_film_lies_on_a_plane_and_says_so(
-    film: VideoDrillReport, make_house: MakeHouse
-) -> None:
-    report = flown(make_house(None), film)
-    assert report.used >= 8 and "no_terrain" in report.flight.warnings
 
 
 def breaking(error: Exception, after: int) -> Callable[[VideoSource], Iterator[VideoFrame]]:
@@ -607,14 +464,3 @@ def test_what_was_laid_in_doubt_before_the_streams_time_jumped_stays_so_and_the_
     assert doubted and max(doubted) < 3.0 and min(sigmas_m) < 3.0
     assert f"{max(sigmas_m):.0f} m off" in str(describe_warning(report.flight.warnings[0]))
     assert "2.9 s" in str(describe_warning(report.flight.warnings[0]))
-
-
-def test_what_an_error_on_the_way_leaves_in_doubt_is_said_to_be(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house = make_house(film)
-    monkeypatch.setattr(VideoSource, "frames", breaking(RuntimeError("unforeseen"), 40))
-    with pytest.raises(RuntimeError, match="unforeseen"):
-        flown(house, film, telemetry=str(film.telemetry), is_realtime=True)
-    flights = house.workspace.catalog.flights.flights()
-    assert all(CLOCK_UNKNOWN in map(parse_warning_code, one.warnings) for one in flights)

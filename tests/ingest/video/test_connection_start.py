@@ -68,11 +68,6 @@ def test_a_leap_of_the_streams_own_time_is_taken_for_no_burst() -> None:
         ]
 
 
-def test_a_stream_that_ends_at_once_has_shown_what_came() -> None:
-    gone, by = went_on(np.array([0.0]), np.array([4.0]))
-    assert len(gone) == 1 and by == [1]
-
-
 @pytest.mark.parametrize("how", ["rtsp", "udp"])
 def test_a_real_streams_first_picture_is_dated_as_its_later_ones_are(
     how: str, tmp_path_factory: pytest.TempPathFactory

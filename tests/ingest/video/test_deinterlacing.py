@@ -50,17 +50,6 @@ def test_a_whole_picture_is_left_as_it_is() -> None:
     assert measure_combing(np.zeros((3, 8, 3), np.uint8)) == 0.0
 
 
-def test_once_it_is_sure_pictures_of_a_halt_show_one_field_too() -> None:
-    fields = FieldSelector()
-    for _ in range(3):
-        fields.select(woven(ground(0.0), ground(5.0)))
-    assert fields.is_interlaced
-    still = ground(0.0)
-    selected = fields.select(still)
-    assert np.array_equal(selected[::2], still[::2])
-    assert np.abs(selected.astype(float) - still).mean() < 3.0
-
-
 def test_pictures_of_an_interlaced_film_come_out_of_one_moment(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     with VideoEncoder(path, SIZE[::-1], 10, 0) as encoder:

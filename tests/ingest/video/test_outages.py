@@ -100,10 +100,3 @@ def test_a_stream_of_few_pictures_is_not_lost_between_them() -> None:
     for second in (0, 4, 8, 20):
         count.add(second * SECOND, fps=0.5)
     assert count.outages() == Outages(1, 12.0)
-
-
-def test_a_film_has_no_outages(tmp_path: Path) -> None:
-    film = streaming.write_film(tmp_path / "film.mp4", pictures=10)
-    with VideoSource(str(film)) as source:
-        assert len(list(source.frames())) == 10
-    assert source.outages is None and source.remarks == ()

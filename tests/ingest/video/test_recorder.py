@@ -156,26 +156,6 @@ def _units_of_pieces(pieces: list[SegmentFile]) -> Iterator[bytes]:
             yield from split_units(read[1].tobytes())
 
 
-def test_mpeg_ts_over_udp_is_recorded(tmp_path: Path) -> None:
-    port = free_port(socket.SOCK_DGRAM)
-    order = RecordingOptions(folder=tmp_path / "rec")
-    # a minute, for what is sent before anybody listens is lost
-    minute = streaming.write_film(tmp_path / "minute.mp4", pictures=1800)
-    with streaming.transport_stream(minute, port) as url, VideoSource(url, recording=order) as source:
-        seen = []
-        for picture in source.frames():
-            seen.append(streaming.number_of(picture.pixels))
-            if len(seen) == 90:
-                break
-    (piece,) = pieces_in(tmp_path / "rec")
-    recorded = numbers(piece.path)
-    assert recorded == list(range(recorded[0], recorded[0] + len(recorded)))
-    counted = source.health.dropped
-    # who takes pictures late misses some; the recording none
-    assert 0 <= seen[0] - recorded[0] <= sum(counted.values()), counted
-    assert recorded[-1] >= seen[-1] - 16
-
-
 def test_a_decoder_that_is_killed_leaves_what_it_had_and_the_next_goes_on(film: Path, tmp_path: Path) -> None:
     order = RecordingOptions(folder=tmp_path, segment_s=60.0)
     with (
@@ -190,18 +170,6 @@ def test_a_decoder_that_is_killed_leaves_what_it_had_and_the_next_goes_on(film: 
     pieces = pieces_in(tmp_path)
     assert len(pieces) == 2 and pieces[0].pictures >= 30
     assert all(len(numbers(piece.path)) == piece.pictures for piece in pieces)
-
-
-def test_a_disk_that_is_nearly_full_is_left_to_the_map(film: Path, tmp_path: Path) -> None:
-    order = RecordingOptions(folder=tmp_path / "rec", min_free_bytes=1 << 60)
-    with (
-        streaming.rtsp_server(film, free_port()) as url,
-        VideoSource(url, recording=order) as source,
-    ):
-        count = sum(1 for _, _ in zip(source.frames(), range(60), strict=False))
-    assert count == 60 and source.health.dropped["unrecorded"] >= 50
-    assert [str(one) for one in source.health.remarks if "nearly full" in str(one)]
-    assert len(source.health.remarks) == 1 and pieces_in(tmp_path / "rec") == []
 
 
 class Told:
@@ -318,41 +286,6 @@ def test_times_that_jump_begin_a_new_piece(film: Path, tmp_path: Path) -> None:
     # no picture was taken an hour after it came: frames are dated by the same rule
     began_s = [(piece.began_ns - once[0].arrived_utc_ns) / 1e9 for piece in pieces]
     np.testing.assert_allclose(began_s, [0.0, 2.0, 4.0], atol=0.05)
-
-
-def test_pieces_are_dated_as_frames_are_whatever_the_link_held_up(film: Path, tmp_path: Path) -> None:
-    """A stall of five seconds, after which the pictures come all at once."""
-    packets = packets_of(film)
-    stalled = [
-        replace(one, arrived_utc_ns=one.arrived_utc_ns + (5 * 10**9 if one.number >= 75 else 0))
-        for one in packets
-    ]
-    recorder = Recorder(RecordingOptions(folder=tmp_path, segment_s=2.0), streaming.SIZE_PX, Told())
-    for one in stalled:
-        recorder.put(one)
-    recorder.close(10.0)
-    pieces = pieces_in(tmp_path)
-    assert [piece.pictures for piece in pieces] == [60] * 4
-    dated_s = [(piece.began_ns - packets[0].arrived_utc_ns) / 1e9 for piece in pieces]
-    np.testing.assert_allclose(dated_s, [0.0, 2.0, 4.0, 6.0], atol=0.05)
-
-
-def test_a_film_whose_time_goes_back_is_dated_by_when_it_came_also_once_it_is_where_it_was(
-    film: Path, tmp_path: Path
-) -> None:
-    packets = packets_of(film)
-    back = [
-        replace(one, number=150 + one.number, arrived_utc_ns=one.arrived_utc_ns + 3 * 10**9)
-        for one in packets[60:]
-    ]
-    recorder = Recorder(RecordingOptions(folder=tmp_path, segment_s=60.0), streaming.SIZE_PX, Told())
-    for one in (*packets[:150], *back):
-        recorder.put(one)
-    recorder.close(10.0)
-    pieces = pieces_in(tmp_path)
-    assert [piece.pictures for piece in pieces] == [150, 180]
-    began_s = [(piece.began_ns - packets[0].arrived_utc_ns) / 1e9 for piece in pieces]
-    np.testing.assert_allclose(began_s, [0.0, 5.0], atol=0.05)
 
 
 def send_torn(path: Path, port: int, over: threading.Event, seconds: float = 8.0) -> None:

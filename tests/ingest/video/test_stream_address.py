@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.video.stream import is_listen_address, make_open_error, to_open_arguments
+from flycam.ingest.video.stream import is_listen_address, to_open_arguments
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
 from tests.ingest.video import streaming
 from tests.ports import free_port
@@ -114,9 +114,3 @@ def test_an_rtmp_address_without_a_machine_is_waited_at() -> None:
     assert address == "rtmp://0.0.0.0:1936/live/bay" and "listen;1" in options and open_ms == 60_000
     assert to_open_arguments("rtmp://0.0.0.0/live/bay")[0] == "rtmp://0.0.0.0/live/bay"
     assert "listen" not in to_open_arguments("rtmp://10.0.0.1/live/bay")[1]
-
-
-def test_what_is_said_where_nobody_calls_names_no_key() -> None:
-    said = make_open_error(f"rtmp://:1935/live/{KEY}", "it holds no picture that can be decoded")
-    assert "start this first" in str(said) and "hãy chạy lệnh này trước" in said.message.in_language("vi")
-    assert KEY not in f"{said} {said.message.in_language('vi')}"

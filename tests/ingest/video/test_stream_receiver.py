@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from flycam.errors import SourceUnreadable
 from flycam.ingest.video.recorder import (
     RecordingOptions,
     close_unfinished_segments,
@@ -38,12 +37,3 @@ def test_a_decoder_that_nobody_takes_from_does_not_hold_up_the_recording(
     close_unfinished_segments(tmp_path)
     pieces = [piece for path in list_finished_segments(tmp_path) if (piece := read_segment(path)) is not None]
     assert sum(piece.pictures for piece in pieces) >= 120
-
-
-def test_an_address_at_which_nothing_is_refuses_and_records_nothing(tmp_path: Path) -> None:
-    with (
-        pytest.raises(SourceUnreadable, match="nothing that can be read comes from there"),
-        VideoSource(f"rtsp://127.0.0.1:{free_port()}/live", recording=RecordingOptions(folder=tmp_path)),
-    ):
-        pass
-    assert list(tmp_path.iterdir()) == []

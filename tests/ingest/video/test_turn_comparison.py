@@ -135,12 +135,6 @@ def test_a_log_is_not_believed_by_where_it_is_silent() -> None:
         assert found.is_contradiction and found.differing == found.count
 
 
-def test_pictures_that_cannot_be_followed_are_no_evidence() -> None:
-    poses = flight(3)
-    assert compare_turns([], poses, CAMERA, 0.0, 5.0) == TurnComparison()
-    assert compare_turns(seen(poses, missed=0.7), flight(4), CAMERA, 0.0, 5.0) == TurnComparison()
-
-
 @pytest.mark.parametrize(
     ("turns", "said"),
     [

@@ -28,15 +28,6 @@ def log(film: VideoDrillReport) -> VideoLog:
     return read_video_log(film.subtitles, read_creation_ns(film.video))
 
 
-def test_a_films_own_subtitles_are_not_doubted(film: VideoDrillReport, log: VideoLog) -> None:
-    created_ns = read_creation_ns(film.video)
-    assert created_ns is not None and log.utc_base_ns is not None
-    assert abs(created_ns - log.utc_base_ns) > 6 * 3600 * SECOND, "its clock shows local time"
-    assert log.find_doubts(20.0, created_ns) == ()
-    assert log.find_doubts(20.0, created_ns + 20 * SECOND) == ()  # written as the film ended
-    assert log.find_doubts(0.0, None) == log.find_doubts(20.0, None) == log.find_doubts(0.0, created_ns) == ()
-
-
 @given(quarters=st.integers(-48, 56), late_s=st.integers(-5, 20))
 def test_no_time_zone_is_a_reason_for_doubt(film: VideoDrillReport, quarters: int, late_s: int) -> None:
     log = read_video_log(film.subtitles, None)

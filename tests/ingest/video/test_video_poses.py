@@ -150,14 +150,6 @@ def test_the_newest_samples_wait_for_their_gimbal_but_not_for_one_that_fell_sile
     assert list(trim_unfinished(none)) == none and list(trim_unfinished([])) == []
 
 
-def test_a_log_that_is_silent_gives_no_pose() -> None:
-    poses = resolve_video_poses(log([*samples()[:30], *samples()[90:]]), terrain)
-    with pytest.raises(TelemetryGap):
-        poses.exterior_at(6_000_000_000, 0.0)
-    with pytest.raises(TelemetryGap):
-        poses.exterior_at(60_000_000_000, 0.0)
-
-
 def test_no_fix_a_jump_and_a_frozen_receiver_are_left_out_and_counted() -> None:
     told = samples()
     told[10:14] = [replace(s, fix="none") for s in told[10:14]]
@@ -168,18 +160,3 @@ def test_no_fix_a_jump_and_a_frozen_receiver_are_left_out_and_counted() -> None:
     assert why.keys() == {s.t_utc_ns for s in told} - {s.t_utc_ns for s in kept}
     with pytest.raises(PositionMissing, match="100 samples without a GNSS fix"):
         resolve_video_poses(log(samples(fix="none")), terrain)
-
-
-def test_a_hover_is_no_frozen_receiver() -> None:
-    kept, why = filter_believable(samples(lat_deg=21.9, speed_mps=0.1))
-    assert len(kept) == 100 and not why
-
-
-def test_told_poses_are_those_of_the_pictures() -> None:
-    poses = resolve_video_poses(log(samples()), terrain)
-    told = poses.logged_poses(2_000_000_000)
-    assert told.time_s[0] == -2.0 and told.above_m[0] == pytest.approx(80.0)
-    centre, rotation, _ = told.interpolate(np.array([3.05]))
-    exact = poses.exterior_at(5_050_000_000, 0.0)
-    np.testing.assert_allclose(centre[0], exact.projection_centre_m, atol=1e-3)
-    np.testing.assert_allclose(rotation[0], exact.rotation, atol=1e-4)

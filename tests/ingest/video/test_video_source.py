@@ -15,10 +15,9 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.concurrency import BoundedQueue
 from flycam.errors import SourceUnreadable
 from flycam.ingest.video.decoder import count_fitting_frames
-from flycam.ingest.video.video_source import VideoFrame, VideoSource, is_stream, read_creation_ns
+from flycam.ingest.video.video_source import VideoSource, read_creation_ns
 from tests.ingest.video import streaming
 from tests.ports import free_port
 from tests.waiting import ENOUGH_S, until
@@ -39,15 +38,6 @@ def test_a_film_comes_whole_in_order_with_its_times_and_colours(film: Path) -> N
     lower = pictures[7].pixels[-8:, -8:].mean(axis=(0, 1))
     assert lower[0] > 180 and lower[2] < 80  # red is red
     assert not source.health.dropped.total() and not source.health.remarks
-
-
-def test_a_reader_that_is_slow_loses_nothing_of_a_file(film: Path) -> None:
-    with VideoSource(str(film)) as source:
-        numbers = []
-        for picture in source.frames():
-            time.sleep(0.01)
-            numbers.append(streaming.number_of(picture.pixels))
-    assert numbers == list(range(60))
 
 
 def test_at_its_own_speed_the_oldest_are_dropped_and_counted(film: Path) -> None:
@@ -87,12 +77,6 @@ def test_a_film_of_more_pixels_than_8k_is_refused_by_name(tmp_path: Path, size_p
         VideoSource(str(film)).__enter__()
 
 
-def test_a_film_of_8k_comes_with_few_pictures_waiting(tmp_path: Path) -> None:
-    with VideoSource(str(_film_of(tmp_path / "8k.mp4", (7680, 4320), 4))) as source:
-        until(lambda: len(source._queue) == 2)
-        assert [picture.pixels.shape for picture in source.frames()] == [(4320, 7680, 3)] * 4
-
-
 def test_pictures_in_memory_are_bounded_in_bytes() -> None:
     assert count_fitting_frames(8, 256 << 20, (3840, 2160)) == 8
     assert count_fitting_frames(8, 256 << 20, (7680, 4320)) == 2
@@ -120,14 +104,6 @@ def test_times_that_jump_back_are_left_out_and_counted(film: Path, tmp_path: Pat
         times = [picture.pts_ns for picture in source.frames()]
     assert times == sorted(set(times)) and len(times) >= 58
     assert len(times) + source.health.dropped["pts_backwards"] >= 116
-
-
-def test_a_film_cut_off_in_the_middle_gives_what_it_holds(film: Path, tmp_path: Path) -> None:
-    whole = streaming.as_transport_stream(film, tmp_path / "whole.ts").read_bytes()
-    (tmp_path / "half.ts").write_bytes(whole[: len(whole) // 2])
-    with VideoSource(str(tmp_path / "half.ts")) as source:
-        numbers = [streaming.number_of(picture.pixels) for picture in source.frames()]
-    assert 10 < len(numbers) < 60 and numbers[:10] == list(range(10))
 
 
 def test_a_decoder_that_hangs_is_ended_in_time(tmp_path: Path) -> None:
@@ -187,27 +163,6 @@ def test_a_real_rtsp_server_is_followed_and_followed_again_when_it_returns(film:
     assert abs(times[0] - time.time_ns()) < 120e9
 
 
-def test_mpeg_ts_over_udp_is_followed(film: Path) -> None:
-    port = free_port(socket.SOCK_DGRAM)
-    long = streaming.write_film(film.parent / "twenty.mp4", pictures=600)
-    with streaming.transport_stream(long, port) as url, VideoSource(url, stall_s=60.0) as source:
-        got = []
-        for picture in source.frames():
-            got.append((streaming.number_of(picture.pixels), picture.pts_ns, picture.arrived_ns))
-            if len(got) == 40:
-                break
-    numbers, times, arrived = (np.array(column) for column in zip(*got, strict=True))
-    steps = np.diff(numbers) % 256
-    assert (steps >= 1).all() and np.median(steps) == 1
-    apart_ns = np.diff(times)[steps == 1]
-    assert (apart_ns < 1e9 / 30 + 2e6).all()
-    # by the stream's own time, but where one came less late than all before
-    late_ns = arrived - np.cumsum([0, *steps]) * (1e9 / 30)
-    least_ns = np.minimum.accumulate(late_ns)
-    is_earlier = (least_ns[:-1] - late_ns[1:] > 0)[steps == 1]
-    assert (np.abs(apart_ns - 1e9 / 30) < 2e6)[~is_earlier].all() and not is_earlier.all()
-
-
 def test_a_stream_whose_time_goes_back_is_timed_by_its_arrival_from_there_on(film: Path) -> None:
     """A camera whose encoder begins anew: the same sender's times again, within one connection."""
     port = free_port(socket.SOCK_DGRAM)
@@ -232,63 +187,6 @@ def test_a_stream_whose_time_goes_back_is_timed_by_its_arrival_from_there_on(fil
     assert any("jumped" in str(one) for one in source.health.remarks)
 
 
-@pytest.mark.slow
-def test_a_stream_whose_encoder_paused_is_timed_by_its_arrival_again(film: Path, tmp_path: Path) -> None:
-    """Five seconds without a picture, which the stream's own time does not count."""
-    port = free_port(socket.SOCK_DGRAM)
-    long = streaming.write_film(film.parent / "forty.mp4", pictures=1200)
-    sent = streaming.as_transport_stream(long, tmp_path / "forty.ts").read_bytes()
-    pieces = [sent[at : at + 1316] for at in range(0, len(sent), 1316)]
-    over, many_came = threading.Event(), threading.Event()
-
-    def send() -> None:
-        until(lambda: over.is_set() or streaming.is_listening(port, "udp"))
-        began_s, has_paused = time.monotonic(), False
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-            for n, piece in enumerate(pieces):
-                if many_came.is_set() and not has_paused:
-                    has_paused = True
-                    began_s += 5.0
-                if over.wait(max(0.0, began_s + 40.0 * n / len(pieces) - time.monotonic())):
-                    return
-                out.sendto(piece, ("127.0.0.1", port))
-
-    sender = threading.Thread(daemon=True, target=send)
-    sender.start()
-    seen: list[VideoFrame] = []
-    with VideoSource(f"udp://127.0.0.1:{port}", stall_s=60.0) as source:
-        guard = threading.Timer(2.0 * ENOUGH_S, source.stop)
-        guard.start()
-        for picture in source.frames():
-            seen.append(picture)
-            if len(seen) == 100:
-                many_came.set()
-            if len(seen) > 31 and _since_timed_again(seen) >= 31:
-                break
-        guard.cancel()
-        over.set()
-        sender.join()
-        assert source.health.connections == 1
-        assert _stood_still(source)
-    late_s = np.array([one.arrived_ns / 1e9 - one.pts_ns / 1e9 for one in seen])
-    again = np.array([one.breaks == seen[-1].breaks for one in seen])
-    # half of the pause, by which it would be off: a busy machine sees pictures late
-    assert abs(np.median(late_s[again]) - np.median(late_s[:60])) < 2.5
-
-
-def _since_timed_again(seen: list[VideoFrame]) -> int:
-    """How many pictures came since times broke after the pause; 0: it was not seen, or not mended, yet."""
-    waits_s = np.diff([one.arrived_ns / 1e9 for one in seen])
-    paused = int(waits_s.argmax()) + 1
-    if waits_s[paused - 1] < 3.0:
-        return 0
-    return sum(one.breaks > seen[paused].breaks for one in seen[paused:])
-
-
-def _stood_still(source: VideoSource) -> bool:
-    return any("stood still" in str(one) for one in source.health.remarks)
-
-
 def test_a_stream_is_called_by_its_address_without_what_opens_it() -> None:
     """All that is said of it, on every screen, begins with its name."""
     assert VideoSource("rtsp://admin:secret@cam:554/live?key=secret").name == "rtsp://cam:554/live"
@@ -300,19 +198,3 @@ def test_a_camera_whose_clock_was_never_set_names_no_time_of_creation(tmp_path: 
     at = moov.index(b"mvhd") + 8
     film.write_bytes(moov[:at] + struct.pack(">I", 2_082_844_800 + 86_400) + moov[at + 4 :])  # 2 Jan 1970
     assert read_creation_ns(film) is None
-
-
-def test_addresses_and_paths_are_told_apart(tmp_path: Path, film: Path) -> None:
-    assert is_stream("rtsp://10.0.0.1/live") and is_stream("udp://@:5600")
-    assert not is_stream("/card/DJI_0001.MP4") and not is_stream("C://video.mp4")
-    assert read_creation_ns(film) == streaming.BEGUN_S * 10**9
-    (tmp_path / "x.ts").write_bytes(b"\x47" * 400)
-    assert read_creation_ns(tmp_path / "x.ts") is None
-
-
-def test_the_queue_keeps_the_newest_and_counts_what_it_drops() -> None:
-    queue: BoundedQueue[int] = BoundedQueue(3)
-    assert all(queue.put(n) for n in range(10))
-    queue.close()
-    assert not queue.put(11)
-    assert [queue.get() for _ in range(4)] == [7, 8, 9, None] and queue.dropped == 7

@@ -13,10 +13,7 @@ import pytest
 from flycam.errors import Cancelled, StreamUnreadable, format_error, get_exit_code
 from flycam.ingest.video.stream import (
     find_listen_error,
-    is_listen_address,
     make_listen_error,
-    make_open_error,
-    make_waiting_remark,
 )
 from flycam.ingest.video.video_source import VideoSource
 from tests.ingest.video import streaming
@@ -26,6 +23,7 @@ _SECRET = "S3cr3t-9f2c"
 _WAIT_S = 11.0  # longer than one opening of the video library takes
 
 
+@pytest.mark.soak
 def test_an_aircraft_that_begins_late_is_waited_for_over_udp(tmp_path: Path) -> None:
     film = streaming.write_film(tmp_path / "film.mp4", pictures=900)
     port, over = free_port(socket.SOCK_DGRAM), threading.Event()
@@ -98,33 +96,6 @@ def test_what_keeps_an_address_from_being_listened_at_is_told() -> None:
         assert "cannot be listened at" in str(
             said
         ) and "hãy ghi như udp://@:5600" in said.message.in_language("vi")
-
-
-def test_what_is_waited_for_is_said_with_where_and_how_long() -> None:
-    for url in ("udp://@:5600", "udp://127.0.0.1:5600", "rtmp://:1935/live/khoa"):
-        assert is_listen_address(url)
-        english, vi = make_waiting_remark(url).to_fields().values()
-        assert "12 hours" in english and "Ctrl-C" in english and "12 giờ" in vi and "khoa" not in english
-    assert "nobody sent video here" in str(make_open_error("udp://@:5600", "why"))
-    assert not is_listen_address("rtsp://127.0.0.1:554/live") and not is_listen_address(
-        "tcp://127.0.0.1:5600"
-    )
-
-
-@pytest.mark.parametrize(("url", "longest_s"), [("udp://@:5600", 1.0), ("rtsp://127.0.0.1/live", 8.0)])
-def test_a_stream_that_is_back_is_not_unheard_for_long_where_nobody_is_called(
-    url: str, longest_s: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, pauses = VideoSource(url), []
-
-    def wait(seconds: float) -> bool:
-        pauses.append(seconds)
-        return len(pauses) > 8
-
-    monkeypatch.setattr(source._stopped, "wait", wait)
-    monkeypatch.setattr(source, "_opened_again", lambda: None)
-    source._pump()
-    assert pauses[0] == 0.5 and max(pauses) == longest_s
 
 
 def test_a_list_of_addresses_is_no_stream_and_none_of_them_is_asked() -> None:
