@@ -18,9 +18,8 @@ from PIL import Image, ImageOps
 
 from flycam.board.marks import convert_mark_photo
 from flycam.errors import FrameUnreadable, SourceUnreadable
-from flycam.ingest.photos.photo_search import find_photos
 from flycam.media.photo import MAX_SCANS
-from flycam.media.pixels import check_pixels, measure_sharpness, open_pixels, read_pixel_checks
+from flycam.media.pixels import measure_sharpness, open_pixels, read_pixel_checks
 from tests.ingest.preflight.handmade import ground, jpeg, segment, written
 
 FORMATS = [("a.png", {}), ("a.tif", {}), ("b.tif", {"compression": "tiff_lzw"})]
@@ -176,15 +175,6 @@ def test_a_jpeg_of_too_many_scans_is_refused(tmp_path: Path) -> None:
         convert_mark_photo(_of_scans(MAX_SCANS + 1))
 
 
-def test_what_looks_like_scans_behind_the_picture_or_in_its_head_is_none(tmp_path: Path) -> None:
-    many = b"\xff\xda" * (2 * MAX_SCANS)
-    plain = jpeg(ground())
-    behind = written(tmp_path, "a.jpg", plain + many + b"\xff\xd9")
-    before = written(tmp_path, "b.jpg", plain[:2] + segment(0xEC, many) + plain[2:])
-    assert open_pixels(behind).shape == open_pixels(before).shape == (60, 80, 3)
-    assert convert_mark_photo(before.read_bytes())
-
-
 def test_opencv_itself_refuses_more_pixels_than_a_photo_has() -> None:
     program = (
         "import flycam, io, cv2, numpy as np; from PIL import Image\n"
@@ -252,24 +242,3 @@ def test_sharpness_does_not_depend_on_contrast_or_brightness(gain: float, offset
     plain = scene()
     other = np.clip(np.rint(plain * gain) + offset * gain, 0, 255).astype(np.uint8)
     assert measure_sharpness(other) == pytest.approx(measure_sharpness(plain), rel=0.1)
-
-
-def test_a_lens_cap_and_a_black_frame_are_seen() -> None:
-    rng = np.random.default_rng(3)
-    cap = np.clip(rng.normal(6, 2, (120, 160)), 0, 255).astype(np.uint8)
-    assert check_pixels(cap).lens_covered
-    assert check_pixels(np.zeros((120, 160), np.uint8)).lens_covered
-    assert check_pixels(np.full((120, 160), 200, np.uint8)).lens_covered
-    assert not check_pixels(scene()).lens_covered
-    assert not check_pixels(scene() // 5).lens_covered
-
-
-@pytest.mark.real
-def test_real_photos_stand_apart_from_their_blurred_selves(shared_data: Path, tmp_path: Path) -> None:
-    paths = find_photos([shared_data / "flights" / "brighton_beach"])
-    sharp = [read_pixel_checks(path) for path in paths[:6]]
-    assert not any(checks.lens_covered for checks in sharp)
-    pixels = open_pixels(paths[0])
-    smeared = cv2.filter2D(pixels, -1, np.ones((1, 25), np.float32) / 25)
-    blurred = read_pixel_checks(written(tmp_path, "a.jpg", jpeg(smeared)))
-    assert blurred.sharpness < 0.6 * min(checks.sharpness for checks in sharp)

@@ -90,17 +90,6 @@ def test_after_a_jump_older_motions_are_forgotten_and_the_offset_stands_until_an
     assert min(one.first_s for look in asked[looked:] for one in look) == 45.0
 
 
-def test_a_jump_before_the_clock_is_known_makes_nobody_wait_longer(
-    asked: list[list[ImageMotion]],
-) -> None:
-    clock = LiveClock(silent, None)  # type: ignore[arg-type]  what `asked` does not look at
-    for n in range(76 * FPS):
-        clock.add(picture(n / FPS, n // (14 * FPS)))
-        if clock.is_settled:
-            break
-    assert clock.is_settled and not clock.offset.is_known
-
-
 class Replayed:
     """Sees the motions given, each as its second picture comes."""
 

@@ -31,21 +31,21 @@ from tests.houses import House, StopAfter
 
 MakeHouse = Callable[..., House]
 
-_ENOUGH = 60  # pictures of 200
+_ENOUGH = 25  # pictures of 60
 WRITERS = ("publishing", "merging", "coding", "laying", "group", "tiles", "news", "picture")
 
-STEPS: list[tuple[object, str]] = [
-    (workflow, "store_live_inputs"),
-    (StatusReporter, "follow"),
-    (StatusReporter, "close"),
-    (VideoSource, "stop"),
-    (VideoSource, "close"),
-    (LiveOrthorectifier, "close"),
-    (MergeThread, "close"),
-    (Publisher, "close"),
-    (MosaicWriter, "flush"),
-    (orthorectifier, "measure_coverage"),
-    (orthorectifier, "close_flight"),
+STEPS: list[tuple[object, str, bool]] = [  # the last: whether `make soak` alone tries it
+    (workflow, "store_live_inputs", False),
+    (StatusReporter, "follow", True),
+    (StatusReporter, "close", True),
+    (VideoSource, "stop", True),
+    (VideoSource, "close", True),
+    (LiveOrthorectifier, "close", True),
+    (MergeThread, "close", False),
+    (Publisher, "close", False),
+    (MosaicWriter, "flush", True),
+    (orthorectifier, "measure_coverage", True),
+    (orthorectifier, "close_flight", False),
 ]
 
 
@@ -90,19 +90,20 @@ def watched_lock(monkeypatch: pytest.MonkeyPatch) -> Lock:
     return watched
 
 
-@pytest.mark.parametrize(("owner", "name"), STEPS, ids=[name for _, name in STEPS])
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [pytest.param(one, name, marks=[pytest.mark.soak] * is_soak) for one, name, is_soak in STEPS],
+)
 def test_the_lock_is_given_back_once_nobody_writes_any_more(
-    owner: object, name: str, film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+    owner: object, name: str, clip: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house = make_house(film)
-    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
-    told_of = replace(
-        request, is_realtime=owner is StatusReporter
-    )  # of films read as fast as they go nothing is
+    house = make_house(clip)
+    request = LiveRequest(video=str(clip.video), telemetry=str(clip.subtitles), camera=clip.camera)
+    first = replace(request, is_realtime=owner is StatusReporter)  # which reports no other film
     lock, stop = watched_lock(monkeypatch), StopAfter(PROGRESS_STAGE, _ENOUGH)
     failed = failing_once(owner, name, monkeypatch, lock)
-    with pytest.raises(FlycamError, match=f"{name} failed for this test"):
-        orthorectify_video(house.workspace, told_of, FlightLabels(), stop.progress, stop.stopped)
+    with pytest.raises(FlycamError, match=name):
+        orthorectify_video(house.workspace, first, FlightLabels(), stop.progress, stop.stopped)
     assert failed and lock.alive and not any(lock.alive)
     again = orthorectify_video(house.workspace, request, FlightLabels(), ignore_progress)
     assert again.flight.state is FlightState.READY
@@ -111,14 +112,14 @@ def test_the_lock_is_given_back_once_nobody_writes_any_more(
 
 
 def test_what_a_recording_lacks_at_its_end_is_raised_over_a_flight_that_is_whole(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+    clip: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house = make_house(film)
+    house = make_house(clip)
     lock = watched_lock(monkeypatch)
     monkeypatch.setattr(StreamRecording, "is_on", property(lambda _recording: True))
     failing_once(StreamRecording, "close", monkeypatch, lock)
-    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
-    with pytest.raises(StorageFailed, match="close failed for this test"):
+    request = LiveRequest(video=str(clip.video), telemetry=str(clip.subtitles), camera=clip.camera)
+    with pytest.raises(StorageFailed, match="close"):
         orthorectify_video(house.workspace, request, FlightLabels(), ignore_progress)
     (flight,) = house.workspace.catalog.flights.flights()
     assert flight.state is FlightState.READY and not any(lock.alive)

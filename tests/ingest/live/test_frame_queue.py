@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.errors import StorageFailed
 from flycam.ingest.live import frame_pipeline
 from flycam.ingest.live.frame_pipeline import CLOSES_AT, OPENS_AT, FramePipeline, FrameQueue, choose_spacing
 from flycam.ingest.video.clock_offset import ClockOffset
@@ -222,37 +221,3 @@ def test_far_too_slow_a_laying_loses_ground_counted_as_that_and_the_newest_is_la
     assert flow.drop_counts["no_time"] > 0
     assert flow.chosen == len(laying.laid_s) + flow.drop_counts["thinned"] + flow.drop_counts["no_time"]
     assert laying.laid_s[-1] > 140.0
-
-
-@pytest.mark.parametrize("by", ["laying", "publishing"])
-def test_what_goes_wrong_behind_a_stream_that_fell_silent_is_heard_at_once(by: str) -> None:
-    told, pixels, over = north(9.0, 60.0), texture(), threading.Event()
-
-    class Failing(_Laying):
-        def orthorectify(self, picture: VideoFrame, _pose: object, **_: bool) -> bool:
-            assert quiet.wait(ENOUGH_S)
-            if by == "laying":
-                raise StorageFailed("the disk went away: run again")
-            self.error = StorageFailed("the disk went away: run again")
-            return True
-
-    def pictures() -> Iterator[VideoFrame]:
-        for ns in range(0, 10_000_000_000, 100_000_000):
-            yield VideoFrame(pts_ns=ns, t_utc_ns=ns, arrived_ns=time.monotonic_ns(), pixels=pixels)
-        quiet.set()
-        heard.append(over.wait(ENOUGH_S))
-
-    quiet, heard = threading.Event(), []
-    source = SimpleNamespace(
-        frames=pictures,
-        is_stream=True,
-        is_undated=False,
-        duration_s=0.0,
-        fps=10.0,
-        health=VideoHealth(),
-        stop=over.set,
-    )
-    laying = Failing(0.0)
-    with pytest.raises(StorageFailed, match="disk"):
-        flow_of(source, told, laying).run(ignore_progress, lambda: False)
-    assert heard == [True]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -96,28 +95,6 @@ def test_the_lens_of_a_stream_is_seen_in_its_first_seconds_and_they_are_laid_the
     clock = LiveClock(lambda: telemetry.log_poses, found.interior)
     clock.remember(found.motions)
     assert clock.is_settled and abs(clock.offset.offset_s) < 0.2
-
-
-def test_a_stream_that_does_not_show_its_lens_is_refused_as_a_film_is(
-    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    hovers = tmp_path / "hovers.srt"
-    told = film.subtitles.read_text(encoding="utf-8")
-    place = re.search(r"\[latitude: [-\d.]+\] \[longitude: [-\d.]+\]", told)
-    assert place is not None
-    told = re.sub(r"\[latitude: [-\d.]+\] \[longitude: [-\d.]+\]", place.group(), told)
-    hovers.write_text(told, encoding="utf-8")
-    refused, stream, _ = looked_for(make_house(film), film, hovers)
-    assert isinstance(refused, CalibrationMissing)
-    assert "nothing says what lens filmed it, and its motion fits no lens by udp://:14550" in str(refused)
-    assert "--hfov" in refused.message.in_language("vi") and not stream.back
-
-
-def test_who_stops_a_stream_that_fell_silent_while_its_lens_is_looked_for_is_heard(
-    film: VideoDrillReport, make_house: MakeHouse
-) -> None:
-    refused, stream, _ = looked_for(make_house(film), film, film.subtitles, silent_after=20)
-    assert isinstance(refused, CalibrationMissing) and stream.given == 20
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=400), st.integers(3, 30))

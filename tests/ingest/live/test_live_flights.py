@@ -106,14 +106,6 @@ def test_a_server_that_starts_later_knows_how_long_a_killed_flight_is_silent(wat
     assert said["telemetry"]["silent_s"] is None and said["aircraft"]["age_s"] == 40.2
 
 
-def test_a_flight_that_ended_is_told_for_ten_minutes_and_never_as_silent(watch: Watch) -> None:
-    watch.tell(replace(TOLD, phase=LiveFlightPhase.ENDED))
-    watch.clocks.go(500.0)
-    assert watch.standing() == {"f1": LiveState.ENDED}
-    watch.clocks.go(200.0)
-    assert watch.standing() == {}
-
-
 def test_what_is_in_the_air_comes_before_what_is_silent_and_what_has_landed(watch: Watch) -> None:
     watch.tell(replace(TOLD, flight_id="a", phase=LiveFlightPhase.ENDED))
     watch.tell(replace(TOLD, flight_id="b"))
@@ -122,16 +114,6 @@ def test_what_is_in_the_air_comes_before_what_is_silent_and_what_has_landed(watc
     for flight_id, phase in (("c", LiveFlightPhase.CLOSING), ("d", LiveFlightPhase.FLYING)):
         watch.tell(replace(TOLD, flight_id=flight_id, phase=phase, told_ns=watch.clocks.wall_ns))
     assert list(watch.standing()) == ["d", "c", "b", "a"]
-
-
-def test_a_run_that_begins_anew_is_heard_though_it_counts_from_one(watch: Watch) -> None:
-    watch.tell(TOLD)
-    watch.standing()
-    watch.clocks.go(30.0)
-    assert watch.standing() == {"f1": LiveState.SILENT}
-    watch.tell(replace(TOLD, run="b"))
-    watch.clocks.go(0.3)
-    assert watch.standing() == {"f1": LiveState.FLYING}
 
 
 def test_a_screen_is_told_of_a_flight_and_of_its_silence(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Pictures are shown in groups behind those that are merged: in order, bounded, and errors come back."""
+"""Pictures are merged one at a time and shown in groups behind: in order, bounded, and errors come back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from flycam.errors import StorageFailed
 from flycam.ingest.live.live_map import Publisher
+from flycam.ingest.live.orthorectifier import MergeThread
 
 _SOON_S = 30.0
 
@@ -72,3 +73,37 @@ def test_what_went_wrong_is_raised_where_the_pictures_come_from() -> None:
     with pytest.raises(StorageFailed, match="disk"):
         publisher.close()
     assert not failed.is_set()
+
+
+def test_in_their_order_and_beside_who_adds_them() -> None:
+    merger, merged, go = MergeThread(), [], threading.Event()
+
+    def first() -> None:
+        assert go.wait(_SOON_S)
+        merged.append(1)
+
+    merger.add(first)  # returns although nothing is merged yet
+    assert merged == []
+    go.set()
+    for number in (2, 3, 4):
+        merger.add(lambda number=number: merged.append(number))
+    merger.close()
+    assert merged == [1, 2, 3, 4]
+
+
+def test_what_goes_wrong_is_told_and_raised() -> None:
+    merger, fallen = MergeThread(), threading.Event()
+
+    def fails() -> None:
+        try:
+            raise OSError("disk full")
+        finally:
+            fallen.set()
+
+    merger.add(fails)
+    assert fallen.wait(_SOON_S)
+    with pytest.raises(OSError, match="disk full"):
+        merger.add(lambda: None)
+    assert isinstance(merger.error, OSError)
+    with pytest.raises(OSError, match="disk full"):
+        merger.close()

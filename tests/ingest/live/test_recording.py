@@ -24,6 +24,7 @@ from flycam.catalog.live_flights import LiveFlightPhase, VideoSegment
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.ingest.live import status
 from flycam.ingest.live.inputs import LiveRequest
+from flycam.ingest.live.interrupted_streams import complete_interrupted_streams
 from flycam.ingest.live.recording import StreamRecording, recover_link_logs, recover_recordings
 from flycam.ingest.live.status import ThumbnailPublisher
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
@@ -33,6 +34,7 @@ from flycam.messages import Message
 from flycam.model.flight import FlightState
 from flycam.mosaic.eviction import collect_garbage
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
+from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
 from flycam.storage import keys
 from flycam.storage.keys import DAMAGED_RECORDINGS_DIR, RECORDINGS_DIR
 from flycam.workspace import ignore_progress
@@ -40,7 +42,6 @@ from tests.houses import House
 from tests.ingest.video.streaming import BEGUN_S, SIZE_PX, OnAir, on_air, write_film
 from tests.ingest.video.test_recorder import packets_of
 from tests.ports import free_port
-from tests.unreliable_stores import FullStore
 from tests.waiting import ENOUGH_S, until
 
 MakeHouse = Callable[..., House]
@@ -64,7 +65,7 @@ def asked_on_air(film: VideoDrillReport) -> Iterator[tuple[LiveRequest, OnAir]]:
 def flown(house: House, film: VideoDrillReport) -> VideoReport:
     with asked_on_air(film) as (request, air):
         return orthorectify_video(
-            house.workspace, request, FlightLabels(), ignore_progress, lambda: air.seconds > 13.0
+            house.workspace, request, FlightLabels(), ignore_progress, lambda: air.seconds > 9.0
         )
 
 
@@ -86,9 +87,9 @@ def test_the_video_of_a_live_flight_is_evidence_named_with_the_flight(
     assert report.flight.state is FlightState.READY and report.used >= 3
     workspace = house.workspace
     pieces = workspace.catalog.recordings.list_for_flight(report.flight.flight_id)
-    assert report.recorded is not None and report.recorded.pieces == len(pieces) >= 4
+    assert report.recorded is not None and report.recorded.pieces == len(pieces) >= 3
     assert report.recorded.seconds == pytest.approx(sum(one.seconds for one in pieces))
-    assert report.recorded.seconds > 7.0 and report.recorded.deleted_pieces == 0
+    assert report.recorded.seconds > 4.0 and report.recorded.deleted_pieces == 0
     for piece in pieces:
         data = workspace.store.get(keys.format_recording_key(piece.sha256))
         assert hashlib.sha256(data).hexdigest() == piece.sha256 and len(data) == piece.size_bytes
@@ -100,26 +101,8 @@ def test_the_video_of_a_live_flight_is_evidence_named_with_the_flight(
     assert all(workspace.store.exists(keys.format_recording_key(piece.sha256)) for piece in pieces)
 
 
-@pytest.mark.soak
 @pytest.mark.slow
-@pytest.mark.usefixtures("short_pieces")
-def test_a_store_that_takes_no_video_does_not_stop_the_map_and_the_next_flight_keeps_it(
-    film: VideoDrillReport, make_house: MakeHouse
-) -> None:
-    house = make_house(film)
-    no_room = FullStore(house.workspace.store, 0, lambda key: key.startswith("recordings/"))
-    full = House(house.root, replace(house.workspace, store=no_room))
-    report = flown(full, film)
-    assert report.flight.state is FlightState.READY and report.used >= 3
-    assert report.recorded is not None and report.recorded.pieces == 0
-    assert [str(one) for one in report.remarks if "waits in" in str(one) and "no space left" in str(one)]
-    assert recover_recordings(house.workspace) >= 4
-    assert len(house.workspace.catalog.recordings.list_for_flight(report.flight.flight_id)) >= 4
-    assert recover_recordings(house.workspace) == 0
-
-
-@pytest.mark.slow
-def test_what_a_killed_program_recorded_is_kept_by_the_next(
+def test_what_a_killed_program_laid_and_recorded_is_completed_by_the_next(
     film: VideoDrillReport, make_house: MakeHouse
 ) -> None:
     house = make_house(film)
@@ -133,8 +116,12 @@ def test_what_a_killed_program_recorded_is_kept_by_the_next(
             os.kill(process.pid, signal.SIGKILL)
     until(lambda: recover_recordings(house.workspace) > 0)  # its decoder notices late that it is alone
     assert recover_link_logs(house.workspace) == 1  # and what the aircraft said
-    (told,) = house.workspace.catalog.airborne.list_since(0)
-    pieces = house.workspace.catalog.recordings.list_for_flight(told.flight_id)
+    (ended,) = complete_interrupted_streams(house.workspace)
+    assert ended.state is FlightState.READY
+    (mosaic,) = list_live_mosaics(house.workspace, ended.flight_id)
+    everywhere = [one.tiles for one in house.workspace.catalog.frames.list_for_flight(ended.flight_id)]
+    assert rebuild_mosaic(house.workspace, mosaic, ignore_progress, also=everywhere, check=True).lines == 0
+    pieces = house.workspace.catalog.recordings.list_for_flight(ended.flight_id)
     assert sum(piece.seconds for piece in pieces) > 2.0
     assert all(house.workspace.store.exists(keys.format_recording_key(piece.sha256)) for piece in pieces)
 
@@ -153,38 +140,21 @@ def laid(house: House, seconds: float) -> bool:
 
 
 @pytest.mark.slow
-def test_the_command_says_what_was_recorded_and_records_nothing_where_it_shall_not(
-    film: VideoDrillReport, make_house: MakeHouse
-) -> None:
+def test_the_command_says_what_was_recorded(film: VideoDrillReport, make_house: MakeHouse) -> None:
     house = make_house(film)
-    for options, expected in ((["--no-record"], False), (["--keep-video", "0.5"], True)):
-        with asked_on_air(film) as (request, _):
-            words = ["live", "--video", request.video, "--telemetry", request.telemetry, "--drill", "--json"]
-            words += [
-                "--camera",
-                str(film.camera),
-                "--clock-offset",
-                "0",
-                "--data",
-                str(house.root),
-                *options,
-            ]
-            with subprocess.Popen(
-                [sys.executable, "-m", "flycam", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            ) as process:
-                until(lambda: laid(house, BEFORE_S))
-                process.send_signal(signal.SIGINT)
-                said, _ = process.communicate(timeout=ENOUGH_S)
-        answer = json.loads(said.splitlines()[-1])
-        assert answer["frames"] >= 1
-        kept = house.workspace.catalog.recordings.list_for_flight(answer["flight_id"])
-        if expected:
-            assert (
-                answer["recorded"]["pieces"] == len(kept) >= 1
-                and answer["recorded"]["seconds"] > BEFORE_S - 1.0
-            )
-        else:
-            assert answer["recorded"] is None and kept == []
+    with asked_on_air(film) as (request, _):
+        words = ["live", "--video", request.video, "--telemetry", request.telemetry, "--drill", "--json"]
+        words += ["--camera", str(film.camera), "--clock-offset", "0", "--data", str(house.root)]
+        command = [sys.executable, "-m", "flycam", *words, "--keep-video", "0.5"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            until(lambda: laid(house, BEFORE_S))
+            process.send_signal(signal.SIGINT)
+            answered, _ = process.communicate(timeout=ENOUGH_S)
+    answer = json.loads(answered.splitlines()[-1])
+    assert process.returncode == 0 and answer["frames"] >= 1
+    pieces = house.workspace.catalog.recordings.list_for_flight(answer["flight_id"])
+    assert answer["recorded"]["pieces"] == len(pieces) >= 1
+    assert answer["recorded"]["seconds"] > BEFORE_S - 1.0
 
 
 def piece(number: int, flight_id: str = "f1", size: int = 100) -> VideoSegment:
@@ -242,20 +212,6 @@ def test_more_than_is_to_be_kept_lets_the_oldest_of_all_flights_go(
     assert [store.exists(keys.format_recording_key(one.sha256)) for one in old] == [False, True, True]
     assert store.exists(given)
     assert replace(old[0], let_go_ns=None) == piece(1, size=4_000)  # what it was stays known
-
-
-def test_what_was_left_is_kept_once_and_what_belongs_to_no_flight_goes(
-    make_house: MakeHouse, tmp_path: Path
-) -> None:
-    house = make_house()
-    film = write_film(tmp_path / "film.mp4", pictures=60)
-    left(house, "a", "f7", BEGUN_S * 10**9, film)
-    left(house, "b", None, BEGUN_S * 10**9 + 7, film)
-    assert recover_recordings(house.workspace) == 1 and recover_recordings(house.workspace) == 0
-    (kept,) = house.workspace.catalog.recordings.list_for_flight("f7")
-    assert (kept.began_ns, kept.pictures) == (BEGUN_S * 10**9, 45)  # the last fragment was torn
-    assert kept.seconds == pytest.approx(1.5, abs=0.01)
-    assert list((house.workspace.cache_dir / RECORDINGS_DIR).iterdir()) == []
 
 
 def test_a_piece_that_a_power_cut_damaged_is_set_aside_and_said_and_the_others_are_kept(

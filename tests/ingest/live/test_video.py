@@ -87,18 +87,6 @@ def test_the_last_seconds_are_listed_and_each_piece_comes_back_whole_and_in_rang
     assert client.get("/api/video/nobody", headers=LAN).json() == []
 
 
-def test_who_has_no_account_sees_neither_list_nor_video_nor_picture(
-    client: httpx.Client, filmed: tuple[World, list[VideoSegment]]
-) -> None:
-    world, pieces = filmed
-    for path in (
-        f"/api/video/{world.after}",
-        f"/api/video/{world.after}/{pieces[0].sha256}.mp4",
-        f"/api/airborne/{world.after}/picture",
-    ):
-        assert client.get(path).status_code == 401
-
-
 def test_what_was_let_go_is_listed_and_said_to_be_gone(
     client: httpx.Client, filmed: tuple[World, list[VideoSegment]]
 ) -> None:

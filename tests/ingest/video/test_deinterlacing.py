@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 
 from flycam.drill.video_encoder import VideoEncoder
 from flycam.ingest.video.decoder_process import FieldSelector, measure_combing
@@ -27,17 +26,6 @@ def woven(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     picture = upper.copy()
     picture[1::2] = lower[1::2]
     return picture
-
-
-@pytest.mark.parametrize("moved_px", [2.0, 6.0, 15.0])
-def test_two_moments_become_one(moved_px: float) -> None:
-    upper, lower = ground(0.0), ground(moved_px)
-    picture = woven(upper, lower)
-    selected = FieldSelector().select(picture)
-    inner = np.s_[4:-4, 4:-4]
-    off = [np.abs(one[inner].astype(float) - upper[inner]).mean() for one in (picture, selected)]
-    assert off[1] < 0.25 * off[0]
-    assert np.array_equal(selected[::2], upper[::2])
 
 
 def test_a_whole_picture_is_left_as_it_is() -> None:

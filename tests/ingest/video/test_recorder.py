@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -268,26 +267,6 @@ def test_pieces_that_hold_nothing_are_none(tmp_path: Path, film: Path) -> None:
     assert [path.name for path in list_finished_segments(tmp_path)] == ["1.mp4", "2.mp4", "3.mp4"]
 
 
-def test_times_that_jump_begin_a_new_piece(film: Path, tmp_path: Path) -> None:
-    once = packets_of(film, 60)
-    later = [
-        replace(one, number=60 + one.number, arrived_utc_ns=one.arrived_utc_ns + 2 * 10**9) for one in once
-    ]
-    hour_ns = 3600 * 10**9
-    far = [replace(one, number=60 + one.number, pts_ns=one.pts_ns + hour_ns) for one in later]
-    far = [replace(one, number=60 + one.number, arrived_utc_ns=one.arrived_utc_ns + 2 * 10**9) for one in far]
-    recorder = Recorder(RecordingOptions(folder=tmp_path), streaming.SIZE_PX, Told())
-    for one in (*once, *later, *far):
-        recorder.put(one)
-    recorder.close(10.0)
-    pieces = pieces_in(tmp_path)
-    assert [piece.pictures for piece in pieces] == [60, 60, 60]
-    np.testing.assert_allclose([piece.seconds for piece in pieces], 2.0, atol=0.05)
-    # no picture was taken an hour after it came: frames are dated by the same rule
-    began_s = [(piece.began_ns - once[0].arrived_utc_ns) / 1e9 for piece in pieces]
-    np.testing.assert_allclose(began_s, [0.0, 2.0, 4.0], atol=0.05)
-
-
 def send_torn(path: Path, port: int, over: threading.Event, seconds: float = 8.0) -> None:
     """An MPEG-TS file over UDP at its own speed from when somebody listens, with datagrams lost and damaged
     on the way."""
@@ -342,3 +321,35 @@ def test_why_nothing_is_recorded_is_said_in_both_languages(film: Path, tmp_path:
     ((english, vi),) = (one.to_fields().values() for one in said)
     free = f"{1 << 30} GB"
     assert f"nearly full, under {free} free" in english and f"ổ đĩa sắp đầy, còn dưới {free}" in vi
+
+
+@pytest.fixture(scope="module")
+def h265_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return streaming.write_h265_film(tmp_path_factory.mktemp("h265") / "film.mp4", pictures=240)
+
+
+def test_h265_comes_whole_in_order_with_its_times(h265_film: Path) -> None:
+    with VideoSource(str(h265_film)) as source:
+        pictures = list(source.frames())
+    assert [streaming.number_of(picture.pixels) for picture in pictures] == list(range(240))
+    np.testing.assert_allclose([p.pts_ns for p in pictures], np.arange(240) * 1e9 / 30, atol=1e3)
+    assert not source.health.dropped.total() and not source.health.remarks
+
+
+def test_h265_in_mpeg_ts_over_udp_is_followed_and_recorded(h265_film: Path, tmp_path: Path) -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    order = RecordingOptions(folder=tmp_path)
+    with (
+        streaming.transport_stream(h265_film, port, VideoCodec.H265) as url,
+        VideoSource(url, recording=order) as source,
+    ):
+        seen = []
+        for picture in source.frames():
+            seen.append(streaming.number_of(picture.pixels))
+            if len(seen) == 90:
+                break
+    (piece,) = pieces_in(tmp_path)
+    recorded = numbers(piece.path)
+    assert recorded[:60] == list(range(recorded[0], recorded[0] + 60))
+    assert piece.codec.startswith(("hvc1", "hev1"))
+    assert sorted(seen) == seen and set(seen) & set(recorded)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -76,16 +75,6 @@ def test_an_aircraft_that_sends_rtmp_is_waited_for(film: Path) -> None:
         seen = first_pictures(f"rtmp://:{port}/live/{KEY}")
         sender.join()
     assert in_order_and_in_time(seen)
-
-
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg here to be an RTMP server")
-def test_an_rtmp_server_is_called(film: Path) -> None:
-    port = free_port()
-    url = f"rtmp://127.0.0.1:{port}/live/{KEY}"
-    command = ["ffmpeg", "-loglevel", "error", "-re", "-i", str(film), "-c", "copy", "-f", "flv"]
-    with streaming.running([*command, "-listen", "1", url]):
-        until(lambda: streaming.is_listening(port))
-        assert in_order_and_in_time(first_pictures(url))
 
 
 def test_srt_is_refused_with_what_hands_it_on(film: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from flycam.catalog.rows import provenance_from_json, provenance_to_json
 from flycam.ingest.video.video_frames import (
     VIDEO_CAMERA,
     format_stream_name,
@@ -32,14 +31,6 @@ def test_films_of_one_name_are_told_apart_by_their_bytes() -> None:
     for film_id, mine in ((ONE, first), (OTHER, second)):
         assert select_video_frames([photo, first, second], film_id) == [mine]
     assert select_video_frames([photo, first], OTHER) == []
-
-
-def test_the_hash_is_kept() -> None:
-    photo = Provenance(source_name="a.jpg", source_sha256="0", camera="FC")
-    film = Provenance(source_name="a-1.jpg", source_sha256="0", camera=VIDEO_CAMERA, film=ONE)
-    assert "film" not in provenance_to_json(photo)
-    assert provenance_from_json(provenance_to_json(photo)) == photo
-    assert provenance_from_json(provenance_to_json(film)) == film
 
 
 def test_a_stream_that_nobody_named_is_called_by_when_it_began_in_vietnam() -> None:

@@ -46,11 +46,6 @@ def test_another_length_another_day_and_another_minute_are_doubted(log: VideoLog
     assert len(log.find_doubts(40.0, began_ns + 86_400 * 9 * SECOND)) == 2
 
 
-def test_a_log_whose_clock_is_looked_for_is_not_judged_by_its_length(film: VideoDrillReport) -> None:
-    log = read_video_log(film.telemetry, read_creation_ns(film.video))
-    assert log.find_doubts(5.0, 1) == ()
-
-
 @pytest.mark.real
 @pytest.mark.parametrize("name", REAL)
 def test_real_subtitles_beside_a_film_of_their_length_are_not_doubted(shared_data: Path, name: str) -> None:

@@ -63,17 +63,6 @@ def test_the_height_is_relative_to_the_ground_at_home() -> None:
     np.testing.assert_allclose(np.asarray(pose.rotation)[2], [0.0, 0.0, -1.0], atol=1e-9)  # straight down
 
 
-def test_a_worse_known_clock_is_a_worse_known_place() -> None:
-    poses = resolve_video_poses(log(samples()), terrain)
-    near, far = (poses.exterior_at(5_000_000_000, sigma).sigma_position_m[0] for sigma in (0.0, 2.0))
-    assert near == pytest.approx(1.5) and far == pytest.approx(np.hypot(1.5, 20.0))
-    wordless = resolve_video_poses(
-        log(samples(speed_mps=NAN)), terrain
-    )  # as subtitles are that tell no speed
-    for t_ns in (0, 5_000_000_000, 9_900_000_000):
-        assert wordless.exterior_at(t_ns, 2.0).sigma_position_m[0] == pytest.approx(far, rel=0.02)
-
-
 def test_without_home_in_the_air_the_absolute_height_serves() -> None:
     assert (
         resolve_video_poses(log(samples(), home=False), terrain).exterior_at(0, 0.0).projection_centre_m[2]
@@ -126,17 +115,6 @@ def test_what_follows_on_a_settled_log_tells_the_same_poses_as_all_of_it() -> No
         np.testing.assert_allclose(one, other, atol=1e-6)
     np.testing.assert_allclose(told.rotation, wanted.rotation, atol=1e-6)
     assert early.extended_with(every[60:90], terrain) is early
-
-
-def test_what_jumps_or_has_no_fix_does_not_follow() -> None:
-    every = samples(120)
-    early = resolve_video_poses(log(every[:90]), terrain)
-    away = [replace(s, lat_deg=s.lat_deg + 0.09) for s in every[90:]]  # 10 km
-    assert early.extended_with(every[60:90] + away, terrain) is early
-    blind = [replace(s, fix="none") for s in every[90:]]
-    assert early.extended_with(every[60:90] + blind, terrain) is early
-    mixed = [away[k] if k % 3 else s for k, s in enumerate(every[90:])]
-    assert len(early.extended_with(every[60:90] + mixed, terrain).track.samples) == 100
 
 
 def test_the_newest_samples_wait_for_their_gimbal_but_not_for_one_that_fell_silent() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import islice
-from pathlib import Path
 
 import pytest
 
@@ -16,32 +14,9 @@ from flycam.ingest.video.stream import (
     make_listen_error,
 )
 from flycam.ingest.video.video_source import VideoSource
-from tests.ingest.video import streaming
 from tests.ports import free_port
 
 _SECRET = "S3cr3t-9f2c"
-_WAIT_S = 11.0  # longer than one opening of the video library takes
-
-
-@pytest.mark.soak
-def test_an_aircraft_that_begins_late_is_waited_for_over_udp(tmp_path: Path) -> None:
-    film = streaming.write_film(tmp_path / "film.mp4", pictures=900)
-    port, over = free_port(socket.SOCK_DGRAM), threading.Event()
-
-    def send() -> None:
-        over.wait(_WAIT_S)
-        with streaming.transport_stream(film, port):
-            over.wait(60.0)
-
-    sender = threading.Thread(target=send, daemon=True)
-    sender.start()
-    try:
-        with VideoSource(f"udp://@:{port}") as source:
-            numbers = [streaming.number_of(one.pixels) for one in islice(source.frames(), 30)]
-    finally:
-        over.set()
-        sender.join(10.0)
-    assert len(numbers) == 30
 
 
 def test_an_address_with_a_password_is_not_said_by_the_video_library(
