@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -72,8 +71,8 @@ def pieces_in(folder: Path) -> list[SegmentFile]:
 
 @contextmanager
 def one_client_only(port: int) -> Iterator[tuple[int, list[int]]]:
-    """In front of a server, as a camera that serves one client: the port, and connections asked for."""
-    asked: list[int] = []
+    """In front of a server, as a camera that serves one client: the port, and connections connections for."""
+    connections: list[int] = []
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as door:
         door.settimeout(0.2)
@@ -93,8 +92,8 @@ def one_client_only(port: int) -> Iterator[tuple[int, list[int]]]:
                     client, _ = door.accept()
                 except TimeoutError:
                     continue
-                asked.append(1)
-                if len(asked) > 1:
+                connections.append(1)
+                if len(connections) > 1:
                     client.close()
                     continue
                 server = socket.create_connection(("127.0.0.1", port))
@@ -103,7 +102,7 @@ def one_client_only(port: int) -> Iterator[tuple[int, list[int]]]:
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield int(door.getsockname()[1]), asked
+        yield int(door.getsockname()[1]), connections
         over.set()
         thread.join()
 
@@ -115,16 +114,15 @@ def test_one_connection_serves_decoder_and_recording_and_nothing_is_coded_anew(
     order = RecordingOptions(folder=tmp_path, segment_s=1.5)
     with (
         streaming.rtsp_server(film, port),
-        one_client_only(port) as (door, asked),
+        one_client_only(port) as (door, connections),
         VideoSource(f"rtsp://127.0.0.1:{door}/live", recording=order) as source,
     ):
-        seen, t_utc = [], []
+        seen = []
         for picture in source.frames():
             seen.append(streaming.number_of(picture.pixels))
-            t_utc.append(picture.t_utc_ns)
             if len(seen) == 150:
                 break
-    assert len(asked) == 1
+    assert len(connections) == 1
     assert not source.health.dropped["unrecorded"]
     pieces = pieces_in(tmp_path)
     recorded = [number for piece in pieces for number in numbers(piece.path)]
@@ -135,13 +133,6 @@ def test_one_connection_serves_decoder_and_recording_and_nothing_is_coded_anew(
     assert recorded[-1] >= seen[-1] - 16  # half a second was not written yet
     assert len(pieces) >= 3 and all(1.9 < piece.seconds < 2.2 for piece in pieces[:-1])
     assert {piece.codec for piece in pieces} == {"avc1.42C00B"}
-    # what came late at first is dated anew by what comes less late: as far as that went
-    film_ns = np.array(t_utc) - np.array(seen) * (1e9 / 30)
-    moved_ns = float(np.ptp(film_ns))
-    first_ns = t_utc[0] - (seen[0] - recorded[0]) * (1e9 / 30)
-    assert abs(pieces[0].began_ns - first_ns) < 0.2e9 + moved_ns
-    gaps = [after.began_ns - before.began_ns for before, after in pairwise(pieces)]
-    assert all(abs(gap - 2e9) < 0.5e9 + moved_ns for gap in gaps)
     coded = film.read_bytes()
     pictures = [unit for unit in _units_of_pieces(pieces) if unit[0] & 31 in (1, 5)]
     assert len(pictures) == len(recorded)
@@ -171,23 +162,23 @@ def test_a_decoder_that_is_killed_leaves_what_it_had_and_the_next_goes_on(film: 
     assert all(len(numbers(piece.path)) == piece.pictures for piece in pieces)
 
 
-class Told:
+class Heard:
     """What a recorder said."""
 
     def __init__(self) -> None:
         self.lost = 0
-        self.said: list[str] = []
+        self.remarks: list[Message] = []
 
-    def __call__(self, lost: int, said: Message | None) -> None:
+    def __call__(self, lost: int, remark: Message | None) -> None:
         self.lost = lost
-        self.said += [str(said)] if said else []
+        self.remarks += [remark] if remark else []
 
 
 def test_a_disk_that_fills_up_ends_the_piece_and_it_goes_on_once_there_is_room(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(video_recorder, "_PAUSE_S", 0.0)
-    told, room, write = Told(), [6_000], Recorder._write
+    heard, room, write = Heard(), [6_000], Recorder._write
 
     def writes(self: Recorder, data: bytes) -> None:
         room[0] -= len(data)
@@ -198,14 +189,14 @@ def test_a_disk_that_fills_up_ends_the_piece_and_it_goes_on_once_there_is_room(
 
     monkeypatch.setattr(Recorder, "_write", writes)
     packets = packets_of(film)
-    recorder = Recorder(RecordingOptions(folder=tmp_path, segment_s=2.0), streaming.SIZE_PX, told)
+    recorder = Recorder(RecordingOptions(folder=tmp_path, segment_s=2.0), streaming.SIZE_PX, heard)
     for packet in packets:
         recorder.put(packet)
     recorder.close(20.0)
     pieces = pieces_in(tmp_path)
     recorded = sum(piece.pictures for piece in pieces)
-    assert 0 < recorded < 240 and recorded + told.lost == 240
-    assert len(told.said) >= 1 and "No space left" in told.said[0]
+    assert 0 < recorded < 240 and recorded + heard.lost == 240
+    assert "No space left" in str(heard.remarks[0])
     assert all(len(numbers(piece.path)) == piece.pictures for piece in pieces)
     assert numbers(pieces[-1].path)[-1] == 239  # the end is there again
 
@@ -215,21 +206,21 @@ def test_a_slow_disk_makes_nobody_wait_and_what_is_lost_is_counted(
 ) -> None:
     packets = packets_of(film)
     monkeypatch.setattr(video_recorder, "_WAITING_BYTES", sum(len(one.data) for one in packets[:60]))
-    told, write, all_are_put = Told(), Recorder._write, threading.Event()
+    heard, write, all_are_put = Heard(), Recorder._write, threading.Event()
 
     def slowly(self: Recorder, data: bytes) -> None:
         all_are_put.wait()  # for ever, if whoever puts waits for what is written
         write(self, data)
 
     monkeypatch.setattr(Recorder, "_write", slowly)
-    recorder = Recorder(RecordingOptions(folder=tmp_path), streaming.SIZE_PX, told)
+    recorder = Recorder(RecordingOptions(folder=tmp_path), streaming.SIZE_PX, heard)
     for packet in packets:
         recorder.put(packet)
     all_are_put.set()
     recorder.close(ENOUGH_S)
     pieces = pieces_in(tmp_path)
     recorded = sum(piece.pictures for piece in pieces)
-    assert told.lost >= 60 and recorded + told.lost == 240
+    assert heard.lost >= 60 and recorded + heard.lost == 240
     for piece in pieces:  # whatever was lost between, each piece is whole
         found = numbers(piece.path)
         assert found == list(range(found[0], found[0] + len(found)))
@@ -267,7 +258,7 @@ def test_pieces_that_hold_nothing_are_none(tmp_path: Path, film: Path) -> None:
     assert [path.name for path in list_finished_segments(tmp_path)] == ["1.mp4", "2.mp4", "3.mp4"]
 
 
-def send_torn(path: Path, port: int, over: threading.Event, seconds: float = 8.0) -> None:
+def send_torn(path: Path, port: int, over: threading.Event, seconds: float = 4.0) -> None:
     """An MPEG-TS file over UDP at its own speed from when somebody listens, with datagrams lost and damaged
     on the way."""
     until(lambda: over.is_set() or streaming.is_listening(port, "udp"))
@@ -311,16 +302,15 @@ def test_a_stream_that_is_torn_on_the_way_is_recorded_as_it_came(film: Path, tmp
     assert all(len(numbers(piece.path)) >= 0.5 * piece.pictures for piece in pieces)
 
 
-def test_why_nothing_is_recorded_is_said_in_both_languages(film: Path, tmp_path: Path) -> None:
-    said: list[Message] = []
-    order = RecordingOptions(folder=tmp_path, min_free_bytes=1 << 60)
-    recorder = Recorder(order, streaming.SIZE_PX, lambda _, one: said.extend([one] if one else []))
+def test_a_disk_that_is_nearly_full_is_left_to_the_map(film: Path, tmp_path: Path) -> None:
+    heard = Heard()
+    recorder = Recorder(RecordingOptions(folder=tmp_path, min_free_bytes=1 << 60), streaming.SIZE_PX, heard)
     for one in packets_of(film, 30):
         recorder.put(one)
     recorder.close(10.0)
-    ((english, vi),) = (one.to_fields().values() for one in said)
-    free = f"{1 << 30} GB"
-    assert f"nearly full, under {free} free" in english and f"ổ đĩa sắp đầy, còn dưới {free}" in vi
+    assert heard.lost == 30 and pieces_in(tmp_path) == []
+    (remark,) = heard.remarks
+    assert f"{1 << 30} GB" in remark.in_language("en") and f"{1 << 30} GB" in remark.in_language("vi")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,4 @@
-"""A stream's own time is believed as long as it can be true; what comes in a burst as it is opened is dated by when
-it must have come."""
+"""A stream's own time is believed as long as it can be true; a burst as it opens is dated by when it came."""
 
 from __future__ import annotations
 

@@ -70,10 +70,9 @@ def _film_of(path: Path, size_px: tuple[int, int], count: int = 1) -> Path:
     return path
 
 
-@pytest.mark.parametrize("size_px", [(7680, 4336), (6000, 6000)])
-def test_a_film_of_more_pixels_than_8k_is_refused_by_name(tmp_path: Path, size_px: tuple[int, int]) -> None:
-    film = _film_of(tmp_path / "large.mp4", size_px)
-    with pytest.raises(SourceUnreadable, match=rf"large\.mp4: .*{size_px[0]}×{size_px[1]}"):
+def test_a_film_of_more_pixels_than_8k_is_refused_by_name(tmp_path: Path) -> None:
+    film = _film_of(tmp_path / "large.mp4", (7680, 4336))
+    with pytest.raises(SourceUnreadable, match=r"large\.mp4: .*7680×4336"):
         VideoSource(str(film)).__enter__()
 
 
@@ -117,7 +116,7 @@ def _over(path: Path) -> VideoSource:
     """A source whose file is only opened by the decoder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("flycam.ingest.video.video_source.read_creation_ns", lambda _: None)
-        return VideoSource(str(path), open_s=5.0)
+        return VideoSource(str(path), open_s=2.0)
 
 
 def test_a_decoder_that_dies_ends_the_film_and_is_said(tmp_path: Path) -> None:
