@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import struct
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -19,25 +18,18 @@ from shapely import from_wkb
 
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.drill.video_encoder import PROGRAM, VideoEncoder
+from flycam.drill.video_encoder import VideoEncoder
 from flycam.errors import PositionMissing, SourceUnreadable
 from flycam.geodata.crs import to_lonlat
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
-from flycam.ingest.telemetry.klv_video import PTS_HZ, read_pes_packets
-from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.ingest.video.video_source import read_creation_ns
 from flycam.media.mp4 import find_box
 from flycam.model.frame import parse_video_frame_pts_ns
 from flycam.model.records import FrameStatus
-from flycam.model.telemetry import TelemetrySample
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.workspace import ignore_progress
 from tests.houses import House
-from tests.ingest.telemetry.made_streams import METADATA, PRIVATE, cells, pes
-from tests.ingest.telemetry.made_streams import packets as transport_packets
-from tests.ingest.telemetry.test_klv import angle, packet
-from tests.ingest.video import streaming
 
 MakeHouse = Callable[..., House]
 Stamped = tuple[int, Any]  # microseconds, message
@@ -233,67 +225,6 @@ def test_torn_broken_and_missing_pictures_are_counted_and_the_rest_of_the_film_i
     (cut,) = [one for one in report.remarks if "duration_s" in one.values]
     assert cut.values["name"] == "spoiled.mp4" and cut.values["came_s"] < 11.0
     assert cut.values["duration_s"] == pytest.approx(12.0)
-
-
-def test_a_film_whose_times_go_back_is_laid_once_and_the_rest_counted(
-    clip: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    once = streaming.as_transport_stream(clip.video, tmp_path / "once.ts")
-    twice = tmp_path / "twice.ts"
-    twice.write_bytes(2 * once.read_bytes())
-    house = make_house(clip)
-    report = flown(house, clip, clip.subtitles, video=str(twice))
-    assert report.dropped["pts_backwards"] >= 55
-    assert report.used >= 8 and len(set(on_map_s(house, report))) == report.used
-
-
-def klv_packet(one: TelemetrySample) -> bytes:
-    """A sample as a payload tells it: a level platform that heads where the camera does."""
-    height = struct.pack(">H", round((one.height_m + 900.0) / 19_900.0 * 65_535))
-    heading = struct.pack(">H", round(one.gimbal_yaw_deg % 360.0 / 360.0 * 65_535))
-    roll = struct.pack(">I", round(one.gimbal_roll_deg % 360.0 / 360.0 * (2**32 - 1)))
-    return packet(
-        one.t_utc_ns // 1000,
-        t5=heading,
-        t6=bytes(2),
-        t7=bytes(2),
-        t13=angle(one.lat_deg, 90),
-        t14=angle(one.lon_deg, 180),
-        t15=height,
-        t18=bytes(4),
-        t19=angle(one.gimbal_pitch_deg, 180),
-        t20=roll,
-    )
-
-
-def with_metadata(film: VideoDrillReport, path: Path) -> Path:
-    """The film as a transport stream, with its log as synchronous metadata; a second stream says nothing."""
-    line = f"filesrc location={film.video} ! qtdemux ! h264parse ! mpegtsmux ! filesink location={path}"
-    subprocess.run([PROGRAM, "-q", *line.split()], check=True, timeout=60)
-    first_pts = next(one.pts for one in read_pes_packets(path) if one.is_picture) or 0
-    created_ns, truth = read_creation_ns(film.video) or 0, read_truth(film.truth.parent)
-    began_ns = created_ns + round(truth.facts["clock_offset_s"] * 1e9)
-    samples = []
-    for k, one in enumerate(read_flight_log(film.telemetry).track.samples):
-        pts = first_pts + round((one.t_utc_ns - began_ns) / 1e9 * PTS_HZ)
-        samples += transport_packets(400, pes(METADATA, cells([klv_packet(one)]), pts), k)
-        samples += transport_packets(401, pes(PRIVATE, b"nothing"), k)
-    plain = path.read_bytes()
-    share = -(-len(plain) // 188 // len(samples)) * 188
-    path.write_bytes(b"".join(plain[k * share : (k + 1) * share] + one for k, one in enumerate(samples)))
-    return path
-
-
-def test_a_transport_stream_is_laid_by_the_metadata_in_it_with_the_true_clock(
-    clip: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    path = with_metadata(clip, tmp_path / "flight.ts")
-    report = flown(make_house(clip), clip, path, video=str(path))
-    offset_s = read_truth(clip.truth.parent).facts["clock_offset_s"]
-    assert report.clock.is_known and report.clock.sigma_s <= 0.02 and report.used >= 8
-    began = read_flight_log(path).video_zero_ns or 0
-    assert abs(began - (read_creation_ns(clip.video) or 0) - offset_s * 1e9) < 5e6
-    assert abs(report.flight.first_ns - began) < 5e6  # its pictures bear the metadata's UTC
 
 
 @pytest.mark.real

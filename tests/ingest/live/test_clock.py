@@ -1,15 +1,19 @@
-"""What the pictures' own motion tells of the clock, and what becomes of it where the stream's time jumps."""
+"""What the pictures' motion and a link that forgets tell of the clock and the place, also after a jump."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from flycam.ingest.live import clock as live_clock
 from flycam.ingest.live.clock import LiveClock
+from flycam.ingest.live.telemetry import LinkedTelemetry
+from flycam.ingest.telemetry.flight_log import FlightLog
+from flycam.ingest.telemetry.mavlink_link import LinkHealth
 from flycam.ingest.video.clock_offset import (
     ClockOffset,
     ImageMotion,
@@ -18,7 +22,10 @@ from flycam.ingest.video.clock_offset import (
     make_unknown_offset,
 )
 from flycam.ingest.video.video_source import VideoFrame
+from flycam.messages import Message
+from flycam.model.telemetry import TelemetryTrack
 from tests.ingest.video.test_clock_offset import CAMERA, flight, motions_between
+from tests.ingest.video.test_video_poses import GROUND_M, samples, terrain
 
 FPS = 10
 
@@ -146,3 +153,30 @@ def test_a_worse_offset_replaces_a_better_one_only_where_they_cannot_both_be_tru
     for n in range(80 * FPS):
         clock.add(picture(n / FPS, 0))
     assert clock.offset.is_known and clock.offset.offset_s == kept_s
+
+
+def _never() -> bool:
+    return False
+
+
+def test_what_the_link_forgets_still_counts() -> None:
+    """The ground it took off from, and samples not believed: of a link that remembers ten seconds."""
+    every = [
+        replace(sample, relative_height_m=min(80.0, k / 2.0), fix="none" if 30 <= k < 40 else "3d")
+        for k, sample in enumerate(samples(400))
+    ]
+    at = 0
+
+    def log(last_s: float = 10.0) -> FlightLog:
+        track = TelemetryTrack(samples=tuple(every[max(0, at - round(10 * min(last_s, 10.0))) : at]))
+        said = (Message("{count} packets late", {"count": at}),)
+        return FlightLog(name="udp", track=track, clock="test", remarks=said)
+
+    link = SimpleNamespace(log=log, health=LinkHealth(), silent_s=0.0)
+    telemetry = LinkedTelemetry(link, terrain, 0)
+    for at in range(50, 401, 50):  # noqa: B007  what the link has heard by then
+        assert telemetry._settled()
+    assert telemetry.poses.track.samples[0].relative_height_m == 80.0
+    assert telemetry.poses.home_m == pytest.approx(GROUND_M)
+    assert telemetry.count_rejected_samples() == {"no_fix": 10}
+    assert [str(one) for one in telemetry.remarks()] == ["400 packets late"]  # of a kind the newest

@@ -9,7 +9,7 @@ import pytest
 
 from flycam.catalog.live_flights import LiveFlightPhase
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.errors import Cancelled, StorageFailed
+from flycam.errors import StorageFailed
 from flycam.ingest.live import workflow
 from flycam.ingest.live.inputs import LiveRequest, build_video_identity
 from flycam.ingest.live.interrupted_streams import (
@@ -35,7 +35,7 @@ BEGAN_NS = 1_790_000_000_000_000_000
 
 
 def killed(
-    house: House, film: VideoDrillReport, monkeypatch: pytest.MonkeyPatch, *, of_stream: bool = True
+    house: House, clip: VideoDrillReport, monkeypatch: pytest.MonkeyPatch, *, of_stream: bool = True
 ) -> str:
     """The flight of a program that was gone while it laid its seventh picture."""
     merge, count = LiveOrthorectifier._merge, iter(range(1000))
@@ -52,7 +52,7 @@ def killed(
         patch.setattr(LiveOrthorectifier, "_merge", dying)
         if of_stream:
             patch.setattr(workflow, "build_video_identity", named)
-        request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
+        request = LiveRequest(video=str(clip.video), telemetry=str(clip.subtitles), camera=clip.camera)
         with pytest.raises(StorageFailed, match="as if killed"):
             orthorectify_video(house.workspace, request, FlightLabels(), ignore_progress)
     (flight,) = house.workspace.catalog.flights.flights()
@@ -60,19 +60,27 @@ def killed(
     return flight.flight_id
 
 
-def test_a_flight_of_a_killed_program_is_made_whole_as_far_as_it_was_seen(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+def test_a_flight_of_a_killed_program_is_made_whole_as_far_as_it_was_seen_once_there_is_room(
+    clip: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house = make_house(film)
-    flight_id = killed(house, film, monkeypatch)
+    house = make_house(clip)
+    flight_id = killed(house, clip, monkeypatch)
     catalog = house.workspace.catalog
     frames = catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
     assert frames and all(map(is_stream_frame, frames))
     catalog.airborne.put(replace(TOLD, flight_id=flight_id, told_ns=1))
-    (ended,) = complete_interrupted_streams(house.workspace)
-    assert (ended.flight_id, ended.state) == (flight_id, FlightState.READY)
-    (told,) = [one for one in catalog.airborne.list_since(0) if one.flight_id == flight_id]
-    assert told.phase is LiveFlightPhase.ENDED and told.told_ns > 1 and told.beat > TOLD.beat
+
+    def full(*_: object, **__: object) -> None:
+        raise StorageFailed("the disk is full: make room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("flycam.ingest.live.interrupted_streams.rebuild_mosaic", full)
+        assert complete_interrupted_streams(house.workspace) == []
+    assert catalog.flights.flight(flight_id).state is FlightState.INGESTING
+    with complete_interrupted_in_background(house.workspace):  # as `serve` and `live` do
+        until(lambda: catalog.flights.flight(flight_id).state is FlightState.READY)
+    (ended,) = [one for one in catalog.airborne.list_since(0) if one.flight_id == flight_id]
+    assert ended.phase is LiveFlightPhase.ENDED and ended.told_ns > 1 and ended.beat > TOLD.beat
     assert catalog.flights.flight(flight_id).bounds_lonlat_deg is not None
     assert catalog.boundaries.coverage(flight_id)
     assert [line.what for line in catalog.audit.lines()].count("live ended") == 1
@@ -85,38 +93,14 @@ def test_a_flight_of_a_killed_program_is_made_whole_as_far_as_it_was_seen(
 
 
 def test_who_is_being_laid_and_who_can_be_given_again_is_left_alone(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+    clip: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house = make_house(film, "laid")
-    flight_id = killed(house, film, monkeypatch)
+    house = make_house(clip, "laid")
+    flight_id = killed(house, clip, monkeypatch)
     flights = house.workspace.catalog.flights
     with flights.lock(flight_id):
         assert complete_interrupted_streams(house.workspace) == []
     assert flights.flight(flight_id).state is FlightState.INGESTING
-    of_file = make_house(film, "film")
-    killed(of_file, film, monkeypatch, of_stream=False)
+    of_file = make_house(clip, "film")
+    killed(of_file, clip, monkeypatch, of_stream=False)
     assert complete_interrupted_streams(of_file.workspace) == []  # the same command goes on with it
-
-
-def test_what_cannot_be_done_now_is_done_by_the_next_one(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house = make_house(film)
-    flight_id = killed(house, film, monkeypatch)
-    flights = house.workspace.catalog.flights
-
-    def full(*_: object, **__: object) -> None:
-        raise StorageFailed("the disk is full: make room")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("flycam.ingest.live.interrupted_streams.rebuild_mosaic", full)
-        assert complete_interrupted_streams(house.workspace) == []
-
-    def given_up(*_: object) -> None:
-        raise Cancelled("given up")
-
-    with pytest.raises(Cancelled):
-        complete_interrupted_streams(house.workspace, given_up)
-    assert flights.flight(flight_id).state is FlightState.INGESTING
-    with complete_interrupted_in_background(house.workspace):  # as `serve` and `live` do
-        until(lambda: flights.flight(flight_id).state is FlightState.READY)

@@ -1,4 +1,4 @@
-"""A live flight's video kept as evidence: named with its flight, bounded, and never in the map's way."""
+"""A live flight's video and its link's log are evidence, however it ends, and never in the map's way."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import cv2
@@ -22,10 +23,17 @@ import pytest
 
 from flycam.catalog.live_flights import LiveFlightPhase, VideoSegment
 from flycam.drill.video_drill import VideoDrillReport
+from flycam.errors import DiskFull, OutsideTerrain
 from flycam.ingest.live import status
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.interrupted_streams import complete_interrupted_streams
-from flycam.ingest.live.recording import StreamRecording, recover_link_logs, recover_recordings
+from flycam.ingest.live.recording import (
+    LINK_LOG_FILE,
+    StreamRecording,
+    open_scratch_folder,
+    recover_link_logs,
+    recover_recordings,
+)
 from flycam.ingest.live.status import ThumbnailPublisher
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
 from flycam.ingest.video.recorder import Recorder, RecordingOptions
@@ -42,6 +50,8 @@ from tests.houses import House
 from tests.ingest.video.streaming import BEGUN_S, SIZE_PX, OnAir, on_air, write_film
 from tests.ingest.video.test_recorder import packets_of
 from tests.ports import free_port
+from tests.texts import pair
+from tests.unreliable_stores import FullStore
 from tests.waiting import ENOUGH_S, until
 
 MakeHouse = Callable[..., House]
@@ -275,3 +285,71 @@ def test_the_newest_picture_is_small_and_takes_the_place_of_those_before(
     assert picture.shape == (360, 640, 3) and picture[5, 5, 2] > 180 > 60 > picture[5, 5, 0]
     there = list(store.list("newest/"))
     assert key in there and len(there) <= 4 and all(one.startswith("newest/f1/") for one in there)
+
+
+SAID = b"what the aircraft said"
+KEY = keys.format_original_key(sha256(SAID).hexdigest())
+
+
+def left_scratch(house: House, name: str, said: bytes | None = SAID) -> Path:
+    """A folder as a program that died leaves it."""
+    folder = house.workspace.cache_dir / f"live-{name}"
+    (folder / "film").mkdir(parents=True)
+    if said is not None:
+        (folder / LINK_LOG_FILE).write_bytes(said)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        None,
+        OutsideTerrain(pair("nothing laid", "không trải được")),
+        KeyboardInterrupt(),
+    ],
+)
+def test_a_flight_that_ends_keeps_what_its_link_said(
+    make_house: MakeHouse, error: BaseException | None
+) -> None:
+    house = make_house()
+
+    def fly() -> Path:
+        with open_scratch_folder(house.workspace) as scratch:
+            (scratch / LINK_LOG_FILE).write_bytes(SAID)
+            if error is not None:
+                raise error
+            return scratch
+
+    if error is None:
+        fly()
+    else:
+        with pytest.raises(type(error)):
+            fly()
+    assert house.workspace.store.get(KEY) == SAID
+    assert not list(house.workspace.cache_dir.glob("live-*"))
+
+
+def test_what_a_killed_program_left_is_kept_by_the_next_flight(make_house: MakeHouse) -> None:
+    house = make_house()
+    left_scratch(house, "a")
+    left_scratch(house, "b", None)
+    left_scratch(house, "c", b"")
+    with open_scratch_folder(house.workspace) as scratch:
+        assert scratch.is_dir()
+    assert house.workspace.store.get(KEY) == SAID
+    assert not list(house.workspace.cache_dir.glob("live-*"))
+
+
+def test_what_a_store_does_not_take_waits_and_the_flights_own_error_is_told(make_house: MakeHouse) -> None:
+    house = make_house()
+    full = replace(house.workspace, store=FullStore(house.workspace.store, 0))
+    for raised, error in (
+        (OutsideTerrain, OutsideTerrain(pair("nothing laid", "không"))),
+        (DiskFull, None),
+    ):
+        with pytest.raises(raised), open_scratch_folder(full) as scratch:
+            (scratch / LINK_LOG_FILE).write_bytes(SAID)
+            if error is not None:
+                raise error
+    assert len(list(house.workspace.cache_dir.glob(f"live-*/{LINK_LOG_FILE}"))) == 2
+    assert recover_link_logs(house.workspace) == 2 and house.workspace.store.get(KEY) == SAID

@@ -14,6 +14,7 @@ import pytest
 import shapely
 
 from flycam.cli.video import format_live
+from flycam.concurrency import BoundedQueue
 from flycam.drill.flight import VideoPlan
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.video_drill import VideoDrillReport, write_video_drill
@@ -31,9 +32,9 @@ from flycam.geodata.crs import to_work
 from flycam.geometry.pose import ExteriorOrientation, PoseSource
 from flycam.geometry.terrain import interpolate_heights
 from flycam.ingest.live.clock import LiveClock
-from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE
+from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE, FrameQueue
 from flycam.ingest.live.inputs import LiveRequest
-from flycam.ingest.live.orthorectifier import HURRIED, LiveOrthorectifier
+from flycam.ingest.live.orthorectifier import LiveOrthorectifier
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
 from flycam.ingest.video.clock_offset import ClockOffset
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
@@ -115,19 +116,6 @@ def test_run_again_it_changes_nothing_and_replay_gives_the_same_tiles(
     again = flown(house, film)
     assert (again.used, again.new, again.flight.flight_id) == (first.used, 0, flight_id)
     assert house.tiles(f"{flight_id}-colour") == before and replays(house, flight_id)
-
-
-def test_a_film_on_the_map_keeps_its_name_and_says_so(
-    film: VideoDrillReport, make_filmed: MakeFilmed
-) -> None:
-    house, first = make_filmed()
-    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
-    labels = FlightLabels(name="Sườn bắc", event="Bão khác", gsd_m=9.0)
-    again = orthorectify_video(house.workspace, request, labels, ignore_progress)
-    assert (again.flight, again.used, again.new) == (first.flight, first.used, 0)
-    assert house.workspace.catalog.flights.flight(first.flight.flight_id) == first.flight
-    values = [value for one in again.remarks for value in one.values.values()]
-    assert "Sườn bắc" in values and "Bão khác" in values
 
 
 def test_frames_lie_on_ground_lifted_to_what_the_film_shows_which_is_kept_with_them(
@@ -224,20 +212,6 @@ def test_what_cannot_be_used_is_said_and_leaves_no_flight(
     assert house.workspace.catalog.flights.flights() == []
     with pytest.raises(NotFound):
         house.workspace.catalog.flights.flight("flight")
-
-
-def test_the_lens_may_be_said_in_degrees_and_for_another_size(
-    clip: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    degrees = flown(make_house(clip, "degrees"), clip, camera=None, hfov_deg=79.0)
-    assert degrees.used >= 8
-    camera = json.loads(clip.camera.read_text())
-    double = {
-        k: (2 * v if k in ("width", "height", "fx", "fy", "cx", "cy") else v) for k, v in camera.items()
-    }
-    (tmp_path / "double.json").write_text(json.dumps(double))
-    scaled = flown(make_house(clip, "scaled"), clip, camera=tmp_path / "double.json")
-    assert scaled.used >= 8
 
 
 def test_a_lens_nobody_names_is_seen_in_the_motion_and_said_with_its_doubt(
@@ -445,21 +419,6 @@ def test_a_frame_lies_where_it_fits_and_keeps_what_the_log_told(make_filmed: Mak
     assert priors == [one.header.exterior_prior.projection_centre_m for one in records]
 
 
-def test_hurried_pictures_are_laid_without_a_look_and_counted(
-    clip: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lay = LiveOrthorectifier.orthorectify
-
-    def hurried(self: LiveOrthorectifier, picture: VideoFrame, told, **_: bool) -> bool:
-        return lay(self, picture, told, hurried=True)
-
-    monkeypatch.setattr(LiveOrthorectifier, "orthorectify", hurried)
-    house = make_house(clip)
-    report = flown(house, clip)
-    assert report.fitted == 0 and report.by_log == {HURRIED: report.new} and report.new >= 4
-    assert all(one.exterior == one.header.exterior_prior for one in used(house, report))
-
-
 def turning(folder: Path, seed: int, strips: int) -> VideoDrillReport:
     plan = VideoPlan(seconds=40.0, fps=5, strips=strips, gsd_m=1.6)
     return write_video_drill(folder / "o", seed=seed, plan=plan, size_px=(160, 90), truth_rasters=False)
@@ -513,3 +472,29 @@ def alike(long_film: VideoDrillReport, tmp_path_factory: pytest.TempPathFactory)
     assert farther != text
     log.write_text(farther, encoding="utf-8")
     return log
+
+
+def shown(house: House, report: VideoReport) -> dict[tuple[int, int], np.ndarray]:
+    """Which pixels of each base tile show something."""
+    (mosaic,) = list_live_mosaics(house.workspace, report.flight.flight_id)
+    heads = house.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0, z=mosaic.base_zoom)
+    tiles = {(head.tile_id.x, head.tile_id.y): read_tile(house.workspace.store, head) for head in heads}
+    return {at: tile.quality > 0 for at, tile in tiles.items()}
+
+
+def test_under_overload_pictures_are_left_out_and_ground_is_not(
+    clip: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm, hurried = make_house(clip, "calm"), make_house(clip, "hurried")
+    unhurried = flown(calm, clip)
+    # late from the first picture to the last, on any machine, and none lost before it is chosen or not
+    monkeypatch.setattr(FrameQueue, "late_s", property(lambda _queue: 60.0))
+    monkeypatch.setattr(
+        "flycam.ingest.video.video_source.BoundedQueue",
+        lambda most, **_: BoundedQueue(most, is_blocking=True),
+    )
+    late = flown(hurried, clip, is_realtime=True)
+    assert late.used < 0.6 * unhurried.used and late.dropped.get("no_time", 0) == 0
+    before, after = shown(calm, unhurried), shown(hurried, late)
+    there = sum(int((tile & after[at]).sum()) for at, tile in before.items() if at in after)
+    assert there >= 0.9 * sum(int(tile.sum()) for tile in before.values())

@@ -77,11 +77,6 @@ def test_without_home_in_the_air_the_absolute_height_serves() -> None:
     assert height == pytest.approx(GROUND_M + 80.0)
 
 
-def test_without_terrain_the_ground_is_a_plane_at_home() -> None:
-    poses = resolve_video_poses(log(samples()), None)
-    assert poses.vertical_datum == "LOCAL" and poses.exterior_at(0, 0.0).projection_centre_m[2] == 80.0
-
-
 def test_heights_of_no_datum_are_not_taken_for_heights_above_sea() -> None:
     unknown = samples(height_datum="UNKNOWN", relative_height_m=NAN)
     with pytest.raises(PositionMissing, match=r"x\.tlog"):

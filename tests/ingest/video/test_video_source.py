@@ -15,9 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
+from flycam.drill.video_encoder import VideoEncoder
 from flycam.errors import SourceUnreadable
 from flycam.ingest.video.decoder import count_fitting_frames
-from flycam.ingest.video.video_source import VideoSource, read_creation_ns
+from flycam.ingest.video.decoder_process import FieldSelector, measure_combing
+from flycam.ingest.video.video_source import OutageCounter, Outages, VideoSource, read_creation_ns
 from tests.ingest.video import streaming
 from tests.ports import free_port
 from tests.waiting import ENOUGH_S, until
@@ -197,3 +199,68 @@ def test_a_camera_whose_clock_was_never_set_names_no_time_of_creation(tmp_path: 
     at = moov.index(b"mvhd") + 8
     film.write_bytes(moov[:at] + struct.pack(">I", 2_082_844_800 + 86_400) + moov[at + 4 :])  # 2 Jan 1970
     assert read_creation_ns(film) is None
+
+
+_SECONDS, _FPS = 3.0, 30
+SECOND = 10**9
+
+
+def test_what_ends_a_stream_is_no_outage_and_is_said() -> None:
+    count = OutageCounter()
+    for second in (0, 1, 2, 30, 31, 43, 44):
+        count.add(second * SECOND, fps=30.0)
+    assert count.outages() == count.outages(stopped_ns=45 * SECOND) == Outages(2, 40.0)
+    told = count.outages(stopped_ns=54 * SECOND)
+    assert told == Outages(2, 40.0, 10.0)
+    (lost, lost_vi), (last, last_vi) = (one.to_fields().values() for one in told.remarks("udp://@:5600"))
+    assert "2 times, 40 s" in lost and "2 lần, tổng cộng 40 giây" in lost_vi
+    assert "last 10 s" in last and "10 giây cuối" in last_vi
+    assert Outages().remarks("udp://@:5600") == ()
+
+
+def test_a_stream_of_few_pictures_is_not_lost_between_them() -> None:
+    count = OutageCounter()
+    for second in (0, 4, 8, 20):
+        count.add(second * SECOND, fps=0.5)
+    assert count.outages() == Outages(1, 12.0)
+
+
+FIELDS_PX = (240, 320)
+
+
+def ground(shift_px: float, seed: int = 3) -> np.ndarray:
+    """A textured ground that a camera has moved over by so many columns."""
+    noise = (
+        np.random.default_rng(seed).uniform(0, 255, (FIELDS_PX[0], FIELDS_PX[1] + 64, 3)).astype(np.float32)
+    )
+    texture = np.clip(128 + 4.0 * (cv2.GaussianBlur(noise, (0, 0), 2.5) - 127.5), 0, 255)
+    moved = np.array([[1.0, 0.0, -shift_px], [0.0, 1.0, 0.0]])
+    return cv2.warpAffine(texture.astype(np.uint8), moved, (FIELDS_PX[1] + 64, FIELDS_PX[0]))[
+        :, 32:-32
+    ].copy()
+
+
+def woven(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    picture = upper.copy()
+    picture[1::2] = lower[1::2]
+    return picture
+
+
+def test_a_whole_picture_is_left_as_it_is() -> None:
+    fields = FieldSelector()
+    for moment in range(5):
+        picture = ground(3.0 * moment)
+        assert fields.select(picture) is picture
+    noise = np.random.default_rng(1).integers(0, 255, (*FIELDS_PX, 3), np.uint8)
+    assert fields.select(noise) is noise and not fields.is_interlaced
+    assert measure_combing(np.zeros((3, 8, 3), np.uint8)) == 0.0
+
+
+def test_pictures_of_an_interlaced_film_come_out_of_one_moment(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    with VideoEncoder(path, FIELDS_PX[::-1], 10, 0) as encoder:
+        for moment in range(10):
+            encoder.write(woven(ground(6.0 * moment - 30.0), ground(6.0 * moment - 27.0)))
+    with VideoSource(str(path)) as source:
+        combs = [measure_combing(picture.pixels) for picture in source.frames()]
+    assert len(combs) == 10 and max(combs) < 0.9
