@@ -155,10 +155,6 @@ def test_a_worse_offset_replaces_a_better_one_only_where_they_cannot_both_be_tru
     assert clock.offset.is_known and clock.offset.offset_s == kept_s
 
 
-def _never() -> bool:
-    return False
-
-
 def test_what_the_link_forgets_still_counts() -> None:
     """The ground it took off from, and samples not believed: of a link that remembers ten seconds."""
     every = [

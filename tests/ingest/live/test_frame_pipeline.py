@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,21 +13,17 @@ from hypothesis import strategies as st
 
 from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.geometry.pose import rotation_from_gimbal
-from flycam.ingest.live import frame_pipeline
 from flycam.ingest.live.frame_pipeline import (
     CLOSES_AT,
     OPENS_AT,
-    FramePipeline,
     FrameQueue,
     KeyframeSelector,
     choose_spacing,
     compute_new_share,
     is_torn,
 )
-from flycam.ingest.video.clock_offset import ClockOffset, LoggedPoses
-from flycam.ingest.video.video_source import VideoFrame, VideoHealth
-from flycam.retry import RetryPolicy
-from flycam.workspace import ignore_progress
+from flycam.ingest.video.clock_offset import LoggedPoses
+from flycam.ingest.video.video_source import VideoFrame
 from tests.waiting import ENOUGH_S
 
 CAMERA = InteriorOrientation(
@@ -186,119 +179,3 @@ def test_the_later_the_wider_and_never_so_wide_that_ground_is_left_between(one: 
     early, late = choose_spacing(min(one, other)), choose_spacing(max(one, other))
     assert OPENS_AT <= early[0] <= late[0] < 0.8 and CLOSES_AT <= early[1] <= late[1] < 0.8
     assert choose_spacing(0.5) == (OPENS_AT, CLOSES_AT)
-
-
-class Clock:
-    """Time that passes as whoever brings pictures says, once whoever lays has laid what he can by then: how
-    fast this machine is tells on neither."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-        self._changed = threading.Condition()
-        self._begun, self._wakes_s, self._is_over = 0, None, False
-
-    def monotonic_ns(self) -> int:
-        return round(1e9 * self.now_s)
-
-    def work(self, seconds: float) -> None:
-        """It takes so long: in the thread that lays."""
-        with self._changed:
-            self._begun += 1
-            wakes_s = self.now_s + seconds
-            if seconds > 0.0:
-                self._wakes_s = wakes_s
-            self._changed.notify_all()
-            assert self._changed.wait_for(lambda: self._is_over or self.now_s >= wakes_s, ENOUGH_S)
-
-    def go_on(self, to_s: float, given: Callable[[], int]) -> None:
-        """Until then; given: how many pictures whoever lays can have taken by now."""
-        with self._changed:
-            while True:
-                assert self._changed.wait_for(
-                    lambda: self._wakes_s is not None or self._begun == given(), ENOUGH_S
-                )
-                if self._wakes_s is None or self._wakes_s > to_s:
-                    break
-                self.now_s, self._wakes_s = self._wakes_s, None
-                self._changed.notify_all()
-            self.now_s = to_s
-
-    def end(self) -> None:
-        """What is still to be laid takes no time any more."""
-        with self._changed:
-            self._is_over = True
-            self._changed.notify_all()
-
-
-class _Laying:
-    """Takes its time over every numbered."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.laid_s = seconds, []
-        self.clock = Clock()
-        self.late_ms: list[float] = []
-        self.drop_counts: Counter[str] = Counter()
-        self.error: BaseException | None = None
-        self.patience = RetryPolicy()
-
-    def orthorectify(self, numbered: VideoFrame, _pose: object, **_: bool) -> bool:
-        self.clock.work(self.seconds)
-        self.laid_s.append(numbered.pts_ns / 1e9)
-        self.late_ms.append((self.clock.monotonic_ns() - numbered.arrived_ns) / 1e6)
-        return True
-
-    def reprocess(self, *_: object, **__: bool) -> None:
-        """Nothing lies in doubt."""
-
-    def abandon(self) -> None:
-        raise AssertionError("nothing went wrong")
-
-
-def flow_of(source: object, told: object, laying: object, is_sparing: bool = False) -> FramePipeline:
-    """A flow from a source whose clock is the log's to a laying."""
-    telemetry = SimpleNamespace(
-        log_poses=told,
-        zero_ns=0,
-        refresh=lambda: None,
-        covers=lambda _log_s: True,
-        poses=SimpleNamespace(exterior_at=lambda _t_ns, _sigma_s: None),
-    )
-    clock = SimpleNamespace(
-        add=lambda _picture: None,
-        settle=lambda: None,
-        to_log_s=lambda pts_ns: pts_ns / 1e9,
-        breaks=0,
-        offset=ClockOffset(0.0, 0.0),
-    )
-    return FramePipeline(  # type: ignore[arg-type]
-        source, telemetry, clock, CAMERA, laying, drops=True, is_sparing=lambda: is_sparing
-    )
-
-
-def flown(
-    laying: _Laying, speed_mps: float, seconds: float, faster: float, is_sparing: bool = False
-) -> FramePipeline:
-    """A flight north whose pictures come ten a second of film, so many times faster."""
-    told, pixels, clock = north(speed_mps, seconds + 1.0), texture(), laying.clock
-
-    def pictures() -> Iterator[VideoFrame]:
-        for k in range(round(10 * seconds)):
-            clock.go_on(k / (10.0 * faster), lambda: flow.chosen - flow._to_lay.dropped.total())
-            ns = k * 100_000_000
-            yield VideoFrame(pts_ns=ns, t_utc_ns=ns, arrived_ns=clock.monotonic_ns(), pixels=pixels)
-        clock.end()
-
-    source = SimpleNamespace(
-        frames=pictures,
-        is_stream=False,
-        is_undated=False,
-        duration_s=seconds,
-        fps=10.0,
-        health=VideoHealth(),
-        stop=lambda: None,
-    )
-    flow = flow_of(source, told, laying, is_sparing)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(frame_pipeline, "time", clock)
-        flow.run(ignore_progress, lambda: False)
-    return flow

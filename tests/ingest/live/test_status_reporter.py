@@ -26,7 +26,6 @@ from flycam.ingest.live.orthorectifier import LiveOrthorectifier
 from flycam.ingest.live.routes import SILENCE_TIMEOUT_S
 from flycam.ingest.live.status import compute_frame_age, is_matching_clock
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
-from flycam.model.telemetry import TelemetrySample
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.workspace import ignore_progress
 from tests.houses import House
@@ -36,10 +35,6 @@ from tests.texts import pair
 from tests.waiting import ENOUGH_S, until
 
 MakeHouse = Callable[..., House]
-
-
-def place(lon_deg: float, lat_deg: float) -> TelemetrySample:
-    return TelemetrySample(t_utc_ns=0, lon_deg=lon_deg, lat_deg=lat_deg, height_m=0.0, height_datum="EGM96")
 
 
 def test_a_stream_that_comes_late_shows_pictures_as_old_as_they_are() -> None:
