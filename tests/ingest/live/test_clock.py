@@ -36,9 +36,9 @@ def silent() -> LoggedPoses:
 
 def since(poses: LoggedPoses, from_s: float) -> LoggedPoses:
     """A log that begins then."""
-    kept = poses.time_s >= from_s
+    is_later = poses.time_s >= from_s
     names = ("time_s", "centre_m", "rotation", "above_m")
-    return replace(poses, **{name: getattr(poses, name)[kept] for name in names})
+    return replace(poses, **{name: getattr(poses, name)[is_later] for name in names})
 
 
 class Meter:
@@ -59,7 +59,7 @@ def picture(at_s: float, breaks: int) -> VideoFrame:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[ImageMotion]]:
+def looks_at(monkeypatch: pytest.MonkeyPatch) -> list[list[ImageMotion]]:
     """The motions of every look; the clock is known where they are many and of one stretch of time."""
     looks: list[list[ImageMotion]] = []
 
@@ -75,26 +75,26 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[ImageMotion]]:
 
 
 def test_after_a_jump_older_motions_are_forgotten_and_the_offset_stands_until_another_is_known(
-    asked: list[list[ImageMotion]],
+    looks_at: list[list[ImageMotion]],
 ) -> None:
-    clock = LiveClock(silent, None)  # type: ignore[arg-type]  what `asked` does not look at
+    clock = LiveClock(silent, None)  # type: ignore[arg-type]  what `looks_at` does not look at
     for n in range(30 * FPS):
         clock.add(picture(n / FPS, 0))
     assert (clock.offset.offset_s, clock.offset.is_known, clock.is_settled) == (1.0, True, True)
     sigma_s = clock.offset.sigma_s
-    before_s, looked = clock.to_log_s(45 * 10**9), len(asked)
+    before_s, looked = clock.to_log_s(45 * 10**9), len(looks_at)
     clock.add(picture(45.0, 1))
     assert (clock.offset.offset_s, clock.offset.drift) == (pytest.approx(1.0, abs=0.01), 0.0)
     assert clock.to_log_s(45 * 10**9) == pytest.approx(before_s)
     assert sigma_s < clock.offset.sigma_s and clock.offset.is_known
     for n in range(1, 18 * FPS):
         clock.add(picture(45.0 + n / FPS, 1))
-    assert len(asked) > looked, "it looks again"
+    assert len(looks_at) > looked, "it looks again"
     assert clock.offset.offset_s == pytest.approx(1.0, abs=0.01), "fifteen seconds did not tell another"
     for n in range(18 * FPS, 60 * FPS):
         clock.add(picture(45.0 + n / FPS, 1))
     assert clock.offset.offset_s == 1.25
-    assert min(one.first_s for look in asked[looked:] for one in look) == 45.0
+    assert min(one.first_s for look in looks_at[looked:] for one in look) == 45.0
 
 
 class Replayed:
@@ -121,12 +121,12 @@ def test_a_log_that_begins_anew_leaves_the_clock_known_and_the_old_motions_are_f
 
     monkeypatch.setattr(live_clock, "estimate_offset", looked)
     monkeypatch.setattr(live_clock, "ImageMotionEstimator", lambda: Replayed(seen))
-    told = [poses]
-    clock = LiveClock(lambda: told[0], CAMERA)
+    logs = [poses]
+    clock = LiveClock(lambda: logs[0], CAMERA)
     found = []
     for n in range(100 * FPS):
         if n == round(battery_s * FPS):
-            told[0] = since(poses, battery_s)
+            logs[0] = since(poses, battery_s)
         clock.add(picture(n / FPS, 0))
         found.append(clock.offset)
     first = next(n for n, one in enumerate(found) if one.is_known)
@@ -138,10 +138,10 @@ def test_a_log_that_begins_anew_leaves_the_clock_known_and_the_old_motions_are_f
 
 
 @pytest.mark.parametrize(
-    ("later_s", "sigma_s", "kept_s"), [(1.03, 0.15, 1.0), (1.03, 0.01, 1.03), (1.9, 0.15, 1.9)]
+    ("later_s", "sigma_s", "known_s"), [(1.03, 0.15, 1.0), (1.03, 0.01, 1.03), (1.9, 0.15, 1.9)]
 )
 def test_a_worse_offset_replaces_a_better_one_only_where_they_cannot_both_be_true(
-    monkeypatch: pytest.MonkeyPatch, later_s: float, sigma_s: float, kept_s: float
+    monkeypatch: pytest.MonkeyPatch, later_s: float, sigma_s: float, known_s: float
 ) -> None:
     def estimate(motions: Sequence[ImageMotion], *_: object) -> ClockOffset:
         is_later = motions[-1].second_s > 30.0
@@ -152,7 +152,7 @@ def test_a_worse_offset_replaces_a_better_one_only_where_they_cannot_both_be_tru
     clock = LiveClock(silent, None)  # type: ignore[arg-type]  `estimate` does not look at it
     for n in range(80 * FPS):
         clock.add(picture(n / FPS, 0))
-    assert clock.offset.is_known and clock.offset.offset_s == kept_s
+    assert clock.offset.is_known and clock.offset.offset_s == known_s
 
 
 def test_what_the_link_forgets_still_counts() -> None:

@@ -60,11 +60,11 @@ class Lock:
 def failing_once(owner: object, name: str, monkeypatch: pytest.MonkeyPatch, lock: Lock) -> list[str]:
     """A step that fails when it is first asked for under the flight's lock, and does what it does before and
     after; what failed."""
-    as_ever, failed = getattr(owner, name), list[str]()
+    original, failed = getattr(owner, name), list[str]()
 
     def step(*args: Any, **options: Any) -> Any:
         if failed or not lock.is_held:
-            return as_ever(*args, **options)
+            return original(*args, **options)
         failed.append(name)
         raise StorageFailed(f"{name} failed for this test")
 
@@ -72,22 +72,22 @@ def failing_once(owner: object, name: str, monkeypatch: pytest.MonkeyPatch, lock
     return failed
 
 
-def watched_lock(monkeypatch: pytest.MonkeyPatch) -> Lock:
+def watch_lock(monkeypatch: pytest.MonkeyPatch) -> Lock:
     """The lock of any flight, watched."""
-    as_ever, watched, others = Flights.lock, Lock(), set(threading.enumerate())
+    original, lock_seen, others = Flights.lock, Lock(), set(threading.enumerate())
 
     @contextmanager
     def lock(flights: Flights, flight_id: str) -> Iterator[None]:
-        with as_ever(flights, flight_id):
-            watched.is_held = True
+        with original(flights, flight_id):
+            lock_seen.is_held = True
             try:
                 yield
             finally:
                 mine = set(threading.enumerate()) - others
-                watched.alive.append([one.name for one in mine if one.name.startswith(WRITERS)])
+                lock_seen.alive.append([one.name for one in mine if one.name.startswith(WRITERS)])
 
     monkeypatch.setattr(Flights, "lock", lock)
-    return watched
+    return lock_seen
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_the_lock_is_given_back_once_nobody_writes_any_more(
     house = make_house(clip)
     request = LiveRequest(video=str(clip.video), telemetry=str(clip.subtitles), camera=clip.camera)
     first = replace(request, is_realtime=owner is StatusReporter)  # which reports no other film
-    lock, stop = watched_lock(monkeypatch), StopAfter(PROGRESS_STAGE, _ENOUGH)
+    lock, stop = watch_lock(monkeypatch), StopAfter(PROGRESS_STAGE, _ENOUGH)
     failed = failing_once(owner, name, monkeypatch, lock)
     with pytest.raises(FlycamError, match=name):
         orthorectify_video(house.workspace, first, FlightLabels(), stop.progress, stop.stopped)
@@ -115,7 +115,7 @@ def test_what_a_recording_lacks_at_its_end_is_raised_over_a_flight_that_is_whole
     clip: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = make_house(clip)
-    lock = watched_lock(monkeypatch)
+    lock = watch_lock(monkeypatch)
     monkeypatch.setattr(StreamRecording, "is_on", property(lambda _recording: True))
     failing_once(StreamRecording, "close", monkeypatch, lock)
     request = LiveRequest(video=str(clip.video), telemetry=str(clip.subtitles), camera=clip.camera)

@@ -59,12 +59,12 @@ def picture(seconds: float, pixels: np.ndarray) -> VideoFrame:
 
 
 def chosen(
-    told: LoggedPoses, pixels_at, seconds: float = 50.0, fps: int = 10
+    poses: LoggedPoses, pixels_at, seconds: float = 50.0, fps: int = 10
 ) -> tuple[list[float], KeyframeSelector]:
     selector = KeyframeSelector(CAMERA)
     times = []
     for t in np.arange(0.0, seconds, 1.0 / fps):
-        found = selector.add(picture(t, pixels_at(t)), told, float(t))
+        found = selector.add(picture(t, pixels_at(t)), poses, float(t))
         times += [found.pts_ns / 1e9] if found is not None else []
     return times, selector
 
@@ -93,10 +93,10 @@ def test_in_the_air_a_picture_as_sharp_as_usual_is_taken_at_once_and_a_blurred_o
 ) -> None:
     """20 m/s over a view of 72 m: 2.8 % is new every 0.1 s; the window ends at 0.8 s, its half at 0.61 s."""
     sharp, soft = texture(), texture(3.0)
-    selector, told = KeyframeSelector(CAMERA, is_eager=True), north(20.0)
+    selector, poses = KeyframeSelector(CAMERA, is_eager=True), north(20.0)
     taken: list[tuple[float, float]] = []
     for t in np.round(np.arange(0.0, 1.0, 0.1), 1):
-        found = selector.add(picture(t, soft if t in blurred else sharp), told, float(t))
+        found = selector.add(picture(t, soft if t in blurred else sharp), poses, float(t))
         taken += [(t, found.pts_ns / 1e9)] if found is not None else []
     assert taken == [(0.0, 0.0), (first, first)]
 

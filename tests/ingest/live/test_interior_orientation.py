@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.geodata.crs import to_lonlat
 from flycam.geometry.pose import rotation_from_gimbal
 from flycam.ingest.live.clock import LiveClock
 from flycam.ingest.live.frame_pipeline import MAX_QUEUED
@@ -22,7 +20,6 @@ from flycam.ingest.live.interior_orientation import (
     estimate_focal_length,
     estimate_interior_orientation,
     make_pinhole,
-    with_view_heights,
 )
 from flycam.ingest.live.telemetry import RecordedTelemetry
 from flycam.ingest.video.clock_offset import ClockOffset, ImageMotion, LoggedPoses, predict_rates
@@ -86,13 +83,13 @@ def test_the_lens_of_a_stream_is_seen_in_its_first_seconds_and_they_are_laid_the
 def test_what_is_kept_is_bounded_and_reaches_from_the_first_to_the_newest(
     steps: list[int], most: int
 ) -> None:
-    kept = TimeSample(most)
+    sample = TimeSample(most)
     times = np.cumsum(steps).tolist()
     for at in times:
-        kept.add(VideoFrame(pts_ns=at, t_utc_ns=at, arrived_ns=0, pixels=np.zeros((1, 1, 3), np.uint8)))
-        assert len(kept.pictures) <= most
-        assert kept.pictures[-1].pts_ns == at and kept.pictures[0].pts_ns == times[0]
-    gaps = [b.pts_ns - a.pts_ns for a, b in pairwise(kept.pictures)]
+        sample.add(VideoFrame(pts_ns=at, t_utc_ns=at, arrived_ns=0, pixels=np.zeros((1, 1, 3), np.uint8)))
+        assert len(sample.pictures) <= most
+        assert sample.pictures[-1].pts_ns == at and sample.pictures[0].pts_ns == times[0]
+    gaps = [b.pts_ns - a.pts_ns for a, b in pairwise(sample.pictures)]
     assert not gaps or max(gaps) <= 8 * max(*steps, times[-1] / most)
 
 
@@ -138,18 +135,3 @@ def test_a_hover_and_a_log_of_another_flight_tell_nothing() -> None:
     assert estimate_focal_length(noise, hover, SIZE_PX, EXACT, 1.0) is None
     assert estimate_focal_length(noise, flown, SIZE_PX, EXACT, 1.0) is None
     assert estimate_focal_length(seen_by(flown, 500.0, 1.0)[:20], flown, SIZE_PX, EXACT, 1.0) is None
-
-
-def test_ground_that_rises_beside_the_track_is_nearer_than_that_below() -> None:
-    poses = flight()
-
-    def valley(lonlat: np.ndarray) -> tuple[np.ndarray, str]:
-        """Level below the track, 50 m higher 20 m to either side of where it began."""
-        begin = to_lonlat(poses.centre_m[:1, :2], CRS)
-        east_m = (lonlat[:, 0] - begin[0, 0]) * 111_000.0 * np.cos(np.radians(begin[0, 1]))
-        return np.where(np.abs(east_m) > 20.0, 50.0, 0.0), "EGM96"
-
-    above = with_view_heights(poses, CRS, valley).above_m
-    assert above[5] == pytest.approx(3.0 / (1.0 / 100.0 + 2.0 / 50.0), rel=0.02)
-    unknown = with_view_heights(poses, CRS, lambda lonlat: (np.full(len(lonlat), np.nan), "EGM96"))
-    assert (unknown.above_m == poses.above_m).all()

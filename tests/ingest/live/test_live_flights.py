@@ -69,8 +69,8 @@ class Watch:
     clocks: Clocks
     sky: LiveFlightFeed
 
-    def tell(self, told: LiveFlightReport) -> None:
-        self.workspace.catalog.airborne.put(told)
+    def tell(self, report: LiveFlightReport) -> None:
+        self.workspace.catalog.airborne.put(report)
 
     def standing(self) -> dict[str, LiveState]:
         return {one.report.flight_id: one.get_state(self.sky.now_s()) for one in self.sky.read_flights()}
@@ -100,10 +100,10 @@ def test_a_flight_that_tells_nothing_any_more_is_silent_and_then_no_news(watch: 
 def test_a_server_that_starts_later_knows_how_long_a_killed_flight_is_silent(watch: Watch) -> None:
     watch.tell(replace(TOLD, told_ns=NOON_NS - 40 * SECOND))
     (seen,) = watch.sky.read_flights()
-    said = describe_live_flight(seen, watch.sky.now_s())
-    assert (said["state"], said["told_s"], said["picture_s"]) == ("silent", 40.0, 40.5)
-    assert said["video"] == {"lost": False, "silent_s": 40.1, "connections": 1}
-    assert said["telemetry"]["silent_s"] is None and said["aircraft"]["age_s"] == 40.2
+    described = describe_live_flight(seen, watch.sky.now_s())
+    assert (described["state"], described["told_s"], described["picture_s"]) == ("silent", 40.0, 40.5)
+    assert described["video"] == {"lost": False, "silent_s": 40.1, "connections": 1}
+    assert described["telemetry"]["silent_s"] is None and described["aircraft"]["age_s"] == 40.2
 
 
 def test_what_is_in_the_air_comes_before_what_is_silent_and_what_has_landed(watch: Watch) -> None:
@@ -168,12 +168,12 @@ def test_the_track_is_told_as_far_as_it_was_over_ones_communes(tmp_path: Path) -
     for one in (here, gone):
         workspace.catalog.airborne.put(one)
     with running(Services(workspace=workspace)) as url:
-        told = {
+        report = {
             name: httpx.get(f"{url}/api/airborne", headers={"Authorization": f"Bearer {name}"}).json()
             for name in ("all", "one")
         }
-    assert [one["flight_id"] for one in told["all"]] == ["f1", "f2"]
-    (mine,) = told["one"]
+    assert [one["flight_id"] for one in report["all"]] == ["f1", "f2"]
+    (mine,) = report["one"]
     assert mine["flight_id"] == "f1" and mine["track"] == [list(inside)]
 
 
@@ -195,7 +195,7 @@ OUTLINE = ((104.7999, 21.8999), (104.8001, 21.8999), (104.8001, 21.9001), (104.7
 
 
 @pytest.mark.parametrize(
-    ("told", "north_m", "is_barred"),
+    ("report", "north_m", "is_barred"),
     [
         (replace(TOLD, aircraft=HERE, footprint=()), 900.0, True),
         (replace(TOLD, aircraft=HERE, footprint=()), 1300.0, False),
@@ -208,9 +208,9 @@ OUTLINE = ((104.7999, 21.8999), (104.8001, 21.8999), (104.8001, 21.9001), (104.7
     ],
 )
 def test_the_newest_picture_is_withheld_while_masked_ground_is_in_the_cameras_reach(
-    told: LiveFlightReport, north_m: float, is_barred: bool
+    report: LiveFlightReport, north_m: float, is_barred: bool
 ) -> None:
-    shown = replace(told, picture_key="newest/f1/1.jpg")
+    shown = replace(report, picture_key="newest/f1/1.jpg")
     (seen,) = filter_live_flights([LiveFlight(shown, 0.0)], masking(north_m))
     assert seen.is_barred is is_barred
     assert (describe_live_flight(seen, 0.0)["picture_url"] is None) is is_barred

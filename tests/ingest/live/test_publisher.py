@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -13,32 +12,11 @@ from hypothesis import strategies as st
 
 from flycam.errors import StorageFailed
 from flycam.ingest.live.live_map import Publisher
-from flycam.ingest.live.orthorectifier import IngestedIntervals, MergeThread
+from flycam.ingest.live.orthorectifier import IngestedIntervals
 from flycam.model.frame import format_video_frame_name, parse_video_frame_pts_ns
 from flycam.model.records import FrameStatus
 
 _SOON_S = 30.0
-
-
-def test_what_is_merged_while_a_group_is_written_comes_in_the_next_together() -> None:
-    begun, gate, groups = threading.Event(), threading.Event(), []
-
-    def publish() -> None:
-        begun.set()
-        assert gate.wait(_SOON_S)
-
-    def shown(group: Sequence[int]) -> None:
-        groups.append(list(group))
-
-    publisher = Publisher(publish, shown)
-    publisher.add(0)
-    assert begun.wait(_SOON_S)
-    for number in (1, 2, 3):
-        publisher.add(number)
-    assert groups == []
-    gate.set()
-    publisher.close()
-    assert groups == [[0], [1, 2, 3]]
 
 
 def test_who_merges_waits_while_too_many_are_not_shown() -> None:
@@ -79,40 +57,6 @@ def test_what_went_wrong_is_raised_where_the_pictures_come_from() -> None:
     with pytest.raises(StorageFailed, match="disk"):
         publisher.close()
     assert not failed.is_set()
-
-
-def test_in_their_order_and_beside_who_adds_them() -> None:
-    merger, merged, go = MergeThread(), [], threading.Event()
-
-    def first() -> None:
-        assert go.wait(_SOON_S)
-        merged.append(1)
-
-    merger.add(first)  # returns although nothing is merged yet
-    assert merged == []
-    go.set()
-    for number in (2, 3, 4):
-        merger.add(lambda number=number: merged.append(number))
-    merger.close()
-    assert merged == [1, 2, 3, 4]
-
-
-def test_what_goes_wrong_is_told_and_raised() -> None:
-    merger, fallen = MergeThread(), threading.Event()
-
-    def fails() -> None:
-        try:
-            raise OSError("disk full")
-        finally:
-            fallen.set()
-
-    merger.add(fails)
-    assert fallen.wait(_SOON_S)
-    with pytest.raises(OSError, match="disk full"):
-        merger.add(lambda: None)
-    assert isinstance(merger.error, OSError)
-    with pytest.raises(OSError, match="disk full"):
-        merger.close()
 
 
 @dataclass(frozen=True)

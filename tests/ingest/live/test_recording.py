@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -120,7 +120,7 @@ def test_what_a_killed_program_laid_and_recorded_is_completed_by_the_next(
         words = ["live", "--video", request.video, "--telemetry", request.telemetry, "--drill"]
         words += ["--camera", str(film.camera), "--clock-offset", "0", "--data", str(house.root)]
         with subprocess.Popen([sys.executable, "-m", "flycam", *words], stderr=subprocess.DEVNULL) as process:
-            until(lambda: laid(house, BEFORE_S))
+            until(lambda: has_mapped(house, BEFORE_S))
             assert recover_recordings(house.workspace) == 0, "somebody records there"
             assert recover_link_logs(house.workspace) == 0, "somebody flies there"
             os.kill(process.pid, signal.SIGKILL)
@@ -139,7 +139,7 @@ def test_what_a_killed_program_laid_and_recorded_is_completed_by_the_next(
 BEFORE_S = 4.0
 
 
-def laid(house: House, seconds: float) -> bool:
+def has_mapped(house: House, seconds: float) -> bool:
     """Whether a flight in the air has pictures on the map that span so many seconds."""
     flying = [
         one for one in house.workspace.catalog.airborne.list_since(0) if one.phase is LiveFlightPhase.FLYING
@@ -157,7 +157,7 @@ def test_the_command_says_what_was_recorded(film: VideoDrillReport, make_house: 
         words += ["--camera", str(film.camera), "--clock-offset", "0", "--data", str(house.root)]
         command = [sys.executable, "-m", "flycam", *words, "--keep-video", "0.5"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            until(lambda: laid(house, BEFORE_S))
+            until(lambda: has_mapped(house, BEFORE_S))
             process.send_signal(signal.SIGINT)
             answered, _ = process.communicate(timeout=ENOUGH_S)
     answer = json.loads(answered.splitlines()[-1])
@@ -179,7 +179,7 @@ def piece(number: int, flight_id: str = "f1", size: int = 100) -> VideoSegment:
     )
 
 
-def left(house: House, name: str, flight_id: str | None, began_ns: int, film: Path) -> Path:
+def leave_recording(house: House, name: str, flight_id: str | None, began_ns: int, film: Path) -> Path:
     """A folder as a program that died leaves it, with a piece of a film that nobody closed."""
     folder = house.workspace.cache_dir / RECORDINGS_DIR / name
     folder.mkdir(parents=True)
@@ -204,8 +204,8 @@ def test_more_than_is_to_be_kept_lets_the_oldest_of_all_flights_go(
     for number in (1, 2, 3):
         catalog.recordings.put(piece(number, size=4_000))
         store.put(keys.format_recording_key(piece(number).sha256), b"x" * 4_000)
-    given = keys.format_original_key(piece(1).sha256)  # what somebody downloaded and gave to `live --video`
-    store.put(given, b"x" * 4_000)
+    uploaded = keys.format_original_key(piece(1).sha256)  # as a film for `live --video`
+    store.put(uploaded, b"x" * 4_000)
     film = write_film(tmp_path / "film.mp4", pictures=60)
     recording = StreamRecording(house.workspace, keep_gb=14_000 / 1e9)
     with recording:
@@ -220,7 +220,7 @@ def test_more_than_is_to_be_kept_lets_the_oldest_of_all_flights_go(
     old = catalog.recordings.list_for_flight("f1")
     assert [one.let_go_ns is None for one in old] == [False, True, True]
     assert [store.exists(keys.format_recording_key(one.sha256)) for one in old] == [False, True, True]
-    assert store.exists(given)
+    assert store.exists(uploaded)
     assert replace(old[0], let_go_ns=None) == piece(1, size=4_000)  # what it was stays known
 
 
@@ -230,28 +230,29 @@ def test_a_piece_that_a_power_cut_damaged_is_set_aside_and_said_and_the_others_a
     house = make_house()
     film = write_film(tmp_path / "film.mp4", pictures=60)
     for name, flight_id in (("a", "f7"), ("b", "f8")):
-        left(house, name, flight_id, BEGUN_S * 10**9, film)
+        leave_recording(house, name, flight_id, BEGUN_S * 10**9, film)
     (path,) = (house.workspace.cache_dir / RECORDINGS_DIR / "a").glob("*.part")
     whole = path.read_bytes()
     at = whole.index(b"trun")
     damaged = whole[:at] + bytes(40) + whole[at + 40 :]
     path.write_bytes(damaged)
-    said: list[Message] = []
-    assert recover_recordings(house.workspace, said) == 1 and recover_recordings(house.workspace, said) == 0
+    remarks: list[Message] = []
+    assert [recover_recordings(house.workspace, remarks) for _ in range(2)] == [1, 0]
     assert house.workspace.catalog.recordings.list_for_flight("f7") == []
     assert len(house.workspace.catalog.recordings.list_for_flight("f8")) == 1
     aside = house.workspace.cache_dir / DAMAGED_RECORDINGS_DIR / f"f7-{BEGUN_S * 10**9}.mp4"
     os.utime(aside, (0, 0))
     collect_garbage(house.workspace, grace_s=0.0)
     assert aside.read_bytes() == damaged
-    (damaged,) = said
+    (damaged,) = remarks
     assert all(str(aside) in text for text in damaged.to_fields().values())
     assert list((house.workspace.cache_dir / RECORDINGS_DIR).iterdir()) == []
 
 
 def test_what_somebody_records_is_left_alone_and_not_collected(make_house: MakeHouse, tmp_path: Path) -> None:
     house = make_house()
-    folder = left(house, "a", "f7", BEGUN_S * 10**9, write_film(tmp_path / "film.mp4", pictures=60))
+    film = write_film(tmp_path / "film.mp4", pictures=60)
+    folder = leave_recording(house, "a", "f7", BEGUN_S * 10**9, film)
     held = os.open(folder, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_SH)
     assert recover_recordings(house.workspace) == 0
@@ -291,51 +292,18 @@ SAID = b"what the aircraft said"
 KEY = keys.format_original_key(sha256(SAID).hexdigest())
 
 
-def left_scratch(house: House, name: str, said: bytes | None = SAID) -> Path:
-    """A folder as a program that died leaves it."""
-    folder = house.workspace.cache_dir / f"live-{name}"
-    (folder / "film").mkdir(parents=True)
-    if said is not None:
-        (folder / LINK_LOG_FILE).write_bytes(said)
-    return folder
-
-
 @pytest.mark.parametrize(
-    "error",
-    [
-        None,
-        OutsideTerrain(pair("nothing laid", "không trải được")),
-        KeyboardInterrupt(),
-    ],
+    "error", [None, OutsideTerrain(pair("nothing laid", "không trải được")), KeyboardInterrupt()]
 )
 def test_a_flight_that_ends_keeps_what_its_link_said(
     make_house: MakeHouse, error: BaseException | None
 ) -> None:
     house = make_house()
-
-    def fly() -> Path:
-        with open_scratch_folder(house.workspace) as scratch:
-            (scratch / LINK_LOG_FILE).write_bytes(SAID)
-            if error is not None:
-                raise error
-            return scratch
-
-    if error is None:
-        fly()
-    else:
-        with pytest.raises(type(error)):
-            fly()
-    assert house.workspace.store.get(KEY) == SAID
-    assert not list(house.workspace.cache_dir.glob("live-*"))
-
-
-def test_what_a_killed_program_left_is_kept_by_the_next_flight(make_house: MakeHouse) -> None:
-    house = make_house()
-    left_scratch(house, "a")
-    left_scratch(house, "b", None)
-    left_scratch(house, "c", b"")
-    with open_scratch_folder(house.workspace) as scratch:
-        assert scratch.is_dir()
+    ends = pytest.raises(type(error)) if error else nullcontext()
+    with ends, open_scratch_folder(house.workspace) as scratch:
+        (scratch / LINK_LOG_FILE).write_bytes(SAID)
+        if error is not None:
+            raise error
     assert house.workspace.store.get(KEY) == SAID
     assert not list(house.workspace.cache_dir.glob("live-*"))
 

@@ -64,10 +64,10 @@ def test_a_stream_and_a_link_become_a_flight_with_the_clock_found_and_no_passwor
     assert files and not [one for one in files if _SECRET.encode() in one.read_bytes()]
     assert report.flight.state is FlightState.READY and report.used >= 6
     assert report.clock.is_known and abs(report.clock.offset_s) < 5.0
-    logged_m, laid_m = _off(house, report, exact_film)
+    logged_m, placed_m = _off(house, report, exact_film)
     assert len(logged_m) == report.used and np.median(logged_m) < 0.15  # 20 ms of flight
     # how far fitting pictures to each other drifts hangs on which of them were chosen
-    assert np.median(laid_m) < 2.0 * _PIXEL_M
+    assert np.median(placed_m) < 2.0 * _PIXEL_M
 
 
 def test_the_password_of_a_camera_that_does_not_answer_is_not_said(
@@ -98,10 +98,10 @@ def _off(house: House, report: VideoReport, film: VideoDrillReport) -> tuple[np.
     off = []
     for record in house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.USED):
         provenance = record.header.provenance
-        kept = open_pixels(
+        picture = open_pixels(
             fetch_local_copy(house.workspace, provenance.source_sha256, provenance.source_name)
         )
-        grey = cv2.cvtColor(kept, cv2.COLOR_RGB2GRAY).astype(np.int16)
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.int16)
         number = int(np.argmin([np.abs(grey - one).mean() for one in pictures]))
         true = truth.exteriors[format_video_frame_name(film.video.name, round(number / _FPS * 1e9))]
         off.append(
@@ -110,8 +110,8 @@ def _off(house: House, report: VideoReport, film: VideoDrillReport) -> tuple[np.
                 for pose in (record.header.exterior_prior, record.exterior)
             ]
         )
-    logged_m, laid_m = np.array(off).T
-    return logged_m, laid_m
+    logged_m, placed_m = np.array(off).T
+    return logged_m, placed_m
 
 
 def test_a_link_that_tells_nothing_and_a_stream_without_a_link_are_said(

@@ -116,14 +116,14 @@ def test_what_shows_a_withdrawn_picture_is_for_administrators(
             )
         ]
     )  # fmt: skip
-    said = client.get(f"/api/video/{world.after}", headers=LAN).json()
-    assert [one["withheld"] for one in said] == [False, False, True, False] and said[2]["url"] is None
+    listed = client.get(f"/api/video/{world.after}", headers=LAN).json()
+    assert [one["withheld"] for one in listed] == [False, False, True, False] and listed[2]["url"] is None
     path = f"/api/video/{world.after}/{pieces[2].sha256}.mp4"
     assert client.get(path, headers=LAN).status_code == 403
     assert client.get(path, headers=ADMIN).status_code == 200
     catalog.flights.put_flight(replace(catalog.flights.flight(world.after), state=FlightState.WITHDRAWN))
-    said = client.get(f"/api/video/{world.after}", headers=LAN).json()
-    assert all(one["withheld"] for one in said)
+    listed = client.get(f"/api/video/{world.after}", headers=LAN).json()
+    assert all(one["withheld"] for one in listed)
     assert all(one["url"] for one in client.get(f"/api/video/{world.after}", headers=ADMIN).json())
 
 
@@ -133,7 +133,7 @@ def test_the_newest_picture_that_was_withdrawn_is_for_administrators(
     world, _ = filmed
     workspace, catalog = world.workspace, world.workspace.catalog
     frame = catalog.frames.list_for_flight(world.after)[0]
-    told = replace(TOLD, flight_id=world.after, told_ns=workspace.clock_ns())
+    report = replace(TOLD, flight_id=world.after, told_ns=workspace.clock_ns())
     catalog.frames.withdraw(
         [
             Withdrawal(
@@ -145,9 +145,9 @@ def test_the_newest_picture_that_was_withdrawn_is_for_administrators(
     for beat, (after_s, seen) in enumerate(((-5, 200), (-1, 403), (1, 403), (5, 200))):
         key = keys.format_latest_image_key(world.after, frame.header.captured_ns + after_s * SECOND)
         workspace.store.put(key, b"\xff\xd8")
-        catalog.airborne.put(replace(told, beat=beat, picture_key=key))
+        catalog.airborne.put(replace(report, beat=beat, picture_key=key))
         time.sleep(1.2)  # the sky is looked at once a second
         path = f"/api/airborne/{world.after}/picture"
-        (said,) = client.get("/api/airborne", headers=LAN).json()
-        assert (said["picture_url"] is None) == (seen == 403)
+        (listed,) = client.get("/api/airborne", headers=LAN).json()
+        assert (listed["picture_url"] is None) == (seen == 403)
         assert [client.get(path, headers=who).status_code for who in (LAN, ADMIN)] == [seen, 200]

@@ -120,8 +120,8 @@ def test_run_again_it_changes_nothing_and_replay_gives_the_same_tiles(
 def test_frames_lie_on_ground_lifted_to_what_the_film_shows_which_is_kept_with_them(
     make_filmed: MakeFilmed,
 ) -> None:
-    house, laid = make_filmed()
-    flight = laid.flight
+    house, report = make_filmed()
+    flight = report.flight
     records = sorted(
         house.workspace.catalog.frames.list_for_flight(flight.flight_id),
         key=lambda one: one.header.captured_ns,

@@ -25,7 +25,7 @@ from flycam.ingest.video.recorder import (
     list_finished_segments,
     read_segment,
 )
-from flycam.ingest.video.stream import PacketQueue, VideoPacket
+from flycam.ingest.video.stream import VideoPacket
 from flycam.ingest.video.video_source import VideoSource
 from flycam.media.mp4 import VideoCodec, extract_parameter_sets, split_units, to_length_prefixed
 from flycam.messages import Message
@@ -224,38 +224,6 @@ def test_a_slow_disk_makes_nobody_wait_and_what_is_lost_is_counted(
     for piece in pieces:  # whatever was lost between, each piece is whole
         found = numbers(piece.path)
         assert found == list(range(found[0], found[0] + len(found)))
-
-
-def packet(number: int, is_key: bool = False, size: int = 10) -> VideoPacket:
-    sets = extract_parameter_sets([b"\x67abc", b"\x68x"], VideoCodec.H264)
-    assert sets is not None
-    return VideoPacket(number, number, number, number, is_key, bytes(size), sets)
-
-
-@pytest.mark.parametrize(
-    ("keeps_newest", "expected"), [(True, [8, 9]), (False, [0, 1, 2, 8, 9])], ids=["decoder", "recorder"]
-)
-def test_what_does_not_fit_is_dropped_up_to_the_next_key_frame(
-    keeps_newest: bool, expected: list[int]
-) -> None:
-    queue = PacketQueue(55, keeps_newest=keeps_newest)
-    for number in range(3):
-        queue.put(packet(number, number == 0))
-    queue.put(packet(3, size=40))
-    for number in range(4, 10):
-        queue.put(packet(number, number == 8))
-    queue.close()
-    got = []
-    while (one := queue.get()) is not None:
-        got.append(one.number)
-    assert got == expected and queue.dropped == 10 - len(expected)
-
-
-def test_pieces_that_hold_nothing_are_none(tmp_path: Path, film: Path) -> None:
-    for name, data in (("1.part", b""), ("2.part", b"x" * 900), ("3.part", film.read_bytes()[:40])):
-        (tmp_path / name).write_bytes(data)
-    assert pieces_in(tmp_path) == []
-    assert [path.name for path in list_finished_segments(tmp_path)] == ["1.mp4", "2.mp4", "3.mp4"]
 
 
 def send_torn(path: Path, port: int, over: threading.Event, seconds: float = 4.0) -> None:

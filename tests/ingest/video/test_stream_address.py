@@ -106,8 +106,8 @@ def test_an_address_with_a_password_is_not_said_by_the_video_library(
         VideoSource(f"tcp://user:{_SECRET}@127.0.0.1:9"),
     ):
         pass
-    said = "".join(capfd.readouterr())
-    assert _SECRET not in said and "127.0.0.1:9" not in said
+    written = "".join(capfd.readouterr())
+    assert _SECRET not in written and "127.0.0.1:9" not in written
     assert _SECRET not in f"{raised.value} {raised.value.message.in_language('vi')}"
 
 

@@ -62,8 +62,10 @@ def seen(poses: LoggedPoses, seed: int = 0, *, missed: float = 0.1) -> list[Imag
     first = np.arange(0.0, LONG_S, 0.1)
     rates = predict_rates(poses, CAMERA, first, first + 0.1) * random.normal(1.0, 0.02, (len(first), 3))
     rates[:, 2] += random.normal(0.0, 0.03, len(first))
-    kept = random.uniform(size=len(first)) > missed
-    return [ImageMotion(t, t + 0.1, tuple(rate)) for t, rate in zip(first[kept], rates[kept], strict=True)]
+    followed = random.uniform(size=len(first)) > missed
+    return [
+        ImageMotion(t, t + 0.1, tuple(rate)) for t, rate in zip(first[followed], rates[followed], strict=True)
+    ]
 
 
 def logged(poses: LoggedPoses, offset_s: float, hz: float, seed: int = 0) -> LoggedPoses:
@@ -123,12 +125,12 @@ def test_a_log_is_not_believed_by_where_it_is_silent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("turns", "said"),
+    ("turns", "expected"),
     [
         (TurnComparison(ENOUGH_TURNS - 1, 3), False),
         (TurnComparison(4, 2), False),
         (TurnComparison(4, 3), True),
     ],
 )
-def test_most_of_enough_turns_have_to_differ(turns: TurnComparison, said: bool) -> None:
-    assert turns.is_contradiction is said
+def test_most_of_enough_turns_have_to_differ(turns: TurnComparison, expected: bool) -> None:
+    assert turns.is_contradiction is expected

@@ -48,9 +48,9 @@ def samples(count: int = 100, **changes: object) -> list[TelemetrySample]:
     ]
 
 
-def log(told: list[TelemetrySample], home: bool = True) -> FlightLog:
+def log(logged: list[TelemetrySample], home: bool = True) -> FlightLog:
     place = Home(lon_deg=104.8, lat_deg=21.9, height_m=600.0) if home else None
-    return FlightLog(name="x.tlog", track=TelemetryTrack(samples=tuple(told)), clock="test", home=place)
+    return FlightLog(name="x.tlog", track=TelemetryTrack(samples=tuple(logged)), clock="test", home=place)
 
 
 def test_the_height_is_relative_to_the_ground_at_home() -> None:
@@ -104,11 +104,11 @@ def test_what_follows_on_a_settled_log_tells_the_same_poses_as_all_of_it() -> No
     assert grown.exterior_at(11_050_000_000, 0.05) == whole.exterior_at(11_050_000_000, 0.05)
     with pytest.raises(TelemetryGap):
         early.exterior_at(11_050_000_000, 0.05)
-    told = early.logged_poses(0).extended_with(grown.after(every[89].t_utc_ns).logged_poses(0))
+    logged = early.logged_poses(0).extended_with(grown.after(every[89].t_utc_ns).logged_poses(0))
     wanted = whole.logged_poses(0)
-    for one, other in ((told.time_s, wanted.time_s), (told.centre_m, wanted.centre_m)):
+    for one, other in ((logged.time_s, wanted.time_s), (logged.centre_m, wanted.centre_m)):
         np.testing.assert_allclose(one, other, atol=1e-6)
-    np.testing.assert_allclose(told.rotation, wanted.rotation, atol=1e-6)
+    np.testing.assert_allclose(logged.rotation, wanted.rotation, atol=1e-6)
     assert early.extended_with(every[60:90], terrain) is early
 
 
@@ -124,12 +124,13 @@ def test_the_newest_samples_wait_for_their_gimbal_but_not_for_one_that_fell_sile
 
 
 def test_no_fix_a_jump_and_a_frozen_receiver_are_left_out_and_counted() -> None:
-    told = samples()
-    told[10:14] = [replace(s, fix="none") for s in told[10:14]]
-    told[30:33] = [replace(s, lat_deg=s.lat_deg + 0.09) for s in told[30:33]]  # 10 km away and back
-    told[50:70] = [replace(s, lat_deg=told[50].lat_deg) for s in told[50:70]]  # 2 s on one spot at 10 m/s
-    kept, why = filter_believable(told)
-    assert Counter(why.values()) == {"no_fix": 4, "jump": 3, "frozen": 19} and len(kept) == 74
-    assert why.keys() == {s.t_utc_ns for s in told} - {s.t_utc_ns for s in kept}
-    with pytest.raises(PositionMissing, match="100 samples without a GNSS fix"):
+    logged = samples()
+    logged[10:14] = [replace(s, fix="none") for s in logged[10:14]]
+    logged[30:33] = [replace(s, lat_deg=s.lat_deg + 0.09) for s in logged[30:33]]  # 10 km away and back
+    spot = logged[50].lat_deg  # for 2 s, at 10 m/s
+    logged[50:70] = [replace(s, lat_deg=spot) for s in logged[50:70]]
+    believed, why = filter_believable(logged)
+    assert Counter(why.values()) == {"no_fix": 4, "jump": 3, "frozen": 19} and len(believed) == 74
+    assert why.keys() == {s.t_utc_ns for s in logged} - {s.t_utc_ns for s in believed}
+    with pytest.raises(PositionMissing, match="100 samples"):
         resolve_video_poses(log(samples(fix="none")), terrain)
