@@ -95,7 +95,6 @@ def test_what_is_kept_is_bounded_and_reaches_from_the_first_to_the_newest(
 
 SIZE_PX = (640, 360)
 EXACT = ClockOffset(0.0, 0.02)
-CRS = "EPSG:32648"
 
 
 def flight(speed_mps: float = 9.0, seconds: float = 40.0, pitch_deg: float = -88.0) -> LoggedPoses:

@@ -21,11 +21,13 @@ from flycam.ingest.live.workflow import orthorectify_video
 from flycam.ingest.video.video_frames import format_stream_name, is_stream_frame
 from flycam.model.flight import FlightState
 from flycam.model.records import FrameStatus
+from flycam.model.warning import CLOCK_UNKNOWN_LIVE, parse_warning_code
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
 from flycam.workspace import ignore_progress
 from tests.houses import House
 from tests.ingest.live.test_live_flights import TOLD
+from tests.ingest.live.test_workflow import LateClock
 from tests.waiting import until
 
 MakeHouse = Callable[..., House]
@@ -90,6 +92,18 @@ def test_a_flight_of_a_killed_program_is_made_whole_as_far_as_it_was_seen_once_t
     assert rebuild_mosaic(house.workspace, mosaic, ignore_progress, also=everywhere, check=True).lines == 0
     assert house.tiles(mosaic.mosaic_id) == before
     assert complete_interrupted_streams(house.workspace) == []
+
+
+def test_a_flight_laid_by_an_unknown_clock_says_so_also_where_its_program_was_killed(
+    clip: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(clip)
+    monkeypatch.setattr("flycam.ingest.live.workflow.LiveClock", LateClock)
+    monkeypatch.setattr(LateClock, "add", lambda *_: None)  # it is killed before it knows
+    monkeypatch.setattr("flycam.ingest.live.workflow.measure_video_motion", lambda *_: None)
+    killed(house, clip, monkeypatch)
+    (ended,) = complete_interrupted_streams(house.workspace)
+    assert [parse_warning_code(one) for one in ended.warnings] == [CLOCK_UNKNOWN_LIVE]
 
 
 def test_who_is_being_laid_and_who_can_be_given_again_is_left_alone(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flycam.drill.flight import VideoPlan
 from flycam.drill.ground_truth import read_truth
@@ -16,6 +19,7 @@ from flycam.errors import FlycamError, OptionUnusable, PositionMissing
 from flycam.ingest.live import telemetry as live_telemetry
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
+from flycam.ingest.telemetry.mavlink_link import parse_signing_key
 from flycam.media.pixels import open_pixels
 from flycam.model.flight import FlightState
 from flycam.model.frame import format_video_frame_name
@@ -26,6 +30,7 @@ from flycam.workspace import ignore_progress
 from tests.houses import House
 from tests.ingest.video.streaming import on_air, rtsp_server
 from tests.ports import free_port
+from tests.waiting import ENOUGH_S
 
 _SECONDS, _FPS, _PIXEL_M = 30.0, 10, 0.8
 
@@ -128,3 +133,51 @@ def test_a_link_that_tells_nothing_and_a_stream_without_a_link_are_said(
         with pytest.raises(PositionMissing, match=f"127.0.0.1:{port}"):
             orthorectify_video(house.workspace, silent_link, FlightLabels())
     assert house.workspace.catalog.flights.flights() == []
+
+
+@pytest.mark.slow
+def test_what_is_unsigned_or_repeated_is_counted_and_moves_no_frame(
+    clip: VideoDrillReport, make_house: Callable[..., House], tmp_path: Path
+) -> None:
+    """Somebody repeats what the aircraft signs, and makes up places 10 km away."""
+    (tmp_path / "key.txt").write_text(_SECRET + "\n", encoding="utf-8")
+    parser, signer, liar = (mavlink.MAVLink(None, srcSystem=1, srcComponent=1) for _ in range(3))
+    signer.signing.secret_key, signer.signing.sign_outgoing = parse_signing_key(_SECRET), True
+    signer.signing.timestamp = int((time.time() - 1_420_070_400) * 1e5)
+    house, link, came = make_house(clip), ("127.0.0.1", free_port(socket.SOCK_DGRAM)), [0]
+    signed: list[bytes] = []
+    false: list[bytes] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+
+        def send(data: bytes) -> None:
+            message = parser.decode(bytearray(data))
+            signed.append(bytes(message.pack(signer)))
+            out.sendto(signed[-1], link)
+            if message.get_type() == "GLOBAL_POSITION_INT" and len(signed) > 2:
+                fields = {name: getattr(message, name) for name in message.fieldnames}
+                lie = mavlink.MAVLink_global_position_int_message(**fields | {"lat": message.lat + 900_000})
+                for packet in (bytes(lie.pack(liar)), signed[len(signed) // 2]):
+                    out.sendto(packet, link)
+                    false.append(packet)
+
+        with on_air(clip, send) as air:
+            request = LiveRequest(
+                video=air.url,
+                telemetry=f"udp://127.0.0.1:{link[1]}",
+                mavlink_key=tmp_path / "key.txt",
+                camera=clip.camera,
+                is_drill=True,
+                clock_offset_s=0.0,
+            )
+            report = orthorectify_video(
+                house.workspace,
+                request,
+                FlightLabels(),
+                lambda _, done, __: came.append(done),
+                lambda: came[-1] > 45 or air.seconds > ENOUGH_S,
+            )
+    assert report.used >= 3 and "jump" not in report.dropped
+    assert 0.5 * len(false) <= report.dropped["bad_signature"] <= len(false)
+    frames = house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.USED)
+    north = np.array([one.exterior.projection_centre_m[1] for one in frames if one.exterior is not None])
+    assert len(north) == report.used and np.ptp(north) < 2_000.0

@@ -465,6 +465,18 @@ def alike(long_film: VideoDrillReport, tmp_path_factory: pytest.TempPathFactory)
     return log
 
 
+@pytest.mark.soak
+def test_a_film_played_at_its_own_speed_is_shown_and_its_log_doubted(
+    long_film: VideoDrillReport, other: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    """Nobody can give another log to what is in the air."""
+    house = make_house(long_film)
+    report = flown(house, long_film, telemetry=str(other.subtitles), is_realtime=True)
+    assert report.used and codes(report) == [LOG_DOUBTFUL]
+    (ended,) = house.workspace.catalog.airborne.list_since(0)
+    assert [one for one in ended.remarks if other.subtitles.name in one.values.values()]
+
+
 def shown(house: House, report: VideoReport) -> dict[tuple[int, int], np.ndarray]:
     """Which pixels of each base tile show something."""
     (mosaic,) = list_live_mosaics(house.workspace, report.flight.flight_id)
