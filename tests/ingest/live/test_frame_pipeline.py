@@ -126,13 +126,9 @@ def test_green_meadows_are_not_torn() -> None:
     assert not is_torn(meadow) and is_torn(np.full((180, 320, 3), (0, 135, 0), np.uint8))
 
 
-def numbered(number: int, arrived_ns: int | None = None) -> VideoFrame:
-    return VideoFrame(
-        pts_ns=number,
-        t_utc_ns=number,
-        arrived_ns=time.monotonic_ns() if arrived_ns is None else arrived_ns,
-        pixels=np.zeros((2, 2, 3), np.uint8),
-    )
+def numbered(number: int) -> VideoFrame:
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    return VideoFrame(pts_ns=number, t_utc_ns=number, arrived_ns=time.monotonic_ns(), pixels=pixels)
 
 
 def numbers(queue: FrameQueue) -> list[int]:

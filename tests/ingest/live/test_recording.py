@@ -23,7 +23,7 @@ import pytest
 
 from flycam.catalog.live_flights import LiveFlightPhase, VideoSegment
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.errors import DiskFull, OutsideTerrain
+from flycam.errors import DiskFull, OptionUnusable, OutsideTerrain
 from flycam.ingest.live import status
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.interrupted_streams import complete_interrupted_streams
@@ -262,6 +262,21 @@ def test_what_somebody_records_is_left_alone_and_not_collected(make_house: MakeH
     collect_garbage(house.workspace, grace_s=0.0)
     os.close(held)
     assert recover_recordings(house.workspace) == 1
+
+
+def test_a_folder_that_cannot_be_made_records_nothing_and_says_so(make_house: MakeHouse) -> None:
+    house = make_house()
+    house.workspace.cache_dir.mkdir(parents=True, exist_ok=True)
+    (house.workspace.cache_dir / RECORDINGS_DIR).write_text("in the way")
+    with StreamRecording(house.workspace) as recording:
+        recording.assign_flight("f1")
+        assert not recording.is_on and len(recording.remarks) == 1
+
+
+@pytest.mark.parametrize("keep_gb", [-1.0, float("nan"), float("inf")])
+def test_an_amount_that_is_none_is_refused(make_house: MakeHouse, keep_gb: float) -> None:
+    with pytest.raises(OptionUnusable, match="--keep-video"):
+        StreamRecording(make_house().workspace, keep_gb)
 
 
 def test_the_newest_picture_is_small_and_takes_the_place_of_those_before(

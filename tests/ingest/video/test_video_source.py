@@ -23,6 +23,8 @@ from tests.ingest.video import streaming
 from tests.ports import free_port
 from tests.waiting import ENOUGH_S, until
 
+SECOND = 10**9
+
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -181,6 +183,24 @@ def test_a_stream_whose_time_goes_back_is_timed_by_its_arrival_from_there_on(fil
     assert any("jumped" in str(one) for one in source.health.remarks)
 
 
+def test_the_last_picture_of_a_lost_stream_is_as_old_as_when_it_came(tmp_path: Path) -> None:
+    """MPEG-TS's last picture is given six seconds after it came, once the silence has lasted so long."""
+    film = streaming.write_film(tmp_path / "film.mp4", pictures=240)
+    seen: list[tuple[VideoFrame, int]] = []
+    with (
+        streaming.transport_stream(film, free_port(socket.SOCK_DGRAM)) as url,
+        VideoSource(url, stall_s=60.0) as source,
+    ):
+        for picture in source.frames():
+            seen.append((picture, time.monotonic_ns()))
+            if streaming.number_of(picture.pixels) == 239:
+                break
+        assert source.health.arrived_ns == seen[-1][0].arrived_ns
+        assert source.outages == Outages() and not source.remarks
+    (before, _), (last, given_ns) = seen[-2:]
+    assert last.arrived_ns - before.arrived_ns < 2 * SECOND < given_ns - last.arrived_ns
+
+
 def test_a_stream_is_called_by_its_address_without_what_opens_it() -> None:
     """All that is said of it, on every screen, begins with its name."""
     assert VideoSource("rtsp://admin:secret@cam:554/live?key=secret").name == "rtsp://cam:554/live"
@@ -192,10 +212,6 @@ def test_a_camera_whose_clock_was_never_set_names_no_time_of_creation(tmp_path: 
     at = moov.index(b"mvhd") + 8
     film.write_bytes(moov[:at] + struct.pack(">I", 2_082_844_800 + 86_400) + moov[at + 4 :])  # 2 Jan 1970
     assert read_creation_ns(film) is None
-
-
-_SECONDS, _FPS = 3.0, 30
-SECOND = 10**9
 
 
 def test_what_ends_a_stream_is_no_outage_and_is_said() -> None:
@@ -222,16 +238,13 @@ def test_a_stream_of_few_pictures_is_not_lost_between_them() -> None:
 FIELDS_PX = (240, 320)
 
 
-def ground(shift_px: float, seed: int = 3) -> np.ndarray:
+def ground(shift_px: float) -> np.ndarray:
     """A textured ground that a camera has moved over by so many columns."""
-    noise = (
-        np.random.default_rng(seed).uniform(0, 255, (FIELDS_PX[0], FIELDS_PX[1] + 64, 3)).astype(np.float32)
-    )
-    texture = np.clip(128 + 4.0 * (cv2.GaussianBlur(noise, (0, 0), 2.5) - 127.5), 0, 255)
+    height, width = FIELDS_PX
+    noise = np.random.default_rng(3).uniform(0, 255, (height, width + 64, 3)).astype(np.float32)
+    texture = np.clip(128 + 4.0 * (cv2.GaussianBlur(noise, (0, 0), 2.5) - 127.5), 0, 255).astype(np.uint8)
     moved = np.array([[1.0, 0.0, -shift_px], [0.0, 1.0, 0.0]])
-    return cv2.warpAffine(texture.astype(np.uint8), moved, (FIELDS_PX[1] + 64, FIELDS_PX[0]))[
-        :, 32:-32
-    ].copy()
+    return cv2.warpAffine(texture, moved, (width + 64, height))[:, 32:-32].copy()
 
 
 def woven(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
