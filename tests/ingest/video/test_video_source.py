@@ -18,7 +18,7 @@ import pytest
 from flycam.drill.video_encoder import VideoEncoder
 from flycam.errors import SourceUnreadable
 from flycam.ingest.video.decoder_process import FieldSelector, measure_combing
-from flycam.ingest.video.video_source import OutageCounter, Outages, VideoSource, read_creation_ns
+from flycam.ingest.video.video_source import OutageCounter, Outages, VideoFrame, VideoSource, read_creation_ns
 from tests.ingest.video import streaming
 from tests.ports import free_port
 from tests.waiting import ENOUGH_S, until
