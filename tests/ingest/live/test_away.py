@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from flycam.board.layers import register_communes
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.errors import CatalogUnavailable, StoreUnavailable
+from flycam.errors import StoreUnavailable
 from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
@@ -81,28 +80,6 @@ def test_a_store_that_is_away_for_a_while_holds_a_flight_up_and_changes_nothing_
     assert tiles(house, report) == tiles(calm.workspace, undisturbed)
     assert any("were away for" in str(one) for one in report.remarks)
     assert verify_objects(house).unrepaired == []
-
-
-@pytest.mark.slow
-def test_a_database_that_is_away_for_a_while_holds_a_flight_up_and_changes_nothing_of_it(
-    film: VideoDrillReport, make_filmed: MakeFilmed, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (calm, undisturbed), house = make_filmed("calm"), make_house(film, "away").workspace
-    outage, write = Outage(begins=6), house.catalog.tiles._database.write
-
-    @contextmanager
-    def away(**asked: object) -> Iterator[object]:
-        if outage.is_now(writes=True):
-            raise CatalogUnavailable(pair("postgres: no answer; run again", "postgres: không trả lời"))
-        with write(**asked) as connection:
-            yield connection
-
-    monkeypatch.setattr(house.catalog.tiles._database, "write", away)
-    report = flown(house, film)
-    assert outage.refused > 1
-    assert report.flight.state is FlightState.READY
-    assert tiles(house, report) == tiles(calm.workspace, undisturbed)
-    assert any("were away for" in str(one) for one in report.remarks)
 
 
 @pytest.mark.slow

@@ -1,15 +1,19 @@
-"""What the pictures' own motion tells of the clock, and what becomes of it where the stream's time jumps."""
+"""What the pictures' motion and a link that forgets tell of the clock and the place, also after a jump."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from flycam.ingest.live import clock as live_clock
-from flycam.ingest.live.clock import DRIFT_SIGMA, LiveClock
+from flycam.ingest.live.clock import LiveClock
+from flycam.ingest.live.telemetry import LinkedTelemetry
+from flycam.ingest.telemetry.flight_log import FlightLog
+from flycam.ingest.telemetry.mavlink_link import LinkHealth
 from flycam.ingest.video.clock_offset import (
     ClockOffset,
     ImageMotion,
@@ -18,7 +22,10 @@ from flycam.ingest.video.clock_offset import (
     make_unknown_offset,
 )
 from flycam.ingest.video.video_source import VideoFrame
+from flycam.messages import Message
+from flycam.model.telemetry import TelemetryTrack
 from tests.ingest.video.test_clock_offset import CAMERA, flight, motions_between
+from tests.ingest.video.test_video_poses import GROUND_M, samples, terrain
 
 FPS = 10
 
@@ -29,9 +36,9 @@ def silent() -> LoggedPoses:
 
 def since(poses: LoggedPoses, from_s: float) -> LoggedPoses:
     """A log that begins then."""
-    kept = poses.time_s >= from_s
+    is_later = poses.time_s >= from_s
     names = ("time_s", "centre_m", "rotation", "above_m")
-    return replace(poses, **{name: getattr(poses, name)[kept] for name in names})
+    return replace(poses, **{name: getattr(poses, name)[is_later] for name in names})
 
 
 class Meter:
@@ -52,7 +59,7 @@ def picture(at_s: float, breaks: int) -> VideoFrame:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[ImageMotion]]:
+def looks_at(monkeypatch: pytest.MonkeyPatch) -> list[list[ImageMotion]]:
     """The motions of every look; the clock is known where they are many and of one stretch of time."""
     looks: list[list[ImageMotion]] = []
 
@@ -68,37 +75,26 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[ImageMotion]]:
 
 
 def test_after_a_jump_older_motions_are_forgotten_and_the_offset_stands_until_another_is_known(
-    asked: list[list[ImageMotion]],
+    looks_at: list[list[ImageMotion]],
 ) -> None:
-    clock = LiveClock(silent, None)  # type: ignore[arg-type]  what `asked` does not look at
+    clock = LiveClock(silent, None)  # type: ignore[arg-type]  what `looks_at` does not look at
     for n in range(30 * FPS):
         clock.add(picture(n / FPS, 0))
     assert (clock.offset.offset_s, clock.offset.is_known, clock.is_settled) == (1.0, True, True)
     sigma_s = clock.offset.sigma_s
-    before_s, looked = clock.to_log_s(45 * 10**9), len(asked)
+    before_s, looked = clock.to_log_s(45 * 10**9), len(looks_at)
     clock.add(picture(45.0, 1))
     assert (clock.offset.offset_s, clock.offset.drift) == (pytest.approx(1.0, abs=0.01), 0.0)
     assert clock.to_log_s(45 * 10**9) == pytest.approx(before_s)
     assert sigma_s < clock.offset.sigma_s and clock.offset.is_known
     for n in range(1, 18 * FPS):
         clock.add(picture(45.0 + n / FPS, 1))
-    assert len(asked) > looked, "it looks again"
+    assert len(looks_at) > looked, "it looks again"
     assert clock.offset.offset_s == pytest.approx(1.0, abs=0.01), "fifteen seconds did not tell another"
     for n in range(18 * FPS, 60 * FPS):
         clock.add(picture(45.0 + n / FPS, 1))
     assert clock.offset.offset_s == 1.25
-    assert min(one.first_s for look in asked[looked:] for one in look) == 45.0
-
-
-def test_a_jump_before_the_clock_is_known_makes_nobody_wait_longer(
-    asked: list[list[ImageMotion]],
-) -> None:
-    clock = LiveClock(silent, None)  # type: ignore[arg-type]  what `asked` does not look at
-    for n in range(76 * FPS):
-        clock.add(picture(n / FPS, n // (14 * FPS)))
-        if clock.is_settled:
-            break
-    assert clock.is_settled and not clock.offset.is_known
+    assert min(one.first_s for look in looks_at[looked:] for one in look) == 45.0
 
 
 class Replayed:
@@ -125,12 +121,12 @@ def test_a_log_that_begins_anew_leaves_the_clock_known_and_the_old_motions_are_f
 
     monkeypatch.setattr(live_clock, "estimate_offset", looked)
     monkeypatch.setattr(live_clock, "ImageMotionEstimator", lambda: Replayed(seen))
-    told = [poses]
-    clock = LiveClock(lambda: told[0], CAMERA)
+    logs = [poses]
+    clock = LiveClock(lambda: logs[0], CAMERA)
     found = []
     for n in range(100 * FPS):
         if n == round(battery_s * FPS):
-            told[0] = since(poses, battery_s)
+            logs[0] = since(poses, battery_s)
         clock.add(picture(n / FPS, 0))
         found.append(clock.offset)
     first = next(n for n, one in enumerate(found) if one.is_known)
@@ -141,40 +137,11 @@ def test_a_log_that_begins_anew_leaves_the_clock_known_and_the_old_motions_are_f
     assert last.is_known and last.at_s > battery_s, "found again, by what was seen since"
 
 
-@pytest.mark.soak
-def test_what_was_known_stands_over_a_straight_line_and_its_sigma_grows_with_the_drift_of_two_clocks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    bends = flight(5, turns=True, seconds=60.0)
-    line_s = np.arange(0.1, 300.0, 0.1)
-    step = bends.centre_m[-1] - bends.centre_m[-2]
-    poses = LoggedPoses(
-        time_s=np.concatenate([bends.time_s, bends.time_s[-1] + line_s]),
-        centre_m=np.concatenate([bends.centre_m, bends.centre_m[-1] + step * (line_s / 0.1)[:, None]]),
-        rotation=np.concatenate([bends.rotation, np.repeat(bends.rotation[-1:], len(line_s), 0)]),
-        above_m=np.full(len(bends.time_s) + len(line_s), 100.0),
-        max_gap_s=1.0,
-    )
-    seen = motions_between(poses, 0.0, 300.0, offset_s=1.5)
-    monkeypatch.setattr(live_clock, "ImageMotionEstimator", lambda: Replayed(seen))
-    clock, sigmas = LiveClock(lambda: poses, CAMERA), []
-    for n in range(300 * FPS):
-        clock.add(picture(n / FPS, 0))
-        sigmas.append(clock.offset.sigma_s)
-    assert clock.offset.is_known and abs(clock.offset.offset_s - 1.5) <= 3.0 * clock.offset.sigma_s
-    assert clock.offset.at_s < 150.0, "by what was seen of the bends"
-    assert sigmas[230 * FPS] < sigmas[-1] <= sigmas[100 * FPS] + DRIFT_SIGMA * 300.0
-    assert clock.to_log_s(299 * 10**9) == pytest.approx(300.5, abs=0.2)
-    known = clock.offset
-    clock.settle()
-    assert clock.offset.is_known and clock.offset.offset_s == known.offset_s
-
-
 @pytest.mark.parametrize(
-    ("later_s", "sigma_s", "kept_s"), [(1.03, 0.15, 1.0), (1.03, 0.01, 1.03), (1.9, 0.15, 1.9)]
+    ("later_s", "sigma_s", "known_s"), [(1.03, 0.15, 1.0), (1.03, 0.01, 1.03), (1.9, 0.15, 1.9)]
 )
 def test_a_worse_offset_replaces_a_better_one_only_where_they_cannot_both_be_true(
-    monkeypatch: pytest.MonkeyPatch, later_s: float, sigma_s: float, kept_s: float
+    monkeypatch: pytest.MonkeyPatch, later_s: float, sigma_s: float, known_s: float
 ) -> None:
     def estimate(motions: Sequence[ImageMotion], *_: object) -> ClockOffset:
         is_later = motions[-1].second_s > 30.0
@@ -185,27 +152,27 @@ def test_a_worse_offset_replaces_a_better_one_only_where_they_cannot_both_be_tru
     clock = LiveClock(silent, None)  # type: ignore[arg-type]  `estimate` does not look at it
     for n in range(80 * FPS):
         clock.add(picture(n / FPS, 0))
-    assert clock.offset.is_known and clock.offset.offset_s == kept_s
+    assert clock.offset.is_known and clock.offset.offset_s == known_s
 
 
-def test_an_offset_in_doubt_stays_until_one_is_twice_as_well_known_or_the_film_is_over(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """What was laid by it is laid again with each that follows."""
-    found = {20: ClockOffset(1.0, 1.0), 30: ClockOffset(1.2, 0.8), 40: ClockOffset(1.3, 0.4)}
+def test_what_the_link_forgets_still_counts() -> None:
+    """The ground it took off from, and samples not believed: of a link that remembers ten seconds."""
+    every = [
+        replace(sample, relative_height_m=min(80.0, k / 2.0), fix="none" if 30 <= k < 40 else "3d")
+        for k, sample in enumerate(samples(400))
+    ]
+    at = 0
 
-    def estimate(motions: Sequence[ImageMotion], *_: object) -> ClockOffset:
-        until_s = next((one for one in found if motions[-1].second_s <= one), None)
-        return ClockOffset(1.35, 0.35) if until_s is None else found[until_s]
+    def log(last_s: float = 10.0) -> FlightLog:
+        track = TelemetryTrack(samples=tuple(every[max(0, at - round(10 * min(last_s, 10.0))) : at]))
+        said = (Message("{count} packets late", {"count": at}),)
+        return FlightLog(name="udp", track=track, clock="test", remarks=said)
 
-    monkeypatch.setattr(live_clock, "estimate_offset", estimate)
-    monkeypatch.setattr(live_clock, "ImageMotionEstimator", Meter)
-    clock = LiveClock(silent, None)  # type: ignore[arg-type]  `estimate` does not look at it
-    by: list[float] = []
-    for n in range(55 * FPS):
-        clock.add(picture(n / FPS, 0))
-        if not by or by[-1] != clock.offset.offset_s:
-            by.append(clock.offset.offset_s)
-    assert by == [0.0, 1.0, 1.3] and not clock.offset.is_known
-    clock.settle()
-    assert clock.offset.offset_s == 1.35
+    link = SimpleNamespace(log=log, health=LinkHealth(), silent_s=0.0)
+    telemetry = LinkedTelemetry(link, terrain, 0)
+    for at in range(50, 401, 50):  # noqa: B007  what the link has heard by then
+        assert telemetry._settled()
+    assert telemetry.poses.track.samples[0].relative_height_m == 80.0
+    assert telemetry.poses.home_m == pytest.approx(GROUND_M)
+    assert telemetry.count_rejected_samples() == {"no_fix": 10}
+    assert [str(one) for one in telemetry.remarks()] == ["400 packets late"]  # of a kind the newest

@@ -1,69 +1,22 @@
-"""Pictures are shown in groups behind those that are merged: in order, bounded, and errors come back."""
+"""Pictures are merged one at a time, shown in groups behind, laid once: in order, bounded, errors raised."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flycam.errors import StorageFailed
 from flycam.ingest.live.live_map import Publisher
+from flycam.ingest.live.orthorectifier import IngestedIntervals
+from flycam.model.frame import format_video_frame_name, parse_video_frame_pts_ns
+from flycam.model.records import FrameStatus
 
 _SOON_S = 30.0
-
-
-def test_what_is_merged_while_a_group_is_written_comes_in_the_next_together() -> None:
-    begun, gate, groups = threading.Event(), threading.Event(), []
-
-    def publish() -> None:
-        begun.set()
-        assert gate.wait(_SOON_S)
-
-    def shown(group: Sequence[int]) -> None:
-        groups.append(list(group))
-
-    publisher = Publisher(publish, shown)
-    publisher.add(0)
-    assert begun.wait(_SOON_S)
-    for number in (1, 2, 3):
-        publisher.add(number)
-    assert groups == []
-    gate.set()
-    publisher.close()
-    assert groups == [[0], [1, 2, 3]]
-
-
-def test_the_writing_rests_half_as_long_as_the_last_group_took() -> None:
-    now_s, groups, changed = [0.0], [], threading.Condition()
-
-    def publish() -> None:
-        now_s[0] += 0.2
-
-    def shown(group: Sequence[int]) -> None:
-        with changed:
-            groups.append(list(group))
-            changed.notify_all()
-
-    def until(count: int) -> None:
-        with changed:
-            assert changed.wait_for(lambda: len(groups) == count, _SOON_S)
-
-    publisher = Publisher(publish, shown, clock_s=lambda: now_s[0])
-    publisher.add(0)
-    until(1)  # the clock stands at 0.2 s: it rests until 0.3 s
-    publisher.add(1)
-    now_s[0] = 0.29
-    publisher.add(2)
-    now_s[0] = 0.31
-    publisher.add(3)
-    until(2)
-    assert groups == [[0], [1, 2, 3]]
-    for number in (4, 5, 6, 7):  # half of what may wait
-        publisher.add(number)
-    until(3)
-    publisher.close()
-    assert groups[2] == [4, 5, 6, 7]
 
 
 def test_who_merges_waits_while_too_many_are_not_shown() -> None:
@@ -104,3 +57,42 @@ def test_what_went_wrong_is_raised_where_the_pictures_come_from() -> None:
     with pytest.raises(StorageFailed, match="disk"):
         publisher.close()
     assert not failed.is_set()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What `IngestedIntervals` reads of a frame's record."""
+
+    header: SimpleNamespace
+    status: FrameStatus
+
+
+def on_record(*times_s: float, status: FrameStatus = FrameStatus.USED) -> list[Recorded]:
+    names = [format_video_frame_name("flight.ts", round(time_s * 1e9)) for time_s in times_s]
+    return [Recorded(SimpleNamespace(provenance=SimpleNamespace(source_name=name)), status) for name in names]
+
+
+def covered(filmed: IngestedIntervals, *times_s: float) -> list[bool]:
+    return [filmed.contains(round(time_s * 1e9)) for time_s in times_s]
+
+
+@given(st.integers(0, 100 * 3600 * 10**9), st.sampled_from(["a.mp4", "DJI-0001.MOV", "x", "a-1.b.ts"]))
+def test_a_picture_s_name_tells_its_time_to_the_millisecond(pts_ns: int, video: str) -> None:
+    assert abs(parse_video_frame_pts_ns(format_video_frame_name(video, pts_ns)) - pts_ns) <= 500_000
+
+
+def test_between_neighbours_all_is_filmed_and_before_and_behind_them_nothing() -> None:
+    filmed = IngestedIntervals(on_record(1.0, 2.0, 3.0))
+    assert covered(filmed, 0.5, 1.5, 2.9, 3.1) == [False, True, True, False]
+
+
+def test_a_gap_that_a_late_run_left_is_filled_and_what_was_withdrawn_is_none() -> None:
+    late = IngestedIntervals(on_record(1.0, 2.0, 3.0, 4.0, 9.0, 10.0))
+    assert covered(late, 3.5, 6.0, 9.5) == [True, False, True]
+    gone = IngestedIntervals([*on_record(1.0, 2.0), *on_record(3.0, 4.0, status=FrameStatus.WITHDRAWN)])
+    assert covered(gone, 2.5, 3.5, 4.4, 4.6) == [True, True, True, False]
+
+
+def test_frames_that_could_not_be_laid_cover_nothing() -> None:
+    assert covered(IngestedIntervals(on_record(1.0, 2.0, status=FrameStatus.REJECTED)), 1.5) == [False]
+    assert covered(IngestedIntervals([]), 1.5) == covered(IngestedIntervals(on_record(1.0)), 1.5) == [False]

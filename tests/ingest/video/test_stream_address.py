@@ -1,17 +1,23 @@
-"""Addresses of streams: RTMP called for and called by, over a real peer; SRT refused with what helps."""
+"""Addresses of streams: called, waited at, stopped, refused with what helps; no secret said."""
 
 from __future__ import annotations
 
-import shutil
+import socket
 import threading
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from flycam.errors import SourceUnreadable
-from flycam.ingest.video.stream import is_listen_address, make_open_error, to_open_arguments
+from flycam.errors import Cancelled, SourceUnreadable, StreamUnreadable, get_exit_code
+from flycam.ingest.video.stream import (
+    find_listen_error,
+    is_listen_address,
+    make_listen_error,
+    to_open_arguments,
+)
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
 from tests.ingest.video import streaming
 from tests.ports import free_port
@@ -56,17 +62,8 @@ def test_an_aircraft_that_sends_rtmp_is_waited_for(film: Path) -> None:
 
         def send() -> None:
             until(lambda: streaming.is_listening(port))
-            command = [
-                "gst-launch-1.0",
-                "-q",
-                "filesrc",
-                f"location={film}",
-                "!",
-                "qtdemux",
-                "!",
-                "h264parse",
-            ]
-            command += ["!", "flvmux", "streamable=true", "!", "rtmp2sink"]
+            line = "qtdemux ! h264parse ! flvmux streamable=true ! rtmp2sink"
+            command = ["gst-launch-1.0", "-q", "filesrc", f"location={film}", "!", *line.split()]
             senders.enter_context(
                 streaming.running([*command, f"location=rtmp://127.0.0.1:{port}/live/{KEY}"])
             )
@@ -78,31 +75,13 @@ def test_an_aircraft_that_sends_rtmp_is_waited_for(film: Path) -> None:
     assert in_order_and_in_time(seen)
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg here to be an RTMP server")
-def test_an_rtmp_server_is_called(film: Path) -> None:
-    port = free_port()
-    url = f"rtmp://127.0.0.1:{port}/live/{KEY}"
-    command = ["ffmpeg", "-loglevel", "error", "-re", "-i", str(film), "-c", "copy", "-f", "flv"]
-    with streaming.running([*command, "-listen", "1", url]):
-        until(lambda: streaming.is_listening(port))
-        assert in_order_and_in_time(first_pictures(url))
-
-
-def test_srt_is_refused_with_what_hands_it_on(film: Path) -> None:
-    """There is a real SRT sender at that address."""
-    port = free_port()
-    command = ["gst-launch-1.0", "-q", "filesrc", f"location={film}", "!", "qtdemux", "!", "h264parse"]
-    command += ["config-interval=-1", "!", "mpegtsmux", "alignment=7", "!", "srtsink"]
-    url = f"srt://127.0.0.1:{port}"
-    with (
-        streaming.running([*command, f"uri=srt://:{port}"]),
-        pytest.raises(SourceUnreadable, match="speaks no SRT: let srt-live-transmit") as raised,
-        VideoSource(f"{url}?passphrase={KEY}"),
-    ):
+def test_srt_is_refused_with_what_hands_it_on() -> None:
+    url = f"srt://127.0.0.1:{free_port()}"
+    with pytest.raises(SourceUnreadable) as raised, VideoSource(f"{url}?passphrase={KEY}"):
         pass
-    assert f'"{url}" udp://127.0.0.1:5600' in str(raised.value)
-    assert "không đọc SRT" in raised.value.message.in_language("vi")
-    assert KEY not in f"{raised.value} {raised.value.message.in_language('vi')}"
+    for language in ("en", "vi"):
+        text = raised.value.message.in_language(language)
+        assert f'"{url}" udp://127.0.0.1:5600' in text and KEY not in text
 
 
 def test_an_rtmp_address_without_a_machine_is_waited_at() -> None:
@@ -116,7 +95,76 @@ def test_an_rtmp_address_without_a_machine_is_waited_at() -> None:
     assert "listen" not in to_open_arguments("rtmp://10.0.0.1/live/bay")[1]
 
 
-def test_what_is_said_where_nobody_calls_names_no_key() -> None:
-    said = make_open_error(f"rtmp://:1935/live/{KEY}", "it holds no picture that can be decoded")
-    assert "start this first" in str(said) and "hãy chạy lệnh này trước" in said.message.in_language("vi")
-    assert KEY not in f"{said} {said.message.in_language('vi')}"
+_SECRET = "S3cr3t-9f2c"
+
+
+def test_an_address_with_a_password_is_not_said_by_the_video_library(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with (
+        pytest.raises(StreamUnreadable) as raised,
+        VideoSource(f"tcp://user:{_SECRET}@127.0.0.1:9"),
+    ):
+        pass
+    written = "".join(capfd.readouterr())
+    assert _SECRET not in written and "127.0.0.1:9" not in written
+    assert _SECRET not in f"{raised.value} {raised.value.message.in_language('vi')}"
+
+
+def test_what_opens_can_be_stopped() -> None:
+    source = VideoSource(f"udp://@:{free_port()}")
+    threading.Timer(1.0, source.stop).start()
+    with pytest.raises(Cancelled) as raised, source:
+        pass
+    assert get_exit_code(raised.value) == 130
+
+
+def test_a_port_that_is_taken_is_said_at_once() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("", 0))
+        port = other.getsockname()[1]
+        with pytest.raises(StreamUnreadable, match=f"udp://:{port}: "), VideoSource(f"udp://@:{port}"):
+            pass
+
+
+def test_what_keeps_an_address_from_being_listened_at_is_told() -> None:
+    with socket.create_server(("", 0)) as other:
+        assert find_listen_error(f"rtmp://:{other.getsockname()[1]}/live/x") is not None
+    port = free_port(socket.SOCK_DGRAM)
+    assert find_listen_error(f"udp://@:{port}") is None
+    assert find_listen_error(f"udp://127.0.0.1:{port}?x=1") is None
+    for url in ("udp://@", "udp://@:no", "udp://@:99999", "udp://no-such-machine.invalid:5600"):
+        error = find_listen_error(url)
+        assert error is not None
+        assert "udp://@:5600" in make_listen_error(url, error.errno or 0).message.in_language("vi")
+
+
+def test_a_list_of_addresses_is_no_stream_and_none_of_them_is_requested() -> None:
+    """HLS, as a host far away would send it to have addresses inside the network requested for."""
+    requested: list[str] = []
+
+    class Host(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            requested.append(self.path)
+            here = f"http://127.0.0.1:{self.server.server_address[1]}"
+            listed = (
+                f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{here}/inside.ts\n#EXT-X-ENDLIST\n".encode()
+            )
+            self.send_response(200)
+            self.send_header("Content-Type", "application/vnd.apple.mpegurl")
+            self.send_header("Content-Length", str(len(listed)))
+            self.end_headers()
+            self.wfile.write(listed)
+
+        def log_message(self, *_said: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Host) as host:
+        threading.Thread(target=host.serve_forever, daemon=True).start()
+        with (
+            pytest.raises(StreamUnreadable),
+            VideoSource(f"http://127.0.0.1:{host.server_address[1]}/live.m3u8"),
+        ):
+            pass
+        host.shutdown()
+    assert "/live.m3u8" in requested and "/inside.ts" not in requested

@@ -62,8 +62,10 @@ def seen(poses: LoggedPoses, seed: int = 0, *, missed: float = 0.1) -> list[Imag
     first = np.arange(0.0, LONG_S, 0.1)
     rates = predict_rates(poses, CAMERA, first, first + 0.1) * random.normal(1.0, 0.02, (len(first), 3))
     rates[:, 2] += random.normal(0.0, 0.03, len(first))
-    kept = random.uniform(size=len(first)) > missed
-    return [ImageMotion(t, t + 0.1, tuple(rate)) for t, rate in zip(first[kept], rates[kept], strict=True)]
+    followed = random.uniform(size=len(first)) > missed
+    return [
+        ImageMotion(t, t + 0.1, tuple(rate)) for t, rate in zip(first[followed], rates[followed], strict=True)
+    ]
 
 
 def logged(poses: LoggedPoses, offset_s: float, hz: float, seed: int = 0) -> LoggedPoses:
@@ -109,19 +111,6 @@ def test_a_straight_flight_is_no_evidence_for_or_against_a_straight_log(seed: in
     assert not compare_turns(seen(poses), other, CAMERA, 0.0, 5.0).is_enough
 
 
-def test_a_log_that_tells_too_little_of_the_film_is_no_evidence() -> None:
-    poses, other = flight(3), flight(4)
-    early = other.time_s < 30.0
-    short = LoggedPoses(
-        time_s=other.time_s[early],
-        centre_m=other.centre_m[early],
-        rotation=other.rotation[early],
-        above_m=other.above_m[early],
-        max_gap_s=1.5,
-    )
-    assert compare_turns(seen(poses), short, CAMERA, 0.0, 5.0) == TurnComparison()
-
-
 def test_a_log_is_not_believed_by_where_it_is_silent() -> None:
     """The film turns in its last third; a straight log agrees with all but that, if it is laid past it."""
     turns_late = flight(3)
@@ -135,19 +124,13 @@ def test_a_log_is_not_believed_by_where_it_is_silent() -> None:
         assert found.is_contradiction and found.differing == found.count
 
 
-def test_pictures_that_cannot_be_followed_are_no_evidence() -> None:
-    poses = flight(3)
-    assert compare_turns([], poses, CAMERA, 0.0, 5.0) == TurnComparison()
-    assert compare_turns(seen(poses, missed=0.7), flight(4), CAMERA, 0.0, 5.0) == TurnComparison()
-
-
 @pytest.mark.parametrize(
-    ("turns", "said"),
+    ("turns", "expected"),
     [
         (TurnComparison(ENOUGH_TURNS - 1, 3), False),
         (TurnComparison(4, 2), False),
         (TurnComparison(4, 3), True),
     ],
 )
-def test_most_of_enough_turns_have_to_differ(turns: TurnComparison, said: bool) -> None:
-    assert turns.is_contradiction is said
+def test_most_of_enough_turns_have_to_differ(turns: TurnComparison, expected: bool) -> None:
+    assert turns.is_contradiction is expected

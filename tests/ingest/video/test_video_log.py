@@ -1,17 +1,26 @@
-"""Whether subtitles can be those of a film, by their length and their clock."""
+"""Which log and which frames are of a film: by length and clock, by name and bytes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.drill.video_drill import VideoDrillReport
+from flycam.ingest.video.video_frames import (
+    VIDEO_CAMERA,
+    format_stream_name,
+    format_video_title,
+    select_video_frames,
+)
 from flycam.ingest.video.video_log import VideoLog, read_video_log
 from flycam.ingest.video.video_source import read_creation_ns
+from flycam.model.frame import Provenance, format_video_frame_name
 
 SECOND = 10**9
 REAL = (
@@ -26,15 +35,6 @@ REAL = (
 @pytest.fixture
 def log(film: VideoDrillReport) -> VideoLog:
     return read_video_log(film.subtitles, read_creation_ns(film.video))
-
-
-def test_a_films_own_subtitles_are_not_doubted(film: VideoDrillReport, log: VideoLog) -> None:
-    created_ns = read_creation_ns(film.video)
-    assert created_ns is not None and log.utc_base_ns is not None
-    assert abs(created_ns - log.utc_base_ns) > 6 * 3600 * SECOND, "its clock shows local time"
-    assert log.find_doubts(20.0, created_ns) == ()
-    assert log.find_doubts(20.0, created_ns + 20 * SECOND) == ()  # written as the film ended
-    assert log.find_doubts(0.0, None) == log.find_doubts(20.0, None) == log.find_doubts(0.0, created_ns) == ()
 
 
 @given(quarters=st.integers(-48, 56), late_s=st.integers(-5, 20))
@@ -55,11 +55,6 @@ def test_another_length_another_day_and_another_minute_are_doubted(log: VideoLog
     assert len(log.find_doubts(40.0, began_ns + 86_400 * 9 * SECOND)) == 2
 
 
-def test_a_log_whose_clock_is_looked_for_is_not_judged_by_its_length(film: VideoDrillReport) -> None:
-    log = read_video_log(film.telemetry, read_creation_ns(film.video))
-    assert log.find_doubts(5.0, 1) == ()
-
-
 @pytest.mark.real
 @pytest.mark.parametrize("name", REAL)
 def test_real_subtitles_beside_a_film_of_their_length_are_not_doubted(shared_data: Path, name: str) -> None:
@@ -71,3 +66,31 @@ def test_real_subtitles_beside_a_film_of_their_length_are_not_doubted(shared_dat
             assert log.find_doubts(length_s + more_s, created_ns) == ()
     assert log.find_doubts(2.0 * length_s + 10.0, None)
     assert replace(log, is_shared=False).find_doubts(2.0 * length_s + 10.0, None) == ()
+
+
+ONE_ID, OTHER_ID = "1" * 64, "2" * 64
+
+
+def frame(name: str, camera: str = VIDEO_CAMERA, film: str | None = None) -> Any:
+    provenance = Provenance(source_name=name, source_sha256="", camera=camera, film=film)
+    return SimpleNamespace(header=SimpleNamespace(provenance=provenance))
+
+
+def test_films_of_one_name_are_told_apart_by_their_bytes() -> None:
+    name = format_video_frame_name("DJI_0001.MP4", 10**9)
+    first, second, photo = (
+        frame(name, film=ONE_ID),
+        frame(name, film=OTHER_ID),
+        frame("DJI_0001-00000001.jpg", "FC"),
+    )
+    for film_id, mine in ((ONE_ID, first), (OTHER_ID, second)):
+        assert select_video_frames([photo, first, second], film_id) == [mine]
+    assert select_video_frames([photo, first], OTHER_ID) == []
+
+
+def test_a_stream_that_nobody_named_is_called_by_when_it_began_in_vietnam() -> None:
+    began_ns = 1_788_574_380 * 10**9  # 2026-09-05 02:13 UTC
+    assert format_video_title(format_stream_name(began_ns)) == "Trực tiếp 09:13 05/09"
+    assert format_video_title("DJI_0001.MP4") == "DJI_0001"
+    assert format_video_title("live-tối.mp4") == "live-tối"
+    assert format_video_title("phim") == "phim"

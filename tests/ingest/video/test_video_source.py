@@ -15,13 +15,15 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.concurrency import BoundedQueue
+from flycam.drill.video_encoder import VideoEncoder
 from flycam.errors import SourceUnreadable
-from flycam.ingest.video.decoder import count_fitting_frames
-from flycam.ingest.video.video_source import VideoFrame, VideoSource, is_stream, read_creation_ns
+from flycam.ingest.video.decoder_process import FieldSelector, measure_combing
+from flycam.ingest.video.video_source import OutageCounter, Outages, VideoFrame, VideoSource, read_creation_ns
 from tests.ingest.video import streaming
 from tests.ports import free_port
 from tests.waiting import ENOUGH_S, until
+
+SECOND = 10**9
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +41,6 @@ def test_a_film_comes_whole_in_order_with_its_times_and_colours(film: Path) -> N
     lower = pictures[7].pixels[-8:, -8:].mean(axis=(0, 1))
     assert lower[0] > 180 and lower[2] < 80  # red is red
     assert not source.health.dropped.total() and not source.health.remarks
-
-
-def test_a_reader_that_is_slow_loses_nothing_of_a_file(film: Path) -> None:
-    with VideoSource(str(film)) as source:
-        numbers = []
-        for picture in source.frames():
-            time.sleep(0.01)
-            numbers.append(streaming.number_of(picture.pixels))
-    assert numbers == list(range(60))
 
 
 def test_at_its_own_speed_the_oldest_are_dropped_and_counted(film: Path) -> None:
@@ -80,23 +73,10 @@ def _film_of(path: Path, size_px: tuple[int, int], count: int = 1) -> Path:
     return path
 
 
-@pytest.mark.parametrize("size_px", [(7680, 4336), (6000, 6000)])
-def test_a_film_of_more_pixels_than_8k_is_refused_by_name(tmp_path: Path, size_px: tuple[int, int]) -> None:
-    film = _film_of(tmp_path / "large.mp4", size_px)
-    with pytest.raises(SourceUnreadable, match=rf"large\.mp4: .*{size_px[0]}×{size_px[1]}"):
+def test_a_film_of_more_pixels_than_8k_is_refused_by_name(tmp_path: Path) -> None:
+    film = _film_of(tmp_path / "large.mp4", (7680, 4336))
+    with pytest.raises(SourceUnreadable, match=r"large\.mp4: .*7680×4336"):
         VideoSource(str(film)).__enter__()
-
-
-def test_a_film_of_8k_comes_with_few_pictures_waiting(tmp_path: Path) -> None:
-    with VideoSource(str(_film_of(tmp_path / "8k.mp4", (7680, 4320), 4))) as source:
-        until(lambda: len(source._queue) == 2)
-        assert [picture.pixels.shape for picture in source.frames()] == [(4320, 7680, 3)] * 4
-
-
-def test_pictures_in_memory_are_bounded_in_bytes() -> None:
-    assert count_fitting_frames(8, 256 << 20, (3840, 2160)) == 8
-    assert count_fitting_frames(8, 256 << 20, (7680, 4320)) == 2
-    assert count_fitting_frames(8, 1 << 20, (7680, 4320)) == 2
 
 
 @pytest.mark.parametrize(
@@ -122,14 +102,6 @@ def test_times_that_jump_back_are_left_out_and_counted(film: Path, tmp_path: Pat
     assert len(times) + source.health.dropped["pts_backwards"] >= 116
 
 
-def test_a_film_cut_off_in_the_middle_gives_what_it_holds(film: Path, tmp_path: Path) -> None:
-    whole = streaming.as_transport_stream(film, tmp_path / "whole.ts").read_bytes()
-    (tmp_path / "half.ts").write_bytes(whole[: len(whole) // 2])
-    with VideoSource(str(tmp_path / "half.ts")) as source:
-        numbers = [streaming.number_of(picture.pixels) for picture in source.frames()]
-    assert 10 < len(numbers) < 60 and numbers[:10] == list(range(10))
-
-
 def test_a_decoder_that_hangs_is_ended_in_time(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "hangs.mp4")  # opening it waits for a writer that never comes
     source = _over(tmp_path / "hangs.mp4")
@@ -141,7 +113,7 @@ def _over(path: Path) -> VideoSource:
     """A source whose file is only opened by the decoder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("flycam.ingest.video.video_source.read_creation_ns", lambda _: None)
-        return VideoSource(str(path), open_s=5.0)
+        return VideoSource(str(path), open_s=2.0)
 
 
 def test_a_decoder_that_dies_ends_the_film_and_is_said(tmp_path: Path) -> None:
@@ -187,27 +159,6 @@ def test_a_real_rtsp_server_is_followed_and_followed_again_when_it_returns(film:
     assert abs(times[0] - time.time_ns()) < 120e9
 
 
-def test_mpeg_ts_over_udp_is_followed(film: Path) -> None:
-    port = free_port(socket.SOCK_DGRAM)
-    long = streaming.write_film(film.parent / "twenty.mp4", pictures=600)
-    with streaming.transport_stream(long, port) as url, VideoSource(url, stall_s=60.0) as source:
-        got = []
-        for picture in source.frames():
-            got.append((streaming.number_of(picture.pixels), picture.pts_ns, picture.arrived_ns))
-            if len(got) == 40:
-                break
-    numbers, times, arrived = (np.array(column) for column in zip(*got, strict=True))
-    steps = np.diff(numbers) % 256
-    assert (steps >= 1).all() and np.median(steps) == 1
-    apart_ns = np.diff(times)[steps == 1]
-    assert (apart_ns < 1e9 / 30 + 2e6).all()
-    # by the stream's own time, but where one came less late than all before
-    late_ns = arrived - np.cumsum([0, *steps]) * (1e9 / 30)
-    least_ns = np.minimum.accumulate(late_ns)
-    is_earlier = (least_ns[:-1] - late_ns[1:] > 0)[steps == 1]
-    assert (np.abs(apart_ns - 1e9 / 30) < 2e6)[~is_earlier].all() and not is_earlier.all()
-
-
 def test_a_stream_whose_time_goes_back_is_timed_by_its_arrival_from_there_on(film: Path) -> None:
     """A camera whose encoder begins anew: the same sender's times again, within one connection."""
     port = free_port(socket.SOCK_DGRAM)
@@ -232,61 +183,22 @@ def test_a_stream_whose_time_goes_back_is_timed_by_its_arrival_from_there_on(fil
     assert any("jumped" in str(one) for one in source.health.remarks)
 
 
-@pytest.mark.slow
-def test_a_stream_whose_encoder_paused_is_timed_by_its_arrival_again(film: Path, tmp_path: Path) -> None:
-    """Five seconds without a picture, which the stream's own time does not count."""
-    port = free_port(socket.SOCK_DGRAM)
-    long = streaming.write_film(film.parent / "forty.mp4", pictures=1200)
-    sent = streaming.as_transport_stream(long, tmp_path / "forty.ts").read_bytes()
-    pieces = [sent[at : at + 1316] for at in range(0, len(sent), 1316)]
-    over, many_came = threading.Event(), threading.Event()
-
-    def send() -> None:
-        until(lambda: over.is_set() or streaming.is_listening(port, "udp"))
-        began_s, has_paused = time.monotonic(), False
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-            for n, piece in enumerate(pieces):
-                if many_came.is_set() and not has_paused:
-                    has_paused = True
-                    began_s += 5.0
-                if over.wait(max(0.0, began_s + 40.0 * n / len(pieces) - time.monotonic())):
-                    return
-                out.sendto(piece, ("127.0.0.1", port))
-
-    sender = threading.Thread(daemon=True, target=send)
-    sender.start()
-    seen: list[VideoFrame] = []
-    with VideoSource(f"udp://127.0.0.1:{port}", stall_s=60.0) as source:
-        guard = threading.Timer(2.0 * ENOUGH_S, source.stop)
-        guard.start()
+def test_the_last_picture_of_a_lost_stream_is_as_old_as_when_it_came(tmp_path: Path) -> None:
+    """MPEG-TS's last picture is given six seconds after it came, once the silence has lasted so long."""
+    film = streaming.write_film(tmp_path / "film.mp4", pictures=240)
+    seen: list[tuple[VideoFrame, int]] = []
+    with (
+        streaming.transport_stream(film, free_port(socket.SOCK_DGRAM)) as url,
+        VideoSource(url, stall_s=60.0) as source,
+    ):
         for picture in source.frames():
-            seen.append(picture)
-            if len(seen) == 100:
-                many_came.set()
-            if len(seen) > 31 and _since_timed_again(seen) >= 31:
+            seen.append((picture, time.monotonic_ns()))
+            if streaming.number_of(picture.pixels) == 239:
                 break
-        guard.cancel()
-        over.set()
-        sender.join()
-        assert source.health.connections == 1
-        assert _stood_still(source)
-    late_s = np.array([one.arrived_ns / 1e9 - one.pts_ns / 1e9 for one in seen])
-    again = np.array([one.breaks == seen[-1].breaks for one in seen])
-    # half of the pause, by which it would be off: a busy machine sees pictures late
-    assert abs(np.median(late_s[again]) - np.median(late_s[:60])) < 2.5
-
-
-def _since_timed_again(seen: list[VideoFrame]) -> int:
-    """How many pictures came since times broke after the pause; 0: it was not seen, or not mended, yet."""
-    waits_s = np.diff([one.arrived_ns / 1e9 for one in seen])
-    paused = int(waits_s.argmax()) + 1
-    if waits_s[paused - 1] < 3.0:
-        return 0
-    return sum(one.breaks > seen[paused].breaks for one in seen[paused:])
-
-
-def _stood_still(source: VideoSource) -> bool:
-    return any("stood still" in str(one) for one in source.health.remarks)
+        assert source.health.arrived_ns == seen[-1][0].arrived_ns
+        assert source.outages == Outages() and not source.remarks
+    (before, _), (last, given_ns) = seen[-2:]
+    assert last.arrived_ns - before.arrived_ns < 2 * SECOND < given_ns - last.arrived_ns
 
 
 def test_a_stream_is_called_by_its_address_without_what_opens_it() -> None:
@@ -302,17 +214,60 @@ def test_a_camera_whose_clock_was_never_set_names_no_time_of_creation(tmp_path: 
     assert read_creation_ns(film) is None
 
 
-def test_addresses_and_paths_are_told_apart(tmp_path: Path, film: Path) -> None:
-    assert is_stream("rtsp://10.0.0.1/live") and is_stream("udp://@:5600")
-    assert not is_stream("/card/DJI_0001.MP4") and not is_stream("C://video.mp4")
-    assert read_creation_ns(film) == streaming.BEGUN_S * 10**9
-    (tmp_path / "x.ts").write_bytes(b"\x47" * 400)
-    assert read_creation_ns(tmp_path / "x.ts") is None
+def test_what_ends_a_stream_is_no_outage_and_is_said() -> None:
+    count = OutageCounter()
+    for second in (0, 1, 2, 30, 31, 43, 44):
+        count.add(second * SECOND, fps=30.0)
+    assert count.outages() == count.outages(stopped_ns=45 * SECOND) == Outages(2, 40.0)
+    outages = count.outages(stopped_ns=54 * SECOND)
+    assert outages == Outages(2, 40.0, 10.0)
+    assert [one.values for one in outages.remarks("udp://@:5600")] == [
+        {"name": "udp://@:5600", "seconds": 40.0, "count": 2},
+        {"name": "udp://@:5600", "seconds": 10.0},
+    ]
+    assert Outages().remarks("udp://@:5600") == ()
 
 
-def test_the_queue_keeps_the_newest_and_counts_what_it_drops() -> None:
-    queue: BoundedQueue[int] = BoundedQueue(3)
-    assert all(queue.put(n) for n in range(10))
-    queue.close()
-    assert not queue.put(11)
-    assert [queue.get() for _ in range(4)] == [7, 8, 9, None] and queue.dropped == 7
+def test_a_stream_of_few_pictures_is_not_lost_between_them() -> None:
+    count = OutageCounter()
+    for second in (0, 4, 8, 20):
+        count.add(second * SECOND, fps=0.5)
+    assert count.outages() == Outages(1, 12.0)
+
+
+FIELDS_PX = (240, 320)
+
+
+def ground(shift_px: float) -> np.ndarray:
+    """A textured ground that a camera has moved over by so many columns."""
+    height, width = FIELDS_PX
+    noise = np.random.default_rng(3).uniform(0, 255, (height, width + 64, 3)).astype(np.float32)
+    texture = np.clip(128 + 4.0 * (cv2.GaussianBlur(noise, (0, 0), 2.5) - 127.5), 0, 255).astype(np.uint8)
+    moved = np.array([[1.0, 0.0, -shift_px], [0.0, 1.0, 0.0]])
+    return cv2.warpAffine(texture, moved, (width + 64, height))[:, 32:-32].copy()
+
+
+def woven(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    picture = upper.copy()
+    picture[1::2] = lower[1::2]
+    return picture
+
+
+def test_a_whole_picture_is_left_as_it_is() -> None:
+    fields = FieldSelector()
+    for moment in range(5):
+        picture = ground(3.0 * moment)
+        assert fields.select(picture) is picture
+    noise = np.random.default_rng(1).integers(0, 255, (*FIELDS_PX, 3), np.uint8)
+    assert fields.select(noise) is noise and not fields.is_interlaced
+    assert measure_combing(np.zeros((3, 8, 3), np.uint8)) == 0.0
+
+
+def test_pictures_of_an_interlaced_film_come_out_of_one_moment(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    with VideoEncoder(path, FIELDS_PX[::-1], 10, 0) as encoder:
+        for moment in range(10):
+            encoder.write(woven(ground(6.0 * moment - 30.0), ground(6.0 * moment - 27.0)))
+    with VideoSource(str(path)) as source:
+        combs = [measure_combing(picture.pixels) for picture in source.frames()]
+    assert len(combs) == 10 and max(combs) < 0.9

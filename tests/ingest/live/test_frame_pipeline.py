@@ -1,8 +1,9 @@
-"""Which pictures are chosen: new ground first, of that the sharpest, nothing torn, covered or smeared."""
+"""Which pictures are chosen: new ground first, the sharpest of it; on a drowning machine it is lost last."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import threading
+import time
 
 import cv2
 import numpy as np
@@ -15,12 +16,15 @@ from flycam.geometry.pose import rotation_from_gimbal
 from flycam.ingest.live.frame_pipeline import (
     CLOSES_AT,
     OPENS_AT,
+    FrameQueue,
     KeyframeSelector,
+    choose_spacing,
     compute_new_share,
     is_torn,
 )
 from flycam.ingest.video.clock_offset import LoggedPoses
 from flycam.ingest.video.video_source import VideoFrame
+from tests.waiting import ENOUGH_S
 
 CAMERA = InteriorOrientation(
     model=LensModel.PINHOLE,
@@ -55,12 +59,12 @@ def picture(seconds: float, pixels: np.ndarray) -> VideoFrame:
 
 
 def chosen(
-    told: LoggedPoses, pixels_at, seconds: float = 50.0, fps: int = 10
+    poses: LoggedPoses, pixels_at, seconds: float = 50.0, fps: int = 10
 ) -> tuple[list[float], KeyframeSelector]:
     selector = KeyframeSelector(CAMERA)
     times = []
     for t in np.arange(0.0, seconds, 1.0 / fps):
-        found = selector.add(picture(t, pixels_at(t)), told, float(t))
+        found = selector.add(picture(t, pixels_at(t)), poses, float(t))
         times += [found.pts_ns / 1e9] if found is not None else []
     return times, selector
 
@@ -89,10 +93,10 @@ def test_in_the_air_a_picture_as_sharp_as_usual_is_taken_at_once_and_a_blurred_o
 ) -> None:
     """20 m/s over a view of 72 m: 2.8 % is new every 0.1 s; the window ends at 0.8 s, its half at 0.61 s."""
     sharp, soft = texture(), texture(3.0)
-    selector, told = KeyframeSelector(CAMERA, is_eager=True), north(20.0)
+    selector, poses = KeyframeSelector(CAMERA, is_eager=True), north(20.0)
     taken: list[tuple[float, float]] = []
     for t in np.round(np.arange(0.0, 1.0, 0.1), 1):
-        found = selector.add(picture(t, soft if t in blurred else sharp), told, float(t))
+        found = selector.add(picture(t, soft if t in blurred else sharp), poses, float(t))
         taken += [(t, found.pts_ns / 1e9)] if found is not None else []
     assert taken == [(0.0, 0.0), (first, first)]
 
@@ -108,55 +112,6 @@ def test_torn_covered_and_smeared_pictures_are_passed_over_and_counted() -> None
     assert len(times) > 15
 
 
-def test_bad_pictures_all_along_leave_the_window_open() -> None:
-    sharp, torn = texture(), np.full((180, 320, 3), (0, 135, 0), np.uint8)
-    times, _ = chosen(north(8.0), lambda t: torn if 5.0 < t < 20.0 else sharp)
-    assert not [t for t in times if 5.0 < t < 20.0]
-    assert min(t for t in times if t > 6.0) <= 20.2
-
-
-def test_after_a_silent_log_the_ground_is_new() -> None:
-    told, sharp = north(8.0), texture()
-    keep = (told.time_s < 10.0) | (told.time_s > 20.0)
-    gappy = replace(
-        told, **{name: getattr(told, name)[keep] for name in ("time_s", "centre_m", "rotation", "above_m")}
-    )
-    times, _ = chosen(gappy, lambda _: sharp)
-    assert not [t for t in times if 10.0 < t <= 20.0] and [t for t in times if 20.0 < t < 21.0]
-
-
-@pytest.mark.parametrize("silent_s", [0.5, 5.0, 60.0])
-def test_pictures_of_a_silent_log_are_counted_unless_it_is_bridged(silent_s: float) -> None:
-    told, sharp = north(8.0, 100.0), texture()
-    keep = (told.time_s <= 10.0) | (told.time_s > 10.0 + silent_s)
-    gappy = replace(
-        told, **{name: getattr(told, name)[keep] for name in ("time_s", "centre_m", "rotation", "above_m")}
-    )
-    times, selector = chosen(gappy, lambda _: sharp, seconds=90.0)
-    silent = selector.passed_over["telemetry_gap"]
-    assert silent == 0 if silent_s < 1.0 else silent == pytest.approx(10 * silent_s, abs=3)
-    assert [t for t in times if t > 11.0 + silent_s] and [t for t in times if t < 9.0]
-
-
-def test_a_view_of_the_horizon_is_tried_once_a_second_and_comes_back() -> None:
-    told, sharp = north(8.0), texture()
-    zero = np.zeros_like(told.time_s)
-    up = (told.time_s > 10.0) & (told.time_s < 20.0)
-    pitch = np.where(up, 0.1, -np.pi / 2)
-    swept = replace(told, rotation=rotation_from_gimbal(zero, pitch, zero))
-    times, _ = chosen(swept, lambda _: sharp)
-    tried = [t for t in times if 10.2 < t < 19.8]
-    assert 6 <= len(tried) <= 11
-    assert np.diff([t for t in times if t > 22.0]).max() < 2.5
-
-
-def test_what_waits_at_the_end_is_given() -> None:
-    selector, told, sharp = KeyframeSelector(CAMERA), north(5.0), texture()
-    assert selector.add(picture(0.0, sharp), told, 0.0) is not None
-    assert selector.add(picture(1.9, sharp), told, 1.9) is None  # 13 % new: the window is open
-    assert selector.flush() is not None and selector.flush() is None
-
-
 @given(u=st.floats(-400, 400), v=st.floats(-300, 300), turn=st.floats(-3.0, 3.0))
 def test_the_new_share_is_a_share_and_grows_with_the_shift(u: float, v: float, turn: float) -> None:
     share = compute_new_share(np.array([u, v, turn]), (320, 180))
@@ -169,3 +124,54 @@ def test_the_new_share_is_a_share_and_grows_with_the_shift(u: float, v: float, t
 def test_green_meadows_are_not_torn() -> None:
     meadow = np.clip(texture() * 0.4 + np.array([60, 120, 40]), 0, 255).astype(np.uint8)
     assert not is_torn(meadow) and is_torn(np.full((180, 320, 3), (0, 135, 0), np.uint8))
+
+
+def numbered(number: int) -> VideoFrame:
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    return VideoFrame(pts_ns=number, t_utc_ns=number, arrived_ns=time.monotonic_ns(), pixels=pixels)
+
+
+def numbers(queue: FrameQueue) -> list[int]:
+    queue.close()
+    found = []
+    while (one := queue.get()) is not None:
+        found.append(one.pts_ns)
+    return found
+
+
+def test_the_picture_goes_whose_neighbours_show_most_of_it() -> None:
+    queue = FrameQueue(4, drops=True)
+    for number, share in enumerate((1.0, 0.5, 0.1, 0.2, 0.5)):
+        assert queue.put(numbered(number), share)
+    assert queue.dropped == {"thinned": 1}
+    assert numbers(queue) == [0, 1, 3, 4]  # the third: the fourth is then 30 % new against the second
+
+
+def test_new_ground_is_lost_only_where_every_picture_shows_it_alone_and_that_has_its_own_name() -> None:
+    queue = FrameQueue(3, drops=True)
+    for number in range(5):
+        queue.put(numbered(number), 0.7)
+    assert queue.dropped == {"no_time": 2}
+    assert numbers(queue)[-1] == 4  # the newest is never the one
+
+
+def test_of_a_file_nothing_is_dropped_who_chooses_waits() -> None:
+    queue, done = FrameQueue(2, drops=False), threading.Event()
+
+    def choose() -> None:
+        for number in range(6):
+            queue.put(numbered(number), 0.1)
+        done.set()
+
+    threading.Thread(target=choose, daemon=True).start()
+    assert not done.wait(0.2)
+    found = [queue.get() for _ in range(6)]
+    assert done.wait(ENOUGH_S) and not queue.dropped
+    assert [one.pts_ns for one in found if one is not None] == list(range(6))
+
+
+@given(st.floats(0.0, 20.0), st.floats(0.0, 20.0))
+def test_the_later_the_wider_and_never_so_wide_that_ground_is_left_between(one: float, other: float) -> None:
+    early, late = choose_spacing(min(one, other)), choose_spacing(max(one, other))
+    assert OPENS_AT <= early[0] <= late[0] < 0.8 and CLOSES_AT <= early[1] <= late[1] < 0.8
+    assert choose_spacing(0.5) == (OPENS_AT, CLOSES_AT)
