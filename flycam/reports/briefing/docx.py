@@ -18,7 +18,7 @@ from docx.shared import Mm, Pt, RGBColor
 from flycam.model.text import to_visible_lines
 from flycam.reports.briefing.document import PackDocument, PageBreak, SignatureBlock
 from flycam.reports.briefing.maps import read_size_px
-from flycam.reports.briefing.office import pack_office_file, set_office_properties
+from flycam.reports.briefing.office import drop_thumbnail, pack_office_file, set_office_properties
 from flycam.reports.briefing.texts import LOCATOR
 from flycam.reports.layout import Block, Facts, Figure, FigureRow, Heading, Paragraph, Table
 
@@ -69,6 +69,7 @@ def to_docx(document: PackDocument) -> bytes:
     _add_head(out, document)
     _add_body(out, document)
     set_office_properties(out.core_properties, document)
+    drop_thumbnail(out.part.package.rels)
     written = io.BytesIO()
     out.save(written)
     return pack_office_file(written.getvalue())

@@ -22,6 +22,12 @@ def set_office_properties(properties: Any, document: PackDocument) -> None:
     properties.created = properties.modified = made
 
 
+def drop_thumbnail(relations: Any) -> None:
+    """Take the picture of the library's own template out of a package's relations."""
+    for name in [name for name, one in relations.items() if one.reltype.endswith("/thumbnail")]:
+        relations.pop(name)
+
+
 def pack_office_file(data: bytes) -> bytes:
     """Return the archive with the same members, in order of their names, without the time of writing."""
     out = io.BytesIO()

@@ -14,7 +14,7 @@ from flycam.messages import _
 from flycam.model.text import to_visible_lines
 from flycam.reports.briefing.document import PackDocument, Slide
 from flycam.reports.briefing.maps import read_size_px
-from flycam.reports.briefing.office import pack_office_file, set_office_properties
+from flycam.reports.briefing.office import drop_thumbnail, pack_office_file, set_office_properties
 
 _WIDTH, _HEIGHT = 960, 540
 """Size of a slide in points: 13.3 by 7.5 inches, what office programs call wide."""
@@ -32,6 +32,7 @@ def to_pptx(document: PackDocument) -> bytes:
     for slide in document.slides:
         _add_slide(out, document, slide)
     set_office_properties(out.core_properties, document)
+    drop_thumbnail(out.part.package._rels)
     written = io.BytesIO()
     out.save(written)
     return pack_office_file(written.getvalue())

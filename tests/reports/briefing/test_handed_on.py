@@ -50,19 +50,16 @@ def cover(secret: Secret) -> None:
 def shown(folder: Path) -> dict[str, tuple[int, int]]:
     """Of each kind of file that is handed on: pixels of the barracks' colour, and of any."""
     found: dict[str, list[np.ndarray]] = {"maps": [], "slides": [], "earth": [], "tiles": [], "word": []}
+    kinds = {".kmz": "earth", ".docx": "word", ".pptx": "slides"}
     for path in sorted(folder.rglob("*")):
         if path.suffix == ".jpg":
             found["maps"].append(_rgb(path.read_bytes()))
-        elif path.suffix == ".png":
-            found["slides"].append(_rgb(path.read_bytes()))
         elif path.suffix == ".pmtiles":
             found["tiles"] += [_rgb(data) for data in _read(path)[0].values()]
-        elif path.suffix in (".kmz", ".docx"):
+        elif path.suffix in kinds:
             with zipfile.ZipFile(path) as archive:
                 names = [one for one in archive.namelist() if one.endswith((".png", ".jpg", ".jpeg"))]
-                found["earth" if path.suffix == ".kmz" else "word"] += [
-                    _rgb(archive.read(one)) for one in names
-                ]
+                found[kinds[path.suffix]] += [_rgb(archive.read(one)) for one in names]
     return {
         kind: (
             sum(int(is_magenta(one).sum()) for one in pictures),

@@ -18,6 +18,8 @@ import pytest
 import shapely
 import typst
 from defusedxml import ElementTree
+from pptx import Presentation
+from pptx.enum.shapes import MSO_SHAPE_TYPE
 
 from flycam.access.policy import UNRESTRICTED
 from flycam.board.marks import MarkEdit, write_mark
@@ -30,11 +32,13 @@ from flycam.model.time import VIETNAM_NAME, set_local_zone
 from flycam.mosaic.redaction import MaskOverlay
 from flycam.reports.briefing.contents import gather_contents
 from flycam.reports.briefing.document import PackDocument, build_pack_document
+from flycam.reports.briefing.docx import to_docx
 from flycam.reports.briefing.figures import Letterhead, PackFigures, hash_content
 from flycam.reports.briefing.files import MANIFEST
 from flycam.reports.briefing.maps import draw_map, draw_maps
 from flycam.reports.briefing.measures import gather_pack_figures
-from flycam.reports.briefing.pdf import SLIDE_SIZE_PX, build_typst_sources
+from flycam.reports.briefing.pdf import build_typst_sources
+from flycam.reports.briefing.slides import to_pptx
 from flycam.reports.briefing.texts import name_commune_picture
 from flycam.reports.briefing.workflow import PackReport, PackRequest, write_briefing_pack
 from flycam.reports.layout import Paragraph, Table
@@ -108,11 +112,8 @@ def test_times_are_in_the_local_zone_and_say_which(packed: Packed) -> None:
 
 def test_it_holds_what_is_promised(packed: Packed) -> None:
     names = [path.relative_to(packed.real.out).as_posix() for path in packed.real.files]
-    slides = [name for name in names if name.startswith("man-hinh/")]
-    assert len(slides) == 1 + len(packed.real.communes) > 1
-    assert {"bao-cao-nhanh.pdf", "bao-cao-nhanh.docx", "index.html", "du-lieu.gpkg", "ban-do.kmz"} < set(
-        names
-    )
+    assert {"bao-cao-nhanh.pdf", "bao-cao-nhanh.docx", "man-hinh.pptx", "index.html"} < set(names)
+    assert {"du-lieu.gpkg", "ban-do.kmz"} < set(names)
     assert {"ban-do-1.pmtiles", "ban-do-2.pmtiles", "nguon-anh.csv", "anh/overview.jpg"} < set(names)
     assert names[-1] == MANIFEST
     assert (packed.real.is_draft, packed.real.is_drill) == (True, False)
@@ -128,12 +129,20 @@ def test_the_manifest_names_every_file_with_its_hash(packed: Packed) -> None:
         assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
 
 
-def test_slides_are_pictures_for_a_screen_and_a_drill_is_marked_on_each(packed: Packed) -> None:
-    for report, folder, is_drill in ((packed.real, "man-hinh", False), (packed.drill, "slides", True)):
-        for path in sorted((report.out / folder).iterdir()):
-            picture = cv2.imread(str(path))[..., ::-1]
-            assert picture.shape[1::-1] == SLIDE_SIZE_PX
-            assert (picture[10, 20] == PURPLE).all() == is_drill
+def test_a_slide_is_for_each_commune_and_a_drill_is_marked_on_each(packed: Packed) -> None:
+    for report, name, mark in ((packed.real, "man-hinh", ""), (packed.drill, "slides", DRILL_MARK)):
+        slides = Presentation(str(report.out / f"{name}.pptx")).slides
+        assert len(slides) >= 1 + len(report.communes) > 1
+        for slide in slides:
+            texts = [shape.text_frame.text for shape in slide.shapes if shape.has_text_frame]
+            assert (texts[0] == DRILL_MARK) == bool(mark)
+            assert [shape.shape_type for shape in slide.shapes].count(MSO_SHAPE_TYPE.PICTURE) == 1
+
+
+def test_equal_packs_are_equal_files(packed: Packed) -> None:
+    document = build_pack_document(_figures(packed.world, packed.world.after), "vi")
+    assert to_docx(document) == to_docx(document)
+    assert to_pptx(document) == to_pptx(document)
 
 
 def test_slides_and_paper_show_every_mark_whoever_took_it_up(packed: Packed) -> None:
