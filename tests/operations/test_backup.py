@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import random
-import shutil
-import signal
 import sqlite3
 import struct
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -44,23 +37,20 @@ from flycam.ingest.inspection import PreflightRequest
 from flycam.mosaic.eviction import collect_garbage
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
-from flycam.operations import backup, backup_folder
+from flycam.operations import backup_folder
 from flycam.operations.backup import RUNS_TO_READ_ALL, save_backup
 from flycam.operations.backup_folder import MANIFEST, OBJECTS, read_backup_manifest
 from flycam.operations.inventory import InventoryKind
 from flycam.operations.restore import require_manifest, restore_backup, verify_backup
 from flycam.operations.verify import VerifyRequest, verify_objects
-from flycam.storage import files as storage_files
 from flycam.storage import keys
 from flycam.storage.address import open_store
-from flycam.sync.reference_import import ReferenceLedger
 from flycam.workspace import Workspace
 from tests.clips import cut_all
 from tests.finished_house import NAME, ingested, open_workspace
 from tests.operations.spoiled import WAYS, close, copy_of, held, objects, spoil, with_pack
 from tests.texts import pair
 from tests.unreliable_stores import CountingStore, FaultyStore
-from tests.waiting import trials
 
 ALONE = hashlib.sha256(b"a log that nothing names").hexdigest()
 
@@ -184,14 +174,13 @@ def test_what_the_house_has_lost_stays_in_the_backup(
     assert empty.store.get(f"evidence/{digest[:2]}/{digest}") == log
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_what_is_not_whole_is_not_copied(house: Workspace, tmp_path: Path, way: str) -> None:
+def test_what_is_not_whole_is_not_copied(house: Workspace, tmp_path: Path) -> None:
     bad = [
         held(house, kind)[0].key
         for kind in (InventoryKind.PHOTO, InventoryKind.TERRAIN, InventoryKind.TILE, InventoryKind.CLIP)
     ]
-    for key in bad:
-        spoil(house, key, way)
+    for number, key in enumerate(bad):
+        spoil(house, key, sorted(WAYS)[number % 3])
     report = save_backup(house, tmp_path / "stick")
     assert set(report.manifest.missing) == set(bad) and isinstance(report.error, DataDamaged)
     assert not [key for key in bad if (tmp_path / "stick" / OBJECTS / key).exists()]
@@ -200,8 +189,7 @@ def test_what_is_not_whole_is_not_copied(house: Workspace, tmp_path: Path, way: 
     verify_objects(house)
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("what", ["catalogue-", "SHA256SUMS-"])
+@pytest.mark.parametrize(("what", "way"), [("catalogue-", "flipped"), ("SHA256SUMS-", "lost")])
 def test_a_damaged_list_or_catalogue_is_refused_before_anything_is_written(
     house: Workspace, empty: Workspace, tmp_path: Path, what: str, way: str
 ) -> None:
@@ -221,13 +209,12 @@ def test_a_damaged_list_or_catalogue_is_refused_before_anything_is_written(
         )
 
 
-@pytest.mark.parametrize("way", WAYS)
 def test_of_a_damaged_backup_all_that_is_whole_comes_back_and_verify_mends_the_rest(
-    house: Workspace, empty: Workspace, drill: DrillReport, tmp_path: Path, way: str
+    house: Workspace, empty: Workspace, drill: DrillReport, tmp_path: Path
 ) -> None:
     stick = tmp_path / "stick"
     saved = save_backup(house, stick)
-    bad = {spoil_file(stick, what, way) for what in ("objects/evidence", "objects/mosaics")}
+    bad = {spoil_file(stick, "objects/evidence", "flipped"), spoil_file(stick, "objects/mosaics", "lost")}
     assert set(verify_backup(stick, require_manifest(stick))) == bad
     done = restore_backup(empty, stick)
     assert {f"{OBJECTS}/{key}" for key in done.unreadable} == bad and done.written == saved.new - 2
@@ -237,51 +224,18 @@ def test_of_a_damaged_backup_all_that_is_whole_comes_back_and_verify_mends_the_r
     assert objects(empty) == objects(house)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_what_rots_in_a_backup_is_copied_anew_within_ten_runs(
-    house: Workspace, tmp_path: Path, way: str
-) -> None:
+def test_what_rots_in_a_backup_is_copied_anew_within_ten_runs(house: Workspace, tmp_path: Path) -> None:
     stick = tmp_path / "stick"
     save_backup(house, stick)
     whole = files(stick / OBJECTS)
     for what in ("objects/evidence", "objects/mosaics"):
-        spoil_file(stick, what, way)
+        spoil_file(stick, what, "flipped")
     runs = [save_backup(house, stick).new for _ in range(RUNS_TO_READ_ALL)]
     assert sum(runs) == 2 and files(stick / OBJECTS) == whole
     assert not verify_backup(stick, require_manifest(stick))
 
 
-def test_what_rots_in_a_backup_and_is_lost_in_the_house_is_told(house: Workspace, tmp_path: Path) -> None:
-    stick = tmp_path / "stick"
-    house.store.put(f"evidence/{ALONE[:2]}/{ALONE}", b"a log that nothing names")
-    save_backup(house, stick)
-    gone = {f"evidence/{ALONE[:2]}/{ALONE}", held(house, InventoryKind.PHOTO)[0].key}
-    for key in gone:
-        house.store.delete(key)
-        (stick / OBJECTS / key).write_bytes(b"")
-    report = save_backup(house, stick)
-    assert set(report.manifest.missing) == gone and len(report.manifest.missing) == 2
-    assert not verify_backup(stick, report.manifest)
-
-
-def test_a_disk_that_fails_under_a_backup_is_not_taken_for_the_houses(
-    house: Workspace, empty: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stick = tmp_path / "stick"
-    save_backup(house, stick)
-    bad = held(house, InventoryKind.PHOTO)[0].key
-    opened = Path.open
-
-    def fails(path: Path, *words: Any, **more: Any) -> Any:
-        if path == stick / OBJECTS / bad:
-            raise OSError(errno.EIO, "Input/output error")
-        return opened(path, *words, **more)
-
-    monkeypatch.setattr(Path, "open", fails)
-    assert restore_backup(empty, stick).unreadable == (bad,)
-
-
-@pytest.mark.parametrize("name", ["objects", "objects/.tmp", "objects/evidence", "index.sqlite", ".lock"])
+@pytest.mark.parametrize("name", ["objects/evidence", "index.sqlite", ".lock"])
 def test_a_link_in_the_folder_is_not_followed(house: Workspace, tmp_path: Path, name: str) -> None:
     stick, theirs = tmp_path / "stick", tmp_path / "theirs"
     theirs.mkdir()
@@ -291,15 +245,6 @@ def test_a_link_in_the_folder_is_not_followed(house: Workspace, tmp_path: Path, 
     with pytest.raises(InputUnusable, match=name) as caught:
         save_backup(house, stick)
     assert caught.value.message.in_language("vi") != str(caught.value) and files(theirs) == {"kept": b"kept"}
-
-
-def test_the_manifest_is_not_written_through_a_link(house: Workspace, tmp_path: Path) -> None:
-    stick, theirs = tmp_path / "stick", tmp_path / "theirs"
-    stick.mkdir()
-    theirs.write_bytes(b"kept")
-    (stick / f"{MANIFEST}.new").symlink_to(theirs)
-    save_backup(house, stick)
-    assert theirs.read_bytes() == b"kept" and not (stick / MANIFEST).is_symlink()
 
 
 @pytest.mark.parametrize("manifest", [None, b"", b"[]", b'{"format": "flycam-backup", "version": 2}'])
@@ -342,19 +287,15 @@ def test_only_into_an_empty_place(house: Workspace, empty: Workspace, tmp_path: 
     assert list(empty.store.list("")) == ["evidence/00/other"] and empty.catalog.is_empty()
 
 
-@pytest.mark.parametrize("is_on_record", [False, True])
 def test_a_restore_that_nobody_was_told_of_is_completed(
-    house: Workspace, empty: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_on_record: bool
+    house: Workspace, empty: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The catalogue was filled, its line in the audit log written or not, and then the power went."""
+    """The catalogue was filled, its line in the audit log was not written, and then the power went."""
     stick = tmp_path / "stick"
     save_backup(house, stick)
-    if not is_on_record:
-        gone = CatalogUnavailable(pair("gone", "mất"))
-        with monkeypatch.context() as patch, pytest.raises(CatalogUnavailable):
-            patch.setattr(Audit, "append", Mock(side_effect=gone))
-            restore_backup(empty, stick)
-    else:
+    gone = CatalogUnavailable(pair("gone", "mất"))
+    with monkeypatch.context() as patch, pytest.raises(CatalogUnavailable):
+        patch.setattr(Audit, "append", Mock(side_effect=gone))
         restore_backup(empty, stick)
     empty.store.delete(sorted(objects(empty))[0])
     assert restore_backup(empty, stick).written == 1
@@ -381,43 +322,6 @@ def test_a_restore_that_was_cut_short_is_done_again_over_what_it_put_there(
     report = restore_backup(empty, stick)
     assert report.written == saved.manifest.objects - len(there) + 1
     assert objects(empty) == objects(house)
-
-
-_BACKUP = """
-import sys
-from pathlib import Path
-from tests.finished_house import open_workspace
-from flycam.operations.backup import save_backup
-workspace = open_workspace(Path(sys.argv[1]))
-print("begun", flush=True)
-save_backup(workspace, Path(sys.argv[2]))
-"""
-
-
-def test_killed_at_any_moment_the_backup_before_stands_and_the_next_run_completes(
-    house: Workspace, drill: DrillReport, tmp_path: Path
-) -> None:
-    before = tmp_path / "before"
-    save_backup(house, before)
-    withdraw_by_reference(house, held(house, InventoryKind.PHOTO)[0].name, "nhà dân", "UBND")  # tiles anew
-    unfinished: list[bool] = []
-    for attempt in trials(4, lambda: any(unfinished)):
-        stick = tmp_path / f"stick{attempt}"
-        shutil.copytree(before, stick)
-        old = read_backup_manifest(stick)
-        assert old is not None
-        words = [sys.executable, "-c", _BACKUP, str(tmp_path / "house"), str(stick)]
-        with subprocess.Popen(words, stdout=subprocess.PIPE) as child:
-            assert child.stdout is not None and child.stdout.readline() == b"begun\n"
-            time.sleep(random.Random(attempt).uniform(0.0, 0.5) / (1 + attempt // 4))
-            child.send_signal(signal.SIGKILL)
-        standing = require_manifest(stick)
-        unfinished.append(standing == old)
-        assert not verify_backup(stick, standing)
-        done = save_backup(house, stick)
-        assert done.error is None and not list(stick.glob(".new-*"))
-        assert not verify_backup(stick, require_manifest(stick))
-    assert any(unfinished), "no run was killed half-way"
 
 
 def test_a_backup_made_while_a_flight_is_ingested_is_whole(
@@ -479,40 +383,6 @@ def test_tiles_that_are_replaced_and_freed_while_it_is_made_are_saved_as_they_st
     assert verify_objects(empty, VerifyRequest(repair=False)).damages == ()
 
 
-def test_of_a_house_that_never_stands_still_what_is_not_saved_is_told(
-    house: Workspace, tmp_path: Path
-) -> None:
-    photos = [one.name for one in held(house, InventoryKind.PHOTO)]
-    saved = save_backup(replace(house, store=_Flown(house, photos[:3])), tmp_path / "stick")
-    assert saved.manifest.missing and isinstance(saved.error, DataDamaged)
-    assert save_backup(house, tmp_path / "stick").error is None
-
-
-def test_the_manifest_gets_its_name_after_those_of_its_files_are_safe(
-    house: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stick = tmp_path / "stick"
-    done: list[str] = []
-    renamed, synced = Path.replace, storage_files.sync_path
-
-    def rename(path: Path, target: Path) -> Path:
-        if target.parent == stick:
-            done.append(target.name.partition("-")[0])
-        return renamed(path, target)
-
-    def sync(path: Path) -> None:
-        synced(path)
-        if path == stick:
-            done.append("synced")
-
-    monkeypatch.setattr(Path, "replace", rename)
-    for module in (backup, backup_folder, storage_files):
-        monkeypatch.setattr(module, "sync_path", sync)
-    save_backup(house, stick)
-    last = done[done.index("catalogue") :]
-    assert last[:4] == ["catalogue", "SHA256SUMS", "synced", MANIFEST] and last[-1] == "synced"
-
-
 @pytest.mark.parametrize("is_empty", [True, False], ids=["an empty house", "a house with a history"])
 def test_the_backup_of_another_house_is_not_written_over(
     house: Workspace, empty: Workspace, tmp_path: Path, is_empty: bool
@@ -522,9 +392,8 @@ def test_the_backup_of_another_house_is_not_written_over(
     if not is_empty:
         for number in range(len(house.catalog.audit.lines()) + 1):
             empty.catalog.audit.append("Lan", "ingest", f"f{number}")
-    with pytest.raises(InputUnusable, match=r"another house \(.*\).*a folder of this house's own") as caught:
+    with pytest.raises(InputUnusable, match="another house"):
         save_backup(empty, tmp_path / "stick")
-    assert "hệ thống khác" in caught.value.message.in_language("vi")
     assert files(tmp_path / "stick") == before
 
 
@@ -535,13 +404,6 @@ def test_a_house_that_was_put_back_goes_on_with_its_backup(
     restore_backup(empty, tmp_path / "stick")
     again = save_backup(replace(empty, box="renamed"), tmp_path / "stick")
     assert (again.new, again.manifest.box) == (0, "renamed")
-
-
-def test_a_house_without_a_history_is_known_by_its_box(empty: Workspace, tmp_path: Path) -> None:
-    assert save_backup(empty, tmp_path / "stick").manifest.audit_head is None
-    with pytest.raises(InputUnusable, match="another house"):
-        save_backup(replace(empty, box="another"), tmp_path / "stick")
-    assert save_backup(empty, tmp_path / "stick").manifest.audit_head is not None
 
 
 def test_one_backup_at_a_time(house: Workspace, tmp_path: Path) -> None:
@@ -557,9 +419,8 @@ def test_one_backup_at_a_time(house: Workspace, tmp_path: Path) -> None:
     assert told
 
 
-@pytest.mark.parametrize("index", [None, b"no database at all" * 100])
 def test_without_its_index_a_backup_still_has_what_it_had(
-    house: Workspace, empty: Workspace, tmp_path: Path, index: bytes | None
+    house: Workspace, empty: Workspace, tmp_path: Path
 ) -> None:
     stick = tmp_path / "stick"
     house.store.put(f"evidence/{ALONE[:2]}/{ALONE}", b"a log that nothing names")
@@ -571,9 +432,7 @@ def test_without_its_index_a_backup_still_has_what_it_had(
         spoil(house, one.key, "lost")
     house.store.delete(f"evidence/{ALONE[:2]}/{ALONE}")
     bad = spoil_file(stick, f"{OBJECTS}/{held(house, InventoryKind.TILE)[1].key}", "flipped")
-    (stick / "index.sqlite").unlink()
-    if index is not None:
-        (stick / "index.sqlite").write_bytes(index)
+    (stick / "index.sqlite").write_bytes(b"no database at all" * 100)
     second = save_backup(house, stick)
     assert second.new == 1 and second.error is None, f"only {bad} is copied anew"
     assert second.manifest.objects == first.manifest.objects
@@ -639,25 +498,6 @@ def test_from_one_store_into_the_other(
     there.store.close()
 
 
-def test_what_is_noted_while_it_is_saved_is_asked_for_again_after_it_was_put_back(
-    house: Workspace, tmp_path: Path
-) -> None:
-    """An entry that is ahead of the saved catalogue would keep what it speaks of away for ever."""
-    ReferenceLedger(house.store, "province").note("layer", "before", "1" * 64)
-
-    def meanwhile(_stage: str, _done: int, _total: int) -> None:
-        ReferenceLedger(house.store, "province").note("layer", "meanwhile", "2" * 64)
-
-    save_backup(house, tmp_path / "saved", meanwhile)
-    with closing(open_store((tmp_path / "saved" / OBJECTS).as_uri())) as saved:
-        ledger = ReferenceLedger(saved, "province")
-        assert (ledger.get_sha256("layer", "before"), ledger.get_sha256("layer", "meanwhile")) == (
-            "1" * 64,
-            "",
-        )
-    assert ReferenceLedger(house.store, "province").get_sha256("layer", "meanwhile")
-
-
 def hot_journal(database: bytes, victim: Path) -> bytes:
     """A journal of a database's first page that is to be rolled back, and then `victim` to be deleted as the
     super-journal of a transaction over several files (sqlite.org/fileformat2.html, 3)."""
@@ -686,8 +526,6 @@ def test_a_journal_that_lies_beside_the_index_deletes_nothing(house: Workspace, 
         "CREATE TRIGGER spoils AFTER INSERT ON objects BEGIN DELETE FROM objects; END",
         "ALTER TABLE objects RENAME TO others; CREATE VIEW objects AS SELECT * FROM others",
         "INSERT INTO objects VALUES ('evidence/../../theirs', 4, hex(zeroblob(32)), 1)",
-        "INSERT INTO objects VALUES ('products/../../../theirs', 4, hex(zeroblob(32)), 1)",
-        "UPDATE objects SET sha256 = 'none', run = 9223372036854775807",
     ],
 )
 def test_an_index_that_is_another_is_begun_anew(house: Workspace, tmp_path: Path, planted: str) -> None:
@@ -721,14 +559,12 @@ def sign(stick: Path, *, catalogue: str = "", more: str = "") -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        f"{'0' * 64}  {OBJECTS}/.hid\n",
         f"{'0' * 64}  {OBJECTS}/evidence/.hid\n",
         f"{'0' * 64}  {OBJECTS}/{'a' * 256}\n",
-        f"{'0' * 64}  {OBJECTS}/a\\b\n",
         f"{'0' * 64}  {OBJECTS}/{'a/' * (1 << 20)}a\n",
         "0" * (1 << 20),
     ],
-    ids=["hidden", "hidden below", "long name", "backslash", "long key", "no end"],
+    ids=["hidden", "long name", "long key", "no end"],
 )
 def test_a_list_with_what_is_no_key_is_refused(
     house: Workspace, empty: Workspace, tmp_path: Path, more: str
@@ -750,10 +586,8 @@ def test_a_list_with_what_is_no_key_is_refused(
     [
         "ALTER TABLE events RENAME TO others; CREATE VIEW events AS SELECT * FROM others",
         "CREATE TRIGGER spoils AFTER INSERT ON events BEGIN DELETE FROM events; END",
-        "ALTER TABLE events ADD COLUMN vast AS (zeroblob(1000000000))",
-        "CREATE VIRTUAL TABLE words USING fts5(word)",
     ],
-    ids=["view", "trigger", "computed", "virtual"],
+    ids=["view", "trigger"],
 )
 def test_a_catalogue_that_makes_up_rows_is_refused(
     house: Workspace, empty: Workspace, tmp_path: Path, planted: str
@@ -787,7 +621,7 @@ def test_a_manifest_that_is_none_is_refused(house: Workspace, tmp_path: Path, wa
         read_backup_manifest(stick)
 
 
-@pytest.mark.parametrize("name", [".lock", "index.sqlite", "index.sqlite-journal", MANIFEST])
+@pytest.mark.parametrize("name", ["index.sqlite-journal", MANIFEST])
 def test_a_pipe_in_the_folder_is_not_waited_at(house: Workspace, tmp_path: Path, name: str) -> None:
     stick = tmp_path / "stick"
     save_backup(house, stick)

@@ -13,7 +13,6 @@ from flycam.model.records import FrameStatus
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.terrain_codec import parse_source_dem_id
 from flycam.operations.backup import save_backup
-from flycam.operations.restore import restore_backup
 from flycam.operations.verify import VERIFY_ALL, VerifyRequest, verify_objects
 from flycam.storage import keys
 from tests.houses import House
@@ -71,19 +70,3 @@ def test_the_same_film_puts_back_what_was_lost_of_its_pictures_and_their_ground(
     again = orthorectify_video(house.workspace, request, FlightLabels())
     assert again.flight.flight_id == report.flight.flight_id
     assert spoiled(house) == (set(), set())
-
-
-def test_a_backup_holds_a_filmed_flight(
-    make_filmed: Callable[..., tuple[House, VideoReport]],
-    make_house: Callable[..., House],
-    tmp_path: Path,
-) -> None:
-    house, report = make_filmed()
-    save_backup(house.workspace, tmp_path / "saved")
-    other = make_house(name="other")
-    restore_backup(other.workspace, tmp_path / "saved")
-    assert verify_objects(other.workspace).error is None
-    flight_id = report.flight.flight_id
-    assert [head.content_hash for head in heads(other, flight_id)] == [
-        head.content_hash for head in heads(house, flight_id)
-    ]

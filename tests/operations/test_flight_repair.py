@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 
 from flycam.geometry.grid import TileId
@@ -14,7 +13,6 @@ from flycam.storage import keys
 from flycam.workspace import ignore_progress
 from tests.serve.finished import finish_by_hand
 from tests.serve.world import make_world
-from tests.unreliable_stores import CountingStore
 
 
 class AllWhole(OriginalRepairer):
@@ -22,13 +20,6 @@ class AllWhole(OriginalRepairer):
 
     def can_rebuild(self, record: FrameRecord) -> bool:
         return True
-
-
-class NoneWhole(OriginalRepairer):
-    """No photo can be read."""
-
-    def can_rebuild(self, record: FrameRecord) -> bool:
-        return False
 
 
 def test_a_damaged_file_that_finish_was_given_leaves_its_tiles_on_the_list(tmp_path: Path) -> None:
@@ -49,25 +40,6 @@ def test_a_damaged_file_that_finish_was_given_leaves_its_tiles_on_the_list(tmp_p
     assert FlightRepairer(workspace, flight, AllWhole(workspace, None), ignore_progress).repair([lost]) == [
         lost
     ]
-
-
-def test_what_is_true_of_a_whole_flight_is_not_asked_for_each_of_its_tiles(tmp_path: Path) -> None:
-    world = make_world(tmp_path / "world")
-    mosaic = world.mosaic_of(world.after)
-    heads = world.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0, z=mosaic.base_zoom)
-    assert len(heads) > 3
-    listed = []
-    for few in (heads[:1], heads):
-        store = CountingStore(world.workspace.store)
-        workspace = replace(world.workspace, store=store)
-        lost = [
-            ReadResult(InventoryItem(one.key, InventoryKind.TILE, world.after, "", one), ObjectState.LOST)
-            for one in few
-        ]
-        flight = workspace.catalog.flights.flight(world.after)
-        FlightRepairer(workspace, flight, NoneWhole(workspace, None), ignore_progress).repair(lost)
-        listed.append(store.calls["list"])
-    assert listed[0] == listed[1]
 
 
 def test_ancestors_are_all_tiles_above() -> None:

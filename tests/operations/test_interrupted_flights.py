@@ -43,6 +43,7 @@ def test_an_ingest_that_was_killed_is_named_with_its_cure(
     assert check.ok
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_a_finish_that_was_killed_is_named_with_its_cure(
     drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch

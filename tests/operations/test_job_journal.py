@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,10 @@ from flycam.operations.jobs import (
     JOURNAL_DIR,
     CommandRecord,
     InputState,
-    InterruptedJob,
     finish_job,
     hash_inputs,
     list_interrupted_jobs,
     record_job,
-    update_tries,
 )
 
 INGEST = CommandRecord(
@@ -68,14 +65,6 @@ def test_the_same_twice_is_one_and_both_are_over_with_it(tmp_path: Path) -> None
     assert [one.command.words[0] for one in list_interrupted_jobs(tmp_path)] == ["finish"]
 
 
-def test_tries_are_written_down(tmp_path: Path) -> None:
-    killed(tmp_path, *INGEST.words)
-    for tries in (1, 2, 1):
-        assert update_tries(list_interrupted_jobs(tmp_path)[0], tries).command.tries == tries
-        (one,) = list_interrupted_jobs(tmp_path)
-        assert one.command == replace(INGEST, tries=tries)
-
-
 def test_another_card_at_the_same_place_is_told_from_the_one_that_was_given(tmp_path: Path) -> None:
     card = tmp_path / "card" / "DCIM"
     card.mkdir(parents=True)
@@ -107,12 +96,3 @@ def test_what_cannot_be_read_is_no_entry(tmp_path: Path, said: bytes) -> None:
 def test_only_commands_that_go_on_where_they_were_cut_are_begun_again(tmp_path: Path) -> None:
     killed(tmp_path, "withdraw", "f1")
     assert list_interrupted_jobs(tmp_path) == []
-
-
-def test_an_entry_that_goes_meanwhile_is_none(tmp_path: Path) -> None:
-    killed(tmp_path, *INGEST.words)
-    (one,) = list_interrupted_jobs(tmp_path)
-    finish_job(one.entry)
-    finish_job(one.entry)
-    assert list_interrupted_jobs(tmp_path) == []
-    assert InterruptedJob(INGEST, one.entry) == one

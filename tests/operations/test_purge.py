@@ -92,12 +92,6 @@ def test_it_is_not_lost(house: House, drill: DrillReport) -> None:
     assert tiles_of(house.workspace, house.mosaic_id, 0) == house.tiles
 
 
-def test_a_house_of_another_name_let_go_of_it_too(house: House) -> None:
-    """As one is that was put back on another machine."""
-    report = verify_objects(replace(house.workspace, box="the-new-one"))
-    assert report.error is None and report.purged == len(house.photos)
-
-
 def test_what_another_box_let_go_is_held_and_lost_here(
     house: House, drill: DrillReport, tmp_path: Path
 ) -> None:
@@ -131,14 +125,6 @@ def test_the_next_backup_lets_go_of_it_and_gives_nothing_back(house: House, tmp_
         assert report.error is None and report.purged == len(house.photos)
     finally:
         close(empty)
-
-
-def test_a_backup_whose_index_was_lost_lets_go_of_it_too(house: House, tmp_path: Path) -> None:
-    stick = tmp_path / "before"
-    for path in stick.glob("index*"):
-        path.unlink()
-    save_backup(house.workspace, stick)
-    assert not any((stick / OBJECTS / key_of(one)).exists() for one in house.photos)
 
 
 def test_what_was_begun_is_neither_read_nor_saved(house: House, tmp_path: Path, drill: DrillReport) -> None:

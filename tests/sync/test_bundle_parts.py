@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flycam.errors import SourceUnreadable, StorageFailed
+from flycam.errors import SourceUnreadable
 from flycam.sync.bundle import (
     FAT32_BYTES,
     PART_HEADER_BYTES,
@@ -127,21 +127,6 @@ def test_writing_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     assert written(path) == 0
     with BundleParts(path) as parts:
         assert parts.read(0, len(DATA)) == DATA
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StorageFailed, match=r"nowhere/out\.fcb: the folder .*nowhere is not there") as told:
-        written(tmp_path / "nowhere" / "out.fcb")
-    assert "không có thư mục" in told.value.message.in_language("vi")
-
-
-def test_parts_of_an_older_longer_bundle_go(tmp_path: Path) -> None:
-    path = tmp_path / "out.fcb"
-    written(path)
-    written(path, DATA[:300], bundle_id=OTHER)
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["out.fcb", "out.fcb.002"]
-    with BundleParts(path) as parts:
-        assert parts.read(0, 300) == DATA[:300]
 
 
 def test_parts_that_were_begun_of_a_longer_bundle_go(tmp_path: Path) -> None:

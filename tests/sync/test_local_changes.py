@@ -7,40 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from flycam.catalog.flights import Flights
-from flycam.catalog.frames import Frames
-from flycam.catalog.restrictions import Redactions
 from flycam.model.flight import FlightState
 from flycam.sync import client
-from flycam.sync.client import LocalChanges
 from flycam.sync.manifest import ObjectKind
 from flycam.sync.node import TransferLimits
 from flycam.sync.step_planner import SyncStep
-from tests.sync.boxes import Box, masked, new_box
+from tests.sync.boxes import Box, new_box
 from tests.sync.lines import Wire
-
-
-def test_the_stamp_of_what_goes_first_reads_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    box = new_box(tmp_path, "field")
-    box.lay({0, 1})
-    news = LocalChanges(box.catalog, goes_on=True)
-
-    def stamp() -> object:
-        with monkeypatch.context() as patched:
-            for kind in (Frames.withdrawals, Redactions.lines, Flights.flights):
-                owner = {"withdrawals": Frames, "lines": Redactions, "flights": Flights}[kind.__name__]
-                patched.delattr(owner, kind.__name__)
-            return news._stamp_of_urgent()
-
-    seen = [stamp(), stamp()]
-    assert seen[0] == seen[1]
-    box.withdraw(0)
-    seen.append(stamp())
-    box.catalog.redactions.learn([masked(1)])
-    seen.append(stamp())
-    box.lay({2}, state=FlightState.INGESTING)
-    seen.append(stamp())
-    assert all(one != other for one, other in pairwise(seen[1:]))
 
 
 def kinds_of_steps(
@@ -87,14 +60,3 @@ def test_new_ground_is_seen_before_the_rest_of_the_old(
     assert any(tiles[0] < number for number in views), "new ground came between tiles"
     assert any(later - one == 1 for one, later in pairwise(tiles)), "tiles have their time"
     assert province.tiles() == box.tiles()
-
-
-@pytest.mark.parametrize(("goes_on", "step_s"), [(False, 31.0), (True, 0.001)])
-def test_who_ends_when_all_is_there_and_a_quick_line_send_one_after_the_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goes_on: bool, step_s: float
-) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay(range(6), state=FlightState.INGESTING)
-    taken = kinds_of_steps(box, province, tmp_path, monkeypatch, goes_on=goes_on, step_s=step_s)
-    first = next(number for number, kinds in enumerate(taken) if ObjectKind.TILE in kinds)
-    assert all(ObjectKind.VIEW not in kinds for kinds in taken[first:])

@@ -64,20 +64,6 @@ def test_a_manifest_is_read_back_as_it_was(manifest: ExchangeManifest) -> None:
     assert compute_manifest_id(said) == compute_manifest_id(encode_manifest(decode_manifest(said, "x.fcb")))
 
 
-@given(manifests, st.data())
-def test_a_byte_that_changed_is_another_manifest_or_none(
-    manifest: ExchangeManifest, data: st.DataObject
-) -> None:
-    said = encode_manifest(manifest)
-    at = data.draw(st.integers(0, len(said) - 1))
-    harmed = said[:at] + bytes([said[at] ^ data.draw(st.integers(1, 255))]) + said[at + 1 :]
-    assert compute_manifest_id(harmed) != compute_manifest_id(said)
-    try:
-        decode_manifest(harmed, "x.fcb")
-    except SourceUnreadable as error:
-        assert "x.fcb" in str(error)
-
-
 @given(st.one_of(st.binary(max_size=80), st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

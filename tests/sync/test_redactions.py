@@ -19,7 +19,7 @@ from flycam.storage import keys
 from flycam.sync.client import Sender
 from flycam.sync.hooks import SyncApplyHooks
 from flycam.sync.node import TransferLimits
-from flycam.sync.reference_feed import FeedItem, build_feed, compute_feed_state
+from flycam.sync.reference_feed import FeedItem, build_feed
 from flycam.sync.reference_import import ReferenceImporter, ReferenceLedger
 from tests.sync.boxes import Box, ground_of, masked, new_box, record
 from tests.sync.common_world import exchange
@@ -89,22 +89,6 @@ def test_what_the_province_took_back_is_taken_back_at_its_boxes_and_not_the_othe
     assert select_active_redactions(other.catalog.redactions.lines()) == [masked(1)]
     said = [(one.who, one.what, one.subject) for one in province.catalog.audit.lines() if "asked" in one.what]
     assert [what for _, what, _ in said] == ["mask taking back asked"] * 2
-
-
-def test_the_word_changes_with_the_ground_of_masks_and_with_taking_back(tmp_path: Path) -> None:
-    house = new_box(tmp_path, "province")
-    words = [compute_feed_state(house.workspace, UNRESTRICTED)]
-    for lines, grounds in (
-        ([masked(0)], []),
-        ([], [ground_of(masked(0))]),
-        ([masked(0, BACK, 2)], []),
-    ):
-        house.catalog.redactions.append(lines)
-        house.catalog.redactions.put_footprints(grounds)
-        words.append(compute_feed_state(house.workspace, UNRESTRICTED))
-    assert len(set(words)) == 4
-    house.catalog.redactions.learn([masked(1, BACK, 2)])
-    assert compute_feed_state(house.workspace, UNRESTRICTED) == words[-1], "what boxes ask for stays here"
 
 
 def test_a_box_for_some_communes_is_told_of_masks_in_them_and_of_those_nobody_has_placed(

@@ -7,18 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.access.policy import UNRESTRICTED, AccessPolicy
-from flycam.catalog.changes import ChangeVersion, derive_attribution
+from flycam.access.policy import UNRESTRICTED
+from flycam.catalog.changes import ChangeVersion
 from flycam.errors import SourceUnreadable
 from flycam.model.board import ChangeAction, ChangeStatus
-from flycam.model.flight import Classification
 from flycam.sync.reference_feed import (
     MAX_FEED_ITEM_BYTES,
     FeedItem,
     ReferenceFeed,
     ReferenceKind,
     build_feed,
-    compute_feed_state,
     decode_feed_listing,
     encode_feed_listing,
     merge_change_histories,
@@ -27,14 +25,9 @@ from flycam.sync.reference_feed import (
 )
 from tests.sync.boxes import Box, new_box
 from tests.sync.common_world import (
-    AREA,
-    MASTS,
-    STORM_COMPARED,
     STORM_FOUND,
-    commune,
     decision,
     furnish,
-    put_layer,
 )
 
 ACCEPTED, REJECTED = ChangeStatus.ACCEPTED, ChangeStatus.REJECTED
@@ -63,68 +56,10 @@ def test_what_hides_then_small_ones_then_the_newest_of_a_size(things: list[FeedI
     assert others == sorted(others)
 
 
-def test_the_same_records_are_the_same_bytes_and_one_word(tmp_path: Path) -> None:
-    one, other = new_box(tmp_path, "a"), new_box(tmp_path, "b")
-    (tmp_path / "again").mkdir()
-    furnish(one, tmp_path)
-    furnish(other, tmp_path / "again")
-    first, second = (build_feed(box.workspace, UNRESTRICTED) for box in (one, other))
-    told = [
-        [thing for thing in some.items if thing.kind is not ReferenceKind.TERRAIN] for some in (first, second)
-    ]
-    assert told[0] == told[1]
-    assert build_feed(one.workspace, UNRESTRICTED) == first
-
-
-def test_the_word_is_another_after_whatever_is_entered(tmp_path: Path) -> None:
-    box = new_box(tmp_path, "province")
-    furnish(box, tmp_path)
-    catalog = box.catalog
-    words = [compute_feed_state(box.workspace, UNRESTRICTED)]
-
-    def entered() -> None:
-        words.append(compute_feed_state(box.workspace, UNRESTRICTED))
-
-    put_layer(box, replace(MASTS, refreshed_ns=99))
-    entered()
-    catalog.restrictions.classify(MASTS.layer_id, Classification.INTERNAL, 1)
-    entered()
-    catalog.restrictions.put(replace(AREA, added_ns=99))
-    entered()
-    catalog.boundaries.put_communes([commune("02647", "Tả Phìn", 104.805)])
-    entered()
-    catalog.boundaries.put_communes([commune("02647", "Tả Phìn mới", 104.805)])
-    entered()
-    catalog.changes.append([decision(catalog.changes.current()[0], "step-2", 99, REJECTED)])
-    entered()
-    catalog.comparisons.add([STORM_COMPARED])
-    entered()
-    catalog.terrain.remove_dem(catalog.terrain.dems()[0].dem_id)
-    entered()
-    words.append(compute_feed_state(box.workspace, AccessPolicy(areas=[AREA.wkb])))
-    assert len(set(words)) == len(words)
-
-
 def groups(box: Box) -> set[str]:
     """Groups of changes, by their SHA-256."""
     things = build_feed(box.workspace, UNRESTRICTED).items
     return {one.sha256 for one in things if one.kind is ReferenceKind.CHANGES}
-
-
-def test_a_later_decision_brings_few_of_the_earlier_ones_again(tmp_path: Path) -> None:
-    box = new_box(tmp_path, "province")
-    furnish(box, tmp_path)
-    for number in range(100):
-        drawn = replace(
-            decision(STORM_FOUND, f"step-{number:08x}", 100 + number), change_id=f"change-{number}", version=1
-        )
-        box.catalog.changes.append([drawn])
-    before = groups(box)
-    (last,) = box.catalog.changes.last(["change-7"])
-    box.catalog.changes.append([decision(last, "step-ffffffff", 900, REJECTED)])
-    after = groups(box)
-    assert len(before) > 1
-    assert len(after - before) == 1
 
 
 def test_a_list_is_read_as_it_was_written_and_nothing_else_is(tmp_path: Path) -> None:
@@ -147,23 +82,6 @@ def test_of_a_history_travels_what_a_viewer_sees() -> None:
     fourth = replace(decision(third, "step-4", 40, REJECTED), note="vẫn nhầm")
     told = select_confirmed_lines([STORM_FOUND, first, second, third, fourth])
     assert [(one.step_id, one.note) for one in told] == [("step-2", ""), ("step-3", "")]
-
-
-def test_a_note_from_before_travels_under_the_name_of_whoever_wrote_it() -> None:
-    asked = replace(
-        decision(STORM_FOUND, "step-1", 10, STORM_FOUND.status),
-        action=ChangeAction.COMMENT,
-        note="nước đục",
-        author="Hoa",
-    )
-    accepted = replace(decision(asked, "step-2", 20), note=asked.note)
-    doubted = replace(
-        decision(accepted, "step-3", 30), action=ChangeAction.COMMENT, note="xem lại?", author="Hoa"
-    )
-    drawn = replace(decision(doubted, "step-4", 40), action=ChangeAction.REDRAW, note="xem lại?")
-    told = select_confirmed_lines([STORM_FOUND, asked, accepted, doubted, drawn])
-    assert [one.note for one in told] == ["nước đục (Hoa)", "xem lại?", "xem lại?"]
-    assert derive_attribution(told) == derive_attribution([STORM_FOUND, asked, accepted, doubted, drawn])
 
 
 # -- whose decision holds --------------------------------------------------------------------------

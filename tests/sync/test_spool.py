@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.errors import DiskFull, FlightBusy, StorageFailed
+from flycam.errors import DiskFull, FlightBusy
 from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES
 from flycam.storage.files import move_into_place
 from flycam.sync import server
@@ -76,18 +76,6 @@ def test_an_answer_is_synced_before_the_bytes_go(tmp_path: Path, monkeypatch: py
     assert moved == [True]
 
 
-def test_the_last_attempt_has_the_turn(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    first = spool.begin(NAME, 0)
-    assert first is not None
-    assert spool.add(first, NAME, DATA[:4])
-    second = spool.begin(NAME, 4)
-    assert second is not None
-    assert not spool.add(first, NAME, b"late")
-    assert spool.add(second, NAME, DATA[4:])
-    assert spool.find_complete(NAME) is not None
-
-
 def test_bytes_that_are_not_what_they_are_named_go(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     turn = spool.begin(NAME, 0)
@@ -96,12 +84,6 @@ def test_bytes_that_are_not_what_they_are_named_go(tmp_path: Path) -> None:
     assert spool.find_complete(NAME) is None
     assert spool.offset(NAME, len(DATA)) == 0
     assert spool.offset(NAME, 3) == 0
-
-
-def test_a_folder_that_cannot_be_is_storage_trouble(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StorageFailed, match="make room"):
-        Spool(tmp_path / "file" / "box").begin(NAME, 0)
 
 
 def test_a_step_that_is_being_taken_in_loses_no_byte_to_another_attempt(tmp_path: Path) -> None:
@@ -118,18 +100,6 @@ def test_a_step_that_is_being_taken_in_loses_no_byte_to_another_attempt(tmp_path
         assert path.read_bytes() == DATA
         assert spool.begin(NAME, len(DATA)) is not None  # it hears the answer
     assert spool.begin(NAME, 0) is not None
-
-
-def test_what_is_taken_in_for_long_holds_no_request_for_ever(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    with spool.lock_for_import(), pytest.raises(FlightBusy), spool.lock_for_import():
-        pass
-    with spool.lock_for_import():
-        pass
-
-
-def test_a_step_whose_file_is_gone_is_sent_again(tmp_path: Path) -> None:
-    assert Spool(tmp_path).find_complete(NAME) is None
 
 
 @pytest.mark.parametrize(("most_small", "floor"), [(0, SPARE_BYTES), (len(DATA), RESERVED_BYTES)])
@@ -152,16 +122,3 @@ def test_the_last_of_the_room_is_not_taken(
     assert spool.offset(NAME, len(DATA)) == 5
     free[0] = 0
     assert spool.begin(NAME, 5, 5) is not None, "what came whole is taken in"
-
-
-def test_what_needs_room_waits_for_more_than_a_small_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spool = Spool(tmp_path)
-    monkeypatch.setattr(server, "get_free_bytes", lambda _folder: 900 << 20)
-    assert spool.begin(NAME, 0, 2000) is not None, "a withdrawal"
-    spool.require_free_bytes(0)
-    with pytest.raises(DiskFull, match="stay free for flights"):
-        spool.require_free_bytes(1)
-    with pytest.raises(DiskFull):
-        spool.begin(NAME, 0, 9 << 20)
