@@ -175,7 +175,7 @@ def test_a_database_that_does_not_exist(postgres_server: str) -> None:
 def test_a_flight_is_renamed_while_another_is_moved(url: str) -> None:
     """A rename held the flights and waited for the audit log, a move the other way round: both ended as
     deadlocked."""
-    told = AuditEntry(who="Lan", what="flight renamed", subject="f1", detail="", at_ns=1)
+    audit_entry = AuditEntry(who="Lan", what="flight renamed", subject="f1", detail="", at_ns=1)
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'audit_log'::regclass"
     with open_catalog(url) as catalog, ThreadPoolExecutor(1) as elsewhere:
         catalog.flights.put_flight(flight("f1", "Sáng"))
@@ -183,7 +183,7 @@ def test_a_flight_is_renamed_while_another_is_moved(url: str) -> None:
         with _connect(url) as mover, mover.transaction():
             mover.execute("SET LOCAL lock_timeout = '10s'")
             mover.execute("LOCK TABLE audit_log IN SHARE ROW EXCLUSIVE MODE")
-            renaming = elsewhere.submit(catalog.flights.rename, "f1", "Chiều", told)
+            renaming = elsewhere.submit(catalog.flights.rename, "f1", "Chiều", audit_entry)
             with _connect(url) as watcher:
                 until(lambda: watcher.execute(waiting).fetchone() == (1,))
             mover.execute("UPDATE flights SET event_id = 'e2' WHERE flight_id = 'f2'")

@@ -65,15 +65,15 @@ def all_it_may_show(photo: FrameRecord) -> bytes:
 @contextmanager
 def reads() -> Iterator[list[str]]:
     """The questions that catalogues are asked inside, by this thread: others may still end what they do."""
-    asked: list[str] = []
+    requested: list[str] = []
     mine = threading.get_ident()
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if statement != "BEGIN" and threading.get_ident() == mine:
-            asked.append(statement)
+            requested.append(statement)
 
     sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
-    yield asked
+    yield requested
     sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
 
 
@@ -102,9 +102,11 @@ def test_until_its_ground_is_known_all_that_the_photo_shows_is_withheld(catalog:
     catalog.redactions.append([line()])
     photo = catalog.frames.get(frame(1).frame_id)
     assert load_redacted_ground(catalog).grounds == ((photo.frame_id, all_it_may_show(photo)),)
-    (lay,) = iterate_ground_projections(catalog, photo)
+    (projection,) = iterate_ground_projections(catalog, photo)
     wkb = shapely.to_wkb(GROUND)
-    catalog.redactions.put_footprints([RedactionFootprint(line_id=line().line_id, lay=lay.name, wkb=wkb)])
+    catalog.redactions.put_footprints(
+        [RedactionFootprint(line_id=line().line_id, lay=projection.name, wkb=wkb)]
+    )
     assert load_redacted_ground(catalog) == RedactedGround(
         {photo.frame_id: (line().wkb,)}, ((photo.frame_id, wkb),)
     )
@@ -116,11 +118,13 @@ def test_a_photo_laid_otherwise_keeps_the_ground_of_before_and_waits_for_the_new
     catalog.frames.put([frame(1)])
     catalog.redactions.append([line()])
     photo = catalog.frames.get(frame(1).frame_id)
-    (lay,) = iterate_ground_projections(catalog, photo)
+    (projection,) = iterate_ground_projections(catalog, photo)
     wkb = shapely.to_wkb(GROUND)
-    catalog.redactions.put_footprints([RedactionFootprint(line_id=line().line_id, lay=lay.name, wkb=wkb)])
+    catalog.redactions.put_footprints(
+        [RedactionFootprint(line_id=line().line_id, lay=projection.name, wkb=wkb)]
+    )
     (again,) = catalog.placements.supersede([photo], "other terrain", "Lan", 7)
-    assert [one.name for one in iterate_ground_projections(catalog, again)] != [lay.name]
+    assert [one.name for one in iterate_ground_projections(catalog, again)] != [projection.name]
     assert {wkb for _, wkb in load_redacted_ground(catalog).grounds} == {wkb, all_it_may_show(again)}
 
 
@@ -219,9 +223,11 @@ def test_whatever_masks_follow_from_makes_them_be_worked_out_anew(catalog: Catal
     catalog.frames.put([frame(1)])
     assert is_another() and len(seen[-1].grounds) == 1
     photo = catalog.frames.get(frame(1).frame_id)
-    (lay,) = iterate_ground_projections(catalog, photo)
+    (projection,) = iterate_ground_projections(catalog, photo)
     wkb = shapely.to_wkb(GROUND)
-    catalog.redactions.put_footprints([RedactionFootprint(line_id=line().line_id, lay=lay.name, wkb=wkb)])
+    catalog.redactions.put_footprints(
+        [RedactionFootprint(line_id=line().line_id, lay=projection.name, wkb=wkb)]
+    )
     assert is_another() and seen[-1].grounds == ((photo.frame_id, wkb),)
     catalog.placements.supersede([photo], "other terrain", "Lan", 7)
     assert is_another() and len(seen[-1].grounds) == 2
@@ -244,9 +250,11 @@ def test_a_finished_revision_that_uses_the_photo_waits_for_its_ground(catalog: C
     catalog.frames.put([frame(1), frame(2)])
     catalog.redactions.append([line()])
     photo = catalog.frames.get(frame(1).frame_id)
-    (lay,) = iterate_ground_projections(catalog, photo)
+    (projection,) = iterate_ground_projections(catalog, photo)
     wkb = shapely.to_wkb(GROUND)
-    catalog.redactions.put_footprints([RedactionFootprint(line_id=line().line_id, lay=lay.name, wkb=wkb)])
+    catalog.redactions.put_footprints(
+        [RedactionFootprint(line_id=line().line_id, lay=projection.name, wkb=wkb)]
+    )
     mosaic = MosaicInfo(
         mosaic_id="m1", flight_id="f1", layer=photo.header.layer, base_zoom=20, min_zoom=18, published=False
     )
@@ -264,12 +272,12 @@ def test_a_finished_revision_that_uses_the_photo_waits_for_its_ground(catalog: C
 def test_what_another_box_took_back_is_asked_for_and_holds(catalog: Catalog) -> None:
     redactions, back = catalog.redactions, line(step=RedactionStep.REVOKED, at_ns=5)
     (made,) = redactions.learn([line()])
-    (asked,) = redactions.learn([line(), back])
-    assert asked == replace(back, step=RedactionStep.REVOCATION_REQUESTED)
+    (requested,) = redactions.learn([line(), back])
+    assert requested == replace(back, step=RedactionStep.REVOCATION_REQUESTED)
     assert select_active_redactions(redactions.lines()) == [made] and select_revocation_requests(
         redactions.lines()
-    ) == [asked]
-    assert redactions.learn([line(), back, asked]) == [], "told again it is no other"
+    ) == [requested]
+    assert redactions.learn([line(), back, requested]) == [], "told again it is no other"
     redactions.append([replace(back, author="Hoa", at_ns=9)])
     assert (
         select_active_redactions(redactions.lines()) == []

@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
-from flycam.catalog import database
 from flycam.catalog.catalog import open_catalog
-from flycam.errors import CatalogUnavailable, DiskFull, StorageFailed
+from flycam.errors import CatalogUnavailable, DiskFull
 from tests.suites.access_suite import AccessSuite
 from tests.suites.audit_suite import AuditSuite
 from tests.suites.board_suite import BoardSuite
@@ -156,17 +154,6 @@ def test_a_full_disk_is_said_and_nothing_half_written_is_seen(small_disk: Path) 
         with pytest.raises(DiskFull, match=rf"{small_disk}.*free some"):
             catalog.frames.put(frame(i) for i in range(2, 5000))
         assert catalog.frames.list_for_flight("f1") == [frame(1)]
-
-
-@pytest.mark.parametrize(("has_room", "kind"), [(True, StorageFailed), (False, DiskFull)])
-def test_a_disk_that_does_not_read_is_not_called_full_while_it_has_room(
-    url: str, monkeypatch: pytest.MonkeyPatch, has_room: bool, kind: type[StorageFailed]
-) -> None:
-    monkeypatch.setattr(database, "has_free_space", lambda _path: has_room)
-    with open_catalog(url) as catalog:
-        said = OperationalError("INSERT", {}, sqlite3.OperationalError("disk I/O error"))
-        error = catalog.flights._database._trouble(said)
-    assert type(error) is kind
 
 
 def test_a_folder_that_may_not_be_written(public_folder: Path) -> None:

@@ -30,9 +30,9 @@ _DATA, _STORE = Path("/data"), Path("/media/store")
     ],
 )
 def test_of_several_disks_the_worst_is_told_by_name(
-    told: dict[Path, bool | None], is_clear: bool, named: set[Path]
+    check_backups: dict[Path, bool | None], is_clear: bool, named: set[Path]
 ) -> None:
-    check = check_encryption([_DATA, _STORE], told.__getitem__)
+    check = check_encryption([_DATA, _STORE], check_backups.__getitem__)
     assert check.ok and check.warns == is_clear
     answer, lines = format_checks([check])
     assert join(lines).in_language("vi").startswith("!   mã hoá" if is_clear else "ok  mã hoá")
@@ -48,34 +48,34 @@ def test_a_store_on_another_disk_is_asked_for_too(
     other = Path("/dev/shm")
     if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no other disk here")
-    asked: list[list[Path]] = []
+    checked: list[list[Path]] = []
     monkeypatch.setattr(
         "flycam.operations.health.check_encryption",
-        lambda places: asked.append(places) or check_encryption(places),
+        lambda places: checked.append(places) or check_encryption(places),
     )
     run_health_checks(workspace, tmp_path, other)
     run_health_checks(workspace, tmp_path, tmp_path / "house" / "store")
-    assert asked == [[tmp_path, other], [tmp_path]]
+    assert checked == [[tmp_path, other], [tmp_path]]
     close(workspace)
 
 
 def test_when_all_was_last_read_back_and_saved_is_told(drill: DrillReport, tmp_path: Path) -> None:
     workspace = ingested(tmp_path / "house", drill)
 
-    def told() -> tuple[HealthCheck, HealthCheck]:
+    def check_backups() -> tuple[HealthCheck, HealthCheck]:
         found = {one.name: one for one in run_health_checks(workspace, tmp_path / "house")}
         return found["readback"], found["backup"]
 
-    read, saved = told()
+    read, saved = check_backups()
     assert (read.ok, saved.ok, saved.warns) == (True, True, True)
     verify_objects(workspace, VerifyRequest(share=0.5))
-    assert told()[0].sentence.values["percent"] == 50
+    assert check_backups()[0].sentence.values["percent"] == 50
     verify_objects(workspace)
     save_backup(workspace, tmp_path / "stick")
-    read, saved = told()
+    read, saved = check_backups()
     assert read.ok
     assert saved.sentence.values["folder"] == str(tmp_path / "stick") and not saved.warns
     now_ns = workspace.clock_ns()
     workspace = replace(workspace, clock_ns=lambda: now_ns + 8 * 86_400 * 10**9)
-    assert told()[1].warns
+    assert check_backups()[1].warns
     close(workspace)

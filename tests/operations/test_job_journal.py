@@ -71,25 +71,25 @@ def test_another_card_at_the_same_place_is_told_from_the_one_that_was_given(tmp_
     for number in range(3):
         (card / f"DJI_{number:04}.JPG").write_bytes(b"x" * (100 + number))
     words = ("ingest", "card", "--name", "", "--dem", "no.tif")
-    given = CommandRecord(
+    command = CommandRecord(
         words=words, working_dir=tmp_path, operator="", input_digests=hash_inputs(words, tmp_path)
     )
-    assert set(given.input_digests) == {"card"} and given.check_inputs() is InputState.SAME
+    assert set(command.input_digests) == {"card"} and command.check_inputs() is InputState.SAME
     (card / "DJI_0001.JPG").touch()
-    assert given.check_inputs() is InputState.SAME, "a card tells times in the zone of the machine"
+    assert command.check_inputs() is InputState.SAME, "a card tells times in the zone of the machine"
     (card / "DJI_0001.JPG").write_bytes(b"y")
-    assert given.check_inputs() is InputState.OTHERS
+    assert command.check_inputs() is InputState.OTHERS
     card.parent.rename(tmp_path / "pulled")
-    assert given.check_inputs() is InputState.NOT_THERE
+    assert command.check_inputs() is InputState.NOT_THERE
 
 
 @pytest.mark.parametrize(
     "said",
     [b"", b"{", b"[]", b'{"words": [], "place": "/", "operator": "", "tries": 0, "looks": {}}', b"\xff\xfe"],
 )
-def test_what_cannot_be_read_is_no_entry(tmp_path: Path, said: bytes) -> None:
+def test_what_cannot_be_read_is_no_entry(tmp_path: Path, content: bytes) -> None:
     (tmp_path / JOURNAL_DIR).mkdir()
-    (tmp_path / JOURNAL_DIR / "0.json").write_bytes(said)
+    (tmp_path / JOURNAL_DIR / "0.json").write_bytes(content)
     assert list_interrupted_jobs(tmp_path) == []
 
 

@@ -35,7 +35,7 @@ def test_refused_where_nothing_lies_there_and_waited_for(
     shutil.copytree(root / "store", disk)
     if is_mount_point_there:
         store.mkdir()
-    said: list[Message] = []
+    messages: list[Message] = []
 
     def mount(_seconds: float) -> None:
         if is_mount_point_there:
@@ -50,8 +50,8 @@ def test_refused_where_nothing_lies_there_and_waited_for(
             and not any(store.glob("*"))
             and store.exists() == is_mount_point_there
         )
-        wait_for_store_mount(store.as_uri(), catalog, said.append, sleep=mount)
-        assert len(said) == 1 and all(str(store) in text for text in said[0].to_fields().values())
+        wait_for_store_mount(store.as_uri(), catalog, messages.append, sleep=mount)
+        assert len(messages) == 1 and all(str(store) in text for text in messages[0].to_fields().values())
         require_store_mounted(store.as_uri(), catalog)
         with closing(LocalStore(store)) as opened:
             assert list(opened.list("evidence/"))

@@ -27,14 +27,14 @@ class Disk:
 
     def __init__(self, free_bytes: int, can_free: int = 0) -> None:
         self.free_bytes, self.can_free = free_bytes, can_free
-        self.asked: list[tuple[int, str | None]] = []
+        self.requests: list[tuple[int, str | None]] = []
         self.now_s = 0.0
 
     def look(self) -> DiskVolume:
         return DiskVolume("/ổ đĩa", self.free_bytes)
 
     def free(self, wanted_bytes: int, holding: str | None) -> Freed:
-        self.asked.append((wanted_bytes, holding))
+        self.requests.append((wanted_bytes, holding))
         self.free_bytes += self.can_free
         freed, self.can_free = (TILES if self.can_free else Freed()), 0
         return freed
@@ -47,14 +47,14 @@ def test_where_there_is_room_nothing_is_asked() -> None:
     disk = Disk(LOW_SPACE_BYTES)
     watch = disk.watch()
     watch.require_space(disk.look)
-    assert (disk.asked, watch.notes) == ([], ())
+    assert (disk.requests, watch.notes) == ([], ())
 
 
 def test_low_room_is_made_and_told_and_the_work_goes_on() -> None:
     disk = Disk(LOW_SPACE_BYTES - 1, can_free=5_000_000)
     watch = disk.watch()
     watch.require_space(disk.look, 1000, held_lock="f1")
-    assert disk.asked == [(LOW_SPACE_BYTES + 1000, "f1")]
+    assert disk.requests == [(LOW_SPACE_BYTES + 1000, "f1")]
     assert watch.freed == TILES
     (note,) = watch.notes
     assert "5.0 MB" in str(describe_warning(note))
@@ -83,18 +83,18 @@ def test_it_is_not_looked_for_what_can_be_freed_at_every_group() -> None:
     for second in range(60):
         disk.now_s = float(second)
         watch.require_space(disk.look, held_lock="f1")
-    assert len(disk.asked) == 1
+    assert len(disk.requests) == 1
     disk.now_s = 60.0
     watch.require_space(disk.look, held_lock="f1")
-    assert len(disk.asked) == 2
+    assert len(disk.requests) == 2
     watch.require_space(disk.look)  # a photo, which frees nothing of its own flight, is in nobody's way
-    assert disk.asked[2:] == [(LOW_SPACE_BYTES, None)]
+    assert disk.requests[2:] == [(LOW_SPACE_BYTES, None)]
 
 
 def test_the_disks_of_store_and_catalogue_are_told_apart_and_some_cannot_be_told(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "kho")
-    told = list_disks(store, tmp_path)
-    assert [one.name for one in told] == [str(tmp_path / "kho"), str(tmp_path)]
-    assert all(one.free_bytes > 0 for one in told)
+    volumes = list_disks(store, tmp_path)
+    assert [one.name for one in volumes] == [str(tmp_path / "kho"), str(tmp_path)]
+    assert all(one.free_bytes > 0 for one in volumes)
     assert list_disks(MemoryStore(), None) == []
     store.close()

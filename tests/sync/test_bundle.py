@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from flycam.catalog.retention_records import HoldRecord
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable, StoreConflict, StoreUnavailable
 from flycam.model.access import HoldStep
-from flycam.model.flight import FlightState
 from flycam.model.records import FrameStatus
 from flycam.storage import keys
 from flycam.storage.address import MemoryStore
@@ -20,9 +19,7 @@ from flycam.sync import bundle as bundles
 from flycam.sync import exchange_import
 from flycam.sync import records as sync_records
 from flycam.sync.bundle import locate_part, locate_receipt, read_bundle, write_bundle
-from flycam.sync.exchange_import import require_importable
 from flycam.sync.manifest import ObjectKind
-from flycam.sync.offer import build_offer
 from tests.sync.boxes import MOSAIC, alone, new_box, record
 from tests.sync.lines import Wire, sync
 
@@ -196,16 +193,6 @@ def test_a_flight_whose_records_do_not_read_stays_out_and_holds_up_no_other(
     assert province.tiles("f2") == box.tiles("f2") != {}
 
 
-def test_a_tile_that_the_records_do_not_describe_is_refused(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0})
-    manifest = build_offer(box.workspace, {}).manifest
-    with pytest.raises(
-        SourceUnreadable, match=r"x\.fcb: holds tile .* which its own records do not describe"
-    ):
-        require_importable(province.workspace, manifest, [], "x.fcb")
-
-
 @settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(failing=st.integers(1, 12))
 def test_a_store_that_fails_on_the_way_shows_nothing_wrong_and_the_same_command_completes(
@@ -238,21 +225,6 @@ def test_a_receipt_of_another_box_is_refused(tmp_path: Path) -> None:
     receipt = province.read(one.write(tmp_path)).receipt
     with pytest.raises(OptionUnusable, match="receipt for one"):
         two.write(tmp_path, receipt)
-
-
-def test_labels_stay_and_what_is_known_of_a_flight_is_joined(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0})
-    province.lay({1})
-    flights = province.catalog.flights
-    flights.put_flight(replace(flights.flight("f1"), name="Bản Lầu chiều"))
-    province.read(box.write(tmp_path))
-    flight = province.catalog.flights.flight("f1")
-    assert (flight.name, flight.state) == ("Bản Lầu chiều", FlightState.READY)
-    assert {one.frame_id for one in province.catalog.frames.list_for_flight("f1")} == {
-        record(0).frame_id,
-        record(1).frame_id,
-    }
 
 
 def test_a_stick_that_several_boxes_read_goes_on_from_what_all_of_them_have(tmp_path: Path) -> None:

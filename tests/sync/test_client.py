@@ -5,12 +5,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.errors import InputUnusable, SourceUnreadable, StoreConflict, StoreUnavailable
+from flycam.errors import SourceUnreadable, StoreConflict, StoreUnavailable
 from flycam.model.flight import FlightState
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.storage import keys
@@ -97,20 +96,6 @@ def test_what_a_peer_has_from_elsewhere_does_not_go_over_the_line(tmp_path: Path
     assert sync(other, Wire(province, tmp_path / "other")).tiles, "what is new goes by whoever comes first"
     sync(flyer, Wire(province, tmp_path))
     assert province.tiles() == flyer.tiles() == other.tiles()
-
-
-def test_an_early_view_shows_what_will_be_there(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1, 2})
-    sync(box, Wire(province, tmp_path), metered=True)
-    heads = province.catalog.tiles.heads(mosaic_of("f1").mosaic_id, 0)
-    assert {head.tile_id.z for head in heads} == set(range(mosaic_of("f1").min_zoom, ZOOM))
-    truth = {head.tile_id: head for head in box.catalog.tiles.heads(mosaic_of("f1").mosaic_id, 0)}
-    for head in heads:
-        early, real = province.tile(head), box.tile(truth[head.tile_id])
-        assert np.array_equal(early.quality > 0, real.quality > 0)
-        assert early.quality.max() == 1
-        assert early.frames == ()
 
 
 def test_a_metered_line_and_a_budget_leave_the_rest_for_later(tmp_path: Path) -> None:
@@ -240,32 +225,6 @@ def test_a_withdrawal_takes_early_views_away(tmp_path: Path) -> None:
         assert not province.tile(head).quality.any()
 
 
-def test_a_tile_that_is_not_whole_is_passed_over_and_sent_once_it_is_mended(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1, 2})
-    box.withdraw(2)
-    store = box.workspace.store
-    base = [head for head in box.catalog.tiles.heads(MOSAIC.mosaic_id, 0) if head.tile_id.z == ZOOM]
-    lost, rotten = base[0], base[-1]
-    whole = {head.key: store.get(head.key) for head in (lost, rotten)}
-    store.delete(lost.key)
-    store.put(rotten.key, whole[rotten.key][:-40] + bytes(40))
-    sent = sync(box, Wire(province, tmp_path))
-    assert set(whole) <= set(sent.skipped)
-    gone = {one.frame_id for one in province.catalog.frames.withdrawals("f1")}
-    assert gone == {record(2).frame_id}
-    there = {head.tile_id for head in province.catalog.tiles.heads(MOSAIC.mosaic_id, 0, z=ZOOM)}
-    assert there == {head.tile_id for head in base} - {lost.tile_id, rotten.tile_id}
-    told = sync(box, Wire(province, tmp_path))
-    assert (told.tiles, set(told.skipped)) == (0, set(whole)), "it is owed still"
-    for key, data in whole.items():
-        store.put(key, data)
-    again = sync(box, Wire(province, tmp_path))
-    assert (again.tiles, again.skipped) == (2, {})
-    assert province.tiles() == box.tiles()
-    assert sync(box, Wire(province, tmp_path)).steps == 0
-
-
 class Stubborn(Wire):
     """A peer that says all came and takes nothing: so one did whose answer a power cut had emptied."""
 
@@ -323,16 +282,6 @@ class Refusing(Wire):
             self.requests += 1
             return Said(409, {"error": self.error})
         return super().request_once(method, path, body, **headers)
-
-
-def test_what_asking_again_does_not_mend_is_told(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0})
-    wire = Refusing(province, tmp_path)
-    wire.error = "NameTaken"
-    with pytest.raises(InputUnusable, match="NameTaken"):
-        sync(box, wire)
-    assert wire.requests == 2
 
 
 def test_a_line_that_is_cut_over_and_over_costs_no_more_than_the_budget(tmp_path: Path) -> None:

@@ -62,9 +62,9 @@ def bring(terrain: TerrainGrid, folder: Path, account: str, to: Box) -> None:
         path.write_bytes(b"".join(SyncStep(evil).blocks(0)))
         import_step(to.workspace, path, to, account)
         return
-    said = encode_manifest(evil.manifest)
-    stream = struct.pack("<Q", len(said)) + said + data
-    write_parts(path, compute_manifest_id(said), iter([stream]), [len(stream)])
+    encoded = encode_manifest(evil.manifest)
+    stream = struct.pack("<Q", len(encoded)) + encoded + data
+    write_parts(path, compute_manifest_id(encoded), iter([stream]), [len(stream)])
     to.read(path)
 
 

@@ -7,10 +7,9 @@ import pytest
 
 from flycam.errors import StoreUnavailable
 from flycam.model.flight import Classification, Flight, FlightState
-from flycam.model.records import FrameStatus
 from flycam.sync import exchange_merge
 from tests.suites.catalog_suite import flight, rejected
-from tests.sync.boxes import EVENT, Box, alone, new_box, record
+from tests.sync.boxes import EVENT, Box, alone, new_box
 
 
 class Cut(Box):
@@ -38,8 +37,8 @@ def test_a_flight_is_shown_no_more_widely_than_either_box_lets_it_be(tmp_path: P
     box.catalog.restrictions.classify("f1", Classification.INTERNAL, 1)
     province.read(box.write(tmp_path))
     assert province.catalog.restrictions.level("f1") is Classification.INTERNAL
-    (told,) = [line for line in province.catalog.audit.lines() if line.what == "classify"]
-    assert (told.subject, told.detail.endswith("internal")) == ("f1", True)
+    (audited,) = [line for line in province.catalog.audit.lines() if line.what == "classify"]
+    assert (audited.subject, audited.detail.endswith("internal")) == ("f1", True)
     box.catalog.restrictions.classify("f1", Classification.OPEN, 2)
     province.read(box.write(tmp_path))
     assert province.catalog.restrictions.level("f1") is Classification.INTERNAL
@@ -58,18 +57,6 @@ def test_a_frame_left_out_here_and_withdrawn_there_never_comes_in_by_a_third_box
     province.read(one.write(tmp_path))
     province.read(two.write(tmp_path))
     assert province.tiles() == alone(tmp_path, {0, 1, 2}, {0})
-
-
-def test_a_withdrawal_known_before_where_the_frame_lies_finds_it_when_that_is_told(tmp_path: Path) -> None:
-    one, two, province = (new_box(tmp_path, name) for name in ("one", "two", "province"))
-    two.lay({0, 1})
-    one.lay({1})
-    one.catalog.frames.put([rejected(0)])
-    one.withdraw(0)
-    province.read(one.write(tmp_path))
-    province.read(two.write(tmp_path))
-    assert province.catalog.frames.get(record(0).frame_id).status is FrameStatus.WITHDRAWN
-    assert province.tiles() == alone(tmp_path, {0, 1}, {0})
 
 
 def test_old_bundles_change_nothing_and_leave_nothing(tmp_path: Path) -> None:

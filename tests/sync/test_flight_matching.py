@@ -19,7 +19,7 @@ half = st.sets(st.sampled_from(range(4)), min_size=1, max_size=3)
 more = st.sets(st.sampled_from(range(8)), min_size=1, max_size=3)
 
 
-def told(box: Box, flight_id: str) -> FlightRecords:
+def read_records(box: Box, flight_id: str) -> FlightRecords:
     """What a box tells of a flight."""
     return read_flight_records(box.catalog, box.catalog.flights.flight(flight_id))
 
@@ -60,17 +60,6 @@ def test_the_province_hands_a_flight_back_to_the_box_that_calls_it_otherwise(tmp
     one.read(province.write(tmp_path))
     two.read(province.write(tmp_path))
     assert one.tiles("f1") == two.tiles("f2") == alone(tmp_path, {0, 1, 2, 3})
-
-
-def test_two_halves_that_are_two_flights_there_are_one_here(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1}, "f1")
-    box.lay({2, 3}, "f2")
-    province.lay({0, 1, 2, 3}, "f3")
-    box.withdraw(1, "f1")
-    province.read(box.write(tmp_path))
-    assert province.tiles("f3") == alone(tmp_path, {0, 1, 2, 3}, {1})
-    assert len(province.catalog.flights.flights()) == 1
 
 
 def test_a_flight_whose_photos_lie_in_several_here_stays_out_but_for_what_it_withdraws(
@@ -134,7 +123,7 @@ def test_pixels_of_two_sizes_and_of_two_systems_stay_apart(tmp_path: Path) -> No
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0})
     province.lay({0})
-    given = told(box, "f1")
+    given = read_records(box, "f1")
     assert isinstance(match_flight(province.catalog, given), FlightMatch)
     finer: tuple[MosaicInfo, ...] = (replace(given.mosaics[0], base_zoom=21),)
     zoom = match_flight(province.catalog, replace(given, mosaics=finer))

@@ -18,10 +18,9 @@ from flycam.catalog.restrictions import (
 )
 from flycam.errors import SourceUnreadable
 from flycam.model.access import RedactionReason, RedactionStep
-from flycam.model.flight import Classification, FlightState
+from flycam.model.flight import Classification
 from flycam.model.records import Withdrawal
 from flycam.sync import records as sync_records
-from flycam.sync.record_import import merge_flight
 from flycam.sync.records import FlightRecords, decode_flight_records, encode_flight_records
 from tests.suites.catalog_suite import flight, frame, rejected
 from tests.suites.retention_suite import GONE, HELD, LIFTED
@@ -82,29 +81,6 @@ def test_records_are_read_back_as_they_were_and_are_the_same_bytes_again(records
     data = encode_flight_records(records)
     assert decode_flight_records(data, "x.fcb") == records
     assert encode_flight_records(decode_flight_records(data, "x.fcb")) == data
-
-
-@pytest.mark.parametrize(
-    "drawn",
-    [
-        shapely.Polygon([(1, 1), (9, 9), (9, 1), (1, 9)]),
-        shapely.Polygon(),
-        shapely.box(-5, 1, 9, 9),
-        shapely.Polygon(shapely.box(1, 1, 9, 9).exterior, [shapely.box(2, 2, 3, 3).exterior]),
-        shapely.Point(5, 5).buffer(4, quad_segs=60),
-    ],
-)
-def test_what_nobody_can_have_drawn_is_no_mask(drawn: shapely.Polygon) -> None:
-    records = replace(RECORDS, redactions=(replace(MADE, wkb=shapely.to_wkb(drawn)),))
-    with pytest.raises(SourceUnreadable, match="mask"):
-        decode_flight_records(encode_flight_records(records), "x.fcb")
-
-
-def test_ground_that_crosses_itself_is_refused() -> None:
-    bow = shapely.Polygon([(104, 21), (105, 22), (105, 21), (104, 22)])
-    records = replace(MASKED, redaction_grounds=(replace(GROUND, wkb=shapely.to_wkb(bow)),))
-    with pytest.raises(SourceUnreadable, match="ground"):
-        decode_flight_records(encode_flight_records(records), "x.fcb")
 
 
 def test_a_stick_that_tells_of_a_taking_back_uncovers_nothing_until_it_is_done_here(tmp_path: Path) -> None:
@@ -229,14 +205,6 @@ def test_an_id_that_climbs_out_of_its_folder_is_refused(change: Any, climbing: s
         decode_flight_records(harmed(lambda values: change(values, climbing)), "x.fcb")
 
 
-def test_a_frame_without_a_terrain_or_an_original_is_read() -> None:
-    def strip(values: Any) -> None:
-        values["frames"][0].update(dem_id=None, provenance=from_original(values, ""))
-
-    bare = harmed(strip)
-    assert decode_flight_records(bare, "x.fcb").frames[0].dem_id is None
-
-
 @pytest.mark.parametrize("data", [b"", b"{}", encode_flight_records(RECORDS)[:-3]])
 def test_bytes_that_are_no_records_are_refused(data: bytes) -> None:
     with pytest.raises(SourceUnreadable):
@@ -247,14 +215,3 @@ def test_a_bomb_is_refused_before_it_is_inflated(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sync_records, "MAX_RECORDS_BYTES", 100)
     with pytest.raises(SourceUnreadable, match="bytes"):
         decode_flight_records(encode_flight_records(RECORDS), "x.fcb")
-
-
-def test_a_flight_is_widened_and_keeps_its_label() -> None:
-    here = flight(bounds_lonlat_deg=None, state=FlightState.READY)
-    given = replace(flight(name="of the other box"), first_ns=here.first_ns - 5, warnings=("mây",))
-    both = merge_flight(here, given)
-    assert (both.name, both.state) == (here.name, here.state)
-    assert (both.first_ns, both.last_ns) == (given.first_ns, here.last_ns)
-    assert both.bounds_lonlat_deg == given.bounds_lonlat_deg
-    assert both.warnings == (*here.warnings, "mây")
-    assert merge_flight(both, given) == both

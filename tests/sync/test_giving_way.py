@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ import pytest
 from flycam.storage import keys
 from flycam.sync import client
 from flycam.sync.manifest import ObjectKind
-from flycam.sync.node import SyncReport, TransferLimits
+from flycam.sync.node import TransferLimits
 from tests.suites.catalog_suite import photo_of
 from tests.sync.boxes import Box, new_box, record
-from tests.sync.lines import Said, Wire, sync
+from tests.sync.lines import Said, Wire
 
 
 @pytest.fixture(autouse=True)
@@ -89,36 +89,3 @@ def test_a_flight_that_was_laid_goes_before_the_photos(tmp_path: Path) -> None:
     assert taken[-1] == "original"
     assert taken.count("original") == len(names)
     assert province.tiles("f2") == box.tiles("f2")
-
-
-def test_a_withdrawal_waits_for_nothing_that_comes_back(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1})
-    sync(box, Wire(province, tmp_path))
-
-    class Back:
-        """Much to fetch; in the midst of it a photo is withdrawn."""
-
-        def __init__(self) -> None:
-            self.steps_before: list[int] = []
-
-        def begin(self, said: Mapping[str, Any]) -> None:
-            """Nothing is kept of it."""
-
-        def fetch_some(self, target: int, sent: SyncReport) -> bool:
-            assert target > 0
-            self.steps_before.append(sent.steps)
-            if len(self.steps_before) == 1:
-                box.withdraw(0)
-            return len(self.steps_before) < 9
-
-    back = Back()
-    sender = client.Sender(
-        box.workspace, Wire(province, tmp_path), TransferLimits(), back=back, sleep=lambda _s: None
-    )
-    sender.run_round()
-    assert back.steps_before[0] == 0
-    assert back.steps_before[1] > 0
-    assert len(back.steps_before) == 9
-    gone = {one.frame_id for one in province.catalog.frames.withdrawals("f1")}
-    assert gone == {record(0).frame_id}

@@ -15,8 +15,6 @@ from flycam.access.policy import AccessPolicy
 from flycam.model.access import Role
 from flycam.model.board import ChangeStatus
 from flycam.model.flight import Classification
-from flycam.storage import keys
-from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES
 from flycam.sync.reference_feed import ReferenceKind, build_feed
 from tests.sync.boxes import EVENT, new_box
 from tests.sync.common_world import (
@@ -84,17 +82,6 @@ def test_whatever_is_cut_all_of_it_comes_and_hardly_a_byte_twice(cuts: list[int]
         assert whole - 512 * len(cuts) <= wire.bytes_back <= whole  # blocks that were cut are not counted
 
 
-def test_bytes_that_came_changed_are_not_taken_in(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    furnish(province, tmp_path)
-    thing = build_feed(province.workspace, Wire(province, tmp_path).policy).items[0]
-    part = tmp_path / "way" / keys.derive_node_id("province") / f"{thing.sha256}.part"
-    part.parent.mkdir(parents=True)
-    part.write_bytes(b"x" * thing.size_bytes)
-    exchange(box, Wire(province, tmp_path), tmp_path)
-    assert standing(box) == standing(province)
-
-
 def test_what_the_province_cannot_read_holds_nothing_up_and_is_said(tmp_path: Path) -> None:
     kind = ReferenceKind.TERRAIN
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
@@ -123,20 +110,6 @@ def test_what_cannot_be_kept_here_does_not_stop_the_way_up(tmp_path: Path) -> No
     assert province.tiles() == box.tiles()
     (tmp_path / "way").unlink()
     got, _ = exchange(box, wire, tmp_path)
-    assert standing(box) == standing(province)
-
-
-def test_what_comes_leaves_room_for_flights_and_what_hides_comes_all_the_same(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    furnish(province, tmp_path)
-    wire = Wire(province, tmp_path)
-    got, _ = exchange(box, wire, tmp_path, lambda _folder: RESERVED_BYTES)
-    assert (got.item_counts, len(got.conflicts)) == ({}, 6)
-    got, _ = exchange(box, wire, tmp_path, lambda _folder: SPARE_BYTES)
-    assert (got.item_counts, len(got.conflicts)) == ({"area": 1}, 5)
-    got, _ = exchange(box, wire, tmp_path, lambda _folder: SPARE_BYTES, metered=True)
-    assert (len(got.conflicts), got.left_bytes > got.metered_bytes > 0) == (4, True)
-    exchange(box, wire, tmp_path)
     assert standing(box) == standing(province)
 
 
@@ -237,17 +210,6 @@ def test_what_was_removed_here_comes_back_only_when_it_is_entered_there_again(tm
     put_layer(province, replace(MASTS, refreshed_ns=77))
     exchange(box, wire, tmp_path)
     assert [one.name for one in box.catalog.layers.all()] == [MASTS.name]
-
-
-def test_a_boundary_of_this_box_stays(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    own = commune("02647", "Tả Phìn", 104.805)
-    box.catalog.boundaries.put_communes([own])
-    furnish(province, tmp_path)
-    got, _ = exchange(box, Wire(province, tmp_path), tmp_path)
-    here = {one.code: one.wkb for one in box.catalog.boundaries.editions()}
-    assert here == {"02647": own.wkb, "02650": commune("02650", "", 104.9).wkb}
-    assert [one.name for one in got.conflicts] == ["02647 Tả Phìn"]
 
 
 def test_a_decision_of_this_box_holds_until_a_later_one_there(tmp_path: Path) -> None:

@@ -20,33 +20,31 @@ from flycam.sync.reference_feed import (
     decode_feed_listing,
     encode_feed_listing,
     merge_change_histories,
-    select_confirmed_lines,
     sort_feed_items,
 )
 from tests.sync.boxes import Box, new_box
 from tests.sync.common_world import (
     STORM_FOUND,
-    decision,
     furnish,
 )
 
 ACCEPTED, REJECTED = ChangeStatus.ACCEPTED, ChangeStatus.REJECTED
 
 
-def thing(kind: ReferenceKind, size: int, at_ns: int, name: str = "") -> FeedItem:
+def make_item(kind: ReferenceKind, size: int, at_ns: int, name: str = "") -> FeedItem:
     return FeedItem(
         kind=kind, name=name or f"{kind}-{size}-{at_ns}", sha256="0" * 64, size_bytes=size, at_ns=at_ns
     )
 
 
 THINGS = [
-    thing(kind, size, at_ns) for kind in ReferenceKind for size in (700, 900, 90_000) for at_ns in (1, 2)
+    make_item(kind, size, at_ns) for kind in ReferenceKind for size in (700, 900, 90_000) for at_ns in (1, 2)
 ]
 
 
 @given(st.permutations(THINGS))
-def test_what_hides_then_small_ones_then_the_newest_of_a_size(things: list[FeedItem]) -> None:
-    ordered = sort_feed_items(things)
+def test_what_hides_then_small_ones_then_the_newest_of_a_size(items: list[FeedItem]) -> None:
+    ordered = sort_feed_items(items)
     assert ordered == sort_feed_items(THINGS)
     assert sorted(ordered, key=THINGS.index) == THINGS
     hiding = (ReferenceKind.AREA, ReferenceKind.MASK, ReferenceKind.WITHDRAWN)
@@ -58,8 +56,8 @@ def test_what_hides_then_small_ones_then_the_newest_of_a_size(things: list[FeedI
 
 def groups(box: Box) -> set[str]:
     """Groups of changes, by their SHA-256."""
-    things = build_feed(box.workspace, UNRESTRICTED).items
-    return {one.sha256 for one in things if one.kind is ReferenceKind.CHANGES}
+    items = build_feed(box.workspace, UNRESTRICTED).items
+    return {one.sha256 for one in items if one.kind is ReferenceKind.CHANGES}
 
 
 def test_a_list_is_read_as_it_was_written_and_nothing_else_is(tmp_path: Path) -> None:
@@ -67,21 +65,12 @@ def test_a_list_is_read_as_it_was_written_and_nothing_else_is(tmp_path: Path) ->
     furnish(box, tmp_path)
     commons = build_feed(box.workspace, UNRESTRICTED)
     data = encode_feed_listing(box.workspace, commons)
-    state, things = decode_feed_listing(data, "wire")
+    state, items = decode_feed_listing(data, "wire")
     assert state == commons.state
-    assert [one.sha256 for one in things] == [one.sha256 for one in commons.items]
+    assert [one.sha256 for one in items] == [one.sha256 for one in commons.items]
     for spoiled in (data[:-3], b"", b"x" * 50, data + b"x"):
         with pytest.raises(SourceUnreadable, match="same version"):
             decode_feed_listing(spoiled, "wire")
-
-
-def test_of_a_history_travels_what_a_viewer_sees() -> None:
-    first = decision(STORM_FOUND, "step-1", 10, REJECTED)
-    second = decision(first, "step-2", 20)
-    third = replace(decision(second, "step-3", 30, REJECTED), note="nhầm")
-    fourth = replace(decision(third, "step-4", 40, REJECTED), note="vẫn nhầm")
-    told = select_confirmed_lines([STORM_FOUND, first, second, third, fourth])
-    assert [(one.step_id, one.note) for one in told] == [("step-2", ""), ("step-3", "")]
 
 
 # -- whose decision holds --------------------------------------------------------------------------
@@ -148,10 +137,10 @@ def steps_of(lines: list[ChangeVersion], steps: set[str]) -> list[ChangeVersion]
 def test_a_list_of_a_thing_that_nobody_could_take_in_is_refused(tmp_path: Path, kind: ReferenceKind) -> None:
     house = new_box(tmp_path, "province").workspace
 
-    def listed(*things: FeedItem) -> bytes:
-        return encode_feed_listing(house, ReferenceFeed(state="0" * 32, items=things, payloads={}))
+    def listed(*items: FeedItem) -> bytes:
+        return encode_feed_listing(house, ReferenceFeed(state="0" * 32, items=items, payloads={}))
 
-    large = (thing(ReferenceKind.TERRAIN, 40 << 30, 1), thing(kind, MAX_FEED_ITEM_BYTES, 1))
+    large = (make_item(ReferenceKind.TERRAIN, 40 << 30, 1), make_item(kind, MAX_FEED_ITEM_BYTES, 1))
     assert decode_feed_listing(listed(*large), "wire")[1] == large
     with pytest.raises(SourceUnreadable):
-        decode_feed_listing(listed(thing(kind, MAX_FEED_ITEM_BYTES + 1, 1)), "wire")
+        decode_feed_listing(listed(make_item(kind, MAX_FEED_ITEM_BYTES + 1, 1)), "wire")

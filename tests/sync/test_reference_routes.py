@@ -26,9 +26,9 @@ from tests.sync.common_world import MASTS, furnish, standing
 
 @pytest.fixture
 def province(tmp_path: Path) -> Box:
-    made = new_province(tmp_path)
-    furnish(made, tmp_path)
-    return made
+    province_box = new_province(tmp_path)
+    furnish(province_box, tmp_path)
+    return province_box
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_what_is_not_there_is_said(address: str) -> None:
 def test_terrain_that_names_other_files_is_not_taken_in_and_asks_nobody(
     address: str, province: Box, tmp_path: Path, name: str
 ) -> None:
-    with counting_server() as (afar, asked):
+    with counting_server() as (afar, requests):
         path = hostile_raster(tmp_path / "given", name, afar)
         (dem,) = province.catalog.terrain.dems()
         key = keys.format_original_key(sha256 := store_original(province.workspace, path))
@@ -78,6 +78,6 @@ def test_terrain_that_names_other_files_is_not_taken_in_and_asks_nobody(
         province.catalog.terrain.put_dem(hostile)
         box = new_box(tmp_path, "field")
         got = fetched(box, address, tmp_path / "way")
-        assert asked == []
+        assert requests == []
     assert [one.name for one in got.conflicts] == ["hostile"]
     assert [one.dem_id for one in box.catalog.terrain.dems()] == [dem.dem_id]

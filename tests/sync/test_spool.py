@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from flycam.errors import DiskFull, FlightBusy
+from flycam.errors import DiskFull
 from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES
-from flycam.storage.files import move_into_place
 from flycam.sync import server
 from flycam.sync.server import Spool
 
@@ -32,18 +31,6 @@ def test_a_step_goes_on_where_it_was_cut(tmp_path: Path) -> None:
     assert path.read_bytes() == DATA
 
 
-def test_an_answer_that_was_lost_is_given_again(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    spool.begin(NAME, 0)
-    assert spool.find_answer(NAME) is None
-    spool.finish(NAME, {"lines": 3})
-    assert Spool(tmp_path).find_answer(NAME) == {"lines": 3}
-    assert spool.offset(NAME, len(DATA)) == len(DATA)
-    other = hashlib.sha256(b"next").hexdigest()
-    spool.begin(other, 0)
-    assert [one.name for one in tmp_path.iterdir()] == [f"{other}.part"]
-
-
 def test_an_answer_that_a_power_cut_emptied_is_none(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     spool.begin(NAME, 0)
@@ -60,22 +47,6 @@ def test_an_answer_that_a_power_cut_emptied_is_none(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == [f"{NAME}.done"]
 
 
-def test_an_answer_is_synced_before_the_bytes_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spool = Spool(tmp_path)
-    turn = spool.begin(NAME, 0)
-    assert turn is not None
-    assert spool.add(turn, NAME, DATA)
-    moved: list[bool] = []
-
-    def move(part: Path, target: Path) -> None:
-        moved.append((tmp_path / f"{NAME}.part").exists())
-        move_into_place(part, target)
-
-    monkeypatch.setattr(server, "move_into_place", move)
-    spool.finish(NAME, {"lines": 3})
-    assert moved == [True]
-
-
 def test_bytes_that_are_not_what_they_are_named_go(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     turn = spool.begin(NAME, 0)
@@ -84,22 +55,6 @@ def test_bytes_that_are_not_what_they_are_named_go(tmp_path: Path) -> None:
     assert spool.find_complete(NAME) is None
     assert spool.offset(NAME, len(DATA)) == 0
     assert spool.offset(NAME, 3) == 0
-
-
-def test_a_step_that_is_being_taken_in_loses_no_byte_to_another_attempt(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    turn = spool.begin(NAME, 0)
-    assert turn is not None
-    assert spool.add(turn, NAME, DATA)
-    with spool.lock_for_import():
-        path = spool.find_complete(NAME)
-        assert path is not None
-        for name, at in ((NAME, 0), (hashlib.sha256(b"next").hexdigest(), 0)):
-            with pytest.raises(FlightBusy, match="being taken in"):
-                spool.begin(name, at)  # the box's program was started again
-        assert path.read_bytes() == DATA
-        assert spool.begin(NAME, len(DATA)) is not None  # it hears the answer
-    assert spool.begin(NAME, 0) is not None
 
 
 @pytest.mark.parametrize(("most_small", "floor"), [(0, SPARE_BYTES), (len(DATA), RESERVED_BYTES)])

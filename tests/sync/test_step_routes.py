@@ -22,8 +22,6 @@ from flycam.sync.step_planner import StepPlanner, SyncStep
 from tests.serve.province import TOKENS, new_province, serving
 from tests.sync.boxes import Box, new_box
 
-ADDRESSES = ("/api/session", "/api/flights", "/events", "/tiles/m/1/0/0", "/api/uploads", "/metrics")
-
 
 @pytest.fixture
 def province(tmp_path: Path) -> Box:
@@ -38,9 +36,9 @@ def address(province: Box, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def field(tmp_path: Path) -> Box:
-    made = new_box(tmp_path, "field")
-    made.lay({0, 1, 2})
-    return made
+    box = new_box(tmp_path, "field")
+    box.lay({0, 1, 2})
+    return box
 
 
 def sync(box: Box, url: str, token: str | None = TOKENS[Role.BOX], patience_s: float = 20.0) -> SyncReport:
@@ -71,19 +69,19 @@ def test_a_token_does_not_speak_in_another_boxs_name(
         sync(field, address, stolen)
     question = {"format": 1, "box": "field", "mosaics": [], "records": [], "terrain": [], "originals": []}
     by_stolen = {"Authorization": f"Bearer {stolen}"}
-    said = httpx.post(f"{address}/api/sync", json=question, headers=by_stolen, timeout=60)
-    assert (said.status_code, said.json()["error"]) == (403, "AccessDenied")
+    reply = httpx.post(f"{address}/api/sync", json=question, headers=by_stolen, timeout=60)
+    assert (reply.status_code, reply.json()["error"]) == (403, "AccessDenied")
     assert list(province.workspace.store.list(keys.format_peer_records_prefix("field"))) == records != []
 
 
 def first_step(field: Box, province: Box) -> SyncStep:
     """What a box sends first of what the province lacks."""
-    giver = StepPlanner(field.workspace)
-    lacking = parse_missing_objects(
-        answer_inventory_query(province.workspace, giver.build_query(), "test"), "province"
+    planner = StepPlanner(field.workspace)
+    missing = parse_missing_objects(
+        answer_inventory_query(province.workspace, planner.build_query(), "test"), "province"
     )
-    giver.note_missing(lacking)
-    return next(giver.steps(lacking, lambda: 8 << 20))
+    planner.note_missing(missing)
+    return next(planner.steps(missing, lambda: 8 << 20))
 
 
 def test_a_step_in_another_boxs_name_is_refused_whole(
@@ -100,8 +98,8 @@ def test_a_step_in_another_boxs_name_is_refused_whole(
         "Upload-Length": str(len(body)),
     }
     where = f"{address}/api/sync/steps/{step.sha256}?lang=vi"
-    said = httpx.put(where, content=body, headers=headers, timeout=60)
-    assert said.status_code == 403
+    reply = httpx.put(where, content=body, headers=headers, timeout=60)
+    assert reply.status_code == 403
     assert list(province.workspace.store.list(keys.format_cursor_prefix("field"))) == before
     assert not list((tmp_path / "arriving").rglob(f"{step.sha256}.part"))
 
@@ -121,20 +119,8 @@ def test_a_box_hands_on_its_map(address: str, province: Box, field: Box) -> None
     assert province.tiles() == field.tiles()
     assert sent.peer == "province"
     assert sync(field, address).steps == 0
-    said = [(one.who, one.subject) for one in province.catalog.audit.lines() if one.what == "sync"]
-    assert said == [("box", "field")]
-
-
-@pytest.mark.parametrize("path", ADDRESSES)
-def test_a_box_reaches_nothing_else(address: str, path: str) -> None:
-    headers = {"Authorization": f"Bearer {TOKENS[Role.BOX]}"}
-    assert httpx.get(f"{address}{path}", headers=headers, timeout=60).status_code in (401, 403)
-
-
-@pytest.mark.parametrize("role", [Role.VIEWER, Role.ANALYST])
-def test_other_roles_send_nothing(address: str, field: Box, role: Role) -> None:
-    with pytest.raises(AccessDenied, match="role box"):
-        sync(field, address, TOKENS[role])
+    reply = [(one.who, one.subject) for one in province.catalog.audit.lines() if one.what == "sync"]
+    assert reply == [("box", "field")]
 
 
 @pytest.mark.parametrize("token", ["wrong", None])
@@ -163,11 +149,11 @@ def test_a_full_disk_takes_records_and_views_and_no_tiles(
 ) -> None:
     free = [900 << 20]
     monkeypatch.setattr(server, "get_free_bytes", lambda _folder: free[0])
-    giver = StepPlanner(field.workspace)
-    lacking = parse_missing_objects(
-        answer_inventory_query(province.workspace, giver.build_query(), "test"), "province"
+    planner = StepPlanner(field.workspace)
+    missing = parse_missing_objects(
+        answer_inventory_query(province.workspace, planner.build_query(), "test"), "province"
     )
-    giver.note_missing(lacking)
+    planner.note_missing(missing)
 
     def put(step: SyncStep, at: int = 0) -> int:
         body = b"".join(step.blocks(at))
@@ -179,7 +165,7 @@ def test_a_full_disk_takes_records_and_views_and_no_tiles(
         where = f"{address}/api/sync/steps/{step.sha256}"
         return httpx.put(where, content=body, headers=headers, timeout=60).status_code
 
-    for step in giver.steps(lacking, lambda: 64 << 10):
+    for step in planner.steps(missing, lambda: 64 << 10):
         if any(one.kind is ObjectKind.TILE for one in step.manifest.items):
             break
         assert put(step) == 200

@@ -16,7 +16,7 @@ from flycam.errors import InputUnusable, OriginalPurged
 from flycam.ingest.live.workflow import VideoReport
 from flycam.model.access import PurgeStep, RetainedKind
 from flycam.model.flight import FlightState, derive_live_mosaic_id
-from flycam.model.frame import MosaicTile, TileRecord
+from flycam.model.frame import MosaicTile
 from flycam.model.layer import Layer
 from flycam.model.records import FrameStatus
 from flycam.model.warning import NO_TERRAIN, parse_warning_code
@@ -39,51 +39,51 @@ from tests.houses import House
 MakeHouse = Callable[..., House]
 
 
-def named(house: House, box: str) -> House:
-    return replace(house, workspace=replace(house.workspace, box=box))
+def named(node: House, box: str) -> House:
+    return replace(node, workspace=replace(node.workspace, box=box))
 
 
-def exchange(giver: House, taker: House, **options: bool) -> BundleReadReport:
+def exchange(sender: House, receiver: House, **options: bool) -> BundleReadReport:
     """What one box knows, carried to the other."""
-    path = taker.root / f"{giver.workspace.box}.fcb"
-    write_bundle(giver.workspace, path, **options)  # type: ignore[arg-type]
-    return read_bundle(taker.workspace, path, SyncApplyHooks(taker.workspace))
+    path = receiver.root / f"{sender.workspace.box}.fcb"
+    write_bundle(sender.workspace, path, **options)  # type: ignore[arg-type]
+    return read_bundle(receiver.workspace, path, SyncApplyHooks(receiver.workspace))
 
 
 def over_a_line(
-    giver: House, taker: House, *, has_tiles: bool = True, includes_originals: bool = False
+    sender: House, receiver: House, *, has_tiles: bool = True, includes_originals: bool = False
 ) -> None:
     """What one box knows, in steps."""
-    one = StepPlanner(giver.workspace, originals=includes_originals)
+    one = StepPlanner(sender.workspace, originals=includes_originals)
     question = one.build_query()
-    said = answer_inventory_query(taker.workspace, question, "test")
+    answer = answer_inventory_query(receiver.workspace, question, "test")
     for kind, word in INVENTORY_KEYS.items():
         for page in one.build_name_queries(kind, question, ()):
-            said[word] += answer_inventory_query(taker.workspace, page, "test")[word]
-    lacking = parse_missing_objects(said, "line")
-    one.note_missing(lacking)
-    path = taker.root / "step"
-    for step in one.steps(lacking, lambda: 50_000, has_tiles=has_tiles):
+            answer[word] += answer_inventory_query(receiver.workspace, page, "test")[word]
+    missing = parse_missing_objects(answer, "line")
+    one.note_missing(missing)
+    path = receiver.root / "step"
+    for step in one.steps(missing, lambda: 50_000, has_tiles=has_tiles):
         path.write_bytes(b"".join(step.blocks(0)))
-        import_step(taker.workspace, path, SyncApplyHooks(taker.workspace))
+        import_step(receiver.workspace, path, SyncApplyHooks(receiver.workspace))
 
 
-def heads(house: House, mosaic_id: str) -> dict[str, str]:
+def heads(node: House, mosaic_id: str) -> dict[str, str]:
     """Content hash of each tile of a live mosaic."""
-    found = house.workspace.catalog.tiles.heads(mosaic_id, 0)
+    found = node.workspace.catalog.tiles.heads(mosaic_id, 0)
     return {str(head.tile_id): head.content_hash for head in found}
 
 
-def frames_shown(house: House, mosaic_id: str) -> set[str]:
+def frames_shown(node: House, mosaic_id: str) -> set[str]:
     """Frames that own a pixel of a tile, and every tile reads."""
-    heads = house.workspace.catalog.tiles.heads(mosaic_id, 0)
-    return {frame_id for head in heads for frame_id in read_tile(house.workspace.store, head).frames}
+    heads = node.workspace.catalog.tiles.heads(mosaic_id, 0)
+    return {frame_id for head in heads for frame_id in read_tile(node.workspace.store, head).frames}
 
 
-def shown(house: House, mosaic_id: str) -> list[MosaicTile]:
+def shown(node: House, mosaic_id: str) -> list[MosaicTile]:
     """Every tile on the map."""
-    heads = house.workspace.catalog.tiles.heads(mosaic_id, 0)
-    return [read_tile(house.workspace.store, head) for head in heads]
+    heads = node.workspace.catalog.tiles.heads(mosaic_id, 0)
+    return [read_tile(node.workspace.store, head) for head in heads]
 
 
 def part_of(drill: DrillReport, folder: Path, take: slice) -> Path:
@@ -134,8 +134,8 @@ def test_a_filmed_flight_is_handed_on_with_the_ground_of_each_picture(
     make_filmed: Callable[..., tuple[House, VideoReport]],
     make_house: MakeHouse,
 ) -> None:
-    house, report = make_filmed()
-    field, province = named(house, "field"), named(make_house(name="province"), "province")
+    node, report = make_filmed()
+    field, province = named(node, "field"), named(make_house(name="province"), "province")
     flight_id = report.flight.flight_id
     used = field.workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
     grounds = {str(one.dem_id) for one in used}
@@ -174,17 +174,17 @@ def test_two_boxes_that_laid_one_card_on_two_grounds_come_together(
     """All frames on one of the two, and that is terrain where there is some: not each on another."""
     field, province = (named(make_house(name=name), name) for name in ("field", "province"))
     other = None if other_ground == "plane" else raised(drill.dem, 6.0, tmp_path / "other.tif")
-    for house, dem in ((field, drill.dem), (province, other)):
+    for node, dem in ((field, drill.dem), (province, other)):
         if dem is not None:
-            register_dem(house.workspace, dem)
-        flight_id = house.ingest(drill.photos, own_dem=dem).flight.flight_id
+            register_dem(node.workspace, dem)
+        flight_id = node.ingest(drill.photos, own_dem=dem).flight.flight_id
     over_a_line(field, province)
     over_a_line(province, field)
     mosaic_id = derive_live_mosaic_id(flight_id, Layer.COLOUR)
     assert heads(province, mosaic_id) == heads(field, mosaic_id) != {}
     assert lost_in(province) == lost_in(field) == []
-    for house in (field, province):
-        catalog = house.workspace.catalog
+    for node in (field, province):
+        catalog = node.workspace.catalog
         used = catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
         assert len({one.dem_id for one in used}) == 1
         assert {one.exterior.vertical_datum for one in used if one.exterior} == {"EGM96"}
@@ -225,15 +225,6 @@ def test_half_a_card_and_a_whole_card_converge_on_one_map(
     assert tiles == whole.tiles(f"{second}-colour") == half.tiles(f"{first}-colour")
 
 
-def test_originals_come_when_asked_for_and_are_evidence(drill: DrillReport, make_house: MakeHouse) -> None:
-    field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
-    flight_id = field.ingest(drill.photos).flight.flight_id
-    exchange(field, province, includes_originals=True)
-    for record in province.workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED):
-        key = keys.format_original_key(record.header.provenance.source_sha256)
-        assert province.workspace.store.get(key) == field.workspace.store.get(key)
-
-
 def test_an_original_that_was_let_go_does_not_come_by_another_box(
     drill: DrillReport, make_house: MakeHouse
 ) -> None:
@@ -269,17 +260,17 @@ def test_an_original_that_was_let_go_does_not_come_by_another_box(
     assert others[0].frame_id not in shown_now and first.frame_id in shown_now
 
 
-def lost_photo(house: House, flight_id: str, number: int = 0) -> str:
+def lost_photo(node: House, flight_id: str, number: int = 0) -> str:
     """The key of one photo of a flight, which is not there any more, nor a copy of it."""
-    used = house.workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
+    used = node.workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
     key = keys.format_original_key(used[number].header.provenance.source_sha256)
-    house.workspace.store.delete(key)
-    shutil.rmtree(house.workspace.cache_dir, ignore_errors=True)
+    node.workspace.store.delete(key)
+    shutil.rmtree(node.workspace.cache_dir, ignore_errors=True)
     return key
 
 
-def lost_in(house: House, source: Path | None = None) -> list[str]:
-    return [one.item.key for one in verify_objects(house.workspace, VerifyRequest(source=source)).unrepaired]
+def lost_in(node: House, source: Path | None = None) -> list[str]:
+    return [one.item.key for one in verify_objects(node.workspace, VerifyRequest(source=source)).unrepaired]
 
 
 def test_a_card_that_comes_after_another_boxs_tiles_is_kept_and_held(
@@ -293,29 +284,3 @@ def test_a_card_that_comes_after_another_boxs_tiles_is_kept_and_held(
     assert find_remote_photos(province.workspace, flight_id) == set()
     key = lost_photo(province, flight_id, 2)
     assert lost_in(province) == [key]
-
-
-def spoiled_tile(house: House, mosaic_id: str, frame_id: str) -> TileRecord:
-    """A base tile that shows a frame, its object damaged."""
-    store = house.workspace.store
-    heads = house.workspace.catalog.tiles.heads(mosaic_id, 0)
-    base_zoom = max(head.tile_id.z for head in heads)
-    head = next(
-        one for one in heads if one.tile_id.z == base_zoom and frame_id in read_tile(store, one).frames
-    )
-    store.put(head.key, b"rotten")
-    return head
-
-
-def test_a_damaged_tile_of_another_box_is_made_again_from_what_it_gave(
-    drill: DrillReport, make_house: MakeHouse
-) -> None:
-    field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
-    flight_id = field.ingest(drill.photos).flight.flight_id
-    mosaic_id = f"{flight_id}-colour"
-    exchange(field, province)
-    frame_id = next(iter(sorted(frames_shown(province, mosaic_id))))
-    head = spoiled_tile(province, mosaic_id, frame_id)
-    assert verify_objects(province.workspace).unrepaired == []
-    assert province.tiles(mosaic_id) == field.tiles(mosaic_id)
-    read_tile(province.workspace.store, head)
