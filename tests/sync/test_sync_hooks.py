@@ -123,7 +123,7 @@ def test_a_flight_whose_photos_are_elsewhere_is_not_finished_here(
     field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
     flight_id = field.ingest(drill.photos).flight.flight_id
     exchange(field, province)
-    with pytest.raises(InputUnusable, match=r"6 photos .* on another box.*--originals"):
+    with pytest.raises(InputUnusable, match=r"6 .*--originals"):
         finish_flight(province.workspace, flight_id, FinishRequest())
     assert find_remote_photos(field.workspace, flight_id) == set()
     exchange(field, province, includes_originals=True)
