@@ -23,6 +23,8 @@ from tests.finished_house import NAME, QUICK, Finished, make_finished, open_work
 from tests.finishing import finish_flight
 from tests.unreliable_stores import CorruptingStore, SlowStore
 
+_REST = ("evidence/", "terrain/")
+
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Finished:
@@ -66,7 +68,7 @@ def revision_of(calm: Finished) -> int:
     return calm.report.main.revision
 
 
-@pytest.mark.parametrize("kind", ["evidence/", "mosaics/", "terrain/"])
+@pytest.mark.parametrize("kind", ["mosaics/", *(pytest.param(one, marks=pytest.mark.soak) for one in _REST)])
 def test_an_ingest_that_reads_rotten_objects_lays_nothing_wrong(
     calm: Finished, drill: DrillReport, tmp_path: Path, kind: str
 ) -> None:
@@ -83,7 +85,7 @@ def test_an_ingest_that_reads_rotten_objects_lays_nothing_wrong(
     print(f"ingest, {kind} rotten: {len(rotten.read)} read so; {type(error).__name__}")
 
 
-@pytest.mark.parametrize("kind", ["evidence/", "mosaics/", "terrain/"])
+@pytest.mark.parametrize("kind", ["mosaics/", *(pytest.param(one, marks=pytest.mark.soak) for one in _REST)])
 def test_a_finish_that_reads_rotten_objects_publishes_nothing_wrong(
     calm: Finished, tmp_path: Path, kind: str
 ) -> None:
@@ -99,6 +101,7 @@ def test_a_finish_that_reads_rotten_objects_publishes_nothing_wrong(
     print(f"finish, {kind} rotten: {len(rotten.read)} read so; {type(error).__name__}")
 
 
+@pytest.mark.soak
 def test_on_a_slow_store_the_same_tiles_are_made(calm: Finished, drill: DrillReport, tmp_path: Path) -> None:
     sound = open_workspace(tmp_path)
     slow = replace(sound, store=SlowStore(sound.store, delay_s=0.01, bytes_per_s=5e6))

@@ -284,15 +284,6 @@ class Refusing(Wire):
         return super().request_once(method, path, body, **headers)
 
 
-def test_a_line_that_is_cut_over_and_over_costs_no_more_than_the_budget(tmp_path: Path) -> None:
-    budget = 9_000
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1})
-    sent = sync(box, Wire(province, tmp_path, [1] * 500), budget_bytes=budget)
-    assert sent.ended_by == "budget"
-    assert sent.sent_bytes <= budget
-
-
 class Portal(Wire):
     """A network that wants a sign-in first answers some requests of each kind with its page."""
 

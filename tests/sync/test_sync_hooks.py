@@ -167,7 +167,8 @@ def test_a_flight_that_was_laid_again_on_terrain_comes_where_its_photos_are(
     assert lost_in(province) == []
 
 
-@pytest.mark.parametrize("other_ground", ["plane", pytest.param("terrain", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("other_ground", ["plane", "terrain"])
 def test_two_boxes_that_laid_one_card_on_two_grounds_come_together(
     drill: DrillReport, make_house: MakeHouse, tmp_path: Path, other_ground: str
 ) -> None:
@@ -204,25 +205,6 @@ def raised(dem: Path, by_m: float, path: Path) -> Path:
         file.write(heights + by_m, 1)
         file.update_tags(**tags)
     return path
-
-
-def test_half_a_card_and_a_whole_card_converge_on_one_map(
-    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
-) -> None:
-    half, whole, province = (named(make_house(drill, name), name) for name in ("half", "whole", "province"))
-    first = half.ingest(part_of(drill, tmp_path / "half-card", slice(0, 3))).flight.flight_id
-    second = whole.ingest(drill.photos).flight.flight_id
-    assert first != second
-    exchange(half, province)
-    exchange(whole, province)
-    (flight,) = province.workspace.catalog.flights.flights()
-    assert flight.flight_id == first
-    exchange(province, whole)
-    exchange(province, half)
-    exchange(whole, province)
-    exchange(half, province)
-    tiles = province.tiles(f"{first}-colour")
-    assert tiles == whole.tiles(f"{second}-colour") == half.tiles(f"{first}-colour")
 
 
 def test_an_original_that_was_let_go_does_not_come_by_another_box(
