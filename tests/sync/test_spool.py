@@ -14,23 +14,6 @@ DATA = b"a step of some bytes"
 NAME = hashlib.sha256(DATA).hexdigest()
 
 
-def test_a_step_goes_on_where_it_was_cut(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "box")
-    assert spool.offset(NAME, len(DATA)) == 0
-    turn = spool.begin(NAME, 0)
-    assert turn is not None
-    assert spool.add(turn, NAME, DATA[:5])
-    again = Spool(tmp_path / "box")  # the server was killed
-    assert again.offset(NAME, len(DATA)) == 5
-    assert again.begin(NAME, 7) is None
-    turn = again.begin(NAME, 5)
-    assert turn is not None
-    assert again.add(turn, NAME, DATA[5:])
-    path = again.find_complete(NAME)
-    assert path is not None
-    assert path.read_bytes() == DATA
-
-
 def test_an_answer_that_a_power_cut_emptied_is_none(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     spool.begin(NAME, 0)
@@ -45,16 +28,6 @@ def test_an_answer_that_a_power_cut_emptied_is_none(tmp_path: Path) -> None:
     again.finish(NAME, {"lines": 3})
     assert again.find_answer(NAME) == {"lines": 3}
     assert [one.name for one in tmp_path.iterdir()] == [f"{NAME}.done"]
-
-
-def test_bytes_that_are_not_what_they_are_named_go(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    turn = spool.begin(NAME, 0)
-    assert turn is not None
-    assert spool.add(turn, NAME, b"x" * len(DATA))
-    assert spool.find_complete(NAME) is None
-    assert spool.offset(NAME, len(DATA)) == 0
-    assert spool.offset(NAME, 3) == 0
 
 
 @pytest.mark.parametrize(("most_small", "floor"), [(0, SPARE_BYTES), (len(DATA), RESERVED_BYTES)])
