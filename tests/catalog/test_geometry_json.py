@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,16 +84,3 @@ def test_a_camera_comes_back_bit_for_bit(interior: InteriorOrientation) -> None:
 @given(_PROVENANCE)
 def test_provenance_comes_back(provenance: Provenance) -> None:
     assert provenance_from_json(provenance_to_json(provenance)) == provenance
-
-
-def test_an_unknown_sigma_comes_back_as_infinite() -> None:
-    pose = ExteriorOrientation(
-        projection_centre_m=(0.0, 0.0, 0.0),
-        rotation=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
-        work_crs="EPSG:32648",
-        vertical_datum="EGM96",
-        sigma_position_m=(math.inf, 1.0, 1.0),
-        sigma_attitude_rad=(0.0, 0.0, 0.0),
-        source=PoseSource.GNSS,
-    )
-    assert exterior_from_json(exterior_to_json(pose)) == pose

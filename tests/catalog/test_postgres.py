@@ -7,13 +7,13 @@ import psycopg
 import pytest
 import shapely
 
-from flycam.catalog.catalog import Catalog, open_catalog
+from flycam.catalog.catalog import open_catalog
 from flycam.errors import CatalogUnavailable
-from flycam.model.records import AuditEntry, LayerFeatureRecord
+from flycam.model.records import AuditEntry
 from tests.servers import GUARDED_PASSWORD
 from tests.suites.access_suite import AccessSuite
 from tests.suites.audit_suite import AuditSuite
-from tests.suites.board_suite import LAYER, THINGS, BoardSuite
+from tests.suites.board_suite import BoardSuite
 from tests.suites.briefing_suite import BriefingSuite
 from tests.suites.catalog_suite import OLD_COMMUNES, CatalogSuite, flight, frame
 from tests.suites.change_suite import ChangeSuite
@@ -172,44 +172,10 @@ def test_a_database_that_does_not_exist(postgres_server: str) -> None:
         open_catalog(f"{postgres_server}/nowhere")
 
 
-class _Meanwhile(list[LayerFeatureRecord]):
-    """Things of a layer; when they are written somebody else does something that is audited."""
-
-    def __init__(self, things: list[LayerFeatureRecord], catalog: Catalog) -> None:
-        super().__init__(things)
-        self._catalog = catalog
-
-    def __getitem__(self, part: object) -> list[LayerFeatureRecord]:  # type: ignore[override]
-        self._catalog.audit.append("Minh", "sign-in", "Minh")
-        return list(self)
-
-
-def _impatient(url: str) -> str:
-    """Whoever would wait for a lock here is told so at last: a test that hangs says nothing."""
-    return f"{url}%20-clock_timeout%3D3000"
-
-
-def test_whoever_is_audited_waits_for_no_feature_of_a_layer(url: str) -> None:
-    told = AuditEntry(who="Lan", what="layer add", subject="layer-1", detail="", at_ns=1)
-    with open_catalog(_impatient(url)) as catalog:
-        catalog.layers.put(LAYER, _Meanwhile(THINGS, catalog), told)
-        assert [line.who for line in catalog.audit.lines()] == ["Minh", "Lan"]
-        assert catalog.audit.verify() is None
-
-
-def test_a_layer_of_which_nothing_is_told_waits_for_nobody_in_the_audit_log(url: str) -> None:
-    with open_catalog(_impatient(url)) as catalog, _connect(url) as other, other.transaction():
-        other.execute("LOCK TABLE audit_log IN SHARE ROW EXCLUSIVE MODE")
-        catalog.layers.put(LAYER, THINGS)
-        assert catalog.layers.features("layer-1", None, 10)[1] == len(THINGS)
-        catalog.layers.remove("layer-1")
-        assert catalog.layers.all() == []
-
-
 def test_a_flight_is_renamed_while_another_is_moved(url: str) -> None:
     """A rename held the flights and waited for the audit log, a move the other way round: both ended as
     deadlocked."""
-    told = AuditEntry(who="Lan", what="flight renamed", subject="f1", detail="", at_ns=1)
+    audit_entry = AuditEntry(who="Lan", what="flight renamed", subject="f1", detail="", at_ns=1)
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'audit_log'::regclass"
     with open_catalog(url) as catalog, ThreadPoolExecutor(1) as elsewhere:
         catalog.flights.put_flight(flight("f1", "Sáng"))
@@ -217,7 +183,7 @@ def test_a_flight_is_renamed_while_another_is_moved(url: str) -> None:
         with _connect(url) as mover, mover.transaction():
             mover.execute("SET LOCAL lock_timeout = '10s'")
             mover.execute("LOCK TABLE audit_log IN SHARE ROW EXCLUSIVE MODE")
-            renaming = elsewhere.submit(catalog.flights.rename, "f1", "Chiều", told)
+            renaming = elsewhere.submit(catalog.flights.rename, "f1", "Chiều", audit_entry)
             with _connect(url) as watcher:
                 until(lambda: watcher.execute(waiting).fetchone() == (1,))
             mover.execute("UPDATE flights SET event_id = 'e2' WHERE flight_id = 'f2'")

@@ -11,14 +11,10 @@ from hypothesis import strategies as st
 from flycam.catalog.retention_records import (
     HoldRecord,
     PurgeRecord,
-    get_original_key,
-    make_original_purged,
     select_active_holds,
     select_active_purges,
 )
-from flycam.errors import format_error, get_http_status
-from flycam.model.access import HoldStep, PurgeStep, RetainedKind
-from flycam.storage import keys
+from flycam.model.access import HoldStep, PurgeStep
 from tests.suites.retention_suite import GONE, HELD
 
 holds = st.builds(
@@ -58,15 +54,3 @@ def test_a_lifting_takes_back_its_own_letting_go_alone(lines: list[PurgeRecord],
     lifted = {(one.act_id, one.sha256) for one in lines if one.step is PurgeStep.LIFTED}
     gone = {one for one in lines if one.step is PurgeStep.PURGED}
     assert standing == {one for one in gone if (one.act_id, one.sha256) not in lifted}
-
-
-def test_who_asks_for_it_is_told_when_and_by_whom_in_both_languages() -> None:
-    error = make_original_purged(replace(GONE, at_ns=1_725_903_600 * 10**9))
-    assert get_http_status(error) == 410
-    assert "DJI_0001.JPG" in str(format_error(error)) and "2024-09-10 by Lan (box-1)" in str(error)
-    assert "10/09/2024, người xác nhận: Lan (box-1)" in error.message.in_language("vi")
-
-
-def test_a_piece_of_video_lies_beside_the_evidence() -> None:
-    assert get_original_key(RetainedKind.VIDEO, "a" * 64) == keys.format_recording_key("a" * 64)
-    assert get_original_key(RetainedKind.UPLOAD, "a" * 64) == keys.format_original_key("a" * 64)

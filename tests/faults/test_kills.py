@@ -12,7 +12,7 @@ from flycam.drill.photo_drill import DrillReport
 from tests.faults.every_work import WORKS
 from tests.faults.killing import Kill, calm_run, kills
 
-_IN_CI, _KILLS = {"bundle write": 2, "restore": 2}, 208
+_IN_CI, _KILLS = {"bundle read": 2, "backup": 1, "restore": 1, "verify": 1}, 208
 _ONE_BATCH = 64 + 64  # tiles of one group, and the parents that are written with them
 
 

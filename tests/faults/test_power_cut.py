@@ -15,7 +15,7 @@ from tests.faults.every_work import WORKS
 
 pytestmark = pytest.mark.skipif(kernel.why_not() is not None, reason=str(kernel.why_not()))
 
-_IN_CI, _CUTS = {"ingest": 3, "backup": 2}, 100
+_IN_CI, _CUTS = {"ingest": 2, "backup": 1}, 100
 
 
 @pytest.mark.parametrize("name", list(_IN_CI))

@@ -19,9 +19,19 @@ from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.terrain import register_dem
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.workspace import Workspace
-from tests.finished_house import NAME, QUICK, Finished, make_finished, open_workspace, tiles_of
+from tests.finished_house import NAME, QUICK, Finished, ingested, make_finished, open_workspace, tiles_of
 from tests.finishing import finish_flight
 from tests.unreliable_stores import CorruptingStore, SlowStore
+
+_REST = ("evidence/", "terrain/")
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> tuple[str, dict[str, str]]:
+    """The mosaic of the flight on a sound store, and its tiles."""
+    workspace = ingested(tmp_path_factory.mktemp("sound") / "data", drill)
+    (mosaic,) = workspace.catalog.tiles.mosaics()
+    return mosaic.mosaic_id, tiles_of(workspace, mosaic.mosaic_id, 0)
 
 
 @pytest.fixture(scope="module")
@@ -66,24 +76,26 @@ def revision_of(calm: Finished) -> int:
     return calm.report.main.revision
 
 
-@pytest.mark.parametrize("kind", ["evidence/", "mosaics/", "terrain/"])
+@pytest.mark.parametrize("kind", ["mosaics/", *(pytest.param(one, marks=pytest.mark.soak) for one in _REST)])
 def test_an_ingest_that_reads_rotten_objects_lays_nothing_wrong(
-    calm: Finished, drill: DrillReport, tmp_path: Path, kind: str
+    live: tuple[str, dict[str, str]], drill: DrillReport, tmp_path: Path, kind: str
 ) -> None:
+    mosaic_id, tiles = live
     sound = open_workspace(tmp_path)
     register_dem(sound, drill.dem)
     register_communes(sound, drill.communes)
     request, rotten = PreflightRequest(paths=(drill.photos,)), Rotten(kind, 1)
     on_rot = replace(sound, store=CorruptingStore(sound.store, rotten))
     error = said(lambda: ingest(on_rot, request, FlightLabels(name=NAME)))
-    is_sound(sound, calm.mosaic_id, 0, calm.live)
+    is_sound(sound, mosaic_id, 0, tiles)
     again = ingest(sound, request, FlightLabels(name=NAME))
-    assert tiles_of(sound, calm.mosaic_id, 0) == calm.live
+    assert tiles_of(sound, mosaic_id, 0) == tiles
     assert again.used == drill.frames and all(one.covered_m2 > 0.0 for one in again.communes)
     print(f"ingest, {kind} rotten: {len(rotten.read)} read so; {type(error).__name__}")
 
 
-@pytest.mark.parametrize("kind", ["evidence/", "mosaics/", "terrain/"])
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["mosaics/", *_REST])
 def test_a_finish_that_reads_rotten_objects_publishes_nothing_wrong(
     calm: Finished, tmp_path: Path, kind: str
 ) -> None:
@@ -99,6 +111,7 @@ def test_a_finish_that_reads_rotten_objects_publishes_nothing_wrong(
     print(f"finish, {kind} rotten: {len(rotten.read)} read so; {type(error).__name__}")
 
 
+@pytest.mark.soak
 def test_on_a_slow_store_the_same_tiles_are_made(calm: Finished, drill: DrillReport, tmp_path: Path) -> None:
     sound = open_workspace(tmp_path)
     slow = replace(sound, store=SlowStore(sound.store, delay_s=0.01, bytes_per_s=5e6))

@@ -7,11 +7,8 @@ import http.client
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from zlib import crc32
 
 import httpx
 
@@ -19,7 +16,7 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.ingest.upload.memory_card import MemoryCard, UploadRequest
 from flycam.storage import keys
 from tests.attack.commands import Operator
-from tests.attack.exchanges import common, flight_of, masts
+from tests.attack.exchanges import flight_of
 from tests.attack.uploading import ServerProcess, serving
 from tests.faults.works import LONGEST_S, Held, Work, card_of, done, house_in
 from tests.waiting import until
@@ -91,59 +88,6 @@ def receiving(drill: DrillReport, scratch: Path) -> Work:
     work = Receiving("sync receive", lambda _: None, lambda _: ("serve",), "province", giver=giver)
     work.comes_later = "terrain"
     work.meanwhile = lambda server: work.sync(server) and None
-    return work
-
-
-@dataclass
-class Handing(Work):
-    """A box that sends its map to a province, and gets from there what all have in common.
-
-    made  the province before: each folder begins with a copy of it, or with one that has heard of all already
-    """
-
-    made: Path = Path()
-    url: str = ""
-
-    @contextmanager
-    def beside(self, root: Path) -> Iterator[None]:
-        """The province's server."""
-        there = self._province(root)
-        with serving(there) as server:
-            self.url = server.url
-            yield
-        self.url = ""
-
-    def again(self, root: Path) -> int:
-        """Tiles that the province had and that went once more."""
-        here, known = house_in(root, self.box), len(_given(self._province(root)))
-        with self.beside(root):
-            said = here("sync", self.url, "--once")
-        assert (said.exit_code, said.json["left"], said.json["left_there"]) == (0, 0, 0), said
-        flight_id = flight_of(here)
-        assert self._province(root).tiles(flight_id) == here.tiles(flight_id)
-        return max(int(said.json["tiles"]) - (len(here.tiles(flight_id)) - known), 0)
-
-    def held(self, root: Path) -> Held:
-        """Also what is held in common."""
-        here = house_in(root, self.box)
-        told = common(here) if (here.data / "catalog.sqlite").exists() else {}
-        return super().held(root) | {name: str(value) for name, value in told.items()}
-
-    def _province(self, root: Path) -> Operator:
-        folder = root.with_name(f"{root.name} at the province")
-        if not folder.exists():
-            calm = self.made.with_name("root at the province")
-            has_heard = calm.exists() and crc32(root.name.encode()) % 2
-            shutil.copytree(calm if has_heard else self.made, folder)
-        return house_in(folder, "province")
-
-
-def handing(drill: DrillReport, scratch: Path) -> Work:
-    made = scratch / "made"
-    done(made, "communes", "add", drill.communes, box="province")
-    done(made, "layers", "add", masts(scratch / "masts.json", 500), "--kind", "mast", box="province")
-    work = Handing("sync send", lambda root: done(root, *card_of(drill)), lambda _: (), made=made)
-    work.arguments = lambda _: ("sync", work.url, "--once")
     return work
 
 

@@ -41,13 +41,13 @@ def spoil(workspace: Workspace, key: str, way: str) -> None:
 def with_pack(workspace: Workspace) -> Workspace:
     """A house with a meeting pack that is kept in it."""
     data = b"PK" + bytes(range(256)) * 9
-    told = AuditEntry(who="Lan", what="pack", subject="", detail="", at_ns=1)
-    asked = Pack(
+    audit_entry = AuditEntry(who="Lan", what="pack", subject="", detail="", at_ns=1)
+    request = Pack(
         pack_id="0123456789abcdef", owner="Lan", flights=("f1",), language="vi", asked_ns=1, maker="p"
     )
-    pack = replace(workspace.catalog.packs.add(asked, told), sha256=hashlib.sha256(data).hexdigest())
+    pack = replace(workspace.catalog.packs.add(request, audit_entry), sha256=hashlib.sha256(data).hexdigest())
     workspace.store.put(keys.format_pack_key(pack.pack_id, pack.sha256), data, durable=True)
-    workspace.catalog.packs.mark_made(replace(pack, size_bytes=len(data)), told)
+    workspace.catalog.packs.mark_made(replace(pack, size_bytes=len(data)), audit_entry)
     return workspace
 
 

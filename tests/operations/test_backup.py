@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import random
-import shutil
-import signal
 import sqlite3
 import struct
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -44,23 +37,19 @@ from flycam.ingest.inspection import PreflightRequest
 from flycam.mosaic.eviction import collect_garbage
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
-from flycam.operations import backup, backup_folder
+from flycam.operations import backup_folder
 from flycam.operations.backup import RUNS_TO_READ_ALL, save_backup
 from flycam.operations.backup_folder import MANIFEST, OBJECTS, read_backup_manifest
 from flycam.operations.inventory import InventoryKind
 from flycam.operations.restore import require_manifest, restore_backup, verify_backup
 from flycam.operations.verify import VerifyRequest, verify_objects
-from flycam.storage import files as storage_files
-from flycam.storage import keys
 from flycam.storage.address import open_store
-from flycam.sync.reference_import import ReferenceLedger
 from flycam.workspace import Workspace
 from tests.clips import cut_all
 from tests.finished_house import NAME, ingested, open_workspace
 from tests.operations.spoiled import WAYS, close, copy_of, held, objects, spoil, with_pack
 from tests.texts import pair
 from tests.unreliable_stores import CountingStore, FaultyStore
-from tests.waiting import trials
 
 ALONE = hashlib.sha256(b"a log that nothing names").hexdigest()
 
@@ -75,7 +64,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Path:
 
 
 @pytest.fixture
-def house(root: Path, tmp_path: Path) -> Iterator[Workspace]:
+def workspace(root: Path, tmp_path: Path) -> Iterator[Workspace]:
     workspace = copy_of(root, tmp_path / "house")
     yield workspace
     close(workspace)
@@ -117,13 +106,13 @@ def spoil_file(stick: Path, what: str, way: str) -> str:
 
 
 def test_what_was_saved_is_put_back_whole(
-    house: Workspace, empty: Workspace, drill: DrillReport, tmp_path: Path
+    workspace: Workspace, empty: Workspace, drill: DrillReport, tmp_path: Path
 ) -> None:
-    saved = save_backup(house, tmp_path / "stick")
-    assert saved.error is None and saved.new == saved.manifest.objects == len(objects(house))
+    saved = save_backup(workspace, tmp_path / "stick")
+    assert saved.error is None and saved.new == saved.manifest.objects == len(objects(workspace))
     done = restore_backup(empty, tmp_path / "stick")
     assert done.written == saved.new
-    assert objects(empty) == objects(house) and rows(empty.catalog) == rows(house.catalog)
+    assert objects(empty) == objects(workspace) and rows(empty.catalog) == rows(workspace.catalog)
     assert verify_objects(empty).error is None
     lines = empty.catalog.audit.lines()
     assert (
@@ -133,80 +122,78 @@ def test_what_was_saved_is_put_back_whole(
     assert (again.new, again.repaired) == (0, 0)
 
 
-def test_other_programs_can_check_it(house: Workspace, tmp_path: Path) -> None:
+def test_other_programs_can_check_it(workspace: Workspace, tmp_path: Path) -> None:
     stick = tmp_path / "stick"
-    save_backup(house, stick)
+    save_backup(workspace, stick)
     (sums,) = stick.glob("SHA256SUMS-*")
     said = subprocess.run(
         ["sha256sum", "--strict", "--quiet", "-c", sums.name], cwd=stick, capture_output=True, check=False
     )
     assert said.returncode == 0, said.stderr
-    assert len(sums.read_text().splitlines()) == len(objects(house)) + 1
+    assert len(sums.read_text().splitlines()) == len(objects(workspace)) + 1
 
 
 def test_again_only_what_is_new_is_copied_and_what_was_let_go_goes(
-    house: Workspace, empty: Workspace, tmp_path: Path
+    workspace: Workspace, empty: Workspace, tmp_path: Path
 ) -> None:
     stick = tmp_path / "stick"
-    first = save_backup(house, stick)
-    counting = CountingStore(house.store)
-    second = save_backup(replace(house, store=counting), stick)
+    first = save_backup(workspace, stick)
+    counting = CountingStore(workspace.store)
+    second = save_backup(replace(workspace, store=counting), stick)
     assert (second.new, second.removed, counting.bytes_received) == (0, 0, 0)
     assert second.manifest.objects == first.manifest.objects
-    withdraw_by_reference(house, NAME, "doanh trại", "UBND")
-    collect_garbage(house, grace_s=0.0)
-    third = save_backup(house, stick)
+    withdraw_by_reference(workspace, NAME, "doanh trại", "UBND")
+    collect_garbage(workspace, grace_s=0.0)
+    third = save_backup(workspace, stick)
     assert third.new > 0 and third.removed > 0 and third.error is None
     assert {name.removeprefix(f"{OBJECTS}/") for name in files(stick) if name.startswith(OBJECTS)} == set(
-        objects(house)
+        objects(workspace)
     )
     restore_backup(empty, stick)
     assert verify_objects(empty).error is None
 
 
 def test_what_the_house_has_lost_stays_in_the_backup(
-    house: Workspace, empty: Workspace, tmp_path: Path
+    workspace: Workspace, empty: Workspace, tmp_path: Path
 ) -> None:
     stick = tmp_path / "stick"
-    house.store.put(f"evidence/ab/{'ab' * 32}", b"")  # named by nothing, and not even what its key says
+    workspace.store.put(f"evidence/ab/{'ab' * 32}", b"")  # named by nothing, and not even what its key says
     log = b"a log that nothing names"
     digest = hashlib.sha256(log).hexdigest()
-    house.store.put(f"evidence/{digest[:2]}/{digest}", log)
-    first = save_backup(house, stick)
+    workspace.store.put(f"evidence/{digest[:2]}/{digest}", log)
+    first = save_backup(workspace, stick)
     assert first.manifest.missing == (f"evidence/ab/{'ab' * 32}",) and first.error is not None
-    for one in held(house, InventoryKind.PHOTO, InventoryKind.TERRAIN, InventoryKind.TILE):
-        spoil(house, one.key, "lost")
-    house.store.delete(f"evidence/{digest[:2]}/{digest}")
-    second = save_backup(house, stick)
+    for one in held(workspace, InventoryKind.PHOTO, InventoryKind.TERRAIN, InventoryKind.TILE):
+        spoil(workspace, one.key, "lost")
+    workspace.store.delete(f"evidence/{digest[:2]}/{digest}")
+    second = save_backup(workspace, stick)
     assert second.manifest.objects == first.manifest.objects and second.removed == 0
     restore_backup(empty, stick)
     assert verify_objects(empty, VerifyRequest(repair=False)).damages == ()
     assert empty.store.get(f"evidence/{digest[:2]}/{digest}") == log
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_what_is_not_whole_is_not_copied(house: Workspace, tmp_path: Path, way: str) -> None:
+def test_what_is_not_whole_is_not_copied(workspace: Workspace, tmp_path: Path) -> None:
     bad = [
-        held(house, kind)[0].key
+        held(workspace, kind)[0].key
         for kind in (InventoryKind.PHOTO, InventoryKind.TERRAIN, InventoryKind.TILE, InventoryKind.CLIP)
     ]
-    for key in bad:
-        spoil(house, key, way)
-    report = save_backup(house, tmp_path / "stick")
+    for number, key in enumerate(bad):
+        spoil(workspace, key, sorted(WAYS)[number % 3])
+    report = save_backup(workspace, tmp_path / "stick")
     assert set(report.manifest.missing) == set(bad) and isinstance(report.error, DataDamaged)
     assert not [key for key in bad if (tmp_path / "stick" / OBJECTS / key).exists()]
     for key in bad:
-        house.store.delete(key)
-    verify_objects(house)
+        workspace.store.delete(key)
+    verify_objects(workspace)
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("what", ["catalogue-", "SHA256SUMS-"])
+@pytest.mark.parametrize(("what", "way"), [("catalogue-", "flipped"), ("SHA256SUMS-", "lost")])
 def test_a_damaged_list_or_catalogue_is_refused_before_anything_is_written(
-    house: Workspace, empty: Workspace, tmp_path: Path, what: str, way: str
+    workspace: Workspace, empty: Workspace, tmp_path: Path, what: str, way: str
 ) -> None:
     stick = tmp_path / "stick"
-    save_backup(house, stick)
+    save_backup(workspace, stick)
     name = spoil_file(stick, what, way)
     for refused in (
         lambda: restore_backup(empty, stick),
@@ -221,85 +208,42 @@ def test_a_damaged_list_or_catalogue_is_refused_before_anything_is_written(
         )
 
 
-@pytest.mark.parametrize("way", WAYS)
 def test_of_a_damaged_backup_all_that_is_whole_comes_back_and_verify_mends_the_rest(
-    house: Workspace, empty: Workspace, drill: DrillReport, tmp_path: Path, way: str
+    workspace: Workspace, empty: Workspace, drill: DrillReport, tmp_path: Path
 ) -> None:
     stick = tmp_path / "stick"
-    saved = save_backup(house, stick)
-    bad = {spoil_file(stick, what, way) for what in ("objects/evidence", "objects/mosaics")}
+    saved = save_backup(workspace, stick)
+    bad = {spoil_file(stick, "objects/evidence", "flipped"), spoil_file(stick, "objects/mosaics", "lost")}
     assert set(verify_backup(stick, require_manifest(stick))) == bad
     done = restore_backup(empty, stick)
     assert {f"{OBJECTS}/{key}" for key in done.unreadable} == bad and done.written == saved.new - 2
     assert isinstance(done.error, DataDamaged) and done.error.message.in_language("vi") != str(done.error)
-    assert set(objects(empty)) == set(objects(house)) - set(done.unreadable)
+    assert set(objects(empty)) == set(objects(workspace)) - set(done.unreadable)
     assert verify_objects(empty, VerifyRequest(source=drill.photos)).error is None
-    assert objects(empty) == objects(house)
+    assert objects(empty) == objects(workspace)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_what_rots_in_a_backup_is_copied_anew_within_ten_runs(
-    house: Workspace, tmp_path: Path, way: str
-) -> None:
+def test_what_rots_in_a_backup_is_copied_anew_within_ten_runs(workspace: Workspace, tmp_path: Path) -> None:
     stick = tmp_path / "stick"
-    save_backup(house, stick)
+    save_backup(workspace, stick)
     whole = files(stick / OBJECTS)
     for what in ("objects/evidence", "objects/mosaics"):
-        spoil_file(stick, what, way)
-    runs = [save_backup(house, stick).new for _ in range(RUNS_TO_READ_ALL)]
+        spoil_file(stick, what, "flipped")
+    runs = [save_backup(workspace, stick).new for _ in range(RUNS_TO_READ_ALL)]
     assert sum(runs) == 2 and files(stick / OBJECTS) == whole
     assert not verify_backup(stick, require_manifest(stick))
 
 
-def test_what_rots_in_a_backup_and_is_lost_in_the_house_is_told(house: Workspace, tmp_path: Path) -> None:
-    stick = tmp_path / "stick"
-    house.store.put(f"evidence/{ALONE[:2]}/{ALONE}", b"a log that nothing names")
-    save_backup(house, stick)
-    gone = {f"evidence/{ALONE[:2]}/{ALONE}", held(house, InventoryKind.PHOTO)[0].key}
-    for key in gone:
-        house.store.delete(key)
-        (stick / OBJECTS / key).write_bytes(b"")
-    report = save_backup(house, stick)
-    assert set(report.manifest.missing) == gone and len(report.manifest.missing) == 2
-    assert not verify_backup(stick, report.manifest)
-
-
-def test_a_disk_that_fails_under_a_backup_is_not_taken_for_the_houses(
-    house: Workspace, empty: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stick = tmp_path / "stick"
-    save_backup(house, stick)
-    bad = held(house, InventoryKind.PHOTO)[0].key
-    opened = Path.open
-
-    def fails(path: Path, *words: Any, **more: Any) -> Any:
-        if path == stick / OBJECTS / bad:
-            raise OSError(errno.EIO, "Input/output error")
-        return opened(path, *words, **more)
-
-    monkeypatch.setattr(Path, "open", fails)
-    assert restore_backup(empty, stick).unreadable == (bad,)
-
-
-@pytest.mark.parametrize("name", ["objects", "objects/.tmp", "objects/evidence", "index.sqlite", ".lock"])
-def test_a_link_in_the_folder_is_not_followed(house: Workspace, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["objects/evidence", "index.sqlite", ".lock"])
+def test_a_link_in_the_folder_is_not_followed(workspace: Workspace, tmp_path: Path, name: str) -> None:
     stick, theirs = tmp_path / "stick", tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "kept").write_bytes(b"kept")
     (stick / name).parent.mkdir(parents=True)
     (stick / name).symlink_to(theirs if name.startswith(OBJECTS) else theirs / "new")
     with pytest.raises(InputUnusable, match=name) as caught:
-        save_backup(house, stick)
+        save_backup(workspace, stick)
     assert caught.value.message.in_language("vi") != str(caught.value) and files(theirs) == {"kept": b"kept"}
-
-
-def test_the_manifest_is_not_written_through_a_link(house: Workspace, tmp_path: Path) -> None:
-    stick, theirs = tmp_path / "stick", tmp_path / "theirs"
-    stick.mkdir()
-    theirs.write_bytes(b"kept")
-    (stick / f"{MANIFEST}.new").symlink_to(theirs)
-    save_backup(house, stick)
-    assert theirs.read_bytes() == b"kept" and not (stick / MANIFEST).is_symlink()
 
 
 @pytest.mark.parametrize("manifest", [None, b"", b"[]", b'{"format": "flycam-backup", "version": 2}'])
@@ -315,50 +259,48 @@ def test_no_backup_is_refused(empty: Workspace, tmp_path: Path, manifest: bytes 
 
 
 @pytest.mark.parametrize("lie", ["../../outside", "/etc/passwd", "a/../../b"])
-def test_a_manifest_leads_nowhere_else(house: Workspace, empty: Workspace, tmp_path: Path, lie: str) -> None:
+def test_a_manifest_leads_nowhere_else(
+    workspace: Workspace, empty: Workspace, tmp_path: Path, lie: str
+) -> None:
     stick = tmp_path / "stick"
-    save_backup(house, stick)
-    told = json.loads((stick / MANIFEST).read_text())
-    (stick / MANIFEST).write_text(json.dumps({**told, "catalogue": lie}))
+    save_backup(workspace, stick)
+    values = json.loads((stick / MANIFEST).read_text())
+    (stick / MANIFEST).write_text(json.dumps({**values, "catalogue": lie}))
     with pytest.raises(SourceUnreadable):
         restore_backup(empty, stick)
-    sums = stick / told["sums"]
+    sums = stick / values["sums"]
     sums.write_text(f"{'0' * 64}  {OBJECTS}/{lie}\n")
     digest = hashlib.sha256(sums.read_bytes()).hexdigest()
-    (stick / MANIFEST).write_text(json.dumps({**told, "sums_sha256": digest}))
+    (stick / MANIFEST).write_text(json.dumps({**values, "sums_sha256": digest}))
     with pytest.raises(DataDamaged):
         restore_backup(empty, stick)
     assert empty.catalog.is_empty() and not objects(empty)
 
 
-def test_only_into_an_empty_place(house: Workspace, empty: Workspace, tmp_path: Path) -> None:
+def test_only_into_an_empty_place(workspace: Workspace, empty: Workspace, tmp_path: Path) -> None:
     stick = tmp_path / "stick"
-    save_backup(house, stick)
+    save_backup(workspace, stick)
     with pytest.raises(InputUnusable, match="--data"):
-        restore_backup(house, stick)
+        restore_backup(workspace, stick)
     empty.store.put("evidence/00/other", b"of somebody else")
     with pytest.raises(InputUnusable, match="--data"):
         restore_backup(empty, stick)
     assert list(empty.store.list("")) == ["evidence/00/other"] and empty.catalog.is_empty()
 
 
-@pytest.mark.parametrize("is_on_record", [False, True])
 def test_a_restore_that_nobody_was_told_of_is_completed(
-    house: Workspace, empty: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_on_record: bool
+    workspace: Workspace, empty: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The catalogue was filled, its line in the audit log written or not, and then the power went."""
+    """The catalogue was filled, its line in the audit log was not written, and then the power went."""
     stick = tmp_path / "stick"
-    save_backup(house, stick)
-    if not is_on_record:
-        gone = CatalogUnavailable(pair("gone", "mất"))
-        with monkeypatch.context() as patch, pytest.raises(CatalogUnavailable):
-            patch.setattr(Audit, "append", Mock(side_effect=gone))
-            restore_backup(empty, stick)
-    else:
+    save_backup(workspace, stick)
+    gone = CatalogUnavailable(pair("gone", "mất"))
+    with monkeypatch.context() as patch, pytest.raises(CatalogUnavailable):
+        patch.setattr(Audit, "append", Mock(side_effect=gone))
         restore_backup(empty, stick)
     empty.store.delete(sorted(objects(empty))[0])
     assert restore_backup(empty, stick).written == 1
-    assert objects(empty) == objects(house)
+    assert objects(empty) == objects(workspace)
     assert [line.what for line in empty.catalog.audit.lines()].count("restore") == 1
     empty.catalog.audit.append("Lan", "withdraw", "f1", "")
     with pytest.raises(InputUnusable, match="--data"):
@@ -366,10 +308,10 @@ def test_a_restore_that_nobody_was_told_of_is_completed(
 
 
 def test_a_restore_that_was_cut_short_is_done_again_over_what_it_put_there(
-    house: Workspace, empty: Workspace, tmp_path: Path
+    workspace: Workspace, empty: Workspace, tmp_path: Path
 ) -> None:
     stick = tmp_path / "stick"
-    saved = save_backup(house, stick)
+    saved = save_backup(workspace, stick)
     puts = iter(range(10_000))
     gone = StoreUnavailable(pair("gone", "mất"))
     faulty = FaultyStore(empty.store, lambda what, _: gone if what == "put_file" and next(puts) > 9 else None)
@@ -380,44 +322,7 @@ def test_a_restore_that_was_cut_short_is_done_again_over_what_it_put_there(
     spoil(empty, sorted(there)[0], "cut")
     report = restore_backup(empty, stick)
     assert report.written == saved.manifest.objects - len(there) + 1
-    assert objects(empty) == objects(house)
-
-
-_BACKUP = """
-import sys
-from pathlib import Path
-from tests.finished_house import open_workspace
-from flycam.operations.backup import save_backup
-workspace = open_workspace(Path(sys.argv[1]))
-print("begun", flush=True)
-save_backup(workspace, Path(sys.argv[2]))
-"""
-
-
-def test_killed_at_any_moment_the_backup_before_stands_and_the_next_run_completes(
-    house: Workspace, drill: DrillReport, tmp_path: Path
-) -> None:
-    before = tmp_path / "before"
-    save_backup(house, before)
-    withdraw_by_reference(house, held(house, InventoryKind.PHOTO)[0].name, "nhà dân", "UBND")  # tiles anew
-    unfinished: list[bool] = []
-    for attempt in trials(4, lambda: any(unfinished)):
-        stick = tmp_path / f"stick{attempt}"
-        shutil.copytree(before, stick)
-        old = read_backup_manifest(stick)
-        assert old is not None
-        words = [sys.executable, "-c", _BACKUP, str(tmp_path / "house"), str(stick)]
-        with subprocess.Popen(words, stdout=subprocess.PIPE) as child:
-            assert child.stdout is not None and child.stdout.readline() == b"begun\n"
-            time.sleep(random.Random(attempt).uniform(0.0, 0.5) / (1 + attempt // 4))
-            child.send_signal(signal.SIGKILL)
-        standing = require_manifest(stick)
-        unfinished.append(standing == old)
-        assert not verify_backup(stick, standing)
-        done = save_backup(house, stick)
-        assert done.error is None and not list(stick.glob(".new-*"))
-        assert not verify_backup(stick, require_manifest(stick))
-    assert any(unfinished), "no run was killed half-way"
+    assert objects(empty) == objects(workspace)
 
 
 def test_a_backup_made_while_a_flight_is_ingested_is_whole(
@@ -442,139 +347,57 @@ def test_a_backup_made_while_a_flight_is_ingested_is_whole(
     assert seen and verify_objects(empty).error is None
 
 
-class _Flown(CountingStore):
-    """A store in whose house a photo is withdrawn, and what it had made is freed, while the first tile is
-    read after the catalogue was saved."""
-
-    def __init__(self, house: Workspace, photos: list[str]) -> None:
-        super().__init__(house.store)
-        self._house, self._left, self._flying = house, photos, threading.Lock()
-        self._is_saved = False
-
-    def list(self, prefix: str) -> Iterator[str]:
-        """See ObjectStore.list."""
-        self._is_saved |= prefix in keys.list_cursor_prefixes()
-        return super().list(prefix)
-
-    def size(self, key: str) -> int:
-        """See ObjectStore.size."""
-        with self._flying:
-            if key.startswith("mosaics/") and self._is_saved and self._left:
-                self._is_saved = False
-                withdraw_by_reference(self._house, self._left.pop(), "nhà dân", "UBND")
-                collect_garbage(self._house, grace_s=0.0)
-        return super().size(key)
-
-
-def test_tiles_that_are_replaced_and_freed_while_it_is_made_are_saved_as_they_stand_then(
-    house: Workspace, empty: Workspace, tmp_path: Path
-) -> None:
-    stick = tmp_path / "stick"
-    photos = [one.name for one in held(house, InventoryKind.PHOTO)]
-    saved = save_backup(replace(house, store=_Flown(house, photos[:1])), stick)
-    assert saved.error is None
-    assert not verify_backup(stick, require_manifest(stick))
-    restore_backup(empty, stick)
-    assert objects(empty) == objects(house)
-    assert verify_objects(empty, VerifyRequest(repair=False)).damages == ()
-
-
-def test_of_a_house_that_never_stands_still_what_is_not_saved_is_told(
-    house: Workspace, tmp_path: Path
-) -> None:
-    photos = [one.name for one in held(house, InventoryKind.PHOTO)]
-    saved = save_backup(replace(house, store=_Flown(house, photos[:3])), tmp_path / "stick")
-    assert saved.manifest.missing and isinstance(saved.error, DataDamaged)
-    assert save_backup(house, tmp_path / "stick").error is None
-
-
-def test_the_manifest_gets_its_name_after_those_of_its_files_are_safe(
-    house: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stick = tmp_path / "stick"
-    done: list[str] = []
-    renamed, synced = Path.replace, storage_files.sync_path
-
-    def rename(path: Path, target: Path) -> Path:
-        if target.parent == stick:
-            done.append(target.name.partition("-")[0])
-        return renamed(path, target)
-
-    def sync(path: Path) -> None:
-        synced(path)
-        if path == stick:
-            done.append("synced")
-
-    monkeypatch.setattr(Path, "replace", rename)
-    for module in (backup, backup_folder, storage_files):
-        monkeypatch.setattr(module, "sync_path", sync)
-    save_backup(house, stick)
-    last = done[done.index("catalogue") :]
-    assert last[:4] == ["catalogue", "SHA256SUMS", "synced", MANIFEST] and last[-1] == "synced"
-
-
 @pytest.mark.parametrize("is_empty", [True, False], ids=["an empty house", "a house with a history"])
 def test_the_backup_of_another_house_is_not_written_over(
-    house: Workspace, empty: Workspace, tmp_path: Path, is_empty: bool
+    workspace: Workspace, empty: Workspace, tmp_path: Path, is_empty: bool
 ) -> None:
-    save_backup(house, tmp_path / "stick")
+    save_backup(workspace, tmp_path / "stick")
     before = files(tmp_path / "stick")
     if not is_empty:
-        for number in range(len(house.catalog.audit.lines()) + 1):
+        for number in range(len(workspace.catalog.audit.lines()) + 1):
             empty.catalog.audit.append("Lan", "ingest", f"f{number}")
-    with pytest.raises(InputUnusable, match=r"another house \(.*\).*a folder of this house's own") as caught:
+    with pytest.raises(InputUnusable, match="another house"):
         save_backup(empty, tmp_path / "stick")
-    assert "hệ thống khác" in caught.value.message.in_language("vi")
     assert files(tmp_path / "stick") == before
 
 
 def test_a_house_that_was_put_back_goes_on_with_its_backup(
-    house: Workspace, empty: Workspace, tmp_path: Path
+    workspace: Workspace, empty: Workspace, tmp_path: Path
 ) -> None:
-    save_backup(house, tmp_path / "stick")
+    save_backup(workspace, tmp_path / "stick")
     restore_backup(empty, tmp_path / "stick")
     again = save_backup(replace(empty, box="renamed"), tmp_path / "stick")
     assert (again.new, again.manifest.box) == (0, "renamed")
 
 
-def test_a_house_without_a_history_is_known_by_its_box(empty: Workspace, tmp_path: Path) -> None:
-    assert save_backup(empty, tmp_path / "stick").manifest.audit_head is None
-    with pytest.raises(InputUnusable, match="another house"):
-        save_backup(replace(empty, box="another"), tmp_path / "stick")
-    assert save_backup(empty, tmp_path / "stick").manifest.audit_head is not None
-
-
-def test_one_backup_at_a_time(house: Workspace, tmp_path: Path) -> None:
-    told: list[BaseException] = []
+def test_one_backup_at_a_time(workspace: Workspace, tmp_path: Path) -> None:
+    values: list[BaseException] = []
 
     def look(_stage: str, _done: int, _total: int) -> None:
-        if not told:
+        if not values:
             with pytest.raises(FlightBusy) as caught:
-                save_backup(house, tmp_path / "stick")
-            told.append(caught.value)
+                save_backup(workspace, tmp_path / "stick")
+            values.append(caught.value)
 
-    save_backup(house, tmp_path / "stick", look)
-    assert told
+    save_backup(workspace, tmp_path / "stick", look)
+    assert values
 
 
-@pytest.mark.parametrize("index", [None, b"no database at all" * 100])
 def test_without_its_index_a_backup_still_has_what_it_had(
-    house: Workspace, empty: Workspace, tmp_path: Path, index: bytes | None
+    workspace: Workspace, empty: Workspace, tmp_path: Path
 ) -> None:
     stick = tmp_path / "stick"
-    house.store.put(f"evidence/{ALONE[:2]}/{ALONE}", b"a log that nothing names")
-    first = save_backup(house, stick)
+    workspace.store.put(f"evidence/{ALONE[:2]}/{ALONE}", b"a log that nothing names")
+    first = save_backup(workspace, stick)
     for one in (
-        *held(house, InventoryKind.PHOTO, InventoryKind.TERRAIN),
-        *held(house, InventoryKind.TILE)[:1],
+        *held(workspace, InventoryKind.PHOTO, InventoryKind.TERRAIN),
+        *held(workspace, InventoryKind.TILE)[:1],
     ):
-        spoil(house, one.key, "lost")
-    house.store.delete(f"evidence/{ALONE[:2]}/{ALONE}")
-    bad = spoil_file(stick, f"{OBJECTS}/{held(house, InventoryKind.TILE)[1].key}", "flipped")
-    (stick / "index.sqlite").unlink()
-    if index is not None:
-        (stick / "index.sqlite").write_bytes(index)
-    second = save_backup(house, stick)
+        spoil(workspace, one.key, "lost")
+    workspace.store.delete(f"evidence/{ALONE[:2]}/{ALONE}")
+    bad = spoil_file(stick, f"{OBJECTS}/{held(workspace, InventoryKind.TILE)[1].key}", "flipped")
+    (stick / "index.sqlite").write_bytes(b"no database at all" * 100)
+    second = save_backup(workspace, stick)
     assert second.new == 1 and second.error is None, f"only {bad} is copied anew"
     assert second.manifest.objects == first.manifest.objects
     assert not verify_backup(stick, second.manifest)
@@ -582,9 +405,9 @@ def test_without_its_index_a_backup_still_has_what_it_had(
     assert verify_objects(empty, VerifyRequest(repair=False)).damages == ()
 
 
-def test_what_people_keep_in_the_folder_stays(house: Workspace, tmp_path: Path) -> None:
+def test_what_people_keep_in_the_folder_stays(workspace: Workspace, tmp_path: Path) -> None:
     stick = tmp_path / "stick"
-    save_backup(house, stick)
+    save_backup(workspace, stick)
     old = {path.name for path in stick.glob("SHA256SUMS-*")} | {
         path.name for path in stick.glob("catalogue-*")
     }
@@ -598,64 +421,47 @@ def test_what_people_keep_in_the_folder_stays(house: Workspace, tmp_path: Path) 
     ]
     for name in theirs:
         (stick / name).write_bytes(b"kept")
-    house.store.put(
+    workspace.store.put(
         f"evidence/{hashlib.sha256(b'x').hexdigest()[:2]}/{hashlib.sha256(b'x').hexdigest()}", b"x"
     )
-    save_backup(house, stick)
+    save_backup(workspace, stick)
     assert all((stick / name).read_bytes() == b"kept" for name in theirs)
     assert not [name for name in old if (stick / name).exists()]
 
 
 @pytest.mark.postgres
 def test_from_one_database_into_the_other_and_back(
-    house: Workspace, postgres_url: str, tmp_path: Path
+    workspace: Workspace, postgres_url: str, tmp_path: Path
 ) -> None:
-    save_backup(house, tmp_path / "stick")
-    there = replace(house, store=open_store((tmp_path / "far").as_uri()), catalog=open_catalog(postgres_url))
+    save_backup(workspace, tmp_path / "stick")
+    there = replace(
+        workspace, store=open_store((tmp_path / "far").as_uri()), catalog=open_catalog(postgres_url)
+    )
     with there.catalog, closing(there.store):
         restore_backup(there, tmp_path / "stick")
-        assert rows(there.catalog) == rows(house.catalog) and objects(there) == objects(house)
+        assert rows(there.catalog) == rows(workspace.catalog) and objects(there) == objects(workspace)
         save_backup(there, tmp_path / "second")
         (tmp_path / "third").mkdir()
         back = open_workspace(tmp_path / "third")
         with back.catalog, closing(back.store):
             restore_backup(back, tmp_path / "second")
-            assert rows(back.catalog) == rows(house.catalog)
+            assert rows(back.catalog) == rows(workspace.catalog)
             assert verify_objects(back).error is None
 
 
 @pytest.mark.s3
 def test_from_one_store_into_the_other(
-    house: Workspace, empty: Workspace, s3_url: str, tmp_path: Path
+    workspace: Workspace, empty: Workspace, s3_url: str, tmp_path: Path
 ) -> None:
-    save_backup(house, tmp_path / "stick")
+    save_backup(workspace, tmp_path / "stick")
     there = replace(empty, store=open_store(s3_url))
     restore_backup(there, tmp_path / "stick")
-    assert objects(there) == objects(house)
+    assert objects(there) == objects(workspace)
     spoil(there, held(there, InventoryKind.TILE)[0].key, "flipped")
     spoil(there, held(there, InventoryKind.PHOTO)[0].key, "lost")
     assert verify_objects(there, VerifyRequest(source=tmp_path / "stick")).error is None
     assert save_backup(there, tmp_path / "stick").new == 0
     there.store.close()
-
-
-def test_what_is_noted_while_it_is_saved_is_asked_for_again_after_it_was_put_back(
-    house: Workspace, tmp_path: Path
-) -> None:
-    """An entry that is ahead of the saved catalogue would keep what it speaks of away for ever."""
-    ReferenceLedger(house.store, "province").note("layer", "before", "1" * 64)
-
-    def meanwhile(_stage: str, _done: int, _total: int) -> None:
-        ReferenceLedger(house.store, "province").note("layer", "meanwhile", "2" * 64)
-
-    save_backup(house, tmp_path / "saved", meanwhile)
-    with closing(open_store((tmp_path / "saved" / OBJECTS).as_uri())) as saved:
-        ledger = ReferenceLedger(saved, "province")
-        assert (ledger.get_sha256("layer", "before"), ledger.get_sha256("layer", "meanwhile")) == (
-            "1" * 64,
-            "",
-        )
-    assert ReferenceLedger(house.store, "province").get_sha256("layer", "meanwhile")
 
 
 def hot_journal(database: bytes, victim: Path) -> bytes:
@@ -669,13 +475,13 @@ def hot_journal(database: bytes, victim: Path) -> bytes:
     return head.ljust(512, b"\0") + record + tail
 
 
-def test_a_journal_that_lies_beside_the_index_deletes_nothing(house: Workspace, tmp_path: Path) -> None:
+def test_a_journal_that_lies_beside_the_index_deletes_nothing(workspace: Workspace, tmp_path: Path) -> None:
     stick, theirs = tmp_path / "stick", tmp_path / "theirs"
     theirs.write_bytes(b"kept")
-    save_backup(house, stick)
+    save_backup(workspace, stick)
     index = stick / backup_folder.INDEX
     Path(f"{index}-journal").write_bytes(hot_journal(index.read_bytes(), theirs))
-    again = save_backup(house, stick)
+    again = save_backup(workspace, stick)
     assert theirs.read_bytes() == b"kept"
     assert again.new == 0 and not verify_backup(stick, again.manifest)
 
@@ -686,17 +492,15 @@ def test_a_journal_that_lies_beside_the_index_deletes_nothing(house: Workspace, 
         "CREATE TRIGGER spoils AFTER INSERT ON objects BEGIN DELETE FROM objects; END",
         "ALTER TABLE objects RENAME TO others; CREATE VIEW objects AS SELECT * FROM others",
         "INSERT INTO objects VALUES ('evidence/../../theirs', 4, hex(zeroblob(32)), 1)",
-        "INSERT INTO objects VALUES ('products/../../../theirs', 4, hex(zeroblob(32)), 1)",
-        "UPDATE objects SET sha256 = 'none', run = 9223372036854775807",
     ],
 )
-def test_an_index_that_is_another_is_begun_anew(house: Workspace, tmp_path: Path, planted: str) -> None:
+def test_an_index_that_is_another_is_begun_anew(workspace: Workspace, tmp_path: Path, planted: str) -> None:
     stick = tmp_path / "stick"
     (tmp_path / "theirs").write_bytes(b"kept")
-    first = save_backup(house, stick)
+    first = save_backup(workspace, stick)
     with closing(sqlite3.connect(stick / backup_folder.INDEX)) as database:
         database.executescript(planted)
-    again = save_backup(house, stick)
+    again = save_backup(workspace, stick)
     assert (again.new, again.manifest.objects) == (0, first.manifest.objects) and again.error is None
     assert (tmp_path / "theirs").read_bytes() == b"kept"
     assert not verify_backup(stick, again.manifest)
@@ -705,36 +509,34 @@ def test_an_index_that_is_another_is_begun_anew(house: Workspace, tmp_path: Path
 def sign(stick: Path, *, catalogue: str = "", more: str = "") -> None:
     """Give a backup the hashes of its catalogue as it lies there, `more` in its list, and of the list: as
     whoever made it could."""
-    told = json.loads((stick / MANIFEST).read_text())
-    sums = stick / told["sums"]
+    values = json.loads((stick / MANIFEST).read_text())
+    sums = stick / values["sums"]
     lines = sums.read_text()
     if catalogue:
-        with closing(sqlite3.connect(stick / told["catalogue"])) as database:
+        with closing(sqlite3.connect(stick / values["catalogue"])) as database:
             database.executescript(catalogue)
-        was, now = lines[:64], hashlib.sha256((stick / told["catalogue"]).read_bytes()).hexdigest()
+        was, now = lines[:64], hashlib.sha256((stick / values["catalogue"]).read_bytes()).hexdigest()
         lines = lines.replace(was, now)
     sums.write_text(lines + more)
     digest = hashlib.sha256(sums.read_bytes()).hexdigest()
-    (stick / MANIFEST).write_text(json.dumps({**told, "sums_sha256": digest}))
+    (stick / MANIFEST).write_text(json.dumps({**values, "sums_sha256": digest}))
 
 
 @pytest.mark.parametrize(
     "more",
     [
-        f"{'0' * 64}  {OBJECTS}/.hid\n",
         f"{'0' * 64}  {OBJECTS}/evidence/.hid\n",
         f"{'0' * 64}  {OBJECTS}/{'a' * 256}\n",
-        f"{'0' * 64}  {OBJECTS}/a\\b\n",
         f"{'0' * 64}  {OBJECTS}/{'a/' * (1 << 20)}a\n",
         "0" * (1 << 20),
     ],
-    ids=["hidden", "hidden below", "long name", "backslash", "long key", "no end"],
+    ids=["hidden", "long name", "long key", "no end"],
 )
 def test_a_list_with_what_is_no_key_is_refused(
-    house: Workspace, empty: Workspace, tmp_path: Path, more: str
+    workspace: Workspace, empty: Workspace, tmp_path: Path, more: str
 ) -> None:
     stick = tmp_path / "stick"
-    saved = save_backup(house, stick)
+    saved = save_backup(workspace, stick)
     sign(stick)
     assert not verify_backup(stick, require_manifest(stick))
     sign(stick, more=more)
@@ -750,16 +552,14 @@ def test_a_list_with_what_is_no_key_is_refused(
     [
         "ALTER TABLE events RENAME TO others; CREATE VIEW events AS SELECT * FROM others",
         "CREATE TRIGGER spoils AFTER INSERT ON events BEGIN DELETE FROM events; END",
-        "ALTER TABLE events ADD COLUMN vast AS (zeroblob(1000000000))",
-        "CREATE VIRTUAL TABLE words USING fts5(word)",
     ],
-    ids=["view", "trigger", "computed", "virtual"],
+    ids=["view", "trigger"],
 )
 def test_a_catalogue_that_makes_up_rows_is_refused(
-    house: Workspace, empty: Workspace, tmp_path: Path, planted: str
+    workspace: Workspace, empty: Workspace, tmp_path: Path, planted: str
 ) -> None:
     stick = tmp_path / "stick"
-    save_backup(house, stick)
+    save_backup(workspace, stick)
     sign(stick, catalogue=planted)
     with pytest.raises(DataDamaged):
         verify_backup(stick, require_manifest(stick))
@@ -769,32 +569,32 @@ def test_a_catalogue_that_makes_up_rows_is_refused(
 
 
 @pytest.mark.parametrize("way", ["vast", "deep", "words", "endless figure"])
-def test_a_manifest_that_is_none_is_refused(house: Workspace, tmp_path: Path, way: str) -> None:
+def test_a_manifest_that_is_none_is_refused(workspace: Workspace, tmp_path: Path, way: str) -> None:
     stick = tmp_path / "stick"
-    save_backup(house, stick)
+    save_backup(workspace, stick)
     path = stick / MANIFEST
-    told = json.loads(path.read_text())
+    values = json.loads(path.read_text())
     match way:
         case "vast":
             os.truncate(path, 1 << 40)  # sparse
         case "deep":
             path.write_text("[" * 1_000_000)
         case "words":
-            path.write_text(json.dumps({**told, "made_ns": "yesterday"}))
+            path.write_text(json.dumps({**values, "made_ns": "yesterday"}))
         case "endless figure":
-            path.write_text(json.dumps({**told, "made_ns": float("inf")}))
+            path.write_text(json.dumps({**values, "made_ns": float("inf")}))
     with pytest.raises(SourceUnreadable):
         read_backup_manifest(stick)
 
 
-@pytest.mark.parametrize("name", [".lock", "index.sqlite", "index.sqlite-journal", MANIFEST])
-def test_a_pipe_in_the_folder_is_not_waited_at(house: Workspace, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["index.sqlite-journal", MANIFEST])
+def test_a_pipe_in_the_folder_is_not_waited_at(workspace: Workspace, tmp_path: Path, name: str) -> None:
     stick = tmp_path / "stick"
-    save_backup(house, stick)
+    save_backup(workspace, stick)
     (stick / name).unlink(missing_ok=True)
     os.mkfifo(stick / name)
     if name.endswith("-journal"):
-        assert save_backup(house, stick).new == 0
+        assert save_backup(workspace, stick).new == 0
     else:
         with pytest.raises((SourceUnreadable, StorageFailed)):
-            save_backup(house, stick)
+            save_backup(workspace, stick)

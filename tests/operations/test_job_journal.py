@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,10 @@ from flycam.operations.jobs import (
     JOURNAL_DIR,
     CommandRecord,
     InputState,
-    InterruptedJob,
     finish_job,
     hash_inputs,
     list_interrupted_jobs,
     record_job,
-    update_tries,
 )
 
 INGEST = CommandRecord(
@@ -68,51 +65,34 @@ def test_the_same_twice_is_one_and_both_are_over_with_it(tmp_path: Path) -> None
     assert [one.command.words[0] for one in list_interrupted_jobs(tmp_path)] == ["finish"]
 
 
-def test_tries_are_written_down(tmp_path: Path) -> None:
-    killed(tmp_path, *INGEST.words)
-    for tries in (1, 2, 1):
-        assert update_tries(list_interrupted_jobs(tmp_path)[0], tries).command.tries == tries
-        (one,) = list_interrupted_jobs(tmp_path)
-        assert one.command == replace(INGEST, tries=tries)
-
-
 def test_another_card_at_the_same_place_is_told_from_the_one_that_was_given(tmp_path: Path) -> None:
     card = tmp_path / "card" / "DCIM"
     card.mkdir(parents=True)
     for number in range(3):
         (card / f"DJI_{number:04}.JPG").write_bytes(b"x" * (100 + number))
     words = ("ingest", "card", "--name", "", "--dem", "no.tif")
-    given = CommandRecord(
+    command = CommandRecord(
         words=words, working_dir=tmp_path, operator="", input_digests=hash_inputs(words, tmp_path)
     )
-    assert set(given.input_digests) == {"card"} and given.check_inputs() is InputState.SAME
+    assert set(command.input_digests) == {"card"} and command.check_inputs() is InputState.SAME
     (card / "DJI_0001.JPG").touch()
-    assert given.check_inputs() is InputState.SAME, "a card tells times in the zone of the machine"
+    assert command.check_inputs() is InputState.SAME, "a card tells times in the zone of the machine"
     (card / "DJI_0001.JPG").write_bytes(b"y")
-    assert given.check_inputs() is InputState.OTHERS
+    assert command.check_inputs() is InputState.OTHERS
     card.parent.rename(tmp_path / "pulled")
-    assert given.check_inputs() is InputState.NOT_THERE
+    assert command.check_inputs() is InputState.NOT_THERE
 
 
 @pytest.mark.parametrize(
-    "said",
+    "content",
     [b"", b"{", b"[]", b'{"words": [], "place": "/", "operator": "", "tries": 0, "looks": {}}', b"\xff\xfe"],
 )
-def test_what_cannot_be_read_is_no_entry(tmp_path: Path, said: bytes) -> None:
+def test_what_cannot_be_read_is_no_entry(tmp_path: Path, content: bytes) -> None:
     (tmp_path / JOURNAL_DIR).mkdir()
-    (tmp_path / JOURNAL_DIR / "0.json").write_bytes(said)
+    (tmp_path / JOURNAL_DIR / "0.json").write_bytes(content)
     assert list_interrupted_jobs(tmp_path) == []
 
 
 def test_only_commands_that_go_on_where_they_were_cut_are_begun_again(tmp_path: Path) -> None:
     killed(tmp_path, "withdraw", "f1")
     assert list_interrupted_jobs(tmp_path) == []
-
-
-def test_an_entry_that_goes_meanwhile_is_none(tmp_path: Path) -> None:
-    killed(tmp_path, *INGEST.words)
-    (one,) = list_interrupted_jobs(tmp_path)
-    finish_job(one.entry)
-    finish_job(one.entry)
-    assert list_interrupted_jobs(tmp_path) == []
-    assert InterruptedJob(INGEST, one.entry) == one

@@ -15,7 +15,6 @@ from flycam.ingest.batch import ingest
 from flycam.ingest.inspection import PreflightRequest
 from flycam.model.access import RetainedKind
 from flycam.model.records import FrameRecord, FrameStatus
-from flycam.model.warning import ORIGINALS_PURGED
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.tiles.codec import read_tile
@@ -35,7 +34,7 @@ YEAR_NS = 365 * 86_400 * 10**9
 
 
 @dataclass
-class House:
+class Node:
     workspace: Workspace
     photos: list[FrameRecord]
     tiles: dict[str, str]
@@ -58,162 +57,123 @@ def made(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> tuple[
     """A house whose photos were let go a year after their flight, beside a backup of before; its tiles before
     that, and the digest that was confirmed."""
     folder = tmp_path_factory.mktemp("letting-go")
-    kept = ingested(folder / "house", drill)
-    (flight,) = kept.catalog.flights.flights()
-    workspace = replace(kept, clock_ns=lambda: flight.last_ns + YEAR_NS)
-    tiles = tiles_of(kept, f"{flight.flight_id}-colour", 0)
+    workspace = ingested(folder / "house", drill)
+    (flight,) = workspace.catalog.flights.flights()
+    workspace = replace(workspace, clock_ns=lambda: flight.last_ns + YEAR_NS)
+    tiles = tiles_of(workspace, f"{flight.flight_id}-colour", 0)
     save_backup(workspace, folder / "before")
     set_retention_term(workspace, RetainedKind.PHOTO, 90, "Lan")
     digest = list_due_originals(workspace).digest
-    photos = kept.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
+    photos = workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
     assert confirm_purge(workspace, digest, "Hùng").purge.originals == len(photos) > 3
-    close(kept)
+    close(workspace)
     return folder, tiles, digest
 
 
 @pytest.fixture
-def house(made: tuple[Path, dict[str, str], str], tmp_path: Path) -> Iterator[House]:
+def node(made: tuple[Path, dict[str, str], str], tmp_path: Path) -> Iterator[Node]:
     """A copy of that house, and of the backup as `tmp_path / "before"`."""
     folder, tiles, digest = made
     shutil.copytree(folder / "before", tmp_path / "before")
     workspace = copy_of(folder / "house", tmp_path / "house")
     (flight,) = workspace.catalog.flights.flights()
     photos = workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
-    house = House(workspace, photos, tiles, digest)
-    assert house.originals() == set()
-    yield house
+    node = Node(workspace, photos, tiles, digest)
+    assert node.originals() == set()
+    yield node
     close(workspace)
 
 
-def test_it_is_not_lost(house: House, drill: DrillReport) -> None:
-    report = verify_objects(house.workspace, VerifyRequest(source=drill.photos))
-    assert report.error is None and report.damages == () and report.purged == len(house.photos)
-    assert house.originals() == set(), "a card that has them puts nothing back"
-    assert tiles_of(house.workspace, house.mosaic_id, 0) == house.tiles
-
-
-def test_a_house_of_another_name_let_go_of_it_too(house: House) -> None:
-    """As one is that was put back on another machine."""
-    report = verify_objects(replace(house.workspace, box="the-new-one"))
-    assert report.error is None and report.purged == len(house.photos)
+def test_it_is_not_lost(node: Node, drill: DrillReport) -> None:
+    report = verify_objects(node.workspace, VerifyRequest(source=drill.photos))
+    assert report.error is None and report.damages == () and report.purged == len(node.photos)
+    assert node.originals() == set(), "a card that has them puts nothing back"
+    assert tiles_of(node.workspace, node.mosaic_id, 0) == node.tiles
 
 
 def test_what_another_box_let_go_is_held_and_lost_here(
-    house: House, drill: DrillReport, tmp_path: Path
+    node: Node, drill: DrillReport, tmp_path: Path
 ) -> None:
     """This one never agreed: what it kept is put back from a card."""
     here = ingested(tmp_path / "here", drill)
     try:
-        theirs = house.workspace.catalog.retention.lines()
+        theirs = node.workspace.catalog.retention.lines()
         here.catalog.retention.learn([replace(one, box="theirs") for one in theirs])
         assert verify_objects(here).error is None and list_due_originals(here).originals
-        here.store.delete(key_of(house.photos[0]))
+        here.store.delete(key_of(node.photos[0]))
         (lost,) = verify_objects(here, VerifyRequest(repair=False)).damages
-        assert (lost.item.key, lost.state) == (key_of(house.photos[0]), ObjectState.LOST)
+        assert (lost.item.key, lost.state) == (key_of(node.photos[0]), ObjectState.LOST)
         assert save_backup(here, tmp_path / "stick").error is not None
         (mended,) = verify_objects(here, VerifyRequest(source=drill.photos)).damages
-        assert mended.advice is None and here.store.exists(key_of(house.photos[0]))
+        assert mended.advice is None and here.store.exists(key_of(node.photos[0]))
     finally:
         close(here)
 
 
-def test_the_next_backup_lets_go_of_it_and_gives_nothing_back(house: House, tmp_path: Path) -> None:
+def test_the_next_backup_lets_go_of_it_and_gives_nothing_back(node: Node, tmp_path: Path) -> None:
     stick = tmp_path / "before"
-    assert all((stick / OBJECTS / key_of(one)).is_file() for one in house.photos)
-    report = save_backup(house.workspace, stick)
-    assert report.error is None and report.removed >= len(house.photos)
-    assert not any((stick / OBJECTS / key_of(one)).exists() for one in house.photos)
+    assert all((stick / OBJECTS / key_of(one)).is_file() for one in node.photos)
+    report = save_backup(node.workspace, stick)
+    assert report.error is None and report.removed >= len(node.photos)
+    assert not any((stick / OBJECTS / key_of(one)).exists() for one in node.photos)
     (tmp_path / "new").mkdir()
     empty = open_workspace(tmp_path / "new")
     try:
         assert restore_backup(empty, stick).error is None
         report = verify_objects(empty)
-        assert report.error is None and report.purged == len(house.photos)
+        assert report.error is None and report.purged == len(node.photos)
     finally:
         close(empty)
 
 
-def test_a_backup_whose_index_was_lost_lets_go_of_it_too(house: House, tmp_path: Path) -> None:
-    stick = tmp_path / "before"
-    for path in stick.glob("index*"):
-        path.unlink()
-    save_backup(house.workspace, stick)
-    assert not any((stick / OBJECTS / key_of(one)).exists() for one in house.photos)
+def test_a_new_revision_is_refused_before_anything_is_made(node: Node) -> None:
+    before = objects(node.workspace)
+    with pytest.raises(OriginalPurged, match=rf"{NAME}, {len(node.photos)} "):
+        finish_flight(node.workspace, NAME)
+    assert objects(node.workspace) == before
+    assert node.workspace.catalog.revisions.all() == []
 
 
-def test_what_was_begun_is_neither_read_nor_saved(house: House, tmp_path: Path, drill: DrillReport) -> None:
-    first = house.photos[0]
-    data = next(path for path in drill.photos.iterdir() if path.name == first.header.provenance.source_name)
-    house.workspace.store.put_file(key_of(first), data)  # as if the process was killed before it deleted this
-    report = save_backup(house.workspace, tmp_path / "before")
-    assert report.error is None and not (tmp_path / "before" / OBJECTS / key_of(first)).exists()
-    assert verify_objects(house.workspace).error is None
-    assert (
-        confirm_purge(house.workspace, house.digest, "Hùng").purge.originals == 1
-        and house.originals() == set()
-    )
+def test_its_card_does_not_bring_it_back(node: Node, drill: DrillReport) -> None:
+    before = objects(node.workspace)
+    with pytest.raises(OriginalPurged, match="retention"):
+        ingest(node.workspace, PreflightRequest(paths=(drill.photos,)), FlightLabels())
+    assert objects(node.workspace) == before
+    assert tiles_of(node.workspace, node.mosaic_id, 0) == node.tiles
 
 
-def test_a_new_revision_is_refused_before_anything_is_made(house: House) -> None:
-    before = objects(house.workspace)
-    with pytest.raises(OriginalPurged, match=rf"{NAME}, {len(house.photos)} photos: the original was let go"):
-        finish_flight(house.workspace, NAME)
-    assert objects(house.workspace) == before
-    assert house.workspace.catalog.revisions.all() == []
-
-
-def test_its_card_does_not_bring_it_back(house: House, drill: DrillReport) -> None:
-    before = objects(house.workspace)
-    with pytest.raises(OriginalPurged, match="let go under the retention term"):
-        ingest(house.workspace, PreflightRequest(paths=(drill.photos,)), FlightLabels())
-    assert objects(house.workspace) == before
-    assert tiles_of(house.workspace, house.mosaic_id, 0) == house.tiles
-
-
-def test_of_a_card_the_photos_that_were_not_let_go_are_laid(house: House, drill: DrillReport) -> None:
-    one = house.photos[0].header.provenance.source_sha256
-    lift_purge(house.workspace, one, "toà án hỏi", "Minh")
-    report = ingest(house.workspace, PreflightRequest(paths=(drill.photos,)), FlightLabels())
-    assert report.new == 0 and house.originals() <= {keys.format_original_key(one)}
-    (said,) = [note for note in report.notes if note.startswith(ORIGINALS_PURGED)]
-    assert f"frames={len(house.photos) - 1}&" in said
-    assert tiles_of(house.workspace, house.mosaic_id, 0) == house.tiles
-
-
-def test_a_photo_is_withdrawn_without_its_original(house: House) -> None:
-    gone = house.photos[len(house.photos) // 2]
-    report = withdraw_by_reference(house.workspace, gone.frame_id, "nhà dân", "UBND")
+def test_a_photo_is_withdrawn_without_its_original(node: Node) -> None:
+    gone = node.photos[len(node.photos) // 2]
+    report = withdraw_by_reference(node.workspace, gone.frame_id, "nhà dân", "UBND")
     assert report.frames == 1 and report.tiles > 0
-    tiles, store = house.workspace.catalog.tiles, house.workspace.store
+    tiles, store = node.workspace.catalog.tiles, node.workspace.store
     shown: set[str] = set()
-    for head in tiles.heads(house.mosaic_id, 0):
+    for head in tiles.heads(node.mosaic_id, 0):
         shown |= set(read_tile(store, head).frames)
-    assert gone.frame_id not in shown and shown <= {one.frame_id for one in house.photos}
+    assert gone.frame_id not in shown and shown <= {one.frame_id for one in node.photos}
     assert len(shown) > 1, "what the others showed stays"
-    assert verify_objects(house.workspace).error is None
+    assert verify_objects(node.workspace).error is None
 
 
-def test_a_tile_that_is_lost_is_named_with_its_cure_and_not_made_of_less(
-    house: House, tmp_path: Path
-) -> None:
+def test_a_tile_that_is_lost_is_named_with_its_cure_and_not_made_of_less(node: Node, tmp_path: Path) -> None:
     head = next(
         one
-        for one in house.workspace.catalog.tiles.heads(house.mosaic_id, 0)
-        if one.tile_id in (house.photos[0].tiles or ())
+        for one in node.workspace.catalog.tiles.heads(node.mosaic_id, 0)
+        if one.tile_id in (node.photos[0].tiles or ())
     )
-    spoil(house.workspace, head.key, "lost")
-    report = verify_objects(house.workspace)
+    spoil(node.workspace, head.key, "lost")
+    report = verify_objects(node.workspace)
     assert head.key in {one.item.key for one in report.unrepaired}
-    with pytest.raises(OriginalPurged, match="flycam verify --from BACKUP"):
-        withdraw_by_reference(house.workspace, house.photos[0].frame_id, "nhà dân", "UBND")
-    from_backup = verify_objects(house.workspace, VerifyRequest(source=tmp_path / "before"))
-    assert from_backup.unrepaired == [] and house.originals() == set()
-    assert withdraw_by_reference(house.workspace, house.photos[0].frame_id, "nhà dân", "UBND").tiles > 0
+    with pytest.raises(OriginalPurged, match="--from"):
+        withdraw_by_reference(node.workspace, node.photos[0].frame_id, "nhà dân", "UBND")
+    from_backup = verify_objects(node.workspace, VerifyRequest(source=tmp_path / "before"))
+    assert from_backup.unrepaired == [] and node.originals() == set()
+    assert withdraw_by_reference(node.workspace, node.photos[0].frame_id, "nhà dân", "UBND").tiles > 0
 
 
-def test_once_lifted_a_card_puts_it_back(house: House, drill: DrillReport) -> None:
-    lift_purge(house.workspace, NAME, "toà án hỏi", "Minh")
-    lost = verify_objects(house.workspace)
-    assert len(lost.unrepaired) == len(house.photos) and lost.purged == 0
-    report = verify_objects(house.workspace, VerifyRequest(source=drill.photos))
-    assert report.unrepaired == [] and len(house.originals()) == len(house.photos)
+def test_once_lifted_a_card_puts_it_back(node: Node, drill: DrillReport) -> None:
+    lift_purge(node.workspace, NAME, "toà án hỏi", "Minh")
+    lost = verify_objects(node.workspace)
+    assert len(lost.unrepaired) == len(node.photos) and lost.purged == 0
+    report = verify_objects(node.workspace, VerifyRequest(source=drill.photos))
+    assert report.unrepaired == [] and len(node.originals()) == len(node.photos)

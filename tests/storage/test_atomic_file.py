@@ -44,6 +44,7 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["m.csv"]
 
 
+@pytest.mark.soak
 def test_no_command_writes_through_a_link(drill: DrillReport, tmp_path: Path) -> None:
     operator = Operator(tmp_path / "data", {}).with_ground(drill)
     flight_id = operator("ingest", drill.photos, "--event", "Bão").json["flight_id"]

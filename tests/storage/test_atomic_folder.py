@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.errors import DiskFull, InputUnusable, StorageFailed
+from flycam.errors import InputUnusable
 from flycam.storage.atomic import lock_folder, replace_folder
 
 PROOF = "proof"
@@ -83,13 +83,6 @@ def test_what_killed_runs_left_is_put_in_order(tmp_path: Path) -> None:
         assert sorted(one.name for one in tmp_path.iterdir()) == [".pack.alive.part", "pack"]
     finally:
         os.close(held)
-
-
-@pytest.mark.parametrize(("number", "kind"), [(28, DiskFull), (5, StorageFailed)])
-def test_a_disk_that_fails_is_named(tmp_path: Path, number: int, kind: type[Exception]) -> None:
-    with pytest.raises(kind, match="pack"), replace_folder(tmp_path / "pack", _stranger_in):
-        raise OSError(number, os.strerror(number))
-    assert not list(tmp_path.iterdir())
 
 
 def _only_proof(folder: Path) -> str | None:

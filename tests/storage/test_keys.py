@@ -21,12 +21,6 @@ def test_every_key_that_is_spelled_is_one_that_every_store_holds() -> None:
     assert len(set(spelled)) == 5
 
 
-def test_a_tile_and_a_product_end_in_their_content_hash() -> None:
-    assert keys.format_tile_key("m1", 3, _TILE, "h1") == "mosaics/m1/r3/20/1/2-h1.tile"
-    assert keys.format_tile_key("m1", 3, _TILE, "h1").startswith(keys.format_mosaic_prefix("m1"))
-    assert keys.format_product_key("m1", 0, "clip.tif", "h1") == "products/m1/r0/clip-h1.tif"
-
-
 def test_the_limits_of_a_key() -> None:
     keys.check_key("é" * 127)
     keys.check_key("/".join(["a" * 100] * 10))

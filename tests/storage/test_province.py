@@ -12,7 +12,7 @@ from flycam.storage.base import ObjectStore
 from flycam.storage.s3 import S3Store
 from tests.sync.boxes import Box, alone, new_box
 from tests.sync.common_world import exchange, furnish, standing
-from tests.sync.lines import Wire, sync
+from tests.sync.lines import Wire
 
 pytestmark = [pytest.mark.s3, pytest.mark.postgres]
 
@@ -35,19 +35,6 @@ def test_boxes_converge_at_a_province_on_s3_and_postgresql(
         assert province.tiles() == alone(tmp_path, {0, 1, 2, 3, 4}, {1})
         one.read(province.write(tmp_path))
         assert one.tiles() == province.tiles()
-
-
-def test_a_line_brings_the_same_to_s3_and_postgresql(tmp_path: Path, s3_url: str, postgres_url: str) -> None:
-    store: ObjectStore = S3Store.from_url(s3_url)
-    with open_catalog(postgres_url) as catalog:
-        province = Box(
-            replace(new_box(tmp_path, "province").workspace, store=store, catalog=catalog, box="province")
-        )
-        box = new_box(tmp_path, "field")
-        box.lay({0, 1, 2})
-        assert sync(box, Wire(province, tmp_path), metered=True).views > 0
-        sync(box, Wire(province, tmp_path, [9_000, 20_000]))
-        assert province.tiles() == box.tiles()
 
 
 def test_what_it_holds_in_common_comes_back(tmp_path: Path, s3_url: str, postgres_url: str) -> None:

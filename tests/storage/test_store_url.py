@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.errors import FlycamError, InputUnusable
+from flycam.errors import InputUnusable
 from flycam.storage.address import MemoryStore, open_store
 from flycam.storage.local import LocalStore
 from flycam.storage.s3 import S3Store
@@ -22,16 +22,6 @@ def test_each_address_opens_its_store(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "/plain/folder", "file://relative/folder", "file:relative", "ftp://host/a", "s3://", "file://[a/b"],
-)
-def test_what_is_no_address_is_refused_with_the_cure(url: str) -> None:
-    with pytest.raises(InputUnusable, match="write") as caught:
-        open_store(url)
-    assert isinstance(caught.value, FlycamError)
-
-
-@pytest.mark.parametrize(
-    "url",
     [
         "s3://b/p?endpoint=http://127.0.0.1:9",
         "s3://Hình_ảnh/p?endpoint=http://127.0.0.1:9",
@@ -42,11 +32,15 @@ def test_what_is_no_address_is_refused_with_the_cure(url: str) -> None:
         "s3://bucket/p?endpoint=127.0.0.1:9",
         "s3://bucket/p?endpiont=http://127.0.0.1:9",
         "file://relative/folder",
+        "",
+        "/plain/folder",
+        "file:relative",
+        "ftp://host/a",
+        "s3://",
+        "http://bucket",
+        "file://[a/b",
     ],
 )
-def test_a_bucket_or_server_that_cannot_be_is_refused_on_opening_in_both_languages(url: str) -> None:
-    with pytest.raises(InputUnusable, match="write") as caught:
+def test_a_bucket_or_server_that_cannot_be_is_refused_on_opening(url: str) -> None:
+    with pytest.raises(InputUnusable, match="write"):
         open_store(url)
-    assert "hãy ghi" in caught.value.message.in_language(
-        "vi"
-    ) and "write" not in caught.value.message.in_language("vi")

@@ -43,7 +43,7 @@ def record(number: int, dem_id: str = WAYS[0]) -> FrameRecord:
 NUMBERS = {record(number).frame_id: number for number in range(12)}
 
 
-def laid(standing: FrameRecord) -> OrthoPatch:
+def make_patch(standing: FrameRecord) -> OrthoPatch:
     """A frame's patch, as it lies by its record."""
     assert standing.exterior is not None
     assert standing.dem_id is not None
@@ -122,10 +122,10 @@ class Box:
         self.catalog.flights.put_event(EVENT)
         self.catalog.flights.put_flight(flight(flight_id, name=f"bay {flight_id}", state=state))
         self.catalog.tiles.put_mosaic(mosaic_of(flight_id))
-        given = [self._filmed(replace(record(number, dem_id), flight_id=flight_id)) for number in new]
+        frames = [self._filmed(replace(record(number, dem_id), flight_id=flight_id)) for number in new]
         with self._writer(flight_id) as writer:
-            for standing in self.catalog.frames.put(given):
-                writer.add(laid(standing))
+            for standing in self.catalog.frames.put(frames):
+                writer.add(make_patch(standing))
 
     def _filmed(self, photo: FrameRecord) -> FrameRecord:
         provenance = replace(photo.header.provenance, film=self.film)
@@ -196,7 +196,7 @@ class Box:
     def _patches(self, flight_id: str) -> Callable[[TileRange], Iterable[OrthoPatch]]:
         """Patches of the frames of a flight that were laid here, as they lie by now."""
         used = self.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
-        patches = [laid(one) for one in used if NUMBERS[one.frame_id] in self.numbers]
+        patches = [make_patch(one) for one in used if NUMBERS[one.frame_id] in self.numbers]
         return lambda tiles: (one for one in patches if not one.tiles.intersection(tiles).is_empty)
 
     def _writer(self, flight_id: str) -> MosaicWriter:

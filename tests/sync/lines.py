@@ -75,17 +75,17 @@ class Wire:
     def download(self, method: str, path: str, hear: Callable[[bytes], None], most_bytes: int) -> Said:
         """Things that the province holds in common, in blocks, cut as what is sent is."""
         self.requests += 1
-        asked = re.fullmatch(r"/api/sync/common/things\?of=([0-9a-f%C,]+)&at=(\d+)&most=(\d+)", path)
-        assert asked is not None, path
-        house = self._province.workspace
-        commons = build_feed(house, self.policy)
+        match = re.fullmatch(r"/api/sync/common/things\?of=([0-9a-f%C,]+)&at=(\d+)&most=(\d+)", path)
+        assert match is not None, path
+        workspace = self._province.workspace
+        commons = build_feed(workspace, self.policy)
         by_name = {one.sha256[:ITEM_NAME_DIGITS]: one for one in commons.items}
-        names = asked[1].replace("%2C", ",").split(",")
+        names = match[1].replace("%2C", ",").split(",")
         if not all(name in by_name for name in names):
             return Said(409)
         readable = list(takewhile(lambda name: not self.unreadable.startswith(name), names))
-        whole = b"".join(b"".join(commons.blocks(house, by_name[name], 0)) for name in readable)
-        at, most = int(asked[2]), int(asked[3])
+        whole = b"".join(b"".join(commons.blocks(workspace, by_name[name], 0)) for name in readable)
+        at, most = int(match[2]), int(match[3])
         assert most == most_bytes
         hear(b"")
         for block in batched(whole[at : at + most]):
@@ -108,13 +108,13 @@ class Wire:
         raise AssertionError(why)
 
     def _answer(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Said:
-        house = self._province.workspace
+        workspace = self._province.workspace
         if path == "/api/sync":
-            state = compute_feed_state(house, self.policy)
-            said = answer_inventory_query(house, json.loads(body), state)
-            return Said(200, json.loads(json.dumps(said)))
+            state = compute_feed_state(workspace, self.policy)
+            answer = answer_inventory_query(workspace, json.loads(body), state)
+            return Said(200, json.loads(json.dumps(answer)))
         if path == "/api/sync/common":
-            return Said(200, body=encode_feed_listing(house, build_feed(house, self.policy)))
+            return Said(200, body=encode_feed_listing(workspace, build_feed(workspace, self.policy)))
         sha256 = re.fullmatch(r"/api/sync/steps/([0-9a-f]{64})", path)
         assert sha256 is not None
         name, size = sha256[1], int(headers["Upload_Length"])
@@ -139,15 +139,15 @@ class Wire:
             return Said(409, {"error": "Refused"}, {"Upload-Offset": str(at)})
         file = self._spool.find_complete(name)
         assert file is not None
-        taken = import_step(house, file, self._province)
+        report = import_step(workspace, file, self._province)
         self._on_step()
-        said = {
-            "lines": taken.lines,
-            "apart": [one.summary for one in taken.conflicts],
-            "unnamed": list(taken.unreferenced),
+        answer = {
+            "lines": report.lines,
+            "apart": [one.summary for one in report.conflicts],
+            "unnamed": list(report.unreferenced),
         }
-        self._spool.finish(name, said)
-        return Said(200, said)
+        self._spool.finish(name, answer)
+        return Said(200, answer)
 
 
 def batched(data: bytes, size: int = 512) -> Iterable[bytes]:

@@ -7,11 +7,9 @@ import pytest
 
 from flycam.errors import StoreUnavailable
 from flycam.model.flight import Classification, Flight, FlightState
-from flycam.model.records import FrameStatus
-from flycam.sync import exchange_merge, record_import
-from flycam.sync.record_import import FlightMatch
+from flycam.sync import exchange_merge
 from tests.suites.catalog_suite import flight, rejected
-from tests.sync.boxes import EVENT, Box, alone, new_box, record
+from tests.sync.boxes import EVENT, Box, alone, new_box
 
 
 class Cut(Box):
@@ -39,8 +37,8 @@ def test_a_flight_is_shown_no_more_widely_than_either_box_lets_it_be(tmp_path: P
     box.catalog.restrictions.classify("f1", Classification.INTERNAL, 1)
     province.read(box.write(tmp_path))
     assert province.catalog.restrictions.level("f1") is Classification.INTERNAL
-    (told,) = [line for line in province.catalog.audit.lines() if line.what == "classify"]
-    assert (told.subject, told.detail.endswith("internal")) == ("f1", True)
+    (audited,) = [line for line in province.catalog.audit.lines() if line.what == "classify"]
+    assert (audited.subject, audited.detail.endswith("internal")) == ("f1", True)
     box.catalog.restrictions.classify("f1", Classification.OPEN, 2)
     province.read(box.write(tmp_path))
     assert province.catalog.restrictions.level("f1") is Classification.INTERNAL
@@ -61,18 +59,6 @@ def test_a_frame_left_out_here_and_withdrawn_there_never_comes_in_by_a_third_box
     assert province.tiles() == alone(tmp_path, {0, 1, 2}, {0})
 
 
-def test_a_withdrawal_known_before_where_the_frame_lies_finds_it_when_that_is_told(tmp_path: Path) -> None:
-    one, two, province = (new_box(tmp_path, name) for name in ("one", "two", "province"))
-    two.lay({0, 1})
-    one.lay({1})
-    one.catalog.frames.put([rejected(0)])
-    one.withdraw(0)
-    province.read(one.write(tmp_path))
-    province.read(two.write(tmp_path))
-    assert province.catalog.frames.get(record(0).frame_id).status is FrameStatus.WITHDRAWN
-    assert province.tiles() == alone(tmp_path, {0, 1}, {0})
-
-
 def test_old_bundles_change_nothing_and_leave_nothing(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0})
@@ -85,17 +71,6 @@ def test_old_bundles_change_nothing_and_leave_nothing(tmp_path: Path) -> None:
     assert province.tiles() == box.tiles()
 
 
-def test_a_box_that_is_back_from_the_dead_hands_on_what_it_was_given(tmp_path: Path) -> None:
-    one, two, province = (new_box(tmp_path, name) for name in ("one", "two", "province"))
-    one.lay({0, 1})
-    two.lay({1, 2})
-    province.read(one.write(tmp_path))
-    province.read(two.write(tmp_path))
-    again = replace(new_box(tmp_path, "one"))  # its disk is lost; the name stays
-    again.read(province.write(tmp_path))
-    assert again.tiles() == alone(tmp_path, {0, 1, 2})
-
-
 def cut_in(patch: pytest.MonkeyPatch, module: object, name: str) -> None:
     """The store is gone when this step is reached."""
 
@@ -105,73 +80,20 @@ def cut_in(patch: pytest.MonkeyPatch, module: object, name: str) -> None:
     patch.setattr(module, name, stop)
 
 
-@pytest.mark.parametrize("known", [set(), {1}])
 def test_a_flight_whose_tiles_are_not_here_yet_is_not_complete(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: set[int]
-) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1})
-    if known:
-        province.lay(known)
-    path = box.write(tmp_path)
-    with monkeypatch.context() as patch:
-        cut_in(patch, exchange_merge, "merge_peer_tiles")
-        with pytest.raises(StoreUnavailable):
-            province.read(path)
-    assert province.catalog.flights.flight("f1").state is FlightState.INGESTING
-    province.read(path)
-    assert province.catalog.flights.flight("f1").state is FlightState.READY
-
-
-def test_frames_of_a_flight_that_is_being_laid_there_are_not_complete_after_a_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1}, state=FlightState.INGESTING)
+    box.lay({0, 1})
     province.lay({1})
     path = box.write(tmp_path)
     with monkeypatch.context() as patch:
-        cut_in(patch, record_import, "record_withdrawals")
-        with pytest.raises(StoreUnavailable):
-            province.read(path)
-    province.read(path)
-    assert province.catalog.flights.flight("f1").state is FlightState.INGESTING
-
-
-def test_a_complete_flight_to_which_a_box_adds_frames_that_knows_fewer_stays_complete_after_a_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1})
-    province.lay({1, 2})
-    path = box.write(tmp_path)
-    with monkeypatch.context() as patch:
         cut_in(patch, exchange_merge, "merge_peer_tiles")
         with pytest.raises(StoreUnavailable):
             province.read(path)
+    assert province.catalog.flights.flight("f1").state is FlightState.INGESTING
     province.read(path)
     assert province.catalog.flights.flight("f1").state is FlightState.READY
-
-
-def test_what_another_process_took_in_meanwhile_is_joined_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, two, province = (new_box(tmp_path, name) for name in ("one", "two", "province"))
-    one.lay({0})
-    two.lay({1})
-    province.read(one.write(tmp_path))
-    one.withdraw(0)
-    withdrawing, meanwhile = one.write(tmp_path), two.write(tmp_path)
-    come_home = exchange_merge._ExchangeMerge.merge_flight
-
-    def after_the_other(self: exchange_merge._ExchangeMerge, home: FlightMatch) -> int:
-        monkeypatch.setattr(exchange_merge._ExchangeMerge, "merge_flight", come_home)
-        province.read(meanwhile)
-        return come_home(self, home)
-
-    monkeypatch.setattr(exchange_merge._ExchangeMerge, "merge_flight", after_the_other)
-    province.read(withdrawing)
-    assert province.tiles() == alone(tmp_path, {0, 1}, {0})
 
 
 def test_a_label_that_several_have_gets_its_own_id_behind_it(tmp_path: Path) -> None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flycam.storage import keys
-from flycam.sync import client, step_planner
+from flycam.sync import client
 from flycam.sync.manifest import ObjectKind
-from flycam.sync.node import SyncReport, TransferLimits
-from flycam.sync.offer import IntegrityFilter
+from flycam.sync.node import TransferLimits
 from tests.suites.catalog_suite import photo_of
 from tests.sync.boxes import Box, new_box, record
-from tests.sync.lines import Said, Wire, sync
+from tests.sync.lines import Said, Wire
 
 
 @pytest.fixture(autouse=True)
@@ -91,93 +89,3 @@ def test_a_flight_that_was_laid_goes_before_the_photos(tmp_path: Path) -> None:
     assert taken[-1] == "original"
     assert taken.count("original") == len(names)
     assert province.tiles("f2") == box.tiles("f2")
-
-
-def test_photos_are_asked_for_some_at_a_time_and_read_when_they_are_due(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    names = photographed(box, {0, 1, 2, 3, 4})
-    province.workspace.store.put(keys.format_original_key(names[1]), photo_of(1))
-    monkeypatch.setattr(step_planner, "_MAX_QUERY_NAMES", 2)
-    asked: list[tuple[int, int]] = []
-    read: list[tuple[str, int]] = []
-    whole = IntegrityFilter.has_original
-
-    def watched(self: IntegrityFilter, sha256: str) -> bool:
-        read.append((sha256, len(list(province.workspace.store.list("evidence/")))))
-        return whole(self, sha256)
-
-    class Watched(Wire):
-        def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Said:
-            if path == "/api/sync" and "heads" not in json.loads(body or b""):
-                photos = len(json.loads(body or b"")["originals"])
-                asked.append((photos, len(province.tiles())))
-            return super().request(method, path, body, **headers)
-
-    monkeypatch.setattr(IntegrityFilter, "has_original", watched)
-    sent = sync(box, Watched(province, tmp_path), originals=True)
-    assert [photos for photos, _ in asked] == [0, 2, 2, 1]
-    tiles = [tiles for _, tiles in asked]
-    assert tiles[0] == 0 and tiles[1] == tiles[-1] > 0  # what is seen goes before any question about photos
-    assert sent.originals == 4
-    assert [count for _, count in read] == [1, 2, 3, 4]  # each once those before it were there
-    assert all(province.workspace.store.exists(keys.format_original_key(one)) for one in names)
-    assert sync(box, Wire(province, tmp_path), originals=True).steps == 0
-
-
-def test_a_withdrawal_waits_for_nothing_that_comes_back(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1})
-    sync(box, Wire(province, tmp_path))
-
-    class Back:
-        """Much to fetch; in the midst of it a photo is withdrawn."""
-
-        def __init__(self) -> None:
-            self.steps_before: list[int] = []
-
-        def begin(self, said: Mapping[str, Any]) -> None:
-            """Nothing is kept of it."""
-
-        def fetch_some(self, target: int, sent: SyncReport) -> bool:
-            assert target > 0
-            self.steps_before.append(sent.steps)
-            if len(self.steps_before) == 1:
-                box.withdraw(0)
-            return len(self.steps_before) < 9
-
-    back = Back()
-    sender = client.Sender(
-        box.workspace, Wire(province, tmp_path), TransferLimits(), back=back, sleep=lambda _s: None
-    )
-    sender.run_round()
-    assert back.steps_before[0] == 0
-    assert back.steps_before[1] > 0
-    assert len(back.steps_before) == 9
-    gone = {one.frame_id for one in province.catalog.frames.withdrawals("f1")}
-    assert gone == {record(0).frame_id}
-
-
-def test_photos_that_the_budget_left_no_room_to_ask_about_are_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    names = photographed(box, {0, 1, 2})
-    sync(box, Wire(province, tmp_path))
-    monkeypatch.setattr(step_planner, "_MAX_QUERY_NAMES", 1)
-    spent = sync(box, Wire(province, tmp_path), originals=True, budget_bytes=2_300)
-    assert (spent.originals, spent.ended_by) == (0, "budget")
-    assert spent.left_bytes == sum(len(photo_of(number)) for number in range(3))
-    assert spent.sent_bytes <= 2_300
-    for name, number in zip(names, range(3), strict=True):
-        province.workspace.store.put(keys.format_original_key(name), photo_of(number))
-    assert sync(box, Wire(province, tmp_path), originals=True).ended_by == ""
-
-
-def test_a_line_that_costs_is_not_asked_about_photos(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    photographed(box, {0, 1, 2})
-    sync(box, Wire(province, tmp_path))
-    costly = sync(box, Wire(province, tmp_path), originals=True, metered=True)
-    assert (costly.originals, costly.left_bytes, costly.ended_by) == (0, 0, "")

@@ -59,23 +59,11 @@ manifests = st.builds(
 
 @given(manifests)
 def test_a_manifest_is_read_back_as_it_was(manifest: ExchangeManifest) -> None:
-    said = encode_manifest(manifest)
-    assert decode_manifest(said, "x.fcb") == manifest
-    assert compute_manifest_id(said) == compute_manifest_id(encode_manifest(decode_manifest(said, "x.fcb")))
-
-
-@given(manifests, st.data())
-def test_a_byte_that_changed_is_another_manifest_or_none(
-    manifest: ExchangeManifest, data: st.DataObject
-) -> None:
-    said = encode_manifest(manifest)
-    at = data.draw(st.integers(0, len(said) - 1))
-    harmed = said[:at] + bytes([said[at] ^ data.draw(st.integers(1, 255))]) + said[at + 1 :]
-    assert compute_manifest_id(harmed) != compute_manifest_id(said)
-    try:
-        decode_manifest(harmed, "x.fcb")
-    except SourceUnreadable as error:
-        assert "x.fcb" in str(error)
+    encoded = encode_manifest(manifest)
+    assert decode_manifest(encoded, "x.fcb") == manifest
+    assert compute_manifest_id(encoded) == compute_manifest_id(
+        encode_manifest(decode_manifest(encoded, "x.fcb"))
+    )
 
 
 @given(st.one_of(st.binary(max_size=80), st.recursive(
@@ -96,9 +84,3 @@ def test_a_name_that_climbs_out_of_its_folder_is_refused(name: str) -> None:
     )
     with pytest.raises(SourceUnreadable):
         decode_manifest(encode_manifest(manifest), "x.fcb")
-
-
-def test_another_version_is_named_with_the_cure() -> None:
-    values = json.loads(encode_manifest(ExchangeManifest(box="b"))) | {"format": 3}
-    with pytest.raises(SourceUnreadable, match=r"format 3, and format 1 is read here; bring both boxes"):
-        decode_manifest(json.dumps(values).encode(), "x.fcb")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,20 +11,12 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.access.policy import UNRESTRICTED, AccessPolicy, IdFilter
+from flycam.access.policy import AccessPolicy
 from flycam.model.access import Role
 from flycam.model.board import ChangeStatus
 from flycam.model.flight import Classification
-from flycam.storage import keys
-from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES
-from flycam.sync import client
-from flycam.sync.client import Sender
-from flycam.sync.hooks import SyncApplyHooks
-from flycam.sync.node import TransferLimits
-from flycam.sync.reference_client import ReferenceFetcher
 from flycam.sync.reference_feed import ReferenceKind, build_feed
-from tests.laws.recorded import ZOOM
-from tests.sync.boxes import EVENT, Box, mosaic_of, new_box
+from tests.sync.boxes import EVENT, new_box
 from tests.sync.common_world import (
     AREA,
     MASTS,
@@ -36,7 +27,6 @@ from tests.sync.common_world import (
     evidence_is_whole,
     exchange,
     furnish,
-    put_dem,
     put_layer,
     standing,
 )
@@ -76,7 +66,7 @@ def test_only_what_is_new_comes(tmp_path: Path) -> None:
 @given(
     cuts=st.lists(st.integers(1, 4_000), max_size=8), budgets=st.lists(st.integers(9_000, 14_000), max_size=3)
 )
-@settings(deadline=None, max_examples=5)
+@settings(deadline=None, max_examples=3)
 def test_whatever_is_cut_all_of_it_comes_and_hardly_a_byte_twice(cuts: list[int], budgets: list[int]) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -92,21 +82,8 @@ def test_whatever_is_cut_all_of_it_comes_and_hardly_a_byte_twice(cuts: list[int]
         assert whole - 512 * len(cuts) <= wire.bytes_back <= whole  # blocks that were cut are not counted
 
 
-def test_bytes_that_came_changed_are_not_taken_in(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    furnish(province, tmp_path)
-    thing = build_feed(province.workspace, Wire(province, tmp_path).policy).items[0]
-    part = tmp_path / "way" / keys.derive_node_id("province") / f"{thing.sha256}.part"
-    part.parent.mkdir(parents=True)
-    part.write_bytes(b"x" * thing.size_bytes)
-    exchange(box, Wire(province, tmp_path), tmp_path)
-    assert standing(box) == standing(province)
-
-
-@pytest.mark.parametrize("kind", [ReferenceKind.COMMUNES, ReferenceKind.TERRAIN])
-def test_what_the_province_cannot_read_holds_nothing_up_and_is_said(
-    tmp_path: Path, kind: ReferenceKind
-) -> None:
+def test_what_the_province_cannot_read_holds_nothing_up_and_is_said(tmp_path: Path) -> None:
+    kind = ReferenceKind.TERRAIN
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     furnish(province, tmp_path)
     wire = Wire(province, tmp_path)
@@ -114,26 +91,11 @@ def test_what_the_province_cannot_read_holds_nothing_up_and_is_said(
     wire.unreadable = lost.sha256
     got, _ = exchange(box, wire, tmp_path)
     assert [one.name for one in got.conflicts] == [lost.name]
-    assert "flycam verify" in got.conflicts[0].sentence.in_language("vi")
     assert sum(got.item_counts.values()) == 5  # of six
     wire.unreadable = ""
     got, _ = exchange(box, wire, tmp_path)
     assert (got.item_counts, got.conflicts) == ({kind: 1}, [])
     assert standing(box) == standing(province)
-
-
-def test_terrain_that_is_lost_there_is_not_offered_and_is_news_when_it_is_back(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    furnish(province, tmp_path)
-    (dem,) = province.catalog.terrain.dems()
-    key = keys.format_original_key(dem.sha256)
-    data = province.workspace.store.get(key)
-    province.workspace.store.delete(key)
-    wire = Wire(province, tmp_path)
-    got, _ = exchange(box, wire, tmp_path)
-    assert (got.item_counts.get("terrain"), got.conflicts) == (None, [])
-    province.workspace.store.put(key, data)
-    assert exchange(box, wire, tmp_path)[0].item_counts == {"terrain": 1}
 
 
 def test_what_cannot_be_kept_here_does_not_stop_the_way_up(tmp_path: Path) -> None:
@@ -145,53 +107,9 @@ def test_what_cannot_be_kept_here_does_not_stop_the_way_up(tmp_path: Path) -> No
     for _ in range(2):
         got, sent = exchange(box, wire, tmp_path)
         assert (got.item_counts, sent.left_bytes, len(got.conflicts)) == ({}, 0, 1)
-        assert "cannot be kept" in str(got.conflicts[0].sentence)
     assert province.tiles() == box.tiles()
     (tmp_path / "way").unlink()
     got, _ = exchange(box, wire, tmp_path)
-    assert standing(box) == standing(province)
-
-
-def test_terrain_waits_for_room(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    furnish(province, tmp_path)
-    (dem,) = province.catalog.terrain.dems()
-    size = province.workspace.store.size(keys.format_original_key(dem.sha256))
-    wire = Wire(province, tmp_path)
-    got, _ = exchange(box, wire, tmp_path, lambda _folder: SPARE_BYTES + 2 * size - 1)
-    assert sum(got.item_counts.values()) == 5  # of six
-    assert [one.name for one in got.conflicts] == [dem.dem_id]
-    assert got.left_bytes == size
-    got, _ = exchange(box, wire, tmp_path, lambda _folder: SPARE_BYTES + 2 * size)
-    assert (got.item_counts, got.conflicts) == ({"terrain": 1}, [])
-
-
-def test_what_comes_leaves_room_for_flights_and_what_hides_comes_all_the_same(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    furnish(province, tmp_path)
-    wire = Wire(province, tmp_path)
-    got, _ = exchange(box, wire, tmp_path, lambda _folder: RESERVED_BYTES)
-    assert (got.item_counts, len(got.conflicts)) == ({}, 6)
-    got, _ = exchange(box, wire, tmp_path, lambda _folder: SPARE_BYTES)
-    assert (got.item_counts, len(got.conflicts)) == ({"area": 1}, 5)
-    got, _ = exchange(box, wire, tmp_path, lambda _folder: SPARE_BYTES, metered=True)
-    assert (len(got.conflicts), got.left_bytes > got.metered_bytes > 0) == (4, True)
-    exchange(box, wire, tmp_path)
-    assert standing(box) == standing(province)
-
-
-def test_a_list_that_changes_meanwhile_is_asked_for_again(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    furnish(province, tmp_path)
-    times = itertools.count(1)
-
-    def move() -> None:
-        if next(times) == 1:
-            put_layer(province, replace(MASTS, refreshed_ns=99))
-
-    wire = Wire(province, tmp_path, on_step=move)
-    exchange(box, wire, tmp_path, budget_bytes=8_000)
-    exchange(box, wire, tmp_path)
     assert standing(box) == standing(province)
 
 
@@ -205,32 +123,6 @@ def test_terrain_waits_for_a_line_that_does_not_cost(tmp_path: Path) -> None:
     assert got.left_bytes > 5_000
     got, _ = exchange(box, wire, tmp_path)
     assert got.item_counts == {"terrain": 1}
-
-
-def test_a_metered_line_brings_the_list_once_while_it_stays_the_same(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    furnish(province, tmp_path)
-    wire, limits = Wire(province, tmp_path), TransferLimits(metered=True)
-    back = ReferenceFetcher(box.workspace, wire, SyncApplyHooks(box.workspace), tmp_path / "way", limits)
-    sender = Sender(box.workspace, wire, limits, back=back)
-    sender.run_round()
-    left, requests = back.got.left_bytes, wire.requests
-    sender.run_round()
-    assert wire.requests - requests == 1  # the question that both ways share
-    assert back.got.left_bytes == left > 0
-    put_layer(province, replace(MASTS, refreshed_ns=99))
-    sender.run_round()
-    assert box.catalog.layers.get(MASTS.name).refreshed_ns == 99
-    assert back.got.left_bytes == left
-
-
-def test_terrain_that_is_here_stays_as_it_was_added(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    put_dem(box, tmp_path)
-    before = box.catalog.terrain.dems()
-    furnish(province, tmp_path)
-    exchange(box, Wire(province, tmp_path), tmp_path)
-    assert box.catalog.terrain.dems() == before
 
 
 def test_what_is_withheld_from_a_box_does_not_travel(tmp_path: Path) -> None:
@@ -264,7 +156,6 @@ def test_a_layer_that_is_withheld_by_now_is_hidden_here(tmp_path: Path) -> None:
     got, _ = exchange(box, wire, tmp_path)
     assert box.catalog.restrictions.level(MASTS.layer_id) is Classification.RESTRICTED
     assert [one.name for one in got.conflicts] == [MASTS.name]
-    assert "chỉ còn" in got.conflicts[0].sentence.in_language("vi")
     box.catalog.restrictions.classify(MASTS.layer_id, Classification.OPEN, 9)
     put_layer(province, replace(MASTS, layer_id="layer-2", name="Kho"))
     exchange(box, wire, tmp_path)
@@ -284,8 +175,9 @@ def test_the_later_of_two_decisions_on_a_layer_holds_and_it_is_said(tmp_path: Pa
     assert told == ([] if is_own else ["layer add"])
 
 
-@pytest.mark.parametrize("own_ns", [5, 50])
-@pytest.mark.parametrize("own_roles", [frozenset(), frozenset({Role.ADMIN, Role.VIEWER})])
+@pytest.mark.parametrize(
+    ("own_ns", "own_roles"), [(50, frozenset[Role]()), (5, frozenset({Role.ADMIN, Role.VIEWER}))]
+)
 def test_the_stricter_of_two_decisions_on_an_area_holds_whatever_the_clocks_say(
     tmp_path: Path, own_ns: int, own_roles: frozenset[Role]
 ) -> None:
@@ -306,18 +198,6 @@ def test_the_stricter_of_two_decisions_on_an_area_holds_whatever_the_clocks_say(
     assert shapely.equals(shapely.from_wkb(area.wkb), shapely.union(beside, shapely.from_wkb(AREA.wkb)))
 
 
-def test_an_area_that_stands_as_it_came_is_replaced_also_by_a_milder_one(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    furnish(province, tmp_path)
-    wire = Wire(province, tmp_path)
-    exchange(box, wire, tmp_path)
-    milder = replace(AREA, added_ns=5, roles=frozenset({Role.ADMIN, Role.ANALYST}))
-    province.catalog.restrictions.put(milder)
-    got, _ = exchange(box, wire, tmp_path)
-    assert [one.roles for one in box.catalog.restrictions.areas()] == [milder.roles]
-    assert got.conflicts == []
-
-
 def test_what_was_removed_here_comes_back_only_when_it_is_entered_there_again(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     furnish(province, tmp_path)
@@ -330,17 +210,6 @@ def test_what_was_removed_here_comes_back_only_when_it_is_entered_there_again(tm
     put_layer(province, replace(MASTS, refreshed_ns=77))
     exchange(box, wire, tmp_path)
     assert [one.name for one in box.catalog.layers.all()] == [MASTS.name]
-
-
-def test_a_boundary_of_this_box_stays(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    own = commune("02647", "Tả Phìn", 104.805)
-    box.catalog.boundaries.put_communes([own])
-    furnish(province, tmp_path)
-    got, _ = exchange(box, Wire(province, tmp_path), tmp_path)
-    here = {one.code: one.wkb for one in box.catalog.boundaries.editions()}
-    assert here == {"02647": own.wkb, "02650": commune("02650", "", 104.9).wkb}
-    assert [one.name for one in got.conflicts] == ["02647 Tả Phìn"]
 
 
 def test_a_decision_of_this_box_holds_until_a_later_one_there(tmp_path: Path) -> None:
@@ -367,16 +236,6 @@ def test_a_decision_of_this_box_holds_until_a_later_one_there(tmp_path: Path) ->
     assert own in changes.history(own.change_id)
 
 
-def test_nothing_that_was_never_confirmed_travels(tmp_path: Path) -> None:
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    province.catalog.flights.put_event(EVENT)
-    province.catalog.changes.append([STORM_FOUND])
-    rejected = decision(STORM_FOUND, "step-1", 9, ChangeStatus.REJECTED)
-    province.catalog.changes.append([rejected])
-    exchange(box, Wire(province, tmp_path), tmp_path)
-    assert box.catalog.changes.events() == set()
-
-
 def test_ground_that_was_compared_travels_once_all_that_was_found_on_it_does(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     wire = Wire(province, tmp_path)
@@ -394,31 +253,3 @@ def test_ground_that_was_compared_travels_once_all_that_was_found_on_it_does(tmp
     exchange(box, wire, tmp_path)
     assert box.catalog.comparisons.list_for_event(EVENT.event_id) == [STORM_COMPARED, other]
     assert box.catalog.comparisons.stamp() == 2, "each came once"
-
-
-def test_of_ground_compared_by_a_flight_that_is_withheld_a_box_hears_nothing(tmp_path: Path) -> None:
-    province = new_box(tmp_path, "province")
-    province.catalog.flights.put_event(EVENT)
-    province.catalog.comparisons.add([STORM_COMPARED])
-    policy = AccessPolicy(mosaics=IdFilter(hidden=frozenset({"m2"})))
-    assert build_feed(province.workspace, policy).items == ()
-    assert len(build_feed(province.workspace, UNRESTRICTED).items) == 1
-
-
-def test_tiles_take_turns_with_what_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_FIRST_STEP_BYTES", "_MIN_STEP_BYTES", "_MAX_STEP_BYTES"):
-        monkeypatch.setattr(client, name, 4 << 10)
-    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    box.lay({0, 1, 2})
-    furnish(province, tmp_path)
-    seen: list[tuple[int, int]] = []
-
-    def base_tiles(of: Box) -> int:
-        return sum(one.tile_id.z == ZOOM for one in of.catalog.tiles.heads(mosaic_of("f1").mosaic_id, 0))
-
-    wire = Wire(province, tmp_path)
-    wire._on_step = lambda: seen.append((base_tiles(province), wire.bytes_back))
-    exchange(box, wire, tmp_path)
-    assert province.tiles() == box.tiles()
-    assert standing(box) == standing(province)
-    assert 0 < next(tiles for tiles, back in seen if back) < base_tiles(box)

@@ -7,53 +7,44 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.access.policy import UNRESTRICTED, AccessPolicy
-from flycam.catalog.changes import ChangeVersion, derive_attribution
+from flycam.access.policy import UNRESTRICTED
+from flycam.catalog.changes import ChangeVersion
 from flycam.errors import SourceUnreadable
 from flycam.model.board import ChangeAction, ChangeStatus
-from flycam.model.flight import Classification
 from flycam.sync.reference_feed import (
     MAX_FEED_ITEM_BYTES,
     FeedItem,
     ReferenceFeed,
     ReferenceKind,
     build_feed,
-    compute_feed_state,
     decode_feed_listing,
     encode_feed_listing,
     merge_change_histories,
-    select_confirmed_lines,
     sort_feed_items,
 )
 from tests.sync.boxes import Box, new_box
 from tests.sync.common_world import (
-    AREA,
-    MASTS,
-    STORM_COMPARED,
     STORM_FOUND,
-    commune,
-    decision,
     furnish,
-    put_layer,
 )
 
 ACCEPTED, REJECTED = ChangeStatus.ACCEPTED, ChangeStatus.REJECTED
 
 
-def thing(kind: ReferenceKind, size: int, at_ns: int, name: str = "") -> FeedItem:
+def make_item(kind: ReferenceKind, size: int, at_ns: int, name: str = "") -> FeedItem:
     return FeedItem(
         kind=kind, name=name or f"{kind}-{size}-{at_ns}", sha256="0" * 64, size_bytes=size, at_ns=at_ns
     )
 
 
 THINGS = [
-    thing(kind, size, at_ns) for kind in ReferenceKind for size in (700, 900, 90_000) for at_ns in (1, 2)
+    make_item(kind, size, at_ns) for kind in ReferenceKind for size in (700, 900, 90_000) for at_ns in (1, 2)
 ]
 
 
 @given(st.permutations(THINGS))
-def test_what_hides_then_small_ones_then_the_newest_of_a_size(things: list[FeedItem]) -> None:
-    ordered = sort_feed_items(things)
+def test_what_hides_then_small_ones_then_the_newest_of_a_size(items: list[FeedItem]) -> None:
+    ordered = sort_feed_items(items)
     assert ordered == sort_feed_items(THINGS)
     assert sorted(ordered, key=THINGS.index) == THINGS
     hiding = (ReferenceKind.AREA, ReferenceKind.MASK, ReferenceKind.WITHDRAWN)
@@ -63,68 +54,10 @@ def test_what_hides_then_small_ones_then_the_newest_of_a_size(things: list[FeedI
     assert others == sorted(others)
 
 
-def test_the_same_records_are_the_same_bytes_and_one_word(tmp_path: Path) -> None:
-    one, other = new_box(tmp_path, "a"), new_box(tmp_path, "b")
-    (tmp_path / "again").mkdir()
-    furnish(one, tmp_path)
-    furnish(other, tmp_path / "again")
-    first, second = (build_feed(box.workspace, UNRESTRICTED) for box in (one, other))
-    told = [
-        [thing for thing in some.items if thing.kind is not ReferenceKind.TERRAIN] for some in (first, second)
-    ]
-    assert told[0] == told[1]
-    assert build_feed(one.workspace, UNRESTRICTED) == first
-
-
-def test_the_word_is_another_after_whatever_is_entered(tmp_path: Path) -> None:
-    box = new_box(tmp_path, "province")
-    furnish(box, tmp_path)
-    catalog = box.catalog
-    words = [compute_feed_state(box.workspace, UNRESTRICTED)]
-
-    def entered() -> None:
-        words.append(compute_feed_state(box.workspace, UNRESTRICTED))
-
-    put_layer(box, replace(MASTS, refreshed_ns=99))
-    entered()
-    catalog.restrictions.classify(MASTS.layer_id, Classification.INTERNAL, 1)
-    entered()
-    catalog.restrictions.put(replace(AREA, added_ns=99))
-    entered()
-    catalog.boundaries.put_communes([commune("02647", "Tả Phìn", 104.805)])
-    entered()
-    catalog.boundaries.put_communes([commune("02647", "Tả Phìn mới", 104.805)])
-    entered()
-    catalog.changes.append([decision(catalog.changes.current()[0], "step-2", 99, REJECTED)])
-    entered()
-    catalog.comparisons.add([STORM_COMPARED])
-    entered()
-    catalog.terrain.remove_dem(catalog.terrain.dems()[0].dem_id)
-    entered()
-    words.append(compute_feed_state(box.workspace, AccessPolicy(areas=[AREA.wkb])))
-    assert len(set(words)) == len(words)
-
-
 def groups(box: Box) -> set[str]:
     """Groups of changes, by their SHA-256."""
-    things = build_feed(box.workspace, UNRESTRICTED).items
-    return {one.sha256 for one in things if one.kind is ReferenceKind.CHANGES}
-
-
-def test_a_later_decision_brings_few_of_the_earlier_ones_again(tmp_path: Path) -> None:
-    box = new_box(tmp_path, "province")
-    furnish(box, tmp_path)
-    for number in range(100):
-        drawn = replace(
-            decision(STORM_FOUND, f"step-{number:08x}", 100 + number), change_id=f"change-{number}", version=1
-        )
-        box.catalog.changes.append([drawn])
-    before = groups(box)
-    (last,) = box.catalog.changes.last(["change-7"])
-    box.catalog.changes.append([decision(last, "step-ffffffff", 900, REJECTED)])
-    after = groups(box)
-    assert len(before) > 1
-    assert len(after - before) == 1
+    items = build_feed(box.workspace, UNRESTRICTED).items
+    return {one.sha256 for one in items if one.kind is ReferenceKind.CHANGES}
 
 
 def test_a_list_is_read_as_it_was_written_and_nothing_else_is(tmp_path: Path) -> None:
@@ -132,38 +65,12 @@ def test_a_list_is_read_as_it_was_written_and_nothing_else_is(tmp_path: Path) ->
     furnish(box, tmp_path)
     commons = build_feed(box.workspace, UNRESTRICTED)
     data = encode_feed_listing(box.workspace, commons)
-    state, things = decode_feed_listing(data, "wire")
+    state, items = decode_feed_listing(data, "wire")
     assert state == commons.state
-    assert [one.sha256 for one in things] == [one.sha256 for one in commons.items]
+    assert [one.sha256 for one in items] == [one.sha256 for one in commons.items]
     for spoiled in (data[:-3], b"", b"x" * 50, data + b"x"):
         with pytest.raises(SourceUnreadable, match="same version"):
             decode_feed_listing(spoiled, "wire")
-
-
-def test_of_a_history_travels_what_a_viewer_sees() -> None:
-    first = decision(STORM_FOUND, "step-1", 10, REJECTED)
-    second = decision(first, "step-2", 20)
-    third = replace(decision(second, "step-3", 30, REJECTED), note="nhầm")
-    fourth = replace(decision(third, "step-4", 40, REJECTED), note="vẫn nhầm")
-    told = select_confirmed_lines([STORM_FOUND, first, second, third, fourth])
-    assert [(one.step_id, one.note) for one in told] == [("step-2", ""), ("step-3", "")]
-
-
-def test_a_note_from_before_travels_under_the_name_of_whoever_wrote_it() -> None:
-    asked = replace(
-        decision(STORM_FOUND, "step-1", 10, STORM_FOUND.status),
-        action=ChangeAction.COMMENT,
-        note="nước đục",
-        author="Hoa",
-    )
-    accepted = replace(decision(asked, "step-2", 20), note=asked.note)
-    doubted = replace(
-        decision(accepted, "step-3", 30), action=ChangeAction.COMMENT, note="xem lại?", author="Hoa"
-    )
-    drawn = replace(decision(doubted, "step-4", 40), action=ChangeAction.REDRAW, note="xem lại?")
-    told = select_confirmed_lines([STORM_FOUND, asked, accepted, doubted, drawn])
-    assert [one.note for one in told] == ["nước đục (Hoa)", "xem lại?", "xem lại?"]
-    assert derive_attribution(told) == derive_attribution([STORM_FOUND, asked, accepted, doubted, drawn])
 
 
 # -- whose decision holds --------------------------------------------------------------------------
@@ -230,10 +137,10 @@ def steps_of(lines: list[ChangeVersion], steps: set[str]) -> list[ChangeVersion]
 def test_a_list_of_a_thing_that_nobody_could_take_in_is_refused(tmp_path: Path, kind: ReferenceKind) -> None:
     house = new_box(tmp_path, "province").workspace
 
-    def listed(*things: FeedItem) -> bytes:
-        return encode_feed_listing(house, ReferenceFeed(state="0" * 32, items=things, payloads={}))
+    def listed(*items: FeedItem) -> bytes:
+        return encode_feed_listing(house, ReferenceFeed(state="0" * 32, items=items, payloads={}))
 
-    large = (thing(ReferenceKind.TERRAIN, 40 << 30, 1), thing(kind, MAX_FEED_ITEM_BYTES, 1))
+    large = (make_item(ReferenceKind.TERRAIN, 40 << 30, 1), make_item(kind, MAX_FEED_ITEM_BYTES, 1))
     assert decode_feed_listing(listed(*large), "wire")[1] == large
     with pytest.raises(SourceUnreadable):
-        decode_feed_listing(listed(thing(kind, MAX_FEED_ITEM_BYTES + 1, 1)), "wire")
+        decode_feed_listing(listed(make_item(kind, MAX_FEED_ITEM_BYTES + 1, 1)), "wire")

@@ -5,43 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from flycam.errors import DiskFull, FlightBusy, StorageFailed
+from flycam.errors import DiskFull
 from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES
-from flycam.storage.files import move_into_place
 from flycam.sync import server
 from flycam.sync.server import Spool
 
 DATA = b"a step of some bytes"
 NAME = hashlib.sha256(DATA).hexdigest()
-
-
-def test_a_step_goes_on_where_it_was_cut(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "box")
-    assert spool.offset(NAME, len(DATA)) == 0
-    turn = spool.begin(NAME, 0)
-    assert turn is not None
-    assert spool.add(turn, NAME, DATA[:5])
-    again = Spool(tmp_path / "box")  # the server was killed
-    assert again.offset(NAME, len(DATA)) == 5
-    assert again.begin(NAME, 7) is None
-    turn = again.begin(NAME, 5)
-    assert turn is not None
-    assert again.add(turn, NAME, DATA[5:])
-    path = again.find_complete(NAME)
-    assert path is not None
-    assert path.read_bytes() == DATA
-
-
-def test_an_answer_that_was_lost_is_given_again(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    spool.begin(NAME, 0)
-    assert spool.find_answer(NAME) is None
-    spool.finish(NAME, {"lines": 3})
-    assert Spool(tmp_path).find_answer(NAME) == {"lines": 3}
-    assert spool.offset(NAME, len(DATA)) == len(DATA)
-    other = hashlib.sha256(b"next").hexdigest()
-    spool.begin(other, 0)
-    assert [one.name for one in tmp_path.iterdir()] == [f"{other}.part"]
 
 
 def test_an_answer_that_a_power_cut_emptied_is_none(tmp_path: Path) -> None:
@@ -58,78 +28,6 @@ def test_an_answer_that_a_power_cut_emptied_is_none(tmp_path: Path) -> None:
     again.finish(NAME, {"lines": 3})
     assert again.find_answer(NAME) == {"lines": 3}
     assert [one.name for one in tmp_path.iterdir()] == [f"{NAME}.done"]
-
-
-def test_an_answer_is_synced_before_the_bytes_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spool = Spool(tmp_path)
-    turn = spool.begin(NAME, 0)
-    assert turn is not None
-    assert spool.add(turn, NAME, DATA)
-    moved: list[bool] = []
-
-    def move(part: Path, target: Path) -> None:
-        moved.append((tmp_path / f"{NAME}.part").exists())
-        move_into_place(part, target)
-
-    monkeypatch.setattr(server, "move_into_place", move)
-    spool.finish(NAME, {"lines": 3})
-    assert moved == [True]
-
-
-def test_the_last_attempt_has_the_turn(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    first = spool.begin(NAME, 0)
-    assert first is not None
-    assert spool.add(first, NAME, DATA[:4])
-    second = spool.begin(NAME, 4)
-    assert second is not None
-    assert not spool.add(first, NAME, b"late")
-    assert spool.add(second, NAME, DATA[4:])
-    assert spool.find_complete(NAME) is not None
-
-
-def test_bytes_that_are_not_what_they_are_named_go(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    turn = spool.begin(NAME, 0)
-    assert turn is not None
-    assert spool.add(turn, NAME, b"x" * len(DATA))
-    assert spool.find_complete(NAME) is None
-    assert spool.offset(NAME, len(DATA)) == 0
-    assert spool.offset(NAME, 3) == 0
-
-
-def test_a_folder_that_cannot_be_is_storage_trouble(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StorageFailed, match="make room"):
-        Spool(tmp_path / "file" / "box").begin(NAME, 0)
-
-
-def test_a_step_that_is_being_taken_in_loses_no_byte_to_another_attempt(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    turn = spool.begin(NAME, 0)
-    assert turn is not None
-    assert spool.add(turn, NAME, DATA)
-    with spool.lock_for_import():
-        path = spool.find_complete(NAME)
-        assert path is not None
-        for name, at in ((NAME, 0), (hashlib.sha256(b"next").hexdigest(), 0)):
-            with pytest.raises(FlightBusy, match="being taken in"):
-                spool.begin(name, at)  # the box's program was started again
-        assert path.read_bytes() == DATA
-        assert spool.begin(NAME, len(DATA)) is not None  # it hears the answer
-    assert spool.begin(NAME, 0) is not None
-
-
-def test_what_is_taken_in_for_long_holds_no_request_for_ever(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    with spool.lock_for_import(), pytest.raises(FlightBusy), spool.lock_for_import():
-        pass
-    with spool.lock_for_import():
-        pass
-
-
-def test_a_step_whose_file_is_gone_is_sent_again(tmp_path: Path) -> None:
-    assert Spool(tmp_path).find_complete(NAME) is None
 
 
 @pytest.mark.parametrize(("most_small", "floor"), [(0, SPARE_BYTES), (len(DATA), RESERVED_BYTES)])
@@ -152,16 +50,3 @@ def test_the_last_of_the_room_is_not_taken(
     assert spool.offset(NAME, len(DATA)) == 5
     free[0] = 0
     assert spool.begin(NAME, 5, 5) is not None, "what came whole is taken in"
-
-
-def test_what_needs_room_waits_for_more_than_a_small_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spool = Spool(tmp_path)
-    monkeypatch.setattr(server, "get_free_bytes", lambda _folder: 900 << 20)
-    assert spool.begin(NAME, 0, 2000) is not None, "a withdrawal"
-    spool.require_free_bytes(0)
-    with pytest.raises(DiskFull, match="stay free for flights"):
-        spool.require_free_bytes(1)
-    with pytest.raises(DiskFull):
-        spool.begin(NAME, 0, 9 << 20)

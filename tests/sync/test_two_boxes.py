@@ -54,7 +54,7 @@ def withdrawn_by(rng: random.Random, boxes: list[Box]) -> set[int]:
 
 
 def test_a_few_trials_agree_to_the_last_byte(tmp_path: Path) -> None:
-    for seed in range(3):
+    for seed in range(2):
         there, truth = trial(tmp_path, seed)
         assert there == truth, f"seed {seed}"
 
