@@ -21,7 +21,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ObjectKind, int]]:
     whole = client.Sender._send
 
     def watched(self: client.Sender, step: SyncStep) -> object:
-        items = [one for one in step.manifest.items if one.kind in (ObjectKind.RECORDS, ObjectKind.CHANGE)]
+        items = [
+            one for one in step.manifest.items if one.kind in (ObjectKind.RECORDS, ObjectKind.RECORD_DELTA)
+        ]
         found.extend((one.kind, one.size_bytes) for one in items)
         return whole(self, step)
 
@@ -48,5 +50,5 @@ def test_a_withdrawal_goes_alone(tmp_path: Path, sent: list[tuple[ObjectKind, in
     box.withdraw(3)
     sync(box, Wire(province, tmp_path))
     ((kind, size),) = sent
-    assert kind is ObjectKind.CHANGE and size < whole / 3
+    assert kind is ObjectKind.RECORD_DELTA and size < whole / 3
     assert province.tiles() == box.tiles() and same_records(box, province)

@@ -140,7 +140,10 @@ def test_a_slide_is_for_each_commune_and_a_drill_is_marked_on_each(packed: Packe
 
 
 def test_equal_packs_are_equal_files(packed: Packed) -> None:
-    document = build_pack_document(_figures(packed.world, packed.world.after), "vi")
+    scene = gather_contents(packed.world.workspace, [packed.world.after])
+    maps = draw_maps(packed.world.workspace, scene, MaskOverlay(UNRESTRICTED), None)
+    figures = replace(_figures(packed.world, packed.world.after), slides=maps.slides)
+    document = build_pack_document(figures, "vi")
     assert to_docx(document) == to_docx(document)
     assert to_pptx(document) == to_pptx(document)
 
