@@ -6,13 +6,12 @@ import math
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,21 +23,12 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.live_flights import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport, LonLat
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.http.services import Services
-from flycam.ingest.live.inputs import LiveRequest
-from flycam.ingest.live.workflow import orthorectify_video
-from flycam.messages import Message
 from flycam.model.flight import Event, EventKind
-from flycam.mosaic.orthorectify.flight_session import FlightLabels
-from flycam.workspace import ignore_progress
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled, until_seen
 from tests.houses import House
-from tests.ingest.video.streaming import on_air
-from tests.ports import free_port
 from tests.serve.running import running
-from tests.serve.tiles.test_tile_route import write
 from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
-from tests.waiting import ENOUGH_S
 
 pytestmark = pytest.mark.browser
 
@@ -316,20 +306,6 @@ def test_of_two_flights_at_once_only_the_one_that_is_silent_is_lost(
     expect(first).not_to_have_class(re.compile("lost"))
 
 
-def test_what_has_landed_is_one_line_below_what_is_in_the_air(
-    open_page: OpenPage, teller: Teller, own_address: str
-) -> None:
-    page = open_page(link=f"lang=vi&{HERE}", url=own_address)
-    teller.say(told("a-landed", phase=LiveFlightPhase.ENDED))
-    expect(card_of(page, "a-landed").locator(".airborne-rows")).to_be_visible()
-    teller.say(told("b-flies"))
-    expect(page.locator(".airborne-card").first).to_have_attribute("data-airborne", "b-flies")
-    expect(card_of(page, "a-landed").locator(".airborne-rows")).to_be_hidden()
-    expect(card_of(page, "a-landed").locator(".airborne-state")).to_be_visible()
-    teller.say(told("b-flies", phase=LiveFlightPhase.ENDED))
-    expect(card_of(page, "a-landed").locator(".airborne-rows")).to_be_visible()
-
-
 def test_a_page_that_hears_nothing_from_the_server_says_so_and_counts_on(
     open_page: OpenPage, own_world: World, teller: Teller
 ) -> None:
@@ -368,42 +344,6 @@ def test_a_recording_and_a_drill_are_never_taken_for_an_aircraft_in_the_air(
     expect(card).to_contain_text("lúc này máy bay không ở đó")
 
 
-def test_notes_and_what_was_left_out_are_told_in_the_language_of_the_page(
-    open_page: OpenPage, own_address: str, teller: Teller
-) -> None:
-    page = open_page(link=f"lang=vi&{HERE}", url=own_address)
-    note = Message("stopped by the operator")
-    teller.say(told(left_out={"overrun": 12, "too_blurred": 3}, remarks=(note,), laid_ns=TAKEN_NS))
-    card = card_of(page, "bay1")
-    card.locator("summary").click()
-    expect(card).to_contain_text("Không dùng: 12 đến nhanh hơn tốc độ xử lý, 3 quá mờ")
-    expect(card).to_contain_text(note.in_language("vi"))
-    expect(card).to_contain_text("Mới nhất trên bản đồ: 05/09/2026 09:13:00")
-    page.wait_for_timeout(1500)
-    expect(card.locator("details")).to_have_attribute("open", "")  # news do not close it
-    page.locator(".language").click()
-    expect(card).to_contain_text("Not used: 12 came faster than they could be laid, 3 too blurred")
-
-
-def test_who_types_is_not_interrupted_by_the_news(
-    open_page: OpenPage, own_address: str, own_world: World, teller: Teller
-) -> None:
-    page = open_page(link=f"lang=vi&{HERE}", url=own_address)
-    teller.say(told())
-    expect(card_of(page, "bay1")).to_be_visible()
-    asked: list[str] = []
-    page.on("request", lambda one: asked.append(one.url) if "/api/flights" in one.url else None)
-    box = page.locator(".search input")
-    box.click()
-    for number, letter in enumerate("nam luc thuong"):
-        write(own_world.workspace, 100 + number, 10 + number)  # tiles of a flight move all the time
-        page.keyboard.type(letter)
-        page.wait_for_timeout(250)
-    expect(box).to_have_value("nam luc thuong")
-    expect(box).to_be_focused()
-    until_seen(page, lambda: len(asked) >= 2)  # there were news
-
-
 @contextmanager
 def flying(house: House, film: VideoDrillReport) -> Iterator[subprocess.Popen[bytes]]:
     """`flycam live --realtime` in a process of its own."""
@@ -434,39 +374,6 @@ def test_a_killed_flight_is_said_to_be_lost_and_its_tiles_came_while_it_flew(
             lost_s = seconds_until_lost(page)
         expect(card).to_contain_text(re.compile(r"Hình cuối: \d\d/\d\d/\d{4} \d\d:\d\d:\d\d \(hình cách đây"))
         expect(page.locator(".flight")).to_contain_text("chưa đủ ảnh")
-    print(f"lost on the screen after {lost_s:.2f} s, of {WANTED_S} wanted")
-
-
-@pytest.mark.slow
-def test_a_video_link_that_is_cut_is_on_the_screen(
-    open_page: OpenPage, film: VideoDrillReport, make_house: Callable[..., House]
-) -> None:
-    """A real RTSP server, real UDP packets, a real browser."""
-    house, over = make_house(film), threading.Event()
-    link_port = free_port(socket.SOCK_DGRAM)
-    with running(Services(workspace=house.workspace)) as url, ExitStack() as stack:
-        page = open_page(link="lang=vi", url=url, wait=False)
-        air = stack.enter_context(on_air(film, link_port))
-        request = LiveRequest(
-            video=air.url,
-            telemetry=f"udp://127.0.0.1:{link_port}",
-            camera=film.camera,
-            is_drill=True,
-            clock_offset_s=0.0,
-        )
-        arguments = (house.workspace, request, FlightLabels(), ignore_progress, over.is_set)
-        pilot = threading.Thread(daemon=True, target=orthorectify_video, args=arguments)
-        pilot.start()
-        stack.callback(pilot.join, ENOUGH_S)
-        stack.callback(over.set)
-        card = page.locator(".airborne-card")
-        expect(card).to_contain_text("Hình: tốt")
-        expect(page.locator(".flight")).to_be_attached()
-        expect(page).to_have_url(re.compile(r"map=1[4-9]"))  # it was open before anything was flown
-        air.cut()
-        lost_s = seconds_until_lost(page)
-        expect(card).to_contain_text("MẤT HÌNH")
-        expect(card).to_contain_text("số liệu bay: tốt")
     print(f"lost on the screen after {lost_s:.2f} s, of {WANTED_S} wanted")
 
 

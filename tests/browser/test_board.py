@@ -12,20 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import APIResponse, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from flycam.board.layers import LayerRequest, add_layer, refresh_layer
 from flycam.board.marks import MarkEdit, write_mark
 from flycam.http.services import Services
-from flycam.model.access import Role
 from flycam.model.board import LayerKind, MarkKind, MarkStatus
 from flycam.model.records import MarkVersion
 from flycam.workspace import Workspace
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import click_map, in_address, on_screen, settled, until_seen, wait_for_place
+from tests.browser.pages import click_map, in_address, on_screen, settled, until_seen
 from tests.change.impacted import changed, square
 from tests.serve.running import running
-from tests.serve.world import DRILL, LAT, LON, REAL, add_account, make_world
+from tests.serve.world import DRILL, LAT, LON, REAL, make_world
 from tests.suites.board_suite import mark_told
 
 pytestmark = pytest.mark.browser
@@ -214,29 +213,6 @@ def test_on_the_wall_people_to_rescue_are_drawn_and_said_before_anybody_took_the
     until_seen(page, lambda: (np.abs(around(page, place) - only_reported).max(-1) > 30).mean() > 0.1)
 
 
-def test_a_thing_of_a_layer_is_found_by_its_name_without_accents(board: Board, open_page: OpenPage) -> None:
-    feature = {
-        "type": "Feature",
-        "properties": {"ten": "Nậm Đét Thượng"},
-        "geometry": {"type": "Point", "coordinates": list(MAST)},
-    }
-    path = board.folder / "thon.geojson"
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
-    add_layer(board.workspace, LayerRequest(source=str(path), kind=LayerKind.SETTLEMENT, name="Thôn"), "Lan")
-    page = open_page(link=f"lang=vi&event={REAL}&map=12/{LAT + 0.1}/{LON}", url=board.url)
-    field = page.locator(".search input")
-    field.fill("nam")
-    hits = page.locator(".search-hits button")
-    expect(hits.last).to_have_text(re.compile("Nậm Đét Thượng.*Thôn, bản · Thôn"))
-    expect(hits.first).to_contain_text("Nậm Lúc")  # a commune comes first
-    field.fill("nam det")
-    page.keyboard.press("Enter")
-    card = page.locator(".card")
-    expect(card).to_contain_text("Nậm Đét Thượng")
-    wait_for_place(page, MAST[0], 0.001)
-    in_address(page, "special=")
-
-
 @pytest.mark.parametrize("size", ["office", "phone"])
 def test_a_sector_is_drawn_corner_by_corner(board: Board, open_page: OpenPage, size: str) -> None:
     page = open_page(size, f"lang=en&event={REAL}&{VIEW}", url=board.url)
@@ -254,55 +230,6 @@ def test_a_sector_is_drawn_corner_by_corner(board: Board, open_page: OpenPage, s
     page.locator(".mark-form .save").click()
     expect(page.locator(".marks")).to_contain_text("Search sector")
     assert _only(board).kind.value == "sector"
-
-
-def test_a_sector_is_ended_by_enter_and_corners_taken_back(board: Board, open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
-    settled(page)
-    page.locator(".mark-begin").click()
-    page.get_by_role("button", name="Vẽ khu vực tìm kiếm").click()
-    for x, y in ((0.3, 0.5), (0.6, 0.5)):
-        click_map(page, x, y)
-    page.keyboard.press("Enter")  # two corners are no sector
-    expect(page.locator(".mark-form")).to_have_count(0)
-    for x, y in ((0.6, 0.7), (0.9, 0.9)):
-        click_map(page, x, y)
-    page.keyboard.press("Backspace")
-    page.keyboard.press("Enter")
-    expect(page.locator(".mark-form")).to_contain_text("3 đỉnh")
-    page.locator(".mark-form").get_by_role("button", name="Huỷ").click()
-    page.locator(".mark-begin").click()
-    page.keyboard.press("Escape")
-    expect(page.locator(".mark-begin")).to_be_visible()
-
-
-@pytest.mark.parametrize("size", ["office", "phone"])
-def test_the_outline_of_a_sector_stays_in_sight_while_its_form_is_open(
-    board: Board, open_page: OpenPage, size: str, screenshots: Path
-) -> None:
-    page = open_page(size, f"lang=vi&event={REAL}&{VIEW}", url=board.url)
-    settled(page)
-    page.locator(".mark-begin").click()
-    page.get_by_role("button", name="Vẽ khu vực tìm kiếm").click()
-    for x, y in ((0.3, 0.6), (0.6, 0.6), (0.6, 0.8), (0.3, 0.75)):
-        click_map(page, x, y)
-    page.get_by_role("button", name="Xong").click()
-    form, card = page.locator(".mark-form"), page.locator(".card")
-    expect(form).to_be_visible()
-    picture = settled(page)
-    page.screenshot(path=screenshots / f"sector-form-{size}.png")
-    rows, columns = np.nonzero(np.abs(picture.astype(int) - (0, 114, 178)).max(-1) < 12)
-    assert len(rows) > 300, "the line around the sector"
-    box = card.bounding_box()
-    assert box is not None
-    if size == "phone":
-        assert rows.max() < box["y"], "above the card"
-    else:
-        assert columns.max() < box["x"], "beside the card"
-    form.get_by_role("button", name="Huỷ").click()
-    expect(card).to_be_hidden()
-    gone = settled(page).astype(int)
-    assert (np.abs(gone - (0, 114, 178)).max(-1) < 12).sum() < 30
 
 
 def test_escape_takes_back_a_corner_of_a_sector_and_leaves_where_there_is_none(
@@ -402,34 +329,3 @@ def test_what_was_not_answered_is_sent_again_before_the_change(board: Board, ope
     expect(page.locator(".card")).to_contain_text("lần hai")
     history = board.workspace.catalog.marks.history(_only(board).mark_id)
     assert [line.note for line in history] == ["lần một", "lần hai"]
-
-
-def test_a_late_answer_does_not_take_the_place_of_a_newer_one(board: Board, open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
-    settled(page)
-    late: list[tuple[Route, APIResponse]] = []
-
-    def hold_first(route: Route) -> None:
-        if late:
-            route.continue_()
-        else:
-            late.append((route, route.fetch()))
-
-    page.route(re.compile(r"/api/marks\?"), hold_first)
-    write_mark(board.workspace, MARK, "Lan")
-    until_seen(page, lambda: late)
-    write_mark(board.workspace, replace(MARK, based_on=1, note="mới hơn"), "Lan")
-    expect(page.locator(".marks")).to_contain_text("mới hơn")
-    ((route, answer),) = late
-    route.fulfill(response=answer)
-    page.wait_for_timeout(500)
-    expect(page.locator(".marks")).to_contain_text("mới hơn")
-
-
-def test_a_viewer_sees_marks_and_cannot_make_them(board: Board, open_page: OpenPage) -> None:
-    add_account(board.workspace, "Lan", Role.VIEWER, "viewer-token")
-    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url, wait=False)
-    page.locator("#token").fill("viewer-token")
-    page.locator(".login button").click()
-    page.wait_for_selector(".flight", state="attached")
-    expect(page.locator(".mark-tool")).to_be_hidden()

@@ -10,17 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Page, expect
 
 from flycam.catalog.changes import ChangeVersion
 from flycam.geometry.grid import lonlat_to_mercator
 from flycam.http.services import Services
-from flycam.model.access import Role
 from flycam.model.board import REVIEWABLE_STATUSES, ChangeKind, ChangeStatus
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import (
     at_rest,
-    hold,
     in_address,
     not_in_address,
     settled_compare,
@@ -28,7 +26,7 @@ from tests.browser.pages import (
     view_in_address,
 )
 from tests.serve.running import running
-from tests.serve.world import LAT, LON, REAL, World, add_account, make_world
+from tests.serve.world import LAT, LON, REAL, World, make_world
 from tests.suites.change_suite import FOUND
 
 pytestmark = pytest.mark.browser
@@ -150,28 +148,6 @@ def compared_at(page: Page, lon: float, lat: float) -> tuple[float, float]:
     return box["x"] + box["width"] / 2 + east, box["y"] + box["height"] / 2 - north
 
 
-def test_corners_are_dragged_and_saved(open_page: OpenPage, review: Review) -> None:
-    page = enter(open_page, review)
-    before = review.line(NAMES[0])
-    west, _, east, north = before.bounds_lonlat_deg
-    view_in_address(page)
-    page.keyboard.press("e")
-    x, y = compared_at(page, (west + east) / 2, north)
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x, y - 40, steps=5)
-    page.mouse.up()
-    page.keyboard.press("Enter")
-    expect(page.locator(".review-actions")).to_contain_text("Sửa E")
-    after = review.line(NAMES[0])
-    assert (after.version, after.status) == (2, ChangeStatus.PROPOSED)
-    assert after.bounds_lonlat_deg[3] > north
-    # the middle of the side was dragged: a triangle more
-    more = (east - west) * (after.bounds_lonlat_deg[3] - north) / 2
-    square_m2 = 110_700 * 103_400
-    assert after.area_m2 == pytest.approx((shapely.from_wkb(before.wkb).area + more) * square_m2, rel=0.01)
-
-
 def test_a_ragged_outline_is_redrawn_by_few_corners_and_each_can_be_taken_away(
     open_page: OpenPage, review: Review, screenshots: Path
 ) -> None:
@@ -245,78 +221,10 @@ def test_the_address_is_that_of_the_chosen_change_and_escape_leaves_the_review(
     expect_chosen(gone, NAMES[0])
 
 
-def test_leaving_an_outline_alone_changes_nothing(open_page: OpenPage, review: Review) -> None:
-    page = enter(open_page, review)
-    page.keyboard.press("e")
-    page.keyboard.press("Escape")
-    expect(page.locator(".compare")).to_have_count(1)
-    page.keyboard.press("e")
-    page.keyboard.press("a")  # is no decision while an outline is in hand
-    page.keyboard.press("Escape")
-    assert review.statuses() == ["proposed"] * 3
-
-
 def test_a_change_is_drawn_by_hand(open_page: OpenPage, review: Review) -> None:
     page = enter(open_page, review)
     settled_compare(page)
     page.keyboard.press("n")
-    drawn_square_is_saved(page, review)
-
-
-def test_escape_takes_back_a_corner_and_drops_a_closed_outline_only_if_that_is_meant(
-    open_page: OpenPage, review: Review
-) -> None:
-    page = enter(open_page, review)
-    settled_compare(page)
-    asked: list[str] = []
-    answers = iter((False, True))
-
-    def answer(dialog: Dialog) -> None:
-        asked.append(dialog.message)
-        dialog.accept() if next(answers) else dialog.dismiss()
-
-    page.on("dialog", answer)
-    box = page.locator(".compare").bounding_box()
-    assert box is not None
-    left, top = box["x"] + 150, box["y"] + 200
-
-    def tap(*corners: tuple[float, float]) -> None:
-        for x, y in corners:
-            page.mouse.click(left + x, top + y)
-            page.wait_for_timeout(400)
-
-    page.keyboard.press("n")
-    saves = page.locator('[data-kept="save"]')
-    tap((0, 0), (120, 0))
-    for _ in range(2):
-        page.keyboard.press("Escape")
-    expect(saves).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(saves).to_have_count(0)
-    assert not asked, "nothing was drawn any more"
-    page.keyboard.press("n")
-    tap((0, 0), (120, 0), (120, 100))
-    page.mouse.dblclick(left, top + 100)
-    page.wait_for_timeout(400)
-    page.keyboard.press("Escape")
-    expect(saves).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(saves).to_have_count(0)
-    assert len(asked) == 2 and "chưa lưu" in asked[0]
-    assert len(review.standing()) == 3
-
-
-def test_what_is_drawn_while_the_pictures_are_still_fetched_is_drawn_over_them(
-    open_page: OpenPage, review: Review
-) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}", url=review.url)
-    held = hold(page, "**/assets/stage-*.js")
-    page.locator(".review-door").click()
-    expect(page.locator(".review-row")).to_have_count(3)
-    page.keyboard.press("n")
-    expect(page.locator(".compare")).to_have_count(0)
-    held.release()
-    settled_compare(page)
     drawn_square_is_saved(page, review)
 
 
@@ -372,32 +280,6 @@ def test_a_note_is_kept_without_a_decision_and_the_history_tells_who(
     expect(page.locator(".review-history")).to_have_count(0)
 
 
-def test_what_was_confirmed_is_taken_away_as_files(open_page: OpenPage, review: Review) -> None:
-    page = enter(open_page, review)
-    expect(page.locator(".review-exports")).to_have_count(0)
-    page.keyboard.press("a")
-    with page.expect_download() as taken:
-        page.locator('[data-kept="csv"]').click()
-    assert NAMES[0] in Path(taken.value.path()).read_text("utf-8-sig")
-    assert page.locator(".review-exports a").all_text_contents() == [
-        "GeoPackage",
-        "GeoJSON",
-        "KMZ",
-        "CSV",
-        "CAP",
-    ]
-
-
-def test_what_another_analyst_decides_is_seen_and_not_overwritten(
-    open_page: OpenPage, review: Review
-) -> None:
-    page, other = enter(open_page, review), enter(open_page, review)
-    other.keyboard.press("r")
-    expect_count(other, 2, 0, 1)
-    expect_count(page, 2, 0, 1)
-    expect_chosen(page, NAMES[0])
-
-
 def test_an_outline_in_hand_is_not_saved_over_a_newer_one(open_page: OpenPage, review: Review) -> None:
     page = enter(open_page, review)
     page.keyboard.press("e")
@@ -446,39 +328,6 @@ def test_a_decision_that_others_have_overtaken_is_not_undone_nor_what_came_befor
     assert review.statuses() == ["accepted", "rejected", "proposed"]
 
 
-def test_the_last_decision_of_before_the_page_was_loaded_is_undone_and_none_below_it(
-    open_page: OpenPage, review: Review
-) -> None:
-    page = enter(open_page, review)
-    page.keyboard.press("a")
-    expect_count(page, 2, 1, 0)
-    page.keyboard.press("r")
-    expect_count(page, 1, 1, 1)
-    page.reload()  # the review is in the address
-    expect_count(page, 1, 1, 1)
-    expect(page.locator(".review [data-kept=undo]")).to_be_enabled()
-    page.keyboard.press("u")
-    expect_count(page, 2, 1, 0)
-    expect(page.locator(".review [data-kept=undo]")).to_be_disabled()
-    page.keyboard.press("u")
-    expect(page.locator(".review-trouble")).to_be_visible()
-    assert review.statuses() == ["accepted", "proposed", "proposed"]
-
-
-def test_a_review_that_was_left_before_its_list_came_draws_nothing(
-    open_page: OpenPage, review: Review
-) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}", url=review.url)
-    held = hold(page, "**/api/changes?**")
-    page.locator(".review-door").click()
-    expect(page.locator(".review")).to_contain_text("Đang lấy danh sách")
-    page.locator(".review [data-kept=close]").click()
-    held.release()
-    page.wait_for_timeout(1000)
-    expect(page.locator(".review")).to_have_count(0)
-    expect(page.locator(".compare")).to_have_count(0)
-
-
 def test_everybody_sees_on_the_map_what_was_confirmed(open_page: OpenPage, review: Review) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&map=17/{LAT - 0.0007}/{LON + 0.0003}", url=review.url)
     row = page.locator(".layers li", has=page.locator('[data-layer="changes"]'))
@@ -518,12 +367,3 @@ def test_no_candidate_is_on_the_wall(open_page: OpenPage, review: Review) -> Non
         amber[place] = int((np.abs(rim - (255, 176, 0)).max(-1) < 30).sum())
     assert amber["desk"] > 40, "what waits is amber"
     assert amber["wall"] == 0
-
-
-def test_viewers_have_no_door(open_page: OpenPage, review: Review) -> None:
-    add_account(review.world.workspace, "Lan", Role.VIEWER, "viewer-token")
-    page = open_page(link=f"lang=vi&event={REAL}", url=review.url, wait=False)
-    page.locator("#token").fill("viewer-token")
-    page.locator(".login button").click()
-    page.wait_for_selector(".flight", state="attached")
-    expect(page.locator(".review-door")).to_have_count(0)

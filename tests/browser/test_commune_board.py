@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-import cv2
 import pytest
 import shapely
 from playwright.sync_api import expect
@@ -18,8 +17,8 @@ from flycam.http.services import Services
 from flycam.model.board import LayerKind, MarkKind, MarkStatus
 from flycam.model.records import CommuneRecord
 from flycam.model.time import format_iso
-from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import hold, in_address, settled, wait_for_place, wait_for_zoom
+from tests.browser.conftest import OpenPage
+from tests.browser.pages import hold, in_address
 from tests.change.impacted import add_things
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, make_world
@@ -97,65 +96,6 @@ def test_it_is_sorted_by_its_columns_both_ways(url: str, open_page: OpenPage) ->
     assert names[0] == "Ẩn Đường Xa", "Ẩn is read as An, before Bản and Mường"
 
 
-def test_no_cell_is_empty_and_what_is_affected_comes_before_what_is_not_known(
-    open_page: OpenPage, tmp_path: Path
-) -> None:
-    """Of two that nobody flew over the one with a mark comes first; a ward is filed under its own name."""
-    world = make_world(tmp_path)
-    beside = [
-        CommuneRecord(
-            code=code,
-            name=name,
-            valid_from=date(2024, 7, 1),
-            wkb=shapely.to_wkb(shapely.box(lon - 0.01, FAR[1] - 0.01, lon + 0.01, FAR[1] + 0.01)),
-            area_m2=4e6,
-        )
-        for code, name, lon in (("99998", "An Xa", FAR[0] + 0.1), ("99999", "Phường Bát Xa", FAR[0]))
-    ]
-    world.workspace.catalog.boundaries.put_communes(beside)
-    _mark(world, 1, MarkKind.RESCUE)
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
-        names = page.locator(".board tbody th")
-        expect(names).to_have_count(6)
-        assert names.all_inner_texts()[-2:] == ["Phường Bát Xa", "An Xa"]
-        assert all(text.strip() for text in page.locator(".board tbody td").all_inner_texts())
-        page.locator('[data-column="name"]').click()
-        assert names.all_inner_texts()[:3] == ["An Xa", "Bản Liền", "Phường Bát Xa"]
-
-
-def test_it_is_filtered_without_accents_and_a_click_goes_there(url: str, open_page: OpenPage) -> None:
-    for size in ("office", "phone"):
-        page = open_page(size, f"lang=vi&event={REAL}&tab=board", url=url)
-        if size == "phone":
-            page.locator(".panel-switch").click()
-        page.locator(".board input").fill("an duong")
-        expect(page.locator(".board tbody tr")).to_have_count(1)
-        page.locator(".board tbody button").click()
-        wait_for_place(page, FAR[0], within=0.02)
-        wait_for_zoom(page, 12)
-        expect(page.locator(".card")).to_contain_text("Chưa bay chụp")
-
-
-def test_open_marks_are_counted_as_they_are_written(url: str, house: World, open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
-    cell = page.locator('[data-commune="99999"] .marks')
-    expect(cell).to_have_text("—")
-    _mark(house, 1, MarkKind.RESCUE)
-    expect(cell).to_have_text("Người cần cứu 1")
-    _mark(house, 2, MarkKind.BLOCKED)
-    expect(cell).to_contain_text("Đường tắc 1")
-
-
-def test_as_of_an_earlier_time_later_pictures_do_not_count(
-    url: str, house: World, open_page: OpenPage
-) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&tab=board&asof=2024-08-01T00:00:00Z", url=url)
-    expect(page.locator(".board .not-flown")).to_have_count(5)
-    page.locator(".moment.now").click()
-    expect(page.locator(".board .not-flown")).to_have_count(1)
-
-
 def test_the_board_of_now_never_stands_beside_the_map_of_then(url: str, open_page: OpenPage) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
     expect(page.locator(".board .not-flown")).to_have_count(1)
@@ -186,22 +126,6 @@ def test_rows_stay_under_the_hand_while_others_change(url: str, house: World, op
     _mark(house, 4, MarkKind.OTHER)
     expect(page.locator('[data-commune="99999"] .marks')).to_contain_text("Khác 1")
     expect(page.locator('[data-commune="99999"] button')).to_be_focused()
-
-
-@pytest.mark.parametrize("size", list(SIZES))
-@pytest.mark.parametrize("language", ["vi", "en"])
-def test_it_fits_its_screen(
-    url: str, open_page: OpenPage, screenshots: Path, size: str, language: str
-) -> None:
-    page = open_page(size, f"lang={language}&event={REAL}&tab=board", url=url)
-    if size == "phone":
-        page.locator(".panel-switch").click()
-    expect(page.locator(".board tbody tr")).to_have_count(5)
-    cv2.imwrite(str(screenshots / f"board-{language}-{size}.png"), settled(page)[..., ::-1])
-    assert page.locator(".panel").evaluate("e => e.scrollWidth <= e.clientWidth")
-    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
-    map_box = page.locator(".map").bounding_box()
-    assert map_box is not None and map_box["width"] >= min(390, SIZES[size][0])
 
 
 def test_a_flight_in_the_air_at_the_time_on_show_is_not_called_not_flown(

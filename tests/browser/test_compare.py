@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-import cv2
 import httpx
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from flycam.geometry.grid import lonlat_to_mercator
-from flycam.http.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, in_address, not_in_address, settled, settled_compare, until_seen
-from tests.serve.finished import finish_by_hand
-from tests.serve.running import running
-from tests.serve.world import DRILL, LAT, LON, REAL, World, add_flight, colour_at, make_world
+from tests.serve.world import DRILL, LAT, LON, REAL, World, colour_at
 
 pytestmark = pytest.mark.browser
 
@@ -168,32 +163,6 @@ def test_side_by_side_the_pointer_is_on_the_same_ground(open_page: OpenPage, wor
     assert at["y"] + at["height"] / 2 - (other["y"] + other["height"] / 2) == pytest.approx(-40, abs=3)
 
 
-def test_a_link_opens_the_same_view(open_page: OpenPage, world: World) -> None:
-    page = open_page(link=_link(world, "swipe", 90))
-    page.locator(".compare-choice.before select").select_option(label="Như lúc 10/09/2024 10:15")
-    _rest(page)
-    again = open_page(link=page.url.partition("#")[2])
-    expect(again.locator(".before .compared-caption")).to_contain_text("Như lúc 10/09/2024 10:15")
-    expect(again.locator(".swipe-handle")).to_have_attribute("aria-valuenow", "90")
-    until_seen(again, lambda: _is(_painted(again, _rest(again), *CHANGED), storm=True))
-
-
-def test_no_picture_is_offered_twice(open_page: OpenPage, tmp_path: Path) -> None:
-    """The revision on show is the flight as it is shown; by the first flight's end there was that alone."""
-    world = make_world(tmp_path)
-    finish_by_hand(world.workspace, world.after)
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        page = open_page(link=_link(world, "swipe", 50), url=url)
-        options = page.locator(".compare-choice.before option")
-        expect(options).to_have_count(4)
-        assert options.all_inner_texts() == [
-            "Thung lũng Nậm Lúc – sau bão – 10/09/2024 10:15",
-            "Thung lũng Nậm Lúc – sau bão – Bản dựng nhanh (chưa hoàn thiện)",
-            "Thung lũng Nậm Lúc – trước bão – 20/08/2024 09:10",
-            "Như lúc 10/09/2024 10:15",
-        ]
-
-
 def test_another_picture_does_not_stand_over_the_time_of_the_one_before(
     open_page: OpenPage, world: World
 ) -> None:
@@ -216,23 +185,6 @@ def test_a_link_to_no_picture_says_so_or_shows_the_map(open_page: OpenPage, wron
     else:
         settled(page)
         expect(page.locator(".compare")).to_have_count(0)
-
-
-@pytest.mark.parametrize(
-    ("before", "said"),
-    [
-        ("nothing", "Chuyến bay (không còn)"),
-        ("{before}@7", "Thung lũng Nậm Lúc – trước bão – Bản hoàn thiện 7 (không còn)"),
-        ("until@2024-09-01T00:00:00Z", "Như lúc 01/09/2024 07:00"),
-    ],
-)
-def test_the_chooser_names_what_is_on_the_screen_also_where_it_is_not_offered(
-    open_page: OpenPage, world: World, before: str, said: str
-) -> None:
-    side = before.format(before=world.before)
-    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&cmp=side~{side}~{world.after}~50")
-    expect(page.locator(".compare-choice.before option:checked")).to_have_text(said)
-    expect(page.locator(".compare-choice.after option:checked")).to_contain_text("sau bão – 10/09/2024 10:15")
 
 
 @pytest.mark.parametrize(
@@ -286,26 +238,6 @@ def test_a_comparison_that_is_closed_is_let_go(open_page: OpenPage, world: World
     )
 
 
-def test_a_choice_in_hand_stays_while_flights_come(open_page: OpenPage, tmp_path: Path) -> None:
-    world = make_world(tmp_path)
-    with running(Services(workspace=world.workspace, follow_s=0.1)) as url:
-        page = open_page(link=_link(world, "side", 50), url=url)
-        choice = page.locator(".compare-choice.before select")
-        _rest(page)
-        choice.focus()
-        held = choice.element_handle()
-        assert held is not None
-        add_flight(world.workspace, REAL, "Chuyến mới", "2024-09-12 03:15", shift=(0, 0))
-        expect(page.locator(".moments .moment")).to_have_count(3)
-        assert held.evaluate("e => e.isConnected")
-        expect(choice).to_be_focused()
-        expect(choice).not_to_contain_text("Chuyến mới")
-        choice.blur()
-        expect(choice).to_contain_text("Chuyến mới")
-        page.locator('button[data-mode="swipe"]').click()
-        expect(page.locator('button[data-mode="swipe"]')).to_be_focused()
-
-
 def test_a_drill_is_compared_with_drills_only_and_says_so(open_page: OpenPage, world: World) -> None:
     page = open_page(link=f"lang=vi&event={DRILL}")
     settled(page)
@@ -315,19 +247,3 @@ def test_a_drill_is_compared_with_drills_only_and_says_so(open_page: OpenPage, w
     values = page.locator(".compare-choice.before option").evaluate_all("all => all.map(o => o.value)")
     assert world.drill in values
     assert not {world.before, world.after} & set(values)
-
-
-@pytest.mark.parametrize("size", list(SIZES))
-@pytest.mark.parametrize("language", ["vi", "en"])
-@pytest.mark.parametrize("mode", ["swipe", "side"])
-def test_it_fits_its_screen(
-    open_page: OpenPage, world: World, screenshots: Path, size: str, language: str, mode: str
-) -> None:
-    page = open_page(size, _link(world, mode, 50).replace("lang=vi", f"lang={language}"))
-    cv2.imwrite(str(screenshots / f"{mode}-{language}-{size}.png"), _rest(page)[..., ::-1])
-    width, height = SIZES[size]
-    for one in page.locator(".compare-bar > *, .compared-caption").all():
-        box = one.bounding_box()
-        assert box is not None
-        assert box["x"] >= 0 and box["x"] + box["width"] <= width
-        assert box["y"] + box["height"] <= height

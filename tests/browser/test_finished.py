@@ -66,50 +66,6 @@ def test_a_finished_revision_without_a_dem_tells_where_it_lies_on_a_plane(
         expect(place).not_to_have_text(beside)
 
 
-def test_the_legend_stands_in_sight_however_long_an_open_flight_is(
-    open_page: OpenPage, tmp_path: Path
-) -> None:
-    world = make_world(tmp_path)
-    finish_by_hand(world.workspace, world.after)
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        for size in ("office", "wall"):
-            page = open_page(size, f"event={REAL}&lang=vi&data=error", url=url)
-            page.locator(".flight button[aria-expanded]").nth(1).click()
-            expect(page.locator(".flight-detail")).to_contain_text("chưa có mô hình độ cao")
-            rows = page.locator(".data-legend li")
-            expect(rows).to_have_count(len(LEGENDS[DataLayer.ERROR].classes))
-            expect(page.locator(".data-legend h3")).to_be_in_viewport(ratio=1)
-            for row in rows.all():
-                expect(row).to_be_in_viewport(ratio=1)
-            # what lies above it can still be reached
-            last = page.locator(".layers:not(.data-legend) li").last
-            last.scroll_into_view_if_needed()
-            page.locator(".panel").evaluate("e => e.scrollTo(0, e.scrollHeight)")
-            lowest, legend = last.bounding_box(), page.locator(".data-legend").bounding_box()
-            assert lowest is not None and legend is not None
-            assert lowest["y"] + lowest["height"] <= legend["y"] + 1
-
-
-def test_outlines_of_photos_say_that_they_are_not_those_of_the_finished_revision(
-    open_page: OpenPage, tmp_path: Path
-) -> None:
-    world = make_world(tmp_path)
-    finish_by_hand(world.workspace, world.after)
-    hidden = f"hidden={world.before}"
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        page = open_page(link=f"event={REAL}&lang=vi&{hidden}", url=url)
-        for layer in ("footprints", "gaps"):
-            row = page.locator(".layers li", has=page.locator(f'[data-layer="{layer}"]'))
-            said = re.compile("không phải của bản hoàn thiện đang hiện")
-            expect(row).not_to_have_text(said)
-            page.locator(f'[data-layer="{layer}"]').check()
-            expect(row).to_have_text(said)
-            page.locator("select.revision").select_option("0")
-            expect(row).not_to_have_text(said)
-            page.locator("select.revision").select_option("1")
-            expect(row).to_have_text(said)
-
-
 def test_a_shared_link_shows_the_same_layer_revision_switches_and_point(
     open_page: OpenPage, tmp_path: Path
 ) -> None:
@@ -166,32 +122,6 @@ def test_one_place_has_one_error_on_its_card_as_under_a_meetings_picture(
         page.screenshot(path=screenshots / "card-error.png")
         page.locator("button.meet").click()
         expect(page.locator(".meeting-caption")).to_contain_text(f"sai số mặt đất {whole}")
-
-
-def test_the_outline_is_that_of_the_revision_that_is_drawn(open_page: OpenPage, tmp_path: Path) -> None:
-    world = make_world(tmp_path)
-    number = finish_by_hand(world.workspace, world.after, columns=4)
-    bounds = world.workspace.catalog.flights.flight(world.after).bounds_lonlat_deg
-    assert bounds is not None
-    hidden = f"hidden={world.before}&turned=notFlown,communes,hillshade"
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        # the eastern edge of what was flown in the middle: the finished revision ends far west of it
-        link = f"event={REAL}&lang=vi&{hidden}&map=17/{(bounds[1] + bounds[3]) / 2}/{bounds[2]}"
-        page = open_page(link=link, url=url)
-
-        def dark_at_the_edge() -> int:
-            box = page.locator(".map").bounding_box()
-            assert box is not None
-            x, y = int(box["x"] + box["width"] / 2), int(box["y"] + box["height"] / 2)
-            strip = settled(page)[y - 60 : y + 60, x - 12 : x + 12]
-            return int((strip.max(axis=-1) < 90).sum())
-
-        final = dark_at_the_edge()
-        page.locator("select.revision").select_option("0")
-        live = dark_at_the_edge()
-        assert final == 0 < live, "the line's dark casing"
-        page.locator("select.revision").select_option(str(number))
-        assert dark_at_the_edge() == 0
 
 
 def _without_spaces(text: str) -> str:

@@ -10,17 +10,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from flycam.change.review import ReviewStep, apply_review_step
 from flycam.change.volume import Volume, compute_volumes
 from flycam.http.services import Services
-from flycam.model.board import ChangeAction, ChangeKind, ChangeStatus, LayerKind
+from flycam.model.board import ChangeKind, ChangeStatus, LayerKind
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold, settled
 from tests.change.impacted import add_things, changed, line, place, point, square
 from tests.mosaic.surface.surfaced import finished, surface
 from tests.serve.running import running
 from tests.serve.world import REAL, World, make_world
-from tests.suites.change_suite import FOUND
 
 pytestmark = pytest.mark.browser
 
@@ -135,27 +133,11 @@ def test_a_confirmed_change_tells_on_its_card_what_it_touches(
         page.screenshot(path=f"{folder}/card-{size}-end.png")
 
 
-def test_the_card_names_who_confirmed_and_whose_the_note_is(open_page: OpenPage, house: House) -> None:
-    doubted = ReviewStep(
-        step_id="step-00000001", action=ChangeAction.COMMENT, changes={SLIDE: 1}, note="xem lại?"
-    )
-    apply_review_step(house.world.workspace, doubted, "Hoa")
-    facts = tap_slide(open_page, house).locator(".card dl").first
-    expect(facts.locator("dd", has_text=FOUND.author)).to_have_count(1)
-    expect(facts.locator("dd", has_text="Hoa")).to_have_text("xem lại?\nHoa")
-
-
 def test_from_the_card_of_a_change_to_the_photo_of_the_place(open_page: OpenPage, house: House) -> None:
     page = tap_slide(open_page, house)
     page.locator(".card .to-photo").click()
     expect(page.locator(".card h2")).not_to_have_text("Sạt lở")
     expect(page.locator(".card img")).to_have_count(1)
-
-
-def test_the_card_speaks_english(open_page: OpenPage, house: House) -> None:
-    page = tap_slide(open_page, house, language="en")
-    expect(page.locator(".card h2")).to_have_text("Landslide")
-    expect(page.locator(".card .roads-cut")).to_have_text("ĐT 153: 80 m under it")
 
 
 def test_what_is_not_answered_is_said_and_is_no_zero(open_page: OpenPage, house: House) -> None:
@@ -198,28 +180,3 @@ def valley(house: House, tmp_path: Path) -> House:
     villages = [("Nậm Lúc Thượng", point(40, 690)), ("Nậm Lúc Hạ", point(40, -1400))]
     add_things(workspace, tmp_path, "Thôn bản", LayerKind.SETTLEMENT, villages)
     return house
-
-
-@pytest.mark.parametrize("size", list(SIZES))
-def test_a_settlement_is_unknown_until_somebody_says(open_page: OpenPage, valley: House, size: str) -> None:
-    page = open_page(size, link=f"lang=vi&event={REAL}", url=valley.url)
-    if size == "phone":
-        page.locator(".panel-switch").click()
-    row = page.locator(".settlement", has_text="Nậm Lúc Thượng")
-    expect(row.locator(".access")).to_have_text("Chưa rõ")
-    expect(row.locator(".proposed")).to_contain_text("Đề xuất: bị cô lập")
-    if folder := os.environ.get("FLYCAM_PICTURES"):
-        row.scroll_into_view_if_needed()
-        page.wait_for_timeout(500)
-        page.screenshot(path=f"{folder}/settlement-{size}.png")
-    page.locator(".settlement-note input").fill("gọi được trưởng bản")
-    row.get_by_role("button", name="Bị cô lập").click()
-    expect(row.locator(".access")).to_have_text("Bị cô lập")
-    expect(row).to_contain_text("gọi được trưởng bản")
-    expect(row.locator(".proposed")).to_have_count(0)
-    page.locator(".settlements summary").click()
-    below = page.locator(".settlement", has_text="Nậm Lúc Hạ")
-    expect(below).to_contain_text("chưa ai ghi")
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    (line_said,) = valley.world.workspace.catalog.settlements.current(REAL)
-    assert (line_said.name, line_said.access.value) == ("Nậm Lúc Thượng", "isolated")

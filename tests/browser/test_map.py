@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import cv2
@@ -15,25 +13,17 @@ import pytest
 import shapely
 from playwright.sync_api import expect
 
-from flycam.board.layers import register_communes
-from flycam.drill.photo_drill import DrillReport
 from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.board import ChangeStatus
 from flycam.model.flight import Event, EventKind
-from flycam.model.records import CommuneRecord
-from flycam.model.text import format_area, replace_no_break_spaces
-from flycam.mosaic.terrain import register_dem
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import (
     click_map,
     expect_painted,
     in_address,
-    not_in_address,
-    on_screen,
     painted_in_the_middle,
     settled,
-    until_seen,
     wait_for_place,
     wait_for_zoom,
 )
@@ -143,32 +133,6 @@ def test_a_warning_stands_on_the_map_while_its_flight_is_in_sight(open_page: Ope
     expect(strip).to_be_hidden()
 
 
-def test_a_link_without_an_event_keeps_its_view(open_page: OpenPage) -> None:
-    page = open_page(link="map=13.00/21.500000/104.500000")
-    settled(page)
-    in_address(page, "map=13.00%2F21.500000%2F104.500000")
-
-
-def test_another_link_pasted_over_this_one_is_gone_to(open_page: OpenPage, world: World) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&map=15/21.5/104.5")
-    settled(page)
-    there = f"map=16.00/{LAT:.6f}/{LON:.6f}"
-    page.goto(page.url.split("#")[0] + f"#lang=en&event={REAL}&{there}")
-    expect(page.locator("button.language")).to_have_text("Tiếng Việt")
-    settled(page)
-    assert there.replace("/", "%2F") in page.url
-
-
-def test_without_flights_the_whole_is_the_communes(open_page: OpenPage, tmp_path: Path) -> None:
-    workspace = make_workspace(tmp_path)
-    add_communes(workspace)
-    with running(Services(workspace=workspace)) as url:
-        page = open_page(link="lang=vi", url=url, wait=False)
-        wait_for_zoom(page, 13)
-        _, lat, lon = map(float, re.search(r"map=([\d.]+)%2F([\d.]+)%2F([\d.]+)", page.url).groups())  # type: ignore[union-attr]
-        assert abs(lat - LAT) < 0.02 and abs(lon - LON) < 0.02
-
-
 def test_not_flown_is_said_as_not_flown(open_page: OpenPage) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&map=17/{LAT + 0.02}/{LON + 0.02}")
     with_hatch = settled(page)
@@ -180,17 +144,6 @@ def test_not_flown_is_said_as_not_flown(open_page: OpenPage) -> None:
     middle = np.s_[300:500, 700:1000]
     # the sign lies on the ground itself: taking it off changes what is drawn there
     assert np.abs(with_hatch[middle].astype(int) - without[middle]).mean() > 2
-
-
-def test_a_commune_is_found_by_typing_without_accents(open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&map=9/20.5/103.0")
-    page.locator(".search input").fill("phuong dong c")
-    expect(page.locator(".search-hits button")).to_have_text(re.compile("Phường Đông Cuông"))
-    page.keyboard.press("Enter")
-    wait_for_zoom(page, 13)
-    _, lat, lon = map(float, re.search(r"map=([\d.]+)%2F([\d.]+)%2F([\d.]+)", page.url).groups())  # type: ignore[union-attr]
-    assert abs(lat - LAT) < 0.02
-    assert abs(lon - LON) < 0.02
 
 
 def test_a_drill_is_marked_everywhere_and_never_mixed_with_a_real_event(open_page: OpenPage) -> None:
@@ -270,45 +223,6 @@ def test_the_phone_list_opens_and_closes(open_page: OpenPage) -> None:
     expect(page.locator(".card")).to_be_visible()
 
 
-def test_the_card_that_a_link_opens_leaves_its_point_in_sight(open_page: OpenPage) -> None:
-    low_on_the_map = f"map=17/{LAT - 0.0003}/{LON + 0.0042}&at={LAT - 0.0015}/{LON + 0.0042}"
-    page = open_page("phone", f"lang=vi&event={REAL}&{low_on_the_map}")
-    expect(page.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
-    picture = settled(page).astype(int)
-    x, y = on_screen(page, LON + 0.0042, LAT - 0.0015)
-    card, stage = page.locator(".card").bounding_box(), page.locator(".map").bounding_box()
-    assert card is not None and stage is not None
-    assert stage["y"] < y < card["y"] - 8, "the point is not under the card"
-    around = picture[int(y) - 3 : int(y) + 4, int(x) - 3 : int(x) + 4]
-    assert np.ptp(around, axis=-1).mean() > 60, "and its coloured dot is drawn there"
-
-
-def test_a_dot_seen_from_afar_leads_to_its_flight(open_page: OpenPage) -> None:
-    page = open_page(link=f"event={DRILL}&map=11/{LAT - 0.002}/{LON + 0.0047}")
-    settled(page)
-    click_map(page)
-    wait_for_zoom(page, 15)
-
-
-def test_going_to_a_flight_closes_the_card_of_the_point_that_is_left(
-    open_page: OpenPage, world: World
-) -> None:
-    for size in ("office", "phone"):
-        page = open_page(size, f"lang=vi&event={REAL}&{FLOWN}")
-        settled(page)
-        click_map(page)
-        expect(page.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
-        if size == "phone":
-            page.locator(".card .close").click()
-            click_map(page, 0.5, 0.3)
-            expect(page.locator(".card")).to_be_visible()
-            page.locator("button.whole").click()
-        else:
-            page.locator(f'[data-flight="{world.before}"] .flight-actions button').first.click()
-        expect(page.locator(".card")).to_be_hidden()
-        not_in_address(page, "at=")
-
-
 def test_of_flights_far_apart_the_newest_is_opened_and_the_other_offered(
     open_page: OpenPage, tmp_path: Path
 ) -> None:
@@ -332,30 +246,6 @@ def test_of_flights_far_apart_the_newest_is_opened_and_the_other_offered(
             page.locator("button.whole").click()
             settled(page)
             expect(others).to_be_hidden()
-
-
-def test_a_label_near_the_edge_of_a_phone_is_written_on_the_other_side(open_page: OpenPage) -> None:
-    page = open_page(
-        "phone", f"lang=vi&event={REAL}&map=12/{LAT}/{LON - 0.05}&turned=communes,notFlown,hillshade"
-    )
-    picture = settled(page).astype(int)
-    box = page.locator(".map").bounding_box()
-    assert box is not None
-    middle = int(box["y"] + box["height"] / 2)
-    rows = picture[middle - 40 : middle + 40]
-    paper = (rows.min(axis=-1) > 248).mean(axis=0)  # share of each column that a label's paper takes
-    assert paper[-4:].max() < 0.1, "the label runs out of the picture"
-    assert (paper > 0.3).sum() > 150, "and is there"
-
-
-def test_the_list_button_leaves_the_scale_free(open_page: OpenPage) -> None:
-    for language, zoom in (("vi", 15.3), ("vi", 9.1), ("en", 17.7)):
-        page = open_page("phone", f"lang={language}&event={REAL}&map={zoom}/{LAT}/{LON}")
-        settled(page)
-        scale, button = (page.locator(one).bounding_box() for one in (".ol-scale-line", ".panel-switch"))
-        assert scale is not None and button is not None
-        assert scale["x"] + scale["width"] < button["x"]
-        assert scale["height"] < 40, "one line"
 
 
 def test_the_door_asks_for_a_token_and_opens(open_page: OpenPage, tmp_path: Path) -> None:
@@ -399,26 +289,6 @@ def test_an_empty_house_says_what_is_missing_and_opens_the_drill_once_there_is_o
         expect(page.locator(".top .drill-badge")).to_have_text("DIỄN TẬP")
 
 
-@pytest.mark.parametrize("language", ["vi", "en"])
-@pytest.mark.parametrize("width", [760, 1080, 1366])
-def test_nothing_lies_on_the_band_of_a_drill(
-    open_page: OpenPage, screenshots: Path, width: int, language: str
-) -> None:
-    """Beside the board the map is narrow, and the band has more than one line."""
-    page = open_page(link=f"lang={language}&event={DRILL}&tab=board")
-    page.set_viewport_size({"width": width, "height": 768})
-    band = page.locator(".drill-frame")
-    expect(band).to_be_visible()
-    settled(page)
-    page.screenshot(path=screenshots / f"band-{width}-{language}.png")
-    below = band.bounding_box()
-    assert below
-    for name in (".whole", ".ol-zoom", ".mark-begin", ".measure-open"):
-        for one in page.locator(name).all():
-            box = one.bounding_box()
-            assert box is None or box["y"] >= below["y"] + below["height"], name
-
-
 MAKES_A_DRILL = """
 from pathlib import Path
 from flycam.model.flight import Event, EventKind
@@ -446,80 +316,6 @@ def test_an_empty_house_makes_its_drill_by_one_button_and_opens_it(
         expect(page.locator(".top .drill-badge")).to_be_visible()
 
 
-def test_a_server_that_makes_no_drill_says_what_does(open_page: OpenPage, tmp_path: Path) -> None:
-    with running(Services(workspace=make_workspace(tmp_path))) as url:
-        page = open_page(link="lang=vi", url=url, wait=False)
-        page.locator(".drill-open").click()
-        expect(page.locator(".drill-how")).to_contain_text("flycam demo --no-serve")
-        expect(page.locator(".checklist [role=alert]")).to_have_count(0)
-
-
-def test_the_ground_of_a_drill_is_not_ticked_as_the_house_s_own(
-    open_page: OpenPage, tmp_path: Path, drill: DrillReport
-) -> None:
-    workspace = make_workspace(tmp_path)
-    register_dem(workspace, drill.dem)
-    register_communes(workspace, drill.communes)
-    with running(Services(workspace=workspace)) as url:
-        rows = open_page(link="lang=vi", url=url, wait=False).locator(".checklist li")
-        for row, how in ((0, "flycam communes add"), (1, "flycam dem add")):
-            expect(rows.nth(row)).to_have_attribute("data-there", "false")
-            expect(rows.nth(row)).to_contain_text(how)
-
-
-FAILS_AFTER_ITS_FIRST_FLIGHT = f"""
-ran = __import__("pathlib").Path("{{root}}/ran")
-times = len(ran.read_text()) if ran.exists() else 0
-ran.write_text("x" * (times + 1))
-if times == 0:
-    exec({MAKES_A_DRILL!r})
-    raise SystemExit(1)
-"""
-
-
-def test_a_drill_that_failed_after_its_first_flight_is_completed_by_the_same_button(
-    open_page: OpenPage, tmp_path: Path
-) -> None:
-    workspace = make_workspace(tmp_path)
-    storm = Event(event_id="storm", name="Bão số 9", kind=EventKind.STORM, is_drill=False)
-    workspace.catalog.flights.put_event(storm)
-    command = (sys.executable, "-c", FAILS_AFTER_ITS_FIRST_FLIGHT.format(root=tmp_path))
-    with running(Services(workspace=workspace, follow_s=0.1, drill_command=command)) as url:
-        page = open_page(link="lang=vi&event=storm", url=url, wait=False)
-        button, why = page.locator(".drill-open"), page.locator(".checklist [role=alert]")
-        button.click()
-        expect(why).to_contain_text("dừng đột ngột")
-        assert [one.name for one in workspace.catalog.flights.flights()] == ["Bay tập"]
-        page.reload()
-        expect(why).to_contain_text("dừng đột ngột")
-        button.click()
-        expect(page.locator(".top .drill-badge")).to_be_visible()
-    assert (tmp_path / "ran").read_text() == "xx"
-
-
-WAITS_FOR_GO = """
-import pathlib, time
-while not pathlib.Path("{root}/go").exists():
-    time.sleep(0.05)
-"""
-
-
-def test_a_page_that_is_loaded_anew_knows_that_the_drill_is_being_made(
-    open_page: OpenPage, tmp_path: Path
-) -> None:
-    command = (sys.executable, "-c", (WAITS_FOR_GO + MAKES_A_DRILL).format(root=tmp_path))
-    with running(Services(workspace=make_workspace(tmp_path), follow_s=0.1, drill_command=command)) as url:
-        page = open_page(link="lang=vi", url=url, wait=False)
-        page.locator(".drill-open").click()
-        making = page.locator(".checklist [role=status]")
-        expect(making).to_be_visible()
-        page.reload()
-        expect(making).to_be_visible()
-        expect(page.locator(".drill-open")).to_be_disabled()
-        (tmp_path / "go").touch()
-        expect(page.locator(".flight-name strong")).to_have_text("Bay tập")
-
-
 def test_the_pictures_are_faded_by_a_slider_that_a_link_keeps(open_page: OpenPage, world: World) -> None:
     one = f"lang=vi&event={REAL}&{FLOWN}&hidden={world.before}"  # under it nothing shows through but terrain
     page = open_page(link=one)
@@ -536,17 +332,6 @@ def test_the_pictures_are_faded_by_a_slider_that_a_link_keeps(open_page: OpenPag
     none = painted_in_the_middle(page)
     assert np.abs(whole - none).max() > 30
     assert np.abs(half - (whole + none) / 2).max() < 8
-
-
-def test_the_gsd_is_a_layer_with_a_legend(open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&data=gsd")
-    legend = page.locator(".data-legend")
-    expect(legend).to_contain_text("Độ phân giải mặt đất của ảnh")
-    expect(legend.locator("li")).to_have_count(7)
-    expect(legend).to_contain_text("đến 3 cm")
-    picture = painted_in_the_middle(page)
-    plain = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
-    assert np.abs(painted_in_the_middle(plain) - picture).max() > 30
 
 
 def test_a_flight_in_the_air_appears_and_grows_without_reloading(open_page: OpenPage, tmp_path: Path) -> None:
@@ -598,55 +383,6 @@ def test_a_link_to_no_place_on_earth_shows_the_event(open_page: OpenPage) -> Non
     settled(page)
     assert "NaN" not in page.locator(".position").inner_text()
     wait_for_zoom(page, 12)
-
-
-def test_search_closes_the_card_and_says_what_was_not_flown(open_page: OpenPage, tmp_path: Path) -> None:
-    world = make_world(tmp_path)
-    far = CommuneRecord(
-        code="99999",
-        name="Bản Xa",
-        valid_from=date(2024, 7, 1),
-        wkb=shapely.to_wkb(shapely.box(LON + 0.2, LAT + 0.2, LON + 0.22, LAT + 0.22)),
-        area_m2=4e6,
-    )
-    world.workspace.catalog.boundaries.put_communes([far])
-    with running(Services(workspace=world.workspace)) as url:
-        page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}", url=url)
-        settled(page)
-        click_map(page)
-        card = page.locator(".card")
-        expect(card).to_contain_text("Ảnh gốc tại điểm này")
-        for typed, said in (("ban xa", "Chưa bay chụp"), ("nam luc", "Diện tích có ảnh")):
-            page.locator(".search input").fill(typed)
-            page.keyboard.press("Enter")  # at once: what was found before must not be taken
-            expect(card).to_contain_text(said)
-            expect(card).not_to_contain_text("Ảnh gốc tại điểm này")
-        not_in_address(page, "at=")
-
-
-@pytest.mark.parametrize("is_drill", [False, True])
-def test_the_name_of_the_event_has_room_before_what_is_rare(
-    open_page: OpenPage, tmp_path: Path, is_drill: bool
-) -> None:
-    """It ended after seventeen letters, beside a day that the computer's clock has too."""
-    world = make_world(tmp_path / "world")
-    flights = world.workspace.catalog.flights
-    name, event_id = "Bão số 3 (Yagi): sạt lở, lũ quét Bắc Hà", DRILL if is_drill else REAL
-    flights.put_event(replace(flights.event(event_id), name=name, risk_level=4))
-    add_account(world.workspace, "Lan", Role.ADMIN, "the-token")
-    with running(Services(workspace=world.workspace)) as url:
-        page = open_page(link=f"lang=vi&event={event_id}", url=url, wait=False)
-        page.locator("#token").fill("the-token")
-        page.locator(".login button").click()
-        page.wait_for_selector(".flight")
-        select, out = page.locator("select.event"), page.locator("button.account")
-        expect(select).to_have_attribute("title", re.compile(re.escape(name)))
-        until_seen(page, lambda: (select.bounding_box() or {"width": 0})["width"] >= 325)
-        assert select.evaluate("e => getComputedStyle(e).textOverflow") == "ellipsis"
-        last = out.bounding_box()
-        assert last is not None and last["x"] + last["width"] <= SIZES["office"][0]
-        search = page.locator(".search input").bounding_box()
-        assert search is not None and search["width"] >= 120
 
 
 @pytest.mark.parametrize("language", ["vi", "en"])
@@ -713,48 +449,3 @@ def test_a_dead_server_is_said_in_words(open_page: OpenPage, tmp_path: Path) -> 
         page.route("**/api/**", lambda route: route.abort())
         page.reload()
         expect(page.locator(".fatal")).to_contain_text("máy chủ không trả lời")
-
-
-def test_a_sliver_is_said_in_square_metres(open_page: OpenPage, tmp_path: Path) -> None:
-    """349 m² are not "0,0 ha"; from a tenth of a hectare on the hundredth stands, as packs write it."""
-    world = make_world(tmp_path)
-    boundaries = world.workspace.catalog.boundaries
-    rows = boundaries.coverage(world.after)
-    assert len(rows) >= 2
-    sizes = (349.4, 2127.0, *(50_000.0 for _ in rows[2:]))
-    boundaries.put_coverage(
-        world.after, [replace(row, covered_m2=size) for row, size in zip(rows, sizes, strict=True)]
-    )
-    with running(Services(workspace=world.workspace)) as url:
-        page = open_page(link=f"lang=vi&event={REAL}", url=url)
-        page.locator(".flight button[aria-expanded]").first.click()
-        cells = page.locator(".flight-detail td").all_inner_texts()
-        expect(page.locator(".flight-detail")).to_contain_text("349 m²")
-        expect(page.locator(".flight-detail")).to_contain_text("0,21 ha")
-        assert not [cell for cell in cells if cell.startswith("0,0 ha")]
-    assert (
-        replace_no_break_spaces(format_area(349.4).in_language("vi")) == "349 m²"
-        and replace_no_break_spaces(format_area(2127.0).in_language("vi")) == "0,21 ha"
-    )
-
-
-@pytest.mark.parametrize("size", ["office", "wall", "phone"])
-@pytest.mark.parametrize("lang", ["vi", "en"])
-def test_the_hint_of_the_search_is_not_cut(open_page: OpenPage, size: str, lang: str) -> None:
-    page = open_page(size, f"lang={lang}&event={REAL}")
-    field = page.locator(".search input")
-    expect(field).to_have_attribute("placeholder", re.compile(r"^(Tìm|Find)"))
-    hint = field.get_attribute("placeholder") or ""
-    assert field.evaluate(
-        """input => {
-            const twin = document.createElement('span');
-            const {font, paddingLeft, paddingRight} = getComputedStyle(input);
-            twin.style.cssText = 'position: absolute; visibility: hidden; white-space: pre';
-            twin.style.font = font;
-            twin.textContent = input.placeholder;
-            document.body.append(twin);
-            const width = twin.getBoundingClientRect().width;
-            twin.remove();
-            return width <= input.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
-        }"""
-    ), hint

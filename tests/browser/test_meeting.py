@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -153,17 +152,6 @@ def test_a_place_is_named_only_where_it_is(screen: Screen) -> None:
     expect(name).not_to_have_text("Cầu sập")
 
 
-def test_the_controls_go_when_nobody_touches_anything(open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
-    page.locator("button.meet").click()
-    page.mouse.move(500, 300)
-    expect(page.locator(".meeting-bar")).to_be_visible()
-    page.locator(".meeting-bar").evaluate("() => document.activeElement.blur()")
-    expect(page.locator(".meeting-bar")).to_be_hidden()
-    page.mouse.move(520, 320)
-    expect(page.locator(".meeting-bar")).to_be_visible()
-
-
 def test_a_viewer_follows_what_an_operator_presents(house: House, screen: Screen) -> None:
     lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}", "wall")
     lan.locator("button.meet").click()
@@ -193,53 +181,6 @@ def test_a_viewer_follows_what_an_operator_presents(house: House, screen: Screen
 
     touch(lan.locator(".meeting-bar .leave"))
     expect(hoa.locator(".meeting-caption")).to_contain_text("Waiting for a presenter")
-
-
-def test_who_follows_sees_hard_cuts(house: House, screen: Screen) -> None:
-    """A view goes to the next in one step: a video of the wall smears a pan. The scale bar tells each."""
-    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}", "wall")
-    hoa = screen("Hoa", f"lang=vi&event={REAL}&{FLOWN}")
-    settled(hoa)
-    hoa.mouse.move(700, 400)
-    way = itertools.cycle((400, -400))
-
-    def glides() -> bool:
-        hoa.evaluate(_NOTE_SCALES)
-        hoa.mouse.wheel(0, next(way))
-        settled(hoa)
-        return len(_scales(hoa)) > 2
-
-    until_seen(hoa, glides)  # the wheel of one's own: this is how a movement reads, where frames are drawn
-    lan.locator("button.meet").click()
-    touch(lan.locator(".meeting-bar .present"))
-    expect(hoa.locator("button.meet")).to_have_class(re.compile("on"))
-    hoa.locator("button.meet").click()
-    expect(hoa.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
-    for zoom in ("15", "18", "14"):
-        settled(hoa)
-        before = _scales(hoa)[-1]
-        hoa.evaluate(_NOTE_SCALES)
-        lan.goto(f"{house.url}/#lang=vi&event={REAL}&map={zoom}/{LAT}/{LON + 0.003}&meet=on")
-        lan.wait_for_selector(".meeting-bar", state="attached")
-        touch(lan.locator(".meeting-bar .present"))
-        expect(hoa.locator(".ol-scale-line-inner").first).not_to_have_text(before)
-        settled(hoa)
-        assert len(_scales(hoa)) == 2, "where it was, and where it is"
-
-
-_NOTE_SCALES = """() => {
-    const bar = document.querySelector('.ol-scale-line-inner');
-    const seen = (window.scales = [`${bar.textContent} ${bar.style.width}`]);
-    new MutationObserver(() => {
-        const now = `${bar.textContent} ${bar.style.width}`;
-        if (seen[seen.length - 1] !== now) seen.push(now);
-    }).observe(bar, { attributes: true, childList: true, characterData: true, subtree: true });
-}"""
-
-
-def _scales(page: Page) -> list[str]:
-    """What the scale bar of a page said one after the other since it was noted."""
-    return list(page.evaluate("() => window.scales"))
 
 
 def test_who_joins_later_sees_it_at_once_by_a_link_without_a_secret(house: House, screen: Screen) -> None:
@@ -458,47 +399,6 @@ def test_how_widely_it_may_be_shown_stands_on_the_wall_and_on_paper(
         expect(page.locator(".print-level .level-badge")).to_have_text("HẠN CHẾ")
 
 
-@pytest.mark.parametrize("size", list(SIZES))
-@pytest.mark.parametrize("language", ["vi", "en"])
-def test_it_fits_its_screen(open_page: OpenPage, screenshots: Path, size: str, language: str) -> None:
-    page = open_page(size, f"lang={language}&event={REAL}&{FLOWN}&meet=on")
-    caption = page.locator(".meeting-caption")
-    expect(caption).to_contain_text("10/09/2024 10:15")
-    cv2.imwrite(str(screenshots / f"meeting-{language}-{size}.png"), settled(page)[..., ::-1])
-    assert caption.evaluate("e => e.scrollWidth <= e.clientWidth")
-    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
-
-
-def test_the_frame_of_a_card_that_was_open_is_not_for_the_wall(screen: Screen, house: House) -> None:
-    """The wall shows what it shows without the card: no frame of a photo, no dot."""
-    plain, picked = (
-        screen("Hoa", f"lang=vi&{FLOWN}"),
-        screen("Hoa", f"lang=vi&{FLOWN}&at={LAT - 0.0015}/{LON + 0.0042}"),
-    )
-    expect(picked.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
-    for page in (plain, picked):
-        page.locator("button.meet").click()
-        expect(page.locator(".meeting-caption")).to_contain_text("sai số mặt đất")
-    top, foot = 90, int(SIZES["office"][1] * 0.7)  # between the bar, which goes by itself, and the caption
-    walls = [settled(page)[top:foot].astype(int) for page in (plain, picked)]
-    assert np.abs(walls[0] - walls[1]).max() < 40
-    assert "at=" not in picked.url
-
-
-def test_a_wall_that_waits_says_so_once_and_nothing_of_what_nobody_chose(screen: Screen) -> None:
-    """Over ground without a picture it only waits; a picture that is in sight is told as any other."""
-    wall = screen("Hoa", "lang=vi&meet=follow&map=12/21.2/104.2")
-    caption = wall.locator(".meeting-caption")
-    expect(caption).to_have_text("Đang chờ người trình bày")
-    wall.mouse.move(300, 300)
-    expect(wall.locator(".meeting-bar")).to_be_visible()
-    expect(wall.locator(".meeting-bar")).not_to_contain_text("Đang chờ")
-    over = screen("Minh", f"lang=vi&meet=follow&{FLOWN}")
-    expect(over.locator(".meeting-caption")).to_have_text(
-        re.compile(r"^Đang chờ người trình bày.*sai số mặt đất\s±\s", re.S)
-    )
-
-
 def test_who_looks_around_is_told_that_somebody_presents_and_may_follow(
     screen: Screen, screenshots: Path
 ) -> None:
@@ -542,47 +442,3 @@ def test_who_follows_sees_nothing_that_was_opened_or_looked_for_here(screen: Scr
 
 def _picked_pixels(page: Page) -> int:
     return int((np.abs(settled(page).astype(int) - PICKED).max(-1) < 12).sum())
-
-
-@pytest.mark.parametrize("language", ["vi", "en"])
-@pytest.mark.parametrize("mode", ["swipe", "side", "flicker"])
-def test_two_pictures_have_most_of_the_height(
-    open_page: OpenPage, world: World, language: str, mode: str, screenshots: Path
-) -> None:
-    """Also while the presenter's controls are out."""
-    compared = f"cmp={mode}~{world.before}~{world.after}~50"
-    page = open_page("office", f"lang={language}&event={REAL}&{FLOWN}&meet=on&{compared}")
-    for which in ("before", "after"):
-        expect(page.locator(f".{which} .compared-caption")).to_contain_text("/2024")
-    page.mouse.move(600, 300)
-    expect(page.locator(".meeting-bar")).to_be_visible()
-    settled_compare(page)
-    page.screenshot(path=screenshots / f"meeting-{mode}-{language}-office.png")
-    shown = [".meeting-caption", ".compare-bar", ".meeting-bar"]
-    shown += [f".{which} .compared-caption" for which in ("before", "after")]
-    boxes: list[dict[str, float] | None] = []
-
-    def controls_are_out() -> bool:
-        """They go away while no hand moves, for four seconds: on a busy machine between two questions."""
-        for at in (300, 310):
-            page.mouse.move(600, at)
-        boxes[:] = [page.locator(one).bounding_box() for one in shown]
-        return None not in boxes[:3]
-
-    until_seen(page, controls_are_out)
-    title, bar, controls, *captions = boxes
-    assert title is not None and bar is not None and controls is not None
-    whole = SIZES["office"][1]
-    lowest = min(box["y"] for box in captions if box is not None)
-    assert lowest - (title["y"] + title["height"]) > 0.6 * whole
-    assert lowest - (bar["y"] + bar["height"]) > 0.5 * whole
-    assert controls["y"] + controls["height"] <= title["y"] + title["height"] + 1
-
-
-def test_no_line_of_a_caption_ends_between_a_number_and_what_it_counts(open_page: OpenPage) -> None:
-    page = open_page("office", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
-    caption = page.locator(".meeting-caption")
-    expect(caption).to_contain_text("sai số mặt đất ± ")
-    said = caption.text_content() or ""
-    tied = r"10/09/2024\u00a010:15 · \d+\u00a0năm trước · .*đất\u00a0±\u00a0\d+,\d\u00a0m"
-    assert re.search(tied, said), said

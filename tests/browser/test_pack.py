@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -26,33 +24,6 @@ print("flycam: Đĩa đầy <b>", file=sys.stderr)
 print(json.dumps({"sentence": "The disk is full"}))
 sys.exit(4)
 """
-
-
-def test_one_button_makes_a_pack_and_fetches_it(
-    open_page: OpenPage, tmp_path: Path, screenshots: Path
-) -> None:
-    root = tmp_path / "data"
-    world = make_world(root)
-    command = (sys.executable, "-m", "flycam", "pack", "--data", str(root))
-    services = Services(workspace=world.workspace, packs_dir=root / "packs", pack_command=command)
-    with running(services) as url:
-        page = open_page(link=f"event={REAL}&lang=vi", url=url)
-        card = page.locator(f'[data-flight="{world.after}"]')
-        card.get_by_role("button", name="Gói họp").click()
-        expect(card.get_by_role("status")).to_have_text("Đang lập gói họp…")
-        expect(card.get_by_role("button", name="Gói họp")).to_be_disabled()
-        link = card.get_by_role("link", name=re.compile("Tải gói họp về"))
-        expect(link).to_be_visible(timeout=100_000)
-        expect(card.get_by_role("status")).to_contain_text(
-            re.compile(r"Bản dự thảo, lập lúc \d\d/\d\d/20\d\d \d\d:\d\d")
-        )
-        page.screenshot(path=screenshots / "pack-button.png")
-        with page.expect_download() as fetched:
-            link.click()
-        with zipfile.ZipFile(fetched.value.path()) as archive:
-            assert {"goi-hop/index.html", "goi-hop/bao-cao-nhanh.pdf"} <= set(archive.namelist())
-        # another flight's card says nothing of it
-        expect(page.locator(f'[data-flight="{world.before}"] .pack-line')).to_have_count(0)
 
 
 def test_what_went_wrong_stands_on_the_card(open_page: OpenPage, world: World, tmp_path: Path) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page
 
-from flycam.model.access import Role
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, open_doors, settled
 from tests.browser.test_evidence import FLOWN, house
-from tests.browser.test_retention import House, made
 from tests.browser.test_retention import house as kept
+from tests.browser.test_retention import made
 from tests.serve.world import REAL, World
 
 pytestmark = pytest.mark.browser
@@ -81,33 +80,6 @@ def test_a_photo_with_its_place_fills_the_width(
     assert drawn["y"] + drawn["height"] <= note["y"] + 0.5
     (close,) = on_screen(page, page.locator(".spot-close"))
     assert close["height"] >= THUMB_PX
-
-
-@LANGUAGES
-def test_what_is_kept_how_long_is_read_and_confirmed(
-    open_page: OpenPage, kept: House, screenshots: Path, language: str
-) -> None:
-    vi = language == "vi"
-    page = open_page("phone", f"lang={language}&event={REAL}", url=kept.url, wait=False)
-    page.locator("#token").fill(f"{Role.ADMIN.value}-token")
-    page.locator(".login button").click()
-    page.wait_for_selector(".flight", state="attached")
-    open_doors(page)
-    page.get_by_role("button", name="Mời xem" if vi else "Invite").click()
-    section = page.locator(".sharing-desk section").nth(2)
-    expect(section.locator(".due-list li")).to_have_count(1)
-    section.evaluate("e => e.scrollIntoView()")
-    page.screenshot(path=screenshots / f"retention-phone-{language}.png")
-    numbers = section.locator("li > span")
-    expect(numbers).to_have_count(3)
-    assert [lines(one) for one in numbers.all()] == [1, 1, 1], "a number stands beside its unit"
-    section.get_by_role("button", name="Xác nhận xoá" if vi else "Let go of this list").click()
-    page.screenshot(path=screenshots / f"retention-phone-{language}-asked.png")
-    for button in on_screen(page, section.locator(".due-confirm button")):
-        assert button["height"] >= THUMB_PX
-    (close,) = on_screen(page, page.locator(".sharing-close"))
-    assert close["height"] >= THUMB_PX
-    assert page.evaluate("document.documentElement.scrollWidth") <= WIDTH
 
 
 @LANGUAGES

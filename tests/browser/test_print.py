@@ -99,9 +99,6 @@ def test_without_an_answer_no_grid_is_drawn_and_that_is_said(open_page: OpenPage
     expect(page.locator(".print-labels span")).to_have_count(0)
 
 
-LONG = "Xã Bản Mô Phỏng (diễn tập, không có thật), các thôn dọc suối từ cầu treo tới trường mầm non"
-
-
 @pytest.fixture(scope="module")
 def marked(world: World) -> Iterator[None]:
     """Three kinds of marks in the middle of the sheet, for the legend."""
@@ -148,13 +145,6 @@ def test_nothing_at_the_foot_lies_over_the_legend_and_names_are_whole(
     assert found["lines"] and found["over"] == 0 and found["cut"] == 0, found
 
 
-def test_a_long_title_is_whole(open_page: OpenPage) -> None:
-    page = opened(open_page("office", f"lang=vi&event={DRILL}&{FLOWN}"))
-    title = page.locator(".print-title")
-    title.fill(LONG[:90])
-    assert title.evaluate("node => node.scrollWidth <= node.clientWidth"), "on paper nobody scrolls"
-
-
 def test_colours_painted_over_the_pictures_are_explained_on_the_sheet(open_page: OpenPage) -> None:
     page = opened(open_page("office", f"lang=vi&event={REAL}&data=gsd&{FLOWN}"))
     legends = page.evaluate("fetch('/api/legends').then((answer) => answer.json())")["gsd"]
@@ -165,8 +155,3 @@ def test_colours_painted_over_the_pictures_are_explained_on_the_sheet(open_page:
     classes = page.locator(".print-classes").bounding_box()
     assert frame and classes
     assert frame["y"] < classes["y"] and classes["y"] + classes["height"] < frame["y"] + frame["height"]
-
-
-def test_without_colours_nothing_is_explained(open_page: OpenPage) -> None:
-    page = opened(open_page("office", f"lang=vi&event={REAL}&{FLOWN}"))
-    expect(page.locator(".print-classes")).to_be_hidden()

@@ -17,7 +17,7 @@ from flycam.catalog.comparisons import ComparedWindow
 from flycam.change.comparison import describe_clouds, list_pair_doubts
 from flycam.http.services import Services
 from flycam.model.board import ChangeKind, LayerKind
-from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.conftest import OpenPage
 from tests.browser.pages import hold, settled_compare
 from tests.browser.test_changes import NAMES, Review, chosen, expect_chosen, expect_count, with_candidates
 from tests.change.impacted import add_things
@@ -116,37 +116,6 @@ def drill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def whole_rows(page: Page) -> int:
-    """Rows of the list that are in sight from end to end."""
-    box = page.locator(".review ol").bounding_box()
-    assert box is not None
-    top, bottom = box["y"] - 1, box["y"] + box["height"] + 1
-    rows = [row.bounding_box() for row in page.locator(".review-row").all()]
-    return sum(at is not None and at["y"] >= top and at["y"] + at["height"] <= bottom for at in rows)
-
-
-@pytest.mark.parametrize(
-    ("size", "language", "least"), [("office", "vi", 6), ("office", "en", 6), ("wall", "vi", 8)]
-)
-def test_the_list_and_what_the_chosen_one_touches_are_in_sight_together(
-    open_page: OpenPage, drill: str, size: str, language: str, least: int, screenshots: Path
-) -> None:
-    page = open_page(size, f"lang={language}&event={DRILL}", url=drill)
-    page.locator(".review-door").click()
-    expect(page.locator(".review-row")).to_have_count(MANY)
-    expect(page.locator(".review .roads-cut")).to_contain_text("ĐT 153")
-    settled_compare(page)
-    page.screenshot(path=screenshots / f"review-list-{size}-{language}.png")
-    panel, details = at(page, ".review"), at(page, ".review-details")
-    road, houses = at(page, ".review .roads-cut"), at(page, ".review .impact dd >> nth=2")
-    assert bottom(panel) <= SIZES[size][1]
-    assert bottom(details) <= bottom(panel), "nothing of it below the fold"
-    assert road["y"] >= details["y"] and bottom(houses) <= bottom(details)
-    assert whole_rows(page) >= least
-    buttons = [box for one in page.locator(".review-actions button").all() if (box := one.bounding_box())]
-    assert len(buttons) == 7 and len({box["y"] for box in buttons}) == 2, "in two rows"
-
-
 def at(page: Page, selector: str) -> dict[str, float]:
     box = page.locator(selector).bounding_box()
     assert box is not None
@@ -234,19 +203,6 @@ def test_only_what_cuts_a_road_is_listed(open_page: OpenPage, review: Review) ->
     expect(page.locator(".review-filters")).to_contain_text("Đang tìm đường")
     held.refuse()
     expect(page.locator(".review-filters")).to_contain_text("máy chủ không trả lời")
-
-
-def test_of_how_many_changes_the_roads_are_not_known_is_said(open_page: OpenPage, review: Review) -> None:
-    """A layer that covers one change hides no other as if it cut none."""
-    changes = review.world.workspace.catalog.changes
-    beside = shapely.MultiPolygon([shapely.box(LON + 0.02, LAT, LON + 0.021, LAT + 0.001)])
-    west, south, east, north = beside.bounds
-    last = changes.history(BEYOND)[-1]
-    far = {"wkb": shapely.to_wkb(beside), "bounds_lonlat_deg": (west, south, east, north)}
-    changes.append([replace(last, version=last.version + 1, step_id="far", **far)])
-    page = enter(open_page, review)
-    page.locator('[data-kept="filter-road"]').check()
-    expect(page.locator(".review-filters")).to_contain_text("chưa biết có cắt đường hay không")
 
 
 def test_a_key_pressed_while_a_decision_is_being_saved_is_not_passed_over_in_silence(

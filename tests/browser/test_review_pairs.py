@@ -206,14 +206,6 @@ def test_captions_speak_of_the_candidate_and_both_pictures_are_seen_whole(
         assert abs(boxes[0]["width"] - boxes[1]["width"]) <= 4  # type: ignore[index]
 
 
-def test_where_all_is_of_two_pictures_there_is_nothing_to_choose(open_page: OpenPage, tmp_path: Path) -> None:
-    world = with_candidates(tmp_path / "one-pair")
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        page = enter(open_page, Review(url, world))
-        expect(page.locator('[data-kept="filter-kind"]')).to_have_count(1)
-        expect(page.locator('[data-kept="filter-pair"]')).to_have_count(0)
-
-
 def test_nothing_is_drawn_over_pictures_of_another_event_and_why_is_said(
     open_page: OpenPage, tmp_path: Path
 ) -> None:

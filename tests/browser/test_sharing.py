@@ -280,18 +280,6 @@ def refused_once(page: Page) -> None:
     page.route("**/api/marks/**", answer)
 
 
-def test_a_refusal_that_comes_late_is_no_reason_not_to_write(open_page: OpenPage, house: House) -> None:
-    page = entered(open_page, house, Role.OPERATOR)
-    settled(page)
-    note_begun(page, "trả lời đến muộn")
-    refused_once(page)
-    page.locator(".mark-form .save").click()
-    expect(page.locator(".card")).to_contain_text("trả lời đến muộn")
-    expect(page.get_by_role("dialog", name="Đăng nhập")).to_have_count(0)
-    notes = [one.note for one in house.world.workspace.catalog.marks.current(REAL)]
-    assert notes.count("trả lời đến muộn") == 1
-
-
 def test_somebody_else_who_signed_in_in_another_tab_writes_nothing_for_whoever_was_here(
     open_page: OpenPage, house: House
 ) -> None:
@@ -305,18 +293,6 @@ def test_somebody_else_who_signed_in_in_another_tab_writes_nothing_for_whoever_w
     expect(page.locator("button.account")).to_have_attribute("title", re.compile("^analyst"))
     expect(page.locator(".mark-form")).to_have_count(0)
     assert "của người trước" not in [one.note for one in house.world.workspace.catalog.marks.current(REAL)]
-
-
-def test_the_door_speaks_english_too(open_page: OpenPage, house: House, screenshots: Path) -> None:
-    page = open_page("office", "", url=house.url, wait=False)
-    expect(page.get_by_role("heading", name="Đăng nhập")).to_be_visible()
-    page.locator("#token").fill("viewer-token")
-    page.get_by_role("button", name="English").click()
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    page.screenshot(path=screenshots / "door-en.png")
-    page.get_by_role("button", name="Open the map").click()
-    page.wait_for_selector(".flight", state="attached")
-    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
 def test_what_is_restricted_is_listed_for_those_who_see_it(open_page: OpenPage, house: House) -> None:
@@ -334,21 +310,6 @@ def test_what_is_restricted_is_listed_for_those_who_see_it(open_page: OpenPage, 
     expect(operator.get_by_role("dialog")).to_contain_text("Không có vùng hạn chế nào mà bạn được biết.")
     viewer = entered(open_page, house, Role.VIEWER)
     expect(viewer.get_by_role("button", name="Mời xem")).to_have_count(0)
-
-
-def test_one_sees_ones_own_links_and_hears_when_the_server_is_gone(open_page: OpenPage, house: House) -> None:
-    invite_guest(house.world.workspace, 2.0, None, "somebody")
-    guest, _ = invite_guest(house.world.workspace, 30.0, REAL, "operator", ("99001",))
-    page = entered(open_page, house, Role.OPERATOR, language="en")
-    page.get_by_role("button", name="Invite").click()
-    room = page.get_by_role("dialog")
-    expect(room.locator("[data-guest]")).to_have_count(1)
-    expect(room.locator(f'[data-guest="{guest.guest_id}"]')).to_contain_text("communes: Bản Liền")
-    page.route("**/api/guests*", lambda route: route.abort())
-    room.get_by_role("button", name="Make a link").click()
-    expect(room.get_by_role("alert")).to_have_text("the server does not answer")
-    expect(room.get_by_role("button", name="Make a link")).to_be_enabled()
-    expect(room.locator("[data-guest]")).to_have_count(1)
 
 
 def test_tab_stays_in_the_room(open_page: OpenPage, house: House) -> None:

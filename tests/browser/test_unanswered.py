@@ -93,20 +93,6 @@ def test_what_is_not_an_answer_is_not_taken_for_one(
     expect(page.locator(".card")).not_to_contain_text("Chưa bay chụp")
 
 
-def test_a_search_while_the_server_is_down_says_so_and_is_made_again(
-    open_page: OpenPage, world: World
-) -> None:
-    services = Services(workspace=world.workspace, follow_s=0.2)
-    with running(services) as url:
-        page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}", url=url)
-        settled(page)
-    hits = page.locator(".search-hits")
-    page.locator(".search input").fill("phuong dong c")
-    expect(hits).to_contain_text("Máy chủ không trả lời")
-    with running(services, _port(url)):
-        expect(hits).to_contain_text("Phường Đông Cuông", timeout=BACK_MS)
-
-
 def test_gaps_that_were_not_answered_are_not_drawn_as_none(open_page: OpenPage) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
     settled(page)
@@ -116,20 +102,6 @@ def test_gaps_that_were_not_answered_are_not_drawn_as_none(open_page: OpenPage) 
     expect(row).to_contain_text("chưa đủ: máy chủ không trả lời")
     page.unroute("**/gaps?*")
     expect(row).not_to_contain_text("máy chủ không trả lời", timeout=BACK_MS)
-
-
-def test_an_open_flight_and_a_legend_say_that_they_wait(open_page: OpenPage, world: World) -> None:
-    services = Services(workspace=world.workspace, follow_s=0.2)
-    with running(services) as url:
-        page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}", url=url)
-        settled(page)
-    page.locator(".flight button[aria-expanded]").first.click()
-    page.locator(".data-layer select").select_option("age")
-    detail = page.locator(".flight-detail dl")
-    expect(detail).to_contain_text("máy chủ không trả lời")
-    with running(services, _port(url)):
-        expect(detail).not_to_contain_text("máy chủ không trả lời", timeout=BACK_MS)
-        expect(page.locator(".data-legend .swatch").first).to_be_attached(timeout=BACK_MS)
 
 
 def test_tiles_that_failed_are_fetched_when_the_server_is_back(open_page: OpenPage, world: World) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import time
@@ -14,14 +13,11 @@ from typing import Any
 
 import httpx
 import pytest
-from PIL import Image
-from PIL.ExifTags import IFD
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from flycam.drill.photo_drill import DrillReport
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.http.services import Services
-from flycam.ingest.upload.upload import PROGRESS_FILE, write_json
 from flycam.model.access import Role
 from flycam.mosaic.orthorectify.flight_session import make_event
 from tests.attack.commands import Operator
@@ -214,42 +210,6 @@ def test_a_card_with_one_odd_name(
     page.close()
 
 
-def resaved(photo: Path, software: str) -> None:
-    """The photo's EXIF as a viewer leaves it that wrote its own name there; the pixels as they are."""
-    data = photo.read_bytes()
-    with Image.open(photo) as picture:
-        exif = picture.getexif()
-        exif[_SOFTWARE] = software
-        for ifd in (IFD.Exif, IFD.GPSInfo):
-            exif.get_ifd(ifd)
-        written = b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
-    at, parts = 2, [data[:2]]
-    while data[at + 1] != _SCAN:
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
-        part = data[at:end]
-        is_exif = part[1] == _APP1 and part[4:10] == b"Exif\0\0"
-        parts.append(b"\xff\xe1" + (len(written) + 2).to_bytes(2) + written if is_exif else part)
-        at = end
-    photo.write_bytes(b"".join(parts) + data[at:])
-
-
-def test_what_whole_photos_settle_takes_the_place_of_what_their_heads_left_open(
-    browser: Browser, server: ServerProcess, card: Path
-) -> None:
-    """Heads do not tell whether a photo that was saved again is turned; once it is laid, it is known."""
-    resaved(sorted(card.glob("*.JPG"))[2], "Picasa")
-    page = upload_page(browser, server.url)
-    originals = hold(page, "**/files/**")
-    choose(page, card)
-    said = page.locator(".look-said")
-    expect(said).to_contain_text("có thể đã bị xoay hoặc cắt", timeout=240_000)
-    originals.release()
-    page.locator("a.button.large").wait_for(timeout=240_000)
-    expect(said).to_contain_text("đã so sánh hình với các ảnh bên cạnh")
-    expect(said).not_to_contain_text("có thể đã bị xoay hoặc cắt")
-    page.close()
-
-
 def test_the_first_look_is_there_after_a_reload_and_is_not_made_again(
     browser: Browser, server: ServerProcess, card: Path
 ) -> None:
@@ -318,38 +278,6 @@ def test_a_card_with_a_film_and_its_subtitles(
         flights = httpx.get(f"{server.url}/api/flights").json()
         assert [one["flight_id"] for one in flights] == [laid["flight_id"]]
         page.close()
-    assert_kept(operator, card)
-
-
-def test_a_killed_tab_and_another_address_send_no_byte_twice(
-    browser: Browser, server: ServerProcess, operator: Operator, card: Path
-) -> None:
-    page = upload_page(browser, server.url)
-    slowed(page, 400_000)
-    choose(page, card)
-    until_sent(page, 8)
-    page.close()
-    before = standing(server)
-    server.end()
-    moved = ServerProcess(operator)
-    moved.start()
-    try:
-        assert standing(moved)["bytes_received"] >= before["bytes_received"] > 0
-        page = upload_page(browser, moved.url)
-        expect(page.locator(".upload")).to_contain_text("Chọn lại đúng các tệp này")
-        least_mb = round(before["bytes_received"] / 1e6, 1)
-        said = re.search(r"([\d.]+,\d)\xa0MB / ", page.locator(".upload").inner_text())
-        assert said and float(said.group(1).replace(".", "").replace(",", ".")) >= least_mb > 0
-        sent: list[int] = []
-        page.on("request", lambda r: sent.append(_at(r.headers)) if r.method == "PATCH" else None)
-        choose(page, card)
-        expect(page.locator(".banner")).to_have_class("banner saved")
-        page.locator("a.button.large").wait_for()
-        page.close()
-        assert sent and min(sent) > 0
-    finally:
-        moved.end()
-    assert_each_byte_once(operator, card)
     assert_kept(operator, card)
 
 
@@ -443,18 +371,6 @@ def _file(url: str) -> int:
     return int(url.partition("?")[0].rpartition("/")[2])
 
 
-def test_pause_and_go_on(browser: Browser, server: ServerProcess, card: Path) -> None:
-    page = upload_page(browser, server.url)
-    slowed(page)
-    choose(page, card)
-    until_sent(page, 10)
-    page.get_by_role("button", name="Tạm dừng").click()
-    expect(page.locator(".banner")).to_contain_text("TẠM DỪNG")
-    page.get_by_role("button", name="Tải tiếp").click()
-    expect(page.locator(".banner")).to_have_class("banner saved")
-    page.close()
-
-
 def test_a_late_announcement_of_an_older_card_says_nothing_of_the_next(
     browser: Browser, server: ServerProcess, card: Path, older: Path
 ) -> None:
@@ -480,39 +396,6 @@ def test_a_late_announcement_of_an_older_card_says_nothing_of_the_next(
         held[0].fulfill(response=answer, json={**answer.json(), "saved": True})
     assert_goes_on_sending(page)
     page.close()
-
-
-def test_bytes_of_an_older_card_end_with_it(
-    browser: Browser, server: ServerProcess, card: Path, older: Path
-) -> None:
-    page = upload_page(browser, server.url)
-    held: list[Route] = []
-    sent: list[str] = []
-
-    def hold_three(route: Route) -> None:
-        if len(held) < 3:
-            held.append(route)
-        else:
-            route.continue_()
-
-    page.route("**/files/**", hold_three)
-    page.on("request", lambda one: sent.append(one.url) if one.method == "PATCH" else None)
-    choose(page, older)
-    until_seen(page, lambda: len(held) == 3)
-    page.get_by_role("button", name="Tạm dừng").click()
-    page.get_by_role("button", name="Tải chuyến khác").click()
-    slowed(page, 300_000)
-    choose(page, card)
-    until_sent(page, 5)
-    before = len(sent)
-    older_id = held[0].request.url.split("/")[4]
-    for route in held:
-        at = _at(route.request.headers) + len(route.request.post_data_buffer or b"")
-        with suppress(Error):  # the page may have let go of it
-            route.fulfill(status=204, headers={"Upload-Offset": str(at)})
-    assert_goes_on_sending(page)
-    page.close()
-    assert len(held) == 3 and not [url for url in sent[before:] if older_id in url]
 
 
 def assert_goes_on_sending(page: Page) -> None:
@@ -586,26 +469,3 @@ def test_somebody_else_who_signs_in_sends_no_card_of_whoever_was_here(
 
 def _at(headers: dict[str, str]) -> int:
     return int(headers["upload-offset"])
-
-
-def test_the_last_step_is_not_full_before_all_of_it_is_done(browser: Browser, tmp_path: Path) -> None:
-    """Photos are rectified, communes are counted: each step counts from nought, the whole does not."""
-    services = Services(workspace=make_workspace(tmp_path / "house"), uploads_dir=tmp_path / "uploads")
-    card = tmp_path / "Bản Lầu"
-    card.mkdir()
-    Image.new("RGB", (64, 48)).save(card / "DJI_0001.JPG")
-    with running(services) as url:
-        page = upload_page(browser, url)
-        choose(page, card)
-        expect(page.locator(".banner")).to_have_class("banner saved")
-        (upload,) = httpx.get(f"{url}/api/uploads").json()
-        told = tmp_path / "uploads" / upload["upload_id"] / PROGRESS_FILE
-        last = page.locator(".stage").last
-        shares = []
-        for stage, word in (("rectify", "đang nắn ảnh 8/8"), ("communes", "đang tính diện tích theo xã 8/8")):
-            write_json(told, {"stage": stage, "done": 8, "total": 8})
-            expect(last).to_contain_text(word)
-            expect(last).not_to_have_class("stage full")
-            shares.append(float(last.locator("progress").get_attribute("value") or 0))
-        assert 0 < shares[0] < shares[1] < 100
-        page.close()
