@@ -77,14 +77,11 @@ def signed_in(page: Page, house: House, role: Role, language: str = "vi", event:
     page.wait_for_selector(".flight", state="attached")
 
 
-def test_the_first_administrator_is_made_with_the_printed_code(
-    page: Page, size: str, empty: House, screenshots: Path
-) -> None:
+def test_the_first_administrator_is_made_with_the_printed_code(page: Page, size: str, empty: House) -> None:
     code = make_setup_code(empty.workspace)
     page.goto(f"{empty.url}/#lang=vi&event={REAL}")
     expect(page.get_by_role("heading", name="Thiết lập lần đầu")).to_be_visible()
     expect(page.get_by_label("Mã truy cập")).to_have_count(0)
-    page.screenshot(path=screenshots / f"access-setup-{size}.png")
     assert not severe(page)
     page.get_by_label("Mã thiết lập").fill("0000-0000-0000")
     page.get_by_label("Tên của bạn").fill("Lan")
@@ -94,7 +91,6 @@ def test_the_first_administrator_is_made_with_the_printed_code(
     page.get_by_role("button", name="Tạo quản trị viên").click()
     token = page.get_by_label("Mã truy cập")
     expect(token).to_be_visible()
-    page.screenshot(path=screenshots / f"access-first-token-{size}.png")
     assert not severe(page)
     by = {"Authorization": f"Bearer {token.input_value()}"}
     assert httpx.get(f"{empty.url}/api/session", headers=by).json()["account"]["role"] == "admin"
@@ -103,9 +99,7 @@ def test_the_first_administrator_is_made_with_the_printed_code(
     expect(page.locator("button.account")).to_have_attribute("title", "Lan (quản trị)")
 
 
-def test_tokens_are_made_shown_once_listed_and_revoked(
-    page: Page, size: str, house: House, screenshots: Path
-) -> None:
+def test_tokens_are_made_shown_once_listed_and_revoked(page: Page, size: str, house: House) -> None:
     signed_in(page, house, Role.ADMIN)
     open_doors(page)
     expect(page.get_by_role("button", name="Thoát")).to_be_in_viewport(ratio=1)
@@ -124,10 +118,8 @@ def test_tokens_are_made_shown_once_listed_and_revoked(
     expect(row).to_contain_text("chỉ xem bản đồ (phần mềm GIS)")
     here = room.locator("li", has_text="đang dùng ở đây")
     expect(here).to_contain_text(f"cũng kết thúc: viewer: QGIS {size}")
-    page.screenshot(path=screenshots / f"access-tokens-{size}.png")
     assert not severe(page)
     row.scroll_into_view_if_needed()
-    page.screenshot(path=screenshots / f"access-list-{size}.png")
     row.get_by_role("button", name="Thu hồi").click()
     expect(row).to_have_count(0)
     expect(room.locator(".once-secret")).to_have_count(0)
@@ -135,7 +127,6 @@ def test_tokens_are_made_shown_once_listed_and_revoked(
     assert [one.label for one in held] == [""], "and the others hold"
     room.get_by_role("button", name="Tạo mã vào một lần").click()
     expect(secret).to_have_value(CODE)
-    page.screenshot(path=screenshots / f"access-code-{size}.png")
     room.get_by_role("button", name="Đóng").click()
     expect(room).to_have_count(0)
 
@@ -149,9 +140,7 @@ def test_a_token_for_uploads_leads_to_the_upload_page(page: Page, house: House) 
     in_address(page, "/upload.html")
 
 
-def test_signing_out_that_fails_is_said_until_it_is_done(
-    page: Page, size: str, house: House, screenshots: Path
-) -> None:
+def test_signing_out_that_fails_is_said_until_it_is_done(page: Page, size: str, house: House) -> None:
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     signed_in(page, house, Role.VIEWER)
@@ -161,7 +150,6 @@ def test_signing_out_that_fails_is_said_until_it_is_done(
     out.click()
     said = page.get_by_role("alert").filter(has_text="Chưa thoát")
     expect(said).to_contain_text("viewer")
-    page.screenshot(path=screenshots / f"access-not-out-{size}.png")
     assert not severe(page)
     page.unroute("**/api/logout**")
     open_doors(page)
@@ -175,7 +163,7 @@ def test_signing_out_that_fails_is_said_until_it_is_done(
 @pytest.mark.parametrize("language", ["vi", "en"])
 @pytest.mark.parametrize("role", [Role.ANALYST, Role.ADMIN])
 def test_the_strip_has_room_for_all_that_a_role_may_press(
-    browser: Browser, house: House, screen: str, language: str, role: Role, screenshots: Path
+    browser: Browser, house: House, screen: str, language: str, role: Role
 ) -> None:
     width, height = SIZES[screen]
     context = browser.new_context(viewport={"width": width, "height": height})
@@ -183,7 +171,6 @@ def test_the_strip_has_room_for_all_that_a_role_may_press(
         page = context.new_page()
         signed_in(page, house, role, language, DRILL)
         expect(page.locator(".top .drill-badge")).to_be_visible()
-        page.screenshot(path=screenshots / f"access-strip-{role.value}-{language}-{screen}.png")
         strip = page.locator(".top").bounding_box()
         assert strip is not None and strip["height"] <= (58 if screen == "wall" else 50)
         right = 0.0
@@ -195,36 +182,10 @@ def test_the_strip_has_room_for_all_that_a_role_may_press(
             right = box["x"] + box["width"]
         if page.locator(".more-open").is_visible():
             page.locator(".more-open").click()
-            page.screenshot(path=screenshots / f"access-more-{role.value}-{language}-{screen}.png")
         for door in ("print-open", "share-door", "keys-door", "account"):
             expect(page.locator(f".{door}")).to_be_in_viewport(ratio=1)
         page.locator(".share-door").click()
         expect(page.locator(".sharing, [role=dialog]").first).to_be_visible()
         expect(page.locator(".top-rare.open")).to_have_count(0)
-    finally:
-        context.close()
-
-
-@pytest.mark.parametrize("language", ["vi", "en"])
-@pytest.mark.parametrize("role", [Role.VIEWER, Role.ADMIN])
-def test_the_strip_of_a_phone_is_one_line(
-    browser: Browser, house: House, language: str, role: Role, screenshots: Path
-) -> None:
-    width, height = SIZES["phone"]
-    context = browser.new_context(viewport={"width": width, "height": height})
-    try:
-        page = context.new_page()
-        signed_in(page, house, role, language, DRILL)
-        strip = page.locator(".top").bounding_box()
-        assert strip is not None and strip["height"] <= 48
-        for shown in ("select.event", ".search input", "button.meet", ".more-open"):
-            expect(page.locator(f".top {shown}")).to_be_in_viewport(ratio=1)
-        page.locator(".more-open").click()
-        page.screenshot(path=screenshots / f"access-phone-{role.value}-{language}.png")
-        for door in ("keys-door", "language", "account"):
-            expect(page.locator(f".top-rare .{door}")).to_be_in_viewport(ratio=1)
-        page.locator(".top .search input").fill("ban lien")
-        hit = page.locator(".search-hits button").first
-        expect(hit).to_be_in_viewport(ratio=1)
     finally:
         context.close()

@@ -91,20 +91,13 @@ def tap_place(page: Page, place: tuple[float, float]) -> None:
     page.mouse.click(*on_screen(page, *place))
 
 
-@pytest.mark.parametrize("size", ["office", "phone"])
-def test_a_layer_is_switched_on_clicked_and_known_to_be_old(
-    board: Board, open_page: OpenPage, size: str
-) -> None:
+def test_a_layer_is_switched_on_clicked_and_known_to_be_old(board: Board, open_page: OpenPage) -> None:
     put_masts(board, "Mất sóng từ 14:35", 9 * HOUR)
-    page = open_page(size, f"lang=vi&event={REAL}&{VIEW}", url=board.url)
+    page = open_page("office", f"lang=vi&event={REAL}&{VIEW}", url=board.url)
     until_seen(page, lambda: not is_vermilion(around(page, MAST)).any())
-    if size == "phone":
-        page.locator(".panel-switch").click()
     row = page.locator(".specialist li", has_text="Trạm BTS")
     expect(row).to_contain_text(re.compile("1 sự cố.*Viettel · 9 giờ trước.*CŨ", re.DOTALL))
     row.locator("input").check()
-    if size == "phone":
-        page.locator(".panel-switch").click()
     until_seen(page, lambda: is_vermilion(around(page, MAST)).mean() > 0.1)
     tap_place(page, MAST)
     card = page.locator(".card")
@@ -112,7 +105,7 @@ def test_a_layer_is_switched_on_clicked_and_known_to_be_old(
     expect(card).to_contain_text(re.compile("Mất sóng từ 14:35.*Viettel", re.DOTALL))
     expect(card).to_contain_text("Số liệu cũ")
     in_address(page, "special=layer-")
-    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["office"][0]
 
 
 def test_a_link_keeps_the_layers_and_news_is_drawn_without_a_reload(
@@ -148,11 +141,8 @@ def _only(board: Board, event_id: str = REAL) -> MarkVersion:
     return line
 
 
-@pytest.mark.parametrize("size", ["office", "phone"])
-def test_a_mark_is_made_with_a_photo_changed_and_taken_off(
-    board: Board, open_page: OpenPage, size: str
-) -> None:
-    page = open_page(size, f"lang=vi&event={REAL}&{VIEW}", url=board.url)
+def test_a_mark_is_made_with_a_photo_changed_and_taken_off(board: Board, open_page: OpenPage) -> None:
+    page = open_page("office", f"lang=vi&event={REAL}&{VIEW}", url=board.url)
     settled(page)
     page.locator(".mark-begin").click()
     expect(page.locator(".mark-tool")).to_contain_text("Bấm lên bản đồ")
@@ -181,7 +171,7 @@ def test_a_mark_is_made_with_a_photo_changed_and_taken_off(
     expect(card).to_contain_text("Dấu này không còn trên bản đồ")
     assert board.workspace.catalog.marks.current(REAL) == []
     assert len(board.workspace.catalog.marks.history(line.mark_id)) == 4
-    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["office"][0]
 
 
 def test_on_the_wall_people_to_rescue_are_drawn_and_said_before_anybody_took_them_up(
@@ -213,9 +203,8 @@ def test_on_the_wall_people_to_rescue_are_drawn_and_said_before_anybody_took_the
     until_seen(page, lambda: (np.abs(around(page, place) - only_reported).max(-1) > 30).mean() > 0.1)
 
 
-@pytest.mark.parametrize("size", ["office", "phone"])
-def test_a_sector_is_drawn_corner_by_corner(board: Board, open_page: OpenPage, size: str) -> None:
-    page = open_page(size, f"lang=en&event={REAL}&{VIEW}", url=board.url)
+def test_a_sector_is_drawn_corner_by_corner(board: Board, open_page: OpenPage) -> None:
+    page = open_page("office", f"lang=en&event={REAL}&{VIEW}", url=board.url)
     settled(page)
     page.locator(".mark-begin").click()
     page.get_by_role("button", name="Draw a search sector").click()
@@ -230,28 +219,6 @@ def test_a_sector_is_drawn_corner_by_corner(board: Board, open_page: OpenPage, s
     page.locator(".mark-form .save").click()
     expect(page.locator(".marks")).to_contain_text("Search sector")
     assert _only(board).kind.value == "sector"
-
-
-def test_escape_takes_back_a_corner_of_a_sector_and_leaves_where_there_is_none(
-    board: Board, open_page: OpenPage
-) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
-    settled(page)
-    page.locator(".mark-begin").click()
-    page.get_by_role("button", name="Vẽ khu vực tìm kiếm").click()
-    done = page.get_by_role("button", name="Xong")
-    for x, y in ((0.3, 0.6), (0.6, 0.6), (0.6, 0.8)):
-        click_map(page, x, y)
-    expect(done).to_be_enabled()
-    page.keyboard.press("Escape")
-    expect(done).to_be_disabled()
-    click_map(page, 0.4, 0.8)
-    expect(done).to_be_enabled()
-    for _ in range(3):
-        page.keyboard.press("Escape")
-    expect(page.locator(".mark-tool")).to_contain_text("Bấm từng đỉnh")
-    page.keyboard.press("Escape")
-    expect(page.locator(".mark-begin")).to_be_visible()
 
 
 def test_a_mark_appears_on_another_screen_and_not_in_another_event(board: Board, open_page: OpenPage) -> None:

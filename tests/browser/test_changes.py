@@ -149,7 +149,7 @@ def compared_at(page: Page, lon: float, lat: float) -> tuple[float, float]:
 
 
 def test_a_ragged_outline_is_redrawn_by_few_corners_and_each_can_be_taken_away(
-    open_page: OpenPage, review: Review, screenshots: Path
+    open_page: OpenPage, review: Review
 ) -> None:
     """Of 200 corners within half a metre of a circle."""
     before = review.line(NAMES[0])
@@ -168,8 +168,6 @@ def test_a_ragged_outline_is_redrawn_by_few_corners_and_each_can_be_taken_away(
     page.keyboard.press("e")
     told = page.locator(".review-actions")
     expect(told).to_contain_text(re.compile(r"Còn \d\d trong 200 đỉnh.*không quá 1,0 m"))
-    settled_compare(page)
-    page.screenshot(path=screenshots / "review-corners.png")
     page.mouse.move(*compared_at(page, *ragged[0]))
     page.keyboard.press("Delete")
     page.mouse.move(*compared_at(page, (west + east) / 2, (south + north) / 2))
@@ -219,65 +217,6 @@ def test_the_address_is_that_of_the_chosen_change_and_escape_leaves_the_review(
     gone = open_page(link=f"lang=vi&event={REAL}&review=change-0000000f", url=review.url)
     expect(gone.locator(".review-trouble")).to_contain_text("đường dẫn")
     expect_chosen(gone, NAMES[0])
-
-
-def test_a_change_is_drawn_by_hand(open_page: OpenPage, review: Review) -> None:
-    page = enter(open_page, review)
-    settled_compare(page)
-    page.keyboard.press("n")
-    drawn_square_is_saved(page, review)
-
-
-def drawn_square_is_saved(page: Page, review: Review) -> None:
-    box = page.locator(".compare").bounding_box()
-    assert box is not None
-    left, top = box["x"] + 150, box["y"] + 200
-    corners = [(left, top), (left + 120, top), (left + 120, top + 100)]
-    for corner in corners:
-        page.mouse.click(*corner)
-        page.wait_for_timeout(400)
-    page.mouse.dblclick(left, top + 100)
-    expect(page.locator('.review-kind[aria-pressed="true"]')).to_have_count(0)
-    expect(page.locator('[data-kept="save"]')).to_be_disabled()
-
-    def is_refused() -> bool:
-        page.keyboard.press("Enter")  # the first may still end the outline
-        return page.locator(".review-trouble").is_visible()
-
-    until_seen(page, is_refused)
-    expect(page.locator(".review-trouble")).to_contain_text("phím 1, 2, 3")
-    assert len(review.standing()) == 3, "nobody said what it is"
-    page.keyboard.press("2")
-    expect(page.locator(".review-actions")).to_contain_text("Vẽ là xác nhận")
-    page.locator('[data-kept="save"]').click()
-    expect(page.locator(".review-row")).to_have_count(4)
-    (drawn,) = [one for one in review.world.workspace.catalog.changes.current(REAL) if one.score is None]
-    assert (drawn.status, drawn.event_id) == (ChangeStatus.ACCEPTED, REAL)
-    assert drawn.kind is ChangeKind.FLOOD
-    over = review.line(NAMES[0])
-    assert (drawn.before_shown, drawn.after_shown) == (over.before_shown, over.after_shown)
-    assert shapely.from_wkb(drawn.wkb).area > 0
-
-
-def test_a_note_is_kept_without_a_decision_and_the_history_tells_who(
-    open_page: OpenPage, review: Review
-) -> None:
-    page = enter(open_page, review)
-    page.keyboard.press("c")
-    page.keyboard.type("hỏi xã <b>")
-    page.keyboard.press("Enter")
-    expect(page.locator('.review-row[aria-current="true"]')).to_contain_text("hỏi xã <b>")
-    assert (review.line(NAMES[0]).status, review.line(NAMES[0]).note) == (
-        ChangeStatus.PROPOSED,
-        "hỏi xã <b>",
-    )
-    page.locator(".review-count").click()
-    page.keyboard.press("h")
-    expect(page.locator(".review-history li")).to_have_count(2)
-    expect(page.locator(".review-history li").first).to_be_in_viewport()
-    expect(page.locator(".review-history li").first).to_contain_text("Máy tìm ra Lan")
-    page.keyboard.press("h")
-    expect(page.locator(".review-history")).to_have_count(0)
 
 
 def test_an_outline_in_hand_is_not_saved_over_a_newer_one(open_page: OpenPage, review: Review) -> None:

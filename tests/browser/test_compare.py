@@ -146,9 +146,8 @@ def test_pictures_change_places_by_the_space_bar(open_page: OpenPage, world: Wor
     expect(page.locator(".before .compared-caption")).to_be_hidden()
 
 
-@pytest.mark.parametrize("size", ["office", "phone"])
-def test_side_by_side_the_pointer_is_on_the_same_ground(open_page: OpenPage, world: World, size: str) -> None:
-    page = open_page(size, _link(world, "side", 50))
+def test_side_by_side_the_pointer_is_on_the_same_ground(open_page: OpenPage, world: World) -> None:
+    page = open_page("office", _link(world, "side", 50))
     _rest(page)
     one, other = (page.locator(f".compared.{which}").bounding_box() for which in ("before", "after"))
     assert one is not None and other is not None

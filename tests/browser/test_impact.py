@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from playwright.sync_api import Page, expect
 from flycam.change.volume import Volume, compute_volumes
 from flycam.http.services import Services
 from flycam.model.board import ChangeKind, ChangeStatus, LayerKind
-from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.conftest import OpenPage
 from tests.browser.pages import hold, settled
 from tests.change.impacted import add_things, changed, line, place, point, square
 from tests.mosaic.surface.surfaced import finished, surface
@@ -62,18 +61,11 @@ def tap_slide(open_page: OpenPage, house: House, size: str = "office", language:
     return page
 
 
-@pytest.mark.parametrize(
-    ("language", "said", "why"),
-    [
-        ("vi", "đo trên 100 % vết trượt, tính cả cây đã mất", "một chuyến bay chưa hoàn thiện khi so sánh"),
-        ("en", "measured on 100 % of it, trees that went included", "one of the flights was not finished"),
-    ],
-)
 def test_the_card_tells_how_much_came_down_or_why_that_is_not_known(
-    open_page: OpenPage, house: House, language: str, said: str, why: str
+    open_page: OpenPage, house: House
 ) -> None:
-    page = tap_slide(open_page, house, language=language)
-    expect(page.locator(".card")).to_contain_text(why)
+    page = tap_slide(open_page, house, language="vi")
+    expect(page.locator(".card")).to_contain_text("một chuyến bay chưa hoàn thiện")
 
     changes = house.world.workspace.catalog.changes
     slide, area = changes.last([SLIDE])[0], square(0, -100, 80)
@@ -83,22 +75,17 @@ def test_the_card_tells_how_much_came_down_or_why_that_is_not_known(
         for side in ("before", "after")
     }
     changes.append([replace(slide, version=2, step_id="s2", area_m2=6400.0, **shown)])
-    page = tap_slide(open_page, house, language=language)
+    page = tap_slide(open_page, house, language="vi")
     card = page.locator(".card")
-    expect(card).to_contain_text(said)
-    expect(card).not_to_contain_text("sai số" if language == "vi" else "errors")
+    expect(card).to_contain_text("đo trên 100 % vết trượt")
+    expect(card).not_to_contain_text("sai số")
     lost = card.locator("dd", has_text="m³").inner_text().split("±")[0]
     (volume,) = compute_volumes(workspace, changes.last([SLIDE])).values()
     assert isinstance(volume, Volume)
     assert int("".join(filter(str.isdigit, lost))) == round(volume.lost_m3)
 
 
-@pytest.mark.parametrize(
-    ("language", "said"), [("vi", "chưa vượt quá sai số"), ("en", "no more than errors come to")]
-)
-def test_the_card_says_where_errors_alone_come_to_as_much(
-    open_page: OpenPage, house: House, language: str, said: str
-) -> None:
+def test_the_card_says_where_errors_alone_come_to_as_much(open_page: OpenPage, house: House) -> None:
     workspace, area = house.world.workspace, square(0, -100, 80)
     shown = {
         f"{side}_shown": finished(workspace, f"m-{side}", surface(workspace, area, fell=False))
@@ -106,15 +93,12 @@ def test_the_card_says_where_errors_alone_come_to_as_much(
     }
     slide = workspace.catalog.changes.last([SLIDE])[0]
     workspace.catalog.changes.append([replace(slide, version=2, step_id="s2", area_m2=6400.0, **shown)])
-    card = tap_slide(open_page, house, language=language).locator(".card")
-    expect(card).to_contain_text(said)
+    card = tap_slide(open_page, house, language="vi").locator(".card")
+    expect(card).to_contain_text("chưa vượt quá sai số")
 
 
-@pytest.mark.parametrize("size", list(SIZES))
-def test_a_confirmed_change_tells_on_its_card_what_it_touches(
-    open_page: OpenPage, house: House, size: str
-) -> None:
-    page = tap_slide(open_page, house, size)
+def test_a_confirmed_change_tells_on_its_card_what_it_touches(open_page: OpenPage, house: House) -> None:
+    page = tap_slide(open_page, house, "phone")
     card = page.locator(".card")
     expect(card.locator("h2")).to_have_text("Sạt lở")
     expect(card.locator(".roads-cut")).to_have_text("ĐT 153: 80 m trong vùng")
@@ -126,11 +110,6 @@ def test_a_confirmed_change_tells_on_its_card_what_it_touches(
     expect(card.locator(".old").first).to_have_text("CŨ")
     inside = page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert inside, "nothing sticks out of the page"
-    if folder := os.environ.get("FLYCAM_PICTURES"):
-        page.wait_for_timeout(600)
-        page.screenshot(path=f"{folder}/card-{size}.png")
-        card.evaluate("card => card.scrollTo(0, 1e6)")
-        page.screenshot(path=f"{folder}/card-{size}-end.png")
 
 
 def test_from_the_card_of_a_change_to_the_photo_of_the_place(open_page: OpenPage, house: House) -> None:
@@ -160,9 +139,6 @@ def test_the_review_tells_what_the_chosen_change_would_cut(open_page: OpenPage, 
     expect(page.locator(".review .impact")).to_contain_text("Nếu đúng, đường bị cắt")
     expect(page.locator(".review .roads-cut")).to_have_text("ĐT 153: 80 m trong vùng")
     expect(page.locator(".review .impact-note")).to_contain_text("nhà")
-    if folder := os.environ.get("FLYCAM_PICTURES"):
-        page.wait_for_timeout(600)
-        page.screenshot(path=f"{folder}/review.png")
     page.locator(".review-count").click()
     page.keyboard.press("a")
     expect(page.locator(".review .impact")).to_contain_text("Đường bị cắt")

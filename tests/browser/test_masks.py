@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import httpx
@@ -73,9 +72,7 @@ def tap_corners(page: Page, shares: list[tuple[float, float]]) -> None:
         page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
 
 
-def test_a_home_is_covered_and_uncovered_on_the_page(
-    open_page: OpenPage, house: House, screenshots: Path
-) -> None:
+def test_a_home_is_covered_and_uncovered_on_the_page(open_page: OpenPage, house: House) -> None:
     page, photo = at_card(open_page, house, Role.OPERATOR)
     page.get_by_role("button", name="Che một phần ảnh").click()
     room = page.get_by_role("dialog", name=re.compile("Che một phần ảnh"))
@@ -89,7 +86,6 @@ def test_a_home_is_covered_and_uncovered_on_the_page(
     expect(room).to_contain_text("4 đỉnh")
     room.get_by_role("combobox").select_option(label="nạn nhân")
     assert not severe(page)
-    page.screenshot(path=screenshots / "masks-drawing.png")
     room.locator("#mask-title").click()
     page.keyboard.press("Enter")  # ends it, as wherever something is drawn
     expect(room).to_contain_text("Đã che.")
@@ -97,7 +93,6 @@ def test_a_home_is_covered_and_uncovered_on_the_page(
     expect(room.locator("[data-mask]")).to_contain_text("operator")
     expect(room).to_contain_text("Chỉ người phân tích và quản trị bỏ che được.")
     assert not severe(page)
-    page.screenshot(path=screenshots / "masks-covered.png")
     (mask,) = select_active_redactions(house.workspace.catalog.redactions.list_for_photo(photo.frame_id))
     size = np.array(photo.header.interior.image_size_px)
     corners = shapely.get_coordinates(shapely.from_wkb(mask.wkb))[:-1] / size

@@ -17,7 +17,7 @@ from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.flight import Classification
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import hold, in_address, not_in_address, settled, settled_compare, touch, until_seen
+from tests.browser.pages import hold, in_address, not_in_address, settled, touch, until_seen
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, add_account, make_world
 
@@ -135,21 +135,6 @@ def test_no_time_of_another_view_stands_over_a_place_that_is_being_asked(open_pa
     held.release()
     page.mouse.wheel(0, -120)
     expect(caption).to_contain_text("10/09/2024 10:15")
-
-
-def test_a_place_is_named_only_where_it_is(screen: Screen) -> None:
-    page = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
-    touch(page.locator(".places-open"))
-    page.locator(".places-new input").fill("Cầu sập")
-    page.locator(".places-new button").click()
-    page.locator(".place-go").click()
-    name = page.locator(".meeting-caption b")
-    expect(name).to_have_text("Cầu sập")
-    page.mouse.move(700, 300)
-    page.mouse.down()
-    page.mouse.move(600, 300, steps=3)  # a thirteenth of the width
-    page.mouse.up()
-    expect(name).not_to_have_text("Cầu sập")
 
 
 def test_a_viewer_follows_what_an_operator_presents(house: House, screen: Screen) -> None:
@@ -362,21 +347,6 @@ def test_a_drill_is_marked_on_every_picture_of_it(open_page: OpenPage, world: Wo
     expect(page.locator(".compared-caption .drill-badge")).to_have_count(2)
 
 
-def test_before_and_after_are_read_from_as_far_as_one_picture(
-    open_page: OpenPage, world: World, screenshots: Path
-) -> None:
-    for mode in ("swipe", "side", "flicker"):
-        compared = f"cmp={mode}~{world.before}~{world.after}~50"
-        page = open_page("wall", f"lang=vi&event={REAL}&{FLOWN}&meet=on&{compared}")
-        after = page.locator(".after .compared-caption")
-        expect(after).to_contain_text("10/09/2024 10:15")
-        cv2.imwrite(str(screenshots / f"meeting-{mode}.png"), settled_compare(page)[..., ::-1])
-        assert after.evaluate("e => parseFloat(getComputedStyle(e).fontSize)") >= 56
-        assert after.evaluate("e => e.scrollWidth <= e.clientWidth")
-        box, whole = after.bounding_box(), page.locator(".compare").bounding_box()
-        assert box is not None and whole is not None and box["height"] < 0.4 * whole["height"]
-
-
 def test_how_widely_it_may_be_shown_stands_on_the_wall_and_on_paper(
     open_page: OpenPage, tmp_path: Path
 ) -> None:
@@ -399,9 +369,7 @@ def test_how_widely_it_may_be_shown_stands_on_the_wall_and_on_paper(
         expect(page.locator(".print-level .level-badge")).to_have_text("HẠN CHẾ")
 
 
-def test_who_looks_around_is_told_that_somebody_presents_and_may_follow(
-    screen: Screen, screenshots: Path
-) -> None:
+def test_who_looks_around_is_told_that_somebody_presents_and_may_follow(screen: Screen) -> None:
     hoa = screen("Hoa", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
     call = hoa.locator(".meeting-call")
     expect(hoa.locator(".meeting-caption")).to_contain_text("10/09/2024 10:15")
@@ -412,7 +380,6 @@ def test_who_looks_around_is_told_that_somebody_presents_and_may_follow(
     expect(hoa.locator(".meeting-bar")).to_be_hidden()
     expect(call).to_be_visible()  # until it is answered
     settled(hoa)
-    hoa.screenshot(path=screenshots / "meeting-call.png")
     call.locator(".stay").click()
     expect(call).to_be_hidden()
     touch(lan.locator(".meeting-bar .leave"))

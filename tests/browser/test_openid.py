@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -49,11 +48,10 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-def test_there_and_back_to_the_view_of_the_link(page: Page, url: str, screenshots: Path) -> None:
+def test_there_and_back_to_the_view_of_the_link(page: Page, url: str) -> None:
     page.goto(f"{url}/#lang=vi&event={REAL}&map=15.5/{LAT}/{LON}")
     button = page.get_by_role("link", name=BUTTON)
     expect(button).to_be_visible()
-    page.screenshot(path=screenshots / "openid-door.png")
     button.click()
     page.get_by_role("link", name="Lan").click()
     page.wait_for_selector(".flight", state="attached")

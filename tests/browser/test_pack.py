@@ -38,7 +38,7 @@ def test_what_went_wrong_stands_on_the_card(open_page: OpenPage, world: World, t
 
 
 def test_a_pack_whose_server_stopped_is_told_on_the_page_of_the_next(
-    open_page: OpenPage, tmp_path: Path, screenshots: Path
+    open_page: OpenPage, tmp_path: Path
 ) -> None:
     world = make_world(tmp_path / "data")
     never = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -58,15 +58,12 @@ def test_a_pack_whose_server_stopped_is_told_on_the_page_of_the_next(
         page = open_page(link=f"event={REAL}&lang=vi", url=url)
         told = page.locator(".pack-desk .warning")
         expect(told).to_have_text(f"Thung lũng Nậm Lúc – sau bão · A4: {PACK_STOPPED.in_language('vi')}")
-        page.screenshot(path=screenshots / "pack-ended.png")
         card = page.locator(f'[data-flight="{world.after}"]')
         card.get_by_role("button", name="Gói họp").click()
         expect(card.get_by_role("alert")).to_have_text("Đĩa đầy <b>")
 
 
-def test_the_folder_opens_without_a_server(
-    browser: Browser, world: World, tmp_path: Path, screenshots: Path
-) -> None:
+def test_the_folder_opens_without_a_server(browser: Browser, world: World, tmp_path: Path) -> None:
     """By `file://`, as by double click: pictures change by key and by click, and can be zoomed."""
     out = tmp_path / "Gói họp #1 & 100%"
     made = write_briefing_pack(world.workspace, PackRequest(flights=(world.drill,)), out)
@@ -91,6 +88,5 @@ def test_the_folder_opens_without_a_server(
         names.first.click()
         assert "scale(1)" in str(picture.get_attribute("style"))
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.screenshot(path=screenshots / f"pack-page-{size}.png")
         page.close()
         assert troubles == []

@@ -18,7 +18,7 @@ from flycam.change.comparison import describe_clouds, list_pair_doubts
 from flycam.http.services import Services
 from flycam.model.board import ChangeKind, LayerKind
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import hold, settled_compare
+from tests.browser.pages import hold
 from tests.browser.test_changes import NAMES, Review, chosen, expect_chosen, expect_count, with_candidates
 from tests.change.impacted import add_things
 from tests.serve.running import running
@@ -126,9 +126,7 @@ def bottom(box: dict[str, float]) -> float:
     return box["y"] + box["height"]
 
 
-def test_the_list_is_filtered_from_the_keyboard(
-    open_page: OpenPage, review: Review, screenshots: Path
-) -> None:
+def test_the_list_is_filtered_from_the_keyboard(open_page: OpenPage, review: Review) -> None:
     page = enter(open_page, review)
     page.locator(".review-count").click()
     page.keyboard.press("f")
@@ -156,7 +154,6 @@ def test_the_list_is_filtered_from_the_keyboard(
     page.locator('[data-kept="filter-commune"]').select_option(label="ngoài ranh giới đã biết")
     expect(page.locator(".review-row")).to_have_count(1)
     assert listed(page) == [BEYOND]
-    page.screenshot(path=screenshots / "filtered.png")
     expect(page.locator('[data-kept="redraw"]')).to_be_visible()
     page.locator('[data-kept="filter-status"]').select_option("rejected")
     expect(page.locator(".review-row")).to_have_count(0)
@@ -164,7 +161,7 @@ def test_the_list_is_filtered_from_the_keyboard(
 
 
 def test_why_two_pictures_are_doubtful_stands_at_their_head_and_with_each_candidate(
-    open_page: OpenPage, review: Review, screenshots: Path
+    open_page: OpenPage, review: Review
 ) -> None:
     catalog = review.world.workspace.catalog
     (known,) = catalog.comparisons.list_for_event(REAL)
@@ -187,7 +184,6 @@ def test_why_two_pictures_are_doubtful_stands_at_their_head_and_with_each_candid
     expect(head.locator("li").first).to_be_visible()
     for number in range(rows.count()):
         expect(rows.nth(number)).to_contain_text("cặp ảnh kém chắc chắn")
-    page.screenshot(path=screenshots / "doubtful.png")
 
 
 def test_only_what_cuts_a_road_is_listed(open_page: OpenPage, review: Review) -> None:
@@ -222,25 +218,3 @@ def test_a_key_pressed_while_a_decision_is_being_saved_is_not_passed_over_in_sil
     page.keyboard.press("r")
     expect_count(page, 3, 1, 1)
     expect(page.locator(".review-trouble")).to_have_count(0)
-
-
-@pytest.mark.parametrize("size", ["office", "wall"])
-def test_how_the_pictures_were_laid_is_shown_on_the_map_when_asked_for(
-    open_page: OpenPage, review: Review, size: str, screenshots: Path
-) -> None:
-    page = enter(open_page, review, size)
-    box = page.locator('[data-kept="windows"]')
-    expect(box).not_to_be_checked()
-    settled_compare(page)
-    without = page.locator(".compare").screenshot()
-    box.check()
-    expect(page.locator(".review-details")).to_contain_text("20 ô khớp (tròn), 10 ô lệch (vuông)")
-    settled_compare(page)
-    page.screenshot(path=screenshots / f"windows-{size}.png")
-    assert page.locator(".compare").screenshot() != without
-    box.uncheck()
-    expect(page.locator(".review-details")).not_to_contain_text("ô khớp (tròn)")
-    held = hold(page, "**/registration*")
-    box.check()
-    held.refuse()
-    expect(page.locator(".review-details")).to_contain_text("máy chủ không trả lời")

@@ -64,25 +64,20 @@ def is_text(page: Page) -> None:
     assert page.title() != "1"
 
 
-@pytest.mark.parametrize("size", ["office", "phone"])
-def test_on_the_map_its_board_and_its_search(open_page: OpenPage, house: House, size: str) -> None:
+def test_on_the_map_its_board_and_its_search(open_page: OpenPage, house: House) -> None:
     (layer,) = house.world.workspace.catalog.layers.all()
     link = f"lang=vi&event={REAL}&{FLOWN}&special={layer.layer_id}"
-    page = open_page(size, link, url=house.url)
+    page = open_page("office", link, url=house.url)
     settled(page)
     click_map(page)
     expect(page.locator(".card")).to_contain_text(TAG)
     is_text(page)
     page.locator(".card .close").click()
-    if size == "phone":
-        page.locator(".panel-switch").click()
     expect(page.locator(".flight-name", has_text=FLIGHT)).to_have_count(1)
     expect(page.locator(".specialist li", has_text=LAYER)).to_contain_text(f"Viettel {TAG}")
     page.get_by_role("tab", name="Bảng xã").click()
     expect(page.locator(".board tbody th", has_text=COMMUNE)).to_have_count(1)
     is_text(page)
-    if size == "phone":
-        page.locator(".panel-switch").click()
     for typed, found in (("nam luc", COMMUNE), ("ybi0123", THING)):
         page.locator(".search input").fill(typed)
         expect(page.locator(".search-hits button", has_text=found)).to_have_count(1)

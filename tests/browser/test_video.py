@@ -88,17 +88,14 @@ def seconds_of(card: Locator) -> int:
     )
 
 
-@pytest.mark.parametrize("size", ["office", "phone"])
 def test_the_newest_picture_is_beside_the_map_and_changes(
     open_page: OpenPage, own_address: str, own_world: World, teller: Teller, film: VideoDrillReport,
-    size: str, screenshots: Path,
 ) -> None:  # fmt: skip
-    page = open_page(size=size, link=f"lang=vi&{HERE}", url=own_address)
+    page = open_page(size="phone", link=f"lang=vi&{HERE}", url=own_address)
     teller.say(told(picture_key=newest(own_world, film.video, 20), recorded_s=12.0))
     card = card_of(page, "bay1")
-    if size == "phone":
-        expect(card.locator("img")).to_be_hidden()  # the map goes first
-        card.locator("summary").click()
+    expect(card.locator("img")).to_be_hidden()  # the map goes first
+    card.locator("summary").click()
     expect(card.locator("img")).to_be_visible()
     first = card.locator("img").get_attribute("src")
     seen = card.locator("img").screenshot()
@@ -109,20 +106,15 @@ def test_the_newest_picture_is_beside_the_map_and_changes(
     box, view = card.bounding_box(), page.viewport_size
     assert box is not None and view is not None and box["x"] >= 0 and box["x"] + box["width"] <= view["width"]
     settled(page)
-    page.screenshot(path=screenshots / f"newest-{size}.png")
 
 
-@pytest.mark.parametrize("size", ["office", "phone"])
 def test_the_recorded_video_plays_on_from_piece_to_piece(
     open_page: OpenPage, own_address: str, own_world: World, teller: Teller, film: VideoDrillReport,
-    size: str, screenshots: Path,
 ) -> None:  # fmt: skip
     record(own_world, film.video, pictures=120)
-    page = open_page(size=size, link=f"lang=vi&{HERE}", url=own_address)
+    page = open_page(size="office", link=f"lang=vi&{HERE}", url=own_address)
     teller.say(told(picture_key=newest(own_world, film.video, 20), recorded_s=12.0))
     card = card_of(page, "bay1")
-    if size == "phone":
-        card.locator("summary").click()
     card.get_by_role("button", name="Xem lại video").click()
     expect(card.locator("video")).to_be_visible()
     expect(card.locator("img")).to_be_hidden()
@@ -131,7 +123,6 @@ def test_the_recorded_video_plays_on_from_piece_to_piece(
     until_seen(page, lambda: seconds_of(card) > 0)
     began = seconds_of(card)
     page.wait_for_timeout(1500)
-    page.screenshot(path=screenshots / f"video-{size}.png")
     until_seen(page, lambda: seconds_of(card) >= began + 6)  # over the end of the first piece
     assert int(slider.input_value()) >= 1
     # at its end it waits, and goes on once there is more
@@ -187,10 +178,11 @@ def test_what_the_browser_cannot_play_is_said_and_can_be_downloaded(
     expect(other).to_contain_text("No video is recorded yet")
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_a_real_stream_is_seen_and_played_again_while_it_flies(
     open_page: OpenPage, film: VideoDrillReport, make_house: Callable[..., House],
-    monkeypatch: pytest.MonkeyPatch, screenshots: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """A real RTSP server, a real UDP link, a real browser."""
     monkeypatch.setattr(
@@ -212,7 +204,6 @@ def test_a_real_stream_is_seen_and_played_again_while_it_flies(
             until_seen(page, lambda: seconds_of(card) > 0)
             began = seconds_of(card)
             until_seen(page, lambda: seconds_of(card) >= began + 3)
-            page.screenshot(path=screenshots / "flying.png")
             card.get_by_role("button", name="Đóng video").click()
             until_seen(page, lambda: card.locator("img").get_attribute("src") != first)
         finally:
@@ -220,15 +211,12 @@ def test_a_real_stream_is_seen_and_played_again_while_it_flies(
             flight.join(ENOUGH_S)
 
 
-@pytest.mark.parametrize("size", ["office", "phone"])
 def test_the_video_of_a_flight_that_has_landed_is_played_from_the_list(
-    open_page: OpenPage, own_address: str, own_world: World, film: VideoDrillReport, size: str,
-    screenshots: Path,
+    open_page: OpenPage, own_address: str, own_world: World, film: VideoDrillReport,
 ) -> None:  # fmt: skip
     record(own_world, film.video, pictures=120, flight_id=own_world.after)
-    page = open_page(size=size, link="lang=vi", url=own_address)
-    if size == "phone":
-        page.get_by_role("button", name="Danh sách").click()
+    page = open_page(size="phone", link="lang=vi", url=own_address)
+    page.get_by_role("button", name="Danh sách").click()
     listed = page.locator(f'[data-flight="{own_world.after}"]')
     expect(page.locator(".flight-actions").get_by_role("button", name="Video")).to_have_count(1)
     listed.get_by_role("button", name="Video").click()
@@ -241,9 +229,7 @@ def test_the_video_of_a_flight_that_has_landed_is_played_from_the_list(
     box, view = card.bounding_box(), page.viewport_size
     assert box is not None and view is not None and box["x"] >= 0 and box["y"] >= 0
     assert box["x"] + box["width"] <= view["width"] and box["y"] + box["height"] <= view["height"]
-    page.screenshot(path=screenshots / f"landed-{size}.png")
-    if size == "phone":  # the list stays within reach
-        menu = page.get_by_role("button", name="Danh sách").bounding_box()
-        assert menu is not None and box["y"] + box["height"] <= menu["y"]
+    menu = page.get_by_role("button", name="Danh sách").bounding_box()
+    assert menu is not None and box["y"] + box["height"] <= menu["y"]
     card.get_by_role("button", name="Đóng video").click()
     expect(card).to_be_hidden()
