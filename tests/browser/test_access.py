@@ -16,7 +16,7 @@ from flycam.http.services import Services
 from flycam.model.access import Role, Scope
 from flycam.workspace import Workspace
 from tests.browser.conftest import SIZES
-from tests.browser.pages import in_address, open_doors
+from tests.browser.pages import box_of, in_address, open_doors, sign_in
 from tests.browser.test_axe import AXE, severe
 from tests.serve.running import running
 from tests.serve.world import DRILL, REAL, add_account, make_world
@@ -67,9 +67,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 def signed_in(page: Page, house: House, role: Role, language: str = "vi", event: str = REAL) -> None:
     page.goto(f"{house.url}/#lang={language}&event={event}")
-    page.locator("#token").fill(f"{role.value}-token")
-    page.locator(".login button").click()
-    page.wait_for_selector(".flight", state="attached")
+    sign_in(page, f"{role.value}-token")
 
 
 def test_the_first_administrator_is_made_with_the_printed_code(page: Page, empty: House) -> None:
@@ -164,12 +162,11 @@ def test_the_strip_has_room_for_all_that_a_role_may_press(
         page = context.new_page()
         signed_in(page, house, Role.ADMIN, language, DRILL)
         expect(page.locator(".top .drill-badge")).to_be_visible()
-        strip = page.locator(".top").bounding_box()
-        assert strip is not None and strip["height"] <= (50)
+        strip = box_of(page.locator(".top"))
+        assert strip["height"] <= (50)
         right = 0.0
         for part in page.locator(".top :is(button, a, select, input, time, strong):visible").all():
-            box, said = part.bounding_box(), part.inner_text()
-            assert box is not None
+            box, said = box_of(part), part.inner_text()
             assert box["x"] + box["width"] <= width, f"{said} is cut off"
             assert box["x"] >= right - 0.5, f"{said} lies over what stands before it"
             right = box["x"] + box["width"]

@@ -25,7 +25,7 @@ from flycam.drill.video_drill import VideoDrillReport
 from flycam.http.services import Services
 from flycam.model.flight import Event, EventKind
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import settled, until_seen
+from tests.browser.pages import box_of, settled, until_seen
 from tests.houses import House
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
@@ -117,8 +117,7 @@ def card_of(page: Page, flight_id: str) -> Locator:
 
 def orange_near_the_middle(page: Page) -> int:
     """How many pixels of an aircraft's colour lie about the middle of the map."""
-    picture, box = settled(page), page.locator(".map").bounding_box()
-    assert box is not None
+    picture, box = settled(page), box_of(page.locator(".map"))
     x, y = round(box["x"] + box["width"] / 2), round(box["y"] + box["height"] / 2)
     part = picture[y - 25 : y + 25, x - 25 : x + 25].astype(int)
     return int((np.abs(part - _ORANGE).max(axis=-1) < 12).sum())
@@ -135,8 +134,8 @@ def test_a_flight_is_drawn_with_the_age_of_its_picture_and_goes_when_it_has_ende
     expect(card).to_contain_text("Hình cuối: 05/09/2026 09:13:00")
     expect(card).to_contain_text("Hình: tốt · số liệu bay: tốt")
     until_seen(page, lambda: orange_near_the_middle(page) > 100)
-    box, width = card.bounding_box(), page.viewport_size
-    assert box is not None and width is not None and box["x"] + box["width"] <= width["width"]
+    box, width = box_of(card), page.viewport_size
+    assert width is not None and box["x"] + box["width"] <= width["width"]
     teller.say(told(phase=LiveFlightPhase.CLOSING))
     expect(card).to_contain_text("đang trải nốt")
     teller.say(told(phase=LiveFlightPhase.ENDED))
@@ -160,75 +159,9 @@ def test_no_card_of_an_aircraft_lies_over_what_the_map_warns_of(
         teller.say(told(name, name, (LON, LAT + up_px * degrees_a_pixel), track=()))
         expect(card_of(page, name)).to_be_visible()
     expect(page.locator(".airborne")).to_have_class(re.compile("aside"))
-    said, cards = warnings.bounding_box(), page.locator(".airborne").bounding_box()
-    assert said is not None and cards is not None
+    said, cards = box_of(warnings), box_of(page.locator(".airborne"))
     is_beside = said["x"] + said["width"] <= cards["x"] or cards["x"] + cards["width"] <= said["x"]
     assert is_beside or cards["y"] + cards["height"] <= said["y"]
-
-
-def place_at(page: Page, x: float, y: float) -> LonLat:
-    """The place under a pixel of the page, of a map that was opened HERE."""
-    box = page.locator(".map").bounding_box()
-    assert box is not None
-    east_m = (x - box["x"] - box["width"] / 2) * METRES_PER_PIXEL
-    north_m = (box["y"] + box["height"] / 2 - y) * METRES_PER_PIXEL
-    lat = math.radians(PLACE[1])
-    mercator_m = 6378137.0 * math.asinh(math.tan(lat)) + north_m
-    return PLACE[0] + east_m / METRES_PER_DEGREE, math.degrees(math.atan(math.sinh(mercator_m / 6378137.0)))
-
-
-def seen_at(page: Page, x: float, y: float) -> int:
-    """How many pixels of an aircraft's colour are seen there, whatever lies over the map."""
-    part = settled(page)[round(y) - 22 : round(y) + 22, round(x) - 22 : round(x) + 22].astype(int)
-    return int((np.abs(part - _ORANGE).max(axis=-1) < 12).sum())
-
-
-def whole_label(page: Page, x: float, y: float) -> bool:
-    """Whether a label's frame, in the aircraft's colour all around, is seen beside a sign on some side."""
-    orange = np.abs(settled(page).astype(int) - _ORANGE).max(axis=-1) < 12
-    rows, cols = np.mgrid[: orange.shape[0], : orange.shape[1]]
-    frame = (
-        orange & ((abs(rows - y) > 19) | (abs(cols - x) > 19)) & (abs(rows - y) < 70) & (abs(cols - x) < 260)
-    )
-    if not frame.any():
-        return False
-    top, bottom = rows[frame].min(), rows[frame].max()
-    left, right = cols[frame].min(), cols[frame].max()
-    sides = (
-        frame[top, left:right],
-        frame[bottom, left:right],
-        frame[top:bottom, left],
-        frame[top:bottom, right],
-    )
-    return all(side.mean() > 0.9 for side in sides) and right - left > 60
-
-
-@pytest.mark.parametrize("size", ["office", "phone"])
-@pytest.mark.parametrize("where", ["under", "beside", "middle"])
-def test_an_aircraft_its_label_and_its_card_are_all_seen(
-    open_page: OpenPage, own_address: str, teller: Teller, size: str, where: str
-) -> None:
-    page = open_page(size, f"lang=vi&{HERE}", url=own_address)
-    teller.say(told(track=(), aircraft=None))  # once it was seen somewhere a line would lead from there
-    card = card_of(page, "bay1")
-    expect(card).to_contain_text(re.compile("hình cách đây", re.IGNORECASE))
-    box, view = card.bounding_box(), page.locator(".map").bounding_box()
-    assert box is not None and view is not None
-    x, y = {
-        "under": (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2),
-        "beside": (
-            min(box["x"] + box["width"] + 30, view["x"] + view["width"] - 30),
-            box["y"] + box["height"] + 30,
-        ),
-        "middle": (view["x"] + view["width"] / 2, view["y"] + view["height"] / 2),
-    }[where]
-    teller.say(told(track=(), place=place_at(page, x, y)))
-    page.wait_for_function("document.querySelectorAll('.airborne-card').length === 1")
-    until_seen(page, lambda: seen_at(page, x, y) > 100 and whole_label(page, x, y))
-    box = card.bounding_box()
-    assert box is not None and box["x"] >= 0 and box["y"] >= 0
-    assert box["x"] + box["width"] <= view["x"] + view["width"]
-    assert box["y"] + box["height"] <= view["y"] + view["height"]
 
 
 def test_a_map_that_waits_for_a_first_flight_goes_to_it_and_on_with_it_until_it_is_touched(

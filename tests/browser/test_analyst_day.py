@@ -21,7 +21,7 @@ from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.board import REVIEWABLE_STATUSES, ChangeAction, ChangeStatus, LayerKind
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import settled_compare, view_in_address
+from tests.browser.pages import box_of, settled_compare, view_in_address
 from tests.browser.test_changes import compared_at
 from tests.change.impacted import add_things
 from tests.serve.running import running
@@ -168,8 +168,7 @@ def _accept_largest(page: Page, room: Room) -> ChangeVersion:
 def _draw(page: Page, room: Room) -> ChangeVersion:
     """What the program did not find is drawn, and stands without a candidate."""
     page.keyboard.press("n")
-    box = page.locator(".compare").bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".compare"))
     left, top = box["x"] + 0.35 * box["width"], box["y"] + 0.4 * box["height"]
     for corner in [(left, top), (left + 120, top), (left + 120, top + 100)]:
         page.mouse.click(*corner)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from flycam.board.layers import LayerRequest, add_layer, refresh_layer
+from flycam.board.layers import LayerRequest, add_layer
 from flycam.board.marks import MarkEdit, write_mark
 from flycam.http.services import Services
 from flycam.model.board import LayerKind, MarkKind, MarkStatus
@@ -106,21 +106,6 @@ def test_a_layer_is_switched_on_clicked_and_known_to_be_old(board: Board, open_p
     expect(card).to_contain_text("Số liệu cũ")
     in_address(page, "special=layer-")
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["office"][0]
-
-
-def test_a_link_keeps_the_layers_and_news_is_drawn_without_a_reload(
-    board: Board, open_page: OpenPage
-) -> None:
-    put_masts(board, "mất điện")
-    (layer,) = board.workspace.catalog.layers.all()
-    page = open_page(link=f"lang=en&event={REAL}&{VIEW}&special={layer.layer_id}", url=board.url)
-    expect(page.locator(".specialist li input")).to_be_checked()
-    until_seen(page, lambda: is_vermilion(around(page, MAST)).mean() > 0.1)
-    put_masts(board, "hoạt động")
-    refresh_layer(board.workspace, layer.layer_id, "Lan", valid_ns=board.workspace.clock_ns())
-    expect(page.locator(".specialist .troubles")).to_have_count(0)
-    page.wait_for_timeout(500)
-    until_seen(page, lambda: not is_vermilion(around(page, MAST)).any())
 
 
 def test_the_sign_of_trouble_is_told_without_its_colour(board: Board, open_page: OpenPage) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,38 +15,34 @@ from playwright.sync_api import Page, expect
 
 from flycam.catalog.changes import ChangeVersion
 from flycam.geometry.grid import lonlat_to_mercator
-from flycam.http.services import Services
-from flycam.model.board import REVIEWABLE_STATUSES, ChangeKind, ChangeStatus
-from tests.browser.conftest import OpenPage
+from flycam.model.board import REVIEWABLE_STATUSES, ChangeAction, ChangeKind, ChangeStatus
+from tests.browser.conftest import House, OpenPage, serving
 from tests.browser.pages import (
     at_rest,
+    box_of,
     in_address,
     not_in_address,
     settled_compare,
     until_seen,
     view_in_address,
 )
-from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, make_world
 from tests.suites.change_suite import FOUND
+from tests.suites.comparison_suite import compared_on
 
 pytestmark = pytest.mark.browser
 
 NAMES = ("change-00000001", "change-00000002", "change-00000003")
 
 
-@dataclass(frozen=True)
-class Review:
-    """A server of the test's own, with three candidates that wait."""
-
-    url: str
-    world: World
+class Review(House):
+    """With three candidates that wait."""
 
     def line(self, change_id: str) -> ChangeVersion:
-        return self.world.workspace.catalog.changes.history(change_id)[-1]
+        return self.workspace.catalog.changes.history(change_id)[-1]
 
     def standing(self) -> list[ChangeVersion]:
-        return self.world.workspace.catalog.changes.current(REAL, statuses=REVIEWABLE_STATUSES)
+        return self.workspace.catalog.changes.current(REAL, statuses=REVIEWABLE_STATUSES)
 
     def statuses(self) -> list[str]:
         return [self.line(name).status.value for name in NAMES]
@@ -75,15 +72,20 @@ def with_candidates(root: Path) -> World:
     return world
 
 
+@contextmanager
+def reviewing(world: World) -> Iterator[Review]:
+    with serving(world) as served:
+        yield Review(served.url, world)
+
+
 @pytest.fixture
 def review(tmp_path: Path) -> Iterator[Review]:
-    world = with_candidates(tmp_path / "world")
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        yield Review(url, world)
+    with reviewing(with_candidates(tmp_path / "world")) as served:
+        yield served
 
 
-def enter(open_page: OpenPage, review: Review, link: str = "", language: str = "vi") -> Page:
-    page = open_page(link=f"lang={language}&event={REAL}{link}", url=review.url)
+def enter(open_page: OpenPage, review: Review) -> Page:
+    page = open_page(link=f"lang=vi&event={REAL}", url=review.url)
     page.locator(".review-door").click()
     expect(page.locator(".review-row")).to_have_count(3)
     return page
@@ -140,8 +142,8 @@ def test_the_list_is_walked_through_by_keys(open_page: OpenPage, review: Review)
 def compared_at(page: Page, lon: float, lat: float) -> tuple[float, float]:
     """Where a place is drawn on BEFORE in a comparison, pixels from the page's upper left corner."""
     found = re.search(r"map=([\d.]+)%2F([\d.]+)%2F([\d.]+)", page.url)
-    box = page.locator(".compared.before").bounding_box()
-    assert found is not None and box is not None
+    box = box_of(page.locator(".compared.before"))
+    assert found is not None
     zoom, lat0, lon0 = map(float, found.groups())
     centre, place = lonlat_to_mercator(np.array([[lon0, lat0], [lon, lat]]))
     east, north = (place - centre) * 256 * 2**zoom / (2 * np.pi * 6378137.0)
@@ -160,7 +162,7 @@ def test_a_ragged_outline_is_redrawn_by_few_corners_and_each_can_be_taken_away(
         [(west + east) / 2 + radius * np.cos(angle), (south + north) / 2 + radius * np.sin(angle)], 1
     )
     shape = shapely.MultiPolygon([shapely.Polygon(ragged)])
-    review.world.workspace.catalog.changes.append(
+    review.workspace.catalog.changes.append(
         [replace(before, version=2, step_id="ragged", error_m=1.0, area_m2=3000.0, wkb=shapely.to_wkb(shape))]
     )
     page = enter(open_page, review)
@@ -191,7 +193,7 @@ def test_an_outline_that_nobody_touched_is_saved_as_it_is(open_page: OpenPage, r
     page.locator('[data-kept="kind"]').select_option("flood")
     page.locator('[data-kept="save"]').click()
     expect(page.locator(".review-actions")).to_contain_text("Sửa E")
-    first, last = review.world.workspace.catalog.changes.history(NAMES[0])
+    first, last = review.workspace.catalog.changes.history(NAMES[0])
     assert (last.kind, last.score) == (ChangeKind.FLOOD, first.score)
     assert shapely.equals_exact(shapely.from_wkb(last.wkb), shapely.from_wkb(first.wkb), tolerance=1e-8)
 
@@ -224,7 +226,7 @@ def test_an_outline_in_hand_is_not_saved_over_a_newer_one(open_page: OpenPage, r
     page.keyboard.press("e")
     line = review.line(NAMES[0])
     theirs = replace(line, version=2, step_id="theirs", note="bản của Minh", author="Minh")
-    review.world.workspace.catalog.changes.append([theirs])
+    review.workspace.catalog.changes.append([theirs])
     page.wait_for_timeout(2000)  # the page has heard of it
     page.keyboard.press("Enter")
     expect(page.locator(".review-trouble")).to_be_visible()
@@ -259,7 +261,7 @@ def test_a_decision_that_others_have_overtaken_is_not_undone_nor_what_came_befor
     expect_count(page, 1, 2, 0)
     line = review.line(NAMES[1])
     theirs = replace(line, version=3, step_id="theirs", status=ChangeStatus.REJECTED, author="Minh")
-    review.world.workspace.catalog.changes.append([theirs])
+    review.workspace.catalog.changes.append([theirs])
     expect_count(page, 1, 1, 1)
     expect(page.locator(".review [data-kept=undo]")).to_be_disabled()
     page.keyboard.press("u")
@@ -271,13 +273,12 @@ def test_everybody_sees_on_the_map_what_was_confirmed(open_page: OpenPage, revie
     page = open_page(link=f"lang=vi&event={REAL}&map=17/{LAT - 0.0007}/{LON + 0.0003}", url=review.url)
     row = page.locator(".layers li", has=page.locator('[data-layer="changes"]'))
     expect(row).to_contain_text("Thay đổi đã xác nhận")
-    box = page.locator(".map").first.bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".map").first)
     place = {"x": box["x"] + box["width"] / 2 - 60, "y": box["y"] + box["height"] / 2 - 40}
     clip = {**place, "width": 120, "height": 80}
     without = at_rest(page, clip=clip)
     line = review.line(NAMES[0])
-    review.world.workspace.catalog.changes.append([replace(line, version=2, status=ChangeStatus.ACCEPTED)])
+    review.workspace.catalog.changes.append([replace(line, version=2, status=ChangeStatus.ACCEPTED)])
     until_seen(page, lambda: at_rest(page, clip=clip) != without)  # told by the server, then read and drawn
     drawn = at_rest(page, clip=clip)
     page.locator('[data-layer="changes"]').uncheck()
@@ -306,3 +307,70 @@ def test_no_candidate_is_on_the_wall(open_page: OpenPage, review: Review) -> Non
         amber[place] = int((np.abs(rim - (255, 176, 0)).max(-1) < 30).sum())
     assert amber["desk"] > 40, "what waits is amber"
     assert amber["wall"] == 0
+
+
+def test_a_note_stays_with_its_change_and_gives_the_keys_back_when_saved(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = enter(open_page, review)
+    note = page.locator(".review [name=note]")
+    note.fill("hỏi trưởng thôn")
+    page.locator(".review-count").click()
+    page.keyboard.press("j")
+    expect(note).to_have_value("")
+    first = page.locator(f'[data-change="{NAMES[0]}"]')
+    expect(first).to_contain_text("ghi chú chưa lưu")
+    note.fill("nương mới cày")
+    page.keyboard.press("Enter")
+    expect(page.locator(f'[data-change="{NAMES[1]}"]')).to_contain_text("nương mới cày")
+    page.keyboard.press("k")
+    expect_chosen(page, NAMES[0])
+    expect(note).to_have_value("hỏi trưởng thôn")
+    page.keyboard.press("n")
+    expect(note).to_have_value("")  # it is not of what is drawn
+    page.keyboard.press("Escape")
+    expect(note).to_have_value("hỏi trưởng thôn")
+    page.keyboard.press("r")
+    expect_count(page, 2, 0, 1)
+    assert [review.line(name).note for name in NAMES[:2]] == ["hỏi trưởng thôn", "nương mới cày"]
+    expect(first).not_to_contain_text("ghi chú chưa lưu")
+
+
+def test_what_a_newer_revision_did_not_show_again_says_so_and_stands_last(
+    open_page: OpenPage, review: Review
+) -> None:
+    catalog = review.workspace.catalog
+    line = review.line(NAMES[0])
+    page = enter(open_page, review)
+    newer = [f"{one.rpartition('@')[0]}@1" for one in (line.before_shown, line.after_shown)]
+    west, south, east, north = line.bounds_lonlat_deg
+    around = shapely.MultiPolygon([shapely.box(west - 0.0001, south, east + 0.0001, north)])
+    catalog.comparisons.add([compared_on("compared-1", REAL, around, *newer)])
+    expect(page.locator(".review-row").last).to_contain_text("không thấy lại")  # the page has heard of it
+    names = [row.get_attribute("data-change") for row in page.locator(".review-row").all()]
+    assert names == [NAMES[1], NAMES[2], NAMES[0]]
+    expect(page.locator(".review-details")).to_contain_text("bản ghép mới")
+
+
+def test_what_another_has_just_decided_is_told_and_not_overturned_by_one_key(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = enter(open_page, review)
+    line = review.line(NAMES[0])
+    theirs = replace(
+        line,
+        version=2,
+        step_id="theirs",
+        action=ChangeAction.ACCEPT,
+        status=ChangeStatus.ACCEPTED,
+        author="Minh",
+    )
+    review.workspace.catalog.changes.append([theirs])
+    trouble = page.locator(".review-trouble")
+    expect(trouble).to_contain_text("Minh vừa xác nhận")
+    page.keyboard.press("r")
+    expect(trouble).to_contain_text("bấm lần nữa")
+    assert review.line(NAMES[0]) == theirs
+    page.keyboard.press("r")
+    expect(page.locator(f'[data-change="{NAMES[1]}"]')).to_have_attribute("aria-current", "true")
+    assert review.line(NAMES[0]).status is ChangeStatus.REJECTED

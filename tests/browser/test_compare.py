@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from flycam.geometry.grid import lonlat_to_mercator
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import hold, in_address, not_in_address, settled, settled_compare, until_seen
+from tests.browser.pages import box_of, hold, in_address, not_in_address, settled, settled_compare, until_seen
 from tests.serve.world import DRILL, LAT, LON, REAL, World, colour_at
 
 pytestmark = pytest.mark.browser
@@ -28,8 +28,7 @@ def _rest(page: Page) -> np.ndarray:
 
 def _painted(page: Page, picture: np.ndarray, dx: int, dy: int, of: str = ".compared.before") -> np.ndarray:
     """Mean colour drawn around a place so many pixels from the middle of a map."""
-    box = page.locator(of).bounding_box()
-    assert box is not None
+    box = box_of(page.locator(of))
     x, y = round(box["x"] + box["width"] / 2 + dx), round(box["y"] + box["height"] / 2 + dy)
     return picture[y - 6 : y + 7, x - 6 : x + 7].reshape(-1, 3).mean(0)
 
@@ -90,9 +89,8 @@ def test_the_line_is_moved_by_mouse_and_keys_and_shows_the_truth_on_either_side(
 ) -> None:
     page = open_page(link=_link(world, "swipe", 50))
     handle = page.locator(".swipe-handle")
-    box = handle.bounding_box()
-    stage = page.locator(".compare").bounding_box()
-    assert box is not None and stage is not None
+    box = box_of(handle)
+    stage = box_of(page.locator(".compare"))
     for share, storm in ((90, False), (10, True)):
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         page.mouse.down()
@@ -100,8 +98,7 @@ def test_the_line_is_moved_by_mouse_and_keys_and_shows_the_truth_on_either_side(
         page.mouse.up()
         until_seen(page, lambda storm=storm: _is(_painted(page, _rest(page), *CHANGED), storm=storm))
         assert re.search(rf"~({share - 1}|{share}|{share + 1})(&|$)", page.url)
-        box = handle.bounding_box()
-        assert box is not None
+        box = box_of(handle)
     handle.focus()
     page.keyboard.press("End")
     until_seen(page, lambda: _is(_painted(page, _rest(page), *CHANGED), storm=False))
@@ -115,8 +112,7 @@ def test_the_line_is_moved_by_touch(browser: Browser, address: str, world: World
     page = context.new_page()
     page.goto(f"{address}/#{_link(world, 'swipe', 50)}")
     handle = page.locator(".swipe-handle")
-    box = handle.bounding_box()
-    assert box is not None
+    box = box_of(handle)
     touch = context.new_cdp_session(page)
 
     def send(kind: str, x: float) -> None:
@@ -149,15 +145,13 @@ def test_pictures_change_places_by_the_space_bar(open_page: OpenPage, world: Wor
 def test_side_by_side_the_pointer_is_on_the_same_ground(open_page: OpenPage, world: World) -> None:
     page = open_page("office", _link(world, "side", 50))
     _rest(page)
-    one, other = (page.locator(f".compared.{which}").bounding_box() for which in ("before", "after"))
-    assert one is not None and other is not None
+    one, other = (box_of(page.locator(f".compared.{which}")) for which in ("before", "after"))
     assert (one["width"], one["height"]) == pytest.approx((other["width"], other["height"]), abs=4)
     middle = (one["x"] + one["width"] / 2, one["y"] + one["height"] / 2)
     page.mouse.move(middle[0] + 60, middle[1] - 40)
     cross = page.locator(".after .cross")
     expect(cross).to_be_visible()
-    at = cross.bounding_box()
-    assert at is not None
+    at = box_of(cross)
     assert at["x"] + at["width"] / 2 - (other["x"] + other["width"] / 2) == pytest.approx(60, abs=3)
     assert at["y"] + at["height"] / 2 - (other["y"] + other["height"] / 2) == pytest.approx(-40, abs=3)
 

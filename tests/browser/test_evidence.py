@@ -18,7 +18,7 @@ from flycam.mosaic.terrain_codec import encode_terrain
 from flycam.reports.briefing.texts import format_age
 from flycam.storage import keys
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import click_map, settled
+from tests.browser.pages import box_of, click_map, settled
 from tests.serve.api.test_photo_points import PLANE, tilted
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
@@ -50,8 +50,7 @@ def test_the_spot_is_crossed_in_the_photo(open_page: OpenPage, house: tuple[Worl
     image, cross = page.locator(".spot-frame img"), page.locator(".spot-cross")
     expect(image).to_be_visible()
     assert image.evaluate("e => e.decode().then(() => e.naturalWidth)") > 100
-    drawn, at = image.bounding_box(), cross.bounding_box()
-    assert drawn is not None and at is not None
+    drawn, at = box_of(image), box_of(cross)
     middle = (at["x"] + at["width"] / 2 - drawn["x"], at["y"] + at["height"] / 2 - drawn["y"])
     expected = (spot["x"] / spot["width"] * drawn["width"], spot["y"] / spot["height"] * drawn["height"])
     assert middle == pytest.approx(expected, abs=1.5)
@@ -94,8 +93,8 @@ def test_how_old_and_how_far_off_a_place_is_stands_above_the_fold(
     card.locator("img").evaluate("e => e.decode()")
     said = card.locator("dt", has_text="Sai số vị trí").locator("xpath=following-sibling::dd[1]")
     expect(said).not_to_be_empty()
-    around, box = card.bounding_box(), said.bounding_box()
-    assert around and box and card.evaluate("e => e.scrollTop") == 0
+    around, box = box_of(card), box_of(said)
+    assert card.evaluate("e => e.scrollTop") == 0
     assert box["y"] + box["height"] <= around["y"] + around["height"]
 
 

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from flycam.http.services import Services
 from flycam.serve.tiles.data_tiles import LEGENDS, DataLayer
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import click_map, settled
+from tests.browser.pages import box_of, click_map, settled
 from tests.serve.finished import finish_by_hand
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, make_world, stream_into
@@ -30,8 +30,7 @@ def test_final_or_live_and_the_error_layer_with_its_legend(open_page: OpenPage, 
         assert choice.locator("option").first.inner_text().startswith("Bản hoàn thiện 1")
 
         def middle() -> np.ndarray:
-            box = page.locator(".map").bounding_box()
-            assert box is not None
+            box = box_of(page.locator(".map"))
             x, y = int(box["x"] + box["width"] / 2), int(box["y"] + box["height"] / 2)
             return settled(page)[y - 40 : y + 40, x - 40 : x + 40].reshape(-1, 3).astype(float)
 

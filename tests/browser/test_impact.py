@@ -13,7 +13,7 @@ from flycam.change.volume import Volume, compute_volumes
 from flycam.http.services import Services
 from flycam.model.board import ChangeKind, ChangeStatus, LayerKind
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import hold, settled
+from tests.browser.pages import box_of, hold, settled
 from tests.change.impacted import add_things, changed, line, place, point, square
 from tests.mosaic.surface.surfaced import finished, surface
 from tests.serve.running import running
@@ -55,8 +55,7 @@ def tap_slide(open_page: OpenPage, house: House, size: str = "office", language:
     link = f"lang={language}&event={REAL}&map=17.5/{lat}/{lon}"
     page = open_page(size, link=link, url=house.url)
     settled(page)
-    box = page.locator(".map").bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".map"))
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     return page
 
@@ -124,8 +123,7 @@ def test_what_is_not_answered_is_said_and_is_no_zero(open_page: OpenPage, house:
     page = open_page(link=f"lang=vi&event={REAL}&map=17.5/{lat}/{lon}", url=house.url)
     held = hold(page, "**/api/changes/impact*")
     settled(page)
-    box = page.locator(".map").bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".map"))
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(page.locator(".card .impact-note")).to_contain_text("Đang tìm")
     held.refuse()
@@ -142,17 +140,3 @@ def test_the_review_tells_what_the_chosen_change_would_cut(open_page: OpenPage, 
     page.locator(".review-count").click()
     page.keyboard.press("a")
     expect(page.locator(".review .impact")).to_contain_text("Đường bị cắt")
-
-
-@pytest.fixture
-def valley(house: House, tmp_path: Path) -> House:
-    """The same with a village whose only road goes under the slide, and one on the other side of it."""
-    workspace = house.world.workspace
-    village_road = [
-        ("Đường vào bản", line((40, -60), (40, 700))),
-        ("Đường tỉnh", line((40, -1500), (40, -60))),
-    ]
-    add_things(workspace, tmp_path, "Đường thôn", LayerKind.ROAD, village_road)
-    villages = [("Nậm Lúc Thượng", point(40, 690)), ("Nậm Lúc Hạ", point(40, -1400))]
-    add_things(workspace, tmp_path, "Thôn bản", LayerKind.SETTLEMENT, villages)
-    return house

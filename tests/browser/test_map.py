@@ -15,6 +15,7 @@ from flycam.model.access import Role
 from flycam.model.flight import Event, EventKind
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import (
+    box_of,
     click_map,
     expect_painted,
     settled,
@@ -94,8 +95,7 @@ def test_a_warning_is_said_once_and_its_cure_to_who_can_give_it(open_page: OpenP
             expect(flight.locator(".warning")).to_have_count(0)
             expect(page.locator(".map-warnings li")).to_have_count(1)
     page = open_page(link=f"lang=vi&event={REAL}")
-    strip, stage = page.locator(".map-warnings").bounding_box(), page.locator(".map").bounding_box()
-    assert strip is not None and stage is not None
+    strip, stage = box_of(page.locator(".map-warnings")), box_of(page.locator(".map"))
     assert strip["height"] < 0.05 * stage["height"]
 
 
@@ -135,8 +135,7 @@ def test_a_drill_is_marked_everywhere_and_never_mixed_with_a_real_event(open_pag
 
 def test_nothing_lies_on_the_strip_that_says_drill(open_page: OpenPage) -> None:
     page = open_page("office", f"lang=vi&event={DRILL}&map=15/{LAT}/{LON}&tab=board")
-    strip = page.locator(".drill-frame").bounding_box()
-    assert strip is not None
+    strip = box_of(page.locator(".drill-frame"))
     page.locator(".measure-open").click()
     page.wait_for_selector(".measure")
     boxes = [page.locator(".measure").bounding_box()]
@@ -232,8 +231,7 @@ def test_an_empty_house_makes_its_drill_by_one_button_and_opens_it(
 def test_vn_2000_stands_beside_wgs_84(open_page: OpenPage) -> None:
     page = open_page("phone", "lang=en")
     settled(page)
-    box = page.locator(".map").bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".map"))
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     readout = page.locator(".position")
     expect(readout).to_contain_text("VN-2000")
@@ -241,8 +239,8 @@ def test_vn_2000_stands_beside_wgs_84(open_page: OpenPage) -> None:
         "^\\d+\\.\\d{6}° N\\s+\\d+\\.\\d{6}° E\nX 2,\\d{3},\\d{3} N  Y \\d{3},\\d{3} E  VN-2000 CM 104°45′$",
         readout.inner_text(),
     ), readout.inner_text()
-    placed = readout.bounding_box()
-    assert placed is not None and placed["x"] >= 0 and placed["x"] + placed["width"] <= 390
+    placed = box_of(readout)
+    assert placed["x"] >= 0 and placed["x"] + placed["width"] <= 390
     assert page.locator(".position span").nth(1).evaluate("e => e.scrollWidth <= e.clientWidth")
 
 

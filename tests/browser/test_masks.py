@@ -21,7 +21,7 @@ from flycam.model.records import FrameRecord
 from flycam.serve.api.redacted_photos import FILL_GREY
 from flycam.workspace import Workspace
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import on_screen
+from tests.browser.pages import box_of, on_screen, sign_in
 from tests.browser.test_axe import severe
 from tests.finished_house import ingested
 from tests.serve.running import running
@@ -49,9 +49,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Itera
 def at_card(open_page: OpenPage, house: House, role: Role, language: str = "vi") -> tuple[Page, FrameRecord]:
     """The card of the photo in the flight's middle, as somebody sees it who has signed in."""
     page = open_page("office", f"lang={language}", url=house.url, wait=False)
-    page.locator("#token").fill(f"{role.value}-token")
-    page.locator(".login button").click()
-    page.wait_for_selector(".flight", state="attached")
+    sign_in(page, f"{role.value}-token")
     page.wait_for_selector('.map[aria-busy="false"]', state="attached")
     expect(page).to_have_url(re.compile(r"map="))
     (flight,) = house.workspace.catalog.flights.flights()
@@ -66,8 +64,7 @@ def at_card(open_page: OpenPage, house: House, role: Role, language: str = "vi")
 
 
 def tap_corners(page: Page, shares: list[tuple[float, float]]) -> None:
-    box = page.locator(".mask-photo svg").bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".mask-photo svg"))
     for across, down in shares:
         page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from flycam.geodata.crs import choose_work_crs, to_work
 from flycam.geometry.grid import lonlat_to_mercator, mercator_to_lonlat
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import click_map, on_screen, settled
+from tests.browser.pages import box_of, click_map, on_screen, settled
 from tests.serve.world import LAT, LON, REAL
 
 pytestmark = pytest.mark.browser
@@ -56,8 +56,8 @@ def tap(page: Page, places: tuple[tuple[float, float], ...]) -> np.ndarray:
 def place_at(page: Page, x: float, y: float) -> tuple[float, float]:
     """Longitude and latitude under a pixel of the page; the view is the address bar's."""
     found = re.search(r"map=([\d.]+)%2F([\d.]+)%2F([\d.]+)", page.url)
-    box = page.locator(".map").bounding_box()
-    assert found is not None and box is not None
+    box = box_of(page.locator(".map"))
+    assert found is not None
     zoom, lat0, lon0 = map(float, found.groups())
     off = np.array([x - box["x"] - box["width"] / 2, box["y"] + box["height"] / 2 - y])
     at = lonlat_to_mercator(np.array([[lon0, lat0]])) + off * 2 * np.pi * 6378137.0 / (256 * 2**zoom)

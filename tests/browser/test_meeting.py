@@ -17,7 +17,7 @@ from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.flight import Classification
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import hold, in_address, not_in_address, settled, touch, until_seen
+from tests.browser.pages import box_of, hold, in_address, not_in_address, settled, touch, until_seen
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, add_account, make_world
 
@@ -269,8 +269,7 @@ def test_places_are_walked_through_with_a_remote(screen: Screen) -> None:
     expect(page.locator(".place-go")).to_have_text("1. Cầu sập")
     page.keyboard.press("Escape")
     page.locator(".places-open").evaluate("e => e.blur()")
-    box = page.locator(".map").bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".map"))
     page.mouse.move(box["width"] / 2, box["height"] / 2)
     page.mouse.wheel(0, 600)
     settled(page)

@@ -21,7 +21,7 @@ from tests.attack.commands import Operator
 from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
 from tests.attack.uploading import ServerProcess
 from tests.browser.conftest import SIZES
-from tests.browser.pages import settled
+from tests.browser.pages import box_of, settled
 from tests.browser.test_upload import choose, slowed, until_sent
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -198,8 +198,7 @@ def _mark_in_the_field(page: Page, phone: BrowserContext, field: Field, screensh
     hand.screenshot(path=screenshots / "operator-7-phone-map.png")
     hand.locator(".mark-begin").tap()
     expect(hand.locator(".mark-tool")).to_contain_text("Bấm lên bản đồ")
-    box = hand.locator(".map").bounding_box()
-    assert box is not None
+    box = box_of(hand.locator(".map"))
     hand.touchscreen.tap(box["x"] + 0.5 * box["width"], box["y"] + 0.4 * box["height"])
     form = hand.locator(".mark-form")
     form.locator("[name=kind]").select_option(label="Đường tắc")

@@ -18,7 +18,6 @@ __all__ = ["house", "kept", "made"]
 WIDTH, HEIGHT = SIZES["phone"]
 THUMB_PX = 44
 UPLOAD_PX = 48
-LANGUAGES = pytest.mark.parametrize("language", ["vi", "en"])
 
 
 def turned(page: Page) -> None:

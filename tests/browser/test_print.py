@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from flycam.board.marks import MarkEdit, write_mark
 from flycam.geodata.crs import to_vn2000
-from flycam.model.board import MarkKind, MarkStatus
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import hold
-from tests.serve.world import DRILL, LAT, LON, REAL, World
+from tests.browser.pages import box_of, hold
+from tests.serve.world import DRILL, LAT, LON, REAL
 
 pytestmark = pytest.mark.browser
 
@@ -45,8 +41,7 @@ def test_grid_and_scale_agree_with_each_other_and_with_the_coordinates(open_page
     expect(foot).to_contain_text("Lưới VN-2000, KTT 104°45′")
     expect(page.locator(".print-labels .at-left").first).to_be_visible()
     share = float(page.locator(".print-sheet").evaluate("node => node.style.getPropertyValue('--share')"))
-    frame = page.locator(".print-map").bounding_box()
-    assert frame is not None
+    frame = box_of(page.locator(".print-map"))
     spots = page.locator(".print-labels .at-bottom").evaluate_all(
         "nodes => nodes.map(node => [node.textContent, parseFloat(node.style.left)])"
     )
@@ -66,8 +61,7 @@ def test_the_sheet_says_what_is_on_it_and_a_drill_is_named(open_page: OpenPage) 
     expect(page.locator(".print-pictures")).to_contain_text("GSD")
     expect(page.locator(".print-small")).to_contain_text("chưa bay chụp")
     page.locator(".print-title").fill("Thôn Làng Nủ, đường tắc")
-    sheet, desk = page.locator(".print-sheet").bounding_box(), page.locator(".print-desk").bounding_box()
-    assert sheet is not None and desk is not None
+    sheet, desk = box_of(page.locator(".print-sheet")), box_of(page.locator(".print-desk"))
     assert sheet["width"] <= desk["width"] and sheet["height"] <= desk["height"]
     page.keyboard.press("Escape")
     expect(page.locator(".print-room")).to_have_count(0)
@@ -96,31 +90,12 @@ def test_without_an_answer_no_grid_is_drawn_and_that_is_said(open_page: OpenPage
     expect(page.locator(".print-labels span")).to_have_count(0)
 
 
-@pytest.fixture(scope="module")
-def marked(world: World) -> Iterator[None]:
-    """Three kinds of marks in the middle of the sheet, for the legend."""
-    kinds = (MarkKind.RESCUE, MarkKind.BLOCKED, MarkKind.CRACK)
-    asked = [
-        MarkEdit(
-            mark_id=f"mark-f0f0f00{n}", based_on=0, event_id=REAL, kind=kind, status=MarkStatus.OPEN,
-            note="", places=[MIDDLE],
-        )
-        for n, kind in enumerate(kinds)
-    ]  # fmt: skip
-    for one in asked:
-        write_mark(world.workspace, one, "Lan")
-    yield
-    for one in asked:
-        write_mark(world.workspace, replace(one, based_on=1, status=MarkStatus.REMOVED), "Lan")
-
-
 def test_colours_painted_over_the_pictures_are_explained_on_the_sheet(open_page: OpenPage) -> None:
     page = opened(open_page("office", f"lang=vi&event={REAL}&data=gsd&{FLOWN}"))
     legends = page.evaluate("fetch('/api/legends').then((answer) => answer.json())")["gsd"]
     rows = page.locator(".print-classes li")
     expect(rows).to_have_text([one["label_vi"] for one in legends["classes"]])
     expect(page.locator(".print-classes")).to_contain_text(legends["title_vi"])
-    frame = page.locator(".print-frame").bounding_box()
-    classes = page.locator(".print-classes").bounding_box()
-    assert frame and classes
+    frame = box_of(page.locator(".print-frame"))
+    classes = box_of(page.locator(".print-classes"))
     assert frame["y"] < classes["y"] and classes["y"] + classes["height"] < frame["y"] + frame["height"]

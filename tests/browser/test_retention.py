@@ -14,7 +14,7 @@ from flycam.http.services import Services
 from flycam.model.access import RetainedKind, Role
 from flycam.operations.retention import place_hold, set_retention_term
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import on_screen, settled
+from tests.browser.pages import on_screen, settled, sign_in
 from tests.browser.test_axe import severe
 from tests.operations.test_retention_routes import copied
 from tests.serve.api.test_pixels import some_pixels
@@ -52,9 +52,7 @@ def house(made: tuple[World, Path], tmp_path: Path) -> Iterator[House]:
 
 def entered(open_page: OpenPage, house: House, role: Role, language: str, link: str = "") -> Page:
     page = open_page("office", f"lang={language}&event={REAL}{link}", url=house.url, wait=False)
-    page.locator("#token").fill(f"{role.value}-token")
-    page.locator(".login button").click()
-    page.wait_for_selector(".flight", state="attached")
+    sign_in(page, f"{role.value}-token")
     return page
 
 

@@ -1,5 +1,4 @@
-"""The review's list: filtered, in sight beside the chosen one's details; how the pictures were laid; and that
-nothing that was pressed is passed over in silence."""
+"""The review's list: filtered, doubtful pairs, and that nothing that was pressed is passed over in silence."""
 
 from __future__ import annotations
 
@@ -13,17 +12,21 @@ import pytest
 import shapely
 from playwright.sync_api import Page, expect
 
-from flycam.catalog.comparisons import ComparedWindow
 from flycam.change.comparison import describe_clouds, list_pair_doubts
-from flycam.http.services import Services
 from flycam.model.board import ChangeKind, LayerKind
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import hold
-from tests.browser.test_changes import NAMES, Review, chosen, expect_chosen, expect_count, with_candidates
+from tests.browser.test_changes import (
+    NAMES,
+    Review,
+    chosen,
+    expect_chosen,
+    expect_count,
+    reviewing,
+    with_candidates,
+)
 from tests.change.impacted import add_things
-from tests.serve.running import running
-from tests.serve.world import DRILL, LAT, LON, REAL, add_flight, make_world
-from tests.suites.change_suite import FOUND
+from tests.serve.world import LAT, LON, REAL
 from tests.suites.comparison_suite import compared_on
 
 pytestmark = pytest.mark.browser
@@ -34,7 +37,7 @@ FLOOD, BEYOND = "change-00000008", "change-00000009"
 @pytest.fixture
 def review(tmp_path: Path) -> Iterator[Review]:
     """Five candidates: three slides in one commune, a flood in another, a slide beyond all boundaries; a road
-    goes under the second slide, and how the pictures were laid is on record."""
+    goes under the second slide; the pair is on record."""
     world = with_candidates(tmp_path / "world")
     catalog = world.workspace.catalog
     last = catalog.changes.history(NAMES[2])[-1]
@@ -47,23 +50,14 @@ def review(tmp_path: Path) -> Iterator[Review]:
     under = shapely.LineString([(LON + 0.0013, LAT - 0.005), (LON + 0.0013, LAT + 0.005)])
     add_things(world.workspace, tmp_path, "Đường", LayerKind.ROAD, [("ĐT 153", under)])
     around = shapely.MultiPolygon([shapely.box(LON - 0.003, LAT - 0.003, LON + 0.006, LAT + 0.003)])
-    states = ("agreed", "agreed", "disagreed", "not found")
-    windows = [
-        ComparedWindow(
-            lonlat_deg=(LON + 0.0004 * (number % 8), LAT - 0.0012 + 0.0004 * (number // 8)),
-            state=states[number % 4],
-            residual_m=None if number % 4 == 3 else 0.1 * (1 + number % 4),
-        )
-        for number in range(40)
-    ]
     shown = last.before_shown, last.after_shown
-    catalog.comparisons.add([compared_on("compared-1", REAL, around, *shown)], windows)
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        yield Review(url, world)
+    catalog.comparisons.add([compared_on("compared-1", REAL, around, *shown)])
+    with reviewing(world) as served:
+        yield served
 
 
-def enter(open_page: OpenPage, review: Review, size: str = "office") -> Page:
-    page = open_page(size, f"lang=vi&event={REAL}", url=review.url)
+def enter(open_page: OpenPage, review: Review) -> Page:
+    page = open_page(link=f"lang=vi&event={REAL}", url=review.url)
     page.locator(".review-door").click()
     expect(page.locator(".review-row")).to_have_count(5)
     return page
@@ -71,59 +65,6 @@ def enter(open_page: OpenPage, review: Review, size: str = "office") -> Page:
 
 def listed(page: Page) -> list[str | None]:
     return [row.get_attribute("data-change") for row in page.locator(".review-row").all()]
-
-
-MANY = 39
-
-
-@pytest.fixture(scope="module")
-def drill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A drill with as many candidates as a real comparison gives, over roads, houses and masts."""
-    root = tmp_path_factory.mktemp("drill")
-    world = make_world(root / "world")
-    workspace = world.workspace
-    later = add_flight(workspace, DRILL, "Diễn tập – tổ bay 2", "2024-10-13 01:00", shift=(1, 1), storm=True)
-    shown = [f"{world.mosaic_of(one).mosaic_id}@0" for one in (world.drill, later)]
-    boxes = [
-        shapely.box(lon, lat, lon + 0.0004, lat + 0.0004)
-        for lon, lat in ((LON + 0.0006 * (n % 8), LAT - 0.003 + 0.0006 * (n // 8)) for n in range(MANY))
-    ]
-    workspace.catalog.changes.append(
-        [
-            replace(
-                FOUND,
-                change_id=f"change-{number:08d}",
-                event_id=DRILL,
-                kind=(ChangeKind.LANDSLIDE, ChangeKind.FLOOD, ChangeKind.OTHER)[number % 3],
-                score=0.95 - 0.01 * number,
-                slope_deg=31.0,
-                error_m=0.42,
-                commune=("99001", "99002", "")[number % 3],
-                before_shown=shown[0],
-                after_shown=shown[1],
-                wkb=shapely.to_wkb(shapely.MultiPolygon([box])),
-                bounds_lonlat_deg=box.bounds,
-            )
-            for number, box in enumerate(boxes)
-        ]
-    )
-    under = shapely.LineString([(LON, LAT - 0.0028), (LON + 0.005, LAT - 0.0028)])
-    add_things(workspace, root, "Đường tỉnh", LayerKind.ROAD, [("ĐT 153", under)])
-    houses = [(f"Nhà {n}", shapely.Point(LON + 0.0001 * n, LAT - 0.0029)) for n in range(9)]
-    add_things(workspace, root, "Nhà ở", LayerKind.HOUSE, houses)
-    add_things(workspace, root, "Cột điện", LayerKind.MAST, [("Cột 12", houses[2][1])])
-    with running(Services(workspace=workspace, follow_s=0.2)) as url:
-        yield url
-
-
-def at(page: Page, selector: str) -> dict[str, float]:
-    box = page.locator(selector).bounding_box()
-    assert box is not None
-    return dict(box)
-
-
-def bottom(box: dict[str, float]) -> float:
-    return box["y"] + box["height"]
 
 
 def test_the_list_is_filtered_from_the_keyboard(open_page: OpenPage, review: Review) -> None:
@@ -163,7 +104,7 @@ def test_the_list_is_filtered_from_the_keyboard(open_page: OpenPage, review: Rev
 def test_why_two_pictures_are_doubtful_stands_at_their_head_and_with_each_candidate(
     open_page: OpenPage, review: Review
 ) -> None:
-    catalog = review.world.workspace.catalog
+    catalog = review.workspace.catalog
     (known,) = catalog.comparisons.list_for_event(REAL)
     registration = SimpleNamespace(agreed_share=0.4, agreed=np.ones(267), found=650, found_p95_m=4.12)
     (doubt,), (warning,) = list_pair_doubts((), registration), describe_clouds(0.12)  # type: ignore[arg-type]

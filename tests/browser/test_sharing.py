@@ -18,7 +18,7 @@ from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.flight import Classification
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import click_map, in_address, open_doors, settled
+from tests.browser.pages import box_of, click_map, in_address, open_doors, settled, sign_in
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, add_account, make_world
 
@@ -55,9 +55,7 @@ def entered(
 ) -> Page:
     """The map as somebody sees it who has signed in."""
     page = open_page(size, f"lang={language}&event={REAL}", url=house.url, wait=False)
-    page.locator("#token").fill(f"{role.value}-token")
-    page.locator(".login button").click()
-    page.wait_for_selector(".flight", state="attached")
+    sign_in(page, f"{role.value}-token")
     return page
 
 
@@ -128,8 +126,7 @@ def test_a_guests_screen_has_a_caption_and_offers_nothing_that_is_not_theirs(
     page.get_by_role("button", name="Chi tiết").first.click()
     expect(page.locator(".flight-detail")).to_contain_text("Bản Liền")
     expect(page.locator("body")).not_to_contain_text("Đang tải")
-    middle = page.locator(".map canvas").first.bounding_box()
-    assert middle is not None
+    middle = box_of(page.locator(".map canvas").first)
     page.mouse.click(middle["x"] + middle["width"] / 2, middle["y"] + middle["height"] / 2)
     expect(page.locator(".card")).to_contain_text("10/09/2024")
     expect(page.locator(".card img")).to_have_count(0)
@@ -177,9 +174,7 @@ def test_an_account_whose_session_ended_comes_to_the_door_and_is_told_why(
     click_map(page)
     expect(page.get_by_role("alert")).to_contain_text("Phiên làm việc đã hết")
     expect(page.locator(".map")).to_have_count(0)
-    page.locator("#token").fill("viewer-token")
-    page.locator(".login button").click()
-    page.wait_for_selector(".flight", state="attached")
+    sign_in(page, "viewer-token")
     in_address(page, f"event={REAL}")
 
 
@@ -202,9 +197,9 @@ def test_what_is_typed_stays_when_the_session_ends_and_is_saved_after(
     door = page.get_by_role("dialog", name="Đăng nhập")
     expect(door).to_contain_text("Phiên làm việc đã hết")
     expect(door).to_contain_text("tài khoản operator")
-    box = door.bounding_box()
+    box = box_of(door)
     width, height = SIZES["office"]
-    assert box and (box["x"], box["y"]) == (0, 0)
+    assert (box["x"], box["y"]) == (0, 0)
     assert box["width"] >= width and box["height"] >= height, "it shows nothing of the page below"
     page.keyboard.press("Escape")
     expect(door).to_be_visible()

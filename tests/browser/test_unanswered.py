@@ -10,7 +10,7 @@ from playwright.sync_api import Page, Request, Route, expect
 
 from flycam.http.services import Services
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import click_map, on_screen, settled
+from tests.browser.pages import box_of, click_map, on_screen, settled
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World
 
@@ -57,7 +57,7 @@ def test_a_network_that_was_off_is_noticed_by_a_click_and_the_answer_covers_no_p
     expect(card).to_contain_text("Ảnh gốc tại điểm này", timeout=BACK_MS)
     settled(page)
     at = re.search(r"at=([\d.]+)%2F([\d.]+)", page.url)
-    box = card.bounding_box()
+    box = box_of(card)
     assert at is not None and box is not None
     _, y = on_screen(page, float(at[2]), float(at[1]))
     assert y < box["y"] - 8, "the answer is taller than the question was"

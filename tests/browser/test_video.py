@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,20 +17,14 @@ from flycam.drill.video_drill import VideoDrillReport
 from flycam.http.services import Services
 from flycam.ingest.live.recording import StreamRecording
 from flycam.ingest.live.status import encode_thumbnail
-from flycam.ingest.live.workflow import orthorectify_video
-from flycam.ingest.video.recorder import Recorder, RecordingOptions
-from flycam.mosaic.orthorectify.flight_session import FlightLabels
+from flycam.ingest.video.recorder import Recorder
 from flycam.storage import keys
-from flycam.workspace import ignore_progress
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import settled, until_seen
+from tests.browser.pages import box_of, settled, until_seen
 from tests.browser.test_airborne import HERE, Teller, card_of, told
-from tests.houses import House
-from tests.ingest.live.test_recording import asked_on_air
 from tests.ingest.video.test_recorder import packets_of
 from tests.serve.running import running
 from tests.serve.world import World, make_world
-from tests.waiting import ENOUGH_S
 
 pytestmark = pytest.mark.browser
 
@@ -103,8 +96,8 @@ def test_the_newest_picture_is_beside_the_map_and_changes(
     until_seen(page, lambda: card.locator("img").get_attribute("src") != first)
     until_seen(page, lambda: card.locator("img").screenshot() != seen)
     expect(card.get_by_role("button", name="Xem lại video")).to_be_visible()
-    box, view = card.bounding_box(), page.viewport_size
-    assert box is not None and view is not None and box["x"] >= 0 and box["x"] + box["width"] <= view["width"]
+    box, view = box_of(card), page.viewport_size
+    assert view is not None and box["x"] >= 0 and box["x"] + box["width"] <= view["width"]
     settled(page)
 
 
@@ -178,39 +171,6 @@ def test_what_the_browser_cannot_play_is_said_and_can_be_downloaded(
     expect(other).to_contain_text("No video is recorded yet")
 
 
-@pytest.mark.soak
-@pytest.mark.slow
-def test_a_real_stream_is_seen_and_played_again_while_it_flies(
-    open_page: OpenPage, film: VideoDrillReport, make_house: Callable[..., House],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """A real RTSP server, a real UDP link, a real browser."""
-    monkeypatch.setattr(
-        "flycam.ingest.live.recording.RecordingOptions",
-        lambda folder: RecordingOptions(folder=folder, segment_s=2.0),
-    )
-    house, over = make_house(film), threading.Event()
-    with running(Services(workspace=house.workspace)) as url, asked_on_air(film) as (request, _):
-        page = open_page(link="lang=vi", url=url, wait=False)
-        arguments = (house.workspace, request, FlightLabels(), ignore_progress, over.is_set)
-        flight = threading.Thread(daemon=True, target=orthorectify_video, args=arguments)
-        flight.start()
-        try:
-            card = page.locator(".airborne-card")
-            expect(card.locator("img")).to_be_visible()
-            first = card.locator("img").get_attribute("src")
-            card.get_by_role("button", name="Xem lại video").click()
-            expect(card.locator("video")).to_be_visible()
-            until_seen(page, lambda: seconds_of(card) > 0)
-            began = seconds_of(card)
-            until_seen(page, lambda: seconds_of(card) >= began + 3)
-            card.get_by_role("button", name="Đóng video").click()
-            until_seen(page, lambda: card.locator("img").get_attribute("src") != first)
-        finally:
-            over.set()
-            flight.join(ENOUGH_S)
-
-
 def test_the_video_of_a_flight_that_has_landed_is_played_from_the_list(
     open_page: OpenPage, own_address: str, own_world: World, film: VideoDrillReport,
 ) -> None:  # fmt: skip
@@ -226,10 +186,10 @@ def test_the_video_of_a_flight_that_has_landed_is_played_from_the_list(
     until_seen(page, lambda: seconds_of(card) > 0)
     began = seconds_of(card)
     until_seen(page, lambda: seconds_of(card) >= began + 5)  # from its beginning over the first piece's end
-    box, view = card.bounding_box(), page.viewport_size
-    assert box is not None and view is not None and box["x"] >= 0 and box["y"] >= 0
+    box, view = box_of(card), page.viewport_size
+    assert view is not None and box["x"] >= 0 and box["y"] >= 0
     assert box["x"] + box["width"] <= view["width"] and box["y"] + box["height"] <= view["height"]
-    menu = page.get_by_role("button", name="Danh sách").bounding_box()
-    assert menu is not None and box["y"] + box["height"] <= menu["y"]
+    menu = box_of(page.get_by_role("button", name="Danh sách"))
+    assert box["y"] + box["height"] <= menu["y"]
     card.get_by_role("button", name="Đóng video").click()
     expect(card).to_be_hidden()

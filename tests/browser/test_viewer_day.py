@@ -26,7 +26,16 @@ from flycam.storage import keys
 from tests.attack.commands import Operator
 from tests.attack.uploading import ServerProcess
 from tests.browser.conftest import SIZES
-from tests.browser.pages import click_map, expect_painted, settled, touch, until_seen, wait_for_place
+from tests.browser.pages import (
+    box_of,
+    click_map,
+    expect_painted,
+    settled,
+    sign_in,
+    touch,
+    until_seen,
+    wait_for_place,
+)
 from tests.browser.test_measure import AGREES, begin, number, tap
 from tests.change.impacted import add_things
 from tests.serve.api.test_photo_points import PLANE
@@ -236,9 +245,7 @@ def _follow_the_meeting(page: Page, room: Room, screen: Screen, screenshots: Pat
     """Minh presents; Hoa's desk and the wall follow, in the picture and in its words."""
     minh = screen("office")
     minh.goto(f"{room.server.url}/#lang=vi&event={REAL}&map=17/{SEEN[1]}/{SEEN[0]}")
-    minh.locator("#token").fill("minh-token")
-    minh.keyboard.press("Enter")
-    minh.wait_for_selector(".flight", state="attached")
+    sign_in(minh, "minh-token")
     minh.locator("button.meet").click()
     touch(minh.locator(".meeting-bar .present"))
     expect(minh.locator(".on-air")).to_have_text("ĐANG TRÌNH BÀY")
@@ -253,8 +260,7 @@ def _follow_the_meeting(page: Page, room: Room, screen: Screen, screenshots: Pat
         expect(one.locator(".meeting-caption")).to_contain_text("10/09/2024 10:15")
         expect(one.locator(".meeting-bar .present")).to_have_count(0)
     before = wall.url
-    box = minh.locator(".map").bounding_box()
-    assert box is not None
+    box = box_of(minh.locator(".map"))
     minh.mouse.move(box["width"] / 2, box["height"] / 2)
     minh.mouse.wheel(0, -240)
     for one in (page, wall):
@@ -282,9 +288,7 @@ def _take_the_pack_away(page: Page, room: Room, screen: Screen, folder: Path, sc
     minh, judge = screen("office"), screen("wall")
     for one, token in ((minh, "minh-token"), (judge, "tham-token")):
         one.goto(f"{room.server.url}/#lang=vi&event={REAL}")
-        one.locator("#token").fill(token)
-        one.keyboard.press("Enter")
-        one.wait_for_selector(".flight", state="attached")
+        sign_in(one, token)
     minh.locator("#pack-paper").select_option("a3")
     minh.locator(".pack-shown").click()
     expect(minh.locator(".pack-desk .pack-line")).to_contain_text("Bản dự thảo", timeout=200_000)
@@ -323,8 +327,7 @@ def _look_again_on_the_phone(room: Room, screen: Screen, screenshots: Path) -> N
     hand.wait_for_selector(".flight", state="attached")
     settled(hand)
     hand.screenshot(path=screenshots / "viewer-12-phone-map.png")
-    box = hand.locator(".map").bounding_box()
-    assert box is not None
+    box = box_of(hand.locator(".map"))
     hand.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(hand.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
     settled(hand)
