@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,11 +23,11 @@ from flycam.catalog.live_flights import AircraftState, LinkState, LiveFlightPhas
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.http.services import Services
 from flycam.model.flight import Event, EventKind
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import House, OpenPage
 from tests.browser.pages import box_of, settled, until_seen
-from tests.houses import House
+from tests.houses import House as OpenHouse
 from tests.serve.running import running
-from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
+from tests.serve.world import DRILL, LAT, LON, REAL
 
 pytestmark = pytest.mark.browser
 
@@ -39,7 +38,7 @@ TAKEN_NS = 1_788_574_380_000_000_000  # 05/09/2026 09:13:00 in Việt Nam
 _ORANGE = np.array([255, 138, 0])
 
 
-def told(
+def report(
     flight_id: str = "bay1", name: str = "Bay 1", place: LonLat = PLACE, **changes: object
 ) -> LiveFlightReport:
     values: dict[str, object] = {
@@ -77,9 +76,9 @@ class Teller:
         self._over.set()
         self._thread.join()
 
-    def say(self, report: LiveFlightReport) -> None:
+    def say(self, said: LiveFlightReport) -> None:
         with self._lock:
-            self._told[report.flight_id] = report
+            self._told[said.flight_id] = said
 
     def kill(self, flight_id: str) -> None:
         with self._lock:
@@ -90,25 +89,14 @@ class Teller:
         while not self._over.wait(0.4):
             beat += 1
             with self._lock:
-                for report in self._told.values():
-                    self._catalog.airborne.put(replace(report, beat=beat, told_ns=time.time_ns()))
+                for said in self._told.values():
+                    self._catalog.airborne.put(replace(said, beat=beat, told_ns=time.time_ns()))
 
 
 @pytest.fixture
-def own_world(tmp_path: Path) -> World:
-    return make_world(tmp_path)
-
-
-@pytest.fixture
-def teller(own_world: World) -> Iterator[Teller]:
-    with Teller(own_world.workspace.catalog) as one:
+def teller(house: House) -> Iterator[Teller]:
+    with Teller(house.workspace.catalog) as one:
         yield one
-
-
-@pytest.fixture
-def own_address(own_world: World) -> Iterator[str]:
-    with running(Services(workspace=own_world.workspace)) as url:
-        yield url
 
 
 def card_of(page: Page, flight_id: str) -> Locator:
@@ -124,11 +112,11 @@ def orange_near_the_middle(page: Page) -> int:
 
 
 def test_a_flight_is_drawn_with_the_age_of_its_picture_and_goes_when_it_has_ended(
-    open_page: OpenPage, own_address: str, teller: Teller
+    open_page: OpenPage, house: House, teller: Teller
 ) -> None:
-    page = open_page("office", f"lang=vi&{HERE}", url=own_address)
+    page = open_page("office", f"lang=vi&{HERE}", url=house.url)
     until_seen(page, lambda: orange_near_the_middle(page) == 0)
-    teller.say(told())
+    teller.say(report())
     card = card_of(page, "bay1")
     expect(card).to_contain_text(re.compile("hình cách đây [12] giây", re.IGNORECASE))
     expect(card).to_contain_text("Hình cuối: 05/09/2026 09:13:00")
@@ -136,27 +124,24 @@ def test_a_flight_is_drawn_with_the_age_of_its_picture_and_goes_when_it_has_ende
     until_seen(page, lambda: orange_near_the_middle(page) > 100)
     box, width = box_of(card), page.viewport_size
     assert width is not None and box["x"] + box["width"] <= width["width"]
-    teller.say(told(phase=LiveFlightPhase.CLOSING))
+    teller.say(report(phase=LiveFlightPhase.CLOSING))
     expect(card).to_contain_text("đang trải nốt")
-    teller.say(told(phase=LiveFlightPhase.ENDED))
+    teller.say(report(phase=LiveFlightPhase.ENDED))
     expect(card).to_contain_text("Đã bay xong")
     expect(card).not_to_contain_text("cách đây")
     until_seen(page, lambda: orange_near_the_middle(page) == 0)
 
 
-METRES_PER_PIXEL, METRES_PER_DEGREE = 2 * math.pi * 6378137.0 / 256 / 2**16, 111_319.490793  # at zoom 16
-
-
 def test_no_card_of_an_aircraft_lies_over_what_the_map_warns_of(
-    open_page: OpenPage, own_address: str, teller: Teller
+    open_page: OpenPage, house: House, teller: Teller
 ) -> None:
     """Also where the cards stepped aside from an aircraft's sign."""
-    page = open_page("phone", f"lang=vi&event={REAL}&map=15/{LAT}/{LON}", url=own_address)
+    page = open_page("phone", f"lang=vi&event={REAL}&map=15/{LAT}/{LON}", url=house.url)
     warnings = page.locator(".map-warnings")
     expect(warnings).to_be_visible()
-    degrees_a_pixel = METRES_PER_PIXEL * 2.0 * math.cos(math.radians(LAT)) / METRES_PER_DEGREE
+    degrees_a_pixel = 360.0 / 256 / 2**15 * math.cos(math.radians(LAT))
     for name, up_px in (("bay1", 250), ("bay2", 200)):
-        teller.say(told(name, name, (LON, LAT + up_px * degrees_a_pixel), track=()))
+        teller.say(report(name, name, (LON, LAT + up_px * degrees_a_pixel), track=()))
         expect(card_of(page, name)).to_be_visible()
     expect(page.locator(".airborne")).to_have_class(re.compile("aside"))
     said, cards = box_of(warnings), box_of(page.locator(".airborne"))
@@ -165,56 +150,56 @@ def test_no_card_of_an_aircraft_lies_over_what_the_map_warns_of(
 
 
 def test_a_map_that_waits_for_a_first_flight_goes_to_it_and_on_with_it_until_it_is_touched(
-    open_page: OpenPage, own_world: World, own_address: str, teller: Teller
+    open_page: OpenPage, house: House, teller: Teller
 ) -> None:
-    own_world.workspace.catalog.flights.put_event(
+    house.workspace.catalog.flights.put_event(
         Event(event_id="evt-new", name="Bão mới", kind=EventKind.STORM, is_drill=False)
     )
-    page = open_page(link="lang=vi&event=evt-new", url=own_address, wait=False)
+    page = open_page(link="lang=vi&event=evt-new", url=house.url, wait=False)
     expect(page.locator("select.event")).to_have_value("evt-new")
     settled(page)
     expect(page.locator(".checklist")).to_be_visible()
-    teller.say(told(event_id="evt-new", is_matching=True))
+    teller.say(report(event_id="evt-new", is_matching=True))
     expect(card_of(page, "bay1")).to_contain_text("đang khớp giờ video với nhật ký, tới 60 giây")
     expect(page.locator(".flights .empty")).to_contain_text("Máy bay đang bay")
     expect(page.locator(".checklist")).to_have_count(0)
     for moved_deg in (0.0, 0.2):
-        teller.say(told(event_id="evt-new", place=(PLACE[0] + moved_deg, PLACE[1])))
+        teller.say(report(event_id="evt-new", place=(PLACE[0] + moved_deg, PLACE[1])))
         expect(card_of(page, "bay1")).to_be_visible()
         until_seen(page, lambda: orange_near_the_middle(page) > 100)
     settled(page)
     page.keyboard.press("Shift")
     before = page.url  # it tells where the map stands
     assert "map=" in before
-    teller.say(told(event_id="evt-new", place=(PLACE[0] + 0.4, PLACE[1])))
+    teller.say(report(event_id="evt-new", place=(PLACE[0] + 0.4, PLACE[1])))
     page.wait_for_timeout(2500)
     assert page.url == before
 
 
 def test_each_lost_link_is_named_with_the_time_of_the_last_picture(
     open_page: OpenPage,
-    own_address: str,
+    house: House,
     teller: Teller,
 ) -> None:
-    page = open_page(link=f"lang=vi&{HERE}", url=own_address)
+    page = open_page(link=f"lang=vi&{HERE}", url=house.url)
     lost = LinkState(silent_s=7.0, is_lost=True, connections=1)
     card = card_of(page, "bay1")
-    teller.say(told(video=lost))
+    teller.say(report(video=lost))
     expect(card).to_contain_text(re.compile("Mất hình", re.IGNORECASE))
     expect(card).to_contain_text("Hình cuối: 05/09/2026 09:13:00")
     until_seen(page, lambda: orange_near_the_middle(page) == 0)  # grey: it may be elsewhere by now
-    teller.say(told(telemetry=lost))
+    teller.say(report(telemetry=lost))
     expect(card).to_contain_text(re.compile("Mất số liệu bay", re.IGNORECASE))
-    teller.say(told())
+    teller.say(report())
     expect(card).not_to_have_class(re.compile("lost"))
 
 
 def test_of_two_flights_at_once_only_the_one_that_is_silent_is_lost(
-    open_page: OpenPage, own_address: str, teller: Teller
+    open_page: OpenPage, house: House, teller: Teller
 ) -> None:
-    page = open_page(link=f"lang=vi&{HERE}", url=own_address)
-    teller.say(told())
-    teller.say(told("bay2", "Bay 2", (PLACE[0] + 0.002, PLACE[1])))
+    page = open_page(link=f"lang=vi&{HERE}", url=house.url)
+    teller.say(report())
+    teller.say(report("bay2", "Bay 2", (PLACE[0] + 0.002, PLACE[1])))
     first, second = card_of(page, "bay1"), card_of(page, "bay2")
     expect(first).to_contain_text("Bay 1")
     expect(second).to_contain_text("Bay 2")
@@ -225,11 +210,11 @@ def test_of_two_flights_at_once_only_the_one_that_is_silent_is_lost(
 
 
 def test_a_page_that_hears_nothing_from_the_server_says_so_and_counts_on(
-    open_page: OpenPage, own_world: World, teller: Teller
+    open_page: OpenPage, house: House, teller: Teller
 ) -> None:
-    with running(Services(workspace=own_world.workspace)) as url:
+    with running(Services(workspace=house.workspace)) as url:
         page = open_page(link=f"lang=vi&{HERE}", url=url)
-        teller.say(told())
+        teller.say(report())
         card = card_of(page, "bay1")
         expect(card).to_contain_text("Hình: tốt")
         page.context.set_offline(True)
@@ -240,22 +225,22 @@ def test_a_page_that_hears_nothing_from_the_server_says_so_and_counts_on(
 
 
 def test_a_real_flight_elsewhere_is_offered_and_a_drill_is_not(
-    open_page: OpenPage, own_address: str, teller: Teller
+    open_page: OpenPage, house: House, teller: Teller
 ) -> None:
-    page = open_page(link=f"lang=vi&event={DRILL}", url=own_address)
-    teller.say(told())
+    page = open_page(link=f"lang=vi&event={DRILL}", url=house.url)
+    teller.say(report())
     page.get_by_role("button", name="Đang bay ở sự kiện khác: Bay 1").click()
     expect(card_of(page, "bay1")).to_be_visible()
-    teller.say(told("tap", "Bay tập", event_id=DRILL, is_drill=True))
+    teller.say(report("tap", "Bay tập", event_id=DRILL, is_drill=True))
     page.wait_for_timeout(1500)
     expect(page.locator(".airborne")).not_to_contain_text("Bay tập")
 
 
 def test_a_recording_and_a_drill_are_never_taken_for_an_aircraft_in_the_air(
-    open_page: OpenPage, own_address: str, teller: Teller
+    open_page: OpenPage, house: House, teller: Teller
 ) -> None:
-    page = open_page(link=f"lang=vi&event={DRILL}", url=own_address)
-    teller.say(told(event_id=DRILL, is_drill=True, is_recording=True))
+    page = open_page(link=f"lang=vi&event={DRILL}", url=house.url)
+    teller.say(report(event_id=DRILL, is_drill=True, is_recording=True))
     card = card_of(page, "bay1")
     expect(card).to_contain_text("DIỄN TẬP · PHÁT LẠI")
     card.locator("summary").click()
@@ -263,10 +248,10 @@ def test_a_recording_and_a_drill_are_never_taken_for_an_aircraft_in_the_air(
 
 
 @contextmanager
-def flying(house: House, film: VideoDrillReport) -> Iterator[subprocess.Popen[bytes]]:
+def flying(house: OpenHouse, film: VideoDrillReport) -> Iterator[subprocess.Popen[bytes]]:
     """`flycam live --realtime` in a process of its own."""
-    given = ["--video", film.video, "--telemetry", film.subtitles, "--camera", film.camera]
-    words = [sys.executable, "-m", "flycam", "live", *given, "--realtime", "--data", house.root]
+    inputs = ["--video", film.video, "--telemetry", film.subtitles, "--camera", film.camera]
+    words = [sys.executable, "-m", "flycam", "live", *inputs, "--realtime", "--data", house.root]
     with subprocess.Popen([str(word) for word in words], stderr=subprocess.DEVNULL) as process:
         try:
             yield process
@@ -276,7 +261,7 @@ def flying(house: House, film: VideoDrillReport) -> Iterator[subprocess.Popen[by
 
 @pytest.mark.slow
 def test_a_killed_flight_is_said_to_be_lost_and_its_tiles_came_while_it_flew(
-    open_page: OpenPage, film: VideoDrillReport, make_house: Callable[..., House]
+    open_page: OpenPage, film: VideoDrillReport, make_house: Callable[..., OpenHouse]
 ) -> None:
     house = make_house(film)
     versions: set[str] = set()

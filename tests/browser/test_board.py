@@ -16,14 +16,11 @@ from playwright.sync_api import Page, Route, expect
 
 from flycam.board.layers import LayerRequest, add_layer
 from flycam.board.marks import MarkEdit, write_mark
-from flycam.http.services import Services
 from flycam.model.board import LayerKind, MarkKind, MarkStatus
 from flycam.model.records import MarkVersion
-from flycam.workspace import Workspace
-from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.conftest import SIZES, House, OpenPage, serving
 from tests.browser.pages import click_map, in_address, on_screen, settled, until_seen
 from tests.change.impacted import changed, square
-from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, make_world
 from tests.suites.board_suite import mark_told
 
@@ -45,19 +42,14 @@ MARK = MarkEdit(
 
 
 @dataclass(frozen=True)
-class Board:
-    """A server of the test's own, and what it works with."""
-
-    url: str
-    workspace: Workspace
+class Board(House):
     folder: Path
 
 
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[Board]:
-    world = make_world(tmp_path / "world")
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        yield Board(url, world.workspace, tmp_path)
+    with serving(make_world(tmp_path / "world")) as served:
+        yield Board(served.url, served.world, tmp_path)
 
 
 def put_masts(board: Board, status: str, age_ns: int = 0) -> None:

@@ -12,15 +12,13 @@ import shapely
 from playwright.sync_api import expect
 
 from flycam.board.marks import MarkEdit, write_mark
-from flycam.http.services import Services
 from flycam.model.board import LayerKind, MarkKind, MarkStatus
 from flycam.model.records import CommuneRecord
 from flycam.model.time import format_iso
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import House, OpenPage, serving
 from tests.browser.pages import hold, in_address
 from tests.change.impacted import add_things
-from tests.serve.running import running
-from tests.serve.world import LAT, LON, REAL, World, make_world
+from tests.serve.world import LAT, LON, REAL, make_world
 from tests.suites.comparison_suite import compared_on
 
 pytestmark = pytest.mark.browser
@@ -29,7 +27,7 @@ FAR = (LON + 0.21, LAT + 0.21)
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> World:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     world = make_world(tmp_path_factory.mktemp("house"))
     outline = shapely.box(FAR[0] - 0.01, FAR[1] - 0.01, FAR[0] + 0.01, FAR[1] + 0.01)
     far = CommuneRecord(
@@ -40,16 +38,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> World:
         area_m2=4e6,
     )
     world.workspace.catalog.boundaries.put_communes([far])
-    return world
+    with serving(world) as served:
+        yield served
 
 
-@pytest.fixture(scope="module")
-def url(house: World) -> Iterator[str]:
-    with running(Services(workspace=house.workspace, follow_s=0.2)) as address:
-        yield address
-
-
-def _mark(world: World, number: int, kind: MarkKind) -> None:
+def _mark(house: House, number: int, kind: MarkKind) -> None:
     asked = MarkEdit(
         mark_id=f"mark-{number:08x}",
         based_on=0,
@@ -59,11 +52,11 @@ def _mark(world: World, number: int, kind: MarkKind) -> None:
         note="",
         places=[FAR],
     )
-    write_mark(world.workspace, asked, "Lan")
+    write_mark(house.workspace, asked, "Lan")
 
 
-def test_not_flown_is_said_in_words_and_the_newest_comes_first(url: str, open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}", url=url)
+def test_not_flown_is_said_in_words_and_the_newest_comes_first(house: House, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}", url=house.url)
     page.get_by_role("tab", name="Bảng xã").click()
     rows = page.locator(".board tbody tr")
     expect(rows).to_have_count(5)
@@ -80,8 +73,8 @@ def test_not_flown_is_said_in_words_and_the_newest_comes_first(url: str, open_pa
     in_address(page, "tab=board")
 
 
-def test_it_is_sorted_by_its_columns_both_ways(url: str, open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
+def test_it_is_sorted_by_its_columns_both_ways(house: House, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=house.url)
     shares = page.locator(".board tbody td:nth-child(3)")
     expect(shares).to_have_count(5)
     page.locator('[data-column="imaged"]').click()
@@ -95,8 +88,8 @@ def test_it_is_sorted_by_its_columns_both_ways(url: str, open_page: OpenPage) ->
     assert names[0] == "Ẩn Đường Xa", "Ẩn is read as An, before Bản and Mường"
 
 
-def test_the_board_of_now_never_stands_beside_the_map_of_then(url: str, open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
+def test_the_board_of_now_never_stands_beside_the_map_of_then(house: House, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=house.url)
     expect(page.locator(".board .not-flown")).to_have_count(1)
     expect(page.locator(".board-past")).to_be_hidden()
     held = hold(page, "**/api/board**")
@@ -109,8 +102,8 @@ def test_the_board_of_now_never_stands_beside_the_map_of_then(url: str, open_pag
     expect(page.locator(".board .not-flown")).to_have_count(1)
 
 
-def test_rows_stay_under_the_hand_while_others_change(url: str, house: World, open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
+def test_rows_stay_under_the_hand_while_others_change(house: House, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=house.url)
     rows = page.locator(".board tbody tr")
     expect(rows).to_have_count(5)
     held = rows.first.locator("button")
@@ -128,11 +121,11 @@ def test_rows_stay_under_the_hand_while_others_change(url: str, house: World, op
 
 
 def test_a_flight_in_the_air_at_the_time_on_show_is_not_called_not_flown(
-    url: str, house: World, open_page: OpenPage
+    house: House, open_page: OpenPage
 ) -> None:
-    flight = house.workspace.catalog.flights.flight(house.before)
+    flight = house.workspace.catalog.flights.flight(house.world.before)
     then = format_iso((flight.first_ns + flight.last_ns) // 2)
-    page = open_page(link=f"lang=vi&event={REAL}&tab=board&asof={then}", url=url)
+    page = open_page(link=f"lang=vi&event={REAL}&tab=board&asof={then}", url=house.url)
     rows = page.locator(".board tbody tr")
     expect(rows).to_have_count(5)
     expect(rows.filter(has_text="đang bay lúc đó")).not_to_have_count(0)
@@ -150,8 +143,8 @@ def test_where_changes_were_looked_for_is_said_and_none_found_is_told_from_nobod
     shown = [f"{world.mosaic_of(flight).mosaic_id}@0" for flight in (world.before, world.after)]
     ground = shapely.MultiPolygon([shapely.intersection(inner, shapely.from_wkb(one.wkb))])
     catalog.comparisons.add([compared_on("compared-1", REAL, ground, *shown)])
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as address:
-        page = open_page("office", f"lang=vi&event={REAL}&tab=board", url=address)
+    with serving(world) as served:
+        page = open_page("office", f"lang=vi&event={REAL}&tab=board", url=served.url)
         looked_at = page.locator(f'.board tr[data-commune="{one.code}"]')
         expect(looked_at).to_contain_text(re.compile(r"0\s*đã so \d+\s%"))
         expect(looked_at.locator("[data-label]").last).to_have_attribute("data-label", "Thay đổi đã xác nhận")
@@ -161,12 +154,12 @@ def test_where_changes_were_looked_for_is_said_and_none_found_is_told_from_nobod
 
 
 def test_what_layers_say_to_be_in_trouble_stands_beside_the_marks(
-    house: World, url: str, open_page: OpenPage, tmp_path: Path
+    house: House, open_page: OpenPage, tmp_path: Path
 ) -> None:
     masts = [("LCI0123", shapely.Point(FAR)), ("LCI0124", shapely.Point(FAR))]
     layer = add_things(house.workspace, tmp_path, "Trạm BTS", LayerKind.MAST, masts, "mất sóng")
     try:
-        page = open_page(link=f"lang=vi&event={REAL}", url=url)
+        page = open_page(link=f"lang=vi&event={REAL}", url=house.url)
         page.get_by_role("tab", name="Bảng xã").click()
         far = page.locator('.board tr[data-commune="99999"]')
         expect(far.locator(".trouble")).to_have_text("Trạm BTS: 2 sự cố")

@@ -13,14 +13,12 @@ from playwright.sync_api import expect
 
 from flycam.catalog.rows import to_frame_row
 from flycam.catalog.tables import frames as frame_table
-from flycam.http.services import Services
 from flycam.mosaic.terrain_codec import encode_terrain
 from flycam.reports.briefing.texts import format_age
 from flycam.storage import keys
-from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.conftest import SIZES, House, OpenPage, serving
 from tests.browser.pages import box_of, click_map, settled
 from tests.serve.api.test_photo_points import PLANE, tilted
-from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
 
 pytestmark = pytest.mark.browser
@@ -29,19 +27,18 @@ FLOWN = f"map=17/{LAT}/{LON + 0.004}"
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[tuple[World, str]]:
+def house(tmp_path: Path) -> Iterator[House]:
     world = make_world(tmp_path)
     world.workspace.store.put(keys.format_terrain_key(PLANE.dem_id), encode_terrain(PLANE))
     with world.workspace.catalog.frames._database.write() as connection:
         laid = frame_table.c.exterior.is_not(None)
         connection.execute(frame_table.update().where(laid).values(dem_id=PLANE.dem_id))
-    with running(Services(workspace=world.workspace)) as url:
-        yield world, url
+    with serving(world) as served:
+        yield served
 
 
-def test_the_spot_is_crossed_in_the_photo(open_page: OpenPage, house: tuple[World, str]) -> None:
-    _, url = house
-    page = open_page("office", f"lang=vi&event={REAL}&{FLOWN}", url=url)
+def test_the_spot_is_crossed_in_the_photo(open_page: OpenPage, house: House) -> None:
+    page = open_page("office", f"lang=vi&event={REAL}&{FLOWN}", url=house.url)
     settled(page)
     with page.expect_response("**/api/pixel**") as answered:
         click_map(page)
@@ -81,11 +78,9 @@ def test_the_card_tells_an_age_as_the_pack_does(open_page: OpenPage, world: Worl
         expect(taken).to_contain_text(f"{said} trước")
 
 
-def test_how_old_and_how_far_off_a_place_is_stands_above_the_fold(
-    open_page: OpenPage, house: tuple[World, str]
-) -> None:
+def test_how_old_and_how_far_off_a_place_is_stands_above_the_fold(open_page: OpenPage, house: House) -> None:
     """On the screen of a small desk, under a picture, a warning and a drill's line."""
-    page = open_page("office", f"lang=vi&event={DRILL}&{FLOWN}", url=house[1])
+    page = open_page("office", f"lang=vi&event={DRILL}&{FLOWN}", url=house.url)
     settled(page)
     click_map(page)
     card = page.locator(".card")
@@ -98,12 +93,10 @@ def test_how_old_and_how_far_off_a_place_is_stands_above_the_fold(
     assert box["y"] + box["height"] <= around["y"] + around["height"]
 
 
-def test_the_newest_photo_from_the_side_is_a_button_on_the_card(
-    open_page: OpenPage, house: tuple[World, str]
-) -> None:
-    world, url = house
+def test_the_newest_photo_from_the_side_is_a_button_on_the_card(open_page: OpenPage, house: House) -> None:
+    world = house.world
     both = f"map=17/{LAT - 0.003}/{LON + 0.006}"
-    page = open_page(link=f"lang=vi&event={REAL}&{both}", url=url)
+    page = open_page(link=f"lang=vi&event={REAL}&{both}", url=house.url)
     settled(page)
     click_map(page)
     expect(page.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")

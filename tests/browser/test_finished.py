@@ -4,118 +4,114 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from flycam.http.services import Services
 from flycam.serve.tiles.data_tiles import LEGENDS, DataLayer
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import House, OpenPage, serving
 from tests.browser.pages import box_of, click_map, settled
 from tests.serve.finished import finish_by_hand
-from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, make_world, stream_into
 
 pytestmark = pytest.mark.browser
 
 
-def test_final_or_live_and_the_error_layer_with_its_legend(open_page: OpenPage, tmp_path: Path) -> None:
-    world = make_world(tmp_path)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """The flight after the storm is finished; nobody changes anything."""
+    world = make_world(tmp_path_factory.mktemp("finished"))
     finish_by_hand(world.workspace, world.after)
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        page = open_page(link=f"event={REAL}&lang=vi&map=18/{LAT - 0.0015}/{LON + 0.0042}", url=url)
-        choice = page.locator("select.revision")
-        assert choice.locator("option").first.inner_text().startswith("Bản hoàn thiện 1")
+    with serving(world) as served:
+        yield served
 
-        def middle() -> np.ndarray:
-            box = box_of(page.locator(".map"))
-            x, y = int(box["x"] + box["width"] / 2), int(box["y"] + box["height"] / 2)
-            return settled(page)[y - 40 : y + 40, x - 40 : x + 40].reshape(-1, 3).astype(float)
 
-        final = middle().mean()
-        choice.select_option("0")
-        assert middle().mean() > 1.6 * final, "the finished tiles of this world are half as bright"
-        choice.select_option("1")
-        page.locator(".data-layer select").select_option("error")
-        page.wait_for_selector(".data-legend .swatch")
-        assert page.locator(".data-legend li").count() == len(LEGENDS[DataLayer.ERROR].classes)
-        assert "Sai số dự kiến" in page.locator(".data-legend h3").inner_text()
-        painted = middle()
-        assert painted.std(axis=0).max() > 20.0, "classes from west to east"
+def test_final_or_live_and_the_error_layer_with_its_legend(open_page: OpenPage, finished: House) -> None:
+    page = open_page(link=f"event={REAL}&lang=vi&map=18/{LAT - 0.0015}/{LON + 0.0042}", url=finished.url)
+    choice = page.locator("select.revision")
+    assert choice.locator("option").first.inner_text().startswith("Bản hoàn thiện 1")
+
+    def middle() -> np.ndarray:
+        box = box_of(page.locator(".map"))
+        x, y = int(box["x"] + box["width"] / 2), int(box["y"] + box["height"] / 2)
+        return settled(page)[y - 40 : y + 40, x - 40 : x + 40].reshape(-1, 3).astype(float)
+
+    final = middle().mean()
+    choice.select_option("0")
+    assert middle().mean() > 1.6 * final, "the finished tiles of this world are half as bright"
+    choice.select_option("1")
+    page.locator(".data-layer select").select_option("error")
+    page.wait_for_selector(".data-legend .swatch")
+    assert page.locator(".data-legend li").count() == len(LEGENDS[DataLayer.ERROR].classes)
+    assert "Sai số dự kiến" in page.locator(".data-legend h3").inner_text()
+    painted = middle()
+    assert painted.std(axis=0).max() > 20.0, "classes from west to east"
 
 
 def test_a_finished_revision_without_a_dem_tells_where_it_lies_on_a_plane(
-    open_page: OpenPage, tmp_path: Path
+    open_page: OpenPage, house: House
 ) -> None:
-    world = make_world(tmp_path)
-    finish_by_hand(world.workspace, world.before)
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        page = open_page(link=f"event={REAL}&lang=vi", url=url)
-        beside = re.compile("ngoài bề mặt đo từ chính chuyến bay, ảnh trải trên mặt phẳng")
-        place = page.locator(".map-warnings")
-        expect(place).to_have_text(beside)
-        page.locator("select.revision").select_option("0")
-        expect(place).to_contain_text("ảnh trải trên mặt phẳng: vị trí trên sườn dốc bị lệch")
-        expect(place).not_to_have_text(beside)
+    finish_by_hand(house.workspace, house.world.before)
+    page = open_page(link=f"event={REAL}&lang=vi", url=house.url)
+    beside = re.compile("ngoài bề mặt đo từ chính chuyến bay, ảnh trải trên mặt phẳng")
+    place = page.locator(".map-warnings")
+    expect(place).to_have_text(beside)
+    page.locator("select.revision").select_option("0")
+    expect(place).to_contain_text("ảnh trải trên mặt phẳng: vị trí trên sườn dốc bị lệch")
+    expect(place).not_to_have_text(beside)
 
 
 def test_a_shared_link_shows_the_same_layer_revision_switches_and_point(
-    open_page: OpenPage, tmp_path: Path
+    open_page: OpenPage, finished: House
 ) -> None:
-    world = make_world(tmp_path)
-    finish_by_hand(world.workspace, world.after)
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        page = open_page(link=f"event={REAL}&lang=vi&map=18/{LAT - 0.0015}/{LON + 0.0042}", url=url)
-        page.locator("select.revision").select_option("0")
-        page.locator(".data-layer select").select_option("error")
-        page.locator('[data-layer="hillshade"]').uncheck()
-        settled(page)
-        click_map(page)
-        expect(page.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
-        expect(page.locator(".card")).to_contain_text("Bản dựng nhanh (chưa hoàn thiện)")
-        expect(page.locator(".card dl")).to_contain_text("KTT")
-        shown = page.locator(".card dl").inner_text()
-        link = page.url.partition("#")[2]
+    page = open_page(link=f"event={REAL}&lang=vi&map=18/{LAT - 0.0015}/{LON + 0.0042}", url=finished.url)
+    page.locator("select.revision").select_option("0")
+    page.locator(".data-layer select").select_option("error")
+    page.locator('[data-layer="hillshade"]').uncheck()
+    settled(page)
+    click_map(page)
+    expect(page.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
+    expect(page.locator(".card")).to_contain_text("Bản dựng nhanh (chưa hoàn thiện)")
+    expect(page.locator(".card dl")).to_contain_text("KTT")
+    shown = page.locator(".card dl").inner_text()
+    link = page.url.partition("#")[2]
 
-        other = open_page(link=link, url=url)
-        expect(other.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
-        expect(other.locator("select.revision")).to_have_value("0")
-        expect(other.locator(".data-layer select")).to_have_value("error")
-        expect(other.locator('[data-layer="hillshade"]')).not_to_be_checked()
-        expect(other.locator(".card dl")).to_have_text(re.compile(r"DJI_000\d\.JPG"))
-        expect(other.locator(".card dl")).to_contain_text("KTT")
-        assert _without_spaces(other.locator(".card dl").inner_text()) == _without_spaces(shown)
-        other.locator(".card .close").click()
-        assert "at=" not in other.url
-        # another picture under an open card is another card
-        page.locator("select.revision").select_option("1")
-        expect(page.locator(".card")).to_contain_text("Bản hoàn thiện 1")
+    other = open_page(link=link, url=finished.url)
+    expect(other.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
+    expect(other.locator("select.revision")).to_have_value("0")
+    expect(other.locator(".data-layer select")).to_have_value("error")
+    expect(other.locator('[data-layer="hillshade"]')).not_to_be_checked()
+    expect(other.locator(".card dl")).to_have_text(re.compile(r"DJI_000\d\.JPG"))
+    expect(other.locator(".card dl")).to_contain_text("KTT")
+    assert _without_spaces(other.locator(".card dl").inner_text()) == _without_spaces(shown)
+    other.locator(".card .close").click()
+    assert "at=" not in other.url
+    # another picture under an open card is another card
+    page.locator("select.revision").select_option("1")
+    expect(page.locator(".card")).to_contain_text("Bản hoàn thiện 1")
 
 
 def test_one_place_has_one_error_on_its_card_as_under_a_meetings_picture(
-    open_page: OpenPage, tmp_path: Path
+    open_page: OpenPage, finished: House
 ) -> None:
-    world = make_world(tmp_path)
-    finish_by_hand(world.workspace, world.after)
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        page = open_page(link=f"event={REAL}&lang=vi&map=18/{LAT - 0.0015}/{LON + 0.0042}", url=url)
-        settled(page)
-        with page.expect_response("**/api/pixel**") as answered:
-            click_map(page)
-        own_m, shift_m = answered.value.json()["sigma_m"], math.hypot(0.8, 0.8)
+    page = open_page(link=f"event={REAL}&lang=vi&map=18/{LAT - 0.0015}/{LON + 0.0042}", url=finished.url)
+    settled(page)
+    with page.expect_response("**/api/pixel**") as answered:
+        click_map(page)
+    own_m, shift_m = answered.value.json()["sigma_m"], math.hypot(0.8, 0.8)
 
-        def said(metres: float) -> str:
-            return f"± {metres:.{2 if metres < 1 else 1}f} m".replace(".", ",")
+    def said(metres: float) -> str:
+        return f"± {metres:.{2 if metres < 1 else 1}f} m".replace(".", ",")
 
-        whole = said(math.hypot(own_m, shift_m))
-        row = page.locator(".card dt", has_text="Sai số vị trí").locator("xpath=following-sibling::dd[1]")
-        expect(row).to_have_text(re.compile(rf"^{re.escape(whole)}\s"))
-        expect(row).to_contain_text(f"Trong nội bộ ảnh {said(own_m)}")
-        expect(row).to_contain_text(f"Lệch chung cả tờ {said(shift_m)}")
-        page.locator("button.meet").click()
-        expect(page.locator(".meeting-caption")).to_contain_text(f"sai số mặt đất {whole}")
+    whole = said(math.hypot(own_m, shift_m))
+    row = page.locator(".card dt", has_text="Sai số vị trí").locator("xpath=following-sibling::dd[1]")
+    expect(row).to_have_text(re.compile(rf"^{re.escape(whole)}\s"))
+    expect(row).to_contain_text(f"Trong nội bộ ảnh {said(own_m)}")
+    expect(row).to_contain_text(f"Lệch chung cả tờ {said(shift_m)}")
+    page.locator("button.meet").click()
+    expect(page.locator(".meeting-caption")).to_contain_text(f"sai số mặt đất {whole}")
 
 
 def _without_spaces(text: str) -> str:
@@ -135,18 +131,16 @@ def test_without_terrain_the_card_says_plane_and_that_the_error_is_not_known(
     assert "±" not in card.inner_text() and "terrain model (DEM)" not in card.inner_text()
 
 
-def test_live_is_said_of_a_stream_only(open_page: OpenPage, tmp_path: Path) -> None:
+def test_live_is_said_of_a_stream_only(open_page: OpenPage, house: House) -> None:
     """A card that was uploaded was in nobody's air: its flight is laid as it came, and called that."""
-    world = make_world(tmp_path)
-    stream_into(world, world.after)
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        where = f"event={REAL}&lang=vi&map=18/{LAT - 0.0015}/{LON + 0.0042}"
-        page = open_page(link=f"{where}&cmp=side~{world.before}~{world.after}~50", url=url)
-        expect(page.locator(".before .compared-caption")).to_contain_text("Bản dựng nhanh (chưa hoàn thiện)")
-        expect(page.locator(".after .compared-caption")).to_contain_text("Ảnh trực tiếp (chưa hoàn thiện)")
-        for hidden, said in (
-            (world.before, "Ảnh trực tiếp (chưa hoàn thiện)"),
-            (world.after, "Bản dựng nhanh (chưa hoàn thiện)"),
-        ):
-            page = open_page(link=f"{where}&hidden={hidden}&at={LAT - 0.0015}/{LON + 0.0042}", url=url)
-            expect(page.locator(".card dl")).to_contain_text(said)
+    stream_into(house.world, house.world.after)
+    where = f"event={REAL}&lang=vi&map=18/{LAT - 0.0015}/{LON + 0.0042}"
+    page = open_page(link=f"{where}&cmp=side~{house.world.before}~{house.world.after}~50", url=house.url)
+    expect(page.locator(".before .compared-caption")).to_contain_text("Bản dựng nhanh (chưa hoàn thiện)")
+    expect(page.locator(".after .compared-caption")).to_contain_text("Ảnh trực tiếp (chưa hoàn thiện)")
+    for hidden, said in (
+        (house.world.before, "Ảnh trực tiếp (chưa hoàn thiện)"),
+        (house.world.after, "Bản dựng nhanh (chưa hoàn thiện)"),
+    ):
+        page = open_page(link=f"{where}&hidden={hidden}&at={LAT - 0.0015}/{LON + 0.0042}", url=house.url)
+        expect(page.locator(".card dl")).to_contain_text(said)

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from flycam.change.volume import Volume, compute_volumes
-from flycam.http.services import Services
 from flycam.model.board import ChangeKind, ChangeStatus, LayerKind
-from tests.browser.conftest import OpenPage
-from tests.browser.pages import box_of, hold, settled
+from tests.browser.conftest import House, OpenPage, serving
+from tests.browser.pages import click_map, hold, settled
 from tests.change.impacted import add_things, changed, line, place, point, square
 from tests.mosaic.surface.surfaced import finished, surface
-from tests.serve.running import running
-from tests.serve.world import REAL, World, make_world
+from tests.serve.world import REAL, make_world
 
 pytestmark = pytest.mark.browser
 
 SLIDE, FLOOD = "change-00000001", "change-00000002"
-
-
-@dataclass(frozen=True)
-class House:
-    url: str
-    world: World
 
 
 @pytest.fixture
@@ -45,36 +37,35 @@ def house(tmp_path: Path) -> Iterator[House]:
     add_things(workspace, tmp_path, "Trạm BTS", LayerKind.MAST, [("LCI0123", point(110, -60))], "mất sóng")
     schools = [("Trường TH Nậm Lúc", point(20, -80))]
     add_things(workspace, tmp_path, "Trường học", LayerKind.SCHOOL, schools)
-    with running(Services(workspace=workspace, follow_s=0.2)) as url:
-        yield House(url, world)
+    with serving(world) as served:
+        yield served
 
 
-def tap_slide(open_page: OpenPage, house: House, size: str = "office", language: str = "vi") -> Page:
+def tap_slide(open_page: OpenPage, house: House, size: str = "office") -> Page:
     """A place of the slide where nothing else lies."""
     lon, lat = place(60, -40)
-    link = f"lang={language}&event={REAL}&map=17.5/{lat}/{lon}"
+    link = f"lang=vi&event={REAL}&map=17.5/{lat}/{lon}"
     page = open_page(size, link=link, url=house.url)
     settled(page)
-    box = box_of(page.locator(".map"))
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    click_map(page)
     return page
 
 
 def test_the_card_tells_how_much_came_down_or_why_that_is_not_known(
     open_page: OpenPage, house: House
 ) -> None:
-    page = tap_slide(open_page, house, language="vi")
+    page = tap_slide(open_page, house)
     expect(page.locator(".card")).to_contain_text("một chuyến bay chưa hoàn thiện")
 
-    changes = house.world.workspace.catalog.changes
+    changes = house.workspace.catalog.changes
     slide, area = changes.last([SLIDE])[0], square(0, -100, 80)
-    workspace = house.world.workspace
+    workspace = house.workspace
     shown = {
         f"{side}_shown": finished(workspace, f"m-{side}", surface(workspace, area, fell=side == "after"))
         for side in ("before", "after")
     }
     changes.append([replace(slide, version=2, step_id="s2", area_m2=6400.0, **shown)])
-    page = tap_slide(open_page, house, language="vi")
+    page = tap_slide(open_page, house)
     card = page.locator(".card")
     expect(card).to_contain_text("đo trên 100 % vết trượt")
     expect(card).not_to_contain_text("sai số")
@@ -85,14 +76,14 @@ def test_the_card_tells_how_much_came_down_or_why_that_is_not_known(
 
 
 def test_the_card_says_where_errors_alone_come_to_as_much(open_page: OpenPage, house: House) -> None:
-    workspace, area = house.world.workspace, square(0, -100, 80)
+    workspace, area = house.workspace, square(0, -100, 80)
     shown = {
         f"{side}_shown": finished(workspace, f"m-{side}", surface(workspace, area, fell=False))
         for side in ("before", "after")
     }
     slide = workspace.catalog.changes.last([SLIDE])[0]
     workspace.catalog.changes.append([replace(slide, version=2, step_id="s2", area_m2=6400.0, **shown)])
-    card = tap_slide(open_page, house, language="vi").locator(".card")
+    card = tap_slide(open_page, house).locator(".card")
     expect(card).to_contain_text("chưa vượt quá sai số")
 
 
@@ -123,8 +114,7 @@ def test_what_is_not_answered_is_said_and_is_no_zero(open_page: OpenPage, house:
     page = open_page(link=f"lang=vi&event={REAL}&map=17.5/{lat}/{lon}", url=house.url)
     held = hold(page, "**/api/changes/impact*")
     settled(page)
-    box = box_of(page.locator(".map"))
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    click_map(page)
     expect(page.locator(".card .impact-note")).to_contain_text("Đang tìm")
     held.refuse()
     expect(page.locator(".card .impact-note")).to_contain_text("máy chủ không trả lời")

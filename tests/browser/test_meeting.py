@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -16,10 +15,10 @@ from flycam.access.restrictions import set_flight_classification
 from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.flight import Classification
-from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.conftest import SIZES, House, OpenPage, serving
 from tests.browser.pages import box_of, hold, in_address, not_in_address, settled, touch, until_seen
 from tests.serve.running import running
-from tests.serve.world import DRILL, LAT, LON, REAL, World, add_account, make_world
+from tests.serve.world import DRILL, LAT, LON, REAL, add_account, make_world
 
 pytestmark = pytest.mark.browser
 
@@ -31,22 +30,14 @@ FLOWN = f"map=17.50/{LAT - 0.0015:.6f}/{LON + 0.0042:.6f}"
 Screen = Callable[..., Page]
 
 
-@dataclass(frozen=True)
-class House:
-    """A server with accounts, and what it works with."""
-
-    url: str
-    world: World
-
-
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     world = make_world(tmp_path / "world")
     for name, role in (("Lan", Role.OPERATOR), ("Minh", Role.ANALYST), ("Hoa", Role.VIEWER)):
         add_account(world.workspace, name, role, f"{name}-token")
     # the log is looked at every 2 s: who follows is told sooner
-    with running(Services(workspace=world.workspace, follow_s=2.0)) as url:
-        yield House(url, world)
+    with serving(world, follow_s=2.0) as served:
+        yield served
 
 
 @pytest.fixture

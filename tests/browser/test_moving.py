@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from flycam.http.services import Services
 from flycam.model.access import Role
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import House, OpenPage, serving
 from tests.change.impacted import changed, square
-from tests.serve.running import running
-from tests.serve.world import REAL, World, add_account, make_world
+from tests.serve.world import REAL, add_account, make_world
 
 pytestmark = pytest.mark.browser
-
-
-@dataclass(frozen=True)
-class House:
-    world: World
-    url: str
 
 
 @pytest.fixture
@@ -36,8 +27,8 @@ def house(tmp_path: Path) -> Iterator[House]:
         "change-00000001", square(0, 0, 50), event_id=REAL, before_shown="x.tif", after_shown=shown
     )
     world.workspace.catalog.changes.append([found])
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        yield House(world, url)
+    with serving(world) as served:
+        yield served
 
 
 def opened_card(open_page: OpenPage, house: House, who: str, flight: str, size: str = "office") -> Page:
@@ -63,7 +54,7 @@ def test_who_brought_a_flight_moves_it(open_page: OpenPage, house: House) -> Non
     field.press("Enter")
     expect(page.locator(".flight")).to_have_count(1)  # the page is in the new event, where it lies alone
     expect(card.get_by_text("Sự kiện: Lũ quét Bản Liền")).to_be_attached()
-    flights = house.world.workspace.catalog.flights
+    flights = house.workspace.catalog.flights
     assert flights.event(flights.flight(flight).event_id).name == "Lũ quét Bản Liền"
 
 
@@ -75,7 +66,7 @@ def test_a_refusal_is_read_on_the_card(open_page: OpenPage, house: House) -> Non
     card.get_by_label("Chuyển sang sự kiện khác").fill("Lũ quét")
     card.get_by_role("button", name="Chuyển").click()
     expect(card.get_by_role("alert")).to_contain_text("đã tìm thay đổi trên chuyến bay này")
-    assert house.world.workspace.catalog.flights.flight(flight).event_id == REAL
+    assert house.workspace.catalog.flights.flight(flight).event_id == REAL
 
 
 def test_others_flights_are_not_offered_to_operators(open_page: OpenPage, house: House) -> None:

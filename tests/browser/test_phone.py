@@ -5,16 +5,14 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.conftest import SIZES, House, OpenPage
 from tests.browser.pages import click_map, open_doors, settled
 from tests.browser.test_evidence import FLOWN, house
-from tests.browser.test_retention import house as kept
-from tests.browser.test_retention import made
-from tests.serve.world import REAL, World
+from tests.serve.world import REAL
 
 pytestmark = pytest.mark.browser
 
-__all__ = ["house", "kept", "made"]
+__all__ = ["house"]
 WIDTH, HEIGHT = SIZES["phone"]
 THUMB_PX = 44
 UPLOAD_PX = 48
@@ -53,8 +51,8 @@ def lines(thing: Locator) -> int:
     )
 
 
-def test_a_photo_with_its_place_fills_the_width(open_page: OpenPage, house: tuple[World, str]) -> None:
-    page = open_page("phone", f"lang=vi&event={REAL}&{FLOWN}", url=house[1])
+def test_a_photo_with_its_place_fills_the_width(open_page: OpenPage, house: House) -> None:
+    page = open_page("phone", f"lang=vi&event={REAL}&{FLOWN}", url=house.url)
     settled(page)
     click_map(page)
     page.locator(".spot-open").click()

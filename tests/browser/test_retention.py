@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from flycam.http.services import Services
 from flycam.model.access import RetainedKind, Role
 from flycam.operations.retention import place_hold, set_retention_term
-from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.conftest import SIZES, House, OpenPage, serving
 from tests.browser.pages import on_screen, settled, sign_in
 from tests.browser.test_axe import severe
 from tests.operations.test_retention_routes import copied
 from tests.serve.api.test_pixels import some_pixels
-from tests.serve.running import running
 from tests.serve.world import REAL, World, add_account, make_world
 
 pytestmark = pytest.mark.browser
-
-
-@dataclass(frozen=True)
-class House:
-    world: World
-    url: str
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +37,8 @@ def house(made: tuple[World, Path], tmp_path: Path) -> Iterator[House]:
     set_retention_term(world.workspace, RetainedKind.PHOTO, 60, "Trần Thị Bưởi")
     set_retention_term(world.workspace, RetainedKind.VIDEO, 30, "Trần Thị Bưởi", REAL)
     place_hold(world.workspace, "hold-0000000a", world.before, "cơ quan điều tra yêu cầu", "Minh")
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        yield House(world, url)
+    with serving(world) as served:
+        yield served
 
 
 def entered(open_page: OpenPage, house: House, role: Role, language: str, link: str = "") -> Page:
@@ -76,7 +67,7 @@ def test_what_is_due_is_listed_and_confirmed_in_two_presses(open_page: OpenPage,
     sure.click()
     expect(section.get_by_role("status")).to_have_text("Đã xoá 6 bản gốc.")
     expect(section.locator(".due-list li")).to_have_count(0)
-    lines = house.world.workspace.catalog.retention.lines()
+    lines = house.workspace.catalog.retention.lines()
     assert len(lines) == 6 and {one.author for one in lines} == {"admin"}
     page.keyboard.press("Escape")
     lon, lat, _ = next(one for one in some_pixels(house.world, house.world.after) if one[2])
@@ -93,12 +84,12 @@ def test_a_list_that_changed_is_refused_and_shown_anew(open_page: OpenPage, hous
     page.get_by_role("button", name="Mời xem").click()
     section = page.locator(".sharing-desk section").nth(2)
     section.get_by_role("button", name="Xác nhận xoá").click()
-    place_hold(house.world.workspace, "hold-0000000b", house.world.after, "toà án", "Minh")
+    place_hold(house.workspace, "hold-0000000b", house.world.after, "toà án", "Minh")
     section.get_by_role("button", name="Xoá vĩnh viễn").click()
     expect(section.get_by_role("alert")).to_contain_text("chưa xoá gì")
     expect(section.locator(".due-list li")).to_have_count(0)
     expect(section).to_contain_text("toà án · Minh")
-    assert house.world.workspace.catalog.retention.lines() == []
+    assert house.workspace.catalog.retention.lines() == []
 
 
 def test_nobody_but_administrators_has_the_section(open_page: OpenPage, house: House) -> None:

@@ -1,4 +1,4 @@
-"""The review's list: filtered, doubtful pairs, and that nothing that was pressed is passed over in silence."""
+"""The review's list: filtered, doubtful pairs, and no key passed over in silence."""
 
 from __future__ import annotations
 

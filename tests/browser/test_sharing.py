@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -14,24 +13,16 @@ from playwright.sync_api import Page, Route, expect
 
 from flycam.access.accounts import invite_guest, revoke_guest
 from flycam.access.restrictions import add_restricted_area, set_flight_classification
-from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.flight import Classification
-from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.conftest import SIZES, House, OpenPage, serving
 from tests.browser.pages import box_of, click_map, in_address, open_doors, settled, sign_in
-from tests.serve.running import running
-from tests.serve.world import LAT, LON, REAL, World, add_account, make_world
+from tests.serve.world import LAT, LON, REAL, add_account, make_world
 
 pytestmark = pytest.mark.browser
 
 WEST, NORTH = LON + 0.012, LAT - 0.003
 SCRIPT = "<script>alert(1)</script>"
-
-
-@dataclass(frozen=True)
-class House:
-    world: World
-    url: str
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +37,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")
     add_restricted_area(world.workspace, area, "analyst,admin", f"Doanh trại {SCRIPT}", "admin")
     set_flight_classification(world.workspace, world.before, Classification.INTERNAL, "admin")
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        yield House(world, url)
+    with serving(world) as served:
+        yield served
 
 
 def entered(
@@ -114,7 +105,7 @@ def test_a_link_is_made_read_by_a_phone_opened_and_revoked(open_page: OpenPage, 
 def test_a_guests_screen_has_a_caption_and_offers_nothing_that_is_not_theirs(
     open_page: OpenPage, house: House
 ) -> None:
-    _, secret = invite_guest(house.world.workspace, 2.0, REAL, "analyst")
+    _, secret = invite_guest(house.workspace, 2.0, REAL, "analyst")
     page = open_page("office", "", url=house.url, wait=False)
     page.goto(f"{house.url}/guest/{secret}")
     page.get_by_role("button").click()
@@ -138,7 +129,7 @@ def test_a_guests_screen_has_a_caption_and_offers_nothing_that_is_not_theirs(
 def test_a_guest_whose_link_was_revoked_is_told_so_and_keeps_no_picture(
     open_page: OpenPage, house: House
 ) -> None:
-    workspace = house.world.workspace
+    workspace = house.workspace
     guest, secret = invite_guest(workspace, 2.0, REAL, "analyst")
     page = open_page("office", "", url=house.url, wait=False)
     page.goto(f"{house.url}/guest/{secret}")
@@ -210,7 +201,7 @@ def test_what_is_typed_stays_when_the_session_ends_and_is_saved_after(
     page.locator(".login button").click()
     expect(door).to_have_count(0)
     expect(page.locator(".card")).to_contain_text("Hai người trên mái nhà (office)")
-    notes = [one.note for one in house.world.workspace.catalog.marks.current(REAL)]
+    notes = [one.note for one in house.workspace.catalog.marks.current(REAL)]
     assert notes.count("Hai người trên mái nhà (office)") == 1
 
 
@@ -225,7 +216,7 @@ def test_somebody_else_who_signs_in_there_sees_nothing_of_it(open_page: OpenPage
     page.locator(".login button").click()
     expect(page.locator("button.account")).to_have_attribute("title", re.compile("^analyst"))
     expect(page.locator(".mark-form")).to_have_count(0)
-    assert "chỉ mình tôi" not in [one.note for one in house.world.workspace.catalog.marks.current(REAL)]
+    assert "chỉ mình tôi" not in [one.note for one in house.workspace.catalog.marks.current(REAL)]
 
 
 def refused_once(page: Page) -> None:
@@ -254,7 +245,7 @@ def test_somebody_else_who_signed_in_in_another_tab_writes_nothing_for_whoever_w
     page.locator(".mark-form .save").click()
     expect(page.locator("button.account")).to_have_attribute("title", re.compile("^analyst"))
     expect(page.locator(".mark-form")).to_have_count(0)
-    assert "của người trước" not in [one.note for one in house.world.workspace.catalog.marks.current(REAL)]
+    assert "của người trước" not in [one.note for one in house.workspace.catalog.marks.current(REAL)]
 
 
 def test_what_is_restricted_is_listed_for_those_who_see_it(open_page: OpenPage, house: House) -> None:
