@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from flycam.geometry.grid import lonlat_to_mercator
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import box_of, hold, in_address, not_in_address, settled, settled_compare, until_seen
+from tests.browser.pages import box_of, in_address, not_in_address, settled, settled_compare, until_seen
 from tests.serve.world import DRILL, LAT, LON, REAL, World, colour_at
 
 pytestmark = pytest.mark.browser
@@ -154,20 +154,6 @@ def test_side_by_side_the_pointer_is_on_the_same_ground(open_page: OpenPage, wor
     at = box_of(cross)
     assert at["x"] + at["width"] / 2 - (other["x"] + other["width"] / 2) == pytest.approx(60, abs=3)
     assert at["y"] + at["height"] / 2 - (other["y"] + other["height"] / 2) == pytest.approx(-40, abs=3)
-
-
-def test_another_picture_does_not_stand_over_the_time_of_the_one_before(
-    open_page: OpenPage, world: World
-) -> None:
-    page = open_page(link=_link(world, "side", 50))
-    after = page.locator(".after .compared-caption")
-    expect(after).to_contain_text("10/09/2024 10:15")
-    held = hold(page, "**/api/pixel**")
-    page.locator(".compare-choice.after select").select_option(value=world.before)
-    expect(after).to_contain_text("đang xem…")
-    expect(after).not_to_contain_text("10/09/2024 10:15")
-    held.release()
-    expect(after).to_contain_text("20/08/2024 09:10")
 
 
 @pytest.mark.parametrize("wrong", ["swipe~nothing~here~50", "dance~a~b~50"])

@@ -19,7 +19,7 @@ from flycam.storage import keys
 from tests.browser.conftest import SIZES, House, OpenPage, serving
 from tests.browser.pages import box_of, click_map, settled
 from tests.serve.api.test_photo_points import PLANE, tilted
-from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
+from tests.serve.world import LAT, LON, REAL, World, make_world
 
 pytestmark = pytest.mark.browser
 
@@ -76,21 +76,6 @@ def test_the_card_tells_an_age_as_the_pack_does(open_page: OpenPage, world: Worl
         said = format_age(then_ns, then_ns + int(passed.total_seconds()) * 10**9).in_language("vi")
         taken = page.locator(".card dt", has_text="Giờ chụp").locator("xpath=following-sibling::dd[1]")
         expect(taken).to_contain_text(f"{said} trước")
-
-
-def test_how_old_and_how_far_off_a_place_is_stands_above_the_fold(open_page: OpenPage, house: House) -> None:
-    """On the screen of a small desk, under a picture, a warning and a drill's line."""
-    page = open_page("office", f"lang=vi&event={DRILL}&{FLOWN}", url=house.url)
-    settled(page)
-    click_map(page)
-    card = page.locator(".card")
-    expect(card.locator("img")).to_be_visible()
-    card.locator("img").evaluate("e => e.decode()")
-    said = card.locator("dt", has_text="Sai số vị trí").locator("xpath=following-sibling::dd[1]")
-    expect(said).not_to_be_empty()
-    around, box = box_of(card), box_of(said)
-    assert card.evaluate("e => e.scrollTop") == 0
-    assert box["y"] + box["height"] <= around["y"] + around["height"]
 
 
 def test_the_newest_photo_from_the_side_is_a_button_on_the_card(open_page: OpenPage, house: House) -> None:

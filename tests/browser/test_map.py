@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from flycam.http.services import Services
 from flycam.model.access import Role
@@ -40,6 +40,7 @@ from tests.serve.world import (
 pytestmark = pytest.mark.browser
 
 MIDDLE = (LON + 0.0042, LAT - 0.0015)
+THUMB_PX = 48
 FLOWN = f"map=18/{MIDDLE[1]}/{MIDDLE[0]}"
 
 
@@ -235,10 +236,8 @@ def test_vn_2000_stands_beside_wgs_84(open_page: OpenPage) -> None:
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     readout = page.locator(".position")
     expect(readout).to_contain_text("VN-2000")
-    assert re.match(
-        "^\\d+\\.\\d{6}° N\\s+\\d+\\.\\d{6}° E\nX 2,\\d{3},\\d{3} N  Y \\d{3},\\d{3} E  VN-2000 CM 104°45′$",
-        readout.inner_text(),
-    ), readout.inner_text()
+    numbers = r"^\d+\.\d{6}° N\s+\d+\.\d{6}° E\nX 2,\d{3},\d{3} N  Y \d{3},\d{3} E  VN-2000 CM 104°45′$"
+    assert re.match(numbers, readout.inner_text()), readout.inner_text()
     placed = box_of(readout)
     assert placed["x"] >= 0 and placed["x"] + placed["width"] <= 390
     assert page.locator(".position span").nth(1).evaluate("e => e.scrollWidth <= e.clientWidth")
@@ -274,3 +273,24 @@ def test_a_dead_server_is_said_in_words(open_page: OpenPage, tmp_path: Path) -> 
         page.route("**/api/**", lambda route: route.abort())
         page.reload()
         expect(page.locator(".fatal")).to_contain_text("máy chủ không trả lời")
+
+
+def test_a_thumb_finds_the_upload_and_chooses_photos(browser: Browser, address: str) -> None:
+    """By touch alone: from the map to the card's photos."""
+    width, height = SIZES["phone"]
+    context = browser.new_context(viewport={"width": width, "height": height}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{address}/#lang=vi&event={REAL}")
+    settled(page)
+    button = box_of(page.locator(".upload-link"))
+    assert button["height"] >= THUMB_PX and button["width"] >= 0.25 * width
+    assert height / 2 < button["y"] <= height - button["height"], "within a thumb's reach"
+    page.locator(".upload-link").tap()
+    picker = page.locator(".picker.large")
+    picker.wait_for()
+    large = box_of(picker)
+    assert large["height"] >= THUMB_PX and large["width"] >= 0.8 * width
+    with page.expect_file_chooser() as chosen:
+        picker.tap()
+    assert chosen.value.is_multiple()
+    context.close()

@@ -12,12 +12,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from flycam.access.restrictions import set_flight_classification
-from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.flight import Classification
 from tests.browser.conftest import SIZES, House, OpenPage, serving
 from tests.browser.pages import box_of, hold, in_address, not_in_address, settled, touch, until_seen
-from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, add_account, make_world
 
 pytestmark = pytest.mark.browser
@@ -75,8 +73,11 @@ def _read_code(page: Page) -> str:
     return cv2.QRCodeDetector().detectAndDecode(cv2.resize(picture, None, fx=2.0, fy=2.0))[0]
 
 
-def _wait_for(page: Page, what: str) -> None:
-    in_address(page, what)
+def present(page: Page) -> None:
+    """Open the meeting and show one's map to all."""
+    page.locator("button.meet").click()
+    touch(page.locator(".meeting-bar .present"))
+    expect(page.locator(".on-air")).to_have_text("ĐANG TRÌNH BÀY")
 
 
 def test_one_caption_and_nothing_else(open_page: OpenPage) -> None:
@@ -130,16 +131,14 @@ def test_no_time_of_another_view_stands_over_a_place_that_is_being_asked(open_pa
 
 def test_a_viewer_follows_what_an_operator_presents(house: House, screen: Screen) -> None:
     lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}", "wall")
-    lan.locator("button.meet").click()
-    touch(lan.locator(".meeting-bar .present"))
-    expect(lan.locator(".on-air")).to_have_text("ĐANG TRÌNH BÀY")
+    present(lan)
 
     hoa = screen("Hoa", f"lang=en&event={DRILL}")
     button = hoa.locator("button.meet")
     expect(button).to_have_attribute("title", "Lan is presenting")
     expect(button).to_have_class(re.compile("on"))
     button.click()
-    _wait_for(hoa, f"event={REAL}")
+    in_address(hoa, f"event={REAL}")
     expect(hoa.locator(".meeting-bar")).to_contain_text("Following Lan")
     expect(hoa.locator(".meeting-caption")).to_contain_text("10/09/2024 10:15")
     expect(hoa.locator(".meeting-bar .present")).to_have_count(0)
@@ -161,16 +160,14 @@ def test_a_viewer_follows_what_an_operator_presents(house: House, screen: Screen
 
 def test_who_joins_later_sees_it_at_once_by_a_link_without_a_secret(house: House, screen: Screen) -> None:
     lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
-    lan.locator("button.meet").click()
-    touch(lan.locator(".meeting-bar .present"))
-    expect(lan.locator(".on-air")).to_be_visible()
+    present(lan)
     touch(lan.locator(".places-open"))
     link = lan.locator(".places-link").inner_text().split()[-1]
     assert _read_code(lan) == link, "a phone at the wall reads the address, and nothing that signs in"
     assert link == f"{house.url}/#meet=follow"
     expect(lan.locator(".places")).to_contain_text("chỉ mở được trên chính máy này")
     wall = screen("Hoa", link.partition("#")[2], "wall")
-    _wait_for(wall, f"event={REAL}")
+    in_address(wall, f"event={REAL}")
     expect(wall.locator(".top")).to_be_hidden()
     assert _view(wall)[1:] == pytest.approx(_view(lan)[1:], abs=2e-4)
     lan.reload()
@@ -179,9 +176,7 @@ def test_who_joins_later_sees_it_at_once_by_a_link_without_a_secret(house: House
 
 def test_another_takes_over_and_the_first_follows(screen: Screen) -> None:
     lan, minh = (screen(name, f"lang=vi&event={REAL}&{FLOWN}") for name in ("Lan", "Minh"))
-    lan.locator("button.meet").click()
-    touch(lan.locator(".meeting-bar .present"))
-    expect(lan.locator(".on-air")).to_be_visible()
+    present(lan)
     expect(minh.locator("button.meet")).to_have_class(re.compile("on"))
     minh.locator("button.meet").click()
     expect(minh.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
@@ -192,9 +187,8 @@ def test_another_takes_over_and_the_first_follows(screen: Screen) -> None:
 
 
 def test_a_screen_that_follows_nobody_any_more_says_so(screen: Screen) -> None:
-    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
-    touch(lan.locator(".meeting-bar .present"))
-    expect(lan.locator(".on-air")).to_be_visible()
+    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
+    present(lan)
     wall = screen("Hoa", "lang=vi&meet=follow", "wall")
     lost = wall.locator(".meeting-caption strong")
     expect(wall.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
@@ -206,9 +200,8 @@ def test_a_screen_that_follows_nobody_any_more_says_so(screen: Screen) -> None:
 
 
 def test_who_presents_is_told_that_nothing_is_sent_and_stopping_comes_last(screen: Screen) -> None:
-    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
-    touch(lan.locator(".meeting-bar .present"))
-    expect(lan.locator(".on-air")).to_be_visible()
+    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
+    present(lan)
     held = hold(lan, "**/api/meeting**")
     for _ in range(4):
         lan.mouse.move(600, 300)
@@ -229,9 +222,7 @@ def test_who_presents_is_told_that_nothing_is_sent_and_stopping_comes_last(scree
 
 def test_a_copy_of_the_tab_that_presents_follows_it(screen: Screen) -> None:
     lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
-    lan.locator("button.meet").click()
-    touch(lan.locator(".meeting-bar .present"))
-    expect(lan.locator(".on-air")).to_be_visible()
+    present(lan)
     with lan.expect_popup() as opened:
         lan.evaluate(
             "() => void window.open(location.href)"
@@ -322,25 +313,23 @@ def test_a_drill_is_marked_on_the_wall(open_page: OpenPage) -> None:
 
 
 def test_how_widely_it_may_be_shown_stands_on_the_wall_and_on_paper(
-    open_page: OpenPage, tmp_path: Path
+    open_page: OpenPage, house: House
 ) -> None:
-    world = make_world(tmp_path)
-    set_flight_classification(world.workspace, world.before, Classification.RESTRICTED, "Quản trị")
-    with running(Services(workspace=world.workspace)) as url:
-        page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&meet=on", url=url)
-        expect(page.locator(".meeting-caption .level-badge")).to_have_text("HẠN CHẾ")  # of all in sight
-        page.goto("about:blank")
-        page.goto(f"{url}/#lang=vi&event={REAL}&{FLOWN}&meet=on&hidden={world.before}")
-        expect(page.locator(".meeting-caption")).to_contain_text("10/09/2024")
-        expect(page.locator(".meeting-caption .level-badge")).to_have_count(0)
-        page.keyboard.press("Escape")
-        page.locator(".print-open").click()
-        expect(page.locator(".print-pictures")).to_contain_text("sau bão")
-        expect(page.locator(".print-level .level-badge")).to_have_count(0)
-        page.goto("about:blank")
-        page.goto(f"{url}/#lang=vi&event={REAL}&{FLOWN}")
-        page.locator(".print-open").click()
-        expect(page.locator(".print-level .level-badge")).to_have_text("HẠN CHẾ")
+    set_flight_classification(house.workspace, house.world.before, Classification.RESTRICTED, "Quản trị")
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&meet=on", url=house.url, token="Hoa-token")
+    expect(page.locator(".meeting-caption .level-badge")).to_have_text("HẠN CHẾ")  # of all in sight
+    page.goto("about:blank")
+    page.goto(f"{house.url}/#lang=vi&event={REAL}&{FLOWN}&meet=on&hidden={house.world.before}")
+    expect(page.locator(".meeting-caption")).to_contain_text("10/09/2024")
+    expect(page.locator(".meeting-caption .level-badge")).to_have_count(0)
+    page.keyboard.press("Escape")
+    page.locator(".print-open").click()
+    expect(page.locator(".print-pictures")).to_contain_text("sau bão")
+    expect(page.locator(".print-level .level-badge")).to_have_count(0)
+    page.goto("about:blank")
+    page.goto(f"{house.url}/#lang=vi&event={REAL}&{FLOWN}")
+    page.locator(".print-open").click()
+    expect(page.locator(".print-level .level-badge")).to_have_text("HẠN CHẾ")
 
 
 def test_who_follows_sees_nothing_that_was_opened_or_looked_for_here(screen: Screen) -> None:
@@ -351,8 +340,7 @@ def test_who_follows_sees_nothing_that_was_opened_or_looked_for_here(screen: Scr
     hoa.locator("button.meet").click()
     touch(hoa.locator(".places-open"))
     expect(hoa.locator(".places")).to_be_visible()
-    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
-    touch(lan.locator(".meeting-bar .present"))
+    present(screen("Lan", f"lang=vi&event={REAL}&{FLOWN}"))
     hoa.locator(".meeting-call .follow").click()
     expect(hoa.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
     expect(hoa.locator(".places")).to_be_hidden()

@@ -67,8 +67,3 @@ def test_a_refusal_is_read_on_the_card(open_page: OpenPage, house: House) -> Non
     card.get_by_role("button", name="Chuyển").click()
     expect(card.get_by_role("alert")).to_contain_text("đã tìm thay đổi trên chuyến bay này")
     assert house.workspace.catalog.flights.flight(flight).event_id == REAL
-
-
-def test_others_flights_are_not_offered_to_operators(open_page: OpenPage, house: House) -> None:
-    page = opened_card(open_page, house, "Tổ bay 9", house.world.after)
-    expect(page.locator(".flight-move")).to_have_count(0)

@@ -26,17 +26,6 @@ sys.exit(4)
 """
 
 
-def test_what_went_wrong_stands_on_the_card(open_page: OpenPage, world: World, tmp_path: Path) -> None:
-    command = (sys.executable, "-c", FAILS)
-    services = Services(workspace=world.workspace, packs_dir=tmp_path, pack_command=command)
-    with running(services) as url:
-        page = open_page(link=f"event={REAL}&lang=vi", url=url)
-        card = page.locator(f'[data-flight="{world.after}"]')
-        card.get_by_role("button", name="Gói họp").click()
-        expect(card.get_by_role("alert")).to_have_text("Đĩa đầy <b>")
-        expect(card.get_by_role("button", name="Gói họp")).to_be_enabled()
-
-
 def test_a_pack_whose_server_stopped_is_told_on_the_page_of_the_next(
     open_page: OpenPage, tmp_path: Path
 ) -> None:

@@ -219,35 +219,6 @@ def test_somebody_else_who_signs_in_there_sees_nothing_of_it(open_page: OpenPage
     assert "chỉ mình tôi" not in [one.note for one in house.workspace.catalog.marks.current(REAL)]
 
 
-def refused_once(page: Page) -> None:
-    """The answer that no session is there, to what was asked before somebody signed in again."""
-    waiting = [None]
-
-    def answer(route: Route) -> None:
-        if route.request.method == "PUT" and waiting:
-            waiting.clear()
-            route.fulfill(status=401, json={"message": "Hãy đăng nhập."})
-        else:
-            route.continue_()
-
-    page.route("**/api/marks/**", answer)
-
-
-def test_somebody_else_who_signed_in_in_another_tab_writes_nothing_for_whoever_was_here(
-    open_page: OpenPage, house: House
-) -> None:
-    page = entered(open_page, house, Role.OPERATOR)
-    settled(page)
-    note_begun(page, "của người trước")
-    said = page.context.request.post(f"{house.url}/api/login", data={"token": "analyst-token"})
-    assert said.ok
-    refused_once(page)
-    page.locator(".mark-form .save").click()
-    expect(page.locator("button.account")).to_have_attribute("title", re.compile("^analyst"))
-    expect(page.locator(".mark-form")).to_have_count(0)
-    assert "của người trước" not in [one.note for one in house.workspace.catalog.marks.current(REAL)]
-
-
 def test_what_is_restricted_is_listed_for_those_who_see_it(open_page: OpenPage, house: House) -> None:
     page = entered(open_page, house, Role.ANALYST, language="en")
     page.get_by_role("button", name="Invite").click()

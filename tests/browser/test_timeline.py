@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from flycam.catalog.live_flights import LinkState, LiveFlightReport
 from flycam.http.services import Services
@@ -38,43 +38,6 @@ def test_choosing_a_flight_hides_what_was_captured_later(open_page: OpenPage, wo
     page.locator(".moment.now").click()
     expect_painted(page, mean_colour_around(MIDDLE, storm=True))
     not_in_address(page, "asof")
-
-
-def test_a_flight_under_way_then_is_named_and_offers_no_moment_of_itself(
-    open_page: OpenPage, world: World
-) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&asof=2024-09-10T03:00:00Z")
-
-    def under_way(route: Route) -> None:
-        answer = route.fetch()
-        flights = answer.json()
-        for flight in flights:
-            if flight["flight_id"] == world.after:
-                flight |= {"first": "2024-09-10T02:50:00Z", "state": "ingesting"}
-        route.fulfill(response=answer, json=flights)
-
-    page.route("**/api/flights?**", under_way)
-    page.reload()
-    notes = page.locator(".map-warnings .earlier")
-    expect(notes).to_have_text(
-        [
-            "Đang xem như lúc 10/09/2024 10:00: 0 chuyến bay sau đó không hiện",
-            "Đang bay lúc đó, không hiện: Thung lũng Nậm Lúc – sau bão",
-        ]
-    )
-    expect(page.locator(f'[data-flight="{world.after}"]')).to_contain_text("Đang bay vào thời điểm đang xem")
-    moments, now = page.locator(".moments .moment"), page.locator(".moment.now")
-    expect(moments).to_have_text("20/08/2024 09:10")
-    now.click()
-    expect(notes).to_have_count(0)
-    now.focus()
-    page.keyboard.press("ArrowLeft")
-    expect(moments).to_have_attribute("aria-pressed", "true")
-    expect(notes).to_have_count(1)
-    page.locator(".compare-open").click()
-    options = page.locator(".compare-choice.before option")
-    expect(options).to_have_count(2)  # by the first flight's end there was that one alone
-    assert not [one for one in options.all_inner_texts() if "Như lúc" in one]
 
 
 def test_what_is_in_the_air_is_live_or_lost_since(open_page: OpenPage, tmp_path: Path) -> None:
