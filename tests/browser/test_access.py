@@ -18,6 +18,7 @@ from flycam.workspace import Workspace
 from tests.browser.conftest import SIZES
 from tests.browser.pages import box_of, in_address, open_doors, sign_in
 from tests.browser.test_axe import AXE, severe
+from tests.browser.words import words
 from tests.serve.running import running
 from tests.serve.world import DRILL, REAL, add_account, make_world
 
@@ -108,7 +109,7 @@ def test_tokens_are_made_shown_once_listed_and_revoked(page: Page, house: House)
     by = {"Authorization": f"Bearer {value}"}
     assert httpx.get(f"{house.url}/api/session", headers=by).json()["scope"] == "map"
     row = room.locator("li", has=page.locator("strong", has_text="viewer: QGIS"))
-    expect(row).to_contain_text("chỉ xem bản đồ (phần mềm GIS)")
+    expect(row).to_contain_text(words("account.scope_map"))
     here = room.locator("li", has_text="đang dùng ở đây")
     expect(here).to_contain_text("cũng kết thúc: viewer: QGIS")
     assert not severe(page)

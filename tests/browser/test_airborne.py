@@ -25,6 +25,7 @@ from flycam.http.services import Services
 from flycam.model.flight import Event, EventKind
 from tests.browser.conftest import House, OpenPage
 from tests.browser.pages import box_of, settled, until_seen
+from tests.browser.words import words
 from tests.houses import House as OpenHouse
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL
@@ -160,8 +161,8 @@ def test_a_map_that_waits_for_a_first_flight_goes_to_it_and_on_with_it_until_it_
     settled(page)
     expect(page.locator(".checklist")).to_be_visible()
     teller.say(report(event_id="evt-new", is_matching=True))
-    expect(card_of(page, "bay1")).to_contain_text("đang khớp giờ video với nhật ký, tới 60 giây")
-    expect(page.locator(".flights .empty")).to_contain_text("Máy bay đang bay")
+    expect(card_of(page, "bay1")).to_contain_text(words("aloftMatching"))
+    expect(page.locator(".flights .empty")).to_contain_text(words("aloftTitle"))
     expect(page.locator(".checklist")).to_have_count(0)
     for moved_deg in (0.0, 0.2):
         teller.say(report(event_id="evt-new", place=(PLACE[0] + moved_deg, PLACE[1])))
@@ -204,7 +205,7 @@ def test_of_two_flights_at_once_only_the_one_that_is_silent_is_lost(
     expect(first).to_contain_text("Bay 1")
     expect(second).to_contain_text("Bay 2")
     teller.kill("bay2")
-    expect(second).to_contain_text("MẤT LIÊN LẠC với máy nhận hình")
+    expect(second).to_contain_text(words("aloftLostProgram"))
     expect(second).to_contain_text("Hình cuối: 05/09/2026 09:13:00 (hình cách đây")
     expect(first).not_to_have_class(re.compile("lost"))
 
@@ -219,7 +220,7 @@ def test_a_page_that_hears_nothing_from_the_server_says_so_and_counts_on(
         expect(card).to_contain_text("Hình: tốt")
         page.context.set_offline(True)
         page.wait_for_timeout(200)
-    expect(card).to_contain_text("KHÔNG CÓ TIN từ máy chủ")
+    expect(card).to_contain_text(words("aloftLostServer"))
     expect(card).not_to_contain_text("Hình: ")
     expect(card).to_contain_text(re.compile("hình cách đây ([4-9]|[1-9]\\d) giây"))
 
@@ -244,7 +245,7 @@ def test_a_recording_and_a_drill_are_never_taken_for_an_aircraft_in_the_air(
     card = card_of(page, "bay1")
     expect(card).to_contain_text("DIỄN TẬP · PHÁT LẠI")
     card.locator("summary").click()
-    expect(card).to_contain_text("lúc này máy bay không ở đó")
+    expect(card).to_contain_text(words("aloftRecording"))
 
 
 @contextmanager

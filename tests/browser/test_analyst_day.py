@@ -23,6 +23,7 @@ from flycam.model.board import REVIEWABLE_STATUSES, ChangeAction, ChangeStatus, 
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import box_of, settled_compare, view_in_address
 from tests.browser.test_changes import compared_at
+from tests.browser.words import words
 from tests.change.impacted import add_things
 from tests.serve.running import running
 from tests.serve.world import REAL, World, add_account, make_world, write_valley
@@ -196,7 +197,7 @@ def _take_away(page: Page, accepted: set[str], folder: Path) -> None:
 
 def _tell_the_village(page: Page, room: Room) -> None:
     row = page.locator(".settlement", has_text="Nậm Lúc Thượng")
-    expect(row.locator(".proposed")).to_contain_text("Đề xuất: bị cô lập")
+    expect(row.locator(".proposed")).to_contain_text(words("roads_cut_off"))
     row.get_by_role("button", name="Bị cô lập").click()
     expect(row.locator(".access")).to_have_text("Bị cô lập")
     (said,) = room.world.workspace.catalog.settlements.current(REAL)

@@ -19,6 +19,7 @@ from flycam.model.board import LayerKind, MarkKind, MarkStatus
 from tests.browser.conftest import SIZES
 from tests.browser.pages import click_map, open_doors, settled
 from tests.browser.test_changes import with_candidates
+from tests.browser.words import words
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, add_account
 
@@ -183,7 +184,7 @@ def test_neither_does_an_upload_under_way(sized: Sized, url: str, tmp_path: Path
     for name in names:
         (tmp_path / name).write_bytes(bytes(1000))
     page.locator("input[type=file]:not([webkitdirectory])").set_input_files([tmp_path / one for one in names])
-    expect(page.locator(".banner")).to_have_text("ĐANG TẢI – CHƯA RÚT THẺ")
+    expect(page.locator(".banner")).to_have_text(words("upload.sending"))
     expect(page.locator(".stage")).to_have_count(4)
     assert not severe(page)
     page.get_by_role("button", name="Tạm dừng").click()

@@ -20,6 +20,7 @@ from flycam.model.board import LayerKind, MarkKind, MarkStatus
 from flycam.model.records import MarkVersion
 from tests.browser.conftest import SIZES, House, OpenPage, serving
 from tests.browser.pages import click_map, in_address, on_screen, settled, until_seen
+from tests.browser.words import words
 from tests.change.impacted import changed, square
 from tests.serve.world import DRILL, LAT, LON, REAL, make_world
 from tests.suites.board_suite import mark_told
@@ -122,7 +123,7 @@ def test_a_mark_is_made_with_a_photo_changed_and_taken_off(board: Board, open_pa
     page = open_page("office", f"lang=vi&event={REAL}&{VIEW}", url=board.url)
     settled(page)
     page.locator(".mark-begin").click()
-    expect(page.locator(".mark-tool")).to_contain_text("Bấm lên bản đồ")
+    expect(page.locator(".mark-tool")).to_contain_text(words("markTapPoint"))
     click_map(page, 0.45, 0.5)
     form = page.locator(".mark-form")
     form.locator("[name=kind]").select_option(label="Người cần cứu")
@@ -145,7 +146,7 @@ def test_a_mark_is_made_with_a_photo_changed_and_taken_off(board: Board, open_pa
     card.get_by_role("button", name="Sửa").click()
     form.locator("[name=status]").select_option(label="gỡ khỏi bản đồ")
     form.locator(".save").click()
-    expect(card).to_contain_text("Dấu này không còn trên bản đồ")
+    expect(card).to_contain_text(words("markGoneText"))
     assert board.workspace.catalog.marks.current(REAL) == []
     assert len(board.workspace.catalog.marks.history(line.mark_id)) == 4
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["office"][0]

@@ -26,6 +26,7 @@ from tests.browser.pages import (
     until_seen,
     view_in_address,
 )
+from tests.browser.words import words
 from tests.serve.world import LAT, LON, REAL, World, make_world
 from tests.suites.change_suite import FOUND
 from tests.suites.comparison_suite import compared_on
@@ -135,7 +136,7 @@ def test_the_list_is_walked_through_by_keys(open_page: OpenPage, review: Review)
     page.keyboard.press("u")
     expect_count(page, 2, 1, 0)
     page.keyboard.press("u")
-    expect(page.locator(".review-trouble")).to_contain_text("Chỉ hoàn tác được quyết định cuối")
+    expect(page.locator(".review-trouble")).to_contain_text(words("changes.nothingToUndo"))
     assert review.statuses() == ["accepted", "proposed", "proposed"]
 
 
@@ -174,7 +175,7 @@ def test_a_ragged_outline_is_redrawn_by_few_corners_and_each_can_be_taken_away(
     page.keyboard.press("Delete")
     page.mouse.move(*compared_at(page, (west + east) / 2, (south + north) / 2))
     page.keyboard.press("Delete")
-    expect(page.locator(".review-trouble")).to_contain_text("Không có đỉnh nào dưới con trỏ")
+    expect(page.locator(".review-trouble")).to_contain_text(words("changes.noCorner"))
     page.keyboard.press("Enter")
     expect(told).to_contain_text("Sửa E")
     after = review.line(NAMES[0])
@@ -272,7 +273,7 @@ def test_a_decision_that_others_have_overtaken_is_not_undone_nor_what_came_befor
 def test_everybody_sees_on_the_map_what_was_confirmed(open_page: OpenPage, review: Review) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&map=17/{LAT - 0.0007}/{LON + 0.0003}", url=review.url)
     row = page.locator(".layers li", has=page.locator('[data-layer="changes"]'))
-    expect(row).to_contain_text("Thay đổi đã xác nhận")
+    expect(row).to_contain_text(words("changesConfirmed"))
     box = box_of(page.locator(".map").first)
     place = {"x": box["x"] + box["width"] / 2 - 60, "y": box["y"] + box["height"] / 2 - 40}
     clip = {**place, "width": 120, "height": 80}
@@ -319,7 +320,7 @@ def test_a_note_stays_with_its_change_and_gives_the_keys_back_when_saved(
     page.keyboard.press("j")
     expect(note).to_have_value("")
     first = page.locator(f'[data-change="{NAMES[0]}"]')
-    expect(first).to_contain_text("ghi chú chưa lưu")
+    expect(first).to_contain_text(words("changes.notSavedNote"))
     note.fill("nương mới cày")
     page.keyboard.press("Enter")
     expect(page.locator(f'[data-change="{NAMES[1]}"]')).to_contain_text("nương mới cày")
@@ -333,7 +334,7 @@ def test_a_note_stays_with_its_change_and_gives_the_keys_back_when_saved(
     page.keyboard.press("r")
     expect_count(page, 2, 0, 1)
     assert [review.line(name).note for name in NAMES[:2]] == ["hỏi trưởng thôn", "nương mới cày"]
-    expect(first).not_to_contain_text("ghi chú chưa lưu")
+    expect(first).not_to_contain_text(words("changes.notSavedNote"))
 
 
 def test_what_a_newer_revision_did_not_show_again_says_so_and_stands_last(

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from flycam.geometry.grid import lonlat_to_mercator
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import box_of, in_address, not_in_address, settled, settled_compare, until_seen
+from tests.browser.words import words
 from tests.serve.world import DRILL, LAT, LON, REAL, World, colour_at
 
 pytestmark = pytest.mark.browser
@@ -76,7 +77,7 @@ def test_it_opens_on_the_newest_flight_and_the_one_before(
     sigma_m = httpx.get(f"{address}/api/pixel", params=asked).json()["sigma_m"]
     said = f"{sigma_m:.1f}".replace(".", ",")
     expect(after).to_contain_text(re.compile(rf"Bản dựng nhanh.*sai số mặt đất\s±\s{said}\sm"))
-    expect(before).to_contain_text("sai số mặt đất không rõ")
+    expect(before).to_contain_text(words("captionErrorUnknown"))
     expect(before).to_contain_text("không có mô hình độ cao")
     page.keyboard.press("Escape")
     expect(page.locator(".compare")).to_have_count(0)
@@ -160,7 +161,7 @@ def test_side_by_side_the_pointer_is_on_the_same_ground(open_page: OpenPage, wor
 def test_a_link_to_no_picture_says_so_or_shows_the_map(open_page: OpenPage, wrong: str) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&cmp={wrong}")
     if "nothing" in wrong:
-        expect(page.locator(".before .compared-caption")).to_contain_text("không còn trên bản đồ")
+        expect(page.locator(".before .compared-caption")).to_contain_text(words("compareGone"))
     else:
         settled(page)
         expect(page.locator(".compare")).to_have_count(0)
@@ -220,7 +221,7 @@ def test_a_drill_is_compared_with_drills_only_and_says_so(open_page: OpenPage, w
     settled(page)
     page.locator(".compare-open").click()
     expect(page.locator(".after .compared-caption .drill-badge")).to_have_text("DIỄN TẬP")
-    expect(page.locator(".before .compared-caption")).to_contain_text("Hai bên là cùng một ảnh")
+    expect(page.locator(".before .compared-caption")).to_contain_text(words("compareSame"))
     values = page.locator(".compare-choice.before option").evaluate_all("all => all.map(o => o.value)")
     assert world.drill in values
     assert not {world.before, world.after} & set(values)

@@ -18,6 +18,7 @@ from flycam.reports.briefing.texts import format_age
 from flycam.storage import keys
 from tests.browser.conftest import SIZES, House, OpenPage, serving
 from tests.browser.pages import box_of, click_map, settled
+from tests.browser.words import words
 from tests.serve.api.test_photo_points import PLANE, tilted
 from tests.serve.world import LAT, LON, REAL, World, make_world
 
@@ -84,7 +85,7 @@ def test_the_newest_photo_from_the_side_is_a_button_on_the_card(open_page: OpenP
     page = open_page(link=f"lang=vi&event={REAL}&{both}", url=house.url)
     settled(page)
     click_map(page)
-    expect(page.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
+    expect(page.locator(".card")).to_contain_text(words("evidenceTitle"))
     expect(page.locator(".oblique-open")).to_have_count(0)
     frames = world.workspace.catalog.frames
     with frames._database.write() as connection:

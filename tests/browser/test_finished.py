@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 from flycam.serve.tiles.data_tiles import LEGENDS, DataLayer
 from tests.browser.conftest import House, OpenPage, serving
 from tests.browser.pages import box_of, click_map, settled
+from tests.browser.words import words
 from tests.serve.finished import finish_by_hand
 from tests.serve.world import LAT, LON, REAL, World, make_world, stream_into
 
@@ -72,14 +73,14 @@ def test_a_shared_link_shows_the_same_layer_revision_switches_and_point(
     page.locator('[data-layer="hillshade"]').uncheck()
     settled(page)
     click_map(page)
-    expect(page.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
-    expect(page.locator(".card")).to_contain_text("Bản dựng nhanh (chưa hoàn thiện)")
+    expect(page.locator(".card")).to_contain_text(words("evidenceTitle"))
+    expect(page.locator(".card")).to_contain_text(words("revisionQuick"))
     expect(page.locator(".card dl")).to_contain_text("KTT")
     shown = page.locator(".card dl").inner_text()
     link = page.url.partition("#")[2]
 
     other = open_page(link=link, url=finished.url)
-    expect(other.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
+    expect(other.locator(".card")).to_contain_text(words("evidenceTitle"))
     expect(other.locator("select.revision")).to_have_value("0")
     expect(other.locator(".data-layer select")).to_have_value("error")
     expect(other.locator('[data-layer="hillshade"]')).not_to_be_checked()
@@ -126,8 +127,8 @@ def test_without_terrain_the_card_says_plane_and_that_the_error_is_not_known(
     settled(page)
     click_map(page)
     card = page.locator(".card")
-    expect(card).to_contain_text("a flat plane (no DEM)")
-    expect(card).to_contain_text("not known: there is no terrain model")
+    expect(card).to_contain_text(words("groundPlane", "en"))
+    expect(card).to_contain_text(words("errorUnknown", "en"))
     assert "±" not in card.inner_text() and "terrain model (DEM)" not in card.inner_text()
 
 
@@ -136,8 +137,8 @@ def test_live_is_said_of_a_stream_only(open_page: OpenPage, house: House) -> Non
     stream_into(house.world, house.world.after)
     where = f"event={REAL}&lang=vi&map=18/{LAT - 0.0015}/{LON + 0.0042}"
     page = open_page(link=f"{where}&cmp=side~{house.world.before}~{house.world.after}~50", url=house.url)
-    expect(page.locator(".before .compared-caption")).to_contain_text("Bản dựng nhanh (chưa hoàn thiện)")
-    expect(page.locator(".after .compared-caption")).to_contain_text("Ảnh trực tiếp (chưa hoàn thiện)")
+    expect(page.locator(".before .compared-caption")).to_contain_text(words("revisionQuick"))
+    expect(page.locator(".after .compared-caption")).to_contain_text(words("revisionLive"))
     for hidden, said in (
         (house.world.before, "Ảnh trực tiếp (chưa hoàn thiện)"),
         (house.world.after, "Bản dựng nhanh (chưa hoàn thiện)"),

@@ -13,6 +13,7 @@ from flycam.change.volume import Volume, compute_volumes
 from flycam.model.board import ChangeKind, ChangeStatus, LayerKind
 from tests.browser.conftest import House, OpenPage, serving
 from tests.browser.pages import click_map, hold, settled
+from tests.browser.words import words
 from tests.change.impacted import add_things, changed, line, place, point, square
 from tests.mosaic.surface.surfaced import finished, surface
 from tests.serve.world import REAL, make_world
@@ -55,7 +56,7 @@ def test_the_card_tells_how_much_came_down_or_why_that_is_not_known(
     open_page: OpenPage, house: House
 ) -> None:
     page = tap_slide(open_page, house)
-    expect(page.locator(".card")).to_contain_text("một chuyến bay chưa hoàn thiện")
+    expect(page.locator(".card")).to_contain_text(words("noVolume_not_finished"))
 
     changes = house.workspace.catalog.changes
     slide, area = changes.last([SLIDE])[0], square(0, -100, 80)
@@ -84,7 +85,7 @@ def test_the_card_says_where_errors_alone_come_to_as_much(open_page: OpenPage, h
     slide = workspace.catalog.changes.last([SLIDE])[0]
     workspace.catalog.changes.append([replace(slide, version=2, step_id="s2", area_m2=6400.0, **shown)])
     card = tap_slide(open_page, house).locator(".card")
-    expect(card).to_contain_text("chưa vượt quá sai số")
+    expect(card).to_contain_text(words("volumeNothing"))
 
 
 def test_a_confirmed_change_tells_on_its_card_what_it_touches(open_page: OpenPage, house: House) -> None:
@@ -117,14 +118,14 @@ def test_what_is_not_answered_is_said_and_is_no_zero(open_page: OpenPage, house:
     click_map(page)
     expect(page.locator(".card .impact-note")).to_contain_text("Đang tìm")
     held.refuse()
-    expect(page.locator(".card .impact-note")).to_contain_text("máy chủ không trả lời")
+    expect(page.locator(".card .impact-note")).to_contain_text(words("noAnswer"))
 
 
 def test_the_review_tells_what_the_chosen_change_would_cut(open_page: OpenPage, house: House) -> None:
     page = open_page(link=f"lang=vi&event={REAL}", url=house.url)
     page.locator(".review-door").click()
     page.locator(f'[data-change="{FLOOD}"] button').click()
-    expect(page.locator(".review .impact")).to_contain_text("Nếu đúng, đường bị cắt")
+    expect(page.locator(".review .impact")).to_contain_text(words("roadsWouldBe"))
     expect(page.locator(".review .roads-cut")).to_have_text("ĐT 153: 80 m trong vùng")
     expect(page.locator(".review .impact-note")).to_contain_text("nhà")
     page.locator(".review-count").click()

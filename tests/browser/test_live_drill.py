@@ -29,6 +29,7 @@ from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled
 from tests.browser.test_airborne import WANTED_S, seconds_until_lost
+from tests.browser.words import words
 from tests.ingest.video.streaming import is_listening, replayed, rtsp_server, start_s_of
 from tests.ports import free_port
 from tests.waiting import START_S, until
@@ -108,7 +109,7 @@ def test_a_rehearsal_is_seen_from_the_first_tile_to_after_landing(
         flight.send_signal(signal.SIGINT)
         answer = json.loads(flight.communicate(timeout=90)[0].splitlines()[-1])
         expect(card).to_contain_text("Đã bay xong")
-        expect(pages["en"].locator(".airborne-card")).to_contain_text("The flight has ended")
+        expect(pages["en"].locator(".airborne-card")).to_contain_text(words("aloftEnded", "en"))
         series.take("after-landing", at_rest=True)
         shown = settled(page).astype(int)
     assert flight.returncode == 0 and answer["new"] >= 8

@@ -22,6 +22,7 @@ from tests.browser.pages import (
     settled_compare,
     wait_for_zoom,
 )
+from tests.browser.words import words
 from tests.serve.running import running
 from tests.serve.world import (
     DRILL,
@@ -272,7 +273,7 @@ def test_a_dead_server_is_said_in_words(open_page: OpenPage, tmp_path: Path) -> 
         page = open_page(link="lang=vi", url=url, wait=False)
         page.route("**/api/**", lambda route: route.abort())
         page.reload()
-        expect(page.locator(".fatal")).to_contain_text("máy chủ không trả lời")
+        expect(page.locator(".fatal")).to_contain_text(words("noAnswer"))
 
 
 def test_a_thumb_finds_the_upload_and_chooses_photos(browser: Browser, address: str) -> None:

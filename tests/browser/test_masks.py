@@ -23,6 +23,7 @@ from flycam.workspace import Workspace
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import box_of, on_screen, sign_in
 from tests.browser.test_axe import severe
+from tests.browser.words import words
 from tests.finished_house import ingested
 from tests.serve.running import running
 from tests.serve.world import add_account
@@ -73,7 +74,7 @@ def test_a_home_is_covered_and_uncovered_on_the_page(open_page: OpenPage, house:
     page, photo = at_card(open_page, house, Role.OPERATOR)
     page.get_by_role("button", name="Che một phần ảnh").click()
     room = page.get_by_role("dialog", name=re.compile("Che một phần ảnh"))
-    expect(room).to_contain_text("Chưa che chỗ nào trên ảnh này.")
+    expect(room).to_contain_text(words("redactions.none"))
     save = room.get_by_role("button", name="Che chỗ này")
     expect(save).to_be_disabled()
     drawn = [(0.1, 0.1), (0.3, 0.1), (0.3, 0.35), (0.12, 0.33)]
@@ -88,7 +89,7 @@ def test_a_home_is_covered_and_uncovered_on_the_page(open_page: OpenPage, house:
     expect(room).to_contain_text("Đã che.")
     expect(room.locator("[data-mask]")).to_contain_text("nạn nhân")
     expect(room.locator("[data-mask]")).to_contain_text("operator")
-    expect(room).to_contain_text("Chỉ người phân tích và quản trị bỏ che được.")
+    expect(room).to_contain_text(words("redactions.takeBackBy"))
     assert not severe(page)
     (mask,) = select_active_redactions(house.workspace.catalog.redactions.list_for_photo(photo.frame_id))
     size = np.array(photo.header.interior.image_size_px)
@@ -108,7 +109,7 @@ def test_a_home_is_covered_and_uncovered_on_the_page(open_page: OpenPage, house:
     analyst.get_by_role("button", name="Cover a part").click()
     theirs = analyst.get_by_role("dialog", name=re.compile("Cover a part of the photo"))
     theirs.get_by_role("button", name=re.compile("Uncover mask")).click()
-    expect(theirs).to_contain_text("Nothing is covered on this photo.")
+    expect(theirs).to_contain_text(words("redactions.none", "en"))
     assert select_active_redactions(house.workspace.catalog.redactions.list_for_photo(photo.frame_id)) == []
 
 

@@ -16,6 +16,7 @@ from flycam.model.access import Role
 from flycam.model.flight import Classification
 from tests.browser.conftest import SIZES, House, OpenPage, serving
 from tests.browser.pages import box_of, hold, in_address, not_in_address, settled, touch, until_seen
+from tests.browser.words import words
 from tests.serve.world import DRILL, LAT, LON, REAL, add_account, make_world
 
 pytestmark = pytest.mark.browser
@@ -155,7 +156,7 @@ def test_a_viewer_follows_what_an_operator_presents(house: House, screen: Screen
     expect(hoa.locator(".compare")).to_have_attribute("data-mode", "swipe")
 
     touch(lan.locator(".meeting-bar .leave"))
-    expect(hoa.locator(".meeting-caption")).to_contain_text("Waiting for a presenter")
+    expect(hoa.locator(".meeting-caption")).to_contain_text(words("meetingWaits", "en"))
 
 
 def test_who_joins_later_sees_it_at_once_by_a_link_without_a_secret(house: House, screen: Screen) -> None:
@@ -165,7 +166,7 @@ def test_who_joins_later_sees_it_at_once_by_a_link_without_a_secret(house: House
     link = lan.locator(".places-link").inner_text().split()[-1]
     assert _read_code(lan) == link, "a phone at the wall reads the address, and nothing that signs in"
     assert link == f"{house.url}/#meet=follow"
-    expect(lan.locator(".places")).to_contain_text("chỉ mở được trên chính máy này")
+    expect(lan.locator(".places")).to_contain_text(words("onlyHere"))
     wall = screen("Hoa", link.partition("#")[2], "wall")
     in_address(wall, f"event={REAL}")
     expect(wall.locator(".top")).to_be_hidden()
@@ -194,7 +195,7 @@ def test_a_screen_that_follows_nobody_any_more_says_so(screen: Screen) -> None:
     expect(wall.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
     expect(lost).to_have_count(0)
     wall.context.set_offline(True)  # its stream looks open still
-    expect(lost).to_contain_text("không còn theo người trình bày")
+    expect(lost).to_contain_text(words("meetingLostFollow"))
     wall.context.set_offline(False)
     expect(lost).to_have_count(0)
 
@@ -293,7 +294,7 @@ def test_the_list_is_on_every_presenters_screen_and_outlives_a_dead_line(screen:
     minh.locator(".places-new input").fill("Trường học")
     minh.locator(".places-new button").click()
     expect(minh.locator(".place-go").last).to_have_text("2. Trường học")
-    expect(minh.locator(".places-trouble")).to_contain_text("chỉ có trên máy này")
+    expect(minh.locator(".places-trouble")).to_contain_text(words("placesHere"))
     minh.unroute("**/api/meeting/places**")
     minh.reload()
     minh.wait_for_selector(".meeting-bar", state="attached")

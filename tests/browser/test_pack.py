@@ -13,6 +13,7 @@ from flycam.model.flight import DRILL_MARK
 from flycam.reports.briefing.queue import PACK_STOPPED
 from flycam.reports.briefing.workflow import PackRequest, write_briefing_pack
 from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.words import words
 from tests.serve.running import running
 from tests.serve.world import REAL, World, make_world
 
@@ -36,9 +37,9 @@ def test_a_pack_whose_server_stopped_is_told_on_the_page_of_the_next(
         page = open_page(link=f"event={REAL}&lang=vi", url=url)
         card = page.locator(f'[data-flight="{world.after}"]')
         card.get_by_role("button", name="Gói họp").click()
-        expect(card.get_by_role("status")).to_have_text("Đang lập gói họp…")
+        expect(card.get_by_role("status")).to_have_text(words("packMaking"))
         page.reload()
-        expect(card.get_by_role("status")).to_have_text("Đang lập gói họp…")
+        expect(card.get_by_role("status")).to_have_text(words("packMaking"))
         expect(card.get_by_role("button", name="Gói họp")).to_be_disabled()
         page.close()
     fails = (sys.executable, "-c", FAILS)

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from flycam.geodata.crs import to_vn2000
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import box_of, hold
+from tests.browser.words import words
 from tests.serve.world import DRILL, LAT, LON, REAL
 
 pytestmark = pytest.mark.browser
@@ -82,7 +83,7 @@ def test_without_an_answer_no_grid_is_drawn_and_that_is_said(open_page: OpenPage
     page = open_page("office", f"lang=vi&event={REAL}&{FLOWN}")
     held = hold(page, "**/api/vn2000/grid**")
     page.locator(".print-open").click()
-    expect(page.locator(".print-foot")).to_contain_text("Đang lấy lưới VN-2000")
+    expect(page.locator(".print-foot")).to_contain_text(words("print.gridAsked"))
     expect(page.locator(".print-go")).to_be_disabled()
     held.refuse()
     expect(page.locator(".print-foot")).to_contain_text("chưa có lưới")

@@ -25,6 +25,7 @@ from tests.browser.test_changes import (
     reviewing,
     with_candidates,
 )
+from tests.browser.words import words
 from tests.change.impacted import add_things
 from tests.serve.world import LAT, LON, REAL
 from tests.suites.comparison_suite import compared_on
@@ -120,11 +121,11 @@ def test_why_two_pictures_are_doubtful_stands_at_their_head_and_with_each_candid
     )
     page = enter(open_page, review)
     head, rows = page.locator(".review-head details"), page.locator(".review-row")
-    expect(head.locator("summary")).to_have_text("Cặp ảnh này kém chắc chắn")
+    expect(head.locator("summary")).to_have_text(words("changes.pairDoubted"))
     expect(head.locator("li")).to_have_text([doubt.in_language("vi"), warning.in_language("vi")])
     expect(head.locator("li").first).to_be_visible()
     for number in range(rows.count()):
-        expect(rows.nth(number)).to_contain_text("cặp ảnh kém chắc chắn")
+        expect(rows.nth(number)).to_contain_text(words("changes.doubted"))
 
 
 def test_only_what_cuts_a_road_is_listed(open_page: OpenPage, review: Review) -> None:
@@ -139,7 +140,7 @@ def test_only_what_cuts_a_road_is_listed(open_page: OpenPage, review: Review) ->
     page.locator('[data-kept="filter-road"]').check()
     expect(page.locator(".review-filters")).to_contain_text("Đang tìm đường")
     held.refuse()
-    expect(page.locator(".review-filters")).to_contain_text("máy chủ không trả lời")
+    expect(page.locator(".review-filters")).to_contain_text(words("noAnswer"))
 
 
 def test_a_key_pressed_while_a_decision_is_being_saved_is_not_passed_over_in_silence(
@@ -150,7 +151,7 @@ def test_a_key_pressed_while_a_decision_is_being_saved_is_not_passed_over_in_sil
     held = hold(page, "**/api/changes/steps/*")
     page.keyboard.press("a")
     page.keyboard.press("r")
-    expect(page.locator(".review-trouble")).to_contain_text("Đang lưu quyết định trước")
+    expect(page.locator(".review-trouble")).to_contain_text(words("changes.saving"))
     held.release()
     expect_count(page, 4, 1, 0)
     expect(page.locator(".review-trouble")).to_contain_text("đã không được thực hiện")

@@ -17,6 +17,7 @@ from flycam.model.access import Role
 from flycam.model.flight import Classification
 from tests.browser.conftest import SIZES, House, OpenPage, serving
 from tests.browser.pages import box_of, click_map, in_address, open_doors, settled, sign_in
+from tests.browser.words import words
 from tests.serve.world import LAT, LON, REAL, add_account, make_world
 
 pytestmark = pytest.mark.browser
@@ -69,14 +70,14 @@ def test_a_link_is_made_read_by_a_phone_opened_and_revoked(open_page: OpenPage, 
     expect(page.get_by_role("button", name="Thoát")).to_be_in_viewport(ratio=1)
     page.get_by_role("button", name="Mời xem").click()
     room = page.get_by_role("dialog", name="Mời xem và hạn chế")
-    expect(room).to_contain_text("Không có liên kết nào đang mở.")
+    expect(room).to_contain_text(words("sharing.none"))
     room.get_by_label("Trong").select_option(label="1 giờ")
     room.get_by_label("Chỉ các xã, phường").fill("Bản Liền")
     room.get_by_role("button", name="Tạo liên kết").click()
     address = room.get_by_label("Địa chỉ liên kết").input_value()
     assert re.fullmatch(rf"{re.escape(house.url)}/guest/[\w-]{{40,}}", address), "an address and nothing else"
     assert read_code(page) == address
-    expect(room).to_contain_text("chỉ mở được trên chính máy này")
+    expect(room).to_contain_text(words("onlyHere"))
     (row,) = room.locator("[data-guest]").all()
     expect(row).to_contain_text("xã, phường: Bản Liền · do operator tạo")
     expect(row).to_contain_text(re.compile(r"đến \d\d/\d\d/\d{4} \d\d:\d\d"))
@@ -90,7 +91,7 @@ def test_a_link_is_made_read_by_a_phone_opened_and_revoked(open_page: OpenPage, 
         assert seen.url.startswith(f"{house.url}/#") and "token" not in seen.url
         expect(seen.get_by_role("button", name="Mời xem")).to_have_count(0)
         row.get_by_role("button", name=re.compile("Thu hồi liên kết")).click()
-        expect(room).to_contain_text("Không có liên kết nào đang mở.")
+        expect(room).to_contain_text(words("sharing.none"))
         expect(room.get_by_label("Địa chỉ liên kết")).to_have_count(0), "what opens nothing is not shown on"
         assert guest.request.get(f"{house.url}/api/guests").status in (401, 403)
         assert guest.request.post(address).status == 401
@@ -138,7 +139,7 @@ def test_a_guest_whose_link_was_revoked_is_told_so_and_keeps_no_picture(
     settled(page)
     revoke_guest(workspace, guest.guest_id, "analyst")
     told = page.get_by_role("alert")
-    expect(told).to_contain_text("đã hết hạn hoặc bị thu hồi")
+    expect(told).to_contain_text(words("guestEnded"))
     expect(page.locator(".map")).to_have_count(0)
     expect(page.locator("body")).not_to_contain_text("Mất kết nối")
 
@@ -163,7 +164,7 @@ def test_an_account_whose_session_ended_comes_to_the_door_and_is_told_why(
     settled(page)
     session_ends_at(page, "GET", "**/api/pixel?**")
     click_map(page)
-    expect(page.get_by_role("alert")).to_contain_text("Phiên làm việc đã hết")
+    expect(page.get_by_role("alert")).to_contain_text(words("sessionEnded"))
     expect(page.locator(".map")).to_have_count(0)
     sign_in(page, "viewer-token")
     in_address(page, f"event={REAL}")
@@ -186,7 +187,7 @@ def test_what_is_typed_stays_when_the_session_ends_and_is_saved_after(
     session_ends_at(page, "PUT", "**/api/marks/**")
     page.locator(".mark-form .save").click()
     door = page.get_by_role("dialog", name="Đăng nhập")
-    expect(door).to_contain_text("Phiên làm việc đã hết")
+    expect(door).to_contain_text(words("sessionEnded"))
     expect(door).to_contain_text("tài khoản operator")
     box = box_of(door)
     width, height = SIZES["office"]
@@ -231,7 +232,7 @@ def test_what_is_restricted_is_listed_for_those_who_see_it(open_page: OpenPage, 
     expect(page.get_by_role("button", name="Sign out")).to_be_in_viewport(ratio=1)
     operator = entered(open_page, house, Role.OPERATOR)
     operator.get_by_role("button", name="Mời xem").click()
-    expect(operator.get_by_role("dialog")).to_contain_text("Không có vùng hạn chế nào mà bạn được biết.")
+    expect(operator.get_by_role("dialog")).to_contain_text(words("sharing.areasNone"))
     viewer = entered(open_page, house, Role.VIEWER)
     expect(viewer.get_by_role("button", name="Mời xem")).to_have_count(0)
 

@@ -13,6 +13,7 @@ from flycam.catalog.live_flights import LinkState, LiveFlightReport
 from flycam.http.services import Services
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import expect_painted, in_address, not_in_address, until_seen
+from tests.browser.words import words
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, make_world, mean_colour_around
 
@@ -33,7 +34,7 @@ def test_choosing_a_flight_hides_what_was_captured_later(open_page: OpenPage, wo
     expect(page.locator(".map-warnings")).to_contain_text(
         "Đang xem như lúc 20/08/2024 09:10: 1 chuyến bay sau đó không hiện"
     )
-    expect(page.locator(f'[data-flight="{world.after}"]')).to_contain_text("Chụp sau thời điểm đang xem")
+    expect(page.locator(f'[data-flight="{world.after}"]')).to_contain_text(words("capturedLater"))
     in_address(page, "asof=2024-08-20")
     page.locator(".moment.now").click()
     expect_painted(page, mean_colour_around(MIDDLE, storm=True))
@@ -80,4 +81,4 @@ def test_what_is_in_the_air_is_live_or_lost_since(open_page: OpenPage, tmp_path:
 
         until_seen(page, is_live)
         until_seen(page, is_lost)
-    expect(badge).to_have_text("máy chủ không trả lời")  # nobody knows more of the aircraft
+    expect(badge).to_have_text(words("noAnswer"))  # nobody knows more of the aircraft

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, Request, Route, expect
 from flycam.http.services import Services
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import box_of, click_map, on_screen, settled
+from tests.browser.words import words
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World
 
@@ -36,10 +37,10 @@ def test_a_click_while_the_server_is_down_is_no_word_on_what_was_flown(
         settled(page)
     click_map(page)
     card = page.locator(".card")
-    expect(card).to_contain_text("Máy chủ không trả lời")
+    expect(card).to_contain_text(words("noAnswerTitle"))
     expect(card).not_to_contain_text("Chưa bay chụp")
     with running(services, _port(url)):
-        expect(card).to_contain_text("Ảnh gốc tại điểm này", timeout=BACK_MS)
+        expect(card).to_contain_text(words("evidenceTitle"), timeout=BACK_MS)
         expect(page.locator(".notice")).to_be_hidden()
 
 
@@ -51,10 +52,10 @@ def test_a_network_that_was_off_is_noticed_by_a_click_and_the_answer_covers_no_p
     page.context.set_offline(True)
     click_map(page, 0.5, 0.65)
     card = page.locator(".card")
-    expect(card).to_contain_text("Máy chủ không trả lời")
+    expect(card).to_contain_text(words("noAnswerTitle"))
     expect(page.locator(".notice")).to_contain_text("Mất kết nối")
     page.context.set_offline(False)
-    expect(card).to_contain_text("Ảnh gốc tại điểm này", timeout=BACK_MS)
+    expect(card).to_contain_text(words("evidenceTitle"), timeout=BACK_MS)
     settled(page)
     at = re.search(r"at=([\d.]+)%2F([\d.]+)", page.url)
     box = box_of(card)
@@ -82,7 +83,7 @@ def test_what_is_not_an_answer_is_not_taken_for_one(
     )
     click_map(page)
     expect(page.locator(".card")).to_contain_text(said)
-    expect(page.locator(".card")).to_contain_text("Chưa biết điểm này có ảnh hay không")
+    expect(page.locator(".card")).to_contain_text(words("evidenceUnknown"))
     expect(page.locator(".card")).not_to_contain_text("Chưa bay chụp")
 
 
@@ -92,9 +93,9 @@ def test_gaps_that_were_not_answered_are_not_drawn_as_none(open_page: OpenPage) 
     page.route("**/gaps?*", lambda route: route.abort())
     page.locator('[data-layer="gaps"]').check()
     row = page.locator(".layers li", has=page.locator('[data-layer="gaps"]'))
-    expect(row).to_contain_text("chưa đủ: máy chủ không trả lời")
+    expect(row).to_contain_text(words("layerUnread"))
     page.unroute("**/gaps?*")
-    expect(row).not_to_contain_text("máy chủ không trả lời", timeout=BACK_MS)
+    expect(row).not_to_contain_text(words("noAnswer"), timeout=BACK_MS)
 
 
 def test_tiles_that_failed_are_fetched_when_the_server_is_back(open_page: OpenPage, world: World) -> None:

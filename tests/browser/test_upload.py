@@ -22,6 +22,7 @@ from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
 from tests.attack.uploading import ServerProcess, serving
 from tests.browser.conftest import SIZES
 from tests.browser.pages import hold, until_seen
+from tests.browser.words import words
 from tests.houses import drilled
 
 pytestmark = pytest.mark.browser
@@ -110,7 +111,7 @@ def test_photos_chosen_on_a_phone_come_to_the_map_under_a_new_event(
     page.locator("#flight-event").fill(storm)
     choose(page, card)
     banner = page.locator(".banner")
-    expect(banner).to_have_text("SENDING – LEAVE THE CARD IN")
+    expect(banner).to_have_text(words("upload.sending", "en"))
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"][0]
     assert page.evaluate(_SMALLEST_PX) >= 14
     expect(banner).to_have_class("banner saved")
@@ -200,7 +201,7 @@ def test_the_line_goes_away_and_comes_back(browser: Browser, server: ServerProce
     until_sent(page, 20)
     page.context.set_offline(True)
     notice = page.locator(".upload-body > .warning")
-    expect(notice).to_contain_text("Mất kết nối với máy chủ")
+    expect(notice).to_contain_text(words("upload.noLine"))
     expect(page.locator(".banner")).to_contain_text("CHƯA RÚT THẺ")
     page.context.set_offline(False)
     expect(page.locator(".banner")).to_have_class("banner saved")
@@ -217,7 +218,7 @@ def test_a_line_that_stands_still_is_told_in_place_of_the_time_that_is_left(
     until_sent(page, 20)
     held = hold(page, "**/files/**")
     originals = page.locator(".stage").nth(1)
-    expect(originals).to_contain_text("đang chờ đường truyền")
+    expect(originals).to_contain_text(words("upload.leftWaits"))
     expect(originals).not_to_contain_text("còn khoảng")
     page.unroute_all(behavior="ignoreErrors")
     held.release()

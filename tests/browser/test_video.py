@@ -21,6 +21,7 @@ from flycam.storage import keys
 from tests.browser.conftest import House, OpenPage
 from tests.browser.pages import box_of, settled, until_seen
 from tests.browser.test_airborne import HERE, Teller, card_of, report
+from tests.browser.words import words
 from tests.ingest.video.test_recorder import packets_of
 
 pytestmark = pytest.mark.browser
@@ -105,7 +106,7 @@ def test_the_recorded_video_plays_on_from_piece_to_piece(
     until_seen(page, lambda: seconds_of(card) >= began + 6)  # over the end of the first piece
     assert int(slider.input_value()) >= 1
     # at its end it waits, and goes on once there is more
-    expect(card).to_contain_text("đang chờ đoạn mới")
+    expect(card).to_contain_text(words("videoEnd"))
     record(house, film.video, pictures=60, piece_s=60.0)
     expect(slider).to_have_attribute("max", "3")
     until_seen(page, lambda: slider.input_value() == "3")
@@ -152,9 +153,9 @@ def test_what_the_browser_cannot_play_is_said_and_can_be_downloaded(
     )
     other = card_of(page, "bay3")
     other.get_by_role("button", name="Xem lại video").click()
-    expect(other).to_contain_text("Chưa ghi được đoạn video nào")
+    expect(other).to_contain_text(words("videoNone"))
     page.locator(".language").click()
-    expect(other).to_contain_text("No video is recorded yet")
+    expect(other).to_contain_text(words("videoNone", "en"))
 
 
 def test_the_video_of_a_flight_that_has_landed_is_played_from_the_list(

@@ -37,6 +37,7 @@ from tests.browser.pages import (
     wait_for_place,
 )
 from tests.browser.test_measure import AGREES, begin, number, tap
+from tests.browser.words import words
 from tests.change.impacted import add_things
 from tests.serve.api.test_photo_points import PLANE
 from tests.serve.world import LAT, LON, REAL, World, add_account, make_world, mean_colour_around
@@ -197,7 +198,7 @@ def _follow_a_pixel_to_its_photo(page: Page, room: Room, screenshots: Path) -> N
         click_map(page)
     told = answered.value.json()
     card = page.locator(".card")
-    expect(card).to_contain_text("Ảnh gốc tại điểm này")
+    expect(card).to_contain_text(words("evidenceTitle"))
     for said in ("10/09/2024 10:15", "Tổ bay 2", told["source_name"], "52 cm", "± ", "VN-2000 KTT 104°45′"):
         expect(card).to_contain_text(said)
     originals = [
@@ -271,7 +272,7 @@ def _follow_the_meeting(page: Page, room: Room, screen: Screen, screenshots: Pat
     settled(page)
     page.screenshot(path=screenshots / "viewer-9-desk-follows.png")
     touch(minh.locator(".meeting-bar .leave"))
-    expect(wall.locator(".meeting-caption")).to_contain_text("Đang chờ người trình bày")
+    expect(wall.locator(".meeting-caption")).to_contain_text(words("meetingWaits"))
     page.mouse.move(310, 310)
     page.keyboard.press("Escape")
     expect(page.locator(".top")).to_be_visible()
@@ -329,7 +330,7 @@ def _look_again_on_the_phone(room: Room, screen: Screen, screenshots: Path) -> N
     hand.screenshot(path=screenshots / "viewer-12-phone-map.png")
     box = box_of(hand.locator(".map"))
     hand.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    expect(hand.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
+    expect(hand.locator(".card")).to_contain_text(words("evidenceTitle"))
     settled(hand)
     hand.screenshot(path=screenshots / "viewer-13-phone-card.png")
     hand.locator(".card .close").tap()
