@@ -47,9 +47,9 @@ def settled_compare(page: Page) -> np.ndarray:
 def view_in_address(page: Page) -> None:
     """Until the map stands, and the address bar tells where: it follows the view by less than a second."""
     at_rest(page)
-    told = ""
-    while "map=" not in told or told != page.url:
-        told = page.url
+    url = ""
+    while "map=" not in url or url != page.url:
+        url = page.url
         page.wait_for_timeout(800)
 
 

@@ -77,9 +77,9 @@ class Teller:
         self._over.set()
         self._thread.join()
 
-    def say(self, said: LiveFlightReport) -> None:
+    def say(self, one: LiveFlightReport) -> None:
         with self._lock:
-            self._told[said.flight_id] = said
+            self._told[one.flight_id] = one
 
     def kill(self, flight_id: str) -> None:
         with self._lock:
@@ -90,8 +90,8 @@ class Teller:
         while not self._over.wait(0.4):
             beat += 1
             with self._lock:
-                for said in self._told.values():
-                    self._catalog.airborne.put(replace(said, beat=beat, told_ns=time.time_ns()))
+                for one in self._told.values():
+                    self._catalog.airborne.put(replace(one, beat=beat, told_ns=time.time_ns()))
 
 
 @pytest.fixture
@@ -145,9 +145,9 @@ def test_no_card_of_an_aircraft_lies_over_what_the_map_warns_of(
         teller.say(report(name, name, (LON, LAT + up_px * degrees_a_pixel), track=()))
         expect(card_of(page, name)).to_be_visible()
     expect(page.locator(".airborne")).to_have_class(re.compile("aside"))
-    said, cards = box_of(warnings), box_of(page.locator(".airborne"))
-    is_beside = said["x"] + said["width"] <= cards["x"] or cards["x"] + cards["width"] <= said["x"]
-    assert is_beside or cards["y"] + cards["height"] <= said["y"]
+    strip, cards = box_of(warnings), box_of(page.locator(".airborne"))
+    is_beside = strip["x"] + strip["width"] <= cards["x"] or cards["x"] + cards["width"] <= strip["x"]
+    assert is_beside or cards["y"] + cards["height"] <= strip["y"]
 
 
 def test_a_map_that_waits_for_a_first_flight_goes_to_it_and_on_with_it_until_it_is_touched(

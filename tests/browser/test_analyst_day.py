@@ -50,8 +50,8 @@ def room(tmp_path: Path) -> Iterator[Room]:
     """Two flights of a valley, and what `flycam compare` found between them."""
     root = tmp_path / "data"
     world = make_world(root)
-    asked = ["compare", world.before, world.after, "--out", str(root / "c.gpkg"), "--data", str(root)]
-    done = CliRunner().invoke(flycam, [*asked, "--dem", str(write_valley(root / "valley.tif")), "--json"])
+    arguments = ["compare", world.before, world.after, "--out", str(root / "c.gpkg"), "--data", str(root)]
+    done = CliRunner().invoke(flycam, [*arguments, "--dem", str(write_valley(root / "valley.tif")), "--json"])
     assert done.exit_code == 0, done.output
     add_account(world.workspace, "Lan", Role.ANALYST, "analyst-token")
     command = (sys.executable, "-m", "flycam", "pack", "--data", str(root))
@@ -200,8 +200,8 @@ def _tell_the_village(page: Page, room: Room) -> None:
     expect(row.locator(".proposed")).to_contain_text(words("roads_cut_off"))
     row.get_by_role("button", name="Bị cô lập").click()
     expect(row.locator(".access")).to_have_text("Bị cô lập")
-    (said,) = room.world.workspace.catalog.settlements.current(REAL)
-    assert (said.name, said.access.value, said.author) == ("Nậm Lúc Thượng", "isolated", "Lan")
+    (status,) = room.world.workspace.catalog.settlements.current(REAL)
+    assert (status.name, status.access.value, status.author) == ("Nậm Lúc Thượng", "isolated", "Lan")
 
 
 def _pack(page: Page, room: Room, accepted: set[str], folder: Path, screenshots: Path) -> None:

@@ -63,10 +63,10 @@ def put_masts(board: Board, status: str, age_ns: int = 0) -> None:
     path = board.folder / "masts.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
     valid_ns = board.workspace.clock_ns() - age_ns
-    asked = LayerRequest(
+    request = LayerRequest(
         source=str(path), kind=LayerKind.MAST, name="Trạm BTS", owner="Viettel", valid_ns=valid_ns
     )
-    add_layer(board.workspace, asked, "Lan")
+    add_layer(board.workspace, request, "Lan")
 
 
 def around(page: Page, place: tuple[float, float], reach: int = 14) -> np.ndarray:

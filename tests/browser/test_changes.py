@@ -107,8 +107,8 @@ def expect_count(page: Page, waiting: int, accepted: int, rejected: int) -> None
 
 def test_the_list_is_walked_through_by_keys(open_page: OpenPage, review: Review) -> None:
     page = enter(open_page, review)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     expect(page.locator(".compare")).to_have_attribute("data-mode", "swipe")
     in_address(page, f"~{review.world.before}~{review.world.after}~")
     expect_chosen(page, NAMES[0])
@@ -124,11 +124,11 @@ def test_the_list_is_walked_through_by_keys(open_page: OpenPage, review: Review)
     expect_count(page, 1, 1, 1)
     assert review.statuses() == ["accepted", "rejected", "proposed"]
     expect(page.locator(f'[data-change="{NAMES[2]}"]')).to_have_attribute("aria-current", "true")
-    asked.clear()
+    requests.clear()
     page.keyboard.press("k")
     expect_chosen(page, NAMES[1])
     expect(page.locator(".review .impact-note").first).not_to_have_attribute("role", "status")
-    assert any("/impact?" in one for one in asked)
+    assert any("/impact?" in one for one in requests)
     page.keyboard.press("k")
     expect_chosen(page, NAMES[0])
     page.keyboard.press("j")
@@ -169,15 +169,15 @@ def test_a_ragged_outline_is_redrawn_by_few_corners_and_each_can_be_taken_away(
     page = enter(open_page, review)
     view_in_address(page)
     page.keyboard.press("e")
-    told = page.locator(".review-actions")
-    expect(told).to_contain_text(re.compile(r"Còn \d\d trong 200 đỉnh.*không quá 1,0 m"))
+    actions = page.locator(".review-actions")
+    expect(actions).to_contain_text(re.compile(r"Còn \d\d trong 200 đỉnh.*không quá 1,0 m"))
     page.mouse.move(*compared_at(page, *ragged[0]))
     page.keyboard.press("Delete")
     page.mouse.move(*compared_at(page, (west + east) / 2, (south + north) / 2))
     page.keyboard.press("Delete")
     expect(page.locator(".review-trouble")).to_contain_text(words("changes.noCorner"))
     page.keyboard.press("Enter")
-    expect(told).to_contain_text("Sửa E")
+    expect(actions).to_contain_text("Sửa E")
     after = review.line(NAMES[0])
     redrawn = shapely.from_wkb(after.wkb)
     assert after.version == 3 and 8 < shapely.get_num_coordinates(redrawn) < 60

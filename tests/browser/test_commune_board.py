@@ -43,7 +43,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 def _mark(house: House, number: int, kind: MarkKind) -> None:
-    asked = MarkEdit(
+    edit = MarkEdit(
         mark_id=f"mark-{number:08x}",
         based_on=0,
         event_id=REAL,
@@ -52,7 +52,7 @@ def _mark(house: House, number: int, kind: MarkKind) -> None:
         note="",
         places=[FAR],
     )
-    write_mark(house.workspace, asked, "Lan")
+    write_mark(house.workspace, edit, "Lan")
 
 
 def test_not_flown_is_said_in_words_and_the_newest_comes_first(house: House, open_page: OpenPage) -> None:
@@ -112,8 +112,8 @@ def test_rows_stay_under_the_hand_while_others_change(house: House, open_page: O
     _mark(house, 3, MarkKind.CRACK)
     expect(page.locator('[data-commune="99999"] .marks')).to_contain_text("Vết nứt 1")
     expect(held).to_be_focused()
-    kept = [row is not None and row.evaluate("e => e.isConnected") for row in before]
-    assert kept == [True] * 4 + [False], "only the row that changed is written anew"
+    connected = [row is not None and row.evaluate("e => e.isConnected") for row in before]
+    assert connected == [True] * 4 + [False], "only the row that changed is written anew"
     page.locator('[data-commune="99999"] button').focus()
     _mark(house, 4, MarkKind.OTHER)
     expect(page.locator('[data-commune="99999"] .marks')).to_contain_text("Khác 1")

@@ -73,10 +73,10 @@ def test_it_opens_on_the_newest_flight_and_the_one_before(
     before, after = (page.locator(f".{which} .compared-caption") for which in ("before", "after"))
     expect(before).to_contain_text(re.compile(r"Trước: .* – trước bão.*20/08/2024\s09:10", re.S))
     expect(after).to_contain_text(re.compile(r"Sau: .*sau bão.*10/09/2024\s10:15 · \d+\snăm trước", re.S))
-    asked = {"flight": world.after, "layer": "colour", "lon": MIDDLE[0], "lat": MIDDLE[1]}
-    sigma_m = httpx.get(f"{address}/api/pixel", params=asked).json()["sigma_m"]
-    said = f"{sigma_m:.1f}".replace(".", ",")
-    expect(after).to_contain_text(re.compile(rf"Bản dựng nhanh.*sai số mặt đất\s±\s{said}\sm"))
+    query = {"flight": world.after, "layer": "colour", "lon": MIDDLE[0], "lat": MIDDLE[1]}
+    sigma_m = httpx.get(f"{address}/api/pixel", params=query).json()["sigma_m"]
+    note = f"{sigma_m:.1f}".replace(".", ",")
+    expect(after).to_contain_text(re.compile(rf"Bản dựng nhanh.*sai số mặt đất\s±\s{note}\sm"))
     expect(before).to_contain_text(words("captionErrorUnknown"))
     expect(before).to_contain_text("không có mô hình độ cao")
     page.keyboard.press("Escape")
@@ -168,7 +168,7 @@ def test_a_link_to_no_picture_says_so_or_shows_the_map(open_page: OpenPage, wron
 
 
 @pytest.mark.parametrize(
-    ("pair", "said"),
+    ("pair", "note"),
     [
         ("{after}~{before}", "Ảnh “Trước” không cũ hơn ảnh “Sau”"),
         ("{after}~{after}@0", "Cùng một chuyến bay, hai lần xử lý"),
@@ -176,16 +176,16 @@ def test_a_link_to_no_picture_says_so_or_shows_the_map(open_page: OpenPage, wron
     ],
 )
 def test_what_is_no_before_and_after_is_said_on_both(
-    open_page: OpenPage, world: World, pair: str, said: str | None
+    open_page: OpenPage, world: World, pair: str, note: str | None
 ) -> None:
     sides = pair.format(before=world.before, after=world.after)
     page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&cmp=side~{sides}~50")
     for caption in (page.locator(f".{which} .compared-caption") for which in ("before", "after")):
         expect(caption).to_contain_text(re.compile(r"\d\d/\d\d/2024\s\d\d:\d\d · "))
-        if said is None:
+        if note is None:
             expect(caption).not_to_contain_text(re.compile("không cũ hơn|Cùng một|cùng một"))
         else:
-            expect(caption).to_contain_text(said)
+            expect(caption).to_contain_text(note)
 
 
 def test_a_comparison_that_is_closed_is_let_go(open_page: OpenPage, world: World) -> None:
@@ -197,8 +197,8 @@ def test_a_comparison_that_is_closed_is_let_go(open_page: OpenPage, world: World
         found = inspector.send("Runtime.evaluate", {"expression": f"{kind}.prototype"})
         query = {"prototypeObjectId": found["result"]["objectId"]}
         objects = inspector.send("Runtime.queryObjects", query)["objects"]["objectId"]
-        asked = {"objectId": objects, "functionDeclaration": "function() { return this.length; }"}
-        return int(inspector.send("Runtime.callFunctionOn", asked)["result"]["value"])
+        query = {"objectId": objects, "functionDeclaration": "function() { return this.length; }"}
+        return int(inspector.send("Runtime.callFunctionOn", query)["result"]["value"])
 
     def compared() -> None:
         page.locator(".compare-open").click()

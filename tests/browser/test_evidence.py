@@ -32,8 +32,8 @@ def house(tmp_path: Path) -> Iterator[House]:
     world = make_world(tmp_path)
     world.workspace.store.put(keys.format_terrain_key(PLANE.dem_id), encode_terrain(PLANE))
     with world.workspace.catalog.frames._database.write() as connection:
-        laid = frame_table.c.exterior.is_not(None)
-        connection.execute(frame_table.update().where(laid).values(dem_id=PLANE.dem_id))
+        placed = frame_table.c.exterior.is_not(None)
+        connection.execute(frame_table.update().where(placed).values(dem_id=PLANE.dem_id))
     with serving(world) as served:
         yield served
 
@@ -74,9 +74,9 @@ def test_the_card_tells_an_age_as_the_pack_does(open_page: OpenPage, world: Worl
     ):
         page.clock.set_fixed_time(captured + passed)
         page.reload()
-        said = format_age(then_ns, then_ns + int(passed.total_seconds()) * 10**9).in_language("vi")
+        age = format_age(then_ns, then_ns + int(passed.total_seconds()) * 10**9).in_language("vi")
         taken = page.locator(".card dt", has_text="Giờ chụp").locator("xpath=following-sibling::dd[1]")
-        expect(taken).to_contain_text(f"{said} trước")
+        expect(taken).to_contain_text(f"{age} trước")
 
 
 def test_the_newest_photo_from_the_side_is_a_button_on_the_card(open_page: OpenPage, house: House) -> None:

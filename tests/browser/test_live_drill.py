@@ -76,9 +76,9 @@ def test_a_rehearsal_is_seen_from_the_first_tile_to_after_landing(
         stack.enter_context(program([*flycam, "serve", "--data", data, "--port", web]))
         url = f"http://127.0.0.1:{web}"
         until(lambda: is_listening(web), within_s=START_S)
-        given = ["--video", stream, "--telemetry", f"udp://127.0.0.1:{link}", "--clock-offset", 0, "--drill"]
-        given += ["--camera", long_film.camera, "--dem", long_film.dem, "--event", "Diễn tập", "--json"]
-        flight = stack.enter_context(program([*flycam, "live", "--data", data, *given]))
+        inputs = ["--video", stream, "--telemetry", f"udp://127.0.0.1:{link}", "--clock-offset", 0, "--drill"]
+        inputs += ["--camera", long_film.camera, "--dem", long_film.dem, "--event", "Diễn tập", "--json"]
+        flight = stack.enter_context(program([*flycam, "live", "--data", data, *inputs]))
 
         def tell() -> None:
             played.wait(START_S)
@@ -127,6 +127,6 @@ def program(words: list[object]) -> subprocess.Popen[bytes]:
 class _Program(subprocess.Popen[bytes]):
     """Killed, by its own number, where it still runs."""
 
-    def __exit__(self, *given: object) -> None:
+    def __exit__(self, *inputs: object) -> None:
         self.kill()
-        super().__exit__(*given)
+        super().__exit__(*inputs)

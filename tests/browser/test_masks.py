@@ -132,14 +132,14 @@ def test_a_page_that_is_open_drops_what_it_shows_when_something_is_covered(
     width, height = photo.header.interior.image_size_px
     corners = [[10, 10], [width / 3, 10], [width / 3, height / 3], [10, height / 3]]
     drawn = {"photo": photo.header.provenance.source_sha256, "reason": "home", "corners": corners}
-    with page.expect_request(lambda one: "/tiles/" in one.url and f"w={rules}" not in one.url) as asked:
+    with page.expect_request(lambda one: "/tiles/" in one.url and f"w={rules}" not in one.url) as sent:
         made = httpx.put(
             f"{house.url}/api/redactions/mask-00000b0b",
             json=drawn,
             headers={"Authorization": "Bearer operator-token"},
         )
         assert made.status_code == 200
-    others = asked.value.url.rpartition("w=")[2]
+    others = sent.value.url.rpartition("w=")[2]
     expect(page.locator(f".card img[src$='w={rules}']")).to_have_count(0)
     late: list[str] = []
     page.on("request", lambda one: late.append(one.url) if "/tiles/" in one.url else None)

@@ -72,9 +72,9 @@ def test_length_and_area_are_those_of_the_work_crs(open_page: OpenPage) -> None:
     expect(page.locator(".measure")).to_contain_text("Esc")
     work = to_work(tap(page, CORNERS), choose_work_crs(LON, LAT))
     length, area = shapely.LineString(work).length, shapely.Polygon(work).area
-    said = page.locator(".measure-length")
-    assert number(said.inner_text()) == pytest.approx(length, rel=AGREES)
-    assert re.fullmatch(r"\d\.\d{3},\d m", said.inner_text()), said.inner_text()
+    shown = page.locator(".measure-length")
+    assert number(shown.inner_text()) == pytest.approx(length, rel=AGREES)
+    assert re.fullmatch(r"\d\.\d{3},\d m", shown.inner_text()), shown.inner_text()
     assert number(page.locator(".measure-area").inner_text()) == pytest.approx(
         area / 1e4, rel=AGREES, abs=0.06
     )
@@ -84,11 +84,11 @@ def test_length_and_area_are_those_of_the_work_crs(open_page: OpenPage) -> None:
     page.keyboard.press("Backspace")
     expect(page.locator(".measure-area")).to_have_count(0)
     two = shapely.LineString(work[:2]).length
-    assert number(said.inner_text()) == pytest.approx(two, rel=AGREES)
+    assert number(shown.inner_text()) == pytest.approx(two, rel=AGREES)
     page.keyboard.press("Escape")
-    expect(said).to_have_text("0,0 m")
+    expect(shown).to_have_text("0,0 m")
     page.keyboard.press("Escape")
-    expect(said).to_have_count(0)
+    expect(shown).to_have_count(0)
     expect(page.locator(".measure")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator(".measure")).to_have_count(0)
@@ -125,17 +125,17 @@ def test_coordinates_are_copied_with_dots_and_shown_with_commas(open_page: OpenP
     expect(card).to_contain_text("VN-2000 KTT 104°45′")
     assert re.search(r"21,[89]\d{5}° B", card.inner_text())
     card.locator(".copy").nth(0).click()
-    expect(card.locator(".copy").nth(0)).to_have_attribute("data-said", "đã chép")
+    expect(card.locator(".copy").nth(0)).to_have_attribute("data-shown", "đã chép")
     assert re.fullmatch(r"21\.[89]\d{5}, 104\.80\d{4}", page.evaluate("navigator.clipboard.readText()"))
     card.locator(".copy").nth(1).click()
-    expect(card.locator(".copy").nth(1)).to_have_attribute("data-said", "đã chép")
+    expect(card.locator(".copy").nth(1)).to_have_attribute("data-shown", "đã chép")
     plane = page.evaluate("navigator.clipboard.readText()")
     assert re.fullmatch(r"X 24\d{5}\.\d\d Y 50\d{4}\.\d\d VN-2000 KTT 104°45′", plane), plane
     card.locator(".close").click()
     page.locator(".position").hover()
     expect(page.locator(".position")).to_contain_text("VN-2000")
     page.locator(".position .copy").click()
-    expect(page.locator(".position .copy")).to_have_attribute("data-said", "đã chép")
+    expect(page.locator(".position .copy")).to_have_attribute("data-shown", "đã chép")
     both = page.evaluate("navigator.clipboard.readText()").split("\n")
     assert both[0] == f"{LAT:.6f}, {LON + 0.004:.6f}", "of the map's middle"
     assert both[1].startswith("X 24")

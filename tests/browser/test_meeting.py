@@ -105,11 +105,11 @@ def test_a_click_in_a_meeting_moves_no_picture(open_page: OpenPage) -> None:
     expect(caption).to_contain_text("10/09/2024 10:15")
     settled(page)
     before = _view(page)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     page.mouse.click(700, 300)
     page.wait_for_timeout(1500)  # a map waits whether a tap becomes a double one, and asks then
-    assert not [url for url in asked if "/api/pixel" in url]
+    assert not [url for url in requests if "/api/pixel" in url]
     assert _view(page) == before
     expect(caption).to_contain_text("10/09/2024 10:15")
     page.keyboard.press("Escape")

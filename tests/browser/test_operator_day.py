@@ -42,8 +42,8 @@ class Field:
 
     def uploads(self) -> list[dict[str, Any]]:
         token = {"Authorization": f"Bearer {(self.box.data / 'admin-token').read_text()}"}
-        told = httpx.get(f"{self.server.url}/api/uploads", headers=token)
-        return [dict(one) for one in told.json()]
+        answer = httpx.get(f"{self.server.url}/api/uploads", headers=token)
+        return [dict(one) for one in answer.json()]
 
 
 @pytest.fixture

@@ -46,8 +46,8 @@ def test_a_pack_whose_server_stopped_is_told_on_the_page_of_the_next(
     again = Services(workspace=world.workspace, packs_dir=tmp_path / "packs", pack_command=fails)
     with running(again) as url:
         page = open_page(link=f"event={REAL}&lang=vi", url=url)
-        told = page.locator(".pack-desk .warning")
-        expect(told).to_have_text(f"Thung lũng Nậm Lúc – sau bão · A4: {PACK_STOPPED.in_language('vi')}")
+        warning = page.locator(".pack-desk .warning")
+        expect(warning).to_have_text(f"Thung lũng Nậm Lúc – sau bão · A4: {PACK_STOPPED.in_language('vi')}")
         card = page.locator(f'[data-flight="{world.after}"]')
         card.get_by_role("button", name="Gói họp").click()
         expect(card.get_by_role("alert")).to_have_text("Đĩa đầy <b>")

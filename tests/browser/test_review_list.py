@@ -109,15 +109,15 @@ def test_why_two_pictures_are_doubtful_stands_at_their_head_and_with_each_candid
     (known,) = catalog.comparisons.list_for_event(REAL)
     registration = SimpleNamespace(agreed_share=0.4, agreed=np.ones(267), found=650, found_p95_m=4.12)
     (doubt,), (warning,) = list_pair_doubts((), registration), describe_clouds(0.12)  # type: ignore[arg-type]
-    said = replace(known, comparison_id="compared-2", at_ns=known.at_ns + 1, warnings=(warning,))
-    catalog.comparisons.add([said])
+    comparison = replace(known, comparison_id="compared-2", at_ns=known.at_ns + 1, warnings=(warning,))
+    catalog.comparisons.add([comparison])
     page = enter(open_page, review)
     head, rows = page.locator(".review-head details"), page.locator(".review-row")
     expect(head.locator("summary")).to_contain_text("Cần biết về cặp ảnh này (1)")
     expect(head.locator("li")).to_be_hidden()
     expect(rows.first).not_to_contain_text("kém chắc chắn")
     catalog.comparisons.add(
-        [replace(said, comparison_id="compared-3", at_ns=said.at_ns + 1, doubts=(doubt,))]
+        [replace(comparison, comparison_id="compared-3", at_ns=comparison.at_ns + 1, doubts=(doubt,))]
     )
     page = enter(open_page, review)
     head, rows = page.locator(".review-head details"), page.locator(".review-row")

@@ -58,10 +58,10 @@ def read_code(page: Page) -> str:
     assert picture is not None
     for scale in (1.0, 2.0, 1.5, 3.0, 0.75):
         seen = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        said, _, _ = cv2.QRCodeDetector().detectAndDecode(seen)
-        if said:
+        text, _, _ = cv2.QRCodeDetector().detectAndDecode(seen)
+        if text:
             break
-    return said
+    return text
 
 
 def test_a_link_is_made_read_by_a_phone_opened_and_revoked(open_page: OpenPage, house: House) -> None:
@@ -138,8 +138,8 @@ def test_a_guest_whose_link_was_revoked_is_told_so_and_keeps_no_picture(
     page.wait_for_selector(".flight", state="attached")
     settled(page)
     revoke_guest(workspace, guest.guest_id, "analyst")
-    told = page.get_by_role("alert")
-    expect(told).to_contain_text(words("guestEnded"))
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text(words("guestEnded"))
     expect(page.locator(".map")).to_have_count(0)
     expect(page.locator("body")).not_to_contain_text("Mất kết nối")
 

@@ -45,8 +45,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     path = root / "masts.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
     owner = f"Viettel {TAG}"
-    asked = LayerRequest(source=str(path), kind=LayerKind.MAST, name=LAYER, owner=owner, valid_ns=1)
-    add_layer(world.workspace, asked, "Lan")
+    request = LayerRequest(source=str(path), kind=LayerKind.MAST, name=LAYER, owner=owner, valid_ns=1)
+    add_layer(world.workspace, request, "Lan")
     with serving(world) as served:
         yield served
 

@@ -65,7 +65,7 @@ def test_a_network_that_was_off_is_noticed_by_a_click_and_the_answer_covers_no_p
 
 
 @pytest.mark.parametrize(
-    ("status", "content_type", "body", "said"),
+    ("status", "content_type", "body", "note"),
     [
         (200, "text/html", "<p>Sign in to the network</p>", "Máy chủ không trả lời"),
         (502, "text/html", "<p>Bad gateway</p>", "Máy chủ không trả lời"),
@@ -73,7 +73,7 @@ def test_a_network_that_was_off_is_noticed_by_a_click_and_the_answer_covers_no_p
     ],
 )
 def test_what_is_not_an_answer_is_not_taken_for_one(
-    open_page: OpenPage, status: int, content_type: str, body: str, said: str
+    open_page: OpenPage, status: int, content_type: str, body: str, note: str
 ) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
     settled(page)
@@ -82,7 +82,7 @@ def test_what_is_not_an_answer_is_not_taken_for_one(
         lambda route: route.fulfill(status=status, content_type=content_type, body=body),
     )
     click_map(page)
-    expect(page.locator(".card")).to_contain_text(said)
+    expect(page.locator(".card")).to_contain_text(note)
     expect(page.locator(".card")).to_contain_text(words("evidenceUnknown"))
     expect(page.locator(".card")).not_to_contain_text("Chưa bay chụp")
 

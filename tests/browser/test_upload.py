@@ -152,13 +152,13 @@ def test_the_first_look_is_there_after_a_reload_and_is_not_made_again(
     page.reload()
     page.wait_for_selector(".picker")
     expect(page.locator(".upload .look-facts")).to_contain_text("6 / 6")
-    asked: list[str] = []
-    page.on("request", lambda one: asked.append(one.url))
+    requests: list[str] = []
+    page.on("request", lambda one: requests.append(one.url))
     choose(page, card)
     expect(page.locator("main > div > .look .look-facts")).to_contain_text("6 / 6")
     held.release()
     expect(page.locator(".banner")).to_have_class("banner saved")
-    assert not [one for one in asked if one.endswith("/heads")]
+    assert not [one for one in requests if one.endswith("/heads")]
     page.close()
 
 

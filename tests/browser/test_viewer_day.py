@@ -65,8 +65,8 @@ def room(tmp_path: Path) -> Iterator[Room]:
     workspace = world.workspace
     workspace.store.put(keys.format_terrain_key(PLANE.dem_id), encode_terrain(PLANE))
     with workspace.catalog.frames._database.write() as connection:
-        laid = frame_table.c.exterior.is_not(None)
-        connection.execute(frame_table.update().where(laid).values(dem_id=PLANE.dem_id))
+        placed = frame_table.c.exterior.is_not(None)
+        connection.execute(frame_table.update().where(placed).values(dem_id=PLANE.dem_id))
     outline = shapely.box(FAR[0] - 0.01, FAR[1] - 0.01, FAR[0] + 0.01, FAR[1] + 0.01)
     workspace.catalog.boundaries.put_communes(
         [
@@ -196,19 +196,19 @@ def _follow_a_pixel_to_its_photo(page: Page, room: Room, screenshots: Path) -> N
     settled(page)
     with page.expect_response("**/api/pixel**") as answered:
         click_map(page)
-    told = answered.value.json()
+    pixel = answered.value.json()
     card = page.locator(".card")
     expect(card).to_contain_text(words("evidenceTitle"))
-    for said in ("10/09/2024 10:15", "Tổ bay 2", told["source_name"], "52 cm", "± ", "VN-2000 KTT 104°45′"):
+    for said in ("10/09/2024 10:15", "Tổ bay 2", pixel["source_name"], "52 cm", "± ", "VN-2000 KTT 104°45′"):
         expect(card).to_contain_text(said)
     originals = [
         one
         for one in card.locator("a").all()
-        if (one.get_attribute("href") or "").endswith(told["source_sha256"])
+        if (one.get_attribute("href") or "").endswith(pixel["source_sha256"])
     ]
     assert not originals, "viewers get no originals"
-    asked = page.context.request.get(f"{room.server.url}/api/evidence/{told['source_sha256']}")
-    assert asked.status == 403
+    answer = page.context.request.get(f"{room.server.url}/api/evidence/{pixel['source_sha256']}")
+    assert answer.status == 403
     settled(page)
     page.screenshot(path=screenshots / "viewer-5-card.png")
     card.locator(".copy").nth(1).click()

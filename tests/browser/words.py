@@ -15,12 +15,12 @@ _LINE = re.compile(rf"^\s+(\w+): \[\s*({_STRING}),\s*({_STRING}),?\s*\]", re.MUL
 @cache
 def all_words() -> dict[str, tuple[str, str]]:
     """Key -> Vietnamese, English."""
-    said = {}
+    texts = {}
     for path in (_WEB / "i18n.ts", *_WEB.glob("*/texts.ts")):
         room = "" if path.parent == _WEB else f"{path.parent.name}."
         for key, vietnamese, english in _LINE.findall(path.read_text(encoding="utf-8")):
-            said[room + key] = (str(json.loads(vietnamese)), str(json.loads(english)))
-    return said
+            texts[room + key] = (str(json.loads(vietnamese)), str(json.loads(english)))
+    return texts
 
 
 def words(key: str, language: str = "vi") -> str:
