@@ -138,6 +138,13 @@ def click_map(page: Page, x: float = 0.5, y: float = 0.5) -> None:
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
 
 
+def begin_mark(page: Page, note: str) -> None:
+    """The form of a new mark with a note, not saved yet."""
+    page.locator(".mark-begin").click()
+    click_map(page, 0.45, 0.5)
+    page.locator(".mark-form [name=note]").fill(note)
+
+
 def touch(control: Locator) -> None:
     """Press a control of a meeting: these go away while no hand moves, and come back when one does."""
     for at in (300, 310):

@@ -16,11 +16,11 @@ from flycam.http.services import Services
 from flycam.model.access import Role, Scope
 from flycam.workspace import Workspace
 from tests.browser.conftest import SIZES
-from tests.browser.pages import box_of, in_address, open_doors, sign_in
+from tests.browser.pages import in_address, open_doors, sign_in
 from tests.browser.test_axe import AXE, severe
 from tests.browser.words import words
 from tests.serve.running import running
-from tests.serve.world import DRILL, REAL, add_account, make_world
+from tests.serve.world import REAL, add_account, make_world
 
 pytestmark = pytest.mark.browser
 
@@ -151,32 +151,3 @@ def test_signing_out_that_fails_is_said_until_it_is_done(page: Page, house: Hous
     expect(page.locator("#token")).to_be_visible()
     assert page.context.request.get(f"{house.url}/api/session").status == 401
     assert not troubles
-
-
-@pytest.mark.parametrize("language", ["vi", "en"])
-def test_the_strip_has_room_for_all_that_a_role_may_press(
-    browser: Browser, house: House, language: str
-) -> None:
-    width, height = SIZES["office"]
-    context = browser.new_context(viewport={"width": width, "height": height})
-    try:
-        page = context.new_page()
-        signed_in(page, house, Role.ADMIN, language, DRILL)
-        expect(page.locator(".top .drill-badge")).to_be_visible()
-        strip = box_of(page.locator(".top"))
-        assert strip["height"] <= (50)
-        right = 0.0
-        for part in page.locator(".top :is(button, a, select, input, time, strong):visible").all():
-            box, said = box_of(part), part.inner_text()
-            assert box["x"] + box["width"] <= width, f"{said} is cut off"
-            assert box["x"] >= right - 0.5, f"{said} lies over what stands before it"
-            right = box["x"] + box["width"]
-        if page.locator(".more-open").is_visible():
-            page.locator(".more-open").click()
-        for door in ("print-open", "share-door", "keys-door", "account"):
-            expect(page.locator(f".{door}")).to_be_in_viewport(ratio=1)
-        page.locator(".share-door").click()
-        expect(page.locator(".sharing, [role=dialog]").first).to_be_visible()
-        expect(page.locator(".top-rare.open")).to_have_count(0)
-    finally:
-        context.close()

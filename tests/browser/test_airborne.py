@@ -225,18 +225,6 @@ def test_a_page_that_hears_nothing_from_the_server_says_so_and_counts_on(
     expect(card).to_contain_text(re.compile("hình cách đây ([4-9]|[1-9]\\d) giây"))
 
 
-def test_a_real_flight_elsewhere_is_offered_and_a_drill_is_not(
-    open_page: OpenPage, house: House, teller: Teller
-) -> None:
-    page = open_page(link=f"lang=vi&event={DRILL}", url=house.url)
-    teller.say(report())
-    page.get_by_role("button", name="Đang bay ở sự kiện khác: Bay 1").click()
-    expect(card_of(page, "bay1")).to_be_visible()
-    teller.say(report("tap", "Bay tập", event_id=DRILL, is_drill=True))
-    page.wait_for_timeout(1500)
-    expect(page.locator(".airborne")).not_to_contain_text("Bay tập")
-
-
 def test_a_recording_and_a_drill_are_never_taken_for_an_aircraft_in_the_air(
     open_page: OpenPage, house: House, teller: Teller
 ) -> None:

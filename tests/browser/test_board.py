@@ -19,7 +19,7 @@ from flycam.board.marks import MarkEdit, write_mark
 from flycam.model.board import LayerKind, MarkKind, MarkStatus
 from flycam.model.records import MarkVersion
 from tests.browser.conftest import SIZES, House, OpenPage, serving
-from tests.browser.pages import click_map, in_address, on_screen, settled, until_seen
+from tests.browser.pages import begin_mark, click_map, in_address, on_screen, settled, until_seen
 from tests.browser.words import words
 from tests.change.impacted import changed, square
 from tests.serve.world import DRILL, LAT, LON, REAL, make_world
@@ -203,9 +203,7 @@ def test_a_mark_appears_on_another_screen_and_not_in_another_event(board: Board,
     watching = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
     page = open_page("phone", f"lang=vi&event={REAL}&{VIEW}", url=board.url)
     settled(page)
-    page.locator(".mark-begin").click()
-    click_map(page, 0.5, 0.6)
-    page.locator(".mark-form [name=note]").fill("đường đứt")
+    begin_mark(page, "đường đứt")
     page.locator(".mark-form .save").click()
     expect(watching.locator(".marks")).to_contain_text("đường đứt")
     watching.locator("select.event").select_option(DRILL)
@@ -218,9 +216,7 @@ def test_a_mark_appears_on_another_screen_and_not_in_another_event(board: Board,
 def test_what_somebody_else_changed_meanwhile_is_not_overwritten(board: Board, open_page: OpenPage) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
     settled(page)
-    page.locator(".mark-begin").click()
-    click_map(page, 0.45, 0.5)
-    page.locator(".mark-form [name=note]").fill("bản của tôi")
+    begin_mark(page, "bản của tôi")
     page.locator(".mark-form .save").click()
     page.locator(".card").get_by_role("button", name="Sửa").click()
     line = _only(board)
@@ -238,6 +234,8 @@ def test_what_stays_on_the_screen_becomes_old_there(board: Board, open_page: Ope
     write_mark(board.workspace, MARK, "Lan")
     (layer,) = board.workspace.catalog.layers.all()
     page = open_page(link=f"lang=vi&event={REAL}&{VIEW}&special={layer.layer_id}", url=board.url)
+    page.clock.install()
+    page.reload()
     settled(page)
     row = page.locator(".specialist li", has_text="Trạm BTS")
     expect(row).not_to_contain_text("CŨ")
@@ -245,8 +243,7 @@ def test_what_stays_on_the_screen_becomes_old_there(board: Board, open_page: Ope
     tap_place(page, MAST)
     expect(page.locator(".card")).to_contain_text("Mất sóng")
     fresh = around(page, MAST)
-    # the page's clock alone goes on; it looks at it every 20 s
-    page.evaluate("(() => { const now = Date.now; Date.now = () => now() + 5 * 60_000; })()")
+    page.clock.fast_forward(300_000)  # the page's clock alone
     expect(row).to_contain_text("CŨ")
     expect(page.locator(".card")).to_contain_text("Số liệu cũ")
     assert page.locator(".mark-row small").text_content() != age
@@ -257,9 +254,7 @@ def test_what_stays_on_the_screen_becomes_old_there(board: Board, open_page: Ope
 def test_what_was_not_answered_is_sent_again_before_the_change(board: Board, open_page: OpenPage) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
     settled(page)
-    page.locator(".mark-begin").click()
-    click_map(page, 0.45, 0.5)
-    page.locator(".mark-form [name=note]").fill("lần một")
+    begin_mark(page, "lần một")
 
     def lose(route: Route) -> None:
         route.fetch()  # written, but the answer gets lost

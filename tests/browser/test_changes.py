@@ -15,13 +15,12 @@ from playwright.sync_api import Page, expect
 
 from flycam.catalog.changes import ChangeVersion
 from flycam.geometry.grid import lonlat_to_mercator
-from flycam.model.board import REVIEWABLE_STATUSES, ChangeAction, ChangeKind, ChangeStatus
+from flycam.model.board import REVIEWABLE_STATUSES, ChangeAction, ChangeStatus
 from tests.browser.conftest import House, OpenPage, serving
 from tests.browser.pages import (
     at_rest,
     box_of,
     in_address,
-    not_in_address,
     settled_compare,
     until_seen,
     view_in_address,
@@ -186,40 +185,6 @@ def test_a_ragged_outline_is_redrawn_by_few_corners_and_each_can_be_taken_away(
     assert redrawn.intersection(shape).area / redrawn.union(shape).area > 0.95
     assert (before.score, after.score) == (0.9, None), "the score was of the outline before"
     expect(page.locator(f'[data-change="{NAMES[0]}"]')).to_contain_text("vẽ tay")
-
-
-def test_an_outline_that_nobody_touched_is_saved_as_it_is(open_page: OpenPage, review: Review) -> None:
-    page = enter(open_page, review)
-    page.keyboard.press("e")
-    page.locator('[data-kept="kind"]').select_option("flood")
-    page.locator('[data-kept="save"]').click()
-    expect(page.locator(".review-actions")).to_contain_text("Sửa E")
-    first, last = review.workspace.catalog.changes.history(NAMES[0])
-    assert (last.kind, last.score) == (ChangeKind.FLOOD, first.score)
-    assert shapely.equals_exact(shapely.from_wkb(last.wkb), shapely.from_wkb(first.wkb), tolerance=1e-8)
-
-
-def test_the_address_is_that_of_the_chosen_change_and_escape_leaves_the_review(
-    open_page: OpenPage, review: Review
-) -> None:
-    page = enter(open_page, review)
-    page.keyboard.press("j")
-    assert chosen(page) == NAMES[1] and f"review={NAMES[1]}" in page.url
-    page.reload()
-    expect(page.locator(".review-row")).to_have_count(3)
-    expect(page.locator(f'[data-change="{NAMES[1]}"]')).to_have_attribute("aria-current", "true")
-    page.keyboard.press("n")
-    page.keyboard.press("Escape")  # leaves what is drawn
-    expect(page.locator(".review-row")).to_have_count(3)
-    page.keyboard.press("Escape")
-    expect(page.locator(".review")).to_have_count(0)
-    expect(page.locator(".compare")).to_have_count(1)
-    not_in_address(page, "review=")
-    page.keyboard.press("Escape")
-    expect(page.locator(".compare")).to_have_count(0)
-    gone = open_page(link=f"lang=vi&event={REAL}&review=change-0000000f", url=review.url)
-    expect(gone.locator(".review-trouble")).to_contain_text("đường dẫn")
-    expect_chosen(gone, NAMES[0])
 
 
 def test_an_outline_in_hand_is_not_saved_over_a_newer_one(open_page: OpenPage, review: Review) -> None:

@@ -12,12 +12,11 @@ import shapely
 from playwright.sync_api import expect
 
 from flycam.board.marks import MarkEdit, write_mark
-from flycam.model.board import LayerKind, MarkKind, MarkStatus
+from flycam.model.board import MarkKind, MarkStatus
 from flycam.model.records import CommuneRecord
 from flycam.model.time import format_iso
 from tests.browser.conftest import House, OpenPage, serving
 from tests.browser.pages import hold, in_address
-from tests.change.impacted import add_things
 from tests.serve.world import LAT, LON, REAL, make_world
 from tests.suites.comparison_suite import compared_on
 
@@ -71,21 +70,6 @@ def test_not_flown_is_said_in_words_and_the_newest_comes_first(house: House, ope
     expect(rows.first).to_contain_text("%")
     assert "Thay đổi" not in page.locator(".board thead").inner_text(), "nobody has looked for changes yet"
     in_address(page, "tab=board")
-
-
-def test_it_is_sorted_by_its_columns_both_ways(house: House, open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=house.url)
-    shares = page.locator(".board tbody td:nth-child(3)")
-    expect(shares).to_have_count(5)
-    page.locator('[data-column="imaged"]').click()
-    percents = [int(re.findall(r"\d+", text)[0]) for text in shares.all_inner_texts() if "%" in text]
-    assert percents == sorted(percents, reverse=True)
-    expect(page.locator('th[aria-sort="ascending"]')).to_contain_text("Đã chụp")
-    page.locator('[data-column="imaged"]').click()
-    expect(page.locator(".board tbody th").first).to_have_text("Ẩn Đường Xa")
-    page.locator('[data-column="name"]').click()
-    names = page.locator(".board tbody th").all_inner_texts()
-    assert names[0] == "Ẩn Đường Xa", "Ẩn is read as An, before Bản and Mường"
 
 
 def test_the_board_of_now_never_stands_beside_the_map_of_then(house: House, open_page: OpenPage) -> None:
@@ -151,18 +135,3 @@ def test_where_changes_were_looked_for_is_said_and_none_found_is_told_from_nobod
         others = page.locator(f'.board tbody tr:not([data-commune="{one.code}"])')
         assert others.count() > 0
         assert not any("đã so" in text for text in others.all_inner_texts())
-
-
-def test_what_layers_say_to_be_in_trouble_stands_beside_the_marks(
-    house: House, open_page: OpenPage, tmp_path: Path
-) -> None:
-    masts = [("LCI0123", shapely.Point(FAR)), ("LCI0124", shapely.Point(FAR))]
-    layer = add_things(house.workspace, tmp_path, "Trạm BTS", LayerKind.MAST, masts, "mất sóng")
-    try:
-        page = open_page(link=f"lang=vi&event={REAL}", url=house.url)
-        page.get_by_role("tab", name="Bảng xã").click()
-        far = page.locator('.board tr[data-commune="99999"]')
-        expect(far.locator(".trouble")).to_have_text("Trạm BTS: 2 sự cố")
-        expect(page.locator(".board .trouble")).to_have_count(1)
-    finally:
-        house.workspace.catalog.layers.remove(layer.layer_id)

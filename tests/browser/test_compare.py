@@ -7,10 +7,10 @@ import re
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from flycam.geometry.grid import lonlat_to_mercator
-from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.conftest import OpenPage
 from tests.browser.pages import box_of, in_address, not_in_address, settled, settled_compare, until_seen
 from tests.browser.words import words
 from tests.serve.world import DRILL, LAT, LON, REAL, World, colour_at
@@ -105,27 +105,6 @@ def test_the_line_is_moved_by_mouse_and_keys_and_shows_the_truth_on_either_side(
     until_seen(page, lambda: _is(_painted(page, _rest(page), *CHANGED), storm=False))
     page.keyboard.press("ArrowLeft")
     expect(handle).to_have_attribute("aria-valuenow", "98")
-
-
-def test_the_line_is_moved_by_touch(browser: Browser, address: str, world: World) -> None:
-    width, height = SIZES["phone"]
-    context = browser.new_context(viewport={"width": width, "height": height}, has_touch=True)
-    page = context.new_page()
-    page.goto(f"{address}/#{_link(world, 'swipe', 50)}")
-    handle = page.locator(".swipe-handle")
-    box = box_of(handle)
-    touch = context.new_cdp_session(page)
-
-    def send(kind: str, x: float) -> None:
-        points = [] if kind == "touchEnd" else [{"x": x, "y": height / 2}]
-        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
-    send("touchStart", box["x"] + box["width"] / 2)
-    for x in (width * 0.6, width * 0.7, width * 0.8):
-        send("touchMove", x)
-    send("touchEnd", 0)
-    expect(handle).to_have_attribute("aria-valuenow", "80")
-    context.close()
 
 
 def test_pictures_change_places_by_the_space_bar(open_page: OpenPage, world: World) -> None:

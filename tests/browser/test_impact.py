@@ -76,18 +76,6 @@ def test_the_card_tells_how_much_came_down_or_why_that_is_not_known(
     assert int("".join(filter(str.isdigit, lost))) == round(volume.lost_m3)
 
 
-def test_the_card_says_where_errors_alone_come_to_as_much(open_page: OpenPage, house: House) -> None:
-    workspace, area = house.workspace, square(0, -100, 80)
-    shown = {
-        f"{side}_shown": finished(workspace, f"m-{side}", surface(workspace, area, fell=False))
-        for side in ("before", "after")
-    }
-    slide = workspace.catalog.changes.last([SLIDE])[0]
-    workspace.catalog.changes.append([replace(slide, version=2, step_id="s2", area_m2=6400.0, **shown)])
-    card = tap_slide(open_page, house).locator(".card")
-    expect(card).to_contain_text(words("volumeNothing"))
-
-
 def test_a_confirmed_change_tells_on_its_card_what_it_touches(open_page: OpenPage, house: House) -> None:
     page = tap_slide(open_page, house, "phone")
     card = page.locator(".card")
@@ -101,13 +89,6 @@ def test_a_confirmed_change_tells_on_its_card_what_it_touches(open_page: OpenPag
     expect(card.locator(".old").first).to_have_text("CŨ")
     inside = page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert inside, "nothing sticks out of the page"
-
-
-def test_from_the_card_of_a_change_to_the_photo_of_the_place(open_page: OpenPage, house: House) -> None:
-    page = tap_slide(open_page, house)
-    page.locator(".card .to-photo").click()
-    expect(page.locator(".card h2")).not_to_have_text("Sạt lở")
-    expect(page.locator(".card img")).to_have_count(1)
 
 
 def test_what_is_not_answered_is_said_and_is_no_zero(open_page: OpenPage, house: House) -> None:

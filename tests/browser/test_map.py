@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
+from flycam.catalog.live_flights import LinkState, LiveFlightReport
 from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.flight import Event, EventKind
+from flycam.power import Battery, Power, PowerMode
+from flycam.serve import health
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import (
     box_of,
     click_map,
     expect_painted,
+    in_address,
+    not_in_address,
     settled,
     settled_compare,
+    until_seen,
     wait_for_zoom,
 )
 from tests.browser.words import words
@@ -295,3 +304,89 @@ def test_a_thumb_finds_the_upload_and_chooses_photos(browser: Browser, address: 
         picker.tap()
     assert chosen.value.is_multiple()
     context.close()
+
+
+def test_choosing_a_flight_hides_what_was_captured_later(open_page: OpenPage, world: World) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
+    moments = page.locator(".moments .moment")
+    expect(moments).to_have_text(["20/08/2024 09:10", "10/09/2024 10:15"])
+    expect(page.locator(".pause")).to_have_text("21 ngày")
+    expect_painted(page, mean_colour_around(MIDDLE, storm=True))
+    moments.first.click()
+    expect_painted(page, mean_colour_around(MIDDLE, storm=False))
+    expect(page.locator(".map-warnings")).to_contain_text(
+        "Đang xem như lúc 20/08/2024 09:10: 1 chuyến bay sau đó không hiện"
+    )
+    expect(page.locator(f'[data-flight="{world.after}"]')).to_contain_text(words("capturedLater"))
+    in_address(page, "asof=2024-08-20")
+    page.locator(".moment.now").click()
+    expect_painted(page, mean_colour_around(MIDDLE, storm=True))
+    not_in_address(page, "asof")
+
+
+def test_what_is_in_the_air_is_live_or_lost_since(open_page: OpenPage, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+
+    def tell(beat: int, video: LinkState) -> None:
+        world.workspace.catalog.airborne.put(
+            LiveFlightReport(
+                flight_id="up",
+                event_id=REAL,
+                name="Đang bay",
+                is_drill=False,
+                is_recording=False,
+                run="1",
+                beat=beat,
+                told_ns=time.time_ns(),
+                video=video,
+                telemetry=LinkState(silent_s=0.1),
+            )
+        )
+
+    with running(Services(workspace=world.workspace, follow_s=0.1)) as url:
+        page = open_page(link=f"lang=vi&event={REAL}", url=url)
+        page.add_init_script("const now = Date.now; Date.now = () => now.call(Date) - 5 * 3600e3;")
+        page.reload()  # on a computer whose clock is five hours behind
+        badge = page.locator(".live-badge")
+        expect(badge).to_have_count(0)
+        beats = itertools.count()
+
+        def is_live() -> bool:
+            tell(next(beats), LinkState(silent_s=0.1))
+            seen = badge.count() and (badge.inner_text(), badge.get_attribute("class"))
+            return seen == ("TRỰC TIẾP", "live-badge")
+
+        def is_lost() -> bool:
+            tell(next(beats), LinkState(silent_s=3600.0, is_lost=True))
+            lost_s = time.time() - 3600.0 + 7 * 3600.0  # Việt Nam is seven hours ahead
+            hours = {time.strftime("%H:%M", time.gmtime(lost_s + late_s)) for late_s in (-30, 0)}
+            return badge.inner_text() in {f"mất tín hiệu từ {hour}" for hour in hours}
+
+        until_seen(page, is_live)
+        until_seen(page, is_lost)
+    expect(badge).to_have_text(words("noAnswer"))  # nobody knows more of the aircraft
+
+
+def test_a_box_on_its_battery_says_so_and_how_long(open_page: OpenPage, world: World) -> None:
+    power = Power(PowerMode.FULL, lambda: Battery(17.0, True, 4500.0))
+    power.poll()
+    services = Services(workspace=replace(world.workspace, power=power))
+    with running(services) as url:
+        page = open_page(link="lang=vi", url=url)
+        badge = page.locator(".battery")
+        expect(badge).to_have_text("Pin 17 %")
+        expect(badge).to_have_attribute("title", "Máy chủ bản đồ đang chạy bằng pin; còn khoảng 1,3 giờ")
+        page.locator(".language").click()
+        expect(badge).to_have_text("Battery 17 %")
+
+
+def test_a_box_whose_disk_is_nearly_full_says_so(
+    open_page: OpenPage, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = int(world.workspace.store.free_bytes() or 0)
+    monkeypatch.setattr(health, "LOW_SPACE_BYTES", free + (1 << 40))
+    with running(Services(workspace=world.workspace)) as url:
+        page = open_page(link="lang=vi", url=url)
+        expect(page.locator(".disk-room")).to_have_text(re.compile(r"Ổ đĩa còn [\d.,]+ GB"))
+        page.locator(".language").click()
+        expect(page.locator(".disk-room")).to_have_text(re.compile(r"[\d.,]+ GB of disk left"))

@@ -97,25 +97,6 @@ def test_length_and_area_are_those_of_the_work_crs(open_page: OpenPage) -> None:
     expect(page.locator(".card")).to_be_visible()
 
 
-def test_an_outline_that_crosses_itself_has_no_area(open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=en&event={REAL}&{VIEW}")
-    settled(page)
-    begin(page)
-    tap(page, (CORNERS[0], CORNERS[2], CORNERS[1], CORNERS[3]))
-    expect(page.locator(".measure-area")).to_contain_text("crosses itself")
-
-
-def test_the_series_agrees_with_the_servers_projection_everywhere_in_a_zone(open_page: OpenPage) -> None:
-    """A long side at the zone's edge, where its scale is farthest from one."""
-    lon = 102.05
-    page = open_page(link=f"lang=vi&event={REAL}&map=9/{LAT}/{lon + 0.5}")
-    settled(page)
-    begin(page)
-    work = to_work(tap(page, ((lon + 0.1, LAT - 0.2), (lon + 0.9, LAT + 0.2))), "EPSG:32648")
-    length = shapely.LineString(work).length
-    assert number(page.locator(".measure-length").inner_text()) == pytest.approx(length, rel=1e-4)
-
-
 def test_coordinates_are_copied_with_dots_and_shown_with_commas(open_page: OpenPage) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&map=17/{LAT}/{LON + 0.004}")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])

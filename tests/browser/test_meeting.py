@@ -221,26 +221,6 @@ def test_who_presents_is_told_that_nothing_is_sent_and_stopping_comes_last(scree
     assert [method for method in sent if method != "GET"][-1:] == ["DELETE"]
 
 
-def test_a_copy_of_the_tab_that_presents_follows_it(screen: Screen) -> None:
-    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
-    present(lan)
-    with lan.expect_popup() as opened:
-        lan.evaluate(
-            "() => void window.open(location.href)"
-        )  # with all that the tab keeps, as Duplicate does
-    copy = opened.value
-    expect(copy.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
-    sent: list[str] = []
-    for page in (lan, copy):
-        page.on(
-            "request", lambda request: sent.append(request.method) if "/api/meeting" in request.url else None
-        )
-    lan.wait_for_timeout(3000)
-    assert sent.count("PUT") <= 1, "only that it is still there"
-    expect(lan.locator(".on-air")).to_have_count(1)
-    expect(copy.locator(".on-air")).to_have_count(0)
-
-
 def test_places_are_walked_through_with_a_remote(screen: Screen) -> None:
     page = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
     page.locator("button.meet").click()

@@ -128,21 +128,6 @@ def test_why_two_pictures_are_doubtful_stands_at_their_head_and_with_each_candid
         expect(rows.nth(number)).to_contain_text(words("changes.doubted"))
 
 
-def test_only_what_cuts_a_road_is_listed(open_page: OpenPage, review: Review) -> None:
-    page = enter(open_page, review)
-    page.locator('[data-kept="filter-road"]').check()
-    expect(page.locator(".review-row")).to_have_count(1)
-    expect(page.locator(".review-row")).to_have_attribute("data-change", NAMES[1])  # the roads are known
-    assert listed(page) == [NAMES[1]] and chosen(page) == NAMES[1]
-    page.locator('[data-kept="filter-road"]').uncheck()
-    expect(page.locator(".review-row")).to_have_count(5)
-    held = hold(page, "**/api/changes/impact?event*")
-    page.locator('[data-kept="filter-road"]').check()
-    expect(page.locator(".review-filters")).to_contain_text("Đang tìm đường")
-    held.refuse()
-    expect(page.locator(".review-filters")).to_contain_text(words("noAnswer"))
-
-
 def test_a_key_pressed_while_a_decision_is_being_saved_is_not_passed_over_in_silence(
     open_page: OpenPage, review: Review
 ) -> None:

@@ -105,20 +105,6 @@ def test_a_place_that_another_pair_decided_on_says_so(open_page: OpenPage, revie
     expect(said).to_have_count(0)
 
 
-def test_found_without_terrain_no_row_shows_per_cent(open_page: OpenPage, review: Review) -> None:
-    changes = review.workspace.catalog.changes
-    bare = replace(changes.history(NEITHER)[-1], version=3, step_id="bare", slope_deg=None)
-    changes.append([bare])
-    page = enter(open_page, review)
-    row = page.locator(f'[data-change="{NEITHER}"]')
-    expect(row).to_contain_text("chưa có điểm")
-    expect(row).not_to_contain_text("%")
-    score = "điểm 90 %"  # a number alone would be anything
-    expect(page.locator(f'[data-change="{NAMES[0]}"]')).to_contain_text(score)
-    page.locator(f'[data-kept="{NEITHER}"]').click()
-    expect(page.locator(".review-note", has_text="Không có địa hình")).to_have_count(1)
-
-
 def test_nothing_is_drawn_over_pictures_of_another_event_and_why_is_said(
     open_page: OpenPage, house: House
 ) -> None:

@@ -16,7 +16,7 @@ from flycam.access.restrictions import add_restricted_area, set_flight_classific
 from flycam.model.access import Role
 from flycam.model.flight import Classification
 from tests.browser.conftest import SIZES, House, OpenPage, serving
-from tests.browser.pages import box_of, click_map, in_address, open_doors, settled, sign_in
+from tests.browser.pages import begin_mark, box_of, open_doors, settled, sign_in
 from tests.browser.words import words
 from tests.serve.world import LAT, LON, REAL, add_account, make_world
 
@@ -157,33 +157,13 @@ def session_ends_at(page: Page, method: str, addresses: str) -> None:
     page.route(addresses, end)
 
 
-def test_an_account_whose_session_ended_comes_to_the_door_and_is_told_why(
-    open_page: OpenPage, house: House
-) -> None:
-    page = entered(open_page, house, Role.VIEWER)
-    settled(page)
-    session_ends_at(page, "GET", "**/api/pixel?**")
-    click_map(page)
-    expect(page.get_by_role("alert")).to_contain_text(words("sessionEnded"))
-    expect(page.locator(".map")).to_have_count(0)
-    sign_in(page, "viewer-token")
-    in_address(page, f"event={REAL}")
-
-
-def note_begun(page: Page, text: str) -> None:
-    """A mark's form with something typed in it."""
-    page.locator(".mark-begin").click()
-    click_map(page)
-    page.locator(".mark-form textarea").fill(text)
-
-
 def test_what_is_typed_stays_when_the_session_ends_and_is_saved_after(
     open_page: OpenPage, house: House
 ) -> None:
     """The door stands over the page; the request that was refused is made again."""
     page = entered(open_page, house, Role.OPERATOR, "office")
     settled(page)
-    note_begun(page, "Hai người trên mái nhà (office)")
+    begin_mark(page, "Hai người trên mái nhà (office)")
     session_ends_at(page, "PUT", "**/api/marks/**")
     page.locator(".mark-form .save").click()
     door = page.get_by_role("dialog", name="Đăng nhập")
@@ -209,7 +189,7 @@ def test_what_is_typed_stays_when_the_session_ends_and_is_saved_after(
 def test_somebody_else_who_signs_in_there_sees_nothing_of_it(open_page: OpenPage, house: House) -> None:
     page = entered(open_page, house, Role.OPERATOR)
     settled(page)
-    note_begun(page, "chỉ mình tôi")
+    begin_mark(page, "chỉ mình tôi")
     session_ends_at(page, "PUT", "**/api/marks/**")
     page.locator(".mark-form .save").click()
     page.get_by_role("dialog", name="Đăng nhập").wait_for()

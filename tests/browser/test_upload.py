@@ -141,27 +141,6 @@ def test_a_card_with_one_odd_name(browser: Browser, server: ServerProcess, card:
     page.close()
 
 
-def test_the_first_look_is_there_after_a_reload_and_is_not_made_again(
-    browser: Browser, server: ServerProcess, card: Path
-) -> None:
-    """Before the card is chosen again, and when it is: heads are neither sent nor looked at a second time."""
-    page = upload_page(browser, server.url)
-    held = hold(page, "**/files/**")
-    choose(page, card)
-    expect(page.locator(".look-facts")).to_contain_text("6 / 6", timeout=240_000)
-    page.reload()
-    page.wait_for_selector(".picker")
-    expect(page.locator(".upload .look-facts")).to_contain_text("6 / 6")
-    requests: list[str] = []
-    page.on("request", lambda one: requests.append(one.url))
-    choose(page, card)
-    expect(page.locator("main > div > .look .look-facts")).to_contain_text("6 / 6")
-    held.release()
-    expect(page.locator(".banner")).to_have_class("banner saved")
-    assert not [one for one in requests if one.endswith("/heads")]
-    page.close()
-
-
 def test_a_card_with_a_film_and_its_subtitles(
     browser: Browser,
     film: VideoDrillReport,

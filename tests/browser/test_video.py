@@ -12,7 +12,6 @@ import cv2
 import pytest
 from playwright.sync_api import Locator, expect
 
-from flycam.catalog.live_flights import LiveFlightPhase
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.ingest.live.recording import StreamRecording
 from flycam.ingest.live.status import encode_thumbnail
@@ -113,25 +112,6 @@ def test_the_recorded_video_plays_on_from_piece_to_piece(
     card.get_by_role("button", name="Đóng video").click()
     expect(card.locator("video")).to_be_hidden()
     expect(card.locator("img")).to_be_visible()
-
-
-def test_what_was_filmed_before_is_reached_with_the_slider_and_a_flight_that_ended_is_over(
-    open_page: OpenPage, house: House, teller: Teller, film: VideoDrillReport
-) -> None:
-    record(house, film.video, pictures=120)
-    page = open_page(link=f"lang=vi&{HERE}", url=house.url)
-    teller.say(report(phase=LiveFlightPhase.ENDED, recorded_s=12.0))
-    card = card_of(page, "bay1")
-    card.get_by_role("button", name="Xem lại video").click()
-    slider = card.locator(".video-pieces input")
-    expect(slider).to_have_attribute("max", "2")
-    slider.fill("2")
-    until_seen(page, lambda: seconds_of(card) > 0)
-    late = seconds_of(card)
-    slider.fill("0")
-    until_seen(page, lambda: late - 12 <= seconds_of(card) <= late - 6)
-    slider.fill("2")
-    expect(card).to_contain_text("Hết video")
 
 
 def test_what_the_browser_cannot_play_is_said_and_can_be_downloaded(
