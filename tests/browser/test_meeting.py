@@ -297,7 +297,7 @@ def test_how_widely_it_may_be_shown_stands_on_the_wall_and_on_paper(
     open_page: OpenPage, house: House
 ) -> None:
     set_flight_classification(house.workspace, house.world.before, Classification.RESTRICTED, "Quản trị")
-    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&meet=on", url=house.url, token="Hoa-token")
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&meet=on", url=house.url, token="Minh-token")
     expect(page.locator(".meeting-caption .level-badge")).to_have_text("HẠN CHẾ")  # of all in sight
     page.goto("about:blank")
     page.goto(f"{house.url}/#lang=vi&event={REAL}&{FLOWN}&meet=on&hidden={house.world.before}")
