@@ -109,11 +109,13 @@ def test_photos_chosen_on_a_phone_come_to_the_map_under_a_new_event(
     page = upload_page(browser, server.url, "phone", "en")
     storm = "Bão số 3 <b>"
     page.locator("#flight-event").fill(storm)
+    held = hold(page, "**/files/**")
     choose(page, card)
     banner = page.locator(".banner")
     expect(banner).to_have_text(words("upload.sending", "en"))
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["phone"][0]
     assert page.evaluate(_SMALLEST_PX) >= 14
+    held.release()
     expect(banner).to_have_class("banner saved")
     upload = standing(server)
     assert upload["saved"] and upload["files"] == 6
