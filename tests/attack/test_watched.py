@@ -18,8 +18,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from bench.flights import ROOT, BenchFlight, drill_flight
-from bench.sync import OVERVIEW_M, counts_of, pixels_of
 from flycam.drill.photo_drill import DrillReport
 from flycam.http.services import STATIC_DIR
 from flycam.storage import keys
@@ -33,7 +31,6 @@ from tests.waiting import until
 
 _PORT = 8000
 _COLOURED = 24
-_AFTER_OVERVIEW_S = 10.0
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -159,75 +156,6 @@ def _watched(
     watch.look("whole")
     said: dict[str, object] = json.loads(out.strip().splitlines()[-1])
     return said
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(3600)
-def test_what_is_seen_of_ninety_five_photos_over_a_thin_far_line(tmp_path: Path) -> None:
-    """64 kbit/s, 900 ms, one block in ten late, the link down for 30 s soon after the overview; until
-    the whole area is there at 1 m, which is looked at. WATCH_FOLDER keeps the pictures."""
-    folder = Path(os.environ.get("WATCH_FOLDER", str(tmp_path)))
-    with ThreadPoolExecutor(1, thread_name_prefix="watching") as own:
-        seen = own.submit(_seen_of_many, tmp_path, folder).result()
-    assert seen["nothing"].share < 0.02 and seen["listed"].share > 0.6 * seen["at 1 m"].share
-    assert seen["cut"].share > 0.9 * seen["overview"].share, "what was there stays while the link is cut"
-    assert seen["at 1 m"].detail > seen["listed"].detail
-
-
-def _seen_of_many(tmp_path: Path, folder: Path) -> dict[str, Seen]:
-    flight = _ninety_five_photos()
-    province = Operator(tmp_path / "province", {"FLYCAM_BOX": "province"})
-    assert province("dem", "add", flight.dem).exit_code == 0
-    box = province("user", "add", "box-1", "--role", "box").json["token"]
-    viewer = province("user", "add", "Lan", "--role", "viewer").json["token"]
-    field = Operator(tmp_path / "field", {"FLYCAM_BOX": "field", "FLYCAM_TOKEN": box})
-    assert field("ingest", flight.photos, "--dem", flight.dem, "--name", "Bản Lầu").exit_code == 0
-    with two_places("64kbit") as link:
-        server = link.start(link.province, province, "serve", "--host", link.address, "--port", _PORT)
-        relay = link.relay(field, _PORT, 0.9, 0.1)
-        with ended(server, relay):
-            _wait_until_served(link, server.poll)
-            with page_at(link, tmp_path, viewer) as page:
-                watch = Watch(page, folder)
-                _watched_until_a_metre(link, province, field, watch, page)
-    return watch.seen
-
-
-def _ninety_five_photos() -> BenchFlight:
-    """The bench's, whichever drill drew it: it is the line that is looked at."""
-    there = sorted(ROOT.glob("drill-5x19-*/truth/truth.json"))
-    return BenchFlight(folder=there[-1].parents[1], strips=5, per_strip=19) if there else drill_flight(5, 19)
-
-
-def _watched_until_a_metre(link: Link, province: Operator, field: Operator, watch: Watch, page: Page) -> None:
-    metres, wanted = pixels_of(field.data), counts_of(field.data)
-    overview, fine = (min(zoom for zoom in metres if metres[zoom] <= most) for most in (OVERVIEW_M, 1.0))
-    watch.look("nothing")
-    sender = link.start(link.field, field, "sync", f"http://127.0.0.1:{_PORT}", "--once")
-    try:
-        watch.note("the field's box begins to send")
-        page.wait_for_selector(".flight", state="attached", timeout=120_000)
-        watch.note("its flight is listed")
-        watch.look("listed")
-        wait_for(lambda: counts_of(province.data).get(overview, 0) >= wanted[overview], 300.0)
-        watch.note(f"the whole area has come at {metres[overview]:.2f} m")
-        watch.look("overview")
-        time.sleep(_AFTER_OVERVIEW_S)
-        link.cut()
-        cut_s = time.monotonic()
-        there = counts_of(province.data).get(fine, 0)
-        watch.note(f"the link is cut, {there} of {wanted[fine]} tiles of {metres[fine]:.2f} m are there")
-        watch.look("cut")
-        time.sleep(max(0.0, cut_s + 30.0 - time.monotonic()))
-        link.restore()
-        watch.note("the link is back")
-        wait_for(lambda: counts_of(province.data).get(fine, 0) >= wanted[fine], 1200.0)
-        watch.note(f"the whole area has come at {metres[fine]:.2f} m")
-        watch.look("at 1 m")
-        assert sender.poll() is None, "its tiles are an hour's work for this line"
-    finally:
-        sender.kill()
-        sender.communicate()
 
 
 def _wait_until_served(link: Link, ended: Callable[[], int | None]) -> None:

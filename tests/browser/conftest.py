@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from flycam.http.services import STATIC_DIR, Services
+from flycam.workspace import Workspace
+from tests.browser.pages import sign_in
 from tests.serve.running import running
 from tests.serve.world import World, make_world
 from tests.waiting import ENOUGH_S
@@ -37,6 +41,31 @@ def built_map() -> None:
     """Without it there is nothing to look at."""
     if not all((STATIC_DIR / page).is_file() for page in ("index.html", "upload.html")):
         pytest.skip("the map is not built: make map")
+
+
+@dataclass(frozen=True)
+class House:
+    """A server of a test's own, and the world that it shows."""
+
+    url: str
+    world: World
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.world.workspace
+
+
+@contextmanager
+def serving(world: World, **services: object) -> Iterator[House]:
+    """services: as of `Services`."""
+    with running(Services(workspace=world.workspace, **({"follow_s": 0.2} | services))) as url:  # type: ignore[arg-type]
+        yield House(url, world)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with serving(make_world(tmp_path / "world")) as served:
+        yield served
 
 
 @pytest.fixture(scope="session")
@@ -75,11 +104,13 @@ def _patient(make: Callable[..., BrowserContext | Page]) -> Callable[..., Browse
 
 @pytest.fixture
 def open_page(browser: Browser, address: str) -> Iterator[OpenPage]:
-    """open_page(size="office", link="lang=vi") gives a page whose flights are listed."""
+    """open_page(size="office", link="lang=vi") : its flights are listed; token: by the door."""
     pages: list[Page] = []
     troubles: list[str] = []
 
-    def open_one(size: str = "office", link: str = "", url: str = address, wait: bool = True) -> Page:
+    def open_one(
+        size: str = "office", link: str = "", url: str = address, wait: bool = True, token: str = ""
+    ) -> Page:
         width, height = SIZES[size]
         page = browser.new_page(viewport={"width": width, "height": height})
         pages.append(page)
@@ -93,7 +124,9 @@ def open_page(browser: Browser, address: str) -> Iterator[OpenPage]:
             ),
         )
         page.goto(f"{url}/#{link}")
-        if wait:
+        if token:
+            sign_in(page, token)
+        elif wait:
             page.wait_for_selector(".flight", state="attached")
             page.wait_for_load_state("load")
         return page

@@ -47,9 +47,9 @@ def settled_compare(page: Page) -> np.ndarray:
 def view_in_address(page: Page) -> None:
     """Until the map stands, and the address bar tells where: it follows the view by less than a second."""
     at_rest(page)
-    told = ""
-    while "map=" not in told or told != page.url:
-        told = page.url
+    url = ""
+    while "map=" not in url or url != page.url:
+        url = page.url
         page.wait_for_timeout(800)
 
 
@@ -104,6 +104,20 @@ class Held:
                 then(route)
 
 
+def sign_in(page: Page, token: str) -> None:
+    """By the door, until the flights are listed."""
+    page.locator("#token").fill(token)
+    page.locator(".login button").click()
+    page.wait_for_selector(".flight", state="attached")
+
+
+def box_of(thing: Locator) -> dict[str, float]:
+    """Where it is drawn, pixels of the page: x, y, width, height."""
+    box = thing.bounding_box()
+    assert box is not None, thing
+    return dict(box)
+
+
 def hold(page: Page, glob: str) -> Held:
     """Requests of the page from now on, none of which is answered before the test lets them go."""
     held = Held()
@@ -122,6 +136,13 @@ def click_map(page: Page, x: float = 0.5, y: float = 0.5) -> None:
     box = page.locator(".map").bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+def begin_mark(page: Page, note: str) -> None:
+    """The form of a new mark with a note, not saved yet."""
+    page.locator(".mark-begin").click()
+    click_map(page, 0.45, 0.5)
+    page.locator(".mark-form [name=note]").fill(note)
 
 
 def touch(control: Locator) -> None:
@@ -155,7 +176,7 @@ def on_screen(page: Page, lon: float, lat: float) -> tuple[float, float]:
     """Where a place is drawn, pixels from the page's upper left corner; the view is the address bar's."""
     found = re.search(r"map=([\d.]+)%2F([\d.]+)%2F([\d.]+)", page.url)
     box = page.locator(".map").bounding_box()
-    assert found is not None and box is not None
+    assert found is not None
     zoom, lat0, lon0 = map(float, found.groups())
     centre, place = lonlat_to_mercator(np.array([[lon0, lat0], [lon, lat]]))
     east, north = (place - centre) * 256 * 2**zoom / (2 * np.pi * 6378137.0)

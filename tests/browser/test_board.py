@@ -12,20 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import APIResponse, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
-from flycam.board.layers import LayerRequest, add_layer, refresh_layer
+from flycam.board.layers import LayerRequest, add_layer
 from flycam.board.marks import MarkEdit, write_mark
-from flycam.http.services import Services
-from flycam.model.access import Role
 from flycam.model.board import LayerKind, MarkKind, MarkStatus
 from flycam.model.records import MarkVersion
-from flycam.workspace import Workspace
-from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import click_map, in_address, on_screen, settled, until_seen, wait_for_place
+from tests.browser.conftest import SIZES, House, OpenPage, serving
+from tests.browser.pages import begin_mark, click_map, in_address, on_screen, settled, until_seen
+from tests.browser.words import words
 from tests.change.impacted import changed, square
-from tests.serve.running import running
-from tests.serve.world import DRILL, LAT, LON, REAL, add_account, make_world
+from tests.serve.world import DRILL, LAT, LON, REAL, make_world
 from tests.suites.board_suite import mark_told
 
 pytestmark = pytest.mark.browser
@@ -46,19 +43,14 @@ MARK = MarkEdit(
 
 
 @dataclass(frozen=True)
-class Board:
-    """A server of the test's own, and what it works with."""
-
-    url: str
-    workspace: Workspace
+class Board(House):
     folder: Path
 
 
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[Board]:
-    world = make_world(tmp_path / "world")
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        yield Board(url, world.workspace, tmp_path)
+    with serving(make_world(tmp_path / "world")) as served:
+        yield Board(served.url, served.world, tmp_path)
 
 
 def put_masts(board: Board, status: str, age_ns: int = 0) -> None:
@@ -71,10 +63,10 @@ def put_masts(board: Board, status: str, age_ns: int = 0) -> None:
     path = board.folder / "masts.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
     valid_ns = board.workspace.clock_ns() - age_ns
-    asked = LayerRequest(
+    request = LayerRequest(
         source=str(path), kind=LayerKind.MAST, name="Trạm BTS", owner="Viettel", valid_ns=valid_ns
     )
-    add_layer(board.workspace, asked, "Lan")
+    add_layer(board.workspace, request, "Lan")
 
 
 def around(page: Page, place: tuple[float, float], reach: int = 14) -> np.ndarray:
@@ -92,20 +84,13 @@ def tap_place(page: Page, place: tuple[float, float]) -> None:
     page.mouse.click(*on_screen(page, *place))
 
 
-@pytest.mark.parametrize("size", ["office", "phone"])
-def test_a_layer_is_switched_on_clicked_and_known_to_be_old(
-    board: Board, open_page: OpenPage, size: str
-) -> None:
+def test_a_layer_is_switched_on_clicked_and_known_to_be_old(board: Board, open_page: OpenPage) -> None:
     put_masts(board, "Mất sóng từ 14:35", 9 * HOUR)
-    page = open_page(size, f"lang=vi&event={REAL}&{VIEW}", url=board.url)
+    page = open_page("office", f"lang=vi&event={REAL}&{VIEW}", url=board.url)
     until_seen(page, lambda: not is_vermilion(around(page, MAST)).any())
-    if size == "phone":
-        page.locator(".panel-switch").click()
     row = page.locator(".specialist li", has_text="Trạm BTS")
     expect(row).to_contain_text(re.compile("1 sự cố.*Viettel · 9 giờ trước.*CŨ", re.DOTALL))
     row.locator("input").check()
-    if size == "phone":
-        page.locator(".panel-switch").click()
     until_seen(page, lambda: is_vermilion(around(page, MAST)).mean() > 0.1)
     tap_place(page, MAST)
     card = page.locator(".card")
@@ -113,22 +98,7 @@ def test_a_layer_is_switched_on_clicked_and_known_to_be_old(
     expect(card).to_contain_text(re.compile("Mất sóng từ 14:35.*Viettel", re.DOTALL))
     expect(card).to_contain_text("Số liệu cũ")
     in_address(page, "special=layer-")
-    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
-
-
-def test_a_link_keeps_the_layers_and_news_is_drawn_without_a_reload(
-    board: Board, open_page: OpenPage
-) -> None:
-    put_masts(board, "mất điện")
-    (layer,) = board.workspace.catalog.layers.all()
-    page = open_page(link=f"lang=en&event={REAL}&{VIEW}&special={layer.layer_id}", url=board.url)
-    expect(page.locator(".specialist li input")).to_be_checked()
-    until_seen(page, lambda: is_vermilion(around(page, MAST)).mean() > 0.1)
-    put_masts(board, "hoạt động")
-    refresh_layer(board.workspace, layer.layer_id, "Lan", valid_ns=board.workspace.clock_ns())
-    expect(page.locator(".specialist .troubles")).to_have_count(0)
-    page.wait_for_timeout(500)
-    until_seen(page, lambda: not is_vermilion(around(page, MAST)).any())
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["office"][0]
 
 
 def test_the_sign_of_trouble_is_told_without_its_colour(board: Board, open_page: OpenPage) -> None:
@@ -149,14 +119,11 @@ def _only(board: Board, event_id: str = REAL) -> MarkVersion:
     return line
 
 
-@pytest.mark.parametrize("size", ["office", "phone"])
-def test_a_mark_is_made_with_a_photo_changed_and_taken_off(
-    board: Board, open_page: OpenPage, size: str
-) -> None:
-    page = open_page(size, f"lang=vi&event={REAL}&{VIEW}", url=board.url)
+def test_a_mark_is_made_with_a_photo_changed_and_taken_off(board: Board, open_page: OpenPage) -> None:
+    page = open_page("office", f"lang=vi&event={REAL}&{VIEW}", url=board.url)
     settled(page)
     page.locator(".mark-begin").click()
-    expect(page.locator(".mark-tool")).to_contain_text("Bấm lên bản đồ")
+    expect(page.locator(".mark-tool")).to_contain_text(words("markTapPoint"))
     click_map(page, 0.45, 0.5)
     form = page.locator(".mark-form")
     form.locator("[name=kind]").select_option(label="Người cần cứu")
@@ -179,10 +146,10 @@ def test_a_mark_is_made_with_a_photo_changed_and_taken_off(
     card.get_by_role("button", name="Sửa").click()
     form.locator("[name=status]").select_option(label="gỡ khỏi bản đồ")
     form.locator(".save").click()
-    expect(card).to_contain_text("Dấu này không còn trên bản đồ")
+    expect(card).to_contain_text(words("markGoneText"))
     assert board.workspace.catalog.marks.current(REAL) == []
     assert len(board.workspace.catalog.marks.history(line.mark_id)) == 4
-    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["office"][0]
 
 
 def test_on_the_wall_people_to_rescue_are_drawn_and_said_before_anybody_took_them_up(
@@ -214,32 +181,8 @@ def test_on_the_wall_people_to_rescue_are_drawn_and_said_before_anybody_took_the
     until_seen(page, lambda: (np.abs(around(page, place) - only_reported).max(-1) > 30).mean() > 0.1)
 
 
-def test_a_thing_of_a_layer_is_found_by_its_name_without_accents(board: Board, open_page: OpenPage) -> None:
-    feature = {
-        "type": "Feature",
-        "properties": {"ten": "Nậm Đét Thượng"},
-        "geometry": {"type": "Point", "coordinates": list(MAST)},
-    }
-    path = board.folder / "thon.geojson"
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
-    add_layer(board.workspace, LayerRequest(source=str(path), kind=LayerKind.SETTLEMENT, name="Thôn"), "Lan")
-    page = open_page(link=f"lang=vi&event={REAL}&map=12/{LAT + 0.1}/{LON}", url=board.url)
-    field = page.locator(".search input")
-    field.fill("nam")
-    hits = page.locator(".search-hits button")
-    expect(hits.last).to_have_text(re.compile("Nậm Đét Thượng.*Thôn, bản · Thôn"))
-    expect(hits.first).to_contain_text("Nậm Lúc")  # a commune comes first
-    field.fill("nam det")
-    page.keyboard.press("Enter")
-    card = page.locator(".card")
-    expect(card).to_contain_text("Nậm Đét Thượng")
-    wait_for_place(page, MAST[0], 0.001)
-    in_address(page, "special=")
-
-
-@pytest.mark.parametrize("size", ["office", "phone"])
-def test_a_sector_is_drawn_corner_by_corner(board: Board, open_page: OpenPage, size: str) -> None:
-    page = open_page(size, f"lang=en&event={REAL}&{VIEW}", url=board.url)
+def test_a_sector_is_drawn_corner_by_corner(board: Board, open_page: OpenPage) -> None:
+    page = open_page("office", f"lang=en&event={REAL}&{VIEW}", url=board.url)
     settled(page)
     page.locator(".mark-begin").click()
     page.get_by_role("button", name="Draw a search sector").click()
@@ -256,84 +199,11 @@ def test_a_sector_is_drawn_corner_by_corner(board: Board, open_page: OpenPage, s
     assert _only(board).kind.value == "sector"
 
 
-def test_a_sector_is_ended_by_enter_and_corners_taken_back(board: Board, open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
-    settled(page)
-    page.locator(".mark-begin").click()
-    page.get_by_role("button", name="Vẽ khu vực tìm kiếm").click()
-    for x, y in ((0.3, 0.5), (0.6, 0.5)):
-        click_map(page, x, y)
-    page.keyboard.press("Enter")  # two corners are no sector
-    expect(page.locator(".mark-form")).to_have_count(0)
-    for x, y in ((0.6, 0.7), (0.9, 0.9)):
-        click_map(page, x, y)
-    page.keyboard.press("Backspace")
-    page.keyboard.press("Enter")
-    expect(page.locator(".mark-form")).to_contain_text("3 đỉnh")
-    page.locator(".mark-form").get_by_role("button", name="Huỷ").click()
-    page.locator(".mark-begin").click()
-    page.keyboard.press("Escape")
-    expect(page.locator(".mark-begin")).to_be_visible()
-
-
-@pytest.mark.parametrize("size", ["office", "phone"])
-def test_the_outline_of_a_sector_stays_in_sight_while_its_form_is_open(
-    board: Board, open_page: OpenPage, size: str, screenshots: Path
-) -> None:
-    page = open_page(size, f"lang=vi&event={REAL}&{VIEW}", url=board.url)
-    settled(page)
-    page.locator(".mark-begin").click()
-    page.get_by_role("button", name="Vẽ khu vực tìm kiếm").click()
-    for x, y in ((0.3, 0.6), (0.6, 0.6), (0.6, 0.8), (0.3, 0.75)):
-        click_map(page, x, y)
-    page.get_by_role("button", name="Xong").click()
-    form, card = page.locator(".mark-form"), page.locator(".card")
-    expect(form).to_be_visible()
-    picture = settled(page)
-    page.screenshot(path=screenshots / f"sector-form-{size}.png")
-    rows, columns = np.nonzero(np.abs(picture.astype(int) - (0, 114, 178)).max(-1) < 12)
-    assert len(rows) > 300, "the line around the sector"
-    box = card.bounding_box()
-    assert box is not None
-    if size == "phone":
-        assert rows.max() < box["y"], "above the card"
-    else:
-        assert columns.max() < box["x"], "beside the card"
-    form.get_by_role("button", name="Huỷ").click()
-    expect(card).to_be_hidden()
-    gone = settled(page).astype(int)
-    assert (np.abs(gone - (0, 114, 178)).max(-1) < 12).sum() < 30
-
-
-def test_escape_takes_back_a_corner_of_a_sector_and_leaves_where_there_is_none(
-    board: Board, open_page: OpenPage
-) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
-    settled(page)
-    page.locator(".mark-begin").click()
-    page.get_by_role("button", name="Vẽ khu vực tìm kiếm").click()
-    done = page.get_by_role("button", name="Xong")
-    for x, y in ((0.3, 0.6), (0.6, 0.6), (0.6, 0.8)):
-        click_map(page, x, y)
-    expect(done).to_be_enabled()
-    page.keyboard.press("Escape")
-    expect(done).to_be_disabled()
-    click_map(page, 0.4, 0.8)
-    expect(done).to_be_enabled()
-    for _ in range(3):
-        page.keyboard.press("Escape")
-    expect(page.locator(".mark-tool")).to_contain_text("Bấm từng đỉnh")
-    page.keyboard.press("Escape")
-    expect(page.locator(".mark-begin")).to_be_visible()
-
-
 def test_a_mark_appears_on_another_screen_and_not_in_another_event(board: Board, open_page: OpenPage) -> None:
     watching = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
     page = open_page("phone", f"lang=vi&event={REAL}&{VIEW}", url=board.url)
     settled(page)
-    page.locator(".mark-begin").click()
-    click_map(page, 0.5, 0.6)
-    page.locator(".mark-form [name=note]").fill("đường đứt")
+    begin_mark(page, "đường đứt")
     page.locator(".mark-form .save").click()
     expect(watching.locator(".marks")).to_contain_text("đường đứt")
     watching.locator("select.event").select_option(DRILL)
@@ -346,9 +216,7 @@ def test_a_mark_appears_on_another_screen_and_not_in_another_event(board: Board,
 def test_what_somebody_else_changed_meanwhile_is_not_overwritten(board: Board, open_page: OpenPage) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
     settled(page)
-    page.locator(".mark-begin").click()
-    click_map(page, 0.45, 0.5)
-    page.locator(".mark-form [name=note]").fill("bản của tôi")
+    begin_mark(page, "bản của tôi")
     page.locator(".mark-form .save").click()
     page.locator(".card").get_by_role("button", name="Sửa").click()
     line = _only(board)
@@ -366,6 +234,8 @@ def test_what_stays_on_the_screen_becomes_old_there(board: Board, open_page: Ope
     write_mark(board.workspace, MARK, "Lan")
     (layer,) = board.workspace.catalog.layers.all()
     page = open_page(link=f"lang=vi&event={REAL}&{VIEW}&special={layer.layer_id}", url=board.url)
+    page.clock.install()
+    page.reload()
     settled(page)
     row = page.locator(".specialist li", has_text="Trạm BTS")
     expect(row).not_to_contain_text("CŨ")
@@ -373,8 +243,7 @@ def test_what_stays_on_the_screen_becomes_old_there(board: Board, open_page: Ope
     tap_place(page, MAST)
     expect(page.locator(".card")).to_contain_text("Mất sóng")
     fresh = around(page, MAST)
-    # the page's clock alone goes on; it looks at it every 20 s
-    page.evaluate("(() => { const now = Date.now; Date.now = () => now() + 5 * 60_000; })()")
+    page.clock.fast_forward(300_000)  # the page's clock alone
     expect(row).to_contain_text("CŨ")
     expect(page.locator(".card")).to_contain_text("Số liệu cũ")
     assert page.locator(".mark-row small").text_content() != age
@@ -385,9 +254,7 @@ def test_what_stays_on_the_screen_becomes_old_there(board: Board, open_page: Ope
 def test_what_was_not_answered_is_sent_again_before_the_change(board: Board, open_page: OpenPage) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
     settled(page)
-    page.locator(".mark-begin").click()
-    click_map(page, 0.45, 0.5)
-    page.locator(".mark-form [name=note]").fill("lần một")
+    begin_mark(page, "lần một")
 
     def lose(route: Route) -> None:
         route.fetch()  # written, but the answer gets lost
@@ -402,34 +269,3 @@ def test_what_was_not_answered_is_sent_again_before_the_change(board: Board, ope
     expect(page.locator(".card")).to_contain_text("lần hai")
     history = board.workspace.catalog.marks.history(_only(board).mark_id)
     assert [line.note for line in history] == ["lần một", "lần hai"]
-
-
-def test_a_late_answer_does_not_take_the_place_of_a_newer_one(board: Board, open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
-    settled(page)
-    late: list[tuple[Route, APIResponse]] = []
-
-    def hold_first(route: Route) -> None:
-        if late:
-            route.continue_()
-        else:
-            late.append((route, route.fetch()))
-
-    page.route(re.compile(r"/api/marks\?"), hold_first)
-    write_mark(board.workspace, MARK, "Lan")
-    until_seen(page, lambda: late)
-    write_mark(board.workspace, replace(MARK, based_on=1, note="mới hơn"), "Lan")
-    expect(page.locator(".marks")).to_contain_text("mới hơn")
-    ((route, answer),) = late
-    route.fulfill(response=answer)
-    page.wait_for_timeout(500)
-    expect(page.locator(".marks")).to_contain_text("mới hơn")
-
-
-def test_a_viewer_sees_marks_and_cannot_make_them(board: Board, open_page: OpenPage) -> None:
-    add_account(board.workspace, "Lan", Role.VIEWER, "viewer-token")
-    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url, wait=False)
-    page.locator("#token").fill("viewer-token")
-    page.locator(".login button").click()
-    page.wait_for_selector(".flight", state="attached")
-    expect(page.locator(".mark-tool")).to_be_hidden()

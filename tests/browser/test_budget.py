@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 
-from flycam.http.services import Services
-from flycam.model.access import Role
 from tests.browser.conftest import SIZES
 from tests.chains import Requests
-from tests.serve.running import running
-from tests.serve.world import LAT, LON, REAL, add_account, make_world
+from tests.serve.world import LAT, LON, REAL
 
 pytestmark = pytest.mark.browser
 
@@ -75,25 +71,3 @@ def test_the_first_tile_is_asked_for_after_few_bytes_and_three_requests_in_a_cha
     assert not any(re.search("/(stage|room)-", name) for name in programs), "what is opened later comes later"
     sessions = [one for one in seen.requests.asked.values() if one.url.endswith("/api/session")]
     assert len(sessions) == 1, "what was asked for with the page is not asked again by its program"
-
-
-def test_signing_in_makes_the_chain_no_longer(browser: Browser, tmp_path: Path) -> None:
-    """page, program, signing in, whose answer brings the lists: then tiles."""
-    world = make_world(tmp_path)
-    add_account(world.workspace, "Lan", Role.VIEWER, "viewer-token")
-    with running(Services(workspace=world.workspace)) as url:
-        seen = _watched(browser)
-        seen.page.goto(f"{url}/{VIEW}")
-        seen.page.locator("#token").fill("viewer-token")
-        seen.page.wait_for_load_state("networkidle")  # who types is slower than any line
-        typed_s = max(one.began_s for one in seen.requests.asked.values())
-        seen.page.locator(".login button[type=submit]").click()
-        seen.until_a_tile()
-        until_the_form = seen.requests.before(lambda one: "/api/sign-in" in one)
-        after = [one.url for one in seen.requests.asked.values() if one.began_s > typed_s]
-        seen.page.close()
-    assert sum(seen.sizes.values()) <= MOST_BYTES, seen.sizes
-    first = next(number for number, name in enumerate(after) if _is_tile(name))
-    lists = [name for name in after[:first] if re.search(r"/api/(events|flights|terrain|airborne)\b", name)]
-    assert after[0].partition("?")[0] == f"{url}/api/arrival" and not lists, after[:first]
-    assert len(until_the_form) + len(after[:1]) <= MOST_CHAINED, until_the_form

@@ -4,50 +4,45 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import shapely
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Page, expect
 
 from flycam.catalog.changes import ChangeVersion
 from flycam.geometry.grid import lonlat_to_mercator
-from flycam.http.services import Services
-from flycam.model.access import Role
-from flycam.model.board import REVIEWABLE_STATUSES, ChangeKind, ChangeStatus
-from tests.browser.conftest import OpenPage
+from flycam.model.board import REVIEWABLE_STATUSES, ChangeAction, ChangeStatus
+from tests.browser.conftest import House, OpenPage, serving
 from tests.browser.pages import (
     at_rest,
-    hold,
+    box_of,
     in_address,
-    not_in_address,
     settled_compare,
     until_seen,
     view_in_address,
 )
-from tests.serve.running import running
-from tests.serve.world import LAT, LON, REAL, World, add_account, make_world
+from tests.browser.words import words
+from tests.serve.world import LAT, LON, REAL, World, make_world
 from tests.suites.change_suite import FOUND
+from tests.suites.comparison_suite import compared_on
 
 pytestmark = pytest.mark.browser
 
 NAMES = ("change-00000001", "change-00000002", "change-00000003")
 
 
-@dataclass(frozen=True)
-class Review:
-    """A server of the test's own, with three candidates that wait."""
-
-    url: str
-    world: World
+class Review(House):
+    """With three candidates that wait."""
 
     def line(self, change_id: str) -> ChangeVersion:
-        return self.world.workspace.catalog.changes.history(change_id)[-1]
+        return self.workspace.catalog.changes.history(change_id)[-1]
 
     def standing(self) -> list[ChangeVersion]:
-        return self.world.workspace.catalog.changes.current(REAL, statuses=REVIEWABLE_STATUSES)
+        return self.workspace.catalog.changes.current(REAL, statuses=REVIEWABLE_STATUSES)
 
     def statuses(self) -> list[str]:
         return [self.line(name).status.value for name in NAMES]
@@ -77,15 +72,20 @@ def with_candidates(root: Path) -> World:
     return world
 
 
+@contextmanager
+def reviewing(world: World) -> Iterator[Review]:
+    with serving(world) as served:
+        yield Review(served.url, world)
+
+
 @pytest.fixture
 def review(tmp_path: Path) -> Iterator[Review]:
-    world = with_candidates(tmp_path / "world")
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        yield Review(url, world)
+    with reviewing(with_candidates(tmp_path / "world")) as served:
+        yield served
 
 
-def enter(open_page: OpenPage, review: Review, link: str = "", language: str = "vi") -> Page:
-    page = open_page(link=f"lang={language}&event={REAL}{link}", url=review.url)
+def enter(open_page: OpenPage, review: Review) -> Page:
+    page = open_page(link=f"lang=vi&event={REAL}", url=review.url)
     page.locator(".review-door").click()
     expect(page.locator(".review-row")).to_have_count(3)
     return page
@@ -106,8 +106,8 @@ def expect_count(page: Page, waiting: int, accepted: int, rejected: int) -> None
 
 def test_the_list_is_walked_through_by_keys(open_page: OpenPage, review: Review) -> None:
     page = enter(open_page, review)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     expect(page.locator(".compare")).to_have_attribute("data-mode", "swipe")
     in_address(page, f"~{review.world.before}~{review.world.after}~")
     expect_chosen(page, NAMES[0])
@@ -123,11 +123,11 @@ def test_the_list_is_walked_through_by_keys(open_page: OpenPage, review: Review)
     expect_count(page, 1, 1, 1)
     assert review.statuses() == ["accepted", "rejected", "proposed"]
     expect(page.locator(f'[data-change="{NAMES[2]}"]')).to_have_attribute("aria-current", "true")
-    asked.clear()
+    requests.clear()
     page.keyboard.press("k")
     expect_chosen(page, NAMES[1])
     expect(page.locator(".review .impact-note").first).not_to_have_attribute("role", "status")
-    assert any("/impact?" in one for one in asked)
+    assert any("/impact?" in one for one in requests)
     page.keyboard.press("k")
     expect_chosen(page, NAMES[0])
     page.keyboard.press("j")
@@ -135,45 +135,23 @@ def test_the_list_is_walked_through_by_keys(open_page: OpenPage, review: Review)
     page.keyboard.press("u")
     expect_count(page, 2, 1, 0)
     page.keyboard.press("u")
-    expect(page.locator(".review-trouble")).to_contain_text("Chỉ hoàn tác được quyết định cuối")
+    expect(page.locator(".review-trouble")).to_contain_text(words("changes.nothingToUndo"))
     assert review.statuses() == ["accepted", "proposed", "proposed"]
 
 
 def compared_at(page: Page, lon: float, lat: float) -> tuple[float, float]:
     """Where a place is drawn on BEFORE in a comparison, pixels from the page's upper left corner."""
     found = re.search(r"map=([\d.]+)%2F([\d.]+)%2F([\d.]+)", page.url)
-    box = page.locator(".compared.before").bounding_box()
-    assert found is not None and box is not None
+    box = box_of(page.locator(".compared.before"))
+    assert found is not None
     zoom, lat0, lon0 = map(float, found.groups())
     centre, place = lonlat_to_mercator(np.array([[lon0, lat0], [lon, lat]]))
     east, north = (place - centre) * 256 * 2**zoom / (2 * np.pi * 6378137.0)
     return box["x"] + box["width"] / 2 + east, box["y"] + box["height"] / 2 - north
 
 
-def test_corners_are_dragged_and_saved(open_page: OpenPage, review: Review) -> None:
-    page = enter(open_page, review)
-    before = review.line(NAMES[0])
-    west, _, east, north = before.bounds_lonlat_deg
-    view_in_address(page)
-    page.keyboard.press("e")
-    x, y = compared_at(page, (west + east) / 2, north)
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x, y - 40, steps=5)
-    page.mouse.up()
-    page.keyboard.press("Enter")
-    expect(page.locator(".review-actions")).to_contain_text("Sửa E")
-    after = review.line(NAMES[0])
-    assert (after.version, after.status) == (2, ChangeStatus.PROPOSED)
-    assert after.bounds_lonlat_deg[3] > north
-    # the middle of the side was dragged: a triangle more
-    more = (east - west) * (after.bounds_lonlat_deg[3] - north) / 2
-    square_m2 = 110_700 * 103_400
-    assert after.area_m2 == pytest.approx((shapely.from_wkb(before.wkb).area + more) * square_m2, rel=0.01)
-
-
 def test_a_ragged_outline_is_redrawn_by_few_corners_and_each_can_be_taken_away(
-    open_page: OpenPage, review: Review, screenshots: Path
+    open_page: OpenPage, review: Review
 ) -> None:
     """Of 200 corners within half a metre of a circle."""
     before = review.line(NAMES[0])
@@ -184,23 +162,21 @@ def test_a_ragged_outline_is_redrawn_by_few_corners_and_each_can_be_taken_away(
         [(west + east) / 2 + radius * np.cos(angle), (south + north) / 2 + radius * np.sin(angle)], 1
     )
     shape = shapely.MultiPolygon([shapely.Polygon(ragged)])
-    review.world.workspace.catalog.changes.append(
+    review.workspace.catalog.changes.append(
         [replace(before, version=2, step_id="ragged", error_m=1.0, area_m2=3000.0, wkb=shapely.to_wkb(shape))]
     )
     page = enter(open_page, review)
     view_in_address(page)
     page.keyboard.press("e")
-    told = page.locator(".review-actions")
-    expect(told).to_contain_text(re.compile(r"Còn \d\d trong 200 đỉnh.*không quá 1,0 m"))
-    settled_compare(page)
-    page.screenshot(path=screenshots / "review-corners.png")
+    actions = page.locator(".review-actions")
+    expect(actions).to_contain_text(re.compile(r"Còn \d\d trong 200 đỉnh.*không quá 1,0 m"))
     page.mouse.move(*compared_at(page, *ragged[0]))
     page.keyboard.press("Delete")
     page.mouse.move(*compared_at(page, (west + east) / 2, (south + north) / 2))
     page.keyboard.press("Delete")
-    expect(page.locator(".review-trouble")).to_contain_text("Không có đỉnh nào dưới con trỏ")
+    expect(page.locator(".review-trouble")).to_contain_text(words("changes.noCorner"))
     page.keyboard.press("Enter")
-    expect(told).to_contain_text("Sửa E")
+    expect(actions).to_contain_text("Sửa E")
     after = review.line(NAMES[0])
     redrawn = shapely.from_wkb(after.wkb)
     assert after.version == 3 and 8 < shapely.get_num_coordinates(redrawn) < 60
@@ -211,199 +187,12 @@ def test_a_ragged_outline_is_redrawn_by_few_corners_and_each_can_be_taken_away(
     expect(page.locator(f'[data-change="{NAMES[0]}"]')).to_contain_text("vẽ tay")
 
 
-def test_an_outline_that_nobody_touched_is_saved_as_it_is(open_page: OpenPage, review: Review) -> None:
-    page = enter(open_page, review)
-    page.keyboard.press("e")
-    page.locator('[data-kept="kind"]').select_option("flood")
-    page.locator('[data-kept="save"]').click()
-    expect(page.locator(".review-actions")).to_contain_text("Sửa E")
-    first, last = review.world.workspace.catalog.changes.history(NAMES[0])
-    assert (last.kind, last.score) == (ChangeKind.FLOOD, first.score)
-    assert shapely.equals_exact(shapely.from_wkb(last.wkb), shapely.from_wkb(first.wkb), tolerance=1e-8)
-
-
-def test_the_address_is_that_of_the_chosen_change_and_escape_leaves_the_review(
-    open_page: OpenPage, review: Review
-) -> None:
-    page = enter(open_page, review)
-    page.keyboard.press("j")
-    assert chosen(page) == NAMES[1] and f"review={NAMES[1]}" in page.url
-    page.reload()
-    expect(page.locator(".review-row")).to_have_count(3)
-    expect(page.locator(f'[data-change="{NAMES[1]}"]')).to_have_attribute("aria-current", "true")
-    page.keyboard.press("n")
-    page.keyboard.press("Escape")  # leaves what is drawn
-    expect(page.locator(".review-row")).to_have_count(3)
-    page.keyboard.press("Escape")
-    expect(page.locator(".review")).to_have_count(0)
-    expect(page.locator(".compare")).to_have_count(1)
-    not_in_address(page, "review=")
-    page.keyboard.press("Escape")
-    expect(page.locator(".compare")).to_have_count(0)
-    gone = open_page(link=f"lang=vi&event={REAL}&review=change-0000000f", url=review.url)
-    expect(gone.locator(".review-trouble")).to_contain_text("đường dẫn")
-    expect_chosen(gone, NAMES[0])
-
-
-def test_leaving_an_outline_alone_changes_nothing(open_page: OpenPage, review: Review) -> None:
-    page = enter(open_page, review)
-    page.keyboard.press("e")
-    page.keyboard.press("Escape")
-    expect(page.locator(".compare")).to_have_count(1)
-    page.keyboard.press("e")
-    page.keyboard.press("a")  # is no decision while an outline is in hand
-    page.keyboard.press("Escape")
-    assert review.statuses() == ["proposed"] * 3
-
-
-def test_a_change_is_drawn_by_hand(open_page: OpenPage, review: Review) -> None:
-    page = enter(open_page, review)
-    settled_compare(page)
-    page.keyboard.press("n")
-    drawn_square_is_saved(page, review)
-
-
-def test_escape_takes_back_a_corner_and_drops_a_closed_outline_only_if_that_is_meant(
-    open_page: OpenPage, review: Review
-) -> None:
-    page = enter(open_page, review)
-    settled_compare(page)
-    asked: list[str] = []
-    answers = iter((False, True))
-
-    def answer(dialog: Dialog) -> None:
-        asked.append(dialog.message)
-        dialog.accept() if next(answers) else dialog.dismiss()
-
-    page.on("dialog", answer)
-    box = page.locator(".compare").bounding_box()
-    assert box is not None
-    left, top = box["x"] + 150, box["y"] + 200
-
-    def tap(*corners: tuple[float, float]) -> None:
-        for x, y in corners:
-            page.mouse.click(left + x, top + y)
-            page.wait_for_timeout(400)
-
-    page.keyboard.press("n")
-    saves = page.locator('[data-kept="save"]')
-    tap((0, 0), (120, 0))
-    for _ in range(2):
-        page.keyboard.press("Escape")
-    expect(saves).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(saves).to_have_count(0)
-    assert not asked, "nothing was drawn any more"
-    page.keyboard.press("n")
-    tap((0, 0), (120, 0), (120, 100))
-    page.mouse.dblclick(left, top + 100)
-    page.wait_for_timeout(400)
-    page.keyboard.press("Escape")
-    expect(saves).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(saves).to_have_count(0)
-    assert len(asked) == 2 and "chưa lưu" in asked[0]
-    assert len(review.standing()) == 3
-
-
-def test_what_is_drawn_while_the_pictures_are_still_fetched_is_drawn_over_them(
-    open_page: OpenPage, review: Review
-) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}", url=review.url)
-    held = hold(page, "**/assets/stage-*.js")
-    page.locator(".review-door").click()
-    expect(page.locator(".review-row")).to_have_count(3)
-    page.keyboard.press("n")
-    expect(page.locator(".compare")).to_have_count(0)
-    held.release()
-    settled_compare(page)
-    drawn_square_is_saved(page, review)
-
-
-def drawn_square_is_saved(page: Page, review: Review) -> None:
-    box = page.locator(".compare").bounding_box()
-    assert box is not None
-    left, top = box["x"] + 150, box["y"] + 200
-    corners = [(left, top), (left + 120, top), (left + 120, top + 100)]
-    for corner in corners:
-        page.mouse.click(*corner)
-        page.wait_for_timeout(400)
-    page.mouse.dblclick(left, top + 100)
-    expect(page.locator('.review-kind[aria-pressed="true"]')).to_have_count(0)
-    expect(page.locator('[data-kept="save"]')).to_be_disabled()
-
-    def is_refused() -> bool:
-        page.keyboard.press("Enter")  # the first may still end the outline
-        return page.locator(".review-trouble").is_visible()
-
-    until_seen(page, is_refused)
-    expect(page.locator(".review-trouble")).to_contain_text("phím 1, 2, 3")
-    assert len(review.standing()) == 3, "nobody said what it is"
-    page.keyboard.press("2")
-    expect(page.locator(".review-actions")).to_contain_text("Vẽ là xác nhận")
-    page.locator('[data-kept="save"]').click()
-    expect(page.locator(".review-row")).to_have_count(4)
-    (drawn,) = [one for one in review.world.workspace.catalog.changes.current(REAL) if one.score is None]
-    assert (drawn.status, drawn.event_id) == (ChangeStatus.ACCEPTED, REAL)
-    assert drawn.kind is ChangeKind.FLOOD
-    over = review.line(NAMES[0])
-    assert (drawn.before_shown, drawn.after_shown) == (over.before_shown, over.after_shown)
-    assert shapely.from_wkb(drawn.wkb).area > 0
-
-
-def test_a_note_is_kept_without_a_decision_and_the_history_tells_who(
-    open_page: OpenPage, review: Review
-) -> None:
-    page = enter(open_page, review)
-    page.keyboard.press("c")
-    page.keyboard.type("hỏi xã <b>")
-    page.keyboard.press("Enter")
-    expect(page.locator('.review-row[aria-current="true"]')).to_contain_text("hỏi xã <b>")
-    assert (review.line(NAMES[0]).status, review.line(NAMES[0]).note) == (
-        ChangeStatus.PROPOSED,
-        "hỏi xã <b>",
-    )
-    page.locator(".review-count").click()
-    page.keyboard.press("h")
-    expect(page.locator(".review-history li")).to_have_count(2)
-    expect(page.locator(".review-history li").first).to_be_in_viewport()
-    expect(page.locator(".review-history li").first).to_contain_text("Máy tìm ra Lan")
-    page.keyboard.press("h")
-    expect(page.locator(".review-history")).to_have_count(0)
-
-
-def test_what_was_confirmed_is_taken_away_as_files(open_page: OpenPage, review: Review) -> None:
-    page = enter(open_page, review)
-    expect(page.locator(".review-exports")).to_have_count(0)
-    page.keyboard.press("a")
-    with page.expect_download() as taken:
-        page.locator('[data-kept="csv"]').click()
-    assert NAMES[0] in Path(taken.value.path()).read_text("utf-8-sig")
-    assert page.locator(".review-exports a").all_text_contents() == [
-        "GeoPackage",
-        "GeoJSON",
-        "KMZ",
-        "CSV",
-        "CAP",
-    ]
-
-
-def test_what_another_analyst_decides_is_seen_and_not_overwritten(
-    open_page: OpenPage, review: Review
-) -> None:
-    page, other = enter(open_page, review), enter(open_page, review)
-    other.keyboard.press("r")
-    expect_count(other, 2, 0, 1)
-    expect_count(page, 2, 0, 1)
-    expect_chosen(page, NAMES[0])
-
-
 def test_an_outline_in_hand_is_not_saved_over_a_newer_one(open_page: OpenPage, review: Review) -> None:
     page = enter(open_page, review)
     page.keyboard.press("e")
     line = review.line(NAMES[0])
     theirs = replace(line, version=2, step_id="theirs", note="bản của Minh", author="Minh")
-    review.world.workspace.catalog.changes.append([theirs])
+    review.workspace.catalog.changes.append([theirs])
     page.wait_for_timeout(2000)  # the page has heard of it
     page.keyboard.press("Enter")
     expect(page.locator(".review-trouble")).to_be_visible()
@@ -438,7 +227,7 @@ def test_a_decision_that_others_have_overtaken_is_not_undone_nor_what_came_befor
     expect_count(page, 1, 2, 0)
     line = review.line(NAMES[1])
     theirs = replace(line, version=3, step_id="theirs", status=ChangeStatus.REJECTED, author="Minh")
-    review.world.workspace.catalog.changes.append([theirs])
+    review.workspace.catalog.changes.append([theirs])
     expect_count(page, 1, 1, 1)
     expect(page.locator(".review [data-kept=undo]")).to_be_disabled()
     page.keyboard.press("u")
@@ -446,50 +235,16 @@ def test_a_decision_that_others_have_overtaken_is_not_undone_nor_what_came_befor
     assert review.statuses() == ["accepted", "rejected", "proposed"]
 
 
-def test_the_last_decision_of_before_the_page_was_loaded_is_undone_and_none_below_it(
-    open_page: OpenPage, review: Review
-) -> None:
-    page = enter(open_page, review)
-    page.keyboard.press("a")
-    expect_count(page, 2, 1, 0)
-    page.keyboard.press("r")
-    expect_count(page, 1, 1, 1)
-    page.reload()  # the review is in the address
-    expect_count(page, 1, 1, 1)
-    expect(page.locator(".review [data-kept=undo]")).to_be_enabled()
-    page.keyboard.press("u")
-    expect_count(page, 2, 1, 0)
-    expect(page.locator(".review [data-kept=undo]")).to_be_disabled()
-    page.keyboard.press("u")
-    expect(page.locator(".review-trouble")).to_be_visible()
-    assert review.statuses() == ["accepted", "proposed", "proposed"]
-
-
-def test_a_review_that_was_left_before_its_list_came_draws_nothing(
-    open_page: OpenPage, review: Review
-) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}", url=review.url)
-    held = hold(page, "**/api/changes?**")
-    page.locator(".review-door").click()
-    expect(page.locator(".review")).to_contain_text("Đang lấy danh sách")
-    page.locator(".review [data-kept=close]").click()
-    held.release()
-    page.wait_for_timeout(1000)
-    expect(page.locator(".review")).to_have_count(0)
-    expect(page.locator(".compare")).to_have_count(0)
-
-
 def test_everybody_sees_on_the_map_what_was_confirmed(open_page: OpenPage, review: Review) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&map=17/{LAT - 0.0007}/{LON + 0.0003}", url=review.url)
     row = page.locator(".layers li", has=page.locator('[data-layer="changes"]'))
-    expect(row).to_contain_text("Thay đổi đã xác nhận")
-    box = page.locator(".map").first.bounding_box()
-    assert box is not None
+    expect(row).to_contain_text(words("changesConfirmed"))
+    box = box_of(page.locator(".map").first)
     place = {"x": box["x"] + box["width"] / 2 - 60, "y": box["y"] + box["height"] / 2 - 40}
     clip = {**place, "width": 120, "height": 80}
     without = at_rest(page, clip=clip)
     line = review.line(NAMES[0])
-    review.world.workspace.catalog.changes.append([replace(line, version=2, status=ChangeStatus.ACCEPTED)])
+    review.workspace.catalog.changes.append([replace(line, version=2, status=ChangeStatus.ACCEPTED)])
     until_seen(page, lambda: at_rest(page, clip=clip) != without)  # told by the server, then read and drawn
     drawn = at_rest(page, clip=clip)
     page.locator('[data-layer="changes"]').uncheck()
@@ -520,10 +275,68 @@ def test_no_candidate_is_on_the_wall(open_page: OpenPage, review: Review) -> Non
     assert amber["wall"] == 0
 
 
-def test_viewers_have_no_door(open_page: OpenPage, review: Review) -> None:
-    add_account(review.world.workspace, "Lan", Role.VIEWER, "viewer-token")
-    page = open_page(link=f"lang=vi&event={REAL}", url=review.url, wait=False)
-    page.locator("#token").fill("viewer-token")
-    page.locator(".login button").click()
-    page.wait_for_selector(".flight", state="attached")
-    expect(page.locator(".review-door")).to_have_count(0)
+def test_a_note_stays_with_its_change_and_gives_the_keys_back_when_saved(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = enter(open_page, review)
+    note = page.locator(".review [name=note]")
+    note.fill("hỏi trưởng thôn")
+    page.locator(".review-count").click()
+    page.keyboard.press("j")
+    expect(note).to_have_value("")
+    first = page.locator(f'[data-change="{NAMES[0]}"]')
+    expect(first).to_contain_text(words("changes.notSavedNote"))
+    note.fill("nương mới cày")
+    page.keyboard.press("Enter")
+    expect(page.locator(f'[data-change="{NAMES[1]}"]')).to_contain_text("nương mới cày")
+    page.keyboard.press("k")
+    expect_chosen(page, NAMES[0])
+    expect(note).to_have_value("hỏi trưởng thôn")
+    page.keyboard.press("n")
+    expect(note).to_have_value("")  # it is not of what is drawn
+    page.keyboard.press("Escape")
+    expect(note).to_have_value("hỏi trưởng thôn")
+    page.keyboard.press("r")
+    expect_count(page, 2, 0, 1)
+    assert [review.line(name).note for name in NAMES[:2]] == ["hỏi trưởng thôn", "nương mới cày"]
+    expect(first).not_to_contain_text(words("changes.notSavedNote"))
+
+
+def test_what_a_newer_revision_did_not_show_again_says_so_and_stands_last(
+    open_page: OpenPage, review: Review
+) -> None:
+    catalog = review.workspace.catalog
+    line = review.line(NAMES[0])
+    page = enter(open_page, review)
+    newer = [f"{one.rpartition('@')[0]}@1" for one in (line.before_shown, line.after_shown)]
+    west, south, east, north = line.bounds_lonlat_deg
+    around = shapely.MultiPolygon([shapely.box(west - 0.0001, south, east + 0.0001, north)])
+    catalog.comparisons.add([compared_on("compared-1", REAL, around, *newer)])
+    expect(page.locator(".review-row").last).to_contain_text("không thấy lại")  # the page has heard of it
+    names = [row.get_attribute("data-change") for row in page.locator(".review-row").all()]
+    assert names == [NAMES[1], NAMES[2], NAMES[0]]
+    expect(page.locator(".review-details")).to_contain_text("bản ghép mới")
+
+
+def test_what_another_has_just_decided_is_told_and_not_overturned_by_one_key(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = enter(open_page, review)
+    line = review.line(NAMES[0])
+    theirs = replace(
+        line,
+        version=2,
+        step_id="theirs",
+        action=ChangeAction.ACCEPT,
+        status=ChangeStatus.ACCEPTED,
+        author="Minh",
+    )
+    review.workspace.catalog.changes.append([theirs])
+    trouble = page.locator(".review-trouble")
+    expect(trouble).to_contain_text("Minh vừa xác nhận")
+    page.keyboard.press("r")
+    expect(trouble).to_contain_text("bấm lần nữa")
+    assert review.line(NAMES[0]) == theirs
+    page.keyboard.press("r")
+    expect(page.locator(f'[data-change="{NAMES[1]}"]')).to_have_attribute("aria-current", "true")
+    assert review.line(NAMES[0]).status is ChangeStatus.REJECTED

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-import cv2
 import pytest
 import shapely
 from playwright.sync_api import expect
 
 from flycam.board.marks import MarkEdit, write_mark
-from flycam.http.services import Services
-from flycam.model.board import LayerKind, MarkKind, MarkStatus
+from flycam.model.board import MarkKind, MarkStatus
 from flycam.model.records import CommuneRecord
 from flycam.model.time import format_iso
-from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import hold, in_address, settled, wait_for_place, wait_for_zoom
-from tests.change.impacted import add_things
-from tests.serve.running import running
-from tests.serve.world import LAT, LON, REAL, World, make_world
+from tests.browser.conftest import House, OpenPage, serving
+from tests.browser.pages import hold, in_address
+from tests.serve.world import LAT, LON, REAL, make_world
 from tests.suites.comparison_suite import compared_on
 
 pytestmark = pytest.mark.browser
@@ -31,7 +26,7 @@ FAR = (LON + 0.21, LAT + 0.21)
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> World:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     world = make_world(tmp_path_factory.mktemp("house"))
     outline = shapely.box(FAR[0] - 0.01, FAR[1] - 0.01, FAR[0] + 0.01, FAR[1] + 0.01)
     far = CommuneRecord(
@@ -42,17 +37,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> World:
         area_m2=4e6,
     )
     world.workspace.catalog.boundaries.put_communes([far])
-    return world
+    with serving(world) as served:
+        yield served
 
 
-@pytest.fixture(scope="module")
-def url(house: World) -> Iterator[str]:
-    with running(Services(workspace=house.workspace, follow_s=0.2)) as address:
-        yield address
-
-
-def _mark(world: World, number: int, kind: MarkKind) -> None:
-    asked = MarkEdit(
+def _mark(house: House, number: int, kind: MarkKind) -> None:
+    edit = MarkEdit(
         mark_id=f"mark-{number:08x}",
         based_on=0,
         event_id=REAL,
@@ -61,11 +51,11 @@ def _mark(world: World, number: int, kind: MarkKind) -> None:
         note="",
         places=[FAR],
     )
-    write_mark(world.workspace, asked, "Lan")
+    write_mark(house.workspace, edit, "Lan")
 
 
-def test_not_flown_is_said_in_words_and_the_newest_comes_first(url: str, open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}", url=url)
+def test_not_flown_is_said_in_words_and_the_newest_comes_first(house: House, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}", url=house.url)
     page.get_by_role("tab", name="Bảng xã").click()
     rows = page.locator(".board tbody tr")
     expect(rows).to_have_count(5)
@@ -82,82 +72,8 @@ def test_not_flown_is_said_in_words_and_the_newest_comes_first(url: str, open_pa
     in_address(page, "tab=board")
 
 
-def test_it_is_sorted_by_its_columns_both_ways(url: str, open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
-    shares = page.locator(".board tbody td:nth-child(3)")
-    expect(shares).to_have_count(5)
-    page.locator('[data-column="imaged"]').click()
-    percents = [int(re.findall(r"\d+", text)[0]) for text in shares.all_inner_texts() if "%" in text]
-    assert percents == sorted(percents, reverse=True)
-    expect(page.locator('th[aria-sort="ascending"]')).to_contain_text("Đã chụp")
-    page.locator('[data-column="imaged"]').click()
-    expect(page.locator(".board tbody th").first).to_have_text("Ẩn Đường Xa")
-    page.locator('[data-column="name"]').click()
-    names = page.locator(".board tbody th").all_inner_texts()
-    assert names[0] == "Ẩn Đường Xa", "Ẩn is read as An, before Bản and Mường"
-
-
-def test_no_cell_is_empty_and_what_is_affected_comes_before_what_is_not_known(
-    open_page: OpenPage, tmp_path: Path
-) -> None:
-    """Of two that nobody flew over the one with a mark comes first; a ward is filed under its own name."""
-    world = make_world(tmp_path)
-    beside = [
-        CommuneRecord(
-            code=code,
-            name=name,
-            valid_from=date(2024, 7, 1),
-            wkb=shapely.to_wkb(shapely.box(lon - 0.01, FAR[1] - 0.01, lon + 0.01, FAR[1] + 0.01)),
-            area_m2=4e6,
-        )
-        for code, name, lon in (("99998", "An Xa", FAR[0] + 0.1), ("99999", "Phường Bát Xa", FAR[0]))
-    ]
-    world.workspace.catalog.boundaries.put_communes(beside)
-    _mark(world, 1, MarkKind.RESCUE)
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
-        names = page.locator(".board tbody th")
-        expect(names).to_have_count(6)
-        assert names.all_inner_texts()[-2:] == ["Phường Bát Xa", "An Xa"]
-        assert all(text.strip() for text in page.locator(".board tbody td").all_inner_texts())
-        page.locator('[data-column="name"]').click()
-        assert names.all_inner_texts()[:3] == ["An Xa", "Bản Liền", "Phường Bát Xa"]
-
-
-def test_it_is_filtered_without_accents_and_a_click_goes_there(url: str, open_page: OpenPage) -> None:
-    for size in ("office", "phone"):
-        page = open_page(size, f"lang=vi&event={REAL}&tab=board", url=url)
-        if size == "phone":
-            page.locator(".panel-switch").click()
-        page.locator(".board input").fill("an duong")
-        expect(page.locator(".board tbody tr")).to_have_count(1)
-        page.locator(".board tbody button").click()
-        wait_for_place(page, FAR[0], within=0.02)
-        wait_for_zoom(page, 12)
-        expect(page.locator(".card")).to_contain_text("Chưa bay chụp")
-
-
-def test_open_marks_are_counted_as_they_are_written(url: str, house: World, open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
-    cell = page.locator('[data-commune="99999"] .marks')
-    expect(cell).to_have_text("—")
-    _mark(house, 1, MarkKind.RESCUE)
-    expect(cell).to_have_text("Người cần cứu 1")
-    _mark(house, 2, MarkKind.BLOCKED)
-    expect(cell).to_contain_text("Đường tắc 1")
-
-
-def test_as_of_an_earlier_time_later_pictures_do_not_count(
-    url: str, house: World, open_page: OpenPage
-) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&tab=board&asof=2024-08-01T00:00:00Z", url=url)
-    expect(page.locator(".board .not-flown")).to_have_count(5)
-    page.locator(".moment.now").click()
-    expect(page.locator(".board .not-flown")).to_have_count(1)
-
-
-def test_the_board_of_now_never_stands_beside_the_map_of_then(url: str, open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
+def test_the_board_of_now_never_stands_beside_the_map_of_then(house: House, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=house.url)
     expect(page.locator(".board .not-flown")).to_have_count(1)
     expect(page.locator(".board-past")).to_be_hidden()
     held = hold(page, "**/api/board**")
@@ -170,8 +86,8 @@ def test_the_board_of_now_never_stands_beside_the_map_of_then(url: str, open_pag
     expect(page.locator(".board .not-flown")).to_have_count(1)
 
 
-def test_rows_stay_under_the_hand_while_others_change(url: str, house: World, open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
+def test_rows_stay_under_the_hand_while_others_change(house: House, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=house.url)
     rows = page.locator(".board tbody tr")
     expect(rows).to_have_count(5)
     held = rows.first.locator("button")
@@ -180,45 +96,28 @@ def test_rows_stay_under_the_hand_while_others_change(url: str, house: World, op
     _mark(house, 3, MarkKind.CRACK)
     expect(page.locator('[data-commune="99999"] .marks')).to_contain_text("Vết nứt 1")
     expect(held).to_be_focused()
-    kept = [row is not None and row.evaluate("e => e.isConnected") for row in before]
-    assert kept == [True] * 4 + [False], "only the row that changed is written anew"
+    connected = [row is not None and row.evaluate("e => e.isConnected") for row in before]
+    assert connected == [True] * 4 + [False], "only the row that changed is written anew"
     page.locator('[data-commune="99999"] button').focus()
     _mark(house, 4, MarkKind.OTHER)
     expect(page.locator('[data-commune="99999"] .marks')).to_contain_text("Khác 1")
     expect(page.locator('[data-commune="99999"] button')).to_be_focused()
 
 
-@pytest.mark.parametrize("size", list(SIZES))
-@pytest.mark.parametrize("language", ["vi", "en"])
-def test_it_fits_its_screen(
-    url: str, open_page: OpenPage, screenshots: Path, size: str, language: str
-) -> None:
-    page = open_page(size, f"lang={language}&event={REAL}&tab=board", url=url)
-    if size == "phone":
-        page.locator(".panel-switch").click()
-    expect(page.locator(".board tbody tr")).to_have_count(5)
-    cv2.imwrite(str(screenshots / f"board-{language}-{size}.png"), settled(page)[..., ::-1])
-    assert page.locator(".panel").evaluate("e => e.scrollWidth <= e.clientWidth")
-    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
-    map_box = page.locator(".map").bounding_box()
-    assert map_box is not None and map_box["width"] >= min(390, SIZES[size][0])
-
-
 def test_a_flight_in_the_air_at_the_time_on_show_is_not_called_not_flown(
-    url: str, house: World, open_page: OpenPage
+    house: House, open_page: OpenPage
 ) -> None:
-    flight = house.workspace.catalog.flights.flight(house.before)
+    flight = house.workspace.catalog.flights.flight(house.world.before)
     then = format_iso((flight.first_ns + flight.last_ns) // 2)
-    page = open_page(link=f"lang=vi&event={REAL}&tab=board&asof={then}", url=url)
+    page = open_page(link=f"lang=vi&event={REAL}&tab=board&asof={then}", url=house.url)
     rows = page.locator(".board tbody tr")
     expect(rows).to_have_count(5)
     expect(rows.filter(has_text="đang bay lúc đó")).not_to_have_count(0)
     expect(rows.filter(has_text="Ẩn Đường Xa")).to_contain_text("chưa bay chụp")
 
 
-@pytest.mark.parametrize("size", ["office", "wall"])
 def test_where_changes_were_looked_for_is_said_and_none_found_is_told_from_nobody_looked(
-    tmp_path: Path, open_page: OpenPage, size: str
+    tmp_path: Path, open_page: OpenPage
 ) -> None:
     world = make_world(tmp_path / "compared")
     catalog = world.workspace.catalog
@@ -228,31 +127,11 @@ def test_where_changes_were_looked_for_is_said_and_none_found_is_told_from_nobod
     shown = [f"{world.mosaic_of(flight).mosaic_id}@0" for flight in (world.before, world.after)]
     ground = shapely.MultiPolygon([shapely.intersection(inner, shapely.from_wkb(one.wkb))])
     catalog.comparisons.add([compared_on("compared-1", REAL, ground, *shown)])
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as address:
-        page = open_page(size, f"lang=vi&event={REAL}&tab=board", url=address)
+    with serving(world) as served:
+        page = open_page("office", f"lang=vi&event={REAL}&tab=board", url=served.url)
         looked_at = page.locator(f'.board tr[data-commune="{one.code}"]')
         expect(looked_at).to_contain_text(re.compile(r"0\s*đã so \d+\s%"))
         expect(looked_at.locator("[data-label]").last).to_have_attribute("data-label", "Thay đổi đã xác nhận")
         others = page.locator(f'.board tbody tr:not([data-commune="{one.code}"])')
         assert others.count() > 0
         assert not any("đã so" in text for text in others.all_inner_texts())
-        if folder := os.environ.get("FLYCAM_PICTURES"):
-            page.screenshot(path=f"{folder}/board-compared-{size}.png")
-
-
-@pytest.mark.parametrize(
-    ("language", "said"), [("vi", "Trạm BTS: 2 sự cố"), ("en", "Trạm BTS: 2 in trouble")]
-)
-def test_what_layers_say_to_be_in_trouble_stands_beside_the_marks(
-    house: World, url: str, open_page: OpenPage, tmp_path: Path, language: str, said: str
-) -> None:
-    masts = [("LCI0123", shapely.Point(FAR)), ("LCI0124", shapely.Point(FAR))]
-    layer = add_things(house.workspace, tmp_path, "Trạm BTS", LayerKind.MAST, masts, "mất sóng")
-    try:
-        page = open_page(link=f"lang={language}&event={REAL}", url=url)
-        page.get_by_role("tab", name={"vi": "Bảng xã", "en": "Communes"}[language]).click()
-        far = page.locator('.board tr[data-commune="99999"]')
-        expect(far.locator(".trouble")).to_have_text(said)
-        expect(page.locator(".board .trouble")).to_have_count(1)
-    finally:
-        house.workspace.catalog.layers.remove(layer.layer_id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import httpx
@@ -22,8 +21,9 @@ from flycam.model.records import FrameRecord
 from flycam.serve.api.redacted_photos import FILL_GREY
 from flycam.workspace import Workspace
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import on_screen
+from tests.browser.pages import box_of, on_screen, sign_in
 from tests.browser.test_axe import severe
+from tests.browser.words import words
 from tests.finished_house import ingested
 from tests.serve.running import running
 from tests.serve.world import add_account
@@ -50,9 +50,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Itera
 def at_card(open_page: OpenPage, house: House, role: Role, language: str = "vi") -> tuple[Page, FrameRecord]:
     """The card of the photo in the flight's middle, as somebody sees it who has signed in."""
     page = open_page("office", f"lang={language}", url=house.url, wait=False)
-    page.locator("#token").fill(f"{role.value}-token")
-    page.locator(".login button").click()
-    page.wait_for_selector(".flight", state="attached")
+    sign_in(page, f"{role.value}-token")
     page.wait_for_selector('.map[aria-busy="false"]', state="attached")
     expect(page).to_have_url(re.compile(r"map="))
     (flight,) = house.workspace.catalog.flights.flights()
@@ -67,19 +65,16 @@ def at_card(open_page: OpenPage, house: House, role: Role, language: str = "vi")
 
 
 def tap_corners(page: Page, shares: list[tuple[float, float]]) -> None:
-    box = page.locator(".mask-photo svg").bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".mask-photo svg"))
     for across, down in shares:
         page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
 
 
-def test_a_home_is_covered_and_uncovered_on_the_page(
-    open_page: OpenPage, house: House, screenshots: Path
-) -> None:
+def test_a_home_is_covered_and_uncovered_on_the_page(open_page: OpenPage, house: House) -> None:
     page, photo = at_card(open_page, house, Role.OPERATOR)
     page.get_by_role("button", name="Che một phần ảnh").click()
     room = page.get_by_role("dialog", name=re.compile("Che một phần ảnh"))
-    expect(room).to_contain_text("Chưa che chỗ nào trên ảnh này.")
+    expect(room).to_contain_text(words("redactions.none"))
     save = room.get_by_role("button", name="Che chỗ này")
     expect(save).to_be_disabled()
     drawn = [(0.1, 0.1), (0.3, 0.1), (0.3, 0.35), (0.12, 0.33)]
@@ -89,15 +84,13 @@ def test_a_home_is_covered_and_uncovered_on_the_page(
     expect(room).to_contain_text("4 đỉnh")
     room.get_by_role("combobox").select_option(label="nạn nhân")
     assert not severe(page)
-    page.screenshot(path=screenshots / "masks-drawing.png")
     room.locator("#mask-title").click()
     page.keyboard.press("Enter")  # ends it, as wherever something is drawn
     expect(room).to_contain_text("Đã che.")
     expect(room.locator("[data-mask]")).to_contain_text("nạn nhân")
     expect(room.locator("[data-mask]")).to_contain_text("operator")
-    expect(room).to_contain_text("Chỉ người phân tích và quản trị bỏ che được.")
+    expect(room).to_contain_text(words("redactions.takeBackBy"))
     assert not severe(page)
-    page.screenshot(path=screenshots / "masks-covered.png")
     (mask,) = select_active_redactions(house.workspace.catalog.redactions.list_for_photo(photo.frame_id))
     size = np.array(photo.header.interior.image_size_px)
     corners = shapely.get_coordinates(shapely.from_wkb(mask.wkb))[:-1] / size
@@ -116,7 +109,7 @@ def test_a_home_is_covered_and_uncovered_on_the_page(
     analyst.get_by_role("button", name="Cover a part").click()
     theirs = analyst.get_by_role("dialog", name=re.compile("Cover a part of the photo"))
     theirs.get_by_role("button", name=re.compile("Uncover mask")).click()
-    expect(theirs).to_contain_text("Nothing is covered on this photo.")
+    expect(theirs).to_contain_text(words("redactions.none", "en"))
     assert select_active_redactions(house.workspace.catalog.redactions.list_for_photo(photo.frame_id)) == []
 
 
@@ -139,14 +132,14 @@ def test_a_page_that_is_open_drops_what_it_shows_when_something_is_covered(
     width, height = photo.header.interior.image_size_px
     corners = [[10, 10], [width / 3, 10], [width / 3, height / 3], [10, height / 3]]
     drawn = {"photo": photo.header.provenance.source_sha256, "reason": "home", "corners": corners}
-    with page.expect_request(lambda one: "/tiles/" in one.url and f"w={rules}" not in one.url) as asked:
+    with page.expect_request(lambda one: "/tiles/" in one.url and f"w={rules}" not in one.url) as sent:
         made = httpx.put(
             f"{house.url}/api/redactions/mask-00000b0b",
             json=drawn,
             headers={"Authorization": "Bearer operator-token"},
         )
         assert made.status_code == 200
-    others = asked.value.url.rpartition("w=")[2]
+    others = sent.value.url.rpartition("w=")[2]
     expect(page.locator(f".card img[src$='w={rules}']")).to_have_count(0)
     late: list[str] = []
     page.on("request", lambda one: late.append(one.url) if "/tiles/" in one.url else None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -12,7 +11,7 @@ from flycam.access.openid import OpenIdProvider
 from flycam.config import OpenIdClient
 from flycam.http.services import Services
 from flycam.model.access import Role
-from tests.browser.pages import in_address, open_doors, wait_for_zoom
+from tests.browser.pages import open_doors, wait_for_zoom
 from tests.ports import free_port
 from tests.serve.oidc_provider import CLIENT_ID, SECRET, provider, tell
 from tests.serve.running import running
@@ -49,11 +48,10 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-def test_there_and_back_to_the_view_of_the_link(page: Page, url: str, screenshots: Path) -> None:
+def test_there_and_back_to_the_view_of_the_link(page: Page, url: str) -> None:
     page.goto(f"{url}/#lang=vi&event={REAL}&map=15.5/{LAT}/{LON}")
     button = page.get_by_role("link", name=BUTTON)
     expect(button).to_be_visible()
-    page.screenshot(path=screenshots / "openid-door.png")
     button.click()
     page.get_by_role("link", name="Lan").click()
     page.wait_for_selector(".flight", state="attached")
@@ -61,14 +59,6 @@ def test_there_and_back_to_the_view_of_the_link(page: Page, url: str, screenshot
     expect(page.get_by_role("button", name="Thoát")).to_be_visible()
     wait_for_zoom(page, 15.4)
     assert f"event={REAL}" in page.url and "code=" not in page.url
-
-
-def test_back_to_the_upload_page(page: Page, url: str) -> None:
-    page.goto(f"{url}/upload.html#lang=vi")
-    page.get_by_role("link", name=BUTTON).click()
-    page.get_by_role("link", name="Lan").click()
-    page.wait_for_selector(".picker")
-    in_address(page, "/upload.html")
 
 
 def test_whoever_is_refused_reads_why_and_finds_back(page: Page, url: str) -> None:

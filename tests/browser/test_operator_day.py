@@ -21,8 +21,9 @@ from tests.attack.commands import Operator
 from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
 from tests.attack.uploading import ServerProcess
 from tests.browser.conftest import SIZES
-from tests.browser.pages import settled
+from tests.browser.pages import box_of, settled
 from tests.browser.test_upload import choose, slowed, until_sent
+from tests.browser.words import words
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -41,8 +42,8 @@ class Field:
 
     def uploads(self) -> list[dict[str, Any]]:
         token = {"Authorization": f"Bearer {(self.box.data / 'admin-token').read_text()}"}
-        told = httpx.get(f"{self.server.url}/api/uploads", headers=token)
-        return [dict(one) for one in told.json()]
+        answer = httpx.get(f"{self.server.url}/api/uploads", headers=token)
+        return [dict(one) for one in answer.json()]
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def _look_before_the_heavy_bytes(page: Page, field: Field, screenshots: Path) ->
     slowed(page, 250_000)
     page.screenshot(path=screenshots / "operator-2-choose.png")
     choose(page, field.card)
-    expect(page.locator(".banner")).to_have_text("ĐANG TẢI – CHƯA RÚT THẺ")
+    expect(page.locator(".banner")).to_have_text(words("upload.sending"))
     facts = page.locator(".look-facts")
     expect(facts).to_contain_text("11 / 11", timeout=120_000)
     expect(facts).to_contain_text(re.compile(r"\d chỗ bị sót"))
@@ -122,7 +123,7 @@ def _look_before_the_heavy_bytes(page: Page, field: Field, screenshots: Path) ->
     assert page.locator(".sketch polygon.gap").count() >= 1
     (standing,) = field.uploads()
     assert not standing["saved"] and standing["bytes_received"] < standing["bytes"]
-    expect(page.locator(".banner")).to_have_text("ĐANG TẢI – CHƯA RÚT THẺ")
+    expect(page.locator(".banner")).to_have_text(words("upload.sending"))
     page.screenshot(path=screenshots / "operator-3-look.png", full_page=True)
     return page
 
@@ -133,12 +134,12 @@ def _killed_tab_and_reload(page: Page, field: Field) -> Page:
     (before,) = field.uploads()
     again = page.context.new_page()
     again.goto(f"{field.server.url}/upload.html#lang=vi")
-    expect(again.locator(".upload")).to_contain_text("Chọn lại đúng các tệp này")
+    expect(again.locator(".upload")).to_contain_text(words("upload.goOnHint"))
     slowed(again, 600_000)
     choose(again, field.card)
     until_sent(again, 30)
     again.reload()
-    expect(again.locator(".upload")).to_contain_text("Chọn lại đúng các tệp này")
+    expect(again.locator(".upload")).to_contain_text(words("upload.goOnHint"))
     (after,) = field.uploads()
     assert after["upload_id"] == before["upload_id"]
     assert after["bytes_received"] > before["bytes_received"] > 0
@@ -147,7 +148,7 @@ def _killed_tab_and_reload(page: Page, field: Field) -> Page:
 
 def _until_the_card_may_come_out(page: Page, field: Field, screenshots: Path) -> None:
     choose(page, field.card)
-    expect(page.locator(".banner")).to_have_text("ĐÃ LƯU, CÓ THỂ RÚT THẺ", timeout=120_000)
+    expect(page.locator(".banner")).to_have_text(words("upload.saved"), timeout=120_000)
     (standing,) = field.uploads()
     assert standing["saved"] and standing["bytes_stored"] == standing["bytes"]
     assert_each_byte_once(field.box, field.card)
@@ -197,9 +198,8 @@ def _mark_in_the_field(page: Page, phone: BrowserContext, field: Field, screensh
     settled(hand)
     hand.screenshot(path=screenshots / "operator-7-phone-map.png")
     hand.locator(".mark-begin").tap()
-    expect(hand.locator(".mark-tool")).to_contain_text("Bấm lên bản đồ")
-    box = hand.locator(".map").bounding_box()
-    assert box is not None
+    expect(hand.locator(".mark-tool")).to_contain_text(words("markTapPoint"))
+    box = box_of(hand.locator(".map"))
     hand.touchscreen.tap(box["x"] + 0.5 * box["width"], box["y"] + 0.4 * box["height"])
     form = hand.locator(".mark-form")
     form.locator("[name=kind]").select_option(label="Đường tắc")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from flycam.model.flight import DRILL_MARK
 from flycam.reports.briefing.queue import PACK_STOPPED
 from flycam.reports.briefing.workflow import PackRequest, write_briefing_pack
 from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.words import words
 from tests.serve.running import running
 from tests.serve.world import REAL, World, make_world
 
@@ -28,46 +27,8 @@ sys.exit(4)
 """
 
 
-def test_one_button_makes_a_pack_and_fetches_it(
-    open_page: OpenPage, tmp_path: Path, screenshots: Path
-) -> None:
-    root = tmp_path / "data"
-    world = make_world(root)
-    command = (sys.executable, "-m", "flycam", "pack", "--data", str(root))
-    services = Services(workspace=world.workspace, packs_dir=root / "packs", pack_command=command)
-    with running(services) as url:
-        page = open_page(link=f"event={REAL}&lang=vi", url=url)
-        card = page.locator(f'[data-flight="{world.after}"]')
-        card.get_by_role("button", name="Gói họp").click()
-        expect(card.get_by_role("status")).to_have_text("Đang lập gói họp…")
-        expect(card.get_by_role("button", name="Gói họp")).to_be_disabled()
-        link = card.get_by_role("link", name=re.compile("Tải gói họp về"))
-        expect(link).to_be_visible(timeout=100_000)
-        expect(card.get_by_role("status")).to_contain_text(
-            re.compile(r"Bản dự thảo, lập lúc \d\d/\d\d/20\d\d \d\d:\d\d")
-        )
-        page.screenshot(path=screenshots / "pack-button.png")
-        with page.expect_download() as fetched:
-            link.click()
-        with zipfile.ZipFile(fetched.value.path()) as archive:
-            assert {"goi-hop/index.html", "goi-hop/bao-cao-nhanh.pdf"} <= set(archive.namelist())
-        # another flight's card says nothing of it
-        expect(page.locator(f'[data-flight="{world.before}"] .pack-line')).to_have_count(0)
-
-
-def test_what_went_wrong_stands_on_the_card(open_page: OpenPage, world: World, tmp_path: Path) -> None:
-    command = (sys.executable, "-c", FAILS)
-    services = Services(workspace=world.workspace, packs_dir=tmp_path, pack_command=command)
-    with running(services) as url:
-        page = open_page(link=f"event={REAL}&lang=vi", url=url)
-        card = page.locator(f'[data-flight="{world.after}"]')
-        card.get_by_role("button", name="Gói họp").click()
-        expect(card.get_by_role("alert")).to_have_text("Đĩa đầy <b>")
-        expect(card.get_by_role("button", name="Gói họp")).to_be_enabled()
-
-
 def test_a_pack_whose_server_stopped_is_told_on_the_page_of_the_next(
-    open_page: OpenPage, tmp_path: Path, screenshots: Path
+    open_page: OpenPage, tmp_path: Path
 ) -> None:
     world = make_world(tmp_path / "data")
     never = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -76,26 +37,23 @@ def test_a_pack_whose_server_stopped_is_told_on_the_page_of_the_next(
         page = open_page(link=f"event={REAL}&lang=vi", url=url)
         card = page.locator(f'[data-flight="{world.after}"]')
         card.get_by_role("button", name="Gói họp").click()
-        expect(card.get_by_role("status")).to_have_text("Đang lập gói họp…")
+        expect(card.get_by_role("status")).to_have_text(words("packMaking"))
         page.reload()
-        expect(card.get_by_role("status")).to_have_text("Đang lập gói họp…")
+        expect(card.get_by_role("status")).to_have_text(words("packMaking"))
         expect(card.get_by_role("button", name="Gói họp")).to_be_disabled()
         page.close()
     fails = (sys.executable, "-c", FAILS)
     again = Services(workspace=world.workspace, packs_dir=tmp_path / "packs", pack_command=fails)
     with running(again) as url:
         page = open_page(link=f"event={REAL}&lang=vi", url=url)
-        told = page.locator(".pack-desk .warning")
-        expect(told).to_have_text(f"Thung lũng Nậm Lúc – sau bão · A4: {PACK_STOPPED.in_language('vi')}")
-        page.screenshot(path=screenshots / "pack-ended.png")
+        warning = page.locator(".pack-desk .warning")
+        expect(warning).to_have_text(f"Thung lũng Nậm Lúc – sau bão · A4: {PACK_STOPPED.in_language('vi')}")
         card = page.locator(f'[data-flight="{world.after}"]')
         card.get_by_role("button", name="Gói họp").click()
         expect(card.get_by_role("alert")).to_have_text("Đĩa đầy <b>")
 
 
-def test_the_folder_opens_without_a_server(
-    browser: Browser, world: World, tmp_path: Path, screenshots: Path
-) -> None:
+def test_the_folder_opens_without_a_server(browser: Browser, world: World, tmp_path: Path) -> None:
     """By `file://`, as by double click: pictures change by key and by click, and can be zoomed."""
     out = tmp_path / "Gói họp #1 & 100%"
     made = write_briefing_pack(world.workspace, PackRequest(flights=(world.drill,)), out)
@@ -120,6 +78,5 @@ def test_the_folder_opens_without_a_server(
         names.first.click()
         assert "scale(1)" in str(picture.get_attribute("style"))
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.screenshot(path=screenshots / f"pack-page-{size}.png")
         page.close()
         assert troubles == []

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from flycam.board.marks import MarkEdit, write_mark
 from flycam.geodata.crs import to_vn2000
-from flycam.model.board import MarkKind, MarkStatus
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import hold, settled
-from tests.serve.world import DRILL, LAT, LON, REAL, World
+from tests.browser.pages import box_of, hold
+from tests.browser.words import words
+from tests.serve.world import DRILL, LAT, LON, REAL
 
 pytestmark = pytest.mark.browser
 
@@ -45,8 +42,7 @@ def test_grid_and_scale_agree_with_each_other_and_with_the_coordinates(open_page
     expect(foot).to_contain_text("Lưới VN-2000, KTT 104°45′")
     expect(page.locator(".print-labels .at-left").first).to_be_visible()
     share = float(page.locator(".print-sheet").evaluate("node => node.style.getPropertyValue('--share')"))
-    frame = page.locator(".print-map").bounding_box()
-    assert frame is not None
+    frame = box_of(page.locator(".print-map"))
     spots = page.locator(".print-labels .at-bottom").evaluate_all(
         "nodes => nodes.map(node => [node.textContent, parseFloat(node.style.left)])"
     )
@@ -66,93 +62,33 @@ def test_the_sheet_says_what_is_on_it_and_a_drill_is_named(open_page: OpenPage) 
     expect(page.locator(".print-pictures")).to_contain_text("GSD")
     expect(page.locator(".print-small")).to_contain_text("chưa bay chụp")
     page.locator(".print-title").fill("Thôn Làng Nủ, đường tắc")
-    sheet, desk = page.locator(".print-sheet").bounding_box(), page.locator(".print-desk").bounding_box()
-    assert sheet is not None and desk is not None
+    sheet, desk = box_of(page.locator(".print-sheet")), box_of(page.locator(".print-desk"))
     assert sheet["width"] <= desk["width"] and sheet["height"] <= desk["height"]
     page.keyboard.press("Escape")
     expect(page.locator(".print-room")).to_have_count(0)
     expect(page.locator(".map")).to_be_visible()
 
 
-@pytest.mark.parametrize(("paper", "points"), [("A4", (842, 595)), ("A3", (1191, 842))])
-def test_what_is_printed_is_one_sheet_of_that_paper(
-    open_page: OpenPage, tmp_path: Path, paper: str, points: tuple[int, int]
-) -> None:
+def test_what_is_printed_is_one_sheet_of_that_paper(open_page: OpenPage, tmp_path: Path) -> None:
     page = opened(open_page("office", f"lang=en&event={REAL}&{FLOWN}"))
-    page.locator(".print-bar select").first.select_option(paper)
+    page.locator(".print-bar select").first.select_option("A3")
     page.wait_for_selector('.print-room[aria-busy="false"]')
     page.pdf(path=tmp_path / "sheet.pdf", prefer_css_page_size=True, print_background=True)
     written = (tmp_path / "sheet.pdf").read_bytes()
     boxes = re.findall(rb"/MediaBox ?\[0 0 ([\d.]+) ([\d.]+)\]", written)
-    assert [tuple(round(float(side)) for side in box) for box in boxes] == [points]
+    assert [tuple(round(float(side)) for side in box) for box in boxes] == [(1191, 842)]
 
 
 def test_without_an_answer_no_grid_is_drawn_and_that_is_said(open_page: OpenPage) -> None:
     page = open_page("office", f"lang=vi&event={REAL}&{FLOWN}")
     held = hold(page, "**/api/vn2000/grid**")
     page.locator(".print-open").click()
-    expect(page.locator(".print-foot")).to_contain_text("Đang lấy lưới VN-2000")
+    expect(page.locator(".print-foot")).to_contain_text(words("print.gridAsked"))
     expect(page.locator(".print-go")).to_be_disabled()
     held.refuse()
     expect(page.locator(".print-foot")).to_contain_text("chưa có lưới")
     expect(page.locator(".print-go")).to_be_enabled()
     expect(page.locator(".print-labels span")).to_have_count(0)
-
-
-LONG = "Xã Bản Mô Phỏng (diễn tập, không có thật), các thôn dọc suối từ cầu treo tới trường mầm non"
-
-
-@pytest.fixture(scope="module")
-def marked(world: World) -> Iterator[None]:
-    """Three kinds of marks in the middle of the sheet, for the legend."""
-    kinds = (MarkKind.RESCUE, MarkKind.BLOCKED, MarkKind.CRACK)
-    asked = [
-        MarkEdit(
-            mark_id=f"mark-f0f0f00{n}", based_on=0, event_id=REAL, kind=kind, status=MarkStatus.OPEN,
-            note="", places=[MIDDLE],
-        )
-        for n, kind in enumerate(kinds)
-    ]  # fmt: skip
-    for one in asked:
-        write_mark(world.workspace, one, "Lan")
-    yield
-    for one in asked:
-        write_mark(world.workspace, replace(one, based_on=1, status=MarkStatus.REMOVED), "Lan")
-
-
-@pytest.mark.usefixtures("marked")
-@pytest.mark.parametrize("language", ["vi", "en"])
-def test_nothing_at_the_foot_lies_over_the_legend_and_names_are_whole(
-    open_page: OpenPage, language: str
-) -> None:
-    page = open_page("wall", f"lang={language}&event={REAL}&{FLOWN}")
-    settled(page)
-    opened(page)
-    expect(page.locator(".print-legend p")).to_have_count(3)
-    expect(page.locator(".print-picture").first).to_be_visible()
-    found = page.evaluate(
-        """() => {
-          const box = (node) => node.getBoundingClientRect();
-          const foot = box(document.querySelector(".print-foot"));
-          const rects = [...document.querySelectorAll(".print-picture b, .print-picture span")]
-            .flatMap((one) => [...one.getClientRects()]);
-          const next = document.querySelector(".print-pictures").nextElementSibling;
-          return {
-            over: rects.filter((one) => one.right > box(next).left || one.bottom > foot.bottom + 1).length,
-            lines: rects.length,
-            cut: [...document.querySelectorAll(".print-picture b")]
-              .filter((one) => getComputedStyle(one).textOverflow === "ellipsis").length,
-          };
-        }"""
-    )
-    assert found["lines"] and found["over"] == 0 and found["cut"] == 0, found
-
-
-def test_a_long_title_is_whole(open_page: OpenPage) -> None:
-    page = opened(open_page("office", f"lang=vi&event={DRILL}&{FLOWN}"))
-    title = page.locator(".print-title")
-    title.fill(LONG[:90])
-    assert title.evaluate("node => node.scrollWidth <= node.clientWidth"), "on paper nobody scrolls"
 
 
 def test_colours_painted_over_the_pictures_are_explained_on_the_sheet(open_page: OpenPage) -> None:
@@ -161,12 +97,6 @@ def test_colours_painted_over_the_pictures_are_explained_on_the_sheet(open_page:
     rows = page.locator(".print-classes li")
     expect(rows).to_have_text([one["label_vi"] for one in legends["classes"]])
     expect(page.locator(".print-classes")).to_contain_text(legends["title_vi"])
-    frame = page.locator(".print-frame").bounding_box()
-    classes = page.locator(".print-classes").bounding_box()
-    assert frame and classes
+    frame = box_of(page.locator(".print-frame"))
+    classes = box_of(page.locator(".print-classes"))
     assert frame["y"] < classes["y"] and classes["y"] + classes["height"] < frame["y"] + frame["height"]
-
-
-def test_without_colours_nothing_is_explained(open_page: OpenPage) -> None:
-    page = opened(open_page("office", f"lang=vi&event={REAL}&{FLOWN}"))
-    expect(page.locator(".print-classes")).to_be_hidden()

@@ -1,5 +1,4 @@
-"""The review's list: filtered, in sight beside the chosen one's details; how the pictures were laid; and that
-nothing that was pressed is passed over in silence."""
+"""The review's list: filtered, doubtful pairs, and no key passed over in silence."""
 
 from __future__ import annotations
 
@@ -13,17 +12,22 @@ import pytest
 import shapely
 from playwright.sync_api import Page, expect
 
-from flycam.catalog.comparisons import ComparedWindow
 from flycam.change.comparison import describe_clouds, list_pair_doubts
-from flycam.http.services import Services
 from flycam.model.board import ChangeKind, LayerKind
-from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import hold, settled_compare
-from tests.browser.test_changes import NAMES, Review, chosen, expect_chosen, expect_count, with_candidates
+from tests.browser.conftest import OpenPage
+from tests.browser.pages import hold
+from tests.browser.test_changes import (
+    NAMES,
+    Review,
+    chosen,
+    expect_chosen,
+    expect_count,
+    reviewing,
+    with_candidates,
+)
+from tests.browser.words import words
 from tests.change.impacted import add_things
-from tests.serve.running import running
-from tests.serve.world import DRILL, LAT, LON, REAL, add_flight, make_world
-from tests.suites.change_suite import FOUND
+from tests.serve.world import LAT, LON, REAL
 from tests.suites.comparison_suite import compared_on
 
 pytestmark = pytest.mark.browser
@@ -34,7 +38,7 @@ FLOOD, BEYOND = "change-00000008", "change-00000009"
 @pytest.fixture
 def review(tmp_path: Path) -> Iterator[Review]:
     """Five candidates: three slides in one commune, a flood in another, a slide beyond all boundaries; a road
-    goes under the second slide, and how the pictures were laid is on record."""
+    goes under the second slide; the pair is on record."""
     world = with_candidates(tmp_path / "world")
     catalog = world.workspace.catalog
     last = catalog.changes.history(NAMES[2])[-1]
@@ -47,23 +51,14 @@ def review(tmp_path: Path) -> Iterator[Review]:
     under = shapely.LineString([(LON + 0.0013, LAT - 0.005), (LON + 0.0013, LAT + 0.005)])
     add_things(world.workspace, tmp_path, "Đường", LayerKind.ROAD, [("ĐT 153", under)])
     around = shapely.MultiPolygon([shapely.box(LON - 0.003, LAT - 0.003, LON + 0.006, LAT + 0.003)])
-    states = ("agreed", "agreed", "disagreed", "not found")
-    windows = [
-        ComparedWindow(
-            lonlat_deg=(LON + 0.0004 * (number % 8), LAT - 0.0012 + 0.0004 * (number // 8)),
-            state=states[number % 4],
-            residual_m=None if number % 4 == 3 else 0.1 * (1 + number % 4),
-        )
-        for number in range(40)
-    ]
     shown = last.before_shown, last.after_shown
-    catalog.comparisons.add([compared_on("compared-1", REAL, around, *shown)], windows)
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        yield Review(url, world)
+    catalog.comparisons.add([compared_on("compared-1", REAL, around, *shown)])
+    with reviewing(world) as served:
+        yield served
 
 
-def enter(open_page: OpenPage, review: Review, size: str = "office") -> Page:
-    page = open_page(size, f"lang=vi&event={REAL}", url=review.url)
+def enter(open_page: OpenPage, review: Review) -> Page:
+    page = open_page(link=f"lang=vi&event={REAL}", url=review.url)
     page.locator(".review-door").click()
     expect(page.locator(".review-row")).to_have_count(5)
     return page
@@ -73,93 +68,7 @@ def listed(page: Page) -> list[str | None]:
     return [row.get_attribute("data-change") for row in page.locator(".review-row").all()]
 
 
-MANY = 39
-
-
-@pytest.fixture(scope="module")
-def drill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A drill with as many candidates as a real comparison gives, over roads, houses and masts."""
-    root = tmp_path_factory.mktemp("drill")
-    world = make_world(root / "world")
-    workspace = world.workspace
-    later = add_flight(workspace, DRILL, "Diễn tập – tổ bay 2", "2024-10-13 01:00", shift=(1, 1), storm=True)
-    shown = [f"{world.mosaic_of(one).mosaic_id}@0" for one in (world.drill, later)]
-    boxes = [
-        shapely.box(lon, lat, lon + 0.0004, lat + 0.0004)
-        for lon, lat in ((LON + 0.0006 * (n % 8), LAT - 0.003 + 0.0006 * (n // 8)) for n in range(MANY))
-    ]
-    workspace.catalog.changes.append(
-        [
-            replace(
-                FOUND,
-                change_id=f"change-{number:08d}",
-                event_id=DRILL,
-                kind=(ChangeKind.LANDSLIDE, ChangeKind.FLOOD, ChangeKind.OTHER)[number % 3],
-                score=0.95 - 0.01 * number,
-                slope_deg=31.0,
-                error_m=0.42,
-                commune=("99001", "99002", "")[number % 3],
-                before_shown=shown[0],
-                after_shown=shown[1],
-                wkb=shapely.to_wkb(shapely.MultiPolygon([box])),
-                bounds_lonlat_deg=box.bounds,
-            )
-            for number, box in enumerate(boxes)
-        ]
-    )
-    under = shapely.LineString([(LON, LAT - 0.0028), (LON + 0.005, LAT - 0.0028)])
-    add_things(workspace, root, "Đường tỉnh", LayerKind.ROAD, [("ĐT 153", under)])
-    houses = [(f"Nhà {n}", shapely.Point(LON + 0.0001 * n, LAT - 0.0029)) for n in range(9)]
-    add_things(workspace, root, "Nhà ở", LayerKind.HOUSE, houses)
-    add_things(workspace, root, "Cột điện", LayerKind.MAST, [("Cột 12", houses[2][1])])
-    with running(Services(workspace=workspace, follow_s=0.2)) as url:
-        yield url
-
-
-def whole_rows(page: Page) -> int:
-    """Rows of the list that are in sight from end to end."""
-    box = page.locator(".review ol").bounding_box()
-    assert box is not None
-    top, bottom = box["y"] - 1, box["y"] + box["height"] + 1
-    rows = [row.bounding_box() for row in page.locator(".review-row").all()]
-    return sum(at is not None and at["y"] >= top and at["y"] + at["height"] <= bottom for at in rows)
-
-
-@pytest.mark.parametrize(
-    ("size", "language", "least"), [("office", "vi", 6), ("office", "en", 6), ("wall", "vi", 8)]
-)
-def test_the_list_and_what_the_chosen_one_touches_are_in_sight_together(
-    open_page: OpenPage, drill: str, size: str, language: str, least: int, screenshots: Path
-) -> None:
-    page = open_page(size, f"lang={language}&event={DRILL}", url=drill)
-    page.locator(".review-door").click()
-    expect(page.locator(".review-row")).to_have_count(MANY)
-    expect(page.locator(".review .roads-cut")).to_contain_text("ĐT 153")
-    settled_compare(page)
-    page.screenshot(path=screenshots / f"review-list-{size}-{language}.png")
-    panel, details = at(page, ".review"), at(page, ".review-details")
-    road, houses = at(page, ".review .roads-cut"), at(page, ".review .impact dd >> nth=2")
-    assert bottom(panel) <= SIZES[size][1]
-    assert bottom(details) <= bottom(panel), "nothing of it below the fold"
-    assert road["y"] >= details["y"] and bottom(houses) <= bottom(details)
-    assert whole_rows(page) >= least
-    buttons = [box for one in page.locator(".review-actions button").all() if (box := one.bounding_box())]
-    assert len(buttons) == 7 and len({box["y"] for box in buttons}) == 2, "in two rows"
-
-
-def at(page: Page, selector: str) -> dict[str, float]:
-    box = page.locator(selector).bounding_box()
-    assert box is not None
-    return dict(box)
-
-
-def bottom(box: dict[str, float]) -> float:
-    return box["y"] + box["height"]
-
-
-def test_the_list_is_filtered_from_the_keyboard(
-    open_page: OpenPage, review: Review, screenshots: Path
-) -> None:
+def test_the_list_is_filtered_from_the_keyboard(open_page: OpenPage, review: Review) -> None:
     page = enter(open_page, review)
     page.locator(".review-count").click()
     page.keyboard.press("f")
@@ -187,7 +96,6 @@ def test_the_list_is_filtered_from_the_keyboard(
     page.locator('[data-kept="filter-commune"]').select_option(label="ngoài ranh giới đã biết")
     expect(page.locator(".review-row")).to_have_count(1)
     assert listed(page) == [BEYOND]
-    page.screenshot(path=screenshots / "filtered.png")
     expect(page.locator('[data-kept="redraw"]')).to_be_visible()
     page.locator('[data-kept="filter-status"]').select_option("rejected")
     expect(page.locator(".review-row")).to_have_count(0)
@@ -195,58 +103,29 @@ def test_the_list_is_filtered_from_the_keyboard(
 
 
 def test_why_two_pictures_are_doubtful_stands_at_their_head_and_with_each_candidate(
-    open_page: OpenPage, review: Review, screenshots: Path
+    open_page: OpenPage, review: Review
 ) -> None:
-    catalog = review.world.workspace.catalog
+    catalog = review.workspace.catalog
     (known,) = catalog.comparisons.list_for_event(REAL)
     registration = SimpleNamespace(agreed_share=0.4, agreed=np.ones(267), found=650, found_p95_m=4.12)
     (doubt,), (warning,) = list_pair_doubts((), registration), describe_clouds(0.12)  # type: ignore[arg-type]
-    said = replace(known, comparison_id="compared-2", at_ns=known.at_ns + 1, warnings=(warning,))
-    catalog.comparisons.add([said])
+    comparison = replace(known, comparison_id="compared-2", at_ns=known.at_ns + 1, warnings=(warning,))
+    catalog.comparisons.add([comparison])
     page = enter(open_page, review)
     head, rows = page.locator(".review-head details"), page.locator(".review-row")
     expect(head.locator("summary")).to_contain_text("Cần biết về cặp ảnh này (1)")
     expect(head.locator("li")).to_be_hidden()
     expect(rows.first).not_to_contain_text("kém chắc chắn")
     catalog.comparisons.add(
-        [replace(said, comparison_id="compared-3", at_ns=said.at_ns + 1, doubts=(doubt,))]
+        [replace(comparison, comparison_id="compared-3", at_ns=comparison.at_ns + 1, doubts=(doubt,))]
     )
     page = enter(open_page, review)
     head, rows = page.locator(".review-head details"), page.locator(".review-row")
-    expect(head.locator("summary")).to_have_text("Cặp ảnh này kém chắc chắn")
+    expect(head.locator("summary")).to_have_text(words("changes.pairDoubted"))
     expect(head.locator("li")).to_have_text([doubt.in_language("vi"), warning.in_language("vi")])
     expect(head.locator("li").first).to_be_visible()
     for number in range(rows.count()):
-        expect(rows.nth(number)).to_contain_text("cặp ảnh kém chắc chắn")
-    page.screenshot(path=screenshots / "doubtful.png")
-
-
-def test_only_what_cuts_a_road_is_listed(open_page: OpenPage, review: Review) -> None:
-    page = enter(open_page, review)
-    page.locator('[data-kept="filter-road"]').check()
-    expect(page.locator(".review-row")).to_have_count(1)
-    expect(page.locator(".review-row")).to_have_attribute("data-change", NAMES[1])  # the roads are known
-    assert listed(page) == [NAMES[1]] and chosen(page) == NAMES[1]
-    page.locator('[data-kept="filter-road"]').uncheck()
-    expect(page.locator(".review-row")).to_have_count(5)
-    held = hold(page, "**/api/changes/impact?event*")
-    page.locator('[data-kept="filter-road"]').check()
-    expect(page.locator(".review-filters")).to_contain_text("Đang tìm đường")
-    held.refuse()
-    expect(page.locator(".review-filters")).to_contain_text("máy chủ không trả lời")
-
-
-def test_of_how_many_changes_the_roads_are_not_known_is_said(open_page: OpenPage, review: Review) -> None:
-    """A layer that covers one change hides no other as if it cut none."""
-    changes = review.world.workspace.catalog.changes
-    beside = shapely.MultiPolygon([shapely.box(LON + 0.02, LAT, LON + 0.021, LAT + 0.001)])
-    west, south, east, north = beside.bounds
-    last = changes.history(BEYOND)[-1]
-    far = {"wkb": shapely.to_wkb(beside), "bounds_lonlat_deg": (west, south, east, north)}
-    changes.append([replace(last, version=last.version + 1, step_id="far", **far)])
-    page = enter(open_page, review)
-    page.locator('[data-kept="filter-road"]').check()
-    expect(page.locator(".review-filters")).to_contain_text("chưa biết có cắt đường hay không")
+        expect(rows.nth(number)).to_contain_text(words("changes.doubted"))
 
 
 def test_a_key_pressed_while_a_decision_is_being_saved_is_not_passed_over_in_silence(
@@ -257,7 +136,7 @@ def test_a_key_pressed_while_a_decision_is_being_saved_is_not_passed_over_in_sil
     held = hold(page, "**/api/changes/steps/*")
     page.keyboard.press("a")
     page.keyboard.press("r")
-    expect(page.locator(".review-trouble")).to_contain_text("Đang lưu quyết định trước")
+    expect(page.locator(".review-trouble")).to_contain_text(words("changes.saving"))
     held.release()
     expect_count(page, 4, 1, 0)
     expect(page.locator(".review-trouble")).to_contain_text("đã không được thực hiện")
@@ -266,25 +145,3 @@ def test_a_key_pressed_while_a_decision_is_being_saved_is_not_passed_over_in_sil
     page.keyboard.press("r")
     expect_count(page, 3, 1, 1)
     expect(page.locator(".review-trouble")).to_have_count(0)
-
-
-@pytest.mark.parametrize("size", ["office", "wall"])
-def test_how_the_pictures_were_laid_is_shown_on_the_map_when_asked_for(
-    open_page: OpenPage, review: Review, size: str, screenshots: Path
-) -> None:
-    page = enter(open_page, review, size)
-    box = page.locator('[data-kept="windows"]')
-    expect(box).not_to_be_checked()
-    settled_compare(page)
-    without = page.locator(".compare").screenshot()
-    box.check()
-    expect(page.locator(".review-details")).to_contain_text("20 ô khớp (tròn), 10 ô lệch (vuông)")
-    settled_compare(page)
-    page.screenshot(path=screenshots / f"windows-{size}.png")
-    assert page.locator(".compare").screenshot() != without
-    box.uncheck()
-    expect(page.locator(".review-details")).not_to_contain_text("ô khớp (tròn)")
-    held = hold(page, "**/registration*")
-    box.check()
-    held.refuse()
-    expect(page.locator(".review-details")).to_contain_text("máy chủ không trả lời")

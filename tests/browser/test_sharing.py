@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -16,24 +13,17 @@ from playwright.sync_api import Page, Route, expect
 
 from flycam.access.accounts import invite_guest, revoke_guest
 from flycam.access.restrictions import add_restricted_area, set_flight_classification
-from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.flight import Classification
-from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import click_map, in_address, open_doors, settled
-from tests.serve.running import running
-from tests.serve.world import LAT, LON, REAL, World, add_account, make_world
+from tests.browser.conftest import SIZES, House, OpenPage, serving
+from tests.browser.pages import begin_mark, box_of, open_doors, settled, sign_in
+from tests.browser.words import words
+from tests.serve.world import LAT, LON, REAL, add_account, make_world
 
 pytestmark = pytest.mark.browser
 
 WEST, NORTH = LON + 0.012, LAT - 0.003
 SCRIPT = "<script>alert(1)</script>"
-
-
-@dataclass(frozen=True)
-class House:
-    world: World
-    url: str
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +38,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")
     add_restricted_area(world.workspace, area, "analyst,admin", f"Doanh trại {SCRIPT}", "admin")
     set_flight_classification(world.workspace, world.before, Classification.INTERNAL, "admin")
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        yield House(world, url)
+    with serving(world) as served:
+        yield served
 
 
 def entered(
@@ -57,9 +47,7 @@ def entered(
 ) -> Page:
     """The map as somebody sees it who has signed in."""
     page = open_page(size, f"lang={language}&event={REAL}", url=house.url, wait=False)
-    page.locator("#token").fill(f"{role.value}-token")
-    page.locator(".login button").click()
-    page.wait_for_selector(".flight", state="attached")
+    sign_in(page, f"{role.value}-token")
     return page
 
 
@@ -70,34 +58,30 @@ def read_code(page: Page) -> str:
     assert picture is not None
     for scale in (1.0, 2.0, 1.5, 3.0, 0.75):
         seen = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        said, _, _ = cv2.QRCodeDetector().detectAndDecode(seen)
-        if said:
+        text, _, _ = cv2.QRCodeDetector().detectAndDecode(seen)
+        if text:
             break
-    return said
+    return text
 
 
-@pytest.mark.parametrize("size", list(SIZES))
-def test_a_link_is_made_read_by_a_phone_opened_and_revoked(
-    open_page: OpenPage, house: House, size: str, screenshots: Path
-) -> None:
-    page = entered(open_page, house, Role.OPERATOR, size)
+def test_a_link_is_made_read_by_a_phone_opened_and_revoked(open_page: OpenPage, house: House) -> None:
+    page = entered(open_page, house, Role.OPERATOR, "office")
     open_doors(page)
     expect(page.get_by_role("button", name="Thoát")).to_be_in_viewport(ratio=1)
     page.get_by_role("button", name="Mời xem").click()
     room = page.get_by_role("dialog", name="Mời xem và hạn chế")
-    expect(room).to_contain_text("Không có liên kết nào đang mở.")
+    expect(room).to_contain_text(words("sharing.none"))
     room.get_by_label("Trong").select_option(label="1 giờ")
     room.get_by_label("Chỉ các xã, phường").fill("Bản Liền")
     room.get_by_role("button", name="Tạo liên kết").click()
     address = room.get_by_label("Địa chỉ liên kết").input_value()
     assert re.fullmatch(rf"{re.escape(house.url)}/guest/[\w-]{{40,}}", address), "an address and nothing else"
     assert read_code(page) == address
-    expect(room).to_contain_text("chỉ mở được trên chính máy này")
+    expect(room).to_contain_text(words("onlyHere"))
     (row,) = room.locator("[data-guest]").all()
     expect(row).to_contain_text("xã, phường: Bản Liền · do operator tạo")
     expect(row).to_contain_text(re.compile(r"đến \d\d/\d\d/\d{4} \d\d:\d\d"))
-    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
-    page.screenshot(path=screenshots / f"sharing-{size}.png")
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES["office"][0]
     guest = page.context.browser.new_context()  # type: ignore[union-attr]
     try:
         seen = guest.new_page()
@@ -107,7 +91,7 @@ def test_a_link_is_made_read_by_a_phone_opened_and_revoked(
         assert seen.url.startswith(f"{house.url}/#") and "token" not in seen.url
         expect(seen.get_by_role("button", name="Mời xem")).to_have_count(0)
         row.get_by_role("button", name=re.compile("Thu hồi liên kết")).click()
-        expect(room).to_contain_text("Không có liên kết nào đang mở.")
+        expect(room).to_contain_text(words("sharing.none"))
         expect(room.get_by_label("Địa chỉ liên kết")).to_have_count(0), "what opens nothing is not shown on"
         assert guest.request.get(f"{house.url}/api/guests").status in (401, 403)
         assert guest.request.post(address).status == 401
@@ -115,14 +99,14 @@ def test_a_link_is_made_read_by_a_phone_opened_and_revoked(
         guest.close()
     page.keyboard.press("Escape")
     expect(room).to_have_count(0)
-    door = page.get_by_role("button", name="Thêm" if size == "phone" else "Mời xem")
+    door = page.get_by_role("button", name="Mời xem")
     expect(door).to_be_focused()
 
 
 def test_a_guests_screen_has_a_caption_and_offers_nothing_that_is_not_theirs(
-    open_page: OpenPage, house: House, screenshots: Path
+    open_page: OpenPage, house: House
 ) -> None:
-    _, secret = invite_guest(house.world.workspace, 2.0, REAL, "analyst")
+    _, secret = invite_guest(house.workspace, 2.0, REAL, "analyst")
     page = open_page("office", "", url=house.url, wait=False)
     page.goto(f"{house.url}/guest/{secret}")
     page.get_by_role("button").click()
@@ -134,41 +118,19 @@ def test_a_guests_screen_has_a_caption_and_offers_nothing_that_is_not_theirs(
     page.get_by_role("button", name="Chi tiết").first.click()
     expect(page.locator(".flight-detail")).to_contain_text("Bản Liền")
     expect(page.locator("body")).not_to_contain_text("Đang tải")
-    middle = page.locator(".map canvas").first.bounding_box()
-    assert middle is not None
+    middle = box_of(page.locator(".map canvas").first)
     page.mouse.click(middle["x"] + middle["width"] / 2, middle["y"] + middle["height"] / 2)
     expect(page.locator(".card")).to_contain_text("10/09/2024")
     expect(page.locator(".card img")).to_have_count(0)
-    page.screenshot(path=screenshots / "guest-card.png")
     page.locator("button.meet").click()
     caption = page.locator(".meeting-caption")
     expect(caption).to_contain_text(re.compile(r"10/09/2024\s10:15.*±"))
-    page.screenshot(path=screenshots / "guest-meeting.png")
-
-
-def test_a_guest_is_offered_no_layer_that_is_not_told_and_asks_for_none(
-    open_page: OpenPage, house: House
-) -> None:
-    _, secret = invite_guest(house.world.workspace, 2.0, REAL, "analyst")
-    page = open_page("office", "", url=house.url, wait=False)
-    refused: list[str] = []
-    page.goto(f"{house.url}/guest/{secret}")
-    page.on("response", lambda one: refused.append(one.url) if one.status in (401, 403) else None)
-    page.get_by_role("button").click()
-    page.wait_for_selector(".flight", state="attached")
-    expect(page.locator("[data-layer=communes]")).to_be_visible()
-    for layer in ("marks", "changes"):
-        expect(page.locator(f"[data-layer={layer}]")).to_have_count(0)
-    settled(page)
-    page.wait_for_timeout(6000)  # what runs on the machine is asked five seconds after the map
-    # with the question who is there, before that is known: a round trip is saved for everybody else
-    assert [urlsplit(one).path for one in refused] == ["/api/airborne"]
 
 
 def test_a_guest_whose_link_was_revoked_is_told_so_and_keeps_no_picture(
-    open_page: OpenPage, house: House, screenshots: Path
+    open_page: OpenPage, house: House
 ) -> None:
-    workspace = house.world.workspace
+    workspace = house.workspace
     guest, secret = invite_guest(workspace, 2.0, REAL, "analyst")
     page = open_page("office", "", url=house.url, wait=False)
     page.goto(f"{house.url}/guest/{secret}")
@@ -176,11 +138,10 @@ def test_a_guest_whose_link_was_revoked_is_told_so_and_keeps_no_picture(
     page.wait_for_selector(".flight", state="attached")
     settled(page)
     revoke_guest(workspace, guest.guest_id, "analyst")
-    told = page.get_by_role("alert")
-    expect(told).to_contain_text("đã hết hạn hoặc bị thu hồi")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text(words("guestEnded"))
     expect(page.locator(".map")).to_have_count(0)
     expect(page.locator("body")).not_to_contain_text("Mất kết nối")
-    page.screenshot(path=screenshots / "guest-revoked.png")
 
 
 def session_ends_at(page: Page, method: str, addresses: str) -> None:
@@ -196,49 +157,22 @@ def session_ends_at(page: Page, method: str, addresses: str) -> None:
     page.route(addresses, end)
 
 
-def test_an_account_whose_session_ended_comes_to_the_door_and_is_told_why(
-    open_page: OpenPage, house: House, screenshots: Path
-) -> None:
-    page = entered(open_page, house, Role.VIEWER)
-    settled(page)
-    session_ends_at(page, "GET", "**/api/pixel?**")
-    click_map(page)
-    expect(page.get_by_role("alert")).to_contain_text("Phiên làm việc đã hết")
-    expect(page.locator(".map")).to_have_count(0)
-    page.screenshot(path=screenshots / "session-ended.png")
-    page.locator("#token").fill("viewer-token")
-    page.locator(".login button").click()
-    page.wait_for_selector(".flight", state="attached")
-    in_address(page, f"event={REAL}")
-
-
-def note_begun(page: Page, text: str) -> None:
-    """A mark's form with something typed in it."""
-    page.locator(".mark-begin").click()
-    click_map(page)
-    page.locator(".mark-form textarea").fill(text)
-
-
-@pytest.mark.parametrize("size", ["office", "phone"])
 def test_what_is_typed_stays_when_the_session_ends_and_is_saved_after(
-    open_page: OpenPage, house: House, screenshots: Path, size: str
+    open_page: OpenPage, house: House
 ) -> None:
     """The door stands over the page; the request that was refused is made again."""
-    page = entered(open_page, house, Role.OPERATOR, size)
+    page = entered(open_page, house, Role.OPERATOR, "office")
     settled(page)
-    if size == "phone":
-        page.locator(".panel-switch").wait_for()
-    note_begun(page, f"Hai người trên mái nhà ({size})")
+    begin_mark(page, "Hai người trên mái nhà (office)")
     session_ends_at(page, "PUT", "**/api/marks/**")
     page.locator(".mark-form .save").click()
     door = page.get_by_role("dialog", name="Đăng nhập")
-    expect(door).to_contain_text("Phiên làm việc đã hết")
+    expect(door).to_contain_text(words("sessionEnded"))
     expect(door).to_contain_text("tài khoản operator")
-    box = door.bounding_box()
-    width, height = SIZES[size]
-    assert box and (box["x"], box["y"]) == (0, 0)
+    box = box_of(door)
+    width, height = SIZES["office"]
+    assert (box["x"], box["y"]) == (0, 0)
     assert box["width"] >= width and box["height"] >= height, "it shows nothing of the page below"
-    page.screenshot(path=screenshots / f"session-again-{size}.png")
     page.keyboard.press("Escape")
     expect(door).to_be_visible()
     page.locator("#token").fill("not it")
@@ -247,15 +181,15 @@ def test_what_is_typed_stays_when_the_session_ends_and_is_saved_after(
     page.locator("#token").fill("operator-token")
     page.locator(".login button").click()
     expect(door).to_have_count(0)
-    expect(page.locator(".card")).to_contain_text(f"Hai người trên mái nhà ({size})")
-    notes = [one.note for one in house.world.workspace.catalog.marks.current(REAL)]
-    assert notes.count(f"Hai người trên mái nhà ({size})") == 1
+    expect(page.locator(".card")).to_contain_text("Hai người trên mái nhà (office)")
+    notes = [one.note for one in house.workspace.catalog.marks.current(REAL)]
+    assert notes.count("Hai người trên mái nhà (office)") == 1
 
 
 def test_somebody_else_who_signs_in_there_sees_nothing_of_it(open_page: OpenPage, house: House) -> None:
     page = entered(open_page, house, Role.OPERATOR)
     settled(page)
-    note_begun(page, "chỉ mình tôi")
+    begin_mark(page, "chỉ mình tôi")
     session_ends_at(page, "PUT", "**/api/marks/**")
     page.locator(".mark-form .save").click()
     page.get_by_role("dialog", name="Đăng nhập").wait_for()
@@ -263,60 +197,7 @@ def test_somebody_else_who_signs_in_there_sees_nothing_of_it(open_page: OpenPage
     page.locator(".login button").click()
     expect(page.locator("button.account")).to_have_attribute("title", re.compile("^analyst"))
     expect(page.locator(".mark-form")).to_have_count(0)
-    assert "chỉ mình tôi" not in [one.note for one in house.world.workspace.catalog.marks.current(REAL)]
-
-
-def refused_once(page: Page) -> None:
-    """The answer that no session is there, to what was asked before somebody signed in again."""
-    waiting = [None]
-
-    def answer(route: Route) -> None:
-        if route.request.method == "PUT" and waiting:
-            waiting.clear()
-            route.fulfill(status=401, json={"message": "Hãy đăng nhập."})
-        else:
-            route.continue_()
-
-    page.route("**/api/marks/**", answer)
-
-
-def test_a_refusal_that_comes_late_is_no_reason_not_to_write(open_page: OpenPage, house: House) -> None:
-    page = entered(open_page, house, Role.OPERATOR)
-    settled(page)
-    note_begun(page, "trả lời đến muộn")
-    refused_once(page)
-    page.locator(".mark-form .save").click()
-    expect(page.locator(".card")).to_contain_text("trả lời đến muộn")
-    expect(page.get_by_role("dialog", name="Đăng nhập")).to_have_count(0)
-    notes = [one.note for one in house.world.workspace.catalog.marks.current(REAL)]
-    assert notes.count("trả lời đến muộn") == 1
-
-
-def test_somebody_else_who_signed_in_in_another_tab_writes_nothing_for_whoever_was_here(
-    open_page: OpenPage, house: House
-) -> None:
-    page = entered(open_page, house, Role.OPERATOR)
-    settled(page)
-    note_begun(page, "của người trước")
-    said = page.context.request.post(f"{house.url}/api/login", data={"token": "analyst-token"})
-    assert said.ok
-    refused_once(page)
-    page.locator(".mark-form .save").click()
-    expect(page.locator("button.account")).to_have_attribute("title", re.compile("^analyst"))
-    expect(page.locator(".mark-form")).to_have_count(0)
-    assert "của người trước" not in [one.note for one in house.world.workspace.catalog.marks.current(REAL)]
-
-
-def test_the_door_speaks_english_too(open_page: OpenPage, house: House, screenshots: Path) -> None:
-    page = open_page("office", "", url=house.url, wait=False)
-    expect(page.get_by_role("heading", name="Đăng nhập")).to_be_visible()
-    page.locator("#token").fill("viewer-token")
-    page.get_by_role("button", name="English").click()
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    page.screenshot(path=screenshots / "door-en.png")
-    page.get_by_role("button", name="Open the map").click()
-    page.wait_for_selector(".flight", state="attached")
-    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    assert "chỉ mình tôi" not in [one.note for one in house.workspace.catalog.marks.current(REAL)]
 
 
 def test_what_is_restricted_is_listed_for_those_who_see_it(open_page: OpenPage, house: House) -> None:
@@ -331,24 +212,9 @@ def test_what_is_restricted_is_listed_for_those_who_see_it(open_page: OpenPage, 
     expect(page.get_by_role("button", name="Sign out")).to_be_in_viewport(ratio=1)
     operator = entered(open_page, house, Role.OPERATOR)
     operator.get_by_role("button", name="Mời xem").click()
-    expect(operator.get_by_role("dialog")).to_contain_text("Không có vùng hạn chế nào mà bạn được biết.")
+    expect(operator.get_by_role("dialog")).to_contain_text(words("sharing.areasNone"))
     viewer = entered(open_page, house, Role.VIEWER)
     expect(viewer.get_by_role("button", name="Mời xem")).to_have_count(0)
-
-
-def test_one_sees_ones_own_links_and_hears_when_the_server_is_gone(open_page: OpenPage, house: House) -> None:
-    invite_guest(house.world.workspace, 2.0, None, "somebody")
-    guest, _ = invite_guest(house.world.workspace, 30.0, REAL, "operator", ("99001",))
-    page = entered(open_page, house, Role.OPERATOR, language="en")
-    page.get_by_role("button", name="Invite").click()
-    room = page.get_by_role("dialog")
-    expect(room.locator("[data-guest]")).to_have_count(1)
-    expect(room.locator(f'[data-guest="{guest.guest_id}"]')).to_contain_text("communes: Bản Liền")
-    page.route("**/api/guests*", lambda route: route.abort())
-    room.get_by_role("button", name="Make a link").click()
-    expect(room.get_by_role("alert")).to_have_text("the server does not answer")
-    expect(room.get_by_role("button", name="Make a link")).to_be_enabled()
-    expect(room.locator("[data-guest]")).to_have_count(1)
 
 
 def test_tab_stays_in_the_room(open_page: OpenPage, house: House) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,22 +16,16 @@ from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.board import LayerKind
 from flycam.reports.briefing.workflow import PackRequest, write_briefing_pack
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import House, OpenPage, serving
 from tests.browser.pages import click_map, settled
 from tests.serve.running import running
-from tests.serve.world import LAT, LON, REAL, World, add_account, make_world
+from tests.serve.world import LAT, LON, REAL, add_account, make_world
 
 pytestmark = pytest.mark.browser
 
 TAG = '<img src="x" class="injected" onerror="document.title=1"></i>'
 COMMUNE, LAYER, THING, FLIGHT = (f"{name} {TAG}" for name in ("Nậm Lúc", "Trạm BTS", "YBI0123", "Sau bão"))
 FLOWN = f"map=17/{LAT - 0.0015}/{LON + 0.0042}"
-
-
-@dataclass(frozen=True)
-class House:
-    world: World
-    url: str
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +45,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     path = root / "masts.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
     owner = f"Viettel {TAG}"
-    asked = LayerRequest(source=str(path), kind=LayerKind.MAST, name=LAYER, owner=owner, valid_ns=1)
-    add_layer(world.workspace, asked, "Lan")
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        yield House(world, url)
+    request = LayerRequest(source=str(path), kind=LayerKind.MAST, name=LAYER, owner=owner, valid_ns=1)
+    add_layer(world.workspace, request, "Lan")
+    with serving(world) as served:
+        yield served
 
 
 def is_text(page: Page) -> None:
@@ -64,25 +58,20 @@ def is_text(page: Page) -> None:
     assert page.title() != "1"
 
 
-@pytest.mark.parametrize("size", ["office", "phone"])
-def test_on_the_map_its_board_and_its_search(open_page: OpenPage, house: House, size: str) -> None:
-    (layer,) = house.world.workspace.catalog.layers.all()
+def test_on_the_map_its_board_and_its_search(open_page: OpenPage, house: House) -> None:
+    (layer,) = house.workspace.catalog.layers.all()
     link = f"lang=vi&event={REAL}&{FLOWN}&special={layer.layer_id}"
-    page = open_page(size, link, url=house.url)
+    page = open_page("office", link, url=house.url)
     settled(page)
     click_map(page)
     expect(page.locator(".card")).to_contain_text(TAG)
     is_text(page)
     page.locator(".card .close").click()
-    if size == "phone":
-        page.locator(".panel-switch").click()
     expect(page.locator(".flight-name", has_text=FLIGHT)).to_have_count(1)
     expect(page.locator(".specialist li", has_text=LAYER)).to_contain_text(f"Viettel {TAG}")
     page.get_by_role("tab", name="Bảng xã").click()
     expect(page.locator(".board tbody th", has_text=COMMUNE)).to_have_count(1)
     is_text(page)
-    if size == "phone":
-        page.locator(".panel-switch").click()
     for typed, found in (("nam luc", COMMUNE), ("ybi0123", THING)):
         page.locator(".search input").fill(typed)
         expect(page.locator(".search-hits button", has_text=found)).to_have_count(1)
@@ -103,7 +92,7 @@ def test_in_a_meeting_and_on_a_printed_sheet(open_page: OpenPage, house: House) 
 
 def test_in_the_page_of_a_pack(browser: Browser, house: House, tmp_path: Path) -> None:
     out = tmp_path / "pack"
-    write_briefing_pack(house.world.workspace, PackRequest(flights=(house.world.after,)), out)
+    write_briefing_pack(house.workspace, PackRequest(flights=(house.world.after,)), out)
     page = browser.new_page()
     page.goto((out / "index.html").as_uri())
     expect(page.locator("a[data-picture]", has_text=COMMUNE)).to_have_count(1)

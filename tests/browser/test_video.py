@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,25 +12,16 @@ import cv2
 import pytest
 from playwright.sync_api import Locator, expect
 
-from flycam.catalog.live_flights import LiveFlightPhase
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.http.services import Services
 from flycam.ingest.live.recording import StreamRecording
 from flycam.ingest.live.status import encode_thumbnail
-from flycam.ingest.live.workflow import orthorectify_video
-from flycam.ingest.video.recorder import Recorder, RecordingOptions
-from flycam.mosaic.orthorectify.flight_session import FlightLabels
+from flycam.ingest.video.recorder import Recorder
 from flycam.storage import keys
-from flycam.workspace import ignore_progress
-from tests.browser.conftest import OpenPage
-from tests.browser.pages import settled, until_seen
-from tests.browser.test_airborne import HERE, Teller, card_of, told
-from tests.houses import House
-from tests.ingest.live.test_recording import asked_on_air
+from tests.browser.conftest import House, OpenPage
+from tests.browser.pages import box_of, settled, until_seen
+from tests.browser.test_airborne import HERE, Teller, card_of, report
+from tests.browser.words import words
 from tests.ingest.video.test_recorder import packets_of
-from tests.serve.running import running
-from tests.serve.world import World, make_world
-from tests.waiting import ENOUGH_S
 
 pytestmark = pytest.mark.browser
 
@@ -39,25 +29,14 @@ SIZE_PX = (320, 180)
 
 
 @pytest.fixture
-def own_world(tmp_path: Path) -> World:
-    return make_world(tmp_path)
-
-
-@pytest.fixture
-def own_address(own_world: World) -> Iterator[str]:
-    with running(Services(workspace=own_world.workspace, follow_s=0.2)) as url:
-        yield url
-
-
-@pytest.fixture
-def teller(own_world: World) -> Iterator[Teller]:
-    with Teller(own_world.workspace.catalog) as one:
+def teller(house: House) -> Iterator[Teller]:
+    with Teller(house.workspace.catalog) as one:
         yield one
 
 
-def record(world: World, film: Path, pictures: int, piece_s: float = 4.0, flight_id: str = "bay1") -> None:
+def record(house: House, film: Path, pictures: int, piece_s: float = 4.0, flight_id: str = "bay1") -> None:
     """A film's pictures recorded as a stream that ends now."""
-    with StreamRecording(world.workspace) as recording:
+    with StreamRecording(house.workspace) as recording:
         assert recording.order is not None
         recorder = Recorder(replace(recording.order, segment_s=piece_s), SIZE_PX, lambda *_: None)
         packets = packets_of(film, pictures)
@@ -68,13 +47,13 @@ def record(world: World, film: Path, pictures: int, piece_s: float = 4.0, flight
         recording.assign_flight(flight_id)
 
 
-def newest(world: World, film: Path, number: int, flight_id: str = "bay1") -> str:
+def newest(house: House, film: Path, number: int, flight_id: str = "bay1") -> str:
     """A picture of the film shown as the newest; its key."""
     video = cv2.VideoCapture(str(film))
     for _ in range(number + 1):
         _, bgr = video.read()
     key = keys.format_latest_image_key(flight_id, number)
-    world.workspace.store.put(key, encode_thumbnail(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)))
+    house.workspace.store.put(key, encode_thumbnail(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)))
     return key
 
 
@@ -88,41 +67,33 @@ def seconds_of(card: Locator) -> int:
     )
 
 
-@pytest.mark.parametrize("size", ["office", "phone"])
 def test_the_newest_picture_is_beside_the_map_and_changes(
-    open_page: OpenPage, own_address: str, own_world: World, teller: Teller, film: VideoDrillReport,
-    size: str, screenshots: Path,
-) -> None:  # fmt: skip
-    page = open_page(size=size, link=f"lang=vi&{HERE}", url=own_address)
-    teller.say(told(picture_key=newest(own_world, film.video, 20), recorded_s=12.0))
+    open_page: OpenPage, house: House, teller: Teller, film: VideoDrillReport
+) -> None:
+    page = open_page(size="phone", link=f"lang=vi&{HERE}", url=house.url)
+    teller.say(report(picture_key=newest(house, film.video, 20), recorded_s=12.0))
     card = card_of(page, "bay1")
-    if size == "phone":
-        expect(card.locator("img")).to_be_hidden()  # the map goes first
-        card.locator("summary").click()
+    expect(card.locator("img")).to_be_hidden()  # the map goes first
+    card.locator("summary").click()
     expect(card.locator("img")).to_be_visible()
     first = card.locator("img").get_attribute("src")
     seen = card.locator("img").screenshot()
-    teller.say(told(picture_key=newest(own_world, film.video, 150), recorded_s=14.0))
+    teller.say(report(picture_key=newest(house, film.video, 150), recorded_s=14.0))
     until_seen(page, lambda: card.locator("img").get_attribute("src") != first)
     until_seen(page, lambda: card.locator("img").screenshot() != seen)
     expect(card.get_by_role("button", name="Xem lại video")).to_be_visible()
-    box, view = card.bounding_box(), page.viewport_size
-    assert box is not None and view is not None and box["x"] >= 0 and box["x"] + box["width"] <= view["width"]
+    box, view = box_of(card), page.viewport_size
+    assert view is not None and box["x"] >= 0 and box["x"] + box["width"] <= view["width"]
     settled(page)
-    page.screenshot(path=screenshots / f"newest-{size}.png")
 
 
-@pytest.mark.parametrize("size", ["office", "phone"])
 def test_the_recorded_video_plays_on_from_piece_to_piece(
-    open_page: OpenPage, own_address: str, own_world: World, teller: Teller, film: VideoDrillReport,
-    size: str, screenshots: Path,
-) -> None:  # fmt: skip
-    record(own_world, film.video, pictures=120)
-    page = open_page(size=size, link=f"lang=vi&{HERE}", url=own_address)
-    teller.say(told(picture_key=newest(own_world, film.video, 20), recorded_s=12.0))
+    open_page: OpenPage, house: House, teller: Teller, film: VideoDrillReport
+) -> None:
+    record(house, film.video, pictures=120)
+    page = open_page(size="office", link=f"lang=vi&{HERE}", url=house.url)
+    teller.say(report(picture_key=newest(house, film.video, 20), recorded_s=12.0))
     card = card_of(page, "bay1")
-    if size == "phone":
-        card.locator("summary").click()
     card.get_by_role("button", name="Xem lại video").click()
     expect(card.locator("video")).to_be_visible()
     expect(card.locator("img")).to_be_hidden()
@@ -131,12 +102,11 @@ def test_the_recorded_video_plays_on_from_piece_to_piece(
     until_seen(page, lambda: seconds_of(card) > 0)
     began = seconds_of(card)
     page.wait_for_timeout(1500)
-    page.screenshot(path=screenshots / f"video-{size}.png")
     until_seen(page, lambda: seconds_of(card) >= began + 6)  # over the end of the first piece
     assert int(slider.input_value()) >= 1
     # at its end it waits, and goes on once there is more
-    expect(card).to_contain_text("đang chờ đoạn mới")
-    record(own_world, film.video, pictures=60, piece_s=60.0)
+    expect(card).to_contain_text(words("videoEnd"))
+    record(house, film.video, pictures=60, piece_s=60.0)
     expect(slider).to_have_attribute("max", "3")
     until_seen(page, lambda: slider.input_value() == "3")
     card.get_by_role("button", name="Đóng video").click()
@@ -144,36 +114,17 @@ def test_the_recorded_video_plays_on_from_piece_to_piece(
     expect(card.locator("img")).to_be_visible()
 
 
-def test_what_was_filmed_before_is_reached_with_the_slider_and_a_flight_that_ended_is_over(
-    open_page: OpenPage, own_address: str, own_world: World, teller: Teller, film: VideoDrillReport
-) -> None:
-    record(own_world, film.video, pictures=120)
-    page = open_page(link=f"lang=vi&{HERE}", url=own_address)
-    teller.say(told(phase=LiveFlightPhase.ENDED, recorded_s=12.0))
-    card = card_of(page, "bay1")
-    card.get_by_role("button", name="Xem lại video").click()
-    slider = card.locator(".video-pieces input")
-    expect(slider).to_have_attribute("max", "2")
-    slider.fill("2")
-    until_seen(page, lambda: seconds_of(card) > 0)
-    late = seconds_of(card)
-    slider.fill("0")
-    until_seen(page, lambda: late - 12 <= seconds_of(card) <= late - 6)
-    slider.fill("2")
-    expect(card).to_contain_text("Hết video")
-
-
 def test_what_the_browser_cannot_play_is_said_and_can_be_downloaded(
-    open_page: OpenPage, own_address: str, own_world: World, teller: Teller, film: VideoDrillReport
+    open_page: OpenPage, house: House, teller: Teller, film: VideoDrillReport
 ) -> None:
-    record(own_world, film.video, pictures=40)
-    (piece,) = own_world.workspace.catalog.recordings.list_for_flight("bay1")
-    own_world.workspace.catalog.recordings.put(
+    record(house, film.video, pictures=40)
+    (piece,) = house.workspace.catalog.recordings.list_for_flight("bay1")
+    house.workspace.catalog.recordings.put(
         replace(piece, sha256="0" * 64, flight_id="bay2", codec="hvc1.1.6.L120.90")
     )
-    page = open_page(link=f"lang=vi&{HERE}", url=own_address)
-    teller.say(told("bay2", "Bay 2", recorded_s=4.0))
-    teller.say(told("bay3", "Bay 3", recorded_s=4.0))
+    page = open_page(link=f"lang=vi&{HERE}", url=house.url)
+    teller.say(report("bay2", "Bay 2", recorded_s=4.0))
+    teller.say(report("bay3", "Bay 3", recorded_s=4.0))
     card = card_of(page, "bay2")
     card.get_by_role("button", name="Xem lại video").click()
     expect(card).to_contain_text("Trình duyệt này không phát được video H.265")
@@ -182,54 +133,18 @@ def test_what_the_browser_cannot_play_is_said_and_can_be_downloaded(
     )
     other = card_of(page, "bay3")
     other.get_by_role("button", name="Xem lại video").click()
-    expect(other).to_contain_text("Chưa ghi được đoạn video nào")
+    expect(other).to_contain_text(words("videoNone"))
     page.locator(".language").click()
-    expect(other).to_contain_text("No video is recorded yet")
+    expect(other).to_contain_text(words("videoNone", "en"))
 
 
-@pytest.mark.slow
-def test_a_real_stream_is_seen_and_played_again_while_it_flies(
-    open_page: OpenPage, film: VideoDrillReport, make_house: Callable[..., House],
-    monkeypatch: pytest.MonkeyPatch, screenshots: Path,
-) -> None:  # fmt: skip
-    """A real RTSP server, a real UDP link, a real browser."""
-    monkeypatch.setattr(
-        "flycam.ingest.live.recording.RecordingOptions",
-        lambda folder: RecordingOptions(folder=folder, segment_s=2.0),
-    )
-    house, over = make_house(film), threading.Event()
-    with running(Services(workspace=house.workspace)) as url, asked_on_air(film) as (request, _):
-        page = open_page(link="lang=vi", url=url, wait=False)
-        arguments = (house.workspace, request, FlightLabels(), ignore_progress, over.is_set)
-        flight = threading.Thread(daemon=True, target=orthorectify_video, args=arguments)
-        flight.start()
-        try:
-            card = page.locator(".airborne-card")
-            expect(card.locator("img")).to_be_visible()
-            first = card.locator("img").get_attribute("src")
-            card.get_by_role("button", name="Xem lại video").click()
-            expect(card.locator("video")).to_be_visible()
-            until_seen(page, lambda: seconds_of(card) > 0)
-            began = seconds_of(card)
-            until_seen(page, lambda: seconds_of(card) >= began + 3)
-            page.screenshot(path=screenshots / "flying.png")
-            card.get_by_role("button", name="Đóng video").click()
-            until_seen(page, lambda: card.locator("img").get_attribute("src") != first)
-        finally:
-            over.set()
-            flight.join(ENOUGH_S)
-
-
-@pytest.mark.parametrize("size", ["office", "phone"])
 def test_the_video_of_a_flight_that_has_landed_is_played_from_the_list(
-    open_page: OpenPage, own_address: str, own_world: World, film: VideoDrillReport, size: str,
-    screenshots: Path,
-) -> None:  # fmt: skip
-    record(own_world, film.video, pictures=120, flight_id=own_world.after)
-    page = open_page(size=size, link="lang=vi", url=own_address)
-    if size == "phone":
-        page.get_by_role("button", name="Danh sách").click()
-    listed = page.locator(f'[data-flight="{own_world.after}"]')
+    open_page: OpenPage, house: House, film: VideoDrillReport
+) -> None:
+    record(house, film.video, pictures=120, flight_id=house.world.after)
+    page = open_page(size="phone", link="lang=vi", url=house.url)
+    page.get_by_role("button", name="Danh sách").click()
+    listed = page.locator(f'[data-flight="{house.world.after}"]')
     expect(page.locator(".flight-actions").get_by_role("button", name="Video")).to_have_count(1)
     listed.get_by_role("button", name="Video").click()
     card = page.locator(".film-card")
@@ -238,12 +153,10 @@ def test_the_video_of_a_flight_that_has_landed_is_played_from_the_list(
     until_seen(page, lambda: seconds_of(card) > 0)
     began = seconds_of(card)
     until_seen(page, lambda: seconds_of(card) >= began + 5)  # from its beginning over the first piece's end
-    box, view = card.bounding_box(), page.viewport_size
-    assert box is not None and view is not None and box["x"] >= 0 and box["y"] >= 0
+    box, view = box_of(card), page.viewport_size
+    assert view is not None and box["x"] >= 0 and box["y"] >= 0
     assert box["x"] + box["width"] <= view["width"] and box["y"] + box["height"] <= view["height"]
-    page.screenshot(path=screenshots / f"landed-{size}.png")
-    if size == "phone":  # the list stays within reach
-        menu = page.get_by_role("button", name="Danh sách").bounding_box()
-        assert menu is not None and box["y"] + box["height"] <= menu["y"]
+    menu = box_of(page.get_by_role("button", name="Danh sách"))
+    assert box["y"] + box["height"] <= menu["y"]
     card.get_by_role("button", name="Đóng video").click()
     expect(card).to_be_hidden()

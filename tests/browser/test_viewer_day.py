@@ -26,8 +26,18 @@ from flycam.storage import keys
 from tests.attack.commands import Operator
 from tests.attack.uploading import ServerProcess
 from tests.browser.conftest import SIZES
-from tests.browser.pages import click_map, expect_painted, settled, touch, until_seen, wait_for_place
+from tests.browser.pages import (
+    box_of,
+    click_map,
+    expect_painted,
+    settled,
+    sign_in,
+    touch,
+    until_seen,
+    wait_for_place,
+)
 from tests.browser.test_measure import AGREES, begin, number, tap
+from tests.browser.words import words
 from tests.change.impacted import add_things
 from tests.serve.api.test_photo_points import PLANE
 from tests.serve.world import LAT, LON, REAL, World, add_account, make_world, mean_colour_around
@@ -55,8 +65,8 @@ def room(tmp_path: Path) -> Iterator[Room]:
     workspace = world.workspace
     workspace.store.put(keys.format_terrain_key(PLANE.dem_id), encode_terrain(PLANE))
     with workspace.catalog.frames._database.write() as connection:
-        laid = frame_table.c.exterior.is_not(None)
-        connection.execute(frame_table.update().where(laid).values(dem_id=PLANE.dem_id))
+        placed = frame_table.c.exterior.is_not(None)
+        connection.execute(frame_table.update().where(placed).values(dem_id=PLANE.dem_id))
     outline = shapely.box(FAR[0] - 0.01, FAR[1] - 0.01, FAR[0] + 0.01, FAR[1] + 0.01)
     workspace.catalog.boundaries.put_communes(
         [
@@ -186,19 +196,19 @@ def _follow_a_pixel_to_its_photo(page: Page, room: Room, screenshots: Path) -> N
     settled(page)
     with page.expect_response("**/api/pixel**") as answered:
         click_map(page)
-    told = answered.value.json()
+    pixel = answered.value.json()
     card = page.locator(".card")
-    expect(card).to_contain_text("Ảnh gốc tại điểm này")
-    for said in ("10/09/2024 10:15", "Tổ bay 2", told["source_name"], "52 cm", "± ", "VN-2000 KTT 104°45′"):
+    expect(card).to_contain_text(words("evidenceTitle"))
+    for said in ("10/09/2024 10:15", "Tổ bay 2", pixel["source_name"], "52 cm", "± ", "VN-2000 KTT 104°45′"):
         expect(card).to_contain_text(said)
     originals = [
         one
         for one in card.locator("a").all()
-        if (one.get_attribute("href") or "").endswith(told["source_sha256"])
+        if (one.get_attribute("href") or "").endswith(pixel["source_sha256"])
     ]
     assert not originals, "viewers get no originals"
-    asked = page.context.request.get(f"{room.server.url}/api/evidence/{told['source_sha256']}")
-    assert asked.status == 403
+    answer = page.context.request.get(f"{room.server.url}/api/evidence/{pixel['source_sha256']}")
+    assert answer.status == 403
     settled(page)
     page.screenshot(path=screenshots / "viewer-5-card.png")
     card.locator(".copy").nth(1).click()
@@ -236,9 +246,7 @@ def _follow_the_meeting(page: Page, room: Room, screen: Screen, screenshots: Pat
     """Minh presents; Hoa's desk and the wall follow, in the picture and in its words."""
     minh = screen("office")
     minh.goto(f"{room.server.url}/#lang=vi&event={REAL}&map=17/{SEEN[1]}/{SEEN[0]}")
-    minh.locator("#token").fill("minh-token")
-    minh.keyboard.press("Enter")
-    minh.wait_for_selector(".flight", state="attached")
+    sign_in(minh, "minh-token")
     minh.locator("button.meet").click()
     touch(minh.locator(".meeting-bar .present"))
     expect(minh.locator(".on-air")).to_have_text("ĐANG TRÌNH BÀY")
@@ -253,8 +261,7 @@ def _follow_the_meeting(page: Page, room: Room, screen: Screen, screenshots: Pat
         expect(one.locator(".meeting-caption")).to_contain_text("10/09/2024 10:15")
         expect(one.locator(".meeting-bar .present")).to_have_count(0)
     before = wall.url
-    box = minh.locator(".map").bounding_box()
-    assert box is not None
+    box = box_of(minh.locator(".map"))
     minh.mouse.move(box["width"] / 2, box["height"] / 2)
     minh.mouse.wheel(0, -240)
     for one in (page, wall):
@@ -265,7 +272,7 @@ def _follow_the_meeting(page: Page, room: Room, screen: Screen, screenshots: Pat
     settled(page)
     page.screenshot(path=screenshots / "viewer-9-desk-follows.png")
     touch(minh.locator(".meeting-bar .leave"))
-    expect(wall.locator(".meeting-caption")).to_contain_text("Đang chờ người trình bày")
+    expect(wall.locator(".meeting-caption")).to_contain_text(words("meetingWaits"))
     page.mouse.move(310, 310)
     page.keyboard.press("Escape")
     expect(page.locator(".top")).to_be_visible()
@@ -282,9 +289,7 @@ def _take_the_pack_away(page: Page, room: Room, screen: Screen, folder: Path, sc
     minh, judge = screen("office"), screen("wall")
     for one, token in ((minh, "minh-token"), (judge, "tham-token")):
         one.goto(f"{room.server.url}/#lang=vi&event={REAL}")
-        one.locator("#token").fill(token)
-        one.keyboard.press("Enter")
-        one.wait_for_selector(".flight", state="attached")
+        sign_in(one, token)
     minh.locator("#pack-paper").select_option("a3")
     minh.locator(".pack-shown").click()
     expect(minh.locator(".pack-desk .pack-line")).to_contain_text("Bản dự thảo", timeout=200_000)
@@ -323,10 +328,9 @@ def _look_again_on_the_phone(room: Room, screen: Screen, screenshots: Path) -> N
     hand.wait_for_selector(".flight", state="attached")
     settled(hand)
     hand.screenshot(path=screenshots / "viewer-12-phone-map.png")
-    box = hand.locator(".map").bounding_box()
-    assert box is not None
+    box = box_of(hand.locator(".map"))
     hand.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    expect(hand.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
+    expect(hand.locator(".card")).to_contain_text(words("evidenceTitle"))
     settled(hand)
     hand.screenshot(path=screenshots / "viewer-13-phone-card.png")
     hand.locator(".card .close").tap()
