@@ -248,9 +248,9 @@ def _owner(
     if any(area is None or area <= 0 for area in stated):
         return claimants[0], "lowest code"
     declared = np.array(stated, dtype=np.float64)
-    held = areas[list(claimants)]
-    without = (held - piece_m2) / declared - 1.0
-    costs = (without**2).sum() - without**2 + (held / declared - 1.0) ** 2
+    claimed_m2 = areas[list(claimants)]
+    without = (claimed_m2 - piece_m2) / declared - 1.0
+    costs = (without**2).sum() - without**2 + (claimed_m2 / declared - 1.0) ** 2
     # rounded, so that a tie in all but rounding errors goes to the lowest code on every machine
     return claimants[int(np.argmin(np.round(costs, 12)))], "declared areas"
 

@@ -104,10 +104,10 @@ def _require_one_place(
     first: dict[str, tuple[GroundMark, int]] = {}
     for mark, (number, __) in zip(marks, lines, strict=True):
         before, line = first.setdefault(mark.point, (mark, number))
-        apart = max(
+        difference = max(
             abs(mark.x - before.x) / same, abs(mark.y - before.y) / same, abs(mark.z - before.z) / _SAME_M
         )
-        if apart > 1.0:
+        if difference > 1.0:
             raise SourceUnreadable(
                 _(
                     "{name}, line {number}: point {point!r} has other coordinates than in "

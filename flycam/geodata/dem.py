@@ -532,8 +532,8 @@ def _offset_on(group: _Lattice, dem: DemInfo, from_post: Affine) -> tuple[int, i
         return None
     corners = np.array([[0.0, 0.0], [10_000.0, 0.0], [0.0, 10_000.0]])
     offsets = apply_affine(~group.from_post, apply_affine(from_post, corners)) - corners
-    whole = np.round(offsets[0])
-    return (int(whole[0]), int(whole[1])) if np.abs(offsets - whole).max() < 1e-3 else None
+    rounded = np.round(offsets[0])
+    return (int(rounded[0]), int(rounded[1])) if np.abs(offsets - rounded).max() < 1e-3 else None
 
 
 def _post_grid(

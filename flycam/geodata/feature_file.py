@@ -110,10 +110,10 @@ def _collection_members(
     members: Mapping[str, BaseGeometry | FeatureLayer | str], to_degrees: Callable[[Floats], Floats]
 ) -> dict[str, str]:
     """Return GDAL's layer options for members of a collection (RFC 7946, 6.1)."""
-    told = {name: _member(value, to_degrees) for name, value in members.items()}
+    converted = {name: _member(value, to_degrees) for name, value in members.items()}
     # GDAL writes the CRS beside members only where they have it too
-    told["crs"] = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}
-    return {"NATIVE_DATA": json.dumps(told), "NATIVE_MEDIA_TYPE": "application/vnd.geo+json"}
+    converted["crs"] = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}
+    return {"NATIVE_DATA": json.dumps(converted), "NATIVE_MEDIA_TYPE": "application/vnd.geo+json"}
 
 
 def _member(value: BaseGeometry | FeatureLayer | str, to_degrees: Callable[[Floats], Floats]) -> Any:

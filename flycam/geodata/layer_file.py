@@ -150,12 +150,12 @@ def read_layer(path: Path, kind: LayerKind, *, max_features: int = MAX_FEATURES)
 def _features_of(
     layer: VectorLayer, path: Path, repaired: list[str], removed: list[str], remarks: list[Message]
 ) -> list[LayerFeature]:
-    said = _Columns(layer.fields, len(layer.geometries), path, remarks)
+    columns = _Columns(layer.fields, len(layer.geometries), path, remarks)
     geometries, was_repaired = _mended(layer.geometries)
     usable = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
     features = []
     for row in range(len(geometries)):
-        label = said.names[row] or f"#{row + 1}"
+        label = columns.names[row] or f"#{row + 1}"
         if not usable[row]:
             removed.append(label)
             continue
@@ -163,11 +163,11 @@ def _features_of(
             repaired.append(label)
         features.append(
             LayerFeature(
-                name=said.names[row],
-                owner=said.owners[row],
-                status=said.statuses[row],
-                condition=parse_condition(said.statuses[row]),
-                valid_ns=said.moments[row],
+                name=columns.names[row],
+                owner=columns.owners[row],
+                status=columns.statuses[row],
+                condition=parse_condition(columns.statuses[row]),
+                valid_ns=columns.moments[row],
                 geometry=geometries[row],
             )
         )

@@ -84,16 +84,16 @@ def write_pmtiles(
     with path.open("wb") as file:
         file.write(bytes(_ROOM))
         size = addressed = 0
-        kept: dict[bytes, tuple[int, int]] = {}
+        stored: dict[bytes, tuple[int, int]] = {}
         for tile, data in tiles:
             number = int(compute_archive_ids([tile])[0])
             if entries and number < entries[-1].first + entries[-1].run:
                 raise ValueError(f"tile {tile} is out of the archive's order")
             digest = hashlib.sha256(data).digest()
-            if digest not in kept:
-                kept[digest] = size, len(data)
+            if digest not in stored:
+                stored[digest] = size, len(data)
                 size += file.write(data)
-            _append(entries, number, *kept[digest])
+            _append(entries, number, *stored[digest])
             zooms.add(tile.z)
             addressed += 1
         if not entries:
@@ -103,7 +103,7 @@ def write_pmtiles(
         file.write(described)
         file.write(leaves)
         places = (_HEADER.size, len(root), _ROOM + size, len(described), _ROOM + size + len(described))
-        counts = (addressed, len(entries), len(kept))
+        counts = (addressed, len(entries), len(stored))
         file.seek(0)
         file.write(
             _HEADER.pack(

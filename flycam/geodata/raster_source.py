@@ -169,9 +169,9 @@ def _open_plain(path: Path) -> DatasetReader:
     require_regular(path.parent)
     _require_no_mosaic(path)
     _require_own_crs(path, (*_signature(path), _written(str(path.parent))))
-    for beside in (path.with_name(path.name + ending) for ending in _SIDECAR_SUFFIXES):
-        if beside.exists():
-            _require_plain(beside, path)
+    for sidecar in (path.with_name(path.name + ending) for ending in _SIDECAR_SUFFIXES):
+        if sidecar.exists():
+            _require_plain(sidecar, path)
     source = DatasetReader(path, driver=list(RASTER_DRIVERS))
     with _closed_on_failure(source):
         if any(source.tags(ns=domain) for domain in _NAMING_DOMAINS):
@@ -203,18 +203,18 @@ def _require_no_mosaic(path: Path) -> None:
 @lru_cache(maxsize=8192)  # as `_require_source`
 def _require_own_crs(path: Path, _: _Signature) -> None:
     """Raise SourceUnreadable if a raster's CRS names a grid or another file."""
-    beside = (one for one in path.parent.iterdir() if one.name.lower().startswith(path.stem.lower()))
-    for one in (one for one in beside if one.suffix.lower() == ".xml" and one.is_file()):
+    siblings = (one for one in path.parent.iterdir() if one.name.lower().startswith(path.stem.lower()))
+    for one in (one for one in siblings if one.suffix.lower() == ".xml" and one.is_file()):
         with one.open("rb") as file:
             stated = file.read(_MAX_STATED_BYTES + 1)
         if len(stated) > _MAX_STATED_BYTES or _states_file(stated):
             raise _no_own_crs(one)
-    held = 0
+    stated_bytes = 0
     with path.open("rb") as file:
         head = file.read(16)
         for part in _boxes(file) if head.startswith(_JPEG_2000) else _geo_texts(file, head):
-            held += len(part)
-            if held > _MAX_STATED_BYTES:
+            stated_bytes += len(part)
+            if stated_bytes > _MAX_STATED_BYTES:
                 raise _too_large(path)
             if _states_file(part):
                 raise _no_own_crs(path)

@@ -113,10 +113,10 @@ def find_collar(source: rasterio.DatasetReader, bands: list[int], pixel_m: float
     side = max(1, math.ceil(math.sqrt(source.width * source.height / _MAX_CELLS)))
     cells = np.zeros((-(-source.height // side), -(-source.width // side)), np.bool_)
     holes = np.zeros_like(cells)
-    for some, whole, nearly in _filled_cells(source, bands, (0, int(np.iinfo(dtype).max)), side):
-        if not whole.any():
+    for some, full, nearly in _filled_cells(source, bands, (0, int(np.iinfo(dtype).max)), side):
+        if not full.any():
             continue
-        rim, hole = _unseen(whole, side * pixel_m)
+        rim, hole = _unseen(full, side * pixel_m)
         cells |= _with_worn(_spread(rim, some), nearly, _WORN_PX / side)
         holes |= _with_worn(_spread(hole, some), nearly, _WORN_PX / side)
     holes &= ~cells
@@ -139,13 +139,13 @@ def _filled_cells(
         stop = min(top + strip, rows)
         height = min(stop * side, source.height) - top * side
         pixels = source.read(bands, window=Window(0, top * side, source.width, height))
-        for fill, (some, whole, nearly) in zip(fills, found, strict=True):
+        for fill, (some, full, nearly) in zip(fills, found, strict=True):
             filled = (pixels == fill).all(axis=0)
             close = (pixels <= within if fill == 0 else pixels >= fill - within).all(axis=0)
             nearly[top:stop] = _by_cell(close, (stop - top, cols), side, np.False_).any(axis=(1, 3))
             some[top:stop] = _by_cell(filled, (stop - top, cols), side, np.False_).any(axis=(1, 3))
-            whole[top:stop] = _by_cell(filled, (stop - top, cols), side, np.True_).all(axis=(1, 3))
-    return [(some, whole, nearly) for some, whole, nearly in found]
+            full[top:stop] = _by_cell(filled, (stop - top, cols), side, np.True_).all(axis=(1, 3))
+    return [(some, full, nearly) for some, full, nearly in found]
 
 
 def _by_cell(filled: Mask, cells: tuple[int, int], side: int, beyond: np.bool_) -> Mask:
@@ -155,16 +155,16 @@ def _by_cell(filled: Mask, cells: tuple[int, int], side: int, beyond: np.bool_) 
     return padded.reshape(cells[0], side, cells[1], side)
 
 
-def _unseen(whole: Mask, cell_m: float) -> tuple[Mask, Mask]:
+def _unseen(full: Mask, cell_m: float) -> tuple[Mask, Mask]:
     """Return the cells of one colour connected to the raster's rim, and holes."""
-    count, label = cv2.connectedComponents(whole.astype(np.uint8), connectivity=4)
+    count, label = cv2.connectedComponents(full.astype(np.uint8), connectivity=4)
     at_rim = np.zeros(count, np.bool_)
     for edge in (label[0], label[-1], label[:, 0], label[:, -1]):
         at_rim[edge] = True
     is_large = np.bincount(label.ravel(), minlength=count) * cell_m**2 >= _MIN_HOLE_M2
     wide = np.ones((max(math.ceil(_MIN_HOLE_WIDTH_M / cell_m), 1),) * 2, np.uint8)
     is_wide = np.zeros(count, np.bool_)
-    is_wide[label[cv2.erode(whole.astype(np.uint8), wide).astype(np.bool_)]] = True
+    is_wide[label[cv2.erode(full.astype(np.uint8), wide).astype(np.bool_)]] = True
     is_hole = is_large & is_wide & ~at_rim
     at_rim[0] = is_hole[0] = False  # label 0 is of another colour
     return at_rim[label], is_hole[label]
@@ -365,16 +365,16 @@ class ReferenceRaster:
         """
         step = max(1, int(min(_step(columns, rows, axis) for axis in (0, 1))))
         shape = (max(window.height // step, 1), max(window.width // step, 1))
-        whole = Window(window.col_off, window.row_off, shape[1] * step, shape[0] * step)
+        cropped = Window(window.col_off, window.row_off, shape[1] * step, shape[0] * step)
         try:
             with open_raster(self.path) as source:
-                thin = {"window": whole, "resampling": Resampling.average}
+                thin = {"window": cropped, "resampling": Resampling.average}
                 values = source.read(self._bands, out_shape=(len(self._bands), *shape), **thin)
                 mask = source.dataset_mask(out_shape=shape, **thin)
         except RasterioError as error:
             raise _damaged(self.path) from error
         if self.collar is not None:
-            mask[self.collar.touches(whole, step)] = 0
+            mask[self.collar.touches(cropped, step)] = 0
         low, high = self._stretch
         scaled = np.clip((values.astype(np.float32) - low) * (255.0 / (high - low)), 0.0, 255.0)
         pixels = np.moveaxis(np.nan_to_num(scaled).astype(np.uint8), 0, -1)

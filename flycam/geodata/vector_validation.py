@@ -117,9 +117,9 @@ def _lay_out(name: str, path: Path, folder: Path) -> Path:
     several = path.is_dir() or _is_archive(path)
     if not several and path.suffix.lower() in _ARCHIVES:
         raise _unknown(name)
-    laid = _unpack(name, path, folder) if several and not path.is_dir() else _link(path, folder)
+    placed = _unpack(name, path, folder) if several and not path.is_dir() else _link(path, folder)
     mains = []
-    for place, source in laid.items():
+    for place, source in placed.items():
         shown = f"{name}/{source.name}" if several else name if source == path else source.name
         if place.suffix not in _PARTS or source == path:
             mains.append(_check_content(shown, place))
@@ -145,13 +145,13 @@ def _link(path: Path, folder: Path) -> dict[Path, Path]:
         found = [one for one in path.iterdir() if one.suffix.lower() in _MAIN | _PARTS]
     else:
         require_regular(path.parent, path.stem)
-        beside = (one for one in path.parent.iterdir() if one.stem == path.stem and one != path)
-        found = [path, *(one for one in beside if one.suffix.lower() in _PARTS)]
+        neighbours = (one for one in path.parent.iterdir() if one.stem == path.stem and one != path)
+        found = [path, *(one for one in neighbours if one.suffix.lower() in _PARTS)]
     # of two names that differ in case the lower-case one, as GDAL does
-    laid = {_place(folder, one.name): one for one in sorted(found) if one.is_file()}
-    for place, one in laid.items():
+    placed = {_place(folder, one.name): one for one in sorted(found) if one.is_file()}
+    for place, one in placed.items():
         place.symlink_to(one.resolve())
-    return laid
+    return placed
 
 
 def _place(folder: Path, name: str) -> Path:
@@ -240,19 +240,19 @@ def _unpack(name: str, path: Path, folder: Path) -> dict[Path, Path]:
         members = [one for one in archive.infolist() if not one.filename.endswith("/")]
         if len(members) > _MAX_MEMBERS or sum(one.file_size for one in members) > MAX_BYTES:
             raise _too_large(name, MAX_BYTES)
-        laid: dict[Path, Path] = {}
+        placed: dict[Path, Path] = {}
         for one in members:
             member = Path(one.filename)
             ending = member.suffix.lower()
             if ending in _PICTURES | _SIDECAR_SUFFIXES - _PARTS or member.name.startswith("."):
                 continue
             place = _place(folder, member.name)
-            if ending not in _MAIN | _PARTS or place in laid:
+            if ending not in _MAIN | _PARTS or place in placed:
                 raise _unknown(f"{name}/{one.filename}")
             with archive.open(one) as packed, place.open("xb") as file:
                 shutil.copyfileobj(packed, file)
-            laid[place] = member
-    return laid
+            placed[place] = member
+    return placed
 
 
 def _check_content(name: str, path: Path) -> Path:
@@ -355,8 +355,8 @@ def _geometry_bytes(database: sqlite3.Connection) -> int:
     placed = database.execute("SELECT table_name, column_name FROM gpkg_geometry_columns").fetchall()
     quoted = [[str(one).replace('"', '""') for one in names] for names in placed]
     # SQLite gives the length of a blob without reading it
-    told = [f'TOTAL(LENGTH("{column}")) FROM "{table}"' for table, column in quoted]
-    lengths = (database.execute(f"SELECT {one}").fetchone() for one in told)
+    selections = [f'TOTAL(LENGTH("{column}")) FROM "{table}"' for table, column in quoted]
+    lengths = (database.execute(f"SELECT {one}").fetchone() for one in selections)
     return sum(int(length) for (length,) in lengths)
 
 

@@ -93,9 +93,9 @@ def find_features(
     if up_deg is not None:
         for point in points:
             point.angle = up_deg % 360.0
-    kept, raw = sift.compute(small, points)
-    uv = (np.array([k.pt for k in kept], dtype=np.float64) + 0.5) * ratio - 0.5
-    size = np.array([k.size for k in kept]) * ratio.mean()
+    keypoints, raw = sift.compute(small, points)
+    uv = (np.array([k.pt for k in keypoints], dtype=np.float64) + 0.5) * ratio - 0.5
+    size = np.array([k.size for k in keypoints]) * ratio.mean()
     return Features(
         uv_px=uv, size_px=size.astype(np.float32), descriptor=compute_root_sift(np.asarray(raw, np.float32))
     )

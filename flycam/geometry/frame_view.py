@@ -145,8 +145,8 @@ class SteepSlopes:
         ring = np.maximum(np.hypot(east, north) * (1.0 / self._ring_m) - 0.25, 0.0).astype(np.int64)
         table = np.zeros((int(ring.max()) + 1, _SECTORS))
         sector = _sector(east, north)
-        for beside in (-1, 0, 1):
-            np.maximum.at(table, (ring, (sector + beside) % _SECTORS), fall)
+        for step in (-1, 0, 1):
+            np.maximum.at(table, (ring, (sector + step) % _SECTORS), fall)
         table[:_NEAR_RINGS] = table[:_NEAR_RINGS].max(axis=1, keepdims=True)
         return np.maximum.accumulate(table, axis=0)
 
@@ -494,7 +494,7 @@ class FrameBatch:
         0 where no slope can hide the point, and far outside the image.
         """
         width, height = self.interior.image_size_px
-        asked = (
+        near_image = (
             (observations.u > -_BESIDE_PX)
             & (observations.u < width + _BESIDE_PX)
             & (observations.v > -_BESIDE_PX)
@@ -503,7 +503,7 @@ class FrameBatch:
         margin = np.zeros(observations.u.shape)
         starts = np.flatnonzero(np.diff(observations.frame, prepend=-1)).tolist()
         for first, stop in pairwise([*starts, len(observations.frame)]):
-            here = asked[first:stop]
+            here = near_image[first:stop]
             if here.any():
                 points = (
                     one[first:stop][here]

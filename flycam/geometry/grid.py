@@ -281,7 +281,7 @@ def compute_box_distance_m(one: LonLatBox, other: LonLatBox) -> float:
 def _gap_deg(one: tuple[float, ...], other: tuple[float, ...]) -> float:
     """Return the gap between two intervals of longitudes, degrees."""
     eastward, westward = (other[0] - one[1]) % 360.0, (one[0] - other[1]) % 360.0
-    whole = eastward + westward + (one[1] - one[0]) + (other[1] - other[0])
+    total = eastward + westward + (one[1] - one[0]) + (other[1] - other[0])
     # where they overlap, the two ways round add up to more than the circle
-    is_apart = whole <= 360.0 + _ROUNDING_DEG
+    is_apart = total <= 360.0 + _ROUNDING_DEG
     return min(eastward, westward) if is_apart else 0.0

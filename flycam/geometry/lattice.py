@@ -322,8 +322,8 @@ def build_joint_lattices(
 def _places_in(tiles: Sequence[TileRange], wanted: Sequence[NDArray[np.bool_] | None]) -> TilePositions:
     """Return the requested tiles of several frames' ranges, numbered through."""
     x, y, index, frame, first = [], [], [], [], 0
-    for number, (one, asked) in enumerate(zip(tiles, wanted, strict=True)):
-        within = np.arange(len(one)) if asked is None else np.flatnonzero(asked)
+    for number, (one, mask) in enumerate(zip(tiles, wanted, strict=True)):
+        within = np.arange(len(one)) if mask is None else np.flatnonzero(mask)
         row, column = np.divmod(within, one.shape_tiles[1])
         x.append(one.x_start + column)
         y.append(one.y_start + row)

@@ -281,7 +281,7 @@ def _window(
     zero, one = np.zeros_like(k), np.ones_like(k)
     u = np.concatenate([k, k, zero, one]) * width - 0.5
     v = np.concatenate([zero, one, k, k]) * height - 0.5
-    stood, rays = compute_viewing_rays(interior, exterior, np.stack([u, v], -1))
+    origins, rays = compute_viewing_rays(interior, exterior, np.stack([u, v], -1))
     ce, cn, ch = exterior.projection_centre_m
     level = np.hypot(rays[:, 0], rays[:, 1])
     places = [np.array([[ce, cn]])]
@@ -290,7 +290,7 @@ def _window(
             along = np.where(rays[:, 2] < 0.0, (ch - ground) * level / -rays[:, 2], np.inf)
             along = np.clip(np.fmin(along, min(reach_m, _farthest(exterior, terrain))), 0.0, None)
             step = np.where(level[:, None] > 0.0, rays[:, :2] / level[:, None], 0.0) * along[:, None]
-        places.append(stood[:, :2] + np.nan_to_num(step))
+        places.append(origins[:, :2] + np.nan_to_num(step))
     low, high = np.concatenate(places).min(axis=0), np.concatenate(places).max(axis=0)
     (west, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
     rows, cols = terrain.heights_m.shape

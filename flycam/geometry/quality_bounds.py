@@ -169,15 +169,15 @@ def _bounds_of(interior: InteriorOrientation, lattices: TileLattices) -> tuple[W
     # a comparison with NaN (a node is not known) is False: neither bound is then certain
     inside = (low_u >= _SURELY) & (high_u <= width - 1.0 - _SURELY)
     inside &= (low_v >= _SURELY) & (high_v <= height - 1.0 - _SURELY)
-    beside = (high_u < -_SURELY) | (low_u > width - 1.0 + _SURELY)
-    beside |= (high_v < -_SURELY) | (low_v > height - 1.0 + _SURELY)
+    outside = (high_u < -_SURELY) | (low_u > width - 1.0 + _SURELY)
+    outside |= (high_v < -_SURELY) | (low_v > height - 1.0 + _SURELY)
     if lattices.hidden.any():
         low_margin, high_margin = _extremes(lattices.margin, count)
         # a mean of such numbers is >= 0 under any rounding
         inside &= low_margin >= 0.0
-        beside |= high_margin < -_SURELY
+        outside |= high_margin < -_SURELY
     lowest = np.where(inside, np.maximum(np.floor(low_q) - 1.0, 0.0), 0.0)
-    highest = np.where(beside, 0.0, np.minimum(np.ceil(high_q) + 1.0, MAX_QUALITY))
+    highest = np.where(outside, 0.0, np.minimum(np.ceil(high_q) + 1.0, MAX_QUALITY))
     return lowest.astype(np.uint16), highest.astype(np.uint16)
 
 

@@ -157,12 +157,12 @@ def _templates(windows: Bytes, uv: Floats) -> _Templates:
     textured = np.linalg.det(normal[:, :2, :2]) > 1e-6
     normal[~textured] = np.eye(6)
     # prior weight that holds the predicted shape unless the patch has enough texture to change it
-    held = normal + np.diag([0.0, 0.0, _HELD, _HELD, _HELD, _HELD])
+    damped = normal + np.diag([0.0, 0.0, _HELD, _HELD, _HELD, _HELD])
     return _Templates(
         values=values,
         weighted=weighted,
         shift=np.linalg.inv(normal[:, :2, :2]),
-        shape=np.linalg.inv(held),
+        shape=np.linalg.inv(damped),
         textured=textured,
     )
 

@@ -274,9 +274,9 @@ class _Rays:
         moved = over | cell
         self.t[ray[moved]] = t_exit[moved]
         level = np.where(moved, np.minimum(level + 1, top), level - 1)
-        going = ~finished & (self.t[ray] < self.t_end[ray])
-        self.active = ray[going]
-        return level[going]
+        unfinished = ~finished & (self.t[ray] < self.t_end[ray])
+        self.active = ray[unfinished]
+        return level[unfinished]
 
     def _block(
         self, start: Floats, t: Floats, slope: Floats, level: Indices, t_end: Floats

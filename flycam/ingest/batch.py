@@ -163,7 +163,7 @@ def ingest(
         )
         # originals before the records that name them
         _keep_inputs(workspace, request)
-        kept = store_missing_originals(workspace, flight_id, plan.frames)
+        added_count = store_missing_originals(workspace, flight_id, plan.frames)
         refolded = _amend(workspace, opened, plan, started_ns, progress)
         new = _merge(workspace, opened, plan, progress)
         unseen = Rejections(errors=list(seen.diagnosis.refused))
@@ -175,14 +175,14 @@ def ingest(
         workspace.catalog.audit.append(
             workspace.operator or workspace.box, "ingest", flight_id, f"{new} new frames", at_ns=started_ns
         )
-    given = [*seen.diagnosis.headers, *(header for header, _ in seen.diagnosis.refused)]
+    all_headers = [*seen.diagnosis.headers, *(header for header, _ in seen.diagnosis.refused)]
     used = {
         record.frame_id for record in workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
     }
     return IngestReport(
         flight=flight,
         preflight=seen,
-        used=len(used & {header.frame_id for header in given}),
+        used=len(used & {header.frame_id for header in all_headers}),
         in_flight=len(used),
         new=new,
         rejections=(
@@ -196,7 +196,7 @@ def ingest(
         repaired=refolded.repaired,
         notes=(
             *_notes(workspace, seen, opened, refolded),
-            *([encode_warning(ORIGINALS_ADDED, photos=kept)] if kept else []),
+            *([encode_warning(ORIGINALS_ADDED, photos=added_count)] if added_count else []),
             *(list_finer_photo_warnings(flight, plan.frames) if into is not None else ()),
             *list_unused_option_warnings(workspace, flight_id, request, plan.frames),
             *list_boundary_warnings(workspace.catalog, flight),
@@ -299,12 +299,12 @@ def _notes(
 ) -> tuple[str, ...]:
     """List warnings about what else was done or not done."""
     flight_id = opened.flight.flight_id
-    given = [*seen.diagnosis.headers, *(header for header, _ in seen.diagnosis.refused)]
-    withdrawn = list_withdrawal_warnings(workspace, flight_id, [header.frame_id for header in given])
+    all_headers = [*seen.diagnosis.headers, *(header for header, _ in seen.diagnosis.refused)]
+    withdrawn = list_withdrawal_warnings(workspace, flight_id, [header.frame_id for header in all_headers])
     mended = [encode_warning(TILES_REPAIRED, tiles=refolded.repaired)] if refolded.repaired else []
     shown = [one for one in workspace.catalog.tiles.mosaics(flight_id) if one.published]
     older = list_outdated_warnings(workspace.catalog, shown)
-    let_go = list_purge_warnings(workspace, given)
+    let_go = list_purge_warnings(workspace, all_headers)
     return tuple(dict.fromkeys((*withdrawn, *let_go, *opened.notes, *mended, *older)))
 
 
@@ -328,10 +328,10 @@ def _flight_id(workspace: Workspace, diagnosis: Diagnosis, into: str | None) -> 
     of them already where a memory card is completed later.
     """
     frame_ids = [header.frame_id for header in diagnosis.headers]
-    standing = workspace.catalog.flights.flight_of_frames(frame_ids)
+    existing_id = workspace.catalog.flights.flight_of_frames(frame_ids)
     if into is not None:
-        return resolve_flight_to_join(workspace, into, diagnosis, standing)
-    return standing or derive_flight_id(frame_ids)
+        return resolve_flight_to_join(workspace, into, diagnosis, existing_id)
+    return existing_id or derive_flight_id(frame_ids)
 
 
 def _find_doubtful_cameras(seen: PreflightResult) -> frozenset[str]:
@@ -355,11 +355,11 @@ def _records(
 ) -> Iterator[tuple[FrameRecord, Path]]:
     """Yield what is to be merged: recorded frames, else new ones."""
     flight = opened.flight
-    standing = {
+    existing = {
         record.frame_id: record for record in workspace.catalog.frames.list_for_flight(flight.flight_id)
     }
     for frame in frames:
-        record = standing.get(frame.header.frame_id)
+        record = existing.get(frame.header.frame_id)
         if record is not None and record.status is FrameStatus.WITHDRAWN:
             continue
         if record is not None and record.status is FrameStatus.USED:

@@ -69,13 +69,13 @@ def store_missing_originals(workspace: Workspace, flight_id: str, planned: Seque
     are_here = map_ordered(
         workspace.store.exists, map(keys.format_original_key, hashes), workers, 4 * workers
     )
-    lacking = [one for one, is_here in zip(known, are_here, strict=True) if not is_here]
-    for one in lacking:
+    missing = [one for one, is_here in zip(known, are_here, strict=True) if not is_here]
+    for one in missing:
         store_original(workspace, one.path, one.header.provenance.source_sha256, durable=False)
-    if lacking:
+    if missing:
         workspace.store.flush()
     workspace.catalog.kept_originals.note(hashes)
-    return len(lacking)
+    return len(missing)
 
 
 def list_unused_option_warnings(
@@ -85,14 +85,14 @@ def list_unused_option_warnings(
 
     Call it once all reprocessed frames are recorded.
     """
-    given = {
+    by_option = {
         "--camera": request.camera is not None,
         "--takeoff": request.takeoff is not None,
         "--height": request.height_mode != "auto",
         "--telemetry": request.telemetry is not None,
         "--clock-offset": request.clock_offset_s is not None,
     }
-    options = " ".join(name for name, is_given in given.items() if is_given)
+    options = " ".join(name for name, is_given in by_option.items() if is_given)
     if not options:
         return []
     used = workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
@@ -139,11 +139,11 @@ def exclude_purged(workspace: Workspace, planned: Sequence[FrameFootprint]) -> l
     A deleted photo's pixels stay on the map, and its bytes do not come back by a card. Raises OriginalPurged
     if no frame is left.
     """
-    gone = find_purged(workspace, [one.header.provenance.source_sha256 for one in planned])
-    left = [one for one in planned if one.header.provenance.source_sha256 not in gone]
+    purged = find_purged(workspace, [one.header.provenance.source_sha256 for one in planned])
+    left = [one for one in planned if one.header.provenance.source_sha256 not in purged]
     if not left and planned:
         first = planned[0].header.provenance
-        raise make_original_purged(gone[first.source_sha256], first.source_name)
+        raise make_original_purged(purged[first.source_sha256], first.source_name)
     return left
 
 
@@ -152,8 +152,8 @@ def list_purge_warnings(workspace: Workspace, headers: Iterable[FrameHeader]) ->
 
     By author and day.
     """
-    gone = find_purged(workspace, [one.provenance.source_sha256 for one in headers])
-    days = ((one, format_day(one.at_ns)) for one in gone.values())
+    purged = find_purged(workspace, [one.provenance.source_sha256 for one in headers])
+    days = ((one, format_day(one.at_ns)) for one in purged.values())
     found = Counter((one.author, one.box, day.in_language("en"), day.in_language("vi")) for one, day in days)
     return [
         encode_warning(ORIGINALS_PURGED, frames=count, authority=author, box=box, day=day, day_vi=day_vi)

@@ -499,8 +499,8 @@ def _make_nothing_placed_error(diagnosis: Diagnosis) -> PositionMissing:
             (_("{count} such as {example}", count=len(group), example=group[0].message) for group in groups),
             "; ",
         )
-    for said in (one for one in diagnosis.problems if one.code == LOG_DOES_NOT_MATCH):
-        reasons = join([said.sentence, reasons])
+    for problem in (one for one in diagnosis.problems if one.code == LOG_DOES_NOT_MATCH):
+        reasons = join([problem.sentence, reasons])
     unplaced = PositionMissing if set(by_reason) <= {PositionUnknown.reason} else PhotosUnpositioned
     return unplaced(
         ngettext(

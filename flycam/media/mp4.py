@@ -456,7 +456,7 @@ def scan_content(read_at: ReadAt, size: int) -> FragmentedContent:
     Zero in all fields where not even its head is whole. Raises ValueError where the content is damaged, as by
     a power cut.
     """
-    at = head = whole = ticks = pictures = 0
+    at = head = complete_end = ticks = pictures = 0
     first: int | None = None
     moof: bytes | None = None
     while at + _HEAD <= size:
@@ -467,14 +467,14 @@ def scan_content(read_at: ReadAt, size: int) -> FragmentedContent:
             moof = read_at(at, length)
         at += length
         if name == b"moov":
-            head = whole = at
+            head = complete_end = at
         elif name == b"mdat" and moof is not None:
             begin, end, count = _times(moof)
             first = begin if first is None else first
             if not first <= begin <= first + ticks + _MAX_FRAGMENT_TICKS:
                 raise ValueError("the times of a fragment are damaged")
-            ticks, pictures, whole, moof = end - first, pictures + count, at, None
-    return FragmentedContent(ticks, pictures, head, whole)
+            ticks, pictures, complete_end, moof = end - first, pictures + count, at, None
+    return FragmentedContent(ticks, pictures, head, complete_end)
 
 
 def set_duration(head: bytes, ticks: int) -> bytes:

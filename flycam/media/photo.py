@@ -163,8 +163,8 @@ class TiffReader:
         if 0 < count <= MAX_ENTRIES:
             body = self._read_at(offset + 2, 12 * count)
             record = struct.Struct(self.order + "HHI4s")
-            whole = len(body) - len(body) % 12
-            for tag, kind, amount, inline in record.iter_unpack(body[:whole]):
+            entry_bytes = len(body) - len(body) % 12
+            for tag, kind, amount, inline in record.iter_unpack(body[:entry_bytes]):
                 entries.setdefault(tag, (kind, amount, inline))
         return Directory(self._read_at, self.order, base, entries)
 

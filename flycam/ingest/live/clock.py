@@ -59,7 +59,7 @@ class LiveClock:
 
     def __init__(
         self,
-        told: Callable[[], LoggedPoses],
+        get_log_poses: Callable[[], LoggedPoses],
         interior: InteriorOrientation,
         *,
         given_s: float | None = None,
@@ -67,7 +67,7 @@ class LiveClock:
         before: ClockOffset | None = None,
         reach_s: float = REACH_S,
     ) -> None:
-        self._told, self._interior = told, interior
+        self._told, self._interior = get_log_poses, interior
         self._before = before or make_unknown_offset(reach_s=reach_s)
         self._reach_s = reach_s
         self._meter = ImageMotionEstimator()
@@ -173,10 +173,10 @@ class LiveClock:
         self._turns = None
         if self._is_fixed:
             return
-        told = self._told()
-        self._forget_before(told)
+        logged = self._told()
+        self._forget_before(logged)
         motions = list(self._motions)
-        found = estimate_offset(motions, told, self._interior, self._before, self._reach_s)
+        found = estimate_offset(motions, logged, self._interior, self._before, self._reach_s)
         stands = None if self._known is None else self._grown(self._known, now_s)
         if found.is_known and found is not self._before:
             self._is_since_jump = True

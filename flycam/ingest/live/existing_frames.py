@@ -106,8 +106,8 @@ def list_log_doubts(
     why = (*telemetry.doubts(source.duration_s, source.created_ns), *list_turn_doubts(clock))
     if not why:
         return []
-    said, log, of = join(why, "; "), format_log_name(request.telemetry), video.stream_id
-    return [format_log_warning(video.name, of, log, said, is_stream=source.is_stream)]
+    reasons, log, of = join(why, "; "), format_log_name(request.telemetry), video.stream_id
+    return [format_log_warning(video.name, of, log, reasons, is_stream=source.is_stream)]
 
 
 def list_turn_doubts(clock: LiveClock) -> tuple[Message, ...]:

@@ -179,9 +179,9 @@ def compute_new_share(moved: NDArray[np.float64], size_px: tuple[int, int]) -> f
     the share |sin(angle)| · (w² + h²) / (4 w h) is new.
     """
     width, height = size_px
-    kept = max(0.0, 1.0 - abs(moved[0]) / width) * max(0.0, 1.0 - abs(moved[1]) / height)
+    overlap = max(0.0, 1.0 - abs(moved[0]) / width) * max(0.0, 1.0 - abs(moved[1]) / height)
     corners = abs(np.sin(moved[2])) * (width**2 + height**2) / (4.0 * width * height)
-    return float(1.0 - kept * max(0.0, 1.0 - corners))
+    return float(1.0 - overlap * max(0.0, 1.0 - corners))
 
 
 def is_torn(pixels: NDArray[np.uint8]) -> bool:

@@ -212,14 +212,14 @@ def open_live_inputs(
     check_addresses(request.video, request.telemetry)
     has_link = is_link(request.telemetry)
     if has_link != is_stream(request.video):
-        given = (
+        arguments = (
             f"--video {strip_url_credentials(request.video)} --telemetry "
             f"{strip_url_credentials(request.telemetry)}"
         )
         raise OptionUnusable(
             _(
                 "{given}: one is live, the other recorded: give a stream with a link, or two files",
-                given=given,
+                given=arguments,
             )
         )
     terrain_at = TerrainLookup(dems) if dems else None
@@ -233,11 +233,11 @@ def open_live_inputs(
         return source, RecordedTelemetry(log, terrain_at)
     key = None if request.mavlink_key is None else parse_signing_key(_secret(request.mavlink_key))
     clock = SteadyClock()
-    heard = MavlinkLink(request.telemetry, key=key, record=scratch / LINK_LOG_FILE, clock_s=clock.now_s)
-    link = stack.enter_context(heard)
+    receiver = MavlinkLink(request.telemetry, key=key, record=scratch / LINK_LOG_FILE, clock_s=clock.now_s)
+    link = stack.enter_context(receiver)
     source = VideoSource(request.video, recording=recording, clock=clock)
-    said = make_waiting_remark(request.video) if is_listen_address(request.video) else None
-    with stop_stream_when(source, stopped), announce_wait(said, say):
+    remark = make_waiting_remark(request.video) if is_listen_address(request.video) else None
+    with stop_stream_when(source, stopped), announce_wait(remark, say):
         stack.enter_context(source)
     linked = LinkedTelemetry(link, terrain_at, source.began_ns, clock)
     with announce_wait(describe_telemetry_wait(request.telemetry), say):
@@ -307,9 +307,9 @@ def create_terrain_source(
 
 def store_live_inputs(workspace: Workspace, request: LiveRequest) -> None:
     """Store the given files as originals."""
-    for given in dict.fromkeys((request.video, request.telemetry)):
-        if not is_link(given):
-            store_original(workspace, Path(given))
+    for source in dict.fromkeys((request.video, request.telemetry)):
+        if not is_link(source):
+            store_original(workspace, Path(source))
 
 
 def _secret(path: Path) -> str:

@@ -136,26 +136,26 @@ def estimate_focal_length(
     """
     guess = guess_pinhole(size_px)
     first, second = (np.array([getattr(m, name) for m in motions]) for name in ("first_s", "second_s"))
-    told = predict_rates(poses, guess, clock.to_log_s(first), clock.to_log_s(second))[:, :2]
+    predicted = predict_rates(poses, guess, clock.to_log_s(first), clock.to_log_s(second))[:, :2]
     seen = np.array([m.rate for m in motions]).reshape(-1, 3)[:, :2]
-    known = np.isfinite(told).all(axis=1) & np.isfinite(seen).all(axis=1)
-    seen, told, first = seen[known], told[known], first[known]
+    known = np.isfinite(predicted).all(axis=1) & np.isfinite(seen).all(axis=1)
+    seen, predicted, first = seen[known], predicted[known], first[known]
     if len(seen) < _MIN_MOTIONS * _MIN_STRETCHES:
         return None
-    ratios, weights = _ratios(seen, told, first)
+    ratios, weights = _ratios(seen, predicted, first)
     if len(ratios) < _MIN_STRETCHES:
         return None
     middle = float(np.median(ratios))
     spread = 1.4826 * float(np.median(np.abs(ratios - middle)))
-    kept = np.abs(ratios - middle) <= _OUTLIER * max(spread, 1e-6)
-    ratio = float(np.average(ratios[kept], weights=weights[kept]))
-    explained = 1.0 - float(((seen - ratio * told) ** 2).sum() / (seen**2).sum())
+    inlier = np.abs(ratios - middle) <= _OUTLIER * max(spread, 1e-6)
+    ratio = float(np.average(ratios[inlier], weights=weights[inlier]))
+    explained = 1.0 - float(((seen - ratio * predicted) ** 2).sum() / (seen**2).sum())
     if ratio <= 0.0 or explained < _MIN_EXPLAINED:
         return None
     above = float(np.nanmedian(poses.above_m))
-    apart = float(ratios[kept].std(ddof=1)) / ratio / np.sqrt(kept.sum())
+    scatter = float(ratios[inlier].std(ddof=1)) / ratio / np.sqrt(inlier.sum())
     height = float(np.hypot(sigma_height_m, _CROWNS_M)) / above
-    sigma = float(np.sqrt(apart**2 + height**2 + _DISTORTION_SIGMA**2))
+    sigma = float(np.sqrt(scatter**2 + height**2 + _DISTORTION_SIGMA**2))
     found = FocalEstimate(float(ratio * guess.focal_length_px[0]), sigma, explained)
     return found if _MIN_FIELD_OF_VIEW_DEG < found.hfov_deg(size_px[0]) < _MAX_FIELD_OF_VIEW_DEG else None
 
@@ -263,14 +263,14 @@ class _Search:
 
     def seen(self) -> FocalEstimate | None:
         """Estimate the focal length; None unless good enough to orthorectify with."""
-        motions, told, poses = list(self.motions), self.telemetry.log_poses, self.telemetry.poses
+        motions, logged, poses = list(self.motions), self.telemetry.log_poses, self.telemetry.poses
         clock = self._clock(motions)
         if not clock.is_known:
             return None
         if self._terrain_at is not None:
-            told = with_view_heights(told, poses.work_crs, self._terrain_at)
+            logged = with_view_heights(logged, poses.work_crs, self._terrain_at)
         sigma_m = poses.sigma_home_m if np.isfinite(poses.home_m) else SIGMA_GNSS_HEIGHT_M
-        found = estimate_focal_length(motions, told, self.source.size_px, clock, sigma_m)
+        found = estimate_focal_length(motions, logged, self.source.size_px, clock, sigma_m)
         return found if found is not None and found.sigma_rel <= MAX_SIGMA else None
 
     def _clock(self, motions: Sequence[ImageMotion]) -> ClockOffset:
@@ -297,21 +297,21 @@ def _looked_through(search: _Search, progress: Progress, stopped: Callable[[], b
 
 def _watched(search: _Search, progress: Progress, stopped: Callable[[], bool]) -> FocalEstimate | None:
     """Estimate from a stream's frames as they come, for at most `MAX_WAIT_S`."""
-    kept = TimeSample(count_fitting_frames(MAX_QUEUED, MAX_QUEUED_BYTES, search.source.size_px))
+    sample = TimeSample(count_fitting_frames(MAX_QUEUED, MAX_QUEUED_BYTES, search.source.size_px))
     began_s: float | None = None
     looked_s = float("-inf")
     with stop_stream_when(search.source, stopped):
         for done, picture in enumerate(search.source.frames(), start=1):
             search.telemetry.refresh()
             search.add(picture)
-            kept.add(picture)
+            sample.add(picture)
             progress("clock", done, 0)
             now_s = picture.pts_ns / 1e9
             began_s = now_s if began_s is None else began_s
             if now_s - began_s >= FIRST_ESTIMATE_S and now_s - looked_s >= ESTIMATE_INTERVAL_S:
                 looked_s = now_s
                 if (seen := search.seen()) is not None:
-                    search.source.put_back(kept.pictures)
+                    search.source.put_back(sample.pictures)
                     return seen
             if now_s - began_s >= MAX_WAIT_S:
                 return None

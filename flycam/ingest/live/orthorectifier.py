@@ -373,10 +373,10 @@ class LiveOrthorectifier:
         # A frame is encoded as JPEG, and decoded, while it is registered to earlier ones.
         self._coding = ThreadPoolExecutor(1, thread_name_prefix="coding")
         self._merger = MergeThread()
-        standing = workspace.catalog.frames.list_for_flight(flight_id)
-        self._standing = {record.frame_id: record for record in standing}
-        mine = video.select_frames(standing)
-        self._filmed = IngestedIntervals(mine)
+        existing = workspace.catalog.frames.list_for_flight(flight_id)
+        self._standing = {record.frame_id: record for record in existing}
+        own_records = video.select_frames(existing)
+        self._filmed = IngestedIntervals(own_records)
         self.rejections = Rejections()
         self.registration = LiveRegistration(video.interior)
         self.withdrawn: set[str] = set()
@@ -385,7 +385,7 @@ class LiveOrthorectifier:
         self.late_ms: list[float] = []
         self.first_shown_ns: int | None = None
         self.notes: tuple[str, ...] = ()
-        on_map = (one.header.captured_ns for one in mine if one.status is FrameStatus.USED)
+        on_map = (one.header.captured_ns for one in own_records if one.status is FrameStatus.USED)
         self.laid_ns = max(on_map, default=None)
 
     def __enter__(self) -> Self:
@@ -446,8 +446,8 @@ class LiveOrthorectifier:
             coded = self._coding.submit(encode_frame_jpeg, picture.pixels, name)
             pose = self.registration.pose(picture, log_pose, terrain, hurried=hurried)
             try:
-                lay = partial(self._store_frame, pose, header, coded, terrain, picture, doubt_s)
-                laid = self.patience(lay)
+                store_frame = partial(self._store_frame, pose, header, coded, terrain, picture, doubt_s)
+                merge = self.patience(store_frame)
             except FrameRejected:
                 self.registration.mark_rejected()
                 raise
@@ -457,7 +457,7 @@ class LiveOrthorectifier:
             self.rejections.add(header, error)
             return False
         self.registration.mark_placed()
-        self._merger.add(laid)
+        self._merger.add(merge)
         return True
 
     def _check_lies_nowhere_else(self, frame_id: str) -> None:
@@ -597,11 +597,11 @@ class LiveOrthorectifier:
 
     def _find_unchanged_flight(self) -> Flight | None:
         """Return the flight to which no frame was added; None: there is none."""
-        standing = self.patience(partial(find_flight, self._workspace, self._flight_id))
-        if standing is None:
+        existing = self.patience(partial(find_flight, self._workspace, self._flight_id))
+        if existing is None:
             return None
-        self.notes = self.patience(partial(list_unused_label_notes, self._workspace, standing, self._labels))
-        return standing
+        self.notes = self.patience(partial(list_unused_label_notes, self._workspace, existing, self._labels))
+        return existing
 
     def reprocess(self, clock: ClockOffset, breaks: int, pose_at: PoseAt, *, is_over: bool = False) -> None:
         """Reprocess frames in doubt if the clock is known now, or twice as well as then.
@@ -613,11 +613,11 @@ class LiveOrthorectifier:
         breaks   how often the video's time had jumped in the frames that the clock belongs to; pose_at: by it
         is_over  no frame comes any more; until then those to come wait, and only the newest are reprocessed
         """
-        told: dict[str, ExteriorOrientation] = {}
+        new_poses: dict[str, ExteriorOrientation] = {}
         for frame_id, pts_ns in self._doubts.select_due(clock, breaks, is_over=is_over).items():
             with suppress(FrameRejected):
-                told[frame_id] = pose_at(pts_ns)
-        if not told or self._open is None:
+                new_poses[frame_id] = pose_at(pts_ns)
+        if not new_poses or self._open is None:
             return
         opened = self._open
         self._merger.close()
@@ -627,7 +627,7 @@ class LiveOrthorectifier:
         records = {one.frame_id: one for one in self.patience(of_flight)}
         self.registration.reset()
         again: list[FrameRecord] = []
-        for frame_id, pose in told.items():
+        for frame_id, pose in new_poses.items():
             with suppress(FrameRejected):
                 again.append(self._placed_again(records[frame_id], pose, opened))
         relay = ReprocessPlan(frames=tuple(again))

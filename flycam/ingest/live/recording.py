@@ -165,8 +165,8 @@ class StreamRecording:
 
     def _delete_oldest(self) -> int:
         """Delete the oldest segments to make room; return their number."""
-        held = self._workspace.catalog.retention.held_flights()
-        too_much = self._workspace.catalog.recordings.list_excess(self._most_bytes, exclude=held)
+        on_hold = self._workspace.catalog.retention.held_flights()
+        too_much = self._workspace.catalog.recordings.list_excess(self._most_bytes, exclude=on_hold)
         for piece in too_much:
             # The record first, so that readers learn of it before an object is missing.
             self._workspace.catalog.recordings.mark_deleted(piece.sha256, self._workspace.clock_ns())
@@ -315,9 +315,9 @@ def _new(workspace: Workspace) -> tuple[Path, int]:
 
 def _emptied(workspace: Workspace, folder: Path) -> bool:
     """Store the link's log and remove the folder; return True if there was a log."""
-    heard = folder / LINK_LOG_FILE
-    there = heard.is_file() and heard.stat().st_size > 0
+    log_path = folder / LINK_LOG_FILE
+    there = log_path.is_file() and log_path.stat().st_size > 0
     if there:
-        store_original(workspace, heard)
+        store_original(workspace, log_path)
     shutil.rmtree(folder, ignore_errors=True)
     return there

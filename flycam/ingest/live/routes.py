@@ -158,25 +158,25 @@ class LiveFlightFeed:
         now_ns = self._clock_ns()
         reports = self._catalog.airborne.list_since(now_ns - round(_SHOWN_SILENT_S * 1e9))
         return {
-            told.flight_id: replace(
-                self._to_live_flight(told, now_s, now_ns), is_withheld=self._is_withheld(told)
+            report.flight_id: replace(
+                self._to_live_flight(report, now_s, now_ns), is_withheld=self._is_withheld(report)
             )
-            for told in reports
+            for report in reports
         }
 
-    def _is_withheld(self, told: LiveFlightReport) -> bool:
-        return told.picture_key is not None and _is_picture_withdrawn(
-            self._catalog, told.flight_id, told.picture_key
+    def _is_withheld(self, report: LiveFlightReport) -> bool:
+        return report.picture_key is not None and _is_picture_withdrawn(
+            self._catalog, report.flight_id, report.picture_key
         )
 
-    def _to_live_flight(self, told: LiveFlightReport, now_s: float, now_ns: int) -> LiveFlight:
-        before = self._sighted.get(told.flight_id)
+    def _to_live_flight(self, reported: LiveFlightReport, now_s: float, now_ns: int) -> LiveFlight:
+        before = self._sighted.get(reported.flight_id)
         if before is None:
-            return LiveFlight(told, now_s - max(0.0, (now_ns - told.told_ns) / 1e9))
-        if (before.report.run, before.report.beat) == (told.run, told.beat):
+            return LiveFlight(reported, now_s - max(0.0, (now_ns - reported.told_ns) / 1e9))
+        if (before.report.run, before.report.beat) == (reported.run, reported.beat):
             # the flight may have been renamed meanwhile
-            return LiveFlight(told, before.at_s)
-        return LiveFlight(told, now_s)
+            return LiveFlight(reported, before.at_s)
+        return LiveFlight(reported, now_s)
 
 
 def get_live_feed(request: Request) -> LiveFlightFeed:
@@ -229,17 +229,17 @@ def get_newest_picture(
 
 def describe_live_flight(sighted: LiveFlight, now_s: float) -> Json:
     """Describe a flight without its track; every `…_s` counts up to this moment."""
-    told, since_s = sighted.report, sighted.age_s(now_s)
-    aircraft = told.aircraft
+    reported, since_s = sighted.report, sighted.age_s(now_s)
+    aircraft = reported.aircraft
     return {
-        "flight_id": told.flight_id,
-        "event_id": told.event_id,
-        "name": told.name,
-        "is_drill": told.is_drill,
-        "is_recording": told.is_recording,
-        "run": told.run,
+        "flight_id": reported.flight_id,
+        "event_id": reported.event_id,
+        "name": reported.name,
+        "is_drill": reported.is_drill,
+        "is_recording": reported.is_recording,
+        "run": reported.run,
         "state": sighted.get_state(now_s).value,
-        "told": format_iso(told.told_ns),
+        "told": format_iso(reported.told_ns),
         "told_s": round(since_s, 2),
         "aircraft": aircraft
         and {
@@ -248,19 +248,19 @@ def describe_live_flight(sighted: LiveFlight, now_s: float) -> Json:
             "above_m": aircraft.above_m,
             "age_s": round(aircraft.age_s + since_s, 2),
         },
-        "footprint": told.footprint or None,
-        "picture": format_iso_or_none(told.picture_ns),
-        "picture_s": _age_since(told.picture_age_s, since_s),
-        "laid": format_iso_or_none(told.laid_ns),
-        "video": _link(told.video, since_s),
-        "telemetry": _link(told.telemetry, since_s),
-        "left_out": dict(told.left_out),
-        **(format_rejection_counts(told.left_out) or verbatim("")).to_fields("left_out_said"),
-        "picture_url": None if sighted.is_withheld or sighted.is_barred else _picture_url(told),
-        "recorded_s": told.recorded_s,
-        "is_matching": told.is_matching,
-        "remarks": [one.to_fields() for one in told.remarks],
-        "failure": told.failure and told.failure.to_fields(),
+        "footprint": reported.footprint or None,
+        "picture": format_iso_or_none(reported.picture_ns),
+        "picture_s": _age_since(reported.picture_age_s, since_s),
+        "laid": format_iso_or_none(reported.laid_ns),
+        "video": _link(reported.video, since_s),
+        "telemetry": _link(reported.telemetry, since_s),
+        "left_out": dict(reported.left_out),
+        **(format_rejection_counts(reported.left_out) or verbatim("")).to_fields("left_out_said"),
+        "picture_url": None if sighted.is_withheld or sighted.is_barred else _picture_url(reported),
+        "recorded_s": reported.recorded_s,
+        "is_matching": reported.is_matching,
+        "remarks": [one.to_fields() for one in reported.remarks],
+        "failure": reported.failure and reported.failure.to_fields(),
     }
 
 
@@ -466,8 +466,8 @@ def _build_not_kept_error(sha256: str) -> NotFound:
 
 def _find_withdrawn_pieces(catalog: Catalog, flight_id: str, found: list[VideoSegment]) -> set[str]:
     """Return the hashes of segments that show withdrawn times."""
-    gone = find_withdrawn_times(catalog, flight_id)
-    return {piece.sha256 for piece in found if gone.overlaps(piece.began_ns, piece.ended_ns)}
+    withdrawn = find_withdrawn_times(catalog, flight_id)
+    return {piece.sha256 for piece in found if withdrawn.overlaps(piece.began_ns, piece.ended_ns)}
 
 
 def _find_recorded_pieces(

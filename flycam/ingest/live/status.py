@@ -101,9 +101,9 @@ class ThumbnailPublisher:
     def _forget_old(self) -> None:
         """Delete thumbnails of flights that are no longer reported."""
         try:
-            told = {one.flight_id for one in self._workspace.catalog.airborne.list_since(0)}
+            flight_ids = {one.flight_id for one in self._workspace.catalog.airborne.list_since(0)}
             for key in list(self._workspace.store.list(keys.format_latest_image_prefix())):
-                if keys.parse_latest_image_flight(key) not in {*told, self._flight_id}:
+                if keys.parse_latest_image_flight(key) not in {*flight_ids, self._flight_id}:
                     self._workspace.store.delete(key)
         except StorageFailed:
             return
@@ -245,10 +245,10 @@ class StatusReporter:
         if self._phase is LiveFlightPhase.FLYING:
             self._telemetry.refresh()
         flow, laying = self._flow, self._laying
-        heard = self._read_link_status()
-        if heard.sample is not None:
-            self._track.add(heard.sample)
-        video, telemetry = self._links(heard)
+        link_status = self._read_link_status()
+        if link_status.sample is not None:
+            self._track.add(link_status.sample)
+        video, telemetry = self._links(link_status)
         newest = flow.newest if flow else None
         left_out = (flow.drop_counts if flow else Counter()) + self._telemetry.count_rejected_samples()
         return LiveFlightReport(
@@ -261,7 +261,7 @@ class StatusReporter:
             beat=self._beat,
             told_ns=self._workspace.clock_ns(),
             phase=self._phase,
-            aircraft=self._aircraft(heard),
+            aircraft=self._aircraft(link_status),
             track=self._track.positions,
             footprint=self._outline(flow.covered if flow else None),
             picture_ns=None if newest is None else self._taken_ns(newest),
@@ -347,7 +347,7 @@ class StatusReporter:
 
     def _all_remarks(self) -> tuple[Message, ...]:
         opened = _sentences(self._laying.notes) if self._laying else ()
-        said = (
+        all_messages = (
             *self._remarks,
             *opened,
             *(self._laying.patience.messages if self._laying else ()),
@@ -357,7 +357,7 @@ class StatusReporter:
             *self._recording.remarks,
             *_sentences(self._workspace.disk_space.notes),
         )
-        return tuple({str(one): one for one in said}.values())[-_REMARKS:]
+        return tuple({str(one): one for one in all_messages}.values())[-_REMARKS:]
 
 
 def compute_frame_age(newest: FrameTimes, clock: LiveClock, *, is_stream: bool) -> float:

@@ -190,13 +190,13 @@ class LinkedTelemetry:
         while not self._settled():
             if stopped() or time.monotonic() > until_s:
                 refused = ", ".join(f"{n} {why}" for why, n in sorted(self._link.health.refused.items()))
-                heard = f"{self._link.health.messages} packets came, {refused or 'none'} were refused"
+                packets = f"{self._link.health.messages} packets came, {refused or 'none'} were refused"
                 raise PositionMissing(
                     _(
                         "the MAVLink link gave no position in {first_position_s:.0f} s ({heard}): "
                         "check the link, its key, and that the aircraft has a fix",
                         first_position_s=_FIRST_POSITION_S,
-                        heard=heard,
+                        heard=packets,
                     )
                 )
             time.sleep(_FOLLOW_S)
@@ -276,8 +276,8 @@ class LinkedTelemetry:
         last_ns = self.poses.track.samples[-1].t_utc_ns
         poses = self.poses.extended_with(trim_unfinished(log.track.samples), self._terrain_at)
         if poses is not self.poses:
-            told = self.log_poses.extended_with(poses.after(last_ns).logged_poses(self.zero_ns))
-            self.poses, self.log_poses = poses, told
+            extended = self.log_poses.extended_with(poses.after(last_ns).logged_poses(self.zero_ns))
+            self.poses, self.log_poses = poses, extended
 
     def _settled(self) -> bool:
         self._settled_s = self._followed_s = time.monotonic()
@@ -292,8 +292,8 @@ class LinkedTelemetry:
             poses = resolve_video_poses(log, self._terrain_at)
         except PositionMissing:
             return False
-        told = poses.logged_poses(self.zero_ns)
-        if not np.isfinite(told.centre_m).any():
+        logged = poses.logged_poses(self.zero_ns)
+        if not np.isfinite(logged.centre_m).any():
             return False
         # Home is the take-off point, which the link will drop.
         if log.home is None and np.isfinite(poses.home_m):
@@ -303,5 +303,5 @@ class LinkedTelemetry:
         self._forgotten.update(why for t_ns, why in self._not_believed.items() if t_ns < first_ns)
         self._not_believed = poses.rejected_samples
         self._noticed.update((one.text, one) for one in log.remarks)
-        self.poses, self.log_poses, self._of_poses = poses, told, poses.remarks(log.name)
+        self.poses, self.log_poses, self._of_poses = poses, logged, poses.remarks(log.name)
         return True

@@ -141,7 +141,7 @@ def orthorectify_video(
         patience = RetryPolicy(workspace.clock_ns, stopped, say=say)
         ground = patience(lambda: _ground(workspace, request, opened))
         news = _news(workspace, opened, ground, labels, stack)
-        standing = _settled(workspace, request, opened, ground, progress)
+        existing = _settled(workspace, request, opened, ground, progress)
         # Inside the flight's lock: leaving this context waits for its writers first (decision 0018).
         laying = stack.enter_context(
             LiveOrthorectifier(workspace, opened.flight_id, opened.video, ground, labels, patience)
@@ -149,7 +149,7 @@ def orthorectify_video(
         patience(lambda: store_live_inputs(workspace, request))
         flow = opened.flow_to(laying, lambda: workspace.power.is_low)
         if news is not None:
-            news.follow(flow, laying, standing.notes)
+            news.follow(flow, laying, existing.notes)
         flow.run(progress, stopped)
         if news is not None:
             news.close()
@@ -164,7 +164,7 @@ def orthorectify_video(
             # The flight is complete as far as it was seen.
             raise flow.broken_by
         return patience(
-            lambda: _report(workspace, opened, standing, flow, laying, flight, recorded, started_ns)
+            lambda: _report(workspace, opened, existing, flow, laying, flight, recorded, started_ns)
         )
 
 
@@ -259,7 +259,7 @@ def _news(
     """
     if not opened.is_timely:
         return None
-    told = StatusReporter(
+    reporter = StatusReporter(
         workspace,
         opened.flight_id,
         opened.video,
@@ -270,7 +270,7 @@ def _news(
         ground,
         opened.recording,
     )
-    return stack.enter_context(told)
+    return stack.enter_context(reporter)
 
 
 def _settled(
@@ -352,12 +352,12 @@ def _recording(workspace: Workspace, request: LiveRequest) -> StreamRecording:
 def _clock(
     request: LiveRequest, telemetry: Telemetry, interior: InteriorOrientation, source: VideoSource
 ) -> LiveClock:
-    asked = request.clock_offset_s
+    stated_s = request.clock_offset_s
     before, reach_s = telemetry.estimate_initial_offset(source.duration_s)
     return LiveClock(
         lambda: telemetry.log_poses,
         interior,
-        given_s=None if asked is None else telemetry.from_reported(asked),
+        given_s=None if stated_s is None else telemetry.from_reported(stated_s),
         is_shared=telemetry.is_shared,
         before=before,
         reach_s=reach_s,

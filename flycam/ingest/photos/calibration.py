@@ -92,8 +92,8 @@ def _known_camera(metadata: PhotoMetadata) -> InteriorOrientation | None:
         return found
     # makers disagree on whether the 35 mm equivalent counts the digital zoom
     stated_whole = [None] if focal_px is None else [focal_px / zoom, focal_px]
-    whole = next((lens for stated_px in stated_whole if (lens := known(1.0, stated_px)) is not None), None)
-    return apply_digital_zoom(whole, zoom) if whole is not None else None
+    unzoomed = next((lens for stated_px in stated_whole if (lens := known(1.0, stated_px)) is not None), None)
+    return apply_digital_zoom(unzoomed, zoom) if unzoomed is not None else None
 
 
 def _from_file(metadata: PhotoMetadata, known: InteriorOrientation | None) -> InteriorOrientation | None:

@@ -201,15 +201,15 @@ def make_display_names(photos: Sequence[PhotoMetadata]) -> tuple[str, ...]:
     by_name: dict[str, list[int]] = {}
     for row, photo in enumerate(photos):
         by_name.setdefault(photo.name, []).append(row)
-    told = [photo.name for photo in photos]
+    display_names = [photo.name for photo in photos]
     for name, rows in by_name.items():
         folders = [photos[row].path.parent.parts for row in rows]
         for depth in range(1, 1 + max(map(len, folders))):
-            if len({told[row] for row in rows}) == len(rows):
+            if len({display_names[row] for row in rows}) == len(rows):
                 break
             for row, above in zip(rows, folders, strict=True):
-                told[row] = "/".join([*map(to_visible, above[-depth:]), name])
-    return tuple(told)
+                display_names[row] = "/".join([*map(to_visible, above[-depth:]), name])
+    return tuple(display_names)
 
 
 # -- Kinds of files by name: photos, videos, flight logs -------------------------------------------

@@ -95,11 +95,11 @@ def _looks_thermal(name: str, maker: str, model: str, size_px: tuple[int, int]) 
         return False
     if _THERMAL_MODEL.search(model):
         return True
-    house = maker.upper()
-    if house.startswith(("DJI", "AUTEL", "PARROT")) and size_px in _DETECTOR_SIZES:
+    brand = maker.upper()
+    if brand.startswith(("DJI", "AUTEL", "PARROT")) and size_px in _DETECTOR_SIZES:
         return True
-    by_name = _AUTEL_THERMAL_NAME if house.startswith("AUTEL") else _DJI_THERMAL_NAME
-    return house.startswith(("DJI", "AUTEL")) and by_name.match(name) is not None
+    by_name = _AUTEL_THERMAL_NAME if brand.startswith("AUTEL") else _DJI_THERMAL_NAME
+    return brand.startswith(("DJI", "AUTEL")) and by_name.match(name) is not None
 
 
 # -- EXIF of a photo: camera, time and position ----------------------------------------------------

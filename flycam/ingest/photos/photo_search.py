@@ -57,9 +57,9 @@ def search_photos(paths: Iterable[Path]) -> PhotoSearchResult:
     photos: dict[Path, Path] = {}
     skipped: list[tuple[Path, str]] = []
     refused: list[tuple[Path, SourceUnreadable]] = []
-    given = [Path(path) for path in paths]
-    roots = [resolve_links(path) for path in given]
-    for path in given:
+    sources = [Path(path) for path in paths]
+    roots = [resolve_links(path) for path in sources]
+    for path in sources:
         if not path.exists():
             raise SourceUnreadable(
                 _("{path}: no such file or folder; check the path or plug in the card", path=path)

@@ -233,14 +233,14 @@ def _candidates(sights: dict[int, GroundFeatures | None]) -> list[tuple[int, int
     short = {
         row: one.features.descriptor[:_MAX_MATCHED_PHOTOS] for row, one in sights.items() if one is not None
     }
-    alike: dict[tuple[int, int], int] = {}
+    match_counts: dict[tuple[int, int], int] = {}
     for a, b in combinations(sorted(short), 2):
         count = len(match_all_mutual_best(short[a], short[b], ratio=0.8)[0])
         if count >= _ALIKE or b == a + 1:
-            alike[a, b] = count
-    chosen = {pair for pair in alike if pair[1] == pair[0] + 1}
+            match_counts[a, b] = count
+    chosen = {pair for pair in match_counts if pair[1] == pair[0] + 1}
     for row in short:
-        own = sorted((pair for pair in alike if row in pair), key=lambda pair: -alike[pair])
+        own = sorted((pair for pair in match_counts if row in pair), key=lambda pair: -match_counts[pair])
         chosen.update(own[:_NEIGHBOURS])
     return sorted(chosen)
 
@@ -365,8 +365,8 @@ def with_gcp_positions(
     marks, crs = _marks(block, control)
     placing, points = _place_by_marks(path, block, marks)
     lonlat = to_lonlat(placing.place_m, crs)
-    said = _make_marks_problem(path.name, len(placing.rows), len(block.photos), points, placing.misfit_m)
-    return with_places(photos, block, placing, lonlat), [said, *check_crs_accuracy(path, control.crs, lonlat)]
+    note = _make_marks_problem(path.name, len(placing.rows), len(block.photos), points, placing.misfit_m)
+    return with_places(photos, block, placing, lonlat), [note, *check_crs_accuracy(path, control.crs, lonlat)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -512,8 +512,8 @@ def with_map_positions(
             misfit_m = max(misfit_m, placing.misfit_m)
     if not lonlats:
         raise _not_found(path, tried)
-    said = _make_map_problem(path.name, count, len(block.photos), misfit_m)
-    return placed, [said, *check_crs_accuracy(path, picture.crs, np.concatenate(lonlats))]
+    problem = _make_map_problem(path.name, count, len(block.photos), misfit_m)
+    return placed, [problem, *check_crs_accuracy(path, picture.crs, np.concatenate(lonlats))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -531,8 +531,8 @@ def _map_features(picture: ReferenceRaster, crs: str) -> _MapFeatures:
     low, high = corners.min(axis=0), corners.max(axis=0)
     pixel_m = max(picture.pixel_m(crs), float(np.sqrt(np.prod(high - low) / _MAX_MAP_PX)))
     columns, rows = (max(int(side), 1) for side in (high - low) / pixel_m)
-    laid = picture.warp_to_bounds((*low.tolist(), *high.tolist()), (rows, columns), crs)
-    grey = cv2.cvtColor(laid.rgb, cv2.COLOR_RGB2GRAY)
+    warped = picture.warp_to_bounds((*low.tolist(), *high.tolist()), (rows, columns), crs)
+    grey = cv2.cvtColor(warped.rgb, cv2.COLOR_RGB2GRAY)
 
     def found(corner: tuple[int, int]) -> tuple[Floats, Bytes]:
         row, column = corner
@@ -545,7 +545,7 @@ def _map_features(picture: ReferenceRaster, crs: str) -> _MapFeatures:
         uv = features.uv_px + np.array([left, top])
         at = np.rint(uv).astype(np.intp)
         inside = ((uv >= (column, row)) & (uv < (column + _TILE_PX, row + _TILE_PX))).all(axis=1)
-        inside &= laid.valid[at[:, 1], at[:, 0]]
+        inside &= warped.valid[at[:, 1], at[:, 0]]
         return uv[inside], features.descriptor[inside]
 
     tiles = product(range(0, rows, _TILE_PX), range(0, columns, _TILE_PX))
@@ -569,9 +569,9 @@ def _place_on_map(block: PlanarBlock, part: int, shown: _MapFeatures) -> tuple[P
 
 def _alike(block: PlanarBlock, poses: PlanarPoses, shown: _MapFeatures) -> tuple[Floats, Floats]:
     """Return positions of matching features on the part's map M×2 and the ground M×2."""
-    asked = np.linspace(0, len(poses.rows) - 1, min(len(poses.rows), _MAX_TRIED_PHOTOS)).astype(np.intp)
+    tried = np.linspace(0, len(poses.rows) - 1, min(len(poses.rows), _MAX_TRIED_PHOTOS)).astype(np.intp)
     model, ground = [np.empty((0, 2))], [np.empty((0, 2))]
-    for row in poses.rows[asked].tolist():
+    for row in poses.rows[tried].tolist():
         if (sight := block.features[row]) is not None:
             i, j = match_all_mutual_best(sight.features.descriptor, shown.descriptor, ratio=0.8)
             model.append(poses.to_map(row, sight.ground[i]))

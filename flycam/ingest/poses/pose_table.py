@@ -101,9 +101,9 @@ def parse_geo_list(lines: Sequence[str], crs: str) -> tuple[list[str], list[list
     places = [[repr(lon), repr(lat)] for lon, lat in lonlat.tolist()]
     rows = [[row[0], *place] for row, place in zip(fields, places, strict=True)]
     if least >= _WITH_HEIGHT:
-        rows = [[*row, given[3]] for row, given in zip(rows, fields, strict=True)]
+        rows = [[*row, cells[3]] for row, cells in zip(rows, fields, strict=True)]
     if least >= _WITH_ACCURACY:
-        rows = [[*row, *given[7:9]] for row, given in zip(rows, fields, strict=True)]
+        rows = [[*row, *cells[7:9]] for row, cells in zip(rows, fields, strict=True)]
     return list(_HEADER[: len(rows[0])]), rows
 
 
@@ -375,13 +375,13 @@ def read_stated_datum(path: Path) -> str | None:
     words = {row[header.index(_DATUM)].upper() for row in rows}
     known = [datum for datum in DATUMS if datum != LOCAL_DATUM]
     if len(words) > 1 or not words <= {"", *known}:
-        said, choice = ", ".join(sorted(words)), ", ".join(known)
+        stated, choice = ", ".join(sorted(words)), ", ".join(known)
         raise DatumUnknown(
             _(
                 "{path}: {datum} says {said}: write one of {choice} in every line",
                 path=path,
                 datum=_DATUM,
-                said=said,
+                said=stated,
                 choice=choice,
             )
         )
@@ -464,15 +464,15 @@ def _numbers(rows: list[list[str]], at: list[int], path: Path) -> Floats:
 
 
 def _sidecar_prj(path: Path) -> str:
-    beside = path.with_suffix(".prj")
-    if not beside.is_file():
+    prj_path = path.with_suffix(".prj")
+    if not prj_path.is_file():
         raise CrsMissing(
             _(
                 "{path}: does not say which CRS its x and y are in: put a .prj file of that name beside it",
                 path=path,
             )
         )
-    text = read_regular(beside, _MAX_CRS_BYTES).decode("utf-8").strip()
+    text = read_regular(prj_path, _MAX_CRS_BYTES).decode("utf-8").strip()
     parse_crs(text)
     return text
 

@@ -189,10 +189,10 @@ class _ImageHeights:
             takeoffs = [] if against.all() else takeoffs
         if is_word:
             against = against & (settled.height_m > self.ground_m)
-        laid = missing | against
-        if not laid.any():
+        replaced = missing | against
+        if not replaced.any():
             return settled
-        said = [
+        new_problems = [
             tell(
                 tuple(name for name, one in zip(names, rows.tolist(), strict=True) if one),
                 (self.height_m - self.ground_m)[rows],
@@ -203,11 +203,11 @@ class _ImageHeights:
             if rows.any()
         ]
         return _HeightReading(
-            np.where(laid, self.height_m, settled.height_m),
-            np.where(laid, self.sigma_m, settled.sigma_m),
+            np.where(replaced, self.height_m, settled.height_m),
+            np.where(replaced, self.sigma_m, settled.sigma_m),
             takeoffs,
-            [*problems, *said],
-            laid,
+            [*problems, *new_problems],
+            replaced,
         )
 
 
@@ -515,8 +515,8 @@ def _on_a_plane(
     problems: list[Problem] = []
     pictured = _ImageHeights(seen.above_ground_m, seen.sigma_m, np.zeros(len(table)), seen.measured)
     absolute = np.where(np.isfinite(table.absolute_m), table.absolute_m, table.exif_m)
-    given = float(takeoff) if isinstance(takeoff, float | int) else None
-    reference: float | None = given
+    stated_m = float(takeoff) if isinstance(takeoff, float | int) else None
+    reference: float | None = stated_m
     for rows in sorties:
         part = SortieHeights(
             names=tuple(table.names[i] for i in rows),
@@ -527,15 +527,15 @@ def _on_a_plane(
         base = part.absolute_m - part.relative_m
         if np.isfinite(base).any():
             reference = float(np.nanmedian(base)) if reference is None else reference
-        found = assume_plane_takeoff(part, reference if given is None else None)
-        from_absolute = part.absolute_m - given if given is not None else np.full(len(rows), np.nan)
+        found = assume_plane_takeoff(part, reference if stated_m is None else None)
+        from_absolute = part.absolute_m - stated_m if stated_m is not None else np.full(len(rows), np.nan)
         read = np.where(np.isfinite(part.relative_m), found.height_m + part.relative_m, from_absolute)
         doubt = np.hypot(SIGMA_GNSS_HEIGHT_M, SIGMA_BARO_SCALE * np.nan_to_num(read))
         reading = _HeightReading(read, doubt, [found], [])
-        laid = pictured.at(rows).replace(reading, part.names, is_word=given is not None)
-        height[rows], sigma[rows], from_pictures[rows] = laid.height_m, laid.sigma_m, laid.from_pictures
+        merged = pictured.at(rows).replace(reading, part.names, is_word=stated_m is not None)
+        height[rows], sigma[rows], from_pictures[rows] = merged.height_m, merged.sigma_m, merged.from_pictures
         takeoffs.append(found)
-        problems += laid.problems
+        problems += merged.problems
     return (
         CameraHeights(
             height_m=height,

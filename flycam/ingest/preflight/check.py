@@ -227,21 +227,21 @@ def _posed(flight: ResolvedFlight, shown: Bools) -> tuple[Bools, list[Rejection]
     for refusal in _refusals(flight.heights, flight.attitude):
         rows = refusal.rows & keep
         keep = keep & ~rows
-        said = rows & shown
-        if not said.any():
+        reported = rows & shown
+        if not reported.any():
             continue
-        rejected += [Rejection.from_error(name, refusal.error) for name in flight.table.names_of(said)]
+        rejected += [Rejection.from_error(name, refusal.error) for name in flight.table.names_of(reported)]
         problems.append(
             Problem(
                 code=refusal.code,
-                severity=Severity.ERROR if said.all() else Severity.WARNING,
+                severity=Severity.ERROR if reported.all() else Severity.WARNING,
                 sentence=ngettext(
                     "{count} photo is left out, it {reason}.",
                     "{count} photos are left out, each {reason}.",
-                    int(said.sum()),
+                    int(reported.sum()),
                     reason=refusal.error.message,
                 ),
-                frames=flight.table.names_of(said),
+                frames=flight.table.names_of(reported),
             )
         )
     return keep, rejected, problems
@@ -323,11 +323,11 @@ def diagnose(
     table, home = _with_log(table, track, clock_offset_s, book)
     table = book.kept(resolve_positions(table))
     table = book.kept(resolve_nose_cameras(table))
-    asked = _HeightOptions(terrain_at, HeightMode(height_mode), takeoff, home, checks or {}, grey_of)
-    table, interiors = _with_lenses(table, interior_for, asked, book)
+    options = _HeightOptions(terrain_at, HeightMode(height_mode), takeoff, home, checks or {}, grey_of)
+    table, interiors = _with_lenses(table, interior_for, options, book)
     if not len(table):
         return _nothing_usable(photos, book)
-    flight = _settle(table, interiors, asked, book)
+    flight = _settle(table, interiors, options, book)
     if is_flat_datum(flight.heights.datum):  # terrain that lies elsewhere counts as none
         terrain_at = None
     usable = select_usable_photos(flight, checks or {})
@@ -605,7 +605,7 @@ def _identified(
 
 
 def _paths(headers: Sequence[FrameHeader], table: FlightTable, keep: Bools) -> dict[str, str]:
-    used = [photo for photo, kept in zip(table.photos, keep, strict=True) if kept]
+    used = [photo for photo, is_kept in zip(table.photos, keep, strict=True) if is_kept]
     return {header.frame_id: str(photo.path) for header, photo in zip(headers, used, strict=True)}
 
 

@@ -84,10 +84,10 @@ def _name_ns(name: str) -> int:
     *parts, fraction = match.groups()
     year, month, day, hour, minute, second = map(int, parts)
     try:
-        whole = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return 0
-    return _ns(whole) + int(fraction.ljust(9, "0") or 0)
+    return _ns(moment) + int(fraction.ljust(9, "0") or 0)
 
 
 def _parse_ns(text: str | None, *, zone_required: bool = False) -> int:
@@ -309,7 +309,7 @@ def find_duplicates(
         key = (photo.size_bytes, photo.taken_text, photo.lon_deg, photo.lat_deg, photo.image_size_px)
         groups.setdefault(key, []).append(row)
     rejected: list[Rejection] = []
-    gone: list[Rejection] = []
+    unreadable: list[Rejection] = []
     dropped: set[int] = set()
     for rows in groups.values():
         if len(rows) == 1:
@@ -321,7 +321,7 @@ def find_duplicates(
                 identity = _comparable(photo, identify)
             except SourceUnreadable as error:
                 dropped.add(row)
-                gone.append(Rejection.from_error(table.names[row], FrameUnreadable.from_error(error)))
+                unreadable.append(Rejection.from_error(table.names[row], FrameUnreadable.from_error(error)))
                 continue
             if identity in first:
                 dropped.add(row)
@@ -329,7 +329,7 @@ def find_duplicates(
             else:
                 first[identity] = table.names[row]
     kept = [row for row in range(len(table)) if row not in dropped]
-    return kept, [*rejected, *gone], [_sentence(rejected)] if rejected else []
+    return kept, [*rejected, *unreadable], [_sentence(rejected)] if rejected else []
 
 
 def make_duplicate_error(name: str) -> DuplicateFrame:
@@ -389,10 +389,10 @@ def find_missing_files(paths: Sequence[Path]) -> tuple[tuple[str, ...], list[Pro
     for (folder, pattern, tail, width), members in _series(paths).items():
         for before, after in _jumps(members):
             head = folder + pattern.replace("#", "*")
-            gone = [f"{head}{n:0{width}d}{tail}" for n in range(before + 1, after)]
-            missing += gone
-            ends = _("{first} to {last}", first=gone[0], last=gone[-1])
-            ranges.append(gone[0] if len(gone) == 1 else ends)
+            absent = [f"{head}{n:0{width}d}{tail}" for n in range(before + 1, after)]
+            missing += absent
+            ends = _("{first} to {last}", first=absent[0], last=absent[-1])
+            ranges.append(absent[0] if len(absent) == 1 else ends)
     if not missing:
         return (), []
     shown = join(ranges[:8], ", ")

@@ -61,8 +61,8 @@ class FlightTable:
     def take(self, index: Index | Bools) -> FlightTable:
         """Return the rows of a mask or an index array, in its order."""
         rows = np.flatnonzero(index) if index.dtype == np.bool_ else index
-        told = ("photos", "names")
-        columns = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in told}
+        tuple_fields = ("photos", "names")
+        columns = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in tuple_fields}
         photos, names = tuple(self.photos[i] for i in rows), tuple(self.names[i] for i in rows)
         return replace(self, photos=photos, names=names, **columns)
 

@@ -133,9 +133,9 @@ def estimate_flying_heights(
         for rows in sorties:
             shown = rows[usable[rows] & np.isfinite(poses.rotations[rows]).all(axis=(1, 2))]
             quota = max(2, round(max_pairs * len(rows) / len(poses.paths)))
-            told = None if stated_m is None else _usual_step(poses, shown, stated_m)
-            shifts, share = ImageMatcher(poses, grey_of, pool, _GLANCE_PX).measure_shifts(shown, quota, told)
-            if share <= (_ENOUGH_TO_FIND if told is None else _ENOUGH_TO_JUDGE):
+            usual = None if stated_m is None else _usual_step(poses, shown, stated_m)
+            shifts, share = ImageMatcher(poses, grey_of, pool, _GLANCE_PX).measure_shifts(shown, quota, usual)
+            if share <= (_ENOUGH_TO_FIND if usual is None else _ENOUGH_TO_JUDGE):
                 shifts, _ = ImageMatcher(poses, grey_of, pool).measure_shifts(shown, quota, None)
             if not shifts:
                 continue
@@ -426,11 +426,11 @@ def _consensus(
     Each pair's own value is tried: a jump of the receiver spoils two pairs, so that no mean would do.
     """
     way = np.maximum(np.einsum("nk,nk->n", base, base), 1e-6)
-    asked = np.maximum(np.einsum("nk,nk->n", moved, base) / way, 1e-6)
-    off = np.linalg.norm(moved[None] - asked[:, None, None] * base[None], axis=-1)
-    trust = _trust(off / np.hypot(sigma_shift, np.hypot(tilt, place * asked[:, None])))
+    shift_per_m = np.maximum(np.einsum("nk,nk->n", moved, base) / way, 1e-6)
+    off = np.linalg.norm(moved[None] - shift_per_m[:, None, None] * base[None], axis=-1)
+    trust = _trust(off / np.hypot(sigma_shift, np.hypot(tilt, place * shift_per_m[:, None])))
     best = int(trust.sum(axis=1).argmax())
-    return float(asked[best]), trust[best]
+    return float(shift_per_m[best]), trust[best]
 
 
 def _trust(ratio: Floats) -> Floats:

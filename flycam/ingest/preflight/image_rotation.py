@@ -292,9 +292,9 @@ class OrthoThumbnails:
 
         But not so much of it that a turn would not show.
         """
-        apart = np.abs(self.places - self.places[i]).max(axis=1)
-        near = np.flatnonzero((apart >= MIN_DISTANCE_PX) & (apart <= MAX_DISTANCE_PX))
-        chosen: list[int] = near[np.argsort(apart[near], kind="stable")][:max_count].tolist()
+        distance_px = np.abs(self.places - self.places[i]).max(axis=1)
+        near = np.flatnonzero((distance_px >= MIN_DISTANCE_PX) & (distance_px <= MAX_DISTANCE_PX))
+        chosen: list[int] = near[np.argsort(distance_px[near], kind="stable")][:max_count].tolist()
         return chosen
 
     def _heights(self, nodes: Floats, below: Floats, terrain_at: TerrainAt | None) -> Floats:
@@ -360,8 +360,8 @@ def correct_rotations(
     photos = flight.table.photos
     edited, sideways = detect_edited_photos(photos), detect_sideways_photos(photos)
     thumbnails = [
-        check.thumbnail if kept and isinstance(check := checks.get(photo.path), PixelChecks) else None
-        for photo, kept in zip(photos, keep.tolist(), strict=True)
+        check.thumbnail if is_kept and isinstance(check := checks.get(photo.path), PixelChecks) else None
+        for photo, is_kept in zip(photos, keep.tolist(), strict=True)
     ]
     quarters = np.zeros(len(photos), dtype=np.int64)
     votes = np.zeros((len(photos), 4), dtype=np.int64)
@@ -440,8 +440,8 @@ class _RotationVote:
         step = max(1, -(-len(others) // _MAX_UNSURE))
         return sorted([*(i for i in doubtful if self.suspected[i]), *others[::step]])
 
-    def _decide(self, asked: Sequence[int], votes: Votes) -> None:
-        for i in asked:
+    def _decide(self, candidates: Sequence[int], votes: Votes) -> None:
+        for i in candidates:
             for j in self.ground.find_neighbours(i, _NEIGHBOURS):
                 possible = (self._known[j],) if j in self._known else self.turns[j]
                 for own in self.turns[i]:
@@ -631,8 +631,8 @@ def _estimate(
             interiors[row] = guess_interior(size, ratio)
         thumbnails = [shown[row] for row in some.tolist()]
         upright = np.zeros(len(flight.table), dtype=bool)
-        laid = OrthoThumbnails(replace(flight, interiors=interiors), some, upright, thumbnails, terrain_at)
-        return _fit(laid, most_windows)
+        ortho = OrthoThumbnails(replace(flight, interiors=interiors), some, upright, thumbnails, terrain_at)
+        return _fit(ortho, most_windows)
 
     tried = [(fit(ratio, _MAX_PHOTOS_FIRST, QUICK_WINDOWS), ratio) for ratio in _GUESSES.tolist()]
     first, ratio = max(tried, key=lambda one: one[0].windows)

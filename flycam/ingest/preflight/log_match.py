@@ -219,9 +219,9 @@ def _above_sea(samples: list[TelemetrySample | None]) -> Floats:
     height = np.full(len(samples), np.nan)
     for datum in ("EGM96", "ELLIPSOID"):
         rows = [i for i, s in enumerate(samples) if s is not None and s.height_datum == datum]
-        told = [(s.height_m, s.lon_deg, s.lat_deg) for s in (samples[i] for i in rows) if s is not None]
-        if told:
-            values = np.array(told)
+        stated = [(s.height_m, s.lon_deg, s.lat_deg) for s in (samples[i] for i in rows) if s is not None]
+        if stated:
+            values = np.array(stated)
             height[rows] = (
                 values[:, 0]
                 if datum == "EGM96"

@@ -270,10 +270,10 @@ def _drone_angles(
     unknown = np.full((len(boot_s), 3), np.nan)
     if "ATTD" not in streams or streams["ATTD"].all_rows.shape[1] < 4:
         return unknown, unknown
-    told = streams["ATTD"].all_rows
-    order = np.argsort(told[:, 0], kind="stable")
-    angles = np.unwrap(told[order][:, 3:0:-1], axis=0)
-    body = np.stack([np.interp(boot_s, told[order, 0], column) for column in angles.T], axis=1)
+    attitude = streams["ATTD"].all_rows
+    order = np.argsort(attitude[:, 0], kind="stable")
+    angles = np.unwrap(attitude[order][:, 3:0:-1], axis=0)
+    body = np.stack([np.interp(boot_s, attitude[order, 0], column) for column in angles.T], axis=1)
     body = np.degrees((body + np.pi) % (2.0 * np.pi) - np.pi)
     force = streams.get("ACCL")
     if force is None or not all(_UP_RIGHT_FORWARD in one.get("STNM", b"") for one in force.about):

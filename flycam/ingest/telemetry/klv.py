@@ -568,7 +568,7 @@ def make_klv_log(
 
 def make_packet_remarks(counts: Counter[str]) -> list[Message]:
     """Return remarks on packets counted by reason."""
-    return [replace(said, values={"count": n}) for why, said in _REASONS.items() if (n := counts[why])]
+    return [replace(remark, values={"count": n}) for why, remark in _REASONS.items() if (n := counts[why])]
 
 
 def make_samples(fields: KlvFields, origin: str, counts: Counter[str]) -> list[TelemetrySample]:

@@ -131,21 +131,21 @@ def _is_in_step(data: bytes, at: int, stride: int) -> bool:
 
 def _packets(path: Path) -> Iterator[NDArray[np.uint8]]:
     """Yield transport packets, N×188, in pieces."""
-    held, stride = b"", 0
+    pending, stride = b"", 0
     with path.open("rb") as file:
         while True:
             piece = file.read(_CHUNK)
-            data = held + piece
+            data = pending + piece
             at = 0
             while True:
                 if not stride:
                     at, stride = _found_step(data, at)
                 if not stride:
-                    held = data[max(at, len(data) - _IN_STEP * _LAYOUTS[-1][0]) :]
+                    pending = data[max(at, len(data) - _IN_STEP * _LAYOUTS[-1][0]) :]
                     break
                 count = (len(data) - at + stride - _PACKET) // stride
                 if count <= 0:
-                    held = data[at:]
+                    pending = data[at:]
                     break
                 rows = np.lib.stride_tricks.as_strided(
                     np.frombuffer(data, np.uint8, offset=at), (count, _PACKET), (stride, 1), writeable=False
@@ -359,13 +359,13 @@ def read_klv_video(path: Path) -> FlightLog:
                 stream.feed(pes, first_pts)
     except OSError as error:
         raise make_unopenable(path, error) from error
-    told = {pid: stream.samples.finish() for pid, stream in streams.items()}
-    best = max(told, key=lambda pid: (*_worth(told[pid][0]), -pid), default=None)
-    if best is None or not told[best][0]:
-        raise _no_position(path, told)
-    samples, counts = told[best]
-    others = [pid for pid in told if pid != best and told[pid][0]]
-    remarks = [*make_packet_remarks(counts), *_not_used(best, len(samples), others, told)]
+    parsed = {pid: stream.samples.finish() for pid, stream in streams.items()}
+    best = max(parsed, key=lambda pid: (*_worth(parsed[pid][0]), -pid), default=None)
+    if best is None or not parsed[best][0]:
+        raise _no_position(path, parsed)
+    samples, counts = parsed[best]
+    others = [pid for pid in parsed if pid != best and parsed[pid][0]]
+    remarks = [*make_packet_remarks(counts), *_not_used(best, len(samples), others, parsed)]
     zero = _zero(samples, stamped, streams[best])
     return make_klv_log(path, samples, remarks, *(zero or ()))
 
@@ -429,8 +429,8 @@ def _no_position(
     path: Path, parsed: dict[int, tuple[tuple[TelemetrySample, ...], Counter[str]]]
 ) -> SourceUnreadable:
     counts = sum((counts for __, counts in parsed.values()), Counter[str]())
-    said = make_packet_remarks(counts)
-    if not said and not counts["packets"]:
+    remarks = make_packet_remarks(counts)
+    if not remarks and not counts["packets"]:
         return SourceUnreadable(
             _(
                 "{path}: is a video without MISB metadata (ST 0601, 0104): give the flight's log beside it",
@@ -441,6 +441,6 @@ def _no_position(
         _(
             "{path}: its metadata tell no position ({why}): give the flight's log beside it",
             path=path,
-            why=join(said, "; "),
+            why=join(remarks, "; "),
         )
     )

@@ -110,11 +110,11 @@ def select_busiest_sender(positions: list[Row]) -> tuple[list[Row], float | None
         return positions, None
     voices: list[list[Row]] = []
     for row in positions:
-        mine = min(voices, key=lambda v: _strays(v[-1], row), default=None)
-        if mine is None or _strays(mine[-1], row) > _REBOOT_S:
+        nearest = min(voices, key=lambda v: _strays(v[-1], row), default=None)
+        if nearest is None or _strays(nearest[-1], row) > _REBOOT_S:
             voices.append([row])
         else:
-            mine.append(row)
+            nearest.append(row)
     most = max(voices, key=len)
     return most, float(np.median(np.array([stamp for stamp, __ in most]) - extract_boot_s(most)))
 
@@ -158,7 +158,7 @@ def select_live_rows(rows: list[Row]) -> tuple[list[Row], list[Message]]:
     if live.all():
         return rows, []
     seconds = float(boot[~live].max() - boot[~live].min())
-    took = float(arrival[~live].max() - arrival[~live].min())
+    elapsed = float(arrival[~live].max() - arrival[~live].min())
     dropped = int((~live).sum())
     return [row for row, ok in zip(rows, live, strict=True) if ok], [
         _(
@@ -166,7 +166,7 @@ def select_live_rows(rows: list[Row]) -> tuple[list[Row], list[Message]]:
             "from a buffer, they are not used",
             count=dropped,
             flown_s=seconds,
-            took_s=took,
+            took_s=elapsed,
         )
     ]
 
@@ -245,14 +245,14 @@ def interpolate_field_of_view(boot_s: Floats, rows: dict[str, list[Row]], max_ga
         known = np.array([(m.hfov, m.vfov) for __, m in view], dtype=np.float64)
         known[known <= 0] = np.nan
         return interpolate_angles(boot_s, *_in_order(extract_boot_s(view), known), max_gap_s)
-    told = [
+    stated = [
         (m.sensor_size_h, m.sensor_size_v, m.focal_length)
         for __, m in rows["CAMERA_INFORMATION"]
         if np.isfinite((m.sensor_size_h, m.sensor_size_v, m.focal_length)).all() and m.focal_length > 0
     ]
-    if not told:
+    if not stated:
         return np.full((len(boot_s), 2), np.nan)
-    wide, high, focal = told[-1]
+    wide, high, focal = stated[-1]
     fov = np.degrees(2.0 * np.arctan(np.array([wide, high]) / (2.0 * focal)))
     return np.tile(np.where(fov > 0, fov, np.nan), (len(boot_s), 1))
 
@@ -370,10 +370,10 @@ class MavlinkAircraft:
         """Keep a message if its type is used."""
         rows = self.rows.get(kind := message.get_type())
         if rows is not None:
-            kept = _KEPT[kind]()
+            record = _KEPT[kind]()
             for name in WANTED[kind]:
-                setattr(kept, name, getattr(message, name))
-            rows.append((arrival_s, kept))
+                setattr(record, name, getattr(message, name))
+            rows.append((arrival_s, record))
 
     def forget_before(self, arrival_s: float) -> None:
         """Drop what arrived earlier, except the last few of home, camera and clock."""
@@ -401,11 +401,11 @@ class MavlinkAircraft:
         Raises SourceUnreadable if no position was sent live.
         """
         remarks: list[Message] = []
-        mine, voice_s = select_busiest_sender(self.rows["GLOBAL_POSITION_INT"])
+        own, voice_s = select_busiest_sender(self.rows["GLOBAL_POSITION_INT"])
         if voice_s is not None:
-            remarks.append(_duplicate_system_remark(self.system, self.positions - len(mine)))
+            remarks.append(_duplicate_system_remark(self.system, self.positions - len(own)))
         rows = {kind: filter_sender(found, voice_s) for kind, found in self.rows.items()}
-        positions, replayed = select_live_rows(select_last_boot(mine))
+        positions, replayed = select_live_rows(select_last_boot(own))
         remarks += replayed
         if not positions:
             raise SourceUnreadable(
@@ -671,12 +671,12 @@ def read_tlog_aircraft(path: Path, max_count: int | None = None) -> dict[int, Fl
     logs: dict[int, FlightLog] = {}
     for aircraft in flying[:max_count]:
         log = aircraft.flight_log(path.name)
-        told = list(log.remarks)
+        notes = list(log.remarks)
         others = [a for a in flying if a is not aircraft]
         if others:
-            told.append(_others(aircraft, others))
+            notes.append(_others(aircraft, others))
         if corrupt:
-            told.append(_("{count} records with an impossible time were skipped", count=corrupt))
+            notes.append(_("{count} records with an impossible time were skipped", count=corrupt))
         logs[aircraft.system] = FlightLog(
             name=log.name,
             track=log.track,
@@ -684,7 +684,7 @@ def read_tlog_aircraft(path: Path, max_count: int | None = None) -> dict[int, Fl
             shift_other_ns=log.shift_other_ns,
             camera_events=log.camera_events,
             home=log.home,
-            remarks=tuple(told),
+            remarks=tuple(notes),
         )
     return logs
 

@@ -527,10 +527,10 @@ def _parser(key: bytes | None) -> mavlink.MAVLink:
 
 
 def _reason(message: Any) -> str:
-    said = str(message.reason)
-    if "signature" in said:
+    text = str(message.reason)
+    if "signature" in text:
         return "bad_signature"
-    return "noise" if "prefix" in said else "damaged"
+    return "noise" if "prefix" in text else "damaged"
 
 
 def is_link(address: str) -> bool:

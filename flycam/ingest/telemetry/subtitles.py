@@ -88,17 +88,17 @@ def parse_cues(pieces: Iterable[str]) -> Iterator[SubtitleCue]:
 
     Of an overlong cue the beginning is used. Never holds more than that and a piece.
     """
-    held = ""
+    pending = ""
     for piece in pieces:
-        held += piece
-        starts = list(_CUE_START.finditer(held))
+        pending += piece
+        starts = list(_CUE_START.finditer(pending))
         for start, following in pairwise(starts):
-            yield _cue(start, held[start.end() : following.start()])
+            yield _cue(start, pending[start.end() : following.start()])
         if starts:  # the last may go on in the next piece
-            held = held[starts[-1].start() :][:_MAX_CUE_CHARACTERS]
+            pending = pending[starts[-1].start() :][:_MAX_CUE_CHARACTERS]
         else:
-            held = held[max(held.rfind("\n", 0, -_MAX_HEADER_CHARACTERS), 0) :][:_MAX_CUE_CHARACTERS]
-    yield from (_cue(start, held[start.end() :]) for start in _CUE_START.finditer(held))
+            pending = pending[max(pending.rfind("\n", 0, -_MAX_HEADER_CHARACTERS), 0) :][:_MAX_CUE_CHARACTERS]
+    yield from (_cue(start, pending[start.end() :]) for start in _CUE_START.finditer(pending))
 
 
 def detect_order_evidence(cues: list[SubtitleCue]) -> str:
@@ -139,9 +139,9 @@ def _by_distance(cues: list[SubtitleCue]) -> bool | None:
         return None
     place, home = np.array([c.place for c in known]), np.array([c.home for c in known])
     stated = np.array([c.home_distance_m for c in known])
-    apart = np.radians(place - home) * 6_371_008.8
-    east_first = np.hypot(apart[:, 0] * np.cos(np.radians(home[:, 1])), apart[:, 1])
-    north_first = np.hypot(apart[:, 0], apart[:, 1] * np.cos(np.radians(home[:, 0])))
+    offset_m = np.radians(place - home) * 6_371_008.8
+    east_first = np.hypot(offset_m[:, 0] * np.cos(np.radians(home[:, 1])), offset_m[:, 1])
+    north_first = np.hypot(offset_m[:, 0], offset_m[:, 1] * np.cos(np.radians(home[:, 0])))
     off = [float(np.median(np.abs(d - stated) / stated)) for d in (east_first, north_first)]
     return None if min(off) > 0.1 or max(off) < 2 * min(off) else off[0] < off[1]
 
@@ -151,10 +151,10 @@ def _cue(start: re.Match[str], body: str) -> SubtitleCue:
     video_ms = None
     if hours is not None:
         video_ms = ((int(hours) * 60 + int(minutes)) * 60 + int(seconds)) * 1000 + int(fraction.ljust(3, "0"))
-    said = {key.lower(): value for key, value in _PAIR.findall(body)}
+    pairs = {key.lower(): value for key, value in _PAIR.findall(body)}
     calls = dict(_CALL.findall(body))
     words = {key: float(value) for key, value in _WORD.findall(body)}
-    place, named = _named_place(said), True
+    place, named = _named_place(pairs), True
     gps = calls.get("GPS", "")
     third = ""
     if place is None and gps:
@@ -164,10 +164,10 @@ def _cue(start: re.Match[str], body: str) -> SubtitleCue:
             # Matrice 300: the only dialect that has the latitude first
             place, named = place[::-1], True
         third = parts[2] if len(parts) > 2 and _BARE.fullmatch(parts[2]) else ""
-    above_sea = "abs_alt" in said
-    absolute = said.get("abs_alt") or said.get("altitude") or (third if "." in third else "nan")
-    barometer = said.get("barometer") or said.get("hb") or _first_number(calls.get("BAROMETER", ""))
-    relative = float(said.get("rel_alt") or barometer)
+    above_sea = "abs_alt" in pairs
+    absolute = pairs.get("abs_alt") or pairs.get("altitude") or (third if "." in third else "nan")
+    barometer = pairs.get("barometer") or pairs.get("hb") or _first_number(calls.get("BAROMETER", ""))
+    relative = float(pairs.get("rel_alt") or barometer)
     return SubtitleCue(
         video_ms=video_ms,
         wall_ns=_wall_ns(body),
@@ -181,9 +181,9 @@ def _cue(start: re.Match[str], body: str) -> SubtitleCue:
         home_distance_m=words.get("D", NAN),
         satellites=float(third) if third and "." not in third else NAN,
         body=_yaw_pitch_roll(calls.get("F.PRY", "")),
-        gimbal=_gimbal(said) if "gb_pitch" in said else _yaw_pitch_roll(calls.get("G.PRY", "")),
-        focal_35mm_mm=_focal_35mm(said.get("focal_len")),
-        zoom=_zoom(said.get("dzoom_ratio") or said.get("dzoom")),
+        gimbal=_gimbal(pairs) if "gb_pitch" in pairs else _yaw_pitch_roll(calls.get("G.PRY", "")),
+        focal_35mm_mm=_focal_35mm(pairs.get("focal_len")),
+        zoom=_zoom(pairs.get("dzoom_ratio") or pairs.get("dzoom")),
         speed_mps=words.get("H.S", NAN),
     )
 
@@ -372,17 +372,17 @@ class Subtitles:
 
     def remarks(self) -> tuple[Message, ...]:
         """Return remarks on dropped cues and assumptions."""
-        said = self.describe_dropped()
+        notes = self.describe_dropped()
         if self.order == "dialect":
-            said.append(
+            notes.append(
                 _(
                     "nothing in the file proves which coordinate is the longitude: the first is taken, as "
                     "this dialect has it wherever it can be checked"
                 )
             )
         if self.absolute_datum == "UNKNOWN" and np.isfinite(self.absolute_m).any():
-            said.append(_("the file does not say above what its altitude is measured"))
-        return tuple(said)
+            notes.append(_("the file does not say above what its altitude is measured"))
+        return tuple(notes)
 
 
 def is_subtitle_file(head: bytes) -> bool:

@@ -444,10 +444,10 @@ def _events(
     if len(captures):
         good = captures[captures["result"] == 1]
         failed = len(captures) - len(good)
-        told = [_("{count} captures failed in the camera", count=failed)]
+        remarks = [_("{count} captures failed in the camera", count=failed)]
         return _unique_sequences(
             good, [_captured(m, offset_us, track, origin) for m in good]
-        ), told if failed else []
+        ), remarks if failed else []
     triggers = _first(topics, "camera_trigger")
     if _has(triggers, ("feedback",)) and (triggers["feedback"] != 0).any():
         # the shutter's own signal, not the command to it
@@ -460,8 +460,8 @@ def _events(
         except TelemetryGap:
             continue
     lost = len(triggers) - len(placed)
-    told = [_("{count} triggers lie where the log has no position", count=lost)]
-    return _unique_sequences(triggers[rows], placed), told if lost else []
+    remarks = [_("{count} triggers lie where the log has no position", count=lost)]
+    return _unique_sequences(triggers[rows], placed), remarks if lost else []
 
 
 def _captured(m: np.void, offset_us: int, track: TelemetryTrack, origin: str) -> TelemetrySample:
@@ -515,20 +515,20 @@ def _home(rows: Records) -> Home | None:
 
 
 def _remarks(topics: ULogTopics) -> list[Message]:
-    told = []
+    remarks = []
     if n := topics.faults["damaged"]:
-        told.append(_("{count} damaged stretches were skipped", count=n))
+        remarks.append(_("{count} damaged stretches were skipped", count=n))
     if topics.faults["truncated"]:
-        told.append(_("the log breaks off in the middle of a message"))
+        remarks.append(_("the log breaks off in the middle of a message"))
     if n := sum(topics.faults[why] for why in ("odd_size", "odd_time", "undescribed")):
-        told.append(
+        remarks.append(
             _(
                 "{count} records are too short, stamped impossibly or not described, and were skipped",
                 count=n,
             )
         )
     if topics.dropout_ms:
-        told.append(_("the logger lost {seconds:.2f} s in all", seconds=topics.dropout_ms / 1e3))
+        remarks.append(_("the logger lost {seconds:.2f} s in all", seconds=topics.dropout_ms / 1e3))
     if "vehicle_global_position" not in topics.records:
-        told.append(_("no estimated position is logged: the GPS receiver's own fixes are used"))
-    return told
+        remarks.append(_("no estimated position is logged: the GPS receiver's own fixes are used"))
+    return remarks

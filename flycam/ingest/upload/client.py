@@ -78,32 +78,32 @@ def send_card(
     line = ServerConnection(
         sending.url, sending.token, sending.retry_timeout_s, sending.language, on_note, trust=sending.trust
     )
-    said = line.request(
+    answer = line.request(
         "POST", "/api/uploads", card.build_announcement(), Content_Type="application/json"
     ).json
-    upload_id = str(said["upload_id"])
-    parts = card.list_files(said)
+    upload_id = str(answer["upload_id"])
+    parts = card.list_files(answer)
     here = sum(part.offset for part in parts)
     tell = _Teller(line, upload_id, on_preview)
-    if not said["saved"]:
+    if not answer["saved"]:
         parts = _send_log(line, upload_id, card, parts)
         parts = _send_heads(line, upload_id, parts, progress)
         _send_rest(line, upload_id, parts, progress, tell)
         _check_saved(line, upload_id, parts, progress, tell)
-    laid = _wait_for_map(line, upload_id, progress, tell)
+    outcome = _wait_for_map(line, upload_id, progress, tell)
     total = sum(part.size for part in parts)
     return UploadReport(
         upload_id=upload_id,
         files=len(parts),
         bytes=total,
-        sent_bytes=total - here if not said["saved"] else 0,
+        sent_bytes=total - here if not answer["saved"] else 0,
         skipped=card.skipped,
-        skipped_count=len(card.passed_over) + said["passed_over"],
+        skipped_count=len(card.passed_over) + answer["passed_over"],
         skipped_reasons=(
             *(one.message for one in card.passed_over),
-            *map(from_fields, said["passed_over_said"]),
+            *map(from_fields, answer["passed_over_said"]),
         ),
-        result=laid,
+        result=outcome,
         seconds=time.monotonic() - began,
         preview=tell.look,
     )
@@ -193,10 +193,10 @@ def _send_rest(
 class _Teller:
     """Reports the preview as soon as the server has it; look: the last one reported."""
 
-    def __init__(self, line: ServerConnection, upload_id: str, told: Callable[[JsonObject], None]) -> None:
+    def __init__(self, line: ServerConnection, upload_id: str, report: Callable[[JsonObject], None]) -> None:
         self._line = line
         self._where = f"/api/uploads/{upload_id}/look"
-        self._told = told
+        self._told = report
         self.look: JsonObject | None = None
 
     def __call__(self) -> None:
@@ -235,13 +235,13 @@ def _send_file(line: ServerConnection, upload_id: str, part: CardFile, reached: 
                 reply: HttpReply | None = _patch(line, where, data, at)
             except ConnectionLost:
                 reply = None
-            took = time.monotonic() - began
+            elapsed_s = time.monotonic() - began
             if reply is not None and reply.status == 204:
                 at = int(reply.headers["Upload-Offset"])
-                chunk = min(2 * chunk, _MAX_CHUNK) if took < _QUICK_S else chunk
+                chunk = min(2 * chunk, _MAX_CHUNK) if elapsed_s < _QUICK_S else chunk
             else:
                 at = int(line.request("HEAD", where).headers["Upload-Offset"])
-            if reply is None or took > _SLOW_S:
+            if reply is None or elapsed_s > _SLOW_S:
                 chunk = max(chunk // 2, _MIN_CHUNK)
             elif reply.status == 423:
                 # an older connection of ours, not timed out on the server yet
@@ -275,14 +275,14 @@ def _check_saved(
     tell: Callable[[], None],
 ) -> None:
     """Wait until all is stored there, and compare its hashes with the local files."""
-    while not (said := line.request("GET", f"/api/uploads/{upload_id}").json)["saved"]:
-        progress("keep", said["stored"], len(parts))
+    while not (status := line.request("GET", f"/api/uploads/{upload_id}").json)["saved"]:
+        progress("keep", status["stored"], len(parts))
         tell()
-        line.report_server_wait(said)
+        line.report_server_wait(status)
         time.sleep(_POLL_S)
     progress("keep", len(parts), len(parts))
-    kept = line.request("GET", f"/api/uploads/{upload_id}/files").json["parts"]
-    for part, there in zip(parts, kept, strict=True):
+    stored_files = line.request("GET", f"/api/uploads/{upload_id}/files").json["parts"]
+    for part, there in zip(parts, stored_files, strict=True):
         if compute_sha256(part.path) != there["sha256"]:
             raise InputUnusable(
                 _(
@@ -297,14 +297,14 @@ def _wait_for_map(
     line: ServerConnection, upload_id: str, progress: Progress, tell: Callable[[], None]
 ) -> JsonObject:
     while True:
-        said: JsonObject = line.request("GET", f"/api/uploads/{upload_id}").json
+        status: JsonObject = line.request("GET", f"/api/uploads/{upload_id}").json
         tell()
-        laid = said["laid"]
-        if said["stage"] == "laid":
-            return dict(laid or {})
-        if said["stage"] == "failed":
-            raise InputUnusable(_("all files are safe on the server, but: {laid}", laid=from_fields(laid)))
-        if at := said["progress"]:
+        outcome = status["laid"]
+        if status["stage"] == "laid":
+            return dict(outcome or {})
+        if status["stage"] == "failed":
+            raise InputUnusable(_("all files are safe on the server, but: {laid}", laid=from_fields(outcome)))
+        if at := status["progress"]:
             progress(at["stage"], at["done"], at["total"])
-        line.report_server_wait(said)
+        line.report_server_wait(status)
         time.sleep(_POLL_S)

@@ -79,8 +79,8 @@ def validate_card_path(text: str) -> str:
 def format_label(text: str) -> str:
     """Make a folder name from the flight's or a folder's name; may be empty."""
     letters = (" " if _is_unsafe(c) or c == "/" else c for c in unicodedata.normalize("NFC", text))
-    whole = " ".join("".join(letters).split()).strip(". ")
-    return whole.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(". ")
+    joined = " ".join("".join(letters).split()).strip(". ")
+    return joined.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(". ")
 
 
 def make_name_error(text: str, why: Message) -> InputUnusable:
@@ -435,10 +435,10 @@ def _name_below(path: Path, roots: list[Path]) -> str:
 
     The folder's name is prepended if there are several.
     """
-    whole = resolve_links(path)
+    resolved = resolve_links(path)
     for root in roots:
-        if whole.is_relative_to(root):
-            return (whole.relative_to(root.parent if len(roots) > 1 else root)).as_posix()
+        if resolved.is_relative_to(root):
+            return (resolved.relative_to(root.parent if len(roots) > 1 else root)).as_posix()
     return path.name
 
 

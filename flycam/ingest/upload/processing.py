@@ -110,8 +110,8 @@ class CardLogs:
             return
         began_ns = read_creation_ns(self._card / video)
         if began_ns is not None:
-            apart = {log: self._distance_ns(log, began_ns) for log in others}
-            yield from sorted((log for log in others if apart[log] <= _AROUND_NS), key=lambda log: apart[log])
+            delta = {log: self._distance_ns(log, began_ns) for log in others}
+            yield from sorted((log for log in others if delta[log] <= _AROUND_NS), key=lambda log: delta[log])
 
     def _holds_telemetry(self, film: str) -> bool:
         from flycam.ingest.telemetry.log_files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
@@ -242,9 +242,9 @@ def orthorectify_photos(workspace: Workspace, folder: Path) -> PhotosResult:
     """
     manifest = UploadManifest.read(folder)
     labels = FlightLabels(name=manifest.name, event=manifest.event)
-    mine = replace(workspace, operator=manifest.owner)
+    as_owner = replace(workspace, operator=manifest.owner)
     request, unreadable = _request(folder, manifest.list_paths(FileKind.LOG))
-    return PhotosResult(report=ingest(mine, request, labels, FileProgress(folder)), unreadable=unreadable)
+    return PhotosResult(report=ingest(as_owner, request, labels, FileProgress(folder)), unreadable=unreadable)
 
 
 def is_awaiting_logs(folder: Path) -> bool:
@@ -268,9 +268,9 @@ def estimate_motion_blur(
     places = np.array([one.header.exterior_prior.projection_centre_m[:2] for one in planned])
     seconds = np.array([one.header.captured_ns for one in planned]) / 1e9
     way = np.hypot(*np.diff(places, axis=0, append=places[-1:]).T)
-    took = np.diff(seconds, append=seconds[-1:])
-    is_step = (took > 0.0) & (took < _MAX_STEP_S)
-    between = np.where(is_step, way / np.where(is_step, took, 1.0), np.nan)
+    step_s = np.diff(seconds, append=seconds[-1:])
+    is_step = (step_s > 0.0) & (step_s < _MAX_STEP_S)
+    between = np.where(is_step, way / np.where(is_step, step_s, 1.0), np.nan)
     stated = np.array([np.hypot(*p.speed_mps[:2]) if p.speed_mps else np.nan for p in photos])
     exposure = np.array([p.exposure_s or np.nan for p in photos])
     gsd = np.array([one.view.footprint.gsd_m for one in planned])
@@ -376,7 +376,7 @@ def orthorectify_videos(workspace: Workspace, folder: Path, into: str | None) ->
     Raises StorageFailed only: other errors of a video are in its result.
     """
     manifest = UploadManifest.read(folder)
-    mine = replace(workspace, operator=manifest.owner)
+    as_owner = replace(workspace, operator=manifest.owner)
     note = partial(note_reading, folder)
     logs = CardLogs(folder / "card" / manifest.label, manifest.list_paths(FileKind.LOG), note)
     films = manifest.list_paths(FileKind.FILM)
@@ -395,12 +395,12 @@ def orthorectify_videos(workspace: Workspace, folder: Path, into: str | None) ->
         labels = FlightLabels(name=manifest.name, event=manifest.event) if into is None else FlightLabels()
         note(film)
         film_id = hashes.get(film) or compute_sha256(Path(request.video))
-        known = _Known(workspace=mine, film_id=film_id, into=into)
-        one = _orthorectify_video(mine, request, film, logs, labels, progress, known)
+        known = _Known(workspace=as_owner, film_id=film_id, into=into)
+        one = _orthorectify_video(as_owner, request, film, logs, labels, progress, known)
         into = one.flight_id or into
         done.append(one)
-    held = [one.flight_id for one in done if one.flight_id is not None]
-    return VideosResult(videos=tuple(done), flight=mine.catalog.flights.flight(held[-1]) if held else None)
+    ids = [one.flight_id for one in done if one.flight_id is not None]
+    return VideosResult(videos=tuple(done), flight=as_owner.catalog.flights.flight(ids[-1]) if ids else None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -441,11 +441,11 @@ def _orthorectify_video(
     there = VideoResult(video=film, frames=before, flight_id=known.flight_id if before else None)
     try:
         for log in logs.find_video_logs(film):
-            given = replace(request, telemetry=str(Path(request.video).parents[film.count("/")] / log))
+            with_log = replace(request, telemetry=str(Path(request.video).parents[film.count("/")] / log))
             # errors after the first progress are not the log's fault
             begun = ProgressProbe(progress, PROGRESS_STAGE)
             try:
-                report = orthorectify_video(workspace, given, labels, begun)
+                report = orthorectify_video(workspace, with_log, labels, begun)
             except StorageFailed:
                 raise
             except FlycamError as error:

@@ -365,7 +365,7 @@ def _block_reading(upload: Upload) -> Iterator[None]:
     Raises StorageFailed where storing one takes longer than is waited for.
     """
     until_s = time.monotonic() + _READ_S
-    with ExitStack() as held:
+    with ExitStack() as locks:
         for lock in (upload.reading, upload.reading_films):
             if not lock.acquire(timeout=max(until_s - time.monotonic(), 0.0)):
                 raise StorageFailed(
@@ -374,7 +374,7 @@ def _block_reading(upload: Upload) -> Iterator[None]:
                         label=upload.manifest.label,
                     )
                 )
-            held.callback(lock.release)
+            locks.callback(lock.release)
         yield
 
 
@@ -412,5 +412,5 @@ def _make_unreadable_error(folder: Path) -> StorageFailed:
 
 def _id_of(owner: str, files: Sequence[UploadFile], nonce: str = "") -> str:
     listed = [[one.path, one.size, one.modified_ms] for one in files]
-    said = json.dumps([owner, listed, nonce] if nonce else [owner, listed], ensure_ascii=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:32]
+    serialised = json.dumps([owner, listed, nonce] if nonce else [owner, listed], ensure_ascii=True)
+    return hashlib.sha256(serialised.encode()).hexdigest()[:32]

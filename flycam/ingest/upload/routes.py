@@ -88,14 +88,14 @@ def create_tus_upload(request: Request, principal: OperatorPrincipal) -> Respons
     this path, else an upload of its own, a new one each time: name and size do not distinguish two photos.
     """
     _check_version(request)
-    said = _parse_metadata(request.headers.get("upload-metadata", ""))
+    metadata = _parse_metadata(request.headers.get("upload-metadata", ""))
     size = read_byte_count_header(request, "upload-length")
     if size > MAX_VIDEO_BYTES:
         raise build_too_large_error(MAX_VIDEO_BYTES)
     reception: UploadService = request.app.state.reception
-    path = said.get("filename", "")
-    if "upload" in said:
-        upload = reception.find_upload(said["upload"], principal)
+    path = metadata.get("filename", "")
+    if "upload" in metadata:
+        upload = reception.find_upload(metadata["upload"], principal)
     else:
         upload = reception.open(principal, [UploadFile(path=path, size=size, modified_ms=0)], is_new=True)
     numbers = [n for n, file in enumerate(upload.manifest.files) if (file.path, file.size) == (path, size)]
@@ -176,37 +176,37 @@ async def _receive(request: Request, writer: Writer, check: tuple[str, bytes] | 
     Raises ClientDisconnected, Refused, SignInRequired, AccessDenied, StorageFailed.
     """
     digest = hashlib.new(check[0], usedforsecurity=False) if check else None
-    held = bytearray()
+    buffer = bytearray()
     committed_s = time.monotonic()
     try:
         async for part in iterate_body(request):
-            if len(held) + len(part) > writer.remaining_bytes:
+            if len(buffer) + len(part) > writer.remaining_bytes:
                 raise build_too_large_error(writer.remaining_bytes)
-            held += part
+            buffer += part
             if digest is not None:
                 digest.update(part)
             is_late = time.monotonic() - committed_s > _COMMIT_S
-            if len(held) < _WRITE_BYTES and not is_late:
+            if len(buffer) < _WRITE_BYTES and not is_late:
                 continue
-            await _write(writer, held)
+            await _write(writer, buffer)
             # again: the token may have been revoked, or the role changed, meanwhile
             await asyncio.to_thread(require_operator, request)
             if check is None and (is_late or writer.uncommitted_bytes >= _COMMIT_BYTES):
                 await asyncio.to_thread(writer.commit)
                 committed_s = time.monotonic()
     finally:
-        if held and writer.keeps_parts:
-            await _write(writer, held)
-    await _write(writer, held)
+        if buffer and writer.keeps_parts:
+            await _write(writer, buffer)
+    await _write(writer, buffer)
     if digest is not None and check is not None and digest.digest() != check[1]:
         await asyncio.to_thread(writer.drop)
         raise Refused(460, pgettext("file of an upload", "the bytes came changed: send them again"))
 
 
-async def _write(writer: Writer, held: bytearray) -> None:
-    if held and not await asyncio.to_thread(writer.write, bytes(held)):
+async def _write(writer: Writer, buffer: bytearray) -> None:
+    if buffer and not await asyncio.to_thread(writer.write, bytes(buffer)):
         raise Refused(423, _("another sends this file now"), {"Retry-After": "3"})
-    held.clear()
+    buffer.clear()
 
 
 def _build_locked_error(upload: Upload, number: int) -> Refused:
@@ -253,14 +253,14 @@ def _parse_checksum(text: str | None) -> tuple[str, bytes] | None:
 
 def _parse_metadata(text: str) -> dict[str, str]:
     """Parse Upload-Metadata: `key base64, key base64, …`. Raises Refused 400."""
-    said: dict[str, str] = {}
+    metadata: dict[str, str] = {}
     for pair in filter(None, text.split(",")):
         key, __, value = pair.strip().partition(" ")
         try:
-            said[key] = base64.b64decode(value, validate=True).decode()
+            metadata[key] = base64.b64decode(value, validate=True).decode()
         except ValueError as error:
             raise Refused(400, _("Upload-Metadata: values are base64 of UTF-8")) from error
-    return said
+    return metadata
 
 
 def _encode_metadata(text: str) -> str:
@@ -482,12 +482,12 @@ def list_uploads(request: Request, principal: OperatorPrincipal) -> list[UploadS
     Without `laid`, because pages poll this every other second.
     """
     reception = _get_upload_service(request)
-    mine = [
+    own_uploads = [
         one
         for one in reception.uploads.list_uploads()
         if one.manifest.owner == principal.name or principal.has_role(Role.ADMIN)
     ]
-    return [build_upload_status(reception, one, includes_result=False) for one in mine]
+    return [build_upload_status(reception, one, includes_result=False) for one in own_uploads]
 
 
 @router.get("/api/uploads/{upload_id}")

@@ -258,8 +258,8 @@ class UploadService:
 
         def began(upload: Upload) -> None:
             taken = upload.manifest.files
-            said = f"{len(taken)} files, {sum(one.size for one in taken)} bytes"
-            self._services.workspace.catalog.audit.append(visitor.name, "upload", upload.upload_id, said)
+            summary = f"{len(taken)} files, {sum(one.size for one in taken)} bytes"
+            self._services.workspace.catalog.audit.append(visitor.name, "upload", upload.upload_id, summary)
 
         return self.uploads.open(
             visitor.name,
@@ -359,8 +359,8 @@ class UploadService:
 
         def note(upload: Upload) -> None:
             manifest = upload.manifest
-            said = f"{manifest.owner}: {manifest.label}, {len(upload.stored)} of {len(manifest.files)} files"
-            audit.append("flycam", "upload expired", upload.upload_id, said)
+            entry = f"{manifest.owner}: {manifest.label}, {len(upload.stored)} of {len(manifest.files)} files"
+            audit.append("flycam", "upload expired", upload.upload_id, entry)
 
         def stays(upload: Upload) -> None:
             audit.append("flycam", "upload not removed", upload.upload_id)
@@ -412,8 +412,8 @@ class UploadService:
     def _preview_photos(self, upload: Upload) -> bool:
         if not upload.has_heads or upload.is_laid:
             return False
-        said = read_json_file(upload.folder, PREVIEW_FILE)
-        if said is not None and not (said.get("awaits_logs") and upload.has_logs):
+        preview = read_json_file(upload.folder, PREVIEW_FILE)
+        if preview is not None and not (preview.get("awaits_logs") and upload.has_logs):
             return False
         (upload.folder / PREVIEW_FILE).unlink(missing_ok=True)
         return self._run_work(upload, "look", PREVIEW_FILE)
@@ -525,9 +525,9 @@ class _WorkWatchdog:
         if now_s - self._looked_s < _POLL_S:
             return None
         self._looked_s = now_s
-        heard = tuple(_read_modified_s(self._upload, name) for name in (PROGRESS_FILE, READING_FILE))
-        if heard != self._last_signs:
-            self._last_signs, self._last_sign_s = heard, now_s
+        signs = tuple(_read_modified_s(self._upload, name) for name in (PROGRESS_FILE, READING_FILE))
+        if signs != self._last_signs:
+            self._last_signs, self._last_sign_s = signs, now_s
         if now_s - self._last_sign_s > _SILENCE_TIMEOUT_S:
             return self._describe_trouble(
                 _(
@@ -571,15 +571,15 @@ def _measure_memory(pid: int) -> int:
 
     Without shared pages: files that they map belong to the system's cache.
     """
-    held = 0
+    used_bytes = 0
     # the process may have ended
     with suppress(psutil.Error, OSError):
         process = psutil.Process(pid)
         for one in (process, *process.children(recursive=True)):
             with suppress(psutil.Error, OSError):
-                told = one.memory_info()
-                held += told.rss - getattr(told, "shared", 0)
-    return held
+                memory = one.memory_info()
+                used_bytes += memory.rss - getattr(memory, "shared", 0)
+    return used_bytes
 
 
 def _truncate_log(log: int) -> None:
@@ -614,8 +614,8 @@ def get_upload_result(upload: Upload) -> dict[str, Any] | None:
     photos, films = photos or {}, films or {}
     # the videos' process died: the photos are on the map
     if "error" in films and "flight_id" in photos:
-        said = {key: films[key] for key in ("sentence", "sentence_vi")}
-        return {**photos, "films": [{"name": "", "frames": 0, **said}]}
+        sentences = {key: films[key] for key in ("sentence", "sentence_vi")}
+        return {**photos, "films": [{"name": "", "frames": 0, **sentences}]}
     return films if "error" in photos and films else {**photos, **films}
 
 

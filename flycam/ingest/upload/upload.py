@@ -114,10 +114,10 @@ def write_json(path: Path, value: Any) -> None:
 def read_json_file(folder: Path, name: str) -> dict[str, Any] | None:
     """Read a JSON file beside an upload; None if it is missing or unreadable."""
     try:
-        said = json.loads((folder / name).read_text(encoding="utf-8"))
+        values = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return said if isinstance(said, dict) else None
+    return values if isinstance(values, dict) else None
 
 
 def write_result_file(path: Path, answer: Any) -> None:
@@ -237,19 +237,19 @@ class UploadManifest:
     def write(self, folder: Path) -> None:
         """Write the manifest durably and atomically. Raises OSError."""
         over = self.passed_over
-        said = [encode_message(one) for one in over.said]
+        messages = [encode_message(one) for one in over.said]
         write_json(
-            folder / MANIFEST_FILE, {**asdict(self), "passed_over": {"count": over.count, "said": said}}
+            folder / MANIFEST_FILE, {**asdict(self), "passed_over": {"count": over.count, "said": messages}}
         )
 
     @staticmethod
     def read(folder: Path) -> UploadManifest:
         """Read a manifest. Raises OSError, ValueError, KeyError, TypeError."""
-        said = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
-        files = tuple(UploadFile(**one) for one in said["files"])
-        over = said["passed_over"]
+        record = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+        files = tuple(UploadFile(**one) for one in record["files"])
+        over = record["passed_over"]
         passed_over = SkippedFiles(count=over["count"], said=tuple(map(decode_message, over["said"])))
-        return UploadManifest(**{**said, "files": files, "passed_over": passed_over})
+        return UploadManifest(**{**record, "files": files, "passed_over": passed_over})
 
 
 class Upload:
@@ -364,9 +364,9 @@ class Upload:
 
         Videos, or all others.
         """
-        asked = set(self.numbers[FileKind.FILM])
-        whole = [n for n, file in enumerate(self.manifest.files) if self.offsets[n] == file.size]
-        return [n for n in whole if n not in self.stored and (n in asked) is videos]
+        video_numbers = set(self.numbers[FileKind.FILM])
+        complete = [n for n, file in enumerate(self.manifest.files) if self.offsets[n] == file.size]
+        return [n for n in complete if n not in self.stored and (n in video_numbers) is videos]
 
     def get_reading_lock(self, number: int) -> threading.Lock:
         """Return the lock that is held while this file is stored as an original."""

@@ -118,10 +118,10 @@ def estimate_centre_motion(first: Grey, second: Grey) -> tuple[float, float, flo
     if corners is None or len(corners) < _MIN_CORNERS:
         return None
     followed, there, _ = cv2.calcOpticalFlowPyrLK(first, second, corners, np.empty_like(corners))
-    kept = there.ravel() == 1
-    if kept.sum() < _MIN_CORNERS:
+    tracked = there.ravel() == 1
+    if tracked.sum() < _MIN_CORNERS:
         return None
-    matrix, inliers = cv2.findHomography(corners[kept, 0], followed[kept, 0], cv2.RANSAC, _WITHIN_PX)
+    matrix, inliers = cv2.findHomography(corners[tracked, 0], followed[tracked, 0], cv2.RANSAC, _WITHIN_PX)
     if matrix is None or inliers.mean() < _MIN_INLIER_SHARE:
         return None
     height, width = first.shape
@@ -211,8 +211,8 @@ def predict_rates(
             seen.append(np.stack([fx * x / z + cx, fy * y / z + cy], axis=1) - point)
     elapsed = second_s - first_s
     rates[:, :2] = seen[0] / elapsed[:, None]
-    beside = seen[1] - seen[0]
-    turn = np.arctan2(beside[:, 1], _BESIDE_SHARE * width + beside[:, 0])
+    side_shift = seen[1] - seen[0]
+    turn = np.arctan2(side_shift[:, 1], _BESIDE_SHARE * width + side_shift[:, 0])
     rates[:, 2] = turn / elapsed
     return rates
 
@@ -455,10 +455,10 @@ class _Fit:
         log-likelihood of what was assumed, K.
         """
         shift = offsets[:, None] + drift * (self._begin_s - self.middle_s)
-        told, covered = self._logged[lag].between(self._begin_s + shift, self._begin_s + _STEP_S + shift)
+        logged, covered = self._logged[lag].between(self._begin_s + shift, self._begin_s + _STEP_S + shift)
         weight = np.where(covered > 0.99, self._weight, 0.0)
-        flown, swung = told[..., 0] + 1j * told[..., 1], told[..., 2] + 1j * told[..., 3]
-        turn = self._seen[:, 2] - told[..., 4]
+        flown, swung = logged[..., 0] + 1j * logged[..., 1], logged[..., 2] + 1j * logged[..., 3]
+        turn = self._seen[:, 2] - logged[..., 4]
         heading = np.cumsum(turn * weight, axis=1) * _STEP_S
         band = self._band.of(weight)
         heading = band.quick(heading - 0.5 * _STEP_S * turn * weight)
@@ -466,7 +466,7 @@ class _Fit:
         seen, flown, swung = (
             band.within(one) for one in (self._seen[:, 0] + 1j * self._seen[:, 1], flown, swung)
         )
-        seen_turn, told_turn = (band.within(one) for one in (self._seen[:, 2], told[..., 4]))
+        seen_turn, told_turn = (band.within(one) for one in (self._seen[:, 2], logged[..., 4]))
         shift_left, assumed = self._unexplained(seen, flown, swung, told_turn)
         power = np.maximum((told_turn**2).sum(axis=1), 1e-12)
         gain = np.clip((seen_turn * told_turn).sum(axis=1) / power, 0.0, _MAX_GAIN)
@@ -582,9 +582,9 @@ def _strangers(rate: Floats) -> NDArray[np.bool_]:
     """
     padded = np.pad(rate, ((_NEIGHBOURS, _NEIGHBOURS), (0, 0)), mode="edge")
     window = np.lib.stride_tricks.sliding_window_view(padded, 2 * _NEIGHBOURS + 1, axis=0)
-    apart = np.abs(rate - np.median(window, axis=-1))
-    spread = 1.4826 * np.median(apart, axis=0)
-    off = (apart > _OUTLIER * np.maximum(spread, 1e-6)).any(axis=1)
+    deviation = np.abs(rate - np.median(window, axis=-1))
+    spread = 1.4826 * np.median(deviation, axis=0)
+    off = (deviation > _OUTLIER * np.maximum(spread, 1e-6)).any(axis=1)
     found: NDArray[np.bool_] = off & ~np.roll(off, 1) & ~np.roll(off, -1)
     return found
 
@@ -690,18 +690,18 @@ def compare_turns(
     lags = offset_s + np.arange(-reach_s, reach_s + _LAG_S / 2.0, _LAG_S)
     for some in np.split(lags, range(_LAGS_AT_ONCE, len(lags), _LAGS_AT_ONCE)):
         first = begins[None, :] + some[:, None]
-        said = _between(first, time_s, turned)
+        logged_rad = _between(first, time_s, turned)
         covered = _between(first, time_s, known) > _MIN_SEEN * _WINDOW_S
-        most = np.maximum(np.abs(said), np.abs(seen))
+        most = np.maximum(np.abs(logged_rad), np.abs(seen))
         turns = covered & (most >= _MIN_TURN_RAD)
-        apart = turns & (np.abs(said - seen) > np.maximum(_MIN_TURN_RAD, _DIFFERING_SHARE * most))
-        share = apart.sum(axis=1) / np.maximum(turns.sum(axis=1), 1)
+        differing = turns & (np.abs(logged_rad - seen) > np.maximum(_MIN_TURN_RAD, _DIFFERING_SHARE * most))
+        share = differing.sum(axis=1) / np.maximum(turns.sum(axis=1), 1)
         # a log that is silent where the video turns would agree with any
         for windows in (np.ones_like(turned_here), turned_here):
             share[covered[:, windows].sum(axis=1) < _MIN_WINDOWS * windows.sum()] = np.inf
         at = int(np.argmin(share))
         if share[at] < least:
-            least, best = share[at], TurnComparison(int(turns[at].sum()), int(apart[at].sum()))
+            least, best = share[at], TurnComparison(int(turns[at].sum()), int(differing[at].sum()))
     return best
 
 
@@ -720,10 +720,10 @@ def _measured_turns(motions: Sequence[ImageMotion]) -> tuple[Floats, Floats]:
     return begins[measured], _between(begins, edges, turned)[measured]
 
 
-def _logged_turns(told: LoggedPoses, interior: InteriorOrientation) -> tuple[Floats, Floats, Floats]:
+def _logged_turns(poses: LoggedPoses, interior: InteriorOrientation) -> tuple[Floats, Floats, Floats]:
     """Return log times (s), the turn up to each (rad), and its known duration (s)."""
-    time_s = np.arange(told.time_s[0], told.time_s[-1] + _LOG_STEP_S / 2.0, _LOG_STEP_S)
-    rate = predict_rates(told, interior, time_s[:-1], time_s[1:])[:, 2]
+    time_s = np.arange(poses.time_s[0], poses.time_s[-1] + _LOG_STEP_S / 2.0, _LOG_STEP_S)
+    rate = predict_rates(poses, interior, time_s[:-1], time_s[1:])[:, 2]
     is_told = np.isfinite(rate)
     turned, known = (
         np.concatenate([[0.0], np.cumsum(_LOG_STEP_S * one)])

@@ -111,16 +111,16 @@ class Decoder:
         Raises SourceUnreadable naming it, Cancelled where `stopped` is set before.
         """
         try:
-            said = self._receive_message(self._open_s)
-            if said is None and self._stopped.is_set():
+            reply = self._receive_message(self._open_s)
+            if reply is None and self._stopped.is_set():
                 raise _stopped_before(self._order.url)
-            if said is not None and said[0] == "not here":
-                raise make_listen_error(self._order.url, int(said[1]))
-            if said is not None and said[0] == "too large":
-                raise make_resolution_error(self._order.url, int(said[1]), int(said[2]))
-            if said is None or said[0] != "opened":
-                raise make_open_error(self._order.url, self.ending or str(said[1]) if said else self.ending)
-            __, width, height, self.fps, self.duration_s, self.opened_ns = said
+            if reply is not None and reply[0] == "not here":
+                raise make_listen_error(self._order.url, int(reply[1]))
+            if reply is not None and reply[0] == "too large":
+                raise make_resolution_error(self._order.url, int(reply[1]), int(reply[2]))
+            if reply is None or reply[0] != "opened":
+                raise make_open_error(self._order.url, self.ending or str(reply[1]) if reply else self.ending)
+            __, width, height, self.fps, self.duration_s, self.opened_ns = reply
             self.size_px = (width, height)
             self._slots = count_fitting_frames(_MAX_SLOTS, _RING_BYTES, self.size_px)
             self._ring = SharedMemory(create=True, size=self._slots * width * height * 3)
@@ -142,8 +142,8 @@ class Decoder:
         for slot in range(self._slots):
             if not self._receive_slot(slot):
                 return
-        while (said := self._receive_message(self._stall_s)) is not None:
-            kind, *rest = said
+        while (message := self._receive_message(self._stall_s)) is not None:
+            kind, *rest = message
             if kind != "picture":
                 self.ending = str(rest[0])
                 return
@@ -173,10 +173,10 @@ class Decoder:
             until_s = time.monotonic() + seconds
             while time.monotonic() < until_s and not self._stopped.is_set():
                 if self._pipe.poll(min(_LOOK_S, max(until_s - time.monotonic(), 0.0))):
-                    said = tuple(self._pipe.recv())
-                    if said[0] != "lost":
-                        return said
-                    self._note(*said[1:])
+                    message = tuple(self._pipe.recv())
+                    if message[0] != "lost":
+                        return message
+                    self._note(*message[1:])
             if self._stopped.is_set():
                 return None
             self.ending = f"it gave no picture for {seconds:.0f} s"

@@ -58,9 +58,9 @@ def measure_combing(picture: Picture) -> float:
     picture  rows×columns×3 uint8
     """
     green = picture[:, ::_COLUMN_STEP, 1].astype(np.float32)
-    beside = np.abs(green[1:-1] - 0.5 * (green[:-2] + green[2:]))[1:-1]
+    of_neighbours = np.abs(green[1:-1] - 0.5 * (green[:-2] + green[2:]))[1:-1]
     of_field = np.abs(green[2:-2] - 0.5 * (green[:-4] + green[4:]))
-    return float((beside.mean() + 1e-3) / (of_field.mean() + 1e-3)) if of_field.size else 0.0
+    return float((of_neighbours.mean() + 1e-3) / (of_field.mean() + 1e-3)) if of_field.size else 0.0
 
 
 class FieldSelector:
@@ -88,8 +88,8 @@ class FieldSelector:
         halved = np.array([[1.0, 0.0, 0.0], [0.0, 0.5, 0.0]])
         flags, beyond = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
         field = np.ascontiguousarray(picture[::2])
-        whole = cv2.warpAffine(field, halved, (columns, rows), flags=flags, borderMode=beyond)
-        return np.asarray(whole, np.uint8)
+        resized = cv2.warpAffine(field, halved, (columns, rows), flags=flags, borderMode=beyond)
+        return np.asarray(resized, np.uint8)
 
 
 # -- Decoder process, and its pipe to the parent ---------------------------------------------------

@@ -111,7 +111,7 @@ class StreamReceiver:
         self._recorder: Recorder | None = None
         if recording is not None:
             self._recorder = Recorder(
-                recording, self._size_px, lambda lost, said: on_event("unrecorded", lost, said)
+                recording, self._size_px, lambda lost, message: on_event("unrecorded", lost, message)
             )
         self._read_fd, self._write_fd = os.pipe()
         fcntl.fcntl(self._write_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

@@ -95,10 +95,10 @@ class VideoLog:
         """
         if not self.is_shared or self.is_own or not self.log.track.samples:
             return ()
-        said = []
+        doubts = []
         told_s = self.log.track.samples[-1].t_utc_ns / 1e9
         if video_s > 0.0 and abs(told_s - video_s) > _LENGTH_S + _LENGTH_SHARE * video_s:
-            said.append(
+            doubts.append(
                 _(
                     "its cues reach to {cues_s:.0f} s, the film to {video_s:.0f} s",
                     cues_s=told_s,
@@ -107,9 +107,9 @@ class VideoLog:
             )
         began_ns = self.utc_base_ns
         if began_ns is None or created_ns is None or _can_be_one((created_ns - began_ns) / 1e9, video_s):
-            return tuple(said)
+            return tuple(doubts)
         shown, stated = (datetime.fromtimestamp(ns / 1e9, UTC) for ns in (began_ns, created_ns))
-        said.append(
+        doubts.append(
             _(
                 "its clock showed {shown:%Y-%m-%d %H:%M:%S} as the film began, the film says "
                 "{stated:%Y-%m-%d %H:%M:%S} UTC, which no time zone explains",
@@ -117,7 +117,7 @@ class VideoLog:
                 stated=stated,
             )
         )
-        return tuple(said)
+        return tuple(doubts)
 
     def initial_search(self, video_s: float) -> tuple[ClockOffset, float]:
         """Return the offset known before any motion is measured, and how far to search.
@@ -237,8 +237,8 @@ class FlightLogSummary:
 
     def median(self, of: str) -> float:
         """Return the median of a field of the samples; NaN if none has it."""
-        told = [value for one in self.samples if np.isfinite(value := getattr(one, of))]
-        return float(np.median(told)) if told else float("nan")
+        values = [value for one in self.samples if np.isfinite(value := getattr(one, of))]
+        return float(np.median(values)) if values else float("nan")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -52,9 +52,9 @@ class Outages:
 
     def remarks(self, name: str) -> tuple[Message, ...]:
         """Return remarks on the stream; none without outages."""
-        said = []
+        notes = []
         if self.count:
-            said.append(
+            notes.append(
                 ngettext(
                     "{name}: was lost once, {seconds:.0f} s without pictures in all: what was flown over "
                     "meanwhile is missing",
@@ -66,14 +66,14 @@ class Outages:
                 )
             )
         if self.last_s:
-            said.append(
+            notes.append(
                 _(
                     "{name}: no picture came in the last {seconds:.0f} s before it was stopped",
                     name=name,
                     seconds=self.last_s,
                 )
             )
-        return tuple(said)
+        return tuple(notes)
 
 
 class OutageCounter:
@@ -98,10 +98,10 @@ class OutageCounter:
 
         stopped_ns  when the stream was stopped; None: it was not
         """
-        told, newest_ns = self._outages, self._newest_ns
+        past, newest_ns = self._outages, self._newest_ns
         if stopped_ns is None or newest_ns is None or stopped_ns - newest_ns < self._least_ns:
-            return told
-        return Outages(told.count, told.seconds, (stopped_ns - newest_ns) / 1e9)
+            return past
+        return Outages(past.count, past.seconds, (stopped_ns - newest_ns) / 1e9)
 
 
 # -- Source of a video's frames --------------------------------------------------------------------
@@ -365,7 +365,7 @@ class VideoSource:
         """Add up frames lost before they came here, over all connections."""
         for reason, count in decoder.lost.items():
             self.health.dropped[reason] = self._lost_before[reason] + count
-        self.health.remarks += [said for said in decoder.remarks if said not in self.health.remarks]
+        self.health.remarks += [remark for remark in decoder.remarks if remark not in self.health.remarks]
         decoder.remarks.clear()
 
     def _picture(self, pts_ns: int, decoded: DecodedFrame, breaks: int) -> VideoFrame:
@@ -380,13 +380,13 @@ class VideoSource:
         )
 
     def _note_jumps(self, times: StreamTime) -> None:
-        said = _(
+        remark = _(
             "{name}: the stream's own time jumped, or stood still; from there on pictures are timed by when "
             "they came",
             name=self.name,
         )
-        if times.jumps and said not in self.health.remarks:
-            self.health.remarks.append(said)
+        if times.jumps and remark not in self.health.remarks:
+            self.health.remarks.append(remark)
 
     def _opened_again(self) -> Decoder | None:
         decoder = Decoder(self._order, self._open_s, self._stall_s, self._stopped)
