@@ -72,8 +72,8 @@ class ReprocessPlan:
 
     def tiles(self, layer: Layer) -> list[TileRange]:
         """Return the tiles that frames of a layer will touch."""
-        laid = (*self.frames, *self.moved)
-        return [r.tiles for r in laid if r.tiles is not None and r.header.layer == layer]
+        records = (*self.frames, *self.moved)
+        return [r.tiles for r in records if r.tiles is not None and r.header.layer == layer]
 
 
 NO_REPROCESS = ReprocessPlan()
@@ -143,8 +143,8 @@ def _reproject(
     new = []
     for record in records:
         layer = record.header.layer
-        laid = build_frame_record(views[record.frame_id], flight_id, work_crs, zooms[layer], dem_id)
-        new.append(replace(laid, header=replace(laid.header, layer=layer)))
+        reprojected = build_frame_record(views[record.frame_id], flight_id, work_crs, zooms[layer], dem_id)
+        new.append(replace(reprojected, header=replace(reprojected.header, layer=layer)))
     return new
 
 
@@ -163,8 +163,8 @@ def apply_reprocess_plan(
         reason = f"re-laid on terrain {terrain}"
     workspace.catalog.placements.supersede([*reprocess.frames, *reprocess.set_aside], reason, who, at_ns)
     update_redaction_footprints(workspace)
-    said = f"{len(reprocess.frames)} frames {reason}, {len(reprocess.set_aside)} set aside"
-    workspace.catalog.audit.append(who, "relay", flight_id, said, at_ns=at_ns)
+    details = f"{len(reprocess.frames)} frames {reason}, {len(reprocess.set_aside)} set aside"
+    workspace.catalog.audit.append(who, "relay", flight_id, details, at_ns=at_ns)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
