@@ -212,21 +212,21 @@ def plan_layer_moves(
     wanted = {frame.header.frame_id: frame.header.layer for frame in planned}
     reprocessed = {record.frame_id: record for record in reprocess.frames}
     on_map = workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
-    lying = {record.frame_id: record for record in on_map} | reprocessed
+    recorded = {record.frame_id: record for record in on_map} | reprocessed
     zooms = _base_zooms(workspace, flight_id)
     moved = {
         frame_id: _in_layer(record, wanted[frame_id], zooms)
-        for frame_id, record in lying.items()
+        for frame_id, record in recorded.items()
         if wanted.get(frame_id, record.header.layer) is not record.header.layer
     }
     if not moved:
         return reprocess
-    ways = Counter((lying[frame_id].header.layer, wanted[frame_id]) for frame_id in moved)
+    directions = Counter((recorded[frame_id].header.layer, wanted[frame_id]) for frame_id in moved)
     return replace(
         reprocess,
         frames=tuple(moved.get(record.frame_id, record) for record in reprocess.frames),
         moved=tuple(record for frame_id, record in moved.items() if frame_id not in reprocessed),
-        notes=(*reprocess.notes, *(_describe_move(count, *way) for way, count in sorted(ways.items()))),
+        notes=(*reprocess.notes, *(_describe_move(count, *way) for way, count in sorted(directions.items()))),
         moved_ids=frozenset(moved),
     )
 

@@ -578,8 +578,8 @@ def _stands(
     over, sigma, met = _heights(a, b, poses, i, j, terrain)
     room = 3.0 * sigma
     inside = (over - level > -plausible.below_m - room) & (over - level < plausible.above_m + room)
-    stands: Bools = met & (inside | ~np.isfinite(over))
-    return stands
+    is_plausible: Bools = met & (inside | ~np.isfinite(over))
+    return is_plausible
 
 
 def _guided_matches(

@@ -231,9 +231,9 @@ def compute_height_sigma(terrain: TerrainGrid, surface: Surface | None, prior: T
         fallback_sigma = np.full(known.shape, np.float32(bare))
     else:
         # crowns are found in part only
-        stands = np.fmax(surface.cover_m, usual_m)
+        crown_m = np.fmax(surface.cover_m, usual_m)
         compared = np.isfinite(surface.unagreed_sigma_m)
-        on_top = np.where(compared, surface.unagreed_sigma_m, np.float32(stands))
+        on_top = np.where(compared, surface.unagreed_sigma_m, np.float32(crown_m))
         fallback_sigma = np.hypot(surface.terrain_sigma_m, on_top)
     sigma = np.where(known, surface.sigma_m, fallback_sigma)
     if surface.laying_m is not None:

@@ -106,8 +106,8 @@ def plan_reprocess(
     back = [one for one in records.values() if one.reason == SET_ASIDE_REASON and one.frame_id in views]
     held = frozenset(one.frame_id for one in back)
     lost = _lost(on_map, views, rejected, refused)
-    lies_so = {parse_source_dem_id(str(one.dem_id)) for one in here} == {terrain.dem_id}
-    if not (here or back) or (not is_requested and not back and lies_so):
+    is_current = {parse_source_dem_id(str(one.dem_id)) for one in here} == {terrain.dem_id}
+    if not (here or back) or (not is_requested and not back and is_current):
         return ReprocessPlan(held=held)
     gain = _gain(workspace, here, views, terrain)
     if is_requested:
@@ -115,10 +115,10 @@ def plan_reprocess(
     elif not gain.is_better and not back:
         return ReprocessPlan(held=held)
     elif lost or gain.loses:
-        waits = encode_warning(
+        note = encode_warning(
             TERRAIN_WAITS, files=terrain_names, percent=round(100 * (1 - gain.unknown)), lost=len(lost)
         )
-        return ReprocessPlan(notes=(waits,), held=held)
+        return ReprocessPlan(notes=(note,), held=held)
     new = _reproject(workspace, flight_id, [*here, *back], views, terrain.dem_id)
     frames = tuple(one for one in new if _differ(records[one.frame_id], one))
     aside = tuple(_set_aside(one, lost[one.frame_id]) for one in on_map if one.frame_id in lost)

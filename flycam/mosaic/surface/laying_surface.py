@@ -226,8 +226,8 @@ def _flatten_bends(
         bent = bends(laid)
         torn = bent > _MAX_BEND_PX
         around = cv2.dilate(torn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        goes = (straight.spread_to_posts(torn) | (straight.spread_to_posts(around) & ~firm)) & ~sure
-        less = np.where(goes, dropped_weights, current_weights)
+        to_drop = (straight.spread_to_posts(torn) | (straight.spread_to_posts(around) & ~firm)) & ~sure
+        less = np.where(to_drop, dropped_weights, current_weights)
         if np.array_equal(less, current_weights):
             break
         current_weights, laid = less, extend_smoothly(dz, less)

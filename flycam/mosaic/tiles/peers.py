@@ -338,10 +338,10 @@ class PeerTiles:
             apply_amendments(
                 decode_tile(self._store.get(key), tile_id, digest),
                 amendments,
-                self._placements_of(giver, seq),
+                self._placements_of(peer, seq),
             )
-            for giver, (key, seq, digest) in sorted(self._latest(tile_id).items())
-            if log in (None, giver)
+            for peer, (key, seq, digest) in sorted(self._latest(tile_id).items())
+            if log in (None, peer)
         ]
 
     def delete_older(self, tile_id: TileId, log: str) -> None:
@@ -351,8 +351,8 @@ class PeerTiles:
             return
         in_force = latest[1]
         for key in list(self._store.list(keys.format_peer_tile_prefix(self._mosaic_id, tile_id))):
-            giver, seq, _ = keys.parse_peer_tile_key(key)
-            if giver == log and seq < in_force:
+            peer, seq, _ = keys.parse_peer_tile_key(key)
+            if peer == log and seq < in_force:
                 self._store.delete(key)
 
     def _placements_of(self, log: str, seq: int) -> Mapping[str, str]:
@@ -509,14 +509,14 @@ def remove_previews(
     marks = list(store.list(keys.format_preview_prefix(mosaic.mosaic_id)))
     if not marks:
         return 0
-    givers: dict[TileId, set[str]] = {}
+    peers: dict[TileId, set[str]] = {}
     for key in marks:
-        giver, tile_id, _ = keys.parse_preview_key(key)
-        givers.setdefault(tile_id, set()).add(giver)
+        peer, tile_id, _ = keys.parse_preview_key(key)
+        peers.setdefault(tile_id, set()).add(peer)
     heads = TileHeads(log, mosaic.mosaic_id, mosaic.revision)
     filled = [
         tile_id
-        for tile_id, logs in sorted(givers.items())
+        for tile_id, logs in sorted(peers.items())
         if (done is None or logs == {done}) and _has_preview_pixels(store, heads, tile_id)
     ]
     written = 0

@@ -114,10 +114,10 @@ def _replaced(placements: list[Placement], layer: Layer) -> ReplacedPlacements:
     """
     best = select_current_placement(placements)
     is_in_layer = best.layer == layer and best.exterior is not None
-    stands = (best.version, best.dem_id) if is_in_layer and best.dem_id is not None else None
+    active = (best.version, best.dem_id) if is_in_layer and best.dem_id is not None else None
     superseded_tiles = {
         derive_placement_id(one): one.tiles for one in placements if one.layer == layer and one is not best
     }
     return ReplacedPlacements(
-        current=stands, superseded=superseded_tiles, placement=derive_placement_id(best) if stands else None
+        current=active, superseded=superseded_tiles, placement=derive_placement_id(best) if active else None
     )
