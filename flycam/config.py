@@ -444,8 +444,8 @@ def _tls(environment: Mapping[str, str]) -> TlsSettings:
 
 
 def _trust(environment: Mapping[str, str]) -> ServerTrust:
-    said = environment.get("FLYCAM_FINGERPRINT", "").strip()
-    fingerprint = parse_fingerprint(said, "FLYCAM_FINGERPRINT") if said else None
+    value = environment.get("FLYCAM_FINGERPRINT", "").strip()
+    fingerprint = parse_fingerprint(value, "FLYCAM_FINGERPRINT") if value else None
     return ServerTrust(ca=_file(environment, "FLYCAM_CA"), fingerprint=fingerprint)
 
 

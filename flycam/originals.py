@@ -133,14 +133,14 @@ def find_purged(workspace: Workspace, hashes: Iterable[str]) -> dict[str, PurgeR
     The purge was confirmed here, or on another node and the bytes never were here.
     """
     catalog, store = workspace.catalog, workspace.store
-    standing = select_active_purges(catalog.retention.list_for_originals(hashes))
-    own = select_locally_purged(catalog, workspace.box, standing)
-    others = {sha256: lines for sha256, lines in standing.items() if sha256 not in own}
-    lay_here = catalog.kept_originals.filter_known(others)
+    active_purges = select_active_purges(catalog.retention.list_for_originals(hashes))
+    own = select_locally_purged(catalog, workspace.box, active_purges)
+    others = {sha256: lines for sha256, lines in active_purges.items() if sha256 not in own}
+    known_here = catalog.kept_originals.filter_known(others)
     return own | {
         sha256: lines[0]
         for sha256, lines in others.items()
-        if sha256 not in lay_here
+        if sha256 not in known_here
         and not any(store.exists(get_original_key(one.kind, sha256)) for one in lines)
     }
 
@@ -312,12 +312,12 @@ class PhotoCache:
             making = self._making.setdefault(frame_id, threading.Lock())
         # Two threads that want the same photo decode it once.
         with making:
-            kept = self._get(frame_id)
-            if kept is None:
-                kept = self._develop(frame_id, read_stored_pixels(self._workspace, record))
-                kept.flags.writeable = False
-                self._keep(frame_id, kept)
-        return kept
+            pixels = self._get(frame_id)
+            if pixels is None:
+                pixels = self._develop(frame_id, read_stored_pixels(self._workspace, record))
+                pixels.flags.writeable = False
+                self._keep(frame_id, pixels)
+        return pixels
 
     def clear(self) -> None:
         """Drop every photo from memory; it is decoded again when requested."""
@@ -327,10 +327,10 @@ class PhotoCache:
 
     def _get(self, frame_id: str) -> Bytes | None:
         with self._lock:
-            kept = self._kept.get(frame_id)
-            if kept is not None:
+            cached = self._kept.get(frame_id)
+            if cached is not None:
                 self._kept.move_to_end(frame_id)
-            return kept
+            return cached
 
     def _keep(self, frame_id: str, pixels: Bytes) -> None:
         with self._lock:

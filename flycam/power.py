@@ -49,14 +49,14 @@ def read_battery() -> Battery | None:
 
     None if there is none or the system does not report it.
     """
-    told = psutil.sensors_battery()
-    if told is None:
+    reading = psutil.sensors_battery()
+    if reading is None:
         return None
-    left_s = float(told.secsleft)  # negative where unknown or unlimited
+    left_s = float(reading.secsleft)  # negative where unknown or unlimited
     return Battery(
-        percent=float(told.percent),
-        is_in_use=not told.power_plugged,
-        remaining_s=left_s if left_s >= 0 and not told.power_plugged else None,
+        percent=float(reading.percent),
+        is_in_use=not reading.power_plugged,
+        remaining_s=left_s if left_s >= 0 and not reading.power_plugged else None,
     )
 
 

@@ -87,15 +87,15 @@ def compute_lit_fraction(surface: Singles, cell_m: float, sun: Sun) -> Singles:
 
 
 def render_lit_ground(
-    albedo: Singles, surface: Singles, lit: Singles, cell_m: float, sun: Sun, shading: float = 1.0
+    albedo: Singles, surface: Singles, sunlit: Singles, cell_m: float, sun: Sun, shading: float = 1.0
 ) -> NDArray[np.uint8]:
     """Return sRGB uint8 rows×columns×3 of lit ground.
 
     Lambertian sun plus sky, multiplied in linear light.
 
-    albedo        rows×columns×3, linear 0-1
-    surface, lit  (rows + 2)×columns: one more row above and below
-    shading       0 to 1: factor of the difference of the light from that of open level ground
+    albedo           rows×columns×3, linear 0-1
+    surface, sunlit  (rows + 2)×columns: one more row above and below
+    shading          0 to 1: factor of the difference of the light from that of open level ground
     """
     padded = np.pad(surface, ((0, 0), (1, 1)), mode="edge")
     east = (padded[1:-1, 2:] - padded[1:-1, :-2]) / (2.0 * cell_m)
@@ -105,7 +105,7 @@ def render_lit_ground(
     length = np.sqrt(1.0 + east * east + north * north)
     horizontal = math.cos(sun.elevation_rad)
     towards = -east * math.sin(sun.azimuth_rad) - north * math.cos(sun.azimuth_rad)
-    direct = np.clip((towards * horizontal + math.sin(sun.elevation_rad)) / length, 0.0, None) * lit[1:-1]
+    direct = np.clip((towards * horizontal + math.sin(sun.elevation_rad)) / length, 0.0, None) * sunlit[1:-1]
     sky = 0.5 + 0.5 / length
     light = (direct * sun.strength)[..., None] * _SUN + (sky * (1.25 - 0.25 * sun.strength))[..., None] * _SKY
     if shading != 1.0:

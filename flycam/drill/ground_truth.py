@@ -103,10 +103,10 @@ def _motion_json(motion: CameraMotion | None) -> dict[str, Any]:
 
 
 def _motion_of(frame: Mapping[str, Any]) -> CameraMotion | None:
-    told = frame.get("motion")
-    if told is None:
+    motion = frame.get("motion")
+    if motion is None:
         return None
-    return CameraMotion(velocity_mps=tuple(told["velocity_mps"]), turn_radps=tuple(told["turn_radps"]))
+    return CameraMotion(velocity_mps=tuple(motion["velocity_mps"]), turn_radps=tuple(motion["turn_radps"]))
 
 
 def write_camera(path: Path, camera: InteriorOrientation) -> None:

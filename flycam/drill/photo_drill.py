@@ -457,8 +457,8 @@ def _unusual(drill: Drill) -> dict[str, Any]:
     if drill.plan.speed_mps != SPEED_MPS:
         facts["speed_mps"] = drill.plan.speed_mps
     if drill.between is not None:
-        said = asdict(drill.between)
-        facts["between"] = {name: said[name] for name in said if said[name] or name not in _THIRD_DATE}
+        values = asdict(drill.between)
+        facts["between"] = {name: values[name] for name in values if values[name] or name not in _THIRD_DATE}
     if drill.dem_error != TerrainErrorModel():
         facts["dem_error"] = asdict(drill.dem_error)
     return facts

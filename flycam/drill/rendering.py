@@ -194,11 +194,11 @@ def _walk_down(
             found = active[hit]
             below[found] = centre_z - drop[hit].astype(np.float64)
             above[found] = below[found] + step[found]
-        going = ~hit & (drop < deepest)
-        active, drop = active[going], drop[going]
-        cols, rows, steps = cols[going], rows[going], steps[going]
+        unfinished = ~hit & (drop < deepest)
+        active, drop = active[unfinished], drop[unfinished]
+        cols, rows, steps = cols[unfinished], rows[unfinished], steps[unfinished]
         if moving:
-            first_col, first_row = first_col[going], first_row[going]
+            first_col, first_row = first_col[unfinished], first_row[unfinished]
         if not len(active):
             break
     return _refine(surface, centre_z, (col_0, row_0), col_per_m, row_per_m, above, below)

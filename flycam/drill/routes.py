@@ -204,5 +204,5 @@ def get_drill_state(drilling: DrillServiceHere, _: AdminPrincipal) -> Json:
 
 
 def _describe_progress(drilling: DrillService) -> Json:
-    standing = drilling.progress
-    return {"state": standing.state.value, **standing.why.to_fields()}
+    current = drilling.progress
+    return {"state": current.state.value, **current.why.to_fields()}

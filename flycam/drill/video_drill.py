@@ -234,8 +234,8 @@ def _quaternion(yaw: float, pitch: float, roll: float) -> tuple[float, float, fl
 
 
 def _cue_time(seconds: float) -> str:
-    whole = round(seconds * 1000)
-    hours, rest = divmod(whole, 3_600_000)
+    milliseconds = round(seconds * 1000)
+    hours, rest = divmod(milliseconds, 3_600_000)
     minutes, rest = divmod(rest, 60_000)
     return f"{hours:02d}:{minutes:02d}:{rest // 1000:02d},{rest % 1000:03d}"
 

@@ -97,12 +97,12 @@ class VideoEncoder:
 
     def _failed(self) -> InputUnusable:
         self._stderr.seek(0)
-        said = " ".join(self._stderr.read(_MAX_STDERR_BYTES).decode(errors="replace").split())
+        stderr_text = " ".join(self._stderr.read(_MAX_STDERR_BYTES).decode(errors="replace").split())
         return InputUnusable(
             _(
                 "{name}: the video encoder stopped ({said}): install {packages}",
                 name=self._path.name,
-                said=said or "without a word",
+                said=stderr_text or "without a word",
                 packages=PACKAGES,
             )
         )

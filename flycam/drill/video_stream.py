@@ -218,11 +218,11 @@ class _Film:
 
     def _failed(self) -> SourceUnreadable:
         self._stderr.seek(0)
-        said = " ".join(self._stderr.read(_MAX_STDERR_BYTES).decode(errors="replace").split())
+        stderr_text = " ".join(self._stderr.read(_MAX_STDERR_BYTES).decode(errors="replace").split())
         return SourceUnreadable(
             _(
                 "{name}: sending it stopped ({said}): check --stream and the network",
                 name=self._path.name,
-                said=said or "without a word",
+                said=stderr_text or "without a word",
             )
         )

@@ -185,8 +185,8 @@ def apply_field_work(
     """
     after, parcel_after = cover.copy(), parcel.copy()
     confuser = np.zeros(cover.shape, np.uint8)
-    lot = _lot(parcel, between.seed, 1)
-    worked = lot < between.fields
+    work_draw = _lot(parcel, between.seed, 1)
+    worked = work_draw < between.fields
 
     wet_fields = np.isin(cover, (LandCover.PADDY, LandCover.TERRACE)) & worked
     now = _lot(parcel, between.seed, 2)
@@ -291,17 +291,17 @@ def with_scars(fields: ValleyFields, storm_over: Bounds | None = None) -> Valley
     if storm_over is None:
         _slide(fields, scar, moved, _starts(fields), 0)
         return fields.with_values(scar=scar, moved=moved)
-    theirs = build_valley_fields(fields.valley, storm_over)
-    starts = _starts(theirs)
-    easts, norths = theirs.node_coordinates
+    storm_fields = build_valley_fields(fields.valley, storm_over)
+    starts = _starts(storm_fields)
+    easts, norths = storm_fields.node_coordinates
     beyond = [
         (east, north)
         for east, north in _starts(fields, fails_somewhere=False)
         if not (easts[0] <= east <= easts[-1] and norths[0] <= north <= norths[-1])
     ]
     _slide(fields, scar, moved, beyond, len(starts))
-    there = with_scars(theirs).values
-    ours, of_theirs = _in_common(fields, theirs)
+    there = with_scars(storm_fields).values
+    ours, of_theirs = _in_common(fields, storm_fields)
     scar[ours], moved[ours] = there["scar"][of_theirs], there["moved"][of_theirs]
     return fields.with_values(scar=scar, moved=moved)
 
@@ -669,7 +669,7 @@ def _picture(
     look: Appearance,
 ) -> NDArray[np.uint8]:
     """Return the lit orthophoto; ground that is `new` has other texture than before."""
-    lit = compute_lit_fraction(surface, window.cell_m, sun)
+    sunlit = compute_lit_fraction(surface, window.cell_m, sun)
     rgb = np.empty((*window.shape, 3), np.uint8)
 
     def paint(rows: slice, band: CellWindow) -> None:
@@ -684,7 +684,7 @@ def _picture(
             bare[new[rows]] = turned[new[rows]]
         if between is not None:
             bare = apply_season(bare, top[rows], parcel[rows], band, between)
-        rgb[rows] = render_lit_ground(bare, surface[framed], lit[framed], window.cell_m, sun, look.shading)
+        rgb[rows] = render_lit_ground(bare, surface[framed], sunlit[framed], window.cell_m, sun, look.shading)
 
     _by_bands(window, paint)
     return rgb

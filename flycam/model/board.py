@@ -287,8 +287,8 @@ def parse_condition(status: str) -> Condition:
     if not words:
         return Condition.UNKNOWN
     left = " ".join(_OVER.sub(" ", words).split())
-    for said, condition in _TROUBLES:
-        if said.search(left):
+    for pattern, condition in _TROUBLES:
+        if pattern.search(left):
             return condition
     if left == words and _STOPPED.search(unicodedata.normalize("NFC", status.casefold())):
         return Condition.DAMAGED

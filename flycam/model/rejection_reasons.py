@@ -66,9 +66,9 @@ def format_rejection_counts(counts: Mapping[str, int]) -> Message | None:
 
 
 def _format_counts(words: Mapping[str, Message], counts: Mapping[str, int]) -> Message | None:
-    said = [
+    parts = [
         replace(words[reason], values={"count": count}) if reason in words else verbatim(f"{count} {reason}")
         for reason, count in sorted(counts.items())
         if count
     ]
-    return join(said, ", ") if said else None
+    return join(parts, ", ") if parts else None

@@ -129,8 +129,8 @@ def _gimbal_between(a: TelemetrySample, b: TelemetrySample, w: float) -> dict[st
     180 degrees in each, and halfway between the numbers lies another attitude.
     """
     angles = np.array([[getattr(s, name) for name in _GIMBAL] for s in (a, b)])
-    apart = np.abs((angles[1] - angles[0] + 180.0) % 360.0 - 180.0)
-    if not np.isfinite(angles).all() or max(apart[0], apart[2]) <= _ONE_TURN_DEG:
+    difference_deg = np.abs((angles[1] - angles[0] + 180.0) % 360.0 - 180.0)
+    if not np.isfinite(angles).all() or max(difference_deg[0], difference_deg[2]) <= _ONE_TURN_DEG:
         return {}
     first, second = rotation_from_gimbal(*np.radians(angles).T)
     turn = rotation_from_angle_axis(w * angle_axis_from_rotation(second @ first.T))

@@ -391,35 +391,35 @@ def encode_warning(code: str, **values: object) -> str:
     return f"{code}?{urlencode(kept)}" if kept else code
 
 
-def describe_warning(kept: str) -> Message:
+def describe_warning(encoded: str) -> Message:
     """Return the full sentence.
 
     Text of no known code is returned unchanged; a value that a node of another version did not give becomes
     an ellipsis.
     """
-    words, values = _read(kept)
-    return verbatim(kept) if words is None else _fill(words.sentence, values)
+    words, values = _read(encoded)
+    return verbatim(encoded) if words is None else _fill(words.sentence, values)
 
 
-def describe_warning_briefly(kept: str, *, finished: bool = False) -> Message:
+def describe_warning_briefly(encoded: str, *, finished: bool = False) -> Message:
     """Return a few words for the map itself, live or finished.
 
     Text that is no known code is returned unchanged.
     """
-    words, values = _read(kept)
+    words, values = _read(encoded)
     if words is None:
-        return verbatim(kept)
+        return verbatim(encoded)
     return _fill((finished and words.finished) or words.brief, values)
 
 
-def parse_warning_code(kept: str) -> str | None:
+def parse_warning_code(encoded: str) -> str | None:
     """Return the stable code; None for text that is no known code."""
-    code = kept.partition("?")[0]
+    code = encoded.partition("?")[0]
     return code if code in _WORDS else None
 
 
-def _read(kept: str) -> tuple[WarningText | None, dict[str, str]]:
-    code, __, query = kept.partition("?")
+def _read(encoded: str) -> tuple[WarningText | None, dict[str, str]]:
+    code, __, query = encoded.partition("?")
     return _WORDS.get(code), dict(parse_qsl(query, keep_blank_values=True))
 
 
@@ -428,8 +428,8 @@ def _fill(message: Message, values: Mapping[str, str]) -> Message:
     templates = message.text, message.template("vi")
     names = {field[1] for one in templates for field in Formatter().parse(one) if field[1] is not None}
     count = next((_to_count(values[name]) for name in _COUNTS if name in values), 0)
-    given = {name: _name_count(name, values.get(name, "…")) for name in names}
-    return replace(message, values=given, count=count)
+    named_values = {name: _name_count(name, values.get(name, "…")) for name in names}
+    return replace(message, values=named_values, count=count)
 
 
 def _name_count(name: str, value: str) -> str | Message:
@@ -447,22 +447,22 @@ def _to_count(text: str) -> int:
 _ID_DIGITS = 16
 
 
-def is_clock_warning(kept: str, film_id: str) -> bool:
+def is_clock_warning(encoded: str, film_id: str) -> bool:
     """Return True if a warning states that the clock of this video is unknown."""
-    return _is_of_film(kept, (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE), film_id)
+    return _is_of_film(encoded, (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE), film_id)
 
 
-def is_video_warning(kept: str, film_id: str) -> bool:
+def is_video_warning(encoded: str, film_id: str) -> bool:
     """Return True for a clock warning, or one that the log may be of another video.
 
     Such a video may be placed better one day.
     """
     codes = (CLOCK_UNKNOWN, CLOCK_UNKNOWN_LIVE, LOG_DOUBTFUL, LOG_DOUBTFUL_LIVE)
-    return _is_of_film(kept, codes, film_id)
+    return _is_of_film(encoded, codes, film_id)
 
 
-def _is_of_film(kept: str, codes: tuple[str, ...], film_id: str) -> bool:
-    code, __, query = kept.partition("?")
+def _is_of_film(encoded: str, codes: tuple[str, ...], film_id: str) -> bool:
+    code, __, query = encoded.partition("?")
     return code in codes and dict(parse_qsl(query)).get("of") == film_id[:_ID_DIGITS]
 
 

@@ -227,8 +227,8 @@ def measure_coverage(
         flight.work_crs,
         workers=count_workers(),
     )
-    standing = () if changed else workspace.catalog.boundaries.coverage(flight.flight_id)
-    kept = {one.commune_code: one.clip_key for one in standing if one.commune_code not in again}
+    recorded = () if changed else workspace.catalog.boundaries.coverage(flight.flight_id)
+    kept = {one.commune_code: one.clip_key for one in recorded if one.commune_code not in again}
     own = keys.format_product_prefix(mosaic.mosaic_id, mosaic.revision)
     measured = [
         replace(
@@ -343,14 +343,14 @@ def list_boundary_warnings(catalog: Catalog, flight: Flight) -> tuple[str, ...]:
     since = sorted({one.valid_from for one in communes if one.valid_from > day})
     if not since:
         return ()
-    said = encode_warning(
+    warning = encode_warning(
         BOUNDARIES_LATER,
         day=day.isoformat(),
         day_vi=f"{day:%d/%m/%Y}",
         since=", ".join(one.isoformat() for one in since),
         since_vi=", ".join(f"{one:%d/%m/%Y}" for one in since),
     )
-    return (said,)
+    return (warning,)
 
 
 def get_flight_date(flight: Flight) -> date:
@@ -431,13 +431,13 @@ def build_geotiff_tags(workspace: Workspace, flight: Flight, mosaic: MosaicInfo)
     if event.is_drill:
         tags[EXERCISE_TAG] = DRILL_MARK
     if flight.warnings:
-        said = (
+        shown = (
             flight.warnings
             if is_live
             else [one for one in flight.warnings if parse_warning_code(one) != NO_TERRAIN]
         )
         finished = [
-            str(describe_warning_briefly(one, finished=True)) for one in flight.warnings if one not in said
+            str(describe_warning_briefly(one, finished=True)) for one in flight.warnings if one not in shown
         ]
-        tags["FLYCAM_WARNINGS"] = " ".join([*(str(describe_warning(one)) for one in said), *finished])
+        tags["FLYCAM_WARNINGS"] = " ".join([*(str(describe_warning(one)) for one in shown), *finished])
     return tags

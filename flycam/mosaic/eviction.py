@@ -67,8 +67,8 @@ def _retired_ns(
     last_line_ns: Mapping[int, int],
 ) -> int:
     frames = workspace.catalog.revisions.frames(record.mosaic_id, record.revision)
-    gone = (withdrawn.get(frame.frame_id, 0) for frame in frames)
-    return max(record.made_ns, last_line_ns.get(record.revision, 0), *gone, 0)
+    withdrawn_ns = (withdrawn.get(frame.frame_id, 0) for frame in frames)
+    return max(record.made_ns, last_line_ns.get(record.revision, 0), *withdrawn_ns, 0)
 
 
 def find_stale_stage_folders(workspace: Workspace, flight_id: str, old_ns: int) -> Iterator[Path]:
@@ -290,23 +290,23 @@ def _find_replacement_times(workspace: Workspace, mosaic_id: str) -> tuple[dict[
 
     Also returns the time of the last log line.
     """
-    standing: dict[tuple[int, TileId], str] = {}
+    current: dict[tuple[int, TileId], str] = {}
     replaced: dict[str, int] = {}
     last: dict[int, int] = {}
     seq = 0
     while lines := workspace.catalog.tiles.log_since(mosaic_id, seq, _LINES_AT_ONCE):
         for line in lines:
             tile = (line.revision, line.tile_id)
-            before = standing.get(tile)
+            before = current.get(tile)
             if before is not None:
                 replaced[before] = line.written_ns
-            standing[tile] = line.key
+            current[tile] = line.key
             # a key that the log names again is current again
             replaced.pop(line.key, None)
             last[line.revision] = max(last.get(line.revision, 0), line.written_ns)
         seq = lines[-1].seq
     retired = find_retirement_times(workspace, mosaic_id, last)
-    for (revision, __), key in standing.items():
+    for (revision, __), key in current.items():
         if revision in retired:
             replaced[key] = retired[revision]
     return replaced, max(last.values(), default=0)
@@ -443,8 +443,8 @@ class _Eviction:
     def _old(self, flight: Flight, grace_s: float) -> Freed:
         with suppress(FlightBusy), self._nobody_at(flight.flight_id, format_finish_lock(flight.flight_id)):
             found = find_stale_objects(self.workspace, flight, self._before(grace_s))
-            gone = (*found.tiles, *found.clips)
-            size = sum(delete_object(self.workspace, key, dry_run=self._is_counting) for key in gone)
+            stale_keys = (*found.tiles, *found.clips)
+            size = sum(delete_object(self.workspace, key, dry_run=self._is_counting) for key in stale_keys)
             return Freed(tiles=len(found.tiles), clips=len(found.clips), size_bytes=size)
         return Freed()
 

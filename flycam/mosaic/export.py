@@ -277,7 +277,7 @@ def _list_crs_notes(crs: str, flight: Flight) -> tuple[str, ...]:
         accuracy_m = estimate_accuracy_m(crs, np.array(bounds).reshape(2, 2).mean(axis=0))
         return (encode_warning(CRS_ACCURACY, crs=crs, accuracy=f"{accuracy_m:.0f}"),) if accuracy_m else ()
     west, south, east, north = area.bounds_deg
-    said = encode_warning(
+    warning = encode_warning(
         CRS_OUTSIDE,
         crs=crs,
         zone=f"{_degrees(west, 'W', 'E')}-{_degrees(east, 'W', 'E')}, "
@@ -286,7 +286,7 @@ def _list_crs_notes(crs: str, flight: Flight) -> tuple[str, ...]:
         f"{_degrees((bounds[1] + bounds[3]) / 2, 'S', 'N')}",
         fitting=flight.work_crs,
     )
-    return (said,)
+    return (warning,)
 
 
 def _degrees(value: float, negative: str, positive: str) -> str:
@@ -406,8 +406,8 @@ def resolve_reference_map(workspace: Workspace, flight: str, source: str) -> Pat
             )
         )
     lines = workspace.catalog.tiles.last_seq(mosaic.mosaic_id)
-    kept = workspace.cache_dir / _FOLDER / f"{reference.flight_id}-{mosaic.revision}-{lines}.tif"
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        export_flight(workspace, reference.flight_id, kept, for_release=False)
-    return kept
+    cached = workspace.cache_dir / _FOLDER / f"{reference.flight_id}-{mosaic.revision}-{lines}.tif"
+    if not cached.is_file():
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        export_flight(workspace, reference.flight_id, cached, for_release=False)
+    return cached

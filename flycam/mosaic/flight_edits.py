@@ -76,14 +76,14 @@ def move_flight(
         _require_not_compared(workspace, flight, former)
         _require_not_held(workspace, flight, former)
         found = resolve_flight_event(workspace, name, is_drill=former.is_drill)
-        told = AuditEntry(
+        entry = AuditEntry(
             who=who,
             what="flight moved",
             subject=flight_id,
             detail=f"{flight.name}: {_both(former)} -> {_both(found)}",
             at_ns=workspace.clock_ns(),
         )
-        moved = flights.move(flight_id, found.event_id, told)
+        moved = flights.move(flight_id, found.event_id, entry)
     return FlightReassignment(flight=moved, former=former, event=found)
 
 
@@ -189,14 +189,14 @@ def rename_flight(workspace: Workspace, ref: str, name: str, who: str) -> Flight
         flight = flights.flight(flight_id)
         if flight.name == called:
             return FlightRename(flight=flight, former=called)
-        told = AuditEntry(
+        entry = AuditEntry(
             who=who,
             what="flight renamed",
             subject=flight_id,
             detail=f"{flight.name} -> {called}",
             at_ns=workspace.clock_ns(),
         )
-        return FlightRename(flight=flights.rename(flight_id, called, told), former=flight.name)
+        return FlightRename(flight=flights.rename(flight_id, called, entry), former=flight.name)
 
 
 # -- Photos moved to another layer -----------------------------------------------------------------
@@ -210,23 +210,23 @@ def plan_layer_moves(
     A frame that is reprocessed on other terrain too has both in one placement.
     """
     wanted = {frame.header.frame_id: frame.header.layer for frame in planned}
-    laid_again = {record.frame_id: record for record in reprocess.frames}
+    reprocessed = {record.frame_id: record for record in reprocess.frames}
     on_map = workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
-    lying = {record.frame_id: record for record in on_map} | laid_again
+    recorded = {record.frame_id: record for record in on_map} | reprocessed
     zooms = _base_zooms(workspace, flight_id)
     moved = {
         frame_id: _in_layer(record, wanted[frame_id], zooms)
-        for frame_id, record in lying.items()
+        for frame_id, record in recorded.items()
         if wanted.get(frame_id, record.header.layer) is not record.header.layer
     }
     if not moved:
         return reprocess
-    ways = Counter((lying[frame_id].header.layer, wanted[frame_id]) for frame_id in moved)
+    directions = Counter((recorded[frame_id].header.layer, wanted[frame_id]) for frame_id in moved)
     return replace(
         reprocess,
         frames=tuple(moved.get(record.frame_id, record) for record in reprocess.frames),
-        moved=tuple(record for frame_id, record in moved.items() if frame_id not in laid_again),
-        notes=(*reprocess.notes, *(_describe_move(count, *way) for way, count in sorted(ways.items()))),
+        moved=tuple(record for frame_id, record in moved.items() if frame_id not in reprocessed),
+        notes=(*reprocess.notes, *(_describe_move(count, *way) for way, count in sorted(directions.items()))),
         moved_ids=frozenset(moved),
     )
 
@@ -266,10 +266,10 @@ def apply_layer_moves(workspace: Workspace, flight_id: str, reprocess: Reprocess
         workspace.catalog.placements.supersede(reprocess.moved, reason, who, at_ns)
         update_redaction_footprints(workspace)
     retired = workspace.catalog.revisions.retire_holding(sorted(reprocess.moved_ids), f"{reason} ({who})")
-    said = f"{len(reprocess.moved_ids)} frames {reason}"
+    details = f"{len(reprocess.moved_ids)} frames {reason}"
     if retired:
-        said += "; retired " + ", ".join(f"{one.mosaic_id} revision {one.revision}" for one in retired)
-    workspace.catalog.audit.append(who, "layer", flight_id, said, at_ns=at_ns)
+        details += "; retired " + ", ".join(f"{one.mosaic_id} revision {one.revision}" for one in retired)
+    workspace.catalog.audit.append(who, "layer", flight_id, details, at_ns=at_ns)
     drop_retired_reports(workspace, flight_id)
 
 

@@ -349,16 +349,16 @@ class TileReader:
 
     def _tile(self, head: TileRecord) -> PixelsWithMask:
         with self._lock:
-            kept = self._kept.get(head.tile_id)
+            cached = self._kept.get(head.tile_id)
         # decoded outside the lock, so that threads decode in parallel; now and then twice
-        if kept is None:
-            kept = self.look.decode(self._store.get(head.key), head.tile_id)
+        if cached is None:
+            cached = self.look.decode(self._store.get(head.key), head.tile_id)
         with self._lock:
-            self._kept[head.tile_id] = kept
+            self._kept[head.tile_id] = cached
             self._kept.move_to_end(head.tile_id)
             if len(self._kept) > _CACHED_TILES:
                 self._kept.popitem(last=False)
-        return kept
+        return cached
 
 
 def resample_colours(
@@ -457,12 +457,12 @@ def _mixed(
         taken = cv2.remap(cv2.sepFilter2D(rgb, -1, low_pass, low_pass), map_x, map_y, cv2.INTER_CUBIC)
     taken = np.asarray(taken, dtype=np.uint8)
     side = 2 * _LANCZOS_PX + low_pass.size
-    whole = cv2.erode(mask.view(np.uint8), np.ones((side, side), np.uint8))
-    beside = cv2.remap(whole, map_x, map_y, cv2.INTER_NEAREST) == 0
-    if not beside.any():
-        return taken, ~beside
+    complete = cv2.erode(mask.view(np.uint8), np.ones((side, side), np.uint8))
+    incomplete = cv2.remap(complete, map_x, map_y, cv2.INTER_NEAREST) == 0
+    if not incomplete.any():
+        return taken, ~incomplete
     soft, there = _bilinear(source, map_x, map_y)
-    taken[beside] = soft[beside]
+    taken[incomplete] = soft[incomplete]
     return taken, there
 
 

@@ -77,8 +77,8 @@ def add_redaction(workspace: Workspace, request: RedactionRequest, who: str) -> 
         # An earlier attempt may have been cut off before this.
         update_redaction_footprints(workspace, [there])
         return there
-    told = _make_audit_entry(line, "mask made", frame.header.provenance.source_name)
-    workspace.catalog.redactions.append([line], {line.line_id: told})
+    entry = _make_audit_entry(line, "mask made", frame.header.provenance.source_name)
+    workspace.catalog.redactions.append([line], {line.line_id: entry})
     update_redaction_footprints(workspace, [line])
     return line
 
@@ -91,8 +91,8 @@ def revoke_redaction(workspace: Workspace, mask_id: str, who: str) -> RedactionR
         replace(one, step=RedactionStep.REVOKED, author=who, at_ns=now_ns)
         for one in select_active_redactions(lines)
     ]
-    told = {one.line_id: _make_audit_entry(one, "mask taken back", one.frame_id) for one in back}
-    workspace.catalog.redactions.append(back, told)
+    entries = {one.line_id: _make_audit_entry(one, "mask taken back", one.frame_id) for one in back}
+    workspace.catalog.redactions.append(back, entries)
     return (back or [one for one in lines if one.step is RedactionStep.REVOKED])[0]
 
 
@@ -103,13 +103,13 @@ def update_redaction_footprints(workspace: Workspace, lines: Iterable[RedactionR
     all that the photo shows stays hidden.
     """
     redactions = workspace.catalog.redactions
-    held = select_active_redactions(redactions.lines() if lines is None else lines)
-    known = {(one.line_id, one.lay) for one in redactions.list_footprints(line.line_id for line in held)}
+    active = select_active_redactions(redactions.lines() if lines is None else lines)
+    known = {(one.line_id, one.lay) for one in redactions.list_footprints(line.line_id for line in active)}
     found = [
-        RedactionFootprint(line_id=line.line_id, lay=lay.name, wkb=wkb)
-        for line in held
-        for lay in _list_placements(workspace, line)
-        if (line.line_id, lay.name) not in known and (wkb := _ground_wkb(workspace, line, lay)) is not None
+        RedactionFootprint(line_id=line.line_id, lay=pose.name, wkb=wkb)
+        for line in active
+        for pose in _list_placements(workspace, line)
+        if (line.line_id, pose.name) not in known and (wkb := _ground_wkb(workspace, line, pose)) is not None
     ]
     redactions.put_footprints(found)
     return len(found)
@@ -135,26 +135,26 @@ def _list_placements(workspace: Workspace, line: RedactionRecord) -> list[Ground
         return []
 
 
-def _ground_wkb(workspace: Workspace, line: RedactionRecord, lay: GroundProjection) -> bytes | None:
+def _ground_wkb(workspace: Workspace, line: RedactionRecord, projection: GroundProjection) -> bytes | None:
     """Return the ground of a redaction (lon/lat) with REDACTION_MARGIN_M around.
 
     None where its terrain is not here, or its position not known.
     """
-    if lay.dem_id is None:
+    if projection.dem_id is None:
         return None
     try:
-        terrain = load_recorded_terrain(workspace, lay.dem_id)
+        terrain = load_recorded_terrain(workspace, projection.dem_id)
     except (ObjectMissing, TileCorrupt):
         return None
     polygon = shapely.get_coordinates(shapely.from_wkb(line.wkb))[:-1]
-    points, error_m = project_polygon_to_ground(polygon, lay.interior, lay.exterior, terrain)
+    points, error_m = project_polygon_to_ground(polygon, projection.interior, projection.exterior, terrain)
     if (error_m >= MAX_ERROR_M).any():
         # The position is not known.
         return None
     ground = shapely.Polygon()
     if len(points):
         hull = shapely.MultiPoint(points[:, :2]).convex_hull.buffer(REDACTION_MARGIN_M)
-        ground = shapely.transform(hull, lambda xy: to_lonlat(xy, lay.exterior.work_crs))
+        ground = shapely.transform(hull, lambda xy: to_lonlat(xy, projection.exterior.work_crs))
     wkb: bytes = shapely.to_wkb(ground)
     return wkb
 
@@ -255,8 +255,8 @@ class MaskOverlay:
             hidden = self._policy.get_tile_mask(tile_id)
             if hidden is None:
                 return pixels, mask
-            gone, seen = mask & hidden, mask & ~hidden
-            if gone.any() and (within is None or _any_within(within, tile_id, gone)):
+            covered, seen = mask & hidden, mask & ~hidden
+            if covered.any() and (within is None or _any_within(within, tile_id, covered)):
                 self.has_covered = True
             return np.where(seen[..., None], pixels, np.zeros((), pixels.dtype)), seen
 

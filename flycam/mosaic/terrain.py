@@ -63,20 +63,20 @@ def fetch_dem(workspace: Workspace, dem: DemRecord, failure_ttl_s: float = 0.0) 
         if error is not None and _clock_s() - at_s < failure_ttl_s:
             # the traceback would grow each time it is raised
             raise error.with_traceback(None)
-        asked = _fetching.get(which)
-        mine = _fetching.setdefault(which, Future())
-    if asked is not None:
-        return asked.result()
+        running = _fetching.get(which)
+        own_fetch = _fetching.setdefault(which, Future())
+    if running is not None:
+        return running.result()
     try:
         path = _fetched(workspace, dem)
     except BaseException as found:
-        mine.set_exception(found)
+        own_fetch.set_exception(found)
         if isinstance(found, DataDamaged):
             _failed[which] = _clock_s(), found
             _LOG.warning("no ground is made of %s: %s", dem.name, found)
         raise
     else:
-        mine.set_result(path)
+        own_fetch.set_result(path)
         _failed.pop(which, None)
         return path
     finally:
@@ -181,9 +181,9 @@ def remove_dem(workspace: Workspace, ref: str) -> DemRecord:
         ids = ", ".join(f"{dem.dem_id} ({dem.name})" for dem in found)
         raise InputUnusable(_("{ref}: fits several; give the id of one: {ids}", ref=ref, ids=ids))
     dem = workspace.catalog.terrain.remove_dem(found[0].dem_id)
-    said = f"{dem.name}, {dem.vertical_datum}, SHA-256 {dem.sha256}"
+    details = f"{dem.name}, {dem.vertical_datum}, SHA-256 {dem.sha256}"
     who = workspace.operator or workspace.box
-    workspace.catalog.audit.append(who, "dem remove", dem.dem_id, said, at_ns=workspace.clock_ns())
+    workspace.catalog.audit.append(who, "dem remove", dem.dem_id, details, at_ns=workspace.clock_ns())
     return dem
 
 
@@ -192,7 +192,7 @@ def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
 
     Raises InputUnusable if it is itself in feet without saying so.
     """
-    said = list(info.warnings)
+    messages = list(info.warnings)
     for other in others:
         ours, theirs = _both_heights(info, other)
         if is_in_feet(ours, theirs):
@@ -206,7 +206,7 @@ def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
                 )
             )
         if is_in_feet(theirs, ours):
-            said.append(
+            messages.append(
                 _(
                     "{name}: its heights are 3.28 times those of {other_name}, so they are in feet, but it "
                     "does not say so; take it off the list: flycam dem remove {dem_id}",
@@ -215,7 +215,7 @@ def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
                     dem_id=other.dem_id,
                 )
             )
-    return replace(info, warnings=tuple(said))
+    return replace(info, warnings=tuple(messages))
 
 
 def _both_heights(one: DemInfo, other: DemInfo) -> tuple[Floats, Floats]:
@@ -434,10 +434,10 @@ def _is_recorded(workspace: Workspace, terrain: TerrainGrid) -> bool:
     Frames made on them need them for ever.
     """
     try:
-        kept = load_recorded_terrain(workspace, terrain.dem_id)
+        recorded = load_recorded_terrain(workspace, terrain.dem_id)
     except (ObjectMissing, TileCorrupt):
         return False
-    return np.array_equal(kept.heights_m, terrain.heights_m, equal_nan=True)
+    return np.array_equal(recorded.heights_m, terrain.heights_m, equal_nan=True)
 
 
 def store_terrain(workspace: Workspace, terrain: TerrainGrid) -> str:

@@ -332,9 +332,9 @@ def _covariances(settled: BlockSolution, frames: Sequence[AdjustedFrame]) -> Flo
 
     Plus the excess of the frames' own sigmas over the solution's (carried frames).
     """
-    said = np.array([(*f.exterior.sigma_position_m, *f.exterior.sigma_attitude_rad) for f in frames])
+    stated_sigmas = np.array([(*f.exterior.sigma_position_m, *f.exterior.sigma_attitude_rad) for f in frames])
     solved = np.einsum("nii->ni", settled.covariance.frames)
-    more = np.maximum(said**2 - solved, 0.0)
+    more = np.maximum(stated_sigmas**2 - solved, 0.0)
     return np.asarray(settled.covariance.on_ground + more[:, :, None] * np.eye(6), dtype=np.float64)
 
 
@@ -649,13 +649,13 @@ def adjust_block(
     focal_change = float(np.abs(settled.unknowns.lens[:, 0]).max())
     if focal_change > _MAX_FOCAL_CHANGE:
         # so large a change absorbs other errors: nothing else of this solution is reliable either
-        held = adjust_block(block, replace(options, self_calibration=False), progress)
+        with_fixed_lens = adjust_block(block, replace(options, self_calibration=False), progress)
         note = _(
             "The focal length would have to change by {change:.0%} and was held at its calibration; give the "
             "camera's calibration with --camera.",
             change=focal_change,
         )
-        return replace(held, notes=(*held.notes, note))
+        return replace(with_fixed_lens, notes=(*with_fixed_lens.notes, note))
     # only with self-calibration: errors that a held lens cannot absorb would bias the test either way
     if options.self_calibration and is_stationary(settled):
         still = adjust_block(remove_velocities(block), options, progress)

@@ -134,21 +134,21 @@ def compute_shared_terrain_errors(
         return None
     points = unknowns.point[model.seen.point[model.starts]]
     pull = _pulls(heights, model, unknowns, points)
-    heard = np.flatnonzero(pull.any(axis=1))
-    if not heard.size:
+    affected = np.flatnonzero(pull.any(axis=1))
+    if not affected.size:
         return None
-    square, parts = _squares(heights, points[heard])
+    square, parts = _squares(heights, points[affected])
     count = len(parts)
     # rows: squares, columns: points; sums over the points of each square
-    collect = csr_matrix((np.ones(heard.size), (square, heard)), shape=(count, len(points)))
+    collect = csr_matrix((np.ones(affected.size), (square, affected)), shape=(count, len(points)))
     frames = np.zeros((reduction.normals.frame_gradient.size, count))
-    held = np.einsum("qij,qj->qi", reduction.point_inverse, pull)
+    response = np.einsum("qij,qj->qi", reduction.point_inverse, pull)
     belongs = np.full(len(points), -1)
-    belongs[heard] = square
+    belongs[affected] = square
     for part in reduction.parts:
         of = np.repeat(belongs[part.points], 3)
         known = of >= 0
-        values = held[part.points].reshape(-1)[known]
+        values = response[part.points].reshape(-1)[known]
         right = csr_matrix((values, (np.flatnonzero(known), of[known])), shape=(len(of), count))
         frames -= (part.cross.T @ right).toarray()
     border = np.zeros((reduction.border.shape[1], count))
@@ -157,9 +157,9 @@ def compute_shared_terrain_errors(
     solved = reduction.solve(frames, border)[0]
     moved = solved.reshape(reduction.factor.count, reduction.factor.size, count)[:, :POSE_UNKNOWNS]
     middle = (collect @ points[:, :2]) / np.asarray(collect.sum(axis=1))
-    apart = np.square(middle[:, None] - middle[None]).sum(axis=-1)
-    alike = np.exp(-apart / heights.length_m**2)
-    return SharedTerrainErrors(moved=moved, more=alike - np.diag(1.0 / parts))
+    distance_sq = np.square(middle[:, None] - middle[None]).sum(axis=-1)
+    correlation = np.exp(-distance_sq / heights.length_m**2)
+    return SharedTerrainErrors(moved=moved, more=correlation - np.diag(1.0 / parts))
 
 
 def _pulls(heights: HeightPrior, model: LeastSquaresModel, unknowns: Unknowns, points: Floats) -> Floats:

@@ -301,7 +301,7 @@ class Registrar:
         usable = np.flatnonzero((count >= 2) & moving)
         worth = count[usable] + 1000 * newest[usable]
         kept = np.sort(usable[np.argsort(-worth, kind="stable")[:_MAX_LANDMARKS]])
-        mine = _among(kept, len(marks))[landmark]
+        in_window = _among(kept, len(marks))[landmark]
         window = AdjustmentWindow(
             interior=self._interior,
             scale=frames[-1].logged.grid_scale,
@@ -310,9 +310,9 @@ class Registrar:
             centre=np.stack([one.centre for one in frames]),
             rotation=np.stack([one.rotation for one in frames]),
             held=numbers < active,
-            frame=np.searchsorted(numbers, frame[mine]).astype(np.int32),
-            landmark=np.searchsorted(kept, landmark[mine]).astype(np.int32),
-            uv_px=uv[mine],
+            frame=np.searchsorted(numbers, frame[in_window]).astype(np.int32),
+            landmark=np.searchsorted(kept, landmark[in_window]).astype(np.int32),
+            uv_px=uv[in_window],
             point=marks.point[kept],
         )
         return window, kept
@@ -348,10 +348,10 @@ class Registrar:
             last = self._frames[-1]
             by, uv, point = np.array([len(self._frames) - 1]), self._middle, self._below(last)
         frames, by = select_keyframes(self._frames, by)
-        laid = np.stack([to_pose_row(one.map_pose) for one in frames])[by]
+        map_poses = np.stack([to_pose_row(one.map_pose) for one in frames])[by]
         now = np.stack([np.r_[one.centre, one.rotation.ravel()] for one in frames])[by]
         scale = frames[0].logged.grid_scale
-        off = self._met(laid, uv, point, scale) - self._met(now, uv, point, scale)
+        off = self._met(map_poses, uv, point, scale) - self._met(now, uv, point, scale)
         moved: Floats = np.nan_to_num(np.nanmedian(off, axis=0))
         return moved
 
@@ -362,9 +362,9 @@ class Registrar:
         """
         by, uv, point, own = self._shared(used)
         frames, by = select_keyframes(self._frames, by)
-        laid = np.stack([to_pose_row(one.map_pose) for one in frames])[by]
-        here = np.broadcast_to(to_pose_row(pose), laid.shape)
-        step = self._met(laid, uv, point, pose.grid_scale) - self._met(here, own, point, pose.grid_scale)
+        map_poses = np.stack([to_pose_row(one.map_pose) for one in frames])[by]
+        here = np.broadcast_to(to_pose_row(pose), map_poses.shape)
+        step = self._met(map_poses, uv, point, pose.grid_scale) - self._met(here, own, point, pose.grid_scale)
         return float(np.nanmedian(np.hypot(*step.T)))
 
     def _shared(self, used: LandmarkMatches) -> tuple[NDArray[np.int64], Floats, Floats, Floats]:
@@ -400,8 +400,8 @@ class Registrar:
         Without landmarks, 100 m below it.
         """
         marks = self._landmarks
-        mine = marks.point[marks.landmark[marks.frame == frame.number], 2]
-        height = float(np.median(mine)) if mine.size else float(frame.centre[2]) - 100.0
+        heights_m = marks.point[marks.landmark[marks.frame == frame.number], 2]
+        height = float(np.median(heights_m)) if heights_m.size else float(frame.centre[2]) - 100.0
         return np.array([[*frame.centre[:2], height]])
 
     def _begin(self, frame: Keyframe, grey: Bytes, used: LandmarkMatches, terrain: TerrainGrid) -> None:
@@ -411,11 +411,11 @@ class Registrar:
             return
         uv = detect_corners(grey, used.uv_px, wanted)
         pose = self._posed(frame)
-        stood, along = compute_viewing_rays(self._interior, pose, uv)
+        origins, along = compute_viewing_rays(self._interior, pose, uv)
         sighted = np.isfinite(along).all(axis=1)
         point = np.full((len(uv), 3), np.nan)
         if sighted.any():
-            point[sighted] = cast_rays(terrain, stood[sighted], along[sighted])
+            point[sighted] = cast_rays(terrain, origins[sighted], along[sighted])
         known = np.isfinite(point).all(axis=1)
         self._landmarks.add(frame.number, grey, self._spot(frame), terrain, uv[known], point[known])
 
@@ -463,9 +463,9 @@ def _borne(
     window: AdjustmentWindow, numbers: NDArray[np.int64], settled: WindowSolution, found: LandmarkMatches
 ) -> LandmarkMatches:
     """Return the newest frame's observations that the adjusted pose explains."""
-    mine = window.frame == len(window.logged) - 1
-    fits = settled.miss_px[mine] <= _FITS_PX
-    at = np.searchsorted(found.landmark, numbers[window.landmark[mine]])[fits]
+    newest = window.frame == len(window.logged) - 1
+    fits = settled.miss_px[newest] <= _FITS_PX
+    at = np.searchsorted(found.landmark, numbers[window.landmark[newest]])[fits]
     return LandmarkMatches(landmark=found.landmark[at], uv_px=found.uv_px[at])
 
 

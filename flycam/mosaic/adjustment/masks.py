@@ -73,10 +73,10 @@ def plan_pairs(
     base = np.linalg.norm(place[a] - place[b], axis=1)
     height = gsd[a] * np.array([np.mean(f.interior.focal_length_px) for f in frames])[a]
     worth = share * np.minimum(1.0, 0.5 + 5.0 * base / np.maximum(height, 1.0))
-    asked = _best(len(frames), a, b, worth, neighbours)
+    selected = _best(len(frames), a, b, worth, neighbours)
     other = strip[a] != strip[b]
-    asked[other] |= _best(len(frames), a[other], b[other], worth[other], across)
-    a, b, share = a[asked], b[asked], share[asked]
+    selected[other] |= _best(len(frames), a[other], b[other], worth[other], across)
+    a, b, share = a[selected], b[selected], share[selected]
     paired = np.union1d(a, b)
     for number in np.setdiff1d(np.arange(len(frames)), paired):
         reasons.setdefault(int(number), _("no other photo of this flight sees its ground"))
@@ -134,14 +134,14 @@ def _shared(outlines: Sequence[shapely.Geometry], least: float) -> tuple[Indices
 
 def _best(frames: int, a: Indices, b: Indices, worth: Floats, most: int) -> NDArray[np.bool_]:
     """Return True for each pair among the `most` worthiest of one of its frames."""
-    asked = np.zeros(a.size, dtype=bool)
+    selected = np.zeros(a.size, dtype=bool)
     frame = np.concatenate([a, b])
     pair = np.tile(np.arange(a.size), 2)
     order = np.lexsort((pair, -worth[pair], frame))
     first = np.searchsorted(frame[order], np.arange(frames))
     rank = np.arange(order.size) - first[frame[order]]
-    asked[pair[order[rank < most]]] = True
-    return asked
+    selected[pair[order[rank < most]]] = True
+    return selected
 
 
 # -- Masks of image cells without ties -------------------------------------------------------------

@@ -199,8 +199,8 @@ def _solve(
     design = coo_array((jacobian.reshape(-1), (row, column.reshape(-1))), shape=shape).tocsr()
     at = 6 * np.arange(frames)[:, None, None] + np.arange(6)
     rows, cols = np.broadcast_arrays(np.swapaxes(at, -1, -2), at)
-    held = coo_array((prior.reshape(-1), (rows.reshape(-1), cols.reshape(-1))), shape=(shape[1], shape[1]))
-    normal = (design.T @ diags_array(weight) @ design + held).tocsc()
+    priors = coo_array((prior.reshape(-1), (rows.reshape(-1), cols.reshape(-1))), shape=(shape[1], shape[1]))
+    normal = (design.T @ diags_array(weight) @ design + priors).tocsc()
     right = pull - design.T @ (weight * miss)
     step: Floats = splu(normal).solve(right).reshape(frames, 6)
     return step
@@ -261,11 +261,11 @@ def make_match_view(frame: BlockFrame, features: Features, terrain: TerrainGrid)
     scale = exterior.grid_scale
     rotation = np.asarray(exterior.rotation)
     rays = compute_unit_rays(frame, features.uv_px)
-    stood, along = compute_viewing_rays(frame.interior, exterior, features.uv_px)
+    origins, along = compute_viewing_rays(frame.interior, exterior, features.uv_px)
     sighted = np.flatnonzero(np.isfinite(along).all(axis=1))
     ground = np.full((len(rays), 3), np.nan)
     if sighted.size:
-        ground[sighted] = cast_rays(terrain, stood[sighted], along[sighted])
+        ground[sighted] = cast_rays(terrain, origins[sighted], along[sighted])
     if is_rolling(frame.interior, exterior):
         rays = _at_once(exterior, ground, rays)
     ground[:, 2] *= scale
@@ -415,8 +415,8 @@ def match_pair(a: MatchView, b: MatchView, terrain: TerrainGrid, plausible: Heig
         return _none(_("no geometry in common with another photo"))
     level = _level(a, b, poses, i[near], j[near], terrain)
     # with the base reversed the same planes meet, but behind the cameras: an image rotated by 180°
-    standing = _stands(a, b, poses, i[near], j[near], terrain, level, plausible)
-    if standing.mean() < _MIN_PLAUSIBLE_SHARE:
+    is_plausible = _stands(a, b, poses, i[near], j[near], terrain, level, plausible)
+    if is_plausible.mean() < _MIN_PLAUSIBLE_SHARE:
         return _none(_("what matches lies where no ground can be"))
     i, j, cosine = _guided_matches(a, b, poses, level, sigma, plausible)
     if i.size < _MIN_MATCHES:
@@ -578,8 +578,8 @@ def _stands(
     over, sigma, met = _heights(a, b, poses, i, j, terrain)
     room = 3.0 * sigma
     inside = (over - level > -plausible.below_m - room) & (over - level < plausible.above_m + room)
-    stands: Bools = met & (inside | ~np.isfinite(over))
-    return stands
+    is_plausible: Bools = met & (inside | ~np.isfinite(over))
+    return is_plausible
 
 
 def _guided_matches(

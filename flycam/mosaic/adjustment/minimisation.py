@@ -101,14 +101,14 @@ class _Groups:
     def _separator(self, first: Indices, second: Indices) -> Indices:
         """Return the smaller of the two sets of frames that touch the other half."""
         touching = []
-        for mine, other in ((first, second), (second, first)):
+        for own, other in ((first, second), (second, first)):
             self.side[other] = 1
-            rows = self.pattern[mine]
+            rows = self.pattern[own]
             hit = np.add.reduceat(
                 np.r_[self.side[rows.indices], 0].astype(np.int64), np.minimum(rows.indptr[:-1], rows.nnz)
             )
             hit[np.diff(rows.indptr) == 0] = 0
-            touching.append(mine[hit > 0])
+            touching.append(own[hit > 0])
             self.side[other] = 0
         return touching[0] if len(touching[0]) <= len(touching[1]) else touching[1]
 
@@ -288,15 +288,15 @@ class _SelectedInverse:
         owners = self.owner[frames]
         for number in np.unique(owners):
             members = self.members[number]
-            mine = np.flatnonzero(owners == number)
+            own = np.flatnonzero(owners == number)
             later = np.flatnonzero(owners >= number)
             order = np.argsort(members, kind="stable")
             rows = order[np.searchsorted(members, frames[later], sorter=order)]
-            cols = order[np.searchsorted(members, frames[mine], sorter=order)]
+            cols = order[np.searchsorted(members, frames[own], sorter=order)]
             stored = self.columns[number].reshape(len(members), size, -1, size)
             block = stored[rows][:, :, cols]
-            square[np.ix_(later, np.arange(size), mine, np.arange(size))] = block
-            square[np.ix_(mine, np.arange(size), later, np.arange(size))] = block.transpose(2, 3, 0, 1)
+            square[np.ix_(later, np.arange(size), own, np.arange(size))] = block
+            square[np.ix_(own, np.arange(size), later, np.arange(size))] = block.transpose(2, 3, 0, 1)
 
 
 # -- Solution of the normal equations without points: sparse frames, dense border ------------------

@@ -405,18 +405,18 @@ def _add_sightings(
     points_lens = across @ by_lens
     camera = model.problem.frames.camera
     for number in range(layout.cameras):
-        mine = camera[frame] == number
+        of_camera = camera[frame] == number
         at = slice(
             layout.lens.start + LENS_UNKNOWNS * number, layout.lens.start + LENS_UNKNOWNS * (number + 1)
         )
         normals.frame_border[camera == number, :, at] += direct[camera == number]
-        lens = by_lens[mine].reshape(-1, LENS_UNKNOWNS)
+        lens = by_lens[of_camera].reshape(-1, LENS_UNKNOWNS)
         normals.border[at, at] += lens.T @ lens
-        normals.border_gradient[at] += lens.T @ residual[mine].reshape(-1)
+        normals.border_gradient[at] += lens.T @ residual[of_camera].reshape(-1)
         behind = slice(at.start - layout.seen.start, at.stop - layout.seen.start)
-        if mine.any():
+        if of_camera.any():
             normals.point_border[low:high, :, behind] += np.add.reduceat(
-                points_lens * mine[:, None, None], begin
+                points_lens * of_camera[:, None, None], begin
             )
 
 

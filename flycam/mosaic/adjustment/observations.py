@@ -254,9 +254,9 @@ def _midpoints(ray: Floats, centre: Floats, starts: NDArray[np.int64], owner: ND
     weight = good.astype(np.float64)
     place: Floats = np.zeros((len(starts), 3))
     for _ in range(_MIDPOINT_ROUNDS):
-        held = across * weight[:, None, None]
-        right: Floats = np.add.reduceat(np.einsum("nij,nj->ni", held, local), starts)
-        matrix: Floats = np.add.reduceat(held, starts)
+        weighted = across * weight[:, None, None]
+        right: Floats = np.add.reduceat(np.einsum("nij,nj->ni", weighted, local), starts)
+        matrix: Floats = np.add.reduceat(weighted, starts)
         place = np.asarray(np.linalg.solve(matrix + hair, right[..., None])[..., 0])
         gap = np.einsum("nij,nj->ni", across, place[owner] - local)
         reach = np.maximum(np.einsum("ni,ni->n", ray, place[owner] - local), 1e-3)

@@ -99,9 +99,9 @@ def estimate_noise_sigmas(
         squared = np.square(residual[:, at] / before[tied][:, at])
         typical = np.median(squared) / 0.455 if squared.size else 1.0
         # outliers are left to the loss: they must not widen the noise
-        kept = np.minimum(squared, NOISE_BEND**2 * max(typical, 1e-12))
+        clipped = np.minimum(squared, NOISE_BEND**2 * max(typical, 1e-12))
         freedom = float(free[:, at].sum())
-        found = np.sqrt(max(float(kept.sum()), 1e-12) / max(freedom, 1e-12))
+        found = np.sqrt(max(float(clipped.sum()), 1e-12) / max(freedom, 1e-12))
         # shrunk towards 1 as a ratio: a claim ten times too large is as wrong as one ten times too small
         factors.append(float(np.clip(found, _MIN_FACTOR, _MAX_FACTOR) ** (freedom / (freedom + _CLAIM))))
     horizontal, vertical, x, y, z = factors

@@ -530,8 +530,8 @@ def _tried_again(
         pairs = (match_pair(view, other, seek.terrain, seek.options.plausible) for other in around)
         return view if any(pair.i.size for pair in pairs) else None
 
-    apart = np.flatnonzero(~inside & _may_meet(plan, inside)).tolist() if inside.any() else []
-    tried = zip(apart, _in_threads(placed, apart, "resection", seek), strict=True)
+    unconnected = np.flatnonzero(~inside & _may_meet(plan, inside)).tolist() if inside.any() else []
+    tried = zip(unconnected, _in_threads(placed, unconnected, "resection", seek), strict=True)
     moved = {number: view for number, view in tried if view is not None}
     if not moved:
         return list(views), plan, list(matches), {}
@@ -699,12 +699,12 @@ def _report(
 def _reasons(plan: PairPlan, matches: Sequence[PairMatches], count: NDArray[np.int64]) -> dict[int, Message]:
     """Return the reason of each frame without a tie: the commonest of its pairs'."""
     reasons = dict(plan.reasons)
-    said: dict[int, list[Message]] = {}
+    by_frame: dict[int, list[Message]] = {}
     for a, b, found in zip(plan.a.tolist(), plan.b.tolist(), matches, strict=True):
         for number in (a, b):
             why = found.reason or _("its matches agree with no third photo")
-            said.setdefault(number, []).append(why)
+            by_frame.setdefault(number, []).append(why)
     for number in np.flatnonzero(count == 0).tolist():
-        words = sorted(said.get(number, [_("no photo to pair it with")]), key=str)
+        words = sorted(by_frame.get(number, [_("no photo to pair it with")]), key=str)
         reasons.setdefault(number, max(words, key=words.count))
     return {number: reasons[number] for number in sorted(reasons)}

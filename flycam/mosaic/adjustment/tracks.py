@@ -157,17 +157,17 @@ def select_tracks(track: Indices, cell: Indices, worth: Floats, per_cell: int) -
     """
     tracks = worth.size
     kept = np.zeros(tracks, dtype=bool)
-    held = np.zeros(int(cell.max(initial=0)) + 1, dtype=np.int64)
+    cell_count = np.zeros(int(cell.max(initial=0)) + 1, dtype=np.int64)
     order = np.lexsort((track, -worth[track], cell))
     t, c = track[order], cell[order]
     for _ in range(per_cell):
-        open_ = ~kept[t] & (held[c] < per_cell)
+        open_ = ~kept[t] & (cell_count[c] < per_cell)
         if not open_.any():
             break
         t, c = t[open_], c[open_]
         taken = np.unique(t[rank_in_group(c) == 0])
         kept[taken] = True
-        held += np.bincount(cell[np.isin(track, taken)], minlength=held.size)
+        cell_count += np.bincount(cell[np.isin(track, taken)], minlength=cell_count.size)
     return kept
 
 
@@ -208,8 +208,8 @@ def refine_ties(
     pictures = [int(np.unique(one.frame).size) for one in slabs]
     parts = []
     for number, one in enumerate(slabs):
-        told = partial(_report_progress, progress, sum(pictures[:number]), sum(pictures))
-        parts.append(_refine_by_least_squares(one, views, poses, pixels_of, terrain, workers, told))
+        slab_progress = partial(_report_progress, progress, sum(pictures[:number]), sum(pictures))
+        parts.append(_refine_by_least_squares(one, views, poses, pixels_of, terrain, workers, slab_progress))
     if not parts:
         return ties, np.empty(0, dtype=bool)
     moved = Ties(

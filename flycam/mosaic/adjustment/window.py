@@ -228,13 +228,13 @@ def detect_corners(grey: Bytes, taken_px: Floats, max_count: int) -> Floats:
     Spread evenly, and away from places already taken.
     """
     height, width = grey.shape
-    apart = max(width // _CORNER_SPACING_PART, TEMPLATE_PX // 2)
+    spacing_px = max(width // _CORNER_SPACING_PART, TEMPLATE_PX // 2)
     mask = np.zeros_like(grey)
     rim = int(_RIM_PX)
     mask[rim:-rim, rim:-rim] = 255
     for column, row in np.rint(taken_px).astype(int).tolist():
-        cv2.circle(mask, (column, row), apart, 0, -1)
-    found = cv2.goodFeaturesToTrack(grey, _CORNERS, _CORNER_QUALITY, apart, mask=mask)
+        cv2.circle(mask, (column, row), spacing_px, 0, -1)
+    found = cv2.goodFeaturesToTrack(grey, _CORNERS, _CORNER_QUALITY, spacing_px, mask=mask)
     if found is None:
         return np.empty((0, 2))
     uv = np.rint(found[:, 0]).astype(np.float64)

@@ -259,16 +259,16 @@ class _Run:
 
         So a thread does not wait for its next task.
         """
-        held = Counter(one.worker for one in self._in_hand.values())
+        task_count = Counter(one.worker for one in self._in_hand.values())
         for deep in range(1, _TASKS_PER_THREAD + 1):
             if deep > 1 and len(self._left) <= sum(self._threads.values()):
                 return
             for worker, threads in self._threads.items():
-                while held[worker] < deep * threads:
+                while task_count[worker] < deep * threads:
                     number = self._left.next_for(worker)
                     if number is None:
                         return
-                    held[worker] += 1
+                    task_count[worker] += 1
                     self._give(number, worker)
 
     def _give(self, number: int, worker: str) -> None:
@@ -350,8 +350,8 @@ class _Run:
         It does when it is asked to stop.
         """
         with suppress(Exception):  # an unreachable scheduler reports nothing
-            said = self._client.get_events(worker)
-            return any(isinstance(one, dict) and one.get("action") == _LEAVING for _, one in said)
+            events = self._client.get_events(worker)
+            return any(isinstance(one, dict) and one.get("action") == _LEAVING for _, one in events)
         return False
 
     def _threads_now(self) -> dict[str, int]:

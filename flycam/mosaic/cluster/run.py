@@ -86,11 +86,11 @@ class Fence:
     An append is refused if a head moved since its group was made, and the group is then made anew and checks
     here again: so between this check and the append no later writer can be overwritten.
 
-    given  key of the run's input, which is deleted when the run ends
+    input_key  key of the run's input, which is deleted when the run ends
     """
 
-    def __init__(self, store: ObjectStore, given: str, attempt: TaskAttempt) -> None:
-        self._store, self._given, self._turn = store, given, attempt
+    def __init__(self, store: ObjectStore, input_key: str, attempt: TaskAttempt) -> None:
+        self._store, self._given, self._turn = store, input_key, attempt
 
     def require_current(self) -> None:
         """Raise FlightBusy unless this attempt is the latest."""
@@ -403,16 +403,16 @@ class WorkerInfo:
 def inspect_worker(key: str, line: LogLine) -> WorkerInfo:
     """Check a worker's store and audit log, see `WorkerInfo`. Raises StorageFailed."""
     with _named():
-        house = _house()
+        workspace = _house()
         try:
-            found = house.store.get(key)
+            found = workspace.store.get(key)
         except ObjectMissing:
             found = None
         return WorkerInfo(
             who=describe_process(),
             software=describe_software(),
             found=found,
-            has_line=has_audit_line(house.catalog, line),
+            has_line=has_audit_line(workspace.catalog, line),
         )
 
 
@@ -435,31 +435,31 @@ def _named() -> Iterator[None]:
         yield
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        said = f"{type(error).__name__}: {what}"
+        cause = f"{type(error).__name__}: {what}"
         kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
         raise kind(
             _(
                 "{who_here}: {said}; look at that machine's disk, memory and network, then "
                 "run again. What is done is kept",
                 who_here=describe_process(),
-                said=said,
+                said=cause,
             )
         ) from error
 
 
-def require_same_software(who: str, theirs: str, ours: str) -> None:
+def require_same_software(who: str, worker_software: str, command_software: str) -> None:
     """Raise WorkerIncompatible unless the software is the same.
 
     Tiles would differ in their bytes.
     """
-    if theirs != ours:
+    if worker_software != command_software:
         raise WorkerIncompatible(
             _(
                 "{who}: runs {theirs}, and this command {ours}; install the same on every "
                 "machine and start 'flycam worker' again",
                 who=who,
-                theirs=theirs,
-                ours=ours,
+                theirs=worker_software,
+                ours=command_software,
             )
         )
 
@@ -533,20 +533,20 @@ class _Jobs:
 def _begun(order: JobOrder) -> Work:
     who = describe_process()
     require_same_software(who, describe_software(), order.software)
-    house = replace(_house(), box=order.box, operator=order.operator, cluster=None)
+    workspace = replace(_house(), box=order.box, operator=order.operator, cluster=None)
     try:
-        data = house.store.get(order.key)
+        data = workspace.store.get(order.key)
     except ObjectMissing as error:
         raise make_other_store_error(who) from error
     if hashlib.sha256(data).hexdigest() != order.sha256:
         raise make_other_store_error(who)
-    if order.line is not None and not has_audit_line(house.catalog, order.line):
+    if order.line is not None and not has_audit_line(workspace.catalog, order.line):
         raise make_other_catalog_error(who)
     try:
-        house.catalog.flights.flight(order.flight_id)
+        workspace.catalog.flights.flight(order.flight_id)
     except NotFound as error:
         raise make_other_catalog_error(who) from error
-    return order.job(house, pickle.loads(data))  # noqa: S301 - its hash came from who gave the order
+    return order.job(workspace, pickle.loads(data))  # noqa: S301 - its hash came from who gave the order
 
 
 _jobs = _Jobs()

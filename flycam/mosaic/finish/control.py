@@ -138,7 +138,7 @@ def resolve_ground_control(
     images of another size.
     """
     control = read_ground_control(path)
-    said: list[Message] = []
+    control_notes: list[Message] = []
     doubts: list[Message] = []
     marks = _on_photos(control, frames, doubts)
     if not marks:
@@ -154,12 +154,12 @@ def resolve_ground_control(
     listed = np.array([(first[name].x, first[name].y, first[name].z) for name in names])
     exterior = frames[0].exterior
     centres = np.array([frame.exterior.projection_centre_m[:2] for frame in frames])
-    xy = _near(path, control.crs, listed[:, :2], exterior.work_crs, centres, said)
+    xy = _near(path, control.crs, listed[:, :2], exterior.work_crs, centres, control_notes)
     crs_sigma_m = estimate_accuracy_m(control.crs, to_lonlat(centres[:1], exterior.work_crs)[0])
     if crs_sigma_m:
         doubts.append(format_crs_accuracy(path.name, crs_sigma_m))
     heights, sigma_z = _heights(
-        listed[:, 2], xy, exterior.work_crs, exterior.vertical_datum, terrain, said, doubts
+        listed[:, 2], xy, exterior.work_crs, exterior.vertical_datum, terrain, control_notes, doubts
     )
     points = []
     for row, name in enumerate(names):
@@ -194,7 +194,7 @@ def resolve_ground_control(
             )
         )
     return ResolvedControl(
-        points=tuple(points), notes=(*said, *doubts), doubts=tuple(doubts), crs_sigma_m=crs_sigma_m
+        points=tuple(points), notes=(*control_notes, *doubts), doubts=tuple(doubts), crs_sigma_m=crs_sigma_m
     )
 
 
@@ -284,12 +284,12 @@ def _near(
             )
         )
     if not here.all():
-        said = _(
+        note = _(
             "{name}: points far from this flight were left out ({count}).",
             name=path.name,
             count=int((~here).sum()),
         )
-        notes.append(said)
+        notes.append(note)
     return np.where(here[:, None], xy, np.nan)
 
 
@@ -436,8 +436,8 @@ def select_tied_points(points: Sequence[ControlPoint], tied: Sequence[bool]) -> 
     for point in points:
         rows = [row for row, number in enumerate(point.frames) if tied[number]]
         if rows:
-            held = tuple(point.frames[row] for row in rows)
-            kept.append(replace(point, frames=held, uv_px=np.asarray(point.uv_px)[rows]))
+            tied_frames = tuple(point.frames[row] for row in rows)
+            kept.append(replace(point, frames=tied_frames, uv_px=np.asarray(point.uv_px)[rows]))
     return tuple(kept)
 
 
@@ -454,7 +454,7 @@ def restrict_to_tied(
     points = select_tied_points(settled.points, tied)
     lost = {point.name for point in settled.points} - {point.name for point in points}
     photos = format_names({frames[number].source_name for number in loose})
-    said = _(
+    note = _(
         "{name}: marks on photos that could not be tied to others were left out ({photos}).",
         name=name,
         photos=photos,
@@ -470,7 +470,7 @@ def restrict_to_tied(
     return replace(
         settled,
         points=points,
-        notes=(*settled.notes, said, *doubts),
+        notes=(*settled.notes, note, *doubts),
         doubts=(*settled.doubts, *doubts),
     )
 
@@ -663,8 +663,8 @@ def adjust_with_control(
         settled = restrict_to_tied(gcp.name, settled, run.frames, (counts > 0).tolist())
     adjustment = run_adjustment(run, ties, options, settled.points)
     if gcp is not None and adjustment.accepted and settled.points:
-        if (held := restrict_to_tied(gcp.name, settled, run.frames, _tied(adjustment))) is not settled:
-            settled, adjustment = held, run_adjustment(run, ties, options, held.points, name="adjust-tied")
+        if (tied := restrict_to_tied(gcp.name, settled, run.frames, _tied(adjustment))) is not settled:
+            settled, adjustment = tied, run_adjustment(run, ties, options, tied.points, name="adjust-tied")
         settled = validate_control(gcp.name, settled, run.frames, adjustment, run.flight.gsd_m)
         if not settled.points:
             adjustment = run_adjustment(run, ties, options, (), name="adjust-free")
@@ -689,10 +689,10 @@ def adjust_with_control(
                 tie = replace(tie, control=(), why=doubt)
         if doubt:
             doubts.append(doubt)
-    said = (*settled.notes, *([] if tie is None else [tie.why]))
-    said = (*said, *(one for one in doubts if one not in said))
+    merged = (*settled.notes, *([] if tie is None else [tie.why]))
+    merged = (*merged, *(one for one in doubts if one not in merged))
     return ControlledAdjustment(
-        adjustment=adjustment, notes=said, points=len(settled.points), reference=tie, doubts=tuple(doubts)
+        adjustment=adjustment, notes=merged, points=len(settled.points), reference=tie, doubts=tuple(doubts)
     )
 
 

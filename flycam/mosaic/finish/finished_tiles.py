@@ -148,29 +148,29 @@ class WindowPatches:
         `where` is H×W of the window; pixels farther off may be missing.
         """
         needed = _blocks_around(where)
-        kept = self._kept.get(label)
-        if kept is None or (needed & ~kept.blocks).any():
-            kept = self._kept[label] = self._made(label, needed, kept)
-        return kept
+        cached = self._kept.get(label)
+        if cached is None or (needed & ~cached.blocks).any():
+            cached = self._kept[label] = self._made(label, needed, cached)
+        return cached
 
-    def _made(self, label: int, needed: Mask, kept: WindowPatch | None) -> WindowPatch:
-        blocks = needed if kept is None else needed | kept.blocks
+    def _made(self, label: int, needed: Mask, cached: WindowPatch | None) -> WindowPatch:
+        blocks = needed if cached is None else needed | cached.blocks
         box = self._box_of(blocks)
         rgb = np.zeros((*box.shape, 3), dtype=np.uint8)
         seen = np.zeros(box.shape, dtype=np.bool_)
-        if kept is not None:
-            needed = needed & ~kept.blocks
-            rgb[kept.box.slices_in(box)] = kept.rgb
-            seen[kept.box.slices_in(box)] = kept.seen
-        asked = self._box_of(needed)
-        tiles = find_box_tiles(asked, self._zoom)
+        if cached is not None:
+            needed = needed & ~cached.blocks
+            rgb[cached.box.slices_in(box)] = cached.rgb
+            seen[cached.box.slices_in(box)] = cached.seen
+        new_box = self._box_of(needed)
+        tiles = find_box_tiles(new_box, self._zoom)
         around = to_range_box(tiles)
         wanted = np.zeros(tuple(n // BLOCK_PX for n in around.shape), dtype=np.bool_)
-        wanted[_in_blocks(asked.slices_in(around))] = needed[_in_blocks(asked.slices_in(self.window))]
+        wanted[_in_blocks(new_box.slices_in(around))] = needed[_in_blocks(new_box.slices_in(self.window))]
         patch = self._patch_of(self._frames[label - 1], tiles, wanted)
         if patch is not None and not patch.tiles.is_empty:
             there = to_range_box(patch.tiles)
-            both = there.intersection(asked)
+            both = there.intersection(new_box)
             if not both.is_empty:
                 # pixels already there stay: a patch may or may not have more than the requested blocks
                 new = _pixels_of(needed[_in_blocks(both.slices_in(self.window))])
@@ -190,10 +190,10 @@ def _blocks_around(where: Mask) -> Mask:
     height, width = where.shape
     eights = where.view(np.uint64).reshape(height // BLOCK_PX, BLOCK_PX, width // 8)
     rows = np.bitwise_or.reduce(eights, axis=1)
-    held = rows.reshape(-1, width // BLOCK_PX, BLOCK_PX // 8).any(axis=2).astype(np.uint8)
+    occupied = rows.reshape(-1, width // BLOCK_PX, BLOCK_PX // 8).any(axis=2).astype(np.uint8)
     reach = REACH_PX // BLOCK_PX
     around = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    return np.asarray(cv2.dilate(held, around)) > 0
+    return np.asarray(cv2.dilate(occupied, around)) > 0
 
 
 def _in_blocks(window: tuple[slice, slice]) -> tuple[slice, slice]:
@@ -316,11 +316,11 @@ def _settle(owner: Words, wanted: Words, pictures: WindowPatches) -> None:
         return
     wanted = np.where(owner[near] == NO_SOURCE, wanted[near], np.uint16(NO_SOURCE))
     for label in list_labels(wanted):
-        asked = np.zeros(owner.shape, dtype=np.bool_)
-        np.equal(wanted, label, out=asked[near])
-        picture = pictures.patch(label, asked)
+        requested = np.zeros(owner.shape, dtype=np.bool_)
+        np.equal(wanted, label, out=requested[near])
+        picture = pictures.patch(label, requested)
         at = picture.box.slices_in(pictures.window)
-        np.copyto(owner[at], np.uint16(label), where=asked[at] & picture.seen)
+        np.copyto(owner[at], np.uint16(label), where=requested[at] & picture.seen)
 
 
 def _extent(where: Mask) -> tuple[slice, slice] | None:
@@ -458,9 +458,9 @@ def list_planned_tiles(plan: SeamPlan, base_zoom: int) -> list[TileId]:
     covered = np.zeros(around.shape, dtype=np.bool_)
     covered[plan.box.slices_in(around)] = plan.owner > 0
     rows, cols = (n // side for n in around.shape)
-    held = covered.reshape(rows, side, cols, side).any(axis=(1, 3))
+    planned = covered.reshape(rows, side, cols, side).any(axis=(1, 3))
     top, left = around.row // side, around.col // side
-    return [TileId(z=base_zoom, x=left + int(c), y=top + int(r)) for r, c in np.argwhere(held)]
+    return [TileId(z=base_zoom, x=left + int(c), y=top + int(r)) for r, c in np.argwhere(planned)]
 
 
 def finish_tiles(

@@ -205,15 +205,15 @@ class FrameOverviewCache:
         self._bytes = 0
 
     def __getitem__(self, number: int) -> FrameOverview:
-        kept = self._kept.get(number)
-        if kept is None:
-            kept = self._overview_of(self.frame_ids[number])
-            self._kept[number] = kept
-            self._bytes += kept.nbytes
+        cached = self._kept.get(number)
+        if cached is None:
+            cached = self._overview_of(self.frame_ids[number])
+            self._kept[number] = cached
+            self._bytes += cached.nbytes
             while self._bytes > self._memory_bytes and len(self._kept) > 1:
                 self._bytes -= self._kept.popitem(last=False)[1].nbytes
         self._kept.move_to_end(number)
-        return kept
+        return cached
 
 
 # -- Multi-band blending: wide transitions for coarse detail, sharp ones for fine detail -----------

@@ -304,7 +304,7 @@ def _tiles_around(centre: Floats, crs: str, radius_m: float, zoom: int) -> TileR
 
 
 def _windows(
-    tiles: TileRange, ours: NDArray[np.bool_], theirs: NDArray[np.bool_], reach_px: int
+    tiles: TileRange, frame_mask: NDArray[np.bool_], reference_mask: NDArray[np.bool_], reach_px: int
 ) -> NDArray[np.int64]:
     """Return centres (column, row) of windows with data in both images.
 
@@ -320,7 +320,7 @@ def _windows(
         axis[(axis >= room) & (axis < size - room)] for axis, size in ((cols, width), (rows, height))
     )
     centres = np.stack(np.meshgrid(cols, rows), axis=-1).reshape(-1, 2)
-    share = cv2.blur((ours & theirs).astype(np.float32), (_WINDOW_PX, _WINDOW_PX))
+    share = cv2.blur((frame_mask & reference_mask).astype(np.float32), (_WINDOW_PX, _WINDOW_PX))
     return np.asarray(centres[share[centres[:, 1], centres[:, 0]] > 0.9], dtype=np.int64)
 
 

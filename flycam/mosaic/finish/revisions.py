@@ -39,7 +39,7 @@ def collect_readout_warnings(catalog: Catalog, shown: Iterable[MosaicInfo]) -> t
     """Return the warnings of the published finished revisions."""
     finished = [one for one in shown if one.revision != LIVE_REVISION]
     stats = [catalog.revisions.get(one.mosaic_id, one.revision).stats for one in finished]
-    return tuple(dict.fromkeys(said for one in stats for said in list_readout_warnings(one)))
+    return tuple(dict.fromkeys(warning for one in stats for warning in list_readout_warnings(one)))
 
 
 # -- Outdated poses --------------------------------------------------------------------------------

@@ -73,13 +73,13 @@ def compute_difference(one: LabelFeatures, two: LabelFeatures, full_scale: int) 
     truncation keeps the triangle inequality.
     """
     each = np.abs(one.features - two.features)
-    apart = each[..., 0].astype(np.int32)
+    difference = each[..., 0].astype(np.int32)
     # np.sum over so short an axis takes five times as long
     for feature in range(1, each.shape[-1]):
-        apart += each[..., feature]
-    apart = np.minimum(apart, full_scale) * FULL_COST // full_scale
-    apart[~(one.seen & two.seen)] = FULL_COST
-    return np.asarray(apart, dtype=np.int32)
+        difference += each[..., feature]
+    difference = np.minimum(difference, full_scale) * FULL_COST // full_scale
+    difference[~(one.seen & two.seen)] = FULL_COST
+    return np.asarray(difference, dtype=np.int32)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,9 +209,9 @@ def _cut(
     residual.data = np.maximum(residual.data, 0)
     residual.eliminate_zeros()
     reaches_sink = breadth_first_order(residual.T.tocsr(), sink, return_predecessors=False)
-    takes = np.zeros(nodes + 2, dtype=np.bool_)
-    takes[reaches_sink] = True
-    return np.asarray(takes[:nodes], dtype=np.bool_)
+    sink_side = np.zeros(nodes + 2, dtype=np.bool_)
+    sink_side[reaches_sink] = True
+    return np.asarray(sink_side[:nodes], dtype=np.bool_)
 
 
 def _ends(shape: tuple[int, ...], axis: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
@@ -623,22 +623,22 @@ def _sweeps(
             window = windows[number]
             if window is None or not awake[number]:
                 continue
-            took = try_frame(labels, number, view, costs, window.padded(reach_px), reach_px)
-            if took is not None:
-                near = took.padded(reach_px + 1)
+            gained = try_frame(labels, number, view, costs, window.padded(reach_px), reach_px)
+            if gained is not None:
+                near = gained.padded(reach_px + 1)
                 moved = (edges[:, 0] < near.row_stop) & (edges[:, 2] > near.row)
                 awake |= moved & (edges[:, 1] < near.col_stop) & (edges[:, 3] > near.col)
             # an expansion is optimal in its window, so only a longer reach can give the frame more
-            awake[number] = took is not None and reach_px > 0
+            awake[number] = gained is not None and reach_px > 0
         yield sweep
         if not awake.any():
             return
 
 
 def _best(boxes: Sequence[PixelBox], order: Sequence[int], quality: Callable[[int], Words]) -> LabelMap:
-    held = [box for box in boxes if not box.is_empty]
-    around = held[0]
-    for box in held[1:]:
+    filled = [box for box in boxes if not box.is_empty]
+    around = filled[0]
+    for box in filled[1:]:
         around = around.union(box)
     return LabelMap.from_best(around, ((n, boxes[n], quality(n)) for n in order if not boxes[n].is_empty))
 
@@ -661,8 +661,8 @@ def _take_over(coarse: LabelMap, fine: LabelMap, overviews: FrameOverviewCache, 
         if overview.box.is_empty:
             continue
         at = overview.box.slices_in(fine.box)
-        takes = (wanted[at] == number + 1) & (lower_rim_quality(overview) > 1)
-        fine.owner[at][takes] = number + 1
+        claimed = (wanted[at] == number + 1) & (lower_rim_quality(overview) > 1)
+        fine.owner[at][claimed] = number + 1
 
 
 def _grounds(labels: LabelMap, frames: int) -> list[PixelBox | None]:

@@ -191,8 +191,8 @@ class OverviewJob:
 class OverviewMaker:
     """Worker task: the overview of a frame."""
 
-    def __init__(self, workspace: Workspace, given: tuple[str, str, OverviewJob]) -> None:
-        flight_id, run, self._job = given
+    def __init__(self, workspace: Workspace, inputs: tuple[str, str, OverviewJob]) -> None:
+        flight_id, run, self._job = inputs
         self._stages = StoreStages(workspace.store, flight_id, run)
         self._placed = {one.frame_id: one for one in self._job.placed}
         self._originals = PhotoCache(workspace, self._job.records)
@@ -680,16 +680,16 @@ def make_overviews(run: FinishRun, placed: Sequence[PlacedFrame], terrain: Terra
         one = by_id[frame_id]
         return make_overview(one.header, one.exterior, pixels, coarse, one.tiles, shrink, one.camera)
 
-    def whole(frame_id: str) -> FrameOverview:
+    def load_full(frame_id: str) -> FrameOverview:
         name = format_overview_name(frame_id)
         return run.folder.load_or_make(name, OVERVIEW_KINDS, lambda: by_worker(name) or make(frame_id))
 
     def of_frame(frame_id: str) -> FrameOverview:
         own = by_id[frame_id]
         if not own.is_untied:
-            return whole(frame_id)
-        beside = (one for one in placed if not (one.is_untied or one.tiles.intersection(own.tiles).is_empty))
-        return keep_unshared_ground(whole(frame_id), (whole(one.frame_id) for one in beside))
+            return load_full(frame_id)
+        others = (one for one in placed if not (one.is_untied or one.tiles.intersection(own.tiles).is_empty))
+        return keep_unshared_ground(load_full(frame_id), (load_full(one.frame_id) for one in others))
 
     def by_worker(name: str) -> FrameOverview | None:
         return None if run.cluster_run is None else run.cluster_run.stages.load(name, OVERVIEW_KINDS)
@@ -700,7 +700,7 @@ def make_overviews(run: FinishRun, placed: Sequence[PlacedFrame], terrain: Terra
             make_overviews_on_cluster(
                 run.cluster_run, OverviewJob(run.records, placed, coarse, shrink), progress
             )
-        for done, __ in enumerate(map_ordered(whole, ids, run.workers, 2 * run.workers), 1):
+        for done, __ in enumerate(map_ordered(load_full, ids, run.workers, 2 * run.workers), 1):
             progress("overviews", done, len(ids))
     return FrameOverviewCache(ids, of_frame)
 

@@ -79,7 +79,7 @@ def blend_tiles(
     missing = [tile for tile in planned if tile not in there or tile in again]
     # From here on photos are read as developed.
     run.originals.clear()
-    given = BlendingInputs(
+    inputs = BlendingInputs(
         mosaic=mosaic,
         plan=plan,
         radiometry=radiometry,
@@ -93,9 +93,9 @@ def blend_tiles(
     )
     with run.progress.stage("blend") as progress:
         if run.cluster_run is not None:
-            lines = _blend_on_cluster(run.cluster_run, given, missing, progress)
+            lines = _blend_on_cluster(run.cluster_run, inputs, missing, progress)
         else:
-            blender = TileBlender(workspace, given, run.workers)
+            blender = TileBlender(workspace, inputs, run.workers)
             lines = blender.write(
                 missing,
                 mosaic.min_zoom,
@@ -151,12 +151,12 @@ class BlendingInputs:
 class TileBlender:
     """Writer of one revision's blended tiles; in several threads unless a worker."""
 
-    def __init__(self, workspace: Workspace, given: BlendingInputs, workers: int) -> None:
+    def __init__(self, workspace: Workspace, inputs: BlendingInputs, workers: int) -> None:
         self._workspace = workspace
-        self._given = given
+        self._given = inputs
         self._workers = workers
-        self._maker = _Maker(workspace, given)
-        self._ground = find_inner_owners(given.plan)
+        self._maker = _Maker(workspace, inputs)
+        self._ground = find_inner_owners(inputs.plan)
 
     def write(
         self,
@@ -170,7 +170,7 @@ class TileBlender:
 
         before_append: as of `MosaicWriter`; held_lock: as of `Workspace.require_disk_space`.
         """
-        given, maker, mosaic = self._given, self._maker, self._given.mosaic
+        inputs, maker, mosaic = self._given, self._maker, self._given.mosaic
         with MosaicWriter(
             self._workspace.store,
             self._workspace.catalog.tiles,
@@ -178,14 +178,14 @@ class TileBlender:
             origin=self._workspace.box,
             clock_ns=self._workspace.clock_ns,
             amendments=read_amendments(self._workspace, mosaic),
-            damaged=given.damaged,
+            damaged=inputs.damaged,
             before_append=before_append,
             before_group=partial(self._workspace.require_disk_space, GROUP_BYTES, held_lock=held_lock),
             workers=self._workers,
         ) as writer:
             return writer.place(
                 finish_tiles(
-                    given.plan,
+                    inputs.plan,
                     mosaic.base_zoom,
                     maker.patch,
                     maker.error,
@@ -201,9 +201,9 @@ class TileBlender:
 class TileBlockBlender:
     """Worker task: the tiles of one block."""
 
-    def __init__(self, workspace: Workspace, given: BlendingInputs) -> None:
-        self._blender = TileBlender(workspace, given, workers=1)
-        self._zoom = choose_block_zoom(given.mosaic)
+    def __init__(self, workspace: Workspace, inputs: BlendingInputs) -> None:
+        self._blender = TileBlender(workspace, inputs, workers=1)
+        self._zoom = choose_block_zoom(inputs.mosaic)
 
     def __call__(self, tiles: Sequence[TileId], fence: Fence) -> int:
         """Make and write a block's tiles; return log lines.
@@ -228,14 +228,14 @@ def compute_height_sigma(terrain: TerrainGrid, surface: Surface | None, prior: T
         return make_flat_terrain(bare, terrain.work_crs, terrain.vertical_datum, terrain.bounds_m)
     known = surface.support & np.isfinite(surface.sigma_m)
     if surface.terrain_sigma_m is None or surface.unagreed_sigma_m is None:
-        beside = np.full(known.shape, np.float32(bare))
+        fallback_sigma = np.full(known.shape, np.float32(bare))
     else:
         # crowns are found in part only
-        stands = np.fmax(surface.cover_m, usual_m)
+        crown_m = np.fmax(surface.cover_m, usual_m)
         compared = np.isfinite(surface.unagreed_sigma_m)
-        on_top = np.where(compared, surface.unagreed_sigma_m, np.float32(stands))
-        beside = np.hypot(surface.terrain_sigma_m, on_top)
-    sigma = np.where(known, surface.sigma_m, beside)
+        on_top = np.where(compared, surface.unagreed_sigma_m, np.float32(crown_m))
+        fallback_sigma = np.hypot(surface.terrain_sigma_m, on_top)
+    sigma = np.where(known, surface.sigma_m, fallback_sigma)
     if surface.laying_m is not None:
         sigma = np.hypot(sigma, surface.laying_m - surface.terrain.heights_m)
     return replace(surface.terrain, heights_m=sigma.astype(np.float32))
@@ -244,15 +244,15 @@ def compute_height_sigma(terrain: TerrainGrid, surface: Surface | None, prior: T
 class _Maker:
     """Source of orthopatches and expected errors of placed frames; thread-safe."""
 
-    def __init__(self, workspace: Workspace, given: BlendingInputs) -> None:
-        self._placed = {one.frame_id: one for one in given.placed}
-        self._terrain = terrain = given.terrain
-        self._measured = given.surface is not None
-        self._sigma = compute_height_sigma(terrain, given.surface, given.prior)
-        self._canopy_m = np.float32(given.prior.canopy_m)
+    def __init__(self, workspace: Workspace, inputs: BlendingInputs) -> None:
+        self._placed = {one.frame_id: one for one in inputs.placed}
+        self._terrain = terrain = inputs.terrain
+        self._measured = inputs.surface is not None
+        self._sigma = compute_height_sigma(terrain, inputs.surface, inputs.prior)
+        self._canopy_m = np.float32(inputs.prior.canopy_m)
         self._ground = smooth_terrain(terrain)
-        self._developed = PhotoCache(workspace, given.records, develop=given.radiometry.correct)
-        self._to_work = fit_mercator_to_work(terrain.work_crs, get_range_bounds(_around(given.planned)))
+        self._developed = PhotoCache(workspace, inputs.records, develop=inputs.radiometry.correct)
+        self._to_work = fit_mercator_to_work(terrain.work_crs, get_range_bounds(_around(inputs.planned)))
         self._sigmas = lru_cache(maxsize=_SIGMAS_AT_ONCE)(self._sigma_over)
         self._views = lru_cache(maxsize=_VIEWS_AT_ONCE)(self._view)
         self._views_through = lru_cache(maxsize=_THROUGH_AT_ONCE)(self._view_through)

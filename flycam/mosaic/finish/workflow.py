@@ -151,11 +151,11 @@ def restore_request(options: Mapping[str, Any], find_file: Callable[[str, str], 
 
     find_file  a local copy of a file, by its SHA-256 and name; what it raises is passed on
     """
-    asked = {one.name: options[one.name] for one in fields(FinishRequest) if one.name in options}
+    values = {one.name: options[one.name] for one in fields(FinishRequest) if one.name in options}
     for name in ("reference", "gcp"):
-        if asked.get(name) is not None:
-            asked[name] = find_file(asked[name]["sha256"], asked[name]["name"])
-    return FinishRequest(**asked)
+        if values.get(name) is not None:
+            values[name] = find_file(values[name]["sha256"], values[name]["name"])
+    return FinishRequest(**values)
 
 
 def check_request(flight: Flight, request: FinishRequest) -> None:
@@ -259,11 +259,11 @@ def plan_layer_jobs(workspace: Workspace, flight: Flight, request: FinishRequest
     jobs = []
     for number, mosaic in enumerate(mosaics):
         records = [record for record in used if record.header.layer is mosaic.layer]
-        asked, recorded = request, options
+        layer_request, recorded = request, options
         # Marks are made on the photos of the main layer.
         if number > 0:
-            asked, recorded = replace(request, gcp=None), {**options, "gcp": None}
-        jobs.append(_job(workspace, flight, mosaic, records, asked, recorded))
+            layer_request, recorded = replace(request, gcp=None), {**options, "gcp": None}
+        jobs.append(_job(workspace, flight, mosaic, records, layer_request, recorded))
     return jobs
 
 
@@ -448,17 +448,17 @@ def finish_flight(
     with workspace.catalog.flights.lock(f"finish-{flight.flight_id}"):
         jobs = plan_layer_jobs(workspace, flight, request)
         last = estimate_commune_cost(jobs[0].work.tiles)
-        whole = sum(job.cost for job in jobs) + last
+        total_cost = sum(job.cost for job in jobs) + last
         layers: list[LayerReport] = []
         done = 0.0
         for job in jobs:
-            told = FinishProgress(progress, job.costs, cancelled, before=done, whole=whole)
-            layers.append(_finish_layer(workspace, job, told, make_reports))
+            reporter = FinishProgress(progress, job.costs, cancelled, before=done, whole=total_cost)
+            layers.append(_finish_layer(workspace, job, reporter, make_reports))
             done += job.cost
         if all(one.record is None for one in layers):
             raise InputUnusable(_("{name}: {why}", name=flight.name, why=layers[0].why))
-        told = FinishProgress(progress, {"communes": last}, cancelled, before=done, whole=whole)
-        communes = _cover(workspace, flight, told)
+        reporter = FinishProgress(progress, {"communes": last}, cancelled, before=done, whole=total_cost)
+        communes = _cover(workspace, flight, reporter)
     return FinishReport(
         flight=flight,
         layers=tuple(layers),
@@ -474,9 +474,9 @@ def _require_photos(workspace: Workspace, flight: Flight) -> None:
     OriginalPurged where some were deleted under a retention term, InputUnusable where they are on the node
     that flew it and not here.
     """
-    gone = find_flight_purged(workspace, flight.flight_id)
-    used = workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED) if gone else []
-    lines = [gone[one] for record in used if (one := record.header.provenance.source_sha256) in gone]
+    purged = find_flight_purged(workspace, flight.flight_id)
+    used = workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED) if purged else []
+    lines = [purged[one] for record in used if (one := record.header.provenance.source_sha256) in purged]
     if lines:
         raise make_original_purged(lines[0], f"{flight.name}, {len(lines)} photos")
     if elsewhere := len(find_remote_photos(workspace, flight.flight_id)):
@@ -499,13 +499,13 @@ def _finish_layer(
     layer = job.mosaic.layer.value
     if job.skip_reason:
         return LayerReport(layer=layer, record=None, why=job.skip_reason)
-    standing = workspace.catalog.revisions.find_by_inputs(job.mosaic.mosaic_id, job.digest)
-    if standing is not None and not job.request.redo:
-        instead_of = _show(workspace, job.flight, standing)
-        mended = _repair(workspace, job, standing, progress)
+    existing = workspace.catalog.revisions.find_by_inputs(job.mosaic.mosaic_id, job.digest)
+    if existing is not None and not job.request.redo:
+        instead_of = _show(workspace, job.flight, existing)
+        mended = _repair(workspace, job, existing, progress)
         # of a run that was killed after it published
         _stages(workspace, job).remove()
-        return LayerReport(layer=layer, record=standing, repaired=mended, instead_of=instead_of)
+        return LayerReport(layer=layer, record=existing, repaired=mended, instead_of=instead_of)
     record = _make_revision(workspace, job, _prepare(workspace, job, progress), make_reports)
     return LayerReport(layer=layer, record=record, new=True)
 
@@ -559,8 +559,8 @@ def _make_revision(
     write_revision_tiles(workspace, run, mosaic, made)
     record = _describe_revision(workspace, run, made, revisions.get(mosaic.mosaic_id, number))
     if job.request.report:
-        with run.progress.stage("report") as told:
-            reports, figures = make_reports(workspace, run.flight, mosaic, record, told)
+        with run.progress.stage("report") as report_progress:
+            reports, figures = make_reports(workspace, run.flight, mosaic, record, report_progress)
         stats = add_report_statistics(record.stats, figures, run.progress.seconds)
         record = replace(record, reports=reports, stats=stats)
     shown = _publish(workspace, run.flight, record)
@@ -655,9 +655,9 @@ def _repair(workspace: Workspace, job: LayerJob, existing: RevisionRecord, progr
 
 def _damaged(workspace: Workspace, existing: RevisionRecord, progress: FinishProgress) -> Sequence[TileId]:
     heads = workspace.catalog.tiles.heads(existing.mosaic_id, existing.revision)
-    with progress.stage("check") as told:
+    with progress.stage("check") as report_progress:
         return find_damaged_tiles(
-            workspace.store, heads, lambda done: told("check", done, len(heads)), count_workers()
+            workspace.store, heads, lambda done: report_progress("check", done, len(heads)), count_workers()
         )
 
 
@@ -701,5 +701,5 @@ def _cover(workspace: Workspace, flight: Flight, progress: FinishProgress) -> li
     Under the flight's lock: a concurrent ingest or withdrawal decides on coverage too, and must not be
     overwritten.
     """
-    with workspace.catalog.flights.lock(flight.flight_id), progress.stage("communes") as told:
-        return measure_coverage(workspace, flight, told, changed=False)
+    with workspace.catalog.flights.lock(flight.flight_id), progress.stage("communes") as report_progress:
+        return measure_coverage(workspace, flight, report_progress, changed=False)

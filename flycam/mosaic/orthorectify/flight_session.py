@@ -69,8 +69,8 @@ class FlightLabels:
 
     def __post_init__(self) -> None:
         for field in ("name", "event"):
-            if given := getattr(self, field):
-                object.__setattr__(self, field, validate_name(given))
+            if value := getattr(self, field):
+                object.__setattr__(self, field, validate_name(value))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,9 +178,9 @@ def list_unused_label_notes(workspace: Workspace, flight: Flight, labels: Flight
     if labels.name and normalize_name(labels.name) != normalize_name(flight.name):
         notes.append(encode_warning(NAME_KEPT, asked=labels.name, kept=flight.name))
     if labels.event:
-        kept = workspace.catalog.flights.event(flight.event_id)
-        if normalize_name(labels.event) not in (kept.event_id, normalize_name(kept.name)):
-            notes.append(encode_warning(EVENT_KEPT, asked=labels.event, kept=kept.name))
+        current_event = workspace.catalog.flights.event(flight.event_id)
+        if normalize_name(labels.event) not in (current_event.event_id, normalize_name(current_event.name)):
+            notes.append(encode_warning(EVENT_KEPT, asked=labels.event, kept=current_event.name))
     return tuple(notes)
 
 
@@ -203,24 +203,24 @@ def _describe_terrain(
     staying: list[FrameRecord] = []
     if before is not None:
         records = workspace.catalog.frames.list_for_flight(before.flight_id)
-        laid = {record.frame_id for record in records if record.status is not FrameStatus.REJECTED}
-        if not reprocess.is_due and laid.issuperset(frame.header.frame_id for frame in planned):
-            said_before = tuple(one for one in before.warnings if parse_warning_code(one) != MAYBE_INFRARED)
+        placed_ids = {record.frame_id for record in records if record.status is not FrameStatus.REJECTED}
+        if not reprocess.is_due and placed_ids.issuperset(frame.header.frame_id for frame in planned):
+            unchanged = tuple(one for one in before.warnings if parse_warning_code(one) != MAYBE_INFRARED)
             return _FlightTerrain(
-                vertical_datum=before.vertical_datum, dem_id=before.dem_id or "", warnings=said_before
+                vertical_datum=before.vertical_datum, dem_id=before.dem_id or "", warnings=unchanged
             )
         staying = [
             r for r in records if r.status is FrameStatus.USED and r.frame_id not in reprocess.frame_ids
         ]
-    said = _keep_valid_warnings(before.warnings, staying, reprocess) if before is not None and staying else []
+    kept = _keep_valid_warnings(before.warnings, staying, reprocess) if before is not None and staying else []
     if is_flat_datum(terrain.vertical_datum):
-        said.append(encode_warning(NO_TERRAIN))
+        kept.append(encode_warning(NO_TERRAIN))
     elif (
         share := compute_unknown_share(terrain, [f.view.footprint.polygon_m for f in planned])
     ) > _MAX_UNKNOWN:
-        said.append(encode_warning(TERRAIN_HOLES, files=terrain_names, percent=round(100 * share)))
+        kept.append(encode_warning(TERRAIN_HOLES, files=terrain_names, percent=round(100 * share)))
     return _FlightTerrain(
-        vertical_datum=terrain.vertical_datum, dem_id=terrain.dem_id, warnings=tuple(dict.fromkeys(said))
+        vertical_datum=terrain.vertical_datum, dem_id=terrain.dem_id, warnings=tuple(dict.fromkeys(kept))
     )
 
 

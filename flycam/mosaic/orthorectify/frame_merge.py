@@ -298,12 +298,12 @@ class Checkpoint:
         for frame_id in frame_ids:
             if frame_id in self._laid:
                 self._laid[frame_id].left.difference_update(logged)
-        whole = [one for one in frame_ids if one in self._laid and not self._laid[one].left]
+        complete = [one for one in frame_ids if one in self._laid and not self._laid[one].left]
         began_s = self._clock_s()
-        if not whole or began_s < self._note_due_s:
+        if not complete or began_s < self._note_due_s:
             return
         self._write_records()
-        self._note(whole)
+        self._note(complete)
         self._note_due_s = self._due_s(began_s)
 
     def finish(self) -> None:
@@ -322,19 +322,19 @@ class Checkpoint:
             self._noted.add(frame_id)
             del self._laid[frame_id]
         seq = self._workspace.catalog.tiles.last_seq(self._mosaic.mosaic_id)
-        said = {"of": self._of, "seq": seq, "line": self._line(seq), "frames": sorted(self._noted)}
+        checkpoint = {"of": self._of, "seq": seq, "line": self._line(seq), "frames": sorted(self._noted)}
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             part = self._path.with_name(f".{self._path.name}.part")
-            part.write_text(json.dumps(said), encoding="utf-8")
+            part.write_text(json.dumps(checkpoint), encoding="utf-8")
             move_into_place(part, self._path)
 
     def _read(self) -> list[str]:
         try:
-            said = json.loads(self._path.read_bytes())
-            here = self._line(int(said["seq"]))
-            if said["of"] == self._of and here is not None and here == said["line"]:
-                return list(map(str, said["frames"]))
+            checkpoint = json.loads(self._path.read_bytes())
+            here = self._line(int(checkpoint["seq"]))
+            if checkpoint["of"] == self._of and here is not None and here == checkpoint["line"]:
+                return list(map(str, checkpoint["frames"]))
         except (OSError, ValueError, KeyError, TypeError):
             pass
         return []

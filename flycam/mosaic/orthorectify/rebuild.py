@@ -211,14 +211,14 @@ def _merge_foreign_tiles(
     """
     if not tile_ids:
         return 0
-    given = PeerTiles(workspace.store, mosaic.mosaic_id, read_cursors(workspace.store))
+    peer_tiles = PeerTiles(workspace.store, mosaic.mosaic_id, read_cursors(workspace.store))
     fold = make_tile_rebuilder(workspace, mosaic, amendments, paths)
     return merge_peer_tiles(
         workspace.store,
         workspace.catalog.tiles,
         mosaic,
         tile_ids,
-        lambda tile_id: [*given.states(tile_id, amendments), fold(tile_id)],
+        lambda tile_id: [*peer_tiles.states(tile_id, amendments), fold(tile_id)],
         amendments=amendments,
         origin=workspace.box,
         clock_ns=workspace.clock_ns,
@@ -245,13 +245,13 @@ def _without_photos(
     a missing photo is lost.
     """
     found: set[TileId] = set()
-    gone = find_flight_purged(workspace, mosaic.flight_id)
+    purged = find_flight_purged(workspace, mosaic.flight_id)
     is_given = has_peer_tiles(workspace.store, mosaic.mosaic_id)
-    if not (is_given or gone):
+    if not (is_given or purged):
         return found
     for record in frames:
         touched = {tile_id for tile_id in record.tiles or () if tile_id in tile_ids}
-        may_miss = is_given or record.header.provenance.source_sha256 in gone
+        may_miss = is_given or record.header.provenance.source_sha256 in purged
         if touched and may_miss and not _can_orthorectify(workspace, record, paths):
             found |= touched
     return found
@@ -262,8 +262,8 @@ def find_flight_purged_here(workspace: Workspace, flight_id: str) -> dict[str, P
 
     No other node need hold them.
     """
-    gone = find_flight_purged(workspace, flight_id)
-    return {sha256: line for sha256, line in gone.items() if line.box == workspace.box}
+    purged = find_flight_purged(workspace, flight_id)
+    return {sha256: line for sha256, line in purged.items() if line.box == workspace.box}
 
 
 def _require_originals(
@@ -273,9 +273,9 @@ def _require_originals(
 
     Without it the tile would be made of less, and an intact one in a backup could not be restored.
     """
-    gone = find_flight_purged_here(workspace, mosaic.flight_id) if broken else {}
-    for record in frames if gone else ():
-        line = gone.get(record.header.provenance.source_sha256)
+    purged = find_flight_purged_here(workspace, mosaic.flight_id) if broken else {}
+    for record in frames if purged else ():
+        line = purged.get(record.header.provenance.source_sha256)
         lost = [tile for tile in record.tiles or () if tile in broken]
         if line is not None and lost:
             name = f"{lost[0].z}/{lost[0].x}/{lost[0].y}"

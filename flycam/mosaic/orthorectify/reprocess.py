@@ -72,8 +72,8 @@ class ReprocessPlan:
 
     def tiles(self, layer: Layer) -> list[TileRange]:
         """Return the tiles that frames of a layer will touch."""
-        laid = (*self.frames, *self.moved)
-        return [r.tiles for r in laid if r.tiles is not None and r.header.layer == layer]
+        records = (*self.frames, *self.moved)
+        return [r.tiles for r in records if r.tiles is not None and r.header.layer == layer]
 
 
 NO_REPROCESS = ReprocessPlan()
@@ -106,8 +106,8 @@ def plan_reprocess(
     back = [one for one in records.values() if one.reason == SET_ASIDE_REASON and one.frame_id in views]
     held = frozenset(one.frame_id for one in back)
     lost = _lost(on_map, views, rejected, refused)
-    lies_so = {parse_source_dem_id(str(one.dem_id)) for one in here} == {terrain.dem_id}
-    if not (here or back) or (not is_requested and not back and lies_so):
+    is_current = {parse_source_dem_id(str(one.dem_id)) for one in here} == {terrain.dem_id}
+    if not (here or back) or (not is_requested and not back and is_current):
         return ReprocessPlan(held=held)
     gain = _gain(workspace, here, views, terrain)
     if is_requested:
@@ -115,10 +115,10 @@ def plan_reprocess(
     elif not gain.is_better and not back:
         return ReprocessPlan(held=held)
     elif lost or gain.loses:
-        waits = encode_warning(
+        note = encode_warning(
             TERRAIN_WAITS, files=terrain_names, percent=round(100 * (1 - gain.unknown)), lost=len(lost)
         )
-        return ReprocessPlan(notes=(waits,), held=held)
+        return ReprocessPlan(notes=(note,), held=held)
     new = _reproject(workspace, flight_id, [*here, *back], views, terrain.dem_id)
     frames = tuple(one for one in new if _differ(records[one.frame_id], one))
     aside = tuple(_set_aside(one, lost[one.frame_id]) for one in on_map if one.frame_id in lost)
@@ -143,8 +143,8 @@ def _reproject(
     new = []
     for record in records:
         layer = record.header.layer
-        laid = build_frame_record(views[record.frame_id], flight_id, work_crs, zooms[layer], dem_id)
-        new.append(replace(laid, header=replace(laid.header, layer=layer)))
+        reprojected = build_frame_record(views[record.frame_id], flight_id, work_crs, zooms[layer], dem_id)
+        new.append(replace(reprojected, header=replace(reprojected.header, layer=layer)))
     return new
 
 
@@ -163,8 +163,8 @@ def apply_reprocess_plan(
         reason = f"re-laid on terrain {terrain}"
     workspace.catalog.placements.supersede([*reprocess.frames, *reprocess.set_aside], reason, who, at_ns)
     update_redaction_footprints(workspace)
-    said = f"{len(reprocess.frames)} frames {reason}, {len(reprocess.set_aside)} set aside"
-    workspace.catalog.audit.append(who, "relay", flight_id, said, at_ns=at_ns)
+    details = f"{len(reprocess.frames)} frames {reason}, {len(reprocess.set_aside)} set aside"
+    workspace.catalog.audit.append(who, "relay", flight_id, details, at_ns=at_ns)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

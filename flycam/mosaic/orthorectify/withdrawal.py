@@ -53,10 +53,10 @@ def find_withdrawn_times(catalog: Catalog, flight_id: str) -> WithdrawnTimes:
         flight = catalog.flights.flight(flight_id)
     except NotFound:
         return WithdrawnTimes(is_all=False, times_ns=())
-    gone = catalog.frames.list_for_flight(flight_id, FrameStatus.WITHDRAWN)
+    withdrawn = catalog.frames.list_for_flight(flight_id, FrameStatus.WITHDRAWN)
     return WithdrawnTimes(
         is_all=flight.flight_id == flight_id and flight.state is FlightState.WITHDRAWN,
-        times_ns=tuple(record.header.captured_ns for record in gone),
+        times_ns=tuple(record.header.captured_ns for record in withdrawn),
     )
 
 
@@ -82,10 +82,10 @@ def drop_retired_reports(workspace: Workspace, flight_id: str) -> int:
 
 def delete_live_thumbnails(workspace: Workspace, flight_id: str) -> None:
     """Delete thumbnails of withdrawn frames: they are copies, not originals."""
-    gone = find_withdrawn_times(workspace.catalog, flight_id)
+    withdrawn = find_withdrawn_times(workspace.catalog, flight_id)
     for key in list(workspace.store.list(keys.format_latest_image_prefix(flight_id))):
         taken_ns = keys.parse_latest_image_ns(key)
-        if gone.overlaps(taken_ns, taken_ns):
+        if withdrawn.overlaps(taken_ns, taken_ns):
             workspace.store.delete(key)
 
 
@@ -134,12 +134,12 @@ def withdraw_by_reference(
                 for record in frames
             ]
         )
-        gone = [record.frame_id for record in frames]
-        retired = workspace.catalog.revisions.retire_holding(gone, f"{reason} ({authority})")
-        said = f"{len(new)} frames: {reason}"
+        frame_ids = [record.frame_id for record in frames]
+        retired = workspace.catalog.revisions.retire_holding(frame_ids, f"{reason} ({authority})")
+        details = f"{len(new)} frames: {reason}"
         if retired:
-            said += "; retired " + ", ".join(f"{one.mosaic_id} revision {one.revision}" for one in retired)
-        workspace.catalog.audit.append(authority, "withdraw", ref, said, at_ns=now)
+            details += "; retired " + ", ".join(f"{one.mosaic_id} revision {one.revision}" for one in retired)
+        workspace.catalog.audit.append(authority, "withdraw", ref, details, at_ns=now)
         drop_retired_reports(workspace, flight.flight_id)
         flight = workspace.catalog.flights.flight(flight.flight_id)
         tiles = _apply_withdrawal(workspace, flight, progress)

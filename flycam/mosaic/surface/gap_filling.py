@@ -170,8 +170,8 @@ def correct_terrain(
     east, north = prior.shift_m**2 * (cells.slope.T @ weights)
     up = prior.up_m**2 * weights.sum()
     across = field + prior.up_m**2 + prior.shift_m**2 * (cells.node_slope @ cells.slope.T)
-    whole = prior.up_m**2 + prior.field_m**2
-    before = whole + prior.shift_m**2 * np.square(cells.node_slope).sum(axis=1)
+    prior_variance = prior.up_m**2 + prior.field_m**2
+    before = prior_variance + prior.shift_m**2 * np.square(cells.node_slope).sum(axis=1)
     left = before - np.einsum("ij,ji->i", across, np.linalg.solve(noisy, across.T))
     sigma = _to_posts(np.sqrt(np.maximum(left, 0.0)).reshape(shape), cells.posts, dz_m.shape)
     dz = smooth + np.float32(up) + np.float32(east) * slopes[0] + np.float32(north) * slopes[1]
@@ -276,13 +276,13 @@ def _alike(cells: _Cells) -> Floats:
     return near * np.outer(cells.sigma, cells.sigma)
 
 
-def _fitted(covariance: Floats, height: Floats, alike: Floats) -> tuple[Floats, Floats]:
+def _fitted(covariance: Floats, height: Floats, correlated: Floats) -> tuple[Floats, Floats]:
     """Return the covariance with the cells' noise K×K, and prediction weights K."""
     trust = np.where(height <= np.median(height), 1.0, 0.01)
     noise = 1.0
     for _ in range(_ROUNDS):
-        variance = noise**2 + np.diag(alike)
-        noisy = covariance + alike + np.diag(variance / trust - np.diag(alike))
+        variance = noise**2 + np.diag(correlated)
+        noisy = covariance + correlated + np.diag(variance / trust - np.diag(correlated))
         weights = np.asarray(np.linalg.solve(noisy, height), np.float64)
         above = height - covariance @ weights
         under = -above[above < 0.0]

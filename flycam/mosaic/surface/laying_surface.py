@@ -197,15 +197,15 @@ def fit_laying_surface(
     sure = (np.nan_to_num(found.likeness) >= _SURE_LIKENESS) & (found.views >= _MIN_VIEWS)
     # no image was compared: only the terrain is known
     sure |= found.views == 0
-    laid = _flatten_bends(dz, weights.astype(np.float32), firm, sure, ground_m, straight)
-    return np.where(known, laid, np.float32(np.nan))
+    laying_dz = _flatten_bends(dz, weights.astype(np.float32), firm, sure, ground_m, straight)
+    return np.where(known, laying_dz, np.float32(np.nan))
 
 
 def _flatten_bends(
     dz: Singles, weights: Singles, firm: Bools, sure: Bools, ground_m: Singles, straight: NadirViews
 ) -> Singles:
     """Fit a smooth surface to dz by weights, without bends that serve no purpose."""
-    gone = np.minimum(weights, np.float32(_BARE))
+    dropped_weights = np.minimum(weights, np.float32(_BARE))
     trend_weights = np.sign(weights) * np.float32((_TREND_WINDOWS * straight.side) ** -2.0)
 
     def bends(laid: Singles) -> Singles:
@@ -220,21 +220,21 @@ def _flatten_bends(
     share = (straight.spread_to_posts(noisy) & firm).astype(np.float32)
     share = np.minimum(2.0 * cv2.GaussianBlur(share, (0, 0), straight.side / 4.0), 1.0)
     dz = np.asarray(dz + (even - dz) * share, np.float32)
-    given = weights
-    laid = extend_smoothly(dz, given)
+    current_weights = weights
+    laid = extend_smoothly(dz, current_weights)
     for _ in range(_ROUNDS):
         bent = bends(laid)
         torn = bent > _MAX_BEND_PX
         around = cv2.dilate(torn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        goes = (straight.spread_to_posts(torn) | (straight.spread_to_posts(around) & ~firm)) & ~sure
-        less = np.where(goes, gone, given)
-        if np.array_equal(less, given):
+        to_drop = (straight.spread_to_posts(torn) | (straight.spread_to_posts(around) & ~firm)) & ~sure
+        less = np.where(to_drop, dropped_weights, current_weights)
+        if np.array_equal(less, current_weights):
             break
-        given, laid = less, extend_smoothly(dz, less)
+        current_weights, laid = less, extend_smoothly(dz, less)
     else:
         bent = bends(laid)
     in_vain = straight.spread_to_posts((bent > _MAX_BEND_PX) & (bent > _MAX_BEND_RATIO * before))
-    return extend_smoothly(dz, np.where(in_vain, weights, given))
+    return extend_smoothly(dz, np.where(in_vain, weights, current_weights))
 
 
 def _evened(dz: Singles, side: int) -> Singles:

@@ -174,19 +174,19 @@ class MatchImageCache:
         """
         with self._making[number]:
             with self._lock:
-                held = self._held.get(number)
-                if held is not None:
+                cached = self._held.get(number)
+                if cached is not None:
                     self._held.move_to_end(number)
-            if held is None:
-                held = self._read(number)
+            if cached is None:
+                cached = self._read(number)
             interior = self._views[number].interior
-            width = held.grey.shape[1]
+            width = cached.grey.shape[1]
             finest = interior.focal_length_px[0] * width / interior.image_size_px[0]
             level = round(2.0 * np.log2(finest / min(focal_px, finest)))
-            if level not in held.levels:
+            if level not in cached.levels:
                 reduced = max(round(width * 2.0 ** (-0.5 * level)), _MIN_WIDTH_PX)
-                held.levels[level] = make_match_image(held.grey, interior, reduced)
-            made = held.levels[level]
+                cached.levels[level] = make_match_image(cached.grey, interior, reduced)
+            made = cached.levels[level]
             with self._lock:
                 self._trim(number)
             return made
@@ -197,14 +197,14 @@ class MatchImageCache:
         if width < grey.shape[1]:
             size = (width, max(round(grey.shape[0] * width / grey.shape[1]), 2))
             grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-        held = _Held(np.asarray(grey, np.uint8), {})
+        entry = _Held(np.asarray(grey, np.uint8), {})
         with self._lock:
             self.reads += 1
-            self._held[number] = held
-        return held
+            self._held[number] = entry
+        return entry
 
     def _trim(self, keep: int) -> None:
-        total = sum(held.nbytes for held in self._held.values())
+        total = sum(entry.nbytes for entry in self._held.values())
         for number in list(self._held):
             if total <= self._most_bytes:
                 return
@@ -424,13 +424,13 @@ def _greedy(cover: Floats, tangents: Floats, most: int) -> list[int]:
     steepness = np.linalg.norm(tangents, axis=1)
     worth = cover / (1.0 + ((steepness - steepness.min()) / _HALF_WORTH_TANGENT) ** 2)
     taken = [int(np.argmax(worth))]
-    apart = np.linalg.norm(tangents - tangents[taken[0]], axis=1)
+    separation = np.linalg.norm(tangents - tangents[taken[0]], axis=1)
     while len(taken) < min(most, cover.size):
-        gain = worth * np.minimum(apart / _MAX_USEFUL_ANGLE, 1.0)
+        gain = worth * np.minimum(separation / _MAX_USEFUL_ANGLE, 1.0)
         gain[taken] = -1.0
         best = int(np.argmax(gain))
         if gain[best] <= 0.0:
             break
         taken.append(best)
-        apart = np.minimum(apart, np.linalg.norm(tangents - tangents[best], axis=1))
+        separation = np.minimum(separation, np.linalg.norm(tangents - tangents[best], axis=1))
     return taken

@@ -339,8 +339,8 @@ def refine_surface(
         fine = _assembled_sweep(near, by(near), progress)
     finished = fill_heights(fine, search.base_m, ground, plan.fine.spacing_m, options)
     straight = find_nadir_views(views, plan.fine, ground + finished.dz_m)
-    laid = fit_laying_surface(fine, finished.dz_m, finished.sigma_m, ground, straight)
-    return assemble_surface(terrain, plan.fine, ground, finished, laid)
+    laying_m = fit_laying_surface(fine, finished.dz_m, finished.sigma_m, ground, straight)
+    return assemble_surface(terrain, plan.fine, ground, finished, laying_m)
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,22 +440,22 @@ class SweepLevel:
         found = select_best_heights(volume, heights)
         with np.errstate(divide="ignore"):
             precision = 1.0 / np.sqrt(found.curvature)
-        alike = np.zeros_like(found.dz_m)
+        likeness = np.zeros_like(found.dz_m)
         # nothing is orthorectified on the coarse sweep's heights
         if self.posts == self.plan.fine:
             finest = (shelf.get(number, np.inf) for number in chosen.views)
-            laid = [
+            laying_samplers = [
                 ViewSampler.from_posts(picture, self.views[number], east, north, above)
                 for number, picture in zip(chosen.views, finest, strict=True)
             ]
-            alike = compute_likeness(laid, found.dz_m, _LAYING_POSTS)
+            likeness = compute_likeness(laying_samplers, found.dz_m, _LAYING_POSTS)
         inside = block.core_in_window
         return BlockSweep(
             found.dz_m[inside],
             found.agreement[inside],
             found.margin[inside],
             precision.astype(np.float32)[inside],
-            alike[inside],
+            likeness[inside],
             count_views(samplers, found.dz_m)[inside],
         )
 

@@ -126,8 +126,8 @@ class Surface:
         image; a Gaussian of less than a post removes the teeth. A median removes crowns too: measured
         worse.
         """
-        laid = self.terrain.heights_m if self.laying_m is None else self.laying_m
-        return _with_heights(self.terrain, _straightened(laid))
+        laying_heights = self.terrain.heights_m if self.laying_m is None else self.laying_m
+        return _with_heights(self.terrain, _straightened(laying_heights))
 
 
 def extract_contours(

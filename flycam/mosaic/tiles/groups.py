@@ -50,8 +50,8 @@ def find_damaged_tiles(
     """
     found: list[TileId] = []
     with ThreadPoolExecutor(workers, thread_name_prefix="check") as pool:
-        for count, (tile_id, whole) in enumerate(pool.map(lambda head: _checked(store, head), heads), 1):
-            if not whole:
+        for count, (tile_id, intact) in enumerate(pool.map(lambda head: _checked(store, head), heads), 1):
+            if not intact:
                 found.append(tile_id)
             progress(count)
     return found

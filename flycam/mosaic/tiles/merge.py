@@ -117,11 +117,11 @@ class TileCanvas:
         if cv2.countNonZero(ties):
             cols, rows = cv2.findNonZero(ties).reshape(-1, 2).T
             rank = {name: i for i, name in enumerate(sorted({*names, *self._frames}), start=1)}
-            ours = np.array([0, *(rank[f] for f in self._frames)])[self._source[rows, cols]]
-            theirs = np.array([0, *(rank[n] for n in names)])[1 if source is None else source[rows, cols]]
+            own_rank = np.array([0, *(rank[f] for f in self._frames)])[self._source[rows, cols]]
+            new_rank = np.array([0, *(rank[n] for n in names)])[1 if source is None else source[rows, cols]]
             # rgb last: the order is total even if a frame gives two patches in one epoch (decision 0001)
             redder = _packed(rgb[rows, cols]) > _packed(self._rgb[rows, cols])
-            wins[rows, cols] = ((theirs > ours) | ((theirs == ours) & redder)) * np.uint8(255)
+            wins[rows, cols] = ((new_rank > own_rank) | ((new_rank == own_rank) & redder)) * np.uint8(255)
         return np.asarray(wins, dtype=np.uint8)
 
     def _without_own(self, ties: Bytes, rgb: Bytes, index: int) -> Bytes:
@@ -406,9 +406,9 @@ def _mean_rgb(rgb: NDArray[np.uint8], quality: NDArray[np.uint16]) -> NDArray[np
     return mean
 
 
-def _block_counts(held: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _block_counts(marked: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Count the marked pixels in each 2×2 block of 256×256: 128×128."""
     # two neighbours in one word are added without a strided loop
-    pairs = held.view(np.uint16)
+    pairs = marked.view(np.uint16)
     both = pairs[0::2] + pairs[1::2]
     return ((both & 0xFF) + (both >> 8)).astype(np.uint8)

@@ -74,15 +74,15 @@ def apply_amendments(
     """
     epoch = amendments.epoch(tile.tile_id)
     is_fresh = tile.epoch == epoch
-    gone = [
+    removed = [
         number
         for number, frame_id in enumerate(tile.frames, start=1)
         if frame_id in amendments.withdrawn
         or (not is_fresh and _is_reprocessed(frame_id, amendments, placements))
     ]
-    if not gone:
+    if not removed:
         return tile if is_fresh else replace(tile, epoch=epoch)
-    emptied = np.isin(tile.source, np.array(gone, dtype=np.uint16))
+    emptied = np.isin(tile.source, np.array(removed, dtype=np.uint16))
     rgb, quality, source = tile.rgb.copy(), tile.quality.copy(), tile.source.copy()
     rgb[emptied] = 0
     quality[emptied] = NO_DATA_QUALITY
@@ -261,10 +261,10 @@ def put_peer_placements(store: ObjectStore, log: str, until: int, placements: Ma
 
     The caller must call `store.flush`.
     """
-    said = json.dumps(dict(placements), sort_keys=True, separators=(",", ":")).encode()
+    payload = json.dumps(dict(placements), sort_keys=True, separators=(",", ":")).encode()
     store.put(
         keys.format_peer_placements_key(log, until),
-        zstandard.ZstdCompressor(write_checksum=True).compress(said),
+        zstandard.ZstdCompressor(write_checksum=True).compress(payload),
     )
 
 
@@ -273,8 +273,8 @@ def _parse_placements(data: bytes) -> Mapping[str, str]:
     try:
         if not 0 < zstandard.frame_content_size(data) <= _MAX_PLACEMENTS_BYTES:
             raise ValueError("no believable size")
-        laid = json.loads(decompress_zstd(data))
-        if not isinstance(laid, dict):
+        placements = json.loads(decompress_zstd(data))
+        if not isinstance(placements, dict):
             raise ValueError("another kind of list")
     except (ValueError, RecursionError, zstandard.ZstdError) as error:
         raise TileCorrupt(
@@ -284,7 +284,7 @@ def _parse_placements(data: bytes) -> Mapping[str, str]:
                 error=error,
             )
         ) from error
-    return laid
+    return placements
 
 
 def verify_peer_object(key: str, data: bytes) -> bool:
@@ -338,10 +338,10 @@ class PeerTiles:
             apply_amendments(
                 decode_tile(self._store.get(key), tile_id, digest),
                 amendments,
-                self._placements_of(giver, seq),
+                self._placements_of(peer, seq),
             )
-            for giver, (key, seq, digest) in sorted(self._latest(tile_id).items())
-            if log in (None, giver)
+            for peer, (key, seq, digest) in sorted(self._latest(tile_id).items())
+            if log in (None, peer)
         ]
 
     def delete_older(self, tile_id: TileId, log: str) -> None:
@@ -351,8 +351,8 @@ class PeerTiles:
             return
         in_force = latest[1]
         for key in list(self._store.list(keys.format_peer_tile_prefix(self._mosaic_id, tile_id))):
-            giver, seq, _ = keys.parse_peer_tile_key(key)
-            if giver == log and seq < in_force:
+            peer, seq, _ = keys.parse_peer_tile_key(key)
+            if peer == log and seq < in_force:
                 self._store.delete(key)
 
     def _placements_of(self, log: str, seq: int) -> Mapping[str, str]:
@@ -509,14 +509,14 @@ def remove_previews(
     marks = list(store.list(keys.format_preview_prefix(mosaic.mosaic_id)))
     if not marks:
         return 0
-    givers: dict[TileId, set[str]] = {}
+    peers: dict[TileId, set[str]] = {}
     for key in marks:
-        giver, tile_id, _ = keys.parse_preview_key(key)
-        givers.setdefault(tile_id, set()).add(giver)
+        peer, tile_id, _ = keys.parse_preview_key(key)
+        peers.setdefault(tile_id, set()).add(peer)
     heads = TileHeads(log, mosaic.mosaic_id, mosaic.revision)
     filled = [
         tile_id
-        for tile_id, logs in sorted(givers.items())
+        for tile_id, logs in sorted(peers.items())
         if (done is None or logs == {done}) and _has_preview_pixels(store, heads, tile_id)
     ]
     written = 0

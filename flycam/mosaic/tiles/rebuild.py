@@ -101,9 +101,9 @@ def collect_amendments(
     for record in records:
         if record.status is FrameStatus.WITHDRAWN:
             withdrawn[record.frame_id] = record.tiles if record.header.layer == layer else None
-        laid = by_frame.get(record.frame_id, [])
-        if any(one.layer == layer for one in laid):
-            replaced[record.frame_id] = _replaced(laid, layer)
+        frame_placements = by_frame.get(record.frame_id, [])
+        if any(one.layer == layer for one in frame_placements):
+            replaced[record.frame_id] = _replaced(frame_placements, layer)
     return Amendments(withdrawn=withdrawn, replaced=replaced)
 
 
@@ -113,11 +113,11 @@ def _replaced(placements: list[Placement], layer: Layer) -> ReplacedPlacements:
     A frame moved to another layer has no current placement here.
     """
     best = select_current_placement(placements)
-    is_laid = best.layer == layer and best.exterior is not None
-    stands = (best.version, best.dem_id) if is_laid and best.dem_id is not None else None
-    gone = {
+    is_in_layer = best.layer == layer and best.exterior is not None
+    active = (best.version, best.dem_id) if is_in_layer and best.dem_id is not None else None
+    superseded_tiles = {
         derive_placement_id(one): one.tiles for one in placements if one.layer == layer and one is not best
     }
     return ReplacedPlacements(
-        current=stands, superseded=gone, placement=derive_placement_id(best) if stands else None
+        current=active, superseded=superseded_tiles, placement=derive_placement_id(best) if active else None
     )

@@ -398,7 +398,7 @@ class MosaicWriter:
                         tile_id=tile_id,
                     )
                 )
-            theirs = read_tile(self._store, head)
-            canvas.merge_tile(theirs)
-            also.append(theirs)
+            stored = read_tile(self._store, head)
+            canvas.merge_tile(stored)
+            also.append(stored)
             made_from[tile_id] = head.content_hash
