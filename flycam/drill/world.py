@@ -301,8 +301,8 @@ def with_scars(fields: ValleyFields, storm_over: Bounds | None = None) -> Valley
     ]
     _slide(fields, scar, moved, beyond, len(starts))
     there = with_scars(storm_fields).values
-    ours, of_theirs = _in_common(fields, storm_fields)
-    scar[ours], moved[ours] = there["scar"][of_theirs], there["moved"][of_theirs]
+    own_part, storm_part = _in_common(fields, storm_fields)
+    scar[own_part], moved[own_part] = there["scar"][storm_part], there["moved"][storm_part]
     return fields.with_values(scar=scar, moved=moved)
 
 

@@ -184,14 +184,14 @@ def _distortion_part(values: Mapping[str, Any]) -> tuple[tuple[float, ...], Lens
     vector = _first(values, _DISTORTION_KEYS)
     fisheye = model is LensModel.FISHEYE
     if vector is not None:
-        given = _flat(vector)
+        stated = _flat(vector)
         wanted = 4 if fisheye else 5
-        if any(given[wanted:]):
+        if any(stated[wanted:]):
             raise ValueError(
-                f"D has {len(given)} coefficients, flycam's {'fisheye' if fisheye else 'brown'} "
+                f"D has {len(stated)} coefficients, flycam's {'fisheye' if fisheye else 'brown'} "
                 f"model has {wanted}"
             )
-        coefficients = (*given[:wanted], *([0.0] * (wanted - len(given))))
+        coefficients = (*stated[:wanted], *([0.0] * (wanted - len(stated))))
     else:
         names = ("k1", "k2", "k3", "k4") if fisheye else ("k1", "k2", "p1", "p2", "k3")
         coefficients = tuple(_number(values.get(key, 0.0), key) for key in names)

@@ -384,7 +384,7 @@ def interpolate_heights_on_grid(terrain: TerrainGrid, east_m: Floats, north_m: F
     """
     (west, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
     rows, cols = terrain.heights_m.shape
-    c0, right, beside = _between((np.asarray(east_m) - west) / step_e, cols)
+    c0, right, off_columns = _between((np.asarray(east_m) - west) / step_e, cols)
     r0, below, beyond = _between((north - np.asarray(north_m)) / step_s, rows)
     out = np.empty((len(r0), len(c0)), np.float32)
     for top in range(0, len(r0), _STRIP_ROWS):
@@ -393,7 +393,7 @@ def interpolate_heights_on_grid(terrain: TerrainGrid, east_m: Floats, north_m: F
         along = terrain.heights_m[first] * (1 - share) + terrain.heights_m[first + 1] * share
         out[strip] = along[:, c0] * (1 - right) + along[:, c0 + 1] * right
     out[beyond] = np.nan
-    out[:, beside] = np.nan
+    out[:, off_columns] = np.nan
     return out
 
 

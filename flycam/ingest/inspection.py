@@ -142,8 +142,8 @@ def build_diagnosis_from_poses(
     problems: list[Problem] = []
     photos = assign_layer(photos, layer, problems)
     names = make_display_names(photos)
-    pictureless, said = reject_bad_images(photos, names, checks)
-    problems += said
+    pictureless, image_problems = reject_bad_images(photos, names, checks)
+    problems += image_problems
     shown = [photo for row, photo in enumerate(photos) if row not in pictureless]
     unseen = [Rejection.from_error(names[row], error) for row, error in pictureless.items()]
     # Cached, as hashing reads the whole photo.

@@ -194,8 +194,8 @@ def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
     """
     messages = list(info.warnings)
     for other in others:
-        ours, theirs = _both_heights(info, other)
-        if is_in_feet(ours, theirs):
+        own_heights, other_heights = _both_heights(info, other)
+        if is_in_feet(own_heights, other_heights):
             raise InputUnusable(
                 _(
                     "{name}: its heights are 3.28 times those of {path_name}, so they are in "
@@ -205,7 +205,7 @@ def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
                     path_name=other.path.name,
                 )
             )
-        if is_in_feet(theirs, ours):
+        if is_in_feet(other_heights, own_heights):
             messages.append(
                 _(
                     "{name}: its heights are 3.28 times those of {other_name}, so they are in feet, but it "

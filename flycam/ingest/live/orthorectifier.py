@@ -498,7 +498,7 @@ class LiveOrthorectifier:
         """
         view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
         # Only now: a frame that sees no ground need not be stored.
-        data, sha256, kept = coded.result()
+        data, sha256, decoded = coded.result()
         store_original_bytes(self._workspace, data, sha256)
         header = replace(header, provenance=replace(header.provenance, source_sha256=sha256))
         # A name alone: the image lies in the object store.
@@ -511,7 +511,7 @@ class LiveOrthorectifier:
         if ground is not terrain:
             store_frame_terrain(self._workspace, ground)
         record = replace(self._record(planned, opened, ground.dem_id), exterior=pose)
-        return partial(self._merge, opened, MergedFrame(record, picture.arrived_ns), kept, ground)
+        return partial(self._merge, opened, MergedFrame(record, picture.arrived_ns), decoded, ground)
 
     def _seen(self, header: FrameHeader, terrain: TerrainGrid) -> tuple[GroundView, TerrainGrid]:
         """Return a frame's ground view, and the terrain to orthorectify it on.

@@ -179,7 +179,7 @@ def recover_recordings(workspace: Workspace, damaged: list[Message] | None = Non
 
     damaged  gets a sentence on each damaged segment, which is set aside
     """
-    count, said = 0, [] if damaged is None else damaged
+    count, damage_notes = 0, [] if damaged is None else damaged
     root = workspace.cache_dir / RECORDINGS_DIR
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         with suppress(OSError, FlycamError), probe_folder_lock(folder) as free:
@@ -190,9 +190,9 @@ def recover_recordings(workspace: Workspace, damaged: list[Message] | None = Non
                 close_unfinished_segments(folder)
                 flight_id = flight.read_text(encoding="utf-8").strip("\x00 \n")
                 if not flight_id:
-                    _set_aside(workspace, folder, said)
+                    _set_aside(workspace, folder, damage_notes)
                     continue
-                count += sum(1 for __ in _kept(workspace, folder, flight_id, said))
+                count += sum(1 for __ in _kept(workspace, folder, flight_id, damage_notes))
             _cleared(folder)
     return count
 

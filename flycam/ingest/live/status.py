@@ -217,13 +217,13 @@ class StatusReporter:
         self._phase = LiveFlightPhase.CLOSING
 
     def _tell(self) -> None:
-        told_s, told = float("-inf"), (False, False)
+        told_s, reported_lost = float("-inf"), (False, False)
         self._forget_old()
         while not self._over.is_set():
             video, telemetry = self._links(self._read_link_status())
             lost = (video.is_lost, telemetry.is_lost)
-            if lost != told or time.monotonic() - told_s >= _EVERY_S:
-                told_s, told = time.monotonic(), lost
+            if lost != reported_lost or time.monotonic() - told_s >= _EVERY_S:
+                told_s, reported_lost = time.monotonic(), lost
                 self._report()
             self._over.wait(_LOOK_S)
 

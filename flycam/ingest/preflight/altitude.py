@@ -409,10 +409,10 @@ class _Sortie:
         home_lonlat: tuple[float, float] | None,
         problems: list[Problem],
     ) -> _HeightReading:
-        found, said = find_takeoff(part, self.terrain_at, takeoff, home_lonlat)
+        found, takeoff_problems = find_takeoff(part, self.terrain_at, takeoff, home_lonlat)
         height = found.height_m + part.relative_m
         sigma = np.sqrt(found.sigma_m**2 + SIGMA_BARO_M**2 + (SIGMA_BARO_SCALE * part.relative_m) ** 2)
-        return _HeightReading(height, sigma, [found], problems + said)
+        return _HeightReading(height, sigma, [found], problems + takeoff_problems)
 
     def _above_takeoff(
         self, takeoff: StatedTakeoff, home_lonlat: tuple[float, float] | None

@@ -193,12 +193,12 @@ def select_usable_photos(flight: ResolvedFlight, checks: Checks) -> UsablePhotos
     rejected = [Rejection.from_error(names[row], error) for row, error in pictureless.items()]
     shown = np.ones(len(names), dtype=bool)
     shown[list(pictureless)] = False
-    posed, refused, said = _posed(flight, shown)
+    posed, refused, pose_problems = _posed(flight, shown)
     return UsablePhotos(
         keep=shown & posed,
         without_image={row: error for row, error in pictureless.items() if posed[row]},
         rejected=(*rejected, *refused),
-        problems=(*problems, *said),
+        problems=(*problems, *pose_problems),
     )
 
 
@@ -332,14 +332,14 @@ def diagnose(
         terrain_at = None
     usable = select_usable_photos(flight, checks or {})
     book.add(usable.rejected, usable.problems)
-    flight, said = correct_rotations(flight, usable.keep, checks or {}, terrain_at)
-    book.add(problems=said)
+    flight, found_problems = correct_rotations(flight, usable.keep, checks or {}, terrain_at)
+    book.add(problems=found_problems)
     identities, changed = _identified(flight.table, np.flatnonzero(usable.keep).tolist(), identify)
     book.add(changed)
     keep = np.isin(np.arange(len(flight.table)), list(identities))
     survey = assess_coverage(flight, keep, terrain_at, area_of_interest)
-    missing, said = find_missing_files([photo.path for photo in photos])
-    book.add(problems=[*said, *survey.problems])
+    missing, found_problems = find_missing_files([photo.path for photo in photos])
+    book.add(problems=[*found_problems, *survey.problems])
     headers = build_headers(flight, identities, book.problems, operator)
     return Diagnosis(
         headers=headers,
@@ -383,8 +383,8 @@ class _FindingLog:
 
 def _table(photos: Sequence[PhotoMetadata], book: _FindingLog) -> FlightTable:
     """Return the columns of all photos, in order of time."""
-    times, said = resolve_capture_times(photos)
-    book.add(problems=[*said, *_remarks(photos)])
+    times, time_problems = resolve_capture_times(photos)
+    book.add(problems=[*time_problems, *_remarks(photos)])
     return _in_order(build_flight_table(photos, times))
 
 
@@ -395,8 +395,8 @@ def _in_order(table: FlightTable) -> FlightTable:
 
 
 def _without_copies(table: FlightTable, identify: IdentifyPhoto, book: _FindingLog) -> FlightTable:
-    kept, refused, said = find_duplicates(table, identify)
-    book.add(refused, said)
+    kept, refused, problems = find_duplicates(table, identify)
+    book.add(refused, problems)
     return table.take(np.array(kept, dtype=np.intp))
 
 
@@ -410,8 +410,8 @@ def _with_log(
     if track is None:
         return table, None
     log = to_flight_log(track)
-    table, said = fill_from_log(table, log, clock_offset_s)
-    book.add(problems=said)
+    table, log_problems = fill_from_log(table, log, clock_offset_s)
+    book.add(problems=log_problems)
     home = log.home
     return _in_order(table), (home.lon_deg, home.lat_deg) if home is not None else None
 
@@ -435,8 +435,8 @@ def _settle(
     centre = np.median(table.lonlat, axis=0)
     work_crs = choose_work_crs(float(centre[0]), float(centre[1]))
     sorties = split_sorties(table)
-    attitude, said = resolve_attitude(table, compute_course(table.lonlat, table.t_ns, sorties))
-    book.add(problems=said)
+    attitude, new_problems = resolve_attitude(table, compute_course(table.lonlat, table.t_ns, sorties))
+    book.add(problems=new_problems)
     convergence, scale = compute_grid_convergence(work_crs, table.lonlat)
     xy_m, rotations = to_work(table.lonlat, work_crs), attitude.rotations(convergence)
     poses = PoseEstimates(
@@ -447,8 +447,8 @@ def _settle(
         position_sigma_m=estimate_position_sigma(table)[0],
         attitude_sigma_deg=attitude.sigma_deg,
     )
-    heights, seen, said = _settle_heights(table, sorties, poses, options)
-    book.add(problems=said)
+    heights, seen, new_problems = _settle_heights(table, sorties, poses, options)
+    book.add(problems=new_problems)
     attitude, fitted = attitude.with_turned_headings(seen.turn_deg)
     if fitted:
         rotations = attitude.rotations(convergence)
@@ -493,9 +493,9 @@ def _settle_heights(
         )
 
     seen = make_unknown_heights(len(table))
-    heights, said = settled(seen)
+    heights, height_problems = settled(seen)
     if options.grey_of is None or not usable.any():
-        return heights, seen, said
+        return heights, seen, height_problems
     is_needed = (
         np.isnan(heights.height_m).all() or (poses.attitude_sigma_deg[:, 0] >= SIGMA_COURSE_YAW_DEG).any()
     )
@@ -504,10 +504,10 @@ def _settle_heights(
         seen = estimate_flying_heights(
             poses, sorties, usable, options.grey_of, max_pairs=pairs, stated_m=told_m
         )
-        heights, said = settled(seen)
+        heights, height_problems = settled(seen)
         if not heights.from_images.any():
             break
-    return heights, seen, said
+    return heights, seen, height_problems
 
 
 def _headings_fitted(names: Sequence[str], turn_deg: Floats) -> Problem:
@@ -548,8 +548,8 @@ def _with_lenses(
         rows = np.isin(np.arange(len(table)), list(unnamed))
         # images determine height from focal length or focal length from height, not both
         trial = _settle(table, interiors, replace(options, grey_of=None), _FindingLog())
-        found, said = estimate_interiors(trial, rows, options.checks, options.terrain_at)
-        book.add(problems=said)
+        found, lens_problems = estimate_interiors(trial, rows, options.checks, options.terrain_at)
+        book.add(problems=lens_problems)
         for row, lens in found.items():
             interiors[row] = lens
             del unnamed[row]

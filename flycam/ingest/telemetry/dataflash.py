@@ -129,7 +129,7 @@ def _read_binary(
 
     def describe(at: int) -> None:
         number, length, *texts = _FMT.unpack_from(data, at)
-        name, letters, said = (text.split(b"\0")[0].decode("latin-1") for text in texts)
+        name, letters, labels = (text.split(b"\0")[0].decode("latin-1") for text in texts)
         if number == _FMT_TYPE or length < 3:
             return
         lengths[number] = length
@@ -138,7 +138,7 @@ def _read_binary(
         layout = struct.Struct("<" + "".join(code for code, _ in codes))
         if name not in columns or 3 + layout.size != length or not all(code for code, _ in codes):
             return
-        places = _places(said.split(",")[: len(codes)], columns[name])
+        places = _places(labels.split(",")[: len(codes)], columns[name])
 
         def read(at: int) -> None:
             values = layout.unpack_from(data, at)

@@ -413,7 +413,7 @@ class MavlinkLink:
     def _drain(self, link: socket.socket | SerialPort) -> bool:
         """Read all that comes over an open link; return True if anything came."""
         self.health.connections += 1
-        parser, heard = _parser(self._key), False
+        parser, received = _parser(self._key), False
         while not self._stopped.is_set():
             try:
                 data = link.recv(_DATAGRAM_BYTES)
@@ -425,12 +425,12 @@ class MavlinkLink:
             except OSError:
                 data = b""
             if data:
-                heard = True
+                received = True
                 self._take(parser, data)
             elif not isinstance(self._address, _Udp):
                 break
         self._close()
-        return heard
+        return received
 
     def _take(self, parser: mavlink.MAVLink, data: bytes) -> None:
         """Parse bytes and pass the messages to their aircraft."""

@@ -127,8 +127,8 @@ def estimate_centre_motion(first: Grey, second: Grey) -> tuple[float, float, flo
     height, width = first.shape
     middle = np.array([(width - 1) / 2.0, (height - 1) / 2.0])
     points = np.stack([middle, middle + np.array([_BESIDE_SHARE * width, 0.0])])
-    shift, beside = cv2.perspectiveTransform(points[:, None], matrix)[:, 0] - points
-    turn = np.arctan2(beside[1] - shift[1], _BESIDE_SHARE * width + beside[0] - shift[0])
+    shift, side_shift = cv2.perspectiveTransform(points[:, None], matrix)[:, 0] - points
+    turn = np.arctan2(side_shift[1] - shift[1], _BESIDE_SHARE * width + side_shift[0] - shift[0])
     return float(shift[0]), float(shift[1]), float(turn)
 
 

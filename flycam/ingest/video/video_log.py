@@ -260,12 +260,12 @@ class VideoSummary(FlightLogSummary):
 def inspect_log(path: Path) -> FlightLogSummary:
     """Read a flight log without processing anything."""
     started = time.monotonic()
-    log, untold = None, None
+    log, failure = None, None
     try:
         log = read_flight_log(path)
     except SourceUnreadable as error:
-        untold = error
-    return FlightLogSummary(name=path.name, log=log, error=untold, seconds=time.monotonic() - started)
+        failure = error
+    return FlightLogSummary(name=path.name, log=log, error=failure, seconds=time.monotonic() - started)
 
 
 def inspect_video(video: Path, telemetry: Path | None) -> VideoSummary:
@@ -274,7 +274,7 @@ def inspect_video(video: Path, telemetry: Path | None) -> VideoSummary:
     Raises SourceUnreadable for a video that cannot be decoded, or a given log.
     """
     started = time.monotonic()
-    log, untold = None, None
+    log, failure = None, None
     source = VideoSource(str(video))
     with source:
         try:
@@ -282,7 +282,7 @@ def inspect_video(video: Path, telemetry: Path | None) -> VideoSummary:
         except SourceUnreadable as error:
             if telemetry is not None:
                 raise
-            untold = error
+            failure = error
     return VideoSummary(
         name=video.name,
         size_px=source.size_px,
@@ -291,6 +291,6 @@ def inspect_video(video: Path, telemetry: Path | None) -> VideoSummary:
         began_ns=log.zero_ns if log is not None and log.is_own else source.created_ns,
         log=None if log is None else log.log,
         video_log=log,
-        error=untold,
+        error=failure,
         seconds=time.monotonic() - started,
     )

@@ -459,8 +459,10 @@ def find_ties(
     views = [drop_descriptors(view) for view in views]
     seen = make_ties(views, build_tracks(views, plan, matches, poses))
     many = select_spread_ties(seen, frames, round(_SURPLUS * options.per_cell))
-    sharp, alike = refine_ties(many, views, poses, pixels_of, terrain, workers, progress, options.max_windows)
-    ties = select_spread_ties(filter_ties(sharp, alike), frames, options.per_cell)
+    sharp, similar = refine_ties(
+        many, views, poses, pixels_of, terrain, workers, progress, options.max_windows
+    )
+    ties = select_spread_ties(filter_ties(sharp, similar), frames, options.per_cell)
     return _report(views, turns, plan, matches, ties, restless | mask_plain_cells(views), resected)
 
 

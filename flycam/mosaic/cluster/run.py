@@ -254,8 +254,8 @@ def describe_software() -> str:
         "zstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
         **list_library_versions(),
     }
-    said = ", ".join(f"{name} {version}" for name, version in libraries.items())
-    return f"flycam {flycam.__version__} ({digest.hexdigest()[:12]}), Python {python}, {said}"
+    versions = ", ".join(f"{name} {version}" for name, version in libraries.items())
+    return f"flycam {flycam.__version__} ({digest.hexdigest()[:12]}), Python {python}, {versions}"
 
 
 # -- Tile blocks: the unit of work of a cluster ----------------------------------------------------

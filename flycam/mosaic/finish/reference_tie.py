@@ -269,16 +269,18 @@ def _compare(
     if not (np.isfinite(radius) and radius > 0.0):
         return none
     tiles = _tiles_around(centre[:2], crs, radius + reach_px * pixel_m, zoom)
-    patch, laid = patch_of(index, tiles), picture.warp_to_tiles(tiles)
-    ours, theirs = (cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) for rgb in (patch.rgb, laid.rgb))
-    windows = _windows(tiles, patch.quality > 0, laid.valid, reach_px)
+    patch, reference = patch_of(index, tiles), picture.warp_to_tiles(tiles)
+    frame_grey, ref_grey = (
+        cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) for rgb in (patch.rgb, reference.rgb)
+    )
+    windows = _windows(tiles, patch.quality > 0, reference.valid, reach_px)
     middle = _ground(tiles, windows, crs)
     windows = _thinned(windows[np.hypot(*(middle - centre[:2]).T) <= radius], most)
     if not len(windows):
         return none
     shifts = match_windows(
-        compute_edge_directions(ours, patch.quality > 0),
-        compute_edge_directions(theirs, laid.valid),
+        compute_edge_directions(frame_grey, patch.quality > 0),
+        compute_edge_directions(ref_grey, reference.valid),
         windows,
         window_px=_WINDOW_PX,
         reach_px=reach_px,

@@ -208,10 +208,10 @@ def _flatten_bends(
     dropped_weights = np.minimum(weights, np.float32(_BARE))
     trend_weights = np.sign(weights) * np.float32((_TREND_WINDOWS * straight.side) ** -2.0)
 
-    def bends(laid: Singles) -> Singles:
-        trend = extend_smoothly(laid, trend_weights)
+    def bends(heights: Singles) -> Singles:
+        trend = extend_smoothly(heights, trend_weights)
         return straight.bends_px(
-            np.where(weights > 0.0, ground_m + laid, np.float32(np.nan)), ground_m + trend
+            np.where(weights > 0.0, ground_m + heights, np.float32(np.nan)), ground_m + trend
         )
 
     before = bends(extend_smoothly(dz, weights))
@@ -221,18 +221,18 @@ def _flatten_bends(
     share = np.minimum(2.0 * cv2.GaussianBlur(share, (0, 0), straight.side / 4.0), 1.0)
     dz = np.asarray(dz + (even - dz) * share, np.float32)
     current_weights = weights
-    laid = extend_smoothly(dz, current_weights)
+    heights = extend_smoothly(dz, current_weights)
     for _ in range(_ROUNDS):
-        bent = bends(laid)
+        bent = bends(heights)
         torn = bent > _MAX_BEND_PX
         around = cv2.dilate(torn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         to_drop = (straight.spread_to_posts(torn) | (straight.spread_to_posts(around) & ~firm)) & ~sure
         less = np.where(to_drop, dropped_weights, current_weights)
         if np.array_equal(less, current_weights):
             break
-        current_weights, laid = less, extend_smoothly(dz, less)
+        current_weights, heights = less, extend_smoothly(dz, less)
     else:
-        bent = bends(laid)
+        bent = bends(heights)
     in_vain = straight.spread_to_posts((bent > _MAX_BEND_PX) & (bent > _MAX_BEND_RATIO * before))
     return extend_smoothly(dz, np.where(in_vain, weights, current_weights))
 

@@ -476,15 +476,17 @@ class SweepLevel:
 
 def _assembled_sweep(level: SweepLevel, swept: Iterable[SweptBlock], progress: Progress) -> Sweep:
     """Assemble a level's blocks."""
-    dz, agreed, margin, precision, alike = (np.full(level.posts.shape, np.nan, np.float32) for _ in range(5))
+    dz, agreed, margin, precision, likenesses = (
+        np.full(level.posts.shape, np.nan, np.float32) for _ in range(5)
+    )
     views, total = np.zeros(level.posts.shape, np.uint8), len(level.blocks)
     for done, (block, parts) in enumerate(swept, start=1):
         if parts is not None:
             dz[block.core], agreed[block.core] = parts.dz_m, parts.agreement
             margin[block.core], precision[block.core] = parts.margin, parts.precision_m
-            alike[block.core], views[block.core] = parts.likeness, parts.views
+            likenesses[block.core], views[block.core] = parts.likeness, parts.views
         progress(level.name, done, total)
-    return Sweep(dz, agreed, margin, precision, alike, views)
+    return Sweep(dz, agreed, margin, precision, likenesses, views)
 
 
 def _labels(search: SearchRange, step_m: float) -> Singles:
