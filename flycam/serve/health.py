@@ -57,8 +57,8 @@ def get_machine_state(services: ServicesHere) -> dict[str, Any]:
     fullest one, is_low (flights then evict derived data); null: unknown.
     """
     power = services.workspace.power
-    reading = power.battery
-    battery = reading and {"percent": round(reading.percent), "in_use": reading.is_in_use, "left_s": reading.remaining_s}
+    info = power.battery
+    battery = info and {"percent": round(info.percent), "in_use": info.is_in_use, "left_s": info.remaining_s}
     place = services.workspace.find_fullest_disk()
     disk = place and {"free_bytes": place.free_bytes, "is_low": place.free_bytes < LOW_SPACE_BYTES}
     return {"battery": battery, "low_power": power.is_low, "disk": disk}
