@@ -87,15 +87,15 @@ def format_place(lonlat_deg: tuple[float, float], vn2000: tuple[float, float, fl
     They are copied into other programs.
     """
     lon, lat = lonlat_deg
-    lonlat_text = f"{lat:.6f}, {lon:.6f}"
+    latlon_text = f"{lat:.6f}, {lon:.6f}"
     if vn2000 is None:
-        return lonlat_text
+        return latlon_text
     x, y, meridian_deg = vn2000
     degrees, minutes = divmod(round(meridian_deg * 60), 60)
     meridian = f"{degrees}°{minutes:02}′"
     return _(
         "{place}; VN-2000 X {x} Y {y} (central meridian {meridian})",
-        place=lonlat_text,
+        place=latlon_text,
         x=format(x, ".1f"),
         y=format(y, ".1f"),
         meridian=meridian,
