@@ -73,7 +73,9 @@ def list_flights(catalog: CatalogHere, principal: GuestPrincipal, event: str | N
     for mosaic in catalog.tiles.mosaics():
         if mosaic.published:
             shown.setdefault(mosaic.flight_id, []).append(mosaic)
-    lookups = _FlightLookups(levels=catalog.restrictions.levels(), newest=catalog.frames.find_latest_originals())
+    lookups = _FlightLookups(
+        levels=catalog.restrictions.levels(), newest=catalog.frames.find_latest_originals()
+    )
     found = [
         _flight(catalog, flight, shown.get(flight.flight_id, []), flight.event_id in drills, lookups)
         for flight in list_visible_flights(catalog, principal.access_policy, event_id)
