@@ -272,11 +272,11 @@ def _compared_pct(shapes: np.ndarray, compared: ComparedGround | None) -> list[f
     """
     if compared is None or compared.ground.is_empty:
         return [None] * len(shapes)
-    whole, compared_area = shapely.area(shapes), compared.ground.area
+    areas, compared_area = shapely.area(shapes), compared.ground.area
     inside = shapely.area(shapely.intersection(shapely.make_valid(shapes), compared.ground))
     return [
         float(100.0 * part / all_of_it) if part > _MIN_COMPARED * min(all_of_it, compared_area) else None
-        for part, all_of_it in zip(inside.tolist(), whole.tolist(), strict=True)
+        for part, all_of_it in zip(inside.tolist(), areas.tolist(), strict=True)
     ]
 
 
@@ -287,8 +287,8 @@ def _find_communes_without_changes(
 
     Only these may be reported as without a known change.
     """
-    held = find_touched_communes([] if compared is None else compared.changes, tree)
-    return [n not in held for n in range(count)]
+    changed_communes = find_touched_communes([] if compared is None else compared.changes, tree)
+    return [n not in changed_communes for n in range(count)]
 
 
 def _aloft_by_commune(

@@ -277,22 +277,22 @@ def refresh_layer(
     `add_layer` raises.
     """
     before = workspace.catalog.layers.get(ref)
-    asked = LayerRequest(
+    request = LayerRequest(
         source=source or before.source,
         kind=before.kind,
         name=before.name,
         owner=before.owner,
         valid_ns=valid_ns,
     )
-    return _enter(workspace, asked, who, allowed_hosts, "layer refresh")
+    return _enter(workspace, request, who, allowed_hosts, "layer refresh")
 
 
 def remove_layer(workspace: Workspace, ref: str, who: str) -> LayerRecord:
     """Remove a layer from the map; its file stays as an original. Raises NotFound."""
     layer = workspace.catalog.layers.get(ref)
     now_ns = workspace.clock_ns()
-    told = AuditEntry(who=who, what="layer remove", subject=layer.layer_id, detail=layer.name, at_ns=now_ns)
-    workspace.catalog.layers.remove(layer.layer_id, told)
+    entry = AuditEntry(who=who, what="layer remove", subject=layer.layer_id, detail=layer.name, at_ns=now_ns)
+    workspace.catalog.layers.remove(layer.layer_id, entry)
     return layer
 
 
@@ -305,8 +305,8 @@ def _enter(
         sha256 = store_original(workspace, path)
     now_ns = workspace.clock_ns()
     fetched_ns = (modified_ns or now_ns) if is_url(request.source) else None
-    said_ns = fetched_ns if request.valid_ns is None else request.valid_ns
-    features = [_feature(number, one, said_ns) for number, one in enumerate(found.features)]
+    stated_ns = fetched_ns if request.valid_ns is None else request.valid_ns
+    features = [_feature(number, one, stated_ns) for number, one in enumerate(found.features)]
     before = _known(workspace, name)
     moments = [one.valid_ns for one in found.features if one.valid_ns is not None]
     boxes = shapely.total_bounds([one.geometry for one in found.features])
@@ -318,7 +318,7 @@ def _enter(
         owner=request.owner if request.owner is not None else (before.owner if before else ""),
         source=request.source if is_url(request.source) else str(Path(request.source).resolve()),
         sha256=sha256,
-        valid_ns=max(moments, default=said_ns) if request.valid_ns is None else request.valid_ns,
+        valid_ns=max(moments, default=stated_ns) if request.valid_ns is None else request.valid_ns,
         added_ns=before.added_ns if before else now_ns,
         refreshed_ns=now_ns,
         features=len(features),
@@ -327,10 +327,10 @@ def _enter(
         bounds_lonlat_deg=(west, south, east, north),
     )
     detail = f"{layer.name}: {layer.kind}, {layer.features} from {_shown(request.source)}, sha256 {sha256}"
-    told = AuditEntry(who=who, what=what, subject=layer.layer_id, detail=detail, at_ns=now_ns)
-    workspace.catalog.layers.put(layer, features, told)
-    said = (*_replaced(before, layer), *found.remarks, *_remarks(workspace, layer, features))
-    return layer, replace(found, remarks=said)
+    entry = AuditEntry(who=who, what=what, subject=layer.layer_id, detail=detail, at_ns=now_ns)
+    workspace.catalog.layers.put(layer, features, entry)
+    remarks_of_import = (*_replaced(before, layer), *found.remarks, *_remarks(workspace, layer, features))
+    return layer, replace(found, remarks=remarks_of_import)
 
 
 @contextmanager

@@ -77,11 +77,11 @@ def convert_mark_photo(data: bytes) -> bytes:
                 photo.draft("RGB", (_MAX_SIDE_PX, _MAX_SIDE_PX))
                 upright = ImageOps.exif_transpose(photo)
                 upright.thumbnail((_MAX_SIDE_PX, _MAX_SIDE_PX))
-                kept = io.BytesIO()
-                upright.convert("RGB").save(kept, "JPEG", quality=_JPEG_QUALITY)
+                buffer = io.BytesIO()
+                upright.convert("RGB").save(buffer, "JPEG", quality=_JPEG_QUALITY)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         raise _make_unreadable_error() from error
-    return kept.getvalue()
+    return buffer.getvalue()
 
 
 def _make_unreadable_error() -> SourceUnreadable:
@@ -174,9 +174,9 @@ def add_mark_photo(workspace: Workspace, mark_id: str, based_on: int, data: byte
     Raises NotFound, StoreConflict, SourceUnreadable.
     """
     lines = workspace.catalog.marks.history(mark_id)
-    kept = convert_mark_photo(data)
-    sha256 = hashlib.sha256(kept).hexdigest()
-    store_original_bytes(workspace, kept, sha256)
+    converted = convert_mark_photo(data)
+    sha256 = hashlib.sha256(converted).hexdigest()
+    store_original_bytes(workspace, converted, sha256)
     # the photo is durable before the catalogue names it (decision 0003)
     workspace.store.flush()
     line = replace(
@@ -203,9 +203,9 @@ def _append(workspace: Workspace, line: MarkVersion, lines: Sequence[MarkVersion
             _("{mark_id}: somebody changed this mark meanwhile; look at it again", mark_id=line.mark_id)
         )
     detail = f"{line.kind}, {line.status}, version {line.version}" + (f": {line.note}" if line.note else "")
-    told = AuditEntry(who=line.author, what="mark", subject=line.mark_id, detail=detail, at_ns=line.at_ns)
+    entry = AuditEntry(who=line.author, what="mark", subject=line.mark_id, detail=detail, at_ns=line.at_ns)
     try:
-        workspace.catalog.marks.append(line, told)
+        workspace.catalog.marks.append(line, entry)
     except StoreConflict:
         # an identical request may have been written at the same time
         if there := _written(line, workspace.catalog.marks.history(line.mark_id)):
@@ -356,7 +356,7 @@ def build_mark_feature(line: MarkVersion, boundaries: Boundaries | None) -> dict
     `vn2000` null: outside Vietnam; absent: no `boundaries`.
     """
     shape = shapely.set_precision(shapely.from_wkb(line.wkb), 10.0**-_DECIMALS, mode="pointwise")
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "mark_id": line.mark_id,
         "version": line.version,
         "event_id": line.event_id,
@@ -370,7 +370,7 @@ def build_mark_feature(line: MarkVersion, boundaries: Boundaries | None) -> dict
     if boundaries is not None:
         inside = shape.representative_point()
         place = locate_in_vn2000(boundaries, inside.x, inside.y)
-        said["vn2000"] = place and {
+        fields["vn2000"] = place and {
             "x_north_m": place.x_north_m,
             "y_east_m": place.y_east_m,
             "crs": place.crs,
@@ -380,7 +380,7 @@ def build_mark_feature(line: MarkVersion, boundaries: Boundaries | None) -> dict
         "type": "Feature",
         "id": line.mark_id,
         "geometry": json.loads(shapely.to_geojson(shape)),
-        "properties": said,
+        "properties": fields,
     }
 
 

@@ -78,8 +78,8 @@ def write_briefing(
         at_ns=workspace.clock_ns(),
     )
     detail = f"version {line.version}: {len(checked)} places"
-    told = AuditEntry(who=who, what="places", subject=event_id, detail=detail, at_ns=line.at_ns)
-    workspace.catalog.briefings.append(line, told)
+    entry = AuditEntry(who=who, what="places", subject=event_id, detail=detail, at_ns=line.at_ns)
+    workspace.catalog.briefings.append(line, entry)
     return line
 
 
@@ -89,8 +89,8 @@ def require_view(view: Mapping[str, str]) -> None:
         raise InputUnusable(
             _("the view that is presented is too long for an address; present again from the map's page")
         )
-    for word, said in view.items():
-        if not is_printable(said):
+    for word, value in view.items():
+        if not is_printable(value):
             raise InputUnusable(
                 _(
                     "the view that is presented ({word}) holds characters that no address of "

@@ -112,10 +112,10 @@ def put_mark(mark_id: str, mark: MarkBody, principal: OperatorPrincipal, service
     """
     if mark.based_on:
         _find_lines(services.workspace.catalog, mark_id, principal.access_policy)
-    asked = MarkEdit(mark_id=mark_id, **mark.model_dump())
-    if principal.access_policy.is_outside(encode_mark_shape(asked)):
+    edit = MarkEdit(mark_id=mark_id, **mark.model_dump())
+    if principal.access_policy.is_outside(encode_mark_shape(edit)):
         raise _build_outside_error(principal.name)
-    return build_mark_feature(write_mark(services.workspace, asked, principal.name), None)
+    return build_mark_feature(write_mark(services.workspace, edit, principal.name), None)
 
 
 @router.put(
@@ -234,7 +234,7 @@ def set_settlement_access(
     settlement_id: str, body: SettlementAccessBody, principal: AnalystPrincipal, services: ServicesHere
 ) -> Json:
     """Say whether a settlement can be reached (409: somebody said something since it was seen)."""
-    asked = AccessReport(
+    report = AccessReport(
         event=body.event_id,
         settlement=settlement_id,
         access=body.access,
@@ -242,7 +242,7 @@ def set_settlement_access(
         based_on=body.based_on,
     )
     return _describe_settlement(
-        report_access(services.workspace, asked, principal.name, principal.access_policy)
+        report_access(services.workspace, report, principal.name, principal.access_policy)
     )
 
 

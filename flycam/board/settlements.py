@@ -241,7 +241,7 @@ def list_event_settlements(
                 most_reach_m=MAX_REACH_M,
             )
         )
-    said = {
+    report_by_id = {
         line.settlement_id: line for line in workspace.catalog.settlements.current(event.event_id, until_ns)
     }
     layers = _layers(workspace, LayerKind.SETTLEMENT)
@@ -255,13 +255,13 @@ def list_event_settlements(
     ]
     roads = _evaluate_roads(workspace, list(places.values()), confirmed, reach_m)
     found = [
-        (one, name, shape, says, True)
-        for (one, (name, shape)), says in zip(places.items(), roads, strict=True)
+        (one, name, shape, road_status, True)
+        for (one, (name, shape)), road_status in zip(places.items(), roads, strict=True)
     ]
-    gone = [line for one, line in said.items() if one not in places]
+    without_layer = [line for one, line in report_by_id.items() if one not in places]
     found += [
         (line.settlement_id, line.name, shapely.from_wkb(line.wkb), RoadStatus.NO_LAYER, False)
-        for line in gone
+        for line in without_layer
     ]
     homes = _homes(workspace, [shape for _, _, shape, _, _ in found], is_drill=event.is_drill)
     all_of = [
@@ -271,15 +271,15 @@ def list_event_settlements(
             shape=shape,
             commune=code,
             commune_name=commune,
-            road_evidence=says,
-            line=said.get(one),
+            road_evidence=road_status,
+            line=report_by_id.get(one),
             is_from_layer=is_layers,
         )
-        for (one, name, shape, says, is_layers), (code, commune) in zip(found, homes, strict=True)
+        for (one, name, shape, road_status, is_layers), (code, commune) in zip(found, homes, strict=True)
     ]
     is_seen = _is_seen(workspace, policy)
-    mine = [one for one in all_of if is_seen(one.settlement_id, one.name, one.shape)]
-    return sorted(mine, key=_urgency)
+    visible = [one for one in all_of if is_seen(one.settlement_id, one.name, one.shape)]
+    return sorted(visible, key=_urgency)
 
 
 def list_access_history(
@@ -347,8 +347,8 @@ def report_access(
     )
     detail = f"{line.name}: {line.access}, roads say {line.roads_said}, version {line.version}"
     detail += f": {note}" if note else ""
-    told = AuditEntry(who=who, what="settlement", subject=line.settlement_id, detail=detail, at_ns=at_ns)
-    workspace.catalog.settlements.append(line, told)
+    entry = AuditEntry(who=who, what="settlement", subject=line.settlement_id, detail=detail, at_ns=at_ns)
+    workspace.catalog.settlements.append(line, entry)
     return line
 
 
@@ -563,9 +563,9 @@ def build_settlement_layer(
 
 
 def _row(one: Settlement, event: Event) -> dict[str, str]:
-    said = serialize_settlement(one)
+    fields = serialize_settlement(one)
     drill = DRILL_MARK if event.is_drill else ""
-    words = {**said, "in_layer": "yes" if one.is_from_layer else "no", "event": event.name, "drill": drill}
+    words = {**fields, "in_layer": "yes" if one.is_from_layer else "no", "event": event.name, "drill": drill}
     return {name: "" if words[name] is None else str(words[name]) for name in _COLUMNS}
 
 

@@ -51,13 +51,13 @@ def find_superseded_candidates(
             shown.setdefault((*_shown(line), line.is_kind_sure), []).append(line)
     judged = [line for line in lines if line.score is not None and line.slope_deg is not None]
     found: set[str] = set()
-    for alike in shown.values():
-        ground = _compared_since(alike[0], comparisons, judged)
+    for group in shown.values():
+        ground = _compared_since(group[0], comparisons, judged)
         if ground is None:
             continue
-        shapes = to_valid_shapes(alike)
+        shapes = to_valid_shapes(group)
         shares = shapely.area(shapely.intersection(shapes, ground)) / shapely.area(shapes)
-        found |= {line.change_id for line, share in zip(alike, shares, strict=True) if share >= MIN_COMPARED}
+        found |= {line.change_id for line, share in zip(group, shares, strict=True) if share >= MIN_COMPARED}
     return frozenset(found)
 
 
@@ -192,10 +192,10 @@ def _alike(found: Sequence[ChangeVersion], there: Sequence[ChangeVersion]) -> se
 def _heirs(fresh: Sequence[ChangeVersion], older: Sequence[ChangeVersion]) -> dict[int, list[int]]:
     """Return indices of the candidates that replace a waiting change, by its index."""
     one, other, shared, areas = _overlaps(fresh, older)
-    lies_on = shared >= _LIES_ON * np.minimum(areas[0][one], areas[1][other])
+    is_same_place = shared >= _LIES_ON * np.minimum(areas[0][one], areas[1][other])
     shapes = to_valid_shapes(fresh), to_valid_shapes(older)
     heirs: dict[int, list[int]] = {}
-    for new, old in zip(one[lies_on].tolist(), other[lies_on].tolist(), strict=True):
+    for new, old in zip(one[is_same_place].tolist(), other[is_same_place].tolist(), strict=True):
         heirs.setdefault(old, []).append(new)
     return {
         old: sorted(numbers)
@@ -300,7 +300,7 @@ def enqueue_candidates(
     """
     begun = _create_event_if_missing(workspace, event)
     shown = sources[0].shown, sources[1].shown
-    alike = strip_location(shown[0]), strip_location(shown[1])
+    pair_key = strip_location(shown[0]), strip_location(shown[1])
     at_ns = workspace.clock_ns()
     author = workspace.operator or workspace.box
     step_id = f"found-{derive_record_id(event.event_id, *shown, str(at_ns))}"
@@ -311,7 +311,7 @@ def enqueue_candidates(
         west, south, east, north = (float(side) for side in shape.bounds)
         lines.append(
             ChangeVersion(
-                change_id=_change_id(event, alike, one, wkb),
+                change_id=_change_id(event, pair_key, one, wkb),
                 version=1,
                 step_id=step_id,
                 event_id=event.event_id,
@@ -391,13 +391,13 @@ def _enqueue(
     """
     for tries_left in reversed(range(_TRIES)):
         found = match_candidates(workspace.catalog.changes, lines)
-        gone = [_supersede(old, lines[0]) for old in found.replaced]
+        superseded = [_supersede(old, lines[0]) for old in found.replaced]
         try:
             new = workspace.catalog.changes.add_new(
                 found.fresh,
                 make_entry,
-                replaced=gone,
-                replaced_audit_entries=[_make_superseded_entry(line, found.fresh) for line in gone],
+                replaced=superseded,
+                replaced_audit_entries=[_make_superseded_entry(line, found.fresh) for line in superseded],
                 flight_ids=of_flights,
             )
         except StoreConflict:

@@ -107,9 +107,9 @@ def list_pair_doubts(sources: tuple[ImageSource, ImageSource], registration: Reg
 
     Most of the ground disagrees with the registration, or a side's photos are not adjusted.
     """
-    said: list[Message] = []
+    doubts: list[Message] = []
     if registration.agreed_share < _MIN_AGREEING_SHARE:
-        said.append(
+        doubts.append(
             _(
                 "only {agreed} of {windows} windows found agree on how the pictures lie, the others are up "
                 "to {off_m:.2f} m off: most of the ground changed or does not fit; look at the registration "
@@ -120,14 +120,14 @@ def list_pair_doubts(sources: tuple[ImageSource, ImageSource], registration: Reg
             )
         )
     if live := " & ".join(side.name for side in sources if side.is_live):
-        said.append(
+        doubts.append(
             _(
                 "{names}: not finished, its photos lie metres off each other, and so do changes at their "
                 "seams; run 'flycam finish' first",
                 names=live,
             )
         )
-    return said
+    return doubts
 
 
 # Offset of AFTER as it came: more is worth an adjustment.
@@ -146,17 +146,17 @@ def list_pair_remarks(
     came_off_px      offset of AFTER from BEFORE before coregistration
     without_heights  share of the common ground whose height is not known, 0 to 1
     """
-    said: list[Message] = []
+    remarks: list[Message] = []
     if unfit is not None:
-        said.append(unfit)
-    elif came_off_px > _FAR_PX and (said_off := _to_be_tied(*sources)):
-        said.append(said_off)
-    said += _without_terrain(without_heights)
+        remarks.append(unfit)
+    elif came_off_px > _FAR_PX and (tie_remark := _to_be_tied(*sources)):
+        remarks.append(tie_remark)
+    remarks += _without_terrain(without_heights)
     if not any(side.flight for side in sources):
-        said.append(
+        remarks.append(
             _("scores were fitted on drills of flights over mountains: of other pictures they are worth less")
         )
-    return said
+    return remarks
 
 
 def list_commune_remarks(communes: Sequence[CommuneRecord]) -> list[Message]:
@@ -384,11 +384,11 @@ def compare_sources(
     write_change_layers(out, changes, compared, registration, grid, crs)
     doubts = list_pair_doubts(sides, registration)
     came_off_px = float(np.hypot(*registration.shift_m)) / registration.gsd_m
-    said_of_sides = list_pair_remarks(sides, unfit, came_off_px, found.without_heights)
-    warnings = PairWarnings(doubts=doubts, others=[*said_of_grid, *found.remarks, *said_of_sides])
-    kept = None
+    pair_remarks = list_pair_remarks(sides, unfit, came_off_px, found.without_heights)
+    warnings = PairWarnings(doubts=doubts, others=[*said_of_grid, *found.remarks, *pair_remarks])
+    queue_report = None
     if reviewing is not None and unfit is None:
-        kept = enqueue_candidates(workspace, reviewing, sides, changes, registration, crs)
+        queue_report = enqueue_candidates(workspace, reviewing, sides, changes, registration, crs)
         # After its candidates: a comparison recorded without them would read as nothing found.
         store_comparison(workspace, reviewing, sides, compared, registration, grid, crs, warnings)
     return ComparisonReport(
@@ -402,7 +402,7 @@ def compare_sources(
         by_commune=tuple(by_commune),
         remarks=(*warnings.all, *list_commune_remarks(communes)),
         seconds=time.monotonic() - started,
-        enqueued=kept,
+        enqueued=queue_report,
         for_review=for_review,
         is_unfit=unfit is not None,
     )

@@ -195,10 +195,10 @@ class FileImageSource:
         Raises SourceUnreadable where the file is damaged.
         """
         west, north = grid.west + corner[1] * grid.step_x, grid.north - corner[0] * grid.step_y
-        laid = self._picture.warp_to_bounds(
+        warped = self._picture.warp_to_bounds(
             (west, north - shape[0] * grid.step_y, west + shape[1] * grid.step_x, north), shape, crs
         )
-        return laid.rgb, laid.valid
+        return warped.rgb, warped.valid
 
     def release(self) -> None:
         """Do nothing: nothing is kept."""
@@ -492,8 +492,8 @@ def load_comparison_terrain(
         if terrain.work_crs == crs:
             return terrain
         elsewhere.append(terrain)
-    laid_anew = (_in_crs(terrain, grid, crs) for terrain in elsewhere)
-    return next(filter(_is_known, laid_anew), None) or _registered(workspace, grid, crs)
+    resampled = (_in_crs(terrain, grid, crs) for terrain in elsewhere)
+    return next(filter(_is_known, resampled), None) or _registered(workspace, grid, crs)
 
 
 def _registered(workspace: Workspace, grid: OutputGrid, crs: str) -> TerrainGrid | None:

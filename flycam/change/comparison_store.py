@@ -118,7 +118,7 @@ def store_comparison(
         doubts=tuple(warnings.doubts),
         warnings=tuple(warnings.others),
     )
-    told = AuditEntry(
+    entry = AuditEntry(
         who=record.author,
         what="ground compared",
         subject=event.event_id,
@@ -127,7 +127,7 @@ def store_comparison(
     )
     windows = _windows(registration, grid, crs)
     of_flights = select_event_flights(sources, event.event_id)
-    added = workspace.catalog.comparisons.add([record], windows, lambda _count: told, flight_ids=of_flights)
+    added = workspace.catalog.comparisons.add([record], windows, lambda _count: entry, flight_ids=of_flights)
     return added > 0
 
 
@@ -143,13 +143,13 @@ def find_compared_ground(
     catalog: Catalog, event_ids: Sequence[str], policy: AccessPolicy, until_ns: int | None = None
 ) -> ComparedGround:
     """Return the compared ground of events, and all their changes, hidden or not."""
-    told = [one for name in event_ids for one in list_visible_comparisons(catalog, name, policy, until_ns)]
-    standing = [
+    visible = [one for name in event_ids for one in list_visible_comparisons(catalog, name, policy, until_ns)]
+    latest = [
         line
         for name in event_ids
         for line in catalog.changes.current(name, statuses=POSITIVE_STATUSES, until_ns=until_ns)
     ]
-    return ComparedGround(ground=shapely.union_all(list(group_by_pair(told).values())), changes=standing)
+    return ComparedGround(ground=shapely.union_all(list(group_by_pair(visible).values())), changes=latest)
 
 
 def make_comparison_reader(catalog: Catalog, until_ns: int | None = None) -> ComparisonReader:

@@ -196,10 +196,10 @@ def _flooded(seen: CellEvidence, logit: float, bank_logit: float, close_m: float
     # opened together with the old river: strips along it are narrow by themselves
     body = clean_mask(wet | old, _WATER_OPEN_M, close_m, cell_m) & ~old
     mask = clean_mask(body, _SHORE_M, 0.0, cell_m)
-    whole = fill_small_holes(mask | old, _WATER_HOLE_M2 / cell_m**2) & ~old
+    filled = fill_small_holes(mask | old, _WATER_HOLE_M2 / cell_m**2) & ~old
     # a pond elsewhere is no part of a flood because its own hole was filled
     near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    return np.asarray((mask | (whole & near)) & ~old & seen.work.seen, np.bool_)
+    return np.asarray((mask | (filled & near)) & ~old & seen.work.seen, np.bool_)
 
 
 def _logits(model: Logistic, cues: Reals) -> Reals:
@@ -215,8 +215,8 @@ def _changed(model: Logistic, cues: Reals) -> Reals:
     Hardly means no farther than nearly all the ground around.
     """
     logits = _logits(model, cues)
-    tinted, lit = (cues[PIXEL_FEATURES.index(name)] for name in ("tinted", "lit"))
-    logits[(tinted < _SAME) & (lit < _SAME)] = -_SURE_LOGIT
+    tint_change, lit = (cues[PIXEL_FEATURES.index(name)] for name in ("tinted", "lit"))
+    logits[(tint_change < _SAME) & (lit < _SAME)] = -_SURE_LOGIT
     return logits
 
 
@@ -355,13 +355,13 @@ def classify_patches(
     floods = _likely(ChangeKind.FLOOD, wet, weights)
     under_water = _union([one.patch for one in floods], shape)
     dry = [(patch, what) for patch, what in bare if _share(patch, under_water) < _MIN_OVERLAP_SHARE]
-    kept = choose_patches(dry, shape, weights.like, (ChangeKind.LANDSLIDE, ChangeKind.OTHER))
+    chosen = choose_patches(dry, shape, weights.like, (ChangeKind.LANDSLIDE, ChangeKind.OTHER))
     return [
         *floods,
         *(
             one
             for kind in (ChangeKind.LANDSLIDE, ChangeKind.OTHER)
-            for one in _likely(kind, filter_kind(kind, kept), weights)
+            for one in _likely(kind, filter_kind(kind, chosen), weights)
         ),
     ]
 
@@ -414,8 +414,8 @@ def choose_patches(
             rank = logits[kind] + _LARGER * what.values[MEASURES.index("size")]
             ranked.append((-rank, number, kind))
     ranked.sort()
-    kept = select_disjoint([patches[number][0] for _, number, _ in ranked], shape, _MAX_SHARED)
-    return [(ranked[k][2], *patches[ranked[k][1]]) for k in kept]
+    disjoint = select_disjoint([patches[number][0] for _, number, _ in ranked], shape, _MAX_SHARED)
+    return [(ranked[k][2], *patches[ranked[k][1]]) for k in disjoint]
 
 
 def compute_logit(model: Logistic, what: PatchMeasures) -> float:

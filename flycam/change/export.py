@@ -395,15 +395,15 @@ def export_changes(
     suffix = out.suffix.lower()
     require_change_file(out)
     require_output_path(out)
-    told = _gather_content(workspace, event, policy, language)
-    if suffix == ".xml" and not told.lines:
-        raise _make_empty_error(out, told.event.name, policy)
+    content = _gather_content(workspace, event, policy, language)
+    if suffix == ".xml" and not content.lines:
+        raise _make_empty_error(out, content.event.name, policy)
     if suffix in _BYTES:
-        write_file_atomically(out, _BYTES[suffix](told))
+        write_file_atomically(out, _BYTES[suffix](content))
     else:
-        crs = _crs(told.lines) if suffix == ".gpkg" else WGS84
-        write_features(out, [_layer(told, crs)], crs=crs)
-    return len(told.lines)
+        crs = _crs(content.lines) if suffix == ".gpkg" else WGS84
+        write_features(out, [_layer(content, crs)], crs=crs)
+    return len(content.lines)
 
 
 def _make_empty_error(out: Path, event: str, policy: AccessPolicy) -> InputUnusable:

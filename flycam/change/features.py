@@ -425,12 +425,12 @@ def compute_cell_features(work: WorkPair, relief: TerrainRelief) -> tuple[Reals,
     # the before-date is kept in these planes: over large ground there is no memory for both beside them
     dim = planes[index["dim"]]
     dim[:] = np.inf
-    went = [planes[index[name]] for name in ("greener", "tinted", "lit")]
+    change_planes = [planes[index[name]] for name in ("greener", "tinted", "lit")]
     logs = []
     for when in ("before", "after"):
         clear = remove_haze(work.before if when == "before" else work.after, work.seen, work.cell_m)
         colours = _colours(clear, work.cell_m)
-        for plane, values in zip(went, colours, strict=True):
+        for plane, values in zip(change_planes, colours, strict=True):
             plane[:] = values if when == "before" else values - plane
         fine = np.log(clear.mean(-1) + _MIN_LIGHT)
         logs.append(fine)
@@ -441,17 +441,17 @@ def compute_cell_features(work: WorkPair, relief: TerrainRelief) -> tuple[Reals,
         planes[index[f"rough_{when}"]] = subtract_local_percentile(rough, work.seen, work.cell_m)
     size = compute_coarse_size(work.seen.shape, work.cell_m)
     coarse = np.stack([cv2.resize(values, size, interpolation=cv2.INTER_AREA) for values in colours])
-    greener, tinted, lit = _went(went, work)
+    greener, tint_change, lit = _went(change_planes, work)
     before, after = (_colours(linear, work.cell_m, _MIN_HAZY) for linear in (work.before, work.after))
     as_it_is = _went([values - was for was, values in zip(before, after, strict=True)], work)
     planes[index["greener"]] = np.where(np.abs(as_it_is[0]) < np.abs(greener), as_it_is[0], greener)
-    tinted = np.minimum(tinted, as_it_is[1])
-    planes[index["tinted"]] = _over_usual(tinted, work)
+    tint_change = np.minimum(tint_change, as_it_is[1])
+    planes[index["tinted"]] = _over_usual(tint_change, work)
     planes[index["lit"]] = _over_usual(np.minimum(lit, as_it_is[2]), work)
-    alike = _correlation(
-        logs[0], logs[1], np.exp(tinted / np.float32(-_OTHER_TINT)), round(_ALIKE_M / work.cell_m)
+    similarity = _correlation(
+        logs[0], logs[1], np.exp(tint_change / np.float32(-_OTHER_TINT)), round(_ALIKE_M / work.cell_m)
     )
-    planes[index["alike"]] = alike
+    planes[index["alike"]] = similarity
     planes[index["slope"]] = np.minimum(relief.slope, 1.5)
     for name, above in (("above_floor", relief.above_floor_m), ("above_bed", relief.above_bed_m)):
         planes[index[name]] = np.log1p(np.maximum(above, 0.0)) - 2.0
@@ -466,10 +466,10 @@ def _went(differences: Sequence[Reals], work: WorkPair) -> tuple[Reals, Reals, R
     return greener, np.hypot(greener, redder), np.abs(brighter)
 
 
-def _over_usual(went: Reals, work: WorkPair) -> Reals:
+def _over_usual(change: Reals, work: WorkPair) -> Reals:
     """Return ln of each cell's change over what is usual in its neighbourhood."""
-    usual = went - subtract_local_percentile(went, work.stable, work.cell_m, _USUAL_PERCENT)
-    ratio = (went + _MIN_CHANGE) / (np.maximum(usual, _MIN_USUAL) + _MIN_CHANGE)
+    usual = change - subtract_local_percentile(change, work.stable, work.cell_m, _USUAL_PERCENT)
+    ratio = (change + _MIN_CHANGE) / (np.maximum(usual, _MIN_USUAL) + _MIN_CHANGE)
     return np.asarray(np.log(ratio), np.float32)
 
 

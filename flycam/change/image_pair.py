@@ -113,15 +113,15 @@ def detect_clouds(pair: ImagePair) -> tuple[Mask, Mask]:
     before, after = (_average_cloud_cells(rgb, size) for rgb in _pictures(pair))
     white = _white(before, cell_m), _white(after, cell_m)
     masks = []
-    for own, other, mine, theirs in (
+    for own, other, own_white, other_white in (
         (before, after, white[0], white[1]),
         (after, before, white[1], white[0]),
     ):
-        alone = mine & ~theirs
+        alone = own_white & ~other_white
         core = _soft(_large(alone, cell_m), own, cell_m)
         torn = alone & _grown(core, _RIM_M / cell_m) if core.any() else core
-        whole = _with_rim(core | torn, own, other, cell_m)
-        there = cv2.resize(whole.astype(np.uint8), (cols, rows), interpolation=cv2.INTER_NEAREST)
+        cloud = _with_rim(core | torn, own, other, cell_m)
+        there = cv2.resize(cloud.astype(np.uint8), (cols, rows), interpolation=cv2.INTER_NEAREST)
         masks.append(there.astype(np.bool_))
     return masks[0] & pair.before_seen, masks[1] & pair.after_seen
 
@@ -242,8 +242,8 @@ def find_colour_fault(rgb: Picture, seen: Mask, gsd_m: float) -> ColourFault | N
     light = cells.mean(axis=1)
     if np.percentile(light, 95) < _DARK_LIGHT:
         return ColourFault.DARK
-    lit = cells[light >= _MIN_LIGHT]
-    red, green, blue = (lit / lit.sum(axis=1, keepdims=True)).T
+    bright_cells = cells[light >= _MIN_LIGHT]
+    red, green, blue = (bright_cells / bright_cells.sum(axis=1, keepdims=True)).T
     shares = np.stack([red - green, blue - green])
     low, high = np.percentile(shares, (5, 95), axis=1)
     if (high - low).max() < _MIN_SPREAD:
@@ -262,8 +262,8 @@ def _average_colour_cells(rgb: Picture, seen: Mask, gsd_m: float) -> NDArray[np.
     cell = max(_COLOUR_CELL_M / gsd_m, 1.0)
     size = max(round(cols / cell), 1), max(round(rows / cell), 1)
     means = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    whole = cv2.resize(seen.astype(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA) > _WHOLLY
-    return np.asarray(means[whole], np.float64)
+    all_seen = cv2.resize(seen.astype(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA) > _WHOLLY
+    return np.asarray(means[all_seen], np.float64)
 
 
 # -- Grid for change detection: half a metre, coarser over large ground or for coarse images -------

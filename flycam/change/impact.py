@@ -98,9 +98,9 @@ def _inside(areas: Shapes, things: Shapes, distance: Floats) -> tuple[Floats, Fl
     place = shapely.get_coordinates(shapely.shortest_line(things, areas)).reshape(-1, 2, 2)[:, 0]
     middles, has_length = _middles(parts)
     place[np.flatnonzero(crossing)[has_length]] = middles
-    held = ~is_line & (distance == 0.0)
-    inner = shapely.point_on_surface(shapely.intersection(areas[held], things[held]))
-    place[held] = shapely.get_coordinates(inner)
+    is_contained = ~is_line & (distance == 0.0)
+    inner = shapely.point_on_surface(shapely.intersection(areas[is_contained], things[is_contained]))
+    place[is_contained] = shapely.get_coordinates(inner)
     return under, place
 
 
@@ -172,17 +172,17 @@ def count_affected(
     also touches an earlier change, for which another layer was counted, may be in that count and is not added
     again. is_covered: for `FeatureCount.is_complete`.
     """
-    ours = [[one for one in some if one.layer.kind is kind] for some in touched]
-    overall = _sizes(itertools.chain.from_iterable(ours))
+    of_kind = [[one for one in some if one.layer.kind is kind] for some in touched]
+    overall = _sizes(itertools.chain.from_iterable(of_kind))
     tellers: dict[tuple[str, int], set[str]] = defaultdict(set)
-    told: set[tuple[str, int]] = set()
-    for some in sorted(filter(None, ours), key=lambda some: _most(some, overall), reverse=True):
+    counted: set[tuple[str, int]] = set()
+    for some in sorted(filter(None, of_kind), key=lambda some: _most(some, overall), reverse=True):
         layer = _most(some, overall)[-1]
-        told |= {one.key for one in some if one.layer.layer_id == layer and tellers[one.key] <= {layer}}
+        counted |= {one.key for one in some if one.layer.layer_id == layer and tellers[one.key] <= {layer}}
         for one in some:
             tellers[one.key].add(layer)
-    inside = {one.key for some in ours for one in some if one.is_inside} & told
-    return FeatureCount(inside=len(inside), near=len(told) - len(inside), is_complete=is_covered)
+    inside = {one.key for some in of_kind for one in some if one.is_inside} & counted
+    return FeatureCount(inside=len(inside), near=len(counted) - len(inside), is_complete=is_covered)
 
 
 def measure_road_cut(roads: Iterable[AffectedFeature]) -> float:
@@ -205,8 +205,8 @@ def deduplicate_by_name(roads: Sequence[AffectedFeature]) -> tuple[AffectedFeatu
     metres: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for one in roads:
         metres[one.feature.name][one.layer.layer_id] += one.under_m or 0.0
-    tells = {name: max(layers, key=lambda layer: layers[layer]) for name, layers in metres.items()}
-    return tuple(one for one in roads if tells[one.feature.name] == one.layer.layer_id)
+    layer_by_name = {name: max(layers, key=lambda layer: layers[layer]) for name, layers in metres.items()}
+    return tuple(one for one in roads if layer_by_name[one.feature.name] == one.layer.layer_id)
 
 
 def _sizes(touched: Iterable[AffectedFeature]) -> dict[str, tuple[int, int]]:
@@ -666,8 +666,8 @@ def _shares(
     areas_of_all = enumerate(zip(shares, lines, shapes, areas.tolist(), strict=True))
     for number, (share, line, shape, area) in areas_of_all:
         around = holders[of == number].tolist()
-        held, outside = divide_by_commune(shape, outlines[around], area, line.area_m2)
-        for holder, part in held:
+        by_commune, outside = divide_by_commune(shape, outlines[around], area, line.area_m2)
+        for holder, part in by_commune:
             share[codes[around[holder]]] = part.area / area
         if outside is not None:
             share[""] = outside.area / area
@@ -677,9 +677,9 @@ def _shares(
 def _holders(outlines: np.ndarray, codes: Sequence[str], changes: Sequence[ChangeImpact]) -> list[list[str]]:
     """Return the commune of each touched feature, by change; "": outside all."""
     places = np.array([at.lonlat_deg for one in changes for at in one.touched]).reshape(-1, 2)
-    held = [""] * len(places)
+    commune_codes = [""] * len(places)
     found, holders = shapely.STRtree(outlines).query(shapely.points(places), predicate="intersects")
     for place, holder in zip(found.tolist(), holders.tolist(), strict=True):
-        held[place] = codes[holder]
+        commune_codes[place] = codes[holder]
     ends = np.cumsum([0, *(len(one.touched) for one in changes)]).tolist()
-    return [held[start:end] for start, end in itertools.pairwise(ends)]
+    return [commune_codes[start:end] for start, end in itertools.pairwise(ends)]

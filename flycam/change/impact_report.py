@@ -305,12 +305,12 @@ def build_impact_field(name: str, values: Sequence[str | float]) -> NDArray[Any]
 def _volume_columns(found: Volume | VolumeFailure | None) -> dict[str, str | float]:
     if not isinstance(found, Volume):
         return {**dict.fromkeys(VOLUME_NUMBERS, _UNKNOWN), "no_volume": "" if found is None else found.value}
-    said = {name: float(round(getattr(found, name))) for name in ("lost_m3", "lost_sigma_m3")}
+    lost = {name: float(round(getattr(found, name))) for name in ("lost_m3", "lost_sigma_m3")}
     gained = {
         name: float(round(getattr(found, name))) if found.has_gained else _UNKNOWN
         for name in ("gained_m3", "gained_sigma_m3")
     }
-    return {**said, **gained, "volume_of_m2": float(round(found.measured_m2)), "no_volume": ""}
+    return {**lost, **gained, "volume_of_m2": float(round(found.measured_m2)), "no_volume": ""}
 
 
 def format_road_names(roads: Sequence[AffectedFeature]) -> str:
@@ -337,10 +337,10 @@ def format_commune_csv(communes: Sequence[CommuneImpact]) -> bytes:
             counts = _count_columns(tally.counts).values()
             names, has_roads = format_road_names(tally.roads_cut), tally.counts[LayerKind.ROAD] is not None
             cut = round(tally.road_cut_m, 1) if has_roads else ""
-            told = [escape_cell(row.code), escape_cell(row.name), status.value]
+            identity = [escape_cell(row.code), escape_cell(row.name), status.value]
             size = [tally.changes, round(tally.area_m2 / 1e4, 4)]
             least = ", ".join(kind.value for kind, one in tally.counts.items() if one and not one.is_complete)
-            writer.writerow([*told, *size, *map(_empty, counts), least, escape_cell(names), cut])
+            writer.writerow([*identity, *size, *map(_empty, counts), least, escape_cell(names), cut])
     return out.getvalue().encode("utf-8-sig")
 
 

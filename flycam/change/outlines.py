@@ -171,9 +171,9 @@ def _slope_deg(flat: BaseGeometry, crs: str, workspace: Workspace) -> float | No
     except FlycamError:
         # Terrain that is missing or damaged must not keep anyone from recording a landslide.
         return None
-    told = [(part.area, _tangents(part, crs, dems)) for part in parts]
-    weights = np.concatenate([np.full(len(some), area / len(some)) for area, some in told])
-    tangents = np.concatenate([some for _, some in told])
+    tangents_by_part = [(part.area, _tangents(part, crs, dems)) for part in parts]
+    weights = np.concatenate([np.full(len(some), area / len(some)) for area, some in tangents_by_part])
+    tangents = np.concatenate([some for _, some in tangents_by_part])
     known = np.isfinite(tangents)
     if weights[known].sum() < _MIN_KNOWN_SHARE * flat.area:
         return None
@@ -209,8 +209,8 @@ def _commune(shape: BaseGeometry, boundaries: Boundaries, *, is_drill: bool) -> 
     west, south, east, north = (float(side) for side in shape.bounds)
     communes = boundaries.list_countable(is_drill=is_drill, bounds=(west, south, east, north))
     areas = [shapely.make_valid(shapely.from_wkb(one.wkb)) for one in communes]
-    held = [(float((area & shape).area), one.code) for area, one in zip(areas, communes, strict=True)]
-    return max((one for one in held if one[0] > 0.0), default=(0.0, ""))[1]
+    shared_areas = [(float((area & shape).area), one.code) for area, one in zip(areas, communes, strict=True)]
+    return max((one for one in shared_areas if one[0] > 0.0), default=(0.0, ""))[1]
 
 
 # -- Places of overlapping changes, whose ground counts once ---------------------------------------
@@ -301,10 +301,10 @@ def sum_changes_by_commune(
     kinds: list[dict[int, ChangeKind]] = [{} for __ in outlines]
     areas_m2 = [0.0] * len(outlines)
     for change, holder in find_commune_overlaps(lines, communes):
-        line, whole, own = lines[change], shapely.from_wkb(lines[change].wkb), grounds[change]
+        line, full_shape, own = lines[change], shapely.from_wkb(lines[change].wkb), grounds[change]
         kinds[holder][numbers[change]] = line.kind
-        here = (whole if own is None else own).intersection(outlines[holder])
-        areas_m2[holder] += line.area_m2 * here.area / whole.area
+        here = (full_shape if own is None else own).intersection(outlines[holder])
+        areas_m2[holder] += line.area_m2 * here.area / full_shape.area
     return [
         ChangeTotals(places=Counter(some.values()), area_m2=area_m2) if some else None
         for some, area_m2 in zip(kinds, areas_m2, strict=True)
@@ -330,16 +330,16 @@ def divide_by_commune(
     sliver in a commune counts nowhere: it is not outside of all communes either.
     """
     parts = [extract_polygons(part) for part in shapely.intersection(shape, np.array(outlines, dtype=object))]
-    held = [(number, part) for number, part in enumerate(parts) if not is_sliver(part.area / total, area_m2)]
+    pairs = [(number, part) for number, part in enumerate(parts) if not is_sliver(part.area / total, area_m2)]
     outside = extract_polygons(shapely.difference(shape, shapely.union_all(parts)))
-    return held, None if is_sliver(outside.area / total, area_m2) else outside
+    return pairs, None if is_sliver(outside.area / total, area_m2) else outside
 
 
 def find_commune_overlaps(lines: Sequence[ChangeVersion], communes: shapely.STRtree) -> list[tuple[int, int]]:
     """Return index pairs (change, commune in the tree) sharing more than a sliver."""
     one, holder, shares = _shares_in(lines, communes)
-    held = ~is_sliver(shares, np.array([line.area_m2 for line in lines])[one])
-    return list(zip(one[held].tolist(), holder[held].tolist(), strict=True))
+    is_shared = ~is_sliver(shares, np.array([line.area_m2 for line in lines])[one])
+    return list(zip(one[is_shared].tolist(), holder[is_shared].tolist(), strict=True))
 
 
 def find_touched_communes(lines: Sequence[ChangeVersion], communes: shapely.STRtree) -> set[int]:
@@ -384,9 +384,9 @@ def find_overlapping_decisions(
         return {}
     shapes, others = to_valid_shapes(waiting), to_valid_shapes(decided)
     one, other = shapely.STRtree(others).query(shapes, predicate="intersects")
-    lies_on = are_same_place(shapes[one], others[other])
+    is_same_place = are_same_place(shapes[one], others[other])
     found: dict[str, list[ChangeVersion]] = {}
-    for number, its in zip(one[lies_on].tolist(), other[lies_on].tolist(), strict=True):
+    for number, its in zip(one[is_same_place].tolist(), other[is_same_place].tolist(), strict=True):
         if decided[its].event_id == waiting[number].event_id:
             found.setdefault(waiting[number].change_id, []).append(decided[its])
     return {

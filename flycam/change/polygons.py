@@ -131,13 +131,13 @@ def place_candidates(
     compared    see `extract_compared_ground`
     on_terrain  whether slopes are known
     """
-    whole = [_polygon(one.rings, grid) for one in candidates]
-    shapes = [_common_part(one, grid, common) for one in whole]
+    full_polygons = [_polygon(one.rings, grid) for one in candidates]
+    shapes = [_common_part(one, grid, common) for one in full_polygons]
     areas = [(record, _in_crs(shapely.from_wkb(record.wkb), crs)) for record in communes]
     areas = [(record, area) for record, area in areas if area.intersects(shapely.box(*grid.bounds))]
     stable = _ground(registration.windows.place_px[registration.agreed], grid)
     changes, shares = [], []
-    for one, uncut, polygon in zip(candidates, whole, shapes, strict=True):
+    for one, uncut, polygon in zip(candidates, full_polygons, shapes, strict=True):
         if polygon.is_empty or _is_scrap(polygon, uncut, one.kind):
             continue
         shared, outside = _shares(polygon, areas)
@@ -288,8 +288,8 @@ def _common_part(polygon: BaseGeometry, grid: OutputGrid, common: Mask) -> BaseG
 def _shares(polygon: BaseGeometry, areas: Sequence[tuple[CommuneRecord, BaseGeometry]]) -> _Shares:
     """Return a polygon's parts by commune, and outside; see `divide_by_commune`."""
     around = [(record, area) for record, area in areas if polygon.intersects(area)]
-    held, outside = divide_by_commune(polygon, [area for _, area in around], polygon.area, polygon.area)
-    return [(around[number][0], part) for number, part in held], outside
+    by_commune, outside = divide_by_commune(polygon, [area for _, area in around], polygon.area, polygon.area)
+    return [(around[number][0], part) for number, part in by_commune], outside
 
 
 def _by_commune(

@@ -123,9 +123,9 @@ def list_changes(
     proposed = catalog.changes.current(event_id, statuses=_WAITING, until_ns=parse_until(until))
     waiting = [one for one in proposed if not principal.access_policy.hides_change(one)]
     events, compared = catalog.changes.events(), catalog.comparisons.events()
-    beside = _find_overlapping_decisions(catalog, found[:_MAX_CHANGES], principal, until)
+    overlapping = _find_overlapping_decisions(catalog, found[:_MAX_CHANGES], principal, until)
     return {
-        **_describe_changes(catalog, found[:_MAX_CHANGES], made, unfound, beside),
+        **_describe_changes(catalog, found[:_MAX_CHANGES], made, unfound, overlapping),
         "known": bool(events) if event_id is None else event_id in events,
         "compared": bool(compared) if event_id is None else event_id in compared,
         "waiting": serialize_waiting(sum_changes(waiting) if waiting else None),
@@ -248,9 +248,9 @@ def put_decision(
         _require_visible([*changes.step(step.undoes), *changes.step(step_id)], principal)
         for change_id in step.changes:
             _require_visible(changes.history(change_id), principal)
-    asked = ReviewStep(step_id=step_id, **step.model_dump())
+    requested = ReviewStep(step_id=step_id, **step.model_dump())
     made = make_comparison_reader(services.workspace.catalog)
-    lines = apply_review_step(services.workspace, asked, principal.name, principal.access_policy, made)
+    lines = apply_review_step(services.workspace, requested, principal.name, principal.access_policy, made)
     return _describe_changes(services.workspace.catalog, lines, made)
 
 
@@ -284,10 +284,10 @@ def _find_overlapping_decisions(
         )
         if not principal.access_policy.hides_change(one)
     ]
-    beside = find_overlapping_decisions(lines, decided)
-    told = {one.change_id: one for some in beside.values() for one in some}
-    signs = dict(zip(told, catalog.changes.list_attributions(list(told.values())), strict=True))
-    return {name: [(one, signs[one.change_id]) for one in some] for name, some in beside.items()}
+    overlapping = find_overlapping_decisions(lines, decided)
+    decisions = {one.change_id: one for some in overlapping.values() for one in some}
+    signs = dict(zip(decisions, catalog.changes.list_attributions(list(decisions.values())), strict=True))
+    return {name: [(one, signs[one.change_id]) for one in some] for name, some in overlapping.items()}
 
 
 def _find_superseded(made: ComparisonReader, lines: Sequence[ChangeVersion]) -> Collection[str]:

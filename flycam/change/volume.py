@@ -364,21 +364,21 @@ def compute_volumes(
     not change a neighbour's volume. Only where too little stable ground is left otherwise, rejected ground
     counts as stable, and there is a volume where there was none before.
     """
-    told: dict[str, Volume | VolumeFailure] = {}
+    volumes: dict[str, Volume | VolumeFailure] = {}
     pairs: dict[tuple[_SurfaceKeys, _SurfaceKeys], list[ChangeVersion]] = {}
     for line in (one for one in lines if one.kind is ChangeKind.LANDSLIDE):
         before, after = (_named(workspace, shown) for shown in (line.before_shown, line.after_shown))
         if isinstance(before, NoSurfaces):
-            told[line.change_id] = before
+            volumes[line.change_id] = before
         elif isinstance(after, NoSurfaces):
-            told[line.change_id] = after
+            volumes[line.change_id] = after
         else:
             pairs.setdefault((before, after), []).append(line)
     around = _changed_around(workspace, [line for slides in pairs.values() for line in slides])
     # One pair after the other: surfaces of all together would be gigabytes.
     for pair, slides in pairs.items():
-        told |= _of_pair(workspace, pair, slides, around)
-    return told
+        volumes |= _of_pair(workspace, pair, slides, around)
+    return volumes
 
 
 def _of_pair(
@@ -391,7 +391,7 @@ def _of_pair(
 
     They are read once, and only if a volume is not cached.
     """
-    told: dict[str, Volume | VolumeFailure] = {}
+    volumes: dict[str, Volume | VolumeFailure] = {}
     surfaces: list[_Surface | NoSurfaces] = []
     for line in slides:
         changed, rejected = around[line.change_id]
@@ -399,19 +399,19 @@ def _of_pair(
             scar_wkb=line.wkb, before=pair[0], after=pair[1], changed_wkb=changed, rejected_wkb=rejected
         )
         if (known := _remembered.get(made)) is not None:
-            told[line.change_id] = known
+            volumes[line.change_id] = known
             continue
         surfaces = surfaces or [_surface(workspace, side) for side in pair]
         before, after = surfaces
         if isinstance(before, NoSurfaces):
             # Not cached: a lost object may be restored.
-            told[line.change_id] = before
+            volumes[line.change_id] = before
         elif isinstance(after, NoSurfaces):
-            told[line.change_id] = after
+            volumes[line.change_id] = after
         else:
-            told[line.change_id] = found = _computed(made, before, after)
+            volumes[line.change_id] = found = _computed(made, before, after)
             _remembered.put(made, found)
-    return told
+    return volumes
 
 
 def _named(workspace: Workspace, shown: str) -> _SurfaceKeys | NoSurfaces:
@@ -454,16 +454,16 @@ def _computed(made: _VolumeInputs, before: _Surface, after: _Surface) -> Volume 
     heights = _both_heights(before, after, east, north, spacing)
     shapely.prepare(scar)
     inside = shapely.contains_xy(scar, east, north)
-    told: Volume | VolumeUnavailable = VolumeUnavailable.LITTLE_STABLE
+    result: Volume | VolumeUnavailable = VolumeUnavailable.LITTLE_STABLE
     for some in dict.fromkeys(((*made.changed_wkb, *made.rejected_wkb), made.changed_wkb)):
         around = np.asarray(shapely.from_wkb(np.array(some, dtype=object)))
         changed = shapely.make_valid(shapely.transform(around, onto))
         near = shapely.union_all(shapely.buffer(np.append(changed, scar), _NEAR_CHANGE_M))
         shapely.prepare(near)
-        told = compute_volume(heights, inside, ~shapely.contains_xy(near, east, north))
-        if told is not VolumeUnavailable.LITTLE_STABLE:
+        result = compute_volume(heights, inside, ~shapely.contains_xy(near, east, north))
+        if result is not VolumeUnavailable.LITTLE_STABLE:
             break
-    return told
+    return result
 
 
 def _posts(terrain: TerrainGrid, scar: BaseGeometry) -> tuple[Floats, Floats, float]:
@@ -512,8 +512,8 @@ def _changed_around(
     reach = 2.0 * _AROUND_M / 100_000.0
     around: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {}
     for event_id in sorted({line.event_id for line in slides}):
-        standing = workspace.catalog.changes.current(event_id, statuses=REVIEWABLE_STATUSES)
-        tree = shapely.STRtree([shapely.box(*one.bounds_lonlat_deg) for one in standing])
+        current_changes = workspace.catalog.changes.current(event_id, statuses=REVIEWABLE_STATUSES)
+        tree = shapely.STRtree([shapely.box(*one.bounds_lonlat_deg) for one in current_changes])
         for line in (one for one in slides if one.event_id == event_id):
             west, south, east, north = line.bounds_lonlat_deg
             near = tree.query(shapely.box(west - reach, south - reach, east + reach, north + reach))
@@ -521,7 +521,7 @@ def _changed_around(
                 tuple(
                     sorted(
                         one.wkb
-                        for one in map(standing.__getitem__, near)
+                        for one in map(current_changes.__getitem__, near)
                         if (one.status in POSITIVE_STATUSES) is so
                     )
                 )

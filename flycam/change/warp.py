@@ -203,13 +203,13 @@ def reduce_image(rgb: Bytes, seen: Mask, factor: int) -> tuple[Bytes, Mask]:
     """
     rows, cols = seen.shape[0] // factor, seen.shape[1] // factor
     grey = np.empty((rows, cols), np.uint8)
-    whole = np.empty((rows, cols), np.bool_)
+    all_seen = np.empty((rows, cols), np.bool_)
     for top in range(0, rows, _STRIP_ROWS):
         stop = min(top + _STRIP_ROWS, rows)
         cut = (slice(top * factor, stop * factor), slice(0, cols * factor))
         strip = np.asarray(cv2.cvtColor(rgb[cut], cv2.COLOR_RGB2GRAY), np.uint8)
-        grey[top:stop], whole[top:stop] = _averaged(strip, seen[cut], (cols, stop - top))
-    return grey, whole
+        grey[top:stop], all_seen[top:stop] = _averaged(strip, seen[cut], (cols, stop - top))
+    return grey, all_seen
 
 
 def halve_level(level: PyramidLevel) -> PyramidLevel:
@@ -510,19 +510,19 @@ def find_supported_windows(
     side_px       of a window, full pixels
     tolerance_px  maximum difference of neighbours, full pixels
     """
-    kept = np.zeros(len(windows), np.bool_)
+    supported = np.zeros(len(windows), np.bool_)
     index = np.flatnonzero(used)
     if index.size <= _MIN_NEIGHBOURS:
-        return kept
+        return supported
     tree = cKDTree(windows.place_px[index])
     one, other = tree.query_pairs(_NEIGHBOURHOOD * side_px, output_type="ndarray").T
     moved = windows.displacement_px[index] - start.displacement(windows.place_px[index])
-    alike = np.hypot(*(moved[one] - moved[other]).T) < tolerance_px
+    is_consistent = np.hypot(*(moved[one] - moved[other]).T) < tolerance_px
     ends = np.concatenate([one, other])
     around = np.bincount(ends, minlength=index.size)
-    agree = np.bincount(ends, weights=np.tile(alike, 2), minlength=index.size)
-    kept[index] = (agree >= _MIN_NEIGHBOURS) & (agree >= _MIN_AGREE * around)
-    return kept
+    agree = np.bincount(ends, weights=np.tile(is_consistent, 2), minlength=index.size)
+    supported[index] = (agree >= _MIN_NEIGHBOURS) & (agree >= _MIN_AGREE * around)
+    return supported
 
 
 def fit_warp(

@@ -82,13 +82,13 @@ def redact_photo_command(*, data_dir: str | None, photo: str, polygon: str, reas
     from flycam.mosaic.redaction import RedactionRequest, add_redaction, parse_corners
 
     with open_workspace(data_dir) as (workspace, settings):
-        asked = RedactionRequest(
+        request = RedactionRequest(
             redaction_id=f"mask-{secrets.token_hex(8)}",
             frame_id=workspace.catalog.frames.get_by_original(photo).frame_id,
             reason=RedactionReason(reason),
             corners=parse_corners(polygon),
         )
-        return format_redaction(add_redaction(workspace, asked, get_operator_name(settings)))
+        return format_redaction(add_redaction(workspace, request, get_operator_name(settings)))
 
 
 @restrictions_group.command("masks")

@@ -207,9 +207,9 @@ def add_layer_command(
 
     valid_ns = _parse_valid_time(valid_time)
     with open_workspace(data_dir, creates=True) as (workspace, settings):
-        asked = LayerRequest(source=source, kind=LayerKind(kind), name=name, owner=owner, valid_ns=valid_ns)
+        request = LayerRequest(source=source, kind=LayerKind(kind), name=name, owner=owner, valid_ns=valid_ns)
         who = get_operator_name(settings)
-        layer, found = add_layer(workspace, asked, who, settings.layer_hosts)
+        layer, found = add_layer(workspace, request, who, settings.layer_hosts)
         return format_layer(layer, found, workspace.clock_ns())
 
 
@@ -361,8 +361,8 @@ def set_settlement_command(
     from flycam.board.settlements import AccessReport, report_access
 
     with open_workspace(data_dir) as (workspace, settings):
-        asked = AccessReport(event=event, settlement=settlement, access=Access(access), note=note)
-        line = report_access(workspace, asked, by or get_operator_name(settings))
+        report = AccessReport(event=event, settlement=settlement, access=Access(access), note=note)
+        line = report_access(workspace, report, by or get_operator_name(settings))
         return format_settlement_access(line)
 
 

@@ -43,8 +43,8 @@ def format_impact(report: ImpactReport, answer: Mapping[str, Any], csv_out: Path
 
     Keys: event, drill, reach_m, layers[], changes[], communes[] (as `/api/changes/impact`), csv.
     """
-    said = {"event": report.event.name, "drill": report.event.is_drill, **answer}
-    return {**said, "csv": None if csv_out is None else str(csv_out)}, list(_lines(report))
+    fields = {"event": report.event.name, "drill": report.event.is_drill, **answer}
+    return {**fields, "csv": None if csv_out is None else str(csv_out)}, list(_lines(report))
 
 
 def _lines(report: ImpactReport) -> Iterator[Message | str]:
@@ -144,13 +144,13 @@ def _volume(found: Volume, area_m2: float) -> Message:
                 sigma_m3=found.gained_sigma_m3,
             )
         )
-    said = _(
+    summary = _(
         "{volumes} (measured on {measured_m2:.0f} / {area_m2:.0f} m²)",
         volumes=join(parts, ", "),
         measured_m2=found.measured_m2,
         area_m2=area_m2,
     )
-    return join((said, _("no more than errors come to")), "; ") if found.is_nothing else said
+    return join((summary, _("no more than errors come to")), "; ") if found.is_nothing else summary
 
 
 # -- Commands on confirmed changes: `changes` ------------------------------------------------------
@@ -198,9 +198,9 @@ def show_changes_impact_command(
     has its own: roads 20 m, masts, schools and settlements 50 m, all others 30 m.
     """
     if (len(refs) not in (1, 2)) if event is None else refs:
-        given = " ".join(refs) or "changes impact"
+        arguments = " ".join(refs) or "changes impact"
         raise OptionUnusable(
-            _("{given}: give one event (--event), or two flights that were compared", given=given)
+            _("{given}: give one event (--event), or two flights that were compared", given=arguments)
         )
     from flycam.change.impact_report import build_impact_report, format_commune_csv, serialize_impact
     from flycam.storage.atomic import write_file_atomically
@@ -359,16 +359,16 @@ def _format_comparison_lines(found: ComparisonReport) -> list[Message]:
     return [*lines, *(join(("  !", remark)) for remark in found.remarks)]
 
 
-def _describe_enqueued(kept: EnqueueReport) -> Message:
-    event: Message | str = kept.event.name
-    if kept.is_new_event:
+def _describe_enqueued(report: EnqueueReport) -> Message:
+    event: Message | str = report.event.name
+    if report.is_new_event:
         event = _("{event}, which this began", event=event)
-    counts = [_("{count} new", count=kept.new)]
-    if kept.renewed:
-        counts.append(_("{count} in the place of what waited", count=kept.renewed))
-    counts.append(_("{count} known already", count=kept.known))
-    if kept.decided:
-        counts.append(_("of which {count} decided on before, in other outlines", count=kept.decided))
+    counts = [_("{count} new", count=report.new)]
+    if report.renewed:
+        counts.append(_("{count} in the place of what waited", count=report.renewed))
+    counts.append(_("{count} known already", count=report.known))
+    if report.decided:
+        counts.append(_("of which {count} decided on before, in other outlines", count=report.decided))
     return _("  for review in {event}: {counts}", event=event, counts=join(counts, ", "))
 
 
@@ -391,14 +391,14 @@ def _row(row: CommuneChanges) -> Message:
         return _("not compared")
     parts = [join((_KINDS[kind], describe_area(m2))) for kind, m2 in row.area_m2_by_kind.items()]
     parts += [join((str(row.others), _KINDS[ChangeKind.OTHER]))] if row.others else []
-    said = join((" (", join(parts, ", "), ")"), "") if parts else ""
+    kinds_text = join((" (", join(parts, ", "), ")"), "") if parts else ""
     compared = describe_area(row.compared_m2)
     if row.compared_pct is None:
-        return _("{count}{parts}; compared {area}", count=row.changes, parts=said, area=compared)
+        return _("{count}{parts}; compared {area}", count=row.changes, parts=kinds_text, area=compared)
     return _(
         "{count}{parts}; compared {area}, {percent:.1f} % of it",
         count=row.changes,
-        parts=said,
+        parts=kinds_text,
         area=compared,
         percent=row.compared_pct,
     )

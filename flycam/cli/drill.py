@@ -192,9 +192,9 @@ def drill_command(
 def _refuse_foreign(names: Mapping[str, str], *, video: bool) -> None:
     """Raise OptionUnusable for a given option that this kind of exercise lacks."""
     context = click.get_current_context()
-    given = [text for name, text in names.items() if context.get_parameter_source(name) is _FROM_COMMAND_LINE]
-    if given:
-        options = " ".join(given)
+    used = [text for name, text in names.items() if context.get_parameter_source(name) is _FROM_COMMAND_LINE]
+    if used:
+        options = " ".join(used)
         raise OptionUnusable(
             _("{options}: belongs to a drill of photos: leave it, or leave --video", options=options)
             if video

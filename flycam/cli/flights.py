@@ -301,8 +301,8 @@ def format_ingest(report: IngestReport, catalog: Catalog) -> Output:
     return answer, lines
 
 
-def _describe_warning(mark: str, kept: str) -> Message:
-    return join([mark, describe_warning(kept)])
+def _describe_warning(mark: str, warning: str) -> Message:
+    return join([mark, describe_warning(warning)])
 
 
 def _describe_used_frames(report: IngestReport) -> Message:

@@ -134,8 +134,8 @@ def format_backup(report: BackupReport) -> Output:
         new_mb=report.new_bytes / 1e6,
     )
     if report.removed:
-        gone = ngettext("{count} old one removed", "{count} old ones removed", report.removed)
-        first = join([first, gone], "; ")
+        removed_text = ngettext("{count} old one removed", "{count} old ones removed", report.removed)
+        first = join([first, removed_text], "; ")
     outside = [
         _("  ! {path}: is used where it lies, and is not saved", path=path) for path in manifest.outside
     ]
@@ -199,25 +199,25 @@ def format_audit(proof: AuditVerification) -> Output:
     """
     if proof.first_bad is not None:
         return _audit(proof), []
-    said = ngettext(
+    summary = ngettext(
         "{count} line, none was changed; the last (note it elsewhere): {noted}",
         "{count} lines, none was changed; the last (note it elsewhere): {noted}",
         0 if proof.head is None else proof.head.seq,
         noted="-" if proof.head is None else proof.head.head_argument,
     )
-    return _audit(proof), [said, *(_signed(one, proof.key) for one in proof.check.signed_by)]
+    return _audit(proof), [summary, *(_signed(one, proof.key) for one in proof.check.signed_by)]
 
 
 def _signed(one: SignedLines, own: str) -> Message:
     if one.key == own:
-        whose = _("this node's key")
+        key_owner = _("this node's key")
     else:
-        whose = _("a key given") if one.is_known else _("an earlier key")
+        key_owner = _("a key given") if one.is_known else _("an earlier key")
     return _(
         "  lines {first}-{last} signed by {whose}: {key}",
         first=one.first,
         last=one.last,
-        whose=whose,
+        whose=key_owner,
         key=one.key,
     )
 
@@ -345,10 +345,10 @@ def verify_audit_log_command(*, data_dir: str | None, head: str | None, keys: tu
     """Prove that no line of the log was changed, written anew, taken out or, with --head, cut off."""
     from flycam.access.audit import make_audit_error, verify_audit_log
 
-    kept = None if head is None else _parse_head(head)
+    expected_head = None if head is None else _parse_head(head)
     known = [_parse_key(key) for key in keys]
     with open_workspace(data_dir) as (workspace, __):
-        proof = verify_audit_log(workspace, kept, known)
+        proof = verify_audit_log(workspace, expected_head, known)
         return _raise_after(format_audit(proof), make_audit_error(proof))
 
 

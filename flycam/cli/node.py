@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 def format_code(code: str, name: str) -> Output:
     """Return account ("" for the first administrator) and code."""
-    said = format_setup_code(code)
+    text = format_setup_code(code)
     if name:
-        said = _("{name}, once, within 15 min: {code}", name=name, code=code)
-    return {"account": name, "code": code}, [said]
+        text = _("{name}, once, within 15 min: {code}", name=name, code=code)
+    return {"account": name, "code": code}, [text]
 
 
 def format_setup_code(code: str) -> Message:
@@ -234,8 +234,8 @@ def format_removed_account(account: Account, made: Descendants) -> Output:
         len(links),
         name=account.name,
     )
-    said = {**_account(account), "guest_links": list(links), "tokens": made.ids["tokens"]}
-    return said, [ended, *format_ending_lines(made)]
+    fields = {**_account(account), "guest_links": list(links), "tokens": made.ids["tokens"]}
+    return fields, [ended, *format_ending_lines(made)]
 
 
 def _account(account: Account) -> dict[str, Any]:

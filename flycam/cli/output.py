@@ -158,38 +158,38 @@ def _is_too_early(error: click.UsageError) -> TypeGuard[click.NoSuchOption]:
 
 def _describe_usage_error(error: click.UsageError) -> Message:
     """Return click's own words; other languages name the kind of error instead."""
-    said = error.format_message().rstrip(".")
+    text = error.format_message().rstrip(".")
     match error:
         case click.NoSuchOption():
-            return pgettext("usage: no such option", "{said}", said=said, vi_option=error.option_name)
+            return pgettext("usage: no such option", "{said}", said=text, vi_option=error.option_name)
         case click.MissingParameter():
-            return pgettext("usage: missing", "{said}", said=said, vi_name=_parameter(error))
+            return pgettext("usage: missing", "{said}", said=text, vi_name=_parameter(error))
         case click.BadParameter():
-            return _describe_bad_value(said, _parameter(error), error.param.type if error.param else None)
-    if extra := re.findall(r"unexpected extra arguments? \((.*)\)", said):
-        return pgettext("usage: extra arguments", "{said}", said=said, vi_extra=extra[0])
-    typed = "".join(re.findall("'(.*)'", said))
-    return pgettext("usage: not understood", "{said}", said=said, vi_typed=typed) if typed else verbatim(said)
+            return _describe_bad_value(text, _parameter(error), error.param.type if error.param else None)
+    if extra := re.findall(r"unexpected extra arguments? \((.*)\)", text):
+        return pgettext("usage: extra arguments", "{said}", said=text, vi_extra=extra[0])
+    typed = "".join(re.findall("'(.*)'", text))
+    return pgettext("usage: not understood", "{said}", said=text, vi_typed=typed) if typed else verbatim(text)
 
 
-def _describe_bad_value(said: str, name: str, kind: click.ParamType[Any] | None) -> Message:
+def _describe_bad_value(text: str, name: str, kind: click.ParamType[Any] | None) -> Message:
     """Describe a value by what its option or argument takes."""
     match kind:
         case click.Choice():
             choices = ", ".join(map(str, kind.choices))
-            return pgettext("usage: value, of choices", "{said}", said=said, vi_name=name, vi_choices=choices)
+            return pgettext("usage: value, of choices", "{said}", said=text, vi_name=name, vi_choices=choices)
         case click.DateTime():
-            return pgettext("usage: value, a date", "{said}", said=said, vi_name=name)
+            return pgettext("usage: value, a date", "{said}", said=text, vi_name=name)
         case click.IntRange(min=int(minimum)):
             return pgettext(
-                "usage: value, from a minimum", "{said}", said=said, vi_name=name, vi_minimum=minimum
+                "usage: value, from a minimum", "{said}", said=text, vi_name=name, vi_minimum=minimum
             )
     match kind.name if kind else "":
         case "float":
-            return pgettext("usage: value, a number", "{said}", said=said, vi_name=name)
+            return pgettext("usage: value, a number", "{said}", said=text, vi_name=name)
         case "integer":
-            return pgettext("usage: value, a whole number", "{said}", said=said, vi_name=name)
-    return pgettext("usage: value", "{said}", said=said, vi_name=name)
+            return pgettext("usage: value, a whole number", "{said}", said=text, vi_name=name)
+    return pgettext("usage: value", "{said}", said=text, vi_name=name)
 
 
 def _parameter(error: click.BadParameter) -> str:
@@ -256,8 +256,8 @@ def _print_text(text: str) -> None:
 class _VisibleRecord(logging.LogRecord):
     """Log record of any logger, escaped as by `print_line`, its traceback too."""
 
-    def __init__(self, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **more)
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
         if self.exc_info and self.exc_info[0] is not None:
             trace = "".join(traceback.format_exception(*self.exc_info)).rstrip("\n")
             self.exc_text = "\n".join(map(to_visible, trace.split("\n")))
@@ -314,21 +314,21 @@ class StopRequests:
 @contextmanager
 def watch_stop_requests() -> Iterator[StopRequests]:
     """Yield a flag that Ctrl-C or SIGTERM sets; the second one stops at once."""
-    asked = StopRequests()
+    requests = StopRequests()
     if threading.current_thread() is not threading.main_thread():
         # only the main thread receives signals
-        yield asked
+        yield requests
         return
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        asked.request(by_kill=number == signal.SIGTERM)
+        requests.request(by_kill=number == signal.SIGTERM)
         signal.signal(number, before[signal.Signals(number)])
         print_line("")
         print_line(_("stopping; once more to stop at once"))
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked
+        yield requests
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

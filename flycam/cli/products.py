@@ -132,8 +132,8 @@ def export_command(
     from flycam.access.audit import record_audit_entry
     from flycam.mosaic.export import export_contours, export_flight, export_surface
 
-    whole = not options["with_figures"] and all(options[name] is None for name in ("commune", "crs", "gsd_m"))
-    if dsm and not whole:
+    full = not options["with_figures"] and all(options[name] is None for name in ("commune", "crs", "gsd_m"))
+    if dsm and not full:
         raise OptionUnusable(
             _("--dsm is written whole, on its own posts: leave --commune, --crs, --gsd, --figures")
         )
@@ -237,12 +237,12 @@ def pack_command(
     from flycam.reports.briefing.workflow import PackRequest, read_letterhead, write_briefing_pack
 
     with open_workspace(data_dir, serves_originals=True) as (workspace, settings):
-        given = letterhead or settings.letterhead
+        letterhead_path = letterhead or settings.letterhead
         request = PackRequest(
             flights=flights,
             language=language,
             paper=paper,
-            letterhead=Letterhead() if given is None else read_letterhead(given),
+            letterhead=Letterhead() if letterhead_path is None else read_letterhead(letterhead_path),
             approved_by=approved_by,
             requested_by=asked_by,
             of_draft=of_draft,
@@ -550,7 +550,7 @@ def format_pack(made: PackReport) -> Output:
         "seconds": round(made.seconds, 3),
         **format_warnings(made.notes),
     }
-    said = [
+    sentences = [
         _(
             "{folder}: files: {file_count}, communes: {commune_count}; open {page}",
             folder=made.out,
@@ -560,6 +560,6 @@ def format_pack(made: PackReport) -> Output:
         )
     ]
     if made.is_draft:
-        said.append(_("  a draft: once a leader has approved it, run again with --approved-by 'NAME'"))
+        sentences.append(_("  a draft: once a leader has approved it, run again with --approved-by 'NAME'"))
     notes = [join(("  !", describe_warning(one))) for one in made.notes]
-    return answer, [*said, *notes]
+    return answer, [*sentences, *notes]

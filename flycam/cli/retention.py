@@ -150,14 +150,14 @@ def _group(some: Sequence[DueOriginal]) -> dict[str, Any]:
 
 def _group_line(some: Sequence[DueOriginal], names: Mapping[str, str]) -> Message:
     first = some[0]
-    whose = names.get(first.claim.flight_id) or names.get(first.claim.event_id) or first.claim.name
+    owner_name = names.get(first.claim.flight_id) or names.get(first.claim.event_id) or first.claim.name
     if first.ordered_by:
         reason = _("let go on {box}", box=first.ordered_by)
     else:
         reason = ngettext("past {count} day", "past {count} days", first.days or 0)
     return _(
         "{name}: {count} {kind}, {reason}, due since {day}",
-        name=whose,
+        name=owner_name,
         count=len(some),
         kind=_KINDS[first.claim.kind],
         reason=reason,

@@ -73,12 +73,12 @@ def serve_command(
     """The map and the API."""
     with open_workspace(data_dir, creates=True, waits=True) as (workspace, read):
         settings = replace(read, request_log=request_log or read.request_log)
-        asked = settings.tls
+        tls_settings = settings.tls
         if certificate is not None or key is not None:
-            asked = replace(asked, certificate=certificate, key=key)
+            tls_settings = replace(tls_settings, certificate=certificate, key=key)
         elif tls:
-            asked = replace(asked, is_on=True, certificate=None, key=None)
-        _serve(workspace, settings, host, port, _load_certificate(asked, settings.data_dir, host))
+            tls_settings = replace(tls_settings, is_on=True, certificate=None, key=None)
+        _serve(workspace, settings, host, port, _load_certificate(tls_settings, settings.data_dir, host))
         return {}, []
 
 
@@ -146,8 +146,8 @@ def _serve(
 
     request_log = RequestLog(settings.request_log) if settings.request_log else None
     listener = open_listener(host, port)
-    for said in _list_addresses(host, port, encryption):
-        print_line(said)
+    for sentence in _list_addresses(host, port, encryption):
+        print_line(sentence)
     key = read_key(settings.data_dir / "session.key")
     services = Services(
         workspace=workspace,

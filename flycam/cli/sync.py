@@ -337,13 +337,13 @@ def read_token_option(url: str, token_file: Path | None) -> str | None:
 
     token = read_token(token_file) if token_file else os.environ.get(TOKEN_VARIABLE, "").strip() or None
     if is_token_exposed(url, token):
-        said = {
+        warning = {
             "en": f"{url}: the token goes over this network for all to read; start that server with "
             "'flycam serve --tls' and write https://",
             "vi": f"{url}: mã truy cập đi qua mạng mà ai cũng đọc được; hãy chạy máy chủ bằng "
             "'flycam serve --tls' rồi ghi https://",
         }
-        print_line(said[get_terminal_language()])
+        print_line(warning[get_terminal_language()])
     return token
 
 
@@ -499,10 +499,10 @@ def sync_command(
             workspace, line, SyncApplyHooks(workspace), workspace.cache_dir / _INCOMING_FOLDER, limits
         )
         bar = ProgressBar()
-        heard: list[Progress] = []
+        reporters: list[Progress] = []
 
         def report(stage: str, done: int, total: int) -> None:
-            heard[-1](stage, done, total)
+            reporters[-1](stage, done, total)
 
         def shown(stage: str, done: int, total: int) -> None:
             if stage:
@@ -512,18 +512,18 @@ def sync_command(
 
         def rounds(progress: Progress) -> None:
             """Send all that the server lacks, then what is new, until stopped."""
-            heard.append(progress)
+            reporters.append(progress)
             sender.run_round()
             # show that it has begun, even if there is nothing to send
             progress("", 0, 0)
-            asked_s = time.monotonic()
+            requested_s = time.monotonic()
             while not once and sender.sent.ended_by != "budget":
                 time.sleep(_POLL_S)
-                if sender.has_local_changes() or time.monotonic() - asked_s > (
+                if sender.has_local_changes() or time.monotonic() - requested_s > (
                     _ASK_METERED_S if metered else _ASK_S
                 ):
                     sender.run_round()
-                    asked_s = time.monotonic()
+                    requested_s = time.monotonic()
 
         retry_on_outage(workspace, rounds, shown, print_line)
         return format_sync(sender.sent, back.got, url)

@@ -152,8 +152,8 @@ def add_dem_command(*, data_dir: str | None, file: Path, datum: str | None, sigm
 
     with open_workspace(data_dir, creates=True) as (workspace, _):
         record, info = register_dem(workspace, file, datum, _parse_sigmas(sigma))
-        said = f"{record.name}, {record.vertical_datum}, SHA-256 {record.sha256}"
-        record_audit_entry(workspace, "dem add", record.dem_id, said)
+        detail = f"{record.name}, {record.vertical_datum}, SHA-256 {record.sha256}"
+        record_audit_entry(workspace, "dem add", record.dem_id, detail)
         return format_dem(record, info)
 
 

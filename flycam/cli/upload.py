@@ -153,9 +153,9 @@ def _describe_video(one: VideoResult) -> Answer:
     named = f"{PurePosixPath(video).name}: "  # already in the sentence
     remarks = (
         from_fields(
-            {key: text.removeprefix(named).removesuffix(".") for key, text in said.to_fields().items()}
+            {key: text.removeprefix(named).removesuffix(".") for key, text in remark.to_fields().items()}
         )
-        for said in report.remarks
+        for remark in report.remarks
     )
     return {
         **answer,
@@ -181,19 +181,19 @@ def format_upload_preview_lines(look: Answer) -> list[Message]:
     if "error" in look:
         return [from_fields(look)]
     lines = _format_facts(look) if look["frames"] else []
-    said = [
+    sentences = [
         *(one for one in look["problems"] if one["severity"] != "info"),
         *look["gaps"],
         *look["rejections"],
     ]
-    lines += map(_indent, said[:_MAX_SENTENCES])
-    if (more := len(said) - _MAX_SENTENCES) > 0:
+    lines += map(_indent, sentences[:_MAX_SENTENCES])
+    if (more := len(sentences) - _MAX_SENTENCES) > 0:
         lines.append(_("  and {more} more", more=more))
     return lines + [_indent(one) for one in look["films"] if one["sentence"]]
 
 
-def _indent(said: Answer) -> Message:
-    return join(("", from_fields(said)), "  ")
+def _indent(sentence: Answer) -> Message:
+    return join(("", from_fields(sentence)), "  ")
 
 
 def _format_facts(look: Answer) -> list[Message]:
@@ -360,8 +360,8 @@ def upload_command(
     )
 
     def tell(look: Answer) -> None:
-        for said in format_upload_preview_lines(look):
-            print_line(said)
+        for sentence in format_upload_preview_lines(look):
+            print_line(sentence)
 
     def note(why: Message) -> None:
         print_line(_("waiting: {why}", why=why))

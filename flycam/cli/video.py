@@ -83,12 +83,12 @@ def format_flight_log(seen: FlightLogSummary) -> Output:
     answer = {"log": seen.name, "first": first, "last": last, "exposures": exposures, **_describe_log(seen)}
     if seen.error is not None:
         return answer, [_("{name}: flight log", name=seen.name), *_log_lines(seen, [])]
-    said = [_("{name}: flight log, {positions}", name=seen.name, positions=_format_positions(seen))]
+    parts = [_("{name}: flight log, {positions}", name=seen.name, positions=_format_positions(seen))]
     if first and last:
-        said.append(verbatim(f", {format_iso(times[0], 'seconds')} – {format_iso(times[1], 'seconds')}"))
+        parts.append(verbatim(f", {format_iso(times[0], 'seconds')} – {format_iso(times[1], 'seconds')}"))
     if exposures:
-        said.append(_("; {count} exposures", count=exposures))
-    return answer, [join(said, ""), *_log_lines(seen, [])]
+        parts.append(_("; {count} exposures", count=exposures))
+    return answer, [join(parts, ""), *_log_lines(seen, [])]
 
 
 def _describe_log(seen: FlightLogSummary) -> dict[str, Any]:
@@ -114,20 +114,20 @@ def _log_lines(seen: FlightLogSummary, places: list[Message]) -> list[Message]:
     """List what a log contains, or why nothing; then the remarks."""
     if seen.error is not None:
         places = [join(["!", seen.error.message])]
-    return [*(join(["  ", said], "") for said in places), *(join(["  *", said]) for said in seen.remarks)]
+    return [*(join(["  ", text], "") for text in places), *(join(["  *", text]) for text in seen.remarks)]
 
 
 def _format_video_line(seen: VideoSummary) -> Message:
     """Describe a video in one line."""
     width, height = seen.size_px
-    said = [_("{name}: film {width}×{height}", name=seen.name, width=width, height=height)]
+    parts = [_("{name}: film {width}×{height}", name=seen.name, width=width, height=height)]
     if seen.fps > 0.0:
-        said.append(_("{fps:.0f} pictures a second", fps=seen.fps))
+        parts.append(_("{fps:.0f} pictures a second", fps=seen.fps))
     if seen.duration_s > 0.0:
-        said.append(verbatim(f"{seen.duration_s:.0f} s"))
+        parts.append(verbatim(f"{seen.duration_s:.0f} s"))
     if seen.began_ns is not None:
-        said.append(_("begun {time}", time=format_iso(seen.began_ns, "seconds")))
-    return join(said, ", ")
+        parts.append(_("begun {time}", time=format_iso(seen.began_ns, "seconds")))
+    return join(parts, ", ")
 
 
 def _format_positions(seen: FlightLogSummary) -> Message:
@@ -269,13 +269,13 @@ def _lines(report: VideoReport) -> list[Message]:
 
 def _format_fitted(report: VideoReport) -> Message:
     """Describe how many frames were fitted to earlier ones, and why others were not."""
-    said = ngettext(
+    text = ngettext(
         "{count} frame fitted to those before", "{count} frames fitted to those before", report.fitted
     )
     if (why := format_unregistered_counts(report.by_log)) is None:
-        return said
+        return text
     return _(
-        "{fitted}, {count} placed by the log: {why}", fitted=said, count=sum(report.by_log.values()), why=why
+        "{fitted}, {count} placed by the log: {why}", fitted=text, count=sum(report.by_log.values()), why=why
     )
 
 
@@ -406,18 +406,18 @@ def inspect_recordings(recordings: Sequence[Path], telemetry: Path | None) -> Ou
     from flycam.ingest.photos.metadata import FileKind, detect_file_kind
     from flycam.ingest.video.video_log import inspect_log, inspect_video
 
-    said = []
+    seen = []
     for path in recordings:
         if detect_file_kind(path.name) is FileKind.FILM:
-            said.append(format_video(inspect_video(path, telemetry)))
+            seen.append(format_video(inspect_video(path, telemetry)))
             continue
         log = inspect_log(path)
         if log.error is not None and len(recordings) == 1:
             raise log.error
-        said.append(format_flight_log(log))
-    if len(said) == 1:
-        return said[0]
-    return {"recordings": [answer for answer, __ in said]}, [line for __, lines in said for line in lines]
+        seen.append(format_flight_log(log))
+    if len(seen) == 1:
+        return seen[0]
+    return {"recordings": [answer for answer, __ in seen]}, [line for __, lines in seen for line in lines]
 
 
 def ingest_video(data_dir: str | None, film: Path, options: dict[str, Any]) -> Output:
@@ -430,9 +430,9 @@ def ingest_video(data_dir: str | None, film: Path, options: dict[str, Any]) -> O
         "--takeoff": options["takeoff"],
         "--layer": options["layer"],
     }
-    given = [name for name, value in unfit.items() if value]
-    if given:
-        names = " ".join(given)
+    unfit_names = [name for name, value in unfit.items() if value]
+    if unfit_names:
+        names = " ".join(unfit_names)
         raise OptionUnusable(
             _("{names}: is for photos, {name} is a film: leave it out", names=names, name=film.name)
         )

@@ -170,12 +170,12 @@ def _is_final(error: FlycamError, stop_requests: StopRequests | None) -> bool:
 
 def _strip_local_options(words: tuple[str, ...]) -> tuple[str, ...]:
     """Drop --data, whose folder holds the entry, and --json, the output form."""
-    kept, is_folder = [], False
+    words_left, is_folder = [], False
     for word in words:
         if is_folder or word == "--json" or word.startswith("--data="):
             is_folder = False
         elif word == "--data":
             is_folder = True
         else:
-            kept.append(word)
-    return tuple(kept)
+            words_left.append(word)
+    return tuple(words_left)

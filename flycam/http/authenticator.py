@@ -458,8 +458,8 @@ class Authenticator:
                     ended.add(name)
         # forget only these accounts: anybody may sign out as often as they like, and must not empty the cache
         with self._lock:
-            kept = {key: one for key, one in self._answers.items() if not (one[1] and one[1].name in ended)}
-            self._answers = kept
+            others = {key: one for key, one in self._answers.items() if not (one[1] and one[1].name in ended)}
+            self._answers = others
 
     def _check(self, credential: str) -> Principal | None:
         """Return the principal of a credential; None if refused.
@@ -508,8 +508,8 @@ def is_local_request(scope: HttpScope) -> bool:
     names = [name.replace("_", "-") for name in headers]
     if any(name in _PROXY_HEADERS or name.startswith(("x-forwarded-", "x-envoy-")) for name in names):
         return False
-    whose = scope.get("state", {}).get(SAME_USER_STATE_KEY)
-    if whose is None or not whose():
+    has_same_user = scope.get("state", {}).get(SAME_USER_STATE_KEY)
+    if has_same_user is None or not has_same_user():
         return False
     host = headers.get("host", "")
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
@@ -577,8 +577,8 @@ def _keep_own_cookies(credential: bytes) -> bytes:
     Others on the same host may fill many times the room of one.
     """
     header = credential.decode("latin-1")
-    ours = [f"{name}={value}" for name in (COOKIE, GUEST_COOKIE) for value in _iterate_cookies(name, header)]
-    shortened = "; ".join(ours).encode("latin-1")
+    own = [f"{name}={value}" for name in (COOKIE, GUEST_COOKIE) for value in _iterate_cookies(name, header)]
+    shortened = "; ".join(own).encode("latin-1")
     return shortened if len(shortened) <= MAX_CREDENTIAL_BYTES else b""
 
 

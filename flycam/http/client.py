@@ -135,22 +135,22 @@ def _pinned(url: str, fingerprint: str) -> dict[str, Any]:
     anybody = ssl.create_default_context()
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     parts = urlsplit(url)
-    asked = PlainHTTPSConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S, context=anybody)
+    connection = PlainHTTPSConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S, context=anybody)
     try:
-        asked.connect()
-        leaf = asked.sock.getpeercert(binary_form=True)
+        connection.connect()
+        leaf = connection.sock.getpeercert(binary_form=True)
         if leaf and hashlib.sha256(leaf).hexdigest() == fingerprint:
             return {"ssl_context": anybody, "assert_fingerprint": fingerprint}
-        asked.request("GET", f"{parts.path}{AUTHORITY_PATH}")
-        answer = asked.getresponse()
-        told = answer.read(_MAX_BYTES) if answer.status == 200 else b""
+        connection.request("GET", f"{parts.path}{AUTHORITY_PATH}")
+        answer = connection.getresponse()
+        authority_pem = answer.read(_MAX_BYTES) if answer.status == 200 else b""
         shown = [hashlib.sha256(leaf).hexdigest()] if leaf else []
     except HTTPException as error:
         raise ConnectionError(str(error)) from error
     finally:
-        asked.close()
+        connection.close()
     try:
-        der = ssl.PEM_cert_to_DER_cert(told.decode("ascii"))
+        der = ssl.PEM_cert_to_DER_cert(authority_pem.decode("ascii"))
     except (ValueError, UnicodeDecodeError):
         der = b""
     if not der and parts.path:
@@ -226,7 +226,7 @@ def _make_refusal_error(url: str, cause: ssl.SSLCertVerificationError, trust: Se
 
 def _make_mismatch_error(url: str, wanted: str, shown: list[str] | tuple[()]) -> ServerUntrusted:
     owners = (_("its certificate's"), _("its authority's"))
-    told = join(
+    shown_text = join(
         (
             _("{fingerprint} ({owner})", fingerprint=one, owner=of)
             for one, of in zip(shown, owners, strict=False)
@@ -240,7 +240,7 @@ def _make_mismatch_error(url: str, wanted: str, shown: list[str] | tuple[()]) ->
             "server itself",
             url=url,
             wanted=wanted,
-            told=_(" but {told}", told=told) if shown else "",
+            told=_(" but {told}", told=shown_text) if shown else "",
         )
     )
 
@@ -597,8 +597,8 @@ class ServerConnection:
 
     def get_error_message(self, reply: HttpReply) -> Message:
         """Return the server's own error message, in the requested language."""
-        said = reply.json
-        message = said.get("detail") or said.get("message") if isinstance(said, dict) else None
+        payload = reply.json
+        message = payload.get("detail") or payload.get("message") if isinstance(payload, dict) else None
         return verbatim(f"{self.url}: {message or f'HTTP {reply.status}'}")
 
 
@@ -606,5 +606,5 @@ def _find_cause(error: ConnectionLost) -> Message:
     """Return the root cause, without the objects that libraries name before it."""
     if any(isinstance(one, socket.gaierror | NameResolutionError) for one in list_causes(error)):
         return _("no server of this name is found")
-    said = (str(one).rpartition(": ")[2].strip("\"') ") for one in reversed(list_causes(error)))
-    return verbatim(next(filter(None, said), "no answer"))
+    causes = (str(one).rpartition(": ")[2].strip("\"') ") for one in reversed(list_causes(error)))
+    return verbatim(next(filter(None, causes), "no answer"))

@@ -99,8 +99,8 @@ def run_command(
         # the process may have ended, or the system has no such call
         with suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
-    said, told, is_late = _wait_for(process, stop, _RUN_TIMEOUT_S if timeout_s is None else timeout_s)
-    return CommandResult(process.returncode, said, told, is_late)
+    output, error_text, is_late = _wait_for(process, stop, _RUN_TIMEOUT_S if timeout_s is None else timeout_s)
+    return CommandResult(process.returncode, output, error_text, is_late)
 
 
 def _wait_for(

@@ -119,8 +119,8 @@ def build_error_payload(error: Exception, language: str) -> tuple[int, dict[str,
         return error.status, {"error": type(error).__name__, "message": error.message.in_language(language)}
     if isinstance(error, FlycamError):
         sentences = {"message": format_error(error), "detail": format_error_detail(error)}
-        said = {key: sentence.in_language(language) for key, sentence in sentences.items()}
-        return get_http_status(error), {"error": type(error).__name__, **said}
+        texts = {key: sentence.in_language(language) for key, sentence in sentences.items()}
+        return get_http_status(error), {"error": type(error).__name__, **texts}
     internal = _("Internal error; it is in the server's log")
     return 500, {"error": "Internal", "message": internal.in_language(language)}
 

@@ -93,13 +93,13 @@ class RequestLog:
             while len(lines) < 1000 and not self._waiting.empty():
                 lines.append(self._waiting.get_nowait())
             is_over = lines[-1] is None
-            said = [line for line in lines if line is not None]
+            entries = [line for line in lines if line is not None]
             try:
                 self._reopen_if_rotated()
-                self._file.write("".join(f"{to_json_line(line)}\n" for line in said))
+                self._file.write("".join(f"{to_json_line(line)}\n" for line in entries))
                 self._file.flush()
             except (OSError, OptionUnusable, ValueError) as error:
-                self.lost += len(said)
+                self.lost += len(entries)
                 if not self._has_complained:
                     self._has_complained = True
                     _LOG.warning("lines of the log of requests are lost: %s", error)
@@ -193,7 +193,7 @@ class _DurationHistogram:
 
     def add(self, others: _DurationHistogram) -> None:
         """Add the counts of another histogram."""
-        self._counts = [mine + more for mine, more in zip(self._counts, others._counts, strict=True)]
+        self._counts = [own + more for own, more in zip(self._counts, others._counts, strict=True)]
         self._sum_s += others._sum_s
 
     def expose(self) -> tuple[list[tuple[str, float]], float]:

@@ -114,10 +114,10 @@ def build_too_slow_error() -> Refused:
 
 def read_byte_count_header(request: Request, name: str) -> int:
     """Read a number of bytes from a header. Raises Refused 400."""
-    said = request.headers.get(name, "")
-    if not (said.isascii() and said.isdigit() and len(said) < 16):
+    value = request.headers.get(name, "")
+    if not (value.isascii() and value.isdigit() and len(value) < 16):
         raise Refused(400, _("{name}: must be a whole number of bytes", name=name))
-    return int(said)
+    return int(value)
 
 
 class BodyReader:
@@ -255,9 +255,9 @@ def require_same_origin(request: Request, message: Message = _SIGN_IN) -> None:
 
 def is_same_origin(headers: Mapping[str, str]) -> bool:
     """Return True unless a page of another site sent these headers."""
-    said, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    if said is not None:
-        return said in _SAME_ORIGIN_VALUES
+    fetch_site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if fetch_site is not None:
+        return fetch_site in _SAME_ORIGIN_VALUES
     # over http browsers state only the origin
     try:
         return origin is None or urlsplit(origin).netloc == headers.get("host")

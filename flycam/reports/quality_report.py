@@ -141,10 +141,10 @@ def gather_maps(
     smooth = np.zeros(shape, dtype=np.bool_)
     if measured is not None:
         with np.errstate(invalid="ignore"):
-            apart = interpolate_heights_en(terrain, east, north) - interpolate_heights_en(
+            difference_m = interpolate_heights_en(terrain, east, north) - interpolate_heights_en(
                 measured, east, north
             )
-            smooth = np.abs(apart) > _SPACING_M
+            smooth = np.abs(difference_m) > _SPACING_M
     gaps, gaps_m2 = _holes(shown, grid.step_x * grid.step_y)
     return MapPlanes(
         west=grid.west,
@@ -381,20 +381,20 @@ def make_reports(
 
     Returns store keys by language and kind ("vi.html"), and the figures.
     """
-    kept = workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)
+    included = workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)
     records = [
         one
         for one in workspace.catalog.frames.list_for_flight(flight.flight_id)
         if one.header.layer is mosaic.layer
     ]
-    planes = _planes(workspace, mosaic, record, records, kept, progress)
-    figures = gather_figures(workspace, flight, mosaic, record, records, kept, planes)
+    planes = _planes(workspace, mosaic, record, records, included, progress)
+    figures = gather_figures(workspace, flight, mosaic, record, records, included, planes)
     drawn = draw_report_pictures(figures, planes)
     made = {}
     for language in LANGUAGES:
-        said = build_report_document(figures, planes, drawn, language)
+        document = build_report_document(figures, planes, drawn, language)
         for kind, write in REPORT_WRITERS.items():
-            data = write(said)
+            data = write(document)
             digest = hashlib.sha256(data).hexdigest()[:_HASH_DIGITS]
             key = keys.format_product_key(
                 mosaic.mosaic_id, mosaic.revision, f"report-{language}.{kind}", digest
@@ -413,7 +413,7 @@ def gather_figures(
     mosaic: MosaicInfo,
     record: RevisionRecord,
     records: Sequence[FrameRecord],
-    kept: Sequence[RevisionFrame],
+    included: Sequence[RevisionFrame],
     planes: MapPlanes,
 ) -> ReportFigures:
     """Gather all figures of the report, without texts."""
@@ -421,8 +421,8 @@ def gather_figures(
     event = catalog.flights.event(flight.event_id)
     terrain = None if record.dem_id is None else load_recorded_terrain(workspace, record.dem_id)
     is_bare_plane = is_flat_datum(flight.vertical_datum) and record.support_key is None
-    held = {one.frame_id for one in kept}
-    gsds = [one.gsd_m for one in records if one.frame_id in held and one.gsd_m is not None] or [flight.gsd_m]
+    ids = {one.frame_id for one in included}
+    gsds = [one.gsd_m for one in records if one.frame_id in ids and one.gsd_m is not None] or [flight.gsd_m]
     shown = planes.shown
     views = planes.overlap[shown]
     classes = np.bincount(
@@ -444,8 +444,8 @@ def gather_figures(
         vertical_datum=flight.vertical_datum,
         options=record.options,
         stats=record.stats,
-        frames=_frame_lines(record, records, kept),
-        communes=_communes(workspace, flight, [one for one in records if one.frame_id in held]),
+        frames=_frame_lines(record, records, included),
+        communes=_communes(workspace, flight, [one for one in records if one.frame_id in ids]),
         boundaries=list_boundary_warnings(workspace.catalog, flight),
         frame_gsd_m=(min(gsds), float(np.median(gsds)), max(gsds)),
         pixel_m=compute_ground_pixel_m(mosaic.base_zoom, _latitude(flight)),
@@ -468,7 +468,7 @@ def _planes(
     mosaic: MosaicInfo,
     record: RevisionRecord,
     records: Sequence[FrameRecord],
-    kept: Sequence[RevisionFrame],
+    included: Sequence[RevisionFrame],
     progress: Progress,
 ) -> MapPlanes:
     if record.dem_id is None:
@@ -482,7 +482,7 @@ def _planes(
         )
     by_id = {one.frame_id: one.header for one in records}
     headers = [
-        replace(by_id[one.frame_id], interior=one.interior, exterior_prior=one.exterior) for one in kept
+        replace(by_id[one.frame_id], interior=one.interior, exterior_prior=one.exterior) for one in included
     ]
     support = None
     if record.support_key is not None:
@@ -494,10 +494,10 @@ def _planes(
 
 
 def _frame_lines(
-    record: RevisionRecord, records: Sequence[FrameRecord], kept: Sequence[RevisionFrame]
+    record: RevisionRecord, records: Sequence[FrameRecord], included: Sequence[RevisionFrame]
 ) -> tuple[FrameResult, ...]:
     """Return every photo of the layer by name: how it was used, or why not."""
-    used = {one.frame_id: one for one in kept}
+    used = {one.frame_id: one for one in included}
     reasons = list_photo_reasons(record.stats)
     lines = [_frame_line(one, used.get(one.frame_id), reasons) for one in records]
     return tuple(sorted(lines, key=lambda line: (line.name, line.state)))
@@ -545,11 +545,11 @@ def _windows_over(planes: MapPlanes) -> WindowFigures | None:
     known = np.isfinite(planes.bend_px)
     if not known.any():
         return None
-    whole, smooth = planes.bend_px[known] <= MAX_BEND_PX, planes.smooth[known]
+    intact, smooth = planes.bend_px[known] <= MAX_BEND_PX, planes.smooth[known]
     return WindowFigures(
-        intact_pct=100.0 * float(whole.mean()),
+        intact_pct=100.0 * float(intact.mean()),
         smooth_pct=100.0 * float(smooth.mean()),
-        smooth_intact_pct=100.0 * float(whole[smooth].mean()) if smooth.any() else None,
+        smooth_intact_pct=100.0 * float(intact[smooth].mean()) if smooth.any() else None,
     )
 
 

@@ -122,11 +122,11 @@ def list_packs(catalog: CatalogHere, packing: PackQueueHere, principal: ViewerPr
 
     One's own, approved ones, and for analysts and administrators the drafts of others.
     """
-    told = packing.all()
-    askers, approved = packing.find_requesters(told), _find_approved_drafts(told)
+    packs = packing.all()
+    askers, approved = packing.find_requesters(packs), _find_approved_drafts(packs)
     return [
         _describe_pack(one, askers[one.pack_id], principal, has_final=one.pack_id in approved)
-        for one in told
+        for one in packs
         if _can_reach(catalog, one, principal)
     ]
 

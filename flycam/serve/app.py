@@ -233,10 +233,10 @@ class _StaticFiles(StaticFiles):
         plain = super().file_response(full_path, stat_result, scope, status_code)
         readable = _accepted_encodings(Headers(scope=scope).get("accept-encoding", ""))
         for ending, name in _COMPRESSED.items():
-            beside = Path(f"{os.fspath(full_path)}{ending}")
-            if name not in readable or not beside.is_file():
+            compressed = Path(f"{os.fspath(full_path)}{ending}")
+            if name not in readable or not compressed.is_file():
                 continue
-            answer = super().file_response(beside, beside.stat(), scope, status_code)
+            answer = super().file_response(compressed, compressed.stat(), scope, status_code)
             answer.headers["vary"] = "Accept-Encoding"
             if answer.status_code == status_code:
                 answer.headers["content-type"] = plain.headers["content-type"]
@@ -383,8 +383,8 @@ def create_app(services: Services) -> App:
     door = Authenticator(services)
     cache = ViewCache(follower, services.view_cache_bytes)
     grounds = TerrainCache(services.workspace.store)
-    asked = DataTileViews(services.workspace, follower, cache, grounds)
-    route = TileRoute(ResponseHeaders(cast(App, api)), door, follower, services.workspace.store, cache, asked)
+    views = DataTileViews(services.workspace, follower, cache, grounds)
+    route = TileRoute(ResponseHeaders(cast(App, api)), door, follower, services.workspace.store, cache, views)
     _create_caches(api, services)
     api.state.services = services
     api.state.door = door
@@ -399,7 +399,7 @@ def create_app(services: Services) -> App:
     api.state.meeting = meeting.Meeting(services.workspace.clock_ns)
     api.state.stamps = MapStampCache(services.workspace.catalog, services.follow_s / 2)
     api.state.grounds = grounds
-    api.state.asked = asked
+    api.state.asked = views
     api.state.tile_counts = route.counts
     figures = api.state.figures = CollectorRegistry()
     health.register_metrics(figures, services, route.counts)

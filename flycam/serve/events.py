@@ -146,11 +146,11 @@ async def _stream(request: Request) -> AsyncIterator[str]:
             loop.call_soon_threadsafe(take, moved)
 
         leaving.callback(follower.add_listener(hear))
-        kept: MapStampCache = request.app.state.stamps
-        stamps = await asyncio.to_thread(_read_stamps, kept, follower)
+        stamp_cache: MapStampCache = request.app.state.stamps
+        stamps = await asyncio.to_thread(_read_stamps, stamp_cache, follower)
         flying: object = frozenset()
         rules = ""
-        said_s = followed_s = loop.time()
+        sent_s = followed_s = loop.time()
         pace_s = services.follow_s
         yield "retry: 3000\n\n: here\n\n"
         while (
@@ -178,15 +178,15 @@ async def _stream(request: Request) -> AsyncIterator[str]:
                 words.append(format_event("airborne", [describe_live_flight(one, now_s) for one in seen]))
             if loop.time() - followed_s >= services.follow_s - _COALESCE_S:
                 followed_s = loop.time()
-                newer = await asyncio.to_thread(_read_stamps, kept, follower)
+                newer = await asyncio.to_thread(_read_stamps, stamp_cache, follower)
                 words += [format_event(name, {}) for name in _list_changed(stamps, newer)]
                 stamps = newer
             await asyncio.to_thread(follower.read_if_due, pace_s)
             words += [format_event("tiles", _describe_moved(one)) for one in news.drain(policy)]
             if words:
-                said_s = loop.time()
-            elif loop.time() - said_s >= _KEEP_ALIVE_S:
-                said_s = loop.time()
+                sent_s = loop.time()
+            elif loop.time() - sent_s >= _KEEP_ALIVE_S:
+                sent_s = loop.time()
                 words.append(": still here\n\n")
             for one in words:
                 yield one
@@ -274,9 +274,9 @@ class _TileNews:
         return (moved for moved in waiting if not policy.hides_mosaic(moved.mosaic_id))
 
 
-def _read_stamps(kept: MapStampCache, follower: TileLogFollower) -> MapStamps:
+def _read_stamps(stamp_cache: MapStampCache, follower: TileLogFollower) -> MapStamps:
     """Read the map's stamps, and follow every published mosaic."""
-    stamps = kept.read()
+    stamps = stamp_cache.read()
     for mosaic_id, _ in stamps["flights"].revisions:
         follower.watch_mosaic(mosaic_id)
     return stamps

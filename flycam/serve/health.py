@@ -57,8 +57,8 @@ def get_machine_state(services: ServicesHere) -> dict[str, Any]:
     fullest one, is_low (flights then evict derived data); null: unknown.
     """
     power = services.workspace.power
-    told = power.battery
-    battery = told and {"percent": round(told.percent), "in_use": told.is_in_use, "left_s": told.remaining_s}
+    info = power.battery
+    battery = info and {"percent": round(info.percent), "in_use": info.is_in_use, "left_s": info.remaining_s}
     place = services.workspace.find_fullest_disk()
     disk = place and {"free_bytes": place.free_bytes, "is_low": place.free_bytes < LOW_SPACE_BYTES}
     return {"battery": battery, "low_power": power.is_low, "disk": disk}
@@ -70,10 +70,10 @@ def get_metrics(request: Request, services: ServicesHere, principal: ViewerPrinc
 
     Flights and packs are those that the account may see.
     """
-    of_house: CollectorRegistry = request.app.state.figures
+    of_node: CollectorRegistry = request.app.state.figures
     of_visitor = CollectorRegistry()
     of_visitor.register(_CatalogCollector(services, request.app.state.packing, principal.access_policy))
-    text = generate_latest(of_house) + generate_latest(of_visitor)
+    text = generate_latest(of_node) + generate_latest(of_visitor)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 

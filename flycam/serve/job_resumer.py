@@ -90,7 +90,7 @@ class _JobResumer:
 
     def _resume_job(self, one: InterruptedJob) -> None:
         command, place = str(one.command), one.command.working_dir
-        given = one.command.check_inputs()
+        input_state = one.command.check_inputs()
         if one.command.tries >= MAX_TRIES:
             finish_job(one.entry)
             self._tell(
@@ -102,7 +102,7 @@ class _JobResumer:
                     place=place,
                 )
             )
-        elif given is InputState.OTHERS:
+        elif input_state is InputState.OTHERS:
             finish_job(one.entry)
             self._tell(
                 _(
@@ -111,7 +111,7 @@ class _JobResumer:
                     command=command,
                 )
             )
-        elif given is InputState.NOT_THERE or not place.is_dir():
+        elif input_state is InputState.NOT_THERE or not place.is_dir():
             self._tell(
                 _(
                     "{command} was cut off, and its files are not there: put the card in, and it goes on "

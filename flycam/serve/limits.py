@@ -342,14 +342,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if any(not one.response_complete for one in self._cycles):
             self._exceed("large head")
         ENDED_CONNECTIONS["large head"] += 1
-        said = f"{message.in_language('vi')}\n{message}\n".encode()
+        body = f"{message.in_language('vi')}\n{message}\n".encode()
         lines = (
             (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", b"%d" % len(said)),
+            (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
         )
         head = b"".join(b"%b: %b\r\n" % line for line in (*self.server_state.default_headers, *lines))
-        self.transport.write(STATUS_LINE[status] + head + b"\r\n" + said)
+        self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
         self.transport.close()
         self._await_reader()
         raise _LimitExceeded(str(message))
@@ -416,13 +416,13 @@ class Attempts:
 
         Where it has failed too often already nothing is noted: returns the seconds until it may fail again.
         """
-        house, now = to_client_network(address), self._clock()
+        network, now = to_client_network(address), self._clock()
         with self._lock:
-            wait_s = self._wait_s(house, now)
+            wait_s = self._wait_s(network, now)
             if wait_s > 0.0:
                 return wait_s
-            self._by_address.setdefault(house, deque(maxlen=MAX_FAILURES_PER_ADDRESS)).append(now)
-            self._by_address.move_to_end(house)
+            self._by_address.setdefault(network, deque(maxlen=MAX_FAILURES_PER_ADDRESS)).append(now)
+            self._by_address.move_to_end(network)
             while len(self._by_address) > _MAX_ADDRESSES:
                 self._by_address.popitem(last=False)
             return 0.0
@@ -439,8 +439,8 @@ class Attempts:
         with self._lock:
             self._by_address.pop(to_client_network(address), None)
 
-    def _wait_s(self, house: str, now: float) -> float:
-        failures = self._by_address.get(house, deque())
+    def _wait_s(self, network: str, now: float) -> float:
+        failures = self._by_address.get(network, deque())
         while failures and failures[0] <= now - ATTEMPT_WINDOW_S:
             failures.popleft()
         return failures[0] + ATTEMPT_WINDOW_S - now if len(failures) >= MAX_FAILURES_PER_ADDRESS else 0.0

@@ -113,12 +113,12 @@ class MapServer(uvicorn.Server):
         """Speak HTTP on an admitted connection, after its TLS handshake if it has one."""
         release = ExitStack()
         release.callback(self._connections.release, address)
-        whose = {SAME_USER_STATE_KEY: cache(partial(is_same_user, line))}
+        connection_state = {SAME_USER_STATE_KEY: cache(partial(is_same_user, line))}
         protocol = BoundedHttpProtocol(
             release.close,
             config=self.config,
             server_state=self.server_state,
-            app_state={**self.lifespan.state, **whose},
+            app_state={**self.lifespan.state, **connection_state},
         )
         tls = self.config.ssl
         try:
@@ -240,17 +240,17 @@ class OwnTlsCertificate:
     def __init__(self, folder: Path, host: str, names: Iterable[str] = ()) -> None:
         """Load or issue the certificate. Raises DiskFull, StorageFailed."""
         self._folder, self._host, self._names = folder, host, frozenset(names)
-        held = self._load_certificate()
-        self.certificate, self.fingerprint, self.authority = held.path, held.fingerprint, held.authority
-        self.names = held.names
+        loaded = self._load_certificate()
+        self.certificate, self.fingerprint, self.authority = loaded.path, loaded.fingerprint, loaded.authority
+        self.names = loaded.names
 
     def _load_certificate(self) -> ServerCertificate:
         return issue_server_certificate(self._folder, list_host_names(self._host, self._names))
 
     def is_renewed(self) -> bool:
-        held = self._load_certificate()
-        self.names = held.names
-        return held.is_new
+        loaded = self._load_certificate()
+        self.names = loaded.names
+        return loaded.is_new
 
 
 class ExternalTlsCertificate:

@@ -111,20 +111,20 @@ def build_mark_paragraphs(figures: PackFigures) -> Iterator[Paragraph[Text]]:
     """Yield people to be rescued, then other marks only reported; nothing if none."""
     marks = list_all_marks(figures)
     if rescue := _to_rescue(marks):
-        said = ngettext(
+        sentence = ngettext(
             "PEOPLE TO RESCUE, {count} place: {marks}.",
             "PEOPLE TO RESCUE, {count} places: {marks}.",
             len(rescue),
             marks=join(map(_format_rescue_mark, rescue), "; "),
         )
-        yield Paragraph(text=said, kind="bad")
+        yield Paragraph(text=sentence, kind="bad")
     if others := _reported(marks):
-        said = _(
+        sentence = _(
             "Other marks, reported, not verified: {count} ({kinds}).",
             count=others.total(),
             kinds=_kinds(others),
         )
-        yield Paragraph(text=said, kind="care")
+        yield Paragraph(text=sentence, kind="care")
 
 
 def build_pending_paragraphs(figures: PackFigures) -> Iterator[Paragraph[Text]]:
@@ -134,21 +134,21 @@ def build_pending_paragraphs(figures: PackFigures) -> Iterator[Paragraph[Text]]:
 
 
 def _format_rescue_mark(one: PackMark) -> Message:
-    said = _("mark {number} ({status})", number=one.number, status=MARK_STATUS_NAMES[one.status])
-    return join([said, one.note], ": ") if one.note else said
+    mark_label = _("mark {number} ({status})", number=one.number, status=MARK_STATUS_NAMES[one.status])
+    return join([mark_label, one.note], ": ") if one.note else mark_label
 
 
 def format_marks_briefly(marks: Sequence[PackMark]) -> list[Message]:
     """Format marks for a slide: people to be rescued, then others only reported."""
-    said = []
+    parts = []
     if rescue := _to_rescue(marks):
         places = ngettext("PEOPLE TO RESCUE: {count} place", "PEOPLE TO RESCUE: {count} places", len(rescue))
         if new := sum(one.status is MarkStatus.OPEN for one in rescue):
             places = join([places, _("({count} reported, not verified)", count=new)])
-        said.append(places)
+        parts.append(places)
     if others := _reported(marks):
-        said.append(_("reported, not verified: {kinds}", kinds=_kinds(others)))
-    return said
+        parts.append(_("reported, not verified: {kinds}", kinds=_kinds(others)))
+    return parts
 
 
 def _to_rescue(marks: Iterable[PackMark]) -> list[PackMark]:
@@ -286,11 +286,11 @@ def _sized(one: PackChange) -> Message:
 
 def format_change(figures: PackFigures, one: PackChange) -> Message:
     """Format a change's number, kind, size and its communes in the pack."""
-    said = _sized(one)
+    description = _sized(one)
     places = [
         place.name for place in figures.communes if any(one.number == at.number for at in place.changes)
     ]
-    return join([said, format_list(places, max_parts=2)], " – ") if places else said
+    return join([description, format_list(places, max_parts=2)], " – ") if places else description
 
 
 def format_cut_roads(one: PackChange) -> Message | None:
@@ -309,18 +309,18 @@ def build_commune_changes(figures: PackFigures, commune: PackCommune) -> Iterato
     if commune.changes:
         yield from _build_change_list(figures, commune.changes)
     elif commune.compared_pct is None:
-        said = _("No change is confirmed here: that does not mean that nothing changed.")
-        yield Paragraph(text=said, kind="small")
+        note = _("No change is confirmed here: that does not mean that nothing changed.")
+        yield Paragraph(text=note, kind="small")
     else:
         yield Paragraph(text=_("No change is confirmed on what was compared."), kind="small")
     if commune.compared_pct is None:
-        said = _("No two pictures were compared here: whether anything changed is not known.")
+        note = _("No two pictures were compared here: whether anything changed is not known.")
     else:
-        said = _(
+        note = _(
             "Changes were looked for on {pct} of it, by two pictures; of the rest nothing is known.",
             pct=format_percent(commune.compared_pct),
         )
-    yield Paragraph(text=said, kind="small")
+    yield Paragraph(text=note, kind="small")
 
 
 def build_loose_changes(figures: PackFigures) -> Iterator[BlockOf[Text]]:
@@ -367,20 +367,20 @@ def _build_change_list(figures: PackFigures, changes: Sequence[PackChange]) -> I
         )
     missing = [f"T{one.number}" for one in changes if one not in shown]
     if missing:
-        said = _(
+        note = _(
             "Without pictures before and after: {changes} (drawn by hand over none that were named, of files"
             " that are not kept, or not among the largest).",
             changes=format_list(missing),
         )
-        yield Paragraph(text=said, kind="small")
+        yield Paragraph(text=note, kind="small")
 
 
 def _doubts(changes: Sequence[PackChange]) -> Iterator[Paragraph[Text]]:
     """Yield the reasons for doubt, each once with the changes it applies to."""
     for doubt in {str(doubt): doubt for one in changes for doubt in one.doubts}.values():
         numbers = [f"T{one.number}" for one in changes if doubt in one.doubts]
-        said = _("{changes}: of two doubtful pictures. {doubt}.", changes=format_list(numbers), doubt=doubt)
-        yield Paragraph(text=said, kind="small")
+        note = _("{changes}: of two doubtful pictures. {doubt}.", changes=format_list(numbers), doubt=doubt)
+        yield Paragraph(text=note, kind="small")
 
 
 def _pair_caption(one: PackChange) -> Message:
@@ -456,12 +456,12 @@ def _sizes(one: PackChange) -> Message:
 
     The size of its part in the commune first, then of all of it.
     """
-    whole = _size(one.full_size)
+    full_text = _size(one.full_size)
     if one.size_in_commune is None:
-        said = whole
+        text = full_text
     else:
-        said = _("{here} in this commune; {whole} in all", here=_size(one.size_in_commune), whole=whole)
-    return said if one.volume is None else join([said, _volume(one.volume)], ". ")
+        text = _("{here} in this commune; {whole} in all", here=_size(one.size_in_commune), whole=full_text)
+    return text if one.volume is None else join([text, _volume(one.volume)], ". ")
 
 
 def _size(one: PackSize) -> Message:
@@ -499,8 +499,8 @@ class _Capitalized(Message):
     __slots__ = ()
 
     def in_language(self, language: str) -> str:
-        said = Message.in_language(self, language)
-        return said[:1].upper() + said[1:]
+        text = Message.in_language(self, language)
+        return text[:1].upper() + text[1:]
 
 
 def _touched(one: PackChange, unknown_of_all: Collection[LayerKind]) -> Message:
@@ -521,8 +521,8 @@ def _touched(one: PackChange, unknown_of_all: Collection[LayerKind]) -> Message:
         parts.append(_NO_LAYER if is_all else _("touches nothing of the layers there are"))
     if one.size_in_commune is not None:
         parts[0] = _("Of the whole change: {said}", said=parts[0])
-    if told := [kind for kind in unknown if kind not in unknown_of_all]:
-        parts.append(_format_unknown(told))
+    if unknown_kinds := [kind for kind in unknown if kind not in unknown_of_all]:
+        parts.append(_format_unknown(unknown_kinds))
     return join([_Capitalized("{part}", {"part": part}) for part in parts], ". ")
 
 
@@ -537,11 +537,11 @@ def _format_road_names(roads: Sequence[PackRoad]) -> Message:
     under: dict[str, float] = {}
     for road in roads:
         under[road.name] = under.get(road.name, 0.0) + (road.under_m or 0.0)
-    said = []
+    road_texts = []
     for name, length in under.items():
         shown = name or _("a road without a name")
-        said.append(join([shown, " (", format_metres(length), ")"], "") if length else shown)
-    return format_list(said, max_parts=_MAX_ROADS)
+        road_texts.append(join([shown, " (", format_metres(length), ")"], "") if length else shown)
+    return format_list(road_texts, max_parts=_MAX_ROADS)
 
 
 def _count(kind: LayerKind, counts: Counts) -> Message:
@@ -568,8 +568,8 @@ def _layers(changes: Sequence[PackChange]) -> Paragraph[Text]:
     layers = dict.fromkeys(layer for one in changes for layer in one.layers)
     if not layers:
         return Paragraph(text=_("No layer covers the ground of these changes."), kind="small")
-    said = _("By these layers: {layers}.", layers=join(map(format_layer_source, layers), "; "))
-    return Paragraph(text=said, kind="small")
+    sentence = _("By these layers: {layers}.", layers=join(map(format_layer_source, layers), "; "))
+    return Paragraph(text=sentence, kind="small")
 
 
 def format_layer_source(layer: PackLayer) -> Message:

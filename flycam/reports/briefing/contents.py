@@ -129,10 +129,10 @@ def _view(
         return MissingImage(one.shown if one.revision is None else "")
     flight = flights.get(there[0].flight_id)
     same = [its for its in there if its.revision == one.revision]
-    kept = same or [its for its in there if its.published]
-    if flight is None or not kept or flight.state is FlightState.WITHDRAWN or _is_withheld(flight, policy):
+    usable = same or [its for its in there if its.published]
+    if flight is None or not usable or flight.state is FlightState.WITHDRAWN or _is_withheld(flight, policy):
         return MissingImage("")
-    return PackImage(flight=flight, mosaic=kept[0], extent=extent, is_substitute=not same)
+    return PackImage(flight=flight, mosaic=usable[0], extent=extent, is_substitute=not same)
 
 
 def _is_withheld(flight: Flight, policy: AccessPolicy) -> bool:
@@ -366,8 +366,8 @@ def list_mosaic_frames(workspace: Workspace, mosaic: MosaicInfo) -> tuple[FrameR
         if one.header.layer is mosaic.layer
     ]
     if mosaic.revision > LIVE_REVISION:
-        kept = {one.frame_id for one in workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)}
-        used = [one for one in used if one.frame_id in kept]
+        ids = {one.frame_id for one in workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)}
+        used = [one for one in used if one.frame_id in ids]
     return tuple(sorted(used, key=lambda one: (one.header.captured_ns, one.frame_id)))
 
 
@@ -382,8 +382,8 @@ def _places(
         workspace.catalog, sorted({side.event.event_id for side in sides}), policy
     )
     flown = [_flown(workspace, side) for side in sides]
-    whole = shapely.union_all([side.ground for side in sides])
-    bounds = shapely.transform(shapely.box(*whole.bounds), make_point_transform(WEB_MERCATOR, WGS84)).bounds
+    imaged = shapely.union_all([side.ground for side in sides])
+    bounds = shapely.transform(shapely.box(*imaged.bounds), make_point_transform(WEB_MERCATOR, WGS84)).bounds
     communes = list_flight_communes(workspace.catalog, sides[0].flight, bounds)
     showing = [build_commune_board(communes, [one], (), {}) for one in flown]
     places = []
@@ -395,7 +395,7 @@ def _places(
             row=row,
             shown_by=tuple(n for n, rows in enumerate(showing) if row.imaged_pct is not None),
             shape=shape,
-            ground=shape.intersection(whole),
+            ground=shape.intersection(imaged),
         )
         if place.shown_by and place.ground.area > 0.0:  # less than a pixel of ground gets no page
             places.append(place)
@@ -438,20 +438,20 @@ def _changes(
     Also returns the number elsewhere.
     """
     event_ids = dict.fromkeys(side.event.event_id for side in sides)
-    standing = [
+    with_status = [
         line
         for event_id in event_ids
         for line in workspace.catalog.changes.current(event_id, statuses=[status])
         if not policy.hides_change(line)
     ]
-    whole = shapely.union_all([side.ground for side in sides])
+    imaged = shapely.union_all([side.ground for side in sides])
     lines = [
         line
-        for line in standing
-        if whole.intersects(shapely.transform(shapely.from_wkb(line.wkb), lonlat_to_mercator))
+        for line in with_status
+        if imaged.intersects(shapely.transform(shapely.from_wkb(line.wkb), lonlat_to_mercator))
     ]
     lines.sort(key=lambda line: (-line.area_m2, line.change_id))
-    return lines, len(standing) - len(lines)
+    return lines, len(with_status) - len(lines)
 
 
 def _patches(
@@ -467,10 +467,10 @@ def _patches(
             impact=impact,
             signature=signature,
             shape=shapely.from_wkb(impact.line.wkb),
-            places=tuple(sorted(held)),
+            places=tuple(sorted(commune_indices)),
             pair=pair,
         )
-        for impact, signature, held, pair in zip(
+        for impact, signature, commune_indices, pair in zip(
             compute_impact(workspace, lines, policy=policy).changes,
             workspace.catalog.changes.list_attributions(lines),
             holders,

@@ -123,8 +123,8 @@ def build_settlement_blocks(figures: PackFigures) -> Iterator[BlockOf[Text]]:
             rows=tuple(_row(one) for one in rows[:_MAX_ROWS]),
         )
     if len(rows) > _MAX_ROWS:
-        said = _("Not listed here, but in data.gpkg: {count}.", count=len(rows) - _MAX_ROWS)
-        yield Paragraph(text=said, kind="small")
+        note = _("Not listed here, but in data.gpkg: {count}.", count=len(rows) - _MAX_ROWS)
+        yield Paragraph(text=note, kind="small")
 
 
 def _row(one: PackSettlement) -> tuple[Text, ...]:
@@ -152,10 +152,10 @@ def build_source_blocks(figures: PackFigures) -> Iterator[BlockOf[Text]]:
     rows = [
         (str(one.number), source.name, source.sha256) for one in figures.flights for source in one.sources
     ]
-    beside = [
+    further_rows = [
         (one.name, source.name, source.sha256) for one in figures.further_flights for source in one.sources
     ]
-    count = len(rows) + len(beside)
+    count = len(rows) + len(further_rows)
     if count > _MAX_SOURCES:
         yield Paragraph(
             text=_("Photos: {count}, listed in photo-sources.csv only.", count=count), kind="small"
@@ -163,10 +163,10 @@ def build_source_blocks(figures: PackFigures) -> Iterator[BlockOf[Text]]:
         return
     columns = (_("Flight"), pgettext("original", "Photo"), "SHA-256")
     yield Table(head=columns, rows=tuple(rows), numeric=(0,))
-    if beside:
-        said = _("Photos of other flights, on which the ground before or after a change is shown:")
-        yield Paragraph(text=said, kind="small")
-        yield Table(head=columns, rows=tuple(beside))
+    if further_rows:
+        note = _("Photos of other flights, on which the ground before or after a change is shown:")
+        yield Paragraph(text=note, kind="small")
+        yield Table(head=columns, rows=tuple(further_rows))
 
 
 def _audit(figures: PackFigures) -> Iterator[BlockOf[Text]]:
@@ -225,22 +225,22 @@ def find_last_ns(figures: PackFigures) -> int:
 
 def build_approval(figures: PackFigures) -> Paragraph[Text]:
     """Build the paragraph on requester and approver; it shows if they are one person."""
-    asked, name = figures.requested_by, figures.approved_by
+    requester, name = figures.requested_by, figures.approved_by
     when = {"at": format_minute(figures.made_ns), "zone": format_utc_offset(figures.made_ns)}
-    if name and has_one_signatory(asked, name):
-        said = _(
+    if name and has_one_signatory(requester, name):
+        sentence = _(
             "Asked for and approved by one person, {name}, at {at} ({zone}): nobody else has checked it.",
             name=name,
             **when,
         )
-        return Paragraph(text=said, kind="care")
-    said = (
+        return Paragraph(text=sentence, kind="care")
+    sentence = (
         _("Approved by {name} at {at} ({zone}).", name=name, **when)
         if name
         else _("A draft that no leader has approved: not yet a basis for decisions.")
     )
-    said = join([said, _("Asked for by {name}.", name=asked)]) if asked else said
-    return Paragraph(text=said, kind="good" if name else "bad")
+    sentence = join([sentence, _("Asked for by {name}.", name=requester)]) if requester else sentence
+    return Paragraph(text=sentence, kind="good" if name else "bad")
 
 
 def _list_event_names(figures: PackFigures) -> list[str]:
@@ -265,18 +265,18 @@ class Slide(Generic[T_co]):
 
 def build_slides(figures: PackFigures) -> Iterator[Slide[Message]]:
     """Yield the overview, a slide for each commune, and the largest changes."""
-    said = format_marks_briefly(list_all_marks(figures))
+    parts = format_marks_briefly(list_all_marks(figures))
     if figures.waiting is not None:
-        said.append(format_pending(figures.waiting))
-    said.append(_shown(format_imaged(figures)))
+        parts.append(format_pending(figures.waiting))
+    parts.append(_shown(format_imaged(figures)))
     if figures.communes:
-        said.append(count_communes(len(figures.communes)))
+        parts.append(count_communes(len(figures.communes)))
     if figures.changes:
-        said.append(_changed(format_places(figures.places), figures.changes_m2))
+        parts.append(_changed(format_places(figures.places), figures.changes_m2))
     yield Slide(
         picture=OVERVIEW,
         title=join([format_events(figures), _when(find_last_ns(figures), figures)], " – "),
-        line=_line(figures, *said),
+        line=_line(figures, *parts),
     )
     for one in figures.communes:
         yield _make_commune_slide(figures, one)
@@ -288,42 +288,42 @@ def build_slides(figures: PackFigures) -> Iterator[Slide[Message]]:
 def _make_commune_slide(figures: PackFigures, one: PackCommune) -> Slide[Message]:
     by_number = {flight.number: flight for flight in figures.flights}
     worst = max((by_number[number] for number in one.flights), key=_badness)
-    said = format_marks_briefly(one.marks)
+    parts = format_marks_briefly(one.marks)
     if one.waiting is not None:
-        said.append(format_pending(one.waiting))
-    said.append(_shown(format_commune_share(one.imaged_m2, one.imaged_pct)))
+        parts.append(format_pending(one.waiting))
+    parts.append(_shown(format_commune_share(one.imaged_m2, one.imaged_pct)))
     if one.compared_pct is None:
-        said.append(_("before and after not compared"))
+        parts.append(_("before and after not compared"))
     else:
-        said.append(_("before and after compared on {pct} of it", pct=format_percent(one.compared_pct)))
+        parts.append(_("before and after compared on {pct} of it", pct=format_percent(one.compared_pct)))
     if one.touched is not None:
-        said.append(_changed(str(one.touched.changes), one.touched.area_m2))
+        parts.append(_changed(str(one.touched.changes), one.touched.area_m2))
     elif one.compared_pct is not None and one.waiting is None:
-        said.append(_("no change confirmed on what was compared"))
-    said.append(join([_("Error on the ground"), format_flight_error(worst)], ": "))
+        parts.append(_("no change confirmed on what was compared"))
+    parts.append(join([_("Error on the ground"), format_flight_error(worst)], ": "))
     return Slide(
         picture=name_commune_picture(one.number),
         title=join([one.name, _when(one.last_ns, figures)], " – "),
-        line=_line(figures, *said),
+        line=_line(figures, *parts),
     )
 
 
 def _change(figures: PackFigures, one: PackChange) -> Slide[Message]:
-    said = [
+    parts = [
         join([word, format_seen_picture(seen, is_slide=True)], ": ")
         for word, seen in zip((_("BEFORE"), _("AFTER")), one.seen or (), strict=False)
     ]
     if one.is_drawn:
-        said.append(_("drawn by hand"))
+        parts.append(_("drawn by hand"))
     if one.doubts:
-        said.append(_("two doubtful pictures"))
+        parts.append(_("two doubtful pictures"))
     if cut := format_cut_roads(one):
-        said.append(cut)
-    said.append(_("confirmed by {name}", name=one.author))
+        parts.append(cut)
+    parts.append(_("confirmed by {name}", name=one.author))
     return Slide(
         picture=name_change_picture(one.number),
         title=format_change(figures, one),
-        line=_line(figures, *said),
+        line=_line(figures, *parts),
         is_pair=True,
     )
 
@@ -339,9 +339,9 @@ def _changed(counted: Text, area_m2: float) -> Message:
     )
 
 
-def _line(figures: PackFigures, *said: Message) -> Message:
+def _line(figures: PackFigures, *parts: Message) -> Message:
     covered = [_("partly masked")] if figures.is_covered else []
-    return prefix_classification(figures, join([*said, *covered], " · "))
+    return prefix_classification(figures, join([*parts, *covered], " · "))
 
 
 def _badness(flight: PackFlight) -> float:
@@ -354,15 +354,15 @@ def _shown(size: Message) -> Message:
 
 
 def _when(last_ns: int, figures: PackFigures) -> Message:
-    said = {
+    fields = {
         "time": format_minute(last_ns),
         "zone": format_utc_offset(last_ns),
         "age": format_age(last_ns, figures.made_ns),
     }
     if get_local_zone() is VIETNAM:
         # who reads Vietnamese needs no zone then
-        return pgettext("in Viet Nam", "{time} {zone} ({age} ago)", **said)
-    return _("{time} {zone} ({age} ago)", **said)
+        return pgettext("in Viet Nam", "{time} {zone} ({age} ago)", **fields)
+    return _("{time} {zone} ({age} ago)", **fields)
 
 
 # -- Known trouble: blocked roads, dead masts, power cuts ------------------------------------------
@@ -398,10 +398,10 @@ def build_trouble_blocks(figures: PackFigures) -> Iterator[BlockOf[Text]]:
         yield Paragraph(text=_("No trouble is known: that does not mean that there is none."))
     if figures.layers_with_status:
         layers = join(map(format_layer_source, figures.layers_with_status), "; ")
-        said = _("Layers that say how things stand: {layers}.", layers=layers)
+        note = _("Layers that say how things stand: {layers}.", layers=layers)
     else:
-        said = _("No layer says how things stand there (roads, masts, power): nothing is known.")
-    yield Paragraph(text=said, kind="small")
+        note = _("No layer says how things stand there (roads, masts, power): nothing is known.")
+    yield Paragraph(text=note, kind="small")
 
 
 def _rows(commune: PackCommune) -> Iterator[tuple[Text, ...]]:
@@ -410,12 +410,12 @@ def _rows(commune: PackCommune) -> Iterator[tuple[Text, ...]]:
     if marks:
         newest = max(marks, key=lambda one: one.at_ns)
         by = f"{newest.author}, {format_minute(newest.at_ns)}"
-        said = _join_some([_format_mark(one) for one in marks])
-        yield *where, _("road blocked (mark)"), str(len(marks)), said, by
+        details = _join_some([_format_mark(one) for one in marks])
+        yield *where, _("road blocked (mark)"), str(len(marks)), details, by
     for one in commune.troubles:
-        said = _join_some(_things(one))
+        details = _join_some(_things(one))
         kind = LAYER_KIND_NAMES[one.kind]
-        yield *where, kind, str(len(one.things)), said, format_layer_source(one.layer)
+        yield *where, kind, str(len(one.things)), details, format_layer_source(one.layer)
 
 
 def _format_mark(one: PackMark) -> Message:
@@ -618,25 +618,25 @@ def _blocks(figures: PackFigures) -> Iterator[_MessageBlock]:
     yield _flights(figures.flights)
     for one in figures.flights:
         if not one.is_complete:
-            said = _(
+            note = _(
                 "{number}. Not complete when this was made: still in the air, or being read in.",
                 number=one.number,
             )
-            yield Paragraph(text=said, kind="care")
-        for kept in one.warnings:
-            brief = describe_warning_briefly(kept, finished=one.revision > 0)
+            yield Paragraph(text=note, kind="care")
+        for warning in one.warnings:
+            brief = describe_warning_briefly(warning, finished=one.revision > 0)
             yield Paragraph(text=join([str(one.number), brief], ". "), kind="small")
     yield Heading(text=_("4. By commune"))
     yield _communes(figures)
     if any(one.waiting for one in figures.communes):
-        said = _(
+        note = _(
             "Waiting: changes suspected by the program that nobody has looked at, and their ground there."
         )
-        yield Paragraph(text=said, kind="small")
+        yield Paragraph(text=note, kind="small")
     if sum(len(one.marks) for one in figures.communes) > len(_numbers_of_marks(figures)):
         yield Paragraph(text=_("A search sector over several communes counts in each."), kind="small")
-    for kept in figures.remarks:
-        yield Paragraph(text=describe_warning_briefly(kept), kind="small")
+    for warning in figures.remarks:
+        yield Paragraph(text=describe_warning_briefly(warning), kind="small")
     yield from build_trouble_blocks(figures)
     yield from build_changes_by_commune(figures)
     yield from build_settlement_blocks(figures)
@@ -671,11 +671,11 @@ def _summary(figures: PackFigures) -> Message:
 
 def _overview(figures: PackFigures) -> FigureRow[Text]:
     """Build the locator map, if there is one, beside the imaged ground."""
-    said = _(
+    caption_text = _(
         "Ground shown, newer pictures on top. Yellow: commune boundaries, numbered as in the table;"
         " hatched: not flown."
     )
-    shown = Figure(picture=OVERVIEW, caption=_with_marks(said, figures))
+    shown = Figure(picture=OVERVIEW, caption=_with_marks(caption_text, figures))
     if LOCATOR not in figures.pictures:
         return FigureRow(figures=(shown,), columns=1)
     where = _(
@@ -685,9 +685,9 @@ def _overview(figures: PackFigures) -> FigureRow[Text]:
     return FigureRow(figures=(Figure(picture=LOCATOR, caption=where), shown))
 
 
-def _with_marks(said: Message, figures: PackFigures) -> Message:
+def _with_marks(caption: Message, figures: PackFigures) -> Message:
     """Format a map's caption, with the meaning of its red numbers if it has any."""
-    parts = [said]
+    parts = [caption]
     if figures.loose_marks or any(one.marks for one in figures.communes):
         parts.append(_("Red numbers: field marks."))
     if figures.changes:
@@ -791,8 +791,8 @@ def _describe_commune(figures: PackFigures, one: PackCommune) -> Iterator[BlockO
     yield Heading(text=_("Field marks"))
     if one.marks:
         yield _marks(one.marks)
-        said = _("The status is that of the work on it, and does not mean that it was verified.")
-        yield Paragraph(text=said, kind="small")
+        note = _("The status is that of the work on it, and does not mean that it was verified.")
+        yield Paragraph(text=note, kind="small")
     else:
         yield Paragraph(text=_("Nothing is marked here."), kind="small")
 

@@ -383,8 +383,8 @@ def hash_content(figures: PackFigures) -> str:
     approved. The audit log grows with each, and does not count.
     """
     unsigned = replace(figures, audit_head="", audit_key="", audit_signature="")
-    said = replace(unsigned, version="", made_ns=0, approved_by="", requested_by="", pictures={}, slides={})
-    digest = hashlib.sha256(repr(said).encode())
+    hashed = replace(unsigned, version="", made_ns=0, approved_by="", requested_by="", pictures={}, slides={})
+    digest = hashlib.sha256(repr(hashed).encode())
     for name, picture in (*sorted(figures.pictures.items()), *sorted(figures.slides.items())):
         digest.update(f"{name} {hashlib.sha256(picture).hexdigest()}\n".encode())
     return digest.hexdigest()

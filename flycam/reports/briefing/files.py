@@ -254,7 +254,7 @@ def write_source_list(path: Path, figures: PackFigures) -> None:
     rows = csv.writer(out, lineterminator="\r\n")
     rows.writerow(["flight_id", "flight", "photo", "captured_utc", "sha256"])
     shown = [(flight.flight_id, flight.name, flight.sources) for flight in figures.flights]
-    shown += [(beside.flight_id, beside.name, beside.sources) for beside in figures.further_flights]
+    shown += [(further.flight_id, further.name, further.sources) for further in figures.further_flights]
     for flight_id, name, sources in shown:
         for one in sources:
             captured = format_iso(one.captured_ns)

@@ -99,11 +99,11 @@ def clip_change_to_commune(change: PackChange, patch: ShownChange, place: ShownC
     The outline's error applies to the change's own outline, not to the commune's boundary. Shares of one
     small shape may be computed in degrees.
     """
-    whole, commune = (shapely.make_valid(one) for one in (patch.shape, shapely.from_wkb(place.commune.wkb)))
-    share = whole.intersection(commune).area / whole.area
+    outline, commune = (shapely.make_valid(one) for one in (patch.shape, shapely.from_wkb(place.commune.wkb)))
+    share = outline.intersection(commune).area / outline.area
     if is_sliver(1.0 - share, change.full_size.area_m2):
         return change
-    rim, error_m2 = whole.boundary, change.full_size.error_m2
+    rim, error_m2 = outline.boundary, change.full_size.error_m2
     of_rim = rim.intersection(commune).length / rim.length
     here = PackSize(
         area_m2=change.full_size.area_m2 * share, error_m2=None if error_m2 is None else error_m2 * of_rim
@@ -187,9 +187,9 @@ def list_commune_troubles(contents: PackContents, place: int, now_ns: int) -> It
     """List features in trouble in a commune (index), layer by layer."""
     for one in contents.troubles:
         if one.commune_index == place:
-            said = describe_layer(replace(one.layer, valid_ns=one.valid_ns), now_ns)
+            pack_layer = describe_layer(replace(one.layer, valid_ns=one.valid_ns), now_ns)
             things = tuple((thing.name, thing.status) for thing in one.features)
-            yield PackTroubles(kind=one.layer.kind, layer=said, things=things)
+            yield PackTroubles(kind=one.layer.kind, layer=pack_layer, things=things)
 
 
 def describe_settlements(contents: PackContents) -> list[PackSettlement]:
@@ -279,14 +279,14 @@ def _classification(workspace: Workspace, contents: PackContents) -> Classificat
     Ground in a restricted area or under a redaction makes it restricted.
     """
     restrictions = workspace.catalog.restrictions
-    said = restrictions.levels()
-    told = {flight.flight_id for flight in contents.flights_seen}
+    level_by_subject = restrictions.levels()
+    subjects = {flight.flight_id for flight in contents.flights_seen}
     for patch in contents.changes:
-        told |= {layer.layer_id for layer in patch.impact.layers}
-        told |= {one.layer.layer_id for one in patch.impact.touched}
-    told |= {layer.layer_id for layer in contents.layers}
-    levels = [said.get(subject, Classification.OPEN) for subject in told]
-    levels += [get_settlement_classification(one, said) for _, one in contents.settlements]
+        subjects |= {layer.layer_id for layer in patch.impact.layers}
+        subjects |= {one.layer.layer_id for one in patch.impact.touched}
+    subjects |= {layer.layer_id for layer in contents.layers}
+    levels = [level_by_subject.get(subject, Classification.OPEN) for subject in subjects]
+    levels += [get_settlement_classification(one, level_by_subject) for _, one in contents.settlements]
     masks = load_redacted_ground(workspace.catalog)
     withheld = AccessPolicy(areas=[area.wkb for area in restrictions.areas()], masks=masks)
     if any(withheld.touches_box(flight.bounds_lonlat_deg) for flight in contents.flights_seen):
@@ -340,12 +340,12 @@ def _list_paired_flights(workspace: Workspace, contents: PackContents) -> Iterat
         key = view.mosaic.mosaic_id, view.mosaic.revision
         if key not in shown:
             shown.add(key)
-            held = {one.frame_id: one for one in list_mosaic_frames(workspace, view.mosaic)}
-            frames.setdefault(view.flight.flight_id, {}).update(held)
+            by_id = {one.frame_id: one for one in list_mosaic_frames(workspace, view.mosaic)}
+            frames.setdefault(view.flight.flight_id, {}).update(by_id)
     for flight in contents.flights_seen:
-        held = {name: one for name, one in frames.get(flight.flight_id, {}).items() if name not in named}
-        if held:
-            by_time = sorted(held.values(), key=lambda one: (one.header.captured_ns, one.frame_id))
+        by_id = {name: one for name, one in frames.get(flight.flight_id, {}).items() if name not in named}
+        if by_id:
+            by_time = sorted(by_id.values(), key=lambda one: (one.header.captured_ns, one.frame_id))
             yield PackFurtherFlight(flight_id=flight.flight_id, name=flight.name, sources=_sources(by_time))
 
 

@@ -54,8 +54,8 @@ def build_typst_sources(document: PackDocument, paper: str = "a4") -> dict[str, 
     content = _content(document, paper)
 
     def with_tallest(tallest_mm: Sequence[float]) -> dict[str, bytes]:
-        said = json.dumps({**content, "tallest": tallest_mm}, ensure_ascii=False)
-        return {**files, "pack.json": said.encode()}
+        content_json = json.dumps({**content, "tallest": tallest_mm}, ensure_ascii=False)
+        return {**files, "pack.json": content_json.encode()}
 
     parts = 1 + sum(isinstance(one, PageBreak) for one in document.blocks)
     return with_tallest(choose_picture_heights(parts, lambda tallest_mm: _ends(with_tallest(tallest_mm))))
@@ -138,11 +138,11 @@ def _block(block: PackBlock) -> Mapping[str, Any]:
         return {"kind": "break"}
     if isinstance(block, SignatureBlock):
         return {"kind": "signature"}
-    said = to_typst_block(block)
+    typst_block = to_typst_block(block)
     if not isinstance(block, Table):
-        return said
+        return typst_block
     is_hashes = any(len(value) == _HASH_DIGITS for row in block.rows for value in row)
-    return {**said, "shares": [] if is_hashes else compute_column_shares(block)}
+    return {**typst_block, "shares": [] if is_hashes else compute_column_shares(block)}
 
 
 def _pages(made: Any) -> list[bytes]:

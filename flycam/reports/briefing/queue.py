@@ -73,12 +73,12 @@ def make_pack(
     ran = run_command(options, pack.owner, power, stop)
     if ran.code != 0:
         return ran.describe_failure(PACK_ENDED)
-    said = ran.json_answer
+    answer = ran.json_answer
     return PackResult(
-        manifest_sha256=str(said.get("manifest_sha256", "")),
-        content_sha256=str(said.get("content_sha256", "")),
-        classification=str(said.get("classification", "")),
-        flights_seen=tuple(map(str, said.get("flights_seen", ()))),
+        manifest_sha256=str(answer.get("manifest_sha256", "")),
+        content_sha256=str(answer.get("content_sha256", "")),
+        classification=str(answer.get("classification", "")),
+        flights_seen=tuple(map(str, answer.get("flights_seen", ()))),
     )
 
 
@@ -232,9 +232,9 @@ class PackQueue:
 
         Raises CatalogUnavailable.
         """
-        told = self._known.all()
-        gone = self._find_packs_showing_withheld(told)
-        return [one for one in told if one.pack_id not in gone]
+        packs = self._known.all()
+        withheld_ids = self._find_packs_showing_withheld(packs)
+        return [one for one in packs if one.pack_id not in withheld_ids]
 
     def get(self, pack_id: str) -> Pack:
         """Return a pack. Raises NotFound."""
@@ -328,8 +328,8 @@ class PackQueue:
             zip_folder(inside, place / "pack.zip")
             # at once, so that folder, ZIP and the store's copy never lie on the disk together
             shutil.rmtree(inside)
-            beside = tuple(one for one in made.flights_seen if one not in pack.flights)
-            shown = replace(pack, flights_beside=beside)
+            further_flights = tuple(one for one in made.flights_seen if one not in pack.flights)
+            shown = replace(pack, flights_beside=further_flights)
             withheld = masks | (withdrawn & self._find_withdrawn_frames(shown.flights_seen))
             self._store_pack(replace(shown, withheld=tuple(sorted(withheld))), made, place / "pack.zip")
             return None
@@ -342,7 +342,7 @@ class PackQueue:
         self._workspace.require_disk_space(size)
         key = keys.format_pack_key(pack.pack_id, sha256)
         self._workspace.store.put_file(key, path, durable=True)
-        kept = replace(
+        made_pack = replace(
             pack,
             ended_ns=self._workspace.clock_ns(),
             manifest_sha256=made.manifest_sha256,
@@ -351,10 +351,10 @@ class PackQueue:
             sha256=sha256,
             size_bytes=size,
         )
-        if not self._known.mark_made(kept, self._build_audit_entry(kept, "pack kept")):
+        if not self._known.mark_made(made_pack, self._build_audit_entry(made_pack, "pack kept")):
             self._workspace.store.delete(key)
             return
-        self._delete_oldest(kept)
+        self._delete_oldest(made_pack)
 
     def _record_failure(self, pack: Pack, why: Message) -> None:
         """Record a failure, as soon as the catalogue answers.
@@ -363,8 +363,8 @@ class PackQueue:
         """
         while True:
             try:
-                said = PACK_STOPPED if self._stop.is_set() else why
-                self._known.mark_failed(pack.pack_id, said, self._workspace.clock_ns())
+                reason = PACK_STOPPED if self._stop.is_set() else why
+                self._known.mark_failed(pack.pack_id, reason, self._workspace.clock_ns())
                 return
             except StorageFailed:
                 if self._stop.wait(_RETRY_S):
@@ -377,16 +377,16 @@ class PackQueue:
         A pack that fails drives out none.
         """
         made = [one for one in self._known.all() if one.state is PackState.MADE]
-        alike = [one for one in made if bool(one.approved_by) == bool(newest.approved_by)]
-        for one in alike[MAX_KEPT_PACKS:]:
+        same_kind = [one for one in made if bool(one.approved_by) == bool(newest.approved_by)]
+        for one in same_kind[MAX_KEPT_PACKS:]:
             self._delete_pack(one)
 
     def _clean_up(self, folder: Path) -> None:
         """Delete the oldest failed packs, and folders that a gone server left for a day."""
-        told = self._known.all()
-        for one in [one for one in told if one.state is PackState.FAILED][MAX_KEPT_PACKS:]:
+        packs = self._known.all()
+        for one in [one for one in packs if one.state is PackState.FAILED][MAX_KEPT_PACKS:]:
             self._delete_pack(one)
-        under_way = {one.pack_id for one in told if one.is_pending}
+        under_way = {one.pack_id for one in packs if one.is_pending}
         for path in folder.iterdir():
             age_s = self._workspace.clock_ns() / 1e9 - path.stat().st_mtime
             if path.name not in under_way and age_s > _LEFTOVER_TTL_S:
@@ -398,8 +398,8 @@ class PackQueue:
         Bytes without a record are deleted by the next `_sweep`.
         """
         had_file = pack.state is PackState.MADE
-        told = self._build_audit_entry(pack, "pack let go") if had_file else None
-        self._known.mark_deleted(pack.pack_id, self._workspace.clock_ns(), told)
+        entry = self._build_audit_entry(pack, "pack let go") if had_file else None
+        self._known.mark_deleted(pack.pack_id, self._workspace.clock_ns(), entry)
         if had_file:
             self._workspace.store.delete(keys.format_pack_key(pack.pack_id, pack.sha256))
 

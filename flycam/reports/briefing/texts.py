@@ -62,15 +62,15 @@ def format_commune_share(area_m2: float, pct: float) -> Message:
 def format_flight_error(one: PackFlight) -> Message:
     """Format a flight's expected error on the ground, or why it is unknown."""
     if one.error_m is None:
-        said = _("not known (not finished)") if one.revision == 0 else _("not known (no quality report)")
+        text = _("not known (not finished)") if one.revision == 0 else _("not known (no quality report)")
     else:
         median, p95 = (_within(value) for value in one.error_m)
-        said = _("{median}; 95 % within {p95}", median=median, p95=p95)
+        text = _("{median}; 95 % within {p95}", median=median, p95=p95)
         if one.shift_m is None:
-            said = _("{error} (common shift not known, and not included)", error=said)
+            text = _("{error} (common shift not known, and not included)", error=text)
         elif one.shift_m > 0.0:
-            said = _("{error} (common shift of {shift} included)", error=said, shift=_within(one.shift_m))
-    return _("{error}; no terrain known, placed on a plane", error=said) if one.on_plane else said
+            text = _("{error} (common shift of {shift} included)", error=text, shift=_within(one.shift_m))
+    return _("{error}; no terrain known, placed on a plane", error=text) if one.on_plane else text
 
 
 def _within(value_m: float) -> Message:
@@ -87,15 +87,15 @@ def format_place(lonlat_deg: tuple[float, float], vn2000: tuple[float, float, fl
     They are copied into other programs.
     """
     lon, lat = lonlat_deg
-    said = f"{lat:.6f}, {lon:.6f}"
+    latlon_text = f"{lat:.6f}, {lon:.6f}"
     if vn2000 is None:
-        return said
+        return latlon_text
     x, y, meridian_deg = vn2000
     degrees, minutes = divmod(round(meridian_deg * 60), 60)
     meridian = f"{degrees}°{minutes:02}′"
     return _(
         "{place}; VN-2000 X {x} Y {y} (central meridian {meridian})",
-        place=said,
+        place=latlon_text,
         x=format(x, ".1f"),
         y=format(y, ".1f"),
         meridian=meridian,

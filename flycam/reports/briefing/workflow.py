@@ -196,7 +196,7 @@ def _list_page_images(figures: PackFigures, document: PackDocument) -> Sequence[
     names: dict[str, Text] = {OVERVIEW: _("Overview")}
     names |= {name_commune_picture(one.number): f"{one.number}. {one.name}" for one in figures.communes}
     changes = {name_change_picture(one.number): format_change(figures, one) for one in figures.changes}
-    names |= {name: said for name, said in changes.items() if name in captions}
+    names |= {name: title for name, title in changes.items() if name in captions}
     if LOCATOR in captions:
         names[LOCATOR] = _("Where it is")
     return [
@@ -239,12 +239,12 @@ def _withheld_from(workspace: Workspace, name: str) -> AccessPolicy:
 
 def _leader(name: str) -> str:
     """Normalise the leader's name. Raises OptionUnusable for a name of spaces."""
-    said = normalize_name(strip_unprintable(name))
-    if name and not said:
+    normalized = normalize_name(strip_unprintable(name))
+    if name and not normalized:
         raise OptionUnusable(
             _("--approved-by: give the name of the leader who approved the pack, or leave it out")
         )
-    return said
+    return normalized
 
 
 def _tell_audit(workspace: Workspace, figures: PackFigures, seen: Sequence[str], digest: str) -> None:

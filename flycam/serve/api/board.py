@@ -83,11 +83,11 @@ class CommuneTroubles:
 
 def _digest(communes: Sequence[CommuneRecord]) -> bytes:
     """Digest commune codes, dates and boundaries, to notice that any differs."""
-    said = hashlib.sha256()
+    digest_of_all = hashlib.sha256()
     for one in communes:
-        said.update(f"{one.code} {one.valid_from} {len(one.wkb)} ".encode())
-        said.update(one.wkb)
-    return said.digest()
+        digest_of_all.update(f"{one.code} {one.valid_from} {len(one.wkb)} ".encode())
+        digest_of_all.update(one.wkb)
+    return digest_of_all.digest()
 
 
 # -- Commune board ---------------------------------------------------------------------------------

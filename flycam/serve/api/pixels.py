@@ -360,12 +360,12 @@ def _describe_finished_pixel(
     """Describe a finished revision's pixel: the frame's pose, the shift, its terrain."""
     record = catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
     used = catalog.revisions.frame(mosaic.mosaic_id, mosaic.revision, frame.frame_id)
-    lies = {}
+    ground_fields = {}
     if record.support_key is not None:
         support = grounds.grid(record.support_key)
         ((east, north),) = to_work(np.array([lonlat]), support.work_crs)
         own = is_dsm_ground(support, np.array([east]), np.array([north]))[0]
-        lies = {"ground": "own" if own else "corrected"}
+        ground_fields = {"ground": "own" if own else "corrected"}
     return {
         "pose_source": used.exterior.source.value if used else None,
         "finished": {
@@ -373,7 +373,7 @@ def _describe_finished_pixel(
             "ties": used.ties if used else 0,
             "shift_sigma_m": record.stats.get("shift_sigma_m"),
         },
-        **lies,
+        **ground_fields,
         **_locate_in_photo(grounds, record, used, lonlat),
         **_compute_photo_outline(grounds, record, used, frame),
     }
@@ -398,9 +398,9 @@ def _compute_photo_outline(
     if used is None or record.dem_id is None:
         return {}
     terrain = grounds.grid(keys.format_terrain_key(record.dem_id))
-    laid = replace(frame.header, interior=used.interior, exterior_prior=used.exterior)
+    adjusted = replace(frame.header, interior=used.interior, exterior_prior=used.exterior)
     try:
-        view = compute_ground_view(laid, terrain)
+        view = compute_ground_view(adjusted, terrain)
     except FrameRejected:
         return {}
     return {"footprint": to_geojson_geometry(shapely.to_wkb(view.outline_lonlat))[0]}

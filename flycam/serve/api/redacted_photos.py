@@ -121,8 +121,8 @@ def find_photo_redaction(
     polygons = tuple(
         shapely.get_coordinates(shapely.from_wkb(one)) / size for one in policy.get_redactions(frame.frame_id)
     )
-    beside = policy.get_adjacent_redacted_ground(frame.frame_id, frame.footprint_wkb)
-    cells = None if beside is None else _find_cells_showing(frame, beside, grounds, principal)
+    adjacent = policy.get_adjacent_redacted_ground(frame.frame_id, frame.footprint_wkb)
+    cells = None if adjacent is None else _find_cells_showing(frame, adjacent, grounds, principal)
     if not polygons and (cells is None or not cells.any()):
         return None
     return PhotoRedaction(polygons, cells)
@@ -332,10 +332,10 @@ def list_photo_redactions(
     frame = _find_photo(catalog, photo, principal)
     width, height = frame.header.interior.image_size_px
     lines = catalog.redactions.list_for_photo(frame.frame_id)
-    asked = select_revocation_requests(lines)
+    revocations = select_revocation_requests(lines)
     return {
         "size": [width, height],
-        "masks": [_describe_redaction(one, asked) for one in select_active_redactions(lines)],
+        "masks": [_describe_redaction(one, revocations) for one in select_active_redactions(lines)],
     }
 
 
@@ -348,10 +348,10 @@ def put_redaction(
     The client makes the id, "mask-" and 8 to 40 hex digits, so that sending it twice draws once.
     """
     frame = _find_photo(services.workspace.catalog, mask.photo, principal)
-    asked = RedactionRequest(
+    redaction_request = RedactionRequest(
         redaction_id=mask_id, frame_id=frame.frame_id, reason=mask.reason, corners=mask.corners
     )
-    return _describe_redaction(add_redaction(services.workspace, asked, principal.name))
+    return _describe_redaction(add_redaction(services.workspace, redaction_request, principal.name))
 
 
 @router.delete("/api/redactions/{mask_id}")

@@ -325,9 +325,9 @@ def create_guest_link(body: GuestInvitation, services: ServicesHere, principal: 
 def list_guest_links(services: ServicesHere, principal: OperatorPrincipal) -> list[Json]:
     """List valid guest links: one's own, for administrators everybody's."""
     now_ns = services.workspace.clock_ns()
-    held = [one for one in services.workspace.catalog.guests.all() if one.is_valid(now_ns)]
+    valid = [one for one in services.workspace.catalog.guests.all() if one.is_valid(now_ns)]
     names = _names(services)
-    return [_describe_guest_link(one, names) for one in held if _is_owned_by(one, principal)]
+    return [_describe_guest_link(one, names) for one in valid if _is_owned_by(one, principal)]
 
 
 @router.delete("/api/guests/{guest_id}")

@@ -275,13 +275,13 @@ class LayerSource:
         while True:
             found, matched = self._layers.features(self._layer.layer_id, box, rows, offset)
             chosen = self._chosen(found, wanted)
-            kept = take_fitting_outlines([found[n] for n in chosen[: wanted.limit]])
-            kept = kept or [found[n] for n in chosen[:1]]
-            offset += chosen[len(kept)] if len(kept) < len(chosen) else len(found)
+            fitted = take_fitting_outlines([found[n] for n in chosen[: wanted.limit]])
+            fitted = fitted or [found[n] for n in chosen[:1]]
+            offset += chosen[len(fitted)] if len(fitted) < len(chosen) else len(found)
             is_last = not found or offset >= matched
-            if kept or is_last:
+            if fitted or is_last:
                 return FeaturePage(
-                    features=[self._thing(one) for one in kept],
+                    features=[self._thing(one) for one in fitted],
                     matched_count=matched if is_whole else None,
                     next_offset=None if is_last else offset,
                 )
@@ -311,9 +311,9 @@ class LayerSource:
         return self._thing(found)
 
     def _thing(self, one: LayerFeatureRecord) -> SourceFeature:
-        told = build_feature_properties(self._layer, one, self._now_ns)
+        fields = build_feature_properties(self._layer, one, self._now_ns)
         return SourceFeature(
-            name=str(one.number), wkb=one.wkb, properties=told, first_ns=one.valid_ns, last_ns=one.valid_ns
+            name=str(one.number), wkb=one.wkb, properties=fields, first_ns=one.valid_ns, last_ns=one.valid_ns
         )
 
 
@@ -372,10 +372,10 @@ def _cut_page(things: Sequence[SourceFeature], wanted: FeatureQuery, matched: in
 
     It ends early where outlines grow too large.
     """
-    kept = take_fitting_outlines(things) or list(things[:1])
-    reached = wanted.offset + len(kept)
+    fitted = take_fitting_outlines(things) or list(things[:1])
+    reached = wanted.offset + len(fitted)
     return FeaturePage(
-        features=kept, matched_count=matched, next_offset=reached if kept and reached < matched else None
+        features=fitted, matched_count=matched, next_offset=reached if fitted and reached < matched else None
     )
 
 

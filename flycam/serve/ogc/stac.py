@@ -641,15 +641,15 @@ def _build_item_page(
     """
     base, stop = get_base_url(request), wanted.offset + wanted.limit
     page = found[wanted.offset : stop]
-    said = [
+    page_links = [
         build_link("root", f"{base}stac"),
         build_link("self", build_current_url(request), GEOJSON),
         *links,
     ]
     if stop < len(found) and body is None:
-        said.append(build_link("next", build_current_url(request, offset=stop), GEOJSON, method="GET"))
+        page_links.append(build_link("next", build_current_url(request, offset=stop), GEOJSON, method="GET"))
     elif stop < len(found) and body is not None:
-        said.append(
+        page_links.append(
             build_link(
                 "next", build_current_url(request), GEOJSON, method="POST", body={**body, "offset": stop}
             )
@@ -667,7 +667,7 @@ def _build_item_page(
     answer = {
         "type": "FeatureCollection",
         "features": features,
-        "links": said,
+        "links": page_links,
         "numberMatched": len(found),
         "numberReturned": len(features),
     }

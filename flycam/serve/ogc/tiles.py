@@ -223,17 +223,17 @@ _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 @wmts_router.get("/wmts", response_class=Response)
 def answer_wmts_kvp(request: Request, catalog: CatalogHere, access_policy: AccessPolicyHere) -> Response:
     """Answer WMTS 1.0.0 by key-value pairs: GetCapabilities (the default), GetTile."""
-    asked = {name.lower(): value for name, value in request.query_params.items()}
-    if asked.get("service", "WMTS").upper() != "WMTS":
+    parameters = {name.lower(): value for name, value in request.query_params.items()}
+    if parameters.get("service", "WMTS").upper() != "WMTS":
         return _build_exception_report("InvalidParameterValue", "service", "only WMTS is served here")
-    wanted = asked.get("request", "GetCapabilities").lower()
+    wanted = parameters.get("request", "GetCapabilities").lower()
     if wanted == "getcapabilities":
         return _xml(build_wmts_capabilities(catalog, str(request.base_url), access_policy))
     if wanted != "gettile":
         return _build_exception_report(
             "OperationNotSupported", "request", "ask for GetCapabilities or GetTile"
         )
-    return _tile(request, catalog, asked)
+    return _tile(request, catalog, parameters)
 
 
 @wmts_router.get("/wmts/1.0.0/WMTSCapabilities.xml", response_class=Response)

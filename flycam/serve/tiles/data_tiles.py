@@ -90,8 +90,8 @@ _SEVEN = ("#313695", "#4575b4", "#91bfdb", "#ffffbf", "#fdae61", "#f46d43", "#a5
 
 def _build_legend(title: Message, bounds: Sequence[tuple[float, Message | str]], last: Message) -> Legend:
     classes = [
-        LegendClass(colour=colour, up_to=bound, label=_("up to {bound}", bound=said))
-        for colour, (bound, said) in zip(_SEVEN, bounds, strict=False)
+        LegendClass(colour=colour, up_to=bound, label=_("up to {bound}", bound=bound_text))
+        for colour, (bound, bound_text) in zip(_SEVEN, bounds, strict=False)
     ]
     return Legend(title=title, classes=(*classes, LegendClass(colour=_SEVEN[-1], up_to=None, label=last)))
 
@@ -264,9 +264,9 @@ class DataTileViews:
             return EMPTY_VIEW
         rules = policy.fingerprint if policy.touches_tile(tile_id) else ""
         key = f"{path}?{info.revision}.{asked.layer or ''}.{rules}"
-        kept = self._cache.get(key)
-        if kept is not None and self._is_still_valid(kept, head):
-            return kept
+        cached = self._cache.get(key)
+        if cached is not None and self._is_still_valid(cached, head):
+            return cached
         veil = compute_tile_mask(tile_id, policy)
         if veil is not None and veil.hidden.all():
             return EMPTY_VIEW
@@ -278,10 +278,10 @@ class DataTileViews:
         self._cache.keep(key, view, watched)
         return view
 
-    def _is_still_valid(self, kept: TileView, head: TileRecord) -> bool:
+    def _is_still_valid(self, cached: TileView, head: TileRecord) -> bool:
         """Return True if a cached view equals one that would be made now."""
-        is_its_time = kept.until_ns is None or self._workspace.clock_ns() <= kept.until_ns
-        return is_its_time and kept.etag.startswith(f'"{head.content_hash}.'.encode())
+        is_its_time = cached.until_ns is None or self._workspace.clock_ns() <= cached.until_ns
+        return is_its_time and cached.etag.startswith(f'"{head.content_hash}.'.encode())
 
     def _render_data_view(
         self, info: MosaicInfo, head: TileRecord, layer: DataLayer, veil: TileMask | None

@@ -73,9 +73,11 @@ def list_flights(catalog: CatalogHere, principal: GuestPrincipal, event: str | N
     for mosaic in catalog.tiles.mosaics():
         if mosaic.published:
             shown.setdefault(mosaic.flight_id, []).append(mosaic)
-    told = _FlightLookups(levels=catalog.restrictions.levels(), newest=catalog.frames.find_latest_originals())
+    lookups = _FlightLookups(
+        levels=catalog.restrictions.levels(), newest=catalog.frames.find_latest_originals()
+    )
     found = [
-        _flight(catalog, flight, shown.get(flight.flight_id, []), flight.event_id in drills, told)
+        _flight(catalog, flight, shown.get(flight.flight_id, []), flight.event_id in drills, lookups)
         for flight in list_visible_flights(catalog, principal.access_policy, event_id)
     ]
     return (
@@ -92,13 +94,13 @@ def get_flight(ref: str, catalog: CatalogHere, access_policy: AccessPolicyHere) 
     is_drill = catalog.flights.event(found.event_id).is_drill
     shown = [mosaic for mosaic in catalog.tiles.mosaics(found.flight_id) if mosaic.published]
     frames = catalog.frames.list_for_flight(found.flight_id)
-    told = _FlightLookups(
+    lookups = _FlightLookups(
         levels=catalog.restrictions.levels(), newest=catalog.frames.find_latest_originals(found.flight_id)
     )
     status = Counter(frame.status for frame in frames)
     rejected = Counter(frame.reason for frame in frames if frame.status is FrameStatus.REJECTED)
     return {
-        **_flight(catalog, found, shown, is_drill, told),
+        **_flight(catalog, found, shown, is_drill, lookups),
         "frames": {
             "used": status[FrameStatus.USED],
             "withdrawn": status[FrameStatus.WITHDRAWN],
@@ -252,8 +254,8 @@ def _flight(
         "work_crs": flight.work_crs,
         "vertical_datum": flight.vertical_datum,
         "warnings": [
-            _warning(kept)
-            for kept in (
+            _warning(encoded)
+            for encoded in (
                 *flight.warnings,
                 *list_outdated_warnings(catalog, mosaics),
                 *collect_readout_warnings(catalog, mosaics),
@@ -275,12 +277,12 @@ def _flight(
     }
 
 
-def _warning(kept: str) -> Json:
+def _warning(encoded: str) -> Json:
     return {
-        "code": parse_warning_code(kept),
-        **describe_warning(kept).to_fields(),
-        **describe_warning_briefly(kept).to_fields("brief"),
-        **describe_warning_briefly(kept, finished=True).to_fields("finished"),
+        "code": parse_warning_code(encoded),
+        **describe_warning(encoded).to_fields(),
+        **describe_warning_briefly(encoded).to_fields("brief"),
+        **describe_warning_briefly(encoded, finished=True).to_fields("finished"),
     }
 
 

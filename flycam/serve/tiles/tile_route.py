@@ -94,14 +94,14 @@ class TileRoute:
         follower: TileLogFollower,
         store: ObjectStore,
         cache: ViewCache,
-        asked_views: DataTileViews,
+        data_views: DataTileViews,
     ) -> None:
         self._app = app
         self._door = door
         self._follower = follower
         self._store = store
         self._cache = cache
-        self._data_views = asked_views
+        self._data_views = data_views
         self._making: dict[tuple[str, int, int], asyncio.Future[TileView]] = {}
         self.counts = TileCounts()
 
@@ -124,23 +124,23 @@ class TileRoute:
                 await _send_answer(send, _build_refusal(visitor, scope))
                 return
             query = scope["query_string"]
-            asked, version, believed = (
+            tile_query, version, believed = (
                 _parse_query_cached if len(query) <= _MAX_CACHED_QUERY_BYTES else _parse_query
             )(query)
             policy = visitor.access_policy
-            if asked is None and not policy.is_nothing and _is_affected(policy, path):
-                asked = PUBLISHED_VIEW
-            if asked is not None:
+            if tile_query is None and not policy.is_nothing and _is_affected(policy, path):
+                tile_query = PUBLISHED_VIEW
+            if tile_query is not None:
                 view, is_settled = (
-                    await asyncio.to_thread(self._make_data_view, path, asked, policy),
+                    await asyncio.to_thread(self._make_data_view, path, tile_query, policy),
                     False,
                 )
             else:
                 mosaic_id = path[len(_PREFIX) : path.find("/", len(_PREFIX))]
                 told = self._follower.get_watched(mosaic_id)
-                kept = self._cache.get(path)
+                cached = self._cache.get(path)
                 if (
-                    kept is None
+                    cached is None
                     or told is None
                     or self._follower.is_due
                     or _is_newer(told, version, believed)
@@ -150,7 +150,7 @@ class TileRoute:
                     is_settled = view.seq <= version and not _is_newer(told, version, believed)
                 else:
                     self.counts.hits += 1
-                    view, is_settled = kept, kept.seq <= version
+                    view, is_settled = cached, cached.seq <= version
         except FlycamError as error:
             self.counts.failed += 1
             await _send_answer(send, build_error_response(error, scope))
@@ -175,9 +175,9 @@ class TileRoute:
             return view.revalidated, view.body
         return view.brief if has_account else view.immutable, view.body
 
-    def _make_data_view(self, path: str, asked: TileQuery, policy: AccessPolicy) -> TileView:
+    def _make_data_view(self, path: str, tile_query: TileQuery, policy: AccessPolicy) -> TileView:
         mosaic_id, tile_id, suffix = _parse_path(path)
-        return self._data_views.view(path, mosaic_id, tile_id, asked, FORMAT_BY_SUFFIX[suffix], policy)
+        return self._data_views.view(path, mosaic_id, tile_id, tile_query, FORMAT_BY_SUFFIX[suffix], policy)
 
     async def _make_view(self, path: str, version: int, believed: int) -> tuple[TileView, WatchedMosaic]:
         """Read the log, then return the view and the mosaic as known before it was made.
@@ -186,19 +186,19 @@ class TileRoute:
         mosaic.
         """
         mosaic_id, tile_id, suffix = _parse_path(path)
-        told = await self._read_log(mosaic_id, version, believed)
+        watched = await self._read_log(mosaic_id, version, believed)
         view = self._cache.get(path)
-        if view is not None and self._follower.get_watched(mosaic_id) is told:
+        if view is not None and self._follower.get_watched(mosaic_id) is watched:
             self.counts.hits += 1
-            return view, told
-        key = (path, told.seq, told.info.revision)
+            return view, watched
+        key = (path, watched.seq, watched.info.revision)
         making = self._making.get(key)
         if making is None:
-            making = asyncio.ensure_future(asyncio.to_thread(self._make, path, told, tile_id, suffix))
+            making = asyncio.ensure_future(asyncio.to_thread(self._make, path, watched, tile_id, suffix))
             self._making[key] = making
             making.add_done_callback(lambda _: self._making.pop(key, None))
         # shielded: other requests wait for the same view
-        return await asyncio.shield(making), told
+        return await asyncio.shield(making), watched
 
     async def _read_log(self, mosaic_id: str, version: int, believed: int) -> WatchedMosaic:
         """Return the mosaic as it is known, after reading the log where that is due.
@@ -206,21 +206,21 @@ class TileRoute:
         A version that is not known yet is looked for in the mosaic's own log alone, once for all concurrent
         requests and then not for a moment: a client that makes versions up costs others nothing.
         """
-        told = self._follower.get_watched(mosaic_id)
-        if told is None:
+        watched = self._follower.get_watched(mosaic_id)
+        if watched is None:
             return await asyncio.to_thread(self._follower.watch_mosaic, mosaic_id)
-        if _is_newer(told, version, believed):
-            asked = time.monotonic()
-            await asyncio.sleep(self._follower.get_last_read_s(mosaic_id) + _MIN_READ_INTERVAL_S - asked)
-            await asyncio.to_thread(self._follower.read_mosaic_log, mosaic_id, asked)
+        if _is_newer(watched, version, believed):
+            request_s = time.monotonic()
+            await asyncio.sleep(self._follower.get_last_read_s(mosaic_id) + _MIN_READ_INTERVAL_S - request_s)
+            await asyncio.to_thread(self._follower.read_mosaic_log, mosaic_id, request_s)
         elif self._follower.is_due:
             await asyncio.to_thread(self._follower.read_if_due)
-        return self._follower.get_watched(mosaic_id) or told
+        return self._follower.get_watched(mosaic_id) or watched
 
-    def _make(self, path: str, told: WatchedMosaic, tile_id: TileId, suffix: str) -> TileView:
-        head = self._follower.head(told, tile_id)
+    def _make(self, path: str, watched: WatchedMosaic, tile_id: TileId, suffix: str) -> TileView:
+        head = self._follower.head(watched, tile_id)
         view = EMPTY_VIEW if head is None else load_view(self._store, head, FORMAT_BY_SUFFIX[suffix])
-        self._cache.keep(path, view, told)
+        self._cache.keep(path, view, watched)
         self.counts.made += 1
         return view
 
