@@ -370,8 +370,8 @@ def _places(workspace: Workspace, layers: Sequence[LayerRecord]) -> dict[str, tu
 
 
 def _id_of(layer_id: str, name: str, point: BaseGeometry) -> str:
-    said = f"{layer_id}\n{name}\n{point.x:.{_DECIMALS}f} {point.y:.{_DECIMALS}f}"
-    return f"settlement-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
+    identity = f"{layer_id}\n{name}\n{point.x:.{_DECIMALS}f} {point.y:.{_DECIMALS}f}"
+    return f"settlement-{hashlib.sha256(identity.encode()).hexdigest()[:24]}"
 
 
 def _is_seen(workspace: Workspace, policy: AccessPolicy) -> Callable[[str, str, BaseGeometry], bool]:

@@ -367,7 +367,7 @@ def compare_sources(
     reviewing = choose_review_event(workspace, sides, event) if for_review else None
     area = None if aoi is None else read_area_of_interest(aoi)
     crs = select_comparison_crs(*sides)
-    grid, said_of_grid = build_common_grid(*sides, crs, area, "" if aoi is None else aoi.name)
+    grid, grid_remarks = build_common_grid(*sides, crs, area, "" if aoi is None else aoi.name)
     unfit = explain_unreviewable(sides) or _describe_other_location(workspace, reviewing, sides, grid, crs)
     find_terrain = partial(load_comparison_terrain, workspace, sides, dem, grid, crs)
     found = _detect(sides, grid, crs, make_detector, find_terrain, area=area, progress=progress)
@@ -385,7 +385,7 @@ def compare_sources(
     doubts = list_pair_doubts(sides, registration)
     came_off_px = float(np.hypot(*registration.shift_m)) / registration.gsd_m
     pair_remarks = list_pair_remarks(sides, unfit, came_off_px, found.without_heights)
-    warnings = PairWarnings(doubts=doubts, others=[*said_of_grid, *found.remarks, *pair_remarks])
+    warnings = PairWarnings(doubts=doubts, others=[*grid_remarks, *found.remarks, *pair_remarks])
     queue_report = None
     if reviewing is not None and unfit is None:
         queue_report = enqueue_candidates(workspace, reviewing, sides, changes, registration, crs)

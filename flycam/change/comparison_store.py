@@ -101,12 +101,12 @@ def store_comparison(
         return False
     shape = to_wgs84(inner, crs)
     shown, wkb = (sources[0].shown, sources[1].shown), shapely.to_wkb(shape)
-    alike = strip_location(shown[0]), strip_location(shown[1])
+    pair_key = strip_location(shown[0]), strip_location(shown[1])
     west, south, east, north = (float(side) for side in shape.bounds)
     at_ns = workspace.clock_ns()
-    said = map(str, warnings.all)
+    warning_texts = map(str, warnings.all)
     record = Comparison(
-        comparison_id=f"compared-{derive_record_id(event.event_id, *alike, wkb.hex(), *said)}",
+        comparison_id=f"compared-{derive_record_id(event.event_id, *pair_key, wkb.hex(), *warning_texts)}",
         event_id=event.event_id,
         before_shown=shown[0],
         after_shown=shown[1],

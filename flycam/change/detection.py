@@ -215,8 +215,8 @@ def _changed(model: Logistic, cues: Reals) -> Reals:
     Hardly means no farther than nearly all the ground around.
     """
     logits = _logits(model, cues)
-    tint_change, lit = (cues[PIXEL_FEATURES.index(name)] for name in ("tinted", "lit"))
-    logits[(tint_change < _SAME) & (lit < _SAME)] = -_SURE_LOGIT
+    tint_change, brightness_change = (cues[PIXEL_FEATURES.index(name)] for name in ("tinted", "lit"))
+    logits[(tint_change < _SAME) & (brightness_change < _SAME)] = -_SURE_LOGIT
     return logits
 
 

@@ -611,8 +611,8 @@ def _cap(content: _ExportContent) -> bytes:
 
     The identifier is derived from the content: the same changes make the same message.
     """
-    said = "\n".join(f"{line.change_id} {line.version}" for line in content.lines)
-    digest = hashlib.sha256(f"{content.event.event_id}\n{said}".encode()).hexdigest()[:32]
+    lines_text = "\n".join(f"{line.change_id} {line.version}" for line in content.lines)
+    digest = hashlib.sha256(f"{content.event.event_id}\n{lines_text}".encode()).hexdigest()[:32]
     places = [
         CapEvent(
             shape=shapely.from_wkb(line.wkb),

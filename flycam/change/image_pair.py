@@ -43,14 +43,14 @@ class ImagePair:
     def __post_init__(self) -> None:
         """Raise ValueError unless all arrays lie on one grid."""
         shape = self.before_seen.shape
-        alike = (
+        shapes = (
             self.after_seen.shape,
             self.heights_m.shape,
             self.before_rgb.shape[:2],
             self.after_rgb.shape[:2],
         )
-        if any(other != shape for other in alike):
-            raise ValueError(f"the arrays of a pair have one shape, not {shape} and {alike}")
+        if any(other != shape for other in shapes):
+            raise ValueError(f"the arrays of a pair have one shape, not {shape} and {shapes}")
 
     @property
     def both_seen(self) -> Mask:

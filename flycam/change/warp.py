@@ -427,10 +427,10 @@ def _pairs(place: Complex, goal: Complex, chance: np.random.Generator) -> tuple[
     Larger ones are dropped: no map is off by so much.
     """
     one, two = chance.integers(0, len(place), (2, _PAIRS))
-    apart = place[one] - place[two]
-    far = np.abs(apart) > max(_MIN_DISTANCE_SHARE * float(np.ptp(np.abs(place))), 1e-9)
-    one, two, apart = one[far], two[far], apart[far]
-    turn = (goal[one] - goal[two]) / apart
+    offset = place[one] - place[two]
+    far = np.abs(offset) > max(_MIN_DISTANCE_SHARE * float(np.ptp(np.abs(place))), 1e-9)
+    one, two, offset = one[far], two[far], offset[far]
+    turn = (goal[one] - goal[two]) / offset
     likely = np.abs(turn - 1.0) < _MAX_TURN
     one, turn = one[likely], turn[likely]
     return turn, goal[one] - turn * place[one]

@@ -171,9 +171,9 @@ def format_exported_settlements(out: Path, count: int) -> Output:
 
 def _format_settlement(one: Mapping[str, Any]) -> Message:
     place = f" ({one['commune_name']})" if one["commune_name"] else ""
-    said = f", {one['said_by']}, {one['said']}" if one["said_by"] else ""
+    signature = f", {one['said_by']}, {one['said']}" if one["said_by"] else ""
     roads = ROADS_SAY_NAMES[RoadStatus(one["roads_say"])]
-    return join([f"{one['name']}{place}: ", ACCESS_NAMES[Access(one["access"])], f"{said}; ", roads], "")
+    return join([f"{one['name']}{place}: ", ACCESS_NAMES[Access(one["access"])], f"{signature}; ", roads], "")
 
 
 _KINDS = click.Choice([kind.value for kind in LayerKind])

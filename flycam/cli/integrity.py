@@ -45,7 +45,7 @@ def format_verify(report: VerifyReport) -> Output:
     Keys: whole, objects, bytes, parts, left, let_go, mended, standing, damaged[], catalogue[], audit,
     seconds.
     """
-    mended, standing = len(report.damages) - len(report.unrepaired), len(report.unrepaired)
+    mended, not_mended = len(report.damages) - len(report.unrepaired), len(report.unrepaired)
     answer = {
         "whole": report.error is None,
         "objects": report.objects,
@@ -54,7 +54,7 @@ def format_verify(report: VerifyReport) -> Output:
         "left": report.left,
         "let_go": report.purged,
         "mended": mended,
-        "standing": standing,
+        "standing": not_mended,
         "damaged": [_damage(one) for one in report.damages],
         "catalogue": list(report.catalogue),
         "audit": _audit(report.audit),
@@ -67,7 +67,7 @@ def format_verify(report: VerifyReport) -> Output:
             report.objects,
             size_mb=report.size / 1e6,
             mended=mended,
-            standing=standing,
+            standing=not_mended,
         )
     ]
     if report.left:

@@ -164,10 +164,10 @@ def _encode_json(body: Mapping[str, str]) -> bytes:
 def _render_error_page(message: str, language: str) -> str:
     """Render an error as a page, for a person who followed a link."""
     to_map = _("To the map").in_language(language)
-    said = html.escape(message).encode("utf-8", "backslashreplace").decode()
+    escaped = html.escape(message).encode("utf-8", "backslashreplace").decode()
     return f"""<!doctype html><html lang="{language}"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>flycam</title>
-<body><h1>flycam</h1><p role="alert">{said}</p><p><a href="/">{to_map}</a></p></body></html>"""
+<body><h1>flycam</h1><p role="alert">{escaped}</p><p><a href="/">{to_map}</a></p></body></html>"""
 
 
 class _EscapedJsonResponse(JSONResponse):

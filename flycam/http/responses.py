@@ -113,9 +113,9 @@ def get_base_url(request: Request) -> str:
 
 def build_current_url(request: Request, **changes: object) -> str:
     """Build the requested address with some parameters changed."""
-    asked: Mapping[str, object] = {**request.query_params, **changes}
+    query: Mapping[str, object] = {**request.query_params, **changes}
     path = request.url.path.lstrip("/")
-    return f"{get_base_url(request)}{quote_path(path)}{'?' if asked else ''}{urlencode(asked)}"
+    return f"{get_base_url(request)}{quote_path(path)}{'?' if query else ''}{urlencode(query)}"
 
 
 def quote_path(path: str) -> str:

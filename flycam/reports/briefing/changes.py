@@ -412,15 +412,15 @@ def format_seen_picture(one: PackSeenPicture, *, is_slide: bool = False) -> Text
             if one.name
             else _("gone or not to be shown, and stays empty")
         )
-    said, remarks = format_minute(one.last_ns), []
+    minute_text, remarks = format_minute(one.last_ns), []
     if one.stands_in:
         other = _("another revision than was used")
         remarks.append(other if is_slide else _("the revision on show, not the one that was used"))
     if one.is_lost:
         remarks.append(_("tiles missing, so that it stays empty: run flycam verify"))
     if not is_slide:
-        return join([f"{one.name}, {said}", *remarks], "; ")
-    return join([f"{said} (", join(remarks, "; "), ")"], "") if remarks else said
+        return join([f"{one.name}, {minute_text}", *remarks], "; ")
+    return join([f"{minute_text} (", join(remarks, "; "), ")"], "") if remarks else minute_text
 
 
 def _table(changes: Sequence[PackChange]) -> Table[Text]:

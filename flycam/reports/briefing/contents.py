@@ -393,7 +393,7 @@ def _places(
         place = ShownCommune(
             commune=communes[number],
             row=row,
-            shown_by=tuple(n for n, rows in enumerate(showing) if row.imaged_pct is not None),
+            shown_by=tuple(n for n, board in enumerate(showing) if board[number].imaged_pct is not None),
             shape=shape,
             ground=shape.intersection(imaged),
         )

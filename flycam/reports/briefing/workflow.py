@@ -252,13 +252,13 @@ def _tell_audit(workspace: Workspace, figures: PackFigures, seen: Sequence[str],
 
     It names every flight that is shown in the pack.
     """
-    said = f"approved by {figures.approved_by}" if figures.approved_by else "draft"
-    said += f", asked for by {figures.requested_by}" if figures.requested_by else ""
+    approval = f"approved by {figures.approved_by}" if figures.approved_by else "draft"
+    approval += f", asked for by {figures.requested_by}" if figures.requested_by else ""
     workspace.catalog.audit.append(
         workspace.operator or workspace.box,
         "pack",
         " ".join(seen),
-        f"{said}, {figures.classification}; {MANIFEST} {digest}",
+        f"{approval}, {figures.classification}; {MANIFEST} {digest}",
         at_ns=figures.made_ns,
     )
 

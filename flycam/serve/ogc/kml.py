@@ -183,12 +183,12 @@ def _order(flight: Flight, zoom: int) -> int:
     return int(minutes) * (MAX_ZOOM + 6) + zoom
 
 
-def _region(tile: TileId, gone_px: int) -> str:
+def _region(tile: TileId, max_px: int) -> str:
     west, south, east, north = _edges(tile)
     return (
         f"<Region><LatLonAltBox><north>{north!r}</north><south>{south!r}</south><east>{east!r}</east>"
         f"<west>{west!r}</west></LatLonAltBox><Lod><minLodPixels>{_APPEARS_PX}</minLodPixels>"
-        f"<maxLodPixels>{gone_px}</maxLodPixels></Lod></Region>"
+        f"<maxLodPixels>{max_px}</maxLodPixels></Lod></Region>"
     )
 
 

@@ -332,10 +332,10 @@ def _reports(catalog: Catalog, one: OfferedRevision, base: str) -> Json:
         return {}
     record = catalog.revisions.get(one.mosaic.mosaic_id, one.mosaic.revision)
     address = f"{base}api/flights/{quote_path_segment(one.flight.flight_id)}/report"
-    asked = f"kind=pdf&layer={one.mosaic.layer.value}&revision={one.mosaic.revision}"
+    query = f"kind=pdf&layer={one.mosaic.layer.value}&revision={one.mosaic.revision}"
     return {
         f"report-{language}": {
-            "href": f"{address}?{asked}&language={language}",
+            "href": f"{address}?{query}&language={language}",
             "type": "application/pdf",
             "title": _("Quality report").in_language(language),
             "roles": ["metadata"],

@@ -245,7 +245,7 @@ class DataTileViews:
         path: str,
         mosaic_id: str,
         tile_id: TileId,
-        asked: TileQuery,
+        query: TileQuery,
         wanted: ViewFormat | None,
         policy: AccessPolicy,
     ) -> TileView:
@@ -258,12 +258,12 @@ class DataTileViews:
         watched = self._follower.watch_mosaic(mosaic_id)
         if policy.hides_mosaic(mosaic_id):
             raise make_mosaic_not_found(mosaic_id)
-        info = find_shown_revision(self._catalog, watched.info, asked.revision)
+        info = find_shown_revision(self._catalog, watched.info, query.revision)
         head = self._catalog.tiles.head(mosaic_id, info.revision, tile_id)
         if head is None:
             return EMPTY_VIEW
         rules = policy.fingerprint if policy.touches_tile(tile_id) else ""
-        key = f"{path}?{info.revision}.{asked.layer or ''}.{rules}"
+        key = f"{path}?{info.revision}.{query.layer or ''}.{rules}"
         cached = self._cache.get(key)
         if cached is not None and self._is_still_valid(cached, head):
             return cached
@@ -272,8 +272,8 @@ class DataTileViews:
             return EMPTY_VIEW
         view = (
             load_view(self._workspace.store, head, wanted, veil)
-            if asked.layer is None
-            else self._render_data_view(info, head, asked.layer, veil)
+            if query.layer is None
+            else self._render_data_view(info, head, query.layer, veil)
         )
         self._cache.keep(key, view, watched)
         return view

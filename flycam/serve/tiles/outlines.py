@@ -51,12 +51,12 @@ def find_coverage_gaps(frames: Sequence[FrameRecord], work_crs: str) -> list[Cov
     Ground that is open to the outside is the flight's edge, not a gap. Gaps smaller than a hundredth of the
     median footprint are left out. Areas are measured in `work_crs`.
     """
-    footprints, whole = compute_imaged_ground(frames, work_crs)
-    if whole.is_empty:
+    footprints, imaged = compute_imaged_ground(frames, work_crs)
+    if imaged.is_empty:
         return []
     smallest_m2 = compute_min_gap_m2(footprints)
     rings = [
-        ring for part in shapely.get_parts(whole) if isinstance(part, Polygon) for ring in part.interiors
+        ring for part in shapely.get_parts(imaged) if isinstance(part, Polygon) for ring in part.interiors
     ]
     holes = sorted((Polygon(ring) for ring in rings), key=lambda hole: -hole.area)
     back = make_point_transform(work_crs, WGS84)
@@ -100,11 +100,11 @@ def compute_imaged_outline(frames: Sequence[FrameRecord], work_crs: str) -> byte
     None without footprints. Simplified by a fiftieth of the median footprint's side, and without the slivers
     that `find_coverage_gaps` leaves out too. A flight over two separate places has two polygons.
     """
-    footprints, whole = compute_imaged_ground(frames, work_crs)
-    if whole.is_empty:
+    footprints, imaged = compute_imaged_ground(frames, work_crs)
+    if imaged.is_empty:
         return None
     tolerance_m = _TOLERANCE_SHARE * float(np.sqrt(np.median(shapely.area(footprints))))
-    return _outline(whole, tolerance_m, compute_min_gap_m2(footprints), work_crs)
+    return _outline(imaged, tolerance_m, compute_min_gap_m2(footprints), work_crs)
 
 
 def _outline(ground_m: BaseGeometry, tolerance_m: float, smallest_m2: float, work_crs: str) -> bytes | None:

@@ -137,17 +137,17 @@ class TileRoute:
                 )
             else:
                 mosaic_id = path[len(_PREFIX) : path.find("/", len(_PREFIX))]
-                told = self._follower.get_watched(mosaic_id)
+                watched = self._follower.get_watched(mosaic_id)
                 cached = self._cache.get(path)
                 if (
                     cached is None
-                    or told is None
+                    or watched is None
                     or self._follower.is_due
-                    or _is_newer(told, version, believed)
-                    or self._follower.get_watched(mosaic_id) is not told
+                    or _is_newer(watched, version, believed)
+                    or self._follower.get_watched(mosaic_id) is not watched
                 ):
-                    view, told = await self._make_view(path, version, believed)
-                    is_settled = view.seq <= version and not _is_newer(told, version, believed)
+                    view, watched = await self._make_view(path, version, believed)
+                    is_settled = view.seq <= version and not _is_newer(watched, version, believed)
                 else:
                     self.counts.hits += 1
                     view, is_settled = cached, cached.seq <= version

@@ -7,21 +7,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import shapely
 
 from flycam.access.accounts import add_user
 from flycam.access.policy import load_access_policy
 from flycam.access.restrictions import set_flight_classification, set_layer_classification
+from flycam.board.commune_board import FlightCoverage
 from flycam.board.marks import MarkEdit, write_mark
 from flycam.board.settlements import AccessReport, report_access
 from flycam.errors import AccessDenied, NotFound
 from flycam.model.board import Access, ChangeStatus, LayerKind, MarkKind, MarkStatus, rank_mark
 from flycam.model.flight import Classification
+from flycam.reports.briefing import contents
 from flycam.reports.briefing.contents import gather_contents
 from flycam.reports.briefing.document import build_pack_document
 from flycam.reports.briefing.figures import Letterhead, PackFigures
 from flycam.reports.briefing.measures import gather_pack_figures
 from flycam.reports.briefing.workflow import PackRequest, write_briefing_pack
 from flycam.reports.layout import Heading, Paragraph, Table
+from flycam.workspace import Workspace
 from tests.change.impacted import add_things, changed, line, point, square
 from tests.serve.world import LAT, LON, REAL, World, make_world
 
@@ -202,3 +206,20 @@ def test_a_flight_that_is_withheld_or_reaches_beyond_is_in_no_pack(node: Node) -
             gather_contents(workspace, [after], load_access_policy(workspace.catalog, wide))
     finally:
         set_flight_classification(workspace, after, Classification.OPEN, "admin")
+
+
+def test_a_commune_names_the_flights_that_show_it_and_no_other(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flown = contents._flown
+
+    def see_nothing_before(workspace: Workspace, side: contents.ShownFlight) -> FlightCoverage:
+        found = flown(workspace, side)
+        far = shapely.to_wkb(shapely.box(LON + 1, LAT + 1, LON + 1.01, LAT + 1.01))
+        is_after = side.flight.flight_id == node.world.after
+        return found if is_after else replace(found, coverage=(), outline_wkb=far)
+
+    monkeypatch.setattr(contents, "_flown", see_nothing_before)
+    scene = gather_contents(node.world.workspace, [node.world.after, node.world.before])
+    assert [side.flight.flight_id for side in scene.flights] == [node.world.after, node.world.before]
+    assert scene.communes and {place.shown_by for place in scene.communes} == {(0,)}
