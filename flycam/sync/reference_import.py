@@ -131,9 +131,9 @@ class _KnownLayer:
 class ReferenceImporter:
     """Importer of one server's items; importing one again changes nothing."""
 
-    def __init__(self, house: Node, hands: ReferenceApplyHooks, peer: str, ledger: ReferenceLedger) -> None:
-        self._node = house
-        self._catalog = house.catalog
+    def __init__(self, node: Node, hands: ReferenceApplyHooks, peer: str, ledger: ReferenceLedger) -> None:
+        self._node = node
+        self._catalog = node.catalog
         self._hooks = hands
         self._peer = peer
         self._ledger = ledger
@@ -182,27 +182,27 @@ class ReferenceImporter:
     # -- one kind each ----------------------------------------------------------------------------
 
     def _import_terrain(self, thing: FeedItem) -> None:
-        said, name = thing.metadata, require_text(thing.metadata["name"])
+        values, name = thing.metadata, require_text(thing.metadata["name"])
         if PurePath(name).name != name or name == "..":
             raise ValueError(f"{name!r:.60} is no file's name")
         sigma_m = None
-        if said["sigma"] is not None:
-            vertical_m, horizontal_m = said["sigma"]
+        if values["sigma"] is not None:
+            vertical_m, horizontal_m = values["sigma"]
             sigma_m = float(vertical_m), None if horizontal_m is None else float(horizontal_m)
-        self._hooks.register_terrain(thing.sha256, name, require_text(said["datum"]), sigma_m)
+        self._hooks.register_terrain(thing.sha256, name, require_text(values["datum"]), sigma_m)
 
     def _import_area(self, thing: FeedItem) -> None:
         values = self._values(thing.sha256, thing.name)
         came = replace(from_values(RestrictedArea, values["area"]), sha256=thing.sha256)
         _require_name(thing, came.area_id)
-        alike = [
+        matching = [
             one
             for one in self._catalog.restrictions.areas()
             if one.area_id == came.area_id or one.name == came.name
         ]
-        theirs = (thing.sha256, self._ledger.get_sha256(thing.kind, thing.name))
-        own = [one for one in alike if one.sha256 not in theirs]
-        if not own and all(one.sha256 != thing.sha256 for one in alike):
+        from_peer = (thing.sha256, self._ledger.get_sha256(thing.kind, thing.name))
+        own = [one for one in matching if one.sha256 not in from_peer]
+        if not own and all(one.sha256 != thing.sha256 for one in matching):
             self._import_restriction(came, thing)
         for one in own:
             both = merge_restricted_areas(one, came)
@@ -275,11 +275,11 @@ class ReferenceImporter:
         values = self._values(thing.sha256, thing.name)
         came = [from_values(CommuneRecord, one) for one in values["communes"]]
         here = {(one.code, one.valid_from): one for one in self._catalog.boundaries.editions()}
-        theirs = self._previous_boundaries(thing)
+        previous = self._previous_boundaries(thing)
         taken = []
         for one in came:
             at = one.code, one.valid_from
-            if at not in here or _is_alike(here[at], one) or _is_alike(here[at], theirs.get(at)):
+            if at not in here or _is_alike(here[at], one) or _is_alike(here[at], previous.get(at)):
                 taken.append(one)
             else:
                 self._report_kept_local(f"{one.code} {one.name}", pgettext("shared item", "boundary"))
@@ -307,11 +307,11 @@ class ReferenceImporter:
         holds, and what comes of that change, or in one step with it, waits for a later decision of the
         server.
         """
-        said = [self._values(thing.sha256, thing.name) for thing in things]
-        event = from_values(Event, said[0]["event"])
+        payloads = [self._values(thing.sha256, thing.name) for thing in things]
+        event = from_values(Event, payloads[0]["event"])
         require_key_segment(event.event_id)
-        came = [from_values(ChangeVersion, one) for values in said for one in values["lines"]]
-        grounds = [from_values(Comparison, one) for values in said for one in values["compared"]]
+        came = [from_values(ChangeVersion, one) for values in payloads for one in values["lines"]]
+        grounds = [from_values(Comparison, one) for values in payloads for one in values["compared"]]
         if {*(one.event_id for one in came), *(one.event_id for one in grounds)} - {event.event_id}:
             raise build_item_mismatch_error(things[0])
         record_event(self._node, event, self._peer)
@@ -319,14 +319,14 @@ class ReferenceImporter:
         histories = {one: self._catalog.changes.history(one) for one in current}
         new, held = merge_change_histories(histories, came)
         if new:
-            told = AuditEntry(
+            audit_entry = AuditEntry(
                 who=self._peer,
                 what="changes",
                 subject=event.event_id,
                 detail=f"told by {self._peer}: {len(new)} decisions",
                 at_ns=self._node.clock_ns(),
             )
-            self._catalog.changes.append(new, [told])
+            self._catalog.changes.append(new, [audit_entry])
         self._catalog.comparisons.add(grounds)
         for change_id in held:
             self._report_kept_local(change_id, pgettext("shared item", "change"))
@@ -367,12 +367,12 @@ class ReferenceImporter:
         if (strict := find_strictest((here, level))) is not here:
             now_ns = self._node.clock_ns()
             self._catalog.restrictions.classify(layer.layer_id, strict, now_ns)
-            said = f"told by {self._peer}: {layer.name}: {strict}, {why}"
-            self._catalog.audit.append(self._peer, "classify", layer.layer_id, said, at_ns=now_ns)
+            detail = f"told by {self._peer}: {layer.name}: {strict}, {why}"
+            self._catalog.audit.append(self._peer, "classify", layer.layer_id, detail, at_ns=now_ns)
 
     def _audit(self, what: str, subject: str, detail: str, thing: FeedItem) -> None:
-        said = f"told by {self._peer}: {detail}, sha256 {thing.sha256}"
-        self._catalog.audit.append(self._peer, what, subject, said, at_ns=self._node.clock_ns())
+        full_detail = f"told by {self._peer}: {detail}, sha256 {thing.sha256}"
+        self._catalog.audit.append(self._peer, what, subject, full_detail, at_ns=self._node.clock_ns())
 
     def _report_kept_local(self, name: str, what: Message) -> None:
         self._report_conflict(
