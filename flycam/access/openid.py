@@ -70,7 +70,7 @@ class OpenIdProvider:
         Raises SignInUnavailable.
         """
         address = urlsplit(str(self._document()["authorization_endpoint"]))
-        asked = {
+        parameters = {
             "response_type": "code",
             "client_id": self.client.client_id,
             "redirect_uri": self.client.redirect_uri,
@@ -80,7 +80,7 @@ class OpenIdProvider:
             "code_challenge": _encode_hash(verifier, "sha256"),
             "code_challenge_method": "S256",
         }
-        query = urlencode([*parse_qsl(address.query, keep_blank_values=True), *asked.items()])
+        query = urlencode([*parse_qsl(address.query, keep_blank_values=True), *parameters.items()])
         return address._replace(query=query).geturl()
 
     def fetch_claims(self, code: str, nonce: str, verifier: str) -> Mapping[str, Any]:
@@ -157,18 +157,18 @@ class OpenIdProvider:
     def _read(self) -> _Known:
         issuer = self.client.issuer
         where = f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
-        said = self._got(where)
-        if said.get("issuer") != issuer:
-            raise _unusable(where, f"it names itself {str(said.get('issuer'))[:200]}, not {issuer}")
+        document = self._got(where)
+        if document.get("issuer") != issuer:
+            raise _unusable(where, f"it names itself {str(document.get('issuer'))[:200]}, not {issuer}")
         for name in _ENDPOINTS:
-            if not isinstance(said.get(name), str) or not is_secure_url(said[name]):
+            if not isinstance(document.get(name), str) or not is_secure_url(document[name]):
                 raise _unusable(where, f"{name} is no https address")
-        keys = self._got(said["jwks_uri"]).get("keys")
+        keys = self._got(document["jwks_uri"]).get("keys")
         try:
-            ours = [one for one in keys or [] if one["kty"] in ("RSA", "EC") and one.get("use") != "enc"]
-            return _Known(said, KeySet.import_key_set({"keys": ours}), self._clock_s())
+            usable = [one for one in keys or [] if one["kty"] in ("RSA", "EC") and one.get("use") != "enc"]
+            return _Known(document, KeySet.import_key_set({"keys": usable}), self._clock_s())
         except (JoseError, ValueError, TypeError, KeyError) as error:
-            raise _unusable(said["jwks_uri"], f"its keys cannot be read: {error}") from error
+            raise _unusable(document["jwks_uri"], f"its keys cannot be read: {error}") from error
 
     def _got(self, address: str) -> dict[str, Any]:
         status, answer = self._send("GET", address, None, {"Accept": "application/json"})
@@ -199,12 +199,12 @@ class OpenIdProvider:
             self._failed = (self._clock_s(), away)
             raise away from error
         try:
-            said = json.loads(data) if len(data) <= _MAX_BYTES else None
+            values = json.loads(data) if len(data) <= _MAX_BYTES else None
         except ValueError:
-            said = None
-        if not isinstance(said, dict):
+            values = None
+        if not isinstance(values, dict):
             raise _unusable(address, f"{answer.status}, and no JSON object")
-        return answer.status, said
+        return answer.status, values
 
     def _require_present(self) -> None:
         failed = self._failed
