@@ -157,18 +157,18 @@ class OpenIdProvider:
     def _read(self) -> _Known:
         issuer = self.client.issuer
         where = f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
-        document = self._got(where)
-        if document.get("issuer") != issuer:
-            raise _unusable(where, f"it names itself {str(document.get('issuer'))[:200]}, not {issuer}")
+        said = self._got(where)
+        if said.get("issuer") != issuer:
+            raise _unusable(where, f"it names itself {str(said.get('issuer'))[:200]}, not {issuer}")
         for name in _ENDPOINTS:
-            if not isinstance(document.get(name), str) or not is_secure_url(document[name]):
+            if not isinstance(said.get(name), str) or not is_secure_url(said[name]):
                 raise _unusable(where, f"{name} is no https address")
-        keys = self._got(document["jwks_uri"]).get("keys")
+        keys = self._got(said["jwks_uri"]).get("keys")
         try:
             usable = [one for one in keys or [] if one["kty"] in ("RSA", "EC") and one.get("use") != "enc"]
-            return _Known(document, KeySet.import_key_set({"keys": usable}), self._clock_s())
+            return _Known(said, KeySet.import_key_set({"keys": usable}), self._clock_s())
         except (JoseError, ValueError, TypeError, KeyError) as error:
-            raise _unusable(document["jwks_uri"], f"its keys cannot be read: {error}") from error
+            raise _unusable(said["jwks_uri"], f"its keys cannot be read: {error}") from error
 
     def _got(self, address: str) -> dict[str, Any]:
         status, answer = self._send("GET", address, None, {"Accept": "application/json"})

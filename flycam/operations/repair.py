@@ -198,9 +198,9 @@ class FlightRepairer:
         """
         base = [tile for tile in tiles if tile.z == mosaic.base_zoom]
         can_fold = self._folding(mosaic)
-        hopeless = {tile for tile in base if not can_fold(tile)}
-        above = find_ancestors(hopeless)
-        known = [tile for tile in tiles if tile not in hopeless and tile not in above]
+        unrebuildable = {tile for tile in base if not can_fold(tile)}
+        above = find_ancestors(unrebuildable)
+        known = [tile for tile in tiles if tile not in unrebuildable and tile not in above]
 
         def fold() -> None:
             done = rebuild_mosaic(self._workspace, mosaic, self._progress, known=known)

@@ -83,8 +83,8 @@ def restore_backup(workspace: Workspace, folder: Path, progress: Progress = igno
     """
     began_ns = workspace.clock_ns()
     manifest = require_manifest(folder)
-    stands = _is_restored(workspace, manifest)
-    if not stands:
+    was_restored = _is_restored(workspace, manifest)
+    if not was_restored:
         _require_empty(workspace, folder, manifest)
     sha256 = _listed_catalogue(folder, manifest)
     with _scratch(workspace, folder) as scratch:
@@ -92,7 +92,7 @@ def restore_backup(workspace: Workspace, folder: Path, progress: Progress = igno
         written, left_out = _put_objects(workspace.store, folder, manifest, scratch, progress)
         # objects are durable before the catalogue names them
         workspace.store.flush()
-        if not stands:
+        if not was_restored:
             workspace.catalog.fill(catalogue)
     if not _is_restore_logged(workspace, manifest):
         workspace.catalog.audit.append(

@@ -269,8 +269,8 @@ def import_exchange(
     _store_objects(node, source, manifest, start, here, left_out, progress, account)
     _store_placements(node, manifest, here, verified)
     node.store.flush()
-    come = {item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL}
-    node.catalog.kept_originals.note(come - left_out)
+    hashes = {item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL}
+    node.catalog.kept_originals.note(hashes - left_out)
     taken = merge_exchange(node, manifest, homes, hooks, verified.views, account)
     return replace(
         taken, conflicts=(*taken.conflicts, *verified.unreadable), unreferenced=tuple(sorted(unnamed))
@@ -366,9 +366,9 @@ def _find_purged_originals(
 
     The purge is known here, or comes with them.
     """
-    come = [item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL]
+    hashes = [item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL]
     received = [line for one in verified.records for line in one.purges]
-    return select_active_purges([*node.catalog.retention.list_for_originals(come), *received]).keys()
+    return select_active_purges([*node.catalog.retention.list_for_originals(hashes), *received]).keys()
 
 
 def _find_unreferenced_originals(
@@ -379,8 +379,8 @@ def _find_unreferenced_originals(
     They would never be used, and nothing would delete them.
     """
     named = {frame.header.provenance.source_sha256 for one in records for frame in one.frames}
-    come = {item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL} - named
-    return frozenset(one for one in come if not node.catalog.retention.has_original(one))
+    hashes = {item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL} - named
+    return frozenset(one for one in hashes if not node.catalog.retention.has_original(one))
 
 
 def _store_objects(

@@ -163,12 +163,12 @@ class _ExchangeMerge:
     """Merge of one exchange; cursors are read again for each locked flight."""
 
     def __init__(
-        self, node: Node, manifest: ExchangeManifest, hands: ApplyHooks, views: PreviewImages, account: str
+        self, node: Node, manifest: ExchangeManifest, hooks: ApplyHooks, views: PreviewImages, account: str
     ) -> None:
         self._node = node
         self._manifest = manifest
         self._giver = manifest.box
-        self._hooks = hands
+        self._hooks = hooks
         self._views = views
         self._account = account
         self._known: dict[str, int] = {}
@@ -187,11 +187,11 @@ class _ExchangeMerge:
             if self._has_new_withdrawals(home):
                 self._clear_previews(home.flight_id)
             flight = import_flight_records(node, home.records, self._giver, self._account)
-            came = {
+            received = {
                 home.mosaics[there]: self._collect_received(there, taken) for there, taken in ahead.items()
             }
             is_whole = not self._manifest.unfinished_mosaics.intersection(home.mosaics)
-            lines = self._merge_states(flight, came)
+            lines = self._merge_states(flight, received)
             lines += self._store_previews(flight, home)
             if is_whole:
                 lines += self._delete_flight_previews(home)
@@ -206,7 +206,7 @@ class _ExchangeMerge:
                 # last, so that an interrupted merge is repeated
                 advance_cursor(node.store, self._giver, there, taken)
                 self._known[keys.derive_log_id(self._giver, there)] = taken.seq
-            self._delete_superseded(came)
+            self._delete_superseded(received)
         return lines
 
     def apply_foreign_withdrawals(self, one: FlightMatch | FlightConflict) -> int:
@@ -281,38 +281,38 @@ class _ExchangeMerge:
             tile_ids=frozenset(self._tiles.get(there, ())),
         )
 
-    def _merge_states(self, flight: Flight, came: Mapping[str, _ReceivedTiles]) -> int:
+    def _merge_states(self, flight: Flight, received: Mapping[str, _ReceivedTiles]) -> int:
         """Merge received states into the heads; return the number of log lines appended.
 
         Where the epoch changed, all states imported before and this node's own are merged too.
 
-        came  by mosaic here
+        received  by mosaic here
         """
         return sum(
-            self._merge_mosaic(mosaic, came.get(mosaic.mosaic_id, _NO_TILES))
+            self._merge_mosaic(mosaic, received.get(mosaic.mosaic_id, _NO_TILES))
             for mosaic in self._node.catalog.tiles.mosaics(flight.flight_id)
             if mosaic.revision == 0
         )
 
-    def _merge_mosaic(self, mosaic: MosaicInfo, came: _ReceivedTiles) -> int:
+    def _merge_mosaic(self, mosaic: MosaicInfo, received: _ReceivedTiles) -> int:
         node = self._node
         amendments = load_amendments(node.catalog, mosaic)
         stale = set(find_stale_tiles(node.catalog.tiles, mosaic, amendments)) | self._find_placeable_tiles(
             mosaic
         )
-        peer_tiles = PeerTiles(node.store, mosaic.mosaic_id, {**self._known, came.log: came.until})
+        peer_tiles = PeerTiles(node.store, mosaic.mosaic_id, {**self._known, received.log: received.until})
         own = self._hooks.rebuild_tiles(mosaic, amendments) if stale else None
 
         def states_of(tile_id: TileId) -> list[MosaicTile]:
             if own is not None and tile_id in stale:
                 return [*peer_tiles.states(tile_id, amendments), own(tile_id)]
-            return peer_tiles.states(tile_id, amendments, came.log)
+            return peer_tiles.states(tile_id, amendments, received.log)
 
         return merge_peer_tiles(
             node.store,
             node.catalog.tiles,
             mosaic,
-            {*came.tile_ids, *stale},
+            {*received.tile_ids, *stale},
             states_of,
             amendments=amendments,
             origin=node.box,
@@ -390,9 +390,9 @@ class _ExchangeMerge:
             node.store, node.catalog.tiles, mosaic, origin=node.box, clock_ns=node.clock_ns, done=done
         )
 
-    def _delete_superseded(self, came: Mapping[str, _ReceivedTiles]) -> None:
+    def _delete_superseded(self, received: Mapping[str, _ReceivedTiles]) -> None:
         """Delete states superseded in the same log, only once the cursor is past them."""
-        for mosaic_id, one in came.items():
+        for mosaic_id, one in received.items():
             peer_tiles = PeerTiles(self._node.store, mosaic_id, self._known)
             for tile_id in sorted(one.tile_ids):
                 peer_tiles.delete_older(tile_id, one.log)

@@ -126,7 +126,7 @@ class ReferenceFetcher:
         self,
         node: Node,
         line: PeerConnection,
-        hands: ReferenceApplyHooks,
+        hooks: ReferenceApplyHooks,
         folder: Path,
         limits: TransferLimits,
         *,
@@ -136,7 +136,7 @@ class ReferenceFetcher:
     ) -> None:
         self._node = node
         self._line = line
-        self._hands = hands
+        self._hands = hooks
         self._folder = folder
         self._limits = limits
         self._sleep, self._clock_s, self._free = sleep, clock_s, free
