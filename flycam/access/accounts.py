@@ -77,8 +77,8 @@ def add_user(workspace: Workspace, name: str, role: str, communes: str | None = 
         communes=_before(workspace, name) if communes is None else resolve_commune_codes(workspace, communes),
     )
     who, detail = workspace.operator or workspace.box, ", ".join([role, *account.communes])
-    told = AuditEntry(who=who, what="user add", subject=account.name, detail=detail, at_ns=now)
-    workspace.catalog.accounts.put(account, told)
+    entry = AuditEntry(who=who, what="user add", subject=account.name, detail=detail, at_ns=now)
+    workspace.catalog.accounts.put(account, entry)
     return account, token
 
 
@@ -107,16 +107,16 @@ def resolve_commune_codes(workspace: Workspace, text: str) -> tuple[str, ...]:
         return ()
     names = workspace.catalog.boundaries.names()
     codes = []
-    for asked in [one.strip() for one in text.split(",") if one.strip()]:
-        key = to_search_key(asked)
-        found = [asked] if asked in names else _find_codes(names, key)
+    for requested in [one.strip() for one in text.split(",") if one.strip()]:
+        key = to_search_key(requested)
+        found = [requested] if requested in names else _find_codes(names, key)
         if not found:
-            raise _no_commune(asked, key, names)
+            raise _no_commune(requested, key, names)
         if len(found) > 1:
             raise OptionUnusable(
                 _(
                     "--communes {asked}: several have this name ({found}); give the code",
-                    asked=asked,
+                    asked=requested,
                     found=", ".join(found),
                 )
             )
@@ -147,9 +147,9 @@ def _no_commune(text: str, key: str, names: Mapping[str, str]) -> NotFound:
             )
         )
     by_key = {to_search_key(name): name for name in names.values()}
-    alike = [name for spelled, name in by_key.items() if key in spelled]
-    alike = alike or [by_key[one] for one in difflib.get_close_matches(key, by_key, _EXAMPLES)]
-    near = "; ".join(sorted(alike)[:_EXAMPLES])
+    similar = [name for spelled, name in by_key.items() if key in spelled]
+    similar = similar or [by_key[one] for one in difflib.get_close_matches(key, by_key, _EXAMPLES)]
+    near = "; ".join(sorted(similar)[:_EXAMPLES])
     if not near:
         return NotFound(_("{asked}: no commune has this name or code", asked=text))
     return NotFound(_("{asked}: no commune has this name or code; nearest: {near}", asked=text, near=near))
@@ -216,18 +216,18 @@ def invite_guest(
         made_with=made_with or None,
     )
     lasts = f"{(guest.expires_ns - now) / _HOUR_NS:g} h"
-    said = [lasts, guest.event_id or "all events", *communes, made_with and f"made with {made_with}"]
-    detail = ", ".join(filter(None, said))
-    told = AuditEntry(who=who, what="guest link", subject=guest.guest_id, detail=detail, at_ns=now)
-    workspace.catalog.guests.put(guest, told)
+    details = [lasts, guest.event_id or "all events", *communes, made_with and f"made with {made_with}"]
+    detail = ", ".join(filter(None, details))
+    entry = AuditEntry(who=who, what="guest link", subject=guest.guest_id, detail=detail, at_ns=now)
+    workspace.catalog.guests.put(guest, entry)
     return guest, secret
 
 
 def revoke_guest(workspace: Workspace, guest_id: str, who: str) -> Guest:
     """Revoke a guest link. Raises NotFound."""
     now = workspace.clock_ns()
-    told = AuditEntry(who=who, what="guest revoked", subject=guest_id, detail="", at_ns=now)
-    return workspace.catalog.guests.revoke(guest_id, now, told)
+    entry = AuditEntry(who=who, what="guest revoked", subject=guest_id, detail="", at_ns=now)
+    return workspace.catalog.guests.revoke(guest_id, now, entry)
 
 
 # -- Accounts of people who sign in through OpenID Connect -----------------------------------------
@@ -254,8 +254,8 @@ def sign_in_with_openid(workspace: Workspace, client: OpenIdClient, claims: Mapp
 
 def map_role(client: OpenIdClient, claims: Mapping[str, Any]) -> Role:
     """Return the highest role that the claim's words give; viewer without any."""
-    given = {client.roles[word] for word in _words(_claim(claims, client.role_claim)) if word in client.roles}
-    return max(given, key=ROLES.index, default=Role.VIEWER)
+    found = {client.roles[word] for word in _words(_claim(claims, client.role_claim)) if word in client.roles}
+    return max(found, key=ROLES.index, default=Role.VIEWER)
 
 
 def _communes(workspace: Workspace, client: OpenIdClient, claims: Mapping[str, Any]) -> tuple[str, ...]:
@@ -334,14 +334,14 @@ def make_setup_code(workspace: Workspace) -> str:
     if workspace.catalog.accounts.all():
         raise make_account_exists()
     code = _new_code()
-    kept = {"sha256": _hash(code), "expires_ns": workspace.clock_ns() + SETUP_CODE_TTL_MIN * _MINUTE_NS}
+    record = {"sha256": _hash(code), "expires_ns": workspace.clock_ns() + SETUP_CODE_TTL_MIN * _MINUTE_NS}
     path = workspace.cache_dir / SETUP_CODE_FILE
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         make_folder(path.parent)
         temporary.unlink(missing_ok=True)
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            json.dump(kept, out)
+            json.dump(record, out)
         move_into_place(temporary, path)
     except OSError as error:
         raise StorageFailed(
@@ -372,8 +372,8 @@ def make_sign_in_code(workspace: Workspace, name: str, who: str, token_id: str =
         expires_ns=now + SIGN_IN_CODE_TTL_MIN * _MINUTE_NS,
     )
     detail = f"until {format_iso(made.expires_ns)}{f', made with {token_id}' if token_id else ''}"
-    told = AuditEntry(who=who, what="sign-in code", subject=name, detail=detail, at_ns=now)
-    workspace.catalog.codes.put(made, told)
+    entry = AuditEntry(who=who, what="sign-in code", subject=name, detail=detail, at_ns=now)
+    workspace.catalog.codes.put(made, entry)
     return _grouped(code)
 
 
@@ -387,8 +387,8 @@ def make_first_administrator(workspace: Workspace, code: str, name: str) -> tupl
     _require_setup_code(workspace, code)
     token, now = generate_token(), workspace.clock_ns()
     account = Account(name=name, role=Role.ADMIN, token_hash=hash_token(token), created_ns=now)
-    told = AuditEntry(who=name, what="user add", subject=name, detail="admin, by set-up code", at_ns=now)
-    workspace.catalog.accounts.put_first(account, told)
+    entry = AuditEntry(who=name, what="user add", subject=name, detail="admin, by set-up code", at_ns=now)
+    workspace.catalog.accounts.put_first(account, entry)
     # the code is void now that there is an account
     with suppress(OSError):
         (workspace.cache_dir / SETUP_CODE_FILE).unlink()
@@ -411,18 +411,18 @@ def _require_setup_code(workspace: Workspace, code: str) -> None:
     if workspace.catalog.accounts.all():
         raise make_account_exists()
     try:
-        kept = json.loads((workspace.cache_dir / SETUP_CODE_FILE).read_bytes())
+        record = json.loads((workspace.cache_dir / SETUP_CODE_FILE).read_bytes())
     # no code was made here, or it was deleted: any code is wrong then
     except (OSError, ValueError):
-        kept = {"sha256": "", "expires_ns": 0}
-    if not hmac.compare_digest(kept["sha256"], _hash(code)):
+        record = {"sha256": "", "expires_ns": 0}
+    if not hmac.compare_digest(record["sha256"], _hash(code)):
         raise AccessDenied(
             _(
                 "this code is wrong, or a newer one was made; compare it letter by letter, or "
                 "take another (on the server: flycam account code)"
             )
         )
-    if kept["expires_ns"] <= workspace.clock_ns():
+    if record["expires_ns"] <= workspace.clock_ns():
         raise AccessDenied(_("this code has expired; take another (on the server: flycam account code)"))
 
 
@@ -532,8 +532,8 @@ def revoke_token(
         raise NotFound(
             _("{token_id}: no such token holds; see 'flycam account tokens'", token_id=token_id[:80])
         )
-    told = make_token_entry(token, "token revoked", who, workspace.clock_ns(), token.scope)
+    entry = make_token_entry(token, "token revoked", who, workspace.clock_ns(), token.scope)
     # sessions are sealed by a token's hash: a new seal ends those of this token (decision 0033)
-    ended = workspace.catalog.tokens.revoke(token, hash_token(generate_token()), told)
+    ended = workspace.catalog.tokens.revoke(token, hash_token(generate_token()), entry)
     workspace.catalog.accounts.forget()
     return token, ended

@@ -70,7 +70,7 @@ class OpenIdProvider:
         Raises SignInUnavailable.
         """
         address = urlsplit(str(self._document()["authorization_endpoint"]))
-        asked = {
+        parameters = {
             "response_type": "code",
             "client_id": self.client.client_id,
             "redirect_uri": self.client.redirect_uri,
@@ -80,7 +80,7 @@ class OpenIdProvider:
             "code_challenge": _encode_hash(verifier, "sha256"),
             "code_challenge_method": "S256",
         }
-        query = urlencode([*parse_qsl(address.query, keep_blank_values=True), *asked.items()])
+        query = urlencode([*parse_qsl(address.query, keep_blank_values=True), *parameters.items()])
         return address._replace(query=query).geturl()
 
     def fetch_claims(self, code: str, nonce: str, verifier: str) -> Mapping[str, Any]:
@@ -165,8 +165,8 @@ class OpenIdProvider:
                 raise _unusable(where, f"{name} is no https address")
         keys = self._got(said["jwks_uri"]).get("keys")
         try:
-            ours = [one for one in keys or [] if one["kty"] in ("RSA", "EC") and one.get("use") != "enc"]
-            return _Known(said, KeySet.import_key_set({"keys": ours}), self._clock_s())
+            usable = [one for one in keys or [] if one["kty"] in ("RSA", "EC") and one.get("use") != "enc"]
+            return _Known(said, KeySet.import_key_set({"keys": usable}), self._clock_s())
         except (JoseError, ValueError, TypeError, KeyError) as error:
             raise _unusable(said["jwks_uri"], f"its keys cannot be read: {error}") from error
 
@@ -199,12 +199,12 @@ class OpenIdProvider:
             self._failed = (self._clock_s(), away)
             raise away from error
         try:
-            said = json.loads(data) if len(data) <= _MAX_BYTES else None
+            values = json.loads(data) if len(data) <= _MAX_BYTES else None
         except ValueError:
-            said = None
-        if not isinstance(said, dict):
+            values = None
+        if not isinstance(values, dict):
             raise _unusable(address, f"{answer.status}, and no JSON object")
-        return answer.status, said
+        return answer.status, values
 
     def _require_present(self) -> None:
         failed = self._failed

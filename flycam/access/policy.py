@@ -166,19 +166,19 @@ class RedactedGroundCache:
 
 def load_redacted_ground(catalog: Catalog) -> RedactedGround:
     """Load all active redactions, in six reads however many there are."""
-    held = select_active_redactions(catalog.redactions.lines())
-    if not held:
+    active = select_active_redactions(catalog.redactions.lines())
+    if not active:
         return NOTHING_REDACTED
     photos: dict[str, tuple[bytes, ...]] = {}
-    for line in held:
+    for line in active:
         photos[line.frame_id] = (*photos.get(line.frame_id, ()), line.wkb)
     known: dict[str, dict[str, bytes]] = {}
-    for one in catalog.redactions.list_footprints(line.line_id for line in held):
+    for one in catalog.redactions.list_footprints(line.line_id for line in active):
         known.setdefault(one.line_id, {})[one.lay] = one.wkb
     frames = {one.frame_id: one for one in catalog.frames.get_many(list(photos))}
     lays = _list_projection_names(catalog, list(frames.values()))
     grounds: list[tuple[str, bytes]] = []
-    for line in held:
+    for line in active:
         ground = known.get(line.line_id, {})
         # ground of former placements too: tiles made with them may be shown until they are rebuilt
         grounds += [(line.frame_id, wkb) for wkb in ground.values()]
@@ -208,15 +208,15 @@ def compute_nearby_redaction_fingerprints(
 
     boxes  lon/lat
     """
-    asked = shapely.union_all([shapely.box(*one) for one in boxes])
+    area = shapely.union_all([shapely.box(*one) for one in boxes])
     return _words(
-        masks, {frame for frame, wkb in masks.grounds if shapely.intersects(asked, repair_geometry(wkb))}
+        masks, {frame for frame, wkb in masks.grounds if shapely.intersects(area, repair_geometry(wkb))}
     )
 
 
 def _words(masks: RedactedGround, frame_ids: Iterable[str]) -> frozenset[str]:
-    said = (frame_id.encode() + polygon for frame_id in frame_ids for polygon in masks.photos[frame_id])
-    return frozenset(hashlib.sha256(one).hexdigest()[:16] for one in said)
+    encoded = (frame_id.encode() + polygon for frame_id in frame_ids for polygon in masks.photos[frame_id])
+    return frozenset(hashlib.sha256(one).hexdigest()[:16] for one in encoded)
 
 
 def iterate_ground_projections(catalog: Catalog, frame: FrameRecord) -> Iterator[GroundProjection]:
@@ -558,16 +558,16 @@ class AccessPolicy:
         return bool(self._mercator.intersects(shapely.box(*_around(tile_id))))
 
     def _fingerprint(self) -> str:
-        said = hashlib.sha256(shapely.to_wkb(self._ground.shape))
+        digest = hashlib.sha256(shapely.to_wkb(self._ground.shape))
         for frame_id, polygons in sorted(self._photos.items()):
-            said.update(b"\n".join([b"", frame_id.encode(), *sorted(polygons)]))
+            digest.update(b"\n".join([b"", frame_id.encode(), *sorted(polygons)]))
         for frame_id, ground in self._masked:
-            said.update(frame_id.encode() + shapely.to_wkb(ground.shape))
+            digest.update(frame_id.encode() + shapely.to_wkb(ground.shape))
         for names in (self._flights.hidden, self._mosaics.hidden, self._layers):
-            said.update("\n".join(["", *sorted(names), ""]).encode())
+            digest.update("\n".join(["", *sorted(names), ""]).encode())
         for only in (self._flights.only, self._mosaics.only):
-            said.update(b"all" if only is None else "\n".join(["only", *sorted(only)]).encode())
-        return said.hexdigest()[:16]
+            digest.update(b"all" if only is None else "\n".join(["only", *sorted(only)]).encode())
+        return digest.hexdigest()[:16]
 
 
 def _withheld_ground(areas: BaseGeometry, within: BaseGeometry | None) -> BaseGeometry:
@@ -660,14 +660,14 @@ class AccessPolicies:
             return UNRESTRICTED
         kind = _AccountScope(account.role, account.communes, account.event_id)
         with self._lock:
-            kept = self._kept.get(kind)
-            if kept is not None and self._clock_s() - kept.at_s < _CACHE_TTL_S:
-                return kept.access_policy
+            entry = self._kept.get(kind)
+            if entry is not None and self._clock_s() - entry.at_s < _CACHE_TTL_S:
+                return entry.access_policy
             at_s, rules = self._clock_s(), _rules_of(self._catalog, account, self._masks.get_current)
-            made = kept.access_policy if kept is not None and kept.rules == rules else _make_policy(rules)
+            made = entry.access_policy if entry is not None and entry.rules == rules else _make_policy(rules)
             # same object for equal rules: what was made under it stays valid
-            if kept is not None and kept.access_policy.fingerprint == made.fingerprint:
-                made = kept.access_policy
+            if entry is not None and entry.access_policy.fingerprint == made.fingerprint:
+                made = entry.access_policy
             self._kept[kind] = _CachedPolicy(at_s, rules, made)
             return made
 

@@ -72,8 +72,8 @@ def set_layer_classification(workspace: Workspace, ref: str, level: Classificati
 
 def _classify(workspace: Workspace, subject: str, name: str, level: Classification, who: str) -> None:
     now_ns = workspace.clock_ns()
-    told = _make_audit_entry(who, "classify", subject, f"{name}: {level}", now_ns)
-    workspace.catalog.restrictions.classify(subject, level, now_ns, told)
+    entry = _make_audit_entry(who, "classify", subject, f"{name}: {level}", now_ns)
+    workspace.catalog.restrictions.classify(subject, level, now_ns, entry)
 
 
 def _make_audit_entry(who: str, what: str, subject: str, detail: str, at_ns: int) -> AuditEntry:

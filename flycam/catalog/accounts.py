@@ -111,9 +111,9 @@ class Accounts:
             barred = update(identities).where(identities.c.name == name).values(barred_ns=at_ns)
             connection.execute(barred)
             detail = ", ".join([account.role, *account.communes])
-            told = AuditEntry(who=who, what="user remove", subject=name, detail=detail, at_ns=at_ns)
+            entry = AuditEntry(who=who, what="user remove", subject=name, detail=detail, at_ns=at_ns)
             write_entries(
-                connection, [told, *tokens.make_revocation_entries(ended, told)], self._database.audit_key
+                connection, [entry, *tokens.make_revocation_entries(ended, entry)], self._database.audit_key
             )
         self.forget()
         return account, ended
@@ -183,9 +183,9 @@ class Accounts:
             with self._database.read() as connection:
                 rows = connection.execute(select(tables.accounts))
                 known = {one.name: one for one in map(parse_account_row, rows)}
-                held = tokens.list_valid_tokens(connection, time.time_ns())
+                valid_tokens = tokens.list_valid_tokens(connection, time.time_ns())
             self._by_hash = {
-                one.secret_hash: _by(known[one.account], one) for one in held if one.account in known
+                one.secret_hash: _by(known[one.account], one) for one in valid_tokens if one.account in known
             }
             self._is_empty = not known
             self._read_at = time.monotonic()
@@ -380,8 +380,8 @@ class Identities:
     def is_external(self, name: str) -> bool:
         """Return True if the account of this name belongs to the sign-in service."""
         with self._database.read() as connection:
-            asked = select(identities.c.name).where(identities.c.name == name)
-            return connection.execute(asked).first() is not None
+            query = select(identities.c.name).where(identities.c.name == name)
+            return connection.execute(query).first() is not None
 
 
 def _entered(connection: Connection, person: Person, accounts: Collection[str], at_ns: int) -> Account:
@@ -410,8 +410,8 @@ def _account_before(connection: Connection, person: Person, accounts: dict[str, 
     Raises AccessDenied.
     """
     c = identities.c
-    asked = select(identities).where(c.issuer == person.issuer, c.subject == person.subject)
-    known = connection.execute(asked).first()
+    query = select(identities).where(c.issuer == person.issuer, c.subject == person.subject)
+    known = connection.execute(query).first()
     if known is None:
         return None
     if known.barred_ns is not None or known.name not in accounts:

@@ -104,8 +104,8 @@ class AuditKey:
 
     def _kept(self) -> Signer | None:
         try:
-            said = json.loads(self._path.read_bytes())
-            return _signer(_bytes(said["seed"], _SEED_BYTES), int(said["after"]), str(said["digest"]))
+            values = json.loads(self._path.read_bytes())
+            return _signer(_bytes(values["seed"], _SEED_BYTES), int(values["after"]), str(values["digest"]))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -129,13 +129,13 @@ class AuditKey:
 
     def _keep(self, signer: Signer) -> None:
         """Write the key to disk, whole, before anything is signed by it."""
-        said = {"seed": signer.seed.hex(), "after": signer.after, "digest": signer.digest}
+        values = {"seed": signer.seed.hex(), "after": signer.after, "digest": signer.digest}
         part = self._path.with_name(f"{self._path.name}.part")
         try:
             make_folder(self._path.parent)
             part.unlink(missing_ok=True)
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-                json.dump(said, out)
+                json.dump(values, out)
                 out.flush()
                 os.fsync(out.fileno())
             part.replace(self._path)

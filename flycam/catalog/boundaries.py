@@ -216,8 +216,8 @@ class Boundaries:
         digest = hashlib.sha256()
         with self._database.read() as connection:
             for row in connection.execute(query):
-                said = (row.code, row.valid_from.isoformat(), row.name, row.area_m2)
-                digest.update(repr(said).encode() + hashlib.sha256(row.wkb).digest())
+                values = (row.code, row.valid_from.isoformat(), row.name, row.area_m2)
+                digest.update(repr(values).encode() + hashlib.sha256(row.wkb).digest())
         return digest.hexdigest()
 
     def search(
@@ -316,15 +316,15 @@ def union_communes(communes: Sequence[CommuneRecord]) -> BaseGeometry:
 
 def _left_of(commune: CommuneRecord, over: BaseGeometry) -> CommuneRecord | None:
     """Return a commune minus the ground beneath others; None if nothing is left."""
-    whole = _ground(commune)
-    if not whole.intersects(over):
+    ground = _ground(commune)
+    if not ground.intersects(over):
         return commune
-    left = whole.difference(over)  # degrees suffice for a share of one commune
-    if left.area <= _SLIVER * whole.area:
+    left = ground.difference(over)  # degrees suffice for a share of one commune
+    if left.area <= _SLIVER * ground.area:
         return None
     parts = shapely.get_parts(left)
     areas = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
-    return replace(commune, wkb=shapely.to_wkb(areas), area_m2=commune.area_m2 * left.area / whole.area)
+    return replace(commune, wkb=shapely.to_wkb(areas), area_m2=commune.area_m2 * left.area / ground.area)
 
 
 def _ground(commune: CommuneRecord) -> BaseGeometry:

@@ -72,14 +72,14 @@ def save_snapshot(database: Database, path: Path) -> None:
             _copy_rows(source, target)
     merge_wal(path)
     with _file(path) as copy:
-        said = _quick_check(copy)
-    if said:
+        problems = _quick_check(copy)
+    if problems:
         raise CatalogUnavailable(
             _(
                 "{place}: the catalogue is damaged ({said}), and is not saved over a whole "
                 "one; restore the last backup into a new folder",
                 place=database.place,
-                said=said[0],
+                said=problems[0],
             )
         )
 
@@ -139,10 +139,10 @@ def check_integrity(database: Database) -> list[str]:
 
 def _quick_check(file: sqlite3.Connection) -> list[str]:
     try:
-        said = [str(row[0]) for row in file.execute("PRAGMA quick_check(10)")]
+        problems = [str(row[0]) for row in file.execute("PRAGMA quick_check(10)")]
     except sqlite3.DatabaseError as error:  # too damaged to be checked
         return [str(error)]
-    return [] if said == ["ok"] else said
+    return [] if problems == ["ok"] else problems
 
 
 def _copy_rows(source: Connection, target: Connection) -> None:

@@ -338,8 +338,8 @@ class Changes:
         try:
             with self._database.write(alone_in=audit_log) as connection:  # as `append`: one writer at a time
                 require_in_event(connection, flight_ids, lines[0].event_id)
-                ours = c.event_id.in_({line.event_id for line in lines})
-                known = set(connection.execute(select(c.change_id).where(ours, c.version == 1)).scalars())
+                in_event = c.event_id.in_({line.event_id for line in lines})
+                known = set(connection.execute(select(c.change_id).where(in_event, c.version == 1)).scalars())
                 rows = {one.change_id: _row(one) for one in lines if one.change_id not in known}
                 if rows:
                     connection.execute(changes.insert(), [*rows.values(), *map(_row, replaced)])

@@ -154,10 +154,10 @@ _PLAIN = (
 
 
 def _row(one: Comparison, windows: Sequence[ComparedWindow]) -> dict[str, Any]:
-    said = [[*window.lonlat_deg, window.state, window.residual_m] for window in windows]
+    rows = [[*window.lonlat_deg, window.state, window.residual_m] for window in windows]
     return {
         **{name: getattr(one, name) for name in _PLAIN},
-        "windows": zlib.compress(json.dumps(said, separators=(",", ":")).encode()),
+        "windows": zlib.compress(json.dumps(rows, separators=(",", ":")).encode()),
         "doubts": _encode(one.doubts),
         "warnings": _encode(one.warnings),
         **to_box_columns(one.bounds_lonlat_deg),

@@ -284,8 +284,8 @@ class Database:
         Raises FlightBusy at once if another process or thread holds it. PostgreSQL may end it while it is
         held: see `require_held`.
         """
-        held = self._file_lock(name) if self.is_sqlite else self._session_lock(name)
-        with held:
+        lock = self._file_lock(name) if self.is_sqlite else self._session_lock(name)
+        with lock:
             yield
 
     def require_held(self, connection: Connection, *names: str) -> None:
@@ -295,8 +295,8 @@ class Database:
         was lost, and nothing may be written any more (see `SessionLock`).
         """
         with self._holding:
-            held = [self._held[name] for name in names if name in self._held]
-        for lock in held:
+            locks = [self._held[name] for name in names if name in self._held]
+        for lock in locks:
             lock.require(connection)
 
     def close(self) -> None:
@@ -385,26 +385,26 @@ class Database:
             ) from error
 
     def _trouble(self, error: DBAPIError) -> Exception:
-        said = " ".join(str(error.orig).split())
-        if "disk I/O error" in said and has_free_space(Path(self.place)):
+        cause = " ".join(str(error.orig).split())
+        if "disk I/O error" in cause and has_free_space(Path(self.place)):
             return StorageFailed(
                 _(
                     "{place}: the disk does not read or write ({said}), though it has room: "
                     "it may be dying; make a backup on another disk at once (flycam "
                     "backup), then have it checked",
                     place=self.place,
-                    said=said,
+                    said=cause,
                 )
             )
-        if "disk is full" in said or "No space left" in said or "disk I/O error" in said:
+        if "disk is full" in cause or "No space left" in cause or "disk I/O error" in cause:
             return DiskFull(
                 _(
                     "{place}: no space left for the catalogue ({said}); free some and run again",
                     place=self.place,
-                    said=said,
+                    said=cause,
                 )
             )
-        if "is locked" in said:
+        if "is locked" in cause:
             return CatalogUnavailable(
                 _(
                     "{place}: another process held the catalogue for {busy_timeout_s:.0f} s; run again",
@@ -412,21 +412,21 @@ class Database:
                     busy_timeout_s=_BUSY_TIMEOUT_S,
                 )
             )
-        if "malformed" in said:
+        if "malformed" in cause:
             return CatalogUnavailable(
                 _(
                     "{place}: this catalogue's file is damaged ({said}); put the last backup "
                     "into a new folder: flycam restore",
                     place=self.place,
-                    said=said,
+                    said=cause,
                 )
             )
-        if "not a database" in said:
+        if "not a database" in cause:
             return CatalogUnavailable(
                 _("{place}: this file is no flycam catalogue; name another", place=self.place)
             )
         return CatalogUnavailable(
-            _("{place}: {said}; check that the database is there and run again", place=self.place, said=said)
+            _("{place}: {said}; check that the database is there and run again", place=self.place, said=cause)
         )
 
     @contextmanager

@@ -108,19 +108,19 @@ class StoredOriginals:
 
     def note(self, hashes: Iterable[str]) -> None:
         """Record that these are in the store durably; on disk on return."""
-        asked = set(hashes)
-        new = asked - self.filter_known(asked)  # no transaction without new hashes
+        unique = set(hashes)
+        new = unique - self.filter_known(unique)  # no transaction without new hashes
         if new:
             with self._database.write() as connection:
                 record_stored(connection, self._database, new)
 
     def filter_known(self, hashes: Iterable[str]) -> set[str]:
         """Return those of these that were once here."""
-        asked, found = sorted(set(hashes)), set[str]()
+        unique, found = sorted(set(hashes)), set[str]()
         c = kept_originals.c
         with self._database.read() as connection:
-            for start in range(0, len(asked), _ROWS_AT_ONCE):
-                some = asked[start : start + _ROWS_AT_ONCE]
+            for start in range(0, len(unique), _ROWS_AT_ONCE):
+                some = unique[start : start + _ROWS_AT_ONCE]
                 found.update(connection.execute(select(c.sha256).where(c.sha256.in_(some))).scalars())
         return found
 
@@ -158,18 +158,18 @@ class Frames:
         Raises FlightBusy if this process held the lock of their flight and lost it: its new holder may be
         through with the flight, and nobody would orthorectify what is recorded after.
         """
-        standing: dict[str, FrameRecord] = {}
+        recorded: dict[str, FrameRecord] = {}
         order: list[str] = []
         remaining = iter(records)
         with self._database.write(alone_in=tables.frames) as connection:
             while chunk := list(islice(remaining, _ROWS_AT_ONCE)):
                 self._database.require_held(connection, *sorted({record.flight_id for record in chunk}))
                 order.extend(record.frame_id for record in chunk)
-                standing.update(self._put_chunk(connection, chunk))
+                recorded.update(self._put_chunk(connection, chunk))
                 if is_stored:
                     used = (one.header.provenance for one in chunk if one.status is FrameStatus.USED)
                     record_stored(connection, self._database, (one.source_sha256 for one in used))
-        return [standing[frame_id] for frame_id in order]
+        return [recorded[frame_id] for frame_id in order]
 
     def list_for_flight(self, flight_id: str, status: FrameStatus | None = None) -> list[FrameRecord]:
         """Return frames of a flight in order of capture; of one status if given."""
@@ -301,13 +301,13 @@ class Frames:
             for row in connection.execute(query)
             if row.status != FrameStatus.REJECTED.value and row.exterior is not None
         }
-        gone, placed = fetch_withdrawals(connection, ids), fetch_placements(connection, ids)
+        withdrawals, placed = fetch_withdrawals(connection, ids), fetch_placements(connection, ids)
         fresh: dict[str, FrameRecord] = {}
         for record in chunk:
             if record.frame_id not in kept:
                 known = placed.get(record.frame_id)
-                laid = self._placed(connection, record, known) if known else record
-                fresh[record.frame_id] = apply_withdrawal(laid, gone)
+                current = self._placed(connection, record, known) if known else record
+                fresh[record.frame_id] = apply_withdrawal(current, withdrawals)
         if fresh:
             rows = [to_frame_row(fresh[frame_id]) for frame_id in sorted(fresh)]
             connection.execute(self._database.upsert(tables.frames), rows)

@@ -226,9 +226,9 @@ class LiveFlightReports:
 
         Does nothing if it has no report, or has ended itself. Raises CatalogUnavailable, DiskFull.
         """
-        for told in self.list_since(0):
-            if told.flight_id == flight_id and told.phase is not LiveFlightPhase.ENDED:
-                self.put(replace(told, phase=LiveFlightPhase.ENDED, told_ns=told_ns, beat=told.beat + 1))
+        for report in self.list_since(0):
+            if report.flight_id == flight_id and report.phase is not LiveFlightPhase.ENDED:
+                self.put(replace(report, phase=LiveFlightPhase.ENDED, told_ns=told_ns, beat=report.beat + 1))
 
     def delete_before(self, told_ns: int) -> None:
         """Delete reports older than `told_ns`, which are no longer shown."""
@@ -240,23 +240,23 @@ class LiveFlightReports:
 
         Name and event are those that the flight has on record.
         """
-        mine, flights = tables.airborne, tables.flights
+        reports, flights = tables.airborne, tables.flights
         query = (
             select(
-                mine.c.flight_id,
-                mine.c.run,
-                mine.c.beat,
-                mine.c.told_ns,
-                mine.c.report,
-                func.coalesce(flights.c.name, mine.c.name).label("name"),
-                func.coalesce(flights.c.event_id, mine.c.event_id).label("event_id"),
+                reports.c.flight_id,
+                reports.c.run,
+                reports.c.beat,
+                reports.c.told_ns,
+                reports.c.report,
+                func.coalesce(flights.c.name, reports.c.name).label("name"),
+                func.coalesce(flights.c.event_id, reports.c.event_id).label("event_id"),
             )
-            .outerjoin_from(mine, flights, mine.c.flight_id == flights.c.flight_id)
+            .outerjoin_from(reports, flights, reports.c.flight_id == flights.c.flight_id)
             .where(
-                mine.c.told_ns >= told_ns,
+                reports.c.told_ns >= told_ns,
                 or_(flights.c.state.is_(None), flights.c.state != FlightState.WITHDRAWN.value),
             )
-            .order_by(mine.c.flight_id)
+            .order_by(reports.c.flight_id)
         )
         with self._database.read() as connection:
             return [_airborne(row) for row in connection.execute(query)]
@@ -264,14 +264,14 @@ class LiveFlightReports:
 
 def _airborne(row: Any) -> LiveFlightReport:
     """Convert a row and its JSON to a report; lists become tuples again."""
-    said: dict[str, Any] = json.loads(row.report)
-    said |= {name: getattr(row, name) for name in _COLUMNS}
-    said |= {name: tuple(tuple(one) for one in said[name]) for name in ("track", "footprint")}
-    said["remarks"] = tuple(map(decode_message, said["remarks"]))
-    said |= {name: LinkState(**said[name]) for name in ("video", "telemetry")}
-    if said["aircraft"] is not None:
-        aircraft: dict[str, Any] = said["aircraft"]
-        said["aircraft"] = AircraftState(**{**aircraft, "lonlat_deg": tuple(aircraft["lonlat_deg"])})
-    if said["failure"] is not None:
-        said["failure"] = decode_message(said["failure"])
-    return LiveFlightReport(**{**said, "phase": LiveFlightPhase(said["phase"])})
+    values: dict[str, Any] = json.loads(row.report)
+    values |= {name: getattr(row, name) for name in _COLUMNS}
+    values |= {name: tuple(tuple(one) for one in values[name]) for name in ("track", "footprint")}
+    values["remarks"] = tuple(map(decode_message, values["remarks"]))
+    values |= {name: LinkState(**values[name]) for name in ("video", "telemetry")}
+    if values["aircraft"] is not None:
+        aircraft: dict[str, Any] = values["aircraft"]
+        values["aircraft"] = AircraftState(**{**aircraft, "lonlat_deg": tuple(aircraft["lonlat_deg"])})
+    if values["failure"] is not None:
+        values["failure"] = decode_message(values["failure"])
+    return LiveFlightReport(**{**values, "phase": LiveFlightPhase(values["phase"])})

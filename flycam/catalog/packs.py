@@ -133,8 +133,8 @@ class Packs:
         """
         named = ("ended_ns", "manifest_sha256", "content_sha256", "classification", "sha256", "size_bytes")
         values = {name: getattr(pack, name) for name in named}
-        said = {"state": PackState.MADE.value, **_lists(pack)}
-        return self._change(pack.pack_id, {**values, **said}, audit_entry)
+        encoded = {"state": PackState.MADE.value, **_lists(pack)}
+        return self._change(pack.pack_id, {**values, **encoded}, audit_entry)
 
     def mark_failed(self, pack_id: str, why: Message, at_ns: int) -> None:
         """Record why a pending pack was not made; others stay as they are."""
@@ -221,8 +221,8 @@ def _finals_of(draft_id: str) -> Select[Any]:
 
 def _row(pack: Pack) -> dict[str, Any]:
     row = {one.name: getattr(pack, one.name) for one in fields(pack)}
-    said = {"state": pack.state.value, "flights": "\n".join(pack.flights), **_lists(pack)}
-    return {**row, **said, "why": _encode(pack.why)}
+    encoded = {"state": pack.state.value, "flights": "\n".join(pack.flights), **_lists(pack)}
+    return {**row, **encoded, "why": _encode(pack.why)}
 
 
 def _encode(why: Message | None) -> str | None:

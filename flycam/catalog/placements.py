@@ -241,11 +241,11 @@ class Placements:
         """
         with self._database.write(alone_in=tables.frames) as connection:
             self._database.require_held(connection, *sorted({record.flight_id for record in records}))
-            standing = _fetch_current_frames(connection, [record.frame_id for record in records])
-            known = fetch_placements(connection, list(standing))
+            recorded = _fetch_current_frames(connection, [record.frame_id for record in records])
+            known = fetch_placements(connection, list(recorded))
             answer = []
             for record in records:
-                before = standing.get(record.frame_id)
+                before = recorded.get(record.frame_id)
                 if before is None:
                     raise NotFound(
                         _(
@@ -266,10 +266,10 @@ class Placements:
         for placement in placements:
             by_frame.setdefault(placement.frame_id, []).append(placement)
         with self._database.write(alone_in=tables.frames) as connection:
-            standing = _fetch_current_frames(connection, list(by_frame))
+            recorded = _fetch_current_frames(connection, list(by_frame))
             known = fetch_placements(connection, list(by_frame))
             for frame_id, new in sorted(by_frame.items()):
-                before = standing.get(frame_id)
+                before = recorded.get(frame_id)
                 placed = self._merge(connection, before, known.get(frame_id, []), new)
                 if before is not None:
                     self._follow(connection, before, placed)

@@ -118,8 +118,8 @@ class RedactionRecord:
     @property
     def line_id(self) -> str:
         """24 hex digits from its content: the same on every node."""
-        said = (self.mask_id, self.step, self.frame_id, self.reason, self.author, str(self.at_ns))
-        return hashlib.sha256("\n".join(said).encode() + self.wkb).hexdigest()[:24]
+        parts = (self.mask_id, self.step, self.frame_id, self.reason, self.author, str(self.at_ns))
+        return hashlib.sha256("\n".join(parts).encode() + self.wkb).hexdigest()[:24]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -263,14 +263,14 @@ class Redactions:
         A revocation from there is kept as a request only: a stolen token or stick uncovers nothing. What is
         known to be revoked by that very record stays so.
         """
-        told = list(lines)
-        here = {one.line_id for mask_id in {one.mask_id for one in told} for one in self._of_mask(mask_id)}
-        asked = [
+        every = list(lines)
+        here = {one.line_id for mask_id in {one.mask_id for one in every} for one in self._of_mask(mask_id)}
+        requests = [
             replace(one, step=RedactionStep.REVOCATION_REQUESTED)
-            for one in told
+            for one in every
             if one.step is RedactionStep.REVOKED and one.line_id not in here
         ]
-        return self.append([*(one for one in told if one.step is not RedactionStep.REVOKED), *asked])
+        return self.append([*(one for one in every if one.step is not RedactionStep.REVOKED), *requests])
 
     def history(self, mask_id: str) -> list[RedactionRecord]:
         """Return all records of a redaction, oldest first. Raises NotFound."""
@@ -336,12 +336,12 @@ class Redactions:
 
         So nothing from there uncovers anything here. Empty ground is not trusted, but computed here.
         """
-        told = [one for one in grounds if not shapely.from_wkb(one.wkb).is_empty]
-        if told:
+        non_empty = [one for one in grounds if not shapely.from_wkb(one.wkb).is_empty]
+        if non_empty:
             names = ["line_id", "lay"]
             insert = self._database.insert(_grounds).on_conflict_do_nothing(index_elements=names)
             with self._database.write() as connection:
-                connection.execute(insert, [to_redaction_footprint_row(one) for one in told])
+                connection.execute(insert, [to_redaction_footprint_row(one) for one in non_empty])
 
     def list_footprints(self, line_ids: Iterable[str]) -> list[RedactionFootprint]:
         """Return the ground of these redactions, by every known placement."""
@@ -370,9 +370,9 @@ def select_active_redactions(lines: Iterable[RedactionRecord]) -> list[Redaction
 def select_revocation_requests(lines: Iterable[RedactionRecord]) -> list[RedactionRecord]:
     """Return the records by which other nodes ask to revoke active redactions."""
     every = list(lines)
-    held = {(one.mask_id, one.frame_id) for one in select_active_redactions(every)}
-    asked = (one for one in every if one.step is RedactionStep.REVOCATION_REQUESTED)
-    return [one for one in asked if (one.mask_id, one.frame_id) in held]
+    active = {(one.mask_id, one.frame_id) for one in select_active_redactions(every)}
+    requests = (one for one in every if one.step is RedactionStep.REVOCATION_REQUESTED)
+    return [one for one in requests if (one.mask_id, one.frame_id) in active]
 
 
 def to_redaction_row(line: RedactionRecord) -> dict[str, Any]:

@@ -51,8 +51,8 @@ class Retention:
         """Remove a term: the node's default applies again, or none."""
         c = tables.retention_terms.c
         with self._database.write(alone_in=tables.audit_log) as connection:
-            gone = delete(tables.retention_terms).where(c.subject == subject, c.kind == kind.value)
-            connection.execute(gone)
+            deletion = delete(tables.retention_terms).where(c.subject == subject, c.kind == kind.value)
+            connection.execute(deletion)
             write_entries(connection, [entry], self._database.audit_key)
 
     def terms(self) -> list[RetentionTerm]:
@@ -139,8 +139,8 @@ class Retention:
 
         Oldest first within each batch of about a thousand hashes.
         """
-        asked = sorted(set(hashes))
-        chunks = (asked[start : start + _ROWS_AT_ONCE] for start in range(0, len(asked), _ROWS_AT_ONCE))
+        unique = sorted(set(hashes))
+        chunks = (unique[start : start + _ROWS_AT_ONCE] for start in range(0, len(unique), _ROWS_AT_ONCE))
         every = select(tables.purges)
         return [one for some in chunks for one in self._fetch(every.where(tables.purges.c.sha256.in_(some)))]
 
@@ -158,9 +158,9 @@ class Retention:
         query = select(tables.frames.c.flight_id, tables.frames.c.provenance)
         with self._database.read() as connection:
             for row in connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(query):
-                said = json.loads(row.provenance)
-                if said["source_sha256"]:
-                    yield row.flight_id, said["source_sha256"], said["source_name"]
+                values = json.loads(row.provenance)
+                if values["source_sha256"]:
+                    yield row.flight_id, values["source_sha256"], values["source_name"]
 
     def has_original(self, sha256: str) -> bool:
         """Check whether a recorded frame is of this original (hex)."""

@@ -89,8 +89,8 @@ class PurgeRecord:
 
         A flight's id differs by node.
         """
-        said = (self.act_id, self.step, self.kind, self.sha256, self.name, self.list_digest, self.reason)
-        return _id(*said, self.author, self.box, str(self.at_ns))
+        parts = (self.act_id, self.step, self.kind, self.sha256, self.name, self.list_digest, self.reason)
+        return _id(*parts, self.author, self.box, str(self.at_ns))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -125,15 +125,15 @@ class Revisions:
         replaces it, else the live one. Atomic.
         """
         with self._database.write(alone_in=tables.frames) as connection:
-            gone = [record for record in _holding(connection, frame_ids) if _is_alive(record)]
+            affected = [record for record in _holding(connection, frame_ids) if _is_alive(record)]
             r = tables.revisions.c
-            for record in gone:
+            for record in affected:
                 this = (r.mosaic_id == record.mosaic_id) & (r.revision == record.revision)
                 retired = update(tables.revisions).where(this)
                 connection.execute(retired.values(state=RevisionState.RETIRED.value, why=why))
-            for mosaic_id in sorted({record.mosaic_id for record in gone}):
+            for mosaic_id in sorted({record.mosaic_id for record in affected}):
                 _show_what_is_left(connection, mosaic_id)
-        return gone
+        return affected
 
     def list_for_mosaic(self, mosaic_id: str) -> list[RevisionRecord]:
         """Return all revisions of a mosaic, oldest first."""

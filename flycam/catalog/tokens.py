@@ -192,8 +192,8 @@ def make_revocation_entries(ended: Descendants, why: AuditEntry) -> list[AuditEn
 def make_token_entry(token: Token, what: str, who: str, at_ns: int, detail: str) -> AuditEntry:
     """Make the audit entry of a token."""
     made_with = token.made_with and f"made with {token.made_with}"
-    said = ", ".join(filter(None, [token.account, token.label, detail, made_with]))
-    return AuditEntry(who=who, what=what, subject=token.token_id, detail=said, at_ns=at_ns)
+    full_detail = ", ".join(filter(None, [token.account, token.label, detail, made_with]))
+    return AuditEntry(who=who, what=what, subject=token.token_id, detail=full_detail, at_ns=at_ns)
 
 
 def make_first_token(token_id: str, account: str, secret_hash: str, made_ns: int) -> Token:

@@ -119,20 +119,20 @@ class BackupCopier:
         tally = ProgressCounter("backup", sum(map(holdings.estimate_size, parts)), progress)
         for part in parts:
             wanted = (
-                held
-                for held in holdings.list_items(part)
-                if not held.key.startswith(keys.list_cursor_prefixes()) or held.key in cursors
+                item
+                for item in holdings.list_items(part)
+                if not item.key.startswith(keys.list_cursor_prefixes()) or item.key in cursors
             )
-            for held, __, one, is_new in self._found(wanted):
+            for item, __, one, is_new in self._found(wanted):
                 if one is not None:
                     self._note(one, is_new)
                 # it may have been replaced since the catalogue was saved
-                elif held.kind in REPLACEABLE_KINDS:
-                    now = find_current_item(self._catalog, held)
-                    is_so = now is not None and now.key == held.key
-                    (self.missing if is_so else self.replaced).append(held.key)
-                elif not was_purged(self._workspace, held):
-                    self.missing.append(held.key)
+                elif item.kind in REPLACEABLE_KINDS:
+                    now = find_current_item(self._catalog, item)
+                    is_so = now is not None and now.key == item.key
+                    (self.missing if is_so else self.replaced).append(item.key)
+                elif not was_purged(self._workspace, item):
+                    self.missing.append(item.key)
                 tally.count()
         tally.finish()
         self._commit()
@@ -158,13 +158,13 @@ class BackupCopier:
                 old.add(key)
             elif not self._index.has_noted(key):
                 kept.add(key)
-        told = set(self.missing)
-        for held, known, one, is_new in self._found(map(_kept, sorted(kept))):
+        already_missing = set(self.missing)
+        for item, known, one, is_new in self._found(map(_kept, sorted(kept))):
             if one is not None:
                 self._note(one, is_new)
             elif known is not None:
-                self._index.forget(held.key)
-                self.missing += [] if held.key in told else [held.key]
+                self._index.forget(item.key)
+                self.missing += [] if item.key in already_missing else [item.key]
         self._commit()
         return sorted(old)
 
@@ -175,20 +175,20 @@ class BackupCopier:
 
         The copy is None if neither the node nor the backup has the object intact.
         """
-        work = ((held, self._index.get(held.key)) for held in wanted)
+        work = ((item, self._index.get(item.key)) for item in wanted)
         return map_ordered(self._find, work, count_workers(), 4 * count_workers())
 
     def _find(
         self, work: _CopyWork
     ) -> tuple[InventoryItem, BackedUpObject | None, BackedUpObject | None, bool]:
-        held, known = work
-        path = resolve_object_path(self._folder, held.key)
+        item, known = work
+        path = resolve_object_path(self._folder, item.key)
         there = (
-            _find_uncatalogued(path, self._folder, held) if known is None else self._find_copied(path, known)
+            _find_uncatalogued(path, self._folder, item) if known is None else self._find_copied(path, known)
         )
         if there is not None:
-            return held, known, there, False
-        return held, known, self._fetched(held), True
+            return item, known, there, False
+        return item, known, self._fetched(item), True
 
     def _find_copied(self, path: Path, known: BackedUpObject) -> BackedUpObject | None:
         """Return the object as an earlier run copied it, if its file is unchanged."""

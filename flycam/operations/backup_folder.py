@@ -144,12 +144,12 @@ def write_backup_manifest(folder: Path, manifest: BackupManifest) -> None:
 
     Raises OSError.
     """
-    told = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
+    values = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
     fresh = folder / f"{MANIFEST}.new"
     fresh.unlink(missing_ok=True)
     # a new file: a link of this name is not followed
     with fresh.open("x", encoding="utf-8") as file:
-        file.write(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+        file.write(json.dumps(values, ensure_ascii=False, indent=1) + "\n")
     move_into_place(fresh, folder / MANIFEST)
     # the backup counts once its name is durable; a failure raises
     sync_path(folder)
@@ -163,17 +163,17 @@ def read_backup_manifest(folder: Path) -> BackupManifest | None:
             data = BufferedReader(file).read(_MANIFEST_BYTES + 1)
         if len(data) > _MANIFEST_BYTES:
             raise ValueError("too long")
-        told: dict[str, Any] = json.loads(data)
-        if (told.pop("format"), told.pop("version")) != (FORMAT, VERSION):
+        values: dict[str, Any] = json.loads(data)
+        if (values.pop("format"), values.pop("version")) != (FORMAT, VERSION):
             raise ValueError("of another format or version")
-        head = told["audit_head"]
-        told["audit_head"] = None if head is None else (int(head[0]), str(head[1]))
-        told |= {name: tuple(map(str, told[name])) for name in ("missing", "outside")}
-        told |= {name: int(told[name]) for name in ("made_ns", "flights", "objects", "size")}
+        head = values["audit_head"]
+        values["audit_head"] = None if head is None else (int(head[0]), str(head[1]))
+        values |= {name: tuple(map(str, values[name])) for name in ("missing", "outside")}
+        values |= {name: int(values[name]) for name in ("made_ns", "flights", "objects", "size")}
         for name in ("catalogue", "sums"):
-            if Path(told[name]).name != told[name]:
+            if Path(values[name]).name != values[name]:
                 raise ValueError(f"{name} is no file of the folder")
-        return BackupManifest(**told)
+        return BackupManifest(**values)
     except FileNotFoundError:
         return None
     except (

@@ -94,19 +94,19 @@ def issue_server_certificate(
     authority = _authority(folder)
     wanted = frozenset(filter(None, map(_spelled, names)))
     path = folder / SERVER
-    held = _read(path)
-    made = held is None or not _is_good(held.certificate, authority, wanted, now)
-    if held is None or made:
+    pair = _read(path)
+    made = pair is None or not _is_good(pair.certificate, authority, wanted, now)
+    if pair is None or made:
         # without a set clock no end can be computed
         end = now + _LASTS if now >= _WRITTEN else _NO_END
-        held = _issued(authority, wanted, end, [ExtendedKeyUsageOID.SERVER_AUTH])
+        pair = _issued(authority, wanted, end, [ExtendedKeyUsageOID.SERVER_AUTH])
         # key and certificate in one file, so that no power cut parts them (decision 0032)
-        _write(path, held.pem() + authority.certificate.public_bytes(Encoding.PEM))
+        _write(path, pair.pem() + authority.certificate.public_bytes(Encoding.PEM))
     return ServerCertificate(
         path=path,
         authority=authority.certificate.public_bytes(Encoding.PEM),
         fingerprint=authority.certificate.fingerprint(hashes.SHA256()).hex(),
-        names=_names_of(held.certificate),
+        names=_names_of(pair.certificate),
         is_new=made,
     )
 
@@ -127,8 +127,8 @@ def make_member_certificate(folder: Path, file: Path) -> str:
         purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         member = _issued(authority, _MEMBER, _NO_END, purposes)
         _write(file, member.pem() + authority.certificate.public_bytes(Encoding.PEM))
-    held = _read(file)
-    if held is None or not _is_issued_by(held.certificate, authority):
+    pair = _read(file)
+    if pair is None or not _is_issued_by(pair.certificate, authority):
         raise OptionUnusable(
             _(
                 "{file}: is there already and no certificate of this cluster; name a file "
@@ -157,8 +157,8 @@ def list_host_names(host: str, more: Iterable[str] = ()) -> frozenset[str]:
     `more` what its owner adds. No resolver is queried.
     """
     name = socket.gethostname().partition(".")[0]
-    said = {"localhost", "127.0.0.1", "::1", socket.gethostname(), name, f"{name}.local", host, *more}
-    return frozenset(said - {"0.0.0.0", "::", ""}) | list_network_addresses()  # noqa: S104  left out, not listened on
+    names = {"localhost", "127.0.0.1", "::1", socket.gethostname(), name, f"{name}.local", host, *more}
+    return frozenset(names - {"0.0.0.0", "::", ""}) | list_network_addresses()  # noqa: S104  left out, not listened on
 
 
 def _authority(folder: Path) -> _Pair:
@@ -166,8 +166,8 @@ def _authority(folder: Path) -> _Pair:
     if not path.exists():
         # never overwritten: others may trust it already
         _write(path, _new_authority().pem(), alone=True)
-    held = _read(path)
-    if held is None:
+    pair = _read(path)
+    if pair is None:
         raise StorageFailed(
             _(
                 "{path}: is no authority as it was written; put it back from a copy, or move "
@@ -177,10 +177,10 @@ def _authority(folder: Path) -> _Pair:
             )
         )
     public = folder / PUBLIC
-    shown = held.certificate.public_bytes(Encoding.PEM)
+    shown = pair.certificate.public_bytes(Encoding.PEM)
     if not public.is_file() or public.read_bytes() != shown:
         _write(public, shown, mode=0o644)
-    return held
+    return pair
 
 
 def _new_authority() -> _Pair:
@@ -262,11 +262,11 @@ def _is_issued_by(certificate: x509.Certificate, authority: _Pair) -> bool:
 
 def _names_of(certificate: x509.Certificate) -> frozenset[str]:
     try:
-        said = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return frozenset()
     return frozenset(
-        [*said.get_values_for_type(x509.DNSName), *map(str, said.get_values_for_type(x509.IPAddress))]
+        [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
     )
 
 

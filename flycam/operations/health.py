@@ -263,8 +263,8 @@ def check_encryption(
     be taken. Reports the worst known state of the node's data places.
     """
     found = [(place, probe(place)) for place in places]
-    clear = ", ".join(str(place) for place, told in found if told is False)
-    unknown = ", ".join(str(place) for place, told in found if told is None)
+    clear = ", ".join(str(place) for place, result in found if result is False)
+    unknown = ", ".join(str(place) for place, result in found if result is None)
     if clear:
         sentence = _(
             "the disk is NOT encrypted ({places}): who takes this machine can read all pictures and marks; "
@@ -321,19 +321,19 @@ def _is_open(place: Path) -> bool:
 
 
 def _power(power: Power) -> HealthCheck:
-    told = power.battery
-    ok = told is None or not told.is_in_use or told.percent >= SCARCE_PERCENT
-    if told is None:
+    battery_state = power.battery
+    ok = battery_state is None or not battery_state.is_in_use or battery_state.percent >= SCARCE_PERCENT
+    if battery_state is None:
         source = _("no battery is reported")
-    elif not told.is_in_use:
-        source = _("on mains, battery {percent:.0f} %", percent=told.percent)
-    elif told.remaining_s is None:
-        source = _("on battery, {percent:.0f} %", percent=told.percent)
+    elif not battery_state.is_in_use:
+        source = _("on mains, battery {percent:.0f} %", percent=battery_state.percent)
+    elif battery_state.remaining_s is None:
+        source = _("on battery, {percent:.0f} %", percent=battery_state.percent)
     else:
         source = _(
             "on battery, {percent:.0f} %, {hours:.1f} h left",
-            percent=told.percent,
-            hours=told.remaining_s / 3600,
+            percent=battery_state.percent,
+            hours=battery_state.remaining_s / 3600,
         )
     parts = [source]
     if power.is_low:

@@ -175,12 +175,12 @@ def _wheels_in(folder: Path) -> Path:
 
 def _script(version: str) -> str:
     text = Path(__file__).with_name("stick_install.sh").read_text(encoding="utf-8")
-    said = {
+    replacements = {
         "@PYTHON@": f"{sys.version_info[0]}.{sys.version_info[1]}",
         "@PLATFORM@": sysconfig.get_platform(),
         "@VERSION@": version,
     }
-    for mark, word in said.items():
+    for mark, word in replacements.items():
         text = text.replace(mark, word)
     return text
 
@@ -195,9 +195,9 @@ def _run(words: list[str], folder: Path | None) -> None:
         command, cwd=folder, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         why = next(
-            (line for line in said if line.startswith("ERROR")), said[-1] if said else "no reason given"
+            (line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "no reason given"
         )
         raise InputUnusable(
             _(
@@ -211,10 +211,10 @@ def _run(words: list[str], folder: Path | None) -> None:
 
 def _find_foreign_file(folder: Path) -> str | None:
     """Return a file that no installer writes, if there is one."""
-    ours = {LOCK, OWN_LOCK, SCRIPT, CHECK, MANIFEST}
+    own_files = {LOCK, OWN_LOCK, SCRIPT, CHECK, MANIFEST}
     for one in folder.rglob("*"):
         inside = one.relative_to(folder)
         is_wheel = inside.parts[0] == WHEELS and inside.suffix == ".whl"
-        if one.is_file() and inside.as_posix() not in ours and not is_wheel:
+        if one.is_file() and inside.as_posix() not in own_files and not is_wheel:
             return inside.as_posix()
     return None

@@ -53,13 +53,13 @@ def main() -> int:
     folder, language = Path(sys.argv[1]), sys.argv[2]
     wrong = find_damaged_files(folder)
     for name in wrong:
-        said = {
+        texts = {
             "en": f"{folder / name}: missing or damaged; nothing was installed: write the stick again with "
             "'flycam bundle wheels'",
             "vi": f"{folder / name}: thiếu hoặc hỏng; chưa cài gì: hãy ghi lại USB bằng 'flycam bundle "
             "wheels'",
         }
-        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in said[language])  # as `to_visible`
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in texts[language])  # as `to_visible`
         sys.stderr.write(f"{shown}\n")
     if not wrong:
         sys.stdout.write(f"manifest SHA-256 {hash_file(folder / MANIFEST)}\n")

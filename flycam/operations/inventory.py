@@ -96,8 +96,8 @@ def list_inventory_parts(flights: Iterable[Flight]) -> list[InventoryPart]:
     Originals and terrain first, as other objects are made again from them.
     """
     originals = [InventoryPart(f"originals/{n:02x}", digits=f"{n:02x}") for n in range(256)]
-    laid = [InventoryPart(f"flights/{flight.flight_id}", flight=flight) for flight in flights]
-    return [*originals, _TERRAIN_PART, _INPUTS_PART, _PACKS_PART, *laid]
+    flight_parts = [InventoryPart(f"flights/{flight.flight_id}", flight=flight) for flight in flights]
+    return [*originals, _TERRAIN_PART, _INPUTS_PART, _PACKS_PART, *flight_parts]
 
 
 class Inventory:
@@ -112,10 +112,10 @@ class Inventory:
     def __init__(self, catalog: Catalog, store: ObjectStore, box: str) -> None:
         self._catalog = catalog
         self._store = store
-        standing = select_active_purges(catalog.retention.lines())
-        own = select_locally_purged(catalog, box, standing).values()
+        active = select_active_purges(catalog.retention.lines())
+        own = select_locally_purged(catalog, box, active).values()
         self.let_go = frozenset(get_original_key(one.kind, one.sha256) for one in own)
-        may_miss = {get_original_key(one.kind, one.sha256) for lines in standing.values() for one in lines}
+        may_miss = {get_original_key(one.kind, one.sha256) for lines in active.values() for one in lines}
         self._flights = catalog.flights.flights()
         self._finished = {
             (one.mosaic_id, one.revision): one
@@ -131,12 +131,12 @@ class Inventory:
         self._originals: dict[str, InventoryItem] = {}
         self._by_digits: dict[str, list[str]] = {}
         self._terrain: dict[str, InventoryItem] = {}
-        for held in self._named():
-            known = self._terrain if held.kind is InventoryKind.TERRAIN else self._originals
-            known.setdefault(held.key, held)
+        for item in self._named():
+            known = self._terrain if item.kind is InventoryKind.TERRAIN else self._originals
+            known.setdefault(item.key, item)
         absent = self.let_go | self._find_never_received(may_miss)
-        for key, held in self._originals.items():
-            if key in absent or (key in may_miss and held.kind is not InventoryKind.PHOTO):
+        for key, item in self._originals.items():
+            if key in absent or (key in may_miss and item.kind is not InventoryKind.PHOTO):
                 continue
             self._by_digits.setdefault(keys.parse_hash(key)[:2], []).append(key)
 
@@ -211,8 +211,8 @@ class Inventory:
         """
         photos = {
             keys.parse_hash(key): key
-            for key, held in self._originals.items()
-            if held.kind is InventoryKind.PHOTO and (held.flight_id in self._given or key in purged_by_any)
+            for key, item in self._originals.items()
+            if item.kind is InventoryKind.PHOTO and (item.flight_id in self._given or key in purged_by_any)
         }
         kept = self._catalog.kept_originals.filter_known(photos)
         return {key for sha256, key in photos.items() if sha256 not in kept}
@@ -389,16 +389,16 @@ def verify_object(store: ObjectStore, item: InventoryItem) -> ReadResult:
         if item.kind in _DECODED:
             data = store.get(item.key)
             size = len(data)
-            whole = _decodes(data, item)
+            is_whole = _decodes(data, item)
         else:
             digest = hashlib.sha256()
             for block in stream_blocks(store, item.key, BLOCK_BYTES):
                 digest.update(block)
                 size += len(block)
-            whole = _has_hash(item, digest.hexdigest())
+            is_whole = _has_hash(item, digest.hexdigest())
     except ObjectMissing:
         return ReadResult(item, ObjectState.LOST)
-    return ReadResult(item, ObjectState.WHOLE if whole else ObjectState.DAMAGED, size)
+    return ReadResult(item, ObjectState.WHOLE if is_whole else ObjectState.DAMAGED, size)
 
 
 def is_intact(path: Path, item: InventoryItem) -> bool:
@@ -434,11 +434,11 @@ _STEP = 100
 class ProgressCounter:
     """Counts objects and bytes, and reports progress at intervals.
 
-    whole: estimated total.
+    total: estimated.
     """
 
-    def __init__(self, stage: str, whole: int, progress: Progress) -> None:
-        self._stage, self._whole, self._progress = stage, whole, progress
+    def __init__(self, stage: str, total: int, progress: Progress) -> None:
+        self._stage, self._whole, self._progress = stage, total, progress
         self.done = self.size = 0
 
     def count(self, size: int = 0) -> None:

@@ -187,7 +187,7 @@ def _is_interrupted(entry: Path) -> bool:
 
 
 def _write(out: TextIO, command: CommandRecord) -> None:
-    said = {
+    values = {
         "words": command.words,
         "place": str(command.working_dir),
         "operator": command.operator,
@@ -195,19 +195,19 @@ def _write(out: TextIO, command: CommandRecord) -> None:
         "looks": dict(command.input_digests),
     }
     # ASCII escapes preserve file names that are not UTF-8
-    json.dump(said, out)
+    json.dump(values, out)
     out.flush()
 
 
 def _read(entry: Path) -> CommandRecord | None:
     try:
-        said = json.loads(entry.read_text(encoding="utf-8"))
+        values = json.loads(entry.read_text(encoding="utf-8"))
         typed = CommandRecord(
-            words=tuple(map(str, said["words"])),
-            working_dir=Path(said["place"]),
-            operator=str(said["operator"]),
-            tries=int(said["tries"]),
-            input_digests={str(word): str(look) for word, look in said["looks"].items()},
+            words=tuple(map(str, values["words"])),
+            working_dir=Path(values["place"]),
+            operator=str(values["operator"]),
+            tries=int(values["tries"]),
+            input_digests={str(word): str(look) for word, look in values["looks"].items()},
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -95,7 +95,7 @@ class OriginalRepairer:
             if record.dem_id
             else []
         )
-        if not all(self._is_intact(held) for held in needed):
+        if not all(self._is_intact(item) for item in needed):
             return False
         for path in self._cached(photo):
             if not is_intact(path, photo):
@@ -177,10 +177,10 @@ class FlightRepairer:
 
     def _tiles(self, bad: Sequence[InventoryItem]) -> None:
         damaged: dict[_Mosaic, list[TileId]] = {}
-        for held in bad:
-            if held.tile is not None:
-                which = held.tile.mosaic_id, held.tile.revision
-                damaged.setdefault(which, []).append(held.tile.tile_id)
+        for item in bad:
+            if item.tile is not None:
+                which = item.tile.mosaic_id, item.tile.revision
+                damaged.setdefault(which, []).append(item.tile.tile_id)
         for (mosaic_id, revision), tiles in damaged.items():
             mosaic = self._workspace.catalog.tiles.mosaic(mosaic_id, revision)
             with self._workspace.catalog.flights.lock(self._flight.flight_id):
@@ -198,9 +198,9 @@ class FlightRepairer:
         """
         base = [tile for tile in tiles if tile.z == mosaic.base_zoom]
         can_fold = self._folding(mosaic)
-        hopeless = {tile for tile in base if not can_fold(tile)}
-        above = find_ancestors(hopeless)
-        known = [tile for tile in tiles if tile not in hopeless and tile not in above]
+        unrebuildable = {tile for tile in base if not can_fold(tile)}
+        above = find_ancestors(unrebuildable)
+        known = [tile for tile in tiles if tile not in unrebuildable and tile not in above]
 
         def fold() -> None:
             done = rebuild_mosaic(self._workspace, mosaic, self._progress, known=known)
@@ -217,13 +217,13 @@ class FlightRepairer:
         Flight-wide facts are read once.
         """
         elsewhere = find_remote_photos(self._workspace, self._flight.flight_id)
-        gone = find_flight_purged_here(self._workspace, self._flight.flight_id)
+        purged = find_flight_purged_here(self._workspace, self._flight.flight_id)
 
         def can_fold(tile: TileId) -> bool:
             frames = self._workspace.catalog.frames.list_touching_tile(
                 self._flight.flight_id, tile, FrameStatus.USED
             )
-            if any(one.header.provenance.source_sha256 in gone for one in frames):
+            if any(one.header.provenance.source_sha256 in purged for one in frames):
                 return False  # the tile would show less than before
             return all(
                 self._originals.can_rebuild(one) or one.header.provenance.source_sha256 in elsewhere
@@ -257,9 +257,9 @@ class FlightRepairer:
             record.options, lambda sha256, name: fetch_local_copy(workspace, sha256, name)
         )
         for job in plan_layer_jobs(workspace, self._flight, request):
-            standing = workspace.catalog.revisions.find_by_inputs(job.mosaic.mosaic_id, job.digest)
+            existing = workspace.catalog.revisions.find_by_inputs(job.mosaic.mosaic_id, job.digest)
             on_show = workspace.catalog.tiles.mosaic(job.mosaic.mosaic_id).revision
-            if not job.skip_reason and (standing is None or standing.revision != on_show):
+            if not job.skip_reason and (existing is None or existing.revision != on_show):
                 return
         finish_flight(workspace, self._flight.flight_id, request, self._progress, make_reports=make_reports)
 
@@ -272,7 +272,7 @@ class FlightRepairer:
         measure_coverage(self._workspace, self._flight, self._progress, changed=changed, again=again)
 
     def _reports(self, bad: Sequence[InventoryItem]) -> None:
-        lost = {held.key for held in bad}
+        lost = {item.key for item in bad}
         finished = [one for one in self._mosaics() if lost and one.revision != _LIVE]
         for mosaic in finished:
             record = self._workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)

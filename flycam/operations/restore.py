@@ -83,8 +83,8 @@ def restore_backup(workspace: Workspace, folder: Path, progress: Progress = igno
     """
     began_ns = workspace.clock_ns()
     manifest = require_manifest(folder)
-    stands = _is_restored(workspace, manifest)
-    if not stands:
+    was_restored = _is_restored(workspace, manifest)
+    if not was_restored:
         _require_empty(workspace, folder, manifest)
     sha256 = _listed_catalogue(folder, manifest)
     with _scratch(workspace, folder) as scratch:
@@ -92,7 +92,7 @@ def restore_backup(workspace: Workspace, folder: Path, progress: Progress = igno
         written, left_out = _put_objects(workspace.store, folder, manifest, scratch, progress)
         # objects are durable before the catalogue names them
         workspace.store.flush()
-        if not stands:
+        if not was_restored:
             workspace.catalog.fill(catalogue)
     if not _is_restore_logged(workspace, manifest):
         workspace.catalog.audit.append(
@@ -134,8 +134,8 @@ def verify_backup(
     bad: list[str] = []
     files = read_sums(folder / manifest.sums)
     checks = map_ordered(partial(_checked, folder), files, count_workers(), 4 * count_workers())
-    for count, (name, whole) in enumerate(checks, start=1):
-        if not whole:
+    for count, (name, is_intact) in enumerate(checks, start=1):
+        if not is_intact:
             bad.append(name)
         progress("verify", count, manifest.objects + 1)
     if manifest.catalogue in bad or not has_rows_only(folder / manifest.catalogue):
@@ -217,13 +217,13 @@ def _require_empty(workspace: Workspace, folder: Path, manifest: BackupManifest)
     """
     if not workspace.catalog.is_empty():
         raise _make_not_empty_error(workspace.catalog.place)
-    ours = (key for _, key in _keys(folder, manifest)) if (folder / manifest.sums).is_file() else iter(())
-    mine = next(ours, "")
+    own_keys = (key for _, key in _keys(folder, manifest)) if (folder / manifest.sums).is_file() else iter(())
+    own_key = next(own_keys, "")
     # both lists are sorted by key, so they are merged without holding either
     for key in workspace.store.list(""):
-        while mine and mine < key:
-            mine = next(ours, "")
-        if key != mine:
+        while own_key and own_key < key:
+            own_key = next(own_keys, "")
+        if key != own_key:
             raise _make_not_empty_error(key)
 
 

@@ -137,8 +137,8 @@ def complete_purge(workspace: Workspace, who: str) -> PurgeReport:
     if originals:
         # bytes reported as deleted must not return after a power cut
         workspace.store.flush()
-        said = f"{originals} originals, {size_bytes} bytes deleted"
-        workspace.catalog.audit.append(who, "retention done", workspace.box, said, at_ns=workspace.clock_ns())
+        text = f"{originals} originals, {size_bytes} bytes deleted"
+        workspace.catalog.audit.append(who, "retention done", workspace.box, text, at_ns=workspace.clock_ns())
     names = {flight.flight_id: flight.name for flight in workspace.catalog.flights.flights()}
     waiting = tuple(sorted(names.get(one, one) for one in left))
     return PurgeReport(originals=originals, size_bytes=size_bytes, waiting=waiting)
@@ -150,18 +150,18 @@ def _find_begun(workspace: Workspace) -> tuple[dict[str, list[PurgeRecord]], set
     Also returns the flights whose originals must stay. Those are held, or have another owner by now.
     """
     retention = workspace.catalog.retention
-    standing = [one for lines in select_active_purges(retention.lines()).values() for one in lines]
-    mine = [one for one in standing if one.box == workspace.box]
-    here = list_originals(workspace.store) if mine else frozenset()
-    lying = {key: one for one in mine if (key := get_original_key(one.kind, one.sha256)) in here}
-    if not lying:
+    active = [one for lines in select_active_purges(retention.lines()).values() for one in lines]
+    own = [one for one in active if one.box == workspace.box]
+    here = list_originals(workspace.store) if own else frozenset()
+    present = {key: one for one in own if (key := get_original_key(one.kind, one.sha256)) in here}
+    if not present:
         return {}, set()
-    agreed = {(one.kind, one.sha256, one.flight_id) for one in mine}
+    agreed = {(one.kind, one.sha256, one.flight_id) for one in own}
     held = frozenset(one.subject for one in select_active_holds(retention.holds()))
     claims = list_claims(workspace.catalog)
     begun: dict[str, list[PurgeRecord]] = {}
     left: set[str] = set()
-    for key, line in lying.items():
+    for key, line in present.items():
         owners = claims.get(key, ())
         if any(
             is_retained(one, held) or (one.kind, one.sha256, one.flight_id) not in agreed for one in owners
@@ -303,10 +303,10 @@ class RetentionRules:
         days = self.terms[own] if own in self.terms else self.terms.get(house)
         if days is not None and claim.ended_ns + days * _DAY_NS <= self.today_ns:
             return DueOriginal(claim=claim, days=days, since_ns=claim.ended_ns + days * _DAY_NS)
-        told = self.purged.get(claim.sha256, ())
-        if not told:
+        purges = self.purged.get(claim.sha256, ())
+        if not purges:
             return None
-        first = min(told, key=lambda one: (one.at_ns, one.line_id))
+        first = min(purges, key=lambda one: (one.at_ns, one.line_id))
         return DueOriginal(claim=claim, days=None, since_ns=first.at_ns, ordered_by=first.box)
 
 
@@ -336,8 +336,8 @@ class DueList:
         found: dict[tuple[object, ...], list[DueOriginal]] = {}
         for one in self.originals:
             claim = one.claim
-            alike = claim.kind, claim.flight_id, claim.event_id, one.days, one.ordered_by
-            found.setdefault(alike, []).append(one)
+            key = claim.kind, claim.flight_id, claim.event_id, one.days, one.ordered_by
+            found.setdefault(key, []).append(one)
         return list(found.values())
 
 
@@ -421,8 +421,8 @@ def place_hold(workspace: Workspace, hold_id: str, ref: str, reason: str, who: s
 def release_hold(workspace: Workspace, hold_id: str, reason: str, who: str) -> HoldRecord:
     """End a hold, for good. Raises NotFound, InputUnusable without a reason."""
     said = _reason(hold_id, reason)
-    mine = [one for one in list_active_holds(workspace.catalog) if one.hold_id == hold_id]
-    if not mine:
+    holds = [one for one in list_active_holds(workspace.catalog) if one.hold_id == hold_id]
+    if not holds:
         raise make_hold_not_found(hold_id)
     now_ns = workspace.clock_ns()
     lines = [
@@ -434,9 +434,9 @@ def release_hold(workspace: Workspace, hold_id: str, reason: str, who: str) -> H
             author=who,
             at_ns=now_ns,
         )
-        for one in mine
+        for one in holds
     ]
-    entry = _entry(now_ns, who, "retention release", mine[0].subject, f"{hold_id}: {said}")
+    entry = _entry(now_ns, who, "retention release", holds[0].subject, f"{hold_id}: {said}")
     workspace.catalog.retention.add_holds(lines, [entry])
     return lines[0]
 
@@ -583,8 +583,8 @@ def _make_confirmation_entries(
     entries = [_entry(at_ns, who, "retention confirm", digest, f"{len(lines)} originals")]
     for (flight_id, kind), some in sorted(by_flight.items()):
         named = hashlib.sha256("\n".join(sorted(some)).encode()).hexdigest()
-        said = f"{len(some)} {kind}, sha256 of their hashes {named}, list {digest}"
-        entries.append(_entry(at_ns, who, "let go", flight_id or kind.value, said))
+        detail = f"{len(some)} {kind}, sha256 of their hashes {named}, list {digest}"
+        entries.append(_entry(at_ns, who, "let go", flight_id or kind.value, detail))
     return entries
 
 
@@ -600,8 +600,8 @@ def _flight_or_event(catalog: Catalog, ref: str) -> str:
 
 
 def _reason(what: str, reason: str) -> str:
-    said = strip_unprintable(reason)
-    if not 0 < len(said) <= _MAX_REASON_LENGTH:
+    clean_reason = strip_unprintable(reason)
+    if not 0 < len(clean_reason) <= _MAX_REASON_LENGTH:
         raise InputUnusable(
             _(
                 "{what}: needs a reason of 1 to {reason_letters} letters",
@@ -609,7 +609,7 @@ def _reason(what: str, reason: str) -> str:
                 reason_letters=_MAX_REASON_LENGTH,
             )
         )
-    return said
+    return clean_reason
 
 
 def _entry(at_ns: int, who: str, what: str, subject: str, detail: str) -> AuditEntry:

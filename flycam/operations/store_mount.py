@@ -89,8 +89,8 @@ def _named(catalog: Catalog) -> Iterator[list[str]]:
     begun = {one.flight_id: one.first_ns for one in catalog.flights.flights()}
     every = {one.mosaic_id: one.flight_id for one in catalog.tiles.mosaics()}
     by_age = sorted(every, key=lambda name: (begun.get(every[name], 0), name))
-    laid = [(name, end) for name in by_age if (end := catalog.tiles.last_seq(name))]
-    for name, end in {*laid[:_MOSAICS], *laid[-_MOSAICS:]}:
+    logged = [(name, end) for name in by_age if (end := catalog.tiles.last_seq(name))]
+    for name, end in {*logged[:_MOSAICS], *logged[-_MOSAICS:]}:
         tiles = [line.key for line in catalog.tiles.log_since(name, max(end - _LINES, 0))]
         newest = catalog.frames.find_latest_originals(every[name]).get(every[name])
         sha256 = "" if newest is None else newest.source_sha256

@@ -334,10 +334,10 @@ def _repair(
     if request.repair:
         left = [read for read in left if not originals.restore(read)]
         if part.flight is not None and left:
-            mender = FlightRepairer(workspace, part.flight, originals, progress)
-            left = mender.repair(left)
-            busy = mender.busy
-    cures = {
+            repairer = FlightRepairer(workspace, part.flight, originals, progress)
+            left = repairer.repair(left)
+            busy = repairer.busy
+    advice_by_key = {
         read.item.key: choose_advice(read.item, is_busy=read.item.key in busy, was_tried=request.repair)
         for read in left
     }
@@ -346,7 +346,7 @@ def _repair(
             item=read.item,
             state=read.state,
             flight=_flight_name(workspace, read.item),
-            advice=cures.get(read.item.key),
+            advice=advice_by_key.get(read.item.key),
         )
         for read in bad
     ]

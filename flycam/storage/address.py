@@ -42,7 +42,7 @@ class MemoryStore:
         """See ObjectStore.put_if_absent."""
         check_key(key)
         with self._lock:
-            return self._objects.setdefault(key, kept := bytes(data)) is kept
+            return self._objects.setdefault(key, stored := bytes(data)) is stored
 
     def ensure_durable(self, key: str, *, durable: bool = False) -> None:
         """See ObjectStore.ensure_durable."""

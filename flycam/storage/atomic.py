@@ -94,16 +94,16 @@ def replace_folder(out: Path, find_foreign_file: Callable[[Path], str | None]) -
         _require_replaceable(out, place, find_foreign_file)
         part = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.part")
         part.mkdir()
-        held = lock_folder(part)
+        lock_fd = lock_folder(part)
         try:
             yield part
             # checked again: minutes have passed, and people may have put files there
             _require_replaceable(out, place, find_foreign_file)
             # the files are on disk before the folder gets its name
-            sync_filesystem(held)
+            sync_filesystem(lock_fd)
             _exchange(part, place, find_foreign_file)
         finally:
-            os.close(held)
+            os.close(lock_fd)
             shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
@@ -124,12 +124,12 @@ def _recover_interrupted(place: Path, find_foreign_file: Callable[[Path], str | 
     if aside.is_dir() and not place.exists():
         aside.rename(place)
     _delete_replaced(aside, find_foreign_file)
-    for beside in place.parent.iterdir():
-        if beside.name.startswith(f".{place.name}.") and beside.name.endswith(".part") and beside.is_dir():
+    for sibling in place.parent.iterdir():
+        if sibling.name.startswith(f".{place.name}.") and sibling.name.endswith(".part") and sibling.is_dir():
             # a folder that is still locked belongs to a process that is alive
-            with probe_folder_lock(beside) as is_free:
+            with probe_folder_lock(sibling) as is_free:
                 if is_free:
-                    shutil.rmtree(beside, ignore_errors=True)
+                    shutil.rmtree(sibling, ignore_errors=True)
 
 
 def _require_replaceable(out: Path, place: Path, find_foreign_file: Callable[[Path], str | None]) -> None:

@@ -391,11 +391,11 @@ def _holds_no_more_files(folder: Path) -> bool:
     bytes of a disk that is really full.
     """
     try:
-        told = os.statvfs(folder)
+        stats = os.statvfs(folder)
     except OSError:
         return False
-    has_room = told.f_bavail * told.f_frsize > _ROOM_BYTES
-    return told.f_files > 0 and told.f_favail < _FEW_FILES and has_room  # btrfs reports no inodes
+    has_room = stats.f_bavail * stats.f_frsize > _ROOM_BYTES
+    return stats.f_files > 0 and stats.f_favail < _FEW_FILES and has_room  # btrfs reports no inodes
 
 
 def _fill(path: Path, fill: Callable[[BinaryIO], object], *, durable: bool) -> None:

@@ -103,8 +103,8 @@ def plan_part_sizes(total_bytes: int, part_bytes: int) -> list[int]:
     room = part_bytes - PART_HEADER_BYTES
     if room <= 0 or total_bytes > room * _MAX_PARTS:
         raise ValueError(f"{total_bytes} bytes in parts of {part_bytes}")
-    whole, rest = divmod(total_bytes, room)
-    return [room] * whole + ([rest] if rest or not whole else [])
+    full_parts, rest = divmod(total_bytes, room)
+    return [room] * full_parts + ([rest] if rest or not full_parts else [])
 
 
 def encode_part_header(head: PartHeader) -> bytes:
@@ -522,10 +522,10 @@ def write_bundle(
         node, _intersect_cursors(one.cursor for one in receipts), originals=includes_originals
     )
     manifest = offered.manifest
-    said = encode_manifest(manifest)
-    bundle_id = compute_manifest_id(said)
-    sizes = _plan_part_sizes(_LENGTH.size + len(said) + manifest.size_bytes, part_bytes)
-    written = write_parts(path, bundle_id, _stream(said, offered), sizes)
+    encoded = encode_manifest(manifest)
+    bundle_id = compute_manifest_id(encoded)
+    sizes = _plan_part_sizes(_LENGTH.size + len(encoded) + manifest.size_bytes, part_bytes)
+    written = write_parts(path, bundle_id, _stream(encoded, offered), sizes)
     kinds = [item.kind for item in manifest.items]
     return BundleWriteReport(
         bundle_id=bundle_id,
@@ -681,9 +681,9 @@ def _read_manifest(parts: BundleParts) -> tuple[ExchangeManifest, int]:
     (length,) = _LENGTH.unpack(parts.read(0, _LENGTH.size))
     start = _LENGTH.size + length
     is_there = start <= parts.size_bytes and length <= _MAX_MANIFEST_BYTES
-    said = parts.read(_LENGTH.size, length) if is_there else b""
-    manifest = decode_manifest(said, str(parts.path))
-    if compute_manifest_id(said) != parts.bundle_id or start + manifest.size_bytes != parts.size_bytes:
+    encoded = parts.read(_LENGTH.size, length) if is_there else b""
+    manifest = decode_manifest(encoded, str(parts.path))
+    if compute_manifest_id(encoded) != parts.bundle_id or start + manifest.size_bytes != parts.size_bytes:
         raise build_hash_mismatch_error(parts.path)
     return manifest, start
 
@@ -694,12 +694,12 @@ def _write_receipt(node: Node, path: Path, giver: str) -> Path | None:
     Returns None if the stick cannot be written.
     """
     cursor = {mosaic_id: taken.seq for mosaic_id, taken in read_peer_cursors(node.store, giver).items()}
-    said = json.dumps({"of": giver, "by": node.box, "cursor": cursor}, sort_keys=True, ensure_ascii=False)
+    receipt = json.dumps({"of": giver, "by": node.box, "cursor": cursor}, sort_keys=True, ensure_ascii=False)
     target = locate_receipt(path, node.box)
     scratch = target.with_name(f"{target.name}.writing")
     try:
         with create_regular(scratch) as file:
-            file.write(said.encode())
+            file.write(receipt.encode())
             # the writer of the next bundle, another user perhaps, reads it; FAT has no modes
             with suppress(OSError):
                 os.fchmod(file.fileno(), 0o644)

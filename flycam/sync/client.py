@@ -120,13 +120,13 @@ class DeferredInventory:
 
     def query_due(
         self,
-        lacking: MissingObjects,
+        missing: MissingObjects,
         giver: StepPlanner,
         question: Mapping[str, object],
         ask: InventoryQuery,
         is_spent: Callable[[int], bool],
     ) -> MissingObjects:
-        """Return `lacking` with terrain and photos that query the peer as they are read.
+        """Return `missing` with terrain and photos that query the peer as they are read.
 
         Each name is queried once.
 
@@ -134,7 +134,7 @@ class DeferredInventory:
         is_spent  whether so many bytes exceed the budget
         """
         terrain, photos = (one.query_missing(giver, question, ask, is_spent) for one in self._kinds.values())
-        return replace(lacking, terrain=terrain, originals=photos)
+        return replace(missing, terrain=terrain, originals=photos)
 
     @property
     def missing_bytes(self) -> int:
@@ -300,7 +300,7 @@ class Sender:
 
     def __init__(
         self,
-        house: Node,
+        node: Node,
         line: PeerConnection,
         limits: TransferLimits,
         progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None,
@@ -311,7 +311,7 @@ class Sender:
         clock_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._node = house
+        self._node = node
         self._back = back
         self._on_skipped = passed_over
         self._line = line
@@ -321,7 +321,7 @@ class Sender:
         self._sleep = sleep
         self._step_bytes = _FIRST_STEP_BYTES
         self._due_s = clock_s()
-        self._news = LocalChanges(house.catalog, goes_on=goes_on, clock_s=clock_s)
+        self._news = LocalChanges(node.catalog, goes_on=goes_on, clock_s=clock_s)
         self._reached: dict[str, LogPosition] = {}
         self._deltas_refused = 0
         self._later = DeferredInventory()
@@ -365,10 +365,10 @@ class Sender:
             reached=self._reached,
             record_changes=self._deltas_refused < _MAX_DELTAS_REFUSED,
         )
-        lacking = self._query_missing(giver)
+        missing = self._query_missing(giver)
         tile_bytes, self._round_bytes, self.sent.ended_by = giver.tile_bytes(), 0, ""
         steps = giver.steps(
-            lacking,
+            missing,
             self._target,
             lambda: self._step_budget,
             heads=partial(self._query_missing_heads, giver),
@@ -419,14 +419,14 @@ class Sender:
     def _query_missing(self, giver: StepPlanner) -> MissingObjects:
         """Return what the peer lacks; terrain and photos are queried when due."""
         question, peer = giver.build_query(), self.sent.peer
-        lacking = self._query(question)
+        missing = self._query(question)
         if self.sent.peer != peer or self._clock_s() - self._queried_s > _INVENTORY_TTL_S:
             self._later, self._queried_s = DeferredInventory(), self._clock_s()
         if self._back is not None:
-            self._back.begin(lacking)
-        giver.note_missing(lacking)
+            self._back.begin(missing)
+        giver.note_missing(missing)
         self._later.begin(giver)
-        return self._later.query_due(lacking, giver, question, self._query, self._is_budget_spent)
+        return self._later.query_due(missing, giver, question, self._query, self._is_budget_spent)
 
     def _query_missing_heads(
         self, giver: StepPlanner, mosaic_id: str, heads: Sequence[str]
@@ -442,9 +442,9 @@ class Sender:
 
         tile_bytes  bytes of tiles that the peer lacked as the round began
         """
-        lacking = tile_bytes + self._later.missing_bytes
-        self.sent.left_bytes = max(lacking - self._round_bytes, 0) + self._later.unqueried_bytes
-        return lacking
+        known_missing_bytes = tile_bytes + self._later.missing_bytes
+        self.sent.left_bytes = max(known_missing_bytes - self._round_bytes, 0) + self._later.unqueried_bytes
+        return known_missing_bytes
 
     def _report_skipped(self, giver: StepPlanner) -> None:
         for key in giver.readable.skipped:
@@ -464,9 +464,9 @@ class Sender:
                 self._wait_for_flycam(reply, no_flycam)
         except NotFound as error:
             raise build_not_flycam_error(self._line.url) from error
-        lacking = parse_missing_objects(reply.json, self._line.url)
-        self.sent.peer = lacking.box
-        return lacking
+        missing = parse_missing_objects(reply.json, self._line.url)
+        self.sent.peer = missing.box
+        return missing
 
     def _send(self, step: SyncStep) -> dict[str, Any] | None:
         """Send a step until it is imported and return the peer's answer.
@@ -580,12 +580,12 @@ class Sender:
         self._line.report_wait(self._line.get_error_message(reply))
         self._sleep(max(no_flycam.pause_s, MIN_BUSY_PAUSE_S))
 
-    def _count(self, step: SyncStep, said: Mapping[str, Any], giver: StepPlanner) -> None:
+    def _count(self, step: SyncStep, answer: Mapping[str, Any], giver: StepPlanner) -> None:
         kinds = [item.kind for item in step.manifest.items]
         self.sent.steps += 1
         self.sent.tiles += kinds.count(ObjectKind.TILE)
         self.sent.views += kinds.count(ObjectKind.VIEW)
-        self.sent.originals += kinds.count(ObjectKind.ORIGINAL) - len(said["unnamed"])
+        self.sent.originals += kinds.count(ObjectKind.ORIGINAL) - len(answer["unnamed"])
         some = sum(
             item.size_bytes
             for item in step.manifest.items
@@ -594,7 +594,7 @@ class Sender:
         self.sent.tile_bytes += some
         self._round_bytes += some
         self._later.note_sent(step.manifest.items)
-        for one in said["apart"]:
+        for one in answer["apart"]:
             giver.conflicts.add(one["flight_id"])
             self.sent.conflicts[one["flight_id"]] = one
 

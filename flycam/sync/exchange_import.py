@@ -81,17 +81,17 @@ def expand_deltas(
     """
     if all(item.kind is not ObjectKind.RECORD_DELTA for item in manifest.items):
         return source, manifest
-    whole = _ExpandedSource(source, start)
+    expanded = _ExpandedSource(source, start)
     items: list[ManifestItem] = []
     for item, at in iterate_objects(manifest, start):
         if item.kind is ObjectKind.RECORD_DELTA:
             records = _expand_records(node, source, manifest.box, item, at)
             items.append(ManifestItem(kind=ObjectKind.RECORDS, sha256=item.name, size_bytes=len(records)))
-            whole.add(at, len(records), records)
+            expanded.add(at, len(records), records)
         else:
             items.append(item)
-            whole.add(at, item.size_bytes)
-    return whole, replace(manifest, items=tuple(items))
+            expanded.add(at, item.size_bytes)
+    return expanded, replace(manifest, items=tuple(items))
 
 
 def read_previous_records(node: Node, box: str, sha256: str) -> bytes:
@@ -269,8 +269,8 @@ def import_exchange(
     _store_objects(node, source, manifest, start, here, left_out, progress, account)
     _store_placements(node, manifest, here, verified)
     node.store.flush()
-    come = {item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL}
-    node.catalog.kept_originals.note(come - left_out)
+    hashes = {item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL}
+    node.catalog.kept_originals.note(hashes - left_out)
     taken = merge_exchange(node, manifest, homes, hooks, verified.views, account)
     return replace(
         taken, conflicts=(*taken.conflicts, *verified.unreadable), unreferenced=tuple(sorted(unnamed))
@@ -366,9 +366,9 @@ def _find_purged_originals(
 
     The purge is known here, or comes with them.
     """
-    come = [item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL]
-    told = [line for one in verified.records for line in one.purges]
-    return select_active_purges([*node.catalog.retention.list_for_originals(come), *told]).keys()
+    hashes = [item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL]
+    received = [line for one in verified.records for line in one.purges]
+    return select_active_purges([*node.catalog.retention.list_for_originals(hashes), *received]).keys()
 
 
 def _find_unreferenced_originals(
@@ -379,8 +379,8 @@ def _find_unreferenced_originals(
     They would never be used, and nothing would delete them.
     """
     named = {frame.header.provenance.source_sha256 for one in records for frame in one.frames}
-    come = {item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL} - named
-    return frozenset(one for one in come if not node.catalog.retention.has_original(one))
+    hashes = {item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL} - named
+    return frozenset(one for one in hashes if not node.catalog.retention.has_original(one))
 
 
 def _store_objects(
@@ -443,9 +443,9 @@ def _store_terrain(node: Node, item: ManifestItem, data: bytes, giver: str, acco
         recorded = decode_terrain(here)
         if recorded.dem_id == item.name:
             if encode_terrain(recorded) != encode_terrain(decode_terrain(data)):
-                said = f"told by {giver}: other posts than are recorded here, which stay"
+                detail = f"told by {giver}: other posts than are recorded here, which stay"
                 node.catalog.audit.append(
-                    account or giver, "terrain refused", item.name, said, at_ns=node.clock_ns()
+                    account or giver, "terrain refused", item.name, detail, at_ns=node.clock_ns()
                 )
             return
     node.require_disk_space(item.size_bytes)

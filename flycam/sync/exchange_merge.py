@@ -163,12 +163,12 @@ class _ExchangeMerge:
     """Merge of one exchange; cursors are read again for each locked flight."""
 
     def __init__(
-        self, house: Node, manifest: ExchangeManifest, hands: ApplyHooks, views: PreviewImages, account: str
+        self, node: Node, manifest: ExchangeManifest, hooks: ApplyHooks, views: PreviewImages, account: str
     ) -> None:
-        self._node = house
+        self._node = node
         self._manifest = manifest
         self._giver = manifest.box
-        self._hooks = hands
+        self._hooks = hooks
         self._views = views
         self._account = account
         self._known: dict[str, int] = {}
@@ -180,22 +180,22 @@ class _ExchangeMerge:
 
     def merge_flight(self, home: FlightMatch) -> int:
         """Merge one flight's records, tiles and cursors; return the log lines appended."""
-        house = self._node
-        with house.catalog.flights.lock(home.flight_id):
-            _require_still_matched(house, home)
+        node = self._node
+        with node.catalog.flights.lock(home.flight_id):
+            _require_still_matched(node, home)
             ahead = self._find_flight_advances(home)
             if self._has_new_withdrawals(home):
                 self._clear_previews(home.flight_id)
-            flight = import_flight_records(house, home.records, self._giver, self._account)
-            came = {
+            flight = import_flight_records(node, home.records, self._giver, self._account)
+            received = {
                 home.mosaics[there]: self._collect_received(there, taken) for there, taken in ahead.items()
             }
             is_whole = not self._manifest.unfinished_mosaics.intersection(home.mosaics)
-            lines = self._merge_states(flight, came)
+            lines = self._merge_states(flight, received)
             lines += self._store_previews(flight, home)
             if is_whole:
                 lines += self._delete_flight_previews(home)
-                flight = update_flight_state(house, flight, home.records)
+                flight = update_flight_state(node, flight, home.records)
             if home.records.withdrawals:
                 self._hooks.on_withdrawn(flight)
             if not is_whole:
@@ -204,9 +204,9 @@ class _ExchangeMerge:
                 self._hooks.on_settled(flight)
             for there, taken in ahead.items():
                 # last, so that an interrupted merge is repeated
-                advance_cursor(house.store, self._giver, there, taken)
+                advance_cursor(node.store, self._giver, there, taken)
                 self._known[keys.derive_log_id(self._giver, there)] = taken.seq
-            self._delete_superseded(came)
+            self._delete_superseded(received)
         return lines
 
     def apply_foreign_withdrawals(self, one: FlightMatch | FlightConflict) -> int:
@@ -227,9 +227,9 @@ class _ExchangeMerge:
 
         Returns the number of log lines appended.
         """
-        with ExitStack() as held:
+        with ExitStack() as locks:
             for flight_id in sorted(self._find_flights_holding(withdrawals)):
-                held.enter_context(self._node.catalog.flights.lock(flight_id))
+                locks.enter_context(self._node.catalog.flights.lock(flight_id))
             record_withdrawals(self._node, withdrawals, self._giver, self._account)
         return self._rebuild_without(withdrawals)
 
@@ -237,11 +237,11 @@ class _ExchangeMerge:
         return self._node.catalog.flights.find_by_frames([each.frame_id for each in withdrawals])
 
     def _rebuild_without(self, withdrawals: Sequence[Withdrawal], but_in: Collection[str] = ()) -> int:
-        house, lines = self._node, 0
+        node, lines = self._node, 0
         for flight_id in sorted(self._find_flights_holding(withdrawals) - set(but_in)):
-            with house.catalog.flights.lock(flight_id):
-                self._known = read_cursors(house.store)
-                flight = house.catalog.flights.flight(flight_id)
+            with node.catalog.flights.lock(flight_id):
+                self._known = read_cursors(node.store)
+                flight = node.catalog.flights.flight(flight_id)
                 self._clear_previews(flight_id)
                 appended = self._merge_states(flight, {})
                 self._hooks.on_withdrawn(flight)
@@ -257,12 +257,12 @@ class _ExchangeMerge:
         """
         if not records.redactions:
             return
-        house = self._node
-        record_redactions(house, records, self._giver, self._account)
+        node = self._node
+        record_redactions(node, records, self._giver, self._account)
         photos = sorted({line.frame_id for line in records.redactions})
-        for flight_id in sorted(house.catalog.flights.find_by_frames(photos)):
-            with house.catalog.flights.lock(flight_id):
-                self._hooks.on_arriving(house.catalog.flights.flight(flight_id))
+        for flight_id in sorted(node.catalog.flights.find_by_frames(photos)):
+            with node.catalog.flights.lock(flight_id):
+                self._hooks.on_arriving(node.catalog.flights.flight(flight_id))
 
     def _find_flight_advances(self, home: FlightMatch) -> dict[str, PeerCursor]:
         """Return the logs of a flight that go beyond what was imported.
@@ -281,42 +281,42 @@ class _ExchangeMerge:
             tile_ids=frozenset(self._tiles.get(there, ())),
         )
 
-    def _merge_states(self, flight: Flight, came: Mapping[str, _ReceivedTiles]) -> int:
+    def _merge_states(self, flight: Flight, received: Mapping[str, _ReceivedTiles]) -> int:
         """Merge received states into the heads; return the number of log lines appended.
 
         Where the epoch changed, all states imported before and this node's own are merged too.
 
-        came  by mosaic here
+        received  by mosaic here
         """
         return sum(
-            self._merge_mosaic(mosaic, came.get(mosaic.mosaic_id, _NO_TILES))
+            self._merge_mosaic(mosaic, received.get(mosaic.mosaic_id, _NO_TILES))
             for mosaic in self._node.catalog.tiles.mosaics(flight.flight_id)
             if mosaic.revision == 0
         )
 
-    def _merge_mosaic(self, mosaic: MosaicInfo, came: _ReceivedTiles) -> int:
-        house = self._node
-        amendments = load_amendments(house.catalog, mosaic)
-        stale = set(find_stale_tiles(house.catalog.tiles, mosaic, amendments)) | self._find_placeable_tiles(
+    def _merge_mosaic(self, mosaic: MosaicInfo, received: _ReceivedTiles) -> int:
+        node = self._node
+        amendments = load_amendments(node.catalog, mosaic)
+        stale = set(find_stale_tiles(node.catalog.tiles, mosaic, amendments)) | self._find_placeable_tiles(
             mosaic
         )
-        given = PeerTiles(house.store, mosaic.mosaic_id, {**self._known, came.log: came.until})
+        peer_tiles = PeerTiles(node.store, mosaic.mosaic_id, {**self._known, received.log: received.until})
         own = self._hooks.rebuild_tiles(mosaic, amendments) if stale else None
 
         def states_of(tile_id: TileId) -> list[MosaicTile]:
             if own is not None and tile_id in stale:
-                return [*given.states(tile_id, amendments), own(tile_id)]
-            return given.states(tile_id, amendments, came.log)
+                return [*peer_tiles.states(tile_id, amendments), own(tile_id)]
+            return peer_tiles.states(tile_id, amendments, received.log)
 
         return merge_peer_tiles(
-            house.store,
-            house.catalog.tiles,
+            node.store,
+            node.catalog.tiles,
             mosaic,
-            {*came.tile_ids, *stale},
+            {*received.tile_ids, *stale},
             states_of,
             amendments=amendments,
-            origin=house.box,
-            clock_ns=house.clock_ns,
+            origin=node.box,
+            clock_ns=node.clock_ns,
         )
 
     def _find_placeable_tiles(self, mosaic: MosaicInfo) -> set[TileId]:
@@ -343,26 +343,26 @@ class _ExchangeMerge:
         Returns the number of log lines appended. None are merged where a withdrawal here is unknown to
         the sender: its previews may show the frame.
         """
-        house = self._node
-        here = {one.frame_id for one in house.catalog.frames.withdrawals(flight.flight_id)}
+        node = self._node
+        here = {one.frame_id for one in node.catalog.frames.withdrawals(flight.flight_id)}
         is_known = here <= {one.frame_id for one in home.records.withdrawals}
         lines = 0
         for there, views in self._views.items():
             if there not in home.mosaics:
                 continue
-            mosaic = house.catalog.tiles.mosaic(home.mosaics[there], 0)
+            mosaic = node.catalog.tiles.mosaic(home.mosaics[there], 0)
             log = keys.derive_log_id(self._giver, there)
             digests = {tile_id: digest for tile_id, (digest, _) in views.items()}
-            mark_previews(house.store, mosaic.mosaic_id, log, digests)
-            house.store.flush()
+            mark_previews(node.store, mosaic.mosaic_id, log, digests)
+            node.store.flush()
             if is_known:
                 lines += merge_previews(
-                    house.store,
-                    house.catalog.tiles,
+                    node.store,
+                    node.catalog.tiles,
                     mosaic,
                     {tile_id: data for tile_id, (_, data) in views.items()},
-                    origin=house.box,
-                    clock_ns=house.clock_ns,
+                    origin=node.box,
+                    clock_ns=node.clock_ns,
                 )
         return lines
 
@@ -384,18 +384,18 @@ class _ExchangeMerge:
                 self._clear_mosaic_previews(mosaic.mosaic_id, None)
 
     def _clear_mosaic_previews(self, mosaic_id: str, done: str | None) -> int:
-        house = self._node
-        mosaic = house.catalog.tiles.mosaic(mosaic_id, 0)
+        node = self._node
+        mosaic = node.catalog.tiles.mosaic(mosaic_id, 0)
         return remove_previews(
-            house.store, house.catalog.tiles, mosaic, origin=house.box, clock_ns=house.clock_ns, done=done
+            node.store, node.catalog.tiles, mosaic, origin=node.box, clock_ns=node.clock_ns, done=done
         )
 
-    def _delete_superseded(self, came: Mapping[str, _ReceivedTiles]) -> None:
+    def _delete_superseded(self, received: Mapping[str, _ReceivedTiles]) -> None:
         """Delete states superseded in the same log, only once the cursor is past them."""
-        for mosaic_id, one in came.items():
-            given = PeerTiles(self._node.store, mosaic_id, self._known)
+        for mosaic_id, one in received.items():
+            peer_tiles = PeerTiles(self._node.store, mosaic_id, self._known)
             for tile_id in sorted(one.tile_ids):
-                given.delete_older(tile_id, one.log)
+                peer_tiles.delete_older(tile_id, one.log)
 
 
 def _require_still_matched(node: Node, home: FlightMatch) -> None:

@@ -63,17 +63,17 @@ def iterate_digests(digest: str, lines: Iterable[TileRecord]) -> Iterator[str]:
     Each covers the digest before it.
     """
     for line in lines:
-        said = f"{digest} {line.seq} {line.revision} {line.tile_id} {line.epoch} {line.content_hash}"
-        digest = hashlib.sha256(said.encode()).hexdigest()[:32]
+        text = f"{digest} {line.seq} {line.revision} {line.tile_id} {line.epoch} {line.content_hash}"
+        digest = hashlib.sha256(text.encode()).hexdigest()[:32]
         yield digest
 
 
-def require_same_log(box: str, mosaic_id: str, seq: int, ours: str, theirs: str) -> None:
+def require_same_log(box: str, mosaic_id: str, seq: int, own_digest: str, peer_digest: str) -> None:
     """Raise StoreConflict, with the remedy, unless both logs agree up to `seq`.
 
-    theirs  the digest, or as many of its first digits as are sent
+    peer_digest  the digest, or as many of its first digits as are sent
     """
-    if not ours.startswith(theirs):
+    if not own_digest.startswith(peer_digest):
         raise _build_log_conflict(box, mosaic_id, seq)
 
 

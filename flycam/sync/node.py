@@ -76,8 +76,8 @@ class NodeIdentities:
     role is that of a node. Thread-safe.
     """
 
-    def __init__(self, house: Node) -> None:
-        self._node = house
+    def __init__(self, node: Node) -> None:
+        self._node = node
         self._lock = threading.Lock()
 
     def require(self, account: str, box: str) -> None:
@@ -287,7 +287,7 @@ class ReturnChannel(Protocol):
     `flycam.sync.reference_client.ReferenceFetcher` is one.
     """
 
-    def begin(self, lacking: MissingObjects) -> None:
+    def begin(self, missing: MissingObjects) -> None:
         """Process the peer's answer to a query."""
 
     def fetch_some(self, target: int, sent: SyncReport) -> bool:

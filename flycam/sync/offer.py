@@ -59,9 +59,9 @@ class IntegrityFilter:
     owed     those that were deferred before and are not intact yet
     """
 
-    def __init__(self, house: Node, owed: Iterable[str] = ()) -> None:
-        self._node = house
-        self._skipped: dict[str, None] = dict.fromkeys(owed)
+    def __init__(self, node: Node, deferred_keys: Iterable[str] = ()) -> None:
+        self._node = node
+        self._skipped: dict[str, None] = dict.fromkeys(deferred_keys)
 
     @property
     def skipped(self) -> tuple[str, ...]:
@@ -138,7 +138,7 @@ def requeue_repaired_tiles(node: Node) -> list[str]:
 
     Interrupted in between, a line is logged twice, which changes nothing at any peer.
     """
-    owed: list[str] = []
+    still_damaged: list[str] = []
     for key in list(node.store.list(keys.format_deferred_tile_prefix())):
         mosaic_id, tile_id = keys.parse_deferred_tile_key(key)
         head = node.catalog.tiles.head(mosaic_id, _LIVE, tile_id)
@@ -146,11 +146,11 @@ def requeue_repaired_tiles(node: Node) -> list[str]:
             try:
                 read_tile(node.store, head)
             except DAMAGE:
-                owed.append(head.key)
+                still_damaged.append(head.key)
                 continue
             node.catalog.tiles.relog_heads(mosaic_id, _LIVE, [tile_id])
         node.store.delete(key)
-    return owed
+    return still_damaged
 
 
 # -- Selection of tiles to send, and their order ---------------------------------------------------
@@ -343,8 +343,8 @@ def build_offer(node: Node, since: LogCursor, *, originals: bool = False) -> Exc
     photos: list[ManifestItem] = []
     for flight in flights:
         known = read_flight_records(node.catalog, flight)
-        said = encode_flight_records(known)
-        records[hashlib.sha256(said).hexdigest()] = said
+        encoded = encode_flight_records(known)
+        records[hashlib.sha256(encoded).hexdigest()] = encoded
         if flight.flight_id in fresh:
             grounds.extend(list_terrain_ids(node, known.frames))
         if originals:
@@ -429,8 +429,8 @@ def iterate_original_items(node: Node, records: FlightRecords) -> Iterator[Manif
     and those purged on any node, are not sent.
     """
     used = [one for one in records.frames if one.status is FrameStatus.USED]
-    gone = select_active_purges(records.purges)
-    for sha256 in sorted({record.header.provenance.source_sha256 for record in used} - gone.keys()):
+    purged = select_active_purges(records.purges)
+    for sha256 in sorted({record.header.provenance.source_sha256 for record in used} - purged.keys()):
         if sha256 and node.store.exists(keys.format_original_key(sha256)):
             size = node.store.size(keys.format_original_key(sha256))
             yield ManifestItem(kind=ObjectKind.ORIGINAL, sha256=sha256, size_bytes=size, name=sha256)

@@ -76,8 +76,8 @@ class FlightConflict:
 
 def match_flight(catalog: Catalog, received: FlightRecords) -> FlightMatch | FlightConflict:
     """Return the flight here that a received one belongs to, or the conflict."""
-    laid = [record.frame_id for record in received.frames if was_orthorectified(record)]
-    holders = catalog.flights.find_by_frames(laid) | {received.flight.flight_id}
+    placed = [record.frame_id for record in received.frames if was_orthorectified(record)]
+    holders = catalog.flights.find_by_frames(placed) | {received.flight.flight_id}
     here = [one for one in (find_flight_by_id(catalog, each) for each in sorted(holders)) if one is not None]
     if len(here) > 1:
         return _make_conflict(received, here[0], _explain_several_flights(received.flight, here))
@@ -204,14 +204,14 @@ def import_flight_records(node: Node, records: FlightRecords, giver: str, accoun
     record_event(node, records.event, giver)
     before = find_flight_by_id(catalog, records.flight.flight_id)
     flight = _record_flight(node, before, _keep_state_until_placed(node, before, records), giver)
-    standing = {one.frame_id: one for one in catalog.frames.put(records.frames)}
-    laid_otherwise = [
+    recorded = {one.frame_id: one for one in catalog.frames.put(records.frames)}
+    placed_otherwise = [
         to_placement(record)
         for record in records.frames
-        if record.exterior is not None and _is_placed_otherwise(record, standing[record.frame_id])
+        if record.exterior is not None and _is_placed_otherwise(record, recorded[record.frame_id])
     ]
-    if records.placements or laid_otherwise:
-        catalog.placements.learn([*records.placements, *laid_otherwise])
+    if records.placements or placed_otherwise:
+        catalog.placements.learn([*records.placements, *placed_otherwise])
     flight = _merge_terrain_label(node, flight, records.flight)
     # after frames and placements, so that withdrawals find the ground they touched
     record_withdrawals(node, records.withdrawals, giver, account)
@@ -248,9 +248,9 @@ def record_withdrawals(node: Node, withdrawals: Sequence[Withdrawal], giver: str
         told = [one for one in some if one.frame_id in new]
         if told:
             subject = told[0].frame_id if len(told) == 1 else told[0].flight_id
-            said = f"told by {giver}: {len(told)} frames: {reason}"
-            said += f" ({authority})" if account else ""
-            node.catalog.audit.append(account or authority, "withdraw", subject, said, at_ns=node.clock_ns())
+            text = f"told by {giver}: {len(told)} frames: {reason}"
+            text += f" ({authority})" if account else ""
+            node.catalog.audit.append(account or authority, "withdraw", subject, text, at_ns=node.clock_ns())
 
 
 def merge_flight(here: Flight, received: Flight) -> Flight:
@@ -284,8 +284,8 @@ def _record_classification(node: Node, records: FlightRecords, giver: str, accou
     if level is not here:
         now_ns = node.clock_ns()
         restrictions.classify(flight_id, level, now_ns)
-        said = f"told by {giver}: {records.flight.name}: {level}"
-        node.catalog.audit.append(account or giver, "classify", flight_id, said, at_ns=now_ns)
+        detail = f"told by {giver}: {records.flight.name}: {level}"
+        node.catalog.audit.append(account or giver, "classify", flight_id, detail, at_ns=now_ns)
 
 
 def record_redactions(node: Node, records: FlightRecords, giver: str, account: str = "") -> None:
@@ -296,10 +296,10 @@ def record_redactions(node: Node, records: FlightRecords, giver: str, account: s
     """
     redactions = node.catalog.redactions
     for line in redactions.learn(records.redactions):
-        said = f"told by {giver}: {line.frame_id}: {line.reason}" + (f" ({line.author})" if account else "")
+        detail = f"told by {giver}: {line.frame_id}: {line.reason}" + (f" ({line.author})" if account else "")
         what = "mask made" if line.step is RedactionStep.MADE else "mask taking back asked"
         who = account or line.author
-        node.catalog.audit.append(who, what, line.mask_id, said, at_ns=node.clock_ns())
+        node.catalog.audit.append(who, what, line.mask_id, detail, at_ns=node.clock_ns())
     redactions.learn_footprints(records.redaction_grounds)
 
 
@@ -314,14 +314,14 @@ def _record_retention(node: Node, records: FlightRecords, giver: str, account: s
     new = retention.add_holds(records.holds)
     for line in new:
         what = "retention hold" if line.step is HoldStep.HELD else "retention release"
-        said = f"told by {giver}: {line.hold_id}: {line.reason}" + (f" ({line.author})" if account else "")
-        node.catalog.audit.append(account or line.author, what, line.subject, said, at_ns=now_ns)
-    let_go = retention.learn(records.purges)
+        detail = f"told by {giver}: {line.hold_id}: {line.reason}" + (f" ({line.author})" if account else "")
+        node.catalog.audit.append(account or line.author, what, line.subject, detail, at_ns=now_ns)
+    new_purges = retention.learn(records.purges)
     for step, what in ((PurgeStep.PURGED, "let go elsewhere"), (PurgeStep.LIFTED, "retention lift")):
-        told = [one for one in let_go if one.step is step]
+        told = [one for one in new_purges if one.step is step]
         if told:
-            said = f"told by {giver}: {len(told)} originals ({told[0].author}, {told[0].box})"
-            node.catalog.audit.append(account or giver, what, flight_id, said, at_ns=now_ns)
+            detail = f"told by {giver}: {len(told)} originals ({told[0].author}, {told[0].box})"
+            node.catalog.audit.append(account or giver, what, flight_id, detail, at_ns=now_ns)
 
 
 def record_event(node: Node, event: Event, giver: str) -> None:
@@ -392,10 +392,10 @@ def _keep_state_until_placed(node: Node, here: Flight | None, received: FlightRe
     """
     if here is None:
         return replace(received.flight, state=FlightState.INGESTING)
-    laid = _list_placed_frames(node.catalog.frames.list_for_flight(here.flight_id))
-    laid_there = _list_placed_frames(received.frames)
-    is_told_again = received.flight.state is FlightState.INGESTING or laid <= laid_there
-    if is_told_again and not laid_there <= laid:
+    placed = _list_placed_frames(node.catalog.frames.list_for_flight(here.flight_id))
+    placed_by_sender = _list_placed_frames(received.frames)
+    is_sent_again = received.flight.state is FlightState.INGESTING or placed <= placed_by_sender
+    if is_sent_again and not placed_by_sender <= placed:
         return replace(received.flight, state=FlightState.INGESTING)
     return replace(received.flight, state=here.state)
 
@@ -410,8 +410,8 @@ def _compute_flight_state(node: Node, flight: Flight, received: FlightRecords) -
     statuses = {record.status for record in frames}
     if FrameStatus.USED not in statuses and FrameStatus.WITHDRAWN in statuses:
         return FlightState.WITHDRAWN
-    laid = _list_placed_frames(frames)
-    is_whole = received.flight.state is not FlightState.INGESTING and laid <= _list_placed_frames(
+    placed = _list_placed_frames(frames)
+    is_whole = received.flight.state is not FlightState.INGESTING and placed <= _list_placed_frames(
         received.frames
     )
     if flight.state is FlightState.WITHDRAWN or is_whole:

@@ -286,8 +286,8 @@ def encode_flight_records(records: FlightRecords) -> bytes:
         "holds": [to_hold_row(one) for one in records.holds],
         "let_go": [to_purge_row(one) for one in records.purges],
     }
-    said = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_as_text)
-    return compress_records(said.encode())
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_as_text)
+    return compress_records(text.encode())
 
 
 def compress_records(data: bytes) -> bytes:
@@ -543,9 +543,9 @@ _BETWEEN = ',"'
 def compute_record_delta(records: bytes, base: bytes) -> bytes:
     """Return the delta from `base` to `records`, both from `encode_flight_records`."""
     old, new = _pieces(base), _pieces(records)
-    said = {"base": hashlib.sha256(base).hexdigest(), "pieces": list(_runs(new, old))}
+    delta = {"base": hashlib.sha256(base).hexdigest(), "pieces": list(_runs(new, old))}
     return compress_records(
-        json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        json.dumps(delta, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     )
 
 
@@ -558,9 +558,9 @@ def apply_record_delta(change: bytes, base_of: Callable[[str], bytes], place: st
     Raises SourceUnreadable for what is not a delta, or expands to more than records may be.
     """
     try:
-        said = parse_bounded_json(decompress_bounded(change, MAX_RECORDS_BYTES), MAX_RECORDS_VALUES)
-        old = _pieces(base_of(require_hex_digits(said["base"], 64)))
-        return compress_records(_join_pieces(said["pieces"], old).encode())
+        delta = parse_bounded_json(decompress_bounded(change, MAX_RECORDS_BYTES), MAX_RECORDS_VALUES)
+        old = _pieces(base_of(require_hex_digits(delta["base"], 64)))
+        return compress_records(_join_pieces(delta["pieces"], old).encode())
     except (ValueError, KeyError, TypeError, IndexError, RecursionError, zstandard.ZstdError) as error:
         raise SourceUnreadable(
             _(

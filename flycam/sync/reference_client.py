@@ -124,9 +124,9 @@ class ReferenceFetcher:
 
     def __init__(
         self,
-        house: Node,
+        node: Node,
         line: PeerConnection,
-        hands: ReferenceApplyHooks,
+        hooks: ReferenceApplyHooks,
         folder: Path,
         limits: TransferLimits,
         *,
@@ -134,9 +134,9 @@ class ReferenceFetcher:
         clock_s: Callable[[], float] = time.monotonic,
         free: Callable[[Path], int] = measure_free_bytes,
     ) -> None:
-        self._node = house
+        self._node = node
         self._line = line
-        self._hands = hands
+        self._hands = hooks
         self._folder = folder
         self._limits = limits
         self._sleep, self._clock_s, self._free = sleep, clock_s, free
@@ -155,7 +155,7 @@ class ReferenceFetcher:
         self._has_news = self._has_unread = False
         self.got = FetchReport()
 
-    def begin(self, lacking: MissingObjects) -> None:
+    def begin(self, missing: MissingObjects) -> None:
         """Process the server's answer to a query: the state of its reference data.
 
         The state tells whether there is anything new.
@@ -163,11 +163,11 @@ class ReferenceFetcher:
         self._missing, self._skipped_bytes, self._metered_bytes = [], 0, 0
         self._stalled.clear()
         self._together = MAX_FEED_ITEMS_PER_REQUEST
-        self._peer, self._ledger = lacking.box, ReferenceLedger(self._node.store, lacking.box)
-        self._has_news = lacking.feed_state not in (self._ledger.state, self._left[0])
-        if lacking.feed_state == self._left[0]:
+        self._peer, self._ledger = missing.box, ReferenceLedger(self._node.store, missing.box)
+        self._has_news = missing.feed_state not in (self._ledger.state, self._left[0])
+        if missing.feed_state == self._left[0]:
             self._skipped_bytes = self._metered_bytes = self._left[1]
-        self._clear_conflicts({lacking.box})
+        self._clear_conflicts({missing.box})
         self._update_left_bytes(0)
 
     def fetch_some(self, target: int, sent: SyncReport) -> bool:
@@ -217,27 +217,27 @@ class ReferenceFetcher:
         for thing in things:
             if thing.kind is ReferenceKind.CHANGES:
                 self._events.setdefault(_event_of(thing), []).append(thing)
-        lacking = [one for one in things if ledger.get_sha256(one.kind, one.name) != one.sha256]
-        events = {_event_of(one) for one in lacking if one.kind is ReferenceKind.CHANGES}
+        missing = [one for one in things if ledger.get_sha256(one.kind, one.name) != one.sha256]
+        events = {_event_of(one) for one in missing if one.kind is ReferenceKind.CHANGES}
         # an event is imported whole: its earlier items are read again, and may be damaged by now
-        others = [one for name in events for one in self._events[name] if one not in lacking]
-        kept = self._node.store.exists
-        self._here = {one.sha256 for one in (*lacking, *others) if kept(keys.format_original_key(one.sha256))}
-        lacking += [one for one in others if one.sha256 not in self._here]
+        others = [one for name in events for one in self._events[name] if one not in missing]
+        has = self._node.store.exists
+        self._here = {one.sha256 for one in (*missing, *others) if has(keys.format_original_key(one.sha256))}
+        missing += [one for one in others if one.sha256 not in self._here]
         self._metered_bytes = 0
-        skipped = self._select_deferred(lacking)
+        skipped = self._select_deferred(missing)
         self._skipped_bytes = sum(one.size_bytes for one in skipped)
-        self._missing = [one for one in lacking if one not in skipped]
+        self._missing = [one for one in missing if one not in skipped]
         self._import_complete(ledger)
 
-    def _select_deferred(self, lacking: Sequence[FeedItem]) -> list[FeedItem]:
+    def _select_deferred(self, missing: Sequence[FeedItem]) -> list[FeedItem]:
         """Return the items that wait for disk space here, or for an unmetered connection.
 
         A full disk would stop flights too. Urgent kinds leave only the catalogue's reserve free.
         """
         left: list[FeedItem] = []
-        free = self._free(self._folder) if lacking else 0
-        for thing in lacking:
+        free = self._free(self._folder) if missing else 0
+        for thing in missing:
             if self._limits.metered and thing.kind is ReferenceKind.TERRAIN:
                 left.append(thing)
                 self._metered_bytes += thing.size_bytes
@@ -400,8 +400,8 @@ class ReferenceFetcher:
     def _update_conflicts(self) -> None:
         """Collect the conflicts of the importer, one a name."""
         if self._learner is not None:
-            kept = (*self.got.conflicts, *self._learner.kept)
-            self.got.conflicts = list({one.name: one for one in kept}.values())
+            all_conflicts = (*self.got.conflicts, *self._learner.kept)
+            self.got.conflicts = list({one.name: one for one in all_conflicts}.values())
 
     def _is_complete(self, thing: FeedItem) -> bool:
         """Return True if an item's file matches its SHA-256.

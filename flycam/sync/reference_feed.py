@@ -127,13 +127,13 @@ def list_shared_comparisons(
 
     shared_change_ids  ids of changes that are sent in their current version
     """
-    standing = node.catalog.changes.current(event_id, statuses=POSITIVE_STATUSES)
-    untold = {line.pair for line in standing if line.change_id not in shared_change_ids}
+    positive = node.catalog.changes.current(event_id, statuses=POSITIVE_STATUSES)
+    unshared_pairs = {line.pair for line in positive if line.change_id not in shared_change_ids}
     for one in node.catalog.comparisons.list_for_event(event_id):
         is_hidden = any(access_policy.hides_mosaic(name) for name in one.mosaics) or access_policy.is_outside(
             one.wkb
         )
-        if not is_hidden and one.pair not in untold:
+        if not is_hidden and one.pair not in unshared_pairs:
             yield one
 
 
@@ -205,13 +205,13 @@ class ReferenceFeed:
     items: tuple[FeedItem, ...]
     payloads: Mapping[str, bytes]
 
-    def blocks(self, house: Node, thing: FeedItem, start: int) -> Iterator[bytes]:
+    def blocks(self, node: Node, thing: FeedItem, start: int) -> Iterator[bytes]:
         """Yield an item's bytes from `start` on; ObjectMissing if the store lost them."""
         data = self.payloads.get(thing.sha256)
         for at in range(start, thing.size_bytes, _BLOCK):
             length = min(_BLOCK, thing.size_bytes - at)
             if data is None:
-                yield house.store.get_range(keys.format_original_key(thing.sha256), at, length)
+                yield node.store.get_range(keys.format_original_key(thing.sha256), at, length)
             else:
                 yield data[at : at + length]
 
@@ -224,7 +224,7 @@ def compute_feed_state(node: Node, access_policy: AccessPolicy) -> str:
     catalog = node.catalog
     layers = catalog.layers.stamp()
     levels = catalog.restrictions.levels()
-    said: tuple[object, ...] = (
+    inputs: tuple[object, ...] = (
         access_policy.fingerprint,
         layers,
         [levels.get(layer_id, "") for layer_id, _ in layers],
@@ -239,7 +239,7 @@ def compute_feed_state(node: Node, access_policy: AccessPolicy) -> str:
         [(name, values) for name, _, values in _iterate_redactions(node, access_policy)],
         catalog.frames.count_withdrawals(),
     )
-    return hashlib.sha256(repr(said).encode()).hexdigest()[:32]
+    return hashlib.sha256(repr(inputs).encode()).hexdigest()[:32]
 
 
 def build_feed(node: Node, access_policy: AccessPolicy) -> ReferenceFeed:
@@ -308,8 +308,8 @@ def decode_feed_listing(data: bytes, place: str) -> tuple[str, tuple[FeedItem, .
 
 
 def _compress_values(values: Mapping[str, Any]) -> bytes:
-    said = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return zstandard.ZstdCompressor(level=_LEVEL).compress(said.encode())
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(text.encode())
 
 
 def _parse_feed_item(
@@ -379,10 +379,10 @@ def _iterate_withdrawals(node: Node, access_policy: AccessPolicy) -> _FeedEntrie
     for one in frames.withdrawals():
         flights.setdefault(one.flight_id, []).append(one)
     for flight_id, some in sorted(flights.items()):
-        told = some if access_policy.visible_bounds is None else _filter_by_ground(node, some, access_policy)
-        if told:
-            said = {"withdrawals": [to_values(one) for one in told]}
-            yield flight_id or _NO_FLIGHT, max(one.withdrawn_ns for one in told), said
+        shown = some if access_policy.visible_bounds is None else _filter_by_ground(node, some, access_policy)
+        if shown:
+            values = {"withdrawals": [to_values(one) for one in shown]}
+            yield flight_id or _NO_FLIGHT, max(one.withdrawn_ns for one in shown), values
 
 
 def _filter_by_ground(
@@ -453,21 +453,21 @@ def _iterate_changes(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
     events = {one.event_id: one for one in node.catalog.flights.events()}
     for event_id in sorted((changes.events() | node.catalog.comparisons.events()) & events.keys()):
         steps: dict[tuple[int, str], list[ChangeVersion]] = {}
-        standing = set()
+        accepted_ids = set()
         for now in changes.current(event_id):
             history = changes.history(now.change_id)
             if not any(access_policy.hides_change(line) for line in history):
                 for line in select_confirmed_lines(history):
                     steps.setdefault((line.at_ns, line.step_id), []).append(line)
                 if now.status is ChangeStatus.ACCEPTED:
-                    standing.add(now.change_id)
+                    accepted_ids.add(now.change_id)
         event = to_values(events[event_id])
         for some in _group_steps(sorted(steps)):
             lines = [to_values(line) for step in some for line in steps[step]]
             yield f"{event_id}/{some[0][1]}", some[-1][0], {"event": event, "lines": lines, "compared": []}
-        for one in list_shared_comparisons(node, event_id, standing, access_policy):
-            said = {"event": event, "lines": [], "compared": [to_values(one)]}
-            yield f"{event_id}/{one.comparison_id}", one.at_ns, said
+        for one in list_shared_comparisons(node, event_id, accepted_ids, access_policy):
+            values = {"event": event, "lines": [], "compared": [to_values(one)]}
+            yield f"{event_id}/{one.comparison_id}", one.at_ns, values
 
 
 def _group_steps(steps: Sequence[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
@@ -508,12 +508,12 @@ def _iterate_terrain(node: Node) -> Iterator[FeedItem]:
         except ObjectMissing:
             # `flycam verify` reports it
             continue
-        said = {"name": dem.name, "datum": dem.vertical_datum, "sigma": dem.sigma_m}
+        values = {"name": dem.name, "datum": dem.vertical_datum, "sigma": dem.sigma_m}
         yield FeedItem(
             kind=ReferenceKind.TERRAIN,
             name=dem.dem_id,
             sha256=dem.sha256,
             size_bytes=size,
             at_ns=dem.added_ns,
-            metadata=said,
+            metadata=values,
         )

@@ -131,10 +131,10 @@ class _KnownLayer:
 class ReferenceImporter:
     """Importer of one server's items; importing one again changes nothing."""
 
-    def __init__(self, house: Node, hands: ReferenceApplyHooks, peer: str, ledger: ReferenceLedger) -> None:
-        self._node = house
-        self._catalog = house.catalog
-        self._hooks = hands
+    def __init__(self, node: Node, hooks: ReferenceApplyHooks, peer: str, ledger: ReferenceLedger) -> None:
+        self._node = node
+        self._catalog = node.catalog
+        self._hooks = hooks
         self._peer = peer
         self._ledger = ledger
         self.kept: list[ReferenceConflict] = []
@@ -182,33 +182,33 @@ class ReferenceImporter:
     # -- one kind each ----------------------------------------------------------------------------
 
     def _import_terrain(self, thing: FeedItem) -> None:
-        said, name = thing.metadata, require_text(thing.metadata["name"])
+        values, name = thing.metadata, require_text(thing.metadata["name"])
         if PurePath(name).name != name or name == "..":
             raise ValueError(f"{name!r:.60} is no file's name")
         sigma_m = None
-        if said["sigma"] is not None:
-            vertical_m, horizontal_m = said["sigma"]
+        if values["sigma"] is not None:
+            vertical_m, horizontal_m = values["sigma"]
             sigma_m = float(vertical_m), None if horizontal_m is None else float(horizontal_m)
-        self._hooks.register_terrain(thing.sha256, name, require_text(said["datum"]), sigma_m)
+        self._hooks.register_terrain(thing.sha256, name, require_text(values["datum"]), sigma_m)
 
     def _import_area(self, thing: FeedItem) -> None:
         values = self._values(thing.sha256, thing.name)
-        came = replace(from_values(RestrictedArea, values["area"]), sha256=thing.sha256)
-        _require_name(thing, came.area_id)
-        alike = [
+        received = replace(from_values(RestrictedArea, values["area"]), sha256=thing.sha256)
+        _require_name(thing, received.area_id)
+        matching = [
             one
             for one in self._catalog.restrictions.areas()
-            if one.area_id == came.area_id or one.name == came.name
+            if one.area_id == received.area_id or one.name == received.name
         ]
-        theirs = (thing.sha256, self._ledger.get_sha256(thing.kind, thing.name))
-        own = [one for one in alike if one.sha256 not in theirs]
-        if not own and all(one.sha256 != thing.sha256 for one in alike):
-            self._import_restriction(came, thing)
+        from_peer = (thing.sha256, self._ledger.get_sha256(thing.kind, thing.name))
+        own = [one for one in matching if one.sha256 not in from_peer]
+        if not own and all(one.sha256 != thing.sha256 for one in matching):
+            self._import_restriction(received, thing)
         for one in own:
-            both = merge_restricted_areas(one, came)
+            both = merge_restricted_areas(one, received)
             if both is not one:
                 self._import_restriction(both, thing)
-            if both is not one or not _is_as_strict(came, one):
+            if both is not one or not _is_as_strict(received, one):
                 self._report_merged_area(one.name)
 
     def _import_redactions(self, thing: FeedItem) -> None:
@@ -233,12 +233,12 @@ class ReferenceImporter:
     def _import_withdrawals(self, thing: FeedItem) -> None:
         """Apply the server's withdrawals as those of a bundle."""
         values = self._values(thing.sha256, thing.name)
-        came = [from_values(Withdrawal, one) for one in values["withdrawals"]]
-        for one in came:
+        received = [from_values(Withdrawal, one) for one in values["withdrawals"]]
+        for one in received:
             require_key_segment(one.frame_id)
             if one.flight_id:
                 require_key_segment(one.flight_id)
-        apply_withdrawals(self._node, came, self._hooks, self._peer)
+        apply_withdrawals(self._node, received, self._hooks, self._peer)
 
     def _import_restriction(self, area: RestrictedArea, thing: FeedItem) -> None:
         west, south, east, north = shapely.from_wkb(area.wkb).bounds
@@ -273,13 +273,13 @@ class ReferenceImporter:
 
     def _import_communes(self, thing: FeedItem) -> None:
         values = self._values(thing.sha256, thing.name)
-        came = [from_values(CommuneRecord, one) for one in values["communes"]]
+        received = [from_values(CommuneRecord, one) for one in values["communes"]]
         here = {(one.code, one.valid_from): one for one in self._catalog.boundaries.editions()}
-        theirs = self._previous_boundaries(thing)
+        previous = self._previous_boundaries(thing)
         taken = []
-        for one in came:
+        for one in received:
             at = one.code, one.valid_from
-            if at not in here or _is_alike(here[at], one) or _is_alike(here[at], theirs.get(at)):
+            if at not in here or _is_alike(here[at], one) or _is_alike(here[at], previous.get(at)):
                 taken.append(one)
             else:
                 self._report_kept_local(f"{one.code} {one.name}", pgettext("shared item", "boundary"))
@@ -307,26 +307,26 @@ class ReferenceImporter:
         holds, and what comes of that change, or in one step with it, waits for a later decision of the
         server.
         """
-        said = [self._values(thing.sha256, thing.name) for thing in things]
-        event = from_values(Event, said[0]["event"])
+        payloads = [self._values(thing.sha256, thing.name) for thing in things]
+        event = from_values(Event, payloads[0]["event"])
         require_key_segment(event.event_id)
-        came = [from_values(ChangeVersion, one) for values in said for one in values["lines"]]
-        grounds = [from_values(Comparison, one) for values in said for one in values["compared"]]
-        if {*(one.event_id for one in came), *(one.event_id for one in grounds)} - {event.event_id}:
+        received = [from_values(ChangeVersion, one) for values in payloads for one in values["lines"]]
+        grounds = [from_values(Comparison, one) for values in payloads for one in values["compared"]]
+        if {*(one.event_id for one in received), *(one.event_id for one in grounds)} - {event.event_id}:
             raise build_item_mismatch_error(things[0])
         record_event(self._node, event, self._peer)
         current = {one.change_id for one in self._catalog.changes.current(event.event_id)}
         histories = {one: self._catalog.changes.history(one) for one in current}
-        new, held = merge_change_histories(histories, came)
+        new, held = merge_change_histories(histories, received)
         if new:
-            told = AuditEntry(
+            audit_entry = AuditEntry(
                 who=self._peer,
                 what="changes",
                 subject=event.event_id,
                 detail=f"told by {self._peer}: {len(new)} decisions",
                 at_ns=self._node.clock_ns(),
             )
-            self._catalog.changes.append(new, [told])
+            self._catalog.changes.append(new, [audit_entry])
         self._catalog.comparisons.add(grounds)
         for change_id in held:
             self._report_kept_local(change_id, pgettext("shared item", "change"))
@@ -341,25 +341,25 @@ class ReferenceImporter:
             raise _build_unreadable_error(name, error) from error
 
     def _is_newer(
-        self, thing: FeedItem, came: _KnownLayer, here: Iterable[_KnownLayer], what: Message
+        self, thing: FeedItem, received: _KnownLayer, here: Iterable[_KnownLayer], what: Message
     ) -> bool:
         """Return True if an item replaces all that has its id or name here.
 
         Reports a conflict where another one is kept.
         """
         for one in here:
-            if one.id != came.id and one.name != came.name:
+            if one.id != received.id and one.name != received.name:
                 continue
             if one.sha256 == thing.sha256:
                 return False
-            if one.id != came.id or not self._is_superseded_by(thing, one, came):
-                self._report_kept_local(came.name, what)
+            if one.id != received.id or not self._is_superseded_by(thing, one, received):
+                self._report_kept_local(received.name, what)
                 return False
         return True
 
-    def _is_superseded_by(self, thing: FeedItem, one: _KnownLayer, came: _KnownLayer) -> bool:
+    def _is_superseded_by(self, thing: FeedItem, one: _KnownLayer, received: _KnownLayer) -> bool:
         """Return True if the layer here came unmodified from this server, or is older."""
-        return one.sha256 == self._ledger.get_sha256(thing.kind, thing.name) or came.at_ns > one.at_ns
+        return one.sha256 == self._ledger.get_sha256(thing.kind, thing.name) or received.at_ns > one.at_ns
 
     def _classify(self, layer: LayerRecord, level: Classification, why: str) -> None:
         """Apply the stricter classification of both, as for flights."""
@@ -367,12 +367,12 @@ class ReferenceImporter:
         if (strict := find_strictest((here, level))) is not here:
             now_ns = self._node.clock_ns()
             self._catalog.restrictions.classify(layer.layer_id, strict, now_ns)
-            said = f"told by {self._peer}: {layer.name}: {strict}, {why}"
-            self._catalog.audit.append(self._peer, "classify", layer.layer_id, said, at_ns=now_ns)
+            detail = f"told by {self._peer}: {layer.name}: {strict}, {why}"
+            self._catalog.audit.append(self._peer, "classify", layer.layer_id, detail, at_ns=now_ns)
 
     def _audit(self, what: str, subject: str, detail: str, thing: FeedItem) -> None:
-        said = f"told by {self._peer}: {detail}, sha256 {thing.sha256}"
-        self._catalog.audit.append(self._peer, what, subject, said, at_ns=self._node.clock_ns())
+        full_detail = f"told by {self._peer}: {detail}, sha256 {thing.sha256}"
+        self._catalog.audit.append(self._peer, what, subject, full_detail, at_ns=self._node.clock_ns())
 
     def _report_kept_local(self, name: str, what: Message) -> None:
         self._report_conflict(

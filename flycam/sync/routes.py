@@ -66,8 +66,8 @@ reference_router = APIRouter()
 class ReferenceFeedCache:
     """Latest reference feed under each access policy, for several threads at once."""
 
-    def __init__(self, house: Node) -> None:
-        self._node = house
+    def __init__(self, node: Node) -> None:
+        self._node = node
         self._lock = threading.Lock()
         self._made: dict[str, ReferenceFeed] = {}
 
@@ -204,8 +204,8 @@ class StepReceiver:
         self.get_spool(visitor).require_free_bytes(
             sum(one.size_bytes for one in manifest.items if one.kind in _LARGE_KINDS)
         )
-        speaks = partial(self.require_node_name, visitor)
-        return import_step(workspace, path, SyncApplyHooks(workspace), visitor.name, speaks)
+        require_peer_name = partial(self.require_node_name, visitor)
+        return import_step(workspace, path, SyncApplyHooks(workspace), visitor.name, require_peer_name)
 
     def audit_visit(self, visitor: Principal, name: str) -> None:
         """Write to the audit log that a node came, once in the life of this server."""
@@ -223,11 +223,11 @@ def query_missing_objects(
     Also how far its logs were imported, and the state of the reference feed for it (`/api/sync/common`).
     """
     arrivals = _get_receiver(request)
-    speaks = partial(arrivals.require_node_name, principal)
+    require_peer_name = partial(arrivals.require_node_name, principal)
     feed_state = get_reference_cache(request).state(principal.access_policy)
-    said = answer_inventory_query(get_services(request).workspace, question, feed_state, speaks)
+    answer = answer_inventory_query(get_services(request).workspace, question, feed_state, require_peer_name)
     arrivals.audit_visit(principal, str(question["box"]))
-    return said
+    return answer
 
 
 @router.head("/api/sync/steps/{sha256}", response_class=Response)
@@ -254,9 +254,9 @@ async def append_step_bytes(sha256: str, request: Request, principal: NodeOrAdmi
     )
     if not at <= size <= MAX_STEP_BYTES:
         raise build_too_large_error(MAX_STEP_BYTES)
-    said = await asyncio.to_thread(spool.find_answer, _require_sha256(sha256))
-    if said is not None:
-        return said
+    answer = await asyncio.to_thread(spool.find_answer, _require_sha256(sha256))
+    if answer is not None:
+        return answer
     turn = await asyncio.to_thread(spool.begin, sha256, at, size)
     if turn is None:
         raise _build_offset_conflict(spool.offset(sha256, size))
@@ -273,22 +273,22 @@ async def _receive(request: Request, spool: Spool, turn: int, sha256: str, at: i
 
     What came before a cut counts.
     """
-    held = bytearray()
+    buffer = bytearray()
 
     async def write() -> None:
         nonlocal at
-        if held and not await asyncio.to_thread(spool.add, turn, sha256, bytes(held)):
+        if buffer and not await asyncio.to_thread(spool.add, turn, sha256, bytes(buffer)):
             raise FlightBusy(_("another attempt goes on with this step; it is asked again by itself"))
-        at += len(held)
-        held.clear()
+        at += len(buffer)
+        buffer.clear()
 
     try:
         async for part in iterate_body(request):
-            held += part
-            if at + len(held) > size:
-                held.clear()
+            buffer += part
+            if at + len(buffer) > size:
+                buffer.clear()
                 raise build_too_large_error(size)
-            if len(held) >= _WRITE_BYTES:
+            if len(buffer) >= _WRITE_BYTES:
                 await write()
                 # again: the token may have been revoked meanwhile
                 await asyncio.to_thread(require_node, request)
@@ -300,8 +300,8 @@ async def _receive(request: Request, spool: Spool, turn: int, sha256: str, at: i
 def _import_received_step(
     arrivals: StepReceiver, principal: Principal, spool: Spool, sha256: str
 ) -> dict[str, Any]:
-    if (said := spool.find_answer(sha256)) is not None:
-        return said
+    if (answer := spool.find_answer(sha256)) is not None:
+        return answer
     path = spool.find_complete(sha256)
     if path is None:
         raise Refused(460, pgettext("step", "the bytes came changed: send them again"))
@@ -310,14 +310,14 @@ def _import_received_step(
     except (AccessDenied, RecordsMissing, SourceUnreadable, StoreConflict):
         spool.forget(sha256)
         raise
-    said = {
+    answer = {
         "flights": list(taken.flights),
         "lines": taken.lines,
         "apart": [one.summary for one in taken.conflicts],
         "unnamed": list(taken.unreferenced),
     }
-    spool.finish(sha256, said)
-    return said
+    spool.finish(sha256, answer)
+    return answer
 
 
 def _build_offset_conflict(at: int) -> Refused:

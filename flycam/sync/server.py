@@ -150,8 +150,8 @@ def _list_missing_records(node: Node, box: str, names: list[str]) -> list[str]:
 
 def _list_missing_originals(node: Node, names: list[str]) -> list[str]:
     """Return the originals that are missing here and were not purged."""
-    gone = select_active_purges(node.catalog.retention.list_for_originals(names))
-    return [one for one in names if one not in gone and not node.store.exists(keys.format_original_key(one))]
+    purge = select_active_purges(node.catalog.retention.list_for_originals(names))
+    return [one for one in names if one not in purge and not node.store.exists(keys.format_original_key(one))]
 
 
 class _StepFile:
@@ -293,24 +293,24 @@ class Spool:
     def find_answer(self, sha256: str) -> dict[str, Any] | None:
         """Return the answer given when the step was imported; None if it was not."""
         try:
-            said = json.loads(self._done(sha256).read_bytes())
+            answer = json.loads(self._done(sha256).read_bytes())
         except (OSError, ValueError):
             return None
-        return said if isinstance(said, dict) else None
+        return answer if isinstance(answer, dict) else None
 
-    def finish(self, sha256: str, said: dict[str, Any]) -> None:
+    def finish(self, sha256: str, answer: dict[str, Any]) -> None:
         """Store the answer and delete the bytes.
 
         An answer with conflicts is not stored: the next may differ, for the conflict may be resolved
         meanwhile.
         """
-        if said.get("apart"):
+        if answer.get("apart"):
             self.forget(sha256)
             return
         with self._lock, _storage_errors(self._folder):
             done = self._done(sha256)
             fresh = done.with_name(f"{done.name}.new")
-            fresh.write_text(json.dumps(said), encoding="utf-8")
+            fresh.write_text(json.dumps(answer), encoding="utf-8")
             move_into_place(fresh, done)
             self._part(sha256).unlink(missing_ok=True)
 

@@ -210,8 +210,8 @@ class RecordOffer:
     as_changes  whether they may be sent as deltas
     """
 
-    def __init__(self, house: Node, *, as_changes: bool = True) -> None:
-        self._sent = SentRecordCache(house.cache_dir)
+    def __init__(self, node: Node, *, as_changes: bool = True) -> None:
+        self._sent = SentRecordCache(node.cache_dir)
         self._as_changes = as_changes
         self._all_records: dict[str, EncodedRecords] = {}
         self._begun: dict[str, EncodedRecords] = {}
@@ -234,12 +234,12 @@ class RecordOffer:
         before = {sha256 for flight_id in self._all_records for sha256 in self._sent.list_sha256(flight_id)}
         return {one.sha256 for some in (self._all_records, self._begun) for one in some.values()} | before
 
-    def note_missing(self, lacking: MissingObjects) -> None:
+    def note_missing(self, missing: MissingObjects) -> None:
         """Note which of these the peer lacks."""
-        self._there = self.names - set(lacking.records)
-        for said in self._all_records.values():
-            if said.sha256 in self._there:
-                self._sent.keep_only(said.flight_id, said.sha256, said.data)
+        self._there = self.names - set(missing.records)
+        for encoded in self._all_records.values():
+            if encoded.sha256 in self._there:
+                self._sent.keep_only(encoded.flight_id, encoded.sha256, encoded.data)
 
     def get_all(self, flight_id: str) -> EncodedRecords:
         """Return all records of a flight."""
@@ -247,52 +247,52 @@ class RecordOffer:
 
     def get_initial(self, flight_id: str) -> EncodedRecords:
         """Return the records that are sent with previews: all, if the peer has them."""
-        whole = self._all_records[flight_id]
-        return whole if self.is_known_to_peer(whole) else self._begun.get(flight_id, whole)
+        all_records = self._all_records[flight_id]
+        return all_records if self.is_known_to_peer(all_records) else self._begun.get(flight_id, all_records)
 
-    def is_known_to_peer(self, said: EncodedRecords) -> bool:
+    def is_known_to_peer(self, records: EncodedRecords) -> bool:
         """Return True if the peer has them."""
-        return said.sha256 in self._there
+        return records.sha256 in self._there
 
-    def size_bytes(self, said: EncodedRecords) -> int:
+    def size_bytes(self, records: EncodedRecords) -> int:
         """Return the bytes to be sent, whole or as a delta."""
-        return self._encode_outgoing(said)[0].size_bytes
+        return self._encode_outgoing(records)[0].size_bytes
 
-    def take_item(self, said: EncodedRecords) -> tuple[ManifestItem, bytes]:
+    def take_item(self, records: EncodedRecords) -> tuple[ManifestItem, bytes]:
         """Return the item to be sent and its bytes; note that the peer has it."""
-        going = self._encode_outgoing(said)
-        self._sent.keep(said.flight_id, said.sha256, said.data)
-        self._there.add(said.sha256)
-        return going
+        outgoing = self._encode_outgoing(records)
+        self._sent.keep(records.flight_id, records.sha256, records.data)
+        self._there.add(records.sha256)
+        return outgoing
 
-    def _encode_outgoing(self, said: EncodedRecords) -> tuple[ManifestItem, bytes]:
-        base = self._find_base(said)
+    def _encode_outgoing(self, full: EncodedRecords) -> tuple[ManifestItem, bytes]:
+        base = self._find_base(full)
         if base is not None:
-            change = self._encode_delta(said, base)
-            if 0 < len(change) < len(said.data):
+            change = self._encode_delta(full, base)
+            if 0 < len(change) < len(full.data):
                 sha256 = hashlib.sha256(change).hexdigest()
                 return ManifestItem(
-                    kind=ObjectKind.RECORD_DELTA, sha256=sha256, size_bytes=len(change), name=said.sha256
+                    kind=ObjectKind.RECORD_DELTA, sha256=sha256, size_bytes=len(change), name=full.sha256
                 ), change
-        return ManifestItem(kind=ObjectKind.RECORDS, sha256=said.sha256, size_bytes=len(said.data)), said.data
+        return ManifestItem(kind=ObjectKind.RECORDS, sha256=full.sha256, size_bytes=len(full.data)), full.data
 
-    def _encode_delta(self, said: EncodedRecords, base: str) -> bytes:
+    def _encode_delta(self, records: EncodedRecords, base: str) -> bytes:
         """Return the delta from earlier records; empty if these are not whole any more.
 
         The last one is cached, for its size is compared before it is sent.
         """
-        if self._last[:2] != (said.sha256, base):
-            earlier = self._sent.read(said.flight_id, base)
+        if self._last[:2] != (records.sha256, base):
+            earlier = self._sent.read(records.flight_id, base)
             self._last = (
-                said.sha256,
+                records.sha256,
                 base,
-                b"" if earlier is None else compute_record_delta(said.data, earlier),
+                b"" if earlier is None else compute_record_delta(records.data, earlier),
             )
         return self._last[2]
 
-    def _find_base(self, said: EncodedRecords) -> str | None:
+    def _find_base(self, records: EncodedRecords) -> str | None:
         """Return the SHA-256 of the last records that were sent and that the peer has."""
-        before = [one for one in self._sent.list_sha256(said.flight_id) if one in self._there]
+        before = [one for one in self._sent.list_sha256(records.flight_id) if one in self._there]
         return before[-1] if before and self._as_changes else None
 
 
@@ -315,8 +315,8 @@ class SyncStep:
     """One step, built when it is due. Its bytes can be read again from any offset."""
 
     def __init__(self, offered: ExchangeOffer) -> None:
-        said = zstandard.ZstdCompressor(level=_LEVEL).compress(encode_manifest(offered.manifest))
-        self._head = _LENGTH.pack(len(said)) + said
+        compressed = zstandard.ZstdCompressor(level=_LEVEL).compress(encode_manifest(offered.manifest))
+        self._head = _LENGTH.pack(len(compressed)) + compressed
         self._offered = offered
         self.size_bytes = len(self._head) + offered.manifest.size_bytes
         digest = hashlib.sha256()
@@ -349,8 +349,8 @@ def read_step_manifest(path: Path, place: str) -> tuple[ExchangeManifest, int]:
     try:
         with path.open("rb") as file:
             (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
-            said = file.read(min(length, _MAX_MANIFEST_BYTES))
-        plain = decompress_bounded(said, _MAX_MANIFEST_BYTES)
+            compressed = file.read(min(length, _MAX_MANIFEST_BYTES))
+        plain = decompress_bounded(compressed, _MAX_MANIFEST_BYTES)
     except (struct.error, ValueError, zstandard.ZstdError) as error:
         raise SourceUnreadable(
             _(
@@ -371,8 +371,8 @@ def read_step_manifest(path: Path, place: str) -> tuple[ExchangeManifest, int]:
 class TerrainSchedule:
     """Terrains of all flights of a node; names: ids of all that are here."""
 
-    def __init__(self, house: Node, readable: IntegrityFilter) -> None:
-        self._node, self._readable = house, readable
+    def __init__(self, node: Node, readable: IntegrityFilter) -> None:
+        self._node, self._readable = node, readable
         self._under: dict[str, list[tuple[TileRange, str]]] = {}
         self._missing: set[str] = set()
         self.names: set[str] = set()
@@ -387,9 +387,9 @@ class TerrainSchedule:
             if one.status is FrameStatus.USED and one.tiles is not None and one.dem_id in here
         ]
 
-    def note_missing(self, lacking: Iterable[str]) -> None:
+    def note_missing(self, missing: Iterable[str]) -> None:
         """Note which of them the peer lacks."""
-        self._missing = set(lacking)
+        self._missing = set(missing)
         for flight_id, under in self._under.items():
             self._under[flight_id] = [one for one in under if one[1] in self._missing]
 
@@ -444,7 +444,7 @@ class StepPlanner:
 
     def __init__(
         self,
-        house: Node,
+        node: Node,
         *,
         originals: bool = False,
         reached: dict[str, LogPosition] | None = None,
@@ -455,26 +455,26 @@ class StepPlanner:
         reached         kept by the caller from one planner to the next: logs are read from there
         record_changes  whether records may be sent as deltas
         """
-        self._node, self._reached = house, {} if reached is None else reached
-        self.readable = IntegrityFilter(house, requeue_repaired_tiles(house))
+        self._node, self._reached = node, {} if reached is None else reached
+        self.readable = IntegrityFilter(node, requeue_repaired_tiles(node))
         self._ends = {
-            one.mosaic_id: (one, house.catalog.tiles.last_seq(one.mosaic_id))
-            for one in house.catalog.tiles.mosaics()
+            one.mosaic_id: (one, node.catalog.tiles.last_seq(one.mosaic_id))
+            for one in node.catalog.tiles.mosaics()
             if one.revision == 0
         }
-        flights = house.catalog.flights.flights()
+        flights = node.catalog.flights.flights()
         self._flights = sorted(flights, key=lambda one: (-one.last_ns, one.flight_id))
-        self._records = RecordOffer(house, as_changes=record_changes)
+        self._records = RecordOffer(node, as_changes=record_changes)
         self._originals: dict[str, tuple[ManifestItem, str]] = {}
-        self._grounds = TerrainSchedule(house, self.readable)
+        self._grounds = TerrainSchedule(node, self.readable)
         self._withdrawn_in: set[str] = set()
         for flight in self._flights:
-            records = read_flight_records(house.catalog, flight)
+            records = read_flight_records(node.catalog, flight)
             self._grounds.add(flight.flight_id, records.frames)
             if records.withdrawals:
                 self._withdrawn_in.add(flight.flight_id)
             self._records.add(records)
-            for item in iterate_original_items(house, records) if originals else ():
+            for item in iterate_original_items(node, records) if originals else ():
                 self._originals[item.sha256] = (item, flight.flight_id)
         self._logs: dict[str, list[LogTail]] = {}
         self.left_out_bytes = 0
@@ -493,13 +493,13 @@ class StepPlanner:
         }
 
     def build_name_queries(
-        self, kind: ObjectKind, question: Mapping[str, object], asked: Collection[str]
+        self, kind: ObjectKind, question: Mapping[str, object], queried: Collection[str]
     ) -> Iterator[dict[str, Any]]:
         """Yield queries about names of a kind not queried yet, each of bounded size.
 
         question  as first sent; the peer deletes records that a query does not name
         """
-        left = sorted(self.names(kind) - set(asked))
+        left = sorted(self.names(kind) - set(queried))
         for start in range(0, len(left), _MAX_QUERY_NAMES):
             yield {**question, **_EMPTY_QUERY, INVENTORY_KEYS[kind]: left[start : start + _MAX_QUERY_NAMES]}
 
@@ -508,20 +508,20 @@ class StepPlanner:
 
         It names no records, and none of them are deleted.
         """
-        said = {"format": EXCHANGE_FORMAT, "box": self._node.box}
-        return {**said, **_EMPTY_QUERY, "heads": {mosaic_id: heads}}
+        header = {"format": EXCHANGE_FORMAT, "box": self._node.box}
+        return {**header, **_EMPTY_QUERY, "heads": {mosaic_id: heads}}
 
-    def note_missing(self, lacking: MissingObjects) -> None:
+    def note_missing(self, missing: MissingObjects) -> None:
         """Note what the peer lacks.
 
         Raises StoreConflict where what it imported under this node's name is another log, or more of it
         than there is.
         """
-        self._records.note_missing(lacking)
+        self._records.note_missing(missing)
         self._logs = {}
-        seen = frozenset(lacking.views)
+        seen = frozenset(missing.views)
         for mosaic, until in self._ends.values():
-            known = lacking.cursors.get(mosaic.mosaic_id, PeerCursor(seq=0, digest=EMPTY_DIGEST))
+            known = missing.cursors.get(mosaic.mosaic_id, PeerCursor(seq=0, digest=EMPTY_DIGEST))
             require_log_covers(self._node.box, mosaic.mosaic_id, known.seq, until)
             log = read_log_tail(self._node.catalog.tiles, mosaic, known.seq, until, seen, self._reached)
             require_same_log(self._node.box, mosaic.mosaic_id, known.seq, known.digest, log.digests[0])
@@ -555,7 +555,7 @@ class StepPlanner:
 
     def steps(
         self,
-        lacking: MissingObjects,
+        missing: MissingObjects,
         target: ByteBudget,
         limit: ByteBudget = lambda: sys.maxsize,
         *,
@@ -590,12 +590,12 @@ class StepPlanner:
             yield from self._iterate_remaining_records(flight)
         if not has_tiles:
             return
-        self._grounds.note_missing(lacking.terrain)
+        self._grounds.note_missing(missing.terrain)
         for flight in fresh:
             for log in self._logs[flight.flight_id]:
                 yield from self._iterate_tiles(flight, log, target, most, heads)
         yield from (self._build_step(some, {}) for some in self._grounds.iterate_remaining(target))
-        for item in self._iterate_photos(lacking.originals):
+        for item in self._iterate_photos(missing.originals):
             if self.readable.has_original(item.sha256):
                 yield self._build_step([item], {})
 
@@ -619,14 +619,14 @@ class StepPlanner:
         ]
         while waiting:
             items: list[ManifestItem] = []
-            held: dict[str, bytes] = {}
+            inline: dict[str, bytes] = {}
             size = 0
             while waiting and (not items or size < target()):
                 item, data = self._records.take_item(self._records.get_all(waiting.pop(0).flight_id))
                 items.append(item)
-                held[item.sha256] = data
+                inline[item.sha256] = data
                 size += len(data)
-            yield self._build_step(items, held)
+            yield self._build_step(items, inline)
 
     def _iterate_views(
         self, flight: Flight, target: ByteBudget, most: ByteBudget, *, coarse: bool
@@ -642,7 +642,7 @@ class StepPlanner:
         has_records = self._records.is_known_to_peer(self._records.get_initial(flight.flight_id))
         while (waiting or not has_records) and flight.flight_id not in self.conflicts:
             items: list[ManifestItem] = []
-            held: dict[str, bytes] = {}
+            inline: dict[str, bytes] = {}
             size = 0
             # records of many photos fill a step: some previews go with them, so that there is something
             # to see
@@ -660,20 +660,20 @@ class StepPlanner:
                     continue
                 item = build_tile_item(line, view, ObjectKind.VIEW)
                 items.append(item)
-                held[item.sha256] = view
+                inline[item.sha256] = view
                 size += len(view)
             here = {log.mosaic.mosaic_id: log.build_range(log.since) for log in self._logs[flight.flight_id]}
             if items or not has_records:
-                said = self._records.get_initial(flight.flight_id)
-                yield self._build_flight_step(flight, items, held, here, said)
+                records = self._records.get_initial(flight.flight_id)
+                yield self._build_flight_step(flight, items, inline, here, records)
             has_records = True
 
     def _iterate_remaining_records(self, flight: Flight) -> Iterator[SyncStep]:
         """Yield the records of a flight whose previews went with the initial ones."""
-        whole = self._records.get_all(flight.flight_id)
-        if not self._records.is_known_to_peer(whole) and flight.flight_id not in self.conflicts:
+        all_records = self._records.get_all(flight.flight_id)
+        if not self._records.is_known_to_peer(all_records) and flight.flight_id not in self.conflicts:
             here = {log.mosaic.mosaic_id: log.build_range(log.since) for log in self._logs[flight.flight_id]}
-            yield self._build_flight_step(flight, [], {}, here, whole)
+            yield self._build_flight_step(flight, [], {}, here, all_records)
 
     def _drop_known(self, log: LogTail, heads: MissingHeadsQuery, *, views: bool = False) -> None:
         self.left_out_bytes += sum(map(self.readable.size, drop_known_tiles(log, heads, views=views)))
@@ -688,7 +688,7 @@ class StepPlanner:
         while log.since < end and flight.flight_id not in self.conflicts:
             items: list[ManifestItem] = []
             tiles: set[TileId] = set()
-            held: dict[str, bytes] = {}
+            inline: dict[str, bytes] = {}
             size, reached = 0, log.since
             while waiting and (not items or size < target()):
                 line = waiting[0]
@@ -702,13 +702,13 @@ class StepPlanner:
                 item = build_tile_item(line, data)
                 items.append(item)
                 tiles.add(line.tile_id)
-                held[item.sha256] = data
+                inline[item.sha256] = data
                 size += len(data)
             until = reached if waiting else end
             items = [*self._grounds.select_for_tiles(flight.flight_id, tiles), *items]
             stretch = {log.mosaic.mosaic_id: log.build_range(until)}
             yield self._build_flight_step(
-                flight, items, held, stretch, self._records.get_all(flight.flight_id)
+                flight, items, inline, stretch, self._records.get_all(flight.flight_id)
             )
             log.move_to(until)
 
@@ -718,12 +718,12 @@ class StepPlanner:
         items: Sequence[ManifestItem],
         held: Mapping[str, bytes],
         stretches: Mapping[str, LogRange],
-        said: EncodedRecords,
+        records: EncodedRecords,
     ) -> SyncStep:
         """Return a step of one flight: the first has its records, later ones name them."""
-        known = (said.sha256,) if self._records.is_known_to_peer(said) else ()
+        known = (records.sha256,) if self._records.is_known_to_peer(records) else ()
         if not known:
-            item, data = self._records.take_item(said)
+            item, data = self._records.take_item(records)
             items, held = [item, *items], {**held, item.sha256: data}
         reached = {name: one.until for name, one in stretches.items()}
         unfinished = {
@@ -740,9 +740,9 @@ class StepPlanner:
         )
         return SyncStep(ExchangeOffer(manifest=manifest, inline_bytes=dict(held), store=self._node.store))
 
-    def _build_step(self, items: Sequence[ManifestItem], held: Mapping[str, bytes]) -> SyncStep:
+    def _build_step(self, items: Sequence[ManifestItem], inline: Mapping[str, bytes]) -> SyncStep:
         manifest = ExchangeManifest(box=self._node.box, items=tuple(items))
-        return SyncStep(ExchangeOffer(manifest=manifest, inline_bytes=dict(held), store=self._node.store))
+        return SyncStep(ExchangeOffer(manifest=manifest, inline_bytes=dict(inline), store=self._node.store))
 
 
 def _is_coarse(zoom: int, flight: Flight) -> bool:
