@@ -100,7 +100,7 @@ class OpenIdProvider:
         return dict(proven.claims)
 
     def _exchanged(self, code: str, verifier: str) -> dict[str, Any]:
-        client, said = self.client, self._document()
+        client, document = self.client, self._document()
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -110,7 +110,7 @@ class OpenIdProvider:
         headers = {"Content-Type": _FORM, "Accept": "application/json"}
         if client.secret is None:
             form["client_id"] = client.client_id
-        elif "client_secret_basic" in said.get(
+        elif "client_secret_basic" in document.get(
             # the default of OpenID Connect Discovery 1.0
             "token_endpoint_auth_methods_supported",
             ["client_secret_basic"],
@@ -120,13 +120,13 @@ class OpenIdProvider:
         else:
             form |= {"client_id": client.client_id, "client_secret": client.secret}
         body = urlencode(form)
-        status, answer = self._send("POST", said["token_endpoint"], body, headers)
+        status, answer = self._send("POST", document["token_endpoint"], body, headers)
         if status == 200:
             return answer
         why = str(answer.get("error", status))[:80]
         if why == "invalid_grant":
             raise _not_confirmed(client.issuer, why)
-        raise _unusable(said["token_endpoint"], why)
+        raise _unusable(document["token_endpoint"], why)
 
     def _proven(self, token: str) -> jwt.Token:
         """Verify a token by the service's keys.
@@ -157,18 +157,18 @@ class OpenIdProvider:
     def _read(self) -> _Known:
         issuer = self.client.issuer
         where = f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
-        said = self._got(where)
-        if said.get("issuer") != issuer:
-            raise _unusable(where, f"it names itself {str(said.get('issuer'))[:200]}, not {issuer}")
+        document = self._got(where)
+        if document.get("issuer") != issuer:
+            raise _unusable(where, f"it names itself {str(document.get('issuer'))[:200]}, not {issuer}")
         for name in _ENDPOINTS:
-            if not isinstance(said.get(name), str) or not is_secure_url(said[name]):
+            if not isinstance(document.get(name), str) or not is_secure_url(document[name]):
                 raise _unusable(where, f"{name} is no https address")
-        keys = self._got(said["jwks_uri"]).get("keys")
+        keys = self._got(document["jwks_uri"]).get("keys")
         try:
             usable = [one for one in keys or [] if one["kty"] in ("RSA", "EC") and one.get("use") != "enc"]
-            return _Known(said, KeySet.import_key_set({"keys": usable}), self._clock_s())
+            return _Known(document, KeySet.import_key_set({"keys": usable}), self._clock_s())
         except (JoseError, ValueError, TypeError, KeyError) as error:
-            raise _unusable(said["jwks_uri"], f"its keys cannot be read: {error}") from error
+            raise _unusable(document["jwks_uri"], f"its keys cannot be read: {error}") from error
 
     def _got(self, address: str) -> dict[str, Any]:
         status, answer = self._send("GET", address, None, {"Accept": "application/json"})

@@ -71,10 +71,10 @@ def write_installer(
         progress("wheels", 0, 2)
         gather(lock, wheels)
         progress("wheels", 1, 2)
-        ours = (build_wheel or build_own_wheel)(wheels)
+        own_wheel = (build_wheel or build_own_wheel)(wheels)
         (part / LOCK).write_bytes(lock.read_bytes())
-        version = ours.name.split("-")[1]
-        (part / OWN_LOCK).write_text(f"flycam=={version} --hash=sha256:{hash_file(ours)}\n")
+        version = own_wheel.name.split("-")[1]
+        (part / OWN_LOCK).write_text(f"flycam=={version} --hash=sha256:{hash_file(own_wheel)}\n")
         (part / SCRIPT).write_text(_script(version), encoding="utf-8")
         (part / CHECK).write_bytes(Path(installer_check.__file__).read_bytes())
         listed = sorted(one for one in part.rglob("*") if one.is_file())

@@ -74,13 +74,13 @@ class OriginalRepairer:
 
         Returns True if a copy was found and reads back intact.
         """
-        store, held = self._workspace.store, read.item
-        for path in self._copies(held):
+        store, broken = self._workspace.store, read.item
+        for path in self._copies(broken):
             with suppress(OSError, SourceUnreadable):
-                if is_intact(path, held):
-                    sha256 = keys.parse_hash(held.key) if held.kind in _BY_HASH else None
-                    store.put_file(held.key, path, durable=True, sha256=sha256)
-                    return verify_object(store, held).state is ObjectState.WHOLE
+                if is_intact(path, broken):
+                    sha256 = keys.parse_hash(broken.key) if broken.kind in _BY_HASH else None
+                    store.put_file(broken.key, path, durable=True, sha256=sha256)
+                    return verify_object(store, broken).state is ObjectState.WHOLE
         return False
 
     def can_rebuild(self, record: FrameRecord) -> bool:

@@ -299,8 +299,8 @@ class RetentionRules:
 
     def due(self, claim: RetentionClaim) -> DueOriginal | None:
         """Return a claim's entry on today's list; None while it is not due."""
-        own, house = (claim.event_id, claim.kind), (DEFAULT_SUBJECT, claim.kind)
-        days = self.terms[own] if own in self.terms else self.terms.get(house)
+        own, node_term = (claim.event_id, claim.kind), (DEFAULT_SUBJECT, claim.kind)
+        days = self.terms[own] if own in self.terms else self.terms.get(node_term)
         if days is not None and claim.ended_ns + days * _DAY_NS <= self.today_ns:
             return DueOriginal(claim=claim, days=days, since_ns=claim.ended_ns + days * _DAY_NS)
         purges = self.purged.get(claim.sha256, ())
@@ -370,8 +370,8 @@ def set_retention_term(
         )
     subject = DEFAULT_SUBJECT if event is None else workspace.catalog.flights.event(event).event_id
     term = RetentionTerm(subject=subject, kind=kind, days=days, author=who, at_ns=workspace.clock_ns())
-    said = "for ever" if days is None else f"{days} days"
-    entry = _entry(term.at_ns, who, "retention term", subject or workspace.box, f"{kind}: {said}")
+    text = "for ever" if days is None else f"{days} days"
+    entry = _entry(term.at_ns, who, "retention term", subject or workspace.box, f"{kind}: {text}")
     workspace.catalog.retention.put_term(term, entry)
     return term
 
@@ -396,10 +396,10 @@ def place_hold(workspace: Workspace, hold_id: str, ref: str, reason: str, who: s
             _("{hold_id!r}: a hold's id is 'hold-' and 8 to 40 hex digits", hold_id=hold_id[:40])
         )
     subject = _flight_or_event(workspace.catalog, ref)
-    said = _reason(ref, reason)
+    clean_reason = _reason(ref, reason)
     known = [one for one in workspace.catalog.retention.holds() if one.hold_id == hold_id]
     for one in select_active_holds(known):
-        if (one.subject, one.reason) == (subject, said):
+        if (one.subject, one.reason) == (subject, clean_reason):
             return one
     if known:
         raise InputUnusable(
@@ -409,18 +409,18 @@ def place_hold(workspace: Workspace, hold_id: str, ref: str, reason: str, who: s
         hold_id=hold_id,
         step=HoldStep.HELD,
         subject=subject,
-        reason=said,
+        reason=clean_reason,
         author=who,
         at_ns=workspace.clock_ns(),
     )
-    entry = _entry(line.at_ns, who, "retention hold", subject, f"{hold_id}: {said}")
+    entry = _entry(line.at_ns, who, "retention hold", subject, f"{hold_id}: {clean_reason}")
     workspace.catalog.retention.add_holds([line], [entry])
     return line
 
 
 def release_hold(workspace: Workspace, hold_id: str, reason: str, who: str) -> HoldRecord:
     """End a hold, for good. Raises NotFound, InputUnusable without a reason."""
-    said = _reason(hold_id, reason)
+    clean_reason = _reason(hold_id, reason)
     holds = [one for one in list_active_holds(workspace.catalog) if one.hold_id == hold_id]
     if not holds:
         raise make_hold_not_found(hold_id)
@@ -430,13 +430,13 @@ def release_hold(workspace: Workspace, hold_id: str, reason: str, who: str) -> H
             hold_id=hold_id,
             step=HoldStep.RELEASED,
             subject=one.subject,
-            reason=said,
+            reason=clean_reason,
             author=who,
             at_ns=now_ns,
         )
         for one in holds
     ]
-    entry = _entry(now_ns, who, "retention release", holds[0].subject, f"{hold_id}: {said}")
+    entry = _entry(now_ns, who, "retention release", holds[0].subject, f"{hold_id}: {clean_reason}")
     workspace.catalog.retention.add_holds(lines, [entry])
     return lines[0]
 
@@ -540,7 +540,7 @@ def lift_purge(workspace: Workspace, ref: str, reason: str, who: str) -> list[Pu
     Their bytes may then be stored again, from a memory card or a backup. Raises NotFound, InputUnusable
     without a reason.
     """
-    said = _reason(ref, reason)
+    clean_reason = _reason(ref, reason)
     retention = workspace.catalog.retention
     try:
         found = retention.list_for_flight(workspace.catalog.flights.flight(ref).flight_id)
@@ -556,7 +556,7 @@ def lift_purge(workspace: Workspace, ref: str, reason: str, who: str) -> list[Pu
             flight_id=one.flight_id,
             name=one.name,
             list_digest=one.list_digest,
-            reason=said,
+            reason=clean_reason,
             author=who,
             box=workspace.box,
             at_ns=now_ns,
@@ -568,7 +568,7 @@ def lift_purge(workspace: Workspace, ref: str, reason: str, who: str) -> list[Pu
         raise NotFound(
             _("{ref}: nothing of it was let go; give a flight, or the SHA-256 of an original", ref=ref[:80])
         )
-    entry = _entry(now_ns, who, "retention lift", ref, f"{len(lines)} originals: {said}")
+    entry = _entry(now_ns, who, "retention lift", ref, f"{len(lines)} originals: {clean_reason}")
     retention.learn(lines, [entry])
     return lines
 

@@ -188,10 +188,10 @@ class _KindInventory:
             if is_spent(len(to_request_body(page))):
                 self.is_truncated = True
                 return
-            some, asked = frozenset(ask(page).list_names(self._kind)), page[INVENTORY_KEYS[self._kind]]
-            self.is_missing.update((str(one), one in some) for one in asked)
+            some, queried = frozenset(ask(page).list_names(self._kind)), page[INVENTORY_KEYS[self._kind]]
+            self.is_missing.update((str(one), one in some) for one in queried)
             self.missing_bytes += giver.count_bytes(self._kind, some)
-            self.unqueried_bytes -= giver.count_bytes(self._kind, asked)
+            self.unqueried_bytes -= giver.count_bytes(self._kind, queried)
             yield from sorted(some)
 
     def _list_missing(self, giver: StepPlanner) -> list[str]:

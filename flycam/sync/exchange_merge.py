@@ -139,15 +139,15 @@ def merge_exchange(
     Raises FlightBusy if a flight is being written here, StorageFailed; run again: it completes.
     """
     taking = _ExchangeMerge(node, manifest, hooks, views or {}, account)
-    flights, lines, apart = set(), 0, []
+    flights, lines, conflicting = set(), 0, []
     for one in matches:
         if isinstance(one, FlightConflict):
-            apart.append(one)
+            conflicting.append(one)
         else:
             flights.add(one.flight_id)
             lines += taking.merge_flight(one)
         lines += taking.apply_foreign_withdrawals(one)
-    return ApplyReport(flights=tuple(sorted(flights)), lines=lines, conflicts=tuple(apart))
+    return ApplyReport(flights=tuple(sorted(flights)), lines=lines, conflicts=tuple(conflicting))
 
 
 def apply_withdrawals(node: Node, withdrawals: Sequence[Withdrawal], hooks: ApplyHooks, giver: str) -> int:

@@ -245,10 +245,10 @@ def record_withdrawals(node: Node, withdrawals: Sequence[Withdrawal], giver: str
         by_reason.setdefault((one.reason, one.authority), []).append(one)
     for (reason, authority), some in sorted(by_reason.items()):
         node.catalog.revisions.retire_holding([one.frame_id for one in some], f"{reason} ({authority})")
-        told = [one for one in some if one.frame_id in new]
-        if told:
-            subject = told[0].frame_id if len(told) == 1 else told[0].flight_id
-            text = f"told by {giver}: {len(told)} frames: {reason}"
+        added = [one for one in some if one.frame_id in new]
+        if added:
+            subject = added[0].frame_id if len(added) == 1 else added[0].flight_id
+            text = f"told by {giver}: {len(added)} frames: {reason}"
             text += f" ({authority})" if account else ""
             node.catalog.audit.append(account or authority, "withdraw", subject, text, at_ns=node.clock_ns())
 
@@ -318,9 +318,9 @@ def _record_retention(node: Node, records: FlightRecords, giver: str, account: s
         node.catalog.audit.append(account or line.author, what, line.subject, detail, at_ns=now_ns)
     new_purges = retention.learn(records.purges)
     for step, what in ((PurgeStep.PURGED, "let go elsewhere"), (PurgeStep.LIFTED, "retention lift")):
-        told = [one for one in new_purges if one.step is step]
-        if told:
-            detail = f"told by {giver}: {len(told)} originals ({told[0].author}, {told[0].box})"
+        matching = [one for one in new_purges if one.step is step]
+        if matching:
+            detail = f"told by {giver}: {len(matching)} originals ({matching[0].author}, {matching[0].box})"
             node.catalog.audit.append(account or giver, what, flight_id, detail, at_ns=now_ns)
 
 

@@ -260,16 +260,16 @@ class ReferenceImporter:
 
     def _import_layer(self, thing: FeedItem) -> None:
         values = self._values(thing.sha256, thing.name)
-        came = replace(from_values(LayerRecord, values["layer"]), sha256=thing.sha256)
+        layer = replace(from_values(LayerRecord, values["layer"]), sha256=thing.sha256)
         features = [from_values(LayerFeatureRecord, one) for one in values["features"]]
         level = Classification(values["level"])
-        _require_name(thing, came.layer_id)
+        _require_name(thing, layer.layer_id)
         here = map(_entered_layer, self._catalog.layers.all())
-        if not self._is_newer(thing, _entered_layer(came), here, pgettext("shared item", "layer")):
+        if not self._is_newer(thing, _entered_layer(layer), here, pgettext("shared item", "layer")):
             return
-        self._classify(came, level, "as there")  # before a feature of it is here
-        self._catalog.layers.put(came, features)
-        self._audit("layer add", came.layer_id, f"{came.name}: {came.kind}, {len(features)}", thing)
+        self._classify(layer, level, "as there")  # before a feature of it is here
+        self._catalog.layers.put(layer, features)
+        self._audit("layer add", layer.layer_id, f"{layer.name}: {layer.kind}, {len(features)}", thing)
 
     def _import_communes(self, thing: FeedItem) -> None:
         values = self._values(thing.sha256, thing.name)

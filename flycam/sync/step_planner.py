@@ -716,7 +716,7 @@ class StepPlanner:
         self,
         flight: Flight,
         items: Sequence[ManifestItem],
-        held: Mapping[str, bytes],
+        inline: Mapping[str, bytes],
         stretches: Mapping[str, LogRange],
         records: EncodedRecords,
     ) -> SyncStep:
@@ -724,7 +724,7 @@ class StepPlanner:
         known = (records.sha256,) if self._records.is_known_to_peer(records) else ()
         if not known:
             item, data = self._records.take_item(records)
-            items, held = [item, *items], {**held, item.sha256: data}
+            items, inline = [item, *items], {**inline, item.sha256: data}
         reached = {name: one.until for name, one in stretches.items()}
         unfinished = {
             log.mosaic.mosaic_id
@@ -738,7 +738,7 @@ class StepPlanner:
             known_records=known,
             unfinished_mosaics=frozenset(unfinished),
         )
-        return SyncStep(ExchangeOffer(manifest=manifest, inline_bytes=dict(held), store=self._node.store))
+        return SyncStep(ExchangeOffer(manifest=manifest, inline_bytes=dict(inline), store=self._node.store))
 
     def _build_step(self, items: Sequence[ManifestItem], inline: Mapping[str, bytes]) -> SyncStep:
         manifest = ExchangeManifest(box=self._node.box, items=tuple(items))
