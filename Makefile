@@ -19,6 +19,7 @@ demo: $(VENV)/run.stamp $(STATIC) $(CATALOGUE).mo  ## install, run the main job 
 
 test: $(VENV)/test.stamp $(STATIC) $(CATALOGUE).mo  ## install what tests need and run them
 	@failed=0; \
+	(cd web && PATH="$(CURDIR)/$(BIN):$$PATH" npm test --silent) || failed=$$?; \
 	$(BIN)/python -m pytest -n 4 $(WHOLE_FILES) -m "not soak and not browser" || failed=$$?; \
 	$(BIN)/python -m pytest -n 3 $(WHOLE_FILES) -m "browser and not soak" $(BROWSER) || failed=$$?; \
 	exit $$failed

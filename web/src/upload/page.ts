@@ -323,7 +323,7 @@ export class UploadPage {
 }
 
 /** What of a card is on the map: photos at once, films when all of them are here. */
-function laidOf(now: UploadStatus): [number, string] {
+export function laidOf(now: UploadStatus): [number, string] {
   const frames = now.laid?.frames;
   const photos = frames ? t("laidUsed", frames.used, frames.read) : "";
   if (now.stage === "laid") {

@@ -1,0 +1,6 @@
+import { defineConfig } from "vitest/config";
+
+/** Functions without a browser; `testSetup.ts` has the little of one that they read. The computer stands far from the house. */
+export default defineConfig({
+  test: { include: ["src/**/*.test.ts"], setupFiles: ["src/testSetup.ts"], env: { TZ: "America/St_Johns" } },
+});
