@@ -190,8 +190,7 @@ def _load_public_key(public: str) -> Ed25519PublicKey:
 
 @lru_cache(maxsize=4)
 def _load_key(seed: bytes) -> Ed25519PrivateKey:
-    # a command that writes no line need not load the library
-    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415  a command may write no line
 
     return ed25519.Ed25519PrivateKey.from_private_bytes(seed)
 

@@ -356,8 +356,9 @@ def test_the_backup_of_another_house_is_not_written_over(
     if not is_empty:
         for number in range(len(workspace.catalog.audit.lines()) + 1):
             empty.catalog.audit.append("Lan", "ingest", f"f{number}")
-    with pytest.raises(InputUnusable, match="another house"):
+    with pytest.raises(InputUnusable) as refused:
         save_backup(empty, tmp_path / "stick")
+    assert refused.value.message.values["box"] == workspace.box
     assert files(tmp_path / "stick") == before
 
 

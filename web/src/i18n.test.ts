@@ -48,7 +48,7 @@ test.each([
   expect([...codes, "of_a_newer_server"].filter((code) => translateOr(`${group}_${code}`, "") === "")).toEqual(["of_a_newer_server"]);
 });
 
-test.fails.each(["calibration_missing", "no_sight", "no_height"])("not yet: why a photo was rejected has a word where it is %s (`errors.FrameRejected`)", (code) => {
+test.each(["calibration_missing", "no_sight", "no_height"])("why a photo was rejected has a word where it is %s (`errors.FrameRejected`)", (code) => {
   expect(translateOr(`reason_${code}`, "")).not.toBe("");
 });
 

@@ -3,8 +3,20 @@
 import type { Vn2000 } from "./api";
 import { language, t } from "./i18n";
 
+/** Digits of the exact value beyond those that are written: enough to know a half. */
+const BEYOND = 30;
+
+/** As documents round: halves to the even digit, and a zero has no sign (`model.text.format_number`). */
+function toFixedEven(value: number, digits: number): string {
+  const exact = value.toFixed(digits + BEYOND);
+  const cut = exact.slice(0, -BEYOND).replace(/\.$/, "");
+  const isHalf = /^50*$/.test(exact.slice(-BEYOND));
+  const text = isHalf && /[02468]$/.test(cut) ? cut : value.toFixed(digits);
+  return /[1-9]/.test(text) ? text : text.replace("-", "");
+}
+
 export function formatNumber(value: number, digits = 0): string {
-  const text = value.toFixed(digits);
+  const text = toFixedEven(value, digits);
   const [whole = "0", fraction] = text.split(".");
   const [thousands, decimal] = language() === "vi" ? [".", ","] : [",", "."];
   const grouped = whole.replace(/\B(?=(\d{3})+(?!\d))/g, thousands);
@@ -26,9 +38,8 @@ export function formatVn2000(place: Vn2000): string {
 
 /** "104°45′" */
 export function formatDegrees(value: number): string {
-  const degrees = Math.floor(value);
-  const minutes = Math.round((value - degrees) * 60);
-  return `${degrees}°${String(minutes).padStart(2, "0")}′`;
+  const minutes = Math.round(value * 60);
+  return `${Math.floor(minutes / 60)}°${String(minutes % 60).padStart(2, "0")}′`;
 }
 
 export function formatGsd(gsdM: number): string {

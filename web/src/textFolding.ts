@@ -9,5 +9,5 @@ export function toSentenceCase(text: string): string {
 
 /** As names are typed in a hurry: without accents, in small letters. */
 export function foldAccents(text: string): string {
-  return text.normalize("NFD").replace(MARKS, "").replace(/[đĐ]/g, "d").toLowerCase().trim();
+  return text.normalize("NFD").replace(MARKS, "").replace(/[đĐ]/g, "d").toLowerCase().trim().replace(/\s+/g, " ");
 }
