@@ -367,7 +367,7 @@ def test_a_box_on_its_battery_says_so_and_how_long(open_page: OpenPage, world: W
         page = open_page(link="lang=vi", url=url)
         badge = page.locator(".battery")
         expect(badge).to_have_text("Pin 17 %")
-        expect(badge).to_have_attribute("title", "Máy chủ bản đồ đang chạy bằng pin; còn khoảng 1,3 giờ")
+        expect(badge).to_have_attribute("title", "Máy chủ bản đồ đang chạy bằng pin; còn khoảng 1,2 giờ")
         page.locator(".language").click()
         expect(badge).to_have_text("Battery 17 %")
 
