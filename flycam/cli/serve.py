@@ -172,6 +172,9 @@ def _serve(
             resume_jobs(settings.data_dir, workspace.power, print_line, lambda: _print_unfinished(workspace)),
         ):
             serve_until_stopped(services, listener, encryption)
+    # Ctrl-C is how a server is stopped: nothing of it has to go on
+    except KeyboardInterrupt:
+        return
     finally:
         if request_log is not None:
             request_log.close()
