@@ -21,7 +21,8 @@ from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.live.clock import ESTIMATE_INTERVAL_S, LiveClock
 from flycam.ingest.live.frame_pipeline import count_frames
-from flycam.ingest.live.inputs import FixedTerrain, LiveRequest, format_log_name
+from flycam.ingest.live.inputs import LiveRequest, format_log_name
+from flycam.ingest.live.orthorectifier import FixedTerrain
 from flycam.ingest.live.telemetry import PoseAt, Telemetry
 from flycam.ingest.video.clock_offset import TurnComparison
 from flycam.ingest.video.video_frames import VideoIdentity

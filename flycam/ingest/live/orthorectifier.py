@@ -9,7 +9,8 @@ better.
 
 from __future__ import annotations
 
-import time
+import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,21 +19,24 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.concurrency import DropCounter
 from flycam.errors import FrameRejected, NotFound, OptionUnusable, OriginalPurged
+from flycam.geodata.dem import DemInfo
 from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.footprint import is_looking_up
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.live.clock import IMPROVEMENT_FACTOR
-from flycam.ingest.live.live_map import LiveMap, MergedFrame
+from flycam.ingest.live.live_map import LiveMap, MergedFrame, PublishedFrames
 from flycam.ingest.live.telemetry import PoseAt
 from flycam.ingest.video.clock_offset import ClockOffset
 from flycam.ingest.video.video_frames import VIDEO_CAMERA, VideoIdentity, is_stream_name
+from flycam.ingest.video.video_poses import VideoPoses
 from flycam.ingest.video.video_source import VideoFrame
 from flycam.media.pixels import EncodedFrame, encode_frame_jpeg, open_pixels
 from flycam.messages import _
@@ -64,7 +68,7 @@ from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
 from flycam.mosaic.orthorectify.rectification import GroundView, compute_ground_view, get_recorded_pose
 from flycam.mosaic.orthorectify.reprocess import ReprocessPlan, apply_reprocess_plan
 from flycam.mosaic.surface.laying_surface import Bounds, raise_terrain
-from flycam.mosaic.terrain import store_frame_terrain
+from flycam.mosaic.terrain import format_dem_names, load_flight_terrain, store_frame_terrain
 from flycam.mosaic.terrain_codec import assign_content_id
 from flycam.originals import fetch_local_copy, store_original_bytes
 from flycam.retry import RetryPolicy
@@ -107,43 +111,6 @@ class IngestedIntervals:
         if not 0 < after < len(self._pts_ns):
             return False
         return bool(self._pts_ns[after] - self._pts_ns[after - 1] <= self._GAP * self._usual_ns)
-
-
-# -- Merge thread of frames in order ---------------------------------------------------------------
-
-
-class MergeThread:
-    """Thread that merges one frame at a time, in order; one more may wait.
-
-    No more, as a frame's pixels are 6 MB. An error is raised by the next `add`, or `close`, and is `error`
-    until then.
-    """
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="merging")
-        self._newest: Future[None] | None = None
-
-    @property
-    def error(self) -> BaseException | None:
-        """Error of the frame added last, as soon as it occurred; None: none."""
-        newest = self._newest
-        return newest.exception() if newest is not None and newest.done() else None
-
-    def add(self, merge: Callable[[], None]) -> None:
-        """Wait for the frame before, then merge by this call."""
-        if self._newest is not None:
-            self._newest.result()
-        self._newest = self._pool.submit(merge)
-
-    def close(self) -> None:
-        """Wait for the frame that is being merged. Raises its error."""
-        self._pool.shutdown()
-        if self._newest is not None:
-            self._newest.result()
-
-    def abandon(self) -> None:
-        """Drop what waits: an error is being raised already."""
-        self._pool.shutdown(cancel_futures=True)
 
 
 # -- Registration of frames to earlier ones --------------------------------------------------------
@@ -321,19 +288,66 @@ class UncertainFrames:
         return is_clock_warning(warning, self._film.stream_id)
 
 
+# -- Terrain under an aircraft: all of a recorded flight's, or around a live one -------------------
+
+
+_AROUND_M, _LEAVES_M = 5000.0, 2500.0
+
+
+class FixedTerrain:
+    """One terrain under all of a flight."""
+
+    def __init__(self, terrain: TerrainGrid, names: str) -> None:
+        self.terrain, self.names = terrain, names
+
+    def terrain_at(self, _centre_m: tuple[float, float, float]) -> TerrainGrid:
+        """Return the same terrain everywhere."""
+        return self.terrain
+
+
+class MovingTerrain:
+    """Terrain around a live aircraft, loaded as it moves; thread-safe.
+
+    names: of the terrain files under the first position.
+    """
+
+    def __init__(self, workspace: Workspace, dems: Sequence[DemInfo], poses: VideoPoses) -> None:
+        self._workspace, self._dems, self._poses = workspace, dems, poses
+        self._terrain: TerrainGrid | None = None
+        self._loaded_at = (0.0, 0.0)
+        self._loading = threading.Lock()
+        self.names = ""
+
+    def terrain_at(self, centre_m: tuple[float, float, float]) -> TerrainGrid:
+        """Return the terrain for a camera at (east, north, height)."""
+        with self._loading:
+            return self._under(*centre_m[:2])
+
+    def _under(self, east: float, north: float) -> TerrainGrid:
+        if self._terrain is None or math.dist(self._loaded_at, (east, north)) > _LEAVES_M:
+            self._terrain = load_flight_terrain(
+                self._workspace,
+                self._dems,
+                self._poses.work_crs,
+                (east - _AROUND_M, north - _AROUND_M, east + _AROUND_M, north + _AROUND_M),
+                datum=self._poses.vertical_datum,
+                plane_height_m=float(np.nan_to_num(self._poses.home_m)),
+            )
+            # Set only on success, so that the next frame tries again.
+            self._loaded_at = (east, north)
+            self.names = self.names or format_dem_names(
+                self._dems, self._terrain.bounds_m, self._terrain.work_crs
+            )
+        return self._terrain
+
+
+TerrainSource = FixedTerrain | MovingTerrain
+
+
 # -- Orthorectification of frames into a flight ----------------------------------------------------
 
 
 _WHY = "laid again by a clock that is known better"
-
-
-class TerrainSource(Protocol):
-    """Source of terrain. names: of the files that the terrain is made of."""
-
-    names: str
-
-    def terrain_at(self, centre_m: tuple[float, float, float]) -> TerrainGrid:
-        """Return the terrain for a camera at (east, north, height) of the work CRS."""
 
 
 class LiveOrthorectifier:
@@ -343,15 +357,13 @@ class LiveOrthorectifier:
     `close` is through, nothing of this is still writing then. Frames on the map are not touched: see
     `flycam.ingest.live.existing_frames`.
 
-    new         frames that this run merged and published; reprocessed: those of them that it reprocessed
-    late_ms     of each, from its arrival until published; first_shown_ns: when the first was (monotonic)
-    laid_ns     when the newest frame on the map was taken, UTC; None: there is none
+    dropped     counts chosen frames that are not on the map, by reason: of their rejection, "withdrawn", and
+       "filmed_before" where frames on record show what they show
+    published   frames that this run merged and published; reprocessed: how many of them it reprocessed
     notes       on how the flight was opened, encoded by `flycam.model.warning`
-    rejections  frames that could not be orthorectified
+    rejections  frames that could not be orthorectified; withdrawn: ids of those that were withdrawn
     registration  of frames to each other, with counts
     patience    the retry policy while store and database are away
-    withdrawn   ids of chosen frames that were withdrawn; filmed_before: how many chosen frames show what
-       frames on record show
     """
 
     def __init__(
@@ -361,18 +373,20 @@ class LiveOrthorectifier:
         video: VideoIdentity,
         ground: TerrainSource,
         labels: FlightLabels,
-        retry_policy: RetryPolicy | None = None,
+        dropped: DropCounter,
+        patience: RetryPolicy,
     ) -> None:
-        self.patience = retry_policy or RetryPolicy(workspace.clock_ns)
+        self.patience, self._dropped = patience, dropped
         self._workspace, self._flight_id, self._film = workspace, flight_id, video
         self._ground, self._labels = ground, labels
         self._open: LiveMap | None = None
         self._opens: Callable[[FlightSession], LiveMap]
         self._is_closed = False
         self._doubts = UncertainFrames(video)
-        # A frame is encoded as JPEG, and decoded, while it is registered to earlier ones.
-        self._coding = ThreadPoolExecutor(1, thread_name_prefix="coding")
-        self._merger = MergeThread()
+        # It encodes a frame as JPEG, and decodes it, while that is registered to earlier ones; then it merges
+        # it while the next one is registered, which is encoded only after that: a frame's pixels are 6 MB.
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="merging")
+        self._merging: Future[None] | None = None
         existing = workspace.catalog.frames.list_for_flight(flight_id)
         self._standing = {record.frame_id: record for record in existing}
         own_records = video.select_frames(existing)
@@ -380,13 +394,10 @@ class LiveOrthorectifier:
         self.rejections = Rejections()
         self.registration = LiveRegistration(video.interior)
         self.withdrawn: set[str] = set()
-        self.filmed_before = 0
-        self.new = self.reprocessed = 0
-        self.late_ms: list[float] = []
-        self.first_shown_ns: int | None = None
+        self.reprocessed = 0
         self.notes: tuple[str, ...] = ()
         on_map = (one.header.captured_ns for one in own_records if one.status is FrameStatus.USED)
-        self.laid_ns = max(on_map, default=None)
+        self.published = PublishedFrames(max(on_map, default=None))
 
     def __enter__(self) -> Self:
         return self
@@ -417,12 +428,13 @@ class LiveOrthorectifier:
         record = self._standing.get(frame_id)
         if record is not None and record.status is FrameStatus.WITHDRAWN:
             self.withdrawn.add(frame_id)
+            self._dropped.add("withdrawn")
             return False
         if record is not None and record.status is FrameStatus.USED:
             self._recall(picture, log_pose, record)
             return False
         if record is None and self._filmed.contains(picture.pts_ns):
-            self.filmed_before += 1
+            self._dropped.add("filmed_before")
             return False
         if self._open is None:
             self.patience(lambda: self._check_lies_nowhere_else(frame_id))
@@ -443,7 +455,7 @@ class LiveOrthorectifier:
             if is_looking_up(self._film.interior, log_pose):
                 # A frame that sees no ground need not be registered.
                 compute_ground_view(header, terrain)
-            coded = self._coding.submit(encode_frame_jpeg, picture.pixels, name)
+            coded = self._beside.submit(encode_frame_jpeg, picture.pixels, name)
             pose = self.registration.pose(picture, log_pose, terrain, hurried=hurried)
             try:
                 store_frame = partial(self._store_frame, pose, header, coded, terrain, picture, doubt_s)
@@ -455,10 +467,17 @@ class LiveOrthorectifier:
             if coded is not None:
                 coded.cancel()
             self.rejections.add(header, error)
+            self._dropped.add(error.reason)
             return False
         self.registration.mark_placed()
-        self._merger.add(merge)
+        self._finish_merging()
+        self._merging = self._beside.submit(merge)
         return True
+
+    def _finish_merging(self) -> None:
+        """Wait for the frame that is being merged. Raises its error."""
+        if self._merging is not None:
+            self._merging.result()
 
     def _check_lies_nowhere_else(self, frame_id: str) -> None:
         """Raise OptionUnusable if the video is in another flight.
@@ -507,7 +526,7 @@ class LiveOrthorectifier:
         if doubt_s is not None:
             self._doubts.add(header, doubt_s, picture.breaks)
             # Written at once: a killed program leaves no warning otherwise.
-            opened.update_flight(self._workspace, self._doubts.add_warning)
+            opened.update_flight(self._doubts.add_warning)
         if ground is not terrain:
             store_frame_terrain(self._workspace, ground)
         record = replace(self._record(planned, opened, ground.dem_id), exterior=pose)
@@ -558,24 +577,19 @@ class LiveOrthorectifier:
     @property
     def error(self) -> BaseException | None:
         """Error of merging or publishing, as soon as it occurred; None: none."""
-        return self._merger.error or (self._open.publisher.error if self._open is not None else None)
-
-    @property
-    def drop_counts(self) -> Counter[str]:
-        """Chosen frames that are not on the map, by reason."""
-        reasons = Counter(error.reason for _, error in self.rejections.errors)
-        return reasons + Counter(withdrawn=len(self.withdrawn), filmed_before=self.filmed_before)
+        merging = self._merging
+        merged_error = merging.exception() if merging is not None and merging.done() else None
+        return merged_error or (self._open.publisher.error if self._open is not None else None)
 
     def close(self, warnings: Sequence[str], progress: Progress) -> Flight | None:
         """Write what is left, measure coverage, close the flight; None without one.
 
         warnings  further ones that the flight keeps
         """
-        self._coding.shutdown()
-        self._merger.close()
+        self._finish_merging()
+        self._beside.shutdown()
         if self._open is not None:
-            self._open.publisher.close()
-            self._open.stack.close()
+            self._open.close()
         self._is_closed = True
         if self._open is None:
             return self._find_unchanged_flight()
@@ -587,7 +601,7 @@ class LiveOrthorectifier:
         self.patience(partial(catalog.frames.put, [one for one in refused if one.frame_id not in on_map]))
         flight = opened.flight.flight
         flight = replace(flight, warnings=tuple(dict.fromkeys((*flight.warnings, *warnings))))
-        cover = partial(measure_coverage, self._workspace, flight, progress, changed=self.new > 0)
+        cover = partial(measure_coverage, self._workspace, flight, progress, changed=len(self.published) > 0)
         self.patience(cover)
         return self.patience(
             lambda: close_flight(
@@ -620,9 +634,8 @@ class LiveOrthorectifier:
         if not new_poses or self._open is None:
             return
         opened = self._open
-        self._merger.close()
-        opened.publisher.close()
-        opened.stack.close()
+        self._finish_merging()
+        opened.close()
         of_flight = partial(self._workspace.catalog.frames.list_for_flight, self._flight_id, FrameStatus.USED)
         records = {one.frame_id: one for one in self.patience(of_flight)}
         self.registration.reset()
@@ -640,9 +653,8 @@ class LiveOrthorectifier:
             self.patience(partial(rebuild_mosaic, self._workspace, mosaic, ignore_progress, also=also))
         self.reprocessed += len(again)
         self._doubts.mark_reprocessed(again, clock)
-        self._merger = MergeThread()
         self._open = self._opens(opened.flight)
-        self._open.update_flight(self._workspace, self._doubts.add_warning)
+        self._open.update_flight(self._doubts.add_warning)
 
     def _placed_again(
         self, record: FrameRecord, log_pose: ExteriorOrientation, opened: LiveMap
@@ -673,16 +685,15 @@ class LiveOrthorectifier:
 
         An error in one step does not prevent the others.
         """
-        opened, error = self._open, RuntimeError("abandoned")
+        opened = self._open
         # the last is done first
         with ExitStack() as steps:
             if opened is not None:
-                steps.callback(opened.stack.__exit__, RuntimeError, error, None)
-            steps.callback(self._merger.abandon)
+                steps.callback(opened.abandon)
+            steps.callback(self._beside.shutdown, cancel_futures=True)
             if opened is not None:
-                # The merger may wait for it.
+                # Merging may wait for it.
                 steps.callback(opened.publisher.abandon)
-            steps.callback(self._coding.shutdown, cancel_futures=True)
             # A retry for the store would delay this.
             steps.callback(self.patience.give_up)
 
@@ -700,7 +711,7 @@ class LiveOrthorectifier:
                 is_drill=self._film.is_drill,
             )
             self._opens = partial(
-                LiveMap.open, self._workspace, first=planned, on_shown=self._shown, retry_policy=self.patience
+                LiveMap, self._workspace, first=planned, published=self.published, patience=self.patience
             )
             self._open = self._opens(flight)
             self.notes = flight.notes
@@ -714,23 +725,4 @@ class LiveOrthorectifier:
     def _merge(
         self, opened: LiveMap, frame: MergedFrame, pixels: NDArray[np.uint8], terrain: TerrainGrid
     ) -> None:
-        """Merge a frame where it can win; its tiles are written by the publisher.
-
-        Runs in the merger's thread.
-        """
-        opened.records.add(frame.record)
-        for patch in opened.claims.make_patches(frame.record, pixels, terrain):
-            self.patience(partial(opened.writer.add, patch))
-        opened.publisher.add(frame)
-
-    def _shown(self, frames: Sequence[MergedFrame]) -> None:
-        """Record published frames; runs in the publisher's thread."""
-        assert self._open is not None  # noqa: S101  its publisher calls
-        # before the catalogue is updated: the tile log names them already
-        now_ns = time.monotonic_ns()
-        self.patience(partial(self._open.extend_flight, self._workspace, [one.record for one in frames]))
-        self.first_shown_ns = self.first_shown_ns or now_ns
-        self.late_ms.extend((now_ns - one.arrived_ns) / 1e6 for one in frames)
-        self.new += len(frames)
-        taken_ns = max(one.record.header.captured_ns for one in frames)
-        self.laid_ns = max(taken_ns, self.laid_ns or taken_ns)
+        opened.merge(frame, pixels, terrain)
