@@ -22,7 +22,6 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.live.clock import ESTIMATE_INTERVAL_S, LiveClock
 from flycam.ingest.live.frame_pipeline import count_frames
 from flycam.ingest.live.inputs import LiveRequest, format_log_name
-from flycam.ingest.live.orthorectifier import FixedTerrain
 from flycam.ingest.live.telemetry import PoseAt, Telemetry
 from flycam.ingest.video.clock_offset import TurnComparison
 from flycam.ingest.video.video_frames import VideoIdentity
@@ -49,6 +48,7 @@ from flycam.mosaic.orthorectify.reprocess import (
     apply_reprocess_plan,
     plan_reprocess,
 )
+from flycam.mosaic.terrain import FixedTerrain
 from flycam.mosaic.terrain_codec import parse_source_dem_id
 from flycam.workspace import Progress, Workspace
 

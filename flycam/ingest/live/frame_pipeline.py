@@ -1,7 +1,6 @@
 """Pipeline of video frames in four stages: read, select, place, publish.
 
-The second one is here: the clock, the selection of keyframes, and the rule by which a full queue of chosen
-frames drops new ground last.
+The second one is here: frames wait until the log covers them, and keyframes are chosen from them.
 """
 
 from __future__ import annotations
@@ -9,22 +8,19 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import pairwise
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.concurrency import BoundedQueue, DropCounter, Stage
-from flycam.errors import FrameRejected, SourceUnreadable
+from flycam.concurrency import DropCounter
+from flycam.errors import SourceUnreadable
 from flycam.geometry.camera import InteriorOrientation
-from flycam.geometry.pose import ExteriorOrientation
 from flycam.ingest.live.clock import LiveClock
-from flycam.ingest.live.orthorectifier import LiveOrthorectifier
+from flycam.ingest.live.orthorectifier import MAX_QUEUED_BYTES, LiveOrthorectifier
 from flycam.ingest.live.telemetry import Telemetry
-from flycam.ingest.video.clock_offset import ClockOffset, LoggedPoses, convert_to_grey, predict_rates
+from flycam.ingest.video.clock_offset import LoggedPoses, convert_to_grey, predict_rates
 from flycam.ingest.video.video_source import VideoFrame, VideoSource, count_fitting_frames
 from flycam.media.pixels import check_pixels
 from flycam.workspace import Progress
@@ -196,21 +192,11 @@ def is_torn(pixels: NDArray[np.uint8]) -> bool:
     return cv2.countNonZero(green) > _GREEN_SHARE * green.size
 
 
-# -- Rule of the queue of chosen frames: new ground is dropped last --------------------------------
-#
-# When late, frames are first chosen more seldom (`choose_spacing`): frames farther apart show the same ground
-# in fewer views. If the queue is full all the same, the frame is dropped whose neighbours show most of what
-# it shows: "thinned". Only where they do not is new ground lost: "no_time", or "store_away" while that is
-# why.
+# -- Spacing of keyframes by how late they are placed ----------------------------------------------
 
-
-MAX_QUEUED = 24
-MAX_QUEUED_BYTES = 768 << 20
-"""Frames in memory: 150 MB of 1920×1080, the same number of 4K, fewer of what is larger."""
 
 _LATE_S, _VERY_LATE_S = 0.5, 2.0
 _MAX_SPACING = (0.55, 0.7)
-_SHOWN_BY_NEIGHBOURS = 0.85
 
 
 def choose_spacing(late_s: float, *, is_sparing: bool = False) -> tuple[float, float]:
@@ -227,43 +213,6 @@ def choose_spacing(late_s: float, *, is_sparing: bool = False) -> tuple[float, f
     return opens, closes
 
 
-@dataclass(frozen=True, slots=True)
-class ChosenFrame:
-    """A frame chosen for the map.
-
-    share     of the view that is new against the frame chosen, and kept, before; at most 1
-    since_ns  monotonic time from which it waits
-    """
-
-    picture: VideoFrame
-    share: float
-    since_ns: int
-
-
-class NewGroundRule:
-    """Rule of a `BoundedQueue` of chosen frames: when full, the frame least missed is dropped.
-
-    is_away  whether store or database are away, so that no frame can be processed
-    dropped  counts by reason: "thinned", "no_time"; in place of the latter "store_away" while they are
-    """
-
-    def __init__(self, most: int, dropped: DropCounter, is_away: Callable[[], bool] = lambda: False) -> None:
-        self._most, self._dropped, self._is_away = most, dropped, is_away
-
-    def __call__(self, waiting: deque[ChosenFrame], _newest: ChosenFrame) -> bool:
-        """Make room, and add the share of the dropped frame to the next one."""
-        if len(waiting) < self._most:
-            return True
-        joined = [min(1.0, a.share + b.share) for a, b in pairwise(waiting)] or [1.0]
-        least = int(np.argmin(joined))
-        del waiting[least]
-        if least < len(waiting):
-            waiting[least] = replace(waiting[least], share=joined[least])
-        lost = "store_away" if self._is_away() else "no_time"
-        self._dropped.add("thinned" if joined[least] <= _SHOWN_BY_NEIGHBOURS else lost)
-        return True
-
-
 # -- Frame pipeline --------------------------------------------------------------------------------
 
 
@@ -273,19 +222,15 @@ PROGRESS_STAGE = "live"
 # three seconds, by which a link may be late
 _WAITING_FOR_LOG = 30
 _OFTEN_NS = 90_000_000
-# Frames that wait longer leave no time to register each to its neighbours.
-_HURRY_S = 0.5
 
 
 class FramePipeline:
     """Pipeline of a video: frames are read, selected, placed and published, each by a thread of its own.
 
-    The source reads (`VideoSource`), the caller's thread selects, one orthorectifies the chosen frames
-    (`LiveOrthorectifier`), and one publishes what that merged (`LiveMap`). What any of them leaves out is
-    counted by the source's `health`.
+    `VideoSource` reads, the caller's thread selects, `LiveOrthorectifier` places what was chosen, and
+    `LiveMap` publishes what that merged. What any of them leaves out is counted by the source's `health`.
 
-    drops        frames come in real time: if late, fewer are chosen, and new ground is lost last
-       (`NewGroundRule`); else all wait
+    is_timely    frames come in real time: if late, fewer are chosen
     is_sparing   whether a battery has to last: fewer frames are chosen, of the same ground
     decoded      frames that came; chosen: of them those for the map
     newest       the newest frame; covered: the newest one that the log covers
@@ -300,7 +245,7 @@ class FramePipeline:
         interior: InteriorOrientation,
         laying: LiveOrthorectifier,
         *,
-        drops: bool,
+        is_timely: bool,
         is_sparing: Callable[[], bool] = lambda: False,
     ) -> None:
         self._source, self._telemetry, self._clock = source, telemetry, clock
@@ -310,17 +255,12 @@ class FramePipeline:
             _WAITING_FOR_LOG, MAX_QUEUED_BYTES, interior.image_size_px
         )
         self._last_pts_ns: int | None = None
-        self._selector = KeyframeSelector(interior, self._dropped, is_eager=drops)
-        most = count_fitting_frames(MAX_QUEUED, MAX_QUEUED_BYTES, interior.image_size_px)
-        rule = NewGroundRule(most, self._dropped, lambda: laying.patience.is_away)
-        self._chosen = BoundedQueue[ChosenFrame](most, rule if drops else None)
-        self._drops, self._is_sparing = drops, is_sparing
-        self._placing: Stage[ChosenFrame]
+        self._selector = KeyframeSelector(interior, self._dropped, is_eager=is_timely)
+        self._is_timely, self._is_sparing = is_timely, is_sparing
         self.decoded = self.chosen = 0
         self.newest: VideoFrame | None = None
         self.covered: VideoFrame | None = None
         self.broken_by: SourceUnreadable | None = None
-        self._laid_by: ClockOffset | None = None
         self._posed_ns: int | None = None
         self._came_ns: int | None = None
         self._began_ns = 0
@@ -339,45 +279,18 @@ class FramePipeline:
         shown_ns = self._laying.published.first_ns
         return float("nan") if shown_ns is None or since_ns is None else (shown_ns - since_ns) / 1e9
 
-    @property
-    def late_s(self) -> float:
-        """Seconds that the oldest chosen frame has waited; 0 if none waits.
-
-        The delay of orthorectification alone: choosing fewer frames would not shorten decoding or the log's
-        delay.
-        """
-        oldest = self._chosen.oldest
-        return 0.0 if oldest is None else (time.monotonic_ns() - oldest.since_ns) / 1e9
-
     def run(self, progress: Progress, stopped: Callable[[], bool]) -> None:
         """Run until the video ends, breaks off or is stopped; finish the chosen frames.
 
-        Raises what orthorectification raises. The source's own error is kept in `broken_by`: the flight is
-        closed first.
+        Raises what a later stage raises. The source's own error is kept in `broken_by`: the flight is closed
+        first.
         """
         self._began_ns = time.monotonic_ns()
-        self._placing = Stage("placing", self._chosen, self._place_all)
-        self._source.is_stopped = lambda: self._failed is not None or stopped()
-        try:
-            self._take_all(progress, stopped)
-            self._end()
-            if self._failed is not None:
-                # Waiting for the store would delay the end.
-                self._laying.patience.give_up()
-            self._source.stop()
-            self._placing.close()
-        except BaseException:
-            self._laying.patience.give_up()
-            self._placing.abandon()
-            raise
-        if (error := self._failed) is not None:
-            raise error
-        self._reprocess(is_over=True)
-
-    @property
-    def _failed(self) -> BaseException | None:
-        """Error of a later stage."""
-        return self._placing.error or self._laying.error
+        self._source.is_stopped = lambda: self._laying.error is not None or stopped()
+        self._take_all(progress, stopped)
+        self._end()
+        self._source.stop()
+        self._laying.finish()
 
     def _take_all(self, progress: Progress, stopped: Callable[[], bool]) -> None:
         try:
@@ -385,10 +298,10 @@ class FramePipeline:
                 self.decoded += 1
                 self._take(picture)
                 progress(PROGRESS_STAGE, self.decoded, count_frames(self._source, self.decoded))
-                if self._failed is not None or stopped():
+                if self._laying.error is not None or stopped():
                     return
         except SourceUnreadable as error:
-            if self._failed is not None:
+            if self._laying.error is not None:
                 raise
             self.broken_by = error
 
@@ -415,8 +328,9 @@ class FramePipeline:
     def _choose(self, picture: VideoFrame) -> None:
         self.covered = picture
         is_sparing = self._is_sparing()
-        if self._drops or is_sparing:
-            spaced = choose_spacing(self.late_s if self._drops else 0.0, is_sparing=is_sparing)
+        if self._is_timely or is_sparing:
+            late_s = self._laying.late_s if self._is_timely else 0.0
+            spaced = choose_spacing(late_s, is_sparing=is_sparing)
             self._selector.opens_at, self._selector.closes_at = spaced
         chosen = self._selector.add(picture, self._telemetry.log_poses, self._clock.to_log_s(picture.pts_ns))
         self._keep(chosen)
@@ -433,49 +347,7 @@ class FramePipeline:
     def _keep(self, chosen: VideoFrame | None) -> None:
         if chosen is not None:
             self.chosen += 1
-            share = min(self._selector.share, 1.0)
-            self._placing.put(ChosenFrame(chosen, share, time.monotonic_ns()))
-
-    def _place_all(self) -> None:
-        """Orthorectify the chosen frames, in the thread that places them."""
-        while (chosen := self._chosen.get()) is not None:
-            self._reprocess()
-            self._place(chosen.picture)
-
-    def _reprocess(self, *, is_over: bool = False) -> None:
-        """Reprocess frames in doubt if the clock is known better now."""
-        offset = self._clock.offset
-        if is_over or offset is not self._laid_by:
-            self._laid_by = offset
-            pose_at = partial(interpolate_pose, self._telemetry, offset)
-            self._laying.reprocess(offset, self._clock.breaks, pose_at, is_over=is_over)
-
-    def _place(self, picture: VideoFrame) -> None:
-        offset = self._clock.offset
-        try:
-            pose = interpolate_pose(self._telemetry, offset, picture.pts_ns)
-        except FrameRejected as error:
-            self._dropped.add(error.reason)
-            return
-        if self._source.is_undated:
-            t_ns = compute_log_time(self._telemetry, offset, picture.pts_ns)
-            picture = replace(picture, t_utc_ns=self._telemetry.utc_ns(t_ns))
-        hurried = self._drops and self.late_s > _HURRY_S
-        doubt_s = None if offset.is_known else offset.sigma_s
-        self._laying.orthorectify(picture, pose, hurried=hurried, doubt_s=doubt_s)
-
-
-def compute_log_time(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> int:
-    """Return a frame's time on the log's clock, nanoseconds."""
-    return telemetry.zero_ns + round(offset.to_log_s(pts_ns / 1e9) * 1e9)
-
-
-def interpolate_pose(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> ExteriorOrientation:
-    """Return a frame's pose by the log, with the sigma of its clock offset.
-
-    Raises what `VideoPoses.exterior_at` does.
-    """
-    return telemetry.poses.exterior_at(compute_log_time(telemetry, offset, pts_ns), offset.sigma_s)
+            self._laying.put(chosen, self._selector.share)
 
 
 def count_frames(source: VideoSource, came: int) -> int:

@@ -15,7 +15,6 @@ from flycam.errors import CalibrationMissing, Cancelled, OptionUnusable, Positio
 from flycam.geodata.cameras import load_camera_file, parse_interior
 from flycam.geodata.dem import DemInfo
 from flycam.geometry.camera import InteriorOrientation, scale_interior
-from flycam.ingest.live.orthorectifier import FixedTerrain, MovingTerrain, TerrainSource
 from flycam.ingest.live.recording import KEEP_GB, LINK_LOG_FILE
 from flycam.ingest.live.telemetry import LinkedTelemetry, RecordedTelemetry, Telemetry
 from flycam.ingest.telemetry.mavlink_link import MavlinkLink, SteadyClock, is_link, parse_signing_key
@@ -35,7 +34,10 @@ from flycam.messages import Message, _
 from flycam.model.flight import Flight
 from flycam.model.text import strip_url_credentials
 from flycam.mosaic.terrain import (
+    FixedTerrain,
+    MovingTerrain,
     TerrainLookup,
+    TerrainSource,
     extend_terrain,
     format_dem_names,
     load_terrain_around,
@@ -232,16 +234,13 @@ def create_terrain_source(
 
     joins  the flight that a video joins, whose ground is then included; None: it is one of its own
     """
-    if is_stream:
-        return MovingTerrain(workspace, dems, telemetry.poses)
     poses = telemetry.poses
+    work_crs, datum = poses.work_crs, poses.vertical_datum
+    home_m = float(np.nan_to_num(poses.home_m))
+    if is_stream:
+        return MovingTerrain(workspace, dems, work_crs, datum=datum, plane_height_m=home_m)
     terrain = load_terrain_around(
-        workspace,
-        dems,
-        telemetry.log_poses.centre_m,
-        poses.work_crs,
-        datum=poses.vertical_datum,
-        plane_height_m=float(np.nan_to_num(poses.home_m)),
+        workspace, dems, telemetry.log_poses.centre_m, work_crs, datum=datum, plane_height_m=home_m
     )
     terrain = extend_terrain(workspace, dems, terrain, joins)
     return FixedTerrain(terrain, format_dem_names(dems, terrain.bounds_m, terrain.work_crs))

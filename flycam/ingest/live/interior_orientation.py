@@ -23,8 +23,9 @@ from flycam.ingest.live.clock import (
     SHARED_SIGMA_S,
     STATED_SIGMA_S,
 )
-from flycam.ingest.live.frame_pipeline import MAX_QUEUED, MAX_QUEUED_BYTES, count_frames
+from flycam.ingest.live.frame_pipeline import count_frames
 from flycam.ingest.live.inputs import LiveRequest, format_log_name, resolve_interior_orientation
+from flycam.ingest.live.orthorectifier import MAX_QUEUED, MAX_QUEUED_BYTES
 from flycam.ingest.live.telemetry import Telemetry
 from flycam.ingest.preflight.takeoff import SIGMA_GNSS_HEIGHT_M
 from flycam.ingest.video.clock_offset import (

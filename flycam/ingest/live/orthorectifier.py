@@ -9,14 +9,14 @@ better.
 
 from __future__ import annotations
 
-import math
-import threading
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,20 +24,18 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.concurrency import DropCounter
+from flycam.concurrency import BoundedQueue, DropCounter, Stage
 from flycam.errors import FrameRejected, NotFound, OptionUnusable, OriginalPurged
-from flycam.geodata.dem import DemInfo
 from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.footprint import is_looking_up
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.live.clock import IMPROVEMENT_FACTOR
+from flycam.ingest.live.clock import IMPROVEMENT_FACTOR, LiveClock
 from flycam.ingest.live.live_map import LiveMap, MergedFrame, PublishedFrames
-from flycam.ingest.live.telemetry import PoseAt
+from flycam.ingest.live.telemetry import Telemetry, compute_log_time, interpolate_pose
 from flycam.ingest.video.clock_offset import ClockOffset
 from flycam.ingest.video.video_frames import VIDEO_CAMERA, VideoIdentity, is_stream_name
-from flycam.ingest.video.video_poses import VideoPoses
-from flycam.ingest.video.video_source import VideoFrame
+from flycam.ingest.video.video_source import VideoFrame, VideoSource, count_fitting_frames
 from flycam.media.pixels import EncodedFrame, encode_frame_jpeg, open_pixels
 from flycam.messages import _
 from flycam.model.flight import Flight
@@ -68,7 +66,7 @@ from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
 from flycam.mosaic.orthorectify.rectification import GroundView, compute_ground_view, get_recorded_pose
 from flycam.mosaic.orthorectify.reprocess import ReprocessPlan, apply_reprocess_plan
 from flycam.mosaic.surface.laying_surface import Bounds, raise_terrain
-from flycam.mosaic.terrain import format_dem_names, load_flight_terrain, store_frame_terrain
+from flycam.mosaic.terrain import TerrainSource, store_frame_terrain
 from flycam.mosaic.terrain_codec import assign_content_id
 from flycam.originals import fetch_local_copy, store_original_bytes
 from flycam.retry import RetryPolicy
@@ -288,77 +286,77 @@ class UncertainFrames:
         return is_clock_warning(warning, self._film.stream_id)
 
 
-# -- Terrain under an aircraft: all of a recorded flight's, or around a live one -------------------
+# -- Queue of chosen frames: new ground is dropped last --------------------------------------------
+#
+# When late, frames are first chosen more seldom (`choose_spacing`): frames farther apart show the same ground
+# in fewer views. If the queue is full all the same, the frame is dropped whose neighbours show most of what
+# it shows: "thinned". Only where they do not is new ground lost: "no_time", or "store_away" while that is
+# why.
 
 
-_AROUND_M, _LEAVES_M = 5000.0, 2500.0
+MAX_QUEUED = 24
+MAX_QUEUED_BYTES = 768 << 20
+"""Frames in memory: 150 MB of 1920×1080, the same number of 4K, fewer of what is larger."""
+
+_SHOWN_BY_NEIGHBOURS = 0.85
 
 
-class FixedTerrain:
-    """One terrain under all of a flight."""
+@dataclass(frozen=True, slots=True)
+class ChosenFrame:
+    """A frame chosen for the map.
 
-    def __init__(self, terrain: TerrainGrid, names: str) -> None:
-        self.terrain, self.names = terrain, names
-
-    def terrain_at(self, _centre_m: tuple[float, float, float]) -> TerrainGrid:
-        """Return the same terrain everywhere."""
-        return self.terrain
-
-
-class MovingTerrain:
-    """Terrain around a live aircraft, loaded as it moves; thread-safe.
-
-    names: of the terrain files under the first position.
+    share     of the view that is new against the frame chosen, and kept, before; at most 1
+    since_ns  monotonic time from which it waits
     """
 
-    def __init__(self, workspace: Workspace, dems: Sequence[DemInfo], poses: VideoPoses) -> None:
-        self._workspace, self._dems, self._poses = workspace, dems, poses
-        self._terrain: TerrainGrid | None = None
-        self._loaded_at = (0.0, 0.0)
-        self._loading = threading.Lock()
-        self.names = ""
-
-    def terrain_at(self, centre_m: tuple[float, float, float]) -> TerrainGrid:
-        """Return the terrain for a camera at (east, north, height)."""
-        with self._loading:
-            return self._under(*centre_m[:2])
-
-    def _under(self, east: float, north: float) -> TerrainGrid:
-        if self._terrain is None or math.dist(self._loaded_at, (east, north)) > _LEAVES_M:
-            self._terrain = load_flight_terrain(
-                self._workspace,
-                self._dems,
-                self._poses.work_crs,
-                (east - _AROUND_M, north - _AROUND_M, east + _AROUND_M, north + _AROUND_M),
-                datum=self._poses.vertical_datum,
-                plane_height_m=float(np.nan_to_num(self._poses.home_m)),
-            )
-            # Set only on success, so that the next frame tries again.
-            self._loaded_at = (east, north)
-            self.names = self.names or format_dem_names(
-                self._dems, self._terrain.bounds_m, self._terrain.work_crs
-            )
-        return self._terrain
+    picture: VideoFrame
+    share: float
+    since_ns: int
 
 
-TerrainSource = FixedTerrain | MovingTerrain
+class NewGroundRule:
+    """Rule of a `BoundedQueue` of chosen frames: when full, the frame least missed is dropped.
+
+    is_away  whether store or database are away, so that no frame can be processed
+    dropped  counts by reason: "thinned", "no_time"; in place of the latter "store_away" while they are
+    """
+
+    def __init__(self, most: int, dropped: DropCounter, is_away: Callable[[], bool] = lambda: False) -> None:
+        self._most, self._dropped, self._is_away = most, dropped, is_away
+
+    def __call__(self, waiting: deque[ChosenFrame], _newest: ChosenFrame) -> bool:
+        """Make room, and add the share of the dropped frame to the next one."""
+        if len(waiting) < self._most:
+            return True
+        joined = [min(1.0, a.share + b.share) for a, b in pairwise(waiting)] or [1.0]
+        least = int(np.argmin(joined))
+        del waiting[least]
+        if least < len(waiting):
+            waiting[least] = replace(waiting[least], share=joined[least])
+        lost = "store_away" if self._is_away() else "no_time"
+        self._dropped.add("thinned" if joined[least] <= _SHOWN_BY_NEIGHBOURS else lost)
+        return True
 
 
 # -- Orthorectification of frames into a flight ----------------------------------------------------
 
 
+# Frames that wait longer leave no time to register each to its neighbours.
+_HURRY_S = 0.5
 _WHY = "laid again by a clock that is known better"
 
 
 class LiveOrthorectifier:
-    """Orthorectifier of a video's frames into a flight that the first one opens.
+    """Orthorectifier of a video's frames into a flight that the first one opens: the stage that places them.
 
-    A context manager, which the caller leaves before releasing the flight's lock: whatever fails before
+    Its thread takes the chosen frames (`put`) in order, and puts what it merged into its `LiveMap`. A context
+    manager, which the caller leaves before releasing the flight's lock: whatever fails before
     `close` is through, nothing of this is still writing then. Frames on the map are not touched: see
     `flycam.ingest.live.existing_frames`.
 
-    dropped     counts chosen frames that are not on the map, by reason: of their rejection, "withdrawn", and
-       "filmed_before" where frames on record show what they show
+    source      its `health` counts chosen frames that are not on the map, by reason: of their rejection,
+       "withdrawn", and "filmed_before" where frames on record show what they show
+    is_timely   frames come in real time: what has no room is dropped (`NewGroundRule`); else all wait
     published   frames that this run merged and published; reprocessed: how many of them it reprocessed
     notes       on how the flight was opened, encoded by `flycam.model.warning`
     rejections  frames that could not be orthorectified; withdrawn: ids of those that were withdrawn
@@ -373,10 +371,15 @@ class LiveOrthorectifier:
         video: VideoIdentity,
         ground: TerrainSource,
         labels: FlightLabels,
-        dropped: DropCounter,
+        source: VideoSource,
+        telemetry: Telemetry,
+        clock: LiveClock,
         patience: RetryPolicy,
+        *,
+        is_timely: bool,
     ) -> None:
-        self.patience, self._dropped = patience, dropped
+        self._source, self._telemetry, self._clock = source, telemetry, clock
+        self.patience, self._dropped, self._is_timely = patience, source.health.dropped, is_timely
         self._workspace, self._flight_id, self._film = workspace, flight_id, video
         self._ground, self._labels = ground, labels
         self._open: LiveMap | None = None
@@ -398,6 +401,11 @@ class LiveOrthorectifier:
         self.notes: tuple[str, ...] = ()
         on_map = (one.header.captured_ns for one in own_records if one.status is FrameStatus.USED)
         self.published = PublishedFrames(max(on_map, default=None))
+        self._laid_by: ClockOffset | None = None
+        most = count_fitting_frames(MAX_QUEUED, MAX_QUEUED_BYTES, video.interior.image_size_px)
+        rule = NewGroundRule(most, self._dropped, lambda: patience.is_away)
+        self._chosen = BoundedQueue[ChosenFrame](most, rule if is_timely else None)
+        self._placing = Stage("placing", self._chosen, self._place_all)
 
     def __enter__(self) -> Self:
         return self
@@ -409,17 +417,53 @@ class LiveOrthorectifier:
         if not self._is_closed:
             self._abandon()
 
-    def orthorectify(
-        self,
-        picture: VideoFrame,
-        log_pose: ExteriorOrientation,
-        *,
-        hurried: bool = False,
-        doubt_s: float | None = None,
-    ) -> bool:
-        """Orthorectify, record and merge one frame; return True if it was merged.
+    def put(self, picture: VideoFrame, share: float) -> None:
+        """Add a chosen frame, of whose view a share is new. Raises earlier errors."""
+        self._placing.put(ChosenFrame(picture, min(share, 1.0), time.monotonic_ns()))
 
-        Its tiles are written later by the publisher. Raises what storage does.
+    @property
+    def late_s(self) -> float:
+        """Seconds that the oldest chosen frame has waited; 0 if none waits.
+
+        The delay of this stage alone: choosing fewer frames would not shorten decoding or the log's delay.
+        """
+        oldest = self._chosen.oldest
+        return 0.0 if oldest is None else (time.monotonic_ns() - oldest.since_ns) / 1e9
+
+    def finish(self) -> None:
+        """Place the frames that wait, and reprocess those in doubt. Raises what failed."""
+        if self.error is not None:
+            # Waiting for the store would delay the end.
+            self.patience.give_up()
+        self._placing.close()
+        if (error := self.error) is not None:
+            raise error
+        self._reprocess(is_over=True)
+
+    def _place_all(self) -> None:
+        while (chosen := self._chosen.get()) is not None:
+            self._reprocess()
+            self._place(chosen.picture)
+
+    def _place(self, picture: VideoFrame) -> None:
+        """Place a frame by the log and the clock as they are known now."""
+        offset = self._clock.offset
+        try:
+            pose = interpolate_pose(self._telemetry, offset, picture.pts_ns)
+        except FrameRejected as error:
+            self._dropped.add(error.reason)
+            return
+        if self._source.is_undated:
+            t_ns = compute_log_time(self._telemetry, offset, picture.pts_ns)
+            picture = replace(picture, t_utc_ns=self._telemetry.utc_ns(t_ns))
+        hurried = self._is_timely and self.late_s > _HURRY_S
+        doubt_s = None if offset.is_known else offset.sigma_s
+        self._orthorectify(picture, pose, hurried=hurried, doubt_s=doubt_s)
+
+    def _orthorectify(
+        self, picture: VideoFrame, log_pose: ExteriorOrientation, *, hurried: bool, doubt_s: float | None
+    ) -> None:
+        """Orthorectify, record and merge one frame. Raises what storage does.
 
         log_pose  its pose by the log; hurried: others wait, so it is not registered by its own evidence
         doubt_s   sigma of the clock offset, where that is not known: the flight then carries a warning
@@ -429,13 +473,13 @@ class LiveOrthorectifier:
         if record is not None and record.status is FrameStatus.WITHDRAWN:
             self.withdrawn.add(frame_id)
             self._dropped.add("withdrawn")
-            return False
+            return
         if record is not None and record.status is FrameStatus.USED:
             self._recall(picture, log_pose, record)
-            return False
+            return
         if record is None and self._filmed.contains(picture.pts_ns):
             self._dropped.add("filmed_before")
-            return False
+            return
         if self._open is None:
             self.patience(lambda: self._check_lies_nowhere_else(frame_id))
         name = format_video_frame_name(self._film.name, picture.pts_ns)
@@ -468,11 +512,10 @@ class LiveOrthorectifier:
                 coded.cancel()
             self.rejections.add(header, error)
             self._dropped.add(error.reason)
-            return False
+            return
         self.registration.mark_placed()
         self._finish_merging()
         self._merging = self._beside.submit(merge)
-        return True
 
     def _finish_merging(self) -> None:
         """Wait for the frame that is being merged. Raises its error."""
@@ -576,10 +619,11 @@ class LiveOrthorectifier:
 
     @property
     def error(self) -> BaseException | None:
-        """Error of merging or publishing, as soon as it occurred; None: none."""
+        """Error of placing, merging or publishing, as soon as it occurred; None: none."""
         merging = self._merging
         merged_error = merging.exception() if merging is not None and merging.done() else None
-        return merged_error or (self._open.publisher.error if self._open is not None else None)
+        published_error = self._open.publisher.error if self._open is not None else None
+        return self._placing.error or merged_error or published_error
 
     def close(self, warnings: Sequence[str], progress: Progress) -> Flight | None:
         """Write what is left, measure coverage, close the flight; None without one.
@@ -617,20 +661,23 @@ class LiveOrthorectifier:
         self.notes = self.patience(partial(list_unused_label_notes, self._workspace, existing, self._labels))
         return existing
 
-    def reprocess(self, clock: ClockOffset, breaks: int, pose_at: PoseAt, *, is_over: bool = False) -> None:
+    def _reprocess(self, *, is_over: bool = False) -> None:
         """Reprocess frames in doubt if the clock is known now, or twice as well as then.
 
         Frames to come are registered to them as placed then. Frames from before a jump of the video's time
         stay, and so do those that the log no longer covers: the flight keeps a warning. Raises what storage
         does.
 
-        breaks   how often the video's time had jumped in the frames that the clock belongs to; pose_at: by it
         is_over  no frame comes any more; until then those to come wait, and only the newest are reprocessed
         """
+        clock = self._clock.offset
+        if clock is self._laid_by and not is_over:
+            return
+        self._laid_by = clock
         new_poses: dict[str, ExteriorOrientation] = {}
-        for frame_id, pts_ns in self._doubts.select_due(clock, breaks, is_over=is_over).items():
+        for frame_id, pts_ns in self._doubts.select_due(clock, self._clock.breaks, is_over=is_over).items():
             with suppress(FrameRejected):
-                new_poses[frame_id] = pose_at(pts_ns)
+                new_poses[frame_id] = interpolate_pose(self._telemetry, clock, pts_ns)
         if not new_poses or self._open is None:
             return
         opened = self._open
@@ -685,8 +732,15 @@ class LiveOrthorectifier:
 
         An error in one step does not prevent the others.
         """
-        opened = self._open
         # the last is done first
+        with ExitStack() as steps:
+            steps.callback(self._abandon_map)
+            steps.callback(self._placing.abandon)
+            # A retry for the store would delay this.
+            steps.callback(self.patience.give_up)
+
+    def _abandon_map(self) -> None:
+        opened = self._open
         with ExitStack() as steps:
             if opened is not None:
                 steps.callback(opened.abandon)
@@ -694,8 +748,6 @@ class LiveOrthorectifier:
             if opened is not None:
                 # Merging may wait for it.
                 steps.callback(opened.publisher.abandon)
-            # A retry for the store would delay this.
-            steps.callback(self.patience.give_up)
 
     def _opened(self, planned: FrameFootprint, terrain: TerrainGrid) -> LiveMap:
         if self._open is None:

@@ -25,10 +25,10 @@ from flycam.catalog.live_flights import AircraftState, LinkState, LiveFlightPhas
 from flycam.errors import FlycamError, StorageFailed
 from flycam.ingest.live.clock import LiveClock
 from flycam.ingest.live.existing_frames import list_turn_doubts
-from flycam.ingest.live.frame_pipeline import FramePipeline, compute_log_time, interpolate_pose
-from flycam.ingest.live.orthorectifier import LiveOrthorectifier, TerrainSource
+from flycam.ingest.live.frame_pipeline import FramePipeline
+from flycam.ingest.live.orthorectifier import LiveOrthorectifier
 from flycam.ingest.live.recording import StreamRecording
-from flycam.ingest.live.telemetry import LinkStatus, Telemetry
+from flycam.ingest.live.telemetry import LinkStatus, Telemetry, compute_log_time, interpolate_pose
 from flycam.ingest.video.video_frames import VideoIdentity
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
 from flycam.messages import Message, _
@@ -38,6 +38,7 @@ from flycam.model.telemetry import TelemetrySample
 from flycam.model.warning import describe_warning
 from flycam.mosaic.orthorectify.flight_session import FlightLabels, find_flight, resolve_flight_event
 from flycam.mosaic.orthorectify.rectification import compute_ground_view
+from flycam.mosaic.terrain import TerrainSource
 from flycam.storage import keys
 from flycam.workspace import Workspace
 

@@ -263,3 +263,16 @@ Telemetry = RecordedTelemetry | LinkedTelemetry
 
 poses, log_poses: so far; times of `log_poses` in seconds since zero_ns of the log's clock.
 """
+
+
+def compute_log_time(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> int:
+    """Return a frame's time on the log's clock, nanoseconds."""
+    return telemetry.zero_ns + round(offset.to_log_s(pts_ns / 1e9) * 1e9)
+
+
+def interpolate_pose(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> ExteriorOrientation:
+    """Return a frame's pose by the log, with the sigma of its clock offset.
+
+    Raises what `VideoPoses.exterior_at` does.
+    """
+    return telemetry.poses.exterior_at(compute_log_time(telemetry, offset, pts_ns), offset.sigma_s)

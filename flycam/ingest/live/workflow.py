@@ -30,7 +30,7 @@ from flycam.ingest.live.existing_frames import (
     measure_video_motion,
     reconcile_existing_frames,
 )
-from flycam.ingest.live.frame_pipeline import FramePipeline, interpolate_pose
+from flycam.ingest.live.frame_pipeline import FramePipeline
 from flycam.ingest.live.inputs import (
     LiveRequest,
     build_video_identity,
@@ -41,10 +41,10 @@ from flycam.ingest.live.inputs import (
 )
 from flycam.ingest.live.interior_orientation import estimate_interior_orientation
 from flycam.ingest.live.interrupted_streams import complete_interrupted_in_background
-from flycam.ingest.live.orthorectifier import FixedTerrain, LiveOrthorectifier, TerrainSource
+from flycam.ingest.live.orthorectifier import LiveOrthorectifier
 from flycam.ingest.live.recording import RecordingSummary, StreamRecording, open_scratch_folder
 from flycam.ingest.live.status import StatusReporter
-from flycam.ingest.live.telemetry import Telemetry
+from flycam.ingest.live.telemetry import Telemetry, interpolate_pose
 from flycam.ingest.video.clock_offset import ClockOffset
 from flycam.ingest.video.video_frames import VideoIdentity
 from flycam.ingest.video.video_poses import VideoPoses
@@ -56,7 +56,7 @@ from flycam.model.rejection_reasons import format_rejection_counts
 from flycam.model.warning import describe_warning, format_clock_warning
 from flycam.mosaic.eviction import enable_eviction
 from flycam.mosaic.orthorectify.flight_session import FlightLabels, require_free_name
-from flycam.mosaic.terrain import load_registered_dems
+from flycam.mosaic.terrain import FixedTerrain, TerrainSource, load_registered_dems
 from flycam.retry import RetryPolicy
 from flycam.workspace import NoticeListener, Progress, Workspace, ignore_notice, ignore_progress
 
@@ -145,7 +145,16 @@ def orthorectify_video(
         # Inside the flight's lock: leaving this context waits for its writers first (decision 0018).
         laying = stack.enter_context(
             LiveOrthorectifier(
-                workspace, opened.flight_id, opened.video, ground, labels, opened.dropped, patience
+                workspace,
+                opened.flight_id,
+                opened.video,
+                ground,
+                labels,
+                opened.source,
+                opened.telemetry,
+                opened.clock,
+                patience,
+                is_timely=opened.is_timely,
             )
         )
         patience(lambda: store_live_inputs(workspace, request))
@@ -155,7 +164,7 @@ def orthorectify_video(
             opened.clock,
             opened.video.interior,
             laying,
-            drops=opened.is_timely,
+            is_timely=opened.is_timely,
             is_sparing=lambda: workspace.power.is_low,
         )
         if news is not None:

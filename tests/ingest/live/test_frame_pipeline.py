@@ -17,13 +17,12 @@ from flycam.geometry.pose import rotation_from_gimbal
 from flycam.ingest.live.frame_pipeline import (
     CLOSES_AT,
     OPENS_AT,
-    ChosenFrame,
     KeyframeSelector,
-    NewGroundRule,
     choose_spacing,
     compute_new_share,
     is_torn,
 )
+from flycam.ingest.live.orthorectifier import ChosenFrame, NewGroundRule
 from flycam.ingest.video.clock_offset import LoggedPoses
 from flycam.ingest.video.video_source import VideoFrame
 from tests.waiting import ENOUGH_S
