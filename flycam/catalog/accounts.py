@@ -11,16 +11,16 @@ import secrets
 import threading
 import time
 from collections.abc import Collection
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import count
-from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from flycam.catalog import tables, tokens
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
 from flycam.catalog.restrictions import Guest, Person
+from flycam.catalog.rows import parse_row, to_row
 from flycam.catalog.tables import guests, identities, one_time_codes
 from flycam.errors import AccessDenied, InputUnusable, NotFound
 from flycam.messages import _
@@ -73,7 +73,7 @@ class Accounts:
         """
         again = update(identities).where(identities.c.name == account.name).values(barred_ns=None)
         with self._database.write(alone_in=tables.audit_log) as connection:
-            connection.execute(self._database.upsert(tables.accounts), to_account_row(account))
+            connection.execute(self._database.upsert(tables.accounts), to_row(tables.accounts, account))
             ended = tokens.revoke_all(connection, account.name, account.created_ns)
             tokens.insert_first_token(connection, derive_first_token(account))
             connection.execute(again)
@@ -93,7 +93,7 @@ class Accounts:
         with self._database.write(alone_in=tables.audit_log) as connection:
             if connection.execute(select(tables.accounts.c.name)).first() is not None:
                 raise make_account_exists()
-            connection.execute(tables.accounts.insert(), to_account_row(account))
+            connection.execute(tables.accounts.insert(), to_row(tables.accounts, account))
             tokens.insert_first_token(connection, derive_first_token(account))
             write_entries(connection, [audit_entry], self._database.audit_key)
         self.forget()
@@ -122,7 +122,7 @@ class Accounts:
         """Return all accounts by name."""
         with self._database.read() as connection:
             query = select(tables.accounts).order_by(tables.accounts.c.name)
-            return [parse_account_row(row) for row in connection.execute(query)]
+            return [parse_row(Account, row) for row in connection.execute(query)]
 
     def find_by_token(self, token: str) -> Account | None:
         """Return the account of a valid token, with the token's scope and end.
@@ -155,7 +155,7 @@ class Accounts:
             )
         if row is None or (token_id and token is None):
             return None
-        account = parse_account_row(row)
+        account = parse_row(Account, row)
         if token is None or token.account == name:
             return account if token is None else _by(account, token)
         return replace(account, token_id=token.token_id, until_ns=token.expires_ns)
@@ -181,8 +181,7 @@ class Accounts:
             if time.monotonic() - self._read_at < _CACHE_TTL_S:
                 return
             with self._database.read() as connection:
-                rows = connection.execute(select(tables.accounts))
-                known = {one.name: one for one in map(parse_account_row, rows)}
+                known = _fetch_accounts(connection)
                 valid_tokens = tokens.list_valid_tokens(connection, time.time_ns())
             self._by_hash = {
                 one.secret_hash: _by(known[one.account], one) for one in valid_tokens if one.account in known
@@ -196,8 +195,13 @@ class Accounts:
             self._read_at = float("-inf")
 
 
+def _fetch_accounts(connection: Connection) -> dict[str, Account]:
+    rows = connection.execute(select(tables.accounts))
+    return {row.name: parse_row(Account, row) for row in rows}
+
+
 def _remove_account(connection: Connection, name: str) -> Account:
-    known = {one.name: one for one in map(parse_account_row, connection.execute(select(tables.accounts)))}
+    known = _fetch_accounts(connection)
     if name not in known:
         raise tokens.make_account_not_found(name)
     if [one.name for one in known.values() if one.role is Role.ADMIN] == [name]:
@@ -234,28 +238,6 @@ def _by(account: Account, token: Token) -> Account:
     )
 
 
-def to_account_row(account: Account) -> dict[str, Any]:
-    """Convert an account to a row."""
-    return {
-        "name": account.name,
-        "role": account.role.value,
-        "token_hash": account.token_hash,
-        "created_ns": account.created_ns,
-        "communes": "\n".join(account.communes),
-    }
-
-
-def parse_account_row(row: Row[Any]) -> Account:
-    """Convert a row to an account."""
-    return Account(
-        name=row.name,
-        role=Role(row.role),
-        token_hash=row.token_hash,
-        created_ns=row.created_ns,
-        communes=tuple(row.communes.splitlines()),
-    )
-
-
 # -- Guest links by id and by secret ---------------------------------------------------------------
 #
 # A secret is 256 random bits, stored as its SHA-256, as tokens of accounts are.
@@ -276,19 +258,8 @@ class Guests:
 
     def put(self, guest: Guest, audit_entry: AuditEntry | None = None) -> None:
         """Write a link, with its audit entry."""
-        row = {
-            "guest_id": guest.guest_id,
-            "secret_hash": guest.secret_hash,
-            "event_id": guest.event_id,
-            "communes": "\n".join(guest.communes),
-            "made_by": guest.made_by,
-            "made_ns": guest.made_ns,
-            "expires_ns": guest.expires_ns,
-            "revoked_ns": guest.revoked_ns,
-            "made_with": guest.made_with,
-        }
         with self._database.write(alone_in=tables.audit_log) as connection:
-            connection.execute(self._database.upsert(guests), row)
+            connection.execute(self._database.upsert(guests), to_row(guests, guest))
             write_entries(connection, [audit_entry] if audit_entry else [], self._database.audit_key)
         self._forget()
 
@@ -296,7 +267,7 @@ class Guests:
         """Return every link there ever was, newest first."""
         query = select(guests).order_by(guests.c.made_ns.desc(), guests.c.guest_id)
         with self._database.read() as connection:
-            return [_guest(row) for row in connection.execute(query)]
+            return [parse_row(Guest, row) for row in connection.execute(query)]
 
     def revoke(self, guest_id: str, at_ns: int, audit_entry: AuditEntry | None = None) -> Guest:
         """Revoke a link, with its audit entry; one already revoked stays as it is.
@@ -314,7 +285,7 @@ class Guests:
             raise NotFound(
                 _("{guest_id}: there is no such guest link; see 'flycam guests list'", guest_id=guest_id[:80])
             )
-        return _guest(row)
+        return parse_row(Guest, row)
 
     def find_by_secret(self, secret: str, now_ns: int) -> Guest | None:
         """Return the link of a secret if it is valid now."""
@@ -331,11 +302,6 @@ class Guests:
     def _forget(self) -> None:
         with self._lock:
             self._read_at = float("-inf")
-
-
-def _guest(row: Row[Any]) -> Guest:
-    values = dict(row._mapping)
-    return Guest(**{**values, "communes": tuple(row.communes.splitlines())})
 
 
 # -- Identities: people of the province's own sign-in service, and their accounts ------------------
@@ -360,15 +326,14 @@ class Identities:
         closes a node that is open to the person at the machine.
         """
         with self._database.write(alone_in=tables.audit_log) as connection:
-            rows = connection.execute(select(tables.accounts))
-            accounts = {one.name: one for one in map(parse_account_row, rows)}
+            accounts = _fetch_accounts(connection)
             if not accounts:
                 raise _no_administrator()
             before = _account_before(connection, person, accounts)
             account = before or _entered(connection, person, accounts, at_ns)
             account = replace(account, role=person.role, communes=person.communes)
             if account != before:
-                row = to_account_row(account)
+                row = to_row(tables.accounts, account)
                 what = {"role": row["role"], "communes": row["communes"]}
                 its = tables.accounts.c.name == account.name
                 connection.execute(update(tables.accounts).where(its).values(what))
@@ -400,7 +365,7 @@ def _entered(connection: Connection, person: Person, accounts: Collection[str], 
     )
     row = {"issuer": person.issuer, "subject": person.subject, "name": account.name, "first_ns": at_ns}
     connection.execute(identities.insert(), row)
-    connection.execute(tables.accounts.insert(), to_account_row(account))
+    connection.execute(tables.accounts.insert(), to_row(tables.accounts, account))
     return account
 
 
@@ -461,7 +426,7 @@ class OneTimeCodes:
         with self._database.write(alone_in=tables.audit_log) as connection:
             tokens.require_account(connection, code.account)
             connection.execute(before.values(ended_ns=code.made_ns))
-            connection.execute(one_time_codes.insert(), asdict(code))
+            connection.execute(one_time_codes.insert(), to_row(one_time_codes, code))
             write_entries(connection, [audit_entry], self._database.audit_key)
 
     def spend(self, code_hash: str, at_ns: int) -> OneTimeCode:
@@ -493,7 +458,7 @@ class OneTimeCodes:
         with self._database.write(alone_in=tables.audit_log) as connection:
             is_first = connection.execute(same).first() is None
             if is_first:
-                connection.execute(one_time_codes.insert(), asdict(used))
+                connection.execute(one_time_codes.insert(), to_row(one_time_codes, used))
         return is_first
 
     def is_spent(self, secret: str) -> bool:
@@ -507,7 +472,7 @@ def _found(connection: Connection, code_hash: str, at_ns: int) -> OneTimeCode:
     row = connection.execute(select(one_time_codes).where(one_time_codes.c.code_hash == code_hash)).first()
     if row is None:
         raise _wrong()
-    code = _code(row)
+    code = parse_row(OneTimeCode, row)
     if code.is_used:
         raise AccessDenied(_("this code was used already, and lets in once only; ask for a new one"))
     if code.ended_ns is not None:
@@ -523,7 +488,3 @@ def _found(connection: Connection, code_hash: str, at_ns: int) -> OneTimeCode:
 
 def _wrong() -> AccessDenied:
     return AccessDenied(_("this code is wrong; compare it letter by letter, or ask for a new one"))
-
-
-def _code(row: Row[Any]) -> OneTimeCode:
-    return OneTimeCode(**dict(row._mapping))

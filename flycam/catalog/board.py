@@ -10,16 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.exc import IntegrityError
 
 from flycam.catalog import tables
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.tables import audit_log, briefings, match_touching_boxes, settlements, to_box_columns
+from flycam.catalog.rows import parse_row, to_row
+from flycam.catalog.tables import audit_log, briefings, match_touching_boxes, settlements
 from flycam.errors import NotFound, StoreConflict
 from flycam.messages import _
-from flycam.model.board import Access, MarkKind, MarkStatus, RoadStatus
+from flycam.model.board import Access, MarkStatus, RoadStatus
 from flycam.model.records import AuditEntry, BoundsLonLat, MarkVersion
 
 # -- Briefings: lists of places to present, by event and version -----------------------------------
@@ -61,13 +62,7 @@ class Briefings:
         Raises StoreConflict if somebody else has added that version.
         """
         places = [[one.name, dict(one.view), list(one.bounds)] for one in line.places]
-        row = {
-            "event_id": line.event_id,
-            "version": line.version,
-            "places": json.dumps(places, ensure_ascii=False),
-            "author": line.author,
-            "at_ns": line.at_ns,
-        }
+        row = to_row(briefings, line, places=json.dumps(places, ensure_ascii=False))
         try:
             with self._database.write(alone_in=audit_log) as connection:
                 connection.execute(briefings.insert(), row)
@@ -88,16 +83,11 @@ class Briefings:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
-        return BriefingVersion(
-            event_id=row.event_id,
-            version=row.version,
-            places=[
-                BriefingPlace(name=name, view=view, bounds=(west, south, east, north))
-                for name, view, (west, south, east, north) in json.loads(row.places)
-            ],
-            author=row.author,
-            at_ns=row.at_ns,
-        )
+        places = [
+            BriefingPlace(name=name, view=view, bounds=(west, south, east, north))
+            for name, view, (west, south, east, north) in json.loads(row.places)
+        ]
+        return parse_row(BriefingVersion, row, places=places)
 
 
 # -- Versions of field marks -----------------------------------------------------------------------
@@ -116,7 +106,7 @@ class Marks:
         """
         try:
             with self._database.write(alone_in=audit_log) as connection:
-                connection.execute(tables.marks.insert(), _encode_mark(line))
+                connection.execute(tables.marks.insert(), to_row(tables.marks, line))
                 write_entries(connection, [audit_entry], self._database.audit_key)
         except IntegrityError as error:
             raise StoreConflict(
@@ -168,44 +158,12 @@ class Marks:
 
     def _fetch(self, query: Select[Any]) -> list[MarkVersion]:
         with self._database.read() as connection:
-            return [_decode_mark(row) for row in connection.execute(query)]
+            return [parse_row(MarkVersion, row) for row in connection.execute(query)]
 
 
 def make_mark_not_found(mark_id: str) -> NotFound:
     """Make the error of a mark that is missing, or hidden from the account."""
     return NotFound(_("{mark_id}: there is no such mark; see 'flycam marks list'", mark_id=mark_id[:40]))
-
-
-def _encode_mark(line: MarkVersion) -> dict[str, Any]:
-    return {
-        "mark_id": line.mark_id,
-        "version": line.version,
-        "event_id": line.event_id,
-        "kind": line.kind.value,
-        "status": line.status.value,
-        "note": line.note,
-        "photo_sha256": line.photo_sha256,
-        "author": line.author,
-        "at_ns": line.at_ns,
-        "wkb": line.wkb,
-        **to_box_columns(line.bounds_lonlat_deg),
-    }
-
-
-def _decode_mark(row: Row[Any]) -> MarkVersion:
-    return MarkVersion(
-        mark_id=row.mark_id,
-        version=row.version,
-        event_id=row.event_id,
-        kind=MarkKind(row.kind),
-        status=MarkStatus(row.status),
-        note=row.note,
-        photo_sha256=row.photo_sha256,
-        author=row.author,
-        at_ns=row.at_ns,
-        wkb=row.wkb,
-        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
-    )
 
 
 # -- Reported access to settlements, by event and version ------------------------------------------
@@ -247,7 +205,7 @@ class Settlements:
         """
         try:
             with self._database.write(alone_in=audit_log) as connection:
-                connection.execute(settlements.insert(), _encode_settlement(line))
+                connection.execute(settlements.insert(), to_row(settlements, line))
                 write_entries(connection, [audit_entry], self._database.audit_key)
         except IntegrityError as error:
             raise StoreConflict(
@@ -285,25 +243,4 @@ class Settlements:
 
     def _fetch(self, query: Select[Any]) -> list[SettlementVersion]:
         with self._database.read() as connection:
-            return [_decode_settlement(row) for row in connection.execute(query)]
-
-
-_PLAIN = ("event_id", "settlement_id", "version", "name", "note", "author", "at_ns", "wkb")
-
-
-def _encode_settlement(line: SettlementVersion) -> dict[str, Any]:
-    return {
-        **{name: getattr(line, name) for name in _PLAIN},
-        "access": line.access.value,
-        "roads_said": line.roads_said.value,
-        **to_box_columns(line.bounds_lonlat_deg),
-    }
-
-
-def _decode_settlement(row: Row[Any]) -> SettlementVersion:
-    return SettlementVersion(
-        **{name: getattr(row, name) for name in _PLAIN},
-        access=Access(row.access),
-        roads_said=RoadStatus(row.roads_said),
-        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
-    )
+            return [parse_row(SettlementVersion, row) for row in connection.execute(query)]

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
-from flycam.catalog.tables import is_touching, match_touching_boxes, to_box_columns
+from flycam.catalog.rows import BOX_COLUMNS, parse_row, to_row
+from flycam.catalog.tables import is_touching, match_touching_boxes
 from flycam.errors import BoundaryInvalid, NotFound
 from flycam.messages import _
 from flycam.model.flight import EXERCISE_COMMUNE_CODES
@@ -250,7 +251,7 @@ class Boundaries:
         """
         if any(row.flight_id != flight_id for row in coverage):
             raise ValueError(f"coverage of another flight was given for {flight_id}")
-        rows = [_coverage_row(row) for row in coverage]
+        rows = [to_row(tables.coverage, row) for row in coverage]
         with self._database.write() as connection:
             self._database.require_held(connection, flight_id)
             connection.execute(delete(tables.coverage).where(tables.coverage.c.flight_id == flight_id))
@@ -277,7 +278,7 @@ class Boundaries:
         query = select(tables.coverage).where(c.flight_id == flight_id)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(c.covered_m2.desc(), c.commune_code))
-            return [Coverage(**row._mapping) for row in rows]
+            return [parse_row(Coverage, row) for row in rows]
 
     def _first_known(
         self, on_date: date | None, bounds: BoundsLonLat | None, *, is_synthetic: bool
@@ -306,7 +307,7 @@ class Boundaries:
 
     def _fetch(self, query: Select[Any]) -> list[CommuneRecord]:
         with self._database.read() as connection:
-            return [_commune(row) for row in connection.execute(query)]
+            return [parse_row(CommuneRecord, row) for row in connection.execute(query)]
 
 
 def union_communes(communes: Sequence[CommuneRecord]) -> BaseGeometry:
@@ -360,16 +361,9 @@ def _row(commune: CommuneRecord) -> dict[str, Any]:
     if polygon.is_empty or polygon.geom_type not in ("Polygon", "MultiPolygon"):
         raise _no_polygon(commune)
     name = to_canonical_name(commune.name)
-    return {
-        "code": commune.code,
-        "valid_from": commune.valid_from,
-        "valid_to": None,
-        "name": name,
-        "search_name": to_search_key(name),
-        "wkb": commune.wkb,
-        "area_m2": float(commune.area_m2),
-        **to_box_columns(polygon.bounds),
-    }
+    box = dict(zip(BOX_COLUMNS, polygon.bounds, strict=True))
+    known = {"name": name, "search_name": to_search_key(name), "valid_to": None}
+    return to_row(tables.communes, commune, **known, **box)
 
 
 def _no_polygon(commune: CommuneRecord) -> BoundaryInvalid:
@@ -380,28 +374,3 @@ def _no_polygon(commune: CommuneRecord) -> BoundaryInvalid:
             code=commune.code,
         )
     )
-
-
-def _commune(row: Row[Any]) -> CommuneRecord:
-    return CommuneRecord(
-        code=row.code,
-        name=row.name,
-        valid_from=row.valid_from,
-        wkb=row.wkb,
-        area_m2=row.area_m2,
-        search_name=row.search_name,
-        valid_to=row.valid_to,
-    )
-
-
-def _coverage_row(row: Coverage) -> dict[str, Any]:
-    return {
-        "flight_id": row.flight_id,
-        "commune_code": row.commune_code,
-        "covered_m2": float(row.covered_m2),
-        "covered_pct": float(row.covered_pct),
-        "gsd_m": float(row.gsd_m),
-        "first_ns": int(row.first_ns),
-        "last_ns": int(row.last_ns),
-        "clip_key": row.clip_key,
-    }

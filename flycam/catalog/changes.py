@@ -18,7 +18,8 @@ from sqlalchemy.exc import IntegrityError
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
 from flycam.catalog.flights import require_in_event
-from flycam.catalog.tables import audit_log, changes, match_touching_boxes, to_box_columns
+from flycam.catalog.rows import parse_row, to_row
+from flycam.catalog.tables import audit_log, changes, match_touching_boxes
 from flycam.errors import NotFound, StoreConflict
 from flycam.messages import _
 from flycam.model.board import ChangeAction, ChangeKind, ChangeStatus
@@ -470,47 +471,9 @@ def make_change_not_found(change_id: str) -> NotFound:
     return NotFound(_("{change_id}: there is no such change; load the list again", change_id=change_id[:40]))
 
 
-_PLAIN = (
-    "change_id",
-    "version",
-    "step_id",
-    "event_id",
-    "score",
-    "area_m2",
-    "length_m",
-    "slope_deg",
-    "commune",
-    "tie_m",
-    "rmse_m",
-    "before_shown",
-    "after_shown",
-    "note",
-    "author",
-    "at_ns",
-    "wkb",
-    "undoes",
-    "error_m",
-    "scored_as",
-)
-
-
 def _row(line: ChangeVersion) -> dict[str, Any]:
-    return {
-        **{name: getattr(line, name) for name in _PLAIN},
-        "action": line.action.value,
-        "status": line.status.value,
-        "kind": line.kind.value,
-        "origins": json.dumps(line.origins),
-        **to_box_columns(line.bounds_lonlat_deg),
-    }
+    return to_row(changes, line, origins=json.dumps(line.origins))
 
 
 def _line(row: Row[Any]) -> ChangeVersion:
-    return ChangeVersion(
-        **{name: getattr(row, name) for name in _PLAIN},
-        action=ChangeAction(row.action),
-        status=ChangeStatus(row.status),
-        kind=ChangeKind(row.kind),
-        origins=tuple(json.loads(row.origins)),
-        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
-    )
+    return parse_row(ChangeVersion, row, origins=tuple(json.loads(row.origins)))

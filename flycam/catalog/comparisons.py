@@ -17,7 +17,8 @@ from flycam.catalog.audit import write_entries
 from flycam.catalog.changes import list_mosaic_ids, parse_source_pair
 from flycam.catalog.database import Database
 from flycam.catalog.flights import require_in_event
-from flycam.catalog.tables import audit_log, comparisons, to_box_columns
+from flycam.catalog.rows import parse_row, to_row
+from flycam.catalog.tables import audit_log, comparisons
 from flycam.messages import Message, decode_message, encode_message
 from flycam.model.records import AuditEntry, BoundsLonLat
 
@@ -141,27 +142,12 @@ class Comparisons:
             return int(connection.execute(select(func.count()).select_from(comparisons)).scalar_one())
 
 
-_PLAIN = (
-    "comparison_id",
-    "event_id",
-    "before_shown",
-    "after_shown",
-    "rmse_m",
-    "author",
-    "at_ns",
-    "wkb",
-)
-
-
 def _row(one: Comparison, windows: Sequence[ComparedWindow]) -> dict[str, Any]:
     rows = [[*window.lonlat_deg, window.state, window.residual_m] for window in windows]
-    return {
-        **{name: getattr(one, name) for name in _PLAIN},
-        "windows": zlib.compress(json.dumps(rows, separators=(",", ":")).encode()),
-        "doubts": _encode(one.doubts),
-        "warnings": _encode(one.warnings),
-        **to_box_columns(one.bounds_lonlat_deg),
-    }
+    packed = zlib.compress(json.dumps(rows, separators=(",", ":")).encode())
+    return to_row(
+        comparisons, one, windows=packed, doubts=_encode(one.doubts), warnings=_encode(one.warnings)
+    )
 
 
 def _encode(remarks: Sequence[Message]) -> str:
@@ -176,12 +162,7 @@ def _windows(data: bytes) -> list[ComparedWindow]:
 
 
 def _comparison(row: Row[Any]) -> Comparison:
-    return Comparison(
-        **{name: getattr(row, name) for name in _PLAIN},
-        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
-        doubts=_decode(row.doubts),
-        warnings=_decode(row.warnings),
-    )
+    return parse_row(Comparison, row, doubts=_decode(row.doubts), warnings=_decode(row.warnings))
 
 
 def _decode(text: str) -> tuple[Message, ...]:

@@ -21,10 +21,11 @@ from flycam.catalog.rows import (
     apply_withdrawal,
     fetch_withdrawals,
     parse_frame_row,
-    parse_withdrawal_row,
+    parse_row,
     provenance_from_json,
     rank_withdrawal,
     to_frame_row,
+    to_row,
     to_withdrawal_columns,
 )
 from flycam.catalog.tables import kept_originals
@@ -282,7 +283,7 @@ class Frames:
             of_flight = select(tables.frames.c.frame_id).where(tables.frames.c.flight_id == flight_id)
             query = query.where((c.flight_id == flight_id) | c.frame_id.in_(of_flight))
         with self._database.read() as connection:
-            return [parse_withdrawal_row(row) for row in connection.execute(query)]
+            return [parse_row(Withdrawal, row) for row in connection.execute(query)]
 
     def count_withdrawals(self) -> int:
         """Count the withdrawn frames; none ever comes back."""
@@ -323,14 +324,8 @@ class Frames:
         return apply_placements(record, join_placements(connection, self._database, known, new))
 
     def _withdraw_one(self, connection: Connection, withdrawal: Withdrawal) -> None:
-        row = {
-            "frame_id": withdrawal.frame_id,
-            "flight_id": withdrawal.flight_id,
-            "reason": withdrawal.reason,
-            "authority": withdrawal.authority,
-            "withdrawn_ns": withdrawal.withdrawn_ns,
-        }
-        connection.execute(self._database.upsert(tables.withdrawals), row)
+        upsert = self._database.upsert(tables.withdrawals)
+        connection.execute(upsert, to_row(tables.withdrawals, withdrawal))
         connection.execute(
             update(tables.frames)
             .where(tables.frames.c.frame_id == withdrawal.frame_id)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, or_, select
+from sqlalchemy import Connection, and_, delete, func, or_, select
 
 from flycam.catalog import tables
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.tables import audit_log, match_touching_boxes, to_box_columns
+from flycam.catalog.rows import parse_row, to_row
+from flycam.catalog.tables import audit_log, match_touching_boxes
 from flycam.errors import NotFound
 from flycam.messages import _
-from flycam.model.board import Condition, LayerKind
 from flycam.model.records import AuditEntry, BoundsLonLat, LayerFeatureRecord, LayerRecord
 from flycam.model.text import to_canonical_name
 
@@ -50,7 +50,10 @@ class SpecialistLayers:
         """Return every layer, by kind and name."""
         c = tables.layers.c
         with self._database.read() as connection:
-            return [_layer(row) for row in connection.execute(select(tables.layers).order_by(c.kind, c.name))]
+            return [
+                parse_row(LayerRecord, row)
+                for row in connection.execute(select(tables.layers).order_by(c.kind, c.name))
+            ]
 
     def get(self, ref: str) -> LayerRecord:
         """Return the layer of this id or name. Raises NotFound."""
@@ -60,7 +63,7 @@ class SpecialistLayers:
             row = connection.execute(query).first()
         if row is None:
             raise make_layer_not_found(ref)
-        return _layer(row)
+        return parse_row(LayerRecord, row)
 
     def remove(self, layer_id: str, audit_entry: AuditEntry | None = None) -> None:
         """Remove a layer, with its audit entry.
@@ -98,7 +101,7 @@ class SpecialistLayers:
                 select(func.count()).select_from(tables.layer_features).where(wanted)
             )
             rows = connection.execute(query.limit(limit).offset(offset))
-            return [_feature(row) for row in rows], int(matched.scalar_one())
+            return [parse_row(LayerFeatureRecord, row) for row in rows], int(matched.scalar_one())
 
     def names(self) -> list[tuple[str, int, str, BoundsLonLat]]:
         """Return (layer, number, name, box) of every named feature."""
@@ -119,7 +122,7 @@ class SpecialistLayers:
                 numbers = [number for one, number in wanted if one == layer_id]
                 query = select(tables.layer_features).where(c.layer_id == layer_id, c.number.in_(numbers))
                 rows = connection.execute(query)
-                found |= {(layer_id, row.number): _feature(row) for row in rows}
+                found |= {(layer_id, row.number): parse_row(LayerFeatureRecord, row) for row in rows}
         return found
 
     def feature(self, layer_id: str, number: int) -> LayerFeatureRecord:
@@ -132,7 +135,7 @@ class SpecialistLayers:
             raise NotFound(
                 _("{number}: the layer has no such feature; it may have been read again since", number=number)
             )
-        return _feature(row)
+        return parse_row(LayerFeatureRecord, row)
 
     def stamp(self) -> tuple[tuple[str, int], ...]:
         """Return a value that changes when a layer is added, removed or read again."""
@@ -152,64 +155,10 @@ def _drop_features(connection: Connection, layer_id: str) -> None:
 
 
 def _layer_row(layer: LayerRecord) -> dict[str, Any]:
-    return {
-        "layer_id": layer.layer_id,
-        "name": to_canonical_name(layer.name),
-        "kind": layer.kind.value,
-        "owner": to_canonical_name(layer.owner),
-        "source": layer.source,
-        "sha256": layer.sha256,
-        "valid_ns": layer.valid_ns,
-        "added_ns": layer.added_ns,
-        "refreshed_ns": layer.refreshed_ns,
-        "features": layer.features,
-        "troubles": layer.troubles,
-        "has_status": layer.has_status,
-        **to_box_columns(layer.bounds_lonlat_deg),
-    }
-
-
-def _layer(row: Row[Any]) -> LayerRecord:
-    return LayerRecord(
-        layer_id=row.layer_id,
-        name=row.name,
-        kind=LayerKind(row.kind),
-        owner=row.owner,
-        source=row.source,
-        sha256=row.sha256,
-        valid_ns=row.valid_ns,
-        added_ns=row.added_ns,
-        refreshed_ns=row.refreshed_ns,
-        features=row.features,
-        troubles=row.troubles,
-        has_status=row.has_status,
-        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
-    )
+    names = {"name": to_canonical_name(layer.name), "owner": to_canonical_name(layer.owner)}
+    return to_row(tables.layers, layer, **names)
 
 
 def _feature_row(layer_id: str, feature: LayerFeatureRecord) -> dict[str, Any]:
-    return {
-        "layer_id": layer_id,
-        "number": feature.number,
-        "name": to_canonical_name(feature.name),
-        "owner": feature.owner,
-        "status": feature.status,
-        "condition": feature.condition.value,
-        "is_trouble": feature.condition.is_trouble,
-        "valid_ns": feature.valid_ns,
-        "wkb": feature.wkb,
-        **to_box_columns(feature.bounds_lonlat_deg),
-    }
-
-
-def _feature(row: Row[Any]) -> LayerFeatureRecord:
-    return LayerFeatureRecord(
-        number=row.number,
-        name=row.name,
-        owner=row.owner,
-        status=row.status,
-        condition=Condition(row.condition),
-        valid_ns=row.valid_ns,
-        wkb=row.wkb,
-        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
-    )
+    name = to_canonical_name(feature.name)
+    return to_row(tables.layer_features, feature, feature.condition, layer_id=layer_id, name=name)

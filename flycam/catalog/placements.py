@@ -10,19 +10,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
 from flycam.catalog.rows import (
-    exterior_from_json,
     exterior_to_json,
-    interior_from_json,
     interior_to_json,
     parse_frame_row,
-    parse_tile_columns,
+    parse_row,
     to_frame_row,
-    to_tile_columns,
+    to_row,
 )
 from flycam.errors import NotFound
 from flycam.geometry.pose import ExteriorOrientation, PoseSource
@@ -149,7 +147,7 @@ def fetch_placements(connection: Connection, frame_ids: Sequence[str]) -> dict[s
         some = list(frame_ids[start : start + _IDS_AT_ONCE])
         query = select(tables.placements).where(tables.placements.c.frame_id.in_(some))
         for row in connection.execute(query.order_by(tables.placements.c.placement_id)):
-            found.setdefault(row.frame_id, []).append(parse_placement_row(row))
+            found.setdefault(row.frame_id, []).append(parse_row(Placement, row))
     return found
 
 
@@ -168,48 +166,9 @@ def join_placements(
         if before is None or _trace(one) < _trace(before):
             joined[name] = changed[name] = one
     if changed:
-        rows = [to_placement_row(changed[name]) for name in sorted(changed)]
+        rows = [to_row(tables.placements, changed[name], placement_id=name) for name in sorted(changed)]
         connection.execute(database.upsert(tables.placements), rows)
     return list(joined.values())
-
-
-def to_placement_row(placement: Placement) -> dict[str, Any]:
-    """Convert a placement to a row."""
-    return {
-        "frame_id": placement.frame_id,
-        "placement_id": derive_placement_id(placement),
-        "flight_id": placement.flight_id,
-        "version": int(placement.version),
-        "interior": None if placement.interior is None else interior_to_json(placement.interior),
-        "exterior": None if placement.exterior is None else exterior_to_json(placement.exterior),
-        "dem_id": placement.dem_id,
-        "footprint_wkb": placement.footprint_wkb,
-        "gsd_m": None if placement.gsd_m is None else float(placement.gsd_m),
-        **to_tile_columns(placement.tiles),
-        "reason": placement.reason,
-        "authority": placement.authority,
-        "placed_ns": int(placement.placed_ns),
-        "layer": placement.layer.value,
-    }
-
-
-def parse_placement_row(row: Row[Any]) -> Placement:
-    """Convert a row to a placement; inverse of `to_placement_row`."""
-    return Placement(
-        frame_id=row.frame_id,
-        flight_id=row.flight_id,
-        version=row.version,
-        interior=None if row.interior is None else interior_from_json(row.interior),
-        exterior=None if row.exterior is None else exterior_from_json(row.exterior),
-        dem_id=row.dem_id,
-        footprint_wkb=row.footprint_wkb,
-        gsd_m=row.gsd_m,
-        tiles=parse_tile_columns(row),
-        reason=row.reason,
-        authority=row.authority,
-        placed_ns=row.placed_ns,
-        layer=Layer(row.layer),
-    )
 
 
 def _trace(placement: Placement) -> tuple[bool, int, str, str]:
@@ -280,7 +239,7 @@ class Placements:
         query = select(tables.placements).where(c.flight_id == flight_id)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(c.frame_id, c.version, c.placement_id))
-            return [parse_placement_row(row) for row in rows]
+            return [parse_row(Placement, row) for row in rows]
 
     def _merge(
         self,

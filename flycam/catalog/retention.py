@@ -7,10 +7,10 @@ until a record lifts that, in whatever order the records come and from whichever
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, Table, delete, select
+from sqlalchemy import Select, delete, select
 
 from flycam.catalog import tables
 from flycam.catalog.audit import write_entries
@@ -23,7 +23,8 @@ from flycam.catalog.retention_records import (
     make_due_list_changed,
     select_active_holds,
 )
-from flycam.model.access import HoldStep, PurgeStep, RetainedKind
+from flycam.catalog.rows import parse_row, to_row
+from flycam.model.access import RetainedKind
 from flycam.model.records import AuditEntry
 
 _ROWS_AT_ONCE = 2000
@@ -42,7 +43,7 @@ class Retention:
 
     def put_term(self, term: RetentionTerm, entry: AuditEntry) -> None:
         """Set a term in place of the one of that subject and kind."""
-        row = {**_values(tables.retention_terms, term), "kind": term.kind.value}
+        row = to_row(tables.retention_terms, term)
         with self._database.write(alone_in=tables.audit_log) as connection:
             connection.execute(self._database.upsert(tables.retention_terms), row)
             write_entries(connection, [entry], self._database.audit_key)
@@ -60,7 +61,7 @@ class Retention:
         c = tables.retention_terms.c
         with self._database.read() as connection:
             rows = connection.execute(select(tables.retention_terms).order_by(c.subject, c.kind))
-            return [RetentionTerm(**{**_named(row), "kind": RetainedKind(row.kind)}) for row in rows]
+            return [parse_row(RetentionTerm, row) for row in rows]
 
     # -- holds ----------------------------------------------------------------------------------
 
@@ -69,7 +70,7 @@ class Retention:
 
         `entries` are written only if one is new.
         """
-        rows = {(one.line_id, one.subject): to_hold_row(one) for one in lines}
+        rows = {(one.line_id, one.subject): to_row(tables.retention_holds, one) for one in lines}
         if not rows:
             return []
         c = tables.retention_holds.c
@@ -91,7 +92,7 @@ class Retention:
         if subjects is not None:
             query = query.where(c.subject.in_(list(subjects)))
         with self._database.read() as connection:
-            return [parse_hold_row(row) for row in connection.execute(query)]
+            return [parse_row(HoldRecord, row) for row in connection.execute(query)]
 
     def held_flights(self) -> frozenset[str]:
         """Return the flights of which nothing is purged: they or their events are held."""
@@ -112,7 +113,7 @@ class Retention:
         c = tables.retention_holds.c
         of_them = select(tables.retention_holds).where(c.subject.in_(list(subjects)))
         with self._database.write(alone_in=tables.audit_log) as connection:
-            if select_active_holds(parse_hold_row(row) for row in connection.execute(of_them)):
+            if select_active_holds(parse_row(HoldRecord, row) for row in connection.execute(of_them)):
                 raise make_due_list_changed()
             self._insert(connection, lines)
             write_entries(connection, entries, self._database.audit_key)
@@ -173,14 +174,14 @@ class Retention:
         """Record a file that an upload brought; the first time counts."""
         insert = self._database.insert(tables.upload_files).on_conflict_do_nothing(index_elements=["sha256"])
         with self._database.write() as connection:
-            connection.execute(insert, _values(tables.upload_files, file))
+            connection.execute(insert, to_row(tables.upload_files, file))
 
     def list_uploaded(self) -> list[UploadedFile]:
         """Return all files that uploads brought, oldest first."""
         c = tables.upload_files.c
         with self._database.read() as connection:
             rows = connection.execute(select(tables.upload_files).order_by(c.came_ns, c.sha256))
-            return [UploadedFile(**_named(row)) for row in rows]
+            return [parse_row(UploadedFile, row) for row in rows]
 
     def _insert(self, connection: Any, lines: Sequence[PurgeRecord]) -> list[PurgeRecord]:
         named = {(one.line_id, one.flight_id): one for one in lines}
@@ -193,64 +194,11 @@ class Retention:
             query = select(tables.purges.c.line_id, tables.purges.c.flight_id)
             query = query.where(tables.purges.c.line_id.in_([name for name, _ in chunk]))
             here = {tuple(row) for row in connection.execute(query)}
-            connection.execute(insert, [to_purge_row(named[one]) for one in chunk])
+            connection.execute(insert, [to_row(tables.purges, named[one]) for one in chunk])
             new += [named[one] for one in chunk if one not in here]
         return new
 
     def _fetch(self, query: Select[Any]) -> list[PurgeRecord]:
         ordered = query.order_by(tables.purges.c.at_ns, tables.purges.c.line_id, tables.purges.c.flight_id)
         with self._database.read() as connection:
-            return [parse_purge_row(row) for row in connection.execute(ordered)]
-
-
-def to_hold_row(line: HoldRecord) -> dict[str, Any]:
-    """Convert a hold record to a row."""
-    return {**_values(tables.retention_holds, line), "step": line.step.value}
-
-
-def parse_hold_row(row: Row[Any]) -> HoldRecord:
-    """Convert a row to a hold record; inverse of `to_hold_row`.
-
-    Raises ValueError for an unknown step.
-    """
-    return HoldRecord(
-        hold_id=row.hold_id,
-        step=HoldStep(row.step),
-        subject=row.subject,
-        reason=row.reason,
-        author=row.author,
-        at_ns=row.at_ns,
-    )
-
-
-def to_purge_row(line: PurgeRecord) -> dict[str, Any]:
-    """Convert a purge record to a row."""
-    return {**_values(tables.purges, line), "step": line.step.value, "kind": line.kind.value}
-
-
-def parse_purge_row(row: Row[Any]) -> PurgeRecord:
-    """Convert a row to a purge record; inverse of `to_purge_row`.
-
-    Raises ValueError for an unknown step or kind.
-    """
-    return PurgeRecord(
-        act_id=row.act_id,
-        step=PurgeStep(row.step),
-        kind=RetainedKind(row.kind),
-        sha256=row.sha256,
-        flight_id=row.flight_id,
-        name=row.name,
-        list_digest=row.list_digest,
-        reason=row.reason,
-        author=row.author,
-        box=row.box,
-        at_ns=row.at_ns,
-    )
-
-
-def _values(table: Table, record: object) -> dict[str, Any]:
-    return {column.name: getattr(record, column.name) for column in table.columns}
-
-
-def _named(row: Row[Any]) -> Mapping[str, Any]:
-    return dict(row._mapping)
+            return [parse_row(PurgeRecord, row) for row in connection.execute(ordered)]

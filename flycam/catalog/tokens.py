@@ -6,7 +6,6 @@ A token is 256 random bits, so one SHA-256 keeps it safe at rest (decision 0033)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
@@ -14,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select
 from flycam.catalog import tables
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
+from flycam.catalog.rows import parse_row, to_row
 from flycam.catalog.tables import guests, one_time_codes, tokens
 from flycam.errors import InputUnusable, NotFound
 from flycam.messages import _
@@ -45,7 +45,7 @@ class Tokens:
                         most_held=MAX_TOKENS_PER_ACCOUNT,
                     )
                 )
-            connection.execute(tokens.insert(), to_token_row(token))
+            connection.execute(tokens.insert(), to_row(tokens, token))
             write_entries(connection, [audit_entry], self._database.audit_key)
 
     def list_valid(self, now_ns: int, account: str | None = None) -> list[Token]:
@@ -99,7 +99,9 @@ def list_valid_tokens(connection: Connection, now_ns: int, account: str | None =
     query = select(tokens).where(_holds(now_ns))
     if account is not None:
         query = query.where(c.account == account)
-    return [_token(row) for row in connection.execute(query.order_by(c.account, c.made_ns, c.token_id))]
+    return [
+        parse_row(Token, row) for row in connection.execute(query.order_by(c.account, c.made_ns, c.token_id))
+    ]
 
 
 def is_token_valid(connection: Connection, now_ns: int, secret_hash: str) -> bool:
@@ -116,13 +118,13 @@ def _holds(now_ns: int) -> ColumnElement[bool]:
 def find_valid_token(connection: Connection, now_ns: int, token_id: str) -> Token | None:
     """Return a valid token, within a transaction; None if there is none."""
     row = connection.execute(select(tokens).where(tokens.c.token_id == token_id, _holds(now_ns))).first()
-    return None if row is None else _token(row)
+    return None if row is None else parse_row(Token, row)
 
 
 def insert_first_token(connection: Connection, token: Token) -> None:
     """Write the token that comes with an account, within a transaction."""
     connection.execute(delete(tokens).where(tokens.c.secret_hash == token.secret_hash))
-    connection.execute(tokens.insert(), to_token_row(token))
+    connection.execute(tokens.insert(), to_row(tokens, token))
 
 
 def revoke_all(connection: Connection, account: str, at_ns: int) -> Descendants:
@@ -219,13 +221,3 @@ def require_account(connection: Connection, name: str) -> None:
 def make_account_not_found(name: str) -> NotFound:
     """Make the error of an unknown account name."""
     return NotFound(_("{name}: no such account; list them with: flycam user list", name=name[:80]))
-
-
-def to_token_row(token: Token) -> dict[str, Any]:
-    """Convert a token to a row."""
-    return {**asdict(token), "scope": token.scope.value}
-
-
-def _token(row: Row[Any]) -> Token:
-    values = dict(row._mapping)
-    return Token(**{**values, "scope": Scope(row.scope)})
