@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.catalog.retention_records import (
+from flycam.catalog.retention import (
     PurgeRecord,
     get_original_key,
     make_original_purged,

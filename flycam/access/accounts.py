@@ -16,9 +16,14 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from flycam.catalog.accounts import generate_token, generate_token_id, hash_token, make_account_exists
+from flycam.catalog.accounts import (
+    generate_token,
+    generate_token_id,
+    hash_token,
+    make_account_exists,
+    make_token_entry,
+)
 from flycam.catalog.restrictions import Guest, Person
-from flycam.catalog.tokens import make_token_entry
 from flycam.config import ROLES, OpenIdClient
 from flycam.errors import AccessDenied, InputUnusable, NotFound, OptionUnusable, StorageFailed
 from flycam.messages import _

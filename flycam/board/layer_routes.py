@@ -16,8 +16,8 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from flycam.access.policy import AccessPolicy
 from flycam.board.layers import is_url
+from flycam.catalog.board import make_layer_not_found
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.layers import make_layer_not_found
 from flycam.catalog.tables import intersect_boxes, is_touching
 from flycam.http.guards import AccessPolicyHere, require_viewer
 from flycam.http.requests import parse_bounds, take_fitting_outlines

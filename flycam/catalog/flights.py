@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from flycam.catalog import tables
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.placements import SET_ASIDE_REASON
+from flycam.catalog.frames import SET_ASIDE_REASON
 from flycam.catalog.rows import parse_event_row, parse_flight_row, to_event_row, to_flight_row
 from flycam.errors import NameTaken, NotFound, StoreConflict
 from flycam.messages import _

@@ -20,8 +20,14 @@ import shapely
 from numpy.typing import NDArray
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
-from flycam.catalog.changes import ChangeAttribution, ChangeVersion, parse_image_reference, parse_source_pair
-from flycam.catalog.comparisons import ComparedWindow, Comparison
+from flycam.catalog.changes import (
+    ChangeAttribution,
+    ChangeVersion,
+    ComparedWindow,
+    Comparison,
+    parse_image_reference,
+    parse_source_pair,
+)
 from flycam.change.comparison_store import make_comparison_reader, match_comparisons
 from flycam.change.impact import ChangeImpact, compute_impact
 from flycam.change.impact_report import IMPACT_COLUMNS, build_impact_columns, build_impact_field

@@ -30,9 +30,9 @@ from sqlalchemy import Row, Table
 
 from flycam.catalog import tables
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.placements import derive_placement_id
+from flycam.catalog.frames import derive_placement_id
 from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord
-from flycam.catalog.retention_records import HoldRecord, PurgeRecord
+from flycam.catalog.retention import HoldRecord, PurgeRecord
 from flycam.catalog.rows import (
     parse_event_row,
     parse_flight_row,

@@ -23,7 +23,7 @@ from flycam.access.accounts import (
     make_token,
     revoke_token,
 )
-from flycam.catalog.tokens import make_account_not_found
+from flycam.catalog.accounts import make_account_not_found
 from flycam.config import AUTHORITY_PATH
 from flycam.errors import AccessDenied, NotFound
 from flycam.http.authenticator import Authenticator, Principal
