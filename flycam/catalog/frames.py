@@ -1,7 +1,7 @@
 """Frames, withdrawals and placements: the recorded set from which every mosaic is derived.
 
-Frames are found by id, by tile, and by the hash of their original. Footprints are in WGS 84 degrees. Placements
-are a trace of each replaced pose and terrain, a grow-only set; the greatest placement of a frame is in force.
+Frames are found by id, by tile, and by the hash of their original. Footprints are in WGS 84 degrees.
+Placements are a trace of each replaced pose and terrain, a grow-only set; the greatest is in force.
 """
 
 from __future__ import annotations

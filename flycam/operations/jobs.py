@@ -18,13 +18,12 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
 
 from flycam.errors import Cancelled, FlightBusy
 from flycam.ingest.photos.photo_search import walk_folder
 from flycam.model.text import format_shell_command
 from flycam.retry import TRANSIENT_ERRORS
-from flycam.storage.files import make_folder, move_into_place
+from flycam.storage.files import make_folder, move_into_place, replace_file
 
 JOURNAL_DIR = "under-way"
 """Beside the store, in the data folder."""
@@ -102,10 +101,10 @@ def record_job(data_dir: Path, command: CommandRecord) -> Iterator[Path]:
     make_folder(folder)
     entry = folder / f"{secrets.token_hex(8)}.json"
     part = entry.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as out:
+    with part.open("wb", buffering=0) as out:
         # the lock is on the file, not its name, so it survives the rename
         fcntl.flock(out, fcntl.LOCK_EX)
-        _write(out, command)
+        out.write(_encode(command))
         move_into_place(part, entry)
         yield entry
 
@@ -143,10 +142,8 @@ def update_tries(job: InterruptedJob, tries: int) -> InterruptedJob:
     So a command that takes the machine down with it is not restarted for ever. Raises OSError.
     """
     typed = replace(job.command, tries=tries)
-    part = job.entry.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as out:
-        _write(out, typed)
-    move_into_place(part, job.entry)
+    with replace_file(job.entry) as out:
+        out.write(_encode(typed))
     return InterruptedJob(typed, job.entry)
 
 
@@ -186,7 +183,7 @@ def _is_interrupted(entry: Path) -> bool:
     return True
 
 
-def _write(out: TextIO, command: CommandRecord) -> None:
+def _encode(command: CommandRecord) -> bytes:
     values = {
         "words": command.words,
         "place": str(command.working_dir),
@@ -195,8 +192,7 @@ def _write(out: TextIO, command: CommandRecord) -> None:
         "looks": dict(command.input_digests),
     }
     # ASCII escapes preserve file names that are not UTF-8
-    json.dump(values, out)
-    out.flush()
+    return json.dumps(values).encode()
 
 
 def _read(entry: Path) -> CommandRecord | None:

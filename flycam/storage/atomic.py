@@ -13,30 +13,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from flycam.errors import DiskFull, InputUnusable, StorageFailed
+from flycam.errors import InputUnusable, StorageFailed
 from flycam.messages import _
-from flycam.storage.disk_space import DISK_FULL_ERRNOS
-from flycam.storage.files import create_regular, move_into_place, sync_filesystem, sync_path
+from flycam.storage.disk_space import make_write_error
+from flycam.storage.files import replace_file, sync_filesystem, sync_path
 
 # -- Atomic writing of a file ----------------------------------------------------------------------
 
 
 def write_file_atomically(out: Path, data: bytes) -> None:
     """Replace a file, or a link, with these bytes. Raises DiskFull, StorageFailed."""
-    part = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        with create_regular(part) as file:
+        with replace_file(out) as file:
             file.write(data)
-        # renamed only when it is complete, so that no reader meets half a file
-        move_into_place(part, out)
     except OSError as error:
-        kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
-        raise kind(
-            _("{out}: cannot be written ({strerror}); choose another place", out=out, strerror=error.strerror)
+        raise make_write_error(
+            error,
+            _(
+                "{out}: cannot be written ({strerror}); choose another place",
+                out=out,
+                strerror=error.strerror,
+            ),
         ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 # -- Locks on folders in which one process works ---------------------------------------------------
@@ -106,14 +104,19 @@ def replace_folder(out: Path, find_foreign_file: Callable[[Path], str | None]) -
             os.close(lock_fd)
             shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
-        kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
-        raise kind(
-            _(
-                "{out}: cannot be written ({strerror}); make room there or choose another place",
-                out=out,
-                strerror=error.strerror,
-            )
-        ) from error
+        raise make_unwritable(out, error) from error
+
+
+def make_unwritable(out: Path, error: OSError) -> StorageFailed:
+    """Make the error of a folder that cannot be written."""
+    return make_write_error(
+        error,
+        _(
+            "{out}: cannot be written ({strerror}); free some space there or choose another place",
+            out=out,
+            strerror=error.strerror,
+        ),
+    )
 
 
 def _recover_interrupted(place: Path, find_foreign_file: Callable[[Path], str | None]) -> None:

@@ -13,6 +13,7 @@ import hashlib
 import itertools
 import json
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -146,14 +147,35 @@ def open_regular(path: Path) -> FileIO:
     return path.open("rb", buffering=0)
 
 
-def create_regular(path: Path) -> BinaryIO:
+def create_regular(path: Path, mode: int = 0o644) -> BinaryIO:
     """Create a file for writing in place of any that is there; follow no link.
 
     Only its owner may write it, whatever the umask. Raises OSError.
     """
     path.unlink(missing_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.fdopen(os.open(path, flags, 0o644), "wb")
+    return os.fdopen(os.open(path, flags, mode), "wb")
+
+
+@contextmanager
+def replace_file(path: Path, mode: int = 0o644, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Yield a new file, which takes the place of `path` when the block ends, a link too.
+
+    So no reader meets half a file, and nothing is left where the block raises.
+
+    durable  False: after a power cut there may be the older file, or none. Raises OSError.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with create_regular(part, mode) as file:
+            yield file
+        if durable:
+            move_into_place(part, path)
+        else:
+            part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes:
