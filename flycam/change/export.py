@@ -35,7 +35,7 @@ from flycam.change.outlines import DECIMALS, ChangeTotals, estimate_area_error
 from flycam.errors import InputUnusable, OptionUnusable
 from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
 from flycam.geodata.feature_file import FeatureLayer, write_features
-from flycam.geodata.kml import CapEvent, PolygonPlacemark, encode_cap_alert, encode_kmz
+from flycam.geodata.kml import CapEvent, KmlStyle, Placemark, encode_cap_alert, write_kmz
 from flycam.messages import Message, _, join
 from flycam.model.board import CHANGE_KIND_NAMES, NO_SCORE_REASONS, ChangeKind, ChangeStatus, LayerKind
 from flycam.model.flight import DRILL_MARK, Event
@@ -347,7 +347,8 @@ def _is_cut(line: ChangeVersion, found_by: Comparison) -> bool:
 
 LAYER = "changes"
 # as on the map page, `web/src/map/colours.ts`
-_KML_COLOURS = {ChangeKind.LANDSLIDE: "d1300b", ChangeKind.FLOOD: "1f6fb2", ChangeKind.OTHER: "8a6d3b"}
+_COLOURS = {ChangeKind.LANDSLIDE: "d1300b", ChangeKind.FLOOD: "1f6fb2", ChangeKind.OTHER: "8a6d3b"}
+_KML_STYLES = {kind: KmlStyle(kind.value, colour, 3, "40") for kind, colour in _COLOURS.items()}
 _CATEGORIES = {ChangeKind.LANDSLIDE: "Geo", ChangeKind.FLOOD: "Met", ChangeKind.OTHER: "Other"}
 _M2_PER_HA = 1e4
 _NUMBERS = {"score", "area_ha", "area_m2", "length_m", "slope_deg"}
@@ -598,18 +599,18 @@ def _name(line: ChangeVersion, content: _ExportContent) -> str:
 
 
 def _kmz(content: _ExportContent) -> bytes:
-    return encode_kmz(
-        _title(content),
-        [
-            PolygonPlacemark(
-                shape=shapely.from_wkb(line.wkb),
-                name=_name(line, content),
-                values=_words(_row(line, content)),
-                colour=_KML_COLOURS[line.kind],
-            )
-            for line in content.lines
-        ],
-    )
+    placemarks = [
+        Placemark(
+            shape=shapely.from_wkb(line.wkb),
+            name=_name(line, content),
+            values=_words(_row(line, content)),
+            style=_KML_STYLES[line.kind],
+        )
+        for line in content.lines
+    ]
+    out = io.BytesIO()
+    write_kmz(out, _title(content), [], placemarks)
+    return out.getvalue()
 
 
 def _cap(content: _ExportContent) -> bytes:
