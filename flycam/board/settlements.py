@@ -37,7 +37,7 @@ from flycam.model.flight import DRILL_MARK, Classification, Event, find_strictes
 from flycam.model.records import AuditEntry, LayerRecord
 from flycam.model.text import escape_cell, validate_note
 from flycam.model.time import format_iso
-from flycam.storage.atomic import write_file_atomically
+from flycam.storage.files import write_file_atomically
 from flycam.workspace import Workspace
 
 # -- Road connectivity: places that a road net joins, before and after parts of it are cut ---------

@@ -49,7 +49,7 @@ from flycam.model.text import (
 )
 from flycam.model.time import format_iso, format_minute
 from flycam.mosaic.export import require_output_path
-from flycam.storage.atomic import write_file_atomically
+from flycam.storage.files import write_file_atomically
 from flycam.workspace import Workspace
 
 # -- Changes as GeoJSON for other programs: WGS 84, lengths in metres ------------------------------

@@ -21,7 +21,7 @@ from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.geometry.pose import CameraMotion, ExteriorOrientation, PoseSource, opk_from_rotation, to_mat3
 from flycam.messages import _
 from flycam.model.flight import DRILL_MARK
-from flycam.storage.atomic import make_unwritable, replace_folder
+from flycam.storage.files import make_unwritable, replace_folder
 
 _COLUMNS = ("filename", "x", "y", "z", "omega", "phi", "kappa", "yaw", "pitch", "roll", "seconds")
 TRUTH_FILE = Path("truth") / "truth.json"

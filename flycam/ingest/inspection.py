@@ -81,7 +81,7 @@ from flycam.model.text import to_visible
 from flycam.model.warning import NO_TERRAIN
 from flycam.mosaic.orthorectify.frame_plan import load_terrain_under, project_frames
 from flycam.mosaic.terrain import TerrainLookup, format_dem_names
-from flycam.storage.atomic import write_file_atomically
+from flycam.storage.files import write_file_atomically
 from flycam.workspace import Progress, ignore_progress
 
 # -- KML of the ground to refly, for the pilot's tablet (OGC 12-007r2, KML 2.3) --------------------
