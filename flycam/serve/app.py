@@ -48,7 +48,7 @@ from flycam.reports.briefing.queue import PackQueue
 from flycam.serve import events, health
 from flycam.serve.api import board, communes, pixels, redacted_photos
 from flycam.serve.api.board import CommuneTroubles
-from flycam.serve.auth import credentials, openid, sign_in
+from flycam.serve.auth import openid, sign_in
 from flycam.serve.auth.sign_in import TokenBody, describe_session, sign_in_visitor
 from flycam.serve.events import MapStampCache, poll_live_flights
 from flycam.serve.limits import Attempts
@@ -307,7 +307,7 @@ _ROUTERS = (
     sign_in.router,
     live_routes.router,
     bootstrap_router,
-    credentials.authority_router,
+    sign_in.authority_router,
     meeting.router,
     upload_routes.router,
     change_routes.router,
@@ -315,7 +315,6 @@ _ROUTERS = (
     board.router,
     communes.router,
     communes.coordinates_router,
-    credentials.router,
     drill_routes.router,
     events.router,
     flight_routes.router,
