@@ -121,9 +121,8 @@ class Accounts:
 
     def all(self) -> list[Account]:
         """Return all accounts by name."""
-        with self._database.read() as connection:
-            query = select(tables.accounts).order_by(tables.accounts.c.name)
-            return [parse_row(Account, row) for row in connection.execute(query)]
+        query = select(tables.accounts).order_by(tables.accounts.c.name)
+        return self._database.fetch(Account, query)
 
     def find_by_token(self, token: str) -> Account | None:
         """Return the account of a valid token, with the token's scope and end.
@@ -471,8 +470,7 @@ class Guests:
     def all(self) -> list[Guest]:
         """Return every link there ever was, newest first."""
         query = select(guests).order_by(guests.c.made_ns.desc(), guests.c.guest_id)
-        with self._database.read() as connection:
-            return [parse_row(Guest, row) for row in connection.execute(query)]
+        return self._database.fetch(Guest, query)
 
     def revoke(self, guest_id: str, at_ns: int, audit_entry: AuditEntry | None = None) -> Guest:
         """Revoke a link, with its audit entry; one already revoked stays as it is.

@@ -53,8 +53,7 @@ class Audit:
         """Return at most `limit` lines after number `since`, in order."""
         c = tables.audit_log.c
         query = select(tables.audit_log).where(c.seq > since).order_by(c.seq).limit(limit)
-        with self._database.read() as connection:
-            return [parse_row(AuditRecord, row) for row in connection.execute(query)]
+        return self._database.fetch(AuditRecord, query)
 
     def last(self, what: str = "") -> AuditRecord | None:
         """Return the last line, or the last of one action.

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, or_, select
+from sqlalchemy import Connection, and_, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from flycam.catalog import tables
@@ -143,12 +143,14 @@ class Marks:
             query = query.where(match_touching_boxes(tables.marks, bounds))
         if not with_removed:
             query = query.where(c.status != MarkStatus.REMOVED.value)
-        return self._fetch(query.order_by(c.at_ns.desc(), c.mark_id))
+        return self._database.fetch(MarkVersion, query.order_by(c.at_ns.desc(), c.mark_id))
 
     def history(self, mark_id: str) -> list[MarkVersion]:
         """Return all versions of a mark, oldest first. Raises NotFound."""
         c = tables.marks.c
-        found = self._fetch(select(tables.marks).where(c.mark_id == mark_id).order_by(c.version))
+        found = self._database.fetch(
+            MarkVersion, select(tables.marks).where(c.mark_id == mark_id).order_by(c.version)
+        )
         if not found:
             raise make_mark_not_found(mark_id)
         return found
@@ -157,10 +159,6 @@ class Marks:
         """Return a number that grows with every version."""
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(tables.marks)).scalar_one())
-
-    def _fetch(self, query: Select[Any]) -> list[MarkVersion]:
-        with self._database.read() as connection:
-            return [parse_row(MarkVersion, row) for row in connection.execute(query)]
 
 
 def make_mark_not_found(mark_id: str) -> NotFound:
@@ -230,22 +228,20 @@ class Settlements:
         query = select(settlements).join(
             last, (c.settlement_id == last.c.settlement_id) & (c.version == last.c.last)
         )
-        return self._fetch(query.where(c.event_id == event_id).order_by(c.settlement_id))
+        return self._database.fetch(
+            SettlementVersion, query.where(c.event_id == event_id).order_by(c.settlement_id)
+        )
 
     def history(self, event_id: str, settlement_id: str) -> list[SettlementVersion]:
         """Return all versions of a settlement in an event, oldest first."""
         c = settlements.c
         query = select(settlements).where(c.event_id == event_id, c.settlement_id == settlement_id)
-        return self._fetch(query.order_by(c.version))
+        return self._database.fetch(SettlementVersion, query.order_by(c.version))
 
     def stamp(self) -> int:
         """Return a number that grows with every version."""
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(settlements)).scalar_one())
-
-    def _fetch(self, query: Select[Any]) -> list[SettlementVersion]:
-        with self._database.read() as connection:
-            return [parse_row(SettlementVersion, row) for row in connection.execute(query)]
 
 
 # -- Specialist layers, replaced as a whole and queried by rectangle -------------------------------
@@ -283,11 +279,7 @@ class SpecialistLayers:
     def all(self) -> list[LayerRecord]:
         """Return every layer, by kind and name."""
         c = tables.layers.c
-        with self._database.read() as connection:
-            return [
-                parse_row(LayerRecord, row)
-                for row in connection.execute(select(tables.layers).order_by(c.kind, c.name))
-            ]
+        return self._database.fetch(LayerRecord, select(tables.layers).order_by(c.kind, c.name))
 
     def get(self, ref: str) -> LayerRecord:
         """Return the layer of this id or name. Raises NotFound."""

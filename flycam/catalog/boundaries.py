@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
-from flycam.catalog.rows import BOX_COLUMNS, parse_row, to_row
+from flycam.catalog.rows import BOX_COLUMNS, to_row
 from flycam.catalog.tables import is_touching, match_touching_boxes
 from flycam.errors import BoundaryInvalid, NotFound
 from flycam.messages import _
@@ -124,7 +124,7 @@ class Boundaries:
         query = select(tables.communes).where(_in_force(on_date))
         if bounds is not None:
             query = query.where(match_touching_boxes(tables.communes, bounds))
-        return self._fetch(query.order_by(tables.communes.c.code))
+        return self._database.fetch(CommuneRecord, query.order_by(tables.communes.c.code))
 
     def list_countable(
         self, *, is_drill: bool, on_date: date | None = None, bounds: BoundsLonLat | None = None
@@ -196,7 +196,7 @@ class Boundaries:
         query = select(tables.communes).where(c.code == code).order_by(c.valid_from.desc()).limit(1)
         if on_date is not None:
             query = query.where(_in_force(on_date))
-        found = self._fetch(query)
+        found = self._database.fetch(CommuneRecord, query)
         if not found and on_date is not None:
             raise _not_then(self.commune(code), on_date)
         if not found:
@@ -208,7 +208,7 @@ class Boundaries:
     def editions(self) -> list[CommuneRecord]:
         """Return every boundary of every date, by code and date."""
         c = tables.communes.c
-        return self._fetch(select(tables.communes).order_by(c.code, c.valid_from))
+        return self._database.fetch(CommuneRecord, select(tables.communes).order_by(c.code, c.valid_from))
 
     def stamp(self) -> str:
         """Return a digest that changes whenever a boundary is added or redrawn."""
@@ -236,7 +236,9 @@ class Boundaries:
             _in_force(on_date), c.search_name.contains(key, autoescape=True)
         )
         begins = c.search_name.startswith(key, autoescape=True)
-        return self._fetch(query.order_by(begins.desc(), c.search_name, c.code).limit(limit))
+        return self._database.fetch(
+            CommuneRecord, query.order_by(begins.desc(), c.search_name, c.code).limit(limit)
+        )
 
     def find_at(self, lon_deg: float, lat_deg: float, on_date: date | None = None) -> CommuneRecord | None:
         """Return the commune that holds a point; None where no boundary is known."""
@@ -276,9 +278,7 @@ class Boundaries:
         """Return the coverage of a flight, the most covered commune first."""
         c = tables.coverage.c
         query = select(tables.coverage).where(c.flight_id == flight_id)
-        with self._database.read() as connection:
-            rows = connection.execute(query.order_by(c.covered_m2.desc(), c.commune_code))
-            return [parse_row(Coverage, row) for row in rows]
+        return self._database.fetch(Coverage, query.order_by(c.covered_m2.desc(), c.commune_code))
 
     def _first_known(
         self, on_date: date | None, bounds: BoundsLonLat | None, *, is_synthetic: bool
@@ -291,7 +291,7 @@ class Boundaries:
             query = select(tables.communes).where(_in_force(day), is_wanted)
             if bounds is not None:
                 query = query.where(match_touching_boxes(tables.communes, bounds))
-            if found := self._fetch(query.order_by(c.code)):
+            if found := self._database.fetch(CommuneRecord, query.order_by(c.code)):
                 return found
         return []
 
@@ -304,10 +304,6 @@ class Boundaries:
         query = select(c.code, c.valid_from).where(match_touching_boxes(tables.communes, bounds))
         with self._database.read() as connection:
             return {(row.code, row.valid_from) for row in connection.execute(query)}
-
-    def _fetch(self, query: Select[Any]) -> list[CommuneRecord]:
-        with self._database.read() as connection:
-            return [parse_row(CommuneRecord, row) for row in connection.execute(query)]
 
 
 def union_communes(communes: Sequence[CommuneRecord]) -> BaseGeometry:

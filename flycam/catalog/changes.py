@@ -376,12 +376,14 @@ class Changes:
         if statuses is not None:
             query = query.where(c.status.in_([one.value for one in statuses]))
         drawn_first = func.coalesce(c.score, 1.0)
-        return self._fetch(query.order_by(drawn_first.desc(), c.area_m2.desc(), c.change_id))
+        return self._database.fetch(
+            _parse_change, query.order_by(drawn_first.desc(), c.area_m2.desc(), c.change_id)
+        )
 
     def last(self, change_ids: Sequence[str]) -> list[ChangeVersion]:
         """Return the last version of each of these, in their order. Raises NotFound."""
         newest = _newest(changes.c.change_id.in_(change_ids))
-        found = {line.change_id: line for line in self._fetch(newest)}
+        found = {line.change_id: line for line in self._database.fetch(_parse_change, newest)}
         for one in change_ids:
             if one not in found:
                 raise make_change_not_found(one)
@@ -390,7 +392,9 @@ class Changes:
     def history(self, change_id: str) -> list[ChangeVersion]:
         """Return all versions of a change, oldest first. Raises NotFound."""
         c = changes.c
-        found = self._fetch(select(changes).where(c.change_id == change_id).order_by(c.version))
+        found = self._database.fetch(
+            _parse_change, select(changes).where(c.change_id == change_id).order_by(c.version)
+        )
         if not found:
             raise make_change_not_found(change_id)
         return found
@@ -411,14 +415,16 @@ class Changes:
         found: dict[str, list[ChangeVersion]] = {}
         if change_ids:
             query = select(changes).where(c.change_id.in_(change_ids)).order_by(c.change_id, c.version)
-            for line in self._fetch(query):
+            for line in self._database.fetch(_parse_change, query):
                 found.setdefault(line.change_id, []).append(line)
         return found
 
     def step(self, step_id: str) -> list[ChangeVersion]:
         """Return the versions that one step wrote; empty for an unknown step."""
         c = changes.c
-        return self._fetch(select(changes).where(c.step_id == step_id).order_by(c.change_id))
+        return self._database.fetch(
+            _parse_change, select(changes).where(c.step_id == step_id).order_by(c.change_id)
+        )
 
     def last_step(self, event_id: str, author: str) -> list[ChangeVersion]:
         """Return the versions of a person's last step in an event, undo included.
@@ -432,7 +438,9 @@ class Changes:
             .order_by(c.at_ns.desc(), c.step_id.desc())
             .limit(1)
         )
-        return self._fetch(select(changes).where(c.step_id == last.scalar_subquery()).order_by(c.change_id))
+        return self._database.fetch(
+            _parse_change, select(changes).where(c.step_id == last.scalar_subquery()).order_by(c.change_id)
+        )
 
     def events(self) -> set[str]:
         """Return the events that have any change, whatever was decided on it."""
@@ -443,10 +451,6 @@ class Changes:
         """Return a number that grows with every version."""
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(changes)).scalar_one())
-
-    def _fetch(self, query: Select[Any]) -> list[ChangeVersion]:
-        with self._database.read() as connection:
-            return [_parse_change(row) for row in connection.execute(query)]
 
 
 def _newest(among: ColumnElement[bool]) -> Select[Any]:
@@ -587,8 +591,7 @@ class Comparisons:
         query = select(*plain).where(c.event_id == event_id).order_by(c.at_ns, c.comparison_id)
         if until_ns is not None:
             query = query.where(c.at_ns <= until_ns)
-        with self._database.read() as connection:
-            return [_parse_comparison(row) for row in connection.execute(query)]
+        return self._database.fetch(_parse_comparison, query)
 
     def windows(self, comparison_id: str) -> list[ComparedWindow]:
         """Return the windows of one; none if it is unknown or from another node."""

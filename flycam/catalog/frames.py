@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
@@ -184,7 +184,9 @@ class Frames:
         query = select(tables.frames).where(tables.frames.c.flight_id == flight_id)
         if status is not None:
             query = query.where(tables.frames.c.status == status.value)
-        return self._fetch(query.order_by(tables.frames.c.captured_ns, tables.frames.c.frame_id))
+        return self._database.fetch(
+            parse_frame_row, query.order_by(tables.frames.c.captured_ns, tables.frames.c.frame_id)
+        )
 
     def count_used(self) -> dict[str, int]:
         """Count the frames on the map, by flight; flights without any are left out."""
@@ -210,7 +212,9 @@ class Frames:
 
     def get(self, frame_id: str) -> FrameRecord:
         """Return one frame, or raise NotFound."""
-        found = self._fetch(select(tables.frames).where(tables.frames.c.frame_id == frame_id))
+        found = self._database.fetch(
+            parse_frame_row, select(tables.frames).where(tables.frames.c.frame_id == frame_id)
+        )
         if not found:
             raise NotFound(
                 _(
@@ -237,7 +241,9 @@ class Frames:
         found: list[FrameRecord] = []
         for start in range(0, len(frame_ids), _ROWS_AT_ONCE):
             part = list(frame_ids[start : start + _ROWS_AT_ONCE])
-            found += self._fetch(select(tables.frames).where(tables.frames.c.frame_id.in_(part)))
+            found += self._database.fetch(
+                parse_frame_row, select(tables.frames).where(tables.frames.c.frame_id.in_(part))
+            )
         return found
 
     def list_touching_tile(
@@ -258,7 +264,7 @@ class Frames:
         )
         if status is not None:
             query = query.where(c.status == status.value)
-        return self._fetch(query.order_by(c.captured_ns, c.frame_id))
+        return self._database.fetch(parse_frame_row, query.order_by(c.captured_ns, c.frame_id))
 
     def withdraw(self, withdrawals: Sequence[Withdrawal]) -> list[str]:
         """Withdraw frames for ever; return the newly withdrawn ids, sorted.
@@ -289,17 +295,12 @@ class Frames:
         if flight_id is not None:
             of_flight = select(tables.frames.c.frame_id).where(tables.frames.c.flight_id == flight_id)
             query = query.where((c.flight_id == flight_id) | c.frame_id.in_(of_flight))
-        with self._database.read() as connection:
-            return [parse_row(Withdrawal, row) for row in connection.execute(query)]
+        return self._database.fetch(Withdrawal, query)
 
     def count_withdrawals(self) -> int:
         """Count the withdrawn frames; none ever comes back."""
         with self._database.read() as connection:
             return connection.execute(select(func.count()).select_from(tables.withdrawals)).scalar_one()
-
-    def _fetch(self, query: Select[Any]) -> list[FrameRecord]:
-        with self._database.read() as connection:
-            return [parse_frame_row(row) for row in connection.execute(query)]
 
     def _put_chunk(self, connection: Connection, chunk: Sequence[FrameRecord]) -> dict[str, FrameRecord]:
         ids = [record.frame_id for record in chunk]
@@ -553,9 +554,7 @@ class Placements:
         """Return all placements of a flight's reprocessed frames, by frame and version."""
         c = tables.placements.c
         query = select(tables.placements).where(c.flight_id == flight_id)
-        with self._database.read() as connection:
-            rows = connection.execute(query.order_by(c.frame_id, c.version, c.placement_id))
-            return [parse_row(Placement, row) for row in rows]
+        return self._database.fetch(Placement, query.order_by(c.frame_id, c.version, c.placement_id))
 
     def _merge(
         self,

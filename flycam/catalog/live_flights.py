@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, or_, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
-from flycam.catalog.rows import parse_row, to_row
+from flycam.catalog.rows import to_row
 from flycam.messages import Message, decode_message, encode_message
 from flycam.model.flight import FlightState
 
@@ -70,14 +70,12 @@ class VideoSegments:
     def list_for_flight(self, flight_id: str) -> list[VideoSegment]:
         """Return all segments of a flight, oldest first, deleted ones too."""
         query = select(_mine).where(_mine.c.flight_id == flight_id).order_by(_mine.c.began_ns, _mine.c.sha256)
-        with self._database.read() as connection:
-            return [parse_row(VideoSegment, row) for row in connection.execute(query)]
+        return self._database.fetch(VideoSegment, query)
 
     def list_stored(self) -> list[VideoSegment]:
         """Return the segments of all flights whose bytes are kept, oldest first."""
         query = select(_mine).where(_mine.c.let_go_ns.is_(None)).order_by(_mine.c.began_ns, _mine.c.sha256)
-        with self._database.read() as connection:
-            return [parse_row(VideoSegment, row) for row in connection.execute(query)]
+        return self._database.fetch(VideoSegment, query)
 
     def sum_stored_seconds(self, flight_id: str) -> float:
         """Return the seconds of a flight's video that are kept; 0 if none are."""
@@ -96,8 +94,7 @@ class VideoSegments:
         counted = select(_mine, total.label("total")).where(kept).subquery()
         beyond = counted.c.total > max_bytes, counted.c.flight_id.not_in(list(exclude))
         query = select(counted).where(*beyond).order_by(counted.c.began_ns)
-        with self._database.read() as connection:
-            return [parse_row(VideoSegment, row) for row in connection.execute(query)]
+        return self._database.fetch(VideoSegment, query)
 
     def mark_deleted(self, sha256: str, at_ns: int) -> None:
         """Record that a segment's bytes are kept no longer."""
@@ -255,8 +252,7 @@ class LiveFlightReports:
             )
             .order_by(reports.c.flight_id)
         )
-        with self._database.read() as connection:
-            return [_airborne(row) for row in connection.execute(query)]
+        return self._database.fetch(_airborne, query)
 
 
 def _airborne(row: Any) -> LiveFlightReport:

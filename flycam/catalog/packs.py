@@ -17,7 +17,7 @@ from sqlalchemy import Select, func, select, update
 
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.rows import parse_row, to_column, to_row
+from flycam.catalog.rows import to_column, to_row
 from flycam.catalog.tables import audit_log
 from flycam.catalog.tables import packs as _mine
 from flycam.errors import FlightBusy, StoreConflict
@@ -208,8 +208,7 @@ class Packs:
         return is_done
 
     def _found(self, query: Select[Any]) -> list[Pack]:
-        with self._database.read() as connection:
-            return [parse_row(Pack, row) for row in connection.execute(query)]
+        return self._database.fetch(Pack, query)
 
 
 def _finals_of(draft_id: str) -> Select[Any]:

@@ -177,8 +177,7 @@ class Restrictions:
     def areas(self) -> list[RestrictedArea]:
         """Return every area, by name."""
         query = select(tables.restricted_areas).order_by(tables.restricted_areas.c.name)
-        with self._database.read() as connection:
-            return [_area(row) for row in connection.execute(query)]
+        return self._database.fetch(_area, query)
 
     def classify(
         self, subject: str, level: Classification, at_ns: int, audit_entry: AuditEntry | None = None
@@ -331,14 +330,11 @@ class Redactions:
     def list_footprints(self, line_ids: Iterable[str]) -> list[RedactionFootprint]:
         """Return the ground of these redactions, by every known placement."""
         query = select(_grounds).where(_grounds.c.line_id.in_(list(line_ids)))
-        with self._database.read() as connection:
-            rows = connection.execute(query.order_by(_grounds.c.line_id, _grounds.c.lay))
-            return [parse_row(RedactionFootprint, row) for row in rows]
+        return self._database.fetch(RedactionFootprint, query.order_by(_grounds.c.line_id, _grounds.c.lay))
 
     def _fetch(self, query: Select[Any]) -> list[RedactionRecord]:
         ordered = query.order_by(_lines.c.at_ns, _lines.c.line_id)
-        with self._database.read() as connection:
-            return [parse_row(RedactionRecord, row) for row in connection.execute(ordered)]
+        return self._database.fetch(RedactionRecord, ordered)
 
 
 def select_active_redactions(lines: Iterable[RedactionRecord]) -> list[RedactionRecord]:

@@ -219,9 +219,7 @@ class Retention:
     def terms(self) -> list[RetentionTerm]:
         """Return every term, the node's default first."""
         c = tables.retention_terms.c
-        with self._database.read() as connection:
-            rows = connection.execute(select(tables.retention_terms).order_by(c.subject, c.kind))
-            return [parse_row(RetentionTerm, row) for row in rows]
+        return self._database.fetch(RetentionTerm, select(tables.retention_terms).order_by(c.subject, c.kind))
 
     # -- holds ----------------------------------------------------------------------------------
 
@@ -251,8 +249,7 @@ class Retention:
         query = select(tables.retention_holds).order_by(c.at_ns, c.line_id, c.subject)
         if subjects is not None:
             query = query.where(c.subject.in_(list(subjects)))
-        with self._database.read() as connection:
-            return [parse_row(HoldRecord, row) for row in connection.execute(query)]
+        return self._database.fetch(HoldRecord, query)
 
     def held_flights(self) -> frozenset[str]:
         """Return the flights of which nothing is purged: they or their events are held."""
@@ -339,9 +336,7 @@ class Retention:
     def list_uploaded(self) -> list[UploadedFile]:
         """Return all files that uploads brought, oldest first."""
         c = tables.upload_files.c
-        with self._database.read() as connection:
-            rows = connection.execute(select(tables.upload_files).order_by(c.came_ns, c.sha256))
-            return [parse_row(UploadedFile, row) for row in rows]
+        return self._database.fetch(UploadedFile, select(tables.upload_files).order_by(c.came_ns, c.sha256))
 
     def _insert(self, connection: Any, lines: Sequence[PurgeRecord]) -> list[PurgeRecord]:
         named = {(one.line_id, one.flight_id): one for one in lines}
@@ -360,5 +355,4 @@ class Retention:
 
     def _fetch(self, query: Select[Any]) -> list[PurgeRecord]:
         ordered = query.order_by(tables.purges.c.at_ns, tables.purges.c.line_id, tables.purges.c.flight_id)
-        with self._database.read() as connection:
-            return [parse_row(PurgeRecord, row) for row in connection.execute(ordered)]
+        return self._database.fetch(PurgeRecord, ordered)

@@ -137,14 +137,12 @@ class Revisions:
         """Return all revisions of a mosaic, oldest first."""
         c = tables.revisions.c
         query = select(tables.revisions).where(c.mosaic_id == mosaic_id).order_by(c.revision)
-        with self._database.read() as connection:
-            return [parse_row(RevisionRecord, row) for row in connection.execute(query)]
+        return self._database.fetch(RevisionRecord, query)
 
     def all(self) -> list[RevisionRecord]:
         """Return all revisions of all mosaics, by mosaic, oldest first."""
         query = select(tables.revisions).order_by(tables.revisions.c.mosaic_id, tables.revisions.c.revision)
-        with self._database.read() as connection:
-            return [parse_row(RevisionRecord, row) for row in connection.execute(query)]
+        return self._database.fetch(RevisionRecord, query)
 
     def get(self, mosaic_id: str, revision: int) -> RevisionRecord:
         """Return one revision, or raise NotFound."""
@@ -164,8 +162,7 @@ class Revisions:
         """Return the frames of a revision, by id."""
         c = tables.revision_frames.c
         query = select(tables.revision_frames).where(c.mosaic_id == mosaic_id, c.revision == revision)
-        with self._database.read() as connection:
-            return [parse_row(RevisionFrame, row) for row in connection.execute(query.order_by(c.frame_id))]
+        return self._database.fetch(RevisionFrame, query.order_by(c.frame_id))
 
     def frame(self, mosaic_id: str, revision: int, frame_id: str) -> RevisionFrame | None:
         """Return one frame as a revision used it, None if it did not."""

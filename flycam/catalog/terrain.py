@@ -54,9 +54,8 @@ class Terrain:
     def dems(self) -> list[DemRecord]:
         """Return all registered DEMs, the latest first."""
         c = tables.dems.c
-        with self._database.read() as connection:
-            query = _WITH_SIGMAS.order_by(c.added_ns.desc(), c.dem_id)
-            return [_dem(row) for row in connection.execute(query)]
+        query = _WITH_SIGMAS.order_by(c.added_ns.desc(), c.dem_id)
+        return self._database.fetch(_dem, query)
 
     def dem(self, dem_id: str) -> DemRecord:
         """Return one DEM, or raise NotFound."""

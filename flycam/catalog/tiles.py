@@ -67,8 +67,7 @@ class Tiles:
         query = select(tables.mosaics).order_by(c.mosaic_id, c.revision)
         if flight_id is not None:
             query = query.where(c.flight_id == flight_id)
-        with self._database.read() as connection:
-            return [parse_row(MosaicInfo, row) for row in connection.execute(query)]
+        return self._database.fetch(MosaicInfo, query)
 
     def mosaic(self, mosaic_id: str, revision: int | None = None) -> MosaicInfo:
         """Return one revision, or raise NotFound.
@@ -173,8 +172,7 @@ class Tiles:
                 c.y >= tiles.y_start,
                 c.y < tiles.y_stop,
             )
-        with self._database.read() as connection:
-            return [parse_row(TileRecord, row) for row in connection.execute(query.order_by(c.z, c.y, c.x))]
+        return self._database.fetch(TileRecord, query.order_by(c.z, c.y, c.x))
 
     def count(self, mosaic_id: str, revision: int) -> int:
         """Count the tiles of a mosaic revision."""
@@ -193,8 +191,7 @@ class Tiles:
         """Return at most `limit` log lines after `seq`, of all revisions, in order."""
         c = tables.tile_log.c
         query = select(tables.tile_log).where(c.mosaic_id == mosaic_id, c.seq > seq).order_by(c.seq)
-        with self._database.read() as connection:
-            return [parse_row(TileRecord, row) for row in connection.execute(query.limit(limit))]
+        return self._database.fetch(TileRecord, query.limit(limit))
 
     def last_seq(self, mosaic_id: str) -> int:
         """Return the number of the last line of a mosaic's log; 0 before the first."""
