@@ -5,7 +5,6 @@ CAP messages are Draft or Exercise only.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -34,7 +33,7 @@ from flycam.change.impact_report import IMPACT_COLUMNS, build_impact_columns, bu
 from flycam.change.outlines import DECIMALS, ChangeTotals, estimate_area_error
 from flycam.errors import InputUnusable, OptionUnusable
 from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
-from flycam.geodata.feature_file import FeatureLayer, write_features
+from flycam.geodata.feature_file import FeatureLayer, encode_csv, write_features
 from flycam.geodata.kml import CapEvent, KmlStyle, Placemark, encode_cap_alert, write_kmz
 from flycam.messages import Message, _, join
 from flycam.model.board import CHANGE_KIND_NAMES, NO_SCORE_REASONS, ChangeKind, ChangeStatus, LayerKind
@@ -557,21 +556,16 @@ def _words(row: Mapping[str, str | float]) -> dict[str, str]:
 
 
 def _csv(content: _ExportContent) -> bytes:
-    """Encode as CSV, columns for people first.
-
-    With a byte order mark, without which Excel does not read Vietnamese.
-    """
-    out = io.StringIO()
-    writer = csv.writer(out)
+    """Encode as CSV, columns for people first."""
     names = [one.in_language(content.language) for one in COLUMN_NAMES]
-    writer.writerow([*names, *_COLUMNS, "lon_deg", "lat_deg", "wkt"])
+    rows = [[*names, *_COLUMNS, "lon_deg", "lat_deg", "wkt"]]
     for line in content.lines:
         shape = shapely.from_wkb(line.wkb)
         inside = shape.representative_point()
         place = [f"{inside.x:.7f}", f"{inside.y:.7f}", shapely.to_wkt(shape, rounding_precision=7)]
         cells = [*_read(line, content), *_words(_row(line, content)).values()]
-        writer.writerow([*map(escape_cell, cells), *place])
-    return out.getvalue().encode("utf-8-sig")
+        rows.append([*map(escape_cell, cells), *place])
+    return encode_csv(rows)
 
 
 def _read(line: ChangeVersion, content: _ExportContent) -> list[str]:
