@@ -109,7 +109,7 @@ def replace_folder(out: Path, find_foreign_file: Callable[[Path], str | None]) -
         kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
         raise kind(
             _(
-                "{out}: cannot be written ({strerror}); make room there or choose another place",
+                "{out}: cannot be written ({strerror}); free some space there or choose another place",
                 out=out,
                 strerror=error.strerror,
             )

@@ -439,10 +439,10 @@ def _named() -> Iterator[None]:
         kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
         raise kind(
             _(
-                "{who_here}: {said}; look at that machine's disk, memory and network, then "
+                "{who_here}: {reason}; look at that machine's disk, memory and network, then "
                 "run again. What is done is kept",
                 who_here=describe_process(),
-                said=cause,
+                reason=cause,
             )
         ) from error
 
