@@ -203,7 +203,7 @@ def _build_outside_error(name: str) -> AccessDenied:
 
 
 class SettlementAccessBody(BaseModel):
-    """What is said of a settlement. based_on: the version that was seen, 0 where nobody had said anything."""
+    """Report on a settlement. based_on: the version that was seen, 0 for the first report."""
 
     event_id: Annotated[str, Field(max_length=200)]
     access: Access

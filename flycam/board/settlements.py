@@ -326,7 +326,7 @@ def report_access(
     version = last.version if last else 0
     if report.based_on is not None and report.based_on != version:
         raise StoreConflict(
-            _("{name}: somebody said something of this settlement meanwhile; look at it again", name=one.name)
+            _("{name}: somebody reported on this settlement meanwhile; look at it again", name=one.name)
         )
     at_ns = workspace.clock_ns()
     west, south, east, north = (float(side) for side in one.shape.bounds)

@@ -259,7 +259,7 @@ class Tokens:
             if len(list_valid_tokens(connection, token.made_ns, token.account)) >= MAX_TOKENS_PER_ACCOUNT:
                 raise InputUnusable(
                     _(
-                        "{account}: holds {most_held} tokens already; revoke what is not used any more",
+                        "{account}: holds {most_held} tokens already; revoke what is no longer used",
                         account=token.account,
                         most_held=MAX_TOKENS_PER_ACCOUNT,
                     )

@@ -119,9 +119,9 @@ class AuditKey:
         except (ValueError, KeyError, TypeError) as error:
             raise StorageFailed(
                 _(
-                    "{path}: is no key of an audit log as it was written; move it away and "
-                    "keep it: a new key is made, and lines signed before are checked by "
-                    "'flycam audit verify --key'",
+                    "{path}: is not a key of an audit log as written; move it away and keep "
+                    "it: a new key is made, and lines signed before are checked by 'flycam "
+                    "audit verify --key'",
                     path=self._path,
                 )
             ) from error

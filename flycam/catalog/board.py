@@ -210,7 +210,7 @@ class Settlements:
         except IntegrityError as error:
             raise StoreConflict(
                 _(
-                    "{name}: somebody said something of this settlement a moment ago; look at it again",
+                    "{name}: somebody reported on this settlement a moment ago; look at it again",
                     name=line.name,
                 )
             ) from error

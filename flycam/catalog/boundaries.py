@@ -365,7 +365,7 @@ def _row(commune: CommuneRecord) -> dict[str, Any]:
 def _no_polygon(commune: CommuneRecord) -> BoundaryInvalid:
     return BoundaryInvalid(
         _(
-            "{name} ({code}): its boundary is no polygon; repair it and add it again",
+            "{name} ({code}): its boundary is not a polygon; repair it and add it again",
             name=commune.name,
             code=commune.code,
         )

@@ -72,10 +72,10 @@ def save_snapshot(database: Database, path: Path) -> None:
     if problems:
         raise CatalogUnavailable(
             _(
-                "{place}: the catalogue is damaged ({said}), and is not saved over a whole "
+                "{place}: the catalogue is damaged ({reason}), and is not saved over a whole "
                 "one; restore the last backup into a new folder",
                 place=database.place,
-                said=problems[0],
+                reason=problems[0],
             )
         )
 

@@ -32,8 +32,7 @@ from flycam.model.records import AuditEntry, BoundsLonLat
 # are parsed here only. Two files of one name are two images (programs call every orthophoto the same): the
 # beginning of the SHA-256 of their bytes tells them apart. For people the folder precedes it and, if the file
 # states one, its time follows: "ngay-2/odm_orthophoto.tif, 10/09/2024 10:15#1f2e3d4c". Neither makes it
-# another image: the same bytes may be anywhere. Old records have the name alone; such an image is one of its
-# own, for nobody knows which file it was.
+# another image: the same bytes may be anywhere.
 
 
 DIGEST_DIGITS = 8
@@ -108,7 +107,7 @@ def strip_location(shown: str) -> str:
 
 
 def strip_digest(shown: str) -> str:
-    """Return the name of a file as recorded before digests; others unchanged."""
+    """Return the name of a file without its digest; others unchanged."""
     named = _FILE.fullmatch(shown)
     return shown if named is None else named["name"]
 

@@ -401,19 +401,19 @@ class Database:
         if "disk I/O error" in cause and has_free_space(Path(self.place)):
             return StorageFailed(
                 _(
-                    "{place}: the disk does not read or write ({said}), though it has room: "
-                    "it may be dying; make a backup on another disk at once (flycam "
+                    "{place}: the disk does not read or write ({reason}), though it has "
+                    "space: it may be dying; make a backup on another disk at once (flycam "
                     "backup), then have it checked",
                     place=self.place,
-                    said=cause,
+                    reason=cause,
                 )
             )
         if "disk is full" in cause or "No space left" in cause or "disk I/O error" in cause:
             return DiskFull(
                 _(
-                    "{place}: no space left for the catalogue ({said}); free some and run again",
+                    "{place}: no space left for the catalogue ({reason}); free some and run again",
                     place=self.place,
-                    said=cause,
+                    reason=cause,
                 )
             )
         if "is locked" in cause:
@@ -427,18 +427,22 @@ class Database:
         if "malformed" in cause:
             return CatalogUnavailable(
                 _(
-                    "{place}: this catalogue's file is damaged ({said}); put the last backup "
-                    "into a new folder: flycam restore",
+                    "{place}: this catalogue's file is damaged ({reason}); put the last "
+                    "backup into a new folder: flycam restore",
                     place=self.place,
-                    said=cause,
+                    reason=cause,
                 )
             )
         if "not a database" in cause:
             return CatalogUnavailable(
-                _("{place}: this file is no flycam catalogue; name another", place=self.place)
+                _("{place}: this file is not a flycam catalogue; name another", place=self.place)
             )
         return CatalogUnavailable(
-            _("{place}: {said}; check that the database is there and run again", place=self.place, said=cause)
+            _(
+                "{place}: {reason}; check that the database is there and run again",
+                place=self.place,
+                reason=cause,
+            )
         )
 
     @contextmanager

@@ -153,9 +153,9 @@ def make_original_purged(line: PurgeRecord, what: str = "") -> OriginalPurged:
     name, who = what or line.name or line.sha256, f"{line.author} ({line.box})"
     return OriginalPurged(
         _(
-            "{name}: the original was let go under the retention term on {day} by {who}; "
-            "its record and the map stay. Whoever still has the file asks an administrator: "
-            "'flycam retention lift', then 'flycam verify --from CARD'",
+            "{name}: the original was deleted under the retention term on {day} by {who}; "
+            "its record and the map stay. Anyone who still has the file asks an "
+            "administrator: 'flycam retention lift', then 'flycam verify --from CARD'",
             name=name,
             day=format_day(line.at_ns),
             who=who,
@@ -168,7 +168,7 @@ def make_due_list_changed() -> DueListChanged:
     return DueListChanged(
         _(
             "the list of originals that are due is not the one that was shown, and nothing "
-            "was let go; look at it again ('flycam retention due') and confirm that"
+            "was deleted; look at it again ('flycam retention due') and confirm that"
         )
     )
 

@@ -271,8 +271,8 @@ def choose_review_event(
     if drill is not None and not event.is_drill:
         raise OptionUnusable(
             _(
-                "--event {name}: is real and {drill} is of a drill: its changes would stand "
-                "beside real ones; name the drill",
+                "--event {name}: is real and {drill} is of a drill: its changes would be "
+                "listed with real ones; name the drill",
                 name=event.name,
                 drill=drill,
             )

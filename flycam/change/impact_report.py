@@ -106,8 +106,8 @@ def _between(
 def _shown_by(workspace: Workspace, ref: str) -> Callable[[ImageReference], bool]:
     """Return a predicate that matches image references of a side.
 
-    A flight by its mosaics; a file that is here by its bytes (of an old record by its name); one that is not
-    here by its name, which matches all files of that name.
+    A flight by its mosaics; a file that is here by its bytes; one that is not here by its name, which matches
+    all files of that name.
     """
     try:
         flight = workspace.catalog.flights.flight(ref)
@@ -115,8 +115,8 @@ def _shown_by(workspace: Workspace, ref: str) -> Callable[[ImageReference], bool
         path = Path(ref)
         if not path.is_file():
             return lambda one: path.name in (one.source, one.file_name)
-        named = format_file_reference(path.name, compute_raster_digest(path)), path.name
-        return lambda one: one.source in named
+        named = format_file_reference(path.name, compute_raster_digest(path))
+        return lambda one: one.source == named
     mosaics = {mosaic.mosaic_id for mosaic in workspace.catalog.tiles.mosaics(flight.flight_id)}
     return lambda one: one.source in mosaics
 

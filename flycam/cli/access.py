@@ -49,7 +49,7 @@ def add_restricted_area_command(*, data_dir: str | None, file: Path, roles: str,
 @restrictions_group.command("list")
 @wrap_command
 def list_restricted_command(*, data_dir: str | None) -> Output:
-    """What areas there are, and who sees them."""
+    """List the restricted areas, and who sees them."""
 
     with open_workspace(data_dir) as (workspace, __):
         return format_areas(workspace.catalog.restrictions.areas())
@@ -114,7 +114,7 @@ def withdraw_photo_redaction_command(*, data_dir: str | None, mask_id: str) -> O
 
 @click.group()
 def flights_group() -> None:
-    """Which flights are here; how widely they may be shown, to which event they belong, their names."""
+    """Flights on this node: list, classify, move to another event, rename."""
 
 
 @flights_group.command("list")

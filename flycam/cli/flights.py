@@ -353,7 +353,7 @@ def format_withdrawal(report: WithdrawalReport) -> Output:
     if report.retired:
         lines.append(
             _(
-                "finished revision {revisions} held them and is not shown any more; run again: {command}",
+                "finished revision {revisions} held them and is no longer shown; run again: {command}",
                 revisions=", ".join(map(str, report.retired)),
                 command=format_shell_command("finish", name),
             )
@@ -466,7 +466,7 @@ def parse_ingest_options(options: dict[str, Any]) -> PreflightRequest:
 def inspect_command(
     *, data_dir: str | None, aoi: Path | None, refly: Path | None, pixels: bool, **options: Any
 ) -> Output:
-    """What is this flight, film or log, and what is wrong with it? Writes nothing but the KML asked for."""
+    """Check a flight, video or log and name its problems; writes only the KML files requested."""
     from flycam.ingest.photos.photo_search import search_photos
 
     found = search_photos(options["paths"])

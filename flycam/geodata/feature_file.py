@@ -94,7 +94,11 @@ def write_features(
         move_into_place(partial, path)
     except (DataSourceError, DataLayerError, OSError) as error:
         raise StorageFailed(
-            _("{path}: cannot be written ({error}); make room there and run again", path=path, error=error)
+            _(
+                "{path}: cannot be written ({error}); free some space there and run again",
+                path=path,
+                error=error,
+            )
         ) from error
     finally:
         with suppress(OSError):

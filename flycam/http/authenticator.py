@@ -81,9 +81,9 @@ def build_scope_error(name: str, scope: Scope) -> AccessDenied:
     """Return the error for a token that does not reach an address."""
     return AccessDenied(
         _(
-            "{name}: this token is for {said} only; take one for everything, or sign in as yourself",
+            "{name}: this token is for {purpose} only; take one for everything, or sign in as yourself",
             name=name,
-            said=_SCOPE_PURPOSES[scope],
+            purpose=_SCOPE_PURPOSES[scope],
         )
     )
 

@@ -236,8 +236,8 @@ def _check_datum(ref: str, flight: Flight, name: str, datum: str) -> None:
         _(
             "--flight {ref}: its heights are in {vertical_datum}, those of {name} would be "
             "in {datum}: terrain was added or removed since; give what is in the flight "
-            "again ('flycam ingest' the photos, 'flycam live' the film), which places it "
-            "on the terrain of today, then this; or run without --flight",
+            "again ('flycam ingest' the photos, 'flycam live' the video), which places it on "
+            "the terrain of today, then this; or run without --flight",
             ref=ref,
             vertical_datum=flight.vertical_datum,
             name=name,

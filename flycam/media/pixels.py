@@ -183,7 +183,7 @@ def decode_jpeg(data: bytes, path: Path) -> Pixels:
     )
     if picture is None:
         raise FrameUnreadable(
-            _("{path}: what was made of it does not read: process the film again", path=path)
+            _("{path}: what was made of it does not read: process the video again", path=path)
         )
     return np.asarray(picture, np.uint8)
 
@@ -205,7 +205,7 @@ def read_photo_bytes(file: FileIO, path: Path) -> bytes:
     """Read an open photo. Raises FrameUnreadable for a file larger than any photo."""
     if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
         raise FrameUnreadable(
-            _("{path}: is larger than 1 GB; it is no photo of a drone, remove it", path=path)
+            _("{path}: is larger than 1 GB; it is not a photo of a drone, remove it", path=path)
         )
     return file.readall()
 

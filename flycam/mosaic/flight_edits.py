@@ -155,9 +155,9 @@ def _require_not_held(workspace: Workspace, flight: Flight, event: Event) -> Non
     if event.event_id in held and flight.flight_id not in held:
         raise FlightBoundToEvent(
             _(
-                "{name}: the event {event_name} is held (its originals may not be let go), "
-                "which would not hold this flight any more; an administrator holds the "
-                "flight itself first",
+                "{name}: the event {event_name} is held (its originals may not be deleted), "
+                "which would no longer hold this flight; an administrator holds the flight "
+                "itself first",
                 name=flight.name,
                 event_name=event.name,
             )

@@ -187,7 +187,7 @@ def read_backup_manifest(folder: Path) -> BackupManifest | None:
     ) as error:
         raise SourceUnreadable(
             _(
-                "{path}: this is no backup that this flycam reads ({error}); name another folder",
+                "{path}: this version of flycam cannot read this backup ({error}); name another folder",
                 path=path,
                 error=error,
             )
@@ -250,7 +250,7 @@ def translate_disk_errors(folder: Path) -> Iterator[None]:
         raise make_write_error(
             error,
             _(
-                "{folder}: the backup cannot be written ({strerror}); free some room there, "
+                "{folder}: the backup cannot be written ({strerror}); free some space there, "
                 "or name another folder, and run again: it goes on",
                 folder=folder,
                 strerror=error.strerror or error,
@@ -260,7 +260,7 @@ def translate_disk_errors(folder: Path) -> Iterator[None]:
         kind = DiskFull if "full" in str(error) else StorageFailed
         raise kind(
             _(
-                "{folder}: cannot be used ({error}); free some room there, or remove that "
+                "{folder}: cannot be used ({error}); free some space there, or remove that "
                 "file, and run again",
                 folder=folder / INDEX,
                 error=error,

@@ -169,8 +169,8 @@ def _authority(folder: Path) -> _Pair:
     if pair is None:
         raise StorageFailed(
             _(
-                "{path}: is no authority as it was written; put it back from a copy, or move "
-                "it away: a new one is made, and all who trusted this one must be given its "
+                "{path}: is not an authority as written; put it back from a copy, or move it "
+                "away: a new one is made, and all who trusted this one must be given its "
                 "fingerprint",
                 path=path,
             )

@@ -228,7 +228,7 @@ memory card be inserted."""
 _NICENESS = 10
 """Lower priority than the map and live flights."""
 
-_COMMAND_ENDED = _("it ended without a word; give it again by hand to see why")
+_COMMAND_ENDED = _("it ended without a message; run it by hand to see why")
 Announce = Callable[[Message], None]
 
 
@@ -309,8 +309,8 @@ class _JobResumer:
         elif input_state is InputState.NOT_THERE or not place.is_dir():
             self._tell(
                 _(
-                    "{command} was cut off, and its files are not there: put the card in, and it goes on "
-                    "by itself",
+                    "{command} was cut off, and its files are not there: put the card in, "
+                    "and it resumes by itself",
                     command=command,
                 )
             )

@@ -130,7 +130,7 @@ def confirm_retention(body: RetentionConfirmation, principal: AdminPrincipal, se
     if principal.account is None:
         raise AccessDenied(
             _(
-                "originals are let go by an administrator with a name: make an account "
+                "originals are deleted by an administrator with a name: make an account "
                 "('flycam user add NAME --role admin'), sign in and confirm again"
             )
         )

@@ -151,7 +151,7 @@ class _ExpandedSource:
 
 def _build_records_missing(box: str) -> RecordsMissing:
     return RecordsMissing(
-        _("{box}: its records of a flight are not here any more; it has to be sent again", box=box)
+        _("{box}: its records of a flight are no longer here; it has to be sent again", box=box)
     )
 
 

@@ -171,8 +171,8 @@ class ReferenceImporter:
                 self._report_conflict(
                     layer.name,
                     _(
-                        "{name}: {peer} does not give this layer any more; it is shown to analysts and "
-                        "administrators only: 'flycam layers classify' changes that",
+                        "{name}: {peer} no longer shares this layer; it is shown to analysts "
+                        "and administrators only: 'flycam layers classify' changes that",
                         name=layer.name,
                         peer=self._peer,
                     ),

@@ -139,10 +139,10 @@ def require_same_poses(
     metres, degrees = float(np.median(apart_m)), float(np.degrees(np.median(turned_rad)))
     raise FlightLogMismatch(
         _(
-            "{log}: gives other places than those of {count} pictures of {film} on the map "
-            "({is_apart} of them beyond all doubt, by {metres:.0f} m and {degrees:.0f}° on "
-            "the whole); nothing was changed: give the log they were placed by, or add "
-            "--relay if this one is right",
+            "{log}: gives positions other than those of {count} pictures of {film} on the "
+            "map ({is_apart} of them clearly, by {metres:.0f} m and {degrees:.0f}° on the "
+            "whole); nothing was changed: give the log they were placed by, or add --relay "
+            "if this one is right",
             log=log,
             count=len(before),
             film=video,
@@ -181,8 +181,8 @@ def _contradicted(video: str, log: str, turns: TurnComparison) -> FlightLogMisma
     return FlightLogMismatch(
         _(
             "{log}: is not the log of {video}: {why}; nothing was processed: give this "
-            "film's own log or subtitles; if you are sure of it, add --clock-offset, and "
-            "the map bears a warning",
+            "video's own log or subtitles; if you are sure of it, add --clock-offset, and "
+            "the map shows a warning",
             log=log,
             video=video,
             why=_counted(turns),

@@ -460,7 +460,7 @@ def get_video_piece(
 
 def _build_not_kept_error(sha256: str) -> NotFound:
     return NotFound(
-        _("{sha256}: this video is not kept (any more); take one from the flight's list", sha256=sha256)
+        _("{sha256}: this video is not kept any more; take one from the flight's list", sha256=sha256)
     )
 
 

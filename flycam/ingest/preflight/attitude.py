@@ -124,10 +124,12 @@ def _yaw_sentence(
     count: int,
 ) -> Problem:
     evidence = ngettext(
-        "over {count} photo on straight strips gimbal yaw stands {gimbal_deg:+.0f}° to the course (agreement "
-        "{gimbal_agreement:.2f} of 1), flight yaw {flight_deg:+.0f}° ({flight_agreement:.2f})",
-        "over {count} photos on straight strips gimbal yaw stands {gimbal_deg:+.0f}° to the course "
-        "(agreement {gimbal_agreement:.2f} of 1), flight yaw {flight_deg:+.0f}° ({flight_agreement:.2f})",
+        "over {count} photo on straight strips gimbal yaw is at {gimbal_deg:+.0f}° to the "
+        "course (agreement {gimbal_agreement:.2f} of 1), flight yaw {flight_deg:+.0f}° "
+        "({flight_agreement:.2f})",
+        "over {count} photos on straight strips gimbal yaw is at {gimbal_deg:+.0f}° to the "
+        "course (agreement {gimbal_agreement:.2f} of 1), flight yaw {flight_deg:+.0f}° "
+        "({flight_agreement:.2f})",
         count,
         gimbal_deg=gimbal[0],
         gimbal_agreement=gimbal[1],
@@ -225,8 +227,9 @@ def resolve_heading_offset(
             code="heading_offset",
             severity=Severity.WARNING,
             sentence=_(
-                "Headings stand {offset_deg:+.1f}° ± {error_deg:.1f}° off the course on strips both ways "
-                "({there_deg:+.1f}° and {back_deg:+.1f}°): {cause}; {offset_deg:+.1f}° was taken off.",
+                "Headings are {offset_deg:+.1f}° ± {error_deg:.1f}° off the course on strips "
+                "both ways ({there_deg:+.1f}° and {back_deg:+.1f}°): {cause}; "
+                "{offset_deg:+.1f}° was taken off.",
                 offset_deg=offset,
                 error_deg=error,
                 there_deg=a,

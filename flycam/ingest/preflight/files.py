@@ -496,7 +496,7 @@ def reject_bad_images(
             is_unread,
             "unreadable",
             ngettext(
-                "{count} photo cannot be read, so left out; the reason stands with it.",
+                "{count} photo cannot be read, so left out; the reason is given with it.",
                 "{count} photos cannot be read, so left out; the reason stands with each.",
                 int(is_unread.sum()),
             ),

@@ -469,7 +469,7 @@ def make_missing_log_error(video: str) -> VideoUnpositioned:
     return VideoUnpositioned(
         _(
             "{film}: nothing says where it was filmed: upload it again with its .SRT beside "
-            "it under the same name, or with the flight log (.tlog, .bin, .ulg); the film "
+            "it under the same name, or with the flight log (.tlog, .bin, .ulg); the video "
             "itself is kept",
             film=video,
         )

@@ -215,7 +215,7 @@ def _build_locked_error(upload: Upload, number: int) -> Refused:
     at = upload.offsets[number]
     return Refused(
         409,
-        _("this file goes on at byte {offset}", offset=at),
+        _("this file resumes at byte {offset}", offset=at),
         {"Upload-Offset": str(at)},
     )
 

@@ -595,7 +595,7 @@ _STORAGE_REASON = _(
     "store or database did not answer while the upload was worked on; it is tried again by itself"
 )
 _ENDED_REASON = _(
-    "the program that worked on it ended without a word; the files are safe: see work.log of the upload"
+    "the program that worked on it ended without a message; the files are safe: see work.log of the upload"
 )
 
 

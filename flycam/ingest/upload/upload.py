@@ -156,7 +156,7 @@ def lock_upload(folder: Path) -> Iterator[None]:
 
 def make_upload_not_found() -> NotFound:
     """Make the error for an unknown upload, also for accounts that may not see it."""
-    return NotFound(_("there is no such upload here (any more); choose the same files again to go on"))
+    return NotFound(_("there is no such upload here any more; choose the same files again to go on"))
 
 
 def require_upload_space(place: Path, free: int, more: int) -> None:
@@ -164,7 +164,7 @@ def require_upload_space(place: Path, free: int, more: int) -> None:
 
     It is raised if `more` bytes would leave less of `free` than flights need.
     """
-    require_free_space(place, free, more, pgettext("uploading", "goes on by itself"))
+    require_free_space(place, free, more, pgettext("uploading", "resumes by itself"))
 
 
 def make_storage_error(place: Path, error: OSError) -> StorageFailed:
@@ -172,7 +172,7 @@ def make_storage_error(place: Path, error: OSError) -> StorageFailed:
     if error.errno in DISK_FULL_ERRNOS:
         return DiskFull(
             _(
-                "{place}: no space left on the server for this upload; free some, then it goes on by itself",
+                "{place}: no space left on the server for this upload; free some, then it resumes by itself",
                 place=place,
             )
         )

@@ -437,10 +437,10 @@ def _named() -> Iterator[None]:
         raise make_write_error(
             error,
             _(
-                "{who_here}: {said}; look at that machine's disk, memory and network, then "
+                "{who_here}: {reason}; look at that machine's disk, memory and network, then "
                 "run again. What is done is kept",
                 who_here=describe_process(),
-                said=cause,
+                reason=cause,
             ),
         ) from error
 

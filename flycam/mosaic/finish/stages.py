@@ -487,7 +487,7 @@ class StageFolder:
             raise DiskFull(
                 _(
                     "{name}: finishing it takes about {wanted_bytes:.1f} GB in {parent}, and "
-                    "{free:.1f} GB are free; make room there and run again",
+                    "{free:.1f} GB are free; free some space there and run again",
                     name=name,
                     wanted_bytes=wanted_bytes / 1000000000.0,
                     parent=self.folder.parent,
@@ -510,8 +510,8 @@ def _translated(path: Path) -> Iterator[None]:
         raise make_write_error(
             error,
             _(
-                "{path}: cannot be written or read ({strerror}); make room there, or make the "
-                "folder writable, and run again",
+                "{path}: cannot be written or read ({strerror}); free some space there, or "
+                "make the folder writable, and run again",
                 path=path,
                 strerror=error.strerror,
             ),

@@ -280,8 +280,8 @@ def check_gsd(gsd_m: float, native_m: float, coarsest_m: float) -> None:
         raise OptionUnusable(
             _(
                 "--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; finer pixels would "
-                "hold no more, only take {times:,.0f} times the room; give {finest_m:.2g} or "
-                "more",
+                "hold no more, only take {times:,.0f} times the space; give {finest_m:.2g} "
+                "or more",
                 gsd_m=gsd_m,
                 native_m=native_m,
                 times=times,

@@ -281,9 +281,9 @@ def _require_originals(
             name = f"{lost[0].z}/{lost[0].x}/{lost[0].y}"
             raise OriginalPurged(
                 _(
-                    "{name}: this tile is lost, and {line_name}, which it showed, was let go "
-                    "under the retention term; put the tile back from a backup: flycam "
-                    "verify --from BACKUP",
+                    "{name}: this tile is lost, and {line_name}, which it showed, was "
+                    "deleted under the retention term; put the tile back from a backup: "
+                    "flycam verify --from BACKUP",
                     name=name,
                     line_name=line.name,
                 )

@@ -575,7 +575,7 @@ def _size_of(data: bytes) -> tuple[int, int] | None:
 def _no_view(tile_id: TileId) -> TileCorrupt:
     return TileCorrupt(
         _(
-            "tile {tile_id}: its early view is no picture of a tile; send it again from "
+            "tile {tile_id}: its early view is not a picture of a tile; send it again from "
             "the node it comes from",
             tile_id=tile_id,
         )

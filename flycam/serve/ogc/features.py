@@ -455,7 +455,7 @@ def get_ogc_conformance() -> Json:
 def list_ogc_collections(request: Request, catalog: CatalogHere, now_ns: Now) -> Json:
     """List every collection: features first, then mosaics as map tiles.
 
-    Of every flight and layer that is the published mosaic.
+    Mosaics are the published ones of every flight and layer.
     """
     base = get_base_url(request)
     described = [

@@ -299,7 +299,7 @@ class DataTileViews:
         return TileView(png, ViewFormat.PNG.value, f'"{stamp}"', head.seq, until_ns)
 
     def _ages_valid_until_ns(self, tile: MosaicTile) -> int | None:
-        """Return until when its ages keep their colours."""
+        """Return the time, UTC ns, until which its age colours are valid."""
         captured = [self._catalog.frames.get(name).header.captured_ns for name in tile.frames]
         return compute_ages_valid_until_ns(captured, self._workspace.clock_ns())
 

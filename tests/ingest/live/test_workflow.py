@@ -464,6 +464,25 @@ def alike(long_film: VideoDrillReport, tmp_path_factory: pytest.TempPathFactory)
     return log
 
 
+def test_a_log_of_another_flight_of_the_same_plan_is_found_out_and_replaced_on_request(
+    long_film: VideoDrillReport, alike: Path, make_house: MakeHouse
+) -> None:
+    house = make_house(long_film)
+    wrong = flown(house, long_film, telemetry=str(alike))
+    assert codes(wrong) == [], "its turns contradict nothing"
+    (mosaic,) = list_live_mosaics(house.workspace, wrong.flight.flight_id)
+    tiles = house.tiles(mosaic.mosaic_id)
+    with pytest.raises(FlightLogMismatch, match="--relay") as refused:
+        flown(house, long_film)
+    values = refused.value.message.values
+    assert values["count"] == wrong.used and 60.0 <= values["metres"] < 70.0 and values["degrees"] < 0.5
+    assert house.tiles(mosaic.mosaic_id) == tiles
+    right = flown(house, long_film, reprocess=True)
+    assert right.reprocessed == wrong.used and off_m(long_film, used(house, right)) < 15.0
+    assert replays(house, right.flight.flight_id)
+    assert flown(house, long_film).reprocessed == 0
+
+
 @pytest.mark.soak
 def test_a_film_played_at_its_own_speed_is_shown_and_its_log_doubted(
     long_film: VideoDrillReport, other: VideoDrillReport, make_house: MakeHouse

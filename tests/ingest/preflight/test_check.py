@@ -69,7 +69,7 @@ def test_headers_are_ready_to_rectify():
 
 def test_a_lens_nobody_knows_is_a_rejection_with_the_cure():
     def unknown(item):
-        raise CalibrationMissing(f"{item.name}: nothing says what lens took it; give --camera FILE")
+        raise CalibrationMissing(f"{item.name}: no lens")
 
     diagnosis = diagnose(strips(), interior_for=unknown, terrain_at=flat(), identify=compute_quick_identity)
     assert diagnosis.headers == ()

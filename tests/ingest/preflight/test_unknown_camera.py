@@ -21,7 +21,7 @@ from tests.texts import pair
 
 
 def nobody_knows(photo: PhotoMetadata) -> InteriorOrientation:
-    raise CalibrationMissing(pair(f"{photo.name}: no lens", f"{photo.name}: không rõ ống kính"))
+    raise CalibrationMissing(pair(f"{photo.name}: no lens", f"{photo.name}: thiếu ống kính"))
 
 
 settle = partial(diagnose, terrain_at=flat, identify=identity)
