@@ -517,7 +517,7 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> Output:
     if (film := find_single_video(options["paths"])) is not None:
         return ingest_video(data_dir, film, options)
     from flycam.cli.workspace import limit_to_one_arena
-    from flycam.ingest.inspection import prefetch_photos
+    from flycam.ingest.photos.photo_reader import prefetch_photos
     from flycam.ingest.photos.photo_search import search_photos
 
     limit_to_one_arena()

@@ -33,14 +33,12 @@ from flycam.ingest.existing_photos import (
     store_missing_originals,
 )
 from flycam.ingest.inspection import (
-    NO_PREFETCH,
-    PhotoPrefetch,
     PreflightRequest,
     PreflightResult,
     make_outside_terrain_error,
-    read_photo_files,
     run_preflight,
 )
+from flycam.ingest.photos.photo_reader import PhotoPrefetch
 from flycam.ingest.preflight.frame_headers import find_infrared_suspects
 from flycam.messages import join
 from flycam.model.diagnosis import Diagnosis, Rejection
@@ -121,7 +119,7 @@ def ingest(
     *,
     reprocess: bool = False,
     into: str | None = None,
-    prefetch: PhotoPrefetch = NO_PREFETCH,
+    prefetch: PhotoPrefetch | None = None,
 ) -> IngestReport:
     """Ingest photos into a published live mosaic, in the order above. Idempotent.
 
@@ -138,7 +136,7 @@ def ingest(
     workspace.require_disk_space()
     check_store_writable(workspace)
     dems = load_registered_dems(workspace)
-    seen = run_preflight(request, dems, read=lambda paths: read_photo_files(paths, progress, prefetch))
+    seen = run_preflight(request, dems, check_pixels=True, prefetch=prefetch, progress=progress)
     _refuse_feet(seen.diagnosis, dems)
     flight_id = _flight_id(workspace, seen.diagnosis, into)
     with workspace.catalog.flights.lock(flight_id):

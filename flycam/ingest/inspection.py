@@ -6,20 +6,16 @@ survey company's file. Only the KML of the ground to refly is written, on reques
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from shapely.geometry.base import BaseGeometry
 
-from flycam.concurrency import count_workers, map_ordered
 from flycam.errors import (
     FrameRejected,
     FrameUnreadable,
@@ -37,9 +33,8 @@ from flycam.geodata.geoid import convert_height
 from flycam.geodata.kml import KML_FOOT, KML_HEAD, escape_xml, format_multi_geometry
 from flycam.geometry.camera import InteriorOrientation
 from flycam.ingest.photos.calibration import resolve_interior
-from flycam.ingest.photos.metadata import FileKind, PhotoMetadata, detect_file_kind, make_display_names
-from flycam.ingest.photos.photo_reader import PhotoReading, read_photo, read_photos
-from flycam.ingest.photos.photo_search import PhotoSearchResult, search_photos
+from flycam.ingest.photos.photo_reader import PhotoMetadata, PhotoPrefetch, make_display_names, read_photos
+from flycam.ingest.photos.photo_search import FileKind, PhotoSearchResult, detect_file_kind, search_photos
 from flycam.ingest.poses.block_positions import (
     check_crs_accuracy,
     is_map_file,
@@ -61,10 +56,6 @@ from flycam.ingest.preflight.altitude import TERRAIN_DISJOINT, TERRAIN_HOLE, TER
 from flycam.ingest.preflight.attitude import SIGMA_GIMBAL_DEG, SIGMA_GIMBAL_YAW_DEG
 from flycam.ingest.preflight.check import diagnose
 from flycam.ingest.preflight.files import (
-    IdentifyPhoto,
-    compute_content_identity,
-    compute_quick_identity,
-    identify_photos,
     reject_bad_images,
 )
 from flycam.ingest.preflight.flying_height import GreyOf, PoseEstimates, estimate_flying_heights
@@ -72,7 +63,7 @@ from flycam.ingest.preflight.frame_headers import SIGMA_GNSS_M, assign_layer
 from flycam.ingest.preflight.log_match import LOG_DOES_NOT_MATCH
 from flycam.ingest.preflight.takeoff import SIGMA_GNSS_HEIGHT_M
 from flycam.ingest.telemetry.flight_log import FlightLog
-from flycam.media.pixels import Checks, read_grey
+from flycam.media.pixels import read_grey
 from flycam.messages import Message, _, join, ngettext
 from flycam.model.diagnosis import Diagnosis, Gap, GapKind, Problem, Rejection, Severity, Takeoff
 from flycam.model.flight import LOCAL_DATUM, is_flat_datum
@@ -125,8 +116,6 @@ def build_diagnosis_from_poses(
     terrain_at: TerrainLookup | None,
     interior_for: Callable[[PhotoMetadata], InteriorOrientation],
     own_lenses: bool,
-    identify: IdentifyPhoto,
-    checks: Checks,
     layer: str | None,
     grey_of: GreyOf | None,
 ) -> Diagnosis:
@@ -142,12 +131,10 @@ def build_diagnosis_from_poses(
     problems: list[Problem] = []
     photos = assign_layer(photos, layer, problems)
     names = make_display_names(photos)
-    pictureless, image_problems = reject_bad_images(photos, names, checks)
+    pictureless, image_problems = reject_bad_images(photos, names)
     problems += image_problems
     shown = [photo for row, photo in enumerate(photos) if row not in pictureless]
     unseen = [Rejection.from_error(names[row], error) for row, error in pictureless.items()]
-    # Cached, as hashing reads the whole photo.
-    identity_of = cache(identify)
     rough = read_poses(pose_file, vertical_datum=LOCAL_DATUM)
     places = np.array([row.exterior.projection_centre_m[:2] for row in rough])
     lonlat = to_lonlat(places, rough[0].exterior.work_crs)
@@ -164,10 +151,8 @@ def build_diagnosis_from_poses(
         rows if own_lenses else [replace(row, interior=None) for row in rows],
         interior_for=interior_for,
         pose_file=pose_file.name,
-        identify=identity_of,
     )
-    known, __ = identify_photos(dict(enumerate(shown)), make_display_names(shown), identity_of)
-    by_sha = {identity: str(shown[row].path) for row, identity in known.items()}
+    by_sha = {photo.identity: str(photo.path) for photo in reversed(shown)}
     paths = {header.frame_id: by_sha[header.provenance.source_sha256] for header in headers}
     plane, on_plane = _plane_under(headers, paths, grey_of) if is_flat_datum(datum) else (None, [])
     sigma = _list_sigma_findings(pose_file.name, sum(not row.states_sigma for row in rows), len(rows))
@@ -349,12 +334,10 @@ class PreflightResult:
 
     photos      metadata of every readable photo, by file name and path
     unreadable  photos that cannot be read, as rejections
-    skipped     other files, with the reason
     """
 
     photos: tuple[PhotoMetadata, ...]
     unreadable: tuple[Rejection, ...]
-    skipped: tuple[tuple[Path, str], ...]
     diagnosis: Diagnosis
 
     @property
@@ -367,18 +350,18 @@ def run_preflight(
     request: PreflightRequest,
     dems: Sequence[DemInfo],
     *,
-    read: Callable[[Sequence[Path]], Sequence[PhotoReading]] | None = None,
-    identify: IdentifyPhoto | None = None,
+    check_pixels: bool,
     area_of_interest: BaseGeometry | None = None,
     found: PhotoSearchResult | None = None,
+    prefetch: PhotoPrefetch | None = None,
+    progress: Progress = ignore_progress,
 ) -> PreflightResult:
     """Read the metadata of all photos and diagnose them.
 
-    read      reads the photos whole, and checks their pixels (truncation, blur, a covered lens); None reads
-              their heads alone
-    identify  how photos are distinguished: None by the hash of their bytes, or by a quick stand-in when
-              nothing is written
-    found     photos at the paths, if they were searched before
+    check_pixels  read the photos whole, and check their pixels (truncation, blur, a covered lens); otherwise
+                  their heads alone
+    found         photos at the paths, if they were searched before
+    prefetch      photos that are being read already
 
     Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has a
     position and nothing supplies one), PhotosUnpositioned (something else is missing), TerrainMissing
@@ -392,16 +375,7 @@ def run_preflight(
         raise SourceUnreadable(
             _("{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos", names=names)
         )
-    readings = {} if read is None else dict(zip(found.photos, read(found.photos), strict=True))
-    if read is None:
-        photos, failed = read_photos(found.photos)
-    else:
-        photos = [one.metadata for one in readings.values() if isinstance(one.metadata, PhotoMetadata)]
-        failed = [
-            (path, one.metadata)
-            for path, one in readings.items()
-            if isinstance(one.metadata, SourceUnreadable)
-        ]
+    photos, failed = read_photos(found.photos, is_whole=check_pixels, progress=progress, prefetch=prefetch)
     failed += [
         one for one in found.refused if detect_file_kind(one[0].name) is FileKind.PHOTO or one[0].is_dir()
     ]
@@ -420,8 +394,6 @@ def run_preflight(
     terrain_at = TerrainLookup(dems) if dems else None
     log = request.telemetry
     placed: list[Problem] = []
-    # A photo that is given a position is still the file that was read.
-    as_read = {photo.path: photo for photo in photos}
     if log is not None and is_map_file(log):
         photos, placed = with_map_positions(photos, log, lens, read_grey)
         log = None
@@ -431,13 +403,6 @@ def run_preflight(
     elif log is not None and has_poses(log) and has_only_positions(log):
         photos, placed = with_table_positions(photos, log)
         log = None
-    checks = {photo.path: readings[photo.path].checks for photo in photos} if readings else {}
-
-    def identify_as_read(photo: PhotoMetadata) -> str:
-        if identify is not None or photo.path not in readings:
-            return (identify or compute_content_identity)(as_read[photo.path])
-        return readings[photo.path].sha256
-
     if log is not None and has_poses(log):
         diagnosis = build_diagnosis_from_poses(
             photos,
@@ -445,10 +410,8 @@ def run_preflight(
             terrain_at=terrain_at,
             interior_for=lens,
             own_lenses=camera is None,
-            identify=identify_as_read,
-            checks=checks,
             layer=request.layer,
-            grey_of=read_grey if readings else None,
+            grey_of=read_grey if check_pixels else None,
         )
     else:
         diagnosis = diagnose(
@@ -459,11 +422,9 @@ def run_preflight(
             takeoff=request.takeoff,
             clock_offset_s=request.clock_offset_s,
             interior_for=lens,
-            identify=identify_as_read,
-            checks=checks,
             area_of_interest=area_of_interest,
             layer=request.layer,
-            grey_of=read_grey if readings else None,
+            grey_of=read_grey if check_pixels else None,
         )
     diagnosis = replace(diagnosis, problems=(*placed, *diagnosis.problems))
     if request.own_dem and any(one.code == TERRAIN_DISJOINT for one in diagnosis.problems):
@@ -473,7 +434,6 @@ def run_preflight(
     return PreflightResult(
         photos=tuple(photos),
         unreadable=tuple(_make_unread_rejection(path, error) for path, error in failed),
-        skipped=found.skipped,
         diagnosis=diagnosis,
     )
 
@@ -556,56 +516,6 @@ def make_outside_terrain_error(
     )
 
 
-# -- Reading of all photos, in threads -------------------------------------------------------------
-#
-# Preflight check and ingest share it, so that both reject the same truncated, blurred or black photos.
-
-
-# Threads that decode ask for the interpreter some thirty times a photo; by default each would wait 5 ms for a
-# thread that loads modules.
-_SWITCH_S = 0.0002
-
-
-class PhotoPrefetch:
-    """Photos that are being read, by path."""
-
-    def __init__(self, futures: dict[Path, Future[PhotoReading]]) -> None:
-        self._futures = futures
-
-    def wait_for(self, path: Path) -> PhotoReading:
-        """Return a photo as it was read; read it now if it was not prefetched."""
-        future = self._futures.pop(path, None)
-        return future.result() if future is not None else read_photo(path)
-
-
-NO_PREFETCH = PhotoPrefetch({})
-
-
-@contextmanager
-def prefetch_photos(paths: Iterable[Path]) -> Iterator[PhotoPrefetch]:
-    """Start reading photos in threads, while libraries load."""
-    interval = sys.getswitchinterval()
-    pool = ThreadPoolExecutor(count_workers(), thread_name_prefix="look")
-    try:
-        sys.setswitchinterval(_SWITCH_S)
-        yield PhotoPrefetch({path: pool.submit(read_photo, path) for path in paths})
-    finally:
-        pool.shutdown(cancel_futures=True)
-        sys.setswitchinterval(interval)
-
-
-def read_photo_files(
-    paths: Sequence[Path], progress: Progress, prefetch: PhotoPrefetch = NO_PREFETCH
-) -> list[PhotoReading]:
-    """Read photos in threads, each once, in the order given."""
-    workers = count_workers()
-    readings: list[PhotoReading] = []
-    for one in map_ordered(prefetch.wait_for, paths, workers, in_flight=2 * workers):
-        readings.append(one)
-        progress("look", len(readings), len(paths))
-    return readings
-
-
 # -- Preflight report: `flycam inspect` ------------------------------------------------------------
 
 
@@ -650,10 +560,10 @@ def check_flight(
     seen = run_preflight(
         request,
         dems,
-        read=(lambda paths: read_photo_files(paths, progress)) if check_pixels else None,
-        identify=compute_quick_identity,
+        check_pixels=check_pixels,
         area_of_interest=area,
         found=found,
+        progress=progress,
     )
     seen = _with_ground(seen, dems)
     if refly is not None:

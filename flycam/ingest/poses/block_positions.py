@@ -27,7 +27,7 @@ from flycam.geodata.reference_raster import RASTER_SUFFIXES, ReferenceRaster
 from flycam.geometry.camera import InteriorOrientation, compute_ray_directions
 from flycam.geometry.features import Bytes, find_features, label_components, match_all_mutual_best
 from flycam.geometry.pose import rotation_from_gimbal
-from flycam.ingest.photos.metadata import PhotoMetadata
+from flycam.ingest.photos.photo_reader import PhotoMetadata
 from flycam.ingest.preflight.altitude import RTK_SINGLE
 from flycam.ingest.preflight.flight_table import Bools, Floats, Index
 from flycam.ingest.preflight.flying_height import (

@@ -14,13 +14,13 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from flycam.errors import CalibrationMissing, FrameUnreadable, LensUnknown, PositionUnknown, SourceUnreadable
+from flycam.errors import CalibrationMissing, LensUnknown, PositionUnknown, SourceUnreadable
 from flycam.geodata.crs import choose_work_crs, compute_convergence_and_scale, to_work
 from flycam.geodata.geoid import convert_height
 from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.geometry.pose import ExteriorOrientation, PoseSource, rotation_from_angle_axis, to_mat3
 from flycam.ingest.photos.calibration import fit_interior_to_photo
-from flycam.ingest.photos.metadata import PhotoMetadata, make_display_names
+from flycam.ingest.photos.photo_reader import PhotoMetadata, make_display_names
 from flycam.ingest.poses import pose_table
 from flycam.ingest.poses.block_positions import check_crs_accuracy
 from flycam.ingest.poses.pose_table import (
@@ -32,9 +32,6 @@ from flycam.ingest.poses.pose_table import (
 )
 from flycam.ingest.preflight.altitude import RTK_FIXED, RTK_SINGLE
 from flycam.ingest.preflight.files import (
-    IdentifyPhoto,
-    compute_content_identity,
-    compute_quick_identity,
     make_duplicate_error,
     resolve_capture_times,
 )
@@ -54,51 +51,46 @@ def build_posed_headers(
     *,
     interior_for: Callable[[PhotoMetadata], InteriorOrientation],
     pose_file: str,
-    identify: IdentifyPhoto = compute_content_identity,
     operator: str | None = None,
 ) -> tuple[tuple[FrameHeader, ...], tuple[Rejection, ...]]:
     """Return headers of the photos that have a pose by name; rejections of the rest.
 
     Names match with or without suffix. Folders in the file's names decide only between photos of one name;
     without them such photos cannot be distinguished, and are rejected rather than placed where another was
-    taken; so are copies, and files changed since their metadata were read. A pose with its adjusted interior
-    beats `resolve_interior`, unless the photo has another aspect ratio. `pose_file` is named in each header's
-    provenance. Headers are in order of time, then of name.
+    taken; so are copies. A pose with its adjusted interior beats `resolve_interior`, unless the photo has
+    another aspect ratio. `pose_file` is named in each header's provenance. Headers are in order of time, then
+    of name.
     """
     times, _ = resolve_capture_times(photos)
     headers: list[FrameHeader] = []
     rejected: list[Rejection] = []
     first: dict[str, str] = {}
-    row_of = index_rows_by_name(photos, poses, pose_file, identify)
+    row_of = index_rows_by_name(photos, poses, pose_file)
     for photo, name, captured_ns in zip(photos, make_display_names(photos), times.tolist(), strict=True):
         try:
             row = row_of(photo)
-            identity = identify(photo)
         except PositionUnknown as error:
             rejected.append(Rejection.from_error(name, error))
             continue
-        except SourceUnreadable as error:
-            rejected.append(Rejection.from_error(name, FrameUnreadable.from_error(error)))
-            continue
-        if identity in first:
-            rejected.append(Rejection.from_error(name, make_duplicate_error(first[identity])))
+        if photo.identity in first:
+            rejected.append(Rejection.from_error(name, make_duplicate_error(first[photo.identity])))
             continue
         try:
             interior = _adjusted_lens(row, photo) or interior_for(photo)
         except CalibrationMissing as error:
             rejected.append(Rejection.from_error(name, LensUnknown.from_error(error)))
             continue
-        first[identity] = name
+        first[photo.identity] = name
         headers.append(
             FrameHeader(
-                frame_id=derive_frame_id(identity),
+                frame_id=derive_frame_id(photo.identity),
                 captured_ns=captured_ns,
                 layer=Layer(photo.band),
                 interior=interior,
                 exterior_prior=row.exterior,
                 provenance=Provenance(
                     source_name=photo.name,
-                    source_sha256=identity,
+                    source_sha256=photo.identity,
                     camera=photo.camera_name,
                     operator=operator,
                     settled=(f"The pose is taken from {pose_file}.",),
@@ -120,7 +112,7 @@ _Row = TypeVar("_Row", bound=_NamedRow)
 
 
 def index_rows_by_name(
-    photos: Sequence[PhotoMetadata], poses: Sequence[_Row], pose_file: str, identify: IdentifyPhoto
+    photos: Sequence[PhotoMetadata], poses: Sequence[_Row], pose_file: str
 ) -> Callable[[PhotoMetadata], _Row]:
     """Return a function that finds a photo's row.
 
@@ -137,7 +129,7 @@ def index_rows_by_name(
     def row_of(photo: PhotoMetadata) -> _Row:
         path = _parts(str(photo.path))
         rows = rows_of.get(path[-1], {})
-        if len(rows) == 1 and len({identify(one) for one in namesakes[path[-1]]}) == 1:
+        if len(rows) == 1 and len({one.identity for one in namesakes[path[-1]]}) == 1:
             return next(iter(rows.values()))
         inside = [folders for folders in rows if folders and path[-1 - len(folders) : -1] == folders]
         if inside:
@@ -490,7 +482,7 @@ def with_table_positions(
     datum. Raises as `read_positions_csv` and `read_stated_datum`.
     """
     rows, datum = read_positions_csv(path), read_stated_datum(path)
-    row_of = index_rows_by_name(photos, rows, path.name, compute_quick_identity)
+    row_of = index_rows_by_name(photos, rows, path.name)
     placed: list[PhotoMetadata] = []
     count = 0
     for photo in photos:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from flycam.errors import AttitudeUnknown
 from flycam.geodata.geoid import compute_declination_deg
 from flycam.geometry.pose import rotation_from_body, rotation_from_gimbal
-from flycam.ingest.photos.metadata import Dialect
+from flycam.ingest.photos.xmp import Dialect
 from flycam.ingest.preflight.flight_table import (
     PITCH,
     ROLL,

@@ -23,7 +23,7 @@ from flycam.errors import (
 )
 from flycam.geodata.crs import choose_work_crs, to_work
 from flycam.geometry.camera import InteriorOrientation, compute_ray_directions
-from flycam.ingest.photos.metadata import PhotoMetadata, make_display_names
+from flycam.ingest.photos.photo_reader import PhotoMetadata, make_display_names
 from flycam.ingest.preflight.altitude import CameraHeights, HeightMode, resolve_heights, resolve_positions
 from flycam.ingest.preflight.attitude import (
     SIGMA_COURSE_YAW_DEG,
@@ -33,8 +33,6 @@ from flycam.ingest.preflight.attitude import (
 )
 from flycam.ingest.preflight.coverage import assess_coverage
 from flycam.ingest.preflight.files import (
-    IdentifyPhoto,
-    compute_content_identity,
     find_duplicates,
     find_missing_files,
     identify_photos,
@@ -75,7 +73,7 @@ from flycam.ingest.preflight.image_rotation import (
 from flycam.ingest.preflight.log_match import fill_from_log, to_flight_log
 from flycam.ingest.preflight.takeoff import StatedTakeoff
 from flycam.ingest.telemetry.flight_log import FlightLog
-from flycam.media.pixels import Checks, PixelChecks
+from flycam.media.pixels import PixelChecks
 from flycam.messages import Message, _, ngettext
 from flycam.model.diagnosis import Diagnosis, Problem, Rejection, Severity, Takeoff, TerrainAt
 from flycam.model.flight import is_flat_datum
@@ -186,10 +184,10 @@ class UsablePhotos:
     problems: tuple[Problem, ...]
 
 
-def select_usable_photos(flight: ResolvedFlight, checks: Checks) -> UsablePhotos:
+def select_usable_photos(flight: ResolvedFlight) -> UsablePhotos:
     """Check pixels, then poses; give one error for each rejected photo."""
     names = flight.table.names
-    pictureless, problems = reject_bad_images(flight.table.photos, names, checks)
+    pictureless, problems = reject_bad_images(flight.table.photos, names)
     rejected = [Rejection.from_error(names[row], error) for row, error in pictureless.items()]
     shown = np.ones(len(names), dtype=bool)
     shown[list(pictureless)] = False
@@ -291,8 +289,6 @@ def diagnose(
     height_mode: str = "auto",
     takeoff: StatedTakeoff = None,
     clock_offset_s: float | None = None,
-    identify: IdentifyPhoto = compute_content_identity,
-    checks: Checks | None = None,
     area_of_interest: BaseGeometry | None = None,
     operator: str | None = None,
     layer: str | None = None,
@@ -307,34 +303,32 @@ def diagnose(
     height_mode      "auto", "relative", "absolute", "exif"
     takeoff          stated by the operator: height in metres (terrain's datum) or (lon, lat) degrees
     clock_offset_s   telemetry stamp minus photo time; None: estimated from the evidence
-    identify         hex SHA-256 that stands for a photo's bytes; `compute_quick_identity` for inspection only
-    checks           results of pixel checks, if there were any
     area_of_interest lon/lat polygon that was to be flown; None: the flown area itself
     layer            the layer as the operator states it; None: as tags and names state it
     grey_of          small grey images, by which heights are checked and estimated; None: written heights
                      alone
 
     Returns headers + rejected = photos. Raises ValueError for an unknown height mode, DatumUnknown where an
-    altitude cannot be converted to the terrain's datum, SourceUnreadable if a file vanished.
+    altitude cannot be converted to the terrain's datum.
     """
     book = _FindingLog()
     table = _table(assign_layer(photos, layer, book.problems), book)
-    table = _without_copies(table, identify, book)
+    table = _without_copies(table, book)
     table, home = _with_log(table, track, clock_offset_s, book)
     table = book.kept(resolve_positions(table))
     table = book.kept(resolve_nose_cameras(table))
-    options = _HeightOptions(terrain_at, HeightMode(height_mode), takeoff, home, checks or {}, grey_of)
+    options = _HeightOptions(terrain_at, HeightMode(height_mode), takeoff, home, grey_of)
     table, interiors = _with_lenses(table, interior_for, options, book)
     if not len(table):
         return _nothing_usable(photos, book)
     flight = _settle(table, interiors, options, book)
     if is_flat_datum(flight.heights.datum):  # terrain that lies elsewhere counts as none
         terrain_at = None
-    usable = select_usable_photos(flight, checks or {})
+    usable = select_usable_photos(flight)
     book.add(usable.rejected, usable.problems)
-    flight, found_problems = correct_rotations(flight, usable.keep, checks or {}, terrain_at)
+    flight, found_problems = correct_rotations(flight, usable.keep, terrain_at)
     book.add(problems=found_problems)
-    identities, changed = _identified(flight.table, np.flatnonzero(usable.keep).tolist(), identify)
+    identities, changed = _identified(flight.table, np.flatnonzero(usable.keep).tolist())
     book.add(changed)
     keep = np.isin(np.arange(len(flight.table)), list(identities))
     survey = assess_coverage(flight, keep, terrain_at, area_of_interest)
@@ -353,7 +347,7 @@ def diagnose(
         gaps=survey.gaps,
         relief=survey.relief,
         missing_names=missing,
-        refused=_refused(flight, usable, book, identify, operator),
+        refused=_refused(flight, usable, book, operator),
         is_drill=any(photo.is_drill for photo in table.photos),
         paths=_paths(headers, table, keep),
     )
@@ -394,8 +388,8 @@ def _in_order(table: FlightTable) -> FlightTable:
     return table.take(np.array(rows, dtype=np.intp))
 
 
-def _without_copies(table: FlightTable, identify: IdentifyPhoto, book: _FindingLog) -> FlightTable:
-    kept, refused, problems = find_duplicates(table, identify)
+def _without_copies(table: FlightTable, book: _FindingLog) -> FlightTable:
+    kept, refused, problems = find_duplicates(table)
     book.add(refused, problems)
     return table.take(np.array(kept, dtype=np.intp))
 
@@ -424,7 +418,6 @@ class _HeightOptions:
     mode: HeightMode
     takeoff: StatedTakeoff
     home_lonlat: tuple[float, float] | None
-    checks: Checks
     grey_of: GreyOf | None
 
 
@@ -479,7 +472,7 @@ def _settle_heights(
 
     A few pairs are checked first, many where the images alone give a height or heading.
     """
-    usable = np.array([isinstance(options.checks.get(path), PixelChecks) for path in poses.paths], dtype=bool)
+    usable = np.array([isinstance(photo.checks, PixelChecks) for photo in table.photos], dtype=bool)
 
     def settled(seen: FlyingHeights) -> tuple[CameraHeights, list[Problem]]:
         return resolve_heights(
@@ -544,11 +537,12 @@ def _with_lenses(
         except CalibrationMissing as error:
             unnamed[row] = error
             interiors.append(guess_interior(photo.image_size_px))
-    if unnamed and options.checks:
+    is_checked = any(photo.checks is not None for photo in table.photos)
+    if unnamed and is_checked:
         rows = np.isin(np.arange(len(table)), list(unnamed))
         # images determine height from focal length or focal length from height, not both
         trial = _settle(table, interiors, replace(options, grey_of=None), _FindingLog())
-        found, lens_problems = estimate_interiors(trial, rows, options.checks, options.terrain_at)
+        found, lens_problems = estimate_interiors(trial, rows, options.terrain_at)
         book.add(problems=lens_problems)
         for row, lens in found.items():
             interiors[row] = lens
@@ -564,7 +558,7 @@ def _with_lenses(
                 "{count} photos do not say what lens took them: give it with --camera.",
                 count,
             )
-            if options.checks
+            if is_checked
             else ngettext(
                 "{count} photo does not say what lens took it, and its pixels, which may show it, were not "
                 "looked at: give it with --camera.",
@@ -587,21 +581,17 @@ def _refused(
     flight: ResolvedFlight,
     usable: UsablePhotos,
     book: _FindingLog,
-    identify: IdentifyPhoto,
     operator: str | None,
 ) -> tuple[tuple[FrameHeader, FrameRejected], ...]:
     """Return headers and errors of photos with a pose but without usable pixels."""
     # photos that cannot be identified are already rejected, for their pixels
-    identities, __ = _identified(flight.table, sorted(usable.without_image), identify)
+    identities, __ = _identified(flight.table, sorted(usable.without_image))
     headers = build_headers(flight, identities, book.problems, operator)
     return tuple(zip(headers, (usable.without_image[row] for row in sorted(identities)), strict=True))
 
 
-def _identified(
-    table: FlightTable, rows: Sequence[int], identify: IdentifyPhoto
-) -> tuple[dict[int, str], list[Rejection]]:
-    """Identify only the photos that are used, because that reads them whole."""
-    return identify_photos({row: table.photos[row] for row in rows}, table.names, identify)
+def _identified(table: FlightTable, rows: Sequence[int]) -> tuple[dict[int, str], list[Rejection]]:
+    return identify_photos({row: table.photos[row] for row in rows}, table.names)
 
 
 def _paths(headers: Sequence[FrameHeader], table: FlightTable, keep: Bools) -> dict[str, str]:

@@ -9,10 +9,9 @@ never corrected for leap seconds runs 18 s ahead of UTC (since 2017-01-01, IERS 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -28,11 +27,10 @@ from flycam.errors import (
     SourceUnreadable,
     TooBlurred,
 )
-from flycam.ingest.photos.metadata import PhotoMetadata, make_display_names
-from flycam.ingest.photos.photo_reader import compute_photo_sha256
+from flycam.ingest.photos.photo_reader import PhotoMetadata, make_display_names
 from flycam.ingest.preflight.flight_table import FlightTable
 from flycam.ingest.telemetry.flight_log import compute_leap_seconds
-from flycam.media.pixels import SMOOTH, Checks, PixelChecks
+from flycam.media.pixels import SMOOTH, PixelChecks
 from flycam.messages import Message, _, join, ngettext, pgettext
 from flycam.model.diagnosis import Problem, Rejection, Severity
 from flycam.storage.files import compute_sha256
@@ -249,60 +247,30 @@ def _bad_clocks(photos: Sequence[PhotoMetadata], times: UtcTimes) -> list[Proble
 _COPY = re.compile(r"\(\d+\)$|\bcopy\b|\bbản sao\b|^copy of ", re.IGNORECASE)
 """Names that Windows, macOS, phones and browsers give to a copy."""
 
-IdentifyPhoto = Callable[[PhotoMetadata], str]
-"""Hex SHA-256 that stands for a photo's bytes."""
-
-
-def compute_content_identity(photo: PhotoMetadata) -> str:
-    """Return the SHA-256 of the file's bytes, of which stored frame ids are made.
-
-    Raises SourceUnreadable, also where the file changed since its metadata were read.
-    """
-    return compute_photo_sha256(photo)
-
-
-def compute_quick_identity(photo: PhotoMetadata) -> str:
-    """Return the SHA-256 of a photo's metadata, for `flycam inspect`. Never stored.
-
-    Inspection must not read gigabytes.
-    """
-    facts = (photo.name, photo.size_bytes, photo.taken_text, photo.lon_deg, photo.lat_deg, photo.serial)
-    return hashlib.sha256(repr(facts).encode()).hexdigest()
-
 
 def identify_photos(
-    photos: Mapping[int, PhotoMetadata], names: Sequence[str], identify: IdentifyPhoto
+    photos: Mapping[int, PhotoMetadata], names: Sequence[str]
 ) -> tuple[dict[int, str], list[Rejection]]:
     """Return the identity of each photo by its row, and rejections.
 
-    Rejected are photos that are gone, changed since their heads were read, or have the same bytes as another
-    by now: two frames cannot share an identity.
+    Rejected are photos with the same bytes as another: two frames cannot share an identity.
     """
     found: dict[int, str] = {}
     first: dict[str, str] = {}
     rejected: list[Rejection] = []
     for row, photo in photos.items():
-        try:
-            identity = identify(photo)
-            if identity in first:
-                raise make_duplicate_error(first[identity])
-        except DuplicateFrame as error:
-            rejected.append(Rejection.from_error(names[row], error))
-        except SourceUnreadable as error:
-            rejected.append(Rejection.from_error(names[row], FrameUnreadable.from_error(error)))
+        if photo.identity in first:
+            rejected.append(Rejection.from_error(names[row], make_duplicate_error(first[photo.identity])))
         else:
-            found[row], first[identity] = identity, names[row]
+            found[row], first[photo.identity] = photo.identity, names[row]
     return found, rejected
 
 
-def find_duplicates(
-    table: FlightTable, identify: IdentifyPhoto
-) -> tuple[list[int], list[Rejection], list[Problem]]:
+def find_duplicates(table: FlightTable) -> tuple[list[int], list[Rejection], list[Problem]]:
     """Return the rows to keep, rejections of the rest, and the finding.
 
-    Unreadable files are rejected too. Only photos that share size, time and position are compared by
-    `identify`, so that nothing is hashed needlessly; the one under the camera's own name stays, else the
-    first by name.
+    Unreadable files are rejected too. Only photos that share size, time and position are compared, so that
+    nothing is hashed needlessly; the one under the camera's own name stays, else the first by name.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for row, photo in enumerate(table.photos):
@@ -318,7 +286,7 @@ def find_duplicates(
         for row in sorted(rows, key=lambda r: _order(table.photos[r])):
             photo = table.photos[row]
             try:
-                identity = _comparable(photo, identify)
+                identity = _hash_content(photo)
             except SourceUnreadable as error:
                 dropped.add(row)
                 unreadable.append(Rejection.from_error(table.names[row], FrameUnreadable.from_error(error)))
@@ -341,12 +309,9 @@ def _order(photo: PhotoMetadata) -> tuple[bool, str, str]:
     return bool(_COPY.search(photo.path.stem)), photo.name, str(photo.path)
 
 
-def _comparable(photo: PhotoMetadata, identify: IdentifyPhoto) -> str:
-    """Return the identity by bytes if the file is at hand.
-
-    Two names of one exposure differ in `compute_quick_identity`.
-    """
-    return compute_sha256(photo.path) if photo.path.is_file() else identify(photo)
+def _hash_content(photo: PhotoMetadata) -> str:
+    """Return the hash of a photo's bytes; where its head alone was read, of the file if it is at hand."""
+    return photo.sha256 or (compute_sha256(photo.path) if photo.path.is_file() else photo.identity)
 
 
 def _sentence(rejected: list[Rejection]) -> Problem:
@@ -456,7 +421,7 @@ _MIN_USUAL_SHARPNESS = 0.02
 
 
 def reject_bad_images(
-    photos: Sequence[PhotoMetadata], names: Sequence[str], checks: Checks
+    photos: Sequence[PhotoMetadata], names: Sequence[str]
 ) -> tuple[dict[int, FrameRejected], list[Problem]]:
     """Return rows without usable pixels, each with its error, and findings.
 
@@ -464,9 +429,7 @@ def reject_bad_images(
 
     names  display names of the photos (`make_display_names`)
     """
-    if not checks:
-        return {}, []
-    looks = [checks.get(photo.path) for photo in photos]
+    looks = [photo.checks for photo in photos]
     unread = {row: look for row, look in enumerate(looks) if isinstance(look, FrameUnreadable)}
     seen = [look if isinstance(look, PixelChecks) else None for look in looks]
     covered = np.array([look is not None and look.lens_covered for look in seen], dtype=bool)

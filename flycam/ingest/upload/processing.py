@@ -25,9 +25,8 @@ from flycam.ingest.inspection import PreflightReport, PreflightRequest, check_fl
 from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
-from flycam.ingest.photos.metadata import FileKind, PhotoMetadata, find_sidecar_logs, is_subtitles
-from flycam.ingest.photos.photo_reader import read_photos
-from flycam.ingest.photos.photo_search import search_photos
+from flycam.ingest.photos.photo_reader import PhotoMetadata, read_photos
+from flycam.ingest.photos.photo_search import FileKind, find_sidecar_logs, is_subtitles, search_photos
 from flycam.ingest.preflight.files import resolve_capture_times
 from flycam.ingest.upload.upload import (
     ARRIVED,

@@ -8,7 +8,6 @@ import shapely
 
 from flycam.ingest.inspection import make_refly_kml
 from flycam.ingest.preflight.check import diagnose
-from flycam.ingest.preflight.files import compute_quick_identity
 from flycam.model.diagnosis import GapKind
 from tests.ingest.photos.made_flights import CAMERA, GROUND_M, LAT, LON, M_PER_DEG, codes, flat, strips, the
 
@@ -18,7 +17,6 @@ def inspect(photos, terrain=None, **options):
         photos,
         interior_for=lambda p: CAMERA,
         terrain_at=terrain or flat(),
-        identify=compute_quick_identity,
         **options,
     )
 

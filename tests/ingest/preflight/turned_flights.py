@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from flycam.geometry.camera import compute_image_rays, scale_interior
-from flycam.ingest.photos.metadata import PhotoMetadata
+from flycam.ingest.photos.photo_reader import PhotoMetadata
 from tests.ingest.photos.made_flights import CAMERA, GROUND_M
 
 GROUND_SIZE_M = 900.0
@@ -52,10 +52,6 @@ def shown_by(headers, ground):
             ground, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR
         )
     return pictures
-
-
-def identity(metadata):
-    return f"{metadata.size_bytes:064x}"
 
 
 def problem(diagnosis, code):
