@@ -66,13 +66,13 @@ from flycam.mosaic.orthorectify.flight_session import (
     resolve_flight_state,
 )
 from flycam.mosaic.orthorectify.frame_merge import Rejections, merge_frames
-from flycam.mosaic.orthorectify.frame_plan import (
+from flycam.mosaic.orthorectify.rebuild import RebuildReport, list_live_mosaics, rebuild_mosaic
+from flycam.mosaic.orthorectify.rectification import (
     FrameFootprint,
     build_frame_record,
     load_terrain_under,
     project_frames,
 )
-from flycam.mosaic.orthorectify.rebuild import RebuildReport, list_live_mosaics, rebuild_mosaic
 from flycam.mosaic.orthorectify.reprocess import ReprocessPlan, apply_reprocess_plan, plan_reprocess
 from flycam.mosaic.terrain import extend_terrain, format_dem_names, load_registered_dems
 from flycam.originals import store_original

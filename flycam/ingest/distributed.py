@@ -43,7 +43,7 @@ from flycam.mosaic.orthorectify.frame_merge import (
     SizeMismatch,
     VisibilityPlanner,
 )
-from flycam.mosaic.orthorectify.rebuild import read_amendments
+from flycam.mosaic.orthorectify.rebuild import load_amendments
 from flycam.mosaic.orthorectify.rectification import get_recorded_pose, orthorectify_frame, split_tiles
 from flycam.mosaic.orthorectify.visibility import NO_BLOCKS, TileCountdown, WinningBlocks
 from flycam.mosaic.terrain import load_recorded_terrain
@@ -104,7 +104,7 @@ def merge_frames_on_cluster(
     for dem_id in {frame.placement[2] for frame in frames} - terrains.keys():
         terrains[dem_id] = load_recorded_terrain(workspace, dem_id)
     maker = RectifyPool(workspace, terrains, count_workers())
-    claiming = VisibilityPlanner(maker, read_amendments(workspace, mosaic))
+    claiming = VisibilityPlanner(maker, load_amendments(workspace.catalog, mosaic))
     while frames:
         frames = _round(spread, mosaic, frames, claiming, rejections, progress)
     spread.clear()
@@ -227,7 +227,7 @@ class TileBlockMerger:
         Each failed frame has its reason. Raises FlightBusy where the flight was amended, or the tile block
         given to another worker, meanwhile, and what store and catalogue raise.
         """
-        amendments = read_amendments(self._workspace, self._mosaic)
+        amendments = load_amendments(self._workspace.catalog, self._mosaic)
         records = FrameRecordBuffer(self._workspace)
         refused: dict[str, FrameFailure] = {}
         with MosaicWriter(
@@ -270,7 +270,7 @@ class TileBlockMerger:
 
         Its lock may have gone with the process that held it.
         """
-        if read_amendments(self._workspace, self._mosaic) != amendments:
+        if load_amendments(self._workspace.catalog, self._mosaic) != amendments:
             raise FlightBusy(
                 _(
                     "mosaic {mosaic_id}: its flight was amended while workers wrote it; run again",

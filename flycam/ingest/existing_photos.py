@@ -27,7 +27,7 @@ from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.time import VIETNAM, format_day
 from flycam.model.warning import FINER_PHOTOS, OPTIONS_IGNORED, ORIGINALS_PURGED, WITHDRAWN, encode_warning
 from flycam.mosaic.orthorectify.flight_session import MIN_GSD_SHARE, find_flight
-from flycam.mosaic.orthorectify.frame_plan import FrameFootprint
+from flycam.mosaic.orthorectify.rectification import FrameFootprint
 from flycam.originals import find_purged, store_original
 from flycam.storage import keys
 from flycam.workspace import Workspace

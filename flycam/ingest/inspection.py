@@ -70,7 +70,7 @@ from flycam.model.flight import LOCAL_DATUM, is_flat_datum
 from flycam.model.frame import FrameHeader
 from flycam.model.text import to_visible
 from flycam.model.warning import NO_TERRAIN
-from flycam.mosaic.orthorectify.frame_plan import load_terrain_under, project_frames
+from flycam.mosaic.orthorectify.rectification import load_terrain_under, project_frames
 from flycam.mosaic.terrain import TerrainLookup, format_dem_names
 from flycam.storage.atomic import write_file_atomically
 from flycam.workspace import Progress, ignore_progress

@@ -23,8 +23,8 @@ from flycam.model.records import AuditEntry, FrameRecord, FrameStatus, MosaicInf
 from flycam.model.text import validate_name
 from flycam.model.warning import LAYER_MOVED, encode_warning
 from flycam.mosaic.orthorectify.flight_session import MIN_ZOOM, resolve_flight_event
-from flycam.mosaic.orthorectify.frame_plan import FrameFootprint
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics
+from flycam.mosaic.orthorectify.rectification import FrameFootprint
 from flycam.mosaic.orthorectify.reprocess import ReprocessPlan
 from flycam.mosaic.orthorectify.withdrawal import drop_retired_reports
 from flycam.mosaic.redaction import update_redaction_footprints

@@ -39,9 +39,8 @@ from flycam.mosaic.orthorectify.flight_session import (
     open_flight,
     resolve_flight_state,
 )
-from flycam.mosaic.orthorectify.frame_plan import FrameFootprint
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
-from flycam.mosaic.orthorectify.rectification import compute_ground_views
+from flycam.mosaic.orthorectify.rectification import FrameFootprint, compute_ground_views
 from flycam.mosaic.orthorectify.reprocess import (
     NO_REPROCESS,
     ReprocessPlan,

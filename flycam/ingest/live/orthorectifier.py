@@ -59,9 +59,14 @@ from flycam.mosaic.orthorectify.flight_session import (
     resolve_flight_state,
 )
 from flycam.mosaic.orthorectify.frame_merge import Rejections
-from flycam.mosaic.orthorectify.frame_plan import FrameFootprint, build_frame_record
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
-from flycam.mosaic.orthorectify.rectification import GroundView, compute_ground_view, get_recorded_pose
+from flycam.mosaic.orthorectify.rectification import (
+    FrameFootprint,
+    GroundView,
+    build_frame_record,
+    compute_ground_view,
+    get_recorded_pose,
+)
 from flycam.mosaic.orthorectify.reprocess import ReprocessPlan, apply_reprocess_plan
 from flycam.mosaic.surface.laying_surface import Bounds, raise_terrain
 from flycam.mosaic.terrain import store_frame_terrain

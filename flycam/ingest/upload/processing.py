@@ -44,7 +44,7 @@ from flycam.messages import _
 from flycam.model.flight import Flight
 from flycam.model.records import FrameStatus
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
-from flycam.mosaic.orthorectify.frame_plan import FrameFootprint, load_terrain_under, project_frames
+from flycam.mosaic.orthorectify.rectification import FrameFootprint, load_terrain_under, project_frames
 from flycam.mosaic.terrain import load_registered_dems
 from flycam.retry import ProgressProbe
 from flycam.storage.files import compute_sha256

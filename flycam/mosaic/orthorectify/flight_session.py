@@ -39,7 +39,7 @@ from flycam.model.warning import (
     encode_warning,
     parse_warning_code,
 )
-from flycam.mosaic.orthorectify.frame_plan import FrameFootprint
+from flycam.mosaic.orthorectify.rectification import FrameFootprint
 from flycam.mosaic.orthorectify.reprocess import NO_REPROCESS, ReprocessPlan
 from flycam.mosaic.terrain import compute_unknown_share
 from flycam.workspace import Workspace

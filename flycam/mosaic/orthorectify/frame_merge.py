@@ -28,7 +28,7 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.model.diagnosis import Rejection
 from flycam.model.frame import FrameHeader, OrthoPatch
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo
-from flycam.mosaic.orthorectify.rebuild import read_amendments
+from flycam.mosaic.orthorectify.rebuild import load_amendments
 from flycam.mosaic.orthorectify.rectification import (
     FrameGeometry,
     compute_frame_quality_bounds,
@@ -515,7 +515,7 @@ def merge_frames(
     terrains = {terrain.dem_id: terrain}
     for dem_id in {record.dem_id for record, _ in pending if record.dem_id} - terrains.keys():
         terrains[dem_id] = load_recorded_terrain(workspace, dem_id)
-    amendments = read_amendments(workspace, mosaic)
+    amendments = load_amendments(workspace.catalog, mosaic)
     records = FrameRecordBuffer(workspace)
     with MosaicWriter(
         workspace.store,

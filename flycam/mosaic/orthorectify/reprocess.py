@@ -28,12 +28,12 @@ from flycam.model.warning import (
     TERRAIN_WAITS,
     encode_warning,
 )
-from flycam.mosaic.orthorectify.frame_plan import FrameFootprint, build_frame_record
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics
+from flycam.mosaic.orthorectify.rectification import FrameFootprint, build_frame_record
 from flycam.mosaic.redaction import update_redaction_footprints
 from flycam.mosaic.terrain import Floats, compute_unknown_share, load_recorded_terrain
 from flycam.mosaic.terrain_codec import parse_source_dem_id
-from flycam.mosaic.tiles.groups import DAMAGE
+from flycam.mosaic.tiles.writer import DAMAGE
 from flycam.workspace import Workspace
 
 _MIN_GAIN = 0.005

@@ -20,7 +20,7 @@ from flycam.model.text import strip_unprintable, to_visible
 from flycam.mosaic.coverage import measure_coverage
 from flycam.mosaic.orthorectify.flight_session import close_flight
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
-from flycam.mosaic.tiles.groups import DAMAGE
+from flycam.mosaic.tiles.writer import DAMAGE
 from flycam.storage import keys
 from flycam.workspace import Progress, Workspace, ignore_progress
 
