@@ -41,7 +41,7 @@ from flycam.model.warning import describe_warning
 if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
     from flycam.ingest.batch import IngestReport
-    from flycam.ingest.inspection import PreflightReport, PreflightRequest
+    from flycam.ingest.preflight_check import PreflightReport, PreflightRequest
     from flycam.model.diagnosis import Diagnosis, Problem, Rejection, ReliefZone
     from flycam.model.records import Coverage
     from flycam.mosaic.orthorectify.withdrawal import WithdrawalReport
@@ -436,7 +436,7 @@ def parse_ingest_options(options: dict[str, Any]) -> PreflightRequest:
 
     Raises OptionUnusable for an impossible value.
     """
-    from flycam.ingest.inspection import PreflightRequest
+    from flycam.ingest.preflight_check import PreflightRequest
 
     offset_s = options["clock_offset_s"]
     if offset_s is not None and not abs(offset_s) < _MAX_OFFSET_S:
@@ -472,7 +472,7 @@ def inspect_command(
     found = search_photos(options["paths"])
     if recordings := find_recordings(found, options["paths"]):
         return inspect_recordings(recordings, options["telemetry"])
-    from flycam.ingest.inspection import check_flight
+    from flycam.ingest.preflight_check import check_flight
     from flycam.mosaic.terrain import load_registered_dems
 
     settings = read_settings(os.environ, data_dir)

@@ -32,14 +32,14 @@ from flycam.ingest.existing_photos import (
     resolve_flight_to_join,
     store_missing_originals,
 )
-from flycam.ingest.inspection import (
+from flycam.ingest.photos.photo_reader import PhotoPrefetch
+from flycam.ingest.preflight.frame_headers import find_infrared_suspects
+from flycam.ingest.preflight_check import (
     PreflightRequest,
     PreflightResult,
     make_outside_terrain_error,
     run_preflight,
 )
-from flycam.ingest.photos.photo_reader import PhotoPrefetch
-from flycam.ingest.preflight.frame_headers import find_infrared_suspects
 from flycam.messages import join
 from flycam.model.diagnosis import Diagnosis, Rejection
 from flycam.model.flight import Flight

@@ -17,7 +17,7 @@ from flycam.catalog.retention_records import make_original_purged
 from flycam.concurrency import count_workers, map_ordered
 from flycam.errors import OptionUnusable
 from flycam.geodata.crs import to_lonlat
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.ingest.video.video_frames import VideoIdentity, is_video_frame
 from flycam.messages import _
 from flycam.model.diagnosis import Diagnosis

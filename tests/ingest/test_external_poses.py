@@ -14,8 +14,8 @@ from flycam.errors import DatumUnknown
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem import read_dem_info
 from flycam.geodata.geoid import convert_height
-from flycam.ingest.inspection import PreflightRequest, run_preflight
 from flycam.ingest.poses.external_poses import read_stated_datum
+from flycam.ingest.preflight_check import PreflightRequest, run_preflight
 from flycam.mosaic.terrain import TerrainLookup, load_registered_dems
 from tests.houses import House
 

@@ -11,9 +11,9 @@ from flycam.drill.photo_drill import DrillReport, write_drill
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import NotFound, OptionUnusable
 from flycam.ingest.batch import IngestReport, ingest
-from flycam.ingest.inspection import PreflightRequest
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.ingest.video.video_frames import is_video_frame
 from flycam.model.flight import EventKind, Flight, FlightState
 from flycam.model.records import FrameStatus

@@ -14,9 +14,9 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import DiskFull
 from flycam.ingest.batch import ingest
-from flycam.ingest.inspection import PreflightRequest
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.workflow import orthorectify_video
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.model.flight import FlightState
 from flycam.model.warning import describe_warning
 from flycam.mosaic.eviction import DAY_S, MIN_GRACE_S, enable_eviction, estimate_evictable, evict_derived

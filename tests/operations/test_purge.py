@@ -12,7 +12,7 @@ import pytest
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import OriginalPurged
 from flycam.ingest.batch import ingest
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.model.access import RetainedKind
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.mosaic.orthorectify.flight_session import FlightLabels

@@ -5,6 +5,7 @@ Known while the aircraft can still fly again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -15,6 +16,7 @@ from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from flycam.geodata.crs import make_point_transform, to_lonlat
+from flycam.geodata.kml import KML_FOOT, KML_HEAD, escape_xml, format_multi_geometry
 from flycam.geometry.camera import compute_ray_directions
 from flycam.ingest.preflight.files import parse_counters
 from flycam.ingest.preflight.flight_table import Bools, Floats, Index, split_sorties, wrap_degrees
@@ -526,3 +528,34 @@ def _sentences(gaps: list[Gap], ground: _Ground, wanted: Bools) -> list[Problem]
             )
         )
     return problems
+
+
+# -- KML of the ground to refly, for the pilot's tablet (OGC 12-007r2, KML 2.3) --------------------
+
+
+_STYLES = {GapKind.HOLE: "ff0000ff", GapKind.BREAK: "ff00a5ff"}  # aabbggrr: red, orange
+_NAMES = {GapKind.HOLE: _("not seen"), GapKind.BREAK: _("strip broken")}
+
+
+def make_refly_kml(gaps: Sequence[Gap], title: str) -> str:
+    """Return KML text with one placemark per gap, largest first, in WGS 84.
+
+    Names in Vietnamese and English.
+    """
+    ordered = sorted(gaps, key=lambda g: (g.kind is not GapKind.HOLE, -g.area_m2))
+    styles = "".join(
+        f'<Style id="{kind.value}"><LineStyle><color>{colour}</color><width>3</width></LineStyle>'
+        f"<PolyStyle><color>60{colour[2:]}</color></PolyStyle></Style>"
+        for kind, colour in _STYLES.items()
+    )
+    marks = "".join(_placemark(number, gap) for number, gap in enumerate(ordered, start=1))
+    return f"{KML_HEAD}<name>{escape_xml(title)}</name>{styles}{marks}{KML_FOOT}"
+
+
+def _placemark(number: int, gap: Gap) -> str:
+    name, vi = _NAMES[gap.kind], gap.sentence.in_language("vi")
+    return (
+        f"<Placemark><name>{number}. {name.in_language('vi')} / {name}: {gap.area_m2:,.0f} m²</name>"
+        f"<description>{escape_xml(f'{vi} {gap.sentence}')}</description>"
+        f"<styleUrl>#{gap.kind.value}</styleUrl>{format_multi_geometry(gap.polygon_lonlat)}</Placemark>"
+    )

@@ -1,4 +1,4 @@
-"""Checks of a flight's photo files: capture time, duplicates, gaps, bad images.
+"""Checks of a flight's photos: capture time, duplicates, gaps, bad images, use.
 
 Capture times are in UTC, from clocks that mostly do not state their time zone.
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -23,12 +24,17 @@ from flycam.errors import (
     DuplicateFrame,
     FrameRejected,
     FrameUnreadable,
+    HeightUnknown,
     LensCovered,
+    PoseRejected,
     SourceUnreadable,
     TooBlurred,
 )
 from flycam.ingest.photos.photo_reader import PhotoMetadata, make_display_names
-from flycam.ingest.preflight.flight_table import FlightTable
+from flycam.ingest.preflight.altitude import CameraHeights
+from flycam.ingest.preflight.attitude import Attitude, compute_sky_fraction, reject_sky_photos
+from flycam.ingest.preflight.flight_table import CLEARANCE_M, Bools, FlightTable
+from flycam.ingest.preflight.frame_headers import ResolvedFlight
 from flycam.ingest.telemetry.flight_log import compute_leap_seconds
 from flycam.media.pixels import SMOOTH, PixelChecks
 from flycam.messages import Message, _, join, ngettext, pgettext
@@ -527,3 +533,107 @@ def _sharpness_ratio(photos: Sequence[PhotoMetadata], seen: Sequence[PixelChecks
         if usual > _MIN_USUAL_SHARPNESS:
             ratio[rows] = np.maximum(sharpness - SMOOTH, 0.0) / usual
     return ratio
+
+
+# -- Selection of photos that can be rectified -----------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsablePhotos:
+    """Photos to rectify, and the others.
+
+    keep           rows to rectify
+    without_image  rows with a pose but without usable pixels, each with its error
+    """
+
+    keep: Bools
+    without_image: Mapping[int, FrameRejected]
+    rejected: tuple[Rejection, ...]
+    problems: tuple[Problem, ...]
+
+
+def select_usable_photos(flight: ResolvedFlight) -> UsablePhotos:
+    """Check pixels, then poses; give one error for each rejected photo."""
+    names = flight.table.names
+    pictureless, problems = reject_bad_images(flight.table.photos, names)
+    rejected = [Rejection.from_error(names[row], error) for row, error in pictureless.items()]
+    shown = np.ones(len(names), dtype=bool)
+    shown[list(pictureless)] = False
+    posed, refused, pose_problems = _posed(flight, shown)
+    return UsablePhotos(
+        keep=shown & posed,
+        without_image={row: error for row, error in pictureless.items() if posed[row]},
+        rejected=(*rejected, *refused),
+        problems=(*problems, *pose_problems),
+    )
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """Rows to reject: the error, and the finding's code."""
+
+    rows: Bools
+    error: FrameRejected
+    code: str
+
+
+def _posed(flight: ResolvedFlight, shown: Bools) -> tuple[Bools, list[Rejection], list[Problem]]:
+    """Return rows that can be rectified; rejections and findings of the others.
+
+    Only photos in `shown` are reported.
+    """
+    names = flight.table.names
+    no_heading = ~np.isfinite(flight.attitude.angles_deg[:, 0])
+    share = np.where(
+        no_heading,
+        0.0,
+        np.nan_to_num(compute_sky_fraction(np.nan_to_num(flight.rotations), flight.interiors)),
+    )
+    keep, rejected, problems = reject_sky_photos(names, share, shown)
+    for refusal in _refusals(flight.heights, flight.attitude):
+        rows = refusal.rows & keep
+        keep = keep & ~rows
+        reported = rows & shown
+        if not reported.any():
+            continue
+        rejected += [Rejection.from_error(name, refusal.error) for name in flight.table.names_of(reported)]
+        problems.append(
+            Problem(
+                code=refusal.code,
+                severity=Severity.ERROR if reported.all() else Severity.WARNING,
+                sentence=ngettext(
+                    "{count} photo is left out, it {reason}.",
+                    "{count} photos are left out, each {reason}.",
+                    int(reported.sum()),
+                    reason=refusal.error.message,
+                ),
+                frames=flight.table.names_of(reported),
+            )
+        )
+    return keep, rejected, problems
+
+
+def _refusals(heights: CameraHeights, attitude: Attitude) -> tuple[_Refusal, ...]:
+    return (
+        _Refusal(
+            ~np.isfinite(heights.height_m),
+            HeightUnknown(
+                _(
+                    "has no usable height: no terrain lies under it, it says no height above take-off, and "
+                    "it shares too little ground with other photos to find one: register terrain (flycam dem "
+                    "add)"
+                )
+            ),
+            "no_height",
+        ),
+        _Refusal(
+            ~np.isfinite(attitude.angles_deg[:, 0]),
+            PoseRejected(_("has no heading: give the flight log with --telemetry")),
+            "no_heading",
+        ),
+        _Refusal(
+            heights.above_ground_m < CLEARANCE_M,
+            PoseRejected(_("lies under the terrain: check --height and --takeoff")),
+            "under_ground",
+        ),
+    )

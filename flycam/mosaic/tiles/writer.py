@@ -51,8 +51,8 @@ from flycam.storage.base import ObjectStore
 # -- Repair of tiles whose objects are lost or damaged ---------------------------------------------
 #
 # Base tiles are rebuilt from the originals (`flycam.mosaic.orthorectify.rebuild`); a parent is a pure
-# function of its children, so it needs no originals. The result is the very state that was lost, so its object
-# is written again under the same key, and the log gets no line.
+# function of its children, so it needs no originals. The result is the very state that was lost, so its
+# object is written again under the same key, and the log gets no line.
 
 
 DAMAGE = (ObjectMissing, TileCorrupt)
@@ -185,8 +185,8 @@ def _checked(store: ObjectStore, head: TileRecord) -> tuple[TileId, bool]:
 # -- Atomic writes of groups of tiles with their ancestors -----------------------------------------
 #
 # All of a group is written to the store and the log, or none: encode, `store.put`, `store.flush`, and last
-# one `append` that carries the base tiles *and all their ancestors*. So at every moment, a power cut included,
-# each parent named in the log is the function of the children named in the log.
+# one `append` that carries the base tiles *and all their ancestors*. So at every moment, a power cut
+# included, each parent named in the log is the function of the children named in the log.
 
 
 _MAX_ATTEMPTS = 25

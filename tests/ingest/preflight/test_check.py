@@ -17,7 +17,7 @@ from flycam.ingest.photos.calibration import resolve_interior
 from flycam.ingest.photos.photo_reader import read_photos
 from flycam.ingest.photos.photo_search import find_photos
 from flycam.ingest.photos.xmp import Angles
-from flycam.ingest.preflight.check import diagnose
+from flycam.ingest.preflight_check import diagnose
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.media.pixels import read_grey
 from flycam.model.diagnosis import GapKind, Severity

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import shapely
 
-from flycam.ingest.inspection import make_refly_kml
-from flycam.ingest.preflight.check import diagnose
+from flycam.ingest.preflight.coverage import make_refly_kml
+from flycam.ingest.preflight_check import diagnose
 from flycam.model.diagnosis import GapKind
 from tests.ingest.photos.made_flights import CAMERA, GROUND_M, LAT, LON, M_PER_DEG, codes, flat, strips, the
 

@@ -10,7 +10,7 @@ import pytest
 
 from flycam.geometry.pose import rotation_from_gimbal
 from flycam.ingest.photos.photo_reader import make_display_names
-from flycam.ingest.preflight.check import compute_sky_fraction, reject_sky_photos
+from flycam.ingest.preflight.attitude import compute_sky_fraction, reject_sky_photos
 from flycam.ingest.preflight.files import find_duplicates, find_missing_files, reject_bad_images
 from flycam.ingest.preflight.flight_table import build_flight_table
 from tests.ingest.photos.made_flights import CAMERA, codes, photo, picture, strips, the

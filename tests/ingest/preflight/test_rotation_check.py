@@ -11,8 +11,8 @@ from flycam.ingest.photos.calibration import resolve_interior
 from flycam.ingest.photos.photo_reader import read_photos
 from flycam.ingest.photos.photo_search import search_photos
 from flycam.ingest.photos.xmp import Angles
-from flycam.ingest.preflight.check import diagnose
 from flycam.ingest.preflight.image_rotation import detect_edited_photos
+from flycam.ingest.preflight_check import diagnose
 from flycam.media.pixels import check_pixels
 from flycam.model.diagnosis import Severity
 from tests.ingest.photos.made_flights import photo, strips

@@ -13,7 +13,7 @@ from flycam.errors import CalibrationMissing
 from flycam.geometry.camera import InteriorOrientation
 from flycam.ingest.photos.photo_reader import PhotoMetadata, read_photos
 from flycam.ingest.photos.photo_search import search_photos
-from flycam.ingest.preflight.check import diagnose
+from flycam.ingest.preflight_check import diagnose
 from flycam.media.pixels import check_pixels
 from tests.ingest.photos.made_flights import CAMERA, strips
 from tests.ingest.preflight.turned_flights import fields_and_roads, flat, lens, problem, shown_by

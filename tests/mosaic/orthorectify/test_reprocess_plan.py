@@ -13,7 +13,7 @@ from flycam.board.layers import register_communes
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import InputUnusable
 from flycam.ingest.batch import IngestReport, ingest
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.model.flight import FlightState
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.warning import (

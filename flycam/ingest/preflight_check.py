@@ -1,14 +1,19 @@
-"""Preflight check: description of a flight, its faults, and their resolution.
+"""Preflight check of a flight: its faults, and headers that are ready to rectify.
 
-`diagnose` turns the photos' metadata into headers that are ready to rectify. Evidence beats convention; every
-decision becomes one sentence; no photo is dropped without a reason.
+`diagnose` turns the photos' metadata into headers. Evidence beats convention; every decision becomes one
+sentence; no photo is dropped without a reason. `run_preflight` reads the photos before it; poses may come
+from a table, such as an external adjustment or a survey company's file. Nothing is written but the KML of the
+ground to refly, on request (`flycam inspect`).
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from shapely.geometry.base import BaseGeometry
@@ -16,31 +21,58 @@ from shapely.geometry.base import BaseGeometry
 from flycam.errors import (
     CalibrationMissing,
     FrameRejected,
-    HeightUnknown,
-    HorizonInView,
+    FrameUnreadable,
     LensUnknown,
-    PoseRejected,
+    OutsideTerrain,
+    PhotosUnpositioned,
+    PositionMissing,
+    PositionUnknown,
+    SourceUnreadable,
+    TerrainMissing,
 )
-from flycam.geodata.crs import choose_work_crs, to_work
-from flycam.geometry.camera import InteriorOrientation, compute_ray_directions
-from flycam.ingest.photos.photo_reader import PhotoMetadata, make_display_names
-from flycam.ingest.preflight.altitude import CameraHeights, HeightMode, resolve_heights, resolve_positions
+from flycam.geodata.cameras import load_camera_file
+from flycam.geodata.crs import choose_work_crs, to_lonlat, to_work
+from flycam.geodata.dem import DemInfo, read_dem_info
+from flycam.geometry.camera import InteriorOrientation
+from flycam.ingest.photos.calibration import resolve_interior
+from flycam.ingest.photos.photo_reader import PhotoMetadata, PhotoPrefetch, make_display_names, read_photos
+from flycam.ingest.photos.photo_search import FileKind, PhotoSearchResult, detect_file_kind, search_photos
+from flycam.ingest.poses.block_positions import (
+    is_map_file,
+    with_gcp_positions,
+    with_map_positions,
+)
+from flycam.ingest.poses.external_poses import (
+    build_diagnosis_from_poses,
+    has_ground_control,
+    has_only_positions,
+    has_poses,
+    with_table_positions,
+)
+from flycam.ingest.preflight.altitude import (
+    TERRAIN_DISJOINT,
+    TERRAIN_HOLE,
+    TERRAIN_PARTIAL,
+    CameraHeights,
+    HeightMode,
+    resolve_heights,
+    resolve_positions,
+)
 from flycam.ingest.preflight.attitude import (
     SIGMA_COURSE_YAW_DEG,
-    Attitude,
     resolve_attitude,
     resolve_nose_cameras,
 )
-from flycam.ingest.preflight.coverage import assess_coverage
+from flycam.ingest.preflight.coverage import assess_coverage, make_refly_kml
 from flycam.ingest.preflight.files import (
+    UsablePhotos,
     find_duplicates,
     find_missing_files,
     identify_photos,
-    reject_bad_images,
     resolve_capture_times,
+    select_usable_photos,
 )
 from flycam.ingest.preflight.flight_table import (
-    CLEARANCE_M,
     Bools,
     FlightTable,
     Floats,
@@ -70,206 +102,20 @@ from flycam.ingest.preflight.image_rotation import (
     find_interior,
     guess_interior,
 )
-from flycam.ingest.preflight.log_match import fill_from_log, to_flight_log
+from flycam.ingest.preflight.log_match import LOG_DOES_NOT_MATCH, fill_from_log, to_flight_log
 from flycam.ingest.preflight.takeoff import StatedTakeoff
 from flycam.ingest.telemetry.flight_log import FlightLog
-from flycam.media.pixels import PixelChecks
-from flycam.messages import Message, _, ngettext
+from flycam.media.pixels import PixelChecks, read_grey
+from flycam.messages import Message, _, join, ngettext
 from flycam.model.diagnosis import Diagnosis, Problem, Rejection, Severity, Takeoff, TerrainAt
 from flycam.model.flight import is_flat_datum
 from flycam.model.frame import FrameHeader
 from flycam.model.telemetry import TelemetryTrack
-
-# -- Share of sky in photos, and rejection of those that are mostly sky ----------------------------
-
-
-GRAZING_DEG = 3.0
-"""Rays flatter than this meet the ground, if at all, kilometres away, where pixels are useless."""
-MAX_SKY = 0.6
-_GRID = 7
-
-
-def compute_sky_fraction(rotations: Floats, interiors: Sequence[InteriorOrientation]) -> Floats:
-    """Return the share of each frame that looks flatter than `GRAZING_DEG` down.
-
-    N×3×3 rotations, N interiors.
-    """
-    share = np.zeros(len(rotations))
-    for interior in set(interiors):
-        rows = np.array([i for i, other in enumerate(interiors) if other is interior or other == interior])
-        directions = _directions(interior)
-        up = rotations[rows][:, :, 2] @ directions.T
-        share[rows] = (up > -np.sin(np.radians(GRAZING_DEG))).mean(axis=1)
-    return share
-
-
-def _directions(interior: InteriorOrientation) -> Floats:
-    width, height = interior.image_size_px
-    u, v = np.meshgrid(np.linspace(0.0, width - 1.0, _GRID), np.linspace(0.0, height - 1.0, _GRID))
-    rays = np.stack(compute_ray_directions(interior, u.ravel(), v.ravel()), axis=-1)
-    rays = rays[np.isfinite(rays).all(axis=1)]
-    unit: Floats = rays / np.linalg.norm(rays, axis=1, keepdims=True)
-    return unit
-
-
-def reject_sky_photos(
-    names: Sequence[str], share: Floats, reportable: Bools
-) -> tuple[Bools, list[Rejection], list[Problem]]:
-    """Return a mask of photos to keep; rejections and findings of mostly-sky photos.
-
-    Only photos in `reportable` are reported.
-    """
-    keep = share <= MAX_SKY
-    sky = ~keep & reportable
-    some = keep & (share > 0.0) & reportable
-    rejected = [
-        Rejection.from_error(
-            names[i],
-            HorizonInView(
-                _(
-                    "{share:.0f} % of it looks at or above the horizon: tilt the gimbal down",
-                    share=share[i] * 100,
-                )
-            ),
-        )
-        for i in np.flatnonzero(sky).tolist()
-    ]
-    problems = []
-    if sky.any():
-        problems.append(
-            Problem(
-                code="horizon",
-                severity=Severity.WARNING,
-                sentence=ngettext(
-                    "{count} photo looks at the horizon or the sky and is left out: tilt the gimbal down.",
-                    "{count} photos look at the horizon or the sky and are left out: tilt the gimbal down.",
-                    int(sky.sum()),
-                ),
-                frames=tuple(names[i] for i in np.flatnonzero(sky).tolist()),
-            )
-        )
-    if some.any():
-        problems.append(
-            Problem(
-                code="horizon_part",
-                severity=Severity.INFO,
-                sentence=ngettext(
-                    "{count} photo sees the horizon in part (up to {most_pct:.0f} % of the picture): only "
-                    "the ground below it is used.",
-                    "{count} photos see the horizon in part (up to {most_pct:.0f} % of the picture): only "
-                    "the ground below it is used.",
-                    int(some.sum()),
-                    most_pct=share[some].max() * 100,
-                ),
-                frames=tuple(names[i] for i in np.flatnonzero(some).tolist()),
-            )
-        )
-    return keep, rejected, problems
-
-
-# -- Selection of photos that can be rectified -----------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class UsablePhotos:
-    """Photos to rectify, and the others.
-
-    keep           rows to rectify
-    without_image  rows with a pose but without usable pixels, each with its error
-    """
-
-    keep: Bools
-    without_image: Mapping[int, FrameRejected]
-    rejected: tuple[Rejection, ...]
-    problems: tuple[Problem, ...]
-
-
-def select_usable_photos(flight: ResolvedFlight) -> UsablePhotos:
-    """Check pixels, then poses; give one error for each rejected photo."""
-    names = flight.table.names
-    pictureless, problems = reject_bad_images(flight.table.photos, names)
-    rejected = [Rejection.from_error(names[row], error) for row, error in pictureless.items()]
-    shown = np.ones(len(names), dtype=bool)
-    shown[list(pictureless)] = False
-    posed, refused, pose_problems = _posed(flight, shown)
-    return UsablePhotos(
-        keep=shown & posed,
-        without_image={row: error for row, error in pictureless.items() if posed[row]},
-        rejected=(*rejected, *refused),
-        problems=(*problems, *pose_problems),
-    )
-
-
-@dataclass(frozen=True)
-class _Refusal:
-    """Rows to reject: the error, and the finding's code."""
-
-    rows: Bools
-    error: FrameRejected
-    code: str
-
-
-def _posed(flight: ResolvedFlight, shown: Bools) -> tuple[Bools, list[Rejection], list[Problem]]:
-    """Return rows that can be rectified; rejections and findings of the others.
-
-    Only photos in `shown` are reported.
-    """
-    names = flight.table.names
-    no_heading = ~np.isfinite(flight.attitude.angles_deg[:, 0])
-    share = np.where(
-        no_heading,
-        0.0,
-        np.nan_to_num(compute_sky_fraction(np.nan_to_num(flight.rotations), flight.interiors)),
-    )
-    keep, rejected, problems = reject_sky_photos(names, share, shown)
-    for refusal in _refusals(flight.heights, flight.attitude):
-        rows = refusal.rows & keep
-        keep = keep & ~rows
-        reported = rows & shown
-        if not reported.any():
-            continue
-        rejected += [Rejection.from_error(name, refusal.error) for name in flight.table.names_of(reported)]
-        problems.append(
-            Problem(
-                code=refusal.code,
-                severity=Severity.ERROR if reported.all() else Severity.WARNING,
-                sentence=ngettext(
-                    "{count} photo is left out, it {reason}.",
-                    "{count} photos are left out, each {reason}.",
-                    int(reported.sum()),
-                    reason=refusal.error.message,
-                ),
-                frames=flight.table.names_of(reported),
-            )
-        )
-    return keep, rejected, problems
-
-
-def _refusals(heights: CameraHeights, attitude: Attitude) -> tuple[_Refusal, ...]:
-    return (
-        _Refusal(
-            ~np.isfinite(heights.height_m),
-            HeightUnknown(
-                _(
-                    "has no usable height: no terrain lies under it, it says no height above take-off, and "
-                    "it shares too little ground with other photos to find one: register terrain (flycam dem "
-                    "add)"
-                )
-            ),
-            "no_height",
-        ),
-        _Refusal(
-            ~np.isfinite(attitude.angles_deg[:, 0]),
-            PoseRejected(_("has no heading: give the flight log with --telemetry")),
-            "no_heading",
-        ),
-        _Refusal(
-            heights.above_ground_m < CLEARANCE_M,
-            PoseRejected(_("lies under the terrain: check --height and --takeoff")),
-            "under_ground",
-        ),
-    )
-
+from flycam.model.text import to_visible
+from flycam.mosaic.orthorectify.rectification import load_terrain_under, project_frames
+from flycam.mosaic.terrain import TerrainLookup, format_dem_names
+from flycam.storage.atomic import write_file_atomically
+from flycam.workspace import Progress, ignore_progress
 
 # -- Preflight check of metadata, resolved to frame headers ----------------------------------------
 
@@ -638,4 +484,298 @@ def _nothing_usable(photos: Sequence[PhotoMetadata], book: _FindingLog) -> Diagn
         vertical_datum="",
         takeoff=None,
         is_drill=any(p.is_drill for p in photos),
+    )
+
+
+# -- Diagnosis of a flight as it lies on the memory card -------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreflightRequest:
+    """The operator's request.
+
+    telemetry       a flight log for photos that lack something; positions, poses for all of them (a table,
+        an OpenSfM reconstruction, ODM's shots), or control points or a map that place them: decided
+        by the file's content
+    camera          a camera file that overrides the photos' metadata
+    height_mode     "auto", "relative", "absolute" or "exif"
+    takeoff         height of the take-off point in metres, or its (lon, lat) degrees
+    clock_offset_s  log's stamp minus photo's time; None: found from the evidence
+    own_dem         terrain given for this very flight: it is an error if it lies elsewhere
+    layer           the layer as the operator states it; None: by tags and names
+    """
+
+    paths: tuple[Path, ...]
+    telemetry: Path | None = None
+    camera: Path | None = None
+    height_mode: str = "auto"
+    takeoff: float | tuple[float, float] | None = None
+    clock_offset_s: float | None = None
+    layer: str | None = None
+    own_dem: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreflightResult:
+    """A flight as it lies on the memory card.
+
+    photos      metadata of every readable photo, by file name and path
+    unreadable  photos that cannot be read, as rejections
+    """
+
+    photos: tuple[PhotoMetadata, ...]
+    unreadable: tuple[Rejection, ...]
+    diagnosis: Diagnosis
+
+    @property
+    def photo_count(self) -> int:
+        """Number of photos found, readable or not."""
+        return len(self.photos) + len(self.unreadable)
+
+
+def run_preflight(
+    request: PreflightRequest,
+    dems: Sequence[DemInfo],
+    *,
+    check_pixels: bool,
+    area_of_interest: BaseGeometry | None = None,
+    found: PhotoSearchResult | None = None,
+    prefetch: PhotoPrefetch | None = None,
+    progress: Progress = ignore_progress,
+) -> PreflightResult:
+    """Read the metadata of all photos and diagnose them.
+
+    check_pixels  read the photos whole, and check their pixels (truncation, blur, a covered lens); otherwise
+                  their heads alone
+    found         photos at the paths, if they were searched before
+    prefetch      photos that are being read already
+
+    Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has a
+    position and nothing supplies one), PhotosUnpositioned (something else is missing), TerrainMissing
+    (`own_dem` lies elsewhere), CalibrationMissing, and what reading the telemetry raises.
+    """
+    found = search_photos(request.paths) if found is None else found
+    if not found.photos and found.refused:
+        raise found.refused[0][1]
+    if not found.photos:
+        names = ", ".join(str(path) for path in request.paths)
+        raise SourceUnreadable(
+            _("{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos", names=names)
+        )
+    photos, failed = read_photos(found.photos, is_whole=check_pixels, progress=progress, prefetch=prefetch)
+    failed += [
+        one for one in found.refused if detect_file_kind(one[0].name) is FileKind.PHOTO or one[0].is_dir()
+    ]
+    if not photos:
+        __, first = failed[0]
+        raise SourceUnreadable(
+            ngettext(
+                "the photo cannot be read: {first}",
+                "none of the {count} photos can be read; the first: {first}",
+                len(failed),
+                first=first.message,
+            )
+        ) from first
+    camera = load_camera_file(request.camera) if request.camera else None
+    lens = partial(resolve_interior, camera_override=camera)
+    terrain_at = TerrainLookup(dems) if dems else None
+    log = request.telemetry
+    placed: list[Problem] = []
+    if log is not None and is_map_file(log):
+        photos, placed = with_map_positions(photos, log, lens, read_grey)
+        log = None
+    elif log is not None and has_poses(log) and has_ground_control(log):
+        photos, placed = with_gcp_positions(photos, log, lens, read_grey)
+        log = None
+    elif log is not None and has_poses(log) and has_only_positions(log):
+        photos, placed = with_table_positions(photos, log)
+        log = None
+    if log is not None and has_poses(log):
+        diagnosis = build_diagnosis_from_poses(
+            photos,
+            log,
+            terrain_at=terrain_at,
+            interior_for=lens,
+            own_lenses=camera is None,
+            layer=request.layer,
+            grey_of=read_grey if check_pixels else None,
+        )
+    else:
+        diagnosis = diagnose(
+            photos,
+            terrain_at=terrain_at,
+            track=_track(log) if log else None,
+            height_mode=request.height_mode,
+            takeoff=request.takeoff,
+            clock_offset_s=request.clock_offset_s,
+            interior_for=lens,
+            area_of_interest=area_of_interest,
+            layer=request.layer,
+            grey_of=read_grey if check_pixels else None,
+        )
+    diagnosis = replace(diagnosis, problems=(*placed, *diagnosis.problems))
+    if request.own_dem and any(one.code == TERRAIN_DISJOINT for one in diagnosis.problems):
+        raise _make_other_terrain_error(request.own_dem, diagnosis)
+    if not diagnosis.headers:
+        raise _make_nothing_placed_error(diagnosis)
+    return PreflightResult(
+        photos=tuple(photos),
+        unreadable=tuple(_make_unread_rejection(path, error) for path, error in failed),
+        diagnosis=diagnosis,
+    )
+
+
+def _make_unread_rejection(path: Path, error: SourceUnreadable) -> Rejection:
+    return Rejection.from_error(to_visible(path.name), FrameUnreadable.from_error(error))
+
+
+def _make_nothing_placed_error(diagnosis: Diagnosis) -> PositionMissing:
+    """Return the error with each reason, its count and first photo.
+
+    The commonest reason first.
+    """
+    by_reason: dict[str, list[Rejection]] = {}
+    for one in diagnosis.rejected:
+        by_reason.setdefault(one.reason, []).append(one)
+    groups = sorted(by_reason.values(), key=len, reverse=True)
+    count = len(diagnosis.rejected)
+    if len(groups) == 1:
+        reasons = groups[0][0].message
+    else:
+        reasons = join(
+            (_("{count} such as {example}", count=len(group), example=group[0].message) for group in groups),
+            "; ",
+        )
+    for problem in (one for one in diagnosis.problems if one.code == LOG_DOES_NOT_MATCH):
+        reasons = join([problem.sentence, reasons])
+    unplaced = PositionMissing if set(by_reason) <= {PositionUnknown.reason} else PhotosUnpositioned
+    return unplaced(
+        ngettext(
+            "none of the {count} photo can be placed: {reasons}",
+            "none of the {count} photos can be placed: {reasons}",
+            count,
+            reasons=reasons,
+        )
+    )
+
+
+def _track(log: Path) -> FlightLog:
+    from flycam.ingest.telemetry.log_files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
+
+    return read_flight_log(log)
+
+
+def _make_other_terrain_error(dem: Path, diagnosis: Diagnosis) -> TerrainMissing:
+    place: Message | str = ""
+    if diagnosis.headers:
+        centre = np.median([one.exterior_prior.projection_centre_m for one in diagnosis.headers], axis=0)
+        lon, lat = to_lonlat(centre[None, :2], diagnosis.work_crs)[0]
+        place = _(
+            " (around latitude {latitude}, longitude {longitude})",
+            latitude=format(lat, ".4f"),
+            longitude=format(lon, ".4f"),
+        )
+    return TerrainMissing(
+        _(
+            "{name}: has no height under these photos{place}: give terrain of that place, "
+            "or leave --dem to place them on a plane",
+            name=dem.name,
+            place=place,
+        )
+    )
+
+
+def make_outside_terrain_error(
+    seen: PreflightResult, refused: Sequence[tuple[FrameHeader, FrameRejected]], terrain_names: str
+) -> OutsideTerrain:
+    """Return the error for a flight without any photo that can be orthorectified."""
+    header, first = refused[0]
+    known = _(" (terrain here: {names})", names=terrain_names) if terrain_names else ""
+    return OutsideTerrain(
+        ngettext(
+            "none of the {count} photo sees ground that is known{known}; the first, {source_name}: {first}",
+            "none of the {count} photos sees ground that is known{known}; the first, {source_name}: {first}",
+            seen.photo_count,
+            known=known,
+            source_name=header.provenance.source_name,
+            first=first.message,
+        )
+    )
+
+
+# -- Preflight report: `flycam inspect` ------------------------------------------------------------
+
+
+_OVER_HOLES = frozenset({TERRAIN_HOLE, TERRAIN_PARTIAL})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreflightReport:
+    """Result of a preflight check, the KML written (if any), and its duration."""
+
+    preflight: PreflightResult
+    refly: Path | None
+    seconds: float
+
+
+def check_flight(
+    request: PreflightRequest,
+    dems: Sequence[DemInfo],
+    *,
+    extra_dem: Path | None = None,
+    datum: str | None = None,
+    aoi: Path | None = None,
+    refly: Path | None = None,
+    check_pixels: bool = True,
+    found: PhotoSearchResult | None = None,
+    progress: Progress = ignore_progress,
+) -> PreflightReport:
+    """Run the preflight check; `extra_dem` is used without being registered.
+
+    found: photos as of `run_preflight`. Raises what `run_preflight` raises, and OutsideTerrain where an
+    ingest would: no photo sees ground whose height is known.
+    """
+    started = time.monotonic()
+    area = None
+    if aoi:
+        # only here are vector files read
+        from flycam.geodata.communes import read_area_of_interest  # noqa: PLC0415  GDAL for vectors is slow to load
+
+        area = read_area_of_interest(aoi)
+    if extra_dem is not None:
+        dems = [read_dem_info(extra_dem, datum), *dems]
+    seen = run_preflight(
+        request,
+        dems,
+        check_pixels=check_pixels,
+        area_of_interest=area,
+        found=found,
+        progress=progress,
+    )
+    seen = _with_ground(seen, dems)
+    if refly is not None:
+        write_file_atomically(refly, make_refly_kml(seen.diagnosis.gaps, f"flycam: {refly.stem}").encode())
+    return PreflightReport(preflight=seen, refly=refly, seconds=time.monotonic() - started)
+
+
+def _with_ground(seen: PreflightResult, dems: Sequence[DemInfo]) -> PreflightResult:
+    """Reject photos over a terrain hole that see no known ground, as an ingest does."""
+    if not any(problem.code in _OVER_HOLES for problem in seen.diagnosis.problems):
+        return seen
+    diagnosis = seen.diagnosis
+    terrain = load_terrain_under(None, diagnosis, dems)
+    planned, refused = project_frames(diagnosis, terrain)
+    if not planned:
+        raise make_outside_terrain_error(
+            seen, refused, format_dem_names(dems, terrain.bounds_m, terrain.work_crs)
+        )
+    blind = tuple(Rejection.from_error(header.provenance.source_name, error) for header, error in refused)
+    return replace(
+        seen,
+        diagnosis=replace(
+            diagnosis,
+            headers=tuple(frame.header for frame in planned),
+            rejected=(*diagnosis.rejected, *blind),
+            refused=(*diagnosis.refused, *refused),
+        ),
     )
