@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
@@ -72,7 +71,7 @@ from flycam.mosaic.orthorectify.flight_session import (
     open_mosaic,
     resolve_flight_state,
 )
-from flycam.mosaic.orthorectify.frame_merge import Rejections, merge_frames
+from flycam.mosaic.orthorectify.frame_merge import MergeFrame, Rejections, merge_frames
 from flycam.mosaic.orthorectify.rebuild import RebuildReport, list_live_mosaics, rebuild_mosaic
 from flycam.mosaic.orthorectify.rectification import (
     FrameFootprint,
@@ -357,7 +356,7 @@ def _records(
     mosaic: MosaicInfo,
     frames: Sequence[FrameFootprint],
     terrain: TerrainGrid,
-) -> Iterator[tuple[FrameRecord, Path]]:
+) -> Iterator[MergeFrame]:
     """Yield what is to be merged: recorded frames, else new ones."""
     flight = opened.flight
     existing = {
@@ -369,14 +368,13 @@ def _records(
             continue
         if record is not None and record.status is FrameStatus.USED:
             # an interrupted run may have recorded frames that it did not merge
-            if not opened.was_ready:
-                yield record, frame.path
-            continue
-        work_crs, base_zoom = flight.work_crs, mosaic.base_zoom
-        yield (
-            build_frame_record(frame, flight.flight_id, work_crs, base_zoom, terrain.dem_id),
-            frame.path,
-        )
+            if opened.was_ready:
+                continue
+        else:
+            record = build_frame_record(
+                frame, flight.flight_id, flight.work_crs, mosaic.base_zoom, terrain.dem_id
+            )
+        yield MergeFrame(record, frame.path, record.header.interior.image_size_px)
 
 
 # -- Known photos: what the catalogue holds of their originals, layer, pose, withdrawal and purge ----
