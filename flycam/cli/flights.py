@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from flycam.ingest.preflight_check import PreflightReport, PreflightRequest
     from flycam.model.diagnosis import Diagnosis, Problem, Rejection, ReliefZone
     from flycam.model.records import Coverage
-    from flycam.mosaic.orthorectify.withdrawal import WithdrawalReport
+    from flycam.mosaic.amendments import WithdrawalReport
 
 
 _STATES = {
@@ -557,7 +557,7 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> Output:
 @wrap_command
 def withdraw_command(*, data_dir: str | None, ref: str, reason: str, authority: str | None) -> Output:
     """Take a flight, or one frame, out of every mosaic, with a trace."""
-    from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
+    from flycam.mosaic.amendments import withdraw_by_reference
 
     with open_workspace(data_dir) as (workspace, __):
         who = authority or workspace.operator or workspace.box

@@ -6,7 +6,7 @@
 Bytes first, then the record that names them. An interrupted ingest is completed by the same command: what was
 recorded is orthorectified again with its recorded pose and terrain, and merging twice changes nothing. Lost
 or damaged tiles of the flight are rebuilt, and frames are reprocessed on terrain that was registered after
-them (`flycam.mosaic.orthorectify.reprocess`).
+them (`flycam.mosaic.amendments`).
 """
 
 from __future__ import annotations
@@ -51,20 +51,23 @@ from flycam.model.warning import (
     WITHDRAWN,
     encode_warning,
 )
+from flycam.mosaic.amendments import (
+    apply_layer_moves,
+    apply_reprocess_plan,
+    open_target_mosaics,
+    plan_layer_moves,
+    plan_reprocess,
+    update_visible_layers,
+)
 from flycam.mosaic.cluster.run import update_all_ancestors
 from flycam.mosaic.coverage import list_boundary_warnings, measure_coverage
 from flycam.mosaic.eviction import enable_eviction
 from flycam.mosaic.finish.revisions import list_outdated_warnings
-from flycam.mosaic.flight_edits import (
-    apply_layer_moves,
-    open_target_mosaics,
-    plan_layer_moves,
-    update_visible_layers,
-)
 from flycam.mosaic.orthorectify.flight_session import (
     MIN_GSD_SHARE,
     FlightLabels,
     FlightSession,
+    ReprocessPlan,
     close_flight,
     find_flight,
     open_flight,
@@ -79,7 +82,6 @@ from flycam.mosaic.orthorectify.rectification import (
     load_terrain_under,
     project_frames,
 )
-from flycam.mosaic.orthorectify.reprocess import ReprocessPlan, apply_reprocess_plan, plan_reprocess
 from flycam.mosaic.terrain import extend_terrain, format_dem_names, load_registered_dems
 from flycam.originals import find_purged, store_original
 from flycam.retry import check_store_writable
@@ -386,7 +388,7 @@ def keep_recorded_layers(
     """Return the frames, known ones in their recorded layer; reads only.
 
     A pixel of the map must not change its layer silently. The operator's `layer` moves frames that are on the
-    map (`flycam.mosaic.flight_edits`); withdrawn ones stay as they were.
+    map (`flycam.mosaic.amendments`); withdrawn ones stay as they were.
     """
     before = {
         record.frame_id: record

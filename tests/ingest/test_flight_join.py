@@ -18,9 +18,9 @@ from flycam.ingest.video.video_frames import is_video_frame
 from flycam.model.flight import EventKind, Flight, FlightState
 from flycam.model.records import FrameStatus
 from flycam.model.warning import FINER_PHOTOS, describe_warning, parse_warning_code
+from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.finish.workflow import FinishRequest
 from flycam.mosaic.orthorectify.flight_session import FlightLabels, resolve_flight_event
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from tests.finishing import finish_flight
 from tests.houses import House
 

@@ -48,10 +48,12 @@ from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.warning import format_clock_warning, is_clock_warning
 from flycam.mosaic.adjustment.incremental import Registrar, RegistrationResult
+from flycam.mosaic.amendments import apply_reprocess_plan
 from flycam.mosaic.coverage import measure_coverage
 from flycam.mosaic.orthorectify.flight_session import (
     FlightLabels,
     FlightSession,
+    ReprocessPlan,
     close_flight,
     find_flight,
     list_unused_label_notes,
@@ -67,7 +69,6 @@ from flycam.mosaic.orthorectify.rectification import (
     compute_ground_view,
     get_recorded_pose,
 )
-from flycam.mosaic.orthorectify.reprocess import ReprocessPlan, apply_reprocess_plan
 from flycam.mosaic.surface.laying_surface import Bounds, raise_terrain
 from flycam.mosaic.terrain import store_frame_terrain
 from flycam.mosaic.terrain_codec import assign_content_id

@@ -24,8 +24,8 @@ from flycam.model.warning import (
     TERRAIN_WAITS,
     parse_warning_code,
 )
+from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.terrain import register_dem
 from flycam.mosaic.tiles.codec import read_tile
 from tests.clips import cut_all
