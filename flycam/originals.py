@@ -11,7 +11,6 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +33,7 @@ from flycam.errors import (
     SourceUnreadable,
     StorageFailed,
 )
-from flycam.media.pixels import Pixels, decode_photo, load_photo, open_pixels
+from flycam.media.pixels import Pixels, decode_photo, load_photo, parse_photo
 from flycam.messages import _
 from flycam.model.records import FrameRecord
 from flycam.storage import keys
@@ -348,18 +347,4 @@ def read_stored_pixels(workspace: Workspace, record: FrameRecord) -> Bytes:
     """
     provenance = record.header.provenance
     data = read_verified_original(workspace, provenance.source_sha256, provenance.source_name)
-    # Decoders take files; a copy lives only while it is read, for a flight may have 20 GB of them.
-    with _copied(workspace.cache_dir, data, Path(provenance.source_name).name) as path:
-        return open_pixels(path)
-
-
-@contextmanager
-def _copied(cache: Path, data: bytes, name: str) -> Iterator[Path]:
-    with ExitStack() as stack:
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            path = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache))) / name
-            path.write_bytes(data)
-        except OSError as error:
-            raise make_copy_error(name, cache, error) from error
-        yield path
+    return decode_photo(parse_photo(data, Path(provenance.source_name)))
