@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,6 @@ from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.crs import choose_work_crs, to_lonlat, to_work
 from flycam.geodata.dem import DemInfo, read_dem_info
 from flycam.geometry.camera import InteriorOrientation
-from flycam.ingest.photos.calibration import resolve_interior
 from flycam.ingest.photos.photo_reader import PhotoMetadata, PhotoPrefetch, make_display_names, read_photos
 from flycam.ingest.photos.photo_search import FileKind, PhotoSearchResult, detect_file_kind, search_photos
 from flycam.ingest.poses.block_positions import (
@@ -123,13 +121,10 @@ from flycam.workspace import Progress, ignore_progress
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
-InteriorFor = Callable[[PhotoMetadata], InteriorOrientation]
-
-
 def diagnose(
     photos: Sequence[PhotoMetadata],
     *,
-    interior_for: InteriorFor,
+    camera: InteriorOrientation | None = None,
     terrain_at: TerrainAt | None = None,
     track: FlightLog | TelemetryTrack | None = None,
     height_mode: str = "auto",
@@ -143,7 +138,7 @@ def diagnose(
     """Check a flight's metadata and resolve it to frame headers.
 
     photos           of one flight, any order; several cameras and several sorties may be mixed
-    interior_for     returns the interior orientation of one photo or raises CalibrationMissing
+    camera           the camera as the operator states it; None: as photos and `models/cameras` state it
     terrain_at       heights of the ground and their datum; None: a plane at take-off
     track            the flight's log (`log_files.read_flight_log`) for photos with incomplete metadata
     height_mode      "auto", "relative", "absolute", "exif"
@@ -164,7 +159,7 @@ def diagnose(
     table = book.kept(resolve_positions(table))
     table = book.kept(resolve_nose_cameras(table))
     options = _HeightOptions(terrain_at, HeightMode(height_mode), takeoff, home, grey_of)
-    table, interiors = _with_lenses(table, interior_for, options, book)
+    table, interiors = _with_lenses(table, camera, options, book)
     if not len(table):
         return _nothing_usable(photos, book)
     flight = _settle(table, interiors, options, book)
@@ -369,7 +364,7 @@ def _headings_fitted(names: Sequence[str], turn_deg: Floats) -> Problem:
 
 def _with_lenses(
     table: FlightTable,
-    interior_for: InteriorFor,
+    camera: InteriorOrientation | None,
     options: _HeightOptions,
     book: _FindingLog,
 ) -> tuple[FlightTable, list[InteriorOrientation]]:
@@ -379,7 +374,7 @@ def _with_lenses(
     sideways = detect_sideways_photos(table.photos).tolist()
     for row, photo in enumerate(table.photos):
         try:
-            interiors.append(find_interior(photo, sideways[row], interior_for))
+            interiors.append(find_interior(photo, sideways[row], camera))
         except CalibrationMissing as error:
             unnamed[row] = error
             interiors.append(guess_interior(photo.image_size_px))
@@ -577,15 +572,14 @@ def run_preflight(
             )
         ) from first
     camera = load_camera_file(request.camera) if request.camera else None
-    lens = partial(resolve_interior, camera_override=camera)
     terrain_at = TerrainLookup(dems) if dems else None
     log = request.telemetry
     placed: list[Problem] = []
     if log is not None and is_map_file(log):
-        photos, placed = with_map_positions(photos, log, lens, read_grey)
+        photos, placed = with_map_positions(photos, log, camera, read_grey)
         log = None
     elif log is not None and has_poses(log) and has_ground_control(log):
-        photos, placed = with_gcp_positions(photos, log, lens, read_grey)
+        photos, placed = with_gcp_positions(photos, log, camera, read_grey)
         log = None
     elif log is not None and has_poses(log) and has_only_positions(log):
         photos, placed = with_table_positions(photos, log)
@@ -595,8 +589,7 @@ def run_preflight(
             photos,
             log,
             terrain_at=terrain_at,
-            interior_for=lens,
-            own_lenses=camera is None,
+            camera=camera,
             layer=request.layer,
             grey_of=read_grey if check_pixels else None,
         )
@@ -608,7 +601,7 @@ def run_preflight(
             height_mode=request.height_mode,
             takeoff=request.takeoff,
             clock_offset_s=request.clock_offset_s,
-            interior_for=lens,
+            camera=camera,
             area_of_interest=area_of_interest,
             layer=request.layer,
             grey_of=read_grey if check_pixels else None,

@@ -25,7 +25,7 @@ from flycam.geodata.crs import choose_work_crs, compute_convergence_and_scale, t
 from flycam.geodata.geoid import convert_height
 from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.geometry.pose import ExteriorOrientation, PoseSource, rotation_from_angle_axis, to_mat3
-from flycam.ingest.photos.calibration import fit_interior_to_photo
+from flycam.ingest.photos.calibration import fit_interior_to_photo, resolve_interior
 from flycam.ingest.photos.photo_reader import PhotoMetadata, make_display_names
 from flycam.ingest.poses import pose_table
 from flycam.ingest.poses.block_positions import (
@@ -68,7 +68,7 @@ def build_posed_headers(
     photos: Sequence[PhotoMetadata],
     poses: Sequence[PoseRow],
     *,
-    interior_for: Callable[[PhotoMetadata], InteriorOrientation],
+    camera: InteriorOrientation | None,
     pose_file: str,
     operator: str | None = None,
 ) -> tuple[tuple[FrameHeader, ...], tuple[Rejection, ...]]:
@@ -95,7 +95,7 @@ def build_posed_headers(
             rejected.append(Rejection.from_error(name, make_duplicate_error(first[photo.identity])))
             continue
         try:
-            interior = _adjusted_lens(row, photo) or interior_for(photo)
+            interior = _adjusted_lens(row, photo) or resolve_interior(photo, camera)
         except CalibrationMissing as error:
             rejected.append(Rejection.from_error(name, LensUnknown.from_error(error)))
             continue
@@ -560,8 +560,7 @@ def build_diagnosis_from_poses(
     pose_file: Path,
     *,
     terrain_at: TerrainLookup | None,
-    interior_for: Callable[[PhotoMetadata], InteriorOrientation],
-    own_lenses: bool,
+    camera: InteriorOrientation | None,
     layer: str | None,
     grey_of: GreyOf | None,
 ) -> Diagnosis:
@@ -571,8 +570,8 @@ def build_diagnosis_from_poses(
     (`grey_of` returns small grey images), for a table's heights may have any origin.
 
     Heights are converted from the file's stated datum to the terrain's; without a stated one they are taken
-    in the terrain's, with a finding. `own_lenses`: cameras adjusted with the poses override the photos'
-    metadata. Raises what `read_poses` and `read_stated_datum` raise.
+    in the terrain's, with a finding. Cameras adjusted with the poses override the photos' metadata, and the
+    operator's `camera` both. Raises what `read_poses` and `read_stated_datum` raise.
     """
     problems: list[Problem] = []
     photos = assign_layer(photos, layer, problems)
@@ -594,8 +593,8 @@ def build_diagnosis_from_poses(
         rows = _converted(rows, stated, datum)
     headers, rejected = build_posed_headers(
         shown,
-        rows if own_lenses else [replace(row, interior=None) for row in rows],
-        interior_for=interior_for,
+        rows if camera is None else [replace(row, interior=None) for row in rows],
+        camera=camera,
         pose_file=pose_file.name,
     )
     by_sha = {photo.identity: str(photo.path) for photo in reversed(shown)}
@@ -603,7 +602,7 @@ def build_diagnosis_from_poses(
     plane, on_plane = _plane_under(headers, paths, grey_of) if is_flat_datum(datum) else (None, [])
     sigma = _list_sigma_findings(pose_file.name, sum(not row.states_sigma for row in rows), len(rows))
     cameras = Counter(photo.camera_name or "unknown camera" for photo in photos)
-    camera, count = cameras.most_common(1)[0]
+    camera_name, count = cameras.most_common(1)[0]
     return Diagnosis(
         headers=headers,
         rejected=(*unseen, *rejected),
@@ -614,7 +613,7 @@ def build_diagnosis_from_poses(
             *sigma,
             *problems,
         ),
-        camera=f"{camera} ({ngettext('{count} photo', '{count} photos', count)})",
+        camera=f"{camera_name} ({ngettext('{count} photo', '{count} photos', count)})",
         work_crs=work_crs,
         vertical_datum=datum,
         takeoff=plane,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,6 +36,7 @@ from flycam.geometry.correlation import (
     orthorectify_thumbnail,
 )
 from flycam.geometry.pose import ExteriorOrientation, PoseSource, to_mat3
+from flycam.ingest.photos.calibration import resolve_interior
 from flycam.ingest.photos.photo_reader import PhotoMetadata
 from flycam.ingest.preflight.flight_table import CLEARANCE_M, Bools, FlightTable, Floats
 from flycam.ingest.preflight.frame_headers import ResolvedFlight
@@ -88,22 +89,24 @@ def detect_sideways_photos(photos: Sequence[PhotoMetadata]) -> Bools:
 
 
 def find_interior(
-    photo: PhotoMetadata, sideways: bool, interior_for: Callable[[PhotoMetadata], InteriorOrientation]
+    photo: PhotoMetadata, sideways: bool, camera: InteriorOrientation | None
 ) -> InteriorOrientation:
     """Return the interior orientation of a photo.
 
     For a sideways one the camera's, rotated by 90° (270° is resolved later). Raises what `resolve_interior`
     raises.
+
+    camera  as the operator states it
     """
     if not sideways:
-        return interior_for(photo)
+        return resolve_interior(photo, camera)
     exif = photo.exif_size_px
     upright = replace(
         photo,
         image_size_px=photo.image_size_px[::-1],
         exif_size_px=exif[::-1] if exif is not None and _same_way(exif, photo.image_size_px) else exif,
     )
-    return rotate_interior(interior_for(upright), 1)
+    return rotate_interior(resolve_interior(upright, camera), 1)
 
 
 def report_edits(

@@ -191,9 +191,7 @@ def test_photos_of_one_name_find_their_pose_by_folder(tmp_path):
         Path(folder, name) for name in ("DJI_0001.JPG", "DJI_0002.JPG") for folder in ("100MEDIA", "101MEDIA")
     ]
     photos = [photo(path.name, path=path, size_bytes=n) for n, path in enumerate(paths)]
-    headers, rejected = build_posed_headers(
-        photos, rows, interior_for=lambda p: CAMERA, pose_file="poses.csv"
-    )
+    headers, rejected = build_posed_headers(photos, rows, camera=CAMERA, pose_file="poses.csv")
     assert [h.provenance.source_sha256 for h in headers] == [photos[1].identity]
     assert [r.name for r in rejected] == [
         "100MEDIA/DJI_0001.JPG",

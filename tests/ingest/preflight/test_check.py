@@ -9,11 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from flycam.errors import CalibrationMissing
 from flycam.geodata.crs import compute_convergence_and_scale
 from flycam.geometry.camera import project
 from flycam.geometry.pose import PoseSource
-from flycam.ingest.photos.calibration import resolve_interior
 from flycam.ingest.photos.photo_reader import read_photos
 from flycam.ingest.photos.photo_search import find_photos
 from flycam.ingest.photos.xmp import Angles
@@ -40,7 +38,7 @@ from tests.ingest.photos.made_flights import (
 
 
 def inspect(photos, **options):
-    options = {"terrain_at": flat(), "interior_for": lambda p: CAMERA, **options}
+    options = {"terrain_at": flat(), "camera": CAMERA, **options}
     return diagnose(photos, **options)
 
 
@@ -67,10 +65,7 @@ def test_headers_are_ready_to_rectify():
 
 
 def test_a_lens_nobody_knows_is_a_rejection_with_the_cure():
-    def unknown(item):
-        raise CalibrationMissing(f"{item.name}: nothing says what lens took it; give --camera FILE")
-
-    diagnosis = diagnose(strips(), interior_for=unknown, terrain_at=flat())
+    diagnosis = diagnose(strips(), terrain_at=flat())
     assert diagnosis.headers == ()
     assert {r.reason for r in diagnosis.rejected} == {"calibration_missing"}
     assert the(diagnosis.problems, "calibration_missing").severity is Severity.ERROR
@@ -116,7 +111,7 @@ def test_no_photo_is_silently_dropped_and_no_header_is_nonsense(fields, with_ter
 def test_brighton_beach_stands_forty_metres_above_its_shore(shared_data):
     photos, failed = read_photos(find_photos([shared_data / "flights" / "brighton_beach"]))
     assert failed == []
-    diagnosis = diagnose(photos, interior_for=resolve_interior, terrain_at=flat(159.0))
+    diagnosis = diagnose(photos, terrain_at=flat(159.0))
     assert (len(diagnosis.headers), diagnosis.rejected, diagnosis.gaps) == (18, (), ())
     heights = [h.exterior_prior.projection_centre_m[2] for h in diagnosis.headers]
     np.testing.assert_allclose(heights, 199.0, atol=1.5)
@@ -125,7 +120,7 @@ def test_brighton_beach_stands_forty_metres_above_its_shore(shared_data):
 @pytest.mark.real
 def test_seneca_has_no_gimbal_and_its_ellipsoidal_height_is_not_taken_for_sea_level(shared_data):
     photos, _ = read_photos(find_photos([shared_data / "flights" / "seneca_fixed_wing"]))
-    diagnosis = diagnose(photos, interior_for=resolve_interior, terrain_at=flat(246.0))
+    diagnosis = diagnose(photos, terrain_at=flat(246.0))
     assert len(diagnosis.headers) == 6
     assert "fixed_mount" in codes(diagnosis.problems)
     for header in diagnosis.headers:
@@ -139,7 +134,7 @@ def test_canberra_is_positioned_from_its_log(shared_data):
     photos, _ = read_photos(find_photos([folder]))
     diagnosis = diagnose(
         photos,
-        interior_for=lambda p: interior,
+        camera=interior,
         terrain_at=flat(592.0),
         track=read_flight_log(folder / "flight.tlog"),
     )
@@ -219,14 +214,14 @@ def test_a_real_flight_that_says_no_height_is_laid_by_the_motion_of_its_pictures
         )
         for p in read
     ]
-    found = diagnose(photos, interior_for=resolve_interior, grey_of=read_grey)
+    found = diagnose(photos, grey_of=read_grey)
     heights = np.array([one.exterior_prior.projection_centre_m[2] for one in found.headers])
     sigma = np.array([one.exterior_prior.sigma_position_m[2] for one in found.headers])
     assert len(heights) == len(photos)
     np.testing.assert_allclose(heights, 38.0, rtol=0.1)
     assert (sigma < 6.0).all()
     assert "height_from_pictures" in codes(found.problems)
-    alone = diagnose(photos[:1], interior_for=resolve_interior, grey_of=read_grey)
+    alone = diagnose(photos[:1], grey_of=read_grey)
     assert [one.reason for one in alone.rejected] == ["no_height"]
 
 

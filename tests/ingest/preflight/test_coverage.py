@@ -15,7 +15,7 @@ from tests.ingest.photos.made_flights import CAMERA, GROUND_M, LAT, LON, M_PER_D
 def inspect(photos, terrain=None, **options):
     return diagnose(
         photos,
-        interior_for=lambda p: CAMERA,
+        camera=CAMERA,
         terrain_at=terrain or flat(),
         **options,
     )

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from flycam.geometry.correlation import count_agreeing_windows, locate_square, orthorectify_thumbnail
-from flycam.ingest.photos.calibration import resolve_interior
 from flycam.ingest.photos.photo_reader import read_photos
 from flycam.ingest.photos.photo_search import search_photos
 from flycam.ingest.photos.xmp import Angles
@@ -15,13 +14,13 @@ from flycam.ingest.preflight.image_rotation import detect_edited_photos
 from flycam.ingest.preflight_check import diagnose
 from flycam.media.pixels import check_pixels
 from flycam.model.diagnosis import Severity
-from tests.ingest.photos.made_flights import photo, strips
-from tests.ingest.preflight.turned_flights import fields_and_roads, flat, lens, problem, shown_by
+from tests.ingest.photos.made_flights import CAMERA, photo, strips
+from tests.ingest.preflight.turned_flights import fields_and_roads, flat, problem, shown_by
 
 
 def flown(photos, quarters, software=None, ground=None):
     """Diagnosis of a flight some of whose pictures (by index) were turned clockwise afterwards."""
-    before = diagnose(photos, interior_for=lens, terrain_at=flat)
+    before = diagnose(photos, camera=CAMERA, terrain_at=flat)
     pictures = shown_by(before.headers, fields_and_roads() if ground is None else ground)
     handed = []
     for k, one in enumerate(photos):
@@ -30,7 +29,7 @@ def flown(photos, quarters, software=None, ground=None):
         size = one.image_size_px[::-1] if turn % 2 else one.image_size_px
         tag = (software or {}).get(k, one.software)
         handed.append(replace(one, image_size_px=size, software=tag, checks=checks))
-    after = diagnose(handed, interior_for=lens, terrain_at=flat)
+    after = diagnose(handed, camera=CAMERA, terrain_at=flat)
     return before, after
 
 
@@ -78,7 +77,7 @@ def test_single_photos_turned_without_any_tag_are_found():
 def test_a_heading_that_was_guessed_is_not_a_picture_that_was_turned():
     """An aircraft flew backwards and its tags state no heading: nobody turned anything."""
     photos = strips(lines=3, per_line=8)
-    settle = partial(diagnose, interior_for=lens, terrain_at=flat)
+    settle = partial(diagnose, camera=CAMERA, terrain_at=flat)
     pictures = shown_by(settle(photos).headers, fields_and_roads())
     silent = [
         replace(
@@ -143,7 +142,7 @@ def orthorectified(headers, photos, name):
 def test_the_return_strip_of_brighton_beach_was_turned_by_hand(shared_data):
     photos, _ = read_photos(search_photos([shared_data / "flights" / "brighton_beach"]).photos, is_whole=True)
     unseen = [replace(photo, checks=None) for photo in photos]
-    without, found = (diagnose(some, interior_for=resolve_interior) for some in (unseen, photos))
+    without, found = (diagnose(some) for some in (unseen, photos))
     strip = [f"DJI_00{k}.JPG" for k in range(24, 30)]
     assert turns_found(without, found) == dict.fromkeys(strip, 2)
     for name, neighbour in zip(strip, [*strip[1:], "DJI_0030.JPG"], strict=True):

@@ -9,20 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flycam.errors import CalibrationMissing
-from flycam.geometry.camera import InteriorOrientation
-from flycam.ingest.photos.photo_reader import PhotoMetadata, read_photos
+from flycam.ingest.photos.photo_reader import read_photos
 from flycam.ingest.photos.photo_search import search_photos
 from flycam.ingest.preflight_check import diagnose
 from flycam.media.pixels import check_pixels
 from tests.ingest.photos.made_flights import CAMERA, strips
-from tests.ingest.preflight.turned_flights import fields_and_roads, flat, lens, problem, shown_by
-from tests.texts import pair
+from tests.ingest.preflight.turned_flights import fields_and_roads, flat, problem, shown_by
 
-
-def nobody_knows(photo: PhotoMetadata) -> InteriorOrientation:
-    raise CalibrationMissing(pair(f"{photo.name}: no lens", f"{photo.name}: không rõ ống kính"))
-
+NAMELESS = {
+    "model": "TEST",
+    "focal_mm": None,
+    "focal35_mm": None,
+    "focal_plane_px_per_mm": None,
+    "calibrated_focal_px": None,
+}
+"""What a photo no longer states so that nobody knows its lens."""
 
 settle = partial(diagnose, terrain_at=flat)
 
@@ -31,12 +32,12 @@ settle = partial(diagnose, terrain_at=flat)
 def flight():
     """A flight with what its cameras saw."""
     photos = strips(lines=3, per_line=8)
-    pictures = shown_by(settle(photos, interior_for=lens).headers, fields_and_roads())
+    pictures = shown_by(settle(photos, camera=CAMERA).headers, fields_and_roads())
     return [replace(p, checks=check_pixels(np.ascontiguousarray(pictures[p.name]))) for p in photos]
 
 
 def test_a_lens_is_told_by_its_pictures_within_its_sigma(flight):
-    found = settle(flight, interior_for=nobody_knows)
+    found = settle(flight)
     interior = found.headers[0].interior
     assert len(found.headers) == len(flight) and problem(found, "calibration_missing") is None
     off = interior.focal_length_px[0] / CAMERA.focal_length_px[0] - 1.0
@@ -49,7 +50,7 @@ def test_a_lens_is_told_by_its_pictures_within_its_sigma(flight):
 @pytest.mark.parametrize("most", [0, 2])
 def test_without_pictures_or_neighbours_a_lens_stays_unknown(flight, most):
     few = flight[:2] if most else [replace(photo, checks=None) for photo in flight]
-    found = settle(few, interior_for=nobody_knows)
+    found = settle(few)
     assert not found.headers
     assert {r.reason for r in found.rejected} == {"calibration_missing"}
 
@@ -67,7 +68,7 @@ def test_lenses_of_real_flights(
 ) -> None:
     """Both by DJI's one module of 2015, which OpenSfM lists with 0.5931 of the longer side."""
     photos, _ = read_photos(search_photos([shared_data / "flights" / folder]).photos, is_whole=True)
-    found = diagnose(photos, interior_for=nobody_knows, takeoff=takeoff)
+    found = diagnose([replace(one, **NAMELESS) for one in photos], takeoff=takeoff)
     assert len(found.headers) == len(photos)
     for header in found.headers:
         interior = header.interior

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from flycam.geometry.camera import compute_image_rays, scale_interior
-from flycam.ingest.photos.photo_reader import PhotoMetadata
-from tests.ingest.photos.made_flights import CAMERA, GROUND_M
+from tests.ingest.photos.made_flights import GROUND_M
 
 GROUND_SIZE_M = 900.0
 TEXEL_M = 0.7
@@ -15,14 +14,6 @@ TEXEL_M = 0.7
 
 def flat(lonlat):
     return np.full(len(lonlat), GROUND_M), "EGM2008"
-
-
-def lens(metadata: PhotoMetadata):
-    return (
-        CAMERA
-        if metadata.image_size_px == CAMERA.image_size_px
-        else scale_interior(CAMERA, metadata.image_size_px)
-    )
 
 
 def fields_and_roads(seed=3):
