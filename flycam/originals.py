@@ -268,6 +268,7 @@ class PhotoCache:
     """Decoded photos by frame id, the latest within `memory_bytes`; thread-safe.
 
     develop  applied to a decoded photo, such as evening out its exposure
+    load     reads and decodes a photo; None: its stored original
     """
 
     def __init__(
@@ -276,11 +277,12 @@ class PhotoCache:
         records: Iterable[FrameRecord],
         *,
         develop: Callable[[str, Bytes], Bytes] = keep_unchanged,
+        load: Callable[[FrameRecord], Bytes] | None = None,
         memory_bytes: int = _MEMORY_BYTES,
     ) -> None:
-        self._workspace = workspace
         self._records = {record.frame_id: record for record in records}
         self._develop = develop
+        self._load = load or (lambda record: read_stored_pixels(workspace, record))
         self._memory_bytes = memory_bytes
         self._kept: OrderedDict[str, Bytes] = OrderedDict()
         self._bytes = 0
@@ -313,7 +315,7 @@ class PhotoCache:
         with making:
             pixels = self._get(frame_id)
             if pixels is None:
-                pixels = self._develop(frame_id, read_stored_pixels(self._workspace, record))
+                pixels = self._develop(frame_id, self._load(record))
                 pixels.flags.writeable = False
                 self._keep(frame_id, pixels)
         return pixels

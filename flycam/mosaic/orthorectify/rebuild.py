@@ -11,8 +11,6 @@ tiles (docs/decisions/0021-sync.md, 0029-retention.md).
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -46,7 +44,7 @@ from flycam.mosaic.tiles.peers import (
     remove_previews,
 )
 from flycam.mosaic.tiles.writer import MosaicWriter, find_damaged_tiles, repair_parents
-from flycam.originals import fetch_local_copy, find_flight_purged, store_and_decode_original
+from flycam.originals import PhotoCache, fetch_local_copy, find_flight_purged, store_and_decode_original
 from flycam.storage import keys
 from flycam.workspace import Progress, Workspace
 
@@ -419,7 +417,7 @@ class Replay:
         self._workspace = workspace
         self._frames = list(frames)
         self._paths = paths
-        self._photos = _Photos(self._pixels)
+        self._photos = PhotoCache(workspace, (), load=self._load, memory_bytes=_PHOTO_BYTES)
         self._terrain = lru_cache(maxsize=_TERRAINS_AT_ONCE)(partial(load_recorded_terrain, workspace))
 
     def __call__(self, tiles: TileRange) -> Iterator[OrthoPatch]:
@@ -430,9 +428,11 @@ class Replay:
     def _patch(self, record: FrameRecord, tiles: TileRange) -> OrthoPatch:
         exterior, frame_tiles, dem_id = get_recorded_pose(record)
         terrain: TerrainGrid = self._terrain(dem_id)
-        return orthorectify_frame(record.header, exterior, self._photos(record), terrain, frame_tiles, tiles)
+        return orthorectify_frame(
+            record.header, exterior, self._photos.read(record), terrain, frame_tiles, tiles
+        )
 
-    def _pixels(self, record: FrameRecord) -> Pixels:
+    def _load(self, record: FrameRecord) -> Pixels:
         provenance = record.header.provenance
         path = self._paths.get(record.frame_id)
         if path is not None:
@@ -452,25 +452,3 @@ class Replay:
                     source_name=provenance.source_name,
                 )
             ) from error
-
-
-class _Photos:
-    """Pixels of the photos used last, as far as they fit into memory; thread-safe."""
-
-    def __init__(self, read: Callable[[FrameRecord], Pixels]) -> None:
-        self._read = read
-        self._kept: OrderedDict[str, Pixels] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __call__(self, record: FrameRecord) -> Pixels:
-        with self._lock:
-            pixels = self._kept.get(record.frame_id)
-            if pixels is not None:
-                self._kept.move_to_end(record.frame_id)
-                return pixels
-        pixels = self._read(record)
-        with self._lock:
-            self._kept[record.frame_id] = pixels
-            while len(self._kept) > 1 and sum(p.nbytes for p in self._kept.values()) > _PHOTO_BYTES:
-                self._kept.popitem(last=False)
-        return pixels
