@@ -532,7 +532,7 @@ def run_preflight(
     request: PreflightRequest,
     dems: Sequence[DemInfo],
     *,
-    check_pixels: bool,
+    check_pixels: bool = False,
     area_of_interest: BaseGeometry | None = None,
     found: PhotoSearchResult | None = None,
     prefetch: PhotoPrefetch | None = None,

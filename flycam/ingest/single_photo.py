@@ -154,7 +154,7 @@ class Orthorectifier:
             takeoff=self._takeoff,
             own_dem=self._dem.path,
         )
-        diagnosis = run_preflight(request, [self._dem], check_pixels=False).diagnosis
+        diagnosis = run_preflight(request, [self._dem]).diagnosis
         header, findings = diagnosis.headers[0], tuple(one.sentence for one in diagnosis.problems)
         return header.interior, header.exterior_prior, findings, diagnosis.is_drill
 

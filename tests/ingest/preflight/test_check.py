@@ -151,7 +151,8 @@ def test_canberra_is_positioned_from_its_log(shared_data):
 
 def survey_flight(folder):
     """The 1,452 photos, those whose removal makes gaps, and ground 110 m under a terrain-following flight."""
-    photos = read_exiftool_csv(folder / "image_metadata.csv")
+    listed = read_exiftool_csv(folder / "image_metadata.csv")  # without the size of the pictures
+    photos = [replace(one, image_size_px=CAMERA.image_size_px) for one in listed]
     lines = (folder / "images-to-delete-for-gaps.txt").read_text().splitlines()
     gone = {Path(line).name for line in lines if line.startswith("./")}
     places = np.array([[p.lon_deg, p.lat_deg] for p in photos])
