@@ -6,7 +6,6 @@ Bytes are stored before anything that refers to them.
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 import threading
 from collections import OrderedDict
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.catalog.retention_records import (
+from flycam.catalog.retention import (
     PurgeRecord,
     get_original_key,
     make_original_purged,
@@ -26,7 +25,6 @@ from flycam.catalog.retention_records import (
 )
 from flycam.errors import (
     DataDamaged,
-    DiskFull,
     FrameRejected,
     FrameUnreadable,
     InputUnusable,
@@ -39,8 +37,8 @@ from flycam.messages import _
 from flycam.model.records import FrameRecord
 from flycam.storage import keys
 from flycam.storage.base import ObjectStore
-from flycam.storage.disk_space import DISK_FULL_ERRNOS
-from flycam.storage.files import compute_sha256, make_file_changed, move_into_place
+from flycam.storage.disk_space import make_write_error
+from flycam.storage.files import compute_sha256, make_file_changed, replace_file
 from flycam.storage.keys import ORIGINALS_DIR
 from flycam.workspace import Workspace
 
@@ -194,14 +192,14 @@ def fetch_local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
 
 def make_copy_error(name: str, folder: Path, error: OSError) -> StorageFailed:
     """Make the error for a local copy that cannot be written."""
-    kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
-    return kind(
+    return make_write_error(
+        error,
         _(
             "{name}: no copy of it can be kept in {folder} ({strerror}); free some there and run again",
             name=name,
             folder=folder,
             strerror=error.strerror,
-        )
+        ),
     )
 
 
@@ -228,18 +226,12 @@ def _require_intact(found: str, sha256: str, name: str) -> None:
 
 
 def _fetch(workspace: Workspace, sha256: str, target: Path) -> None:
-    handle, temporary = tempfile.mkstemp(dir=target.parent)
     digest = hashlib.sha256()
-    try:
-        with os.fdopen(handle, "wb") as out:
-            for block in stream_blocks(workspace.store, keys.format_original_key(sha256)):
-                digest.update(block)
-                out.write(block)
+    with replace_file(target) as out:
+        for block in stream_blocks(workspace.store, keys.format_original_key(sha256)):
+            digest.update(block)
+            out.write(block)
         _require_intact(digest.hexdigest(), sha256, target.name)  # the copy is not verified again
-        move_into_place(Path(temporary), target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def stream_blocks(store: ObjectStore, key: str, max_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:

@@ -5,8 +5,6 @@ It is written as JSON, table columns and CSV.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +27,7 @@ from flycam.change.impact import (
 )
 from flycam.change.volume import Volume, VolumeFailure
 from flycam.errors import NotFound, OptionUnusable
+from flycam.geodata.feature_file import encode_csv
 from flycam.geodata.raster import compute_raster_digest
 from flycam.messages import _
 from flycam.model.board import POSITIVE_STATUSES, ChangeStatus, LayerKind, is_stale
@@ -323,13 +322,11 @@ def format_road_names(roads: Sequence[AffectedFeature]) -> str:
 def format_commune_csv(communes: Sequence[CommuneImpact]) -> bytes:
     """Format as CSV, a row for each commune and status.
 
-    UTF-8 with the byte order mark by which spreadsheets know it. Empty: not known, as no layer covers the
+    Empty: not known, as no layer covers the
     ground; `at_least` names the kinds whose layers cover only a part of it.
     """
-    out = io.StringIO()
-    writer = csv.writer(out)
     head = ["commune", "commune_name", "status", "changes", "area_ha"]
-    writer.writerow([*head, *COUNT_COLUMNS, "at_least", "roads_cut", "road_cut_m"])
+    rows: list[list[object]] = [[*head, *COUNT_COLUMNS, "at_least", "roads_cut", "road_cut_m"]]
     for row in communes:
         for status, tally in ((ChangeStatus.ACCEPTED, row.confirmed), (ChangeStatus.PROPOSED, row.waiting)):
             if not (tally.changes or any(tally.counts.values())):
@@ -340,8 +337,8 @@ def format_commune_csv(communes: Sequence[CommuneImpact]) -> bytes:
             identity = [escape_cell(row.code), escape_cell(row.name), status.value]
             size = [tally.changes, round(tally.area_m2 / 1e4, 4)]
             least = ", ".join(kind.value for kind, one in tally.counts.items() if one and not one.is_complete)
-            writer.writerow([*identity, *size, *map(_empty, counts), least, escape_cell(names), cut])
-    return out.getvalue().encode("utf-8-sig")
+            rows.append([*identity, *size, *map(_empty, counts), least, escape_cell(names), cut])
+    return encode_csv(rows)
 
 
 def _count_columns(counts: Mapping[LayerKind, FeatureCount | None]) -> dict[str, float]:

@@ -19,8 +19,14 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.changes import Changes, ChangeVersion, list_mosaic_ids, parse_image_reference
-from flycam.catalog.comparisons import ComparedWindow, Comparison
+from flycam.catalog.changes import (
+    Changes,
+    ChangeVersion,
+    ComparedWindow,
+    Comparison,
+    list_mosaic_ids,
+    parse_image_reference,
+)
 from flycam.change.comparison_store import (
     ComparisonReader,
     find_comparison_windows,

@@ -203,7 +203,7 @@ def show_changes_impact_command(
             _("{given}: give one event (--event), or two flights that were compared", given=arguments)
         )
     from flycam.change.impact_report import build_impact_report, format_commune_csv, serialize_impact
-    from flycam.storage.atomic import write_file_atomically
+    from flycam.storage.files import write_file_atomically
 
     with open_workspace(data_dir, serves_originals=True) as (workspace, __):
         report = build_impact_report(workspace, refs if event is None else (event,), distance_m)

@@ -16,7 +16,7 @@ from flycam.model.access import HoldStep, RetainedKind
 from flycam.model.time import format_day
 
 if TYPE_CHECKING:
-    from flycam.catalog.retention_records import HoldRecord, PurgeRecord, RetentionTerm
+    from flycam.catalog.retention import HoldRecord, PurgeRecord, RetentionTerm
     from flycam.operations.retention import DueList, DueOriginal, PurgeConfirmation
 
 _KINDS = {

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from flycam.catalog.placements import SET_ASIDE_REASON
-from flycam.catalog.retention_records import make_original_purged
+from flycam.catalog.frames import SET_ASIDE_REASON
+from flycam.catalog.retention import make_original_purged
 from flycam.concurrency import count_workers, map_ordered
 from flycam.errors import OptionUnusable
 from flycam.geodata.crs import to_lonlat

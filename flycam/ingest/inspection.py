@@ -34,7 +34,7 @@ from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.crs import choose_work_crs, to_lonlat
 from flycam.geodata.dem import DemInfo, read_dem_info
 from flycam.geodata.geoid import convert_height
-from flycam.geodata.kml import KML_FOOT, KML_HEAD, escape_xml, format_multi_geometry
+from flycam.geodata.kml import KmlStyle, Placemark, format_kml, format_placemark
 from flycam.geometry.camera import InteriorOrientation
 from flycam.ingest.photos.calibration import resolve_interior
 from flycam.ingest.photos.metadata import FileKind, PhotoMetadata, detect_file_kind, make_display_names
@@ -81,13 +81,16 @@ from flycam.model.text import to_visible
 from flycam.model.warning import NO_TERRAIN
 from flycam.mosaic.orthorectify.frame_plan import load_terrain_under, project_frames
 from flycam.mosaic.terrain import TerrainLookup, format_dem_names
-from flycam.storage.atomic import write_file_atomically
+from flycam.storage.files import write_file_atomically
 from flycam.workspace import Progress, ignore_progress
 
 # -- KML of the ground to refly, for the pilot's tablet (OGC 12-007r2, KML 2.3) --------------------
 
 
-_STYLES = {GapKind.HOLE: "ff0000ff", GapKind.BREAK: "ff00a5ff"}  # aabbggrr: red, orange
+_STYLES = {
+    kind: KmlStyle(kind.value, colour, 3, "60")
+    for kind, colour in ((GapKind.HOLE, "ff0000"), (GapKind.BREAK, "ffa500"))
+}
 _NAMES = {GapKind.HOLE: _("not seen"), GapKind.BREAK: _("strip broken")}
 
 
@@ -97,21 +100,17 @@ def make_refly_kml(gaps: Sequence[Gap], title: str) -> str:
     Names in Vietnamese and English.
     """
     ordered = sorted(gaps, key=lambda g: (g.kind is not GapKind.HOLE, -g.area_m2))
-    styles = "".join(
-        f'<Style id="{kind.value}"><LineStyle><color>{colour}</color><width>3</width></LineStyle>'
-        f"<PolyStyle><color>60{colour[2:]}</color></PolyStyle></Style>"
-        for kind, colour in _STYLES.items()
-    )
-    marks = "".join(_placemark(number, gap) for number, gap in enumerate(ordered, start=1))
-    return f"{KML_HEAD}<name>{escape_xml(title)}</name>{styles}{marks}{KML_FOOT}"
+    marks = (_placemark(number, gap) for number, gap in enumerate(ordered, start=1))
+    return format_kml(title, *map(format_placemark, marks), styles=_STYLES.values())
 
 
-def _placemark(number: int, gap: Gap) -> str:
+def _placemark(number: int, gap: Gap) -> Placemark:
     name, vi = _NAMES[gap.kind], gap.sentence.in_language("vi")
-    return (
-        f"<Placemark><name>{number}. {name.in_language('vi')} / {name}: {gap.area_m2:,.0f} m²</name>"
-        f"<description>{escape_xml(f'{vi} {gap.sentence}')}</description>"
-        f"<styleUrl>#{gap.kind.value}</styleUrl>{format_multi_geometry(gap.polygon_lonlat)}</Placemark>"
+    return Placemark(
+        name=f"{number}. {name.in_language('vi')} / {name}: {gap.area_m2:,.0f} m²",
+        description=f"{vi} {gap.sentence}",
+        shape=gap.polygon_lonlat,
+        style=_STYLES[gap.kind],
     )
 
 

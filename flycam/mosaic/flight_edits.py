@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from flycam.catalog.flights import format_finish_lock
-from flycam.catalog.retention_records import select_active_holds
+from flycam.catalog.retention import select_active_holds
 from flycam.errors import AccessDenied, FlightBoundToEvent, FlightBusy
 from flycam.geometry.grid import TileRange, find_range_for_bounds, get_range_bounds
 from flycam.messages import _

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.retention_records import (
+from flycam.catalog.retention import (
     DEFAULT_SUBJECT,
     HoldRecord,
     PurgeRecord,

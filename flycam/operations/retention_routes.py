@@ -12,7 +12,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from flycam.catalog.retention_records import DEFAULT_SUBJECT, HoldRecord, RetentionTerm
+from flycam.catalog.retention import DEFAULT_SUBJECT, HoldRecord, RetentionTerm
 from flycam.errors import AccessDenied
 from flycam.http.guards import AdminPrincipal, GuardedRoute
 from flycam.http.responses import Json

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from flycam.catalog.retention_records import select_active_purges
+from flycam.catalog.retention import select_active_purges
 from flycam.errors import ObjectMissing, RecordsMissing, SourceUnreadable, StorageFailed, TileCorrupt
 from flycam.geometry.grid import TileId
 from flycam.messages import _

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.placements import derive_placement_id, is_on_terrain, to_placement, was_orthorectified
-from flycam.catalog.retention_records import HoldRecord
+from flycam.catalog.frames import derive_placement_id, is_on_terrain, to_placement, was_orthorectified
+from flycam.catalog.retention import HoldRecord
 from flycam.errors import NameTaken, NotFound, SourceUnreadable
 from flycam.geometry.grid import TileId
 from flycam.messages import Message, _

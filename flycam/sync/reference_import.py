@@ -15,8 +15,7 @@ from typing import Any, Protocol
 import shapely
 import zstandard
 
-from flycam.catalog.changes import ChangeVersion
-from flycam.catalog.comparisons import Comparison
+from flycam.catalog.changes import ChangeVersion, Comparison
 from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord, RestrictedArea
 from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.messages import Message, _, pgettext

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from flycam.catalog.retention_records import select_active_purges
+from flycam.catalog.retention import select_active_purges
 from flycam.errors import FlightBusy, SourceUnreadable, StorageFailed
 from flycam.messages import _, pgettext
 from flycam.mosaic.tiles.peers import list_previewed_tiles, read_peer_cursors

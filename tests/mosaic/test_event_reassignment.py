@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.catalog.comparisons import Comparison
+from flycam.catalog.changes import Comparison
 from flycam.catalog.flights import format_finish_lock
 from flycam.catalog.packs import Pack, PackState
 from flycam.errors import (

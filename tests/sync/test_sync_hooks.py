@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import rasterio
 
-from flycam.catalog.retention_records import PurgeRecord
+from flycam.catalog.retention import PurgeRecord
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import InputUnusable, OriginalPurged
 from flycam.ingest.live.workflow import VideoReport

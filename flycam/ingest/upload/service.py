@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 
 import psutil
 
-from flycam.catalog.retention_records import UploadedFile
+from flycam.catalog.retention import UploadedFile
 from flycam.errors import (
     EXIT_STORAGE,
     FlycamError,

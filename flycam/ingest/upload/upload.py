@@ -28,7 +28,7 @@ from flycam.ingest.upload.memory_card import (
 )
 from flycam.messages import _, decode_message, encode_message, pgettext
 from flycam.storage.disk_space import DISK_FULL_ERRNOS, get_free_bytes, require_free_space
-from flycam.storage.files import sync_path
+from flycam.storage.files import replace_file
 
 # -- Journal of acknowledgements, each line synced before it counts --------------------------------
 #
@@ -102,13 +102,8 @@ JOURNAL_FILE = "journal"
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON durably and atomically. Raises OSError."""
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("w", encoding="utf-8") as out:
-        json.dump(value, out, ensure_ascii=False)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(path)
-    sync_path(path.parent)
+    with replace_file(path) as out:
+        out.write(json.dumps(value, ensure_ascii=False).encode())
 
 
 def read_json_file(folder: Path, name: str) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from flycam.catalog.retention_records import make_original_purged
+from flycam.catalog.retention import make_original_purged
 from flycam.concurrency import count_workers
 from flycam.errors import InputUnusable, OptionUnusable
 from flycam.geodata.crs import to_lonlat

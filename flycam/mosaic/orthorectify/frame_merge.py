@@ -42,7 +42,7 @@ from flycam.mosaic.tiles.merge import Amendments
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.originals import store_and_decode_original
 from flycam.storage.disk_space import GROUP_BYTES
-from flycam.storage.files import move_into_place
+from flycam.storage.files import replace_file
 from flycam.workspace import Progress, Workspace
 
 # -- Thread pool that reads, stores and orthorectifies photos --------------------------------------
@@ -325,9 +325,8 @@ class Checkpoint:
         checkpoint = {"of": self._of, "seq": seq, "line": self._line(seq), "frames": sorted(self._noted)}
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            part = self._path.with_name(f".{self._path.name}.part")
-            part.write_text(json.dumps(checkpoint), encoding="utf-8")
-            move_into_place(part, self._path)
+            with replace_file(self._path) as file:
+                file.write(json.dumps(checkpoint).encode())
 
     def _read(self) -> list[str]:
         try:

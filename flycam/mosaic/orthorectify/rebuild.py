@@ -22,7 +22,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.catalog.retention_records import PurgeRecord
+from flycam.catalog.retention import PurgeRecord
 from flycam.concurrency import count_workers, map_ordered
 from flycam.errors import FrameRejected, InputUnusable, OriginalPurged, SourceUnreadable
 from flycam.geometry.grid import TileId, TileRange

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from flycam.catalog.placements import SET_ASIDE_REASON
+from flycam.catalog.frames import SET_ASIDE_REASON
 from flycam.errors import FrameRejected, InputUnusable
 from flycam.geometry.grid import TileRange
 from flycam.geometry.terrain import TerrainGrid

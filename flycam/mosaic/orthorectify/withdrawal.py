@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.placements import was_orthorectified
+from flycam.catalog.frames import was_orthorectified
 from flycam.errors import InputUnusable, NotFound
 from flycam.messages import _
 from flycam.model.flight import Flight, FlightState

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from flycam.catalog.placements import derive_placement_id, select_current_placement
+from flycam.catalog.frames import derive_placement_id, select_current_placement
 from flycam.geometry.grid import TileId, TileRange
 from flycam.model.frame import OrthoPatch
 from flycam.model.layer import Layer

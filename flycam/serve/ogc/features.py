@@ -24,8 +24,8 @@ from flycam.access.visible_flights import (
     list_flights_on_map,
     read_events_by_id,
 )
-from flycam.board.layer_routes import Now, build_feature_properties
 from flycam.board.marks import build_mark_feature
+from flycam.board.routes import Now, build_feature_properties
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.tables import intersect_boxes, union_boxes
 from flycam.errors import NotFound
