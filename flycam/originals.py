@@ -6,11 +6,9 @@ Bytes are stored before anything that refers to them.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +30,7 @@ from flycam.errors import (
     SourceUnreadable,
     StorageFailed,
 )
-from flycam.media.pixels import Pixels, decode_photo, load_photo, open_pixels
+from flycam.media.pixels import Pixels, decode_photo, load_photo, parse_photo
 from flycam.messages import _
 from flycam.model.records import FrameRecord
 from flycam.storage import keys
@@ -261,6 +259,7 @@ class PhotoCache:
     """Decoded photos by frame id, the latest within `memory_bytes`; thread-safe.
 
     develop  applied to a decoded photo, such as evening out its exposure
+    load     reads and decodes a photo; None: its stored original
     """
 
     def __init__(
@@ -269,11 +268,12 @@ class PhotoCache:
         records: Iterable[FrameRecord],
         *,
         develop: Callable[[str, Bytes], Bytes] = keep_unchanged,
+        load: Callable[[FrameRecord], Bytes] | None = None,
         memory_bytes: int = _MEMORY_BYTES,
     ) -> None:
-        self._workspace = workspace
         self._records = {record.frame_id: record for record in records}
         self._develop = develop
+        self._load = load or (lambda record: read_stored_pixels(workspace, record))
         self._memory_bytes = memory_bytes
         self._kept: OrderedDict[str, Bytes] = OrderedDict()
         self._bytes = 0
@@ -306,7 +306,7 @@ class PhotoCache:
         with making:
             pixels = self._get(frame_id)
             if pixels is None:
-                pixels = self._develop(frame_id, read_stored_pixels(self._workspace, record))
+                pixels = self._develop(frame_id, self._load(record))
                 pixels.flags.writeable = False
                 self._keep(frame_id, pixels)
         return pixels
@@ -340,18 +340,4 @@ def read_stored_pixels(workspace: Workspace, record: FrameRecord) -> Bytes:
     """
     provenance = record.header.provenance
     data = read_verified_original(workspace, provenance.source_sha256, provenance.source_name)
-    # Decoders take files; a copy lives only while it is read, for a flight may have 20 GB of them.
-    with _copied(workspace.cache_dir, data, Path(provenance.source_name).name) as path:
-        return open_pixels(path)
-
-
-@contextmanager
-def _copied(cache: Path, data: bytes, name: str) -> Iterator[Path]:
-    with ExitStack() as stack:
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            path = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache))) / name
-            path.write_bytes(data)
-        except OSError as error:
-            raise make_copy_error(name, cache, error) from error
-        yield path
+    return decode_photo(parse_photo(data, Path(provenance.source_name)))

@@ -371,7 +371,7 @@ def find_single_video(paths: Sequence[Path]) -> Path | None:
 
     Raises OptionUnusable for several.
     """
-    from flycam.ingest.photos.metadata import FileKind, detect_file_kind
+    from flycam.ingest.photos.photo_search import FileKind, detect_file_kind
 
     films = [path for path in paths if path.is_file() and detect_file_kind(path.name) is FileKind.FILM]
     if len(films) < len(paths):
@@ -387,7 +387,7 @@ def find_recordings(found: PhotoSearchResult, paths: Sequence[Path]) -> list[Pat
 
     A path that names a file is taken for a log whatever its name; a file in a folder by its name alone.
     """
-    from flycam.ingest.photos.metadata import FileKind, detect_file_kind
+    from flycam.ingest.photos.photo_search import FileKind, detect_file_kind
 
     if found.photos:
         return []
@@ -403,7 +403,7 @@ def inspect_recordings(recordings: Sequence[Path], telemetry: Path | None) -> Ou
 
     Raises SourceUnreadable for an unreadable log that is given alone.
     """
-    from flycam.ingest.photos.metadata import FileKind, detect_file_kind
+    from flycam.ingest.photos.photo_search import FileKind, detect_file_kind
     from flycam.ingest.video.video_log import inspect_log, inspect_video
 
     seen = []

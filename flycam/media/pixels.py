@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -61,10 +60,6 @@ class PixelChecks:
     lens_covered: bool
     reduced_size_px: tuple[int, int]
     thumbnail: Pixels | None = field(default=None, compare=False, repr=False)
-
-
-Checks = Mapping[Path, PixelChecks | FrameUnreadable]
-"""Result of each photo's check by path, because two folders of a card may hold the same file name."""
 
 
 def check_pixels(grey: Pixels) -> PixelChecks:

@@ -23,7 +23,7 @@ from flycam.model.frame import MosaicTile, TileRecord
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.mosaic.terrain_codec import decode_terrain
 from flycam.mosaic.tiles.codec import decode_tile, read_tile
-from flycam.mosaic.tiles.groups import DAMAGE, rebuild_parent
+from flycam.mosaic.tiles.writer import DAMAGE, rebuild_parent
 from flycam.storage import keys
 from flycam.storage.base import ObjectStore
 from flycam.sync.manifest import (

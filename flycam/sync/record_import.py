@@ -25,7 +25,7 @@ from flycam.model.flight import (
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawal
 from flycam.model.text import to_visible
 from flycam.model.warning import NO_TERRAIN, parse_warning_code
-from flycam.mosaic.tiles.rebuild import collect_amendments
+from flycam.mosaic.orthorectify.rebuild import collect_amendments
 from flycam.sync.node import Node, describe_conflict
 from flycam.sync.records import FlightRecords, read_record_labels
 

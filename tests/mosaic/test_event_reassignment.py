@@ -22,7 +22,7 @@ from flycam.errors import (
 )
 from flycam.model.flight import FlightState
 from flycam.model.records import AuditEntry
-from flycam.mosaic.flight_edits import move_flight
+from flycam.mosaic.amendments import move_flight
 from flycam.operations.retention import place_hold
 from tests.change.impacted import changed, square
 from tests.serve.world import DRILL, REAL, World, make_world

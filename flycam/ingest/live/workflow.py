@@ -21,7 +21,7 @@ import numpy as np
 from flycam.errors import OutsideTerrain
 from flycam.geodata.dem import DemInfo
 from flycam.geometry.camera import InteriorOrientation
-from flycam.ingest.existing_photos import list_withdrawal_warnings, resolve_flight_for_video
+from flycam.ingest.batch import list_withdrawal_warnings, resolve_flight_for_video
 from flycam.ingest.live.clock import LiveClock
 from flycam.ingest.live.existing_frames import (
     ExistingFramesReport,

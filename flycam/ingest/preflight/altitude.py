@@ -18,7 +18,7 @@ import numpy as np
 
 from flycam.errors import PoseRejected, PositionUnknown
 from flycam.geodata.geoid import convert_height
-from flycam.ingest.photos.metadata import Dialect
+from flycam.ingest.photos.xmp import Dialect
 from flycam.ingest.preflight.flight_table import CLEARANCE_M, Bools, FlightTable, Floats, Index, SortieHeights
 from flycam.ingest.preflight.flying_height import FlyingHeights, make_unknown_heights
 from flycam.ingest.preflight.takeoff import (

@@ -19,10 +19,11 @@ from typing import Any
 
 from flycam.config import SYSTEM_TRUST, ServerTrust
 from flycam.errors import InputUnusable, SourceUnreadable
-from flycam.ingest.photos.metadata import FileKind, detect_file_kind
 from flycam.ingest.photos.photo_search import (
     NOT_A_PHOTO,
     NOT_OPENED,
+    FileKind,
+    detect_file_kind,
     is_outside,
     resolve_links,
     search_photos,

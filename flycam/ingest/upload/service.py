@@ -37,7 +37,7 @@ from flycam.errors import (
 from flycam.http.authenticator import Principal
 from flycam.http.errors import Refused
 from flycam.http.services import Services
-from flycam.ingest.photos.metadata import FileKind, detect_file_kind
+from flycam.ingest.photos.photo_search import FileKind, detect_file_kind
 from flycam.ingest.upload.memory_card import UploadFile
 from flycam.ingest.upload.registry import UploadRegistry
 from flycam.ingest.upload.upload import (

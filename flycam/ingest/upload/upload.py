@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from flycam.errors import DiskFull, NotFound, StorageFailed
-from flycam.ingest.photos.metadata import FileKind, detect_file_kind
+from flycam.ingest.photos.photo_search import FileKind, detect_file_kind
 from flycam.ingest.upload.memory_card import (
     NO_SKIPPED_FILES,
     SkippedFiles,

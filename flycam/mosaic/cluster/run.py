@@ -48,7 +48,7 @@ from flycam.geodata.raster_source import list_library_versions
 from flycam.geometry.grid import TileId, order_along_morton_curve
 from flycam.messages import _
 from flycam.model.records import MosaicInfo
-from flycam.mosaic.tiles.groups import repair_parents
+from flycam.mosaic.tiles.writer import repair_parents
 from flycam.storage import keys
 from flycam.storage.base import ObjectStore
 from flycam.storage.disk_space import make_write_error

@@ -42,11 +42,11 @@ from flycam.model.flight import FlightState
 from flycam.model.frame import parse_video_frame_pts_ns
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.warning import CLOCK_UNKNOWN, LOG_DOUBTFUL, NO_TERRAIN, describe_warning, parse_warning_code
+from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.export import export_flight
 from flycam.mosaic.finish.adjustment_block import build_block_frames, derive_prior_pose
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.terrain import load_recorded_terrain, register_dem
 from flycam.mosaic.terrain_codec import parse_source_dem_id
 from flycam.mosaic.tiles.codec import read_tile
