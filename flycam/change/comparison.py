@@ -67,16 +67,6 @@ _COLOUR_FAULTS: dict[ColourFault, Message] = {
 }
 
 
-def describe_missing_detection(name: str, fault: ColourFault) -> Message:
-    """Return the remark that the images were coregistered but changes not looked for."""
-    return _(
-        "{name}: {fault}: changes were not looked for, the pictures were only aligned; "
-        "give a colour picture taken by day",
-        name=name,
-        fault=_COLOUR_FAULTS[fault],
-    )
-
-
 _MIN_UNKNOWN_SHARE = 0.01
 _MIN_CLOUD_SHARE = 0.0005
 
@@ -453,7 +443,9 @@ def _detect(
     # Only now: what is usual around is learnt outside of the area too.
     if area is not None:
         clip_to_area(area, grid, crs, common)
-    without_heights = _compute_unknown_share(pair.heights_m, common)
+    # share of common ground without height; of all if none is common
+    unknown = np.isnan(pair.heights_m)
+    without_heights = float((unknown[common] if common.any() else unknown).mean())
     # Large images leave no memory for the pair beside what is made of it now.
     del pair
     progress("change", 0, 1)
@@ -497,7 +489,12 @@ def _coregister(
     Returns the pair, the registration, whether terrain is known, and whether both are one image. Raises
     CoregistrationFailed, and what `find_terrain` raises.
     """
-    (before_rgb, before_seen), (after_rgb, after_seen) = _read_both(sources, grid, crs, progress)
+    # each side in a thread of its own
+    progress("lay", 0, 2)
+    with ThreadPoolExecutor(2, thread_name_prefix="lay") as pool:
+        both = list(pool.map(lambda side: read_source(side, grid, crs), sources))
+    progress("lay", 2, 2)
+    (before_rgb, before_seen), (after_rgb, after_seen) = both
     registration = coregister_images(
         before_rgb,
         before_seen,
@@ -521,32 +518,20 @@ def _coregister(
     return pair, registration, terrain is not None, is_one
 
 
-def _read_both(
-    sources: tuple[ImageSource, ImageSource], grid: OutputGrid, crs: str, progress: Progress
-) -> list[tuple[NDArray[np.uint8], Mask]]:
-    """Read both sides over the grid, each in a thread of its own."""
-    progress("lay", 0, 2)
-    with ThreadPoolExecutor(2, thread_name_prefix="lay") as pool:
-        both = list(pool.map(lambda side: read_source(side, grid, crs), sources))
-    progress("lay", 2, 2)
-    return both
-
-
 def _colourless(sources: tuple[ImageSource, ImageSource], pair: ImagePair) -> list[Message]:
     """Return a remark on each side without the colours that detection takes."""
     common = pair.both_seen
     faults = [find_colour_fault(rgb, common, pair.gsd_m) for rgb in (pair.before_rgb, pair.after_rgb)]
     return [
-        describe_missing_detection(side.name, fault)
+        _(
+            "{name}: {fault}: changes were not looked for, the pictures were only aligned; "
+            "give a colour picture taken by day",
+            name=side.name,
+            fault=_COLOUR_FAULTS[fault],
+        )
         for side, fault in zip(sources, faults, strict=True)
         if fault is not None
     ]
-
-
-def _compute_unknown_share(heights: NDArray[np.float32], common: Mask) -> float:
-    """Return the share of common ground without height; of all if none is common."""
-    unknown = np.isnan(heights)
-    return float((unknown[common] if common.any() else unknown).mean())
 
 
 def _heights(terrain: TerrainGrid | None, grid: OutputGrid) -> NDArray[np.float32]:

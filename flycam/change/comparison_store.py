@@ -96,7 +96,10 @@ def store_comparison(
 
     Raises StoreConflict if a flight was moved out of the event since it was opened.
     """
-    inner = _smoothed_inside(compared, grid.step_x)
+    # simplified without reaching beyond
+    inner = shapely.simplify(shapely.buffer(compared, -grid.step_x, join_style="mitre"), grid.step_x)
+    parts = [part for part in shapely.get_parts(inner) if part.geom_type == "Polygon" and not part.is_empty]
+    inner = shapely.MultiPolygon(parts)
     if inner.is_empty:
         return False
     shape = to_wgs84(inner, crs)
@@ -223,13 +226,6 @@ def _match_comparison(line: ChangeVersion, made: Sequence[Comparison]) -> Compar
 def _pictures(one: ChangeVersion | Comparison) -> PairKey:
     """Return its two image references, revisions included, without folders."""
     return strip_location(one.before_shown), strip_location(one.after_shown)
-
-
-def _smoothed_inside(compared: BaseGeometry, pixel_m: float) -> BaseGeometry:
-    """Simplify an outline without reaching beyond it."""
-    inner = shapely.simplify(shapely.buffer(compared, -pixel_m, join_style="mitre"), pixel_m)
-    parts = [part for part in shapely.get_parts(inner) if part.geom_type == "Polygon" and not part.is_empty]
-    return shapely.MultiPolygon(parts)
 
 
 def _windows(registration: Registration, grid: OutputGrid, crs: str) -> Sequence[ComparedWindow]:

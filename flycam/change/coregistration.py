@@ -467,15 +467,13 @@ def _fit(
             residual_px=windows.displacement_px - warp.displacement(windows.place_px),
             spread_px=float(level.factor),
         )
-    lattice = WarpLattice.from_shape(_full(level), float(spacing_px * level.factor))
+    # (rows, columns) of the common grid that a level covers
+    rows, cols = level.shape
+    lattice = WarpLattice.from_shape(
+        (rows * level.factor, cols * level.factor), float(spacing_px * level.factor)
+    )
     stiffness = choose_stiffness(windows, lattice, warp, level.factor, used)
     return fit_warp(windows, lattice, warp, level.factor, stiffness, used)
-
-
-def _full(level: PyramidLevel) -> tuple[int, int]:
-    """Return (rows, columns) of the common grid that a level covers."""
-    rows, cols = level.shape
-    return rows * level.factor, cols * level.factor
 
 
 # -- Position error on BEFORE of an outline found on AFTER, and error of its area ------------------

@@ -353,8 +353,15 @@ def classify_patches(
     """
     wet = filter_kind(ChangeKind.FLOOD, choose_patches(flooded, shape, weights.like, (ChangeKind.FLOOD,)))
     floods = _likely(ChangeKind.FLOOD, wet, weights)
-    under_water = _union([one.patch for one in floods], shape)
-    dry = [(patch, what) for patch, what in bare if _share(patch, under_water) < _MIN_OVERLAP_SHARE]
+    patches = [one.patch for one in floods]
+    under_water = np.zeros(shape, bool)
+    for patch in patches:
+        under_water[patch.place] |= patch.mask
+    dry = [
+        (patch, what)
+        for patch, what in bare
+        if float(under_water[patch.place][patch.mask].mean()) < _MIN_OVERLAP_SHARE
+    ]
     chosen = choose_patches(dry, shape, weights.like, (ChangeKind.LANDSLIDE, ChangeKind.OTHER))
     return [
         *floods,
@@ -382,18 +389,6 @@ def _likely(kind: ChangeKind, patches: Patches, weights: DetectorWeights) -> lis
         for (patch, what), score in zip(patches, scores, strict=True)
         if score >= weights.min_score[kind]
     ]
-
-
-def _union(patches: Sequence[Patch], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    out = np.zeros(shape, bool)
-    for patch in patches:
-        out[patch.place] |= patch.mask
-    return out
-
-
-def _share(patch: Patch, mask: NDArray[np.bool_]) -> float:
-    """Return the share of a patch that lies in a mask, 0 to 1."""
-    return float(mask[patch.place][patch.mask].mean())
 
 
 def choose_patches(

@@ -131,10 +131,12 @@ def measure_outline(shape: BaseGeometry, workspace: Workspace, *, is_drill: bool
         raise InputUnusable(
             _("one change is at most {most_km2:.0f} km²; draw it in parts", most_km2=MAX_AREA_KM2)
         )
+    # the longer side of the minimum rotated rectangle
+    corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(flat))
     return MeasuredOutline(
         shape=shape,
         area_m2=float(flat.area),
-        length_m=_length_m(flat),
+        length_m=float(np.hypot(*np.diff(corners[:3], axis=0).T).max()),
         slope_deg=_slope_deg(flat, crs, workspace),
         commune=_commune(shape, workspace.catalog.boundaries, is_drill=is_drill),
     )
@@ -150,12 +152,6 @@ def estimate_area_error(line: ChangeVersion) -> float:
     middle = shape.representative_point()
     flat = shapely.transform(shape, make_point_transform(WGS84, choose_work_crs(middle.x, middle.y)))
     return estimate_area_error_m2(line.kind, float(flat.length), line.error_m, by_hand=line.score is None)
-
-
-def _length_m(flat: BaseGeometry) -> float:
-    """Return the longer side of the minimum rotated rectangle."""
-    corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(flat))
-    return float(np.hypot(*np.diff(corners[:3], axis=0).T).max())
 
 
 def _slope_deg(flat: BaseGeometry, crs: str, workspace: Workspace) -> float | None:

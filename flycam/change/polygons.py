@@ -159,7 +159,24 @@ def place_candidates(
         )
         shares.append((shared, outside))
     order = sorted(range(len(changes)), key=lambda k: (-changes[k].score, -changes[k].area_m2))
-    return [changes[k] for k in order], _by_commune(changes, shares, areas, compared)
+    # a row per commune, and for ground outside; the most changed first
+    found: dict[str, list[tuple[str, BaseGeometry]]] = {record.code: [] for record, _ in areas}
+    beyond: list[tuple[str, BaseGeometry]] = []
+    for change, (shared, outside) in zip(changes, shares, strict=True):
+        for record, part in shared:
+            found[record.code].append((change.kind, part))
+        if outside is not None:
+            beyond.append((change.kind, outside))
+    rows = [
+        _row(record.code, record.name, found[record.code], float((compared & area).area), float(area.area))
+        for record, area in areas
+    ]
+    outside_m2 = float(compared.area) - sum(row.compared_m2 for row in rows)
+    if beyond or outside_m2 > _MIN_OUTSIDE_SHARE * compared.area:
+        rows.append(_row("", "", beyond, max(outside_m2, 0.0), None))
+    return [changes[k] for k in order], sorted(
+        rows, key=lambda row: (-sum(row.area_m2_by_kind.values()), -row.changes, -row.compared_m2, row.code)
+    )
 
 
 def _is_scrap(polygon: BaseGeometry, uncut: BaseGeometry, kind: str) -> bool:
@@ -203,14 +220,6 @@ def write_change_layers(
     In a GeoPackage `compared` (where changes were looked for) and `registration` (a point for each window)
     are layers; in GeoJSON members of the collection. Raises what `write_features` raises.
     """
-    layers = [_changes_layer(changes), _compared_layer(compared)]
-    windows = build_windows_layer(registration, grid)
-    layers.append(windows)
-    members: dict[str, BaseGeometry | FeatureLayer | str] = {COMPARED_LAYER: compared, WINDOWS_LAYER: windows}
-    write_features(path, layers, crs=crs, members=members)
-
-
-def _changes_layer(changes: Sequence[ChangePolygon]) -> FeatureLayer:
     texts = {
         name: np.array([getattr(one, name) for one in changes], dtype=object)
         for name in ("kind", "commune", "commune_name")
@@ -220,23 +229,26 @@ def _changes_layer(changes: Sequence[ChangePolygon]) -> FeatureLayer:
         for name in ("area_m2", "area_error_m2", "length_m", "slope_deg", "tie_m", "error_m")
     }
     numbers = {"score": np.array([one.probability for one in changes], dtype=np.float64), **numbers}
-    return FeatureLayer(
-        name=LAYER,
-        kind="MultiPolygon",
-        shapes=_objects([one.polygon for one in changes]),
-        fields=texts | numbers,
-    )
-
-
-def _compared_layer(compared: BaseGeometry) -> FeatureLayer:
-    """Return a layer of one multipolygon; no feature where nothing was compared."""
+    # one multipolygon; no feature where nothing was compared
     shapes = [] if compared.is_empty else [compared]
-    return FeatureLayer(
-        name=COMPARED_LAYER,
-        kind="MultiPolygon",
-        shapes=_objects(shapes),
-        fields={"area_m2": np.array([one.area for one in shapes], dtype=np.float64)},
-    )
+    layers = [
+        FeatureLayer(
+            name=LAYER,
+            kind="MultiPolygon",
+            shapes=_objects([one.polygon for one in changes]),
+            fields=texts | numbers,
+        ),
+        FeatureLayer(
+            name=COMPARED_LAYER,
+            kind="MultiPolygon",
+            shapes=_objects(shapes),
+            fields={"area_m2": np.array([one.area for one in shapes], dtype=np.float64)},
+        ),
+    ]
+    windows = build_windows_layer(registration, grid)
+    layers.append(windows)
+    members: dict[str, BaseGeometry | FeatureLayer | str] = {COMPARED_LAYER: compared, WINDOWS_LAYER: windows}
+    write_features(path, layers, crs=crs, members=members)
 
 
 def build_windows_layer(registration: Registration, grid: OutputGrid) -> FeatureLayer:
@@ -290,32 +302,6 @@ def _shares(polygon: BaseGeometry, areas: Sequence[tuple[CommuneRecord, BaseGeom
     around = [(record, area) for record, area in areas if polygon.intersects(area)]
     by_commune, outside = divide_by_commune(polygon, [area for _, area in around], polygon.area, polygon.area)
     return [(around[number][0], part) for number, part in by_commune], outside
-
-
-def _by_commune(
-    changes: Sequence[ChangePolygon],
-    shares: Sequence[_Shares],
-    areas: Sequence[tuple[CommuneRecord, BaseGeometry]],
-    compared: BaseGeometry,
-) -> list[CommuneChanges]:
-    """Return a row per commune, and for ground outside; the most changed first."""
-    found: dict[str, list[tuple[str, BaseGeometry]]] = {record.code: [] for record, _ in areas}
-    beyond: list[tuple[str, BaseGeometry]] = []
-    for change, (shared, outside) in zip(changes, shares, strict=True):
-        for record, part in shared:
-            found[record.code].append((change.kind, part))
-        if outside is not None:
-            beyond.append((change.kind, outside))
-    rows = [
-        _row(record.code, record.name, found[record.code], float((compared & area).area), float(area.area))
-        for record, area in areas
-    ]
-    outside_m2 = float(compared.area) - sum(row.compared_m2 for row in rows)
-    if beyond or outside_m2 > _MIN_OUTSIDE_SHARE * compared.area:
-        rows.append(_row("", "", beyond, max(outside_m2, 0.0), None))
-    return sorted(
-        rows, key=lambda row: (-sum(row.area_m2_by_kind.values()), -row.changes, -row.compared_m2, row.code)
-    )
 
 
 def _row(

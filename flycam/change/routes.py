@@ -175,7 +175,7 @@ def get_impact(
     workspace = services.workspace
     catalog = workspace.catalog
     if (change is None) == (event is None):
-        raise _build_event_or_change_error()
+        raise InputUnusable(_("event, change: give one of them"))
     may_see = REVIEWABLE_STATUSES if principal.has_role(Role.ANALYST) else _CONFIRMED
     if change is not None:
         last = catalog.changes.last([change])
@@ -300,7 +300,3 @@ def _require_visible(lines: Sequence[ChangeVersion], principal: Principal) -> No
     for line in lines:
         if principal.access_policy.hides_change(line):
             raise make_change_not_found(line.change_id)
-
-
-def _build_event_or_change_error() -> InputUnusable:
-    return InputUnusable(_("event, change: give one of them"))

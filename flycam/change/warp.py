@@ -274,7 +274,8 @@ def _matched_in(
     x, y = warp.positions(row, col, shape, level.factor)
     after, after_seen = _sampled(level.after, level.after_seen, x, y)
     centres = _centres(before_seen & after_seen, room, spacing_px)
-    shifts = _nothing()
+    none = np.empty(0)
+    shifts = WindowShifts(shift_px=np.empty((0, 2)), sigma_px=none, score=none, margin=none)
     if len(centres):
         first = compute_edge_directions(before.astype(np.float32), before_seen)
         second = compute_edge_directions(after.astype(np.float32), after_seen)
@@ -320,11 +321,6 @@ def _centres(both: Mask, room: int, spacing_px: int) -> NDArray[np.int64]:
     share = cv2.blur(both.astype(np.float32), (WINDOW_PX, WINDOW_PX))
     grid = np.stack(np.meshgrid(cols, rows), axis=-1).reshape(-1, 2)
     return np.asarray(grid[share[grid[:, 1], grid[:, 0]] >= _SEEN_SHARE], dtype=np.int64)
-
-
-def _nothing() -> WindowShifts:
-    none = np.empty(0)
-    return WindowShifts(shift_px=np.empty((0, 2)), sigma_px=none, score=none, margin=none)
 
 
 # -- Consensus: the affine move that most windows agree on, by random sampling ---------------------
@@ -558,8 +554,14 @@ def fit_warp(
             nodes = splu(csc_matrix(weighted @ nodes_of + penalty)).solve(weighted @ beyond)
         warp = Warp(affine=affine, lattice=lattice, nodes=np.reshape(nodes, (lattice.rows, lattice.cols, 2)))
         residual = moved - warp.displacement(windows.place_px)
-        spread = _spread(residual, used, factor)
-        weight = base * _biweight(residual, cautious * max(spread, _SURE_PX * factor))
+        # 1-sigma of one coordinate from the better half of the windows, never below a tenth of a level's
+        # pixel
+        off = np.hypot(*residual[used].T)
+        # 1.1774 sigma is the median of a Rayleigh distribution
+        spread = max(float(np.median(off)) / 1.1774, _FLOOR_PX * factor)
+        spread_px = cautious * max(spread, _SURE_PX * factor)
+        u = np.hypot(*residual.T) / (_TUKEY * spread_px)
+        weight = base * np.asarray(np.where(u < 1.0, (1.0 - u**2) ** 2, 0.0))
     unknown = ~np.isfinite(windows.displacement_px[:, 0])
     residual[unknown] = np.nan
     return WarpFit(warp=warp, made_from=used, stiffness=stiffness, residual_px=residual, spread_px=spread)
@@ -586,21 +588,6 @@ def choose_stiffness(
         if error < _BETTER_BY * least:
             chosen, least = stiffness, error
     return chosen
-
-
-def _spread(residual: Floats, used: Mask, factor: int) -> float:
-    """Return the 1-sigma of one coordinate from the better half of the windows.
-
-    Never below a tenth of a level's pixel.
-    """
-    off = np.hypot(*residual[used].T)
-    # 1.1774 sigma is the median of a Rayleigh distribution
-    return max(float(np.median(off)) / 1.1774, _FLOOR_PX * factor)
-
-
-def _biweight(residual: Floats, spread_px: float) -> Floats:
-    u = np.hypot(*residual.T) / (_TUKEY * spread_px)
-    return np.asarray(np.where(u < 1.0, (1.0 - u**2) ** 2, 0.0))
 
 
 def _bending(lattice: WarpLattice) -> csr_matrix:

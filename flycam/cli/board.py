@@ -53,19 +53,6 @@ def format_layer(layer: LayerRecord, found: LayerImport, now_ns: int) -> Output:
     return answer, [_format_layer(layer, now_ns), *(join(("  !", one)) for one in found.remarks)]
 
 
-def format_layers(layers: Sequence[LayerRecord], now_ns: int) -> Output:
-    """Return layers[], by kind and name."""
-    lines = [join((one.layer_id, _format_layer(one, now_ns)), "  ") for one in layers]
-    none = _("no layers yet; add one with 'flycam layers add FILE --kind KIND'")
-    return {"layers": [_layer(one, now_ns) for one in layers]}, lines or [none]
-
-
-def format_removed_layer(layer: LayerRecord) -> Output:
-    """Return layer_id and name of a removed layer."""
-    line = _("{name} is off the map", name=layer.name)
-    return {"layer_id": layer.layer_id, "name": layer.name}, [line]
-
-
 def _layer(layer: LayerRecord, now_ns: int) -> dict[str, Any]:
     return {
         "layer_id": layer.layer_id,
@@ -103,34 +90,6 @@ def _format_layer(layer: LayerRecord, now_ns: int) -> Message:
 # -- Answers about field marks ---------------------------------------------------------------------
 
 
-def format_marks(lines: Sequence[MarkVersion]) -> Output:
-    """Return marks[]: their current state, newest first."""
-    answer = {
-        "marks": [
-            {
-                "mark_id": one.mark_id,
-                "version": one.version,
-                "event_id": one.event_id,
-                "kind": one.kind.value,
-                "status": one.status.value,
-                "note": one.note,
-                "author": one.author,
-                "at_ns": one.at_ns,
-                "bounds": list(one.bounds_lonlat_deg),
-            }
-            for one in lines
-        ]
-    }
-    none = _("no marks yet; they are made on the map")
-    return answer, [_format_mark(one) for one in lines] or [none]
-
-
-def format_exported_marks(out: Path, count: int) -> Output:
-    """Return path and lines, their number."""
-    line = ngettext("{path}: {count} mark", "{path}: {count} marks", count, path=out)
-    return {"path": str(out), "lines": count}, [line]
-
-
 def _format_mark(one: MarkVersion) -> Message:
     west, south, east, north = one.bounds_lonlat_deg
     place = f"{(south + north) / 2:.6f}, {(west + east) / 2:.6f}"
@@ -161,12 +120,6 @@ def format_settlement_access(line: SettlementVersion) -> Output:
     }
     access = join([ACCESS_NAMES[line.access], f"({line.author})"])
     return answer, [join([line.name, access], ": ")]
-
-
-def format_exported_settlements(out: Path, count: int) -> Output:
-    """Return path and settlements, their number."""
-    line = ngettext("{path}: {count} settlement", "{path}: {count} settlements", count, path=out)
-    return {"path": str(out), "settlements": count}, [line]
 
 
 def _format_settlement(one: Mapping[str, Any]) -> Message:
@@ -218,8 +171,12 @@ def add_layer_command(
 def list_layers_command(*, data_dir: str | None) -> Output:
     """What layers there are, whose, of when, and which are old."""
 
-    with open_workspace(data_dir) as (workspace, _):
-        return format_layers(workspace.catalog.layers.all(), workspace.clock_ns())
+    with open_workspace(data_dir) as (workspace, __):
+        layers = workspace.catalog.layers.all()
+        now_ns = workspace.clock_ns()
+        lines = [join((one.layer_id, _format_layer(one, now_ns)), "  ") for one in layers]
+        none = _("no layers yet; add one with 'flycam layers add FILE --kind KIND'")
+        return {"layers": [_layer(one, now_ns) for one in layers]}, lines or [none]
 
 
 @layers_group.command("refresh")
@@ -256,7 +213,9 @@ def remove_layer_command(*, data_dir: str | None, ref: str) -> Output:
     from flycam.board.layers import remove_layer
 
     with open_workspace(data_dir) as (workspace, settings):
-        return format_removed_layer(remove_layer(workspace, ref, get_operator_name(settings)))
+        layer = remove_layer(workspace, ref, get_operator_name(settings))
+        line = _("{name} is off the map", name=layer.name)
+        return {"layer_id": layer.layer_id, "name": layer.name}, [line]
 
 
 @layers_group.command("classify")
@@ -302,7 +261,25 @@ def list_marks_command(*, data_dir: str | None, event: str | None) -> Output:
     from flycam.board.marks import list_event_marks
 
     with open_workspace(data_dir) as (workspace, __):
-        return format_marks(list_event_marks(workspace, event))
+        lines = list_event_marks(workspace, event)
+        answer = {
+            "marks": [
+                {
+                    "mark_id": one.mark_id,
+                    "version": one.version,
+                    "event_id": one.event_id,
+                    "kind": one.kind.value,
+                    "status": one.status.value,
+                    "note": one.note,
+                    "author": one.author,
+                    "at_ns": one.at_ns,
+                    "bounds": list(one.bounds_lonlat_deg),
+                }
+                for one in lines
+            ]
+        }
+        none = _("no marks yet; they are made on the map")
+        return answer, [_format_mark(one) for one in lines] or [none]
 
 
 @marks_group.command("export")
@@ -318,7 +295,8 @@ def export_marks_command(*, data_dir: str | None, out: Path, event: str | None, 
     with open_workspace(data_dir, serves_originals=True) as (workspace, __):
         count = export_marks(workspace, out, event, history=history)
         record_audit_entry(workspace, "export marks", event or "all", f"{out.name}, {count}")
-        return format_exported_marks(out, count)
+        line = ngettext("{path}: {count} mark", "{path}: {count} marks", count, path=out)
+        return {"path": str(out), "lines": count}, [line]
 
 
 # -- Commands on settlements: `settlements` --------------------------------------------------------
@@ -377,4 +355,5 @@ def export_settlements_command(*, data_dir: str | None, out: Path, event: str, r
 
     with open_workspace(data_dir, serves_originals=True) as (workspace, __):
         count = export_settlements(workspace, out, event, REACH_M if reach is None else reach)
-        return format_exported_settlements(out, count)
+        line = ngettext("{path}: {count} settlement", "{path}: {count} settlements", count, path=out)
+        return {"path": str(out), "settlements": count}, [line]

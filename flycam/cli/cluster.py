@@ -57,7 +57,21 @@ def worker_command(
     from flycam.concurrency import count_workers
 
     if file is not None:
-        return _make_certificate(data_dir, file)
+        # Write the file that lets machines into the cluster.
+        # The authority stays here, under DATA; the file goes to every machine.
+        from flycam.operations.certificate_authority import make_member_certificate
+        from flycam.operations.node import create_private_folder
+
+        folder = read_settings(os.environ, data_dir).data_dir
+        create_private_folder(folder)
+        fingerprint = make_member_certificate(folder / _AUTHORITY, file)
+        line = _(
+            "{path}: copy it to every machine of the cluster and name it in FLYCAM_CLUSTER_CERTIFICATE; "
+            "whoever "
+            "has it can run any program on all of them",
+            path=file,
+        )
+        return {"certificate": str(file), "authority": fingerprint}, [line]
     limit_to_one_arena()
     count = count_workers() if threads is None else threads
     address = read_settings(os.environ, data_dir).cluster
@@ -84,25 +98,6 @@ def worker_command(
             ready=lambda: print_line(_describe_worker(str(address), count, is_scheduler)),
         )
     return {"cluster": str(address), "threads": count}, []
-
-
-def _make_certificate(data_dir: str | None, file: Path) -> Output:
-    """Write the file that lets machines into the cluster.
-
-    The authority stays here, under DATA; the file goes to every machine.
-    """
-    from flycam.operations.certificate_authority import make_member_certificate
-    from flycam.operations.node import create_private_folder
-
-    folder = read_settings(os.environ, data_dir).data_dir
-    create_private_folder(folder)
-    fingerprint = make_member_certificate(folder / _AUTHORITY, file)
-    line = _(
-        "{path}: copy it to every machine of the cluster and name it in FLYCAM_CLUSTER_CERTIFICATE; whoever "
-        "has it can run any program on all of them",
-        path=file,
-    )
-    return {"certificate": str(file), "authority": fingerprint}, [line]
 
 
 def _describe_worker(address: str, threads: int, is_scheduler: bool) -> Message:

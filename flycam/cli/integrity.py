@@ -16,10 +16,8 @@ from flycam.messages import Message, _, join, ngettext, pgettext
 if TYPE_CHECKING:
     from flycam.access.audit import AuditVerification
     from flycam.catalog.audit_key import SignedLines
-    from flycam.operations.backup import BackupReport
     from flycam.operations.backup_folder import BackupManifest
-    from flycam.operations.restore import RestoreReport
-    from flycam.operations.verify import Damage, VerifyReport
+    from flycam.operations.verify import Damage
 
 _KINDS = {
     "photo": pgettext("stored object", "photo"),
@@ -39,107 +37,10 @@ _STATES = {"lost": pgettext("stored object", "lost"), "damaged": pgettext("store
 _MAX_LINES = 50
 
 
-def format_verify(report: VerifyReport) -> Output:
-    """Return the result of a verification.
-
-    Keys: whole, objects, bytes, parts, left, let_go, mended, standing, damaged[], catalogue[], audit,
-    seconds.
-    """
-    mended, not_mended = len(report.damages) - len(report.unrepaired), len(report.unrepaired)
-    answer = {
-        "whole": report.error is None,
-        "objects": report.objects,
-        "bytes": report.size,
-        "parts": report.parts,
-        "left": report.left,
-        "let_go": report.purged,
-        "mended": mended,
-        "standing": not_mended,
-        "damaged": [_damage(one) for one in report.damages],
-        "catalogue": list(report.catalogue),
-        "audit": _audit(report.audit),
-        "seconds": round(report.seconds, 1),
-    }
-    lines = [
-        ngettext(
-            "{count} object, {size_mb:.1f} MB read back; mended: {mended}, not mended: {standing}",
-            "{count} objects, {size_mb:.1f} MB read back; mended: {mended}, not mended: {standing}",
-            report.objects,
-            size_mb=report.size / 1e6,
-            mended=mended,
-            standing=not_mended,
-        )
-    ]
-    if report.left:
-        lines.append(
-            ngettext(
-                "{count} part was not read this time", "{count} parts were not read this time", report.left
-            )
-        )
-    if report.purged:
-        lines.append(
-            ngettext(
-                "{count} original was let go under the retention term, and is not lost",
-                "{count} originals were let go under the retention term, and are not lost",
-                report.purged,
-            )
-        )
-    # remaining damage comes first: a long list of mended tiles must not hide it
-    ordered = [*report.unrepaired, *(one for one in report.damages if one.advice is None)]
-    lines += [_line(one) for one in ordered[:_MAX_LINES]]
-    if len(ordered) > _MAX_LINES:
-        lines.append(_("  … and {count} more (--json lists them)", count=len(ordered) - _MAX_LINES))
-    return answer, lines
-
-
-def _damage(one: Damage) -> dict[str, Any]:
-    return {
-        "key": one.item.key,
-        "kind": one.item.kind.value,
-        "name": one.item.name,
-        "flight": one.flight,
-        "flight_id": one.item.flight_id,
-        "state": one.state.value,
-        "mended": one.advice is None,
-        **({"cure": None, "cure_vi": None} if one.advice is None else one.advice.to_fields("cure")),
-    }
-
-
 def _line(one: Damage) -> Message:
     name = " ".join(filter(None, (one.item.name, f"({one.flight})" if one.flight else ""))) or one.item.key
     outcome = join([_STATES[one.state], one.advice or _("made whole again")], ": ")
     return join(["  ok" if one.advice is None else "  !!", _KINDS[one.item.kind], name, outcome])
-
-
-def format_backup(report: BackupReport) -> Output:
-    """Return the result of a backup.
-
-    Keys: path, objects, bytes, new, new_bytes, removed, missing[], outside[], audit_head, seconds.
-    """
-    manifest = report.manifest
-    answer = {
-        **_manifest(report.folder, manifest),
-        "new": report.new,
-        "new_bytes": report.new_bytes,
-        "removed": report.removed,
-        "seconds": round(report.seconds, 1),
-    }
-    first = ngettext(
-        "{folder}: {count} object, {size_mb:.1f} MB; {new} of them new, {new_mb:.1f} MB",
-        "{folder}: {count} objects, {size_mb:.1f} MB; {new} of them new, {new_mb:.1f} MB",
-        manifest.objects,
-        folder=report.folder,
-        size_mb=manifest.size / 1e6,
-        new=report.new,
-        new_mb=report.new_bytes / 1e6,
-    )
-    if report.removed:
-        removed_text = ngettext("{count} old one removed", "{count} old ones removed", report.removed)
-        first = join([first, removed_text], "; ")
-    outside = [
-        _("  ! {path}: is used where it lies, and is not saved", path=path) for path in manifest.outside
-    ]
-    return answer, [first, *outside]
 
 
 def format_backup_check(folder: Path, manifest: BackupManifest, bad: Sequence[str]) -> Output:
@@ -157,27 +58,6 @@ def format_backup_check(folder: Path, manifest: BackupManifest, bad: Sequence[st
         objects=_count_objects(manifest.objects),
     )
     return answer, [line]
-
-
-def format_restore(report: RestoreReport) -> Output:
-    """Return the result of a restore.
-
-    Keys: path, objects, bytes, flights, missing[], outside[], audit_head, written, left_out[], seconds.
-    """
-    manifest = report.manifest
-    answer = {
-        **_manifest(report.folder, manifest),
-        "written": report.written,
-        "left_out": list(report.unreadable),
-        "seconds": round(report.seconds, 1),
-    }
-    line = _(
-        "{flights}, {objects} restored from {folder}",
-        flights=_count_flights(manifest.flights),
-        objects=_count_objects(manifest.objects - len(report.unreadable)),
-        folder=report.folder,
-    )
-    return answer, [line, *_format_damaged_names(report.unreadable)]
 
 
 def _count_flights(count: int) -> Message:
@@ -287,7 +167,69 @@ def verify_command(
             ProgressBar(),
             print_line,
         )
-        return _raise_after(format_verify(report), report.error)
+        mended, not_mended = len(report.damages) - len(report.unrepaired), len(report.unrepaired)
+        answer = {
+            "whole": report.error is None,
+            "objects": report.objects,
+            "bytes": report.size,
+            "parts": report.parts,
+            "left": report.left,
+            "let_go": report.purged,
+            "mended": mended,
+            "standing": not_mended,
+            "damaged": [
+                {
+                    "key": one.item.key,
+                    "kind": one.item.kind.value,
+                    "name": one.item.name,
+                    "flight": one.flight,
+                    "flight_id": one.item.flight_id,
+                    "state": one.state.value,
+                    "mended": one.advice is None,
+                    **(
+                        {"cure": None, "cure_vi": None}
+                        if one.advice is None
+                        else one.advice.to_fields("cure")
+                    ),
+                }
+                for one in report.damages
+            ],
+            "catalogue": list(report.catalogue),
+            "audit": _audit(report.audit),
+            "seconds": round(report.seconds, 1),
+        }
+        lines = [
+            ngettext(
+                "{count} object, {size_mb:.1f} MB read back; mended: {mended}, not mended: {standing}",
+                "{count} objects, {size_mb:.1f} MB read back; mended: {mended}, not mended: {standing}",
+                report.objects,
+                size_mb=report.size / 1e6,
+                mended=mended,
+                standing=not_mended,
+            )
+        ]
+        if report.left:
+            lines.append(
+                ngettext(
+                    "{count} part was not read this time",
+                    "{count} parts were not read this time",
+                    report.left,
+                )
+            )
+        if report.purged:
+            lines.append(
+                ngettext(
+                    "{count} original was let go under the retention term, and is not lost",
+                    "{count} originals were let go under the retention term, and are not lost",
+                    report.purged,
+                )
+            )
+        # remaining damage comes first: a long list of mended tiles must not hide it
+        ordered = [*report.unrepaired, *(one for one in report.damages if one.advice is None)]
+        lines += [_line(one) for one in ordered[:_MAX_LINES]]
+        if len(ordered) > _MAX_LINES:
+            lines.append(_("  … and {count} more (--json lists them)", count=len(ordered) - _MAX_LINES))
+        return _raise_after((answer, lines), report.error)
 
 
 @click.command()
@@ -309,7 +251,30 @@ def backup_command(*, data_dir: str | None, folder: Path) -> Output:
         report = retry_on_outage(
             workspace, lambda progress: save_backup(workspace, folder, progress), ProgressBar(), print_line
         )
-        return _raise_after(format_backup(report), report.error)
+        manifest = report.manifest
+        answer = {
+            **_manifest(report.folder, manifest),
+            "new": report.new,
+            "new_bytes": report.new_bytes,
+            "removed": report.removed,
+            "seconds": round(report.seconds, 1),
+        }
+        first = ngettext(
+            "{folder}: {count} object, {size_mb:.1f} MB; {new} of them new, {new_mb:.1f} MB",
+            "{folder}: {count} objects, {size_mb:.1f} MB; {new} of them new, {new_mb:.1f} MB",
+            manifest.objects,
+            folder=report.folder,
+            size_mb=manifest.size / 1e6,
+            new=report.new,
+            new_mb=report.new_bytes / 1e6,
+        )
+        if report.removed:
+            removed_text = ngettext("{count} old one removed", "{count} old ones removed", report.removed)
+            first = join([first, removed_text], "; ")
+        outside = [
+            _("  ! {path}: is used where it lies, and is not saved", path=path) for path in manifest.outside
+        ]
+        return _raise_after((answer, [first, *outside]), report.error)
 
 
 @click.command()
@@ -329,7 +294,20 @@ def restore_command(*, data_dir: str | None, folder: Path, check: bool) -> Outpu
         )
     with open_workspace(data_dir, creates=True) as (workspace, __):
         report = restore_backup(workspace, folder, ProgressBar())
-        return _raise_after(format_restore(report), report.error)
+        manifest = report.manifest
+        answer = {
+            **_manifest(report.folder, manifest),
+            "written": report.written,
+            "left_out": list(report.unreadable),
+            "seconds": round(report.seconds, 1),
+        }
+        line = _(
+            "{flights}, {objects} restored from {folder}",
+            flights=_count_flights(manifest.flights),
+            objects=_count_objects(manifest.objects - len(report.unreadable)),
+            folder=report.folder,
+        )
+        return _raise_after((answer, [line, *_format_damaged_names(report.unreadable)]), report.error)
 
 
 @click.group()

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from types import FrameType, MappingProxyType
-from typing import Any, NoReturn, TypeGuard
+from typing import Any, NoReturn
 
 import click
 
@@ -142,18 +142,14 @@ class CommandGroup(click.Group):
 def _usage(error: click.UsageError) -> OptionUnusable:
     """Convert click's usage error, and add where the usage is described."""
     path = error.ctx.command_path if error.ctx else "flycam"
-    if _is_too_early(error):
+    # an option of every command that stands before the command
+    is_before = error.ctx is not None and isinstance(error.ctx.command, click.Group)
+    if is_before and isinstance(error, click.NoSuchOption) and error.option_name in ("--data", "--json"):
         name = error.option_name
         return OptionUnusable(
             _("{name} stands behind the command: {path} COMMAND {name}", name=name, path=path)
         )
     return OptionUnusable(_("{what}; see '{path} --help'", what=_describe_usage_error(error), path=path))
-
-
-def _is_too_early(error: click.UsageError) -> TypeGuard[click.NoSuchOption]:
-    """Check for an option of every command that stands before the command."""
-    is_before = error.ctx is not None and isinstance(error.ctx.command, click.Group)
-    return is_before and isinstance(error, click.NoSuchOption) and error.option_name in ("--data", "--json")
 
 
 def _describe_usage_error(error: click.UsageError) -> Message:

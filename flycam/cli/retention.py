@@ -16,8 +16,8 @@ from flycam.model.access import HoldStep, RetainedKind
 from flycam.model.time import format_day
 
 if TYPE_CHECKING:
-    from flycam.catalog.retention_records import HoldRecord, PurgeRecord, RetentionTerm
-    from flycam.operations.retention import DueList, DueOriginal, PurgeConfirmation
+    from flycam.catalog.retention_records import HoldRecord, RetentionTerm
+    from flycam.operations.retention import DueOriginal
 
 _KINDS = {
     RetainedKind.PHOTO: pgettext("retained originals", "photos"),
@@ -43,71 +43,24 @@ def format_terms(
     lines = [_term_line(one, names) for one in terms]
     lines = lines or [_("no terms: all originals are kept for ever")]
     lines += [_hold_line(one, names) for one in holds]
-    return {"terms": [_term(one) for one in terms], "holds": [_hold(one) for one in holds]}, lines
+    return {
+        "terms": [
+            {
+                "kind": one.kind.value,
+                "days": one.days,
+                "event_id": one.subject or None,
+                "author": one.author,
+                "at_ns": one.at_ns,
+            }
+            for one in terms
+        ],
+        "holds": [_hold(one) for one in holds],
+    }, lines
 
 
 def format_hold(line: HoldRecord, names: Mapping[str, str]) -> Output:
     """Return hold_id, step, subject, reason, author and at_ns of a hold."""
     return _hold(line), [_hold_line(line, names)]
-
-
-def format_due(due: DueList, names: Mapping[str, str]) -> Output:
-    """Return digest, originals, begun and groups[] of the due list."""
-    groups = due.groups
-    answer = {
-        "digest": due.digest,
-        "originals": len(due.originals),
-        "begun": due.begun,
-        "groups": [_group(some) for some in groups],
-    }
-    lines = [_group_line(some, names) for some in groups]
-    if due.begun:
-        lines.append(_("{count} confirmed and not let go yet", count=due.begun))
-    if lines:
-        lines.append(
-            _("to confirm this list: flycam retention confirm {digest} --authority NAME", digest=due.digest)
-        )
-    return answer, lines or [_("nothing is due")]
-
-
-def format_confirmed(done: PurgeConfirmation) -> Output:
-    """Return digest, confirmed, let_go, bytes and waiting[]."""
-    answer = {
-        "digest": done.digest,
-        "confirmed": done.confirmed,
-        "let_go": done.purge.originals,
-        "bytes": done.purge.size_bytes,
-        "waiting": list(done.purge.waiting),
-    }
-    first = ngettext(
-        "{count} original let go, {size_mb:.1f} MB",
-        "{count} originals let go, {size_mb:.1f} MB",
-        done.purge.originals,
-        size_mb=done.purge.size_bytes / 1e6,
-    )
-    waiting = [_("  ! {name}: waits: run the same again later", name=name) for name in done.purge.waiting]
-    return answer, [first, *waiting]
-
-
-def format_lifted(lines: Sequence[PurgeRecord]) -> Output:
-    """Return originals, and sha256[] of each."""
-    hashes = sorted({one.sha256 for one in lines})
-    line = ngettext(
-        "{count} original may come back: flycam verify --from CARD",
-        "{count} originals may come back: flycam verify --from CARD",
-        len(hashes),
-    )
-    return {"originals": len(hashes), "sha256": hashes}, [line]
-
-
-def _term(term: RetentionTerm) -> dict[str, Any]:
-    return {
-        "kind": term.kind.value,
-        "days": term.days,
-        "event_id": term.subject or None,
-        "author": term.author,
-        "at_ns": term.at_ns,
-    }
 
 
 def _term_line(term: RetentionTerm, names: Mapping[str, str]) -> Message:
@@ -233,10 +186,26 @@ def list_due_originals_command(*, data_dir: str | None) -> Output:
     from flycam.operations.retention import list_due_originals, list_flight_and_event_names
 
     with open_workspace(data_dir) as (workspace, __):
-        return format_due(
-            list_due_originals(workspace),
-            list_flight_and_event_names(workspace.catalog),
-        )
+        due = list_due_originals(workspace)
+        names = list_flight_and_event_names(workspace.catalog)
+        groups = due.groups
+        answer = {
+            "digest": due.digest,
+            "originals": len(due.originals),
+            "begun": due.begun,
+            "groups": [_group(some) for some in groups],
+        }
+        lines = [_group_line(some, names) for some in groups]
+        if due.begun:
+            lines.append(_("{count} confirmed and not let go yet", count=due.begun))
+        if lines:
+            lines.append(
+                _(
+                    "to confirm this list: flycam retention confirm {digest} --authority NAME",
+                    digest=due.digest,
+                )
+            )
+        return answer, lines or [_("nothing is due")]
 
 
 @retention_group.command("confirm")
@@ -250,7 +219,22 @@ def confirm_due_list_command(*, data_dir: str | None, digest: str, authority: st
     if not authority.strip():
         raise OptionUnusable(_("--authority: give the name of the administrator who confirms the list"))
     with open_workspace(data_dir) as (workspace, __):
-        return format_confirmed(confirm_purge(workspace, digest, authority.strip()))
+        done = confirm_purge(workspace, digest, authority.strip())
+        answer = {
+            "digest": done.digest,
+            "confirmed": done.confirmed,
+            "let_go": done.purge.originals,
+            "bytes": done.purge.size_bytes,
+            "waiting": list(done.purge.waiting),
+        }
+        first = ngettext(
+            "{count} original let go, {size_mb:.1f} MB",
+            "{count} originals let go, {size_mb:.1f} MB",
+            done.purge.originals,
+            size_mb=done.purge.size_bytes / 1e6,
+        )
+        waiting = [_("  ! {name}: waits: run the same again later", name=name) for name in done.purge.waiting]
+        return answer, [first, *waiting]
 
 
 @retention_group.command("hold")
@@ -291,7 +275,14 @@ def lift_purge_command(*, data_dir: str | None, ref: str, reason: str) -> Output
 
     with open_workspace(data_dir) as (workspace, settings):
         who = get_operator_name(settings)
-        return format_lifted(lift_purge(workspace, ref, reason, who))
+        lines = lift_purge(workspace, ref, reason, who)
+        hashes = sorted({one.sha256 for one in lines})
+        line = ngettext(
+            "{count} original may come back: flycam verify --from CARD",
+            "{count} originals may come back: flycam verify --from CARD",
+            len(hashes),
+        )
+        return {"originals": len(hashes), "sha256": hashes}, [line]
 
 
 def _build_days_error(text: str) -> OptionUnusable:

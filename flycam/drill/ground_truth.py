@@ -181,12 +181,23 @@ def stage_folder(out: Path) -> Iterator[Path]:
     An older drill there is replaced. Raises InputUnusable where `out` holds something that is not a
     drill, DiskFull or StorageFailed where it cannot be written; nothing half-written is left in any case.
     """
-    _refuse_other(out)
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / TRUTH_FILE).is_file())):
+        raise InputUnusable(
+            _("{out}: holds something that is not a drill: choose an empty or new folder", out=out)
+        )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
-        raise _unmade(out, error) from error
+        kind = DiskFull if error.errno == errno.ENOSPC else StorageFailed
+        other = pgettext("other trouble of the disk", "{strerror}", strerror=error.strerror)
+        raise kind(
+            _(
+                "{out}: cannot be made ({strerror}): choose another place",
+                out=out,
+                strerror=_REASONS.get(error.errno or 0, other),
+            )
+        ) from error
     try:
         yield staging
         staging.chmod(0o755)
@@ -198,18 +209,6 @@ def stage_folder(out: Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise _trouble(out, error) from error
         raise
-
-
-def _unmade(out: Path, error: OSError) -> StorageFailed:
-    kind = DiskFull if error.errno == errno.ENOSPC else StorageFailed
-    other = pgettext("other trouble of the disk", "{strerror}", strerror=error.strerror)
-    return kind(
-        _(
-            "{out}: cannot be made ({strerror}): choose another place",
-            out=out,
-            strerror=_REASONS.get(error.errno or 0, other),
-        )
-    )
 
 
 def _trouble(out: Path, error: OSError) -> StorageFailed:
@@ -224,10 +223,3 @@ def _trouble(out: Path, error: OSError) -> StorageFailed:
             error=error,
         )
     )
-
-
-def _refuse_other(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / TRUTH_FILE).is_file())):
-        raise InputUnusable(
-            _("{out}: holds something that is not a drill: choose an empty or new folder", out=out)
-        )

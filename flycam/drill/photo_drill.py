@@ -99,19 +99,6 @@ def make_communes_geojson(valley: Valley) -> str:
     return _collection(features, "communes of a drill: made up")
 
 
-def make_changes_geojson(change: NDArray[np.uint8], window: CellWindow) -> str:
-    """Return outlines of the changed ground.
-
-    change  rows×columns: 0 none, else a key of CHANGE_KINDS
-    """
-    features = []
-    for number, kind in CHANGE_KINDS.items():
-        for polygon in _outlines(change == number, window):
-            properties = {"kind": kind, "area_m2": round(polygon.area, 1), "drill": DRILL_MARK}
-            features.append(_feature(polygon, properties))
-    return _collection(features, "what the storm of a drill changed: exact")
-
-
 def _outlines(mask: NDArray[np.bool_], window: CellWindow) -> list[Polygon]:
     """Return polygons (work CRS) of a mask, largest first, without specks and holes.
 
@@ -361,7 +348,45 @@ def write_drill(
         write_ground(drill.dem, drill.valley, staging)
         if drill.camera.readout_s:
             write_camera(staging / "camera.json", drill.camera)
-        _write_truth(drill, staging / "truth", truth_rasters)
+        folder = staging / "truth"
+        world = drill.renderer.world
+        window = world.window
+        lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
+        # the usual drill has no optional features, so that its truth keeps its bytes
+        facts: dict[str, Any] = {}
+        if drill.plan.pitch_deg != NADIR_DEG:
+            facts["pitch_deg"] = drill.plan.pitch_deg
+        if drill.yaw_step_deg:
+            facts["yaw_steps_deg"] = simulate_yaw_steps(
+                drill.exposures, drill.seed, drill.after, drill.yaw_step_deg
+            )
+        if drill.plan.speed_mps != SPEED_MPS:
+            facts["speed_mps"] = drill.plan.speed_mps
+        if drill.between is not None:
+            values = asdict(drill.between)
+            facts["between"] = {
+                name: values[name] for name in values if values[name] or name not in _THIRD_DATE
+            }
+        if drill.dem_error != TerrainErrorModel():
+            facts["dem_error"] = asdict(drill.dem_error)
+        facts = {
+            "seed": drill.seed,
+            "after": drill.after,
+            "noise": drill.noise,
+            "relief_m": drill.valley.relief_m,
+            "gsd_m": drill.plan.gsd_m,
+            "work_crs": WORK_CRS,
+            "vertical_datum": VERTICAL_DATUM,
+            "takeoff": {"lon_deg": float(lon), "lat_deg": float(lat), "height_m": drill.takeoff_m[2]},
+            "world_bounds_m": window.bounds,
+            "cell_m": window.cell_m,
+            **facts,
+        }
+        (folder / TRUTH_FILE.name).write_text(
+            format_truth(drill.names, drill.exposures, drill.camera, facts), encoding="utf-8"
+        )
+        write_poses(folder / "poses.csv", drill.names, drill.exposures)
+        write_world(world, folder, truth_rasters)
     return DrillReport(
         frames=len(drill.exposures),
         photos=out / "photos",
@@ -400,30 +425,6 @@ def write_ground(dem: tuple[CellWindow, Singles], valley: Valley, folder: Path) 
     (folder / "communes.geojson").write_text(make_communes_geojson(valley), encoding="utf-8")
 
 
-def _write_truth(drill: Drill, folder: Path, rasters: bool) -> None:
-    world = drill.renderer.world
-    window = world.window
-    lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
-    facts = {
-        "seed": drill.seed,
-        "after": drill.after,
-        "noise": drill.noise,
-        "relief_m": drill.valley.relief_m,
-        "gsd_m": drill.plan.gsd_m,
-        "work_crs": WORK_CRS,
-        "vertical_datum": VERTICAL_DATUM,
-        "takeoff": {"lon_deg": float(lon), "lat_deg": float(lat), "height_m": drill.takeoff_m[2]},
-        "world_bounds_m": window.bounds,
-        "cell_m": window.cell_m,
-        **_unusual(drill),
-    }
-    (folder / TRUTH_FILE.name).write_text(
-        format_truth(drill.names, drill.exposures, drill.camera, facts), encoding="utf-8"
-    )
-    write_poses(folder / "poses.csv", drill.names, drill.exposures)
-    write_world(world, folder, rasters)
-
-
 def write_world(world: DrillWorld, folder: Path, rasters: bool) -> None:
     """Write the storm's changes and, with `rasters`, the rasters of the world.
 
@@ -431,7 +432,14 @@ def write_world(world: DrillWorld, folder: Path, rasters: bool) -> None:
     """
     window = world.window
     if world.after:
-        (folder / "changes.geojson").write_text(make_changes_geojson(world.change, window), encoding="utf-8")
+        features = []
+        for number, kind in CHANGE_KINDS.items():
+            for polygon in _outlines(world.change == number, window):
+                properties = {"kind": kind, "area_m2": round(polygon.area, 1), "drill": DRILL_MARK}
+                features.append(_feature(polygon, properties))
+        (folder / "changes.geojson").write_text(
+            _collection(features, "what the storm of a drill changed: exact"), encoding="utf-8"
+        )
     if rasters:
         write_geotiff(folder / "ortho.tif", world.rgb, window.transform, WORK_CRS, tags=TAGS)
         both = np.stack([world.surface_m, world.ground_m], -1)
@@ -440,28 +448,6 @@ def write_world(world: DrillWorld, folder: Path, rasters: bool) -> None:
         write_geotiff(folder / "cover.tif", world.cover, window.transform, WORK_CRS, tags=TAGS)
         if world.confuser is not None:
             write_geotiff(folder / "confuser.tif", world.confuser, window.transform, WORK_CRS, tags=TAGS)
-
-
-def _unusual(drill: Drill) -> dict[str, Any]:
-    """Return facts of optional features.
-
-    The usual drill has none, so that its truth keeps its bytes.
-    """
-    facts: dict[str, Any] = {}
-    if drill.plan.pitch_deg != NADIR_DEG:
-        facts["pitch_deg"] = drill.plan.pitch_deg
-    if drill.yaw_step_deg:
-        facts["yaw_steps_deg"] = simulate_yaw_steps(
-            drill.exposures, drill.seed, drill.after, drill.yaw_step_deg
-        )
-    if drill.plan.speed_mps != SPEED_MPS:
-        facts["speed_mps"] = drill.plan.speed_mps
-    if drill.between is not None:
-        values = asdict(drill.between)
-        facts["between"] = {name: values[name] for name in values if values[name] or name not in _THIRD_DATE}
-    if drill.dem_error != TerrainErrorModel():
-        facts["dem_error"] = asdict(drill.dem_error)
-    return facts
 
 
 def _world_bounds(valley: Valley, plan: FlightPlan, camera: InteriorOrientation, seed: int) -> Bounds:

@@ -176,7 +176,20 @@ def write_tlog(
             stamp = start_us + round((float(seconds) + clock_offset_s + float(late_s[k])) * 1e6)
             boot_ms = round((float(seconds) + _BOOT_BEFORE_S) * 1e3)
             if k % RATE_HZ == 0:
-                for message in _slow_messages(home_m):
+                lon, lat, height = home_m
+                heartbeat = mavlink.MAVLink_heartbeat_message(
+                    mavlink.MAV_TYPE_QUADROTOR,
+                    mavlink.MAV_AUTOPILOT_ARDUPILOTMEGA,
+                    0,
+                    0,
+                    mavlink.MAV_STATE_ACTIVE,
+                    3,
+                )
+                home = mavlink.MAVLink_home_position_message(
+                    *(round(lat * 1e7), round(lon * 1e7), round(height * 1e3)),
+                    *(0.0, 0.0, 0.0, (1.0, 0.0, 0.0, 0.0), 0.0, 0.0, 0.0),
+                )
+                for message in [heartbeat, home]:
                     file.write(struct.pack(">Q", stamp) + message.pack(link))
             for message in _fast_messages(telemetry, k, boot_ms):
                 link.srcComponent = _GIMBAL if "GIMBAL" in message.get_type() else _COMPONENT
@@ -184,23 +197,13 @@ def write_tlog(
             link.srcComponent = _COMPONENT
 
 
-def _slow_messages(home_m: tuple[float, float, float]) -> list[mavlink.MAVLink_message]:
-    lon, lat, height = home_m
-    heartbeat = mavlink.MAVLink_heartbeat_message(
-        mavlink.MAV_TYPE_QUADROTOR, mavlink.MAV_AUTOPILOT_ARDUPILOTMEGA, 0, 0, mavlink.MAV_STATE_ACTIVE, 3
-    )
-    home = mavlink.MAVLink_home_position_message(
-        *(round(lat * 1e7), round(lon * 1e7), round(height * 1e3)),
-        *(0.0, 0.0, 0.0, (1.0, 0.0, 0.0, 0.0), 0.0, 0.0, 0.0),
-    )
-    return [heartbeat, home]
-
-
 def _fast_messages(telemetry: VideoTelemetry, k: int, boot_ms: int) -> list[mavlink.MAVLink_message]:
     (lon, lat), (east, north, up) = telemetry.lonlat_deg[k], telemetry.velocity_mps[k]
     yaw, pitch, roll = np.radians(telemetry.gimbal_deg[k])
     lat_e7, lon_e7, height_mm = round(lat * 1e7), round(lon * 1e7), round(telemetry.height_m[k] * 1e3)
     heading = math.atan2(math.sin(yaw), math.cos(yaw))
+    # (w, x, y, z), body to north-east-down, of Rz(yaw) Ry(pitch) Rx(roll) (Diebel 2006, section 8)
+    (cy, sy), (cp, sp), (cr, sr) = ((math.cos(a / 2.0), math.sin(a / 2.0)) for a in (yaw, pitch, roll))
     return [
         mavlink.MAVLink_global_position_int_message(
             *(boot_ms, lat_e7, lon_e7, height_mm, round(telemetry.relative_m[k] * 1e3)),
@@ -210,27 +213,19 @@ def _fast_messages(telemetry: VideoTelemetry, k: int, boot_ms: int) -> list[mavl
         mavlink.MAVLink_attitude_message(boot_ms, 0.0, -0.1, heading, 0.0, 0.0, 0.0),
         mavlink.MAVLink_gimbal_device_attitude_status_message(
             *(_SYSTEM, _COMPONENT, boot_ms, mavlink.GIMBAL_DEVICE_FLAGS_YAW_IN_EARTH_FRAME),
-            *(_quaternion(yaw, pitch, roll), 0.0, 0.0, 0.0, 0),
+            (
+                cr * cp * cy + sr * sp * sy,
+                sr * cp * cy - cr * sp * sy,
+                cr * sp * cy + sr * cp * sy,
+                cr * cp * sy - sr * sp * cy,
+            ),
+            *(0.0, 0.0, 0.0, 0),
         ),
         mavlink.MAVLink_gps_raw_int_message(
             *(boot_ms * 1000, mavlink.GPS_FIX_TYPE_3D_FIX, lat_e7, lon_e7, height_mm, 80, 110),
             *(round(math.hypot(east, north) * 100), 65_535, 17),
         ),
     ]
-
-
-def _quaternion(yaw: float, pitch: float, roll: float) -> tuple[float, float, float, float]:
-    """Return (w, x, y, z), body to north-east-down, of Rz(yaw) Ry(pitch) Rx(roll).
-
-    Source: Diebel 2006, section 8.
-    """
-    (cy, sy), (cp, sp), (cr, sr) = ((math.cos(a / 2.0), math.sin(a / 2.0)) for a in (yaw, pitch, roll))
-    return (
-        cr * cp * cy + sr * sp * sy,
-        sr * cp * cy - cr * sp * sy,
-        cr * sp * cy + sr * cp * sy,
-        cr * cp * sy - sr * sp * cy,
-    )
 
 
 def _cue_time(seconds: float) -> str:
@@ -394,7 +389,17 @@ def write_video_drill(
         drill = make_video_drill(**options)
         (staging / "truth").mkdir()
         _write_video(drill, staging / VIDEO_NAME, workers or os.cpu_count() or 1, progress)
-        _write_telemetry(drill, staging)
+        lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
+        video = staging / VIDEO_NAME
+        write_subtitles(video.with_suffix(".srt"), drill.telemetry, drill.plan.frame_s, drill.start)
+        write_tlog(
+            staging / TELEMETRY_NAME,
+            drill.telemetry,
+            drill.start,
+            drill.clock_offset_s,
+            (float(lon), float(lat), drill.takeoff_m[2]),
+            100 * drill.seed + drill.after,
+        )
         write_video_camera(drill.camera, staging / "camera.json")
         write_ground(drill.dem, drill.valley, staging)
         _write_truth(drill, staging / "truth", truth_rasters)
@@ -426,20 +431,6 @@ def _pictures(drill: VideoDrill, workers: int) -> Iterator[NDArray[np.uint8]]:
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(drill.exposures), 4 * workers):
             yield from pool.map(drill.renderer.picture, drill.exposures[start : start + 4 * workers])
-
-
-def _write_telemetry(drill: VideoDrill, folder: Path) -> None:
-    lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
-    video = folder / VIDEO_NAME
-    write_subtitles(video.with_suffix(".srt"), drill.telemetry, drill.plan.frame_s, drill.start)
-    write_tlog(
-        folder / TELEMETRY_NAME,
-        drill.telemetry,
-        drill.start,
-        drill.clock_offset_s,
-        (float(lon), float(lat), drill.takeoff_m[2]),
-        100 * drill.seed + drill.after,
-    )
 
 
 def write_video_camera(camera: InteriorOrientation, path: Path) -> None:

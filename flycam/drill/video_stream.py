@@ -85,7 +85,12 @@ def stream_drill(
     Raises NotFound without a video drill there, InputUnusable without the sending program,
     SourceUnreadable where nothing can be sent to the address.
     """
-    start_s, seconds = _read_timing(folder)
+    truth = read_truth(folder)
+    facts = truth.facts
+    if "video" not in facts:
+        raise NotFound(_("{folder}: holds a drill of photos: write one with --video", folder=folder))
+    start_s = datetime.fromisoformat(facts["video"]["start_utc"]).timestamp() + facts["clock_offset_s"]
+    seconds = len(truth.exteriors) / facts["video"]["fps"]
     packets = list(_packets((folder / TELEMETRY_NAME).read_bytes()))
     lead_s = max(0.0, start_s - packets[0][0]) if packets else 0.0
     begun_s = time.monotonic() + lead_s
@@ -106,16 +111,6 @@ def stream_drill(
                 sent += 1
         film.finish()
     return StreamReport(packets=sent, video_s=film.shown_s(begun_s, seconds), complete=True)
-
-
-def _read_timing(folder: Path) -> tuple[float, float]:
-    """Return the tlog time at video time 0 (UTC seconds), and the video's seconds."""
-    truth = read_truth(folder)
-    facts = truth.facts
-    if "video" not in facts:
-        raise NotFound(_("{folder}: holds a drill of photos: write one with --video", folder=folder))
-    start_s = datetime.fromisoformat(facts["video"]["start_utc"]).timestamp() + facts["clock_offset_s"]
-    return start_s, len(truth.exteriors) / facts["video"]["fps"]
 
 
 def _packets(data: bytes) -> Iterator[tuple[float, bytes]]:

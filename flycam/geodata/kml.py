@@ -170,14 +170,10 @@ def encode_kmz(title: str, placemarks: Sequence[PolygonPlacemark]) -> bytes:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         entry = zipfile.ZipInfo("doc.kml", _EPOCH)
         entry.compress_type = zipfile.ZIP_DEFLATED
-        archive.writestr(entry, _kml(title, placemarks))
+        colours = sorted({one.colour for one in placemarks})
+        styles, marks = "".join(map(_style, colours)), "".join(map(_format_polygon, placemarks))
+        archive.writestr(entry, f"{KML_HEAD}<name>{escape_xml(title)}</name>{styles}{marks}{KML_FOOT}")
     return out.getvalue()
-
-
-def _kml(title: str, placemarks: Sequence[PolygonPlacemark]) -> str:
-    colours = sorted({one.colour for one in placemarks})
-    styles, marks = "".join(map(_style, colours)), "".join(map(_format_polygon, placemarks))
-    return f"{KML_HEAD}<name>{escape_xml(title)}</name>{styles}{marks}{KML_FOOT}"
 
 
 def _style(colour: str) -> str:
@@ -242,7 +238,11 @@ def write_kmz(
     """Write a KMZ; later ones of `pictures` lie on top. Raises OSError."""
     body = [KML_HEAD, f"<name>{escape_xml(name)}</name>", _STYLE]
     body += [_overlay(order, one) for order, one in enumerate(pictures)]
-    body += [_format_point(one) for one in placemarks]
+    body += [
+        f"<Placemark><name>{escape_xml(one.name)}</name><description>{_shown(one.description)}</description>"
+        f"<styleUrl>#outline</styleUrl>{format_multi_geometry(one.shape)}</Placemark>"
+        for one in placemarks
+    ]
     body.append(KML_FOOT)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(make_zip_member("doc.kml", zipfile.ZIP_DEFLATED), "".join(body).encode())
@@ -274,11 +274,4 @@ def _overlay(order: int, one: GroundOverlay) -> str:
         f"<drawOrder>{order}</drawOrder><Icon><href>files/{order}.png</href></Icon>"
         f"<LatLonBox><north>{north:.9f}</north><south>{south:.9f}</south>"
         f"<east>{east:.9f}</east><west>{west:.9f}</west></LatLonBox></GroundOverlay>"
-    )
-
-
-def _format_point(one: Placemark) -> str:
-    return (
-        f"<Placemark><name>{escape_xml(one.name)}</name><description>{_shown(one.description)}</description>"
-        f"<styleUrl>#outline</styleUrl>{format_multi_geometry(one.shape)}</Placemark>"
     )

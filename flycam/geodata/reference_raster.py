@@ -116,7 +116,18 @@ def find_collar(source: rasterio.DatasetReader, bands: list[int], pixel_m: float
     for some, full, nearly in _filled_cells(source, bands, (0, int(np.iinfo(dtype).max)), side):
         if not full.any():
             continue
-        rim, hole = _unseen(full, side * pixel_m)
+        cell_m = side * pixel_m
+        count, label = cv2.connectedComponents(full.astype(np.uint8), connectivity=4)
+        at_rim = np.zeros(count, np.bool_)
+        for edge in (label[0], label[-1], label[:, 0], label[:, -1]):
+            at_rim[edge] = True
+        is_large = np.bincount(label.ravel(), minlength=count) * cell_m**2 >= _MIN_HOLE_M2
+        wide = np.ones((max(math.ceil(_MIN_HOLE_WIDTH_M / cell_m), 1),) * 2, np.uint8)
+        is_wide = np.zeros(count, np.bool_)
+        is_wide[label[cv2.erode(full.astype(np.uint8), wide).astype(np.bool_)]] = True
+        is_hole = is_large & is_wide & ~at_rim
+        at_rim[0] = is_hole[0] = False  # label 0 is of another colour
+        rim, hole = at_rim[label], is_hole[label]
         cells |= _with_worn(_spread(rim, some), nearly, _WORN_PX / side)
         holes |= _with_worn(_spread(hole, some), nearly, _WORN_PX / side)
     holes &= ~cells
@@ -153,21 +164,6 @@ def _by_cell(filled: Mask, cells: tuple[int, int], side: int, beyond: np.bool_) 
     padded = np.full((cells[0] * side, cells[1] * side), beyond)
     padded[: filled.shape[0], : filled.shape[1]] = filled
     return padded.reshape(cells[0], side, cells[1], side)
-
-
-def _unseen(full: Mask, cell_m: float) -> tuple[Mask, Mask]:
-    """Return the cells of one colour connected to the raster's rim, and holes."""
-    count, label = cv2.connectedComponents(full.astype(np.uint8), connectivity=4)
-    at_rim = np.zeros(count, np.bool_)
-    for edge in (label[0], label[-1], label[:, 0], label[:, -1]):
-        at_rim[edge] = True
-    is_large = np.bincount(label.ravel(), minlength=count) * cell_m**2 >= _MIN_HOLE_M2
-    wide = np.ones((max(math.ceil(_MIN_HOLE_WIDTH_M / cell_m), 1),) * 2, np.uint8)
-    is_wide = np.zeros(count, np.bool_)
-    is_wide[label[cv2.erode(full.astype(np.uint8), wide).astype(np.bool_)]] = True
-    is_hole = is_large & is_wide & ~at_rim
-    at_rim[0] = is_hole[0] = False  # label 0 is of another colour
-    return at_rim[label], is_hole[label]
 
 
 def _spread(joined: Mask, some: Mask) -> Mask:
@@ -272,7 +268,11 @@ class ReferenceRaster:
         self.bounds_lonlat = (float(west), float(south), float(east), float(north))
         across = np.radians(east - west) * 6_371_000.0 * np.cos(np.radians((south + north) / 2.0))
         self.gsd_m = float(across) / self._size[0]
-        self.collar = _collar_of(self.path, self._bands, self._middle_m())
+        # `pixel_m` on a sphere, in any zone; infinite if it is nowhere on earth
+        (a, b), (c, d) = self._middle_pixel("EPSG:4326")
+        across = math.cos(math.radians(self.bounds_lonlat[1] + self.bounds_lonlat[3]) / 2.0)
+        side_m = _DEGREE_M * math.sqrt(abs(a * d - b * c) * abs(across))
+        self.collar = _collar_of(self.path, self._bands, side_m if math.isfinite(side_m) else math.inf)
 
     def warp_to_tiles(self, tiles: TileRange) -> WarpedWindow:
         """Warp the image to a range of tiles; valid False beside it and without data.
@@ -299,13 +299,6 @@ class ReferenceRaster:
         # nine digits: the rest is rounding of its coordinates
         return float(f"{np.sqrt(abs(a * d - b * c)):.9g}")
 
-    def _middle_m(self) -> float:
-        """Return `pixel_m` on a sphere, in any zone; infinite if it is nowhere on earth."""
-        (a, b), (c, d) = self._middle_pixel("EPSG:4326")
-        across = math.cos(math.radians(self.bounds_lonlat[1] + self.bounds_lonlat[3]) / 2.0)
-        side_m = _DEGREE_M * math.sqrt(abs(a * d - b * c) * abs(across))
-        return side_m if math.isfinite(side_m) else math.inf
-
     def _middle_pixel(self, crs: str) -> Floats:
         """Return the middle pixel's sides to the next column and row, in a CRS: 2×2."""
         middle = np.array(self._size) / 2.0
@@ -320,7 +313,15 @@ class ReferenceRaster:
         self, bounds: Bounds, shape: tuple[int, int], to_source: Callable[[Floats], Floats]
     ) -> WarpedWindow:
         columns, rows = self._source_pixels(bounds, shape, to_source)
-        window = _window(columns, rows, self._size)
+        left, right = int(np.floor(columns.min())) - _MARGIN_PX, int(np.ceil(columns.max())) + _MARGIN_PX + 1
+        top, bottom = int(np.floor(rows.min())) - _MARGIN_PX, int(np.ceil(rows.max())) + _MARGIN_PX + 1
+        left, top, right, bottom = (
+            max(left, 0),
+            max(top, 0),
+            min(right, self._size[0]),
+            min(bottom, self._size[1]),
+        )
+        window = Window(left, top, right - left, bottom - top) if left < right and top < bottom else None
         if window is None:
             return WarpedWindow(rgb=np.zeros((*shape, 3), np.uint8), valid=np.zeros(shape, bool))
         pixels, mask, step = self._read(window, columns, rows)
@@ -425,13 +426,6 @@ def _rim(transform: Affine, width: int, height: int) -> Floats:
 
 def _apply(affine: Affine, x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
-
-
-def _window(columns: Floats, rows: Floats, size: tuple[int, int]) -> Window | None:
-    left, right = int(np.floor(columns.min())) - _MARGIN_PX, int(np.ceil(columns.max())) + _MARGIN_PX + 1
-    top, bottom = int(np.floor(rows.min())) - _MARGIN_PX, int(np.ceil(rows.max())) + _MARGIN_PX + 1
-    left, top, right, bottom = max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])
-    return Window(left, top, right - left, bottom - top) if left < right and top < bottom else None
 
 
 def _step(columns: Floats, rows: Floats, axis: int) -> float:

@@ -56,7 +56,7 @@ def read_polygon_layers(path: Path) -> list[VectorLayer]:
     Raises the errors of `read_vector_layers`, and BoundaryInvalid if no layer holds a polygon.
     """
     layers = read_vector_layers(path, skip_geometry_types=("Point", "Line"))
-    layers = [layer for layer in layers if _polygonal(layer.geometries).any()]
+    layers = [layer for layer in layers if np.isin(shapely.get_type_id(layer.geometries), (3, 6, 7)).any()]
     if not layers:
         raise BoundaryInvalid(_("{name}: holds no polygon: give a file of commune areas", name=path.name))
     return layers
@@ -78,35 +78,40 @@ def read_vector_layers(
     restrict_vector_drivers()
     with open_checked_vector(path) as checked:
         try:
-            return _read_layers(path, checked, skip_geometry_types, max_features)
+            kinds = {str(name): kind for name, kind in pyogrio.list_layers(checked) if kind is not None}
+            names = [
+                name for name, kind in kinds.items() if not any(word in kind for word in skip_geometry_types)
+            ]
+            # each layer is searched from the beginning of the file
+            if len(names) > _MAX_LAYERS:
+                raise SourceUnreadable(
+                    _(
+                        "{name}: holds {count} layers, more than the {most_layers} taken: join them",
+                        name=path.name,
+                        count=len(names),
+                        most_layers=_MAX_LAYERS,
+                    )
+                )
+            infos = [pyogrio.read_info(checked, layer=name, force_feature_count=True) for name in names]
+            if strange := {str(info["driver"]) for info in infos} - VECTOR_DRIVERS:
+                raise DataSourceError(f"taken for {', '.join(sorted(strange))}")
+            if max_features is not None:
+                count = sum(info["features"] for info in infos)
+                if count > max_features:
+                    raise SourceUnreadable(
+                        _(
+                            "{name}: holds {count} features, more than the {most} taken: cut it to the "
+                            "province",
+                            name=path.name,
+                            count=count,
+                            most=max_features,
+                        )
+                    )
+            return [_read_layer(path, checked, name) for name in names]
         except _READ_ERRORS as error:
             raise SourceUnreadable(
                 _("{name}: cannot be read: give GeoJSON, GeoPackage, Shapefile or KML", name=path.name)
             ) from error
-
-
-def _read_layers(
-    path: Path, checked: Path, skip_geometry_types: tuple[str, ...], max_features: int | None
-) -> list[VectorLayer]:
-    """Read the layers of a checked copy of a file; also raises GDAL's own errors."""
-    kinds = {str(name): kind for name, kind in pyogrio.list_layers(checked) if kind is not None}
-    names = [name for name, kind in kinds.items() if not any(word in kind for word in skip_geometry_types)]
-    # each layer is searched from the beginning of the file
-    if len(names) > _MAX_LAYERS:
-        raise SourceUnreadable(
-            _(
-                "{name}: holds {count} layers, more than the {most_layers} taken: join them",
-                name=path.name,
-                count=len(names),
-                most_layers=_MAX_LAYERS,
-            )
-        )
-    infos = [pyogrio.read_info(checked, layer=name, force_feature_count=True) for name in names]
-    if strange := {str(info["driver"]) for info in infos} - VECTOR_DRIVERS:
-        raise DataSourceError(f"taken for {', '.join(sorted(strange))}")
-    if max_features is not None:
-        _check_count(path, sum(info["features"] for info in infos), max_features)
-    return [_read_layer(path, checked, name) for name in names]
 
 
 def restrict_vector_drivers() -> None:
@@ -121,18 +126,6 @@ def restrict_vector_drivers() -> None:
     options = {**NO_NETWORK, "OGR_SQLITE_STATIC_VIRTUAL_OGR": "NO", "GDAL_SKIP": ",".join(strange)}
     pyogrio.set_gdal_config_options(options)
     _register_drivers()  # GDAL reads the list there, and nowhere else
-
-
-def _check_count(path: Path, count: int, max_count: int) -> None:
-    if count > max_count:
-        raise SourceUnreadable(
-            _(
-                "{name}: holds {count} features, more than the {most} taken: cut it to the province",
-                name=path.name,
-                count=count,
-                most=max_count,
-            )
-        )
 
 
 def _read_layer(path: Path, checked: Path, name: str) -> VectorLayer:
@@ -155,7 +148,17 @@ def _to_degrees(path: Path, geometries: Geometries, crs: str) -> Geometries:
     if xy.size and not (np.isfinite(xy).all() and (np.abs(xy) <= (180.0, 90.0)).all()):
         x, y = shapely.get_coordinates(geometries)[0]
         if crs == WGS84 and path.suffix.lower() in _GEOJSON:
-            raise _make_not_degrees(path, x, y)
+            # GeoJSON in metres, or with latitude first
+            raise CrsMissing(
+                _(
+                    "{name}: does not name its coordinate reference system: GeoJSON then means "
+                    "degrees of WGS 84, longitude first, and {x:.1f}, {y:.1f} are none: save it in "
+                    "WGS 84, or as GeoPackage with its CRS",
+                    name=path.name,
+                    x=x,
+                    y=y,
+                )
+            )
         raise CrsMissing(
             _(
                 "{name}: coordinates such as {x:.1f}, {y:.1f} do not fit the coordinate "
@@ -182,24 +185,6 @@ def _without_crs(path: Path) -> CrsMissing:
             cure=cure,
         )
     )
-
-
-def _make_not_degrees(path: Path, x: float, y: float) -> CrsMissing:
-    """Make the error for GeoJSON in metres, or with latitude first."""
-    return CrsMissing(
-        _(
-            "{name}: does not name its coordinate reference system: GeoJSON then means "
-            "degrees of WGS 84, longitude first, and {x:.1f}, {y:.1f} are none: save it in "
-            "WGS 84, or as GeoPackage with its CRS",
-            name=path.name,
-            x=x,
-            y=y,
-        )
-    )
-
-
-def _polygonal(geometries: Geometries) -> NDArray[np.bool_]:
-    return np.isin(shapely.get_type_id(geometries), (3, 6, 7))
 
 
 # -- Columns of a vector file as text, under any name and encoding ---------------------------------

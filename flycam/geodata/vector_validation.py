@@ -124,7 +124,10 @@ def _lay_out(name: str, path: Path, folder: Path) -> Path:
         if place.suffix not in _PARTS or source == path:
             mains.append(_check_content(shown, place))
         elif place.suffix == ".prj":
-            _check_projection(shown, place)
+            with place.open("rb") as file:
+                text = file.read(_MAX_PROJECTION_BYTES + 1).decode("latin-1")
+            if len(text) > _MAX_PROJECTION_BYTES or has_file_reference(text):
+                raise _no_own_crs(shown)
     if not mains:
         raise _unknown(name)
     # as in a KMZ: the first one links to the others
@@ -272,7 +275,15 @@ def _check_content(name: str, path: Path) -> Path:
             file.seek(0)
             if ending == ".geojson":
                 _check_columns(name, _json_names(text := file.read()))
-                _check_crs(name, text)
+                # an address would have to be fetched, a description may name files
+                if _STRANGE_CRS.search(text):
+                    raise SourceUnreadable(
+                        _(
+                            "{name}: states its coordinate reference system by an address or a "
+                            "description, which is not followed: save it again in WGS 84",
+                            name=name,
+                        )
+                    )
             else:
                 _check_columns(name, (one for block in _blocks(file) for one in _KML_NAME.findall(block)))
     if ending is None:
@@ -304,13 +315,6 @@ def _check_shapes(name: str, path: Path) -> None:
                 index_name=index.name,
             )
         )
-
-
-def _check_projection(name: str, path: Path) -> None:
-    with path.open("rb") as file:
-        text = file.read(_MAX_PROJECTION_BYTES + 1).decode("latin-1")
-    if len(text) > _MAX_PROJECTION_BYTES or has_file_reference(text):
-        raise _no_own_crs(name)
 
 
 def _check_geopackage(name: str, path: Path) -> None:
@@ -383,21 +387,6 @@ def _json_names(text: bytes) -> Iterator[bytes]:
     for one in _JSON_TEXT.finditer(text):
         if one.lastindex in (2, 4):
             yield one[one.lastindex - 1]
-
-
-def _check_crs(name: str, text: bytes) -> None:
-    """Raise SourceUnreadable if GeoJSON states its CRS by more than a name.
-
-    An address would have to be fetched, a description may name files.
-    """
-    if _STRANGE_CRS.search(text):
-        raise SourceUnreadable(
-            _(
-                "{name}: states its coordinate reference system by an address or a "
-                "description, which is not followed: save it again in WGS 84",
-                name=name,
-            )
-        )
 
 
 def _no_own_crs(name: str) -> SourceUnreadable:

@@ -89,20 +89,16 @@ def bootstrap_page(token: TokenBody, request: Request, response: Response, servi
 
 def _describe_lists(request: Request, services: Services, principal: Principal) -> list[list[Json]] | None:
     try:
-        return _build_lists(request, services, principal)
+        catalog = services.workspace.catalog
+        return [
+            flight_routes.list_events(services, principal),
+            flight_routes.list_flights(catalog, principal),
+            terrain.list_terrain(services),
+            live_routes.list_live_flights(live_routes.get_live_feed(request), principal.access_policy),
+        ]
     except FlycamError:
         _LOG.warning("what the map begins with cannot be said at the door", exc_info=True)
         return None
-
-
-def _build_lists(request: Request, services: Services, principal: Principal) -> list[list[Json]]:
-    catalog = services.workspace.catalog
-    return [
-        flight_routes.list_events(services, principal),
-        flight_routes.list_flights(catalog, principal),
-        terrain.list_terrain(services),
-        live_routes.list_live_flights(live_routes.get_live_feed(request), principal.access_policy),
-    ]
 
 
 # -- `/api/docs`: the API's description as a plain page without external assets --------------------
@@ -231,7 +227,11 @@ class _StaticFiles(StaticFiles):
         A compressed one has the plain file's type.
         """
         plain = super().file_response(full_path, stat_result, scope, status_code)
-        readable = _accepted_encodings(Headers(scope=scope).get("accept-encoding", ""))
+        accepted = Headers(scope=scope).get("accept-encoding", "")
+        offers = (part.strip().lower().partition(";") for part in accepted.split(","))
+        readable = {
+            name.strip() for name, _, weight in offers if weight.replace(" ", "") not in _ZERO_WEIGHTS
+        }
         for ending, name in _COMPRESSED.items():
             compressed = Path(f"{os.fspath(full_path)}{ending}")
             if name not in readable or not compressed.is_file():
@@ -243,12 +243,6 @@ class _StaticFiles(StaticFiles):
                 answer.headers["content-encoding"] = name
             return answer
         return plain
-
-
-def _accepted_encodings(accepted: str) -> set[str]:
-    """Return the encodings that an Accept-Encoding header allows."""
-    offers = (part.strip().lower().partition(";") for part in accepted.split(","))
-    return {name.strip() for name, _, weight in offers if weight.replace(" ", "") not in _ZERO_WEIGHTS}
 
 
 class ResponseHeaders:

@@ -53,7 +53,6 @@ from flycam.reports.briefing.figures import (
     PackFlight,
     PackMark,
     PackSettlement,
-    PackTroubles,
     has_one_signatory,
 )
 from flycam.reports.briefing.texts import (
@@ -413,7 +412,14 @@ def _rows(commune: PackCommune) -> Iterator[tuple[Text, ...]]:
         details = _join_some([_format_mark(one) for one in marks])
         yield *where, _("road blocked (mark)"), str(len(marks)), details, by
     for one in commune.troubles:
-        details = _join_some(_things(one))
+        # with the owner's words; nameless ones as counts
+        named = [f"{name}: {status}" for name, status in one.things if name]
+        nameless = Counter(status for name, status in one.things if not name)
+        counted = [
+            _("{count} without a name: {status}", count=count, status=status)
+            for status, count in nameless.items()
+        ]
+        details = _join_some([*named, *counted])
         kind = LAYER_KIND_NAMES[one.kind]
         yield *where, kind, str(len(one.things)), details, format_layer_source(one.layer)
 
@@ -421,17 +427,6 @@ def _rows(commune: PackCommune) -> Iterator[tuple[Text, ...]]:
 def _format_mark(one: PackMark) -> Message:
     status = MARK_STATUS_NAMES[one.status]
     return _("mark {number}: {note} ({status})", number=one.number, note=one.note, status=status)
-
-
-def _things(troubles: PackTroubles) -> list[Text]:
-    """Format features by name, with the owner's words; nameless ones as counts."""
-    named = [f"{name}: {status}" for name, status in troubles.things if name]
-    nameless = Counter(status for name, status in troubles.things if not name)
-    counted = [
-        _("{count} without a name: {status}", count=count, status=status)
-        for status, count in nameless.items()
-    ]
-    return [*named, *counted]
 
 
 def _join_some(parts: Sequence[Text]) -> Message:
@@ -633,7 +628,10 @@ def _blocks(figures: PackFigures) -> Iterator[_MessageBlock]:
             "Waiting: changes suspected by the program that nobody has looked at, and their ground there."
         )
         yield Paragraph(text=note, kind="small")
-    if sum(len(one.marks) for one in figures.communes) > len(_numbers_of_marks(figures)):
+    # each once
+    if sum(len(one.marks) for one in figures.communes) > len(
+        {mark.number for one in figures.communes for mark in one.marks}
+    ):
         yield Paragraph(text=_("A search sector over several communes counts in each."), kind="small")
     for warning in figures.remarks:
         yield Paragraph(text=describe_warning_briefly(warning), kind="small")
@@ -752,11 +750,6 @@ def _communes(figures: PackFigures) -> BlockOf[Text]:
         numeric=(0, 2, 3, 6),
     )
     return drop_empty_columns(table)
-
-
-def _numbers_of_marks(figures: PackFigures) -> set[int]:
-    """Return the numbers of marks in communes, each once."""
-    return {mark.number for one in figures.communes for mark in one.marks}
 
 
 def _describe_commune(figures: PackFigures, one: PackCommune) -> Iterator[BlockOf[Text]]:

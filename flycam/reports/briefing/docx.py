@@ -66,8 +66,46 @@ def to_docx(document: PackDocument) -> bytes:
     """Return the pack as a DOCX; equal packs give equal bytes."""
     out = docx.Document()
     _set_page(out, document)
-    _add_head(out, document)
-    _add_body(out, document)
+    # the letterhead, two columns without lines, and the title
+    head = document.letterhead
+    left, right = _add_table(out, 1, (0.4, 0.6), is_lined=False).rows[0].cells
+    parent = [(head.parent.upper(), _PLAIN)] if head.parent else []
+    _fill(left, [*parent, (head.issuer.upper(), _BOLD), (document.number, _PLAIN)], ALIGN.CENTER)
+    motto = [(line, _BOLD) for line in document.motto]
+    _fill(right, [*motto, (document.dateline, TextStyle(italic=True))], ALIGN.CENTER)
+    _add_paragraph(out, "", _PLAIN)
+    _add_paragraph(out, document.title, TextStyle(bold=True, size_pt=14.0), ALIGN.CENTER)
+    _add_paragraph(out, document.about, _BOLD, ALIGN.CENTER)
+    tallest_mm = _TALLEST_MM
+    for number, block in enumerate(document.blocks):
+        match block:
+            case PageBreak():
+                tallest_mm = _compute_max_picture_mm(document, number + 1)
+            case SignatureBlock():
+                _add_signature(out, document)
+            case Heading():
+                heading = out.add_paragraph(style="Heading 1")
+                _write(heading, block.text, _BOLD)
+                # a break of its own would be a line, and begin a new page where the one before is full
+                heading.paragraph_format.page_break_before = number > 0 and isinstance(
+                    document.blocks[number - 1], PageBreak
+                )
+            case Paragraph():
+                is_last = SignatureBlock() in document.blocks[number + 1 : number + 2]
+                one = _add_paragraph(out, block.text, _STYLES[block.kind])
+                one.paragraph_format.keep_with_next = is_last
+            case Facts():
+                table = _add_table(out, len(block.rows), FACTS_COLUMN_SHARES)
+                for row, texts in zip(table.rows, block.rows, strict=True):
+                    for cell, text in zip(row.cells, texts, strict=True):
+                        _fill(cell, [(text, _CELL)])
+                _add_paragraph(out, "", _GAP)
+            case Table():
+                _add_listing(out, block)
+                _add_paragraph(out, "", _GAP)
+            case FigureRow():
+                for figure in block.figures:
+                    _add_figure(out, document, figure, tallest_mm)
     set_office_properties(out.core_properties, document)
     drop_thumbnail(out.part.package.rels)
     written = io.BytesIO()
@@ -111,52 +149,6 @@ def _set_page(out: Any, document: PackDocument) -> None:
         foot._p.append(number)
         number.append(_write(foot, "1", small, ALIGN.RIGHT)._r)
         _write(foot, text, small, ALIGN.RIGHT)
-
-
-def _add_head(out: Any, document: PackDocument) -> None:
-    """Add the letterhead, two columns without lines, and the title."""
-    head = document.letterhead
-    left, right = _add_table(out, 1, (0.4, 0.6), is_lined=False).rows[0].cells
-    parent = [(head.parent.upper(), _PLAIN)] if head.parent else []
-    _fill(left, [*parent, (head.issuer.upper(), _BOLD), (document.number, _PLAIN)], ALIGN.CENTER)
-    motto = [(line, _BOLD) for line in document.motto]
-    _fill(right, [*motto, (document.dateline, TextStyle(italic=True))], ALIGN.CENTER)
-    _add_paragraph(out, "", _PLAIN)
-    _add_paragraph(out, document.title, TextStyle(bold=True, size_pt=14.0), ALIGN.CENTER)
-    _add_paragraph(out, document.about, _BOLD, ALIGN.CENTER)
-
-
-def _add_body(out: Any, document: PackDocument) -> None:
-    tallest_mm = _TALLEST_MM
-    for number, block in enumerate(document.blocks):
-        match block:
-            case PageBreak():
-                tallest_mm = _compute_max_picture_mm(document, number + 1)
-            case SignatureBlock():
-                _add_signature(out, document)
-            case Heading():
-                heading = out.add_paragraph(style="Heading 1")
-                _write(heading, block.text, _BOLD)
-                # a break of its own would be a line, and begin a new page where the one before is full
-                heading.paragraph_format.page_break_before = number > 0 and isinstance(
-                    document.blocks[number - 1], PageBreak
-                )
-            case Paragraph():
-                is_last = SignatureBlock() in document.blocks[number + 1 : number + 2]
-                one = _add_paragraph(out, block.text, _STYLES[block.kind])
-                one.paragraph_format.keep_with_next = is_last
-            case Facts():
-                table = _add_table(out, len(block.rows), FACTS_COLUMN_SHARES)
-                for row, texts in zip(table.rows, block.rows, strict=True):
-                    for cell, text in zip(row.cells, texts, strict=True):
-                        _fill(cell, [(text, _CELL)])
-                _add_paragraph(out, "", _GAP)
-            case Table():
-                _add_listing(out, block)
-                _add_paragraph(out, "", _GAP)
-            case FigureRow():
-                for figure in block.figures:
-                    _add_figure(out, document, figure, tallest_mm)
 
 
 def _add_listing(out: Any, block: Table[str]) -> None:

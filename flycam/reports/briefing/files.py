@@ -33,7 +33,7 @@ from flycam.model.time import format_iso
 from flycam.mosaic.raster import COLOURS, TileDecoding
 from flycam.mosaic.redaction import MaskOverlay
 from flycam.mosaic.tiles.codec import ViewFormat, encode_view
-from flycam.reports.briefing.contents import PackContents, ShownFlight, ShownMark
+from flycam.reports.briefing.contents import PackContents, ShownFlight
 from flycam.reports.briefing.figures import PackFigures
 from flycam.reports.briefing.maps import render_flight_png
 from flycam.workspace import Progress, Workspace
@@ -60,11 +60,25 @@ def write_tile_archive(
         for head in workspace.catalog.tiles.heads(side.mosaic.mosaic_id, side.mosaic.revision)
     }
     (west, south), (east, north) = mercator_to_lonlat(np.array(side.extent).reshape(2, 2)).tolist()
+    flight = side.flight
+    mark = f"{DRILL_MARK} – " if side.event.is_drill else ""
+    captured = [format_iso(flight.first_ns, "seconds"), format_iso(flight.last_ns, "seconds")]
     write_pmtiles(
         path,
         _views(workspace, look, [heads[tile] for tile in sort_by_archive_id(list(heads))], progress),
         bounds_lonlat_deg=(west, south, east, north),
-        metadata=_about(side),
+        metadata={
+            "name": f"{mark}{flight.name}",
+            "description": f"{side.event.name}, {captured[0]} – {captured[1]}",
+            "type": "overlay",
+            "flycam": {
+                "flight_id": flight.flight_id,
+                "mosaic_id": side.mosaic.mosaic_id,
+                "revision": side.mosaic.revision,
+                "is_drill": side.event.is_drill,
+                "captured": captured,
+            },
+        },
     )
 
 
@@ -76,9 +90,41 @@ def write_geopackage(path: Path, figures: PackFigures, contents: PackContents) -
     """
     to_work = make_point_transform(WEB_MERCATOR, contents.work_crs)
     from_lonlat = make_point_transform(WGS84, contents.work_crs)
-    layers = [_flights_layer(figures, contents, to_work)]
+    layers = [
+        FeatureLayer(
+            name="flights",
+            kind="MultiPolygon",
+            shapes=_multi([shapely.transform(side.ground, to_work) for side in contents.flights]),
+            fields={
+                "flight_id": _texts(one.flight_id for one in figures.flights),
+                "name": _texts(one.name for one in figures.flights),
+                "event": _texts(one.event for one in figures.flights),
+                "drill": _drill(contents, len(figures.flights)),
+                "first": _texts(format_iso(one.first_ns, "seconds") for one in figures.flights),
+                "last": _texts(format_iso(one.last_ns, "seconds") for one in figures.flights),
+                "gsd_m": np.array([one.gsd_m for one in figures.flights]),
+                "imaged_m2": np.array([one.imaged_m2 for one in figures.flights]),
+                "error_m": np.array([one.error_m[0] if one.error_m else np.nan for one in figures.flights]),
+            },
+        )
+    ]
     if contents.communes:
-        layers.append(_communes_layer(figures, contents, to_work))
+        layers.append(
+            FeatureLayer(
+                name="communes",
+                kind="MultiPolygon",
+                shapes=_multi([shapely.transform(place.shape, to_work) for place in contents.communes]),
+                fields={
+                    "code": _texts(one.code for one in figures.communes),
+                    "name": _texts(one.name for one in figures.communes),
+                    "drill": _drill(contents, len(figures.communes)),
+                    "imaged_m2": np.array([one.imaged_m2 for one in figures.communes]),
+                    "imaged_pct": np.array([one.imaged_pct for one in figures.communes]),
+                    "last": _texts(format_iso(one.last_ns, "seconds") for one in figures.communes),
+                    "marks": np.array([len(one.marks) for one in figures.communes], dtype=np.int32),
+                },
+            )
+        )
     for name, kind in (("marks", "Point"), ("sectors", "MultiPolygon")):
         signs = [
             (number, one)
@@ -86,7 +132,24 @@ def write_geopackage(path: Path, figures: PackFigures, contents: PackContents) -
             if (one.line.kind is MarkKind.SECTOR) == (name == "sectors")
         ]
         if signs:
-            layers.append(_signs_layer(name, kind, signs, contents, from_lonlat))
+            shapes = [shapely.transform(one.shape, from_lonlat) for _, one in signs]
+            lines = [one.line for _, one in signs]
+            layers.append(
+                FeatureLayer(
+                    name=name,
+                    kind=kind,
+                    shapes=_multi(shapes) if kind == "MultiPolygon" else np.array(shapes, dtype=object),
+                    fields={
+                        "number": np.array([number for number, _ in signs], dtype=np.int32),
+                        "drill": _drill(contents, len(signs)),
+                        "kind": _texts(line.kind.value for line in lines),
+                        "status": _texts(line.status.value for line in lines),
+                        "note": _texts(line.note for line in lines),
+                        "author": _texts(line.author for line in lines),
+                        "time": _texts(format_iso(line.at_ns, "seconds") for line in lines),
+                    },
+                )
+            )
     if contents.changes:
         layers.append(_changes_layer(contents, from_lonlat))
     if contents.settlements:
@@ -96,67 +159,6 @@ def write_geopackage(path: Path, figures: PackFigures, contents: PackContents) -
     # its message names the temporary folder, which nobody sees
     except StorageFailed as error:
         raise OSError(errno.EIO, str(error.__cause__)) from error
-
-
-def _flights_layer(figures: PackFigures, contents: PackContents, to_work: PointTransform) -> FeatureLayer:
-    return FeatureLayer(
-        name="flights",
-        kind="MultiPolygon",
-        shapes=_multi([shapely.transform(side.ground, to_work) for side in contents.flights]),
-        fields={
-            "flight_id": _texts(one.flight_id for one in figures.flights),
-            "name": _texts(one.name for one in figures.flights),
-            "event": _texts(one.event for one in figures.flights),
-            "drill": _drill(contents, len(figures.flights)),
-            "first": _texts(format_iso(one.first_ns, "seconds") for one in figures.flights),
-            "last": _texts(format_iso(one.last_ns, "seconds") for one in figures.flights),
-            "gsd_m": np.array([one.gsd_m for one in figures.flights]),
-            "imaged_m2": np.array([one.imaged_m2 for one in figures.flights]),
-            "error_m": np.array([one.error_m[0] if one.error_m else np.nan for one in figures.flights]),
-        },
-    )
-
-
-def _communes_layer(figures: PackFigures, contents: PackContents, to_work: PointTransform) -> FeatureLayer:
-    return FeatureLayer(
-        name="communes",
-        kind="MultiPolygon",
-        shapes=_multi([shapely.transform(place.shape, to_work) for place in contents.communes]),
-        fields={
-            "code": _texts(one.code for one in figures.communes),
-            "name": _texts(one.name for one in figures.communes),
-            "drill": _drill(contents, len(figures.communes)),
-            "imaged_m2": np.array([one.imaged_m2 for one in figures.communes]),
-            "imaged_pct": np.array([one.imaged_pct for one in figures.communes]),
-            "last": _texts(format_iso(one.last_ns, "seconds") for one in figures.communes),
-            "marks": np.array([len(one.marks) for one in figures.communes], dtype=np.int32),
-        },
-    )
-
-
-def _signs_layer(
-    name: str,
-    kind: str,
-    signs: Sequence[tuple[int, ShownMark]],
-    contents: PackContents,
-    to_work: PointTransform,
-) -> FeatureLayer:
-    shapes = [shapely.transform(one.shape, to_work) for _, one in signs]
-    lines = [one.line for _, one in signs]
-    return FeatureLayer(
-        name=name,
-        kind=kind,
-        shapes=_multi(shapes) if kind == "MultiPolygon" else np.array(shapes, dtype=object),
-        fields={
-            "number": np.array([number for number, _ in signs], dtype=np.int32),
-            "drill": _drill(contents, len(signs)),
-            "kind": _texts(line.kind.value for line in lines),
-            "status": _texts(line.status.value for line in lines),
-            "note": _texts(line.note for line in lines),
-            "author": _texts(line.author for line in lines),
-            "time": _texts(format_iso(line.at_ns, "seconds") for line in lines),
-        },
-    )
 
 
 def _changes_layer(contents: PackContents, to_work: PointTransform) -> FeatureLayer:
@@ -330,25 +332,6 @@ def _views(
             yield from pool.map(view, heads[start : start + _TILES_AT_ONCE])
             done = min(start + _TILES_AT_ONCE, len(heads))
             progress("tiles", done, len(heads))
-
-
-def _about(side: ShownFlight) -> dict[str, object]:
-    """Return the archive's metadata."""
-    flight = side.flight
-    mark = f"{DRILL_MARK} – " if side.event.is_drill else ""
-    captured = [format_iso(flight.first_ns, "seconds"), format_iso(flight.last_ns, "seconds")]
-    return {
-        "name": f"{mark}{flight.name}",
-        "description": f"{side.event.name}, {captured[0]} – {captured[1]}",
-        "type": "overlay",
-        "flycam": {
-            "flight_id": flight.flight_id,
-            "mosaic_id": side.mosaic.mosaic_id,
-            "revision": side.mosaic.revision,
-            "is_drill": side.event.is_drill,
-            "captured": captured,
-        },
-    }
 
 
 def _multi(shapes: Sequence[Any]) -> np.ndarray:

@@ -67,32 +67,6 @@ from flycam.workspace import Workspace
 # -- Figures of confirmed changes ------------------------------------------------------------------
 
 
-def describe_changes(workspace: Workspace, contents: PackContents) -> list[PackChange]:
-    """Describe the confirmed changes of a pack's contents, numbered as there."""
-    now_ns = workspace.clock_ns()
-    made = match_comparisons(
-        make_comparison_reader(workspace.catalog), [patch.impact.line for patch in contents.changes]
-    )
-    return [
-        _change(workspace, number, patch, comparison, now_ns)
-        for number, (patch, comparison) in enumerate(zip(contents.changes, made, strict=True), 1)
-    ]
-
-
-def group_affected_by_commune(contents: PackContents) -> dict[str, PackImpact]:
-    """Group what changes touch by code of the contents' communes; absent: nothing."""
-    communes = [place.commune for place in contents.communes]
-    return {
-        row.code: PackImpact(
-            changes=row.confirmed.changes,
-            area_m2=row.confirmed.area_m2,
-            roads_cut=_roads(row.confirmed.roads_cut),
-            counts=_counts(row.confirmed.counts),
-        )
-        for row in sum_impact_by_commune(communes, [patch.impact for patch in contents.changes])
-    }
-
-
 def clip_change_to_commune(change: PackChange, patch: ShownChange, place: ShownCommune) -> PackChange:
     """Clip a change to a commune, with its area there if that is not all of it.
 
@@ -192,22 +166,6 @@ def list_commune_troubles(contents: PackContents, place: int, now_ns: int) -> It
             yield PackTroubles(kind=one.layer.kind, layer=pack_layer, things=things)
 
 
-def describe_settlements(contents: PackContents) -> list[PackSettlement]:
-    """Describe the settlements of the contents, as people reported."""
-    return [
-        PackSettlement(
-            name=one.name,
-            commune=one.commune_name,
-            access=one.access,
-            road_evidence=one.road_evidence,
-            note=one.line.note if one.line else "",
-            author=one.line.author if one.line else "",
-            at_ns=one.line.at_ns if one.line else None,
-        )
-        for _, one in contents.settlements
-    ]
-
-
 # -- Figures of flights, communes and marks --------------------------------------------------------
 
 
@@ -228,8 +186,34 @@ def gather_pack_figures(
     """
     head = workspace.catalog.audit.signed_head()
     marks = [_mark(workspace, number, sign) for number, sign in enumerate(contents.marks, 1)]
-    changes = describe_changes(workspace, contents)
+    # numbered as in the contents
+    now_ns = workspace.clock_ns()
+    made = match_comparisons(
+        make_comparison_reader(workspace.catalog), [patch.impact.line for patch in contents.changes]
+    )
+    changes = [
+        _change(workspace, number, patch, comparison, now_ns)
+        for number, (patch, comparison) in enumerate(zip(contents.changes, made, strict=True), 1)
+    ]
     confirmed = sum_changes([patch.impact.line for patch in contents.changes])
+    middles = [side.ground.representative_point() for side in contents.flights]
+    lonlat = mercator_to_lonlat(np.array([(one.x, one.y) for one in middles]))
+    boundaries = workspace.catalog.boundaries
+    # the strictest of flights and layers; ground in a restricted area or under a redaction makes it
+    # restricted
+    restrictions = workspace.catalog.restrictions
+    level_by_subject = restrictions.levels()
+    subjects = {flight.flight_id for flight in contents.flights_seen}
+    for patch in contents.changes:
+        subjects |= {layer.layer_id for layer in patch.impact.layers}
+        subjects |= {one.layer.layer_id for one in patch.impact.touched}
+    subjects |= {layer.layer_id for layer in contents.layers}
+    levels = [level_by_subject.get(subject, Classification.OPEN) for subject in subjects]
+    levels += [get_settlement_classification(one, level_by_subject) for _, one in contents.settlements]
+    masks = load_redacted_ground(workspace.catalog)
+    withheld = AccessPolicy(areas=[area.wkb for area in restrictions.areas()], masks=masks)
+    if any(withheld.touches_box(flight.bounds_lonlat_deg) for flight in contents.flights_seen):
+        levels.append(Classification.RESTRICTED)
     return PackFigures(
         version=__version__,
         made_ns=workspace.clock_ns(),
@@ -252,46 +236,28 @@ def gather_pack_figures(
         near_m=REACH_M,
         further_flights=tuple(_list_paired_flights(workspace, contents)),
         layers_with_status=tuple(describe_layer(layer, workspace.clock_ns()) for layer in contents.layers),
-        settlements=tuple(describe_settlements(contents)),
+        settlements=tuple(
+            PackSettlement(
+                name=one.name,
+                commune=one.commune_name,
+                access=one.access,
+                road_evidence=one.road_evidence,
+                note=one.line.note if one.line else "",
+                author=one.line.author if one.line else "",
+                at_ns=one.line.at_ns if one.line else None,
+            )
+            for _, one in contents.settlements
+        ),
         remarks=list_boundary_warnings(workspace.catalog, contents.flights[0].flight),
         audit_head="" if head is None else head.head_argument,
         audit_key="" if head is None else head.key,
         audit_signature="" if head is None else head.signature,
         pictures=pictures,
         slides=slides or {},
-        classification=_classification(workspace, contents),
-        is_national=_is_national(workspace, contents),
+        classification=find_strictest(levels),
+        is_national=all(locate_in_vn2000(boundaries, lon, lat) is not None for lon, lat in lonlat.tolist()),
         is_covered=is_covered,
     )
-
-
-def _is_national(workspace: Workspace, contents: PackContents) -> bool:
-    """Return True if all shown flights are in Viet Nam."""
-    middles = [side.ground.representative_point() for side in contents.flights]
-    lonlat = mercator_to_lonlat(np.array([(one.x, one.y) for one in middles]))
-    boundaries = workspace.catalog.boundaries
-    return all(locate_in_vn2000(boundaries, lon, lat) is not None for lon, lat in lonlat.tolist())
-
-
-def _classification(workspace: Workspace, contents: PackContents) -> Classification:
-    """Return the strictest classification of flights and layers in the pack.
-
-    Ground in a restricted area or under a redaction makes it restricted.
-    """
-    restrictions = workspace.catalog.restrictions
-    level_by_subject = restrictions.levels()
-    subjects = {flight.flight_id for flight in contents.flights_seen}
-    for patch in contents.changes:
-        subjects |= {layer.layer_id for layer in patch.impact.layers}
-        subjects |= {one.layer.layer_id for one in patch.impact.touched}
-    subjects |= {layer.layer_id for layer in contents.layers}
-    levels = [level_by_subject.get(subject, Classification.OPEN) for subject in subjects]
-    levels += [get_settlement_classification(one, level_by_subject) for _, one in contents.settlements]
-    masks = load_redacted_ground(workspace.catalog)
-    withheld = AccessPolicy(areas=[area.wkb for area in restrictions.areas()], masks=masks)
-    if any(withheld.touches_box(flight.bounds_lonlat_deg) for flight in contents.flights_seen):
-        levels.append(Classification.RESTRICTED)
-    return find_strictest(levels)
 
 
 def _flight(workspace: Workspace, number: int, side: ShownFlight) -> PackFlight:
@@ -395,7 +361,16 @@ def _communes(
         for side in contents.flights
         for row in workspace.catalog.boundaries.coverage(side.flight.flight_id)
     }
-    touched = group_affected_by_commune(contents)
+    communes = [place.commune for place in contents.communes]
+    touched = {
+        row.code: PackImpact(
+            changes=row.confirmed.changes,
+            area_m2=row.confirmed.area_m2,
+            roads_cut=_roads(row.confirmed.roads_cut),
+            counts=_counts(row.confirmed.counts),
+        )
+        for row in sum_impact_by_commune(communes, [patch.impact for patch in contents.changes])
+    }
     for number, place in enumerate(contents.communes):
         flights = [contents.flights[shown].flight for shown in place.shown_by]
         covered = [measured.get((flight.flight_id, place.commune.code)) for flight in flights]

@@ -50,8 +50,36 @@ def build_typst_sources(document: PackDocument, paper: str = "a4") -> dict[str, 
 
     The images of each part are so tall that no page is begun for a few rows.
     """
-    files = {"main.typ": (_HERE / "pack.typ").read_bytes(), **_drawings(document.pictures)}
-    content = _content(document, paper)
+    files = {
+        "main.typ": (_HERE / "pack.typ").read_bytes(),
+        **{
+            f"{name}.svg": wrap_picture_svg(picture, read_size_px(picture))
+            for name, picture in document.pictures.items()
+        },
+    }
+    head = document.letterhead
+    content = {
+        "paper": paper,
+        "language": document.language,
+        "title": document.title,
+        "about": document.about,
+        "mark": document.mark,
+        "draft": document.draft,
+        "footer": document.footer,
+        "page_word": document.page_word,
+        "parent": head.parent,
+        "issuer": head.issuer,
+        "number": document.number,
+        "dateline": document.dateline,
+        "motto": document.motto,
+        "recipients_word": document.recipients_word,
+        "recipients": head.recipients,
+        "signer_title": head.signer_title,
+        "signer_name": document.signer_name,
+        "closing": document.closing,
+        "pair_words": [one.in_language(document.language) for one in (_("BEFORE"), _("AFTER"))],
+        "blocks": [_block(block) for block in document.blocks],
+    }
 
     def with_tallest(tallest_mm: Sequence[float]) -> dict[str, bytes]:
         content_json = json.dumps({**content, "tallest": tallest_mm}, ensure_ascii=False)
@@ -94,43 +122,6 @@ def _ends(files: Any) -> list[int]:
     return [
         int(page) for page in json.loads(typst.query(files, "<end>", field="value", ignore_system_fonts=True))
     ]
-
-
-def _content(document: PackDocument, paper: str) -> dict[str, Any]:
-    head = document.letterhead
-    return {
-        "paper": paper,
-        "language": document.language,
-        "title": document.title,
-        "about": document.about,
-        "mark": document.mark,
-        "draft": document.draft,
-        "footer": document.footer,
-        "page_word": document.page_word,
-        "parent": head.parent,
-        "issuer": head.issuer,
-        "number": document.number,
-        "dateline": document.dateline,
-        "motto": document.motto,
-        "recipients_word": document.recipients_word,
-        "recipients": head.recipients,
-        "signer_title": head.signer_title,
-        "signer_name": document.signer_name,
-        "closing": document.closing,
-        "pair_words": _pair_words(document),
-        "blocks": [_block(block) for block in document.blocks],
-    }
-
-
-def _pair_words(document: PackDocument) -> list[str]:
-    """Return the captions over the halves of an image pair."""
-    return [one.in_language(document.language) for one in (_("BEFORE"), _("AFTER"))]
-
-
-def _drawings(pictures: Mapping[str, bytes]) -> dict[str, bytes]:
-    return {
-        f"{name}.svg": wrap_picture_svg(picture, read_size_px(picture)) for name, picture in pictures.items()
-    }
 
 
 def _block(block: PackBlock) -> Mapping[str, Any]:

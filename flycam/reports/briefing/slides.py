@@ -12,7 +12,7 @@ from pptx.util import Pt
 
 from flycam.messages import _
 from flycam.model.text import to_visible_lines
-from flycam.reports.briefing.document import PackDocument, Slide
+from flycam.reports.briefing.document import PackDocument
 from flycam.reports.briefing.maps import read_size_px
 from flycam.reports.briefing.office import drop_thumbnail, pack_office_file, set_office_properties
 
@@ -30,40 +30,36 @@ def to_pptx(document: PackDocument) -> bytes:
     out = Presentation()
     out.slide_width, out.slide_height = Pt(_WIDTH), Pt(_HEIGHT)
     for slide in document.slides:
-        _add_slide(out, document, slide)
+        made = out.slides.add_slide(out.slide_layouts[_BLANK_LAYOUT])
+        made.background.fill.solid()
+        made.background.fill.fore_color.rgb = _DARK
+        top = _BAND if document.mark else 0
+        if document.mark:
+            mark = _add_text(made, (0, 0, _WIDTH, _BAND), document.mark, 23, PP_ALIGN.CENTER)
+            mark.fill.solid()
+            mark.fill.fore_color.rgb = _MARK
+        if slide.is_pair:
+            half = _WIDTH / 2
+            for left, word in ((0.0, _("BEFORE")), (half, _("AFTER"))):
+                text = word.in_language(document.language)
+                _add_text(made, (left, top, half, _OVER), text, 20, PP_ALIGN.CENTER)
+            top += _OVER
+        _add_picture(made, document.slide_pictures[slide.picture], top, slide.title)
+        foot = _HEIGHT - _FOOT
+        room = _WIDTH - 2 * _MARGIN
+        aside = 0.3 * room if document.draft else 0.0
+        # a long name is smaller: it stays on two lines, and beside what says that it is a draft
+        size_pt = 18 if len(slide.title) > 90 else 21 if len(slide.title) > 55 else 24
+        _add_text(made, (_MARGIN, foot, room - aside, _FOOT / 2), slide.title, size_pt)
+        if document.draft:
+            draft = (_WIDTH - _MARGIN - aside, foot, aside, _FOOT / 2)
+            _add_text(made, draft, document.draft, 20, PP_ALIGN.RIGHT, _DRAFT)
+        _add_text(made, (_MARGIN, foot + _FOOT / 2, room, _FOOT / 2), slide.line, 15, is_bold=False)
     set_office_properties(out.core_properties, document)
     drop_thumbnail(out.part.package._rels)
     written = io.BytesIO()
     out.save(written)
     return pack_office_file(written.getvalue())
-
-
-def _add_slide(out: Any, document: PackDocument, slide: Slide[str]) -> None:
-    made = out.slides.add_slide(out.slide_layouts[_BLANK_LAYOUT])
-    made.background.fill.solid()
-    made.background.fill.fore_color.rgb = _DARK
-    top = _BAND if document.mark else 0
-    if document.mark:
-        mark = _add_text(made, (0, 0, _WIDTH, _BAND), document.mark, 23, PP_ALIGN.CENTER)
-        mark.fill.solid()
-        mark.fill.fore_color.rgb = _MARK
-    if slide.is_pair:
-        half = _WIDTH / 2
-        for left, word in ((0.0, _("BEFORE")), (half, _("AFTER"))):
-            text = word.in_language(document.language)
-            _add_text(made, (left, top, half, _OVER), text, 20, PP_ALIGN.CENTER)
-        top += _OVER
-    _add_picture(made, document.slide_pictures[slide.picture], top, slide.title)
-    foot = _HEIGHT - _FOOT
-    room = _WIDTH - 2 * _MARGIN
-    aside = 0.3 * room if document.draft else 0.0
-    # a long name is smaller: it stays on two lines, and beside what says that it is a draft
-    size_pt = 18 if len(slide.title) > 90 else 21 if len(slide.title) > 55 else 24
-    _add_text(made, (_MARGIN, foot, room - aside, _FOOT / 2), slide.title, size_pt)
-    if document.draft:
-        draft = (_WIDTH - _MARGIN - aside, foot, aside, _FOOT / 2)
-        _add_text(made, draft, document.draft, 20, PP_ALIGN.RIGHT, _DRAFT)
-    _add_text(made, (_MARGIN, foot + _FOOT / 2, room, _FOOT / 2), slide.line, 15, is_bold=False)
 
 
 def _add_picture(slide: Any, picture: bytes, top: float, description: str) -> None:

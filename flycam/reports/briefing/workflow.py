@@ -107,7 +107,11 @@ def write_briefing_pack(
     folder), DiskFull, StorageFailed, ObjectMissing, TileCorrupt. An incomplete folder is never visible.
     """
     began = time.monotonic()
-    approved_by = _leader(request.approved_by)
+    approved_by = normalize_name(strip_unprintable(request.approved_by))
+    if request.approved_by and not approved_by:
+        raise OptionUnusable(
+            _("--approved-by: give the name of the leader who approved the pack, or leave it out")
+        )
     scene = gather_contents(workspace, request.flights, _withheld_from(workspace, request.seen_by))
     cover = MaskOverlay(load_export_policy(workspace.catalog))
     with replace_folder(out, find_foreign_file) as folder:
@@ -129,7 +133,12 @@ def write_briefing_pack(
         content = hash_content(figures)
         # what was approved must be what was read (decision 0037)
         if request.of_draft not in ("", content):
-            raise _make_outdated_error()
+            raise DraftOutdated(
+                _(
+                    "what this meeting pack shows has changed since its draft was made: ask for a "
+                    "new draft, look at it and approve that one"
+                )
+            )
 
         def name_file(name: Message) -> Path:
             return folder / name.in_language(request.language)
@@ -146,7 +155,16 @@ def write_briefing_pack(
         written = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     files = [path for path in written if path.name != MANIFEST]
     seen = [one.flight_id for one in scene.flights_seen]
-    _tell_audit(workspace, figures, seen, digest)
+    # it names every flight that is shown in the pack
+    approval = f"approved by {figures.approved_by}" if figures.approved_by else "draft"
+    approval += f", asked for by {figures.requested_by}" if figures.requested_by else ""
+    workspace.catalog.audit.append(
+        workspace.operator or workspace.box,
+        "pack",
+        " ".join(seen),
+        f"{approval}, {figures.classification}; {MANIFEST} {digest}",
+        at_ns=figures.made_ns,
+    )
     return PackReport(
         out=out,
         files=tuple(out / path for path in [*files, Path(MANIFEST)]),
@@ -180,7 +198,16 @@ def _write_documents(folder: Path, figures: PackFigures, request: PackRequest, p
     offered = sorted(path.name for path in folder.iterdir() if path.is_file())
     shown = _list_page_images(figures, document)
     (folder / PAGE_FILE).write_bytes(
-        to_viewer(document, shown, offered, _list_changes_without_images(figures, document))
+        to_viewer(
+            document,
+            shown,
+            offered,
+            [
+                format_change(figures, one).in_language(document.language)
+                for one in figures.changes
+                if name_change_picture(one.number) not in document.pictures
+            ],
+        )
     )
     progress("documents", 4, 4)
 
@@ -209,24 +236,6 @@ def _list_page_images(figures: PackFigures, document: PackDocument) -> Sequence[
     ]
 
 
-def _list_changes_without_images(figures: PackFigures, document: PackDocument) -> list[str]:
-    """List confirmed changes of which the page has no image pair."""
-    return [
-        format_change(figures, one).in_language(document.language)
-        for one in figures.changes
-        if name_change_picture(one.number) not in document.pictures
-    ]
-
-
-def _make_outdated_error() -> DraftOutdated:
-    return DraftOutdated(
-        _(
-            "what this meeting pack shows has changed since its draft was made: ask for a "
-            "new draft, look at it and approve that one"
-        )
-    )
-
-
 def _withheld_from(workspace: Workspace, name: str) -> AccessPolicy:
     """Load an account's access policy. Raises NotFound: a removed account has none."""
     if not name:
@@ -235,32 +244,6 @@ def _withheld_from(workspace: Workspace, name: str) -> AccessPolicy:
     if account is None:
         raise NotFound(_("{name}: there is no such account; see 'flycam user list'", name=name))
     return load_access_policy(workspace.catalog, account)
-
-
-def _leader(name: str) -> str:
-    """Normalise the leader's name. Raises OptionUnusable for a name of spaces."""
-    normalized = normalize_name(strip_unprintable(name))
-    if name and not normalized:
-        raise OptionUnusable(
-            _("--approved-by: give the name of the leader who approved the pack, or leave it out")
-        )
-    return normalized
-
-
-def _tell_audit(workspace: Workspace, figures: PackFigures, seen: Sequence[str], digest: str) -> None:
-    """Append to the audit log who exported and approved this pack, with its hash.
-
-    It names every flight that is shown in the pack.
-    """
-    approval = f"approved by {figures.approved_by}" if figures.approved_by else "draft"
-    approval += f", asked for by {figures.requested_by}" if figures.requested_by else ""
-    workspace.catalog.audit.append(
-        workspace.operator or workspace.box,
-        "pack",
-        " ".join(seen),
-        f"{approval}, {figures.classification}; {MANIFEST} {digest}",
-        at_ns=figures.made_ns,
-    )
 
 
 # -- Letterhead of an office's documents, from a small file in JSON or YAML ------------------------

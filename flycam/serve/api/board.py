@@ -15,7 +15,6 @@ from fastapi import APIRouter, Depends, Query, Request
 from flycam.access.policy import AccessPolicy
 from flycam.access.visible_flights import list_visible_flights
 from flycam.board.commune_board import (
-    CommuneRow,
     FlightCoverage,
     build_commune_board,
     compute_imaged_share,
@@ -152,7 +151,26 @@ def get_commune_board(
         "event_id": event_id,
         "valid_from": valid_from,
         "imaged_pct": compute_imaged_share(rows),
-        "communes": [_describe_row(one, some) for one, some in zip(rows, troubles, strict=True)],
+        "communes": [
+            {
+                "code": one.code,
+                "name": one.name,
+                "bounds": [round(side, 6) for side in one.bounds_lonlat_deg],
+                "imaged_pct": one.imaged_pct,
+                "newest": format_iso_or_none(one.newest_ns),
+                "newest_flight": one.newest_flight,
+                "newest_pct": one.newest_pct,
+                "flights": one.flights,
+                "marks": {kind.value: count for kind, count in sorted(one.marks.items())},
+                "changes": one.changes,
+                "waiting": serialize_waiting(one.waiting),
+                "compared_pct": one.compared_pct,
+                "aloft": one.flying_flights,
+                "under_way": one.unfinished_flights,
+                "troubles": some,
+            }
+            for one, some in zip(rows, troubles, strict=True)
+        ],
     }
 
 
@@ -211,23 +229,3 @@ def _find_position(one: LiveFlight) -> tuple[float, float] | None:
         middle = shapely.Polygon(one.report.footprint).centroid
         return middle.x, middle.y
     return one.report.aircraft.lonlat_deg if one.report.aircraft else None
-
-
-def _describe_row(row: CommuneRow, troubles: list[Json] | None) -> Json:
-    return {
-        "code": row.code,
-        "name": row.name,
-        "bounds": [round(side, 6) for side in row.bounds_lonlat_deg],
-        "imaged_pct": row.imaged_pct,
-        "newest": format_iso_or_none(row.newest_ns),
-        "newest_flight": row.newest_flight,
-        "newest_pct": row.newest_pct,
-        "flights": row.flights,
-        "marks": {kind.value: count for kind, count in sorted(row.marks.items())},
-        "changes": row.changes,
-        "waiting": serialize_waiting(row.waiting),
-        "compared_pct": row.compared_pct,
-        "aloft": row.flying_flights,
-        "under_way": row.unfinished_flights,
-        "troubles": troubles,
-    }

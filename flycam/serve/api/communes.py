@@ -48,7 +48,10 @@ def list_communes(
         found = catalog.boundaries.communes(on, parse_bounds(bounds))
     else:
         found = catalog.boundaries.list_countable(is_drill=drill, on_date=on, bounds=parse_bounds(bounds))
-    return to_geojson_collection(_to_feature(commune, tolerance_m) for commune in found[:_MAX_COMMUNES])
+    return to_geojson_collection(
+        to_geojson_feature(commune.wkb, build_commune_properties(commune), tolerance_m)
+        for commune in found[:_MAX_COMMUNES]
+    )
 
 
 @router.get("/api/communes/extent")
@@ -71,10 +74,6 @@ def build_commune_properties(commune: CommuneRecord) -> Json:
         "valid_from": commune.valid_from.isoformat(),
         "valid_to": commune.valid_to.isoformat() if commune.valid_to else None,
     }
-
-
-def _to_feature(commune: CommuneRecord, tolerance_m: float) -> Json:
-    return to_geojson_feature(commune.wkb, build_commune_properties(commune), tolerance_m)
 
 
 # -- VN-2000, the CRS of Vietnamese maps: places, and the grid of a sheet --------------------------
@@ -141,7 +140,17 @@ areas_router = APIRouter()
 @areas_router.get("/api/restricted")
 def list_restricted_areas(catalog: CatalogHere, principal: OperatorPrincipal) -> list[Json]:
     """List the areas that one's own role sees, by name, with the roles that do."""
-    return [_describe_area(one) for one in catalog.restrictions.areas() if _may_know(principal, one)]
+    return [
+        {
+            "area_id": one.area_id,
+            "name": one.name,
+            "roles": sorted(role.value for role in one.roles),
+            "added": format_iso(one.added_ns),
+            "bounds": list(one.bounds_lonlat_deg),
+        }
+        for one in catalog.restrictions.areas()
+        if _may_know(principal, one)
+    ]
 
 
 def _may_know(principal: Principal, area: RestrictedArea) -> bool:
@@ -153,13 +162,3 @@ def _may_know(principal: Principal, area: RestrictedArea) -> bool:
         and account.role in area.roles
         and not principal.access_policy.is_outside(area.wkb)
     )
-
-
-def _describe_area(area: RestrictedArea) -> Json:
-    return {
-        "area_id": area.area_id,
-        "name": area.name,
-        "roles": sorted(role.value for role in area.roles),
-        "added": format_iso(area.added_ns),
-        "bounds": list(area.bounds_lonlat_deg),
-    }

@@ -116,7 +116,16 @@ async def complete_openid_sign_in(
     way = _SignInRound(services.session_key, request.cookies.get(OPENID_COOKIE, ""))
     if not way.is_valid_return(state, time.time()):
         raise count_failure(
-            request, SignInMethod.SERVICE, _build_foreign_round_error(provider.client.address)
+            request,
+            SignInMethod.SERVICE,
+            AccessDenied(
+                _(
+                    "this sign-in was not begun in this browser, or over {minutes} minutes ago: "
+                    "begin again at {address}",
+                    minutes=_MINUTES,
+                    address=provider.client.address,
+                )
+            ),
         )
     # refused before the semaphore: no request goes to the service, and nobody with a code waits
     if not code:
@@ -145,17 +154,6 @@ def _exchange_code(
 def _get_semaphore(request: Request) -> asyncio.Semaphore:
     line: asyncio.Semaphore = request.app.state.asking_service
     return line
-
-
-def _build_foreign_round_error(address: str) -> AccessDenied:
-    return AccessDenied(
-        _(
-            "this sign-in was not begun in this browser, or over {minutes} minutes ago: "
-            "begin again at {address}",
-            minutes=_MINUTES,
-            address=address,
-        )
-    )
 
 
 def _build_not_admitted_error(issuer: str, why: str) -> AccessDenied:

@@ -317,7 +317,11 @@ def create_guest_link(body: GuestInvitation, services: ServicesHere, principal: 
     guest, secret = invite_guest(
         services.workspace, body.hours, body.event, principal.name, communes, until_ns, principal.token_id
     )
-    _require_still_valid(services, principal, guest)
+    # an account or token that ended within the authenticator's two seconds makes no link that outlives it
+    account = principal.account
+    if account is not None and not services.workspace.catalog.accounts.is_valid(account):
+        revoke_guest(services.workspace, guest.guest_id, account.name)
+        raise SignInRequired(BAD_TOKEN)
     return {**_describe_guest_link(guest, _names(services)), "path": f"/guest/{secret}"}
 
 
@@ -364,17 +368,6 @@ def enter_as_guest(secret: str, request: Request, services: ServicesHere) -> Res
     is_secure = request.url.scheme == "https"
     set_auth_cookie(response, GUEST_COOKIE, secret, door.get_seconds_left(guest), is_secure=is_secure)
     return response
-
-
-def _require_still_valid(services: Services, principal: Principal, guest: Guest) -> None:
-    """Revoke the new link and raise SignInRequired if its maker's token has ended.
-
-    An account or token that ended within the authenticator's two seconds makes no link that outlives it.
-    """
-    account = principal.account
-    if account is not None and not services.workspace.catalog.accounts.is_valid(account):
-        revoke_guest(services.workspace, guest.guest_id, account.name)
-        raise SignInRequired(BAD_TOKEN)
 
 
 def _latest_end_ns(services: Services, principal: Principal) -> int | None:

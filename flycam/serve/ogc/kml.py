@@ -97,7 +97,15 @@ def get_tile_kml(
     base = get_base_url(request)
     children = [one for one in tile.children() if z < mosaic.base_zoom and _exists(catalog, mosaic, one)]
     links = "".join(_node_link(mosaic, one, base) for one in children)
-    overlay = _overlay(mosaic, flight, tile, base, has_children=bool(children))
+    has_children = bool(children)
+    west, south, east, north = _edges(tile)
+    overlay = (
+        f"<GroundOverlay><name>{tile}</name>{_region(tile, _GONE_PX if has_children else -1)}"
+        f"<drawOrder>{_order(flight, tile.z)}</drawOrder>"
+        f"<Icon><href>{escape_xml(base)}tiles/{quote_path_segment(mosaic.mosaic_id)}/{tile}.png</href></Icon>"
+        f"<LatLonBox><north>{north!r}</north><south>{south!r}</south><east>{east!r}</east><west>{west!r}</west>"
+        "</LatLonBox></GroundOverlay>"
+    )
     return _kml(f"{KML_HEAD}{overlay}{links}{KML_FOOT}", f"{z}-{x}-{y}.kml")
 
 
@@ -160,17 +168,6 @@ def _node_link(mosaic: MosaicInfo, tile: TileId, base: str) -> str:
         f"<NetworkLink><name>{tile}</name>{_region(tile, -1)}<Link>"
         f"<href>{escape_xml(base)}kml/{quote_path_segment(mosaic.mosaic_id)}/{tile}.kml</href>"
         "<viewRefreshMode>onRegion</viewRefreshMode></Link></NetworkLink>"
-    )
-
-
-def _overlay(mosaic: MosaicInfo, flight: Flight, tile: TileId, base: str, *, has_children: bool) -> str:
-    west, south, east, north = _edges(tile)
-    return (
-        f"<GroundOverlay><name>{tile}</name>{_region(tile, _GONE_PX if has_children else -1)}"
-        f"<drawOrder>{_order(flight, tile.z)}</drawOrder>"
-        f"<Icon><href>{escape_xml(base)}tiles/{quote_path_segment(mosaic.mosaic_id)}/{tile}.png</href></Icon>"
-        f"<LatLonBox><north>{north!r}</north><south>{south!r}</south><east>{east!r}</east><west>{west!r}</west>"
-        "</LatLonBox></GroundOverlay>"
     )
 
 

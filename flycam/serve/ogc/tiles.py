@@ -23,7 +23,7 @@ from flycam.access.visible_flights import (
 from flycam.catalog.catalog import Catalog
 from flycam.errors import NotFound
 from flycam.geodata.kml import escape_xml
-from flycam.geometry.grid import HALF_WORLD_M, MAX_ZOOM, TILE_SIZE_PX, TileId, TileRange
+from flycam.geometry.grid import HALF_WORLD_M, MAX_ZOOM, TILE_SIZE_PX, TileId
 from flycam.http.guards import AccessPolicyHere, get_access_policy, require_viewer
 from flycam.http.responses import Json, build_link, get_base_url, quote_path_segment
 from flycam.http.services import CatalogHere
@@ -125,7 +125,14 @@ def get_tile_set(
     return {
         **_describe_mosaic(mosaic, flight, event),
         "tileMatrixSetLimits": [
-            _describe_limits(one) for one in iterate_tile_limits(mosaic, get_flight_bounds(flight))
+            {
+                "tileMatrix": str(one.z),
+                "minTileRow": one.y_start,
+                "maxTileRow": one.y_stop - 1,
+                "minTileCol": one.x_start,
+                "maxTileCol": one.x_stop - 1,
+            }
+            for one in iterate_tile_limits(mosaic, get_flight_bounds(flight))
         ],
         "boundingBox": {"lowerLeft": [west, south], "upperRight": [east, north], "crs": CRS84},
         "links": [
@@ -193,16 +200,6 @@ def _describe_matrix(matrix: TileMatrix) -> Json:
         "tileHeight": TILE_SIZE_PX,
         "matrixWidth": matrix.tiles,
         "matrixHeight": matrix.tiles,
-    }
-
-
-def _describe_limits(tiles: TileRange) -> Json:
-    return {
-        "tileMatrix": str(tiles.z),
-        "minTileRow": tiles.y_start,
-        "maxTileRow": tiles.y_stop - 1,
-        "minTileCol": tiles.x_start,
-        "maxTileCol": tiles.x_stop - 1,
     }
 
 

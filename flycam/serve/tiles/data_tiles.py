@@ -136,18 +136,6 @@ def classify_pixels(value: NDArray[np.float32], layer: DataLayer) -> ClassImage:
     return np.searchsorted(LEGENDS[layer].bounds, value, side="left").astype(np.uint8)
 
 
-def compute_ages_valid_until_ns(captured_ns: Sequence[int], now_ns: int) -> int | None:
-    """Return until when photos of these times keep their age classes; None: for ever."""
-    bounds = LEGENDS[DataLayer.AGE].bounds
-    now = np.searchsorted(bounds, compute_hours_since(captured_ns, now_ns), side="left")
-    ends = [
-        moment + int(bounds[at] * HOUR_NS)
-        for moment, at in zip(captured_ns, now.tolist(), strict=True)
-        if at < len(bounds)
-    ]
-    return min(ends, default=None)
-
-
 def classify_surface(tile: MosaicTile, support: TerrainGrid | None, *, on_plane: bool) -> ClassImage:
     """Classify pixels by the ground that they lie on.
 
@@ -298,7 +286,15 @@ class DataTileViews:
     def _ages_valid_until_ns(self, tile: MosaicTile) -> int | None:
         """Return until when its ages keep their colours."""
         captured = [self._catalog.frames.get(name).header.captured_ns for name in tile.frames]
-        return compute_ages_valid_until_ns(captured, self._workspace.clock_ns())
+        now_ns = self._workspace.clock_ns()
+        bounds = LEGENDS[DataLayer.AGE].bounds
+        now = np.searchsorted(bounds, compute_hours_since(captured, now_ns), side="left")
+        ends = [
+            moment + int(bounds[at] * HOUR_NS)
+            for moment, at in zip(captured, now.tolist(), strict=True)
+            if at < len(bounds)
+        ]
+        return min(ends, default=None)
 
     def _classify(self, info: MosaicInfo, tile: MosaicTile, layer: DataLayer) -> ClassImage:
         if layer is DataLayer.SURFACE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
@@ -33,7 +33,7 @@ from flycam.ingest.video.video_frames import is_from_stream
 from flycam.model.access import Role
 from flycam.model.flight import Classification, Event, Flight
 from flycam.model.frame import Provenance
-from flycam.model.records import FrameStatus, MosaicInfo, RevisionRecord
+from flycam.model.records import FrameStatus, MosaicInfo
 from flycam.model.revision_stats import put_in_words
 from flycam.model.time import format_iso
 from flycam.model.warning import describe_warning, describe_warning_briefly, parse_warning_code
@@ -237,6 +237,7 @@ def _flight(
 ) -> Json:
     coverage = catalog.boundaries.coverage(flight.flight_id)
     newest = lookups.newest.get(flight.flight_id)
+    # the live one (0) always exists and has no record
     return {
         "flight_id": flight.flight_id,
         "name": flight.name,
@@ -254,14 +255,42 @@ def _flight(
         "work_crs": flight.work_crs,
         "vertical_datum": flight.vertical_datum,
         "warnings": [
-            _warning(encoded)
+            {
+                "code": parse_warning_code(encoded),
+                **describe_warning(encoded).to_fields(),
+                **describe_warning_briefly(encoded).to_fields("brief"),
+                **describe_warning_briefly(encoded, finished=True).to_fields("finished"),
+            }
             for encoded in (
                 *flight.warnings,
                 *list_outdated_warnings(catalog, mosaics),
                 *collect_readout_warnings(catalog, mosaics),
             )
         ],
-        "mosaics": [_mosaic(catalog, mosaic) for mosaic in mosaics],
+        "mosaics": [
+            {
+                "mosaic_id": mosaic.mosaic_id,
+                "layer": mosaic.layer.value,
+                "revision": mosaic.revision,
+                "base_zoom": mosaic.base_zoom,
+                "min_zoom": mosaic.min_zoom,
+                "seq": catalog.tiles.last_seq(mosaic.mosaic_id),
+                "revisions": [
+                    {
+                        "revision": one.revision,
+                        "state": one.state.value,
+                        "made": format_iso(one.made_ns),
+                        "why": one.why,
+                        "has_surface": one.support_key is not None,
+                        "options": one.options,
+                        "stats": put_in_words(one.stats),
+                        "reports": one.reports,
+                    }
+                    for one in catalog.revisions.list_for_mosaic(mosaic.mosaic_id)
+                ],
+            }
+            for mosaic in mosaics
+        ],
         "communes": [
             {
                 "code": row.commune_code,
@@ -274,44 +303,6 @@ def _flight(
             }
             for row in coverage
         ],
-    }
-
-
-def _warning(encoded: str) -> Json:
-    return {
-        "code": parse_warning_code(encoded),
-        **describe_warning(encoded).to_fields(),
-        **describe_warning_briefly(encoded).to_fields("brief"),
-        **describe_warning_briefly(encoded, finished=True).to_fields("finished"),
-    }
-
-
-def _mosaic(catalog: Catalog, mosaic: MosaicInfo) -> dict[str, Any]:
-    return {
-        "mosaic_id": mosaic.mosaic_id,
-        "layer": mosaic.layer.value,
-        "revision": mosaic.revision,
-        "base_zoom": mosaic.base_zoom,
-        "min_zoom": mosaic.min_zoom,
-        "seq": catalog.tiles.last_seq(mosaic.mosaic_id),
-        "revisions": [_revision(one) for one in catalog.revisions.list_for_mosaic(mosaic.mosaic_id)],
-    }
-
-
-def _revision(one: RevisionRecord) -> Json:
-    """Describe a finished revision; the live one (0) has no record.
-
-    The live one always exists.
-    """
-    return {
-        "revision": one.revision,
-        "state": one.state.value,
-        "made": format_iso(one.made_ns),
-        "why": one.why,
-        "has_surface": one.support_key is not None,
-        "options": one.options,
-        "stats": put_in_words(one.stats),
-        "reports": one.reports,
     }
 
 

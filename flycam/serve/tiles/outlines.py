@@ -94,19 +94,6 @@ _TOLERANCE_PX = 1.0
 """Pixels of the grid that a finished revision is traced on, whose corners need not be shown."""
 
 
-def compute_imaged_outline(frames: Sequence[FrameRecord], work_crs: str) -> bytes | None:
-    """Return polygons in WGS 84 (WKB) around the frames' footprints.
-
-    None without footprints. Simplified by a fiftieth of the median footprint's side, and without the slivers
-    that `find_coverage_gaps` leaves out too. A flight over two separate places has two polygons.
-    """
-    footprints, imaged = compute_imaged_ground(frames, work_crs)
-    if imaged.is_empty:
-        return None
-    tolerance_m = _TOLERANCE_SHARE * float(np.sqrt(np.median(shapely.area(footprints))))
-    return _outline(imaged, tolerance_m, compute_min_gap_m2(footprints), work_crs)
-
-
 def _outline(ground_m: BaseGeometry, tolerance_m: float, smallest_m2: float, work_crs: str) -> bytes | None:
     """Return ground of the work CRS as WKB in WGS 84, simplified.
 
@@ -151,7 +138,16 @@ class OutlineCache:
         return outline
 
     def _compute_live(self, flight: Flight, mosaic: MosaicInfo) -> bytes | None:
-        return compute_imaged_outline(self._read_frames(flight, mosaic), flight.work_crs)
+        # Return polygons in WGS 84 (WKB) around the frames' footprints.
+        # None without footprints. Simplified by a fiftieth of the median footprint's side, and without the
+        # slivers that `find_coverage_gaps` leaves out too. A flight over two separate places has two
+        # polygons.
+        frames = self._read_frames(flight, mosaic)
+        footprints, imaged = compute_imaged_ground(frames, flight.work_crs)
+        if imaged.is_empty:
+            return None
+        tolerance_m = _TOLERANCE_SHARE * float(np.sqrt(np.median(shapely.area(footprints))))
+        return _outline(imaged, tolerance_m, compute_min_gap_m2(footprints), flight.work_crs)
 
     def _compute_finished(self, flight: Flight, mosaic: MosaicInfo) -> bytes | None:
         tiles = self._workspace.catalog.tiles
@@ -189,7 +185,18 @@ def list_outlines(
         for mosaic in iterate_offered_mosaics(catalog, one)
     ]
     return to_geojson_collection(
-        to_geojson_feature(wkb, _properties(mosaic)) for mosaic, wkb in drawn if wkb is not None
+        to_geojson_feature(
+            wkb,
+            {
+                "flight_id": mosaic.flight_id,
+                "mosaic_id": mosaic.mosaic_id,
+                "layer": mosaic.layer.value,
+                "revision": mosaic.revision,
+                "on_show": mosaic.published,
+            },
+        )
+        for mosaic, wkb in drawn
+        if wkb is not None
     )
 
 
@@ -199,16 +206,6 @@ def _find_log_line(catalog: Catalog, mosaic: MosaicInfo) -> int:
     0 for a finished revision, whose tiles never change.
     """
     return catalog.tiles.last_seq(mosaic.mosaic_id) if mosaic.revision == LIVE_REVISION else 0
-
-
-def _properties(mosaic: MosaicInfo) -> Json:
-    return {
-        "flight_id": mosaic.flight_id,
-        "mosaic_id": mosaic.mosaic_id,
-        "layer": mosaic.layer.value,
-        "revision": mosaic.revision,
-        "on_show": mosaic.published,
-    }
 
 
 def get_revision_outline(

@@ -256,7 +256,13 @@ class _TileAddressQuery(NamedTuple):
 
 
 def _parse_query(query: bytes) -> _TileAddressQuery:
-    return _TileAddressQuery(parse_tile_query(query), _parse_version(query), _parse_revision(query))
+    _, found, rest = query.partition(b"&r=")
+    digits = rest.partition(b"&")[0]
+    return _TileAddressQuery(
+        parse_tile_query(query),
+        _parse_version(query),
+        int(digits) if found and digits.isdigit() and len(digits) < 10 else -1,
+    )
 
 
 _parse_query_cached = lru_cache(maxsize=1024)(_parse_query)
@@ -277,13 +283,6 @@ def _parse_version(query: bytes) -> int:
         return -1
     digits = query[2:].partition(b"&")[0]
     return int(digits) if digits.isdigit() and len(digits) < 18 else -1
-
-
-def _parse_revision(query: bytes) -> int:
-    """Return the revision in `…&r=…`; -1 if none is named."""
-    _, found, rest = query.partition(b"&r=")
-    digits = rest.partition(b"&")[0]
-    return int(digits) if found and digits.isdigit() and len(digits) < 10 else -1
 
 
 def _is_newer(watched: WatchedMosaic, version: int, believed: int) -> bool:
