@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.change import detector_coefficients
 from flycam.change.features import (
+    COEFFICIENTS,
     PIXEL_FEATURES,
     Logistic,
     TerrainRelief,
@@ -125,15 +125,15 @@ def compute_cell_evidence(work: WorkPair) -> CellEvidence:
     return CellEvidence(
         work=work,
         planes=planes,
-        bare=_smooth(_changed(detector_coefficients.BARE, planes.cues), _BARE_SMOOTH_M / work.cell_m),
-        flooded=_smooth(_changed(detector_coefficients.FLOODED, planes.cues), _WATER_SMOOTH_M / work.cell_m),
+        bare=_smooth(_changed(COEFFICIENTS.models["bare"], planes.cues), _BARE_SMOOTH_M / work.cell_m),
+        flooded=_smooth(_changed(COEFFICIENTS.models["flooded"], planes.cues), _WATER_SMOOTH_M / work.cell_m),
     )
 
 
 def compute_cell_planes(work: WorkPair, relief: TerrainRelief) -> CellPlanes:
     """Compute each cell's look and its place relative to terrain and prior water."""
     cues, colours = compute_cell_features(work, relief)
-    water = _smooth(_logits(detector_coefficients.OLD_WATER, cues), _WATER_SMOOTH_M / work.cell_m)
+    water = _smooth(_logits(COEFFICIENTS.models["old_water"], cues), _WATER_SMOOTH_M / work.cell_m)
     there = clean_mask(water > _OLD_WATER_LOGIT, _OLD_WATER_OPEN_M, 0.0, work.cell_m)
     low = relief.known & (relief.above_floor_m < _LOWEST_M)
     old = compute_prior_water(there, low, relief.heights_m, colours, work.cell_m)
@@ -266,18 +266,10 @@ class DetectorWeights:
 
 
 FITTED_WEIGHTS = DetectorWeights(
-    like={
-        ChangeKind.LANDSLIDE: detector_coefficients.LIKE_SLIDE,
-        ChangeKind.FLOOD: detector_coefficients.LIKE_FLOOD,
-        ChangeKind.OTHER: detector_coefficients.LIKE_OTHER,
-    },
-    right={
-        ChangeKind.LANDSLIDE: detector_coefficients.LANDSLIDE,
-        ChangeKind.FLOOD: detector_coefficients.FLOOD,
-        ChangeKind.OTHER: detector_coefficients.OTHER,
-    },
-    usual_share=detector_coefficients.USUAL_SHARE,
-    min_score=detector_coefficients.MIN_SCORE,
+    like={kind: COEFFICIENTS.models[f"like_{kind.value}"] for kind in _FAVOUR},
+    right={kind: COEFFICIENTS.models[kind.value] for kind in _FAVOUR},
+    usual_share=COEFFICIENTS.usual_share,
+    min_score=COEFFICIENTS.min_score,
 )
 
 

@@ -11,7 +11,8 @@ cancels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, median_filter
 
 from flycam.change.image_pair import WorkPair
+from flycam.config import find_models_dir
 
 # -- Logistic model with named features, small enough to read --------------------------------------
 
@@ -90,6 +92,42 @@ class Logistic:
 def to_probability(logits: NDArray[np.floating]) -> NDArray[np.floating]:
     """Convert logits to probabilities: 1 / (1 + exp(-z))."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorCoefficients:
+    """Fitted values of the detector.
+
+    models       bare, flooded, old_water: of cells; `like_KIND`: which of overlapping patches is kept, and as
+                 which kind; KIND: probability that a kept one is of its kind
+    min_score    by kind; less likely ones are not shown
+    usual_share  by kind, of those kept
+    rim_m        by kind, distance of outlines from the true ones
+    """
+
+    models: Mapping[str, Logistic]
+    min_score: Mapping[str, float]
+    usual_share: Mapping[str, float]
+    rim_m: Mapping[str, float]
+
+
+DETECTOR_FILE = find_models_dir() / "change" / "detector.json"
+_fitted = json.loads(DETECTOR_FILE.read_text(encoding="utf-8"))
+COEFFICIENTS = DetectorCoefficients(
+    models={
+        name: Logistic(
+            cues=tuple(model["cues"]),
+            mean=tuple(model["mean"]),
+            spread=tuple(model["spread"]),
+            bias=model["bias"],
+            weights=tuple(model["weights"]),
+            products=tuple((i, j, v) for i, j, v in model["products"]),
+        )
+        for name, model in _fitted["models"].items()
+    },
+    **{name: _fitted[name] for name in ("min_score", "usual_share", "rim_m")},
+)
+"""As `python -m bench.change_fit` fitted them on the development scenes."""
 
 
 # -- Prior water: distance and height of each place above it, and likeness to its colour now -------
