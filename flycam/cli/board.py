@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flycam.cli.output import Output, wrap_command
-from flycam.cli.workspace import (
+from flycam.cli.output import (
     CLASSIFICATION_CHOICE,
     FILE_OR_URL,
     FILE_PATH,
+    Output,
     get_operator_name,
     open_workspace,
+    wrap_command,
 )
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, join, ngettext

@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flycam.cli.output import Output, describe_area, get_terminal_language, wrap_command
-from flycam.cli.workspace import FILE_PATH, open_workspace
+from flycam.cli.output import (
+    FILE_PATH,
+    Output,
+    describe_area,
+    get_terminal_language,
+    open_workspace,
+    wrap_command,
+)
 from flycam.errors import ComparisonUnsuitable, OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext
 from flycam.model.board import DETECTED_KINDS, LAYER_KIND_NAMES, NO_VOLUME_REASONS, VOLUME_BASIS, ChangeKind

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flycam.cli.output import Output, print_line, wrap_command
-from flycam.cli.workspace import FILE_PATH, open_workspace
+from flycam.cli.output import FILE_PATH, Output, open_workspace, print_line, wrap_command
 from flycam.config import read_settings
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, ngettext
@@ -53,7 +52,7 @@ def worker_command(
     *, data_dir: str | None, threads: int | None, is_scheduler: bool, file: Path | None
 ) -> Output:
     """Work for the ingests and finishes of other machines (FLYCAM_CLUSTER) until stopped."""
-    from flycam.cli.workspace import limit_to_one_arena
+    from flycam.cli.output import limit_to_one_arena
     from flycam.concurrency import count_workers
 
     if file is not None:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from flycam.cli.output import Output, ProgressBar, watch_stop_requests, wrap_command
-from flycam.cli.workspace import FILE_PATH
+from flycam.cli.output import FILE_PATH, Output, ProgressBar, watch_stop_requests, wrap_command
 from flycam.errors import OptionUnusable
 from flycam.messages import _, ngettext
 

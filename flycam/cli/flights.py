@@ -14,21 +14,19 @@ import click
 
 from flycam.cli.cluster import open_cluster
 from flycam.cli.output import (
+    DATUM_CHOICE,
+    FILE_PATH,
     Answer,
     Output,
     ProgressBar,
     describe_area,
     format_warnings,
+    open_workspace,
     print_line,
+    register_resumable_job,
     wrap_command,
 )
 from flycam.cli.video import find_recordings, find_single_video, ingest_video, inspect_recordings
-from flycam.cli.workspace import (
-    DATUM_CHOICE,
-    FILE_PATH,
-    open_workspace,
-    register_resumable_job,
-)
 from flycam.config import read_settings
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext
@@ -480,7 +478,7 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> Output:
     """Photos, or a film, to a mosaic in the store, on terrain, clipped to communes."""
     if (film := find_single_video(options["paths"])) is not None:
         return ingest_video(data_dir, film, options)
-    from flycam.cli.workspace import limit_to_one_arena
+    from flycam.cli.output import limit_to_one_arena
     from flycam.ingest.inspection import prefetch_photos
     from flycam.ingest.photos.photo_search import search_photos
 

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flycam.cli.output import Output, PartialFailure, ProgressBar, print_line, wrap_command
-from flycam.cli.workspace import FILE_PATH, open_workspace
+from flycam.cli.output import (
+    FILE_PATH,
+    Output,
+    PartialFailure,
+    ProgressBar,
+    open_workspace,
+    print_line,
+    wrap_command,
+)
 from flycam.errors import FlycamError, OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flycam.cli.output import Output, ProgressBar, wrap_command
-from flycam.cli.workspace import get_operator_name, open_workspace
+from flycam.cli.output import Output, ProgressBar, get_operator_name, open_workspace, wrap_command
 from flycam.messages import Message, _, join, ngettext, pgettext
 from flycam.model.access import ACCOUNT_ROLES, Descendants, Scope
 from flycam.model.text import SecretText

@@ -10,15 +10,17 @@ import click
 
 from flycam.cli.cluster import open_cluster
 from flycam.cli.output import (
+    FILE_PATH,
     Output,
     PartialFailure,
     ProgressBar,
     format_warnings,
+    open_workspace,
     print_line,
+    register_resumable_job,
     watch_stop_requests,
     wrap_command,
 )
-from flycam.cli.workspace import FILE_PATH, open_workspace, register_resumable_job
 from flycam.errors import OptionUnusable
 from flycam.messages import LANGUAGES, Message, _, decode_message, join, ngettext
 from flycam.model.layer import Layer

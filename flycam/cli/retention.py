@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flycam.cli.output import Output, wrap_command
-from flycam.cli.workspace import get_operator_name, open_workspace
+from flycam.cli.output import Output, get_operator_name, open_workspace, wrap_command
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext
 from flycam.model.access import HoldStep, RetainedKind

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flycam.cli.output import (
+    FILE_PATH,
+    SECRET_FILE,
     Output,
     ProgressBar,
     get_terminal_language,
+    open_workspace,
     print_line,
     wrap_command,
 )
-from flycam.cli.workspace import FILE_PATH, SECRET_FILE, open_workspace
 from flycam.config import ServerTrust, is_token_exposed, parse_fingerprint, read_settings
 from flycam.messages import Message, _, from_fields, join, ngettext
 

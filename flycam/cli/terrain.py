@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flycam.cli.output import Output, wrap_command
-from flycam.cli.workspace import DATUM_CHOICE, FILE_PATH, open_workspace
+from flycam.cli.output import DATUM_CHOICE, FILE_PATH, Output, open_workspace, wrap_command
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, join, ngettext
 

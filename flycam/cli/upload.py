@@ -10,17 +10,18 @@ import click
 
 from flycam.cli.flights import describe_problems, format_ingest, format_inspection
 from flycam.cli.output import (
+    FILE_PATH,
     Answer,
     Output,
     PartialFailure,
     ProgressBar,
     format_warnings,
     get_terminal_language,
+    open_workspace,
     print_line,
     wrap_command,
 )
 from flycam.cli.sync import add_tls_options, parse_trust, read_token_option
-from flycam.cli.workspace import FILE_PATH, open_workspace
 from flycam.errors import FlycamError, StorageFailed, UploadIncomplete, format_error
 from flycam.messages import Message, _, from_fields, join, ngettext, verbatim
 from flycam.model.text import format_area, format_centimetres

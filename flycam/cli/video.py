@@ -11,20 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flycam.cli.output import (
-    Output,
-    ProgressBar,
-    format_warnings,
-    print_line,
-    watch_stop_requests,
-    wrap_command,
-)
-from flycam.cli.workspace import (
     DATUM_CHOICE,
     FILE_OR_URL,
     FILE_PATH,
     SECRET_FILE,
+    Output,
+    ProgressBar,
+    format_warnings,
     open_workspace,
+    print_line,
     register_resumable_job,
+    watch_stop_requests,
+    wrap_command,
 )
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext, verbatim

@@ -45,11 +45,10 @@ from flycam.mosaic.terrain_codec import TerrainCache
 from flycam.operations import retention_routes
 from flycam.reports import routes as reports_routes
 from flycam.reports.briefing.queue import PackQueue
-from flycam.serve import events, health
-from flycam.serve.api import board, communes, pixels, redacted_photos
-from flycam.serve.api.board import CommuneTroubles
-from flycam.serve.auth import credentials, openid, sign_in
-from flycam.serve.auth.sign_in import TokenBody, describe_session, sign_in_visitor
+from flycam.serve import auth, events, health
+from flycam.serve.api import communes, pixels, redacted_photos
+from flycam.serve.api.communes import CommuneTroubles
+from flycam.serve.auth import TokenBody, describe_session, sign_in_visitor
 from flycam.serve.events import MapStampCache, poll_live_flights
 from flycam.serve.limits import Attempts
 from flycam.serve.ogc import features, kml, stac, tiles
@@ -298,18 +297,17 @@ def _missing_headers(
 
 
 _ROUTERS = (
-    sign_in.router,
+    auth.router,
     live_routes.router,
     bootstrap_router,
-    credentials.authority_router,
+    auth.authority_router,
     meeting.router,
     upload_routes.router,
     change_routes.router,
     sync_routes.reference_router,
-    board.router,
+    communes.board_router,
     communes.router,
     communes.coordinates_router,
-    credentials.router,
     drill_routes.router,
     events.router,
     flight_routes.router,
@@ -319,7 +317,7 @@ _ROUTERS = (
     board_routes.router,
     features.router,
     tiles.router,
-    openid.router,
+    auth.openid_router,
     reports_routes.router,
     pixels.router,
     stac.clips_router,
@@ -385,8 +383,8 @@ def create_app(services: Services) -> App:
     api.state.reception = reception
     api.state.packing = packing
     api.state.drilling = drill
-    api.state.attempts = {way: Attempts() for way in sign_in.SignInMethod}
-    api.state.asking_service = asyncio.Semaphore(openid.MAX_CONCURRENT_SIGN_INS)
+    api.state.attempts = {way: Attempts() for way in auth.SignInMethod}
+    api.state.asking_service = asyncio.Semaphore(auth.MAX_CONCURRENT_SIGN_INS)
     api.state.openings = DownloadLog()
     api.state.follower = follower
     api.state.sky = sky

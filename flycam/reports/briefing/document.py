@@ -28,22 +28,31 @@ from flycam.model.text import format_area, format_centimetres, format_list, form
 from flycam.model.time import VIETNAM, format_minute, format_utc_offset, get_local_zone
 from flycam.model.warning import describe_warning_briefly
 from flycam.reports.briefing.changes import (
+    LOCATOR,
+    OVERVIEW,
     build_changes_by_commune,
     build_commune_changes,
     build_loose_changes,
     build_mark_paragraphs,
     build_pending_paragraphs,
+    format_age,
     format_change,
     format_changes_summary,
+    format_commune_share,
     format_cut_roads,
+    format_flight_error,
+    format_imaged,
     format_layer_source,
     format_marks_briefly,
     format_pending,
     format_pending_cell,
+    format_place,
     format_places,
     format_seen_picture,
     list_all_marks,
     name_change_picture,
+    name_commune_picture,
+    prefix_classification,
 )
 from flycam.reports.briefing.figures import (
     Letterhead,
@@ -54,17 +63,6 @@ from flycam.reports.briefing.figures import (
     PackMark,
     PackSettlement,
     has_one_signatory,
-)
-from flycam.reports.briefing.texts import (
-    LOCATOR,
-    OVERVIEW,
-    format_age,
-    format_commune_share,
-    format_flight_error,
-    format_imaged,
-    format_place,
-    name_commune_picture,
-    prefix_classification,
 )
 from flycam.reports.layout import (
     Block,

@@ -32,7 +32,7 @@ from flycam.mosaic.raster import (
     resample_colours,
 )
 from flycam.mosaic.redaction import MaskOverlay
-from flycam.reports.briefing.changes import name_change_picture
+from flycam.reports.briefing.changes import OVERVIEW, name_change_picture, name_commune_picture
 from flycam.reports.briefing.contents import (
     MissingImage,
     PackContents,
@@ -43,7 +43,6 @@ from flycam.reports.briefing.contents import (
     ShownFlight,
     ShownMark,
 )
-from flycam.reports.briefing.texts import OVERVIEW, name_commune_picture
 from flycam.workspace import Progress, Workspace, ignore_progress
 
 # -- Drawing of maps: unflown ground hatched, boundaries, marks, scale bar -------------------------

@@ -18,8 +18,8 @@ import typst
 
 from flycam.messages import Message, _
 from flycam.reports.briefing.document import PackBlock, PackDocument, PageBreak, SignatureBlock
-from flycam.reports.briefing.docx import compute_column_shares
 from flycam.reports.briefing.maps import read_size_px
+from flycam.reports.briefing.office import compute_column_shares
 from flycam.reports.images import wrap_picture_svg
 from flycam.reports.layout import Table, to_typst_block
 
