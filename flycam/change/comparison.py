@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.catalog import Catalog
-from flycam.change.candidates import EnqueueReport, choose_review_event, enqueue_candidates
 from flycam.change.comparison_grid import (
     ImageSource,
     build_common_grid,
@@ -32,7 +31,13 @@ from flycam.change.comparison_grid import (
     read_source,
     select_comparison_crs,
 )
-from flycam.change.comparison_store import PairWarnings, store_comparison
+from flycam.change.comparison_store import (
+    EnqueueReport,
+    PairWarnings,
+    choose_review_event,
+    enqueue_candidates,
+    store_comparison,
+)
 from flycam.change.coregistration import Registration, coregister_images, resample_after
 from flycam.change.image_pair import ColourFault, ImagePair, find_colour_fault, is_one_picture, mask_clouds
 from flycam.change.polygons import (

@@ -18,10 +18,11 @@ from pydantic import BaseModel, Field
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.changes import ChangeVersion, make_change_not_found
 from flycam.catalog.tables import union_boxes
-from flycam.change.candidates import find_superseded_candidates, is_untouched
 from flycam.change.comparison_store import (
     ComparisonReader,
     find_comparison_windows,
+    find_superseded_candidates,
+    is_untouched,
     make_comparison_reader,
     match_comparisons,
 )

@@ -19,7 +19,6 @@ from flycam.cli import (
     integrity,
     node,
     products,
-    retention,
     serve,
     sync,
     terrain,
@@ -83,7 +82,7 @@ for _command in (
     node.account_group,
     node.user_group,
     access.restrictions_group,
-    retention.retention_group,
+    integrity.retention_group,
     access.flights_group,
     access.guests_group,
 ):

@@ -5,10 +5,15 @@ With it go fictitious communes and the outlines of the storm's changes.
 
 from __future__ import annotations
 
+import csv
+import errno
 import json
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +41,6 @@ from flycam.drill.flight import (
     simulate_measurements,
     simulate_yaw_steps,
 )
-from flycam.drill.ground_truth import TRUTH_FILE, format_truth, stage_folder, write_camera, write_poses
 from flycam.drill.land import (
     VERTICAL_DATUM,
     WORK_CRS,
@@ -50,12 +54,218 @@ from flycam.drill.land import (
 from flycam.drill.rendering import Renderer, Weather, prepare_renderer
 from flycam.drill.scene_objects import TerrainErrorModel, make_terrain_model
 from flycam.drill.world import DrillWorld, build_drill_world
-from flycam.errors import OptionUnusable
+from flycam.errors import DiskFull, InputUnusable, NotFound, OptionUnusable, StorageFailed
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.raster import write_geotiff
-from flycam.geometry.camera import InteriorOrientation
-from flycam.messages import _
+from flycam.geometry.camera import InteriorOrientation, LensModel
+from flycam.geometry.pose import CameraMotion, ExteriorOrientation, PoseSource, opk_from_rotation, to_mat3
+from flycam.messages import _, pgettext
 from flycam.model.flight import DRILL_MARK, DRILL_TAG, EXERCISE_COMMUNES
+
+# -- Ground truth as files, and back: exact poses, camera, rasters ---------------------------------
+#
+# The folder of a drill is staged, so that it appears whole or not at all.
+
+
+_COLUMNS = ("filename", "x", "y", "z", "omega", "phi", "kappa", "yaw", "pitch", "roll", "seconds")
+TRUTH_FILE = Path("truth") / "truth.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrillTruth:
+    """Truth that write_drill wrote.
+
+    exteriors       by file name
+    ortho, surface  paths
+    facts           everything else
+    """
+
+    camera: InteriorOrientation
+    exteriors: Mapping[str, ExteriorOrientation]
+    ortho: Path
+    surface: Path
+    facts: Mapping[str, Any]
+
+
+def write_poses(path: Path, names: list[str], exposures: list[Exposure]) -> None:
+    """Write poses.csv with exact poses.
+
+    Projection centres, photogrammetric omega phi kappa and gimbal angles, degrees.
+    """
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(_COLUMNS)
+        for name, exposure in zip(names, exposures, strict=True):
+            opk = np.degrees(opk_from_rotation(exposure.exterior.rotation))
+            angles = np.degrees(exposure.gimbal_rad)
+            numbers = [*exposure.exterior.projection_centre_m, *opk, *angles, exposure.seconds]
+            rows.writerow([name, *(f"{n:.9f}" for n in numbers)])
+
+
+def format_truth(
+    names: list[str], exposures: list[Exposure], camera: InteriorOrientation, facts: Mapping[str, Any]
+) -> str:
+    """Return the truth of a drill as JSON, exact to the last bit."""
+    frames = [
+        {
+            "name": name,
+            "projection_centre_m": exposure.exterior.projection_centre_m,
+            "rotation": exposure.exterior.rotation,
+            "grid_scale": exposure.exterior.grid_scale,
+            "seconds": exposure.seconds,
+            "strip": exposure.strip,
+            **_motion_json(exposure.exterior.motion),
+        }
+        for name, exposure in zip(names, exposures, strict=True)
+    ]
+    document = {
+        "drill": DRILL_MARK,
+        **facts,
+        "camera": {
+            "model": camera.model.value,
+            "image_size_px": camera.image_size_px,
+            "focal_length_px": camera.focal_length_px,
+            "principal_point_px": camera.principal_point_px,
+            "distortion": camera.distortion,
+            **({"readout_s": camera.readout_s} if camera.readout_s else {}),
+        },
+        "frames": frames,
+    }
+    return json.dumps(document, ensure_ascii=False, indent=1)
+
+
+def _motion_json(motion: CameraMotion | None) -> dict[str, Any]:
+    """Return the motion of a rolling shutter; empty without.
+
+    So the truth of other drills keeps its bytes.
+    """
+    if motion is None:
+        return {}
+    return {"motion": {"velocity_mps": motion.velocity_mps, "turn_radps": motion.turn_radps}}
+
+
+def _motion_of(frame: Mapping[str, Any]) -> CameraMotion | None:
+    motion = frame.get("motion")
+    if motion is None:
+        return None
+    return CameraMotion(velocity_mps=tuple(motion["velocity_mps"]), turn_radps=tuple(motion["turn_radps"]))
+
+
+def write_camera(path: Path, camera: InteriorOrientation) -> None:
+    """Write the camera as a file for `--camera`: no photo states a readout time."""
+    (fx, fy), (cx, cy) = camera.focal_length_px, camera.principal_point_px
+    k1, k2, p1, p2, k3 = camera.distortion
+    width, height = camera.image_size_px
+    values: dict[str, Any] = {"model": camera.model.value, "width": width, "height": height}
+    values |= {"fx": fx, "fy": fy, "cx": cx, "cy": cy, "k1": k1, "k2": k2, "k3": k3, "p1": p1, "p2": p2}
+    values |= {"readout_s": camera.readout_s, "sigma_focal_rel": 0.002}
+    path.write_text(json.dumps(values, indent=1), encoding="utf-8")
+
+
+def read_truth(folder: Path) -> DrillTruth:
+    """Read the truth of a drill in `folder`; NotFound if there is none."""
+    path = folder / TRUTH_FILE
+    if not path.is_file():
+        raise NotFound(_("{path}: is not there: write a drill into this folder first", path=path))
+    document = json.loads(path.read_text(encoding="utf-8"))
+    camera = document["camera"]
+    interior = InteriorOrientation(
+        model=LensModel(camera["model"]),
+        image_size_px=tuple(camera["image_size_px"]),
+        focal_length_px=tuple(camera["focal_length_px"]),
+        principal_point_px=tuple(camera["principal_point_px"]),
+        distortion=tuple(camera["distortion"]),
+        readout_s=camera.get("readout_s", 0.0),
+        calibration_id="drill:truth",
+    )
+    exteriors = {
+        frame["name"]: ExteriorOrientation(
+            projection_centre_m=tuple(frame["projection_centre_m"]),
+            rotation=to_mat3(frame["rotation"]),
+            work_crs=document["work_crs"],
+            vertical_datum=document["vertical_datum"],
+            grid_scale=frame["grid_scale"],
+            sigma_position_m=(0.0, 0.0, 0.0),
+            sigma_attitude_rad=(0.0, 0.0, 0.0),
+            source=PoseSource.ADJUSTED,
+            motion=_motion_of(frame),
+        )
+        for frame in document["frames"]
+    }
+    return DrillTruth(
+        camera=interior,
+        exteriors=exteriors,
+        ortho=folder / "truth" / "ortho.tif",
+        surface=folder / "truth" / "surface.tif",
+        facts=document,
+    )
+
+
+# -- Staging of a drill's folder -------------------------------------------------------------------
+
+
+_FREE_MARGIN_BYTES = 1 << 20
+_REASONS = {
+    errno.ENOSPC: pgettext("folder of a drill", "No space left on device"),
+    errno.EEXIST: pgettext("folder of a drill", "File exists"),
+    errno.ENOTDIR: pgettext("folder of a drill", "Not a directory"),
+    errno.EACCES: pgettext("folder of a drill", "Permission denied"),
+    errno.EPERM: pgettext("folder of a drill", "Operation not permitted"),
+    errno.EROFS: pgettext("folder of a drill", "Read-only file system"),
+    errno.ENAMETOOLONG: pgettext("folder of a drill", "File name too long"),
+}
+
+
+@contextmanager
+def stage_folder(out: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `out` that replaces it on success.
+
+    An older drill there is replaced. Raises InputUnusable where `out` holds something that is not a
+    drill, DiskFull or StorageFailed where it cannot be written; nothing half-written is left in any case.
+    """
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / TRUTH_FILE).is_file())):
+        raise InputUnusable(
+            _("{out}: holds something that is not a drill: choose an empty or new folder", out=out)
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        kind = DiskFull if error.errno == errno.ENOSPC else StorageFailed
+        other = pgettext("other trouble of the disk", "{strerror}", strerror=error.strerror)
+        raise kind(
+            _(
+                "{out}: cannot be made ({strerror}): choose another place",
+                out=out,
+                strerror=_REASONS.get(error.errno or 0, other),
+            )
+        ) from error
+    try:
+        yield staging
+        staging.chmod(0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        staging.rename(out)
+    except BaseException as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _trouble(out, error) from error
+        raise
+
+
+def _trouble(out: Path, error: OSError) -> StorageFailed:
+    if error.errno == errno.ENOSPC or shutil.disk_usage(out.parent).free < _FREE_MARGIN_BYTES:
+        return DiskFull(
+            _("{out}: no space left on the disk: free some and run again; nothing was left behind", out=out)
+        )
+    return StorageFailed(
+        _(
+            "{out}: cannot be written ({error}): check that the folder exists and is yours",
+            out=out,
+            error=error,
+        )
+    )
+
 
 # -- GeoJSON (WGS 84) of fictitious communes and of the storm's changes ----------------------------
 

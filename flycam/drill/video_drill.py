@@ -35,7 +35,6 @@ from flycam.drill.flight import (
     make_takeoff_time,
     make_video_course,
 )
-from flycam.drill.ground_truth import TRUTH_FILE, format_truth, read_truth, stage_folder, write_poses
 from flycam.drill.land import (
     VERTICAL_DATUM,
     WORK_CRS,
@@ -51,12 +50,17 @@ from flycam.drill.photo_drill import (
     MAX_NOISE,
     MAX_RELIEF_M,
     MAX_SEED,
+    TRUTH_FILE,
     USUAL_PHOTOS,
     compute_flights_bounds,
     compute_world_bounds,
     find_takeoff_place,
+    format_truth,
+    read_truth,
     require_in_range,
+    stage_folder,
     write_ground,
+    write_poses,
     write_world,
 )
 from flycam.drill.rendering import VideoRenderer, Weather, prepare_video_renderer

@@ -52,11 +52,10 @@ from flycam.serve.auth import TokenBody, describe_session, sign_in_visitor
 from flycam.serve.events import MapStampCache, poll_live_flights
 from flycam.serve.limits import Attempts
 from flycam.serve.ogc import features, kml, stac, tiles
-from flycam.serve.tiles import flight_routes, outlines, terrain
+from flycam.serve.tiles import flight_routes, terrain
 from flycam.serve.tiles.data_tiles import DataTileViews
-from flycam.serve.tiles.log_follower import TileLogFollower
 from flycam.serve.tiles.tile_route import App, TileRoute
-from flycam.serve.tiles.tile_views import ViewCache
+from flycam.serve.tiles.tile_views import TileLogFollower, ViewCache
 from flycam.sync import routes as sync_routes
 
 # -- Sign-in on the map page -----------------------------------------------------------------------
@@ -312,7 +311,7 @@ _ROUTERS = (
     events.router,
     flight_routes.router,
     health.router,
-    outlines.router,
+    flight_routes.outline_router,
     kml.router,
     board_routes.router,
     features.router,
@@ -409,5 +408,5 @@ def _create_caches(api: FastAPI, services: Services) -> None:
     api.state.shelf = sync_routes.ReferenceFeedCache(services.workspace)
     api.state.thing_names = FeatureNameIndex(services.workspace.catalog)
     api.state.commune_troubles = CommuneTroubles(services.workspace.catalog)
-    api.state.outlines = outlines.OutlineCache(services.workspace)
+    api.state.outlines = flight_routes.OutlineCache(services.workspace)
     api.state.relief = terrain.HillshadeCache(services.workspace)

@@ -35,7 +35,7 @@ from flycam.ingest.live.routes import (
     fingerprint_live_flights,
 )
 from flycam.model.access import Role
-from flycam.serve.tiles.log_follower import MovedTiles, TileLogFollower
+from flycam.serve.tiles.tile_views import MovedTiles, TileLogFollower
 
 # -- Stamps of mosaics, marks, layers and changes on the map ---------------------------------------
 

@@ -16,10 +16,11 @@ import rasterio
 import shapely
 
 from flycam.catalog.changes import format_file_reference, strip_digest
-from flycam.change.candidates import choose_review_event, enqueue_candidates
 from flycam.change.comparison import compare_sources, measure_event_distance
 from flycam.change.comparison_grid import open_image_pair, open_image_source
 from flycam.change.comparison_store import (
+    choose_review_event,
+    enqueue_candidates,
     find_comparison_windows,
     make_comparison_reader,
     match_comparisons,

@@ -57,9 +57,15 @@ from flycam.reports.briefing.changes import (
 from flycam.reports.briefing.contents import PackContents, ShownFlight, gather_contents
 from flycam.reports.briefing.document import PackDocument, build_pack_document
 from flycam.reports.briefing.figures import Letterhead, PackFigures, gather_pack_figures, hash_content
+from flycam.reports.briefing.formats import (
+    ViewerPicture,
+    to_docx,
+    to_drill_band,
+    to_pack_pdf,
+    to_pptx,
+    to_viewer,
+)
 from flycam.reports.briefing.maps import draw_image_pairs, draw_locator, draw_maps, render_flight_png
-from flycam.reports.briefing.office import to_docx, to_pptx
-from flycam.reports.briefing.pdf import ViewerPicture, to_drill_band, to_pack_pdf, to_viewer
 from flycam.reports.layout import FigureRow, Text, put_text
 from flycam.storage.atomic import replace_folder
 from flycam.workspace import Progress, Workspace, ignore_progress

@@ -65,7 +65,7 @@ from flycam.serve.ogc.params import (
     is_within_period,
     mask_intersecting,
 )
-from flycam.serve.tiles.outlines import get_shown_outline
+from flycam.serve.tiles.flight_routes import get_shown_outline
 
 TimeSpan = tuple[int | None, int | None]
 

@@ -36,7 +36,7 @@ from flycam.model.flight import Event, Flight
 from flycam.model.records import BoundsLonLat, MosaicInfo
 from flycam.model.time import EARLIEST_NS, format_iso, format_minute, format_utc_offset
 from flycam.serve.ogc.params import NamePath
-from flycam.serve.tiles.outlines import get_shown_outline
+from flycam.serve.tiles.flight_routes import get_shown_outline
 from flycam.serve.tiles.tile_route import iterate_tile_limits
 
 router = APIRouter(dependencies=[Depends(require_viewer)])

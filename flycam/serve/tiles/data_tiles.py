@@ -38,8 +38,7 @@ from flycam.mosaic.finish.finished_tiles import (
 from flycam.mosaic.redaction import TileMask, compute_tile_mask
 from flycam.mosaic.terrain_codec import TerrainCache
 from flycam.mosaic.tiles.codec import ViewFormat, decode_tile
-from flycam.serve.tiles.log_follower import TileLogFollower
-from flycam.serve.tiles.tile_views import EMPTY_VIEW, TileView, ViewCache, load_view
+from flycam.serve.tiles.tile_views import EMPTY_VIEW, TileLogFollower, TileView, ViewCache, load_view
 from flycam.workspace import Workspace
 
 # -- Data layers of a tile: expected error, age, GSD and ground of its pixels ----------------------

@@ -48,13 +48,14 @@ from flycam.model.flight import Flight
 from flycam.model.records import BoundsLonLat, MosaicInfo
 from flycam.mosaic.tiles.codec import ViewFormat
 from flycam.serve.tiles.data_tiles import PUBLISHED_VIEW, DataTileViews, TileQuery, parse_tile_query
-from flycam.serve.tiles.log_follower import TileLogFollower, WatchedMosaic
 from flycam.serve.tiles.tile_views import (
     EMPTY_VIEW,
     FORMAT_BY_SUFFIX,
     Message,
+    TileLogFollower,
     TileView,
     ViewCache,
+    WatchedMosaic,
     load_view,
 )
 from flycam.storage.base import ObjectStore

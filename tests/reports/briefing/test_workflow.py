@@ -35,9 +35,8 @@ from flycam.reports.briefing.changes import name_commune_picture
 from flycam.reports.briefing.contents import gather_contents
 from flycam.reports.briefing.document import PackDocument, build_pack_document
 from flycam.reports.briefing.figures import Letterhead, PackFigures, gather_pack_figures, hash_content
+from flycam.reports.briefing.formats import build_typst_sources, to_docx, to_pptx
 from flycam.reports.briefing.maps import draw_map, draw_maps
-from flycam.reports.briefing.office import to_docx, to_pptx
-from flycam.reports.briefing.pdf import build_typst_sources
 from flycam.reports.briefing.workflow import MANIFEST, PackReport, PackRequest, write_briefing_pack
 from flycam.reports.layout import Paragraph, Table
 from tests.serve.world import LAT, LON, REAL, World, make_world
