@@ -438,7 +438,34 @@ def _detect(
 
     Raises CoregistrationFailed, and what `find_terrain` raises.
     """
-    pair, registration, on_terrain, is_one = _coregister(sources, grid, crs, find_terrain, progress)
+    # both sides over the grid, AFTER coregistered onto BEFORE
+    # each side in a thread of its own
+    progress("lay", 0, 2)
+    with ThreadPoolExecutor(2, thread_name_prefix="lay") as pool:
+        both = list(pool.map(lambda side: read_source(side, grid, crs), sources))
+    progress("lay", 2, 2)
+    (before_rgb, before_seen), (after_rgb, after_seen) = both
+    registration = coregister_images(
+        before_rgb,
+        before_seen,
+        after_rgb,
+        after_seen,
+        gsd_m=grid.step_x,
+        names=(sources[0].name, sources[1].name),
+        progress=progress,
+    )
+    is_one = is_one_picture(before_rgb, after_rgb, before_seen & after_seen)
+    after_rgb, after_seen = resample_after(registration, after_rgb, after_seen)
+    terrain = find_terrain()
+    pair = ImagePair(
+        before_rgb=before_rgb,
+        after_rgb=after_rgb,
+        before_seen=before_seen,
+        after_seen=after_seen,
+        gsd_m=grid.step_x,
+        heights_m=_heights(terrain, grid),
+    )
+    on_terrain = terrain is not None
     pair, hidden = mask_clouds(pair)
     colourless = _colourless(sources, pair)
     find: Callable[[], Sequence[DetectedCandidate]] = tuple
@@ -480,47 +507,6 @@ def _describe_other_location(
         return None
     off_m = measure_event_distance(workspace.catalog, event, compute_lonlat_bounds(grid.bounds, crs))
     return None if off_m is None else describe_other_location(sources, event.name, off_m)
-
-
-def _coregister(
-    sources: tuple[ImageSource, ImageSource],
-    grid: OutputGrid,
-    crs: str,
-    find_terrain: FindTerrain,
-    progress: Progress,
-) -> tuple[ImagePair, Registration, bool, bool]:
-    """Read both sides over the grid and coregister AFTER onto BEFORE.
-
-    Returns the pair, the registration, whether terrain is known, and whether both are one image. Raises
-    CoregistrationFailed, and what `find_terrain` raises.
-    """
-    # each side in a thread of its own
-    progress("lay", 0, 2)
-    with ThreadPoolExecutor(2, thread_name_prefix="lay") as pool:
-        both = list(pool.map(lambda side: read_source(side, grid, crs), sources))
-    progress("lay", 2, 2)
-    (before_rgb, before_seen), (after_rgb, after_seen) = both
-    registration = coregister_images(
-        before_rgb,
-        before_seen,
-        after_rgb,
-        after_seen,
-        gsd_m=grid.step_x,
-        names=(sources[0].name, sources[1].name),
-        progress=progress,
-    )
-    is_one = is_one_picture(before_rgb, after_rgb, before_seen & after_seen)
-    after_rgb, after_seen = resample_after(registration, after_rgb, after_seen)
-    terrain = find_terrain()
-    pair = ImagePair(
-        before_rgb=before_rgb,
-        after_rgb=after_rgb,
-        before_seen=before_seen,
-        after_seen=after_seen,
-        gsd_m=grid.step_x,
-        heights_m=_heights(terrain, grid),
-    )
-    return pair, registration, terrain is not None, is_one
 
 
 def _colourless(sources: tuple[ImageSource, ImageSource], pair: ImagePair) -> list[Message]:

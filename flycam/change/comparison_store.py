@@ -7,7 +7,7 @@ it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any
@@ -134,7 +134,18 @@ def store_comparison(
         detail=f"{inner.area / 1e4:.2f} ha: {shown[0]} to {shown[1]}",
         at_ns=at_ns,
     )
-    windows = _windows(registration, grid, crs)
+    layer = build_windows_layer(registration, grid)
+    places = make_point_transform(crs, WGS84)(shapely.get_coordinates(layer.shapes)).round(DECIMALS)
+    windows = [
+        ComparedWindow(
+            lonlat_deg=(float(lon), float(lat)),
+            state=str(state),
+            residual_m=round(float(residual), 3) if np.isfinite(residual) else None,
+        )
+        for (lon, lat), state, residual in zip(
+            places, layer.fields["state"], layer.fields["residual_m"], strict=True
+        )
+    ]
     of_flights = select_event_flights(sources, event.event_id)
     added = workspace.catalog.comparisons.add([record], windows, lambda _count: entry, flight_ids=of_flights)
     return added > 0
@@ -232,21 +243,6 @@ def _match_comparison(line: ChangeVersion, made: Sequence[Comparison]) -> Compar
 def _pictures(one: ChangeVersion | Comparison) -> PairKey:
     """Return its two image references, revisions included, without folders."""
     return strip_location(one.before_shown), strip_location(one.after_shown)
-
-
-def _windows(registration: Registration, grid: OutputGrid, crs: str) -> Sequence[ComparedWindow]:
-    layer = build_windows_layer(registration, grid)
-    places = make_point_transform(crs, WGS84)(shapely.get_coordinates(layer.shapes)).round(DECIMALS)
-    return [
-        ComparedWindow(
-            lonlat_deg=(float(lon), float(lat)),
-            state=str(state),
-            residual_m=round(float(residual), 3) if np.isfinite(residual) else None,
-        )
-        for (lon, lat), state, residual in zip(
-            places, layer.fields["state"], layer.fields["residual_m"], strict=True
-        )
-    ]
 
 
 # -- Candidates that a newer revision did not show again: marked, and ranked below -----------------
@@ -567,7 +563,25 @@ def enqueue_candidates(
             who=author, what="changes found", subject=event.event_id, detail=detail, at_ns=at_ns
         )
 
-    found, new = _enqueue(workspace, lines, told, select_event_flights(sources, event.event_id))
+    # what is not known yet is written, and what it replaces superseded; matched again if somebody decided
+    # on one of the replaced changes meanwhile
+    of_flights = select_event_flights(sources, event.event_id)
+    for tries_left in reversed(range(_TRIES)):
+        found = match_candidates(workspace.catalog.changes, lines)
+        superseded = [_supersede(old, lines[0]) for old in found.replaced]
+        try:
+            new = workspace.catalog.changes.add_new(
+                found.fresh,
+                told,
+                replaced=superseded,
+                replaced_audit_entries=[_make_superseded_entry(line, found.fresh) for line in superseded],
+                flight_ids=of_flights,
+            )
+        except StoreConflict:
+            if not tries_left:
+                raise
+        else:
+            break
     renewed = len({one.change_id for one in found.fresh if one.origins})
     return EnqueueReport(
         event=event,
@@ -597,36 +611,6 @@ def _list_identity_fields(found: ChangePolygon) -> tuple[str, ...]:
     A candidate judged on terrain differs from one judged without.
     """
     return (found.kind,) if math.isfinite(found.slope_deg) else (found.kind, "no terrain")
-
-
-def _enqueue(
-    workspace: Workspace,
-    lines: Sequence[ChangeVersion],
-    make_entry: Callable[[int], AuditEntry],
-    of_flights: Collection[str],
-) -> tuple[CandidateMatch, int]:
-    """Write candidates that are not known yet and supersede those they replace.
-
-    Returns the match, and the number of changes that were created. Matches again if somebody decided on one
-    of the replaced changes meanwhile. Raises StoreConflict.
-    """
-    for tries_left in reversed(range(_TRIES)):
-        found = match_candidates(workspace.catalog.changes, lines)
-        superseded = [_supersede(old, lines[0]) for old in found.replaced]
-        try:
-            new = workspace.catalog.changes.add_new(
-                found.fresh,
-                make_entry,
-                replaced=superseded,
-                replaced_audit_entries=[_make_superseded_entry(line, found.fresh) for line in superseded],
-                flight_ids=of_flights,
-            )
-        except StoreConflict:
-            if not tries_left:
-                raise
-        else:
-            break
-    return found, new
 
 
 def _supersede(old: ChangeVersion, found: ChangeVersion) -> ChangeVersion:

@@ -240,34 +240,6 @@ BEYOND_BOUNDARIES = _("outside of known boundaries")
 _GONE = _("a flight that is not here")
 
 
-def format_cells(
-    line: ChangeVersion,
-    decided: tuple[str, int],
-    dates_ns: tuple[int | None, int | None],
-    commune: str,
-    flights: Mapping[str, str],
-    language: str,
-) -> list[str]:
-    """Return a change's cells under `COLUMN_NAMES`; empty where not known.
-
-    decided   who confirmed it and when, UTC nanoseconds
-    dates_ns  when its two images were taken
-    commune   its name, "" outside of all boundaries
-    flights   their names, by the ids of their mosaics
-    """
-    before, after = (_pictures(shown, flights, language) for shown in (line.before_shown, line.after_shown))
-    area = format_area_with_sigma(line.area_m2, estimate_area_error(line))
-    taken_before, taken_after = ("" if at_ns is None else format_minute(at_ns) for at_ns in dates_ns)
-    return [
-        CHANGE_KIND_NAMES[line.kind].in_language(language),
-        replace_no_break_spaces(area.in_language(language)),
-        commune or BEYOND_BOUNDARIES.in_language(language),
-        _probability(line, language),
-        *(before, taken_before, after, taken_after),
-        *(decided[0], format_minute(decided[1])),
-    ]
-
-
 def _probability(line: ChangeVersion, language: str) -> str:
     if line.probability is not None:
         return replace_no_break_spaces(format_percent(100.0 * line.probability).in_language(language))
@@ -549,14 +521,23 @@ def _csv(content: _ExportContent) -> bytes:
 
 def _read(line: ChangeVersion, content: _ExportContent) -> list[str]:
     sign = content.signatures[line.change_id]
-    return format_cells(
-        line,
-        (sign.decided_by, sign.decided_ns),
-        get_image_dates(line.before_shown, line.after_shown, content.ends),
-        content.names.get(line.commune, ""),
-        content.flights,
-        content.language,
+    decided = (sign.decided_by, sign.decided_ns)
+    dates_ns = get_image_dates(line.before_shown, line.after_shown, content.ends)
+    commune = content.names.get(line.commune, "")
+    language = content.language
+    before, after = (
+        _pictures(shown, content.flights, language) for shown in (line.before_shown, line.after_shown)
     )
+    area = format_area_with_sigma(line.area_m2, estimate_area_error(line))
+    taken_before, taken_after = ("" if at_ns is None else format_minute(at_ns) for at_ns in dates_ns)
+    return [
+        CHANGE_KIND_NAMES[line.kind].in_language(language),
+        replace_no_break_spaces(area.in_language(language)),
+        commune or BEYOND_BOUNDARIES.in_language(language),
+        _probability(line, language),
+        *(before, taken_before, after, taken_after),
+        *(decided[0], format_minute(decided[1])),
+    ]
 
 
 def _name(line: ChangeVersion, content: _ExportContent) -> str:

@@ -135,7 +135,37 @@ def compute_volume(heights: HeightPair, scar: Mask, stable: Mask) -> Volume | Vo
         return VolumeUnavailable.LITTLE_STABLE
     shift = _fitted_shift(difference[usable], rises[:, usable])
     change = difference - _explained(shift, np.nan_to_num(rises))
-    return _classified_volume(heights, change, inside, usable, shift)
+    # Compute lost and gained volume by the sign of most posts within a few metres.
+    # So the noise of posts, which has both signs, counts as neither. What neighbours share over those
+    # metres still counts as both where the ground did not move. Where means are not beyond such errors, as
+    # much as unchanged ground comes to may be made up: that is in both sigmas, and not in that of the
+    # difference, where it cancels.
+    spacing_m, post_m2 = heights.spacing_m, heights.spacing_m**2
+    means = _mean_around(change, inside, _SIGN_M / spacing_m)
+    fell = _fell(change, inside, spacing_m)
+    rose = inside & ~fell
+    sides = [_side_m(where, spacing_m) / spacing_m for where in (fell, rose, inside)]
+    if any(_block_means(change, usable, side).size < _MIN_BLOCKS for side in sides):
+        return VolumeUnavailable.LITTLE_STABLE
+    nothing = _split_of_nothing(change, usable, _side_m(inside, spacing_m), spacing_m)
+    unsure = inside & (np.abs(means) <= _SURE_SIGMAS * nothing.mean_sigma_m)
+    made_up = nothing.each_m * float(unsure.sum()) * post_m2
+
+    def sigma(where: Mask) -> float:
+        own = float((heights.sigma_m[where] ** 2).sum()) * post_m2 * max(WINDOW_M**2, post_m2)
+        level = _level_sigma(change, usable, _side_m(where, spacing_m) / spacing_m)
+        return math.hypot(level * float(where.sum()) * post_m2, math.sqrt(own))
+
+    return Volume(
+        lost_m3=-float(change[fell].sum()) * post_m2,
+        lost_sigma_m3=math.hypot(sigma(fell), made_up),
+        gained_m3=float(change[rose].sum()) * post_m2,
+        gained_sigma_m3=math.hypot(sigma(rose), made_up),
+        net_sigma_m3=sigma(inside),
+        measured_m2=float(inside.sum()) * post_m2,
+        shift_m=(float(shift[0]), float(shift[1]), float(shift[2])),
+        level_sigma_m=_level_sigma(change, usable, _side_m(inside, spacing_m) / spacing_m),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,44 +192,6 @@ def _split_of_nothing(change: Floats, usable: Mask, side_m: float, spacing_m: fl
     return _Split(
         mean_sigma_m=_SIGMA_PER_MAD * float(np.median(np.abs(means[usable]))),
         each_m=max(float(np.median(np.concatenate(halves))), 0.0),
-    )
-
-
-def _classified_volume(
-    heights: HeightPair, change: Floats, inside: Mask, usable: Mask, shift: Floats
-) -> Volume | VolumeUnavailable:
-    """Compute lost and gained volume by the sign of most posts within a few metres.
-
-    So the noise of posts, which has both signs, counts as neither. What neighbours share over those metres
-    still counts as both where the ground did not move. Where means are not beyond such errors, as much as
-    unchanged ground comes to may be made up: that is in both sigmas, and not in that of the difference, where
-    it cancels.
-    """
-    spacing_m, post_m2 = heights.spacing_m, heights.spacing_m**2
-    means = _mean_around(change, inside, _SIGN_M / spacing_m)
-    fell = _fell(change, inside, spacing_m)
-    rose = inside & ~fell
-    sides = [_side_m(where, spacing_m) / spacing_m for where in (fell, rose, inside)]
-    if any(_block_means(change, usable, side).size < _MIN_BLOCKS for side in sides):
-        return VolumeUnavailable.LITTLE_STABLE
-    nothing = _split_of_nothing(change, usable, _side_m(inside, spacing_m), spacing_m)
-    unsure = inside & (np.abs(means) <= _SURE_SIGMAS * nothing.mean_sigma_m)
-    made_up = nothing.each_m * float(unsure.sum()) * post_m2
-
-    def sigma(where: Mask) -> float:
-        own = float((heights.sigma_m[where] ** 2).sum()) * post_m2 * max(WINDOW_M**2, post_m2)
-        level = _level_sigma(change, usable, _side_m(where, spacing_m) / spacing_m)
-        return math.hypot(level * float(where.sum()) * post_m2, math.sqrt(own))
-
-    return Volume(
-        lost_m3=-float(change[fell].sum()) * post_m2,
-        lost_sigma_m3=math.hypot(sigma(fell), made_up),
-        gained_m3=float(change[rose].sum()) * post_m2,
-        gained_sigma_m3=math.hypot(sigma(rose), made_up),
-        net_sigma_m3=sigma(inside),
-        measured_m2=float(inside.sum()) * post_m2,
-        shift_m=(float(shift[0]), float(shift[1]), float(shift[2])),
-        level_sigma_m=_level_sigma(change, usable, _side_m(inside, spacing_m) / spacing_m),
     )
 
 

@@ -351,17 +351,7 @@ class Renderer:
         jump = np.random.default_rng([self.seed, 5, exposure.number]).normal() * 0.25
         # the fall-off of light towards the corners
         square = self.directions[..., 0] ** 2 + self.directions[..., 1] ** 2
-        light = (
-            (1.2 * (1.0 + self.weather.drift * (math.sin(exposure.seconds / 47.0) + jump)))
-            * self._clouds(exposure, points)
-            * np.asarray(1.0 - _VIGNETTE * square / square.max(), np.float32)
-        )
-        centre = np.array(exposure.exterior.projection_centre_m)
-        far = np.linalg.norm((points - centre).astype(np.float32), axis=-1)
-        return light, np.exp(-self.weather.haze_per_m * np.asarray(np.nan_to_num(far, nan=1e3), np.float32))
-
-    def _clouds(self, exposure: Exposure, points: Floats) -> Singles:
-        """Return cloud shadows, which drift over the ground, smooth over tens of metres."""
+        # cloud shadows, which drift over the ground, smooth over tens of metres
         east, north = points[..., 0], points[..., 1]
         low = np.nanmin(points[..., :2], axis=(0, 1)) - _CLOUD_STEP_M
         high = np.nanmax(points[..., :2], axis=(0, 1)) + _CLOUD_STEP_M
@@ -378,7 +368,14 @@ class Renderer:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        return np.asarray(moving, np.float32)
+        light = (
+            (1.2 * (1.0 + self.weather.drift * (math.sin(exposure.seconds / 47.0) + jump)))
+            * np.asarray(moving, np.float32)
+            * np.asarray(1.0 - _VIGNETTE * square / square.max(), np.float32)
+        )
+        centre = np.array(exposure.exterior.projection_centre_m)
+        far = np.linalg.norm((points - centre).astype(np.float32), axis=-1)
+        return light, np.exp(-self.weather.haze_per_m * np.asarray(np.nan_to_num(far, nan=1e3), np.float32))
 
 
 def prepare_renderer(

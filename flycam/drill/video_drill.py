@@ -413,7 +413,32 @@ def write_video_drill(
         )
         write_video_camera(drill.camera, staging / "camera.json")
         write_ground(drill.dem, drill.valley, staging)
-        _write_truth(drill, staging / "truth", truth_rasters)
+        folder = staging / "truth"
+        world = drill.renderer.coarse.world
+        lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
+        facts = {
+            "seed": drill.seed,
+            "after": drill.after,
+            "noise": drill.noise,
+            "relief_m": drill.valley.relief_m,
+            "gsd_m": drill.plan.gsd_m,
+            "work_crs": WORK_CRS,
+            "vertical_datum": VERTICAL_DATUM,
+            "takeoff": {"lon_deg": float(lon), "lat_deg": float(lat), "height_m": drill.takeoff_m[2]},
+            "world_bounds_m": world.window.bounds,
+            "cell_m": world.window.cell_m,
+            "clock_offset_s": drill.clock_offset_s,
+            **({"storm_of_photos": drill.photos} if drill.after else {}),
+            "video": {
+                "fps": drill.plan.fps,
+                "start_utc": drill.start.isoformat(),
+                "strips": int(drill.course.strip.max()) + 1,
+            },
+        }
+        text = format_truth(drill.names, drill.exposures, drill.camera, facts)
+        (folder / TRUTH_FILE.name).write_text(text, encoding="utf-8")
+        write_poses(folder / "poses.csv", drill.names, drill.exposures)
+        write_world(world, folder, truth_rasters)
     return VideoDrillReport(
         frames=drill.plan.frames,
         video=out / VIDEO_NAME,
@@ -454,34 +479,6 @@ def write_video_camera(camera: InteriorOrientation, path: Path) -> None:
     lens = dict(zip(("k1", "k2", "p1", "p2", "k3"), camera.distortion, strict=True))
     values = {"model": "brown", "width": width, "height": height, "fx": fx, "fy": fy, "cx": cx, "cy": cy}
     path.write_text(json.dumps({**values, **lens, "readout_s": 0.0}, indent=1), encoding="utf-8")
-
-
-def _write_truth(drill: VideoDrill, folder: Path, rasters: bool) -> None:
-    world = drill.renderer.coarse.world
-    lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
-    facts = {
-        "seed": drill.seed,
-        "after": drill.after,
-        "noise": drill.noise,
-        "relief_m": drill.valley.relief_m,
-        "gsd_m": drill.plan.gsd_m,
-        "work_crs": WORK_CRS,
-        "vertical_datum": VERTICAL_DATUM,
-        "takeoff": {"lon_deg": float(lon), "lat_deg": float(lat), "height_m": drill.takeoff_m[2]},
-        "world_bounds_m": world.window.bounds,
-        "cell_m": world.window.cell_m,
-        "clock_offset_s": drill.clock_offset_s,
-        **({"storm_of_photos": drill.photos} if drill.after else {}),
-        "video": {
-            "fps": drill.plan.fps,
-            "start_utc": drill.start.isoformat(),
-            "strips": int(drill.course.strip.max()) + 1,
-        },
-    }
-    text = format_truth(drill.names, drill.exposures, drill.camera, facts)
-    (folder / TRUTH_FILE.name).write_text(text, encoding="utf-8")
-    write_poses(folder / "poses.csv", drill.names, drill.exposures)
-    write_world(world, folder, rasters)
 
 
 # -- Live stream as from an aircraft: MPEG-TS and MAVLink over UDP ---------------------------------

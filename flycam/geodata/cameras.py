@@ -109,34 +109,7 @@ def parse_interior(
 ) -> InteriorOrientation:
     """Parse interior orientation from named values; ValueError names a wrong one."""
     size = _image_size(values, image_size_px)
-    focal, centre, sigma = _pinhole_part(values, size)
-    distortion, model = _distortion_part(values)
-    readout = values.get("readout_s")
-    return InteriorOrientation(
-        model=model,
-        image_size_px=size,
-        focal_length_px=focal,
-        principal_point_px=centre,
-        distortion=distortion,
-        readout_s=None if readout is None else _number(readout, "readout_s", low=0.0),
-        calibration_id=calibration_id,
-        sigma_focal_rel=_number(values.get("sigma_focal_rel", sigma), "sigma_focal_rel", low=0.0),
-    )
-
-
-def _image_size(values: Mapping[str, Any], image_size_px: tuple[int, int] | None) -> tuple[int, int]:
-    width, height = _first(values, _WIDTH_KEYS), _first(values, _HEIGHT_KEYS)
-    if width is None or height is None:
-        if image_size_px is None:
-            raise ValueError("width and height are missing")
-        return image_size_px
-    return int(_number(width, "width", low=1.0)), int(_number(height, "height", low=1.0))
-
-
-def _pinhole_part(
-    values: Mapping[str, Any], size: tuple[int, int]
-) -> tuple[tuple[float, float], tuple[float, float], float]:
-    """Return (fx, fy), (cx, cy) in pixels and the relative sigma of their notation."""
+    # (fx, fy), (cx, cy) in pixels and the relative sigma of their notation
     width, height = size
     centre = ((width - 1) / 2.0, (height - 1) / 2.0)
     matrix = _first(values, _MATRIX_KEYS)
@@ -169,7 +142,27 @@ def _pinhole_part(
         raise ValueError(f"the focal length {focal[0]:g}, {focal[1]:g} px is no focal length")
     if not (-width <= centre[0] <= 2 * width and -height <= centre[1] <= 2 * height):
         raise ValueError(f"the principal point {centre[0]:g}, {centre[1]:g} lies far outside the picture")
-    return focal, centre, sigma
+    distortion, model = _distortion_part(values)
+    readout = values.get("readout_s")
+    return InteriorOrientation(
+        model=model,
+        image_size_px=size,
+        focal_length_px=focal,
+        principal_point_px=centre,
+        distortion=distortion,
+        readout_s=None if readout is None else _number(readout, "readout_s", low=0.0),
+        calibration_id=calibration_id,
+        sigma_focal_rel=_number(values.get("sigma_focal_rel", sigma), "sigma_focal_rel", low=0.0),
+    )
+
+
+def _image_size(values: Mapping[str, Any], image_size_px: tuple[int, int] | None) -> tuple[int, int]:
+    width, height = _first(values, _WIDTH_KEYS), _first(values, _HEIGHT_KEYS)
+    if width is None or height is None:
+        if image_size_px is None:
+            raise ValueError("width and height are missing")
+        return image_size_px
+    return int(_number(width, "width", low=1.0)), int(_number(height, "height", low=1.0))
 
 
 def _distortion_part(values: Mapping[str, Any]) -> tuple[tuple[float, ...], LensModel]:

@@ -224,14 +224,6 @@ def open_dem(path: Path) -> Iterator[rasterio.DatasetReader]:
         yield source
 
 
-def read_heights(source: rasterio.DatasetReader, window: Window, unit_m: float) -> NDArray[np.float32]:
-    """Read heights in metres of a window; NaN where missing or impossible.
-
-    Impossible is what no mountain has: below LOWEST_M or above HIGHEST_M.
-    """
-    return _read_checked(source, window, unit_m)[0]
-
-
 def get_post_affine(source: rasterio.DatasetReader) -> Affine:
     """Return the map from (column, row), posts at integers, to the file's CRS.
 
@@ -450,7 +442,14 @@ def load_terrain(
                 continue
             e = east + step_e * np.arange(cols, dtype=np.float64)
             n = north - step_s * np.arange(top, top + len(part), dtype=np.float64)
-            contributed |= _fill(part, (e, n), lattice, work_crs, target_datum)
+            # columns go east, rows north
+            posts = (e, n)
+            row, col = np.nonzero(np.isnan(part))
+            xy = np.stack([posts[0][col], posts[1][row]], axis=-1)
+            crs = lattice.crs if _same_plane(lattice.crs, work_crs) else work_crs
+            found = _at_points(lattice, xy, crs, target_datum, smooth=True)
+            part[row, col] = found
+            contributed |= bool(np.isfinite(found).any())
         if contributed:
             used.extend(member.dem for member in lattice.members)
         if not np.isnan(heights).any():
@@ -551,21 +550,6 @@ def _same_plane(dem_crs: str, work_crs: str) -> bool:
     return describe_crs(dem_crs).horizontal == describe_crs(work_crs).horizontal
 
 
-def _fill(
-    part: NDArray[np.float32], posts: tuple[Floats, Floats], lattice: _Lattice, work_crs: str, datum: str
-) -> bool:
-    """Write heights into the NaN posts of `part`; return True if any was known.
-
-    Columns go east, rows north.
-    """
-    row, col = np.nonzero(np.isnan(part))
-    xy = np.stack([posts[0][col], posts[1][row]], axis=-1)
-    crs = lattice.crs if _same_plane(lattice.crs, work_crs) else work_crs
-    found = _at_points(lattice, xy, crs, datum, smooth=True)
-    part[row, col] = found
-    return bool(np.isfinite(found).any())
-
-
 def _at_points(lattice: _Lattice, xy: Floats, crs: str, datum: str, *, smooth: bool) -> Floats:
     """Return heights in `datum` at points (N×2) of `crs`; NaN where unknown.
 
@@ -626,7 +610,8 @@ def _read_window(lattice: _Lattice, position: Floats) -> tuple[NDArray[np.float3
             continue
         with open_dem(m.dem.file()) as source:
             window = Window(left - m.col, top - m.row, right - left, bottom - top)
-            read = read_heights(source, window, m.dem.unit_m)
+            # impossible is what no mountain has: below LOWEST_M or above HIGHEST_M
+            read = _read_checked(source, window, m.dem.unit_m)[0]
         place = joined[top - r0 : bottom - r0, left - c0 : right - c0]
         np.copyto(place, read, where=np.isnan(place))
     return joined, c0, r0

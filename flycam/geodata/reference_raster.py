@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -208,19 +207,6 @@ class WarpedWindow:
     valid: NDArray[np.bool_]
 
 
-def _read_captured_ns(source: Any) -> int | None:
-    """Read when an open file was captured; None where that clock was never set.
-
-    The last photo of a flycam export; a satellite product's acquisition time (UTC); else the date of the TIFF
-    itself, which has no zone and is taken for Vietnam's.
-    """
-    captured = source.tags().get(CAPTURED_TAG, "").rpartition(" - ")[2].removesuffix(" UTC+7")
-    acquired = source.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "")
-    dated = source.tags().get("TIFFTAG_DATETIME", "").replace(":", "-", 2)
-    taken = parse_timestamp(captured or (f"{acquired}Z" if acquired else dated))
-    return taken if taken is not None and EARLIEST_NS <= taken <= LATEST_NS else None
-
-
 class ReferenceRaster:
     """A georeferenced image of one (grey) or three and more bands.
 
@@ -253,7 +239,14 @@ class ReferenceRaster:
                 self._bands = [1, 2, 3] if source.count >= 3 else [1]
                 self._stretch = _stretch_of(source, self._bands)
                 self.is_drill = EXERCISE_TAG in source.tags()
-                self.taken_ns = _read_captured_ns(source)
+                # the last photo of an export; a satellite product's acquisition time (UTC); else the date
+                # of the TIFF itself, which has no zone and is taken for Vietnam's; None where that clock
+                # was never set
+                captured = source.tags().get(CAPTURED_TAG, "").rpartition(" - ")[2].removesuffix(" UTC+7")
+                acquired = source.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "")
+                dated = source.tags().get("TIFFTAG_DATETIME", "").replace(":", "-", 2)
+                taken = parse_timestamp(captured or (f"{acquired}Z" if acquired else dated))
+                self.taken_ns = taken if taken is not None and EARLIEST_NS <= taken <= LATEST_NS else None
                 rim = _rim(source.transform, *self._size)
         except RasterioError as error:
             raise SourceUnreadable(

@@ -593,7 +593,22 @@ def _blocks(figures: PackFigures) -> Iterator[_MessageBlock]:
     yield build_approval(figures)
     yield Heading(text=_("1. Summary"))
     yield from build_mark_paragraphs(figures)
-    yield Paragraph(text=_summary(figures))
+    first, last = find_first_ns(figures), find_last_ns(figures)
+    names = [one.name for one in figures.communes]
+    yield Paragraph(
+        text=_(
+            "Flights: {count}, {period}, show {area} in {communes}. The newest picture was taken at {last},"
+            " {age} before this report was made.",
+            period=format_period(first, last),
+            count=len(figures.flights),
+            area=format_imaged(figures),
+            communes=join([count_communes(len(names)), format_list(names)], ": ")
+            if names
+            else _("an area without known commune boundaries"),
+            last=format_minute(last),
+            age=format_age(last, figures.made_ns),
+        )
+    )
     yield Paragraph(
         text=_(
             "Outside the ground shown (hatched on the map) nothing was flown: that does not mean no damage."
@@ -646,23 +661,6 @@ def _blocks(figures: PackFigures) -> Iterator[_MessageBlock]:
         yield _marks(figures.loose_marks)
     yield from build_loose_changes(figures)
     yield from build_source_blocks(figures)
-
-
-def _summary(figures: PackFigures) -> Message:
-    first, last = find_first_ns(figures), find_last_ns(figures)
-    names = [one.name for one in figures.communes]
-    return _(
-        "Flights: {count}, {period}, show {area} in {communes}. The newest picture was taken at {last},"
-        " {age} before this report was made.",
-        period=format_period(first, last),
-        count=len(figures.flights),
-        area=format_imaged(figures),
-        communes=join([count_communes(len(names)), format_list(names)], ": ")
-        if names
-        else _("an area without known commune boundaries"),
-        last=format_minute(last),
-        age=format_age(last, figures.made_ns),
-    )
 
 
 def _overview(figures: PackFigures) -> FigureRow[Text]:

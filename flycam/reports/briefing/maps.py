@@ -97,46 +97,6 @@ class LocatorCommune:
     is_changed: bool
 
 
-def draw_locator_map(
-    size_px: tuple[int, int],
-    pixel_m: float,
-    communes: Sequence[LocatorCommune],
-    frame_px: tuple[float, float, float, float],
-    band_png: bytes | None = None,
-) -> bytes:
-    """Draw the place in the province: a JPEG of (columns, rows), north up.
-
-    pixel_m: metres a pixel. Communes are grey outlines, those shown amber, those with confirmed changes
-    orange; frame_px (left, top, right, bottom) is what the overview shows, drawn so large that it is found;
-    an arrow points north.
-    """
-    picture = np.full((size_px[1], size_px[0], 3), 255, np.uint8)
-    unit = max(size_px) / _LOCATOR_LETTERS
-    for one in sorted(communes, key=lambda one: (one.is_shown, one.is_changed)):
-        colour = _ORANGE if one.is_changed else _AMBER if one.is_shown else _LAND
-        rings = [np.rint(ring).astype(np.int32) for ring in _rings(one.shape)]
-        cv2.fillPoly(picture, rings, colour, cv2.LINE_AA)
-        shade, width = (_DARK, 2.0) if one.is_shown else (_BORDER, 1.2)
-        cv2.polylines(picture, rings, True, shade, max(round(width * unit), 1), cv2.LINE_AA)
-    for one in communes:
-        inside = one.shape.representative_point()
-        at = (float(inside.x), float(inside.y))
-        _number(picture, MapOverlay(lines=(), label=one.label, label_px=at), unit, _WHITE)
-    # a blue rectangle around the ground, never so small that a number covers it
-    left, top, right, bottom = frame_px
-    least = 24.0 * unit
-    half_x, half_y = max((right - left) / 2.0, least), max((bottom - top) / 2.0, least)
-    x, y = (left + right) / 2.0, (top + bottom) / 2.0
-    corners = (round(x - half_x), round(y - half_y)), (round(x + half_x), round(y + half_y))
-    for shade, width in ((_WHITE, 8.0), (_BLUE, 4.5)):
-        cv2.rectangle(picture, *corners, shade, max(round(width * unit), 1), cv2.LINE_AA)
-    _north(picture, unit)
-    _scale_bar(picture, pixel_m, unit)
-    if band_png is not None:
-        picture = _below_band(picture, band_png)
-    return _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-
-
 def draw_map(
     rgb: Bytes,
     shown: Mask,
@@ -322,18 +282,6 @@ def _below_band(picture: Bytes, band_png: bytes) -> Bytes:
     return np.ascontiguousarray(np.vstack([strip, picture]))
 
 
-def _lay_band(picture: Bytes, band_png: bytes) -> None:
-    """Draw the band across the middle of the upper rim, a third of the width or less."""
-    band = _decoded(band_png)
-    rows, cols = picture.shape[:2]
-    scale = min(cols / 3.0 / band.shape[1], rows / 3.0 / band.shape[0])
-    size = max(round(band.shape[1] * scale), 1), max(round(band.shape[0] * scale), 1)
-    left = (cols - size[0]) // 2
-    picture[: size[1], left : left + size[0], :3] = cv2.resize(band, size, interpolation=cv2.INTER_AREA)
-    if picture.shape[2] == 4:
-        picture[: size[1], left : left + size[0], 3] = 255
-
-
 def _decoded(picture: bytes) -> Bytes:
     """Decode one of our own images to blue, green, red."""
     pixels = cv2.imdecode(np.frombuffer(picture, dtype=np.uint8), cv2.IMREAD_COLOR)
@@ -421,7 +369,15 @@ def render_flight_png(
     # an exercise's band is drawn over it, as the image ends where its ground does
     picture = np.dstack([rgb[..., ::-1], shown.astype(np.uint8) * np.uint8(255)])
     if band_png is not None:
-        _lay_band(picture, band_png)
+        # across the middle of the upper rim, a third of the width or less
+        band = _decoded(band_png)
+        rows, cols = picture.shape[:2]
+        scale = min(cols / 3.0 / band.shape[1], rows / 3.0 / band.shape[0])
+        size = max(round(band.shape[1] * scale), 1), max(round(band.shape[0] * scale), 1)
+        left = (cols - size[0]) // 2
+        picture[: size[1], left : left + size[0], :3] = cv2.resize(band, size, interpolation=cv2.INTER_AREA)
+        if picture.shape[2] == 4:
+            picture[: size[1], left : left + size[0], 3] = 255
     return _encoded(".png", np.ascontiguousarray(picture), [cv2.IMWRITE_PNG_COMPRESSION, 4]), grid.bounds
 
 
@@ -587,7 +543,33 @@ def draw_locator(workspace: Workspace, contents: PackContents, band_png: bytes |
     frame = shapely.transform(
         shapely.box(*contents.extent), make_point_transform(WEB_MERCATOR, contents.work_crs)
     )
-    return draw_locator_map(size, pixel_m, filled, shapely.transform(frame, pixels).bounds, band_png)
+    # communes are grey outlines, those shown amber, those with confirmed changes orange
+    frame_px = shapely.transform(frame, pixels).bounds
+    picture = np.full((size[1], size[0], 3), 255, np.uint8)
+    unit = max(size) / _LOCATOR_LETTERS
+    for one in sorted(filled, key=lambda one: (one.is_shown, one.is_changed)):
+        colour = _ORANGE if one.is_changed else _AMBER if one.is_shown else _LAND
+        rings = [np.rint(ring).astype(np.int32) for ring in _rings(one.shape)]
+        cv2.fillPoly(picture, rings, colour, cv2.LINE_AA)
+        shade, width = (_DARK, 2.0) if one.is_shown else (_BORDER, 1.2)
+        cv2.polylines(picture, rings, True, shade, max(round(width * unit), 1), cv2.LINE_AA)
+    for one in filled:
+        inside = one.shape.representative_point()
+        at = (float(inside.x), float(inside.y))
+        _number(picture, MapOverlay(lines=(), label=one.label, label_px=at), unit, _WHITE)
+    # a blue rectangle around the ground, never so small that a number covers it
+    left, top, right, bottom = frame_px
+    least = 24.0 * unit
+    half_x, half_y = max((right - left) / 2.0, least), max((bottom - top) / 2.0, least)
+    x, y = (left + right) / 2.0, (top + bottom) / 2.0
+    corners = (round(x - half_x), round(y - half_y)), (round(x + half_x), round(y + half_y))
+    for shade, width in ((_WHITE, 8.0), (_BLUE, 4.5)):
+        cv2.rectangle(picture, *corners, shade, max(round(width * unit), 1), cv2.LINE_AA)
+    _north(picture, unit)
+    _scale_bar(picture, pixel_m, unit)
+    if band_png is not None:
+        picture = _below_band(picture, band_png)
+    return _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
 def _around(contents: PackContents) -> BoundsLonLat:

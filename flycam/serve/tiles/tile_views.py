@@ -321,29 +321,6 @@ class ViewCache:
             self._bytes -= view.size
 
 
-def render_view(
-    data: bytes,
-    tile_id: TileId,
-    content_hash: str,
-    seq: int,
-    wanted: ViewFormat | None,
-    without: TileMask | None = None,
-) -> TileView:
-    """Render the view of an encoded tile state. Raises TileCorrupt.
-
-    Without `wanted`: JPEG where every pixel has data, else WebP, whose alpha keeps unflown ground transparent
-    and which is a tenth of the PNG in size. without: pixels that are withheld: nothing of them is in
-    the image, no colour under its alpha either.
-    """
-    rgb, mask = decode_rgb(data, tile_id)
-    if without is not None:
-        rgb, mask = np.where(without.hidden[..., None], np.uint8(0), rgb), mask & ~without.hidden
-    chosen = wanted or (ViewFormat.JPEG if mask.all() else ViewFormat.WEBP)
-    picture = encode_view(rgb, mask, chosen)
-    veiled = "" if without is None else f".{without.name}"
-    return TileView(picture, chosen.value, f'"{content_hash}.{chosen.name.lower()}{veiled}"', seq)
-
-
 def _render_empty_png() -> bytes:
     written, png = cv2.imencode(".png", np.zeros((TILE_SIZE_PX, TILE_SIZE_PX, 4), np.uint8))
     if not written:
@@ -359,6 +336,16 @@ def load_view(
     store: ObjectStore, record: TileRecord, wanted: ViewFormat | None, without: TileMask | None = None
 ) -> TileView:
     """Load the view of a tile record. Raises errors of the store, or TileCorrupt."""
-    return render_view(
-        store.get(record.key), record.tile_id, record.content_hash, record.seq, wanted, without
+    # without `wanted`: JPEG where every pixel has data, else WebP, whose alpha keeps unflown ground
+    # transparent and which is a tenth of the PNG in size; nothing of withheld pixels is in the image, no
+    # colour under its alpha either
+    data = store.get(record.key)
+    rgb, mask = decode_rgb(data, record.tile_id)
+    if without is not None:
+        rgb, mask = np.where(without.hidden[..., None], np.uint8(0), rgb), mask & ~without.hidden
+    chosen = wanted or (ViewFormat.JPEG if mask.all() else ViewFormat.WEBP)
+    picture = encode_view(rgb, mask, chosen)
+    veiled = "" if without is None else f".{without.name}"
+    return TileView(
+        picture, chosen.value, f'"{record.content_hash}.{chosen.name.lower()}{veiled}"', record.seq
     )
