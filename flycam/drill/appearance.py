@@ -13,7 +13,7 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -372,11 +372,6 @@ class DateChanges:
     @property
     def storm(self) -> bool:
         return self.slides or self.flood_m > 0.0
-
-
-def derive_later_date(storm: DateChanges, *, days: int, flood_m: float, grown_m: float) -> DateChanges:
-    """Return a third date of the same storm: another water level, slides have grown."""
-    return replace(storm, days=days, flood_m=flood_m, grown_m=grown_m)
 
 
 def draw_date_changes(seed: int, *, storm: bool = True) -> DateChanges:

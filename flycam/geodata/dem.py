@@ -419,7 +419,7 @@ def load_terrain(
     The finest file decides the spacing and, unless `datum` is given, the vertical datum; where it has no
     height the next finest fills in (of equal spacing: the earlier in `dems`). A file already in `work_crs`,
     north up, keeps its own posts; others are interpolated by cubic convolution, bilinearly beside holes.
-    Posts without a height in any file are NaN: see `compute_coverage_fraction`. The id of the result is that
+    Posts without a height in any file are NaN. The id of the result is that
     of the files it was made of.
 
     Raises TerrainMissing if no file has a height inside, DatumUnknown if datums cannot be reconciled,
@@ -465,11 +465,6 @@ def load_terrain(
         vertical_datum=target_datum,
         dem_id=ids[0] if len(ids) == 1 else hashlib.sha256("\n".join(ids).encode()).hexdigest()[:32],
     )
-
-
-def compute_coverage_fraction(terrain: TerrainGrid) -> float:
-    """Compute the share of the grid's posts whose height is known, 0..1."""
-    return float(np.isfinite(terrain.heights_m).mean())
 
 
 def sample_heights(

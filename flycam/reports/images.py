@@ -208,12 +208,11 @@ def wrap_picture_svg(picture: bytes, size_px: tuple[int, int]) -> bytes:
     return _document(cols, rows, [f'<image width="{cols}" height="{rows}" href="{to_data_uri(picture)}"/>'])
 
 
-def draw_circle(at: Sequence[float], radius: float, colour: str, *, hollow: bool = False) -> str:
-    """Draw a dot with a white rim, or a ring."""
+def draw_circle(at: Sequence[float], radius: float, colour: str) -> str:
+    """Draw a dot with a white rim."""
     x, y = at
-    fill, stroke = ("none", colour) if hollow else (colour, "#ffffff")
     return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{fill}" stroke="{stroke}" '
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colour}" stroke="#ffffff" '
         f'stroke-width="{radius * 0.35:.2f}"/>'
     )
 

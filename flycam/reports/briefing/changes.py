@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from flycam.change.outlines import ChangeTotals
 from flycam.messages import Message, _, join, ngettext
 from flycam.model.board import (
     CHANGE_KIND_NAMES,
@@ -44,7 +45,6 @@ from flycam.reports.briefing.figures import (
     PackSeenPicture,
     PackSize,
     PackVolume,
-    PackWaiting,
 )
 from flycam.reports.layout import (
     BlockOf,
@@ -164,17 +164,17 @@ def list_all_marks(figures: PackFigures) -> list[PackMark]:
     return [by_number[number] for number in sorted(by_number)]
 
 
-def format_pending(waiting: PackWaiting) -> Message:
+def format_pending(waiting: ChangeTotals) -> Message:
     """Format pending changes in brief: their number, and their ground."""
     return ngettext(
         "{count} change suspected by the program, seen by nobody yet: {area}",
         "{count} changes suspected by the program, seen by nobody yet: {area}",
-        sum(waiting.places.values()),
+        waiting.count,
         area=format_area(waiting.area_m2),
     )
 
 
-def format_pending_sentence(waiting: PackWaiting) -> Message:
+def format_pending_sentence(waiting: ChangeTotals) -> Message:
     """Format pending changes as `format_pending`, with kinds and meaning."""
     return _(
         "Waiting for review: {changes} ({kinds}). Neither confirmed nor rejected.",
@@ -187,7 +187,7 @@ def format_pending_cell(one: PackCommune) -> Text:
     """Format the number of pending changes in a commune, and their ground there."""
     if one.waiting is None:
         return ""
-    return join([str(sum(one.waiting.places.values())), format_area(one.waiting.area_m2)], "; ")
+    return join([str(one.waiting.count), format_area(one.waiting.area_m2)], "; ")
 
 
 def format_places(places: Mapping[ChangeKind, int]) -> Message:

@@ -146,19 +146,7 @@ class PackMark:
     vn2000: tuple[float, float, float] | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PackCount:
-    """Number of features of a kind inside changes, and near them.
-
-    is_complete: layers cover the ground of all the changes.
-    """
-
-    inside: int
-    near: int
-    is_complete: bool
-
-
-Counts = Mapping[LayerKind, PackCount | None]
+Counts = Mapping[LayerKind, FeatureCount | None]
 """Counts by kind; None: no layer of the kind covers the ground, and nothing is known."""
 
 
@@ -282,17 +270,6 @@ class PackImpact:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PackWaiting:
-    """Change candidates that wait for review.
-
-    Places by kind, and their ground.
-    """
-
-    places: Mapping[ChangeKind, int]
-    area_m2: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class PackTroubles:
     """Features of one layer in one commune that their owner reports to be in trouble.
 
@@ -334,7 +311,7 @@ class PackCommune:
     marks: tuple[PackMark, ...]
     changes: tuple[PackChange, ...]
     touched: PackImpact | None
-    waiting: PackWaiting | None = None
+    waiting: ChangeTotals | None = None
     compared_pct: float | None = None
     troubles: tuple[PackTroubles, ...] = ()
 
@@ -385,7 +362,7 @@ class PackFigures:
     changes_elsewhere: int
     near_m: Mapping[LayerKind, float]
     settlements: tuple[PackSettlement, ...]
-    waiting: PackWaiting | None
+    waiting: ChangeTotals | None
     waiting_elsewhere: int
     communes_pct: float | None
     remarks: tuple[str, ...]
@@ -494,22 +471,13 @@ def _change(
         lonlat_deg=(point.x, point.y),
         vn2000=None if place is None else (place.x_north_m, place.y_east_m, place.central_meridian_deg),
         roads_cut=_roads(impact.roads_cut),
-        counts=_counts({kind: impact.count(kind) for kind in LayerKind}),
+        counts={kind: impact.count(kind) for kind in LayerKind},
         layers=tuple(describe_layer(layer, now_ns) for layer in impact.layers),
     )
 
 
 def _roads(roads: Iterable[AffectedFeature]) -> tuple[PackRoad, ...]:
     return tuple(PackRoad(name=at.feature.name, under_m=at.under_m) for at in roads)
-
-
-def _counts(counts: Mapping[LayerKind, FeatureCount | None]) -> Counts:
-    return {
-        kind: None
-        if count is None
-        else PackCount(inside=count.inside, near=count.near, is_complete=count.is_complete)
-        for kind, count in counts.items()
-    }
 
 
 def describe_layer(layer: LayerRecord, now_ns: int) -> PackLayer:
@@ -591,7 +559,7 @@ def gather_pack_figures(
         places=confirmed.places,
         changes_m2=confirmed.area_m2,
         changes_elsewhere=contents.changes_elsewhere,
-        waiting=_waiting(sum_changes(contents.waiting) if contents.waiting else None),
+        waiting=sum_changes(contents.waiting) if contents.waiting else None,
         waiting_elsewhere=contents.waiting_elsewhere,
         communes_pct=compute_imaged_share([place.row for place in contents.communes]),
         near_m=REACH_M,
@@ -728,7 +696,7 @@ def _communes(
             changes=row.confirmed.changes,
             area_m2=row.confirmed.area_m2,
             roads_cut=_roads(row.confirmed.roads_cut),
-            counts=_counts(row.confirmed.counts),
+            counts=row.confirmed.counts,
         )
         for row in sum_impact_by_commune(communes, [patch.impact for patch in contents.changes])
     }
@@ -757,14 +725,10 @@ def _communes(
                 if number in patch.places
             ),
             touched=touched.get(place.commune.code),
-            waiting=_waiting(place.row.waiting),
+            waiting=place.row.waiting,
             compared_pct=place.row.compared_pct,
             troubles=tuple(list_commune_troubles(contents, number, workspace.clock_ns())),
         )
-
-
-def _waiting(some: ChangeTotals | None) -> PackWaiting | None:
-    return None if some is None else PackWaiting(places=dict(some.places), area_m2=some.area_m2)
 
 
 def _mark(workspace: Workspace, number: int, sign: ShownMark) -> PackMark:

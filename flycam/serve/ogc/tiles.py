@@ -49,7 +49,6 @@ from flycam.serve.tiles.tile_route import (
 
 router = create_standard_router("/ogc", "OGC API", accept_json_only)
 
-_PNG = ViewFormat.PNG.value
 _CRS = "http://www.opengis.net/def/crs/EPSG/0/3857"
 _URI = f"http://www.opengis.net/def/tilematrixset/OGC/1.0/{TILE_MATRIX_SET}"
 _SCALES = "http://www.opengis.net/def/wkss/OGC/1.0/GoogleMapsCompatible"
