@@ -333,12 +333,19 @@ def measure_patch(patch: Patch, logits: Reals, planes: CellPlanes) -> PatchMeasu
     rows, cols = rows + patch.rows.start - wide, cols + patch.cols.start - wide
     inside = (rows >= 0) & (cols >= 0) & (rows < logits.shape[0]) & (cols < logits.shape[1])
     rim = PatchRim(rows=rows[inside], cols=cols[inside], clear=clear[inside])
+    numbers: Numbers = {}
+    for name in _MEAN_CUES:
+        numbers[f"{name}_over_rim"] = compare_with_rim(planes.cues[PIXEL_FEATURES.index(name)], patch, rim)
+    for name in _EDGED_CUES:
+        numbers[f"edged_{name}"] = measure_edge_contrast(
+            planes.cues[PIXEL_FEATURES.index(name)], patch, planes.cell_m
+        )
     numbers = {
         **_evidence(patch, rim, logits),
         **_lie(patch, rim, planes),
         **_run(patch, planes, along, across, axis),
         **_shape(mask, cell_m),
-        **_against_rim(patch, rim, planes),
+        **numbers,
         "furrowed": _furrowed(planes.grain_after[(slice(None), *place)], mask),
         "furrowed_before": _furrowed(planes.grain_before[(slice(None), *place)], mask),
     }
@@ -419,17 +426,6 @@ def _shape(mask: Mask, cell_m: float) -> Numbers:
         "longest_runs": longest,
         "ragged": len(outline) / math.sqrt(cells),
     }
-
-
-def _against_rim(patch: Patch, rim: PatchRim, planes: CellPlanes) -> Numbers:
-    numbers: Numbers = {}
-    for name in _MEAN_CUES:
-        numbers[f"{name}_over_rim"] = compare_with_rim(planes.cues[PIXEL_FEATURES.index(name)], patch, rim)
-    for name in _EDGED_CUES:
-        numbers[f"edged_{name}"] = measure_edge_contrast(
-            planes.cues[PIXEL_FEATURES.index(name)], patch, planes.cell_m
-        )
-    return numbers
 
 
 def _mean_slope_deg(slope: Reals, known: Mask) -> float:

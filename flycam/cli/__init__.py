@@ -21,7 +21,6 @@ from flycam.cli import (
     products,
     serve,
     sync,
-    terrain,
     upload,
     video,
 )
@@ -68,8 +67,8 @@ for _command in (
     sync.bundle_group,
     sync.sync_command,
     drill.drill_command,
-    terrain.dem_group,
-    terrain.communes_group,
+    board.dem_group,
+    board.communes_group,
     board.layers_group,
     board.marks_group,
     changes.changes_group,

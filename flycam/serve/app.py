@@ -51,7 +51,7 @@ from flycam.serve.api.communes import CommuneTroubles
 from flycam.serve.auth import TokenBody, describe_session, sign_in_visitor
 from flycam.serve.events import MapStampCache, poll_live_flights
 from flycam.serve.limits import Attempts
-from flycam.serve.ogc import features, kml, stac, tiles
+from flycam.serve.ogc import features, stac, tiles
 from flycam.serve.tiles import flight_routes, terrain
 from flycam.serve.tiles.data_tiles import DataTileViews
 from flycam.serve.tiles.tile_route import App, TileRoute
@@ -312,7 +312,7 @@ _ROUTERS = (
     flight_routes.router,
     health.router,
     flight_routes.outline_router,
-    kml.router,
+    tiles.kml_router,
     board_routes.router,
     features.router,
     tiles.router,

@@ -207,7 +207,11 @@ class CommuneTroubles:
         """
         # key taken before the layers are read: a change meanwhile leaves a stale key, and the counts are
         # redone
-        key = (tuple(self._catalog.layers.all()), _digest(communes), policy.fingerprint)
+        digest_of_all = hashlib.sha256()
+        for one in communes:
+            digest_of_all.update(f"{one.code} {one.valid_from} {len(one.wkb)} ".encode())
+            digest_of_all.update(one.wkb)
+        key = (tuple(self._catalog.layers.all()), digest_of_all.digest(), policy.fingerprint)
         with self._lock:
             if key in self._counts:
                 self._counts.move_to_end(key)
@@ -228,15 +232,6 @@ class CommuneTroubles:
             while len(self._counts) > _MAX_CACHED_COUNTS:
                 self._counts.popitem(last=False)
         return counts
-
-
-def _digest(communes: Sequence[CommuneRecord]) -> bytes:
-    """Digest commune codes, dates and boundaries, to notice that any differs."""
-    digest_of_all = hashlib.sha256()
-    for one in communes:
-        digest_of_all.update(f"{one.code} {one.valid_from} {len(one.wkb)} ".encode())
-        digest_of_all.update(one.wkb)
-    return digest_of_all.digest()
 
 
 # -- Commune board ---------------------------------------------------------------------------------
