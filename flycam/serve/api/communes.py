@@ -208,9 +208,9 @@ class CommuneTroubles:
         # key taken before the layers are read: a change meanwhile leaves a stale key, and the counts are
         # redone
         digest_of_all = hashlib.sha256()
-        for one in communes:
-            digest_of_all.update(f"{one.code} {one.valid_from} {len(one.wkb)} ".encode())
-            digest_of_all.update(one.wkb)
+        for commune in communes:
+            digest_of_all.update(f"{commune.code} {commune.valid_from} {len(commune.wkb)} ".encode())
+            digest_of_all.update(commune.wkb)
         key = (tuple(self._catalog.layers.all()), digest_of_all.digest(), policy.fingerprint)
         with self._lock:
             if key in self._counts:
