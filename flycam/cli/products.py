@@ -33,7 +33,6 @@ from flycam.model.revision_stats import (
 )
 from flycam.model.text import format_list, format_number
 from flycam.model.warning import NO_TERRAIN, describe_warning, describe_warning_briefly, parse_warning_code
-from flycam.reports.briefing.figures import PAPERS, Letterhead
 
 if TYPE_CHECKING:
     from flycam.mosaic.finish.report import FinishReport
@@ -245,7 +244,7 @@ def report_command(
 @click.option(
     "--language", type=click.Choice(LANGUAGES), default="vi", envvar="FLYCAM_LANGUAGE", show_default=True
 )
-@click.option("--paper", type=click.Choice(PAPERS), default=PAPERS[0], show_default=True)
+@click.option("--paper", type=click.Choice(("a4", "a3")), default="a4", show_default=True)
 @click.option("--letterhead", type=FILE_PATH, help="JSON or YAML (default: FLYCAM_LETTERHEAD, else dots).")
 @click.option("--approved-by", default="", metavar="NAME", help="The leader who approved it (else a draft).")
 @click.option("--asked-by", default="", metavar="NAME", help="Who asked for it (default: the operator).")
@@ -266,6 +265,7 @@ def pack_command(
     seen_by: str,
 ) -> Output:
     """The meeting pack: quick report, maps and data in a folder that opens from a USB stick."""
+    from flycam.reports.briefing.figures import Letterhead
     from flycam.reports.briefing.workflow import PackRequest, read_letterhead, write_briefing_pack
 
     with open_workspace(data_dir, serves_originals=True) as (workspace, settings):

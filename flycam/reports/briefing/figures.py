@@ -46,9 +46,6 @@ from flycam.reports.briefing.contents import (
 )
 from flycam.workspace import Workspace
 
-PAPERS = ("a4", "a3")
-"""Sizes of paper on which the quick report is set, the usual one first."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Letterhead:

@@ -519,7 +519,7 @@ _PICTURE_HEIGHTS_MM = (110.0, 98.0, 86.0, 76.0, 68.0, 60.0)
 
 
 def to_pack_pdf(document: PackDocument, paper: str = "a4") -> bytes:
-    """Return the pack as a PDF on one of `flycam.reports.briefing.figures.PAPERS`."""
+    """Return the pack as a PDF on paper of "a4" or "a3"."""
     # sources by name, which its type hints do not know
     files: Any = build_typst_sources(document, paper)
     made_s = document.made_ns // 10**9
