@@ -515,7 +515,9 @@ def enqueue_candidates(
     Raises StoreConflict if others decide faster than this can be written, or if a flight was moved out of the
     event since it was opened.
     """
-    begun = _create_event_if_missing(workspace, event)
+    begun = all(one.event_id != event.event_id for one in workspace.catalog.flights.events())
+    if begun:
+        workspace.catalog.flights.put_event(event)
     shown = sources[0].shown, sources[1].shown
     pair_key = strip_location(shown[0]), strip_location(shown[1])
     at_ns = workspace.clock_ns()
@@ -591,14 +593,6 @@ def enqueue_candidates(
         renewed=renewed,
         is_new_event=begun,
     )
-
-
-def _create_event_if_missing(workspace: Workspace, event: Event) -> bool:
-    """Create the event unless it exists; return True if it was created."""
-    if any(one.event_id == event.event_id for one in workspace.catalog.flights.events()):
-        return False
-    workspace.catalog.flights.put_event(event)
-    return True
 
 
 def _change_id(event: Event, shown: tuple[str, str], found: ChangePolygon, wkb: bytes) -> str:

@@ -119,7 +119,8 @@ def list_changes(
     )
     found = [one for one in found if not principal.access_policy.hides_change(one)]
     made = make_comparison_reader(catalog, parse_until(until))
-    unfound = _find_superseded(made, found)
+    untouched = {one.event_id for one in found if is_untouched(one)}
+    unfound = find_superseded_candidates(found, [one for name in sorted(untouched) for one in made(name)])
     found.sort(key=lambda one: one.change_id in unfound)
     proposed = catalog.changes.current(event_id, statuses=_WAITING, until_ns=parse_until(until))
     waiting = [one for one in proposed if not principal.access_policy.hides_change(one)]
@@ -289,11 +290,6 @@ def _find_overlapping_decisions(
     decisions = {one.change_id: one for some in overlapping.values() for one in some}
     signs = dict(zip(decisions, catalog.changes.list_attributions(list(decisions.values())), strict=True))
     return {name: [(one, signs[one.change_id]) for one in some] for name, some in overlapping.items()}
-
-
-def _find_superseded(made: ComparisonReader, lines: Sequence[ChangeVersion]) -> Collection[str]:
-    events = {one.event_id for one in lines if is_untouched(one)}
-    return find_superseded_candidates(lines, [one for event_id in sorted(events) for one in made(event_id)])
 
 
 def _require_visible(lines: Sequence[ChangeVersion], principal: Principal) -> None:

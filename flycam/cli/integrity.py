@@ -27,6 +27,7 @@ from flycam.model.time import format_day
 if TYPE_CHECKING:
     from flycam.access.audit import AuditVerification
     from flycam.catalog.audit_key import SignedLines
+    from flycam.catalog.catalog import Catalog
     from flycam.catalog.retention_records import HoldRecord, RetentionTerm
     from flycam.operations.backup_folder import BackupManifest
     from flycam.operations.retention import DueOriginal
@@ -387,15 +388,12 @@ _HOLD_STEPS = {
 }
 
 
-def format_terms(
-    terms: Sequence[RetentionTerm],
-    holds: Sequence[HoldRecord],
-    names: Mapping[str, str],
-) -> Output:
-    """Return terms[], and holds[] in force.
+def format_terms(catalog: Catalog) -> Output:
+    """Return terms[], and holds[] in force."""
+    from flycam.operations.retention import list_active_holds, list_flight_and_event_names
 
-    names  of flights and events, by id
-    """
+    terms, holds = catalog.retention.terms(), list_active_holds(catalog)
+    names = list_flight_and_event_names(catalog)
     lines = [_term_line(one, names) for one in terms]
     lines = lines or [_("no terms: all originals are kept for ever")]
     lines += [_hold_line(one, names) for one in holds]
@@ -493,17 +491,13 @@ def retention_group() -> None:
 @wrap_command
 def set_retention_term_command(*, data_dir: str | None, kind: str, days: str, event: str | None) -> Output:
     """Keep originals of a KIND so many DAYS after their flight; `house`: the event as all others."""
-    from flycam.operations.retention import (
-        list_active_holds,
-        list_flight_and_event_names,
-        reset_event_term,
-        set_retention_term,
-    )
+    from flycam.operations.retention import reset_event_term, set_retention_term
 
-    if days not in (_FOREVER, _HOUSE) and not (days.isascii() and days.isdigit()):
-        raise _build_days_error(days)
-    if days == _HOUSE and event is None:
-        raise _build_days_error(days)
+    is_number = days.isascii() and days.isdigit()
+    if not (is_number or days == _FOREVER or (days == _HOUSE and event is not None)):
+        raise OptionUnusable(
+            _("{said}: give a number of days, 'forever', or with --event 'house'", said=days[:40])
+        )
     with open_workspace(data_dir, creates=True) as (workspace, settings):
         who = get_operator_name(settings)
         if days == _HOUSE and event is not None:
@@ -512,27 +506,16 @@ def set_retention_term_command(*, data_dir: str | None, kind: str, days: str, ev
             set_retention_term(
                 workspace, RetainedKind(kind), None if days == _FOREVER else int(days), who, event
             )
-        catalog = workspace.catalog
-        return format_terms(
-            catalog.retention.terms(),
-            list_active_holds(catalog),
-            list_flight_and_event_names(catalog),
-        )
+        return format_terms(workspace.catalog)
 
 
 @retention_group.command("list")
 @wrap_command
 def list_retention_command(*, data_dir: str | None) -> Output:
     """The terms, and the holds in force."""
-    from flycam.operations.retention import list_active_holds, list_flight_and_event_names
 
     with open_workspace(data_dir) as (workspace, __):
-        catalog = workspace.catalog
-        return format_terms(
-            catalog.retention.terms(),
-            list_active_holds(catalog),
-            list_flight_and_event_names(catalog),
-        )
+        return format_terms(workspace.catalog)
 
 
 @retention_group.command("due")
@@ -639,9 +622,3 @@ def lift_purge_command(*, data_dir: str | None, ref: str, reason: str) -> Output
             len(hashes),
         )
         return {"originals": len(hashes), "sha256": hashes}, [line]
-
-
-def _build_days_error(text: str) -> OptionUnusable:
-    return OptionUnusable(
-        _("{said}: give a number of days, 'forever', or with --event 'house'", said=text[:40])
-    )

@@ -657,22 +657,13 @@ def read_error_figures(stats: Mapping[str, Any]) -> tuple[tuple[float, float] | 
     whole mosaic, None where unknown and not included. Radial, 1 sigma, metres. The shift is common to all
     pixels, so percentiles grow by it as every pixel's error does, as the captions on the page state.
     """
-    shift = _shift_of(stats)
+    # for prior poses 0: their whole error is in each pixel's
+    shift = 0.0 if stats.get("accepted") is False else get_shift_error_m(stats)
     found = stats.get("map_error_m") or {}
     median, p95 = found.get("median"), found.get("p95")
     if median is None or p95 is None or not (math.isfinite(median) and math.isfinite(p95)):
         return None, shift
     return (math.hypot(median, shift or 0.0), math.hypot(p95, shift or 0.0)), shift
-
-
-def _shift_of(stats: Mapping[str, Any]) -> float | None:
-    """Return the shift, metres.
-
-    0 for prior poses: their whole error is in each pixel's.
-    """
-    if stats.get("accepted") is False:
-        return 0.0
-    return get_shift_error_m(stats)
 
 
 def _communes(
