@@ -40,7 +40,7 @@ from flycam.change.comparison_store import (
 )
 from flycam.change.coregistration import Registration, coregister_images, resample_after
 from flycam.change.image_pair import ColourFault, ImagePair, find_colour_fault, is_one_picture, mask_clouds
-from flycam.change.polygons import (
+from flycam.change.outlines import (
     ChangePolygon,
     CommuneChanges,
     DetectedCandidate,

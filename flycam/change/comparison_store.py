@@ -25,11 +25,12 @@ from flycam.change.coregistration import Registration
 from flycam.change.outlines import (
     DECIDED,
     DECIMALS,
+    ChangePolygon,
+    build_windows_layer,
     derive_record_id,
     to_valid_shapes,
     to_wgs84,
 )
-from flycam.change.polygons import ChangePolygon, build_windows_layer
 from flycam.errors import NotFound, OptionUnusable, StoreConflict
 from flycam.geodata.crs import WGS84, make_point_transform
 from flycam.messages import Message, _, ngettext

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from flycam.change.coregistration import Registration
     from flycam.change.impact import FeatureCount, ImpactTotals
     from flycam.change.impact_report import ImpactReport
-    from flycam.change.polygons import CommuneChanges
+    from flycam.change.outlines import CommuneChanges
     from flycam.change.volume import Volume
 
 

@@ -26,8 +26,7 @@ from flycam.change.comparison_store import (
     match_comparisons,
 )
 from flycam.change.features import COEFFICIENTS
-from flycam.change.outlines import estimate_area_error
-from flycam.change.polygons import ChangePolygon
+from flycam.change.outlines import ChangePolygon, estimate_area_error
 from flycam.change.review import ReviewStep, apply_review_step, estimate_position_error
 from flycam.cli.changes import format_comparison
 from flycam.errors import NotFound, OptionUnusable, StoreConflict
