@@ -1,5 +1,7 @@
-"""Tiles as they stand: the last seq of each by the logs, and encoded views, rendered once, in bounded "
-"memory."""
+"""Tiles as they stand: their heads by the tile logs, and encoded views.
+
+A view is rendered once from the lossless state, and kept in bounded memory.
+"""
 
 from __future__ import annotations
 
