@@ -1,7 +1,7 @@
-"""Comparisons in the catalogue: their ground, which tells "no change" from "not looked at", and candidates.
+"""Comparisons in the catalogue, and their candidates.
 
-Ground under clouds on either date, beyond what both images show, or outside of the requested area is not in
-it.
+Their ground tells "no change" from "not looked at": ground under clouds on either date, beyond what both
+images show, or outside of the requested area is not in it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Output of commands: progress, an answer as text or JSON, an error.
+"""What every command shares: its workspace, progress, answer as text or JSON, and errors.
 
 Progress goes to stderr, one JSON object comes at the end, and an error is one sentence.
 
