@@ -278,10 +278,8 @@ def _matched_in(
     here = (x - np.float32(left), y - np.float32(top))
     picture = cv2.remap(_cut(level.after, top, left, shape), *here, cv2.INTER_LINEAR)
     data = _cut(level.after_seen, top, left, shape).astype(np.uint8) * np.uint8(255)
-    after, after_seen = (
-        np.asarray(picture, np.uint8),
-        np.asarray(cv2.remap(data, *here, cv2.INTER_LINEAR) == 255),
-    )
+    after = np.asarray(picture, np.uint8)
+    after_seen = np.asarray(cv2.remap(data, *here, cv2.INTER_LINEAR) == 255)
     centres = _centres(before_seen & after_seen, room, spacing_px)
     none = np.empty(0)
     shifts = WindowShifts(shift_px=np.empty((0, 2)), sigma_px=none, score=none, margin=none)

@@ -141,7 +141,6 @@ def format_inspection(report: PreflightReport) -> Output:
         "refly": str(report.refly) if report.refly else None,
         "seconds": round(report.seconds, 3),
     }
-    seen, diagnosis = report.preflight, report.preflight.diagnosis
     usable = ngettext(
         "{usable} of {count} photo usable",
         "{usable} of {count} photos usable",

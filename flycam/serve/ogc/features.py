@@ -266,19 +266,14 @@ class LayerSource:
         The catalogue compares only bounding boxes. But a page is never empty while there is a next one, where
         clients stop: then many rows are read at a time, however small the page.
         """
-        box, offset, rows = (
-            intersect_boxes(wanted.bounding_box, self._access_policy.visible_bounds),
-            wanted.offset,
-            wanted.limit,
-        )
+        box = intersect_boxes(wanted.bounding_box, self._access_policy.visible_bounds)
+        offset, rows = wanted.offset, wanted.limit
         is_whole = wanted.bounds is None and wanted.period is None and self._access_policy.is_nothing
         while True:
             found, matched = self._layers.features(self._layer.layer_id, box, rows, offset)
             wkbs = [one.wkb for one in found]
-            are_outside, touched = (
-                self._access_policy.are_outside(wkbs),
-                mask_intersecting(wkbs, wanted.query_area),
-            )
+            are_outside = self._access_policy.are_outside(wkbs)
+            touched = mask_intersecting(wkbs, wanted.query_area)
             chosen = [
                 n
                 for n, one in enumerate(found)
