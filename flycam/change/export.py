@@ -28,14 +28,8 @@ from flycam.change.impact_report import IMPACT_COLUMNS, build_impact_columns, bu
 from flycam.change.outlines import DECIMALS, ChangeTotals, estimate_area_error
 from flycam.errors import InputUnusable, OptionUnusable
 from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
-from flycam.geodata.feature_file import (
-    CapEvent,
-    FeatureLayer,
-    PolygonPlacemark,
-    encode_cap_alert,
-    encode_kmz,
-    write_features,
-)
+from flycam.geodata.feature_file import FeatureLayer, write_features
+from flycam.geodata.kml import CapEvent, PolygonPlacemark, encode_cap_alert, encode_kmz
 from flycam.messages import Message, _, join
 from flycam.model.board import CHANGE_KIND_NAMES, NO_SCORE_REASONS, ChangeKind, ChangeStatus, LayerKind
 from flycam.model.flight import DRILL_MARK, Event

@@ -33,8 +33,8 @@ from flycam.errors import (
 from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.crs import choose_work_crs, to_lonlat
 from flycam.geodata.dem import DemInfo, read_dem_info
-from flycam.geodata.feature_file import KML_FOOT, KML_HEAD, escape_xml, format_multi_geometry
 from flycam.geodata.geoid import convert_height
+from flycam.geodata.kml import KML_FOOT, KML_HEAD, escape_xml, format_multi_geometry
 from flycam.geometry.camera import InteriorOrientation
 from flycam.ingest.photos.calibration import resolve_interior
 from flycam.ingest.photos.metadata import FileKind, PhotoMetadata, detect_file_kind, make_display_names

@@ -27,7 +27,7 @@ from flycam.access.visible_flights import (
 )
 from flycam.catalog.catalog import Catalog
 from flycam.errors import NotFound
-from flycam.geodata.feature_file import KML_FOOT, KML_HEAD, escape_xml
+from flycam.geodata.kml import KML_FOOT, KML_HEAD, escape_xml
 from flycam.geometry.grid import (
     HALF_WORLD_M,
     MAX_ZOOM,
