@@ -18,8 +18,14 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.access.policy import AccessPolicy, LockedPreparedGeometry
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.changes import Changes, ChangeVersion, parse_revision, strip_location
-from flycam.catalog.comparisons import ComparedWindow, Comparison
+from flycam.catalog.changes import (
+    Changes,
+    ChangeVersion,
+    ComparedWindow,
+    Comparison,
+    parse_revision,
+    strip_location,
+)
 from flycam.change.comparison_grid import ImageSource, select_event_flights
 from flycam.change.coregistration import Registration
 from flycam.change.outlines import (
@@ -490,8 +496,8 @@ def choose_review_event(
     if drill is not None and not event.is_drill:
         raise OptionUnusable(
             _(
-                "--event {name}: is real and {drill} is of a drill: its changes would stand "
-                "beside real ones; name the drill",
+                "--event {name}: is real and {drill} is of a drill: its changes would be "
+                "listed with real ones; name the drill",
                 name=event.name,
                 drill=drill,
             )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from flycam.access.audit import AuditVerification
     from flycam.catalog.audit_key import SignedLines
     from flycam.catalog.catalog import Catalog
-    from flycam.catalog.retention_records import HoldRecord, RetentionTerm
+    from flycam.catalog.retention import HoldRecord, RetentionTerm
     from flycam.operations.backup_folder import BackupManifest
     from flycam.operations.retention import DueOriginal
     from flycam.operations.verify import Damage
@@ -214,8 +214,8 @@ def verify_command(
         }
         lines = [
             ngettext(
-                "{count} object, {size_mb:.1f} MB read back; mended: {mended}, not mended: {standing}",
-                "{count} objects, {size_mb:.1f} MB read back; mended: {mended}, not mended: {standing}",
+                "{count} object, {size_mb:.1f} MB read back; repaired: {mended}, not repaired: {standing}",
+                "{count} objects, {size_mb:.1f} MB read back; repaired: {mended}, not repaired: {standing}",
                 report.objects,
                 size_mb=report.size / 1e6,
                 mended=mended,
@@ -233,8 +233,8 @@ def verify_command(
         if report.purged:
             lines.append(
                 ngettext(
-                    "{count} original was let go under the retention term, and is not lost",
-                    "{count} originals were let go under the retention term, and are not lost",
+                    "{count} original was deleted under the retention term and is not lost",
+                    "{count} originals were deleted under the retention term and are not lost",
                     report.purged,
                 )
             )
@@ -349,8 +349,8 @@ def _parse_head(text: str) -> tuple[int, str]:
     if not number.isdigit() or int(number) < 1 or len(digest) < 8:
         raise OptionUnusable(
             _(
-                "--head {said}: write a line's number and its digest (8 digits at least), as 17:9f86d081",
-                said=text,
+                "--head {text}: write a line's number and its digest (8 digits at least), as 17:9f86d081",
+                text=text,
             )
         )
     return int(number), digest
@@ -362,7 +362,7 @@ def _parse_key(text: str) -> str:
     key = text.strip().lower()
     if not is_public_key(key):
         raise OptionUnusable(
-            _("--key {said}: give the 64 digits that 'flycam audit verify' and packs print", said=text[:80])
+            _("--key {text}: give the 64 digits that 'flycam audit verify' and packs print", text=text[:80])
         )
     return key
 
@@ -380,7 +380,7 @@ _RETAINED_KINDS = {
     RetainedKind.PHOTO: pgettext("retained originals", "photos"),
     RetainedKind.VIDEO: pgettext("retained originals", "recorded video"),
     RetainedKind.MARK_PHOTO: pgettext("retained originals", "photos of marks"),
-    RetainedKind.UPLOAD: pgettext("retained originals", "films and photos of uploads"),
+    RetainedKind.UPLOAD: pgettext("retained originals", "videos and photos of uploads"),
 }
 _HOLD_STEPS = {
     HoldStep.HELD: pgettext("retained originals", "held"),
@@ -395,7 +395,7 @@ def format_terms(catalog: Catalog) -> Output:
     terms, holds = catalog.retention.terms(), list_active_holds(catalog)
     names = list_flight_and_event_names(catalog)
     lines = [_term_line(one, names) for one in terms]
-    lines = lines or [_("no terms: all originals are kept for ever")]
+    lines = lines or [_("no terms: all originals are kept forever")]
     lines += [_hold_line(one, names) for one in holds]
     return {
         "terms": [
@@ -418,7 +418,7 @@ def format_hold(line: HoldRecord, names: Mapping[str, str]) -> Output:
 
 
 def _term_line(term: RetentionTerm, names: Mapping[str, str]) -> Message:
-    days = _("for ever") if term.days is None else ngettext("{count} day", "{count} days", term.days)
+    days = _("forever") if term.days is None else ngettext("{count} day", "{count} days", term.days)
     event = f" ({names.get(term.subject, term.subject)})" if term.subject else ""
     by = join([f"({term.author}, ", format_day(term.at_ns), ")"], "")
     return join([_RETAINED_KINDS[term.kind], f"{event}: ", days, " ", by], "")
@@ -459,7 +459,7 @@ def _group_line(some: Sequence[DueOriginal], names: Mapping[str, str]) -> Messag
     first = some[0]
     owner_name = names.get(first.claim.flight_id) or names.get(first.claim.event_id) or first.claim.name
     if first.ordered_by:
-        reason = _("let go on {box}", box=first.ordered_by)
+        reason = _("deleted on {box}", box=first.ordered_by)
     else:
         reason = ngettext("past {count} day", "past {count} days", first.days or 0)
     return _(
@@ -496,7 +496,7 @@ def set_retention_term_command(*, data_dir: str | None, kind: str, days: str, ev
     is_number = days.isascii() and days.isdigit()
     if not (is_number or days == _FOREVER or (days == _HOUSE and event is not None)):
         raise OptionUnusable(
-            _("{said}: give a number of days, 'forever', or with --event 'house'", said=days[:40])
+            _("{text}: give a number of days, 'forever', or with --event 'house'", text=days[:40])
         )
     with open_workspace(data_dir, creates=True) as (workspace, settings):
         who = get_operator_name(settings)
@@ -521,7 +521,7 @@ def list_retention_command(*, data_dir: str | None) -> Output:
 @retention_group.command("due")
 @wrap_command
 def list_due_originals_command(*, data_dir: str | None) -> Output:
-    """What is due today, and the digest that confirms this very list."""
+    """List the originals due today, with the digest that confirms this list."""
     from flycam.operations.retention import list_due_originals, list_flight_and_event_names
 
     with open_workspace(data_dir) as (workspace, __):
@@ -536,7 +536,7 @@ def list_due_originals_command(*, data_dir: str | None) -> Output:
         }
         lines = [_group_line(some, names) for some in groups]
         if due.begun:
-            lines.append(_("{count} confirmed and not let go yet", count=due.begun))
+            lines.append(_("{count} confirmed and not deleted yet", count=due.begun))
         if lines:
             lines.append(
                 _(
@@ -567,8 +567,8 @@ def confirm_due_list_command(*, data_dir: str | None, digest: str, authority: st
             "waiting": list(done.purge.waiting),
         }
         first = ngettext(
-            "{count} original let go, {size_mb:.1f} MB",
-            "{count} originals let go, {size_mb:.1f} MB",
+            "{count} original deleted, {size_mb:.1f} MB",
+            "{count} originals deleted, {size_mb:.1f} MB",
             done.purge.originals,
             size_mb=done.purge.size_bytes / 1e6,
         )

@@ -6,11 +6,8 @@ With it go fictitious communes and the outlines of the storm's changes.
 from __future__ import annotations
 
 import csv
-import errno
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -54,13 +51,14 @@ from flycam.drill.land import (
 from flycam.drill.rendering import Renderer, Weather, prepare_renderer
 from flycam.drill.scene_objects import TerrainErrorModel, make_terrain_model
 from flycam.drill.world import DrillWorld, build_drill_world
-from flycam.errors import DiskFull, InputUnusable, NotFound, OptionUnusable, StorageFailed
+from flycam.errors import NotFound, OptionUnusable
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.raster import write_geotiff
 from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.geometry.pose import CameraMotion, ExteriorOrientation, PoseSource, opk_from_rotation, to_mat3
-from flycam.messages import _, pgettext
+from flycam.messages import _
 from flycam.model.flight import DRILL_MARK, DRILL_TAG, EXERCISE_COMMUNES
+from flycam.storage.files import make_unwritable, replace_folder
 
 # -- Ground truth as files, and back: exact poses, camera, rasters ---------------------------------
 #
@@ -204,67 +202,23 @@ def read_truth(folder: Path) -> DrillTruth:
 # -- Staging of a drill's folder -------------------------------------------------------------------
 
 
-_FREE_MARGIN_BYTES = 1 << 20
-_REASONS = {
-    errno.ENOSPC: pgettext("folder of a drill", "No space left on device"),
-    errno.EEXIST: pgettext("folder of a drill", "File exists"),
-    errno.ENOTDIR: pgettext("folder of a drill", "Not a directory"),
-    errno.EACCES: pgettext("folder of a drill", "Permission denied"),
-    errno.EPERM: pgettext("folder of a drill", "Operation not permitted"),
-    errno.EROFS: pgettext("folder of a drill", "Read-only file system"),
-    errno.ENAMETOOLONG: pgettext("folder of a drill", "File name too long"),
-}
-
-
 @contextmanager
 def stage_folder(out: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `out` that replaces it on success.
+    """Yield a folder to write a drill into, which replaces `out` when it is complete.
 
-    An older drill there is replaced. Raises InputUnusable where `out` holds something that is not a
-    drill, DiskFull or StorageFailed where it cannot be written; nothing half-written is left in any case.
+    Missing folders above it are made. Raises what `replace_folder` raises.
     """
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / TRUTH_FILE).is_file())):
-        raise InputUnusable(
-            _("{out}: holds something that is not a drill: choose an empty or new folder", out=out)
-        )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
-        kind = DiskFull if error.errno == errno.ENOSPC else StorageFailed
-        other = pgettext("other trouble of the disk", "{strerror}", strerror=error.strerror)
-        raise kind(
-            _(
-                "{out}: cannot be made ({strerror}): choose another place",
-                out=out,
-                strerror=_REASONS.get(error.errno or 0, other),
-            )
-        ) from error
-    try:
+        raise make_unwritable(out, error) from error
+    with replace_folder(out, _find_foreign_file) as staging:
         yield staging
-        staging.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        staging.rename(out)
-    except BaseException as error:
-        shutil.rmtree(staging, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise _trouble(out, error) from error
-        raise
 
 
-def _trouble(out: Path, error: OSError) -> StorageFailed:
-    if error.errno == errno.ENOSPC or shutil.disk_usage(out.parent).free < _FREE_MARGIN_BYTES:
-        return DiskFull(
-            _("{out}: no space left on the disk: free some and run again; nothing was left behind", out=out)
-        )
-    return StorageFailed(
-        _(
-            "{out}: cannot be written ({error}): check that the folder exists and is yours",
-            out=out,
-            error=error,
-        )
-    )
+def _find_foreign_file(folder: Path) -> str | None:
+    """Return a file of a folder that is no drill, if there is one."""
+    return None if (folder / TRUTH_FILE).is_file() else next((one.name for one in folder.iterdir()), None)
 
 
 # -- GeoJSON (WGS 84) of fictitious communes and of the storm's changes ----------------------------

@@ -23,9 +23,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from flycam import __version__
-from flycam.board import layer_routes, meeting
+from flycam.board import meeting
 from flycam.board import routes as board_routes
-from flycam.board.layer_routes import FeatureNameIndex
+from flycam.board.routes import FeatureNameIndex
 from flycam.change import routes as change_routes
 from flycam.drill import routes as drill_routes
 from flycam.errors import FlycamError
@@ -325,7 +325,6 @@ _ROUTERS = (
     reports_routes.quality_router,
     communes.areas_router,
     retention_routes.router,
-    layer_routes.router,
     stac.router,
     sync_routes.router,
     terrain.router,

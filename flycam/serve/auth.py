@@ -43,8 +43,8 @@ from flycam.access.accounts import (
     revoke_token,
     sign_in_with_openid,
 )
+from flycam.catalog.accounts import make_account_not_found
 from flycam.catalog.restrictions import Guest
-from flycam.catalog.tokens import make_account_not_found
 from flycam.config import AUTHORITY_PATH, CALLBACK_PATH
 from flycam.errors import AccessDenied, FlycamError, NotFound
 from flycam.http import authenticator

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from flycam.catalog.retention_records import select_active_purges
+from flycam.catalog.retention import select_active_purges
 from flycam.errors import ObjectMissing, RecordsMissing, SourceUnreadable, StorageFailed, TileCorrupt
 from flycam.geometry.grid import TileId
 from flycam.messages import _
@@ -151,7 +151,7 @@ class _ExpandedSource:
 
 def _build_records_missing(box: str) -> RecordsMissing:
     return RecordsMissing(
-        _("{box}: its records of a flight are not here any more; it has to be sent again", box=box)
+        _("{box}: its records of a flight are no longer here; it has to be sent again", box=box)
     )
 
 

@@ -20,6 +20,7 @@ from flycam.messages import _
 from flycam.model.flight import Flight
 from flycam.model.frame import MosaicTile
 from flycam.model.records import FrameStatus, MosaicInfo, Withdrawal
+from flycam.mosaic.orthorectify.rebuild import find_stale_tiles, load_amendments
 from flycam.mosaic.tiles.merge import Amendments
 from flycam.mosaic.tiles.peers import (
     PeerCursor,
@@ -32,7 +33,6 @@ from flycam.mosaic.tiles.peers import (
     read_peer_cursors,
     remove_previews,
 )
-from flycam.mosaic.tiles.rebuild import find_stale_tiles, load_amendments
 from flycam.storage import keys
 from flycam.sync.manifest import ExchangeManifest, ObjectKind
 from flycam.sync.node import Node

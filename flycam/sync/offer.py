@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from flycam.catalog.retention_records import select_active_purges
+from flycam.catalog.retention import select_active_purges
 from flycam.catalog.tiles import Tiles
 from flycam.errors import ObjectMissing
 from flycam.geometry.grid import TileId
@@ -23,7 +23,7 @@ from flycam.model.frame import MosaicTile, TileRecord
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.mosaic.terrain_codec import decode_terrain
 from flycam.mosaic.tiles.codec import decode_tile, read_tile
-from flycam.mosaic.tiles.groups import DAMAGE, rebuild_parent
+from flycam.mosaic.tiles.writer import DAMAGE, rebuild_parent
 from flycam.storage import keys
 from flycam.storage.base import ObjectStore
 from flycam.sync.manifest import (

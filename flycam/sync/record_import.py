@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.placements import derive_placement_id, is_on_terrain, to_placement, was_orthorectified
-from flycam.catalog.retention_records import HoldRecord
+from flycam.catalog.frames import derive_placement_id, is_on_terrain, to_placement, was_orthorectified
+from flycam.catalog.retention import HoldRecord
 from flycam.errors import NameTaken, NotFound, SourceUnreadable
 from flycam.geometry.grid import TileId
 from flycam.messages import Message, _
@@ -25,7 +25,7 @@ from flycam.model.flight import (
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawal
 from flycam.model.text import to_visible
 from flycam.model.warning import NO_TERRAIN, parse_warning_code
-from flycam.mosaic.tiles.rebuild import collect_amendments
+from flycam.mosaic.orthorectify.rebuild import collect_amendments
 from flycam.sync.node import Node, describe_conflict
 from flycam.sync.records import FlightRecords, read_record_labels
 

@@ -30,27 +30,18 @@ from sqlalchemy import Row, Table
 
 from flycam.catalog import tables
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.placements import parse_placement_row, to_placement_row
-from flycam.catalog.restrictions import (
-    RedactionFootprint,
-    RedactionRecord,
-    parse_redaction_footprint_row,
-    parse_redaction_row,
-    to_redaction_footprint_row,
-    to_redaction_row,
-)
-from flycam.catalog.retention import parse_hold_row, parse_purge_row, to_hold_row, to_purge_row
-from flycam.catalog.retention_records import HoldRecord, PurgeRecord
+from flycam.catalog.frames import derive_placement_id
+from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord
+from flycam.catalog.retention import HoldRecord, PurgeRecord
 from flycam.catalog.rows import (
     parse_event_row,
     parse_flight_row,
     parse_frame_row,
-    parse_mosaic_row,
-    parse_withdrawal_row,
+    parse_row,
     to_event_row,
     to_flight_row,
     to_frame_row,
-    to_mosaic_row,
+    to_row,
 )
 from flycam.errors import SourceUnreadable
 from flycam.messages import Message, _, decode_message, encode_message
@@ -276,15 +267,18 @@ def encode_flight_records(records: FlightRecords) -> bytes:
     values = {
         "event": to_event_row(records.event),
         "flight": to_flight_row(records.flight),
-        "mosaics": [to_mosaic_row(one) | {"published": one.published} for one in records.mosaics],
+        "mosaics": [to_row(tables.mosaics, one) for one in records.mosaics],
         "frames": [to_frame_row(one) for one in records.frames],
-        "placements": [to_placement_row(one) for one in records.placements],
-        "withdrawals": [_withdrawal_row(one) for one in records.withdrawals],
+        "placements": [
+            to_row(tables.placements, one, placement_id=derive_placement_id(one))
+            for one in records.placements
+        ],
+        "withdrawals": [to_row(tables.withdrawals, one) for one in records.withdrawals],
         "classification": records.classification.value,
-        "redactions": [to_redaction_row(one) for one in records.redactions],
-        "redaction_grounds": [to_redaction_footprint_row(one) for one in records.redaction_grounds],
-        "holds": [to_hold_row(one) for one in records.holds],
-        "let_go": [to_purge_row(one) for one in records.purges],
+        "redactions": [to_row(tables.redactions, one) for one in records.redactions],
+        "redaction_grounds": [to_row(tables.redaction_grounds, one) for one in records.redaction_grounds],
+        "holds": [to_row(tables.retention_holds, one) for one in records.holds],
+        "let_go": [to_row(tables.purges, one) for one in records.purges],
     }
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_as_text)
     return compress_records(text.encode())
@@ -315,17 +309,15 @@ def parse_flight_records(values: Any, place: str) -> FlightRecords:
         records = FlightRecords(
             event=parse_event_row(_parse_row(tables.events, values["event"])),
             flight=parse_flight_row(_parse_flight_row(values["flight"])),
-            mosaics=tuple(parse_mosaic_row(row) for row in _parse_rows(tables.mosaics, values["mosaics"])),
+            mosaics=_parse_records(MosaicInfo, tables.mosaics, values["mosaics"]),
             frames=tuple(parse_frame_row(row) for row in _parse_rows(tables.frames, values["frames"])),
-            placements=tuple(
-                parse_placement_row(row) for row in _parse_rows(tables.placements, values["placements"])
-            ),
-            withdrawals=tuple(
-                parse_withdrawal_row(row) for row in _parse_rows(tables.withdrawals, values["withdrawals"])
-            ),
+            placements=_parse_records(Placement, tables.placements, values["placements"]),
+            withdrawals=_parse_records(Withdrawal, tables.withdrawals, values["withdrawals"]),
             classification=Classification(values["classification"]),
             redactions=_parse_redactions(values["redactions"]),
-            redaction_grounds=_parse_redaction_grounds(values["redaction_grounds"]),
+            redaction_grounds=_parse_records(
+                RedactionFootprint, tables.redaction_grounds, values["redaction_grounds"]
+            ),
             holds=_parse_holds(values["holds"]),
             purges=_parse_purges(values["let_go"]),
         )
@@ -438,7 +430,7 @@ def _parse_redactions(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionRecor
     """Parse redaction versions, each required to have the id of its content."""
     lines = []
     for row in _parse_rows(tables.redactions, rows):
-        line = parse_redaction_row(row)
+        line = parse_row(RedactionRecord, row)
         if line.line_id != row.line_id:
             raise ValueError(f"{line.mask_id} is no mask")
         lines.append(line)
@@ -448,7 +440,7 @@ def _parse_redactions(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionRecor
 
 def _parse_holds(rows: Iterable[Mapping[str, Any]]) -> tuple[HoldRecord, ...]:
     """Parse hold versions, each required to have the id of its content."""
-    found = [(row, parse_hold_row(row)) for row in _parse_rows(tables.retention_holds, rows)]
+    found = [(row, parse_row(HoldRecord, row)) for row in _parse_rows(tables.retention_holds, rows)]
     for row, line in found:
         if line.line_id != row.line_id or not all(
             map(_is_single_line, (line.hold_id, line.reason, line.author))
@@ -459,7 +451,7 @@ def _parse_holds(rows: Iterable[Mapping[str, Any]]) -> tuple[HoldRecord, ...]:
 
 def _parse_purges(rows: Iterable[Mapping[str, Any]]) -> tuple[PurgeRecord, ...]:
     """Parse purge records, each required to have the id of its content."""
-    found = [(row, parse_purge_row(row)) for row in _parse_rows(tables.purges, rows)]
+    found = [(row, parse_row(PurgeRecord, row)) for row in _parse_rows(tables.purges, rows)]
     for row, line in found:
         require_hex_digits(line.sha256, 64)
         if max(len(line.name), len(line.reason)) > _MAX_LETTERS:
@@ -474,24 +466,14 @@ def _is_single_line(words: str) -> bool:
     return 0 < len(words) <= _MAX_LETTERS and is_printable(words)
 
 
-def _parse_redaction_grounds(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionFootprint, ...]:
-    return tuple(parse_redaction_footprint_row(row) for row in _parse_rows(tables.redaction_grounds, rows))
-
-
-def _withdrawal_row(one: Withdrawal) -> dict[str, Any]:
-    return {
-        "frame_id": one.frame_id,
-        "flight_id": one.flight_id,
-        "reason": one.reason,
-        "authority": one.authority,
-        "withdrawn_ns": one.withdrawn_ns,
-    }
-
-
 def _as_text(value: object) -> str:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     raise TypeError(f"{type(value).__name__} does not travel")
+
+
+def _parse_records(kind: type[_T], table: Table, rows: Iterable[Mapping[str, Any]]) -> tuple[_T, ...]:
+    return tuple(parse_row(kind, row) for row in _parse_rows(table, rows))
 
 
 def _parse_rows(table: Table, rows: Iterable[Mapping[str, Any]]) -> list[Row[Any]]:

@@ -85,7 +85,7 @@ class Sink:
 def _build_write_error(folder: Path, error: OSError) -> StorageFailed:
     return StorageFailed(
         _(
-            "{folder}: what the server gives cannot be kept ({strerror}); make room there",
+            "{folder}: data from the server cannot be stored ({strerror}); free some space there",
             folder=folder,
             strerror=error.strerror,
         )
@@ -253,8 +253,8 @@ class ReferenceFetcher:
                 ReferenceConflict(
                     thing.name,
                     _(
-                        "{name}: {kind} of {peer} waits for room: it takes {mb:.0f} MB free in {folder}, and "
-                        "{mb_free:.0f} MB are; make room there",
+                        "{name}: {kind} of {peer} waits for disk space: it takes {mb:.0f} MB "
+                        "free in {folder}, and {mb_free:.0f} MB are; free some space there",
                         name=thing.name,
                         kind=thing.kind,
                         peer=self._peer,

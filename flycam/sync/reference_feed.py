@@ -22,11 +22,11 @@ import zstandard
 from flycam.access.policy import AccessPolicy
 from flycam.catalog.changes import (
     ChangeVersion,
+    Comparison,
     find_note_version,
     format_quoted_note,
     select_effective_versions,
 )
-from flycam.catalog.comparisons import Comparison
 from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord
 from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.messages import _

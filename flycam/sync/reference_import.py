@@ -15,8 +15,7 @@ from typing import Any, Protocol
 import shapely
 import zstandard
 
-from flycam.catalog.changes import ChangeVersion
-from flycam.catalog.comparisons import Comparison
+from flycam.catalog.changes import ChangeVersion, Comparison
 from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord, RestrictedArea
 from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.messages import Message, _, pgettext
@@ -172,8 +171,8 @@ class ReferenceImporter:
                 self._report_conflict(
                     layer.name,
                     _(
-                        "{name}: {peer} does not give this layer any more; it is shown to analysts and "
-                        "administrators only: 'flycam layers classify' changes that",
+                        "{name}: {peer} no longer shares this layer; it is shown to analysts "
+                        "and administrators only: 'flycam layers classify' changes that",
                         name=layer.name,
                         peer=self._peer,
                     ),

@@ -323,7 +323,7 @@ def _import_received_step(
 def _build_offset_conflict(at: int) -> Refused:
     return Refused(
         409,
-        _("this step goes on at byte {offset}", offset=at),
+        _("this step resumes at byte {offset}", offset=at),
         {"Upload-Offset": str(at)},
     )
 

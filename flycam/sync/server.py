@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from flycam.catalog.retention_records import select_active_purges
+from flycam.catalog.retention import select_active_purges
 from flycam.errors import FlightBusy, SourceUnreadable, StorageFailed
 from flycam.messages import _, pgettext
 from flycam.mosaic.tiles.peers import list_previewed_tiles, read_peer_cursors
@@ -328,7 +328,7 @@ class Spool:
         if more_bytes > 0:
             free = get_free_bytes(self._folder)
             require_free_space(
-                self._folder, free, more_bytes, pgettext("sending", "goes on by itself"), left_free
+                self._folder, free, more_bytes, pgettext("sending", "resumes by itself"), left_free
             )
 
     def _part(self, sha256: str) -> Path:
@@ -339,7 +339,7 @@ class Spool:
 
 
 def _build_busy_error() -> FlightBusy:
-    return FlightBusy(_("what this node sent before is still being taken in; it goes on by itself"))
+    return FlightBusy(_("what this node sent before is still being taken in; it resumes by itself"))
 
 
 class _storage_errors:  # noqa: N801  used as a function
@@ -355,7 +355,7 @@ class _storage_errors:  # noqa: N801  used as a function
         if isinstance(error, OSError):
             raise StorageFailed(
                 _(
-                    "{folder}: what comes in cannot be kept ({strerror}); make room there",
+                    "{folder}: incoming data cannot be stored ({strerror}); free some space there",
                     folder=self._folder,
                     strerror=error.strerror,
                 )

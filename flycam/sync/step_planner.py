@@ -354,7 +354,7 @@ def read_step_manifest(path: Path, place: str) -> tuple[ExchangeManifest, int]:
     except (struct.error, ValueError, zstandard.ZstdError) as error:
         raise SourceUnreadable(
             _(
-                "{place}: what came over the line is no step ({error}); bring both nodes to the same version",
+                "{place}: the received data are not a step ({error}); bring both nodes to the same version",
                 place=place,
                 error=error,
             )
