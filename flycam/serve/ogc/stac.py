@@ -75,7 +75,7 @@ from flycam.serve.ogc.params import (
     parse_period,
     to_bbox,
 )
-from flycam.serve.tiles.outlines import get_revision_outline
+from flycam.serve.tiles.flight_routes import get_revision_outline
 from flycam.serve.tiles.tile_route import iterate_tile_limits
 
 # -- Clips of communes -----------------------------------------------------------------------------

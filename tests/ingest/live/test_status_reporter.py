@@ -15,7 +15,7 @@ import pytest
 import shapely
 
 from flycam.catalog.live_flights import LiveFlightPhase, LiveFlightReport
-from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import read_truth
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import FrameRejected, StorageFailed
 from flycam.ingest.live import status

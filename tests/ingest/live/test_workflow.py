@@ -16,7 +16,7 @@ import shapely
 from flycam.cli.video import format_live
 from flycam.concurrency import BoundedQueue
 from flycam.drill.flight import VideoPlan
-from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import read_truth
 from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from flycam.errors import (
     CalibrationMissing,
