@@ -17,7 +17,7 @@ from flycam.access.visible_flights import (
     list_visible_flights,
 )
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.tiles import make_mosaic_not_found
+from flycam.catalog.mosaics import make_mosaic_not_found
 from flycam.errors import NotFound
 from flycam.http.guards import (
     AccessPolicyHere,

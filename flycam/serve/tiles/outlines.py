@@ -19,7 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from flycam.access.visible_flights import iterate_offered_mosaics, list_visible_flights
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.frames import parse_footprints
-from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, make_point_transform
 from flycam.http.guards import AccessPolicyHere, require_guest
 from flycam.http.responses import Json, to_geojson_collection, to_geojson_feature
