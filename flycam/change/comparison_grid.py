@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.changes import format_file_reference
-from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.change import coregistration
 from flycam.change.coregistration import REACH_M
 from flycam.change.warp import WINDOW_PX

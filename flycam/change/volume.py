@@ -27,7 +27,7 @@ import shapely
 from numpy.typing import NDArray
 
 from flycam.catalog.changes import ChangeVersion, parse_image_reference
-from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.errors import NotFound, ObjectMissing, TileCorrupt
 from flycam.geodata.crs import WGS84, make_point_transform
 from flycam.geometry.terrain import TerrainGrid, find_nearest_posts, interpolate_heights_en

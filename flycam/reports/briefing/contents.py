@@ -24,7 +24,7 @@ from flycam.board.commune_board import (
 from flycam.board.settlements import Settlement, list_event_settlements
 from flycam.catalog.changes import ChangeAttribution, ChangeVersion, format_quoted_note, parse_image_reference
 from flycam.catalog.flights import make_flight_not_found
-from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.change.comparison_store import find_compared_ground
 from flycam.change.impact import ChangeImpact, compute_impact
 from flycam.change.outlines import find_commune_overlaps

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from flycam.access.visible_flights import build_withheld_error, find_shown_revision, find_visible_flight
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.frames import make_photo_not_found
-from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.errors import AccessDenied, FrameRejected, FrameUnreadable, NotFound, ObjectMissing, TileCorrupt
 from flycam.geodata.crs import to_work
 from flycam.geometry.camera import InteriorOrientation, is_in_image, project

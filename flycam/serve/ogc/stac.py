@@ -31,7 +31,7 @@ from flycam.access.visible_flights import (
     read_events_by_id,
 )
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.errors import NotFound
 from flycam.http.guards import (
     AccessPolicyHere,

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from flycam.access.policy import AccessPolicy
 from flycam.access.visible_flights import find_shown_revision
-from flycam.catalog.revisions import LIVE_REVISION
-from flycam.catalog.tiles import make_mosaic_not_found
+from flycam.catalog.mosaics import LIVE_REVISION, make_mosaic_not_found
 from flycam.errors import NotFound
 from flycam.geometry.grid import TileId
 from flycam.geometry.terrain import TerrainGrid

@@ -25,8 +25,7 @@ from flycam.access.visible_flights import (
 )
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.frames import parse_footprints
-from flycam.catalog.revisions import LIVE_REVISION
-from flycam.catalog.tiles import make_mosaic_not_found
+from flycam.catalog.mosaics import LIVE_REVISION, make_mosaic_not_found
 from flycam.errors import NotFound
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, make_point_transform
 from flycam.http.guards import (
