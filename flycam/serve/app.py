@@ -122,7 +122,7 @@ ETag is the content hash; with <code>?v=</code> the answer may be kept for ever.
 <code>/api/legends</code>.</p>"""
 
 
-@router.get("/api/openapi.json", include_in_schema=False)
+@bootstrap_router.get("/api/openapi.json", include_in_schema=False)
 async def send_api_description(request: Request) -> Response:
     """Return OpenAPI's description: anyone may ask, so it is encoded once."""
     return Response(_encode_api_description(request.app), media_type="application/json")
