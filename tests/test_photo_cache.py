@@ -1,4 +1,4 @@
-"""Photos decoded from the evidence store: kept while there is room, and a place without room is named."""
+"""Photos decoded from the evidence store: kept while there is room, without a copy on disk."""
 
 from __future__ import annotations
 
