@@ -58,7 +58,7 @@ from flycam.serve.tiles.data_tiles import DataTileViews
 from flycam.serve.tiles.log_follower import TileLogFollower
 from flycam.serve.tiles.tile_route import App, TileRoute
 from flycam.serve.tiles.tile_views import ViewCache
-from flycam.sync import routes as sync_routes
+from flycam.sync import server as sync_server
 
 # -- Sign-in on the map page -----------------------------------------------------------------------
 #
@@ -311,7 +311,7 @@ _ROUTERS = (
     meeting.router,
     upload_routes.router,
     change_routes.router,
-    sync_routes.reference_router,
+    sync_server.reference_router,
     board.router,
     communes.router,
     communes.coordinates_router,
@@ -336,7 +336,7 @@ _ROUTERS = (
     retention_routes.router,
     layer_routes.router,
     stac.router,
-    sync_routes.router,
+    sync_server.router,
     terrain.router,
     upload_routes.tus_router,
     live_routes.video_router,
@@ -413,8 +413,8 @@ def create_app(services: Services) -> App:
 
 def _create_caches(api: FastAPI, services: Services) -> None:
     """Create the state kept between requests that needs only the services."""
-    api.state.arrivals = sync_routes.StepReceiver(services)
-    api.state.shelf = sync_routes.ReferenceFeedCache(services.workspace)
+    api.state.arrivals = sync_server.StepReceiver(services)
+    api.state.shelf = sync_server.ReferenceFeedCache(services.workspace)
     api.state.thing_names = FeatureNameIndex(services.workspace.catalog)
     api.state.commune_troubles = CommuneTroubles(services.workspace.catalog)
     api.state.outlines = outlines.OutlineCache(services.workspace)

@@ -1,4 +1,4 @@
-"""Local work after a peer's tiles are merged, as hooks of `exchange_merge`."""
+"""Local work after a peer's tiles are merged, as hooks of `exchange_import`."""
 
 from __future__ import annotations
 

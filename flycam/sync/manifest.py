@@ -1,21 +1,18 @@
-"""Manifest of an exchange, and validation of what a peer announces.
+"""Manifest of an exchange: log ranges, and objects in the order they are sent; questions and answers.
 
-The manifest states the objects of an exchange, and the log ranges that it covers.
-
-As bytes it is canonical JSON (sorted keys, no spaces, UTF-8) without any time: the same state and the same
-cursor give the same bytes, so its SHA-256 names the exchange. Format: docs/formats/bundle.md.
-
-Versions, log digests, names and lists of missing objects from other nodes are parsed and checked here.
+Canonical JSON without any time: the same exchange has the same bytes, so its SHA-256 names the exchange.
+Formats: docs/formats/bundle.md, docs/formats/sync.md. Types of fields say how what other nodes send is
+checked (`flycam.sync.codec`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 from flycam.errors import SourceUnreadable, StoreConflict
 from flycam.geometry.grid import MAX_ZOOM, TileId
@@ -23,6 +20,20 @@ from flycam.messages import _
 from flycam.model.frame import TileRecord
 from flycam.mosaic.tiles.peers import PeerCursor
 from flycam.storage.files import parse_bounded_json
+from flycam.sync.codec import (
+    DECODE_ERRORS,
+    Count,
+    HexDigits,
+    KeySegment,
+    Name,
+    Sha256,
+    ShortHash,
+    encode_json,
+    from_values,
+    require_hex_digits,
+    require_key_segment,
+    to_values,
+)
 
 # -- Version of what nodes say to each other, over a line and on a stick ---------------------------
 
@@ -98,61 +109,10 @@ def _build_log_conflict(box: str, mosaic_id: str, seq: int) -> StoreConflict:
     )
 
 
-# -- Validation of another node's names and texts --------------------------------------------------
-#
-# They become parts of keys, paths and logs of this node.
-
-
-_HEX = frozenset("0123456789abcdef")
-# of the name of a node, a flight or a feed item
-_MAX_LETTERS = 500
-# a key segment holds 255 bytes, and some hold more than the name
-_MAX_BYTES = 200
-
-
-def require_text(value: Any, max_letters: int = _MAX_LETTERS) -> str:
-    """Return the value; TypeError, ValueError unless it is text fit for databases.
-
-    At most `max_letters` characters.
-    """
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r:.80} is no text")
-    if len(value) > max_letters or "\0" in value:
-        raise ValueError(f"{value!r:.80} is no text of {max_letters} letters at most")
-    # neither databases nor hashes take lone surrogates
-    value.encode()
-    return value
-
-
-def require_key_segment(value: Any) -> str:
-    """Return a name that is safe as one segment of a key; ValueError, TypeError.
-
-    It cannot leave its folder.
-    """
-    name = require_text(value)
-    if not name or name[0] == "." or not all(c.isalnum() or c in "-_." for c in name):
-        raise ValueError(f"{name!r:.80} is no id")
-    if len(name.encode()) > _MAX_BYTES:
-        raise ValueError(f"{name!r:.80} is too long for an id")
-    return name
-
-
-def require_hex_digits(value: Any, digits: int | None = None) -> str:
-    """Return a hash in hex; ValueError, TypeError.
-
-    digits  its length; None: any that an id has
-    """
-    name = require_text(value, _MAX_BYTES if digits is None else digits)
-    if not name or set(name) - _HEX or digits not in (None, len(name)):
-        raise ValueError(f"{name!r:.80} is no hash")
-    return name
-
-
 # -- Manifest: objects, and the log ranges that they cover -----------------------------------------
 
 
-_MAX_SEQ = (1 << 63) - 1
-_MAX_VALUES = 12_000_000  # some million tiles
+_MAX_VALUES = 16_000_000  # some million tiles
 
 LogCursor = Mapping[str, int]
 """Last imported line of each mosaic's log; mosaics without an entry: none."""
@@ -169,14 +129,26 @@ class ObjectKind(StrEnum):
     ORIGINAL = "original"
 
 
+_NAME_CHECKS: Mapping[ObjectKind, Callable[[Any], str]] = {
+    ObjectKind.RECORD_DELTA: partial(require_hex_digits, digits=64),
+    ObjectKind.TERRAIN: require_key_segment,
+    ObjectKind.ORIGINAL: require_hex_digits,
+}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TileLogEntry:
     """The log line whose state, or preview, an object is."""
 
-    mosaic_id: str
+    mosaic_id: KeySegment
     tile_id: TileId
-    seq: int
-    content_hash: str
+    seq: Count
+    content_hash: ShortHash
+
+    def __post_init__(self) -> None:
+        tile = self.tile_id
+        if not 0 <= tile.z <= MAX_ZOOM or min(tile.x, tile.y) < 0 or max(tile.x, tile.y) >> tile.z:
+            raise ValueError(f"{tile} is no tile")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,10 +161,16 @@ class ManifestItem:
     """
 
     kind: ObjectKind
-    sha256: str
-    size_bytes: int
-    name: str = ""
+    sha256: Sha256
+    size_bytes: Count
+    name: Name = ""
     tile: TileLogEntry | None = None
+
+    def __post_init__(self) -> None:
+        if (self.tile is not None) != (self.kind in (ObjectKind.TILE, ObjectKind.VIEW)):
+            raise ValueError(f"{self.kind} {self.sha256} with tile {self.tile}")
+        if self.kind in _NAME_CHECKS:
+            _NAME_CHECKS[self.kind](self.name)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,11 +180,16 @@ class LogRange:
     marks  the first DIGEST_PREFIX_DIGITS digits of the digest after each of the lines, concatenated
     """
 
-    since: int
-    until: int
-    since_digest: str
-    until_digest: str
+    since: Count
+    until: Count
+    since_digest: ShortHash
+    until_digest: ShortHash
     marks: str
+
+    def __post_init__(self) -> None:
+        lines = self.until - self.since
+        if lines or self.marks:
+            require_hex_digits(self.marks, lines * DIGEST_PREFIX_DIGITS)
 
     def digest_at(self, seq: int) -> str | None:
         """Return the digest up to a line, or its digits sent; None outside the range."""
@@ -229,11 +212,11 @@ class ExchangeManifest:
     unfinished_mosaics  mosaics whose logs go on beyond this exchange
     """
 
-    box: str
-    log_ranges: Mapping[str, LogRange] = field(default_factory=dict)
+    box: Name
+    log_ranges: Mapping[KeySegment, LogRange] = field(default_factory=dict)
     items: tuple[ManifestItem, ...] = ()
-    known_records: tuple[str, ...] = ()
-    unfinished_mosaics: frozenset[str] = frozenset()
+    known_records: tuple[Sha256, ...] = ()
+    unfinished_mosaics: frozenset[KeySegment] = frozenset()
 
     @property
     def size_bytes(self) -> int:
@@ -248,18 +231,7 @@ class ExchangeManifest:
 
 def encode_manifest(manifest: ExchangeManifest) -> bytes:
     """Encode a manifest as canonical bytes."""
-    values: dict[str, Any] = {
-        "format": EXCHANGE_FORMAT,
-        "box": manifest.box,
-        "stretches": {
-            mosaic_id: [one.since, one.until, one.since_digest, one.until_digest, one.marks]
-            for mosaic_id, one in manifest.log_ranges.items()
-        },
-        "items": [_encode_item(item) for item in manifest.items],
-        "known": list(manifest.known_records),
-        "unfinished": sorted(manifest.unfinished_mosaics),
-    }
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return encode_json({"format": EXCHANGE_FORMAT, **to_values(manifest)})
 
 
 def decode_manifest(data: bytes, place: str) -> ExchangeManifest:
@@ -271,17 +243,8 @@ def decode_manifest(data: bytes, place: str) -> ExchangeManifest:
     try:
         values = parse_bounded_json(data, _MAX_VALUES)
         require_exchange_format(values["format"], place)
-        return ExchangeManifest(
-            box=require_text(values["box"]),
-            log_ranges={
-                require_key_segment(mosaic_id): _parse_log_range(*one)
-                for mosaic_id, one in values["stretches"].items()
-            },
-            items=tuple(_parse_item(one) for one in values["items"]),
-            known_records=tuple(require_hex_digits(one, 64) for one in values["known"]),
-            unfinished_mosaics=frozenset(require_key_segment(one) for one in values["unfinished"]),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return from_values(ExchangeManifest, values)
+    except DECODE_ERRORS as error:
         raise SourceUnreadable(
             _(
                 "{place}: its list of contents does not read ({error}); write it again on the "
@@ -292,82 +255,45 @@ def decode_manifest(data: bytes, place: str) -> ExchangeManifest:
         ) from error
 
 
-def compute_manifest_id(data: bytes) -> str:
-    """Return the hex SHA-256 of a manifest's bytes: the id of the exchange."""
-    return hashlib.sha256(data).hexdigest()
+# -- Question about what a peer lacks, and its answer ----------------------------------------------
 
 
-def _encode_item(item: ManifestItem) -> dict[str, Any]:
-    values: dict[str, Any] = {"kind": item.kind.value, "sha256": item.sha256, "size": item.size_bytes}
-    if item.name:
-        values["name"] = item.name
-    if item.tile is not None:
-        tile, line = item.tile.tile_id, item.tile
-        values["tile"] = [line.mosaic_id, tile.z, tile.x, tile.y, line.seq, line.content_hash]
-    return values
+HEAD_DIGITS = 16
+"""Digits of a content hash that name a head, which covers the tile's address too."""
+_MAX_NAMES = 1 << 16
+_MAX_HEAD_MOSAICS = 16
+"""In one question: nodes ask about one, and each is a read of all its tiles."""
 
-
-def _parse_item(values: Mapping[str, Any]) -> ManifestItem:
-    kind = ObjectKind(values["kind"])
-    tile = _parse_tile_entry(*values["tile"]) if kind in (ObjectKind.TILE, ObjectKind.VIEW) else None
-    name = require_text(values.get("name", ""))
-    if kind is ObjectKind.ORIGINAL:
-        require_hex_digits(name)
-    if kind is ObjectKind.RECORD_DELTA:
-        require_hex_digits(name, 64)
-    if kind is ObjectKind.TERRAIN:
-        require_key_segment(name)
-    return ManifestItem(
-        kind=kind,
-        sha256=require_hex_digits(values["sha256"], 64),
-        size_bytes=_parse_count(values["size"]),
-        name=name,
-        tile=tile,
-    )
-
-
-def _parse_tile_entry(mosaic_id: Any, z: Any, x: Any, y: Any, seq: Any, content_hash: Any) -> TileLogEntry:
-    tile_id = TileId(z=_parse_count(z), x=_parse_count(x), y=_parse_count(y))
-    if tile_id.z > MAX_ZOOM or max(tile_id.x, tile_id.y) >> tile_id.z:
-        raise ValueError(f"{tile_id} is no tile")
-    return TileLogEntry(
-        mosaic_id=require_key_segment(mosaic_id),
-        tile_id=tile_id,
-        seq=_parse_count(seq),
-        content_hash=require_hex_digits(content_hash, 32),
-    )
-
-
-def _parse_log_range(since: Any, until: Any, since_digest: Any, until_digest: Any, marks: Any) -> LogRange:
-    lines = _parse_count(until) - _parse_count(since)
-    if lines < 0:
-        raise ValueError(f"a log from {since} to {until}")
-    return LogRange(
-        since=since,
-        until=until,
-        since_digest=require_hex_digits(since_digest, 32),
-        until_digest=require_hex_digits(until_digest, 32),
-        marks=require_hex_digits(marks, lines * DIGEST_PREFIX_DIGITS) if lines else "",
-    )
-
-
-def _parse_count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_SEQ:
-        raise ValueError(f"{value!r} is no count")
-    return value
-
-
-# -- Objects that a peer lacks, as it answers ------------------------------------------------------
-
-
-INVENTORY_KEYS = {ObjectKind.TERRAIN: "terrain", ObjectKind.ORIGINAL: "originals"}
-"""Kinds that are queried when due, and their JSON key in query and answer. A flight from a video has a
-terrain for each frame.
-"""
+Head = Annotated[str, partial(require_hex_digits, digits=HEAD_DIGITS)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MissingObjects:
+class InventoryQuery:
+    """Names of objects here, of which a peer may lack some.
+
+    box        this node
+    mosaics    live mosaics, whose cursors are asked
+    records    SHA-256 of records: the peer drops those of this node that are not named; None: it drops none
+    terrain    ids; originals: SHA-256
+    heads      by mosaic
+    """
+
+    box: Name
+    mosaics: tuple[KeySegment, ...] = ()
+    records: tuple[HexDigits, ...] | None = None
+    terrain: tuple[KeySegment, ...] = ()
+    originals: tuple[HexDigits, ...] = ()
+    heads: Mapping[KeySegment, tuple[Head, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lists = (self.mosaics, self.records or (), self.terrain, self.originals, *self.heads.values())
+        if max(map(len, lists)) > _MAX_NAMES or len(self.heads) > _MAX_HEAD_MOSAICS:
+            # no answer is partial
+            raise ValueError(f"{max(map(len, lists))} names, {len(self.heads)} mosaics at once")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InventoryAnswer:
     """Objects that the peer lacks, of those about which it was queried.
 
     box         the peer
@@ -377,39 +303,21 @@ class MissingObjects:
     feed_state  of the reference data that it has for this node
     """
 
-    box: str = ""
-    cursors: Mapping[str, PeerCursor]
-    records: Collection[str] = ()
-    terrain: Iterable[str] = ()
-    originals: Iterable[str] = ()
-    views: Collection[str] = ()
-    heads: Mapping[str, Collection[str]] = field(default_factory=dict)
-    feed_state: str = ""
-
-    def list_names(self, kind: ObjectKind) -> Iterable[str]:
-        """Return the names of a kind that is queried when due."""
-        return self.terrain if kind is ObjectKind.TERRAIN else self.originals
+    box: Name
+    cursors: Mapping[KeySegment, PeerCursor] = field(default_factory=dict)
+    records: frozenset[Name] = frozenset()
+    terrain: tuple[KeySegment, ...] = ()
+    originals: tuple[HexDigits, ...] = ()
+    views: frozenset[Name] = frozenset()
+    heads: Mapping[Name, frozenset[Name]] = field(default_factory=dict)
+    feed_state: Name = ""
 
 
-def parse_missing_objects(answer: Mapping[str, Any], place: str) -> MissingObjects:
+def parse_inventory_answer(values: Any, place: str) -> InventoryAnswer:
     """Parse a peer's answer; SourceUnreadable."""
     try:
-        return MissingObjects(
-            box=require_text(answer["box"]),
-            cursors={
-                require_key_segment(one): PeerCursor(seq=int(seq), digest=require_hex_digits(digest))
-                for one, (seq, digest) in answer["taken"].items()
-            },
-            records=frozenset(map(require_text, answer["records"])),
-            terrain=tuple(map(require_key_segment, answer["terrain"])),
-            originals=tuple(map(require_hex_digits, answer["originals"])),
-            views=frozenset(map(require_text, answer["views"])),
-            heads={
-                require_text(one): frozenset(map(require_text, some)) for one, some in answer["heads"].items()
-            },
-            feed_state=require_text(answer["common"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return from_values(InventoryAnswer, values)
+    except DECODE_ERRORS as error:
         raise SourceUnreadable(
             _(
                 "{place}: its answer does not read ({error}); bring both nodes to the same version",

@@ -1,4 +1,4 @@
-"""Offer to a peer: what it lacks beyond its cursor, and the bytes of that.
+"""Offer to a peer: what it lacks beyond its cursor.
 
 This is the sending side. Log and heads are read first, records after them, so that the records include at
 least the amendments that the tiles were made with.
@@ -9,10 +9,9 @@ Damaged objects are deferred, and tiles that the peer has from elsewhere are lef
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 
 from flycam.catalog.retention_records import select_active_purges
 from flycam.catalog.tiles import Tiles
@@ -25,10 +24,11 @@ from flycam.mosaic.terrain_codec import decode_terrain
 from flycam.mosaic.tiles.codec import decode_tile, read_tile
 from flycam.mosaic.tiles.groups import DAMAGE, rebuild_parent
 from flycam.storage import keys
-from flycam.storage.base import ObjectStore
+from flycam.sync.exchange import ExchangeOffer
 from flycam.sync.manifest import (
     DIGEST_PREFIX_DIGITS,
     EMPTY_DIGEST,
+    HEAD_DIGITS,
     ExchangeManifest,
     LogCursor,
     LogRange,
@@ -38,8 +38,8 @@ from flycam.sync.manifest import (
     iterate_digests,
     require_log_covers,
 )
-from flycam.sync.node import Node
 from flycam.sync.records import FlightRecords, encode_flight_records, read_flight_records
+from flycam.workspace import Workspace
 
 # -- Integrity check of objects before sending -----------------------------------------------------
 #
@@ -56,10 +56,10 @@ class IntegrityFilter:
     """Reader of a node's objects that checks each hash before the object is offered.
 
     skipped  keys of those that are lost or damaged, as `flycam verify` names them, in the order met
-    owed     those that were deferred before and are not intact yet
+    deferred_keys  of those that were deferred before and are not intact yet
     """
 
-    def __init__(self, node: Node, deferred_keys: Iterable[str] = ()) -> None:
+    def __init__(self, node: Workspace, deferred_keys: Iterable[str] = ()) -> None:
         self._node = node
         self._skipped: dict[str, None] = dict.fromkeys(deferred_keys)
 
@@ -133,7 +133,7 @@ class IntegrityFilter:
         return False
 
 
-def requeue_repaired_tiles(node: Node) -> list[str]:
+def requeue_repaired_tiles(node: Workspace) -> list[str]:
     """Log repaired deferred base tiles again; return the keys of those still damaged.
 
     Interrupted in between, a line is logged twice, which changes nothing at any peer.
@@ -153,52 +153,6 @@ def requeue_repaired_tiles(node: Node) -> list[str]:
     return still_damaged
 
 
-# -- Selection of tiles to send, and their order ---------------------------------------------------
-#
-# Pure functions of log lines.
-
-
-_KINDS = {kind: place for place, kind in enumerate(ObjectKind)}
-
-TransferRank = tuple[int, int, str, int, int, int, int, str]
-
-
-def select_last_lines(lines: Iterable[TileRecord]) -> dict[TileId, TileRecord]:
-    """Return each tile's last line among lines of one mosaic revision, in any order."""
-    last: dict[TileId, TileRecord] = {}
-    for line in lines:
-        before = last.get(line.tile_id)
-        if before is None or line.seq > before.seq:
-            last[line.tile_id] = line
-    return last
-
-
-def rank_by(newest_ns: Mapping[str, int]) -> Callable[[ManifestItem], TransferRank]:
-    """Return a sort key of items.
-
-    newest_ns  capture time (UTC ns) of each mosaic's newest frame
-
-    Kinds as in `ObjectKind`. Tiles: newest mosaic first, its coarse zooms before fine ones (the shape of
-    the valley is visible after some kilobytes), within a zoom the latest line first. Total: no two items
-    are equal unless they are the same object at the same place.
-    """
-
-    def rank(item: ManifestItem) -> TransferRank:
-        kind = _KINDS[item.kind]
-        if item.tile is None:
-            return (kind, 0, item.name, 0, 0, 0, 0, item.sha256)
-        line, tile = item.tile, item.tile.tile_id
-        newest = newest_ns.get(line.mosaic_id, 0)
-        return (kind, -newest, line.mosaic_id, tile.z, -line.seq, tile.y, tile.x, item.sha256)
-
-    return rank
-
-
-def sort_items(items: Iterable[ManifestItem], newest_ns: Mapping[str, int]) -> tuple[ManifestItem, ...]:
-    """Return the items in the order they are sent, each once."""
-    return tuple(sorted(set(items), key=rank_by(newest_ns)))
-
-
 # -- Mosaic log beyond a peer's cursor, which advances as steps are imported -----------------------
 
 
@@ -211,32 +165,20 @@ LogPosition = tuple[int, str]
 LOG_START: LogPosition = (0, EMPTY_DIGEST)
 
 
-def iterate_log_lines(
-    tiles: Tiles, mosaic_id: str, until: int, after: LogPosition = LOG_START
-) -> Iterator[tuple[TileRecord, str]]:
-    """Yield a mosaic's log lines up to `until`, each with the digest after it."""
-    seq, digest = after
-    while seq < until:
-        some = tiles.log_since(mosaic_id, seq, min(_LINES_AT_ONCE, until - seq))
-        for line, digest_after in zip(some, iterate_digests(digest, some), strict=True):
-            digest = digest_after
-            yield line, digest
-        seq = some[-1].seq
-
-
 @dataclass(kw_only=True, slots=True)
 class LogTail:
-    """One mosaic's log beyond the peer's cursor.
+    """One mosaic's log beyond the peer's cursor, with the last line of each tile in it.
 
     digests     after each line from `since` (itself first)
+    tiles       of the base zoom, in log order; views: overview tiles
     is_queried  whether the peer was queried about tiles that it has from elsewhere
     """
 
     mosaic: MosaicInfo
     since: int
     digests: list[str]
-    tiles: list[TileRecord] = field(default_factory=list)
-    views: list[TileRecord] = field(default_factory=list)
+    tiles: list[TileRecord]
+    views: list[TileRecord]
     is_queried: bool = False
 
     @property
@@ -260,62 +202,69 @@ class LogTail:
         self.since = until
 
 
+def list_live_logs(node: Workspace) -> list[tuple[MosaicInfo, int]]:
+    """Return each live mosaic and the last line of its log."""
+    tiles = node.catalog.tiles
+    return [(one, tiles.last_seq(one.mosaic_id)) for one in tiles.mosaics() if one.revision == 0]
+
+
 def read_log_tail(
-    tiles: Tiles,
+    node: Workspace,
     mosaic: MosaicInfo,
     since: int,
     until: int,
-    seen: Collection[str],
-    known_positions: dict[str, LogPosition],
+    known_positions: dict[str, LogPosition] | None = None,
 ) -> LogTail:
-    """Read a mosaic's log beyond `since`, with the last line of each of its tiles.
+    """Read a mosaic's log beyond `since`.
 
-    seen             first DIGEST_PREFIX_DIGITS digits of the content hashes of overview tiles whose
-                     previews the peer has
     known_positions  by mosaic, a line before which nothing is read again; advanced to `since`
+
+    Raises StoreConflict if `since` is beyond `until`.
     """
-    after = known_positions.get(mosaic.mosaic_id, LOG_START)
+    require_log_covers(node.box, mosaic.mosaic_id, since, until)
+    positions = {} if known_positions is None else known_positions
+    after = positions.get(mosaic.mosaic_id, LOG_START)
     after = after if after[0] <= since else LOG_START
-    found = LogTail(mosaic=mosaic, since=since, digests=[after[1]])
-    lines: list[TileRecord] = []
-    for line, digest in iterate_log_lines(tiles, mosaic.mosaic_id, until, after):
-        if line.seq == since:
-            found.digests = [digest]
-        elif line.seq > since:
-            found.digests.append(digest)
-            lines.append(line)
-    known_positions[mosaic.mosaic_id] = (since, found.digests[0])
-    last = select_last_lines(line for line in lines if line.revision == 0).values()
-    found.tiles = sorted((one for one in last if one.tile_id.z == mosaic.base_zoom), key=lambda one: one.seq)
-    parents = [one for one in last if one.tile_id.z < mosaic.base_zoom]
-    found.views = [one for one in parents if one.content_hash[:DIGEST_PREFIX_DIGITS] not in seen]
-    return found
+    digests = [after[1]]
+    last: dict[TileId, TileRecord] = {}
+    for line, digest in _iterate_log_lines(node.catalog.tiles, mosaic.mosaic_id, until, after):
+        if line.seq <= since:
+            digests = [digest]
+            continue
+        digests.append(digest)
+        if line.revision == 0:
+            last[line.tile_id] = line
+    positions[mosaic.mosaic_id] = (since, digests[0])
+    return LogTail(
+        mosaic=mosaic,
+        since=since,
+        digests=digests,
+        tiles=sorted((one for one in last.values() if one.tile_id.z == mosaic.base_zoom), key=_get_seq),
+        views=[one for one in last.values() if one.tile_id.z < mosaic.base_zoom],
+    )
 
 
-# -- Offer of all that a peer lacks, and its bytes -------------------------------------------------
+def _iterate_log_lines(
+    tiles: Tiles, mosaic_id: str, until: int, after: LogPosition
+) -> Iterator[tuple[TileRecord, str]]:
+    """Yield a mosaic's log lines up to `until`, each with the digest after it."""
+    seq, digest = after
+    while seq < until:
+        some = tiles.log_since(mosaic_id, seq, min(_LINES_AT_ONCE, until - seq))
+        for line, digest_after in zip(some, iterate_digests(digest, some), strict=True):
+            digest = digest_after
+            yield line, digest
+        seq = some[-1].seq
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExchangeOffer:
-    """A manifest and its bytes: inline ones by SHA-256, others in the store by item.
-
-    skipped  keys of what is lost or damaged and therefore not in it
-    """
-
-    manifest: ExchangeManifest
-    inline_bytes: dict[str, bytes]
-    store: ObjectStore
-    skipped: tuple[str, ...] = ()
-
-    def blocks(self, item: ManifestItem) -> Iterator[bytes]:
-        """Yield the bytes of an item; ObjectMissing if the store lost it."""
-        if item.sha256 in self.inline_bytes:
-            yield self.inline_bytes[item.sha256]
-        else:
-            yield from _read_blocks(self.store, _build_object_key(item), item.size_bytes)
+def _get_seq(line: TileRecord) -> int:
+    return line.seq
 
 
-def build_offer(node: Node, since: LogCursor, *, originals: bool = False) -> ExchangeOffer:
+# -- Objects and their manifest items; all that a peer lacks in one offer --------------------------
+
+
+def build_offer(node: Workspace, since: LogCursor, *, originals: bool = False) -> ExchangeOffer:
     """Build an offer of all that a peer lacks whose cursor here is `since`.
 
     originals  originals too
@@ -325,76 +274,45 @@ def build_offer(node: Node, since: LogCursor, *, originals: bool = False) -> Exc
     older backup), ObjectMissing if the log advanced meanwhile and a tile was collected.
     """
     readable = IntegrityFilter(node, requeue_repaired_tiles(node))
-    stretches: dict[str, LogRange] = {}
-    lines: list[TileRecord] = []
-    fresh: set[str] = set()
-    for mosaic in node.catalog.tiles.mosaics():
-        if mosaic.revision != 0:
-            continue
-        stretch, after = _read_log_range(node, mosaic, since.get(mosaic.mosaic_id, 0))
-        stretches[mosaic.mosaic_id] = stretch
-        wanted = select_last_lines(after).values()
-        lines.extend(one for one in wanted if one.tile_id.z == mosaic.base_zoom)
-        if after:
-            fresh.add(mosaic.flight_id)
-    flights = node.catalog.flights.flights()
-    records: dict[str, bytes] = {}
-    grounds: list[str] = []
-    photos: list[ManifestItem] = []
-    for flight in flights:
-        known = read_flight_records(node.catalog, flight)
-        encoded = encode_flight_records(known)
-        records[hashlib.sha256(encoded).hexdigest()] = encoded
-        if flight.flight_id in fresh:
-            grounds.extend(list_terrain_ids(node, known.frames))
-        if originals:
-            photos.extend(iterate_original_items(node, known))
-    items = [
-        *(
-            ManifestItem(kind=ObjectKind.RECORDS, sha256=name, size_bytes=len(data))
-            for name, data in records.items()
-        ),
-        *(build_tile_item(line, data) for line in lines if (data := readable.tile(line)) is not None),
+    logs = [
+        read_log_tail(node, mosaic, since.get(mosaic.mosaic_id, 0), until)
+        for mosaic, until in list_live_logs(node)
     ]
-    for dem_id in dict.fromkeys(grounds):
-        if (data := readable.terrain(dem_id)) is not None:
-            items.append(build_terrain_item(dem_id, data))
-    items.extend(one for one in photos if readable.has_original(one.sha256))
-    manifest = ExchangeManifest(
-        box=node.box,
-        log_ranges=stretches,
-        items=sort_items(items, _find_newest_captures(node, flights)),
-    )
-    return ExchangeOffer(manifest=manifest, inline_bytes=records, store=node.store, skipped=readable.skipped)
+    fresh = {log.mosaic.flight_id for log in logs if log.until > log.since}
+    records: dict[str, bytes] = {}
+    items: list[ManifestItem] = []
+    grounds: set[str] = set()
+    photos: dict[str, ManifestItem] = {}
+    for flight in list_newest_flights(node):
+        known = read_flight_records(node.catalog, flight)
+        item, data = build_records_item(encode_flight_records(known))
+        records[item.sha256] = data
+        items.append(item)
+        if flight.flight_id in fresh:
+            grounds.update(list_terrain_ids(node, known.frames))
+        if originals:
+            photos.update((one.sha256, one) for one in iterate_original_items(node, known))
+    for line in (line for log in logs for line in log.tiles):
+        if (tile := readable.tile(line)) is not None:
+            items.append(build_tile_item(line, tile))
+    for dem_id in sorted(grounds):
+        if (terrain := readable.terrain(dem_id)) is not None:
+            items.append(build_terrain_item(dem_id, terrain))
+    items.extend(one for one in photos.values() if readable.has_original(one.sha256))
+    ranges = {log.mosaic.mosaic_id: log.build_range(log.until) for log in logs}
+    manifest = ExchangeManifest(box=node.box, log_ranges=ranges, items=tuple(items))
+    return ExchangeOffer(manifest, records, node.store, readable.skipped)
 
 
-def _read_log_range(node: Node, mosaic: MosaicInfo, since: int) -> tuple[LogRange, list[TileRecord]]:
-    """Return a log's range after `since`, and its lines of the live revision."""
-    until = node.catalog.tiles.last_seq(mosaic.mosaic_id)
-    require_log_covers(node.box, mosaic.mosaic_id, since, until)
-    since_digest = digest = EMPTY_DIGEST
-    after: list[TileRecord] = []
-    marks: list[str] = []
-    for line, digest in iterate_log_lines(node.catalog.tiles, mosaic.mosaic_id, until):
-        if line.seq <= since:
-            since_digest = digest
-            continue
-        marks.append(digest[:DIGEST_PREFIX_DIGITS])
-        if line.revision == 0:
-            after.append(line)
-    stretch = LogRange(
-        since=since,
-        until=until,
-        since_digest=since_digest,
-        until_digest=digest,
-        marks="".join(marks),
-    )
-    return stretch, after
+def list_newest_flights(node: Workspace) -> list[Flight]:
+    """Return all flights, the newest first."""
+    return sorted(node.catalog.flights.flights(), key=lambda one: (-one.last_ns, one.flight_id))
 
 
-def _find_newest_captures(node: Node, flights: Iterable[Flight]) -> dict[str, int]:
-    last = {flight.flight_id: flight.last_ns for flight in flights}
-    return {one.mosaic_id: last.get(one.flight_id, 0) for one in node.catalog.tiles.mosaics()}
+def build_records_item(data: bytes) -> tuple[ManifestItem, bytes]:
+    """Return the manifest item of encoded records, and these."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    return ManifestItem(kind=ObjectKind.RECORDS, sha256=sha256, size_bytes=len(data)), data
 
 
 def build_tile_item(line: TileRecord, data: bytes, kind: ObjectKind = ObjectKind.TILE) -> ManifestItem:
@@ -409,7 +327,7 @@ def build_tile_item(line: TileRecord, data: bytes, kind: ObjectKind = ObjectKind
     )
 
 
-def list_terrain_ids(node: Node, frames: Iterable[FrameRecord]) -> list[str]:
+def list_terrain_ids(node: Workspace, frames: Iterable[FrameRecord]) -> list[str]:
     """Return the ids of recorded terrains of these frames that are in the store."""
     named = {one.dem_id for one in frames if one.status is FrameStatus.USED and one.dem_id}
     return [dem_id for dem_id in sorted(named) if node.store.exists(keys.format_terrain_key(dem_id))]
@@ -422,7 +340,7 @@ def build_terrain_item(dem_id: str, data: bytes) -> ManifestItem:
     )
 
 
-def iterate_original_items(node: Node, records: FlightRecords) -> Iterator[ManifestItem]:
+def iterate_original_items(node: Workspace, records: FlightRecords) -> Iterator[ManifestItem]:
     """Yield the items of a flight's photos that are in the store.
 
     Only of frames in the records that are sent, for the peer could not identify others. Withdrawn ones,
@@ -436,31 +354,12 @@ def iterate_original_items(node: Node, records: FlightRecords) -> Iterator[Manif
             yield ManifestItem(kind=ObjectKind.ORIGINAL, sha256=sha256, size_bytes=size, name=sha256)
 
 
-def _build_object_key(item: ManifestItem) -> str:
-    if item.tile is not None:
-        return keys.format_tile_key(item.tile.mosaic_id, 0, item.tile.tile_id, item.tile.content_hash)
-    return (
-        keys.format_terrain_key(item.name)
-        if item.kind is ObjectKind.TERRAIN
-        else keys.format_original_key(item.name)
-    )
-
-
-def _read_blocks(store: ObjectStore, key: str, size_bytes: int) -> Iterator[bytes]:
-    read = partial(store.get_range, key)
-    for start in range(0, size_bytes, _BLOCK_BYTES):
-        yield read(start, min(_BLOCK_BYTES, size_bytes - start))
-
-
 # -- Deduplication of tiles that the peer already has from elsewhere -------------------------------
 #
 # A node that read the server's bundle, or another node's, has their flights in logs of its own; a server may
 # have orthorectified the same memory card, or have rebuilt a flight without withdrawn frames. The peer is
 # queried when the tiles are due: what it once sent it may have lost since, restored from an older backup.
 
-
-HEAD_DIGITS = 16
-"""Digits of a content hash, which covers the tile's address too."""
 
 _MAX_HEADS_PER_QUERY = 1000
 
@@ -487,7 +386,7 @@ def drop_known_tiles(log: LogTail, missing: MissingHeadsQuery, *, views: bool = 
     return out
 
 
-def find_missing_heads(node: Node, mosaic_id: str, wanted_heads: Iterable[str]) -> list[str]:
+def find_missing_heads(node: Workspace, mosaic_id: str, wanted_heads: Iterable[str]) -> list[str]:
     """Return the heads that the mosaic here lacks: `drop_known_tiles` at the peer."""
     here = {head.content_hash[:HEAD_DIGITS] for head in node.catalog.tiles.heads(mosaic_id, 0)}
     return [one for one in wanted_heads if one not in here]

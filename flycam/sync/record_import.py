@@ -26,8 +26,8 @@ from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawa
 from flycam.model.text import to_visible
 from flycam.model.warning import NO_TERRAIN, parse_warning_code
 from flycam.mosaic.tiles.rebuild import collect_amendments
-from flycam.sync.node import Node, describe_conflict
 from flycam.sync.records import FlightRecords, read_record_labels
+from flycam.workspace import Workspace
 
 # -- Matching of another node's flight with one here -----------------------------------------------
 #
@@ -59,19 +59,23 @@ class FlightMatch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightConflict:
-    """A flight that cannot be merged with what is here, and why.
+    """A flight that cannot be merged with what is here, or does not read, and why.
 
-    records  as received, but withdrawals under the flight here, so that they travel on with it
+    mosaics  the peer's ids of its mosaics, of which nothing is imported
+    records  as received, but withdrawals under the flight here, so that they travel on with it; None if they
+             do not read
     """
 
-    records: FlightRecords
+    flight_id: str
+    name: str
     sentence: Message
+    mosaics: frozenset[str]
+    records: FlightRecords | None = None
 
     @property
     def summary(self) -> dict[str, str]:
         """The report of it for answers and commands."""
-        flight = self.records.flight
-        return describe_conflict(flight.flight_id, flight.name, self.sentence)
+        return {"flight_id": self.flight_id, "name": self.name, **self.sentence.to_fields()}
 
 
 def match_flight(catalog: Catalog, received: FlightRecords) -> FlightMatch | FlightConflict:
@@ -141,7 +145,13 @@ def _rewrite_holds(received: FlightRecords, target: Flight) -> Iterator[HoldReco
 
 def _make_conflict(received: FlightRecords, here: Flight, sentence: Message) -> FlightConflict:
     withdrawals = tuple(replace(one, flight_id=here.flight_id) for one in received.withdrawals)
-    return FlightConflict(records=replace(received, withdrawals=withdrawals), sentence=sentence)
+    return FlightConflict(
+        flight_id=received.flight.flight_id,
+        name=received.flight.name,
+        sentence=sentence,
+        mosaics=frozenset(one.mosaic_id for one in received.mosaics),
+        records=replace(received, withdrawals=withdrawals),
+    )
 
 
 def _explain_several_flights(received: Flight, here: Sequence[Flight]) -> Message:
@@ -184,7 +194,7 @@ def _explain_zoom_mismatch(received: Flight, mosaic: MosaicInfo, known: MosaicIn
 _ID_DIGITS = 6
 
 
-def import_flight_records(node: Node, records: FlightRecords, giver: str, account: str = "") -> Flight:
+def import_flight_records(node: Workspace, records: FlightRecords, giver: str, account: str = "") -> Flight:
     """Merge records of a flight with those here.
 
     Returns the flight as it is until its tiles come.
@@ -222,7 +232,7 @@ def import_flight_records(node: Node, records: FlightRecords, giver: str, accoun
     return flight
 
 
-def update_flight_state(node: Node, flight: Flight, records: FlightRecords) -> Flight:
+def update_flight_state(node: Workspace, flight: Flight, records: FlightRecords) -> Flight:
     """Set and return a flight's state once the tiles of these records are there."""
     state = _compute_flight_state(node, flight, records)
     if state is not flight.state:
@@ -231,7 +241,9 @@ def update_flight_state(node: Node, flight: Flight, records: FlightRecords) -> F
     return flight
 
 
-def record_withdrawals(node: Node, withdrawals: Sequence[Withdrawal], giver: str, account: str = "") -> None:
+def record_withdrawals(
+    node: Workspace, withdrawals: Sequence[Withdrawal], giver: str, account: str = ""
+) -> None:
     """Record withdrawals, audit new ones, retire finished revisions that hold any.
 
     account  as in `import_flight_records`: the authority is the sender's claim, the account is verified
@@ -273,7 +285,7 @@ def merge_flight(here: Flight, received: Flight) -> Flight:
     )
 
 
-def _record_classification(node: Node, records: FlightRecords, giver: str, account: str) -> None:
+def _record_classification(node: Workspace, records: FlightRecords, giver: str, account: str) -> None:
     """Apply the stricter classification of both nodes, before a record is here.
 
     Lifting a classification on one node lifts it on no other.
@@ -288,7 +300,7 @@ def _record_classification(node: Node, records: FlightRecords, giver: str, accou
         node.catalog.audit.append(account or giver, "classify", flight_id, detail, at_ns=now_ns)
 
 
-def record_redactions(node: Node, records: FlightRecords, giver: str, account: str = "") -> None:
+def record_redactions(node: Workspace, records: FlightRecords, giver: str, account: str = "") -> None:
     """Record redactions before a frame that they cover is here.
 
     They are only ever added, in whatever order nodes send them. One that another node revoked becomes a
@@ -303,7 +315,7 @@ def record_redactions(node: Node, records: FlightRecords, giver: str, account: s
     redactions.learn_footprints(records.redaction_grounds)
 
 
-def _record_retention(node: Node, records: FlightRecords, giver: str, account: str) -> None:
+def _record_retention(node: Workspace, records: FlightRecords, giver: str, account: str) -> None:
     """Apply holds and purges of another node.
 
     Originals purged elsewhere are not purged here by that: they are due, and wait to be confirmed; and
@@ -324,7 +336,7 @@ def _record_retention(node: Node, records: FlightRecords, giver: str, account: s
             node.catalog.audit.append(account or giver, what, flight_id, detail, at_ns=now_ns)
 
 
-def record_event(node: Node, event: Event, giver: str) -> None:
+def record_event(node: Workspace, event: Event, giver: str) -> None:
     """Record an event that is new here; its name gets the sender's appended if taken."""
     if any(one.event_id == event.event_id for one in node.catalog.flights.events()):
         return
@@ -335,7 +347,7 @@ def record_event(node: Node, event: Event, giver: str) -> None:
     node.catalog.flights.put_event(event)
 
 
-def _record_flight(node: Node, here: Flight | None, received: Flight, giver: str) -> Flight:
+def _record_flight(node: Workspace, here: Flight | None, received: Flight, giver: str) -> Flight:
     flights = node.catalog.flights
     if here is not None:
         flight = replace(merge_flight(here, received), state=received.state)
@@ -351,14 +363,11 @@ def _record_flight(node: Node, here: Flight | None, received: Flight, giver: str
     return received
 
 
-def _merge_terrain_label(node: Node, flight: Flight, received: Flight) -> Flight:
+def _merge_terrain_label(node: Workspace, flight: Flight, received: Flight) -> Flight:
     """Set the terrain of a flight that was placed on a plane by one node only.
 
     It is the other node's terrain, on which the frames of both are now; the warning about the plane stays
     only where a frame is left on it.
-
-    It is the terrain, on which the frames of both are now; the warning about the plane stays only where a
-    frame is left on it.
     """
     if is_flat_datum(flight.vertical_datum) == is_flat_datum(received.vertical_datum):
         return flight
@@ -383,7 +392,7 @@ def _iterate_labels(name: str, giver: str, own_id: str) -> Iterator[str]:
     yield f"{name} ({giver}, {own_id})"
 
 
-def _keep_state_until_placed(node: Node, here: Flight | None, received: FlightRecords) -> Flight:
+def _keep_state_until_placed(node: Workspace, here: Flight | None, received: FlightRecords) -> Flight:
     """Return the received flight in the state that it has here until its tiles come.
 
     INGESTING if it is new, or if frames come after which `_compute_flight_state` can decide the state. A
@@ -400,7 +409,7 @@ def _keep_state_until_placed(node: Node, here: Flight | None, received: FlightRe
     return replace(received.flight, state=here.state)
 
 
-def _compute_flight_state(node: Node, flight: Flight, received: FlightRecords) -> FlightState:
+def _compute_flight_state(node: Workspace, flight: Flight, received: FlightRecords) -> FlightState:
     """Return the state of a flight by its frames.
 
     Withdrawn when all are; ready when a node that placed all of them states so; INGESTING while frames come
@@ -462,29 +471,7 @@ def map_frame_placements(
 _MAX_SHOWN_LETTERS = 80
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UnreadableFlight:
-    """A flight whose records do not read.
-
-    sha256   of the records
-    mosaics  ids of those that they describe
-    """
-
-    sha256: str
-    flight_id: str
-    name: str
-    mosaics: frozenset[str]
-    sentence: Message
-
-    @property
-    def summary(self) -> dict[str, str]:
-        """The report of it for answers and commands."""
-        return describe_conflict(self.flight_id, self.name, self.sentence)
-
-
-def describe_unreadable_records(
-    box: str, sha256: str, values: Any, error: SourceUnreadable
-) -> UnreadableFlight:
+def describe_unreadable_records(box: str, values: Any, error: SourceUnreadable) -> FlightConflict:
     """Return the flight that unreadable records name; raise the error if none.
 
     Without a name nobody could tell what is missing.
@@ -494,8 +481,7 @@ def describe_unreadable_records(
         raise error
     flight_id, name, mosaics = labels
     name = to_visible(name)[:_MAX_SHOWN_LETTERS]
-    return UnreadableFlight(
-        sha256=sha256,
+    return FlightConflict(
         flight_id=flight_id,
         name=name,
         mosaics=mosaics,

@@ -7,77 +7,69 @@ way it is reported, and in the audit log (decision 0025).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, Protocol
 
 import shapely
-import zstandard
 
-from flycam.catalog.changes import ChangeVersion
-from flycam.catalog.comparisons import Comparison
-from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord, RestrictedArea
+from flycam.catalog.restrictions import RestrictedArea
 from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.messages import Message, _, pgettext
 from flycam.model.access import RedactionStep
-from flycam.model.flight import Classification, Event, find_strictest
-from flycam.model.records import AuditEntry, CommuneRecord, LayerFeatureRecord, LayerRecord, Withdrawal
+from flycam.model.flight import Classification, find_strictest
+from flycam.model.records import AuditEntry, CommuneRecord, LayerRecord
+from flycam.mosaic.tiles.peers import PeerCursor, advance_cursor, read_peer_cursors
 from flycam.storage import keys
 from flycam.storage.base import ObjectStore
-from flycam.storage.files import decompress_bounded, parse_bounded_json
-from flycam.sync.exchange_merge import ApplyHooks, apply_withdrawals
-from flycam.sync.manifest import require_key_segment, require_text
-from flycam.sync.node import Node
+from flycam.sync.codec import DECODE_ERRORS, decompress_values, from_values, require_key_segment, require_text
+from flycam.sync.exchange_import import ApplyHooks, apply_withdrawals
 from flycam.sync.record_import import record_event
-from flycam.sync.records import from_values, require_valid_redaction_grounds, require_valid_redactions
+from flycam.sync.records import require_valid_redaction_grounds, require_valid_redactions
 from flycam.sync.reference_feed import (
     MAX_FEED_ITEM_BYTES,
     MAX_THING_VALUES,
+    PAYLOADS,
+    AreaPayload,
+    ChangesPayload,
+    CommunesPayload,
     FeedItem,
+    LayerPayload,
+    MaskPayload,
     ReferenceKind,
+    WithdrawnPayload,
     merge_change_histories,
 )
+from flycam.workspace import Workspace
 
-# -- Ledger of reference items imported from a server ----------------------------------------------
-#
-# It prevents fetching anything twice. An entry is all in its key: peer, kind, name, and the item's SHA-256; a
-# later one has a greater number. It is written when the item is recorded here, so a kill before that costs
-# one more fetch.
-
-
-_STATE = "state"
+_STATE, _HIDDEN_LEVEL = "state", "hidden"
 
 
 class ReferenceLedger:
-    """Items imported from one server."""
+    """Items imported from one server, by kind and name, as cursors whose digest is the item's SHA-256.
+
+    An entry is advanced once the item is recorded here, so a kill before that costs one more fetch.
+    """
 
     def __init__(self, store: ObjectStore, peer: str) -> None:
-        self._store = store
-        self._peer = peer
-        self._entries: dict[tuple[str, str], tuple[int, str, str]] = {}
-        for key in store.list(keys.format_reference_prefix(peer)):
-            kind, name, number, sha256 = keys.parse_reference_key(key)
-            if (kind, name) not in self._entries or self._entries[kind, name][0] < number:
-                self._entries[kind, name] = (number, sha256, key)
+        # no node has this name: its logs have cursors of their own
+        self._store, self._origin = store, f"{peer}\0common"
+        self._cursors = read_peer_cursors(store, self._origin)
 
     def get_sha256(self, kind: str, name: str) -> str:
         """Return the SHA-256 of an item when it last came; "" if it never did."""
-        entry = self._entries.get((kind, keys.derive_reference_id(name)))
-        return "" if entry is None else entry[1]
+        return self._get(keys.derive_log_id(kind, name)).digest
 
     def note(self, kind: str, name: str, sha256: str) -> None:
         """Note that an item is recorded here as it came."""
-        at = kind, keys.derive_reference_id(name)
-        number, before, key_before = self._entries.get(at, (0, "", ""))
-        if before == sha256:
-            return
-        key = keys.format_reference_key(self._peer, kind, name, number + 1, sha256)
-        self._store.flush()
-        self._store.put(key, b"", durable=True)
-        self._entries[at] = (number + 1, sha256, key)
-        if key_before:
-            self._store.delete(key_before)
+        at = keys.derive_log_id(kind, name)
+        if self._get(at).digest != sha256:
+            self._cursors[at] = PeerCursor(seq=self._get(at).seq + 1, digest=sha256)
+            advance_cursor(self._store, self._origin, at, self._cursors[at])
+
+    def _get(self, at: str) -> PeerCursor:
+        return self._cursors.get(at, PeerCursor(seq=0, digest=""))
 
     @property
     def state(self) -> str:
@@ -87,12 +79,6 @@ class ReferenceLedger:
     def note_state(self, state: str) -> None:
         """Note that everything is here that the server had in this state."""
         self.note(_STATE, "", state)
-
-
-# -- Import of reference items ---------------------------------------------------------------------
-
-
-_HIDDEN_LEVEL = "hidden"
 
 
 class ReferenceApplyHooks(ApplyHooks, Protocol):
@@ -110,34 +96,26 @@ class ReferenceApplyHooks(ApplyHooks, Protocol):
         """Compute the ground that new redactions show here."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceConflict:
-    """An item that was not imported, and why."""
-
-    name: str
-    sentence: Message
-
-
-@dataclass(frozen=True, slots=True)
-class _KnownLayer:
-    """A layer by the SHA-256 of its imported file and the time of import."""
-
-    id: str
-    name: str
-    sha256: str
-    at_ns: int
-
-
 class ReferenceImporter:
-    """Importer of one server's items; importing one again changes nothing."""
+    """Importer of one server's items; importing one again changes nothing.
 
-    def __init__(self, node: Node, hooks: ReferenceApplyHooks, peer: str, ledger: ReferenceLedger) -> None:
+    report  is given the name of an item that was not imported, and why
+    """
+
+    def __init__(
+        self,
+        node: Workspace,
+        hooks: ReferenceApplyHooks,
+        peer: str,
+        ledger: ReferenceLedger,
+        report: Callable[[str, Message], None] = lambda _name, _why: None,
+    ) -> None:
         self._node = node
         self._catalog = node.catalog
         self._hooks = hooks
         self._peer = peer
         self._ledger = ledger
-        self.kept: list[ReferenceConflict] = []
+        self._report = report
 
     def import_items(self, things: Sequence[FeedItem]) -> None:
         """Import items of one kind stored here; of changes all of an event at once.
@@ -146,11 +124,12 @@ class ReferenceImporter:
         """
         try:
             if things[0].kind is ReferenceKind.CHANGES:
-                self._import_changes(things)
+                self._import_changes(things[0], [self._read_payload(one.kind, one.sha256) for one in things])
             else:
                 for thing in things:
-                    _IMPORTERS[thing.kind](self, thing)
-        except (KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as error:
+                    payload = self._read_payload(thing.kind, thing.sha256)
+                    _IMPORTERS[thing.kind](self, thing, payload)
+        except DECODE_ERRORS as error:
             raise _build_unreadable_error(things[0].name, error) from error
         for thing in things:
             self._ledger.note(thing.kind, thing.name, thing.sha256)
@@ -169,7 +148,7 @@ class ReferenceImporter:
             if is_theirs and layer.layer_id not in listed and not is_hidden:
                 self._classify(layer, Classification.RESTRICTED, "is not for this box any more")
                 self._ledger.note(_HIDDEN_LEVEL, layer.layer_id, layer.sha256)
-                self._report_conflict(
+                self._report(
                     layer.name,
                     _(
                         "{name}: {peer} does not give this layer any more; it is shown to analysts and "
@@ -181,7 +160,7 @@ class ReferenceImporter:
 
     # -- one kind each ----------------------------------------------------------------------------
 
-    def _import_terrain(self, thing: FeedItem) -> None:
+    def _import_terrain(self, thing: FeedItem, _payload: None) -> None:
         values, name = thing.metadata, require_text(thing.metadata["name"])
         if PurePath(name).name != name or name == "..":
             raise ValueError(f"{name!r:.60} is no file's name")
@@ -191,9 +170,8 @@ class ReferenceImporter:
             sigma_m = float(vertical_m), None if horizontal_m is None else float(horizontal_m)
         self._hooks.register_terrain(thing.sha256, name, require_text(values["datum"]), sigma_m)
 
-    def _import_area(self, thing: FeedItem) -> None:
-        values = self._values(thing.sha256, thing.name)
-        received = replace(from_values(RestrictedArea, values["area"]), sha256=thing.sha256)
+    def _import_area(self, thing: FeedItem, payload: AreaPayload) -> None:
+        received = replace(payload.area, sha256=thing.sha256)
         _require_name(thing, received.area_id)
         matching = [
             one
@@ -209,36 +187,16 @@ class ReferenceImporter:
             if both is not one:
                 self._import_restriction(both, thing)
             if both is not one or not _is_as_strict(received, one):
-                self._report_merged_area(one.name)
-
-    def _import_redactions(self, thing: FeedItem) -> None:
-        """Import the redactions of a photo; what the server revoked is revoked here.
-
-        The server decides for its nodes.
-        """
-        values = self._values(thing.sha256, thing.name)
-        lines = [from_values(RedactionRecord, one) for one in values["lines"]]
-        grounds = [from_values(RedactionFootprint, one) for one in values["grounds"]]
-        if any(one.frame_id != thing.name or one.step is RedactionStep.REVOCATION_REQUESTED for one in lines):
-            raise build_item_mismatch_error(thing)
-        require_valid_redactions(lines)
-        require_valid_redaction_grounds(grounds, lines)
-        redactions = self._catalog.redactions
-        for line in redactions.append(lines):
-            what = "mask made" if line.step is RedactionStep.MADE else "mask taken back"
-            self._audit(what, line.mask_id, f"{line.frame_id}: {line.reason} ({line.author})", thing)
-        redactions.learn_footprints(grounds)
-        self._hooks.compute_redaction_grounds()
-
-    def _import_withdrawals(self, thing: FeedItem) -> None:
-        """Apply the server's withdrawals as those of a bundle."""
-        values = self._values(thing.sha256, thing.name)
-        received = [from_values(Withdrawal, one) for one in values["withdrawals"]]
-        for one in received:
-            require_key_segment(one.frame_id)
-            if one.flight_id:
-                require_key_segment(one.flight_id)
-        apply_withdrawals(self._node, received, self._hooks, self._peer)
+                self._report(
+                    one.name,
+                    _(
+                        "{name}: this node and {peer} each decided on this restricted area; what "
+                        "either of them hides stays hidden here until somebody takes it away: 'flycam "
+                        "restricted remove'",
+                        name=one.name,
+                        peer=self._peer,
+                    ),
+                )
 
     def _import_restriction(self, area: RestrictedArea, thing: FeedItem) -> None:
         west, south, east, north = shapely.from_wkb(area.wkb).bounds
@@ -246,38 +204,55 @@ class ReferenceImporter:
         detail = f"{area.name}: for {', '.join(sorted(area.roles))} only"
         self._audit("restricted add", area.area_id, detail, thing)
 
-    def _report_merged_area(self, name: str) -> None:
-        self._report_conflict(
-            name,
-            _(
-                "{name}: this node and {peer} each decided on this restricted area; what "
-                "either of them hides stays hidden here until somebody takes it away: 'flycam "
-                "restricted remove'",
-                name=name,
-                peer=self._peer,
-            ),
-        )
+    def _import_redactions(self, thing: FeedItem, payload: MaskPayload) -> None:
+        """Import the redactions of a photo; what the server revoked is revoked here.
 
-    def _import_layer(self, thing: FeedItem) -> None:
-        values = self._values(thing.sha256, thing.name)
-        layer = replace(from_values(LayerRecord, values["layer"]), sha256=thing.sha256)
-        features = [from_values(LayerFeatureRecord, one) for one in values["features"]]
-        level = Classification(values["level"])
+        The server decides for its nodes.
+        """
+        asked = RedactionStep.REVOCATION_REQUESTED
+        if any(one.frame_id != thing.name or one.step is asked for one in payload.lines):
+            raise ValueError("it is of something else")
+        require_valid_redactions(payload.lines)
+        require_valid_redaction_grounds(payload.grounds, payload.lines)
+        redactions = self._catalog.redactions
+        for line in redactions.append(payload.lines):
+            what = "mask made" if line.step is RedactionStep.MADE else "mask taken back"
+            self._audit(what, line.mask_id, f"{line.frame_id}: {line.reason} ({line.author})", thing)
+        redactions.learn_footprints(payload.grounds)
+        self._hooks.compute_redaction_grounds()
+
+    def _import_withdrawals(self, _thing: FeedItem, payload: WithdrawnPayload) -> None:
+        """Apply the server's withdrawals as those of a bundle."""
+        for one in payload.withdrawals:
+            require_key_segment(one.frame_id)
+            if one.flight_id:
+                require_key_segment(one.flight_id)
+        apply_withdrawals(self._node, payload.withdrawals, self._hooks, self._peer)
+
+    def _import_layer(self, thing: FeedItem, payload: LayerPayload) -> None:
+        """Import a layer unless another one of its id or name, decided here, is kept."""
+        layer = replace(payload.layer, sha256=thing.sha256)
         _require_name(thing, layer.layer_id)
-        here = map(_entered_layer, self._catalog.layers.all())
-        if not self._is_newer(thing, _entered_layer(layer), here, pgettext("shared item", "layer")):
-            return
-        self._classify(layer, level, "as there")  # before a feature of it is here
-        self._catalog.layers.put(layer, features)
-        self._audit("layer add", layer.layer_id, f"{layer.name}: {layer.kind}, {len(features)}", thing)
+        before = self._ledger.get_sha256(thing.kind, thing.name)
+        for one in self._catalog.layers.all():
+            if one.layer_id != layer.layer_id and one.name != layer.name:
+                continue
+            if one.sha256 == thing.sha256:
+                return
+            is_superseded = one.sha256 == before or layer.refreshed_ns > one.refreshed_ns
+            if one.layer_id != layer.layer_id or not is_superseded:
+                self._report_kept_local(layer.name, pgettext("shared item", "layer"))
+                return
+        self._classify(layer, payload.level, "as there")  # before a feature of it is here
+        self._catalog.layers.put(layer, payload.features)
+        detail = f"{layer.name}: {layer.kind}, {len(payload.features)}"
+        self._audit("layer add", layer.layer_id, detail, thing)
 
-    def _import_communes(self, thing: FeedItem) -> None:
-        values = self._values(thing.sha256, thing.name)
-        received = [from_values(CommuneRecord, one) for one in values["communes"]]
+    def _import_communes(self, thing: FeedItem, payload: CommunesPayload) -> None:
         here = {(one.code, one.valid_from): one for one in self._catalog.boundaries.editions()}
-        previous = self._previous_boundaries(thing)
+        previous = self._read_previous_boundaries(thing)
         taken = []
-        for one in received:
+        for one in payload.communes:
             at = one.code, one.valid_from
             if at not in here or _is_alike(here[at], one) or _is_alike(here[at], previous.get(at)):
                 taken.append(one)
@@ -288,32 +263,30 @@ class ReferenceImporter:
             self._catalog.boundaries.put_communes(new)
             self._audit("communes add", thing.name, f"{len(new)} boundaries", thing)
 
-    def _previous_boundaries(self, thing: FeedItem) -> dict[tuple[str, Any], CommuneRecord]:
+    def _read_previous_boundaries(self, thing: FeedItem) -> dict[tuple[str, Any], CommuneRecord]:
         """Return the boundaries as this server sent them before, by code and date."""
         before = self._ledger.get_sha256(thing.kind, thing.name)
         if not before:
             return {}
         try:
-            values = self._values(before, thing.name)
+            payload = self._read_payload(thing.kind, before)
         except ObjectMissing:
             return {}
-        records = (from_values(CommuneRecord, one) for one in values["communes"])
-        return {(one.code, one.valid_from): one for one in records}
+        return {(one.code, one.valid_from): one for one in payload.communes}
 
-    def _import_changes(self, things: Sequence[FeedItem]) -> None:
+    def _import_changes(self, thing: FeedItem, payloads: Sequence[ChangesPayload]) -> None:
         """Append a server's decisions on an event's changes to the histories here.
 
         A decision is identified by its change and step. One here that is later than the received ones
         holds, and what comes of that change, or in one step with it, waits for a later decision of the
         server.
         """
-        payloads = [self._values(thing.sha256, thing.name) for thing in things]
-        event = from_values(Event, payloads[0]["event"])
+        event = payloads[0].event
         require_key_segment(event.event_id)
-        received = [from_values(ChangeVersion, one) for values in payloads for one in values["lines"]]
-        grounds = [from_values(Comparison, one) for values in payloads for one in values["compared"]]
+        received = [line for one in payloads for line in one.lines]
+        grounds = [ground for one in payloads for ground in one.compared]
         if {*(one.event_id for one in received), *(one.event_id for one in grounds)} - {event.event_id}:
-            raise build_item_mismatch_error(things[0])
+            raise ValueError("it is of something else")
         record_event(self._node, event, self._peer)
         current = {one.change_id for one in self._catalog.changes.current(event.event_id)}
         histories = {one: self._catalog.changes.history(one) for one in current}
@@ -333,33 +306,12 @@ class ReferenceImporter:
 
     # -- inside -----------------------------------------------------------------------------------
 
-    def _values(self, sha256: str, name: str) -> Any:
-        try:
-            data = self._node.store.get(keys.format_original_key(sha256))
-            return parse_bounded_json(decompress_bounded(data, MAX_FEED_ITEM_BYTES), MAX_THING_VALUES)
-        except (ValueError, zstandard.ZstdError) as error:
-            raise _build_unreadable_error(name, error) from error
-
-    def _is_newer(
-        self, thing: FeedItem, received: _KnownLayer, here: Iterable[_KnownLayer], what: Message
-    ) -> bool:
-        """Return True if an item replaces all that has its id or name here.
-
-        Reports a conflict where another one is kept.
-        """
-        for one in here:
-            if one.id != received.id and one.name != received.name:
-                continue
-            if one.sha256 == thing.sha256:
-                return False
-            if one.id != received.id or not self._is_superseded_by(thing, one, received):
-                self._report_kept_local(received.name, what)
-                return False
-        return True
-
-    def _is_superseded_by(self, thing: FeedItem, one: _KnownLayer, received: _KnownLayer) -> bool:
-        """Return True if the layer here came unmodified from this server, or is older."""
-        return one.sha256 == self._ledger.get_sha256(thing.kind, thing.name) or received.at_ns > one.at_ns
+    def _read_payload(self, kind: ReferenceKind, sha256: str) -> Any:
+        """Return an item's content; None for terrain, which is a file."""
+        if kind is ReferenceKind.TERRAIN:
+            return None
+        data = self._node.store.get(keys.format_original_key(sha256))
+        return from_values(PAYLOADS[kind], decompress_values(data, MAX_FEED_ITEM_BYTES, MAX_THING_VALUES))
 
     def _classify(self, layer: LayerRecord, level: Classification, why: str) -> None:
         """Apply the stricter classification of both, as for flights."""
@@ -375,7 +327,7 @@ class ReferenceImporter:
         self._catalog.audit.append(self._peer, what, subject, full_detail, at_ns=self._node.clock_ns())
 
     def _report_kept_local(self, name: str, what: Message) -> None:
-        self._report_conflict(
+        self._report(
             name,
             _(
                 "{name}: this node has a {what} of its own here and keeps it; {peer} has "
@@ -386,11 +338,8 @@ class ReferenceImporter:
             ),
         )
 
-    def _report_conflict(self, name: str, sentence: Message) -> None:
-        self.kept.append(ReferenceConflict(name, sentence))
 
-
-_IMPORTERS = {
+_IMPORTERS: dict[ReferenceKind, Callable[[ReferenceImporter, FeedItem, Any], None]] = {
     ReferenceKind.AREA: ReferenceImporter._import_area,
     ReferenceKind.MASK: ReferenceImporter._import_redactions,
     ReferenceKind.WITHDRAWN: ReferenceImporter._import_withdrawals,
@@ -424,22 +373,10 @@ def _is_as_strict(one: RestrictedArea, other: RestrictedArea) -> bool:
     )
 
 
-def _entered_layer(layer: LayerRecord) -> _KnownLayer:
-    return _KnownLayer(layer.layer_id, layer.name, layer.sha256, layer.refreshed_ns)
-
-
 def _require_name(thing: FeedItem, name: str) -> None:
-    """Raise SourceUnreadable unless the id is safe as a name and the item's own."""
-    try:
-        if require_key_segment(name) != thing.name:
-            raise ValueError("it is another's")
-    except (TypeError, ValueError) as error:
-        raise _build_unreadable_error(thing.name, error) from error
-
-
-def build_item_mismatch_error(thing: FeedItem) -> SourceUnreadable:
-    """Return the error for an item that does not match its listing."""
-    return _build_unreadable_error(thing.name, ValueError("it is of something else"))
+    """Raise ValueError unless the id is safe as a name and the item's own."""
+    if require_key_segment(name) != thing.name:
+        raise ValueError("it is another's")
 
 
 def _build_unreadable_error(name: str, error: Exception) -> SourceUnreadable:

@@ -27,7 +27,7 @@ from flycam.model.board import LayerKind
 from flycam.mosaic.terrain_codec import decode_terrain
 from flycam.mosaic.tiles import codec
 from flycam.storage.address import MemoryStore
-from flycam.sync import bundle, records, reference_feed, server, step_planner
+from flycam.sync import exchange, records, reference_feed, server
 from flycam.sync.bundle import BundleParts
 from flycam.workspace import Workspace
 from tests.fuzz.corpus import BASE, TILE, part_of
@@ -77,7 +77,7 @@ def _read_bundle(data: bytes) -> None:
     path = _folder() / "field.fcb"
     path.write_bytes(data[1:] if data[:1] == b"\0" else part_of(data[1:]))
     with suppress(FlycamError), BundleParts(path) as parts:
-        bundle._read_manifest(parts)
+        exchange.read_manifest(parts, 1 << 20)
 
 
 def _read_headers(data: bytes) -> None:
@@ -140,7 +140,7 @@ def _read_change(body: bytes) -> None:
 def _read_step(body: bytes) -> None:
     path = _folder() / "step"
     path.write_bytes(len(body).to_bytes(4, "little") + body)
-    step_planner.read_step_manifest(path, "step")
+    server.open_step(path)[0].close()
 
 
 def _answer(body: bytes) -> None:
