@@ -35,7 +35,7 @@ from flycam.sync.exchange_import import (
     import_exchange,
 )
 from flycam.sync.manifest import ObjectKind
-from flycam.sync.offer import build_offer
+from flycam.sync.step_planner import StepPlanner
 from flycam.workspace import Workspace
 
 # -- Split of a byte stream into files that fit on a USB stick -------------------------------------
@@ -448,7 +448,7 @@ def write_bundle(
     found = [] if full else [receipt] if receipt is not None else find_receipts(path)
     receipts = [read_receipt(one, node.box) for one in found]
     cursor = _intersect_cursors(one.cursor for one in receipts)
-    offered = build_offer(node, cursor, originals=includes_originals)
+    offered = StepPlanner(node, originals=includes_originals).build_bundle(cursor)
     sizes = plan_part_sizes(offered.size_bytes, part_bytes)
     written = write_parts(path, offered.head_sha256, offered.blocks, sizes)
     kinds = [item.kind for item in offered.manifest.items]

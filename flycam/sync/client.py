@@ -160,10 +160,7 @@ class PeerConnection(Protocol):
 
 
 class ReturnChannel(Protocol):
-    """Data from the peer on the same connection.
-
-    `flycam.sync.reference_client.ReferenceFetcher` is one.
-    """
+    """Data from the peer on the same connection: `flycam.sync.reference_client.ReferenceFetcher`."""
 
     def begin(self, missing: InventoryAnswer) -> None:
         """Process the peer's answer to a query."""

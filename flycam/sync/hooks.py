@@ -71,6 +71,5 @@ class SyncApplyHooks:
 
     def on_settled(self, flight: Flight) -> None:
         """Do the same once all has arrived, and measure the coverage."""
-        update_redaction_footprints(self._workspace)
-        update_visible_layers(self._workspace, flight.flight_id)
+        self.on_arriving(flight)
         measure_coverage(self._workspace, flight, self._progress, changed=True)

@@ -9,7 +9,7 @@ Damaged objects are deferred, and tiles that the peer has from elsewhere are lef
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,14 +23,11 @@ from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.mosaic.terrain_codec import decode_terrain
 from flycam.mosaic.tiles.codec import decode_tile, read_tile
 from flycam.mosaic.tiles.groups import DAMAGE, rebuild_parent
+from flycam.mosaic.tiles.peers import encode_preview
 from flycam.storage import keys
-from flycam.sync.exchange import ExchangeOffer
 from flycam.sync.manifest import (
     DIGEST_PREFIX_DIGITS,
     EMPTY_DIGEST,
-    HEAD_DIGITS,
-    ExchangeManifest,
-    LogCursor,
     LogRange,
     ManifestItem,
     ObjectKind,
@@ -38,7 +35,7 @@ from flycam.sync.manifest import (
     iterate_digests,
     require_log_covers,
 )
-from flycam.sync.records import FlightRecords, encode_flight_records, read_flight_records
+from flycam.sync.records import FlightRecords
 from flycam.workspace import Workspace
 
 # -- Integrity check of objects before sending -----------------------------------------------------
@@ -74,8 +71,8 @@ class IntegrityFilter:
         except ObjectMissing:
             return 0
 
-    def tile(self, line: TileRecord) -> bytes | None:
-        """Return a base tile's bytes; None if it is skipped, and deferred from now on.
+    def tile(self, line: TileRecord) -> tuple[ManifestItem, bytes] | None:
+        """Return a base tile; None if it is skipped, and deferred from now on.
 
         Raises ObjectMissing where the log advanced meanwhile and the tile was collected: query again.
         """
@@ -91,10 +88,16 @@ class IntegrityFilter:
             )
             self._skipped[line.key] = None
             return None
-        return data
+        return _build_tile_item(line, data, ObjectKind.TILE)
 
-    def parent(self, mosaic: MosaicInfo, line: TileRecord) -> MosaicTile | None:
-        """Return a parent's state, rebuilt from its children if damaged; else None."""
+    def preview(self, mosaic: MosaicInfo, line: TileRecord) -> tuple[ManifestItem, bytes] | None:
+        """Return a preview of a parent, rebuilt from its children if damaged; else None."""
+        parent = self._read_parent(mosaic, line)
+        if parent is None:
+            return None
+        return _build_tile_item(line, encode_preview(parent), ObjectKind.VIEW)
+
+    def _read_parent(self, mosaic: MosaicInfo, line: TileRecord) -> MosaicTile | None:
         tiles = self._node.catalog.tiles
 
         def head_of(tile_id: TileId) -> TileRecord | None:
@@ -108,13 +111,13 @@ class IntegrityFilter:
             return rebuild_parent(self._node.store, head_of, line, mosaic.base_zoom)
         return None
 
-    def terrain(self, dem_id: str) -> bytes | None:
-        """Return a recorded terrain's bytes; None if it is skipped."""
+    def terrain(self, dem_id: str) -> ManifestItem | None:
+        """Return a recorded terrain; None if it is skipped."""
         key = keys.format_terrain_key(dem_id)
         try:
             data = self._node.store.get(key)
             if decode_terrain(data).dem_id == dem_id:
-                return data
+                return build_terrain_item(dem_id, data)
         except DAMAGE:
             pass
         self._skipped[key] = None
@@ -261,47 +264,7 @@ def _get_seq(line: TileRecord) -> int:
     return line.seq
 
 
-# -- Objects and their manifest items; all that a peer lacks in one offer --------------------------
-
-
-def build_offer(node: Workspace, since: LogCursor, *, originals: bool = False) -> ExchangeOffer:
-    """Build an offer of all that a peer lacks whose cursor here is `since`.
-
-    originals  originals too
-
-    What is lost or damaged here is skipped (`ExchangeOffer.skipped`) and deferred. Raises StoreConflict
-    if `since` is beyond the end of a log here (two nodes of one name, or this one was restored from an
-    older backup), ObjectMissing if the log advanced meanwhile and a tile was collected.
-    """
-    readable = IntegrityFilter(node, requeue_repaired_tiles(node))
-    logs = [
-        read_log_tail(node, mosaic, since.get(mosaic.mosaic_id, 0), until)
-        for mosaic, until in list_live_logs(node)
-    ]
-    fresh = {log.mosaic.flight_id for log in logs if log.until > log.since}
-    records: dict[str, bytes] = {}
-    items: list[ManifestItem] = []
-    grounds: set[str] = set()
-    photos: dict[str, ManifestItem] = {}
-    for flight in list_newest_flights(node):
-        known = read_flight_records(node.catalog, flight)
-        item, data = build_records_item(encode_flight_records(known))
-        records[item.sha256] = data
-        items.append(item)
-        if flight.flight_id in fresh:
-            grounds.update(list_terrain_ids(node, known.frames))
-        if originals:
-            photos.update((one.sha256, one) for one in iterate_original_items(node, known))
-    for line in (line for log in logs for line in log.tiles):
-        if (tile := readable.tile(line)) is not None:
-            items.append(build_tile_item(line, tile))
-    for dem_id in sorted(grounds):
-        if (terrain := readable.terrain(dem_id)) is not None:
-            items.append(build_terrain_item(dem_id, terrain))
-    items.extend(one for one in photos.values() if readable.has_original(one.sha256))
-    ranges = {log.mosaic.mosaic_id: log.build_range(log.until) for log in logs}
-    manifest = ExchangeManifest(box=node.box, log_ranges=ranges, items=tuple(items))
-    return ExchangeOffer(manifest, records, node.store, readable.skipped)
+# -- Objects and their manifest items --------------------------------------------------------------
 
 
 def list_newest_flights(node: Workspace) -> list[Flight]:
@@ -315,16 +278,13 @@ def build_records_item(data: bytes) -> tuple[ManifestItem, bytes]:
     return ManifestItem(kind=ObjectKind.RECORDS, sha256=sha256, size_bytes=len(data)), data
 
 
-def build_tile_item(line: TileRecord, data: bytes, kind: ObjectKind = ObjectKind.TILE) -> ManifestItem:
-    """Return the manifest item of a log line's state, or of a preview of it."""
-    return ManifestItem(
-        kind=kind,
-        sha256=hashlib.sha256(data).hexdigest(),
-        size_bytes=len(data),
-        tile=TileLogEntry(
-            mosaic_id=line.mosaic_id, tile_id=line.tile_id, seq=line.seq, content_hash=line.content_hash
-        ),
+def _build_tile_item(line: TileRecord, data: bytes, kind: ObjectKind) -> tuple[ManifestItem, bytes]:
+    """Return the manifest item of a log line's state, or of a preview of it, and its bytes."""
+    tile = TileLogEntry(
+        mosaic_id=line.mosaic_id, tile_id=line.tile_id, seq=line.seq, content_hash=line.content_hash
     )
+    sha256 = hashlib.sha256(data).hexdigest()
+    return ManifestItem(kind=kind, sha256=sha256, size_bytes=len(data), tile=tile), data
 
 
 def list_terrain_ids(node: Workspace, frames: Iterable[FrameRecord]) -> list[str]:
@@ -352,41 +312,3 @@ def iterate_original_items(node: Workspace, records: FlightRecords) -> Iterator[
         if sha256 and node.store.exists(keys.format_original_key(sha256)):
             size = node.store.size(keys.format_original_key(sha256))
             yield ManifestItem(kind=ObjectKind.ORIGINAL, sha256=sha256, size_bytes=size, name=sha256)
-
-
-# -- Deduplication of tiles that the peer already has from elsewhere -------------------------------
-#
-# A node that read the server's bundle, or another node's, has their flights in logs of its own; a server may
-# have orthorectified the same memory card, or have rebuilt a flight without withdrawn frames. The peer is
-# queried when the tiles are due: what it once sent it may have lost since, restored from an older backup.
-
-
-_MAX_HEADS_PER_QUERY = 1000
-
-MissingHeadsQuery = Callable[[str, Sequence[str]], Collection[str]]
-"""Of these heads of a live mosaic (HEAD_DIGITS digits of content hashes) return those that a peer lacks."""
-
-
-def drop_known_tiles(log: LogTail, missing: MissingHeadsQuery, *, views: bool = False) -> list[TileRecord]:
-    """Remove the tiles that the peer has from a log; return the base tiles removed.
-
-    Overview tiles too if `views`, where they are still to be sent. The peer is queried once.
-    """
-    if log.is_queried:
-        return []
-    log.is_queried = True
-    lines = (*log.views, *log.tiles) if views else log.tiles
-    heads = [line.content_hash[:HEAD_DIGITS] for line in lines]
-    wanted: set[str] = set()
-    for start in range(0, len(heads), _MAX_HEADS_PER_QUERY):
-        wanted.update(missing(log.mosaic.mosaic_id, heads[start : start + _MAX_HEADS_PER_QUERY]))
-    out = [one for one in log.tiles if one.content_hash[:HEAD_DIGITS] not in wanted]
-    log.tiles = [one for one in log.tiles if one.content_hash[:HEAD_DIGITS] in wanted]
-    log.views = [one for one in log.views if one.content_hash[:HEAD_DIGITS] in wanted] if views else []
-    return out
-
-
-def find_missing_heads(node: Workspace, mosaic_id: str, wanted_heads: Iterable[str]) -> list[str]:
-    """Return the heads that the mosaic here lacks: `drop_known_tiles` at the peer."""
-    here = {head.content_hash[:HEAD_DIGITS] for head in node.catalog.tiles.heads(mosaic_id, 0)}
-    return [one for one in wanted_heads if one not in here]

@@ -26,7 +26,8 @@ from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawa
 from flycam.model.text import to_visible
 from flycam.model.warning import NO_TERRAIN, parse_warning_code
 from flycam.mosaic.tiles.rebuild import collect_amendments
-from flycam.sync.records import FlightRecords, read_record_labels
+from flycam.sync.codec import DECODE_ERRORS, require_key_segment, require_text
+from flycam.sync.records import FlightRecords
 from flycam.workspace import Workspace
 
 # -- Matching of another node's flight with one here -----------------------------------------------
@@ -476,11 +477,12 @@ def describe_unreadable_records(box: str, values: Any, error: SourceUnreadable) 
 
     Without a name nobody could tell what is missing.
     """
-    labels = read_record_labels(values)
-    if labels is None:
-        raise error
-    flight_id, name, mosaics = labels
-    name = to_visible(name)[:_MAX_SHOWN_LETTERS]
+    try:
+        flight_id = require_key_segment(values["flight"]["flight_id"])
+        name = to_visible(require_text(values["flight"]["name"]))[:_MAX_SHOWN_LETTERS]
+        mosaics = frozenset(require_key_segment(one["mosaic_id"]) for one in values["mosaics"])
+    except DECODE_ERRORS:
+        raise error from error.__cause__
     return FlightConflict(
         flight_id=flight_id,
         name=name,

@@ -32,7 +32,6 @@ from flycam.sync.codec import (
     from_values,
     require_hex_digits,
     require_key_segment,
-    require_text,
     to_values,
 )
 
@@ -136,23 +135,6 @@ def _translate_read_errors(place: str) -> Iterator[None]:
                 error=error,
             )
         ) from error
-
-
-def read_record_labels(values: Any) -> tuple[str, str, frozenset[str]] | None:
-    """Return flight id, name and mosaic ids of records that do not read.
-
-    None if these do not read either.
-
-    Nothing else of them is validated: they name what is not imported.
-    """
-    try:
-        flight_id, name = (
-            require_key_segment(values["flight"]["flight_id"]),
-            require_text(values["flight"]["name"]),
-        )
-        return flight_id, name, frozenset(require_key_segment(one["mosaic_id"]) for one in values["mosaics"])
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def _require_one_flight(records: FlightRecords) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -53,13 +53,13 @@ from flycam.sync.exchange_import import ApplyHooks, ApplyReport, import_exchange
 from flycam.sync.hooks import SyncApplyHooks
 from flycam.sync.manifest import (
     DIGEST_PREFIX_DIGITS,
+    HEAD_DIGITS,
     ExchangeManifest,
     InventoryAnswer,
     InventoryQuery,
     ObjectKind,
     require_exchange_format,
 )
-from flycam.sync.offer import find_missing_heads
 from flycam.sync.reference_feed import (
     ITEM_NAME_DIGITS,
     MAX_FEED_ITEMS_PER_REQUEST,
@@ -115,7 +115,7 @@ def answer_inventory_query(
         originals=tuple(
             one for one in query.originals if one not in purged and not exists(keys.format_original_key(one))
         ),
-        heads={one: frozenset(find_missing_heads(node, one, some)) for one, some in query.heads.items()},
+        heads={one: _find_missing_heads(node, one, some) for one, some in query.heads.items()},
         views=frozenset(digest[:DIGEST_PREFIX_DIGITS] for digest in list_previewed_tiles(node.store, logs)),
         feed_state=feed_state,
     )
@@ -156,6 +156,12 @@ def import_step(
     with source:
         check(manifest)
         return import_exchange(node, source, manifest, start, hooks, account=account)
+
+
+def _find_missing_heads(node: Workspace, mosaic_id: str, wanted: Iterable[str]) -> frozenset[str]:
+    """Return the heads that the mosaic here lacks."""
+    here = {head.content_hash[:HEAD_DIGITS] for head in node.catalog.tiles.heads(mosaic_id, 0)}
+    return frozenset(wanted) - here
 
 
 def _list_missing_records(node: Workspace, query: InventoryQuery) -> list[str]:

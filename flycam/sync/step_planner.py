@@ -1,4 +1,4 @@
-"""Planner of steps: each is a small exchange of its own, whole or not at all.
+"""Planner of what a peer lacks: steps, each a small exchange of its own, or all in one bundle.
 
 A step's manifest begins at the cursor that the step before left, so the receiver's cursor is the only
 state. Order: records of flights without tiles to come, the records of the others with their coarse
@@ -23,14 +23,16 @@ from numpy.typing import NDArray
 from flycam.geometry.grid import TileId, TileRange, compute_ground_pixel_m
 from flycam.model.flight import Flight
 from flycam.model.records import FrameRecord, FrameStatus
-from flycam.mosaic.tiles.peers import PeerCursor, encode_preview, has_peer_tiles
+from flycam.mosaic.tiles.peers import PeerCursor, has_peer_tiles
 from flycam.sync.exchange import ExchangeOffer
 from flycam.sync.manifest import (
     DIGEST_PREFIX_DIGITS,
     EMPTY_DIGEST,
+    HEAD_DIGITS,
     ExchangeManifest,
     InventoryAnswer,
     InventoryQuery,
+    LogCursor,
     LogRange,
     ManifestItem,
     ObjectKind,
@@ -40,11 +42,7 @@ from flycam.sync.offer import (
     IntegrityFilter,
     LogPosition,
     LogTail,
-    MissingHeadsQuery,
     build_records_item,
-    build_terrain_item,
-    build_tile_item,
-    drop_known_tiles,
     iterate_original_items,
     list_live_logs,
     list_newest_flights,
@@ -248,6 +246,10 @@ class RecordOffer:
         """Return True if the peer has them."""
         return sha256 in self._there
 
+    def get_full_item(self, sha256: str) -> tuple[ManifestItem, bytes]:
+        """Return the item of whole records, and its bytes."""
+        return self._encoded[sha256][1:]
+
     def take_item(self, sha256: str) -> tuple[ManifestItem, bytes]:
         """Return the item to be sent and its bytes; note that the peer has it."""
         outgoing = self.get_item(sha256)
@@ -305,6 +307,10 @@ class TerrainSchedule:
             if one.status is FrameStatus.USED and one.tiles is not None and one.dem_id in here
         ]
 
+    def list_for_flights(self, flight_ids: Set[str]) -> set[str]:
+        """Return the ids of the terrains of these flights."""
+        return {dem_id for flight_id in flight_ids for __, dem_id in self._under[flight_id]}
+
     def take_for_tiles(self, flight_id: str, tile_ids: Set[TileId]) -> Iterator[ManifestItem]:
         """Yield the missing terrains under these tiles."""
         found = {
@@ -318,8 +324,8 @@ class TerrainSchedule:
         """Yield these terrains, which the peer has then, unless they are damaged here."""
         for dem_id in sorted(dem_ids):
             self.missing.discard(dem_id)
-            if (data := self._readable.terrain(dem_id)) is not None:
-                yield build_terrain_item(dem_id, data)
+            if (item := self._readable.terrain(dem_id)) is not None:
+                yield item
 
 
 # -- Steps, each built when it is due --------------------------------------------------------------
@@ -333,6 +339,10 @@ _OVERVIEW_M = 1.0
 _INLINE_RECORDS_BYTES = 24 << 10
 # hashes of about 270 KB; a request holds 4 MiB
 _MAX_QUERY_NAMES = 4000
+_MAX_HEADS_PER_QUERY = 1000
+
+MissingHeadsQuery = Callable[[str, Sequence[str]], Collection[str]]
+"""Of these heads of a live mosaic (HEAD_DIGITS digits of content hashes) return those that a peer lacks."""
 
 
 @dataclass(slots=True)
@@ -503,6 +513,32 @@ class StepPlanner:
             if self.readable.has_original(item.sha256):
                 yield self._build_step(_Batch([item]))
 
+    def build_bundle(self, since: LogCursor) -> ExchangeOffer:
+        """Return all that a peer lacks whose cursor here is `since` in one offer, without previews.
+
+        What is lost or damaged here is skipped (`ExchangeOffer.skipped`) and deferred. Raises StoreConflict
+        if `since` is beyond the end of a log here (two nodes of one name, or this one was restored from an
+        older backup), ObjectMissing if the log advanced meanwhile and a tile was collected.
+        """
+        logs = [
+            read_log_tail(self._node, mosaic, since.get(mosaic.mosaic_id, 0), until)
+            for mosaic, until in self._ends
+        ]
+        batch = _Batch()
+        for flight in self._flights:
+            batch.add(*self._records.get_full_item(self._records.get_all(flight.flight_id)))
+        for line in (line for log in logs for line in log.tiles):
+            if (tile := self.readable.tile(line)) is not None:
+                # a bundle may be larger than the memory: the bytes are read again as they are written
+                batch.add(tile[0])
+        fresh = {log.mosaic.flight_id for log in logs if log.until > log.since}
+        batch.items += self._grounds.take(self._grounds.list_for_flights(fresh))
+        batch.items += [
+            item for item, __ in self._originals.values() if self.readable.has_original(item.sha256)
+        ]
+        ranges = {log.mosaic.mosaic_id: log.build_range(log.until) for log in logs}
+        return self._build_step(batch, log_ranges=ranges)
+
     def _iterate_photos(self, names: Iterable[str]) -> Iterator[ManifestItem]:
         """Yield these photos unless the peer does not import their flights' records."""
         for name in names:
@@ -556,13 +592,12 @@ class StepPlanner:
             room = max(target() - own, min(target(), _INLINE_RECORDS_BYTES))
             while waiting and batch.has_room(1, room):
                 line, mosaic = waiting[-1]
-                parent = self.readable.parent(mosaic, line)
-                view = b"" if parent is None else encode_preview(parent)
-                if not batch.has_room(len(view), max(most() - own, room)):
+                view = self.readable.preview(mosaic, line)
+                if view is not None and not batch.has_room(len(view[1]), max(most() - own, room)):
                     break
                 waiting.pop()
-                if parent is not None:
-                    batch.add(build_tile_item(line, view, ObjectKind.VIEW), view)
+                if view is not None:
+                    batch.add(*view)
             if batch.items or not has_records:
                 yield self._build_flight_step(flight, batch, self._get_ranges(logs), records)
             has_records = True
@@ -579,8 +614,27 @@ class StepPlanner:
         """Return the empty ranges at the peer's cursors."""
         return {log.mosaic.mosaic_id: log.build_range(log.since) for log in logs}
 
-    def _drop_known(self, log: LogTail, heads: MissingHeadsQuery, *, views: bool = False) -> None:
-        self.left_out_bytes += sum(map(self.readable.size, drop_known_tiles(log, heads, views=views)))
+    def _drop_known(self, log: LogTail, missing: MissingHeadsQuery, *, views: bool = False) -> None:
+        """Remove the tiles that the peer has from elsewhere from a log, of which it is queried once.
+
+        Overview tiles too if `views`, where they are still to be sent. A node that read the server's
+        bundle, or another node's, has their flights in logs of its own; a server may have orthorectified
+        the same memory card, or have rebuilt a flight without withdrawn frames. What it once sent the peer
+        may have lost since, restored from an older backup: so it is asked when the tiles are due.
+        """
+        if log.is_queried:
+            return
+        log.is_queried = True
+        heads = [
+            line.content_hash[:HEAD_DIGITS] for line in ((*log.views, *log.tiles) if views else log.tiles)
+        ]
+        wanted: set[str] = set()
+        for start in range(0, len(heads), _MAX_HEADS_PER_QUERY):
+            wanted.update(missing(log.mosaic.mosaic_id, heads[start : start + _MAX_HEADS_PER_QUERY]))
+        known = [one for one in log.tiles if one.content_hash[:HEAD_DIGITS] not in wanted]
+        self.left_out_bytes += sum(map(self.readable.size, known))
+        log.tiles = [one for one in log.tiles if one.content_hash[:HEAD_DIGITS] in wanted]
+        log.views = [one for one in log.views if one.content_hash[:HEAD_DIGITS] in wanted] if views else []
 
     def _iterate_tiles(
         self, flight: Flight, log: LogTail, target: ByteBudget, most: ByteBudget, heads: MissingHeadsQuery
@@ -593,12 +647,12 @@ class StepPlanner:
             batch, reached = _Batch(), log.since
             while waiting and batch.has_room(1, target()):
                 line = waiting[-1]
-                data = self.readable.tile(line)
-                if data is not None and not batch.has_room(len(data), most()):
+                tile = self.readable.tile(line)
+                if tile is not None and not batch.has_room(len(tile[1]), most()):
                     break
                 reached = waiting.pop().seq
-                if data is not None:
-                    batch.add(build_tile_item(line, data), data)
+                if tile is not None:
+                    batch.add(*tile)
             until = reached if waiting else end
             tile_ids = {one.tile.tile_id for one in batch.items if one.tile is not None}
             batch.items[:0] = self._grounds.take_for_tiles(flight.flight_id, tile_ids)
@@ -627,7 +681,7 @@ class StepPlanner:
 
     def _build_step(self, batch: _Batch, **others: Any) -> ExchangeOffer:
         manifest = ExchangeManifest(box=self._node.box, items=tuple(batch.items), **others)
-        return ExchangeOffer(manifest, batch.inline_bytes, self._node.store)
+        return ExchangeOffer(manifest, batch.inline_bytes, self._node.store, self.readable.skipped)
 
 
 def _is_coarse(zoom: int, flight: Flight) -> bool:
