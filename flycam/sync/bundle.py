@@ -26,7 +26,7 @@ from flycam.storage import keys
 from flycam.storage.disk_space import DISK_FULL_ERRNOS
 from flycam.storage.files import create_regular, move_into_place, open_regular, parse_bounded_json
 from flycam.sync.codec import DECODE_ERRORS, Count, KeySegment, Name, encode_json, from_values, to_values
-from flycam.sync.exchange import ExchangeSource, read_manifest
+from flycam.sync.exchange import ExchangeSource, ObjectKind, read_manifest
 from flycam.sync.exchange_import import (
     ApplyHooks,
     ApplyReport,
@@ -34,7 +34,6 @@ from flycam.sync.exchange_import import (
     find_outdated_mosaics,
     import_exchange,
 )
-from flycam.sync.manifest import ObjectKind
 from flycam.sync.step_planner import StepPlanner
 from flycam.workspace import Workspace
 

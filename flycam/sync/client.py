@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flycam.errors import InputUnusable, NotFound, ObjectMissing, PeerUnavailable, StoreConflict
 from flycam.messages import Message, _
 from flycam.sync.codec import encode_json, to_values
-from flycam.sync.exchange import ExchangeOffer
-from flycam.sync.manifest import (
+from flycam.sync.exchange import (
     EXCHANGE_FORMAT,
+    ExchangeOffer,
     InventoryAnswer,
     InventoryQuery,
     ManifestItem,

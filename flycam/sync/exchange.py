@@ -1,32 +1,342 @@
-"""Bytes of an exchange, on a stick and over a line alike: `u32 length · manifest, zstd · objects`.
+"""An exchange between nodes, on a stick and over a line alike: its manifest, and its bytes.
 
-Little-endian. An offer is read from any offset, so that what was cut goes on there; a source is what came of
-it, in one file or in the parts of a bundle.
+The manifest, log ranges and objects in the order they are sent, is canonical JSON without any time: the same
+exchange has the same bytes, so its SHA-256 names the exchange. An offer is read from any offset, so that what
+was cut goes on there; a source is what came of it, in one file or in the parts of a bundle. Formats:
+docs/formats/bundle.md, docs/formats/sync.md. Types of fields say how what other nodes send is checked
+(`flycam.sync.codec`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property, partial
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Annotated, Any, BinaryIO, Self
 
-from flycam.errors import SourceUnreadable, TileCorrupt
+from flycam.errors import SourceUnreadable, StoreConflict, TileCorrupt
+from flycam.geometry.grid import MAX_ZOOM, TileId
 from flycam.messages import _
+from flycam.model.frame import TileRecord
+from flycam.mosaic.tiles.peers import PeerCursor
 from flycam.storage import keys
 from flycam.storage.base import ObjectStore
-from flycam.storage.files import decompress_bounded, open_regular
-from flycam.sync.codec import DECODE_ERRORS, compress
-from flycam.sync.manifest import (
-    ExchangeManifest,
-    ManifestItem,
-    ObjectKind,
-    decode_manifest,
-    encode_manifest,
+from flycam.storage.files import decompress_bounded, open_regular, parse_bounded_json
+from flycam.sync.codec import (
+    DECODE_ERRORS,
+    Count,
+    HexDigits,
+    KeySegment,
+    Name,
+    Sha256,
+    ShortHash,
+    compress,
+    encode_json,
+    from_values,
+    require_hex_digits,
+    require_key_segment,
+    to_values,
 )
+
+# -- Version of what nodes say to each other, over a line and on a stick ---------------------------
+
+
+EXCHANGE_FORMAT = 1
+
+
+def require_exchange_format(version: Any, place: str) -> None:
+    """Raise SourceUnreadable, naming `place`, unless this is the version read here."""
+    if version != EXCHANGE_FORMAT:
+        raise SourceUnreadable(
+            _(
+                "{place}: what comes is in format {version!r:.20}, and format "
+                "{exchange_format} is read here; bring both nodes to the same version",
+                place=place,
+                version=version,
+                exchange_format=EXCHANGE_FORMAT,
+            )
+        )
+
+
+# -- Chained digest of a log -----------------------------------------------------------------------
+#
+# It detects differing logs of one name, which are compared at a line that both have.
+
+
+EMPTY_DIGEST = "0" * 32
+"""The digest of a log before its first line."""
+
+
+DIGEST_PREFIX_DIGITS = 8
+"""Digits sent of the digests of lines inside a log range: enough, for logs differ by accident."""
+
+
+def iterate_digests(digest: str, lines: Iterable[TileRecord]) -> Iterator[str]:
+    """Yield the digest after each of these further lines, 32 hex digits.
+
+    Each covers the digest before it.
+    """
+    for line in lines:
+        text = f"{digest} {line.seq} {line.revision} {line.tile_id} {line.epoch} {line.content_hash}"
+        digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+        yield digest
+
+
+def require_same_log(box: str, mosaic_id: str, seq: int, own_digest: str, peer_digest: str) -> None:
+    """Raise StoreConflict, with the remedy, unless both logs agree up to `seq`.
+
+    peer_digest  the digest, or as many of its first digits as are sent
+    """
+    if not own_digest.startswith(peer_digest):
+        raise _build_log_conflict(box, mosaic_id, seq)
+
+
+def require_log_covers(box: str, mosaic_id: str, seq: int, until: int) -> None:
+    """Raise StoreConflict, with the remedy, if a peer imported lines beyond the log."""
+    if seq > until:
+        raise _build_log_conflict(box, mosaic_id, seq)
+
+
+def _build_log_conflict(box: str, mosaic_id: str, seq: int) -> StoreConflict:
+    # a cloned node is detected by either check, whichever log grew longer: cause and remedy are the same
+    return StoreConflict(
+        _(
+            "{box}: its log of {mosaic_id} up to line {seq} is not the one taken in "
+            "before: two nodes carry this name (a copied disk), or this one went back to "
+            "an older backup; give it a name of its own with FLYCAM_BOX and send again (a "
+            "bundle: with --all)",
+            box=box,
+            mosaic_id=mosaic_id,
+            seq=seq,
+        )
+    )
+
+
+# -- Manifest: objects, and the log ranges that they cover -----------------------------------------
+
+
+_MAX_VALUES = 16_000_000  # some million tiles
+
+LogCursor = Mapping[str, int]
+"""Last imported line of each mosaic's log; mosaics without an entry: none."""
+
+
+class ObjectKind(StrEnum):
+    """Kind of an object, in the order in which kinds are sent."""
+
+    RECORDS = "records"
+    RECORD_DELTA = "change"
+    VIEW = "view"
+    TILE = "tile"
+    TERRAIN = "terrain"
+    ORIGINAL = "original"
+
+
+_NAME_CHECKS: Mapping[ObjectKind, Callable[[Any], str]] = {
+    ObjectKind.RECORD_DELTA: partial(require_hex_digits, digits=64),
+    ObjectKind.TERRAIN: require_key_segment,
+    ObjectKind.ORIGINAL: require_hex_digits,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TileLogEntry:
+    """The log line whose state, or preview, an object is."""
+
+    mosaic_id: KeySegment
+    tile_id: TileId
+    seq: Count
+    content_hash: ShortHash
+
+    def __post_init__(self) -> None:
+        tile = self.tile_id
+        if not 0 <= tile.z <= MAX_ZOOM or min(tile.x, tile.y) < 0 or max(tile.x, tile.y) >> tile.z:
+            raise ValueError(f"{tile} is no tile")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ManifestItem:
+    """One object.
+
+    sha256      hex, of the bytes as they are sent; size_bytes: their number
+    name        id of a terrain, SHA-256 of an original or of the records that a delta expands to
+    tile        of a tile or preview
+    """
+
+    kind: ObjectKind
+    sha256: Sha256
+    size_bytes: Count
+    name: Name = ""
+    tile: TileLogEntry | None = None
+
+    def __post_init__(self) -> None:
+        if (self.tile is not None) != (self.kind in (ObjectKind.TILE, ObjectKind.VIEW)):
+            raise ValueError(f"{self.kind} {self.sha256} with tile {self.tile}")
+        if self.kind in _NAME_CHECKS:
+            _NAME_CHECKS[self.kind](self.name)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogRange:
+    """Lines since+1..until of one mosaic's log, with the digest up to either end.
+
+    marks  the first DIGEST_PREFIX_DIGITS digits of the digest after each of the lines, concatenated
+    """
+
+    since: Count
+    until: Count
+    since_digest: ShortHash
+    until_digest: ShortHash
+    marks: str
+
+    def __post_init__(self) -> None:
+        lines = self.until - self.since
+        if lines or self.marks:
+            require_hex_digits(self.marks, lines * DIGEST_PREFIX_DIGITS)
+
+    def digest_at(self, seq: int) -> str | None:
+        """Return the digest up to a line, or its digits sent; None outside the range."""
+        if seq in (self.since, self.until):
+            return self.since_digest if seq == self.since else self.until_digest
+        if not self.since < seq < self.until:
+            return None
+        at = (seq - self.since - 1) * DIGEST_PREFIX_DIGITS
+        return self.marks[at : at + DIGEST_PREFIX_DIGITS]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExchangeManifest:
+    """Contents of one exchange.
+
+    box                 node that sends it
+    log_ranges          by mosaic
+    items               in the order they are sent
+    known_records       SHA-256 of records that an earlier exchange brought and that hold for this one too
+    unfinished_mosaics  mosaics whose logs go on beyond this exchange
+    """
+
+    box: Name
+    log_ranges: Mapping[KeySegment, LogRange] = field(default_factory=dict)
+    items: tuple[ManifestItem, ...] = ()
+    known_records: tuple[Sha256, ...] = ()
+    unfinished_mosaics: frozenset[KeySegment] = frozenset()
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all objects."""
+        return sum(item.size_bytes for item in self.items)
+
+    @property
+    def until(self) -> dict[str, int]:
+        """The cursor of a node that has imported this."""
+        return {mosaic_id: stretch.until for mosaic_id, stretch in self.log_ranges.items()}
+
+
+def encode_manifest(manifest: ExchangeManifest) -> bytes:
+    """Encode a manifest as canonical bytes."""
+    return encode_json({"format": EXCHANGE_FORMAT, **to_values(manifest)})
+
+
+def decode_manifest(data: bytes, place: str) -> ExchangeManifest:
+    """Decode a manifest.
+
+    Raises SourceUnreadable, naming `place` (the file), for any bytes that are not a manifest of this
+    format.
+    """
+    try:
+        values = parse_bounded_json(data, _MAX_VALUES)
+        require_exchange_format(values["format"], place)
+        return from_values(ExchangeManifest, values)
+    except DECODE_ERRORS as error:
+        raise SourceUnreadable(
+            _(
+                "{place}: its list of contents does not read ({error}); write it again on the "
+                "node it comes from",
+                place=place,
+                error=error,
+            )
+        ) from error
+
+
+# -- Question about what a peer lacks, and its answer ----------------------------------------------
+
+
+HEAD_DIGITS = 16
+"""Digits of a content hash that name a head, which covers the tile's address too."""
+_MAX_NAMES = 1 << 16
+_MAX_HEAD_MOSAICS = 16
+"""In one question: nodes ask about one, and each is a read of all its tiles."""
+
+Head = Annotated[str, partial(require_hex_digits, digits=HEAD_DIGITS)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InventoryQuery:
+    """Names of objects here, of which a peer may lack some.
+
+    box        this node
+    mosaics    live mosaics, whose cursors are asked
+    records    SHA-256 of records: the peer drops those of this node that are not named; None: it drops none
+    terrain    ids; originals: SHA-256
+    heads      by mosaic
+    """
+
+    box: Name
+    mosaics: tuple[KeySegment, ...] = ()
+    records: tuple[HexDigits, ...] | None = None
+    terrain: tuple[KeySegment, ...] = ()
+    originals: tuple[HexDigits, ...] = ()
+    heads: Mapping[KeySegment, tuple[Head, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lists = (self.mosaics, self.records or (), self.terrain, self.originals, *self.heads.values())
+        if max(map(len, lists)) > _MAX_NAMES or len(self.heads) > _MAX_HEAD_MOSAICS:
+            # no answer is partial
+            raise ValueError(f"{max(map(len, lists))} names, {len(self.heads)} mosaics at once")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InventoryAnswer:
+    """Objects that the peer lacks, of those about which it was queried.
+
+    box         the peer
+    cursors     how far it imported each log
+    views       first DIGEST_PREFIX_DIGITS digits of the content hashes of tiles whose previews it has
+    heads       those of live mosaics that it lacks, for each mosaic about which it was queried
+    feed_state  of the reference data that it has for this node
+    """
+
+    box: Name
+    cursors: Mapping[KeySegment, PeerCursor] = field(default_factory=dict)
+    records: frozenset[Name] = frozenset()
+    terrain: tuple[KeySegment, ...] = ()
+    originals: tuple[HexDigits, ...] = ()
+    views: frozenset[Name] = frozenset()
+    heads: Mapping[Name, frozenset[Name]] = field(default_factory=dict)
+    feed_state: Name = ""
+
+
+def parse_inventory_answer(values: Any, place: str) -> InventoryAnswer:
+    """Parse a peer's answer; SourceUnreadable."""
+    try:
+        return from_values(InventoryAnswer, values)
+    except DECODE_ERRORS as error:
+        raise SourceUnreadable(
+            _(
+                "{place}: its answer does not read ({error}); bring both nodes to the same version",
+                place=place,
+                error=error,
+            )
+        ) from error
+
+
+# -- Bytes of an exchange: `u32 length · manifest, zstd · objects`, little-endian -------------------
+
 
 _LENGTH = struct.Struct("<I")
 _BLOCK = 1 << 20

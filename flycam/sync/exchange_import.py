@@ -52,13 +52,15 @@ from flycam.mosaic.tiles.peers import (
 from flycam.mosaic.tiles.rebuild import find_stale_tiles, load_amendments
 from flycam.storage import keys
 from flycam.storage.files import read_decompressed_size
-from flycam.sync.exchange import ExchangeSource, build_hash_mismatch_error, iterate_objects, read_object
-from flycam.sync.manifest import (
+from flycam.sync.exchange import (
     EMPTY_DIGEST,
     ExchangeManifest,
+    ExchangeSource,
     ManifestItem,
     ObjectKind,
-    TileLogEntry,
+    build_hash_mismatch_error,
+    iterate_objects,
+    read_object,
     require_same_log,
 )
 from flycam.sync.record_import import (
@@ -210,19 +212,15 @@ def require_importable(
             or is_tile != (line.tile_id.z == mosaic.base_zoom)
             or line.tile_id.z < mosaic.min_zoom
         ):
-            raise _build_foreign_tile_error(place, line)
-
-
-def _build_foreign_tile_error(place: str, line: TileLogEntry) -> SourceUnreadable:
-    return SourceUnreadable(
-        _(
-            "{place}: holds tile {tile_id} of {mosaic_id}, which its own records do not "
-            "describe; write it again on the node it comes from",
-            place=place,
-            tile_id=line.tile_id,
-            mosaic_id=line.mosaic_id,
-        )
-    )
+            raise SourceUnreadable(
+                _(
+                    "{place}: holds tile {tile_id} of {mosaic_id}, which its own records do not "
+                    "describe; write it again on the node it comes from",
+                    place=place,
+                    tile_id=line.tile_id,
+                    mosaic_id=line.mosaic_id,
+                )
+            )
 
 
 # -- Import: verification of every object, storage, merge ------------------------------------------
@@ -506,16 +504,6 @@ class _ExchangeImport:
 # -- Merge of an exchange whose objects are stored -------------------------------------------------
 
 
-def find_log_advances(node: Workspace, manifest: ExchangeManifest) -> dict[str, PeerCursor]:
-    """Return the ends of logs beyond what was imported, by the peer's mosaic id."""
-    known = read_peer_cursors(node.store, manifest.box)
-    return {
-        mosaic_id: PeerCursor(seq=stretch.until, digest=stretch.until_digest)
-        for mosaic_id, stretch in sorted(manifest.log_ranges.items())
-        if mosaic_id not in known or known[mosaic_id].seq < stretch.until
-    }
-
-
 def find_outdated_mosaics(node: Workspace, manifest: ExchangeManifest) -> frozenset[str]:
     """Return the peer's mosaics that were imported in a later state than this one."""
     known = read_peer_cursors(node.store, manifest.box)
@@ -687,8 +675,12 @@ class _ExchangeMerge:
         must not be left out, nor the cursor moved back.
         """
         self._known = read_cursors(self._node.store)
-        ahead = find_log_advances(self._node, self._manifest)
-        return {there: taken for there, taken in ahead.items() if there in home.mosaics}
+        return {
+            there: PeerCursor(seq=stretch.until, digest=stretch.until_digest)
+            for there, stretch in sorted(self._manifest.log_ranges.items())
+            if there in home.mosaics
+            if self._known.get(keys.derive_log_id(self._giver, there), -1) < stretch.until
+        }
 
     def _merge_states(self, flight: Flight, received: Mapping[str, _ReceivedTiles]) -> int:
         """Merge received states into the heads; return the number of log lines appended.

@@ -25,7 +25,7 @@ from flycam.mosaic.tiles.codec import decode_tile, read_tile
 from flycam.mosaic.tiles.groups import DAMAGE, rebuild_parent
 from flycam.mosaic.tiles.peers import encode_preview
 from flycam.storage import keys
-from flycam.sync.manifest import (
+from flycam.sync.exchange import (
     DIGEST_PREFIX_DIGITS,
     EMPTY_DIGEST,
     LogRange,

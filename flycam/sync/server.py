@@ -48,18 +48,19 @@ from flycam.mosaic.tiles.peers import list_previewed_tiles, read_peer_cursors
 from flycam.storage import keys
 from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES, get_free_bytes, require_free_space
 from flycam.sync.codec import DECODE_ERRORS, from_values, require_hex_digits, to_values
-from flycam.sync.exchange import ExchangeSource, read_manifest
-from flycam.sync.exchange_import import ApplyHooks, ApplyReport, import_exchange
-from flycam.sync.hooks import SyncApplyHooks
-from flycam.sync.manifest import (
+from flycam.sync.exchange import (
     DIGEST_PREFIX_DIGITS,
     HEAD_DIGITS,
     ExchangeManifest,
+    ExchangeSource,
     InventoryAnswer,
     InventoryQuery,
     ObjectKind,
+    read_manifest,
     require_exchange_format,
 )
+from flycam.sync.exchange_import import ApplyHooks, ApplyReport, import_exchange
+from flycam.sync.hooks import SyncApplyHooks
 from flycam.sync.reference_feed import (
     ITEM_NAME_DIGITS,
     MAX_FEED_ITEMS_PER_REQUEST,

@@ -24,12 +24,12 @@ from flycam.geometry.grid import TileId, TileRange, compute_ground_pixel_m
 from flycam.model.flight import Flight
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.mosaic.tiles.peers import PeerCursor, has_peer_tiles
-from flycam.sync.exchange import ExchangeOffer
-from flycam.sync.manifest import (
+from flycam.sync.exchange import (
     DIGEST_PREFIX_DIGITS,
     EMPTY_DIGEST,
     HEAD_DIGITS,
     ExchangeManifest,
+    ExchangeOffer,
     InventoryAnswer,
     InventoryQuery,
     LogCursor,

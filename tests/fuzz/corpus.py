@@ -32,7 +32,7 @@ from flycam.mosaic.terrain_codec import encode_terrain
 from flycam.mosaic.tiles.codec import encode_tile
 from flycam.sync.bundle import PartHeader, encode_part_header
 from flycam.sync.codec import compress
-from flycam.sync.manifest import (
+from flycam.sync.exchange import (
     EXCHANGE_FORMAT,
     ExchangeManifest,
     LogRange,

@@ -15,7 +15,7 @@ from flycam.mosaic.tiles.codec import read_tile
 from flycam.storage import keys
 from flycam.sync import client, step_planner
 from flycam.sync.client import MAX_REFUSALS, REQUEST_OVERHEAD_BYTES, SyncReport, TransferLimits
-from flycam.sync.manifest import ObjectKind
+from flycam.sync.exchange import ObjectKind
 from flycam.sync.server import open_step
 from tests.laws.recorded import ZOOM
 from tests.sync.boxes import MOSAIC, Box, alone, mosaic_of, new_box, record

@@ -17,8 +17,7 @@ from flycam.storage.address import MemoryStore
 from flycam.storage.disk_space import RESERVED_BYTES
 from flycam.sync import offer
 from flycam.sync.bundle import write_parts
-from flycam.sync.exchange import ExchangeOffer
-from flycam.sync.manifest import ExchangeManifest
+from flycam.sync.exchange import ExchangeManifest, ExchangeOffer
 from flycam.sync.records import read_flight_records
 from flycam.sync.server import import_step
 from tests.suites.catalog_suite import photo_of

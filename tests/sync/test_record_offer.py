@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from flycam.sync import client, step_planner
-from flycam.sync.exchange import ExchangeOffer
-from flycam.sync.manifest import ObjectKind
+from flycam.sync.exchange import ExchangeOffer, ObjectKind
 from flycam.sync.records import read_flight_records
 from tests.sync.boxes import Box, new_box
 from tests.sync.lines import Wire, sync

@@ -11,8 +11,7 @@ import zstandard
 
 from flycam.errors import SourceUnreadable
 from flycam.sync.client import to_request_body
-from flycam.sync.exchange import ExchangeOffer
-from flycam.sync.manifest import parse_inventory_answer
+from flycam.sync.exchange import ExchangeOffer, parse_inventory_answer
 from flycam.sync.server import answer_inventory_query, import_step, open_step
 from flycam.sync.step_planner import StepPlanner
 from tests.sync.boxes import Box, new_box

@@ -16,8 +16,7 @@ from flycam.model.access import Account, Role
 from flycam.storage import keys
 from flycam.sync import server
 from flycam.sync.client import Sender, SyncReport, TransferLimits, to_request_body
-from flycam.sync.exchange import ExchangeOffer
-from flycam.sync.manifest import ObjectKind, parse_inventory_answer
+from flycam.sync.exchange import ExchangeOffer, ObjectKind, parse_inventory_answer
 from flycam.sync.server import answer_inventory_query
 from flycam.sync.step_planner import StepPlanner
 from tests.serve.province import TOKENS, new_province, serving
@@ -170,6 +169,19 @@ def test_a_full_disk_takes_records_and_views_and_no_tiles(
     assert put(step) == 507
     free[0] = 2 << 30
     assert put(step, step.size_bytes) == 200, "what came stays"
+
+
+def test_a_step_whose_answer_was_lost_is_answered_again(address: str, province: Box, field: Box) -> None:
+    step = next(planner_of(field, province).steps(lambda: 8 << 20))
+    where = f"{address}/api/sync/steps/{step.sha256}"
+    answers = []
+    with httpx.Client(headers={"Authorization": f"Bearer {TOKENS[Role.BOX]}"}, timeout=60) as client:
+        for at in (0, step.size_bytes):
+            of = {"Upload-Offset": str(at), "Upload-Length": str(step.size_bytes)}
+            assert client.head(where, headers=of).headers["Upload-Offset"] == str(at)
+            answers.append(client.put(where, content=b"".join(step.blocks(at)), headers=of).json())
+    assert [one["flights"] for one in answers] == [["f1"], ["f1"]]
+    assert [one["lines"] > 0 for one in answers] == [True, False], "the second time nothing changes"
 
 
 def test_bytes_that_came_changed_are_sent_again(address: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable
 from flycam.geometry.grid import TileId
-from flycam.sync.manifest import (
+from flycam.sync.exchange import (
     ExchangeManifest,
     LogRange,
     ManifestItem,
