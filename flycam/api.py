@@ -83,7 +83,7 @@ def ingest_photos(
     Raises InputUnusable (nothing usable; also terrain elsewhere), FlightBusy, StorageFailed (run it again).
     """
     from flycam.ingest.batch import ingest
-    from flycam.ingest.inspection import PreflightRequest
+    from flycam.ingest.preflight_check import PreflightRequest
     from flycam.mosaic.orthorectify.flight_session import FlightLabels
     from flycam.mosaic.terrain import register_dem
 

@@ -207,7 +207,7 @@ def parse_scheduler_address(text: str, certificate: Path | None) -> SchedulerAdd
     if protocol == "tcp" and not is_loopback(host):
         raise OptionUnusable(
             _(
-                "FLYCAM_CLUSTER: {text}: over tcp whoever reaches that port could run any "
+                "FLYCAM_CLUSTER: {text}: over tcp anyone who reaches that port could run any "
                 "program there; write tls:// and name the file of 'flycam worker "
                 "--make-certificate FILE' in FLYCAM_CLUSTER_CERTIFICATE on every machine. "
                 "tcp is for 127.0.0.1 alone",

@@ -100,7 +100,7 @@ class PhotosUnpositioned(PositionMissing):
 class VideoUnpositioned(PositionMissing):
     """A video came without anything that says where it was filmed."""
 
-    heading = _("The film has no position")
+    heading = _("The video has no position")
 
 
 class TerrainMissing(InputUnusable):
@@ -381,7 +381,7 @@ class AccessDenied(FlycamError):
 class ServerUntrusted(InputUnusable):
     """A server's certificate is not trusted, so nothing was sent to it."""
 
-    heading = _("The server is not believed")
+    heading = _("The server is not trusted")
 
 
 class UploadIncomplete(FlycamError):

@@ -6,19 +6,16 @@ Bytes are stored before anything that refers to them.
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.catalog.retention_records import (
+from flycam.catalog.retention import (
     PurgeRecord,
     get_original_key,
     make_original_purged,
@@ -26,7 +23,6 @@ from flycam.catalog.retention_records import (
 )
 from flycam.errors import (
     DataDamaged,
-    DiskFull,
     FrameRejected,
     FrameUnreadable,
     InputUnusable,
@@ -34,13 +30,13 @@ from flycam.errors import (
     SourceUnreadable,
     StorageFailed,
 )
-from flycam.media.pixels import Pixels, decode_photo, load_photo, open_pixels
+from flycam.media.pixels import Pixels, decode_photo, load_photo, parse_photo
 from flycam.messages import _
 from flycam.model.records import FrameRecord
 from flycam.storage import keys
 from flycam.storage.base import ObjectStore
-from flycam.storage.disk_space import DISK_FULL_ERRNOS
-from flycam.storage.files import compute_sha256, make_file_changed, move_into_place
+from flycam.storage.disk_space import make_write_error
+from flycam.storage.files import compute_sha256, make_file_changed, replace_file
 from flycam.storage.keys import ORIGINALS_DIR
 from flycam.workspace import Workspace
 
@@ -194,14 +190,14 @@ def fetch_local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
 
 def make_copy_error(name: str, folder: Path, error: OSError) -> StorageFailed:
     """Make the error for a local copy that cannot be written."""
-    kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
-    return kind(
+    return make_write_error(
+        error,
         _(
             "{name}: no copy of it can be kept in {folder} ({strerror}); free some there and run again",
             name=name,
             folder=folder,
             strerror=error.strerror,
-        )
+        ),
     )
 
 
@@ -228,18 +224,12 @@ def _require_intact(found: str, sha256: str, name: str) -> None:
 
 
 def _fetch(workspace: Workspace, sha256: str, target: Path) -> None:
-    handle, temporary = tempfile.mkstemp(dir=target.parent)
     digest = hashlib.sha256()
-    try:
-        with os.fdopen(handle, "wb") as out:
-            for block in stream_blocks(workspace.store, keys.format_original_key(sha256)):
-                digest.update(block)
-                out.write(block)
+    with replace_file(target) as out:
+        for block in stream_blocks(workspace.store, keys.format_original_key(sha256)):
+            digest.update(block)
+            out.write(block)
         _require_intact(digest.hexdigest(), sha256, target.name)  # the copy is not verified again
-        move_into_place(Path(temporary), target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def stream_blocks(store: ObjectStore, key: str, max_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:
@@ -269,6 +259,7 @@ class PhotoCache:
     """Decoded photos by frame id, the latest within `memory_bytes`; thread-safe.
 
     develop  applied to a decoded photo, such as evening out its exposure
+    load     reads and decodes a photo; None: its stored original
     """
 
     def __init__(
@@ -277,11 +268,12 @@ class PhotoCache:
         records: Iterable[FrameRecord],
         *,
         develop: Callable[[str, Bytes], Bytes] = keep_unchanged,
+        load: Callable[[FrameRecord], Bytes] | None = None,
         memory_bytes: int = _MEMORY_BYTES,
     ) -> None:
-        self._workspace = workspace
         self._records = {record.frame_id: record for record in records}
         self._develop = develop
+        self._load = load or (lambda record: read_stored_pixels(workspace, record))
         self._memory_bytes = memory_bytes
         self._kept: OrderedDict[str, Bytes] = OrderedDict()
         self._bytes = 0
@@ -314,7 +306,7 @@ class PhotoCache:
         with making:
             pixels = self._get(frame_id)
             if pixels is None:
-                pixels = self._develop(frame_id, read_stored_pixels(self._workspace, record))
+                pixels = self._develop(frame_id, self._load(record))
                 pixels.flags.writeable = False
                 self._keep(frame_id, pixels)
         return pixels
@@ -348,18 +340,4 @@ def read_stored_pixels(workspace: Workspace, record: FrameRecord) -> Bytes:
     """
     provenance = record.header.provenance
     data = read_verified_original(workspace, provenance.source_sha256, provenance.source_name)
-    # Decoders take files; a copy lives only while it is read, for a flight may have 20 GB of them.
-    with _copied(workspace.cache_dir, data, Path(provenance.source_name).name) as path:
-        return open_pixels(path)
-
-
-@contextmanager
-def _copied(cache: Path, data: bytes, name: str) -> Iterator[Path]:
-    with ExitStack() as stack:
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            path = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache))) / name
-            path.write_bytes(data)
-        except OSError as error:
-            raise make_copy_error(name, cache, error) from error
-        yield path
+    return decode_photo(parse_photo(data, Path(provenance.source_name)))

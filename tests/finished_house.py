@@ -11,7 +11,7 @@ from flycam.board.layers import register_communes
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.photo_drill import DrillReport
 from flycam.ingest.batch import ingest
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.mosaic.finish.report import FinishReport
 from flycam.mosaic.finish.workflow import FinishRequest
 from flycam.mosaic.orthorectify.flight_session import FlightLabels

@@ -16,9 +16,9 @@ from flycam.drill.flight import VideoPlan
 from flycam.drill.photo_drill import DrillReport, write_drill
 from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from flycam.ingest.batch import IngestReport, ingest
-from flycam.ingest.inspection import PreflightRequest
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.terrain import register_dem
 from flycam.storage.address import open_store

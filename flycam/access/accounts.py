@@ -9,16 +9,20 @@ import difflib
 import hmac
 import json
 import math
-import os
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from flycam.catalog.accounts import generate_token, generate_token_id, hash_token, make_account_exists
+from flycam.catalog.accounts import (
+    generate_token,
+    generate_token_id,
+    hash_token,
+    make_account_exists,
+    make_token_entry,
+)
 from flycam.catalog.restrictions import Guest, Person
-from flycam.catalog.tokens import make_token_entry
 from flycam.config import ROLES, OpenIdClient
 from flycam.errors import AccessDenied, InputUnusable, NotFound, OptionUnusable, StorageFailed
 from flycam.messages import _
@@ -26,7 +30,7 @@ from flycam.model.access import Account, Descendants, OneTimeCode, Role, Scope, 
 from flycam.model.records import AuditEntry
 from flycam.model.text import normalize_name, strip_unprintable, to_search_key, validate_name
 from flycam.model.time import format_iso
-from flycam.storage.files import make_folder, move_into_place
+from flycam.storage.files import make_folder, replace_file
 from flycam.storage.keys import SETUP_CODE_FILE
 from flycam.workspace import Workspace
 
@@ -336,13 +340,10 @@ def make_setup_code(workspace: Workspace) -> str:
     code = _new_code()
     record = {"sha256": _hash(code), "expires_ns": workspace.clock_ns() + SETUP_CODE_TTL_MIN * _MINUTE_NS}
     path = workspace.cache_dir / SETUP_CODE_FILE
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         make_folder(path.parent)
-        temporary.unlink(missing_ok=True)
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            json.dump(record, out)
-        move_into_place(temporary, path)
+        with replace_file(path, 0o600) as out:
+            out.write(json.dumps(record).encode())
     except OSError as error:
         raise StorageFailed(
             _(

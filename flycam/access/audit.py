@@ -66,7 +66,7 @@ _KEEP = _(
 )
 _DESCRIPTIONS = {
     AuditFault.CHANGED: _("is missing or was changed, {keep}", keep=_KEEP),
-    AuditFault.FORGED: _("is not what was signed: it was written anew, {keep}", keep=_KEEP),
+    AuditFault.FORGED: _("is not what was signed: it was rewritten, {keep}", keep=_KEEP),
     AuditFault.UNSIGNED: _("is not signed, although this node signs every line, {keep}", keep=_KEEP),
     AuditFault.UNKNOWN: _(
         "is signed by a key that this node does not know; if another node writes into "

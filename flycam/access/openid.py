@@ -248,7 +248,7 @@ def _encode_hash(text: str, algorithm: str, *, left_half: bool = False) -> str:
 def _unusable(where: str, why: str) -> SignInUnavailable:
     return SignInUnavailable(
         _(
-            "{where}: {why}: whoever runs the sign-in service can mend that; an access token "
+            "{where}: {why}: who runs the sign-in service can repair that; an access token "
             "still signs you in",
             where=strip_url_credentials(where),
             why=why,

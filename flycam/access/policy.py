@@ -25,7 +25,7 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.changes import ChangeVersion
-from flycam.catalog.placements import derive_placement_id, to_placement
+from flycam.catalog.frames import derive_placement_id, to_placement
 from flycam.catalog.restrictions import select_active_redactions
 from flycam.errors import NotFound
 from flycam.geometry.camera import InteriorOrientation

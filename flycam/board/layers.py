@@ -21,7 +21,7 @@ import shapely
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from flycam.errors import DiskFull, NotFound, SourceUnreadable, StorageFailed
+from flycam.errors import NotFound, SourceUnreadable
 from flycam.geodata.communes import CommuneImport, read_communes
 from flycam.geodata.layer_file import LayerFeature, LayerImport, read_layer
 from flycam.geodata.vector_validation import MAX_BYTES
@@ -31,7 +31,7 @@ from flycam.model.records import AuditEntry, CommuneRecord, LayerFeatureRecord, 
 from flycam.model.text import is_printable, strip_url_credentials, to_visible, validate_name
 from flycam.model.time import to_utc_ns
 from flycam.originals import store_original
-from flycam.storage.disk_space import DISK_FULL_ERRNOS
+from flycam.storage.disk_space import make_write_error
 from flycam.workspace import Workspace
 
 # -- Import of commune boundaries from a file into the catalogue -----------------------------------
@@ -144,13 +144,13 @@ def fetch_url(
             )
         ) from error
     except OSError as error:
-        kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
-        raise kind(
+        raise make_write_error(
+            error,
             _(
                 "{folder}: cannot be written ({strerror}); make room and run again",
                 folder=folder,
                 strerror=error.strerror,
-            )
+            ),
         ) from error
     finally:
         pool.clear()

@@ -38,7 +38,7 @@ from flycam.model.records import AuditEntry, MarkVersion
 from flycam.model.text import to_json_line, validate_note
 from flycam.model.time import format_iso
 from flycam.originals import store_original_bytes
-from flycam.storage.atomic import write_file_atomically
+from flycam.storage.files import write_file_atomically
 from flycam.workspace import Workspace
 
 # -- Photos sent with marks: only the pixels are kept ----------------------------------------------

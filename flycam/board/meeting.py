@@ -256,7 +256,7 @@ class Meeting:
 
 
 class PresentedViewBody(BaseModel):
-    """What a presenter's page shows. view: words of its address; take: although another presents."""
+    """View on a presenter's page. view: parameters of its address; take: take over from another presenter."""
 
     screen: Annotated[str, Field(min_length=8, max_length=40, pattern=r"^[0-9a-f]+$")]
     view: Annotated[dict[ViewWord, str], Field(max_length=20)]
@@ -274,7 +274,7 @@ MeetingHere = Annotated[Meeting, Depends(_get_meeting)]
 
 @router.get("/api/meeting")
 def get_presentation(meeting: MeetingHere, principal: GuestPrincipal) -> Json | None:
-    """What is presented, and by whom since when; null: nothing, or nothing that is for whoever asks."""
+    """The view presented, by whom, since when; null: none, or none that the caller may see."""
     return describe_presentation(filter_presentation(meeting.get_current(), principal))
 
 

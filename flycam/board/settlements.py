@@ -9,9 +9,7 @@ one is reachable: nothing is known of roads that nobody flew over.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -28,7 +26,7 @@ from flycam.catalog.board import SettlementVersion
 from flycam.catalog.changes import ChangeVersion
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, StoreConflict
 from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
-from flycam.geodata.feature_file import FeatureLayer, write_features
+from flycam.geodata.feature_file import FeatureLayer, encode_csv, write_features
 from flycam.geodata.layer_file import MAX_FEATURES
 from flycam.geometry.features import label_components
 from flycam.messages import _
@@ -37,7 +35,7 @@ from flycam.model.flight import DRILL_MARK, Classification, Event, find_strictes
 from flycam.model.records import AuditEntry, LayerRecord
 from flycam.model.text import escape_cell, validate_note
 from flycam.model.time import format_iso
-from flycam.storage.atomic import write_file_atomically
+from flycam.storage.files import write_file_atomically
 from flycam.workspace import Workspace
 
 # -- Road connectivity: places that a road net joins, before and after parts of it are cut ---------
@@ -328,7 +326,7 @@ def report_access(
     version = last.version if last else 0
     if report.based_on is not None and report.based_on != version:
         raise StoreConflict(
-            _("{name}: somebody said something of this settlement meanwhile; look at it again", name=one.name)
+            _("{name}: somebody reported on this settlement meanwhile; look at it again", name=one.name)
         )
     at_ns = workspace.clock_ns()
     west, south, east, north = (float(side) for side in one.shape.bounds)
@@ -542,7 +540,11 @@ def export_settlements(workspace: Workspace, out: Path, event: str, reach_m: flo
     found = workspace.catalog.flights.event(event)
     settlements = list_event_settlements(workspace, found, reach_m)
     if out.suffix.lower() == ".csv":
-        write_file_atomically(out, _csv(settlements, found))
+        head = [*_COLUMNS, "lon_deg", "lat_deg"]
+        places = ((f"{one.shape.x:.7f}", f"{one.shape.y:.7f}") for one in settlements)
+        cells = (map(escape_cell, _row(one, found).values()) for one in settlements)
+        rows = ([*texts, *place] for texts, place in zip(cells, places, strict=True))
+        write_file_atomically(out, encode_csv([head, *rows]))
     else:
         write_features(out, [build_settlement_layer([(found, one) for one in settlements])], crs=WGS84)
     return len(settlements)
@@ -567,14 +569,3 @@ def _row(one: Settlement, event: Event) -> dict[str, str]:
     drill = DRILL_MARK if event.is_drill else ""
     words = {**fields, "in_layer": "yes" if one.is_from_layer else "no", "event": event.name, "drill": drill}
     return {name: "" if words[name] is None else str(words[name]) for name in _COLUMNS}
-
-
-def _csv(settlements: Sequence[Settlement], event: Event) -> bytes:
-    """Encode as CSV with the byte order mark by which spreadsheets recognise UTF-8."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow([*_COLUMNS, "lon_deg", "lat_deg"])
-    for one in settlements:
-        cells = map(escape_cell, _row(one, event).values())
-        writer.writerow([*cells, f"{one.shape.x:.7f}", f"{one.shape.y:.7f}"])
-    return out.getvalue().encode("utf-8-sig")

@@ -1,7 +1,7 @@
-"""Accounts, guest links, external identities and one-time codes.
+"""Accounts, their tokens, guest links, external identities and one-time codes.
 
 A token, and the secret of a guest link, is 256 random bits, so one SHA-256 keeps it safe at rest and is quick
-to check.
+to check (decision 0033).
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ import hashlib
 import secrets
 import threading
 import time
-from collections.abc import Collection
-from dataclasses import asdict, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
 
-from flycam.catalog import tables, tokens
+from flycam.catalog import tables
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
 from flycam.catalog.restrictions import Guest, Person
-from flycam.catalog.tables import guests, identities, one_time_codes
+from flycam.catalog.rows import parse_row, to_row
+from flycam.catalog.tables import guests, identities, one_time_codes, tokens
 from flycam.errors import AccessDenied, InputUnusable, NotFound
 from flycam.messages import _
-from flycam.model.access import Account, Descendants, OneTimeCode, Role, Token
+from flycam.model.access import Account, Descendants, OneTimeCode, Role, Scope, Token
 from flycam.model.records import AuditEntry
 from flycam.model.text import format_shell_command
 
@@ -73,14 +74,14 @@ class Accounts:
         """
         again = update(identities).where(identities.c.name == account.name).values(barred_ns=None)
         with self._database.write(alone_in=tables.audit_log) as connection:
-            connection.execute(self._database.upsert(tables.accounts), to_account_row(account))
-            ended = tokens.revoke_all(connection, account.name, account.created_ns)
-            tokens.insert_first_token(connection, derive_first_token(account))
+            connection.execute(self._database.upsert(tables.accounts), to_row(tables.accounts, account))
+            ended = revoke_all(connection, account.name, account.created_ns)
+            insert_first_token(connection, derive_first_token(account))
             connection.execute(again)
             if audit_entry is not None:
                 write_entries(
                     connection,
-                    [audit_entry, *tokens.make_revocation_entries(ended, audit_entry)],
+                    [audit_entry, *make_revocation_entries(ended, audit_entry)],
                     self._database.audit_key,
                 )
         self.forget()
@@ -93,8 +94,8 @@ class Accounts:
         with self._database.write(alone_in=tables.audit_log) as connection:
             if connection.execute(select(tables.accounts.c.name)).first() is not None:
                 raise make_account_exists()
-            connection.execute(tables.accounts.insert(), to_account_row(account))
-            tokens.insert_first_token(connection, derive_first_token(account))
+            connection.execute(tables.accounts.insert(), to_row(tables.accounts, account))
+            insert_first_token(connection, derive_first_token(account))
             write_entries(connection, [audit_entry], self._database.audit_key)
         self.forget()
 
@@ -107,22 +108,21 @@ class Accounts:
         """
         with self._database.write(alone_in=tables.audit_log) as connection:
             account = _remove_account(connection, name)
-            ended = tokens.revoke_all(connection, name, at_ns)
+            ended = revoke_all(connection, name, at_ns)
             barred = update(identities).where(identities.c.name == name).values(barred_ns=at_ns)
             connection.execute(barred)
             detail = ", ".join([account.role, *account.communes])
             entry = AuditEntry(who=who, what="user remove", subject=name, detail=detail, at_ns=at_ns)
             write_entries(
-                connection, [entry, *tokens.make_revocation_entries(ended, entry)], self._database.audit_key
+                connection, [entry, *make_revocation_entries(ended, entry)], self._database.audit_key
             )
         self.forget()
         return account, ended
 
     def all(self) -> list[Account]:
         """Return all accounts by name."""
-        with self._database.read() as connection:
-            query = select(tables.accounts).order_by(tables.accounts.c.name)
-            return [parse_account_row(row) for row in connection.execute(query)]
+        query = select(tables.accounts).order_by(tables.accounts.c.name)
+        return self._database.fetch(Account, query)
 
     def find_by_token(self, token: str) -> Account | None:
         """Return the account of a valid token, with the token's scope and end.
@@ -150,12 +150,10 @@ class Accounts:
             return None
         with self._database.read() as connection:
             row = connection.execute(select(tables.accounts).where(tables.accounts.c.name == name)).first()
-            token = (
-                tokens.find_valid_token(connection, time.time_ns(), token_id) if row and token_id else None
-            )
+            token = find_valid_token(connection, time.time_ns(), token_id) if row and token_id else None
         if row is None or (token_id and token is None):
             return None
-        account = parse_account_row(row)
+        account = parse_row(Account, row)
         if token is None or token.account == name:
             return account if token is None else _by(account, token)
         return replace(account, token_id=token.token_id, until_ns=token.expires_ns)
@@ -172,7 +170,7 @@ class Accounts:
 
     def _is_held(self, secret_hash: str) -> bool:
         with self._database.read() as connection:
-            return tokens.is_token_valid(connection, time.time_ns(), secret_hash)
+            return is_token_valid(connection, time.time_ns(), secret_hash)
 
     def _refresh(self) -> None:
         if time.monotonic() - self._read_at < _CACHE_TTL_S:
@@ -181,9 +179,8 @@ class Accounts:
             if time.monotonic() - self._read_at < _CACHE_TTL_S:
                 return
             with self._database.read() as connection:
-                rows = connection.execute(select(tables.accounts))
-                known = {one.name: one for one in map(parse_account_row, rows)}
-                valid_tokens = tokens.list_valid_tokens(connection, time.time_ns())
+                known = _fetch_accounts(connection)
+                valid_tokens = list_valid_tokens(connection, time.time_ns())
             self._by_hash = {
                 one.secret_hash: _by(known[one.account], one) for one in valid_tokens if one.account in known
             }
@@ -196,10 +193,15 @@ class Accounts:
             self._read_at = float("-inf")
 
 
+def _fetch_accounts(connection: Connection) -> dict[str, Account]:
+    rows = connection.execute(select(tables.accounts))
+    return {row.name: parse_row(Account, row) for row in rows}
+
+
 def _remove_account(connection: Connection, name: str) -> Account:
-    known = {one.name: one for one in map(parse_account_row, connection.execute(select(tables.accounts)))}
+    known = _fetch_accounts(connection)
     if name not in known:
-        raise tokens.make_account_not_found(name)
+        raise make_account_not_found(name)
     if [one.name for one in known.values() if one.role is Role.ADMIN] == [name]:
         raise InputUnusable(
             _(
@@ -220,7 +222,7 @@ def make_account_exists() -> AccessDenied:
 
 def derive_first_token(account: Account) -> Token:
     """Return the token that comes with a new account, under its own hash."""
-    return tokens.make_first_token(generate_token_id(), account.name, account.token_hash, account.created_ns)
+    return make_first_token(generate_token_id(), account.name, account.token_hash, account.created_ns)
 
 
 def _by(account: Account, token: Token) -> Account:
@@ -234,26 +236,210 @@ def _by(account: Account, token: Token) -> Account:
     )
 
 
-def to_account_row(account: Account) -> dict[str, Any]:
-    """Convert an account to a row."""
-    return {
-        "name": account.name,
-        "role": account.role.value,
-        "token_hash": account.token_hash,
-        "created_ns": account.created_ns,
-        "communes": "\n".join(account.communes),
-    }
+# -- Tokens of accounts, several each, with label, scope, expiry and last use ----------------------
 
 
-def parse_account_row(row: Row[Any]) -> Account:
-    """Convert a row to an account."""
-    return Account(
-        name=row.name,
-        role=Role(row.role),
-        token_hash=row.token_hash,
-        created_ns=row.created_ns,
-        communes=tuple(row.communes.splitlines()),
+MAX_TOKENS_PER_ACCOUNT = 50
+"""Tokens that an account may hold at a time."""
+
+
+class Tokens:
+    """Tokens by id and by account; `Accounts` signs in by them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, token: Token, audit_entry: AuditEntry) -> None:
+        """Write a new token, with its audit entry.
+
+        Raises NotFound (no such account), InputUnusable (the account holds too many).
+        """
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            require_account(connection, token.account)
+            if len(list_valid_tokens(connection, token.made_ns, token.account)) >= MAX_TOKENS_PER_ACCOUNT:
+                raise InputUnusable(
+                    _(
+                        "{account}: holds {most_held} tokens already; revoke what is no longer used",
+                        account=token.account,
+                        most_held=MAX_TOKENS_PER_ACCOUNT,
+                    )
+                )
+            connection.execute(tokens.insert(), to_row(tokens, token))
+            write_entries(connection, [audit_entry], self._database.audit_key)
+
+    def list_valid(self, now_ns: int, account: str | None = None) -> list[Token]:
+        """Return valid tokens, of one account or of all, by account, oldest first."""
+        with self._database.read() as connection:
+            return list_valid_tokens(connection, now_ns, account)
+
+    def find_descendants(self, now_ns: int) -> dict[str, Descendants]:
+        """Return what would end with each valid token, by its id.
+
+        Tokens with which nothing would end are left out.
+        """
+        with self._database.read() as connection:
+            known, links = list_valid_tokens(connection, now_ns), _links_held(connection, now_ns)
+        made = {one.token_id: _find_made_with([one], known, links) for one in known}
+        return {token_id: one for token_id, one in made.items() if one != Descendants()}
+
+    def revoke(self, token: Token, seal: str, audit_entry: AuditEntry) -> Descendants:
+        """Revoke a token and what was made with it, with the audit entries.
+
+        seal  what seals the account's sessions from now on, if until now this token does
+        """
+        c = tables.accounts.c
+        sealed = update(tables.accounts).where(c.name == token.account, c.token_hash == token.secret_hash)
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            known, links = (
+                list_valid_tokens(connection, audit_entry.at_ns),
+                _links_held(connection, audit_entry.at_ns),
+            )
+            ended = _find_made_with([token], known, links)
+            _end(connection, [token], ended, audit_entry.at_ns)
+            connection.execute(sealed.values(token_hash=seal))
+            write_entries(
+                connection,
+                [audit_entry, *make_revocation_entries(ended, audit_entry)],
+                self._database.audit_key,
+            )
+        return ended
+
+    def note_use(self, token_id: str, at_ns: int) -> None:
+        """Record the use of a token."""
+        c = tokens.c
+        older = or_(c.used_ns.is_(None), c.used_ns < at_ns)
+        with self._database.write() as connection:
+            connection.execute(update(tokens).where(c.token_id == token_id, older).values(used_ns=at_ns))
+
+
+def list_valid_tokens(connection: Connection, now_ns: int, account: str | None = None) -> list[Token]:
+    """List valid tokens as `Tokens.list_valid`, within a transaction."""
+    c = tokens.c
+    query = select(tokens).where(_holds(now_ns))
+    if account is not None:
+        query = query.where(c.account == account)
+    return [
+        parse_row(Token, row) for row in connection.execute(query.order_by(c.account, c.made_ns, c.token_id))
+    ]
+
+
+def is_token_valid(connection: Connection, now_ns: int, secret_hash: str) -> bool:
+    """Check whether a token of this hash is valid, within a transaction."""
+    query = select(tokens.c.token_id).where(tokens.c.secret_hash == secret_hash, _holds(now_ns))
+    return connection.execute(query).first() is not None
+
+
+def _holds(now_ns: int) -> ColumnElement[bool]:
+    c = tokens.c
+    return and_(c.revoked_ns.is_(None), or_(c.expires_ns.is_(None), c.expires_ns > now_ns))
+
+
+def find_valid_token(connection: Connection, now_ns: int, token_id: str) -> Token | None:
+    """Return a valid token, within a transaction; None if there is none."""
+    row = connection.execute(select(tokens).where(tokens.c.token_id == token_id, _holds(now_ns))).first()
+    return None if row is None else parse_row(Token, row)
+
+
+def insert_first_token(connection: Connection, token: Token) -> None:
+    """Write the token that comes with an account, within a transaction."""
+    connection.execute(delete(tokens).where(tokens.c.secret_hash == token.secret_hash))
+    connection.execute(tokens.insert(), to_row(tokens, token))
+
+
+def revoke_all(connection: Connection, account: str, at_ns: int) -> Descendants:
+    """Revoke an account's tokens, codes and guest links, within a transaction.
+
+    Returns what ended besides the account's own tokens.
+    """
+    c = one_time_codes.c
+    codes = update(one_time_codes).where(c.account == account, c.ended_ns.is_(None))
+    connection.execute(codes.values(ended_ns=at_ns))
+    known, links = list_valid_tokens(connection, at_ns), _links_held(connection, at_ns)
+    # expired ones too: the clock may be set back
+    own = list_valid_tokens(connection, 0, account)
+    made = _find_made_with(own, known, links)
+    guest_ids = {*made.guest_ids, *(one.guest_id for one in links if one.made_by == account)}
+    ended = Descendants(tokens=made.tokens, guest_ids=tuple(sorted(guest_ids)))
+    _end(connection, own, ended, at_ns)
+    return ended
+
+
+def _find_made_with(own: Sequence[Token], known: Sequence[Token], links: Sequence[Row[Any]]) -> Descendants:
+    """Return the tokens and guest links made with some tokens, directly or not.
+
+    For a link without a known token the account's name and the time decide: those made since a token was may
+    have been made with it (tokens of other scopes than ALL make none).
+    """
+    ids, made = {one.token_id for one in own}, list[Token]()
+    while more := [one for one in known if one.made_with in ids and one.token_id not in ids]:
+        ids.update(one.token_id for one in more)
+        made += more
+    since_ns = {one.account: one.made_ns for one in reversed(own) if one.scope is Scope.ALL}
+    guest_ids = (
+        one.guest_id
+        for one in links
+        if one.made_with in ids
+        or (one.made_with is None and one.made_ns >= since_ns.get(one.made_by, one.made_ns + 1))
     )
+    return Descendants(tokens=tuple(made), guest_ids=tuple(guest_ids))
+
+
+def _end(connection: Connection, own: Sequence[Token], made: Descendants, at_ns: int) -> None:
+    """Revoke tokens and what was made with them."""
+    ids = [one.token_id for one in (*own, *made.tokens)]
+    connection.execute(update(tokens).where(tokens.c.token_id.in_(ids)).values(revoked_ns=at_ns))
+    links = update(guests).where(guests.c.guest_id.in_(made.guest_ids))
+    connection.execute(links.values(revoked_ns=at_ns))
+
+
+def _links_held(connection: Connection, now_ns: int) -> Sequence[Row[Any]]:
+    c = guests.c
+    query = select(guests).where(c.revoked_ns.is_(None), c.expires_ns > now_ns)
+    return connection.execute(query.order_by(c.guest_id)).all()
+
+
+def make_revocation_entries(ended: Descendants, why: AuditEntry) -> list[AuditEntry]:
+    """Make the audit entries of what ended with what another entry reports."""
+    links = [
+        AuditEntry(who=why.who, what="guest revoked", subject=one, detail="", at_ns=why.at_ns)
+        for one in ended.guest_ids
+    ]
+    return [
+        *(make_token_entry(one, "token revoked", why.who, why.at_ns, one.scope) for one in ended.tokens),
+        *links,
+    ]
+
+
+def make_token_entry(token: Token, what: str, who: str, at_ns: int, detail: str) -> AuditEntry:
+    """Make the audit entry of a token."""
+    made_with = token.made_with and f"made with {token.made_with}"
+    full_detail = ", ".join(filter(None, [token.account, token.label, detail, made_with]))
+    return AuditEntry(who=who, what=what, subject=token.token_id, detail=full_detail, at_ns=at_ns)
+
+
+def make_first_token(token_id: str, account: str, secret_hash: str, made_ns: int) -> Token:
+    """Make the token that comes with an account."""
+    return Token(
+        token_id=token_id,
+        account=account,
+        label="",
+        scope=Scope.ALL,
+        secret_hash=secret_hash,
+        made_by=account,
+        made_ns=made_ns,
+    )
+
+
+def require_account(connection: Connection, name: str) -> None:
+    """Raise NotFound if there is no account of this name, within a transaction."""
+    known = select(tables.accounts.c.name).where(tables.accounts.c.name == name)
+    if connection.execute(known).first() is None:
+        raise make_account_not_found(name)
+
+
+def make_account_not_found(name: str) -> NotFound:
+    """Make the error of an unknown account name."""
+    return NotFound(_("{name}: no such account; list them with: flycam user list", name=name[:80]))
 
 
 # -- Guest links by id and by secret ---------------------------------------------------------------
@@ -276,27 +462,15 @@ class Guests:
 
     def put(self, guest: Guest, audit_entry: AuditEntry | None = None) -> None:
         """Write a link, with its audit entry."""
-        row = {
-            "guest_id": guest.guest_id,
-            "secret_hash": guest.secret_hash,
-            "event_id": guest.event_id,
-            "communes": "\n".join(guest.communes),
-            "made_by": guest.made_by,
-            "made_ns": guest.made_ns,
-            "expires_ns": guest.expires_ns,
-            "revoked_ns": guest.revoked_ns,
-            "made_with": guest.made_with,
-        }
         with self._database.write(alone_in=tables.audit_log) as connection:
-            connection.execute(self._database.upsert(guests), row)
+            connection.execute(self._database.upsert(guests), to_row(guests, guest))
             write_entries(connection, [audit_entry] if audit_entry else [], self._database.audit_key)
         self._forget()
 
     def all(self) -> list[Guest]:
         """Return every link there ever was, newest first."""
         query = select(guests).order_by(guests.c.made_ns.desc(), guests.c.guest_id)
-        with self._database.read() as connection:
-            return [_guest(row) for row in connection.execute(query)]
+        return self._database.fetch(Guest, query)
 
     def revoke(self, guest_id: str, at_ns: int, audit_entry: AuditEntry | None = None) -> Guest:
         """Revoke a link, with its audit entry; one already revoked stays as it is.
@@ -314,7 +488,7 @@ class Guests:
             raise NotFound(
                 _("{guest_id}: there is no such guest link; see 'flycam guests list'", guest_id=guest_id[:80])
             )
-        return _guest(row)
+        return parse_row(Guest, row)
 
     def find_by_secret(self, secret: str, now_ns: int) -> Guest | None:
         """Return the link of a secret if it is valid now."""
@@ -331,11 +505,6 @@ class Guests:
     def _forget(self) -> None:
         with self._lock:
             self._read_at = float("-inf")
-
-
-def _guest(row: Row[Any]) -> Guest:
-    values = dict(row._mapping)
-    return Guest(**{**values, "communes": tuple(row.communes.splitlines())})
 
 
 # -- Identities: people of the province's own sign-in service, and their accounts ------------------
@@ -360,15 +529,14 @@ class Identities:
         closes a node that is open to the person at the machine.
         """
         with self._database.write(alone_in=tables.audit_log) as connection:
-            rows = connection.execute(select(tables.accounts))
-            accounts = {one.name: one for one in map(parse_account_row, rows)}
+            accounts = _fetch_accounts(connection)
             if not accounts:
                 raise _no_administrator()
             before = _account_before(connection, person, accounts)
             account = before or _entered(connection, person, accounts, at_ns)
             account = replace(account, role=person.role, communes=person.communes)
             if account != before:
-                row = to_account_row(account)
+                row = to_row(tables.accounts, account)
                 what = {"role": row["role"], "communes": row["communes"]}
                 its = tables.accounts.c.name == account.name
                 connection.execute(update(tables.accounts).where(its).values(what))
@@ -400,7 +568,7 @@ def _entered(connection: Connection, person: Person, accounts: Collection[str], 
     )
     row = {"issuer": person.issuer, "subject": person.subject, "name": account.name, "first_ns": at_ns}
     connection.execute(identities.insert(), row)
-    connection.execute(tables.accounts.insert(), to_account_row(account))
+    connection.execute(tables.accounts.insert(), to_row(tables.accounts, account))
     return account
 
 
@@ -459,9 +627,9 @@ class OneTimeCodes:
         c = one_time_codes.c
         before = update(one_time_codes).where(c.account == code.account, c.ended_ns.is_(None))
         with self._database.write(alone_in=tables.audit_log) as connection:
-            tokens.require_account(connection, code.account)
+            require_account(connection, code.account)
             connection.execute(before.values(ended_ns=code.made_ns))
-            connection.execute(one_time_codes.insert(), asdict(code))
+            connection.execute(one_time_codes.insert(), to_row(one_time_codes, code))
             write_entries(connection, [audit_entry], self._database.audit_key)
 
     def spend(self, code_hash: str, at_ns: int) -> OneTimeCode:
@@ -493,7 +661,7 @@ class OneTimeCodes:
         with self._database.write(alone_in=tables.audit_log) as connection:
             is_first = connection.execute(same).first() is None
             if is_first:
-                connection.execute(one_time_codes.insert(), asdict(used))
+                connection.execute(one_time_codes.insert(), to_row(one_time_codes, used))
         return is_first
 
     def is_spent(self, secret: str) -> bool:
@@ -507,7 +675,7 @@ def _found(connection: Connection, code_hash: str, at_ns: int) -> OneTimeCode:
     row = connection.execute(select(one_time_codes).where(one_time_codes.c.code_hash == code_hash)).first()
     if row is None:
         raise _wrong()
-    code = _code(row)
+    code = parse_row(OneTimeCode, row)
     if code.is_used:
         raise AccessDenied(_("this code was used already, and lets in once only; ask for a new one"))
     if code.ended_ns is not None:
@@ -523,7 +691,3 @@ def _found(connection: Connection, code_hash: str, at_ns: int) -> OneTimeCode:
 
 def _wrong() -> AccessDenied:
     return AccessDenied(_("this code is wrong; compare it letter by letter, or ask for a new one"))
-
-
-def _code(row: Row[Any]) -> OneTimeCode:
-    return OneTimeCode(**dict(row._mapping))

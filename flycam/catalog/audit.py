@@ -11,9 +11,8 @@ import json
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
 from flycam.catalog import tables
 from flycam.catalog.audit_key import (
@@ -26,6 +25,7 @@ from flycam.catalog.audit_key import (
     is_signed,
 )
 from flycam.catalog.database import Database
+from flycam.catalog.rows import parse_row, to_row
 from flycam.model.records import AuditEntry, AuditRecord
 
 _FIRST_DIGEST = "0" * 64
@@ -53,8 +53,7 @@ class Audit:
         """Return at most `limit` lines after number `since`, in order."""
         c = tables.audit_log.c
         query = select(tables.audit_log).where(c.seq > since).order_by(c.seq).limit(limit)
-        with self._database.read() as connection:
-            return [_line(row) for row in connection.execute(query)]
+        return self._database.fetch(AuditRecord, query)
 
     def last(self, what: str = "") -> AuditRecord | None:
         """Return the last line, or the last of one action.
@@ -68,7 +67,7 @@ class Audit:
             query = query.where(c.what == what)
         with self._database.read() as connection:
             row = connection.execute(query).first()
-        return None if row is None else _line(row)
+        return None if row is None else parse_row(AuditRecord, row)
 
     def signed_head(self) -> SignedHead | None:
         """Return the last line with its signature, as it is printed; None if empty."""
@@ -150,7 +149,7 @@ def write_entries(
         before = _digest(before, seq, one.at_ns, one.who, one.what, one.subject, one.detail)
         lines.append(AuditRecord(seq=seq, **asdict(one), digest=before))
     if lines:
-        connection.execute(tables.audit_log.insert(), [asdict(line) for line in lines])
+        connection.execute(tables.audit_log.insert(), [to_row(tables.audit_log, line) for line in lines])
     if signer is not None:
         rows = [
             {"seq": line.seq, "signed_by": signer.public, "signature": signer.sign(line.seq, line.digest)}
@@ -163,7 +162,3 @@ def write_entries(
 def _digest(before: str, *values: object) -> str:
     text = json.dumps([before, *values], ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _line(row: Row[Any]) -> AuditRecord:
-    return AuditRecord(**row._mapping)

@@ -8,7 +8,6 @@ that digest, everything after it must be signed. Format: docs/formats/audit.md.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -18,11 +17,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flycam.errors import DiskFull, StorageFailed
+from flycam.errors import StorageFailed
 from flycam.messages import _
 from flycam.model.records import AuditRecord
-from flycam.storage.disk_space import DISK_FULL_ERRNOS
-from flycam.storage.files import make_folder, sync_path
+from flycam.storage.disk_space import make_write_error
+from flycam.storage.files import make_folder, replace_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -120,9 +119,9 @@ class AuditKey:
         except (ValueError, KeyError, TypeError) as error:
             raise StorageFailed(
                 _(
-                    "{path}: is no key of an audit log as it was written; move it away and "
-                    "keep it: a new key is made, and lines signed before are checked by "
-                    "'flycam audit verify --key'",
+                    "{path}: is not a key of an audit log as written; move it away and keep "
+                    "it: a new key is made, and lines signed before are checked by 'flycam "
+                    "audit verify --key'",
                     path=self._path,
                 )
             ) from error
@@ -130,26 +129,20 @@ class AuditKey:
     def _keep(self, signer: Signer) -> None:
         """Write the key to disk, whole, before anything is signed by it."""
         values = {"seed": signer.seed.hex(), "after": signer.after, "digest": signer.digest}
-        part = self._path.with_name(f"{self._path.name}.part")
         try:
             make_folder(self._path.parent)
-            part.unlink(missing_ok=True)
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-                json.dump(values, out)
-                out.flush()
-                os.fsync(out.fileno())
-            part.replace(self._path)
-            sync_path(self._path.parent)
+            with replace_file(self._path, 0o600) as out:
+                out.write(json.dumps(values).encode())
         except OSError as error:
-            kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
-            raise kind(
+            raise make_write_error(
+                error,
                 _(
                     "{path}: the key of the audit log cannot be written ({strerror}), and "
                     "nothing goes unsigned; free some space or make the folder writable, and "
                     "run again",
                     path=self._path,
                     strerror=error.strerror,
-                )
+                ),
             ) from error
 
 

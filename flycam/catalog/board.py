@@ -1,26 +1,29 @@
-"""Field marks, briefings and reported access to settlements, as versions.
+"""Field marks, briefings and reported access to settlements, as versions; specialist layers.
 
-Every edit or report adds a version, nothing is overwritten; the last version is current.
+Every edit or report adds a version, nothing is overwritten; the last version is current. Layers are replaced
+as a whole.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Connection, and_, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from flycam.catalog import tables
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.tables import audit_log, briefings, match_touching_boxes, settlements, to_box_columns
+from flycam.catalog.rows import parse_row, to_row
+from flycam.catalog.tables import audit_log, briefings, match_touching_boxes, settlements
 from flycam.errors import NotFound, StoreConflict
 from flycam.messages import _
-from flycam.model.board import Access, MarkKind, MarkStatus, RoadStatus
-from flycam.model.records import AuditEntry, BoundsLonLat, MarkVersion
+from flycam.model.board import Access, MarkStatus, RoadStatus
+from flycam.model.records import AuditEntry, BoundsLonLat, LayerFeatureRecord, LayerRecord, MarkVersion
+from flycam.model.text import to_canonical_name
 
 # -- Briefings: lists of places to present, by event and version -----------------------------------
 
@@ -61,13 +64,7 @@ class Briefings:
         Raises StoreConflict if somebody else has added that version.
         """
         places = [[one.name, dict(one.view), list(one.bounds)] for one in line.places]
-        row = {
-            "event_id": line.event_id,
-            "version": line.version,
-            "places": json.dumps(places, ensure_ascii=False),
-            "author": line.author,
-            "at_ns": line.at_ns,
-        }
+        row = to_row(briefings, line, places=json.dumps(places, ensure_ascii=False))
         try:
             with self._database.write(alone_in=audit_log) as connection:
                 connection.execute(briefings.insert(), row)
@@ -88,16 +85,11 @@ class Briefings:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
-        return BriefingVersion(
-            event_id=row.event_id,
-            version=row.version,
-            places=[
-                BriefingPlace(name=name, view=view, bounds=(west, south, east, north))
-                for name, view, (west, south, east, north) in json.loads(row.places)
-            ],
-            author=row.author,
-            at_ns=row.at_ns,
-        )
+        places = [
+            BriefingPlace(name=name, view=view, bounds=(west, south, east, north))
+            for name, view, (west, south, east, north) in json.loads(row.places)
+        ]
+        return parse_row(BriefingVersion, row, places=places)
 
 
 # -- Versions of field marks -----------------------------------------------------------------------
@@ -116,7 +108,7 @@ class Marks:
         """
         try:
             with self._database.write(alone_in=audit_log) as connection:
-                connection.execute(tables.marks.insert(), _encode_mark(line))
+                connection.execute(tables.marks.insert(), to_row(tables.marks, line))
                 write_entries(connection, [audit_entry], self._database.audit_key)
         except IntegrityError as error:
             raise StoreConflict(
@@ -151,12 +143,14 @@ class Marks:
             query = query.where(match_touching_boxes(tables.marks, bounds))
         if not with_removed:
             query = query.where(c.status != MarkStatus.REMOVED.value)
-        return self._fetch(query.order_by(c.at_ns.desc(), c.mark_id))
+        return self._database.fetch(MarkVersion, query.order_by(c.at_ns.desc(), c.mark_id))
 
     def history(self, mark_id: str) -> list[MarkVersion]:
         """Return all versions of a mark, oldest first. Raises NotFound."""
         c = tables.marks.c
-        found = self._fetch(select(tables.marks).where(c.mark_id == mark_id).order_by(c.version))
+        found = self._database.fetch(
+            MarkVersion, select(tables.marks).where(c.mark_id == mark_id).order_by(c.version)
+        )
         if not found:
             raise make_mark_not_found(mark_id)
         return found
@@ -166,46 +160,10 @@ class Marks:
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(tables.marks)).scalar_one())
 
-    def _fetch(self, query: Select[Any]) -> list[MarkVersion]:
-        with self._database.read() as connection:
-            return [_decode_mark(row) for row in connection.execute(query)]
-
 
 def make_mark_not_found(mark_id: str) -> NotFound:
     """Make the error of a mark that is missing, or hidden from the account."""
     return NotFound(_("{mark_id}: there is no such mark; see 'flycam marks list'", mark_id=mark_id[:40]))
-
-
-def _encode_mark(line: MarkVersion) -> dict[str, Any]:
-    return {
-        "mark_id": line.mark_id,
-        "version": line.version,
-        "event_id": line.event_id,
-        "kind": line.kind.value,
-        "status": line.status.value,
-        "note": line.note,
-        "photo_sha256": line.photo_sha256,
-        "author": line.author,
-        "at_ns": line.at_ns,
-        "wkb": line.wkb,
-        **to_box_columns(line.bounds_lonlat_deg),
-    }
-
-
-def _decode_mark(row: Row[Any]) -> MarkVersion:
-    return MarkVersion(
-        mark_id=row.mark_id,
-        version=row.version,
-        event_id=row.event_id,
-        kind=MarkKind(row.kind),
-        status=MarkStatus(row.status),
-        note=row.note,
-        photo_sha256=row.photo_sha256,
-        author=row.author,
-        at_ns=row.at_ns,
-        wkb=row.wkb,
-        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
-    )
 
 
 # -- Reported access to settlements, by event and version ------------------------------------------
@@ -247,12 +205,12 @@ class Settlements:
         """
         try:
             with self._database.write(alone_in=audit_log) as connection:
-                connection.execute(settlements.insert(), _encode_settlement(line))
+                connection.execute(settlements.insert(), to_row(settlements, line))
                 write_entries(connection, [audit_entry], self._database.audit_key)
         except IntegrityError as error:
             raise StoreConflict(
                 _(
-                    "{name}: somebody said something of this settlement a moment ago; look at it again",
+                    "{name}: somebody reported on this settlement a moment ago; look at it again",
                     name=line.name,
                 )
             ) from error
@@ -270,40 +228,163 @@ class Settlements:
         query = select(settlements).join(
             last, (c.settlement_id == last.c.settlement_id) & (c.version == last.c.last)
         )
-        return self._fetch(query.where(c.event_id == event_id).order_by(c.settlement_id))
+        return self._database.fetch(
+            SettlementVersion, query.where(c.event_id == event_id).order_by(c.settlement_id)
+        )
 
     def history(self, event_id: str, settlement_id: str) -> list[SettlementVersion]:
         """Return all versions of a settlement in an event, oldest first."""
         c = settlements.c
         query = select(settlements).where(c.event_id == event_id, c.settlement_id == settlement_id)
-        return self._fetch(query.order_by(c.version))
+        return self._database.fetch(SettlementVersion, query.order_by(c.version))
 
     def stamp(self) -> int:
         """Return a number that grows with every version."""
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(settlements)).scalar_one())
 
-    def _fetch(self, query: Select[Any]) -> list[SettlementVersion]:
+
+# -- Specialist layers, replaced as a whole and queried by rectangle -------------------------------
+
+
+_ROWS_AT_ONCE = 5000
+
+
+class SpecialistLayers:
+    """Layers by id or name.
+
+    Readers see a layer before or after a write, never between.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(
+        self,
+        layer: LayerRecord,
+        features: Sequence[LayerFeatureRecord],
+        audit_entry: AuditEntry | None = None,
+    ) -> None:
+        """Write a layer in place of the one with its id, atomically, with its audit entry."""
+        with self._database.write() as connection:
+            # its row first: a concurrent put of the same layer waits here, then sees what this one wrote
+            connection.execute(self._database.upsert(tables.layers), _layer_row(layer))
+            _drop_features(connection, layer.layer_id)
+            for start in range(0, len(features), _ROWS_AT_ONCE):
+                some = features[start : start + _ROWS_AT_ONCE]
+                rows = [_feature_row(layer.layer_id, feature) for feature in some]
+                connection.execute(tables.layer_features.insert(), rows)
+            self._write_audit_entry(connection, audit_entry)
+
+    def all(self) -> list[LayerRecord]:
+        """Return every layer, by kind and name."""
+        c = tables.layers.c
+        return self._database.fetch(LayerRecord, select(tables.layers).order_by(c.kind, c.name))
+
+    def get(self, ref: str) -> LayerRecord:
+        """Return the layer of this id or name. Raises NotFound."""
+        c = tables.layers.c
+        query = select(tables.layers).where(or_(c.layer_id == ref, c.name == ref))
         with self._database.read() as connection:
-            return [_decode_settlement(row) for row in connection.execute(query)]
+            row = connection.execute(query).first()
+        if row is None:
+            raise make_layer_not_found(ref)
+        return parse_row(LayerRecord, row)
+
+    def remove(self, layer_id: str, audit_entry: AuditEntry | None = None) -> None:
+        """Remove a layer, with its audit entry.
+
+        The file that it was read from stays as an original.
+        """
+        with self._database.write() as connection:
+            connection.execute(delete(tables.layers).where(tables.layers.c.layer_id == layer_id))
+            _drop_features(connection, layer_id)
+            self._write_audit_entry(connection, audit_entry)
+
+    def _write_audit_entry(self, connection: Connection, audit_entry: AuditEntry | None) -> None:
+        """Write the audit entry, last in the transaction.
+
+        Other writers of the log wait from here on, not while features are written.
+        """
+        if audit_entry is not None:
+            self._database.lock_table(connection, audit_log)
+            write_entries(connection, [audit_entry], self._database.audit_key)
+
+    def features(
+        self, layer_id: str, bounds: BoundsLonLat | None, limit: int, offset: int = 0
+    ) -> tuple[list[LayerFeatureRecord], int]:
+        """Return features whose box touches `bounds`, and how many there are in all.
+
+        At most `limit` from `offset` on, trouble first.
+        """
+        c = tables.layer_features.c
+        wanted = c.layer_id == layer_id
+        if bounds is not None:
+            wanted = and_(wanted, match_touching_boxes(tables.layer_features, bounds))
+        query = select(tables.layer_features).where(wanted).order_by(c.is_trouble.desc(), c.number.desc())
+        with self._database.read() as connection:
+            matched = connection.execute(
+                select(func.count()).select_from(tables.layer_features).where(wanted)
+            )
+            rows = connection.execute(query.limit(limit).offset(offset))
+            return [parse_row(LayerFeatureRecord, row) for row in rows], int(matched.scalar_one())
+
+    def names(self) -> list[tuple[str, int, str, BoundsLonLat]]:
+        """Return (layer, number, name, box) of every named feature."""
+        c = tables.layer_features.c
+        query = select(c.layer_id, c.number, c.name, c.west, c.south, c.east, c.north).where(c.name != "")
+        with self._database.read() as connection:
+            return [
+                (row.layer_id, row.number, row.name, (row.west, row.south, row.east, row.north))
+                for row in connection.execute(query)
+            ]
+
+    def get_many(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], LayerFeatureRecord]:
+        """Return features by layer and number, without those that do not exist."""
+        c = tables.layer_features.c
+        found: dict[tuple[str, int], LayerFeatureRecord] = {}
+        with self._database.read() as connection:
+            for layer_id in sorted({layer_id for layer_id, _ in wanted}):
+                numbers = [number for one, number in wanted if one == layer_id]
+                query = select(tables.layer_features).where(c.layer_id == layer_id, c.number.in_(numbers))
+                rows = connection.execute(query)
+                found |= {(layer_id, row.number): parse_row(LayerFeatureRecord, row) for row in rows}
+        return found
+
+    def feature(self, layer_id: str, number: int) -> LayerFeatureRecord:
+        """Return one feature of a layer. Raises NotFound."""
+        c = tables.layer_features.c
+        query = select(tables.layer_features).where(c.layer_id == layer_id, c.number == number)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise NotFound(
+                _("{number}: the layer has no such feature; it may have been read again since", number=number)
+            )
+        return parse_row(LayerFeatureRecord, row)
+
+    def stamp(self) -> tuple[tuple[str, int], ...]:
+        """Return a value that changes when a layer is added, removed or read again."""
+        c = tables.layers.c
+        with self._database.read() as connection:
+            rows = connection.execute(select(c.layer_id, c.refreshed_ns).order_by(c.layer_id))
+            return tuple((row.layer_id, row.refreshed_ns) for row in rows)
 
 
-_PLAIN = ("event_id", "settlement_id", "version", "name", "note", "author", "at_ns", "wkb")
+def make_layer_not_found(ref: str) -> NotFound:
+    """Make the error of a layer that is missing, or hidden from the account."""
+    return NotFound(_("{ref}: there is no such layer; see 'flycam layers list'", ref=ref))
 
 
-def _encode_settlement(line: SettlementVersion) -> dict[str, Any]:
-    return {
-        **{name: getattr(line, name) for name in _PLAIN},
-        "access": line.access.value,
-        "roads_said": line.roads_said.value,
-        **to_box_columns(line.bounds_lonlat_deg),
-    }
+def _drop_features(connection: Connection, layer_id: str) -> None:
+    connection.execute(delete(tables.layer_features).where(tables.layer_features.c.layer_id == layer_id))
 
 
-def _decode_settlement(row: Row[Any]) -> SettlementVersion:
-    return SettlementVersion(
-        **{name: getattr(row, name) for name in _PLAIN},
-        access=Access(row.access),
-        roads_said=RoadStatus(row.roads_said),
-        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
-    )
+def _layer_row(layer: LayerRecord) -> dict[str, Any]:
+    names = {"name": to_canonical_name(layer.name), "owner": to_canonical_name(layer.owner)}
+    return to_row(tables.layers, layer, **names)
+
+
+def _feature_row(layer_id: str, feature: LayerFeatureRecord) -> dict[str, Any]:
+    name = to_canonical_name(feature.name)
+    return to_row(tables.layer_features, feature, feature.condition, layer_id=layer_id, name=name)

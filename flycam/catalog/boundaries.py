@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
-from flycam.catalog.tables import is_touching, match_touching_boxes, to_box_columns
+from flycam.catalog.rows import BOX_COLUMNS, to_row
+from flycam.catalog.tables import is_touching, match_touching_boxes
 from flycam.errors import BoundaryInvalid, NotFound
 from flycam.messages import _
 from flycam.model.flight import EXERCISE_COMMUNE_CODES
@@ -123,7 +124,7 @@ class Boundaries:
         query = select(tables.communes).where(_in_force(on_date))
         if bounds is not None:
             query = query.where(match_touching_boxes(tables.communes, bounds))
-        return self._fetch(query.order_by(tables.communes.c.code))
+        return self._database.fetch(CommuneRecord, query.order_by(tables.communes.c.code))
 
     def list_countable(
         self, *, is_drill: bool, on_date: date | None = None, bounds: BoundsLonLat | None = None
@@ -195,7 +196,7 @@ class Boundaries:
         query = select(tables.communes).where(c.code == code).order_by(c.valid_from.desc()).limit(1)
         if on_date is not None:
             query = query.where(_in_force(on_date))
-        found = self._fetch(query)
+        found = self._database.fetch(CommuneRecord, query)
         if not found and on_date is not None:
             raise _not_then(self.commune(code), on_date)
         if not found:
@@ -207,7 +208,7 @@ class Boundaries:
     def editions(self) -> list[CommuneRecord]:
         """Return every boundary of every date, by code and date."""
         c = tables.communes.c
-        return self._fetch(select(tables.communes).order_by(c.code, c.valid_from))
+        return self._database.fetch(CommuneRecord, select(tables.communes).order_by(c.code, c.valid_from))
 
     def stamp(self) -> str:
         """Return a digest that changes whenever a boundary is added or redrawn."""
@@ -235,7 +236,9 @@ class Boundaries:
             _in_force(on_date), c.search_name.contains(key, autoescape=True)
         )
         begins = c.search_name.startswith(key, autoescape=True)
-        return self._fetch(query.order_by(begins.desc(), c.search_name, c.code).limit(limit))
+        return self._database.fetch(
+            CommuneRecord, query.order_by(begins.desc(), c.search_name, c.code).limit(limit)
+        )
 
     def find_at(self, lon_deg: float, lat_deg: float, on_date: date | None = None) -> CommuneRecord | None:
         """Return the commune that holds a point; None where no boundary is known."""
@@ -250,7 +253,7 @@ class Boundaries:
         """
         if any(row.flight_id != flight_id for row in coverage):
             raise ValueError(f"coverage of another flight was given for {flight_id}")
-        rows = [_coverage_row(row) for row in coverage]
+        rows = [to_row(tables.coverage, row) for row in coverage]
         with self._database.write() as connection:
             self._database.require_held(connection, flight_id)
             connection.execute(delete(tables.coverage).where(tables.coverage.c.flight_id == flight_id))
@@ -275,9 +278,7 @@ class Boundaries:
         """Return the coverage of a flight, the most covered commune first."""
         c = tables.coverage.c
         query = select(tables.coverage).where(c.flight_id == flight_id)
-        with self._database.read() as connection:
-            rows = connection.execute(query.order_by(c.covered_m2.desc(), c.commune_code))
-            return [Coverage(**row._mapping) for row in rows]
+        return self._database.fetch(Coverage, query.order_by(c.covered_m2.desc(), c.commune_code))
 
     def _first_known(
         self, on_date: date | None, bounds: BoundsLonLat | None, *, is_synthetic: bool
@@ -290,7 +291,7 @@ class Boundaries:
             query = select(tables.communes).where(_in_force(day), is_wanted)
             if bounds is not None:
                 query = query.where(match_touching_boxes(tables.communes, bounds))
-            if found := self._fetch(query.order_by(c.code)):
+            if found := self._database.fetch(CommuneRecord, query.order_by(c.code)):
                 return found
         return []
 
@@ -303,10 +304,6 @@ class Boundaries:
         query = select(c.code, c.valid_from).where(match_touching_boxes(tables.communes, bounds))
         with self._database.read() as connection:
             return {(row.code, row.valid_from) for row in connection.execute(query)}
-
-    def _fetch(self, query: Select[Any]) -> list[CommuneRecord]:
-        with self._database.read() as connection:
-            return [_commune(row) for row in connection.execute(query)]
 
 
 def union_communes(communes: Sequence[CommuneRecord]) -> BaseGeometry:
@@ -360,48 +357,16 @@ def _row(commune: CommuneRecord) -> dict[str, Any]:
     if polygon.is_empty or polygon.geom_type not in ("Polygon", "MultiPolygon"):
         raise _no_polygon(commune)
     name = to_canonical_name(commune.name)
-    return {
-        "code": commune.code,
-        "valid_from": commune.valid_from,
-        "valid_to": None,
-        "name": name,
-        "search_name": to_search_key(name),
-        "wkb": commune.wkb,
-        "area_m2": float(commune.area_m2),
-        **to_box_columns(polygon.bounds),
-    }
+    box = dict(zip(BOX_COLUMNS, polygon.bounds, strict=True))
+    known = {"name": name, "search_name": to_search_key(name), "valid_to": None}
+    return to_row(tables.communes, commune, **known, **box)
 
 
 def _no_polygon(commune: CommuneRecord) -> BoundaryInvalid:
     return BoundaryInvalid(
         _(
-            "{name} ({code}): its boundary is no polygon; repair it and add it again",
+            "{name} ({code}): its boundary is not a polygon; repair it and add it again",
             name=commune.name,
             code=commune.code,
         )
     )
-
-
-def _commune(row: Row[Any]) -> CommuneRecord:
-    return CommuneRecord(
-        code=row.code,
-        name=row.name,
-        valid_from=row.valid_from,
-        wkb=row.wkb,
-        area_m2=row.area_m2,
-        search_name=row.search_name,
-        valid_to=row.valid_to,
-    )
-
-
-def _coverage_row(row: Coverage) -> dict[str, Any]:
-    return {
-        "flight_id": row.flight_id,
-        "commune_code": row.commune_code,
-        "covered_m2": float(row.covered_m2),
-        "covered_pct": float(row.covered_pct),
-        "gsd_m": float(row.gsd_m),
-        "first_ns": int(row.first_ns),
-        "last_ns": int(row.last_ns),
-        "clip_key": row.clip_key,
-    }

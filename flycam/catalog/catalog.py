@@ -13,28 +13,24 @@ from types import TracebackType
 
 from sqlalchemy import Connection, select
 
-from flycam.catalog.accounts import Accounts, Guests, Identities, OneTimeCodes
+from flycam.catalog.accounts import Accounts, Guests, Identities, OneTimeCodes, Tokens
 from flycam.catalog.audit import Audit
 from flycam.catalog.audit_key import AuditKey
-from flycam.catalog.board import Briefings, Marks, Settlements
+from flycam.catalog.board import Briefings, Marks, Settlements, SpecialistLayers
 from flycam.catalog.boundaries import Boundaries
-from flycam.catalog.changes import Changes
-from flycam.catalog.comparisons import Comparisons
+from flycam.catalog.changes import Changes, Comparisons
 from flycam.catalog.database import Database, has_free_space
 from flycam.catalog.flights import Flights
-from flycam.catalog.frames import Frames, StoredOriginals
-from flycam.catalog.layers import SpecialistLayers
+from flycam.catalog.frames import Frames, Placements, StoredOriginals
 from flycam.catalog.live_flights import LiveFlightReports, VideoSegments
 from flycam.catalog.migrations import alembic_version
 from flycam.catalog.packs import Packs
-from flycam.catalog.placements import Placements
 from flycam.catalog.restrictions import Redactions, Restrictions
 from flycam.catalog.retention import Retention
 from flycam.catalog.revisions import Revisions
 from flycam.catalog.tables import metadata
 from flycam.catalog.terrain import Terrain
 from flycam.catalog.tiles import Tiles
-from flycam.catalog.tokens import Tokens
 from flycam.errors import CatalogUnavailable, DiskFull, FlycamError
 from flycam.messages import _
 
@@ -76,10 +72,10 @@ def save_snapshot(database: Database, path: Path) -> None:
     if problems:
         raise CatalogUnavailable(
             _(
-                "{place}: the catalogue is damaged ({said}), and is not saved over a whole "
+                "{place}: the catalogue is damaged ({reason}), and is not saved over a whole "
                 "one; restore the last backup into a new folder",
                 place=database.place,
-                said=problems[0],
+                reason=problems[0],
             )
         )
 

@@ -1,4 +1,4 @@
-"""Changes under review: versions, attribution, and references to their images.
+"""Changes under review (versions, attribution, references to their images), comparisons.
 
 Every decision adds a version, nothing is overwritten.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,9 +19,10 @@ from sqlalchemy.exc import IntegrityError
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
 from flycam.catalog.flights import require_in_event
-from flycam.catalog.tables import audit_log, changes, match_touching_boxes, to_box_columns
+from flycam.catalog.rows import parse_row, to_row
+from flycam.catalog.tables import audit_log, changes, comparisons, match_touching_boxes
 from flycam.errors import NotFound, StoreConflict
-from flycam.messages import _
+from flycam.messages import Message, _, decode_message, encode_message
 from flycam.model.board import ChangeAction, ChangeKind, ChangeStatus
 from flycam.model.records import AuditEntry, BoundsLonLat
 
@@ -30,8 +32,7 @@ from flycam.model.records import AuditEntry, BoundsLonLat
 # are parsed here only. Two files of one name are two images (programs call every orthophoto the same): the
 # beginning of the SHA-256 of their bytes tells them apart. For people the folder precedes it and, if the file
 # states one, its time follows: "ngay-2/odm_orthophoto.tif, 10/09/2024 10:15#1f2e3d4c". Neither makes it
-# another image: the same bytes may be anywhere. Old records have the name alone; such an image is one of its
-# own, for nobody knows which file it was.
+# another image: the same bytes may be anywhere.
 
 
 DIGEST_DIGITS = 8
@@ -106,7 +107,7 @@ def strip_location(shown: str) -> str:
 
 
 def strip_digest(shown: str) -> str:
-    """Return the name of a file as recorded before digests; others unchanged."""
+    """Return the name of a file without its digest; others unchanged."""
     named = _FILE.fullmatch(shown)
     return shown if named is None else named["name"]
 
@@ -311,7 +312,7 @@ class Changes:
             return
         try:
             with self._database.write(alone_in=audit_log) as connection:
-                connection.execute(changes.insert(), [_row(line) for line in lines])
+                connection.execute(changes.insert(), [_to_change_row(line) for line in lines])
                 write_entries(connection, audit_entries, self._database.audit_key)
         except IntegrityError as error:
             raise _decided_meanwhile(lines[0]) from error
@@ -340,9 +341,9 @@ class Changes:
                 require_in_event(connection, flight_ids, lines[0].event_id)
                 in_event = c.event_id.in_({line.event_id for line in lines})
                 known = set(connection.execute(select(c.change_id).where(in_event, c.version == 1)).scalars())
-                rows = {one.change_id: _row(one) for one in lines if one.change_id not in known}
+                rows = {one.change_id: _to_change_row(one) for one in lines if one.change_id not in known}
                 if rows:
-                    connection.execute(changes.insert(), [*rows.values(), *map(_row, replaced)])
+                    connection.execute(changes.insert(), [*rows.values(), *map(_to_change_row, replaced)])
                     entries = [
                         *([make_audit_entry(len(rows))] if make_audit_entry else []),
                         *replaced_audit_entries,
@@ -374,12 +375,14 @@ class Changes:
         if statuses is not None:
             query = query.where(c.status.in_([one.value for one in statuses]))
         drawn_first = func.coalesce(c.score, 1.0)
-        return self._fetch(query.order_by(drawn_first.desc(), c.area_m2.desc(), c.change_id))
+        return self._database.fetch(
+            _parse_change, query.order_by(drawn_first.desc(), c.area_m2.desc(), c.change_id)
+        )
 
     def last(self, change_ids: Sequence[str]) -> list[ChangeVersion]:
         """Return the last version of each of these, in their order. Raises NotFound."""
         newest = _newest(changes.c.change_id.in_(change_ids))
-        found = {line.change_id: line for line in self._fetch(newest)}
+        found = {line.change_id: line for line in self._database.fetch(_parse_change, newest)}
         for one in change_ids:
             if one not in found:
                 raise make_change_not_found(one)
@@ -388,7 +391,9 @@ class Changes:
     def history(self, change_id: str) -> list[ChangeVersion]:
         """Return all versions of a change, oldest first. Raises NotFound."""
         c = changes.c
-        found = self._fetch(select(changes).where(c.change_id == change_id).order_by(c.version))
+        found = self._database.fetch(
+            _parse_change, select(changes).where(c.change_id == change_id).order_by(c.version)
+        )
         if not found:
             raise make_change_not_found(change_id)
         return found
@@ -409,14 +414,16 @@ class Changes:
         found: dict[str, list[ChangeVersion]] = {}
         if change_ids:
             query = select(changes).where(c.change_id.in_(change_ids)).order_by(c.change_id, c.version)
-            for line in self._fetch(query):
+            for line in self._database.fetch(_parse_change, query):
                 found.setdefault(line.change_id, []).append(line)
         return found
 
     def step(self, step_id: str) -> list[ChangeVersion]:
         """Return the versions that one step wrote; empty for an unknown step."""
         c = changes.c
-        return self._fetch(select(changes).where(c.step_id == step_id).order_by(c.change_id))
+        return self._database.fetch(
+            _parse_change, select(changes).where(c.step_id == step_id).order_by(c.change_id)
+        )
 
     def last_step(self, event_id: str, author: str) -> list[ChangeVersion]:
         """Return the versions of a person's last step in an event, undo included.
@@ -430,7 +437,9 @@ class Changes:
             .order_by(c.at_ns.desc(), c.step_id.desc())
             .limit(1)
         )
-        return self._fetch(select(changes).where(c.step_id == last.scalar_subquery()).order_by(c.change_id))
+        return self._database.fetch(
+            _parse_change, select(changes).where(c.step_id == last.scalar_subquery()).order_by(c.change_id)
+        )
 
     def events(self) -> set[str]:
         """Return the events that have any change, whatever was decided on it."""
@@ -441,10 +450,6 @@ class Changes:
         """Return a number that grows with every version."""
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(changes)).scalar_one())
-
-    def _fetch(self, query: Select[Any]) -> list[ChangeVersion]:
-        with self._database.read() as connection:
-            return [_line(row) for row in connection.execute(query)]
 
 
 def _newest(among: ColumnElement[bool]) -> Select[Any]:
@@ -470,47 +475,163 @@ def make_change_not_found(change_id: str) -> NotFound:
     return NotFound(_("{change_id}: there is no such change; load the list again", change_id=change_id[:40]))
 
 
-_PLAIN = (
-    "change_id",
-    "version",
-    "step_id",
-    "event_id",
-    "score",
-    "area_m2",
-    "length_m",
-    "slope_deg",
-    "commune",
-    "tie_m",
-    "rmse_m",
-    "before_shown",
-    "after_shown",
-    "note",
-    "author",
-    "at_ns",
-    "wkb",
-    "undoes",
-    "error_m",
-    "scored_as",
-)
+def _to_change_row(line: ChangeVersion) -> dict[str, Any]:
+    return to_row(changes, line, origins=json.dumps(line.origins))
 
 
-def _row(line: ChangeVersion) -> dict[str, Any]:
-    return {
-        **{name: getattr(line, name) for name in _PLAIN},
-        "action": line.action.value,
-        "status": line.status.value,
-        "kind": line.kind.value,
-        "origins": json.dumps(line.origins),
-        **to_box_columns(line.bounds_lonlat_deg),
-    }
+def _parse_change(row: Row[Any]) -> ChangeVersion:
+    return parse_row(ChangeVersion, row, origins=tuple(json.loads(row.origins)))
 
 
-def _line(row: Row[Any]) -> ChangeVersion:
-    return ChangeVersion(
-        **{name: getattr(row, name) for name in _PLAIN},
-        action=ChangeAction(row.action),
-        status=ChangeStatus(row.status),
-        kind=ChangeKind(row.kind),
-        origins=tuple(json.loads(row.origins)),
-        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
+# -- Comparisons: which ground was compared, by which images --------------------------------------
+#
+# They tell "nothing found" from "never compared".-
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComparedWindow:
+    """One window by which AFTER was coregistered with BEFORE.
+
+    lonlat_deg  its middle
+    state       agreed, disagreed or not found
+    residual_m  distance from the field that was fitted without it, None if not found
+    """
+
+    lonlat_deg: tuple[float, float]
+    state: str
+    residual_m: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """Ground on which changes of one event were searched for between two images.
+
+    Another requested area is another comparison; together they are the ground that was compared.
+
+    before_shown, after_shown  as in `ChangeVersion`
+    rmse_m                     of the coregistration
+    author                     who started the search, at `at_ns`
+    wkb                        multipolygon, WGS 84; never more than was compared
+    doubts                     why every change found by it is less sure than elsewhere: most windows
+                               disagree, a side was a live mosaic
+    warnings                   what else a reviewer has to know
+    """
+
+    comparison_id: str
+    event_id: str
+    before_shown: str
+    after_shown: str
+    rmse_m: float
+    author: str
+    at_ns: int
+    wkb: bytes
+    bounds_lonlat_deg: BoundsLonLat
+    doubts: tuple[Message, ...] = ()
+    warnings: tuple[Message, ...] = ()
+
+    @property
+    def mosaics(self) -> tuple[str, ...]:
+        """Ids of the mosaics that were compared; image files have none."""
+        return list_mosaic_ids(self.before_shown, self.after_shown)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The two images that were compared, whatever their revisions."""
+        return parse_source_pair(self.before_shown, self.after_shown)
+
+
+class Comparisons:
+    """Comparisons by id, each stored once, on disk when `add` returns."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
+        self,
+        records: Sequence[Comparison],
+        windows: Sequence[ComparedWindow] = (),
+        make_audit_entry: Callable[[int], AuditEntry] | None = None,
+        *,
+        flight_ids: Collection[str] = (),
+    ) -> int:
+        """Add unknown comparisons with one audit entry; return how many were unknown.
+
+        windows     of the one that is added; those from other nodes have none
+        flight_ids  flights of their event; StoreConflict if one was moved out of it
+        """
+        if not records:
+            return 0
+        c = comparisons.c
+        with self._database.write(alone_in=audit_log) as connection:
+            require_in_event(connection, flight_ids, records[0].event_id)
+            ids = {one.comparison_id for one in records}
+            known = set(connection.execute(select(c.comparison_id).where(c.comparison_id.in_(ids))).scalars())
+            new = {
+                one.comparison_id: _to_comparison_row(one, windows)
+                for one in records
+                if one.comparison_id not in known
+            }
+            if new:
+                connection.execute(comparisons.insert(), list(new.values()))
+                write_entries(
+                    connection,
+                    [make_audit_entry(len(new))] if make_audit_entry else [],
+                    self._database.audit_key,
+                )
+        return len(new)
+
+    def list_for_event(self, event_id: str, until_ns: int | None = None) -> list[Comparison]:
+        """Return all comparisons of an event, oldest first.
+
+        until_ns  only those made by then (UTC)
+        """
+        c = comparisons.c
+        plain = [column for column in c if column.name != "windows"]
+        query = select(*plain).where(c.event_id == event_id).order_by(c.at_ns, c.comparison_id)
+        if until_ns is not None:
+            query = query.where(c.at_ns <= until_ns)
+        return self._database.fetch(_parse_comparison, query)
+
+    def windows(self, comparison_id: str) -> list[ComparedWindow]:
+        """Return the windows of one; none if it is unknown or from another node."""
+        c = comparisons.c
+        with self._database.read() as connection:
+            data = connection.execute(select(c.windows).where(c.comparison_id == comparison_id)).scalar()
+        return [] if data is None else _windows(bytes(data))
+
+    def events(self) -> set[str]:
+        """Return the events with any comparison."""
+        with self._database.read() as connection:
+            return set(connection.execute(select(comparisons.c.event_id).distinct()).scalars())
+
+    def stamp(self) -> int:
+        """Return a number that grows with every one."""
+        with self._database.read() as connection:
+            return int(connection.execute(select(func.count()).select_from(comparisons)).scalar_one())
+
+
+def _to_comparison_row(one: Comparison, windows: Sequence[ComparedWindow]) -> dict[str, Any]:
+    rows = [[*window.lonlat_deg, window.state, window.residual_m] for window in windows]
+    packed = zlib.compress(json.dumps(rows, separators=(",", ":")).encode())
+    return to_row(
+        comparisons, one, windows=packed, doubts=_encode(one.doubts), warnings=_encode(one.warnings)
     )
+
+
+def _encode(remarks: Sequence[Message]) -> str:
+    return json.dumps([encode_message(remark) for remark in remarks], ensure_ascii=False)
+
+
+def _windows(data: bytes) -> list[ComparedWindow]:
+    return [
+        ComparedWindow(lonlat_deg=(lon, lat), state=state, residual_m=residual_m)
+        for lon, lat, state, residual_m in json.loads(zlib.decompress(data))
+    ]
+
+
+def _parse_comparison(row: Row[Any]) -> Comparison:
+    return parse_row(Comparison, row, doubts=_decode(row.doubts), warnings=_decode(row.warnings))
+
+
+def _decode(text: str) -> tuple[Message, ...]:
+    return tuple(map(decode_message, json.loads(text)))

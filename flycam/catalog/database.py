@@ -12,18 +12,20 @@ import hashlib
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, Table, event, text
+from sqlalchemy import Connection, Engine, Select, Table, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from flycam.catalog.audit_key import AuditKey
 from flycam.catalog.migrations import HEAD, alembic_version, read_revision, stamp_head, upgrade_schema
+from flycam.catalog.rows import parse_row
 from flycam.catalog.tables import metadata
 from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy, StorageFailed
 from flycam.messages import _
@@ -192,6 +194,7 @@ _MIN_FREE_BYTES = 16 << 20  # with less, a disk counts as full
 # "flycam" in ASCII: held while the schema is made, so that only one process makes it
 _SCHEMA_LOCK = 0x666C7963616D
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_Record = TypeVar("_Record")
 
 
 class Database:
@@ -222,6 +225,15 @@ class Database:
         """Yield a connection with one consistent snapshot. Raises CatalogUnavailable."""
         with self._translate_errors(), self._engine.connect() as connection, connection.begin():
             yield connection
+
+    def fetch(self, kind: Callable[..., _Record], query: Select[Any]) -> list[_Record]:
+        """Return the records that a query selects, at one moment.
+
+        kind  their class, or what converts a row to one. Raises CatalogUnavailable
+        """
+        parse = partial(parse_row, kind) if isinstance(kind, type) else kind
+        with self.read() as connection:
+            return [parse(row) for row in connection.execute(query)]
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -389,19 +401,19 @@ class Database:
         if "disk I/O error" in cause and has_free_space(Path(self.place)):
             return StorageFailed(
                 _(
-                    "{place}: the disk does not read or write ({said}), though it has room: "
-                    "it may be dying; make a backup on another disk at once (flycam "
+                    "{place}: the disk does not read or write ({reason}), though it has "
+                    "space: it may be dying; make a backup on another disk at once (flycam "
                     "backup), then have it checked",
                     place=self.place,
-                    said=cause,
+                    reason=cause,
                 )
             )
         if "disk is full" in cause or "No space left" in cause or "disk I/O error" in cause:
             return DiskFull(
                 _(
-                    "{place}: no space left for the catalogue ({said}); free some and run again",
+                    "{place}: no space left for the catalogue ({reason}); free some and run again",
                     place=self.place,
-                    said=cause,
+                    reason=cause,
                 )
             )
         if "is locked" in cause:
@@ -415,18 +427,22 @@ class Database:
         if "malformed" in cause:
             return CatalogUnavailable(
                 _(
-                    "{place}: this catalogue's file is damaged ({said}); put the last backup "
-                    "into a new folder: flycam restore",
+                    "{place}: this catalogue's file is damaged ({reason}); put the last "
+                    "backup into a new folder: flycam restore",
                     place=self.place,
-                    said=cause,
+                    reason=cause,
                 )
             )
         if "not a database" in cause:
             return CatalogUnavailable(
-                _("{place}: this file is no flycam catalogue; name another", place=self.place)
+                _("{place}: this file is not a flycam catalogue; name another", place=self.place)
             )
         return CatalogUnavailable(
-            _("{place}: {said}; check that the database is there and run again", place=self.place, said=cause)
+            _(
+                "{place}: {reason}; check that the database is there and run again",
+                place=self.place,
+                reason=cause,
+            )
         )
 
     @contextmanager

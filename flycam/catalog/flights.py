@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from flycam.catalog import tables
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.placements import SET_ASIDE_REASON
+from flycam.catalog.frames import SET_ASIDE_REASON
 from flycam.catalog.rows import parse_event_row, parse_flight_row, to_event_row, to_flight_row
 from flycam.errors import NameTaken, NotFound, StoreConflict
 from flycam.messages import _
@@ -53,8 +53,7 @@ class Flights:
         """Return all events, the latest first; those without a beginning last."""
         begins = tables.events.c.starts_ns
         query = select(tables.events).order_by(begins.is_(None), begins.desc(), tables.events.c.event_id)
-        with self._database.read() as connection:
-            return [parse_event_row(row) for row in connection.execute(query)]
+        return self._database.fetch(parse_event_row, query)
 
     def put_flight(self, flight: Flight) -> None:
         """Write or overwrite a flight.
@@ -86,8 +85,7 @@ class Flights:
             query = query.where(c.event_id == event_id)
         if state is not None:
             query = query.where(c.state == state.value)
-        with self._database.read() as connection:
-            return [parse_flight_row(row) for row in connection.execute(query)]
+        return self._database.fetch(parse_flight_row, query)
 
     def states(self) -> list[tuple[str, str]]:
         """Return (flight_id, state) of every flight, by id: cheap enough to poll."""

@@ -15,6 +15,7 @@ from sqlalchemy import delete, func, or_, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
+from flycam.catalog.rows import to_row
 from flycam.messages import Message, decode_message, encode_message
 from flycam.model.flight import FlightState
 
@@ -62,21 +63,19 @@ class VideoSegments:
 
         Raises CatalogUnavailable, DiskFull.
         """
-        row = {name: getattr(piece, name) for name in _mine.columns.keys()}  # noqa: SIM118  no mapping
+        insert = self._database.insert(_mine).on_conflict_do_nothing()
         with self._database.write() as connection:
-            connection.execute(self._database.insert(_mine).on_conflict_do_nothing(), row)
+            connection.execute(insert, to_row(_mine, piece))
 
     def list_for_flight(self, flight_id: str) -> list[VideoSegment]:
         """Return all segments of a flight, oldest first, deleted ones too."""
         query = select(_mine).where(_mine.c.flight_id == flight_id).order_by(_mine.c.began_ns, _mine.c.sha256)
-        with self._database.read() as connection:
-            return [_piece(row) for row in connection.execute(query)]
+        return self._database.fetch(VideoSegment, query)
 
     def list_stored(self) -> list[VideoSegment]:
         """Return the segments of all flights whose bytes are kept, oldest first."""
         query = select(_mine).where(_mine.c.let_go_ns.is_(None)).order_by(_mine.c.began_ns, _mine.c.sha256)
-        with self._database.read() as connection:
-            return [_piece(row) for row in connection.execute(query)]
+        return self._database.fetch(VideoSegment, query)
 
     def sum_stored_seconds(self, flight_id: str) -> float:
         """Return the seconds of a flight's video that are kept; 0 if none are."""
@@ -95,18 +94,13 @@ class VideoSegments:
         counted = select(_mine, total.label("total")).where(kept).subquery()
         beyond = counted.c.total > max_bytes, counted.c.flight_id.not_in(list(exclude))
         query = select(counted).where(*beyond).order_by(counted.c.began_ns)
-        with self._database.read() as connection:
-            return [_piece(row) for row in connection.execute(query)]
+        return self._database.fetch(VideoSegment, query)
 
     def mark_deleted(self, sha256: str, at_ns: int) -> None:
         """Record that a segment's bytes are kept no longer."""
         change = update(_mine).where(_mine.c.sha256 == sha256, _mine.c.let_go_ns.is_(None))
         with self._database.write() as connection:
             connection.execute(change.values(let_go_ns=at_ns))
-
-
-def _piece(row: Any) -> VideoSegment:
-    return VideoSegment(**{name: getattr(row, name) for name in _mine.columns.keys()})  # noqa: SIM118  no mapping
 
 
 # -- Report of a live flight: position, footprint, state of the links ------------------------------
@@ -258,8 +252,7 @@ class LiveFlightReports:
             )
             .order_by(reports.c.flight_id)
         )
-        with self._database.read() as connection:
-            return [_airborne(row) for row in connection.execute(query)]
+        return self._database.fetch(_airborne, query)
 
 
 def _airborne(row: Any) -> LiveFlightReport:

@@ -6,10 +6,9 @@ description, its hashes and who approved it stay known.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import count
 from typing import Any
@@ -18,10 +17,11 @@ from sqlalchemy import Select, func, select, update
 
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
+from flycam.catalog.rows import to_column, to_row
 from flycam.catalog.tables import audit_log
 from flycam.catalog.tables import packs as _mine
 from flycam.errors import FlightBusy, StoreConflict
-from flycam.messages import Message, _, decode_message, encode_message
+from flycam.messages import Message, _
 from flycam.model.records import AuditEntry
 
 
@@ -118,7 +118,7 @@ class Packs:
                 )
             last = connection.execute(select(func.max(_mine.c.number))).scalar()
             numbered = replace(pack, number=(last or 0) + 1)
-            connection.execute(_mine.insert(), _row(numbered))
+            connection.execute(_mine.insert(), to_row(_mine, numbered))
             write_entries(connection, [audit_entry], self._database.audit_key)
         return numbered
 
@@ -132,13 +132,13 @@ class Packs:
         Returns False if it was given up meanwhile, and so has none.
         """
         named = ("ended_ns", "manifest_sha256", "content_sha256", "classification", "sha256", "size_bytes")
-        values = {name: getattr(pack, name) for name in named}
-        encoded = {"state": PackState.MADE.value, **_lists(pack)}
-        return self._change(pack.pack_id, {**values, **encoded}, audit_entry)
+        row = to_row(_mine, replace(pack, state=PackState.MADE))
+        values = {name: row[name] for name in (*named, "state", "flights_beside", "withheld")}
+        return self._change(pack.pack_id, values, audit_entry)
 
     def mark_failed(self, pack_id: str, why: Message, at_ns: int) -> None:
         """Record why a pending pack was not made; others stay as they are."""
-        failed = {"state": PackState.FAILED.value, "ended_ns": at_ns, "why": _encode(why)}
+        failed = {"state": PackState.FAILED.value, "ended_ns": at_ns, "why": to_column(why)}
         self._change(pack_id, failed)
 
     def mark_deleted(self, pack_id: str, at_ns: int, audit_entry: AuditEntry | None = None) -> None:
@@ -208,8 +208,7 @@ class Packs:
         return is_done
 
     def _found(self, query: Select[Any]) -> list[Pack]:
-        with self._database.read() as connection:
-            return [_pack(row._mapping) for row in connection.execute(query)]
+        return self._database.fetch(Pack, query)
 
 
 def _finals_of(draft_id: str) -> Select[Any]:
@@ -217,25 +216,3 @@ def _finals_of(draft_id: str) -> Select[Any]:
     c = _mine.c
     is_there = c.let_go_ns.is_(None) & (c.state != PackState.FAILED.value)
     return select(c.pack_id).where(c.draft_id == draft_id, is_there)
-
-
-def _row(pack: Pack) -> dict[str, Any]:
-    row = {one.name: getattr(pack, one.name) for one in fields(pack)}
-    encoded = {"state": pack.state.value, "flights": "\n".join(pack.flights), **_lists(pack)}
-    return {**row, **encoded, "why": _encode(pack.why)}
-
-
-def _encode(why: Message | None) -> str | None:
-    return None if why is None else json.dumps(encode_message(why), ensure_ascii=False)
-
-
-def _lists(pack: Pack) -> dict[str, str]:
-    """Return the columns of lists known once it is made, one item a line."""
-    return {"flights_beside": "\n".join(pack.flights_beside), "withheld": "\n".join(pack.withheld)}
-
-
-def _pack(row: Any) -> Pack:
-    values = {**row, "state": PackState(row["state"]), "flights": tuple(row["flights"].split("\n"))}
-    values["why"] = None if row["why"] is None else decode_message(json.loads(row["why"]))
-    values |= {name: tuple(row[name].split()) for name in ("flights_beside", "withheld")}
-    return Pack(**values)

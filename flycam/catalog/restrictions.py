@@ -16,7 +16,8 @@ from sqlalchemy import Row, Select, delete, func, or_, select
 from flycam.catalog import tables
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.tables import audit_log, to_box_columns
+from flycam.catalog.rows import parse_row, to_row
+from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound
 from flycam.messages import _
 from flycam.model.access import Account, RedactionReason, RedactionStep, Role
@@ -148,15 +149,8 @@ class Restrictions:
 
     def put(self, area: RestrictedArea, audit_entry: AuditEntry | None = None) -> None:
         """Write an area in place of the one with its id."""
-        row = {
-            "area_id": area.area_id,
-            "name": to_canonical_name(area.name),
-            "roles": " ".join(sorted(area.roles)),
-            "sha256": area.sha256,
-            "added_ns": area.added_ns,
-            "wkb": area.wkb,
-            **to_box_columns(area.bounds_lonlat_deg),
-        }
+        name, roles = to_canonical_name(area.name), " ".join(sorted(area.roles))
+        row = to_row(tables.restricted_areas, area, name=name, roles=roles)
         with self._database.write(alone_in=audit_log) as connection:
             connection.execute(self._database.upsert(tables.restricted_areas), row)
             write_entries(connection, [audit_entry] if audit_entry else [], self._database.audit_key)
@@ -183,8 +177,7 @@ class Restrictions:
     def areas(self) -> list[RestrictedArea]:
         """Return every area, by name."""
         query = select(tables.restricted_areas).order_by(tables.restricted_areas.c.name)
-        with self._database.read() as connection:
-            return [_area(row) for row in connection.execute(query)]
+        return self._database.fetch(_area, query)
 
     def classify(
         self, subject: str, level: Classification, at_ns: int, audit_entry: AuditEntry | None = None
@@ -211,16 +204,7 @@ class Restrictions:
 
 
 def _area(row: Row[Any]) -> RestrictedArea:
-    west, south, east, north = shapely.from_wkb(row.wkb).bounds
-    return RestrictedArea(
-        area_id=row.area_id,
-        name=row.name,
-        roles=frozenset(map(Role, row.roles.split())),
-        sha256=row.sha256,
-        added_ns=row.added_ns,
-        wkb=row.wkb,
-        bounds_lonlat_deg=(west, south, east, north),
-    )
+    return parse_row(RestrictedArea, row, roles=frozenset(map(Role, row.roles.split())))
 
 
 # -- Redactions, as records that are never overwritten, and the ground that they cover -------------
@@ -252,7 +236,7 @@ class Redactions:
             named = {one.line_id: one for one in lines}
             query = select(_lines.c.line_id).where(_lines.c.line_id.in_(list(named)))
             here = set(connection.execute(query).scalars())
-            connection.execute(insert, [to_redaction_row(one) for one in named.values()])
+            connection.execute(insert, [to_row(_lines, one) for one in named.values()])
             entries = [entry for line_id, entry in (audit_entries or {}).items() if line_id not in here]
             write_entries(connection, entries, self._database.audit_key)
         return [one for name, one in named.items() if name not in here]
@@ -326,7 +310,7 @@ class Redactions:
 
     def put_footprints(self, grounds: Iterable[RedactionFootprint]) -> None:
         """Write the ground of redactions, in place of what was there."""
-        rows = [to_redaction_footprint_row(one) for one in grounds]
+        rows = [to_row(_grounds, one) for one in grounds]
         if rows:
             with self._database.write() as connection:
                 connection.execute(self._database.upsert(_grounds), rows)
@@ -341,19 +325,16 @@ class Redactions:
             names = ["line_id", "lay"]
             insert = self._database.insert(_grounds).on_conflict_do_nothing(index_elements=names)
             with self._database.write() as connection:
-                connection.execute(insert, [to_redaction_footprint_row(one) for one in non_empty])
+                connection.execute(insert, [to_row(_grounds, one) for one in non_empty])
 
     def list_footprints(self, line_ids: Iterable[str]) -> list[RedactionFootprint]:
         """Return the ground of these redactions, by every known placement."""
         query = select(_grounds).where(_grounds.c.line_id.in_(list(line_ids)))
-        with self._database.read() as connection:
-            rows = connection.execute(query.order_by(_grounds.c.line_id, _grounds.c.lay))
-            return [parse_redaction_footprint_row(row) for row in rows]
+        return self._database.fetch(RedactionFootprint, query.order_by(_grounds.c.line_id, _grounds.c.lay))
 
     def _fetch(self, query: Select[Any]) -> list[RedactionRecord]:
         ordered = query.order_by(_lines.c.at_ns, _lines.c.line_id)
-        with self._database.read() as connection:
-            return [parse_redaction_row(row) for row in connection.execute(ordered)]
+        return self._database.fetch(RedactionRecord, ordered)
 
 
 def select_active_redactions(lines: Iterable[RedactionRecord]) -> list[RedactionRecord]:
@@ -373,43 +354,3 @@ def select_revocation_requests(lines: Iterable[RedactionRecord]) -> list[Redacti
     active = {(one.mask_id, one.frame_id) for one in select_active_redactions(every)}
     requests = (one for one in every if one.step is RedactionStep.REVOCATION_REQUESTED)
     return [one for one in requests if (one.mask_id, one.frame_id) in active]
-
-
-def to_redaction_row(line: RedactionRecord) -> dict[str, Any]:
-    """Convert a redaction record to a row."""
-    return {
-        "line_id": line.line_id,
-        "mask_id": line.mask_id,
-        "step": line.step.value,
-        "frame_id": line.frame_id,
-        "reason": line.reason.value,
-        "author": line.author,
-        "at_ns": line.at_ns,
-        "wkb": line.wkb,
-    }
-
-
-def parse_redaction_row(row: Row[Any]) -> RedactionRecord:
-    """Convert a row to a record; inverse of `to_redaction_row`.
-
-    Raises ValueError for an unknown step or reason.
-    """
-    return RedactionRecord(
-        mask_id=row.mask_id,
-        step=RedactionStep(row.step),
-        frame_id=row.frame_id,
-        reason=RedactionReason(row.reason),
-        author=row.author,
-        at_ns=row.at_ns,
-        wkb=row.wkb,
-    )
-
-
-def to_redaction_footprint_row(ground: RedactionFootprint) -> dict[str, Any]:
-    """Convert the ground of a redaction to a row."""
-    return {"line_id": ground.line_id, "lay": ground.lay, "wkb": ground.wkb}
-
-
-def parse_redaction_footprint_row(row: Row[Any]) -> RedactionFootprint:
-    """Convert a row to ground; inverse of `to_redaction_footprint_row`."""
-    return RedactionFootprint(line_id=row.line_id, lay=row.lay, wkb=row.wkb)

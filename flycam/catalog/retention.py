@@ -1,30 +1,191 @@
 """Retention: terms, holds, and purged originals.
 
 Records are kept, none is overwritten. A hold is in force until a record releases it, an original is purged
-until a record lifts that, in whatever order the records come and from whichever node.
+until a record lifts that: a grow-only set, which means the same in whatever order the records come and from
+whichever node.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, Table, delete, select
+from sqlalchemy import Select, delete, select
 
 from flycam.catalog import tables
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.retention_records import (
-    HoldRecord,
-    PurgeRecord,
-    RetentionTerm,
-    UploadedFile,
-    make_due_list_changed,
-    select_active_holds,
-)
+from flycam.catalog.rows import parse_row, to_row
+from flycam.errors import DueListChanged, NotFound, OriginalPurged
+from flycam.messages import _
 from flycam.model.access import HoldStep, PurgeStep, RetainedKind
 from flycam.model.records import AuditEntry
+from flycam.model.time import format_day
+from flycam.storage import keys
+
+# -- Records of retention, as frozen values --------------------------------------------------------
+
+
+DEFAULT_SUBJECT = ""
+"""Subject of a term that applies to events without one of their own."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetentionTerm:
+    """Term for which originals of a kind are kept.
+
+    subject  an event's id, or DEFAULT_SUBJECT
+    days     after the end of the flight (of a mark's photo: after its version; of an upload's file: after it
+             came); None: for ever
+    """
+
+    subject: str
+    kind: RetainedKind
+    days: int | None
+    author: str
+    at_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HoldRecord:
+    """One record of a hold's history.
+
+    subject  id of the flight or event of which nothing may be purged
+    """
+
+    hold_id: str
+    step: HoldStep
+    subject: str
+    reason: str
+    author: str
+    at_ns: int
+
+    @property
+    def line_id(self) -> str:
+        """24 hex digits from its content, but for the subject.
+
+        A flight's id differs by node.
+        """
+        return _id(self.hold_id, self.step, self.reason, self.author, str(self.at_ns))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PurgeRecord:
+    """One original purged under a term, or the lifting of that.
+
+    act_id       of the confirmation that it was part of; a LIFTED record names the one that it revokes
+    flight_id    its flight here; "" for a mark's photo and an upload's file
+    name         as people know it
+    list_digest  of the list that was confirmed
+    reason       why it was lifted; "" for a purge
+    author, box  who confirmed it, and on which node; UTC `at_ns`
+    """
+
+    act_id: str
+    step: PurgeStep
+    kind: RetainedKind
+    sha256: str
+    flight_id: str
+    name: str
+    list_digest: str
+    reason: str = ""
+    author: str
+    box: str
+    at_ns: int
+
+    @property
+    def line_id(self) -> str:
+        """24 hex digits from its content, but for the flight.
+
+        A flight's id differs by node.
+        """
+        parts = (self.act_id, self.step, self.kind, self.sha256, self.name, self.list_digest, self.reason)
+        return _id(*parts, self.author, self.box, str(self.at_ns))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UploadedFile:
+    """A photo or a video that an upload brought into the object store.
+
+    event_id  "" if none was named
+    """
+
+    sha256: str
+    name: str
+    event_id: str
+    came_ns: int
+
+
+def get_original_key(kind: RetainedKind, sha256: str) -> str:
+    """Return the key of an original in the store."""
+    return (
+        keys.format_recording_key(sha256) if kind is RetainedKind.VIDEO else keys.format_original_key(sha256)
+    )
+
+
+def select_active_holds(lines: Iterable[HoldRecord]) -> list[HoldRecord]:
+    """Return the holds that nobody released."""
+    every = list(lines)
+    released = {(one.hold_id, one.subject) for one in every if one.step is HoldStep.RELEASED}
+    held = (one for one in every if one.step is HoldStep.HELD)
+    return [one for one in held if (one.hold_id, one.subject) not in released]
+
+
+def select_active_purges(lines: Iterable[PurgeRecord]) -> dict[str, list[PurgeRecord]]:
+    """Return the purges that nobody lifted, by the original's SHA-256."""
+    every = list(lines)
+    lifted = {(one.act_id, one.sha256) for one in every if one.step is PurgeStep.LIFTED}
+    found: dict[str, list[PurgeRecord]] = {}
+    for one in every:
+        if one.step is PurgeStep.PURGED and (one.act_id, one.sha256) not in lifted:
+            found.setdefault(one.sha256, []).append(one)
+    return found
+
+
+def make_original_purged(line: PurgeRecord, what: str = "") -> OriginalPurged:
+    """Make the error of a purged original.
+
+    what  named instead of the original
+    """
+    name, who = what or line.name or line.sha256, f"{line.author} ({line.box})"
+    return OriginalPurged(
+        _(
+            "{name}: the original was deleted under the retention term on {day} by {who}; "
+            "its record and the map stay. Anyone who still has the file asks an "
+            "administrator: 'flycam retention lift', then 'flycam verify --from CARD'",
+            name=name,
+            day=format_day(line.at_ns),
+            who=who,
+        )
+    )
+
+
+def make_due_list_changed() -> DueListChanged:
+    """Make the error of a confirmed list that is not the current one."""
+    return DueListChanged(
+        _(
+            "the list of originals that are due is not the one that was shown, and nothing "
+            "was deleted; look at it again ('flycam retention due') and confirm that"
+        )
+    )
+
+
+def make_hold_not_found(hold_id: str) -> NotFound:
+    """Make the error of a hold that does not exist, or was released."""
+    return NotFound(
+        _("{hold_id}: no such hold is in force; see 'flycam retention list'", hold_id=hold_id[:80])
+    )
+
+
+def _id(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+# -- Terms, holds and purges in the database ------------------------------------------------------
+
 
 _ROWS_AT_ONCE = 2000
 
@@ -42,7 +203,7 @@ class Retention:
 
     def put_term(self, term: RetentionTerm, entry: AuditEntry) -> None:
         """Set a term in place of the one of that subject and kind."""
-        row = {**_values(tables.retention_terms, term), "kind": term.kind.value}
+        row = to_row(tables.retention_terms, term)
         with self._database.write(alone_in=tables.audit_log) as connection:
             connection.execute(self._database.upsert(tables.retention_terms), row)
             write_entries(connection, [entry], self._database.audit_key)
@@ -58,9 +219,7 @@ class Retention:
     def terms(self) -> list[RetentionTerm]:
         """Return every term, the node's default first."""
         c = tables.retention_terms.c
-        with self._database.read() as connection:
-            rows = connection.execute(select(tables.retention_terms).order_by(c.subject, c.kind))
-            return [RetentionTerm(**{**_named(row), "kind": RetainedKind(row.kind)}) for row in rows]
+        return self._database.fetch(RetentionTerm, select(tables.retention_terms).order_by(c.subject, c.kind))
 
     # -- holds ----------------------------------------------------------------------------------
 
@@ -69,7 +228,7 @@ class Retention:
 
         `entries` are written only if one is new.
         """
-        rows = {(one.line_id, one.subject): to_hold_row(one) for one in lines}
+        rows = {(one.line_id, one.subject): to_row(tables.retention_holds, one) for one in lines}
         if not rows:
             return []
         c = tables.retention_holds.c
@@ -90,8 +249,7 @@ class Retention:
         query = select(tables.retention_holds).order_by(c.at_ns, c.line_id, c.subject)
         if subjects is not None:
             query = query.where(c.subject.in_(list(subjects)))
-        with self._database.read() as connection:
-            return [parse_hold_row(row) for row in connection.execute(query)]
+        return self._database.fetch(HoldRecord, query)
 
     def held_flights(self) -> frozenset[str]:
         """Return the flights of which nothing is purged: they or their events are held."""
@@ -112,7 +270,7 @@ class Retention:
         c = tables.retention_holds.c
         of_them = select(tables.retention_holds).where(c.subject.in_(list(subjects)))
         with self._database.write(alone_in=tables.audit_log) as connection:
-            if select_active_holds(parse_hold_row(row) for row in connection.execute(of_them)):
+            if select_active_holds(parse_row(HoldRecord, row) for row in connection.execute(of_them)):
                 raise make_due_list_changed()
             self._insert(connection, lines)
             write_entries(connection, entries, self._database.audit_key)
@@ -173,14 +331,12 @@ class Retention:
         """Record a file that an upload brought; the first time counts."""
         insert = self._database.insert(tables.upload_files).on_conflict_do_nothing(index_elements=["sha256"])
         with self._database.write() as connection:
-            connection.execute(insert, _values(tables.upload_files, file))
+            connection.execute(insert, to_row(tables.upload_files, file))
 
     def list_uploaded(self) -> list[UploadedFile]:
         """Return all files that uploads brought, oldest first."""
         c = tables.upload_files.c
-        with self._database.read() as connection:
-            rows = connection.execute(select(tables.upload_files).order_by(c.came_ns, c.sha256))
-            return [UploadedFile(**_named(row)) for row in rows]
+        return self._database.fetch(UploadedFile, select(tables.upload_files).order_by(c.came_ns, c.sha256))
 
     def _insert(self, connection: Any, lines: Sequence[PurgeRecord]) -> list[PurgeRecord]:
         named = {(one.line_id, one.flight_id): one for one in lines}
@@ -193,64 +349,10 @@ class Retention:
             query = select(tables.purges.c.line_id, tables.purges.c.flight_id)
             query = query.where(tables.purges.c.line_id.in_([name for name, _ in chunk]))
             here = {tuple(row) for row in connection.execute(query)}
-            connection.execute(insert, [to_purge_row(named[one]) for one in chunk])
+            connection.execute(insert, [to_row(tables.purges, named[one]) for one in chunk])
             new += [named[one] for one in chunk if one not in here]
         return new
 
     def _fetch(self, query: Select[Any]) -> list[PurgeRecord]:
         ordered = query.order_by(tables.purges.c.at_ns, tables.purges.c.line_id, tables.purges.c.flight_id)
-        with self._database.read() as connection:
-            return [parse_purge_row(row) for row in connection.execute(ordered)]
-
-
-def to_hold_row(line: HoldRecord) -> dict[str, Any]:
-    """Convert a hold record to a row."""
-    return {**_values(tables.retention_holds, line), "step": line.step.value}
-
-
-def parse_hold_row(row: Row[Any]) -> HoldRecord:
-    """Convert a row to a hold record; inverse of `to_hold_row`.
-
-    Raises ValueError for an unknown step.
-    """
-    return HoldRecord(
-        hold_id=row.hold_id,
-        step=HoldStep(row.step),
-        subject=row.subject,
-        reason=row.reason,
-        author=row.author,
-        at_ns=row.at_ns,
-    )
-
-
-def to_purge_row(line: PurgeRecord) -> dict[str, Any]:
-    """Convert a purge record to a row."""
-    return {**_values(tables.purges, line), "step": line.step.value, "kind": line.kind.value}
-
-
-def parse_purge_row(row: Row[Any]) -> PurgeRecord:
-    """Convert a row to a purge record; inverse of `to_purge_row`.
-
-    Raises ValueError for an unknown step or kind.
-    """
-    return PurgeRecord(
-        act_id=row.act_id,
-        step=PurgeStep(row.step),
-        kind=RetainedKind(row.kind),
-        sha256=row.sha256,
-        flight_id=row.flight_id,
-        name=row.name,
-        list_digest=row.list_digest,
-        reason=row.reason,
-        author=row.author,
-        box=row.box,
-        at_ns=row.at_ns,
-    )
-
-
-def _values(table: Table, record: object) -> dict[str, Any]:
-    return {column.name: getattr(record, column.name) for column in table.columns}
-
-
-def _named(row: Row[Any]) -> Mapping[str, Any]:
-    return dict(row._mapping)
+        return self._database.fetch(PurgeRecord, ordered)

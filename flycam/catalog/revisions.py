@@ -7,24 +7,21 @@ unfinished revision, or one that holds a withdrawn frame, is shown.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
 from flycam.catalog.flights import format_finish_lock
 from flycam.catalog.rows import (
-    exterior_from_json,
-    exterior_to_json,
-    interior_from_json,
-    interior_to_json,
+    parse_row,
     show_revision,
+    to_column,
     to_mosaic_row,
+    to_row,
 )
 from flycam.errors import NotFound, StoreConflict
 from flycam.messages import _
@@ -70,13 +67,14 @@ class Revisions:
                 inputs_hash=inputs_hash,
                 options=options,
             )
-            connection.execute(tables.revisions.insert(), _row(record))
+            connection.execute(tables.revisions.insert(), to_row(tables.revisions, record))
             return number
 
     def put_frames(self, mosaic_id: str, revision: int, frames: Iterable[RevisionFrame]) -> None:
         """Record the frames of a revision being written, in place of former ones."""
         c = tables.revision_frames.c
-        rows = [_frame_row(mosaic_id, revision, frame) for frame in frames]
+        mine = {"mosaic_id": mosaic_id, "revision": revision}
+        rows = [to_row(tables.revision_frames, frame, **mine) for frame in frames]
         with self._database.write() as connection:
             _require(connection, mosaic_id, revision)
             old = delete(tables.revision_frames)
@@ -103,7 +101,7 @@ class Revisions:
                 raise StoreConflict(
                     _("{name}: {what} while it was made; run finish again", name=name, what=what)
                 )
-            connection.execute(self._database.upsert(tables.revisions), _row(complete))
+            connection.execute(self._database.upsert(tables.revisions), to_row(tables.revisions, complete))
             show_revision(connection, record.mosaic_id, record.revision)
         return complete
 
@@ -116,7 +114,7 @@ class Revisions:
         this = update(tables.revisions).where(c.mosaic_id == mosaic_id, c.revision == revision)
         with self._database.write() as connection:
             _require(connection, mosaic_id, revision)
-            connection.execute(this.values(reports=_json(reports)))
+            connection.execute(this.values(reports=to_column(reports)))
 
     def retire_holding(self, frame_ids: Sequence[str], why: str) -> list[RevisionRecord]:
         """Retire every revision that holds one of these frames; return their records.
@@ -139,14 +137,12 @@ class Revisions:
         """Return all revisions of a mosaic, oldest first."""
         c = tables.revisions.c
         query = select(tables.revisions).where(c.mosaic_id == mosaic_id).order_by(c.revision)
-        with self._database.read() as connection:
-            return [_record(row) for row in connection.execute(query)]
+        return self._database.fetch(RevisionRecord, query)
 
     def all(self) -> list[RevisionRecord]:
         """Return all revisions of all mosaics, by mosaic, oldest first."""
         query = select(tables.revisions).order_by(tables.revisions.c.mosaic_id, tables.revisions.c.revision)
-        with self._database.read() as connection:
-            return [_record(row) for row in connection.execute(query)]
+        return self._database.fetch(RevisionRecord, query)
 
     def get(self, mosaic_id: str, revision: int) -> RevisionRecord:
         """Return one revision, or raise NotFound."""
@@ -166,8 +162,7 @@ class Revisions:
         """Return the frames of a revision, by id."""
         c = tables.revision_frames.c
         query = select(tables.revision_frames).where(c.mosaic_id == mosaic_id, c.revision == revision)
-        with self._database.read() as connection:
-            return [_frame(row) for row in connection.execute(query.order_by(c.frame_id))]
+        return self._database.fetch(RevisionFrame, query.order_by(c.frame_id))
 
     def frame(self, mosaic_id: str, revision: int, frame_id: str) -> RevisionFrame | None:
         """Return one frame as a revision used it, None if it did not."""
@@ -177,7 +172,7 @@ class Revisions:
         )
         with self._database.read() as connection:
             found = connection.execute(query).first()
-        return None if found is None else _frame(found)
+        return None if found is None else parse_row(RevisionFrame, found)
 
     def list_frame_uses(self, frame_ids: Sequence[str]) -> list[tuple[str, int, str]]:
         """Return (mosaic, revision, frame) of every use of these frames.
@@ -216,7 +211,7 @@ def _require(connection: Connection, mosaic_id: str, revision: int) -> RevisionR
                 revision=revision,
             )
         )
-    return _record(found)
+    return parse_row(RevisionRecord, found)
 
 
 def _withdrawn_in(connection: Connection, mosaic_id: str, revision: int) -> int:
@@ -252,66 +247,3 @@ def _show_what_is_left(connection: Connection, mosaic_id: str) -> None:
     if states.get(number) == RevisionState.RETIRED.value:
         complete = [one for one, state in states.items() if state == RevisionState.PUBLISHED.value]
         show_revision(connection, mosaic_id, max(complete, default=LIVE_REVISION))
-
-
-def _json(value: Mapping[str, Any]) -> str:
-    # NaN is not valid JSON: callers must pass None for what is not known
-    return json.dumps(dict(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def _row(record: RevisionRecord) -> dict[str, Any]:
-    return {
-        "mosaic_id": record.mosaic_id,
-        "revision": record.revision,
-        "made_ns": int(record.made_ns),
-        "inputs_hash": record.inputs_hash,
-        "state": record.state.value,
-        "options": _json(record.options),
-        "stats": _json(record.stats),
-        "reports": _json(record.reports),
-        "dem_id": record.dem_id,
-        "support_key": record.support_key,
-        "why": record.why,
-    }
-
-
-def _record(row: Row[Any]) -> RevisionRecord:
-    return RevisionRecord(
-        mosaic_id=row.mosaic_id,
-        revision=row.revision,
-        made_ns=row.made_ns,
-        inputs_hash=row.inputs_hash,
-        state=RevisionState(row.state),
-        options=json.loads(row.options),
-        stats=json.loads(row.stats),
-        reports=json.loads(row.reports),
-        dem_id=row.dem_id,
-        support_key=row.support_key,
-        why=row.why,
-    )
-
-
-def _frame_row(mosaic_id: str, revision: int, frame: RevisionFrame) -> dict[str, Any]:
-    return {
-        "mosaic_id": mosaic_id,
-        "revision": revision,
-        "frame_id": frame.frame_id,
-        "exterior": exterior_to_json(frame.exterior),
-        "interior": interior_to_json(frame.interior),
-        "state": frame.state,
-        "ties": int(frame.ties),
-        "rms_px": None if math.isnan(frame.rms_px) else float(frame.rms_px),
-        "cells_pct": float(frame.cells_pct),
-    }
-
-
-def _frame(row: Row[Any]) -> RevisionFrame:
-    return RevisionFrame(
-        frame_id=row.frame_id,
-        exterior=exterior_from_json(row.exterior),
-        interior=interior_from_json(row.interior),
-        state=row.state,
-        ties=row.ties,
-        rms_px=math.nan if row.rms_px is None else row.rms_px,
-        cells_pct=row.cells_pct,
-    )

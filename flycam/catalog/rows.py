@@ -1,97 +1,36 @@
-"""Conversion of records to and from catalogue rows, and their JSON columns.
+"""Records as rows of the catalogue: one codec for all tables.
 
-Orientations and provenance are stored as JSON text, exactly: every float comes back as the same float. Python
-writes the shortest decimal that reads back as the same double, so nothing is rounded. NaN and infinities are
-written as Python's json reads them; the text is for this catalogue, not for browsers.
+A column holds the field of its name: numbers as they are (NULL for NaN), of enumerations the value, of
+lists of text one item a line, and of other values their JSON text.
+
+Orientations and provenance are stored exactly: every float comes back as the same float. Python writes the
+shortest decimal that reads back as the same double, so nothing is rounded. NaN and infinities are written as
+Python's json reads them; the text is for this catalogue, not for browsers.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from enum import Enum
 from functools import lru_cache
-from typing import Any
+from operator import attrgetter, itemgetter
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from sqlalchemy import Connection, Row, and_, select, tuple_, update
+from sqlalchemy import Connection, Row, Table, and_, select, tuple_, update
 
 from flycam.catalog import tables
-from flycam.catalog.tables import parse_box, to_box_columns
 from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.pose import CameraMotion, ExteriorOrientation, PoseSource
-from flycam.model.flight import Event, EventKind, Flight, FlightState
+from flycam.messages import Message, decode_message, encode_message
+from flycam.model.flight import Event, Flight
 from flycam.model.frame import FrameHeader, Provenance, TileRecord
-from flycam.model.layer import Layer
-from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawal
+from flycam.model.records import BoundsLonLat, FrameRecord, FrameStatus, MosaicInfo, Withdrawal
 from flycam.model.text import to_canonical_name, to_visible
-
-# -- Conversion of flights and events to and from rows ---------------------------------------------
-
-
-def to_event_row(event: Event) -> dict[str, Any]:
-    """Convert an event to a row."""
-    return {
-        "event_id": event.event_id,
-        "name": to_canonical_name(event.name),
-        "kind": event.kind.value,
-        "is_drill": event.is_drill,
-        "risk_level": event.risk_level,
-        "starts_ns": event.starts_ns,
-        "ends_ns": event.ends_ns,
-    }
-
-
-def parse_event_row(row: Row[Any]) -> Event:
-    """Convert a row to an event; inverse of `to_event_row`."""
-    return Event(
-        event_id=row.event_id,
-        name=to_visible(row.name),  # from another node
-        kind=EventKind(row.kind),
-        is_drill=row.is_drill,
-        risk_level=row.risk_level,
-        starts_ns=row.starts_ns,
-        ends_ns=row.ends_ns,
-    )
-
-
-def to_flight_row(flight: Flight) -> dict[str, Any]:
-    """Convert a flight to a row."""
-    return {
-        "flight_id": flight.flight_id,
-        "name": to_canonical_name(flight.name),
-        "event_id": flight.event_id,
-        "state": flight.state.value,
-        "work_crs": flight.work_crs,
-        "vertical_datum": flight.vertical_datum,
-        "dem_id": flight.dem_id,
-        "gsd_m": float(flight.gsd_m),
-        "first_ns": int(flight.first_ns),
-        "last_ns": int(flight.last_ns),
-        **to_box_columns(flight.bounds_lonlat_deg),
-        "operator": flight.operator,
-        "warnings": json.dumps(list(flight.warnings), ensure_ascii=False),
-    }
-
-
-def parse_flight_row(row: Row[Any]) -> Flight:
-    """Convert a row to a flight; inverse of `to_flight_row`."""
-    return Flight(
-        flight_id=row.flight_id,
-        name=to_visible(row.name),  # from another node
-        event_id=row.event_id,
-        state=FlightState(row.state),
-        work_crs=row.work_crs,
-        vertical_datum=row.vertical_datum,
-        dem_id=row.dem_id,
-        gsd_m=row.gsd_m,
-        first_ns=row.first_ns,
-        last_ns=row.last_ns,
-        bounds_lonlat_deg=parse_box(row),
-        operator=row.operator,
-        warnings=tuple(json.loads(row.warnings)),
-    )
-
 
 # -- Orientations and provenance as JSON text ------------------------------------------------------
 
@@ -211,7 +150,188 @@ def provenance_from_json(text: str) -> Provenance:
     return Provenance(**value)
 
 
-# -- Conversion of frames and withdrawals to and from rows -----------------------------------------
+# -- Conversion of any record to and from a row ----------------------------------------------------
+
+
+_Record = TypeVar("_Record")
+
+BOX_COLUMNS = ("west", "south", "east", "north")
+
+_PARTS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    **{side: ("bounds_lonlat_deg", itemgetter(number)) for number, side in enumerate(BOX_COLUMNS)},
+    **{name: ("tile_id", attrgetter(name)) for name in ("z", "x", "y")},
+    "tile_z": ("tiles", attrgetter("z")),
+    **{name: ("tiles", attrgetter(name)) for name in ("x_start", "y_start", "x_stop", "y_stop")},
+}
+"""Fields that take several columns: by column the field, and which part of it."""
+
+
+def parse_box(row: Row[Any]) -> BoundsLonLat | None:
+    """Return (west, south, east, north) of a row; None without a box."""
+    return None if row.west is None else (row.west, row.south, row.east, row.north)
+
+
+def _parse_tile_range(row: Row[Any]) -> TileRange | None:
+    if row.tile_z is None:
+        return None
+    return TileRange(
+        z=row.tile_z, x_start=row.x_start, y_start=row.y_start, x_stop=row.x_stop, y_stop=row.y_stop
+    )
+
+
+_WHOLE: Mapping[str, Callable[[Row[Any]], Any]] = {
+    "bounds_lonlat_deg": parse_box,
+    "tile_id": lambda row: TileId(z=row.z, x=row.x, y=row.y),
+    "tiles": _parse_tile_range,
+}
+"""Readers of the fields that take several columns."""
+
+_TEXTS: Mapping[type, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
+    InteriorOrientation: (interior_to_json, interior_from_json),
+    ExteriorOrientation: (exterior_to_json, exterior_from_json),
+    Provenance: (provenance_to_json, provenance_from_json),
+    Message: (
+        lambda message: json.dumps(encode_message(message), ensure_ascii=False),
+        lambda text: decode_message(json.loads(text)),
+    ),
+    tuple: ("\n".join, lambda text: tuple(text.splitlines())),
+    # NaN is not valid JSON: callers must pass None for what is not known
+    Mapping: (
+        lambda value: json.dumps(dict(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False),
+        json.loads,
+    ),
+}
+"""Writers and readers of values that are text in the catalogue."""
+
+_ABSENT = object()
+
+
+def to_row(table: Table, *records: Any, **columns: Any) -> dict[str, Any]:
+    """Convert a record to a row of a table; inverse of `parse_row`.
+
+    records  several: each column comes from the first that has it
+    columns  given instead
+    """
+    row = dict(columns)
+    for name, field, part, kind in _list_columns(table):
+        if name not in columns:
+            value = _get_field(records, field)
+            row[name] = to_column(value if value is None or part is None else part(value), kind)
+    return row
+
+
+def _get_field(records: Sequence[Any], field: str) -> Any:
+    for one in records:
+        value = getattr(one, field, _ABSENT)
+        if value is not _ABSENT:
+            return value
+    raise AttributeError(field)
+
+
+def parse_row(kind: type[_Record], row: Any, **given: Any) -> _Record:
+    """Convert a row to a record; inverse of `to_row`.
+
+    given  fields that are not taken from the row; those without a column keep their default
+
+    Raises ValueError for a value that an enumeration does not have.
+    """
+    fields = dict(given)
+    for name, decode in _list_fields(kind):  # type: ignore[arg-type]
+        if name in given:
+            continue
+        if name in _WHOLE:
+            fields[name] = _WHOLE[name](row)
+            continue
+        value = getattr(row, name, _ABSENT)
+        if value is not _ABSENT:
+            fields[name] = decode(value)
+    return kind(**fields)
+
+
+@lru_cache(maxsize=64)
+def _list_columns(table: Table) -> list[tuple[str, str, Callable[[Any], Any] | None, type]]:
+    """List the name of each column, its field, which part of that, and its type."""
+    return [
+        (column.name, *_PARTS.get(column.name, (column.name, None)), column.type.python_type)
+        for column in table.columns
+    ]
+
+
+@lru_cache(maxsize=64)
+def _list_fields(kind: type) -> list[tuple[str, Callable[[Any], Any]]]:
+    """List the fields of a record, and what reads their columns."""
+    hints = get_type_hints(kind)
+    return [(one.name, _choose_decoder(hints[one.name])) for one in dataclasses.fields(kind)]
+
+
+def _choose_decoder(hint: Any) -> Callable[[Any], Any]:
+    if hint is float:
+        return lambda value: math.nan if value is None else value
+    if type(None) in get_args(hint):
+        (hint,) = (one for one in get_args(hint) if one is not type(None))
+    origin = get_origin(hint) or hint
+    is_enum = isinstance(origin, type) and issubclass(origin, Enum)
+    if not (is_enum or origin in _TEXTS):
+        return lambda value: value
+    read = origin if is_enum else _TEXTS[origin][1]
+    return lambda value: None if value is None else read(value)
+
+
+def to_column(value: Any, kind: type = str) -> Any:
+    """Convert a value to a column of a Python type, numbers of NumPy too."""
+    if value is None:
+        return None
+    if kind is float:
+        return None if math.isnan(value) else float(value)
+    if type(value) is kind:
+        return value
+    if isinstance(value, Enum):
+        return value.value
+    write = next((write for one, (write, _read) in _TEXTS.items() if isinstance(value, one)), kind)
+    return write(value)
+
+
+# -- Flights, events, frames, withdrawals and mosaics as rows --------------------------------------
+
+
+def to_event_row(event: Event) -> dict[str, Any]:
+    """Convert an event to a row."""
+    return to_row(tables.events, event, name=to_canonical_name(event.name))
+
+
+def parse_event_row(row: Row[Any]) -> Event:
+    """Convert a row to an event; inverse of `to_event_row`."""
+    return parse_row(Event, row, name=to_visible(row.name))  # from another node
+
+
+def to_flight_row(flight: Flight) -> dict[str, Any]:
+    """Convert a flight to a row."""
+    warnings = json.dumps(list(flight.warnings), ensure_ascii=False)
+    return to_row(tables.flights, flight, name=to_canonical_name(flight.name), warnings=warnings)
+
+
+def parse_flight_row(row: Row[Any]) -> Flight:
+    """Convert a row to a flight; inverse of `to_flight_row`."""
+    # the name may be from another node
+    return parse_row(Flight, row, name=to_visible(row.name), warnings=tuple(json.loads(row.warnings)))
+
+
+def to_frame_row(record: FrameRecord) -> dict[str, Any]:
+    """Convert a frame to a row."""
+    return to_row(tables.frames, record, record.header)
+
+
+def parse_frame_row(row: Row[Any]) -> FrameRecord:
+    """Convert a row to a frame; inverse of `to_frame_row`."""
+    return parse_row(FrameRecord, row, header=parse_row(FrameHeader, row))
+
+
+def to_mosaic_row(mosaic: MosaicInfo) -> dict[str, Any]:
+    """Convert a mosaic to a new row.
+
+    Only `publish` shows it, so that at most one revision is shown.
+    """
+    return to_row(tables.mosaics, mosaic, published=False)
 
 
 _WITHDRAWN_REASON = "withdrawn"
@@ -238,40 +358,7 @@ def _message(withdrawal: Withdrawal) -> str:
 def fetch_withdrawals(connection: Connection, frame_ids: Sequence[str]) -> dict[str, Withdrawal]:
     """Return the withdrawals of these frames, by frame."""
     query = select(tables.withdrawals).where(tables.withdrawals.c.frame_id.in_(frame_ids))
-    return {row.frame_id: parse_withdrawal_row(row) for row in connection.execute(query)}
-
-
-def parse_withdrawal_row(row: Row[Any]) -> Withdrawal:
-    """Convert a row to a withdrawal."""
-    return Withdrawal(
-        frame_id=row.frame_id,
-        flight_id=row.flight_id,
-        reason=row.reason,
-        authority=row.authority,
-        withdrawn_ns=row.withdrawn_ns,
-    )
-
-
-def to_frame_row(record: FrameRecord) -> dict[str, Any]:
-    """Convert a frame to a row."""
-    header, tiles = record.header, record.tiles
-    return {
-        "frame_id": header.frame_id,
-        "flight_id": record.flight_id,
-        "captured_ns": int(header.captured_ns),
-        "layer": header.layer.value,
-        "status": FrameStatus(record.status).value,
-        "reason": record.reason,
-        "message": record.message,
-        "interior": interior_to_json(header.interior),
-        "exterior_prior": exterior_to_json(header.exterior_prior),
-        "provenance": provenance_to_json(header.provenance),
-        "exterior": None if record.exterior is None else exterior_to_json(record.exterior),
-        "dem_id": record.dem_id,
-        "footprint_wkb": record.footprint_wkb,
-        "gsd_m": None if record.gsd_m is None else float(record.gsd_m),
-        **to_tile_columns(tiles),
-    }
+    return {row.frame_id: parse_row(Withdrawal, row) for row in connection.execute(query)}
 
 
 def apply_withdrawal(record: FrameRecord, withdrawals: Mapping[str, Withdrawal]) -> FrameRecord:
@@ -284,51 +371,7 @@ def apply_withdrawal(record: FrameRecord, withdrawals: Mapping[str, Withdrawal])
     )
 
 
-def parse_frame_row(row: Row[Any]) -> FrameRecord:
-    """Convert a row to a frame; inverse of `to_frame_row`."""
-    header = FrameHeader(
-        frame_id=row.frame_id,
-        captured_ns=row.captured_ns,
-        layer=Layer(row.layer),
-        interior=interior_from_json(row.interior),
-        exterior_prior=exterior_from_json(row.exterior_prior),
-        provenance=provenance_from_json(row.provenance),
-    )
-    return FrameRecord(
-        header=header,
-        flight_id=row.flight_id,
-        status=FrameStatus(row.status),
-        reason=row.reason,
-        message=row.message,
-        exterior=None if row.exterior is None else exterior_from_json(row.exterior),
-        dem_id=row.dem_id,
-        footprint_wkb=row.footprint_wkb,
-        gsd_m=row.gsd_m,
-        tiles=parse_tile_columns(row),
-    )
-
-
-def to_tile_columns(tiles: TileRange | None) -> dict[str, int | None]:
-    """Convert a rectangle of tiles to columns."""
-    return {
-        "tile_z": None if tiles is None else int(tiles.z),
-        "x_start": None if tiles is None else int(tiles.x_start),
-        "y_start": None if tiles is None else int(tiles.y_start),
-        "x_stop": None if tiles is None else int(tiles.x_stop),
-        "y_stop": None if tiles is None else int(tiles.y_stop),
-    }
-
-
-def parse_tile_columns(row: Row[Any]) -> TileRange | None:
-    """Convert columns to a rectangle of tiles; inverse of `to_tile_columns`."""
-    if row.tile_z is None:
-        return None
-    return TileRange(
-        z=row.tile_z, x_start=row.x_start, y_start=row.y_start, x_stop=row.x_stop, y_stop=row.y_stop
-    )
-
-
-# -- Conversion of mosaics, tile heads and lines of the tile log to and from rows ------------------
+# -- Heads of tiles, and the revision that is shown ------------------------------------------------
 
 
 _TILES_AT_ONCE = 5000
@@ -345,7 +388,7 @@ def fetch_heads(
         addresses = [(tile.z, tile.x, tile.y) for tile in wanted[start : start + _TILES_AT_ONCE]]
         query = select(tables.tile_heads).where(of_mosaic, tuple_(c.z, c.x, c.y).in_(addresses))
         for row in connection.execute(query):
-            record = parse_tile_row(row)
+            record = parse_row(TileRecord, row)
             found[record.tile_id] = record
     return found
 
@@ -356,64 +399,3 @@ def show_revision(connection: Connection, mosaic_id: str, revision: int) -> bool
     of_mosaic = update(tables.mosaics).where(c.mosaic_id == mosaic_id)
     connection.execute(of_mosaic.where(c.revision != revision).values(published=False))
     return connection.execute(of_mosaic.where(c.revision == revision).values(published=True)).rowcount > 0
-
-
-def to_mosaic_row(mosaic: MosaicInfo) -> dict[str, Any]:
-    """Convert a mosaic to a new row.
-
-    Only `publish` shows it, so that at most one revision is shown.
-    """
-    return {
-        "mosaic_id": mosaic.mosaic_id,
-        "revision": mosaic.revision,
-        "flight_id": mosaic.flight_id,
-        "layer": mosaic.layer.value,
-        "base_zoom": mosaic.base_zoom,
-        "min_zoom": mosaic.min_zoom,
-        "published": False,
-    }
-
-
-def parse_mosaic_row(row: Row[Any]) -> MosaicInfo:
-    """Convert a row to a mosaic; inverse of `to_mosaic_row`."""
-    return MosaicInfo(
-        mosaic_id=row.mosaic_id,
-        flight_id=row.flight_id,
-        layer=Layer(row.layer),
-        revision=row.revision,
-        base_zoom=row.base_zoom,
-        min_zoom=row.min_zoom,
-        published=row.published,
-    )
-
-
-def to_tile_row(record: TileRecord) -> dict[str, Any]:
-    """Convert a tile record to a row of the log and of the heads."""
-    return {
-        "mosaic_id": record.mosaic_id,
-        "seq": record.seq,
-        "revision": record.revision,
-        "z": int(record.tile_id.z),
-        "x": int(record.tile_id.x),
-        "y": int(record.tile_id.y),
-        "origin": record.origin,
-        "epoch": record.epoch,
-        "key": record.key,
-        "content_hash": record.content_hash,
-        "written_ns": int(record.written_ns),
-    }
-
-
-def parse_tile_row(row: Row[Any]) -> TileRecord:
-    """Convert a row to a tile record; inverse of `to_tile_row`."""
-    return TileRecord(
-        seq=row.seq,
-        origin=row.origin,
-        mosaic_id=row.mosaic_id,
-        revision=row.revision,
-        epoch=row.epoch,
-        tile_id=TileId(z=row.z, x=row.x, y=row.y),
-        key=row.key,
-        content_hash=row.content_hash,
-        written_ns=row.written_ns,
-    )

@@ -8,7 +8,6 @@ spatial index from each, which is what GIS clients read.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from sqlalchemy import (
     DDL,
@@ -22,7 +21,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    Row,
     Table,
     Text,
     and_,
@@ -32,20 +30,6 @@ from sqlalchemy import (
 from flycam.model.records import BoundsLonLat
 
 # -- Bounding boxes as four columns, and the test whether two boxes touch --------------------------
-
-
-def to_box_columns(bounds: BoundsLonLat | None) -> dict[str, float | None]:
-    """Return the columns of (west, south, east, north); all None without a box."""
-    west, south, east, north = bounds if bounds is not None else (None,) * 4
-    sides = {"west": west, "south": south, "east": east, "north": north}
-    return {name: None if side is None else float(side) for name, side in sides.items()}
-
-
-def parse_box(row: Row[Any]) -> BoundsLonLat | None:
-    """Convert a row to a box; inverse of `to_box_columns`."""
-    if row.west is None:
-        return None
-    return (row.west, row.south, row.east, row.north)
 
 
 def intersect_boxes(one: BoundsLonLat | None, other: BoundsLonLat | None) -> BoundsLonLat | None:

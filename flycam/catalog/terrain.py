@@ -8,7 +8,7 @@ from sqlalchemy import Row, delete, select
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
-from flycam.catalog.tables import to_box_columns
+from flycam.catalog.rows import parse_row, to_row
 from flycam.errors import NotFound
 from flycam.messages import _
 from flycam.model.records import DemRecord
@@ -29,20 +29,8 @@ class Terrain:
 
         Registering the same file again overwrites its path, and its sigmas if they are stated, nothing else.
         """
-        row = {
-            "dem_id": dem.dem_id,
-            "name": dem.name,
-            "path": dem.path,
-            "key": dem.key,
-            "sha256": dem.sha256,
-            "crs": dem.crs,
-            "vertical_datum": dem.vertical_datum,
-            **to_box_columns(dem.bounds_lonlat_deg),
-            "spacing_east_m": float(dem.post_spacing_m[0]),
-            "spacing_north_m": float(dem.post_spacing_m[1]),
-            "unit_m": float(dem.unit_m),
-            "added_ns": int(dem.added_ns),
-        }
+        east_m, north_m = map(float, dem.post_spacing_m)
+        row = to_row(tables.dems, dem, spacing_east_m=east_m, spacing_north_m=north_m)
         statement = self._database.insert(tables.dems)
         moved = {name: statement.excluded[name] for name in ("name", "path", "key", "vertical_datum")}
         with self._database.write() as connection:
@@ -66,9 +54,8 @@ class Terrain:
     def dems(self) -> list[DemRecord]:
         """Return all registered DEMs, the latest first."""
         c = tables.dems.c
-        with self._database.read() as connection:
-            query = _WITH_SIGMAS.order_by(c.added_ns.desc(), c.dem_id)
-            return [_dem(row) for row in connection.execute(query)]
+        query = _WITH_SIGMAS.order_by(c.added_ns.desc(), c.dem_id)
+        return self._database.fetch(_dem, query)
 
     def dem(self, dem_id: str) -> DemRecord:
         """Return one DEM, or raise NotFound."""
@@ -82,17 +69,6 @@ class Terrain:
 
 
 def _dem(row: Row[Any]) -> DemRecord:
-    return DemRecord(
-        dem_id=row.dem_id,
-        name=row.name,
-        path=row.path,
-        key=row.key,
-        sha256=row.sha256,
-        crs=row.crs,
-        vertical_datum=row.vertical_datum,
-        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
-        post_spacing_m=(row.spacing_east_m, row.spacing_north_m),
-        unit_m=row.unit_m,
-        sigma_m=None if row.vertical_m is None else (row.vertical_m, row.horizontal_m),
-        added_ns=row.added_ns,
-    )
+    sigma_m = None if row.vertical_m is None else (row.vertical_m, row.horizontal_m)
+    post_spacing_m = (row.spacing_east_m, row.spacing_north_m)
+    return parse_row(DemRecord, row, post_spacing_m=post_spacing_m, sigma_m=sigma_m)

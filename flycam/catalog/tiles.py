@@ -16,11 +16,10 @@ from flycam.catalog.database import Database
 from flycam.catalog.flights import format_finish_lock
 from flycam.catalog.rows import (
     fetch_heads,
-    parse_mosaic_row,
-    parse_tile_row,
+    parse_row,
     show_revision,
     to_mosaic_row,
-    to_tile_row,
+    to_row,
 )
 from flycam.errors import NotFound, StoreConflict
 from flycam.geometry.grid import TileId, TileRange
@@ -49,7 +48,7 @@ class Tiles:
             )
             found = connection.execute(query).first()
             if found is not None:
-                before = replace(parse_mosaic_row(found), published=mosaic.published)
+                before = replace(parse_row(MosaicInfo, found), published=mosaic.published)
                 if before != mosaic:
                     raise StoreConflict(
                         f"{mosaic.mosaic_id} revision {mosaic.revision}: opened before as "
@@ -68,8 +67,7 @@ class Tiles:
         query = select(tables.mosaics).order_by(c.mosaic_id, c.revision)
         if flight_id is not None:
             query = query.where(c.flight_id == flight_id)
-        with self._database.read() as connection:
-            return [parse_mosaic_row(row) for row in connection.execute(query)]
+        return self._database.fetch(MosaicInfo, query)
 
     def mosaic(self, mosaic_id: str, revision: int | None = None) -> MosaicInfo:
         """Return one revision, or raise NotFound.
@@ -84,7 +82,7 @@ class Tiles:
             found = connection.execute(query.order_by(c.published.desc(), c.revision.desc())).first()
         if found is None:
             raise make_mosaic_not_found(mosaic_id, revision)
-        return parse_mosaic_row(found)
+        return parse_row(MosaicInfo, found)
 
     def publish(self, mosaic_id: str, revision: int) -> None:
         """Show this revision from now on. Atomic. Raises NotFound, FlightBusy."""
@@ -174,8 +172,7 @@ class Tiles:
                 c.y >= tiles.y_start,
                 c.y < tiles.y_stop,
             )
-        with self._database.read() as connection:
-            return [parse_tile_row(row) for row in connection.execute(query.order_by(c.z, c.y, c.x))]
+        return self._database.fetch(TileRecord, query.order_by(c.z, c.y, c.x))
 
     def count(self, mosaic_id: str, revision: int) -> int:
         """Count the tiles of a mosaic revision."""
@@ -194,8 +191,7 @@ class Tiles:
         """Return at most `limit` log lines after `seq`, of all revisions, in order."""
         c = tables.tile_log.c
         query = select(tables.tile_log).where(c.mosaic_id == mosaic_id, c.seq > seq).order_by(c.seq)
-        with self._database.read() as connection:
-            return [parse_tile_row(row) for row in connection.execute(query.limit(limit))]
+        return self._database.fetch(TileRecord, query.limit(limit))
 
     def last_seq(self, mosaic_id: str) -> int:
         """Return the number of the last line of a mosaic's log; 0 before the first."""
@@ -253,7 +249,7 @@ class Tiles:
     def _write(self, connection: Connection, mosaic_id: str, last: int, fresh: list[TileRecord]) -> None:
         if not fresh:
             return
-        rows = [to_tile_row(record) for record in fresh]
+        rows = [to_row(tables.tile_log, record) for record in fresh]
         connection.execute(tables.tile_log.insert(), rows)
         connection.execute(self._database.upsert(tables.tile_heads), rows)
         log = tables.tile_logs

@@ -15,8 +15,7 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from flycam.catalog.changes import Changes, ChangeVersion, parse_revision, strip_location
-from flycam.catalog.comparisons import Comparison
+from flycam.catalog.changes import Changes, ChangeVersion, Comparison, parse_revision, strip_location
 from flycam.change.comparison_grid import ImageSource, select_event_flights
 from flycam.change.comparison_store import MIN_COMPARED, unite_ground
 from flycam.change.coregistration import Registration
@@ -272,8 +271,8 @@ def choose_review_event(
     if drill is not None and not event.is_drill:
         raise OptionUnusable(
             _(
-                "--event {name}: is real and {drill} is of a drill: its changes would stand "
-                "beside real ones; name the drill",
+                "--event {name}: is real and {drill} is of a drill: its changes would be "
+                "listed with real ones; name the drill",
                 name=event.name,
                 drill=drill,
             )

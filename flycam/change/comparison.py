@@ -180,15 +180,15 @@ def _without_terrain(share: float) -> list[Message]:
         return [
             _(
                 "no terrain: landslide, flood and other cannot be distinguished, each "
-                "candidate may be any of them, and scores are no probabilities; register it "
+                "candidate may be any of them, and scores are not probabilities; register it "
                 "with 'flycam dem add', or give it with --dem, and compare again"
             )
         ]
     return [
         _(
-            "no terrain is known under {percent:.0f} % of the ground: there landslide, "
-            "flood and other cannot be distinguished, and scores are no probabilities; "
-            "register it with 'flycam dem add', or give it with --dem, and compare again",
+            "no terrain is known under {percent:.0f} % of the ground: there landslide, flood "
+            "and other cannot be distinguished, and scores are not probabilities; register "
+            "it with 'flycam dem add', or give it with --dem, and compare again",
             percent=100.0 * share,
         )
     ]
@@ -215,16 +215,17 @@ def explain_unreviewable(sources: tuple[ImageSource, ImageSource]) -> Message | 
     before, after = sources
     if is_same_source(before, after):
         return _(
-            "{name}: stands as BEFORE and AFTER: nothing can have changed between the two; not put up "
-            "for review, and its ground is not on record as compared; give two dates",
+            "{name}: is given as both BEFORE and AFTER: nothing can have changed between the "
+            "two; not put up for review, and its ground is not on record as compared; give "
+            "two dates",
             name=after.name,
         )
     if before.flight is None or after.flight is None or after.flight.first_ns >= before.flight.first_ns:
         return None
     return _(
-        "{after}: was flown before {before}, yet stands as AFTER: what healed is taken for "
-        "damage; not put up for review, and its ground is not on record as compared; give the older one "
-        "first",
+        "{after}: was flown before {before}, yet is given as AFTER: what healed is taken for "
+        "damage; not put up for review, and its ground is not on record as compared; give "
+        "the older one first",
         after=after.name,
         before=before.name,
     )

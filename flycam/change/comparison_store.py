@@ -16,8 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.access.policy import AccessPolicy, LockedPreparedGeometry
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.changes import ChangeVersion, strip_location
-from flycam.catalog.comparisons import ComparedWindow, Comparison
+from flycam.catalog.changes import ChangeVersion, ComparedWindow, Comparison, strip_location
 from flycam.change.comparison_grid import ImageSource, select_event_flights
 from flycam.change.coregistration import Registration
 from flycam.change.outlines import (

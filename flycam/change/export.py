@@ -5,7 +5,6 @@ CAP messages are Draft or Exercise only.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -20,16 +19,22 @@ import shapely
 from numpy.typing import NDArray
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
-from flycam.catalog.changes import ChangeAttribution, ChangeVersion, parse_image_reference, parse_source_pair
-from flycam.catalog.comparisons import ComparedWindow, Comparison
+from flycam.catalog.changes import (
+    ChangeAttribution,
+    ChangeVersion,
+    ComparedWindow,
+    Comparison,
+    parse_image_reference,
+    parse_source_pair,
+)
 from flycam.change.comparison_store import make_comparison_reader, match_comparisons
 from flycam.change.impact import ChangeImpact, compute_impact
 from flycam.change.impact_report import IMPACT_COLUMNS, build_impact_columns, build_impact_field
 from flycam.change.outlines import DECIMALS, ChangeTotals, estimate_area_error
 from flycam.errors import InputUnusable, OptionUnusable
 from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
-from flycam.geodata.feature_file import FeatureLayer, write_features
-from flycam.geodata.kml import CapEvent, PolygonPlacemark, encode_cap_alert, encode_kmz
+from flycam.geodata.feature_file import FeatureLayer, encode_csv, write_features
+from flycam.geodata.kml import CapEvent, KmlStyle, Placemark, encode_cap_alert, write_kmz
 from flycam.messages import Message, _, join
 from flycam.model.board import CHANGE_KIND_NAMES, NO_SCORE_REASONS, ChangeKind, ChangeStatus, LayerKind
 from flycam.model.flight import DRILL_MARK, Event
@@ -43,7 +48,7 @@ from flycam.model.text import (
 )
 from flycam.model.time import format_iso, format_minute
 from flycam.mosaic.export import require_output_path
-from flycam.storage.atomic import write_file_atomically
+from flycam.storage.files import write_file_atomically
 from flycam.workspace import Workspace
 
 # -- Changes as GeoJSON for other programs: WGS 84, lengths in metres ------------------------------
@@ -341,7 +346,8 @@ def _is_cut(line: ChangeVersion, found_by: Comparison) -> bool:
 
 LAYER = "changes"
 # as on the map page, `web/src/map/colours.ts`
-_KML_COLOURS = {ChangeKind.LANDSLIDE: "d1300b", ChangeKind.FLOOD: "1f6fb2", ChangeKind.OTHER: "8a6d3b"}
+_COLOURS = {ChangeKind.LANDSLIDE: "d1300b", ChangeKind.FLOOD: "1f6fb2", ChangeKind.OTHER: "8a6d3b"}
+_KML_STYLES = {kind: KmlStyle(kind.value, colour, 3, "40") for kind, colour in _COLOURS.items()}
 _CATEGORIES = {ChangeKind.LANDSLIDE: "Geo", ChangeKind.FLOOD: "Met", ChangeKind.OTHER: "Other"}
 _M2_PER_HA = 1e4
 _NUMBERS = {"score", "area_ha", "area_m2", "length_m", "slope_deg"}
@@ -550,21 +556,16 @@ def _words(row: Mapping[str, str | float]) -> dict[str, str]:
 
 
 def _csv(content: _ExportContent) -> bytes:
-    """Encode as CSV, columns for people first.
-
-    With a byte order mark, without which Excel does not read Vietnamese.
-    """
-    out = io.StringIO()
-    writer = csv.writer(out)
+    """Encode as CSV, columns for people first."""
     names = [one.in_language(content.language) for one in COLUMN_NAMES]
-    writer.writerow([*names, *_COLUMNS, "lon_deg", "lat_deg", "wkt"])
+    rows = [[*names, *_COLUMNS, "lon_deg", "lat_deg", "wkt"]]
     for line in content.lines:
         shape = shapely.from_wkb(line.wkb)
         inside = shape.representative_point()
         place = [f"{inside.x:.7f}", f"{inside.y:.7f}", shapely.to_wkt(shape, rounding_precision=7)]
         cells = [*_read(line, content), *_words(_row(line, content)).values()]
-        writer.writerow([*map(escape_cell, cells), *place])
-    return out.getvalue().encode("utf-8-sig")
+        rows.append([*map(escape_cell, cells), *place])
+    return encode_csv(rows)
 
 
 def _read(line: ChangeVersion, content: _ExportContent) -> list[str]:
@@ -592,18 +593,18 @@ def _name(line: ChangeVersion, content: _ExportContent) -> str:
 
 
 def _kmz(content: _ExportContent) -> bytes:
-    return encode_kmz(
-        _title(content),
-        [
-            PolygonPlacemark(
-                shape=shapely.from_wkb(line.wkb),
-                name=_name(line, content),
-                values=_words(_row(line, content)),
-                colour=_KML_COLOURS[line.kind],
-            )
-            for line in content.lines
-        ],
-    )
+    placemarks = [
+        Placemark(
+            shape=shapely.from_wkb(line.wkb),
+            name=_name(line, content),
+            values=_words(_row(line, content)),
+            style=_KML_STYLES[line.kind],
+        )
+        for line in content.lines
+    ]
+    out = io.BytesIO()
+    write_kmz(out, _title(content), [], placemarks)
+    return out.getvalue()
 
 
 def _cap(content: _ExportContent) -> bytes:

@@ -5,8 +5,6 @@ It is written as JSON, table columns and CSV.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +27,7 @@ from flycam.change.impact import (
 )
 from flycam.change.volume import Volume, VolumeFailure
 from flycam.errors import NotFound, OptionUnusable
+from flycam.geodata.feature_file import encode_csv
 from flycam.geodata.raster import compute_raster_digest
 from flycam.messages import _
 from flycam.model.board import POSITIVE_STATUSES, ChangeStatus, LayerKind, is_stale
@@ -107,8 +106,8 @@ def _between(
 def _shown_by(workspace: Workspace, ref: str) -> Callable[[ImageReference], bool]:
     """Return a predicate that matches image references of a side.
 
-    A flight by its mosaics; a file that is here by its bytes (of an old record by its name); one that is not
-    here by its name, which matches all files of that name.
+    A flight by its mosaics; a file that is here by its bytes; one that is not here by its name, which matches
+    all files of that name.
     """
     try:
         flight = workspace.catalog.flights.flight(ref)
@@ -116,8 +115,8 @@ def _shown_by(workspace: Workspace, ref: str) -> Callable[[ImageReference], bool
         path = Path(ref)
         if not path.is_file():
             return lambda one: path.name in (one.source, one.file_name)
-        named = format_file_reference(path.name, compute_raster_digest(path)), path.name
-        return lambda one: one.source in named
+        named = format_file_reference(path.name, compute_raster_digest(path))
+        return lambda one: one.source == named
     mosaics = {mosaic.mosaic_id for mosaic in workspace.catalog.tiles.mosaics(flight.flight_id)}
     return lambda one: one.source in mosaics
 
@@ -323,13 +322,11 @@ def format_road_names(roads: Sequence[AffectedFeature]) -> str:
 def format_commune_csv(communes: Sequence[CommuneImpact]) -> bytes:
     """Format as CSV, a row for each commune and status.
 
-    UTF-8 with the byte order mark by which spreadsheets know it. Empty: not known, as no layer covers the
+    Empty: not known, as no layer covers the
     ground; `at_least` names the kinds whose layers cover only a part of it.
     """
-    out = io.StringIO()
-    writer = csv.writer(out)
     head = ["commune", "commune_name", "status", "changes", "area_ha"]
-    writer.writerow([*head, *COUNT_COLUMNS, "at_least", "roads_cut", "road_cut_m"])
+    rows: list[list[object]] = [[*head, *COUNT_COLUMNS, "at_least", "roads_cut", "road_cut_m"]]
     for row in communes:
         for status, tally in ((ChangeStatus.ACCEPTED, row.confirmed), (ChangeStatus.PROPOSED, row.waiting)):
             if not (tally.changes or any(tally.counts.values())):
@@ -340,8 +337,8 @@ def format_commune_csv(communes: Sequence[CommuneImpact]) -> bytes:
             identity = [escape_cell(row.code), escape_cell(row.name), status.value]
             size = [tally.changes, round(tally.area_m2 / 1e4, 4)]
             least = ", ".join(kind.value for kind, one in tally.counts.items() if one and not one.is_complete)
-            writer.writerow([*identity, *size, *map(_empty, counts), least, escape_cell(names), cut])
-    return out.getvalue().encode("utf-8-sig")
+            rows.append([*identity, *size, *map(_empty, counts), least, escape_cell(names), cut])
+    return encode_csv(rows)
 
 
 def _count_columns(counts: Mapping[LayerKind, FeatureCount | None]) -> dict[str, float]:

@@ -19,8 +19,14 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.changes import Changes, ChangeVersion, list_mosaic_ids, parse_image_reference
-from flycam.catalog.comparisons import ComparedWindow, Comparison
+from flycam.catalog.changes import (
+    Changes,
+    ChangeVersion,
+    ComparedWindow,
+    Comparison,
+    list_mosaic_ids,
+    parse_image_reference,
+)
 from flycam.change.comparison_store import (
     ComparisonReader,
     find_comparison_windows,
@@ -128,7 +134,8 @@ def require_event_images(catalog: Catalog, ref: str, over: tuple[str, str], poli
         raise InputUnusable(_("name both pictures that it was drawn over, or neither"))
     raise InputUnusable(
         _(
-            "{strange}: is no picture of {name}; show two of its flights beside each other and draw it anew",
+            "{strange}: is not a picture of {name}; show two of its flights beside each "
+            "other and draw it again",
             strange=strange[:60],
             name=event.name,
         )
@@ -461,7 +468,7 @@ def _undone(
         raise NotFound(_("{undoes}: there is no such decision to undo", undoes=step.undoes[:60]))
     if find_undoable_step(changes, lines[0].event_id, who) != lines:
         raise StoreConflict(
-            _("only your own last decision can be undone, while nobody has decided there since; decide anew")
+            _("only your own last decision can be undone, while nobody has decided there since; decide again")
         )
     back = []
     for line in lines:

@@ -166,11 +166,11 @@ def get_impact(
     change: Annotated[str | None, Query(max_length=200)] = None,
     distance: Annotated[float | None, Query(ge=0, le=MAX_REACH_M)] = None,
 ) -> Json:
-    """What changes touch: of one `change`, or of all of an `event`, by change and by commune.
+    """Count what changes touch: one `change`, or all of an `event`, by change and by commune.
 
-    Who is no analyst is told of confirmed ones only. distance: metres within which things of every kind count
-    as near, else each kind has its own (`reach_m`). A count that is null: no layer of that kind covers the
-    ground, so that nothing is known.
+    Only analysts get changes that are not confirmed. distance: metres within which features of every kind
+    count as near; by default each kind has its own (`reach_m`). A null count: no layer of that kind covers
+    the ground, so nothing is known.
     """
     workspace = services.workspace
     catalog = workspace.catalog

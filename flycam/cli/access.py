@@ -23,7 +23,7 @@ from flycam.model.time import format_minute
 
 if TYPE_CHECKING:
     from flycam.catalog.restrictions import Guest, RedactionRecord, RestrictedArea
-    from flycam.mosaic.flight_edits import FlightReassignment, FlightRename
+    from flycam.mosaic.amendments import FlightReassignment, FlightRename
 
 
 @click.group("restricted")
@@ -49,7 +49,7 @@ def add_restricted_area_command(*, data_dir: str | None, file: Path, roles: str,
 @restrictions_group.command("list")
 @wrap_command
 def list_restricted_command(*, data_dir: str | None) -> Output:
-    """What areas there are, and who sees them."""
+    """List the restricted areas, and who sees them."""
 
     with open_workspace(data_dir) as (workspace, __):
         return format_areas(workspace.catalog.restrictions.areas())
@@ -114,7 +114,7 @@ def withdraw_photo_redaction_command(*, data_dir: str | None, mask_id: str) -> O
 
 @click.group()
 def flights_group() -> None:
-    """Which flights are here; how widely they may be shown, to which event they belong, their names."""
+    """Flights on this node: list, classify, move to another event, rename."""
 
 
 @flights_group.command("list")
@@ -151,7 +151,7 @@ def classify_flight_command(*, data_dir: str | None, ref: str, level: str) -> Ou
 @wrap_command
 def move_flight_command(*, data_dir: str | None, ref: str, event: str) -> Output:
     """Put a flight into another event, as where it was brought under the wrong storm."""
-    from flycam.mosaic.flight_edits import move_flight
+    from flycam.mosaic.amendments import move_flight
 
     with open_workspace(data_dir) as (workspace, settings):
         return format_moved_flight(move_flight(workspace, ref, event, get_operator_name(settings)))
@@ -163,7 +163,7 @@ def move_flight_command(*, data_dir: str | None, ref: str, event: str) -> Output
 @wrap_command
 def rename_flight_command(*, data_dir: str | None, ref: str, name: str) -> Output:
     """Call a flight otherwise; photos and films that join one never do."""
-    from flycam.mosaic.flight_edits import rename_flight
+    from flycam.mosaic.amendments import rename_flight
 
     with open_workspace(data_dir) as (workspace, settings):
         return format_renamed_flight(rename_flight(workspace, ref, name, get_operator_name(settings)))

@@ -216,7 +216,7 @@ def add_layer_command(
 @layers_group.command("list")
 @wrap_command
 def list_layers_command(*, data_dir: str | None) -> Output:
-    """What layers there are, whose, of when, and which are old."""
+    """List the layers: source, date, and which are outdated."""
 
     with open_workspace(data_dir) as (workspace, _):
         return format_layers(workspace.catalog.layers.all(), workspace.clock_ns())
@@ -281,7 +281,7 @@ def _parse_valid_time(text: str | None) -> int | None:
     found = parse_timestamp(text)
     if found is None:
         raise OptionUnusable(
-            _("--valid-time {text}: is no time: write 2024-09-10T10:15 or 10/09/2024 10:15", text=text)
+            _("--valid-time {text}: is not a time: write 2024-09-10T10:15 or 10/09/2024 10:15", text=text)
         )
     return found
 
@@ -330,7 +330,7 @@ _REACH = click.option("--reach", type=float, help="Metres within which a road re
 
 @click.group()
 def settlements_group() -> None:
-    """Which settlements are reachable, isolated or unknown: proposed by cut roads, said by people."""
+    """Settlements: reachable, isolated or unknown, as cut roads suggest and people report."""
 
 
 @settlements_group.command("list")

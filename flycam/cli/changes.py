@@ -158,7 +158,7 @@ def _volume(found: Volume, area_m2: float) -> Message:
 
 @click.group()
 def changes_group() -> None:
-    """What changed, as analysts confirmed it; it is decided on the map."""
+    """Changes confirmed by analysts; the review is on the map."""
 
 
 @changes_group.command("export")
@@ -192,7 +192,7 @@ def show_changes_impact_command(
     distance_m: float | None,
     csv_out: Path | None,
 ) -> Output:
-    """Which roads changes cut, which houses, lines, masts, schools lie in them or near them, by commune.
+    """List roads cut by changes, and houses, lines, masts, schools in or near them, by commune.
 
     Of an event, or of the changes that were found between two flights. Without --distance each kind of thing
     has its own: roads 20 m, masts, schools and settlements 50 m, all others 30 m.
@@ -203,7 +203,7 @@ def show_changes_impact_command(
             _("{given}: give one event (--event), or two flights that were compared", given=arguments)
         )
     from flycam.change.impact_report import build_impact_report, format_commune_csv, serialize_impact
-    from flycam.storage.atomic import write_file_atomically
+    from flycam.storage.files import write_file_atomically
 
     with open_workspace(data_dir, serves_originals=True) as (workspace, __):
         report = build_impact_report(workspace, refs if event is None else (event,), distance_m)
@@ -334,8 +334,8 @@ def _format_comparison_lines(found: ComparisonReport) -> list[Message]:
     if found.is_detected:
         lines.append(
             _(
-                "  looked for: landslides and floods alone; wrecked houses and other damage are not, and "
-                "'other' is no measure of them"
+                "  looked for: landslides and floods only; wrecked houses and other damage "
+                "are not, and 'other' does not measure them"
             )
         )
     for row in found.by_commune:

@@ -98,8 +98,8 @@ def _make_certificate(data_dir: str | None, file: Path) -> Output:
     create_private_folder(folder)
     fingerprint = make_member_certificate(folder / _AUTHORITY, file)
     line = _(
-        "{path}: copy it to every machine of the cluster and name it in FLYCAM_CLUSTER_CERTIFICATE; whoever "
-        "has it can run any program on all of them",
+        "{path}: copy it to every machine of the cluster and name it in "
+        "FLYCAM_CLUSTER_CERTIFICATE; anyone who has it can run any program on all of them",
         path=file,
     )
     return {"certificate": str(file), "authority": fingerprint}, [line]

@@ -15,7 +15,7 @@ from flycam.change.detection import prepare_detection
 from flycam.drill.photo_drill import write_drill
 from flycam.drill.routes import require_no_real_data
 from flycam.ingest.batch import IngestReport, ingest
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.mosaic.finish.report import FinishReport
 from flycam.mosaic.finish.workflow import finish_flight
 from flycam.mosaic.orthorectify.flight_session import FlightLabels

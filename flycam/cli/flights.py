@@ -41,10 +41,10 @@ from flycam.model.warning import describe_warning
 if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
     from flycam.ingest.batch import IngestReport
-    from flycam.ingest.inspection import PreflightReport, PreflightRequest
+    from flycam.ingest.preflight_check import PreflightReport, PreflightRequest
     from flycam.model.diagnosis import Diagnosis, Problem, Rejection, ReliefZone
     from flycam.model.records import Coverage
-    from flycam.mosaic.orthorectify.withdrawal import WithdrawalReport
+    from flycam.mosaic.amendments import WithdrawalReport
 
 
 _STATES = {
@@ -353,7 +353,7 @@ def format_withdrawal(report: WithdrawalReport) -> Output:
     if report.retired:
         lines.append(
             _(
-                "finished revision {revisions} held them and is not shown any more; run again: {command}",
+                "finished revision {revisions} held them and is no longer shown; run again: {command}",
                 revisions=", ".join(map(str, report.retired)),
                 command=format_shell_command("finish", name),
             )
@@ -436,7 +436,7 @@ def parse_ingest_options(options: dict[str, Any]) -> PreflightRequest:
 
     Raises OptionUnusable for an impossible value.
     """
-    from flycam.ingest.inspection import PreflightRequest
+    from flycam.ingest.preflight_check import PreflightRequest
 
     offset_s = options["clock_offset_s"]
     if offset_s is not None and not abs(offset_s) < _MAX_OFFSET_S:
@@ -466,13 +466,13 @@ def parse_ingest_options(options: dict[str, Any]) -> PreflightRequest:
 def inspect_command(
     *, data_dir: str | None, aoi: Path | None, refly: Path | None, pixels: bool, **options: Any
 ) -> Output:
-    """What is this flight, film or log, and what is wrong with it? Writes nothing but the KML asked for."""
+    """Check a flight, video or log and name its problems; writes only the KML files requested."""
     from flycam.ingest.photos.photo_search import search_photos
 
     found = search_photos(options["paths"])
     if recordings := find_recordings(found, options["paths"]):
         return inspect_recordings(recordings, options["telemetry"])
-    from flycam.ingest.inspection import check_flight
+    from flycam.ingest.preflight_check import check_flight
     from flycam.mosaic.terrain import load_registered_dems
 
     settings = read_settings(os.environ, data_dir)
@@ -517,7 +517,7 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> Output:
     if (film := find_single_video(options["paths"])) is not None:
         return ingest_video(data_dir, film, options)
     from flycam.cli.workspace import limit_to_one_arena
-    from flycam.ingest.inspection import prefetch_photos
+    from flycam.ingest.photos.photo_reader import prefetch_photos
     from flycam.ingest.photos.photo_search import search_photos
 
     limit_to_one_arena()
@@ -557,7 +557,7 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> Output:
 @wrap_command
 def withdraw_command(*, data_dir: str | None, ref: str, reason: str, authority: str | None) -> Output:
     """Take a flight, or one frame, out of every mosaic, with a trace."""
-    from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
+    from flycam.mosaic.amendments import withdraw_by_reference
 
     with open_workspace(data_dir) as (workspace, __):
         who = authority or workspace.operator or workspace.box

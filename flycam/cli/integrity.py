@@ -62,8 +62,8 @@ def format_verify(report: VerifyReport) -> Output:
     }
     lines = [
         ngettext(
-            "{count} object, {size_mb:.1f} MB read back; mended: {mended}, not mended: {standing}",
-            "{count} objects, {size_mb:.1f} MB read back; mended: {mended}, not mended: {standing}",
+            "{count} object, {size_mb:.1f} MB read back; repaired: {mended}, not repaired: {standing}",
+            "{count} objects, {size_mb:.1f} MB read back; repaired: {mended}, not repaired: {standing}",
             report.objects,
             size_mb=report.size / 1e6,
             mended=mended,
@@ -79,8 +79,8 @@ def format_verify(report: VerifyReport) -> Output:
     if report.purged:
         lines.append(
             ngettext(
-                "{count} original was let go under the retention term, and is not lost",
-                "{count} originals were let go under the retention term, and are not lost",
+                "{count} original was deleted under the retention term and is not lost",
+                "{count} originals were deleted under the retention term and are not lost",
                 report.purged,
             )
         )
@@ -357,8 +357,8 @@ def _parse_head(text: str) -> tuple[int, str]:
     if not number.isdigit() or int(number) < 1 or len(digest) < 8:
         raise OptionUnusable(
             _(
-                "--head {said}: write a line's number and its digest (8 digits at least), as 17:9f86d081",
-                said=text,
+                "--head {text}: write a line's number and its digest (8 digits at least), as 17:9f86d081",
+                text=text,
             )
         )
     return int(number), digest
@@ -370,7 +370,7 @@ def _parse_key(text: str) -> str:
     key = text.strip().lower()
     if not is_public_key(key):
         raise OptionUnusable(
-            _("--key {said}: give the 64 digits that 'flycam audit verify' and packs print", said=text[:80])
+            _("--key {text}: give the 64 digits that 'flycam audit verify' and packs print", text=text[:80])
         )
     return key
 

@@ -49,8 +49,8 @@ def format_admission(accounts: int) -> Message:
     if accounts:
         return _("accounts: {count}; they sign in", count=accounts)
     return _(
-        "no account yet: open to whoever sits at this machine, for everything. Before a proxy stands in "
-        "front, make one: flycam user add NAME --role admin"
+        "no account yet: open to anyone who sits at this machine, for everything. Before a "
+        "proxy stands in front, make one: flycam user add NAME --role admin"
     )
 
 
@@ -192,7 +192,7 @@ def format_freed_space(freed: Freed, places: Sequence[DiskVolume], *, dry_run: b
     volumes = [
         _("  {disk}: {size_gb:.1f} GB free", disk=one.name, size_gb=one.free_bytes / 1e9) for one in places
     ]
-    unknown = _("  how much is free where store and database lie, nobody can tell")
+    unknown = _("  free space of store and database cannot be read from here")
     return answer, [first, *(volumes or [unknown])]
 
 
@@ -259,7 +259,7 @@ _CHECK_NAMES = {
     "accounts": pgettext("health check", "accounts"),
     "terrain": pgettext("health check", "terrain"),
     "communes": pgettext("health check", "communes"),
-    "film": pgettext("health check", "film"),
+    "film": pgettext("health check", "video"),
     "readback": pgettext("health check", "readback"),
     "backup": pgettext("health check", "backup"),
     "unfinished": pgettext("health check", "unfinished"),

@@ -136,7 +136,7 @@ class CommandGroup(click.Group):
         except click.ClickException as error:
             _fail(OptionUnusable(error.format_message()), as_json)
         except click.Abort:
-            _fail(Cancelled(_("run the same command to go on")), as_json)
+            _fail(Cancelled(_("run the same command to resume")), as_json)
 
 
 def _usage(error: click.UsageError) -> OptionUnusable:
@@ -161,15 +161,15 @@ def _describe_usage_error(error: click.UsageError) -> Message:
     text = error.format_message().rstrip(".")
     match error:
         case click.NoSuchOption():
-            return pgettext("usage: no such option", "{said}", said=text, vi_option=error.option_name)
+            return pgettext("usage: no such option", "{text}", text=text, vi_option=error.option_name)
         case click.MissingParameter():
-            return pgettext("usage: missing", "{said}", said=text, vi_name=_parameter(error))
+            return pgettext("usage: missing", "{text}", text=text, vi_name=_parameter(error))
         case click.BadParameter():
             return _describe_bad_value(text, _parameter(error), error.param.type if error.param else None)
     if extra := re.findall(r"unexpected extra arguments? \((.*)\)", text):
-        return pgettext("usage: extra arguments", "{said}", said=text, vi_extra=extra[0])
+        return pgettext("usage: extra arguments", "{text}", text=text, vi_extra=extra[0])
     typed = "".join(re.findall("'(.*)'", text))
-    return pgettext("usage: not understood", "{said}", said=text, vi_typed=typed) if typed else verbatim(text)
+    return pgettext("usage: not understood", "{text}", text=text, vi_typed=typed) if typed else verbatim(text)
 
 
 def _describe_bad_value(text: str, name: str, kind: click.ParamType[Any] | None) -> Message:
@@ -177,19 +177,19 @@ def _describe_bad_value(text: str, name: str, kind: click.ParamType[Any] | None)
     match kind:
         case click.Choice():
             choices = ", ".join(map(str, kind.choices))
-            return pgettext("usage: value, of choices", "{said}", said=text, vi_name=name, vi_choices=choices)
+            return pgettext("usage: value, of choices", "{text}", text=text, vi_name=name, vi_choices=choices)
         case click.DateTime():
-            return pgettext("usage: value, a date", "{said}", said=text, vi_name=name)
+            return pgettext("usage: value, a date", "{text}", text=text, vi_name=name)
         case click.IntRange(min=int(minimum)):
             return pgettext(
-                "usage: value, from a minimum", "{said}", said=text, vi_name=name, vi_minimum=minimum
+                "usage: value, from a minimum", "{text}", text=text, vi_name=name, vi_minimum=minimum
             )
     match kind.name if kind else "":
         case "float":
-            return pgettext("usage: value, a number", "{said}", said=text, vi_name=name)
+            return pgettext("usage: value, a number", "{text}", text=text, vi_name=name)
         case "integer":
-            return pgettext("usage: value, a whole number", "{said}", said=text, vi_name=name)
-    return pgettext("usage: value", "{said}", said=text, vi_name=name)
+            return pgettext("usage: value, a whole number", "{text}", text=text, vi_name=name)
+    return pgettext("usage: value", "{text}", text=text, vi_name=name)
 
 
 def _parameter(error: click.BadParameter) -> str:

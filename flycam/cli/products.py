@@ -163,7 +163,7 @@ def export_command(
 @click.option("--review/--no-review", "for_review", default=True, help="Put them up for review on the map.")
 @wrap_command
 def compare_command(*, data_dir: str | None, before: str, after: str, out: Path, **options: Any) -> Output:
-    """What changed from BEFORE to AFTER, each a flight or a GeoTIFF; code 5 where none can be determined."""
+    """Detect changes from BEFORE to AFTER, flights or GeoTIFFs; exit code 5 if they do not register."""
     from flycam.change.comparison import compare_sources
     from flycam.change.detection import prepare_detection
     from flycam.cli.changes import build_not_searched_error, format_comparison
@@ -389,13 +389,13 @@ def _describe_standing(report: FinishReport, revision: int) -> Message:
     name, before = report.flight.name, report.layers[0].instead_of
     stands = (
         _(
-            "{name}: revision {revision} stands; nothing has changed since it was made",
+            "{name}: revision {revision} is current; nothing has changed since it was made",
             name=name,
             revision=revision,
         )
         if before is None
         else _(
-            "{name}: revision {revision} stands, and is on show again instead of revision {before}",
+            "{name}: revision {revision} is current, and is on show again instead of revision {before}",
             name=name,
             revision=revision,
             before=before,

@@ -16,14 +16,14 @@ from flycam.model.access import HoldStep, RetainedKind
 from flycam.model.time import format_day
 
 if TYPE_CHECKING:
-    from flycam.catalog.retention_records import HoldRecord, PurgeRecord, RetentionTerm
+    from flycam.catalog.retention import HoldRecord, PurgeRecord, RetentionTerm
     from flycam.operations.retention import DueList, DueOriginal, PurgeConfirmation
 
 _KINDS = {
     RetainedKind.PHOTO: pgettext("retained originals", "photos"),
     RetainedKind.VIDEO: pgettext("retained originals", "recorded video"),
     RetainedKind.MARK_PHOTO: pgettext("retained originals", "photos of marks"),
-    RetainedKind.UPLOAD: pgettext("retained originals", "films and photos of uploads"),
+    RetainedKind.UPLOAD: pgettext("retained originals", "videos and photos of uploads"),
 }
 _STEPS = {
     HoldStep.HELD: pgettext("retained originals", "held"),
@@ -41,7 +41,7 @@ def format_terms(
     names  of flights and events, by id
     """
     lines = [_term_line(one, names) for one in terms]
-    lines = lines or [_("no terms: all originals are kept for ever")]
+    lines = lines or [_("no terms: all originals are kept forever")]
     lines += [_hold_line(one, names) for one in holds]
     return {"terms": [_term(one) for one in terms], "holds": [_hold(one) for one in holds]}, lines
 
@@ -62,7 +62,7 @@ def format_due(due: DueList, names: Mapping[str, str]) -> Output:
     }
     lines = [_group_line(some, names) for some in groups]
     if due.begun:
-        lines.append(_("{count} confirmed and not let go yet", count=due.begun))
+        lines.append(_("{count} confirmed and not deleted yet", count=due.begun))
     if lines:
         lines.append(
             _("to confirm this list: flycam retention confirm {digest} --authority NAME", digest=due.digest)
@@ -80,8 +80,8 @@ def format_confirmed(done: PurgeConfirmation) -> Output:
         "waiting": list(done.purge.waiting),
     }
     first = ngettext(
-        "{count} original let go, {size_mb:.1f} MB",
-        "{count} originals let go, {size_mb:.1f} MB",
+        "{count} original deleted, {size_mb:.1f} MB",
+        "{count} originals deleted, {size_mb:.1f} MB",
         done.purge.originals,
         size_mb=done.purge.size_bytes / 1e6,
     )
@@ -111,7 +111,7 @@ def _term(term: RetentionTerm) -> dict[str, Any]:
 
 
 def _term_line(term: RetentionTerm, names: Mapping[str, str]) -> Message:
-    days = _("for ever") if term.days is None else ngettext("{count} day", "{count} days", term.days)
+    days = _("forever") if term.days is None else ngettext("{count} day", "{count} days", term.days)
     event = f" ({names.get(term.subject, term.subject)})" if term.subject else ""
     by = join([f"({term.author}, ", format_day(term.at_ns), ")"], "")
     return join([_KINDS[term.kind], f"{event}: ", days, " ", by], "")
@@ -152,7 +152,7 @@ def _group_line(some: Sequence[DueOriginal], names: Mapping[str, str]) -> Messag
     first = some[0]
     owner_name = names.get(first.claim.flight_id) or names.get(first.claim.event_id) or first.claim.name
     if first.ordered_by:
-        reason = _("let go on {box}", box=first.ordered_by)
+        reason = _("deleted on {box}", box=first.ordered_by)
     else:
         reason = ngettext("past {count} day", "past {count} days", first.days or 0)
     return _(
@@ -229,7 +229,7 @@ def list_retention_command(*, data_dir: str | None) -> Output:
 @retention_group.command("due")
 @wrap_command
 def list_due_originals_command(*, data_dir: str | None) -> Output:
-    """What is due today, and the digest that confirms this very list."""
+    """List the originals due today, with the digest that confirms this list."""
     from flycam.operations.retention import list_due_originals, list_flight_and_event_names
 
     with open_workspace(data_dir) as (workspace, __):
@@ -296,5 +296,5 @@ def lift_purge_command(*, data_dir: str | None, ref: str, reason: str) -> Output
 
 def _build_days_error(text: str) -> OptionUnusable:
     return OptionUnusable(
-        _("{said}: give a number of days, 'forever', or with --event 'house'", said=text[:40])
+        _("{text}: give a number of days, 'forever', or with --event 'house'", text=text[:40])
     )

@@ -141,7 +141,7 @@ def _serve(
     from flycam.http.metrics import RequestLog
     from flycam.http.services import LOOPBACK_ADDRESSES, Services
     from flycam.ingest.live.interrupted_streams import complete_interrupted_in_background
-    from flycam.serve.job_resumer import resume_jobs
+    from flycam.operations.jobs import resume_jobs
     from flycam.serve.server import open_listener, serve_until_stopped
 
     request_log = RequestLog(settings.request_log) if settings.request_log else None

@@ -228,7 +228,7 @@ def format_sync(sent: SyncReport, got: FetchReport, url: str) -> Output:
     elif sent.ended_by == "budget":
         lines.append(
             _(
-                "stopped: the budget is used up; {left_mb:.1f} MB are left, the same command goes on",
+                "stopped: the budget is used up; {left_mb:.1f} MB are left, the same command resumes",
                 left_mb=left_mb,
             )
         )
@@ -250,7 +250,7 @@ def _format_received(got: FetchReport) -> list[Message]:
         items = join((_count_received(*one) for one in sorted(got.item_counts.items())), ", ")
         lines.append(_("got from there: {items}", items=items))
     if comes := got.left_bytes - got.metered_bytes:
-        lines.append(_("{size} there are still to come; the same command goes on", size=_format_size(comes)))
+        lines.append(_("{size} there are still to come; the same command resumes", size=_format_size(comes)))
     if got.metered_bytes:
         lines.append(
             _(

@@ -183,7 +183,7 @@ def _parse_sigmas(text: str | None) -> tuple[float, float | None] | None:
 @dem_group.command("list")
 @wrap_command
 def list_dem_command(*, data_dir: str | None) -> Output:
-    """What terrain is registered."""
+    """List the registered terrain."""
 
     with open_workspace(data_dir) as (workspace, _):
         return format_dems(workspace.catalog.terrain.dems())

@@ -120,7 +120,7 @@ def _log_lines(seen: FlightLogSummary, places: list[Message]) -> list[Message]:
 def _format_video_line(seen: VideoSummary) -> Message:
     """Describe a video in one line."""
     width, height = seen.size_px
-    parts = [_("{name}: film {width}×{height}", name=seen.name, width=width, height=height)]
+    parts = [_("{name}: video {width}×{height}", name=seen.name, width=width, height=height)]
     if seen.fps > 0.0:
         parts.append(_("{fps:.0f} pictures a second", fps=seen.fps))
     if seen.duration_s > 0.0:
@@ -159,13 +159,13 @@ def _format_view_direction(seen: VideoSummary) -> Iterator[Message]:
 def _format_timing(seen: VideoSummary, zero_sigma_s: float) -> Message:
     """Describe the clock offset between video and telemetry in one line."""
     if seen.video_log is not None and seen.video_log.is_shared:
-        return _("in time with the film")
+        return _("in time with the video")
     if math.isfinite(zero_sigma_s):
         return _(
-            "in time with the film to {sigma_s:.1f} s; its motion will tell more",
+            "in time with the video to {sigma_s:.1f} s; its motion will tell more",
             sigma_s=zero_sigma_s,
         )
-    return _("its time in the film is found from the motion")
+    return _("its time in the video is found from the motion")
 
 
 def _round_or_none(value: float, decimals: int) -> float | None:
@@ -352,7 +352,7 @@ def live_command(*, data_dir: str | None, dem: Path | None, datum: str | None, *
         raise OptionUnusable(_("--clock-offset {offset_s:g}: give seconds", offset_s=offset_s))
     if options["reprocess"] and (options["is_realtime"] or is_stream(options["video"])):
         raise OptionUnusable(
-            _("--relay: only a film that is read whole is reprocessed: give the file, without --realtime")
+            _("--relay: only a video that is read whole is reprocessed: give the file, without --realtime")
         )
     if options["telemetry"] is None and is_stream(options["video"]):
         raise OptionUnusable(
@@ -371,14 +371,14 @@ def find_single_video(paths: Sequence[Path]) -> Path | None:
 
     Raises OptionUnusable for several.
     """
-    from flycam.ingest.photos.metadata import FileKind, detect_file_kind
+    from flycam.ingest.photos.photo_search import FileKind, detect_file_kind
 
     films = [path for path in paths if path.is_file() and detect_file_kind(path.name) is FileKind.FILM]
     if len(films) < len(paths):
         return None
     if len(films) > 1:
         names = ", ".join(path.name for path in films)
-        raise OptionUnusable(_("{names}: are several films: give one at a time", names=names))
+        raise OptionUnusable(_("{names}: are several videos: give one at a time", names=names))
     return films[0]
 
 
@@ -387,7 +387,7 @@ def find_recordings(found: PhotoSearchResult, paths: Sequence[Path]) -> list[Pat
 
     A path that names a file is taken for a log whatever its name; a file in a folder by its name alone.
     """
-    from flycam.ingest.photos.metadata import FileKind, detect_file_kind
+    from flycam.ingest.photos.photo_search import FileKind, detect_file_kind
 
     if found.photos:
         return []
@@ -403,7 +403,7 @@ def inspect_recordings(recordings: Sequence[Path], telemetry: Path | None) -> Ou
 
     Raises SourceUnreadable for an unreadable log that is given alone.
     """
-    from flycam.ingest.photos.metadata import FileKind, detect_file_kind
+    from flycam.ingest.photos.photo_search import FileKind, detect_file_kind
     from flycam.ingest.video.video_log import inspect_log, inspect_video
 
     seen = []
@@ -434,7 +434,7 @@ def ingest_video(data_dir: str | None, film: Path, options: dict[str, Any]) -> O
     if unfit_names:
         names = " ".join(unfit_names)
         raise OptionUnusable(
-            _("{names}: is for photos, {name} is a film: leave it out", names=names, name=film.name)
+            _("{names}: is for photos, {name} is a video: leave it out", names=names, name=film.name)
         )
     request = LiveRequest(
         video=str(film),

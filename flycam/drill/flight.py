@@ -589,8 +589,8 @@ class VideoPlan:
         if not MIN_DURATION_S <= self.seconds <= MAX_DURATION_S:
             raise OptionUnusable(
                 _(
-                    "--seconds {seconds:g}: a drill films {shortest_s:g} to {longest_s:g} s: "
-                    "choose a number in between",
+                    "--seconds {seconds:g}: a drill video is {shortest_s:g} to {longest_s:g} "
+                    "s long: choose a number in between",
                     seconds=self.seconds,
                     shortest_s=MIN_DURATION_S,
                     longest_s=MAX_DURATION_S,

@@ -6,10 +6,7 @@ The folder of a drill is staged, so that it appears whole or not at all.
 from __future__ import annotations
 
 import csv
-import errno
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from flycam.drill.flight import Exposure
-from flycam.errors import DiskFull, InputUnusable, NotFound, StorageFailed
+from flycam.errors import NotFound
 from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.geometry.pose import CameraMotion, ExteriorOrientation, PoseSource, opk_from_rotation, to_mat3
-from flycam.messages import _, pgettext
+from flycam.messages import _
 from flycam.model.flight import DRILL_MARK
+from flycam.storage.files import make_unwritable, replace_folder
 
 _COLUMNS = ("filename", "x", "y", "z", "omega", "phi", "kappa", "yaw", "pitch", "roll", "seconds")
 TRUTH_FILE = Path("truth") / "truth.json"
@@ -162,72 +160,20 @@ def read_truth(folder: Path) -> DrillTruth:
 # -- Staging of a drill's folder -------------------------------------------------------------------
 
 
-_FREE_MARGIN_BYTES = 1 << 20
-_REASONS = {
-    errno.ENOSPC: pgettext("folder of a drill", "No space left on device"),
-    errno.EEXIST: pgettext("folder of a drill", "File exists"),
-    errno.ENOTDIR: pgettext("folder of a drill", "Not a directory"),
-    errno.EACCES: pgettext("folder of a drill", "Permission denied"),
-    errno.EPERM: pgettext("folder of a drill", "Operation not permitted"),
-    errno.EROFS: pgettext("folder of a drill", "Read-only file system"),
-    errno.ENAMETOOLONG: pgettext("folder of a drill", "File name too long"),
-}
-
-
 @contextmanager
 def stage_folder(out: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `out` that replaces it on success.
+    """Yield a folder to write a drill into, which replaces `out` when it is complete.
 
-    An older drill there is replaced. Raises InputUnusable where `out` holds something that is not a
-    drill, DiskFull or StorageFailed where it cannot be written; nothing half-written is left in any case.
+    Missing folders above it are made. Raises what `replace_folder` raises.
     """
-    _refuse_other(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
-        raise _unmade(out, error) from error
-    try:
+        raise make_unwritable(out, error) from error
+    with replace_folder(out, _find_foreign_file) as staging:
         yield staging
-        staging.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        staging.rename(out)
-    except BaseException as error:
-        shutil.rmtree(staging, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise _trouble(out, error) from error
-        raise
 
 
-def _unmade(out: Path, error: OSError) -> StorageFailed:
-    kind = DiskFull if error.errno == errno.ENOSPC else StorageFailed
-    other = pgettext("other trouble of the disk", "{strerror}", strerror=error.strerror)
-    return kind(
-        _(
-            "{out}: cannot be made ({strerror}): choose another place",
-            out=out,
-            strerror=_REASONS.get(error.errno or 0, other),
-        )
-    )
-
-
-def _trouble(out: Path, error: OSError) -> StorageFailed:
-    if error.errno == errno.ENOSPC or shutil.disk_usage(out.parent).free < _FREE_MARGIN_BYTES:
-        return DiskFull(
-            _("{out}: no space left on the disk: free some and run again; nothing was left behind", out=out)
-        )
-    return StorageFailed(
-        _(
-            "{out}: cannot be written ({error}): check that the folder exists and is yours",
-            out=out,
-            error=error,
-        )
-    )
-
-
-def _refuse_other(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / TRUTH_FILE).is_file())):
-        raise InputUnusable(
-            _("{out}: holds something that is not a drill: choose an empty or new folder", out=out)
-        )
+def _find_foreign_file(folder: Path) -> str | None:
+    """Return a file of a folder that is no drill, if there is one."""
+    return None if (folder / TRUTH_FILE).is_file() else next((one.name for one in folder.iterdir()), None)

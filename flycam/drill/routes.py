@@ -76,7 +76,9 @@ def require_no_real_data(workspace: Workspace) -> None:
 
 router = APIRouter()
 
-_ENDED = _("the program that made the drill ended without a word; ask again, or run 'flycam demo --no-serve'")
+_ENDED = _(
+    "the program that made the drill ended without a message; ask again, or run 'flycam demo --no-serve'"
+)
 _NO_REASON = verbatim("")
 DRILL_BYTES = 512 << 20
 """More than its photos, originals and mosaics take, also while it is made."""

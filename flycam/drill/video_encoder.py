@@ -100,9 +100,9 @@ class VideoEncoder:
         stderr_text = " ".join(self._stderr.read(_MAX_STDERR_BYTES).decode(errors="replace").split())
         return InputUnusable(
             _(
-                "{name}: the video encoder stopped ({said}): install {packages}",
+                "{name}: the video encoder stopped ({reason}): install {packages}",
                 name=self._path.name,
-                said=stderr_text or "without a word",
+                reason=stderr_text or _("no message"),
                 packages=PACKAGES,
             )
         )

@@ -221,8 +221,8 @@ class _Film:
         stderr_text = " ".join(self._stderr.read(_MAX_STDERR_BYTES).decode(errors="replace").split())
         return SourceUnreadable(
             _(
-                "{name}: sending it stopped ({said}): check --stream and the network",
+                "{name}: sending it stopped ({reason}): check --stream and the network",
                 name=self._path.name,
-                said=stderr_text or "without a word",
+                reason=stderr_text or _("no message"),
             )
         )

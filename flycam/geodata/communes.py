@@ -471,5 +471,5 @@ def _date(value: date | str, path: Path) -> date:
         return date.fromisoformat(value)
     except ValueError as error:
         raise BoundaryInvalid(
-            _("{name}: {value!r} is no date: write --valid-from YYYY-MM-DD", name=path.name, value=value)
+            _("{name}: {value!r} is not a date: write --valid-from YYYY-MM-DD", name=path.name, value=value)
         ) from error

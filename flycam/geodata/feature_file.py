@@ -1,13 +1,15 @@
-"""Writing of features and lines with attributes to GeoPackage or GeoJSON.
+"""Writing of features and lines with attributes to GeoPackage, GeoJSON or CSV.
 
 A file is written completely or not at all.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +94,11 @@ def write_features(
         move_into_place(partial, path)
     except (DataSourceError, DataLayerError, OSError) as error:
         raise StorageFailed(
-            _("{path}: cannot be written ({error}); make room there and run again", path=path, error=error)
+            _(
+                "{path}: cannot be written ({error}); free some space there and run again",
+                path=path,
+                error=error,
+            )
         ) from error
     finally:
         with suppress(OSError):
@@ -164,3 +170,10 @@ def write_lines(
         name=layer, kind="LineString", shapes=np.asarray(shapes, dtype=object), fields=fields
     )
     write_features(path, [written], crs=crs)
+
+
+def encode_csv(rows: Iterable[Iterable[object]]) -> bytes:
+    """Encode rows as CSV: UTF-8 with the byte order mark by which spreadsheets know it."""
+    out = io.StringIO()
+    csv.writer(out).writerows(rows)
+    return out.getvalue().encode("utf-8-sig")

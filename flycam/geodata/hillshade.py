@@ -158,7 +158,7 @@ def _warped(dem: DemInfo, tile: TileId) -> NDArray[np.float32]:
     except RasterioError as error:
         raise SourceUnreadable(
             _(
-                "{name}: registered terrain cannot be read any more: put the file back or add it again",
+                "{name}: registered terrain can no longer be read: put the file back or add it again",
                 name=dem.path.name,
             )
         ) from error

@@ -9,13 +9,13 @@ Sources: OASIS CAP v1.2 (2010); OGC 12-007r2 (KML 2.3); OGC 07-147r2 (KML 2.2).
 from __future__ import annotations
 
 import html
-import io
 import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 from xml.sax.saxutils import escape
 
 import shapely
@@ -23,11 +23,156 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.model.time import VIETNAM
 
-# -- Geometries in KML (OGC 12-007r2): longitude, latitude, altitude, of WGS 84 --------------------
+# -- Escaping of user text, without characters that XML cannot hold --------------------------------
 
 
-KML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<kml xmlns="http://www.opengis.net/kml/2.2"><Document>'
-KML_FOOT = "</Document></kml>\n"
+_NOT_HELD = re.compile("[^\\t\\n -~\\xa0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+"""Characters that XML 1.0 cannot hold at all (2.2, Char), and control characters."""
+
+
+def escape_xml(text: str) -> str:
+    """Escape text for an element or a double-quoted attribute.
+
+    Characters that XML cannot hold are dropped.
+    """
+    return escape(_NOT_HELD.sub("", text), {'"': "&quot;"})
+
+
+# -- KML and KMZ for Google Earth and tablets: WGS 84 longitude, latitude --------------------------
+
+
+_WHEN = (1980, 1, 1, 0, 0, 0)  # the same content has the same bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KmlStyle:
+    """Style of outlines, and of the areas in them.
+
+    colour      RRGGBB
+    fill_alpha  hex digits; "": areas are not filled
+    """
+
+    name: str
+    colour: str
+    width: int = 2
+    fill_alpha: str = ""
+
+    def format(self) -> str:
+        """Format the style as an element."""
+        turned = f"{self.colour[4:]}{self.colour[2:4]}{self.colour[:2]}"  # KML says aabbggrr
+        fill = f"<color>{self.fill_alpha}{turned}</color>" if self.fill_alpha else "<fill>0</fill>"
+        return (
+            f'<Style id="{self.name}"><LineStyle><color>ff{turned}</color><width>{self.width}</width>'
+            f"</LineStyle><PolyStyle>{fill}</PolyStyle></Style>"
+        )
+
+
+OUTLINE_STYLE = KmlStyle("outline", "ffd700")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placemark:
+    """A named feature.
+
+    shape         points and polygons
+    begin, end    ISO 8601; "": at no time
+    values        attributes by name
+    """
+
+    name: str
+    shape: BaseGeometry
+    description: str = ""
+    begin: str = ""
+    end: str = ""
+    style: KmlStyle = OUTLINE_STYLE
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroundOverlay:
+    """An image over the ground.
+
+    picture            PNG, with alpha where nothing was imaged
+    bounds_lonlat_deg  (west, south, east, north) of its outer edges, WGS 84
+    begin, end         ISO 8601, when it was taken
+    """
+
+    name: str
+    description: str
+    picture: bytes
+    bounds_lonlat_deg: tuple[float, float, float, float]
+    begin: str
+    end: str
+
+
+def write_kmz(
+    out: Path | BinaryIO, title: str, pictures: Sequence[GroundOverlay], placemarks: Sequence[Placemark]
+) -> None:
+    """Write a KMZ; later ones of `pictures` lie on top. Raises OSError."""
+    styles = dict.fromkeys(one.style for one in placemarks)
+    overlays = (_format_overlay(order, one) for order, one in enumerate(pictures))
+    document = format_kml(title, *overlays, *map(format_placemark, placemarks), styles=styles)
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(make_zip_member("doc.kml", zipfile.ZIP_DEFLATED), document)
+        for order, one in enumerate(pictures):
+            archive.writestr(make_zip_member(f"files/{order}.png", zipfile.ZIP_STORED), one.picture)
+
+
+def make_zip_member(name: str, packed: int) -> zipfile.ZipInfo:
+    """Return a member of the same date always, so that equal contents give equal bytes.
+
+    packed  zipfile.ZIP_STORED or ZIP_DEFLATED
+    """
+    member = zipfile.ZipInfo(name, _WHEN)
+    member.compress_type = packed
+    return member
+
+
+def format_kml(title: str, *elements: str, styles: Iterable[KmlStyle] = (), is_open: bool = False) -> str:
+    """Format a document of these elements; is_open: its folder is open when it is shown."""
+    body = "".join(["<open>1</open>" if is_open else "", *(one.format() for one in styles), *elements])
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<kml xmlns="http://www.opengis.net/kml/2.2"><Document>'
+        f"<name>{escape_xml(title)}</name>{body}</Document></kml>\n"
+    )
+
+
+def format_placemark(one: Placemark) -> str:
+    """Format a placemark as an element."""
+    values = "".join(
+        f'<Data name="{escape_xml(name)}"><value>{escape_xml(value)}</value></Data>'
+        for name, value in one.values.items()
+    )
+    data = f"<ExtendedData>{values}</ExtendedData>" if values else ""
+    return (
+        f"<Placemark>{_format_head(one)}<styleUrl>#{one.style.name}</styleUrl>"
+        f"{data}{format_multi_geometry(one.shape)}</Placemark>"
+    )
+
+
+def format_box(tag: str, bounds_lonlat_deg: tuple[float, float, float, float]) -> str:
+    """Format a box of edges as an element of this name."""
+    west, south, east, north = bounds_lonlat_deg
+    return (
+        f"<{tag}><north>{north:.9f}</north><south>{south:.9f}</south>"
+        f"<east>{east:.9f}</east><west>{west:.9f}</west></{tag}>"
+    )
+
+
+def _format_overlay(order: int, one: GroundOverlay) -> str:
+    return (
+        f"<GroundOverlay>{_format_head(one)}"
+        f"<drawOrder>{order}</drawOrder><Icon><href>files/{order}.png</href></Icon>"
+        f"{format_box('LatLonBox', one.bounds_lonlat_deg)}</GroundOverlay>"
+    )
+
+
+def _format_head(one: Placemark | GroundOverlay) -> str:
+    # viewers show a description as HTML
+    text = escape_xml(html.escape(one.description))
+    about = f"<description>{text}</description>" if text else ""
+    span = f"<TimeSpan><begin>{one.begin}</begin><end>{one.end}</end></TimeSpan>" if one.begin else ""
+    return f"<name>{escape_xml(one.name)}</name>{about}{span}"
 
 
 def format_multi_geometry(shape: BaseGeometry) -> str:
@@ -58,21 +203,6 @@ def _format_ring(ring: BaseGeometry) -> str:
 
 def _coordinates(shape: BaseGeometry) -> str:
     return " ".join(f"{lon:.7f},{lat:.7f},0" for lon, lat in shapely.get_coordinates(shape).tolist())
-
-
-# -- Escaping of user text, without characters that XML cannot hold --------------------------------
-
-
-_NOT_HELD = re.compile("[^\\t\\n -~\\xa0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
-"""Characters that XML 1.0 cannot hold at all (2.2, Char), and control characters."""
-
-
-def escape_xml(text: str) -> str:
-    """Escape text for an element or a double-quoted attribute.
-
-    Characters that XML cannot hold are dropped.
-    """
-    return escape(_NOT_HELD.sub("", text), {'"': "&quot;"})
 
 
 # -- CAP messages, of status Draft or Exercise only ------------------------------------------------
@@ -146,139 +276,3 @@ def _format_cap_ring(ring: BaseGeometry) -> str:
 def _token(text: str) -> str:
     """Replace what CAP forbids in a sender: spaces, commas, < and &."""
     return escape_xml("".join("-" if c.isspace() or c in ",<&" else c for c in text)) or "flycam"
-
-
-# -- KMZ of polygons with attributes (KML 2.3, OGC 12-007r2), for Google Earth and tablets ---------
-
-
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same features make the same bytes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PolygonPlacemark:
-    """One feature: polygons in WGS 84 degrees, name, values by name, colour (RRGGBB)."""
-
-    shape: BaseGeometry
-    name: str
-    values: Mapping[str, str]
-    colour: str
-
-
-def encode_kmz(title: str, placemarks: Sequence[PolygonPlacemark]) -> bytes:
-    """Encode a KMZ: one `doc.kml` with a placemark for each feature."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        entry = zipfile.ZipInfo("doc.kml", _EPOCH)
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        archive.writestr(entry, _kml(title, placemarks))
-    return out.getvalue()
-
-
-def _kml(title: str, placemarks: Sequence[PolygonPlacemark]) -> str:
-    colours = sorted({one.colour for one in placemarks})
-    styles, marks = "".join(map(_style, colours)), "".join(map(_format_polygon, placemarks))
-    return f"{KML_HEAD}<name>{escape_xml(title)}</name>{styles}{marks}{KML_FOOT}"
-
-
-def _style(colour: str) -> str:
-    red, green, blue = colour[:2], colour[2:4], colour[4:]
-    turned = f"{blue}{green}{red}"  # KML says aabbggrr
-    return (
-        f'<Style id="c{colour}"><LineStyle><color>ff{turned}</color><width>3</width></LineStyle>'
-        f"<PolyStyle><color>40{turned}</color></PolyStyle></Style>"
-    )
-
-
-def _format_polygon(one: PolygonPlacemark) -> str:
-    values = "".join(
-        f'<Data name="{escape_xml(name)}"><value>{escape_xml(value)}</value></Data>'
-        for name, value in one.values.items()
-    )
-    return (
-        f"<Placemark><name>{escape_xml(one.name)}</name><styleUrl>#c{one.colour}</styleUrl>"
-        f"<ExtendedData>{values}</ExtendedData>{format_multi_geometry(one.shape)}</Placemark>"
-    )
-
-
-# -- KMZ of images and outlines (KML 2.2, OGC 07-147r2), for Google Earth --------------------------
-
-
-_STYLE = (
-    '<Style id="outline"><LineStyle><color>ff00d7ff</color><width>2</width></LineStyle>'
-    "<PolyStyle><fill>0</fill></PolyStyle></Style>"
-)
-_WHEN = (1980, 1, 1, 0, 0, 0)  # the same content has the same bytes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GroundOverlay:
-    """An image over the ground.
-
-    picture            PNG, with alpha where nothing was imaged
-    bounds_lonlat_deg  (west, south, east, north) of its outer edges, WGS 84
-    begin, end         ISO 8601, when it was taken
-    """
-
-    name: str
-    description: str
-    picture: bytes
-    bounds_lonlat_deg: tuple[float, float, float, float]
-    begin: str
-    end: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Placemark:
-    """A named feature; shape in WGS 84 longitude, latitude: points and polygons."""
-
-    name: str
-    description: str
-    shape: BaseGeometry
-
-
-def write_kmz(
-    path: Path, name: str, pictures: Sequence[GroundOverlay], placemarks: Iterable[Placemark]
-) -> None:
-    """Write a KMZ; later ones of `pictures` lie on top. Raises OSError."""
-    body = [KML_HEAD, f"<name>{escape_xml(name)}</name>", _STYLE]
-    body += [_overlay(order, one) for order, one in enumerate(pictures)]
-    body += [_format_point(one) for one in placemarks]
-    body.append(KML_FOOT)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(make_zip_member("doc.kml", zipfile.ZIP_DEFLATED), "".join(body).encode())
-        for order, one in enumerate(pictures):
-            archive.writestr(make_zip_member(f"files/{order}.png", zipfile.ZIP_STORED), one.picture)
-
-
-def _shown(text: str) -> str:
-    """Escape user text for an element that viewers show as HTML."""
-    return escape_xml(html.escape(text))
-
-
-def make_zip_member(name: str, packed: int) -> zipfile.ZipInfo:
-    """Return a member of the same date always, so that equal contents give equal bytes.
-
-    packed  zipfile.ZIP_STORED or ZIP_DEFLATED
-    """
-    member = zipfile.ZipInfo(name, _WHEN)
-    member.compress_type = packed
-    return member
-
-
-def _overlay(order: int, one: GroundOverlay) -> str:
-    west, south, east, north = one.bounds_lonlat_deg
-    return (
-        f"<GroundOverlay><name>{escape_xml(one.name)}</name>"
-        f"<description>{_shown(one.description)}</description>"
-        f"<TimeSpan><begin>{one.begin}</begin><end>{one.end}</end></TimeSpan>"
-        f"<drawOrder>{order}</drawOrder><Icon><href>files/{order}.png</href></Icon>"
-        f"<LatLonBox><north>{north:.9f}</north><south>{south:.9f}</south>"
-        f"<east>{east:.9f}</east><west>{west:.9f}</west></LatLonBox></GroundOverlay>"
-    )
-
-
-def _format_point(one: Placemark) -> str:
-    return (
-        f"<Placemark><name>{escape_xml(one.name)}</name><description>{_shown(one.description)}</description>"
-        f"<styleUrl>#outline</styleUrl>{format_multi_geometry(one.shape)}</Placemark>"
-    )

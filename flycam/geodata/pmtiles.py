@@ -151,7 +151,7 @@ def _append(entries: list[DirectoryEntry], number: int, offset: int, length: int
 
 
 def _directories(entries: Sequence[DirectoryEntry]) -> tuple[bytes, bytes]:
-    """Return a root directory that fits its room, and its leaves (may be empty)."""
+    """Return a root directory that fits its space, and its leaves (may be empty)."""
     root = encode_directory(entries)
     per_leaf = _LEAF_ENTRIES
     leaves = b""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -36,6 +35,7 @@ from flycam.errors import CrsMissing, DiskFull, SourceUnreadable, StorageFailed
 from flycam.geodata.crs import describe_crs, parse_crs
 from flycam.geodata.raster_source import is_mosaic, list_raster_files, open_raster
 from flycam.messages import _
+from flycam.storage.files import move_into_place
 
 BLOCK_PX = 512
 _FREE_MARGIN_BYTES = 1 << 20
@@ -183,14 +183,7 @@ class CogWriter:
             **({"predictor": "YES"} if self._compress in ("DEFLATE", "ZSTD") else {"quality": 90}),
         )
         _check_last_block(self._partial)
-        with self._partial.open("rb") as written:
-            os.fsync(written.fileno())
-        self._partial.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        move_into_place(self._partial, self.path)
 
     def _leave(self) -> None:
         for leftover in (self._scratch, self._partial):

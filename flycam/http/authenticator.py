@@ -38,7 +38,7 @@ from flycam.http.requests import is_same_origin
 from flycam.http.services import SESSION_KEY_BYTES, Services, create_session_key
 from flycam.messages import Message, _, pgettext
 from flycam.model.access import Account, Role, Scope
-from flycam.storage.files import move_into_place
+from flycam.storage.files import replace_file
 from flycam.workspace import Workspace
 
 # -- Addresses that tokens of a scope reach, whatever the role -------------------------------------
@@ -81,9 +81,9 @@ def build_scope_error(name: str, scope: Scope) -> AccessDenied:
     """Return the error for a token that does not reach an address."""
     return AccessDenied(
         _(
-            "{name}: this token is for {said} only; take one for everything, or sign in as yourself",
+            "{name}: this token is for {purpose} only; take one for everything, or sign in as yourself",
             name=name,
-            said=_SCOPE_PURPOSES[scope],
+            purpose=_SCOPE_PURPOSES[scope],
         )
     )
 
@@ -200,11 +200,8 @@ def _signature(key: bytes, account: Account, body: str) -> str:
 
 def _recreate_key(path: Path) -> bytes:
     key = create_session_key()
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as out:
+    with replace_file(path, 0o600) as out:
         out.write(key)
-    move_into_place(temporary, path)
     return key
 
 

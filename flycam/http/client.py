@@ -64,7 +64,7 @@ def build_pool_arguments(url: str, trust: ServerTrust) -> dict[str, Any]:
     except (OSError, ssl.SSLError) as error:
         raise OptionUnusable(
             _(
-                "{ca}: is no file of certificates that can be read; fetch the authority's "
+                "{ca}: is not a file of certificates that can be read; fetch the authority's "
                 "from {url}{authority_path}, as PEM",
                 ca=trust.ca,
                 url=url,
@@ -455,7 +455,7 @@ class ServerConnection:
         Raises Cancelled, ConnectionLost, ServerUntrusted (also where http meets a server that speaks TLS).
         """
         if self._stopped.is_set():
-            raise Cancelled(_("run the same command to go on"))
+            raise Cancelled(_("run the same command to resume"))
         try:
             answer = self._pool().request(
                 method,

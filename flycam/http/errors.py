@@ -29,21 +29,21 @@ BAD_GUEST_LINK = _("The guest link is wrong, expired or revoked: ask for a new o
 _BAD_REQUEST = _("The request is not valid")
 
 _INVALID_VALUES: Mapping[str, Message] = {
-    "missing": pgettext("invalid value: missing", "{said}"),
-    "int_": pgettext("invalid value: an integer", "{said}"),
-    "float_": pgettext("invalid value: a number", "{said}"),
-    "finite_number": pgettext("invalid value: a finite number", "{said}"),
-    "date_": pgettext("invalid value: a date", "{said}"),
-    "bool_": pgettext("invalid value: true or false", "{said}"),
-    "greater_than_equal": pgettext("invalid value: from a minimum", "{said}"),
-    "greater_than": pgettext("invalid value: above a limit", "{said}"),
-    "less_than_equal": pgettext("invalid value: up to a maximum", "{said}"),
-    "less_than": pgettext("invalid value: below a limit", "{said}"),
-    "string_too_long": pgettext("invalid value: too long", "{said}"),
-    "string_too_short": pgettext("invalid value: too short", "{said}"),
-    "literal_error": pgettext("invalid value: of choices", "{said}"),
-    "enum": pgettext("invalid value: of choices", "{said}"),
-    "json_": pgettext("invalid value: JSON", "{said}"),
+    "missing": pgettext("invalid value: missing", "{text}"),
+    "int_": pgettext("invalid value: an integer", "{text}"),
+    "float_": pgettext("invalid value: a number", "{text}"),
+    "finite_number": pgettext("invalid value: a finite number", "{text}"),
+    "date_": pgettext("invalid value: a date", "{text}"),
+    "bool_": pgettext("invalid value: true or false", "{text}"),
+    "greater_than_equal": pgettext("invalid value: from a minimum", "{text}"),
+    "greater_than": pgettext("invalid value: above a limit", "{text}"),
+    "less_than_equal": pgettext("invalid value: up to a maximum", "{text}"),
+    "less_than": pgettext("invalid value: below a limit", "{text}"),
+    "string_too_long": pgettext("invalid value: too long", "{text}"),
+    "string_too_short": pgettext("invalid value: too short", "{text}"),
+    "literal_error": pgettext("invalid value: of choices", "{text}"),
+    "enum": pgettext("invalid value: of choices", "{text}"),
+    "json_": pgettext("invalid value: JSON", "{text}"),
 }
 """Messages for invalid values, by the beginning of pydantic's error type. English has pydantic's own."""
 
@@ -55,7 +55,7 @@ def _describe_invalid_value(one: Mapping[str, Any]) -> Message:
     """
     problem = next(
         (message for kind, message in _INVALID_VALUES.items() if one["type"].startswith(kind)),
-        pgettext("invalid value", "{said}"),
+        pgettext("invalid value", "{text}"),
     )
     limits: dict[str, str | Message] = {
         f"vi_{name}": str(value) for name, value in one.get("ctx", {}).items()
@@ -68,7 +68,7 @@ def _describe_invalid_value(one: Mapping[str, Any]) -> Message:
         "{place}: {problem}",
         place=".".join(map(str, one["loc"])),
         place_vi=one["loc"][-1],
-        problem=replace(problem, values={"said": one["msg"], **limits}),
+        problem=replace(problem, values={"text": one["msg"], **limits}),
     )
 
 

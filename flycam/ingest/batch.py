@@ -6,79 +6,86 @@
 Bytes first, then the record that names them. An interrupted ingest is completed by the same command: what was
 recorded is orthorectified again with its recorded pose and terrain, and merging twice changes nothing. Lost
 or damaged tiles of the flight are rebuilt, and frames are reprocessed on terrain that was registered after
-them (`flycam.mosaic.orthorectify.reprocess`).
+them (`flycam.mosaic.amendments`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 
-from flycam.errors import InputUnusable
+from flycam.catalog.frames import SET_ASIDE_REASON
+from flycam.catalog.retention import make_original_purged
+from flycam.concurrency import count_workers, map_ordered
+from flycam.errors import InputUnusable, OptionUnusable
+from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem import DemInfo
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.distributed import merge_frames_on_cluster
-from flycam.ingest.existing_photos import (
-    exclude_purged,
-    keep_recorded_layers,
-    list_finer_photo_warnings,
-    list_purge_warnings,
-    list_unused_option_warnings,
-    list_withdrawal_warnings,
-    resolve_flight_to_join,
-    store_missing_originals,
-)
-from flycam.ingest.inspection import (
-    NO_PREFETCH,
-    PhotoPrefetch,
+from flycam.ingest.photos.photo_reader import PhotoPrefetch
+from flycam.ingest.preflight.frame_headers import find_infrared_suspects
+from flycam.ingest.preflight_check import (
     PreflightRequest,
     PreflightResult,
     make_outside_terrain_error,
-    read_photo_files,
     run_preflight,
 )
-from flycam.ingest.preflight.frame_headers import find_infrared_suspects
-from flycam.messages import join
+from flycam.ingest.video.video_frames import VideoIdentity, is_video_frame
+from flycam.messages import _, join
 from flycam.model.diagnosis import Diagnosis, Rejection
-from flycam.model.flight import Flight
-from flycam.model.frame import derive_flight_id
+from flycam.model.flight import Flight, FlightState
+from flycam.model.frame import FrameHeader, derive_flight_id
 from flycam.model.records import Coverage, FrameRecord, FrameStatus, MosaicInfo
-from flycam.model.warning import MAYBE_INFRARED, ORIGINALS_ADDED, TILES_REPAIRED, encode_warning
+from flycam.model.time import VIETNAM, format_day
+from flycam.model.warning import (
+    FINER_PHOTOS,
+    MAYBE_INFRARED,
+    OPTIONS_IGNORED,
+    ORIGINALS_ADDED,
+    ORIGINALS_PURGED,
+    TILES_REPAIRED,
+    WITHDRAWN,
+    encode_warning,
+)
+from flycam.mosaic.amendments import (
+    apply_layer_moves,
+    apply_reprocess_plan,
+    open_target_mosaics,
+    plan_layer_moves,
+    plan_reprocess,
+    update_visible_layers,
+)
 from flycam.mosaic.cluster.run import update_all_ancestors
 from flycam.mosaic.coverage import list_boundary_warnings, measure_coverage
 from flycam.mosaic.eviction import enable_eviction
 from flycam.mosaic.finish.revisions import list_outdated_warnings
-from flycam.mosaic.flight_edits import (
-    apply_layer_moves,
-    open_target_mosaics,
-    plan_layer_moves,
-    update_visible_layers,
-)
 from flycam.mosaic.orthorectify.flight_session import (
+    MIN_GSD_SHARE,
     FlightLabels,
     FlightSession,
+    ReprocessPlan,
     close_flight,
     find_flight,
     open_flight,
     open_mosaic,
     resolve_flight_state,
 )
-from flycam.mosaic.orthorectify.frame_merge import Rejections, merge_frames
-from flycam.mosaic.orthorectify.frame_plan import (
+from flycam.mosaic.orthorectify.frame_merge import MergeFrame, Rejections, merge_frames
+from flycam.mosaic.orthorectify.rebuild import RebuildReport, list_live_mosaics, rebuild_mosaic
+from flycam.mosaic.orthorectify.rectification import (
     FrameFootprint,
     build_frame_record,
     load_terrain_under,
     project_frames,
 )
-from flycam.mosaic.orthorectify.rebuild import RebuildReport, list_live_mosaics, rebuild_mosaic
-from flycam.mosaic.orthorectify.reprocess import ReprocessPlan, apply_reprocess_plan, plan_reprocess
 from flycam.mosaic.terrain import extend_terrain, format_dem_names, load_registered_dems
-from flycam.originals import store_original
+from flycam.originals import find_purged, store_original
 from flycam.retry import check_store_writable
+from flycam.storage import keys
 from flycam.workspace import Progress, Workspace, ignore_progress
 
 
@@ -121,13 +128,12 @@ def ingest(
     *,
     reprocess: bool = False,
     into: str | None = None,
-    prefetch: PhotoPrefetch = NO_PREFETCH,
+    prefetch: PhotoPrefetch | None = None,
 ) -> IngestReport:
     """Ingest photos into a published live mosaic, in the order above. Idempotent.
 
     reprocess  orthorectify frames that are on the map again on today's terrain, whatever it is
-    into       the flight that the photos join (id, name, or "auto"; see
-               `flycam.ingest.existing_photos`)
+    into       the flight that the photos join (id, name, or "auto": `resolve_flight_to_join`)
     prefetch   photos that are being read already
 
     Raises InputUnusable when nothing of the input can be used, NameTaken, FlightBusy when another process is
@@ -138,7 +144,7 @@ def ingest(
     workspace.require_disk_space()
     check_store_writable(workspace)
     dems = load_registered_dems(workspace)
-    seen = run_preflight(request, dems, read=lambda paths: read_photo_files(paths, progress, prefetch))
+    seen = run_preflight(request, dems, check_pixels=True, prefetch=prefetch, progress=progress)
     _refuse_feet(seen.diagnosis, dems)
     flight_id = _flight_id(workspace, seen.diagnosis, into)
     with workspace.catalog.flights.lock(flight_id):
@@ -352,7 +358,7 @@ def _records(
     mosaic: MosaicInfo,
     frames: Sequence[FrameFootprint],
     terrain: TerrainGrid,
-) -> Iterator[tuple[FrameRecord, Path]]:
+) -> Iterator[MergeFrame]:
     """Yield what is to be merged: recorded frames, else new ones."""
     flight = opened.flight
     existing = {
@@ -364,11 +370,292 @@ def _records(
             continue
         if record is not None and record.status is FrameStatus.USED:
             # an interrupted run may have recorded frames that it did not merge
-            if not opened.was_ready:
-                yield record, frame.path
-            continue
-        work_crs, base_zoom = flight.work_crs, mosaic.base_zoom
-        yield (
-            build_frame_record(frame, flight.flight_id, work_crs, base_zoom, terrain.dem_id),
-            frame.path,
+            if opened.was_ready:
+                continue
+        else:
+            record = build_frame_record(
+                frame, flight.flight_id, flight.work_crs, mosaic.base_zoom, terrain.dem_id
+            )
+        yield MergeFrame(record, frame.path, record.header.interior.image_size_px)
+
+
+# -- Known photos: what the catalogue holds of their originals, layer, pose, withdrawal and purge ----
+
+
+def keep_recorded_layers(
+    workspace: Workspace, flight_id: str, planned: Sequence[FrameFootprint], layer: str | None
+) -> list[FrameFootprint]:
+    """Return the frames, known ones in their recorded layer; reads only.
+
+    A pixel of the map must not change its layer silently. The operator's `layer` moves frames that are on the
+    map (`flycam.mosaic.amendments`); withdrawn ones stay as they were.
+    """
+    before = {
+        record.frame_id: record
+        for record in workspace.catalog.frames.list_for_flight(flight_id)
+        if record.status is not FrameStatus.REJECTED or record.reason == SET_ASIDE_REASON
+    }
+    keeps = {
+        frame_id: record.header.layer
+        for frame_id, record in before.items()
+        if layer is None or record.status is FrameStatus.WITHDRAWN
+    }
+    return [
+        replace(one, header=replace(one.header, layer=keeps.get(one.header.frame_id, one.header.layer)))
+        for one in planned
+    ]
+
+
+def store_missing_originals(workspace: Workspace, flight_id: str, planned: Sequence[FrameFootprint]) -> int:
+    """Store photos of frames on the map whose originals are not here.
+
+    They were lost, or another node sent the frames. Returns their number.
+    """
+    used = {one.frame_id for one in workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)}
+    known = [one for one in planned if one.header.frame_id in used]
+    hashes = [one.header.provenance.source_sha256 for one in known]
+    workers = count_workers()
+    are_here = map_ordered(
+        workspace.store.exists, map(keys.format_original_key, hashes), workers, 4 * workers
+    )
+    missing = [one for one, is_here in zip(known, are_here, strict=True) if not is_here]
+    for one in missing:
+        store_original(workspace, one.path, one.header.provenance.source_sha256, durable=False)
+    if missing:
+        workspace.store.flush()
+    workspace.catalog.kept_originals.note(hashes)
+    return len(missing)
+
+
+def list_unused_option_warnings(
+    workspace: Workspace, flight_id: str, request: PreflightRequest, planned: Sequence[FrameFootprint]
+) -> list[str]:
+    """Return the warning if options would change frames that stay as they are.
+
+    Call it once all reprocessed frames are recorded.
+    """
+    by_option = {
+        "--camera": request.camera is not None,
+        "--takeoff": request.takeoff is not None,
+        "--height": request.height_mode != "auto",
+        "--telemetry": request.telemetry is not None,
+        "--clock-offset": request.clock_offset_s is not None,
+    }
+    options = " ".join(name for name, is_given in by_option.items() if is_given)
+    if not options:
+        return []
+    used = workspace.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
+    recorded = {record.frame_id: record for record in used}
+    others = sum(
+        _is_placed_differently(recorded[frame.header.frame_id], frame)
+        for frame in planned
+        if frame.header.frame_id in recorded
+    )
+    return [encode_warning(OPTIONS_IGNORED, options=options, frames=others)] if others else []
+
+
+def _is_placed_differently(record: FrameRecord, frame: FrameFootprint) -> bool:
+    """Return True if a frame on the map has another camera or pose than this run's.
+
+    The version is ignored.
+    """
+    if record.exterior is None:
+        return False
+    settled = replace(frame.header.exterior_prior, version=record.exterior.version)
+    return (record.exterior, record.header.interior) != (settled, frame.header.interior)
+
+
+def list_withdrawal_warnings(workspace: Workspace, flight_id: str, frame_ids: Iterable[str]) -> list[str]:
+    """Return a warning for each withdrawal that concerns some of these frames.
+
+    By reason, authority and minute.
+    """
+    here = set(frame_ids)
+    found = Counter(
+        (one.reason, one.authority, _minute(one.withdrawn_ns))
+        for one in workspace.catalog.frames.withdrawals(flight_id)
+        if one.frame_id in here
+    )
+    return [
+        encode_warning(WITHDRAWN, frames=count, reason=reason, authority=authority, at=at)
+        for (reason, authority, at), count in found.items()
+    ]
+
+
+def exclude_purged(workspace: Workspace, planned: Sequence[FrameFootprint]) -> list[FrameFootprint]:
+    """Return the frames whose originals were not deleted under a retention term.
+
+    A deleted photo's pixels stay on the map, and its bytes do not come back by a card. Raises OriginalPurged
+    if no frame is left.
+    """
+    purged = find_purged(workspace, [one.header.provenance.source_sha256 for one in planned])
+    left = [one for one in planned if one.header.provenance.source_sha256 not in purged]
+    if not left and planned:
+        first = planned[0].header.provenance
+        raise make_original_purged(purged[first.source_sha256], first.source_name)
+    return left
+
+
+def list_purge_warnings(workspace: Workspace, headers: Iterable[FrameHeader]) -> list[str]:
+    """Return a warning for each deletion of some of these photos.
+
+    By author and day.
+    """
+    purged = find_purged(workspace, [one.provenance.source_sha256 for one in headers])
+    days = ((one, format_day(one.at_ns)) for one in purged.values())
+    found = Counter((one.author, one.box, day.in_language("en"), day.in_language("vi")) for one, day in days)
+    return [
+        encode_warning(ORIGINALS_PURGED, frames=count, authority=author, box=box, day=day, day_vi=day_vi)
+        for (author, box, day, day_vi), count in found.items()
+    ]
+
+
+def _minute(ns: int) -> str:
+    moment = datetime.fromtimestamp(ns // 1_000_000_000, UTC).astimezone(VIETNAM)
+    return f"{moment:%Y-%m-%d %H:%M} (UTC+7)"
+
+
+# -- Flights that further photos and videos join ---------------------------------------------------
+#
+# After landing, what is on the memory card joins what was streamed live, or other photos of the card. One
+# aircraft took them over one ground, so they are one flight: one mosaic, one block for `flycam finish`.
+
+
+AUTO = "auto"
+# Tolerance for the clocks of camera and receiver, and for early photos.
+_AROUND_NS = 15 * 60 * 10**9
+_MAX_SIMILARITY = 0.8
+_FINER_GSD_SHARE = 0.8
+_NEAR_DEG = 0.003
+_EXAMPLES = 3
+
+
+def resolve_flight_to_join(workspace: Workspace, ref: str, diagnosis: Diagnosis, existing: str | None) -> str:
+    """Return the id of the flight that these photos are to join.
+
+    ref       its id or name, or "auto" for the one with video of their time and place
+    existing  the flight that holds them already, None: none does
+
+    Raises NotFound, OptionUnusable where they cannot belong to it.
+    """
+    flight = find_flight(workspace, ref) if ref == AUTO else workspace.catalog.flights.flight(ref)
+    flight = flight or _find_filmed_flight(workspace, diagnosis)
+    if existing not in (None, flight.flight_id):
+        holder = workspace.catalog.flights.flight(str(existing))
+        raise OptionUnusable(
+            _(
+                "--flight {ref}: these photos are in the flight {name} already, and stay "
+                "there; run without --flight, or use another data folder (--data)",
+                ref=ref,
+                name=holder.name,
+            )
         )
+    _check_alike(workspace, ref, flight, is_drill=diagnosis.is_drill, work_crs=diagnosis.work_crs)
+    if existing is None:
+        name = min((one.provenance.source_name for one in diagnosis.headers), default="")
+        _check_datum(ref, flight, name, diagnosis.vertical_datum)
+    return flight.flight_id
+
+
+def resolve_flight_for_video(workspace: Workspace, ref: str, video: VideoIdentity, datum: str) -> Flight:
+    """Return the flight (given by id or name) that a video is to join.
+
+    Call it again under the flight's lock: before, another process may change the flight.
+
+    datum  of the heights with which the video would be orthorectified
+
+    Raises NotFound, OptionUnusable where it cannot belong to it.
+    """
+    flight = workspace.catalog.flights.flight(ref)
+    _check_alike(workspace, ref, flight, is_drill=video.is_drill, work_crs=video.work_crs)
+    lies_there = video.select_frames(workspace.catalog.frames.list_for_flight(flight.flight_id))
+    if not lies_there:
+        _check_datum(ref, flight, video.name, datum)
+    return flight
+
+
+def _check_datum(ref: str, flight: Flight, name: str, datum: str) -> None:
+    """Raise OptionUnusable unless heights are in the flight's datum.
+
+    `finish` ties no block in two datums. name: of a file that is to join.
+    """
+    if flight.vertical_datum == datum:
+        return
+    raise OptionUnusable(
+        _(
+            "--flight {ref}: its heights are in {vertical_datum}, those of {name} would be "
+            "in {datum}: terrain was added or removed since; give what is in the flight "
+            "again ('flycam ingest' the photos, 'flycam live' the video), which places it on "
+            "the terrain of today, then this; or run without --flight",
+            ref=ref,
+            vertical_datum=flight.vertical_datum,
+            name=name,
+            datum=datum,
+        )
+    )
+
+
+def _check_alike(workspace: Workspace, ref: str, flight: Flight, *, is_drill: bool, work_crs: str) -> None:
+    """Raise OptionUnusable unless images of this kind and place fit a flight."""
+    if flight.state is FlightState.WITHDRAWN:
+        raise OptionUnusable(_("--flight {ref}: this flight was withdrawn; run without --flight", ref=ref))
+    if workspace.catalog.flights.event(flight.event_id).is_drill != is_drill:
+        raise OptionUnusable(
+            _("--flight {ref}: real pictures and a drill never mix; name another flight", ref=ref)
+        )
+    if flight.work_crs != work_crs:
+        raise OptionUnusable(
+            _(
+                "--flight {ref}: it lies in {work_crs}, what is to join it in {joining_crs}: "
+                "of another place; run without --flight",
+                ref=ref,
+                work_crs=flight.work_crs,
+                joining_crs=work_crs,
+            )
+        )
+
+
+def list_finer_photo_warnings(flight: Flight, planned: Sequence[FrameFootprint]) -> tuple[str, ...]:
+    """Return the warning if joining photos are finer than the flight's fixed zoom."""
+    photos_m = float(np.median([frame.view.footprint.gsd_m for frame in planned]))
+    if photos_m > _FINER_GSD_SHARE * flight.gsd_m:
+        return ()
+    finest_m = max(photos_m, MIN_GSD_SHARE * flight.gsd_m)
+    return (encode_warning(FINER_PHOTOS, photos=f"{finest_m:.2g}", kept=f"{flight.gsd_m:.2g}"),)
+
+
+def _find_filmed_flight(workspace: Workspace, diagnosis: Diagnosis) -> Flight:
+    """Return the one flight with video among whose frames most photos were taken."""
+    found = [
+        flight
+        for flight in workspace.catalog.flights.flights()
+        if flight.state is not FlightState.WITHDRAWN
+        and _is_among(flight, diagnosis)
+        and any(map(is_video_frame, workspace.catalog.frames.list_for_flight(flight.flight_id)))
+    ]
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(flight.name for flight in found[:_EXAMPLES])
+    names = f" ({listed})" if listed else ""
+    raise OptionUnusable(
+        _(
+            "--flight auto: {count} live flights were in the air at the time and place of "
+            "these photos{names}: give the flight's id or name, or run without --flight",
+            count=len(found),
+            names=names,
+        )
+    )
+
+
+def _is_among(flight: Flight, diagnosis: Diagnosis) -> bool:
+    if flight.bounds_lonlat_deg is None:
+        return False
+    west, south, east, north = flight.bounds_lonlat_deg
+    headers = diagnosis.headers
+    times = np.array([header.captured_ns for header in headers])
+    centres = np.array([header.exterior_prior.projection_centre_m[:2] for header in headers])
+    lon, lat = to_lonlat(centres, diagnosis.work_crs).T
+    in_time = (times >= flight.first_ns - _AROUND_NS) & (times <= flight.last_ns + _AROUND_NS)
+    in_place = (lon >= west - _NEAR_DEG) & (lon <= east + _NEAR_DEG)
+    in_place &= (lat >= south - _NEAR_DEG) & (lat <= north + _NEAR_DEG)
+    return bool((in_time & in_place).mean() >= _MAX_SIMILARITY)

@@ -13,7 +13,6 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +36,13 @@ from flycam.mosaic.cluster.run import (
 from flycam.mosaic.orthorectify.frame_merge import (
     FrameRecordBuffer,
     MergeFrame,
-    RectifyJob,
     RectifyPool,
+    RectifyTask,
     Rejections,
     SizeMismatch,
     VisibilityPlanner,
 )
-from flycam.mosaic.orthorectify.rebuild import read_amendments
+from flycam.mosaic.orthorectify.rebuild import load_amendments
 from flycam.mosaic.orthorectify.rectification import get_recorded_pose, orthorectify_frame, split_tiles
 from flycam.mosaic.orthorectify.visibility import NO_BLOCKS, TileCountdown, WinningBlocks
 from flycam.mosaic.terrain import load_recorded_terrain
@@ -87,7 +86,7 @@ class TileBlockTask:
 def merge_frames_on_cluster(
     workspace: Workspace,
     mosaic: MosaicInfo,
-    todo: Sequence[tuple[FrameRecord, Path]],
+    frames: Sequence[MergeFrame],
     terrain: TerrainGrid,
     rejections: Rejections,
     progress: Progress,
@@ -96,7 +95,7 @@ def merge_frames_on_cluster(
 
     Returns their number. Also raises ClusterUnavailable and WorkerIncompatible; run again, it completes.
     """
-    frames = _store_originals(workspace, todo, rejections, progress)
+    frames = _store_originals(workspace, frames, rejections, progress)
     spread = open_cluster_run(workspace, mosaic.flight_id, _run_of(mosaic, frames))
     if spread is None or not frames:
         return 0
@@ -104,7 +103,7 @@ def merge_frames_on_cluster(
     for dem_id in {frame.placement[2] for frame in frames} - terrains.keys():
         terrains[dem_id] = load_recorded_terrain(workspace, dem_id)
     maker = RectifyPool(workspace, terrains, count_workers())
-    claiming = VisibilityPlanner(maker, read_amendments(workspace, mosaic))
+    claiming = VisibilityPlanner(maker, load_amendments(workspace.catalog, mosaic))
     while frames:
         frames = _round(spread, mosaic, frames, claiming, rejections, progress)
     spread.clear()
@@ -113,7 +112,7 @@ def merge_frames_on_cluster(
 
 def _store_originals(
     workspace: Workspace,
-    todo: Sequence[tuple[FrameRecord, Path]],
+    frames: Sequence[MergeFrame],
     rejections: Rejections,
     progress: Progress,
 ) -> list[MergeFrame]:
@@ -122,25 +121,25 @@ def _store_originals(
     Returns the frames whose original could be read.
     """
 
-    def one(item: tuple[FrameRecord, Path]) -> FrameRejected | None:
-        record, path = item
+    def store(frame: MergeFrame) -> FrameRejected | None:
         try:
             # made durable by one flush for all photos below
-            store_original(workspace, path, record.header.provenance.source_sha256, durable=False)
+            sha256 = frame.record.header.provenance.source_sha256
+            store_original(workspace, frame.path, sha256, durable=False)
         except SourceUnreadable as error:
             return FrameUnreadable.from_error(error)
         return None
 
     workers = count_workers()
-    frames: list[MergeFrame] = []
-    for (record, path), lost in zip(todo, map_ordered(one, todo, workers, 2 * workers), strict=True):
+    stored: list[MergeFrame] = []
+    for frame, lost in zip(frames, map_ordered(store, frames, workers, 2 * workers), strict=True):
         if lost is None:
-            frames.append(MergeFrame(record, path, record.header.interior.image_size_px))
+            stored.append(frame)
         else:
-            rejections.add(record.header, lost)
-        progress("keep", len(frames), len(todo))
+            rejections.add(frame.record.header, lost)
+        progress("keep", len(stored), len(frames))
     workspace.store.flush()
-    return frames
+    return stored
 
 
 def _run_of(mosaic: MosaicInfo, frames: Iterable[MergeFrame]) -> str:
@@ -187,7 +186,7 @@ def _round(
     return list(good.values()) if refused else []
 
 
-def group_by_tile_block(due: Iterable[RectifyJob], zoom: int) -> list[TileBlockTask]:
+def group_by_tile_block(due: Iterable[RectifyTask], zoom: int) -> list[TileBlockTask]:
     """Group jobs by tile block.
 
     A frame without winning blocks goes where its middle is.
@@ -199,7 +198,7 @@ def group_by_tile_block(due: Iterable[RectifyJob], zoom: int) -> list[TileBlockT
     return [TileBlockTask(root, tuple(shares[root])) for root in sort_blocks(shares)]
 
 
-def _by_square(due: RectifyJob, zoom: int) -> Mapping[TileId, WinningBlocks]:
+def _by_square(due: RectifyTask, zoom: int) -> Mapping[TileId, WinningBlocks]:
     if not due.winning_blocks:
         tiles = due.frame.tiles
         middle = TileId(
@@ -227,7 +226,7 @@ class TileBlockMerger:
         Each failed frame has its reason. Raises FlightBusy where the flight was amended, or the tile block
         given to another worker, meanwhile, and what store and catalogue raise.
         """
-        amendments = read_amendments(self._workspace, self._mosaic)
+        amendments = load_amendments(self._workspace.catalog, self._mosaic)
         records = FrameRecordBuffer(self._workspace)
         refused: dict[str, FrameFailure] = {}
         with MosaicWriter(
@@ -270,7 +269,7 @@ class TileBlockMerger:
 
         Its lock may have gone with the process that held it.
         """
-        if read_amendments(self._workspace, self._mosaic) != amendments:
+        if load_amendments(self._workspace.catalog, self._mosaic) != amendments:
             raise FlightBusy(
                 _(
                     "mosaic {mosaic_id}: its flight was amended while workers wrote it; run again",

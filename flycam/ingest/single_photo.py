@@ -23,9 +23,9 @@ from flycam.geometry.footprint import Footprint, compute_footprints, make_unknow
 from flycam.geometry.orthorectification import orthorectify_onto_grid
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.inspection import PreflightRequest, run_preflight
 from flycam.ingest.photos.calibration import resolve_interior
 from flycam.ingest.photos.photo_reader import read_metadata
+from flycam.ingest.preflight_check import PreflightRequest, run_preflight
 from flycam.media.pixels import open_pixels
 from flycam.messages import Message, _
 from flycam.model.flight import DRILL_MARK, is_flat_datum

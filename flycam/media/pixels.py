@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -61,10 +60,6 @@ class PixelChecks:
     lens_covered: bool
     reduced_size_px: tuple[int, int]
     thumbnail: Pixels | None = field(default=None, compare=False, repr=False)
-
-
-Checks = Mapping[Path, PixelChecks | FrameUnreadable]
-"""Result of each photo's check by path, because two folders of a card may hold the same file name."""
 
 
 def check_pixels(grey: Pixels) -> PixelChecks:
@@ -183,7 +178,7 @@ def decode_jpeg(data: bytes, path: Path) -> Pixels:
     )
     if picture is None:
         raise FrameUnreadable(
-            _("{path}: what was made of it does not read: process the film again", path=path)
+            _("{path}: what was made of it does not read: process the video again", path=path)
         )
     return np.asarray(picture, np.uint8)
 
@@ -205,7 +200,7 @@ def read_photo_bytes(file: FileIO, path: Path) -> bytes:
     """Read an open photo. Raises FrameUnreadable for a file larger than any photo."""
     if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
         raise FrameUnreadable(
-            _("{path}: is larger than 1 GB; it is no photo of a drone, remove it", path=path)
+            _("{path}: is larger than 1 GB; it is not a photo of a drone, remove it", path=path)
         )
     return file.readall()
 

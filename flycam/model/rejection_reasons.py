@@ -34,7 +34,7 @@ _WORDS: Mapping[str, Message] = {
     "jump": _("{count} samples that jump"),
     "frozen": _("{count} samples that stand still in flight"),
     "bad_signature": _("{count} packets without a valid signature"),
-    "noise": _("{count} bytes that are no packet"),
+    "noise": _("{count} bytes outside of any packet"),
     "damaged": _("{count} packets damaged"),
     "unwritten": _("{count} packets are not in the recording of the telemetry"),
 }

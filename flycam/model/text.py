@@ -148,8 +148,8 @@ def validate_name(text: str, max_length: int = MAX_NAME_LENGTH, *, option: str =
     kind = OptionUnusable if option else InputUnusable
     shown = f"{option} '{to_visible(text[:40])}'".strip()
     if 0 < len(name) <= max_length:
-        raise kind(_("{shown}: a name holds no line ends and no hidden signs; type it anew", shown=shown))
-    raise kind(_("{shown}: is no name; give one of 1 to {most} letters", shown=shown, most=max_length))
+        raise kind(_("{shown}: a name holds no line ends and no hidden signs; type it again", shown=shown))
+    raise kind(_("{shown}: is not a name; give one of 1 to {most} letters", shown=shown, most=max_length))
 
 
 def format_decimal_comma(number: str) -> str:

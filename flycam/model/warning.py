@@ -78,10 +78,10 @@ _WORDS: Mapping[str, WarningText] = {
         ),
     ),
     LOG_DOUBTFUL: WarningText(
-        brief=_("{film}: {log} may be of another film"),
+        brief=_("{film}: {log} may be of another video"),
         sentence=_(
-            "{film}: {log} may not be of this film: {why}. Check it; if it is not, give "
-            "the film to 'flycam live' again with its own log: it is reprocessed with that."
+            "{film}: {log} may not be of this video: {why}. Check it; if it is not, give the "
+            "video to 'flycam live' again with its own log: it is reprocessed with that."
         ),
     ),
     LOG_DOUBTFUL_LIVE: WarningText(
@@ -95,8 +95,8 @@ _WORDS: Mapping[str, WarningText] = {
     MASKS_COVERED: WarningText(
         brief=_("masks are covered"),
         sentence=_(
-            "What masks cover (homes, victims) is left empty in this file, whoever made it: it is not "
-            "ground that was not imaged."
+            "What masks cover (homes, victims) is left empty in this file for everyone; that "
+            "ground was imaged."
         ),
     ),
     NO_TERRAIN: WarningText(
@@ -104,7 +104,7 @@ _WORDS: Mapping[str, WarningText] = {
         sentence=_(
             "No terrain is registered here: the ground was taken as a plane at take-off "
             "height, so slopes are misplaced by their height; add a DEM with 'flycam dem "
-            "add' and ingest the photos again, or give the film to 'flycam live' again: "
+            "add' and ingest the photos again, or give the video to 'flycam live' again: "
             "they are reprocessed on it (what came from a live stream is not)."
         ),
         finished=_("no terrain model: beside the surface measured from the flight, placed on a flat plane"),
@@ -126,9 +126,9 @@ _WORDS: Mapping[str, WarningText] = {
         ),
         sentence=ngettext(
             "{frames} photo moved from the {before} to the {after} layer: both maps were "
-            "folded anew from the photos; the former places are kept on record.",
+            "rebuilt from the photos; the former places are kept on record.",
             "{frames} photos moved from the {before} to the {after} layer: both maps were "
-            "folded anew from the photos; the former places are kept on record.",
+            "rebuilt from the photos; the former places are kept on record.",
             1,
         ),
     ),
@@ -150,9 +150,9 @@ _WORDS: Mapping[str, WarningText] = {
     TERRAIN_HOLES: WarningText(
         brief=_("{percent} % of the ground photographed has no height and stays empty"),
         sentence=_(
-            "{files}: has no height under {percent} % of the ground photographed, which stays empty on "
-            "the map; add terrain of that place with 'flycam dem add' and ingest the photos again, or "
-            "give the film to 'flycam live' again."
+            "{files}: has no height under {percent} % of the ground photographed, which "
+            "stays empty on the map; add terrain of that place with 'flycam dem add' and "
+            "ingest the photos again, or give the video to 'flycam live' again."
         ),
     ),
     SPACE_FREED: WarningText(
@@ -170,12 +170,12 @@ _WORDS: Mapping[str, WarningText] = {
             1,
         ),
         sentence=ngettext(
-            "{frames} frame reprocessed on {files}: heights and positions were settled "
-            "again and the map was folded anew from the photos; the old placements are "
-            "kept on record.",
-            "{frames} frames reprocessed on {files}: heights and positions were settled "
-            "again and the map was folded anew from the photos; the old placements are "
-            "kept on record.",
+            "{frames} frame reprocessed on {files}: heights and positions were determined "
+            "again and the map was rebuilt from the photos; the old placements are kept on "
+            "record.",
+            "{frames} frames reprocessed on {files}: heights and positions were determined "
+            "again and the map was rebuilt from the photos; the old placements are kept on "
+            "record.",
             1,
         ),
     ),
@@ -187,10 +187,10 @@ _WORDS: Mapping[str, WarningText] = {
         ),
         sentence=ngettext(
             "{frames} frame reprocessed on a plane at take-off height: positions were "
-            "settled again and the map was folded anew from the photos; the old placements "
+            "determined again and the map was rebuilt from the photos; the old placements "
             "are kept on record.",
             "{frames} frames reprocessed on a plane at take-off height: positions were "
-            "settled again and the map was folded anew from the photos; the old placements "
+            "determined again and the map was rebuilt from the photos; the old placements "
             "are kept on record.",
             1,
         ),
@@ -237,14 +237,16 @@ _WORDS: Mapping[str, WarningText] = {
             1,
         ),
         sentence=ngettext(
-            "The rolling-shutter readout of {frames} photo is not known and was not taken into account: in "
-            "fast flight their first and last rows may lie off along the course; if you know it, write "
-            "readout_s into a camera file (0 for a mechanical shutter), ingest again with --camera FILE "
-            "--relay and run 'flycam finish' again.",
-            "The rolling-shutter readout of {frames} photos is not known and was not taken into account: in "
-            "fast flight their first and last rows may lie off along the course; if you know it, write "
-            "readout_s into a camera file (0 for a mechanical shutter), ingest again with --camera FILE "
-            "--relay and run 'flycam finish' again.",
+            "The rolling-shutter readout of {frames} photo is not known and was not taken "
+            "into account: in fast flight their first and last rows may be displaced along "
+            "the course; if you know it, write readout_s into a camera file (0 for a "
+            "mechanical shutter), ingest again with --camera FILE --relay and run 'flycam "
+            "finish' again.",
+            "The rolling-shutter readout of {frames} photos is not known and was not taken "
+            "into account: in fast flight their first and last rows may be displaced along "
+            "the course; if you know it, write readout_s into a camera file (0 for a "
+            "mechanical shutter), ingest again with --camera FILE --relay and run 'flycam "
+            "finish' again.",
             1,
         ),
     ),
@@ -313,17 +315,17 @@ _WORDS: Mapping[str, WarningText] = {
     ),
     ORIGINALS_PURGED: WarningText(
         brief=ngettext(
-            "{frames} original was let go under the retention term",
-            "{frames} originals were let go under the retention term",
+            "{frames} original was deleted under the retention term",
+            "{frames} originals were deleted under the retention term",
             1,
         ),
         sentence=ngettext(
-            "{frames} photo was let go under the retention term on {day} by {authority} ({box}): the map "
-            "stays, and it is not kept anew; to keep it, ask an administrator: 'flycam retention lift', "
-            "then 'flycam verify --from CARD'.",
-            "{frames} photos were let go under the retention term on {day} by {authority} ({box}): the map "
-            "stays, and they are not kept anew; to keep them, ask an administrator: 'flycam retention "
-            "lift', then 'flycam verify --from CARD'.",
+            "{frames} photo was deleted under the retention term on {day} by {authority} "
+            "({box}): the map stays, and it is not stored again; to keep it, ask an "
+            "administrator: 'flycam retention lift', then 'flycam verify --from CARD'.",
+            "{frames} photos were deleted under the retention term on {day} by {authority} "
+            "({box}): the map stays, and they are not stored again; to keep them, ask an "
+            "administrator: 'flycam retention lift', then 'flycam verify --from CARD'.",
             1,
         ),
     ),

@@ -90,8 +90,9 @@ def _fetched(workspace: Workspace, dem: DemRecord) -> Path:
     except ObjectMissing as error:
         raise DataDamaged(
             _(
-                "{name}: the store has its bytes no more; put them back with: flycam verify "
-                "--from FOLDER, or take it off the list with: flycam dem remove {dem_id}",
+                "{name}: its bytes are no longer in the store; put them back with: flycam "
+                "verify --from FOLDER, or take it off the list with: flycam dem remove "
+                "{dem_id}",
                 name=dem.name,
                 dem_id=dem.dem_id,
             )

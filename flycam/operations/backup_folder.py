@@ -27,7 +27,7 @@ from typing import Any
 
 from flycam.errors import DataDamaged, DiskFull, InputUnusable, SourceUnreadable, StorageFailed
 from flycam.messages import _
-from flycam.storage.disk_space import DISK_FULL_ERRNOS
+from flycam.storage.disk_space import make_write_error
 from flycam.storage.files import SCRATCH_NAME, compute_sha256, move_into_place, open_regular, sync_path
 from flycam.storage.keys import check_key
 
@@ -187,7 +187,7 @@ def read_backup_manifest(folder: Path) -> BackupManifest | None:
     ) as error:
         raise SourceUnreadable(
             _(
-                "{path}: this is no backup that this flycam reads ({error}); name another folder",
+                "{path}: this version of flycam cannot read this backup ({error}); name another folder",
                 path=path,
                 error=error,
             )
@@ -247,20 +247,20 @@ def translate_disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
-        raise kind(
+        raise make_write_error(
+            error,
             _(
-                "{folder}: the backup cannot be written ({strerror}); free some room there, "
+                "{folder}: the backup cannot be written ({strerror}); free some space there, "
                 "or name another folder, and run again: it goes on",
                 folder=folder,
                 strerror=error.strerror or error,
-            )
+            ),
         ) from error
     except sqlite3.Error as error:
         kind = DiskFull if "full" in str(error) else StorageFailed
         raise kind(
             _(
-                "{folder}: cannot be used ({error}); free some room there, or remove that "
+                "{folder}: cannot be used ({error}); free some space there, or remove that "
                 "file, and run again",
                 folder=folder / INDEX,
                 error=error,

@@ -10,7 +10,6 @@ machine, or its end comes near. Decision 0032.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import socket
 from collections.abc import Collection, Iterable
@@ -32,11 +31,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from flycam.errors import DiskFull, OptionUnusable, StorageFailed
+from flycam.errors import OptionUnusable, StorageFailed
 from flycam.messages import _
 from flycam.model.text import is_printable
-from flycam.storage.disk_space import DISK_FULL_ERRNOS
-from flycam.storage.files import make_folder, move_into_place, sync_path
+from flycam.storage.disk_space import make_write_error
+from flycam.storage.files import make_folder, replace_file, sync_path
 
 AUTHORITY, SERVER, PUBLIC = "authority.pem", "server.pem", "authority.crt"
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -170,8 +169,8 @@ def _authority(folder: Path) -> _Pair:
     if pair is None:
         raise StorageFailed(
             _(
-                "{path}: is no authority as it was written; put it back from a copy, or move "
-                "it away: a new one is made, and all who trusted this one must be given its "
+                "{path}: is not an authority as written; put it back from a copy, or move it "
+                "away: a new one is made, and all who trusted this one must be given its "
                 "fingerprint",
                 path=path,
             )
@@ -319,32 +318,30 @@ def _make(folder: Path) -> None:
 
 def _write(path: Path, data: bytes, mode: int = 0o600, *, alone: bool = False) -> None:
     """Write a file durably and atomically; alone: an existing file stays."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        try:
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
+        if alone:
+            # if two processes make one at once, both use the first
+            part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+            with replace_file(part, mode) as out:
                 out.write(data)
-            if alone:
-                sync_path(part)
-                # if two processes make one at once, both use the first
-                with suppress(FileExistsError):
-                    path.hardlink_to(part)
-                sync_path(path.parent)
-            else:
-                move_into_place(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+            with suppress(FileExistsError):
+                path.hardlink_to(part)
+            part.unlink()
+            sync_path(path.parent)
+        else:
+            with replace_file(path, mode) as out:
+                out.write(data)
     except OSError as error:
         raise _unusable(path, error) from error
 
 
 def _unusable(path: Path, error: OSError) -> StorageFailed:
-    kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
-    return kind(
+    return make_write_error(
+        error,
         _(
             "{path}: a certificate cannot be kept there ({strerror}); free some space or "
             "give this account the right to that folder",
             path=path,
             strerror=error.strerror,
-        )
+        ),
     )

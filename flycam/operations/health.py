@@ -119,8 +119,8 @@ def list_interrupted_flights(workspace: Workspace) -> list[InterruptedFlight]:
                 InterruptedFlight(
                     flight_id=flight.flight_id,
                     sentence=_(
-                        "{name}: finishing it was interrupted; 'flycam finish {flight_id}' goes on where it "
-                        "stopped",
+                        "{name}: finishing it was interrupted; 'flycam finish {flight_id}' "
+                        "resumes where it stopped",
                         name=flight.name,
                         flight_id=flight.flight_id,
                     ),
@@ -222,8 +222,8 @@ def _room(workspace: Workspace) -> HealthCheck:
     kept_mb = RESERVED_BYTES / 1e6
     if workspace.store.free_bytes() is None:
         sentence = _(
-            "how much is free in the store, nobody can tell from here; ask whoever runs it. Of "
-            "the catalogue's disk the last {kept_mb:.0f} MB are kept for the catalogue",
+            "free space in the store cannot be read from here; ask who runs it. The last "
+            "{kept_mb:.0f} MB of the catalogue's disk are kept for the catalogue",
             kept_mb=kept_mb,
         )
         return HealthCheck(name="room", ok=True, sentence=sentence)
@@ -443,7 +443,7 @@ def _communes(workspace: Workspace) -> HealthCheck:
 
 def _film() -> HealthCheck:
     """Look for the video encoder; only exercises need it, so the check never fails."""
-    sentence = _("{program} is here: 'flycam drill --video' can film", program=PROGRAM)
+    sentence = _("{program} is installed: 'flycam drill --video' can render videos", program=PROGRAM)
     if not has_encoder():
         sentence = _(
             "no {program}, which only 'flycam drill --video' needs: install {packages}",

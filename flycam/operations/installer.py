@@ -20,7 +20,7 @@ from flycam.errors import InputUnusable, StorageFailed
 from flycam.messages import _
 from flycam.operations import installer_check
 from flycam.operations.installer_check import MANIFEST, find_damaged_files, hash_file
-from flycam.storage.atomic import replace_folder
+from flycam.storage.files import replace_folder
 from flycam.workspace import Progress, ignore_progress
 
 WHEELS, LOCK, OWN_LOCK, SCRIPT, CHECK = "wheels", "run.lock", "flycam.lock", "install.sh", "check.py"

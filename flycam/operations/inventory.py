@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.packs import PackState
-from flycam.catalog.retention_records import get_original_key, select_active_purges
+from flycam.catalog.retention import get_original_key, select_active_purges
 from flycam.errors import ObjectMissing, TileCorrupt
 from flycam.model.flight import Flight, FlightState
 from flycam.model.frame import TileRecord

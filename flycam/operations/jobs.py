@@ -1,4 +1,4 @@
-"""Journal of commands that change the map, so that a power cut loses none.
+"""Journal of commands that change the map, so that a power cut loses none, and their resumption.
 
 An entry is on disk from a command's start to its end.
 A lock that dies with its process tells whether the command behind an entry still runs. Another memory card
@@ -10,21 +10,25 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
 
 from flycam.errors import Cancelled, FlightBusy
+from flycam.http.commands import FLYCAM, CommandResult, run_command
 from flycam.ingest.photos.photo_search import walk_folder
+from flycam.messages import Message, _
 from flycam.model.text import format_shell_command
+from flycam.power import Power
 from flycam.retry import TRANSIENT_ERRORS
-from flycam.storage.files import make_folder, move_into_place
+from flycam.storage.files import make_folder, move_into_place, replace_file
 
 JOURNAL_DIR = "under-way"
 """Beside the store, in the data folder."""
@@ -102,10 +106,10 @@ def record_job(data_dir: Path, command: CommandRecord) -> Iterator[Path]:
     make_folder(folder)
     entry = folder / f"{secrets.token_hex(8)}.json"
     part = entry.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as out:
+    with part.open("wb", buffering=0) as out:
         # the lock is on the file, not its name, so it survives the rename
         fcntl.flock(out, fcntl.LOCK_EX)
-        _write(out, command)
+        out.write(_encode(command))
         move_into_place(part, entry)
         yield entry
 
@@ -143,10 +147,8 @@ def update_tries(job: InterruptedJob, tries: int) -> InterruptedJob:
     So a command that takes the machine down with it is not restarted for ever. Raises OSError.
     """
     typed = replace(job.command, tries=tries)
-    part = job.entry.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as out:
-        _write(out, typed)
-    move_into_place(part, job.entry)
+    with replace_file(job.entry) as out:
+        out.write(_encode(typed))
     return InterruptedJob(typed, job.entry)
 
 
@@ -186,7 +188,7 @@ def _is_interrupted(entry: Path) -> bool:
     return True
 
 
-def _write(out: TextIO, command: CommandRecord) -> None:
+def _encode(command: CommandRecord) -> bytes:
     values = {
         "words": command.words,
         "place": str(command.working_dir),
@@ -195,8 +197,7 @@ def _write(out: TextIO, command: CommandRecord) -> None:
         "looks": dict(command.input_digests),
     }
     # ASCII escapes preserve file names that are not UTF-8
-    json.dump(values, out)
-    out.flush()
+    return json.dumps(values).encode()
 
 
 def _read(entry: Path) -> CommandRecord | None:
@@ -212,3 +213,146 @@ def _read(entry: Path) -> CommandRecord | None:
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return typed if typed.words and typed.words[0] in RESUMABLE_COMMANDS else None
+
+
+# -- Resumption of interrupted commands, beside the server from its start --------------------------
+
+
+MAX_TRIES = 3
+"""Automatic tries of one command; one that was cut short each time may be the cause."""
+
+RETRY_INTERVAL_S = 60.0
+"""Wait before jobs that could not be resumed are tried again: a store may come up after this server, or a
+memory card be inserted."""
+
+_NICENESS = 10
+"""Lower priority than the map and live flights."""
+
+_COMMAND_ENDED = _("it ended without a message; run it by hand to see why")
+Announce = Callable[[Message], None]
+
+
+@contextmanager
+def resume_jobs(
+    data_dir: Path, power: Power, announce: Announce, done: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Resume interrupted jobs beside the block, one after the other.
+
+    Each is a process of its own; what has not ended with the block is resumed at the next start.
+
+    announce  called with each job and its result, from a thread of its own
+    done      called once all of them were tried, if the block is still open
+    """
+    resumed = _JobResumer(data_dir, power, announce)
+    thread = threading.Thread(target=resumed.run, args=(done,), name="resuming", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        resumed.stop.set()
+        thread.join()
+
+
+class _JobResumer:
+    """Resumer of the jobs in a data folder; announces each message once."""
+
+    def __init__(self, data_dir: Path, power: Power, say: Announce) -> None:
+        self.stop = threading.Event()
+        self._data_dir = data_dir
+        self._power = power
+        self._say = say
+        self._announced: set[str] = set()
+
+    def run(self, done: Callable[[], None]) -> None:
+        """Resume until no job is left, or `stop` is set."""
+        is_first = True
+        while not self.stop.is_set() and (waiting := list_interrupted_jobs(self._data_dir)):
+            for one in waiting:
+                if not self.stop.is_set():
+                    self._resume_job(one)
+            if is_first and not self.stop.is_set():
+                done()
+                is_first = False
+            if list_interrupted_jobs(self._data_dir):
+                self.stop.wait(RETRY_INTERVAL_S)
+        if is_first and not self.stop.is_set():
+            done()
+
+    def _tell(self, message: Message) -> None:
+        if str(message) not in self._announced:
+            self._announced.add(str(message))
+            self._say(message)
+
+    def _resume_job(self, one: InterruptedJob) -> None:
+        command, place = str(one.command), one.command.working_dir
+        input_state = one.command.check_inputs()
+        if one.command.tries >= MAX_TRIES:
+            finish_job(one.entry)
+            self._tell(
+                _(
+                    "{command} was cut {tries} times more while it went on by itself; give it by hand, "
+                    "in {place}",
+                    command=command,
+                    tries=MAX_TRIES,
+                    place=place,
+                )
+            )
+        elif input_state is InputState.OTHERS:
+            finish_job(one.entry)
+            self._tell(
+                _(
+                    "{command} was cut off, and other files lie there now: it is not gone on with; give "
+                    "it again where its files are",
+                    command=command,
+                )
+            )
+        elif input_state is InputState.NOT_THERE or not place.is_dir():
+            self._tell(
+                _(
+                    "{command} was cut off, and its files are not there: put the card in, "
+                    "and it resumes by itself",
+                    command=command,
+                )
+            )
+        else:
+            self._run_job(one)
+
+    def _run_job(self, one: InterruptedJob) -> None:
+        command, tries = str(one.command), one.command.tries
+        try:
+            one = update_tries(one, tries + 1)
+        except OSError:
+            # a full disk: tried again later
+            return
+        self._tell(_("{command} was cut off (a kill, a power cut): going on with it", command=command))
+        name, *words = one.command.words
+        try:
+            ran = run_command(
+                (*FLYCAM, name, "--data", str(self._data_dir), "--json", *words),
+                one.command.operator,
+                self._power,
+                self.stop,
+                working_dir=one.command.working_dir,
+                timeout_s=math.inf,
+                niceness=_NICENESS,
+            )
+        except OSError:
+            # no memory, no descriptor: tried again later
+            return
+        # with a retryable error it has neither ended nor been cut: this try does not count
+        is_no_end = ran.json_answer.get("error") in {one.__name__ for one in RETRYABLE_ERRORS}
+        if self.stop.is_set() or is_no_end:
+            with suppress(OSError):
+                update_tries(one, tries)
+        elif ran.code >= 0:
+            finish_job(one.entry)
+        self._tell_end(command, ran)
+
+    def _tell_end(self, command: str, ran: CommandResult) -> None:
+        if self.stop.is_set():
+            return
+        if ran.code == 0:
+            self._tell(_("{command} is complete", command=command))
+        else:
+            why = ran.describe_failure(_COMMAND_ENDED)
+            self._tell(_("{command} did not end well: {why}", command=command, why=why))

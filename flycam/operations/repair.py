@@ -21,7 +21,7 @@ from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, RevisionR
 from flycam.mosaic.coverage import measure_coverage
 from flycam.mosaic.finish.workflow import finish_flight, plan_layer_jobs, restore_request
 from flycam.mosaic.orthorectify.rebuild import find_flight_purged_here, find_remote_photos, rebuild_mosaic
-from flycam.mosaic.tiles.groups import DAMAGE, repair_parents
+from flycam.mosaic.tiles.writer import DAMAGE, repair_parents
 from flycam.operations.backup_folder import MANIFEST, OBJECTS
 from flycam.operations.inventory import (
     InventoryItem,

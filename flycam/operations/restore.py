@@ -151,10 +151,10 @@ def make_backup_error(folder: Path, bad: Sequence[str]) -> DataDamaged | None:
     return DataDamaged(
         ngettext(
             "{folder}: {count} file is damaged in this backup ({names}); remove {index} "
-            "there and run 'flycam backup' again: it reads all of them, and copies anew "
+            "there and run 'flycam backup' again: it reads all of them, and copies again "
             "what the data folder has",
             "{folder}: {count} files are damaged in this backup ({names}); remove {index} "
-            "there and run 'flycam backup' again: it reads all of them, and copies anew "
+            "there and run 'flycam backup' again: it reads all of them, and copies again "
             "what the data folder has",
             len(bad),
             folder=folder,
@@ -334,8 +334,8 @@ def _scratch(workspace: Workspace, folder: Path) -> Iterator[Path]:
 def _make_useless_error(folder: Path, name: str) -> DataDamaged:
     return DataDamaged(
         _(
-            "{folder}: {name} of this backup is not as it was written, and the rest is of no "
-            "use without it; nothing was restored: use another copy of it",
+            "{folder}: {name} of this backup is not as written, and the rest is of no use "
+            "without it; nothing was restored: use another copy of it",
             folder=folder,
             name=name,
         )

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.retention_records import (
+from flycam.catalog.retention import (
     DEFAULT_SUBJECT,
     HoldRecord,
     PurgeRecord,
@@ -566,7 +566,7 @@ def lift_purge(workspace: Workspace, ref: str, reason: str, who: str) -> list[Pu
     ]
     if not lines:
         raise NotFound(
-            _("{ref}: nothing of it was let go; give a flight, or the SHA-256 of an original", ref=ref[:80])
+            _("{ref}: nothing of it was deleted; give a flight, or the SHA-256 of an original", ref=ref[:80])
         )
     entry = _entry(now_ns, who, "retention lift", ref, f"{len(lines)} originals: {clean_reason}")
     retention.learn(lines, [entry])

@@ -12,7 +12,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from flycam.catalog.retention_records import DEFAULT_SUBJECT, HoldRecord, RetentionTerm
+from flycam.catalog.retention import DEFAULT_SUBJECT, HoldRecord, RetentionTerm
 from flycam.errors import AccessDenied
 from flycam.http.guards import AdminPrincipal, GuardedRoute
 from flycam.http.responses import Json
@@ -130,7 +130,7 @@ def confirm_retention(body: RetentionConfirmation, principal: AdminPrincipal, se
     if principal.account is None:
         raise AccessDenied(
             _(
-                "originals are let go by an administrator with a name: make an account "
+                "originals are deleted by an administrator with a name: make an account "
                 "('flycam user add NAME --role admin'), sign in and confirm again"
             )
         )

@@ -42,12 +42,13 @@ from flycam.workspace import Progress, Workspace, ignore_progress
 _FROM_COPY = _("put it back from a folder that still has it: flycam verify --from CARD|FOLDER|BACKUP")
 _ADVICE = {
     InventoryKind.PHOTO: _(
-        "put it back from a folder that still has it: flycam verify --from CARD|FOLDER|BACKUP; a picture of "
-        "a film that is lost comes back with the same film: flycam live"
+        "put it back from a folder that still has it: flycam verify --from "
+        "CARD|FOLDER|BACKUP; a picture of a video that is lost comes back with the same "
+        "video: flycam live"
     ),
     InventoryKind.TERRAIN: _(
-        "put it back from a backup (flycam verify --from BACKUP), or ingest the "
-        "flight's photos, or its film, again"
+        "put it back from a backup (flycam verify --from BACKUP), or ingest the flight's "
+        "photos, or its video, again"
     ),
     InventoryKind.TILE: _(
         "the photos or the terrain it is made of are not whole: bring those back and verify again, put it "
@@ -58,13 +59,13 @@ _ADVICE = {
         "that gave it write all of it once more: flycam bundle write --all"
     ),
     InventoryKind.CLIP: _("the tiles it is cut from are not whole: bring those back and verify again"),
-    InventoryKind.REPORT: _("make it anew: flycam report FLIGHT OUT.pdf"),
+    InventoryKind.REPORT: _("make it again: flycam report FLIGHT OUT.pdf"),
     InventoryKind.PACK: _(
         "put it back from a backup (flycam verify --from BACKUP), or ask for a new meeting pack on the map"
     ),
 }
 _BUSY = _("its flight is being written at this moment: verify again when that is done")
-_NOT_TRIED = _("nothing was mended in this dry run: flycam verify makes it again, or says what it lacks")
+_NOT_TRIED = _("nothing was repaired in this dry run: flycam verify makes it again, or says what it lacks")
 
 
 def choose_advice(item: InventoryItem, *, is_busy: bool, was_tried: bool) -> Message:
@@ -122,7 +123,7 @@ class VerifyLedger:
         except OSError as error:
             raise StorageFailed(
                 _(
-                    "{path}: cannot be written ({strerror}); free some room there and run again",
+                    "{path}: cannot be written ({strerror}); free some space there and run again",
                     path=self._path,
                     strerror=error.strerror,
                 )

@@ -626,9 +626,10 @@ def _shutter(stats: Any) -> Message:
         return _("not taken into account, as asked")
     if stats["readout_ms"] is None:
         return _(
-            "not taken into account: the camera's readout time is not known; in fast flight the first and "
-            "last rows of a photo may lie off along the course; if you know it, write readout_s into a "
-            "camera file and ingest again with --camera --relay"
+            "not taken into account: the camera's readout time is not known; in fast flight "
+            "the first and last rows of a photo may be displaced along the course; if you "
+            "know it, write readout_s into a camera file and ingest again with --camera "
+            "--relay"
         )
     return _("not needed: its effect is below a quarter of a pixel, or the speed is not known")
 

@@ -86,7 +86,7 @@ from flycam.reports.images import MapPlanes, classify_values
 from flycam.reports.layout import to_html, to_pdf
 from flycam.reports.quality_content import build_report_document, draw_report_pictures
 from flycam.storage import keys
-from flycam.storage.atomic import write_file_atomically
+from flycam.storage.files import write_file_atomically
 from flycam.workspace import Progress, Workspace, ignore_progress
 
 # -- Maps of a quality report: colour, error, bend, overlap, ground --------------------------------

@@ -162,7 +162,7 @@ def approve_pack(
             )
         )
     if draft.state is not PackState.MADE or draft.approved_by:
-        raise StoreConflict(_("this meeting pack is no draft that is made: look at the list of packs again"))
+        raise StoreConflict(_("this meeting pack is not a finished draft: look at the list of packs again"))
     # raises NotFound: a pack that is no longer served is not approved either
     packing.file(draft)
     final = packing.request_pack(principal, draft.flights, draft.language, draft.paper, draft)

@@ -23,9 +23,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from flycam import __version__
-from flycam.board import layer_routes, meeting
+from flycam.board import meeting
 from flycam.board import routes as board_routes
-from flycam.board.layer_routes import FeatureNameIndex
+from flycam.board.routes import FeatureNameIndex
 from flycam.change import routes as change_routes
 from flycam.drill import routes as drill_routes
 from flycam.errors import FlycamError
@@ -48,7 +48,7 @@ from flycam.reports.briefing.queue import PackQueue
 from flycam.serve import events, health
 from flycam.serve.api import board, communes, pixels, redacted_photos
 from flycam.serve.api.board import CommuneTroubles
-from flycam.serve.auth import credentials, openid, sign_in
+from flycam.serve.auth import openid, sign_in
 from flycam.serve.auth.sign_in import TokenBody, describe_session, sign_in_visitor
 from flycam.serve.events import MapStampCache, poll_live_flights
 from flycam.serve.limits import Attempts
@@ -307,7 +307,7 @@ _ROUTERS = (
     sign_in.router,
     live_routes.router,
     bootstrap_router,
-    credentials.authority_router,
+    sign_in.authority_router,
     meeting.router,
     upload_routes.router,
     change_routes.router,
@@ -315,7 +315,6 @@ _ROUTERS = (
     board.router,
     communes.router,
     communes.coordinates_router,
-    credentials.router,
     drill_routes.router,
     events.router,
     flight_routes.router,
@@ -334,7 +333,6 @@ _ROUTERS = (
     reports_routes.quality_router,
     communes.areas_router,
     retention_routes.router,
-    layer_routes.router,
     stac.router,
     sync_server.router,
     terrain.router,

@@ -297,8 +297,8 @@ class ExternalTlsCertificate:
         key = "" if self.key is None else f", {self.key}"
         return OptionUnusable(
             _(
-                "{certificate}{key}: are no certificate and its key without a password, both "
-                "PEM ({why}); give both files, or none and --tls: the node then has an "
+                "{certificate}{key}: are not a certificate and its key without a password, "
+                "both PEM ({why}); give both files, or none and --tls: the node then has an "
                 "authority of its own",
                 certificate=self.certificate,
                 key=key,

@@ -25,13 +25,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from flycam.errors import DiskFull
+from flycam.errors import DiskFull, StorageFailed
 from flycam.messages import Message, _
 from flycam.model.warning import SPACE_FREED, encode_warning
 from flycam.storage.base import ObjectStore
 
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, an exhausted quota and a file system's largest file."""
+
+
+def make_write_error(error: OSError, message: Message) -> StorageFailed:
+    """Make DiskFull of a disk or a quota that is full, StorageFailed of other trouble."""
+    return (DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed)(message)
+
 
 LOW_SPACE_BYTES = 3 << 30
 """Below this, what can be made again is evicted for flights."""

@@ -1,4 +1,4 @@
-"""Regular files: opening, checks, syncing, bounded decoding, scratch files.
+"""Regular files: opening, checks, syncing, atomic writing, bounded decoding, scratch files.
 
 Readers of foreign files are guarded. A pipe that is named like a photo or a part of a bundle would block for
 ever, and a link in the place of a file that is to be written leads to another one.
@@ -13,12 +13,14 @@ import hashlib
 import itertools
 import json
 import os
+import secrets
 import shutil
 import stat
 import tempfile
 import threading
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import wraps
 from io import BufferedReader, FileIO
 from pathlib import Path
@@ -27,9 +29,10 @@ from typing import Any, BinaryIO, Concatenate, ParamSpec, Self, TypeVar
 
 import zstandard
 
-from flycam.errors import FlycamError, SourceUnreadable, UnexpectedSource
+from flycam.errors import FlycamError, InputUnusable, SourceUnreadable, StorageFailed, UnexpectedSource
 from flycam.messages import _
 from flycam.model.text import to_visible
+from flycam.storage.disk_space import make_write_error
 
 # -- Bounded decoding of data from others: one Zstandard frame, JSON -------------------------------
 
@@ -44,6 +47,26 @@ def decompress_zstd(data: bytes) -> bytes:
     The caller has checked the size that it declares.
     """
     return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
+
+
+def read_decompressed_size(data: bytes) -> int:
+    """Return the decompressed size that the frame header states; 0 if it states none."""
+    try:
+        return max(0, zstandard.frame_content_size(data))
+    except zstandard.ZstdError:
+        return 0
+
+
+def decompress_bounded(data: bytes, max_bytes: int) -> bytes:
+    """Decompress `data`.
+
+    ValueError if the result would be larger than `max_bytes` or its size is not stated; ZstdError for
+    damage.
+    """
+    size = read_decompressed_size(data)
+    if not 0 < size <= max_bytes:
+        raise ValueError(f"{size} bytes")
+    return decompress_zstd(data)
 
 
 def parse_bounded_json(data: bytes, max_values: int) -> Any:
@@ -146,14 +169,14 @@ def open_regular(path: Path) -> FileIO:
     return path.open("rb", buffering=0)
 
 
-def create_regular(path: Path) -> BinaryIO:
+def create_regular(path: Path, mode: int = 0o644) -> BinaryIO:
     """Create a file for writing in place of any that is there; follow no link.
 
     Only its owner may write it, whatever the umask. Raises OSError.
     """
     path.unlink(missing_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.fdopen(os.open(path, flags, 0o644), "wb")
+    return os.fdopen(os.open(path, flags, mode), "wb")
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes:
@@ -292,6 +315,189 @@ def compute_sha256(path: Path) -> str:
         ) from error
 
 
+# -- Atomic writing of a file ----------------------------------------------------------------------
+
+
+@contextmanager
+def replace_file(path: Path, mode: int = 0o644, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Yield a new file, which takes the place of `path` when the block ends, a link too.
+
+    So no reader meets half a file, and nothing is left where the block raises.
+
+    durable  False: after a power cut there may be the older file, or none. Raises OSError.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with create_regular(part, mode) as file:
+            yield file
+        if durable:
+            move_into_place(part, path)
+        else:
+            part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def write_file_atomically(out: Path, data: bytes) -> None:
+    """Replace a file, or a link, with these bytes. Raises DiskFull, StorageFailed."""
+    try:
+        with replace_file(out) as file:
+            file.write(data)
+    except OSError as error:
+        raise make_write_error(
+            error,
+            _(
+                "{out}: cannot be written ({strerror}); choose another place",
+                out=out,
+                strerror=error.strerror,
+            ),
+        ) from error
+
+
+# -- Locks on folders in which one process works ---------------------------------------------------
+#
+# The kernel drops a lock when its process dies.
+
+
+def lock_folder(folder: Path) -> int:
+    """Return a descriptor that locks the folder until it is closed. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+@contextmanager
+def probe_folder_lock(folder: Path) -> Iterator[bool]:
+    """Yield True if no living process holds the folder's lock.
+
+    None can take it meanwhile. Raises OSError.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+# -- Atomic writing of a folder --------------------------------------------------------------------
+
+
+@contextmanager
+def replace_folder(out: Path, find_foreign_file: Callable[[Path], str | None]) -> Iterator[Path]:
+    """Yield a new folder to write into, which replaces `out` when the block ends.
+
+    find_foreign_file  names something in a folder that an older one does not hold; such a folder is never
+                       replaced
+
+    What a killed run left is deleted. Between the two renames of a replacement a reader may find no folder
+    for a moment; a program killed there leaves the older one aside, and the next run puts it back. Raises
+    InputUnusable (not a place for a folder), DiskFull, StorageFailed, and whatever the block raises.
+    """
+    try:
+        place = out.expanduser().resolve()  # a link stays; its target is replaced
+        if place.name:
+            _recover_interrupted(place, find_foreign_file)
+        _require_replaceable(out, place, find_foreign_file)
+        part = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.part")
+        part.mkdir()
+        lock_fd = lock_folder(part)
+        try:
+            yield part
+            # checked again: minutes have passed, and people may have put files there
+            _require_replaceable(out, place, find_foreign_file)
+            # the files are on disk before the folder gets its name
+            sync_filesystem(lock_fd)
+            _exchange(part, place, find_foreign_file)
+        finally:
+            os.close(lock_fd)
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise make_unwritable(out, error) from error
+
+
+def make_unwritable(out: Path, error: OSError) -> StorageFailed:
+    """Make the error of a folder that cannot be written."""
+    return make_write_error(
+        error,
+        _(
+            "{out}: cannot be written ({strerror}); free some space there or choose another place",
+            out=out,
+            strerror=error.strerror,
+        ),
+    )
+
+
+def _recover_interrupted(place: Path, find_foreign_file: Callable[[Path], str | None]) -> None:
+    """Delete leftovers of killed runs, and put back what they had set aside."""
+    if not place.parent.is_dir():
+        return
+    aside = _aside(place)
+    if aside.is_dir() and not place.exists():
+        aside.rename(place)
+    _delete_replaced(aside, find_foreign_file)
+    for sibling in place.parent.iterdir():
+        if sibling.name.startswith(f".{place.name}.") and sibling.name.endswith(".part") and sibling.is_dir():
+            # a folder that is still locked belongs to a process that is alive
+            with probe_folder_lock(sibling) as is_free:
+                if is_free:
+                    shutil.rmtree(sibling, ignore_errors=True)
+
+
+def _require_replaceable(out: Path, place: Path, find_foreign_file: Callable[[Path], str | None]) -> None:
+    if not place.parent.is_dir():
+        raise InputUnusable(
+            _("{out}: the folder it would lie in does not exist; create it or choose another place", out=out)
+        )
+    if place.exists() and not place.is_dir():
+        raise InputUnusable(_("{out}: is a file; give the name of a folder", out=out))
+    stranger = None
+    if place.is_dir():
+        stranger = find_foreign_file(place) if place.name else "/"
+    if stranger is not None:
+        raise InputUnusable(
+            _(
+                "{out}: holds other things ({stranger}), not replaced; move them away or give a new folder",
+                out=out,
+                stranger=stranger,
+            )
+        )
+
+
+def _exchange(part: Path, place: Path, find_foreign_file: Callable[[Path], str | None]) -> None:
+    aside = _aside(place)
+    if place.exists():
+        place.rename(aside)
+    part.rename(place)
+    # some file systems of USB sticks cannot sync folders
+    with suppress(OSError):
+        sync_path(place.parent)  # before the older one is deleted
+    _delete_replaced(aside, find_foreign_file)
+
+
+def _delete_replaced(aside: Path, find_foreign_file: Callable[[Path], str | None]) -> None:
+    """Delete an older folder that was set aside.
+
+    Files put into it at the last moment stay, under a name that no later run deletes.
+    """
+    if not aside.is_dir():
+        return
+    if find_foreign_file(aside) is None:
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        aside.rename(aside.with_name(f"{aside.name.lstrip('.')}-{uuid.uuid4().hex[:8]}"))
+
+
+def _aside(place: Path) -> Path:
+    return place.with_name(f".{place.name}.old")
+
+
 # -- Scratch files of one process, which vanish with it --------------------------------------------
 #
 # Each process has a folder of its own and holds a lock on it. The lock dies with the process, so a process
@@ -361,26 +567,3 @@ def _locked(folder: Path, how: int) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
-
-
-# -- Bounded decompression of other nodes' data ----------------------------------------------------
-
-
-def read_decompressed_size(data: bytes) -> int:
-    """Return the decompressed size that the frame header states; 0 if it states none."""
-    try:
-        return max(0, zstandard.frame_content_size(data))
-    except zstandard.ZstdError:
-        return 0
-
-
-def decompress_bounded(data: bytes, max_bytes: int) -> bytes:
-    """Decompress `data`.
-
-    ValueError if the result would be larger than `max_bytes` or its size is not stated; ZstdError for
-    damage.
-    """
-    size = read_decompressed_size(data)
-    if not 0 < size <= max_bytes:
-        raise ValueError(f"{size} bytes")
-    return decompress_zstd(data)

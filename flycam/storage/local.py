@@ -351,9 +351,8 @@ class LocalStore:
         if error.errno == errno.ENOSPC and _holds_no_more_files(self._root):
             return DiskFull(
                 _(
-                    "{what}: the disk of {root} holds no more files, however much room is "
-                    "free (its inodes are used up); delete or move files there and run "
-                    "again",
+                    "{what}: the disk of {root} holds no more files, however much space is "
+                    "free (its inodes are used up); delete or move files there and run again",
                     what=what,
                     root=self._root,
                 )

@@ -345,7 +345,7 @@ class S3Store:
                 _("{place}: the bucket does not exist; create it, or name another", place=self._place)
             )
         if status in (400, 401, 403) and (clock_skew := describe_clock_skew(error, code)) is not None:
-            return StoreDenied(_("{place}: {said}", place=self._place, said=clock_skew))
+            return StoreDenied(_("{place}: {reason}", place=self._place, reason=clock_skew))
         if code in _DENIED or status in (401, 403):
             return StoreDenied(
                 _(

@@ -121,7 +121,7 @@ def decode_part_header(data: bytes, path: Path) -> PartHeader:
     is_blank = not any(data)
     if packed[: len(_MAGIC)] != _MAGIC and not is_blank:
         raise SourceUnreadable(
-            _("{path}: this is no bundle of flycam; give the file that `flycam bundle write` made", path=path)
+            _("{path}: this is not a flycam bundle; give the file that `flycam bundle write` made", path=path)
         )
     if is_blank or len(data) < PART_HEADER_BYTES:
         raise _build_damaged_error(path)
@@ -317,7 +317,7 @@ def _translate_read_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageFailed(
             _(
-                "{path}: does not read ({strerror}); put the stick in again and run again, "
+                "{path}: cannot be read ({strerror}); put the stick in again and run again, "
                 "nothing was changed",
                 path=path,
                 strerror=error.strerror,
@@ -335,7 +335,7 @@ def _translate_write_errors(path: Path) -> Iterator[None]:
                 _(
                     "{path}: no space left for the bundle, or the file is too large for this "
                     "stick; use a larger one, or smaller parts with --part-size; the same "
-                    "command goes on",
+                    "command resumes",
                     path=path,
                 )
             ) from error

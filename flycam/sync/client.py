@@ -200,8 +200,8 @@ def build_no_progress_error(url: str) -> PeerUnavailable:
     """Return the error for a peer that makes no progress."""
     return PeerUnavailable(
         _(
-            "{url}: asks for the same over and over and takes it not; restart flycam there, "
-            "then run the same command again: it goes on",
+            "{url}: keeps asking for the same data and does not take it; restart flycam "
+            "there, then run the same command again: it resumes",
             url=url,
         )
     )
@@ -214,9 +214,8 @@ def build_not_flycam_error(url: str) -> PeerUnavailable:
     """
     return PeerUnavailable(
         _(
-            "{url}: what answers there is no flycam: sign in to the network (its page opens "
-            "in a browser), or check the address; then run the same command again: it goes "
-            "on",
+            "{url}: the answer is not from flycam: sign in to the network (its page opens in "
+            "a browser), or check the address; then run the same command again: it resumes",
             url=url,
         )
     )

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from flycam.catalog.retention_records import select_active_purges
+from flycam.catalog.retention import select_active_purges
 from flycam.errors import (
     FlightBusy,
     ObjectMissing,
@@ -32,6 +32,7 @@ from flycam.messages import _
 from flycam.model.flight import Flight
 from flycam.model.frame import MosaicTile
 from flycam.model.records import FrameStatus, MosaicInfo, Withdrawal
+from flycam.mosaic.orthorectify.rebuild import find_stale_tiles, load_amendments
 from flycam.mosaic.terrain_codec import decode_terrain, encode_terrain
 from flycam.mosaic.tiles.codec import decode_tile
 from flycam.mosaic.tiles.merge import Amendments
@@ -49,7 +50,6 @@ from flycam.mosaic.tiles.peers import (
     read_peer_cursors,
     remove_previews,
 )
-from flycam.mosaic.tiles.rebuild import find_stale_tiles, load_amendments
 from flycam.storage import keys
 from flycam.storage.files import read_decompressed_size
 from flycam.sync.exchange import (
@@ -158,7 +158,7 @@ def read_previous_records(node: Workspace, box: str, sha256: str) -> bytes:
 
 def _build_records_missing(box: str) -> RecordsMissing:
     return RecordsMissing(
-        _("{box}: its records of a flight are not here any more; it has to be sent again", box=box)
+        _("{box}: its records of a flight are no longer here; it has to be sent again", box=box)
     )
 
 

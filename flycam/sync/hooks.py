@@ -12,10 +12,9 @@ from flycam.messages import _
 from flycam.model.flight import Flight
 from flycam.model.frame import MosaicTile
 from flycam.model.records import MosaicInfo
+from flycam.mosaic.amendments import delete_live_thumbnails, drop_retired_reports, update_visible_layers
 from flycam.mosaic.coverage import measure_coverage
-from flycam.mosaic.flight_edits import update_visible_layers
 from flycam.mosaic.orthorectify.rebuild import make_tile_rebuilder
-from flycam.mosaic.orthorectify.withdrawal import delete_live_thumbnails, drop_retired_reports
 from flycam.mosaic.redaction import update_redaction_footprints
 from flycam.mosaic.terrain import register_dem
 from flycam.mosaic.tiles.merge import Amendments

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from flycam.catalog.retention_records import select_active_purges
+from flycam.catalog.retention import select_active_purges
 from flycam.catalog.tiles import Tiles
 from flycam.errors import ObjectMissing
 from flycam.geometry.grid import TileId
@@ -22,8 +22,8 @@ from flycam.model.frame import MosaicTile, TileRecord
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.mosaic.terrain_codec import decode_terrain
 from flycam.mosaic.tiles.codec import decode_tile, read_tile
-from flycam.mosaic.tiles.groups import DAMAGE, rebuild_parent
 from flycam.mosaic.tiles.peers import encode_preview
+from flycam.mosaic.tiles.writer import DAMAGE, rebuild_parent
 from flycam.storage import keys
 from flycam.sync.exchange import (
     DIGEST_PREFIX_DIGITS,

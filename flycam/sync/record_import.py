@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.placements import derive_placement_id, is_on_terrain, to_placement, was_orthorectified
-from flycam.catalog.retention_records import HoldRecord
+from flycam.catalog.frames import derive_placement_id, is_on_terrain, to_placement, was_orthorectified
+from flycam.catalog.retention import HoldRecord
 from flycam.errors import NameTaken, NotFound, SourceUnreadable
 from flycam.geometry.grid import TileId
 from flycam.messages import Message, _
@@ -25,7 +25,7 @@ from flycam.model.flight import (
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawal
 from flycam.model.text import to_visible
 from flycam.model.warning import NO_TERRAIN, parse_warning_code
-from flycam.mosaic.tiles.rebuild import collect_amendments
+from flycam.mosaic.orthorectify.rebuild import collect_amendments
 from flycam.sync.codec import DECODE_ERRORS, require_key_segment, require_text
 from flycam.sync.records import FlightRecords
 from flycam.workspace import Workspace
@@ -84,16 +84,17 @@ def match_flight(catalog: Catalog, received: FlightRecords) -> FlightMatch | Fli
     placed = [record.frame_id for record in received.frames if was_orthorectified(record)]
     holders = catalog.flights.find_by_frames(placed) | {received.flight.flight_id}
     here = [one for one in (find_flight_by_id(catalog, each) for each in sorted(holders)) if one is not None]
-    if len(here) > 1:
-        return _make_conflict(received, here[0], _explain_several_flights(received.flight, here))
     target = here[0] if here else received.flight
-    if target.work_crs != received.flight.work_crs:
-        return _make_conflict(received, target, _explain_crs_mismatch(received.flight, target))
-    live = {one.layer: one for one in catalog.tiles.mosaics(target.flight_id) if one.revision == 0}
-    for mosaic in received.mosaics:
-        known = live.get(mosaic.layer)
-        if known is not None and known.base_zoom != mosaic.base_zoom:
-            return _make_conflict(received, target, _explain_zoom_mismatch(received.flight, mosaic, known))
+    sentence = _explain_conflict(catalog, received, here)
+    if sentence is not None:
+        withdrawals = tuple(replace(one, flight_id=target.flight_id) for one in received.withdrawals)
+        return FlightConflict(
+            flight_id=received.flight.flight_id,
+            name=received.flight.name,
+            sentence=sentence,
+            mosaics=frozenset(one.mosaic_id for one in received.mosaics),
+            records=replace(received, withdrawals=withdrawals),
+        )
     mosaics = {one.mosaic_id: derive_live_mosaic_id(target.flight_id, one.layer) for one in received.mosaics}
     return FlightMatch(records=_relabel_records(received, target, mosaics), mosaics=mosaics)
 
@@ -144,49 +145,42 @@ def _rewrite_holds(received: FlightRecords, target: Flight) -> Iterator[HoldReco
                 yield replace(line, subject=target.flight_id)
 
 
-def _make_conflict(received: FlightRecords, here: Flight, sentence: Message) -> FlightConflict:
-    withdrawals = tuple(replace(one, flight_id=here.flight_id) for one in received.withdrawals)
-    return FlightConflict(
-        flight_id=received.flight.flight_id,
-        name=received.flight.name,
-        sentence=sentence,
-        mosaics=frozenset(one.mosaic_id for one in received.mosaics),
-        records=replace(received, withdrawals=withdrawals),
-    )
-
-
-def _explain_several_flights(received: Flight, here: Sequence[Flight]) -> Message:
-    return _(
-        "{name}: its photos lie in {count} flights here ({names}), which cannot become "
-        "one; it stays out, but for what it withdraws: with an empty data folder "
-        "(--data), read this node first and the others after it",
-        name=received.name,
-        count=len(here),
-        names=", ".join(one.name for one in here[:_MAX_NAMES_SHOWN]),
-    )
-
-
-def _explain_crs_mismatch(received: Flight, here: Flight) -> Message:
-    return _(
-        "{name}: in {crs}, here in {crs_here}: they cannot be merged; it stays out, "
-        "but for what it withdraws: ingest its photos into an empty data folder "
-        "(--data) with the same options as here, and share that",
-        name=received.name,
-        crs=received.work_crs,
-        crs_here=here.work_crs,
-    )
-
-
-def _explain_zoom_mismatch(received: Flight, mosaic: MosaicInfo, known: MosaicInfo) -> Message:
-    return _(
-        "{name}: its map there has zoom {zoom}, here {zoom_here}: pixels of two sizes "
-        "cannot be merged; it stays out, but for what it withdraws: on one of the "
-        "nodes ingest its photos into an empty data folder (--data) with the other's "
-        "--gsd, and share that",
-        name=received.name,
-        zoom=mosaic.base_zoom,
-        zoom_here=known.base_zoom,
-    )
+def _explain_conflict(catalog: Catalog, received: FlightRecords, here: Sequence[Flight]) -> Message | None:
+    """Return why a received flight cannot become one with those here; None if it can."""
+    name = received.flight.name
+    if len(here) > 1:
+        return _(
+            "{name}: its photos lie in {count} flights here ({names}), which cannot become "
+            "one; it stays out, but for what it withdraws: with an empty data folder "
+            "(--data), read this node first and the others after it",
+            name=name,
+            count=len(here),
+            names=", ".join(one.name for one in here[:_MAX_NAMES_SHOWN]),
+        )
+    for flight in here:
+        if flight.work_crs != received.flight.work_crs:
+            return _(
+                "{name}: in {crs}, here in {crs_here}: they cannot be merged; it stays out, "
+                "but for what it withdraws: ingest its photos into an empty data folder "
+                "(--data) with the same options as here, and share that",
+                name=name,
+                crs=received.flight.work_crs,
+                crs_here=flight.work_crs,
+            )
+        live = {one.layer: one for one in catalog.tiles.mosaics(flight.flight_id) if one.revision == 0}
+        for mosaic in received.mosaics:
+            known = live.get(mosaic.layer, mosaic)
+            if known.base_zoom != mosaic.base_zoom:
+                return _(
+                    "{name}: its map there has zoom {zoom}, here {zoom_here}: pixels of two sizes "
+                    "cannot be merged; it stays out, but for what it withdraws: on one of the "
+                    "nodes ingest its photos into an empty data folder (--data) with the other's "
+                    "--gsd, and share that",
+                    name=name,
+                    zoom=mosaic.base_zoom,
+                    zoom_here=known.base_zoom,
+                )
+    return None
 
 
 # -- Merge of a flight's records with those here ---------------------------------------------------

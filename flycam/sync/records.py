@@ -16,7 +16,7 @@ import shapely
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord
-from flycam.catalog.retention_records import HoldRecord, PurgeRecord
+from flycam.catalog.retention import HoldRecord, PurgeRecord
 from flycam.errors import SourceUnreadable
 from flycam.messages import _
 from flycam.model.access import MAX_CORNERS

@@ -182,8 +182,8 @@ class ReferenceImporter:
                 self._report(
                     layer.name,
                     _(
-                        "{name}: {peer} does not give this layer any more; it is shown to analysts and "
-                        "administrators only: 'flycam layers classify' changes that",
+                        "{name}: {peer} no longer shares this layer; it is shown to analysts "
+                        "and administrators only: 'flycam layers classify' changes that",
                         name=layer.name,
                         peer=self._peer,
                     ),
@@ -444,7 +444,7 @@ def measure_free_bytes(folder: Path) -> int:
 def _build_write_error(folder: Path, error: OSError) -> StorageFailed:
     return StorageFailed(
         _(
-            "{folder}: what the server gives cannot be kept ({strerror}); make room there",
+            "{folder}: data from the server cannot be stored ({strerror}); free some space there",
             folder=folder,
             strerror=error.strerror,
         )
@@ -614,8 +614,8 @@ class ReferenceFetcher:
             self.got.note_conflict(
                 thing.name,
                 _(
-                    "{name}: {kind} of {peer} waits for room: it takes {mb:.0f} MB free in {folder}, and "
-                    "{mb_free:.0f} MB are; make room there",
+                    "{name}: {kind} of {peer} waits for disk space: it takes {mb:.0f} MB "
+                    "free in {folder}, and {mb_free:.0f} MB are; free some space there",
                     name=thing.name,
                     kind=thing.kind,
                     peer=self._peer,

@@ -21,11 +21,11 @@ import shapely
 from flycam.access.policy import AccessPolicy
 from flycam.catalog.changes import (
     ChangeVersion,
+    Comparison,
     find_note_version,
     format_quoted_note,
     select_effective_versions,
 )
-from flycam.catalog.comparisons import Comparison
 from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord, RestrictedArea
 from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.messages import _

@@ -21,7 +21,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from flycam.access.policy import AccessPolicy
-from flycam.catalog.retention_records import select_active_purges
+from flycam.catalog.retention import select_active_purges
 from flycam.errors import (
     AccessDenied,
     FlightBusy,
@@ -362,7 +362,7 @@ class Spool:
         if more_bytes > 0:
             free = get_free_bytes(self._folder)
             require_free_space(
-                self._folder, free, more_bytes, pgettext("sending", "goes on by itself"), left_free
+                self._folder, free, more_bytes, pgettext("sending", "resumes by itself"), left_free
             )
 
     def _part(self, sha256: str) -> Path:
@@ -370,7 +370,7 @@ class Spool:
 
 
 def _build_busy_error() -> FlightBusy:
-    return FlightBusy(_("what this node sent before is still being taken in; it goes on by itself"))
+    return FlightBusy(_("what this node sent before is still being taken in; it resumes by itself"))
 
 
 @contextmanager
@@ -381,7 +381,7 @@ def _storage_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageFailed(
             _(
-                "{folder}: what comes in cannot be kept ({strerror}); make room there",
+                "{folder}: incoming data cannot be stored ({strerror}); free some space there",
                 folder=folder,
                 strerror=error.strerror,
             )
@@ -421,13 +421,12 @@ class ReferenceFeedCache:
             return made
 
 
-def get_reference_cache(request: Request) -> ReferenceFeedCache:
-    """Return the server's cache of reference feeds."""
+def _get_reference_cache(request: Request) -> ReferenceFeedCache:
     found: ReferenceFeedCache = request.app.state.shelf
     return found
 
 
-ReferenceCacheHere = Annotated[ReferenceFeedCache, Depends(get_reference_cache)]
+ReferenceCacheHere = Annotated[ReferenceFeedCache, Depends(_get_reference_cache)]
 
 
 @reference_router.get("/api/sync/common", response_class=Response)
@@ -635,7 +634,7 @@ def _import_received_step(
 def _build_offset_conflict(at: int) -> Refused:
     return Refused(
         409,
-        _("this step goes on at byte {offset}", offset=at),
+        _("this step resumes at byte {offset}", offset=at),
         {"Upload-Offset": str(at)},
     )
 

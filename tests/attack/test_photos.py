@@ -12,7 +12,7 @@ from PIL import Image
 
 from flycam.drill.photo_drill import DrillReport
 from flycam.ingest.batch import ingest
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from tests.attack.commands import Operator, Said
 from tests.houses import House

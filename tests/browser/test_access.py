@@ -88,7 +88,7 @@ def test_the_first_administrator_is_made_with_the_printed_code(page: Page, empty
     assert not severe(page)
     by = {"Authorization": f"Bearer {token.input_value()}"}
     assert httpx.get(f"{empty.url}/api/session", headers=by).json()["account"]["role"] == "admin"
-    page.get_by_role("button", name="Đã cất, vào bản đồ").click()
+    page.get_by_role("button", name=words("account.setupOpen")).click()
     page.wait_for_selector(".flight", state="attached")
     expect(page.locator("button.account")).to_have_attribute("title", "Lan (quản trị)")
 

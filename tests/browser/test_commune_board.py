@@ -17,6 +17,7 @@ from flycam.model.records import CommuneRecord
 from flycam.model.time import format_iso
 from tests.browser.conftest import House, OpenPage, serving
 from tests.browser.pages import hold, in_address
+from tests.browser.words import words
 from tests.serve.world import LAT, LON, REAL, make_world
 from tests.suites.comparison_suite import compared_on
 
@@ -131,7 +132,7 @@ def test_where_changes_were_looked_for_is_said_and_none_found_is_told_from_nobod
         page = open_page("office", f"lang=vi&event={REAL}&tab=board", url=served.url)
         looked_at = page.locator(f'.board tr[data-commune="{one.code}"]')
         expect(looked_at).to_contain_text(re.compile(r"0\s*đã so \d+\s%"))
-        expect(looked_at.locator("[data-label]").last).to_have_attribute("data-label", "Thay đổi đã xác nhận")
+        expect(looked_at.locator("[data-label]").last).to_have_attribute("data-label", words("board_changes"))
         others = page.locator(f'.board tbody tr:not([data-commune="{one.code}"])')
         assert others.count() > 0
         assert not any("đã so" in text for text in others.all_inner_texts())

@@ -149,8 +149,8 @@ def test_a_link_to_no_picture_says_so_or_shows_the_map(open_page: OpenPage, wron
 @pytest.mark.parametrize(
     ("pair", "note"),
     [
-        ("{after}~{before}", "Ảnh “Trước” không cũ hơn ảnh “Sau”"),
-        ("{after}~{after}@0", "Cùng một chuyến bay, hai lần xử lý"),
+        ("{after}~{before}", words("compareReversed")),
+        ("{after}~{after}@0", words("compareOneFlight")),
         ("{before}~{after}", None),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from flycam.catalog.tables import frames as frame_table
+from flycam.model.warning import NO_TERRAIN, describe_warning_briefly
 from flycam.mosaic.terrain_codec import encode_terrain
 from flycam.reports.briefing.texts import format_age
 from flycam.serve.tiles.data_tiles import LEGENDS, DataLayer
@@ -63,12 +64,14 @@ def test_a_finished_revision_without_a_dem_tells_where_it_lies_on_a_plane(
 ) -> None:
     finish_by_hand(house.workspace, house.world.before)
     page = open_page(link=f"event={REAL}&lang=vi", url=house.url)
-    beside = re.compile("ngoài bề mặt đo từ chính chuyến bay, ảnh trải trên mặt phẳng")
+    live, beside = (
+        describe_warning_briefly(NO_TERRAIN, finished=one).in_language("vi") for one in (False, True)
+    )
     place = page.locator(".map-warnings")
-    expect(place).to_have_text(beside)
+    expect(place).to_contain_text(beside)
     page.locator("select.revision").select_option("0")
-    expect(place).to_contain_text("ảnh trải trên mặt phẳng: vị trí trên sườn dốc bị lệch")
-    expect(place).not_to_have_text(beside)
+    expect(place).to_contain_text(live)
+    expect(place).not_to_contain_text(beside)
 
 
 def test_a_shared_link_shows_the_same_layer_revision_switches_and_point(
@@ -147,8 +150,8 @@ def test_live_is_said_of_a_stream_only(open_page: OpenPage, house: House) -> Non
     expect(page.locator(".before .compared-caption")).to_contain_text(words("revisionQuick"))
     expect(page.locator(".after .compared-caption")).to_contain_text(words("revisionLive"))
     for hidden, said in (
-        (house.world.before, "Ảnh trực tiếp (chưa hoàn thiện)"),
-        (house.world.after, "Bản dựng nhanh (chưa hoàn thiện)"),
+        (house.world.before, words("revisionLive")),
+        (house.world.after, words("revisionQuick")),
     ):
         page = open_page(link=f"{where}&hidden={hidden}&at={LAT - 0.0015}/{LON + 0.0042}", url=house.url)
         expect(page.locator(".card dl")).to_contain_text(said)

@@ -13,7 +13,7 @@ from flycam.change.volume import Volume, compute_volumes
 from flycam.model.board import ChangeKind, ChangeStatus, LayerKind
 from tests.browser.conftest import House, OpenPage, serving
 from tests.browser.pages import click_map, hold, settled
-from tests.browser.words import words
+from tests.browser.words import filled_words, words
 from tests.change.impacted import add_things, changed, line, place, point, square
 from tests.mosaic.surface.surfaced import finished, surface
 from tests.serve.world import REAL, make_world
@@ -83,9 +83,7 @@ def test_a_confirmed_change_tells_on_its_card_what_it_touches(open_page: OpenPag
     expect(card.locator(".roads-cut")).to_have_text("ĐT 153: 80 m trong vùng")
     expect(card).to_contain_text("LCI0123")
     expect(card).to_contain_text("1 trong vùng")
-    expect(card).to_contain_text(
-        "Chưa biết, vì không có lớp dữ liệu ở đây: nhà, thôn, bản, lưới điện, thuỷ văn"
-    )
+    expect(card).to_contain_text(filled_words("touchedUnknown", "nhà, thôn, bản, lưới điện, thuỷ văn"))
     expect(card.locator(".old").first).to_have_text("CŨ")
     inside = page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert inside, "nothing sticks out of the page"

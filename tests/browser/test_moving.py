@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from flycam.model.access import Role
 from tests.browser.conftest import House, OpenPage, serving
+from tests.browser.words import words
 from tests.change.impacted import changed, square
 from tests.serve.world import REAL, add_account, make_world
 
@@ -49,7 +50,7 @@ def test_who_brought_a_flight_moves_it(open_page: OpenPage, house: House) -> Non
     page = opened_card(open_page, house, "Tổ bay 2", flight, "office")
     card = page.locator(f'[data-flight="{flight}"]')
     card.get_by_text("Sự kiện: Bão số 3 (Yagi)").click()
-    field = card.get_by_label("Chuyển sang sự kiện khác")
+    field = card.get_by_label(words("moveTo"))
     field.fill("Lũ quét Bản Liền")
     field.press("Enter")
     expect(page.locator(".flight")).to_have_count(1)  # the page is in the new event, where it lies alone
@@ -63,7 +64,7 @@ def test_a_refusal_is_read_on_the_card(open_page: OpenPage, house: House) -> Non
     page = opened_card(open_page, house, "Hà", flight)
     card = page.locator(f'[data-flight="{flight}"]')
     card.get_by_text("Sự kiện: Bão số 3 (Yagi)").click()
-    card.get_by_label("Chuyển sang sự kiện khác").fill("Lũ quét")
+    card.get_by_label(words("moveTo")).fill("Lũ quét")
     card.get_by_role("button", name="Chuyển").click()
     expect(card.get_by_role("alert")).to_contain_text("đã tìm thay đổi trên chuyến bay này")
     assert house.workspace.catalog.flights.flight(flight).event_id == REAL

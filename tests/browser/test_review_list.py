@@ -25,7 +25,7 @@ from tests.browser.test_changes import (
     reviewing,
     with_candidates,
 )
-from tests.browser.words import words
+from tests.browser.words import filled_words, words
 from tests.change.impacted import add_things
 from tests.serve.world import LAT, LON, REAL
 from tests.suites.comparison_suite import compared_on
@@ -93,7 +93,7 @@ def test_the_list_is_filtered_from_the_keyboard(open_page: OpenPage, review: Rev
     page.locator('[data-kept="filter-kind"]').select_option("")
     expect(page.locator(".review-row")).to_have_count(4)
     expect_chosen(page, NAMES[0])
-    page.locator('[data-kept="filter-commune"]').select_option(label="ngoài ranh giới đã biết")
+    page.locator('[data-kept="filter-commune"]').select_option(label=words("changes.noCommune"))
     expect(page.locator(".review-row")).to_have_count(1)
     assert listed(page) == [BEYOND]
     expect(page.locator('[data-kept="redraw"]')).to_be_visible()
@@ -113,7 +113,7 @@ def test_why_two_pictures_are_doubtful_stands_at_their_head_and_with_each_candid
     catalog.comparisons.add([comparison])
     page = enter(open_page, review)
     head, rows = page.locator(".review-head details"), page.locator(".review-row")
-    expect(head.locator("summary")).to_contain_text("Cần biết về cặp ảnh này (1)")
+    expect(head.locator("summary")).to_contain_text(filled_words("changes.pairWarned", 1))
     expect(head.locator("li")).to_be_hidden()
     expect(rows.first).not_to_contain_text("kém chắc chắn")
     catalog.comparisons.add(
@@ -139,7 +139,7 @@ def test_a_key_pressed_while_a_decision_is_being_saved_is_not_passed_over_in_sil
     expect(page.locator(".review-trouble")).to_contain_text(words("changes.saving"))
     held.release()
     expect_count(page, 4, 1, 0)
-    expect(page.locator(".review-trouble")).to_contain_text("đã không được thực hiện")
+    expect(page.locator(".review-trouble")).to_contain_text(words("changes.passedOver"))
     expect_chosen(page, NAMES[1])
     assert review.line(NAMES[1]).status.value == "proposed"
     page.keyboard.press("r")

@@ -21,6 +21,7 @@ from flycam.model.flight import Event, EventKind
 from tests.browser.conftest import House, OpenPage
 from tests.browser.pages import box_of
 from tests.browser.test_changes import NAMES, Review, enter, reviewing, with_candidates
+from tests.browser.words import words
 from tests.serve.world import LAT, LON, REAL, add_flight, ns
 
 pytestmark = pytest.mark.browser
@@ -122,13 +123,13 @@ def test_nothing_is_drawn_over_pictures_of_another_event_and_why_is_said(
     page = open_page(link=f"lang=vi&event={REAL}&review=list&cmp=swipe~{one}~{other}~50", url=house.url)
     draw, why = page.locator('.review [data-kept="draw"]'), page.locator(".review .review-note")
     expect(draw).to_be_disabled()
-    expect(why.filter(has_text="không phải ảnh của sự kiện này")).to_contain_text("Tổ bay cũ – sáng")
+    expect(why.filter(has_text=words("changes.drawnElsewhere"))).to_contain_text("Tổ bay cũ – sáng")
     page.keyboard.press("n")
     expect(page.locator('.review [data-kept="save"]')).to_have_count(0)
     for side, flight in (("before", world.before), ("after", world.after)):
         page.locator(f".compare-choice.{side} select").select_option(flight)
     expect(draw).to_be_enabled()
-    expect(why.filter(has_text="không phải ảnh của sự kiện này")).to_have_count(0)
+    expect(why.filter(has_text=words("changes.drawnElsewhere"))).to_have_count(0)
     page.keyboard.press("n")
     expect(page.locator('.review [data-kept="save"]')).to_have_count(1)
 

@@ -67,8 +67,8 @@ def test_a_network_that_was_off_is_noticed_by_a_click_and_the_answer_covers_no_p
 @pytest.mark.parametrize(
     ("status", "content_type", "body", "note"),
     [
-        (200, "text/html", "<p>Sign in to the network</p>", "Máy chủ không trả lời"),
-        (502, "text/html", "<p>Bad gateway</p>", "Máy chủ không trả lời"),
+        (200, "text/html", "<p>Sign in to the network</p>", words("noAnswerTitle")),
+        (502, "text/html", "<p>Bad gateway</p>", words("noAnswerTitle")),
         (500, "application/json", '{"message": "Kho ảnh hỏng."}', "Kho ảnh hỏng."),
     ],
 )

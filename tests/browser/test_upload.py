@@ -22,7 +22,7 @@ from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
 from tests.attack.uploading import ServerProcess, serving
 from tests.browser.conftest import SIZES
 from tests.browser.pages import hold, until_seen
-from tests.browser.words import words
+from tests.browser.words import filled_words, words
 from tests.houses import drilled
 
 pytestmark = pytest.mark.browser
@@ -135,7 +135,7 @@ def test_a_card_with_one_odd_name(browser: Browser, server: ServerProcess, card:
     choose(page, card)
     banner, named = page.locator(".banner"), page.locator(".passed-over")
     expect(named).to_contain_text("a:b.JPG: tên tệp này")
-    part = "ĐÃ LƯU, TRỪ 2 TỆP – CHƯA RÚT THẺ"
+    part = filled_words("upload.savedBut", 2)
     expect(banner).to_have_text(part)
     assert standing(server)["saved"]
     page.reload()
@@ -290,7 +290,7 @@ def test_a_late_announcement_of_an_older_card_says_nothing_of_the_next(
 def assert_goes_on_sending(page: Page) -> None:
     """For two seconds."""
     for _ in range(20):
-        assert page.locator(".banner").inner_text() == "ĐANG TẢI – CHƯA RÚT THẺ"
+        assert page.locator(".banner").inner_text() == words("upload.sending")
         page.wait_for_timeout(100)
 
 

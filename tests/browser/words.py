@@ -26,3 +26,8 @@ def all_words() -> dict[str, tuple[str, str]]:
 def words(key: str, language: str = "vi") -> str:
     """The whole of it; of what has values filled in, the longest piece between them."""
     return max(re.split(r"\{\d\}", all_words()[key][language == "en"]), key=len).strip()
+
+
+def filled_words(key: str, *values: object) -> str:
+    """The whole of it in Vietnamese, with its values."""
+    return all_words()[key][0].format(*values)

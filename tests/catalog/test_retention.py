@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.catalog.retention_records import (
+from flycam.catalog.retention import (
     HoldRecord,
     PurgeRecord,
     select_active_holds,

@@ -14,7 +14,7 @@ from flycam.board.layers import register_communes
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import FlycamError
 from flycam.ingest.batch import ingest
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.terrain import register_dem
 from flycam.mosaic.tiles.codec import read_tile

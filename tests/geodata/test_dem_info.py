@@ -113,15 +113,15 @@ def _picture(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda p: p.write_bytes(b""), "cannot be read as a raster"),
-        (lambda p: p.write_text("these are not heights"), "cannot be read as a raster"),
-        (_picture, "is a picture"),
-        (lambda p: None, "there is no such file"),
-        (lambda p: p.mkdir(), "cannot be read as a raster"),
+        (lambda p: p.write_bytes(b""), "raster"),
+        (lambda p: p.write_text("these are not heights"), "raster"),
+        (_picture, "picture"),
+        (lambda p: None, "no such file"),
+        (lambda p: p.mkdir(), "raster"),
     ],
 )
 def test_what_is_no_terrain(tmp_path: Path, make: object, words: str) -> None:
     path = tmp_path / "bad.tif"
     make(path)  # type: ignore[operator]
-    with pytest.raises(SourceUnreadable, match=rf"bad\.tif: {words}"):
+    with pytest.raises(SourceUnreadable, match=rf"bad\.tif: .*{words}"):
         read_dem_info(path, "EGM96")

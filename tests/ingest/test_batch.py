@@ -22,7 +22,7 @@ from flycam.errors import OutsideTerrain, TerrainMissing
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem import read_dem_info
 from flycam.ingest.batch import ingest
-from flycam.ingest.inspection import PreflightRequest, check_flight
+from flycam.ingest.preflight_check import PreflightRequest, check_flight
 from flycam.model.flight import FlightState
 from flycam.model.records import FrameStatus
 from flycam.model.warning import (

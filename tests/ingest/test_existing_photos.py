@@ -12,7 +12,7 @@ import pytest
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import DiskFull
 from flycam.ingest.batch import ingest
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.model.flight import FlightState
 from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo, RevisionState
@@ -24,9 +24,9 @@ from flycam.model.warning import (
     describe_warning,
     parse_warning_code,
 )
+from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.coverage import get_main_mosaic
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.tiles.codec import read_tile
 from tests.houses import House
 from tests.serve.finished import finish_by_hand

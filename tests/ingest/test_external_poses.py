@@ -14,10 +14,9 @@ from flycam.errors import DatumUnknown
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem import read_dem_info
 from flycam.geodata.geoid import convert_height
-from flycam.ingest.inspection import PreflightRequest, read_photo_files, run_preflight
 from flycam.ingest.poses.external_poses import read_stated_datum
+from flycam.ingest.preflight_check import PreflightRequest, run_preflight
 from flycam.mosaic.terrain import TerrainLookup, load_registered_dems
-from flycam.workspace import ignore_progress
 from tests.houses import House
 
 MakeHouse = Callable[..., House]
@@ -65,7 +64,7 @@ def test_without_terrain_the_plane_lies_where_the_pictures_see_it(drill: DrillRe
     table.write_bytes((drill.truth / "poses.csv").read_bytes())
     table.with_suffix(".prj").write_text("EPSG:32648", encoding="utf-8")
     request = PreflightRequest(paths=(drill.photos,), telemetry=table)
-    found = run_preflight(request, [], read=lambda paths: read_photo_files(paths, ignore_progress)).diagnosis
+    found = run_preflight(request, [], check_pixels=True).diagnosis
     centres = np.array([one.exterior_prior.projection_centre_m for one in found.headers])
     lonlat = to_lonlat(centres[:, :2], found.work_crs)
     below, _ = TerrainLookup([read_dem_info(drill.dem)])(lonlat)

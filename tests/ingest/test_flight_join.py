@@ -11,16 +11,16 @@ from flycam.drill.photo_drill import DrillReport, write_drill
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import NotFound, OptionUnusable
 from flycam.ingest.batch import IngestReport, ingest
-from flycam.ingest.inspection import PreflightRequest
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.ingest.video.video_frames import is_video_frame
 from flycam.model.flight import EventKind, Flight, FlightState
 from flycam.model.records import FrameStatus
 from flycam.model.warning import FINER_PHOTOS, describe_warning, parse_warning_code
+from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.finish.workflow import FinishRequest
 from flycam.mosaic.orthorectify.flight_session import FlightLabels, resolve_flight_event
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from tests.finishing import finish_flight
 from tests.houses import House
 

@@ -16,9 +16,9 @@ from flycam.geometry.grid import TileId, TileRange
 from flycam.model.frame import FIRST_EPOCH, MosaicTile, OrthoPatch
 from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo
+from flycam.mosaic.orthorectify.rebuild import find_stale_tiles, rebuild_stale_tiles
 from flycam.mosaic.tiles.codec import TileLog, compute_content_hash, read_tile
 from flycam.mosaic.tiles.merge import Amendments, ReplacedPlacements, make_parent_tile
-from flycam.mosaic.tiles.rebuild import find_stale_tiles, rebuild_stale_tiles
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.storage.base import ObjectStore
 

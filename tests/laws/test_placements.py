@@ -18,11 +18,10 @@ from hypothesis import strategies as st
 
 from flycam.errors import StoreConflict
 from flycam.model.frame import OrthoPatch
+from flycam.mosaic.orthorectify.rebuild import find_stale_tiles, rebuild_stale_tiles
 from flycam.mosaic.tiles.codec import TileLog
-from flycam.mosaic.tiles.groups import find_damaged_tiles, repair_parents
 from flycam.mosaic.tiles.merge import NO_AMENDMENTS, Amendments, ReplacedPlacements
-from flycam.mosaic.tiles.rebuild import find_stale_tiles, rebuild_stale_tiles
-from flycam.mosaic.tiles.writer import MosaicWriter
+from flycam.mosaic.tiles.writer import MosaicWriter, find_damaged_tiles, repair_parents
 from flycam.storage.address import MemoryStore, open_store
 from flycam.storage.base import ObjectStore
 from tests.laws.conftest import PROVINCE, House

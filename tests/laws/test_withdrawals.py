@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from flycam.errors import StoreConflict
 from flycam.geometry.grid import TileId, TileRange
 from flycam.model.frame import OrthoPatch
+from flycam.mosaic.orthorectify.rebuild import find_stale_tiles, rebuild_stale_tiles
 from flycam.mosaic.tiles.codec import TileLog, read_tile
 from flycam.mosaic.tiles.merge import NO_AMENDMENTS, Amendments
-from flycam.mosaic.tiles.rebuild import find_stale_tiles, rebuild_stale_tiles
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.storage.address import MemoryStore, open_store
 from flycam.storage.base import ObjectStore

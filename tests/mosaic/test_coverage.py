@@ -12,8 +12,8 @@ import rasterio
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import FlightBusy
 from flycam.mosaic import coverage
+from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.coverage import get_main_mosaic, make_clip
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.workspace import Workspace
 from tests.clips import cut_all
 from tests.houses import House

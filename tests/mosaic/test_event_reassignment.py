@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.catalog.comparisons import Comparison
+from flycam.catalog.changes import Comparison
 from flycam.catalog.flights import format_finish_lock
 from flycam.catalog.packs import Pack, PackState
 from flycam.errors import (
@@ -22,7 +22,7 @@ from flycam.errors import (
 )
 from flycam.model.flight import FlightState
 from flycam.model.records import AuditEntry
-from flycam.mosaic.flight_edits import move_flight
+from flycam.mosaic.amendments import move_flight
 from flycam.operations.retention import place_hold
 from tests.change.impacted import changed, square
 from tests.serve.world import DRILL, REAL, World, make_world

@@ -14,14 +14,14 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import DiskFull
 from flycam.ingest.batch import ingest
-from flycam.ingest.inspection import PreflightRequest
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.workflow import orthorectify_video
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.model.flight import FlightState
 from flycam.model.warning import describe_warning
+from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.eviction import DAY_S, MIN_GRACE_S, enable_eviction, estimate_evictable, evict_derived
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.operations.verify import verify_objects
 from flycam.storage.disk_space import GROUP_BYTES, RESERVED_BYTES, Freed, get_free_bytes

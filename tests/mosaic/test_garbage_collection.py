@@ -13,10 +13,10 @@ from flycam.board.layers import register_communes
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import Cancelled, NotFound
 from flycam.ingest.batch import ingest
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
+from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.eviction import DAY_S, collect_garbage
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.terrain import register_dem, remove_dem
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.originals import fetch_local_copy

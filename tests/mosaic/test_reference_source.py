@@ -15,7 +15,7 @@ from flycam.cli import flycam
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import NotFound, OptionUnusable
 from flycam.ingest.batch import ingest
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.mosaic.export import read_reference_sigma, resolve_reference_map
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.workspace import Workspace

@@ -33,10 +33,10 @@ from flycam.errors import (
     StoreUnavailable,
 )
 from flycam.ingest.batch import ingest
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
+from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.eviction import collect_garbage
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.operations import backup_folder
 from flycam.operations.backup import RUNS_TO_READ_ALL, save_backup
 from flycam.operations.backup_folder import MANIFEST, OBJECTS, read_backup_manifest

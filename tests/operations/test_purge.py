@@ -12,11 +12,11 @@ import pytest
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import OriginalPurged
 from flycam.ingest.batch import ingest
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.model.access import RetainedKind
 from flycam.model.records import FrameRecord, FrameStatus
+from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.operations.backup import save_backup
 from flycam.operations.backup_folder import OBJECTS

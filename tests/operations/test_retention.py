@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.live_flights import VideoSegment
-from flycam.catalog.retention_records import PurgeRecord, UploadedFile
+from flycam.catalog.retention import PurgeRecord, UploadedFile
 from flycam.errors import DueListChanged, InputUnusable, NotFound, OptionUnusable, OriginalPurged
 from flycam.model.access import PurgeStep, RetainedKind
 from flycam.model.flight import Event, EventKind, FlightState

@@ -23,7 +23,6 @@ from flycam.board.marks import MarkEdit, write_mark
 from flycam.catalog.restrictions import RedactionRecord
 from flycam.errors import DiskFull
 from flycam.http.services import Services
-from flycam.messages import from_fields
 from flycam.model.access import RedactionReason, Role
 from flycam.model.board import MarkKind, MarkStatus
 from flycam.model.flight import Classification
@@ -34,6 +33,7 @@ from flycam.storage import keys
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, World, add_account, make_world
 from tests.serve.world import REAL as EVENT
+from tests.texts import pair
 from tests.waiting import until
 
 REAL = (sys.executable, "-m", "flycam", "pack")
@@ -341,14 +341,7 @@ def test_packs_and_approvals_are_there_after_a_restart(own: World, tmp_path: Pat
 
 
 def full(*_args: object) -> None:
-    raise DiskFull(
-        from_fields(
-            {
-                "sentence": "no space left for the catalogue",
-                "sentence_vi": "ổ đĩa không còn chỗ cho cơ sở dữ liệu",
-            }
-        )
-    )
+    raise DiskFull(pair("the disk is full", "đĩa đầy"))
 
 
 KILLED = """

@@ -19,8 +19,8 @@ from flycam.model.records import FrameStatus
 from flycam.model.text import format_area, format_number, format_percent, format_quantity
 from flycam.model.time import format_minute
 from flycam.mosaic.adjustment.bundle_adjustment import HeldOutEvidence, find_objection
+from flycam.mosaic.amendments import drop_retired_reports
 from flycam.mosaic.finish.report import ErrorFigures, ReportFigures
-from flycam.mosaic.orthorectify.withdrawal import drop_retired_reports
 from flycam.reports import quality_report
 from flycam.reports.images import MapPlanes
 from flycam.reports.layout import Facts, Heading, build_report_sources, to_pdf

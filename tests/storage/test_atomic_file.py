@@ -11,7 +11,7 @@ import pytest
 
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import StorageFailed
-from flycam.storage.atomic import write_file_atomically
+from flycam.storage.files import write_file_atomically
 from tests.attack.commands import Operator
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import InputUnusable
-from flycam.storage.atomic import lock_folder, replace_folder
+from flycam.storage.files import lock_folder, replace_folder
 
 PROOF = "proof"
 

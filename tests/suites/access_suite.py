@@ -9,10 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from flycam.catalog.accounts import hash_token
+from flycam.catalog.accounts import MAX_TOKENS_PER_ACCOUNT, hash_token
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.restrictions import Guest
-from flycam.catalog.tokens import MAX_TOKENS_PER_ACCOUNT
 from flycam.errors import AccessDenied, InputUnusable, NotFound
 from flycam.model.access import Account, OneTimeCode, Role, Scope, Token
 from flycam.model.records import AuditEntry

@@ -180,7 +180,7 @@ AIRBORNE = LiveFlightReport(
     video=LinkState(silent_s=0.1, connections=2),
     telemetry=LinkState(is_lost=True),
     left_out={"overrun": 3},
-    remarks=(Message("{video}: dated by this machine's clock", {"video": "bay1"}),),
+    remarks=(Message("{video}: dated here", {"video": "bay1"}),),
 )
 MOSAIC = MosaicInfo(mosaic_id="m1", flight_id="f1", layer=Layer.COLOUR, base_zoom=20, min_zoom=8)
 

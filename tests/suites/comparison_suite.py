@@ -12,7 +12,7 @@ import pytest
 import shapely
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.comparisons import ComparedWindow, Comparison
+from flycam.catalog.changes import ComparedWindow, Comparison
 from flycam.messages import _
 from flycam.model.records import AuditEntry
 

@@ -12,7 +12,7 @@ from itertools import permutations
 import pytest
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.retention_records import (
+from flycam.catalog.retention import (
     DEFAULT_SUBJECT,
     HoldRecord,
     PurgeRecord,

@@ -17,9 +17,9 @@ from flycam.model.flight import Event, EventKind, Flight, FlightState, derive_li
 from flycam.model.frame import MosaicTile, OrthoPatch, TileRecord
 from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawal
+from flycam.mosaic.orthorectify.rebuild import find_stale_tiles, load_amendments, rebuild_stale_tiles
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.mosaic.tiles.merge import Amendments, TileCanvas, merge_patch
-from flycam.mosaic.tiles.rebuild import find_stale_tiles, load_amendments, rebuild_stale_tiles
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.storage.address import MemoryStore
 from flycam.sync.bundle import BundleReadReport, read_bundle, write_bundle

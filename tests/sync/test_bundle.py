@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flycam.catalog.retention_records import HoldRecord
+from flycam.catalog.retention import HoldRecord
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable, StoreConflict, StoreUnavailable
 from flycam.model.access import HoldStep
 from flycam.model.records import FrameStatus

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.catalog.changes import ChangeVersion
-from flycam.catalog.comparisons import Comparison
+from flycam.catalog.changes import ChangeVersion, Comparison
 from flycam.catalog.restrictions import RestrictedArea
 from flycam.messages import _, encode_message, join
 from flycam.model.flight import Event

@@ -9,7 +9,7 @@ import pytest
 import shapely
 import zstandard
 
-from flycam.catalog.placements import to_placement
+from flycam.catalog.frames import to_placement
 from flycam.catalog.restrictions import (
     RedactionFootprint,
     RedactionRecord,

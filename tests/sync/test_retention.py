@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.catalog.retention_records import PurgeRecord, select_active_holds, select_active_purges
+from flycam.catalog.retention import PurgeRecord, select_active_holds, select_active_purges
 from flycam.model.access import HoldStep, PurgeStep, RetainedKind
 from flycam.model.flight import FlightState
 from flycam.operations.retention import confirm_purge, list_due_originals

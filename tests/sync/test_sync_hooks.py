@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import rasterio
 
-from flycam.catalog.retention_records import PurgeRecord
+from flycam.catalog.retention import PurgeRecord
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import InputUnusable, OriginalPurged
 from flycam.ingest.live.workflow import VideoReport
@@ -21,9 +21,9 @@ from flycam.model.frame import MosaicTile
 from flycam.model.layer import Layer
 from flycam.model.records import FrameStatus
 from flycam.model.warning import NO_TERRAIN, parse_warning_code
+from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.finish.workflow import FinishRequest
 from flycam.mosaic.orthorectify.rebuild import find_remote_photos
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.terrain import register_dem
 from flycam.mosaic.terrain_codec import parse_source_dem_id
 from flycam.mosaic.tiles.codec import read_tile

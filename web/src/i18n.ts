@@ -1,4 +1,4 @@
-/** Vietnamese first, English by one click. What the map itself says is here; each room says its own words (`words.ts` in its folder). */
+/** Vietnamese first, English by one click. What the map itself says is here; each feature has its own (`texts.ts` in its folder). */
 
 import type { Warning } from "./api";
 
@@ -197,7 +197,7 @@ const words = {
   settled: ["Đã hiệu chỉnh khi nạp", "Settled when ingested"],
   letGo: [
     "Ảnh gốc đã được xoá theo thời hạn lưu giữ ngày {0}, người xác nhận: {1} ({2}). Bản đồ và bản ghi của ảnh vẫn còn.",
-    "The original photo was let go under the retention term on {0} by {1} ({2}). The map and the photo's record stay.",
+    "The original photo was deleted under the retention term on {0} by {1} ({2}). The map and the photo's record stay.",
   ],
   openOriginal: ["Mở ảnh gốc", "Open the original photo"],
   coverPart: ["Che một phần ảnh…", "Cover a part…"],
@@ -418,7 +418,7 @@ const words = {
   settlementsMore: ["Chỉ hiện {0} nơi đầu; xem đủ bằng “flycam settlements list”.", "Only the first {0}; all with “flycam settlements list”."],
   settlementsUnread: ["Chưa đọc được tình trạng thôn, bản: máy chủ không trả lời.", "Settlements cannot be read: the server does not answer."],
   settlementHow: ["Căn cứ (ghi kèm lần bấm tới)", "How it is known (kept with the next press)"],
-  settlementNobody: ["chưa ai ghi", "nobody has said"],
+  settlementNobody: ["chưa ai ghi", "not reported"],
   access_isolated: ["Bị cô lập", "Isolated"],
   access_reachable: ["Tới được", "Reachable"],
   access_unknown: ["Chưa rõ", "Unknown"],

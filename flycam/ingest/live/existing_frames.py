@@ -1,7 +1,7 @@
 """Frames of a video that are on the map, and its consistency with the log.
 
 A video is read again in full, but frames on the map keep their place: they are replayed from their recorded
-pose and terrain, and reprocessed by the rules of any flight (`mosaic.orthorectify.reprocess`).
+pose and terrain, and reprocessed by the rules of any flight (`mosaic.amendments`).
 Besides, a video with an unknown clock offset is reprocessed in full by a run that knows it; by a log with
 other positions it is reprocessed only at the operator's request.
 """
@@ -31,23 +31,19 @@ from flycam.model.flight import Flight, FlightState, is_flat_datum
 from flycam.model.frame import FrameHeader, parse_video_frame_pts_ns
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.warning import COMPLETED, encode_warning, format_log_warning
+from flycam.mosaic.amendments import apply_reprocess_plan, plan_reprocess
 from flycam.mosaic.coverage import measure_coverage
 from flycam.mosaic.orthorectify.flight_session import (
+    NO_REPROCESS,
     FlightLabels,
+    ReprocessPlan,
     close_flight,
     find_flight,
     open_flight,
     resolve_flight_state,
 )
-from flycam.mosaic.orthorectify.frame_plan import FrameFootprint
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
-from flycam.mosaic.orthorectify.rectification import compute_ground_views
-from flycam.mosaic.orthorectify.reprocess import (
-    NO_REPROCESS,
-    ReprocessPlan,
-    apply_reprocess_plan,
-    plan_reprocess,
-)
+from flycam.mosaic.orthorectify.rectification import FrameFootprint, compute_ground_views
 from flycam.mosaic.terrain_codec import parse_source_dem_id
 from flycam.workspace import Progress, Workspace
 
@@ -139,10 +135,10 @@ def require_same_poses(
     metres, degrees = float(np.median(apart_m)), float(np.degrees(np.median(turned_rad)))
     raise FlightLogMismatch(
         _(
-            "{log}: gives other places than those of {count} pictures of {film} on the map "
-            "({is_apart} of them beyond all doubt, by {metres:.0f} m and {degrees:.0f}° on "
-            "the whole); nothing was changed: give the log they were placed by, or add "
-            "--relay if this one is right",
+            "{log}: gives positions other than those of {count} pictures of {film} on the "
+            "map ({is_apart} of them clearly, by {metres:.0f} m and {degrees:.0f}° on the "
+            "whole); nothing was changed: give the log they were placed by, or add --relay "
+            "if this one is right",
             log=log,
             count=len(before),
             film=video,
@@ -181,8 +177,8 @@ def _contradicted(video: str, log: str, turns: TurnComparison) -> FlightLogMisma
     return FlightLogMismatch(
         _(
             "{log}: is not the log of {video}: {why}; nothing was processed: give this "
-            "film's own log or subtitles; if you are sure of it, add --clock-offset, and "
-            "the map bears a warning",
+            "video's own log or subtitles; if you are sure of it, add --clock-offset, and "
+            "the map shows a warning",
             log=log,
             video=video,
             why=_counted(turns),

@@ -235,7 +235,7 @@ def _make_calibration_error(request: LiveRequest) -> CalibrationMissing:
     return CalibrationMissing(
         _(
             "{video}: nothing says what lens filmed it, and its motion fits no lens by "
-            "{log}: give --camera or --hfov, or the film's own log if this is another "
+            "{log}: give --camera or --hfov, or the video's own log if this is another "
             "flight's",
             video=video,
             log=log,

@@ -24,9 +24,9 @@ from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord
 from flycam.mosaic.orthorectify.flight_session import FlightSession, open_mosaic
 from flycam.mosaic.orthorectify.frame_merge import FrameRecordBuffer
-from flycam.mosaic.orthorectify.frame_plan import FrameFootprint
-from flycam.mosaic.orthorectify.rebuild import read_amendments
+from flycam.mosaic.orthorectify.rebuild import load_amendments
 from flycam.mosaic.orthorectify.rectification import (
+    FrameFootprint,
     FrameGeometry,
     compute_frame_quality_bounds,
     find_frame_tiles,
@@ -244,7 +244,7 @@ class LiveMap:
                 mosaic,
                 origin=workspace.box,
                 clock_ns=workspace.clock_ns,
-                amendments=read_amendments(workspace, mosaic),
+                amendments=load_amendments(workspace.catalog, mosaic),
                 # Records precede the log: it names no tile of a frame that is not on record (decision 0012).
                 before_append=records.write,
                 before_group=partial(workspace.require_disk_space, GROUP_BYTES, held_lock=mosaic.flight_id),

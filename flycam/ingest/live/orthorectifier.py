@@ -48,10 +48,12 @@ from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.warning import format_clock_warning, is_clock_warning
 from flycam.mosaic.adjustment.incremental import Registrar, RegistrationResult
+from flycam.mosaic.amendments import apply_reprocess_plan
 from flycam.mosaic.coverage import measure_coverage
 from flycam.mosaic.orthorectify.flight_session import (
     FlightLabels,
     FlightSession,
+    ReprocessPlan,
     close_flight,
     find_flight,
     list_unused_label_notes,
@@ -59,10 +61,14 @@ from flycam.mosaic.orthorectify.flight_session import (
     resolve_flight_state,
 )
 from flycam.mosaic.orthorectify.frame_merge import Rejections
-from flycam.mosaic.orthorectify.frame_plan import FrameFootprint, build_frame_record
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
-from flycam.mosaic.orthorectify.rectification import GroundView, compute_ground_view, get_recorded_pose
-from flycam.mosaic.orthorectify.reprocess import ReprocessPlan, apply_reprocess_plan
+from flycam.mosaic.orthorectify.rectification import (
+    FrameFootprint,
+    GroundView,
+    build_frame_record,
+    compute_ground_view,
+    get_recorded_pose,
+)
 from flycam.mosaic.surface.laying_surface import Bounds, raise_terrain
 from flycam.mosaic.terrain import store_frame_terrain
 from flycam.mosaic.terrain_codec import assign_content_id
@@ -475,8 +481,8 @@ class LiveOrthorectifier:
         name = catalog.flights.flight(record.flight_id).name
         raise OptionUnusable(
             _(
-                "{name}: this film lies in the flight {flight} already, and stays there; give "
-                "--flight {flight_id}",
+                "{name}: this video lies in the flight {flight} already, and stays there; "
+                "give --flight {flight_id}",
                 name=self._film.name,
                 flight=name,
                 flight_id=record.flight_id,

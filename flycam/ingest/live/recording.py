@@ -33,8 +33,7 @@ from flycam.ingest.video.recorder import (
 from flycam.messages import Message, _
 from flycam.originals import store_original
 from flycam.storage import keys
-from flycam.storage.atomic import lock_folder, probe_folder_lock
-from flycam.storage.files import move_into_place
+from flycam.storage.files import lock_folder, move_into_place, probe_folder_lock
 from flycam.storage.keys import DAMAGED_RECORDINGS_DIR, LIVE_DIR_PREFIX, RECORDINGS_DIR
 from flycam.workspace import Workspace
 

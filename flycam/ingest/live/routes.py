@@ -40,7 +40,7 @@ from flycam.messages import _, verbatim
 from flycam.model.access import Role
 from flycam.model.rejection_reasons import format_rejection_counts
 from flycam.model.time import format_iso
-from flycam.mosaic.orthorectify.withdrawal import find_withdrawn_times
+from flycam.mosaic.amendments import find_withdrawn_times
 from flycam.originals import require_not_purged
 from flycam.storage import keys
 
@@ -460,7 +460,7 @@ def get_video_piece(
 
 def _build_not_kept_error(sha256: str) -> NotFound:
     return NotFound(
-        _("{sha256}: this video is not kept (any more); take one from the flight's list", sha256=sha256)
+        _("{sha256}: this video is not kept any more; take one from the flight's list", sha256=sha256)
     )
 
 

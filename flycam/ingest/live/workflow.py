@@ -21,7 +21,7 @@ import numpy as np
 from flycam.errors import OutsideTerrain
 from flycam.geodata.dem import DemInfo
 from flycam.geometry.camera import InteriorOrientation
-from flycam.ingest.existing_photos import list_withdrawal_warnings, resolve_flight_for_video
+from flycam.ingest.batch import list_withdrawal_warnings, resolve_flight_for_video
 from flycam.ingest.live.clock import LiveClock
 from flycam.ingest.live.existing_frames import (
     ExistingFramesReport,
@@ -384,10 +384,10 @@ def _make_nothing_placed_error(
     first = next((error for __, error in laying.rejections.errors), None)
     return OutsideTerrain(
         _(
-            "{name}: none of its pictures can be placed ({said}){why}: check that the log "
+            "{name}: none of its pictures can be placed ({reasons}){why}: check that the log "
             "is of this flight, and --clock-offset",
             name=make_video_name(request.video),
-            said=format_rejection_counts(dropped) or _("none was chosen"),
+            reasons=format_rejection_counts(dropped) or _("none was chosen"),
             why=_("; the first: {error}", error=first.message) if first else "",
         )
     )

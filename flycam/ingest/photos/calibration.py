@@ -27,7 +27,7 @@ import numpy as np
 from flycam.errors import CalibrationMissing
 from flycam.geodata.cameras import lookup_camera
 from flycam.geometry.camera import InteriorOrientation, LensModel, scale_interior
-from flycam.ingest.photos.metadata import PhotoMetadata
+from flycam.ingest.photos.photo_reader import PhotoMetadata
 from flycam.messages import _
 
 DIAGONAL_35MM = math.hypot(36.0, 24.0)

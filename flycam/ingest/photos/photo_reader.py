@@ -1,4 +1,4 @@
-"""Photo reader: metadata and hash of a photo, its EXIF, and its layer."""
+"""Photos as they are read: metadata and layer, hash, and checks of their pixels."""
 
 from __future__ import annotations
 
@@ -6,22 +6,179 @@ import hashlib
 import math
 import re
 import struct
+import sys
 import unicodedata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from flycam.concurrency import count_workers, map_ordered
 from flycam.errors import FrameUnreadable, SourceUnreadable
-from flycam.ingest.photos.metadata import Angles, Dialect, PhotoMetadata
-from flycam.ingest.photos.xmp import Values, detect_dialect, map_fields, read_xmp, resolve_maker
+from flycam.ingest.photos.xmp import (
+    Angles,
+    Dewarp,
+    Dialect,
+    FieldOfView,
+    Pix4dLens,
+    Values,
+    detect_dialect,
+    map_fields,
+    read_xmp,
+    resolve_maker,
+)
 from flycam.media.photo import Directory, PhotoHead, TiffReader, open_photo, parse_head, read_head
 from flycam.media.pixels import PixelChecks, check_photo, parse_photo, read_photo_bytes
 from flycam.messages import Message, _
 from flycam.model.text import to_visible
-from flycam.storage.files import make_file_changed
+from flycam.workspace import Progress, ignore_progress
+
+# -- One photo: what its file states, unchecked, and what was seen of its pixels -------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhotoMetadata:
+    """A photo: raw metadata; units in the names; None where not stated.
+
+    sha256           hex, of the file's bytes; "" where only its head was read
+    checks           of its pixels, or why they do not decode; None: not decoded
+    taken_text       EXIF DateTimeOriginal plus sub-seconds, "YYYY-MM-DDTHH:MM:SS.fff", no zone
+    taken_offset     EXIF OffsetTimeOriginal ("+07:00") if present
+    gps_time_text    EXIF GPSDateStamp + GPSTimeStamp, same form
+    xmp_time_text    XMP UTCAtExposure or a creation date that carries a zone, ISO 8601
+    exif_altitude_m  signed by GPSAltitudeRef
+    rtk_flag         DJI RtkFlag: 0 none, 16 single, 34 float, 50 fixed
+    rtk_std_m        (lon, lat, height) standard deviations
+    horizontal_error_m  EXIF GPSHPositioningError: the receiver's own horizontal error
+    calibrated_centre_px  optical centre from the corner of the image that the calibration describes: for DJI
+                   its middle, for Skydio the principal point
+    dewarped         True if the maker states that the pixels are already undistorted (DJI DewarpFlag)
+    band             "colour", "infrared", "thermal" or "night", from tags and file name
+    is_drill         the photo carries flycam's exercise mark
+    remarks          remarks of the reader ("XMP holds an entity declaration: ignored")
+
+    Angles as written, never judged. `gimbal` follows DJI's convention in every dialect that fills it (DJI,
+    Autel "drone:", Parrot "drone-parrot:", Skydio, Teal): pitch -90 looks straight down, yaw clockwise from
+    north. `camera` holds the "Camera:" (Pix4D) vocabulary as written, whose pitch 0 looks straight down.
+    `aircraft` holds the body's yaw, pitch and roll; senseFly's fixed camera has only these.
+
+    absolute_altitude_m   the maker's height above sea level; its datum is to be resolved
+    ellipsoid_altitude_m  height above the ellipsoid where the maker states it (senseFly AltitudeWGS84)
+    altitude_type         DJI AltitudeType ("RtkAlt", "GpsFusionAlt") as written
+    direction_deg         EXIF GPSImgDirection; direction_reference "T" true north, "M" magnetic
+    f_number              aperture
+    focal_plane_px_per_mm EXIF FocalPlaneXResolution per millimetre, of the full-size image
+    exif_size_px          image size by EXIF PixelXDimension, PixelYDimension (full size before editing)
+    aircraft_model        model of the aircraft where it is not the camera's (DJI DroneModel)
+    image_source          DJI ImageSource ("WideCamera", "ZoomCamera", "InfraredCamera") as written
+    band_name             name of a multispectral band ("NIR", "Red") as written
+    shutter_type          DJI ShutterType ("Mechanical", "Electronic") as written
+    software              program that last wrote the file: a camera's firmware, or a viewer or editor (EXIF,
+                   XMP)
+    channels, bits        samples per pixel and bits per sample of the file
+    """
+
+    path: Path
+    name: str
+    size_bytes: int
+    sha256: str = ""
+    checks: PixelChecks | FrameUnreadable | None = None
+    dialect: Dialect
+    image_size_px: tuple[int, int]
+    orientation: int = 1
+    maker: str = ""
+    model: str = ""
+    serial: str = ""
+    focal_mm: float | None = None
+    focal35_mm: float | None = None
+    digital_zoom: float | None = None
+    iso: float | None = None
+    exposure_s: float | None = None
+    taken_text: str | None = None
+    taken_offset: str | None = None
+    gps_time_text: str | None = None
+    xmp_time_text: str | None = None
+    lon_deg: float | None = None
+    lat_deg: float | None = None
+    xmp_lon_deg: float | None = None
+    xmp_lat_deg: float | None = None
+    exif_altitude_m: float | None = None
+    absolute_altitude_m: float | None = None
+    relative_altitude_m: float | None = None
+    gimbal: Angles = field(default_factory=Angles)
+    aircraft: Angles = field(default_factory=Angles)
+    camera: Angles = field(default_factory=Angles)
+    speed_mps: tuple[float, float, float] | None = None
+    rtk_flag: int | None = None
+    rtk_std_m: tuple[float, float, float] | None = None
+    horizontal_error_m: float | None = None
+    calibrated_focal_px: float | None = None
+    calibrated_centre_px: tuple[float, float] | None = None
+    dewarp: Dewarp | None = None
+    dewarped: bool | None = None
+    pix4d_lens: Pix4dLens | None = None
+    field_of_view_deg: FieldOfView | None = None
+    band: str = "colour"
+    is_drill: bool = False
+    remarks: tuple[Message, ...] = ()
+    ellipsoid_altitude_m: float | None = None
+    altitude_type: str | None = None
+    direction_deg: float | None = None
+    direction_reference: str | None = None
+    f_number: float | None = None
+    focal_plane_px_per_mm: float | None = None
+    exif_size_px: tuple[int, int] | None = None
+    aircraft_model: str = ""
+    image_source: str = ""
+    band_name: str = ""
+    shutter_type: str = ""
+    software: str = ""
+    channels: int = 3
+    bits: int = 8
+
+    @property
+    def identity(self) -> str:
+        """Hex SHA-256 that stands for the photo: of its bytes, else of its metadata.
+
+        The latter is for a preflight check that must not read gigabytes; it is never stored.
+        """
+        facts = (self.name, self.size_bytes, self.taken_text, self.lon_deg, self.lat_deg, self.serial)
+        return self.sha256 or hashlib.sha256(repr(facts).encode()).hexdigest()
+
+    @property
+    def camera_name(self) -> str:
+        """Maker and model, without repeating the maker; "" if unknown.
+
+        "Canon PowerShot", not "Canon Canon PowerShot".
+        """
+        named = self.model.lower().startswith(self.maker.lower())
+        return self.model if named else f"{self.maker} {self.model}".strip()
+
+
+# -- Display names of photos: file names, with folders where a name occurs twice -------------------
+#
+# Cameras begin a new folder after 999 shots and many count from the start again, so a file name alone does
+# not identify a photo of a memory card: 100MEDIA/DJI_0018.JPG and 101MEDIA/DJI_0018.JPG are two.
+
+
+def make_display_names(photos: Sequence[PhotoMetadata]) -> tuple[str, ...]:
+    """Return each photo's file name, after as many folders as make it unique."""
+    by_name: dict[str, list[int]] = {}
+    for row, photo in enumerate(photos):
+        by_name.setdefault(photo.name, []).append(row)
+    display_names = [photo.name for photo in photos]
+    for name, rows in by_name.items():
+        folders = [photos[row].path.parent.parts for row in rows]
+        for depth in range(1, 1 + max(map(len, folders))):
+            if len({display_names[row] for row in rows}) == len(rows):
+                break
+            for row, above in zip(rows, folders, strict=True):
+                display_names[row] = "/".join([*map(to_visible, above[-depth:]), name])
+    return tuple(display_names)
+
 
 # -- Layer of a photo from its tags and name: colour, infrared, thermal or night -------------------
 #
@@ -316,83 +473,95 @@ def _note_floats(entries: bytes, order: str) -> dict[str, float]:
     return found
 
 
-# -- Reading of photos: metadata, hash and checks of the pixels from one opening -------------------
+# -- Reading of photos, whole (metadata, hash and checks of the pixels from one opening) or heads ----
 
 
 _STITCHED = ("equirectangular", "cylindrical")  # GPano's projections
 _DRILL_MARKS = ("DIỄN TẬP", "flycam drill")
-_tells_apart = attrgetter("size_bytes", "image_size_px", "taken_text", "lon_deg", "lat_deg")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PhotoReading:
-    """A photo's file, read once.
+def read_photo(path: Path) -> PhotoMetadata:
+    """Read one photo whole: its metadata, the hash of its bytes, the checks of its pixels.
 
-    metadata  or the error, where it is no photo that flycam uses
-    checks    of its pixels, or the error, where they cannot be decoded
-    sha256    hex, of its bytes
+    Raises SourceUnreadable as `read_metadata`.
     """
-
-    metadata: PhotoMetadata | SourceUnreadable
-    checks: PixelChecks | FrameUnreadable
-    sha256: str
-
-
-def read_photo(path: Path) -> PhotoReading:
-    """Read one photo whole: its metadata, the checks of its pixels, and the hash of its bytes."""
-    try:
-        with open_photo(path) as file:
-            try:
-                data = read_photo_bytes(file, path)
-            except FrameUnreadable as error:
-                metadata = _catch_unreadable(lambda: _parse(read_head(file, path), path))
-                file.seek(0)
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-                return PhotoReading(metadata=metadata, checks=error, sha256=digest)
-    except SourceUnreadable as error:
-        return PhotoReading(metadata=error, checks=FrameUnreadable.from_error(error), sha256="")
+    with open_photo(path) as file:
+        try:
+            data = read_photo_bytes(file, path)
+        except FrameUnreadable as error:
+            photo = _parse(read_head(file, path), path)
+            file.seek(0)
+            return replace(photo, sha256=hashlib.file_digest(file, "sha256").hexdigest(), checks=error)
+    photo = _parse(parse_head(data, path), path)
     try:
         checks: PixelChecks | FrameUnreadable = check_photo(parse_photo(data, path))
     except FrameUnreadable as error:
-        checks = error
-    return PhotoReading(
-        metadata=_catch_unreadable(lambda: _parse(parse_head(data, path), path)),
-        checks=checks,
-        sha256=hashlib.sha256(data).hexdigest(),
-    )
+        # a new one: the traceback of this would hold the bytes
+        checks = FrameUnreadable.from_error(error)
+    return replace(photo, sha256=hashlib.sha256(data).hexdigest(), checks=checks)
 
 
-def _catch_unreadable(parse: Callable[[], PhotoMetadata]) -> PhotoMetadata | SourceUnreadable:
-    try:
-        return parse()
-    except SourceUnreadable as error:
-        return error
+def read_photos(
+    paths: Sequence[Path],
+    *,
+    is_whole: bool = False,
+    progress: Progress = ignore_progress,
+    prefetch: PhotoPrefetch | None = None,
+) -> tuple[list[PhotoMetadata], list[tuple[Path, SourceUnreadable]]]:
+    """Read photos in the order given; also return the errors of unreadable ones.
 
-
-def compute_photo_sha256(photo: PhotoMetadata) -> str:
-    """Return the hex SHA-256 of a photo's bytes, if the file still matches `photo`.
-
-    Metadata and hash come from one opening, because the bytes are stored under the hash. Raises
-    SourceUnreadable if it cannot be read, or another file has replaced it.
+    is_whole  read each whole, once, in threads; otherwise its head alone
     """
-    with open_photo(photo.path) as file:
-        again = _parse(read_head(file, photo.path), photo.path)
-        if _tells_apart(again) != _tells_apart(photo):
-            raise make_file_changed(photo.path.name)
-        file.seek(0)
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    read = read_metadata if not is_whole else prefetch.wait_for if prefetch else read_photo
 
+    def attempt(path: Path) -> PhotoMetadata | SourceUnreadable:
+        try:
+            return read(path)
+        except SourceUnreadable as error:
+            return error
 
-def read_photos(paths: Sequence[Path]) -> tuple[list[PhotoMetadata], list[tuple[Path, SourceUnreadable]]]:
-    """Read the metadata of photos in the order given, and errors of unreadable ones."""
+    workers = count_workers()
+    readings = map_ordered(attempt, paths, workers, 2 * workers) if is_whole else map(attempt, paths)
     photos: list[PhotoMetadata] = []
     failed: list[tuple[Path, SourceUnreadable]] = []
-    for path in paths:
-        try:
-            photos.append(read_metadata(path))
-        except SourceUnreadable as error:
-            failed.append((path, error))
+    for done, (path, one) in enumerate(zip(paths, readings, strict=True), start=1):
+        if isinstance(one, SourceUnreadable):
+            failed.append((path, one))
+        else:
+            photos.append(one)
+        if is_whole:
+            progress("look", done, len(paths))
     return photos, failed
+
+
+class PhotoPrefetch:
+    """Photos that are being read, by path."""
+
+    def __init__(self, futures: dict[Path, Future[PhotoMetadata]]) -> None:
+        self._futures = futures
+
+    def wait_for(self, path: Path) -> PhotoMetadata:
+        """Return a photo as it was read; read it now if it was not prefetched."""
+        future = self._futures.pop(path, None)
+        return future.result() if future is not None else read_photo(path)
+
+
+# Threads that decode ask for the interpreter some thirty times a photo; by default each would wait 5 ms for a
+# thread that loads modules.
+_SWITCH_S = 0.0002
+
+
+@contextmanager
+def prefetch_photos(paths: Iterable[Path]) -> Iterator[PhotoPrefetch]:
+    """Start reading photos whole in threads, while libraries load."""
+    interval = sys.getswitchinterval()
+    pool = ThreadPoolExecutor(count_workers(), thread_name_prefix="look")
+    try:
+        sys.setswitchinterval(_SWITCH_S)
+        yield PhotoPrefetch({path: pool.submit(read_photo, path) for path in paths})
+    finally:
+        pool.shutdown(cancel_futures=True)
+        sys.setswitchinterval(interval)
 
 
 def read_metadata(path: Path) -> PhotoMetadata:

@@ -17,6 +17,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError  # types only; parsing is defusedxml's
@@ -24,9 +26,83 @@ from xml.etree.ElementTree import Element, ParseError  # types only; parsing is 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from flycam.ingest.photos.metadata import Angles, Dewarp, Dialect, FieldOfView, Pix4dLens
 from flycam.messages import Message, _
 from flycam.model.text import is_printable, strip_unprintable
+
+# -- Values as a photo's file states them -----------------------------------------------------------
+
+
+class Dialect(StrEnum):
+    """Conventions that the photo's metadata follow."""
+
+    DJI = "dji"
+    AUTEL = "autel"
+    PARROT = "parrot"
+    BEBOP = "bebop"
+    SKYDIO = "skydio"
+    TEAL = "teal"
+    SENSEFLY = "sensefly"
+    PIX4D = "pix4d"
+    EXIF = "exif"
+    NONE = "none"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Angles:
+    """Yaw, pitch, roll in degrees as written in the file; None where absent."""
+
+    yaw_deg: float | None = None
+    pitch_deg: float | None = None
+    roll_deg: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dewarp:
+    """DewarpData of DJI or Skydio: a unit's calibration, pixels.
+
+    Offsets cx, cy are from `calibrated_centre_px`, else from the image centre.
+    """
+
+    calibrated_on: str
+    fx_px: float
+    fy_px: float
+    cx_offset_px: float
+    cy_offset_px: float
+    k1: float
+    k2: float
+    p1: float
+    p2: float
+    k3: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pix4dLens:
+    """Interior in Pix4D's tags: a perspective lens in millimetres, or a fisheye.
+
+    centre_mm   principal point from the image's upper left corner
+    distortion  R1, R2, R3, T1, T2; () none stated
+    affine_px   C, D, E, F of the full-size image; () for a perspective lens
+    polynomial  p0, p1, ... of the angle off the axis, which counts 1 at 90°
+    """
+
+    focal_mm: float | None = None
+    centre_mm: tuple[float, ...] = ()
+    distortion: tuple[float, ...] = ()
+    affine_px: tuple[float, ...] = ()
+    polynomial: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FieldOfView:
+    """Field of view from edge to edge of the image, degrees; None where not stated."""
+
+    horizontal_deg: float | None = None
+    vertical_deg: float | None = None
+    diagonal_deg: float | None = None
+
+
+# -- Packets ----------------------------------------------------------------------------------------
+
 
 MAX_PACKET_BYTES = 1024 * 1024
 MAX_VALUE_CHARACTERS = 4096

@@ -11,7 +11,7 @@ independent models, in the plane).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import combinations, product
@@ -27,7 +27,8 @@ from flycam.geodata.reference_raster import RASTER_SUFFIXES, ReferenceRaster
 from flycam.geometry.camera import InteriorOrientation, compute_ray_directions
 from flycam.geometry.features import Bytes, find_features, label_components, match_all_mutual_best
 from flycam.geometry.pose import rotation_from_gimbal
-from flycam.ingest.photos.metadata import PhotoMetadata
+from flycam.ingest.photos.calibration import resolve_interior
+from flycam.ingest.photos.photo_reader import PhotoMetadata
 from flycam.ingest.preflight.altitude import RTK_SINGLE
 from flycam.ingest.preflight.flight_table import Bools, Floats, Index
 from flycam.ingest.preflight.flying_height import (
@@ -64,8 +65,6 @@ def check_crs_accuracy(path: Path, crs: str | None, lonlat_deg: Floats) -> list[
 
 # -- Planar block of photos without a position -----------------------------------------------------
 
-
-InteriorFor = Callable[[PhotoMetadata], InteriorOrientation]
 
 THREADS = 2
 _MIN_SIGMA_M = 2.0
@@ -141,10 +140,10 @@ class _Link:
 
 
 def build_planar_block(
-    photos: Sequence[PhotoMetadata], interior_for: InteriorFor, grey_of: GreyOf
+    photos: Sequence[PhotoMetadata], camera: InteriorOrientation | None, grey_of: GreyOf
 ) -> PlanarBlock:
     """Link the photos with an interior and without a position that share ground."""
-    lenses = [_lens(photo, interior_for) for photo in photos]
+    lenses = [_lens(photo, camera) for photo in photos]
     chosen = [
         (photo, lens) for photo, lens in zip(photos, lenses, strict=True) if lens and not _is_placed(photo)
     ]
@@ -218,9 +217,9 @@ def _is_placed(photo: PhotoMetadata) -> bool:
     return photo.lat_deg is not None or photo.xmp_lat_deg is not None
 
 
-def _lens(photo: PhotoMetadata, interior_for: InteriorFor) -> InteriorOrientation | None:
+def _lens(photo: PhotoMetadata, camera: InteriorOrientation | None) -> InteriorOrientation | None:
     try:
-        return interior_for(photo)
+        return resolve_interior(photo, camera)
     except CalibrationMissing:
         return None
 
@@ -351,7 +350,7 @@ _MAX_MISFIT_SHARE = 0.15
 
 
 def with_gcp_positions(
-    photos: Sequence[PhotoMetadata], path: Path, interior_for: InteriorFor, grey_of: GreyOf
+    photos: Sequence[PhotoMetadata], path: Path, camera: InteriorOrientation | None, grey_of: GreyOf
 ) -> tuple[list[PhotoMetadata], list[Problem]]:
     """Add positions and headings from ground control points to photos that lack them.
 
@@ -359,7 +358,7 @@ def with_gcp_positions(
     also what `read_ground_control` raises.
     """
     control = read_ground_control(path)
-    block = build_planar_block(photos, interior_for, grey_of)
+    block = build_planar_block(photos, camera, grey_of)
     if not block.photos:
         return list(photos), []
     marks, crs = _marks(block, control)
@@ -488,14 +487,14 @@ def is_map_file(path: Path) -> bool:
 
 
 def with_map_positions(
-    photos: Sequence[PhotoMetadata], path: Path, interior_for: InteriorFor, grey_of: GreyOf
+    photos: Sequence[PhotoMetadata], path: Path, camera: InteriorOrientation | None, grey_of: GreyOf
 ) -> tuple[list[PhotoMetadata], list[Problem]]:
     """Add positions and headings from a map of the ground to photos that lack them.
 
     Raises InputUnusable where none of them is found on it; also what `ReferenceRaster` raises.
     """
     picture = ReferenceRaster(path)
-    block = build_planar_block(photos, interior_for, grey_of)
+    block = build_planar_block(photos, camera, grey_of)
     if not block.photos:
         return list(photos), []
     west, south, east, north = picture.bounds_lonlat

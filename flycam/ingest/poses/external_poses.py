@@ -7,22 +7,30 @@ a file is recognised by its content.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from flycam.errors import CalibrationMissing, FrameUnreadable, LensUnknown, PositionUnknown, SourceUnreadable
-from flycam.geodata.crs import choose_work_crs, compute_convergence_and_scale, to_work
+from flycam.errors import (
+    CalibrationMissing,
+    LensUnknown,
+    PositionUnknown,
+    SourceUnreadable,
+)
+from flycam.geodata.crs import choose_work_crs, compute_convergence_and_scale, to_lonlat, to_work
 from flycam.geodata.geoid import convert_height
 from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.geometry.pose import ExteriorOrientation, PoseSource, rotation_from_angle_axis, to_mat3
-from flycam.ingest.photos.calibration import fit_interior_to_photo
-from flycam.ingest.photos.metadata import PhotoMetadata, make_display_names
+from flycam.ingest.photos.calibration import fit_interior_to_photo, resolve_interior
+from flycam.ingest.photos.photo_reader import PhotoMetadata, make_display_names
 from flycam.ingest.poses import pose_table
-from flycam.ingest.poses.block_positions import check_crs_accuracy
+from flycam.ingest.poses.block_positions import (
+    check_crs_accuracy,
+)
 from flycam.ingest.poses.pose_table import (
     PoseRow,
     PositionRow,
@@ -30,21 +38,29 @@ from flycam.ingest.poses.pose_table import (
     read_poses_csv,
     read_positions_csv,
 )
-from flycam.ingest.preflight.altitude import RTK_FIXED, RTK_SINGLE
+from flycam.ingest.preflight.altitude import (
+    RTK_FIXED,
+    RTK_SINGLE,
+)
+from flycam.ingest.preflight.attitude import SIGMA_GIMBAL_DEG, SIGMA_GIMBAL_YAW_DEG
 from flycam.ingest.preflight.files import (
-    IdentifyPhoto,
-    compute_content_identity,
-    compute_quick_identity,
     make_duplicate_error,
+    reject_bad_images,
     resolve_capture_times,
 )
 from flycam.ingest.preflight.flight_table import Floats
+from flycam.ingest.preflight.flying_height import GreyOf, PoseEstimates, estimate_flying_heights
+from flycam.ingest.preflight.frame_headers import SIGMA_GNSS_M, assign_layer
+from flycam.ingest.preflight.takeoff import SIGMA_GNSS_HEIGHT_M
 from flycam.ingest.telemetry.airdata import is_airdata
 from flycam.ingest.telemetry.subtitles import is_subtitle_file
 from flycam.messages import _, ngettext
-from flycam.model.diagnosis import Problem, Rejection, Severity
+from flycam.model.diagnosis import Diagnosis, Problem, Rejection, Severity, Takeoff
+from flycam.model.flight import LOCAL_DATUM, is_flat_datum
 from flycam.model.frame import FrameHeader, Provenance, derive_frame_id
 from flycam.model.layer import Layer
+from flycam.model.warning import NO_TERRAIN
+from flycam.mosaic.terrain import TerrainLookup
 from flycam.storage.files import guard_foreign_reader, make_unopenable, parse_bounded_json, read_regular
 
 
@@ -52,53 +68,48 @@ def build_posed_headers(
     photos: Sequence[PhotoMetadata],
     poses: Sequence[PoseRow],
     *,
-    interior_for: Callable[[PhotoMetadata], InteriorOrientation],
+    camera: InteriorOrientation | None,
     pose_file: str,
-    identify: IdentifyPhoto = compute_content_identity,
     operator: str | None = None,
 ) -> tuple[tuple[FrameHeader, ...], tuple[Rejection, ...]]:
     """Return headers of the photos that have a pose by name; rejections of the rest.
 
     Names match with or without suffix. Folders in the file's names decide only between photos of one name;
     without them such photos cannot be distinguished, and are rejected rather than placed where another was
-    taken; so are copies, and files changed since their metadata were read. A pose with its adjusted interior
-    beats `resolve_interior`, unless the photo has another aspect ratio. `pose_file` is named in each header's
-    provenance. Headers are in order of time, then of name.
+    taken; so are copies. A pose with its adjusted interior beats `resolve_interior`, unless the photo has
+    another aspect ratio. `pose_file` is named in each header's provenance. Headers are in order of time, then
+    of name.
     """
     times, _ = resolve_capture_times(photos)
     headers: list[FrameHeader] = []
     rejected: list[Rejection] = []
     first: dict[str, str] = {}
-    row_of = index_rows_by_name(photos, poses, pose_file, identify)
+    row_of = index_rows_by_name(photos, poses, pose_file)
     for photo, name, captured_ns in zip(photos, make_display_names(photos), times.tolist(), strict=True):
         try:
             row = row_of(photo)
-            identity = identify(photo)
         except PositionUnknown as error:
             rejected.append(Rejection.from_error(name, error))
             continue
-        except SourceUnreadable as error:
-            rejected.append(Rejection.from_error(name, FrameUnreadable.from_error(error)))
-            continue
-        if identity in first:
-            rejected.append(Rejection.from_error(name, make_duplicate_error(first[identity])))
+        if photo.identity in first:
+            rejected.append(Rejection.from_error(name, make_duplicate_error(first[photo.identity])))
             continue
         try:
-            interior = _adjusted_lens(row, photo) or interior_for(photo)
+            interior = _adjusted_lens(row, photo) or resolve_interior(photo, camera)
         except CalibrationMissing as error:
             rejected.append(Rejection.from_error(name, LensUnknown.from_error(error)))
             continue
-        first[identity] = name
+        first[photo.identity] = name
         headers.append(
             FrameHeader(
-                frame_id=derive_frame_id(identity),
+                frame_id=derive_frame_id(photo.identity),
                 captured_ns=captured_ns,
                 layer=Layer(photo.band),
                 interior=interior,
                 exterior_prior=row.exterior,
                 provenance=Provenance(
                     source_name=photo.name,
-                    source_sha256=identity,
+                    source_sha256=photo.identity,
                     camera=photo.camera_name,
                     operator=operator,
                     settled=(f"The pose is taken from {pose_file}.",),
@@ -120,7 +131,7 @@ _Row = TypeVar("_Row", bound=_NamedRow)
 
 
 def index_rows_by_name(
-    photos: Sequence[PhotoMetadata], poses: Sequence[_Row], pose_file: str, identify: IdentifyPhoto
+    photos: Sequence[PhotoMetadata], poses: Sequence[_Row], pose_file: str
 ) -> Callable[[PhotoMetadata], _Row]:
     """Return a function that finds a photo's row.
 
@@ -137,7 +148,7 @@ def index_rows_by_name(
     def row_of(photo: PhotoMetadata) -> _Row:
         path = _parts(str(photo.path))
         rows = rows_of.get(path[-1], {})
-        if len(rows) == 1 and len({identify(one) for one in namesakes[path[-1]]}) == 1:
+        if len(rows) == 1 and len({one.identity for one in namesakes[path[-1]]}) == 1:
             return next(iter(rows.values()))
         inside = [folders for folders in rows if folders and path[-1 - len(folders) : -1] == folders]
         if inside:
@@ -490,7 +501,7 @@ def with_table_positions(
     datum. Raises as `read_positions_csv` and `read_stated_datum`.
     """
     rows, datum = read_positions_csv(path), read_stated_datum(path)
-    row_of = index_rows_by_name(photos, rows, path.name, compute_quick_identity)
+    row_of = index_rows_by_name(photos, rows, path.name)
     placed: list[PhotoMetadata] = []
     count = 0
     for photo in photos:
@@ -539,3 +550,196 @@ def _placement_problem(name: str, count: int, total: int) -> Problem:
             placed=count,
         ),
     )
+
+
+# -- Diagnosis of photos whose poses come from a file ----------------------------------------------
+
+
+def build_diagnosis_from_poses(
+    photos: Sequence[PhotoMetadata],
+    pose_file: Path,
+    *,
+    terrain_at: TerrainLookup | None,
+    camera: InteriorOrientation | None,
+    layer: str | None,
+    grey_of: GreyOf | None,
+) -> Diagnosis:
+    """Build headers with the file's poses, in the flight's UTM zone, unchanged.
+
+    Where no terrain is known the ground is a plane as far below the photos as their image motion shows
+    (`grey_of` returns small grey images), for a table's heights may have any origin.
+
+    Heights are converted from the file's stated datum to the terrain's; without a stated one they are taken
+    in the terrain's, with a finding. Cameras adjusted with the poses override the photos' metadata, and the
+    operator's `camera` both. Raises what `read_poses` and `read_stated_datum` raise.
+    """
+    problems: list[Problem] = []
+    photos = assign_layer(photos, layer, problems)
+    names = make_display_names(photos)
+    pictureless, image_problems = reject_bad_images(photos, names)
+    problems += image_problems
+    shown = [photo for row, photo in enumerate(photos) if row not in pictureless]
+    unseen = [Rejection.from_error(names[row], error) for row, error in pictureless.items()]
+    rough = read_poses(pose_file, vertical_datum=LOCAL_DATUM)
+    places = np.array([row.exterior.projection_centre_m[:2] for row in rough])
+    lonlat = to_lonlat(places, rough[0].exterior.work_crs)
+    centre = np.median(lonlat, axis=0)
+    work_crs = choose_work_crs(float(centre[0]), float(centre[1]))
+    ground, datum = terrain_at(lonlat) if terrain_at else (np.full(len(rough), np.nan), LOCAL_DATUM)
+    datum = datum if np.isfinite(ground).any() else LOCAL_DATUM
+    stated = read_stated_datum(pose_file)
+    rows = read_poses(pose_file, vertical_datum=datum, work_crs=work_crs)
+    if stated is not None and not is_flat_datum(datum):
+        rows = _converted(rows, stated, datum)
+    headers, rejected = build_posed_headers(
+        shown,
+        rows if camera is None else [replace(row, interior=None) for row in rows],
+        camera=camera,
+        pose_file=pose_file.name,
+    )
+    by_sha = {photo.identity: str(photo.path) for photo in reversed(shown)}
+    paths = {header.frame_id: by_sha[header.provenance.source_sha256] for header in headers}
+    plane, on_plane = _plane_under(headers, paths, grey_of) if is_flat_datum(datum) else (None, [])
+    sigma = _list_sigma_findings(pose_file.name, sum(not row.states_sigma for row in rows), len(rows))
+    cameras = Counter(photo.camera_name or "unknown camera" for photo in photos)
+    camera_name, count = cameras.most_common(1)[0]
+    return Diagnosis(
+        headers=headers,
+        rejected=(*unseen, *rejected),
+        problems=(
+            *on_plane,
+            _make_datum_finding(pose_file.name, stated, datum),
+            *check_crs_accuracy(pose_file, read_stated_crs(pose_file), lonlat),
+            *sigma,
+            *problems,
+        ),
+        camera=f"{camera_name} ({ngettext('{count} photo', '{count} photos', count)})",
+        work_crs=work_crs,
+        vertical_datum=datum,
+        takeoff=plane,
+        is_drill=any(photo.is_drill for photo in photos),
+        paths=paths,
+    )
+
+
+_MAX_PAIRS = 48
+
+
+def _plane_under(
+    headers: Sequence[FrameHeader], paths: Mapping[str, str], grey_of: GreyOf | None
+) -> tuple[Takeoff | None, list[Problem]]:
+    """Estimate the height of the plane under posed photos from their image motion."""
+    if grey_of is None or not headers:
+        return None, []
+    exteriors = [header.exterior_prior for header in headers]
+    centres = np.array([one.projection_centre_m for one in exteriors])
+    sigma_m = np.array([one.sigma_position_m[:2] for one in exteriors])
+    sigma_deg = np.degrees(
+        [(one.sigma_attitude_rad[2], max(one.sigma_attitude_rad[:2])) for one in exteriors]
+    )
+    poses = PoseEstimates(
+        paths=[Path(paths[header.frame_id]) for header in headers],
+        interiors=[header.interior for header in headers],
+        xy_m=centres[:, :2] / exteriors[0].grid_scale,
+        rotations=np.array([one.rotation for one in exteriors]),
+        position_sigma_m=sigma_m,
+        attitude_sigma_deg=sigma_deg,
+    )
+    rows = np.arange(len(headers))
+    seen = estimate_flying_heights(
+        poses, [rows], np.ones(len(rows), dtype=bool), grey_of, max_pairs=_MAX_PAIRS
+    )
+    if not seen.measured.any():
+        return None, [_on_plane(None)]
+    level = (centres[:, 2] - seen.above_ground_m)[seen.measured]
+    plane = Takeoff(
+        height_m=float(np.median(level)),
+        sigma_m=float(np.median(seen.sigma_m[seen.measured])),
+        datum=LOCAL_DATUM,
+        how="pictures",
+        frames=tuple(header.provenance.source_name for header in headers),
+    )
+    return plane, [_on_plane(plane)]
+
+
+def _on_plane(plane: Takeoff | None) -> Problem:
+    if plane is None:
+        height = _("its height is not known, so it is taken as 0: the map's scale may be wrong")
+    else:
+        height = _(
+            "its height, {height_m:.0f} ± {sigma_m:.0f} m, is found from the motion of the pictures",
+            height_m=plane.height_m,
+            sigma_m=plane.sigma_m,
+        )
+    return Problem(
+        code=NO_TERRAIN,
+        severity=Severity.WARNING,
+        sentence=_(
+            "No terrain is registered here: the ground is taken as a plane; {height}; register a DEM (flycam "
+            "dem add).",
+            height=height,
+        ),
+    )
+
+
+def _list_sigma_findings(name: str, unstated: int, total: int) -> list[Problem]:
+    if not unstated:
+        return []
+    return [
+        Problem(
+            code="pose_sigma",
+            severity=Severity.INFO,
+            sentence=_(
+                "{name}: {unstated} of {total} lines do not say how far off they may be: what is missing is "
+                "taken as of a drone's own (± {position_m} m, ± {height_m:.0f} m, {tilt_deg}°, "
+                "{heading_deg}° in plan, height, tilt, heading); columns sigma_x sigma_y sigma_z, and of the "
+                "angles sigma_tilt sigma_heading (degrees), say better.",
+                name=name,
+                unstated=unstated,
+                total=total,
+                position_m=SIGMA_GNSS_M,
+                height_m=SIGMA_GNSS_HEIGHT_M,
+                tilt_deg=SIGMA_GIMBAL_DEG,
+                heading_deg=SIGMA_GIMBAL_YAW_DEG,
+            ),
+        )
+    ]
+
+
+def _converted(rows: Sequence[PoseRow], stated: str, datum: str) -> list[PoseRow]:
+    """Return poses with their heights converted to another datum."""
+    centres = np.array([row.exterior.projection_centre_m for row in rows])
+    lonlat = to_lonlat(centres[:, :2], rows[0].exterior.work_crs)
+    centres[:, 2] = convert_height(centres[:, 2], lonlat, stated, datum)
+    return [
+        replace(row, exterior=replace(row.exterior, projection_centre_m=(x, y, z)))
+        for row, (x, y, z) in zip(rows, centres.tolist(), strict=True)
+    ]
+
+
+def _make_datum_finding(name: str, stated: str | None, datum: str) -> Problem:
+    if stated is None and is_flat_datum(datum):
+        sentence = _(
+            "{name}: says no height datum, and no terrain of a known one is there to take its heights in.",
+            name=name,
+        )
+    elif stated is None:
+        sentence = _(
+            "{name}: says no height datum; its heights are taken in the terrain's, {datum}.",
+            name=name,
+            datum=datum,
+        )
+    elif is_flat_datum(datum):
+        sentence = _(
+            "{name}: its heights are {stated}, but no terrain is known there to compare them with.",
+            name=name,
+            stated=stated,
+        )
+    else:
+        sentence = _(
+            "{name}: its heights are {stated}, as it says, and are used in the terrain's datum, {datum}.",
+            name=name,
+            stated=stated,
+            datum=datum,
+        )
+    return Problem(code="pose_datum", severity=Severity.INFO, sentence=sentence)

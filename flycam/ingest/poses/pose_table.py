@@ -378,10 +378,10 @@ def read_stated_datum(path: Path) -> str | None:
         stated, choice = ", ".join(sorted(words)), ", ".join(known)
         raise DatumUnknown(
             _(
-                "{path}: {datum} says {said}: write one of {choice} in every line",
+                "{path}: {datum} says {text}: write one of {choice} in every line",
                 path=path,
                 datum=_DATUM,
-                said=stated,
+                text=stated,
                 choice=choice,
             )
         )
@@ -427,7 +427,7 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         header, *rows = ([cell.strip() for cell in row] for row in reader)
     except csv.Error as error:
         raise SourceUnreadable(
-            _("{path}: is no table ({error}): export it as CSV in UTF-8", path=path, error=error)
+            _("{path}: is not a table ({error}): export it as CSV in UTF-8", path=path, error=error)
         ) from error
     # an unclosed quotation mark makes one line of all
     if not rows:

@@ -18,7 +18,7 @@ import numpy as np
 
 from flycam.errors import PoseRejected, PositionUnknown
 from flycam.geodata.geoid import convert_height
-from flycam.ingest.photos.metadata import Dialect
+from flycam.ingest.photos.xmp import Dialect
 from flycam.ingest.preflight.flight_table import CLEARANCE_M, Bools, FlightTable, Floats, Index, SortieHeights
 from flycam.ingest.preflight.flying_height import FlyingHeights, make_unknown_heights
 from flycam.ingest.preflight.takeoff import (
@@ -437,8 +437,8 @@ class _Sortie:
             code=code,
             severity=Severity.INFO,
             sentence=_(
-                "Absolute altitude from {first} on is accepted: it stands {lowest_m:.0f} to {highest_m:.0f} "
-                "m above the terrain.",
+                "Absolute altitude from {first} on is accepted: it is {lowest_m:.0f} to "
+                "{highest_m:.0f} m above the terrain.",
                 first=self.part.names[0],
                 lowest_m=low,
                 highest_m=high,
@@ -487,10 +487,12 @@ def _contradicted(names: tuple[str, ...], shown: Floats, sigma: Floats, read: Fl
         code="height_contradicted",
         severity=Severity.WARNING,
         sentence=ngettext(
-            "{count} photo from {first} on stands {written_m:.0f} m above the ground by its altitude, but "
-            "the ground moves in it as seen from {height_m:.0f} ± {sigma_m:.0f} m: that height is used.",
-            "{count} photos from {first} on stand {written_m:.0f} m above the ground by their altitudes, but "
-            "the ground moves in them as seen from {height_m:.0f} ± {sigma_m:.0f} m: that height is used.",
+            "{count} photo from {first} on is {written_m:.0f} m above the ground by its "
+            "altitude, but the ground moves in it as seen from {height_m:.0f} ± "
+            "{sigma_m:.0f} m: that height is used.",
+            "{count} photos from {first} on are {written_m:.0f} m above the ground by their "
+            "altitudes, but the ground moves in them as seen from {height_m:.0f} ± "
+            "{sigma_m:.0f} m: that height is used.",
             len(names),
             first=names[0],
             written_m=written,

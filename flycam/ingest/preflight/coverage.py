@@ -5,6 +5,7 @@ Known while the aircraft can still fly again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -15,6 +16,7 @@ from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from flycam.geodata.crs import make_point_transform, to_lonlat
+from flycam.geodata.kml import KmlStyle, Placemark, format_kml, format_placemark
 from flycam.geometry.camera import compute_ray_directions
 from flycam.ingest.preflight.files import parse_counters
 from flycam.ingest.preflight.flight_table import Bools, Floats, Index, split_sorties, wrap_degrees
@@ -526,3 +528,33 @@ def _sentences(gaps: list[Gap], ground: _Ground, wanted: Bools) -> list[Problem]
             )
         )
     return problems
+
+
+# -- KML of the ground to refly, for the pilot's tablet (OGC 12-007r2, KML 2.3) --------------------
+
+
+_STYLES = {
+    kind: KmlStyle(kind.value, colour, 3, "60")
+    for kind, colour in ((GapKind.HOLE, "ff0000"), (GapKind.BREAK, "ffa500"))
+}
+_NAMES = {GapKind.HOLE: _("not seen"), GapKind.BREAK: _("strip broken")}
+
+
+def make_refly_kml(gaps: Sequence[Gap], title: str) -> str:
+    """Return KML text with one placemark per gap, largest first, in WGS 84.
+
+    Names in Vietnamese and English.
+    """
+    ordered = sorted(gaps, key=lambda g: (g.kind is not GapKind.HOLE, -g.area_m2))
+    marks = (_placemark(number, gap) for number, gap in enumerate(ordered, start=1))
+    return format_kml(title, *map(format_placemark, marks), styles=_STYLES.values())
+
+
+def _placemark(number: int, gap: Gap) -> Placemark:
+    name, vi = _NAMES[gap.kind], gap.sentence.in_language("vi")
+    return Placemark(
+        name=f"{number}. {name.in_language('vi')} / {name}: {gap.area_m2:,.0f} m²",
+        description=f"{vi} {gap.sentence}",
+        shape=gap.polygon_lonlat,
+        style=_STYLES[gap.kind],
+    )

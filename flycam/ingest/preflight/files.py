@@ -1,4 +1,4 @@
-"""Checks of a flight's photo files: capture time, duplicates, gaps, bad images.
+"""Checks of a flight's photos: capture time, duplicates, gaps, bad images, use.
 
 Capture times are in UTC, from clocks that mostly do not state their time zone.
 
@@ -9,10 +9,10 @@ never corrected for leap seconds runs 18 s ahead of UTC (since 2017-01-01, IERS 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -24,15 +24,19 @@ from flycam.errors import (
     DuplicateFrame,
     FrameRejected,
     FrameUnreadable,
+    HeightUnknown,
     LensCovered,
+    PoseRejected,
     SourceUnreadable,
     TooBlurred,
 )
-from flycam.ingest.photos.metadata import PhotoMetadata, make_display_names
-from flycam.ingest.photos.photo_reader import compute_photo_sha256
-from flycam.ingest.preflight.flight_table import FlightTable
+from flycam.ingest.photos.photo_reader import PhotoMetadata, make_display_names
+from flycam.ingest.preflight.altitude import CameraHeights
+from flycam.ingest.preflight.attitude import Attitude, compute_sky_fraction, reject_sky_photos
+from flycam.ingest.preflight.flight_table import CLEARANCE_M, Bools, FlightTable
+from flycam.ingest.preflight.frame_headers import ResolvedFlight
 from flycam.ingest.telemetry.flight_log import compute_leap_seconds
-from flycam.media.pixels import SMOOTH, Checks, PixelChecks
+from flycam.media.pixels import SMOOTH, PixelChecks
 from flycam.messages import Message, _, join, ngettext, pgettext
 from flycam.model.diagnosis import Problem, Rejection, Severity
 from flycam.storage.files import compute_sha256
@@ -249,60 +253,30 @@ def _bad_clocks(photos: Sequence[PhotoMetadata], times: UtcTimes) -> list[Proble
 _COPY = re.compile(r"\(\d+\)$|\bcopy\b|\bbản sao\b|^copy of ", re.IGNORECASE)
 """Names that Windows, macOS, phones and browsers give to a copy."""
 
-IdentifyPhoto = Callable[[PhotoMetadata], str]
-"""Hex SHA-256 that stands for a photo's bytes."""
-
-
-def compute_content_identity(photo: PhotoMetadata) -> str:
-    """Return the SHA-256 of the file's bytes, of which stored frame ids are made.
-
-    Raises SourceUnreadable, also where the file changed since its metadata were read.
-    """
-    return compute_photo_sha256(photo)
-
-
-def compute_quick_identity(photo: PhotoMetadata) -> str:
-    """Return the SHA-256 of a photo's metadata, for `flycam inspect`. Never stored.
-
-    Inspection must not read gigabytes.
-    """
-    facts = (photo.name, photo.size_bytes, photo.taken_text, photo.lon_deg, photo.lat_deg, photo.serial)
-    return hashlib.sha256(repr(facts).encode()).hexdigest()
-
 
 def identify_photos(
-    photos: Mapping[int, PhotoMetadata], names: Sequence[str], identify: IdentifyPhoto
+    photos: Mapping[int, PhotoMetadata], names: Sequence[str]
 ) -> tuple[dict[int, str], list[Rejection]]:
     """Return the identity of each photo by its row, and rejections.
 
-    Rejected are photos that are gone, changed since their heads were read, or have the same bytes as another
-    by now: two frames cannot share an identity.
+    Rejected are photos with the same bytes as another: two frames cannot share an identity.
     """
     found: dict[int, str] = {}
     first: dict[str, str] = {}
     rejected: list[Rejection] = []
     for row, photo in photos.items():
-        try:
-            identity = identify(photo)
-            if identity in first:
-                raise make_duplicate_error(first[identity])
-        except DuplicateFrame as error:
-            rejected.append(Rejection.from_error(names[row], error))
-        except SourceUnreadable as error:
-            rejected.append(Rejection.from_error(names[row], FrameUnreadable.from_error(error)))
+        if photo.identity in first:
+            rejected.append(Rejection.from_error(names[row], make_duplicate_error(first[photo.identity])))
         else:
-            found[row], first[identity] = identity, names[row]
+            found[row], first[photo.identity] = photo.identity, names[row]
     return found, rejected
 
 
-def find_duplicates(
-    table: FlightTable, identify: IdentifyPhoto
-) -> tuple[list[int], list[Rejection], list[Problem]]:
+def find_duplicates(table: FlightTable) -> tuple[list[int], list[Rejection], list[Problem]]:
     """Return the rows to keep, rejections of the rest, and the finding.
 
-    Unreadable files are rejected too. Only photos that share size, time and position are compared by
-    `identify`, so that nothing is hashed needlessly; the one under the camera's own name stays, else the
-    first by name.
+    Unreadable files are rejected too. Only photos that share size, time and position are compared, so that
+    nothing is hashed needlessly; the one under the camera's own name stays, else the first by name.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for row, photo in enumerate(table.photos):
@@ -318,7 +292,7 @@ def find_duplicates(
         for row in sorted(rows, key=lambda r: _order(table.photos[r])):
             photo = table.photos[row]
             try:
-                identity = _comparable(photo, identify)
+                identity = _hash_content(photo)
             except SourceUnreadable as error:
                 dropped.add(row)
                 unreadable.append(Rejection.from_error(table.names[row], FrameUnreadable.from_error(error)))
@@ -341,12 +315,9 @@ def _order(photo: PhotoMetadata) -> tuple[bool, str, str]:
     return bool(_COPY.search(photo.path.stem)), photo.name, str(photo.path)
 
 
-def _comparable(photo: PhotoMetadata, identify: IdentifyPhoto) -> str:
-    """Return the identity by bytes if the file is at hand.
-
-    Two names of one exposure differ in `compute_quick_identity`.
-    """
-    return compute_sha256(photo.path) if photo.path.is_file() else identify(photo)
+def _hash_content(photo: PhotoMetadata) -> str:
+    """Return the hash of a photo's bytes; where its head alone was read, of the file if it is at hand."""
+    return photo.sha256 or (compute_sha256(photo.path) if photo.path.is_file() else photo.identity)
 
 
 def _sentence(rejected: list[Rejection]) -> Problem:
@@ -456,7 +427,7 @@ _MIN_USUAL_SHARPNESS = 0.02
 
 
 def reject_bad_images(
-    photos: Sequence[PhotoMetadata], names: Sequence[str], checks: Checks
+    photos: Sequence[PhotoMetadata], names: Sequence[str]
 ) -> tuple[dict[int, FrameRejected], list[Problem]]:
     """Return rows without usable pixels, each with its error, and findings.
 
@@ -464,9 +435,7 @@ def reject_bad_images(
 
     names  display names of the photos (`make_display_names`)
     """
-    if not checks:
-        return {}, []
-    looks = [checks.get(photo.path) for photo in photos]
+    looks = [photo.checks for photo in photos]
     unread = {row: look for row, look in enumerate(looks) if isinstance(look, FrameUnreadable)}
     seen = [look if isinstance(look, PixelChecks) else None for look in looks]
     covered = np.array([look is not None and look.lens_covered for look in seen], dtype=bool)
@@ -496,7 +465,7 @@ def reject_bad_images(
             is_unread,
             "unreadable",
             ngettext(
-                "{count} photo cannot be read, so left out; the reason stands with it.",
+                "{count} photo cannot be read, so left out; the reason is given with it.",
                 "{count} photos cannot be read, so left out; the reason stands with each.",
                 int(is_unread.sum()),
             ),
@@ -564,3 +533,107 @@ def _sharpness_ratio(photos: Sequence[PhotoMetadata], seen: Sequence[PixelChecks
         if usual > _MIN_USUAL_SHARPNESS:
             ratio[rows] = np.maximum(sharpness - SMOOTH, 0.0) / usual
     return ratio
+
+
+# -- Selection of photos that can be rectified -----------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsablePhotos:
+    """Photos to rectify, and the others.
+
+    keep           rows to rectify
+    without_image  rows with a pose but without usable pixels, each with its error
+    """
+
+    keep: Bools
+    without_image: Mapping[int, FrameRejected]
+    rejected: tuple[Rejection, ...]
+    problems: tuple[Problem, ...]
+
+
+def select_usable_photos(flight: ResolvedFlight) -> UsablePhotos:
+    """Check pixels, then poses; give one error for each rejected photo."""
+    names = flight.table.names
+    pictureless, problems = reject_bad_images(flight.table.photos, names)
+    rejected = [Rejection.from_error(names[row], error) for row, error in pictureless.items()]
+    shown = np.ones(len(names), dtype=bool)
+    shown[list(pictureless)] = False
+    posed, refused, pose_problems = _posed(flight, shown)
+    return UsablePhotos(
+        keep=shown & posed,
+        without_image={row: error for row, error in pictureless.items() if posed[row]},
+        rejected=(*rejected, *refused),
+        problems=(*problems, *pose_problems),
+    )
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """Rows to reject: the error, and the finding's code."""
+
+    rows: Bools
+    error: FrameRejected
+    code: str
+
+
+def _posed(flight: ResolvedFlight, shown: Bools) -> tuple[Bools, list[Rejection], list[Problem]]:
+    """Return rows that can be rectified; rejections and findings of the others.
+
+    Only photos in `shown` are reported.
+    """
+    names = flight.table.names
+    no_heading = ~np.isfinite(flight.attitude.angles_deg[:, 0])
+    share = np.where(
+        no_heading,
+        0.0,
+        np.nan_to_num(compute_sky_fraction(np.nan_to_num(flight.rotations), flight.interiors)),
+    )
+    keep, rejected, problems = reject_sky_photos(names, share, shown)
+    for refusal in _refusals(flight.heights, flight.attitude):
+        rows = refusal.rows & keep
+        keep = keep & ~rows
+        reported = rows & shown
+        if not reported.any():
+            continue
+        rejected += [Rejection.from_error(name, refusal.error) for name in flight.table.names_of(reported)]
+        problems.append(
+            Problem(
+                code=refusal.code,
+                severity=Severity.ERROR if reported.all() else Severity.WARNING,
+                sentence=ngettext(
+                    "{count} photo is left out, it {reason}.",
+                    "{count} photos are left out, each {reason}.",
+                    int(reported.sum()),
+                    reason=refusal.error.message,
+                ),
+                frames=flight.table.names_of(reported),
+            )
+        )
+    return keep, rejected, problems
+
+
+def _refusals(heights: CameraHeights, attitude: Attitude) -> tuple[_Refusal, ...]:
+    return (
+        _Refusal(
+            ~np.isfinite(heights.height_m),
+            HeightUnknown(
+                _(
+                    "has no usable height: no terrain lies under it, it says no height above take-off, and "
+                    "it shares too little ground with other photos to find one: register terrain (flycam dem "
+                    "add)"
+                )
+            ),
+            "no_height",
+        ),
+        _Refusal(
+            ~np.isfinite(attitude.angles_deg[:, 0]),
+            PoseRejected(_("has no heading: give the flight log with --telemetry")),
+            "no_heading",
+        ),
+        _Refusal(
+            heights.above_ground_m < CLEARANCE_M,
+            PoseRejected(_("lies under the terrain: check --height and --takeoff")),
+            "under_ground",
+        ),
+    )

@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.ingest.photos.metadata import Angles, PhotoMetadata, make_display_names
+from flycam.ingest.photos.photo_reader import PhotoMetadata, make_display_names
+from flycam.ingest.photos.xmp import Angles
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -11,7 +11,7 @@ from flycam.geodata.cameras import lookup_bands
 from flycam.geodata.crs import compute_convergence_and_scale
 from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.pose import ExteriorOrientation, PoseSource
-from flycam.ingest.photos.metadata import PhotoMetadata, make_display_names
+from flycam.ingest.photos.photo_reader import PhotoMetadata, make_display_names
 from flycam.ingest.preflight.altitude import (
     RTK_FIXED,
     RTK_FLOAT,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,10 +36,11 @@ from flycam.geometry.correlation import (
     orthorectify_thumbnail,
 )
 from flycam.geometry.pose import ExteriorOrientation, PoseSource, to_mat3
-from flycam.ingest.photos.metadata import PhotoMetadata
+from flycam.ingest.photos.calibration import resolve_interior
+from flycam.ingest.photos.photo_reader import PhotoMetadata
 from flycam.ingest.preflight.flight_table import CLEARANCE_M, Bools, FlightTable, Floats
 from flycam.ingest.preflight.frame_headers import ResolvedFlight
-from flycam.media.pixels import THUMBNAIL_PX, Checks, PixelChecks, Pixels
+from flycam.media.pixels import THUMBNAIL_PX, PixelChecks, Pixels
 from flycam.messages import Message, _, ngettext
 from flycam.model.diagnosis import Problem, Severity, TerrainAt
 
@@ -88,22 +89,24 @@ def detect_sideways_photos(photos: Sequence[PhotoMetadata]) -> Bools:
 
 
 def find_interior(
-    photo: PhotoMetadata, sideways: bool, interior_for: Callable[[PhotoMetadata], InteriorOrientation]
+    photo: PhotoMetadata, sideways: bool, camera: InteriorOrientation | None
 ) -> InteriorOrientation:
     """Return the interior orientation of a photo.
 
     For a sideways one the camera's, rotated by 90° (270° is resolved later). Raises what `resolve_interior`
     raises.
+
+    camera  as the operator states it
     """
     if not sideways:
-        return interior_for(photo)
+        return resolve_interior(photo, camera)
     exif = photo.exif_size_px
     upright = replace(
         photo,
         image_size_px=photo.image_size_px[::-1],
         exif_size_px=exif[::-1] if exif is not None and _same_way(exif, photo.image_size_px) else exif,
     )
-    return rotate_interior(interior_for(upright), 1)
+    return rotate_interior(resolve_interior(upright, camera), 1)
 
 
 def report_edits(
@@ -350,17 +353,18 @@ _MAX_UNSURE = 64
 
 
 def correct_rotations(
-    flight: ResolvedFlight, keep: Bools, checks: Checks, terrain_at: TerrainAt | None
+    flight: ResolvedFlight, keep: Bools, terrain_at: TerrainAt | None
 ) -> tuple[ResolvedFlight, list[Problem]]:
     """Rotate the cameras of turned photos, and report them.
 
-    keep    rows that can be orthorectified
-    checks  with thumbnails: without them nothing can be resolved, and edited photos are only named
+    Without thumbnails nothing can be resolved, and edited photos are only named.
+
+    keep  rows that can be orthorectified
     """
     photos = flight.table.photos
     edited, sideways = detect_edited_photos(photos), detect_sideways_photos(photos)
     thumbnails = [
-        check.thumbnail if is_kept and isinstance(check := checks.get(photo.path), PixelChecks) else None
+        photo.checks.thumbnail if is_kept and isinstance(photo.checks, PixelChecks) else None
         for photo, is_kept in zip(photos, keep.tolist(), strict=True)
     ]
     quarters = np.zeros(len(photos), dtype=np.int64)
@@ -583,7 +587,7 @@ def guess_interior(size_px: tuple[int, int], focal_over_side: float = 0.75) -> I
 
 
 def estimate_interiors(
-    flight: ResolvedFlight, unnamed: Bools, checks: Checks, terrain_at: TerrainAt | None
+    flight: ResolvedFlight, unnamed: Bools, terrain_at: TerrainAt | None
 ) -> tuple[dict[int, InteriorOrientation], list[Problem]]:
     """Estimate interiors of the rows `unnamed`, by row, as far as images show them.
 
@@ -598,7 +602,7 @@ def estimate_interiors(
     problems = []
     for camera in sorted({cameras[row] for row in np.flatnonzero(unnamed)}):
         own = np.array([one == camera for one in cameras]) & unnamed
-        found = _estimate(flight, np.flatnonzero(own & usable), checks, terrain_at)
+        found = _estimate(flight, np.flatnonzero(own & usable), terrain_at)
         if found is not None:
             lens, pairs = found
             lenses.update(dict.fromkeys(np.flatnonzero(own).tolist(), lens))
@@ -607,13 +611,13 @@ def estimate_interiors(
 
 
 def _estimate(
-    flight: ResolvedFlight, rows: NDArray[np.intp], checks: Checks, terrain_at: TerrainAt | None
+    flight: ResolvedFlight, rows: NDArray[np.intp], terrain_at: TerrainAt | None
 ) -> tuple[InteriorOrientation, int] | None:
     """Estimate the interior of rows of one camera; also return the number of pairs.
 
     None where too few agree.
     """
-    looks = {row: checks.get(flight.table.photos[row].path) for row in rows.tolist()}
+    looks = {row: flight.table.photos[row].checks for row in rows.tolist()}
     shown = {
         row: look.thumbnail
         for row, look in looks.items()

@@ -89,9 +89,10 @@ def _certain(sortie: SortieHeights, base: float, lowest: float) -> Problem:
         code="terrain_in_feet",
         severity=Severity.ERROR,
         sentence=_(
-            "The terrain seems to be in feet: around {first} its lowest ground stands at {lowest:.0f}, while "
-            "the aircraft took off at {takeoff_m:.0f} m: write the unit into the file (gdal_edit.py -units "
-            "ft) and add it again, or give --takeoff if the terrain is right.",
+            "The terrain seems to be in feet: around {first} its lowest ground is at "
+            "{lowest:.0f}, while the aircraft took off at {takeoff_m:.0f} m: write the unit "
+            "into the file (gdal_edit.py -units ft) and add it again, or give --takeoff if "
+            "the terrain is right.",
             first=sortie.names[0],
             lowest=lowest,
             takeoff_m=base,
@@ -273,7 +274,7 @@ def _compared(
     difference, sigma = base - ground, float(np.hypot(*sigmas))
     if disagree:
         verdict = _(
-            "{sigmas:.1f} sigma apart, so the absolute altitude is not believed",
+            "{sigmas:.1f} sigma apart, so the absolute altitude is not trusted",
             sigmas=abs(difference) / sigma,
         )
     elif sigma > _MAX_USEFUL_SIGMA_M:

@@ -126,8 +126,8 @@ def _track(path: Path, descriptor: int) -> tuple[float | None, TrackSamples]:
     if track is None:
         raise SourceUnreadable(
             _(
-                "{path}: is a film without telemetry that flycam reads in it (GoPro's GPMF): "
-                "give the flight's log or subtitles",
+                "{path}: is a video without telemetry that flycam reads in it (GoPro's "
+                "GPMF): give the flight's log or subtitles",
                 path=path,
             )
         )

@@ -60,7 +60,7 @@ def read_flight_log(path: Path) -> FlightLog:
         return read_klv(path)
     raise SourceUnreadable(
         _(
-            "{path}: is no flight log that flycam knows: give the .tlog of the ground "
+            "{path}: is not a flight log that flycam knows: give the .tlog of the ground "
             "station, the .bin or .ulg of the aircraft, its .SRT, AirData's .csv or its ST "
             "0601 metadata",
             path=path,

@@ -233,8 +233,8 @@ class TlogWriter:
 
     def _loss_reason(self, error: OSError) -> Message:
         return _(
-            "{folder}: the telemetry is not recorded at this moment ({why}); the map goes on; make room "
-            "there",
+            "{folder}: the telemetry is not recorded at this moment ({why}); the map goes "
+            "on; free some space there",
             folder=self._path.parent,
             why=error.strerror or error,
         )
@@ -563,7 +563,7 @@ def _serial(url: str) -> _Serial:
 def _no_link(url: str) -> OptionUnusable:
     return OptionUnusable(
         _(
-            "{url}: is no MAVLink link: give udp://:14550, tcp://HOST:5760 or serial:/dev/ttyUSB0:57600",
+            "{url}: is not a MAVLink link: give udp://:14550, tcp://HOST:5760 or serial:/dev/ttyUSB0:57600",
             url=strip_url_credentials(url),
         )
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable
 from flycam.http.client import ConnectionLost, HttpReply, ServerConnection
-from flycam.ingest.photos.metadata import FileKind
+from flycam.ingest.photos.photo_search import FileKind
 from flycam.ingest.upload.memory_card import CardFile, JsonObject, MemoryCard, UploadRequest, pack_heads
 from flycam.messages import Message, _, from_fields
 from flycam.storage.files import compute_sha256

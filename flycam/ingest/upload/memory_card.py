@@ -19,10 +19,11 @@ from typing import Any
 
 from flycam.config import SYSTEM_TRUST, ServerTrust
 from flycam.errors import InputUnusable, SourceUnreadable
-from flycam.ingest.photos.metadata import FileKind, detect_file_kind
 from flycam.ingest.photos.photo_search import (
     NOT_A_PHOTO,
     NOT_OPENED,
+    FileKind,
+    detect_file_kind,
     is_outside,
     resolve_links,
     search_photos,
@@ -71,7 +72,7 @@ def validate_card_path(text: str) -> str:
     if detect_file_kind(path) is None:
         raise make_name_error(
             text,
-            _("is no photo (JPEG, PNG, TIFF), film (MP4, MOV) or flight log (archives are not unpacked)"),
+            _("is not a photo (JPEG, PNG, TIFF), video (MP4, MOV) or flight log (archives are not unpacked)"),
         )
     return path
 
@@ -218,8 +219,8 @@ def make_damaged_file_error(name: str) -> InputUnusable:
     """
     return InputUnusable(
         _(
-            "{name}: does not read to its end (cut off, damaged, or no photo or film); keep "
-            "the card, open the file there and copy it again",
+            "{name}: cannot be read to its end (cut off, damaged, or no photo or video); "
+            "keep the card, open the file there and copy it again",
             name=name,
         )
     )
@@ -241,7 +242,7 @@ def _check_size(file: UploadFile) -> None:
 
 
 def _make_only_logs_error() -> InputUnusable:
-    return InputUnusable(_("only flight logs: choose the photos or films of that flight with them"))
+    return InputUnusable(_("only flight logs: choose the photos or videos of that flight with them"))
 
 
 # -- Memory card: announcement, and headers in batches ---------------------------------------------
@@ -343,7 +344,7 @@ class MemoryCard:
             names = ", ".join(map(str, sending.paths))
             raise SourceUnreadable(
                 _(
-                    "{names}: no photo (JPEG, PNG, TIFF), film (MP4, MOV) or flight log "
+                    "{names}: no photo (JPEG, PNG, TIFF), video (MP4, MOV) or flight log "
                     "inside; give the card's folder",
                     names=names,
                 )

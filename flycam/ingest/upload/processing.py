@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 
 from flycam.errors import FlycamError, SourceUnreadable, StorageFailed, VideoUnpositioned
 from flycam.ingest.batch import IngestReport, ingest
-from flycam.ingest.inspection import PreflightReport, PreflightRequest, check_flight
 from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
-from flycam.ingest.photos.metadata import FileKind, PhotoMetadata, find_sidecar_logs, is_subtitles
-from flycam.ingest.photos.photo_reader import read_photos
-from flycam.ingest.photos.photo_search import search_photos
+from flycam.ingest.photos.photo_reader import PhotoMetadata, read_photos
+from flycam.ingest.photos.photo_search import FileKind, find_sidecar_logs, is_subtitles, search_photos
 from flycam.ingest.preflight.files import resolve_capture_times
+from flycam.ingest.preflight_check import PreflightReport, PreflightRequest, check_flight
 from flycam.ingest.upload.upload import (
     ARRIVED,
     JOURNAL_FILE,
@@ -45,7 +44,7 @@ from flycam.messages import _
 from flycam.model.flight import Flight
 from flycam.model.records import FrameStatus
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
-from flycam.mosaic.orthorectify.frame_plan import FrameFootprint, load_terrain_under, project_frames
+from flycam.mosaic.orthorectify.rectification import FrameFootprint, load_terrain_under, project_frames
 from flycam.mosaic.terrain import load_registered_dems
 from flycam.retry import ProgressProbe
 from flycam.storage.files import compute_sha256
@@ -469,7 +468,7 @@ def make_missing_log_error(video: str) -> VideoUnpositioned:
     return VideoUnpositioned(
         _(
             "{film}: nothing says where it was filmed: upload it again with its .SRT beside "
-            "it under the same name, or with the flight log (.tlog, .bin, .ulg); the film "
+            "it under the same name, or with the flight log (.tlog, .bin, .ulg); the video "
             "itself is kept",
             film=video,
         )

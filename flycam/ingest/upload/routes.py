@@ -34,7 +34,7 @@ from flycam.http.requests import (
     read_byte_count_header,
     require_same_origin,
 )
-from flycam.ingest.photos.metadata import FileKind
+from flycam.ingest.photos.photo_search import FileKind
 from flycam.ingest.upload.memory_card import MAX_FILES, MAX_VIDEO_BYTES, UploadFile
 from flycam.ingest.upload.service import (
     UploadService,
@@ -215,7 +215,7 @@ def _build_locked_error(upload: Upload, number: int) -> Refused:
     at = upload.offsets[number]
     return Refused(
         409,
-        _("this file goes on at byte {offset}", offset=at),
+        _("this file resumes at byte {offset}", offset=at),
         {"Upload-Offset": str(at)},
     )
 

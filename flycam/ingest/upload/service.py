@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 
 import psutil
 
-from flycam.catalog.retention_records import UploadedFile
+from flycam.catalog.retention import UploadedFile
 from flycam.errors import (
     EXIT_STORAGE,
     FlycamError,
@@ -37,7 +37,7 @@ from flycam.errors import (
 from flycam.http.authenticator import Principal
 from flycam.http.errors import Refused
 from flycam.http.services import Services
-from flycam.ingest.photos.metadata import FileKind, detect_file_kind
+from flycam.ingest.photos.photo_search import FileKind, detect_file_kind
 from flycam.ingest.upload.memory_card import UploadFile
 from flycam.ingest.upload.registry import UploadRegistry
 from flycam.ingest.upload.upload import (
@@ -595,7 +595,7 @@ _STORAGE_REASON = _(
     "store or database did not answer while the upload was worked on; it is tried again by itself"
 )
 _ENDED_REASON = _(
-    "the program that worked on it ended without a word; the files are safe: see work.log of the upload"
+    "the program that worked on it ended without a message; the files are safe: see work.log of the upload"
 )
 
 

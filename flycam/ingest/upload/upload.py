@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from flycam.errors import DiskFull, NotFound, StorageFailed
-from flycam.ingest.photos.metadata import FileKind, detect_file_kind
+from flycam.ingest.photos.photo_search import FileKind, detect_file_kind
 from flycam.ingest.upload.memory_card import (
     NO_SKIPPED_FILES,
     SkippedFiles,
@@ -28,7 +28,7 @@ from flycam.ingest.upload.memory_card import (
 )
 from flycam.messages import _, decode_message, encode_message, pgettext
 from flycam.storage.disk_space import DISK_FULL_ERRNOS, get_free_bytes, require_free_space
-from flycam.storage.files import sync_path
+from flycam.storage.files import replace_file
 
 # -- Journal of acknowledgements, each line synced before it counts --------------------------------
 #
@@ -102,13 +102,8 @@ JOURNAL_FILE = "journal"
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON durably and atomically. Raises OSError."""
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("w", encoding="utf-8") as out:
-        json.dump(value, out, ensure_ascii=False)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(path)
-    sync_path(path.parent)
+    with replace_file(path) as out:
+        out.write(json.dumps(value, ensure_ascii=False).encode())
 
 
 def read_json_file(folder: Path, name: str) -> dict[str, Any] | None:
@@ -161,7 +156,7 @@ def lock_upload(folder: Path) -> Iterator[None]:
 
 def make_upload_not_found() -> NotFound:
     """Make the error for an unknown upload, also for accounts that may not see it."""
-    return NotFound(_("there is no such upload here (any more); choose the same files again to go on"))
+    return NotFound(_("there is no such upload here any more; choose the same files again to go on"))
 
 
 def require_upload_space(place: Path, free: int, more: int) -> None:
@@ -169,7 +164,7 @@ def require_upload_space(place: Path, free: int, more: int) -> None:
 
     It is raised if `more` bytes would leave less of `free` than flights need.
     """
-    require_free_space(place, free, more, pgettext("uploading", "goes on by itself"))
+    require_free_space(place, free, more, pgettext("uploading", "resumes by itself"))
 
 
 def make_storage_error(place: Path, error: OSError) -> StorageFailed:
@@ -177,7 +172,7 @@ def make_storage_error(place: Path, error: OSError) -> StorageFailed:
     if error.errno in DISK_FULL_ERRNOS:
         return DiskFull(
             _(
-                "{place}: no space left on the server for this upload; free some, then it goes on by itself",
+                "{place}: no space left on the server for this upload; free some, then it resumes by itself",
                 place=place,
             )
         )

@@ -264,8 +264,8 @@ class Recorder:
             self._in_trouble = True
             self._tell(
                 _(
-                    "{folder}: the video is not recorded at this moment ({why}); the map goes on; make room "
-                    "there",
+                    "{folder}: the video is not recorded at this moment ({why}); the map "
+                    "goes on; free some space there",
                     folder=self._order.folder,
                     why=why,
                 )

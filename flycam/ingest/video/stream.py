@@ -271,7 +271,7 @@ def make_resolution_error(url: str, width: int, height: int) -> SourceUnreadable
     return kind(
         _(
             "{name}: its pictures are of {width}×{height} pixels, more than 8K (7680×4320), "
-            "so it is not decoded; give the camera's own film",
+            "so it is not decoded; give the camera's own video",
             name=name,
             width=width,
             height=height,
@@ -296,9 +296,9 @@ def make_open_error(url: str, why: str) -> SourceUnreadable:
     if url.lower().startswith("srt://"):
         return StreamUnreadable(
             _(
-                "{name}: nothing came, and the video library as it is delivered speaks no "
-                "SRT: let {gateway} (Debian package srt-tools) hand it on: {gateway} "
-                '"{name}" udp://127.0.0.1:5600, and give --video udp://127.0.0.1:5600',
+                "{name}: nothing came; the bundled video library has no SRT: let {gateway} "
+                '(Debian package srt-tools) hand it on: {gateway} "{name}" '
+                "udp://127.0.0.1:5600, and give --video udp://127.0.0.1:5600",
                 name=name,
                 gateway=_GATEWAY,
             )

@@ -100,7 +100,7 @@ class VideoLog:
         if video_s > 0.0 and abs(told_s - video_s) > _LENGTH_S + _LENGTH_SHARE * video_s:
             doubts.append(
                 _(
-                    "its cues reach to {cues_s:.0f} s, the film to {video_s:.0f} s",
+                    "its cues reach to {cues_s:.0f} s, the video to {video_s:.0f} s",
                     cues_s=told_s,
                     video_s=video_s,
                 )
@@ -111,8 +111,8 @@ class VideoLog:
         shown, stated = (datetime.fromtimestamp(ns / 1e9, UTC) for ns in (began_ns, created_ns))
         doubts.append(
             _(
-                "its clock showed {shown:%Y-%m-%d %H:%M:%S} as the film began, the film says "
-                "{stated:%Y-%m-%d %H:%M:%S} UTC, which no time zone explains",
+                "its clock showed {shown:%Y-%m-%d %H:%M:%S} as the video began, the video "
+                "says {stated:%Y-%m-%d %H:%M:%S} UTC, which no time zone explains",
                 shown=shown,
                 stated=stated,
             )

@@ -238,7 +238,7 @@ def resolve_video_poses(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPo
         left_out = Counter(not_believed.values())
         raise PositionMissing(
             _(
-                "{name}: no two of its {count} positions can be believed ({left_out}): give "
+                "{name}: no two of its {count} positions can be trusted ({left_out}): give "
                 "the log of this flight, with a GNSS fix",
                 name=log.name,
                 count=len(log.track.samples),

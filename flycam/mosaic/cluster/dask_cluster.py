@@ -512,7 +512,7 @@ def build_security(address: SchedulerAddress) -> Security:
         why = str(getattr(error, "reason", None) or error.strerror or error)
         raise OptionUnusable(
             _(
-                "FLYCAM_CLUSTER_CERTIFICATE: {file}: is no file of 'flycam worker "
+                "FLYCAM_CLUSTER_CERTIFICATE: {file}: is not a file of 'flycam worker "
                 "--make-certificate' ({why}); copy it from the machine where it was made",
                 file=file,
                 why=why,

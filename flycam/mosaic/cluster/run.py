@@ -38,11 +38,9 @@ from flycam.catalog.catalog import Catalog
 from flycam.concurrency import Cluster
 from flycam.errors import (
     ClusterUnavailable,
-    DiskFull,
     FlightBusy,
     NotFound,
     ObjectMissing,
-    StorageFailed,
     StoreDenied,
     WorkerIncompatible,
 )
@@ -50,10 +48,10 @@ from flycam.geodata.raster_source import list_library_versions
 from flycam.geometry.grid import TileId, order_along_morton_curve
 from flycam.messages import _
 from flycam.model.records import MosaicInfo
-from flycam.mosaic.tiles.groups import repair_parents
+from flycam.mosaic.tiles.writer import repair_parents
 from flycam.storage import keys
 from flycam.storage.base import ObjectStore
-from flycam.storage.disk_space import DISK_FULL_ERRNOS
+from flycam.storage.disk_space import make_write_error
 from flycam.workspace import Workspace
 
 # -- Fencing of workers whose task was given to another --------------------------------------------
@@ -436,14 +434,14 @@ def _named() -> Iterator[None]:
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         cause = f"{type(error).__name__}: {what}"
-        kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
-        raise kind(
+        raise make_write_error(
+            error,
             _(
-                "{who_here}: {said}; look at that machine's disk, memory and network, then "
+                "{who_here}: {reason}; look at that machine's disk, memory and network, then "
                 "run again. What is done is kept",
                 who_here=describe_process(),
-                said=cause,
-            )
+                reason=cause,
+            ),
         ) from error
 
 

@@ -511,15 +511,16 @@ def check_control_shift(
     values = {"name": name, "distance_m": distance, "times": times, "sigma_m": stated_m.max()}
     if distance > _IMPOSSIBLE_M and times > _IMPOSSIBLE_SIGMAS:
         return False, _(
-            "{name}: the control points stand {distance_m:.1f} m from where this flight's own positions put "
-            "the block, {times:.1f} times what those are uncertain by (± {sigma_m:.1f} m): they are not "
-            "used; check their coordinate system, its zone, and which point is which.",
+            "{name}: the control points are {distance_m:.1f} m from where this flight's own "
+            "positions put the block, {times:.1f} times what those are uncertain by (± "
+            "{sigma_m:.1f} m): they are not used; check their coordinate system, its zone, "
+            "and which point is which.",
             **values,
         )
     return True, _(
-        "{name}: the control points stand {distance_m:.1f} m from where this flight's own positions put the "
-        "block, {times:.1f} times what those are uncertain by (± {sigma_m:.1f} m): the block was moved onto "
-        "them; check the map at a place you know.",
+        "{name}: the control points are {distance_m:.1f} m from where this flight's own "
+        "positions put the block, {times:.1f} times what those are uncertain by (± "
+        "{sigma_m:.1f} m): the block was moved onto them; check the map at a place you know.",
         **values,
     )
 
@@ -575,9 +576,9 @@ def describe_reference_shift(name: str, shift_m: tuple[float, float], accuracy: 
     if times <= _WARNING_SIGMAS:
         return None
     return _(
-        "{name}: it stands {distance_m:.1f} m from where this flight's own positions put the block, "
-        "{times:.1f} times what those are uncertain by (± {sigma_m:.1f} m): the block was moved onto it; "
-        "check the map at a place you know.",
+        "{name}: it is {distance_m:.1f} m from where this flight's own positions put the "
+        "block, {times:.1f} times what those are uncertain by (± {sigma_m:.1f} m): the block "
+        "was moved onto it; check the map at a place you know.",
         name=name,
         distance_m=np.hypot(*shift_m),
         times=times,

@@ -121,6 +121,8 @@ _MIN_MARGIN = 6.0
 _MIN_WINDOWS, _MIN_SHARE = 12, 0.15
 _AGREE_SIGMAS, _AGREE_M = 3.0, 0.6
 _ROUNDS = 4
+# Median length of a 2-D error of sigma 1 in each coordinate (Rayleigh): sqrt(2 ln 2).
+_RAYLEIGH_MEDIAN = 1.1774
 _SAME_PLACE_M = 1.0
 # relative error between a map's own points
 _MAP_SIGMA_M = 0.15
@@ -357,7 +359,7 @@ def _consensus(places: Floats, shifts: Floats) -> tuple[NDArray[np.bool_], float
         else:
             fit = design @ np.linalg.lstsq(design[agree], shifts[agree], rcond=None)[0]
         residual = np.hypot(*(shifts - fit).T)
-        spread = max(1.4826 * float(np.median(residual[agree])) / 1.18, 0.02)
+        spread = max(float(np.median(residual[agree])) / _RAYLEIGH_MEDIAN, 0.02)
         agree = residual < max(_AGREE_SIGMAS * spread, _AGREE_M)
     return agree, spread
 

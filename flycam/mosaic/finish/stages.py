@@ -6,11 +6,10 @@ through `originals`; nothing here writes a tile or the catalogue.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -62,7 +61,8 @@ from flycam.mosaic.surface.refinement import BlockSweep, SweepLevel, SweptBlock,
 from flycam.mosaic.surface.surface import Surface
 from flycam.mosaic.terrain_codec import assign_content_id
 from flycam.originals import PhotoCache
-from flycam.storage.disk_space import DISK_FULL_ERRNOS
+from flycam.storage.disk_space import get_free_bytes, make_write_error
+from flycam.storage.files import replace_file
 from flycam.workspace import Progress, Workspace
 
 # -- Cluster tasks: features, matches, DSM blocks, overviews ---------------------------------------
@@ -469,22 +469,10 @@ class StageFolder:
         synced=False for many small ones: a power cut may lose them, never damage them.
         """
         path = self._path(stage)
-        partial = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
         with _translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with partial.open("wb") as file:
-                    write_serialized(file, value, self._stamp(stage))
-                    if synced:
-                        file.flush()
-                        os.fsync(file.fileno())
-                # Synced before the rename: a power cut leaves the complete file or none.
-                partial.replace(path)
-                if synced:
-                    _sync_folder(path.parent)
-            finally:
-                with suppress(OSError):
-                    partial.unlink(missing_ok=True)
+            with replace_file(path, durable=synced) as file:
+                write_serialized(file, value, self._stamp(stage))
 
     def remove(self) -> None:
         """Delete all of it, the run's folder included."""
@@ -494,12 +482,12 @@ class StageFolder:
         """Raise DiskFull, naming the shortage, unless that much can be written here."""
         with _translated(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(self.folder).free
+            free = get_free_bytes(self.folder)
         if free < wanted_bytes:
             raise DiskFull(
                 _(
                     "{name}: finishing it takes about {wanted_bytes:.1f} GB in {parent}, and "
-                    "{free:.1f} GB are free; make room there and run again",
+                    "{free:.1f} GB are free; free some space there and run again",
                     name=name,
                     wanted_bytes=wanted_bytes / 1000000000.0,
                     parent=self.folder.parent,
@@ -514,27 +502,19 @@ class StageFolder:
         return f"{self._hash} {stage}"
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = DiskFull if error.errno in DISK_FULL_ERRNOS else StorageFailed
-        raise kind(
+        raise make_write_error(
+            error,
             _(
-                "{path}: cannot be written or read ({strerror}); make room there, or make the "
-                "folder writable, and run again",
+                "{path}: cannot be written or read ({strerror}); free some space there, or "
+                "make the folder writable, and run again",
                 path=path,
                 strerror=error.strerror,
-            )
+            ),
         ) from error
 
 

@@ -39,7 +39,7 @@ from flycam.mosaic.finish.placement import PlacedFrame
 from flycam.mosaic.finish.radiometry import Radiometry
 from flycam.mosaic.finish.seamline import SeamPlan
 from flycam.mosaic.finish.stages import FinishRun
-from flycam.mosaic.orthorectify.rebuild import read_amendments
+from flycam.mosaic.orthorectify.rebuild import load_amendments
 from flycam.mosaic.orthorectify.rectification import build_post_view, orthorectify_frame
 from flycam.mosaic.surface.surface import Surface
 from flycam.mosaic.tiles.writer import MosaicWriter
@@ -177,7 +177,7 @@ class TileBlender:
             replace(mosaic, min_zoom=min_zoom),
             origin=self._workspace.box,
             clock_ns=self._workspace.clock_ns,
-            amendments=read_amendments(self._workspace, mosaic),
+            amendments=load_amendments(self._workspace.catalog, mosaic),
             damaged=inputs.damaged,
             before_append=before_append,
             before_group=partial(self._workspace.require_disk_space, GROUP_BYTES, held_lock=held_lock),

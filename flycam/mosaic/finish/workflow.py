@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from flycam.catalog.retention_records import make_original_purged
+from flycam.catalog.retention import make_original_purged
 from flycam.concurrency import count_workers
 from flycam.errors import InputUnusable, OptionUnusable
 from flycam.geodata.crs import to_lonlat
@@ -75,7 +75,7 @@ from flycam.mosaic.redaction import update_redaction_footprints
 from flycam.mosaic.surface.surface import Surface
 from flycam.mosaic.terrain import find_stated_sigma, load_recorded_terrain, store_terrain
 from flycam.mosaic.terrain_codec import assign_content_id
-from flycam.mosaic.tiles.groups import find_damaged_tiles, repair_parents
+from flycam.mosaic.tiles.writer import find_damaged_tiles, repair_parents
 from flycam.originals import PhotoCache, find_flight_purged, store_original
 from flycam.retry import check_store_writable
 from flycam.storage import keys

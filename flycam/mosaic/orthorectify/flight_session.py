@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.frames import compute_footprint_bounds
 from flycam.errors import NameTaken, NotFound, OptionUnusable
-from flycam.geometry.grid import choose_zoom
+from flycam.geometry.grid import TileRange, choose_zoom
 from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import _, pgettext
 from flycam.model.flight import (
@@ -39,8 +39,7 @@ from flycam.model.warning import (
     encode_warning,
     parse_warning_code,
 )
-from flycam.mosaic.orthorectify.frame_plan import FrameFootprint
-from flycam.mosaic.orthorectify.reprocess import NO_REPROCESS, ReprocessPlan
+from flycam.mosaic.orthorectify.rectification import FrameFootprint
 from flycam.mosaic.terrain import compute_unknown_share
 from flycam.workspace import Workspace
 
@@ -68,9 +67,9 @@ class FlightLabels:
     gsd_m: float | None = None
 
     def __post_init__(self) -> None:
-        for field in ("name", "event"):
-            if value := getattr(self, field):
-                object.__setattr__(self, field, validate_name(value))
+        for label in ("name", "event"):
+            if value := getattr(self, label):
+                object.__setattr__(self, label, validate_name(value))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +84,42 @@ class FlightSession:
     was_ready: bool
     was_cut_short: bool = False
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReprocessPlan:
+    """Plan of the frames of a flight to be reprocessed.
+
+    frames     their new records
+    set_aside  new records of frames on the map that see no known ground any more
+    notes      encoded by `flycam.model.warning`
+    held       frames set aside before that stay so
+    moved      new records of frames that only change their layer
+    moved_ids  ids of all frames that change it
+    """
+
+    frames: tuple[FrameRecord, ...] = ()
+    set_aside: tuple[FrameRecord, ...] = ()
+    notes: tuple[str, ...] = ()
+    held: frozenset[str] = field(default_factory=frozenset)
+    moved: tuple[FrameRecord, ...] = ()
+    moved_ids: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def is_due(self) -> bool:
+        return bool(self.frames or self.set_aside)
+
+    @property
+    def frame_ids(self) -> frozenset[str]:
+        return frozenset(record.frame_id for record in (*self.frames, *self.set_aside))
+
+    def tiles(self, layer: Layer) -> list[TileRange]:
+        """Return the tiles that frames of a layer will touch."""
+        records = (*self.frames, *self.moved)
+        return [r.tiles for r in records if r.tiles is not None and r.header.layer == layer]
+
+
+NO_REPROCESS = ReprocessPlan()
 
 
 def open_flight(
@@ -280,8 +315,8 @@ def check_gsd(gsd_m: float, native_m: float, coarsest_m: float) -> None:
         raise OptionUnusable(
             _(
                 "--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; finer pixels would "
-                "hold no more, only take {times:,.0f} times the room; give {finest_m:.2g} or "
-                "more",
+                "hold no more, only take {times:,.0f} times the space; give {finest_m:.2g} "
+                "or more",
                 gsd_m=gsd_m,
                 native_m=native_m,
                 times=times,

@@ -28,7 +28,7 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.model.diagnosis import Rejection
 from flycam.model.frame import FrameHeader, OrthoPatch
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo
-from flycam.mosaic.orthorectify.rebuild import read_amendments
+from flycam.mosaic.orthorectify.rebuild import load_amendments
 from flycam.mosaic.orthorectify.rectification import (
     FrameGeometry,
     compute_frame_quality_bounds,
@@ -42,7 +42,7 @@ from flycam.mosaic.tiles.merge import Amendments
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.originals import store_and_decode_original
 from flycam.storage.disk_space import GROUP_BYTES
-from flycam.storage.files import move_into_place
+from flycam.storage.files import replace_file
 from flycam.workspace import Progress, Workspace
 
 # -- Thread pool that reads, stores and orthorectifies photos --------------------------------------
@@ -82,15 +82,20 @@ class MergeFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class RectifyJob:
-    """Part of a frame to orthorectify.
+class RectifyTask:
+    """What a frame claims, to be orthorectified: whole, or a part that is made at once.
 
-    lattices: of the claimed tiles, numbered in the frame's, if any.
+    lattices       of the claimed tiles, numbered in the frame's, if any
+    tiles, blocks  of the part; None: it is only read
     """
 
     frame: MergeFrame
     winning_blocks: WinningBlocks
-    lattices: FrameLattices | None
+    lattices: FrameLattices | None = None
+    tiles: TileRange | None = None
+    blocks: NDArray[np.bool_] | None = None
+    is_first: bool = True
+    is_last: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +103,6 @@ class SizeMismatch:
     """Pixels of another size (width, height) than known: visibility is solved again."""
 
     size_px: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class RectifyTask:
-    """Some of the tiles that a frame claims, made at once; no tiles: it is only read."""
-
-    frame: MergeFrame
-    winning_blocks: WinningBlocks
-    tiles: TileRange | None
-    blocks: NDArray[np.bool_] | None
-    lattices: FrameLattices | None
-    is_first: bool
-    is_last: bool
 
 
 RectifyResult = OrthoPatch | FrameRejected | SizeMismatch | None
@@ -133,7 +125,7 @@ class RectifyPool:
         batches = map_ordered(self._bounds, _batches(frames), 1, in_flight=self._workers + 1)
         return chain.from_iterable(batches)
 
-    def rectify(self, due: Iterable[RectifyJob]) -> Iterator[tuple[RectifyTask, RectifyResult]]:
+    def rectify(self, due: Iterable[RectifyTask]) -> Iterator[tuple[RectifyTask, RectifyResult]]:
         """Read every frame and make what it claims, part by part.
 
         `due` is consumed only as far as work is in flight.
@@ -180,28 +172,18 @@ def _batches(frames: Sequence[MergeFrame]) -> Iterator[list[MergeFrame]]:
         yield batch
 
 
-def _parts(due: RectifyJob) -> list[RectifyTask]:
+def _parts(due: RectifyTask) -> list[RectifyTask]:
     """Split a claim into parts of bounded size.
 
     One that claims nothing is one part, for its photo is read all the same.
     """
     places = split_tiles(due.winning_blocks.tiles) if due.winning_blocks.tiles else []
-    found: list[tuple[TileRange | None, NDArray[np.bool_] | None]] = []
-    found += [on for place in places if (on := due.winning_blocks.crop(place)) is not None]
-    found = found or [(None, None)]
+    found = [on for place in places if (on := due.winning_blocks.crop(place)) is not None]
     last = len(found) - 1
     return [
-        RectifyTask(
-            due.frame,
-            due.winning_blocks,
-            tiles,
-            blocks,
-            due.lattices,
-            is_first=number == 0,
-            is_last=number == last,
-        )
+        replace(due, tiles=tiles, blocks=blocks, is_first=number == 0, is_last=number == last)
         for number, (tiles, blocks) in enumerate(found)
-    ]
+    ] or [due]
 
 
 class _Photos:
@@ -248,8 +230,7 @@ class _MergedFrame:
 class Checkpoint:
     """Checkpoint of one merge.
 
-    write          writes all that is merged to the log
-    write_records  writes the records of all merged frames
+    writer, records  of the merged frames' tiles, and of their records
     """
 
     def __init__(
@@ -257,12 +238,12 @@ class Checkpoint:
         workspace: Workspace,
         mosaic: MosaicInfo,
         frames: Sequence[MergeFrame],
-        write: Callable[[], object],
-        write_records: Callable[[], object],
+        writer: MosaicWriter,
+        records: FrameRecordBuffer,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._workspace, self._mosaic, self._clock_s = workspace, mosaic, clock_s
-        self._write, self._write_records = write, write_records
+        self._writer, self._records = writer, records
         self._path = workspace.cache_dir / _FOLDER / f"{mosaic.mosaic_id}.json"
         self._of = _digest(mosaic, frames)
         self._noted = set(self._read())
@@ -277,7 +258,7 @@ class Checkpoint:
     def mark_merged(self, frame_id: str, tiles: Iterable[TileId]) -> None:
         """Mark a frame's claims, on these tiles, as merged.
 
-        When due, all that is merged is written to the log. Raises what `write` raises.
+        When due, all that is merged is written to the log.
         """
         began_s = self._clock_s()
         if frame_id not in self._noted:
@@ -285,7 +266,7 @@ class Checkpoint:
         oldest = next(iter(self._laid.values()), None)
         if oldest is None or began_s < max(oldest.at_s + MAX_INTERVAL_S, self._write_due_s):
             return
-        self._write()
+        self.write()
         self._note(list(self._laid))
         self._write_due_s = self._due_s(began_s)
 
@@ -302,9 +283,15 @@ class Checkpoint:
         began_s = self._clock_s()
         if not complete or began_s < self._note_due_s:
             return
-        self._write_records()
+        self._records.write()
         self._note(complete)
         self._note_due_s = self._due_s(began_s)
+
+    def write(self) -> None:
+        """Write all that is merged to the log."""
+        self._writer.flush()
+        # Where no tile changed, nothing was appended and no record written before it.
+        self._records.write()
 
     def finish(self) -> None:
         """Delete the checkpoint: all is merged and in the log."""
@@ -325,9 +312,8 @@ class Checkpoint:
         checkpoint = {"of": self._of, "seq": seq, "line": self._line(seq), "frames": sorted(self._noted)}
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            part = self._path.with_name(f".{self._path.name}.part")
-            part.write_text(json.dumps(checkpoint), encoding="utf-8")
-            move_into_place(part, self._path)
+            with replace_file(self._path) as file:
+                file.write(json.dumps(checkpoint).encode())
 
     def _read(self) -> list[str]:
         try:
@@ -382,7 +368,7 @@ class VisibilityPlanner:
         self._amendments = amendments
         self.laid: dict[str, WinningBlocks] = {}
 
-    def plan_jobs(self, frames: Sequence[MergeFrame], countdown: TileCountdown) -> Iterator[RectifyJob]:
+    def plan_jobs(self, frames: Sequence[MergeFrame], countdown: TileCountdown) -> Iterator[RectifyTask]:
         """Yield what each frame claims and was not merged yet.
 
         Once the promises of enough frames ahead are known. Frames with all merged are left out.
@@ -411,7 +397,7 @@ class VisibilityPlanner:
             rest = claim if before is None else claim.subtract(before)
             countdown.settle(open_tiles.pop(frame.frame_id), rest)
             if rest or before is None:
-                yield RectifyJob(frame, rest, lattices)
+                yield RectifyTask(frame, rest, lattices)
 
 
 def _count_entering_before(frames: Sequence[MergeFrame], entering: Sequence[MergeFrame]) -> Iterator[int]:
@@ -502,7 +488,7 @@ class Rejections:
 def merge_frames(
     workspace: Workspace,
     mosaic: MosaicInfo,
-    pending: Sequence[tuple[FrameRecord, Path]],
+    frames: Sequence[MergeFrame],
     terrain: TerrainGrid,
     rejections: Rejections,
     progress: Progress,
@@ -513,9 +499,9 @@ def merge_frames(
     then visibility is solved again, and what is missing is made.
     """
     terrains = {terrain.dem_id: terrain}
-    for dem_id in {record.dem_id for record, _ in pending if record.dem_id} - terrains.keys():
+    for dem_id in {frame.placement[2] for frame in frames} - terrains.keys():
         terrains[dem_id] = load_recorded_terrain(workspace, dem_id)
-    amendments = read_amendments(workspace, mosaic)
+    amendments = load_amendments(workspace.catalog, mosaic)
     records = FrameRecordBuffer(workspace)
     with MosaicWriter(
         workspace.store,
@@ -529,14 +515,7 @@ def merge_frames(
         before_group=partial(workspace.require_disk_space, GROUP_BYTES, held_lock=mosaic.flight_id),
         workers=count_workers(),
     ) as writer:
-        frames = [MergeFrame(record, path, record.header.interior.image_size_px) for record, path in pending]
-
-        def write() -> None:
-            writer.flush()
-            # Where no tile changed, nothing was appended and no record written before it.
-            records.write()
-
-        checkpoint = Checkpoint(workspace, mosaic, frames, write, records.write)
+        checkpoint = Checkpoint(workspace, mosaic, frames, writer, records)
         merging = _Merging(
             RectifyPool(workspace, terrains, count_workers()), writer, amendments, records, checkpoint
         )
@@ -544,7 +523,7 @@ def merge_frames(
         is_long = sum(len(frame.tiles) for frame in frames) > _GROUP_TILES
         if is_long and not workspace.catalog.tiles.last_seq(mosaic.mosaic_id):
             merging.merge_center(frames[0])
-            write()
+            checkpoint.write()
         while frames:
             frames = merging.round(frames, rejections, progress)
     records.write()

@@ -11,8 +11,6 @@ tiles (docs/decisions/0021-sync.md, 0029-retention.md).
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -22,7 +20,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.catalog.retention_records import PurgeRecord
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.frames import derive_placement_id, select_current_placement
+from flycam.catalog.retention import PurgeRecord
 from flycam.concurrency import count_workers, map_ordered
 from flycam.errors import FrameRejected, InputUnusable, OriginalPurged, SourceUnreadable
 from flycam.geometry.grid import TileId, TileRange
@@ -30,11 +30,12 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.media.pixels import open_pixels
 from flycam.messages import _
 from flycam.model.frame import MosaicTile, OrthoPatch
-from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo
+from flycam.model.layer import Layer
+from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Placement
 from flycam.mosaic.orthorectify.rectification import get_recorded_pose, orthorectify_frame
 from flycam.mosaic.terrain import load_recorded_terrain
-from flycam.mosaic.tiles.groups import find_damaged_tiles, repair_parents
-from flycam.mosaic.tiles.merge import Amendments, TileCanvas, merge_patch
+from flycam.mosaic.tiles.codec import TileLog
+from flycam.mosaic.tiles.merge import Amendments, ReplacedPlacements, TileCanvas, merge_patch
 from flycam.mosaic.tiles.peers import (
     PeerTiles,
     has_peer_tiles,
@@ -42,9 +43,8 @@ from flycam.mosaic.tiles.peers import (
     read_cursors,
     remove_previews,
 )
-from flycam.mosaic.tiles.rebuild import find_stale_tiles, load_amendments, rebuild_stale_tiles
-from flycam.mosaic.tiles.writer import MosaicWriter
-from flycam.originals import fetch_local_copy, find_flight_purged, store_and_decode_original
+from flycam.mosaic.tiles.writer import MosaicWriter, find_damaged_tiles, repair_parents
+from flycam.originals import PhotoCache, fetch_local_copy, find_flight_purged, store_and_decode_original
 from flycam.storage import keys
 from flycam.workspace import Progress, Workspace
 
@@ -54,6 +54,116 @@ _PHOTO_BYTES = 320 << 20
 
 Pixels = NDArray[np.uint8]
 _NO_CARD_PATHS: Mapping[str, Path] = MappingProxyType({})
+
+
+# -- Amendments of a mosaic, from the catalogue ----------------------------------------------------
+
+
+def load_amendments(catalog: Catalog, mosaic: MosaicInfo) -> Amendments:
+    """Load a mosaic's amendments: frames withdrawn and placements replaced."""
+    placements = catalog.placements.list_for_flight(mosaic.flight_id)
+    return collect_amendments(
+        mosaic.layer,
+        catalog.frames.list_for_flight(mosaic.flight_id, None if placements else FrameStatus.WITHDRAWN),
+        placements,
+        (one.frame_id for one in catalog.frames.withdrawals(mosaic.flight_id)),
+    )
+
+
+def collect_amendments(
+    layer: Layer,
+    records: Iterable[FrameRecord],
+    placements: Iterable[Placement],
+    withdrawn_ids: Iterable[str],
+) -> Amendments:
+    """Collect the amendments of one layer's mosaic from the records of a flight.
+
+    records  its frames, at least those that were withdrawn or have placements
+    """
+    by_frame: dict[str, list[Placement]] = {}
+    for placement in placements:
+        by_frame.setdefault(placement.frame_id, []).append(placement)
+    withdrawn: dict[str, TileRange | None] = dict.fromkeys(withdrawn_ids)
+    replaced: dict[str, ReplacedPlacements] = {}
+    for record in records:
+        if record.status is FrameStatus.WITHDRAWN:
+            withdrawn[record.frame_id] = record.tiles if record.header.layer == layer else None
+        frame_placements = by_frame.get(record.frame_id, [])
+        if any(one.layer == layer for one in frame_placements):
+            replaced[record.frame_id] = _replaced(frame_placements, layer)
+    return Amendments(withdrawn=withdrawn, replaced=replaced)
+
+
+def _replaced(placements: list[Placement], layer: Layer) -> ReplacedPlacements:
+    """Return the current and superseded placements of a frame in one layer's mosaic.
+
+    A frame moved to another layer has no current placement here.
+    """
+    best = select_current_placement(placements)
+    is_in_layer = best.layer == layer and best.exterior is not None
+    active = (best.version, best.dem_id) if is_in_layer and best.dem_id is not None else None
+    superseded_tiles = {
+        derive_placement_id(one): one.tiles for one in placements if one.layer == layer and one is not best
+    }
+    return ReplacedPlacements(
+        current=active, superseded=superseded_tiles, placement=derive_placement_id(best) if active else None
+    )
+
+
+# -- Tiles touched by amendments -------------------------------------------------------------------
+#
+# Rebuilt tiles are never merged with their former state. The rebuild of a block appears in the log at once,
+# with the new epoch, so a run that was killed half-way leaves whole tiles of the old or of the new epoch, and
+# running again finds the tiles that are still of an old one.
+
+
+# 8×8 tiles: 30 MB of canvases, and about the tiles of one frame
+_BLOCK_BITS = 3
+
+
+def find_stale_tiles(tile_log: TileLog, mosaic: MosaicInfo, amendments: Amendments) -> list[TileId]:
+    """Find base tiles in the log whose epoch differs from what the amendments give."""
+    heads = tile_log.heads(mosaic.mosaic_id, mosaic.revision, z=mosaic.base_zoom)
+    return [head.tile_id for head in heads if head.epoch != amendments.epoch(head.tile_id)]
+
+
+def rebuild_stale_tiles(
+    writer: MosaicWriter,
+    tile_ids: Iterable[TileId],
+    patches_of: Callable[[TileRange], Iterable[OrthoPatch]],
+    progress: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Rebuild base tiles in place of their former state; return log lines appended.
+
+    patches_of(tiles)  makes again, from the recorded poses and terrain, the patch of every frame that touches
+        the given rectangle; a patch may be cut to it. Called once for a block of at most 8×8 tiles
+    progress           gets the number of tiles done
+
+    The writer leaves out what is forbidden and gives each tile its epoch. Raises StoreConflict if another
+    process adds frames to the same tiles meanwhile; running again completes.
+    """
+    blocks: dict[tuple[int, int], list[TileId]] = {}
+    for tile_id in tile_ids:
+        blocks.setdefault((tile_id.y >> _BLOCK_BITS, tile_id.x >> _BLOCK_BITS), []).append(tile_id)
+    lines = done = 0
+    for __, members in sorted(blocks.items()):
+        lines += writer.rebuild(members, patches_of(_around(members)))
+        done += len(members)
+        progress(done)
+    return lines
+
+
+def _around(tile_ids: list[TileId]) -> TileRange:
+    return TileRange(
+        z=tile_ids[0].z,
+        x_start=min(t.x for t in tile_ids),
+        y_start=min(t.y for t in tile_ids),
+        x_stop=max(t.x for t in tile_ids) + 1,
+        y_stop=max(t.y for t in tile_ids) + 1,
+    )
+
+
+# -- Rebuild of a flight's mosaic ------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,11 +180,6 @@ class RebuildReport:
 def list_live_mosaics(workspace: Workspace, flight_id: str) -> list[MosaicInfo]:
     """Return the live mosaics of a flight, one for each layer."""
     return [mosaic for mosaic in workspace.catalog.tiles.mosaics(flight_id) if mosaic.revision == 0]
-
-
-def read_amendments(workspace: Workspace, mosaic: MosaicInfo) -> Amendments:
-    """Return a mosaic's amendments: withdrawn frames and superseded placements."""
-    return load_amendments(workspace.catalog, mosaic)
 
 
 def rebuild_mosaic(
@@ -98,7 +203,7 @@ def rebuild_mosaic(
     InputUnusable if a stored original does not read, StorageFailed (run again: it completes).
     """
     catalog = workspace.catalog
-    amendments = read_amendments(workspace, mosaic)
+    amendments = load_amendments(workspace.catalog, mosaic)
     damaged = _damaged(workspace, mosaic, progress) if check else list(known)
     broken = {tile_id for tile_id in damaged if tile_id.z == mosaic.base_zoom}
     stale = find_stale_tiles(catalog.tiles, mosaic, amendments)
@@ -281,9 +386,9 @@ def _require_originals(
             name = f"{lost[0].z}/{lost[0].x}/{lost[0].y}"
             raise OriginalPurged(
                 _(
-                    "{name}: this tile is lost, and {line_name}, which it showed, was let go "
-                    "under the retention term; put the tile back from a backup: flycam "
-                    "verify --from BACKUP",
+                    "{name}: this tile is lost, and {line_name}, which it showed, was "
+                    "deleted under the retention term; put the tile back from a backup: "
+                    "flycam verify --from BACKUP",
                     name=name,
                     line_name=line.name,
                 )
@@ -312,7 +417,7 @@ class Replay:
         self._workspace = workspace
         self._frames = list(frames)
         self._paths = paths
-        self._photos = _Photos(self._pixels)
+        self._photos = PhotoCache(workspace, (), load=self._load, memory_bytes=_PHOTO_BYTES)
         self._terrain = lru_cache(maxsize=_TERRAINS_AT_ONCE)(partial(load_recorded_terrain, workspace))
 
     def __call__(self, tiles: TileRange) -> Iterator[OrthoPatch]:
@@ -323,9 +428,11 @@ class Replay:
     def _patch(self, record: FrameRecord, tiles: TileRange) -> OrthoPatch:
         exterior, frame_tiles, dem_id = get_recorded_pose(record)
         terrain: TerrainGrid = self._terrain(dem_id)
-        return orthorectify_frame(record.header, exterior, self._photos(record), terrain, frame_tiles, tiles)
+        return orthorectify_frame(
+            record.header, exterior, self._photos.read(record), terrain, frame_tiles, tiles
+        )
 
-    def _pixels(self, record: FrameRecord) -> Pixels:
+    def _load(self, record: FrameRecord) -> Pixels:
         provenance = record.header.provenance
         path = self._paths.get(record.frame_id)
         if path is not None:
@@ -345,25 +452,3 @@ class Replay:
                     source_name=provenance.source_name,
                 )
             ) from error
-
-
-class _Photos:
-    """Pixels of the photos used last, as far as they fit into memory; thread-safe."""
-
-    def __init__(self, read: Callable[[FrameRecord], Pixels]) -> None:
-        self._read = read
-        self._kept: OrderedDict[str, Pixels] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __call__(self, record: FrameRecord) -> Pixels:
-        with self._lock:
-            pixels = self._kept.get(record.frame_id)
-            if pixels is not None:
-                self._kept.move_to_end(record.frame_id)
-                return pixels
-        pixels = self._read(record)
-        with self._lock:
-            self._kept[record.frame_id] = pixels
-            while len(self._kept) > 1 and sum(p.nbytes for p in self._kept.values()) > _PHOTO_BYTES:
-                self._kept.popitem(last=False)
-        return pixels

@@ -1,4 +1,4 @@
-"""One frame on the ground: its footprint, tiles and orthopatch.
+"""One frame on the ground: its footprint, tiles, record and orthopatch.
 
 Used by live, batch and replay alike.
 
@@ -11,14 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from shapely import Polygon
 
 from flycam.errors import CatalogUnavailable, FrameRejected, PoseRejected
 from flycam.geodata.crs import fit_mercator_to_work, to_lonlat
+from flycam.geodata.dem import DemInfo
 from flycam.geometry.camera import InteriorOrientation, scale_interior
 from flycam.geometry.footprint import Footprint, compute_footprints
 from flycam.geometry.frame_view import FrameView
@@ -38,8 +41,11 @@ from flycam.geometry.posts import PostView
 from flycam.geometry.quality_bounds import QualityBounds, compute_quality_bounds_batch, find_wanted_tiles
 from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import _
+from flycam.model.diagnosis import Diagnosis
 from flycam.model.frame import FrameHeader, OrthoPatch
-from flycam.model.records import FrameRecord
+from flycam.model.records import FrameRecord, FrameStatus
+from flycam.mosaic.terrain import load_terrain_around
+from flycam.workspace import Workspace
 
 # 260 MB of colours and qualities; a nadir photo of 24 megapixels
 _MAX_TILES_AT_ONCE = 800
@@ -115,6 +121,69 @@ def find_frame_tiles(view: GroundView, work_crs: str, base_zoom: int) -> TileRan
     mercator = lonlat_to_mercator(to_lonlat(box, work_crs))
     low, high = mercator.min(axis=0), mercator.max(axis=0)
     return find_range_for_bounds(base_zoom, (float(low[0]), float(low[1]), float(high[0]), float(high[1])))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameFootprint:
+    """One frame with its footprint, before its pixels are read."""
+
+    header: FrameHeader
+    view: GroundView
+    path: Path
+
+
+def load_terrain_under(
+    workspace: Workspace | None, diagnosis: Diagnosis, dems: Sequence[DemInfo]
+) -> TerrainGrid:
+    """Load the terrain of a diagnosed flight, as far as its photos can see.
+
+    See `load_terrain_around`. `workspace` None records nothing.
+    """
+    centres = np.array([header.exterior_prior.projection_centre_m for header in diagnosis.headers])
+    plane = diagnosis.takeoff.height_m if diagnosis.takeoff else 0.0
+    return load_terrain_around(
+        workspace,
+        dems,
+        centres,
+        diagnosis.work_crs,
+        datum=diagnosis.vertical_datum,
+        plane_height_m=plane,
+    )
+
+
+def project_frames(
+    diagnosis: Diagnosis, terrain: TerrainGrid
+) -> tuple[list[FrameFootprint], list[tuple[FrameHeader, FrameRejected]]]:
+    """Return frames that see ground, with it, and the others, each with its error.
+
+    In the order of the diagnosis.
+    """
+    planned: list[FrameFootprint] = []
+    refused: list[tuple[FrameHeader, FrameRejected]] = []
+    for header, view in zip(diagnosis.headers, compute_ground_views(diagnosis.headers, terrain), strict=True):
+        if isinstance(view, FrameRejected):
+            refused.append((header, view))
+        else:
+            planned.append(
+                FrameFootprint(header=header, view=view, path=Path(diagnosis.paths[header.frame_id]))
+            )
+    return planned, refused
+
+
+def build_frame_record(
+    frame: FrameFootprint, flight_id: str, work_crs: str, base_zoom: int, dem_id: str
+) -> FrameRecord:
+    """Build the record of a frame on a recorded terrain, with its header's pose."""
+    return FrameRecord(
+        header=frame.header,
+        flight_id=flight_id,
+        status=FrameStatus.USED,
+        exterior=frame.header.exterior_prior,
+        dem_id=dem_id,
+        footprint_wkb=shapely.to_wkb(frame.view.outline_lonlat),
+        gsd_m=frame.view.footprint.gsd_m,
+        tiles=find_frame_tiles(frame.view, work_crs, base_zoom),
+    )
 
 
 def split_tiles(tiles: TileRange) -> list[TileRange]:

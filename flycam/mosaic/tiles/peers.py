@@ -38,8 +38,8 @@ from flycam.mosaic.tiles.codec import (
     read_tile,
     with_ancestors,
 )
-from flycam.mosaic.tiles.groups import DAMAGE, GroupWriter, TileUpdate, put_tile_state, repair_parents
 from flycam.mosaic.tiles.merge import PARENT_EPOCH, Amendments, TileCanvas, sort_sources
+from flycam.mosaic.tiles.writer import DAMAGE, GroupWriter, TileUpdate, put_tile_state, repair_parents
 from flycam.storage import keys
 from flycam.storage.base import ObjectStore
 from flycam.storage.files import decompress_zstd
@@ -159,7 +159,7 @@ def _join(
     amendments: Amendments,
     damaged: Collection[TileId],
 ) -> list[TileUpdate]:
-    def group() -> list[TileUpdate]:
+    def make_group() -> list[TileUpdate]:
         tiles: list[MosaicTile] = []
         made_from: list[str | None] = []
         for tile_id in tile_ids:
@@ -174,7 +174,9 @@ def _join(
         groups.restore(tile for tile in tiles if tile.tile_id in damaged)
         return groups.with_parents(tiles, made_from)
 
-    return groups.commit(group, lambda: groups.heads.forget(with_ancestors(tile_ids, mosaic.min_zoom)))
+    while not groups.commit(group := make_group()):
+        groups.heads.forget(with_ancestors(tile_ids, mosaic.min_zoom))
+    return group
 
 
 # -- Tile states, placements and cursors from other nodes, in the store ----------------------------
@@ -574,7 +576,7 @@ def _size_of(data: bytes) -> tuple[int, int] | None:
 def _no_view(tile_id: TileId) -> TileCorrupt:
     return TileCorrupt(
         _(
-            "tile {tile_id}: its early view is no picture of a tile; send it again from "
+            "tile {tile_id}: its early view is not a picture of a tile; send it again from "
             "the node it comes from",
             tile_id=tile_id,
         )

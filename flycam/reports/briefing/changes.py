@@ -520,7 +520,7 @@ def _touched(one: PackChange, unknown_of_all: Collection[LayerKind]) -> Message:
         is_all = len(unknown) == len(LAYER_KIND_NAMES)
         parts.append(_NO_LAYER if is_all else _("touches nothing of the layers there are"))
     if one.size_in_commune is not None:
-        parts[0] = _("Of the whole change: {said}", said=parts[0])
+        parts[0] = _("Of the whole change: {extent}", extent=parts[0])
     if unknown_kinds := [kind for kind in unknown if kind not in unknown_of_all]:
         parts.append(_format_unknown(unknown_kinds))
     return join([_Capitalized("{part}", {"part": part}) for part in parts], ". ")

@@ -318,7 +318,7 @@ def _sides(workspace: Workspace, refs: Sequence[str], policy: AccessPolicy) -> l
         drills = ", ".join(side.flight.name for side in sides if side.event.is_drill)
         raise OptionUnusable(
             _(
-                "{drills}: a drill, and never stands in one pack with real flights; make two packs",
+                "{drills}: a drill, and is never in one pack with real flights; make two packs",
                 drills=drills,
             )
         )
@@ -332,7 +332,7 @@ def _require_unwithheld_flight(workspace: Workspace, ref: str, policy: AccessPol
         raise make_flight_not_found(ref)
     if policy.touches_box(flight.bounds_lonlat_deg):
         raise AccessDenied(
-            _("{name}: shows ground that is withheld from whoever asks; leave it out", name=flight.name)
+            _("{name}: shows ground that is withheld from you; leave it out", name=flight.name)
         )
     return flight
 

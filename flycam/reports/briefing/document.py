@@ -101,7 +101,7 @@ def build_settlement_blocks(figures: PackFigures) -> Iterator[BlockOf[Text]]:
     counted = join([join([name, str(counts[access])], ": ") for access, name in ACCESS_NAMES.items()], ", ")
     yield Paragraph(
         text=_(
-            "As people said: {counts}. Unknown is what nobody has said; cut roads only propose.",
+            "As reported: {counts}. Unknown: not reported; cut roads only suggest it.",
             counts=counted,
         )
     )
@@ -128,7 +128,7 @@ def build_settlement_blocks(figures: PackFigures) -> Iterator[BlockOf[Text]]:
 
 
 def _row(one: PackSettlement) -> tuple[Text, ...]:
-    by = _("nobody has said") if one.at_ns is None else f"{one.author}, {format_minute(one.at_ns)}"
+    by = _("not reported") if one.at_ns is None else f"{one.author}, {format_minute(one.at_ns)}"
     return one.name, one.commune, ACCESS_NAMES[one.access], ROADS_SAY_NAMES[one.road_evidence], one.note, by
 
 

@@ -357,8 +357,8 @@ def compute_column_shares(block: Table[str]) -> list[float]:
 def _unbroken(text: str, is_number: bool) -> int:
     """Return the number of letters of a cell that stay on one line.
 
-    A number's, a short text's ("81 days"), else the longest word's; those of a hash are small, and
-    break. No-break spaces do not break either: "0.30 ± 0.02 ha" is one word.
+    Numbers and short texts ("81 days") count whole, else the longest word; hashes are set small and may
+    break. No-break spaces do not break: "0.30 ± 0.02 ha" is one word.
     """
     if len(text) <= (_LONG_NUMBER if is_number else _SHORT_TEXT):
         return len(text)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +19,7 @@ from flycam.change.impact_report import IMPACT_COLUMNS, build_impact_columns, bu
 from flycam.change.outlines import estimate_area_error
 from flycam.errors import StorageFailed
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, make_point_transform
-from flycam.geodata.feature_file import FeatureLayer, write_features
+from flycam.geodata.feature_file import FeatureLayer, encode_csv, write_features
 from flycam.geodata.kml import GroundOverlay, Placemark, write_kmz
 from flycam.geodata.pmtiles import sort_by_archive_id, write_pmtiles
 from flycam.geometry.grid import TileId, mercator_to_lonlat
@@ -247,19 +245,16 @@ def write_pack_kmz(
 def write_source_list(path: Path, figures: PackFigures) -> None:
     """Write a CSV of all photos on the maps, with SHA-256.
 
-    Photos of flights that changes are shown on are included. UTF-8 with the byte order mark by which
-    spreadsheets recognise it.
+    Photos of flights that changes are shown on are included.
     """
-    out = io.StringIO()
-    rows = csv.writer(out, lineterminator="\r\n")
-    rows.writerow(["flight_id", "flight", "photo", "captured_utc", "sha256"])
+    rows = [["flight_id", "flight", "photo", "captured_utc", "sha256"]]
     shown = [(flight.flight_id, flight.name, flight.sources) for flight in figures.flights]
     shown += [(further.flight_id, further.name, further.sources) for further in figures.further_flights]
     for flight_id, name, sources in shown:
         for one in sources:
             captured = format_iso(one.captured_ns)
-            rows.writerow([flight_id, escape_cell(name), escape_cell(one.name), captured, one.sha256])
-    path.write_text(out.getvalue(), encoding="utf-8-sig", newline="")
+            rows.append([flight_id, escape_cell(name), escape_cell(one.name), captured, one.sha256])
+    path.write_bytes(encode_csv(rows))
 
 
 def write_hash_manifest(folder: Path) -> str:

@@ -18,7 +18,7 @@ from flycam.access.policy import AccessPolicy, load_redacted_ground
 from flycam.board.commune_board import compute_imaged_share
 from flycam.board.marks import locate_in_vn2000
 from flycam.board.settlements import get_settlement_classification
-from flycam.catalog.comparisons import Comparison
+from flycam.catalog.changes import Comparison
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.change.comparison_store import make_comparison_reader, match_comparisons
 from flycam.change.impact import REACH_M, AffectedFeature, ChangeImpact, FeatureCount, sum_impact_by_commune

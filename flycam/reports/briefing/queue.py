@@ -46,7 +46,9 @@ from flycam.storage.files import compute_sha256
 
 PACK_FILE = pgettext("file name", "meeting-pack")
 PACK_STOPPED = _("the server stopped before this meeting pack was made: ask for it again")
-PACK_ENDED = _("the program that made the meeting pack ended without a word; ask again, or run 'flycam pack'")
+PACK_ENDED = _(
+    "the program that made the meeting pack ended without a message; ask again, or run 'flycam pack'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def describe_pack_failure(error: Exception) -> Message:
         return format_error(error)
     if isinstance(error, OSError):
         return _(
-            "the meeting pack could not be kept on the server ({reason}); make room there",
+            "the meeting pack could not be kept on the server ({reason}); free some space there",
             reason=error.strerror,
         )
     return PACK_ENDED

@@ -45,7 +45,7 @@ from flycam.reports.briefing.pdf import ViewerPicture, to_drill_band, to_pack_pd
 from flycam.reports.briefing.slides import to_pptx
 from flycam.reports.briefing.texts import LOCATOR, OVERVIEW, name_commune_picture
 from flycam.reports.layout import FigureRow, Text, put_text
-from flycam.storage.atomic import replace_folder
+from flycam.storage.files import replace_folder
 from flycam.workspace import Progress, Workspace, ignore_progress
 
 PAGE_FILE = "index.html"

@@ -24,8 +24,8 @@ from flycam.access.visible_flights import (
     list_flights_on_map,
     read_events_by_id,
 )
-from flycam.board.layer_routes import Now, build_feature_properties
 from flycam.board.marks import build_mark_feature
+from flycam.board.routes import Now, build_feature_properties
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.tables import intersect_boxes, union_boxes
 from flycam.errors import NotFound
@@ -455,7 +455,7 @@ def get_ogc_conformance() -> Json:
 def list_ogc_collections(request: Request, catalog: CatalogHere, now_ns: Now) -> Json:
     """List every collection: features first, then mosaics as map tiles.
 
-    Of every flight and layer that is the published mosaic.
+    Mosaics are the published ones of every flight and layer.
     """
     base = get_base_url(request)
     described = [

@@ -9,14 +9,12 @@ Source: OGC 12-007r2 (KML 2.3), which reads KML 2.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Annotated
 
 import numpy as np
 import shapely
 from fastapi import APIRouter, Depends, Path, Request, Response
-from shapely import Polygon
-from shapely.geometry.base import BaseGeometry
 
 from flycam.access.visible_flights import (
     find_shown_mosaic,
@@ -26,7 +24,7 @@ from flycam.access.visible_flights import (
 )
 from flycam.catalog.catalog import Catalog
 from flycam.errors import NotFound
-from flycam.geodata.kml import KML_FOOT, KML_HEAD, escape_xml
+from flycam.geodata.kml import KmlStyle, Placemark, escape_xml, format_box, format_kml, format_placemark
 from flycam.geometry.grid import MAX_ZOOM, TileId, get_tile_bounds, mercator_to_lonlat
 from flycam.http.guards import get_access_policy, require_viewer
 from flycam.http.responses import get_base_url, quote_path_segment
@@ -42,11 +40,7 @@ from flycam.serve.tiles.tile_route import iterate_tile_limits
 router = APIRouter(dependencies=[Depends(require_viewer)])
 
 KML_MEDIA_TYPE = "application/vnd.google-earth.kml+xml"
-_STYLES = "".join(
-    f'<Style id="{name}"><LineStyle><color>{colour}</color><width>2</width></LineStyle>'
-    "<PolyStyle><fill>0</fill></PolyStyle></Style>"
-    for name, colour in (("real", "ff00d7ff"), ("drill", "ffff7f00"))  # aabbggrr
-)
+_STYLES = {False: KmlStyle("real", "ffd700"), True: KmlStyle("drill", "007fff")}
 _REFRESH_S = 60
 _APPEARS_PX, _GONE_PX = 128, 2048
 """Side on the screen from which a tile is drawn, and up to which one that has children stays."""
@@ -63,7 +57,8 @@ def get_flights_kml(request: Request, catalog: CatalogHere) -> Response:
     """
     base = get_base_url(request)
     folders = "".join(_folder(request, catalog, event, base) for event in catalog.flights.events())
-    return _kml(f"{KML_HEAD}<name>flycam</name><open>1</open>{_STYLES}{folders}{KML_FOOT}", "flycam.kml")
+    document = format_kml("flycam", folders, styles=_STYLES.values(), is_open=True)
+    return _kml(document, "flycam.kml")
 
 
 @router.get("/kml/link.kml", response_class=Response)
@@ -74,7 +69,7 @@ def get_live_kml_link(request: Request) -> Response:
         f"<href>{escape_xml(get_base_url(request))}kml</href><refreshMode>onInterval</refreshMode>"
         f"<refreshInterval>{_REFRESH_S}</refreshInterval></Link></NetworkLink>"
     )
-    return _kml(f"{KML_HEAD}<name>flycam</name>{link}{KML_FOOT}", "flycam-link.kml")
+    return _kml(format_kml("flycam", link), "flycam-link.kml")
 
 
 @router.get("/kml/{mosaic_id}/{z}/{x}/{y}.kml", response_class=Response)
@@ -98,7 +93,7 @@ def get_tile_kml(
     children = [one for one in tile.children() if z < mosaic.base_zoom and _exists(catalog, mosaic, one)]
     links = "".join(_node_link(mosaic, one, base) for one in children)
     overlay = _overlay(mosaic, flight, tile, base, has_children=bool(children))
-    return _kml(f"{KML_HEAD}{overlay}{links}{KML_FOOT}", f"{z}-{x}-{y}.kml")
+    return _kml(format_kml(str(tile), overlay, links), f"{z}-{x}-{y}.kml")
 
 
 def _folder(request: Request, catalog: Catalog, event: Event, base: str) -> str:
@@ -118,15 +113,16 @@ def _flight(request: Request, catalog: Catalog, flight: Flight, event: Event, ba
         for mosaic in catalog.tiles.mosaics(flight.flight_id)
         if mosaic.published
     )
-    name = escape_xml(format_title(flight.name, event))
-    return (
-        f"<Folder><name>{name}</name>"
-        f"<Placemark><name>{name}</name><description>{escape_xml(_describe_flight(flight))}</description>"
-        f"<TimeSpan><begin>{format_iso(flight.first_ns)}</begin><end>{format_iso(flight.last_ns)}</end></TimeSpan>"
-        f"<styleUrl>#{'drill' if event.is_drill else 'real'}</styleUrl>"
-        f"<MultiGeometry>{''.join(map(_polygon, _polygons(shape)))}</MultiGeometry></Placemark>"
-        f"{links}</Folder>"
+    name = format_title(flight.name, event)
+    placemark = Placemark(
+        name=name,
+        description=_describe_flight(flight),
+        begin=format_iso(flight.first_ns),
+        end=format_iso(flight.last_ns),
+        style=_STYLES[event.is_drill],
+        shape=shape,
     )
+    return f"<Folder><name>{escape_xml(name)}</name>{format_placemark(placemark)}{links}</Folder>"
 
 
 def _describe_flight(flight: Flight) -> str:
@@ -164,13 +160,11 @@ def _node_link(mosaic: MosaicInfo, tile: TileId, base: str) -> str:
 
 
 def _overlay(mosaic: MosaicInfo, flight: Flight, tile: TileId, base: str, *, has_children: bool) -> str:
-    west, south, east, north = _edges(tile)
     return (
         f"<GroundOverlay><name>{tile}</name>{_region(tile, _GONE_PX if has_children else -1)}"
         f"<drawOrder>{_order(flight, tile.z)}</drawOrder>"
         f"<Icon><href>{escape_xml(base)}tiles/{quote_path_segment(mosaic.mosaic_id)}/{tile}.png</href></Icon>"
-        f"<LatLonBox><north>{north!r}</north><south>{south!r}</south><east>{east!r}</east><west>{west!r}</west>"
-        "</LatLonBox></GroundOverlay>"
+        f"{format_box('LatLonBox', _edges(tile))}</GroundOverlay>"
     )
 
 
@@ -184,10 +178,8 @@ def _order(flight: Flight, zoom: int) -> int:
 
 
 def _region(tile: TileId, max_px: int) -> str:
-    west, south, east, north = _edges(tile)
     return (
-        f"<Region><LatLonAltBox><north>{north!r}</north><south>{south!r}</south><east>{east!r}</east>"
-        f"<west>{west!r}</west></LatLonAltBox><Lod><minLodPixels>{_APPEARS_PX}</minLodPixels>"
+        f"<Region>{format_box('LatLonAltBox', _edges(tile))}<Lod><minLodPixels>{_APPEARS_PX}</minLodPixels>"
         f"<maxLodPixels>{max_px}</maxLodPixels></Lod></Region>"
     )
 
@@ -197,21 +189,6 @@ def _edges(tile: TileId) -> BoundsLonLat:
     x0, y0, x1, y1 = get_tile_bounds(tile)
     (west, south), (east, north) = mercator_to_lonlat(np.array([[x0, y0], [x1, y1]])).tolist()
     return west, south, east, north
-
-
-def _polygons(shape: BaseGeometry) -> Iterable[Polygon]:
-    return [one for one in shapely.get_parts(shape) if isinstance(one, Polygon)]
-
-
-def _polygon(polygon: Polygon) -> str:
-    inner = "".join(f"<innerBoundaryIs>{_ring(one)}</innerBoundaryIs>" for one in polygon.interiors)
-    outer = f"<outerBoundaryIs>{_ring(polygon.exterior)}</outerBoundaryIs>"
-    return f"<Polygon><tessellate>1</tessellate>{outer}{inner}</Polygon>"
-
-
-def _ring(ring: BaseGeometry) -> str:
-    points = " ".join(f"{x:.7f},{y:.7f}" for x, y, *_ in ring.coords)
-    return f"<LinearRing><coordinates>{points}</coordinates></LinearRing>"
 
 
 def _kml(text: str, name: str) -> Response:

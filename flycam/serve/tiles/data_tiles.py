@@ -38,6 +38,7 @@ from flycam.mosaic.finish.finished_tiles import (
 from flycam.mosaic.redaction import TileMask, compute_tile_mask
 from flycam.mosaic.terrain_codec import TerrainCache
 from flycam.mosaic.tiles.codec import ViewFormat, decode_tile
+from flycam.reports.images import ERROR_COLOURS, SURFACE_COLOURS
 from flycam.serve.tiles.log_follower import TileLogFollower
 from flycam.serve.tiles.tile_views import EMPTY_VIEW, TileView, ViewCache, load_view
 from flycam.workspace import Workspace
@@ -84,16 +85,14 @@ class Legend:
         return np.array([one.up_to for one in self.classes[:-1]], dtype=np.float64)
 
 
-# Blue to red through pale yellow (ColorBrewer RdYlBu): distinct to colour-blind eyes and in print.
-_SEVEN = ("#313695", "#4575b4", "#91bfdb", "#ffffbf", "#fdae61", "#f46d43", "#a50026")
-
-
 def _build_legend(title: Message, bounds: Sequence[tuple[float, Message | str]], last: Message) -> Legend:
     classes = [
         LegendClass(colour=colour, up_to=bound, label=_("up to {bound}", bound=bound_text))
-        for colour, (bound, bound_text) in zip(_SEVEN, bounds, strict=False)
+        for colour, (bound, bound_text) in zip(ERROR_COLOURS, bounds, strict=False)
     ]
-    return Legend(title=title, classes=(*classes, LegendClass(colour=_SEVEN[-1], up_to=None, label=last)))
+    return Legend(
+        title=title, classes=(*classes, LegendClass(colour=ERROR_COLOURS[-1], up_to=None, label=last))
+    )
 
 
 LEGENDS: Mapping[DataLayer, Legend] = {
@@ -118,10 +117,14 @@ LEGENDS: Mapping[DataLayer, Legend] = {
     DataLayer.SURFACE: Legend(
         title=_("Ground the pixels lie on"),
         classes=(
-            LegendClass(colour="#1b7837", up_to=None, label=_("the flight's own surface")),
-            LegendClass(colour="#a6dba0", up_to=None, label=_("carried on or corrected from the flight")),
-            LegendClass(colour="#c2a5cf", up_to=None, label=_("terrain model (DEM)")),
-            LegendClass(colour="#f1b6da", up_to=None, label=_("a flat plane (no DEM)")),
+            LegendClass(colour=SURFACE_COLOURS["own"], up_to=None, label=_("the flight's own surface")),
+            LegendClass(
+                colour=SURFACE_COLOURS["corrected"],
+                up_to=None,
+                label=_("carried on or corrected from the flight"),
+            ),
+            LegendClass(colour=SURFACE_COLOURS["dem"], up_to=None, label=_("terrain model (DEM)")),
+            LegendClass(colour=SURFACE_COLOURS["plane"], up_to=None, label=_("a flat plane (no DEM)")),
         ),
     ),
 }
@@ -296,7 +299,7 @@ class DataTileViews:
         return TileView(png, ViewFormat.PNG.value, f'"{stamp}"', head.seq, until_ns)
 
     def _ages_valid_until_ns(self, tile: MosaicTile) -> int | None:
-        """Return until when its ages keep their colours."""
+        """Return the time, UTC ns, until which its age colours are valid."""
         captured = [self._catalog.frames.get(name).header.captured_ns for name in tile.frames]
         return compute_ages_valid_until_ns(captured, self._workspace.clock_ns())
 

@@ -37,8 +37,8 @@ from flycam.model.records import FrameStatus, MosaicInfo, RevisionRecord
 from flycam.model.revision_stats import put_in_words
 from flycam.model.time import format_iso
 from flycam.model.warning import describe_warning, describe_warning_briefly, parse_warning_code
+from flycam.mosaic.amendments import move_flight
 from flycam.mosaic.finish.revisions import collect_readout_warnings, list_outdated_warnings
-from flycam.mosaic.flight_edits import move_flight
 from flycam.mosaic.orthorectify.flight_session import find_current_event
 from flycam.serve.tiles.data_tiles import LEGENDS, to_legend_json
 from flycam.serve.tiles.outlines import find_coverage_gaps

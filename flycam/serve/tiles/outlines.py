@@ -27,7 +27,7 @@ from flycam.http.services import CatalogHere
 from flycam.model.flight import Flight, FlightState
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.mosaic.raster import trace_mosaic_footprint
-from flycam.mosaic.tiles.groups import DAMAGE
+from flycam.mosaic.tiles.writer import DAMAGE
 from flycam.workspace import Workspace
 
 # -- Coverage gaps ---------------------------------------------------------------------------------

@@ -42,11 +42,11 @@ from flycam.model.flight import FlightState
 from flycam.model.frame import parse_video_frame_pts_ns
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.warning import CLOCK_UNKNOWN, LOG_DOUBTFUL, NO_TERRAIN, describe_warning, parse_warning_code
+from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.export import export_flight
 from flycam.mosaic.finish.adjustment_block import build_block_frames, derive_prior_pose
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.terrain import load_recorded_terrain, register_dem
 from flycam.mosaic.terrain_codec import parse_source_dem_id
 from flycam.mosaic.tiles.codec import read_tile
@@ -462,6 +462,24 @@ def alike(long_film: VideoDrillReport, tmp_path_factory: pytest.TempPathFactory)
     assert farther != text
     log.write_text(farther, encoding="utf-8")
     return log
+
+
+def test_a_log_of_another_flight_of_the_same_plan_is_found_out_and_replaced_on_request(
+    long_film: VideoDrillReport, alike: Path, make_house: MakeHouse
+) -> None:
+    house = make_house(long_film)
+    wrong = flown(house, long_film, telemetry=str(alike))
+    assert codes(wrong) == [], "its turns contradict nothing"
+    (mosaic,) = list_live_mosaics(house.workspace, wrong.flight.flight_id)
+    tiles = house.tiles(mosaic.mosaic_id)
+    with pytest.raises(FlightLogMismatch, match="--relay") as refused:
+        flown(house, long_film)
+    values = refused.value.message.values
+    assert values["count"] == wrong.used and 60.0 <= values["metres"] < 70.0 and values["degrees"] < 0.5
+    assert house.tiles(mosaic.mosaic_id) == tiles
+    right = flown(house, long_film, reprocess=True)
+    assert right.reprocessed == wrong.used and off_m(long_film, used(house, right)) < 15.0
+    assert replays(house, right.flight.flight_id)
 
 
 @pytest.mark.soak

@@ -10,7 +10,8 @@ import csv
 import re
 from pathlib import Path
 
-from flycam.ingest.photos.metadata import Angles, Dialect, PhotoMetadata
+from flycam.ingest.photos.photo_reader import PhotoMetadata
+from flycam.ingest.photos.xmp import Angles, Dialect
 
 _DMS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*deg\s*(\d+(?:\.\d+)?)'\s*(\d+(?:\.\d+)?)\"*\s*([NSEW])")
 _NUMBER = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)")

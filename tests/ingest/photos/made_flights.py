@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from flycam.geometry.camera import InteriorOrientation, LensModel
-from flycam.ingest.photos.metadata import Angles, Dialect, PhotoMetadata
+from flycam.ingest.photos.photo_reader import PhotoMetadata
+from flycam.ingest.photos.xmp import Angles, Dialect
 from flycam.media.pixels import PixelChecks
 
 LON, LAT = 104.8, 21.9

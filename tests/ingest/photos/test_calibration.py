@@ -15,8 +15,8 @@ from flycam.errors import CalibrationMissing
 from flycam.geodata.cameras import load_known_cameras
 from flycam.geometry.camera import InteriorOrientation, LensModel, compute_valid_radius
 from flycam.ingest.photos.calibration import resolve_interior
-from flycam.ingest.photos.metadata import Dewarp, Dialect, FieldOfView, PhotoMetadata, Pix4dLens
-from flycam.ingest.photos.photo_reader import read_metadata
+from flycam.ingest.photos.photo_reader import PhotoMetadata, read_metadata
+from flycam.ingest.photos.xmp import Dewarp, Dialect, FieldOfView, Pix4dLens
 
 DEWARP = Dewarp(
     calibrated_on="2022-06-08",

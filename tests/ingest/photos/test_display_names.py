@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from flycam.ingest.photos.metadata import make_display_names
+from flycam.ingest.photos.photo_reader import make_display_names
 from flycam.ingest.preflight.files import resolve_capture_times
 from flycam.ingest.preflight.flight_table import build_flight_table
 from tests.ingest.photos.made_flights import photo, strips

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.photos.metadata import Dialect
 from flycam.ingest.photos.photo_reader import read_metadata, read_photos
 from flycam.ingest.photos.photo_search import find_photos, search_photos
+from flycam.ingest.photos.xmp import Dialect
 from tests.ingest.preflight.handmade import (
     DJI_SPACE,
     DRILL_SPACE,

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from flycam.ingest.photos.metadata import Angles, Dialect
-from flycam.ingest.photos.xmp import detect_dialect, map_fields, parse_coordinate, parse_dewarp, resolve_maker
+from flycam.ingest.photos.xmp import (
+    Angles,
+    Dialect,
+    detect_dialect,
+    map_fields,
+    parse_coordinate,
+    parse_dewarp,
+    resolve_maker,
+)
 
 DEWARP = "2022-06-08;3713.29,3712.5,7.02,-8.72,-0.112575,0.014875,-0.000086,0.000107,-0.027064"
 

@@ -43,7 +43,7 @@ def listed(tmp_path, flight, marks=MARKS, off_m=()):
 def test_photos_without_a_position_are_placed_by_four_points_and_their_overlap(tmp_path, flight, photos):
     path = listed(tmp_path, flight)
     assert has_ground_control(path)
-    placed, (finding,) = with_gcp_positions(photos, path, lambda _: LENS, flight.grey)
+    placed, (finding,) = with_gcp_positions(photos, path, LENS, flight.grey)
     xy = to_work(np.array([(p.lon_deg, p.lat_deg) for p in placed]), CRS)
     np.testing.assert_allclose(xy, ORIGIN_M + flight.true_xy, atol=2.0)
     off = wrap_degrees(np.array([p.direction_deg for p in placed]) - 45.0)
@@ -60,5 +60,5 @@ def test_points_that_do_not_place_the_block_are_refused_with_the_cure(
 ):
     path = listed(tmp_path, flight, marks, off_m)
     with pytest.raises(InputUnusable, match=words) as caught:
-        with_gcp_positions(photos, path, lambda _: LENS, flight.grey)
+        with_gcp_positions(photos, path, LENS, flight.grey)
     assert "gcp_list.txt" in str(caught.value)

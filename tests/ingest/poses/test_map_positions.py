@@ -47,7 +47,7 @@ def drawn(tmp_path, ground, crs=CRS):
 def test_photos_without_a_position_are_placed_by_a_map_of_their_ground(tmp_path, flight, photos):
     path = drawn(tmp_path, flight.ground)
     assert is_map_file(path)
-    placed, (finding,) = with_map_positions(photos, path, lambda _: LENS, flight.grey)
+    placed, (finding,) = with_map_positions(photos, path, LENS, flight.grey)
     xy = to_work(np.array([(p.lon_deg, p.lat_deg) for p in placed]), CRS)
     np.testing.assert_allclose(xy, ORIGIN_M + flight.true_xy, atol=2.0)
     off = wrap_degrees(np.array([p.direction_deg for p in placed]) - 45.0)
@@ -57,7 +57,7 @@ def test_photos_without_a_position_are_placed_by_a_map_of_their_ground(tmp_path,
 
 def test_a_photo_that_has_a_position_keeps_it_and_one_alone_is_found(tmp_path, flight, photos):
     own = [photo("0.png", image_size_px=SIZE, lon_deg=104.8, lat_deg=21.9), photos[3]]
-    placed, _ = with_map_positions(own, drawn(tmp_path, flight.ground), lambda _: LENS, flight.grey)
+    placed, _ = with_map_positions(own, drawn(tmp_path, flight.ground), LENS, flight.grey)
     assert placed[0] == own[0]
     (xy,) = to_work(np.array([(placed[1].lon_deg, placed[1].lat_deg)]), CRS)
     np.testing.assert_allclose(xy, ORIGIN_M + flight.true_xy[3], atol=2.0)
@@ -65,4 +65,4 @@ def test_a_photo_that_has_a_position_keeps_it_and_one_alone_is_found(tmp_path, f
 
 def test_a_map_of_another_place_is_refused_by_its_name(tmp_path, flight, photos):
     with pytest.raises(InputUnusable, match=r"map\.tif"):
-        with_map_positions(photos, drawn(tmp_path, flight.ground[::-1]), lambda _: LENS, flight.grey)
+        with_map_positions(photos, drawn(tmp_path, flight.ground[::-1]), LENS, flight.grey)

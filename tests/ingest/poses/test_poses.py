@@ -13,7 +13,7 @@ from flycam.errors import CrsMissing, SourceUnreadable
 from flycam.geodata.crs import compute_convergence_and_scale, to_lonlat, to_work
 from flycam.geodata.geoid import interpolate_undulation_m
 from flycam.geometry.camera import LensModel, project
-from flycam.ingest.photos.metadata import Angles
+from flycam.ingest.photos.xmp import Angles
 from flycam.ingest.poses.external_poses import (
     build_posed_headers,
     has_only_positions,
@@ -191,10 +191,8 @@ def test_photos_of_one_name_find_their_pose_by_folder(tmp_path):
         Path(folder, name) for name in ("DJI_0001.JPG", "DJI_0002.JPG") for folder in ("100MEDIA", "101MEDIA")
     ]
     photos = [photo(path.name, path=path, size_bytes=n) for n, path in enumerate(paths)]
-    headers, rejected = build_posed_headers(
-        photos, rows, interior_for=lambda p: CAMERA, pose_file="poses.csv", identify=lambda p: str(p.path)
-    )
-    assert [h.provenance.source_sha256 for h in headers] == ["101MEDIA/DJI_0001.JPG"]
+    headers, rejected = build_posed_headers(photos, rows, camera=CAMERA, pose_file="poses.csv")
+    assert [h.provenance.source_sha256 for h in headers] == [photos[1].identity]
     assert [r.name for r in rejected] == [
         "100MEDIA/DJI_0001.JPG",
         "100MEDIA/DJI_0002.JPG",

@@ -7,7 +7,7 @@ import pytest
 
 from flycam.errors import DatumUnknown
 from flycam.geodata.geoid import interpolate_undulation_m
-from flycam.ingest.photos.metadata import Dialect
+from flycam.ingest.photos.xmp import Dialect
 from flycam.ingest.preflight.altitude import HeightMode, resolve_heights
 from flycam.ingest.preflight.files import resolve_capture_times
 from flycam.ingest.preflight.flight_table import build_flight_table, split_sorties

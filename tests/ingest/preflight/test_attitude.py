@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flycam.geodata.geoid import compute_declination_deg
-from flycam.ingest.photos.metadata import Angles, Dialect
+from flycam.ingest.photos.xmp import Angles, Dialect
 from flycam.ingest.preflight.attitude import resolve_attitude, resolve_nose_cameras
 from flycam.ingest.preflight.files import resolve_capture_times
 from flycam.ingest.preflight.flight_table import (

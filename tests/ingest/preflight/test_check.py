@@ -9,16 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from flycam.errors import CalibrationMissing
 from flycam.geodata.crs import compute_convergence_and_scale
 from flycam.geometry.camera import project
 from flycam.geometry.pose import PoseSource
-from flycam.ingest.photos.calibration import resolve_interior
-from flycam.ingest.photos.metadata import Angles
 from flycam.ingest.photos.photo_reader import read_photos
 from flycam.ingest.photos.photo_search import find_photos
-from flycam.ingest.preflight.check import diagnose
-from flycam.ingest.preflight.files import compute_quick_identity
+from flycam.ingest.photos.xmp import Angles
+from flycam.ingest.preflight_check import diagnose
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.media.pixels import read_grey
 from flycam.model.diagnosis import GapKind, Severity
@@ -41,8 +38,8 @@ from tests.ingest.photos.made_flights import (
 
 
 def inspect(photos, **options):
-    options = {"terrain_at": flat(), "interior_for": lambda p: CAMERA, **options}
-    return diagnose(photos, identify=compute_quick_identity, **options)
+    options = {"terrain_at": flat(), "camera": CAMERA, **options}
+    return diagnose(photos, **options)
 
 
 def test_headers_are_ready_to_rectify():
@@ -51,7 +48,7 @@ def test_headers_are_ready_to_rectify():
     assert diagnosis.work_crs == "EPSG:32648"
     assert diagnosis.vertical_datum == "EGM96"
     header = diagnosis.headers[0]
-    assert header.frame_id == derive_frame_id(compute_quick_identity(photos[0]))
+    assert header.frame_id == derive_frame_id(photos[0].identity)
     assert header.layer is Layer.COLOUR
     assert header.provenance.operator == "Lò Văn A"
     exterior = header.exterior_prior
@@ -68,10 +65,7 @@ def test_headers_are_ready_to_rectify():
 
 
 def test_a_lens_nobody_knows_is_a_rejection_with_the_cure():
-    def unknown(item):
-        raise CalibrationMissing(f"{item.name}: nothing says what lens took it; give --camera FILE")
-
-    diagnosis = diagnose(strips(), interior_for=unknown, terrain_at=flat(), identify=compute_quick_identity)
+    diagnosis = diagnose(strips(), terrain_at=flat())
     assert diagnosis.headers == ()
     assert {r.reason for r in diagnosis.rejected} == {"calibration_missing"}
     assert the(diagnosis.problems, "calibration_missing").severity is Severity.ERROR
@@ -117,9 +111,7 @@ def test_no_photo_is_silently_dropped_and_no_header_is_nonsense(fields, with_ter
 def test_brighton_beach_stands_forty_metres_above_its_shore(shared_data):
     photos, failed = read_photos(find_photos([shared_data / "flights" / "brighton_beach"]))
     assert failed == []
-    diagnosis = diagnose(
-        photos, interior_for=resolve_interior, terrain_at=flat(159.0), identify=compute_quick_identity
-    )
+    diagnosis = diagnose(photos, terrain_at=flat(159.0))
     assert (len(diagnosis.headers), diagnosis.rejected, diagnosis.gaps) == (18, (), ())
     heights = [h.exterior_prior.projection_centre_m[2] for h in diagnosis.headers]
     np.testing.assert_allclose(heights, 199.0, atol=1.5)
@@ -128,9 +120,7 @@ def test_brighton_beach_stands_forty_metres_above_its_shore(shared_data):
 @pytest.mark.real
 def test_seneca_has_no_gimbal_and_its_ellipsoidal_height_is_not_taken_for_sea_level(shared_data):
     photos, _ = read_photos(find_photos([shared_data / "flights" / "seneca_fixed_wing"]))
-    diagnosis = diagnose(
-        photos, interior_for=resolve_interior, terrain_at=flat(246.0), identify=compute_quick_identity
-    )
+    diagnosis = diagnose(photos, terrain_at=flat(246.0))
     assert len(diagnosis.headers) == 6
     assert "fixed_mount" in codes(diagnosis.problems)
     for header in diagnosis.headers:
@@ -144,7 +134,7 @@ def test_canberra_is_positioned_from_its_log(shared_data):
     photos, _ = read_photos(find_photos([folder]))
     diagnosis = diagnose(
         photos,
-        interior_for=lambda p: interior,
+        camera=interior,
         terrain_at=flat(592.0),
         track=read_flight_log(folder / "flight.tlog"),
     )
@@ -161,7 +151,8 @@ def test_canberra_is_positioned_from_its_log(shared_data):
 
 def survey_flight(folder):
     """The 1,452 photos, those whose removal makes gaps, and ground 110 m under a terrain-following flight."""
-    photos = read_exiftool_csv(folder / "image_metadata.csv")
+    listed = read_exiftool_csv(folder / "image_metadata.csv")  # without the size of the pictures
+    photos = [replace(one, image_size_px=CAMERA.image_size_px) for one in listed]
     lines = (folder / "images-to-delete-for-gaps.txt").read_text().splitlines()
     gone = {Path(line).name for line in lines if line.startswith("./")}
     places = np.array([[p.lon_deg, p.lat_deg] for p in photos])
@@ -215,17 +206,23 @@ def test_a_real_flight_that_says_no_height_is_laid_by_the_motion_of_its_pictures
     """Brighton Beach flew 38 m above the shore (measured); here it says nothing but where it was."""
     read, _ = read_photos(find_photos([shared_data / "flights" / "brighton_beach"]))
     photos = [
-        replace(p, relative_altitude_m=None, absolute_altitude_m=None, exif_altitude_m=None) for p in read
+        replace(
+            p,
+            relative_altitude_m=None,
+            absolute_altitude_m=None,
+            exif_altitude_m=None,
+            checks=picture(1.0),
+        )
+        for p in read
     ]
-    checks = {p.path: picture(1.0) for p in photos}
-    found = diagnose(photos, interior_for=resolve_interior, checks=checks, grey_of=read_grey)
+    found = diagnose(photos, grey_of=read_grey)
     heights = np.array([one.exterior_prior.projection_centre_m[2] for one in found.headers])
     sigma = np.array([one.exterior_prior.sigma_position_m[2] for one in found.headers])
     assert len(heights) == len(photos)
     np.testing.assert_allclose(heights, 38.0, rtol=0.1)
     assert (sigma < 6.0).all()
     assert "height_from_pictures" in codes(found.problems)
-    alone = diagnose(photos[:1], interior_for=resolve_interior, checks=checks, grey_of=read_grey)
+    alone = diagnose(photos[:1], grey_of=read_grey)
     assert [one.reason for one in alone.rejected] == ["no_height"]
 
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import shapely
 
-from flycam.ingest.inspection import make_refly_kml
-from flycam.ingest.preflight.check import diagnose
-from flycam.ingest.preflight.files import compute_quick_identity
+from flycam.ingest.preflight.coverage import make_refly_kml
+from flycam.ingest.preflight_check import diagnose
 from flycam.model.diagnosis import GapKind
 from tests.ingest.photos.made_flights import CAMERA, GROUND_M, LAT, LON, M_PER_DEG, codes, flat, strips, the
 
@@ -16,9 +15,8 @@ from tests.ingest.photos.made_flights import CAMERA, GROUND_M, LAT, LON, M_PER_D
 def inspect(photos, terrain=None, **options):
     return diagnose(
         photos,
-        interior_for=lambda p: CAMERA,
+        camera=CAMERA,
         terrain_at=terrain or flat(),
-        identify=compute_quick_identity,
         **options,
     )
 

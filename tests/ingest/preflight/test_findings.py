@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from flycam.geometry.pose import rotation_from_gimbal
-from flycam.ingest.photos.metadata import make_display_names
-from flycam.ingest.preflight.check import compute_sky_fraction, reject_sky_photos
+from flycam.ingest.photos.photo_reader import make_display_names
+from flycam.ingest.preflight.attitude import compute_sky_fraction, reject_sky_photos
 from flycam.ingest.preflight.files import find_duplicates, find_missing_files, reject_bad_images
 from flycam.ingest.preflight.flight_table import build_flight_table
 from tests.ingest.photos.made_flights import CAMERA, codes, photo, picture, strips, the
@@ -39,13 +39,7 @@ def test_the_same_bytes_twice_are_used_once(tmp_path):
         path = tmp_path / name
         path.write_bytes(body)
         photos.append(photo(name, path=path, size_bytes=3, taken_text="2025-09-20T09:00:00"))
-    hashed = []
-
-    def identify(item):
-        hashed.append(item.name)
-        return hashlib.sha256(item.path.read_bytes()).hexdigest()
-
-    kept, rejected, problems = find_duplicates(table_of(photos), identify)
+    kept, rejected, problems = find_duplicates(table_of(photos))
     assert kept == [0, 2]
     assert (rejected[0].name, rejected[0].reason) == ("B.JPG", "duplicate")
     assert "A.JPG" in str(rejected[0].message)
@@ -83,12 +77,9 @@ def test_folders_that_count_from_the_start_again_have_gaps_of_their_own():
 
 
 def test_blur_is_judged_against_the_flight_and_a_covered_lens_by_itself():
-    photos = strips(lines=1)
-    checks = {p.path: picture(0.5) for p in photos}
-    checks[photos[2].path] = picture(0.05)
-    checks[photos[4].path] = picture(0.2)
-    checks[photos[7].path] = picture(0.0, covered=True)
-    refused, problems = reject_bad_images(photos, make_display_names(photos), checks)
+    looks = {2: picture(0.05), 4: picture(0.2), 7: picture(0.0, covered=True)}
+    photos = [replace(one, checks=looks.get(row, picture(0.5))) for row, one in enumerate(strips(lines=1))]
+    refused, problems = reject_bad_images(photos, make_display_names(photos))
     assert {(row, error.reason) for row, error in refused.items()} == {
         (2, "too_blurred"),
         (7, "lens_covered"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.ingest.photos.metadata import Angles
+from flycam.ingest.photos.xmp import Angles
 from flycam.ingest.preflight.files import resolve_capture_times
 from flycam.ingest.preflight.flight_table import build_flight_table
 from flycam.ingest.preflight.log_match import estimate_event_offset_ns, fill_from_log

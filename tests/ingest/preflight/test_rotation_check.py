@@ -7,30 +7,29 @@ import numpy as np
 import pytest
 
 from flycam.geometry.correlation import count_agreeing_windows, locate_square, orthorectify_thumbnail
-from flycam.ingest.photos.calibration import resolve_interior
-from flycam.ingest.photos.metadata import Angles
 from flycam.ingest.photos.photo_reader import read_photos
 from flycam.ingest.photos.photo_search import search_photos
-from flycam.ingest.preflight.check import diagnose
+from flycam.ingest.photos.xmp import Angles
 from flycam.ingest.preflight.image_rotation import detect_edited_photos
-from flycam.media.pixels import check_pixels, read_pixel_checks
+from flycam.ingest.preflight_check import diagnose
+from flycam.media.pixels import check_pixels
 from flycam.model.diagnosis import Severity
-from tests.ingest.photos.made_flights import photo, strips
-from tests.ingest.preflight.turned_flights import fields_and_roads, flat, identity, lens, problem, shown_by
+from tests.ingest.photos.made_flights import CAMERA, photo, strips
+from tests.ingest.preflight.turned_flights import fields_and_roads, flat, problem, shown_by
 
 
 def flown(photos, quarters, software=None, ground=None):
     """Diagnosis of a flight some of whose pictures (by index) were turned clockwise afterwards."""
-    before = diagnose(photos, interior_for=lens, terrain_at=flat, identify=identity)
+    before = diagnose(photos, camera=CAMERA, terrain_at=flat)
     pictures = shown_by(before.headers, fields_and_roads() if ground is None else ground)
-    checks, handed = {}, []
+    handed = []
     for k, one in enumerate(photos):
         turn = quarters.get(k, 0)
-        checks[one.path] = check_pixels(np.ascontiguousarray(np.rot90(pictures[one.name], -turn)))
+        checks = check_pixels(np.ascontiguousarray(np.rot90(pictures[one.name], -turn)))
         size = one.image_size_px[::-1] if turn % 2 else one.image_size_px
         tag = (software or {}).get(k, one.software)
-        handed.append(replace(one, image_size_px=size, software=tag))
-    after = diagnose(handed, interior_for=lens, terrain_at=flat, identify=identity, checks=checks)
+        handed.append(replace(one, image_size_px=size, software=tag, checks=checks))
+    after = diagnose(handed, camera=CAMERA, terrain_at=flat)
     return before, after
 
 
@@ -78,14 +77,19 @@ def test_single_photos_turned_without_any_tag_are_found():
 def test_a_heading_that_was_guessed_is_not_a_picture_that_was_turned():
     """An aircraft flew backwards and its tags state no heading: nobody turned anything."""
     photos = strips(lines=3, per_line=8)
-    settle = partial(diagnose, interior_for=lens, terrain_at=flat, identify=identity)
+    settle = partial(diagnose, camera=CAMERA, terrain_at=flat)
     pictures = shown_by(settle(photos).headers, fields_and_roads())
-    checks = {p.path: check_pixels(np.ascontiguousarray(np.rot90(pictures[p.name], 2))) for p in photos}
     silent = [
-        replace(p, gimbal=replace(p.gimbal, yaw_deg=None), aircraft=Angles(), software="Photo Viewer")
+        replace(
+            p,
+            gimbal=replace(p.gimbal, yaw_deg=None),
+            aircraft=Angles(),
+            software="Photo Viewer",
+            checks=check_pixels(np.ascontiguousarray(np.rot90(pictures[p.name], 2))),
+        )
         for p in photos
     ]
-    found = settle(silent, checks=checks)
+    found = settle(silent)
     assert problem(found, "turned") is None
     assert len(problem(found, "heading_guessed_wrong").frames) >= 20
 
@@ -119,14 +123,14 @@ def test_which_software_makes_a_photo_suspect(software, usual, edited):
     assert detect_edited_photos(photos)[-1] == edited
 
 
-def orthorectified(headers, checks, name):
+def orthorectified(headers, photos, name):
     """Thumbnail of a photo on level ground at height 0, two metres a pixel by three."""
     header = next(h for h in headers if h.provenance.source_name == name)
     spot = locate_square(np.array(header.exterior_prior.projection_centre_m[:2]), 0.5)
     nodes = spot.nodes_m(0.5)
     nodes = np.column_stack([nodes, np.zeros(len(nodes))])
     return orthorectify_thumbnail(
-        next(c for path, c in checks.items() if path.name == name).thumbnail,
+        next(one for one in photos if one.name == name).checks.thumbnail,
         header.interior,
         header.exterior_prior,
         spot,
@@ -136,14 +140,13 @@ def orthorectified(headers, checks, name):
 
 @pytest.mark.real
 def test_the_return_strip_of_brighton_beach_was_turned_by_hand(shared_data):
-    photos, _ = read_photos(search_photos([shared_data / "flights" / "brighton_beach"]).photos)
-    checks = {p.path: read_pixel_checks(p.path) for p in photos}
-    run = partial(diagnose, photos, interior_for=resolve_interior, identify=identity)
-    without, found = run(), run(checks=checks)
+    photos, _ = read_photos(search_photos([shared_data / "flights" / "brighton_beach"]).photos, is_whole=True)
+    unseen = [replace(photo, checks=None) for photo in photos]
+    without, found = (diagnose(some) for some in (unseen, photos))
     strip = [f"DJI_00{k}.JPG" for k in range(24, 30)]
     assert turns_found(without, found) == dict.fromkeys(strip, 2)
     for name, neighbour in zip(strip, [*strip[1:], "DJI_0030.JPG"], strict=True):
         at_last, as_written = (
-            [orthorectified(one.headers, checks, of) for of in (name, neighbour)] for one in (found, without)
+            [orthorectified(one.headers, photos, of) for of in (name, neighbour)] for one in (found, without)
         )
         assert count_agreeing_windows(*at_last) >= 4 > count_agreeing_windows(*as_written)

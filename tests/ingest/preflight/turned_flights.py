@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from flycam.geometry.camera import compute_image_rays, scale_interior
-from flycam.ingest.photos.metadata import PhotoMetadata
-from tests.ingest.photos.made_flights import CAMERA, GROUND_M
+from tests.ingest.photos.made_flights import GROUND_M
 
 GROUND_SIZE_M = 900.0
 TEXEL_M = 0.7
@@ -15,14 +14,6 @@ TEXEL_M = 0.7
 
 def flat(lonlat):
     return np.full(len(lonlat), GROUND_M), "EGM2008"
-
-
-def lens(metadata: PhotoMetadata):
-    return (
-        CAMERA
-        if metadata.image_size_px == CAMERA.image_size_px
-        else scale_interior(CAMERA, metadata.image_size_px)
-    )
 
 
 def fields_and_roads(seed=3):
@@ -52,10 +43,6 @@ def shown_by(headers, ground):
             ground, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR
         )
     return pictures
-
-
-def identity(metadata):
-    return f"{metadata.size_bytes:064x}"
 
 
 def problem(diagnosis, code):

@@ -10,7 +10,7 @@ import pytest
 
 from flycam.errors import PeerUnavailable, SourceUnreadable
 from flycam.http.client import HttpReply, ServerConnection
-from flycam.ingest.photos.metadata import FileKind
+from flycam.ingest.photos.photo_search import FileKind
 from flycam.ingest.upload import client as upload_client
 from flycam.ingest.upload.memory_card import MemoryCard, UploadRequest, pack_heads
 from flycam.messages import Message

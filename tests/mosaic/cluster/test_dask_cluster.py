@@ -22,7 +22,7 @@ from flycam.config import SchedulerAddress
 from flycam.drill.photo_drill import DrillReport, write_drill
 from flycam.errors import ClusterUnavailable, WorkerIncompatible
 from flycam.ingest.batch import ingest
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.mosaic.cluster.dask_cluster import build_security, connect_cluster
 from flycam.mosaic.cluster.run import ClusterRun, Fence, choose_block_zoom
 from flycam.mosaic.orthorectify.flight_session import FlightLabels

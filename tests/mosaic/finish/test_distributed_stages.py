@@ -48,7 +48,3 @@ def test_stopped_on_a_cluster_it_goes_on_without_to_the_same_tiles_surface_and_a
 
     finish_flight(workspace, NAME, _REQUEST)
     assert tiles_of(workspace, alone.mosaic_id, 1) == tiles_of(alone.workspace, alone.mosaic_id, 1)
-
-
-def _never(*_: object, **__: object) -> None:
-    raise AssertionError("sought again")

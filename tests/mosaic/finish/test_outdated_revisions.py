@@ -8,7 +8,7 @@ import pytest
 
 from flycam.drill.photo_drill import DrillReport
 from flycam.ingest.batch import ingest
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.model.records import RevisionState
 from flycam.model.warning import FINISHED_OLDER, REPROCESSED, parse_warning_code
 from flycam.mosaic.finish.revisions import is_outdated, list_outdated_warnings

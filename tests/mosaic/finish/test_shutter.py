@@ -12,7 +12,7 @@ from flycam.catalog.rows import exterior_from_json, exterior_to_json
 from flycam.drill.ground_truth import DrillTruth, read_truth
 from flycam.drill.photo_drill import write_drill
 from flycam.ingest.batch import ingest
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.model.records import FrameStatus, RevisionFrame
 from flycam.mosaic.finish.workflow import FinishRequest
 from flycam.mosaic.orthorectify.flight_session import FlightLabels

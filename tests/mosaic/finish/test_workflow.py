@@ -26,11 +26,11 @@ from flycam.model.frame import TileRecord
 from flycam.model.records import FrameStatus, RevisionState
 from flycam.model.time import format_iso
 from flycam.mosaic.adjustment.block import TerrainPrior
+from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.export import export_contours, export_flight, export_surface
 from flycam.mosaic.finish import workflow
 from flycam.mosaic.finish.finished_tiles import compute_error_m, decode_error_m
 from flycam.mosaic.finish.workflow import FinishRequest, plan_layer_jobs
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.redaction import RedactionRequest, add_redaction
 from flycam.mosaic.terrain import load_recorded_terrain, register_dem
 from flycam.mosaic.tiles.codec import compute_content_hash, read_tile

@@ -13,7 +13,7 @@ from flycam.board.layers import register_communes
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import InputUnusable
 from flycam.ingest.batch import IngestReport, ingest
-from flycam.ingest.inspection import PreflightRequest
+from flycam.ingest.preflight_check import PreflightRequest
 from flycam.model.flight import FlightState
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.warning import (
@@ -24,8 +24,8 @@ from flycam.model.warning import (
     TERRAIN_WAITS,
     parse_warning_code,
 )
+from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
 from flycam.mosaic.terrain import register_dem
 from flycam.mosaic.tiles.codec import read_tile
 from tests.clips import cut_all
@@ -120,7 +120,7 @@ def test_from_a_plane_onto_terrain_as_if_it_had_been_there_from_the_start(
 @pytest.mark.parametrize(
     "moment",
     [
-        "flycam.catalog.placements.Placements.supersede",
+        "flycam.catalog.frames.Placements.supersede",
         "flycam.mosaic.tiles.writer.MosaicWriter.rebuild",
     ],
 )

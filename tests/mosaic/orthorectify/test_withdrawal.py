@@ -10,7 +10,7 @@ import pytest
 from flycam.drill.photo_drill import DrillReport
 from flycam.model.flight import FlightState
 from flycam.model.records import FrameStatus
-from flycam.mosaic.orthorectify.withdrawal import withdraw_by_reference
+from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.storage import keys
 from tests.houses import House

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flycam.mosaic.orthorectify.withdrawal import WithdrawnTimes
+from flycam.mosaic.amendments import WithdrawnTimes
 
 SECOND = 10**9
 

@@ -21,7 +21,7 @@ const words = {
   listed: ["Hiện {0} trong {1}", "{0} of {1}"],
   noneListed: ["Không có thay đổi nào như vậy.", "There is no such change."],
   roadsReading: ["Đang tìm đường bị cắt…", "Cut roads are being looked for…"],
-  roadsFailed: ["Chưa tìm được đường bị cắt: máy chủ không trả lời.", "Cut roads cannot be told: the server does not answer."],
+  roadsFailed: ["Chưa tìm được đường bị cắt: máy chủ không trả lời.", "Cut roads are not known: the server does not answer."],
   roadsInPart: ["{0} thay đổi không nằm trọn trong lớp đường nào: chưa biết có cắt đường hay không.", "{0} changes lie beyond the layers of roads: whether they cut one is not known."],
   roadsNoLayer: ["Chưa có lớp đường nên chưa biết chỗ nào cắt đường.", "There is no layer of roads: which change cuts one is not known."],
   windows: ["Hiện ô khớp hai ảnh", "Show how the pictures were laid"],
@@ -60,7 +60,7 @@ const words = {
   noScore: ["chưa có điểm", "no score"],
   noScoreMeans: [
     "Không có địa hình: chưa tính được điểm, và chưa phân biệt được sạt lở, ngập lụt với loại khác.",
-    "No terrain: no score can be told, nor landslide, flood and other apart.",
+    "No terrain: landslide, flood and other cannot be distinguished, and there are no scores.",
   ],
   kindChangedMeans: [
     "Điểm của phần mềm là cho loại nó đã đoán; loại bây giờ do người xác định nên không có điểm.",
@@ -109,7 +109,7 @@ const words = {
   noCorner: ["Không có đỉnh nào dưới con trỏ, hoặc chỉ còn ba đỉnh.", "There is no corner under the pointer, or only three are left."],
   drawnIsAccepted: ["Vẽ là xác nhận, ký tên bạn; hoàn tác bằng U.", "What you draw is accepted, in your name; U undoes it."],
   saveAccepted: ["Lưu và xác nhận", "Save, accepted"],
-  kindFirst: ["Chưa ghi là thay đổi loại nào: hãy chọn (phím 1, 2, 3), rồi Enter.", "What it is has not been said: choose (keys 1, 2, 3), then Enter."],
+  kindFirst: ["Chưa ghi là thay đổi loại nào: hãy chọn (phím 1, 2, 3), rồi Enter.", "No kind has been chosen: choose one (keys 1, 2, 3), then Enter."],
   drawing: ["Bấm từng đỉnh quanh chỗ thay đổi, bấm đúp để khép, hoặc Enter để khép và lưu; Esc bỏ đỉnh cuối.", "Tap the corners around the change, a double tap closes it, Enter closes and saves it; Esc takes back a corner."],
   outlineTooShort: ["Chưa có đường bao: hãy bấm ít nhất ba đỉnh quanh chỗ thay đổi, rồi Enter.", "There is no outline yet: tap three corners at least around the change, then Enter."],
   overtaken: ["{0} vừa {1} thay đổi này.", "Just {1} by {0}."],

@@ -18,9 +18,8 @@ from flycam.messages import Message
 from flycam.model.flight import FlightState
 from flycam.model.records import FrameStatus
 from flycam.model.text import format_shell_command
-from flycam.operations.jobs import CommandRecord, list_interrupted_jobs, record_job
+from flycam.operations.jobs import CommandRecord, list_interrupted_jobs, record_job, resume_jobs
 from flycam.power import Power, PowerMode
-from flycam.serve.job_resumer import resume_jobs
 from tests.ports import free_port
 from tests.waiting import until
 
@@ -99,7 +98,7 @@ def test_an_ingest_that_was_killed_is_completed_by_the_next_server(
 def test_a_card_that_is_out_is_waited_for_and_another_is_not_taken_for_it(
     drill: DrillReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flycam.serve.job_resumer.RETRY_INTERVAL_S", 0.2)
+    monkeypatch.setattr("flycam.operations.jobs.RETRY_INTERVAL_S", 0.2)
     data, card = tmp_path / "data", tmp_path / "card"
     shutil.copytree(drill.photos, card)
     ingest_killed(data, card)

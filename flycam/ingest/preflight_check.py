@@ -1,14 +1,18 @@
-"""Preflight check: description of a flight, its faults, and their resolution.
+"""Preflight check of a flight: its faults, and headers that are ready to rectify.
 
-`diagnose` turns the photos' metadata into headers that are ready to rectify. Evidence beats convention; every
-decision becomes one sentence; no photo is dropped without a reason.
+`diagnose` turns the photos' metadata into headers. Evidence beats convention; every decision becomes one
+sentence; no photo is dropped without a reason. `run_preflight` reads the photos before it; poses may come
+from a table, such as an external adjustment or a survey company's file. Nothing is written but the KML of the
+ground to refly, on request (`flycam inspect`).
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from shapely.geometry.base import BaseGeometry
@@ -16,33 +20,57 @@ from shapely.geometry.base import BaseGeometry
 from flycam.errors import (
     CalibrationMissing,
     FrameRejected,
-    HeightUnknown,
-    HorizonInView,
+    FrameUnreadable,
     LensUnknown,
-    PoseRejected,
+    OutsideTerrain,
+    PhotosUnpositioned,
+    PositionMissing,
+    PositionUnknown,
+    SourceUnreadable,
+    TerrainMissing,
 )
-from flycam.geodata.crs import choose_work_crs, to_work
-from flycam.geometry.camera import InteriorOrientation, compute_ray_directions
-from flycam.ingest.photos.metadata import PhotoMetadata, make_display_names
-from flycam.ingest.preflight.altitude import CameraHeights, HeightMode, resolve_heights, resolve_positions
+from flycam.geodata.cameras import load_camera_file
+from flycam.geodata.crs import choose_work_crs, to_lonlat, to_work
+from flycam.geodata.dem import DemInfo, read_dem_info
+from flycam.geometry.camera import InteriorOrientation
+from flycam.ingest.photos.photo_reader import PhotoMetadata, PhotoPrefetch, make_display_names, read_photos
+from flycam.ingest.photos.photo_search import FileKind, PhotoSearchResult, detect_file_kind, search_photos
+from flycam.ingest.poses.block_positions import (
+    is_map_file,
+    with_gcp_positions,
+    with_map_positions,
+)
+from flycam.ingest.poses.external_poses import (
+    build_diagnosis_from_poses,
+    has_ground_control,
+    has_only_positions,
+    has_poses,
+    with_table_positions,
+)
+from flycam.ingest.preflight.altitude import (
+    TERRAIN_DISJOINT,
+    TERRAIN_HOLE,
+    TERRAIN_PARTIAL,
+    CameraHeights,
+    HeightMode,
+    resolve_heights,
+    resolve_positions,
+)
 from flycam.ingest.preflight.attitude import (
     SIGMA_COURSE_YAW_DEG,
-    Attitude,
     resolve_attitude,
     resolve_nose_cameras,
 )
-from flycam.ingest.preflight.coverage import assess_coverage
+from flycam.ingest.preflight.coverage import assess_coverage, make_refly_kml
 from flycam.ingest.preflight.files import (
-    IdentifyPhoto,
-    compute_content_identity,
+    UsablePhotos,
     find_duplicates,
     find_missing_files,
     identify_photos,
-    reject_bad_images,
     resolve_capture_times,
+    select_usable_photos,
 )
 from flycam.ingest.preflight.flight_table import (
-    CLEARANCE_M,
     Bools,
     FlightTable,
     Floats,
@@ -72,206 +100,20 @@ from flycam.ingest.preflight.image_rotation import (
     find_interior,
     guess_interior,
 )
-from flycam.ingest.preflight.log_match import fill_from_log, to_flight_log
+from flycam.ingest.preflight.log_match import LOG_DOES_NOT_MATCH, fill_from_log, to_flight_log
 from flycam.ingest.preflight.takeoff import StatedTakeoff
 from flycam.ingest.telemetry.flight_log import FlightLog
-from flycam.media.pixels import Checks, PixelChecks
-from flycam.messages import Message, _, ngettext
+from flycam.media.pixels import PixelChecks, read_grey
+from flycam.messages import Message, _, join, ngettext
 from flycam.model.diagnosis import Diagnosis, Problem, Rejection, Severity, Takeoff, TerrainAt
 from flycam.model.flight import is_flat_datum
 from flycam.model.frame import FrameHeader
 from flycam.model.telemetry import TelemetryTrack
-
-# -- Share of sky in photos, and rejection of those that are mostly sky ----------------------------
-
-
-GRAZING_DEG = 3.0
-"""Rays flatter than this meet the ground, if at all, kilometres away, where pixels are useless."""
-MAX_SKY = 0.6
-_GRID = 7
-
-
-def compute_sky_fraction(rotations: Floats, interiors: Sequence[InteriorOrientation]) -> Floats:
-    """Return the share of each frame that looks flatter than `GRAZING_DEG` down.
-
-    N×3×3 rotations, N interiors.
-    """
-    share = np.zeros(len(rotations))
-    for interior in set(interiors):
-        rows = np.array([i for i, other in enumerate(interiors) if other is interior or other == interior])
-        directions = _directions(interior)
-        up = rotations[rows][:, :, 2] @ directions.T
-        share[rows] = (up > -np.sin(np.radians(GRAZING_DEG))).mean(axis=1)
-    return share
-
-
-def _directions(interior: InteriorOrientation) -> Floats:
-    width, height = interior.image_size_px
-    u, v = np.meshgrid(np.linspace(0.0, width - 1.0, _GRID), np.linspace(0.0, height - 1.0, _GRID))
-    rays = np.stack(compute_ray_directions(interior, u.ravel(), v.ravel()), axis=-1)
-    rays = rays[np.isfinite(rays).all(axis=1)]
-    unit: Floats = rays / np.linalg.norm(rays, axis=1, keepdims=True)
-    return unit
-
-
-def reject_sky_photos(
-    names: Sequence[str], share: Floats, reportable: Bools
-) -> tuple[Bools, list[Rejection], list[Problem]]:
-    """Return a mask of photos to keep; rejections and findings of mostly-sky photos.
-
-    Only photos in `reportable` are reported.
-    """
-    keep = share <= MAX_SKY
-    sky = ~keep & reportable
-    some = keep & (share > 0.0) & reportable
-    rejected = [
-        Rejection.from_error(
-            names[i],
-            HorizonInView(
-                _(
-                    "{share:.0f} % of it looks at or above the horizon: tilt the gimbal down",
-                    share=share[i] * 100,
-                )
-            ),
-        )
-        for i in np.flatnonzero(sky).tolist()
-    ]
-    problems = []
-    if sky.any():
-        problems.append(
-            Problem(
-                code="horizon",
-                severity=Severity.WARNING,
-                sentence=ngettext(
-                    "{count} photo looks at the horizon or the sky and is left out: tilt the gimbal down.",
-                    "{count} photos look at the horizon or the sky and are left out: tilt the gimbal down.",
-                    int(sky.sum()),
-                ),
-                frames=tuple(names[i] for i in np.flatnonzero(sky).tolist()),
-            )
-        )
-    if some.any():
-        problems.append(
-            Problem(
-                code="horizon_part",
-                severity=Severity.INFO,
-                sentence=ngettext(
-                    "{count} photo sees the horizon in part (up to {most_pct:.0f} % of the picture): only "
-                    "the ground below it is used.",
-                    "{count} photos see the horizon in part (up to {most_pct:.0f} % of the picture): only "
-                    "the ground below it is used.",
-                    int(some.sum()),
-                    most_pct=share[some].max() * 100,
-                ),
-                frames=tuple(names[i] for i in np.flatnonzero(some).tolist()),
-            )
-        )
-    return keep, rejected, problems
-
-
-# -- Selection of photos that can be rectified -----------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class UsablePhotos:
-    """Photos to rectify, and the others.
-
-    keep           rows to rectify
-    without_image  rows with a pose but without usable pixels, each with its error
-    """
-
-    keep: Bools
-    without_image: Mapping[int, FrameRejected]
-    rejected: tuple[Rejection, ...]
-    problems: tuple[Problem, ...]
-
-
-def select_usable_photos(flight: ResolvedFlight, checks: Checks) -> UsablePhotos:
-    """Check pixels, then poses; give one error for each rejected photo."""
-    names = flight.table.names
-    pictureless, problems = reject_bad_images(flight.table.photos, names, checks)
-    rejected = [Rejection.from_error(names[row], error) for row, error in pictureless.items()]
-    shown = np.ones(len(names), dtype=bool)
-    shown[list(pictureless)] = False
-    posed, refused, pose_problems = _posed(flight, shown)
-    return UsablePhotos(
-        keep=shown & posed,
-        without_image={row: error for row, error in pictureless.items() if posed[row]},
-        rejected=(*rejected, *refused),
-        problems=(*problems, *pose_problems),
-    )
-
-
-@dataclass(frozen=True)
-class _Refusal:
-    """Rows to reject: the error, and the finding's code."""
-
-    rows: Bools
-    error: FrameRejected
-    code: str
-
-
-def _posed(flight: ResolvedFlight, shown: Bools) -> tuple[Bools, list[Rejection], list[Problem]]:
-    """Return rows that can be rectified; rejections and findings of the others.
-
-    Only photos in `shown` are reported.
-    """
-    names = flight.table.names
-    no_heading = ~np.isfinite(flight.attitude.angles_deg[:, 0])
-    share = np.where(
-        no_heading,
-        0.0,
-        np.nan_to_num(compute_sky_fraction(np.nan_to_num(flight.rotations), flight.interiors)),
-    )
-    keep, rejected, problems = reject_sky_photos(names, share, shown)
-    for refusal in _refusals(flight.heights, flight.attitude):
-        rows = refusal.rows & keep
-        keep = keep & ~rows
-        reported = rows & shown
-        if not reported.any():
-            continue
-        rejected += [Rejection.from_error(name, refusal.error) for name in flight.table.names_of(reported)]
-        problems.append(
-            Problem(
-                code=refusal.code,
-                severity=Severity.ERROR if reported.all() else Severity.WARNING,
-                sentence=ngettext(
-                    "{count} photo is left out, it {reason}.",
-                    "{count} photos are left out, each {reason}.",
-                    int(reported.sum()),
-                    reason=refusal.error.message,
-                ),
-                frames=flight.table.names_of(reported),
-            )
-        )
-    return keep, rejected, problems
-
-
-def _refusals(heights: CameraHeights, attitude: Attitude) -> tuple[_Refusal, ...]:
-    return (
-        _Refusal(
-            ~np.isfinite(heights.height_m),
-            HeightUnknown(
-                _(
-                    "has no usable height: no terrain lies under it, it says no height above take-off, and "
-                    "it shares too little ground with other photos to find one: register terrain (flycam dem "
-                    "add)"
-                )
-            ),
-            "no_height",
-        ),
-        _Refusal(
-            ~np.isfinite(attitude.angles_deg[:, 0]),
-            PoseRejected(_("has no heading: give the flight log with --telemetry")),
-            "no_heading",
-        ),
-        _Refusal(
-            heights.above_ground_m < CLEARANCE_M,
-            PoseRejected(_("lies under the terrain: check --height and --takeoff")),
-            "under_ground",
-        ),
-    )
-
+from flycam.model.text import to_visible
+from flycam.mosaic.orthorectify.rectification import load_terrain_under, project_frames
+from flycam.mosaic.terrain import TerrainLookup, format_dem_names
+from flycam.storage.files import write_file_atomically
+from flycam.workspace import Progress, ignore_progress
 
 # -- Preflight check of metadata, resolved to frame headers ----------------------------------------
 
@@ -279,20 +121,15 @@ def _refusals(heights: CameraHeights, attitude: Attitude) -> tuple[_Refusal, ...
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
-InteriorFor = Callable[[PhotoMetadata], InteriorOrientation]
-
-
 def diagnose(
     photos: Sequence[PhotoMetadata],
     *,
-    interior_for: InteriorFor,
+    camera: InteriorOrientation | None = None,
     terrain_at: TerrainAt | None = None,
     track: FlightLog | TelemetryTrack | None = None,
     height_mode: str = "auto",
     takeoff: StatedTakeoff = None,
     clock_offset_s: float | None = None,
-    identify: IdentifyPhoto = compute_content_identity,
-    checks: Checks | None = None,
     area_of_interest: BaseGeometry | None = None,
     operator: str | None = None,
     layer: str | None = None,
@@ -301,40 +138,38 @@ def diagnose(
     """Check a flight's metadata and resolve it to frame headers.
 
     photos           of one flight, any order; several cameras and several sorties may be mixed
-    interior_for     returns the interior orientation of one photo or raises CalibrationMissing
+    camera           the camera as the operator states it; None: as photos and `models/cameras` state it
     terrain_at       heights of the ground and their datum; None: a plane at take-off
     track            the flight's log (`log_files.read_flight_log`) for photos with incomplete metadata
     height_mode      "auto", "relative", "absolute", "exif"
     takeoff          stated by the operator: height in metres (terrain's datum) or (lon, lat) degrees
     clock_offset_s   telemetry stamp minus photo time; None: estimated from the evidence
-    identify         hex SHA-256 that stands for a photo's bytes; `compute_quick_identity` for inspection only
-    checks           results of pixel checks, if there were any
     area_of_interest lon/lat polygon that was to be flown; None: the flown area itself
     layer            the layer as the operator states it; None: as tags and names state it
     grey_of          small grey images, by which heights are checked and estimated; None: written heights
                      alone
 
     Returns headers + rejected = photos. Raises ValueError for an unknown height mode, DatumUnknown where an
-    altitude cannot be converted to the terrain's datum, SourceUnreadable if a file vanished.
+    altitude cannot be converted to the terrain's datum.
     """
     book = _FindingLog()
     table = _table(assign_layer(photos, layer, book.problems), book)
-    table = _without_copies(table, identify, book)
+    table = _without_copies(table, book)
     table, home = _with_log(table, track, clock_offset_s, book)
     table = book.kept(resolve_positions(table))
     table = book.kept(resolve_nose_cameras(table))
-    options = _HeightOptions(terrain_at, HeightMode(height_mode), takeoff, home, checks or {}, grey_of)
-    table, interiors = _with_lenses(table, interior_for, options, book)
+    options = _HeightOptions(terrain_at, HeightMode(height_mode), takeoff, home, grey_of)
+    table, interiors = _with_lenses(table, camera, options, book)
     if not len(table):
         return _nothing_usable(photos, book)
     flight = _settle(table, interiors, options, book)
     if is_flat_datum(flight.heights.datum):  # terrain that lies elsewhere counts as none
         terrain_at = None
-    usable = select_usable_photos(flight, checks or {})
+    usable = select_usable_photos(flight)
     book.add(usable.rejected, usable.problems)
-    flight, found_problems = correct_rotations(flight, usable.keep, checks or {}, terrain_at)
+    flight, found_problems = correct_rotations(flight, usable.keep, terrain_at)
     book.add(problems=found_problems)
-    identities, changed = _identified(flight.table, np.flatnonzero(usable.keep).tolist(), identify)
+    identities, changed = _identified(flight.table, np.flatnonzero(usable.keep).tolist())
     book.add(changed)
     keep = np.isin(np.arange(len(flight.table)), list(identities))
     survey = assess_coverage(flight, keep, terrain_at, area_of_interest)
@@ -353,7 +188,7 @@ def diagnose(
         gaps=survey.gaps,
         relief=survey.relief,
         missing_names=missing,
-        refused=_refused(flight, usable, book, identify, operator),
+        refused=_refused(flight, usable, book, operator),
         is_drill=any(photo.is_drill for photo in table.photos),
         paths=_paths(headers, table, keep),
     )
@@ -394,8 +229,8 @@ def _in_order(table: FlightTable) -> FlightTable:
     return table.take(np.array(rows, dtype=np.intp))
 
 
-def _without_copies(table: FlightTable, identify: IdentifyPhoto, book: _FindingLog) -> FlightTable:
-    kept, refused, problems = find_duplicates(table, identify)
+def _without_copies(table: FlightTable, book: _FindingLog) -> FlightTable:
+    kept, refused, problems = find_duplicates(table)
     book.add(refused, problems)
     return table.take(np.array(kept, dtype=np.intp))
 
@@ -424,7 +259,6 @@ class _HeightOptions:
     mode: HeightMode
     takeoff: StatedTakeoff
     home_lonlat: tuple[float, float] | None
-    checks: Checks
     grey_of: GreyOf | None
 
 
@@ -479,7 +313,7 @@ def _settle_heights(
 
     A few pairs are checked first, many where the images alone give a height or heading.
     """
-    usable = np.array([isinstance(options.checks.get(path), PixelChecks) for path in poses.paths], dtype=bool)
+    usable = np.array([isinstance(photo.checks, PixelChecks) for photo in table.photos], dtype=bool)
 
     def settled(seen: FlyingHeights) -> tuple[CameraHeights, list[Problem]]:
         return resolve_heights(
@@ -530,7 +364,7 @@ def _headings_fitted(names: Sequence[str], turn_deg: Floats) -> Problem:
 
 def _with_lenses(
     table: FlightTable,
-    interior_for: InteriorFor,
+    camera: InteriorOrientation | None,
     options: _HeightOptions,
     book: _FindingLog,
 ) -> tuple[FlightTable, list[InteriorOrientation]]:
@@ -540,15 +374,16 @@ def _with_lenses(
     sideways = detect_sideways_photos(table.photos).tolist()
     for row, photo in enumerate(table.photos):
         try:
-            interiors.append(find_interior(photo, sideways[row], interior_for))
+            interiors.append(find_interior(photo, sideways[row], camera))
         except CalibrationMissing as error:
             unnamed[row] = error
             interiors.append(guess_interior(photo.image_size_px))
-    if unnamed and options.checks:
+    is_checked = any(photo.checks is not None for photo in table.photos)
+    if unnamed and is_checked:
         rows = np.isin(np.arange(len(table)), list(unnamed))
         # images determine height from focal length or focal length from height, not both
         trial = _settle(table, interiors, replace(options, grey_of=None), _FindingLog())
-        found, lens_problems = estimate_interiors(trial, rows, options.checks, options.terrain_at)
+        found, lens_problems = estimate_interiors(trial, rows, options.terrain_at)
         book.add(problems=lens_problems)
         for row, lens in found.items():
             interiors[row] = lens
@@ -564,7 +399,7 @@ def _with_lenses(
                 "{count} photos do not say what lens took them: give it with --camera.",
                 count,
             )
-            if options.checks
+            if is_checked
             else ngettext(
                 "{count} photo does not say what lens took it, and its pixels, which may show it, were not "
                 "looked at: give it with --camera.",
@@ -587,21 +422,17 @@ def _refused(
     flight: ResolvedFlight,
     usable: UsablePhotos,
     book: _FindingLog,
-    identify: IdentifyPhoto,
     operator: str | None,
 ) -> tuple[tuple[FrameHeader, FrameRejected], ...]:
     """Return headers and errors of photos with a pose but without usable pixels."""
     # photos that cannot be identified are already rejected, for their pixels
-    identities, __ = _identified(flight.table, sorted(usable.without_image), identify)
+    identities, __ = _identified(flight.table, sorted(usable.without_image))
     headers = build_headers(flight, identities, book.problems, operator)
     return tuple(zip(headers, (usable.without_image[row] for row in sorted(identities)), strict=True))
 
 
-def _identified(
-    table: FlightTable, rows: Sequence[int], identify: IdentifyPhoto
-) -> tuple[dict[int, str], list[Rejection]]:
-    """Identify only the photos that are used, because that reads them whole."""
-    return identify_photos({row: table.photos[row] for row in rows}, table.names, identify)
+def _identified(table: FlightTable, rows: Sequence[int]) -> tuple[dict[int, str], list[Rejection]]:
+    return identify_photos({row: table.photos[row] for row in rows}, table.names)
 
 
 def _paths(headers: Sequence[FrameHeader], table: FlightTable, keep: Bools) -> dict[str, str]:
@@ -648,4 +479,296 @@ def _nothing_usable(photos: Sequence[PhotoMetadata], book: _FindingLog) -> Diagn
         vertical_datum="",
         takeoff=None,
         is_drill=any(p.is_drill for p in photos),
+    )
+
+
+# -- Diagnosis of a flight as it lies on the memory card -------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreflightRequest:
+    """The operator's request.
+
+    telemetry       a flight log for photos that lack something; positions, poses for all of them (a table,
+        an OpenSfM reconstruction, ODM's shots), or control points or a map that place them: decided
+        by the file's content
+    camera          a camera file that overrides the photos' metadata
+    height_mode     "auto", "relative", "absolute" or "exif"
+    takeoff         height of the take-off point in metres, or its (lon, lat) degrees
+    clock_offset_s  log's stamp minus photo's time; None: found from the evidence
+    own_dem         terrain given for this very flight: it is an error if it lies elsewhere
+    layer           the layer as the operator states it; None: by tags and names
+    """
+
+    paths: tuple[Path, ...]
+    telemetry: Path | None = None
+    camera: Path | None = None
+    height_mode: str = "auto"
+    takeoff: float | tuple[float, float] | None = None
+    clock_offset_s: float | None = None
+    layer: str | None = None
+    own_dem: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreflightResult:
+    """A flight as it lies on the memory card.
+
+    photos      metadata of every readable photo, by file name and path
+    unreadable  photos that cannot be read, as rejections
+    """
+
+    photos: tuple[PhotoMetadata, ...]
+    unreadable: tuple[Rejection, ...]
+    diagnosis: Diagnosis
+
+    @property
+    def photo_count(self) -> int:
+        """Number of photos found, readable or not."""
+        return len(self.photos) + len(self.unreadable)
+
+
+def run_preflight(
+    request: PreflightRequest,
+    dems: Sequence[DemInfo],
+    *,
+    check_pixels: bool = False,
+    area_of_interest: BaseGeometry | None = None,
+    found: PhotoSearchResult | None = None,
+    prefetch: PhotoPrefetch | None = None,
+    progress: Progress = ignore_progress,
+) -> PreflightResult:
+    """Read the metadata of all photos and diagnose them.
+
+    check_pixels  read the photos whole, and check their pixels (truncation, blur, a covered lens); otherwise
+                  their heads alone
+    found         photos at the paths, if they were searched before
+    prefetch      photos that are being read already
+
+    Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has a
+    position and nothing supplies one), PhotosUnpositioned (something else is missing), TerrainMissing
+    (`own_dem` lies elsewhere), CalibrationMissing, and what reading the telemetry raises.
+    """
+    found = search_photos(request.paths) if found is None else found
+    if not found.photos and found.refused:
+        raise found.refused[0][1]
+    if not found.photos:
+        names = ", ".join(str(path) for path in request.paths)
+        raise SourceUnreadable(
+            _("{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos", names=names)
+        )
+    photos, failed = read_photos(found.photos, is_whole=check_pixels, progress=progress, prefetch=prefetch)
+    failed += [
+        one for one in found.refused if detect_file_kind(one[0].name) is FileKind.PHOTO or one[0].is_dir()
+    ]
+    if not photos:
+        __, first = failed[0]
+        raise SourceUnreadable(
+            ngettext(
+                "the photo cannot be read: {first}",
+                "none of the {count} photos can be read; the first: {first}",
+                len(failed),
+                first=first.message,
+            )
+        ) from first
+    camera = load_camera_file(request.camera) if request.camera else None
+    terrain_at = TerrainLookup(dems) if dems else None
+    log = request.telemetry
+    placed: list[Problem] = []
+    if log is not None and is_map_file(log):
+        photos, placed = with_map_positions(photos, log, camera, read_grey)
+        log = None
+    elif log is not None and has_poses(log) and has_ground_control(log):
+        photos, placed = with_gcp_positions(photos, log, camera, read_grey)
+        log = None
+    elif log is not None and has_poses(log) and has_only_positions(log):
+        photos, placed = with_table_positions(photos, log)
+        log = None
+    if log is not None and has_poses(log):
+        diagnosis = build_diagnosis_from_poses(
+            photos,
+            log,
+            terrain_at=terrain_at,
+            camera=camera,
+            layer=request.layer,
+            grey_of=read_grey if check_pixels else None,
+        )
+    else:
+        diagnosis = diagnose(
+            photos,
+            terrain_at=terrain_at,
+            track=_track(log) if log else None,
+            height_mode=request.height_mode,
+            takeoff=request.takeoff,
+            clock_offset_s=request.clock_offset_s,
+            camera=camera,
+            area_of_interest=area_of_interest,
+            layer=request.layer,
+            grey_of=read_grey if check_pixels else None,
+        )
+    diagnosis = replace(diagnosis, problems=(*placed, *diagnosis.problems))
+    if request.own_dem and any(one.code == TERRAIN_DISJOINT for one in diagnosis.problems):
+        raise _make_other_terrain_error(request.own_dem, diagnosis)
+    if not diagnosis.headers:
+        raise _make_nothing_placed_error(diagnosis)
+    return PreflightResult(
+        photos=tuple(photos),
+        unreadable=tuple(_make_unread_rejection(path, error) for path, error in failed),
+        diagnosis=diagnosis,
+    )
+
+
+def _make_unread_rejection(path: Path, error: SourceUnreadable) -> Rejection:
+    return Rejection.from_error(to_visible(path.name), FrameUnreadable.from_error(error))
+
+
+def _make_nothing_placed_error(diagnosis: Diagnosis) -> PositionMissing:
+    """Return the error with each reason, its count and first photo.
+
+    The commonest reason first.
+    """
+    by_reason: dict[str, list[Rejection]] = {}
+    for one in diagnosis.rejected:
+        by_reason.setdefault(one.reason, []).append(one)
+    groups = sorted(by_reason.values(), key=len, reverse=True)
+    count = len(diagnosis.rejected)
+    if len(groups) == 1:
+        reasons = groups[0][0].message
+    else:
+        reasons = join(
+            (_("{count} such as {example}", count=len(group), example=group[0].message) for group in groups),
+            "; ",
+        )
+    for problem in (one for one in diagnosis.problems if one.code == LOG_DOES_NOT_MATCH):
+        reasons = join([problem.sentence, reasons])
+    unplaced = PositionMissing if set(by_reason) <= {PositionUnknown.reason} else PhotosUnpositioned
+    return unplaced(
+        ngettext(
+            "none of the {count} photo can be placed: {reasons}",
+            "none of the {count} photos can be placed: {reasons}",
+            count,
+            reasons=reasons,
+        )
+    )
+
+
+def _track(log: Path) -> FlightLog:
+    from flycam.ingest.telemetry.log_files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
+
+    return read_flight_log(log)
+
+
+def _make_other_terrain_error(dem: Path, diagnosis: Diagnosis) -> TerrainMissing:
+    place: Message | str = ""
+    if diagnosis.headers:
+        centre = np.median([one.exterior_prior.projection_centre_m for one in diagnosis.headers], axis=0)
+        lon, lat = to_lonlat(centre[None, :2], diagnosis.work_crs)[0]
+        place = _(
+            " (around latitude {latitude}, longitude {longitude})",
+            latitude=format(lat, ".4f"),
+            longitude=format(lon, ".4f"),
+        )
+    return TerrainMissing(
+        _(
+            "{name}: has no height under these photos{place}: give terrain of that place, "
+            "or leave --dem to place them on a plane",
+            name=dem.name,
+            place=place,
+        )
+    )
+
+
+def make_outside_terrain_error(
+    seen: PreflightResult, refused: Sequence[tuple[FrameHeader, FrameRejected]], terrain_names: str
+) -> OutsideTerrain:
+    """Return the error for a flight without any photo that can be orthorectified."""
+    header, first = refused[0]
+    known = _(" (terrain here: {names})", names=terrain_names) if terrain_names else ""
+    return OutsideTerrain(
+        ngettext(
+            "none of the {count} photo sees ground that is known{known}; the first, {source_name}: {first}",
+            "none of the {count} photos sees ground that is known{known}; the first, {source_name}: {first}",
+            seen.photo_count,
+            known=known,
+            source_name=header.provenance.source_name,
+            first=first.message,
+        )
+    )
+
+
+# -- Preflight report: `flycam inspect` ------------------------------------------------------------
+
+
+_OVER_HOLES = frozenset({TERRAIN_HOLE, TERRAIN_PARTIAL})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreflightReport:
+    """Result of a preflight check, the KML written (if any), and its duration."""
+
+    preflight: PreflightResult
+    refly: Path | None
+    seconds: float
+
+
+def check_flight(
+    request: PreflightRequest,
+    dems: Sequence[DemInfo],
+    *,
+    extra_dem: Path | None = None,
+    datum: str | None = None,
+    aoi: Path | None = None,
+    refly: Path | None = None,
+    check_pixels: bool = True,
+    found: PhotoSearchResult | None = None,
+    progress: Progress = ignore_progress,
+) -> PreflightReport:
+    """Run the preflight check; `extra_dem` is used without being registered.
+
+    found: photos as of `run_preflight`. Raises what `run_preflight` raises, and OutsideTerrain where an
+    ingest would: no photo sees ground whose height is known.
+    """
+    started = time.monotonic()
+    area = None
+    if aoi:
+        # only here are vector files read
+        from flycam.geodata.communes import read_area_of_interest  # noqa: PLC0415  GDAL for vectors is slow to load
+
+        area = read_area_of_interest(aoi)
+    if extra_dem is not None:
+        dems = [read_dem_info(extra_dem, datum), *dems]
+    seen = run_preflight(
+        request,
+        dems,
+        check_pixels=check_pixels,
+        area_of_interest=area,
+        found=found,
+        progress=progress,
+    )
+    seen = _with_ground(seen, dems)
+    if refly is not None:
+        write_file_atomically(refly, make_refly_kml(seen.diagnosis.gaps, f"flycam: {refly.stem}").encode())
+    return PreflightReport(preflight=seen, refly=refly, seconds=time.monotonic() - started)
+
+
+def _with_ground(seen: PreflightResult, dems: Sequence[DemInfo]) -> PreflightResult:
+    """Reject photos over a terrain hole that see no known ground, as an ingest does."""
+    if not any(problem.code in _OVER_HOLES for problem in seen.diagnosis.problems):
+        return seen
+    diagnosis = seen.diagnosis
+    terrain = load_terrain_under(None, diagnosis, dems)
+    planned, refused = project_frames(diagnosis, terrain)
+    if not planned:
+        raise make_outside_terrain_error(
+            seen, refused, format_dem_names(dems, terrain.bounds_m, terrain.work_crs)
+        )
+    blind = tuple(Rejection.from_error(header.provenance.source_name, error) for header, error in refused)
+    return replace(
+        seen,
+        diagnosis=replace(
+            diagnosis,
+            headers=tuple(frame.header for frame in planned),
+            rejected=(*diagnosis.rejected, *blind),
+            refused=(*diagnosis.refused, *refused),
+        ),
     )
