@@ -29,6 +29,7 @@ from flycam.catalog.rows import parse_row
 from flycam.catalog.tables import metadata
 from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy, StorageFailed
 from flycam.messages import _
+from flycam.model.text import strip_url_credentials
 from flycam.storage.disk_space import get_free_bytes
 from flycam.storage.files import make_folder
 
@@ -206,7 +207,7 @@ class Database:
     def __init__(self, url: str, audit_key: AuditKey | None = None) -> None:
         self._url = _parse(url)
         self.audit_key = audit_key
-        self.place = self._place()
+        self.place = (self._url.database or ":memory:") if self.is_sqlite else strip_url_credentials(url)
         self._engine = self._make_engine()
         self._held: dict[str, SessionLock] = {}
         self._holding = threading.Lock()
@@ -314,11 +315,6 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
-
-    def _place(self) -> str:
-        if self.is_sqlite:
-            return self._url.database or ":memory:"
-        return self._url.render_as_string(hide_password=True)
 
     def _make_engine(self) -> Engine:
         if not self.is_sqlite:

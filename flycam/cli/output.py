@@ -121,6 +121,8 @@ class CommandGroup(click.Group):
         as_json = "--json" in words
         try:
             logging.setLogRecordFactory(_VisibleRecord)
+            # warnings of libraries repeat names of files and layers: as records they are escaped
+            logging.captureWarnings(True)
             extra |= {"standalone_mode": False, "obj": tuple(words)}
             sys.exit(super().main(words, *more, **extra) or 0)
         except click.exceptions.NoArgsIsHelpError as error:

@@ -278,20 +278,10 @@ _MAX_COOKIES = 4
 """Cookies of one name, as where a browser has one for the host and another for its domain."""
 _CREDENTIAL_HEADERS = frozenset({b"authorization", b"cookie"})
 _PROXY_HEADERS = frozenset(
-    (
-        "forwarded",
-        "via",
-        "x-real-ip",
-        "true-client-ip",
-        "cf-connecting-ip",
-        "x-client-ip",
-        "x-cluster-client-ip",
-        "fly-client-ip",
-        "x-original-host",
-        "x-host",
-    )
+    ("via", "x-real-ip", "cf-connecting-ip", "x-proxyuser-ip", "x-original-host", "x-host")
 )
-"""Headers that proxies add, besides all that begin with x-forwarded-."""
+"""Headers that proxies add, besides all whose names hold one of `_PROXY_WORDS`."""
+_PROXY_WORDS = ("forwarded", "client-ip", "x-envoy-", "x-appengine-")
 
 Headers = Iterable[tuple[bytes, bytes]]
 HttpScope = MutableMapping[str, Any]
@@ -503,7 +493,7 @@ def is_local_request(scope: HttpScope) -> bool:
     if client is None or not is_loopback(client[0]) or scope["http_version"] == "1.0":
         return False
     names = [name.replace("_", "-") for name in headers]
-    if any(name in _PROXY_HEADERS or name.startswith(("x-forwarded-", "x-envoy-")) for name in names):
+    if any(name in _PROXY_HEADERS or any(word in name for word in _PROXY_WORDS) for name in names):
         return False
     has_same_user = scope.get("state", {}).get(SAME_USER_STATE_KEY)
     if has_same_user is None or not has_same_user():

@@ -27,6 +27,7 @@ BAD_TOKEN = _("The access token is wrong or was revoked")
 BAD_LINK = _("The link is spent or expired: ask for a new one")
 BAD_GUEST_LINK = _("The guest link is wrong, expired or revoked: ask for a new one")
 _BAD_REQUEST = _("The request is not valid")
+_MAX_INVALID_VALUES = 20
 
 _INVALID_VALUES: Mapping[str, Message] = {
     "missing": pgettext("invalid value: missing", "{text}"),
@@ -181,7 +182,7 @@ def install_error_handlers(app: FastAPI) -> None:
     def respond(request: Request, error: Exception) -> Response:
         language = read_language(request.scope["query_string"])
         if isinstance(error, RequestValidationError):
-            where = join(map(_describe_invalid_value, error.errors()), "; ")
+            where = join(map(_describe_invalid_value, error.errors()[:_MAX_INVALID_VALUES]), "; ")
             message = join((_BAD_REQUEST, where), ": ")
             body = {"error": "BadRequest", "message": message.in_language(language)}
             return _EscapedJsonResponse(body, 400 if request.url.path.startswith(_STANDARDS) else 422)

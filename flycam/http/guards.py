@@ -49,7 +49,7 @@ def require_role(role: Role) -> Callable[[Request], Principal]:
         if visitor is None:
             raise build_sign_in_error(request.scope["headers"])
         request.scope[ACCOUNT_SCOPE_KEY] = visitor.name
-        if visitor.account is not None and not visitor.can_reach(request.method, request.url.path):
+        if visitor.account is not None and not visitor.can_reach(request.method, request.scope["path"]):
             raise build_scope_error(visitor.name, visitor.account.scope)
         if not visitor.has_role(role):
             raise build_role_error(visitor, role)

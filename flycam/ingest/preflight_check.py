@@ -169,8 +169,8 @@ def diagnose(
     book.add(usable.rejected, usable.problems)
     flight, found_problems = correct_rotations(flight, usable.keep, terrain_at)
     book.add(problems=found_problems)
-    identities, changed = _identified(flight.table, np.flatnonzero(usable.keep).tolist())
-    book.add(changed)
+    identities, copies = identify_photos(flight.table, np.flatnonzero(usable.keep).tolist())
+    book.add(copies)
     keep = np.isin(np.arange(len(flight.table)), list(identities))
     survey = assess_coverage(flight, keep, terrain_at, area_of_interest)
     missing, found_problems = find_missing_files([photo.path for photo in photos])
@@ -425,14 +425,10 @@ def _refused(
     operator: str | None,
 ) -> tuple[tuple[FrameHeader, FrameRejected], ...]:
     """Return headers and errors of photos with a pose but without usable pixels."""
-    # photos that cannot be identified are already rejected, for their pixels
-    identities, __ = _identified(flight.table, sorted(usable.without_image))
+    # copies are already rejected, for their pixels
+    identities, __ = identify_photos(flight.table, sorted(usable.without_image))
     headers = build_headers(flight, identities, book.problems, operator)
     return tuple(zip(headers, (usable.without_image[row] for row in sorted(identities)), strict=True))
-
-
-def _identified(table: FlightTable, rows: Sequence[int]) -> tuple[dict[int, str], list[Rejection]]:
-    return identify_photos({row: table.photos[row] for row in rows}, table.names)
 
 
 def _paths(headers: Sequence[FrameHeader], table: FlightTable, keep: Bools) -> dict[str, str]:

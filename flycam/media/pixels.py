@@ -205,14 +205,16 @@ def read_photo_bytes(file: FileIO, path: Path) -> bytes:
     return file.readall()
 
 
-def parse_photo(data: bytes, path: Path) -> Photo:
+def parse_photo(data: bytes, path: Path, head: PhotoHead | None = None) -> Photo:
     """Check that bytes are a photo that is safe to decode, and complete.
 
     It has no more pixels than a camera has, and is not crafted to take seconds to decode. Raises
     FrameUnreadable.
+
+    head  of these bytes, if it was parsed before
     """
     try:
-        head = parse_head(data, path)
+        head = head or parse_head(data, path)
     except SourceUnreadable as error:
         raise FrameUnreadable.from_error(error) from error
     if not _is_complete(head, data):

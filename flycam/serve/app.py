@@ -10,12 +10,13 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any, cast
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
 from starlette.datastructures import Headers
@@ -127,6 +128,17 @@ ETag is the content hash; with <code>?v=</code> the answer may be kept for ever.
 <code>/api/legends</code>.</p>"""
 
 
+@router.get("/api/openapi.json", include_in_schema=False)
+async def send_api_description(request: Request) -> Response:
+    """Return OpenAPI's description: anyone may ask, so it is encoded once."""
+    return Response(_encode_api_description(request.app), media_type="application/json")
+
+
+@lru_cache(maxsize=1)
+def _encode_api_description(api: FastAPI) -> bytes:
+    return bytes(JSONResponse(api.openapi()).body)
+
+
 @router.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)
 def show_api_reference(request: Request) -> HTMLResponse:
     """Return the page."""
@@ -166,8 +178,9 @@ _MAP_POLICY = MAP_POLICY.encode()
 # authority or none, shuts nobody out for longer. Its other ports and names under it are not meant: no
 # includeSubDomains
 _HTTPS_ONLY = b"max-age=86400"
-# addresses without gzip: compressed already, with byte ranges that must stay true, or streamed
+# addresses without gzip: compressed already, with true byte ranges, streamed, or open to anyone
 _COMPRESSED_TYPES = (
+    "/api/openapi.json",
     "/api/evidence/",
     "/api/video/",
     "/api/packs/",
@@ -374,7 +387,7 @@ def create_app(services: Services) -> App:
         title="flycam",
         version=__version__,
         docs_url=None,
-        openapi_url="/api/openapi.json",
+        openapi_url=None,
         redoc_url=None,
         lifespan=lifespan,
     )

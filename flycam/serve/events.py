@@ -197,7 +197,9 @@ async def _authenticate_follower(door: Authenticator, request: Request) -> Princ
     visitor = await door.authenticate_async(request.scope)
     request.scope[ACCOUNT_SCOPE_KEY] = visitor.name if visitor is not None else None
     is_let = (
-        visitor is not None and visitor.has_role(Role.GUEST) and visitor.can_reach("GET", request.url.path)
+        visitor is not None
+        and visitor.has_role(Role.GUEST)
+        and visitor.can_reach("GET", request.scope["path"])
     )
     return visitor if is_let else None
 

@@ -35,7 +35,7 @@ MAX_HEADER_FIELDS = 100
 """Headers of a request, and names in its query: each costs a call, however short it is."""
 MAX_COOKIES = 256
 """Browsers keep 180 of one host, of 4 KB each, and send them in one header."""
-MAX_PIPELINED = 16
+MAX_PIPELINED = 4
 """Requests sent ahead of their answers; browsers send none."""
 MIN_CHUNK_BYTES = 8
 """Bytes of a body for each byte of the lines around its chunks, beyond MAX_LINE_BYTES: a chunk of one byte
@@ -145,7 +145,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._reader_timer: asyncio.TimerHandle | None = None
         self._cycles: list[RequestResponseCycle] = []
         """Requests that are not answered yet; uvicorn knows only the last one."""
-        self._head_bytes = 0
+        self._head_bytes = self._fields = 0
         self._is_head = True
         self._is_last = self._is_ended = False
         self._around_bytes = 0
@@ -187,7 +187,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED:
             self._exceed("pipelined requests")
-        self._head_bytes = self._around_bytes = 0
+        self._head_bytes = self._around_bytes = self._fields = 0
         self._body_bytes = self._unread_bytes = self._chunks = 0
         self._is_head = True
         super().on_message_begin()
@@ -207,10 +207,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count_head_bytes(name, value)
+        self._fields += 1
+        if self._fields > MAX_HEADER_FIELDS:
+            self._exceed("large head")
         if not self._is_head:
             return  # a trailer: it would join the headers that were authenticated already
-        if len(self.headers) >= MAX_HEADER_FIELDS:
-            self._exceed("large head")
         super().on_header(name, value)
         is_cookie = self.headers[-1][0] == b"cookie"
         if value.count(b";") > MAX_COOKIES if is_cookie else len(value) > MAX_LINE_BYTES:

@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Iterable
 from contextlib import ExitStack
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import uvicorn
 
@@ -29,9 +29,6 @@ from flycam.serve.app import create_app
 from flycam.serve.limits import ENDED_CONNECTIONS, HEAD_TIMEOUT_S, BoundedHttpProtocol, Connections
 
 # its library is loaded only where the map is served over HTTPS
-if TYPE_CHECKING:
-    pass
-
 _TICKS_PER_CERTIFICATE_CHECK = 600
 """Ticks of uvicorn, a tenth of a second each, between checks of the certificate."""
 _MAX_OPEN_FILES = 16384

@@ -7,17 +7,22 @@ import os
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 import httpx
+import numpy as np
 import pytest
+import shapely
 from click.testing import CliRunner
 
 from flycam.cli import flycam
 from flycam.drill.photo_drill import DrillReport
+from flycam.geodata.feature_file import FeatureLayer, write_features
 from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.text import is_printable
@@ -232,6 +237,27 @@ def test_no_pipe_is_waited_for(operator: Operator, drill: DrillReport, tmp_path:
         assert said.json["error"] == "SourceUnreadable", words
 
 
+def test_what_libraries_warn_of_is_escaped(tmp_path: Path) -> None:
+    """GDAL repeats the name of a file whose version it does not know."""
+    named = tmp_path / "xa\x1b[2J\u202e.gpkg"
+    squares = np.array([shapely.box(105.0, 21.0, 106.0, 22.0)], dtype=object)
+    layer = FeatureLayer(name="a", kind="Polygon", shapes=squares, fields={})
+    write_features(tmp_path / "a.gpkg", [layer], crs="EPSG:4326")
+    with closing(sqlite3.connect(tmp_path / "a.gpkg")) as package:
+        package.execute("PRAGMA user_version = 99999")
+    (tmp_path / "a.gpkg").rename(named)
+    with zipfile.ZipFile(tmp_path / "communes.zip", "w") as archive:
+        archive.write(named, named.name)
+    words = ["layers", "add", tmp_path / "communes.zip", "--kind", "other", "--data", tmp_path / "data"]
+    said = subprocess.run(
+        [sys.executable, "-m", "flycam", *words],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )
+    assert all(map(is_printable, said.stderr.decode().rstrip("\n").split("\n")))
+
+
 def test_links_and_odd_names_cost_a_card_themselves_alone(
     ready: Operator, card: Path, tmp_path: Path
 ) -> None:
@@ -244,11 +270,12 @@ def test_links_and_odd_names_cost_a_card_themselves_alone(
         second.rename(card / odd)
     except OSError:
         pytest.skip("this file system holds no such name")
+    os.mkfifo(card / "pipe.JPG")
     (card / "DJI_0009.JPG").symlink_to(first)
     for command in ("inspect", "ingest"):
         said = ready(command, card)
         assert said.exit_code == 0
         named = {one["name"] for one in said.json["rejections"]}
-        assert named == {"shadow.JPG", r"DJI_\udcff\udc82.JPG"}
+        assert named == {"pipe.JPG", "shadow.JPG", r"DJI_\udcff\udc82.JPG"}
         assert all(map(is_printable, said.stderr.splitlines()))
-    assert said.json["frames"] == {"read": 7, "used": 5, "in_flight": 5, "rejected": {"unreadable": 2}}
+    assert said.json["frames"] == {"read": 8, "used": 5, "in_flight": 5, "rejected": {"unreadable": 3}}

@@ -164,6 +164,9 @@ HANDED_ON = (
     "CF-Connecting-IP: 10.0.0.7",
     "X_Forwarded_For: 10.0.0.7",
     "X-Envoy-External-Address: 10.0.0.7",
+    "Fastly-Client-IP: 10.0.0.7",
+    "Forwarded-For: 10.0.0.7",
+    "X-Appengine-User-Ip: 10.0.0.7",
     "Origin: http://evil.example",
     "Sec-Fetch-Site: cross-site",
 )

@@ -108,6 +108,15 @@ def test_a_head_is_no_place_for_a_book(url: str) -> None:
     assert limits.ENDED_CONNECTIONS["large head"] == before + 1
 
 
+def test_a_trailer_has_no_more_fields_than_a_head(url: str) -> None:
+    """Each costs a call, and thousands of them come in one piece."""
+    before = limits.ENDED_CONNECTIONS["large head"]
+    with line_to(url) as line, suppress(ConnectionError):
+        line.sendall(CHUNKED + b"0\r\n" + b"y:\r\n" * limits.MAX_HEADER_FIELDS)
+        is_let_go(line)
+    until(lambda: limits.ENDED_CONNECTIONS["large head"] == before + 1)
+
+
 LINES = {
     "an address": (b"a/" * 5000, b"", 414),
     "all a head may be": (b"a/" * 40000, b"", 414),

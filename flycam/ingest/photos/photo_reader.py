@@ -492,9 +492,10 @@ def read_photo(path: Path) -> PhotoMetadata:
             photo = _parse(read_head(file, path), path)
             file.seek(0)
             return replace(photo, sha256=hashlib.file_digest(file, "sha256").hexdigest(), checks=error)
-    photo = _parse(parse_head(data, path), path)
+    head = parse_head(data, path)
+    photo = _parse(head, path)
     try:
-        checks: PixelChecks | FrameUnreadable = check_photo(parse_photo(data, path))
+        checks: PixelChecks | FrameUnreadable = check_photo(parse_photo(data, path, head))
     except FrameUnreadable as error:
         # a new one: the traceback of this would hold the bytes
         checks = FrameUnreadable.from_error(error)

@@ -15,7 +15,7 @@ from flycam.errors import SourceUnreadable
 from flycam.media.photo import detect_container, open_photo, read_head
 from flycam.messages import _
 from flycam.model.text import is_encodable, to_visible
-from flycam.storage.files import open_regular
+from flycam.storage.files import make_not_regular, open_regular
 
 NOT_A_PHOTO = "not a photo"
 NOT_OPENED = "cannot be opened"
@@ -29,8 +29,8 @@ _RAW_SUFFIXES = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2
 class PhotoSearchResult:
     """Photos of some folders in order of path, and each other file with its reason.
 
-    refused  files that are never opened, whatever they hold: no record can hold the name, or it is a link
-             that leads outside
+    refused  files that are never opened: no record can hold the name, it is a link that leads outside, or a
+             pipe, a socket or a device
     """
 
     photos: tuple[Path, ...]
@@ -137,7 +137,8 @@ def _never_opened(file: Path, roots: Iterable[Path]) -> SourceUnreadable | None:
                 shown=shown,
             )
         )
-    return None
+    is_other = file.exists() and not (file.is_file() or file.is_dir())
+    return make_not_regular(file) if is_other else None
 
 
 def is_outside(file: Path, roots: Iterable[Path]) -> bool:

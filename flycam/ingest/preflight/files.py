@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -254,21 +254,20 @@ _COPY = re.compile(r"\(\d+\)$|\bcopy\b|\bbản sao\b|^copy of ", re.IGNORECASE)
 """Names that Windows, macOS, phones and browsers give to a copy."""
 
 
-def identify_photos(
-    photos: Mapping[int, PhotoMetadata], names: Sequence[str]
-) -> tuple[dict[int, str], list[Rejection]]:
-    """Return the identity of each photo by its row, and rejections.
+def identify_photos(table: FlightTable, rows: Iterable[int]) -> tuple[dict[int, str], list[Rejection]]:
+    """Return the identity of the photo in each row, and rejections.
 
     Rejected are photos with the same bytes as another: two frames cannot share an identity.
     """
     found: dict[int, str] = {}
     first: dict[str, str] = {}
     rejected: list[Rejection] = []
-    for row, photo in photos.items():
-        if photo.identity in first:
-            rejected.append(Rejection.from_error(names[row], make_duplicate_error(first[photo.identity])))
+    for row in rows:
+        identity, name = table.photos[row].identity, table.names[row]
+        if identity in first:
+            rejected.append(Rejection.from_error(name, make_duplicate_error(first[identity])))
         else:
-            found[row], first[photo.identity] = photo.identity, names[row]
+            found[row], first[identity] = identity, name
     return found, rejected
 
 

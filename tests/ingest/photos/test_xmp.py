@@ -63,6 +63,13 @@ def test_entities_are_ignored_whole_and_said(packet: bytes) -> None:
     assert len(remarks) == 1
 
 
+@pytest.mark.parametrize("packet", [b"", b"<_/>", b"<_></_>"])
+def test_a_packet_without_values_is_said_to_be_so(packet: bytes) -> None:
+    values, remarks = read_xmp([packet])
+    assert values == {}
+    assert len(remarks) == 1
+
+
 def test_a_broken_packet_is_read_by_pattern_and_said() -> None:
     whole = dji_xmp(GimbalYawDegree="+45.00", Note="a & b", GimbalPitchDegree="-90.00")
     values, remarks = read_xmp([whole])
