@@ -63,10 +63,10 @@ def cell_models(values: np.ndarray, group: np.ndarray, counts: np.ndarray, step:
     weights = np.sqrt(counts[some])
     soil = np.isin(group, [_RIVER + c for c in _SOIL])
     models = {}
-    changed = (("BARE", _SLIDE, PIXEL_FEATURES), ("FLOODED", _FLOOD, PIXEL_FEATURES))
-    for name, number, cues in (("OLD_WATER", _RIVER, _OLD_CUES),) if step == "water" else changed:
+    changed = (("bare", _SLIDE, PIXEL_FEATURES), ("flooded", _FLOOD, PIXEL_FEATURES))
+    for name, number, cues in (("old_water", _RIVER, _OLD_CUES),) if step == "water" else changed:
         columns = [PIXEL_FEATURES.index(cue) for cue in cues]
-        mild = np.where(soil, _SOIL_COUNTS * weights, weights) if name == "BARE" else weights
+        mild = np.where(soil, _SOIL_COUNTS * weights, weights) if name == "bare" else weights
         shares = balanced(group == number, mild, 0.2)
         models[name] = fit(cues, values[:, columns], group == number, shares, products=True, ridge=3e-4)
     return models

@@ -2,7 +2,7 @@
 
     python -m bench.change_outlines [--held-out] [--again] [--scenes FOLDER]
 
-Rewrites `RIM_M` of `flycam/change/detector_coefficients.py` from the development scenes with a storm, and
+Rewrites `rim_m` of `models/change/detector.json` from the development scenes with a storm, and
 prints how many true areas lie within one and two sigma on scenes left out of the fit. With --held-out nothing
 is fitted: it counts on the scenes whose seeds nobody looked at (`change_scenes.STORM`) what the program's
 constants give. With --again: every third development scene of 700 m, photographed once more after the storm
@@ -26,11 +26,11 @@ import numpy as np
 import shapely
 from scipy.stats import spearmanr
 
-from bench.change_fit import WRITTEN, write
+from bench.change_fit import write
 from bench.change_scenes import DEVELOPMENT_STORM, STORM, Scene, image_pair, kept
 from bench.change_scoring import KINDS, LEAST_M2, found_of
-from flycam.change import detector_coefficients
 from flycam.change.detection import detect_changes
+from flycam.change.features import COEFFICIENTS
 from flycam.drill.appearance import draw_date_changes
 from flycam.drill.land import CENTRE_M
 from flycam.drill.world import build_drill_world
@@ -160,7 +160,7 @@ def report(outlines: Sequence[Outline], *, fit: bool) -> list[str]:
     lines = []
     for kind in KINDS:
         some = judged(outlines, kind)
-        sigmas, rims = left_out(some) if fit else (np.abs(some.off_m) / detector_coefficients.RIM_M[kind], [])
+        sigmas, rims = left_out(some) if fit else (np.abs(some.off_m) / COEFFICIENTS.rim_m[kind], [])
         low, middle, high = np.quantile(some.off_m, (0.16, 0.5, 0.84))
         relative = np.quantile(np.abs(some.area_m2 / some.true_m2 - 1.0), (0.5, _ONE_SIGMA))
         lines += [
@@ -209,7 +209,7 @@ def alike(first: Sequence[Outline], again: Sequence[Outline]) -> list[str]:
         same = sorted(days[0].keys() & days[1].keys())
         one, other = (np.array([day[key] for key in same]).reshape(-1, 3) for day in days)
         off = [(some[:, 0] - some[:, 1]) / some[:, 2] for some in (one, other)]
-        sigma = np.hypot(one[:, 2], other[:, 2]) * detector_coefficients.RIM_M[kind]
+        sigma = np.hypot(one[:, 2], other[:, 2]) * COEFFICIENTS.rim_m[kind]
         grown = np.abs(one[:, 0] - other[:, 0]) / sigma
         lines.append(
             f"{kind}: {len(same)} objects on both days; correlation of their errors {_ranked(*off):.2f} (by "
@@ -259,7 +259,7 @@ def main() -> None:
     print("\n".join(report(outlines, fit=not options.held_out)))
     if not options.held_out:
         rims = {kind: round(rim_m(judged(outlines, kind).off_m), 2) for kind in KINDS}
-        write({name: getattr(detector_coefficients, name) for name in WRITTEN} | {"RIM_M": rims})
+        write(replace(COEFFICIENTS, rim_m=rims))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,8 @@ import numpy as np
 
 from bench.change_judged import Judged
 from bench.logistic_fit import fit
-from flycam.change import detector_coefficients
 from flycam.change.detection import DetectorWeights, choose_patches
-from flycam.change.features import Logistic
+from flycam.change.features import COEFFICIENTS, Logistic
 from flycam.change.patches import MEASURES, PatchMeasures
 from flycam.model.board import ChangeKind
 
@@ -64,7 +63,7 @@ def patch_weights(scenes: Sequence[Judged]) -> DetectorWeights:
         like=like,
         right={kind: _of_patches(kind, rows, _SCORE_RIDGE[kind]) for kind, rows in left.items()},
         usual_share={k.value: round(float(np.mean([so for _, so in rows])), 4) for k, rows in left.items()},
-        min_score=detector_coefficients.MIN_SCORE,
+        min_score=COEFFICIENTS.min_score,
     )
 
 

@@ -28,9 +28,8 @@ from bench.table import Row
 from bench.truth_patches import PATCH_M, PatchErrors, patch_errors
 from flycam.change.comparison_grid import FileImageSource, build_common_grid, read_source
 from flycam.change.coregistration import Registration, coregister_images, resample_after
-from flycam.drill.ground_truth import DrillTruth, read_truth
 from flycam.drill.land import WORK_CRS
-from flycam.drill.photo_drill import write_drill
+from flycam.drill.photo_drill import DrillTruth, read_truth, write_drill
 from flycam.drill.scene_objects import draw_typical_error
 from flycam.drill.world import build_drill_world
 from flycam.errors import CoregistrationFailed

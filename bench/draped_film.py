@@ -17,9 +17,14 @@ import numpy as np
 from bench.draped import folded
 from bench.flights import ROOT
 from flycam.drill.flight import VideoPlan, make_drill_camera, make_takeoff_time, make_video_course
-from flycam.drill.ground_truth import stage_folder
 from flycam.drill.land import Valley
-from flycam.drill.photo_drill import DEM_MARGIN_M, compute_flights_bounds, find_takeoff_place, write_ground
+from flycam.drill.photo_drill import (
+    DEM_MARGIN_M,
+    compute_flights_bounds,
+    find_takeoff_place,
+    stage_folder,
+    write_ground,
+)
 from flycam.drill.scene_objects import make_terrain_model
 from flycam.drill.video_drill import VIDEO_NAME, simulate_telemetry, write_subtitles, write_video_camera
 from flycam.drill.video_encoder import VideoEncoder

@@ -26,9 +26,8 @@ from bench.flights import ROOT, exact_poses
 from bench.kept import code_of
 from bench.processes import FLYCAM, run_process
 from flycam.catalog.catalog import open_catalog
-from flycam.drill.ground_truth import DrillTruth, read_truth
 from flycam.drill.land import VERTICAL_DATUM, WORK_CRS, Valley
-from flycam.drill.photo_drill import make_drill, write_drill
+from flycam.drill.photo_drill import DrillTruth, make_drill, read_truth, write_drill
 from flycam.drill.scene_objects import draw_typical_error, make_terrain_model
 from flycam.geodata.raster import write_geotiff
 from flycam.storage.local import LocalStore

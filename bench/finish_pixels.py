@@ -24,8 +24,7 @@ import rasterio
 from bench.finish_flights import DEM_SHIFT_M, GSD_M, HOME, NAME, finished, opened
 from bench.finish_truth import frames_of
 from bench.table import Row
-from flycam.drill.ground_truth import DrillTruth, read_truth
-from flycam.drill.photo_drill import write_drill
+from flycam.drill.photo_drill import DrillTruth, read_truth, write_drill
 from flycam.drill.scene_objects import draw_typical_error
 from flycam.geodata.crs import fit_mercator_to_work
 from flycam.geometry.camera import compute_image_rays, is_in_image, project

@@ -12,7 +12,7 @@ import numpy as np
 from bench.finish_flights import NAME, opened
 from bench.seams import Detail, Seams, fine_detail, seam_gradients
 from bench.truth_patches import patch_errors
-from flycam.drill.ground_truth import DrillTruth
+from flycam.drill.photo_drill import DrillTruth
 from flycam.geometry.grid import make_tile_range
 from flycam.geometry.terrain import TerrainGrid
 from flycam.model.frame import FrameHeader, MosaicTile

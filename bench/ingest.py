@@ -28,7 +28,7 @@ from bench import orthority
 from bench.flights import GSD_M, BenchFlight, drill_flight, first_photos
 from bench.processes import FLYCAM, BenchBroken, Finished, run_process, startup
 from bench.table import Row
-from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import read_truth
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.grid import choose_zoom, compute_ground_pixel_m
 

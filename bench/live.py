@@ -26,7 +26,7 @@ from bench.table import Row
 from bench.truth_patches import patch_errors
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.flight import VideoPlan
-from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import read_truth
 from flycam.drill.video_drill import VIDEO_NAME, write_video_drill
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.ingest.live.inputs import LiveRequest

@@ -69,7 +69,7 @@ def _strips(minutes: int) -> int:
 
 def _fly(data: Path, film: Path) -> None:
     """Fly the film; say the size at every minute, and how many pictures lie on the map."""
-    from flycam.cli.workspace import open_workspace
+    from flycam.cli.output import open_workspace
 
     me, sizes = psutil.Process(), []
 

@@ -33,7 +33,7 @@ from bench.live_speed import (
 )
 from bench.processes import FLYCAM, BenchBroken
 from bench.table import Row
-from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import read_truth
 from flycam.drill.video_drill import TELEMETRY_NAME, VIDEO_NAME
 from tests.ingest.video.streaming import replayed, rtsp_server, running, start_s_of
 from tests.ports import free_port

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.flights import BenchFlight, exact_poses
 from bench.peers import installed
-from flycam.drill.ground_truth import DrillTruth
+from flycam.drill.photo_drill import DrillTruth
 
 _VARIABLE = "FLYCAM_BENCH_ORTHORITY"
 

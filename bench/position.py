@@ -27,7 +27,7 @@ from bench.flights import BenchFlight, drill_flight, true_coordinates
 from bench.processes import FLYCAM, run_process
 from bench.table import Row
 from flycam.catalog.catalog import open_catalog
-from flycam.drill.ground_truth import DrillTruth, read_truth
+from flycam.drill.photo_drill import DrillTruth, read_truth
 from flycam.geodata.crs import fit_mercator_to_work
 from flycam.geometry.camera import compute_image_rays
 from flycam.geometry.grid import (

@@ -21,8 +21,7 @@ import rasterio
 
 from bench.flights import ROOT
 from bench.table import Row
-from flycam.drill.ground_truth import DrillTruth, read_truth
-from flycam.drill.photo_drill import write_drill
+from flycam.drill.photo_drill import DrillTruth, read_truth, write_drill
 from flycam.geodata.crs import fit_mercator_to_work, to_lonlat
 from flycam.geometry.camera import compute_image_rays
 from flycam.geometry.grid import TileRange, find_range_for_bounds, get_range_bounds, lonlat_to_mercator

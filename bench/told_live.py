@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flycam.cli import main as flycam
-from flycam.ingest.live.live_map import MergedFrame
-from flycam.ingest.live.orthorectifier import LiveOrthorectifier
+from flycam.ingest.live.live_map import LiveMap, MergedFrame
 
 
 def told_live(out: Path) -> tuple[str | Path, ...]:
@@ -23,15 +22,15 @@ def told_live(out: Path) -> tuple[str | Path, ...]:
 
 def main() -> None:
     out, told = Path(sys.argv.pop(1)), list[tuple[int, int]]()
-    shown = LiveOrthorectifier._shown
+    publish = LiveMap._publish
 
-    def noted(self: LiveOrthorectifier, laid: Sequence[MergedFrame]) -> None:
+    def noted(self: LiveMap, laid: Sequence[MergedFrame]) -> None:
+        publish(self, laid)
         mosaic_id = f"{laid[0].record.flight_id}-{laid[0].record.header.layer}"
         line = self._workspace.catalog.tiles.last_seq(mosaic_id)
         told.extend((one.arrived_ns, line) for one in laid)
-        shown(self, laid)
 
-    LiveOrthorectifier._shown = noted  # type: ignore[method-assign]
+    LiveMap._publish = noted  # type: ignore[method-assign]
     try:
         flycam()
     finally:

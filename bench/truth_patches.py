@@ -15,7 +15,7 @@ import numpy as np
 import rasterio
 from rasterio.warp import Resampling, reproject
 
-from flycam.drill.ground_truth import DrillTruth
+from flycam.drill.photo_drill import DrillTruth
 
 PATCH_M, SEARCH_M = 9.6, 4.8
 LEAST_CORRELATION, LEAST_DISTINCT = 0.5, 0.05

@@ -1,13 +1,14 @@
-"""Concurrency: a bounded queue, ordered work in threads, and clusters.
+"""Concurrency: queues and stages of a pipeline, ordered work in threads, and clusters.
 
-A `BoundedQueue` lies between two threads; its producer never waits: the oldest item is dropped, and counted.
+A pipeline is a chain of stages: each is a thread that takes from one `BoundedQueue` and puts into the next.
+What has no room is dropped by the queue's own rule, and counted by reason in one `DropCounter`.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, Protocol, TypeVar
@@ -15,57 +16,136 @@ from typing import Any, Generic, Protocol, TypeVar
 Item = TypeVar("Item")
 
 
-class BoundedQueue(Generic[Item]):
-    """Queue of at most `max_items` items.
+class DropCounter(Counter[str]):
+    """Counter of what a pipeline leaves out, by reason; `add` is thread-safe."""
 
-    `is_blocking`: `put` waits for room instead of dropping, for a file, which can wait. The limit, `most`,
-    may be changed until the first item comes.
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+
+    def add(self, reason: str, count: int = 1) -> None:
+        """Count what is left out for a reason."""
+        with self._lock:
+            self[reason] += count
+
+    def counts(self) -> Counter[str]:
+        """Return a copy, while other threads count on."""
+        with self._lock:
+            return Counter(dict(self))
+
+
+class BoundedQueue(Generic[Item]):
+    """Queue between two threads, bounded by one of two rules.
+
+    most   `put` waits while so many items wait
+    admit  `put` never waits: this is called with the waiting items, oldest first, and the newest. It makes
+           room among them, returns False to leave the newest out, and counts what it drops
     """
 
-    def __init__(self, max_items: int, *, is_blocking: bool = False) -> None:
+    def __init__(self, most: int = 1, admit: Callable[[deque[Item], Item], bool] | None = None) -> None:
         self._items: deque[Item] = deque()
-        self.most, self._waits = max_items, is_blocking
-        self._closed = False
+        self._most, self._admit = most, admit
+        self._is_closed = False
         self._changed = threading.Condition()
-        self.dropped = 0
 
-    def __len__(self) -> int:
-        """Return the number of waiting items."""
-        return len(self._items)
+    @property
+    def oldest(self) -> Item | None:
+        """The item that has waited longest; None if none waits."""
+        with self._changed:
+            return self._items[0] if self._items else None
 
     def put(self, item: Item) -> bool:
         """Add the newest item; return False once the queue is closed."""
         with self._changed:
-            while self._waits and len(self._items) >= self.most and not self._closed:
+            while self._admit is None and len(self._items) >= self._most and not self._is_closed:
                 self._changed.wait()
-            if self._closed:
+            if self._is_closed:
                 return False
-            if len(self._items) >= self.most:
-                self._items.popleft()
-                self.dropped += 1
-            self._items.append(item)
-            self._changed.notify_all()
+            if self._admit is None or self._admit(self._items, item):
+                self._items.append(item)
+                self._changed.notify_all()
             return True
 
-    def get(self) -> Item | None:
-        """Wait for the oldest item and return it.
+    def get(self, timeout_s: float | None = None) -> Item | None:
+        """Wait for the oldest item and return it; None once the queue is closed and empty.
 
-        None once the queue is closed and empty.
+        Raises TimeoutError where none comes in time.
         """
         with self._changed:
-            while not self._items and not self._closed:
-                self._changed.wait()
+            if not self._changed.wait_for(lambda: self._items or self._is_closed, timeout_s):
+                raise TimeoutError
             if not self._items:
                 return None
-            item = self._items.popleft()
             self._changed.notify_all()
-            return item
+            return self._items.popleft()
+
+    def get_all(self, delay_s: Callable[[int], float]) -> list[Item]:
+        """Wait for items and return all of them; [] once the queue is closed and empty.
+
+        delay_s  seconds for which so many items still wait for more
+        """
+        with self._changed:
+            while not self._is_closed:
+                rest_s = delay_s(len(self._items)) if self._items else None
+                if rest_s is not None and rest_s <= 0.0:
+                    break
+                self._changed.wait(rest_s)
+            items = list(self._items)
+            self._items.clear()
+            self._changed.notify_all()
+            return items
 
     def close(self) -> None:
         """Accept no more items; those that wait can still be taken."""
         with self._changed:
-            self._closed = True
+            self._is_closed = True
             self._changed.notify_all()
+
+    def abandon(self) -> None:
+        """Accept no more items, and forget those that wait."""
+        with self._changed:
+            self._items.clear()
+            self.close()
+
+
+class Stage(Generic[Item]):
+    """Stage of a pipeline: a thread that runs `run`, which takes from `queue` until that is closed.
+
+    What `run` raises is raised by the next `put`, or `close`, and is `error` from then on.
+    """
+
+    def __init__(self, name: str, queue: BoundedQueue[Item], run: Callable[[], None]) -> None:
+        self._queue, self._work = queue, run
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, item: Item) -> None:
+        """Add an item; wait for room where the queue does. Raises earlier errors."""
+        if not self._queue.put(item):
+            self._raise()
+
+    def close(self) -> None:
+        """Finish what waits. Raises earlier errors."""
+        self._queue.close()
+        self._thread.join()
+        self._raise()
+
+    def abandon(self) -> None:
+        """Finish the item under way and forget the others: an error is being raised."""
+        self._queue.abandon()
+        self._thread.join()
+
+    def _raise(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001  raised again in `put`, `close`
+            self.error = error
+            self._queue.abandon()
 
 
 # -- Work in several threads, with bounded results in flight, returned in order --------------------

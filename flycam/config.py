@@ -87,7 +87,7 @@ def parse_ip(text: str) -> IPv4Address | IPv6Address:
 
 @lru_cache(maxsize=1)
 def find_models_dir() -> Path:
-    """Find the folder with cameras/ and geoid/; FileNotFoundError if there is none."""
+    """Find the folder with cameras/, geoid/ and more; FileNotFoundError if there is none."""
     package = Path(__file__).resolve().parent
     for folder in (package / "models", package.parent / "models"):
         if (folder / "geoid").is_dir():

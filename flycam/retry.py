@@ -26,9 +26,9 @@ from flycam.workspace import NoticeListener, Progress, Workspace, ignore_notice
 # -- Retries of a live flight while its store or database is away ----------------------------------
 #
 # Requests are repeated after growing pauses, so what comes after them waits: the merged frames that are not
-# published yet, those behind them, the queue of chosen ones; all of them bounded (`Publisher` and
-# `FrameQueue` in `flycam.ingest.live`). The stream's recording continues on this machine's disk. Only
-# transient errors are retried; a full disk or a refused key is raised at once.
+# published yet, those behind them, the queue of chosen ones; all of them bounded. The stream's recording
+# continues on this machine's disk. Only transient errors are retried; a full disk or a refused key is raised
+# at once.
 
 
 MAX_LIVE_OUTAGE_S = 1800.0

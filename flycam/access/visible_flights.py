@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from flycam.access.policy import AccessPolicy
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.flights import make_flight_not_found
-from flycam.catalog.revisions import LIVE_REVISION
-from flycam.catalog.tiles import make_mosaic_not_found
+from flycam.catalog.mosaics import LIVE_REVISION, make_mosaic_not_found
 from flycam.errors import AccessDenied, NotFound
 from flycam.messages import _
 from flycam.model.flight import DRILL_MARK, Event, Flight, FlightState

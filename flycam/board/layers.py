@@ -24,7 +24,7 @@ from urllib3.exceptions import HTTPError
 from flycam.errors import NotFound, SourceUnreadable
 from flycam.geodata.communes import CommuneImport, read_communes
 from flycam.geodata.layer_file import LayerFeature, LayerImport, read_layer
-from flycam.geodata.vector_validation import MAX_BYTES
+from flycam.geodata.vector_file import MAX_BYTES
 from flycam.messages import Message, _, ngettext
 from flycam.model.board import MAX_CLOCK_DIFFERENCE_NS, LayerKind
 from flycam.model.records import AuditEntry, CommuneRecord, LayerFeatureRecord, LayerRecord

@@ -24,13 +24,12 @@ from flycam.catalog.flights import Flights
 from flycam.catalog.frames import Frames, Placements, StoredOriginals
 from flycam.catalog.live_flights import LiveFlightReports, VideoSegments
 from flycam.catalog.migrations import alembic_version
+from flycam.catalog.mosaics import Revisions, Tiles
 from flycam.catalog.packs import Packs
 from flycam.catalog.restrictions import Redactions, Restrictions
 from flycam.catalog.retention import Retention
-from flycam.catalog.revisions import Revisions
 from flycam.catalog.tables import metadata
 from flycam.catalog.terrain import Terrain
-from flycam.catalog.tiles import Tiles
 from flycam.errors import CatalogUnavailable, DiskFull, FlycamError
 from flycam.messages import _
 

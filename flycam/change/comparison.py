@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.catalog import Catalog
-from flycam.change.candidates import EnqueueReport, choose_review_event, enqueue_candidates
 from flycam.change.comparison_grid import (
     ImageSource,
     build_common_grid,
@@ -32,10 +31,16 @@ from flycam.change.comparison_grid import (
     read_source,
     select_comparison_crs,
 )
-from flycam.change.comparison_store import PairWarnings, store_comparison
+from flycam.change.comparison_store import (
+    EnqueueReport,
+    PairWarnings,
+    choose_review_event,
+    enqueue_candidates,
+    store_comparison,
+)
 from flycam.change.coregistration import Registration, coregister_images, resample_after
 from flycam.change.image_pair import ColourFault, ImagePair, find_colour_fault, is_one_picture, mask_clouds
-from flycam.change.polygons import (
+from flycam.change.outlines import (
     ChangePolygon,
     CommuneChanges,
     DetectedCandidate,
@@ -65,16 +70,6 @@ _COLOUR_FAULTS: dict[ColourFault, Message] = {
     ColourFault.UNREAL: _("has not the colours of daylight (an infrared band?)"),
     ColourFault.DARK: _("is too dark to have colours (night?)"),
 }
-
-
-def describe_missing_detection(name: str, fault: ColourFault) -> Message:
-    """Return the remark that the images were coregistered but changes not looked for."""
-    return _(
-        "{name}: {fault}: changes were not looked for, the pictures were only aligned; "
-        "give a colour picture taken by day",
-        name=name,
-        fault=_COLOUR_FAULTS[fault],
-    )
 
 
 _MIN_UNKNOWN_SHARE = 0.01
@@ -444,7 +439,34 @@ def _detect(
 
     Raises CoregistrationFailed, and what `find_terrain` raises.
     """
-    pair, registration, on_terrain, is_one = _coregister(sources, grid, crs, find_terrain, progress)
+    # both sides over the grid, AFTER coregistered onto BEFORE
+    # each side in a thread of its own
+    progress("lay", 0, 2)
+    with ThreadPoolExecutor(2, thread_name_prefix="lay") as pool:
+        both = list(pool.map(lambda side: read_source(side, grid, crs), sources))
+    progress("lay", 2, 2)
+    (before_rgb, before_seen), (after_rgb, after_seen) = both
+    registration = coregister_images(
+        before_rgb,
+        before_seen,
+        after_rgb,
+        after_seen,
+        gsd_m=grid.step_x,
+        names=(sources[0].name, sources[1].name),
+        progress=progress,
+    )
+    is_one = is_one_picture(before_rgb, after_rgb, before_seen & after_seen)
+    after_rgb, after_seen = resample_after(registration, after_rgb, after_seen)
+    terrain = find_terrain()
+    pair = ImagePair(
+        before_rgb=before_rgb,
+        after_rgb=after_rgb,
+        before_seen=before_seen,
+        after_seen=after_seen,
+        gsd_m=grid.step_x,
+        heights_m=_heights(terrain, grid),
+    )
+    on_terrain = terrain is not None
     pair, hidden = mask_clouds(pair)
     colourless = _colourless(sources, pair)
     find: Callable[[], Sequence[DetectedCandidate]] = tuple
@@ -454,7 +476,9 @@ def _detect(
     # Only now: what is usual around is learnt outside of the area too.
     if area is not None:
         clip_to_area(area, grid, crs, common)
-    without_heights = _compute_unknown_share(pair.heights_m, common)
+    # share of common ground without height; of all if none is common
+    unknown = np.isnan(pair.heights_m)
+    without_heights = float((unknown[common] if common.any() else unknown).mean())
     # Large images leave no memory for the pair beside what is made of it now.
     del pair
     progress("change", 0, 1)
@@ -486,68 +510,20 @@ def _describe_other_location(
     return None if off_m is None else describe_other_location(sources, event.name, off_m)
 
 
-def _coregister(
-    sources: tuple[ImageSource, ImageSource],
-    grid: OutputGrid,
-    crs: str,
-    find_terrain: FindTerrain,
-    progress: Progress,
-) -> tuple[ImagePair, Registration, bool, bool]:
-    """Read both sides over the grid and coregister AFTER onto BEFORE.
-
-    Returns the pair, the registration, whether terrain is known, and whether both are one image. Raises
-    CoregistrationFailed, and what `find_terrain` raises.
-    """
-    (before_rgb, before_seen), (after_rgb, after_seen) = _read_both(sources, grid, crs, progress)
-    registration = coregister_images(
-        before_rgb,
-        before_seen,
-        after_rgb,
-        after_seen,
-        gsd_m=grid.step_x,
-        names=(sources[0].name, sources[1].name),
-        progress=progress,
-    )
-    is_one = is_one_picture(before_rgb, after_rgb, before_seen & after_seen)
-    after_rgb, after_seen = resample_after(registration, after_rgb, after_seen)
-    terrain = find_terrain()
-    pair = ImagePair(
-        before_rgb=before_rgb,
-        after_rgb=after_rgb,
-        before_seen=before_seen,
-        after_seen=after_seen,
-        gsd_m=grid.step_x,
-        heights_m=_heights(terrain, grid),
-    )
-    return pair, registration, terrain is not None, is_one
-
-
-def _read_both(
-    sources: tuple[ImageSource, ImageSource], grid: OutputGrid, crs: str, progress: Progress
-) -> list[tuple[NDArray[np.uint8], Mask]]:
-    """Read both sides over the grid, each in a thread of its own."""
-    progress("lay", 0, 2)
-    with ThreadPoolExecutor(2, thread_name_prefix="lay") as pool:
-        both = list(pool.map(lambda side: read_source(side, grid, crs), sources))
-    progress("lay", 2, 2)
-    return both
-
-
 def _colourless(sources: tuple[ImageSource, ImageSource], pair: ImagePair) -> list[Message]:
     """Return a remark on each side without the colours that detection takes."""
     common = pair.both_seen
     faults = [find_colour_fault(rgb, common, pair.gsd_m) for rgb in (pair.before_rgb, pair.after_rgb)]
     return [
-        describe_missing_detection(side.name, fault)
+        _(
+            "{name}: {fault}: changes were not looked for, the pictures were only aligned; "
+            "give a colour picture taken by day",
+            name=side.name,
+            fault=_COLOUR_FAULTS[fault],
+        )
         for side, fault in zip(sources, faults, strict=True)
         if fault is not None
     ]
-
-
-def _compute_unknown_share(heights: NDArray[np.float32], common: Mask) -> float:
-    """Return the share of common ground without height; of all if none is common."""
-    unknown = np.isnan(heights)
-    return float((unknown[common] if common.any() else unknown).mean())
 
 
 def _heights(terrain: TerrainGrid | None, grid: OutputGrid) -> NDArray[np.float32]:

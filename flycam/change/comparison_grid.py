@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.changes import format_file_reference
-from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.change import coregistration
 from flycam.change.coregistration import REACH_M
 from flycam.change.warp import WINDOW_PX
@@ -125,18 +125,15 @@ class FlightImageSource:
 
         Raises ObjectMissing, TileCorrupt.
         """
-        return resample_colours(self._reader(grid.step_x), grid, crs, corner, shape)
+        zoom = choose_source_zoom(grid.step_x, self._extent, self._mosaic)
+        if zoom not in self._tiles:
+            workspace = self._workspace
+            self._tiles[zoom] = TileReader(workspace.store, workspace.catalog.tiles, self._mosaic, zoom)
+        return resample_colours(self._tiles[zoom], grid, crs, corner, shape)
 
     def release(self) -> None:
         """Free the decoded tiles."""
         self._tiles.clear()
-
-    def _reader(self, gsd_m: float) -> TileReader:
-        zoom = choose_source_zoom(gsd_m, self._extent, self._mosaic)
-        if zoom not in self._tiles:
-            workspace = self._workspace
-            self._tiles[zoom] = TileReader(workspace.store, workspace.catalog.tiles, self._mosaic, zoom)
-        return self._tiles[zoom]
 
     def terrain(self) -> TerrainGrid | None:
         """Return the finished revision's DSM, else the flight's terrain, in its work CRS.
@@ -328,7 +325,13 @@ def build_common_grid(
     remarks = [*before.remarks, *(one for one in after.remarks if one not in before.remarks)]
     share = _common_share(before, after, crs, bounds)
     if share < _LOW_OVERLAP_SHARE:
-        remarks.append(_make_little_overlap_note(share))
+        remarks.append(
+            _(
+                "only some {share:.0%} of the smaller picture has ground in common; nothing is said of the "
+                "rest",
+                share=share,
+            )
+        )
     bounds = expand_bounds(bounds, REACH_M)
     if area is not None:
         margin = max(_AOI_MARGIN_M, _AOI_MARGIN_PX * max(gsds))
@@ -339,10 +342,17 @@ def build_common_grid(
                 area_name, names, area.bounds, transform_bounds(bounds, make_point_transform(crs, WGS84))
             )
         bounds = inside
-    gsd, ground_m2 = max(gsds), _size(bounds)
+    gsd, ground_m2 = max(gsds), (bounds[2] - bounds[0]) * (bounds[3] - bounds[1])
     if ground_m2 > MAX_PIXELS * gsd**2:
         gsd = _rounded_up(math.sqrt(ground_m2 / MAX_PIXELS))
-        remarks.append(_coarsened(ground_m2, gsd))
+        remarks.append(
+            _(
+                "{area_km2:.1f} km² are compared at {gsd_m:,g} m a pixel; give a part with --aoi to compare "
+                "it sharper",
+                area_km2=ground_m2 / 1e6,
+                gsd_m=gsd,
+            )
+        )
     left, top = math.floor(bounds[0] / gsd), math.ceil(bounds[3] / gsd)
     grid = OutputGrid(
         west=left * gsd,
@@ -393,22 +403,6 @@ def clip_to_area(area: BaseGeometry, grid: OutputGrid, crs: str, *seen: Mask) ->
             mask[top : top + rows] &= inside
 
 
-def _make_little_overlap_note(share: float) -> Message:
-    return _(
-        "only some {share:.0%} of the smaller picture has ground in common; nothing is said of the rest",
-        share=share,
-    )
-
-
-def _coarsened(ground_m2: float, gsd_m: float) -> Message:
-    return _(
-        "{area_km2:.1f} km² are compared at {gsd_m:,g} m a pixel; give a part with --aoi to compare it "
-        "sharper",
-        area_km2=ground_m2 / 1e6,
-        gsd_m=gsd_m,
-    )
-
-
 def _make_no_overlap_error(
     area_name: str, names: tuple[str, str], area: Bounds, common: Bounds
 ) -> InputUnusable:
@@ -452,10 +446,6 @@ def _intersection(one: Bounds, other: Bounds) -> Bounds | None:
     west, south = max(one[0], other[0]), max(one[1], other[1])
     east, north = min(one[2], other[2]), min(one[3], other[3])
     return (west, south, east, north) if west < east and south < north else None
-
-
-def _size(bounds: Bounds) -> float:
-    return (bounds[2] - bounds[0]) * (bounds[3] - bounds[1])
 
 
 def _rounded_up(value: float) -> float:

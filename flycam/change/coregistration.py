@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from flycam.change import detector_coefficients
+from flycam.change.features import COEFFICIENTS
 from flycam.change.warp import (
     WINDOW_PX,
     PyramidLevel,
@@ -467,15 +467,13 @@ def _fit(
             residual_px=windows.displacement_px - warp.displacement(windows.place_px),
             spread_px=float(level.factor),
         )
-    lattice = WarpLattice.from_shape(_full(level), float(spacing_px * level.factor))
+    # (rows, columns) of the common grid that a level covers
+    rows, cols = level.shape
+    lattice = WarpLattice.from_shape(
+        (rows * level.factor, cols * level.factor), float(spacing_px * level.factor)
+    )
     stiffness = choose_stiffness(windows, lattice, warp, level.factor, used)
     return fit_warp(windows, lattice, warp, level.factor, stiffness, used)
-
-
-def _full(level: PyramidLevel) -> tuple[int, int]:
-    """Return (rows, columns) of the common grid that a level covers."""
-    rows, cols = level.shape
-    return rows * level.factor, cols * level.factor
 
 
 # -- Position error on BEFORE of an outline found on AFTER, and error of its area ------------------
@@ -535,21 +533,18 @@ def estimate_area_error_m2(
     perimeter · √(rim² + error²)
 
         rim     distance in or out of the true outline, all along it: for a candidate
-                `detector_coefficients.RIM_M` of its kind, for one drawn by hand `HAND_RIM_M`
+                `COEFFICIENTS.rim_m` of its kind, for one drawn by hand `HAND_RIM_M`
         error   of its place (`estimate_place_error_m`), as if all of it lay too far out or in by that, which
                 is more than the error of an outline that is only shifted; None: not known, and left out
 
     On exercises areas err in proportion to the perimeter and not to its root: the rim lies out, or in, along
     the whole outline (light, haze, blur, the old river that is drawn into a flood); it does not vary from
     place to place and cancel. Errors have a heavier tail than a normal law's, for parts are missed and
-    neighbours joined, so RIM_M is the least with which 68 % of true areas lie within one sigma, and 95 %
+    neighbours joined, so `rim_m` is the least with which 68 % of true areas lie within one sigma, and 95 %
     within two (`bench/change_outlines.py` fits and counts them). It applies to whole slides and floods on
     images of 0.15 to 0.5 m; it does not cover what is missing where a change was found in pieces. It was not
     judged for "other" changes: extracted from bare ground as slides are, they are taken to err as these do.
     """
-    rim = (
-        HAND_RIM_M
-        if by_hand
-        else detector_coefficients.RIM_M.get(kind, detector_coefficients.RIM_M["landslide"])
-    )
+    fitted = COEFFICIENTS.rim_m
+    rim = HAND_RIM_M if by_hand else fitted.get(kind, fitted["landslide"])
     return perimeter_m * math.hypot(rim, error_m or 0.0)

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.change import detector_coefficients
 from flycam.change.features import (
+    COEFFICIENTS,
     PIXEL_FEATURES,
     Logistic,
     TerrainRelief,
@@ -125,15 +125,15 @@ def compute_cell_evidence(work: WorkPair) -> CellEvidence:
     return CellEvidence(
         work=work,
         planes=planes,
-        bare=_smooth(_changed(detector_coefficients.BARE, planes.cues), _BARE_SMOOTH_M / work.cell_m),
-        flooded=_smooth(_changed(detector_coefficients.FLOODED, planes.cues), _WATER_SMOOTH_M / work.cell_m),
+        bare=_smooth(_changed(COEFFICIENTS.models["bare"], planes.cues), _BARE_SMOOTH_M / work.cell_m),
+        flooded=_smooth(_changed(COEFFICIENTS.models["flooded"], planes.cues), _WATER_SMOOTH_M / work.cell_m),
     )
 
 
 def compute_cell_planes(work: WorkPair, relief: TerrainRelief) -> CellPlanes:
     """Compute each cell's look and its place relative to terrain and prior water."""
     cues, colours = compute_cell_features(work, relief)
-    water = _smooth(_logits(detector_coefficients.OLD_WATER, cues), _WATER_SMOOTH_M / work.cell_m)
+    water = _smooth(_logits(COEFFICIENTS.models["old_water"], cues), _WATER_SMOOTH_M / work.cell_m)
     there = clean_mask(water > _OLD_WATER_LOGIT, _OLD_WATER_OPEN_M, 0.0, work.cell_m)
     low = relief.known & (relief.above_floor_m < _LOWEST_M)
     old = compute_prior_water(there, low, relief.heights_m, colours, work.cell_m)
@@ -266,18 +266,10 @@ class DetectorWeights:
 
 
 FITTED_WEIGHTS = DetectorWeights(
-    like={
-        ChangeKind.LANDSLIDE: detector_coefficients.LIKE_SLIDE,
-        ChangeKind.FLOOD: detector_coefficients.LIKE_FLOOD,
-        ChangeKind.OTHER: detector_coefficients.LIKE_OTHER,
-    },
-    right={
-        ChangeKind.LANDSLIDE: detector_coefficients.LANDSLIDE,
-        ChangeKind.FLOOD: detector_coefficients.FLOOD,
-        ChangeKind.OTHER: detector_coefficients.OTHER,
-    },
-    usual_share=detector_coefficients.USUAL_SHARE,
-    min_score=detector_coefficients.MIN_SCORE,
+    like={kind: COEFFICIENTS.models[f"like_{kind.value}"] for kind in _FAVOUR},
+    right={kind: COEFFICIENTS.models[kind.value] for kind in _FAVOUR},
+    usual_share=COEFFICIENTS.usual_share,
+    min_score=COEFFICIENTS.min_score,
 )
 
 
@@ -353,8 +345,15 @@ def classify_patches(
     """
     wet = filter_kind(ChangeKind.FLOOD, choose_patches(flooded, shape, weights.like, (ChangeKind.FLOOD,)))
     floods = _likely(ChangeKind.FLOOD, wet, weights)
-    under_water = _union([one.patch for one in floods], shape)
-    dry = [(patch, what) for patch, what in bare if _share(patch, under_water) < _MIN_OVERLAP_SHARE]
+    patches = [one.patch for one in floods]
+    under_water = np.zeros(shape, bool)
+    for patch in patches:
+        under_water[patch.place] |= patch.mask
+    dry = [
+        (patch, what)
+        for patch, what in bare
+        if float(under_water[patch.place][patch.mask].mean()) < _MIN_OVERLAP_SHARE
+    ]
     chosen = choose_patches(dry, shape, weights.like, (ChangeKind.LANDSLIDE, ChangeKind.OTHER))
     return [
         *floods,
@@ -382,18 +381,6 @@ def _likely(kind: ChangeKind, patches: Patches, weights: DetectorWeights) -> lis
         for (patch, what), score in zip(patches, scores, strict=True)
         if score >= weights.min_score[kind]
     ]
-
-
-def _union(patches: Sequence[Patch], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    out = np.zeros(shape, bool)
-    for patch in patches:
-        out[patch.place] |= patch.mask
-    return out
-
-
-def _share(patch: Patch, mask: NDArray[np.bool_]) -> float:
-    """Return the share of a patch that lies in a mask, 0 to 1."""
-    return float(mask[patch.place][patch.mask].mean())
 
 
 def choose_patches(

@@ -94,29 +94,25 @@ def build_change_collection(
         )
     ]
     made = {one.comparison_id: one for one in found_by if one is not None}
+    # doubts: why every change found between the two images is less sure than elsewhere; warnings: what else
+    # one needs to know to decide by them
     return {
         "type": "FeatureCollection",
         "features": features,
-        "comparisons": [_comparison(one) for one in made.values()],
-    }
-
-
-def _comparison(one: Comparison) -> dict[str, Any]:
-    """Serialize a comparison.
-
-    doubts: why every change found between its two images is less sure than elsewhere. warnings: what else one
-    needs to know to decide by them.
-    """
-    return {
-        "comparison_id": one.comparison_id,
-        "before": one.before_shown,
-        "after": one.after_shown,
-        "rmse_m": round(one.rmse_m, 3),
-        "time": format_iso(one.at_ns, "seconds"),
-        "doubts": [str(doubt) for doubt in one.doubts],
-        "doubts_vi": [doubt.in_language("vi") for doubt in one.doubts],
-        "warnings": [str(warning) for warning in one.warnings],
-        "warnings_vi": [warning.in_language("vi") for warning in one.warnings],
+        "comparisons": [
+            {
+                "comparison_id": one.comparison_id,
+                "before": one.before_shown,
+                "after": one.after_shown,
+                "rmse_m": round(one.rmse_m, 3),
+                "time": format_iso(one.at_ns, "seconds"),
+                "doubts": [str(doubt) for doubt in one.doubts],
+                "doubts_vi": [doubt.in_language("vi") for doubt in one.doubts],
+                "warnings": [str(warning) for warning in one.warnings],
+                "warnings_vi": [warning.in_language("vi") for warning in one.warnings],
+            }
+            for one in made.values()
+        ],
     }
 
 
@@ -249,41 +245,6 @@ BEYOND_BOUNDARIES = _("outside of known boundaries")
 _GONE = _("a flight that is not here")
 
 
-def format_cells(
-    line: ChangeVersion,
-    decided: tuple[str, int],
-    dates_ns: tuple[int | None, int | None],
-    commune: str,
-    flights: Mapping[str, str],
-    language: str,
-) -> list[str]:
-    """Return a change's cells under `COLUMN_NAMES`; empty where not known.
-
-    decided   who confirmed it and when, UTC nanoseconds
-    dates_ns  when its two images were taken
-    commune   its name, "" outside of all boundaries
-    flights   their names, by the ids of their mosaics
-    """
-    before, after = (_pictures(shown, flights, language) for shown in (line.before_shown, line.after_shown))
-    area = format_area_with_sigma(line.area_m2, estimate_area_error(line))
-    taken_before, taken_after = ("" if at_ns is None else format_minute(at_ns) for at_ns in dates_ns)
-    return [
-        CHANGE_KIND_NAMES[line.kind].in_language(language),
-        replace_no_break_spaces(area.in_language(language)),
-        commune or BEYOND_BOUNDARIES.in_language(language),
-        _probability(line, language),
-        *(before, taken_before, after, taken_after),
-        *(decided[0], format_minute(decided[1])),
-    ]
-
-
-def list_flight_names(workspace: Workspace) -> dict[str, str]:
-    """Return the names of flights, by the ids of their mosaics."""
-    names = {one.flight_id: one.name for one in workspace.catalog.flights.flights()}
-    mosaics = workspace.catalog.tiles.mosaics()
-    return {one.mosaic_id: names[one.flight_id] for one in mosaics if one.flight_id in names}
-
-
 def _probability(line: ChangeVersion, language: str) -> str:
     if line.probability is not None:
         return replace_no_break_spaces(format_percent(100.0 * line.probability).in_language(language))
@@ -399,16 +360,56 @@ def export_changes(
     without changes), StorageFailed.
     """
     suffix = out.suffix.lower()
-    require_change_file(out)
+    if out.suffix.lower() not in SUFFIXES:
+        raise OptionUnusable(
+            _("{out}: give a name that ends in {endings}", out=out, endings=", ".join(SUFFIXES))
+        )
     require_output_path(out)
-    content = _gather_content(workspace, event, policy, language)
+    found = workspace.catalog.flights.event(event)
+    confirmed = workspace.catalog.changes.current(found.event_id, statuses=[ChangeStatus.ACCEPTED])
+    lines = [one for one in confirmed if not policy.hides_change(one)]
+    names = {one.flight_id: one.name for one in workspace.catalog.flights.flights()}
+    mosaics = workspace.catalog.tiles.mosaics()
+    content = _ExportContent(
+        event=found,
+        lines=lines,
+        impacts={one.line.change_id: one for one in compute_impact(workspace, lines, policy=policy).changes},
+        signatures={
+            line.change_id: sign
+            for line, sign in zip(lines, workspace.catalog.changes.list_attributions(lines), strict=True)
+        },
+        names=workspace.catalog.boundaries.names(),
+        ends=read_flight_ends(workspace),
+        found_by={
+            line.change_id: one
+            for line, one in zip(
+                lines, match_comparisons(make_comparison_reader(workspace.catalog), lines), strict=True
+            )
+        },
+        sender=workspace.cap_sender or workspace.box,
+        at_ns=workspace.clock_ns(),
+        flights={one.mosaic_id: names[one.flight_id] for one in mosaics if one.flight_id in names},
+        language=language,
+    )
     if suffix == ".xml" and not content.lines:
         raise _make_empty_error(out, content.event.name, policy)
     if suffix in _BYTES:
         write_file_atomically(out, _BYTES[suffix](content))
     else:
         crs = _crs(content.lines) if suffix == ".gpkg" else WGS84
-        write_features(out, [_layer(content, crs)], crs=crs)
+        rows = [_row(line, content) for line in content.lines]
+        fields: dict[str, NDArray[Any]] = {
+            name: np.array([row[name] for row in rows], np.float64 if name in _NUMBERS else object)
+            for name in _OWN_COLUMNS
+        }
+        fields |= {name: build_impact_field(name, [row[name] for row in rows]) for name in IMPACT_COLUMNS}
+        shapes = np.empty(len(rows), dtype=object)
+        shapes[:] = [shapely.from_wkb(line.wkb) for line in content.lines]
+        if rows:
+            shapes = shapely.transform(shapes, make_point_transform(WGS84, crs))
+        write_features(
+            out, [FeatureLayer(name=LAYER, kind="MultiPolygon", shapes=shapes, fields=fields)], crs=crs
+        )
     return len(content.lines)
 
 
@@ -434,41 +435,6 @@ def _make_empty_error(out: Path, event: str, policy: AccessPolicy) -> InputUnusa
             name=out.name,
             event=event,
         )
-    )
-
-
-def require_change_file(out: Path) -> None:
-    """Raise OptionUnusable unless the name's ending is that of a known format."""
-    if out.suffix.lower() not in SUFFIXES:
-        raise OptionUnusable(
-            _("{out}: give a name that ends in {endings}", out=out, endings=", ".join(SUFFIXES))
-        )
-
-
-def _gather_content(workspace: Workspace, event: str, policy: AccessPolicy, language: str) -> _ExportContent:
-    found = workspace.catalog.flights.event(event)
-    confirmed = workspace.catalog.changes.current(found.event_id, statuses=[ChangeStatus.ACCEPTED])
-    lines = [one for one in confirmed if not policy.hides_change(one)]
-    return _ExportContent(
-        event=found,
-        lines=lines,
-        impacts={one.line.change_id: one for one in compute_impact(workspace, lines, policy=policy).changes},
-        signatures={
-            line.change_id: sign
-            for line, sign in zip(lines, workspace.catalog.changes.list_attributions(lines), strict=True)
-        },
-        names=workspace.catalog.boundaries.names(),
-        ends=read_flight_ends(workspace),
-        found_by={
-            line.change_id: one
-            for line, one in zip(
-                lines, match_comparisons(make_comparison_reader(workspace.catalog), lines), strict=True
-            )
-        },
-        sender=workspace.cap_sender or workspace.box,
-        at_ns=workspace.clock_ns(),
-        flights=list_flight_names(workspace),
-        language=language,
     )
 
 
@@ -536,20 +502,6 @@ def _score(probability: float | None) -> float:
     return min(round(probability, 3), 0.999)
 
 
-def _layer(content: _ExportContent, crs: str) -> FeatureLayer:
-    rows = [_row(line, content) for line in content.lines]
-    fields: dict[str, NDArray[Any]] = {
-        name: np.array([row[name] for row in rows], np.float64 if name in _NUMBERS else object)
-        for name in _OWN_COLUMNS
-    }
-    fields |= {name: build_impact_field(name, [row[name] for row in rows]) for name in IMPACT_COLUMNS}
-    shapes = np.empty(len(rows), dtype=object)
-    shapes[:] = [shapely.from_wkb(line.wkb) for line in content.lines]
-    if rows:
-        shapes = shapely.transform(shapes, make_point_transform(WGS84, crs))
-    return FeatureLayer(name=LAYER, kind="MultiPolygon", shapes=shapes, fields=fields)
-
-
 def _words(row: Mapping[str, str | float]) -> dict[str, str]:
     """Return the values as text; unknown values are empty."""
     return {name: "" if value != value else str(value) for name, value in row.items()}  # noqa: PLR0124  NaN
@@ -570,18 +522,23 @@ def _csv(content: _ExportContent) -> bytes:
 
 def _read(line: ChangeVersion, content: _ExportContent) -> list[str]:
     sign = content.signatures[line.change_id]
-    return format_cells(
-        line,
-        (sign.decided_by, sign.decided_ns),
-        get_image_dates(line.before_shown, line.after_shown, content.ends),
-        content.names.get(line.commune, ""),
-        content.flights,
-        content.language,
+    decided = (sign.decided_by, sign.decided_ns)
+    dates_ns = get_image_dates(line.before_shown, line.after_shown, content.ends)
+    commune = content.names.get(line.commune, "")
+    language = content.language
+    before, after = (
+        _pictures(shown, content.flights, language) for shown in (line.before_shown, line.after_shown)
     )
-
-
-def _title(content: _ExportContent) -> str:
-    return f"{DRILL_MARK}: {content.event.name}" if content.event.is_drill else content.event.name
+    area = format_area_with_sigma(line.area_m2, estimate_area_error(line))
+    taken_before, taken_after = ("" if at_ns is None else format_minute(at_ns) for at_ns in dates_ns)
+    return [
+        CHANGE_KIND_NAMES[line.kind].in_language(language),
+        replace_no_break_spaces(area.in_language(language)),
+        commune or BEYOND_BOUNDARIES.in_language(language),
+        _probability(line, language),
+        *(before, taken_before, after, taken_after),
+        *(decided[0], format_minute(decided[1])),
+    ]
 
 
 def _name(line: ChangeVersion, content: _ExportContent) -> str:
@@ -602,8 +559,9 @@ def _kmz(content: _ExportContent) -> bytes:
         )
         for line in content.lines
     ]
+    title = f"{DRILL_MARK}: {content.event.name}" if content.event.is_drill else content.event.name
     out = io.BytesIO()
-    write_kmz(out, _title(content), [], placemarks)
+    write_kmz(out, title, [], placemarks)
     return out.getvalue()
 
 

@@ -11,7 +11,8 @@ cancels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, median_filter
 
 from flycam.change.image_pair import WorkPair
+from flycam.config import find_models_dir
 
 # -- Logistic model with named features, small enough to read --------------------------------------
 
@@ -90,6 +92,42 @@ class Logistic:
 def to_probability(logits: NDArray[np.floating]) -> NDArray[np.floating]:
     """Convert logits to probabilities: 1 / (1 + exp(-z))."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorCoefficients:
+    """Fitted values of the detector.
+
+    models       bare, flooded, old_water: of cells; `like_KIND`: which of overlapping patches is kept, and as
+                 which kind; KIND: probability that a kept one is of its kind
+    min_score    by kind; less likely ones are not shown
+    usual_share  by kind, of those kept
+    rim_m        by kind, distance of outlines from the true ones
+    """
+
+    models: Mapping[str, Logistic]
+    min_score: Mapping[str, float]
+    usual_share: Mapping[str, float]
+    rim_m: Mapping[str, float]
+
+
+DETECTOR_FILE = find_models_dir() / "change" / "detector.json"
+_fitted = json.loads(DETECTOR_FILE.read_text(encoding="utf-8"))
+COEFFICIENTS = DetectorCoefficients(
+    models={
+        name: Logistic(
+            cues=tuple(model["cues"]),
+            mean=tuple(model["mean"]),
+            spread=tuple(model["spread"]),
+            bias=model["bias"],
+            weights=tuple(model["weights"]),
+            products=tuple((i, j, v) for i, j, v in model["products"]),
+        )
+        for name, model in _fitted["models"].items()
+    },
+    **{name: _fitted[name] for name in ("min_score", "usual_share", "rim_m")},
+)
+"""As `python -m bench.change_fit` fitted them on the development scenes."""
 
 
 # -- Prior water: distance and height of each place above it, and likeness to its colour now -------
@@ -270,17 +308,12 @@ def _filled(grid: Reals) -> Reals:
         sums, weights = (cv2.GaussianBlur(a, (0, 0), sigma) for a in (values, weight))
         reached = unknown & (weights > 1e-3)
         out[reached] = sums[reached] / weights[reached]
-    return _nearest(out)
-
-
-def _nearest(grid: Reals) -> Reals:
-    """Replace NaN by the nearest known value; at least one is known."""
-    unknown = ~np.isfinite(grid)
+    unknown = ~np.isfinite(out)
     _, labels = cv2.distanceTransformWithLabels(
         unknown.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     by_label = np.zeros(labels.max() + 1, np.float32)
-    by_label[labels[~unknown]] = grid[~unknown]
+    by_label[labels[~unknown]] = out[~unknown]
     return np.asarray(by_label[labels], np.float32)
 
 
@@ -434,7 +467,10 @@ def compute_cell_features(work: WorkPair, relief: TerrainRelief) -> tuple[Reals,
             plane[:] = values if when == "before" else values - plane
         fine = np.log(clear.mean(-1) + _MIN_LIGHT)
         logs.append(fine)
-        rough = _roughness(fine, work.cell_m)
+        side = max(round(_ROUGH_M / work.cell_m) | 1, 3)
+        mean = cv2.blur(fine, (side, side))
+        square = cv2.blur(fine * fine, (side, side))
+        rough = np.asarray(0.5 * np.log(np.maximum(square - mean * mean, 0.0) + _MIN_SPREAD**2), np.float32)
         green = subtract_local_percentile(colours[0], work.seen, work.cell_m, _VEGETATION_PERCENT)
         planes[index[f"green_{when}"]] = green
         np.minimum(dim, subtract_local_percentile(colours[2], work.seen, work.cell_m), out=dim)
@@ -499,13 +535,6 @@ def _colours(linear: Reals, cell_m: float, min_light: float = _MIN_LIGHT) -> tup
     np.log(light, out=light)
     red, green, blue = (np.asarray(band, np.float32) for band in cv2.split(light))
     return green - 0.5 * (red + blue), red - blue, (red + green + blue) / 3.0
-
-
-def _roughness(log_bright: Reals, cell_m: float) -> Reals:
-    side = max(round(_ROUGH_M / cell_m) | 1, 3)
-    mean = cv2.blur(log_bright, (side, side))
-    square = cv2.blur(log_bright * log_bright, (side, side))
-    return np.asarray(0.5 * np.log(np.maximum(square - mean * mean, 0.0) + _MIN_SPREAD**2), np.float32)
 
 
 def _correlation(x: Reals, y: Reals, same: Reals, side: int) -> Reals:

@@ -110,7 +110,9 @@ def detect_clouds(pair: ImagePair) -> tuple[Mask, Mask]:
     cell = max(_CLOUD_CELL_M / pair.gsd_m, 1.0)
     size = max(round(cols / cell), 1), max(round(rows / cell), 1)
     cell_m = pair.gsd_m * cols / size[0]
-    before, after = (_average_cloud_cells(rgb, size) for rgb in _pictures(pair))
+    before, after = (
+        np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8) for rgb in _pictures(pair)
+    )
     white = _white(before, cell_m), _white(after, cell_m)
     masks = []
     for own, other, own_white, other_white in (
@@ -118,7 +120,14 @@ def detect_clouds(pair: ImagePair) -> tuple[Mask, Mask]:
         (after, before, white[1], white[0]),
     ):
         alone = own_white & ~other_white
-        core = _soft(_large(alone, cell_m), own, cell_m)
+        # keep the parts at least as wide and as large as a cloud
+        side = max(round(_MIN_WIDTH_M / cell_m), 1)
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+        wide = cv2.morphologyEx(alone.astype(np.uint8), cv2.MORPH_OPEN, disc)
+        _, labels, figures, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
+        large = figures[:, cv2.CC_STAT_AREA] >= _MIN_AREA_M2 / cell_m**2
+        large[0] = False
+        core = _soft(np.asarray(large[labels], np.bool_), own, cell_m)
         torn = alone & _grown(core, _RIM_M / cell_m) if core.any() else core
         cloud = _with_rim(core | torn, own, other, cell_m)
         there = cv2.resize(cloud.astype(np.uint8), (cols, rows), interpolation=cv2.INTER_NEAREST)
@@ -132,10 +141,6 @@ def _pictures(pair: ImagePair) -> tuple[Picture, Picture]:
     return before, np.where(pair.after_seen[..., None], pair.after_rgb, np.uint8(0))
 
 
-def _average_cloud_cells(rgb: Picture, size: tuple[int, int]) -> Picture:
-    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
 def _white(rgb: Picture, cell_m: float) -> Mask:
     """Return cells that are nearly white, of no colour, and like their neighbours."""
     darkest, brightest = rgb.min(axis=2), rgb.max(axis=2)
@@ -145,17 +150,6 @@ def _white(rgb: Picture, cell_m: float) -> Mask:
     spread = np.sqrt(np.maximum(cv2.blur(light * light, side) - mean * mean, 0.0))
     pale = (darkest >= _WHITE) & (brightest - darkest <= _COLOUR)
     return np.asarray(pale & (spread <= _GRAIN), np.bool_)
-
-
-def _large(mask: Mask, cell_m: float) -> Mask:
-    """Keep the parts of a mask at least as wide and as large as a cloud."""
-    side = max(round(_MIN_WIDTH_M / cell_m), 1)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    wide = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc)
-    _, labels, figures, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
-    large = figures[:, cv2.CC_STAT_AREA] >= _MIN_AREA_M2 / cell_m**2
-    large[0] = False
-    return np.asarray(large[labels], np.bool_)
 
 
 def _soft(mask: Mask, rgb: Picture, cell_m: float) -> Mask:
@@ -236,7 +230,13 @@ def find_colour_fault(rgb: Picture, seen: Mask, gsd_m: float) -> ColourFault | N
     percentiles, so that a caption or a roof is none either. Shares of red less green and of blue less green
     are independent of a place's brightness: their spread is 0 in a grey image whatever its tint.
     """
-    cells = _average_colour_cells(rgb, seen, gsd_m)
+    # mean (red, green, blue) of each cell that is wholly seen, N×3
+    rows, cols = seen.shape
+    cell = max(_COLOUR_CELL_M / gsd_m, 1.0)
+    size = max(round(cols / cell), 1), max(round(rows / cell), 1)
+    means = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    all_seen = cv2.resize(seen.astype(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA) > _WHOLLY
+    cells = np.asarray(means[all_seen], np.float64)
     if len(cells) < _MIN_CELLS:
         return None
     light = cells.mean(axis=1)
@@ -254,16 +254,6 @@ def find_colour_fault(rgb: Picture, seen: Mask, gsd_m: float) -> ColourFault | N
     if pink.mean() > _MAX_PINK or np.median(bluer) > _BLUE:
         return ColourFault.UNREAL
     return None
-
-
-def _average_colour_cells(rgb: Picture, seen: Mask, gsd_m: float) -> NDArray[np.float64]:
-    """Return the mean (red, green, blue) of each cell that is wholly seen, N×3."""
-    rows, cols = seen.shape
-    cell = max(_COLOUR_CELL_M / gsd_m, 1.0)
-    size = max(round(cols / cell), 1), max(round(rows / cell), 1)
-    means = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    all_seen = cv2.resize(seen.astype(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA) > _WHOLLY
-    return np.asarray(means[all_seen], np.float64)
 
 
 # -- Grid for change detection: half a metre, coarser over large ground or for coarse images -------

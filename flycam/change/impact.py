@@ -96,29 +96,21 @@ def _inside(areas: Shapes, things: Shapes, distance: Floats) -> tuple[Floats, Fl
     parts = shapely.intersection(areas[crossing], things[crossing])
     under[crossing] = shapely.length(parts)
     place = shapely.get_coordinates(shapely.shortest_line(things, areas)).reshape(-1, 2, 2)[:, 0]
-    middles, has_length = _middles(parts)
-    place[np.flatnonzero(crossing)[has_length]] = middles
-    is_contained = ~is_line & (distance == 0.0)
-    inner = shapely.point_on_surface(shapely.intersection(areas[is_contained], things[is_contained]))
-    place[is_contained] = shapely.get_coordinates(inner)
-    return under, place
-
-
-def _middles(lines: Shapes) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return the middle of each geometry's longest piece, and which have length.
-
-    The middles are M×2, for the M of N geometries that have length.
-    """
-    pieces, owner = shapely.get_parts(lines, return_index=True)
+    # the middle of each geometry's longest piece, M×2, for the M of N geometries that have length
+    pieces, owner = shapely.get_parts(parts, return_index=True)
     length = shapely.length(pieces)
     pieces, owner, length = pieces[length > 0.0], owner[length > 0.0], length[length > 0.0]
     order = np.lexsort((-length, owner))
     owners, first = np.unique(owner[order], return_index=True)
     longest = pieces[order][first]
     middles = shapely.get_coordinates(shapely.line_interpolate_point(longest, 0.5, normalized=True))
-    has_length = np.zeros(len(lines), np.bool_)
+    has_length = np.zeros(len(parts), np.bool_)
     has_length[owners] = True
-    return middles, has_length
+    place[np.flatnonzero(crossing)[has_length]] = middles
+    is_contained = ~is_line & (distance == 0.0)
+    inner = shapely.point_on_surface(shapely.intersection(areas[is_contained], things[is_contained]))
+    place[is_contained] = shapely.get_coordinates(inner)
+    return under, place
 
 
 # -- Counts of affected features and cut roads over several layers of one kind ---------------------
@@ -610,11 +602,18 @@ def _group_changes(
     for number, ground in enumerate(compute_own_ground(lines)):
         own[number] = shapes[number] if ground is None else ground
     areas = shapely.area(shapes)
+    # the commune of each touched feature, by change; "": outside all
+    places = np.array([at.lonlat_deg for one in changes for at in one.touched]).reshape(-1, 2)
+    commune_codes = [""] * len(places)
+    found, holders = shapely.STRtree(outlines).query(shapely.points(places), predicate="intersects")
+    for place, holder in zip(found.tolist(), holders.tolist(), strict=True):
+        commune_codes[place] = codes[holder]
+    ends = np.cumsum([0, *(len(one.touched) for one in changes)]).tolist()
     return _ChangeGroup(
         changes=changes,
         shares=_shares(outlines, codes, lines, shapes, areas),
         own=_shares(outlines, codes, lines, own, areas),
-        holders=_holders(outlines, codes, changes),
+        holders=[commune_codes[start:end] for start, end in itertools.pairwise(ends)],
         places=label_places(lines),
         cut=deduplicate_road_cuts(changes),
     )
@@ -672,14 +671,3 @@ def _shares(
         if outside is not None:
             share[""] = outside.area / area
     return shares
-
-
-def _holders(outlines: np.ndarray, codes: Sequence[str], changes: Sequence[ChangeImpact]) -> list[list[str]]:
-    """Return the commune of each touched feature, by change; "": outside all."""
-    places = np.array([at.lonlat_deg for one in changes for at in one.touched]).reshape(-1, 2)
-    commune_codes = [""] * len(places)
-    found, holders = shapely.STRtree(outlines).query(shapely.points(places), predicate="intersects")
-    for place, holder in zip(found.tolist(), holders.tolist(), strict=True):
-        commune_codes[place] = codes[holder]
-    ends = np.cumsum([0, *(len(one.touched) for one in changes)]).tolist()
-    return [commune_codes[start:end] for start, end in itertools.pairwise(ends)]

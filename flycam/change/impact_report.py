@@ -32,7 +32,6 @@ from flycam.geodata.raster import compute_raster_digest
 from flycam.messages import _
 from flycam.model.board import POSITIVE_STATUSES, ChangeStatus, LayerKind, is_stale
 from flycam.model.flight import Event
-from flycam.model.records import LayerRecord
 from flycam.model.text import escape_cell
 from flycam.model.time import format_iso
 from flycam.workspace import Workspace
@@ -64,7 +63,17 @@ def build_impact_report(
     else:
         before, after = refs
         lines = _between(workspace, before, after, changes.current(statuses=POSITIVE_STATUSES))
-        event = _only_event(workspace, lines)
+        # a drill's changes are never listed beside real ones
+        events = sorted({line.event_id for line in lines})
+        if len(events) > 1:
+            names = ", ".join(workspace.catalog.flights.event(one).name for one in events)
+            raise OptionUnusable(
+                _(
+                    "changes between these are of several events ({names}): give the event instead",
+                    names=names,
+                )
+            )
+        event = workspace.catalog.flights.event(events[0])
     impact = compute_impact(workspace, lines, distance_m)
     communes = find_communes_around(workspace.catalog.boundaries, impact.changes, is_drill=event.is_drill)
     return ImpactReport(
@@ -121,20 +130,6 @@ def _shown_by(workspace: Workspace, ref: str) -> Callable[[ImageReference], bool
     return lambda one: one.source in mosaics
 
 
-def _only_event(workspace: Workspace, lines: Sequence[ChangeVersion]) -> Event:
-    """Return the one event of the changes; raise OptionUnusable if there are several.
-
-    A drill's changes are never listed beside real ones.
-    """
-    events = sorted({line.event_id for line in lines})
-    if len(events) > 1:
-        names = ", ".join(workspace.catalog.flights.event(one).name for one in events)
-        raise OptionUnusable(
-            _("changes between these are of several events ({names}): give the event instead", names=names)
-        )
-    return workspace.catalog.flights.event(events[0])
-
-
 # -- Impact as JSON, table columns and CSV ---------------------------------------------------------
 
 
@@ -152,10 +147,39 @@ def serialize_impact(
     names: of communes, by code. A null count: no layer of that kind covers the ground, so that nothing is
     known.
     """
+    # `valid` null: date not known; `stale`: whether it counts as outdated by now
+    # roads that it cuts (that it would cut, while it waits), and the features within reach, those inside
+    # first; of a landslide its volume
     return {
         "reach_m": {kind.value: metres for kind, metres in impact.reach_m.items()},
-        "layers": [serialize_layer(layer, now_ns) for layer in impact.layers],
-        "changes": [serialize_change_impact(one, names, now_ns) for one in impact.changes],
+        "layers": [
+            {
+                "layer_id": layer.layer_id,
+                "name": layer.name,
+                "kind": layer.kind.value,
+                "owner": layer.owner or None,
+                "valid": None if layer.valid_ns is None else format_iso(layer.valid_ns, "seconds"),
+                "stale": is_stale(layer.valid_ns, now_ns, has_status=layer.has_status),
+            }
+            for layer in impact.layers
+        ],
+        "changes": [
+            {
+                "change_id": one.line.change_id,
+                "status": one.line.status.value,
+                "kind": one.line.kind.value,
+                "commune": one.line.commune,
+                "commune_name": names.get(one.line.commune, ""),
+                "area_m2": round(one.line.area_m2, 1),
+                "counts": {kind.value: _serialize_count(one.count(kind)) for kind in LayerKind},
+                "roads_cut": [_serialize_feature(at, now_ns) for at in one.roads_cut],
+                "touched": [_serialize_feature(at, now_ns) for at in one.touched[:MAX_LISTED]],
+                "touched_total": len(one.touched),
+                "layers": [layer.layer_id for layer in one.layers],
+                **_serialize_volume(one.volume),
+            }
+            for one in impact.changes
+        ],
         "communes": [
             {
                 "code": row.code,
@@ -165,43 +189,6 @@ def serialize_impact(
             }
             for row in communes
         ],
-    }
-
-
-def serialize_layer(layer: LayerRecord, now_ns: int) -> dict[str, Any]:
-    """Serialize a layer: owner and date.
-
-    `valid` null: date not known; `stale`: whether it counts as outdated by now.
-    """
-    return {
-        "layer_id": layer.layer_id,
-        "name": layer.name,
-        "kind": layer.kind.value,
-        "owner": layer.owner or None,
-        "valid": None if layer.valid_ns is None else format_iso(layer.valid_ns, "seconds"),
-        "stale": is_stale(layer.valid_ns, now_ns, has_status=layer.has_status),
-    }
-
-
-def serialize_change_impact(one: ChangeImpact, names: Mapping[str, str], now_ns: int) -> dict[str, Any]:
-    """Serialize one change's impact.
-
-    Status, counts by kind, roads that it cuts (that it would cut, while it waits), and the features within
-    reach, those inside first, at most `MAX_LISTED`; of a landslide its volume.
-    """
-    return {
-        "change_id": one.line.change_id,
-        "status": one.line.status.value,
-        "kind": one.line.kind.value,
-        "commune": one.line.commune,
-        "commune_name": names.get(one.line.commune, ""),
-        "area_m2": round(one.line.area_m2, 1),
-        "counts": {kind.value: _serialize_count(one.count(kind)) for kind in LayerKind},
-        "roads_cut": [_serialize_feature(at, now_ns) for at in one.roads_cut],
-        "touched": [_serialize_feature(at, now_ns) for at in one.touched[:MAX_LISTED]],
-        "touched_total": len(one.touched),
-        "layers": [layer.layer_id for layer in one.layers],
-        **_serialize_volume(one.volume),
     }
 
 
@@ -284,7 +271,10 @@ def build_impact_columns(one: ChangeImpact) -> dict[str, str | float]:
         **_count_columns({kind: one.count(kind) for kind in LayerKind}),
         "roads_cut": format_road_names(one.roads_cut),
         "road_cut_m": round(one.road_cut_m, 1) if _has(one, LayerKind.ROAD) else _UNKNOWN,
-        "layers": "; ".join(_dated(layer) for layer in one.layers),
+        "layers": "; ".join(
+            f"{layer.name} ({'?' if layer.valid_ns is None else format_iso(layer.valid_ns, 'minutes')})"
+            for layer in one.layers
+        ),
         "no_layer": ", ".join(kind.value for kind in LayerKind if not _has(one, kind)),
         **_volume_columns(one.volume),
     }
@@ -351,10 +341,6 @@ def _count_columns(counts: Mapping[LayerKind, FeatureCount | None]) -> dict[str,
 
 def _has(one: ChangeImpact, kind: LayerKind) -> bool:
     return any(layer.kind is kind for layer in one.layers)
-
-
-def _dated(layer: LayerRecord) -> str:
-    return f"{layer.name} ({'?' if layer.valid_ns is None else format_iso(layer.valid_ns, 'minutes')})"
 
 
 def _empty(count: float) -> int | str:

@@ -105,20 +105,18 @@ def trace_rings(patch: Patch, to_pixels: tuple[float, float], min_hole_cells: fl
     """
     exterior, *holes = trace_cell_rings(patch.mask)
     exact = [exterior, *(hole for hole in holes if _area(hole) >= min_hole_cells)]
+    # middles of cell edges keep the area; only those farther than `off_cells` from a straight run are kept
     rings = next(
-        (smooth for off in _OUTLINE_CELLS if _as_large(smooth := _smoothed(exact, off), exact)), exact
+        (
+            smooth
+            for off in _OUTLINE_CELLS
+            if _as_large(smooth := [_through_middles(ring, off) for ring in exact], exact)
+        ),
+        exact,
     )
     corner = np.array([patch.cols.start, patch.rows.start])
     # the corner of cell 0 lies half a pixel before the centre of pixel 0
     return [(ring + corner) * np.array(to_pixels) - 0.5 for ring in rings]
-
-
-def _smoothed(rings: Sequence[Doubles], off_cells: float) -> list[Doubles]:
-    """Simplify rings through the middles of cell edges, which keep the area.
-
-    Only the middles farther than `off_cells` from a straight run are kept.
-    """
-    return [_through_middles(ring, off_cells) for ring in rings]
 
 
 def _through_middles(ring: Doubles, off_cells: float) -> Doubles:
@@ -176,18 +174,6 @@ class PatchRim:
         return self.rows[self.clear], self.cols[self.clear]
 
 
-def make_rim(patch: Patch, shape: tuple[int, ...], cell_m: float) -> PatchRim:
-    """Make the rim of a patch on a grid of `shape`."""
-    wide = max(round(_RIM_M / cell_m), 1)
-    padded = np.pad(patch.mask.astype(np.uint8), wide)
-    near = _grown(padded, round(_UNSURE_M / cell_m))
-    rows, cols = np.nonzero((_grown(padded, wide) > 0) & (padded == 0))
-    clear = near[rows, cols] == 0
-    rows, cols = rows + patch.rows.start - wide, cols + patch.cols.start - wide
-    inside = (rows >= 0) & (cols >= 0) & (rows < shape[0]) & (cols < shape[1])
-    return PatchRim(rows=rows[inside], cols=cols[inside], clear=clear[inside])
-
-
 def compare_with_rim(values: Reals, patch: Patch, rim: PatchRim) -> float:
     """Return a patch's mean of H×W values less its rim's; 0 for a rim off the grid."""
     around = values[rim.clear_place]
@@ -227,12 +213,6 @@ _STRAIGHT_M = 9.0
 _STRAIGHT_OFF_M = 1.1
 
 
-def trace_patch_outline(mask: Mask) -> Outline:
-    """Trace the longest outline of a mask, N×1×2 (column, row) of cells."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(max(contours, key=len), np.int32)
-
-
 def compute_axes(mask: Mask) -> tuple[float, float, NDArray[np.float64]]:
     """Compute the extent along and across the principal axis, cells, and that axis.
 
@@ -246,20 +226,6 @@ def compute_axes(mask: Mask) -> tuple[float, float, NDArray[np.float64]]:
     _, vectors = np.linalg.eigh(points.T @ points / len(points) + 1e-9 * np.eye(2))
     spans = [np.ptp(np.percentile(points @ vectors[:, k], (1, 99))) + 1.0 for k in (1, 0)]
     return float(spans[0]), float(spans[1]), np.asarray(vectors[:, 1], np.float64)
-
-
-def compute_box_fill(outline: Outline, cells: int) -> float:
-    """Compute the share of the smallest rotated box that the patch fills.
-
-    1 for a field, less for natural shapes.
-    """
-    (_, (width, height), _) = cv2.minAreaRect(outline)
-    return cells / max((width + 1.0) * (height + 1.0), 1.0)
-
-
-def compute_solidity(outline: Outline, cells: int) -> float:
-    """Compute the share of the convex hull that the patch fills."""
-    return cells / max(cv2.contourArea(cv2.convexHull(outline)), 1.0)
 
 
 def compute_straightness(outline: Outline, cell_m: float) -> tuple[float, float]:
@@ -359,13 +325,27 @@ def measure_patch(patch: Patch, logits: Reals, planes: CellPlanes) -> PatchMeasu
     mask, place, cell_m, relief = patch.mask, patch.place, planes.cell_m, planes.relief
     along, across, axis = compute_axes(mask)
     slope = relief.slope[place][mask]
-    rim = make_rim(patch, logits.shape, cell_m)
+    wide = max(round(_RIM_M / cell_m), 1)
+    padded = np.pad(patch.mask.astype(np.uint8), wide)
+    near = _grown(padded, round(_UNSURE_M / cell_m))
+    rows, cols = np.nonzero((_grown(padded, wide) > 0) & (padded == 0))
+    clear = near[rows, cols] == 0
+    rows, cols = rows + patch.rows.start - wide, cols + patch.cols.start - wide
+    inside = (rows >= 0) & (cols >= 0) & (rows < logits.shape[0]) & (cols < logits.shape[1])
+    rim = PatchRim(rows=rows[inside], cols=cols[inside], clear=clear[inside])
+    numbers: Numbers = {}
+    for name in _MEAN_CUES:
+        numbers[f"{name}_over_rim"] = compare_with_rim(planes.cues[PIXEL_FEATURES.index(name)], patch, rim)
+    for name in _EDGED_CUES:
+        numbers[f"edged_{name}"] = measure_edge_contrast(
+            planes.cues[PIXEL_FEATURES.index(name)], patch, planes.cell_m
+        )
     numbers = {
         **_evidence(patch, rim, logits),
         **_lie(patch, rim, planes),
         **_run(patch, planes, along, across, axis),
         **_shape(mask, cell_m),
-        **_against_rim(patch, rim, planes),
+        **numbers,
         "furrowed": _furrowed(planes.grain_after[(slice(None), *place)], mask),
         "furrowed_before": _furrowed(planes.grain_before[(slice(None), *place)], mask),
     }
@@ -433,27 +413,19 @@ def _head_to_foot(heights: Reals, slope: Reals) -> Numbers:
 
 
 def _shape(mask: Mask, cell_m: float) -> Numbers:
-    outline, cells = trace_patch_outline(mask), int(mask.sum())
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outline, cells = np.asarray(max(contours, key=len), np.int32), int(mask.sum())
     straight, longest = compute_straightness(outline, cell_m)
+    # 1 for a field, less for natural shapes
+    (_, (width, height), _) = cv2.minAreaRect(outline)
     return {
         "size": math.log10(max(cells * cell_m**2, 1.0)),
-        "box_fill": compute_box_fill(outline, cells),
-        "solidity": compute_solidity(outline, cells),
+        "box_fill": (cells / max((width + 1.0) * (height + 1.0), 1.0)),
+        "solidity": cells / max(cv2.contourArea(cv2.convexHull(outline)), 1.0),
         "straight": straight,
         "longest_runs": longest,
         "ragged": len(outline) / math.sqrt(cells),
     }
-
-
-def _against_rim(patch: Patch, rim: PatchRim, planes: CellPlanes) -> Numbers:
-    numbers: Numbers = {}
-    for name in _MEAN_CUES:
-        numbers[f"{name}_over_rim"] = compare_with_rim(planes.cues[PIXEL_FEATURES.index(name)], patch, rim)
-    for name in _EDGED_CUES:
-        numbers[f"edged_{name}"] = measure_edge_contrast(
-            planes.cues[PIXEL_FEATURES.index(name)], patch, planes.cell_m
-        )
-    return numbers
 
 
 def _mean_slope_deg(slope: Reals, known: Mask) -> float:

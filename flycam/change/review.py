@@ -169,12 +169,6 @@ def list_drawable_images(catalog: Catalog, event: Event, policy: AccessPolicy) -
     return mosaics | files
 
 
-def is_same_outline(outline: BaseGeometry, line: ChangeVersion) -> bool:
-    """Return True if outlines are equal to the millimetre, from any first corner."""
-    shapes = shapely.normalize([outline, shapely.from_wkb(line.wkb)])
-    return bool(shapely.equals_exact(shapes[0], shapes[1], tolerance=1.5 * 10.0**-DECIMALS))
-
-
 def compute_uncompared_shares(reader: ComparisonReader, lines: Sequence[ChangeVersion]) -> list[float | None]:
     """Return the share (0 to 1) of each drawn outline that was not compared.
 
@@ -330,7 +324,9 @@ def apply_review_step(
         require_event_images(workspace.catalog, step.event_id, (step.before, step.after), policy)
     began = _MAKERS[step.action](workspace, step, who, reader or make_comparison_reader(workspace.catalog))
     if any(policy.hides_change(line) for line in began):
-        raise _make_withheld_error()
+        raise AccessDenied(
+            _("the outline lies on ground that is withheld from you; draw it within what you may see")
+        )
     at_ns = workspace.clock_ns()
     lines = [
         replace(
@@ -351,12 +347,6 @@ def apply_review_step(
             return there
         raise
     return lines
-
-
-def _make_withheld_error() -> AccessDenied:
-    return AccessDenied(
-        _("the outline lies on ground that is withheld from you; draw it within what you may see")
-    )
 
 
 def _make_audit_entry(line: ChangeVersion) -> AuditEntry:
@@ -411,7 +401,9 @@ def _redrawn(
     (seen,) = _seen(workspace, step)
     (outline,) = step.outlines
     shape, line = parse_outline(outline), _next(seen, step)
-    if is_same_outline(shape, seen):
+    # equal to the millimetre, from any first corner
+    shapes = shapely.normalize([shape, shapely.from_wkb(seen.wkb)])
+    if bool(shapely.equals_exact(shapes[0], shapes[1], tolerance=1.5 * 10.0**-DECIMALS)):
         return [replace(line, wkb=shapely.to_wkb(shape))]
     ground = _measured(workspace, seen.event_id, shape)
     return [

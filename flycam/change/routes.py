@@ -18,10 +18,11 @@ from pydantic import BaseModel, Field
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.changes import ChangeVersion, make_change_not_found
 from flycam.catalog.tables import union_boxes
-from flycam.change.candidates import find_superseded_candidates, is_untouched
 from flycam.change.comparison_store import (
     ComparisonReader,
     find_comparison_windows,
+    find_superseded_candidates,
+    is_untouched,
     make_comparison_reader,
     match_comparisons,
 )
@@ -118,7 +119,8 @@ def list_changes(
     )
     found = [one for one in found if not principal.access_policy.hides_change(one)]
     made = make_comparison_reader(catalog, parse_until(until))
-    unfound = _find_superseded(made, found)
+    untouched = {one.event_id for one in found if is_untouched(one)}
+    unfound = find_superseded_candidates(found, [one for name in sorted(untouched) for one in made(name)])
     found.sort(key=lambda one: one.change_id in unfound)
     proposed = catalog.changes.current(event_id, statuses=_WAITING, until_ns=parse_until(until))
     waiting = [one for one in proposed if not principal.access_policy.hides_change(one)]
@@ -175,7 +177,7 @@ def get_impact(
     workspace = services.workspace
     catalog = workspace.catalog
     if (change is None) == (event is None):
-        raise _build_event_or_change_error()
+        raise InputUnusable(_("event, change: give one of them"))
     may_see = REVIEWABLE_STATUSES if principal.has_role(Role.ANALYST) else _CONFIRMED
     if change is not None:
         last = catalog.changes.last([change])
@@ -290,17 +292,8 @@ def _find_overlapping_decisions(
     return {name: [(one, signs[one.change_id]) for one in some] for name, some in overlapping.items()}
 
 
-def _find_superseded(made: ComparisonReader, lines: Sequence[ChangeVersion]) -> Collection[str]:
-    events = {one.event_id for one in lines if is_untouched(one)}
-    return find_superseded_candidates(lines, [one for event_id in sorted(events) for one in made(event_id)])
-
-
 def _require_visible(lines: Sequence[ChangeVersion], principal: Principal) -> None:
     """Raise NotFound if a change is withheld, as if it did not exist."""
     for line in lines:
         if principal.access_policy.hides_change(line):
             raise make_change_not_found(line.change_id)
-
-
-def _build_event_or_change_error() -> InputUnusable:
-    return InputUnusable(_("event, change: give one of them"))

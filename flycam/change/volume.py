@@ -25,10 +25,9 @@ import cv2
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.changes import ChangeVersion, parse_image_reference
-from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.errors import NotFound, ObjectMissing, TileCorrupt
 from flycam.geodata.crs import WGS84, make_point_transform
 from flycam.geometry.terrain import TerrainGrid, find_nearest_posts, interpolate_heights_en
@@ -126,14 +125,47 @@ def compute_volume(heights: HeightPair, scar: Mask, stable: Mask) -> Volume | Vo
     if not scar.any() or inside.sum() < _MIN_KNOWN * scar.sum():
         return VolumeUnavailable.LITTLE_KNOWN
     side_m = _side_m(scar, heights.spacing_m)
-    rises = _rises(heights.before_m, heights.spacing_m)
+    # rise per metre to the east and north, 2×rows×cols, of heights smoothed over a few metres
+    smooth = cv2.GaussianBlur(heights.before_m, (0, 0), max(_RISE_M / heights.spacing_m, 0.5))
+    south, east = np.gradient(smooth, heights.spacing_m)
+    rises = np.stack([east, -south])
     difference = heights.after_m - heights.before_m
     usable = around & np.isfinite(rises).all(axis=0)
     if _block_means(difference, usable, side_m / heights.spacing_m).size < _MIN_BLOCKS:
         return VolumeUnavailable.LITTLE_STABLE
     shift = _fitted_shift(difference[usable], rises[:, usable])
     change = difference - _explained(shift, np.nan_to_num(rises))
-    return _classified_volume(heights, change, inside, usable, shift)
+    # Compute lost and gained volume by the sign of most posts within a few metres.
+    # So the noise of posts, which has both signs, counts as neither. What neighbours share over those
+    # metres still counts as both where the ground did not move. Where means are not beyond such errors, as
+    # much as unchanged ground comes to may be made up: that is in both sigmas, and not in that of the
+    # difference, where it cancels.
+    spacing_m, post_m2 = heights.spacing_m, heights.spacing_m**2
+    means = _mean_around(change, inside, _SIGN_M / spacing_m)
+    fell = _fell(change, inside, spacing_m)
+    rose = inside & ~fell
+    sides = [_side_m(where, spacing_m) / spacing_m for where in (fell, rose, inside)]
+    if any(_block_means(change, usable, side).size < _MIN_BLOCKS for side in sides):
+        return VolumeUnavailable.LITTLE_STABLE
+    nothing = _split_of_nothing(change, usable, _side_m(inside, spacing_m), spacing_m)
+    unsure = inside & (np.abs(means) <= _SURE_SIGMAS * nothing.mean_sigma_m)
+    made_up = nothing.each_m * float(unsure.sum()) * post_m2
+
+    def sigma(where: Mask) -> float:
+        own = float((heights.sigma_m[where] ** 2).sum()) * post_m2 * max(WINDOW_M**2, post_m2)
+        level = _level_sigma(change, usable, _side_m(where, spacing_m) / spacing_m)
+        return math.hypot(level * float(where.sum()) * post_m2, math.sqrt(own))
+
+    return Volume(
+        lost_m3=-float(change[fell].sum()) * post_m2,
+        lost_sigma_m3=math.hypot(sigma(fell), made_up),
+        gained_m3=float(change[rose].sum()) * post_m2,
+        gained_sigma_m3=math.hypot(sigma(rose), made_up),
+        net_sigma_m3=sigma(inside),
+        measured_m2=float(inside.sum()) * post_m2,
+        shift_m=(float(shift[0]), float(shift[1]), float(shift[2])),
+        level_sigma_m=_level_sigma(change, usable, _side_m(inside, spacing_m) / spacing_m),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,44 +195,6 @@ def _split_of_nothing(change: Floats, usable: Mask, side_m: float, spacing_m: fl
     )
 
 
-def _classified_volume(
-    heights: HeightPair, change: Floats, inside: Mask, usable: Mask, shift: Floats
-) -> Volume | VolumeUnavailable:
-    """Compute lost and gained volume by the sign of most posts within a few metres.
-
-    So the noise of posts, which has both signs, counts as neither. What neighbours share over those metres
-    still counts as both where the ground did not move. Where means are not beyond such errors, as much as
-    unchanged ground comes to may be made up: that is in both sigmas, and not in that of the difference, where
-    it cancels.
-    """
-    spacing_m, post_m2 = heights.spacing_m, heights.spacing_m**2
-    means = _mean_around(change, inside, _SIGN_M / spacing_m)
-    fell = _fell(change, inside, spacing_m)
-    rose = inside & ~fell
-    sides = [_side_m(where, spacing_m) / spacing_m for where in (fell, rose, inside)]
-    if any(_block_means(change, usable, side).size < _MIN_BLOCKS for side in sides):
-        return VolumeUnavailable.LITTLE_STABLE
-    nothing = _split_of_nothing(change, usable, _side_m(inside, spacing_m), spacing_m)
-    unsure = inside & (np.abs(means) <= _SURE_SIGMAS * nothing.mean_sigma_m)
-    made_up = nothing.each_m * float(unsure.sum()) * post_m2
-
-    def sigma(where: Mask) -> float:
-        own = float((heights.sigma_m[where] ** 2).sum()) * post_m2 * max(WINDOW_M**2, post_m2)
-        level = _level_sigma(change, usable, _side_m(where, spacing_m) / spacing_m)
-        return math.hypot(level * float(where.sum()) * post_m2, math.sqrt(own))
-
-    return Volume(
-        lost_m3=-float(change[fell].sum()) * post_m2,
-        lost_sigma_m3=math.hypot(sigma(fell), made_up),
-        gained_m3=float(change[rose].sum()) * post_m2,
-        gained_sigma_m3=math.hypot(sigma(rose), made_up),
-        net_sigma_m3=sigma(inside),
-        measured_m2=float(inside.sum()) * post_m2,
-        shift_m=(float(shift[0]), float(shift[1]), float(shift[2])),
-        level_sigma_m=_level_sigma(change, usable, _side_m(inside, spacing_m) / spacing_m),
-    )
-
-
 def _fell(change: Floats, where: Mask, spacing_m: float) -> Mask:
     """Return ground around which most posts fell.
 
@@ -218,16 +212,6 @@ def _level_sigma(change: Floats, usable: Mask, side: float) -> float:
     """Return how far the means of unchanged pieces of `side` posts lie off zero."""
     blocks = _block_means(change, usable, side)
     return _SIGMA_PER_MAD * float(np.median(np.abs(blocks))) * math.sqrt(1.0 + 1.0 / blocks.size)
-
-
-def _rises(heights_m: Floats, spacing_m: float) -> Floats:
-    """Return rise per metre to the east and north, 2×rows×cols, of smoothed heights.
-
-    The heights are smoothed over a few metres.
-    """
-    smooth = cv2.GaussianBlur(heights_m, (0, 0), max(_RISE_M / spacing_m, 0.5))
-    south, east = np.gradient(smooth, spacing_m)
-    return np.stack([east, -south])
 
 
 def _fitted_shift(difference: Floats, rises: Floats) -> Floats:
@@ -450,7 +434,10 @@ def _computed(made: _VolumeInputs, before: _Surface, after: _Surface) -> Volume 
     crs = after.terrain.work_crs
     onto = make_point_transform(WGS84, crs)
     scar = shapely.make_valid(shapely.transform(shapely.from_wkb(made.scar_wkb), onto))
-    east, north, spacing = _posts(after.terrain, scar)
+    # the surface's own spacing, wider where there would be too many posts
+    west, south, east, north = shapely.box(*scar.bounds).buffer(_AROUND_M).bounds
+    spacing = max(*after.terrain.post_spacing_m, math.sqrt((east - west) * (north - south) / _MAX_POSTS))
+    east, north = np.meshgrid(np.arange(west, east, spacing), np.arange(north, south, -spacing))
     heights = _both_heights(before, after, east, north, spacing)
     shapely.prepare(scar)
     inside = shapely.contains_xy(scar, east, north)
@@ -464,17 +451,6 @@ def _computed(made: _VolumeInputs, before: _Surface, after: _Surface) -> Volume 
         if result is not VolumeUnavailable.LITTLE_STABLE:
             break
     return result
-
-
-def _posts(terrain: TerrainGrid, scar: BaseGeometry) -> tuple[Floats, Floats, float]:
-    """Return east and north (rows×cols each) of posts around a scar, and spacing.
-
-    The surface's own spacing, wider where there would be too many.
-    """
-    west, south, east, north = shapely.box(*scar.bounds).buffer(_AROUND_M).bounds
-    spacing = max(*terrain.post_spacing_m, math.sqrt((east - west) * (north - south) / _MAX_POSTS))
-    grid = np.meshgrid(np.arange(west, east, spacing), np.arange(north, south, -spacing))
-    return grid[0], grid[1], spacing
 
 
 def _both_heights(

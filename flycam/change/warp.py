@@ -272,9 +272,17 @@ def _matched_in(
     shape = (rows.stop - rows.start + 2 * room, cols.stop - cols.start + 2 * room)
     before, before_seen = _cut(level.before, row, col, shape), _cut(level.before_seen, row, col, shape)
     x, y = warp.positions(row, col, shape, level.factor)
-    after, after_seen = _sampled(level.after, level.after_seen, x, y)
+    # cropped first, for cv2.remap takes at most 32,767 pixels a side
+    left, top = int(np.floor(x.min())) - 2, int(np.floor(y.min())) - 2
+    shape = (int(np.ceil(y.max())) + 3 - top, int(np.ceil(x.max())) + 3 - left)
+    here = (x - np.float32(left), y - np.float32(top))
+    picture = cv2.remap(_cut(level.after, top, left, shape), *here, cv2.INTER_LINEAR)
+    data = _cut(level.after_seen, top, left, shape).astype(np.uint8) * np.uint8(255)
+    after = np.asarray(picture, np.uint8)
+    after_seen = np.asarray(cv2.remap(data, *here, cv2.INTER_LINEAR) == 255)
     centres = _centres(before_seen & after_seen, room, spacing_px)
-    shifts = _nothing()
+    none = np.empty(0)
+    shifts = WindowShifts(shift_px=np.empty((0, 2)), sigma_px=none, score=none, margin=none)
     if len(centres):
         first = compute_edge_directions(before.astype(np.float32), before_seen)
         second = compute_edge_directions(after.astype(np.float32), after_seen)
@@ -299,19 +307,6 @@ def _cut(picture: NDArray[_Value], row: int, col: int, shape: tuple[int, int]) -
     return out
 
 
-def _sampled(grey: Bytes, seen: Mask, x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[Bytes, Mask]:
-    """Sample grey and seen at positions of the after image.
-
-    Cropped first, for cv2.remap takes at most 32,767 pixels a side.
-    """
-    left, top = int(np.floor(x.min())) - 2, int(np.floor(y.min())) - 2
-    shape = (int(np.ceil(y.max())) + 3 - top, int(np.ceil(x.max())) + 3 - left)
-    here = (x - np.float32(left), y - np.float32(top))
-    picture = cv2.remap(_cut(grey, top, left, shape), *here, cv2.INTER_LINEAR)
-    data = _cut(seen, top, left, shape).astype(np.uint8) * np.uint8(255)
-    return np.asarray(picture, np.uint8), np.asarray(cv2.remap(data, *here, cv2.INTER_LINEAR) == 255)
-
-
 def _centres(both: Mask, room: int, spacing_px: int) -> NDArray[np.int64]:
     """Return middles (column, row) of a block's windows with data in both images."""
     rows, cols = (
@@ -320,11 +315,6 @@ def _centres(both: Mask, room: int, spacing_px: int) -> NDArray[np.int64]:
     share = cv2.blur(both.astype(np.float32), (WINDOW_PX, WINDOW_PX))
     grid = np.stack(np.meshgrid(cols, rows), axis=-1).reshape(-1, 2)
     return np.asarray(grid[share[grid[:, 1], grid[:, 0]] >= _SEEN_SHARE], dtype=np.int64)
-
-
-def _nothing() -> WindowShifts:
-    none = np.empty(0)
-    return WindowShifts(shift_px=np.empty((0, 2)), sigma_px=none, score=none, margin=none)
 
 
 # -- Consensus: the affine move that most windows agree on, by random sampling ---------------------
@@ -357,7 +347,22 @@ def find_consensus(windows: WindowMatches, tolerance_px: float) -> Consensus:
 
     tolerance_px  maximum residual of a window that agrees, full pixels
     """
-    start = _most_followed(windows, tolerance_px)
+    # the proposal, 2×3, that most windows follow; a plain shift is preferred to an equal similarity
+    chance = np.random.default_rng(0)
+    place = windows.place_px[:, 0] + 1j * windows.place_px[:, 1]
+    goal = place + windows.displacement_px[:, 0] + 1j * windows.displacement_px[:, 1]
+    middle = place.mean()
+    place, goal = place - middle, goal - middle
+    few = chance.permutation(len(place))[:_MAX_SHIFTS]
+    turns, moves = np.ones(few.size, np.complex128), (goal - place)[few]
+    paired = _pairs(place, goal, chance)
+    turns, moves = np.concatenate([turns, paired[0]]), np.concatenate([moves, paired[1]])
+    off = np.abs(turns[:, None] * place + moves[:, None] - goal)
+    # the number of followers, and among equals their closeness
+    worth = np.where(off < tolerance_px, 1.0 - 0.5 * (off / tolerance_px) ** 2, 0.0).sum(axis=1)
+    best = int(worth.argmax())
+    turn, move = turns[best] - 1.0, moves[best] - (turns[best] - 1.0) * middle
+    start = np.array([[turn.real, -turn.imag, move.real], [turn.imag, turn.real, move.imag]])
     agreed = compute_residuals_px(windows, start) < tolerance_px
     affine = start
     for _ in range(_ROUNDS):
@@ -397,28 +402,6 @@ def count_chance_agreements(tried: float, share: float, risk: float) -> int:
     """
     counts = np.arange(int(tried) + 1)
     return int(np.argmax(bdtrc(counts, int(tried), min(share, 1.0)) < risk))
-
-
-def _most_followed(windows: WindowMatches, tolerance_px: float) -> Floats:
-    """Return the proposal, 2×3, that most windows follow.
-
-    A plain shift is preferred to an equal similarity.
-    """
-    chance = np.random.default_rng(0)
-    place = windows.place_px[:, 0] + 1j * windows.place_px[:, 1]
-    goal = place + windows.displacement_px[:, 0] + 1j * windows.displacement_px[:, 1]
-    middle = place.mean()
-    place, goal = place - middle, goal - middle
-    few = chance.permutation(len(place))[:_MAX_SHIFTS]
-    turns, moves = np.ones(few.size, np.complex128), (goal - place)[few]
-    paired = _pairs(place, goal, chance)
-    turns, moves = np.concatenate([turns, paired[0]]), np.concatenate([moves, paired[1]])
-    off = np.abs(turns[:, None] * place + moves[:, None] - goal)
-    # the number of followers, and among equals their closeness
-    worth = np.where(off < tolerance_px, 1.0 - 0.5 * (off / tolerance_px) ** 2, 0.0).sum(axis=1)
-    best = int(worth.argmax())
-    turn, move = turns[best] - 1.0, moves[best] - (turns[best] - 1.0) * middle
-    return np.array([[turn.real, -turn.imag, move.real], [turn.imag, turn.real, move.imag]])
 
 
 def _pairs(place: Complex, goal: Complex, chance: np.random.Generator) -> tuple[Complex, Complex]:
@@ -558,8 +541,14 @@ def fit_warp(
             nodes = splu(csc_matrix(weighted @ nodes_of + penalty)).solve(weighted @ beyond)
         warp = Warp(affine=affine, lattice=lattice, nodes=np.reshape(nodes, (lattice.rows, lattice.cols, 2)))
         residual = moved - warp.displacement(windows.place_px)
-        spread = _spread(residual, used, factor)
-        weight = base * _biweight(residual, cautious * max(spread, _SURE_PX * factor))
+        # 1-sigma of one coordinate from the better half of the windows, never below a tenth of a level's
+        # pixel
+        off = np.hypot(*residual[used].T)
+        # 1.1774 sigma is the median of a Rayleigh distribution
+        spread = max(float(np.median(off)) / 1.1774, _FLOOR_PX * factor)
+        spread_px = cautious * max(spread, _SURE_PX * factor)
+        u = np.hypot(*residual.T) / (_TUKEY * spread_px)
+        weight = base * np.asarray(np.where(u < 1.0, (1.0 - u**2) ** 2, 0.0))
     unknown = ~np.isfinite(windows.displacement_px[:, 0])
     residual[unknown] = np.nan
     return WarpFit(warp=warp, made_from=used, stiffness=stiffness, residual_px=residual, spread_px=spread)
@@ -586,21 +575,6 @@ def choose_stiffness(
         if error < _BETTER_BY * least:
             chosen, least = stiffness, error
     return chosen
-
-
-def _spread(residual: Floats, used: Mask, factor: int) -> float:
-    """Return the 1-sigma of one coordinate from the better half of the windows.
-
-    Never below a tenth of a level's pixel.
-    """
-    off = np.hypot(*residual[used].T)
-    # 1.1774 sigma is the median of a Rayleigh distribution
-    return max(float(np.median(off)) / 1.1774, _FLOOR_PX * factor)
-
-
-def _biweight(residual: Floats, spread_px: float) -> Floats:
-    u = np.hypot(*residual.T) / (_TUKEY * spread_px)
-    return np.asarray(np.where(u < 1.0, (1.0 - u**2) ** 2, 0.0))
 
 
 def _bending(lattice: WarpLattice) -> csr_matrix:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flycam.cli.output import Output, wrap_command
-from flycam.cli.workspace import (
+from flycam.cli.output import (
     CLASSIFICATION_CHOICE,
     FILE_PATH,
+    Output,
     get_operator_name,
     open_workspace,
+    wrap_command,
 )
 from flycam.messages import Message, _, join, pgettext
 from flycam.model.access import RedactionReason, RedactionStep
@@ -23,7 +24,7 @@ from flycam.model.time import format_minute
 
 if TYPE_CHECKING:
     from flycam.catalog.restrictions import Guest, RedactionRecord, RestrictedArea
-    from flycam.mosaic.amendments import FlightReassignment, FlightRename
+    from flycam.mosaic.amendments import FlightReassignment
 
 
 @click.group("restricted")
@@ -52,7 +53,9 @@ def list_restricted_command(*, data_dir: str | None) -> Output:
     """List the restricted areas, and who sees them."""
 
     with open_workspace(data_dir) as (workspace, __):
-        return format_areas(workspace.catalog.restrictions.areas())
+        areas = workspace.catalog.restrictions.areas()
+        lines = [join([one.area_id, _line(one)], "  ") for one in areas]
+        return {"areas": [_area(one) for one in areas]}, lines or [_("no restricted areas")]
 
 
 @restrictions_group.command("remove")
@@ -64,7 +67,8 @@ def remove_restricted_area_command(*, data_dir: str | None, ref: str) -> Output:
 
     with open_workspace(data_dir) as (workspace, settings):
         area = remove_restricted_area(workspace, ref, get_operator_name(settings))
-        return format_removed_area(area)
+        line = _("{name} is withheld no longer", name=area.name)
+        return {"area_id": area.area_id, "name": area.name}, [line]
 
 
 @restrictions_group.command("mask")
@@ -166,7 +170,18 @@ def rename_flight_command(*, data_dir: str | None, ref: str, name: str) -> Outpu
     from flycam.mosaic.amendments import rename_flight
 
     with open_workspace(data_dir) as (workspace, settings):
-        return format_renamed_flight(rename_flight(workspace, ref, name, get_operator_name(settings)))
+        renamed = rename_flight(workspace, ref, name, get_operator_name(settings))
+        flight, former = renamed.flight, renamed.former
+        answer = {"flight_id": flight.flight_id, "name": flight.name, "former": former}
+        if former == flight.name:
+            return answer, [_("{former}: is called so already", former=former)]
+        return answer, [
+            _("{former}: is called {name} now", former=former, name=flight.name),
+            _(
+                "  reports and packs made before keep the former name until they are made "
+                "again; so do nodes that have the flight already: rename it there too"
+            ),
+        ]
 
 
 @click.group()
@@ -186,10 +201,12 @@ def add_guest_link_command(
     from flycam.access.accounts import invite_guest, resolve_guest_communes
 
     with open_workspace(data_dir) as (workspace, settings):
-        shown = resolve_guest_communes(workspace, communes)
+        communes_shown = resolve_guest_communes(workspace, communes)
         who = get_operator_name(settings)
-        guest, secret = invite_guest(workspace, hours, event, who, shown)
-        return format_guest_link(guest, secret)
+        guest, secret = invite_guest(workspace, hours, event, who, communes_shown)
+        path = f"/guest/{secret}"
+        shown = _("guest link, shown this once: {path}", path=path)
+        return {**_guest(guest, guest.made_ns), "path": path}, [_guest_line(guest, guest.made_ns), shown]
 
 
 @guests_group.command("list")
@@ -198,7 +215,10 @@ def list_guests_command(*, data_dir: str | None) -> Output:
     """The links there were, the newest first, and which hold."""
 
     with open_workspace(data_dir) as (workspace, __):
-        return format_guest_links(workspace.catalog.guests.all(), workspace.clock_ns())
+        guests = workspace.catalog.guests.all()
+        now_ns = workspace.clock_ns()
+        lines = [_guest_line(one, now_ns) for one in guests]
+        return {"guests": [_guest(one, now_ns) for one in guests]}, lines or [_("no guest links")]
 
 
 @guests_group.command("revoke")
@@ -233,18 +253,6 @@ def format_area_record(area: RestrictedArea) -> Output:
     return _area(area), [_line(area)]
 
 
-def format_areas(areas: Sequence[RestrictedArea]) -> Output:
-    """Return areas[], by name."""
-    lines = [join([one.area_id, _line(one)], "  ") for one in areas]
-    return {"areas": [_area(one) for one in areas]}, lines or [_("no restricted areas")]
-
-
-def format_removed_area(area: RestrictedArea) -> Output:
-    """Return area_id and name of a removed area."""
-    line = _("{name} is withheld no longer", name=area.name)
-    return {"area_id": area.area_id, "name": area.name}, [line]
-
-
 def format_redaction(line: RedactionRecord) -> Output:
     """Return mask_id, step, frame_id, reason, author and at_ns of a redaction."""
     return _mask(line), [_mask_line(line)]
@@ -259,19 +267,6 @@ def format_classified(subject: str, name: str, level: Classification) -> Output:
     """Return id, name and classification of a flight or layer."""
     line = _("{name}: classified as {level}", name=name, level=CLASSIFICATION_NAMES[level])
     return {"id": subject, "name": name, "classification": level.value}, [line]
-
-
-def format_guest_link(guest: Guest, secret: str) -> Output:
-    """Return a guest link, with its path behind the server's address."""
-    path = f"/guest/{secret}"
-    shown = _("guest link, shown this once: {path}", path=path)
-    return {**_guest(guest, guest.made_ns), "path": path}, [_guest_line(guest, guest.made_ns), shown]
-
-
-def format_guest_links(guests: Sequence[Guest], now_ns: int) -> Output:
-    """Return guests[], newest first."""
-    lines = [_guest_line(one, now_ns) for one in guests]
-    return {"guests": [_guest(one, now_ns) for one in guests]}, lines or [_("no guest links")]
 
 
 def format_revoked_guest(guest: Guest, now_ns: int) -> Output:
@@ -305,21 +300,6 @@ def format_moved_flight(moved: FlightReassignment) -> Output:
             "  reports, commune pictures and packs made before name the former event until "
             "they are made again; nodes that have the flight already keep its former "
             "event: move it there too"
-        ),
-    ]
-
-
-def format_renamed_flight(renamed: FlightRename) -> Output:
-    """Return flight_id, name and former name, with what still names the former."""
-    flight, former = renamed.flight, renamed.former
-    answer = {"flight_id": flight.flight_id, "name": flight.name, "former": former}
-    if former == flight.name:
-        return answer, [_("{former}: is called so already", former=former)]
-    return answer, [
-        _("{former}: is called {name} now", former=former, name=flight.name),
-        _(
-            "  reports and packs made before keep the former name until they are made "
-            "again; so do nodes that have the flight already: rename it there too"
         ),
     ]
 

@@ -1,20 +1,23 @@
-"""Commands on content beside the mosaics: `layers`, `marks`, `settlements`."""
+"""Commands on content beside the mosaics: `dem`, `communes`, `layers`, `marks`, `settlements`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from flycam.cli.output import Output, wrap_command
-from flycam.cli.workspace import (
+from flycam.cli.output import (
     CLASSIFICATION_CHOICE,
+    DATUM_CHOICE,
     FILE_OR_URL,
     FILE_PATH,
+    Output,
     get_operator_name,
     open_workspace,
+    wrap_command,
 )
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, join, ngettext
@@ -34,8 +37,7 @@ from flycam.model.time import format_minute, parse_timestamp
 if TYPE_CHECKING:
     from flycam.catalog.board import SettlementVersion
     from flycam.geodata.layer_file import LayerImport
-    from flycam.model.records import LayerRecord, MarkVersion
-
+    from flycam.model.records import DemRecord, LayerRecord, MarkVersion
 
 # -- Answers about specialist layers ---------------------------------------------------------------
 
@@ -51,19 +53,6 @@ def format_layer(layer: LayerRecord, found: LayerImport, now_ns: int) -> Output:
         **_layer(layer, now_ns),
     }
     return answer, [_format_layer(layer, now_ns), *(join(("  !", one)) for one in found.remarks)]
-
-
-def format_layers(layers: Sequence[LayerRecord], now_ns: int) -> Output:
-    """Return layers[], by kind and name."""
-    lines = [join((one.layer_id, _format_layer(one, now_ns)), "  ") for one in layers]
-    none = _("no layers yet; add one with 'flycam layers add FILE --kind KIND'")
-    return {"layers": [_layer(one, now_ns) for one in layers]}, lines or [none]
-
-
-def format_removed_layer(layer: LayerRecord) -> Output:
-    """Return layer_id and name of a removed layer."""
-    line = _("{name} is off the map", name=layer.name)
-    return {"layer_id": layer.layer_id, "name": layer.name}, [line]
 
 
 def _layer(layer: LayerRecord, now_ns: int) -> dict[str, Any]:
@@ -103,34 +92,6 @@ def _format_layer(layer: LayerRecord, now_ns: int) -> Message:
 # -- Answers about field marks ---------------------------------------------------------------------
 
 
-def format_marks(lines: Sequence[MarkVersion]) -> Output:
-    """Return marks[]: their current state, newest first."""
-    answer = {
-        "marks": [
-            {
-                "mark_id": one.mark_id,
-                "version": one.version,
-                "event_id": one.event_id,
-                "kind": one.kind.value,
-                "status": one.status.value,
-                "note": one.note,
-                "author": one.author,
-                "at_ns": one.at_ns,
-                "bounds": list(one.bounds_lonlat_deg),
-            }
-            for one in lines
-        ]
-    }
-    none = _("no marks yet; they are made on the map")
-    return answer, [_format_mark(one) for one in lines] or [none]
-
-
-def format_exported_marks(out: Path, count: int) -> Output:
-    """Return path and lines, their number."""
-    line = ngettext("{path}: {count} mark", "{path}: {count} marks", count, path=out)
-    return {"path": str(out), "lines": count}, [line]
-
-
 def _format_mark(one: MarkVersion) -> Message:
     west, south, east, north = one.bounds_lonlat_deg
     place = f"{(south + north) / 2:.6f}, {(west + east) / 2:.6f}"
@@ -161,12 +122,6 @@ def format_settlement_access(line: SettlementVersion) -> Output:
     }
     access = join([ACCESS_NAMES[line.access], f"({line.author})"])
     return answer, [join([line.name, access], ": ")]
-
-
-def format_exported_settlements(out: Path, count: int) -> Output:
-    """Return path and settlements, their number."""
-    line = ngettext("{path}: {count} settlement", "{path}: {count} settlements", count, path=out)
-    return {"path": str(out), "settlements": count}, [line]
 
 
 def _format_settlement(one: Mapping[str, Any]) -> Message:
@@ -218,8 +173,12 @@ def add_layer_command(
 def list_layers_command(*, data_dir: str | None) -> Output:
     """List the layers: source, date, and which are outdated."""
 
-    with open_workspace(data_dir) as (workspace, _):
-        return format_layers(workspace.catalog.layers.all(), workspace.clock_ns())
+    with open_workspace(data_dir) as (workspace, __):
+        layers = workspace.catalog.layers.all()
+        now_ns = workspace.clock_ns()
+        lines = [join((one.layer_id, _format_layer(one, now_ns)), "  ") for one in layers]
+        none = _("no layers yet; add one with 'flycam layers add FILE --kind KIND'")
+        return {"layers": [_layer(one, now_ns) for one in layers]}, lines or [none]
 
 
 @layers_group.command("refresh")
@@ -256,7 +215,9 @@ def remove_layer_command(*, data_dir: str | None, ref: str) -> Output:
     from flycam.board.layers import remove_layer
 
     with open_workspace(data_dir) as (workspace, settings):
-        return format_removed_layer(remove_layer(workspace, ref, get_operator_name(settings)))
+        layer = remove_layer(workspace, ref, get_operator_name(settings))
+        line = _("{name} is off the map", name=layer.name)
+        return {"layer_id": layer.layer_id, "name": layer.name}, [line]
 
 
 @layers_group.command("classify")
@@ -302,7 +263,25 @@ def list_marks_command(*, data_dir: str | None, event: str | None) -> Output:
     from flycam.board.marks import list_event_marks
 
     with open_workspace(data_dir) as (workspace, __):
-        return format_marks(list_event_marks(workspace, event))
+        lines = list_event_marks(workspace, event)
+        answer = {
+            "marks": [
+                {
+                    "mark_id": one.mark_id,
+                    "version": one.version,
+                    "event_id": one.event_id,
+                    "kind": one.kind.value,
+                    "status": one.status.value,
+                    "note": one.note,
+                    "author": one.author,
+                    "at_ns": one.at_ns,
+                    "bounds": list(one.bounds_lonlat_deg),
+                }
+                for one in lines
+            ]
+        }
+        none = _("no marks yet; they are made on the map")
+        return answer, [_format_mark(one) for one in lines] or [none]
 
 
 @marks_group.command("export")
@@ -318,7 +297,8 @@ def export_marks_command(*, data_dir: str | None, out: Path, event: str | None, 
     with open_workspace(data_dir, serves_originals=True) as (workspace, __):
         count = export_marks(workspace, out, event, history=history)
         record_audit_entry(workspace, "export marks", event or "all", f"{out.name}, {count}")
-        return format_exported_marks(out, count)
+        line = ngettext("{path}: {count} mark", "{path}: {count} marks", count, path=out)
+        return {"path": str(out), "lines": count}, [line]
 
 
 # -- Commands on settlements: `settlements` --------------------------------------------------------
@@ -377,4 +357,187 @@ def export_settlements_command(*, data_dir: str | None, out: Path, event: str, r
 
     with open_workspace(data_dir, serves_originals=True) as (workspace, __):
         count = export_settlements(workspace, out, event, REACH_M if reach is None else reach)
-        return format_exported_settlements(out, count)
+        line = ngettext("{path}: {count} settlement", "{path}: {count} settlements", count, path=out)
+        return {"path": str(out), "settlements": count}, [line]
+
+
+# -- Terrain and communes --------------------------------------------------------------------------
+
+
+def _append_sigma(line: Message, dem: DemRecord) -> Message:
+    """Append the accuracy that the operator stated, if any."""
+    if dem.sigma_m is None:
+        return line
+    vertical_m, horizontal_m = dem.sigma_m
+    sigmas = [_("± {sigma_m:.2f} m in height", sigma_m=vertical_m)]
+    if horizontal_m is not None:
+        sigmas.append(_("± {sigma_m:.2f} m in plan", sigma_m=horizontal_m))
+    return join((line, join(sigmas, ", ")), "; ")
+
+
+# -- Commands `dem` and `communes` -----------------------------------------------------------------
+
+
+_MAX_SIGMA_M = 100.0
+
+
+@click.group()
+def dem_group() -> None:
+    """Terrain."""
+
+
+@dem_group.command("add")
+@click.argument("file", type=FILE_PATH)
+@click.option("--datum", type=DATUM_CHOICE, help="Height datum, if the file does not say.")
+@click.option("--sigma", metavar="V[,H]", help="How true it is: 1-sigma of its heights and of its place, m.")
+@wrap_command
+def add_dem_command(*, data_dir: str | None, file: Path, datum: str | None, sigma: str | None) -> Output:
+    """Register terrain: GeoTIFF, HGT or VRT."""
+    from flycam.access.audit import record_audit_entry
+    from flycam.mosaic.terrain import register_dem
+
+    with open_workspace(data_dir, creates=True) as (workspace, __):
+        record, info = register_dem(workspace, file, datum, _parse_sigmas(sigma))
+        detail = f"{record.name}, {record.vertical_datum}, SHA-256 {record.sha256}"
+        record_audit_entry(workspace, "dem add", record.dem_id, detail)
+        answer = {
+            "dem_id": record.dem_id,
+            "bounds": list(record.bounds_lonlat_deg),
+            "datum": record.vertical_datum,
+            "datum_source": info.datum_source,
+            "sigma_m": None if record.sigma_m is None else list(record.sigma_m),
+            "hole_pct": round(100 * info.hole_fraction, 3),
+            "warnings": [one.in_language("en") for one in info.warnings],
+            "warnings_vi": [one.in_language("vi") for one in info.warnings],
+        }
+        low_m, high_m = info.height_range_m
+        line = _(
+            "{name}: {low_m:.0f} to {high_m:.0f} m, {datum} ({datum_source}), posts every {spacing_m:.1f} m",
+            name=record.name,
+            low_m=low_m,
+            high_m=high_m,
+            datum=record.vertical_datum,
+            datum_source=info.datum_source,
+            spacing_m=info.post_spacing_m,
+        )
+        return answer, [_append_sigma(line, record), *(join(("  !", one)) for one in info.warnings)]
+
+
+def _parse_sigmas(text: str | None) -> tuple[float, float | None] | None:
+    """Return (vertical, horizontal) sigmas from V or V,H in metres.
+
+    Raises OptionUnusable.
+    """
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2) or not all(0.0 < number <= _MAX_SIGMA_M for number in numbers):
+        raise OptionUnusable(
+            _(
+                "--sigma {text}: give V or V,H: metres (1-sigma) of its heights and of its "
+                "place, over 0 and up to {most_sigma_m:g}, e.g. 0.3,1",
+                text=text,
+                most_sigma_m=_MAX_SIGMA_M,
+            )
+        )
+    return numbers[0], numbers[1] if len(numbers) == 2 else None
+
+
+@dem_group.command("list")
+@wrap_command
+def list_dem_command(*, data_dir: str | None) -> Output:
+    """List the registered terrain."""
+
+    with open_workspace(data_dir) as (workspace, __):
+        dems = workspace.catalog.terrain.dems()
+        answer = {
+            "dems": [
+                {
+                    "dem_id": dem.dem_id,
+                    "name": dem.name,
+                    "bounds": list(dem.bounds_lonlat_deg),
+                    "datum": dem.vertical_datum,
+                    "post_spacing_m": round(dem.post_spacing_m[0], 3),
+                    "sigma_m": None if dem.sigma_m is None else list(dem.sigma_m),
+                    "added_ns": dem.added_ns,
+                }
+                for dem in dems
+            ]
+        }
+        lines = [
+            _append_sigma(
+                _(
+                    "{dem_id}  {name}: {datum}, posts every {spacing_m:,.1f} m",
+                    dem_id=dem.dem_id,
+                    name=dem.name,
+                    datum=dem.vertical_datum,
+                    spacing_m=dem.post_spacing_m[0],
+                ),
+                dem,
+            )
+            for dem in dems
+        ]
+        return answer, lines or [_("no terrain is registered; add it with 'flycam dem add FILE'")]
+
+
+@dem_group.command("remove")
+@click.argument("ref", metavar="DEM")
+@wrap_command
+def remove_dem_command(*, data_dir: str | None, ref: str) -> Output:
+    """Take terrain (id or file name) off the list; flights stay on what was recorded for them."""
+    from flycam.mosaic.terrain import remove_dem
+
+    with open_workspace(data_dir) as (workspace, __):
+        dem = remove_dem(workspace, ref)
+        line = _(
+            "{name} is off the list; what was placed on it stays as it is, and 'flycam dem "
+            "add' registers it again",
+            name=dem.name,
+        )
+        return {"dem_id": dem.dem_id, "name": dem.name}, [line]
+
+
+@click.group()
+def communes_group() -> None:
+    """Commune boundaries."""
+
+
+@communes_group.command("add")
+@click.argument("file", type=FILE_PATH)
+@click.option("--valid-from", type=click.DateTime(["%Y-%m-%d", "%d/%m/%Y"]), help="Default: 2025-07-01.")
+@wrap_command
+def add_communes_command(*, data_dir: str | None, file: Path, valid_from: datetime | None) -> Output:
+    """Register commune boundaries: GeoJSON, GeoPackage, Shapefile or KML, in any CRS."""
+    from flycam.access.audit import record_audit_entry
+    from flycam.board.layers import register_communes
+
+    with open_workspace(data_dir, creates=True) as (workspace, __):
+        found = register_communes(workspace, file, valid_from.date() if valid_from else None)
+        record_audit_entry(workspace, "communes add", file.name, f"{len(found.communes)} communes")
+        since = found.communes[0].valid_from if found.communes else None
+        answer = {
+            "added": len(found.communes),
+            "repaired": len(found.repaired),
+            "repairs": list(found.repaired),
+            "removed": list(found.removed),
+            "remarks": list(found.remarks),
+            "overlaps_km2": round(found.overlaps_km2, 4),
+            "valid_from": since.isoformat() if since else None,
+            "overlaps_left_km2": round(found.overlaps_left_km2, 6),
+        }
+        line = ngettext(
+            "{count} commune, {repaired} repaired, {contested_km2:.2f} km² claimed twice and settled",
+            "{count} communes, {repaired} repaired, {contested_km2:.2f} km² claimed twice and settled",
+            len(found.communes),
+            repaired=len(found.repaired),
+            contested_km2=found.overlaps_km2,
+        )
+        if since:
+            line = _("{line}; in force from {since}", line=line, since=since)
+        return answer, [
+            line,
+            *(join(("", one), "  ") for one in (*found.repaired, *found.removed, *found.remarks)),
+        ]

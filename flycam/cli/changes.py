@@ -9,20 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flycam.cli.output import Output, describe_area, get_terminal_language, wrap_command
-from flycam.cli.workspace import FILE_PATH, open_workspace
+from flycam.cli.output import (
+    FILE_PATH,
+    Output,
+    describe_area,
+    get_terminal_language,
+    open_workspace,
+    wrap_command,
+)
 from flycam.errors import ComparisonUnsuitable, OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext
 from flycam.model.board import DETECTED_KINDS, LAYER_KIND_NAMES, NO_VOLUME_REASONS, VOLUME_BASIS, ChangeKind
 from flycam.model.flight import DRILL_MARK
 
 if TYPE_CHECKING:
-    from flycam.change.candidates import EnqueueReport
     from flycam.change.comparison import ComparisonReport
     from flycam.change.coregistration import Registration
     from flycam.change.impact import FeatureCount, ImpactTotals
     from flycam.change.impact_report import ImpactReport
-    from flycam.change.polygons import CommuneChanges
+    from flycam.change.outlines import CommuneChanges
     from flycam.change.volume import Volume
 
 
@@ -36,15 +41,6 @@ def format_exported_changes(out: Path, count: int) -> Output:
             _("  ! nothing is confirmed: the file is empty, which does not mean that nothing changed")
         )
     return {"path": str(out), "changes": count}, lines
-
-
-def format_impact(report: ImpactReport, answer: Mapping[str, Any], csv_out: Path | None) -> Output:
-    """Return the impact of changes on specialist layers.
-
-    Keys: event, drill, reach_m, layers[], changes[], communes[] (as `/api/changes/impact`), csv.
-    """
-    fields = {"event": report.event.name, "drill": report.event.is_drill, **answer}
-    return {**fields, "csv": None if csv_out is None else str(csv_out)}, list(_lines(report))
 
 
 def _lines(report: ImpactReport) -> Iterator[Message | str]:
@@ -210,7 +206,8 @@ def show_changes_impact_command(
         if csv_out is not None:
             write_file_atomically(csv_out, format_commune_csv(report.communes))
         answer = serialize_impact(report.impact, report.communes, report.names, report.at_ns)
-        return format_impact(report, answer, csv_out)
+        fields = {"event": report.event.name, "drill": report.event.is_drill, **answer}
+        return {**fields, "csv": None if csv_out is None else str(csv_out)}, list(_lines(report))
 
 
 # -- Answers about comparisons ---------------------------------------------------------------------
@@ -258,7 +255,62 @@ def format_comparison(found: ComparisonReport) -> Output:
         "warnings_vi": [remark.in_language("vi") for remark in found.remarks],
         "seconds": round(found.seconds, 2),
     }
-    return answer, _format_comparison_lines(found)
+    registration, (east_m, north_m) = found.registration, found.registration.shift_m
+    lines = [
+        _(
+            "{path}: {found} on {area} imaged on both dates",
+            path=found.path,
+            found=_count_kinds(found),
+            area=describe_area(found.common_m2),
+        ),
+        _(
+            "  AFTER was displaced by {east_m:+.2f} m east, {north_m:+.2f} m north from "
+            "BEFORE; now ± {rmse_m:.2f} m on stable ground ({agreed} of {windows} windows "
+            "found agree; 95 % of all found within {found_p95_m:.2f} m)",
+            east_m=east_m,
+            north_m=north_m,
+            rmse_m=registration.rmse_m,
+            agreed=int(registration.agreed.sum()),
+            windows=registration.found,
+            found_p95_m=registration.found_p95_m,
+        ),
+    ]
+    if found.is_detected:
+        lines.append(
+            _(
+                "  looked for: landslides and floods only; wrecked houses and other damage "
+                "are not, and 'other' does not measure them"
+            )
+        )
+    for row in found.by_commune:
+        name = f"{row.name} ({row.code})" if row.code else _("outside of known boundaries")
+        lines.append(join(("  ", name, ": ", _row(row)), ""))
+    if (counted := sum(row.changes for row in found.by_commune)) > len(found.changes):
+        lines.append(
+            _(
+                "  these add up to {counted}, not {candidates}: a candidate across a boundary counts in each "
+                "commune, with the ground that is its own",
+                counted=counted,
+                candidates=len(found.changes),
+            )
+        )
+    if found.enqueued is not None:
+        report = found.enqueued
+        event: Message | str = report.event.name
+        if report.is_new_event:
+            event = _("{event}, which this began", event=event)
+        counts = [_("{count} new", count=report.new)]
+        if report.renewed:
+            counts.append(_("{count} in the place of what waited", count=report.renewed))
+        counts.append(_("{count} known already", count=report.known))
+        if report.decided:
+            counts.append(_("of which {count} decided on before, in other outlines", count=report.decided))
+        lines.append(_("  for review in {event}: {counts}", event=event, counts=join(counts, ", ")))
+    elif found.changes and not found.for_review:
+        lines.append(_("  not up for review on the map: --no-review was asked for"))
+    elif found.changes and not found.is_unfit:
+        lines.append(_("  not up for review on the map: --event names whose analyst is to decide"))
+    return answer, [*lines, *(join(("  !", remark)) for remark in found.remarks)]
 
 
 def build_not_searched_error(name: str) -> ComparisonUnsuitable:
@@ -308,73 +360,6 @@ def _registration(registration: Registration) -> dict[str, Any]:
         "agreed_share": round(registration.agreed_share, 3),
         "warp": "smooth" if registration.is_smooth else "affine",
     }
-
-
-def _format_comparison_lines(found: ComparisonReport) -> list[Message]:
-    registration, (east_m, north_m) = found.registration, found.registration.shift_m
-    lines = [
-        _(
-            "{path}: {found} on {area} imaged on both dates",
-            path=found.path,
-            found=_count_kinds(found),
-            area=describe_area(found.common_m2),
-        ),
-        _(
-            "  AFTER was displaced by {east_m:+.2f} m east, {north_m:+.2f} m north from "
-            "BEFORE; now ± {rmse_m:.2f} m on stable ground ({agreed} of {windows} windows "
-            "found agree; 95 % of all found within {found_p95_m:.2f} m)",
-            east_m=east_m,
-            north_m=north_m,
-            rmse_m=registration.rmse_m,
-            agreed=int(registration.agreed.sum()),
-            windows=registration.found,
-            found_p95_m=registration.found_p95_m,
-        ),
-    ]
-    if found.is_detected:
-        lines.append(
-            _(
-                "  looked for: landslides and floods only; wrecked houses and other damage "
-                "are not, and 'other' does not measure them"
-            )
-        )
-    for row in found.by_commune:
-        name = f"{row.name} ({row.code})" if row.code else _("outside of known boundaries")
-        lines.append(join(("  ", name, ": ", _row(row)), ""))
-    if (counted := _count_candidates(found)) > len(found.changes):
-        lines.append(
-            _(
-                "  these add up to {counted}, not {candidates}: a candidate across a boundary counts in each "
-                "commune, with the ground that is its own",
-                counted=counted,
-                candidates=len(found.changes),
-            )
-        )
-    if found.enqueued is not None:
-        lines.append(_describe_enqueued(found.enqueued))
-    elif found.changes and not found.for_review:
-        lines.append(_("  not up for review on the map: --no-review was asked for"))
-    elif found.changes and not found.is_unfit:
-        lines.append(_("  not up for review on the map: --event names whose analyst is to decide"))
-    return [*lines, *(join(("  !", remark)) for remark in found.remarks)]
-
-
-def _describe_enqueued(report: EnqueueReport) -> Message:
-    event: Message | str = report.event.name
-    if report.is_new_event:
-        event = _("{event}, which this began", event=event)
-    counts = [_("{count} new", count=report.new)]
-    if report.renewed:
-        counts.append(_("{count} in the place of what waited", count=report.renewed))
-    counts.append(_("{count} known already", count=report.known))
-    if report.decided:
-        counts.append(_("of which {count} decided on before, in other outlines", count=report.decided))
-    return _("  for review in {event}: {counts}", event=event, counts=join(counts, ", "))
-
-
-def _count_candidates(found: ComparisonReport) -> int:
-    """Count the candidates of all communes together."""
-    return sum(row.changes for row in found.by_commune)
 
 
 def _count_kinds(found: ComparisonReport) -> Message:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flycam.cli.output import Output, print_line, wrap_command
-from flycam.cli.workspace import FILE_PATH, open_workspace
+from flycam.cli.output import FILE_PATH, Output, open_workspace, print_line, wrap_command
 from flycam.config import read_settings
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, ngettext
@@ -53,11 +52,24 @@ def worker_command(
     *, data_dir: str | None, threads: int | None, is_scheduler: bool, file: Path | None
 ) -> Output:
     """Work for the ingests and finishes of other machines (FLYCAM_CLUSTER) until stopped."""
-    from flycam.cli.workspace import limit_to_one_arena
+    from flycam.cli.output import limit_to_one_arena
     from flycam.concurrency import count_workers
 
     if file is not None:
-        return _make_certificate(data_dir, file)
+        # Write the file that lets machines into the cluster.
+        # The authority stays here, under DATA; the file goes to every machine.
+        from flycam.operations.certificate_authority import make_member_certificate
+        from flycam.operations.node import create_private_folder
+
+        folder = read_settings(os.environ, data_dir).data_dir
+        create_private_folder(folder)
+        fingerprint = make_member_certificate(folder / _AUTHORITY, file)
+        line = _(
+            "{path}: copy it to every machine of the cluster and name it in "
+            "FLYCAM_CLUSTER_CERTIFICATE; anyone who has it can run any program on all of them",
+            path=file,
+        )
+        return {"certificate": str(file), "authority": fingerprint}, [line]
     limit_to_one_arena()
     count = count_workers() if threads is None else threads
     address = read_settings(os.environ, data_dir).cluster
@@ -84,25 +96,6 @@ def worker_command(
             ready=lambda: print_line(_describe_worker(str(address), count, is_scheduler)),
         )
     return {"cluster": str(address), "threads": count}, []
-
-
-def _make_certificate(data_dir: str | None, file: Path) -> Output:
-    """Write the file that lets machines into the cluster.
-
-    The authority stays here, under DATA; the file goes to every machine.
-    """
-    from flycam.operations.certificate_authority import make_member_certificate
-    from flycam.operations.node import create_private_folder
-
-    folder = read_settings(os.environ, data_dir).data_dir
-    create_private_folder(folder)
-    fingerprint = make_member_certificate(folder / _AUTHORITY, file)
-    line = _(
-        "{path}: copy it to every machine of the cluster and name it in "
-        "FLYCAM_CLUSTER_CERTIFICATE; anyone who has it can run any program on all of them",
-        path=file,
-    )
-    return {"certificate": str(file), "authority": fingerprint}, [line]
 
 
 def _describe_worker(address: str, threads: int, is_scheduler: bool) -> Message:

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from flycam.cli.output import Output, ProgressBar, watch_stop_requests, wrap_command
-from flycam.cli.workspace import FILE_PATH
+from flycam.cli.output import FILE_PATH, Output, ProgressBar, watch_stop_requests, wrap_command
 from flycam.errors import OptionUnusable
 from flycam.messages import _, ngettext
 
 if TYPE_CHECKING:
     from flycam.cli.demo import DemoReport
     from flycam.drill.photo_drill import DrillReport
-    from flycam.drill.video_drill import VideoDrillReport
-    from flycam.drill.video_stream import StreamReport
+    from flycam.drill.video_drill import StreamReport, VideoDrillReport
 
 
 def format_drill(report: DrillReport) -> Output:
@@ -207,8 +205,7 @@ def _write_video_drill(
 ) -> Output:
     """Write an exercise as a video; stream it if requested."""
     from flycam.drill.flight import VideoPlan
-    from flycam.drill.video_drill import write_video_drill
-    from flycam.drill.video_stream import parse_address, stream_drill
+    from flycam.drill.video_drill import parse_address, stream_drill, write_video_drill
 
     stream, link, resend = (filmed.pop(name) for name in ("stream", "link", "resend"))
     video_to = parse_address("--stream", stream) if stream else None

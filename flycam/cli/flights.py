@@ -14,21 +14,19 @@ import click
 
 from flycam.cli.cluster import open_cluster
 from flycam.cli.output import (
+    DATUM_CHOICE,
+    FILE_PATH,
     Answer,
     Output,
     ProgressBar,
     describe_area,
     format_warnings,
+    open_workspace,
     print_line,
+    register_resumable_job,
     wrap_command,
 )
 from flycam.cli.video import find_recordings, find_single_video, ingest_video, inspect_recordings
-from flycam.cli.workspace import (
-    DATUM_CHOICE,
-    FILE_PATH,
-    open_workspace,
-    register_resumable_job,
-)
 from flycam.config import read_settings
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
     from flycam.ingest.preflight_check import PreflightReport, PreflightRequest
     from flycam.model.diagnosis import Diagnosis, Problem, Rejection, ReliefZone
     from flycam.model.records import Coverage
-    from flycam.mosaic.amendments import WithdrawalReport
 
 
 _STATES = {
@@ -144,7 +141,20 @@ def format_inspection(report: PreflightReport) -> Output:
         "refly": str(report.refly) if report.refly else None,
         "seconds": round(report.seconds, 3),
     }
-    return answer, _inspection_lines(report)
+    usable = ngettext(
+        "{usable} of {count} photo usable",
+        "{usable} of {count} photos usable",
+        seen.photo_count,
+        usable=len(diagnosis.headers),
+    )
+    lines = [join([usable, diagnosis.camera], " · ")]
+    lines += map(_describe_problem, diagnosis.problems)
+    lines += map(_describe_rejection, (*seen.unreadable, *diagnosis.rejected))
+    lines += [_("  [gap] {sentence}", sentence=gap.sentence) for gap in diagnosis.gaps]
+    lines += map(_describe_zone, diagnosis.relief)
+    if report.refly:
+        lines.append(_("ground to refly: {path}", path=report.refly))
+    return answer, lines
 
 
 def describe_problems(diagnosis: Diagnosis) -> list[Answer]:
@@ -210,24 +220,6 @@ def _takeoff(diagnosis: Diagnosis) -> Answer | None:
     }
 
 
-def _inspection_lines(report: PreflightReport) -> list[Message]:
-    seen, diagnosis = report.preflight, report.preflight.diagnosis
-    usable = ngettext(
-        "{usable} of {count} photo usable",
-        "{usable} of {count} photos usable",
-        seen.photo_count,
-        usable=len(diagnosis.headers),
-    )
-    lines = [join([usable, diagnosis.camera], " · ")]
-    lines += map(_describe_problem, diagnosis.problems)
-    lines += map(_describe_rejection, (*seen.unreadable, *diagnosis.rejected))
-    lines += [_("  [gap] {sentence}", sentence=gap.sentence) for gap in diagnosis.gaps]
-    lines += map(_describe_zone, diagnosis.relief)
-    if report.refly:
-        lines.append(_("ground to refly: {path}", path=report.refly))
-    return lines
-
-
 _ZONES = {
     "valley": pgettext("relief", "valley"),
     "slope": pgettext("relief", "slope"),
@@ -283,7 +275,18 @@ def format_ingest(report: IngestReport, catalog: Catalog) -> Output:
         "seconds": round(report.seconds, 3),
     }
     problems = [p for p in report.preflight.diagnosis.problems if p.code not in _IN_FLIGHT_WARNINGS]
-    lines = [_describe_used_frames(report)]
+    lines = [
+        ngettext(
+            "{name} ({flight_id}): {count} frame, {new} new, {gsd_cm:,.1f} cm, {seconds:,.1f} s",
+            "{name} ({flight_id}): {count} frames, {new} new, {gsd_cm:,.1f} cm, {seconds:,.1f} s",
+            report.in_flight,
+            name=report.flight.name,
+            flight_id=report.flight.flight_id,
+            new=report.new,
+            gsd_cm=report.flight.gsd_m * 100,
+            seconds=report.seconds,
+        )
+    ]
     lines += map(_describe_problem, problems)
     lines += map(_describe_rejection, report.rejections)
     lines += [_describe_warning("  *", one) for one in report.notes]
@@ -305,19 +308,6 @@ def _describe_warning(mark: str, warning: str) -> Message:
     return join([mark, describe_warning(warning)])
 
 
-def _describe_used_frames(report: IngestReport) -> Message:
-    return ngettext(
-        "{name} ({flight_id}): {count} frame, {new} new, {gsd_cm:,.1f} cm, {seconds:,.1f} s",
-        "{name} ({flight_id}): {count} frames, {new} new, {gsd_cm:,.1f} cm, {seconds:,.1f} s",
-        report.in_flight,
-        name=report.flight.name,
-        flight_id=report.flight.flight_id,
-        new=report.new,
-        gsd_cm=report.flight.gsd_m * 100,
-        seconds=report.seconds,
-    )
-
-
 _IN_FLIGHT_WARNINGS = frozenset({"no_terrain", "terrain_elsewhere", "maybe_infrared"})
 """Findings that are warnings of the flight too, printed once."""
 
@@ -330,35 +320,6 @@ def _commune(one: Coverage, names: Mapping[str, str]) -> Answer:
         "area_m2": round(one.covered_m2, 1),
         "gsd_m": round(one.gsd_m, 4),
     }
-
-
-def format_withdrawal(report: WithdrawalReport) -> Output:
-    """Return tiles, frames and the finished revisions that are no longer shown."""
-    name = report.flight.name
-    answer = {
-        "flight_id": report.flight.flight_id,
-        "frames": report.frames,
-        "tiles": report.tiles,
-        "retired": list(report.retired),
-    }
-    lines = [
-        ngettext(
-            "{count} frame withdrawn from {name}, {tiles} written",
-            "{count} frames withdrawn from {name}, {tiles} written",
-            report.frames,
-            name=name,
-            tiles=ngettext("{count} tile", "{count} tiles", report.tiles),
-        )
-    ]
-    if report.retired:
-        lines.append(
-            _(
-                "finished revision {revisions} held them and is no longer shown; run again: {command}",
-                revisions=", ".join(map(str, report.retired)),
-                command=format_shell_command("finish", name),
-            )
-        )
-    return answer, lines
 
 
 # -- Options common to `inspect` and `ingest` ------------------------------------------------------
@@ -516,7 +477,7 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> Output:
     """Photos, or a film, to a mosaic in the store, on terrain, clipped to communes."""
     if (film := find_single_video(options["paths"])) is not None:
         return ingest_video(data_dir, film, options)
-    from flycam.cli.workspace import limit_to_one_arena
+    from flycam.cli.output import limit_to_one_arena
     from flycam.ingest.photos.photo_reader import prefetch_photos
     from flycam.ingest.photos.photo_search import search_photos
 
@@ -562,4 +523,28 @@ def withdraw_command(*, data_dir: str | None, ref: str, reason: str, authority: 
     with open_workspace(data_dir) as (workspace, __):
         who = authority or workspace.operator or workspace.box
         report = withdraw_by_reference(workspace, ref, reason, who, ProgressBar())
-        return format_withdrawal(report)
+        name = report.flight.name
+        answer = {
+            "flight_id": report.flight.flight_id,
+            "frames": report.frames,
+            "tiles": report.tiles,
+            "retired": list(report.retired),
+        }
+        lines = [
+            ngettext(
+                "{count} frame withdrawn from {name}, {tiles} written",
+                "{count} frames withdrawn from {name}, {tiles} written",
+                report.frames,
+                name=name,
+                tiles=ngettext("{count} tile", "{count} tiles", report.tiles),
+            )
+        ]
+        if report.retired:
+            lines.append(
+                _(
+                    "finished revision {revisions} held them and is no longer shown; run again: {command}",
+                    revisions=", ".join(map(str, report.retired)),
+                    command=format_shell_command("finish", name),
+                )
+            )
+        return answer, lines

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flycam.cli.output import Output, ProgressBar, wrap_command
-from flycam.cli.workspace import get_operator_name, open_workspace
+from flycam.cli.output import Output, ProgressBar, get_operator_name, open_workspace, wrap_command
 from flycam.messages import Message, _, join, ngettext, pgettext
 from flycam.model.access import ACCOUNT_ROLES, Descendants, Scope
 from flycam.model.text import SecretText
@@ -16,7 +15,6 @@ from flycam.model.time import format_iso
 
 if TYPE_CHECKING:
     from flycam.model.access import Account, Descendants, Token
-    from flycam.mosaic.eviction import CollectReport
     from flycam.operations.health import HealthCheck
     from flycam.storage.disk_space import DiskVolume, Freed
 
@@ -52,12 +50,6 @@ def format_admission(accounts: int) -> Message:
         "no account yet: open to anyone who sits at this machine, for everything. Before a "
         "proxy stands in front, make one: flycam user add NAME --role admin"
     )
-
-
-def format_token(token: Token, secret: str) -> Output:
-    """Return a token as `format_tokens` does, with its secret as token."""
-    line = join([_format_line(token), SecretText(secret)], ": ")
-    return {**_describe_token(token), "token": secret}, [line]
 
 
 def format_tokens(tokens: Sequence[Token], made: Mapping[str, Descendants]) -> Output:
@@ -121,45 +113,6 @@ def _format_line(token: Token) -> Message:
     )
 
 
-def format_collect(report: CollectReport, *, dry_run: bool) -> Output:
-    """Return tiles, clips, freed_bytes, local_bytes, waiting and busy."""
-    answer = {
-        "tiles": report.tiles,
-        "clips": report.clips,
-        "freed_bytes": report.freed_bytes,
-        "local_bytes": report.local_bytes,
-        "waiting": report.within_grace,
-        "busy": list(report.busy),
-        "dry_run": dry_run,
-    }
-    values = {
-        "tiles": _count_tiles(report.tiles),
-        "clips": _count_clips(report.clips),
-        "freed_mb": report.freed_bytes / 1e6,
-        "local_mb": report.local_bytes / 1e6,
-        "waiting": ngettext(
-            "{count} is within the grace", "{count} are within the grace", report.within_grace
-        ),
-    }
-    if dry_run:
-        first = _(
-            "{tiles} and {clips} would be deleted, {freed_mb:.1f} MB, and {local_mb:.1f} MB of local copies; "
-            "{waiting}",
-            **values,
-        )
-    else:
-        first = _(
-            "{tiles} and {clips} were deleted, {freed_mb:.1f} MB, and {local_mb:.1f} MB of local copies; "
-            "{waiting}",
-            **values,
-        )
-    busy = [
-        _("  ! {name}: is being written at this moment; collect again later", name=name)
-        for name in report.busy
-    ]
-    return answer, [first, *busy]
-
-
 def format_freed_space(freed: Freed, places: Sequence[DiskVolume], *, dry_run: bool = False) -> Output:
     """Return what an eviction freed.
 
@@ -202,24 +155,6 @@ def _count_tiles(count: int) -> Message:
 
 def _count_clips(count: int) -> Message:
     return ngettext("{count} old clip", "{count} old clips", count)
-
-
-def format_account(account: Account, token: str, names: Mapping[str, str]) -> Output:
-    """Return name, role, communes[] (codes) and token of an account.
-
-    names  of communes by code
-    """
-    line = SecretText(f"{_account_line(account, names)}: {token}")
-    return {**_account(account), "token": token}, [line]
-
-
-def format_accounts(accounts: Sequence[Account], names: Mapping[str, str]) -> Output:
-    """Return accounts[]: name, role, communes[] (codes).
-
-    names  of communes by code
-    """
-    lines = [_account_line(one, names) for one in accounts]
-    return {"accounts": [_account(one) for one in accounts]}, lines or [_("no accounts")]
 
 
 def format_removed_account(account: Account, made: Descendants) -> Output:
@@ -322,7 +257,9 @@ def add_account_command(*, data_dir: str | None, name: str, role: str, communes:
 
     with open_workspace(data_dir, creates=True) as (workspace, __):
         account, token = add_user(workspace, name, role, communes)
-        return format_account(account, token, workspace.catalog.boundaries.names())
+        names = workspace.catalog.boundaries.names()
+        line = SecretText(f"{_account_line(account, names)}: {token}")
+        return {**_account(account), "token": token}, [line]
 
 
 @click.command("list")
@@ -332,7 +269,9 @@ def list_accounts_command(*, data_dir: str | None) -> Output:
 
     with open_workspace(data_dir) as (workspace, __):
         names = workspace.catalog.boundaries.names()
-        return format_accounts(workspace.catalog.accounts.all(), names)
+        accounts = workspace.catalog.accounts.all()
+        lines = [_account_line(one, names) for one in accounts]
+        return {"accounts": [_account(one) for one in accounts]}, lines or [_("no accounts")]
 
 
 @click.command("remove")
@@ -385,7 +324,8 @@ def make_account_token_command(
     with open_workspace(data_dir) as (workspace, settings):
         who = get_operator_name(settings)
         made, secret = make_token(workspace, name, label, Scope(scope), None if for_ever else days, who)
-        return format_token(made, secret)
+        line = join([_format_line(made), SecretText(secret)], ": ")
+        return {**_describe_token(made), "token": secret}, [line]
 
 
 @account_group.command("tokens")
@@ -444,7 +384,42 @@ def collect_command(
         report = collect_garbage(
             workspace, grace_s=grace_days * DAY_S, dry_run=dry_run, progress=ProgressBar()
         )
-        return format_collect(report, dry_run=dry_run)
+        answer = {
+            "tiles": report.tiles,
+            "clips": report.clips,
+            "freed_bytes": report.freed_bytes,
+            "local_bytes": report.local_bytes,
+            "waiting": report.within_grace,
+            "busy": list(report.busy),
+            "dry_run": dry_run,
+        }
+        values = {
+            "tiles": _count_tiles(report.tiles),
+            "clips": _count_clips(report.clips),
+            "freed_mb": report.freed_bytes / 1e6,
+            "local_mb": report.local_bytes / 1e6,
+            "waiting": ngettext(
+                "{count} is within the grace", "{count} are within the grace", report.within_grace
+            ),
+        }
+        if dry_run:
+            first = _(
+                "{tiles} and {clips} would be deleted, {freed_mb:.1f} MB, and {local_mb:.1f} MB of local "
+                "copies; "
+                "{waiting}",
+                **values,
+            )
+        else:
+            first = _(
+                "{tiles} and {clips} were deleted, {freed_mb:.1f} MB, and {local_mb:.1f} MB of local copies; "
+                "{waiting}",
+                **values,
+            )
+        busy = [
+            _("  ! {name}: is being written at this moment; collect again later", name=name)
+            for name in report.busy
+        ]
+        return answer, [first, *busy]
 
 
 @click.command()

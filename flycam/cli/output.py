@@ -1,4 +1,4 @@
-"""Output of commands: progress, an answer as text or JSON, an error.
+"""What every command shares: its workspace, progress, answer as text or JSON, and errors.
 
 Progress goes to stderr, one JSON object comes at the end, and an error is one sentence.
 
@@ -9,6 +9,8 @@ or reorder what is read.
 
 from __future__ import annotations
 
+import ctypes
+import getpass
 import logging
 import os
 import re
@@ -17,17 +19,25 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import wraps
+from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import Any, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from flycam.config import Settings, read_settings
 from flycam.errors import Cancelled, FlycamError, OptionUnusable, format_error, get_exit_code
 from flycam.messages import Message, _, join, pgettext, verbatim
-from flycam.model.text import SecretText, to_json_line, to_visible
+from flycam.model.flight import Classification
+from flycam.model.text import SecretText, is_encodable, to_json_line, to_visible
 from flycam.model.warning import describe_warning
+from flycam.storage.files import make_not_regular
+
+if TYPE_CHECKING:
+    from flycam.retry import ProgressProbe
+    from flycam.workspace import Workspace
 
 Answer = Mapping[str, Any]
 Output = tuple[Answer, Sequence[Message | str]]
@@ -144,18 +154,14 @@ class CommandGroup(click.Group):
 def _usage(error: click.UsageError) -> OptionUnusable:
     """Convert click's usage error, and add where the usage is described."""
     path = error.ctx.command_path if error.ctx else "flycam"
-    if _is_too_early(error):
+    # an option of every command that stands before the command
+    is_before = error.ctx is not None and isinstance(error.ctx.command, click.Group)
+    if is_before and isinstance(error, click.NoSuchOption) and error.option_name in ("--data", "--json"):
         name = error.option_name
         return OptionUnusable(
             _("{name} stands behind the command: {path} COMMAND {name}", name=name, path=path)
         )
     return OptionUnusable(_("{what}; see '{path} --help'", what=_describe_usage_error(error), path=path))
-
-
-def _is_too_early(error: click.UsageError) -> TypeGuard[click.NoSuchOption]:
-    """Check for an option of every command that stands before the command."""
-    is_before = error.ctx is not None and isinstance(error.ctx.command, click.Group)
-    return is_before and isinstance(error, click.NoSuchOption) and error.option_name in ("--data", "--json")
 
 
 def _describe_usage_error(error: click.UsageError) -> Message:
@@ -371,3 +377,161 @@ class ProgressBar:
             bar = "█" * filled + "·" * (_BAR_CHARS - filled)
             end = "\n" if done == total else ""
             click.echo(f"\r{words:<12} {bar} {of}{end}", nl=False, err=True)
+
+
+# -- The workspace of a command, options common to several, and the job journal --------------------
+
+
+class _File(click.Path):
+    """A file or folder whose name can be written down.
+
+    No pipe, socket or device: reading it might never end.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path: Any = super().convert(value, param, ctx)
+        shown = to_visible(str(path))
+        if not is_encodable(str(path)):
+            raise OptionUnusable(_("{shown}: the name is not UTF-8; rename it and run again", shown=shown))
+        if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+            raise make_not_regular(Path(path))
+        return path
+
+
+FILE_PATH = _File(path_type=Path)
+FILE_OR_URL = _File(path_type=str)
+"""A file, or a URL, which is no file's name."""
+SECRET_FILE = click.Path(path_type=Path)
+"""A file with a secret; also a pipe, by which shells hand one over."""
+CLASSIFICATION_CHOICE = click.Choice([level.value for level in Classification])
+DATUM_CHOICE = click.Choice(["EGM96", "EGM2008", "ELLIPSOID", "LOCAL"])
+
+
+def get_operator_name(settings: Settings) -> str:
+    """Return the name that a command's edits carry.
+
+    It is the operator's, else that of the user signed in here.
+    """
+    return settings.operator or getpass.getuser()
+
+
+@contextmanager
+def open_workspace(
+    data_dir: str | None,
+    *,
+    creates: bool = False,
+    is_store_new: bool = False,
+    waits: bool = False,
+    serves_originals: bool = False,
+) -> Iterator[tuple[Workspace, Settings]]:
+    """Open the workspace at --data DIR, else FLYCAM_DATA.
+
+    waits  wait for the store's disk, for as long as it takes; the other options as of `open_node`
+
+    Raises NotFound, StorageFailed.
+    """
+    from flycam.operations.node import open_node
+
+    settings = read_settings(os.environ, data_dir)
+    with open_node(
+        settings,
+        creates=creates,
+        is_store_new=is_store_new,
+        serves_originals=serves_originals,
+        notify_wait=print_line if waits else None,
+    ) as workspace:
+        yield workspace, settings
+
+
+# -- Memory allocation of the C library: one heap for all threads, and pages that are reused -------
+
+
+_ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1  # from glibc's malloc.h
+_MMAP_THRESHOLD_BYTES = 64 << 20
+_TRIM_THRESHOLD_BYTES = 128 << 20
+
+
+def limit_to_one_arena() -> None:
+    """Let threads share one heap that holds pixel arrays too.
+
+    Call it before threads are started. By default each thread has a heap of its own that keeps what it once
+    needed, and large arrays are mapped and returned every time: an ingest then takes 65 MB more and twice as
+    many page faults. Does nothing where the C library is not glibc.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_ARENA_MAX, 1)
+        mallopt(_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
+        mallopt(_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
+
+
+# -- Journal entries of running commands, by which a node resumes them after a power cut -----------
+
+
+@contextmanager
+def register_resumable_job(
+    settings: Settings, stop_requests: StopRequests | None = None
+) -> Iterator[ProgressProbe]:
+    """Register the running command so that `flycam serve` can resume it.
+
+    It resumes a command that does not end here: killed, cut off, its machine shut down, its store or database
+    away for too long, its flight locked by another process. Ctrl-C, and an error whose message says what to
+    do, are ends. Yields the probe to which the command reports its progress.
+    """
+    from flycam.operations.jobs import CommandRecord, finish_job, hash_inputs, record_job
+    from flycam.retry import ProgressProbe
+
+    progress = ProgressProbe(ProgressBar())
+    with ExitStack() as stack:
+        try:
+            words, place = _strip_local_options(get_command_words()), Path.cwd()
+            typed = CommandRecord(
+                words=words,
+                working_dir=place,
+                operator=settings.operator or "",
+                input_digests=hash_inputs(words, place),
+            )
+            entry = stack.enter_context(record_job(settings.data_dir, typed))
+        except OSError:
+            # a full disk or a missing folder: the command itself reports it in better words
+            yield progress
+            return
+        try:
+            yield progress
+        except KeyboardInterrupt:
+            finish_job(entry)
+            raise
+        except FlycamError as error:
+            if _is_final(error, stop_requests):
+                finish_job(entry)
+            elif not progress.is_so:
+                # the caller learns of the error at once; entries of earlier runs stay
+                entry.unlink(missing_ok=True)
+            raise
+        if not (
+            stop_requests is not None and stop_requests() and stop_requests.by_kill
+        ):  # a stopped video is a complete one
+            finish_job(entry)
+
+
+def _is_final(error: FlycamError, stop_requests: StopRequests | None) -> bool:
+    from flycam.operations.jobs import RETRYABLE_ERRORS
+
+    if stop_requests is not None and stop_requests():
+        return not stop_requests.by_kill
+    return not isinstance(error, RETRYABLE_ERRORS)
+
+
+def _strip_local_options(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Drop --data, whose folder holds the entry, and --json, the output form."""
+    words_left, is_folder = [], False
+    for word in words:
+        if is_folder or word == "--json" or word.startswith("--data="):
+            is_folder = False
+        elif word == "--data":
+            is_folder = True
+        else:
+            words_left.append(word)
+    return tuple(words_left)

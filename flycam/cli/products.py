@@ -10,15 +10,17 @@ import click
 
 from flycam.cli.cluster import open_cluster
 from flycam.cli.output import (
+    FILE_PATH,
     Output,
     PartialFailure,
     ProgressBar,
     format_warnings,
+    open_workspace,
     print_line,
+    register_resumable_job,
     watch_stop_requests,
     wrap_command,
 )
-from flycam.cli.workspace import FILE_PATH, open_workspace, register_resumable_job
 from flycam.errors import OptionUnusable
 from flycam.messages import LANGUAGES, Message, _, decode_message, join, ngettext
 from flycam.model.layer import Layer
@@ -31,13 +33,9 @@ from flycam.model.revision_stats import (
 )
 from flycam.model.text import format_list, format_number
 from flycam.model.warning import NO_TERRAIN, describe_warning, describe_warning_briefly, parse_warning_code
-from flycam.reports.briefing.figures import PAPERS, Letterhead
 
 if TYPE_CHECKING:
-    from flycam.mosaic.finish.report import FinishReport, LayerReport
-    from flycam.mosaic.raster import ExportedCog
-    from flycam.reports.briefing.workflow import PackReport
-    from flycam.reports.quality_report import ReportFile
+    from flycam.mosaic.finish.report import FinishReport
 
 
 @click.command()
@@ -148,7 +146,26 @@ def export_command(
         record_audit_entry(
             workspace, "export", workspace.catalog.flights.flight(flight).flight_id, ", ".join(files)
         )
-        return format_export(exported)
+        rows, cols = exported.shape_px
+        answer = {
+            "path": str(exported.path),
+            "crs": exported.crs,
+            "gsd_m": exported.gsd_m,
+            "bounds": list(exported.bounds),
+            **format_warnings(exported.notes),
+        }
+        written = _(
+            "{path}: {cols}×{rows} px, {gsd_m:.3g} m a pixel, {crs}",
+            path=exported.path,
+            cols=cols,
+            rows=rows,
+            gsd_m=exported.gsd_m,
+            crs=exported.crs,
+        )
+        return answer, [
+            written,
+            *(join(("  !", describe_warning(one))) for one in exported.notes),
+        ]
 
 
 @click.command()
@@ -202,9 +219,23 @@ def report_command(
     """The quality report of a finished flight: how far it can be trusted, and what was left out."""
     from flycam.reports.quality_report import write_report
 
-    with open_workspace(data_dir, serves_originals=True) as (workspace, _):
+    with open_workspace(data_dir, serves_originals=True) as (workspace, __):
         wanted = None if layer is None else Layer(layer)
-        return format_report_file(write_report(workspace, flight, out, language, revision, wanted))
+        written = write_report(workspace, flight, out, language, revision, wanted)
+        answer = {
+            "path": str(written.path),
+            "flight_id": written.flight.flight_id,
+            "revision": written.revision,
+            "language": written.language,
+            "bytes": written.bytes,
+        }
+        line = _(
+            "{path}: quality report of {name}, revision {revision}",
+            path=written.path,
+            name=written.flight.name,
+            revision=written.revision,
+        )
+        return answer, [line]
 
 
 @click.command()
@@ -213,7 +244,7 @@ def report_command(
 @click.option(
     "--language", type=click.Choice(LANGUAGES), default="vi", envvar="FLYCAM_LANGUAGE", show_default=True
 )
-@click.option("--paper", type=click.Choice(PAPERS), default=PAPERS[0], show_default=True)
+@click.option("--paper", type=click.Choice(("a4", "a3")), default="a4", show_default=True)
 @click.option("--letterhead", type=FILE_PATH, help="JSON or YAML (default: FLYCAM_LETTERHEAD, else dots).")
 @click.option("--approved-by", default="", metavar="NAME", help="The leader who approved it (else a draft).")
 @click.option("--asked-by", default="", metavar="NAME", help="Who asked for it (default: the operator).")
@@ -234,6 +265,7 @@ def pack_command(
     seen_by: str,
 ) -> Output:
     """The meeting pack: quick report, maps and data in a folder that opens from a USB stick."""
+    from flycam.reports.briefing.figures import Letterhead
     from flycam.reports.briefing.workflow import PackRequest, read_letterhead, write_briefing_pack
 
     with open_workspace(data_dir, serves_originals=True) as (workspace, settings):
@@ -248,34 +280,39 @@ def pack_command(
             of_draft=of_draft,
             seen_by=seen_by,
         )
-        return format_pack(write_briefing_pack(workspace, request, out, ProgressBar()))
+        made = write_briefing_pack(workspace, request, out, ProgressBar())
+        answer = {
+            "files": [str(path) for path in made.files],
+            "out": str(made.out),
+            "flights": list(made.flights),
+            "flights_seen": list(made.flights_seen),
+            "communes": list(made.communes),
+            "drill": made.is_drill,
+            "draft": made.is_draft,
+            "classification": made.classification.value,
+            "manifest_sha256": made.manifest_sha256,
+            "content_sha256": made.content_sha256,
+            "seconds": round(made.seconds, 3),
+            **format_warnings(made.notes),
+        }
+        sentences = [
+            _(
+                "{folder}: files: {file_count}, communes: {commune_count}; open {page}",
+                folder=made.out,
+                file_count=len(made.files),
+                commune_count=len(made.communes),
+                page=made.out / "index.html",
+            )
+        ]
+        if made.is_draft:
+            sentences.append(
+                _("  a draft: once a leader has approved it, run again with --approved-by 'NAME'")
+            )
+        notes = [join(("  !", describe_warning(one))) for one in made.notes]
+        return answer, [*sentences, *notes]
 
 
 # -- Answer of `export` ----------------------------------------------------------------------------
-
-
-def format_export(exported: ExportedCog) -> Output:
-    """Return path, crs, gsd_m, bounds and warnings of an exported file."""
-    rows, cols = exported.shape_px
-    answer = {
-        "path": str(exported.path),
-        "crs": exported.crs,
-        "gsd_m": exported.gsd_m,
-        "bounds": list(exported.bounds),
-        **format_warnings(exported.notes),
-    }
-    written = _(
-        "{path}: {cols}×{rows} px, {gsd_m:.3g} m a pixel, {crs}",
-        path=exported.path,
-        cols=cols,
-        rows=rows,
-        gsd_m=exported.gsd_m,
-        crs=exported.crs,
-    )
-    return answer, [
-        written,
-        *(join(("  !", describe_warning(one))) for one in exported.notes),
-    ]
 
 
 # -- Answers of `finish` and `report` --------------------------------------------------------------
@@ -292,6 +329,7 @@ def format_finish(report: FinishReport) -> Output:
     # what people should look into: doubts of control, and contradictions between the block and its metadata
     warnings = [*list_control_doubts(stats), *list_notes(stats), *_warnings(report)]
     besides = [describe_warning(one) for one in report.notes]
+    # why a layer was skipped, or its photos kept their recorded poses
     answer = {
         "flight_id": report.flight.flight_id,
         "name": report.flight.name,
@@ -310,7 +348,7 @@ def format_finish(report: FinishReport) -> Output:
                 "mended": one.repaired,
                 "instead_of": one.instead_of,
                 "accepted": one.record.stats.get("accepted") if one.record else None,
-                "why": str(_why(one) or ""),
+                "why": str((one.why or (get_refusal(one.record.stats) if one.record else None)) or ""),
             }
             for one in report.layers
         ],
@@ -340,11 +378,6 @@ _FINISH_FIGURES = (
     "surface",
     "rolling_shutter",
 )
-
-
-def _why(one: LayerReport) -> Message | None:
-    """Return why a layer was skipped, or its photos kept their recorded poses."""
-    return one.why or (get_refusal(one.record.stats) if one.record else None)
 
 
 def _lines(report: FinishReport, stats: Mapping[str, Any]) -> list[Message]:
@@ -510,56 +543,4 @@ def _triple(values: Sequence[float | None]) -> Message:
     return _("{east}, {north}, {up}", east=east, north=north, up=up)
 
 
-def format_report_file(written: ReportFile) -> Output:
-    """Return path, flight_id, revision, language and bytes of a report."""
-    answer = {
-        "path": str(written.path),
-        "flight_id": written.flight.flight_id,
-        "revision": written.revision,
-        "language": written.language,
-        "bytes": written.bytes,
-    }
-    line = _(
-        "{path}: quality report of {name}, revision {revision}",
-        path=written.path,
-        name=written.flight.name,
-        revision=written.revision,
-    )
-    return answer, [line]
-
-
 # -- Answer of `pack` ------------------------------------------------------------------------------
-
-
-def format_pack(made: PackReport) -> Output:
-    """Return the content of a briefing pack.
-
-    Keys: files[] (paths, the manifest last), out, flights[], flights_seen[], communes[], drill, draft, …
-    """
-    answer = {
-        "files": [str(path) for path in made.files],
-        "out": str(made.out),
-        "flights": list(made.flights),
-        "flights_seen": list(made.flights_seen),
-        "communes": list(made.communes),
-        "drill": made.is_drill,
-        "draft": made.is_draft,
-        "classification": made.classification.value,
-        "manifest_sha256": made.manifest_sha256,
-        "content_sha256": made.content_sha256,
-        "seconds": round(made.seconds, 3),
-        **format_warnings(made.notes),
-    }
-    sentences = [
-        _(
-            "{folder}: files: {file_count}, communes: {commune_count}; open {page}",
-            folder=made.out,
-            file_count=len(made.files),
-            commune_count=len(made.communes),
-            page=made.out / "index.html",
-        )
-    ]
-    if made.is_draft:
-        sentences.append(_("  a draft: once a leader has approved it, run again with --approved-by 'NAME'"))
-    notes = [join(("  !", describe_warning(one))) for one in made.notes]
-    return answer, [*sentences, *notes]

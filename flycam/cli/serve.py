@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flycam.cli.output import Output, ProgressBar, print_line, wrap_command
+from flycam.cli.output import (
+    FILE_PATH,
+    SECRET_FILE,
+    Output,
+    ProgressBar,
+    open_workspace,
+    print_line,
+    wrap_command,
+)
 from flycam.cli.upload import UPLOADS_FOLDER
-from flycam.cli.workspace import FILE_PATH, SECRET_FILE, open_workspace
 from flycam.config import AUTHORITY_PATH, Settings, TlsSettings, is_loopback
 from flycam.errors import AccessDenied, OptionUnusable, StorageFailed
 from flycam.messages import Message, _

@@ -15,63 +15,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flycam.cli.output import (
+    FILE_PATH,
+    SECRET_FILE,
     Output,
     ProgressBar,
     get_terminal_language,
+    open_workspace,
     print_line,
     wrap_command,
 )
-from flycam.cli.workspace import FILE_PATH, SECRET_FILE, open_workspace
 from flycam.config import ServerTrust, is_token_exposed, parse_fingerprint, read_settings
 from flycam.messages import Message, _, from_fields, join, ngettext
 
 if TYPE_CHECKING:
-    from flycam.operations.installer import Installer
-    from flycam.sync.bundle import BundleReadReport, BundleWriteReport
     from flycam.sync.client import SyncReport
     from flycam.sync.reference_client import FetchReport
     from flycam.workspace import Progress
-
-
-def format_bundle_written(written: BundleWriteReport, path: Path) -> Output:
-    """Return what was written into a bundle.
-
-    Keys: sent (bytes), left (0: everything requested is on the stick), bundle_id, flights, tiles, parts,
-    readers[] (nodes that have the rest by their receipts), passed[] (keys of what is lost or damaged here and
-    not on the stick).
-    """
-    answer = {
-        "sent": written.size_bytes,
-        "left": 0,
-        "bundle_id": written.bundle_id,
-        "path": str(path),
-        "flights": written.flights,
-        "tiles": written.tiles,
-        "originals": written.originals,
-        "parts": written.parts,
-        "written": written.written,
-        "readers": list(written.readers),
-        "passed": list(written.skipped),
-    }
-    lines = [
-        _(
-            "{path}: {flights}, {tiles}, {originals}; {size_mb:.1f} MB in {parts}",
-            path=path,
-            flights=_count_flights(written.flights),
-            tiles=_count_tiles(written.tiles),
-            originals=_count_originals(written.originals),
-            size_mb=written.size_bytes / 1e6,
-            parts=ngettext("{count} file", "{count} files", written.parts),
-        )
-    ]
-    if written.readers:
-        lines.append(
-            _(
-                "left out: what these have by their receipts: {names}; for a node that has read none: --all",
-                names=", ".join(written.readers),
-            )
-        )
-    return answer, lines + format_skipped(written.skipped)
 
 
 def format_skipped(skipped: Collection[str]) -> list[Message]:
@@ -89,93 +48,6 @@ def format_skipped(skipped: Collection[str]) -> list[Message]:
             count=len(skipped),
         )
     ]
-
-
-def format_installer(written: Installer) -> Output:
-    """Return path, wheels, bytes and manifest_sha256 of an installer.
-
-    The installer prints manifest_sha256 too, before it installs.
-    """
-    answer = {
-        "path": str(written.path),
-        "wheels": written.wheels,
-        "bytes": written.size_bytes,
-        "manifest_sha256": written.manifest_sha256,
-    }
-    return answer, [
-        _(
-            "{path}: {wheels} wheels, {size_mb:.0f} MB; install: sh {path}/install.sh FOLDER",
-            path=written.path,
-            wheels=written.wheels,
-            size_mb=written.size_bytes / 1e6,
-        ),
-        _("manifest SHA-256 {sha256}", sha256=written.manifest_sha256),
-    ]
-
-
-def format_bundle_read(read: BundleReadReport) -> Output:
-    """Return what was read from a bundle.
-
-    Keys: sent, left (0), box (the node that gave it), bundle_id, flights[], tiles (in it), known (those of
-    them left out, because more of the same logs came before), lines (logged), receipt.
-
-    apart[]    flights that could not be merged with those here: flight_id, name, sentence, sentence_vi
-    unnamed[]  SHA-256 of photos that no flight here names: they were skipped
-    """
-    answer = {
-        "sent": 0,
-        "left": 0,
-        "box": read.box,
-        "bundle_id": read.bundle_id,
-        "flights": list(read.applied.flights),
-        "tiles": read.tiles,
-        "known": read.known,
-        "lines": read.applied.lines,
-        "receipt": None if read.receipt is None else str(read.receipt),
-        "apart": [one.summary for one in read.applied.conflicts],
-        "unnamed": list(read.applied.unreferenced),
-    }
-    lines = [
-        _(
-            "taken in from {box}: {flights}, {tiles}",
-            box=read.box,
-            flights=_count_flights(len(read.applied.flights)),
-            tiles=_count_tiles(read.tiles - read.known),
-        )
-    ]
-    if read.known:
-        lines.append(
-            ngettext(
-                "{count} tile was left out, for more came from {box} before: this is an older "
-                "bundle, or two nodes carry this name (a copied disk): then give one a name of "
-                "its own with FLYCAM_BOX and write its bundle again with --all",
-                "{count} tiles were left out, for more came from {box} before: this is an "
-                "older bundle, or two nodes carry this name (a copied disk): then give one a "
-                "name of its own with FLYCAM_BOX and write its bundle again with --all",
-                read.known,
-                box=read.box,
-            )
-        )
-    lines += [one.sentence for one in read.applied.conflicts]
-    if count := len(read.applied.unreferenced):
-        lines.append(
-            _(
-                "photos that no flight here names, passed over: {count}; bring both nodes to one version",
-                count=count,
-            )
-        )
-    if read.receipt is None:
-        lines.append(
-            _("no receipt could be written on the stick: the other node will write everything again")
-        )
-    else:
-        lines.append(
-            _(
-                "receipt: {path} (carry it back: the next bundle holds only what is new)",
-                path=read.receipt,
-            )
-        )
-    return answer, lines
 
 
 def format_sync(sent: SyncReport, got: FetchReport, url: str) -> Output:
@@ -206,6 +78,19 @@ def format_sync(sent: SyncReport, got: FetchReport, url: str) -> Output:
         "kept": [{"name": one.name, **one.sentence.to_fields()} for one in got.conflicts],
     }
     left_mb = sent.left_bytes / 1e6
+    lines = []
+    if got.item_counts:
+        items = join((_count_received(*one) for one in sorted(got.item_counts.items())), ", ")
+        lines.append(_("got from there: {items}", items=items))
+    if comes := got.left_bytes - got.metered_bytes:
+        lines.append(_("{size} there are still to come; the same command resumes", size=_format_size(comes)))
+    if got.metered_bytes:
+        lines.append(
+            _(
+                "metered line: {size} of terrain there wait; the same command without --metered gets them",
+                size=_format_size(got.metered_bytes),
+            )
+        )
     lines = [
         _(
             "{url}: {size_mb:.2f} MB sent, {tiles}, {views}, {originals}",
@@ -215,7 +100,7 @@ def format_sync(sent: SyncReport, got: FetchReport, url: str) -> Output:
             views=ngettext("{count} early view", "{count} early views", sent.views),
             originals=_count_originals(sent.originals),
         ),
-        *_format_received(got),
+        *(lines + [one.sentence for one in got.conflicts]),
     ]
     if sent.ended_by == "budget" and not sent.step_bytes:
         lines.append(
@@ -241,24 +126,6 @@ def format_sync(sent: SyncReport, got: FetchReport, url: str) -> Output:
         )
     lines += map(from_fields, sent.conflicts.values())
     return answer, lines + format_skipped(sent.skipped)
-
-
-def _format_received(got: FetchReport) -> list[Message]:
-    """List what the server sent, what remains there, and what was not taken in."""
-    lines = []
-    if got.item_counts:
-        items = join((_count_received(*one) for one in sorted(got.item_counts.items())), ", ")
-        lines.append(_("got from there: {items}", items=items))
-    if comes := got.left_bytes - got.metered_bytes:
-        lines.append(_("{size} there are still to come; the same command resumes", size=_format_size(comes)))
-    if got.metered_bytes:
-        lines.append(
-            _(
-                "metered line: {size} of terrain there wait; the same command without --metered gets them",
-                size=_format_size(got.metered_bytes),
-            )
-        )
-    return lines + [one.sentence for one in got.conflicts]
 
 
 def _count_received(kind: str, count: int) -> Message:
@@ -412,7 +279,41 @@ def write_bundle_command(
             includes_originals=originals,
             part_bytes=min(part_size, FAT32_BYTES),
         )
-        return format_bundle_written(written, path)
+        # sent: bytes; left 0: everything requested is on the stick; readers: nodes that have the rest by
+        # their receipts; passed: keys of what is lost or damaged here and left out
+        answer = {
+            "sent": written.size_bytes,
+            "left": 0,
+            "bundle_id": written.bundle_id,
+            "path": str(path),
+            "flights": written.flights,
+            "tiles": written.tiles,
+            "originals": written.originals,
+            "parts": written.parts,
+            "written": written.written,
+            "readers": list(written.readers),
+            "passed": list(written.skipped),
+        }
+        lines = [
+            _(
+                "{path}: {flights}, {tiles}, {originals}; {size_mb:.1f} MB in {parts}",
+                path=path,
+                flights=_count_flights(written.flights),
+                tiles=_count_tiles(written.tiles),
+                originals=_count_originals(written.originals),
+                size_mb=written.size_bytes / 1e6,
+                parts=ngettext("{count} file", "{count} files", written.parts),
+            )
+        ]
+        if written.readers:
+            lines.append(
+                _(
+                    "left out: what these have by their receipts: {names}; for a node that has read none: "
+                    "--all",
+                    names=", ".join(written.readers),
+                )
+            )
+        return answer, lines + format_skipped(written.skipped)
 
 
 @bundle_group.command("read")
@@ -426,7 +327,62 @@ def read_bundle_command(*, data_dir: str | None, path: Path) -> Output:
     progress = ProgressBar()
     with open_workspace(data_dir, creates=True) as (workspace, __):
         read = read_bundle(workspace, path, SyncApplyHooks(workspace, progress), progress)
-        return format_bundle_read(read)
+        # known: tiles left out, because more of the same logs came before; apart: flights that could not be
+        # merged with those here; unnamed: SHA-256 of photos that no flight here names, which were skipped
+        answer = {
+            "sent": 0,
+            "left": 0,
+            "box": read.box,
+            "bundle_id": read.bundle_id,
+            "flights": list(read.applied.flights),
+            "tiles": read.tiles,
+            "known": read.known,
+            "lines": read.applied.lines,
+            "receipt": None if read.receipt is None else str(read.receipt),
+            "apart": [one.summary for one in read.applied.conflicts],
+            "unnamed": list(read.applied.unreferenced),
+        }
+        lines = [
+            _(
+                "taken in from {box}: {flights}, {tiles}",
+                box=read.box,
+                flights=_count_flights(len(read.applied.flights)),
+                tiles=_count_tiles(read.tiles - read.known),
+            )
+        ]
+        if read.known:
+            lines.append(
+                ngettext(
+                    "{count} tile was left out, for more came from {box} before: this is an older "
+                    "bundle, or two nodes carry this name (a copied disk): then give one a name of "
+                    "its own with FLYCAM_BOX and write its bundle again with --all",
+                    "{count} tiles were left out, for more came from {box} before: this is an "
+                    "older bundle, or two nodes carry this name (a copied disk): then give one a "
+                    "name of its own with FLYCAM_BOX and write its bundle again with --all",
+                    read.known,
+                    box=read.box,
+                )
+            )
+        lines += [one.sentence for one in read.applied.conflicts]
+        if count := len(read.applied.unreferenced):
+            lines.append(
+                _(
+                    "photos that no flight here names, passed over: {count}; bring both nodes to one version",
+                    count=count,
+                )
+            )
+        if read.receipt is None:
+            lines.append(
+                _("no receipt could be written on the stick: the other node will write everything again")
+            )
+        else:
+            lines.append(
+                _(
+                    "receipt: {path} (carry it back: the next bundle holds only what is new)",
+                    path=read.receipt,
+                )
+            )
+        return answer, lines
 
 
 @bundle_group.command("wheels")
@@ -440,7 +396,22 @@ def write_wheels_command(*, data_dir: str | None, path: Path, found_in: Path | N
     from flycam.operations.installer import write_installer
 
     del data_dir  # an installer needs no data folder
-    return format_installer(write_installer(path, found_in, ProgressBar()))
+    written = write_installer(path, found_in, ProgressBar())
+    answer = {
+        "path": str(written.path),
+        "wheels": written.wheels,
+        "bytes": written.size_bytes,
+        "manifest_sha256": written.manifest_sha256,
+    }
+    return answer, [
+        _(
+            "{path}: {wheels} wheels, {size_mb:.0f} MB; install: sh {path}/install.sh FOLDER",
+            path=written.path,
+            wheels=written.wheels,
+            size_mb=written.size_bytes / 1e6,
+        ),
+        _("manifest SHA-256 {sha256}", sha256=written.manifest_sha256),
+    ]
 
 
 @click.command()

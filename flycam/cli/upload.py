@@ -10,24 +10,24 @@ import click
 
 from flycam.cli.flights import describe_problems, format_ingest, format_inspection
 from flycam.cli.output import (
+    FILE_PATH,
     Answer,
     Output,
     PartialFailure,
     ProgressBar,
     format_warnings,
     get_terminal_language,
+    open_workspace,
     print_line,
     wrap_command,
 )
 from flycam.cli.sync import add_tls_options, parse_trust, read_token_option
-from flycam.cli.workspace import FILE_PATH, open_workspace
 from flycam.errors import FlycamError, StorageFailed, UploadIncomplete, format_error
 from flycam.messages import Message, _, from_fields, join, ngettext, verbatim
 from flycam.model.text import format_area, format_centimetres
 
 if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
-    from flycam.ingest.upload.client import UploadReport
     from flycam.ingest.upload.processing import PhotosResult, UploadPreview, VideoResult, VideosResult
     from flycam.model.flight import Flight
     from flycam.workspace import Workspace
@@ -245,70 +245,6 @@ def _format_smear(look: Answer) -> Message:
 _PER_PHOTO_KEYS = ("photos", "relief", "seconds")
 
 
-def build_left_on_card_error(sent: UploadReport) -> UploadIncomplete:
-    """Build the error of a card that is not wholly on the server.
-
-    People who wipe cards go by the exit code.
-    """
-    return UploadIncomplete(
-        ngettext(
-            "{count} file is on the card alone and named above: mend them and run the same "
-            "command again, or copy them elsewhere, before the card is wiped",
-            "{count} files are on the card alone and named above: mend them and run the same "
-            "command again, or copy them elsewhere, before the card is wiped",
-            sent.skipped_count,
-        )
-    )
-
-
-def format_upload(sent: UploadReport) -> Output:
-    """Return the result of an upload.
-
-    Keys: flight_id, name, event, upload_id, frames, films, files, bytes, sent_bytes, skipped; passed_over
-    with passed_over_said[]: sentence, sentence_vi; look: the preview without its part about single photos
-    (None: the server sent none).
-    """
-    result = sent.result
-    answer = {
-        "flight_id": result["flight_id"],
-        "name": result["name"],
-        "event": result["event"],
-        "upload_id": sent.upload_id,
-        "frames": result.get("frames"),
-        "files": sent.files,
-        "bytes": sent.bytes,
-        "sent_bytes": sent.sent_bytes,
-        "films": result.get("films", []),
-        "skipped": [{"path": str(path), "reason": reason} for path, reason in sent.skipped],
-        "passed_over": sent.skipped_count,
-        "passed_over_said": [one.to_fields() for one in sent.skipped_reasons],
-        **{key: result.get(key, []) for key in ("notes", "notes_vi", "warnings", "warnings_vi")},
-        "look": None
-        if sent.preview is None
-        else {key: value for key, value in sent.preview.items() if key not in _PER_PHOTO_KEYS},
-        "seconds": round(sent.seconds, 3),
-    }
-    photos = (result.get("frames") or {}).get("used", 0)
-    lines = [
-        _(
-            "{files} saved on the server; {photos} on the map: {name} ({flight_id})",
-            files=ngettext("{count} file", "{count} files", sent.files),
-            photos=ngettext("{count} photo", "{count} photos", photos),
-            name=result["name"],
-            flight_id=result["flight_id"],
-        ),
-        _("  event: {event}", event=result["event"]),
-    ]
-    if sent.skipped_count:
-        lines.append(_("NOT taken, on the card alone ({count}):", count=sent.skipped_count))
-        lines += (join(("", one), "  ") for one in sent.skipped_reasons)
-    lines += map(from_fields, (*filter(None, [result.get("photos")]), *result.get("films", [])))
-    for key in ("notes", "warnings"):
-        pairs = zip(result.get(key, []), result.get(f"{key}_vi", []), strict=False)
-        lines += (from_fields({"sentence": en, "sentence_vi": vi}) for en, vi in pairs)
-    return answer, lines
-
-
 # -- Commands `upload` and `upload-work` -----------------------------------------------------------
 
 
@@ -367,9 +303,60 @@ def upload_command(
         print_line(_("waiting: {why}", why=why))
 
     sent = send_card(sending, ProgressBar(), tell, note)
-    answered = format_upload(sent)
+    # look: the preview without its part about single photos
+    result = sent.result
+    answer = {
+        "flight_id": result["flight_id"],
+        "name": result["name"],
+        "event": result["event"],
+        "upload_id": sent.upload_id,
+        "frames": result.get("frames"),
+        "files": sent.files,
+        "bytes": sent.bytes,
+        "sent_bytes": sent.sent_bytes,
+        "films": result.get("films", []),
+        "skipped": [{"path": str(path), "reason": reason} for path, reason in sent.skipped],
+        "passed_over": sent.skipped_count,
+        "passed_over_said": [one.to_fields() for one in sent.skipped_reasons],
+        **{key: result.get(key, []) for key in ("notes", "notes_vi", "warnings", "warnings_vi")},
+        "look": None
+        if sent.preview is None
+        else {key: value for key, value in sent.preview.items() if key not in _PER_PHOTO_KEYS},
+        "seconds": round(sent.seconds, 3),
+    }
+    photos = (result.get("frames") or {}).get("used", 0)
+    lines = [
+        _(
+            "{files} saved on the server; {photos} on the map: {name} ({flight_id})",
+            files=ngettext("{count} file", "{count} files", sent.files),
+            photos=ngettext("{count} photo", "{count} photos", photos),
+            name=result["name"],
+            flight_id=result["flight_id"],
+        ),
+        _("  event: {event}", event=result["event"]),
+    ]
     if sent.skipped_count:
-        raise PartialFailure(*answered, build_left_on_card_error(sent))
+        lines.append(_("NOT taken, on the card alone ({count}):", count=sent.skipped_count))
+        lines += (join(("", one), "  ") for one in sent.skipped_reasons)
+    lines += map(from_fields, (*filter(None, [result.get("photos")]), *result.get("films", [])))
+    for key in ("notes", "warnings"):
+        pairs = zip(result.get(key, []), result.get(f"{key}_vi", []), strict=False)
+        lines += (from_fields({"sentence": en, "sentence_vi": vi}) for en, vi in pairs)
+    answered = answer, lines
+    if sent.skipped_count:
+        # people who wipe cards go by the exit code
+        raise PartialFailure(
+            *answered,
+            UploadIncomplete(
+                ngettext(
+                    "{count} file is on the card alone and named above: mend them and run the same "
+                    "command again, or copy them elsewhere, before the card is wiped",
+                    "{count} files are on the card alone and named above: mend them and run the same "
+                    "command again, or copy them elsewhere, before the card is wiped",
+                    sent.skipped_count,
+                )
+            ),
+        )
     return answered
 
 

@@ -11,20 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flycam.cli.output import (
-    Output,
-    ProgressBar,
-    format_warnings,
-    print_line,
-    watch_stop_requests,
-    wrap_command,
-)
-from flycam.cli.workspace import (
     DATUM_CHOICE,
     FILE_OR_URL,
     FILE_PATH,
     SECRET_FILE,
+    Output,
+    ProgressBar,
+    format_warnings,
     open_workspace,
+    print_line,
     register_resumable_job,
+    watch_stop_requests,
+    wrap_command,
 )
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext, verbatim
@@ -68,7 +66,15 @@ def format_video(seen: VideoSummary) -> Output:
         join([_format_positions(seen), *_format_view_direction(seen)], ""),
         _format_timing(seen, zero_sigma_s),
     ]
-    return answer, [_format_video_line(seen), *_log_lines(seen, places)]
+    width, height = seen.size_px
+    parts = [_("{name}: video {width}×{height}", name=seen.name, width=width, height=height)]
+    if seen.fps > 0.0:
+        parts.append(_("{fps:.0f} pictures a second", fps=seen.fps))
+    if seen.duration_s > 0.0:
+        parts.append(verbatim(f"{seen.duration_s:.0f} s"))
+    if seen.began_ns is not None:
+        parts.append(_("begun {time}", time=format_iso(seen.began_ns, "seconds")))
+    return answer, [join(parts, ", "), *_log_lines(seen, places)]
 
 
 def format_flight_log(seen: FlightLogSummary) -> Output:
@@ -115,19 +121,6 @@ def _log_lines(seen: FlightLogSummary, places: list[Message]) -> list[Message]:
     if seen.error is not None:
         places = [join(["!", seen.error.message])]
     return [*(join(["  ", text], "") for text in places), *(join(["  *", text]) for text in seen.remarks)]
-
-
-def _format_video_line(seen: VideoSummary) -> Message:
-    """Describe a video in one line."""
-    width, height = seen.size_px
-    parts = [_("{name}: video {width}×{height}", name=seen.name, width=width, height=height)]
-    if seen.fps > 0.0:
-        parts.append(_("{fps:.0f} pictures a second", fps=seen.fps))
-    if seen.duration_s > 0.0:
-        parts.append(verbatim(f"{seen.duration_s:.0f} s"))
-    if seen.began_ns is not None:
-        parts.append(_("begun {time}", time=format_iso(seen.began_ns, "seconds")))
-    return join(parts, ", ")
 
 
 def _format_positions(seen: FlightLogSummary) -> Message:
@@ -217,10 +210,6 @@ def format_live(report: VideoReport) -> Output:
         },
         "seconds": round(report.seconds, 3),
     }
-    return answer, _lines(report)
-
-
-def _lines(report: VideoReport) -> list[Message]:
     clock, flight = report.clock, report.flight
     counts = [
         ngettext(
@@ -264,7 +253,7 @@ def _lines(report: VideoReport) -> list[Message]:
         lines.append(_("  left out: {reasons}", reasons=lost))
     lines += [join(["  *", one]) for one in report.remarks]
     lines += [join(["  !", describe_warning(one)]) for one in flight.warnings]
-    return lines
+    return answer, lines
 
 
 def _format_fitted(report: VideoReport) -> Message:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -374,11 +374,6 @@ class DateChanges:
         return self.slides or self.flood_m > 0.0
 
 
-def derive_later_date(storm: DateChanges, *, days: int, flood_m: float, grown_m: float) -> DateChanges:
-    """Return a third date of the same storm: another water level, slides have grown."""
-    return replace(storm, days=days, flood_m=flood_m, grown_m=grown_m)
-
-
 def draw_date_changes(seed: int, *, storm: bool = True) -> DateChanges:
     """Draw the differences between two dates by the seed.
 
@@ -506,28 +501,14 @@ def compute_albedo(
     bright += amount[..., 1] * generate_smooth_noise(east, north, 2.4, seed, "metre")
     start = (window.west_cell, window.north_cell)
     bright += amount[..., 2] * generate_white_noise(*start, window.shape, seed, "grain")
-    patterns = _patterns(
-        cover, parcel, height, place, generate_smooth_noise(east, north, 8.0, seed, "streak")
-    )
-    bright *= patterns if look.texture == 1.0 else 1.0 + np.float32(look.texture) * (patterns - 1.0)
-    warm = 0.05 * generate_smooth_noise(east, north, 11.0, seed, "warm")
-    tint = np.stack([1.0 + warm, np.ones_like(warm), 1.0 - warm], -1)
-    # variations are meant in perceived brightness; the square approximates reflectance
-    bright = np.maximum(bright, 0.15) ** 2
-    return np.asarray(np.clip(colour * bright[..., None] * tint, 0.002, 1.0), np.float32)
-
-
-def _patterns(cover: Numbers, parcel: Singles, height: Singles, place: Place, streak: Singles) -> Singles:
-    """Return factors of brightness for rows, furrows and streaks.
-
-    Furrows, rows of tea and maize, corrugated roofs, streaks of rock and mud.
-    """
+    # furrows, rows of tea and maize, corrugated roofs, streaks of rock and mud
+    streak = generate_smooth_noise(east, north, 8.0, seed, "streak")
     along, across = place
-    factor = np.ones(cover.shape, np.float32)
+    patterns = np.ones(cover.shape, np.float32)
 
     def rows(kind: LandCover, phase: Floats, depth: float) -> None:
         where = cover == kind
-        factor[where] += depth * np.sin(phase[where])
+        patterns[where] += depth * np.sin(phase[where])
 
     turned = np.where(parcel < 0.25, along, across + 0.2 * along)
     rows(LandCover.PLOUGHED, turned * (2 * np.pi / 1.5) + 0.6 * streak, 0.13)
@@ -538,7 +519,12 @@ def _patterns(cover: Numbers, parcel: Singles, height: Singles, place: Place, st
     rows(LandCover.SCAR, along * 1.3 + 1.6 * streak, 0.05)
     rows(LandCover.SCAR, along * 0.37 + 2.2 * streak, 0.07)
     rows(LandCover.FLOOD, across * 0.28 + 2.4 * streak, 0.035)
-    return factor
+    bright *= patterns if look.texture == 1.0 else 1.0 + np.float32(look.texture) * (patterns - 1.0)
+    warm = 0.05 * generate_smooth_noise(east, north, 11.0, seed, "warm")
+    tint = np.stack([1.0 + warm, np.ones_like(warm), 1.0 - warm], -1)
+    # variations are meant in perceived brightness; the square approximates reflectance
+    bright = np.maximum(bright, 0.15) ** 2
+    return np.asarray(np.clip(colour * bright[..., None] * tint, 0.002, 1.0), np.float32)
 
 
 def _tables(look: Appearance) -> tuple[Singles, Singles]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeVar
@@ -341,29 +340,10 @@ def build_valley_fields(valley: Valley, bounds: tuple[float, float, float, float
     river = across - valley.river_across(along)
     left = river - (44.0 + 7.0 * noise(170.0, "left foot")) + 16.0 * noise(120.0, "spurs")
     right = -river - (66.0 + 9.0 * noise(190.0, "right foot")) + 13.0 * noise(150.0, "knolls")
-    height = valley.river_height(along) + _floor(river) + _sides(valley, left, right, noise)
-    gradient_n, gradient_e = np.gradient(height, FIELD_STEP_M)
-    values = {
-        "height": height,
-        "slope": np.hypot(gradient_n, gradient_e),
-        "river": river,
-        "left": left,
-        "right": right,
-    }
-    return ValleyFields(
-        valley=valley, first=(first_n, first_e), values={k: v.astype(np.float32) for k, v in values.items()}
-    )
-
-
-def _floor(river: Floats) -> Floats:
-    """Return the valley floor's height above the water: bed, banks, gentle rise."""
+    # the valley floor's height above the water: bed, banks, gentle rise
     distance = np.abs(river)
     bank = np.clip((distance - 0.8 * RIVER_HALF_WIDTH_M) / 9.0, 0.0, 1.0)
     floor = -0.9 + 3.1 * bank * bank * (3.0 - 2.0 * bank) + 0.016 * np.minimum(distance, 90.0)
-    return np.asarray(floor)
-
-
-def _sides(valley: Valley, left: Floats, right: Floats, noise: Callable[[float, str], Singles]) -> Floats:
     scale = valley.relief_m / _NOMINAL_RELIEF_M
     foot_of_cliff, cliff = 84.0 * scale, 42.0 * scale
     cliff_here = 0.15 + 0.85 / (1.0 + np.exp(-1.5 - 2.6 * noise(210.0, "cliff")))
@@ -391,7 +371,18 @@ def _sides(valley: Valley, left: Floats, right: Floats, noise: Callable[[float, 
         + 1.8 * noise(46.0, "gullies")
         + 0.5 * noise(24.0, "hummocks")
     )
-    return np.asarray(rise + rough * waves)
+    height = valley.river_height(along) + np.asarray(floor) + np.asarray(rise + rough * waves)
+    gradient_n, gradient_e = np.gradient(height, FIELD_STEP_M)
+    values = {
+        "height": height,
+        "slope": np.hypot(gradient_n, gradient_e),
+        "river": river,
+        "left": left,
+        "right": right,
+    }
+    return ValleyFields(
+        valley=valley, first=(first_n, first_e), values={k: v.astype(np.float32) for k, v in values.items()}
+    )
 
 
 def _bend(x: Floats, at: float, change: float, width: float) -> Floats:

@@ -5,10 +5,12 @@ With it go fictitious communes and the outlines of the storm's changes.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,6 @@ from flycam.drill.flight import (
     simulate_measurements,
     simulate_yaw_steps,
 )
-from flycam.drill.ground_truth import TRUTH_FILE, format_truth, stage_folder, write_camera, write_poses
 from flycam.drill.land import (
     VERTICAL_DATUM,
     WORK_CRS,
@@ -50,12 +51,175 @@ from flycam.drill.land import (
 from flycam.drill.rendering import Renderer, Weather, prepare_renderer
 from flycam.drill.scene_objects import TerrainErrorModel, make_terrain_model
 from flycam.drill.world import DrillWorld, build_drill_world
-from flycam.errors import OptionUnusable
+from flycam.errors import NotFound, OptionUnusable
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.raster import write_geotiff
-from flycam.geometry.camera import InteriorOrientation
+from flycam.geometry.camera import InteriorOrientation, LensModel
+from flycam.geometry.pose import CameraMotion, ExteriorOrientation, PoseSource, opk_from_rotation, to_mat3
 from flycam.messages import _
 from flycam.model.flight import DRILL_MARK, DRILL_TAG, EXERCISE_COMMUNES
+from flycam.storage.files import make_unwritable, replace_folder
+
+# -- Ground truth as files, and back: exact poses, camera, rasters ---------------------------------
+#
+# The folder of a drill is staged, so that it appears whole or not at all.
+
+
+_COLUMNS = ("filename", "x", "y", "z", "omega", "phi", "kappa", "yaw", "pitch", "roll", "seconds")
+TRUTH_FILE = Path("truth") / "truth.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrillTruth:
+    """Truth that write_drill wrote.
+
+    exteriors       by file name
+    ortho, surface  paths
+    facts           everything else
+    """
+
+    camera: InteriorOrientation
+    exteriors: Mapping[str, ExteriorOrientation]
+    ortho: Path
+    surface: Path
+    facts: Mapping[str, Any]
+
+
+def write_poses(path: Path, names: list[str], exposures: list[Exposure]) -> None:
+    """Write poses.csv with exact poses.
+
+    Projection centres, photogrammetric omega phi kappa and gimbal angles, degrees.
+    """
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(_COLUMNS)
+        for name, exposure in zip(names, exposures, strict=True):
+            opk = np.degrees(opk_from_rotation(exposure.exterior.rotation))
+            angles = np.degrees(exposure.gimbal_rad)
+            numbers = [*exposure.exterior.projection_centre_m, *opk, *angles, exposure.seconds]
+            rows.writerow([name, *(f"{n:.9f}" for n in numbers)])
+
+
+def format_truth(
+    names: list[str], exposures: list[Exposure], camera: InteriorOrientation, facts: Mapping[str, Any]
+) -> str:
+    """Return the truth of a drill as JSON, exact to the last bit."""
+    frames = [
+        {
+            "name": name,
+            "projection_centre_m": exposure.exterior.projection_centre_m,
+            "rotation": exposure.exterior.rotation,
+            "grid_scale": exposure.exterior.grid_scale,
+            "seconds": exposure.seconds,
+            "strip": exposure.strip,
+            **_motion_json(exposure.exterior.motion),
+        }
+        for name, exposure in zip(names, exposures, strict=True)
+    ]
+    document = {
+        "drill": DRILL_MARK,
+        **facts,
+        "camera": {
+            "model": camera.model.value,
+            "image_size_px": camera.image_size_px,
+            "focal_length_px": camera.focal_length_px,
+            "principal_point_px": camera.principal_point_px,
+            "distortion": camera.distortion,
+            **({"readout_s": camera.readout_s} if camera.readout_s else {}),
+        },
+        "frames": frames,
+    }
+    return json.dumps(document, ensure_ascii=False, indent=1)
+
+
+def _motion_json(motion: CameraMotion | None) -> dict[str, Any]:
+    """Return the motion of a rolling shutter; empty without.
+
+    So the truth of other drills keeps its bytes.
+    """
+    if motion is None:
+        return {}
+    return {"motion": {"velocity_mps": motion.velocity_mps, "turn_radps": motion.turn_radps}}
+
+
+def _motion_of(frame: Mapping[str, Any]) -> CameraMotion | None:
+    motion = frame.get("motion")
+    if motion is None:
+        return None
+    return CameraMotion(velocity_mps=tuple(motion["velocity_mps"]), turn_radps=tuple(motion["turn_radps"]))
+
+
+def write_camera(path: Path, camera: InteriorOrientation) -> None:
+    """Write the camera as a file for `--camera`: no photo states a readout time."""
+    (fx, fy), (cx, cy) = camera.focal_length_px, camera.principal_point_px
+    k1, k2, p1, p2, k3 = camera.distortion
+    width, height = camera.image_size_px
+    values: dict[str, Any] = {"model": camera.model.value, "width": width, "height": height}
+    values |= {"fx": fx, "fy": fy, "cx": cx, "cy": cy, "k1": k1, "k2": k2, "k3": k3, "p1": p1, "p2": p2}
+    values |= {"readout_s": camera.readout_s, "sigma_focal_rel": 0.002}
+    path.write_text(json.dumps(values, indent=1), encoding="utf-8")
+
+
+def read_truth(folder: Path) -> DrillTruth:
+    """Read the truth of a drill in `folder`; NotFound if there is none."""
+    path = folder / TRUTH_FILE
+    if not path.is_file():
+        raise NotFound(_("{path}: is not there: write a drill into this folder first", path=path))
+    document = json.loads(path.read_text(encoding="utf-8"))
+    camera = document["camera"]
+    interior = InteriorOrientation(
+        model=LensModel(camera["model"]),
+        image_size_px=tuple(camera["image_size_px"]),
+        focal_length_px=tuple(camera["focal_length_px"]),
+        principal_point_px=tuple(camera["principal_point_px"]),
+        distortion=tuple(camera["distortion"]),
+        readout_s=camera.get("readout_s", 0.0),
+        calibration_id="drill:truth",
+    )
+    exteriors = {
+        frame["name"]: ExteriorOrientation(
+            projection_centre_m=tuple(frame["projection_centre_m"]),
+            rotation=to_mat3(frame["rotation"]),
+            work_crs=document["work_crs"],
+            vertical_datum=document["vertical_datum"],
+            grid_scale=frame["grid_scale"],
+            sigma_position_m=(0.0, 0.0, 0.0),
+            sigma_attitude_rad=(0.0, 0.0, 0.0),
+            source=PoseSource.ADJUSTED,
+            motion=_motion_of(frame),
+        )
+        for frame in document["frames"]
+    }
+    return DrillTruth(
+        camera=interior,
+        exteriors=exteriors,
+        ortho=folder / "truth" / "ortho.tif",
+        surface=folder / "truth" / "surface.tif",
+        facts=document,
+    )
+
+
+# -- Staging of a drill's folder -------------------------------------------------------------------
+
+
+@contextmanager
+def stage_folder(out: Path) -> Iterator[Path]:
+    """Yield a folder to write a drill into, which replaces `out` when it is complete.
+
+    Missing folders above it are made. Raises what `replace_folder` raises.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise make_unwritable(out, error) from error
+    with replace_folder(out, _find_foreign_file) as staging:
+        yield staging
+
+
+def _find_foreign_file(folder: Path) -> str | None:
+    """Return a file of a folder that is no drill, if there is one."""
+    return None if (folder / TRUTH_FILE).is_file() else next((one.name for one in folder.iterdir()), None)
+
 
 # -- GeoJSON (WGS 84) of fictitious communes and of the storm's changes ----------------------------
 
@@ -97,19 +261,6 @@ def make_communes_geojson(valley: Valley) -> str:
         }
         features.append(_feature(MultiPolygon([polygon]), properties))
     return _collection(features, "communes of a drill: made up")
-
-
-def make_changes_geojson(change: NDArray[np.uint8], window: CellWindow) -> str:
-    """Return outlines of the changed ground.
-
-    change  rows×columns: 0 none, else a key of CHANGE_KINDS
-    """
-    features = []
-    for number, kind in CHANGE_KINDS.items():
-        for polygon in _outlines(change == number, window):
-            properties = {"kind": kind, "area_m2": round(polygon.area, 1), "drill": DRILL_MARK}
-            features.append(_feature(polygon, properties))
-    return _collection(features, "what the storm of a drill changed: exact")
 
 
 def _outlines(mask: NDArray[np.bool_], window: CellWindow) -> list[Polygon]:
@@ -361,7 +512,45 @@ def write_drill(
         write_ground(drill.dem, drill.valley, staging)
         if drill.camera.readout_s:
             write_camera(staging / "camera.json", drill.camera)
-        _write_truth(drill, staging / "truth", truth_rasters)
+        folder = staging / "truth"
+        world = drill.renderer.world
+        window = world.window
+        lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
+        # the usual drill has no optional features, so that its truth keeps its bytes
+        facts: dict[str, Any] = {}
+        if drill.plan.pitch_deg != NADIR_DEG:
+            facts["pitch_deg"] = drill.plan.pitch_deg
+        if drill.yaw_step_deg:
+            facts["yaw_steps_deg"] = simulate_yaw_steps(
+                drill.exposures, drill.seed, drill.after, drill.yaw_step_deg
+            )
+        if drill.plan.speed_mps != SPEED_MPS:
+            facts["speed_mps"] = drill.plan.speed_mps
+        if drill.between is not None:
+            values = asdict(drill.between)
+            facts["between"] = {
+                name: values[name] for name in values if values[name] or name not in _THIRD_DATE
+            }
+        if drill.dem_error != TerrainErrorModel():
+            facts["dem_error"] = asdict(drill.dem_error)
+        facts = {
+            "seed": drill.seed,
+            "after": drill.after,
+            "noise": drill.noise,
+            "relief_m": drill.valley.relief_m,
+            "gsd_m": drill.plan.gsd_m,
+            "work_crs": WORK_CRS,
+            "vertical_datum": VERTICAL_DATUM,
+            "takeoff": {"lon_deg": float(lon), "lat_deg": float(lat), "height_m": drill.takeoff_m[2]},
+            "world_bounds_m": window.bounds,
+            "cell_m": window.cell_m,
+            **facts,
+        }
+        (folder / TRUTH_FILE.name).write_text(
+            format_truth(drill.names, drill.exposures, drill.camera, facts), encoding="utf-8"
+        )
+        write_poses(folder / "poses.csv", drill.names, drill.exposures)
+        write_world(world, folder, truth_rasters)
     return DrillReport(
         frames=len(drill.exposures),
         photos=out / "photos",
@@ -400,30 +589,6 @@ def write_ground(dem: tuple[CellWindow, Singles], valley: Valley, folder: Path) 
     (folder / "communes.geojson").write_text(make_communes_geojson(valley), encoding="utf-8")
 
 
-def _write_truth(drill: Drill, folder: Path, rasters: bool) -> None:
-    world = drill.renderer.world
-    window = world.window
-    lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
-    facts = {
-        "seed": drill.seed,
-        "after": drill.after,
-        "noise": drill.noise,
-        "relief_m": drill.valley.relief_m,
-        "gsd_m": drill.plan.gsd_m,
-        "work_crs": WORK_CRS,
-        "vertical_datum": VERTICAL_DATUM,
-        "takeoff": {"lon_deg": float(lon), "lat_deg": float(lat), "height_m": drill.takeoff_m[2]},
-        "world_bounds_m": window.bounds,
-        "cell_m": window.cell_m,
-        **_unusual(drill),
-    }
-    (folder / TRUTH_FILE.name).write_text(
-        format_truth(drill.names, drill.exposures, drill.camera, facts), encoding="utf-8"
-    )
-    write_poses(folder / "poses.csv", drill.names, drill.exposures)
-    write_world(world, folder, rasters)
-
-
 def write_world(world: DrillWorld, folder: Path, rasters: bool) -> None:
     """Write the storm's changes and, with `rasters`, the rasters of the world.
 
@@ -431,7 +596,14 @@ def write_world(world: DrillWorld, folder: Path, rasters: bool) -> None:
     """
     window = world.window
     if world.after:
-        (folder / "changes.geojson").write_text(make_changes_geojson(world.change, window), encoding="utf-8")
+        features = []
+        for number, kind in CHANGE_KINDS.items():
+            for polygon in _outlines(world.change == number, window):
+                properties = {"kind": kind, "area_m2": round(polygon.area, 1), "drill": DRILL_MARK}
+                features.append(_feature(polygon, properties))
+        (folder / "changes.geojson").write_text(
+            _collection(features, "what the storm of a drill changed: exact"), encoding="utf-8"
+        )
     if rasters:
         write_geotiff(folder / "ortho.tif", world.rgb, window.transform, WORK_CRS, tags=TAGS)
         both = np.stack([world.surface_m, world.ground_m], -1)
@@ -440,28 +612,6 @@ def write_world(world: DrillWorld, folder: Path, rasters: bool) -> None:
         write_geotiff(folder / "cover.tif", world.cover, window.transform, WORK_CRS, tags=TAGS)
         if world.confuser is not None:
             write_geotiff(folder / "confuser.tif", world.confuser, window.transform, WORK_CRS, tags=TAGS)
-
-
-def _unusual(drill: Drill) -> dict[str, Any]:
-    """Return facts of optional features.
-
-    The usual drill has none, so that its truth keeps its bytes.
-    """
-    facts: dict[str, Any] = {}
-    if drill.plan.pitch_deg != NADIR_DEG:
-        facts["pitch_deg"] = drill.plan.pitch_deg
-    if drill.yaw_step_deg:
-        facts["yaw_steps_deg"] = simulate_yaw_steps(
-            drill.exposures, drill.seed, drill.after, drill.yaw_step_deg
-        )
-    if drill.plan.speed_mps != SPEED_MPS:
-        facts["speed_mps"] = drill.plan.speed_mps
-    if drill.between is not None:
-        values = asdict(drill.between)
-        facts["between"] = {name: values[name] for name in values if values[name] or name not in _THIRD_DATE}
-    if drill.dem_error != TerrainErrorModel():
-        facts["dem_error"] = asdict(drill.dem_error)
-    return facts
 
 
 def _world_bounds(valley: Valley, plan: FlightPlan, camera: InteriorOrientation, seed: int) -> Bounds:

@@ -315,17 +315,14 @@ class Renderer:
         if motion is None:
             rays = self.directions @ rotation
         else:
-            after = self._row_seconds()[:, None]
+            # seconds after the middle of the frame
+            height = self.camera.image_size_px[1]
+            readout: float = self.camera.readout_s or 0.0
+            after = np.asarray(readout * ((np.arange(height) + 0.5) / height - 0.5))[:, None]
             rays = self.directions @ (rotation_from_angle_axis(after * motion.turn_radps) @ rotation)
             moved = after * motion.velocity_mps
         rays[..., 2] /= exterior.grid_scale
         return cast_image_rays(self.surface, exterior.projection_centre_m, rays, moved)
-
-    def _row_seconds(self) -> Floats:
-        """Return the readout time of each row, seconds after the middle of the frame."""
-        height = self.camera.image_size_px[1]
-        readout: float = self.camera.readout_s or 0.0
-        return np.asarray(readout * ((np.arange(height) + 0.5) / height - 0.5))
 
     def photo(self, exposure: Exposure) -> NDArray[np.uint8]:
         """Render an exposure, H×W×3 uint8 RGB."""
@@ -350,16 +347,11 @@ class Renderer:
 
     def light(self, exposure: Exposure, points: Floats) -> tuple[Singles, Singles]:
         """Return the light on ground points H×W×3 as exposed, and haze transmission."""
-        light = self._exposure(exposure) * self._clouds(exposure, points) * self._vignette()
-        return light, np.exp(-self.weather.haze_per_m * self._distance(exposure, points))
-
-    def _exposure(self, exposure: Exposure) -> float:
-        """Return the automatic exposure's factor: a slow swing and small jumps."""
+        # a slow swing and small jumps of the automatic exposure
         jump = np.random.default_rng([self.seed, 5, exposure.number]).normal() * 0.25
-        return 1.2 * (1.0 + self.weather.drift * (math.sin(exposure.seconds / 47.0) + jump))
-
-    def _clouds(self, exposure: Exposure, points: Floats) -> Singles:
-        """Return cloud shadows, which drift over the ground, smooth over tens of metres."""
+        # the fall-off of light towards the corners
+        square = self.directions[..., 0] ** 2 + self.directions[..., 1] ** 2
+        # cloud shadows, which drift over the ground, smooth over tens of metres
         east, north = points[..., 0], points[..., 1]
         low = np.nanmin(points[..., :2], axis=(0, 1)) - _CLOUD_STEP_M
         high = np.nanmax(points[..., :2], axis=(0, 1)) + _CLOUD_STEP_M
@@ -376,18 +368,14 @@ class Renderer:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        return np.asarray(moving, np.float32)
-
-    def _vignette(self) -> Singles:
-        """Return the fall-off of light towards the corners."""
-        square = self.directions[..., 0] ** 2 + self.directions[..., 1] ** 2
-        return np.asarray(1.0 - _VIGNETTE * square / square.max(), np.float32)
-
-    @staticmethod
-    def _distance(exposure: Exposure, points: Floats) -> Singles:
+        light = (
+            (1.2 * (1.0 + self.weather.drift * (math.sin(exposure.seconds / 47.0) + jump)))
+            * np.asarray(moving, np.float32)
+            * np.asarray(1.0 - _VIGNETTE * square / square.max(), np.float32)
+        )
         centre = np.array(exposure.exterior.projection_centre_m)
         far = np.linalg.norm((points - centre).astype(np.float32), axis=-1)
-        return np.asarray(np.nan_to_num(far, nan=1e3), np.float32)
+        return light, np.exp(-self.weather.haze_per_m * np.asarray(np.nan_to_num(far, nan=1e3), np.float32))
 
 
 def prepare_renderer(

@@ -151,17 +151,14 @@ class DrillService:
 
     def _run(self, operator: str) -> None:
         try:
-            why = self._make_drill(operator)
+            ran = run_command(self._command, operator, self._workspace.power, self._stop)
+            why = None if ran.code == 0 else ran.describe_failure(_ENDED)
         except Exception:  # noqa: BLE001  whatever it is, the page must hear that it is over
             _LOG.exception("drill")
             why = _ENDED
         self._progress = (
             _DrillProgress(DrillState.MADE) if why is None else _DrillProgress(DrillState.FAILED, why)
         )
-
-    def _make_drill(self, operator: str) -> Message | None:
-        ran = run_command(self._command, operator, self._workspace.power, self._stop)
-        return None if ran.code == 0 else ran.describe_failure(_ENDED)
 
 
 def require_drill_space(workspace: Workspace) -> None:

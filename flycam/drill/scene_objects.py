@@ -223,7 +223,12 @@ def draw_trees(
     Crowns are paraboloids on a stem with bumps of leaves.
     """
     centre_col, centre_row = window.to_cells(trees.centre_m[:, 0], trees.centre_m[:, 1])
-    leaves = _leaves(window.cell_m, float(trees.radius_m.max(initial=0.0)))
+    # bumps large enough to shift by up to 64 cells under the largest crown
+    radius_m = float(trees.radius_m.max(initial=0.0))
+    side = 64 + int(2.0 * radius_m / window.cell_m) + 3
+    leaves = np.random.default_rng(1).standard_normal((side, side), dtype=np.float32)
+    smooth = cv2.GaussianBlur(leaves, (0, 0), max(_LEAF_SIZE_M / window.cell_m, 0.3))
+    leaves = np.asarray(smooth * (_LEAF_M / float(smooth.std())), np.float32)
     for k in range(len(trees.height_m)):
         reach = trees.radius_m[k] / window.cell_m
         row_0, row_1 = int(centre_row[k] - reach) + 1, int(centre_row[k] + reach) + 1
@@ -242,17 +247,6 @@ def draw_trees(
         part[higher] = crown[higher]
         cover[row_0:row_1, col_0:col_1][higher] = LandCover.CROWN
         parcel[row_0:row_1, col_0:col_1][higher] = trees.tint[k]
-
-
-def _leaves(cell_m: float, radius_m: float) -> Singles:
-    """Return bumps of leaves, metres.
-
-    The array is large enough to shift by up to 64 cells under the largest crown.
-    """
-    side = 64 + int(2.0 * radius_m / cell_m) + 3
-    leaves = np.random.default_rng(1).standard_normal((side, side), dtype=np.float32)
-    smooth = cv2.GaussianBlur(leaves, (0, 0), max(_LEAF_SIZE_M / cell_m, 0.3))
-    return np.asarray(smooth * (_LEAF_M / float(smooth.std())), np.float32)
 
 
 def _house_axes(azimuth: float, x: Floats, y: Floats) -> tuple[Floats, Floats]:

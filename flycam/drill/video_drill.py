@@ -1,6 +1,9 @@
 """A synthetic video flight with telemetry and known truth.
 
 It is planned, rendered and written; its telemetry is written twice, as DJI subtitles and as a MAVLink log.
+It is also sent as from an aircraft, in real time, so that a command room can rehearse with the same command
+as for a real flight: the telemetry begins before the first frame, as on an aircraft that stands ready; a
+packet is sent at its tlog time: the streams are offset as the drill's clocks are.
 """
 
 from __future__ import annotations
@@ -8,7 +11,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import socket
 import struct
+import subprocess
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +35,6 @@ from flycam.drill.flight import (
     make_takeoff_time,
     make_video_course,
 )
-from flycam.drill.ground_truth import TRUTH_FILE, format_truth, stage_folder, write_poses
 from flycam.drill.land import (
     VERTICAL_DATUM,
     WORK_CRS,
@@ -44,19 +50,24 @@ from flycam.drill.photo_drill import (
     MAX_NOISE,
     MAX_RELIEF_M,
     MAX_SEED,
+    TRUTH_FILE,
     USUAL_PHOTOS,
     compute_flights_bounds,
     compute_world_bounds,
     find_takeoff_place,
+    format_truth,
+    read_truth,
     require_in_range,
+    stage_folder,
     write_ground,
+    write_poses,
     write_world,
 )
 from flycam.drill.rendering import VideoRenderer, Weather, prepare_video_renderer
 from flycam.drill.scene_objects import make_terrain_model
-from flycam.drill.video_encoder import VideoEncoder
+from flycam.drill.video_encoder import VideoEncoder, find_encoder_program
 from flycam.drill.world import build_drill_world
-from flycam.errors import OptionUnusable
+from flycam.errors import NotFound, OptionUnusable, SourceUnreadable
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.camera import InteriorOrientation
 from flycam.messages import _
@@ -176,7 +187,20 @@ def write_tlog(
             stamp = start_us + round((float(seconds) + clock_offset_s + float(late_s[k])) * 1e6)
             boot_ms = round((float(seconds) + _BOOT_BEFORE_S) * 1e3)
             if k % RATE_HZ == 0:
-                for message in _slow_messages(home_m):
+                lon, lat, height = home_m
+                heartbeat = mavlink.MAVLink_heartbeat_message(
+                    mavlink.MAV_TYPE_QUADROTOR,
+                    mavlink.MAV_AUTOPILOT_ARDUPILOTMEGA,
+                    0,
+                    0,
+                    mavlink.MAV_STATE_ACTIVE,
+                    3,
+                )
+                home = mavlink.MAVLink_home_position_message(
+                    *(round(lat * 1e7), round(lon * 1e7), round(height * 1e3)),
+                    *(0.0, 0.0, 0.0, (1.0, 0.0, 0.0, 0.0), 0.0, 0.0, 0.0),
+                )
+                for message in [heartbeat, home]:
                     file.write(struct.pack(">Q", stamp) + message.pack(link))
             for message in _fast_messages(telemetry, k, boot_ms):
                 link.srcComponent = _GIMBAL if "GIMBAL" in message.get_type() else _COMPONENT
@@ -184,23 +208,13 @@ def write_tlog(
             link.srcComponent = _COMPONENT
 
 
-def _slow_messages(home_m: tuple[float, float, float]) -> list[mavlink.MAVLink_message]:
-    lon, lat, height = home_m
-    heartbeat = mavlink.MAVLink_heartbeat_message(
-        mavlink.MAV_TYPE_QUADROTOR, mavlink.MAV_AUTOPILOT_ARDUPILOTMEGA, 0, 0, mavlink.MAV_STATE_ACTIVE, 3
-    )
-    home = mavlink.MAVLink_home_position_message(
-        *(round(lat * 1e7), round(lon * 1e7), round(height * 1e3)),
-        *(0.0, 0.0, 0.0, (1.0, 0.0, 0.0, 0.0), 0.0, 0.0, 0.0),
-    )
-    return [heartbeat, home]
-
-
 def _fast_messages(telemetry: VideoTelemetry, k: int, boot_ms: int) -> list[mavlink.MAVLink_message]:
     (lon, lat), (east, north, up) = telemetry.lonlat_deg[k], telemetry.velocity_mps[k]
     yaw, pitch, roll = np.radians(telemetry.gimbal_deg[k])
     lat_e7, lon_e7, height_mm = round(lat * 1e7), round(lon * 1e7), round(telemetry.height_m[k] * 1e3)
     heading = math.atan2(math.sin(yaw), math.cos(yaw))
+    # (w, x, y, z), body to north-east-down, of Rz(yaw) Ry(pitch) Rx(roll) (Diebel 2006, section 8)
+    (cy, sy), (cp, sp), (cr, sr) = ((math.cos(a / 2.0), math.sin(a / 2.0)) for a in (yaw, pitch, roll))
     return [
         mavlink.MAVLink_global_position_int_message(
             *(boot_ms, lat_e7, lon_e7, height_mm, round(telemetry.relative_m[k] * 1e3)),
@@ -210,27 +224,19 @@ def _fast_messages(telemetry: VideoTelemetry, k: int, boot_ms: int) -> list[mavl
         mavlink.MAVLink_attitude_message(boot_ms, 0.0, -0.1, heading, 0.0, 0.0, 0.0),
         mavlink.MAVLink_gimbal_device_attitude_status_message(
             *(_SYSTEM, _COMPONENT, boot_ms, mavlink.GIMBAL_DEVICE_FLAGS_YAW_IN_EARTH_FRAME),
-            *(_quaternion(yaw, pitch, roll), 0.0, 0.0, 0.0, 0),
+            (
+                cr * cp * cy + sr * sp * sy,
+                sr * cp * cy - cr * sp * sy,
+                cr * sp * cy + sr * cp * sy,
+                cr * cp * sy - sr * sp * cy,
+            ),
+            *(0.0, 0.0, 0.0, 0),
         ),
         mavlink.MAVLink_gps_raw_int_message(
             *(boot_ms * 1000, mavlink.GPS_FIX_TYPE_3D_FIX, lat_e7, lon_e7, height_mm, 80, 110),
             *(round(math.hypot(east, north) * 100), 65_535, 17),
         ),
     ]
-
-
-def _quaternion(yaw: float, pitch: float, roll: float) -> tuple[float, float, float, float]:
-    """Return (w, x, y, z), body to north-east-down, of Rz(yaw) Ry(pitch) Rx(roll).
-
-    Source: Diebel 2006, section 8.
-    """
-    (cy, sy), (cp, sp), (cr, sr) = ((math.cos(a / 2.0), math.sin(a / 2.0)) for a in (yaw, pitch, roll))
-    return (
-        cr * cp * cy + sr * sp * sy,
-        sr * cp * cy - cr * sp * sy,
-        cr * sp * cy + sr * cp * sy,
-        cr * cp * sy - sr * sp * cy,
-    )
 
 
 def _cue_time(seconds: float) -> str:
@@ -394,10 +400,45 @@ def write_video_drill(
         drill = make_video_drill(**options)
         (staging / "truth").mkdir()
         _write_video(drill, staging / VIDEO_NAME, workers or os.cpu_count() or 1, progress)
-        _write_telemetry(drill, staging)
+        lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
+        video = staging / VIDEO_NAME
+        write_subtitles(video.with_suffix(".srt"), drill.telemetry, drill.plan.frame_s, drill.start)
+        write_tlog(
+            staging / TELEMETRY_NAME,
+            drill.telemetry,
+            drill.start,
+            drill.clock_offset_s,
+            (float(lon), float(lat), drill.takeoff_m[2]),
+            100 * drill.seed + drill.after,
+        )
         write_video_camera(drill.camera, staging / "camera.json")
         write_ground(drill.dem, drill.valley, staging)
-        _write_truth(drill, staging / "truth", truth_rasters)
+        folder = staging / "truth"
+        world = drill.renderer.coarse.world
+        lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
+        facts = {
+            "seed": drill.seed,
+            "after": drill.after,
+            "noise": drill.noise,
+            "relief_m": drill.valley.relief_m,
+            "gsd_m": drill.plan.gsd_m,
+            "work_crs": WORK_CRS,
+            "vertical_datum": VERTICAL_DATUM,
+            "takeoff": {"lon_deg": float(lon), "lat_deg": float(lat), "height_m": drill.takeoff_m[2]},
+            "world_bounds_m": world.window.bounds,
+            "cell_m": world.window.cell_m,
+            "clock_offset_s": drill.clock_offset_s,
+            **({"storm_of_photos": drill.photos} if drill.after else {}),
+            "video": {
+                "fps": drill.plan.fps,
+                "start_utc": drill.start.isoformat(),
+                "strips": int(drill.course.strip.max()) + 1,
+            },
+        }
+        text = format_truth(drill.names, drill.exposures, drill.camera, facts)
+        (folder / TRUTH_FILE.name).write_text(text, encoding="utf-8")
+        write_poses(folder / "poses.csv", drill.names, drill.exposures)
+        write_world(world, folder, truth_rasters)
     return VideoDrillReport(
         frames=drill.plan.frames,
         video=out / VIDEO_NAME,
@@ -428,20 +469,6 @@ def _pictures(drill: VideoDrill, workers: int) -> Iterator[NDArray[np.uint8]]:
             yield from pool.map(drill.renderer.picture, drill.exposures[start : start + 4 * workers])
 
 
-def _write_telemetry(drill: VideoDrill, folder: Path) -> None:
-    lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
-    video = folder / VIDEO_NAME
-    write_subtitles(video.with_suffix(".srt"), drill.telemetry, drill.plan.frame_s, drill.start)
-    write_tlog(
-        folder / TELEMETRY_NAME,
-        drill.telemetry,
-        drill.start,
-        drill.clock_offset_s,
-        (float(lon), float(lat), drill.takeoff_m[2]),
-        100 * drill.seed + drill.after,
-    )
-
-
 def write_video_camera(camera: InteriorOrientation, path: Path) -> None:
     """Write the exact camera as an operator's camera file."""
     (width, height), (fx, fy), (cx, cy) = (
@@ -454,29 +481,204 @@ def write_video_camera(camera: InteriorOrientation, path: Path) -> None:
     path.write_text(json.dumps({**values, **lens, "readout_s": 0.0}, indent=1), encoding="utf-8")
 
 
-def _write_truth(drill: VideoDrill, folder: Path, rasters: bool) -> None:
-    world = drill.renderer.coarse.world
-    lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
-    facts = {
-        "seed": drill.seed,
-        "after": drill.after,
-        "noise": drill.noise,
-        "relief_m": drill.valley.relief_m,
-        "gsd_m": drill.plan.gsd_m,
-        "work_crs": WORK_CRS,
-        "vertical_datum": VERTICAL_DATUM,
-        "takeoff": {"lon_deg": float(lon), "lat_deg": float(lat), "height_m": drill.takeoff_m[2]},
-        "world_bounds_m": world.window.bounds,
-        "cell_m": world.window.cell_m,
-        "clock_offset_s": drill.clock_offset_s,
-        **({"storm_of_photos": drill.photos} if drill.after else {}),
-        "video": {
-            "fps": drill.plan.fps,
-            "start_utc": drill.start.isoformat(),
-            "strips": int(drill.course.strip.max()) + 1,
-        },
-    }
-    text = format_truth(drill.names, drill.exposures, drill.camera, facts)
-    (folder / TRUTH_FILE.name).write_text(text, encoding="utf-8")
-    write_poses(folder / "poses.csv", drill.names, drill.exposures)
-    write_world(world, folder, rasters)
+# -- Live stream as from an aircraft: MPEG-TS and MAVLink over UDP ---------------------------------
+
+
+Address = tuple[str, int]
+
+_STAMP_BYTES = 8
+_MAVLINK_2, _SIGNED = 0xFD, 0x01
+# bytes of a packet besides its payload, by its first byte
+_FRAME_BYTES = {0xFE: 8, _MAVLINK_2: 12}
+_SIGNATURE_BYTES = 13
+# the longest wait before a stop is noticed
+_LOOK_S = 0.5
+_END_S = 20.0
+_MAX_STDERR_BYTES = 400
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamReport:
+    """Result of streaming.
+
+    packets   of telemetry that were sent
+    video_s   seconds of video that were sent; 0 without an address for it
+    complete  whether everything was sent
+    """
+
+    packets: int
+    video_s: float
+    complete: bool
+
+
+def parse_address(option: str, text: str) -> Address:
+    """Parse "HOST:PORT" as a socket address; OptionUnusable."""
+    host, __, port = text.removeprefix("udp://").rpartition(":")
+    try:
+        number = int(port)
+        if not host or not 0 < number < 65_536:
+            raise ValueError
+        socket.getaddrinfo(host, number, socket.AF_INET, socket.SOCK_DGRAM)
+    except (ValueError, OSError) as error:
+        raise OptionUnusable(
+            _(
+                "{option} {text}: give where to send as HOST:PORT, such as 127.0.0.1:5600",
+                option=option,
+                text=text,
+            )
+        ) from error
+    return host, number
+
+
+def stream_drill(
+    folder: Path,
+    video_to: Address | None,
+    telemetry_to: Address | None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> StreamReport:
+    """Send the video of a drill and its telemetry in real time.
+
+    folder  as `write_video_drill` wrote it
+    progress(elapsed, all)  called about every second, in seconds of the flight
+
+    Raises NotFound without a video drill there, InputUnusable without the sending program,
+    SourceUnreadable where nothing can be sent to the address.
+    """
+    truth = read_truth(folder)
+    facts = truth.facts
+    if "video" not in facts:
+        raise NotFound(_("{folder}: holds a drill of photos: write one with --video", folder=folder))
+    start_s = datetime.fromisoformat(facts["video"]["start_utc"]).timestamp() + facts["clock_offset_s"]
+    seconds = len(truth.exteriors) / facts["video"]["fps"]
+    packets = list(_packets((folder / TELEMETRY_NAME).read_bytes()))
+    lead_s = max(0.0, start_s - packets[0][0]) if packets else 0.0
+    begun_s = time.monotonic() + lead_s
+    sent = 0
+    with _Film(folder / VIDEO_NAME, video_to) as film, _Link(telemetry_to) as link:
+        moments = [*((stamp_s - start_s, packet) for stamp_s, packet in packets), (seconds, b"")]
+        for at_s, packet in sorted(moments, key=lambda one: one[0]):
+            while (wait_s := begun_s + at_s - time.monotonic()) > 0.0 and not stopped():
+                film.start_once(begun_s)
+                time.sleep(min(wait_s, _LOOK_S, max(begun_s - time.monotonic(), 0.0) or _LOOK_S))
+                if progress is not None:
+                    progress(round(lead_s + min(at_s, seconds)), round(lead_s + seconds))
+            if stopped():
+                return StreamReport(packets=sent, video_s=film.shown_s(begun_s, seconds), complete=False)
+            film.start_once(begun_s)
+            if packet:
+                link.send(packet)
+                sent += 1
+        film.finish()
+    return StreamReport(packets=sent, video_s=film.shown_s(begun_s, seconds), complete=True)
+
+
+def _packets(data: bytes) -> Iterator[tuple[float, bytes]]:
+    """Yield (stamp in UTC seconds, packet) of a tlog.
+
+    8 bytes of microseconds, big-endian, then the packet.
+    """
+    at = 0
+    while at + _STAMP_BYTES + 2 < len(data):
+        (stamp,) = struct.unpack_from(">Q", data, at)
+        at += _STAMP_BYTES
+        length = _FRAME_BYTES[data[at]] + data[at + 1]
+        if data[at] == _MAVLINK_2 and data[at + 2] & _SIGNED:
+            length += _SIGNATURE_BYTES
+        yield stamp / 1e6, data[at : at + length]
+        at += length
+
+
+class _Link:
+    """UDP socket for packets; sends nothing without an address."""
+
+    def __init__(self, to: Address | None) -> None:
+        self._to = to
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def __enter__(self) -> _Link:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def send(self, packet: bytes) -> None:
+        """Send one packet; a receiver that is not listening yet loses it, as by radio."""
+        if self._to is None:
+            return
+        try:
+            self._socket.sendto(packet, self._to)
+        except OSError as error:
+            host, port = self._to
+            raise SourceUnreadable(
+                _(
+                    "{host}:{port}: nothing can be sent there ({strerror}): check address and network",
+                    host=host,
+                    port=port,
+                    strerror=error.strerror,
+                )
+            ) from error
+
+
+class _Film:
+    """Subprocess that sends the video as MPEG-TS from the moment it is started."""
+
+    def __init__(self, path: Path, to: Address | None) -> None:
+        self._path, self._to = path, to
+        self._program = find_encoder_program("--stream") if to is not None else ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
+
+    def __enter__(self) -> _Film:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._stderr.close()
+
+    def start_once(self, at_s: float) -> None:
+        """Start it once at `at_s` (monotonic); later calls raise if it has failed."""
+        if self._to is None or time.monotonic() < at_s:
+            return
+        if self._process is None:
+            host, port = self._to
+            self._process = subprocess.Popen(  # noqa: S603  the program found on the path, no shell
+                [
+                    *(self._program, "-q", "filesrc", f"location={self._path}", "!", "qtdemux", "!"),
+                    *("h264parse", "config-interval=-1", "!", "mpegtsmux", "alignment=7", "!"),
+                    *("udpsink", f"host={host}", f"port={port}", "sync=true"),
+                ],
+                stdout=subprocess.DEVNULL,
+                stderr=self._stderr,
+            )
+        elif self._process.poll() not in (None, 0):
+            raise self._failed()
+
+    def finish(self) -> None:
+        """Wait until the last frame was sent."""
+        if self._process is None:
+            return
+        try:
+            code = self._process.wait(_END_S)
+        except subprocess.TimeoutExpired as error:
+            raise self._failed() from error
+        if code != 0:
+            raise self._failed()
+
+    def shown_s(self, begun_s: float, seconds: float) -> float:
+        """Return the seconds of video that were sent."""
+        return 0.0 if self._process is None else min(max(time.monotonic() - begun_s, 0.0), seconds)
+
+    def _failed(self) -> SourceUnreadable:
+        self._stderr.seek(0)
+        stderr_text = " ".join(self._stderr.read(_MAX_STDERR_BYTES).decode(errors="replace").split())
+        return SourceUnreadable(
+            _(
+                "{name}: sending it stopped ({reason}): check --stream and the network",
+                name=self._path.name,
+                reason=stderr_text or _("no message"),
+            )
+        )

@@ -93,7 +93,20 @@ class VideoEncoder:
             raise self._failed() from error
         if code != 0 or not self._path.is_file():
             raise self._failed()
-        _date(self._path, self._created_s)
+        # the time of creation in the movie header, for which the muxer writes the time it ran at
+        path = self._path
+        with path.open("r+b") as file:
+
+            def read_at(at: int, count: int) -> bytes:
+                file.seek(at)
+                return file.read(count)
+
+            box = find_box(read_at, 0, path.stat().st_size, b"moov")
+            if box is None:
+                raise ValueError(f"{path}: the muxer wrote no movie header")
+            dated = set_creation_s(read_at(box[0], box[1] - box[0]), self._created_s)
+            file.seek(box[0])
+            file.write(dated)
 
     def _failed(self) -> InputUnusable:
         self._stderr.seek(0)
@@ -126,22 +139,3 @@ def find_encoder_program(option: str = "--video") -> str:
             )
         )
     return found
-
-
-def _date(path: Path, created_s: int) -> None:
-    """Write the time of creation into the movie header, in place.
-
-    The muxer writes the time it ran at.
-    """
-    with path.open("r+b") as file:
-
-        def read_at(at: int, count: int) -> bytes:
-            file.seek(at)
-            return file.read(count)
-
-        box = find_box(read_at, 0, path.stat().st_size, b"moov")
-        if box is None:
-            raise ValueError(f"{path}: the muxer wrote no movie header")
-        dated = set_creation_s(read_at(box[0], box[1] - box[0]), created_s)
-        file.seek(box[0])
-        file.write(dated)

@@ -301,7 +301,17 @@ def with_scars(fields: ValleyFields, storm_over: Bounds | None = None) -> Valley
     ]
     _slide(fields, scar, moved, beyond, len(starts))
     there = with_scars(storm_fields).values
-    own_part, storm_part = _in_common(fields, storm_fields)
+    # the nodes that two fields have in common, as a window of each
+    spans = []
+    for axis in (0, 1):
+        start = max(fields.first[axis], storm_fields.first[axis])
+        ends = [some.first[axis] + some.values["height"].shape[axis] for some in (fields, storm_fields)]
+        stop = max(min(ends), start)
+        spans.append(
+            [slice(start - some.first[axis], stop - some.first[axis]) for some in (fields, storm_fields)]
+        )
+    (rows, of_rows), (cols, of_cols) = spans
+    own_part, storm_part = (rows, cols), (of_rows, of_cols)
     scar[own_part], moved[own_part] = there["scar"][storm_part], there["moved"][storm_part]
     return fields.with_values(scar=scar, moved=moved)
 
@@ -319,21 +329,6 @@ def _slide(
             4.5 + 7.0 * np.minimum(share * 4.0, 1.0) + 7.0 * np.clip(share - 0.75, 0.0, 1.0) * 4.0
         )
         widen_path(scar, moved, easts, norths, path, width, share)
-
-
-def _in_common(one: ValleyFields, other: ValleyFields) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return the nodes that two fields have in common, as a window of each.
-
-    Empty where there are none.
-    """
-    spans = []
-    for axis in (0, 1):
-        start = max(one.first[axis], other.first[axis])
-        ends = [some.first[axis] + some.values["height"].shape[axis] for some in (one, other)]
-        stop = max(min(ends), start)
-        spans.append([slice(start - some.first[axis], stop - some.first[axis]) for some in (one, other)])
-    (rows, of_rows), (cols, of_cols) = spans
-    return (rows, cols), (of_rows, of_cols)
 
 
 def apply_storm(

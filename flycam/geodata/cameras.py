@@ -109,34 +109,7 @@ def parse_interior(
 ) -> InteriorOrientation:
     """Parse interior orientation from named values; ValueError names a wrong one."""
     size = _image_size(values, image_size_px)
-    focal, centre, sigma = _pinhole_part(values, size)
-    distortion, model = _distortion_part(values)
-    readout = values.get("readout_s")
-    return InteriorOrientation(
-        model=model,
-        image_size_px=size,
-        focal_length_px=focal,
-        principal_point_px=centre,
-        distortion=distortion,
-        readout_s=None if readout is None else _number(readout, "readout_s", low=0.0),
-        calibration_id=calibration_id,
-        sigma_focal_rel=_number(values.get("sigma_focal_rel", sigma), "sigma_focal_rel", low=0.0),
-    )
-
-
-def _image_size(values: Mapping[str, Any], image_size_px: tuple[int, int] | None) -> tuple[int, int]:
-    width, height = _first(values, _WIDTH_KEYS), _first(values, _HEIGHT_KEYS)
-    if width is None or height is None:
-        if image_size_px is None:
-            raise ValueError("width and height are missing")
-        return image_size_px
-    return int(_number(width, "width", low=1.0)), int(_number(height, "height", low=1.0))
-
-
-def _pinhole_part(
-    values: Mapping[str, Any], size: tuple[int, int]
-) -> tuple[tuple[float, float], tuple[float, float], float]:
-    """Return (fx, fy), (cx, cy) in pixels and the relative sigma of their notation."""
+    # (fx, fy), (cx, cy) in pixels and the relative sigma of their notation
     width, height = size
     centre = ((width - 1) / 2.0, (height - 1) / 2.0)
     matrix = _first(values, _MATRIX_KEYS)
@@ -169,7 +142,27 @@ def _pinhole_part(
         raise ValueError(f"the focal length {focal[0]:g}, {focal[1]:g} px is no focal length")
     if not (-width <= centre[0] <= 2 * width and -height <= centre[1] <= 2 * height):
         raise ValueError(f"the principal point {centre[0]:g}, {centre[1]:g} lies far outside the picture")
-    return focal, centre, sigma
+    distortion, model = _distortion_part(values)
+    readout = values.get("readout_s")
+    return InteriorOrientation(
+        model=model,
+        image_size_px=size,
+        focal_length_px=focal,
+        principal_point_px=centre,
+        distortion=distortion,
+        readout_s=None if readout is None else _number(readout, "readout_s", low=0.0),
+        calibration_id=calibration_id,
+        sigma_focal_rel=_number(values.get("sigma_focal_rel", sigma), "sigma_focal_rel", low=0.0),
+    )
+
+
+def _image_size(values: Mapping[str, Any], image_size_px: tuple[int, int] | None) -> tuple[int, int]:
+    width, height = _first(values, _WIDTH_KEYS), _first(values, _HEIGHT_KEYS)
+    if width is None or height is None:
+        if image_size_px is None:
+            raise ValueError("width and height are missing")
+        return image_size_px
+    return int(_number(width, "width", low=1.0)), int(_number(height, "height", low=1.0))
 
 
 def _distortion_part(values: Mapping[str, Any]) -> tuple[tuple[float, ...], LensModel]:
@@ -307,7 +300,10 @@ def lookup_camera(
     if not interiors:
         return None
     best = min(rank for rank, _ in interiors)
-    return _first_of([interior for rank, interior in interiors if rank == best])
+    modes = [interior for rank, interior in interiors if rank == best]
+    first = modes[0]
+    reach = max(abs(math.log(mode.focal_length_px[0] / first.focal_length_px[0])) for mode in modes)
+    return replace(first, sigma_focal_rel=max(first.sigma_focal_rel, reach))
 
 
 @lru_cache(maxsize=64)
@@ -342,7 +338,39 @@ def read_cameras(path: Path) -> tuple[KnownCamera, ...]:
     for number, entry in enumerate(entries, start=1):
         try:
             for place, values in _modes(entry, str(number)):
-                cameras.append(_camera(values, f"models:{path.stem}#{place}"))
+                calibration_id = f"models:{path.stem}#{place}"
+                size = values["image_size_px"]
+                numbers: dict[str, Any] = {**values, "width": size[0], "height": size[1]}
+                focal = numbers.pop("focal_px", None)
+                if focal is not None:
+                    numbers["fx"], numbers["fy"] = focal if isinstance(focal, list) else (focal, focal)
+                if values.get("principal_point_px") is not None:
+                    numbers["cx"], numbers["cy"] = values["principal_point_px"]
+                if values.get("distortion"):
+                    numbers["D"] = values["distortion"]
+                makers = values.get("maker") or values.get("makers") or []
+                low, high = values.get("zoom_range") or (1.0, 1.0)
+                lenses = values.get("focal_mm_range")
+                if lenses is not None:
+                    numbers["focal_mm"] = lenses[0]
+                cameras.append(
+                    KnownCamera(
+                        makers=tuple(_key(m) for m in ([makers] if isinstance(makers, str) else makers)),
+                        models=tuple(_key(m) for m in values["models"]),
+                        kind=str(values.get("kind", "photo")),
+                        mode=_key(str(values.get("mode", ""))),
+                        interior=parse_interior(numbers, None, calibration_id),
+                        zoom_range=(float(low), float(high)),
+                        bands=tuple(str(band) for band in values.get("bands") or ()),
+                        focal_mm=None
+                        if lenses is not None or values.get("focal_mm") is None
+                        else float(values["focal_mm"]),
+                        focal_mm_range=None if lenses is None else (float(lenses[0]), float(lenses[1])),
+                        source=str(values["source"]),
+                        date=str(values["date"]),
+                        rms_px=None if values.get("rms_px") is None else float(values["rms_px"]),
+                    )
+                )
         except (KeyError, ValueError, TypeError) as error:
             raise CalibrationMissing(
                 _(
@@ -366,37 +394,6 @@ def _modes(entry: Mapping[str, Any], number: str) -> list[tuple[str, Mapping[str
     return [(f"{number}.{k}", {**shared, **mode}) for k, mode in enumerate(entry["modes"], start=1)]
 
 
-def _camera(values: Mapping[str, Any], calibration_id: str) -> KnownCamera:
-    size = values["image_size_px"]
-    numbers: dict[str, Any] = {**values, "width": size[0], "height": size[1]}
-    focal = numbers.pop("focal_px", None)
-    if focal is not None:
-        numbers["fx"], numbers["fy"] = focal if isinstance(focal, list) else (focal, focal)
-    if values.get("principal_point_px") is not None:
-        numbers["cx"], numbers["cy"] = values["principal_point_px"]
-    if values.get("distortion"):
-        numbers["D"] = values["distortion"]
-    makers = values.get("maker") or values.get("makers") or []
-    low, high = values.get("zoom_range") or (1.0, 1.0)
-    lenses = values.get("focal_mm_range")
-    if lenses is not None:
-        numbers["focal_mm"] = lenses[0]
-    return KnownCamera(
-        makers=tuple(_key(m) for m in ([makers] if isinstance(makers, str) else makers)),
-        models=tuple(_key(m) for m in values["models"]),
-        kind=str(values.get("kind", "photo")),
-        mode=_key(str(values.get("mode", ""))),
-        interior=parse_interior(numbers, None, calibration_id),
-        zoom_range=(float(low), float(high)),
-        bands=tuple(str(band) for band in values.get("bands") or ()),
-        focal_mm=None if lenses is not None or values.get("focal_mm") is None else float(values["focal_mm"]),
-        focal_mm_range=None if lenses is None else (float(lenses[0]), float(lenses[1])),
-        source=str(values["source"]),
-        date=str(values["date"]),
-        rms_px=None if values.get("rms_px") is None else float(values["rms_px"]),
-    )
-
-
 def _set_to(camera: KnownCamera, zoom: float, focal_mm: float | None) -> InteriorOrientation | None:
     """Return the camera at a zoom and focal length; None where they do not fit."""
     low, high = camera.zoom_range
@@ -418,48 +415,25 @@ def _closeness(have: tuple[int, int], want: tuple[int, int]) -> int | None:
     """Rank a size: 0 the same, 1 a resize, 2 a crop of the height, None another."""
     if have == want:
         return 0
-    if _same_shape(have, want):
+    if min(*have, *want) > 0 and abs((have[0] * want[1]) / (have[1] * want[0]) - 1.0) < _SAME_SHAPE:
         return 1
     return 2 if have[0] == want[0] and have[1] > want[1] else None
 
 
 def _at_size(interior: InteriorOrientation, size: tuple[int, int]) -> InteriorOrientation:
     if _closeness(interior.image_size_px, size) == 2:
-        return _cropped(interior, size)
-    return _scaled(interior, size)
-
-
-def _first_of(modes: list[InteriorOrientation]) -> InteriorOrientation:
-    """Return the first mode, its sigma widened to the focal lengths of the others."""
-    first = modes[0]
-    reach = max(abs(math.log(mode.focal_length_px[0] / first.focal_length_px[0])) for mode in modes)
-    return replace(first, sigma_focal_rel=max(first.sigma_focal_rel, reach))
-
-
-def _same_lens(focal: float | None, stated: float | None) -> bool:
-    """Return True if two focal lengths in one unit can be one lens's.
-
-    True also where either is unknown.
-    """
-    return focal is None or stated is None or abs(math.log(focal / stated)) < OTHER_LENS_LOG_RATIO
-
-
-def _cropped(interior: InteriorOrientation, size: tuple[int, int]) -> InteriorOrientation:
-    """Crop to the middle rows of the image: `size` is as wide and less high."""
-    height = interior.image_size_px[1]
-    cx, cy = interior.principal_point_px
-    readout = interior.readout_s
-    return replace(
-        interior,
-        image_size_px=size,
-        principal_point_px=(cx, cy - (height - size[1]) / 2.0),
-        readout_s=None if readout is None else readout * size[1] / height,
-        calibration_id=f"{interior.calibration_id} cropped to {size[0]}x{size[1]}",
-    )
-
-
-def _scaled(interior: InteriorOrientation, size: tuple[int, int]) -> InteriorOrientation:
-    """Scale to an image resized to `size`; pixel centres at integers, corners -0.5."""
+        # crop to the middle rows of the image: `size` is as wide and less high
+        height = interior.image_size_px[1]
+        cx, cy = interior.principal_point_px
+        readout = interior.readout_s
+        return replace(
+            interior,
+            image_size_px=size,
+            principal_point_px=(cx, cy - (height - size[1]) / 2.0),
+            readout_s=None if readout is None else readout * size[1] / height,
+            calibration_id=f"{interior.calibration_id} cropped to {size[0]}x{size[1]}",
+        )
+    # Scale to an image resized to `size`; pixel centres at integers, corners -0.5.
     if interior.image_size_px == size:
         return interior
     sx, sy = size[0] / interior.image_size_px[0], size[1] / interior.image_size_px[1]
@@ -474,8 +448,12 @@ def _scaled(interior: InteriorOrientation, size: tuple[int, int]) -> InteriorOri
     )
 
 
-def _same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    return min(*a, *b) > 0 and abs((a[0] * b[1]) / (a[1] * b[0]) - 1.0) < _SAME_SHAPE
+def _same_lens(focal: float | None, stated: float | None) -> bool:
+    """Return True if two focal lengths in one unit can be one lens's.
+
+    True also where either is unknown.
+    """
+    return focal is None or stated is None or abs(math.log(focal / stated)) < OTHER_LENS_LOG_RATIO
 
 
 @lru_cache(maxsize=1024)

@@ -323,14 +323,25 @@ def read_communes(path: Path, valid_from: date | str) -> CommuneImport:
         fields = find_fields(layer.fields, path)
         remarks.extend(fields.remarks)
         for row, geometry in enumerate(layer.geometries):
-            mended = _mended(geometry, _label(fields, row), repaired, removed)
+            mended = _mended(geometry, f"{fields.names[row]} ({fields.codes[row]})", repaired, removed)
             if mended is not None:
                 rough.append(_commune(fields, row, mended, since))
     if not rough:
         raise BoundaryInvalid(
             _("{name}: holds no usable polygon: give a file of commune areas", name=path.name)
         )
-    communes = _in_square_kilometres(_merge_by_code(rough, remarks), remarks, path)
+    by_code: dict[str, list[Commune]] = defaultdict(list)
+    for commune in rough:
+        by_code[commune.code].append(commune)
+    communes = []
+    for code in sorted(by_code):
+        parts = sorted(by_code[code], key=lambda c: (c.name, c.polygon.wkb))
+        first = parts[0]
+        if len(parts) > 1:
+            remarks.append(f"{first.name} ({code}): {len(parts)} features joined into one")
+            first = replace(first, polygon=keep_polygons(shapely.union_all([p.polygon for p in parts])))
+        communes.append(first)
+    communes = _in_square_kilometres(communes, remarks, path)
     polygons = _array([c.polygon for c in communes])
     declared = [None if c.declared_area_km2 is None else c.declared_area_km2 * 1e6 for c in communes]
     before = sum_pairwise_overlap_m2(polygons, compute_area_m2)
@@ -416,22 +427,6 @@ def _commune(fields: BoundaryFields, row: int, polygon: BaseGeometry, since: dat
     )
 
 
-def _merge_by_code(rough: list[Commune], remarks: list[str]) -> list[Commune]:
-    """Merge features of one code into one commune; ascending by code."""
-    by_code: dict[str, list[Commune]] = defaultdict(list)
-    for commune in rough:
-        by_code[commune.code].append(commune)
-    communes = []
-    for code in sorted(by_code):
-        parts = sorted(by_code[code], key=lambda c: (c.name, c.polygon.wkb))
-        first = parts[0]
-        if len(parts) > 1:
-            remarks.append(f"{first.name} ({code}): {len(parts)} features joined into one")
-            first = replace(first, polygon=keep_polygons(shapely.union_all([p.polygon for p in parts])))
-        communes.append(first)
-    return communes
-
-
 def _in_square_kilometres(communes: list[Commune], remarks: list[str], path: Path) -> list[Commune]:
     """Convert stated areas in km², hectares or m² to km².
 
@@ -452,10 +447,6 @@ def _in_square_kilometres(communes: list[Commune], remarks: list[str], path: Pat
         replace(c, declared_area_km2=float(stated[k]) * factor if known[k] else None)
         for k, c in enumerate(communes)
     ]
-
-
-def _label(fields: BoundaryFields, row: int) -> str:
-    return f"{fields.names[row]} ({fields.codes[row]})"
 
 
 def _array(geometries: list[BaseGeometry]) -> NDArray[np.object_]:

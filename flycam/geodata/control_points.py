@@ -79,7 +79,23 @@ def read_ground_control(path: Path) -> GroundControl:
 
     Raises SourceUnreadable naming file and line, CrsMissing without a usable first line.
     """
-    lines = _lines(path)
+    try:
+        text = read_regular(path, _MAX_FILE_BYTES).decode("utf-8-sig")
+    except OSError as error:
+        raise SourceUnreadable(
+            _("{path}: cannot be read ({strerror}); check the path", path=path, strerror=error.strerror)
+        ) from error
+    except UnicodeDecodeError as error:
+        raise SourceUnreadable(
+            _(
+                "{name}: is not a text file; give the list of ground control points (gcp_list.txt)",
+                name=path.name,
+            )
+        ) from error
+    lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), start=1)]
+    lines = [(n, line) for n, line in lines if line and not line.startswith("#")]
+    if not lines:
+        raise SourceUnreadable(_("{name}: is empty; give the list of ground control points", name=path.name))
     crs = parse_crs_line(path, lines)
     marks = [_mark(path, number, text) for number, text in lines[1:]]
     _require_one_place(path, marks, lines[1:], _SAME_DEG if describe_crs(crs).is_geographic else _SAME_M)
@@ -119,27 +135,6 @@ def _require_one_place(
                     line=line,
                 )
             )
-
-
-def _lines(path: Path) -> list[tuple[int, str]]:
-    try:
-        text = read_regular(path, _MAX_FILE_BYTES).decode("utf-8-sig")
-    except OSError as error:
-        raise SourceUnreadable(
-            _("{path}: cannot be read ({strerror}); check the path", path=path, strerror=error.strerror)
-        ) from error
-    except UnicodeDecodeError as error:
-        raise SourceUnreadable(
-            _(
-                "{name}: is not a text file; give the list of ground control points (gcp_list.txt)",
-                name=path.name,
-            )
-        ) from error
-    lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), start=1)]
-    lines = [(n, line) for n, line in lines if line and not line.startswith("#")]
-    if not lines:
-        raise SourceUnreadable(_("{name}: is empty; give the list of ground control points", name=path.name))
-    return lines
 
 
 def _vn2000(path: Path, text: str, lines: Sequence[tuple[int, str]]) -> str | None:

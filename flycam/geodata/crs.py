@@ -500,7 +500,11 @@ def compute_grid_lines(
     """
     around = transform_points(_edge(bounds), WGS84, zone_crs)
     (west, south), (east, north) = around.min(axis=0), around.max(axis=0)
-    step_m = _step_m(east - west, north - south)
+    # larger where the longer side would have too many
+    shorter, longer = sorted((east - west, north - south))
+    step_m = max(_MIN_STEP_M, _round_down(shorter / _MIN_LINES))
+    while longer / step_m > _MAX_LINES:
+        step_m = _round_down(step_m * 2.5)
     y_m, x_m = _multiples(west, east, step_m), _multiples(south, north, step_m)
     along_x, along_y = np.linspace(south, north, _LINE_POINTS), np.linspace(west, east, _LINE_POINTS)
     upright = np.stack(np.broadcast_arrays(y_m[:, None], along_x), axis=-1)
@@ -522,18 +526,6 @@ def _edge(bounds: tuple[float, float, float, float]) -> Floats:
     lon_at = np.concatenate([lon, lon, np.full_like(lat, west), np.full_like(lat, east)])
     lat_at = np.concatenate([np.full_like(lon, south), np.full_like(lon, north), lat, lat])
     return np.stack([lon_at, lat_at], axis=-1)
-
-
-def _step_m(width_m: float, height_m: float) -> float:
-    """Return the largest round step with enough lines across the shorter side.
-
-    Larger where the longer side would have too many.
-    """
-    shorter, longer = sorted((width_m, height_m))
-    step_m = max(_MIN_STEP_M, _round_down(shorter / _MIN_LINES))
-    while longer / step_m > _MAX_LINES:
-        step_m = _round_down(step_m * 2.5)
-    return step_m
 
 
 def _round_down(value: float) -> float:

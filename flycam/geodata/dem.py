@@ -120,7 +120,16 @@ def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
         warnings: list[Message] = []
         resolved, datum_source = _datum_of(source, crs, path, datum, warnings)
         unit_m = _unit_of(source, crs, path, warnings)
-        holes, strange, lowest, highest = _scan(source, unit_m)
+        holes, strange, lowest, highest = 0, 0, np.inf, -np.inf
+        rows = max(_STRIP_POSTS // source.width, 1)
+        for top in range(0, source.height, rows):
+            window = Window(0, top, source.width, min(rows, source.height - top))
+            heights, odd = _read_checked(source, window, unit_m)
+            known = heights[np.isfinite(heights)]
+            holes += heights.size - known.size
+            strange += odd
+            if known.size:
+                lowest, highest = min(lowest, float(known.min())), max(highest, float(known.max()))
         posts = source.width * source.height
         if holes == posts:
             raise TerrainMissing(_("{name}: no post has a height: take another terrain file", name=path.name))
@@ -137,9 +146,34 @@ def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
                     highest_m=HIGHEST_M,
                 )
             )
-        bounds, spacing = _extent(source, crs)
+        # bounds of the outer posts in degrees, and the narrower ground step at the middle, rounded to a
+        # millimetre
+        edge = np.linspace(0.0, 1.0, 21)
+        cols, rows = edge * (source.width - 1), edge * (source.height - 1)
+        from_post = get_post_affine(source)
+        ring_c = np.concatenate([cols, cols, np.full(21, cols[0]), np.full(21, cols[-1])])
+        ring_r = np.concatenate([np.full(21, rows[0]), np.full(21, rows[-1]), rows, rows])
+        ring = apply_affine(from_post, np.stack([ring_c, ring_r], axis=-1))
+        lonlat = to_lonlat(ring, crs.text)
+        west, south = lonlat.min(axis=0)
+        east, north = lonlat.max(axis=0)
+        mid = np.array([[source.width / 2.0, source.height / 2.0]]) + np.array([[0, 0], [1, 0], [0, 1]])
+        centre = to_lonlat(apply_affine(from_post, mid), crs.text)
+        metres = to_work(centre, choose_work_crs(float(centre[0, 0]), float(centre[0, 1])))
+        steps = np.hypot(*(metres[1:] - metres[0]).T)
+        bounds, spacing = (float(west), float(south), float(east), float(north)), round(float(steps.min()), 3)
+        files = list_raster_files(source, path)
+        digests = []
+        try:
+            for file in files:
+                with file.open("rb") as stream:
+                    digests.append(hashlib.file_digest(stream, "sha256").digest())
+        except OSError as error:
+            raise SourceUnreadable(
+                _("{name}: cannot be read to its end: copy it again", name=path.name)
+            ) from error
         return DemInfo(
-            dem_id=_content_id(list_raster_files(source, path), resolved, path),
+            dem_id=hashlib.sha256(resolved.encode() + b"".join(sorted(digests))).hexdigest()[:32],
             path=path.resolve(),
             bounds_lonlat=bounds,
             crs=crs.text,
@@ -188,14 +222,6 @@ def open_dem(path: Path) -> Iterator[rasterio.DatasetReader]:
                 _("{name}: has fewer than 2 by 2 posts: take another terrain file", name=path.name)
             )
         yield source
-
-
-def read_heights(source: rasterio.DatasetReader, window: Window, unit_m: float) -> NDArray[np.float32]:
-    """Read heights in metres of a window; NaN where missing or impossible.
-
-    Impossible is what no mountain has: below LOWEST_M or above HIGHEST_M.
-    """
-    return _read_checked(source, window, unit_m)[0]
 
 
 def get_post_affine(source: rasterio.DatasetReader) -> Affine:
@@ -332,20 +358,6 @@ def _unit_of(source: rasterio.DatasetReader, crs: CrsInfo, path: Path, warnings:
     return unit_m
 
 
-def _scan(source: rasterio.DatasetReader, unit_m: float) -> tuple[int, int, float, float]:
-    holes, strange, lowest, highest = 0, 0, np.inf, -np.inf
-    rows = max(_STRIP_POSTS // source.width, 1)
-    for top in range(0, source.height, rows):
-        window = Window(0, top, source.width, min(rows, source.height - top))
-        heights, odd = _read_checked(source, window, unit_m)
-        known = heights[np.isfinite(heights)]
-        holes += heights.size - known.size
-        strange += odd
-        if known.size:
-            lowest, highest = min(lowest, float(known.min())), max(highest, float(known.max()))
-    return holes, strange, lowest, highest
-
-
 def _read_checked(
     source: rasterio.DatasetReader, window: Window, unit_m: float
 ) -> tuple[NDArray[np.float32], int]:
@@ -361,40 +373,6 @@ def _read_checked(
     strange = (heights < LOWEST_M) | (heights > HIGHEST_M) | np.isinf(heights)
     heights[strange] = np.nan
     return heights, int(strange.sum())
-
-
-def _extent(source: rasterio.DatasetReader, crs: CrsInfo) -> tuple[Bounds, float]:
-    """Return bounds of the outer posts in degrees, and the narrower ground step.
-
-    The step is at the middle, rounded to a millimetre.
-    """
-    edge = np.linspace(0.0, 1.0, 21)
-    cols, rows = edge * (source.width - 1), edge * (source.height - 1)
-    from_post = get_post_affine(source)
-    ring_c = np.concatenate([cols, cols, np.full(21, cols[0]), np.full(21, cols[-1])])
-    ring_r = np.concatenate([np.full(21, rows[0]), np.full(21, rows[-1]), rows, rows])
-    ring = apply_affine(from_post, np.stack([ring_c, ring_r], axis=-1))
-    lonlat = to_lonlat(ring, crs.text)
-    west, south = lonlat.min(axis=0)
-    east, north = lonlat.max(axis=0)
-    mid = np.array([[source.width / 2.0, source.height / 2.0]]) + np.array([[0, 0], [1, 0], [0, 1]])
-    centre = to_lonlat(apply_affine(from_post, mid), crs.text)
-    metres = to_work(centre, choose_work_crs(float(centre[0, 0]), float(centre[0, 1])))
-    steps = np.hypot(*(metres[1:] - metres[0]).T)
-    return (float(west), float(south), float(east), float(north)), round(float(steps.min()), 3)
-
-
-def _content_id(files: list[Path], datum: str, path: Path) -> str:
-    digests = []
-    try:
-        for file in files:
-            with file.open("rb") as stream:
-                digests.append(hashlib.file_digest(stream, "sha256").digest())
-    except OSError as error:
-        raise SourceUnreadable(
-            _("{name}: cannot be read to its end: copy it again", name=path.name)
-        ) from error
-    return hashlib.sha256(datum.encode() + b"".join(sorted(digests))).hexdigest()[:32]
 
 
 # -- Terrain grid of a flight from registered terrain files ----------------------------------------
@@ -441,7 +419,7 @@ def load_terrain(
     The finest file decides the spacing and, unless `datum` is given, the vertical datum; where it has no
     height the next finest fills in (of equal spacing: the earlier in `dems`). A file already in `work_crs`,
     north up, keeps its own posts; others are interpolated by cubic convolution, bilinearly beside holes.
-    Posts without a height in any file are NaN: see `compute_coverage_fraction`. The id of the result is that
+    Posts without a height in any file are NaN. The id of the result is that
     of the files it was made of.
 
     Raises TerrainMissing if no file has a height inside, DatumUnknown if datums cannot be reconciled,
@@ -464,26 +442,29 @@ def load_terrain(
                 continue
             e = east + step_e * np.arange(cols, dtype=np.float64)
             n = north - step_s * np.arange(top, top + len(part), dtype=np.float64)
-            contributed |= _fill(part, (e, n), lattice, work_crs, target_datum)
+            # columns go east, rows north
+            posts = (e, n)
+            row, col = np.nonzero(np.isnan(part))
+            xy = np.stack([posts[0][col], posts[1][row]], axis=-1)
+            crs = lattice.crs if _same_plane(lattice.crs, work_crs) else work_crs
+            found = _at_points(lattice, xy, crs, target_datum, smooth=True)
+            part[row, col] = found
+            contributed |= bool(np.isfinite(found).any())
         if contributed:
             used.extend(member.dem for member in lattice.members)
         if not np.isnan(heights).any():
             break
     if not used:
         raise _nothing_covers(dems, work_crs, bounds_work)
+    ids = sorted({dem.dem_id for dem in used})
     return TerrainGrid(
         heights_m=heights,
         origin_m=(east, north),
         post_spacing_m=(step_e, step_s),
         work_crs=work_crs,
         vertical_datum=target_datum,
-        dem_id=_joint_id(used),
+        dem_id=ids[0] if len(ids) == 1 else hashlib.sha256("\n".join(ids).encode()).hexdigest()[:32],
     )
-
-
-def compute_coverage_fraction(terrain: TerrainGrid) -> float:
-    """Compute the share of the grid's posts whose height is known, 0..1."""
-    return float(np.isfinite(terrain.heights_m).mean())
 
 
 def sample_heights(
@@ -564,21 +545,6 @@ def _same_plane(dem_crs: str, work_crs: str) -> bool:
     return describe_crs(dem_crs).horizontal == describe_crs(work_crs).horizontal
 
 
-def _fill(
-    part: NDArray[np.float32], posts: tuple[Floats, Floats], lattice: _Lattice, work_crs: str, datum: str
-) -> bool:
-    """Write heights into the NaN posts of `part`; return True if any was known.
-
-    Columns go east, rows north.
-    """
-    row, col = np.nonzero(np.isnan(part))
-    xy = np.stack([posts[0][col], posts[1][row]], axis=-1)
-    crs = lattice.crs if _same_plane(lattice.crs, work_crs) else work_crs
-    found = _at_points(lattice, xy, crs, datum, smooth=True)
-    part[row, col] = found
-    return bool(np.isfinite(found).any())
-
-
 def _at_points(lattice: _Lattice, xy: Floats, crs: str, datum: str, *, smooth: bool) -> Floats:
     """Return heights in `datum` at points (N×2) of `crs`; NaN where unknown.
 
@@ -639,7 +605,8 @@ def _read_window(lattice: _Lattice, position: Floats) -> tuple[NDArray[np.float3
             continue
         with open_dem(m.dem.file()) as source:
             window = Window(left - m.col, top - m.row, right - left, bottom - top)
-            read = read_heights(source, window, m.dem.unit_m)
+            # impossible is what no mountain has: below LOWEST_M or above HIGHEST_M
+            read = _read_checked(source, window, m.dem.unit_m)[0]
         place = joined[top - r0 : bottom - r0, left - c0 : right - c0]
         np.copyto(place, read, where=np.isnan(place))
     return joined, c0, r0
@@ -695,8 +662,3 @@ def _format_box(lonlat: Bounds) -> Message:
     # points also in Vietnamese, to paste
     west, south, east, north = (f"{side:.4f}" for side in lonlat)
     return _("{west} to {east} E, {south} to {north} N", west=west, east=east, south=south, north=north)
-
-
-def _joint_id(dems: Sequence[DemInfo]) -> str:
-    ids = sorted({dem.dem_id for dem in dems})
-    return ids[0] if len(ids) == 1 else hashlib.sha256("\n".join(ids).encode()).hexdigest()[:32]

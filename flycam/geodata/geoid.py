@@ -65,7 +65,9 @@ def compute_declination_deg(lonlat_deg: Floats, t_ns: int) -> Floats:
 
     true azimuth = magnetic azimuth + declination
     """
-    year = min(max(_decimal_year(t_ns), _FIRST_YEAR), _LAST_YEAR)
+    moment = datetime.fromtimestamp(t_ns / 1e9, UTC)
+    start, end = (datetime(year, 1, 1, tzinfo=UTC) for year in (moment.year, moment.year + 1))
+    year = min(max(moment.year + (moment - start) / (end - start), _FIRST_YEAR), _LAST_YEAR)
     model = max((m for m in _models() if m.epoch <= year), key=lambda m: m.epoch)
     years = year - model.epoch
     north, east = _horizontal_field(
@@ -74,12 +76,6 @@ def compute_declination_deg(lonlat_deg: Floats, t_ns: int) -> Floats:
         model.h + years * model.h_per_year,
     )
     return np.asarray(np.degrees(np.arctan2(east, north)))
-
-
-def _decimal_year(t_ns: int) -> float:
-    moment = datetime.fromtimestamp(t_ns / 1e9, UTC)
-    start, end = (datetime(year, 1, 1, tzinfo=UTC) for year in (moment.year, moment.year + 1))
-    return moment.year + (moment - start) / (end - start)
 
 
 def _horizontal_field(lonlat: Floats, g: Floats, h: Floats) -> tuple[Floats, Floats]:

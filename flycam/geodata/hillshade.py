@@ -105,7 +105,13 @@ def compute_hillshade(
     The heights have one pixel of rim. Lambert's cosine of a sun in the north-west at 45° over slopes by
     Horn's 3×3 differences (Horn 1981, Proc. IEEE 69). `pixel_m` is the pixel's side on the ground.
     """
-    z = _rim_filled(heights_m.astype(np.float64)) * (exaggeration / (8.0 * pixel_m))
+    # without heights beyond the edge it would not be shaded: fill the rim from its inner neighbours
+    heights = heights_m.astype(np.float64)
+    out = heights.copy()
+    for rim, inner in ((np.s_[0], np.s_[1]), (np.s_[-1], np.s_[-2])):
+        out[rim] = np.where(np.isnan(out[rim]), out[inner], out[rim])
+        out[:, rim] = np.where(np.isnan(out[:, rim]), out[:, inner], out[:, rim])
+    z = out * (exaggeration / (8.0 * pixel_m))
     up, middle, down = z[:-2], z[1:-1], z[2:]
     east = (up[:, 2:] + 2 * middle[:, 2:] + down[:, 2:]) - (up[:, :-2] + 2 * middle[:, :-2] + down[:, :-2])
     north = (up[:, :-2] + 2 * up[:, 1:-1] + up[:, 2:]) - (down[:, :-2] + 2 * down[:, 1:-1] + down[:, 2:])
@@ -115,18 +121,6 @@ def compute_hillshade(
     light = (math.sin(altitude) - east * sun_e - north * sun_n) / np.sqrt(1.0 + east**2 + north**2)
     known = np.isfinite(light) & np.isfinite(heights_m[1:-1, 1:-1])
     return np.where(known, np.clip(light, 0.0, 1.0), np.nan)
-
-
-def _rim_filled(heights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fill the one-pixel rim from its inner neighbours where terrain ends there.
-
-    Without it edges would not be shaded.
-    """
-    out = heights.copy()
-    for rim, inner in ((np.s_[0], np.s_[1]), (np.s_[-1], np.s_[-2])):
-        out[rim] = np.where(np.isnan(out[rim]), out[inner], out[rim])
-        out[:, rim] = np.where(np.isnan(out[:, rim]), out[:, inner], out[:, rim])
-    return out
 
 
 def _warped(dem: DemInfo, tile: TileId) -> NDArray[np.float32]:

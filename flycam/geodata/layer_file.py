@@ -19,13 +19,13 @@ from flycam.errors import LayerInvalid
 from flycam.geodata.vector_file import (
     Geometries,
     VectorLayer,
+    has_network_link,
     has_text,
     read_texts,
     read_vector_layers,
     repair_mojibake,
     to_column_key,
 )
-from flycam.geodata.vector_validation import has_network_link
 from flycam.messages import Message, _, join, ngettext, pgettext
 from flycam.model.board import Condition, LayerKind, parse_condition
 from flycam.model.text import strip_unprintable

@@ -98,13 +98,28 @@ def write_pmtiles(
             addressed += 1
         if not entries:
             raise ValueError("an archive holds at least one tile")
-        root, leaves = _directories(entries)
+        # a root directory that fits its room, and its leaves (may be empty)
+        root = encode_directory(entries)
+        per_leaf = _LEAF_ENTRIES
+        leaves = b""
+        while len(root) > _ROOM - _HEADER.size:
+            packed, named, at = [], [], 0
+            for start in range(0, len(entries), per_leaf):
+                leaf = encode_directory(entries[start : start + per_leaf])
+                named.append(DirectoryEntry(entries[start].first, at, len(leaf), 0))
+                packed.append(leaf)
+                at += len(leaf)
+            root, leaves = encode_directory(named), b"".join(packed)
+            per_leaf *= 2
         described = gzip.compress(json.dumps(metadata, ensure_ascii=False).encode(), mtime=0)
         file.write(described)
         file.write(leaves)
         places = (_HEADER.size, len(root), _ROOM + size, len(described), _ROOM + size + len(described))
         counts = (addressed, len(entries), len(stored))
         file.seek(0)
+        # bounds in 1e-7 degrees, the initial zoom, and the middle
+        coarsest, finest = min(zooms), max(zooms)
+        west, south, east, north = (round(value * _DEGREE) for value in bounds_lonlat_deg)
         file.write(
             _HEADER.pack(
                 _MAGIC,
@@ -120,7 +135,13 @@ def write_pmtiles(
                 tile_type,
                 min(zooms),
                 max(zooms),
-                *_place(bounds_lonlat_deg, min(zooms), max(zooms)),
+                west,
+                south,
+                east,
+                north,
+                (coarsest + finest) // 2,
+                (west + east) // 2,
+                (south + north) // 2,
             )
         )
         file.write(root)
@@ -148,29 +169,6 @@ def _append(entries: list[DirectoryEntry], number: int, offset: int, length: int
             entries[-1] = DirectoryEntry(last.first, offset, length, last.run + 1)
             return
     entries.append(DirectoryEntry(number, offset, length))
-
-
-def _directories(entries: Sequence[DirectoryEntry]) -> tuple[bytes, bytes]:
-    """Return a root directory that fits its space, and its leaves (may be empty)."""
-    root = encode_directory(entries)
-    per_leaf = _LEAF_ENTRIES
-    leaves = b""
-    while len(root) > _ROOM - _HEADER.size:
-        packed, named, at = [], [], 0
-        for start in range(0, len(entries), per_leaf):
-            leaf = encode_directory(entries[start : start + per_leaf])
-            named.append(DirectoryEntry(entries[start].first, at, len(leaf), 0))
-            packed.append(leaf)
-            at += len(leaf)
-        root, leaves = encode_directory(named), b"".join(packed)
-        per_leaf *= 2
-    return root, leaves
-
-
-def _place(bounds: tuple[float, float, float, float], coarsest: int, finest: int) -> tuple[int, ...]:
-    """Return bounds in 1e-7 degrees, the initial zoom, and the middle."""
-    west, south, east, north = (round(value * _DEGREE) for value in bounds)
-    return west, south, east, north, (coarsest + finest) // 2, (west + east) // 2, (south + north) // 2
 
 
 def _varint(value: int) -> bytes:

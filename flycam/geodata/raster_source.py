@@ -167,7 +167,13 @@ def list_raster_files(source: DatasetReader, path: Path) -> list[Path]:
 def _open_plain(path: Path) -> DatasetReader:
     # GDAL's readers of satellite metadata look for files with other names in the folder
     require_regular(path.parent)
-    _require_no_mosaic(path)
+    # Raise RasterioIOError for a file that GDAL would take for a VRT.
+    # GDAL does so where no driver is named, as when it opens a file by itself: sources, overviews, masks.
+    # VRT is tried first there, and HGT, which is recognised by name and size, may begin with anything.
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if _MOSAIC_MARK in head.lower() or _MOSAIC_MARK in os.fsencode(path).lower():
+        raise RasterioIOError(f"{path}: holds a VRT, whatever it is called")
     _require_own_crs(path, (*_signature(path), _written(str(path.parent))))
     for sidecar in (path.with_name(path.name + ending) for ending in _SIDECAR_SUFFIXES):
         if sidecar.exists():
@@ -186,18 +192,6 @@ def _open_plain(path: Path) -> DatasetReader:
         if source.driver == "GTiff":
             _require_bounded_directories(path, _signature(path))
     return source
-
-
-def _require_no_mosaic(path: Path) -> None:
-    """Raise RasterioIOError for a file that GDAL would take for a VRT.
-
-    GDAL does so where no driver is named, as when it opens a file by itself: sources, overviews, masks. VRT
-    is tried first there, and HGT, which is recognised by name and size, may begin with anything.
-    """
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    if _MOSAIC_MARK in head.lower() or _MOSAIC_MARK in os.fsencode(path).lower():
-        raise RasterioIOError(f"{path}: holds a VRT, whatever it is called")
 
 
 @lru_cache(maxsize=8192)  # as `_require_source`

@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -116,7 +115,18 @@ def find_collar(source: rasterio.DatasetReader, bands: list[int], pixel_m: float
     for some, full, nearly in _filled_cells(source, bands, (0, int(np.iinfo(dtype).max)), side):
         if not full.any():
             continue
-        rim, hole = _unseen(full, side * pixel_m)
+        cell_m = side * pixel_m
+        count, label = cv2.connectedComponents(full.astype(np.uint8), connectivity=4)
+        at_rim = np.zeros(count, np.bool_)
+        for edge in (label[0], label[-1], label[:, 0], label[:, -1]):
+            at_rim[edge] = True
+        is_large = np.bincount(label.ravel(), minlength=count) * cell_m**2 >= _MIN_HOLE_M2
+        wide = np.ones((max(math.ceil(_MIN_HOLE_WIDTH_M / cell_m), 1),) * 2, np.uint8)
+        is_wide = np.zeros(count, np.bool_)
+        is_wide[label[cv2.erode(full.astype(np.uint8), wide).astype(np.bool_)]] = True
+        is_hole = is_large & is_wide & ~at_rim
+        at_rim[0] = is_hole[0] = False  # label 0 is of another colour
+        rim, hole = at_rim[label], is_hole[label]
         cells |= _with_worn(_spread(rim, some), nearly, _WORN_PX / side)
         holes |= _with_worn(_spread(hole, some), nearly, _WORN_PX / side)
     holes &= ~cells
@@ -155,21 +165,6 @@ def _by_cell(filled: Mask, cells: tuple[int, int], side: int, beyond: np.bool_) 
     return padded.reshape(cells[0], side, cells[1], side)
 
 
-def _unseen(full: Mask, cell_m: float) -> tuple[Mask, Mask]:
-    """Return the cells of one colour connected to the raster's rim, and holes."""
-    count, label = cv2.connectedComponents(full.astype(np.uint8), connectivity=4)
-    at_rim = np.zeros(count, np.bool_)
-    for edge in (label[0], label[-1], label[:, 0], label[:, -1]):
-        at_rim[edge] = True
-    is_large = np.bincount(label.ravel(), minlength=count) * cell_m**2 >= _MIN_HOLE_M2
-    wide = np.ones((max(math.ceil(_MIN_HOLE_WIDTH_M / cell_m), 1),) * 2, np.uint8)
-    is_wide = np.zeros(count, np.bool_)
-    is_wide[label[cv2.erode(full.astype(np.uint8), wide).astype(np.bool_)]] = True
-    is_hole = is_large & is_wide & ~at_rim
-    at_rim[0] = is_hole[0] = False  # label 0 is of another colour
-    return at_rim[label], is_hole[label]
-
-
 def _spread(joined: Mask, some: Mask) -> Mask:
     """Extend whole cells to their continuation in the next cell."""
     return np.asarray(cv2.dilate(joined.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & some)
@@ -200,7 +195,6 @@ CAPTURED_TAG = "FLYCAM_CAPTURED"
 
 _LATTICE_PX = 32
 _MARGIN_PX = 2
-_MERCATOR = "EPSG:3857"
 _DEGREE_M = 111_195.0  # of a sphere of 6,371 km
 
 
@@ -210,19 +204,6 @@ class WarpedWindow:
 
     rgb: NDArray[np.uint8]
     valid: NDArray[np.bool_]
-
-
-def _read_captured_ns(source: Any) -> int | None:
-    """Read when an open file was captured; None where that clock was never set.
-
-    The last photo of a flycam export; a satellite product's acquisition time (UTC); else the date of the TIFF
-    itself, which has no zone and is taken for Vietnam's.
-    """
-    captured = source.tags().get(CAPTURED_TAG, "").rpartition(" - ")[2].removesuffix(" UTC+7")
-    acquired = source.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "")
-    dated = source.tags().get("TIFFTAG_DATETIME", "").replace(":", "-", 2)
-    taken = parse_timestamp(captured or (f"{acquired}Z" if acquired else dated))
-    return taken if taken is not None and EARLIEST_NS <= taken <= LATEST_NS else None
 
 
 class ReferenceRaster:
@@ -257,7 +238,14 @@ class ReferenceRaster:
                 self._bands = [1, 2, 3] if source.count >= 3 else [1]
                 self._stretch = _stretch_of(source, self._bands)
                 self.is_drill = EXERCISE_TAG in source.tags()
-                self.taken_ns = _read_captured_ns(source)
+                # the last photo of an export; a satellite product's acquisition time (UTC); else the date
+                # of the TIFF itself, which has no zone and is taken for Vietnam's; None where that clock
+                # was never set
+                captured = source.tags().get(CAPTURED_TAG, "").rpartition(" - ")[2].removesuffix(" UTC+7")
+                acquired = source.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "")
+                dated = source.tags().get("TIFFTAG_DATETIME", "").replace(":", "-", 2)
+                taken = parse_timestamp(captured or (f"{acquired}Z" if acquired else dated))
+                self.taken_ns = taken if taken is not None and EARLIEST_NS <= taken <= LATEST_NS else None
                 rim = _rim(source.transform, *self._size)
         except RasterioError as error:
             raise SourceUnreadable(
@@ -272,7 +260,11 @@ class ReferenceRaster:
         self.bounds_lonlat = (float(west), float(south), float(east), float(north))
         across = np.radians(east - west) * 6_371_000.0 * np.cos(np.radians((south + north) / 2.0))
         self.gsd_m = float(across) / self._size[0]
-        self.collar = _collar_of(self.path, self._bands, self._middle_m())
+        # `pixel_m` on a sphere, in any zone; infinite if it is nowhere on earth
+        (a, b), (c, d) = self._middle_pixel("EPSG:4326")
+        across = math.cos(math.radians(self.bounds_lonlat[1] + self.bounds_lonlat[3]) / 2.0)
+        side_m = _DEGREE_M * math.sqrt(abs(a * d - b * c) * abs(across))
+        self.collar = _collar_of(self.path, self._bands, side_m if math.isfinite(side_m) else math.inf)
 
     def warp_to_tiles(self, tiles: TileRange) -> WarpedWindow:
         """Warp the image to a range of tiles; valid False beside it and without data.
@@ -299,13 +291,6 @@ class ReferenceRaster:
         # nine digits: the rest is rounding of its coordinates
         return float(f"{np.sqrt(abs(a * d - b * c)):.9g}")
 
-    def _middle_m(self) -> float:
-        """Return `pixel_m` on a sphere, in any zone; infinite if it is nowhere on earth."""
-        (a, b), (c, d) = self._middle_pixel("EPSG:4326")
-        across = math.cos(math.radians(self.bounds_lonlat[1] + self.bounds_lonlat[3]) / 2.0)
-        side_m = _DEGREE_M * math.sqrt(abs(a * d - b * c) * abs(across))
-        return side_m if math.isfinite(side_m) else math.inf
-
     def _middle_pixel(self, crs: str) -> Floats:
         """Return the middle pixel's sides to the next column and row, in a CRS: 2×2."""
         middle = np.array(self._size) / 2.0
@@ -320,7 +305,15 @@ class ReferenceRaster:
         self, bounds: Bounds, shape: tuple[int, int], to_source: Callable[[Floats], Floats]
     ) -> WarpedWindow:
         columns, rows = self._source_pixels(bounds, shape, to_source)
-        window = _window(columns, rows, self._size)
+        left, right = int(np.floor(columns.min())) - _MARGIN_PX, int(np.ceil(columns.max())) + _MARGIN_PX + 1
+        top, bottom = int(np.floor(rows.min())) - _MARGIN_PX, int(np.ceil(rows.max())) + _MARGIN_PX + 1
+        left, top, right, bottom = (
+            max(left, 0),
+            max(top, 0),
+            min(right, self._size[0]),
+            min(bottom, self._size[1]),
+        )
+        window = Window(left, top, right - left, bottom - top) if left < right and top < bottom else None
         if window is None:
             return WarpedWindow(rgb=np.zeros((*shape, 3), np.uint8), valid=np.zeros(shape, bool))
         pixels, mask, step = self._read(window, columns, rows)
@@ -425,13 +418,6 @@ def _rim(transform: Affine, width: int, height: int) -> Floats:
 
 def _apply(affine: Affine, x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
-
-
-def _window(columns: Floats, rows: Floats, size: tuple[int, int]) -> Window | None:
-    left, right = int(np.floor(columns.min())) - _MARGIN_PX, int(np.ceil(columns.max())) + _MARGIN_PX + 1
-    top, bottom = int(np.floor(rows.min())) - _MARGIN_PX, int(np.ceil(rows.max())) + _MARGIN_PX + 1
-    left, top, right, bottom = max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])
-    return Window(left, top, right - left, bottom - top) if left < right and top < bottom else None
 
 
 def _step(columns: Floats, rows: Floats, axis: int) -> float:

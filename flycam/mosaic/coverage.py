@@ -23,7 +23,7 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.frames import compute_footprint_bounds
-from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.concurrency import count_workers
 from flycam.errors import FlightBusy, NotFound
 from flycam.geodata.crs import fit_mercator_to_work

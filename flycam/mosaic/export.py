@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from flycam.access.policy import UNRESTRICTED, load_export_policy
-from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.concurrency import count_workers
 from flycam.errors import CrsMissing, InputUnusable, NotFound, OptionUnusable
 from flycam.geodata.crs import (

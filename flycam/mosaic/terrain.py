@@ -6,6 +6,7 @@ The terrain that a flight, frame or revision used is recorded, and loaded again 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -484,3 +485,66 @@ def expand_bounds(bounds: Bounds, margin: float) -> Bounds:
 
 def _inside(inner: Bounds, outer: Bounds) -> bool:
     return inner[0] >= outer[0] and inner[1] >= outer[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
+
+
+# -- Terrain under an aircraft: all of a recorded flight's, or around a live one -------------------
+
+
+_AROUND_M, _LEAVES_M = 5000.0, 2500.0
+
+
+class FixedTerrain:
+    """One terrain under all of a flight."""
+
+    def __init__(self, terrain: TerrainGrid, names: str) -> None:
+        self.terrain, self.names = terrain, names
+
+    def terrain_at(self, _centre_m: tuple[float, float, float]) -> TerrainGrid:
+        """Return the same terrain everywhere."""
+        return self.terrain
+
+
+class MovingTerrain:
+    """Terrain around a live aircraft, loaded as it moves; thread-safe.
+
+    names: of the terrain files under the first position.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        dems: Sequence[DemInfo],
+        work_crs: str,
+        *,
+        datum: str,
+        plane_height_m: float,
+    ) -> None:
+        self._workspace, self._dems, self._work_crs = workspace, dems, work_crs
+        self._datum, self._plane_height_m = datum, plane_height_m
+        self._terrain: TerrainGrid | None = None
+        self._loaded_at = (0.0, 0.0)
+        self._loading = threading.Lock()
+        self.names = ""
+
+    def terrain_at(self, centre_m: tuple[float, float, float]) -> TerrainGrid:
+        """Return the terrain for a camera at (east, north, height)."""
+        with self._loading:
+            return self._under(*centre_m[:2])
+
+    def _under(self, east: float, north: float) -> TerrainGrid:
+        if self._terrain is None or math.dist(self._loaded_at, (east, north)) > _LEAVES_M:
+            self._terrain = load_flight_terrain(
+                self._workspace,
+                self._dems,
+                self._work_crs,
+                (east - _AROUND_M, north - _AROUND_M, east + _AROUND_M, north + _AROUND_M),
+                datum=self._datum,
+                plane_height_m=self._plane_height_m,
+            )
+            # Set only on success, so that the next frame tries again.
+            self._loaded_at = (east, north)
+            self.names = self.names or format_dem_names(self._dems, self._terrain.bounds_m, self._work_crs)
+        return self._terrain
+
+
+TerrainSource = FixedTerrain | MovingTerrain

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Sequence
@@ -28,7 +27,7 @@ from flycam.operations.inventory import list_inventory_parts
 from flycam.operations.verify import VerifyLedger
 from flycam.power import SCARCE_PERCENT, Power
 from flycam.retry import check_store_writable
-from flycam.storage.disk_space import LOW_SPACE_BYTES, RESERVED_BYTES
+from flycam.storage.disk_space import LOW_SPACE_BYTES, RESERVED_BYTES, get_free_bytes
 from flycam.storage.keys import STAGES_DIR
 from flycam.workspace import Workspace
 
@@ -209,7 +208,7 @@ def _guarded(name: str, check: Callable[[], HealthCheck]) -> HealthCheck:
 
 
 def _disk(data_dir: Path) -> HealthCheck:
-    free = shutil.disk_usage(data_dir).free
+    free = get_free_bytes(data_dir)
     ok = free >= _BYTES_A_FLIGHT
     sentence = _("{size_gb:.0f} GB free at {folder}", size_gb=free / 1e9, folder=data_dir)
     if not ok:

@@ -106,10 +106,11 @@ def record_job(data_dir: Path, command: CommandRecord) -> Iterator[Path]:
     make_folder(folder)
     entry = folder / f"{secrets.token_hex(8)}.json"
     part = entry.with_suffix(".part")
-    with part.open("wb", buffering=0) as out:
+    with part.open("wb") as out:
         # the lock is on the file, not its name, so it survives the rename
         fcntl.flock(out, fcntl.LOCK_EX)
         out.write(_encode(command))
+        out.flush()
         move_into_place(part, entry)
         yield entry
 

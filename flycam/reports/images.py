@@ -185,11 +185,19 @@ def draw_map_svg(
     cols, rows = size_px
     unit = max(cols, rows) / 100.0
     foot = 6.5 * unit
+    # a bar of round length, about a fifth of the width, with its metres
+    y = rows + 1.2 * unit
+    wanted = _BAR_SHARE * cols * pixel_m
+    power = 10.0 ** math.floor(math.log10(wanted))
+    length_m = max(nice * power for nice in _NICE if nice * power <= wanted)
+    length = length_m / pixel_m
+    text = f"{length_m:g} m" if length_m < 1000 else f"{length_m / 1000:g} km"
+    bar = f'<rect x="{unit:.1f}" y="{y:.1f}" width="{length:.1f}" height="{1.1 * unit:.1f}" fill="#222"/>'
     body = [
         f'<image x="0" y="0" width="{cols}" height="{rows}" href="{to_data_uri(picture)}" '
         'preserveAspectRatio="none"/>',
         *marks,
-        _scale_bar(cols, rows + 1.2 * unit, unit, pixel_m),
+        bar + _text(2.2 * unit + length, y + 1.7 * unit, 3.8 * unit, text, anchor="start"),
     ]
     return _document(cols, rows + foot, body)
 
@@ -200,12 +208,11 @@ def wrap_picture_svg(picture: bytes, size_px: tuple[int, int]) -> bytes:
     return _document(cols, rows, [f'<image width="{cols}" height="{rows}" href="{to_data_uri(picture)}"/>'])
 
 
-def draw_circle(at: Sequence[float], radius: float, colour: str, *, hollow: bool = False) -> str:
-    """Draw a dot with a white rim, or a ring."""
+def draw_circle(at: Sequence[float], radius: float, colour: str) -> str:
+    """Draw a dot with a white rim."""
     x, y = at
-    fill, stroke = ("none", colour) if hollow else (colour, "#ffffff")
     return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{fill}" stroke="{stroke}" '
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colour}" stroke="#ffffff" '
         f'stroke-width="{radius * 0.35:.2f}"/>'
     )
 
@@ -291,17 +298,6 @@ def draw_histogram(
     body.append(f'<path d="M{left} {height}H{width - left}" stroke="#333" stroke-width="1.5"/>')
     body += [_text(left + n * step, height + 28.0, 26.0, label) for n, label in enumerate(edges) if label]
     return _document(width, height + foot, body)
-
-
-def _scale_bar(cols: int, y: float, unit: float, pixel_m: float) -> str:
-    """Draw a bar of round length, about a fifth of the width, with its metres."""
-    wanted = _BAR_SHARE * cols * pixel_m
-    power = 10.0 ** math.floor(math.log10(wanted))
-    length_m = max(nice * power for nice in _NICE if nice * power <= wanted)
-    length = length_m / pixel_m
-    text = f"{length_m:g} m" if length_m < 1000 else f"{length_m / 1000:g} km"
-    bar = f'<rect x="{unit:.1f}" y="{y:.1f}" width="{length:.1f}" height="{1.1 * unit:.1f}" fill="#222"/>'
-    return bar + _text(2.2 * unit + length, y + 1.7 * unit, 3.8 * unit, text, anchor="start")
 
 
 def _text(x: float, y: float, size: float, text: str, anchor: str = "middle") -> str:

@@ -364,7 +364,17 @@ def _blocks(figures: ReportFigures, planes: MapPlanes, drawn: dict[str, bytes]) 
     if not figures.accepted:
         why = get_refusal(figures.stats) or ""
         yield Paragraph(text=_("The recorded camera positions were kept: {why}", why=why))
-    yield FigureRow(figures=(_photo_map(figures), _error_map(figures)))
+    counts = {state: figures.count(state) for state in _HELD_STATES}
+    counts["out"] = figures.count(*UNUSED_STATES)
+    legend: list[tuple[str, Text, Text]] = [
+        (STATE_COLOURS[state], STATE_NAMES[state], str(count)) for state, count in counts.items() if count
+    ]
+    if figures.gaps_m2:
+        legend.append((GAP_COLOUR, _("gap"), str(len(figures.gaps_m2))))
+    caption = _("Orthomosaic, photos by how they are held")
+    yield FigureRow(
+        figures=(Figure(picture="photos", caption=caption, legend=tuple(legend)), _error_map(figures))
+    )
     yield Heading(text=_("Key figures"))
     yield Facts(rows=tuple(_facts(figures)))
     yield Heading(text=_("Photos not used, and why"))
@@ -498,7 +508,21 @@ def _facts(figures: ReportFigures) -> Iterator[tuple[Text, Text]]:
         yield _("Shapes kept as in the photos"), _windows(figures.windows)
     if shutter := stats.get("rolling_shutter"):
         yield _("Rolling shutter"), _shutter(shutter)
-    yield _("Absolute control"), _control(figures)
+    control = figures.stats.get("control") or {}
+    parts = []
+    if control.get("points") and figures.accepted:
+        count = control["points"]
+        parts.append(ngettext("{count} ground control point", "{count} ground control points", count))
+    if reference := control.get("reference"):
+        windows = {name: reference["windows"][name] for name in ("agreed", "tried")}
+        parts.append(
+            _("reference map: windows in agreement {agreed} of {tried}", **windows)
+            if reference["used"]
+            else _(
+                "the reference map could not be used (windows in agreement: {agreed} of {tried})", **windows
+            )
+        )
+    yield _("Absolute control"), join(parts, "; ") if parts else _("none")
     seconds = stats.get("seconds") or {}
     if seconds:
         total = sum(wall for stage, (wall, __) in seconds.items() if stage != "report")
@@ -634,37 +658,6 @@ def _shutter(stats: Any) -> Message:
     return _("not needed: its effect is below a quarter of a pixel, or the speed is not known")
 
 
-def _control(figures: ReportFigures) -> Message:
-    """Describe the control that held the block."""
-    control = figures.stats.get("control") or {}
-    parts = []
-    if control.get("points") and figures.accepted:
-        count = control["points"]
-        parts.append(ngettext("{count} ground control point", "{count} ground control points", count))
-    if reference := control.get("reference"):
-        windows = {name: reference["windows"][name] for name in ("agreed", "tried")}
-        parts.append(
-            _("reference map: windows in agreement {agreed} of {tried}", **windows)
-            if reference["used"]
-            else _(
-                "the reference map could not be used (windows in agreement: {agreed} of {tried})", **windows
-            )
-        )
-    return join(parts, "; ") if parts else _("none")
-
-
-def _photo_map(figures: ReportFigures) -> Figure[Text]:
-    counts = {state: figures.count(state) for state in _HELD_STATES}
-    counts["out"] = figures.count(*UNUSED_STATES)
-    legend: list[tuple[str, Text, Text]] = [
-        (STATE_COLOURS[state], STATE_NAMES[state], str(count)) for state, count in counts.items() if count
-    ]
-    if figures.gaps_m2:
-        legend.append((GAP_COLOUR, _("gap"), str(len(figures.gaps_m2))))
-    caption = _("Orthomosaic, photos by how they are held")
-    return Figure(picture="photos", caption=caption, legend=tuple(legend))
-
-
 def _error_map(figures: ReportFigures) -> Figure[Text]:
     # rounded to more digits than any bound has: only rounded numbers have a decimal comma in Vietnamese
     bounds = [Message("{bound:.3g}\N{NO-BREAK SPACE}m", {"bound": bound}) for bound in ERROR_BOUNDS_M]
@@ -693,7 +686,14 @@ def _maps(figures: ReportFigures, planes: MapPlanes, drawn: dict[str, bytes]) ->
         ),
     )
     if figures.windows is not None:
-        yield _bend_map(figures.windows)
+        windows = figures.windows
+        smooth = windows.smooth_pct * (windows.smooth_intact_pct or 0.0) / 100.0
+        shares = {"whole": windows.intact_pct - smooth, "smooth": smooth, "bent": 100.0 - windows.intact_pct}
+        legend = tuple(
+            (BEND_COLOURS[name], _BEND_NAMES[name], format_percent(share)) for name, share in shares.items()
+        )
+        caption = _("Whether windows of 64 pixels keep the shapes of their photo")
+        yield Figure(picture="bend", caption=caption, legend=legend)
     yield Figure(picture="relief", caption=_("The ground it lies on (DSM), shaded"))
     times = choose_arrow_scale(figures, planes)
     yield Figure(
@@ -703,16 +703,6 @@ def _maps(figures: ReportFigures, planes: MapPlanes, drawn: dict[str, bytes]) ->
     )
     if "histogram" in drawn:
         yield _histogram(figures)
-
-
-def _bend_map(windows: WindowFigures) -> Figure[Text]:
-    smooth = windows.smooth_pct * (windows.smooth_intact_pct or 0.0) / 100.0
-    shares = {"whole": windows.intact_pct - smooth, "smooth": smooth, "bent": 100.0 - windows.intact_pct}
-    legend = tuple(
-        (BEND_COLOURS[name], _BEND_NAMES[name], format_percent(share)) for name, share in shares.items()
-    )
-    caption = _("Whether windows of 64 pixels keep the shapes of their photo")
-    return Figure(picture="bend", caption=caption, legend=legend)
 
 
 def _overlap_legend() -> Legend:

@@ -21,7 +21,7 @@ import shapely
 from numpy.typing import NDArray
 
 from flycam.catalog.frames import parse_footprints
-from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.errors import FrameRejected, InputUnusable, NotFound
 from flycam.geodata.crs import fit_mercator_to_work, make_point_transform
 from flycam.geodata.hillshade import compute_hillshade
@@ -131,7 +131,10 @@ def gather_maps(
     windows = _Windows(headers, terrain, to_work)
     error, bend = _tile_figures(workspace, mosaic, mercator, windows, progress)
     shown = np.isfinite(error)
-    zoom = _zoom_for(grid, mosaic, workspace)
+    bounds = workspace.catalog.flights.flight(mosaic.flight_id).bounds_lonlat_deg
+    latitude = (bounds[1] + bounds[3]) / 2 if bounds else 0.0
+    exact = math.log2(compute_ground_pixel_m(0, latitude) / grid.step_x)
+    zoom = min(max(math.ceil(exact - 0.01), mosaic.min_zoom), mosaic.base_zoom)
     reader = TileReader(workspace.store, workspace.catalog.tiles, mosaic, zoom)
     rgb, __ = resample_colours(reader, grid, terrain.work_crs, (0, 0), shape)
     east, north = np.meshgrid(x, y)
@@ -145,7 +148,22 @@ def gather_maps(
                 measured, east, north
             )
             smooth = np.abs(difference_m) > _SPACING_M
-    gaps, gaps_m2 = _holes(shown, grid.step_x * grid.step_y)
+    # outlines and areas of enclosed gaps, the largest first; gaps of a few pixels come from the grid, not
+    # the flight
+    pixel_m2 = grid.step_x * grid.step_y
+    parts, labels, facts = cv2.connectedComponentsWithStats((~shown).astype(np.uint8), connectivity=4)[:3]
+    found: list[tuple[int, int, Floats]] = []
+    for part in range(1, parts):
+        left, top, width, height, pixels = facts[part].tolist()
+        at_edge = left == 0 or top == 0 or left + width == shown.shape[1] or top + height == shown.shape[0]
+        if at_edge or pixels < _MIN_GAP_PX:
+            continue
+        window = (labels[top : top + height, left : left + width] == part).astype(np.uint8)
+        outlines, __ = cv2.findContours(window, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        corner = np.array([left + 0.5, top + 0.5])
+        found.append((-pixels, part, outlines[0].reshape(-1, 2) + corner))
+    found.sort(key=lambda one: one[:2])
+    gaps, gaps_m2 = tuple(one[2] for one in found), tuple(-one[0] * pixel_m2 for one in found)
     return MapPlanes(
         west=grid.west,
         north=grid.north,
@@ -176,13 +194,6 @@ def _mercator(grid: OutputGrid, work_crs: str) -> Floats:
     """Return Mercator metres of the grid's pixel centres, rows×cols×2."""
     x, y = grid.centres(0, 0, (grid.rows, grid.cols))
     return fit_planar_map(make_point_transform(work_crs, MERCATOR), grid.bounds).grid(x, y)
-
-
-def _zoom_for(grid: OutputGrid, mosaic: MosaicInfo, workspace: Workspace) -> int:
-    bounds = workspace.catalog.flights.flight(mosaic.flight_id).bounds_lonlat_deg
-    latitude = (bounds[1] + bounds[3]) / 2 if bounds else 0.0
-    exact = math.log2(compute_ground_pixel_m(0, latitude) / grid.step_x)
-    return min(max(math.ceil(exact - 0.01), mosaic.min_zoom), mosaic.base_zoom)
 
 
 class _Windows:
@@ -267,27 +278,6 @@ def _relief(terrain: TerrainGrid, grid: OutputGrid) -> Floats:
     y = grid.north - (np.arange(-1, grid.rows + 1) + 0.5) * grid.step_y
     heights = interpolate_heights_en(terrain, *np.meshgrid(x, y)).astype(np.float32)
     return compute_hillshade(heights, grid.step_x)
-
-
-def _holes(shown: Mask, pixel_m2: float) -> tuple[tuple[Floats, ...], tuple[float, ...]]:
-    """Return outlines and areas of enclosed gaps, the largest first.
-
-    Gaps of a few pixels come from the grid, not the flight, and are dropped.
-    """
-    parts, labels, facts, __ = cv2.connectedComponentsWithStats((~shown).astype(np.uint8), connectivity=4)
-    rows, cols = shown.shape
-    found: list[tuple[int, int, Floats]] = []
-    for part in range(1, parts):
-        left, top, width, height, pixels = facts[part].tolist()
-        at_edge = left == 0 or top == 0 or left + width == cols or top + height == rows
-        if at_edge or pixels < _MIN_GAP_PX:
-            continue
-        window = (labels[top : top + height, left : left + width] == part).astype(np.uint8)
-        outlines, __ = cv2.findContours(window, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        corner = np.array([left + 0.5, top + 0.5])
-        found.append((-pixels, part, outlines[0].reshape(-1, 2) + corner))
-    found.sort(key=lambda one: one[:2])
-    return tuple(one[2] for one in found), tuple(-one[0] * pixel_m2 for one in found)
 
 
 # -- Figures, and stored reports in each language and format ---------------------------------------
@@ -429,6 +419,12 @@ def gather_figures(
         classify_values(planes.error_m[shown], ERROR_BOUNDS_M), minlength=len(ERROR_BOUNDS_M) + 1
     )
     error = _error_over(planes, shown)
+    used = {one.frame_id: one for one in included}
+    reasons = list_photo_reasons(record.stats)
+    lines = [_frame_line(one, used.get(one.frame_id), reasons) for one in records]
+    # the recorded DSM share: report, command and map state one number
+    recorded = (record.stats.get("surface") or {}).get("supported_pct")
+    bounds = flight.bounds_lonlat_deg
     return ReportFigures(
         flight=flight.name,
         event=event.name,
@@ -444,13 +440,15 @@ def gather_figures(
         vertical_datum=flight.vertical_datum,
         options=record.options,
         stats=record.stats,
-        frames=_frame_lines(record, records, included),
+        frames=tuple(sorted(lines, key=lambda line: (line.name, line.state))),
         communes=_communes(workspace, flight, [one for one in records if one.frame_id in ids]),
         boundaries=list_boundary_warnings(workspace.catalog, flight),
         frame_gsd_m=(min(gsds), float(np.median(gsds)), max(gsds)),
-        pixel_m=compute_ground_pixel_m(mosaic.base_zoom, _latitude(flight)),
+        pixel_m=compute_ground_pixel_m(
+            mosaic.base_zoom, 0.0 if bounds is None else (bounds[1] + bounds[3]) / 2.0
+        ),
         post_m=None if terrain is None or is_bare_plane else terrain.post_spacing_m[0],
-        own_pct=_own_pct(record, planes),
+        own_pct=100.0 * float(planes.own[planes.shown].mean()) if recorded is None else float(recorded),
         error=error or ErrorFigures(median_m=float("nan"), p95_m=float("nan")),
         error_own=_error_over(planes, planes.own),
         error_dem=_error_over(planes, shown & ~planes.own),
@@ -491,16 +489,6 @@ def _planes(
     measured_id = (record.stats.get("surface") or {}).get("terrain_id")
     measured = None if measured_id is None else load_recorded_terrain(workspace, measured_id)
     return gather_maps(workspace, mosaic, headers, terrain, support, measured, progress)
-
-
-def _frame_lines(
-    record: RevisionRecord, records: Sequence[FrameRecord], included: Sequence[RevisionFrame]
-) -> tuple[FrameResult, ...]:
-    """Return every photo of the layer by name: how it was used, or why not."""
-    used = {one.frame_id: one for one in included}
-    reasons = list_photo_reasons(record.stats)
-    lines = [_frame_line(one, used.get(one.frame_id), reasons) for one in records]
-    return tuple(sorted(lines, key=lambda line: (line.name, line.state)))
 
 
 def _frame_line(one: FrameRecord, used: RevisionFrame | None, reasons: dict[str, Message]) -> FrameResult:
@@ -553,12 +541,6 @@ def _windows_over(planes: MapPlanes) -> WindowFigures | None:
     )
 
 
-def _own_pct(record: RevisionRecord, planes: MapPlanes) -> float:
-    """Return the recorded DSM share: report, command and map state one number."""
-    recorded = (record.stats.get("surface") or {}).get("supported_pct")
-    return 100.0 * float(planes.own[planes.shown].mean()) if recorded is None else float(recorded)
-
-
 def _communes(workspace: Workspace, flight: Flight, records: Sequence[FrameRecord]) -> tuple[str, ...]:
     """Return commune names, the largest share first.
 
@@ -576,11 +558,6 @@ def _communes(workspace: Workspace, flight: Flight, records: Sequence[FrameRecor
     flown = list_flight_communes(workspace.catalog, flight, flight.bounds_lonlat_deg)
     shares = [(-shapely.from_wkb(one.wkb).intersection(ground).area, one.name) for one in flown]
     return tuple(name for less, name in sorted(shares) if less < 0.0)
-
-
-def _latitude(flight: Flight) -> float:
-    bounds = flight.bounds_lonlat_deg
-    return 0.0 if bounds is None else (bounds[1] + bounds[3]) / 2.0
 
 
 def _finished(

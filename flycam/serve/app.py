@@ -46,19 +46,17 @@ from flycam.mosaic.terrain_codec import TerrainCache
 from flycam.operations import retention_routes
 from flycam.reports import routes as reports_routes
 from flycam.reports.briefing.queue import PackQueue
-from flycam.serve import events, health
-from flycam.serve.api import board, communes, pixels, redacted_photos
-from flycam.serve.api.board import CommuneTroubles
-from flycam.serve.auth import openid, sign_in
-from flycam.serve.auth.sign_in import TokenBody, describe_session, sign_in_visitor
+from flycam.serve import auth, events, health
+from flycam.serve.api import communes, pixels, redacted_photos
+from flycam.serve.api.communes import CommuneTroubles
+from flycam.serve.auth import TokenBody, describe_session, sign_in_visitor
 from flycam.serve.events import MapStampCache, poll_live_flights
 from flycam.serve.limits import Attempts
-from flycam.serve.ogc import features, kml, stac, tiles
-from flycam.serve.tiles import flight_routes, outlines, terrain
+from flycam.serve.ogc import features, stac, tiles
+from flycam.serve.tiles import flight_routes, terrain
 from flycam.serve.tiles.data_tiles import DataTileViews
-from flycam.serve.tiles.log_follower import TileLogFollower
 from flycam.serve.tiles.tile_route import App, TileRoute
-from flycam.serve.tiles.tile_views import ViewCache
+from flycam.serve.tiles.tile_views import TileLogFollower, ViewCache
 from flycam.sync import server as sync_server
 
 # -- Sign-in on the map page -----------------------------------------------------------------------
@@ -90,20 +88,16 @@ def bootstrap_page(token: TokenBody, request: Request, response: Response, servi
 
 def _describe_lists(request: Request, services: Services, principal: Principal) -> list[list[Json]] | None:
     try:
-        return _build_lists(request, services, principal)
+        catalog = services.workspace.catalog
+        return [
+            flight_routes.list_events(services, principal),
+            flight_routes.list_flights(catalog, principal),
+            terrain.list_terrain(services),
+            live_routes.list_live_flights(live_routes.get_live_feed(request), principal.access_policy),
+        ]
     except FlycamError:
         _LOG.warning("what the map begins with cannot be said at the door", exc_info=True)
         return None
-
-
-def _build_lists(request: Request, services: Services, principal: Principal) -> list[list[Json]]:
-    catalog = services.workspace.catalog
-    return [
-        flight_routes.list_events(services, principal),
-        flight_routes.list_flights(catalog, principal),
-        terrain.list_terrain(services),
-        live_routes.list_live_flights(live_routes.get_live_feed(request), principal.access_policy),
-    ]
 
 
 # -- `/api/docs`: the API's description as a plain page without external assets --------------------
@@ -128,7 +122,7 @@ ETag is the content hash; with <code>?v=</code> the answer may be kept for ever.
 <code>/api/legends</code>.</p>"""
 
 
-@router.get("/api/openapi.json", include_in_schema=False)
+@bootstrap_router.get("/api/openapi.json", include_in_schema=False)
 async def send_api_description(request: Request) -> Response:
     """Return OpenAPI's description: anyone may ask, so it is encoded once."""
     return Response(_encode_api_description(request.app), media_type="application/json")
@@ -244,7 +238,11 @@ class _StaticFiles(StaticFiles):
         A compressed one has the plain file's type.
         """
         plain = super().file_response(full_path, stat_result, scope, status_code)
-        readable = _accepted_encodings(Headers(scope=scope).get("accept-encoding", ""))
+        accepted = Headers(scope=scope).get("accept-encoding", "")
+        offers = (part.strip().lower().partition(";") for part in accepted.split(","))
+        readable = {
+            name.strip() for name, _, weight in offers if weight.replace(" ", "") not in _ZERO_WEIGHTS
+        }
         for ending, name in _COMPRESSED.items():
             compressed = Path(f"{os.fspath(full_path)}{ending}")
             if name not in readable or not compressed.is_file():
@@ -256,12 +254,6 @@ class _StaticFiles(StaticFiles):
                 answer.headers["content-encoding"] = name
             return answer
         return plain
-
-
-def _accepted_encodings(accepted: str) -> set[str]:
-    """Return the encodings that an Accept-Encoding header allows."""
-    offers = (part.strip().lower().partition(";") for part in accepted.split(","))
-    return {name.strip() for name, _, weight in offers if weight.replace(" ", "") not in _ZERO_WEIGHTS}
 
 
 class ResponseHeaders:
@@ -317,27 +309,27 @@ def _missing_headers(
 
 
 _ROUTERS = (
-    sign_in.router,
+    auth.router,
     live_routes.router,
     bootstrap_router,
-    sign_in.authority_router,
+    auth.authority_router,
     meeting.router,
     upload_routes.router,
     change_routes.router,
     sync_server.reference_router,
-    board.router,
+    communes.board_router,
     communes.router,
     communes.coordinates_router,
     drill_routes.router,
     events.router,
     flight_routes.router,
     health.router,
-    outlines.router,
-    kml.router,
+    flight_routes.outline_router,
+    tiles.kml_router,
     board_routes.router,
     features.router,
     tiles.router,
-    openid.router,
+    auth.openid_router,
     reports_routes.router,
     pixels.router,
     stac.clips_router,
@@ -402,8 +394,8 @@ def create_app(services: Services) -> App:
     api.state.reception = reception
     api.state.packing = packing
     api.state.drilling = drill
-    api.state.attempts = {way: Attempts() for way in sign_in.SignInMethod}
-    api.state.asking_service = asyncio.Semaphore(openid.MAX_CONCURRENT_SIGN_INS)
+    api.state.attempts = {way: Attempts() for way in auth.SignInMethod}
+    api.state.asking_service = asyncio.Semaphore(auth.MAX_CONCURRENT_SIGN_INS)
     api.state.openings = DownloadLog()
     api.state.follower = follower
     api.state.sky = sky
@@ -428,5 +420,5 @@ def _create_caches(api: FastAPI, services: Services) -> None:
     api.state.shelf = sync_server.ReferenceFeedCache(services.workspace)
     api.state.thing_names = FeatureNameIndex(services.workspace.catalog)
     api.state.commune_troubles = CommuneTroubles(services.workspace.catalog)
-    api.state.outlines = outlines.OutlineCache(services.workspace)
+    api.state.outlines = flight_routes.OutlineCache(services.workspace)
     api.state.relief = terrain.HillshadeCache(services.workspace)

@@ -35,7 +35,7 @@ from flycam.ingest.live.routes import (
     fingerprint_live_flights,
 )
 from flycam.model.access import Role
-from flycam.serve.tiles.log_follower import MovedTiles, TileLogFollower
+from flycam.serve.tiles.tile_views import MovedTiles, TileLogFollower
 
 # -- Stamps of mosaics, marks, layers and changes on the map ---------------------------------------
 
@@ -76,8 +76,14 @@ class MapStampCache:
         with self._lock:
             now_s = self._clock_s()
             if self._stamps is None or now_s - self._read_s >= self._period_s:
+                published = (one for one in self._catalog.tiles.mosaics() if one.published)
                 self._stamps = {
-                    "flights": _read_shown_flights(self._catalog),
+                    "flights": ShownFlights(
+                        revisions=frozenset((one.mosaic_id, one.revision) for one in published),
+                        events=frozenset(
+                            (one.flight_id, one.event_id) for one in self._catalog.flights.flights()
+                        ),
+                    ),
                     "layers": self._catalog.layers.stamp(),
                     "marks": self._catalog.marks.stamp(),
                     # confirmed changes decide which roads are cut, and analysts what that means for
@@ -89,14 +95,6 @@ class MapStampCache:
                 }
                 self._read_s = now_s
             return self._stamps
-
-
-def _read_shown_flights(catalog: Catalog) -> ShownFlights:
-    published = (one for one in catalog.tiles.mosaics() if one.published)
-    return ShownFlights(
-        revisions=frozenset((one.mosaic_id, one.revision) for one in published),
-        events=frozenset((one.flight_id, one.event_id) for one in catalog.flights.flights()),
-    )
 
 
 # -- Event stream of one screen --------------------------------------------------------------------

@@ -102,9 +102,6 @@ class _NodeCollector(Collector):
         if self._services.request_log is not None:
             lost = self._services.request_log.lost
             yield CounterMetricFamily("flycam_request_log_lost", "Lines that could not be written", lost)
-        yield from self._machine()
-
-    def _machine(self) -> Iterator[Metric]:
         place = None
         with suppress(StorageFailed):
             place = self._services.workspace.find_fullest_disk()

@@ -229,10 +229,24 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._is_head = False
         self._line_bytes = 0
         if self.url[:1] != b"/":
-            self._apply_target_host()
+            # prefer `GET http://host/…` to the Host line (RFC 9112, 3.2.2); uvicorn drops the host that the
+            # target names
+            target = httptools.parse_url(self.url)
+            name = target.host or b""
+            host = (b"[%b]" % name if b":" in name else name) + (b":%d" % target.port if target.port else b"")
+            lines = [one for one in self.headers if one[0] == b"host"]
+            # two Host lines are refused, whatever the target says
+            if len(lines) < 2:
+                self.headers[:] = [(b"host", host), *(one for one in self.headers if one[0] != b"host")]
         super().on_headers_complete()
         if self.parser.should_upgrade():
-            self._decline_upgrade()
+            # Answer an upgrade request in HTTP/1.1, and read nothing behind it. The parser takes what
+            # follows for another request, its body too: another client that shares this connection by way
+            # of a proxy would get the answer to that.
+            if any(name in (b"transfer-encoding", b"content-length") for name, __ in self.headers):
+                self._exceed("upgrade with a body")
+            self.cycle.keep_alive = False
+            self._is_last = True
         self._cycles = [*(one for one in self._cycles if not one.response_complete), self.cycle]
 
     def on_body(self, body: bytes) -> None:
@@ -282,30 +296,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 await app(scope, receive, send)
 
         super()._start_asgi_task(cycle, answer)
-
-    def _apply_target_host(self) -> None:
-        """Prefer `GET http://host/…` to the Host line (RFC 9112, 3.2.2).
-
-        uvicorn drops the host that the target names.
-        """
-        target = httptools.parse_url(self.url)
-        name = target.host or b""
-        host = (b"[%b]" % name if b":" in name else name) + (b":%d" % target.port if target.port else b"")
-        lines = [one for one in self.headers if one[0] == b"host"]
-        # two Host lines are refused, whatever the target says
-        if len(lines) < 2:
-            self.headers[:] = [(b"host", host), *(one for one in self.headers if one[0] != b"host")]
-
-    def _decline_upgrade(self) -> None:
-        """Answer an upgrade request in HTTP/1.1, and read nothing behind it.
-
-        The parser takes what follows for another request, its body too: another client that shares this
-        connection by way of a proxy would get the answer to that.
-        """
-        if any(name in (b"transfer-encoding", b"content-length") for name, __ in self.headers):
-            self._exceed("upgrade with a body")
-        self.cycle.keep_alive = False
-        self._is_last = True
 
     def _await_head(self) -> None:
         self._cancel_timer(self._head_timer)

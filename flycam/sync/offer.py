@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from flycam.catalog.mosaics import Tiles
 from flycam.catalog.retention import select_active_purges
-from flycam.catalog.tiles import Tiles
 from flycam.errors import ObjectMissing
 from flycam.geometry.grid import TileId
 from flycam.model.flight import Flight

@@ -17,8 +17,7 @@ from affine import Affine
 
 from bench.truth_patches import PatchErrors, patch_errors
 from flycam.drill.flight import make_drill_camera
-from flycam.drill.ground_truth import read_truth
-from flycam.drill.photo_drill import DrillReport
+from flycam.drill.photo_drill import DrillReport, read_truth
 from tests.attack.commands import Operator, Said
 from tests.houses import drilled
 

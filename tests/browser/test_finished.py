@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from flycam.catalog.tables import frames as frame_table
 from flycam.model.warning import NO_TERRAIN, describe_warning_briefly
 from flycam.mosaic.terrain_codec import encode_terrain
-from flycam.reports.briefing.texts import format_age
+from flycam.reports.briefing.changes import format_age
 from flycam.serve.tiles.data_tiles import LEGENDS, DataLayer
 from flycam.storage import keys
 from tests.browser.conftest import SIZES, House, OpenPage, serving

@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, expect
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.ingest.live.recording import StreamRecording
 from flycam.ingest.live.status import encode_thumbnail
-from flycam.ingest.video.recorder import Recorder
+from flycam.ingest.video.decoder_process import Recorder
 from flycam.storage import keys
 from tests.browser.conftest import House, OpenPage
 from tests.browser.pages import box_of, settled, until_seen

@@ -16,17 +16,17 @@ import rasterio
 import shapely
 
 from flycam.catalog.changes import format_file_reference, strip_digest
-from flycam.change import detector_coefficients
-from flycam.change.candidates import choose_review_event, enqueue_candidates
 from flycam.change.comparison import compare_sources, measure_event_distance
 from flycam.change.comparison_grid import open_image_pair, open_image_source
 from flycam.change.comparison_store import (
+    choose_review_event,
+    enqueue_candidates,
     find_comparison_windows,
     make_comparison_reader,
     match_comparisons,
 )
-from flycam.change.outlines import estimate_area_error
-from flycam.change.polygons import ChangePolygon
+from flycam.change.features import COEFFICIENTS
+from flycam.change.outlines import ChangePolygon, estimate_area_error
 from flycam.change.review import ReviewStep, apply_review_step, estimate_position_error
 from flycam.cli.changes import format_comparison
 from flycam.errors import NotFound, OptionUnusable, StoreConflict
@@ -86,7 +86,7 @@ def test_candidates_wait_in_the_event_that_was_named(workspace, files, tmp_path)
         assert shapely.hausdorff_distance(flat, change.polygon) < 0.01
         assert (line.area_m2, line.length_m, line.tie_m) == (change.area_m2, change.length_m, change.tie_m)
         assert line.error_m == change.error_m and 0.0 < change.error_m < 1.0
-        rim_m = math.hypot(detector_coefficients.RIM_M[change.kind], change.error_m)
+        rim_m = math.hypot(COEFFICIENTS.rim_m[change.kind], change.error_m)
         assert estimate_area_error(line) == pytest.approx(change.polygon.length * rim_m, rel=1e-3)
         assert change.area_error_m2 == pytest.approx(change.polygon.length * rim_m)
         assert line.rmse_m == done.registration.rmse_m

@@ -16,8 +16,8 @@ import pytest
 import shapely
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
-from flycam.change import detector_coefficients
 from flycam.change.export import SUFFIXES, export_changes
+from flycam.change.features import COEFFICIENTS
 from flycam.cli.changes import format_exported_changes
 from flycam.config import read_settings
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
@@ -130,7 +130,7 @@ def test_how_sure_and_of_when_is_told_or_left_empty(workspace: Workspace, tmp_pa
     assert (file["before_time"], file["after_time"]) == (before, "")
     perimeter_m = 2 * (0.002 + 0.0005 + 0.001) * (110_700 + 103_300)
     assert float(found["error_m"]) == 0.25
-    rim_m = detector_coefficients.RIM_M["landslide"]
+    rim_m = COEFFICIENTS.rim_m["landslide"]
     assert float(found["area_error_m2"]) == pytest.approx(math.hypot(rim_m, 0.25) * perimeter_m, rel=0.01)
     assert float(old["area_error_m2"]) == pytest.approx(rim_m * perimeter_m, rel=0.01)
     assert (old["error_m"], old["before_time"]) == ("", "")

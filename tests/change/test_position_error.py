@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flycam.change import detector_coefficients
 from flycam.change.coregistration import (
     HAND_RIM_M,
     coregister_images,
     estimate_area_error_m2,
     estimate_place_error_m,
 )
+from flycam.change.features import COEFFICIENTS
 from tests.change.ground import field, ground, moved, other_light
 
 GSD_M = 0.25
@@ -50,7 +50,7 @@ def test_it_is_the_error_that_is_made() -> None:
 
 @pytest.mark.parametrize("kind", ["landslide", "flood"])
 def test_an_area_is_as_uncertain_as_its_outline_is_long(kind: str) -> None:
-    rim_m = detector_coefficients.RIM_M[kind]
+    rim_m = COEFFICIENTS.rim_m[kind]
     assert estimate_area_error_m2(kind, 400.0, None) == pytest.approx(400.0 * rim_m)
     assert estimate_area_error_m2(kind, 800.0, 3.0) == pytest.approx(800.0 * math.hypot(rim_m, 3.0))
 

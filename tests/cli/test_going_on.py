@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.cli.output import StopRequests
-from flycam.cli.workspace import register_resumable_job
+from flycam.cli.output import StopRequests, register_resumable_job
 from flycam.config import Settings, read_settings
 from flycam.errors import Cancelled, FlightBusy, FlycamError, InputUnusable, StoreUnavailable
 from flycam.operations.jobs import list_interrupted_jobs
@@ -22,7 +21,7 @@ STOPPED = Cancelled(pair("stopped", "đã dừng"))
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr("flycam.cli.workspace.get_command_words", lambda: ("live", "--video", "x", "--json"))
+    monkeypatch.setattr("flycam.cli.output.get_command_words", lambda: ("live", "--video", "x", "--json"))
     return read_settings({"FLYCAM_OPERATOR": "Lan"}, str(tmp_path / "data"))
 
 

@@ -11,8 +11,7 @@ import rasterio
 
 from flycam.cli.drill import format_drill
 from flycam.drill import photo_drill
-from flycam.drill.ground_truth import read_truth
-from flycam.drill.photo_drill import Drill, write_drill
+from flycam.drill.photo_drill import Drill, read_truth, write_drill
 from flycam.errors import DiskFull, InputUnusable, NotFound
 from flycam.geodata.cameras import load_camera_file
 from flycam.messages import join

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from flycam.drill.flight import VideoPlan
-from flycam.drill.ground_truth import read_truth
 from flycam.drill.land import WORK_CRS
+from flycam.drill.photo_drill import read_truth
 from flycam.drill.video_drill import VideoDrill, VideoDrillReport, make_video_drill, write_video_drill
 from flycam.errors import InputUnusable
 from flycam.geodata.crs import to_work

@@ -11,9 +11,14 @@ import pytest
 
 from flycam.drill.flight import VideoPlan
 from flycam.drill.photo_drill import write_drill
-from flycam.drill.video_drill import VideoDrillReport, write_video_drill
+from flycam.drill.video_drill import (
+    StreamReport,
+    VideoDrillReport,
+    parse_address,
+    stream_drill,
+    write_video_drill,
+)
 from flycam.drill.video_encoder import has_encoder
-from flycam.drill.video_stream import StreamReport, parse_address, stream_drill
 from flycam.errors import NotFound, OptionUnusable
 from flycam.ingest.telemetry.mavlink import read_tlog
 

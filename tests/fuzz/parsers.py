@@ -17,11 +17,11 @@ from flycam.catalog.catalog import open_catalog
 from flycam.errors import FlycamError, SourceUnreadable, UnexpectedSource
 from flycam.geodata.control_points import read_ground_control
 from flycam.geodata.layer_file import read_layer
+from flycam.ingest.live.recording import read_segment
 from flycam.ingest.photos.photo_reader import read_metadata
 from flycam.ingest.poses.external_poses import read_poses
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.ingest.upload import routes
-from flycam.ingest.video.recorder import read_segment
 from flycam.ingest.video.video_source import is_exercise_video, read_creation_ns
 from flycam.model.board import LayerKind
 from flycam.mosaic.terrain_codec import decode_terrain

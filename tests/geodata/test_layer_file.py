@@ -23,11 +23,11 @@ import pytest
 import shapely
 
 from flycam.errors import CrsMissing, LayerInvalid, SourceUnreadable
-from flycam.geodata import vector_file, vector_validation
+from flycam.geodata import vector_file
 from flycam.geodata.crs import WGS84, transform_points
 from flycam.geodata.layer_file import read_layer
 from flycam.geodata.raster_source import VECTOR_DRIVERS
-from flycam.geodata.vector_validation import open_checked_vector
+from flycam.geodata.vector_file import open_checked_vector
 from flycam.model.board import Condition, LayerKind
 
 LON, LAT = 104.8, 21.9
@@ -134,7 +134,7 @@ def test_a_network_link_is_not_followed_and_said(tmp_path: Path) -> None:
 
 
 def test_a_bomb_of_kml_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vector_validation, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(vector_file, "MAX_BYTES", 1 << 20)
     path = tmp_path / "a.kmz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("doc.kml", KML.format(PLACEMARK) + " " * (64 << 20))

@@ -15,7 +15,7 @@ HOUSE = Path(errors.__file__).parent
 _NOBODY_MEETS = {
     "mosaic/tiles/merge.py": 2,  # tiles of another zoom or epoch: a fault of ours, loud
     "mosaic/tiles/writer.py": 1,  # finished tiles merged into the live revision: as well
-    "catalog/tiles.py": 1,  # a mosaic opened twice in two ways: as well
+    "catalog/mosaics.py": 1,  # a mosaic opened twice in two ways: as well
     "storage/address.py": 1,  # the store of tests
 }
 """Errors without Vietnamese by module, and how many."""

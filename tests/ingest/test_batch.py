@@ -16,8 +16,7 @@ from PIL import Image
 
 from flycam.board.layers import register_communes
 from flycam.cli.flights import format_ingest
-from flycam.drill.ground_truth import read_truth
-from flycam.drill.photo_drill import DrillReport
+from flycam.drill.photo_drill import DrillReport, read_truth
 from flycam.errors import OutsideTerrain, TerrainMissing
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem import read_dem_info

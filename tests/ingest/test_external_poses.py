@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flycam.drill.ground_truth import read_truth
-from flycam.drill.photo_drill import DrillReport
+from flycam.drill.photo_drill import DrillReport, read_truth
 from flycam.errors import DatumUnknown
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem import read_dem_info

@@ -18,7 +18,7 @@ from flycam.errors import AccessDenied, StorageFailed
 from flycam.http.errors import TooManyAttempts
 from flycam.http.services import Services
 from flycam.model.access import Role
-from flycam.serve.auth.sign_in import SignInMethod, count_attempt
+from flycam.serve.auth import SignInMethod, count_attempt
 from flycam.serve.limits import ATTEMPT_WINDOW_S, MAX_FAILURES_PER_ADDRESS, Attempts
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace

@@ -12,7 +12,7 @@ from flycam.http.services import Services
 from flycam.model.access import Role
 from flycam.model.flight import Classification
 from flycam.serve.events import _TileNews
-from flycam.serve.tiles.log_follower import MovedTiles
+from flycam.serve.tiles.tile_views import MovedTiles
 from tests.serve.running import running
 from tests.serve.tiles.test_tile_route import TILE, write
 from tests.serve.world import add_account, make_workspace

@@ -10,7 +10,7 @@ from pathlib import Path
 from flycam.catalog.catalog import Catalog
 from flycam.ingest.live.routes import LiveFlightFeed
 from flycam.serve.events import poll_live_flights
-from flycam.serve.tiles.log_follower import MovedTiles, TileLogFollower
+from flycam.serve.tiles.tile_views import MovedTiles, TileLogFollower
 from flycam.workspace import Workspace
 from tests.ingest.live.test_live_flights import TOLD
 from tests.serve.tiles.test_tile_route import TILE, write

@@ -21,7 +21,7 @@ from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.live.clock import ESTIMATE_INTERVAL_S, LiveClock
 from flycam.ingest.live.frame_pipeline import count_frames
-from flycam.ingest.live.inputs import FixedTerrain, LiveRequest, format_log_name
+from flycam.ingest.live.inputs import LiveRequest, format_log_name
 from flycam.ingest.live.telemetry import PoseAt, Telemetry
 from flycam.ingest.video.clock_offset import TurnComparison
 from flycam.ingest.video.video_frames import VideoIdentity
@@ -44,6 +44,7 @@ from flycam.mosaic.orthorectify.flight_session import (
 )
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
 from flycam.mosaic.orthorectify.rectification import FrameFootprint, compute_ground_views
+from flycam.mosaic.terrain import FixedTerrain
 from flycam.mosaic.terrain_codec import parse_source_dem_id
 from flycam.workspace import Progress, Workspace
 

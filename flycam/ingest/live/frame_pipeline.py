@@ -1,31 +1,27 @@
-"""Pipeline of video frames: clock, keyframe selection, orthorectification.
+"""Pipeline of video frames in four stages: read, select, place, publish.
 
-A bounded queue lies between selection and orthorectification, and drops new ground last.
+The second one is here: frames wait until the log covers them, and keyframes are chosen from them.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.errors import FrameRejected, SourceUnreadable
+from flycam.concurrency import DropCounter
+from flycam.errors import SourceUnreadable
 from flycam.geometry.camera import InteriorOrientation
-from flycam.geometry.pose import ExteriorOrientation
 from flycam.ingest.live.clock import LiveClock
-from flycam.ingest.live.orthorectifier import LiveOrthorectifier
+from flycam.ingest.live.orthorectifier import MAX_QUEUED_BYTES, LiveOrthorectifier
 from flycam.ingest.live.telemetry import Telemetry
-from flycam.ingest.video.clock_offset import ClockOffset, LoggedPoses, convert_to_grey, predict_rates
-from flycam.ingest.video.decoder import count_fitting_frames
-from flycam.ingest.video.video_source import VideoFrame, VideoSource
+from flycam.ingest.video.clock_offset import LoggedPoses, convert_to_grey, predict_rates
+from flycam.ingest.video.video_source import VideoFrame, VideoSource, count_fitting_frames
 from flycam.media.pixels import check_pixels
 from flycam.workspace import Progress
 
@@ -67,22 +63,23 @@ class KeyframeCandidate:
 class KeyframeSelector:
     """Selector of keyframes, fed every frame in order.
 
-    passed_over  frames in an open window that were rejected, by reason: "torn", "lens_covered",
+    dropped      counts frames in an open window that were rejected, by reason: "torn", "lens_covered",
                  "too_blurred"; and all frames at whose time the log is silent: "telemetry_gap"
     opens_at, closes_at  new shares of the view, as the constants; may be changed at any time
     share        share of the view that was new in the frame chosen last
     is_eager     a frame as sharp as usual does not wait for the window's end
     """
 
-    def __init__(self, interior: InteriorOrientation, *, is_eager: bool = False) -> None:
-        self._interior, self._is_eager = interior, is_eager
+    def __init__(
+        self, interior: InteriorOrientation, dropped: DropCounter, *, is_eager: bool = False
+    ) -> None:
+        self._interior, self._dropped, self._is_eager = interior, dropped, is_eager
         self.opens_at, self.closes_at = OPENS_AT, CLOSES_AT
         self.share = 1.0
         self._last_s: float | None = None
         self._opened_s: float | None = None
         self._best: KeyframeCandidate | None = None
         self._sharpness: deque[float] = deque(maxlen=_REMEMBERED)
-        self.passed_over: Counter[str] = Counter()
 
     def add(self, picture: VideoFrame, logged: LoggedPoses, log_s: float) -> VideoFrame | None:
         """Return the frame chosen by now, this one or an earlier one, if any.
@@ -126,7 +123,7 @@ class KeyframeSelector:
         The same holds where the view comes back from the horizon.
         """
         if not np.isfinite(logged.interpolate(np.array([log_s]))[0]).all():
-            self.passed_over["telemetry_gap"] += 1
+            self._dropped.add("telemetry_gap")
             return None
         return 1.0 if elapsed >= _RETRY_INTERVAL_S else None
 
@@ -136,15 +133,15 @@ class KeyframeSelector:
         None if it may not be chosen.
         """
         if is_torn(picture.pixels):
-            self.passed_over["torn"] += 1
+            self._dropped.add("torn")
             return None
         checks = check_pixels(convert_to_grey(picture.pixels)[0])
         if checks.lens_covered:
-            self.passed_over["lens_covered"] += 1
+            self._dropped.add("lens_covered")
             return None
         self._sharpness.append(checks.sharpness)
         if checks.sharpness < _TOO_BLURRED * float(np.median(self._sharpness)):
-            self.passed_over["too_blurred"] += 1
+            self._dropped.add("too_blurred")
             return None
         one = KeyframeCandidate(picture, log_s, checks.sharpness, share)
         if self._best is None or one.sharpness > self._best.sharpness:
@@ -195,21 +192,11 @@ def is_torn(pixels: NDArray[np.uint8]) -> bool:
     return cv2.countNonZero(green) > _GREEN_SHARE * green.size
 
 
-# -- Bounded queue of chosen frames, which drops new ground last -----------------------------------
-#
-# When late, frames are first chosen more seldom (`choose_spacing`): frames farther apart show the same ground
-# in fewer views. If the queue is full all the same, the frame is dropped whose neighbours show most of what
-# it shows: "thinned". Only where they do not is new ground lost: "no_time", or "store_away" while that is
-# why.
+# -- Spacing of keyframes by how late they are placed ----------------------------------------------
 
-
-MAX_QUEUED = 24
-MAX_QUEUED_BYTES = 768 << 20
-"""Frames in memory: 150 MB of 1920×1080, the same number of 4K, fewer of what is larger."""
 
 _LATE_S, _VERY_LATE_S = 0.5, 2.0
 _MAX_SPACING = (0.55, 0.7)
-_SHOWN_BY_NEIGHBOURS = 0.85
 
 
 def choose_spacing(late_s: float, *, is_sparing: bool = False) -> tuple[float, float]:
@@ -226,127 +213,6 @@ def choose_spacing(late_s: float, *, is_sparing: bool = False) -> tuple[float, f
     return opens, closes
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """A chosen frame in the queue.
-
-    share     of the view that is new against the frame chosen, and kept, before; at most 1
-    since_ns  monotonic time from which it waits
-    """
-
-    picture: VideoFrame
-    share: float
-    since_ns: int
-
-
-class FrameQueue:
-    """Queue between the selecting and the orthorectifying thread.
-
-    drops    a full queue drops; else `put` waits for room
-    is_away  whether store or database are away, so that no frame can be processed
-    dropped  by reason: "thinned", "no_time"; in place of the latter "store_away" while they are
-    """
-
-    def __init__(
-        self, most: int = MAX_QUEUED, *, drops: bool, is_away: Callable[[], bool] = lambda: False
-    ) -> None:
-        self._most, self._drops, self._is_away = most, drops, is_away
-        self._items: list[_Chosen] = []
-        self._is_closed = False
-        self._changed = threading.Condition()
-        self.dropped: Counter[str] = Counter()
-
-    @property
-    def late_s(self) -> float:
-        """Seconds that the oldest frame has waited; 0 if none waits.
-
-        The delay of orthorectification alone: choosing fewer frames would not shorten decoding or the log's
-        delay.
-        """
-        with self._changed:
-            if not self._items:
-                return 0.0
-            return (time.monotonic_ns() - self._items[0].since_ns) / 1e9
-
-    def put(self, picture: VideoFrame, share: float) -> bool:
-        """Add the newest frame; return False once the queue is closed."""
-        with self._changed:
-            while not self._drops and len(self._items) >= self._most and not self._is_closed:
-                self._changed.wait()
-            if self._is_closed:
-                return False
-            if len(self._items) >= self._most:
-                self._drop()
-            self._items.append(_Chosen(picture, min(share, 1.0), time.monotonic_ns()))
-            self._changed.notify_all()
-            return True
-
-    def get(self) -> VideoFrame | None:
-        """Wait for the oldest frame; return None once the queue is closed and empty."""
-        with self._changed:
-            while not self._items and not self._is_closed:
-                self._changed.wait()
-            if not self._items:
-                return None
-            item = self._items.pop(0)
-            self._changed.notify_all()
-            return item.picture
-
-    def close(self) -> None:
-        """Close the queue to new frames; waiting ones can still be taken."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
-
-    def abandon(self) -> None:
-        """Close the queue and drop the waiting frames."""
-        with self._changed:
-            self._items.clear()
-            self._is_closed = True
-            self._changed.notify_all()
-
-    def _drop(self) -> None:
-        """Drop the frame least missed, and add its share to the next one."""
-        joined = [
-            min(1.0, a.share + b.share) for a, b in zip(self._items[:-1], self._items[1:], strict=True)
-        ] or [1.0]
-        least = int(np.argmin(joined))
-        del self._items[least]
-        if least < len(self._items):
-            self._items[least] = replace(self._items[least], share=joined[least])
-        is_shown = joined[least] <= _SHOWN_BY_NEIGHBOURS
-        lost = "store_away" if self._is_away() else "no_time"
-        self.dropped["thinned" if is_shown else lost] += 1
-
-
-# -- Stopping of a silent stream -------------------------------------------------------------------
-
-
-_ASK_S = 0.2
-
-
-@contextmanager
-def stop_stream_when(source: VideoSource, is_stopped: Callable[[], bool]) -> Iterator[None]:
-    """Stop a stream inside the block once `is_stopped` is true.
-
-    Nothing is done for a file, which is checked at every frame.
-    """
-    over = threading.Event()
-
-    def ask() -> None:
-        while not over.wait(_ASK_S):
-            if is_stopped():
-                source.stop()
-                return
-
-    if source.is_stream:
-        threading.Thread(target=ask, name="stop", daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
-
-
 # -- Frame pipeline --------------------------------------------------------------------------------
 
 
@@ -356,28 +222,18 @@ PROGRESS_STAGE = "live"
 # three seconds, by which a link may be late
 _WAITING_FOR_LOG = 30
 _OFTEN_NS = 90_000_000
-# Frames that wait longer leave no time to register each to its neighbours.
-_HURRY_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class FrameTimes:
-    """A frame's times, as `VideoFrame` has them, without pixels."""
-
-    pts_ns: int
-    t_utc_ns: int
-    arrived_ns: int
 
 
 class FramePipeline:
-    """Pipeline of frames through clock and selection to the orthorectifying thread.
+    """Pipeline of a video: frames are read, selected, placed and published, each by a thread of its own.
 
-    drops        frames come in real time: if late, fewer are chosen, and new ground is lost last
-       (`FrameQueue`); else all wait
+    `VideoSource` reads, the caller's thread selects, `LiveOrthorectifier` places what was chosen, and
+    `LiveMap` publishes what that merged. What any of them leaves out is counted by the source's `health`.
+
+    is_timely    frames come in real time: if late, fewer are chosen
     is_sparing   whether a battery has to last: fewer frames are chosen, of the same ground
     decoded      frames that came; chosen: of them those for the map
-    newest       the newest frame; newest_picture: the same with its pixels
-    covered      the newest one that the log covers
+    newest       the newest frame; covered: the newest one that the log covers
     broken_by    the error with which the source ended early; None: none
     """
 
@@ -389,40 +245,25 @@ class FramePipeline:
         interior: InteriorOrientation,
         laying: LiveOrthorectifier,
         *,
-        drops: bool,
+        is_timely: bool,
         is_sparing: Callable[[], bool] = lambda: False,
     ) -> None:
         self._source, self._telemetry, self._clock = source, telemetry, clock
-        self._laying = laying
+        self._laying, self._dropped = laying, source.health.dropped
         self._uncovered: deque[VideoFrame] = deque()
         self._most_uncovered = count_fitting_frames(
             _WAITING_FOR_LOG, MAX_QUEUED_BYTES, interior.image_size_px
         )
         self._last_pts_ns: int | None = None
-        self._selector = KeyframeSelector(interior, is_eager=drops)
-        most = count_fitting_frames(MAX_QUEUED, MAX_QUEUED_BYTES, interior.image_size_px)
-        self._to_lay = FrameQueue(most, drops=drops, is_away=lambda: laying.patience.is_away)
-        self._drops, self._is_sparing = drops, is_sparing
-        self._error: BaseException | None = None
-        self._dropped: Counter[str] = Counter()
+        self._selector = KeyframeSelector(interior, self._dropped, is_eager=is_timely)
+        self._is_timely, self._is_sparing = is_timely, is_sparing
         self.decoded = self.chosen = 0
-        self.newest: FrameTimes | None = None
-        self.newest_picture: VideoFrame | None = None
-        self.covered: FrameTimes | None = None
+        self.newest: VideoFrame | None = None
+        self.covered: VideoFrame | None = None
         self.broken_by: SourceUnreadable | None = None
-        self._laid_by: ClockOffset | None = None
         self._posed_ns: int | None = None
         self._came_ns: int | None = None
         self._began_ns = 0
-
-    @property
-    def latency_ms(self) -> tuple[float, float]:
-        """p50 and p95 from arrival to tiles, milliseconds; NaN if there are none."""
-        late_ms = self._laying.late_ms
-        if not late_ms:
-            return float("nan"), float("nan")
-        half, most = np.percentile(late_ms, [50, 95])
-        return float(half), float(most)
 
     @property
     def first_tile_s(self) -> float:
@@ -435,51 +276,21 @@ class FramePipeline:
         return self._until_shown_s(self._came_ns)
 
     def _until_shown_s(self, since_ns: int | None) -> float:
-        shown_ns = self._laying.first_shown_ns
+        shown_ns = self._laying.published.first_ns
         return float("nan") if shown_ns is None or since_ns is None else (shown_ns - since_ns) / 1e9
-
-    @property
-    def drop_counts(self) -> Counter[str]:
-        """Frames not orthorectified so far, by reason. Safe from any thread."""
-        counts = (
-            self._to_lay.dropped,
-            self._dropped,
-            self._source.health.dropped,
-            self._selector.passed_over,
-        )
-        # Copies first, in one step each: their own threads go on counting.
-        return sum((Counter(dict(one)) for one in counts), self._laying.drop_counts)
 
     def run(self, progress: Progress, stopped: Callable[[], bool]) -> None:
         """Run until the video ends, breaks off or is stopped; finish the chosen frames.
 
-        Raises what orthorectification raises. The source's own error is kept in `broken_by`: the flight is
-        closed first.
+        Raises what a later stage raises. The source's own error is kept in `broken_by`: the flight is closed
+        first.
         """
         self._began_ns = time.monotonic_ns()
-        thread = threading.Thread(target=self._orthorectify_all, name="laying", daemon=True)
-        thread.start()
-        try:
-            with stop_stream_when(self._source, lambda: self._failed is not None or stopped()):
-                self._take_all(progress, stopped)
-            self._end()
-        except BaseException:
-            self._laying.patience.give_up()
-            self._to_lay.abandon()
-            self._close(thread)
-            raise
-        if self._failed is not None:
-            # Waiting for the store would delay the end.
-            self._laying.patience.give_up()
-        self._close(thread)
-        if (error := self._failed) is not None:
-            raise error
-        self._reprocess(is_over=True)
-
-    @property
-    def _failed(self) -> BaseException | None:
-        """Error of orthorectification or of the publisher."""
-        return self._error or self._laying.error
+        self._source.is_stopped = lambda: self._laying.error is not None or stopped()
+        self._take_all(progress, stopped)
+        self._end()
+        self._source.stop()
+        self._laying.finish()
 
     def _take_all(self, progress: Progress, stopped: Callable[[], bool]) -> None:
         try:
@@ -487,25 +298,19 @@ class FramePipeline:
                 self.decoded += 1
                 self._take(picture)
                 progress(PROGRESS_STAGE, self.decoded, count_frames(self._source, self.decoded))
-                if self._failed is not None or stopped():
+                if self._laying.error is not None or stopped():
                     return
         except SourceUnreadable as error:
+            if self._laying.error is not None:
+                raise
             self.broken_by = error
-
-    def _close(self, thread: threading.Thread) -> None:
-        """Wait until the queued frames are orthorectified, in their thread."""
-        try:
-            self._source.stop()
-        finally:
-            self._to_lay.close()
-            thread.join()
 
     def _take(self, picture: VideoFrame) -> None:
         """Pass a frame on once the log covers its moment.
 
         Of a stream no more frames than the clock can use.
         """
-        self.newest, self.newest_picture = _seen(picture), picture
+        self.newest = picture
         self._came_ns = self._came_ns or max(picture.arrived_ns, self._began_ns)
         self._telemetry.refresh()
         last_ns = self._last_pts_ns
@@ -518,13 +323,14 @@ class FramePipeline:
             self._choose(self._uncovered.popleft())
         if len(self._uncovered) > self._most_uncovered:
             self._uncovered.popleft()
-            self._dropped["telemetry_gap"] += 1
+            self._dropped.add("telemetry_gap")
 
     def _choose(self, picture: VideoFrame) -> None:
-        self.covered = _seen(picture)
+        self.covered = picture
         is_sparing = self._is_sparing()
-        if self._drops or is_sparing:
-            spaced = choose_spacing(self._to_lay.late_s if self._drops else 0.0, is_sparing=is_sparing)
+        if self._is_timely or is_sparing:
+            late_s = self._laying.late_s if self._is_timely else 0.0
+            spaced = choose_spacing(late_s, is_sparing=is_sparing)
             self._selector.opens_at, self._selector.closes_at = spaced
         chosen = self._selector.add(picture, self._telemetry.log_poses, self._clock.to_log_s(picture.pts_ns))
         self._keep(chosen)
@@ -541,55 +347,7 @@ class FramePipeline:
     def _keep(self, chosen: VideoFrame | None) -> None:
         if chosen is not None:
             self.chosen += 1
-            self._to_lay.put(chosen, self._selector.share)
-
-    def _orthorectify_all(self) -> None:
-        try:
-            while (picture := self._to_lay.get()) is not None:
-                self._orthorectify(picture)
-        except BaseException as error:  # noqa: BLE001  raised again in `run`
-            self._error = error
-            self._to_lay.close()
-
-    def _reprocess(self, *, is_over: bool = False) -> None:
-        """Reprocess frames in doubt if the clock is known better now."""
-        offset = self._clock.offset
-        if is_over or offset is not self._laid_by:
-            self._laid_by = offset
-            pose_at = partial(interpolate_pose, self._telemetry, offset)
-            self._laying.reprocess(offset, self._clock.breaks, pose_at, is_over=is_over)
-
-    def _orthorectify(self, picture: VideoFrame) -> None:
-        self._reprocess()
-        offset = self._clock.offset
-        try:
-            pose = interpolate_pose(self._telemetry, offset, picture.pts_ns)
-        except FrameRejected as error:
-            self._dropped[error.reason] += 1
-            return
-        if self._source.is_undated:
-            t_ns = compute_log_time(self._telemetry, offset, picture.pts_ns)
-            picture = replace(picture, t_utc_ns=self._telemetry.utc_ns(t_ns))
-        hurried = self._drops and self._to_lay.late_s > _HURRY_S
-        doubt_s = None if offset.is_known else offset.sigma_s
-        self._laying.orthorectify(picture, pose, hurried=hurried, doubt_s=doubt_s)
-
-
-def _seen(picture: VideoFrame) -> FrameTimes:
-    return FrameTimes(picture.pts_ns, picture.t_utc_ns, picture.arrived_ns)
-
-
-def compute_log_time(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> int:
-    """Return a frame's time on the log's clock, nanoseconds."""
-    return telemetry.zero_ns + round(offset.to_log_s(pts_ns / 1e9) * 1e9)
-
-
-def interpolate_pose(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> ExteriorOrientation:
-    """Return a frame's pose by the log, with the sigma of its clock offset.
-
-    Raises what `VideoPoses.exterior_at` does.
-    """
-    return telemetry.poses.exterior_at(compute_log_time(telemetry, offset, pts_ns), offset.sigma_s)
+            self._laying.put(chosen, self._selector.share)
 
 
 def count_frames(source: VideoSource, came: int) -> int:

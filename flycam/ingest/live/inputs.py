@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,13 +15,10 @@ from flycam.errors import CalibrationMissing, Cancelled, OptionUnusable, Positio
 from flycam.geodata.cameras import load_camera_file, parse_interior
 from flycam.geodata.dem import DemInfo
 from flycam.geometry.camera import InteriorOrientation, scale_interior
-from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.live.frame_pipeline import stop_stream_when
-from flycam.ingest.live.orthorectifier import TerrainSource
 from flycam.ingest.live.recording import KEEP_GB, LINK_LOG_FILE
 from flycam.ingest.live.telemetry import LinkedTelemetry, RecordedTelemetry, Telemetry
 from flycam.ingest.telemetry.mavlink_link import MavlinkLink, SteadyClock, is_link, parse_signing_key
-from flycam.ingest.video.recorder import RecordingOptions
+from flycam.ingest.video.decoder_process import RecordingOptions
 from flycam.ingest.video.stream import is_listen_address, make_waiting_remark
 from flycam.ingest.video.video_frames import VideoIdentity, format_stream_name
 from flycam.ingest.video.video_log import read_video_log
@@ -39,10 +34,12 @@ from flycam.messages import Message, _
 from flycam.model.flight import Flight
 from flycam.model.text import strip_url_credentials
 from flycam.mosaic.terrain import (
+    FixedTerrain,
+    MovingTerrain,
     TerrainLookup,
+    TerrainSource,
     extend_terrain,
     format_dem_names,
-    load_flight_terrain,
     load_terrain_around,
 )
 from flycam.originals import store_original
@@ -97,59 +94,6 @@ def _make_address_error(
             cure=_(", such as {address}", address=meant) if meant else "",
         )
     )
-
-
-# -- Terrain under an aircraft: all of a recorded flight's, or around a live one -------------------
-
-
-_AROUND_M, _LEAVES_M = 5000.0, 2500.0
-
-
-class FixedTerrain:
-    """One terrain under all of a flight."""
-
-    def __init__(self, terrain: TerrainGrid, names: str) -> None:
-        self.terrain, self.names = terrain, names
-
-    def terrain_at(self, _centre_m: tuple[float, float, float]) -> TerrainGrid:
-        """Return the same terrain everywhere."""
-        return self.terrain
-
-
-class MovingTerrain:
-    """Terrain around a live aircraft, loaded as it moves; thread-safe.
-
-    names: of the terrain files under the first position.
-    """
-
-    def __init__(self, workspace: Workspace, dems: Sequence[DemInfo], poses: VideoPoses) -> None:
-        self._workspace, self._dems, self._poses = workspace, dems, poses
-        self._terrain: TerrainGrid | None = None
-        self._loaded_at = (0.0, 0.0)
-        self._loading = threading.Lock()
-        self.names = ""
-
-    def terrain_at(self, centre_m: tuple[float, float, float]) -> TerrainGrid:
-        """Return the terrain for a camera at (east, north, height)."""
-        with self._loading:
-            return self._under(*centre_m[:2])
-
-    def _under(self, east: float, north: float) -> TerrainGrid:
-        if self._terrain is None or math.dist(self._loaded_at, (east, north)) > _LEAVES_M:
-            self._terrain = load_flight_terrain(
-                self._workspace,
-                self._dems,
-                self._poses.work_crs,
-                (east - _AROUND_M, north - _AROUND_M, east + _AROUND_M, north + _AROUND_M),
-                datum=self._poses.vertical_datum,
-                plane_height_m=float(np.nan_to_num(self._poses.home_m)),
-            )
-            # Set only on success, so that the next frame tries again.
-            self._loaded_at = (east, north)
-            self.names = self.names or format_dem_names(
-                self._dems, self._terrain.bounds_m, self._terrain.work_crs
-            )
-        return self._terrain
 
 
 # -- Live request, and its inputs opened -----------------------------------------------------------
@@ -235,9 +179,9 @@ def open_live_inputs(
     clock = SteadyClock()
     receiver = MavlinkLink(request.telemetry, key=key, record=scratch / LINK_LOG_FILE, clock_s=clock.now_s)
     link = stack.enter_context(receiver)
-    source = VideoSource(request.video, recording=recording, clock=clock)
+    source = VideoSource(request.video, recording=recording, clock=clock, is_stopped=stopped)
     remark = make_waiting_remark(request.video) if is_listen_address(request.video) else None
-    with stop_stream_when(source, stopped), announce_wait(remark, say):
+    with announce_wait(remark, say):
         stack.enter_context(source)
     linked = LinkedTelemetry(link, terrain_at, source.began_ns, clock)
     with announce_wait(describe_telemetry_wait(request.telemetry), say):
@@ -290,16 +234,13 @@ def create_terrain_source(
 
     joins  the flight that a video joins, whose ground is then included; None: it is one of its own
     """
-    if is_stream:
-        return MovingTerrain(workspace, dems, telemetry.poses)
     poses = telemetry.poses
+    work_crs, datum = poses.work_crs, poses.vertical_datum
+    home_m = float(np.nan_to_num(poses.home_m))
+    if is_stream:
+        return MovingTerrain(workspace, dems, work_crs, datum=datum, plane_height_m=home_m)
     terrain = load_terrain_around(
-        workspace,
-        dems,
-        telemetry.log_poses.centre_m,
-        poses.work_crs,
-        datum=poses.vertical_datum,
-        plane_height_m=float(np.nan_to_num(poses.home_m)),
+        workspace, dems, telemetry.log_poses.centre_m, work_crs, datum=datum, plane_height_m=home_m
     )
     terrain = extend_terrain(workspace, dems, terrain, joins)
     return FixedTerrain(terrain, format_dem_names(dems, terrain.bounds_m, terrain.work_crs))

@@ -23,8 +23,9 @@ from flycam.ingest.live.clock import (
     SHARED_SIGMA_S,
     STATED_SIGMA_S,
 )
-from flycam.ingest.live.frame_pipeline import MAX_QUEUED, MAX_QUEUED_BYTES, count_frames, stop_stream_when
+from flycam.ingest.live.frame_pipeline import count_frames
 from flycam.ingest.live.inputs import LiveRequest, format_log_name, resolve_interior_orientation
+from flycam.ingest.live.orthorectifier import MAX_QUEUED, MAX_QUEUED_BYTES
 from flycam.ingest.live.telemetry import Telemetry
 from flycam.ingest.preflight.takeoff import SIGMA_GNSS_HEIGHT_M
 from flycam.ingest.video.clock_offset import (
@@ -35,8 +36,7 @@ from flycam.ingest.video.clock_offset import (
     estimate_offset,
     predict_rates,
 )
-from flycam.ingest.video.decoder import count_fitting_frames
-from flycam.ingest.video.video_source import VideoFrame, VideoSource, make_video_name
+from flycam.ingest.video.video_source import VideoFrame, VideoSource, count_fitting_frames, make_video_name
 from flycam.messages import Message, _
 from flycam.model.diagnosis import TerrainAt
 from flycam.mosaic.terrain import TerrainLookup
@@ -210,11 +210,7 @@ def estimate_interior_orientation(
         if request.camera is not None:
             raise
         search = _Search(request, source, telemetry, dems)
-        seen = (
-            _watched(search, progress, stopped)
-            if source.is_stream
-            else _looked_through(search, progress, stopped)
-        )
+        seen = _watched(search, progress) if source.is_stream else _looked_through(search, progress, stopped)
         if seen is None:
             raise _make_calibration_error(request) from error
     interior = make_pinhole(source.size_px, seen.focal_px, seen.sigma_rel)
@@ -295,26 +291,25 @@ def _looked_through(search: _Search, progress: Progress, stopped: Callable[[], b
     return search.seen()
 
 
-def _watched(search: _Search, progress: Progress, stopped: Callable[[], bool]) -> FocalEstimate | None:
+def _watched(search: _Search, progress: Progress) -> FocalEstimate | None:
     """Estimate from a stream's frames as they come, for at most `MAX_WAIT_S`."""
     sample = TimeSample(count_fitting_frames(MAX_QUEUED, MAX_QUEUED_BYTES, search.source.size_px))
     began_s: float | None = None
     looked_s = float("-inf")
-    with stop_stream_when(search.source, stopped):
-        for done, picture in enumerate(search.source.frames(), start=1):
-            search.telemetry.refresh()
-            search.add(picture)
-            sample.add(picture)
-            progress("clock", done, 0)
-            now_s = picture.pts_ns / 1e9
-            began_s = now_s if began_s is None else began_s
-            if now_s - began_s >= FIRST_ESTIMATE_S and now_s - looked_s >= ESTIMATE_INTERVAL_S:
-                looked_s = now_s
-                if (seen := search.seen()) is not None:
-                    search.source.put_back(sample.pictures)
-                    return seen
-            if now_s - began_s >= MAX_WAIT_S:
-                return None
+    for done, picture in enumerate(search.source.frames(), start=1):
+        search.telemetry.refresh()
+        search.add(picture)
+        sample.add(picture)
+        progress("clock", done, 0)
+        now_s = picture.pts_ns / 1e9
+        began_s = now_s if began_s is None else began_s
+        if now_s - began_s >= FIRST_ESTIMATE_S and now_s - looked_s >= ESTIMATE_INTERVAL_S:
+            looked_s = now_s
+            if (seen := search.seen()) is not None:
+                search.source.put_back(sample.pictures)
+                return seen
+        if now_s - began_s >= MAX_WAIT_S:
+            return None
     return None
 
 

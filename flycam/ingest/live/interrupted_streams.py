@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from flycam.errors import Cancelled, FlightBusy, FlycamError
+from flycam.ingest.live.recording import recover_link_logs
 from flycam.ingest.video.video_frames import is_stream_frame
 from flycam.messages import _
 from flycam.model.flight import Flight, FlightState
@@ -55,7 +56,7 @@ def complete_interrupted_streams(workspace: Workspace, progress: Progress = igno
 def complete_interrupted_in_background(
     workspace: Workspace, on_completed: Callable[[Flight], None] = lambda _flight: None
 ) -> Iterator[None]:
-    """Run `complete_interrupted_streams` in a low-priority thread beside the block.
+    """Complete what killed programs left in a low-priority thread beside the block: link logs, flights.
 
     Cancelled when the block is left. on_completed: called for each completed flight, in that thread.
     """
@@ -82,6 +83,7 @@ def _complete_in_thread(
     with suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
     with suppress(FlycamError):
+        recover_link_logs(workspace)
         for flight in complete_interrupted_streams(workspace, heed):
             ended(flight)
 

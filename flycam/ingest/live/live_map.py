@@ -1,6 +1,7 @@
 """The map of a live video: its flight, mosaic writer, and publisher.
 
-Frames are merged with visibility patches, and published in groups by a thread.
+Frames are merged with visibility patches. The last stage of a live flight is here: a thread that publishes
+them in groups.
 """
 
 from __future__ import annotations
@@ -8,14 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Generic, TypeVar
 
+import numpy as np
 import shapely
 
-from flycam.concurrency import count_workers
+from flycam.concurrency import BoundedQueue, Stage, count_workers
 from flycam.geometry.terrain import TerrainGrid
 from flycam.media.pixels import Pixels
 from flycam.model.flight import Flight
@@ -45,103 +45,74 @@ from flycam.workspace import Workspace
 # One group is written at a time and takes all that was merged by its beginning: where frames come faster than
 # groups are written, groups grow, and share their tiles and the catalogue's commits. A group's overview tiles
 # reach to the coarsest zoom, and cost as much as its frames do; so after each group the thread rests half as
-# long as that took. `add` waits once too many frames are merged and not yet published, as while the store is
-# away.
+# long as that took. Merging waits once too many frames are merged and not yet published, as while the store
+# is away.
 
 
-Merged = TypeVar("Merged")
 MAX_UNPUBLISHED = 8
 _REST_SHARE, _MAX_REST_S = 0.5, 0.5
 
 
-class Publisher(Generic[Merged]):
+@dataclass(frozen=True, slots=True)
+class MergedFrame:
+    """A frame that is merged, and when it arrived (monotonic)."""
+
+    record: FrameRecord
+    arrived_ns: int
+
+
+class Publisher(Stage[MergedFrame]):
     """Publisher of merged frames, in groups.
 
-    publish   writes what is merged; on_shown: called with the published frames, oldest first
-    patience  calls `publish` again while store or database are away
-
-    Both are called in this one's thread; what they raise is raised by the next `add`, or `close`, and is
-    `error` until then.
+    publish  writes what is merged; called in this one's thread with the merged frames, oldest first
     """
 
-    def __init__(
-        self,
-        publish: Callable[[], object],
-        on_shown: Callable[[Sequence[Merged]], None],
-        most: int = MAX_UNPUBLISHED,
-        clock_s: Callable[[], float] = time.monotonic,
-        patience: Callable[[Callable[[], object]], object] = lambda ask: ask(),
-    ) -> None:
-        self._patience = patience
-        self._publish, self._shown, self._most, self._clock_s = publish, on_shown, most, clock_s
-        self._rest_until_s = clock_s()
-        self._waiting: list[Merged] = []
-        self._changed = threading.Condition()
-        self._is_closed = False
-        self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="publishing", daemon=True)
-        self._thread.start()
+    def __init__(self, publish: Callable[[Sequence[MergedFrame]], None], most: int = MAX_UNPUBLISHED) -> None:
+        self._publish, self._most = publish, most
+        self._merged = BoundedQueue[MergedFrame](most)
+        self._rest_until_s = 0.0
+        super().__init__("publishing", self._merged, self._publish_groups)
 
-    def add(self, merged: Merged) -> None:
-        """Add a merged frame; wait while too many are unpublished. Raises earlier errors."""
-        with self._changed:
-            while len(self._waiting) >= self._most and self.error is None:
-                self._changed.wait()
-            self._raise()
-            self._waiting.append(merged)
-            self._changed.notify_all()
+    def _publish_groups(self) -> None:
+        while group := self._merged.get_all(self._rest_s):
+            began_s = time.monotonic()
+            self._publish(group)
+            now_s = time.monotonic()
+            self._rest_until_s = now_s + min(_REST_SHARE * (now_s - began_s), _MAX_REST_S)
 
-    def close(self) -> None:
-        """Publish what waits. Raises earlier errors."""
-        self._end()
-        self._raise()
+    def _rest_s(self, waiting: int) -> float:
+        """Return seconds until the next group; no rest if half full."""
+        return 0.0 if 2 * waiting >= self._most else self._rest_until_s - time.monotonic()
 
-    def abandon(self) -> None:
-        """Drop what waits: an error is being raised."""
-        with self._changed:
-            self._waiting.clear()
-        self._end()
 
-    def _end(self) -> None:
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
-        self._thread.join()
+@dataclass(slots=True)
+class PublishedFrames:
+    """Frames of this run whose tiles are in the log.
 
-    def _raise(self) -> None:
-        if self.error is not None:
-            raise self.error
+    late_ms   of each, from its arrival until it was published
+    first_ns  when the first was published, monotonic
+    taken_ns  when the newest frame on the map was taken, UTC, also by an earlier run; None: there is none
+    """
 
-    def _run(self) -> None:
-        while group := self._next():
-            began_s = self._clock_s()
-            try:
-                self._patience(self._publish)
-                now_s = self._clock_s()
-                self._rest_until_s = now_s + min(_REST_SHARE * (now_s - began_s), _MAX_REST_S)
-                self._shown(group)
-            except BaseException as error:  # noqa: BLE001  raised again in `add`, `close`
-                with self._changed:
-                    self.error = error
-                    self._changed.notify_all()
-                return
+    taken_ns: int | None = None
+    late_ms: list[float] = field(default_factory=list)
+    first_ns: int | None = None
 
-    def _next(self) -> list[Merged]:
-        """Return all that waits, once there is any and the rest is over; [] at the end."""
-        with self._changed:
-            while not self._is_closed and (rest_s := self._rest_s()) != 0.0:
-                self._changed.wait(rest_s)
-            group, self._waiting = self._waiting, []
-            self._changed.notify_all()
-            return group
+    def __len__(self) -> int:
+        return len(self.late_ms)
 
-    def _rest_s(self) -> float | None:
-        """Return seconds until the next group; None: no frame. No rest if half full."""
-        if not self._waiting:
-            return None
-        if 2 * len(self._waiting) >= self._most:
-            return 0.0
-        return max(self._rest_until_s - self._clock_s(), 0.0)
+    @property
+    def latency_ms(self) -> tuple[float, float]:
+        """p50 and p95 from arrival to tiles, milliseconds; NaN if there are none."""
+        half, most = np.percentile(self.late_ms, [50, 95]) if self.late_ms else (np.nan, np.nan)
+        return float(half), float(most)
+
+    def add(self, frames: Sequence[MergedFrame], now_ns: int) -> None:
+        """Note frames as published at a monotonic time."""
+        self.first_ns = self.first_ns or now_ns
+        self.late_ms.extend((now_ns - one.arrived_ns) / 1e6 for one in frames)
+        taken_ns = max(one.record.header.captured_ns for one in frames)
+        self.taken_ns = max(taken_ns, self.taken_ns or taken_ns)
 
 
 # -- Visibility of live frames, where they can win a pixel -----------------------------------------
@@ -201,80 +172,84 @@ def _count_cached_tiles(first: FrameFootprint, work_crs: str, base_zoom: int) ->
     return min(max(MAX_UNPUBLISHED * rows * columns, _MIN_TILES), _MAX_TILES)
 
 
-@dataclass(frozen=True, slots=True)
-class MergedFrame:
-    """A frame that is merged, and when it arrived (monotonic)."""
-
-    record: FrameRecord
-    arrived_ns: int
-
-
-@dataclass(slots=True)
 class LiveMap:
     """State of a flight's map while its video is processed.
 
     The flight, its mosaic's writer, records that are written before the log names their tiles, and the
-    publisher.
+    publisher of merged frames.
+
+    published  gets the frames that are in the log; patience: the retry policy while the store is away
     """
 
-    flight: FlightSession
-    base_zoom: int
-    writer: MosaicWriter
-    records: FrameRecordBuffer
-    claims: LiveVisibility
-    publisher: Publisher[MergedFrame]
-    stack: ExitStack
-    _changing: threading.Lock = field(default_factory=threading.Lock)
-
-    @staticmethod
-    def open(
+    def __init__(
+        self,
         workspace: Workspace,
         flight: FlightSession,
         first: FrameFootprint,
-        on_shown: Callable[[Sequence[MergedFrame]], None],
-        retry_policy: RetryPolicy,
-    ) -> LiveMap:
+        published: PublishedFrames,
+        patience: RetryPolicy,
+    ) -> None:
         mosaic = open_mosaic(workspace, flight.flight, Layer.COLOUR, [first])
-        records = FrameRecordBuffer(workspace)
-        stack = ExitStack()
-        writer = stack.enter_context(
-            MosaicWriter(
-                workspace.store,
-                workspace.catalog.tiles,
-                mosaic,
-                origin=workspace.box,
-                clock_ns=workspace.clock_ns,
-                amendments=load_amendments(workspace.catalog, mosaic),
-                # Records precede the log: it names no tile of a frame that is not on record (decision 0012).
-                before_append=records.write,
-                before_group=partial(workspace.require_disk_space, GROUP_BYTES, held_lock=mosaic.flight_id),
-                workers=count_workers(),
-                cache_tiles=_count_cached_tiles(first, flight.flight.work_crs, mosaic.base_zoom),
-            )
+        self.flight, self.base_zoom = flight, mosaic.base_zoom
+        self._workspace, self._published, self._patience = workspace, published, patience
+        self._records = FrameRecordBuffer(workspace)
+        self._claims = LiveVisibility()
+        self._changing = threading.Lock()
+        self._writer = MosaicWriter(
+            workspace.store,
+            workspace.catalog.tiles,
+            mosaic,
+            origin=workspace.box,
+            clock_ns=workspace.clock_ns,
+            amendments=load_amendments(workspace.catalog, mosaic),
+            # Records precede the log: it names no tile of a frame that is not on record (decision 0012).
+            before_append=self._records.write,
+            before_group=partial(workspace.require_disk_space, GROUP_BYTES, held_lock=mosaic.flight_id),
+            workers=count_workers(),
+            cache_tiles=_count_cached_tiles(first, flight.flight.work_crs, mosaic.base_zoom),
         )
+        self.publisher = Publisher(self._publish)
 
-        def publish() -> None:
-            writer.publish()
-            # Where no tile changed, nothing was appended and no record written before it.
-            records.write()
+    def merge(self, frame: MergedFrame, pixels: Pixels, terrain: TerrainGrid) -> None:
+        """Merge a frame where it can win; its tiles are written by the publisher."""
+        self._records.add(frame.record)
+        for patch in self._claims.make_patches(frame.record, pixels, terrain):
+            self._patience(partial(self._writer.add, patch))
+        self.publisher.put(frame)
 
-        publisher = Publisher(publish, on_shown, patience=retry_policy)
-        return LiveMap(flight, mosaic.base_zoom, writer, records, LiveVisibility(), publisher, stack)
+    def close(self) -> None:
+        """Publish what is merged. Raises what failed."""
+        self.publisher.close()
+        self._writer.__exit__(None, None, None)
 
-    def extend_flight(self, workspace: Workspace, records: Sequence[FrameRecord]) -> None:
-        """Extend the recorded flight by frames: its bounds and times.
+    def abandon(self) -> None:
+        """Wait for the writer's threads, and write nothing that waits: an error is being raised."""
+        self._writer.__exit__(RuntimeError, RuntimeError("abandoned"), None)
 
-        The web map zooms to these bounds, and shows how old its newest image is.
-        """
-        self.update_flight(workspace, lambda flight: _holding(flight, records))
-
-    def update_flight(self, workspace: Workspace, changed: Callable[[Flight], Flight]) -> None:
+    def update_flight(self, changed: Callable[[Flight], Flight]) -> None:
         """Write the changed flight to the catalogue; thread-safe."""
         with self._changing:
             flight = changed(self.flight.flight)
             if flight != self.flight.flight:
-                workspace.catalog.flights.put_flight(flight)
+                self._workspace.catalog.flights.put_flight(flight)
                 self.flight = replace(self.flight, flight=flight)
+
+    def _publish(self, frames: Sequence[MergedFrame]) -> None:
+        """Write merged tiles, and extend the flight; in the publisher's thread.
+
+        The web map zooms to the flight's bounds, and shows how old its newest image is.
+        """
+        self._patience(self._write)
+        # before the catalogue is updated: the tile log names them already
+        now_ns = time.monotonic_ns()
+        records = [one.record for one in frames]
+        self._patience(lambda: self.update_flight(lambda flight: _holding(flight, records)))
+        self._published.add(frames, now_ns)
+
+    def _write(self) -> None:
+        self._writer.publish()
+        # Where no tile changed, nothing was appended and no record written before it.
+        self._records.write()
 
 
 def _holding(flight: Flight, records: Sequence[FrameRecord]) -> Flight:

@@ -10,30 +10,32 @@ better.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.concurrency import BoundedQueue, DropCounter, Stage
 from flycam.errors import FrameRejected, NotFound, OptionUnusable, OriginalPurged
 from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.footprint import is_looking_up
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.live.clock import IMPROVEMENT_FACTOR
-from flycam.ingest.live.live_map import LiveMap, MergedFrame
-from flycam.ingest.live.telemetry import PoseAt
+from flycam.ingest.live.clock import IMPROVEMENT_FACTOR, LiveClock
+from flycam.ingest.live.live_map import LiveMap, MergedFrame, PublishedFrames
+from flycam.ingest.live.telemetry import Telemetry, compute_log_time, interpolate_pose
 from flycam.ingest.video.clock_offset import ClockOffset
 from flycam.ingest.video.video_frames import VIDEO_CAMERA, VideoIdentity, is_stream_name
-from flycam.ingest.video.video_source import VideoFrame
+from flycam.ingest.video.video_source import VideoFrame, VideoSource, count_fitting_frames
 from flycam.media.pixels import EncodedFrame, encode_frame_jpeg, open_pixels
 from flycam.messages import _
 from flycam.model.flight import Flight
@@ -70,7 +72,7 @@ from flycam.mosaic.orthorectify.rectification import (
     get_recorded_pose,
 )
 from flycam.mosaic.surface.laying_surface import Bounds, raise_terrain
-from flycam.mosaic.terrain import store_frame_terrain
+from flycam.mosaic.terrain import TerrainSource, store_frame_terrain
 from flycam.mosaic.terrain_codec import assign_content_id
 from flycam.originals import fetch_local_copy, store_original_bytes
 from flycam.retry import RetryPolicy
@@ -113,43 +115,6 @@ class IngestedIntervals:
         if not 0 < after < len(self._pts_ns):
             return False
         return bool(self._pts_ns[after] - self._pts_ns[after - 1] <= self._GAP * self._usual_ns)
-
-
-# -- Merge thread of frames in order ---------------------------------------------------------------
-
-
-class MergeThread:
-    """Thread that merges one frame at a time, in order; one more may wait.
-
-    No more, as a frame's pixels are 6 MB. An error is raised by the next `add`, or `close`, and is `error`
-    until then.
-    """
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="merging")
-        self._newest: Future[None] | None = None
-
-    @property
-    def error(self) -> BaseException | None:
-        """Error of the frame added last, as soon as it occurred; None: none."""
-        newest = self._newest
-        return newest.exception() if newest is not None and newest.done() else None
-
-    def add(self, merge: Callable[[], None]) -> None:
-        """Wait for the frame before, then merge by this call."""
-        if self._newest is not None:
-            self._newest.result()
-        self._newest = self._pool.submit(merge)
-
-    def close(self) -> None:
-        """Wait for the frame that is being merged. Raises its error."""
-        self._pool.shutdown()
-        if self._newest is not None:
-            self._newest.result()
-
-    def abandon(self) -> None:
-        """Drop what waits: an error is being raised already."""
-        self._pool.shutdown(cancel_futures=True)
 
 
 # -- Registration of frames to earlier ones --------------------------------------------------------
@@ -327,37 +292,82 @@ class UncertainFrames:
         return is_clock_warning(warning, self._film.stream_id)
 
 
+# -- Queue of chosen frames: new ground is dropped last --------------------------------------------
+#
+# When late, frames are first chosen more seldom (`choose_spacing`): frames farther apart show the same ground
+# in fewer views. If the queue is full all the same, the frame is dropped whose neighbours show most of what
+# it shows: "thinned". Only where they do not is new ground lost: "no_time", or "store_away" while that is
+# why.
+
+
+MAX_QUEUED = 24
+MAX_QUEUED_BYTES = 768 << 20
+"""Frames in memory: 150 MB of 1920×1080, the same number of 4K, fewer of what is larger."""
+
+_SHOWN_BY_NEIGHBOURS = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenFrame:
+    """A frame chosen for the map.
+
+    share     of the view that is new against the frame chosen, and kept, before; at most 1
+    since_ns  monotonic time from which it waits
+    """
+
+    picture: VideoFrame
+    share: float
+    since_ns: int
+
+
+class NewGroundRule:
+    """Rule of a `BoundedQueue` of chosen frames: when full, the frame least missed is dropped.
+
+    is_away  whether store or database are away, so that no frame can be processed
+    dropped  counts by reason: "thinned", "no_time"; in place of the latter "store_away" while they are
+    """
+
+    def __init__(self, most: int, dropped: DropCounter, is_away: Callable[[], bool] = lambda: False) -> None:
+        self._most, self._dropped, self._is_away = most, dropped, is_away
+
+    def __call__(self, waiting: deque[ChosenFrame], _newest: ChosenFrame) -> bool:
+        """Make room, and add the share of the dropped frame to the next one."""
+        if len(waiting) < self._most:
+            return True
+        joined = [min(1.0, a.share + b.share) for a, b in pairwise(waiting)] or [1.0]
+        least = int(np.argmin(joined))
+        del waiting[least]
+        if least < len(waiting):
+            waiting[least] = replace(waiting[least], share=joined[least])
+        lost = "store_away" if self._is_away() else "no_time"
+        self._dropped.add("thinned" if joined[least] <= _SHOWN_BY_NEIGHBOURS else lost)
+        return True
+
+
 # -- Orthorectification of frames into a flight ----------------------------------------------------
 
 
+# Frames that wait longer leave no time to register each to its neighbours.
+_HURRY_S = 0.5
 _WHY = "laid again by a clock that is known better"
 
 
-class TerrainSource(Protocol):
-    """Source of terrain. names: of the files that the terrain is made of."""
-
-    names: str
-
-    def terrain_at(self, centre_m: tuple[float, float, float]) -> TerrainGrid:
-        """Return the terrain for a camera at (east, north, height) of the work CRS."""
-
-
 class LiveOrthorectifier:
-    """Orthorectifier of a video's frames into a flight that the first one opens.
+    """Orthorectifier of a video's frames into a flight that the first one opens: the stage that places them.
 
-    A context manager, which the caller leaves before releasing the flight's lock: whatever fails before
+    Its thread takes the chosen frames (`put`) in order, and puts what it merged into its `LiveMap`. A context
+    manager, which the caller leaves before releasing the flight's lock: whatever fails before
     `close` is through, nothing of this is still writing then. Frames on the map are not touched: see
     `flycam.ingest.live.existing_frames`.
 
-    new         frames that this run merged and published; reprocessed: those of them that it reprocessed
-    late_ms     of each, from its arrival until published; first_shown_ns: when the first was (monotonic)
-    laid_ns     when the newest frame on the map was taken, UTC; None: there is none
+    source      its `health` counts chosen frames that are not on the map, by reason: of their rejection,
+       "withdrawn", and "filmed_before" where frames on record show what they show
+    is_timely   frames come in real time: what has no room is dropped (`NewGroundRule`); else all wait
+    published   frames that this run merged and published; reprocessed: how many of them it reprocessed
     notes       on how the flight was opened, encoded by `flycam.model.warning`
-    rejections  frames that could not be orthorectified
+    rejections  frames that could not be orthorectified; withdrawn: ids of those that were withdrawn
     registration  of frames to each other, with counts
     patience    the retry policy while store and database are away
-    withdrawn   ids of chosen frames that were withdrawn; filmed_before: how many chosen frames show what
-       frames on record show
     """
 
     def __init__(
@@ -367,18 +377,25 @@ class LiveOrthorectifier:
         video: VideoIdentity,
         ground: TerrainSource,
         labels: FlightLabels,
-        retry_policy: RetryPolicy | None = None,
+        source: VideoSource,
+        telemetry: Telemetry,
+        clock: LiveClock,
+        patience: RetryPolicy,
+        *,
+        is_timely: bool,
     ) -> None:
-        self.patience = retry_policy or RetryPolicy(workspace.clock_ns)
+        self._source, self._telemetry, self._clock = source, telemetry, clock
+        self.patience, self._dropped, self._is_timely = patience, source.health.dropped, is_timely
         self._workspace, self._flight_id, self._film = workspace, flight_id, video
         self._ground, self._labels = ground, labels
         self._open: LiveMap | None = None
         self._opens: Callable[[FlightSession], LiveMap]
         self._is_closed = False
         self._doubts = UncertainFrames(video)
-        # A frame is encoded as JPEG, and decoded, while it is registered to earlier ones.
-        self._coding = ThreadPoolExecutor(1, thread_name_prefix="coding")
-        self._merger = MergeThread()
+        # It encodes a frame as JPEG, and decodes it, while that is registered to earlier ones; then it merges
+        # it while the next one is registered, which is encoded only after that: a frame's pixels are 6 MB.
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="merging")
+        self._merging: Future[None] | None = None
         existing = workspace.catalog.frames.list_for_flight(flight_id)
         self._standing = {record.frame_id: record for record in existing}
         own_records = video.select_frames(existing)
@@ -386,13 +403,15 @@ class LiveOrthorectifier:
         self.rejections = Rejections()
         self.registration = LiveRegistration(video.interior)
         self.withdrawn: set[str] = set()
-        self.filmed_before = 0
-        self.new = self.reprocessed = 0
-        self.late_ms: list[float] = []
-        self.first_shown_ns: int | None = None
+        self.reprocessed = 0
         self.notes: tuple[str, ...] = ()
         on_map = (one.header.captured_ns for one in own_records if one.status is FrameStatus.USED)
-        self.laid_ns = max(on_map, default=None)
+        self.published = PublishedFrames(max(on_map, default=None))
+        self._laid_by: ClockOffset | None = None
+        most = count_fitting_frames(MAX_QUEUED, MAX_QUEUED_BYTES, video.interior.image_size_px)
+        rule = NewGroundRule(most, self._dropped, lambda: patience.is_away)
+        self._chosen = BoundedQueue[ChosenFrame](most, rule if is_timely else None)
+        self._placing = Stage("placing", self._chosen, self._place_all)
 
     def __enter__(self) -> Self:
         return self
@@ -404,17 +423,53 @@ class LiveOrthorectifier:
         if not self._is_closed:
             self._abandon()
 
-    def orthorectify(
-        self,
-        picture: VideoFrame,
-        log_pose: ExteriorOrientation,
-        *,
-        hurried: bool = False,
-        doubt_s: float | None = None,
-    ) -> bool:
-        """Orthorectify, record and merge one frame; return True if it was merged.
+    def put(self, picture: VideoFrame, share: float) -> None:
+        """Add a chosen frame, of whose view a share is new. Raises earlier errors."""
+        self._placing.put(ChosenFrame(picture, min(share, 1.0), time.monotonic_ns()))
 
-        Its tiles are written later by the publisher. Raises what storage does.
+    @property
+    def late_s(self) -> float:
+        """Seconds that the oldest chosen frame has waited; 0 if none waits.
+
+        The delay of this stage alone: choosing fewer frames would not shorten decoding or the log's delay.
+        """
+        oldest = self._chosen.oldest
+        return 0.0 if oldest is None else (time.monotonic_ns() - oldest.since_ns) / 1e9
+
+    def finish(self) -> None:
+        """Place the frames that wait, and reprocess those in doubt. Raises what failed."""
+        if self.error is not None:
+            # Waiting for the store would delay the end.
+            self.patience.give_up()
+        self._placing.close()
+        if (error := self.error) is not None:
+            raise error
+        self._reprocess(is_over=True)
+
+    def _place_all(self) -> None:
+        while (chosen := self._chosen.get()) is not None:
+            self._reprocess()
+            self._place(chosen.picture)
+
+    def _place(self, picture: VideoFrame) -> None:
+        """Place a frame by the log and the clock as they are known now."""
+        offset = self._clock.offset
+        try:
+            pose = interpolate_pose(self._telemetry, offset, picture.pts_ns)
+        except FrameRejected as error:
+            self._dropped.add(error.reason)
+            return
+        if self._source.is_undated:
+            t_ns = compute_log_time(self._telemetry, offset, picture.pts_ns)
+            picture = replace(picture, t_utc_ns=self._telemetry.utc_ns(t_ns))
+        hurried = self._is_timely and self.late_s > _HURRY_S
+        doubt_s = None if offset.is_known else offset.sigma_s
+        self._orthorectify(picture, pose, hurried=hurried, doubt_s=doubt_s)
+
+    def _orthorectify(
+        self, picture: VideoFrame, log_pose: ExteriorOrientation, *, hurried: bool, doubt_s: float | None
+    ) -> None:
+        """Orthorectify, record and merge one frame. Raises what storage does.
 
         log_pose  its pose by the log; hurried: others wait, so it is not registered by its own evidence
         doubt_s   sigma of the clock offset, where that is not known: the flight then carries a warning
@@ -423,13 +478,14 @@ class LiveOrthorectifier:
         record = self._standing.get(frame_id)
         if record is not None and record.status is FrameStatus.WITHDRAWN:
             self.withdrawn.add(frame_id)
-            return False
+            self._dropped.add("withdrawn")
+            return
         if record is not None and record.status is FrameStatus.USED:
             self._recall(picture, log_pose, record)
-            return False
+            return
         if record is None and self._filmed.contains(picture.pts_ns):
-            self.filmed_before += 1
-            return False
+            self._dropped.add("filmed_before")
+            return
         if self._open is None:
             self.patience(lambda: self._check_lies_nowhere_else(frame_id))
         name = format_video_frame_name(self._film.name, picture.pts_ns)
@@ -449,7 +505,7 @@ class LiveOrthorectifier:
             if is_looking_up(self._film.interior, log_pose):
                 # A frame that sees no ground need not be registered.
                 compute_ground_view(header, terrain)
-            coded = self._coding.submit(encode_frame_jpeg, picture.pixels, name)
+            coded = self._beside.submit(encode_frame_jpeg, picture.pixels, name)
             pose = self.registration.pose(picture, log_pose, terrain, hurried=hurried)
             try:
                 store_frame = partial(self._store_frame, pose, header, coded, terrain, picture, doubt_s)
@@ -461,10 +517,16 @@ class LiveOrthorectifier:
             if coded is not None:
                 coded.cancel()
             self.rejections.add(header, error)
-            return False
+            self._dropped.add(error.reason)
+            return
         self.registration.mark_placed()
-        self._merger.add(merge)
-        return True
+        self._finish_merging()
+        self._merging = self._beside.submit(merge)
+
+    def _finish_merging(self) -> None:
+        """Wait for the frame that is being merged. Raises its error."""
+        if self._merging is not None:
+            self._merging.result()
 
     def _check_lies_nowhere_else(self, frame_id: str) -> None:
         """Raise OptionUnusable if the video is in another flight.
@@ -513,7 +575,7 @@ class LiveOrthorectifier:
         if doubt_s is not None:
             self._doubts.add(header, doubt_s, picture.breaks)
             # Written at once: a killed program leaves no warning otherwise.
-            opened.update_flight(self._workspace, self._doubts.add_warning)
+            opened.update_flight(self._doubts.add_warning)
         if ground is not terrain:
             store_frame_terrain(self._workspace, ground)
         record = replace(self._record(planned, opened, ground.dem_id), exterior=pose)
@@ -563,25 +625,21 @@ class LiveOrthorectifier:
 
     @property
     def error(self) -> BaseException | None:
-        """Error of merging or publishing, as soon as it occurred; None: none."""
-        return self._merger.error or (self._open.publisher.error if self._open is not None else None)
-
-    @property
-    def drop_counts(self) -> Counter[str]:
-        """Chosen frames that are not on the map, by reason."""
-        reasons = Counter(error.reason for _, error in self.rejections.errors)
-        return reasons + Counter(withdrawn=len(self.withdrawn), filmed_before=self.filmed_before)
+        """Error of placing, merging or publishing, as soon as it occurred; None: none."""
+        merging = self._merging
+        merged_error = merging.exception() if merging is not None and merging.done() else None
+        published_error = self._open.publisher.error if self._open is not None else None
+        return self._placing.error or merged_error or published_error
 
     def close(self, warnings: Sequence[str], progress: Progress) -> Flight | None:
         """Write what is left, measure coverage, close the flight; None without one.
 
         warnings  further ones that the flight keeps
         """
-        self._coding.shutdown()
-        self._merger.close()
+        self._finish_merging()
+        self._beside.shutdown()
         if self._open is not None:
-            self._open.publisher.close()
-            self._open.stack.close()
+            self._open.close()
         self._is_closed = True
         if self._open is None:
             return self._find_unchanged_flight()
@@ -593,7 +651,7 @@ class LiveOrthorectifier:
         self.patience(partial(catalog.frames.put, [one for one in refused if one.frame_id not in on_map]))
         flight = opened.flight.flight
         flight = replace(flight, warnings=tuple(dict.fromkeys((*flight.warnings, *warnings))))
-        cover = partial(measure_coverage, self._workspace, flight, progress, changed=self.new > 0)
+        cover = partial(measure_coverage, self._workspace, flight, progress, changed=len(self.published) > 0)
         self.patience(cover)
         return self.patience(
             lambda: close_flight(
@@ -609,26 +667,28 @@ class LiveOrthorectifier:
         self.notes = self.patience(partial(list_unused_label_notes, self._workspace, existing, self._labels))
         return existing
 
-    def reprocess(self, clock: ClockOffset, breaks: int, pose_at: PoseAt, *, is_over: bool = False) -> None:
+    def _reprocess(self, *, is_over: bool = False) -> None:
         """Reprocess frames in doubt if the clock is known now, or twice as well as then.
 
         Frames to come are registered to them as placed then. Frames from before a jump of the video's time
         stay, and so do those that the log no longer covers: the flight keeps a warning. Raises what storage
         does.
 
-        breaks   how often the video's time had jumped in the frames that the clock belongs to; pose_at: by it
         is_over  no frame comes any more; until then those to come wait, and only the newest are reprocessed
         """
+        clock = self._clock.offset
+        if clock is self._laid_by and not is_over:
+            return
+        self._laid_by = clock
         new_poses: dict[str, ExteriorOrientation] = {}
-        for frame_id, pts_ns in self._doubts.select_due(clock, breaks, is_over=is_over).items():
+        for frame_id, pts_ns in self._doubts.select_due(clock, self._clock.breaks, is_over=is_over).items():
             with suppress(FrameRejected):
-                new_poses[frame_id] = pose_at(pts_ns)
+                new_poses[frame_id] = interpolate_pose(self._telemetry, clock, pts_ns)
         if not new_poses or self._open is None:
             return
         opened = self._open
-        self._merger.close()
-        opened.publisher.close()
-        opened.stack.close()
+        self._finish_merging()
+        opened.close()
         of_flight = partial(self._workspace.catalog.frames.list_for_flight, self._flight_id, FrameStatus.USED)
         records = {one.frame_id: one for one in self.patience(of_flight)}
         self.registration.reset()
@@ -646,9 +706,8 @@ class LiveOrthorectifier:
             self.patience(partial(rebuild_mosaic, self._workspace, mosaic, ignore_progress, also=also))
         self.reprocessed += len(again)
         self._doubts.mark_reprocessed(again, clock)
-        self._merger = MergeThread()
         self._open = self._opens(opened.flight)
-        self._open.update_flight(self._workspace, self._doubts.add_warning)
+        self._open.update_flight(self._doubts.add_warning)
 
     def _placed_again(
         self, record: FrameRecord, log_pose: ExteriorOrientation, opened: LiveMap
@@ -679,18 +738,22 @@ class LiveOrthorectifier:
 
         An error in one step does not prevent the others.
         """
-        opened, error = self._open, RuntimeError("abandoned")
         # the last is done first
         with ExitStack() as steps:
-            if opened is not None:
-                steps.callback(opened.stack.__exit__, RuntimeError, error, None)
-            steps.callback(self._merger.abandon)
-            if opened is not None:
-                # The merger may wait for it.
-                steps.callback(opened.publisher.abandon)
-            steps.callback(self._coding.shutdown, cancel_futures=True)
+            steps.callback(self._abandon_map)
+            steps.callback(self._placing.abandon)
             # A retry for the store would delay this.
             steps.callback(self.patience.give_up)
+
+    def _abandon_map(self) -> None:
+        opened = self._open
+        with ExitStack() as steps:
+            if opened is not None:
+                steps.callback(opened.abandon)
+            steps.callback(self._beside.shutdown, cancel_futures=True)
+            if opened is not None:
+                # Merging may wait for it.
+                steps.callback(opened.publisher.abandon)
 
     def _opened(self, planned: FrameFootprint, terrain: TerrainGrid) -> LiveMap:
         if self._open is None:
@@ -706,7 +769,7 @@ class LiveOrthorectifier:
                 is_drill=self._film.is_drill,
             )
             self._opens = partial(
-                LiveMap.open, self._workspace, first=planned, on_shown=self._shown, retry_policy=self.patience
+                LiveMap, self._workspace, first=planned, published=self.published, patience=self.patience
             )
             self._open = self._opens(flight)
             self.notes = flight.notes
@@ -720,23 +783,4 @@ class LiveOrthorectifier:
     def _merge(
         self, opened: LiveMap, frame: MergedFrame, pixels: NDArray[np.uint8], terrain: TerrainGrid
     ) -> None:
-        """Merge a frame where it can win; its tiles are written by the publisher.
-
-        Runs in the merger's thread.
-        """
-        opened.records.add(frame.record)
-        for patch in opened.claims.make_patches(frame.record, pixels, terrain):
-            self.patience(partial(opened.writer.add, patch))
-        opened.publisher.add(frame)
-
-    def _shown(self, frames: Sequence[MergedFrame]) -> None:
-        """Record published frames; runs in the publisher's thread."""
-        assert self._open is not None  # noqa: S101  its publisher calls
-        # before the catalogue is updated: the tile log names them already
-        now_ns = time.monotonic_ns()
-        self.patience(partial(self._open.extend_flight, self._workspace, [one.record for one in frames]))
-        self.first_shown_ns = self.first_shown_ns or now_ns
-        self.late_ms.extend((now_ns - one.arrived_ns) / 1e6 for one in frames)
-        self.new += len(frames)
-        taken_ns = max(one.record.header.captured_ns for one in frames)
-        self.laid_ns = max(taken_ns, self.laid_ns or taken_ns)
+        opened.merge(frame, pixels, terrain)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import struct
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -20,15 +21,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from flycam.catalog.live_flights import VideoSegment
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable
-from flycam.ingest.video.recorder import (
-    RecordingOptions,
-    close_unfinished_segments,
-    list_finished_segments,
-    read_segment,
+from flycam.ingest.video.decoder_process import FINISHED, UNFINISHED, RecordingOptions
+from flycam.media.mp4 import (
+    TICKS_PER_S,
+    FragmentedContent,
+    format_codec_name,
+    parse_codec_configuration,
+    scan_content,
+    set_duration,
 )
 from flycam.messages import Message, _
 from flycam.originals import store_original
@@ -257,10 +261,86 @@ def _describe_error(error: Exception, folder: Path) -> Message:
     )
 
 
+# -- Recorded segments, also those whose recorder died while writing -------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentFile:
+    """Complete segment of a recording.
+
+    began_ns  UTC of its first frame
+    codec     name as browsers use it
+    """
+
+    path: Path
+    began_ns: int
+    seconds: float
+    pictures: int
+    codec: str
+
+
+def list_finished_segments(folder: Path) -> list[Path]:
+    """List the segments that their recorder has closed, oldest first. Raises OSError."""
+    return sorted(folder.glob(f"*{FINISHED}"), key=lambda path: int(path.stem))
+
+
+def close_unfinished_segments(folder: Path) -> None:
+    """Close segments left open by a recorder that is gone. Raises OSError.
+
+    They are complete up to their last whole fragment.
+    """
+    for path in folder.glob(f"*{UNFINISHED}"):
+        path.rename(path.with_suffix(FINISHED))
+
+
+def read_segment(path: Path) -> SegmentFile | None:
+    """Cut a closed segment to its complete part, set its duration and describe it.
+
+    None if it holds no frame. Idempotent. Raises OSError; SourceUnreadable for a damaged segment, which is
+    left as it is.
+    """
+    with path.open("r+b") as file:
+        try:
+            content = _content(file)
+            file.seek(0)
+            head = file.read(content.head_bytes)
+            found = parse_codec_configuration(head)
+            if not content.pictures or found is None:
+                return None
+            codec, head = format_codec_name(*found), set_duration(head, content.ticks)
+        except (ValueError, IndexError, struct.error) as error:
+            raise SourceUnreadable(
+                _(
+                    "{path}: this recorded video is damaged, as by a power cut ({error}): a "
+                    "program that repairs MP4 may save pictures of it",
+                    path=path,
+                    error=error,
+                )
+            ) from error
+        file.truncate(content.complete_bytes)
+        file.seek(0)
+        file.write(head)
+    return SegmentFile(
+        path=path,
+        began_ns=int(path.stem),
+        seconds=content.ticks / TICKS_PER_S,
+        pictures=content.pictures,
+        codec=codec,
+    )
+
+
+def _content(file: BinaryIO) -> FragmentedContent:
+    def read_at(at: int, count: int) -> bytes:
+        file.seek(at)
+        return file.read(count)
+
+    return scan_content(read_at, os.fstat(file.fileno()).st_size)
+
+
 # -- Scratch folder and link log of a live flight --------------------------------------------------
 #
 # A flight that ends, also by an error, stores its link log itself once its link is closed; one that a killed
-# program left, or that the store did not accept, is stored by the next `flycam live`.
+# program left, or that the store did not accept, is stored by the next program.
 
 
 LINK_LOG_FILE = "heard.tlog"
@@ -273,8 +353,6 @@ def open_scratch_folder(workspace: Workspace) -> Iterator[Path]:
     Raises StorageFailed if the link's log cannot be stored and nothing else failed; it stays there.
     """
     folder, fd = _new(workspace)
-    before = threading.Thread(target=recover_link_logs, args=(workspace,), name="left", daemon=True)
-    before.start()
     try:
         yield folder
     except BaseException:
@@ -285,7 +363,6 @@ def open_scratch_folder(workspace: Workspace) -> Iterator[Path]:
     else:
         _emptied(workspace, folder)
     finally:
-        before.join()
         os.close(fd)
 
 

@@ -11,7 +11,7 @@ import math
 import secrets
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -25,10 +25,10 @@ from flycam.catalog.live_flights import AircraftState, LinkState, LiveFlightPhas
 from flycam.errors import FlycamError, StorageFailed
 from flycam.ingest.live.clock import LiveClock
 from flycam.ingest.live.existing_frames import list_turn_doubts
-from flycam.ingest.live.frame_pipeline import FramePipeline, FrameTimes, compute_log_time, interpolate_pose
-from flycam.ingest.live.orthorectifier import LiveOrthorectifier, TerrainSource
+from flycam.ingest.live.frame_pipeline import FramePipeline
+from flycam.ingest.live.orthorectifier import LiveOrthorectifier
 from flycam.ingest.live.recording import StreamRecording
-from flycam.ingest.live.telemetry import LinkStatus, Telemetry
+from flycam.ingest.live.telemetry import LinkStatus, Telemetry, compute_log_time, interpolate_pose
 from flycam.ingest.video.video_frames import VideoIdentity
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
 from flycam.messages import Message, _
@@ -38,6 +38,7 @@ from flycam.model.telemetry import TelemetrySample
 from flycam.model.warning import describe_warning
 from flycam.mosaic.orthorectify.flight_session import FlightLabels, find_flight, resolve_flight_event
 from flycam.mosaic.orthorectify.rectification import compute_ground_view
+from flycam.mosaic.terrain import TerrainSource
 from flycam.storage import keys
 from flycam.workspace import Workspace
 
@@ -181,7 +182,7 @@ class StatusReporter:
         self._failure: Message | None = None
         self._track = FlightPath()
         self._footprint: tuple[LonLat, ...] = ()
-        self._outlined: FrameTimes | None = None
+        self._outlined: VideoFrame | None = None
         self._over = threading.Event()
         self._picture = ThumbnailPublisher(workspace, flight_id, self._newest)
         self._thread = threading.Thread(target=self._tell, name="news", daemon=True)
@@ -250,7 +251,7 @@ class StatusReporter:
             self._track.add(link_status.sample)
         video, telemetry = self._links(link_status)
         newest = flow.newest if flow else None
-        left_out = (flow.drop_counts if flow else Counter()) + self._telemetry.count_rejected_samples()
+        left_out = self._source.health.dropped.counts() + self._telemetry.count_rejected_samples()
         return LiveFlightReport(
             flight_id=self._flight_id,
             event_id=self._event_id,
@@ -268,7 +269,7 @@ class StatusReporter:
             picture_age_s=None
             if newest is None
             else compute_frame_age(newest, self._clock, is_stream=self._source.is_stream),
-            laid_ns=laying.laid_ns if laying else None,
+            laid_ns=laying.published.taken_ns if laying else None,
             video=video,
             telemetry=telemetry,
             left_out=dict(sorted(left_out.items())),
@@ -280,7 +281,7 @@ class StatusReporter:
         )
 
     def _newest(self) -> VideoFrame | None:
-        return self._flow.newest_picture if self._flow else None
+        return self._flow.newest if self._flow else None
 
     def _read_link_status(self) -> LinkStatus:
         newest = self._flow.newest if self._flow else None
@@ -315,9 +316,9 @@ class StatusReporter:
             age_s=status.age_s,
         )
 
-    def _outline(self, covered: FrameTimes | None) -> tuple[LonLat, ...]:
+    def _outline(self, covered: VideoFrame | None) -> tuple[LonLat, ...]:
         """Return the footprint of the newest frame; empty if it cannot be computed yet."""
-        if covered is None or covered == self._outlined or not self._clock.is_settled:
+        if covered is None or covered is self._outlined or not self._clock.is_settled:
             return self._footprint
         self._outlined = covered
         try:
@@ -339,7 +340,7 @@ class StatusReporter:
             self._footprint = tuple(_rounded(lon, lat) for lon, lat in outline.exterior.coords)
         return self._footprint
 
-    def _taken_ns(self, newest: FrameTimes) -> int:
+    def _taken_ns(self, newest: VideoFrame) -> int:
         """Return the UTC of a frame, also of a video without a creation time."""
         if not self._source.is_undated:
             return newest.t_utc_ns
@@ -360,7 +361,7 @@ class StatusReporter:
         return tuple({str(one): one for one in all_messages}.values())[-_REMARKS:]
 
 
-def compute_frame_age(newest: FrameTimes, clock: LiveClock, *, is_stream: bool) -> float:
+def compute_frame_age(newest: VideoFrame, clock: LiveClock, *, is_stream: bool) -> float:
     """Return the seconds since a frame was taken.
 
     Since it arrived and, of a stream, its latency as far as known: its time is that of arrival, the log's
@@ -372,7 +373,7 @@ def compute_frame_age(newest: FrameTimes, clock: LiveClock, *, is_stream: bool) 
     return since_s + max(0.0, newest.pts_ns / 1e9 - clock.to_log_s(newest.pts_ns))
 
 
-def is_matching_clock(newest: FrameTimes | None, clock: LiveClock) -> bool:
+def is_matching_clock(newest: VideoFrame | None, clock: LiveClock) -> bool:
     """Return True if frames wait for the clock; False before the first frame."""
     return newest is not None and not clock.is_settled
 

@@ -8,7 +8,6 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -48,56 +47,8 @@ class LinkStatus:
     connections: int
 
 
-class Telemetry(Protocol):
-    """Telemetry of a video.
-
-    poses, log_poses: so far; times of `log_poses` in seconds since zero_ns of the log's clock.
-    """
-
-    poses: VideoPoses
-    log_poses: LoggedPoses
-    zero_ns: int
-    is_shared: bool
-
-    def refresh(self) -> None:
-        """Read what came since."""
-
-    def covers(self, log_s: float) -> bool:
-        """Return True if nothing more will become known of a moment."""
-
-    def status_at(self, log_s: float | None) -> LinkStatus:
-        """Return the aircraft's state at a moment of the video; a link's by now."""
-
-    def estimate_initial_offset(self, video_s: float) -> tuple[ClockOffset, float]:
-        """Return the clock offset known before any motion, and how far from it to look."""
-
-    def to_reported(self, offset: ClockOffset) -> ClockOffset:
-        """Convert an offset to one against the video's own time."""
-
-    def from_reported(self, offset_s: float) -> float:
-        """Convert an offset given as reported to one against zero_ns."""
-
-    def utc_ns(self, t_ns: int) -> int:
-        """Convert a time of the log's clock to UTC."""
-
-    def describe_dating(self, video: str) -> Message:
-        """Describe how frames without a creation time are dated."""
-
-    def doubts(self, video_s: float, created_ns: int | None) -> tuple[Message, ...]:
-        """Return why it may be of another video.
-
-        See `VideoLog.find_doubts`.
-        """
-
-    def remarks(self) -> tuple[Message, ...]:
-        """Return remarks on the telemetry."""
-
-    def count_rejected_samples(self) -> Counter[str]:
-        """Count rejected samples and packets by reason."""
-
-
 class RecordedTelemetry:
-    """A whole log.
+    """A whole log; of its clock as `VideoLog`.
 
     Raises PositionMissing, or SourceUnreadable if it has no attitude at all.
     """
@@ -305,3 +256,23 @@ class LinkedTelemetry:
         self._noticed.update((one.text, one) for one in log.remarks)
         self.poses, self.log_poses, self._of_poses = poses, logged, poses.remarks(log.name)
         return True
+
+
+Telemetry = RecordedTelemetry | LinkedTelemetry
+"""Telemetry of a video.
+
+poses, log_poses: so far; times of `log_poses` in seconds since zero_ns of the log's clock.
+"""
+
+
+def compute_log_time(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> int:
+    """Return a frame's time on the log's clock, nanoseconds."""
+    return telemetry.zero_ns + round(offset.to_log_s(pts_ns / 1e9) * 1e9)
+
+
+def interpolate_pose(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> ExteriorOrientation:
+    """Return a frame's pose by the log, with the sigma of its clock offset.
+
+    Raises what `VideoPoses.exterior_at` does.
+    """
+    return telemetry.poses.exterior_at(compute_log_time(telemetry, offset, pts_ns), offset.sigma_s)

@@ -18,6 +18,7 @@ from functools import partial
 
 import numpy as np
 
+from flycam.concurrency import DropCounter
 from flycam.errors import OutsideTerrain
 from flycam.geodata.dem import DemInfo
 from flycam.geometry.camera import InteriorOrientation
@@ -29,9 +30,8 @@ from flycam.ingest.live.existing_frames import (
     measure_video_motion,
     reconcile_existing_frames,
 )
-from flycam.ingest.live.frame_pipeline import FramePipeline, interpolate_pose
+from flycam.ingest.live.frame_pipeline import FramePipeline
 from flycam.ingest.live.inputs import (
-    FixedTerrain,
     LiveRequest,
     build_video_identity,
     create_terrain_source,
@@ -41,10 +41,10 @@ from flycam.ingest.live.inputs import (
 )
 from flycam.ingest.live.interior_orientation import estimate_interior_orientation
 from flycam.ingest.live.interrupted_streams import complete_interrupted_in_background
-from flycam.ingest.live.orthorectifier import LiveOrthorectifier, TerrainSource
+from flycam.ingest.live.orthorectifier import LiveOrthorectifier
 from flycam.ingest.live.recording import RecordingSummary, StreamRecording, open_scratch_folder
 from flycam.ingest.live.status import StatusReporter
-from flycam.ingest.live.telemetry import Telemetry
+from flycam.ingest.live.telemetry import Telemetry, interpolate_pose
 from flycam.ingest.video.clock_offset import ClockOffset
 from flycam.ingest.video.video_frames import VideoIdentity
 from flycam.ingest.video.video_poses import VideoPoses
@@ -56,7 +56,7 @@ from flycam.model.rejection_reasons import format_rejection_counts
 from flycam.model.warning import describe_warning, format_clock_warning
 from flycam.mosaic.eviction import enable_eviction
 from flycam.mosaic.orthorectify.flight_session import FlightLabels, require_free_name
-from flycam.mosaic.terrain import load_registered_dems
+from flycam.mosaic.terrain import FixedTerrain, TerrainSource, load_registered_dems
 from flycam.retry import RetryPolicy
 from flycam.workspace import NoticeListener, Progress, Workspace, ignore_notice, ignore_progress
 
@@ -144,10 +144,29 @@ def orthorectify_video(
         existing = _settled(workspace, request, opened, ground, progress)
         # Inside the flight's lock: leaving this context waits for its writers first (decision 0018).
         laying = stack.enter_context(
-            LiveOrthorectifier(workspace, opened.flight_id, opened.video, ground, labels, patience)
+            LiveOrthorectifier(
+                workspace,
+                opened.flight_id,
+                opened.video,
+                ground,
+                labels,
+                opened.source,
+                opened.telemetry,
+                opened.clock,
+                patience,
+                is_timely=opened.is_timely,
+            )
         )
         patience(lambda: store_live_inputs(workspace, request))
-        flow = opened.flow_to(laying, lambda: workspace.power.is_low)
+        flow = FramePipeline(
+            opened.source,
+            opened.telemetry,
+            opened.clock,
+            opened.video.interior,
+            laying,
+            is_timely=opened.is_timely,
+            is_sparing=lambda: workspace.power.is_low,
+        )
         if news is not None:
             news.follow(flow, laying, existing.notes)
         flow.run(progress, stopped)
@@ -158,8 +177,8 @@ def orthorectify_video(
         # after the map, which is waited for
         recorded = opened.recording.close() if opened.recording.is_on else None
         if flight is None:
-            raise flow.broken_by or _make_nothing_placed_error(request, laying, flow.drop_counts)
-        patience(lambda: _audit(workspace, request, opened.flight_id, laying.new, started_ns))
+            raise flow.broken_by or _make_nothing_placed_error(request, laying, opened.dropped.counts())
+        patience(lambda: _audit(workspace, request, opened.flight_id, len(laying.published), started_ns))
         if flow.broken_by is not None:
             # The flight is complete as far as it was seen.
             raise flow.broken_by
@@ -186,17 +205,14 @@ class _Opened:
     is_timely: bool
     lens_remarks: tuple[Message, ...]
 
-    def flow_to(self, laying: LiveOrthorectifier, is_sparing: Callable[[], bool]) -> FramePipeline:
-        """Return the pipeline of frames, through the clock, to orthorectification."""
-        return FramePipeline(
-            self.source,
-            self.telemetry,
-            self.clock,
-            self.video.interior,
-            laying,
-            drops=self.is_timely,
-            is_sparing=is_sparing,
-        )
+    @property
+    def dropped(self) -> DropCounter:
+        """What the stages leave out."""
+        return self.source.health.dropped
+
+    def count_dropped(self) -> Counter[str]:
+        """Return frames and samples left out so far, by reason."""
+        return self.dropped.counts() + self.telemetry.count_rejected_samples()
 
     def log_doubts(self, request: LiveRequest) -> list[str]:
         """Return the warnings that the flight keeps on a log of perhaps another video."""
@@ -304,11 +320,11 @@ def _report(
         flight=flight,
         decoded=flow.decoded,
         used=len(workspace.catalog.frames.list_for_flight(opened.flight_id, FrameStatus.USED)),
-        new=laying.new,
-        latency_ms=flow.latency_ms,
+        new=len(laying.published),
+        latency_ms=laying.published.latency_ms,
         first_tile_s=flow.first_tile_s,
         first_ground_s=flow.first_ground_s,
-        dropped=dict(sorted((flow.drop_counts + opened.telemetry.count_rejected_samples()).items())),
+        dropped=dict(sorted(opened.count_dropped().items())),
         clock=opened.telemetry.to_reported(opened.clock.offset),
         remarks=_remarks(workspace, opened, existing, laying),
         seconds=(workspace.clock_ns() - started_ns) / 1e9,

@@ -1,29 +1,47 @@
 """Frames of a video file or stream, each with its time, and stream outages.
 
-A frame's time is the container's time of creation plus its PTS; where no creation is stated (and on a stream,
-whose PTS begin anywhere) see `VideoFrame`. A stream that ends, stalls or dies is opened again with growing
-pauses; a file is not. Late frames are dropped.
+The first stage of a live flight: a process receives, records and decodes (`decoder_process`), and a thread
+here puts its frames into a queue, from which late ones are dropped. A frame's time is the container's time of
+creation plus its PTS; where no creation is stated (and on a stream, whose PTS begin anywhere) see
+`VideoFrame`. A stream that ends, stalls or dies is opened again with growing pauses; a file is not.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.concurrency import BoundedQueue
+from flycam.concurrency import BoundedQueue, DropCounter
 from flycam.errors import Cancelled, SourceUnreadable
 from flycam.ingest.telemetry.mavlink_link import SteadyClock
-from flycam.ingest.video.decoder import STALL_S, DecodedFrame, Decoder, count_fitting_frames
-from flycam.ingest.video.decoder_process import DecodingRequest
-from flycam.ingest.video.recorder import RecordingOptions
-from flycam.ingest.video.stream import StreamTime, is_listen_address
+from flycam.ingest.video.decoder_process import (
+    READ_TIMEOUT_MS,
+    DecodingRequest,
+    OnLoss,
+    RecordingOptions,
+    run_decoder,
+)
+from flycam.ingest.video.stream import (
+    LISTEN_TIMEOUT_S,
+    StreamTime,
+    is_listen_address,
+    make_listen_error,
+    make_open_error,
+    make_resolution_error,
+    to_open_arguments,
+)
 from flycam.media.mp4 import find_box, parse_creation_s
 from flycam.messages import Message, _, ngettext
 from flycam.model.text import strip_url_credentials
@@ -104,6 +122,181 @@ class OutageCounter:
         return Outages(past.count, past.seconds, (stopped_ns - newest_ns) / 1e9)
 
 
+# -- One run of the decoder process: open, read, watch, end ----------------------------------------
+
+
+_MAX_SLOTS, _RING_BYTES = 4, 128 << 20
+_LOOK_S = 0.2
+_OPEN_SLACK_S, STALL_S = 30.0, READ_TIMEOUT_MS / 1e3 + 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedFrame:
+    """One decoded frame.
+
+    pts_ns      presentation time in the container
+    arrived_ns  monotonic arrival time; on a stream, before decoding
+    newest_ns   arrival time of the newest frame by then, which may wait to be decoded
+    pixels      H×W×3 uint8 RGB, owned by the caller
+    """
+
+    pts_ns: int
+    arrived_ns: int
+    newest_ns: int
+    pixels: NDArray[np.uint8]
+
+
+def count_fitting_frames(max_count: int, max_bytes: int, size_px: tuple[int, int]) -> int:
+    """Return how many RGB frames of a size (width, height) fit into `max_bytes`.
+
+    At most `max_count`, and at least two: one is written while another is read.
+    """
+    return max(2, min(max_count, max_bytes // (size_px[0] * size_px[1] * 3)))
+
+
+class Decoder:
+    """Decoder process, used as a context manager.
+
+    On exit the process and its memory are gone, whatever they were doing.
+
+    open_s, stall_s  timeouts for opening the video (None: as its address needs) and for each frame
+    size_px          (width, height); fps and duration_s as the container states them, 0 unknown
+    opened_ns        monotonic time at which the first frame came
+    ending           why `frames` ended: "" at the video's own end or when `is_stopped` is true
+    on_loss          called in `frames` and on opening with what was lost before it was decoded, or recorded
+    """
+
+    def __init__(
+        self,
+        order: DecodingRequest,
+        open_s: float | None,
+        stall_s: float,
+        is_stopped: Callable[[], bool],
+        on_loss: OnLoss,
+    ) -> None:
+        self._order, self._stall_s = order, stall_s
+        self._is_stopped, self._on_loss = is_stopped, on_loss
+        waited_s = LISTEN_TIMEOUT_S if is_listen_address(order.url) else 0.0
+        self._open_s = (
+            waited_s + to_open_arguments(order.url)[2] / 1e3 + _OPEN_SLACK_S if open_s is None else open_s
+        )
+        self._ring: SharedMemory | None = None
+        self._slots = 0
+        self.size_px = (0, 0)
+        self.fps, self.duration_s = 0.0, 0.0
+        self.opened_ns = 0
+        self.ending = ""
+        context = multiprocessing.get_context("spawn")
+        self._pipe, far = context.Pipe()
+        self._process = context.Process(
+            target=run_decoder, args=(order, far), daemon=True, name="flycam-decoder"
+        )
+        self._process.start()
+        far.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the decoder."""
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        """Wait until the video is open.
+
+        Raises SourceUnreadable naming it, Cancelled where `is_stopped` is true before.
+        """
+        try:
+            reply = self._receive_message(self._open_s)
+            if reply is None and self._is_stopped():
+                raise _stopped_before(self._order.url)
+            if reply is not None and reply[0] == "not here":
+                raise make_listen_error(self._order.url, int(reply[1]))
+            if reply is not None and reply[0] == "too large":
+                raise make_resolution_error(self._order.url, int(reply[1]), int(reply[2]))
+            if reply is None or reply[0] != "opened":
+                raise make_open_error(self._order.url, self.ending or str(reply[1]) if reply else self.ending)
+            __, width, height, self.fps, self.duration_s, self.opened_ns = reply
+            self.size_px = (width, height)
+            self._slots = count_fitting_frames(_MAX_SLOTS, _RING_BYTES, self.size_px)
+            self._ring = SharedMemory(create=True, size=self._slots * width * height * 3)
+            self._pipe.send(self._ring.name)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def frames(self) -> Iterator[DecodedFrame]:
+        """Yield the frames as they come, copied out of the ring buffer."""
+        assert self._ring is not None, "enter the decoder first"  # noqa: S101  a mistake in the code
+        width, height = self.size_px
+        for slot in range(self._slots):
+            if not self._receive_slot(slot):
+                return
+        while (message := self._receive_message(self._stall_s)) is not None:
+            kind, *rest = message
+            if kind != "picture":
+                self.ending = str(rest[0])
+                return
+            slot, pts_ns, arrived_ns, newest_ns = rest
+            shared = np.ndarray(
+                (height, width, 3), np.uint8, self._ring.buf, offset=slot * width * height * 3
+            )
+            decoded = DecodedFrame(pts_ns, arrived_ns, newest_ns, shared.copy())
+            del shared
+            self._receive_slot(slot)
+            yield decoded
+
+    def _receive_slot(self, slot: int) -> bool:
+        try:
+            self._pipe.send(slot)
+        except OSError:
+            # its last message may still wait in the pipe
+            return self._process.is_alive()
+        return True
+
+    def _receive_message(self, seconds: float) -> tuple[Any, ...] | None:
+        """Return the process's next message.
+
+        None, with the reason in `ending`, if it is stuck or gone.
+        """
+        try:
+            until_s = time.monotonic() + seconds
+            while time.monotonic() < until_s and not self._is_stopped():
+                if self._pipe.poll(min(_LOOK_S, max(until_s - time.monotonic(), 0.0))):
+                    message = tuple(self._pipe.recv())
+                    if message[0] != "lost":
+                        return message
+                    self._on_loss(*message[1:])
+            if self._is_stopped():
+                return None
+            self.ending = f"it gave no picture for {seconds:.0f} s"
+        except (EOFError, OSError):
+            self.ending = "its decoder died"
+        return None
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+        if self._ring is not None:
+            self._ring.close()
+            self._ring.unlink()
+            self._ring = None
+
+
+def _stopped_before(url: str) -> Cancelled:
+    return Cancelled(
+        _(
+            "{url}: stopped before any video came; the same command waits for it again",
+            url=strip_url_credentials(url),
+        )
+    )
+
+
 # -- Source of a video's frames --------------------------------------------------------------------
 
 
@@ -142,12 +335,13 @@ class VideoHealth:
     """State of a video source, for display: drops by reason, remarks, connections.
 
     Reasons: "overrun" (not read in time), "undecoded" (came faster than it could be decoded), "broken" (could
-    not be decoded), "pts_backwards"; "unrecorded" frames are missing in the recording only.
+    not be decoded), "pts_backwards"; "unrecorded" frames are missing in the recording only. The stages that
+    take its frames count on in `dropped`.
 
     arrived_ns  monotonic time at which the last frame came, decoded or not; None: none was decoded yet
     """
 
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: DropCounter = field(default_factory=DropCounter)
     remarks: list[Message] = field(default_factory=list)
     connections: int = 0
     arrived_ns: int | None = None
@@ -160,6 +354,7 @@ class VideoSource:
     is_realtime    play a file at its own speed and drop frames not read in time; always so for a stream
     recording      how to record a stream as it comes; None: do not
     clock          by which a stream is dated
+    is_stopped     asked while a stream is opened or is silent: once true it is stopped
     size_px        (width, height), known inside the context, as are fps and duration_s (0 unknown)
     began_ns       UTC at which it was opened here
     created_ns     UTC of the first frame as the file states it; None where it does not, and for streams
@@ -174,6 +369,7 @@ class VideoSource:
         stall_s: float = STALL_S,
         recording: RecordingOptions | None = None,
         clock: SteadyClock | None = None,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.url, self.is_stream = url, is_stream(url)
         clock = clock or SteadyClock()
@@ -185,13 +381,14 @@ class VideoSource:
             zero_utc_ns=clock.zero_ns,
             recording=recording if self.is_stream else None,
         )
-        self._queue: BoundedQueue[VideoFrame] = BoundedQueue(_QUEUE, is_blocking=not self._drops)
+        self._most = _QUEUE
+        self._queue = self._make_queue()
         self._stopped = threading.Event()
+        self.is_stopped = is_stopped
         self._thread: threading.Thread | None = None
         self._decoder: Decoder | None = None
         self._error: BaseException | None = None
         self._last_pts_ns = -1
-        self._lost_before: Counter[str] = Counter()
         self._breaks_before = 0
         self._put_back: deque[VideoFrame] = deque()
         self._outages = OutageCounter()
@@ -233,10 +430,11 @@ class VideoSource:
 
         Raises SourceUnreadable where it cannot be opened, Cancelled if it is stopped before.
         """
-        decoder = Decoder(self._order, self._open_s, self._stall_s, self._stopped)
-        self._decoder = decoder.__enter__()
+        decoder = self._decoder = self._start_decoder()
+        decoder.__enter__()
         self.size_px, self.fps = decoder.size_px, decoder.fps
-        self._queue.most = count_fitting_frames(_QUEUE, _QUEUE_BYTES, self.size_px)
+        self._most = count_fitting_frames(_QUEUE, _QUEUE_BYTES, self.size_px)
+        self._queue = self._make_queue()
         self.duration_s = decoder.duration_s
         self._began_ns = decoder.opened_ns
         self.began_ns = self._order.zero_utc_ns + decoder.opened_ns
@@ -266,7 +464,6 @@ class VideoSource:
         """
         while (picture := self._next()) is not None:
             yield picture
-        self.health.dropped["overrun"] = self._queue.dropped
         if self._error is not None:
             raise self._error
 
@@ -275,7 +472,32 @@ class VideoSource:
         self._put_back.extend(frames)
 
     def _next(self) -> VideoFrame | None:
-        return self._put_back.popleft() if self._put_back else self._queue.get()
+        if self._put_back:
+            return self._put_back.popleft()
+        while True:
+            # A silent stream is stopped too; a file's reader asks at every frame.
+            if self.is_stream and self.is_stopped():
+                self.stop()
+            with suppress(TimeoutError):
+                return self._queue.get(_LOOK_S)
+
+    def _make_queue(self) -> BoundedQueue[VideoFrame]:
+        return BoundedQueue(self._most, self._drop_oldest if self._drops else None)
+
+    def _drop_oldest(self, waiting: deque[VideoFrame], _newest: VideoFrame) -> bool:
+        if len(waiting) >= self._most:
+            waiting.popleft()
+            self.health.dropped.add("overrun")
+        return True
+
+    def _start_decoder(self) -> Decoder:
+        return Decoder(
+            self._order,
+            self._open_s,
+            self._stall_s,
+            lambda: self._stopped.is_set() or (self.is_stream and self.is_stopped()),
+            self._note_loss,
+        )
 
     def _pump(self) -> None:
         """Move frames from one decoder after another into the queue, in a thread."""
@@ -301,26 +523,22 @@ class VideoSource:
         count, times = 0, StreamTime(self._last_pts_ns)
         try:
             for decoded in decoder.frames():
-                self._note_lost(decoder)
                 count += 1
                 pts_ns = decoded.pts_ns
                 if self.is_stream:
                     pts_ns = times.add(decoded.pts_ns, decoded.arrived_ns - self._began_ns)
                     self._note_jumps(times)
                 if pts_ns <= self._last_pts_ns:
-                    self.health.dropped["pts_backwards"] += 1
+                    self.health.dropped.add("pts_backwards")
                     continue
                 self._last_pts_ns = pts_ns
                 self._note_came(decoded)
                 if not self._queue.put(self._picture(pts_ns, decoded, times.breaks)):
                     return count > 0
-                self.health.dropped["overrun"] = self._queue.dropped
                 if self._stopped.is_set():
                     return True
         finally:
             decoder.__exit__(None, None, None)
-            self._note_lost(decoder)
-            self._lost_before += decoder.lost
             self._breaks_before += times.breaks
         self._note_broken(decoder, count)
         self._remark(decoder.ending, count)
@@ -348,7 +566,7 @@ class VideoSource:
         missing = round(self.duration_s * self.fps) - count
         if not is_whole or missing <= 0 or self.is_stream or _movie_header(Path(self.url)) is None:
             return
-        self.health.dropped["broken"] = max(self.health.dropped["broken"], missing)
+        self.health.dropped.add("broken", max(0, missing - self.health.dropped["broken"]))
         came_s = self._last_pts_ns / 1e9
         if self.duration_s - came_s > _CUT_S:
             self.health.remarks.append(
@@ -361,12 +579,12 @@ class VideoSource:
                 )
             )
 
-    def _note_lost(self, decoder: Decoder) -> None:
-        """Add up frames lost before they came here, over all connections."""
-        for reason, count in decoder.lost.items():
-            self.health.dropped[reason] = self._lost_before[reason] + count
-        self.health.remarks += [remark for remark in decoder.remarks if remark not in self.health.remarks]
-        decoder.remarks.clear()
+    def _note_loss(self, reason: str, count: int, remark: Message | None) -> None:
+        """Note frames lost before they came here."""
+        if count:
+            self.health.dropped.add(reason, count)
+        if remark is not None and remark not in self.health.remarks:
+            self.health.remarks.append(remark)
 
     def _picture(self, pts_ns: int, decoded: DecodedFrame, breaks: int) -> VideoFrame:
         begin_ns = self.began_ns if self.is_stream else (self.created_ns or 0)
@@ -389,7 +607,7 @@ class VideoSource:
             self.health.remarks.append(remark)
 
     def _opened_again(self) -> Decoder | None:
-        decoder = Decoder(self._order, self._open_s, self._stall_s, self._stopped)
+        decoder = self._start_decoder()
         try:
             decoder.__enter__()
         except (SourceUnreadable, Cancelled):

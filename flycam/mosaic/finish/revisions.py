@@ -13,7 +13,7 @@ from typing import Any
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.frames import is_on_terrain
-from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.geometry.pose import ExteriorOrientation, PoseSource
 from flycam.model.records import MosaicInfo
 from flycam.model.warning import FINISHED_OLDER, READOUT_UNKNOWN, encode_warning

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from types import TracebackType
@@ -481,10 +481,12 @@ class MosaicWriter:
             # before the group is written: tiles merged into from here on are dirty again
             self._dirty.clear()
             self._published = published
-            under_way = self._under_way = self._behind.submit(
-                self._write_states, published.canvases, published.made_from, also=published.others
-            )
-        wait([under_way])
+            under_way = self._under_way = Future[int]()
+        try:
+            written = self._write_states(published.canvases, published.made_from, also=published.others)
+            under_way.set_result(written)
+        except BaseException as error:  # noqa: BLE001  raised again by `_wait`, here or in another thread
+            under_way.set_exception(error)
         with self._lock:
             if self._under_way is under_way:
                 self._wait()

@@ -24,7 +24,7 @@ from flycam.board.commune_board import (
 from flycam.board.settlements import Settlement, list_event_settlements
 from flycam.catalog.changes import ChangeAttribution, ChangeVersion, format_quoted_note, parse_image_reference
 from flycam.catalog.flights import make_flight_not_found
-from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.change.comparison_store import find_compared_ground
 from flycam.change.impact import ChangeImpact, compute_impact
 from flycam.change.outlines import find_commune_overlaps
@@ -130,14 +130,15 @@ def _view(
     flight = flights.get(there[0].flight_id)
     same = [its for its in there if its.revision == one.revision]
     usable = same or [its for its in there if its.published]
-    if flight is None or not usable or flight.state is FlightState.WITHDRAWN or _is_withheld(flight, policy):
+    if (
+        flight is None
+        or not usable
+        or flight.state is FlightState.WITHDRAWN
+        or policy.hides_flight(flight.flight_id)
+        or policy.touches_box(flight.bounds_lonlat_deg)
+    ):
         return MissingImage("")
     return PackImage(flight=flight, mosaic=usable[0], extent=extent, is_substitute=not same)
-
-
-def _is_withheld(flight: Flight, policy: AccessPolicy) -> bool:
-    """Return True if any part of a flight is withheld, as for the flights of a pack."""
-    return policy.hides_flight(flight.flight_id) or policy.touches_box(flight.bounds_lonlat_deg)
 
 
 def _extent(line: ChangeVersion) -> Bounds:
@@ -286,10 +287,44 @@ def gather_contents(
     Raises NotFound (no such flight, withdrawn, nothing on its map), AccessDenied (a flight of which a part is
     withheld), OptionUnusable (an exercise beside a real flight), ObjectMissing, TileCorrupt, StorageFailed.
     """
-    sides = _sides(workspace, refs, policy)
+    flights = {
+        one.flight_id: one for one in (_require_unwithheld_flight(workspace, ref, policy) for ref in refs)
+    }
+    sides = [_side(workspace, flight) for flight in flights.values()]
+    if len({side.event.is_drill for side in sides}) > 1:
+        drills = ", ".join(side.flight.name for side in sides if side.event.is_drill)
+        raise OptionUnusable(
+            _(
+                "{drills}: a drill, and is never in one pack with real flights; make two packs",
+                drills=drills,
+            )
+        )
+    sides = sorted(sides, key=lambda side: (-side.flight.last_ns, side.flight.flight_id))
     confirmed, elsewhere = _changes(workspace, sides, ChangeStatus.ACCEPTED, policy)
     waiting, waiting_elsewhere = _changes(workspace, sides, ChangeStatus.PROPOSED, policy)
-    places = _places(workspace, sides, waiting, policy)
+    # communes with shown ground, as on the board, by the boundaries of the newest flight's day
+    looked_at = find_compared_ground(
+        workspace.catalog, sorted({side.event.event_id for side in sides}), policy
+    )
+    flown = [_flown(workspace, side) for side in sides]
+    imaged = shapely.union_all([side.ground for side in sides])
+    bounds = shapely.transform(shapely.box(*imaged.bounds), make_point_transform(WEB_MERCATOR, WGS84)).bounds
+    communes = list_flight_communes(workspace.catalog, sides[0].flight, bounds)
+    showing = [build_commune_board(communes, [one], (), {}) for one in flown]
+    places = []
+    rows = build_commune_board(communes, flown, (), {}, changes=waiting, compared=looked_at)
+    for number, row in enumerate(rows):
+        shape = shapely.transform(shapely.from_wkb(communes[number].wkb), lonlat_to_mercator)
+        place = ShownCommune(
+            commune=communes[number],
+            row=row,
+            shown_by=tuple(n for n, board in enumerate(showing) if board[number].imaged_pct is not None),
+            shape=shape,
+            ground=shape.intersection(imaged),
+        )
+        if place.shown_by and place.ground.area > 0.0:  # less than a pixel of ground gets no page
+            places.append(place)
+    places = sorted(places, key=lambda one: (-one.ground.area, one.commune.code))
     return PackContents(
         flights=tuple(sides),
         communes=tuple(places),
@@ -307,22 +342,6 @@ def gather_contents(
 def measure_area(ground: BaseGeometry, work_crs: str) -> float:
     """Measure the area of polygons in Web Mercator, in the work CRS, m²."""
     return float(shapely.transform(ground, make_point_transform(WEB_MERCATOR, work_crs)).area)
-
-
-def _sides(workspace: Workspace, refs: Sequence[str], policy: AccessPolicy) -> list[ShownFlight]:
-    flights = {
-        one.flight_id: one for one in (_require_unwithheld_flight(workspace, ref, policy) for ref in refs)
-    }
-    sides = [_side(workspace, flight) for flight in flights.values()]
-    if len({side.event.is_drill for side in sides}) > 1:
-        drills = ", ".join(side.flight.name for side in sides if side.event.is_drill)
-        raise OptionUnusable(
-            _(
-                "{drills}: a drill, and is never in one pack with real flights; make two packs",
-                drills=drills,
-            )
-        )
-    return sorted(sides, key=lambda side: (-side.flight.last_ns, side.flight.flight_id))
 
 
 def _require_unwithheld_flight(workspace: Workspace, ref: str, policy: AccessPolicy) -> Flight:
@@ -369,37 +388,6 @@ def list_mosaic_frames(workspace: Workspace, mosaic: MosaicInfo) -> tuple[FrameR
         ids = {one.frame_id for one in workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)}
         used = [one for one in used if one.frame_id in ids]
     return tuple(sorted(used, key=lambda one: (one.header.captured_ns, one.frame_id)))
-
-
-def _places(
-    workspace: Workspace, sides: Sequence[ShownFlight], changes: Sequence[ChangeVersion], policy: AccessPolicy
-) -> list[ShownCommune]:
-    """List communes with shown ground, as on the board.
-
-    Boundaries of the newest flight's day.
-    """
-    looked_at = find_compared_ground(
-        workspace.catalog, sorted({side.event.event_id for side in sides}), policy
-    )
-    flown = [_flown(workspace, side) for side in sides]
-    imaged = shapely.union_all([side.ground for side in sides])
-    bounds = shapely.transform(shapely.box(*imaged.bounds), make_point_transform(WEB_MERCATOR, WGS84)).bounds
-    communes = list_flight_communes(workspace.catalog, sides[0].flight, bounds)
-    showing = [build_commune_board(communes, [one], (), {}) for one in flown]
-    places = []
-    rows = build_commune_board(communes, flown, (), {}, changes=changes, compared=looked_at)
-    for number, row in enumerate(rows):
-        shape = shapely.transform(shapely.from_wkb(communes[number].wkb), lonlat_to_mercator)
-        place = ShownCommune(
-            commune=communes[number],
-            row=row,
-            shown_by=tuple(n for n, board in enumerate(showing) if board[number].imaged_pct is not None),
-            shape=shape,
-            ground=shape.intersection(imaged),
-        )
-        if place.shown_by and place.ground.area > 0.0:  # less than a pixel of ground gets no page
-            places.append(place)
-    return sorted(places, key=lambda one: (-one.ground.area, one.commune.code))
 
 
 def _flown(workspace: Workspace, side: ShownFlight) -> FlightCoverage:

@@ -28,22 +28,31 @@ from flycam.model.text import format_area, format_centimetres, format_list, form
 from flycam.model.time import VIETNAM, format_minute, format_utc_offset, get_local_zone
 from flycam.model.warning import describe_warning_briefly
 from flycam.reports.briefing.changes import (
+    LOCATOR,
+    OVERVIEW,
     build_changes_by_commune,
     build_commune_changes,
     build_loose_changes,
     build_mark_paragraphs,
     build_pending_paragraphs,
+    format_age,
     format_change,
     format_changes_summary,
+    format_commune_share,
     format_cut_roads,
+    format_flight_error,
+    format_imaged,
     format_layer_source,
     format_marks_briefly,
     format_pending,
     format_pending_cell,
+    format_place,
     format_places,
     format_seen_picture,
     list_all_marks,
     name_change_picture,
+    name_commune_picture,
+    prefix_classification,
 )
 from flycam.reports.briefing.figures import (
     Letterhead,
@@ -53,19 +62,7 @@ from flycam.reports.briefing.figures import (
     PackFlight,
     PackMark,
     PackSettlement,
-    PackTroubles,
     has_one_signatory,
-)
-from flycam.reports.briefing.texts import (
-    LOCATOR,
-    OVERVIEW,
-    format_age,
-    format_commune_share,
-    format_flight_error,
-    format_imaged,
-    format_place,
-    name_commune_picture,
-    prefix_classification,
 )
 from flycam.reports.layout import (
     Block,
@@ -413,7 +410,14 @@ def _rows(commune: PackCommune) -> Iterator[tuple[Text, ...]]:
         details = _join_some([_format_mark(one) for one in marks])
         yield *where, _("road blocked (mark)"), str(len(marks)), details, by
     for one in commune.troubles:
-        details = _join_some(_things(one))
+        # with the owner's words; nameless ones as counts
+        named = [f"{name}: {status}" for name, status in one.things if name]
+        nameless = Counter(status for name, status in one.things if not name)
+        counted = [
+            _("{count} without a name: {status}", count=count, status=status)
+            for status, count in nameless.items()
+        ]
+        details = _join_some([*named, *counted])
         kind = LAYER_KIND_NAMES[one.kind]
         yield *where, kind, str(len(one.things)), details, format_layer_source(one.layer)
 
@@ -421,17 +425,6 @@ def _rows(commune: PackCommune) -> Iterator[tuple[Text, ...]]:
 def _format_mark(one: PackMark) -> Message:
     status = MARK_STATUS_NAMES[one.status]
     return _("mark {number}: {note} ({status})", number=one.number, note=one.note, status=status)
-
-
-def _things(troubles: PackTroubles) -> list[Text]:
-    """Format features by name, with the owner's words; nameless ones as counts."""
-    named = [f"{name}: {status}" for name, status in troubles.things if name]
-    nameless = Counter(status for name, status in troubles.things if not name)
-    counted = [
-        _("{count} without a name: {status}", count=count, status=status)
-        for status, count in nameless.items()
-    ]
-    return [*named, *counted]
 
 
 def _join_some(parts: Sequence[Text]) -> Message:
@@ -600,7 +593,22 @@ def _blocks(figures: PackFigures) -> Iterator[_MessageBlock]:
     yield build_approval(figures)
     yield Heading(text=_("1. Summary"))
     yield from build_mark_paragraphs(figures)
-    yield Paragraph(text=_summary(figures))
+    first, last = find_first_ns(figures), find_last_ns(figures)
+    names = [one.name for one in figures.communes]
+    yield Paragraph(
+        text=_(
+            "Flights: {count}, {period}, show {area} in {communes}. The newest picture was taken at {last},"
+            " {age} before this report was made.",
+            period=format_period(first, last),
+            count=len(figures.flights),
+            area=format_imaged(figures),
+            communes=join([count_communes(len(names)), format_list(names)], ": ")
+            if names
+            else _("an area without known commune boundaries"),
+            last=format_minute(last),
+            age=format_age(last, figures.made_ns),
+        )
+    )
     yield Paragraph(
         text=_(
             "Outside the ground shown (hatched on the map) nothing was flown: that does not mean no damage."
@@ -633,7 +641,10 @@ def _blocks(figures: PackFigures) -> Iterator[_MessageBlock]:
             "Waiting: changes suspected by the program that nobody has looked at, and their ground there."
         )
         yield Paragraph(text=note, kind="small")
-    if sum(len(one.marks) for one in figures.communes) > len(_numbers_of_marks(figures)):
+    # each once
+    if sum(len(one.marks) for one in figures.communes) > len(
+        {mark.number for one in figures.communes for mark in one.marks}
+    ):
         yield Paragraph(text=_("A search sector over several communes counts in each."), kind="small")
     for warning in figures.remarks:
         yield Paragraph(text=describe_warning_briefly(warning), kind="small")
@@ -650,23 +661,6 @@ def _blocks(figures: PackFigures) -> Iterator[_MessageBlock]:
         yield _marks(figures.loose_marks)
     yield from build_loose_changes(figures)
     yield from build_source_blocks(figures)
-
-
-def _summary(figures: PackFigures) -> Message:
-    first, last = find_first_ns(figures), find_last_ns(figures)
-    names = [one.name for one in figures.communes]
-    return _(
-        "Flights: {count}, {period}, show {area} in {communes}. The newest picture was taken at {last},"
-        " {age} before this report was made.",
-        period=format_period(first, last),
-        count=len(figures.flights),
-        area=format_imaged(figures),
-        communes=join([count_communes(len(names)), format_list(names)], ": ")
-        if names
-        else _("an area without known commune boundaries"),
-        last=format_minute(last),
-        age=format_age(last, figures.made_ns),
-    )
 
 
 def _overview(figures: PackFigures) -> FigureRow[Text]:
@@ -752,11 +746,6 @@ def _communes(figures: PackFigures) -> BlockOf[Text]:
         numeric=(0, 2, 3, 6),
     )
     return drop_empty_columns(table)
-
-
-def _numbers_of_marks(figures: PackFigures) -> set[int]:
-    """Return the numbers of marks in communes, each once."""
-    return {mark.number for one in figures.communes for mark in one.marks}
 
 
 def _describe_commune(figures: PackFigures, one: PackCommune) -> Iterator[BlockOf[Text]]:

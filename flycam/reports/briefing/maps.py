@@ -32,7 +32,7 @@ from flycam.mosaic.raster import (
     resample_colours,
 )
 from flycam.mosaic.redaction import MaskOverlay
-from flycam.reports.briefing.changes import name_change_picture
+from flycam.reports.briefing.changes import OVERVIEW, name_change_picture, name_commune_picture
 from flycam.reports.briefing.contents import (
     MissingImage,
     PackContents,
@@ -43,7 +43,6 @@ from flycam.reports.briefing.contents import (
     ShownFlight,
     ShownMark,
 )
-from flycam.reports.briefing.texts import OVERVIEW, name_commune_picture
 from flycam.workspace import Progress, Workspace, ignore_progress
 
 # -- Drawing of maps: unflown ground hatched, boundaries, marks, scale bar -------------------------
@@ -98,39 +97,6 @@ class LocatorCommune:
     is_changed: bool
 
 
-def draw_locator_map(
-    size_px: tuple[int, int],
-    pixel_m: float,
-    communes: Sequence[LocatorCommune],
-    frame_px: tuple[float, float, float, float],
-    band_png: bytes | None = None,
-) -> bytes:
-    """Draw the place in the province: a JPEG of (columns, rows), north up.
-
-    pixel_m: metres a pixel. Communes are grey outlines, those shown amber, those with confirmed changes
-    orange; frame_px (left, top, right, bottom) is what the overview shows, drawn so large that it is found;
-    an arrow points north.
-    """
-    picture = np.full((size_px[1], size_px[0], 3), 255, np.uint8)
-    unit = max(size_px) / _LOCATOR_LETTERS
-    for one in sorted(communes, key=lambda one: (one.is_shown, one.is_changed)):
-        colour = _ORANGE if one.is_changed else _AMBER if one.is_shown else _LAND
-        rings = [np.rint(ring).astype(np.int32) for ring in _rings(one.shape)]
-        cv2.fillPoly(picture, rings, colour, cv2.LINE_AA)
-        shade, width = (_DARK, 2.0) if one.is_shown else (_BORDER, 1.2)
-        cv2.polylines(picture, rings, True, shade, max(round(width * unit), 1), cv2.LINE_AA)
-    for one in communes:
-        inside = one.shape.representative_point()
-        at = (float(inside.x), float(inside.y))
-        _number(picture, MapOverlay(lines=(), label=one.label, label_px=at), unit, _WHITE)
-    _frame(picture, frame_px, unit)
-    _north(picture, unit)
-    _scale_bar(picture, pixel_m, unit)
-    if band_png is not None:
-        picture = _below_band(picture, band_png)
-    return _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-
-
 def draw_map(
     rgb: Bytes,
     shown: Mask,
@@ -157,7 +123,8 @@ def draw_map(
     for boundary in boundaries:
         _number(picture, boundary, unit)
     for change in changes:
-        if _is_inside(picture, change):
+        rows, cols = picture.shape[:2]
+        if 0.0 <= change.label_px[0] < cols and 0.0 <= change.label_px[1] < rows:
             _number(picture, change, unit, _LILAC)
     for sign in signs:
         _dot(picture, sign, unit)
@@ -189,17 +156,6 @@ def draw_pair(
     return _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
-def encode_ground_png(rgb: Bytes, shown: Mask, band_png: bytes | None = None) -> bytes:
-    """Encode a map as PNG with alpha 0 where nothing was imaged.
-
-    An exercise's band is drawn over it, as the image ends where its ground does.
-    """
-    picture = np.dstack([rgb[..., ::-1], shown.astype(np.uint8) * np.uint8(255)])
-    if band_png is not None:
-        _lay_band(picture, band_png)
-    return _encoded(".png", np.ascontiguousarray(picture), [cv2.IMWRITE_PNG_COMPRESSION, 4])
-
-
 def read_size_px(picture: bytes) -> tuple[int, int]:
     """Return (columns, rows) of a JPEG or PNG."""
     rows, cols = _decoded(picture).shape[:2]
@@ -208,13 +164,13 @@ def read_size_px(picture: bytes) -> tuple[int, int]:
 
 def _ground(rgb: Bytes, shown: Mask) -> Bytes:
     """Return blue, green, red, hatched where nothing is shown."""
-    picture = np.where(shown[..., None], rgb[..., ::-1], _hatched(shown.shape)[..., None])
+    rows, cols = np.ogrid[: shown.shape[0], : shown.shape[1]]
+    picture = np.where(
+        shown[..., None],
+        rgb[..., ::-1],
+        np.where((rows + cols) % _HATCH_PX < _HATCH_WIDE_PX, _HATCH, _PAPER).astype(np.uint8)[..., None],
+    )
     return np.ascontiguousarray(picture, dtype=np.uint8)
-
-
-def _hatched(shape: tuple[int, ...]) -> Bytes:
-    rows, cols = np.ogrid[: shape[0], : shape[1]]
-    return np.where((rows + cols) % _HATCH_PX < _HATCH_WIDE_PX, _HATCH, _PAPER).astype(np.uint8)
 
 
 def _outline(picture: Bytes, drawn: MapOverlay, unit: float, colour: tuple[int, int, int]) -> None:
@@ -247,20 +203,6 @@ def _rings(shape: BaseGeometry) -> list[PixelLine]:
     return [shapely.get_coordinates(ring) for part in polygons for ring in (part.exterior, *part.interiors)]
 
 
-def _frame(picture: Bytes, frame_px: tuple[float, float, float, float], unit: float) -> None:
-    """Draw a blue rectangle around the ground.
-
-    It is never so small that a number covers it.
-    """
-    left, top, right, bottom = frame_px
-    least = 24.0 * unit
-    half_x, half_y = max((right - left) / 2.0, least), max((bottom - top) / 2.0, least)
-    x, y = (left + right) / 2.0, (top + bottom) / 2.0
-    corners = (round(x - half_x), round(y - half_y)), (round(x + half_x), round(y + half_y))
-    for shade, width in ((_WHITE, 8.0), (_BLUE, 4.5)):
-        cv2.rectangle(picture, *corners, shade, max(round(width * unit), 1), cv2.LINE_AA)
-
-
 def _north(picture: Bytes, unit: float) -> None:
     """Draw an arrow in the upper right corner, half of it dark as on printed maps."""
     x, top, tall, wide = picture.shape[1] - 45 * unit, 22 * unit, 74 * unit, 20 * unit
@@ -270,11 +212,6 @@ def _north(picture: Bytes, unit: float) -> None:
         corners = [np.rint(half).astype(np.int32)]
         cv2.fillPoly(picture, corners, shade, cv2.LINE_AA)
         cv2.polylines(picture, corners, True, _DARK, max(round(2 * unit), 1), cv2.LINE_AA)
-
-
-def _is_inside(picture: Bytes, drawn: MapOverlay) -> bool:
-    rows, cols = picture.shape[:2]
-    return bool(0.0 <= drawn.label_px[0] < cols and 0.0 <= drawn.label_px[1] < rows)
 
 
 def _number(
@@ -343,18 +280,6 @@ def _below_band(picture: Bytes, band_png: bytes) -> Bytes:
     left = (cols - words.shape[1]) // 2
     strip[:, left : left + words.shape[1]] = words
     return np.ascontiguousarray(np.vstack([strip, picture]))
-
-
-def _lay_band(picture: Bytes, band_png: bytes) -> None:
-    """Draw the band across the middle of the upper rim, a third of the width or less."""
-    band = _decoded(band_png)
-    rows, cols = picture.shape[:2]
-    scale = min(cols / 3.0 / band.shape[1], rows / 3.0 / band.shape[0])
-    size = max(round(band.shape[1] * scale), 1), max(round(band.shape[0] * scale), 1)
-    left = (cols - size[0]) // 2
-    picture[: size[1], left : left + size[0], :3] = cv2.resize(band, size, interpolation=cv2.INTER_AREA)
-    if picture.shape[2] == 4:
-        picture[: size[1], left : left + size[0], 3] = 255
 
 
 def _decoded(picture: bytes) -> Bytes:
@@ -441,7 +366,19 @@ def render_flight_png(
     gsd_m = max(measure_longer_side(side.extent) / _MAP_LONG_SIDE_PX, side.flight.gsd_m)
     grid = make_output_grid(side.extent, WGS84, gsd_m, None)
     rgb, shown = compose_mosaics(workspace, [side], grid, WGS84, gsd_m, overlay)
-    return encode_ground_png(rgb, shown, band_png), grid.bounds
+    # an exercise's band is drawn over it, as the image ends where its ground does
+    picture = np.dstack([rgb[..., ::-1], shown.astype(np.uint8) * np.uint8(255)])
+    if band_png is not None:
+        # across the middle of the upper rim, a third of the width or less
+        band = _decoded(band_png)
+        rows, cols = picture.shape[:2]
+        scale = min(cols / 3.0 / band.shape[1], rows / 3.0 / band.shape[0])
+        size = max(round(band.shape[1] * scale), 1), max(round(band.shape[0] * scale), 1)
+        left = (cols - size[0]) // 2
+        picture[: size[1], left : left + size[0], :3] = cv2.resize(band, size, interpolation=cv2.INTER_AREA)
+        if picture.shape[2] == 4:
+            picture[: size[1], left : left + size[0], 3] = 255
+    return _encoded(".png", np.ascontiguousarray(picture), [cv2.IMWRITE_PNG_COMPRESSION, 4]), grid.bounds
 
 
 def _drawn(
@@ -456,7 +393,11 @@ def _drawn(
 
     Several are numbered.
     """
-    crs, extent = contents.work_crs, _padded(extent)
+    # add a margin, and enlarge to a recognisable size; Web Mercator metres
+    west, south, east, north = extent
+    least = max(_MIN_SIDE_M - max(east - west, north - south), 0.0) / 2.0
+    margin = _MAP_MARGIN * max(east - west, north - south) + least
+    crs, extent = contents.work_crs, (west - margin, south - margin, east + margin, north + margin)
     finest_m = min(side.flight.gsd_m for side in contents.flights)
     grid = make_output_grid(extent, crs, max(measure_longer_side(extent) / _MAP_LONG_SIDE_PX, finest_m), None)
     rgb, shown = compose_mosaics(workspace, contents.flights, grid, crs, grid.step_x, overlay)
@@ -547,14 +488,6 @@ def _inside(lines: BaseGeometry, grid: OutputGrid) -> list[NDArray[np.float64]]:
     return [shapely.get_coordinates(part) for part in parts if part.geom_type != "Point"]
 
 
-def _padded(extent: Bounds) -> Bounds:
-    """Add a margin, and enlarge to a recognisable size; Web Mercator metres."""
-    west, south, east, north = extent
-    least = max(_MIN_SIDE_M - max(east - west, north - south), 0.0) / 2.0
-    margin = _MAP_MARGIN * max(east - west, north - south) + least
-    return west - margin, south - margin, east + margin, north + margin
-
-
 def measure_longer_side(extent: Bounds) -> float:
     """Return the longer side of a Web Mercator rectangle, metres on the ground.
 
@@ -610,7 +543,33 @@ def draw_locator(workspace: Workspace, contents: PackContents, band_png: bytes |
     frame = shapely.transform(
         shapely.box(*contents.extent), make_point_transform(WEB_MERCATOR, contents.work_crs)
     )
-    return draw_locator_map(size, pixel_m, filled, shapely.transform(frame, pixels).bounds, band_png)
+    # communes are grey outlines, those shown amber, those with confirmed changes orange
+    frame_px = shapely.transform(frame, pixels).bounds
+    picture = np.full((size[1], size[0], 3), 255, np.uint8)
+    unit = max(size) / _LOCATOR_LETTERS
+    for one in sorted(filled, key=lambda one: (one.is_shown, one.is_changed)):
+        colour = _ORANGE if one.is_changed else _AMBER if one.is_shown else _LAND
+        rings = [np.rint(ring).astype(np.int32) for ring in _rings(one.shape)]
+        cv2.fillPoly(picture, rings, colour, cv2.LINE_AA)
+        shade, width = (_DARK, 2.0) if one.is_shown else (_BORDER, 1.2)
+        cv2.polylines(picture, rings, True, shade, max(round(width * unit), 1), cv2.LINE_AA)
+    for one in filled:
+        inside = one.shape.representative_point()
+        at = (float(inside.x), float(inside.y))
+        _number(picture, MapOverlay(lines=(), label=one.label, label_px=at), unit, _WHITE)
+    # a blue rectangle around the ground, never so small that a number covers it
+    left, top, right, bottom = frame_px
+    least = 24.0 * unit
+    half_x, half_y = max((right - left) / 2.0, least), max((bottom - top) / 2.0, least)
+    x, y = (left + right) / 2.0, (top + bottom) / 2.0
+    corners = (round(x - half_x), round(y - half_y)), (round(x + half_x), round(y + half_y))
+    for shade, width in ((_WHITE, 8.0), (_BLUE, 4.5)):
+        cv2.rectangle(picture, *corners, shade, max(round(width * unit), 1), cv2.LINE_AA)
+    _north(picture, unit)
+    _scale_bar(picture, pixel_m, unit)
+    if band_png is not None:
+        picture = _below_band(picture, band_png)
+    return _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
 
 
 def _around(contents: PackContents) -> BoundsLonLat:
@@ -661,7 +620,28 @@ def draw_image_pairs(
     drawn, slides = dict[str, bytes](), dict[str, bytes]()
     patches = list(contents.changes)
     for done, (number, patch, found_on) in enumerate(shown, 1):
-        sides = _sides(workspace, patch, found_on, contents.work_crs, overlay)
+        crs = contents.work_crs
+        extent = next(view.extent for view in found_on if isinstance(view, PackImage))
+        # the width of a change's image, metres on the ground
+        west, south, east, north = extent
+        wide = max(east - west, (north - south) * _WIDE_PX / _HIGH_PX) * (1.0 + 2.0 * _AROUND)
+        wide_m = max(measure_longer_side((west, south, west + wide, south)), _MIN_WIDTH_M)
+        # a rectangle of this width around the centre of the change, Web Mercator metres
+        west, south, east, north = extent
+        x, y = (west + east) / 2.0, (south + north) / 2.0
+        wide = wide_m / measure_longer_side((x, y, x + 1.0, y))
+        high = wide * _HIGH_PX / _WIDE_PX
+        grid = make_output_grid(
+            (x - wide / 2.0, y - high / 2.0, x + wide / 2.0, y + high / 2.0), crs, wide_m / _WIDE_PX, None
+        )
+        (before, left), (after, right) = (_view(workspace, one, grid, crs, overlay) for one in found_on)
+        sides = _PairViews(
+            pair=(before, after),
+            before=left,
+            after=right,
+            step_m=grid.step_x,
+            outline=draw_change_outline(patch, grid, crs, ""),
+        )
         name = name_change_picture(number)
         drawn[name] = sides.jpeg(band_png)
         if sides.is_complete and len(slides) < MAX_PAIR_SLIDES:
@@ -690,22 +670,6 @@ class _PairViews:
         return draw_pair(self.before, self.after, self.step_m, self.outline, band_png)
 
 
-def _sides(
-    workspace: Workspace, patch: ShownChange, pair: Pair, crs: str, overlay: MaskOverlay
-) -> _PairViews:
-    extent = next(view.extent for view in pair if isinstance(view, PackImage))
-    wide_m = _wide_m(extent)
-    grid = make_output_grid(_framed(extent, wide_m), crs, wide_m / _WIDE_PX, None)
-    (before, left), (after, right) = (_view(workspace, one, grid, crs, overlay) for one in pair)
-    return _PairViews(
-        pair=(before, after),
-        before=left,
-        after=right,
-        step_m=grid.step_x,
-        outline=draw_change_outline(patch, grid, crs, ""),
-    )
-
-
 def _view(
     workspace: Workspace, view: PackImage | MissingImage, grid: OutputGrid, crs: str, overlay: MaskOverlay
 ) -> tuple[PackImage | MissingImage, MaskedImage]:
@@ -720,22 +684,3 @@ def _view(
         return view, compose_mosaics(workspace, [view], grid, crs, grid.step_x, overlay)
     except (ObjectMissing, TileCorrupt):
         return replace(view, is_lost=True), nothing
-
-
-def _wide_m(extent: Bounds) -> float:
-    """Return the width of a change's image, metres on the ground."""
-    west, south, east, north = extent
-    wide = max(east - west, (north - south) * _WIDE_PX / _HIGH_PX) * (1.0 + 2.0 * _AROUND)
-    return max(measure_longer_side((west, south, west + wide, south)), _MIN_WIDTH_M)
-
-
-def _framed(extent: Bounds, wide_m: float) -> Bounds:
-    """Return a rectangle of this width around the centre of a change.
-
-    Web Mercator metres.
-    """
-    west, south, east, north = extent
-    x, y = (west + east) / 2.0, (south + north) / 2.0
-    wide = wide_m / measure_longer_side((x, y, x + 1.0, y))
-    high = wide * _HIGH_PX / _WIDE_PX
-    return x - wide / 2.0, y - high / 2.0, x + wide / 2.0, y + high / 2.0

@@ -71,7 +71,13 @@ def make_pack(
 
     A process of its own, ended once `stop` is set.
     """
-    options = [*command, *_build_options(pack, requested_by, out), "--", *pack.flights]
+    options = ["--out", str(out), "--language", pack.language, "--json", "--paper", pack.paper]
+    options.append(f"--asked-by={requested_by}")
+    if pack.approved_by:
+        options += [f"--approved-by={pack.approved_by}", f"--of-draft={pack.content_sha256}"]
+    if pack.account:
+        options.append(f"--as={pack.account}")
+    options = [*command, *options, "--", *pack.flights]
     ran = run_command(options, pack.owner, power, stop)
     if ran.code != 0:
         return ran.describe_failure(PACK_ENDED)
@@ -82,16 +88,6 @@ def make_pack(
         classification=str(answer.get("classification", "")),
         flights_seen=tuple(map(str, answer.get("flights_seen", ()))),
     )
-
-
-def _build_options(pack: Pack, requested_by: str, out: Path) -> list[str]:
-    options = ["--out", str(out), "--language", pack.language, "--json", "--paper", pack.paper]
-    options.append(f"--asked-by={requested_by}")
-    if pack.approved_by:
-        options += [f"--approved-by={pack.approved_by}", f"--of-draft={pack.content_sha256}"]
-    if pack.account:
-        options.append(f"--as={pack.account}")
-    return options
 
 
 def zip_folder(folder: Path, path: Path) -> None:
@@ -225,7 +221,19 @@ class PackQueue:
                     {"Retry-After": "30"},
                 )
             require_pack_space(self._folder)
-            pack = self._known.add(wanted, _build_request_entry(wanted, draft))
+            if draft is None:
+                what, detail = "pack asked", f"{wanted.paper}, {wanted.language}; {wanted.pack_id}"
+            else:
+                known_by = draft.manifest_sha256 or draft.pack_id
+                alone = ", who approves it alone" if has_one_signatory(draft.owner, wanted.owner) else ""
+                what, detail = "pack approved", f"draft {known_by} by {draft.owner}{alone}; {wanted.pack_id}"
+            subject = " ".join((draft or wanted).flights_seen)
+            pack = self._known.add(
+                wanted,
+                AuditEntry(
+                    who=wanted.owner, what=what, subject=subject, detail=detail, at_ns=wanted.asked_ns
+                ),
+            )
             self._waiting.put(pack)
         return pack
 
@@ -313,7 +321,15 @@ class PackQueue:
     def _make_pack(self, folder: Path, pack: Pack) -> Message | None:
         """Make and store one pack; return None, or why it failed."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._clean_up(folder)
+        # the oldest failed packs, and folders that a gone server left for a day
+        packs = self._known.all()
+        for one in [one for one in packs if one.state is PackState.FAILED][MAX_KEPT_PACKS:]:
+            self._delete_pack(one)
+        under_way = {one.pack_id for one in packs if one.is_pending}
+        for path in folder.iterdir():
+            age_s = self._workspace.clock_ns() / 1e9 - path.stat().st_mtime
+            if path.name not in under_way and age_s > _LEFTOVER_TTL_S:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         # again: others have written while it waited
         require_pack_space(folder)
         self._known.mark_making(pack.pack_id)
@@ -383,17 +399,6 @@ class PackQueue:
         for one in same_kind[MAX_KEPT_PACKS:]:
             self._delete_pack(one)
 
-    def _clean_up(self, folder: Path) -> None:
-        """Delete the oldest failed packs, and folders that a gone server left for a day."""
-        packs = self._known.all()
-        for one in [one for one in packs if one.state is PackState.FAILED][MAX_KEPT_PACKS:]:
-            self._delete_pack(one)
-        under_way = {one.pack_id for one in packs if one.is_pending}
-        for path in folder.iterdir():
-            age_s = self._workspace.clock_ns() / 1e9 - path.stat().st_mtime
-            if path.name not in under_way and age_s > _LEFTOVER_TTL_S:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-
     def _delete_pack(self, pack: Pack) -> None:
         """Delete a pack, its record first.
 
@@ -432,18 +437,6 @@ class PackQueue:
 def _pack_identity(pack: Pack) -> tuple[object, ...]:
     """Return what makes two requests the same pack."""
     return pack.owner, pack.flights, pack.language, pack.rules, pack.paper, pack.approved_by, pack.draft_id
-
-
-def _build_request_entry(pack: Pack, draft: Pack | None) -> AuditEntry:
-    """Build the audit entry of a request, or of the approval of a draft."""
-    if draft is None:
-        what, detail = "pack asked", f"{pack.paper}, {pack.language}; {pack.pack_id}"
-    else:
-        known_by = draft.manifest_sha256 or draft.pack_id
-        alone = ", who approves it alone" if has_one_signatory(draft.owner, pack.owner) else ""
-        what, detail = "pack approved", f"draft {known_by} by {draft.owner}{alone}; {pack.pack_id}"
-    subject = " ".join((draft or pack).flights_seen)
-    return AuditEntry(who=pack.owner, what=what, subject=subject, detail=detail, at_ns=pack.asked_ns)
 
 
 def build_no_pack_error() -> NotFound:

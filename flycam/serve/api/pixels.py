@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from flycam.access.visible_flights import build_withheld_error, find_shown_revision, find_visible_flight
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.frames import make_photo_not_found
-from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.errors import AccessDenied, FrameRejected, FrameUnreadable, NotFound, ObjectMissing, TileCorrupt
 from flycam.geodata.crs import to_work
 from flycam.geometry.camera import InteriorOrientation, is_in_image, project
@@ -43,7 +43,6 @@ from flycam.model.records import (
     BoundsLonLat,
     FrameRecord,
     FrameStatus,
-    MosaicInfo,
     RevisionFrame,
     RevisionRecord,
 )
@@ -169,7 +168,11 @@ def get_pixel_source(
     found = find_visible_flight(catalog, flight, policy)
     if policy.hides_point(lon, lat):
         raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
-    mosaic = _find_shown_mosaic(catalog, found.flight_id, layer)
+    shown = [mosaic for mosaic in catalog.tiles.mosaics(found.flight_id) if mosaic.published]
+    if layer is not None:
+        shown = [mosaic for mosaic in shown if mosaic.layer is layer]
+    shown.sort(key=lambda mosaic: mosaic.layer is not Layer.COLOUR)
+    mosaic = shown[0] if shown else None
     if mosaic is None:
         return None
     mosaic = find_shown_revision(catalog, mosaic, revision)
@@ -186,13 +189,18 @@ def get_pixel_source(
     if source == NO_SOURCE:
         return None
     frame = catalog.frames.get(tile.frames[source - 1])
+    line = find_purged(services.workspace, [frame.header.provenance.source_sha256]).get(
+        frame.header.provenance.source_sha256
+    )
     answer = {
         "layer": mosaic.layer.value,
         "pixel_m": compute_ground_pixel_m(mosaic.base_zoom, lat),
         "spot": locate_in_photo(grounds, frame.header.interior, frame.exterior, frame.dem_id, (lon, lat)),
         "ground": "plane" if is_flat_datum(found.vertical_datum) else "dem",
         **_describe_frame(frame),
-        "let_go": _describe_purge(services.workspace, frame),
+        "let_go": (
+            None if line is None else {"at": format_iso(line.at_ns), "by": line.author, "box": line.box}
+        ),
     }
     if mosaic.revision == LIVE_REVISION:
         error = estimate_live_error_m(frame, tile_id)
@@ -201,7 +209,27 @@ def get_pixel_source(
             principal, {**answer, "revision": LIVE_REVISION, "sigma_m": sigma_m, "finished": None}
         )
     error_m = float(decode_error_m(tile.quality[row : row + 1, column : column + 1])[0, 0])
-    finished = _describe_finished_pixel(catalog, grounds, mosaic, frame, (lon, lat))
+    # a finished revision's pixel: the frame's pose, the shift, its terrain
+    lonlat = (lon, lat)
+    record = catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
+    used = catalog.revisions.frame(mosaic.mosaic_id, mosaic.revision, frame.frame_id)
+    ground_fields = {}
+    if record.support_key is not None:
+        support = grounds.grid(record.support_key)
+        ((east, north),) = to_work(np.array([lonlat]), support.work_crs)
+        own = is_dsm_ground(support, np.array([east]), np.array([north]))[0]
+        ground_fields = {"ground": "own" if own else "corrected"}
+    finished = {
+        "pose_source": used.exterior.source.value if used else None,
+        "finished": {
+            "pose_state": used.state if used else None,
+            "ties": used.ties if used else 0,
+            "shift_sigma_m": record.stats.get("shift_sigma_m"),
+        },
+        **ground_fields,
+        **_locate_in_photo(grounds, record, used, lonlat),
+        **_compute_photo_outline(grounds, record, used, frame),
+    }
     return _filter_for(principal, {**answer, "revision": mosaic.revision, "sigma_m": error_m, **finished})
 
 
@@ -277,6 +305,8 @@ def get_photo(
             media_type="image/jpeg",
             headers=REDACTED_HEADERS,
         )
+    head = store.get_range(key, 0, 4)
+    found = (kind for magic, kind in _MEDIA_TYPES.items() if head.startswith(magic))
     return stream_object(
         store,
         key,
@@ -284,7 +314,7 @@ def get_photo(
         (start, stop),
         name=frame.header.provenance.source_name,
         etag=sha256,
-        media_type=_detect_media_type(store.get_range(key, 0, 4)),
+        media_type=next(found, "application/octet-stream"),
     )
 
 
@@ -343,42 +373,6 @@ def _measure_photo(workspace: Workspace, frame: FrameRecord) -> int:
         ) from error
 
 
-def _describe_purge(workspace: Workspace, frame: FrameRecord) -> Json | None:
-    line = find_purged(workspace, [frame.header.provenance.source_sha256]).get(
-        frame.header.provenance.source_sha256
-    )
-    return None if line is None else {"at": format_iso(line.at_ns), "by": line.author, "box": line.box}
-
-
-def _describe_finished_pixel(
-    catalog: Catalog,
-    grounds: TerrainCache,
-    mosaic: MosaicInfo,
-    frame: FrameRecord,
-    lonlat: tuple[float, float],
-) -> Json:
-    """Describe a finished revision's pixel: the frame's pose, the shift, its terrain."""
-    record = catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
-    used = catalog.revisions.frame(mosaic.mosaic_id, mosaic.revision, frame.frame_id)
-    ground_fields = {}
-    if record.support_key is not None:
-        support = grounds.grid(record.support_key)
-        ((east, north),) = to_work(np.array([lonlat]), support.work_crs)
-        own = is_dsm_ground(support, np.array([east]), np.array([north]))[0]
-        ground_fields = {"ground": "own" if own else "corrected"}
-    return {
-        "pose_source": used.exterior.source.value if used else None,
-        "finished": {
-            "pose_state": used.state if used else None,
-            "ties": used.ties if used else 0,
-            "shift_sigma_m": record.stats.get("shift_sigma_m"),
-        },
-        **ground_fields,
-        **_locate_in_photo(grounds, record, used, lonlat),
-        **_compute_photo_outline(grounds, record, used, frame),
-    }
-
-
 def _locate_in_photo(
     grounds: TerrainCache, record: RevisionRecord, used: RevisionFrame | None, lonlat: tuple[float, float]
 ) -> Json:
@@ -421,14 +415,6 @@ def _contains(bounds: BoundsLonLat, lon: float, lat: float) -> bool:
     return west <= lon <= east and south <= lat <= north
 
 
-def _find_shown_mosaic(catalog: Catalog, flight_id: str, layer: Layer | None) -> MosaicInfo | None:
-    shown = [mosaic for mosaic in catalog.tiles.mosaics(flight_id) if mosaic.published]
-    if layer is not None:
-        shown = [mosaic for mosaic in shown if mosaic.layer is layer]
-    shown.sort(key=lambda mosaic: mosaic.layer is not Layer.COLOUR)
-    return shown[0] if shown else None
-
-
 def _describe_frame(frame: FrameRecord) -> Json:
     provenance = frame.header.provenance
     return {
@@ -467,8 +453,3 @@ def _find_photo_frame(catalog: Catalog, sha256: str, principal: Principal) -> Fr
             )
         )
     return frame
-
-
-def _detect_media_type(head: bytes) -> str:
-    found = (kind for magic, kind in _MEDIA_TYPES.items() if head.startswith(magic))
-    return next(found, "application/octet-stream")

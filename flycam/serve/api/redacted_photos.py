@@ -136,7 +136,14 @@ def encode_redacted_jpeg(data: bytes, frame: FrameRecord, covering: PhotoRedacti
     with _CONCURRENT_PHOTOS:
         picture = _decode_photo(data, _DECODE_FULL, frame)
         if picture is None:
-            raise _build_not_redactable_error(frame)
+            name = frame.header.provenance.source_name
+            raise FrameUnreadable(
+                _(
+                    "{name}: a part of this photo is masked, and this kind of file cannot be covered; ask an "
+                    "analyst",
+                    name=name,
+                )
+            )
         return _encode_jpeg(redact_pixels(picture, covering.polygons, covering.cells), _ORIGINAL_QUALITY)
 
 
@@ -150,7 +157,8 @@ def encode_preview_jpeg(data: bytes, frame: FrameRecord, covering: PhotoRedactio
     if picture is None:
         picture = _decode_photo(data, _DECODE_FULL, frame)
     if picture is None:
-        raise _build_no_preview_error(frame)
+        name = frame.header.provenance.source_name
+        raise FrameUnreadable(_("{name}: no preview can be made; open the original", name=name))
     scale = min(1.0, PREVIEW_SIDE_PX / max(picture.shape[:2]))
     if scale < 1:
         small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -179,18 +187,13 @@ def _find_cells_showing(
     cells = find_cells_on(lattice, wanted)
     if cells is None:
         raise build_withheld_error(frame.header.provenance.source_name, principal.name)
-    unknown = find_unmapped_ground(wanted, terrain)
+    parts = shapely.get_parts(wanted)
+    known = [np.isfinite(interpolate_heights(terrain, shapely.get_coordinates(one))).all() for one in parts]
+    unknown = shapely.union_all([one for one, is_known in zip(parts, known, strict=True) if not is_known])
     if unknown.is_empty:
         return cells
     tracks = trace_cell_rays(frame.header.interior, frame.exterior, terrain, cells.shape)
     return cells | find_cells_towards(lattice, tracks, unknown, estimate_heights_beyond(terrain, unknown))
-
-
-def find_unmapped_ground(area: BaseGeometry, terrain: TerrainGrid) -> BaseGeometry:
-    """Return the parts of an area (work CRS) with unknown terrain heights."""
-    parts = shapely.get_parts(area)
-    known = [np.isfinite(interpolate_heights(terrain, shapely.get_coordinates(one))).all() for one in parts]
-    return shapely.union_all([one for one, is_known in zip(parts, known, strict=True) if not is_known])
 
 
 def find_cells_towards(
@@ -251,16 +254,9 @@ def find_cells_on(lattice: NDArray[np.float64], wanted: BaseGeometry) -> NDArray
     some = [corners[row, column][met[row, column]] for row, column in zip(rows, columns, strict=True)]
     hulls = shapely.convex_hull([shapely.MultiPoint(one) for one in some])
     cells[rows, columns] = shapely.intersects(hulls, wanted)
-    return cells | (~met.any(axis=2) & _grow_cells(cells))
-
-
-def _grow_cells(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Grow cells by _MARGIN_CELLS.
-
-    What stands on redacted ground rises before the sky, or before unmapped ground, where no ray finds it.
-    """
+    # what stands on redacted ground rises before the sky, or before unmapped ground, where no ray finds it
     around = np.ones((2 * _MARGIN_CELLS + 1, 2 * _MARGIN_CELLS + 1), np.uint8)
-    return cv2.dilate(cells.astype(np.uint8), around).astype(np.bool_)
+    return cells | (~met.any(axis=2) & cv2.dilate(cells.astype(np.uint8), around).astype(np.bool_))
 
 
 def _cell_corners(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -281,21 +277,6 @@ def _decode_photo(data: bytes, flags: int, frame: FrameRecord) -> Pixels | None:
 def _encode_jpeg(picture: Pixels, quality: int) -> bytes:
     _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return jpeg.tobytes()
-
-
-def _build_no_preview_error(frame: FrameRecord) -> FrameUnreadable:
-    name = frame.header.provenance.source_name
-    return FrameUnreadable(_("{name}: no preview can be made; open the original", name=name))
-
-
-def _build_not_redactable_error(frame: FrameRecord) -> FrameUnreadable:
-    name = frame.header.provenance.source_name
-    return FrameUnreadable(
-        _(
-            "{name}: a part of this photo is masked, and this kind of file cannot be covered; ask an analyst",
-            name=name,
-        )
-    )
 
 
 # -- Redactions over HTTP: drawn by operators, revoked by analysts ---------------------------------

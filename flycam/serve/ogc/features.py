@@ -65,7 +65,7 @@ from flycam.serve.ogc.params import (
     is_within_period,
     mask_intersecting,
 )
-from flycam.serve.tiles.outlines import get_shown_outline
+from flycam.serve.tiles.flight_routes import get_shown_outline
 
 TimeSpan = tuple[int | None, int | None]
 
@@ -266,15 +266,21 @@ class LayerSource:
         The catalogue compares only bounding boxes. But a page is never empty while there is a next one, where
         clients stop: then many rows are read at a time, however small the page.
         """
-        box, offset, rows = (
-            intersect_boxes(wanted.bounding_box, self._access_policy.visible_bounds),
-            wanted.offset,
-            wanted.limit,
-        )
+        box = intersect_boxes(wanted.bounding_box, self._access_policy.visible_bounds)
+        offset, rows = wanted.offset, wanted.limit
         is_whole = wanted.bounds is None and wanted.period is None and self._access_policy.is_nothing
         while True:
             found, matched = self._layers.features(self._layer.layer_id, box, rows, offset)
-            chosen = self._chosen(found, wanted)
+            wkbs = [one.wkb for one in found]
+            are_outside = self._access_policy.are_outside(wkbs)
+            touched = mask_intersecting(wkbs, wanted.query_area)
+            chosen = [
+                n
+                for n, one in enumerate(found)
+                if touched[n]
+                and not are_outside[n]
+                and is_within_period(one.valid_ns, one.valid_ns, wanted.period)
+            ]
             fitted = take_fitting_outlines([found[n] for n in chosen[: wanted.limit]])
             fitted = fitted or [found[n] for n in chosen[:1]]
             offset += chosen[len(fitted)] if len(fitted) < len(chosen) else len(found)
@@ -286,21 +292,6 @@ class LayerSource:
                     next_offset=None if is_last else offset,
                 )
             rows = max(wanted.limit, _ROWS_AT_ONCE)
-
-    def _chosen(self, found: Sequence[LayerFeatureRecord], wanted: FeatureQuery) -> list[int]:
-        """Return the indices of rows that match the query and the access policy."""
-        wkbs = [one.wkb for one in found]
-        are_outside, touched = (
-            self._access_policy.are_outside(wkbs),
-            mask_intersecting(wkbs, wanted.query_area),
-        )
-        return [
-            n
-            for n, one in enumerate(found)
-            if touched[n]
-            and not are_outside[n]
-            and is_within_period(one.valid_ns, one.valid_ns, wanted.period)
-        ]
 
     def get_feature(self, name: str) -> SourceFeature:
         if not (name.isascii() and name.isdecimal() and len(name) < 10):
@@ -357,14 +348,10 @@ def _mark_feature(line: MarkVersion, events: dict[str, Event]) -> SourceFeature:
 
 def _page_of_all(things: Sequence[SourceFeature], wanted: FeatureQuery) -> FeaturePage:
     """Return the page of features that are all in memory."""
-    found = _filter_features(things, wanted)
-    return _cut_page(found[wanted.offset : wanted.offset + wanted.limit], wanted, len(found))
-
-
-def _filter_features(things: Sequence[SourceFeature], wanted: FeatureQuery) -> list[SourceFeature]:
     timely = [one for one in things if is_within_period(one.first_ns, one.last_ns, wanted.period)]
     touched = mask_intersecting([one.wkb for one in timely], wanted.query_area)
-    return [one for one, is_inside in zip(timely, touched, strict=True) if is_inside]
+    found = [one for one, is_inside in zip(timely, touched, strict=True) if is_inside]
+    return _cut_page(found[wanted.offset : wanted.offset + wanted.limit], wanted, len(found))
 
 
 def _cut_page(things: Sequence[SourceFeature], wanted: FeatureQuery, matched: int) -> FeaturePage:

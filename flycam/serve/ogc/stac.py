@@ -31,7 +31,7 @@ from flycam.access.visible_flights import (
     read_events_by_id,
 )
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.errors import NotFound
 from flycam.http.guards import (
     AccessPolicyHere,
@@ -75,7 +75,7 @@ from flycam.serve.ogc.params import (
     parse_period,
     to_bbox,
 )
-from flycam.serve.tiles.outlines import get_revision_outline
+from flycam.serve.tiles.flight_routes import get_revision_outline
 from flycam.serve.tiles.tile_route import iterate_tile_limits
 
 # -- Clips of communes -----------------------------------------------------------------------------

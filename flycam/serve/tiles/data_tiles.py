@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from flycam.access.policy import AccessPolicy
 from flycam.access.visible_flights import find_shown_revision
-from flycam.catalog.revisions import LIVE_REVISION
-from flycam.catalog.tiles import make_mosaic_not_found
+from flycam.catalog.mosaics import LIVE_REVISION, make_mosaic_not_found
 from flycam.errors import NotFound
 from flycam.geometry.grid import TileId
 from flycam.geometry.terrain import TerrainGrid
@@ -39,8 +38,7 @@ from flycam.mosaic.redaction import TileMask, compute_tile_mask
 from flycam.mosaic.terrain_codec import TerrainCache
 from flycam.mosaic.tiles.codec import ViewFormat, decode_tile
 from flycam.reports.images import ERROR_COLOURS, SURFACE_COLOURS
-from flycam.serve.tiles.log_follower import TileLogFollower
-from flycam.serve.tiles.tile_views import EMPTY_VIEW, TileView, ViewCache, load_view
+from flycam.serve.tiles.tile_views import EMPTY_VIEW, TileLogFollower, TileView, ViewCache, load_view
 from flycam.workspace import Workspace
 
 # -- Data layers of a tile: expected error, age, GSD and ground of its pixels ----------------------
@@ -137,18 +135,6 @@ def classify_pixels(value: NDArray[np.float32], layer: DataLayer) -> ClassImage:
     Unknown values (NaN) get the last class. Pixels without data get any.
     """
     return np.searchsorted(LEGENDS[layer].bounds, value, side="left").astype(np.uint8)
-
-
-def compute_ages_valid_until_ns(captured_ns: Sequence[int], now_ns: int) -> int | None:
-    """Return until when photos of these times keep their age classes; None: for ever."""
-    bounds = LEGENDS[DataLayer.AGE].bounds
-    now = np.searchsorted(bounds, compute_hours_since(captured_ns, now_ns), side="left")
-    ends = [
-        moment + int(bounds[at] * HOUR_NS)
-        for moment, at in zip(captured_ns, now.tolist(), strict=True)
-        if at < len(bounds)
-    ]
-    return min(ends, default=None)
 
 
 def classify_surface(tile: MosaicTile, support: TerrainGrid | None, *, on_plane: bool) -> ClassImage:
@@ -301,7 +287,15 @@ class DataTileViews:
     def _ages_valid_until_ns(self, tile: MosaicTile) -> int | None:
         """Return the time, UTC ns, until which its age colours are valid."""
         captured = [self._catalog.frames.get(name).header.captured_ns for name in tile.frames]
-        return compute_ages_valid_until_ns(captured, self._workspace.clock_ns())
+        now_ns = self._workspace.clock_ns()
+        bounds = LEGENDS[DataLayer.AGE].bounds
+        now = np.searchsorted(bounds, compute_hours_since(captured, now_ns), side="left")
+        ends = [
+            moment + int(bounds[at] * HOUR_NS)
+            for moment, at in zip(captured, now.tolist(), strict=True)
+            if at < len(bounds)
+        ]
+        return min(ends, default=None)
 
     def _classify(self, info: MosaicInfo, tile: MosaicTile, layer: DataLayer) -> ClassImage:
         if layer is DataLayer.SURFACE:

@@ -48,13 +48,14 @@ from flycam.model.flight import Flight
 from flycam.model.records import BoundsLonLat, MosaicInfo
 from flycam.mosaic.tiles.codec import ViewFormat
 from flycam.serve.tiles.data_tiles import PUBLISHED_VIEW, DataTileViews, TileQuery, parse_tile_query
-from flycam.serve.tiles.log_follower import TileLogFollower, WatchedMosaic
 from flycam.serve.tiles.tile_views import (
     EMPTY_VIEW,
     FORMAT_BY_SUFFIX,
     Message,
+    TileLogFollower,
     TileView,
     ViewCache,
+    WatchedMosaic,
     load_view,
 )
 from flycam.storage.base import ObjectStore
@@ -256,7 +257,13 @@ class _TileAddressQuery(NamedTuple):
 
 
 def _parse_query(query: bytes) -> _TileAddressQuery:
-    return _TileAddressQuery(parse_tile_query(query), _parse_version(query), _parse_revision(query))
+    _, found, rest = query.partition(b"&r=")
+    digits = rest.partition(b"&")[0]
+    return _TileAddressQuery(
+        parse_tile_query(query),
+        _parse_version(query),
+        int(digits) if found and digits.isdigit() and len(digits) < 10 else -1,
+    )
 
 
 _parse_query_cached = lru_cache(maxsize=1024)(_parse_query)
@@ -277,13 +284,6 @@ def _parse_version(query: bytes) -> int:
         return -1
     digits = query[2:].partition(b"&")[0]
     return int(digits) if digits.isdigit() and len(digits) < 18 else -1
-
-
-def _parse_revision(query: bytes) -> int:
-    """Return the revision in `…&r=…`; -1 if none is named."""
-    _, found, rest = query.partition(b"&r=")
-    digits = rest.partition(b"&")[0]
-    return int(digits) if found and digits.isdigit() and len(digits) < 10 else -1
 
 
 def _is_newer(watched: WatchedMosaic, version: int, believed: int) -> bool:

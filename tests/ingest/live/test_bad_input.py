@@ -16,7 +16,7 @@ import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 from shapely import from_wkb
 
-from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import read_truth
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.drill.video_encoder import VideoEncoder
 from flycam.errors import PositionMissing, SourceUnreadable

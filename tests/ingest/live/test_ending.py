@@ -17,7 +17,7 @@ from flycam.ingest.live import orthorectifier, workflow
 from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.live_map import Publisher
-from flycam.ingest.live.orthorectifier import LiveOrthorectifier, MergeThread
+from flycam.ingest.live.orthorectifier import LiveOrthorectifier
 from flycam.ingest.live.recording import StreamRecording
 from flycam.ingest.live.status import StatusReporter
 from flycam.ingest.live.workflow import orthorectify_video
@@ -32,7 +32,7 @@ from tests.houses import House, StopAfter
 MakeHouse = Callable[..., House]
 
 _ENOUGH = 25  # pictures of 60
-WRITERS = ("publishing", "merging", "coding", "laying", "group", "tiles", "news", "picture")
+WRITERS = ("publishing", "merging", "placing", "group", "tiles", "news", "picture")
 
 STEPS: list[tuple[object, str, bool]] = [  # the last: whether `make soak` alone tries it
     (workflow, "store_live_inputs", False),
@@ -41,7 +41,7 @@ STEPS: list[tuple[object, str, bool]] = [  # the last: whether `make soak` alone
     (VideoSource, "stop", True),
     (VideoSource, "close", True),
     (LiveOrthorectifier, "close", True),
-    (MergeThread, "close", False),
+    (LiveOrthorectifier, "_finish_merging", False),
     (Publisher, "close", False),
     (MosaicWriter, "flush", True),
     (orthorectifier, "measure_coverage", True),

@@ -11,17 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flycam.concurrency import BoundedQueue, DropCounter
 from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.geometry.pose import rotation_from_gimbal
 from flycam.ingest.live.frame_pipeline import (
     CLOSES_AT,
     OPENS_AT,
-    FrameQueue,
     KeyframeSelector,
     choose_spacing,
     compute_new_share,
     is_torn,
 )
+from flycam.ingest.live.orthorectifier import ChosenFrame, NewGroundRule
 from flycam.ingest.video.clock_offset import LoggedPoses
 from flycam.ingest.video.video_source import VideoFrame
 from tests.waiting import ENOUGH_S
@@ -60,13 +61,14 @@ def picture(seconds: float, pixels: np.ndarray) -> VideoFrame:
 
 def chosen(
     poses: LoggedPoses, pixels_at, seconds: float = 50.0, fps: int = 10
-) -> tuple[list[float], KeyframeSelector]:
-    selector = KeyframeSelector(CAMERA)
+) -> tuple[list[float], DropCounter]:
+    dropped = DropCounter()
+    selector = KeyframeSelector(CAMERA, dropped)
     times = []
     for t in np.arange(0.0, seconds, 1.0 / fps):
         found = selector.add(picture(t, pixels_at(t)), poses, float(t))
         times += [found.pts_ns / 1e9] if found is not None else []
-    return times, selector
+    return times, dropped
 
 
 def test_pictures_are_chosen_by_new_ground_not_by_time() -> None:
@@ -93,7 +95,7 @@ def test_in_the_air_a_picture_as_sharp_as_usual_is_taken_at_once_and_a_blurred_o
 ) -> None:
     """20 m/s over a view of 72 m: 2.8 % is new every 0.1 s; the window ends at 0.8 s, its half at 0.61 s."""
     sharp, soft = texture(), texture(3.0)
-    selector, poses = KeyframeSelector(CAMERA, is_eager=True), north(20.0)
+    selector, poses = KeyframeSelector(CAMERA, DropCounter(), is_eager=True), north(20.0)
     taken: list[tuple[float, float]] = []
     for t in np.round(np.arange(0.0, 1.0, 0.1), 1):
         found = selector.add(picture(t, soft if t in blurred else sharp), poses, float(t))
@@ -106,9 +108,9 @@ def test_torn_covered_and_smeared_pictures_are_passed_over_and_counted() -> None
     torn = sharp.copy()
     torn[90:] = (0, 135, 0)
     bad = {1: torn, 2: np.zeros_like(sharp), 3: smeared}
-    times, selector = chosen(north(8.0), lambda t: bad.get(round(t * 10) % 5, sharp))
+    times, dropped = chosen(north(8.0), lambda t: bad.get(round(t * 10) % 5, sharp))
     assert all(round(t * 10) % 5 in (0, 4) for t in times)
-    assert {"torn", "lens_covered", "too_blurred"} == set(selector.passed_over)
+    assert {"torn", "lens_covered", "too_blurred"} == set(dropped)
     assert len(times) > 15
 
 
@@ -126,48 +128,45 @@ def test_green_meadows_are_not_torn() -> None:
     assert not is_torn(meadow) and is_torn(np.full((180, 320, 3), (0, 135, 0), np.uint8))
 
 
-def numbered(number: int) -> VideoFrame:
-    pixels = np.zeros((2, 2, 3), np.uint8)
-    return VideoFrame(pts_ns=number, t_utc_ns=number, arrived_ns=time.monotonic_ns(), pixels=pixels)
+def numbered(number: int, share: float) -> ChosenFrame:
+    return ChosenFrame(picture(number / 1e9, np.zeros((2, 2, 3), np.uint8)), share, time.monotonic_ns())
 
 
-def numbers(queue: FrameQueue) -> list[int]:
+def numbers(queue: BoundedQueue[ChosenFrame]) -> list[int]:
     queue.close()
-    found = []
-    while (one := queue.get()) is not None:
-        found.append(one.pts_ns)
-    return found
+    return [one.picture.pts_ns for one in iter(queue.get, None)]
 
 
 def test_the_picture_goes_whose_neighbours_show_most_of_it() -> None:
-    queue = FrameQueue(4, drops=True)
+    dropped = DropCounter()
+    queue = BoundedQueue(admit=NewGroundRule(4, dropped))
     for number, share in enumerate((1.0, 0.5, 0.1, 0.2, 0.5)):
-        assert queue.put(numbered(number), share)
-    assert queue.dropped == {"thinned": 1}
+        assert queue.put(numbered(number, share))
+    assert dropped == {"thinned": 1}
     assert numbers(queue) == [0, 1, 3, 4]  # the third: the fourth is then 30 % new against the second
 
 
 def test_new_ground_is_lost_only_where_every_picture_shows_it_alone_and_that_has_its_own_name() -> None:
-    queue = FrameQueue(3, drops=True)
+    dropped = DropCounter()
+    queue = BoundedQueue(admit=NewGroundRule(3, dropped))
     for number in range(5):
-        queue.put(numbered(number), 0.7)
-    assert queue.dropped == {"no_time": 2}
+        queue.put(numbered(number, 0.7))
+    assert dropped == {"no_time": 2}
     assert numbers(queue)[-1] == 4  # the newest is never the one
 
 
 def test_of_a_file_nothing_is_dropped_who_chooses_waits() -> None:
-    queue, done = FrameQueue(2, drops=False), threading.Event()
+    queue, done = BoundedQueue[int](2), threading.Event()
 
     def choose() -> None:
         for number in range(6):
-            queue.put(numbered(number), 0.1)
+            queue.put(number)
         done.set()
 
     threading.Thread(target=choose, daemon=True).start()
     assert not done.wait(0.2)
     found = [queue.get() for _ in range(6)]
-    assert done.wait(ENOUGH_S) and not queue.dropped
-    assert [one.pts_ns for one in found if one is not None] == list(range(6))
+    assert done.wait(ENOUGH_S) and found == list(range(6))
 
 
 @given(st.floats(0.0, 20.0), st.floats(0.0, 20.0))

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.geometry.pose import rotation_from_gimbal
 from flycam.ingest.live.clock import LiveClock
-from flycam.ingest.live.frame_pipeline import MAX_QUEUED
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.interior_orientation import (
     TimeSample,
@@ -21,6 +20,7 @@ from flycam.ingest.live.interior_orientation import (
     estimate_interior_orientation,
     make_pinhole,
 )
+from flycam.ingest.live.orthorectifier import MAX_QUEUED
 from flycam.ingest.live.telemetry import RecordedTelemetry
 from flycam.ingest.video.clock_offset import ClockOffset, ImageMotion, LoggedPoses, predict_rates
 from flycam.ingest.video.video_log import read_video_log

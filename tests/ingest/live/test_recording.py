@@ -36,7 +36,7 @@ from flycam.ingest.live.recording import (
 )
 from flycam.ingest.live.status import ThumbnailPublisher
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
-from flycam.ingest.video.recorder import Recorder, RecordingOptions
+from flycam.ingest.video.decoder_process import Recorder, RecordingOptions
 from flycam.ingest.video.video_source import VideoFrame
 from flycam.messages import Message
 from flycam.model.flight import FlightState

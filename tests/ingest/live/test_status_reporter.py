@@ -10,21 +10,22 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
+import numpy as np
 import pytest
 import shapely
 
 from flycam.catalog.live_flights import LiveFlightPhase, LiveFlightReport
-from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import read_truth
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import FrameRejected, StorageFailed
 from flycam.ingest.live import status
 from flycam.ingest.live.clock import LiveClock
-from flycam.ingest.live.frame_pipeline import FrameTimes
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.orthorectifier import LiveOrthorectifier
 from flycam.ingest.live.routes import SILENCE_TIMEOUT_S
 from flycam.ingest.live.status import compute_frame_age, is_matching_clock
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
+from flycam.ingest.video.video_source import VideoFrame
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.workspace import ignore_progress
 from tests.houses import House
@@ -38,7 +39,8 @@ MakeHouse = Callable[..., House]
 
 def test_a_stream_that_comes_late_shows_pictures_as_old_as_they_are() -> None:
     now_ns = time.monotonic_ns()
-    newest = FrameTimes(pts_ns=60 * 10**9, t_utc_ns=0, arrived_ns=now_ns)
+    pixels = np.zeros((1, 1, 3), np.uint8)
+    newest = VideoFrame(pts_ns=60 * 10**9, t_utc_ns=0, arrived_ns=now_ns, pixels=pixels)
     late = LiveClock(lambda: None, None, given_s=-100.0)  # type: ignore[arg-type, return-value]
     unknown = LiveClock(lambda: None, None)  # type: ignore[arg-type, return-value]
     assert 100.0 <= compute_frame_age(newest, late, is_stream=True) < 190.0

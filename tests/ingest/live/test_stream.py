@@ -13,7 +13,7 @@ import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flycam.drill.flight import VideoPlan
-from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import read_truth
 from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from flycam.errors import FlycamError, OptionUnusable, PositionMissing
 from flycam.ingest.live import telemetry as live_telemetry

@@ -16,7 +16,7 @@ import shapely
 from flycam.cli.video import format_live
 from flycam.concurrency import BoundedQueue
 from flycam.drill.flight import VideoPlan
-from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import read_truth
 from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from flycam.errors import (
     CalibrationMissing,
@@ -31,7 +31,7 @@ from flycam.geodata.crs import to_work
 from flycam.geometry.pose import ExteriorOrientation, PoseSource
 from flycam.geometry.terrain import interpolate_heights
 from flycam.ingest.live.clock import LiveClock
-from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE, FrameQueue
+from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.orthorectifier import LiveOrthorectifier
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
@@ -508,11 +508,8 @@ def test_under_overload_pictures_are_left_out_and_ground_is_not(
     calm, hurried = make_house(clip, "calm"), make_house(clip, "hurried")
     unhurried = flown(calm, clip)
     # late from the first picture to the last, on any machine, and none lost before it is chosen or not
-    monkeypatch.setattr(FrameQueue, "late_s", property(lambda _queue: 60.0))
-    monkeypatch.setattr(
-        "flycam.ingest.video.video_source.BoundedQueue",
-        lambda most, **_: BoundedQueue(most, is_blocking=True),
-    )
+    monkeypatch.setattr(LiveOrthorectifier, "late_s", property(lambda _stage: 60.0))
+    monkeypatch.setattr(VideoSource, "_make_queue", lambda source: BoundedQueue(source._most))
     late = flown(hurried, clip, is_realtime=True)
     assert late.used < 0.6 * unhurried.used and late.dropped.get("no_time", 0) == 0
     before, after = shown(calm, unhurried), shown(hurried, late)

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
-from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import read_truth
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.drill.video_encoder import VideoEncoder
 from flycam.media.mp4 import VideoCodec

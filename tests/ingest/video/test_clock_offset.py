@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.drill.flight import VideoPlan
-from flycam.drill.ground_truth import read_truth
+from flycam.drill.photo_drill import read_truth
 from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.dem import read_dem_info

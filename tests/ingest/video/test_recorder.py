@@ -16,15 +16,14 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.ingest.video import recorder as video_recorder
-from flycam.ingest.video.recorder import (
-    Recorder,
-    RecordingOptions,
+from flycam.ingest.live.recording import (
     SegmentFile,
     close_unfinished_segments,
     list_finished_segments,
     read_segment,
 )
+from flycam.ingest.video import decoder_process
+from flycam.ingest.video.decoder_process import Recorder, RecordingOptions
 from flycam.ingest.video.stream import VideoPacket
 from flycam.ingest.video.video_source import VideoSource
 from flycam.media.mp4 import VideoCodec, extract_parameter_sets, split_units, to_length_prefixed
@@ -169,15 +168,15 @@ class Heard:
         self.lost = 0
         self.remarks: list[Message] = []
 
-    def __call__(self, lost: int, remark: Message | None) -> None:
-        self.lost = lost
+    def __call__(self, _reason: str, lost: int, remark: Message | None) -> None:
+        self.lost += lost
         self.remarks += [remark] if remark else []
 
 
 def test_a_disk_that_fills_up_ends_the_piece_and_it_goes_on_once_there_is_room(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video_recorder, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(decoder_process, "_PAUSE_S", 0.0)
     heard, room, write = Heard(), [6_000], Recorder._write
 
     def writes(self: Recorder, data: bytes) -> None:
@@ -205,7 +204,7 @@ def test_a_slow_disk_makes_nobody_wait_and_what_is_lost_is_counted(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packets = packets_of(film)
-    monkeypatch.setattr(video_recorder, "_WAITING_BYTES", sum(len(one.data) for one in packets[:60]))
+    monkeypatch.setattr(decoder_process, "_UNWRITTEN_BYTES", sum(len(one.data) for one in packets[:60]))
     heard, write, all_are_put = Heard(), Recorder._write, threading.Event()
 
     def slowly(self: Recorder, data: bytes) -> None:

@@ -11,8 +11,7 @@ import rasterio
 from affine import Affine
 
 from flycam.cli.products import format_finish
-from flycam.drill.ground_truth import read_truth
-from flycam.drill.photo_drill import DrillReport
+from flycam.drill.photo_drill import DrillReport, read_truth
 from flycam.errors import InputUnusable
 from flycam.geometry.camera import is_in_image, project
 from flycam.geometry.terrain import interpolate_heights

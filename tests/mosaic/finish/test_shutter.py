@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from flycam.catalog.rows import exterior_from_json, exterior_to_json
-from flycam.drill.ground_truth import DrillTruth, read_truth
-from flycam.drill.photo_drill import write_drill
+from flycam.drill.photo_drill import DrillTruth, read_truth, write_drill
 from flycam.ingest.batch import ingest
 from flycam.ingest.preflight_check import PreflightRequest
 from flycam.model.records import FrameStatus, RevisionFrame

@@ -14,8 +14,7 @@ import shapely
 from rasterio.windows import from_bounds
 
 from flycam.cli.products import format_finish
-from flycam.drill.ground_truth import read_truth
-from flycam.drill.photo_drill import DrillReport
+from flycam.drill.photo_drill import DrillReport, read_truth
 from flycam.errors import DiskFull, InputUnusable, NotFound, OptionUnusable
 from flycam.geodata.crs import describe_crs, transform_points
 from flycam.geometry.grid import compute_grid_pixel_m, get_tile_bounds

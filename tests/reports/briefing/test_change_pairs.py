@@ -26,11 +26,9 @@ from flycam.reports.briefing.contents import (
     gather_contents,
 )
 from flycam.reports.briefing.document import COVERED, build_pack_document
-from flycam.reports.briefing.figures import Letterhead, PackFigures
-from flycam.reports.briefing.files import write_source_list
+from flycam.reports.briefing.figures import Letterhead, PackFigures, gather_pack_figures
 from flycam.reports.briefing.maps import draw_image_pairs
-from flycam.reports.briefing.measures import gather_pack_figures
-from flycam.reports.briefing.workflow import PackRequest, write_briefing_pack
+from flycam.reports.briefing.workflow import PackRequest, write_briefing_pack, write_source_list
 from flycam.reports.layout import FigureRow, Paragraph, Table
 from flycam.storage import keys
 from tests.change.impacted import changed, square

@@ -15,8 +15,7 @@ from flycam.change.review import ReviewStep, apply_review_step
 from flycam.model.board import Access, ChangeAction, ChangeKind, ChangeStatus, LayerKind
 from flycam.reports.briefing.contents import gather_contents
 from flycam.reports.briefing.document import PackDocument, build_pack_document
-from flycam.reports.briefing.figures import Letterhead, PackFigures
-from flycam.reports.briefing.measures import gather_pack_figures
+from flycam.reports.briefing.figures import Letterhead, PackFigures, gather_pack_figures
 from flycam.reports.briefing.workflow import PackReport, PackRequest, write_briefing_pack
 from flycam.reports.layout import Paragraph, Table
 from tests.change.impacted import add_things, changed, line, point, square

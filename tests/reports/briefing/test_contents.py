@@ -21,8 +21,7 @@ from flycam.model.flight import Classification
 from flycam.reports.briefing import contents
 from flycam.reports.briefing.contents import gather_contents
 from flycam.reports.briefing.document import build_pack_document
-from flycam.reports.briefing.figures import Letterhead, PackFigures
-from flycam.reports.briefing.measures import gather_pack_figures
+from flycam.reports.briefing.figures import Letterhead, PackFigures, gather_pack_figures
 from flycam.reports.briefing.workflow import PackRequest, write_briefing_pack
 from flycam.reports.layout import Heading, Paragraph, Table
 from flycam.workspace import Workspace

@@ -6,22 +6,23 @@ from dataclasses import replace
 
 import pytest
 
+from flycam.change.impact import FeatureCount
 from flycam.model.board import ChangeKind, LayerKind
 from flycam.reports.briefing.changes import _count, _table
-from flycam.reports.briefing.figures import PackChange, PackCount, PackRoad, PackSize
+from flycam.reports.briefing.figures import PackChange, PackRoad, PackSize
 from flycam.reports.layout import put_text
 
 
 @pytest.mark.parametrize(
     ("count", "text"),
     [
-        (PackCount(inside=0, near=3, is_complete=True), "0 inside, 3 near"),
-        (PackCount(inside=0, near=3, is_complete=False), "at least 3 near"),
-        (PackCount(inside=0, near=0, is_complete=False), "none seen"),
+        (FeatureCount(inside=0, near=3, is_complete=True), "0 inside, 3 near"),
+        (FeatureCount(inside=0, near=3, is_complete=False), "at least 3 near"),
+        (FeatureCount(inside=0, near=0, is_complete=False), "none seen"),
         (None, "not known"),
     ],
 )
-def test_none_at_the_least_is_never_said(count: PackCount | None, text: str) -> None:
+def test_none_at_the_least_is_never_said(count: FeatureCount | None, text: str) -> None:
     assert str(_count(LayerKind.HOUSE, {LayerKind.HOUSE: count})).startswith(text)
 
 
@@ -38,7 +39,7 @@ def test_what_the_whole_change_touches_is_not_read_as_its_parts() -> None:
         lonlat_deg=(104.8, 21.9),
         vn2000=None,
         roads_cut=(PackRoad(name="ĐT 153", under_m=46.8),),
-        counts={**none, LayerKind.ROAD: PackCount(inside=1, near=0, is_complete=True)},
+        counts={**none, LayerKind.ROAD: FeatureCount(inside=1, near=0, is_complete=True)},
         layers=(),
     )
     part = replace(whole, size_in_commune=PackSize(area_m2=500.0, error_m2=20.0))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.reports.briefing.texts import format_age
+from flycam.reports.briefing.changes import format_age
 
 
 @given(st.integers(0, 10**8), st.integers(0, 10**6))

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from flycam.reports.briefing.measures import read_error_figures
+from flycam.reports.briefing.figures import read_error_figures
 
 FOUND = {"median": 0.35, "p95": 4.25}
 

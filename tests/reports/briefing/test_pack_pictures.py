@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from flycam.model.flight import DRILL_MARK
+from flycam.reports.briefing.formats import to_drill_band
 from flycam.reports.briefing.maps import MapOverlay, draw_map, draw_pair
-from flycam.reports.briefing.pdf import to_drill_band
 
 
 def test_marks_stand_on_maps_where_they_are_and_not_beyond() -> None:

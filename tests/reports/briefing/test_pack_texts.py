@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flycam.reports.briefing.texts import format_place
+from flycam.reports.briefing.changes import format_place
 from flycam.reports.layout import put_text
 
 

@@ -31,17 +31,13 @@ from flycam.model.board import MarkKind, MarkStatus
 from flycam.model.flight import DRILL_MARK
 from flycam.model.time import VIETNAM_NAME, set_local_zone
 from flycam.mosaic.redaction import MaskOverlay
+from flycam.reports.briefing.changes import name_commune_picture
 from flycam.reports.briefing.contents import gather_contents
 from flycam.reports.briefing.document import PackDocument, build_pack_document
-from flycam.reports.briefing.docx import to_docx
-from flycam.reports.briefing.figures import Letterhead, PackFigures, hash_content
-from flycam.reports.briefing.files import MANIFEST
+from flycam.reports.briefing.figures import Letterhead, PackFigures, gather_pack_figures, hash_content
+from flycam.reports.briefing.formats import build_typst_sources, to_docx, to_pptx
 from flycam.reports.briefing.maps import draw_map, draw_maps
-from flycam.reports.briefing.measures import gather_pack_figures
-from flycam.reports.briefing.pdf import build_typst_sources
-from flycam.reports.briefing.slides import to_pptx
-from flycam.reports.briefing.texts import name_commune_picture
-from flycam.reports.briefing.workflow import PackReport, PackRequest, write_briefing_pack
+from flycam.reports.briefing.workflow import MANIFEST, PackReport, PackRequest, write_briefing_pack
 from flycam.reports.layout import Paragraph, Table
 from tests.serve.world import LAT, LON, REAL, World, make_world
 

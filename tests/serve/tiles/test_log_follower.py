@@ -8,7 +8,7 @@ import pytest
 
 from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo
-from flycam.serve.tiles.log_follower import MovedTiles, TileLogFollower
+from flycam.serve.tiles.tile_views import MovedTiles, TileLogFollower
 from flycam.workspace import Workspace
 from tests.serve.tiles.test_tile_route import write
 from tests.serve.world import make_workspace

@@ -1,17 +1,25 @@
-"""Sign-in by token, one-time link or guest link, cookies, signing out; credentials of accounts.
+"""Sign-in and credentials.
 
-Tokens are entered in a form; links open a page with a button. Owners of tokens and codes, and administrators,
-make and revoke them. The certificate of the node's own authority is served here too (public).
+Sign-in is by token, one-time link or guest link (tokens are entered in a form, links open a page with a
+button), or through the province's own OpenID service, where one is configured. Credentials are tokens,
+one-time codes to type and the set-up code, which their owners and administrators make and revoke; the
+certificate of the node's own authority is served here too (`/authority.crt`, public).
 """
 
 from __future__ import annotations
 
+import asyncio
+import hmac
+import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import BaseModel, Field
 
@@ -33,10 +41,11 @@ from flycam.access.accounts import (
     resolve_guest_communes,
     revoke_guest,
     revoke_token,
+    sign_in_with_openid,
 )
 from flycam.catalog.accounts import make_account_not_found
 from flycam.catalog.restrictions import Guest
-from flycam.config import AUTHORITY_PATH
+from flycam.config import AUTHORITY_PATH, CALLBACK_PATH
 from flycam.errors import AccessDenied, FlycamError, NotFound
 from flycam.http import authenticator
 from flycam.http.authenticator import (
@@ -66,7 +75,7 @@ from flycam.http.requests import (
     require_same_origin,
 )
 from flycam.http.responses import Json, format_iso_or_none
-from flycam.http.services import Services, ServicesHere, get_services
+from flycam.http.services import Services, ServicesHere, SignInService, get_services
 from flycam.messages import Message, _
 from flycam.model.access import Account, Descendants, Role, Scope, Token
 from flycam.model.time import format_iso, get_local_zone_name
@@ -337,7 +346,11 @@ def create_guest_link(body: GuestInvitation, services: ServicesHere, principal: 
     guest, secret = invite_guest(
         services.workspace, body.hours, body.event, principal.name, communes, until_ns, principal.token_id
     )
-    _require_still_valid(services, principal, guest)
+    # an account or token that ended within the authenticator's two seconds makes no link that outlives it
+    account = principal.account
+    if account is not None and not services.workspace.catalog.accounts.is_valid(account):
+        revoke_guest(services.workspace, guest.guest_id, account.name)
+        raise SignInRequired(BAD_TOKEN)
     return {**_describe_guest_link(guest, _names(services)), "path": f"/guest/{secret}"}
 
 
@@ -386,17 +399,6 @@ def enter_as_guest(secret: str, request: Request, services: ServicesHere) -> Res
     return response
 
 
-def _require_still_valid(services: Services, principal: Principal, guest: Guest) -> None:
-    """Revoke the new link and raise SignInRequired if its maker's token has ended.
-
-    An account or token that ended within the authenticator's two seconds makes no link that outlives it.
-    """
-    account = principal.account
-    if account is not None and not services.workspace.catalog.accounts.is_valid(account):
-        revoke_guest(services.workspace, guest.guest_id, account.name)
-        raise SignInRequired(BAD_TOKEN)
-
-
 def _latest_end_ns(services: Services, principal: Principal) -> int | None:
     """Return the latest end of a link that the principal makes; None: no limit.
 
@@ -432,7 +434,7 @@ def _describe_guest_link(guest: Guest, names: Mapping[str, str]) -> Json:
     }
 
 
-# -- Credentials of accounts: tokens, one-time codes to type, the set-up code ----------------------
+# -- Credentials of accounts -----------------------------------------------------------------------
 
 
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -607,4 +609,142 @@ def get_authority_certificate(services: ServicesHere) -> Response:
         services.authority,
         media_type="application/x-x509-ca-cert",
         headers={"Content-Disposition": 'attachment; filename="flycam-authority.crt"'},
+    )
+
+
+# -- Sign-in through the province's own OpenID service ---------------------------------------------
+
+
+openid_router = APIRouter(include_in_schema=False)
+
+OPENID_COOKIE = "flycam_openid"
+MAX_CONCURRENT_SIGN_INS = 4
+"""Sign-ins beyond this number wait in the event loop, and hold none of the threads for other requests."""
+_MINUTES = 10
+_PATH = "/openid"
+_PAGES = {"map": "/", "upload": "/upload.html"}
+
+
+@dataclass(frozen=True, slots=True)
+class _SignInRound:
+    """One redirect and callback.
+
+    body: until when it is open, a random value, and the page that it ends on.
+    """
+
+    key: bytes
+    body: str
+
+    @property
+    def state(self) -> str:
+        return authenticator.derive_secret(self.key, "openid state", self.body)
+
+    @property
+    def nonce(self) -> str:
+        return authenticator.derive_secret(self.key, "openid nonce", self.body)
+
+    @property
+    def verifier(self) -> str:
+        return authenticator.derive_secret(self.key, "openid verifier", self.body)
+
+    @property
+    def return_page(self) -> str:
+        return _PAGES[self.body.rpartition(".")[2]]
+
+    def is_valid_return(self, state: str, now_s: float) -> bool:
+        """Return True if this browser was sent out with this state, not too long ago."""
+        if not hmac.compare_digest(self.state.encode(), state.encode("utf-8", "surrogateescape")):
+            return False
+        # the number is ours: a foreign body has another state and has been refused above
+        return float(self.body.partition(".")[0]) >= now_s
+
+
+async def _provider(services: ServicesHere) -> SignInService:
+    if services.openid is None:
+        raise NotFound(_("no sign-in service is configured here; sign in with an access token"))
+    return services.openid
+
+
+SignInServiceHere = Annotated[SignInService, Depends(_provider)]
+
+
+@openid_router.get("/openid/begin")
+async def begin_openid_sign_in(
+    request: Request,
+    services: ServicesHere,
+    provider: SignInServiceHere,
+    page: Literal["map", "upload"] = "map",
+) -> RedirectResponse:
+    """Send the browser to the service."""
+    body = f"{int(time.time()) + 60 * _MINUTES}.{secrets.token_urlsafe(24)}.{page}"
+    way = _SignInRound(services.session_key, body)
+    async with _get_semaphore(request):
+        there = await run_in_threadpool(provider.begin, way.state, way.nonce, way.verifier)
+    response = RedirectResponse(there, status_code=303)
+    response.headers["Cache-Control"] = "no-store"
+    is_secure = provider.client.address.startswith("https:")
+    set_auth_cookie(response, OPENID_COOKIE, body, 60 * _MINUTES, is_secure=is_secure, path=_PATH)
+    return response
+
+
+@openid_router.get(CALLBACK_PATH)
+async def complete_openid_sign_in(
+    request: Request,
+    services: ServicesHere,
+    provider: SignInServiceHere,
+    state: Annotated[str, Query(max_length=200)] = "",
+    code: Annotated[str, Query(max_length=4000)] = "",
+    error: Annotated[str, Query(max_length=200)] = "",
+) -> RedirectResponse:
+    """Sign in the browser that comes back with a code."""
+    way = _SignInRound(services.session_key, request.cookies.get(OPENID_COOKIE, ""))
+    if not way.is_valid_return(state, time.time()):
+        raise count_failure(
+            request,
+            SignInMethod.SERVICE,
+            AccessDenied(
+                _(
+                    "this sign-in was not begun in this browser, or over {minutes} minutes ago: "
+                    "begin again at {address}",
+                    minutes=_MINUTES,
+                    address=provider.client.address,
+                )
+            ),
+        )
+    # refused before the semaphore: no request goes to the service, and nobody with a code waits
+    if not code:
+        raise count_failure(
+            request,
+            SignInMethod.SERVICE,
+            _build_not_admitted_error(provider.client.issuer, error or "no code"),
+        )
+    async with _get_semaphore(request):
+        return await run_in_threadpool(_exchange_code, request, services, provider, way, code)
+
+
+def _exchange_code(
+    request: Request, services: Services, provider: SignInService, way: _SignInRound, code: str
+) -> RedirectResponse:
+    with count_attempt(request, SignInMethod.SERVICE_CODE):
+        claims = provider.fetch_claims(code, way.nonce, way.verifier)
+        account = sign_in_with_openid(services.workspace, provider.client, claims)
+    response = RedirectResponse(way.return_page, status_code=303)
+    response.headers["Cache-Control"] = "no-store"
+    response.delete_cookie(OPENID_COOKIE, path=_PATH)
+    start_session(request, response, account, "login by sign-in service", authenticator.OPENID_SESSION_TTL_S)
+    return response
+
+
+def _get_semaphore(request: Request) -> asyncio.Semaphore:
+    line: asyncio.Semaphore = request.app.state.asking_service
+    return line
+
+
+def _build_not_admitted_error(issuer: str, why: str) -> AccessDenied:
+    return AccessDenied(
+        _(
+            "{issuer}: did not let you in ({why}): sign in again, or with an access token",
+            issuer=issuer,
+            why=why,
+        )
     )

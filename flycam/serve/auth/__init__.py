@@ -1,1 +1,0 @@
-"""Authentication: accounts, guests, sessions, tokens, scopes and their reach."""
