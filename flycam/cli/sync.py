@@ -28,7 +28,7 @@ from flycam.config import ServerTrust, is_token_exposed, parse_fingerprint, read
 from flycam.messages import Message, _, from_fields, join, ngettext
 
 if TYPE_CHECKING:
-    from flycam.sync.node import SyncReport
+    from flycam.sync.client import SyncReport
     from flycam.sync.reference_client import FetchReport
     from flycam.workspace import Progress
 
@@ -444,9 +444,8 @@ def sync_command(
     restricted areas and confirmed changes from there. Cut off or stopped, it goes on."""
     from flycam.http.client import ServerConnection
     from flycam.retry import retry_on_outage
-    from flycam.sync.client import Sender
+    from flycam.sync.client import Sender, TransferLimits
     from flycam.sync.hooks import SyncApplyHooks
-    from flycam.sync.node import TransferLimits
     from flycam.sync.reference_client import ReferenceFetcher
 
     token, trust = read_token_option(url, token_file), parse_trust(ca, fingerprint)

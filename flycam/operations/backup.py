@@ -113,7 +113,7 @@ class BackupCopier:
     def copy_all(self, holdings: Inventory, cursors: Collection[str], progress: Progress) -> None:
         """Copy every object of every part.
 
-        Of cursors (`keys.list_cursor_prefixes`) only those given are copied.
+        Of cursors (`keys.format_cursor_prefix`) only those given are copied.
         """
         parts = holdings.list_parts()
         tally = ProgressCounter("backup", sum(map(holdings.estimate_size, parts)), progress)
@@ -121,7 +121,7 @@ class BackupCopier:
             wanted = (
                 item
                 for item in holdings.list_items(part)
-                if not item.key.startswith(keys.list_cursor_prefixes()) or item.key in cursors
+                if not item.key.startswith(keys.format_cursor_prefix()) or item.key in cursors
             )
             for item, __, one, is_new in self._found(wanted):
                 if one is not None:
@@ -406,7 +406,7 @@ def _save_once(
     its catalogue would keep a restored node from ever asking for those lines again.
     """
     path = scratch / "catalogue.sqlite"
-    cursors = frozenset(key for prefix in keys.list_cursor_prefixes() for key in workspace.store.list(prefix))
+    cursors = frozenset(workspace.store.list(keys.format_cursor_prefix()))
     workspace.catalog.save(path)
     with open_catalog(f"sqlite:///{path}") as catalog:
         holdings = Inventory(catalog, workspace.store, workspace.box)

@@ -57,7 +57,7 @@ from flycam.serve.tiles import flight_routes, terrain
 from flycam.serve.tiles.data_tiles import DataTileViews
 from flycam.serve.tiles.tile_route import App, TileRoute
 from flycam.serve.tiles.tile_views import TileLogFollower, ViewCache
-from flycam.sync import routes as sync_routes
+from flycam.sync import server as sync_server
 
 # -- Sign-in on the map page -----------------------------------------------------------------------
 #
@@ -316,7 +316,7 @@ _ROUTERS = (
     meeting.router,
     upload_routes.router,
     change_routes.router,
-    sync_routes.reference_router,
+    sync_server.reference_router,
     communes.board_router,
     communes.router,
     communes.coordinates_router,
@@ -339,7 +339,7 @@ _ROUTERS = (
     communes.areas_router,
     retention_routes.router,
     stac.router,
-    sync_routes.router,
+    sync_server.router,
     terrain.router,
     upload_routes.tus_router,
     live_routes.video_router,
@@ -416,8 +416,8 @@ def create_app(services: Services) -> App:
 
 def _create_caches(api: FastAPI, services: Services) -> None:
     """Create the state kept between requests that needs only the services."""
-    api.state.arrivals = sync_routes.StepReceiver(services)
-    api.state.shelf = sync_routes.ReferenceFeedCache(services.workspace)
+    api.state.arrivals = sync_server.StepReceiver(services)
+    api.state.shelf = sync_server.ReferenceFeedCache(services.workspace)
     api.state.thing_names = FeatureNameIndex(services.workspace.catalog)
     api.state.commune_troubles = CommuneTroubles(services.workspace.catalog)
     api.state.outlines = flight_routes.OutlineCache(services.workspace)

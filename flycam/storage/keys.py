@@ -263,12 +263,20 @@ def format_cursor_key(origin: str, mosaic_id: str, seq: int, history: str) -> st
 
     The log was imported up to `seq`, where its digest is `history`.
     """
-    return f"{format_cursor_prefix(origin)}{mosaic_id}/{seq:020d}-{history}"
+    return f"{format_mosaic_cursor_prefix(origin, mosaic_id)}{seq:020d}-{history}"
 
 
 def format_cursor_prefix(origin: str | None = None) -> str:
-    """Return the prefix of the cursors of one node, or of all."""
+    """Return the prefix of the cursors of one node, or of all.
+
+    A cursor is written after the data it refers to.
+    """
     return f"{format_sync_prefix()}taken/" + (f"{derive_node_id(origin)}/" if origin is not None else "")
+
+
+def format_mosaic_cursor_prefix(origin: str, mosaic_id: str) -> str:
+    """Return the prefix of the cursors into one log."""
+    return f"{format_cursor_prefix(origin)}{mosaic_id}/"
 
 
 def parse_cursor_log_id(key: str) -> str:
@@ -300,39 +308,6 @@ def format_node_account_prefix() -> str:
     Each object holds a name.
     """
     return f"{format_sync_prefix()}speakers/"
-
-
-def format_reference_key(peer: str, kind: str, name: str, number: int, sha256: str) -> str:
-    """Return the key that records that a shared item of a server was imported here.
-
-    `number` grows with each time.
-    """
-    return f"{format_reference_prefix(peer)}{kind}/{derive_reference_id(name)}/{number:020d}-{sha256}"
-
-
-def format_reference_prefix(peer: str | None = None) -> str:
-    """Return the prefix of the shared items imported from one server, or all."""
-    return f"{format_sync_prefix()}had/" + (f"{derive_node_id(peer)}/" if peer is not None else "")
-
-
-def list_cursor_prefixes() -> tuple[str, str]:
-    """Return the prefixes of all synchronisation progress.
-
-    A cursor is written after the data it refers to.
-    """
-    return format_cursor_prefix(), format_reference_prefix()
-
-
-def derive_reference_id(name: str) -> str:
-    """Return a shared item's name as a part of keys, 16 hex digits."""
-    return _short_id(name)
-
-
-def parse_reference_key(key: str) -> tuple[str, str, int, str]:
-    """Return (kind, `derive_reference_id`, number, SHA-256) from a reference key."""
-    _, kind, name, last = key.rsplit("/", 3)
-    number, _, sha256 = last.partition("-")
-    return kind, name, int(number), sha256
 
 
 def derive_node_id(origin: str) -> str:

@@ -1,47 +1,43 @@
 """Bundles: an exchange as files on a USB stick, written in parts.
 
-Written incrementally, read whole or not at all.
+Written incrementally, read whole or not at all (docs/formats/bundle.md).
 
-    write: cursor -> offer -> manifest and objects as one stream -> parts
+    write: cursor -> offer -> its bytes in parts
     read:  parts verified -> manifest -> `exchange_import.import_exchange`
-
-The stream is the length of the manifest (u64, little-endian), the manifest, then the objects in its order.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
-from flycam.errors import DiskFull, OptionUnusable, SourceUnreadable, StorageFailed, TileCorrupt
+from flycam.errors import DiskFull, OptionUnusable, SourceUnreadable, StorageFailed
 from flycam.messages import _
 from flycam.mosaic.tiles.peers import read_peer_cursors
 from flycam.storage import keys
 from flycam.storage.disk_space import DISK_FULL_ERRNOS
 from flycam.storage.files import create_regular, move_into_place, open_regular, parse_bounded_json
-from flycam.sync.exchange_import import ImportProgress, import_exchange
-from flycam.sync.exchange_merge import ApplyHooks, ApplyReport, find_outdated_mosaics
-from flycam.sync.manifest import (
-    ExchangeManifest,
-    ObjectKind,
-    compute_manifest_id,
-    decode_manifest,
-    encode_manifest,
+from flycam.sync.codec import DECODE_ERRORS, Count, KeySegment, Name, encode_json, from_values, to_values
+from flycam.sync.exchange import ExchangeSource, ObjectKind, read_manifest
+from flycam.sync.exchange_import import (
+    ApplyHooks,
+    ApplyReport,
+    ImportProgress,
+    find_outdated_mosaics,
+    import_exchange,
 )
-from flycam.sync.node import Node, build_hash_mismatch_error
-from flycam.sync.offer import ExchangeOffer, build_offer
+from flycam.sync.step_planner import StepPlanner
+from flycam.workspace import Workspace
 
-# -- Split of a byte stream into files that fit on a USB stick (docs/formats/bundle.md) ------------
+# -- Split of a byte stream into files that fit on a USB stick -------------------------------------
 #
 # Each file begins with a header:
 #
@@ -59,7 +55,6 @@ _HEADER = struct.Struct("<8s32sIIQ32s")
 _CRC = struct.Struct("<I")
 PART_HEADER_BYTES = _HEADER.size + _CRC.size
 _MAGIC = b"FCBNDL1\n"
-_BLOCK = 1 << 20
 _MAX_PARTS = 9999
 _UNFINISHED_SUFFIX = ".writing"
 
@@ -97,26 +92,25 @@ def require_no_folder(path: Path) -> None:
 def plan_part_sizes(total_bytes: int, part_bytes: int) -> list[int]:
     """Return the payload bytes of each part of a stream; at least one part.
 
-    `part_bytes` is the size of a whole file. ValueError if a part would hold nothing or there would be
-    too many.
+    `part_bytes` is the size of a whole file. Raises OptionUnusable if there would be too many.
     """
     room = part_bytes - PART_HEADER_BYTES
-    if room <= 0 or total_bytes > room * _MAX_PARTS:
-        raise ValueError(f"{total_bytes} bytes in parts of {part_bytes}")
+    if total_bytes > room * _MAX_PARTS:
+        raise OptionUnusable(
+            _(
+                "--part-size {part_bytes}: {total_bytes} bytes would be too many parts; give a larger size",
+                part_bytes=part_bytes,
+                total_bytes=total_bytes,
+            )
+        )
     full_parts, rest = divmod(total_bytes, room)
     return [room] * full_parts + ([rest] if rest or not full_parts else [])
 
 
 def encode_part_header(head: PartHeader) -> bytes:
     """Encode a part's header."""
-    packed = _HEADER.pack(
-        _MAGIC,
-        bytes.fromhex(head.bundle_id),
-        head.number,
-        head.count,
-        head.size_bytes,
-        bytes.fromhex(head.sha256),
-    )
+    ids = bytes.fromhex(head.bundle_id), bytes.fromhex(head.sha256)
+    packed = _HEADER.pack(_MAGIC, ids[0], head.number, head.count, head.size_bytes, ids[1])
     return packed + _CRC.pack(zlib.crc32(packed))
 
 
@@ -132,52 +126,48 @@ def decode_part_header(data: bytes, path: Path) -> PartHeader:
     if is_blank or len(data) < PART_HEADER_BYTES:
         raise _build_damaged_error(path)
     __, bundle_id, number, count, size, sha256 = _HEADER.unpack(packed)
-    if (
-        _CRC.unpack_from(data, _HEADER.size)[0] != zlib.crc32(packed)
-        or not 1 <= number <= count <= _MAX_PARTS
-    ):
+    is_whole = _CRC.unpack_from(data, _HEADER.size)[0] == zlib.crc32(packed)
+    if not is_whole or not 1 <= number <= count <= _MAX_PARTS:
         raise _build_damaged_error(path)
     return PartHeader(
         bundle_id=bundle_id.hex(), number=number, count=count, size_bytes=size, sha256=sha256.hex()
     )
 
 
-def write_parts(path: Path, bundle_id: str, stream: Iterable[bytes], sizes: list[int]) -> int:
-    """Write the stream as parts of these payload sizes; return how many were written.
+def write_parts(
+    path: Path, bundle_id: str, blocks_from: Callable[[int], Iterator[bytes]], sizes: list[int]
+) -> int:
+    """Write a stream as parts of these payload sizes; return how many were written.
 
-    Parts that were there already, whole, are kept. Raises DiskFull, StorageFailed; ValueError if the
-    stream's length differs from the sum of `sizes`.
+    blocks_from  yields the stream from an offset on
+
+    Parts that were there already, whole, are kept. Raises DiskFull, StorageFailed; ValueError if the stream
+    is shorter than the sum of `sizes`.
     """
-    source = _BlockReader(stream)
-    written = 0
+    written = start = 0
     first: Path | None = None
     with _translate_write_errors(path):
         _remove_unfinished(path)
         for number, size in enumerate(sizes, start=1):
-            target = locate_part(path, number)
-            if _is_complete(target, bundle_id, number, len(sizes), size):
-                source.skip(size)
-                continue
-            scratch = target.with_name(f"{target.name}{_UNFINISHED_SUFFIX}")
-            _write_part(scratch, bundle_id, number, len(sizes), size, source)
-            # part 1 is moved into place last: without it the bundle does not open
-            if number == 1:
-                first = scratch
-            else:
-                move_into_place(scratch, target)
-            written += 1
-        source.require_end()
+            target, count = locate_part(path, number), len(sizes)
+            if not _is_complete(target, (bundle_id, number, count, size)):
+                scratch = target.with_name(f"{target.name}{_UNFINISHED_SUFFIX}")
+                _write_part(scratch, bundle_id, number, count, _take(blocks_from(start), size))
+                # part 1 is moved into place last: without it the bundle does not open
+                if number == 1:
+                    first = scratch
+                else:
+                    move_into_place(scratch, target)
+                written += 1
+            start += size
         if first is not None:
             move_into_place(first, path)
         _remove_older(path, len(sizes))
     return written
 
 
-class BundleParts:
-    """Verified parts as one stream with random access.
-
-    Close it, or use `with`.
-    """
+class BundleParts(ExchangeSource):
+    """Verified parts of a bundle as one stream."""
 
     def __init__(self, path: Path) -> None:
         """Open and verify every part of the bundle at `path`: all there, whole, alike.
@@ -186,7 +176,6 @@ class BundleParts:
         StorageFailed if the stick does not read.
         """
         require_no_folder(path)
-        self.path = path
         with _translate_read_errors(path):
             if not path.exists():
                 raise SourceUnreadable(
@@ -196,94 +185,38 @@ class BundleParts:
                     )
                 )
             first = _verify_part(path, 1, None)
-            self.bundle_id = first.bundle_id
-            heads = [
-                first,
-                *(_verify_part(locate_part(path, n), n, first) for n in range(2, first.count + 1)),
-            ]
-        self._starts = [0]
-        for head in heads:
-            self._starts.append(self._starts[-1] + head.size_bytes)
-        self._open: tuple[int, BinaryIO] | None = None
+            others = [_verify_part(locate_part(path, n), n, first) for n in range(2, first.count + 1)]
+        self.bundle_id = first.bundle_id
+        super().__init__(
+            path,
+            [
+                (locate_part(path, head.number), PART_HEADER_BYTES, head.size_bytes)
+                for head in (first, *others)
+            ],
+        )
 
-    def __enter__(self) -> BundleParts:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the part that is open."""
-        if self._open is not None:
-            self._open[1].close()
-            self._open = None
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the stream."""
-        return self._starts[-1]
-
-    def blocks(self, start: int, length: int) -> Iterator[bytes]:
-        """Yield bytes start..start+length of the stream; SourceUnreadable beyond its end."""
-        if start + length > self.size_bytes:
-            raise _build_damaged_error(self.path)
-        while length:
-            number = next(n for n, stop in enumerate(self._starts[1:], start=1) if start < stop)
-            with _translate_read_errors(locate_part(self.path, number)):
-                file = self._file(number)
-                file.seek(PART_HEADER_BYTES + start - self._starts[number - 1])
-                data = file.read(min(length, _BLOCK, self._starts[number] - start))
-            if not data:
-                raise _build_damaged_error(locate_part(self.path, number))
-            yield data
-            start += len(data)
-            length -= len(data)
-
-    def read(self, start: int, length: int) -> bytes:
-        """Return what `blocks` yields in one piece."""
-        return b"".join(self.blocks(start, length))
-
-    def _file(self, number: int) -> BinaryIO:
-        if self._open is None or self._open[0] != number:
-            self.close()
-            self._open = (number, BufferedReader(open_regular(locate_part(self.path, number))))
-        return self._open[1]
+    def _read(self, path: Path, at: int, size: int) -> bytes:
+        with _translate_read_errors(path):
+            return super()._read(path, at, size)
 
 
-class _BlockReader:
-    """Reader of byte counts from blocks of any size."""
-
-    def __init__(self, blocks: Iterable[bytes]) -> None:
-        self._blocks = iter(blocks)
-        self._rest = b""
-
-    def take(self, size: int) -> Iterator[bytes]:
-        while size:
-            if not self._rest:
-                self._rest = next(self._blocks, b"")
-                if not self._rest:
-                    raise ValueError(f"the stream ends {size} bytes early")
-            data, self._rest = self._rest[:size], self._rest[size:]
-            size -= len(data)
-            yield data
-
-    def skip(self, size: int) -> None:
-        for __ in self.take(size):
-            pass
-
-    def require_end(self) -> None:
-        if self._rest or any(self._blocks):
-            raise ValueError("the stream is longer than its parts")
+def _take(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Yield the first `size` bytes."""
+    while size:
+        block = next(blocks, b"")[:size]
+        if not block:
+            raise ValueError(f"the stream ends {size} bytes early")
+        yield block
+        size -= len(block)
 
 
-def _write_part(
-    scratch: Path, bundle_id: str, number: int, count: int, size: int, source: _BlockReader
-) -> None:
-    digest = hashlib.sha256()
+def _write_part(scratch: Path, bundle_id: str, number: int, count: int, blocks: Iterable[bytes]) -> None:
+    digest, size = hashlib.sha256(), 0
     with create_regular(scratch) as file:
         file.write(bytes(PART_HEADER_BYTES))
-        for data in source.take(size):
+        for data in blocks:
             digest.update(data)
+            size += len(data)
             file.write(data)
         file.seek(0)
         head = PartHeader(
@@ -312,55 +245,50 @@ def _remove_older(path: Path, count: int) -> None:
         number += 1
 
 
-def _is_complete(path: Path, bundle_id: str, number: int, count: int, size: int) -> bool:
-    """Return True if a part of this bundle exists as it would be written now."""
+def _is_complete(path: Path, wanted: tuple[str, int, int, int]) -> bool:
+    """Return True if a part exists as it would be written now."""
     try:
-        with BufferedReader(open_regular(path)) as file:
-            head = decode_part_header(file.read(PART_HEADER_BYTES), path)
-            wanted = (bundle_id, number, count, size)
-            is_part = (head.bundle_id, head.number, head.count, head.size_bytes) == wanted
-            return is_part and _matches_payload(file, head)
+        head, is_whole = _read_part(path)
     except (OSError, SourceUnreadable):
         return False
+    return is_whole and (head.bundle_id, head.number, head.count, head.size_bytes) == wanted
 
 
 def _verify_part(path: Path, number: int, first: PartHeader | None) -> PartHeader:
     """Return the header of part `number`, verified whole and of the same bundle."""
-    with BufferedReader(open_regular(path)) as file:
-        head = decode_part_header(file.read(PART_HEADER_BYTES), path)
-        if first is None and head.number != 1:
-            raise SourceUnreadable(
-                _(
-                    "{path}: this is part {number} of {count}; give the first part, the one without a number",
-                    path=path,
-                    number=head.number,
-                    count=head.count,
-                )
+    head, is_whole = _read_part(path)
+    if first is None and head.number != 1:
+        raise SourceUnreadable(
+            _(
+                "{path}: this is part {number} of {count}; give the first part, the one without a number",
+                path=path,
+                number=head.number,
+                count=head.count,
             )
-        if first is not None and (head.bundle_id, head.number, head.count) != (
-            first.bundle_id,
-            number,
-            first.count,
-        ):
-            raise SourceUnreadable(
-                _(
-                    "{path}: belongs to another bundle than the first part; copy all parts of "
-                    "one bundle, or write it again",
-                    path=path,
-                )
+        )
+    if first is not None and (head.bundle_id, head.number, head.count) != (
+        first.bundle_id,
+        number,
+        first.count,
+    ):
+        raise SourceUnreadable(
+            _(
+                "{path}: belongs to another bundle than the first part; copy all parts of "
+                "one bundle, or write it again",
+                path=path,
             )
-        if not _matches_payload(file, head):
-            raise _build_damaged_error(path)
+        )
+    if not is_whole:
+        raise _build_damaged_error(path)
     return head
 
 
-def _matches_payload(file: BinaryIO, head: PartHeader) -> bool:
-    """Return True if the rest of `file` is exactly the payload that `head` names."""
-    digest, size = hashlib.sha256(), 0
-    while data := file.read(_BLOCK):
-        digest.update(data)
-        size += len(data)
-    return (size, digest.hexdigest()) == (head.size_bytes, head.sha256)
+def _read_part(path: Path) -> tuple[PartHeader, bool]:
+    """Return a part's header, and whether the rest is exactly the payload that it names."""
+    with BufferedReader(open_regular(path)) as file:
+        head = decode_part_header(file.read(PART_HEADER_BYTES), path)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return head, (file.tell() - PART_HEADER_BYTES, digest) == (head.size_bytes, head.sha256)
 
 
 def _build_damaged_error(path: Path) -> SourceUnreadable:
@@ -432,7 +360,6 @@ def _translate_write_errors(path: Path) -> Iterator[None]:
 # -- Writing and reading of bundles, and receipts --------------------------------------------------
 
 
-_LENGTH = struct.Struct("<Q")
 _RECEIPT = ".receipt.json"
 _MIN_PART_BYTES = 64 << 10
 _MAX_RECEIPT_BYTES, _MAX_RECEIPT_VALUES = 16 << 20, 1 << 20
@@ -459,16 +386,17 @@ class BundleWriteReport:
     skipped: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
     """Cursor of a node in another node's logs.
 
-    reader  name of the node that read the bundle
+    of      node that wrote the bundle; by: node that read it
     cursor  last imported log line, by mosaic
     """
 
-    reader: str
-    cursor: dict[str, int]
+    of: Name
+    by: Name
+    cursor: Mapping[KeySegment, Count]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -489,7 +417,7 @@ class BundleReadReport:
 
 
 def write_bundle(
-    node: Node,
+    node: Workspace,
     path: Path,
     *,
     receipt: Path | None = None,
@@ -518,30 +446,26 @@ def write_bundle(
         )
     found = [] if full else [receipt] if receipt is not None else find_receipts(path)
     receipts = [read_receipt(one, node.box) for one in found]
-    offered = build_offer(
-        node, _intersect_cursors(one.cursor for one in receipts), originals=includes_originals
-    )
-    manifest = offered.manifest
-    encoded = encode_manifest(manifest)
-    bundle_id = compute_manifest_id(encoded)
-    sizes = _plan_part_sizes(_LENGTH.size + len(encoded) + manifest.size_bytes, part_bytes)
-    written = write_parts(path, bundle_id, _stream(encoded, offered), sizes)
-    kinds = [item.kind for item in manifest.items]
+    cursor = _intersect_cursors(one.cursor for one in receipts)
+    offered = StepPlanner(node, originals=includes_originals).build_bundle(cursor)
+    sizes = plan_part_sizes(offered.size_bytes, part_bytes)
+    written = write_parts(path, offered.head_sha256, offered.blocks, sizes)
+    kinds = [item.kind for item in offered.manifest.items]
     return BundleWriteReport(
-        bundle_id=bundle_id,
+        bundle_id=offered.head_sha256,
         flights=kinds.count(ObjectKind.RECORDS),
         tiles=kinds.count(ObjectKind.TILE),
         originals=kinds.count(ObjectKind.ORIGINAL),
         size_bytes=sum(sizes) + len(sizes) * PART_HEADER_BYTES,
         parts=len(sizes),
         written=written,
-        readers=tuple(sorted({one.reader for one in receipts})),
+        readers=tuple(sorted({one.by for one in receipts})),
         skipped=offered.skipped,
     )
 
 
 def read_bundle(
-    node: Node,
+    node: Workspace,
     path: Path,
     hooks: ApplyHooks,
     progress: ImportProgress = lambda _stage, _done, _total: None,
@@ -553,7 +477,7 @@ def read_bundle(
     FlightBusy, StorageFailed (run again: it completes).
     """
     with BundleParts(path) as parts:
-        manifest, start = _read_manifest(parts)
+        manifest, start = read_manifest(parts, _MAX_MANIFEST_BYTES)
         if manifest.box == node.box:
             raise SourceUnreadable(
                 _(
@@ -566,14 +490,13 @@ def read_bundle(
             )
         older = find_outdated_mosaics(node, manifest)
         taken = import_exchange(node, parts, manifest, start, hooks, progress)
-    receipt = _write_receipt(node, path, manifest.box)
     tiles = [item.tile.mosaic_id for item in manifest.items if item.kind is ObjectKind.TILE and item.tile]
     return BundleReadReport(
         bundle_id=parts.bundle_id,
         box=manifest.box,
         tiles=len(tiles),
         applied=taken,
-        receipt=receipt,
+        receipt=_write_receipt(node, path, manifest.box),
         known=sum(one in older for one in tiles),
     )
 
@@ -610,10 +533,8 @@ def read_receipt(path: Path, box: str) -> Receipt:
     """
     try:
         with open_regular(path) as file:
-            values = parse_bounded_json(file.read(_MAX_RECEIPT_BYTES), _MAX_RECEIPT_VALUES)
-        giver, reader, cursor = values["of"], str(values["by"]), values["cursor"]
-        if not all(isinstance(seq, int) and seq >= 0 for seq in cursor.values()):
-            raise ValueError("a line number is none")
+            data = file.read(_MAX_RECEIPT_BYTES)
+        receipt = from_values(Receipt, parse_bounded_json(data, _MAX_RECEIPT_VALUES))
     except FileNotFoundError as error:
         raise SourceUnreadable(
             _(
@@ -622,7 +543,7 @@ def read_receipt(path: Path, box: str) -> Receipt:
                 path=path,
             )
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, *DECODE_ERRORS) as error:
         raise SourceUnreadable(
             _(
                 "{path}: this receipt does not read ({error}); remove it, or write all with --all",
@@ -630,76 +551,30 @@ def read_receipt(path: Path, box: str) -> Receipt:
                 error=error,
             )
         ) from error
-    if giver != box:
+    if receipt.of != box:
         raise OptionUnusable(
             _(
                 "{path}: is a receipt for {giver}, and this node is {box}; remove it, or write "
                 "all with --all",
                 path=path,
-                giver=giver,
+                giver=receipt.of,
                 box=box,
             )
         )
-    return Receipt(reader=reader, cursor=dict(cursor))
+    return receipt
 
 
-def _plan_part_sizes(total_bytes: int, part_bytes: int) -> list[int]:
-    try:
-        return plan_part_sizes(total_bytes, part_bytes)
-    except ValueError as error:
-        raise OptionUnusable(
-            _(
-                "--part-size {part_bytes}: {total_bytes} bytes would be too many parts; give a larger size",
-                part_bytes=part_bytes,
-                total_bytes=total_bytes,
-            )
-        ) from error
-
-
-def _stream(manifest_bytes: bytes, offered: ExchangeOffer) -> Iterator[bytes]:
-    """Yield the bundle's bytes; TileCorrupt if an object does not match the manifest."""
-    yield _LENGTH.pack(len(manifest_bytes))
-    yield manifest_bytes
-    for item in offered.manifest.items:
-        digest, size = hashlib.sha256(), 0
-        for data in offered.blocks(item):
-            digest.update(data)
-            size += len(data)
-            yield data
-        if (size, digest.hexdigest()) != (item.size_bytes, item.sha256):
-            raise TileCorrupt(
-                _(
-                    "{name}: its bytes in the store do not match their hash; ingest the "
-                    "flight again to repair it",
-                    name=item.name or item.sha256,
-                )
-            )
-
-
-def _read_manifest(parts: BundleParts) -> tuple[ExchangeManifest, int]:
-    """Return the manifest and the offset of the first object."""
-    (length,) = _LENGTH.unpack(parts.read(0, _LENGTH.size))
-    start = _LENGTH.size + length
-    is_there = start <= parts.size_bytes and length <= _MAX_MANIFEST_BYTES
-    encoded = parts.read(_LENGTH.size, length) if is_there else b""
-    manifest = decode_manifest(encoded, str(parts.path))
-    if compute_manifest_id(encoded) != parts.bundle_id or start + manifest.size_bytes != parts.size_bytes:
-        raise build_hash_mismatch_error(parts.path)
-    return manifest, start
-
-
-def _write_receipt(node: Node, path: Path, giver: str) -> Path | None:
+def _write_receipt(node: Workspace, path: Path, giver: str) -> Path | None:
     """Write the cursor in the sender's logs for its next bundle.
 
     Returns None if the stick cannot be written.
     """
     cursor = {mosaic_id: taken.seq for mosaic_id, taken in read_peer_cursors(node.store, giver).items()}
-    receipt = json.dumps({"of": giver, "by": node.box, "cursor": cursor}, sort_keys=True, ensure_ascii=False)
     target = locate_receipt(path, node.box)
-    scratch = target.with_name(f"{target.name}.writing")
+    scratch = target.with_name(f"{target.name}{_UNFINISHED_SUFFIX}")
     try:
         with create_regular(scratch) as file:
-            file.write(receipt.encode())
+            file.write(encode_json(to_values(Receipt(of=giver, by=node.box, cursor=cursor))))
             # the writer of the next bundle, another user perhaps, reads it; FAT has no modes
             with suppress(OSError):
                 os.fchmod(file.fileno(), 0o644)

@@ -6,38 +6,167 @@ byte offset that the peer returns; one whose answer was lost is answered again.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flycam.errors import InputUnusable, NotFound, ObjectMissing, PeerUnavailable, StoreConflict
-from flycam.messages import _
-from flycam.sync.manifest import (
-    INVENTORY_KEYS,
+from flycam.messages import Message, _
+from flycam.sync.codec import encode_json, to_values
+from flycam.sync.exchange import (
+    EXCHANGE_FORMAT,
+    ExchangeOffer,
+    InventoryAnswer,
+    InventoryQuery,
     ManifestItem,
-    MissingObjects,
     ObjectKind,
-    parse_missing_objects,
-)
-from flycam.sync.node import (
-    REQUEST_OVERHEAD_BYTES,
-    Node,
-    PeerConnection,
-    PeerResponse,
-    ReturnChannel,
-    SyncReport,
-    TransferLimits,
-    compute_budget_left,
+    parse_inventory_answer,
 )
 from flycam.sync.offer import LogPosition
-from flycam.sync.step_planner import StepPlanner, SyncStep
+from flycam.sync.step_planner import StepPlanner
+from flycam.workspace import Workspace
 
 if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
+
+
+# -- Limits and report of a transfer ---------------------------------------------------------------
+
+
+REQUEST_OVERHEAD_BYTES = 1000
+"""Of a request and its response, as they are counted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransferLimits:
+    """Limits of a connection.
+
+    rate_bytes_s, budget_bytes  None: unlimited
+    metered                     no tiles, no photos
+    originals                   photos too
+    """
+
+    rate_bytes_s: float | None = None
+    budget_bytes: int | None = None
+    metered: bool = False
+    originals: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
+class SyncReport:
+    """Result of synchronising, summed over rounds.
+
+    sent_bytes  handed to the connection, retransmissions included; received_bytes: what came back
+    step_bytes  of them, of steps: without queries
+    left_bytes  of tiles and photos that the peer still lacks, or about which it was not queried
+    conflicts   flights that the peer could not merge, in its words
+    skipped     keys of what is lost or damaged here and was therefore not sent
+    ended_by    why it ended before all was sent: "budget", "metered" or ""
+    """
+
+    peer: str = ""
+    steps: int = 0
+    tiles: int = 0
+    views: int = 0
+    originals: int = 0
+    sent_bytes: int = 0
+    step_bytes: int = 0
+    received_bytes: int = 0
+    tile_bytes: int = 0
+    left_bytes: int = 0
+    conflicts: dict[str, dict[str, str]] = field(default_factory=dict)
+    skipped: dict[str, None] = field(default_factory=dict)
+    ended_by: str = ""
+
+
+def compute_budget_left(limits: TransferLimits, report: SyncReport) -> int:
+    """Return the bytes left of the budget, which counts both ways; maxsize if none."""
+    budget = limits.budget_bytes
+    return sys.maxsize if budget is None else budget - report.sent_bytes - report.received_bytes
+
+
+PACED_BYTES = 4 << 10
+"""Bytes that pass at once."""
+
+
+class Pacer:
+    """Keeper of a rate, one way."""
+
+    def __init__(
+        self, rate_bytes_s: float | None, clock_s: Callable[[], float], sleep: Callable[[float], None]
+    ) -> None:
+        self._rate, self._clock_s, self._sleep = rate_bytes_s, clock_s, sleep
+        self._due_s = clock_s()
+
+    def wait(self, size_bytes: int) -> None:
+        """Wait until so many bytes more keep to the rate."""
+        if self._rate is not None:
+            now_s = self._clock_s()
+            self._due_s = max(self._due_s, now_s) + size_bytes / self._rate
+            self._sleep(max(self._due_s - now_s - PACED_BYTES / self._rate, 0.0))
+
+
+# -- Interface of the connection to a peer that an exchange uses -----------------------------------
+
+
+class PeerResponse(Protocol):
+    """Response of a peer."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def json(self) -> Any: ...
+
+
+class PeerConnection(Protocol):
+    """Requests to one peer.
+
+    `flycam.http.client.ServerConnection` is one.
+    """
+
+    @property
+    def url(self) -> str: ...
+
+    def request_once(
+        self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, **headers: str
+    ) -> PeerResponse:
+        """Send one request; may raise what `call_with_retries` retries."""
+
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> PeerResponse:
+        """Send a request as `request_once` does, until a response comes."""
+
+    def download(
+        self, method: str, path: str, hear: Callable[[bytes], None], most_bytes: int
+    ) -> PeerResponse:
+        """Send a request as `request_once` does; pass a good response's body to `hear`.
+
+        It is passed as it comes, an empty block first, and nothing beyond `most_bytes`.
+        """
+
+    def call_with_retries(self, send: Callable[[], Any]) -> Any:
+        """Call `send` until its answer is not "later"."""
+
+    def get_error_message(self, reply: Any) -> Message:
+        """Return the peer's own message."""
+
+    def report_wait(self, why: Message) -> None:
+        """Report the reason for a wait."""
+
+
+class ReturnChannel(Protocol):
+    """Data from the peer on the same connection: `flycam.sync.reference_client.ReferenceFetcher`."""
+
+    def begin(self, missing: InventoryAnswer) -> None:
+        """Process the peer's answer to a query."""
+
+    def fetch_some(self, target: int, sent: SyncReport) -> bool:
+        """Fetch about so many bytes; return True if anything is left."""
 
 
 # -- Backoff for a peer that answers but accepts nothing -------------------------------------------
@@ -50,27 +179,21 @@ MAX_REFUSALS = 12
 
 
 class Backoff:
-    """Count of a peer's refusals at one position, and the pause before the next try."""
+    """Pauses before further tries with a peer, and an error after too many at one position."""
 
-    def __init__(self) -> None:
+    def __init__(self, sleep: Callable[[float], None], error: PeerUnavailable) -> None:
+        self._sleep, self._error = sleep, error
         self._at: object = None
         self._times = 0
 
-    def note_refusal(self, at: object) -> int:
-        """Count a refusal at a position and return the number of refusals there so far.
-
-        `at` is a byte offset, or a number of imported steps.
-
-        Returns the number of refusals there so far.
-        """
+    def wait(self, at: object, min_s: float = 0.0) -> None:
+        """Wait after a refusal at a byte offset, or a number of imported steps; longer each time."""
         self._times = self._times + 1 if at == self._at else 1
         self._at = at
-        return self._times
-
-    @property
-    def pause_s(self) -> float:
-        """Pause before the next try, seconds; 0 after progress."""
-        return 0.0 if self._times == 1 else min(MIN_BUSY_PAUSE_S * 2 ** (self._times - 2), _MAX_BUSY_PAUSE_S)
+        if self._times > MAX_REFUSALS:
+            raise self._error
+        pause_s = min(MIN_BUSY_PAUSE_S * 2.0 ** (self._times - 2), _MAX_BUSY_PAUSE_S)
+        self._sleep(max(pause_s if self._times > 1 else 0.0, min_s))
 
 
 def build_no_progress_error(url: str) -> PeerUnavailable:
@@ -103,103 +226,57 @@ def build_not_flycam_error(url: str) -> PeerUnavailable:
 # A query about thousands of objects is some hundred kilobytes: sent first, it would delay everything else.
 
 
-InventoryQuery = Callable[[Mapping[str, object]], MissingObjects]
-
-
 class DeferredInventory:
-    """Peer's answers about terrain and photos, for as long as they are used."""
+    """Peer's answers about terrain and photos, for as long as they are used; each name is queried once.
 
-    def __init__(self) -> None:
-        self._kinds = {kind: _KindInventory(kind) for kind in INVENTORY_KEYS}
-
-    def begin(self, giver: StepPlanner) -> None:
-        """Continue with what there is to send now."""
-        for one in self._kinds.values():
-            one.begin(giver)
-
-    def query_due(
-        self,
-        missing: MissingObjects,
-        giver: StepPlanner,
-        question: Mapping[str, object],
-        ask: InventoryQuery,
-        is_spent: Callable[[int], bool],
-    ) -> MissingObjects:
-        """Return `missing` with terrain and photos that query the peer as they are read.
-
-        Each name is queried once.
-
-        question  the query that was sent about everything else
-        is_spent  whether so many bytes exceed the budget
-        """
-        terrain, photos = (one.query_missing(giver, question, ask, is_spent) for one in self._kinds.values())
-        return replace(missing, terrain=terrain, originals=photos)
-
-    @property
-    def missing_bytes(self) -> int:
-        """Bytes of photos known to be lacking at the peer and not sent before `begin`."""
-        return sum(one.missing_bytes for one in self._kinds.values())
-
-    @property
-    def unqueried_bytes(self) -> int:
-        """Bytes of photos about which the peer was not queried."""
-        return sum(one.unqueried_bytes for one in self._kinds.values())
-
-    @property
-    def is_truncated(self) -> bool:
-        """Check whether the budget ended before the whole inventory was queried."""
-        return any(one.is_truncated for one in self._kinds.values())
-
-    def note_sent(self, items: Iterable[ManifestItem]) -> None:
-        """Mark these items as present at the peer."""
-        for item in items:
-            if item.kind in self._kinds:
-                self._kinds[item.kind].is_missing[item.name] = False
-
-
-class _KindInventory:
-    """Inventory of one kind.
-
-    is_missing  by name, of those about which the peer was queried
+    missing_bytes    of photos known to be lacking at the peer and not sent before `begin`
+    unqueried_bytes  of photos about which the peer was not queried
+    is_truncated     whether the budget ended before the whole inventory was queried
     """
 
-    def __init__(self, kind: ObjectKind) -> None:
-        self._kind = kind
-        self.is_missing: dict[str, bool] = {}
+    def __init__(self) -> None:
+        self._is_missing: dict[str, bool] = {}
         self.missing_bytes = self.unqueried_bytes = 0
         self.is_truncated = False
 
     def begin(self, giver: StepPlanner) -> None:
-        names = giver.names(self._kind)
+        """Continue with what there is to send now."""
+        photos = giver.get_names(ObjectKind.ORIGINAL)
         self.is_truncated = False
-        self.missing_bytes = giver.count_bytes(self._kind, self._list_missing(giver))
-        self.unqueried_bytes = giver.count_bytes(self._kind, names - self.is_missing.keys())
+        self.missing_bytes = giver.count_bytes(name for name in photos if self._is_missing.get(name))
+        self.unqueried_bytes = giver.count_bytes(photos - self._is_missing.keys())
 
     def query_missing(
         self,
+        kind: ObjectKind,
         giver: StepPlanner,
-        question: Mapping[str, object],
-        ask: InventoryQuery,
+        ask: Callable[[InventoryQuery], InventoryAnswer],
         is_spent: Callable[[int], bool],
     ) -> Iterator[str]:
-        yield from self._list_missing(giver)
-        for page in giver.build_name_queries(self._kind, question, self.is_missing):
+        """Yield the names of a kind that the peer lacks, which is queried as they are read.
+
+        is_spent  whether so many bytes exceed the budget
+        """
+        yield from [name for name in giver.get_names(kind) if self._is_missing.get(name)]
+        for page in giver.build_name_queries(kind, self._is_missing):
             if is_spent(len(to_request_body(page))):
                 self.is_truncated = True
                 return
-            some, queried = frozenset(ask(page).list_names(self._kind)), page[INVENTORY_KEYS[self._kind]]
-            self.is_missing.update((str(one), one in some) for one in queried)
-            self.missing_bytes += giver.count_bytes(self._kind, some)
-            self.unqueried_bytes -= giver.count_bytes(self._kind, queried)
+            answer, queried = ask(page), page.terrain or page.originals
+            some = {*answer.terrain, *answer.originals}
+            self._is_missing.update((name, name in some) for name in queried)
+            self.missing_bytes += giver.count_bytes(some)
+            self.unqueried_bytes -= giver.count_bytes(queried)
             yield from sorted(some)
 
-    def _list_missing(self, giver: StepPlanner) -> list[str]:
-        return [name for name in giver.names(self._kind) if self.is_missing.get(name)]
+    def note_sent(self, items: Iterable[ManifestItem]) -> None:
+        """Mark these items as present at the peer."""
+        self._is_missing.update((item.name, False) for item in items if item.name in self._is_missing)
 
 
-def to_request_body(question: Mapping[str, Any]) -> bytes:
+def to_request_body(question: InventoryQuery) -> bytes:
     """Encode a query as a request body."""
-    return json.dumps(question, separators=(",", ":")).encode()
+    return encode_json({"format": EXCHANGE_FORMAT, **to_values(question)})
 
 
 # -- Detection of new and of urgent local data while a round is being sent -------------------------
@@ -240,7 +317,7 @@ class LocalChanges:
         """Check for what does not wait: withdrawals, redactions, flights begun or ready."""
         return self._stamp_of_urgent() != self._pressing
 
-    def is_ahead_of(self, step: SyncStep) -> bool:
+    def is_ahead_of(self, step: ExchangeOffer) -> bool:
         """Check whether something new goes before a step.
 
         Before a photo anything does; before a tile what is urgent, and anything else once tiles had their
@@ -273,7 +350,6 @@ _STEPS = "/api/sync/steps"
 _FIRST_STEP_BYTES, _MIN_STEP_BYTES, _MAX_STEP_BYTES = 48 << 10, 16 << 10, 8 << 20
 # the duration of a step: a satellite round trip is a small part of it
 _STEP_DURATION_S = 8.0
-_BLOCK = 4 << 10
 _MIN_RESUMABLE_BYTES = 256 << 10
 _INVENTORY_TTL_S = 3600.0
 """How long the peer's answer about terrain and photos is used: a live flight has more with each round."""
@@ -299,7 +375,7 @@ class Sender:
 
     def __init__(
         self,
-        node: Node,
+        node: Workspace,
         line: PeerConnection,
         limits: TransferLimits,
         progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None,
@@ -319,7 +395,7 @@ class Sender:
         self._clock_s = clock_s
         self._sleep = sleep
         self._step_bytes = _FIRST_STEP_BYTES
-        self._due_s = clock_s()
+        self._pacer = Pacer(limits.rate_bytes_s, clock_s, sleep)
         self._news = LocalChanges(node.catalog, goes_on=goes_on, clock_s=clock_s)
         self._reached: dict[str, LogPosition] = {}
         self._deltas_refused = 0
@@ -336,11 +412,9 @@ class Sender:
         name, or one that was restored to an older state), PeerUnavailable when the connection stays dead
         or the peer makes no progress; run again: it continues.
         """
-        in_vain = Backoff()
+        in_vain = Backoff(self._sleep, build_no_progress_error(self._line.url))
         while not self._run_round():
-            if in_vain.note_refusal((self.sent.steps, self._news.stamp)) > MAX_REFUSALS:
-                raise build_no_progress_error(self._line.url)
-            self._sleep(max(in_vain.pause_s, MIN_BUSY_PAUSE_S))
+            in_vain.wait((self.sent.steps, self._news.stamp), MIN_BUSY_PAUSE_S)
 
     def has_local_changes(self) -> bool:
         """Check whether there is anything new here since the last round began.
@@ -362,15 +436,20 @@ class Sender:
             self._node,
             originals=has_originals,
             reached=self._reached,
-            record_changes=self._deltas_refused < _MAX_DELTAS_REFUSED,
+            as_deltas=self._deltas_refused < _MAX_DELTAS_REFUSED,
         )
-        missing = self._query_missing(giver)
-        tile_bytes, self._round_bytes, self.sent.ended_by = giver.tile_bytes(), 0, ""
+        self._query_missing(giver)
+        tile_bytes, self._round_bytes, self.sent.ended_by = giver.measure_tiles(), 0, ""
+        terrain, originals = (
+            self._later.query_missing(kind, giver, self._query, self._is_budget_spent)
+            for kind in (ObjectKind.TERRAIN, ObjectKind.ORIGINAL)
+        )
         steps = giver.steps(
-            missing,
             self._target,
             lambda: self._step_budget,
-            heads=partial(self._query_missing_heads, giver),
+            terrain=terrain,
+            originals=originals,
+            heads=self._query_missing_heads,
             has_tiles=has_tiles,
         )
         self._note_left(tile_bytes)
@@ -415,23 +494,20 @@ class Sender:
             self.sent.left_bytes = 0
         return True
 
-    def _query_missing(self, giver: StepPlanner) -> MissingObjects:
-        """Return what the peer lacks; terrain and photos are queried when due."""
-        question, peer = giver.build_query(), self.sent.peer
-        missing = self._query(question)
+    def _query_missing(self, giver: StepPlanner) -> None:
+        """Query what the peer lacks; terrain and photos are queried when due."""
+        peer = self.sent.peer
+        missing = self._query(giver.build_query())
         if self.sent.peer != peer or self._clock_s() - self._queried_s > _INVENTORY_TTL_S:
             self._later, self._queried_s = DeferredInventory(), self._clock_s()
         if self._back is not None:
             self._back.begin(missing)
         giver.note_missing(missing)
         self._later.begin(giver)
-        return self._later.query_due(missing, giver, question, self._query, self._is_budget_spent)
 
-    def _query_missing_heads(
-        self, giver: StepPlanner, mosaic_id: str, heads: Sequence[str]
-    ) -> Collection[str]:
+    def _query_missing_heads(self, mosaic_id: str, heads: Sequence[str]) -> Collection[str]:
         """Return the heads that the peer lacks; all of them if the budget is spent."""
-        question = giver.build_heads_query(mosaic_id, heads)
+        question = InventoryQuery(box=self._node.box, heads={mosaic_id: tuple(heads)})
         if self._is_budget_spent(len(to_request_body(question))):
             return heads
         return self._query(question).heads.get(mosaic_id, heads)
@@ -451,9 +527,9 @@ class Sender:
                 self.sent.skipped[key] = None
                 self._on_skipped(key)
 
-    def _query(self, question: Mapping[str, object]) -> MissingObjects:
+    def _query(self, question: InventoryQuery) -> InventoryAnswer:
         body = to_request_body(question)
-        no_flycam = Backoff()
+        no_flycam = Backoff(self._sleep, build_not_flycam_error(self._line.url))
         try:
             while True:
                 reply = self._line.request("POST", "/api/sync", body, Content_Type="application/json")
@@ -463,33 +539,29 @@ class Sender:
                 self._wait_for_flycam(reply, no_flycam)
         except NotFound as error:
             raise build_not_flycam_error(self._line.url) from error
-        missing = parse_missing_objects(reply.json, self._line.url)
+        missing = parse_inventory_answer(reply.json, self._line.url)
         self.sent.peer = missing.box
         return missing
 
-    def _send(self, step: SyncStep) -> dict[str, Any] | None:
+    def _send(self, step: ExchangeOffer) -> dict[str, Any] | None:
         """Send a step until it is imported and return the peer's answer.
 
         None if the peer has to be queried again, or the budget is used up.
         """
         began, bytes_before = self._clock_s(), self.sent.sent_bytes
         tries, is_full = 0, False
-        turned_away = Backoff()
+        url = self._line.url
+        no_progress = Backoff(self._sleep, build_no_progress_error(url))
+        no_flycam = Backoff(self._sleep, build_not_flycam_error(url))
 
         def attempt() -> PeerResponse:
             nonlocal tries, is_full
             if is_full and self._news.has_urgent():
                 raise _StepInterrupted("")
-            reply = ask()
-            is_full = reply.status == _FULL
-            return reply
-
-        def ask() -> PeerResponse:
-            nonlocal tries
-            tries += 1
-            at = 0
             if self._is_budget_spent(0):
                 raise _StepInterrupted("budget")
+            tries += 1
+            at = 0
             if tries > 1 or step.size_bytes > _MIN_RESUMABLE_BYTES or self._is_budget_spent(step.size_bytes):
                 self.sent.sent_bytes += REQUEST_OVERHEAD_BYTES
                 reply = self._line.request_once(
@@ -499,7 +571,9 @@ class Sender:
                     # how much arrived is unknown, and sending would start again at byte 0
                     return reply
                 at = int(reply.headers["Upload-Offset"])
-            return self._send_part(step, at)
+            reply = self._send_part(step, at)
+            is_full = reply.status == _FULL
+            return reply
 
         while True:
             try:
@@ -510,21 +584,16 @@ class Sender:
             if reply.status == _DONE:
                 if isinstance(reply.json, dict):
                     break
-                self._wait_for_flycam(reply, turned_away)
-                continue
-            if reply.status == _CONFLICT and self._needs_restart(reply):
-                self._deltas_refused += any(
-                    one.kind is ObjectKind.RECORD_DELTA for one in step.manifest.items
-                )
+                self._wait_for_flycam(reply, no_flycam)
+            elif reply.status == _CONFLICT and "Upload-Offset" in reply.headers:
+                no_progress.wait(int(reply.headers["Upload-Offset"]))
+            elif reply.status == _CONFLICT and self._needs_restart(reply):
+                deltas = [one for one in step.manifest.items if one.kind is ObjectKind.RECORD_DELTA]
+                self._deltas_refused += bool(deltas)
                 return None
-            if reply.status == _CONFLICT and "Upload-Offset" in reply.headers:
-                at = int(reply.headers["Upload-Offset"])
-                if turned_away.note_refusal(at) > MAX_REFUSALS:
-                    raise build_no_progress_error(self._line.url)
-                self._sleep(turned_away.pause_s)
-                continue
-            self._line.report_wait(self._line.get_error_message(reply))
-            self._sleep(MIN_BUSY_PAUSE_S)
+            else:
+                self._line.report_wait(self._line.get_error_message(reply))
+                self._sleep(MIN_BUSY_PAUSE_S)
         took_s = self._clock_s() - began
         if tries == 1:
             self._step_bytes = _next_bytes((self.sent.sent_bytes - bytes_before) / max(took_s, 1e-3))
@@ -532,7 +601,7 @@ class Sender:
             self._step_bytes = max(self._step_bytes // 2, _MIN_STEP_BYTES)
         return dict(reply.json)
 
-    def _send_part(self, step: SyncStep, at: int) -> PeerResponse:
+    def _send_part(self, step: ExchangeOffer, at: int) -> PeerResponse:
         """Send a step from byte `at`, as far as the budget allows.
 
         Raises _StepInterrupted.
@@ -558,28 +627,22 @@ class Sender:
     def _needs_restart(self, reply: PeerResponse) -> bool:
         """Return True if a conflict is resolved by querying again.
 
-        Raises if that does not help. With an upload offset the step resumes at another byte instead.
+        Raises if that does not help.
         """
-        if "Upload-Offset" in reply.headers:
-            return False
         error = reply.json.get("error") if isinstance(reply.json, dict) else None
-        if error == "RecordsMissing":
-            return True
         if error == "StoreConflict":
             raise StoreConflict(self._line.get_error_message(reply))
         # querying again would not help
-        if error not in (None, "FlightBusy"):
+        if error not in (None, "FlightBusy", "RecordsMissing"):
             raise InputUnusable(self._line.get_error_message(reply))
-        return False
+        return bool(error == "RecordsMissing")
 
     def _wait_for_flycam(self, reply: PeerResponse, no_flycam: Backoff) -> None:
         """Wait after an answer that is not flycam's; raise after too many."""
-        if no_flycam.note_refusal("no flycam") > MAX_REFUSALS:
-            raise build_not_flycam_error(self._line.url)
         self._line.report_wait(self._line.get_error_message(reply))
-        self._sleep(max(no_flycam.pause_s, MIN_BUSY_PAUSE_S))
+        no_flycam.wait("no flycam", MIN_BUSY_PAUSE_S)
 
-    def _count(self, step: SyncStep, answer: Mapping[str, Any], giver: StepPlanner) -> None:
+    def _count(self, step: ExchangeOffer, answer: Mapping[str, Any], giver: StepPlanner) -> None:
         kinds = [item.kind for item in step.manifest.items]
         self.sent.steps += 1
         self.sent.tiles += kinds.count(ObjectKind.TILE)
@@ -605,7 +668,7 @@ class Sender:
             most = min(most, max(int(limits.rate_bytes_s * _STEP_DURATION_S), _MIN_STEP_BYTES))
         return min(most, self._step_budget)
 
-    def _goes_in_parts(self, step: SyncStep) -> bool:
+    def _goes_in_parts(self, step: ExchangeOffer) -> bool:
         """Return True if sending only a part of a step makes progress.
 
         That is so where the next run, which queries the peer again, builds the same step and resumes
@@ -633,17 +696,13 @@ class Sender:
 
     def _throttle(self, blocks: Iterable[bytes], most: int) -> Iterator[bytes]:
         """Yield the first `most` bytes no faster than the rate limit, counted as sent."""
-        rate = self._limits.rate_bytes_s
         for block in blocks:
-            for start in range(0, len(block), _BLOCK):
-                some = block[start : start + min(_BLOCK, most)]
+            for start in range(0, len(block), PACED_BYTES):
+                some = block[start : start + min(PACED_BYTES, most)]
                 if not some:
                     return
                 most -= len(some)
-                if rate is not None:
-                    now = self._clock_s()
-                    self._due_s = max(self._due_s, now) + len(some) / rate
-                    self._sleep(max(self._due_s - now - _BLOCK / rate, 0.0))
+                self._pacer.wait(len(some))
                 self.sent.sent_bytes += len(some)
                 self.sent.step_bytes += len(some)
                 yield some

@@ -1,4 +1,4 @@
-"""Local work after a peer's tiles are merged, as hooks of `exchange_merge`."""
+"""Local work after a peer's tiles are merged, as hooks of `exchange_import`."""
 
 from __future__ import annotations
 
@@ -70,6 +70,5 @@ class SyncApplyHooks:
 
     def on_settled(self, flight: Flight) -> None:
         """Do the same once all has arrived, and measure the coverage."""
-        update_redaction_footprints(self._workspace)
-        update_visible_layers(self._workspace, flight.flight_id)
+        self.on_arriving(flight)
         measure_coverage(self._workspace, flight, self._progress, changed=True)

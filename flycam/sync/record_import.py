@@ -26,8 +26,9 @@ from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawa
 from flycam.model.text import to_visible
 from flycam.model.warning import NO_TERRAIN, parse_warning_code
 from flycam.mosaic.orthorectify.rebuild import collect_amendments
-from flycam.sync.node import Node, describe_conflict
-from flycam.sync.records import FlightRecords, read_record_labels
+from flycam.sync.codec import DECODE_ERRORS, require_key_segment, require_text
+from flycam.sync.records import FlightRecords
+from flycam.workspace import Workspace
 
 # -- Matching of another node's flight with one here -----------------------------------------------
 #
@@ -59,19 +60,23 @@ class FlightMatch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightConflict:
-    """A flight that cannot be merged with what is here, and why.
+    """A flight that cannot be merged with what is here, or does not read, and why.
 
-    records  as received, but withdrawals under the flight here, so that they travel on with it
+    mosaics  the peer's ids of its mosaics, of which nothing is imported
+    records  as received, but withdrawals under the flight here, so that they travel on with it; None if they
+             do not read
     """
 
-    records: FlightRecords
+    flight_id: str
+    name: str
     sentence: Message
+    mosaics: frozenset[str]
+    records: FlightRecords | None = None
 
     @property
     def summary(self) -> dict[str, str]:
         """The report of it for answers and commands."""
-        flight = self.records.flight
-        return describe_conflict(flight.flight_id, flight.name, self.sentence)
+        return {"flight_id": self.flight_id, "name": self.name, **self.sentence.to_fields()}
 
 
 def match_flight(catalog: Catalog, received: FlightRecords) -> FlightMatch | FlightConflict:
@@ -79,16 +84,17 @@ def match_flight(catalog: Catalog, received: FlightRecords) -> FlightMatch | Fli
     placed = [record.frame_id for record in received.frames if was_orthorectified(record)]
     holders = catalog.flights.find_by_frames(placed) | {received.flight.flight_id}
     here = [one for one in (find_flight_by_id(catalog, each) for each in sorted(holders)) if one is not None]
-    if len(here) > 1:
-        return _make_conflict(received, here[0], _explain_several_flights(received.flight, here))
     target = here[0] if here else received.flight
-    if target.work_crs != received.flight.work_crs:
-        return _make_conflict(received, target, _explain_crs_mismatch(received.flight, target))
-    live = {one.layer: one for one in catalog.tiles.mosaics(target.flight_id) if one.revision == 0}
-    for mosaic in received.mosaics:
-        known = live.get(mosaic.layer)
-        if known is not None and known.base_zoom != mosaic.base_zoom:
-            return _make_conflict(received, target, _explain_zoom_mismatch(received.flight, mosaic, known))
+    sentence = _explain_conflict(catalog, received, here)
+    if sentence is not None:
+        withdrawals = tuple(replace(one, flight_id=target.flight_id) for one in received.withdrawals)
+        return FlightConflict(
+            flight_id=received.flight.flight_id,
+            name=received.flight.name,
+            sentence=sentence,
+            mosaics=frozenset(one.mosaic_id for one in received.mosaics),
+            records=replace(received, withdrawals=withdrawals),
+        )
     mosaics = {one.mosaic_id: derive_live_mosaic_id(target.flight_id, one.layer) for one in received.mosaics}
     return FlightMatch(records=_relabel_records(received, target, mosaics), mosaics=mosaics)
 
@@ -139,43 +145,42 @@ def _rewrite_holds(received: FlightRecords, target: Flight) -> Iterator[HoldReco
                 yield replace(line, subject=target.flight_id)
 
 
-def _make_conflict(received: FlightRecords, here: Flight, sentence: Message) -> FlightConflict:
-    withdrawals = tuple(replace(one, flight_id=here.flight_id) for one in received.withdrawals)
-    return FlightConflict(records=replace(received, withdrawals=withdrawals), sentence=sentence)
-
-
-def _explain_several_flights(received: Flight, here: Sequence[Flight]) -> Message:
-    return _(
-        "{name}: its photos lie in {count} flights here ({names}), which cannot become "
-        "one; it stays out, but for what it withdraws: with an empty data folder "
-        "(--data), read this node first and the others after it",
-        name=received.name,
-        count=len(here),
-        names=", ".join(one.name for one in here[:_MAX_NAMES_SHOWN]),
-    )
-
-
-def _explain_crs_mismatch(received: Flight, here: Flight) -> Message:
-    return _(
-        "{name}: in {crs}, here in {crs_here}: they cannot be merged; it stays out, "
-        "but for what it withdraws: ingest its photos into an empty data folder "
-        "(--data) with the same options as here, and share that",
-        name=received.name,
-        crs=received.work_crs,
-        crs_here=here.work_crs,
-    )
-
-
-def _explain_zoom_mismatch(received: Flight, mosaic: MosaicInfo, known: MosaicInfo) -> Message:
-    return _(
-        "{name}: its map there has zoom {zoom}, here {zoom_here}: pixels of two sizes "
-        "cannot be merged; it stays out, but for what it withdraws: on one of the "
-        "nodes ingest its photos into an empty data folder (--data) with the other's "
-        "--gsd, and share that",
-        name=received.name,
-        zoom=mosaic.base_zoom,
-        zoom_here=known.base_zoom,
-    )
+def _explain_conflict(catalog: Catalog, received: FlightRecords, here: Sequence[Flight]) -> Message | None:
+    """Return why a received flight cannot become one with those here; None if it can."""
+    name = received.flight.name
+    if len(here) > 1:
+        return _(
+            "{name}: its photos lie in {count} flights here ({names}), which cannot become "
+            "one; it stays out, but for what it withdraws: with an empty data folder "
+            "(--data), read this node first and the others after it",
+            name=name,
+            count=len(here),
+            names=", ".join(one.name for one in here[:_MAX_NAMES_SHOWN]),
+        )
+    for flight in here:
+        if flight.work_crs != received.flight.work_crs:
+            return _(
+                "{name}: in {crs}, here in {crs_here}: they cannot be merged; it stays out, "
+                "but for what it withdraws: ingest its photos into an empty data folder "
+                "(--data) with the same options as here, and share that",
+                name=name,
+                crs=received.flight.work_crs,
+                crs_here=flight.work_crs,
+            )
+        live = {one.layer: one for one in catalog.tiles.mosaics(flight.flight_id) if one.revision == 0}
+        for mosaic in received.mosaics:
+            known = live.get(mosaic.layer, mosaic)
+            if known.base_zoom != mosaic.base_zoom:
+                return _(
+                    "{name}: its map there has zoom {zoom}, here {zoom_here}: pixels of two sizes "
+                    "cannot be merged; it stays out, but for what it withdraws: on one of the "
+                    "nodes ingest its photos into an empty data folder (--data) with the other's "
+                    "--gsd, and share that",
+                    name=name,
+                    zoom=mosaic.base_zoom,
+                    zoom_here=known.base_zoom,
+                )
+    return None
 
 
 # -- Merge of a flight's records with those here ---------------------------------------------------
@@ -184,7 +189,7 @@ def _explain_zoom_mismatch(received: Flight, mosaic: MosaicInfo, known: MosaicIn
 _ID_DIGITS = 6
 
 
-def import_flight_records(node: Node, records: FlightRecords, giver: str, account: str = "") -> Flight:
+def import_flight_records(node: Workspace, records: FlightRecords, giver: str, account: str = "") -> Flight:
     """Merge records of a flight with those here.
 
     Returns the flight as it is until its tiles come.
@@ -222,7 +227,7 @@ def import_flight_records(node: Node, records: FlightRecords, giver: str, accoun
     return flight
 
 
-def update_flight_state(node: Node, flight: Flight, records: FlightRecords) -> Flight:
+def update_flight_state(node: Workspace, flight: Flight, records: FlightRecords) -> Flight:
     """Set and return a flight's state once the tiles of these records are there."""
     state = _compute_flight_state(node, flight, records)
     if state is not flight.state:
@@ -231,7 +236,9 @@ def update_flight_state(node: Node, flight: Flight, records: FlightRecords) -> F
     return flight
 
 
-def record_withdrawals(node: Node, withdrawals: Sequence[Withdrawal], giver: str, account: str = "") -> None:
+def record_withdrawals(
+    node: Workspace, withdrawals: Sequence[Withdrawal], giver: str, account: str = ""
+) -> None:
     """Record withdrawals, audit new ones, retire finished revisions that hold any.
 
     account  as in `import_flight_records`: the authority is the sender's claim, the account is verified
@@ -273,7 +280,7 @@ def merge_flight(here: Flight, received: Flight) -> Flight:
     )
 
 
-def _record_classification(node: Node, records: FlightRecords, giver: str, account: str) -> None:
+def _record_classification(node: Workspace, records: FlightRecords, giver: str, account: str) -> None:
     """Apply the stricter classification of both nodes, before a record is here.
 
     Lifting a classification on one node lifts it on no other.
@@ -288,7 +295,7 @@ def _record_classification(node: Node, records: FlightRecords, giver: str, accou
         node.catalog.audit.append(account or giver, "classify", flight_id, detail, at_ns=now_ns)
 
 
-def record_redactions(node: Node, records: FlightRecords, giver: str, account: str = "") -> None:
+def record_redactions(node: Workspace, records: FlightRecords, giver: str, account: str = "") -> None:
     """Record redactions before a frame that they cover is here.
 
     They are only ever added, in whatever order nodes send them. One that another node revoked becomes a
@@ -303,7 +310,7 @@ def record_redactions(node: Node, records: FlightRecords, giver: str, account: s
     redactions.learn_footprints(records.redaction_grounds)
 
 
-def _record_retention(node: Node, records: FlightRecords, giver: str, account: str) -> None:
+def _record_retention(node: Workspace, records: FlightRecords, giver: str, account: str) -> None:
     """Apply holds and purges of another node.
 
     Originals purged elsewhere are not purged here by that: they are due, and wait to be confirmed; and
@@ -324,7 +331,7 @@ def _record_retention(node: Node, records: FlightRecords, giver: str, account: s
             node.catalog.audit.append(account or giver, what, flight_id, detail, at_ns=now_ns)
 
 
-def record_event(node: Node, event: Event, giver: str) -> None:
+def record_event(node: Workspace, event: Event, giver: str) -> None:
     """Record an event that is new here; its name gets the sender's appended if taken."""
     if any(one.event_id == event.event_id for one in node.catalog.flights.events()):
         return
@@ -335,7 +342,7 @@ def record_event(node: Node, event: Event, giver: str) -> None:
     node.catalog.flights.put_event(event)
 
 
-def _record_flight(node: Node, here: Flight | None, received: Flight, giver: str) -> Flight:
+def _record_flight(node: Workspace, here: Flight | None, received: Flight, giver: str) -> Flight:
     flights = node.catalog.flights
     if here is not None:
         flight = replace(merge_flight(here, received), state=received.state)
@@ -351,14 +358,11 @@ def _record_flight(node: Node, here: Flight | None, received: Flight, giver: str
     return received
 
 
-def _merge_terrain_label(node: Node, flight: Flight, received: Flight) -> Flight:
+def _merge_terrain_label(node: Workspace, flight: Flight, received: Flight) -> Flight:
     """Set the terrain of a flight that was placed on a plane by one node only.
 
     It is the other node's terrain, on which the frames of both are now; the warning about the plane stays
     only where a frame is left on it.
-
-    It is the terrain, on which the frames of both are now; the warning about the plane stays only where a
-    frame is left on it.
     """
     if is_flat_datum(flight.vertical_datum) == is_flat_datum(received.vertical_datum):
         return flight
@@ -383,7 +387,7 @@ def _iterate_labels(name: str, giver: str, own_id: str) -> Iterator[str]:
     yield f"{name} ({giver}, {own_id})"
 
 
-def _keep_state_until_placed(node: Node, here: Flight | None, received: FlightRecords) -> Flight:
+def _keep_state_until_placed(node: Workspace, here: Flight | None, received: FlightRecords) -> Flight:
     """Return the received flight in the state that it has here until its tiles come.
 
     INGESTING if it is new, or if frames come after which `_compute_flight_state` can decide the state. A
@@ -400,7 +404,7 @@ def _keep_state_until_placed(node: Node, here: Flight | None, received: FlightRe
     return replace(received.flight, state=here.state)
 
 
-def _compute_flight_state(node: Node, flight: Flight, received: FlightRecords) -> FlightState:
+def _compute_flight_state(node: Workspace, flight: Flight, received: FlightRecords) -> FlightState:
     """Return the state of a flight by its frames.
 
     Withdrawn when all are; ready when a node that placed all of them states so; INGESTING while frames come
@@ -462,40 +466,18 @@ def map_frame_placements(
 _MAX_SHOWN_LETTERS = 80
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UnreadableFlight:
-    """A flight whose records do not read.
-
-    sha256   of the records
-    mosaics  ids of those that they describe
-    """
-
-    sha256: str
-    flight_id: str
-    name: str
-    mosaics: frozenset[str]
-    sentence: Message
-
-    @property
-    def summary(self) -> dict[str, str]:
-        """The report of it for answers and commands."""
-        return describe_conflict(self.flight_id, self.name, self.sentence)
-
-
-def describe_unreadable_records(
-    box: str, sha256: str, values: Any, error: SourceUnreadable
-) -> UnreadableFlight:
+def describe_unreadable_records(box: str, values: Any, error: SourceUnreadable) -> FlightConflict:
     """Return the flight that unreadable records name; raise the error if none.
 
     Without a name nobody could tell what is missing.
     """
-    labels = read_record_labels(values)
-    if labels is None:
-        raise error
-    flight_id, name, mosaics = labels
-    name = to_visible(name)[:_MAX_SHOWN_LETTERS]
-    return UnreadableFlight(
-        sha256=sha256,
+    try:
+        flight_id = require_key_segment(values["flight"]["flight_id"])
+        name = to_visible(require_text(values["flight"]["name"]))[:_MAX_SHOWN_LETTERS]
+        mosaics = frozenset(require_key_segment(one["mosaic_id"]) for one in values["mosaics"])
+    except DECODE_ERRORS:
+        raise error from error.__cause__
+    return FlightConflict(
         flight_id=flight_id,
         name=name,
         mosaics=mosaics,

@@ -9,15 +9,14 @@ reveal it either. Format: docs/formats/sync.md, decision 0025.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Any
 
 import shapely
-import zstandard
 
 from flycam.access.policy import AccessPolicy
 from flycam.catalog.changes import (
@@ -27,18 +26,28 @@ from flycam.catalog.changes import (
     format_quoted_note,
     select_effective_versions,
 )
-from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord
+from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord, RestrictedArea
 from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.messages import _
 from flycam.model.access import RedactionStep
 from flycam.model.board import POSITIVE_STATUSES, ChangeAction, ChangeStatus
+from flycam.model.flight import Classification, Event
 from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord, Withdrawal
 from flycam.model.text import strip_url_credentials
 from flycam.storage import keys
-from flycam.storage.files import decompress_bounded, parse_bounded_json
-from flycam.sync.manifest import require_hex_digits, require_text
-from flycam.sync.node import Node
-from flycam.sync.records import to_values
+from flycam.sync.codec import (
+    DECODE_ERRORS,
+    Count,
+    Name,
+    Sha256,
+    ShortHash,
+    compress,
+    decompress_values,
+    encode_json,
+    from_values,
+    to_values,
+)
+from flycam.workspace import Workspace
 
 # -- Review histories of changes: versions to share, and the merged history of two nodes -----------
 
@@ -121,7 +130,7 @@ def _is_decided_here(line: ChangeVersion, there: set[tuple[str, str]]) -> bool:
 
 
 def list_shared_comparisons(
-    node: Node, event_id: str, shared_change_ids: Collection[str], access_policy: AccessPolicy
+    node: Workspace, event_id: str, shared_change_ids: Collection[str], access_policy: AccessPolicy
 ) -> Iterator[Comparison]:
     """Yield the comparisons of an event that the account may see, oldest first.
 
@@ -144,7 +153,6 @@ ITEM_NAME_DIGITS = 16
 """Digits of an item's SHA-256 that name it in a request."""
 MAX_FEED_ITEMS_PER_REQUEST = 32
 """Items that one request may name."""
-_LEVEL = 9
 MAX_FEED_ITEM_BYTES, MAX_THING_VALUES = 1 << 28, 12_000_000
 """Of one item, decompressed; terrain is a file of any size."""
 _MAX_LISTING_BYTES, _MAX_LISTING_VALUES = 16 << 20, 1 << 20
@@ -154,7 +162,7 @@ _COMMUNE_GROUPS = 16
 # of changes, about: a decision resends only the last group
 _STEPS_PER_GROUP = 32
 _BLOCK = 1 << 20
-_DAY_NS = 86_400 * 10**9
+_DAY_NS, _EPOCH_DAY = 86_400 * 10**9, date(1970, 1, 1).toordinal()
 _SMALL_BITS = 3
 
 
@@ -186,11 +194,67 @@ class FeedItem:
     """
 
     kind: ReferenceKind
-    name: str
-    sha256: str
-    size_bytes: int
+    name: Name
+    sha256: Sha256
+    size_bytes: Count
     at_ns: int
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeedListing:
+    """Items of a feed as they are listed, without their bytes."""
+
+    box: Name
+    state: ShortHash
+    items: tuple[FeedItem, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AreaPayload:
+    """Content of an AREA."""
+
+    area: RestrictedArea
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaskPayload:
+    """Content of a MASK: all versions of a photo's redactions, and their ground."""
+
+    lines: tuple[RedactionRecord, ...]
+    grounds: tuple[RedactionFootprint, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WithdrawnPayload:
+    """Content of a WITHDRAWN: frames of one flight."""
+
+    withdrawals: tuple[Withdrawal, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangesPayload:
+    """Content of CHANGES: decisions, or a comparison, of one event."""
+
+    event: Event
+    lines: tuple[ChangeVersion, ...] = ()
+    compared: tuple[Comparison, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerPayload:
+    """Content of a LAYER."""
+
+    layer: LayerRecord
+    features: tuple[LayerFeatureRecord, ...]
+    level: Classification
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommunesPayload:
+    """Content of COMMUNES: those of one date in one group."""
+
+    communes: tuple[CommuneRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,18 +269,30 @@ class ReferenceFeed:
     items: tuple[FeedItem, ...]
     payloads: Mapping[str, bytes]
 
-    def blocks(self, node: Node, thing: FeedItem, start: int) -> Iterator[bytes]:
-        """Yield an item's bytes from `start` on; ObjectMissing if the store lost them."""
-        data = self.payloads.get(thing.sha256)
-        for at in range(start, thing.size_bytes, _BLOCK):
-            length = min(_BLOCK, thing.size_bytes - at)
-            if data is None:
-                yield node.store.get_range(keys.format_original_key(thing.sha256), at, length)
-            else:
-                yield data[at : at + length]
+    def blocks(self, node: Workspace, things: Iterable[FeedItem], start: int, length: int) -> Iterator[bytes]:
+        """Yield `length` bytes of items in a row, from `start` on; ObjectMissing if the store lost them."""
+        for thing in things:
+            data, key = self.payloads.get(thing.sha256), keys.format_original_key(thing.sha256)
+            while length and start < thing.size_bytes:
+                size = min(_BLOCK, thing.size_bytes - start, length)
+                yield node.store.get_range(key, start, size) if data is None else data[start : start + size]
+                start += size
+                length -= size
+            start = 0
 
 
-def compute_feed_state(node: Node, access_policy: AccessPolicy) -> str:
+PAYLOADS: Mapping[ReferenceKind, type] = {
+    ReferenceKind.AREA: AreaPayload,
+    ReferenceKind.MASK: MaskPayload,
+    ReferenceKind.WITHDRAWN: WithdrawnPayload,
+    ReferenceKind.CHANGES: ChangesPayload,
+    ReferenceKind.LAYER: LayerPayload,
+    ReferenceKind.COMMUNES: CommunesPayload,
+}
+"""Content of an item, by kind; terrain is a file."""
+
+
+def compute_feed_state(node: Workspace, access_policy: AccessPolicy) -> str:
     """Return a fingerprint, 32 hex digits, that changes whenever the feed does.
 
     Fast to compute. A terrain file that is lost, or restored, changes it.
@@ -236,19 +312,19 @@ def compute_feed_state(node: Node, access_policy: AccessPolicy) -> str:
             (one.name, one.sha256, one.size_bytes, sorted(one.metadata.items()))
             for one in _iterate_terrain(node)
         ),
-        [(name, values) for name, _, values in _iterate_redactions(node, access_policy)],
+        [(name, payload) for name, _, payload in _iterate_redactions(node, access_policy)],
         catalog.frames.count_withdrawals(),
     )
     return hashlib.sha256(repr(inputs).encode()).hexdigest()[:32]
 
 
-def build_feed(node: Node, access_policy: AccessPolicy) -> ReferenceFeed:
+def build_feed(node: Workspace, access_policy: AccessPolicy) -> ReferenceFeed:
     """Build the feed that this access policy allows, in the order it is sent."""
     state = compute_feed_state(node, access_policy)
     made: list[tuple[FeedItem, bytes]] = []
     for kind, make in _MAKERS.items():
-        for name, at_ns, values in make(node, access_policy):
-            data = _compress_values(values)
+        for name, at_ns, payload in make(node, access_policy):
+            data = compress(encode_json(to_values(payload)))
             sha256 = hashlib.sha256(data).hexdigest()
             made.append(
                 (FeedItem(kind=kind, name=name, sha256=sha256, size_bytes=len(data), at_ns=at_ns), data)
@@ -276,27 +352,22 @@ def sort_feed_items(things: Iterable[FeedItem]) -> tuple[FeedItem, ...]:
     )
 
 
-def encode_feed_listing(node: Node, commons: ReferenceFeed) -> bytes:
+def encode_feed_listing(node: Workspace, feed: ReferenceFeed) -> bytes:
     """Encode the listing of items, compressed."""
-    return _compress_values(
-        {
-            "box": node.box,
-            "state": commons.state,
-            "things": [
-                [one.kind.value, one.name, one.sha256, one.size_bytes, one.at_ns, dict(one.metadata)]
-                for one in commons.items
-            ],
-        }
-    )
+    return compress(encode_json(to_values(FeedListing(box=node.box, state=feed.state, items=feed.items))))
 
 
-def decode_feed_listing(data: bytes, place: str) -> tuple[str, tuple[FeedItem, ...]]:
-    """Return (state, items) of a listing; else SourceUnreadable, naming `place`."""
+def decode_feed_listing(data: bytes, place: str) -> FeedListing:
+    """Decode a listing; SourceUnreadable, naming `place`, for anything else."""
     try:
-        values = parse_bounded_json(decompress_bounded(data, _MAX_LISTING_BYTES), _MAX_LISTING_VALUES)
-        things = tuple(_parse_feed_item(*one) for one in values["things"])
-        return require_hex_digits(values["state"], 32), things
-    except (ValueError, KeyError, TypeError, AttributeError, zstandard.ZstdError) as error:
+        values = decompress_values(data, _MAX_LISTING_BYTES, _MAX_LISTING_VALUES)
+        listing = from_values(FeedListing, values)
+        for one in listing.items:
+            is_large = one.kind is not ReferenceKind.TERRAIN and one.size_bytes > MAX_FEED_ITEM_BYTES
+            if not one.size_bytes or is_large:
+                raise ValueError(f"{one.name!r:.60} of {one.size_bytes!r:.20} bytes")
+        return listing
+    except DECODE_ERRORS as error:
         raise SourceUnreadable(
             _(
                 "{place}: its list of what it holds in common does not read ({error}); bring "
@@ -307,44 +378,16 @@ def decode_feed_listing(data: bytes, place: str) -> tuple[str, tuple[FeedItem, .
         ) from error
 
 
-def _compress_values(values: Mapping[str, Any]) -> bytes:
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return zstandard.ZstdCompressor(level=_LEVEL).compress(text.encode())
+_FeedEntries = Iterator[tuple[str, int, Any]]
 
 
-def _parse_feed_item(
-    kind: Any, name: Any, sha256: Any, size_bytes: Any, at_ns: Any, metadata: Any
-) -> FeedItem:
-    if (
-        type(size_bytes) is not int
-        or type(at_ns) is not int
-        or size_bytes <= 0
-        or not isinstance(metadata, dict)
-    ):
-        raise ValueError(f"{name!r:.60} of {size_bytes!r:.20} bytes")
-    kind = ReferenceKind(kind)
-    if kind is not ReferenceKind.TERRAIN and size_bytes > MAX_FEED_ITEM_BYTES:
-        raise ValueError(f"{name!r:.60} of {size_bytes!r:.20} bytes")
-    return FeedItem(
-        kind=kind,
-        name=require_text(name),
-        sha256=require_hex_digits(sha256, 64),
-        size_bytes=size_bytes,
-        at_ns=at_ns,
-        metadata=metadata,
-    )
-
-
-_FeedEntries = Iterator[tuple[str, int, Mapping[str, Any]]]
-
-
-def _iterate_areas(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
+def _iterate_areas(node: Workspace, access_policy: AccessPolicy) -> _FeedEntries:
     for area in node.catalog.restrictions.areas():
         if not access_policy.is_outside(area.wkb):
-            yield area.area_id, area.added_ns, {"area": to_values(area)}
+            yield area.area_id, area.added_ns, AreaPayload(area=area)
 
 
-def _iterate_redactions(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
+def _iterate_redactions(node: Workspace, access_policy: AccessPolicy) -> _FeedEntries:
     """Yield the redactions of each photo, revoked ones too, with their ground.
 
     None whose ground is outside the account's communes. Revocations that other nodes request stay here.
@@ -359,17 +402,13 @@ def _iterate_redactions(node: Node, access_policy: AccessPolicy) -> _FeedEntries
         if not shapely.from_wkb(one.wkb).is_empty:
             known.setdefault(one.line_id, []).append(one)
     for frame_id, lines in sorted(photos.items()):
-        grounds = [one for line in lines for one in known.get(line.line_id, ())]
+        grounds = tuple(one for line in lines for one in known.get(line.line_id, ()))
         if grounds and all(access_policy.is_outside(one.wkb) for one in grounds):
             continue
-        values = {
-            "lines": [to_values(one) for one in lines],
-            "grounds": [to_values(one) for one in grounds],
-        }
-        yield frame_id, max(one.at_ns for one in lines), values
+        yield frame_id, max(one.at_ns for one in lines), MaskPayload(lines=tuple(lines), grounds=grounds)
 
 
-def _iterate_withdrawals(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
+def _iterate_withdrawals(node: Workspace, access_policy: AccessPolicy) -> _FeedEntries:
     """Yield withdrawn frames by flight.
 
     None outside the account's communes, and for an account with such bounds none of unknown ground.
@@ -381,12 +420,12 @@ def _iterate_withdrawals(node: Node, access_policy: AccessPolicy) -> _FeedEntrie
     for flight_id, some in sorted(flights.items()):
         shown = some if access_policy.visible_bounds is None else _filter_by_ground(node, some, access_policy)
         if shown:
-            values = {"withdrawals": [to_values(one) for one in shown]}
-            yield flight_id or _NO_FLIGHT, max(one.withdrawn_ns for one in shown), values
+            payload = WithdrawnPayload(withdrawals=tuple(shown))
+            yield flight_id or _NO_FLIGHT, max(one.withdrawn_ns for one in shown), payload
 
 
 def _filter_by_ground(
-    node: Node, some: Sequence[Withdrawal], access_policy: AccessPolicy
+    node: Workspace, some: Sequence[Withdrawal], access_policy: AccessPolicy
 ) -> list[Withdrawal]:
     known = node.catalog.frames.get_many([one.frame_id for one in some])
     inside = {
@@ -395,7 +434,7 @@ def _filter_by_ground(
     return [one for one in some if one.frame_id in inside]
 
 
-def _iterate_layers(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
+def _iterate_layers(node: Workspace, access_policy: AccessPolicy) -> _FeedEntries:
     """Yield the visible features of each layer, with its classification."""
     for layer in node.catalog.layers.all():
         if access_policy.hides_layer(layer.layer_id):
@@ -407,14 +446,11 @@ def _iterate_layers(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
         if not features:
             continue
         level = node.catalog.restrictions.level(layer.layer_id)
+        shown = _redact_layer(layer, features)
         yield (
             layer.layer_id,
             layer.refreshed_ns,
-            {
-                "layer": to_values(_redact_layer(layer, features)),
-                "features": [to_values(one) for one in features],
-                "level": level.value,
-            },
+            LayerPayload(layer=shown, features=tuple(features), level=level),
         )
 
 
@@ -432,19 +468,18 @@ def _redact_layer(layer: LayerRecord, features: Sequence[LayerFeatureRecord]) ->
     )
 
 
-def _iterate_communes(node: Node, _policy: AccessPolicy) -> _FeedEntries:
+def _iterate_communes(node: Workspace, _policy: AccessPolicy) -> _FeedEntries:
     groups: dict[str, list[CommuneRecord]] = {}
     for one in node.catalog.boundaries.editions():
         group = hashlib.sha256(one.code.encode()).digest()[0] % _COMMUNE_GROUPS
         groups.setdefault(f"{one.valid_from.isoformat()}/{group}", []).append(one)
     for name, some in groups.items():
         # validity end and search name are derived by each catalogue itself
-        plain = [replace(one, valid_to=None, search_name="") for one in some]
-        at_ns = some[0].valid_from.toordinal() * _DAY_NS
-        yield name, at_ns, {"communes": [to_values(one) for one in plain]}
+        plain = tuple(replace(one, valid_to=None, search_name="") for one in some)
+        yield name, (some[0].valid_from.toordinal() - _EPOCH_DAY) * _DAY_NS, CommunesPayload(communes=plain)
 
 
-def _iterate_changes(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
+def _iterate_changes(node: Workspace, access_policy: AccessPolicy) -> _FeedEntries:
     """Yield confirmed changes in the order decided, in groups, then each comparison.
 
     After a decision only the last group differs from what came before.
@@ -461,13 +496,12 @@ def _iterate_changes(node: Node, access_policy: AccessPolicy) -> _FeedEntries:
                     steps.setdefault((line.at_ns, line.step_id), []).append(line)
                 if now.status is ChangeStatus.ACCEPTED:
                     accepted_ids.add(now.change_id)
-        event = to_values(events[event_id])
+        event = events[event_id]
         for some in _group_steps(sorted(steps)):
-            lines = [to_values(line) for step in some for line in steps[step]]
-            yield f"{event_id}/{some[0][1]}", some[-1][0], {"event": event, "lines": lines, "compared": []}
+            lines = tuple(line for step in some for line in steps[step])
+            yield f"{event_id}/{some[0][1]}", some[-1][0], ChangesPayload(event=event, lines=lines)
         for one in list_shared_comparisons(node, event_id, accepted_ids, access_policy):
-            values = {"event": event, "lines": [], "compared": [to_values(one)]}
-            yield f"{event_id}/{one.comparison_id}", one.at_ns, values
+            yield f"{event_id}/{one.comparison_id}", one.at_ns, ChangesPayload(event=event, compared=(one,))
 
 
 def _group_steps(steps: Sequence[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
@@ -485,7 +519,7 @@ def _group_steps(steps: Sequence[tuple[int, str]]) -> Iterator[list[tuple[int, s
         yield group
 
 
-_MAKERS: Mapping[ReferenceKind, Callable[[Node, AccessPolicy], _FeedEntries]] = {
+_MAKERS: Mapping[ReferenceKind, Callable[[Workspace, AccessPolicy], _FeedEntries]] = {
     ReferenceKind.AREA: _iterate_areas,
     ReferenceKind.MASK: _iterate_redactions,
     ReferenceKind.WITHDRAWN: _iterate_withdrawals,
@@ -495,7 +529,7 @@ _MAKERS: Mapping[ReferenceKind, Callable[[Node, AccessPolicy], _FeedEntries]] = 
 }
 
 
-def _iterate_terrain(node: Node) -> Iterator[FeedItem]:
+def _iterate_terrain(node: Workspace) -> Iterator[FeedItem]:
     """Yield terrain files that were copied at registration.
 
     Those registered in place (a VRT names other files) are not sent.
@@ -506,6 +540,8 @@ def _iterate_terrain(node: Node) -> Iterator[FeedItem]:
         try:
             size = node.store.size(dem.key)
         except ObjectMissing:
+            size = 0
+        if not size:
             # `flycam verify` reports it
             continue
         values = {"name": dem.name, "datum": dem.vertical_datum, "sigma": dem.sigma_m}

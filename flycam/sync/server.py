@@ -1,197 +1,257 @@
-"""Receiving end of a connection: answers, import of whole steps, and spool.
+"""Receiving end of a connection, `/api/sync` (docs/formats/sync.md).
 
-Queries are answered with the objects missing here, and the cursors; a step is spooled until it is complete,
-then imported.
+A node queries what is missing here, then sends one step after the other. Each is spooled until it is
+complete, then imported; an interrupted one resumes at its offset. Only these addresses are open to a node's
+token.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from flycam.access.policy import AccessPolicy
 from flycam.catalog.retention import select_active_purges
-from flycam.errors import FlightBusy, SourceUnreadable, StorageFailed
+from flycam.errors import (
+    AccessDenied,
+    FlightBusy,
+    ObjectMissing,
+    RecordsMissing,
+    SourceUnreadable,
+    StorageFailed,
+    StoreConflict,
+)
+from flycam.http.authenticator import Principal
+from flycam.http.errors import Refused
+from flycam.http.guards import GuardedRoute, NodeOrAdminPrincipal, require_node
+from flycam.http.requests import (
+    MAX_LARGE_BYTES,
+    build_too_large_error,
+    iterate_body,
+    limit_body,
+    read_byte_count_header,
+)
+from flycam.http.services import Services, ServicesHere, get_services
 from flycam.messages import _, pgettext
+from flycam.model.access import Role
 from flycam.mosaic.tiles.peers import list_previewed_tiles, read_peer_cursors
 from flycam.storage import keys
 from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES, get_free_bytes, require_free_space
-from flycam.storage.files import move_into_place
-from flycam.sync.exchange_import import expand_deltas, import_exchange
-from flycam.sync.exchange_merge import ApplyHooks, ApplyReport
-from flycam.sync.manifest import (
+from flycam.sync.codec import DECODE_ERRORS, from_values, require_hex_digits, to_values
+from flycam.sync.exchange import (
     DIGEST_PREFIX_DIGITS,
+    HEAD_DIGITS,
+    ExchangeManifest,
+    ExchangeSource,
+    InventoryAnswer,
+    InventoryQuery,
     ObjectKind,
+    read_manifest,
     require_exchange_format,
-    require_hex_digits,
-    require_key_segment,
-    require_text,
 )
-from flycam.sync.node import Node, iterate_objects
-from flycam.sync.offer import HEAD_DIGITS, find_missing_heads
-from flycam.sync.record_import import UnreadableFlight
-from flycam.sync.step_planner import read_step_manifest
+from flycam.sync.exchange_import import ApplyHooks, ApplyReport, import_exchange
+from flycam.sync.hooks import SyncApplyHooks
+from flycam.sync.reference_feed import (
+    ITEM_NAME_DIGITS,
+    MAX_FEED_ITEMS_PER_REQUEST,
+    ReferenceFeed,
+    build_feed,
+    compute_feed_state,
+    encode_feed_listing,
+)
+from flycam.workspace import Workspace
 
-NodeNameCheck = Callable[[str], None]
-"""Raises AccessDenied if the account does not act for the node of this name."""
+# -- Answers to queries, and import of whole steps -------------------------------------------------
 
-_BLOCK = 1 << 20
-_MAX_QUERY_NAMES = 1 << 16
-_MAX_HEAD_MOSAICS = 16
-"""In one query: nodes ask about one, and each is a read of all its tiles."""
+
+_MAX_MANIFEST_BYTES = 16 << 20
 _SHA256_DIGITS = 64
 
 
 def answer_inventory_query(
-    node: Node,
+    node: Workspace,
     question: Mapping[str, Any],
     feed_state: str,
-    check_node_name: NodeNameCheck = lambda _box: None,
+    check_node_name: Callable[[str], None] = lambda _box: None,
 ) -> dict[str, Any]:
-    """Return the queried objects missing here, and the cursors in the node's logs.
+    """Return the values of an `InventoryAnswer` to those of an `InventoryQuery`.
 
-    feed_state  of the reference data that there are for the node
+    feed_state       of the reference data that there are for the node
+    check_node_name  raises AccessDenied if the account does not act for the node of this name
 
     Raises SourceUnreadable for a node of another version, or with this one's name, and what
     `check_node_name` raises.
     """
     require_exchange_format(question.get("format"), node.box)
     try:
-        box = require_text(question["box"])
-        # a query about heads names no records: none that are stored here are deleted by it
-        records = (
-            None
-            if "heads" in question
-            else [require_hex_digits(one) for one in _require_bounded_list(question["records"])]
-        )
-        originals = [require_hex_digits(one) for one in _require_bounded_list(question["originals"])]
-        terrain, mosaics = (
-            [require_key_segment(one) for one in _require_bounded_list(question[name])]
-            for name in ("terrain", "mosaics")
-        )
-        heads = {
-            require_key_segment(one): [
-                require_hex_digits(each, HEAD_DIGITS) for each in _require_bounded_list(some)
-            ]
-            for one, some in _require_bounded_list(
-                list(dict(question.get("heads", {})).items()), _MAX_HEAD_MOSAICS
-            )
-        }
-    except (KeyError, TypeError, ValueError) as error:
+        query = from_values(InventoryQuery, question)
+    except DECODE_ERRORS as error:
         raise SourceUnreadable(
             _("what the node asks does not read ({error}); bring both nodes to the same version", error=error)
         ) from error
-    if box == node.box:
+    if query.box == node.box:
         raise SourceUnreadable(
-            _("{box}: both nodes carry this name; give one a name of its own with FLYCAM_BOX", box=box)
+            _("{box}: both nodes carry this name; give one a name of its own with FLYCAM_BOX", box=node.box)
         )
-    check_node_name(box)
-    taken, logs = read_peer_cursors(node.store, box), {keys.derive_log_id(box, one) for one in mosaics}
-    return {
-        "box": node.box,
-        "taken": {one: [taken[one].seq, taken[one].digest] for one in mosaics if one in taken},
-        "records": [] if records is None else _list_missing_records(node, box, records),
-        "terrain": [one for one in terrain if not node.store.exists(keys.format_terrain_key(one))],
-        "originals": _list_missing_originals(node, originals),
-        "heads": {one: find_missing_heads(node, one, some) for one, some in heads.items()},
-        "views": [digest[:DIGEST_PREFIX_DIGITS] for digest in list_previewed_tiles(node.store, logs)],
-        "common": feed_state,
-    }
+    check_node_name(query.box)
+    taken = read_peer_cursors(node.store, query.box)
+    logs = {keys.derive_log_id(query.box, one) for one in query.mosaics}
+    purged = select_active_purges(node.catalog.retention.list_for_originals(query.originals))
+    exists = node.store.exists
+    answer = InventoryAnswer(
+        box=node.box,
+        cursors={one: taken[one] for one in query.mosaics if one in taken},
+        records=frozenset(_list_missing_records(node, query)),
+        terrain=tuple(one for one in query.terrain if not exists(keys.format_terrain_key(one))),
+        originals=tuple(
+            one for one in query.originals if one not in purged and not exists(keys.format_original_key(one))
+        ),
+        heads={one: _find_missing_heads(node, one, some) for one, some in query.heads.items()},
+        views=frozenset(digest[:DIGEST_PREFIX_DIGITS] for digest in list_previewed_tiles(node.store, logs)),
+        feed_state=feed_state,
+    )
+    return to_values(answer)
+
+
+def open_step(path: Path) -> tuple[ExchangeSource, ExchangeManifest, int]:
+    """Return a complete step, its manifest and the offset of its first object.
+
+    Raises SourceUnreadable.
+    """
+    source = ExchangeSource(Path("line"), [(path, 0, path.stat().st_size)])
+    try:
+        manifest, start = read_manifest(source, _MAX_MANIFEST_BYTES)
+    except SourceUnreadable:
+        source.close()
+        raise
+    source.path = Path(manifest.box)
+    return source, manifest, start
 
 
 def import_step(
-    node: Node,
+    node: Workspace,
     path: Path,
     hooks: ApplyHooks,
     account: str = "",
-    check_node_name: NodeNameCheck = lambda _box: None,
+    check: Callable[[ExchangeManifest], None] = lambda _manifest: None,
 ) -> ApplyReport:
     """Import a complete step from a file; importing it again changes nothing.
 
     account  that sent it, for the audit log
+    check    raises where it must not be imported
 
     Raises SourceUnreadable, RecordsMissing, StoreConflict (nodes of one name), FlightBusy, StorageFailed,
-    and what `check_node_name` raises.
+    and what `check` raises.
     """
-    manifest, start = read_step_manifest(path, "line")
-    check_node_name(manifest.box)
-    source, manifest = expand_deltas(node, _StepFile(path, manifest.box), manifest, start)
-    taken = import_exchange(
-        node, source, manifest, start, hooks, lambda _stage, _done, _total: None, account=account
-    )
-    unread = {one.sha256 for one in taken.conflicts if isinstance(one, UnreadableFlight)}
-    for item, at in iterate_objects(manifest, start):
-        if item.kind is ObjectKind.RECORDS and item.sha256 not in unread:
-            node.store.put(
-                keys.format_peer_records_key(manifest.box, item.sha256), source.read(at, item.size_bytes)
-            )
-    return taken
+    source, manifest, start = open_step(path)
+    with source:
+        check(manifest)
+        return import_exchange(node, source, manifest, start, hooks, account=account)
 
 
-def _require_bounded_list(names: list[Any], max_count: int = _MAX_QUERY_NAMES) -> list[Any]:
-    """Return the queried names; ValueError if too many, for no answer is partial."""
-    if len(names) > max_count:
-        raise ValueError(f"{len(names)} at once")
-    return names
+def _find_missing_heads(node: Workspace, mosaic_id: str, wanted: Iterable[str]) -> frozenset[str]:
+    """Return the heads that the mosaic here lacks."""
+    here = {head.content_hash[:HEAD_DIGITS] for head in node.catalog.tiles.heads(mosaic_id, 0)}
+    return frozenset(wanted) - here
 
 
-def _list_missing_records(node: Node, box: str, names: list[str]) -> list[str]:
+def _list_missing_records(node: Workspace, query: InventoryQuery) -> list[str]:
     """Return the records missing here; delete those that are no longer named."""
-    prefix = keys.format_peer_records_prefix(box)
+    if query.records is None:
+        return []
+    prefix = keys.format_peer_records_prefix(query.box)
     here = {key.removeprefix(prefix): key for key in node.store.list(prefix)}
-    for sha256 in here.keys() - set(names):
+    for sha256 in here.keys() - set(query.records):
         node.store.delete(here[sha256])
-    return [one for one in names if one not in here and len(one) == _SHA256_DIGITS]
+    return [one for one in query.records if one not in here and len(one) == _SHA256_DIGITS]
 
 
-def _list_missing_originals(node: Node, names: list[str]) -> list[str]:
-    """Return the originals that are missing here and were not purged."""
-    purge = select_active_purges(node.catalog.retention.list_for_originals(names))
-    return [one for one in names if one not in purge and not node.store.exists(keys.format_original_key(one))]
+# -- Binding of accounts to node names -------------------------------------------------------------
+#
+# Stored both ways at first contact. A node names itself in its messages, and only its token identifies it:
+# without the binding, a stolen token could act in the name of every node.
 
 
-class _StepFile:
-    """Bytes of a step; path: the node they are from, which errors name."""
+class NodeIdentities:
+    """Bindings of node names to accounts.
 
-    def __init__(self, file: Path, box: str) -> None:
-        self._file = file
-        self._size = file.stat().st_size
-        self.path = Path(box)
+    A name belongs to the account that used it first, and an account acts for one node, for as long as its
+    role is that of a node. Thread-safe.
+    """
 
-    def read(self, start: int, length: int) -> bytes:
-        return b"".join(self.blocks(start, length))
+    def __init__(self, node: Workspace) -> None:
+        self._node = node
+        self._lock = threading.Lock()
 
-    def blocks(self, start: int, length: int) -> Iterator[bytes]:
-        if start + length > self._size:
-            raise self._build_truncated_error()
-        with self._file.open("rb") as file:
-            file.seek(start)
-            while length:
-                data = file.read(min(length, _BLOCK))
-                if not data:  # cut short while it is read
-                    raise self._build_truncated_error()
-                yield data
-                length -= len(data)
+    def require(self, account: str, box: str) -> None:
+        """Bind an account to a node's name if neither is bound.
 
-    def _build_truncated_error(self) -> SourceUnreadable:
-        return SourceUnreadable(
-            _("{path}: what came over the line ends early; it is sent again", path=self.path)
-        )
+        Raises AccessDenied where either is bound to another.
+        """
+        with self._lock:
+            self._release_former(box)
+            bound = self._read(keys.format_account_node_key(account)) or box
+            if bound != box:
+                raise AccessDenied(
+                    _(
+                        "{account}: this token belongs to the node {bound}, and not to {box}; make an "
+                        "account for {box} on the server: flycam user add NAME --role box",
+                        account=account,
+                        bound=bound,
+                        box=box,
+                    )
+                )
+            if self._read_or_bind(keys.format_node_account_key(box), account) != account:
+                raise AccessDenied(
+                    _(
+                        "{box}: this name belongs to a node that comes with another account than "
+                        "{account}; give this machine a name of its own with FLYCAM_BOX, or that "
+                        "account's token (on the server: flycam user add ACCOUNT --role box)",
+                        box=box,
+                        account=account,
+                    )
+                )
+            self._read_or_bind(keys.format_account_node_key(account), box)
+
+    def _read_or_bind(self, key: str, name: str) -> str:
+        """Return the name under a key, set to `name` if there was none."""
+        store = self._node.store
+        if store.put_if_absent(key, name.encode()):
+            store.flush()
+        return self._read(key)
+
+    def _read(self, key: str) -> str:
+        """Return the name under a key, "" if there is none."""
+        with suppress(ObjectMissing):
+            return self._node.store.get(key).decode()
+        return ""
+
+    def _release_former(self, box: str) -> None:
+        """Free a name whose account has another role now, or was removed."""
+        account, known = self._read(keys.format_node_account_key(box)), self._node.catalog.accounts.all()
+        if account and not any(one.name == account and one.role is Role.BOX for one in known):
+            self._node.store.delete(keys.format_account_node_key(account))
+            self._node.store.delete(keys.format_node_account_key(box))
 
 
 # -- Spool of incoming steps: one step a sender, kept between attempts -----------------------------
 #
 #     SHA256.part   what came so far; its length is where the sender resumes
-#     SHA256.done   the answer, once the step was imported: the sender may have missed it
 #
 # Nothing here is the only copy: a step is acknowledged when it was imported, and until then its sender has
 # it. So the bytes are not synced; what a power cut leaves is compared with the SHA-256 and sent again if it
-# differs. An answer is synced before the bytes are deleted, and an unreadable one counts as none: the step is
-# sent again, and importing it again changes nothing.
+# differs. They stay until the next step: a sender that missed the answer asks again, and importing a step
+# again changes nothing.
 
 
 _SMALL_BYTES = 8 << 20
@@ -226,8 +286,6 @@ class Spool:
 
     def offset(self, sha256: str, size: int) -> int:
         """Return the byte at which the step resumes; `size` if all came."""
-        if self.find_answer(sha256) is not None:
-            return size
         try:
             at = self._part(sha256).stat().st_size
         except FileNotFoundError:
@@ -246,15 +304,15 @@ class Spool:
         """
         with self._lock, _storage_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            left_free = RESERVED_BYTES if size <= _SMALL_BYTES else SPARE_BYTES
-            self._require_room(size - at, left_free)
             part = self._part(sha256)
             here = part.stat().st_size if part.exists() else 0
             if self._taking.locked() and (at == 0 or not here):
                 raise _build_busy_error()
             for other in self._folder.iterdir():
-                if other.name.partition(".")[0] != sha256:
+                if other != part:
                     other.unlink(missing_ok=True)
+            left_free = RESERVED_BYTES if size <= _SMALL_BYTES else SPARE_BYTES
+            self._require_room(size - at, left_free)
             if at not in (here, 0):
                 return None
             if at == 0:
@@ -290,30 +348,6 @@ class Spool:
                 part.unlink(missing_ok=True)
             return None
 
-    def find_answer(self, sha256: str) -> dict[str, Any] | None:
-        """Return the answer given when the step was imported; None if it was not."""
-        try:
-            answer = json.loads(self._done(sha256).read_bytes())
-        except (OSError, ValueError):
-            return None
-        return answer if isinstance(answer, dict) else None
-
-    def finish(self, sha256: str, answer: dict[str, Any]) -> None:
-        """Store the answer and delete the bytes.
-
-        An answer with conflicts is not stored: the next may differ, for the conflict may be resolved
-        meanwhile.
-        """
-        if answer.get("apart"):
-            self.forget(sha256)
-            return
-        with self._lock, _storage_errors(self._folder):
-            done = self._done(sha256)
-            fresh = done.with_name(f"{done.name}.new")
-            fresh.write_text(json.dumps(answer), encoding="utf-8")
-            move_into_place(fresh, done)
-            self._part(sha256).unlink(missing_ok=True)
-
     def forget(self, sha256: str) -> None:
         """Delete a step that cannot be imported."""
         with self._lock, suppress(OSError):
@@ -334,29 +368,284 @@ class Spool:
     def _part(self, sha256: str) -> Path:
         return self._folder / f"{sha256}.part"
 
-    def _done(self, sha256: str) -> Path:
-        return self._folder / f"{sha256}.done"
-
 
 def _build_busy_error() -> FlightBusy:
     return FlightBusy(_("what this node sent before is still being taken in; it resumes by itself"))
 
 
-class _storage_errors:  # noqa: N801  used as a function
-    """Context manager that turns OSError into StorageFailed naming the folder."""
+@contextmanager
+def _storage_errors(folder: Path) -> Iterator[None]:
+    """Turn OSError into StorageFailed naming the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailed(
+            _(
+                "{folder}: incoming data cannot be stored ({strerror}); free some space there",
+                folder=folder,
+                strerror=error.strerror,
+            )
+        ) from error
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
 
-    def __enter__(self) -> None:
-        return None
+# -- `/api/sync/common`: reference data for nodes (docs/formats/sync.md) ---------------------------
+#
+# Restricted areas, confirmed changes, layers, communes, terrain; never more than the account may see.
 
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, OSError):
-            raise StorageFailed(
-                _(
-                    "{folder}: incoming data cannot be stored ({strerror}); free some space there",
-                    folder=self._folder,
-                    strerror=error.strerror,
-                )
-            ) from error
+
+_OCTET_TYPE = "application/octet-stream"
+_MAX_RESPONSE_BYTES = 64 << 20
+_MAX_CACHED_FEEDS = 4
+
+reference_router = APIRouter()
+
+
+class ReferenceFeedCache:
+    """Latest reference feed under each access policy, for several threads at once."""
+
+    def __init__(self, node: Workspace) -> None:
+        self._node = node
+        self._lock = threading.Lock()
+        self._made: dict[str, ReferenceFeed] = {}
+
+    def get_feed(self, policy: AccessPolicy) -> ReferenceFeed:
+        """Return the feed as it is now."""
+        of = policy.fingerprint
+        with self._lock:
+            made = self._made.pop(of, None)
+            if made is None or made.state != compute_feed_state(self._node, policy):
+                made = build_feed(self._node, policy)
+            self._made[of] = made
+            while len(self._made) > _MAX_CACHED_FEEDS:
+                self._made.pop(next(iter(self._made)))
+            return made
+
+
+def _get_reference_cache(request: Request) -> ReferenceFeedCache:
+    found: ReferenceFeedCache = request.app.state.shelf
+    return found
+
+
+ReferenceCacheHere = Annotated[ReferenceFeedCache, Depends(_get_reference_cache)]
+
+
+@reference_router.get("/api/sync/common", response_class=Response)
+def list_reference_items(
+    principal: NodeOrAdminPrincipal, here: ReferenceCacheHere, services: ServicesHere
+) -> Response:
+    """List the reference items for a node, and the state of the feed."""
+    commons = here.get_feed(principal.access_policy)
+    data = encode_feed_listing(services.workspace, commons)
+    return Response(data, media_type=_OCTET_TYPE, headers={"Cache-Control": "no-store"})
+
+
+@reference_router.get("/api/sync/common/things", response_class=Response)
+def fetch_reference_items(
+    principal: NodeOrAdminPrincipal,
+    here: ReferenceCacheHere,
+    services: ServicesHere,
+    of: Annotated[
+        str, Query(max_length=MAX_FEED_ITEMS_PER_REQUEST * (ITEM_NAME_DIGITS + 1), pattern=r"^[0-9a-f,]+$")
+    ],
+    at: Annotated[int, Query(ge=0)] = 0,
+    most: Annotated[int, Query(ge=1)] = _MAX_RESPONSE_BYTES,
+) -> Response:
+    """Return the bytes of items, one after another.
+
+    From byte `at` of the first on, at most `most`. 409 if one is no longer there: the list has changed.
+    """
+    commons = here.get_feed(principal.access_policy)
+    by_name = {one.sha256[:ITEM_NAME_DIGITS]: one for one in commons.items}
+    found = [by_name.get(name) for name in of.split(",")]
+    wanted = [one for one in found if one is not None]
+    if len(wanted) < len(found) or at >= wanted[0].size_bytes:
+        raise Refused(409, _("the list is another by now: ask for it"))
+    length = min(sum(one.size_bytes for one in wanted) - at, most, _MAX_RESPONSE_BYTES)
+    body = commons.blocks(services.workspace, wanted, at, length)
+    headers = {"Content-Length": str(length), "Cache-Control": "no-store"}
+    return StreamingResponse(body, media_type=_OCTET_TYPE, headers=headers)
+
+
+# -- Upload of steps by field nodes ----------------------------------------------------------------
+
+
+MAX_STEP_BYTES = 4 << 30
+_WRITE_BYTES = 64 << 10
+_OCTETS = {_OCTET_TYPE: {"schema": {"type": "string", "format": "binary"}}}
+
+
+_MAX_CONCURRENT_IMPORTS = 2
+"""Imports at a time, over all nodes, in threads of their own: the threads that requests share authenticate
+and render tiles."""
+_LARGE_KINDS = (ObjectKind.TILE, ObjectKind.TERRAIN, ObjectKind.ORIGINAL)
+"""Objects that wait for disk space, however small their step."""
+
+router = APIRouter(route_class=GuardedRoute)
+
+
+class StepReceiver:
+    """Steps on their way in, by sender."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._spools: dict[str, Spool] = {}
+        self._audited: set[tuple[str, str]] = set()
+        self._speakers = NodeIdentities(services.workspace)
+        self.imports = ThreadPoolExecutor(_MAX_CONCURRENT_IMPORTS, "taking-in")
+
+    def get_spool(self, visitor: Principal) -> Spool:
+        """Return the sender's own spool. Raises Refused 404 where this server takes none."""
+        folder = self._services.sync_dir
+        if folder is None:
+            raise Refused(404, _("this server takes in no steps"))
+        return self._spools.setdefault(visitor.name, Spool(folder / keys.derive_node_id(visitor.name)))
+
+    def require_node_name(self, visitor: Principal, name: str) -> None:
+        """Raise AccessDenied where a node's account uses another node's name.
+
+        An administrator, and open access, may use any.
+        """
+        if visitor.account is not None and visitor.account.role is Role.BOX:
+            self._speakers.require(visitor.name, name)
+
+    def take(self, visitor: Principal, path: Path) -> ApplyReport:
+        """Import a step that arrived whole.
+
+        Raises as `import_step`, AccessDenied, and DiskFull where it holds more than records and overviews and
+        would leave less room than flights need.
+        """
+
+        def check(manifest: ExchangeManifest) -> None:
+            large = sum(one.size_bytes for one in manifest.items if one.kind in _LARGE_KINDS)
+            self.get_spool(visitor).require_free_bytes(large)
+            self.require_node_name(visitor, manifest.box)
+
+        workspace = self._services.workspace
+        return import_step(workspace, path, SyncApplyHooks(workspace), visitor.name, check)
+
+    def audit_visit(self, visitor: Principal, name: str) -> None:
+        """Write to the audit log that a node came, once in the life of this server."""
+        if (visitor.name, name) not in self._audited:
+            self._audited.add((visitor.name, name))
+            self._services.workspace.catalog.audit.append(visitor.name, "sync", name)
+
+
+@router.post("/api/sync", openapi_extra=limit_body(MAX_LARGE_BYTES))
+def query_missing_objects(
+    question: Annotated[dict[str, Any], Body()], request: Request, principal: NodeOrAdminPrincipal
+) -> dict[str, Any]:
+    """Return which of the objects that a node names are missing here.
+
+    Also how far its logs were imported, and the state of the reference feed for it (`/api/sync/common`).
+    """
+    arrivals = _get_receiver(request)
+    require_peer_name = partial(arrivals.require_node_name, principal)
+    workspace = get_services(request).workspace
+    feed_state = compute_feed_state(workspace, principal.access_policy)
+    answer = answer_inventory_query(workspace, question, feed_state, require_peer_name)
+    arrivals.audit_visit(principal, str(question["box"]))
+    return answer
+
+
+@router.head("/api/sync/steps/{sha256}", response_class=Response)
+def get_step_offset(sha256: str, request: Request, principal: NodeOrAdminPrincipal) -> Response:
+    """Return the offset at which a step continues: Upload-Offset, of Upload-Length."""
+    size = read_byte_count_header(request, "upload-length")
+    at = _get_receiver(request).get_spool(principal).offset(_require_sha256(sha256), size)
+    return Response(headers={"Upload-Offset": str(at), "Cache-Control": "no-store"})
+
+
+@router.put("/api/sync/steps/{sha256}", openapi_extra={"requestBody": {"content": _OCTETS, "required": True}})
+async def append_step_bytes(sha256: str, request: Request, principal: NodeOrAdminPrincipal) -> dict[str, Any]:
+    """Append bytes of a step from Upload-Offset on.
+
+    Answered once all of Upload-Length came and was imported. 409 if the step continues at another offset, if
+    what it builds on has to be queried anew, or while another step of this node is being imported; 460 if the
+    bytes came changed.
+    """
+    arrivals = _get_receiver(request)
+    spool = arrivals.get_spool(principal)
+    at, size = (
+        read_byte_count_header(request, "upload-offset"),
+        read_byte_count_header(request, "upload-length"),
+    )
+    if not at <= size <= MAX_STEP_BYTES:
+        raise build_too_large_error(MAX_STEP_BYTES)
+    turn = await asyncio.to_thread(spool.begin, _require_sha256(sha256), at, size)
+    if turn is None:
+        raise _build_offset_conflict(spool.offset(sha256, size))
+    at = await _receive(request, spool, turn, sha256, at, size)
+    if at < size:
+        raise _build_offset_conflict(at)
+    await asyncio.to_thread(require_node, request)
+    with spool.lock_for_import():
+        take = partial(_import_received_step, arrivals, principal, spool, sha256)
+        return await asyncio.get_running_loop().run_in_executor(arrivals.imports, take)
+
+
+async def _receive(request: Request, spool: Spool, turn: int, sha256: str, at: int, size: int) -> int:
+    """Write the body into the spool; return the step's offset.
+
+    What came before a cut counts.
+    """
+    buffer = bytearray()
+
+    async def write() -> None:
+        nonlocal at
+        if buffer and not await asyncio.to_thread(spool.add, turn, sha256, bytes(buffer)):
+            raise FlightBusy(_("another attempt goes on with this step; it is asked again by itself"))
+        at += len(buffer)
+        buffer.clear()
+
+    try:
+        async for part in iterate_body(request):
+            buffer += part
+            if at + len(buffer) > size:
+                buffer.clear()
+                raise build_too_large_error(size)
+            if len(buffer) >= _WRITE_BYTES:
+                await write()
+                # again: the token may have been revoked meanwhile
+                await asyncio.to_thread(require_node, request)
+    finally:
+        await write()
+    return at
+
+
+def _import_received_step(
+    arrivals: StepReceiver, principal: Principal, spool: Spool, sha256: str
+) -> dict[str, Any]:
+    path = spool.find_complete(sha256)
+    if path is None:
+        raise Refused(460, pgettext("step", "the bytes came changed: send them again"))
+    try:
+        taken = arrivals.take(principal, path)
+    except (AccessDenied, RecordsMissing, SourceUnreadable, StoreConflict):
+        spool.forget(sha256)
+        raise
+    return {
+        "flights": list(taken.flights),
+        "lines": taken.lines,
+        "apart": [one.summary for one in taken.conflicts],
+        "unnamed": list(taken.unreferenced),
+    }
+
+
+def _build_offset_conflict(at: int) -> Refused:
+    return Refused(
+        409,
+        _("this step resumes at byte {offset}", offset=at),
+        {"Upload-Offset": str(at)},
+    )
+
+
+def _require_sha256(sha256: str) -> str:
+    try:
+        return require_hex_digits(sha256, 64)
+    except ValueError as error:
+        raise Refused(400, _("a step is named by its SHA-256")) from error
+
+
+def _get_receiver(request: Request) -> StepReceiver:
+    arrivals: StepReceiver = request.app.state.arrivals
+    return arrivals

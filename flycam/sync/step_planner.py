@@ -1,4 +1,4 @@
-"""Planner of steps: each is a small exchange of its own, whole or not at all.
+"""Planner of what a peer lacks: steps, each a small exchange of its own, or all in one bundle.
 
 A step's manifest begins at the cursor that the step before left, so the receiver's cursor is the only
 state. Order: records of flights without tiles to come, the records of the others with their coarse
@@ -9,51 +9,43 @@ tiles in log order with the terrain under them, other terrain, photos.
 from __future__ import annotations
 
 import hashlib
-import struct
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
-import zstandard
 from numpy.typing import NDArray
 
-from flycam.errors import SourceUnreadable
 from flycam.geometry.grid import TileId, TileRange, compute_ground_pixel_m
-from flycam.messages import _
 from flycam.model.flight import Flight
 from flycam.model.records import FrameRecord, FrameStatus
-from flycam.mosaic.tiles.peers import PeerCursor, encode_preview, has_peer_tiles
-from flycam.storage.files import decompress_bounded
-from flycam.sync.manifest import (
+from flycam.mosaic.tiles.peers import PeerCursor, has_peer_tiles
+from flycam.sync.exchange import (
+    DIGEST_PREFIX_DIGITS,
     EMPTY_DIGEST,
-    EXCHANGE_FORMAT,
-    INVENTORY_KEYS,
+    HEAD_DIGITS,
     ExchangeManifest,
+    ExchangeOffer,
+    InventoryAnswer,
+    InventoryQuery,
+    LogCursor,
     LogRange,
     ManifestItem,
-    MissingObjects,
     ObjectKind,
-    decode_manifest,
-    encode_manifest,
-    require_log_covers,
     require_same_log,
 )
-from flycam.sync.node import Node
 from flycam.sync.offer import (
-    ExchangeOffer,
     IntegrityFilter,
     LogPosition,
     LogTail,
-    MissingHeadsQuery,
-    build_terrain_item,
-    build_tile_item,
-    drop_known_tiles,
+    build_records_item,
     iterate_original_items,
+    list_live_logs,
+    list_newest_flights,
     list_terrain_ids,
     read_log_tail,
     requeue_repaired_tiles,
@@ -64,6 +56,7 @@ from flycam.sync.records import (
     encode_flight_records,
     read_flight_records,
 )
+from flycam.workspace import Workspace
 
 # -- Cache of records sent to a peer, so that the next ones can be sent as deltas ------------------
 #
@@ -87,9 +80,9 @@ class SentRecordCache:
         self._names: dict[str, list[tuple[int, str]]] = {}
         with suppress(OSError):
             for path in self._folder.iterdir():
-                parts = path.name.rsplit(".", 2)
-                if len(parts) == 3 and parts[1].isdigit():
-                    self._names.setdefault(parts[0], []).append((int(parts[1]), parts[2]))
+                flight_id, number, sha256 = ([*path.name.rsplit(".", 2), "", ""])[:3]
+                if number.isdigit():
+                    self._names.setdefault(flight_id, []).append((int(number), sha256))
         for some in self._names.values():
             some.sort()
 
@@ -97,14 +90,14 @@ class SentRecordCache:
         """Return the SHA-256 of a flight's cached records."""
         return [sha256 for __, sha256 in self._names.get(flight_id, ())]
 
-    def read(self, flight_id: str, sha256: str) -> bytes | None:
-        """Return cached records; None if they are not whole."""
+    def read(self, flight_id: str, sha256: str) -> bytes:
+        """Return cached records; empty if they are not whole."""
         for number, name in self._names.get(flight_id, ()):
             if name == sha256:
                 with suppress(OSError):
-                    data = self._path(flight_id, number, name).read_bytes()
-                    return data if hashlib.sha256(data).hexdigest() == sha256 else None
-        return None
+                    data = self._locate(flight_id, number, name).read_bytes()
+                    return data if hashlib.sha256(data).hexdigest() == sha256 else b""
+        return b""
 
     def keep(self, flight_id: str, sha256: str, data: bytes) -> None:
         """Add records; of too many the second oldest goes.
@@ -117,7 +110,7 @@ class SentRecordCache:
         number = some[-1][0] + 1 if some else 0
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._path(flight_id, number, sha256).write_bytes(data)
+            self._locate(flight_id, number, sha256).write_bytes(data)
             some.append((number, sha256))
         if len(some) > _MAX_RECORDS:
             self._forget(flight_id, some[1:2])
@@ -127,13 +120,13 @@ class SentRecordCache:
         self.keep(flight_id, sha256, data)
         self._forget(flight_id, [one for one in self._names[flight_id] if one[1] != sha256])
 
-    def _forget(self, flight_id: str, some: Iterable[tuple[int, str]]) -> None:
-        for number, sha256 in list(some):
+    def _forget(self, flight_id: str, some: Sequence[tuple[int, str]]) -> None:
+        for number, sha256 in some:
             self._names[flight_id].remove((number, sha256))
             with suppress(OSError):
-                self._path(flight_id, number, sha256).unlink()
+                self._locate(flight_id, number, sha256).unlink()
 
-    def _path(self, flight_id: str, number: int, sha256: str) -> Path:
+    def _locate(self, flight_id: str, number: int, sha256: str) -> Path:
         return self._folder / f"{flight_id}.{number}.{sha256}"
 
 
@@ -195,35 +188,34 @@ def _quantise_polygon(wkb: bytes, gsd_m: float | None) -> bytes:
 # -- Records that a peer may lack, to be sent whole, as a delta, or not at all ---------------------
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedRecords:
-    """Records as bytes, and their SHA-256."""
-
-    flight_id: str
-    sha256: str
-    data: bytes
-
-
 class RecordOffer:
     """Records of each flight, all and, for a video's first preview, the initial ones.
 
-    as_changes  whether they may be sent as deltas
+    Those to be sent are encoded, and named by their SHA-256.
+
+    as_deltas  whether they may be sent as deltas
     """
 
-    def __init__(self, node: Node, *, as_changes: bool = True) -> None:
+    def __init__(self, node: Workspace, *, as_deltas: bool = True) -> None:
         self._sent = SentRecordCache(node.cache_dir)
-        self._as_changes = as_changes
-        self._all_records: dict[str, EncodedRecords] = {}
-        self._begun: dict[str, EncodedRecords] = {}
+        self._as_deltas = as_deltas
+        self._encoded: dict[str, tuple[str, ManifestItem, bytes]] = {}
+        self._all: dict[str, str] = {}
+        self._initial: dict[str, str] = {}
         self._there: set[str] = set()
-        self._last: tuple[str, str, bytes] = ("", "", b"")
+        self._deltas: dict[tuple[str, str], bytes] = {}
 
     def add(self, records: FlightRecords) -> None:
         """Add the records of one flight."""
         flight_id, thin = records.flight.flight_id, simplify_footprints(records)
-        self._all_records[flight_id] = _encode_records(flight_id, thin)
-        if (begun := select_initial_records(thin)) is not thin:
-            self._begun[flight_id] = _encode_records(flight_id, begun)
+        self._all[flight_id] = self._encode(thin)
+        if (initial := select_initial_records(thin)) is not thin:
+            self._initial[flight_id] = self._encode(initial)
+
+    def _encode(self, records: FlightRecords) -> str:
+        item, data = build_records_item(encode_flight_records(records))
+        self._encoded[item.sha256] = (records.flight.flight_id, item, data)
+        return item.sha256
 
     @property
     def names(self) -> set[str]:
@@ -231,135 +223,63 @@ class RecordOffer:
 
         Those sent before are included, for the peer deletes records that are not named.
         """
-        before = {sha256 for flight_id in self._all_records for sha256 in self._sent.list_sha256(flight_id)}
-        return {one.sha256 for some in (self._all_records, self._begun) for one in some.values()} | before
+        before = {sha256 for flight_id in self._all for sha256 in self._sent.list_sha256(flight_id)}
+        return self._encoded.keys() | before
 
-    def note_missing(self, missing: MissingObjects) -> None:
+    def note_missing(self, missing: Collection[str]) -> None:
         """Note which of these the peer lacks."""
-        self._there = self.names - set(missing.records)
-        for encoded in self._all_records.values():
-            if encoded.sha256 in self._there:
-                self._sent.keep_only(encoded.flight_id, encoded.sha256, encoded.data)
+        self._there = self.names - set(missing)
+        for flight_id, sha256 in self._all.items():
+            if sha256 in self._there:
+                self._sent.keep_only(flight_id, sha256, self._encoded[sha256][2])
 
-    def get_all(self, flight_id: str) -> EncodedRecords:
+    def get_all(self, flight_id: str) -> str:
         """Return all records of a flight."""
-        return self._all_records[flight_id]
+        return self._all[flight_id]
 
-    def get_initial(self, flight_id: str) -> EncodedRecords:
+    def get_initial(self, flight_id: str) -> str:
         """Return the records that are sent with previews: all, if the peer has them."""
-        all_records = self._all_records[flight_id]
-        return all_records if self.is_known_to_peer(all_records) else self._begun.get(flight_id, all_records)
+        every = self._all[flight_id]
+        return every if self.is_known_to_peer(every) else self._initial.get(flight_id, every)
 
-    def is_known_to_peer(self, records: EncodedRecords) -> bool:
+    def is_known_to_peer(self, sha256: str) -> bool:
         """Return True if the peer has them."""
-        return records.sha256 in self._there
+        return sha256 in self._there
 
-    def size_bytes(self, records: EncodedRecords) -> int:
-        """Return the bytes to be sent, whole or as a delta."""
-        return self._encode_outgoing(records)[0].size_bytes
+    def get_full_item(self, sha256: str) -> tuple[ManifestItem, bytes]:
+        """Return the item of whole records, and its bytes."""
+        return self._encoded[sha256][1:]
 
-    def take_item(self, records: EncodedRecords) -> tuple[ManifestItem, bytes]:
+    def take_item(self, sha256: str) -> tuple[ManifestItem, bytes]:
         """Return the item to be sent and its bytes; note that the peer has it."""
-        outgoing = self._encode_outgoing(records)
-        self._sent.keep(records.flight_id, records.sha256, records.data)
-        self._there.add(records.sha256)
+        outgoing = self.get_item(sha256)
+        flight_id, __, data = self._encoded[sha256]
+        self._sent.keep(flight_id, sha256, data)
+        self._there.add(sha256)
         return outgoing
 
-    def _encode_outgoing(self, full: EncodedRecords) -> tuple[ManifestItem, bytes]:
-        base = self._find_base(full)
-        if base is not None:
-            change = self._encode_delta(full, base)
-            if 0 < len(change) < len(full.data):
-                sha256 = hashlib.sha256(change).hexdigest()
+    def get_item(self, sha256: str) -> tuple[ManifestItem, bytes]:
+        """Return the item to be sent, whole or a delta to the last that the peer has."""
+        flight_id, item, data = self._encoded[sha256]
+        before = [one for one in self._sent.list_sha256(flight_id) if one in self._there]
+        if before and self._as_deltas:
+            delta = self._compute_delta(flight_id, sha256, before[-1], data)
+            if 0 < len(delta) < len(data):
+                name = hashlib.sha256(delta).hexdigest()
                 return ManifestItem(
-                    kind=ObjectKind.RECORD_DELTA, sha256=sha256, size_bytes=len(change), name=full.sha256
-                ), change
-        return ManifestItem(kind=ObjectKind.RECORDS, sha256=full.sha256, size_bytes=len(full.data)), full.data
+                    kind=ObjectKind.RECORD_DELTA, sha256=name, size_bytes=len(delta), name=sha256
+                ), delta
+        return item, data
 
-    def _encode_delta(self, records: EncodedRecords, base: str) -> bytes:
+    def _compute_delta(self, flight_id: str, sha256: str, base: str, data: bytes) -> bytes:
         """Return the delta from earlier records; empty if these are not whole any more.
 
-        The last one is cached, for its size is compared before it is sent.
+        The last one is kept, for its size is compared before it is sent.
         """
-        if self._last[:2] != (records.sha256, base):
-            earlier = self._sent.read(records.flight_id, base)
-            self._last = (
-                records.sha256,
-                base,
-                b"" if earlier is None else compute_record_delta(records.data, earlier),
-            )
-        return self._last[2]
-
-    def _find_base(self, records: EncodedRecords) -> str | None:
-        """Return the SHA-256 of the last records that were sent and that the peer has."""
-        before = [one for one in self._sent.list_sha256(records.flight_id) if one in self._there]
-        return before[-1] if before and self._as_changes else None
-
-
-def _encode_records(flight_id: str, records: FlightRecords) -> EncodedRecords:
-    data = encode_flight_records(records)
-    return EncodedRecords(flight_id, hashlib.sha256(data).hexdigest(), data)
-
-
-# -- One step as sent: `u32 length · manifest, compressed · objects`, little-endian ----------------
-#
-# It is named by the SHA-256 of these bytes (docs/formats/sync.md).
-
-
-_LENGTH = struct.Struct("<I")
-_LEVEL = 9
-_MAX_MANIFEST_BYTES = 16 << 20
-
-
-class SyncStep:
-    """One step, built when it is due. Its bytes can be read again from any offset."""
-
-    def __init__(self, offered: ExchangeOffer) -> None:
-        compressed = zstandard.ZstdCompressor(level=_LEVEL).compress(encode_manifest(offered.manifest))
-        self._head = _LENGTH.pack(len(compressed)) + compressed
-        self._offered = offered
-        self.size_bytes = len(self._head) + offered.manifest.size_bytes
-        digest = hashlib.sha256()
-        for block in self.blocks(0):
-            digest.update(block)
-        self.sha256 = digest.hexdigest()
-
-    @property
-    def manifest(self) -> ExchangeManifest:
-        return self._offered.manifest
-
-    def blocks(self, start: int) -> Iterator[bytes]:
-        """Yield its bytes from `start` on; ObjectMissing if the store lost an object."""
-        for block in self._all():
-            if start < len(block):
-                yield block[start:] if start else block
-            start = max(start - len(block), 0)
-
-    def _all(self) -> Iterator[bytes]:
-        yield self._head
-        for item in self._offered.manifest.items:
-            yield from self._offered.blocks(item)
-
-
-def read_step_manifest(path: Path, place: str) -> tuple[ExchangeManifest, int]:
-    """Return the manifest of a step in a file and the first object's offset.
-
-    Raises SourceUnreadable.
-    """
-    try:
-        with path.open("rb") as file:
-            (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
-            compressed = file.read(min(length, _MAX_MANIFEST_BYTES))
-        plain = decompress_bounded(compressed, _MAX_MANIFEST_BYTES)
-    except (struct.error, ValueError, zstandard.ZstdError) as error:
-        raise SourceUnreadable(
-            _(
-                "{place}: the received data are not a step ({error}); bring both nodes to the same version",
-                place=place,
-                error=error,
-            )
-        ) from error
-    return decode_manifest(plain, place), _LENGTH.size + length
+        if (sha256, base) not in self._deltas:
+            earlier = self._sent.read(flight_id, base)
+            self._deltas = {(sha256, base): compute_record_delta(data, earlier) if earlier else b""}
+        return self._deltas[sha256, base]
 
 
 # -- Terrains of a flight's frames, sent with the tiles that were made on them ---------------------
@@ -371,10 +291,10 @@ def read_step_manifest(path: Path, place: str) -> tuple[ExchangeManifest, int]:
 class TerrainSchedule:
     """Terrains of all flights of a node; names: ids of all that are here."""
 
-    def __init__(self, node: Node, readable: IntegrityFilter) -> None:
+    def __init__(self, node: Workspace, readable: IntegrityFilter) -> None:
         self._node, self._readable = node, readable
         self._under: dict[str, list[tuple[TileRange, str]]] = {}
-        self._missing: set[str] = set()
+        self.missing: set[str] = set()
         self.names: set[str] = set()
 
     def add(self, flight_id: str, frames: Collection[FrameRecord]) -> None:
@@ -387,42 +307,28 @@ class TerrainSchedule:
             if one.status is FrameStatus.USED and one.tiles is not None and one.dem_id in here
         ]
 
-    def note_missing(self, missing: Iterable[str]) -> None:
-        """Note which of them the peer lacks."""
-        self._missing = set(missing)
-        for flight_id, under in self._under.items():
-            self._under[flight_id] = [one for one in under if one[1] in self._missing]
+    def list_for_flights(self, flight_ids: Set[str]) -> set[str]:
+        """Return the ids of the terrains of these flights."""
+        return {dem_id for flight_id in flight_ids for __, dem_id in self._under[flight_id]}
 
-    def select_for_tiles(self, flight_id: str, tile_ids: Set[TileId]) -> list[ManifestItem]:
-        """Return the terrains under these tiles that were not sent before."""
+    def take_for_tiles(self, flight_id: str, tile_ids: Set[TileId]) -> Iterator[ManifestItem]:
+        """Yield the missing terrains under these tiles."""
         found = {
             dem_id
             for tiles, dem_id in self._under[flight_id]
-            if dem_id in self._missing and any(tile_id in tiles for tile_id in tile_ids)
+            if dem_id in self.missing and any(tile_id in tiles for tile_id in tile_ids)
         }
-        self._missing -= found
-        return list(self._items(sorted(found)))
+        yield from self.take(found)
 
-    def iterate_remaining(self, target: Callable[[], int]) -> Iterator[list[ManifestItem]]:
-        """Yield the remaining terrains, about `target()` bytes at a time."""
-        some: list[ManifestItem] = []
-        size = 0
-        for item in self._items(sorted(self._missing)):
-            some.append(item)
-            size += item.size_bytes
-            if size >= target():
-                yield some
-                some, size = [], 0
-        if some:
-            yield some
-
-    def _items(self, dem_ids: Iterable[str]) -> Iterator[ManifestItem]:
-        for dem_id in dem_ids:
-            if (data := self._readable.terrain(dem_id)) is not None:
-                yield build_terrain_item(dem_id, data)
+    def take(self, dem_ids: Set[str]) -> Iterator[ManifestItem]:
+        """Yield these terrains, which the peer has then, unless they are damaged here."""
+        for dem_id in sorted(dem_ids):
+            self.missing.discard(dem_id)
+            if (item := self._readable.terrain(dem_id)) is not None:
+                yield item
 
 
-# -- Planner of steps: queries first, then steps ---------------------------------------------------
+# -- Steps, each built when it is due --------------------------------------------------------------
 
 
 ByteBudget = Callable[[], int]
@@ -433,7 +339,30 @@ _OVERVIEW_M = 1.0
 _INLINE_RECORDS_BYTES = 24 << 10
 # hashes of about 270 KB; a request holds 4 MiB
 _MAX_QUERY_NAMES = 4000
-_EMPTY_QUERY: Mapping[str, Any] = {"mosaics": [], **{word: [] for word in INVENTORY_KEYS.values()}}
+_MAX_HEADS_PER_QUERY = 1000
+
+MissingHeadsQuery = Callable[[str, Sequence[str]], Collection[str]]
+"""Of these heads of a live mosaic (HEAD_DIGITS digits of content hashes) return those that a peer lacks."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Objects of a step, gathered until they are about a target."""
+
+    items: list[ManifestItem] = field(default_factory=list)
+    inline_bytes: dict[str, bytes] = field(default_factory=dict)
+    size_bytes: int = 0
+
+    def add(self, item: ManifestItem, data: bytes | None = None) -> None:
+        """Add an object, its bytes if they are not read from the store."""
+        self.items.append(item)
+        self.size_bytes += item.size_bytes
+        if data is not None:
+            self.inline_bytes[item.sha256] = data
+
+    def has_room(self, more_bytes: int, limit_bytes: int) -> bool:
+        """Return True if an object fits; the first always does."""
+        return not self.items or self.size_bytes + more_bytes <= limit_bytes
 
 
 class StepPlanner:
@@ -444,27 +373,22 @@ class StepPlanner:
 
     def __init__(
         self,
-        node: Node,
+        node: Workspace,
         *,
         originals: bool = False,
         reached: dict[str, LogPosition] | None = None,
-        record_changes: bool = True,
+        as_deltas: bool = True,
     ) -> None:
         """Read the ends of the logs, then the records.
 
-        reached         kept by the caller from one planner to the next: logs are read from there
-        record_changes  whether records may be sent as deltas
+        reached    kept by the caller from one planner to the next: logs are read from there
+        as_deltas  whether records may be sent as deltas
         """
         self._node, self._reached = node, {} if reached is None else reached
         self.readable = IntegrityFilter(node, requeue_repaired_tiles(node))
-        self._ends = {
-            one.mosaic_id: (one, node.catalog.tiles.last_seq(one.mosaic_id))
-            for one in node.catalog.tiles.mosaics()
-            if one.revision == 0
-        }
-        flights = node.catalog.flights.flights()
-        self._flights = sorted(flights, key=lambda one: (-one.last_ns, one.flight_id))
-        self._records = RecordOffer(node, as_changes=record_changes)
+        self._ends = list_live_logs(node)
+        self._flights = list_newest_flights(node)
+        self._records = RecordOffer(node, as_deltas=as_deltas)
         self._originals: dict[str, tuple[ManifestItem, str]] = {}
         self._grounds = TerrainSchedule(node, self.readable)
         self._withdrawn_in: set[str] = set()
@@ -482,58 +406,46 @@ class StepPlanner:
         self.conflicts: set[str] = set()
         """Flights that the peer cannot merge: nothing more of them is sent."""
 
-    def build_query(self) -> dict[str, object]:
+    def build_query(self) -> InventoryQuery:
         """Return the first query to the peer."""
-        return {
-            "format": EXCHANGE_FORMAT,
-            "box": self._node.box,
-            "mosaics": sorted(self._ends),
-            "records": sorted(self._records.names),
-            **{word: [] for word in INVENTORY_KEYS.values()},
-        }
+        return InventoryQuery(
+            box=self._node.box,
+            mosaics=tuple(sorted(one.mosaic_id for one, __ in self._ends)),
+            records=tuple(sorted(self._records.names)),
+        )
 
-    def build_name_queries(
-        self, kind: ObjectKind, question: Mapping[str, object], queried: Collection[str]
-    ) -> Iterator[dict[str, Any]]:
-        """Yield queries about names of a kind not queried yet, each of bounded size.
-
-        question  as first sent; the peer deletes records that a query does not name
-        """
-        left = sorted(self.names(kind) - set(queried))
+    def build_name_queries(self, kind: ObjectKind, queried: Collection[str]) -> Iterator[InventoryQuery]:
+        """Yield queries about names of a kind not queried yet, each of bounded size."""
+        left = sorted(self.get_names(kind) - set(queried))
         for start in range(0, len(left), _MAX_QUERY_NAMES):
-            yield {**question, **_EMPTY_QUERY, INVENTORY_KEYS[kind]: left[start : start + _MAX_QUERY_NAMES]}
+            names = tuple(left[start : start + _MAX_QUERY_NAMES])
+            query = InventoryQuery(box=self._node.box)
+            is_terrain = kind is ObjectKind.TERRAIN
+            yield replace(query, terrain=names) if is_terrain else replace(query, originals=names)
 
-    def build_heads_query(self, mosaic_id: str, heads: Sequence[str]) -> dict[str, Any]:
-        """Return a query about heads of one mosaic.
-
-        It names no records, and none of them are deleted.
-        """
-        header = {"format": EXCHANGE_FORMAT, "box": self._node.box}
-        return {**header, **_EMPTY_QUERY, "heads": {mosaic_id: heads}}
-
-    def note_missing(self, missing: MissingObjects) -> None:
+    def note_missing(self, missing: InventoryAnswer) -> None:
         """Note what the peer lacks.
 
         Raises StoreConflict where what it imported under this node's name is another log, or more of it
         than there is.
         """
-        self._records.note_missing(missing)
+        self._records.note_missing(missing.records)
         self._logs = {}
-        seen = frozenset(missing.views)
-        for mosaic, until in self._ends.values():
+        for mosaic, until in self._ends:
             known = missing.cursors.get(mosaic.mosaic_id, PeerCursor(seq=0, digest=EMPTY_DIGEST))
-            require_log_covers(self._node.box, mosaic.mosaic_id, known.seq, until)
-            log = read_log_tail(self._node.catalog.tiles, mosaic, known.seq, until, seen, self._reached)
+            log = read_log_tail(self._node, mosaic, known.seq, until, self._reached)
             require_same_log(self._node.box, mosaic.mosaic_id, known.seq, known.digest, log.digests[0])
             if log.until > log.since:
+                there = missing.views
+                log.views = [one for one in log.views if one.content_hash[:DIGEST_PREFIX_DIGITS] not in there]
                 self._logs.setdefault(mosaic.flight_id, []).append(log)
 
     def is_current(self) -> bool:
         """Return True if the logs still end where they ended when this was built."""
         tiles = self._node.catalog.tiles
-        return all(tiles.last_seq(name) == until for name, (__, until) in self._ends.items())
+        return all(tiles.last_seq(one.mosaic_id) == until for one, until in self._ends)
 
-    def tile_bytes(self) -> int:
+    def measure_tiles(self) -> int:
         """Return the bytes of tiles that the peer lacks, without records and previews."""
         return sum(
             self.readable.size(line)
@@ -543,30 +455,30 @@ class StepPlanner:
             if line.seq > log.since
         )
 
-    def count_bytes(self, kind: ObjectKind, names: Iterable[str]) -> int:
+    def count_bytes(self, names: Iterable[str]) -> int:
         """Return the bytes of these photos that may be sent; 0 for terrain."""
-        return (
-            sum(item.size_bytes for item in self._iterate_photos(names)) if kind is ObjectKind.ORIGINAL else 0
-        )
+        return sum(item.size_bytes for item in self._iterate_photos(names))
 
-    def names(self, kind: ObjectKind) -> Set[str]:
+    def get_names(self, kind: ObjectKind) -> Set[str]:
         """Return the names of a kind: SHA-256 of photos, ids of terrain."""
         return self._originals.keys() if kind is ObjectKind.ORIGINAL else self._grounds.names
 
     def steps(
         self,
-        missing: MissingObjects,
         target: ByteBudget,
         limit: ByteBudget = lambda: sys.maxsize,
         *,
+        terrain: Iterable[str] = (),
+        originals: Iterable[str] = (),
         heads: MissingHeadsQuery = lambda _mosaic_id, heads: heads,
         has_tiles: bool = True,
-    ) -> Iterator[SyncStep]:
+    ) -> Iterator[ExchangeOffer]:
         """Yield the steps, each built when it is due and of about `target()` bytes.
 
         When the next is requested, the one before was imported.
 
         limit      upper bound of several tiles or previews together; also twice the target
+        terrain    ids, originals: SHA-256, that the peer lacks; read when they are due
         heads      queries the peer, when due, which tiles it lacks
         has_tiles  False: records and previews alone, for a metered connection
         """
@@ -590,14 +502,42 @@ class StepPlanner:
             yield from self._iterate_remaining_records(flight)
         if not has_tiles:
             return
-        self._grounds.note_missing(missing.terrain)
+        self._grounds.missing = set(terrain)
         for flight in fresh:
             for log in self._logs[flight.flight_id]:
                 yield from self._iterate_tiles(flight, log, target, most, heads)
-        yield from (self._build_step(some, {}) for some in self._grounds.iterate_remaining(target))
-        for item in self._iterate_photos(missing.originals):
+        yield from self._iterate_batches(
+            ((one, None) for one in self._grounds.take(self._grounds.missing)), target
+        )
+        for item in self._iterate_photos(originals):
             if self.readable.has_original(item.sha256):
-                yield self._build_step([item], {})
+                yield self._build_step(_Batch([item]))
+
+    def build_bundle(self, since: LogCursor) -> ExchangeOffer:
+        """Return all that a peer lacks whose cursor here is `since` in one offer, without previews.
+
+        What is lost or damaged here is skipped (`ExchangeOffer.skipped`) and deferred. Raises StoreConflict
+        if `since` is beyond the end of a log here (two nodes of one name, or this one was restored from an
+        older backup), ObjectMissing if the log advanced meanwhile and a tile was collected.
+        """
+        logs = [
+            read_log_tail(self._node, mosaic, since.get(mosaic.mosaic_id, 0), until)
+            for mosaic, until in self._ends
+        ]
+        batch = _Batch()
+        for flight in self._flights:
+            batch.add(*self._records.get_full_item(self._records.get_all(flight.flight_id)))
+        for line in (line for log in logs for line in log.tiles):
+            if (tile := self.readable.tile(line)) is not None:
+                # a bundle may be larger than the memory: the bytes are read again as they are written
+                batch.add(tile[0])
+        fresh = {log.mosaic.flight_id for log in logs if log.until > log.since}
+        batch.items += self._grounds.take(self._grounds.list_for_flights(fresh))
+        batch.items += [
+            item for item, __ in self._originals.values() if self.readable.has_original(item.sha256)
+        ]
+        ranges = {log.mosaic.mosaic_id: log.build_range(log.until) for log in logs}
+        return self._build_step(batch, log_ranges=ranges)
 
     def _iterate_photos(self, names: Iterable[str]) -> Iterator[ManifestItem]:
         """Yield these photos unless the peer does not import their flights' records."""
@@ -606,143 +546,142 @@ class StepPlanner:
             if item is not None and flight_id not in self.conflicts:
                 yield item
 
-    def _iterate_known_flights(self, target: ByteBudget) -> Iterator[SyncStep]:
-        """Yield steps of records of flights without tiles to come, many in a step.
+    def _iterate_batches(
+        self, objects: Iterable[tuple[ManifestItem, bytes | None]], target: ByteBudget
+    ) -> Iterator[ExchangeOffer]:
+        """Yield steps of objects of no log, many in a step."""
+        batch = _Batch()
+        for item, data in objects:
+            batch.add(item, data)
+            if batch.size_bytes >= target():
+                yield self._build_step(batch)
+                batch = _Batch()
+        if batch.items:
+            yield self._build_step(batch)
+
+    def _iterate_known_flights(self, target: ByteBudget) -> Iterator[ExchangeOffer]:
+        """Yield steps of records of flights without tiles to come.
 
         They go first, for withdrawals are among them.
         """
         waiting = [
-            one
-            for one in self._flights
-            if one.flight_id not in self._logs
-            and not self._records.is_known_to_peer(self._records.get_all(one.flight_id))
+            self._records.get_all(one.flight_id) for one in self._flights if one.flight_id not in self._logs
         ]
-        while waiting:
-            items: list[ManifestItem] = []
-            inline: dict[str, bytes] = {}
-            size = 0
-            while waiting and (not items or size < target()):
-                item, data = self._records.take_item(self._records.get_all(waiting.pop(0).flight_id))
-                items.append(item)
-                inline[item.sha256] = data
-                size += len(data)
-            yield self._build_step(items, inline)
+        lacking = [one for one in waiting if not self._records.is_known_to_peer(one)]
+        yield from self._iterate_batches(map(self._records.take_item, lacking), target)
 
     def _iterate_views(
         self, flight: Flight, target: ByteBudget, most: ByteBudget, *, coarse: bool
-    ) -> Iterator[SyncStep]:
+    ) -> Iterator[ExchangeOffer]:
         """Yield previews of a flight's parents, coarse zooms first, with missing records."""
-        waiting = [
-            line
-            for log in self._logs[flight.flight_id]
+        logs = self._logs[flight.flight_id]
+        views = [
+            (line, log.mosaic)
+            for log in logs
             for line in log.views
             if _is_coarse(line.tile_id.z, flight) == coarse
         ]
-        mosaics = {log.mosaic.mosaic_id: log.mosaic for log in self._logs[flight.flight_id]}
+        waiting = sorted(views, key=lambda one: (-one[0].tile_id.z, one[0].seq))
         has_records = self._records.is_known_to_peer(self._records.get_initial(flight.flight_id))
         while (waiting or not has_records) and flight.flight_id not in self.conflicts:
-            items: list[ManifestItem] = []
-            inline: dict[str, bytes] = {}
-            size = 0
+            batch = _Batch()
+            records = self._records.get_initial(flight.flight_id)
             # records of many photos fill a step: some previews go with them, so that there is something
             # to see
-            own = 0 if has_records else self._records.size_bytes(self._records.get_initial(flight.flight_id))
+            own = 0 if has_records else self._records.get_item(records)[0].size_bytes
             room = max(target() - own, min(target(), _INLINE_RECORDS_BYTES))
-            waiting.sort(key=lambda one: (one.tile_id.z, -one.seq))
-            while waiting and (not items or size < room):
-                line = waiting[0]
-                parent = self.readable.parent(mosaics[line.mosaic_id], line)
-                view = b"" if parent is None else encode_preview(parent)
-                if items and size + len(view) > max(most() - own, room):
+            while waiting and batch.has_room(1, room):
+                line, mosaic = waiting[-1]
+                view = self.readable.preview(mosaic, line)
+                if view is not None and not batch.has_room(len(view[1]), max(most() - own, room)):
                     break
-                waiting.pop(0)
-                if parent is None:
-                    continue
-                item = build_tile_item(line, view, ObjectKind.VIEW)
-                items.append(item)
-                inline[item.sha256] = view
-                size += len(view)
-            here = {log.mosaic.mosaic_id: log.build_range(log.since) for log in self._logs[flight.flight_id]}
-            if items or not has_records:
-                records = self._records.get_initial(flight.flight_id)
-                yield self._build_flight_step(flight, items, inline, here, records)
+                waiting.pop()
+                if view is not None:
+                    batch.add(*view)
+            if batch.items or not has_records:
+                yield self._build_flight_step(flight, batch, self._get_ranges(logs), records)
             has_records = True
 
-    def _iterate_remaining_records(self, flight: Flight) -> Iterator[SyncStep]:
+    def _iterate_remaining_records(self, flight: Flight) -> Iterator[ExchangeOffer]:
         """Yield the records of a flight whose previews went with the initial ones."""
-        all_records = self._records.get_all(flight.flight_id)
-        if not self._records.is_known_to_peer(all_records) and flight.flight_id not in self.conflicts:
-            here = {log.mosaic.mosaic_id: log.build_range(log.since) for log in self._logs[flight.flight_id]}
-            yield self._build_flight_step(flight, [], {}, here, all_records)
+        records = self._records.get_all(flight.flight_id)
+        if not self._records.is_known_to_peer(records) and flight.flight_id not in self.conflicts:
+            ranges = self._get_ranges(self._logs[flight.flight_id])
+            yield self._build_flight_step(flight, _Batch(), ranges, records)
 
-    def _drop_known(self, log: LogTail, heads: MissingHeadsQuery, *, views: bool = False) -> None:
-        self.left_out_bytes += sum(map(self.readable.size, drop_known_tiles(log, heads, views=views)))
+    @staticmethod
+    def _get_ranges(logs: Iterable[LogTail]) -> dict[str, LogRange]:
+        """Return the empty ranges at the peer's cursors."""
+        return {log.mosaic.mosaic_id: log.build_range(log.since) for log in logs}
+
+    def _drop_known(self, log: LogTail, missing: MissingHeadsQuery, *, views: bool = False) -> None:
+        """Remove the tiles that the peer has from elsewhere from a log, of which it is queried once.
+
+        Overview tiles too if `views`, where they are still to be sent. A node that read the server's
+        bundle, or another node's, has their flights in logs of its own; a server may have orthorectified
+        the same memory card, or have rebuilt a flight without withdrawn frames. What it once sent the peer
+        may have lost since, restored from an older backup: so it is asked when the tiles are due.
+        """
+        if log.is_queried:
+            return
+        log.is_queried = True
+        heads = [
+            line.content_hash[:HEAD_DIGITS] for line in ((*log.views, *log.tiles) if views else log.tiles)
+        ]
+        wanted: set[str] = set()
+        for start in range(0, len(heads), _MAX_HEADS_PER_QUERY):
+            wanted.update(missing(log.mosaic.mosaic_id, heads[start : start + _MAX_HEADS_PER_QUERY]))
+        known = [one for one in log.tiles if one.content_hash[:HEAD_DIGITS] not in wanted]
+        self.left_out_bytes += sum(map(self.readable.size, known))
+        log.tiles = [one for one in log.tiles if one.content_hash[:HEAD_DIGITS] in wanted]
+        log.views = [one for one in log.views if one.content_hash[:HEAD_DIGITS] in wanted] if views else []
 
     def _iterate_tiles(
         self, flight: Flight, log: LogTail, target: ByteBudget, most: ByteBudget, heads: MissingHeadsQuery
-    ) -> Iterator[SyncStep]:
+    ) -> Iterator[ExchangeOffer]:
         """Yield base tiles in log order: each step ends where the cursor may be after it."""
         self._drop_known(log, heads)
-        waiting = list(log.tiles)
+        waiting = log.tiles[::-1]
         end = log.until
         while log.since < end and flight.flight_id not in self.conflicts:
-            items: list[ManifestItem] = []
-            tiles: set[TileId] = set()
-            inline: dict[str, bytes] = {}
-            size, reached = 0, log.since
-            while waiting and (not items or size < target()):
-                line = waiting[0]
-                data = self.readable.tile(line)
-                if data is not None and items and size + len(data) > most():
+            batch, reached = _Batch(), log.since
+            while waiting and batch.has_room(1, target()):
+                line = waiting[-1]
+                tile = self.readable.tile(line)
+                if tile is not None and not batch.has_room(len(tile[1]), most()):
                     break
-                waiting.pop(0)
-                reached = line.seq
-                if data is None:
-                    continue
-                item = build_tile_item(line, data)
-                items.append(item)
-                tiles.add(line.tile_id)
-                inline[item.sha256] = data
-                size += len(data)
+                reached = waiting.pop().seq
+                if tile is not None:
+                    batch.add(*tile)
             until = reached if waiting else end
-            items = [*self._grounds.select_for_tiles(flight.flight_id, tiles), *items]
-            stretch = {log.mosaic.mosaic_id: log.build_range(until)}
-            yield self._build_flight_step(
-                flight, items, inline, stretch, self._records.get_all(flight.flight_id)
-            )
+            tile_ids = {one.tile.tile_id for one in batch.items if one.tile is not None}
+            batch.items[:0] = self._grounds.take_for_tiles(flight.flight_id, tile_ids)
+            ranges = {log.mosaic.mosaic_id: log.build_range(until)}
+            yield self._build_flight_step(flight, batch, ranges, self._records.get_all(flight.flight_id))
             log.move_to(until)
 
     def _build_flight_step(
-        self,
-        flight: Flight,
-        items: Sequence[ManifestItem],
-        inline: Mapping[str, bytes],
-        stretches: Mapping[str, LogRange],
-        records: EncodedRecords,
-    ) -> SyncStep:
+        self, flight: Flight, batch: _Batch, ranges: Mapping[str, LogRange], records: str
+    ) -> ExchangeOffer:
         """Return a step of one flight: the first has its records, later ones name them."""
-        known = (records.sha256,) if self._records.is_known_to_peer(records) else ()
+        known = (records,) if self._records.is_known_to_peer(records) else ()
         if not known:
             item, data = self._records.take_item(records)
-            items, inline = [item, *items], {**inline, item.sha256: data}
-        reached = {name: one.until for name, one in stretches.items()}
+            batch.items.insert(0, item)
+            batch.inline_bytes[item.sha256] = data
+        reached = {name: one.until for name, one in ranges.items()}
         unfinished = {
             log.mosaic.mosaic_id
             for log in self._logs[flight.flight_id]
             if reached.get(log.mosaic.mosaic_id, log.since) < log.until
         }
-        manifest = ExchangeManifest(
-            box=self._node.box,
-            log_ranges=stretches,
-            items=tuple(items),
-            known_records=known,
-            unfinished_mosaics=frozenset(unfinished),
+        return self._build_step(
+            batch, log_ranges=ranges, known_records=known, unfinished_mosaics=frozenset(unfinished)
         )
-        return SyncStep(ExchangeOffer(manifest=manifest, inline_bytes=dict(inline), store=self._node.store))
 
-    def _build_step(self, items: Sequence[ManifestItem], inline: Mapping[str, bytes]) -> SyncStep:
-        manifest = ExchangeManifest(box=self._node.box, items=tuple(items))
-        return SyncStep(ExchangeOffer(manifest=manifest, inline_bytes=dict(inline), store=self._node.store))
+    def _build_step(self, batch: _Batch, **others: Any) -> ExchangeOffer:
+        manifest = ExchangeManifest(box=self._node.box, items=tuple(batch.items), **others)
+        return ExchangeOffer(manifest, batch.inline_bytes, self._node.store, self.readable.skipped)
 
 
 def _is_coarse(zoom: int, flight: Flight) -> bool:

@@ -31,16 +31,16 @@ from flycam.model.frame import MosaicTile
 from flycam.mosaic.terrain_codec import encode_terrain
 from flycam.mosaic.tiles.codec import encode_tile
 from flycam.sync.bundle import PartHeader, encode_part_header
-from flycam.sync.manifest import (
+from flycam.sync.codec import compress
+from flycam.sync.exchange import (
     EXCHANGE_FORMAT,
     ExchangeManifest,
     LogRange,
     ManifestItem,
     ObjectKind,
-    compute_manifest_id,
     encode_manifest,
 )
-from flycam.sync.records import compress_records, compute_record_delta
+from flycam.sync.records import compute_record_delta
 from tests.ingest.photos.made_flights import LAT, LON
 from tests.ingest.preflight import handmade
 from tests.ingest.telemetry import (
@@ -58,9 +58,9 @@ TILE = TileId(z=20, x=830_001, y=465_001)
 _HEX, _HALF = "ab" * 32, "cd" * 16
 _RECORDS: dict[str, object] = {
     **{"event": {}, "flight": {}, "mosaics": [], "frames": [], "placements": [], "withdrawals": []},
-    **{"classification": "open", "redactions": [], "redaction_grounds": [], "holds": [], "let_go": []},
+    **{"classification": "open", "redactions": [], "redaction_grounds": [], "holds": [], "purges": []},
 }
-BASE = compress_records(json.dumps(_RECORDS, separators=(",", ":")).encode())
+BASE = compress(json.dumps(_RECORDS, separators=(",", ":")).encode())
 """Records that came before."""
 
 
@@ -206,15 +206,16 @@ def bundle() -> list[bytes]:
     hold."""
     data = zstandard.ZstdCompressor().compress(b"{}")
     said = encode_manifest(_manifest(data))
-    payload = len(said).to_bytes(8, "little") + said + data
+    said = compress(said)
+    payload = len(said).to_bytes(4, "little") + said + data
     return [b"\0" + part_of(payload), b"\1" + payload]
 
 
 def part_of(payload: bytes) -> bytes:
     """The only part of a bundle, whole."""
-    length = int.from_bytes(payload[:8], "little")
+    length = int.from_bytes(payload[:4], "little")
     head = PartHeader(
-        bundle_id=compute_manifest_id(payload[8 : 8 + length]),
+        bundle_id=hashlib.sha256(payload[: 4 + length]).hexdigest(),
         number=1,
         count=1,
         size_bytes=len(payload),
@@ -233,8 +234,8 @@ def sync() -> list[bytes]:
     """The first byte says what follows: 0 records, 1 a step's manifest, 2 a list of what is common, each
     before it is compressed; 3 and 4 a question; 5 to 7 as 0 to 2, compressed; 8 a change of records
     before it is compressed, 9 compressed."""
-    thing = ["terrain", "dem.tif", _HEX, 10, 1, {}]
-    listing = {"state": _HEX[:32], "box": "p", "things": [thing]}
+    thing = {"kind": "terrain", "name": "dem.tif", "sha256": _HEX, "size_bytes": 10, "at_ns": 1}
+    listing = {"state": _HEX[:32], "box": "p", "items": [thing]}
     question = {"format": EXCHANGE_FORMAT, "box": "field", "records": [_HEX], "terrain": [], "originals": []}
     plain = [
         json.dumps(_RECORDS).encode(),
@@ -244,7 +245,7 @@ def sync() -> list[bytes]:
         json.dumps({**question, "mosaics": []}).encode(),
     ]
     packed = [zstandard.ZstdCompressor().compress(one) for one in plain[:3]]
-    more = compress_records(json.dumps({**_RECORDS, "holds": [{}]}, separators=(",", ":")).encode())
+    more = compress(json.dumps({**_RECORDS, "holds": [{}]}, separators=(",", ":")).encode())
     changes = [
         json.dumps({"base": _HEX, "pieces": [[0, 3], "x", [1, 1]]}).encode(),
         compute_record_delta(more, BASE),

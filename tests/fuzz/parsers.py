@@ -14,7 +14,7 @@ import zstandard
 from pyproj import CRS
 
 from flycam.catalog.catalog import open_catalog
-from flycam.errors import FlycamError, UnexpectedSource
+from flycam.errors import FlycamError, SourceUnreadable, UnexpectedSource
 from flycam.geodata.control_points import read_ground_control
 from flycam.geodata.layer_file import read_layer
 from flycam.ingest.live.recording import read_segment
@@ -27,7 +27,7 @@ from flycam.model.board import LayerKind
 from flycam.mosaic.terrain_codec import decode_terrain
 from flycam.mosaic.tiles import codec
 from flycam.storage.address import MemoryStore
-from flycam.sync import bundle, records, reference_feed, server, step_planner
+from flycam.sync import exchange, record_import, records, reference_feed, server
 from flycam.sync.bundle import BundleParts
 from flycam.workspace import Workspace
 from tests.fuzz.corpus import BASE, TILE, part_of
@@ -77,7 +77,7 @@ def _read_bundle(data: bytes) -> None:
     path = _folder() / "field.fcb"
     path.write_bytes(data[1:] if data[:1] == b"\0" else part_of(data[1:]))
     with suppress(FlycamError), BundleParts(path) as parts:
-        bundle._read_manifest(parts)
+        exchange.read_manifest(parts, 1 << 20)
 
 
 def _read_headers(data: bytes) -> None:
@@ -128,8 +128,10 @@ def _read_vector(data: bytes) -> None:
 
 def _read_records(body: bytes) -> None:
     values = records.decode_record_values(body, "records")
-    records.read_record_labels(values)
-    records.parse_flight_records(values, "records")
+    try:
+        records.parse_flight_records(values, "records")
+    except SourceUnreadable as error:
+        record_import.describe_unreadable_records("field", values, error)
 
 
 def _read_change(body: bytes) -> None:
@@ -140,7 +142,7 @@ def _read_change(body: bytes) -> None:
 def _read_step(body: bytes) -> None:
     path = _folder() / "step"
     path.write_bytes(len(body).to_bytes(4, "little") + body)
-    step_planner.read_step_manifest(path, "step")
+    server.open_step(path)[0].close()
 
 
 def _answer(body: bytes) -> None:

@@ -97,7 +97,7 @@ def ground_of(line: RedactionRecord, west: float = 104.8) -> RedactionFootprint:
 
 @dataclass(frozen=True)
 class Box:
-    """One box; it can fold again what it laid itself. Its own hands for `flycam.sync.exchange_merge`."""
+    """One box; it can fold again what it laid itself. Its own hands for `flycam.sync.exchange_import`."""
 
     workspace: Workspace
     numbers: set[int] = field(default_factory=set)

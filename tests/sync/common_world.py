@@ -19,9 +19,8 @@ from flycam.model.board import ChangeAction, ChangeStatus, Condition, LayerKind
 from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord
 from flycam.mosaic.terrain import register_dem
 from flycam.storage import keys
-from flycam.sync.client import Sender
+from flycam.sync.client import Sender, SyncReport, TransferLimits
 from flycam.sync.hooks import SyncApplyHooks
-from flycam.sync.node import SyncReport, TransferLimits
 from flycam.sync.reference_client import FetchReport, ReferenceFetcher, measure_free_bytes
 from tests.suites.board_suite import LAYER
 from tests.suites.change_suite import FOUND

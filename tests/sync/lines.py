@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -12,8 +13,7 @@ from typing import Any
 
 from flycam.access.policy import UNRESTRICTED
 from flycam.errors import FlycamError, get_http_status
-from flycam.sync.client import Sender
-from flycam.sync.node import SyncReport, TransferLimits
+from flycam.sync.client import Sender, SyncReport, TransferLimits
 from flycam.sync.reference_feed import ITEM_NAME_DIGITS, build_feed, compute_feed_state, encode_feed_listing
 from flycam.sync.server import Spool, answer_inventory_query, import_step
 from tests.sync.boxes import Box
@@ -84,7 +84,8 @@ class Wire:
         if not all(name in by_name for name in names):
             return Said(409)
         readable = list(takewhile(lambda name: not self.unreadable.startswith(name), names))
-        whole = b"".join(b"".join(commons.blocks(workspace, by_name[name], 0)) for name in readable)
+        wanted = [by_name[name] for name in readable]
+        whole = b"".join(commons.blocks(workspace, wanted, 0, sys.maxsize))
         at, most = int(match[2]), int(match[3])
         assert most == most_bytes
         hear(b"")
@@ -120,9 +121,6 @@ class Wire:
         name, size = sha256[1], int(headers["Upload_Length"])
         if method == "HEAD":
             return Said(200, None, {"Upload-Offset": str(self._spool.offset(name, size))})
-        known = self._spool.find_answer(name)
-        if known is not None:
-            return Said(200, known)
         turn = self._spool.begin(name, int(headers["Upload_Offset"]))
         if turn is None:
             at = self._spool.offset(name, size)
@@ -146,7 +144,6 @@ class Wire:
             "apart": [one.summary for one in report.conflicts],
             "unnamed": list(report.unreferenced),
         }
-        self._spool.finish(name, answer)
         return Said(200, answer)
 
 

@@ -19,7 +19,7 @@ from flycam.sync import bundle as bundles
 from flycam.sync import exchange_import
 from flycam.sync import records as sync_records
 from flycam.sync.bundle import locate_part, locate_receipt, read_bundle, write_bundle
-from flycam.sync.manifest import ObjectKind
+from flycam.sync.exchange import ObjectKind
 from tests.sync.boxes import MOSAIC, alone, new_box, record
 from tests.sync.lines import Wire, sync
 

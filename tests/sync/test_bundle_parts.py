@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,16 +23,15 @@ OTHER = hashlib.sha256(b"another").hexdigest()
 DATA = bytes(range(250)) * 3
 
 
-def blocks(data: bytes, size: int) -> Iterator[bytes]:
-    return (data[at : at + size] for at in range(0, len(data), size))
+def blocks(data: bytes, size: int, start: int) -> Iterator[bytes]:
+    return (data[at : at + size] for at in range(start, len(data), size))
 
 
 def written(
     path: Path, data: bytes = DATA, *, payload: int = 200, bundle_id: str = ID, block: int = 77
 ) -> int:
-    return write_parts(
-        path, bundle_id, blocks(data, block), plan_part_sizes(len(data), payload + PART_HEADER_BYTES)
-    )
+    sizes = plan_part_sizes(len(data), payload + PART_HEADER_BYTES)
+    return write_parts(path, bundle_id, partial(blocks, data, block), sizes)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -85,12 +85,12 @@ def test_a_part_of_another_bundle_or_in_another_place_is_refused(tmp_path: Path)
 def test_writing_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     path = tmp_path / "out.fcb"
 
-    def stopped() -> Iterator[bytes]:
-        yield DATA[:450]
+    def stopped(start: int) -> Iterator[bytes]:
+        yield DATA[start:450]
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_parts(path, ID, stopped(), plan_part_sizes(len(DATA), 200 + PART_HEADER_BYTES))
+        write_parts(path, ID, stopped, plan_part_sizes(len(DATA), 200 + PART_HEADER_BYTES))
     assert not path.exists()  # the first part comes last: what is not complete does not look so
     assert locate_part(path, 2).exists()
     assert written(path) == 3

@@ -14,10 +14,9 @@ from flycam.model.flight import FlightState
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.storage import keys
 from flycam.sync import client, step_planner
-from flycam.sync.client import MAX_REFUSALS
-from flycam.sync.manifest import ObjectKind
-from flycam.sync.node import REQUEST_OVERHEAD_BYTES, SyncReport, TransferLimits
-from flycam.sync.step_planner import read_step_manifest
+from flycam.sync.client import MAX_REFUSALS, REQUEST_OVERHEAD_BYTES, SyncReport, TransferLimits
+from flycam.sync.exchange import ObjectKind
+from flycam.sync.server import open_step
 from tests.laws.recorded import ZOOM
 from tests.sync.boxes import MOSAIC, Box, alone, mosaic_of, new_box, record
 from tests.sync.lines import Said, Wire, sync
@@ -334,7 +333,8 @@ def test_a_step_without_room_gives_way_to_a_withdrawal(tmp_path: Path) -> None:
                 return super().request_once(method, path, body, **headers)
             data = b"".join(body)
             (tmp_path / "step").write_bytes(data)
-            manifest, _ = read_step_manifest(tmp_path / "step", "line")
+            source, manifest, _ = open_step(tmp_path / "step")
+            source.close()
             if all(one.kind is not ObjectKind.TILE for one in manifest.items):
                 return super().request_once(method, path, [data], **headers)
             if not box.catalog.frames.withdrawals("f1"):

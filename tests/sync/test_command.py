@@ -13,7 +13,7 @@ from flycam.cli import flycam
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import StoreUnavailable
 from flycam.sync import client
-from flycam.sync.node import SyncReport
+from flycam.sync.client import SyncReport
 from flycam.workspace import Progress
 from tests.texts import pair
 

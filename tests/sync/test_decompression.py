@@ -7,7 +7,7 @@ import zstandard
 
 from flycam.errors import SourceUnreadable
 from flycam.storage.files import parse_bounded_json
-from flycam.sync.manifest import decode_manifest
+from flycam.sync.exchange import decode_manifest
 from flycam.sync.records import decode_flight_records
 from flycam.sync.reference_feed import decode_feed_listing
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +17,9 @@ from flycam.storage.address import MemoryStore
 from flycam.storage.disk_space import RESERVED_BYTES
 from flycam.sync import offer
 from flycam.sync.bundle import write_parts
-from flycam.sync.manifest import (
-    ExchangeManifest,
-    compute_manifest_id,
-    encode_manifest,
-)
-from flycam.sync.offer import ExchangeOffer
+from flycam.sync.exchange import ExchangeManifest, ExchangeOffer
 from flycam.sync.records import read_flight_records
 from flycam.sync.server import import_step
-from flycam.sync.step_planner import SyncStep
 from tests.suites.catalog_suite import photo_of
 from tests.sync.boxes import Box, new_box
 
@@ -42,7 +35,7 @@ def test_a_step_with_a_photo_that_no_flight_names_is_taken_in(tmp_path: Path) ->
         for flight in box.catalog.flights.flights()
     ]
     manifest = ExchangeManifest(box="field", items=tuple(items))
-    step = SyncStep(ExchangeOffer(manifest=manifest, inline_bytes={}, store=box.workspace.store))
+    step = ExchangeOffer(manifest, {}, box.workspace.store)
     (tmp_path / "step").write_bytes(b"".join(step.blocks(0)))
     assert import_step(province.workspace, tmp_path / "step", province).unreferenced == (name,)
     assert not province.workspace.store.exists(keys.format_original_key(name))
@@ -52,19 +45,13 @@ def bring(terrain: TerrainGrid, folder: Path, account: str, to: Box) -> None:
     """One terrain and no flight, by a stick, or over a line where an account brings it."""
     data = encode_terrain(terrain)
     item = offer.build_terrain_item(terrain.dem_id, data)
-    evil = ExchangeOffer(
-        manifest=ExchangeManifest(box="evil", items=(item,)),
-        inline_bytes={item.sha256: data},
-        store=MemoryStore(),
-    )
+    evil = ExchangeOffer(ExchangeManifest(box="evil", items=(item,)), {item.sha256: data}, MemoryStore())
     path = folder / "brought"
     if account:
-        path.write_bytes(b"".join(SyncStep(evil).blocks(0)))
+        path.write_bytes(b"".join(evil.blocks()))
         import_step(to.workspace, path, to, account)
         return
-    encoded = encode_manifest(evil.manifest)
-    stream = struct.pack("<Q", len(encoded)) + encoded + data
-    write_parts(path, compute_manifest_id(encoded), iter([stream]), [len(stream)])
+    write_parts(path, evil.head_sha256, evil.blocks, [evil.size_bytes])
     to.read(path)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from flycam.errors import StoreUnavailable
 from flycam.model.flight import Classification, Flight, FlightState
-from flycam.sync import exchange_merge
+from flycam.sync import exchange_import
 from tests.suites.catalog_suite import flight, rejected
 from tests.sync.boxes import EVENT, Box, alone, new_box
 
@@ -88,7 +88,7 @@ def test_a_flight_whose_tiles_are_not_here_yet_is_not_complete(
     province.lay({1})
     path = box.write(tmp_path)
     with monkeypatch.context() as patch:
-        cut_in(patch, exchange_merge, "merge_peer_tiles")
+        cut_in(patch, exchange_import, "merge_peer_tiles")
         with pytest.raises(StoreUnavailable):
             province.read(path)
     assert province.catalog.flights.flight("f1").state is FlightState.INGESTING

@@ -11,8 +11,8 @@ import pytest
 
 from flycam.storage import keys
 from flycam.sync import client
-from flycam.sync.manifest import ObjectKind
-from flycam.sync.node import TransferLimits
+from flycam.sync.client import TransferLimits
+from flycam.sync.exchange import ObjectKind
 from tests.suites.catalog_suite import photo_of
 from tests.sync.boxes import Box, new_box, record
 from tests.sync.lines import Said, Wire

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from flycam.sync import client, step_planner
-from flycam.sync.manifest import ObjectKind
+from flycam.sync.exchange import ExchangeOffer, ObjectKind
 from flycam.sync.records import read_flight_records
-from flycam.sync.step_planner import SyncStep
 from tests.sync.boxes import Box, new_box
 from tests.sync.lines import Wire, sync
 
@@ -20,7 +19,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ObjectKind, int]]:
     found: list[tuple[ObjectKind, int]] = []
     whole = client.Sender._send
 
-    def watched(self: client.Sender, step: SyncStep) -> object:
+    def watched(self: client.Sender, step: ExchangeOffer) -> object:
         items = [
             one for one in step.manifest.items if one.kind in (ObjectKind.RECORDS, ObjectKind.RECORD_DELTA)
         ]

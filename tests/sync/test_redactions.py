@@ -16,11 +16,10 @@ from flycam.catalog.restrictions import select_active_redactions, select_revocat
 from flycam.errors import SourceUnreadable
 from flycam.model.access import RedactionStep
 from flycam.storage import keys
-from flycam.sync.client import Sender
+from flycam.sync.client import Sender, TransferLimits
 from flycam.sync.hooks import SyncApplyHooks
-from flycam.sync.node import TransferLimits
+from flycam.sync.reference_client import ReferenceImporter, ReferenceLedger
 from flycam.sync.reference_feed import FeedItem, build_feed
-from flycam.sync.reference_import import ReferenceImporter, ReferenceLedger
 from tests.sync.boxes import Box, ground_of, masked, new_box, record
 from tests.sync.common_world import exchange
 from tests.sync.lines import Wire

@@ -65,9 +65,9 @@ def test_a_list_is_read_as_it_was_written_and_nothing_else_is(tmp_path: Path) ->
     furnish(box, tmp_path)
     commons = build_feed(box.workspace, UNRESTRICTED)
     data = encode_feed_listing(box.workspace, commons)
-    state, items = decode_feed_listing(data, "wire")
-    assert state == commons.state
-    assert [one.sha256 for one in items] == [one.sha256 for one in commons.items]
+    listing = decode_feed_listing(data, "wire")
+    assert (listing.box, listing.state) == ("province", commons.state)
+    assert [one.sha256 for one in listing.items] == [one.sha256 for one in commons.items]
     for spoiled in (data[:-3], b"", b"x" * 50, data + b"x"):
         with pytest.raises(SourceUnreadable, match="same version"):
             decode_feed_listing(spoiled, "wire")
@@ -141,6 +141,6 @@ def test_a_list_of_a_thing_that_nobody_could_take_in_is_refused(tmp_path: Path, 
         return encode_feed_listing(house, ReferenceFeed(state="0" * 32, items=items, payloads={}))
 
     large = (make_item(ReferenceKind.TERRAIN, 40 << 30, 1), make_item(kind, MAX_FEED_ITEM_BYTES, 1))
-    assert decode_feed_listing(listed(*large), "wire")[1] == large
+    assert decode_feed_listing(listed(*large), "wire").items == large
     with pytest.raises(SourceUnreadable):
         decode_feed_listing(listed(make_item(kind, MAX_FEED_ITEM_BYTES + 1, 1)), "wire")

@@ -14,22 +14,6 @@ DATA = b"a step of some bytes"
 NAME = hashlib.sha256(DATA).hexdigest()
 
 
-def test_an_answer_that_a_power_cut_emptied_is_none(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    spool.begin(NAME, 0)
-    spool.finish(NAME, {"lines": 3})
-    (tmp_path / f"{NAME}.done").write_bytes(b"")
-    again = Spool(tmp_path)
-    assert again.find_answer(NAME) is None
-    assert again.offset(NAME, len(DATA)) == 0
-    turn = again.begin(NAME, 0)
-    assert turn is not None
-    assert again.add(turn, NAME, DATA)
-    again.finish(NAME, {"lines": 3})
-    assert again.find_answer(NAME) == {"lines": 3}
-    assert [one.name for one in tmp_path.iterdir()] == [f"{NAME}.done"]
-
-
 @pytest.mark.parametrize(("most_small", "floor"), [(0, SPARE_BYTES), (len(DATA), RESERVED_BYTES)])
 def test_the_last_of_the_room_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_small: int, floor: int

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,20 +10,21 @@ import pytest
 import zstandard
 
 from flycam.errors import SourceUnreadable
-from flycam.sync.manifest import parse_missing_objects
-from flycam.sync.server import answer_inventory_query, import_step
-from flycam.sync.step_planner import StepPlanner, SyncStep, read_step_manifest
+from flycam.sync.client import to_request_body
+from flycam.sync.exchange import ExchangeOffer, parse_inventory_answer
+from flycam.sync.server import answer_inventory_query, import_step, open_step
+from flycam.sync.step_planner import StepPlanner
 from tests.sync.boxes import Box, new_box
 
 
-def steps_of(box: Box, province: Box, target: int = 6000) -> list[SyncStep]:
+def steps_of(box: Box, province: Box, target: int = 6000) -> list[ExchangeOffer]:
     """All steps, none of them taken in."""
     planner = StepPlanner(box.workspace)
-    missing = parse_missing_objects(
-        answer_inventory_query(province.workspace, planner.build_query(), "test"), "wire"
+    question = json.loads(to_request_body(planner.build_query()))
+    planner.note_missing(
+        parse_inventory_answer(answer_inventory_query(province.workspace, question, "test"), "wire")
     )
-    planner.note_missing(missing)
-    return list(planner.steps(missing, lambda: target))
+    return list(planner.steps(lambda: target))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def steps_of(box: Box, province: Box, target: int = 6000) -> list[SyncStep]:
 def test_what_is_no_step_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "step").write_bytes(data)
     with pytest.raises(SourceUnreadable):
-        read_step_manifest(tmp_path / "step", "line")
+        open_step(tmp_path / "step")
 
 
 def test_a_step_whose_objects_are_spoiled_changes_nothing(tmp_path: Path) -> None:

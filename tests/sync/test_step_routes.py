@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,10 @@ from flycam.http.client import ServerConnection
 from flycam.model.access import Account, Role
 from flycam.storage import keys
 from flycam.sync import server
-from flycam.sync.client import Sender
-from flycam.sync.manifest import ObjectKind, parse_missing_objects
-from flycam.sync.node import SyncReport, TransferLimits
+from flycam.sync.client import Sender, SyncReport, TransferLimits, to_request_body
+from flycam.sync.exchange import ExchangeOffer, ObjectKind, parse_inventory_answer
 from flycam.sync.server import answer_inventory_query
-from flycam.sync.step_planner import StepPlanner, SyncStep
+from flycam.sync.step_planner import StepPlanner
 from tests.serve.province import TOKENS, new_province, serving
 from tests.sync.boxes import Box, new_box
 
@@ -74,14 +74,14 @@ def test_a_token_does_not_speak_in_another_boxs_name(
     assert list(province.workspace.store.list(keys.format_peer_records_prefix("field"))) == records != []
 
 
-def first_step(field: Box, province: Box) -> SyncStep:
-    """What a box sends first of what the province lacks."""
+def planner_of(field: Box, province: Box) -> StepPlanner:
+    """What a box has to send of what the province lacks."""
     planner = StepPlanner(field.workspace)
-    missing = parse_missing_objects(
-        answer_inventory_query(province.workspace, planner.build_query(), "test"), "province"
+    question = json.loads(to_request_body(planner.build_query()))
+    planner.note_missing(
+        parse_inventory_answer(answer_inventory_query(province.workspace, question, "test"), "province")
     )
-    planner.note_missing(missing)
-    return next(planner.steps(missing, lambda: 8 << 20))
+    return planner
 
 
 def test_a_step_in_another_boxs_name_is_refused_whole(
@@ -90,7 +90,7 @@ def test_a_step_in_another_boxs_name_is_refused_whole(
     sync(field, address)
     before = list(province.workspace.store.list(keys.format_cursor_prefix("field")))
     field.lay({0, 1, 2, 3})
-    step = first_step(field, province)
+    step = next(planner_of(field, province).steps(lambda: 8 << 20))
     body = b"".join(step.blocks(0))
     headers = {
         "Authorization": f"Bearer {other_account(province, 'box-2')}",
@@ -149,13 +149,9 @@ def test_a_full_disk_takes_records_and_views_and_no_tiles(
 ) -> None:
     free = [900 << 20]
     monkeypatch.setattr(server, "get_free_bytes", lambda _folder: free[0])
-    planner = StepPlanner(field.workspace)
-    missing = parse_missing_objects(
-        answer_inventory_query(province.workspace, planner.build_query(), "test"), "province"
-    )
-    planner.note_missing(missing)
+    planner = planner_of(field, province)
 
-    def put(step: SyncStep, at: int = 0) -> int:
+    def put(step: ExchangeOffer, at: int = 0) -> int:
         body = b"".join(step.blocks(at))
         headers = {
             "Authorization": f"Bearer {TOKENS[Role.BOX]}",
@@ -165,7 +161,7 @@ def test_a_full_disk_takes_records_and_views_and_no_tiles(
         where = f"{address}/api/sync/steps/{step.sha256}"
         return httpx.put(where, content=body, headers=headers, timeout=60).status_code
 
-    for step in planner.steps(missing, lambda: 64 << 10):
+    for step in planner.steps(lambda: 64 << 10):
         if any(one.kind is ObjectKind.TILE for one in step.manifest.items):
             break
         assert put(step) == 200
@@ -173,6 +169,19 @@ def test_a_full_disk_takes_records_and_views_and_no_tiles(
     assert put(step) == 507
     free[0] = 2 << 30
     assert put(step, step.size_bytes) == 200, "what came stays"
+
+
+def test_a_step_whose_answer_was_lost_is_answered_again(address: str, province: Box, field: Box) -> None:
+    step = next(planner_of(field, province).steps(lambda: 8 << 20))
+    where = f"{address}/api/sync/steps/{step.sha256}"
+    answers = []
+    with httpx.Client(headers={"Authorization": f"Bearer {TOKENS[Role.BOX]}"}, timeout=60) as client:
+        for at in (0, step.size_bytes):
+            of = {"Upload-Offset": str(at), "Upload-Length": str(step.size_bytes)}
+            assert client.head(where, headers=of).headers["Upload-Offset"] == str(at)
+            answers.append(client.put(where, content=b"".join(step.blocks(at)), headers=of).json())
+    assert [one["flights"] for one in answers] == [["f1"], ["f1"]]
+    assert [one["lines"] > 0 for one in answers] == [True, False], "the second time nothing changes"
 
 
 def test_bytes_that_came_changed_are_sent_again(address: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,8 +30,9 @@ from flycam.mosaic.tiles.codec import read_tile
 from flycam.operations.verify import VerifyRequest, verify_objects
 from flycam.storage import keys
 from flycam.sync.bundle import BundleReadReport, read_bundle, write_bundle
+from flycam.sync.client import to_request_body
+from flycam.sync.exchange import InventoryAnswer, InventoryQuery, ObjectKind, parse_inventory_answer
 from flycam.sync.hooks import SyncApplyHooks
-from flycam.sync.manifest import INVENTORY_KEYS, parse_missing_objects
 from flycam.sync.server import answer_inventory_query, import_step
 from flycam.sync.step_planner import StepPlanner
 from tests.finishing import finish_flight
@@ -54,16 +56,19 @@ def over_a_line(
     sender: House, receiver: House, *, has_tiles: bool = True, includes_originals: bool = False
 ) -> None:
     """What one box knows, in steps."""
+
+    def ask(question: InventoryQuery) -> InventoryAnswer:
+        values = json.loads(to_request_body(question))
+        return parse_inventory_answer(answer_inventory_query(receiver.workspace, values, "test"), "line")
+
     one = StepPlanner(sender.workspace, originals=includes_originals)
-    question = one.build_query()
-    answer = answer_inventory_query(receiver.workspace, question, "test")
-    for kind, word in INVENTORY_KEYS.items():
-        for page in one.build_name_queries(kind, question, ()):
-            answer[word] += answer_inventory_query(receiver.workspace, page, "test")[word]
-    missing = parse_missing_objects(answer, "line")
-    one.note_missing(missing)
+    one.note_missing(ask(one.build_query()))
+    terrain = [name for page in one.build_name_queries(ObjectKind.TERRAIN, ()) for name in ask(page).terrain]
+    photos = [
+        name for page in one.build_name_queries(ObjectKind.ORIGINAL, ()) for name in ask(page).originals
+    ]
     path = receiver.root / "step"
-    for step in one.steps(missing, lambda: 50_000, has_tiles=has_tiles):
+    for step in one.steps(lambda: 50_000, terrain=terrain, originals=photos, has_tiles=has_tiles):
         path.write_bytes(b"".join(step.blocks(0)))
         import_step(receiver.workspace, path, SyncApplyHooks(receiver.workspace))
 

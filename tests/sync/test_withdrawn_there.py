@@ -9,8 +9,7 @@ import shapely
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
 from flycam.model.records import FrameStatus, Withdrawal
-from flycam.sync.client import Sender
-from flycam.sync.node import TransferLimits
+from flycam.sync.client import Sender, TransferLimits
 from flycam.sync.reference_client import FetchReport, ReferenceFetcher
 from flycam.sync.reference_feed import ReferenceKind, build_feed
 from tests.sync.boxes import Box, alone, new_box, record

@@ -230,9 +230,8 @@ def _delete_passed(store: ObjectStore, origin: str, mosaic_id: str, reached: int
 
     A slow link leaves one of each at every step.
     """
-    for key in list(store.list(keys.format_cursor_prefix(origin))):
-        name, seq, _ = keys.parse_cursor_key(key)
-        if name == mosaic_id and seq < reached:
+    for key in list(store.list(keys.format_mosaic_cursor_prefix(origin, mosaic_id))):
+        if keys.parse_cursor_key(key)[1] < reached:
             store.delete(key)
     lists = [
         key

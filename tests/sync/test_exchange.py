@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable
 from flycam.geometry.grid import TileId
-from flycam.sync.manifest import (
+from flycam.sync.exchange import (
     ExchangeManifest,
     LogRange,
     ManifestItem,
     ObjectKind,
     TileLogEntry,
-    compute_manifest_id,
     decode_manifest,
     encode_manifest,
 )
@@ -61,9 +60,7 @@ manifests = st.builds(
 def test_a_manifest_is_read_back_as_it_was(manifest: ExchangeManifest) -> None:
     encoded = encode_manifest(manifest)
     assert decode_manifest(encoded, "x.fcb") == manifest
-    assert compute_manifest_id(encoded) == compute_manifest_id(
-        encode_manifest(decode_manifest(encoded, "x.fcb"))
-    )
+    assert encode_manifest(decode_manifest(encoded, "x.fcb")) == encoded
 
 
 @given(st.one_of(st.binary(max_size=80), st.recursive(

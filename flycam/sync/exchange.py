@@ -1,0 +1,515 @@
+"""An exchange between nodes, on a stick and over a line alike: its manifest, and its bytes.
+
+The manifest, log ranges and objects in the order they are sent, is canonical JSON without any time: the same
+exchange has the same bytes, so its SHA-256 names the exchange. An offer is read from any offset, so that what
+was cut goes on there; a source is what came of it, in one file or in the parts of a bundle. Formats:
+docs/formats/bundle.md, docs/formats/sync.md. Types of fields say how what other nodes send is checked
+(`flycam.sync.codec`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property, partial
+from io import BufferedReader
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Self
+
+from flycam.errors import SourceUnreadable, StoreConflict, TileCorrupt
+from flycam.geometry.grid import MAX_ZOOM, TileId
+from flycam.messages import _
+from flycam.model.frame import TileRecord
+from flycam.mosaic.tiles.peers import PeerCursor
+from flycam.storage import keys
+from flycam.storage.base import ObjectStore
+from flycam.storage.files import decompress_bounded, open_regular, parse_bounded_json
+from flycam.sync.codec import (
+    DECODE_ERRORS,
+    Count,
+    HexDigits,
+    KeySegment,
+    Name,
+    Sha256,
+    ShortHash,
+    compress,
+    encode_json,
+    from_values,
+    require_hex_digits,
+    require_key_segment,
+    to_values,
+)
+
+# -- Version of what nodes say to each other, over a line and on a stick ---------------------------
+
+
+EXCHANGE_FORMAT = 1
+
+
+def require_exchange_format(version: Any, place: str) -> None:
+    """Raise SourceUnreadable, naming `place`, unless this is the version read here."""
+    if version != EXCHANGE_FORMAT:
+        raise SourceUnreadable(
+            _(
+                "{place}: what comes is in format {version!r:.20}, and format "
+                "{exchange_format} is read here; bring both nodes to the same version",
+                place=place,
+                version=version,
+                exchange_format=EXCHANGE_FORMAT,
+            )
+        )
+
+
+# -- Chained digest of a log -----------------------------------------------------------------------
+#
+# It detects differing logs of one name, which are compared at a line that both have.
+
+
+EMPTY_DIGEST = "0" * 32
+"""The digest of a log before its first line."""
+
+
+DIGEST_PREFIX_DIGITS = 8
+"""Digits sent of the digests of lines inside a log range: enough, for logs differ by accident."""
+
+
+def iterate_digests(digest: str, lines: Iterable[TileRecord]) -> Iterator[str]:
+    """Yield the digest after each of these further lines, 32 hex digits.
+
+    Each covers the digest before it.
+    """
+    for line in lines:
+        text = f"{digest} {line.seq} {line.revision} {line.tile_id} {line.epoch} {line.content_hash}"
+        digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+        yield digest
+
+
+def require_same_log(box: str, mosaic_id: str, seq: int, own_digest: str, peer_digest: str) -> None:
+    """Raise StoreConflict, with the remedy, unless both logs agree up to `seq`.
+
+    peer_digest  the digest, or as many of its first digits as are sent
+    """
+    if not own_digest.startswith(peer_digest):
+        raise _build_log_conflict(box, mosaic_id, seq)
+
+
+def require_log_covers(box: str, mosaic_id: str, seq: int, until: int) -> None:
+    """Raise StoreConflict, with the remedy, if a peer imported lines beyond the log."""
+    if seq > until:
+        raise _build_log_conflict(box, mosaic_id, seq)
+
+
+def _build_log_conflict(box: str, mosaic_id: str, seq: int) -> StoreConflict:
+    # a cloned node is detected by either check, whichever log grew longer: cause and remedy are the same
+    return StoreConflict(
+        _(
+            "{box}: its log of {mosaic_id} up to line {seq} is not the one taken in "
+            "before: two nodes carry this name (a copied disk), or this one went back to "
+            "an older backup; give it a name of its own with FLYCAM_BOX and send again (a "
+            "bundle: with --all)",
+            box=box,
+            mosaic_id=mosaic_id,
+            seq=seq,
+        )
+    )
+
+
+# -- Manifest: objects, and the log ranges that they cover -----------------------------------------
+
+
+_MAX_VALUES = 16_000_000  # some million tiles
+
+LogCursor = Mapping[str, int]
+"""Last imported line of each mosaic's log; mosaics without an entry: none."""
+
+
+class ObjectKind(StrEnum):
+    """Kind of an object, in the order in which kinds are sent."""
+
+    RECORDS = "records"
+    RECORD_DELTA = "change"
+    VIEW = "view"
+    TILE = "tile"
+    TERRAIN = "terrain"
+    ORIGINAL = "original"
+
+
+_NAME_CHECKS: Mapping[ObjectKind, Callable[[Any], str]] = {
+    ObjectKind.RECORD_DELTA: partial(require_hex_digits, digits=64),
+    ObjectKind.TERRAIN: require_key_segment,
+    ObjectKind.ORIGINAL: require_hex_digits,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TileLogEntry:
+    """The log line whose state, or preview, an object is."""
+
+    mosaic_id: KeySegment
+    tile_id: TileId
+    seq: Count
+    content_hash: ShortHash
+
+    def __post_init__(self) -> None:
+        tile = self.tile_id
+        if not 0 <= tile.z <= MAX_ZOOM or min(tile.x, tile.y) < 0 or max(tile.x, tile.y) >> tile.z:
+            raise ValueError(f"{tile} is no tile")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ManifestItem:
+    """One object.
+
+    sha256      hex, of the bytes as they are sent; size_bytes: their number
+    name        id of a terrain, SHA-256 of an original or of the records that a delta expands to
+    tile        of a tile or preview
+    """
+
+    kind: ObjectKind
+    sha256: Sha256
+    size_bytes: Count
+    name: Name = ""
+    tile: TileLogEntry | None = None
+
+    def __post_init__(self) -> None:
+        if (self.tile is not None) != (self.kind in (ObjectKind.TILE, ObjectKind.VIEW)):
+            raise ValueError(f"{self.kind} {self.sha256} with tile {self.tile}")
+        if self.kind in _NAME_CHECKS:
+            _NAME_CHECKS[self.kind](self.name)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogRange:
+    """Lines since+1..until of one mosaic's log, with the digest up to either end.
+
+    marks  the first DIGEST_PREFIX_DIGITS digits of the digest after each of the lines, concatenated
+    """
+
+    since: Count
+    until: Count
+    since_digest: ShortHash
+    until_digest: ShortHash
+    marks: str
+
+    def __post_init__(self) -> None:
+        lines = self.until - self.since
+        if lines or self.marks:
+            require_hex_digits(self.marks, lines * DIGEST_PREFIX_DIGITS)
+
+    def digest_at(self, seq: int) -> str | None:
+        """Return the digest up to a line, or its digits sent; None outside the range."""
+        if seq in (self.since, self.until):
+            return self.since_digest if seq == self.since else self.until_digest
+        if not self.since < seq < self.until:
+            return None
+        at = (seq - self.since - 1) * DIGEST_PREFIX_DIGITS
+        return self.marks[at : at + DIGEST_PREFIX_DIGITS]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExchangeManifest:
+    """Contents of one exchange.
+
+    box                 node that sends it
+    log_ranges          by mosaic
+    items               in the order they are sent
+    known_records       SHA-256 of records that an earlier exchange brought and that hold for this one too
+    unfinished_mosaics  mosaics whose logs go on beyond this exchange
+    """
+
+    box: Name
+    log_ranges: Mapping[KeySegment, LogRange] = field(default_factory=dict)
+    items: tuple[ManifestItem, ...] = ()
+    known_records: tuple[Sha256, ...] = ()
+    unfinished_mosaics: frozenset[KeySegment] = frozenset()
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all objects."""
+        return sum(item.size_bytes for item in self.items)
+
+    @property
+    def until(self) -> dict[str, int]:
+        """The cursor of a node that has imported this."""
+        return {mosaic_id: stretch.until for mosaic_id, stretch in self.log_ranges.items()}
+
+
+def encode_manifest(manifest: ExchangeManifest) -> bytes:
+    """Encode a manifest as canonical bytes."""
+    return encode_json({"format": EXCHANGE_FORMAT, **to_values(manifest)})
+
+
+def decode_manifest(data: bytes, place: str) -> ExchangeManifest:
+    """Decode a manifest.
+
+    Raises SourceUnreadable, naming `place` (the file), for any bytes that are not a manifest of this
+    format.
+    """
+    try:
+        values = parse_bounded_json(data, _MAX_VALUES)
+        require_exchange_format(values["format"], place)
+        return from_values(ExchangeManifest, values)
+    except DECODE_ERRORS as error:
+        raise SourceUnreadable(
+            _(
+                "{place}: its list of contents does not read ({error}); write it again on the "
+                "node it comes from",
+                place=place,
+                error=error,
+            )
+        ) from error
+
+
+# -- Question about what a peer lacks, and its answer ----------------------------------------------
+
+
+HEAD_DIGITS = 16
+"""Digits of a content hash that name a head, which covers the tile's address too."""
+_MAX_NAMES = 1 << 16
+_MAX_HEAD_MOSAICS = 16
+"""In one question: nodes ask about one, and each is a read of all its tiles."""
+
+Head = Annotated[str, partial(require_hex_digits, digits=HEAD_DIGITS)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InventoryQuery:
+    """Names of objects here, of which a peer may lack some.
+
+    box        this node
+    mosaics    live mosaics, whose cursors are asked
+    records    SHA-256 of records: the peer drops those of this node that are not named; None: it drops none
+    terrain    ids; originals: SHA-256
+    heads      by mosaic
+    """
+
+    box: Name
+    mosaics: tuple[KeySegment, ...] = ()
+    records: tuple[HexDigits, ...] | None = None
+    terrain: tuple[KeySegment, ...] = ()
+    originals: tuple[HexDigits, ...] = ()
+    heads: Mapping[KeySegment, tuple[Head, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lists = (self.mosaics, self.records or (), self.terrain, self.originals, *self.heads.values())
+        if max(map(len, lists)) > _MAX_NAMES or len(self.heads) > _MAX_HEAD_MOSAICS:
+            # no answer is partial
+            raise ValueError(f"{max(map(len, lists))} names, {len(self.heads)} mosaics at once")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InventoryAnswer:
+    """Objects that the peer lacks, of those about which it was queried.
+
+    box         the peer
+    cursors     how far it imported each log
+    views       first DIGEST_PREFIX_DIGITS digits of the content hashes of tiles whose previews it has
+    heads       those of live mosaics that it lacks, for each mosaic about which it was queried
+    feed_state  of the reference data that it has for this node
+    """
+
+    box: Name
+    cursors: Mapping[KeySegment, PeerCursor] = field(default_factory=dict)
+    records: frozenset[Name] = frozenset()
+    terrain: tuple[KeySegment, ...] = ()
+    originals: tuple[HexDigits, ...] = ()
+    views: frozenset[Name] = frozenset()
+    heads: Mapping[Name, frozenset[Name]] = field(default_factory=dict)
+    feed_state: Name = ""
+
+
+def parse_inventory_answer(values: Any, place: str) -> InventoryAnswer:
+    """Parse a peer's answer; SourceUnreadable."""
+    try:
+        return from_values(InventoryAnswer, values)
+    except DECODE_ERRORS as error:
+        raise SourceUnreadable(
+            _(
+                "{place}: its answer does not read ({error}); bring both nodes to the same version",
+                place=place,
+                error=error,
+            )
+        ) from error
+
+
+# -- Bytes of an exchange: `u32 length · manifest, zstd · objects`, little-endian -------------------
+
+
+_LENGTH = struct.Struct("<I")
+_BLOCK = 1 << 20
+
+
+class ExchangeOffer:
+    """A manifest and the bytes of its objects: inline ones by SHA-256, others in the store.
+
+    skipped  keys of what is lost or damaged and therefore not in it
+    """
+
+    def __init__(
+        self,
+        manifest: ExchangeManifest,
+        inline_bytes: Mapping[str, bytes],
+        store: ObjectStore,
+        skipped: tuple[str, ...] = (),
+    ) -> None:
+        compressed = compress(encode_manifest(manifest))
+        self._head = _LENGTH.pack(len(compressed)) + compressed
+        self._inline_bytes, self._store = inline_bytes, store
+        self.manifest, self.skipped = manifest, skipped
+        self.size_bytes = len(self._head) + manifest.size_bytes
+
+    @cached_property
+    def head_sha256(self) -> str:
+        """SHA-256 of the length and the manifest, which names all that follows."""
+        return hashlib.sha256(self._head).hexdigest()
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of all bytes."""
+        digest = hashlib.sha256()
+        for block in self.blocks():
+            digest.update(block)
+        return digest.hexdigest()
+
+    def blocks(self, start: int = 0) -> Iterator[bytes]:
+        """Yield the bytes from `start` on.
+
+        ObjectMissing if the store lost an object, TileCorrupt if it has another one.
+        """
+        if start < len(self._head):
+            yield self._head[start:]
+        start = max(start - len(self._head), 0)
+        for item in self.manifest.items:
+            if start < item.size_bytes:
+                yield from self._read_blocks(item, start)
+            start = max(start - item.size_bytes, 0)
+
+    def _read_blocks(self, item: ManifestItem, start: int) -> Iterator[bytes]:
+        if item.sha256 in self._inline_bytes:
+            yield self._inline_bytes[item.sha256][start:]
+            return
+        digest, key = hashlib.sha256(), _format_object_key(item)
+        for at in range(start, item.size_bytes, _BLOCK):
+            data = self._store.get_range(key, at, min(_BLOCK, item.size_bytes - at))
+            digest.update(data)
+            yield data
+        if not start and digest.hexdigest() != item.sha256:
+            raise TileCorrupt(
+                _(
+                    "{name}: its bytes in the store do not match their hash; ingest the "
+                    "flight again to repair it",
+                    name=item.name or item.sha256,
+                )
+            )
+
+
+def _format_object_key(item: ManifestItem) -> str:
+    if item.tile is not None:
+        return keys.format_tile_key(item.tile.mosaic_id, 0, item.tile.tile_id, item.tile.content_hash)
+    is_terrain = item.kind is ObjectKind.TERRAIN
+    return keys.format_terrain_key(item.name) if is_terrain else keys.format_original_key(item.name)
+
+
+class ExchangeSource:
+    """Bytes of an exchange by offset. Close it, or use `with`.
+
+    path   named in errors about its contents: its file, or the node that sent it
+    parts  (file, offset of its payload, bytes of that) in a row
+    """
+
+    def __init__(self, path: Path, parts: Sequence[tuple[Path, int, int]]) -> None:
+        self.path = path
+        self._parts = parts
+        self._open: tuple[Path, BinaryIO] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file that is open."""
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the stream."""
+        return sum(part[2] for part in self._parts)
+
+    def blocks(self, start: int, length: int) -> Iterator[bytes]:
+        """Yield bytes start..start+length of the stream; SourceUnreadable beyond its end."""
+        if start + length > self.size_bytes:
+            raise build_hash_mismatch_error(self.path)
+        for file, offset, size in self._parts:
+            while length and start < size:
+                data = self._read(file, offset + start, min(length, _BLOCK, size - start))
+                if not data:  # cut short while it is read
+                    raise build_hash_mismatch_error(self.path)
+                yield data
+                start += len(data)
+                length -= len(data)
+            start -= size
+
+    def read(self, start: int, length: int) -> bytes:
+        """Return what `blocks` yields in one piece."""
+        return b"".join(self.blocks(start, length))
+
+    def _read(self, path: Path, at: int, size: int) -> bytes:
+        if self._open is None or self._open[0] != path:
+            self.close()
+            self._open = (path, BufferedReader(open_regular(path)))
+        self._open[1].seek(at)
+        return self._open[1].read(size)
+
+
+def read_manifest(source: ExchangeSource, max_bytes: int) -> tuple[ExchangeManifest, int]:
+    """Return the manifest and the offset of the first object; SourceUnreadable.
+
+    max_bytes  the largest manifest, decompressed
+    """
+    (length,) = _LENGTH.unpack(source.read(0, _LENGTH.size))
+    if length > max_bytes:
+        raise build_hash_mismatch_error(source.path)
+    start = _LENGTH.size + length
+    try:
+        plain = decompress_bounded(source.read(_LENGTH.size, length), max_bytes)
+    except DECODE_ERRORS as error:
+        raise build_hash_mismatch_error(source.path) from error
+    manifest = decode_manifest(plain, str(source.path))
+    if start + manifest.size_bytes != source.size_bytes:
+        raise build_hash_mismatch_error(source.path)
+    return manifest, start
+
+
+def iterate_objects(manifest: ExchangeManifest, start: int) -> Iterator[tuple[ManifestItem, int]]:
+    """Yield each object of an exchange and its offset; the first is at `start`."""
+    for item in manifest.items:
+        yield item, start
+        start += item.size_bytes
+
+
+def read_object(source: ExchangeSource, item: ManifestItem, at: int, max_bytes: int) -> bytes:
+    """Return an object's bytes; SourceUnreadable if wrong or more than `max_bytes`."""
+    if item.size_bytes > max_bytes:
+        raise build_hash_mismatch_error(source.path)
+    data = source.read(at, item.size_bytes)
+    if hashlib.sha256(data).hexdigest() != item.sha256:
+        raise build_hash_mismatch_error(source.path)
+    return data
+
+
+def build_hash_mismatch_error(path: Path) -> SourceUnreadable:
+    """Return the error for bytes that do not match the manifest."""
+    return SourceUnreadable(
+        _(
+            "{path}: holds other bytes than its list of contents says; write it again on "
+            "the node it comes from",
+            path=path,
+        )
+    )
