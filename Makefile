@@ -33,7 +33,7 @@ lint: $(VENV)/test.stamp
 	$(BIN)/python tests/house/one_opencv.py
 
 bench: $(VENV)/test.stamp  ## ratios against the floor and the peers, in one run
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --page docs/evidence.md
 
 soak: $(VENV)/test.stamp  ## laws at random, then the longer trials, whose results are printed
 	@failed=0; \

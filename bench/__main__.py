@@ -53,7 +53,7 @@ from bench import (
     upload_look,
     viewers,
 )
-from bench.table import Row, as_json, machine, render
+from bench.table import Row, as_json, machine, render, update_page
 
 Options = argparse.Namespace
 _PROGRAM = Path(__file__).parents[1] / "flycam"
@@ -160,6 +160,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="of ingest against orthority")
     parser.add_argument("--cores", type=int, help="for ingest and orthority (default: all)")
     parser.add_argument("--json", type=Path, help="write the table for programs too")
+    parser.add_argument("--page", type=Path, help="Markdown page whose last table takes the rows")
     options = parser.parse_args()
     if unknown := set(options.rows) - set(ROWS):
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
@@ -176,6 +177,8 @@ def main() -> int:
             broken.append(f"{name}: {error}")
         print(f"  {name} took {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     print(render(rows, host, broken, os.getloadavg()[0]))
+    if options.page:
+        update_page(options.page, rows, host)
     if options.json:
         options.json.write_text(json.dumps(as_json(rows, host, broken), indent=1, ensure_ascii=False))
     return 1 if broken else 0

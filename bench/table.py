@@ -14,6 +14,7 @@ from typing import Any, Literal
 import cv2
 
 _PACKAGES = ("numpy", "rasterio", "uvicorn", "sqlalchemy")
+_LAST_RUNS = "## Last runs of `make bench`"
 _HEADINGS = ("what", "measured", "floor / peer", "ratio", "required", "met")
 
 
@@ -101,6 +102,19 @@ def render(rows: Sequence[Row], host: dict[str, Any], broken: Sequence[str], loa
         lines.extend(["", row.what, *(f"  - {note}" for note in row.notes)] if row.notes else [])
     lines.extend(f"\nBROKEN {reason}" for reason in broken)
     return "\n".join(lines)
+
+
+def update_page(page: Path, rows: Sequence[Row], host: dict[str, Any]) -> None:
+    """Replace these rows in a page's last table; those of earlier runs stay, with machine and day."""
+    text, _, table = page.read_text(encoding="utf-8").partition(_LAST_RUNS)
+    kept = {line.split(" | ")[0]: line for line in table.splitlines() if line.startswith("| ")}
+    for row in rows:
+        at = f"{host['at'][:10]}, {host['cpu']}, load {host['load_average'][0]}"
+        kept[f"| {row.what}"] = f"| {' | '.join((*row.cells(), at))} |"
+    headings = (*_HEADINGS, "day, machine")
+    kept.pop(f"| {headings[0]}", None)
+    lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|", *kept.values()]
+    page.write_text(f"{text.rstrip()}\n\n{_LAST_RUNS}\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 def as_json(rows: Sequence[Row], host: dict[str, Any], broken: Sequence[str]) -> dict[str, Any]:
