@@ -173,7 +173,7 @@ _MAP_POLICY = MAP_POLICY.encode()
 # includeSubDomains
 _HTTPS_ONLY = b"max-age=86400"
 # addresses without gzip: compressed already, with true byte ranges, streamed, or open to anyone
-_COMPRESSED_TYPES = (
+_WITHOUT_GZIP = (
     "/api/openapi.json",
     "/api/evidence/",
     "/api/video/",
@@ -282,7 +282,7 @@ class ResponseHeaders:
                 ]
             await send(message)
 
-        if path.startswith(_COMPRESSED_TYPES) or path.endswith("/photo"):
+        if path.startswith(_WITHOUT_GZIP) or path.endswith("/photo"):
             await self._plain(scope, receive, send_with_headers)
         else:
             await self._compressed(scope, receive, send_with_headers)

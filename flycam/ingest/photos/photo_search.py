@@ -137,7 +137,8 @@ def _never_opened(file: Path, roots: Iterable[Path]) -> SourceUnreadable | None:
                 shown=shown,
             )
         )
-    is_other = file.exists() and not (file.is_file() or file.is_dir())
+    # asked in this order, a photo costs one look at the disk
+    is_other = not file.is_file() and not file.is_dir() and file.exists()
     return make_not_regular(file) if is_other else None
 
 
