@@ -11,15 +11,13 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 from flycam.errors import FlycamError, format_error, format_error_detail, get_http_status
 from flycam.messages import Message, _, join, pgettext
-
-AsgiMessage = dict[str, Any]
 
 _LOG = logging.getLogger("flycam.serve")
 _SIGN_IN = _("Not signed in: enter an access token")

@@ -103,7 +103,7 @@ _MAX_LANDMARKS = 700
 # Landmarks that an earlier frame must share to be held fixed in the window.
 _SHARED = 8
 # Fewer observations, or in fewer cells of a 4×4 grid, do not determine a pose.
-_MIN_OBSERVATIONS, _MIN_CELLS, _CELLS = 15, 5, 4
+_MIN_OBSERVATIONS, _MIN_CELLS, _COVERED_CELLS = 15, 5, 4
 # Largest residual of an observation that the pose explains, and the least share of those.
 _FITS_PX = 2.0
 _MIN_FIT = 0.5
@@ -448,7 +448,7 @@ def _grey(pixels: Bytes, size: tuple[int, int]) -> Bytes:
 
 def _thin(found: LandmarkMatches, size: tuple[int, int]) -> bool:
     """Return True if observations are too few, or too clustered, to determine a pose."""
-    cells = np.unique(compute_cell_index(found.uv_px, size, _CELLS))
+    cells = np.unique(compute_cell_index(found.uv_px, size, _COVERED_CELLS))
     return len(found.landmark) < _MIN_OBSERVATIONS or len(cells) < _MIN_CELLS
 
 

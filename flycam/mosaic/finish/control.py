@@ -674,7 +674,7 @@ def adjust_with_control(
     doubts = list(settled.doubts)
     tie = None
     if reference is not None:
-        tie, crs_sigma_m = _compare(run, adjustment, reference)
+        tie, crs_sigma_m = _match_reference(run, adjustment, reference)
         if crs_sigma_m and tie.control:
             doubts.append(format_crs_accuracy(reference.name, crs_sigma_m))
         doubt: Message | None = tie.why
@@ -728,7 +728,7 @@ def apply_reference_accuracy(
     return replace(tied, accuracy=replace(tied.accuracy, shift_sigma_m=sigma_m))
 
 
-def _compare(run: FinishRun, adjustment: Adjustment, reference: Path) -> tuple[ReferenceTie, float]:
+def _match_reference(run: FinishRun, adjustment: Adjustment, reference: Path) -> tuple[ReferenceTie, float]:
     """Match the block under the poses just found with the reference.
 
     Returns the tie, and the accuracy of the reference's CRS at this place.

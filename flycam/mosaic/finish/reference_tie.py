@@ -48,7 +48,7 @@ Floats = NDArray[np.float64]
 
 _MAX_VIEWS = 6
 _MIN_VIEWS = 2
-_SIGMA_PX = 0.5
+_REFERENCE_SIGMA_PX = 0.5
 # Places nearer to a frame's border, as a share of its shorter side, are not used.
 _RIM_SHARE = 0.03
 
@@ -100,7 +100,7 @@ def make_reference_control(
                 sigma_m=(float(sigma_m[j]), float(sigma_m[j]), float("inf")),
                 frames=tuple(sorted(views)),
                 uv_px=uv[sorted(views), j],
-                sigma_px=_SIGMA_PX,
+                sigma_px=_REFERENCE_SIGMA_PX,
             )
         )
     return control
@@ -194,7 +194,7 @@ def match_reference(
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), _MAX_FRAMES)).astype(int))
     seen = []
     for done, k in enumerate(chosen, start=1):
-        found = _compare(
+        found = _match_frame(
             picture, frames[k], make_patch, int(k), terrain, zoom, reach_px, _MAX_WINDOWS // len(chosen)
         )
         seen.append(found)
@@ -249,7 +249,7 @@ def match_reference(
     )
 
 
-def _compare(
+def _match_frame(
     picture: ReferenceRaster,
     frame: BlockFrame,
     patch_of: PatchMaker,

@@ -306,7 +306,7 @@ MIN_POST_SPACING_M = 4.0
 """Finer terrain is better than such sparse heights: it is not raised."""
 
 _MAX_POST_SPACING_M = 10.0
-_MARGIN_POSTS = 2
+_FIT_MARGIN_POSTS = 2
 # A larger offset is no crown or roof; a larger sigma says nothing.
 _MAX_OFFSET_M, _MAX_SIGMA_M = 60.0, 4.0
 # Neighbours differ by this much even if each is well known.
@@ -372,8 +372,8 @@ def _posts(begin_m: float, end_m: float, step_m: float, count: int) -> tuple[Flo
     """
     between = max(1, int(np.ceil(step_m / _MAX_POST_SPACING_M)))
     spacing = step_m / between
-    first = max(int(np.floor(begin_m / spacing)) - _MARGIN_POSTS, 0)
-    last = min(int(np.ceil(end_m / spacing)) + _MARGIN_POSTS, (count - 1) * between)
+    first = max(int(np.floor(begin_m / spacing)) - _FIT_MARGIN_POSTS, 0)
+    last = min(int(np.ceil(end_m / spacing)) + _FIT_MARGIN_POSTS, (count - 1) * between)
     return np.arange(first, last + 1) / between, spacing
 
 

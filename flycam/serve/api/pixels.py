@@ -10,7 +10,8 @@ from typing import Annotated
 
 import numpy as np
 import shapely
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import Path as PathParam
 
 from flycam.access.visible_flights import build_withheld_error, find_shown_revision, find_visible_flight
 from flycam.catalog.catalog import Catalog
@@ -134,7 +135,7 @@ _GUEST_FIELDS = frozenset(
     {"flight_id", "layer", "captured", "gsd_m", "pixel_m", "sigma_m", "ground", "revision", "finished"}
 )
 """Fields for a meeting's caption: time, sharpness, expected error; all else is null to guests."""
-_SHA256 = Path(pattern=SHA256_PATTERN)
+_SHA256 = PathParam(pattern=SHA256_PATTERN)
 
 
 def _grounds_of(request: Request) -> TerrainCache:

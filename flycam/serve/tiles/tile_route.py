@@ -42,6 +42,7 @@ from flycam.http.authenticator import Authenticator, Headers, Principal, build_s
 from flycam.http.errors import build_error_response, build_sign_in_response
 from flycam.http.guards import build_role_error, get_access_policy
 from flycam.http.metrics import ACCOUNT_SCOPE_KEY
+from flycam.http.requests import AsgiMessage
 from flycam.messages import _
 from flycam.model.access import Role
 from flycam.model.flight import Flight
@@ -51,7 +52,6 @@ from flycam.serve.tiles.data_tiles import PUBLISHED_VIEW, DataTileViews, TileQue
 from flycam.serve.tiles.tile_views import (
     EMPTY_VIEW,
     FORMAT_BY_SUFFIX,
-    Message,
     TileLogFollower,
     TileView,
     ViewCache,
@@ -71,7 +71,7 @@ _PATH = re.compile(r"/tiles/([0-9A-Za-z._-]{1,128})/(\d{1,2})/(\d{1,8})/(\d{1,8}
 _MIN_READ_INTERVAL_S = 0.05
 # bytes of a query, as long as the map sends; longer ones do not recur, and are not cached
 _MAX_CACHED_QUERY_BYTES = 64
-_NO_BODY: Message = {"type": "http.response.body", "body": b""}
+_NO_BODY: AsgiMessage = {"type": "http.response.body", "body": b""}
 
 
 @dataclass(slots=True)
@@ -162,7 +162,7 @@ class TileRoute:
 
     def _build_answer(
         self, visitor: Principal, view: TileView, headers: Headers, is_settled: bool
-    ) -> tuple[Message, Message]:
+    ) -> tuple[AsgiMessage, AsgiMessage]:
         """Build head and body.
 
         A settled answer never changes under its address, but for what may be withheld of it from an account.
@@ -226,7 +226,7 @@ class TileRoute:
         return view
 
 
-def _build_refusal(principal: Principal | None, scope: Scope) -> tuple[Message, Message]:
+def _build_refusal(principal: Principal | None, scope: Scope) -> tuple[AsgiMessage, AsgiMessage]:
     """Build the answer to a principal that may not have the tile.
 
     A valid token of another scope is not reported as a wrong one.
@@ -316,7 +316,7 @@ _parse_path_cached = lru_cache(maxsize=8192)(_parse_path)
 """For principals from whom something is withheld; invalid addresses are not cached."""
 
 
-async def _send_answer(send: Send, answer: tuple[Message, Message]) -> None:
+async def _send_answer(send: Send, answer: tuple[AsgiMessage, AsgiMessage]) -> None:
     for message in answer:
         await send(message)
 

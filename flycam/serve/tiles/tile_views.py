@@ -11,13 +11,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 
 from flycam.catalog.catalog import Catalog
 from flycam.geometry.grid import TILE_SIZE_PX, TileId
+from flycam.http.requests import AsgiMessage
 from flycam.model.frame import TileRecord
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.redaction import TileMask
@@ -194,8 +194,6 @@ class TileLogFollower:
 # -- Encoded tiles, rendered once from the lossless state ------------------------------------------
 
 
-Message = dict[str, Any]
-
 FORMAT_BY_SUFFIX: dict[str, ViewFormat | None] = {
     "": None,
     ".png": ViewFormat.PNG,
@@ -209,7 +207,7 @@ _CACHE_BRIEFLY = b"private, max-age=60, must-revalidate"
 _VARY = b"Authorization, Cookie"
 
 
-def _build_start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:
+def _build_start(status: int, headers: list[tuple[bytes, bytes]]) -> AsgiMessage:
     return {"type": "http.response.start", "status": status, "headers": headers}
 
 
@@ -254,7 +252,7 @@ class TileView:
         self.brief = _build_start(200, [*entity, *common, (b"cache-control", _CACHE_BRIEFLY)])
         self.unchanged = _build_start(304, [*common, (b"cache-control", _CACHE_REVALIDATE)])
         self.unchanged_briefly = _build_start(304, [*common, (b"cache-control", _CACHE_BRIEFLY)])
-        self.body: Message = {"type": "http.response.body", "body": data}
+        self.body: AsgiMessage = {"type": "http.response.body", "body": data}
 
     @property
     def data(self) -> bytes:
