@@ -35,7 +35,7 @@ from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.serve.app import create_app
-from flycam.storage.local import LocalStore
+from flycam.storage.stores import LocalStore
 from flycam.workspace import Workspace
 
 TARGET_BYTES = 12_000

@@ -37,7 +37,7 @@ from flycam.model.frame import OrthoPatch
 from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.tiles.writer import MosaicWriter
-from flycam.storage.local import LocalStore
+from flycam.storage.stores import LocalStore
 
 VIEWERS, TILES_S, SECONDS, WHOLE_S = 200, 2.0, 60.0, 300.0
 MOST_P95_MS, GROWTH = 100.0, 1.1

@@ -27,7 +27,7 @@ from flycam.catalog.changes import ChangeVersion
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, StoreConflict
 from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
 from flycam.geodata.feature_file import FeatureLayer, encode_csv, write_features
-from flycam.geodata.layer_file import MAX_FEATURES
+from flycam.geodata.vector_file import MAX_FEATURES
 from flycam.geometry.features import label_components
 from flycam.messages import _
 from flycam.model.board import ROAD_CUTTING_KINDS, Access, ChangeStatus, LayerKind, RoadStatus

@@ -30,8 +30,7 @@ from flycam.catalog.tables import metadata
 from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy, StorageFailed
 from flycam.messages import _
 from flycam.model.text import strip_url_credentials
-from flycam.storage.disk_space import get_free_bytes
-from flycam.storage.files import make_folder
+from flycam.storage.files import get_free_bytes, make_folder
 
 # -- Lock held by a PostgreSQL session, and its recovery after the session ended -------------------
 #

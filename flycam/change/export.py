@@ -33,8 +33,16 @@ from flycam.change.impact_report import IMPACT_COLUMNS, build_impact_columns, bu
 from flycam.change.outlines import DECIMALS, ChangeTotals, estimate_area_error
 from flycam.errors import InputUnusable, OptionUnusable
 from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
-from flycam.geodata.feature_file import FeatureLayer, encode_csv, write_features
-from flycam.geodata.kml import CapEvent, KmlStyle, Placemark, encode_cap_alert, write_kmz
+from flycam.geodata.feature_file import (
+    CapEvent,
+    FeatureLayer,
+    KmlStyle,
+    Placemark,
+    encode_cap_alert,
+    encode_csv,
+    write_features,
+    write_kmz,
+)
 from flycam.messages import Message, _, join
 from flycam.model.board import CHANGE_KIND_NAMES, NO_SCORE_REASONS, ChangeKind, ChangeStatus, LayerKind
 from flycam.model.flight import DRILL_MARK, Event

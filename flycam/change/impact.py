@@ -28,7 +28,7 @@ from flycam.change.outlines import compute_own_ground, divide_by_commune, label_
 from flycam.change.volume import Volume, VolumeFailure, compute_volumes
 from flycam.errors import OptionUnusable
 from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
-from flycam.geodata.layer_file import MAX_FEATURES
+from flycam.geodata.vector_file import MAX_FEATURES
 from flycam.messages import _
 from flycam.model.board import ROAD_CUTTING_KINDS, ChangeStatus, LayerKind
 from flycam.model.records import BoundsLonLat, CommuneRecord, LayerFeatureRecord, LayerRecord

@@ -36,7 +36,7 @@ from flycam.model.time import format_minute, parse_timestamp
 
 if TYPE_CHECKING:
     from flycam.catalog.board import SettlementVersion
-    from flycam.geodata.layer_file import LayerImport
+    from flycam.geodata.vector_file import LayerImport
     from flycam.model.records import DemRecord, LayerRecord, MarkVersion
 
 # -- Answers about specialist layers ---------------------------------------------------------------

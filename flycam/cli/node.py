@@ -16,7 +16,7 @@ from flycam.model.time import format_iso
 if TYPE_CHECKING:
     from flycam.model.access import Account, Descendants, Token
     from flycam.operations.health import HealthCheck
-    from flycam.storage.disk_space import DiskVolume, Freed
+    from flycam.storage.files import DiskVolume, Freed
 
 
 # -- Answers about tokens and one-time codes -------------------------------------------------------
@@ -427,7 +427,7 @@ def collect_command(
 def doctor_command(*, data_dir: str | None) -> Output:
     """Is this machine ready for a flight?"""
     from flycam.operations.health import run_health_checks
-    from flycam.storage.address import parse_store_folder
+    from flycam.storage.stores import parse_store_folder
 
     with open_workspace(data_dir, creates=True) as (workspace, settings):
         checks = run_health_checks(workspace, settings.data_dir, parse_store_folder(settings.store_url))

@@ -25,7 +25,7 @@ from flycam.messages import Message, _, verbatim
 from flycam.model.flight import DRILL_MARK, DRILL_TAG, EXERCISE_COMMUNE_CODES
 from flycam.model.records import DemRecord
 from flycam.mosaic.terrain import fetch_dem
-from flycam.storage.disk_space import SPARE_BYTES
+from flycam.storage.files import SPARE_BYTES
 from flycam.workspace import Workspace
 
 # -- Guard that keeps an exercise's terrain and communes out of a node with real data --------------

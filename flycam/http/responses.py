@@ -20,7 +20,7 @@ from fastapi.responses import StreamingResponse
 
 from flycam.model.text import is_printable
 from flycam.model.time import format_iso
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 
 # -- Content-Security-Policy of our pages ----------------------------------------------------------
 #

@@ -17,7 +17,7 @@ from fastapi import Depends, Request
 from flycam.catalog.catalog import Catalog
 from flycam.config import OpenIdClient
 from flycam.http.metrics import RequestLog
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 from flycam.workspace import Workspace
 
 STATIC_DIR = Path(__file__).parent.parent / "serve" / "static"

@@ -61,7 +61,7 @@ from flycam.operations.inventory import (
 from flycam.originals import stream_blocks
 from flycam.storage import keys
 from flycam.storage.files import compute_sha256, make_not_regular, sync_path
-from flycam.storage.local import LocalStore
+from flycam.storage.stores import LocalStore
 from flycam.workspace import Progress, Workspace, ignore_progress
 
 # -- Objects of a backup run: found intact, copied, or reported missing ----------------------------

@@ -27,8 +27,14 @@ from typing import Any
 
 from flycam.errors import DataDamaged, DiskFull, InputUnusable, SourceUnreadable, StorageFailed
 from flycam.messages import _
-from flycam.storage.disk_space import make_write_error
-from flycam.storage.files import SCRATCH_NAME, compute_sha256, move_into_place, open_regular, sync_path
+from flycam.storage.files import (
+    SCRATCH_NAME,
+    compute_sha256,
+    make_write_error,
+    move_into_place,
+    open_regular,
+    sync_path,
+)
 from flycam.storage.keys import check_key
 
 MANIFEST = "manifest.json"

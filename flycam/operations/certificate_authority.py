@@ -34,8 +34,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from flycam.errors import OptionUnusable, StorageFailed
 from flycam.messages import _
 from flycam.model.text import is_printable
-from flycam.storage.disk_space import make_write_error
-from flycam.storage.files import make_folder, replace_file, sync_path
+from flycam.storage.files import make_folder, make_write_error, replace_file, sync_path
 
 AUTHORITY, SERVER, PUBLIC = "authority.pem", "server.pem", "authority.crt"
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)

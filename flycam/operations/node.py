@@ -16,10 +16,9 @@ from flycam.messages import _
 from flycam.model.time import set_local_zone
 from flycam.operations.store_mount import require_store_mounted, wait_for_store_mount
 from flycam.power import Power
-from flycam.storage.address import open_store
-from flycam.storage.base import ObjectStore
-from flycam.storage.disk_space import release_reserve
-from flycam.storage.files import make_folder
+from flycam.storage.files import make_folder, release_reserve
+from flycam.storage.keys import ObjectStore
+from flycam.storage.stores import open_store
 from flycam.workspace import NoticeListener, Workspace
 
 _AUDIT_KEY = "audit.key"

@@ -34,8 +34,8 @@ from flycam.operations.backup_folder import (
 )
 from flycam.operations.inventory import BLOCK_BYTES
 from flycam.originals import make_copy_error, stream_blocks
-from flycam.storage.base import ObjectStore
 from flycam.storage.files import open_regular
+from flycam.storage.keys import ObjectStore
 from flycam.workspace import Progress, Workspace, ignore_progress
 
 _NAMED = 5

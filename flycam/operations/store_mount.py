@@ -17,8 +17,7 @@ from flycam.catalog.catalog import Catalog
 from flycam.errors import StoreUnavailable
 from flycam.messages import _
 from flycam.storage import keys
-from flycam.storage.address import parse_store_folder
-from flycam.storage.local import has_marker, write_marker
+from flycam.storage.stores import has_marker, parse_store_folder, write_marker
 from flycam.workspace import NoticeListener
 
 _POLL_INTERVAL_S = 2.0

@@ -24,7 +24,7 @@ from flycam.catalog.frames import parse_footprints
 from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.errors import FrameRejected, InputUnusable, NotFound
 from flycam.geodata.crs import fit_mercator_to_work, make_point_transform
-from flycam.geodata.hillshade import compute_hillshade
+from flycam.geodata.dem import compute_hillshade
 from flycam.geometry.grid import (
     HALF_WORLD_M,
     TILE_SIZE_PX,

@@ -26,7 +26,7 @@ from flycam.reports.briefing.queue import PackQueue
 from flycam.serve.limits import ENDED_CONNECTIONS
 from flycam.serve.tiles.tile_route import TileCounts
 from flycam.storage import keys
-from flycam.storage.disk_space import LOW_SPACE_BYTES
+from flycam.storage.files import LOW_SPACE_BYTES
 
 router = APIRouter()
 

@@ -25,8 +25,8 @@ from flycam.messages import _
 from flycam.model.frame import TileRecord
 from flycam.mosaic.tiles.peers import PeerCursor
 from flycam.storage import keys
-from flycam.storage.base import ObjectStore
 from flycam.storage.files import decompress_bounded, open_regular, parse_bounded_json
+from flycam.storage.keys import ObjectStore
 from flycam.sync.codec import (
     DECODE_ERRORS,
     Count,

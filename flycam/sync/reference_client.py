@@ -36,8 +36,8 @@ from flycam.model.flight import Classification, find_strictest
 from flycam.model.records import AuditEntry, CommuneRecord, LayerRecord
 from flycam.mosaic.tiles.peers import PeerCursor, advance_cursor, read_peer_cursors
 from flycam.storage import keys
-from flycam.storage.base import ObjectStore
-from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES, get_free_bytes
+from flycam.storage.files import RESERVED_BYTES, SPARE_BYTES, get_free_bytes
+from flycam.storage.keys import ObjectStore
 from flycam.sync.client import (
     REQUEST_OVERHEAD_BYTES,
     Pacer,

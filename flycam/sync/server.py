@@ -46,7 +46,7 @@ from flycam.messages import _, pgettext
 from flycam.model.access import Role
 from flycam.mosaic.tiles.peers import list_previewed_tiles, read_peer_cursors
 from flycam.storage import keys
-from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES, get_free_bytes, require_free_space
+from flycam.storage.files import RESERVED_BYTES, SPARE_BYTES, get_free_bytes, require_free_space
 from flycam.sync.codec import DECODE_ERRORS, from_values, require_hex_digits, to_values
 from flycam.sync.exchange import (
     DIGEST_PREFIX_DIGITS,

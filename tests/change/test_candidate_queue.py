@@ -31,8 +31,7 @@ from flycam.change.review import ReviewStep, apply_review_step, estimate_positio
 from flycam.cli.changes import format_comparison
 from flycam.errors import NotFound, OptionUnusable, StoreConflict
 from flycam.geodata.crs import WGS84, make_point_transform
-from flycam.geodata.raster import compute_raster_digest
-from flycam.geodata.reference_raster import EXERCISE_TAG
+from flycam.geodata.raster import EXERCISE_TAG, compute_raster_digest
 from flycam.model.board import ChangeAction, ChangeKind, ChangeStatus
 from flycam.model.flight import Event, EventKind, Flight, FlightState
 from flycam.model.records import AuditEntry, CommuneRecord

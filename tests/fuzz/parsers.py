@@ -16,7 +16,7 @@ from pyproj import CRS
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import FlycamError, SourceUnreadable, UnexpectedSource
 from flycam.geodata.control_points import read_ground_control
-from flycam.geodata.layer_file import read_layer
+from flycam.geodata.vector_file import read_layer
 from flycam.ingest.live.recording import read_segment
 from flycam.ingest.photos.photo_reader import read_metadata
 from flycam.ingest.poses.external_poses import read_poses
@@ -26,7 +26,7 @@ from flycam.ingest.video.video_source import is_exercise_video, read_creation_ns
 from flycam.model.board import LayerKind
 from flycam.mosaic.terrain_codec import decode_terrain
 from flycam.mosaic.tiles import codec
-from flycam.storage.address import MemoryStore
+from flycam.storage.stores import MemoryStore
 from flycam.sync import exchange, record_import, records, reference_feed, server
 from flycam.sync.bundle import BundleParts
 from flycam.workspace import Workspace

@@ -12,7 +12,7 @@ from flycam.geodata.crs import transform_points
 from flycam.geodata.raster import Raster, read_raster
 from flycam.geometry.grid import compute_ground_pixel_m
 from flycam.mosaic.raster import export_cog
-from flycam.storage.address import MemoryStore
+from flycam.storage.stores import MemoryStore
 from tests.mosaic.test_area_coverage import MIDDLE, square
 from tests.mosaic.tiles.ground import LAT, MOSAIC, WORK_CRS, ZOOM, colour_of, fine_colour_of, written
 

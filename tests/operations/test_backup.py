@@ -43,7 +43,7 @@ from flycam.operations.backup_folder import MANIFEST, OBJECTS, read_backup_manif
 from flycam.operations.inventory import InventoryKind
 from flycam.operations.restore import require_manifest, restore_backup, verify_backup
 from flycam.operations.verify import VerifyRequest, verify_objects
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 from flycam.workspace import Workspace
 from tests.clips import cut_all
 from tests.finished_house import NAME, ingested, open_workspace

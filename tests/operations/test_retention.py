@@ -34,8 +34,8 @@ from flycam.operations.retention import (
 )
 from flycam.originals import find_flight_purged, find_purged, store_original_bytes
 from flycam.storage import keys
-from flycam.storage.base import ObjectStore
-from flycam.storage.local import LocalStore
+from flycam.storage.keys import ObjectStore
+from flycam.storage.stores import LocalStore
 from flycam.workspace import Workspace
 from tests.suites.board_suite import LINE, mark_told
 from tests.suites.catalog_suite import flight, frame, withdrawal

@@ -351,7 +351,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.catalog.packs import Pack
 from flycam.model.records import AuditEntry
 from flycam.storage import keys
-from flycam.storage.local import LocalStore
+from flycam.storage.stores import LocalStore
 catalog = open_catalog(sys.argv[1])
 making = catalog.packs.hold_maker_lock()
 pack = Pack(

@@ -50,7 +50,7 @@ from flycam.model.warning import NO_TERRAIN, encode_warning
 from flycam.mosaic.terrain import register_dem
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.storage import keys
-from flycam.storage.local import LocalStore
+from flycam.storage.stores import LocalStore
 from flycam.workspace import Workspace
 from tests.once import copied_once
 

@@ -21,7 +21,7 @@ from flycam.mosaic.orthorectify.rebuild import find_stale_tiles, load_amendments
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.mosaic.tiles.merge import Amendments, TileCanvas, merge_patch
 from flycam.mosaic.tiles.writer import MosaicWriter
-from flycam.storage.address import MemoryStore
+from flycam.storage.stores import MemoryStore
 from flycam.sync.bundle import BundleReadReport, read_bundle, write_bundle
 from flycam.workspace import Workspace
 from tests.laws.recorded import MIN_ZOOM, ZOOM, patch

@@ -13,8 +13,8 @@ from flycam.errors import DiskFull
 from flycam.geometry.terrain import TerrainGrid, make_flat_terrain
 from flycam.mosaic.terrain_codec import assign_content_id, encode_terrain
 from flycam.storage import keys
-from flycam.storage.address import MemoryStore
-from flycam.storage.disk_space import RESERVED_BYTES
+from flycam.storage.files import RESERVED_BYTES
+from flycam.storage.stores import MemoryStore
 from flycam.sync import offer
 from flycam.sync.bundle import write_parts
 from flycam.sync.exchange import ExchangeManifest, ExchangeOffer

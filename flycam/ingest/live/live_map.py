@@ -37,7 +37,7 @@ from flycam.mosaic.orthorectify.rectification import (
 from flycam.mosaic.orthorectify.visibility import VisibilitySolver
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.retry import RetryPolicy
-from flycam.storage.disk_space import GROUP_BYTES
+from flycam.storage.files import GROUP_BYTES
 from flycam.workspace import Workspace
 
 # -- Publishing thread of merged frames ------------------------------------------------------------

@@ -37,7 +37,7 @@ from flycam.mosaic.finish.frame_overview import REACH_PX, Blender, Bytes, Mask, 
 from flycam.mosaic.finish.seamline import SeamPlan
 from flycam.mosaic.tiles.codec import TileLog, read_tile
 from flycam.mosaic.tiles.merge import sort_sources
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 
 # -- Pixels on the flight's own DSM, and their share of the mosaic ---------------------------------
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from flycam.errors import InputUnusable
 from flycam.geodata.crs import to_lonlat, to_work
-from flycam.geodata.reference_raster import ReferenceRaster
+from flycam.geodata.raster import ReferenceRaster
 from flycam.geometry.camera import is_in_image, project
 from flycam.geometry.correlation import compute_edge_directions, match_windows
 from flycam.geometry.grid import (

@@ -61,8 +61,7 @@ from flycam.mosaic.surface.refinement import BlockSweep, SweepLevel, SweptBlock,
 from flycam.mosaic.surface.surface import Surface
 from flycam.mosaic.terrain_codec import assign_content_id
 from flycam.originals import PhotoCache
-from flycam.storage.disk_space import get_free_bytes, make_write_error
-from flycam.storage.files import replace_file
+from flycam.storage.files import get_free_bytes, make_write_error, replace_file
 from flycam.workspace import Progress, Workspace
 
 # -- Cluster tasks: features, matches, DSM blocks, overviews ---------------------------------------

@@ -44,7 +44,7 @@ from flycam.mosaic.orthorectify.rectification import build_post_view, orthorecti
 from flycam.mosaic.surface.surface import Surface
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.originals import PhotoCache
-from flycam.storage.disk_space import GROUP_BYTES
+from flycam.storage.files import GROUP_BYTES
 from flycam.workspace import Progress, Workspace
 
 _NO_DEM_SIGMA_M = 30.0

@@ -38,8 +38,7 @@ from flycam.model.records import AuditEntry
 from flycam.power import Power
 from flycam.reports.briefing.figures import has_one_signatory
 from flycam.storage import keys
-from flycam.storage.disk_space import SPARE_BYTES, get_free_bytes
-from flycam.storage.files import compute_sha256
+from flycam.storage.files import SPARE_BYTES, compute_sha256, get_free_bytes
 
 # -- Process that makes one briefing pack and its ZIP ----------------------------------------------
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from flycam.drill.routes import is_exercise_dem
 from flycam.errors import StorageFailed
-from flycam.geodata.hillshade import make_palette, render_hillshade_tile
+from flycam.geodata.dem import make_palette, render_hillshade_tile
 from flycam.geometry.grid import TileId
 from flycam.http.guards import require_guest
 from flycam.http.responses import Json

@@ -58,7 +58,7 @@ from flycam.serve.tiles.tile_views import (
     WatchedMosaic,
     load_view,
 )
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -22,7 +22,7 @@ from flycam.model.frame import TileRecord
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.redaction import TileMask
 from flycam.mosaic.tiles.codec import ViewFormat, decode_rgb, encode_view
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 
 # -- Follower of the tile logs: the last seq of each mosaic, and which tiles moved -----------------
 #

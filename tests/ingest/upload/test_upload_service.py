@@ -30,7 +30,7 @@ from flycam.ingest.upload.upload import (
     read_json_file,
     write_json,
 )
-from flycam.storage.disk_space import SPARE_BYTES
+from flycam.storage.files import SPARE_BYTES
 from flycam.workspace import Workspace
 from tests.serve.world import make_workspace
 from tests.texts import pair

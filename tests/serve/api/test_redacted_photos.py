@@ -27,7 +27,7 @@ from flycam.serve.api.redacted_photos import (
     find_photo_redaction,
 )
 from flycam.storage import keys
-from flycam.storage.address import MemoryStore
+from flycam.storage.stores import MemoryStore
 from tests.geometry.test_monoplotting import CAMERA, EAST, HEIGHT, NORTH, PLANE, pose
 from tests.suites.catalog_suite import frame
 
