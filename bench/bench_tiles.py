@@ -25,10 +25,10 @@ import cv2
 import numpy as np
 import uvicorn
 
-from flycam.catalog.accounts import hash_token
+from flycam.catalog.access import hash_token
 from flycam.catalog.catalog import open_catalog
 from flycam.geometry.grid import TileRange
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Account, Role
 from flycam.model.frame import OrthoPatch
 from flycam.model.layer import Layer

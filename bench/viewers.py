@@ -29,7 +29,7 @@ import psutil
 from bench.bench_tiles import ground_of
 from bench.processes import BenchBroken, serving
 from bench.table import Row
-from flycam.catalog.accounts import hash_token
+from flycam.catalog.access import hash_token
 from flycam.catalog.catalog import open_catalog
 from flycam.geometry.grid import TileRange
 from flycam.model.access import Account, Role

@@ -19,7 +19,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
-from flycam.catalog.boundaries import Boundaries, union_communes
+from flycam.catalog.board import Boundaries, union_communes
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.changes import ChangeVersion
 from flycam.change.comparison_store import ComparedGround

@@ -19,7 +19,7 @@ import numpy as np
 import shapely
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.board import Boundaries
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable, StoreConflict
 from flycam.geodata.crs import (
     GridLine,

@@ -22,10 +22,17 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from flycam.catalog.board import BriefingPlace, BriefingVersion
 from flycam.errors import InputUnusable, NotFound, StoreConflict
-from flycam.http.authenticator import Principal
-from flycam.http.guards import GuardedRoute, GuestPrincipal, OperatorPrincipal, ViewerPrincipal
-from flycam.http.responses import Json
-from flycam.http.services import CatalogHere, ServicesHere, get_services
+from flycam.http.guards import (
+    CatalogHere,
+    GuardedRoute,
+    GuestPrincipal,
+    OperatorPrincipal,
+    Principal,
+    ServicesHere,
+    ViewerPrincipal,
+    get_services,
+)
+from flycam.http.protocol import Json
 from flycam.messages import _
 from flycam.model.access import Role
 from flycam.model.records import AuditEntry

@@ -18,8 +18,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from flycam.access.policy import AccessPolicy
-from flycam.access.visible_flights import build_withheld_error
+from flycam.access.policy import AccessPolicy, build_withheld_error
 from flycam.board.layers import is_url
 from flycam.board.marks import (
     MAX_MARK_CORNERS,
@@ -46,21 +45,27 @@ from flycam.errors import AccessDenied, NotFound
 from flycam.http.guards import (
     AccessPolicyHere,
     AnalystPrincipal,
+    CatalogHere,
     GuardedRoute,
     OperatorPrincipal,
+    ServicesHere,
     ViewerPrincipal,
+    get_services,
     require_operator,
     require_viewer,
 )
-from flycam.http.requests import MAX_LARGE_BYTES, parse_bounds, parse_until, read_body, take_fitting_outlines
-from flycam.http.responses import (
+from flycam.http.protocol import (
     BRIEF_CACHE_HEADERS,
+    MAX_LARGE_BYTES,
     Json,
     format_iso_or_none,
+    parse_bounds,
+    parse_until,
+    read_body,
+    take_fitting_outlines,
     to_geojson_collection,
     to_geojson_feature,
 )
-from flycam.http.services import CatalogHere, ServicesHere, get_services
 from flycam.messages import _
 from flycam.model.board import Access, LayerKind, MarkKind, MarkStatus, get_stale_after_s, is_stale
 from flycam.model.flight import Classification

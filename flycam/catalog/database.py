@@ -25,8 +25,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from flycam.catalog.audit_key import AuditKey
 from flycam.catalog.migrations import HEAD, alembic_version, read_revision, stamp_head, upgrade_schema
-from flycam.catalog.rows import parse_row
-from flycam.catalog.tables import metadata
+from flycam.catalog.tables import metadata, parse_row
 from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy, StorageFailed
 from flycam.messages import _
 from flycam.model.text import strip_url_credentials

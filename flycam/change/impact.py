@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
-from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.board import Boundaries
 from flycam.catalog.changes import ChangeVersion
 from flycam.change.outlines import compute_own_ground, divide_by_commune, label_places
 from flycam.change.volume import Volume, VolumeFailure, compute_volumes

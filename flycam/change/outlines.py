@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 from shapely.geometry.base import BaseGeometry
 
-from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.board import Boundaries
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.changes import ChangeVersion
 from flycam.change.coregistration import Registration, estimate_area_error_m2, estimate_place_error_m

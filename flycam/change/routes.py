@@ -46,11 +46,16 @@ from flycam.change.review import (
     list_drawable_images,
 )
 from flycam.errors import InputUnusable
-from flycam.http.authenticator import Principal
-from flycam.http.guards import AnalystPrincipal, DownloadLog, GuardedRoute, ViewerPrincipal
-from flycam.http.requests import MAX_LARGE_BYTES, limit_body, parse_bounds, parse_until
-from flycam.http.responses import Json
-from flycam.http.services import CatalogHere, ServicesHere
+from flycam.http.guards import (
+    AnalystPrincipal,
+    CatalogHere,
+    DownloadLog,
+    GuardedRoute,
+    Principal,
+    ServicesHere,
+    ViewerPrincipal,
+)
+from flycam.http.protocol import MAX_LARGE_BYTES, Json, limit_body, parse_bounds, parse_until
 from flycam.messages import _
 from flycam.model.access import Role
 from flycam.model.board import POSITIVE_STATUSES, REVIEWABLE_STATUSES, ChangeAction, ChangeKind, ChangeStatus

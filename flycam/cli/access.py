@@ -23,7 +23,7 @@ from flycam.model.flight import CLASSIFICATION_NAMES, Classification
 from flycam.model.time import format_minute
 
 if TYPE_CHECKING:
-    from flycam.catalog.restrictions import Guest, RedactionRecord, RestrictedArea
+    from flycam.catalog.access import Guest, RedactionRecord, RestrictedArea
     from flycam.mosaic.amendments import FlightReassignment
 
 

@@ -25,7 +25,7 @@ from flycam.errors import AccessDenied, OptionUnusable, StorageFailed
 from flycam.messages import Message, _
 
 if TYPE_CHECKING:
-    from flycam.http.services import SignInService
+    from flycam.http.guards import SignInService
     from flycam.model.flight import Flight
     from flycam.serve.server import TlsCertificate
     from flycam.workspace import Workspace
@@ -143,10 +143,9 @@ def _list_reachable_hosts(host: str) -> list[str]:
 def _serve(
     workspace: Workspace, settings: Settings, host: str, port: int, encryption: TlsCertificate | None = None
 ) -> None:
-    from flycam.http.authenticator import read_key
     from flycam.http.commands import FLYCAM
-    from flycam.http.metrics import RequestLog
-    from flycam.http.services import LOOPBACK_ADDRESSES, Services
+    from flycam.http.guards import LOOPBACK_ADDRESSES, Services, read_key
+    from flycam.http.protocol import RequestLog
     from flycam.ingest.live.interrupted_streams import complete_interrupted_in_background
     from flycam.operations.jobs import resume_jobs
     from flycam.serve.server import open_listener, serve_until_stopped

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.frames import compute_footprint_bounds
+from flycam.catalog.flights import compute_footprint_bounds
 from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.concurrency import count_workers
 from flycam.errors import FlightBusy, NotFound

@@ -20,7 +20,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from flycam.catalog.frames import parse_footprints
+from flycam.catalog.flights import parse_footprints
 from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.errors import FrameRejected, InputUnusable, NotFound
 from flycam.geodata.crs import fit_mercator_to_work, make_point_transform

@@ -14,20 +14,23 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from flycam.access.visible_flights import build_withheld_error, find_visible_flight
+from flycam.access.policy import build_withheld_error, find_visible_flight
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.packs import Pack, PackState
 from flycam.errors import AccessDenied, NotFound, StoreConflict
-from flycam.http.authenticator import Principal
 from flycam.http.guards import (
     AnalystPrincipal,
+    CatalogHere,
     DownloadLog,
     GuardedRoute,
     OperatorPrincipal,
+    Principal,
+    ServicesHere,
+    StoreHere,
     ViewerPrincipal,
     require_viewer,
 )
-from flycam.http.responses import (
+from flycam.http.protocol import (
     Json,
     RangeHere,
     build_standalone_policy,
@@ -35,7 +38,6 @@ from flycam.http.responses import (
     format_iso_or_none,
     stream_object,
 )
-from flycam.http.services import CatalogHere, ServicesHere, StoreHere
 from flycam.messages import _, verbatim
 from flycam.model.access import Role
 from flycam.model.flight import Flight

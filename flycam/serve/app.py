@@ -30,13 +30,26 @@ from flycam.board.routes import FeatureNameIndex
 from flycam.change import routes as change_routes
 from flycam.drill import routes as drill_routes
 from flycam.errors import FlycamError
-from flycam.http import errors
-from flycam.http.authenticator import Authenticator, Principal
-from flycam.http.guards import DownloadLog, GuardedRoute, require_viewer
-from flycam.http.metrics import MeteredApp, RequestMetrics
-from flycam.http.requests import MAX_SIGN_IN_BYTES, CorsApp, limit_body
-from flycam.http.responses import MAP_POLICY, Json, build_standalone_policy
-from flycam.http.services import Services, ServicesHere
+from flycam.http.guards import (
+    Authenticator,
+    DownloadLog,
+    GuardedRoute,
+    Principal,
+    Services,
+    ServicesHere,
+    require_viewer,
+)
+from flycam.http.protocol import (
+    MAP_POLICY,
+    MAX_SIGN_IN_BYTES,
+    CorsApp,
+    Json,
+    MeteredApp,
+    RequestMetrics,
+    build_standalone_policy,
+    install_error_handlers,
+    limit_body,
+)
 from flycam.ingest.live import routes as live_routes
 from flycam.ingest.upload import routes as upload_routes
 from flycam.ingest.upload.service import UploadService
@@ -406,7 +419,7 @@ def create_app(services: Services) -> App:
     api.state.tile_counts = route.counts
     figures = api.state.figures = CollectorRegistry()
     health.register_metrics(figures, services, route.counts)
-    errors.install_error_handlers(api)
+    install_error_handlers(api)
     for room in _ROUTERS:
         api.include_router(room)
     mount_static_site(api, services.static_dir)

@@ -23,10 +23,8 @@ from flycam.access.policy import AccessPolicy
 from flycam.board.meeting import Meeting, describe_presentation, filter_presentation
 from flycam.catalog.catalog import Catalog
 from flycam.errors import CatalogUnavailable
-from flycam.http.authenticator import Authenticator, Principal
-from flycam.http.guards import require_guest
-from flycam.http.metrics import ACCOUNT_SCOPE_KEY
-from flycam.http.services import get_services
+from flycam.http.guards import Authenticator, Principal, get_services, require_guest
+from flycam.http.protocol import ACCOUNT_SCOPE_KEY
 from flycam.ingest.live.routes import (
     POLL_INTERVAL_S,
     LiveFlightFeed,

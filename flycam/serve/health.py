@@ -17,11 +17,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from flycam import __version__
-from flycam.access.policy import AccessPolicy
-from flycam.access.visible_flights import list_visible_flights
+from flycam.access.policy import AccessPolicy, list_visible_flights
 from flycam.errors import StorageFailed
-from flycam.http.guards import ViewerPrincipal, require_viewer
-from flycam.http.services import Services, ServicesHere
+from flycam.http.guards import Services, ServicesHere, ViewerPrincipal, require_viewer
 from flycam.reports.briefing.queue import PackQueue
 from flycam.serve.limits import ENDED_CONNECTIONS
 from flycam.serve.tiles.tile_route import TileCounts

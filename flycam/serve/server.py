@@ -17,8 +17,7 @@ from typing import Any, Protocol
 import uvicorn
 
 from flycam.errors import FlycamError, OptionUnusable
-from flycam.http.authenticator import SAME_USER_STATE_KEY, is_same_user
-from flycam.http.services import Services
+from flycam.http.guards import SAME_USER_STATE_KEY, Services, is_same_user
 from flycam.messages import _
 from flycam.operations.certificate_authority import (
     ServerCertificate,

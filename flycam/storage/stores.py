@@ -1,7 +1,4 @@
-"""Object stores: in a folder, in memory, and any of them by its address.
-
-No other module composes or parses object keys.
-"""
+"""Object stores: in a folder, in memory, and any of them by its address."""
 
 from __future__ import annotations
 

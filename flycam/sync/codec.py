@@ -25,8 +25,8 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 import shapely
 import zstandard
 
-from flycam.catalog.restrictions import RedactionFootprint
-from flycam.catalog.rows import exterior_from_json, exterior_to_json, interior_from_json, interior_to_json
+from flycam.catalog.access import RedactionFootprint
+from flycam.catalog.tables import exterior_from_json, exterior_to_json, interior_from_json, interior_to_json
 from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.grid import TileId
 from flycam.geometry.pose import ExteriorOrientation

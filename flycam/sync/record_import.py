@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.frames import derive_placement_id, is_on_terrain, to_placement, was_orthorectified
+from flycam.catalog.flights import derive_placement_id, is_on_terrain, to_placement, was_orthorectified
 from flycam.catalog.retention import HoldRecord
 from flycam.errors import NameTaken, NotFound, SourceUnreadable
 from flycam.geometry.grid import TileId

@@ -14,8 +14,8 @@ from typing import Any
 
 import shapely
 
+from flycam.catalog.access import RedactionFootprint, RedactionRecord
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord
 from flycam.catalog.retention import HoldRecord, PurgeRecord
 from flycam.errors import SourceUnreadable
 from flycam.messages import _

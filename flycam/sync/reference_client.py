@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import shapely
 
-from flycam.catalog.restrictions import RestrictedArea
+from flycam.catalog.access import RestrictedArea
 from flycam.errors import (
     FlightBusy,
     InputUnusable,

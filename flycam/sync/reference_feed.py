@@ -19,6 +19,7 @@ from typing import Any
 import shapely
 
 from flycam.access.policy import AccessPolicy
+from flycam.catalog.access import RedactionFootprint, RedactionRecord, RestrictedArea
 from flycam.catalog.changes import (
     ChangeVersion,
     Comparison,
@@ -26,7 +27,6 @@ from flycam.catalog.changes import (
     format_quoted_note,
     select_effective_versions,
 )
-from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord, RestrictedArea
 from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.messages import _
 from flycam.model.access import RedactionStep

@@ -31,17 +31,23 @@ from flycam.errors import (
     StorageFailed,
     StoreConflict,
 )
-from flycam.http.authenticator import Principal
-from flycam.http.errors import Refused
-from flycam.http.guards import GuardedRoute, NodeOrAdminPrincipal, require_node
-from flycam.http.requests import (
+from flycam.http.guards import (
+    GuardedRoute,
+    NodeOrAdminPrincipal,
+    Principal,
+    Services,
+    ServicesHere,
+    get_services,
+    require_node,
+)
+from flycam.http.protocol import (
     MAX_LARGE_BYTES,
+    Refused,
     build_too_large_error,
     iterate_body,
     limit_body,
     read_byte_count_header,
 )
-from flycam.http.services import Services, ServicesHere, get_services
 from flycam.messages import _, pgettext
 from flycam.model.access import Role
 from flycam.mosaic.tiles.peers import list_previewed_tiles, read_peer_cursors

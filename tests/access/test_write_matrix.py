@@ -33,10 +33,8 @@ from flycam.access.accounts import add_user, invite_guest, make_sign_in_code, ma
 from flycam.access.restrictions import set_flight_classification
 from flycam.board import meeting
 from flycam.board.marks import write_mark
-from flycam.catalog.accounts import hash_token
-from flycam.catalog.restrictions import RestrictedArea
-from flycam.http.authenticator import COOKIE, GUEST_COOKIE
-from flycam.http.services import Services
+from flycam.catalog.access import RestrictedArea, hash_token
+from flycam.http.guards import COOKIE, GUEST_COOKIE, Services
 from flycam.model.access import ACCOUNT_ROLES, RedactionReason, RetainedKind, Role, Scope
 from flycam.model.board import LayerKind
 from flycam.model.flight import Classification

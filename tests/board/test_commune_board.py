@@ -17,7 +17,7 @@ from flycam.board.commune_board import (
     build_commune_board,
     select_board_communes,
 )
-from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.board import Boundaries
 from flycam.catalog.changes import ChangeVersion
 from flycam.change.comparison_store import ComparedGround
 from flycam.geodata.crs import to_work

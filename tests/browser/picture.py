@@ -16,7 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from flycam.catalog.catalog import open_catalog
 from flycam.cli.drill import run_demo
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.flight import Flight
 from flycam.storage.stores import LocalStore
 from flycam.workspace import Workspace

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
-from flycam.catalog.live_flights import LinkState, LiveFlightReport
-from flycam.http.services import Services
+from flycam.catalog.flights import LinkState, LiveFlightReport
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.flight import Event, EventKind
 from flycam.model.warning import NO_TERRAIN, describe_warning_briefly

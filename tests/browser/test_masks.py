@@ -14,9 +14,9 @@ import pytest
 import shapely
 from playwright.sync_api import Page, expect
 
-from flycam.catalog.restrictions import select_active_redactions
+from flycam.catalog.access import select_active_redactions
 from flycam.drill.photo_drill import DrillReport
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.records import FrameRecord
 from flycam.serve.api.redacted_photos import FILL_GREY

@@ -15,7 +15,7 @@ from flycam.geodata.crs import to_work
 from flycam.geometry.expected_error import UNKNOWN_ERROR_M
 from flycam.geometry.grid import get_tile_bounds, make_tile_range, mercator_to_lonlat
 from flycam.geometry.terrain import make_flat_terrain
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import RedactionReason, Role
 from flycam.model.frame import OrthoPatch
 from flycam.model.layer import Layer

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.live_flights import VideoSegment
+from flycam.catalog.flights import VideoSegment
 from flycam.catalog.retention import PurgeRecord, UploadedFile
 from flycam.errors import DueListChanged, InputUnusable, NotFound, OptionUnusable, OriginalPurged
 from flycam.model.access import PurgeStep, RetainedKind

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import RetainedKind, Role
 from flycam.model.records import FrameStatus
 from flycam.operations.retention import set_retention_term

@@ -20,9 +20,9 @@ import shapely
 
 from flycam.access.restrictions import set_flight_classification
 from flycam.board.marks import MarkEdit, write_mark
-from flycam.catalog.restrictions import RedactionRecord
+from flycam.catalog.access import RedactionRecord
 from flycam.errors import DiskFull
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import RedactionReason, Role
 from flycam.model.board import MarkKind, MarkStatus
 from flycam.model.flight import Classification

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.serve.server import MapServer, TlsCertificate, create_server
 from tests.waiting import ENOUGH_S, until
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from flycam.access.policy import AccessPolicy, IdFilter
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.flight import Classification
 from flycam.serve.events import _TileNews

@@ -18,7 +18,7 @@ import shapely
 from rasterio.transform import from_origin
 
 from flycam.board.marks import MarkEdit
-from flycam.catalog.accounts import hash_token
+from flycam.catalog.access import hash_token
 from flycam.catalog.catalog import open_catalog
 from flycam.geodata.crs import to_work
 from flycam.geometry.camera import InteriorOrientation, LensModel

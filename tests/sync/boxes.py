@@ -9,8 +9,8 @@ from pathlib import Path
 
 import shapely
 
+from flycam.catalog.access import RedactionFootprint, RedactionRecord
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord
 from flycam.geometry.grid import TileId, TileRange
 from flycam.model.access import RedactionReason, RedactionStep
 from flycam.model.flight import Event, EventKind, Flight, FlightState, derive_live_mosaic_id

@@ -12,8 +12,8 @@ import rasterio
 import shapely
 from rasterio.transform import from_origin
 
+from flycam.catalog.access import RestrictedArea
 from flycam.catalog.changes import ChangeVersion
-from flycam.catalog.restrictions import RestrictedArea
 from flycam.model.access import Role
 from flycam.model.board import ChangeAction, ChangeStatus, Condition, LayerKind
 from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord

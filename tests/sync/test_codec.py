@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flycam.catalog.access import RestrictedArea
 from flycam.catalog.changes import ChangeVersion, Comparison
-from flycam.catalog.restrictions import RestrictedArea
 from flycam.messages import _, encode_message, join
 from flycam.model.flight import Event
 from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord

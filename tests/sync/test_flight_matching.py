@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.access.policy import load_redacted_ground
-from flycam.catalog.restrictions import select_active_redactions
+from flycam.catalog.access import select_active_redactions
 from flycam.model.records import FrameStatus, MosaicInfo
 from flycam.sync.record_import import FlightConflict, FlightMatch, match_flight
 from flycam.sync.records import FlightRecords, read_flight_records

@@ -12,7 +12,7 @@ import shapely
 import zstandard
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
-from flycam.catalog.restrictions import select_active_redactions, select_revocation_requests
+from flycam.catalog.access import select_active_redactions, select_revocation_requests
 from flycam.errors import SourceUnreadable
 from flycam.model.access import RedactionStep
 from flycam.storage import keys

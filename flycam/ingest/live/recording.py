@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from flycam.catalog.live_flights import VideoSegment
+from flycam.catalog.flights import VideoSegment
 from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable
 from flycam.ingest.video.decoder_process import FINISHED, UNFINISHED, RecordingOptions
 from flycam.media.mp4 import (

@@ -21,7 +21,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from flycam.catalog.live_flights import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport, LonLat
+from flycam.catalog.flights import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport, LonLat
 from flycam.errors import FlycamError, StorageFailed
 from flycam.ingest.live.clock import LiveClock
 from flycam.ingest.live.existing_frames import list_turn_doubts

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from flycam.catalog.rows import exterior_to_json, interior_to_json
+from flycam.catalog.tables import exterior_to_json, interior_to_json
 from flycam.errors import InputUnusable
 from flycam.geometry.camera import estimate_motion_px
 from flycam.geometry.pose import CameraMotion, ExteriorOrientation, PoseSource, Vec3, angle_axis_from_rotation

@@ -29,10 +29,9 @@ from flycam.access.policy import (
 )
 from flycam.catalog.packs import Pack, PackState
 from flycam.errors import DiskFull, NotFound, StorageFailed, format_error
-from flycam.http.authenticator import Principal
 from flycam.http.commands import TERMINATE_TIMEOUT_S, run_command
-from flycam.http.errors import Refused
-from flycam.http.services import Services
+from flycam.http.guards import Principal, Services
+from flycam.http.protocol import Refused
 from flycam.messages import Message, _, pgettext
 from flycam.model.records import AuditEntry
 from flycam.power import Power

@@ -13,8 +13,7 @@ from typing import Annotated
 import shapely
 from fastapi import APIRouter, Depends, Query, Request
 
-from flycam.access.policy import AccessPolicy
-from flycam.access.visible_flights import list_visible_flights
+from flycam.access.policy import AccessPolicy, list_visible_flights
 from flycam.board.commune_board import (
     FlightCoverage,
     build_commune_board,
@@ -23,15 +22,26 @@ from flycam.board.commune_board import (
     select_board_communes,
 )
 from flycam.board.marks import build_vn2000_grid, locate_in_vn2000
+from flycam.catalog.access import RestrictedArea
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.restrictions import RestrictedArea
 from flycam.change.comparison_store import find_compared_ground
 from flycam.change.export import serialize_waiting
-from flycam.http.authenticator import Principal
-from flycam.http.guards import AccessPolicyHere, OperatorPrincipal, require_guest, require_viewer
-from flycam.http.requests import parse_bounds, parse_until
-from flycam.http.responses import Json, format_iso_or_none, to_geojson_collection, to_geojson_feature
-from flycam.http.services import CatalogHere
+from flycam.http.guards import (
+    AccessPolicyHere,
+    CatalogHere,
+    OperatorPrincipal,
+    Principal,
+    require_guest,
+    require_viewer,
+)
+from flycam.http.protocol import (
+    Json,
+    format_iso_or_none,
+    parse_bounds,
+    parse_until,
+    to_geojson_collection,
+    to_geojson_feature,
+)
 from flycam.ingest.live.routes import LiveFlight, LiveFlightFeed, LiveState, get_live_feed
 from flycam.model.access import Role
 from flycam.model.flight import EXERCISE_COMMUNE_CODES, Flight, FlightState

@@ -13,9 +13,9 @@ import shapely
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as PathParam
 
-from flycam.access.visible_flights import build_withheld_error, find_shown_revision, find_visible_flight
+from flycam.access.policy import build_withheld_error, find_shown_revision, find_visible_flight
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.frames import make_photo_not_found
+from flycam.catalog.flights import make_photo_not_found
 from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.errors import AccessDenied, FrameRejected, FrameUnreadable, NotFound, ObjectMissing, TileCorrupt
 from flycam.geodata.crs import to_work
@@ -23,18 +23,23 @@ from flycam.geometry.camera import InteriorOrientation, is_in_image, project
 from flycam.geometry.grid import compute_ground_pixel_m, find_tile_at, lonlat_to_mercator
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.terrain import interpolate_heights
-from flycam.http.authenticator import Principal
-from flycam.http.guards import DownloadLog, GuestPrincipal, OperatorPrincipal, ViewerPrincipal
-from flycam.http.requests import parse_until
-from flycam.http.responses import (
+from flycam.http.guards import (
+    DownloadLog,
+    GuestPrincipal,
+    OperatorPrincipal,
+    Principal,
+    ServicesHere,
+    ViewerPrincipal,
+)
+from flycam.http.protocol import (
     SHA256_PATTERN,
     Json,
     RangeHere,
     build_unsatisfiable_response,
+    parse_until,
     stream_object,
     to_geojson_geometry,
 )
-from flycam.http.services import ServicesHere
 from flycam.messages import _
 from flycam.model.access import Role
 from flycam.model.flight import derive_live_mosaic_id, is_flat_datum

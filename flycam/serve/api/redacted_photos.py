@@ -21,18 +21,23 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from shapely.geometry.base import BaseGeometry
 
-from flycam.access.visible_flights import build_withheld_error
+from flycam.access.policy import build_withheld_error
+from flycam.catalog.access import RedactionRecord, select_active_redactions, select_revocation_requests
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.frames import make_photo_not_found
-from flycam.catalog.restrictions import RedactionRecord, select_active_redactions, select_revocation_requests
+from flycam.catalog.flights import make_photo_not_found
 from flycam.errors import FrameUnreadable, ObjectMissing, TileCorrupt
 from flycam.geodata.crs import to_work
 from flycam.geometry.footprint import project_image_grid, trace_cell_rays
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights
-from flycam.http.authenticator import Principal
-from flycam.http.guards import AnalystPrincipal, GuardedRoute, OperatorPrincipal
-from flycam.http.responses import SHA256_PATTERN, Json
-from flycam.http.services import CatalogHere, ServicesHere
+from flycam.http.guards import (
+    AnalystPrincipal,
+    CatalogHere,
+    GuardedRoute,
+    OperatorPrincipal,
+    Principal,
+    ServicesHere,
+)
+from flycam.http.protocol import SHA256_PATTERN, Json
 from flycam.media.pixels import parse_photo
 from flycam.messages import _
 from flycam.model.access import MAX_CORNERS, RedactionReason, RedactionStep

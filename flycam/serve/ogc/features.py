@@ -15,8 +15,8 @@ import shapely
 from fastapi import Query, Request
 from fastapi.responses import JSONResponse
 
-from flycam.access.policy import AccessPolicy
-from flycam.access.visible_flights import (
+from flycam.access.policy import (
+    AccessPolicy,
     format_title,
     get_flight_bounds,
     is_near,
@@ -29,9 +29,8 @@ from flycam.board.routes import Now, build_feature_properties
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.tables import intersect_boxes, union_boxes
 from flycam.errors import NotFound
-from flycam.http.guards import get_access_policy
-from flycam.http.requests import take_fitting_outlines
-from flycam.http.responses import (
+from flycam.http.guards import CatalogHere, get_access_policy
+from flycam.http.protocol import (
     GEOJSON,
     JSON,
     OPENAPI,
@@ -41,9 +40,9 @@ from flycam.http.responses import (
     format_iso_or_none,
     get_base_url,
     quote_path_segment,
+    take_fitting_outlines,
     to_geojson_feature,
 )
-from flycam.http.services import CatalogHere
 from flycam.messages import _, pgettext
 from flycam.model.board import MarkStatus
 from flycam.model.flight import Event, Flight, is_flat_datum

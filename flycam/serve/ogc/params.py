@@ -18,8 +18,8 @@ import shapely
 from fastapi import APIRouter, Depends, Path, Query, Request
 from shapely.geometry.base import BaseGeometry
 
-from flycam.http.errors import Refused
 from flycam.http.guards import GuardedRoute, require_viewer
+from flycam.http.protocol import Refused
 from flycam.messages import Message, _
 from flycam.model.records import BoundsLonLat
 from flycam.model.time import to_utc_ns

@@ -18,8 +18,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from shapely.geometry.base import BaseGeometry
 
-from flycam.access.policy import AccessPolicy
-from flycam.access.visible_flights import (
+from flycam.access.policy import (
+    AccessPolicy,
     build_withheld_error,
     find_shown_mosaic,
     find_shown_revision,
@@ -35,12 +35,15 @@ from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.errors import NotFound
 from flycam.http.guards import (
     AccessPolicyHere,
+    CatalogHere,
     DownloadLog,
+    ServicesHere,
+    StoreHere,
     ViewerPrincipal,
     get_access_policy,
     require_viewer,
 )
-from flycam.http.responses import (
+from flycam.http.protocol import (
     GEOJSON,
     JSON,
     OPENAPI,
@@ -55,7 +58,6 @@ from flycam.http.responses import (
     stream_object,
     to_geojson_geometry,
 )
-from flycam.http.services import CatalogHere, ServicesHere, StoreHere
 from flycam.messages import _
 from flycam.model.flight import Event, Flight
 from flycam.model.records import Coverage, MosaicInfo

@@ -16,8 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.access.policy import AccessPolicy
-from flycam.access.visible_flights import find_shown_revision
+from flycam.access.policy import AccessPolicy, find_shown_revision
 from flycam.catalog.mosaics import LIVE_REVISION, make_mosaic_not_found
 from flycam.errors import NotFound
 from flycam.geometry.grid import TileId

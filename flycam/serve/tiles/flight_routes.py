@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from shapely import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
-from flycam.access.visible_flights import (
+from flycam.access.policy import (
     find_shown_revision,
     find_visible_flight,
     format_title,
@@ -24,20 +24,21 @@ from flycam.access.visible_flights import (
     list_visible_flights,
 )
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.frames import parse_footprints
+from flycam.catalog.flights import parse_footprints
 from flycam.catalog.mosaics import LIVE_REVISION, make_mosaic_not_found
 from flycam.errors import NotFound
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, make_point_transform
 from flycam.http.guards import (
     AccessPolicyHere,
+    CatalogHere,
     GuardedRoute,
     GuestPrincipal,
     OperatorPrincipal,
+    ServicesHere,
     require_guest,
     require_viewer,
 )
-from flycam.http.responses import Json, format_iso_or_none, to_geojson_collection, to_geojson_feature
-from flycam.http.services import CatalogHere, ServicesHere
+from flycam.http.protocol import Json, format_iso_or_none, to_geojson_collection, to_geojson_feature
 from flycam.ingest.video.video_frames import is_from_stream
 from flycam.model.access import Role
 from flycam.model.flight import Classification, Event, Flight, FlightState

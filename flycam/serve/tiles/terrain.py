@@ -14,9 +14,8 @@ from flycam.drill.routes import is_exercise_dem
 from flycam.errors import StorageFailed
 from flycam.geodata.dem import make_palette, render_hillshade_tile
 from flycam.geometry.grid import TileId
-from flycam.http.guards import require_guest
-from flycam.http.responses import Json
-from flycam.http.services import ServicesHere
+from flycam.http.guards import ServicesHere, require_guest
+from flycam.http.protocol import Json
 from flycam.model.records import DemRecord
 from flycam.model.time import format_iso
 from flycam.mosaic.terrain import FAILURE_TTL_S, load_registered_dems

@@ -27,8 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from fastapi import Request, Response
 
-from flycam.access.policy import AccessPolicy
-from flycam.access.visible_flights import get_flight_bounds
+from flycam.access.policy import AccessPolicy, get_flight_bounds
 from flycam.errors import FlycamError, NotFound
 from flycam.geometry.grid import (
     MAX_ZOOM,
@@ -38,11 +37,15 @@ from flycam.geometry.grid import (
     find_range_for_bounds,
     lonlat_to_mercator,
 )
-from flycam.http.authenticator import Authenticator, Headers, Principal, build_scope_error
-from flycam.http.errors import build_error_response, build_sign_in_response
-from flycam.http.guards import build_role_error, get_access_policy
-from flycam.http.metrics import ACCOUNT_SCOPE_KEY
-from flycam.http.requests import AsgiMessage
+from flycam.http.guards import (
+    Authenticator,
+    Headers,
+    Principal,
+    build_role_error,
+    build_scope_error,
+    get_access_policy,
+)
+from flycam.http.protocol import ACCOUNT_SCOPE_KEY, AsgiMessage, build_error_response, build_sign_in_response
 from flycam.messages import _
 from flycam.model.access import Role
 from flycam.model.flight import Flight

@@ -17,7 +17,7 @@ import numpy as np
 
 from flycam.catalog.catalog import Catalog
 from flycam.geometry.grid import TILE_SIZE_PX, TileId
-from flycam.http.requests import AsgiMessage
+from flycam.http.protocol import AsgiMessage
 from flycam.model.frame import TileRecord
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.redaction import TileMask

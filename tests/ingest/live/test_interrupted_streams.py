@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from flycam.catalog.live_flights import LiveFlightPhase
+from flycam.catalog.flights import LiveFlightPhase
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import StorageFailed
 from flycam.ingest.live import workflow

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.catalog.live_flights import LiveFlightPhase, VideoSegment
+from flycam.catalog.flights import LiveFlightPhase, VideoSegment
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import DiskFull, OptionUnusable, OutsideTerrain
 from flycam.ingest.live import status

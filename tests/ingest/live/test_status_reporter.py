@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import shapely
 
-from flycam.catalog.live_flights import LiveFlightPhase, LiveFlightReport
+from flycam.catalog.flights import LiveFlightPhase, LiveFlightReport
 from flycam.drill.photo_drill import read_truth
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import FrameRejected, StorageFailed

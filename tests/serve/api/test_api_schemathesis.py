@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from schemathesis.generation import GenerationMode
 
 from flycam.access.accounts import invite_guest, make_token
-from flycam.http.authenticator import GUEST_COOKIE
-from flycam.http.services import Services
+from flycam.http.guards import GUEST_COOKIE, Services
 from flycam.model.access import ACCOUNT_ROLES, Role, Scope
 from tests.serve.offering import OPEN_MARK, make_offering
 from tests.serve.running import running

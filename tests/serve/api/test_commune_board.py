@@ -17,8 +17,8 @@ from sqlalchemy import delete
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
 from flycam.board.marks import MarkEdit, write_mark
 from flycam.catalog import tables
-from flycam.catalog.live_flights import LiveFlightPhase, LiveFlightReport
-from flycam.http.services import Services
+from flycam.catalog.flights import LiveFlightPhase, LiveFlightReport
+from flycam.http.guards import Services
 from flycam.model.board import LayerKind, MarkKind, MarkStatus
 from flycam.model.records import CommuneRecord
 from flycam.serve.api.communes import CommuneTroubles

@@ -11,7 +11,7 @@ import pytest
 import shapely
 
 from flycam.geodata.crs import to_vn2000
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.records import CommuneRecord
 from tests.serve.running import running
 from tests.serve.world import make_workspace

@@ -14,7 +14,7 @@ from flycam.catalog.tables import frames as frame_table
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.terrain import make_flat_terrain
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.records import FrameRecord
 from flycam.mosaic.terrain_codec import assign_content_id, encode_terrain
 from flycam.serve.api.pixels import compute_pitch_deg, find_newest_oblique

@@ -20,7 +20,7 @@ from flycam.geometry.grid import (
     make_tile_range,
     mercator_to_lonlat,
 )
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.records import Withdrawal
 from flycam.mosaic.finish.finished_tiles import estimate_live_error_m

@@ -16,7 +16,7 @@ from flycam.errors import AccessDenied, FrameUnreadable
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.camera import project
 from flycam.geometry.footprint import project_image_grid
-from flycam.http.authenticator import Principal
+from flycam.http.guards import Principal
 from flycam.model.access import Account, Role
 from flycam.model.records import FrameRecord
 from flycam.mosaic.terrain_codec import TerrainCache, assign_content_id, encode_terrain

@@ -15,7 +15,7 @@ from flycam.geodata.crs import to_lonlat
 from flycam.geometry.camera import project
 from flycam.geometry.footprint import project_polygon_to_ground
 from flycam.geometry.grid import find_tile_at, lonlat_to_mercator
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.records import FrameRecord
 from flycam.mosaic.terrain import load_recorded_terrain

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from tests.serve.offering import make_offering
 from tests.serve.running import running

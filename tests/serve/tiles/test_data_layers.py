@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from flycam.geometry.grid import TileId, compute_pixel_centres, make_tile_range, mercator_to_lonlat
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.mosaic.finish.finished_tiles import estimate_live_error_m
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.serve.tiles.data_tiles import LEGENDS, DataLayer

@@ -11,7 +11,7 @@ import shapely
 
 from flycam.geodata.crs import WGS84, make_point_transform
 from flycam.geometry.grid import compute_ground_pixel_m, get_tile_bounds, mercator_to_lonlat
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.records import FrameStatus
 from flycam.mosaic.tiles.codec import decode_mask
 from tests.serve.finished import finish_by_hand

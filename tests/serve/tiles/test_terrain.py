@@ -13,7 +13,7 @@ import shapely
 from flycam.board.layers import register_communes
 from flycam.drill.photo_drill import DrillReport
 from flycam.geometry.grid import find_tile_at, lonlat_to_mercator
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.records import CommuneRecord
 from flycam.mosaic.terrain import register_dem
 from tests.serve.running import running

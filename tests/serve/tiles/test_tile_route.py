@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from flycam.geometry.grid import TileId, compute_pixel_centres, make_tile_range
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.frame import OrthoPatch
 from flycam.model.layer import Layer
