@@ -319,7 +319,7 @@ def settlements_group() -> None:
 @wrap_command
 def list_settlements_command(*, data_dir: str | None, event: str, reach: float | None) -> Output:
     """How settlements stand in EVENT (name or id): those that roads propose to be isolated first."""
-    from flycam.board.settlements import REACH_M, list_event_settlements, serialize_settlement
+    from flycam.board.marks import REACH_M, list_event_settlements, serialize_settlement
 
     with open_workspace(data_dir) as (workspace, __):
         metres = REACH_M if reach is None else reach
@@ -338,7 +338,7 @@ def set_settlement_command(
     *, data_dir: str | None, event: str, settlement: str, access: str, note: str, by: str | None
 ) -> Output:
     """Say whether SETTLEMENT (id, or a name that only one has) can be reached."""
-    from flycam.board.settlements import AccessReport, report_access
+    from flycam.board.marks import AccessReport, report_access
 
     with open_workspace(data_dir) as (workspace, settings):
         report = AccessReport(event=event, settlement=settlement, access=Access(access), note=note)
@@ -353,7 +353,7 @@ def set_settlement_command(
 @wrap_command
 def export_settlements_command(*, data_dir: str | None, out: Path, event: str, reach: float | None) -> Output:
     """Write settlements to OUT: .csv, .geojson or .gpkg, WGS 84."""
-    from flycam.board.settlements import REACH_M, export_settlements
+    from flycam.board.marks import REACH_M, export_settlements
 
     with open_workspace(data_dir, serves_originals=True) as (workspace, __):
         count = export_settlements(workspace, out, event, REACH_M if reach is None else reach)

@@ -25,8 +25,8 @@ from flycam.model.flight import DRILL_MARK
 if TYPE_CHECKING:
     from flycam.change.comparison import ComparisonReport
     from flycam.change.coregistration import Registration
+    from flycam.change.export import ImpactReport
     from flycam.change.impact import FeatureCount, ImpactTotals
-    from flycam.change.impact_report import ImpactReport
     from flycam.change.outlines import CommuneChanges
     from flycam.change.volume import Volume
 
@@ -198,7 +198,7 @@ def show_changes_impact_command(
         raise OptionUnusable(
             _("{given}: give one event (--event), or two flights that were compared", given=arguments)
         )
-    from flycam.change.impact_report import build_impact_report, format_commune_csv, serialize_impact
+    from flycam.change.export import build_impact_report, format_commune_csv, serialize_impact
     from flycam.storage.files import write_file_atomically
 
     with open_workspace(data_dir, serves_originals=True) as (workspace, __):

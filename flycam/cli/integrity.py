@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from flycam.catalog.audit_key import SignedLines
     from flycam.catalog.catalog import Catalog
     from flycam.catalog.retention import HoldRecord, RetentionTerm
-    from flycam.operations.backup_folder import BackupManifest
+    from flycam.operations.backup import BackupManifest
     from flycam.operations.retention import DueOriginal
     from flycam.operations.verify import Damage
 

@@ -322,7 +322,7 @@ def write_bundle_command(
 def read_bundle_command(*, data_dir: str | None, path: Path) -> Output:
     """Import what another node wrote: all of it, or nothing."""
     from flycam.sync.bundle import read_bundle
-    from flycam.sync.hooks import SyncApplyHooks
+    from flycam.sync.exchange_import import SyncApplyHooks
 
     progress = ProgressBar()
     with open_workspace(data_dir, creates=True) as (workspace, __):
@@ -445,7 +445,7 @@ def sync_command(
     from flycam.http.client import ServerConnection
     from flycam.retry import retry_on_outage
     from flycam.sync.client import Sender, TransferLimits
-    from flycam.sync.hooks import SyncApplyHooks
+    from flycam.sync.exchange_import import SyncApplyHooks
     from flycam.sync.reference_client import ReferenceFetcher
 
     token, trust = read_token_option(url, token_file), parse_trust(ca, fingerprint)

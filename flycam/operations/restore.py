@@ -24,7 +24,7 @@ from flycam.catalog.catalog import has_rows_only
 from flycam.concurrency import count_workers, map_ordered
 from flycam.errors import DataDamaged, InputUnusable, ObjectMissing, SourceUnreadable
 from flycam.messages import _, ngettext
-from flycam.operations.backup_folder import (
+from flycam.operations.backup import (
     INDEX,
     OBJECTS,
     BackupManifest,

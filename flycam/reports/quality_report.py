@@ -82,8 +82,7 @@ from flycam.mosaic.raster import (
 from flycam.mosaic.terrain import load_recorded_terrain
 from flycam.mosaic.terrain_codec import decode_terrain
 from flycam.mosaic.tiles.codec import read_tile
-from flycam.reports.images import MapPlanes, classify_values
-from flycam.reports.layout import to_html, to_pdf
+from flycam.reports.layout import MapPlanes, classify_values, to_html, to_pdf
 from flycam.reports.quality_content import build_report_document, draw_report_pictures
 from flycam.storage import keys
 from flycam.storage.files import write_file_atomically

@@ -24,10 +24,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from flycam import __version__
-from flycam.board import meeting
 from flycam.board import routes as board_routes
-from flycam.board.routes import FeatureNameIndex
-from flycam.change import routes as change_routes
+from flycam.board.routes import FeatureNameIndex, Meeting
+from flycam.change import review
 from flycam.drill import routes as drill_routes
 from flycam.errors import FlycamError
 from flycam.http.guards import (
@@ -58,7 +57,7 @@ from flycam.model.access import Role, Scope
 from flycam.mosaic.terrain_codec import TerrainCache
 from flycam.operations import retention_routes
 from flycam.reports import routes as reports_routes
-from flycam.reports.briefing.queue import PackQueue
+from flycam.reports.routes import PackQueue
 from flycam.serve import auth, events, health
 from flycam.serve.api import communes, pixels, redacted_photos
 from flycam.serve.api.communes import CommuneTroubles
@@ -326,9 +325,8 @@ _ROUTERS = (
     live_routes.router,
     bootstrap_router,
     auth.authority_router,
-    meeting.router,
     upload_routes.router,
-    change_routes.router,
+    review.router,
     sync_server.reference_router,
     communes.board_router,
     communes.router,
@@ -412,7 +410,7 @@ def create_app(services: Services) -> App:
     api.state.openings = DownloadLog()
     api.state.follower = follower
     api.state.sky = sky
-    api.state.meeting = meeting.Meeting(services.workspace.clock_ns)
+    api.state.meeting = Meeting(services.workspace.clock_ns)
     api.state.stamps = MapStampCache(services.workspace.catalog, services.follow_s / 2)
     api.state.grounds = grounds
     api.state.asked = views

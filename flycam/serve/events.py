@@ -20,7 +20,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 
 from flycam.access.policy import AccessPolicy
-from flycam.board.meeting import Meeting, describe_presentation, filter_presentation
+from flycam.board.routes import Meeting, describe_presentation, filter_presentation
 from flycam.catalog.catalog import Catalog
 from flycam.errors import CatalogUnavailable
 from flycam.http.guards import Authenticator, Principal, get_services, require_guest

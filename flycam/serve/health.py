@@ -20,7 +20,7 @@ from flycam import __version__
 from flycam.access.policy import AccessPolicy, list_visible_flights
 from flycam.errors import StorageFailed
 from flycam.http.guards import Services, ServicesHere, ViewerPrincipal, require_viewer
-from flycam.reports.briefing.queue import PackQueue
+from flycam.reports.routes import PackQueue
 from flycam.serve.limits import ENDED_CONNECTIONS
 from flycam.serve.tiles.tile_route import TileCounts
 from flycam.storage import keys

@@ -30,8 +30,18 @@ from flycam.storage.files import (
     open_regular,
     parse_bounded_json,
 )
-from flycam.sync.codec import DECODE_ERRORS, Count, KeySegment, Name, encode_json, from_values, to_values
-from flycam.sync.exchange import ExchangeSource, ObjectKind, read_manifest
+from flycam.sync.exchange import (
+    DECODE_ERRORS,
+    Count,
+    ExchangeSource,
+    KeySegment,
+    Name,
+    ObjectKind,
+    encode_json,
+    from_values,
+    read_manifest,
+    to_values,
+)
 from flycam.sync.exchange_import import (
     ApplyHooks,
     ApplyReport,

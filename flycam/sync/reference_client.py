@@ -46,11 +46,16 @@ from flycam.sync.client import (
     TransferLimits,
     compute_budget_left,
 )
-from flycam.sync.codec import DECODE_ERRORS, decompress_values, from_values, require_key_segment, require_text
-from flycam.sync.exchange import InventoryAnswer
+from flycam.sync.exchange import (
+    DECODE_ERRORS,
+    InventoryAnswer,
+    decompress_values,
+    from_values,
+    require_key_segment,
+    require_text,
+)
 from flycam.sync.exchange_import import ApplyHooks, apply_withdrawals
-from flycam.sync.record_import import record_event
-from flycam.sync.records import require_valid_redaction_grounds, require_valid_redactions
+from flycam.sync.records import record_event, require_valid_redaction_grounds, require_valid_redactions
 from flycam.sync.reference_feed import (
     ITEM_NAME_DIGITS,
     MAX_FEED_ITEM_BYTES,

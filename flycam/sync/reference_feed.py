@@ -35,7 +35,7 @@ from flycam.model.flight import Classification, Event
 from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord, Withdrawal
 from flycam.model.text import strip_url_credentials
 from flycam.storage import keys
-from flycam.sync.codec import (
+from flycam.sync.exchange import (
     DECODE_ERRORS,
     Count,
     Name,

@@ -53,8 +53,8 @@ from flycam.model.access import Role
 from flycam.mosaic.tiles.peers import list_previewed_tiles, read_peer_cursors
 from flycam.storage import keys
 from flycam.storage.files import RESERVED_BYTES, SPARE_BYTES, get_free_bytes, require_free_space
-from flycam.sync.codec import DECODE_ERRORS, from_values, require_hex_digits, to_values
 from flycam.sync.exchange import (
+    DECODE_ERRORS,
     DIGEST_PREFIX_DIGITS,
     HEAD_DIGITS,
     ExchangeManifest,
@@ -62,11 +62,13 @@ from flycam.sync.exchange import (
     InventoryAnswer,
     InventoryQuery,
     ObjectKind,
+    from_values,
     read_manifest,
     require_exchange_format,
+    require_hex_digits,
+    to_values,
 )
-from flycam.sync.exchange_import import ApplyHooks, ApplyReport, import_exchange
-from flycam.sync.hooks import SyncApplyHooks
+from flycam.sync.exchange_import import ApplyHooks, ApplyReport, SyncApplyHooks, import_exchange
 from flycam.sync.reference_feed import (
     ITEM_NAME_DIGITS,
     MAX_FEED_ITEMS_PER_REQUEST,

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.access.accounts import add_user, invite_guest
-from flycam.board.meeting import Meeting, Presentation
+from flycam.board.routes import Meeting, Presentation
 from flycam.catalog.access import hash_token
 from flycam.errors import StoreConflict
 from flycam.http.guards import Services

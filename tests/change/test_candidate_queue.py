@@ -16,15 +16,16 @@ import rasterio
 import shapely
 
 from flycam.catalog.changes import format_file_reference, strip_digest
-from flycam.change.comparison import compare_sources, measure_event_distance
-from flycam.change.comparison_grid import open_image_pair, open_image_source
-from flycam.change.comparison_store import (
+from flycam.change.comparison import (
     choose_review_event,
+    compare_sources,
     enqueue_candidates,
     find_comparison_windows,
     make_comparison_reader,
     match_comparisons,
+    measure_event_distance,
 )
+from flycam.change.comparison_grid import open_image_pair, open_image_source
 from flycam.change.features import COEFFICIENTS
 from flycam.change.outlines import ChangePolygon, estimate_area_error
 from flycam.change.review import ReviewStep, apply_review_step, estimate_position_error

@@ -27,8 +27,9 @@ from flycam.model.board import LayerKind
 from flycam.mosaic.terrain_codec import decode_terrain
 from flycam.mosaic.tiles import codec
 from flycam.storage.stores import MemoryStore
-from flycam.sync import exchange, record_import, records, reference_feed, server
+from flycam.sync import exchange, records, reference_feed, server
 from flycam.sync.bundle import BundleParts
+from flycam.sync.records import describe_unreadable_records
 from flycam.workspace import Workspace
 from tests.fuzz.corpus import BASE, TILE, part_of
 
@@ -131,7 +132,7 @@ def _read_records(body: bytes) -> None:
     try:
         records.parse_flight_records(values, "records")
     except SourceUnreadable as error:
-        record_import.describe_unreadable_records("field", values, error)
+        describe_unreadable_records("field", values, error)
 
 
 def _read_change(body: bytes) -> None:

@@ -20,7 +20,7 @@ from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord
 from flycam.mosaic.terrain import register_dem
 from flycam.storage import keys
 from flycam.sync.client import Sender, SyncReport, TransferLimits
-from flycam.sync.hooks import SyncApplyHooks
+from flycam.sync.exchange_import import SyncApplyHooks
 from flycam.sync.reference_client import FetchReport, ReferenceFetcher, measure_free_bytes
 from tests.suites.board_suite import LAYER
 from tests.suites.change_suite import FOUND

@@ -17,7 +17,7 @@ from flycam.errors import SourceUnreadable
 from flycam.model.access import RedactionStep
 from flycam.storage import keys
 from flycam.sync.client import Sender, TransferLimits
-from flycam.sync.hooks import SyncApplyHooks
+from flycam.sync.exchange_import import SyncApplyHooks
 from flycam.sync.reference_client import ReferenceImporter, ReferenceLedger
 from flycam.sync.reference_feed import FeedItem, build_feed
 from tests.sync.boxes import Box, ground_of, masked, new_box, record

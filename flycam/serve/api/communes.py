@@ -24,7 +24,7 @@ from flycam.board.commune_board import (
 from flycam.board.marks import build_vn2000_grid, locate_in_vn2000
 from flycam.catalog.access import RestrictedArea
 from flycam.catalog.catalog import Catalog
-from flycam.change.comparison_store import find_compared_ground
+from flycam.change.comparison import find_compared_ground
 from flycam.change.export import serialize_waiting
 from flycam.http.guards import (
     AccessPolicyHere,

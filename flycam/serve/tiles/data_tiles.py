@@ -36,7 +36,7 @@ from flycam.mosaic.finish.finished_tiles import (
 from flycam.mosaic.redaction import TileMask, compute_tile_mask
 from flycam.mosaic.terrain_codec import TerrainCache
 from flycam.mosaic.tiles.codec import ViewFormat, decode_tile
-from flycam.reports.images import ERROR_COLOURS, SURFACE_COLOURS
+from flycam.reports.layout import ERROR_COLOURS, SURFACE_COLOURS
 from flycam.serve.tiles.tile_views import EMPTY_VIEW, TileLogFollower, TileView, ViewCache, load_view
 from flycam.workspace import Workspace
 
