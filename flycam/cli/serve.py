@@ -27,7 +27,7 @@ from flycam.messages import Message, _
 if TYPE_CHECKING:
     from flycam.http.guards import SignInService
     from flycam.model.flight import Flight
-    from flycam.serve.server import TlsCertificate
+    from flycam.operations.certificate_authority import TlsCertificate
     from flycam.workspace import Workspace
 
 
@@ -95,14 +95,14 @@ def _load_certificate(tls: TlsSettings, data_dir: Path, host: str) -> TlsCertifi
     Its libraries are imported only if needed. Raises OptionUnusable, StorageFailed.
     """
     if tls.certificate is not None:
-        from flycam.serve.server import ExternalTlsCertificate
+        from flycam.operations.certificate_authority import ExternalTlsCertificate
 
         return ExternalTlsCertificate(tls.certificate, tls.key)
     if tls.key is not None:
         raise OptionUnusable(_("{key}: is a key without a certificate; give --certificate too", key=tls.key))
     if not tls.is_on:
         return None
-    from flycam.serve.server import OwnTlsCertificate
+    from flycam.operations.certificate_authority import OwnTlsCertificate
 
     return OwnTlsCertificate(data_dir / _TLS_FOLDER, host, tls.names)
 
@@ -148,7 +148,7 @@ def _serve(
     from flycam.http.protocol import RequestLog
     from flycam.ingest.live.interrupted_streams import complete_interrupted_in_background
     from flycam.operations.jobs import resume_jobs
-    from flycam.serve.server import open_listener, serve_until_stopped
+    from flycam.serve.app import open_listener, serve_until_stopped
 
     request_log = RequestLog(settings.request_log) if settings.request_log else None
     listener = open_listener(host, port)

@@ -33,7 +33,7 @@ from flycam.ingest.live.routes import (
     fingerprint_live_flights,
 )
 from flycam.model.access import Role
-from flycam.serve.tiles.tile_views import MovedTiles, TileLogFollower
+from flycam.serve.tiles import MovedTiles, TileLogFollower
 
 # -- Stamps of mosaics, marks, layers and changes on the map ---------------------------------------
 

@@ -19,7 +19,7 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.records import FrameRecord
-from flycam.serve.api.redacted_photos import FILL_GREY
+from flycam.serve.pixels import FILL_GREY
 from flycam.workspace import Workspace
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import box_of, on_screen, sign_in

@@ -28,7 +28,7 @@ from flycam.storage import keys
 from flycam.workspace import Workspace
 from tests.geometry.test_monoplotting import CAMERA, HEIGHT, pose
 from tests.serve.running import running
-from tests.serve.tiles.test_tile_route import TILE, picture
+from tests.serve.test_tile_route import TILE, picture
 from tests.serve.world import add_account, make_workspace
 from tests.suites.catalog_suite import flight, frame
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flycam.http.guards import Services
-from flycam.serve.server import MapServer, TlsCertificate, create_server
+from flycam.operations.certificate_authority import TlsCertificate
+from flycam.serve.app import MapServer, create_server
 from tests.waiting import ENOUGH_S, until
 
 

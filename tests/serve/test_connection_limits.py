@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from flycam.http import protocol
 from flycam.http.guards import Services
 from flycam.model.access import Role
-from flycam.serve import limits, server
+from flycam.operations.certificate_authority import OwnTlsCertificate
+from flycam.serve import app, limits
 from flycam.serve.limits import Connections
-from flycam.serve.server import OwnTlsCertificate
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
 from tests.waiting import until
@@ -237,7 +237,7 @@ def test_what_follows_an_upgrade_is_no_request(url: str, size: str) -> None:
 
 
 def test_a_handshake_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(app, "HEAD_TIMEOUT_S", 0.3)
     before = limits.ENDED_CONNECTIONS["handshake"]
     services = Services(workspace=make_workspace(tmp_path / "data"))
     with running(services, encryption=OwnTlsCertificate(tmp_path / "tls", "127.0.0.1")) as url:

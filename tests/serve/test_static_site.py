@@ -10,7 +10,7 @@ import pytest
 from flycam import errors
 from flycam.http.guards import Services
 from flycam.http.protocol import build_error_payload
-from flycam.serve.server import OwnTlsCertificate
+from flycam.operations.certificate_authority import OwnTlsCertificate
 from tests.serve.running import running
 from tests.serve.world import make_workspace
 

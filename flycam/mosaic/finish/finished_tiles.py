@@ -615,7 +615,7 @@ def _around(members: list[TileId]) -> PixelBox:
 
 # -- Attributes of a tile's pixels: expected error, age, GSD ---------------------------------------
 #
-# The map shows them as classes (`serve.tiles.data_tiles`), an export as numbers.
+# The map shows them as classes (`serve.tiles`), an export as numbers.
 
 
 Singles = NDArray[np.float32]

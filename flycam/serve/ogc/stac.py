@@ -63,7 +63,8 @@ from flycam.model.flight import Event, Flight
 from flycam.model.records import Coverage, MosaicInfo
 from flycam.model.time import format_iso
 from flycam.mosaic.coverage import make_clip, select_main_mosaic
-from flycam.serve.ogc.params import (
+from flycam.serve.flight_routes import get_revision_outline
+from flycam.serve.ogc.features import (
     DEFAULT_LIMIT,
     MAX_ITEMS,
     MAX_OFFSET,
@@ -77,8 +78,7 @@ from flycam.serve.ogc.params import (
     parse_period,
     to_bbox,
 )
-from flycam.serve.tiles.flight_routes import get_revision_outline
-from flycam.serve.tiles.tile_route import iterate_tile_limits
+from flycam.serve.tiles import iterate_tile_limits
 
 # -- Clips of communes -----------------------------------------------------------------------------
 #

@@ -48,10 +48,9 @@ from flycam.model.flight import Event, Flight
 from flycam.model.records import BoundsLonLat, MosaicInfo
 from flycam.model.time import EARLIEST_NS, format_iso, format_minute, format_utc_offset
 from flycam.mosaic.tiles.codec import ViewFormat
-from flycam.serve.ogc.features import CRS84, accept_json_only
-from flycam.serve.ogc.params import NamePath, create_standard_router
-from flycam.serve.tiles.flight_routes import get_shown_outline
-from flycam.serve.tiles.tile_route import (
+from flycam.serve.flight_routes import get_shown_outline
+from flycam.serve.ogc.features import CRS84, NamePath, accept_json_only, create_standard_router
+from flycam.serve.tiles import (
     TILE_MATRIX_SET,
     TileMatrix,
     build_tile_response,

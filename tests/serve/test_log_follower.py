@@ -8,9 +8,9 @@ import pytest
 
 from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo
-from flycam.serve.tiles.tile_views import MovedTiles, TileLogFollower
+from flycam.serve.tiles import MovedTiles, TileLogFollower
 from flycam.workspace import Workspace
-from tests.serve.tiles.test_tile_route import write
+from tests.serve.test_tile_route import write
 from tests.serve.world import make_workspace
 
 FINISHED = MosaicInfo(mosaic_id="m", flight_id="f", layer=Layer.COLOUR, revision=1, base_zoom=18, min_zoom=17)

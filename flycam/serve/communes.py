@@ -47,7 +47,7 @@ from flycam.model.access import Role
 from flycam.model.flight import EXERCISE_COMMUNE_CODES, Flight, FlightState
 from flycam.model.records import BoundsLonLat, CommuneRecord
 from flycam.model.time import format_iso
-from flycam.serve.tiles.flight_routes import get_shown_outline
+from flycam.serve.flight_routes import get_shown_outline
 
 router = APIRouter(dependencies=[Depends(require_guest)])
 

@@ -16,7 +16,7 @@ from flycam.model.records import FrameStatus
 from flycam.mosaic.tiles.codec import decode_mask
 from tests.serve.finished import finish_by_hand
 from tests.serve.running import running
-from tests.serve.tiles.test_coverage_gaps import CRS
+from tests.serve.test_coverage_gaps import CRS
 from tests.serve.world import DRILL, LAT, REAL, World, make_world
 
 

@@ -52,7 +52,7 @@ from flycam.mosaic.finish.revisions import collect_readout_warnings, list_outdat
 from flycam.mosaic.orthorectify.flight_session import find_current_event
 from flycam.mosaic.raster import trace_mosaic_footprint
 from flycam.mosaic.tiles.writer import DAMAGE
-from flycam.serve.tiles.data_tiles import LEGENDS, to_legend_json
+from flycam.serve.tiles import LEGENDS, to_legend_json
 from flycam.workspace import Workspace
 
 # -- Coverage gaps: ground inside a flight that no footprint of a used frame covers ----------------

@@ -20,12 +20,7 @@ from flycam.http.guards import Principal
 from flycam.model.access import Account, Role
 from flycam.model.records import FrameRecord
 from flycam.mosaic.terrain_codec import TerrainCache, assign_content_id, encode_terrain
-from flycam.serve.api.redacted_photos import (
-    FILL_GREY,
-    encode_preview_jpeg,
-    encode_redacted_jpeg,
-    find_photo_redaction,
-)
+from flycam.serve.pixels import FILL_GREY, encode_preview_jpeg, encode_redacted_jpeg, find_photo_redaction
 from flycam.storage import keys
 from flycam.storage.stores import MemoryStore
 from tests.geometry.test_monoplotting import CAMERA, EAST, HEIGHT, NORTH, PLANE, pose

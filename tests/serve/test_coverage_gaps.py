@@ -11,7 +11,7 @@ import shapely
 
 from flycam.geodata.crs import WGS84, make_point_transform
 from flycam.model.records import FrameRecord
-from flycam.serve.tiles.flight_routes import find_coverage_gaps
+from flycam.serve.flight_routes import find_coverage_gaps
 from tests.serve.world import World
 
 CRS = "EPSG:32648"

@@ -19,7 +19,7 @@ from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.records import FrameRecord
 from flycam.mosaic.terrain import load_recorded_terrain
-from flycam.serve.api.redacted_photos import FILL_GREY
+from flycam.serve.pixels import FILL_GREY
 from flycam.workspace import Workspace
 from tests.finished_house import ingested
 from tests.serve.running import running

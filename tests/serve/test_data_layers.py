@@ -15,7 +15,7 @@ from flycam.geometry.grid import TileId, compute_pixel_centres, make_tile_range,
 from flycam.http.guards import Services
 from flycam.mosaic.finish.finished_tiles import estimate_live_error_m
 from flycam.mosaic.tiles.codec import read_tile
-from flycam.serve.tiles.data_tiles import LEGENDS, DataLayer
+from flycam.serve.tiles import LEGENDS, DataLayer
 from tests.serve.finished import ERRORS_M, finish_by_hand
 from tests.serve.running import running
 from tests.serve.world import BASE_ZOOM, World, make_world, ns

@@ -17,7 +17,7 @@ from flycam.geometry.terrain import make_flat_terrain
 from flycam.http.guards import Services
 from flycam.model.records import FrameRecord
 from flycam.mosaic.terrain_codec import assign_content_id, encode_terrain
-from flycam.serve.api.pixels import compute_pitch_deg, find_newest_oblique
+from flycam.serve.pixels import compute_pitch_deg, find_newest_oblique
 from flycam.storage import keys
 from tests.serve.finished import finish_by_hand
 from tests.serve.running import running

@@ -21,7 +21,7 @@ from flycam.catalog.flights import LiveFlightPhase, LiveFlightReport
 from flycam.http.guards import Services
 from flycam.model.board import LayerKind, MarkKind, MarkStatus
 from flycam.model.records import CommuneRecord
-from flycam.serve.api.communes import CommuneTroubles
+from flycam.serve.communes import CommuneTroubles
 from tests.change.impacted import add_things
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
