@@ -29,7 +29,7 @@ from flycam.change.comparison_grid import open_image_pair, open_image_source
 from flycam.change.features import COEFFICIENTS
 from flycam.change.outlines import ChangePolygon, estimate_area_error
 from flycam.change.review import ReviewStep, apply_review_step, estimate_position_error
-from flycam.cli.changes import format_comparison
+from flycam.cli.products import format_comparison
 from flycam.errors import NotFound, OptionUnusable, StoreConflict
 from flycam.geodata.crs import WGS84, make_point_transform
 from flycam.geodata.raster import EXERCISE_TAG, compute_raster_digest

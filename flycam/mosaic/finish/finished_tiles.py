@@ -33,7 +33,7 @@ from flycam.geometry.terrain import TerrainGrid, find_nearest_posts, make_flat_t
 from flycam.model.flight import is_flat_datum
 from flycam.model.frame import FIRST_EPOCH, NO_SOURCE, MosaicTile, OrthoPatch
 from flycam.model.records import FrameRecord, MosaicInfo
-from flycam.mosaic.finish.frame_overview import REACH_PX, Blender, Bytes, Mask, PixelBox, Words
+from flycam.mosaic.finish.radiometry import REACH_PX, Blender, Bytes, Mask, PixelBox, Words
 from flycam.mosaic.finish.seamline import SeamPlan
 from flycam.mosaic.tiles.codec import TileLog, read_tile
 from flycam.mosaic.tiles.merge import sort_sources

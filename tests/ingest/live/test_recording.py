@@ -25,17 +25,16 @@ from flycam.catalog.flights import LiveFlightPhase, VideoSegment
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import DiskFull, OptionUnusable, OutsideTerrain
 from flycam.ingest.live import status
-from flycam.ingest.live.inputs import LiveRequest
-from flycam.ingest.live.interrupted_streams import complete_interrupted_streams
-from flycam.ingest.live.recording import (
+from flycam.ingest.live.inputs import (
     LINK_LOG_FILE,
+    LiveRequest,
     StreamRecording,
     open_scratch_folder,
     recover_link_logs,
     recover_recordings,
 )
 from flycam.ingest.live.status import ThumbnailPublisher
-from flycam.ingest.live.workflow import VideoReport, orthorectify_video
+from flycam.ingest.live.workflow import VideoReport, complete_interrupted_streams, orthorectify_video
 from flycam.ingest.video.decoder_process import Recorder, RecordingOptions
 from flycam.ingest.video.video_source import VideoFrame
 from flycam.messages import Message
@@ -82,7 +81,7 @@ def flown(house: House, film: VideoDrillReport) -> VideoReport:
 @pytest.fixture
 def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "flycam.ingest.live.recording.RecordingOptions",
+        "flycam.ingest.live.inputs.RecordingOptions",
         lambda folder: RecordingOptions(folder=folder, segment_s=2.0),
     )
 

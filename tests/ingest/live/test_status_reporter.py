@@ -19,11 +19,11 @@ from flycam.drill.photo_drill import read_truth
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import FrameRejected, StorageFailed
 from flycam.ingest.live import status
-from flycam.ingest.live.clock import LiveClock
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.orthorectifier import LiveOrthorectifier
 from flycam.ingest.live.routes import SILENCE_TIMEOUT_S
 from flycam.ingest.live.status import compute_frame_age, is_matching_clock
+from flycam.ingest.live.telemetry import LiveClock
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
 from flycam.ingest.video.video_source import VideoFrame
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
