@@ -37,7 +37,7 @@ class Workspace:
     clock_ns    UTC nanoseconds
     power       how this machine is powered, and whether its battery has to last
     cluster     workers that share ingests and finishes; None: none
-    cap_sender  sender of CAP messages, as of `flycam.geodata.feature_file`; "": this node
+    cap_sender  sender of CAP messages, as of `flycam.geodata.kml`; "": this node
     disk_space  guard of free space, before photos and tiles are written
     """
 

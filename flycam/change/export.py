@@ -45,16 +45,8 @@ from flycam.change.outlines import DECIMALS, ChangeTotals, estimate_area_error
 from flycam.change.volume import Volume, VolumeFailure
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
-from flycam.geodata.feature_file import (
-    CapEvent,
-    FeatureLayer,
-    KmlStyle,
-    Placemark,
-    encode_cap_alert,
-    encode_csv,
-    write_features,
-    write_kmz,
-)
+from flycam.geodata.feature_file import FeatureLayer, encode_csv, write_features
+from flycam.geodata.kml import CapEvent, KmlStyle, Placemark, encode_cap_alert, write_kmz
 from flycam.geodata.raster import compute_raster_digest
 from flycam.messages import Message, _, join
 from flycam.model.board import (

@@ -27,7 +27,7 @@ from functools import wraps
 from io import BufferedReader, FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Concatenate, ParamSpec, Self, TypeVar
 
 import zstandard
 
@@ -42,7 +42,9 @@ from flycam.errors import (
 from flycam.messages import Message, _
 from flycam.model.text import to_visible
 from flycam.model.warning import SPACE_FREED, encode_warning
-from flycam.storage.keys import ObjectStore
+
+if TYPE_CHECKING:
+    from flycam.storage.keys import ObjectStore
 
 # -- Free disk space: thresholds, consequences of each, and a guard of writes ----------------------
 #

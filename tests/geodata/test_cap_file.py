@@ -7,7 +7,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.geodata.feature_file import CapEvent, encode_cap_alert
+from flycam.geodata.kml import CapEvent, encode_cap_alert
 from tests.geodata.cap_schema import cap_faults
 
 HOLED = shapely.MultiPolygon(

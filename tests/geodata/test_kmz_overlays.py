@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from defusedxml import ElementTree
 
-from flycam.geodata.feature_file import GroundOverlay, Placemark, write_kmz
+from flycam.geodata.kml import GroundOverlay, Placemark, write_kmz
 
 NS = {"k": "http://www.opengis.net/kml/2.2"}
 

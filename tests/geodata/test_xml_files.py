@@ -10,7 +10,7 @@ import shapely
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flycam.geodata.feature_file import CapEvent, encode_cap_alert, escape_xml
+from flycam.geodata.kml import CapEvent, encode_cap_alert, escape_xml
 
 SHAPE = shapely.MultiPolygon(
     [shapely.box(104.8, 21.9, 104.81, 21.91) - shapely.box(104.802, 21.902, 104.804, 21.904)]

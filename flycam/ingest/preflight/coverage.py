@@ -16,7 +16,7 @@ from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from flycam.geodata.crs import make_point_transform, to_lonlat
-from flycam.geodata.feature_file import KmlStyle, Placemark, format_kml, format_placemark
+from flycam.geodata.kml import KmlStyle, Placemark, format_kml, format_placemark
 from flycam.geometry.camera import compute_ray_directions
 from flycam.ingest.preflight.files import parse_counters
 from flycam.ingest.preflight.flight_table import Bools, Floats, Index, split_sorties, wrap_degrees

@@ -26,7 +26,7 @@ from pptx.dml.color import RGBColor as SlideColor
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from pptx.util import Pt as SlidePt
 
-from flycam.geodata.feature_file import make_zip_member
+from flycam.geodata.kml import make_zip_member
 from flycam.messages import Message, _
 from flycam.model.text import to_visible, to_visible_lines
 from flycam.reports.briefing.changes import LOCATOR

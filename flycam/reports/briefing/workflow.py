@@ -31,14 +31,8 @@ from flycam.change.export import IMPACT_COLUMNS, build_impact_columns, build_imp
 from flycam.change.outlines import estimate_area_error
 from flycam.errors import DraftOutdated, NotFound, OptionUnusable, SourceUnreadable, StorageFailed
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, make_point_transform
-from flycam.geodata.feature_file import (
-    FeatureLayer,
-    GroundOverlay,
-    Placemark,
-    encode_csv,
-    write_features,
-    write_kmz,
-)
+from flycam.geodata.feature_file import FeatureLayer, encode_csv, write_features
+from flycam.geodata.kml import GroundOverlay, Placemark, write_kmz
 from flycam.geodata.pmtiles import sort_by_archive_id, write_pmtiles
 from flycam.geometry.grid import TileId, mercator_to_lonlat
 from flycam.messages import Message, _, pgettext

@@ -25,14 +25,7 @@ from flycam.access.policy import (
 )
 from flycam.catalog.catalog import Catalog
 from flycam.errors import NotFound
-from flycam.geodata.feature_file import (
-    KmlStyle,
-    Placemark,
-    escape_xml,
-    format_box,
-    format_kml,
-    format_placemark,
-)
+from flycam.geodata.kml import KmlStyle, Placemark, escape_xml, format_box, format_kml, format_placemark
 from flycam.geometry.grid import (
     HALF_WORLD_M,
     MAX_ZOOM,
