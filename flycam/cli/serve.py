@@ -377,7 +377,7 @@ def _serve(
     from flycam.http.commands import FLYCAM
     from flycam.http.guards import LOOPBACK_ADDRESSES, Services, read_key
     from flycam.http.protocol import RequestLog
-    from flycam.ingest.live.workflow import complete_interrupted_in_background
+    from flycam.ingest.live.recording import complete_interrupted_in_background
     from flycam.operations.jobs import resume_jobs
     from flycam.serve.app import open_listener, serve_until_stopped
 

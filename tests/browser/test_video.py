@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.ingest.live.inputs import StreamRecording
+from flycam.ingest.live.recording import StreamRecording
 from flycam.ingest.live.status import encode_thumbnail
 from flycam.ingest.video.decoder_process import Recorder
 from flycam.storage import keys

@@ -17,7 +17,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.errors import FlycamError, SourceUnreadable, UnexpectedSource
 from flycam.geodata.control_points import read_ground_control
 from flycam.geodata.vector_file import read_layer
-from flycam.ingest.live.inputs import read_segment
+from flycam.ingest.live.recording import read_segment
 from flycam.ingest.photos.photo_reader import read_metadata
 from flycam.ingest.poses.external_poses import read_poses
 from flycam.ingest.telemetry.log_files import read_flight_log

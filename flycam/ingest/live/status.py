@@ -36,8 +36,9 @@ from flycam.errors import (
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.live.frame_pipeline import FramePipeline, count_frames
-from flycam.ingest.live.inputs import LiveRequest, StreamRecording, format_log_name
+from flycam.ingest.live.inputs import LiveRequest, format_log_name
 from flycam.ingest.live.orthorectifier import LiveOrthorectifier
+from flycam.ingest.live.recording import StreamRecording
 from flycam.ingest.live.telemetry import (
     ESTIMATE_INTERVAL_S,
     LinkStatus,

@@ -15,8 +15,9 @@ from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import FlycamError, StorageFailed
 from flycam.ingest.live import orthorectifier, workflow
 from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE
-from flycam.ingest.live.inputs import LiveRequest, StreamRecording
+from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.orthorectifier import LiveOrthorectifier, Publisher
+from flycam.ingest.live.recording import StreamRecording
 from flycam.ingest.live.status import StatusReporter
 from flycam.ingest.live.workflow import orthorectify_video
 from flycam.ingest.video.video_source import VideoSource

@@ -25,16 +25,17 @@ from flycam.catalog.flights import LiveFlightPhase, VideoSegment
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import DiskFull, OptionUnusable, OutsideTerrain
 from flycam.ingest.live import status
-from flycam.ingest.live.inputs import (
+from flycam.ingest.live.inputs import LiveRequest
+from flycam.ingest.live.recording import (
     LINK_LOG_FILE,
-    LiveRequest,
     StreamRecording,
+    complete_interrupted_streams,
     open_scratch_folder,
     recover_link_logs,
     recover_recordings,
 )
 from flycam.ingest.live.status import ThumbnailPublisher
-from flycam.ingest.live.workflow import VideoReport, complete_interrupted_streams, orthorectify_video
+from flycam.ingest.live.workflow import VideoReport, orthorectify_video
 from flycam.ingest.video.decoder_process import Recorder, RecordingOptions
 from flycam.ingest.video.video_source import VideoFrame
 from flycam.messages import Message
@@ -81,7 +82,7 @@ def flown(house: House, film: VideoDrillReport) -> VideoReport:
 @pytest.fixture
 def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "flycam.ingest.live.inputs.RecordingOptions",
+        "flycam.ingest.live.recording.RecordingOptions",
         lambda folder: RecordingOptions(folder=folder, segment_s=2.0),
     )
 

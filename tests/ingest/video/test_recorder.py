@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.ingest.live.inputs import (
+from flycam.ingest.live.recording import (
     SegmentFile,
     close_unfinished_segments,
     list_finished_segments,
