@@ -632,9 +632,9 @@ class Boundaries:
             CommuneRecord, query.order_by(begins.desc(), c.search_name, c.code).limit(limit)
         )
 
-    def find_at(self, lon_deg: float, lat_deg: float, on_date: date | None = None) -> CommuneRecord | None:
+    def find_at(self, lon_deg: float, lat_deg: float) -> CommuneRecord | None:
         """Return the commune that holds a point; None where no boundary is known."""
-        candidates = self.communes(on_date, (lon_deg, lat_deg, lon_deg, lat_deg))
+        candidates = self.communes(bounds=(lon_deg, lat_deg, lon_deg, lat_deg))
         point = shapely.Point(lon_deg, lat_deg)
         return next((c for c in candidates if shapely.from_wkb(c.wkb).intersects(point)), None)
 

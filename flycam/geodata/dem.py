@@ -479,12 +479,10 @@ def load_terrain(
     )
 
 
-def sample_heights(
-    dems: Sequence[DemInfo], lonlat_deg: Floats, datum: str | None = None
-) -> tuple[Floats, str]:
+def sample_heights(dems: Sequence[DemInfo], lonlat_deg: Floats) -> tuple[Floats, str]:
     """Sample ground heights (N, metres, NaN unknown) at WGS 84 degrees (N×2).
 
-    Also returns their datum. Bilinear, finest file first; `datum` None takes that of the finest file nearby.
+    Also returns their datum, that of the finest file nearby. Bilinear, finest file first.
     Raises TerrainMissing if no file has a height at any of the points; DatumUnknown, SourceUnreadable.
     """
     lonlat = np.asarray(lonlat_deg, dtype=np.float64).reshape(-1, 2)
@@ -492,7 +490,7 @@ def sample_heights(
     box = (*known_xy.min(axis=0), *known_xy.max(axis=0)) if len(known_xy) else (0.0, 0.0, 0.0, 0.0)
     lattices = _lattices([dem for dem in dems if _touches(dem, WGS84, box)])
     heights = np.full(len(lonlat), np.nan)
-    target = datum or (lattices[0].datum if lattices else "")
+    target = lattices[0].datum if lattices else ""
     for lattice in lattices:
         missing = np.isnan(heights) & np.isfinite(lonlat).all(axis=1)
         heights[missing] = _at_points(lattice, lonlat[missing], WGS84, target, smooth=False)

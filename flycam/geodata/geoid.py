@@ -31,10 +31,6 @@ from flycam.model.flight import LOCAL_DATUM
 # A. Chulliat et al., The US/UK World Magnetic Model for 2025-2030: Technical Report (NOAA NCEI 2025).
 
 
-SIGMA_DEG = 0.6
-"""Global 1-sigma of a declination by the model, crustal fields included (the report's error model), away from
-the magnetic poles; ore bodies turn a compass by more."""
-
 _DEGREE = 12
 _FIRST_YEAR, _LAST_YEAR = 2010.0, 2035.0
 _REFERENCE_RADIUS_M = 6_371_200.0

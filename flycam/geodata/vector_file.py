@@ -736,7 +736,7 @@ class LayerImport:
     remarks: tuple[Message, ...]
 
 
-def read_layer(path: Path, kind: LayerKind, *, max_features: int = MAX_FEATURES) -> LayerImport:
+def read_layer(path: Path, kind: LayerKind) -> LayerImport:
     """Read and repair a layer: GeoJSON, GeoPackage, Shapefile or KML in any CRS.
 
     Raises SourceUnreadable, CrsMissing, LayerInvalid (nothing in it, or nothing that can be of this kind).
@@ -746,7 +746,7 @@ def read_layer(path: Path, kind: LayerKind, *, max_features: int = MAX_FEATURES)
     features: list[LayerFeature] = []
     repaired: list[str] = []
     removed: list[str] = []
-    layers = read_vector_layers(path, max_features=max_features)
+    layers = read_vector_layers(path, max_features=MAX_FEATURES)
     linked = has_network_link(path)  # after the checks: nothing is unpacked before them
     if linked:
         remarks.append(

@@ -551,6 +551,7 @@ Json = dict[str, Any]
 
 # of latitude; taken for longitude too, as the tolerance is approximate
 _METRES_PER_DEGREE = 111_320.0
+_DEGREE_GRID = 1e-6
 
 
 def format_iso_or_none(ns: int | None) -> str | None:
@@ -558,7 +559,7 @@ def format_iso_or_none(ns: int | None) -> str | None:
     return None if ns is None else format_iso(ns)
 
 
-def to_geojson_geometry(wkb: bytes, tolerance_m: float = 0.0, decimals: int = 6) -> tuple[Json, list[float]]:
+def to_geojson_geometry(wkb: bytes, tolerance_m: float = 0.0) -> tuple[Json, list[float]]:
     """Return (GeoJSON geometry, bounds) of a lon/lat WKB.
 
     Simplified by about `tolerance_m` on the ground.
@@ -566,7 +567,7 @@ def to_geojson_geometry(wkb: bytes, tolerance_m: float = 0.0, decimals: int = 6)
     shape = shapely.from_wkb(wkb)
     if tolerance_m > 0:
         shape = shapely.simplify(shape, tolerance_m / _METRES_PER_DEGREE, preserve_topology=True)
-    rounded = shapely.set_precision(shape, 10.0**-decimals, mode="pointwise")
+    rounded = shapely.set_precision(shape, _DEGREE_GRID, mode="pointwise")
     return json.loads(shapely.to_geojson(rounded)), [float(v) for v in shapely.bounds(shape)]
 
 

@@ -20,7 +20,6 @@ from rasterio.enums import Resampling
 
 from flycam.errors import SourceUnreadable
 from flycam.geodata.dem import read_dem_info
-from flycam.geodata.raster import read_raster
 from flycam.geodata.raster_source import RASTER_DRIVERS, open_raster
 from tests.geodata.dem_files import EAST, NORTH
 from tests.geodata.hostile_rasters import (
@@ -31,6 +30,7 @@ from tests.geodata.hostile_rasters import (
     mosaic,
     plain_dem,
 )
+from tests.rasters import read_raster
 
 _DRIVERS = """
 import rasterio

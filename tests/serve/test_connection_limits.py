@@ -310,7 +310,7 @@ def test_a_body_that_drips_is_refused(url: str, path: str, monkeypatch: pytest.M
 def test_a_slow_line_that_goes_on_sending_is_waited_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock of its own: each part takes nearly as long as one may take."""
     tells = itertools.count(0.0, 0.9 * ENOUGH_S)
-    monkeypatch.setattr(protocol, "time", SimpleNamespace(monotonic=tells.__next__))
+    monkeypatch.setattr(protocol, "time", SimpleNamespace(**vars(time) | {"monotonic": tells.__next__}))
     monkeypatch.setattr(protocol, "IDLE_TIMEOUT_S", ENOUGH_S)
     monkeypatch.setattr(protocol, "MIN_BYTES_PER_S", 3.0 / ENOUGH_S)
     body = b'{"token": "' + TOKEN.encode() + b'"' + b" " * 60 + b"}"
