@@ -409,7 +409,7 @@ def _widened(sigma: Vec3, by: float) -> Vec3:
     return x, y, z
 
 
-def ignore_progress(_stage: str, _done: int, _total: int) -> None:
+def _ignore_progress(_stage: str, _done: int, _total: int) -> None:
     """Ignore progress."""
 
 
@@ -421,7 +421,7 @@ def find_ties(
     options: TieOptions | None = None,
     keep: TieCache | None = None,
     workers: int = 2,
-    progress: Callable[[str, int, int], None] = ignore_progress,
+    progress: Callable[[str, int, int], None] = _ignore_progress,
 ) -> TieReport:
     """Find tie points of all frames.
 
