@@ -545,7 +545,7 @@ class Surface:
     unagreed_sigma_m rows×cols float32, added where views were compared and did not agree; NaN where none
                      were. None: not known
     cover_m          RMS height of ground cover where it was compared; NaN: too little was
-    laying_m         rows×cols float32, laying surface: heights to orthorectify on (`laying_surface`). None:
+    laying_m         rows×cols float32, laying surface: heights to orthorectify on (`refinement`). None:
                      those of `terrain`
     """
 
