@@ -148,8 +148,8 @@ _MIN_LIKENESS, _PX_PER_LIKENESS, _STEEPNESS = 0.35, 48.0, 6
 # Two views agree on any height.
 _MIN_VIEWS = 3
 _MIN_FIRM_WEIGHT = 0.5
-# Weights of heights that are not firm, over their variance in the image (px²), and of the terrain's.
-_LOOSE, _BARE = 1e-4, 1e-8
+# Weights of heights that are not firm, over their variance in the image (px²), and of dropped ones.
+_LOOSE, _DROPPED = 1e-4, 1e-8
 _MIN_BEND = np.float32(0.5)
 # A larger difference in height is another object, and is not smoothed.
 _STEP_M, _EVENINGS = 0.7, 3
@@ -188,11 +188,11 @@ def fit_laying_surface(
     known = np.isfinite(finished.dz_m)
     dz = np.where(known, finished.dz_m, np.float32(0.0))
     weight = _weigh(found, dz + np.nan_to_num(ground_m), straight.px_per_m, straight.posts.spacing_m)
-    own = finished.support
-    sigma_m = np.where(own, finished.sigma_m, finished.terrain_sigma_m)
+    # what is seen where the terrain is used is its cover
+    covered_m = np.hypot(finished.terrain_sigma_m, np.nan_to_num(finished.cover_m))
+    sigma_m = np.where(finished.support, finished.sigma_m, covered_m)
     loose = np.minimum(_LOOSE / np.square(sigma_m * np.maximum(straight.px_per_m, _MIN_BEND)), 1.0)
-    # the terrain counts only where nothing was compared: else its cover was seen, and not found to be bare
-    weights = np.where(own | (found.views < 2), np.maximum(weight, loose), np.float32(_BARE))
+    weights = np.maximum(weight, loose)
     weights[~known] = 0.0
     firm = weight >= _MIN_FIRM_WEIGHT
     sure = (np.nan_to_num(found.likeness) >= _SURE_LIKENESS) & (found.views >= _MIN_VIEWS)
@@ -208,7 +208,7 @@ def _flatten_bends(
     dz: Singles, weights: Singles, firm: Bools, sure: Bools, ground_m: Singles, straight: NadirViews
 ) -> Singles:
     """Fit a smooth surface to dz by weights, without bends that serve no purpose."""
-    dropped_weights = np.minimum(weights, np.float32(_BARE))
+    dropped_weights = np.minimum(weights, np.float32(_DROPPED))
     trend_weights = np.sign(weights) * np.float32((_TREND_WINDOWS * straight.side) ** -2.0)
 
     def bends(heights: Singles) -> Singles:
