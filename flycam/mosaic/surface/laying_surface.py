@@ -150,6 +150,8 @@ _MIN_VIEWS = 3
 _MIN_FIRM_WEIGHT = 0.5
 # Weights of heights that are not firm, over their variance in the image (px²), and of dropped ones.
 _LOOSE, _DROPPED = 1e-4, 1e-8
+# Displacement of thin cover in the image.
+_MAX_COVER_PX = 4.0
 _MIN_BEND = np.float32(0.5)
 # A larger difference in height is another object, and is not smoothed.
 _STEP_M, _EVENINGS = 0.7, 3
@@ -192,7 +194,10 @@ def fit_laying_surface(
     covered_m = np.hypot(finished.terrain_sigma_m, np.nan_to_num(finished.cover_m))
     sigma_m = np.where(finished.support, finished.sigma_m, covered_m)
     loose = np.minimum(_LOOSE / np.square(sigma_m * np.maximum(straight.px_per_m, _MIN_BEND)), 1.0)
-    weights = np.maximum(weight, loose)
+    # nothing was compared: the terrain is firm if its cover is thin wherever an image shows it
+    covered_px = covered_m * straight.px_per_m.max()
+    thin = 1.0 / (1.0 + (covered_px / _MAX_COVER_PX) ** _STEEPNESS)
+    weights = np.maximum(np.maximum(weight, loose), np.where(found.views < 2, thin, 0.0))
     weights[~known] = 0.0
     firm = weight >= _MIN_FIRM_WEIGHT
     sure = (np.nan_to_num(found.likeness) >= _SURE_LIKENESS) & (found.views >= _MIN_VIEWS)
