@@ -247,17 +247,6 @@ def compute_gsd(interior: InteriorOrientation, exterior: ExteriorOrientation, po
     return gsd
 
 
-def compute_overlap(polygon_a_m: Floats, polygon_b_m: Floats) -> float:
-    """Return the share of polygon a (K×2) inside polygon b, 0..1, by convex hulls."""
-    offset = np.asarray(polygon_a_m, dtype=np.float64).mean(axis=0)
-    hulls = [cv2.convexHull((np.asarray(p) - offset).astype(np.float32)) for p in (polygon_a_m, polygon_b_m)]
-    area = cv2.contourArea(hulls[0])
-    if area <= 0.0 or cv2.contourArea(hulls[1]) <= 0.0:
-        return 0.0
-    shared, _ = cv2.intersectConvexConvex(hulls[0], hulls[1])
-    return float(min(shared / area, 1.0))
-
-
 def _border_points(interior: InteriorOrientation, samples_per_edge: int) -> Floats:
     width, height = interior.image_size_px
     k = np.arange(samples_per_edge) / samples_per_edge
@@ -267,9 +256,9 @@ def _border_points(interior: InteriorOrientation, samples_per_edge: int) -> Floa
     return np.stack([u, v], axis=-1)
 
 
-def _inner_points(interior: InteriorOrientation, per_side: int = 9) -> Floats:
+def _inner_points(interior: InteriorOrientation) -> Floats:
     width, height = interior.image_size_px
-    k = (np.arange(per_side) + 0.5) / per_side
+    k = (np.arange(9) + 0.5) / 9
     return np.stack(np.meshgrid(k * width - 0.5, k * height - 0.5), axis=-1).reshape(-1, 2)
 
 

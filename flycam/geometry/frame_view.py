@@ -67,19 +67,6 @@ _SECTORS = 64
 _NEAR_RINGS = 2
 
 
-def compute_visibility_margin(terrain: TerrainGrid, centre_m: Floats, points_m: Floats) -> Floats:
-    """Return the height of ground points above the line of sight to them, metres.
-
-    centre_m (east, north, height); points_m N×3 on the terrain. The line of sight passes over the ground in
-    front of the point. Returns N: >= 0 visible, < 0 hidden. Holes in the terrain hide nothing.
-    """
-    points = np.asarray(points_m, dtype=np.float64)
-    centre = np.asarray(centre_m, dtype=np.float64)
-    reach = float(np.hypot(points[..., 0] - centre[0], points[..., 1] - centre[1]).max(initial=0.0))
-    scan = HorizonScan(terrain, (centre[0], centre[1], centre[2]), reach)
-    return scan.margin(points[..., 0], points[..., 1], points[..., 2])
-
-
 class SteepSlopes:
     """Slopes that fall away from a camera steeply enough to hide ground.
 
@@ -222,7 +209,11 @@ class HorizonScan:
         self._tangents = np.full((1, 1), _OPEN)
 
     def margin(self, east: Floats, north: Floats, height: Floats) -> Floats:
-        """Return margins (see `compute_visibility_margin`) of points of equal shape S."""
+        """Return the height of ground points above the line of sight to them, metres.
+
+        Points of equal shapes S, on the terrain. The line of sight passes over the ground in front of the
+        point. Returns S: >= 0 visible, < 0 hidden. Holes in the terrain hide nothing.
+        """
         de, dn = east - self._centre[0], north - self._centre[1]
         distance = np.hypot(de, dn)
         he, hn = self._heading
@@ -350,13 +341,10 @@ class FrameView:
         exterior: ExteriorOrientation,
         terrain: TerrainGrid,
         to_work: PlanarMap,
-        max_range_m: float | None,
     ) -> None:
         self.interior, self.exterior = interior, exterior
         self.terrain, self.to_work = terrain, to_work
-        self.reach_m = (
-            compute_mapping_range_m(interior, exterior, terrain) if max_range_m is None else max_range_m
-        )
+        self.reach_m = compute_mapping_range_m(interior, exterior, terrain)
         self._horizon: HorizonScan | None = None
         self._slopes: SteepSlopes | None = None
 

@@ -429,7 +429,6 @@ def orthorectify(
     *,
     max_lattice_error_px: float = MAX_LATTICE_ERROR_PX,
     interpolation: int = cv2.INTER_LINEAR,
-    max_range_m: float | None = None,
     wanted: NDArray[np.bool_] | None = None,
     lattices: FrameLattices | None = None,
     posts: PostView | None = None,
@@ -439,7 +438,6 @@ def orthorectify(
     pixels         H×W×3 uint8 RGB, of interior.image_size_px
     to_work        maps EPSG:3857 to the work CRS of pose and terrain
     interpolation  as in cv2 (INTER_NEAREST, INTER_LINEAR, INTER_CUBIC)
-    max_range_m    ground farther from the camera is left out; default `footprint.compute_mapping_range_m`
     wanted         flags of blocks of 32×32 pixels (8·rows×8·columns of tiles.shape_tiles); others may be left
                    out (0), and the bytes of wanted blocks do not depend on the flags
     lattices       of all tiles with wanted blocks, if already made with this max_lattice_error_px (see
@@ -452,7 +450,7 @@ def orthorectify(
         raise ValueError(f"pixels are {pixels.shape[1::-1]}, the interior says {interior.image_size_px}")
     rgb = np.zeros((*tiles.shape_px, 3), dtype=np.uint8)
     quality = np.zeros(tiles.shape_px, dtype=np.uint16)
-    view = FrameView(interior, exterior, terrain, to_work, max_range_m)
+    view = FrameView(interior, exterior, terrain, to_work)
     extents = get_full_extents(tiles) if wanted is None else compute_wanted_extents(tiles, wanted)
     if posts is None and has_fine_posts(interior, exterior, terrain):
         posts = PostView(interior, exterior, terrain, to_work, view.reach_m)
@@ -481,10 +479,10 @@ def orthorectify_onto_grid(
     origin_m: tuple[float, float],
     gsd_m: float,
     shape_px: tuple[int, int],
-    *,
-    interpolation: int = cv2.INTER_CUBIC,
 ) -> OrthorectificationResult:
     """Orthorectify a frame onto a north-up grid of the work CRS, as `orthorectify` does onto tiles.
+
+    By cubic convolution.
 
     origin_m  (west, north) outer corner of the first pixel, work CRS of pose and terrain
     gsd_m     side of a pixel, metres of the work CRS
@@ -512,7 +510,7 @@ def orthorectify_onto_grid(
         ),
         residual_m=0.0,
     )
-    made = orthorectify(pixels, interior, exterior, terrain, tiles, to_work, interpolation=interpolation)
+    made = orthorectify(pixels, interior, exterior, terrain, tiles, to_work, interpolation=cv2.INTER_CUBIC)
     grid = slice(shape_px[0]), slice(shape_px[1])
     return replace(made, rgb=made.rgb[grid], quality=made.quality[grid])
 
@@ -522,7 +520,6 @@ def create_post_view(
     exterior: ExteriorOrientation,
     terrain: TerrainGrid,
     to_work: PlanarMap,
-    max_range_m: float | None = None,
     *,
     include_coarse: bool = False,
 ) -> PostView | None:
@@ -534,7 +531,7 @@ def create_post_view(
     worth = has_few_posts if include_coarse else has_fine_posts
     if not worth(interior, exterior, terrain):
         return None
-    reach_m = FrameView(interior, exterior, terrain, to_work, max_range_m).reach_m
+    reach_m = FrameView(interior, exterior, terrain, to_work).reach_m
     return PostView(interior, exterior, terrain, to_work, reach_m)
 
 
@@ -546,14 +543,13 @@ def compute_source_coordinates(
     to_work: PlanarMap,
     *,
     max_lattice_error_px: float = MAX_LATTICE_ERROR_PX,
-    max_range_m: float | None = None,
 ) -> SourceCoordinates:
     """Return the image coordinates at which `orthorectify` samples.
 
     They trace a pixel of the mosaic to its place in the photo.
     """
     u, v = (np.full(tiles.shape_px, np.nan, dtype=np.float32) for _ in range(2))
-    view = FrameView(interior, exterior, terrain, to_work, max_range_m)
+    view = FrameView(interior, exterior, terrain, to_work)
     if has_fine_posts(interior, exterior, terrain):
         for tile in PostView(interior, exterior, terrain, to_work, view.reach_m).tiles(tiles):
             place = tile_window(tiles, tile.index)

@@ -47,24 +47,13 @@ class QualityBounds:
 
 
 def compute_quality_bounds(
-    view: FrameView, tiles: TileRange, tolerance_px: float
-) -> tuple[QualityBounds, FrameLattices | None]:
-    """Bound the qualities that `orthorectify` gives a frame on `tiles`.
-
-    Also returns the lattices that they come from (None over fine posts), so that `orthorectify` with this
-    tolerance need not make them again.
-    """
-    (found,) = compute_quality_bounds_batch([view], [tiles], tolerance_px)
-    return found
-
-
-def compute_quality_bounds_batch(
     views: Sequence[FrameView], tiles: Sequence[TileRange], tolerance_px: float
 ) -> list[tuple[QualityBounds, FrameLattices | None]]:
-    """Bound the qualities of several frames over their tiles (all of one zoom).
+    """Bound the qualities that `orthorectify` gives several frames on their tiles (all of one zoom).
 
-    As `compute_quality_bounds`, to the same bits; much faster for compatible frames
-    (`frame_view.group_compatible_views`), whose lattices share their memory until they are copied.
+    Also returns the lattices that they come from (None over fine posts), so that `orthorectify` with this
+    tolerance need not make them again. To the same bits for each frame as alone; much faster for compatible
+    frames (`frame_view.group_compatible_views`), whose lattices share their memory until they are copied.
     """
     found: list[tuple[QualityBounds, FrameLattices | None]] = []
     for run in group_compatible_views(views):

@@ -61,21 +61,6 @@ class FrameHeader:
     provenance: Provenance
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Frame:
-    """A header with its pixels.
-
-    H×W×3 uint8, RGB, rows from the top as the sensor read them.
-    """
-
-    header: FrameHeader
-    pixels: NDArray[np.uint8]
-
-    @property
-    def frame_id(self) -> str:
-        return self.header.frame_id
-
-
 def derive_frame_id(source_sha256: str, position: str = "") -> str:
     """Derive a frame id from the original's hash and, for video, the position in it.
 

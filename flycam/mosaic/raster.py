@@ -513,7 +513,6 @@ def export_cog(
     gsd_m: float,
     polygon: BaseGeometry | None = None,
     tags: Mapping[str, str] | None = None,
-    compress: str = "DEFLATE",
     decoding: TileDecoding = COLOURS,
     workers: int = 1,
 ) -> ExportedCog:
@@ -523,7 +522,6 @@ def export_cog(
     are resampled (`resample_window`) from the coarsest zoom that is not coarser than `gsd_m`, and are masked
     where less than half of the ground around them has data.
 
-    compress  as in `CogWriter`
     decoding  what of the tiles is written instead of colours, and how it is resampled
     workers   threads that read and resample
 
@@ -542,7 +540,6 @@ def export_cog(
         transform=(grid.step_x, 0.0, grid.west, 0.0, -grid.step_y, grid.north),
         crs=crs,
         tags=tags,
-        compress=compress,
         bands=decoding.bands,
         dtype=decoding.dtype,
         overview_resampling="AVERAGE" if decoding.mixed else "NEAREST",

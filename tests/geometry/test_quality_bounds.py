@@ -18,7 +18,6 @@ from flycam.geometry.pose import CameraMotion
 from flycam.geometry.quality_bounds import (
     BLOCKS,
     compute_quality_bounds,
-    compute_quality_bounds_batch,
     compute_wanted_extents,
     find_wanted_tiles,
 )
@@ -50,8 +49,8 @@ def test_every_pixel_lies_between_the_bounds(seed: int, pitch_deg: float, relief
     terrain, exterior, tiles = scene(seed, pitch_deg, relief_m)
     made = orthorectify(PIXELS, SMALL, exterior, terrain, tiles, TO_WORK)
     quality = blocks_of(made.quality, tiles)
-    bounds, _ = compute_quality_bounds(
-        FrameView(SMALL, exterior, terrain, TO_WORK, None), tiles, MAX_LATTICE_ERROR_PX
+    ((bounds, _),) = compute_quality_bounds(
+        [FrameView(SMALL, exterior, terrain, TO_WORK)], [tiles], MAX_LATTICE_ERROR_PX
     )
     assert not np.delete(quality, bounds.index, axis=0).any()
     seen = quality[bounds.index]
@@ -77,8 +76,8 @@ def test_what_is_wanted_has_the_same_bytes(seed: int, pitch_deg: float, share: f
     np.testing.assert_array_equal(part.rgb[pixels], whole.rgb[pixels])
     made = part.quality > 0
     np.testing.assert_array_equal(part.quality[made], whole.quality[made])
-    _, lattices = compute_quality_bounds(
-        FrameView(SMALL, exterior, terrain, TO_WORK, None), tiles, MAX_LATTICE_ERROR_PX
+    ((_, lattices),) = compute_quality_bounds(
+        [FrameView(SMALL, exterior, terrain, TO_WORK)], [tiles], MAX_LATTICE_ERROR_PX
     )
     assume(lattices is not None)  # over posts this fine none are made
     assert lattices is not None
@@ -122,14 +121,14 @@ def test_frames_together_have_the_bits_of_each_alone(seed: int, pitch_deg: float
         # the third and fourth read their rows one after the other, the last has another lens
         lens = rolling if number in (2, 3) else camera(480, 360, 300.0) if number == 6 else SMALL
         moving = replace(exterior, motion=motion) if number in (2, 3) else exterior
-        views.append(FrameView(lens, moving, terrain, TO_WORK, None))
+        views.append(FrameView(lens, moving, terrain, TO_WORK))
         tiles.append(tiles_around(compute_footprint(lens, exterior, terrain).bounds_m, 18, TO_WORK))
     assert [len(run) for run in group_compatible_views(views)] == [2, 1, 1, 2, 1]
-    together = compute_quality_bounds_batch(views, tiles, MAX_LATTICE_ERROR_PX)
+    together = compute_quality_bounds(views, tiles, MAX_LATTICE_ERROR_PX)
     assert any(lattices is not None for _, lattices in together)
     for view, one, (bounds, lattices) in zip(views, tiles, together, strict=True):
-        own = FrameView(view.interior, view.exterior, terrain, TO_WORK, None)
-        alone, alone_lattices = compute_quality_bounds(own, one, MAX_LATTICE_ERROR_PX)
+        own = FrameView(view.interior, view.exterior, terrain, TO_WORK)
+        ((alone, alone_lattices),) = compute_quality_bounds([own], [one], MAX_LATTICE_ERROR_PX)
         for name in ("index", "lowest", "highest"):
             np.testing.assert_array_equal(getattr(bounds, name), getattr(alone, name))
         assert (lattices is None) == (alone_lattices is None)
@@ -146,8 +145,8 @@ def test_a_frame_that_sees_nothing_of_the_tiles_has_no_bounds() -> None:
         x_stop=tiles.x_stop + 40,
         y_stop=tiles.y_stop,
     )
-    bounds, _ = compute_quality_bounds(
-        FrameView(SMALL, exterior, terrain, TO_WORK, None), far, MAX_LATTICE_ERROR_PX
+    ((bounds, _),) = compute_quality_bounds(
+        [FrameView(SMALL, exterior, terrain, TO_WORK)], [far], MAX_LATTICE_ERROR_PX
     )
     assert bounds.index.size == 0
     with pytest.raises(ValueError, match="reshape"):

@@ -70,7 +70,6 @@ def build_posed_headers(
     *,
     camera: InteriorOrientation | None,
     pose_file: str,
-    operator: str | None = None,
 ) -> tuple[tuple[FrameHeader, ...], tuple[Rejection, ...]]:
     """Return headers of the photos that have a pose by name; rejections of the rest.
 
@@ -111,7 +110,6 @@ def build_posed_headers(
                     source_name=photo.name,
                     source_sha256=photo.identity,
                     camera=photo.camera_name,
-                    operator=operator,
                     settled=(f"The pose is taken from {pose_file}.",),
                 ),
             )

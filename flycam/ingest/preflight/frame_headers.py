@@ -86,10 +86,7 @@ def compute_grid_convergence(work_crs: str, lonlat: Floats) -> tuple[Floats, Flo
 
 
 def build_headers(
-    flight: ResolvedFlight,
-    identities: Mapping[int, str],
-    problems: Sequence[Problem],
-    operator: str | None,
+    flight: ResolvedFlight, identities: Mapping[int, str], problems: Sequence[Problem]
 ) -> tuple[FrameHeader, ...]:
     """Return headers of the rows with an identity, in order.
 
@@ -120,7 +117,6 @@ def build_headers(
             source_name=photo.name,
             source_sha256=identity,
             camera=photo.camera_name,
-            operator=operator,
             settled=settled[i],
         )
         headers.append(

@@ -313,15 +313,6 @@ class Subtitles:
     def __len__(self) -> int:
         return len(self.video_ms)
 
-    @property
-    def is_new_position(self) -> NDArray[np.bool_]:
-        """N, True where the position changed.
-
-        Many aircraft repeat one fix over several frames.
-        """
-        moved = np.any(np.diff(self.lonlat, axis=0) != 0, axis=1)
-        return np.concatenate([np.ones(min(1, len(self)), dtype=bool), moved])
-
     def video_track(self) -> TelemetryTrack:
         """Return the track in video time: nanoseconds since the first frame."""
         return self._track(self.video_ms * 1_000_000, np.arange(len(self)))

@@ -38,7 +38,7 @@ from flycam.geometry.orthorectification import MAX_LATTICE_ERROR_PX, create_post
 from flycam.geometry.planar_map import PlanarMap
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.posts import PostView
-from flycam.geometry.quality_bounds import QualityBounds, compute_quality_bounds_batch, find_wanted_tiles
+from flycam.geometry.quality_bounds import QualityBounds, compute_quality_bounds, find_wanted_tiles
 from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import _
 from flycam.model.diagnosis import Diagnosis
@@ -315,11 +315,10 @@ def compute_frame_quality_bounds(
             one.exterior,
             one.terrain,
             _fit_planar_map(one.exterior, one.tiles),
-            None,
         )
         for one in frames
     ]
-    return compute_quality_bounds_batch(views, [one.tiles for one in frames], MAX_LATTICE_ERROR_PX)
+    return compute_quality_bounds(views, [one.tiles for one in frames], MAX_LATTICE_ERROR_PX)
 
 
 def _interior_at(header: FrameHeader, size_px: tuple[int, int]) -> InteriorOrientation:
