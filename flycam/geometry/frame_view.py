@@ -333,7 +333,10 @@ _FLATTEST = 0.2
 
 
 class FrameView:
-    """One frame over one terrain, with the slopes that could hide ground from it."""
+    """One frame over one terrain, with the slopes that could hide ground from it.
+
+    to_work  maps EPSG:3857 to the work CRS of pose and terrain
+    """
 
     def __init__(
         self,

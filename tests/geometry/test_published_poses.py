@@ -12,6 +12,7 @@ import rasterio
 import yaml
 
 from flycam.geometry.camera import InteriorOrientation, LensModel, compute_image_rays, project
+from flycam.geometry.frame_view import FrameView
 from flycam.geometry.grid import TileRange, compute_grid_pixel_m, find_range_for_bounds
 from flycam.geometry.orthorectification import MAX_LATTICE_ERROR_PX, orthorectify
 from flycam.geometry.planar_map import PlanarMap
@@ -128,7 +129,11 @@ def orthos(flight, gsd_m):
     for name, exterior in sorted(poses.items()):
         with rasterio.open(folder / f"{name}.tif") as source:
             pixels = np.ascontiguousarray(np.moveaxis(source.read([1, 2, 3]), 0, -1).astype(np.uint8))
-        yield name, orthorectify(pixels, interior, exterior, dem, tiles, to_work), compute_grid_pixel_m(z)
+        yield (
+            name,
+            orthorectify(pixels, FrameView(interior, exterior, dem, to_work), tiles),
+            compute_grid_pixel_m(z),
+        )
 
 
 def displacements(a, b, window=64, step=48):

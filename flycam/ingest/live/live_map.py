@@ -16,6 +16,7 @@ import numpy as np
 import shapely
 
 from flycam.concurrency import BoundedQueue, Stage, count_workers
+from flycam.geometry.quality_bounds import compute_quality_bounds
 from flycam.geometry.terrain import TerrainGrid
 from flycam.media.pixels import Pixels
 from flycam.model.flight import Flight
@@ -27,12 +28,11 @@ from flycam.mosaic.orthorectify.frame_merge import FrameRecordBuffer
 from flycam.mosaic.orthorectify.rebuild import load_amendments
 from flycam.mosaic.orthorectify.rectification import (
     FrameFootprint,
-    FrameGeometry,
-    compute_frame_quality_bounds,
     find_frame_tiles,
     get_recorded_pose,
     orthorectify_frame,
     split_tiles,
+    view_frame,
 )
 from flycam.mosaic.orthorectify.visibility import VisibilitySolver
 from flycam.mosaic.tiles.writer import MosaicWriter
@@ -140,10 +140,8 @@ class LiveVisibility:
         Parts are of bounded size. Each has to be merged.
         """
         exterior, tiles, _ = get_recorded_pose(record)
-        size_px = (pixels.shape[1], pixels.shape[0])
-        ((bounds, lattices),) = compute_frame_quality_bounds(
-            [FrameGeometry(record.header, exterior, size_px, terrain, tiles)]
-        )
+        view = view_frame(record.header, exterior, (pixels.shape[1], pixels.shape[0]), terrain, tiles)
+        ((bounds, lattices),) = compute_quality_bounds([view], [tiles])
         self._claims.add_frame(record.frame_id, tiles, bounds)
         claim = self._claims.solve(record.frame_id)
         self._claims.remove_frame(record.frame_id)

@@ -22,7 +22,7 @@ from shapely import Polygon
 from flycam.errors import CatalogUnavailable, FrameRejected, PoseRejected
 from flycam.geodata.crs import fit_mercator_to_work, to_lonlat
 from flycam.geodata.dem import DemInfo
-from flycam.geometry.camera import InteriorOrientation, scale_interior
+from flycam.geometry.camera import scale_interior
 from flycam.geometry.footprint import Footprint, compute_footprints
 from flycam.geometry.frame_view import FrameView
 from flycam.geometry.grid import (
@@ -34,11 +34,11 @@ from flycam.geometry.grid import (
     lonlat_to_mercator,
 )
 from flycam.geometry.lattice import FrameLattices
-from flycam.geometry.orthorectification import MAX_LATTICE_ERROR_PX, create_post_view, orthorectify
+from flycam.geometry.orthorectification import orthorectify
 from flycam.geometry.planar_map import PlanarMap
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.posts import PostView
-from flycam.geometry.quality_bounds import QualityBounds, compute_quality_bounds, find_wanted_tiles
+from flycam.geometry.quality_bounds import find_wanted_tiles
 from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import _
 from flycam.model.diagnosis import Diagnosis
@@ -239,20 +239,16 @@ def orthorectify_frame(
 
     pixels H×W×3 uint8 RGB, of the interior's size or resized evenly; blocks selects blocks of the tiles (see
     `orthorectify`), lattices are those of the frame's tiles with such blocks if they were made before
-    (`compute_frame_quality_bounds`), posts the result of `build_post_view`. is_sharp: interpolated by cubic
-    convolution, which keeps fine detail and takes several times as long as bilinear. Raises what
-    `orthorectify` raises.
+    (`compute_quality_bounds`), posts the result of `create_post_view`, both of `view_frame`. is_sharp:
+    interpolated by cubic convolution, which keeps fine detail and takes several times as long as bilinear. Raises what `orthorectify` raises.
     """
     tiles = frame_tiles if wanted is None else frame_tiles.intersection(wanted)
     if lattices is not None and blocks is not None:
         lattices = lattices.restrict(frame_tiles, tiles, find_wanted_tiles(tiles, blocks))
     rectified = orthorectify(
         pixels,
-        _interior_at(header, (pixels.shape[1], pixels.shape[0])),
-        exterior,
-        terrain,
+        view_frame(header, exterior, (pixels.shape[1], pixels.shape[0]), terrain, frame_tiles),
         tiles,
-        _fit_planar_map(exterior, frame_tiles),
         wanted=blocks,
         lattices=lattices,
         posts=posts,
@@ -268,62 +264,18 @@ def orthorectify_frame(
     )
 
 
-def build_post_view(
+def view_frame(
     header: FrameHeader,
     exterior: ExteriorOrientation,
     size_px: tuple[int, int],
     terrain: TerrainGrid,
     frame_tiles: TileRange,
-    *,
-    coarse_too: bool = False,
-) -> PostView | None:
-    """Build the frame's view of a fine terrain's posts.
-
-    For `orthorectify_frame` by parts.
-
-    None if the terrain is coarse, unless coarse_too.
-    """
-    interior, plane = _interior_at(header, size_px), _fit_planar_map(exterior, frame_tiles)
-    return create_post_view(interior, exterior, terrain, plane, include_coarse=coarse_too)
-
-
-@dataclass(frozen=True, slots=True)
-class FrameGeometry:
-    """Geometry of a frame, before its pixels are read.
-
-    size_px: (width, height) of the pixels expected; tiles: that it may touch.
-    """
-
-    header: FrameHeader
-    exterior: ExteriorOrientation
-    size_px: tuple[int, int]
-    terrain: TerrainGrid
-    tiles: TileRange
-
-
-def compute_frame_quality_bounds(
-    frames: Sequence[FrameGeometry],
-) -> list[tuple[QualityBounds, FrameLattices | None]]:
-    """Compute bounds of each frame's qualities from geometry alone, and its lattices.
-
-    They bound what `orthorectify_frame` returns, which can use the lattices again. Frames of one flight
-    together cost half of what they cost one by one.
-    """
-    views = [
-        FrameView(
-            _interior_at(one.header, one.size_px),
-            one.exterior,
-            one.terrain,
-            _fit_planar_map(one.exterior, one.tiles),
-        )
-        for one in frames
-    ]
-    return compute_quality_bounds(views, [one.tiles for one in frames], MAX_LATTICE_ERROR_PX)
-
-
-def _interior_at(header: FrameHeader, size_px: tuple[int, int]) -> InteriorOrientation:
+) -> FrameView:
+    """Return the view of a frame whose pixels have this size (width, height) on its tiles."""
     interior = header.interior
-    return interior if size_px == interior.image_size_px else scale_interior(interior, size_px)
+    if size_px != interior.image_size_px:
+        interior = scale_interior(interior, size_px)
+    return FrameView(interior, exterior, terrain, _fit_planar_map(exterior, frame_tiles))
 
 
 def _fit_planar_map(exterior: ExteriorOrientation, frame_tiles: TileRange) -> PlanarMap:
