@@ -59,19 +59,14 @@ class Footprint:
                            to it that has ground), across the line of sight
     height_above_ground_m  of the projection centre, over the ground below it (over the nearest ground seen
                            where the ground below is not known)
-    off_nadir_deg          of the optical axis
-    horizon_fraction       share of the image whose rays meet no ground within range
-    clipped                some rays were cut at the range or continued on a plane beyond the known
-                           terrain; the polygon is an estimate there
+
+    Where rays were cut at the range, or continued on a plane beyond the known terrain, it is an estimate.
     """
 
     polygon_m: Floats
     bounds_m: tuple[float, float, float, float]
     gsd_m: float
     height_above_ground_m: float
-    off_nadir_deg: float
-    horizon_fraction: float
-    clipped: bool
 
 
 def compute_mapping_range_m(
@@ -220,9 +215,6 @@ class _FootprintRays:
             bounds_m=(float(west_south[0]), float(west_south[1]), float(east_north[0]), float(east_north[1])),
             gsd_m=_central_gsd(self.interior, self.exterior, self.uv[met], points[met]),
             height_above_ground_m=float(self.centre[2] - ground),
-            off_nadir_deg=float(np.degrees(np.arccos(np.clip(-self.exterior.rotation[2][2], -1.0, 1.0)))),
-            horizon_fraction=horizon,
-            clipped=not bool(near[: self.border].all()),
         )
 
 

@@ -427,9 +427,9 @@ def _refused(
     return tuple(zip(headers, (usable.without_image[row] for row in sorted(identities)), strict=True))
 
 
-def _paths(headers: Sequence[FrameHeader], table: FlightTable, keep: Bools) -> dict[str, str]:
+def _paths(headers: Sequence[FrameHeader], table: FlightTable, keep: Bools) -> dict[str, Path]:
     used = [photo for photo, is_kept in zip(table.photos, keep, strict=True) if is_kept]
-    return {header.frame_id: str(photo.path) for header, photo in zip(headers, used, strict=True)}
+    return {header.frame_id: photo.path for header, photo in zip(headers, used, strict=True)}
 
 
 def _remarks(photos: Sequence[PhotoMetadata]) -> list[Problem]:
@@ -749,7 +749,7 @@ def _with_ground(seen: PreflightResult, dems: Sequence[DemInfo]) -> PreflightRes
         return seen
     diagnosis = seen.diagnosis
     terrain = load_terrain_under(None, diagnosis, dems)
-    planned, refused = project_frames(diagnosis, terrain)
+    planned, refused = project_frames(diagnosis.headers, terrain)
     if not planned:
         raise make_outside_terrain_error(
             seen, refused, format_dem_names(dems, terrain.bounds_m, terrain.work_crs)

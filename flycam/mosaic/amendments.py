@@ -313,11 +313,10 @@ def _reproject(
 ) -> list[FrameRecord]:
     """Build the frames' records of today, each in its recorded layer."""
     zooms = {mosaic.layer: mosaic.base_zoom for mosaic in list_live_mosaics(workspace, flight_id)}
-    work_crs = workspace.catalog.flights.flight(flight_id).work_crs
     new = []
     for record in records:
         layer = record.header.layer
-        reprojected = build_frame_record(views[record.frame_id], flight_id, work_crs, zooms[layer], dem_id)
+        reprojected = build_frame_record(views[record.frame_id], flight_id, zooms[layer], dem_id)
         new.append(replace(reprojected, header=replace(reprojected.header, layer=layer)))
     return new
 
@@ -361,7 +360,7 @@ def _gain(
     views: Mapping[str, FrameFootprint],
     terrain: TerrainGrid,
 ) -> _Gain:
-    outlines = {one.frame_id: views[one.frame_id].view.footprint.polygon_m for one in frames}
+    outlines = {one.frame_id: views[one.frame_id].footprint.polygon_m for one in frames}
     after = compute_unknown_share(terrain, list(outlines.values())) if outlines else 0.0
     on_plane = [one for one in frames if _is_on_plane(one)]
     by_terrain: dict[str, list[str]] = {}

@@ -160,13 +160,13 @@ class LiveVisibility:
 _MIN_TILES, _MAX_TILES = 64, 256  # 0.46 MB each
 
 
-def _count_cached_tiles(first: FrameFootprint, work_crs: str, base_zoom: int) -> int:
+def _count_cached_tiles(first: FrameFootprint, base_zoom: int) -> int:
     """Return how many base tiles to cache: of all frames that may be unpublished.
 
     Fewer than the writer's default where frames are small: memory that fills over half an hour would exceed
     what was planned.
     """
-    rows, columns = find_frame_tiles(first.view, work_crs, base_zoom).shape_tiles
+    rows, columns = find_frame_tiles(first, base_zoom).shape_tiles
     return min(max(MAX_UNPUBLISHED * rows * columns, _MIN_TILES), _MAX_TILES)
 
 
@@ -204,7 +204,7 @@ class LiveMap:
             before_append=self._records.write,
             before_group=partial(workspace.require_disk_space, GROUP_BYTES, held_lock=mosaic.flight_id),
             workers=count_workers(),
-            cache_tiles=_count_cached_tiles(first, flight.flight.work_crs, mosaic.base_zoom),
+            cache_tiles=_count_cached_tiles(first, mosaic.base_zoom),
         )
         self.publisher = Publisher(self._publish)
 

@@ -595,7 +595,7 @@ def build_diagnosis_from_poses(
         camera=camera,
         pose_file=pose_file.name,
     )
-    by_sha = {photo.identity: str(photo.path) for photo in reversed(shown)}
+    by_sha = {photo.identity: photo.path for photo in reversed(shown)}
     paths = {header.frame_id: by_sha[header.provenance.source_sha256] for header in headers}
     plane, on_plane = _plane_under(headers, paths, grey_of) if is_flat_datum(datum) else (None, [])
     sigma = _list_sigma_findings(pose_file.name, sum(not row.states_sigma for row in rows), len(rows))
