@@ -31,7 +31,6 @@ from flycam.mosaic.orthorectify.rectification import (
     find_frame_tiles,
     get_recorded_pose,
     orthorectify_frame,
-    split_tiles,
     view_frame,
 )
 from flycam.mosaic.orthorectify.visibility import VisibilitySolver
@@ -146,12 +145,10 @@ class LiveVisibility:
         claim = self._claims.solve(record.frame_id)
         self._claims.remove_frame(record.frame_id)
         self._claims.forget_tiles(_MAX_CLAIMED_TILES)
-        for part in split_tiles(claim.tiles) if claim.tiles else ():
-            if (on := claim.crop(part)) is not None:
-                wanted, blocks = on
-                yield orthorectify_frame(
-                    record.header, exterior, pixels, terrain, tiles, wanted, blocks, lattices
-                )
+        for wanted, blocks in claim.split():
+            yield orthorectify_frame(
+                record.header, exterior, pixels, terrain, tiles, wanted, blocks, lattices
+            )
 
 
 # -- Flight and mosaic writer of a live video ------------------------------------------------------

@@ -32,7 +32,6 @@ from flycam.mosaic.orthorectify.rebuild import load_amendments
 from flycam.mosaic.orthorectify.rectification import (
     get_recorded_pose,
     orthorectify_frame,
-    split_tiles,
     view_frame,
 )
 from flycam.mosaic.orthorectify.visibility import NO_BLOCKS, TileCountdown, VisibilitySolver, WinningBlocks
@@ -177,8 +176,7 @@ def _parts(due: RectifyTask) -> list[RectifyTask]:
 
     One that claims nothing is one part, for its photo is read all the same.
     """
-    places = split_tiles(due.winning_blocks.tiles) if due.winning_blocks.tiles else []
-    found = [on for place in places if (on := due.winning_blocks.crop(place)) is not None]
+    found = list(due.winning_blocks.split())
     last = len(found) - 1
     return [
         replace(due, tiles=tiles, blocks=blocks, is_first=number == 0, is_last=number == last)

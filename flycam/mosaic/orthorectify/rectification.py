@@ -46,9 +46,6 @@ from flycam.model.records import FrameRecord, FrameStatus
 from flycam.mosaic.terrain import load_terrain_around
 from flycam.workspace import Workspace
 
-# 260 MB of colours and qualities; a nadir photo of 24 megapixels
-_MAX_TILES_AT_ONCE = 800
-_PART_TILES = 24
 # No frame sees as much, but one across the 180th meridian seems to.
 _MAX_WIDTH_DEG = 90.0
 # cells of about 18 km in Vietnam
@@ -163,27 +160,6 @@ def build_frame_record(frame: FrameFootprint, flight_id: str, base_zoom: int, de
         gsd_m=frame.footprint.gsd_m,
         tiles=find_frame_tiles(frame, base_zoom),
     )
-
-
-def split_tiles(tiles: TileRange) -> list[TileRange]:
-    """Split a frame's tiles into blocks that are orthorectified one at a time.
-
-    So an oblique view, which may reach over a hundred times the ground of a nadir one, takes no more memory.
-    """
-    rows, cols = tiles.shape_tiles
-    if rows * cols <= _MAX_TILES_AT_ONCE:
-        return [tiles]
-    return [
-        TileRange(
-            z=tiles.z,
-            x_start=x,
-            y_start=y,
-            x_stop=min(x + _PART_TILES, tiles.x_stop),
-            y_stop=min(y + _PART_TILES, tiles.y_stop),
-        )
-        for y in range(tiles.y_start, tiles.y_stop, _PART_TILES)
-        for x in range(tiles.x_start, tiles.x_stop, _PART_TILES)
-    ]
 
 
 def get_recorded_pose(record: FrameRecord) -> tuple[ExteriorOrientation, TileRange, str]:
