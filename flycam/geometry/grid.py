@@ -14,7 +14,7 @@ Projections (USGS PP 1395), eqs. 7-1, 7-2, 7-4 for the sphere.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,6 +126,13 @@ class TileRange:
 def make_tile_range(tile: TileId) -> TileRange:
     """Return the range that holds just `tile`."""
     return TileRange(z=tile.z, x_start=tile.x, y_start=tile.y, x_stop=tile.x + 1, y_stop=tile.y + 1)
+
+
+def compute_tile_range(tiles: Collection[TileId]) -> TileRange:
+    """Return the smallest range that holds tiles (one at least) of one zoom."""
+    x, y = [tile.x for tile in tiles], [tile.y for tile in tiles]
+    zoom = next(iter(tiles)).z
+    return TileRange(z=zoom, x_start=min(x), y_start=min(y), x_stop=max(x) + 1, y_stop=max(y) + 1)
 
 
 def compute_grid_pixel_m(z: int) -> float:

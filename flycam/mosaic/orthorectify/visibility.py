@@ -9,14 +9,14 @@ byte. A promise holds only if its frame is merged: without one that turns out un
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.grid import TileId, TileRange
+from flycam.geometry.grid import TileId, TileRange, compute_tile_range
 from flycam.geometry.quality_bounds import BLOCKS, QualityBounds
 
 Bools = NDArray[np.bool_]
@@ -92,13 +92,6 @@ class WinningBlocks:
 
 
 NO_BLOCKS = WinningBlocks({})
-
-
-def compute_tile_range(tiles: Collection[TileId]) -> TileRange:
-    """Return the smallest range that holds tiles (one at least) of one zoom."""
-    x, y = [tile.x for tile in tiles], [tile.y for tile in tiles]
-    zoom = next(iter(tiles)).z
-    return TileRange(z=zoom, x_start=min(x), y_start=min(y), x_stop=max(x) + 1, y_stop=max(y) + 1)
 
 
 class VisibilitySolver:
