@@ -14,13 +14,14 @@ where the heading was measured and a tag, or the aspect ratio, points to another
 from __future__ import annotations
 
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.concurrency import LruCache
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.camera import InteriorOrientation, LensModel, rotate_exterior, rotate_interior
 from flycam.geometry.correlation import (
@@ -271,24 +272,20 @@ class OrthoThumbnails:
         self.places = np.array([(s.column, s.row) for s in self._spots])
         nodes = np.stack([s.nodes_m(gsd) for s in self._spots])
         self._nodes = np.concatenate([nodes, self._heights(nodes, height - above, terrain_at)], axis=-1)
-        self._kept: OrderedDict[tuple[int, int], OrthoThumbnail] = OrderedDict()
+        self._kept = LruCache[tuple[int, int], OrthoThumbnail](_KEPT)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def orthorectify(self, i: int, quarters: int) -> OrthoThumbnail:
         """Orthorectify thumbnail i as if its image were turned by quarters × 90°."""
-        if (i, quarters) in self._kept:
-            self._kept.move_to_end((i, quarters))
-            return self._kept[i, quarters]
+        return self._kept.get((i, quarters), lambda: self._orthorectify(i, quarters))
+
+    def _orthorectify(self, i: int, quarters: int) -> OrthoThumbnail:
         row = int(self._rows[i])
         lens = rotate_thumbnail_interior(self._flight.interiors[row], quarters, bool(self._sideways[row]))
         exterior = rotate_exterior(make_exterior(self._flight, row), quarters)
-        found = orthorectify_thumbnail(self._thumbnails[i], lens, exterior, self._spots[i], self._nodes[i])
-        self._kept[i, quarters] = found
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
-        return found
+        return orthorectify_thumbnail(self._thumbnails[i], lens, exterior, self._spots[i], self._nodes[i])
 
     def find_neighbours(self, i: int, max_count: int) -> list[int]:
         """Return the nearest others that share ground with i.
