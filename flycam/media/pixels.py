@@ -43,38 +43,21 @@ _MIN_VARIATION = 0.25  # squared grey levels: no structure below
 class PixelChecks:
     """Measures of a reduced grey image, comparable within one camera and flight.
 
-    sharpness        0 to about 1, see `measure_sharpness`: compare with the flight's median
-    mean             mean grey 0..255
-    spread           99th minus 1st percentile of grey
-    dark_fraction    pixels at or below 4; bright_fraction at or above 251
-    lens_covered     no image: black, or without any structure
-    reduced_size_px  (width, height) of the image that was checked
-    thumbnail        H×W uint8 grey, the longer side THUMBNAIL_PX: small enough to keep for a whole flight
+    sharpness     0 to about 1, see `measure_sharpness`: compare with the flight's median
+    lens_covered  no image: black, or without any structure
+    thumbnail     H×W uint8 grey, the longer side THUMBNAIL_PX: small enough to keep for a whole flight
     """
 
     sharpness: float
-    mean: float
-    spread: float
-    dark_fraction: float
-    bright_fraction: float
     lens_covered: bool
-    reduced_size_px: tuple[int, int]
     thumbnail: Pixels | None = field(default=None, compare=False, repr=False)
 
 
 def check_pixels(grey: Pixels) -> PixelChecks:
     """Check an H×W uint8 grey image."""
-    counts = cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel().astype(np.float64)
-    share = np.cumsum(counts) / grey.size
-    mean = float(counts @ np.arange(256) / grey.size)
     return PixelChecks(
         sharpness=measure_sharpness(grey),
-        mean=mean,
-        spread=float(np.searchsorted(share, 0.99) - np.searchsorted(share, 0.01)),
-        dark_fraction=float(share[4]),
-        bright_fraction=float(1.0 - share[250]),
-        lens_covered=_is_without_structure(grey, mean),
-        reduced_size_px=(grey.shape[1], grey.shape[0]),
+        lens_covered=_is_without_structure(grey),
         thumbnail=_thumbnail(grey),
     )
 
@@ -85,7 +68,7 @@ def _thumbnail(grey: Pixels) -> Pixels:
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _is_without_structure(grey: Pixels, mean: float) -> bool:
+def _is_without_structure(grey: Pixels) -> bool:
     """Return True if averaging over cells of 8 × 8 pixels leaves no structure.
 
     Averaging removes sensor noise. A dim image keeps its structure; a cap that leaks light keeps a faint
@@ -94,7 +77,7 @@ def _is_without_structure(grey: Pixels, mean: float) -> bool:
     size = (max(grey.shape[1] // _CELL, 1), max(grey.shape[0] // _CELL, 1))
     cells = cv2.resize(grey.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     low, high = np.percentile(cells, (1.0, 99.0))
-    return bool(high - low < (COVERED_SPREAD_IN_THE_DARK if mean < DARK_MEAN else COVERED_SPREAD))
+    return bool(high - low < (COVERED_SPREAD_IN_THE_DARK if grey.mean() < DARK_MEAN else COVERED_SPREAD))
 
 
 def measure_sharpness(grey: Pixels) -> float:

@@ -306,7 +306,6 @@ class Subtitles:
     satellites: Floats
     home: Home | None
     order: str
-    timed_by: str
     cues: int
     dropped: dict[str, int]
 
@@ -493,7 +492,6 @@ def _table(cues: list[SubtitleCue], name: str) -> Subtitles:
         satellites=_column([cue.satellites for cue in kept]),
         home=Home(lon_deg=home[0], lat_deg=home[1], height_m=float("nan")) if home else None,
         order=order,
-        timed_by=timed_by,
         cues=len(cues),
         dropped=dict(dropped),
     )
