@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.pose import ExteriorOrientation
-from flycam.model.layer import Layer
+from flycam.model.flight import Layer
 from flycam.model.text import to_visible
 
 

@@ -20,9 +20,16 @@ from flycam.geometry.grid import TileRange, find_range_for_bounds, get_range_bou
 from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import _
 from flycam.model.diagnosis import Rejection
-from flycam.model.flight import Event, Flight, FlightState, is_flat_datum
+from flycam.model.flight import (
+    LAYER_NAMES,
+    Event,
+    Flight,
+    FlightState,
+    Layer,
+    derive_live_mosaic_id,
+    is_flat_datum,
+)
 from flycam.model.frame import FrameHeader
-from flycam.model.layer import LAYER_NAMES, Layer
 from flycam.model.records import AuditEntry, FrameRecord, FrameStatus, MosaicInfo, RevisionState, Withdrawal
 from flycam.model.text import strip_unprintable, to_visible, validate_name
 from flycam.model.warning import (
@@ -502,7 +509,7 @@ def open_target_mosaics(workspace: Workspace, flight: Flight, reprocess: Reproce
     for layer in sorted({record.header.layer for record in records} - zooms.keys()):
         workspace.catalog.tiles.put_mosaic(
             MosaicInfo(
-                mosaic_id=f"{flight.flight_id}-{layer.value}",
+                mosaic_id=derive_live_mosaic_id(flight.flight_id, layer),
                 flight_id=flight.flight_id,
                 layer=layer,
                 base_zoom=_zoom_for(layer, zooms),

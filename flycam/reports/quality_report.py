@@ -43,9 +43,8 @@ from flycam.geometry.terrain import (
     measure_bend_m,
 )
 from flycam.messages import LANGUAGES, Message, _, verbatim
-from flycam.model.flight import Flight, is_flat_datum
+from flycam.model.flight import Flight, Layer, is_flat_datum
 from flycam.model.frame import FrameHeader, MosaicTile
-from flycam.model.layer import Layer
 from flycam.model.records import (
     FrameRecord,
     FrameStatus,

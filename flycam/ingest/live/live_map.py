@@ -19,9 +19,8 @@ from flycam.concurrency import BoundedQueue, Stage, count_workers
 from flycam.geometry.quality_bounds import compute_quality_bounds
 from flycam.geometry.terrain import TerrainGrid
 from flycam.media.pixels import Pixels
-from flycam.model.flight import Flight
+from flycam.model.flight import Flight, Layer
 from flycam.model.frame import OrthoPatch
-from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord
 from flycam.mosaic.orthorectify.flight_session import FlightSession, open_mosaic
 from flycam.mosaic.orthorectify.frame_merge import FrameRecordBuffer

@@ -36,7 +36,7 @@ from flycam.ingest.video.video_frames import VIDEO_CAMERA, VideoIdentity, is_str
 from flycam.ingest.video.video_source import VideoFrame, VideoSource, count_fitting_frames
 from flycam.media.pixels import EncodedFrame, encode_frame_jpeg, open_pixels
 from flycam.messages import _
-from flycam.model.flight import Flight
+from flycam.model.flight import Flight, Layer
 from flycam.model.frame import (
     FrameHeader,
     Provenance,
@@ -44,7 +44,6 @@ from flycam.model.frame import (
     format_video_frame_name,
     parse_video_frame_pts_ns,
 )
-from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.warning import format_clock_warning, is_clock_warning
 from flycam.mosaic.adjustment.incremental import Registrar, RegistrationResult

@@ -32,8 +32,8 @@ from flycam.ingest.live.telemetry import LinkStatus, Telemetry, compute_log_time
 from flycam.ingest.video.video_frames import VideoIdentity
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
 from flycam.messages import Message, _
+from flycam.model.flight import Layer
 from flycam.model.frame import FrameHeader, Provenance
-from flycam.model.layer import Layer
 from flycam.model.telemetry import TelemetrySample
 from flycam.model.warning import describe_warning
 from flycam.mosaic.orthorectify.flight_session import FlightLabels, find_flight, resolve_flight_event

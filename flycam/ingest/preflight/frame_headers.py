@@ -23,8 +23,8 @@ from flycam.ingest.preflight.attitude import Attitude
 from flycam.ingest.preflight.flight_table import FlightTable, Floats
 from flycam.messages import _, ngettext
 from flycam.model.diagnosis import Problem, Severity
+from flycam.model.flight import LAYER_NAMES, Layer
 from flycam.model.frame import FrameHeader, Provenance, derive_frame_id
-from flycam.model.layer import LAYER_NAMES, Layer
 
 SIGMA_GNSS_M = 1.5
 SIGMA_RTK_FIXED_M = 0.03

@@ -20,11 +20,11 @@ from flycam.model.flight import (
     EventKind,
     Flight,
     FlightState,
+    Layer,
     derive_live_mosaic_id,
     is_flat_datum,
     is_unnamed,
 )
-from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.model.text import normalize_name, strip_unprintable, to_canonical_name, validate_name
 from flycam.model.warning import (

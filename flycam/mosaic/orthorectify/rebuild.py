@@ -29,8 +29,8 @@ from flycam.geometry.grid import TileId, TileRange, compute_tile_range, make_til
 from flycam.geometry.terrain import TerrainGrid
 from flycam.media.pixels import open_pixels
 from flycam.messages import _
+from flycam.model.flight import Layer
 from flycam.model.frame import MosaicTile, OrthoPatch
-from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Placement
 from flycam.mosaic.orthorectify.rectification import get_recorded_pose, orthorectify_frame
 from flycam.mosaic.terrain import load_recorded_terrain

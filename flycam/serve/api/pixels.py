@@ -36,9 +36,8 @@ from flycam.http.responses import (
 from flycam.http.services import ServicesHere
 from flycam.messages import _
 from flycam.model.access import Role
-from flycam.model.flight import derive_live_mosaic_id, is_flat_datum
+from flycam.model.flight import Layer, derive_live_mosaic_id, is_flat_datum
 from flycam.model.frame import NO_SOURCE
-from flycam.model.layer import Layer
 from flycam.model.records import (
     BoundsLonLat,
     FrameRecord,

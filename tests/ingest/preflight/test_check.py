@@ -19,8 +19,8 @@ from flycam.ingest.preflight_check import diagnose
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.media.pixels import read_grey
 from flycam.model.diagnosis import GapKind, Severity
+from flycam.model.flight import Layer
 from flycam.model.frame import derive_frame_id
-from flycam.model.layer import Layer
 from tests.ingest.photos.exiftool_csv import read_exiftool_csv
 from tests.ingest.photos.made_flights import (
     CAMERA,

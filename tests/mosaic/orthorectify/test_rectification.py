@@ -10,8 +10,8 @@ import pytest
 from flycam.errors import PoseRejected
 from flycam.geodata.crs import to_work
 from flycam.geometry.terrain import make_flat_terrain
+from flycam.model.flight import Layer
 from flycam.model.frame import FrameHeader, Provenance
-from flycam.model.layer import Layer
 from flycam.mosaic.orthorectify.rectification import project_frame, project_frames
 from tests.mosaic.finish.test_ground_control import GROUND, frames
 
