@@ -28,7 +28,7 @@ from flycam.geometry.camera import (
     transform_to_camera,
 )
 from flycam.geometry.footprint import compute_mapping_range_m
-from flycam.geometry.planar_map import PlanarMap
+from flycam.geometry.grid import PlanarMap
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.terrain import (
     TerrainGrid,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.frame_view import FrameView
-from flycam.geometry.grid import TILE_SIZE_PX, TileRange, get_range_bounds
+from flycam.geometry.grid import TILE_SIZE_PX, PlanarMap, TileRange, get_range_bounds
 from flycam.geometry.lattice import (
     MAX_LATTICE_ERROR_PX,
     QUARTER_PX,
@@ -28,7 +28,6 @@ from flycam.geometry.lattice import (
     TileLattices,
     build_frame_lattices,
 )
-from flycam.geometry.planar_map import PlanarMap
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.posts import PostView, has_few_posts, has_fine_posts
 from flycam.geometry.quality_bounds import compute_wanted_extents, get_full_extents

@@ -32,13 +32,16 @@ from flycam.geodata.raster import BLOCK_PX, BandDescription, CogWriter, trace_ma
 from flycam.geometry.grid import (
     HALF_WORLD_M,
     TILE_SIZE_PX,
+    Bounds,
+    Floats,
+    PlanarMap,
     TileId,
     TileRange,
     compute_grid_pixel_m,
     compute_ground_pixel_m,
+    fit_planar_map,
     mercator_to_lonlat,
 )
-from flycam.geometry.planar_map import Bounds, Floats, PlanarMap, fit_planar_map
 from flycam.messages import _
 from flycam.model.frame import TileRecord
 from flycam.model.records import MosaicInfo

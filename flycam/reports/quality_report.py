@@ -28,13 +28,14 @@ from flycam.geodata.hillshade import compute_hillshade
 from flycam.geometry.grid import (
     HALF_WORLD_M,
     TILE_SIZE_PX,
+    PlanarMap,
     TileId,
     compute_grid_pixel_m,
     compute_ground_pixel_m,
     compute_pixel_centres,
+    fit_planar_map,
     make_tile_range,
 )
-from flycam.geometry.planar_map import PlanarMap, fit_planar_map
 from flycam.geometry.terrain import (
     MAX_BEND_PX,
     WINDOW_PX,

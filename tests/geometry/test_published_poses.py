@@ -13,9 +13,8 @@ import yaml
 
 from flycam.geometry.camera import InteriorOrientation, LensModel, compute_image_rays, project
 from flycam.geometry.frame_view import FrameView
-from flycam.geometry.grid import TileRange, compute_grid_pixel_m, find_range_for_bounds
+from flycam.geometry.grid import PlanarMap, TileRange, compute_grid_pixel_m, find_range_for_bounds
 from flycam.geometry.orthorectification import MAX_LATTICE_ERROR_PX, orthorectify
-from flycam.geometry.planar_map import PlanarMap
 from flycam.geometry.pose import rotation_from_angle_axis, rotation_from_body, rotation_from_opk, to_mat3
 from flycam.geometry.terrain import cast_rays
 from tests.geometry.published import odm_camera, read_dem, read_opk

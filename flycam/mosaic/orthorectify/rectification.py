@@ -25,6 +25,7 @@ from flycam.geometry.camera import scale_interior
 from flycam.geometry.footprint import Footprint, compute_footprints
 from flycam.geometry.frame_view import FrameView
 from flycam.geometry.grid import (
+    PlanarMap,
     TileRange,
     find_range_for_bounds,
     find_tile_at,
@@ -34,7 +35,6 @@ from flycam.geometry.grid import (
 )
 from flycam.geometry.lattice import FrameLattices
 from flycam.geometry.orthorectification import orthorectify
-from flycam.geometry.planar_map import PlanarMap
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.posts import PostView
 from flycam.geometry.quality_bounds import find_wanted_tiles
