@@ -47,7 +47,7 @@ def format_admission(accounts: int) -> Message:
     if accounts:
         return _("accounts: {count}; they sign in", count=accounts)
     return _(
-        "no account yet: open to anyone who sits at this machine, for everything. Before a "
+        "no account yet: open to programs of this user on this machine, for everything. Before a "
         "proxy stands in front, make one: flycam user add NAME --role admin"
     )
 

@@ -134,10 +134,11 @@ def _list_reachable_hosts(host: str) -> list[str]:
         return [host]
     from flycam.operations.certificate_authority import list_network_addresses
 
+    # "::" listens on IPv6 alone, so that an address is written in one way
     here = sorted(
-        (one for one in list_network_addresses() if not is_loopback(one)), key=lambda one: ":" in one
+        one for one in list_network_addresses() if not is_loopback(one) and (":" in one) == (":" in host)
     )
-    return here or ["127.0.0.1"]
+    return here or ["::1" if ":" in host else "127.0.0.1"]
 
 
 def _serve(

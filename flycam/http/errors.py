@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import logging
 import math
 from collections.abc import Iterable, Mapping, MutableMapping
@@ -18,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from flycam.errors import FlycamError, format_error, format_error_detail, get_http_status
 from flycam.messages import Message, _, join, pgettext
+from flycam.model.text import to_json_line, to_visible_lines
 
 AsgiMessage = dict[str, Any]
 
@@ -131,7 +131,7 @@ def build_error_response(
 ) -> tuple[AsgiMessage, AsgiMessage]:
     """Return ASGI messages for an error, for the tile route in front of FastAPI."""
     status, body = build_error_payload(error, read_language(scope["query_string"]))
-    data = _encode_json(body)
+    data = to_json_line(body).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(data)).encode()),
@@ -153,19 +153,10 @@ def build_sign_in_response(scope: MutableMapping[str, Any]) -> tuple[AsgiMessage
     return build_error_response(build_sign_in_error(scope["headers"]), scope)
 
 
-def _encode_json(body: Mapping[str, str]) -> bytes:
-    """Encode JSON that can always be sent.
-
-    Lone surrogates of UTF-16, which requests may hold and messages repeat, become the escapes that they came
-    in.
-    """
-    return json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
-
-
 def _render_error_page(message: str, language: str) -> str:
     """Render an error as a page, for a person who followed a link."""
     to_map = _("To the map").in_language(language)
-    escaped = html.escape(message).encode("utf-8", "backslashreplace").decode()
+    escaped = html.escape(to_visible_lines(message))
     return f"""<!doctype html><html lang="{language}"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>flycam</title>
 <body><h1>flycam</h1><p role="alert">{escaped}</p><p><a href="/">{to_map}</a></p></body></html>"""
@@ -173,7 +164,7 @@ def _render_error_page(message: str, language: str) -> str:
 
 class _EscapedJsonResponse(JSONResponse):
     def render(self, content: Mapping[str, str]) -> bytes:
-        return _encode_json(content)
+        return to_json_line(content).encode()
 
 
 def install_error_handlers(app: FastAPI) -> None:

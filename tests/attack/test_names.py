@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 import httpx
@@ -85,6 +86,18 @@ def test_no_address_takes_such_a_name(url: str) -> None:
                 answer = client.request(method, path, content=content)
                 assert answer.status_code == 422, (name, path, answer.text)
                 assert is_printable(answer.text), path
+
+
+def test_no_answer_repeats_raw_what_was_asked_for(url: str) -> None:
+    headers = {"Authorization": "Bearer admin-token"}
+    with httpx.Client(base_url=url.split()[0], headers=headers, timeout=60) as client:
+        for name in HOSTILE:
+            for answer in (
+                client.post("/api/login-links", json={"name": name}),
+                client.delete(f"/api/guests/{quote(name, safe='')}"),
+            ):
+                assert answer.status_code in (400, 404, 422), (name, answer.text)
+                assert is_printable(answer.text), name
 
 
 def test_a_hostile_folder_gives_its_flight_a_name_that_is_plain(ready: Operator, card: Path) -> None:
