@@ -44,13 +44,12 @@ def inspect(photos, **options):
 
 def test_headers_are_ready_to_rectify():
     photos = strips()
-    diagnosis = inspect(photos, operator="Lò Văn A")
+    diagnosis = inspect(photos)
     assert diagnosis.work_crs == "EPSG:32648"
     assert diagnosis.vertical_datum == "EGM96"
     header = diagnosis.headers[0]
     assert header.frame_id == derive_frame_id(photos[0].identity)
     assert header.layer is Layer.COLOUR
-    assert header.provenance.operator == "Lò Văn A"
     exterior = header.exterior_prior
     assert exterior.source is PoseSource.GNSS
     assert exterior.sigma_position_m[:2] == (1.5, 1.5)
