@@ -264,7 +264,7 @@ def _plan(
         terrain=terrain,
         terrain_names=names,
         frames=frames,
-        paths={one.header.frame_id: seen.diagnosis.paths[one.header.frame_id] for one in frames},
+        paths={one.header.frame_id: Path(seen.diagnosis.paths[one.header.frame_id]) for one in frames},
         reprocess=plan_layer_moves(workspace, flight_id, frames, again),
         rejections=Rejections(errors=refused),
     )

@@ -427,9 +427,9 @@ def _refused(
     return tuple(zip(headers, (usable.without_image[row] for row in sorted(identities)), strict=True))
 
 
-def _paths(headers: Sequence[FrameHeader], table: FlightTable, keep: Bools) -> dict[str, Path]:
+def _paths(headers: Sequence[FrameHeader], table: FlightTable, keep: Bools) -> dict[str, str]:
     used = [photo for photo, is_kept in zip(table.photos, keep, strict=True) if is_kept]
-    return {header.frame_id: photo.path for header, photo in zip(headers, used, strict=True)}
+    return {header.frame_id: str(photo.path) for header, photo in zip(headers, used, strict=True)}
 
 
 def _remarks(photos: Sequence[PhotoMetadata]) -> list[Problem]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,4 +167,4 @@ class Diagnosis:
     missing_names: tuple[str, ...] = ()
     refused: tuple[tuple[FrameHeader, FrameRejected], ...] = ()
     is_drill: bool = False
-    paths: dict[str, Path] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)

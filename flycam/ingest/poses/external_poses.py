@@ -594,7 +594,7 @@ def build_diagnosis_from_poses(
         camera=camera,
         pose_file=pose_file.name,
     )
-    by_sha = {photo.identity: photo.path for photo in reversed(shown)}
+    by_sha = {photo.identity: str(photo.path) for photo in reversed(shown)}
     paths = {header.frame_id: by_sha[header.provenance.source_sha256] for header in headers}
     plane, on_plane = _plane_under(headers, paths, grey_of) if is_flat_datum(datum) else (None, [])
     sigma = _list_sigma_findings(pose_file.name, sum(not row.states_sigma for row in rows), len(rows))
@@ -623,7 +623,7 @@ _MAX_PAIRS = 48
 
 
 def _plane_under(
-    headers: Sequence[FrameHeader], paths: Mapping[str, Path], grey_of: GreyOf | None
+    headers: Sequence[FrameHeader], paths: Mapping[str, str], grey_of: GreyOf | None
 ) -> tuple[Takeoff | None, list[Problem]]:
     """Estimate the height of the plane under posed photos from their image motion."""
     if grey_of is None or not headers:
@@ -635,7 +635,7 @@ def _plane_under(
         [(one.sigma_attitude_rad[2], max(one.sigma_attitude_rad[:2])) for one in exteriors]
     )
     poses = PoseEstimates(
-        paths=[paths[header.frame_id] for header in headers],
+        paths=[Path(paths[header.frame_id]) for header in headers],
         interiors=[header.interior for header in headers],
         xy_m=centres[:, :2] / exteriors[0].grid_scale,
         rotations=np.array([one.rotation for one in exteriors]),

@@ -207,7 +207,7 @@ def preview_upload(workspace: Workspace, folder: Path) -> UploadPreview:
     inspection = check_flight(request, dems, check_pixels=False)
     diagnosis = inspection.preflight.diagnosis
     planned, __ = project_frames(diagnosis.headers, load_terrain_under(None, diagnosis, dems))
-    photos = {photo.path: photo for photo in inspection.preflight.photos}
+    photos = {str(photo.path): photo for photo in inspection.preflight.photos}
     of_planned = [photos[diagnosis.paths[one.header.frame_id]] for one in planned]
     return UploadPreview(
         video_logs=films,
