@@ -14,7 +14,7 @@ Projections (USGS PP 1395), eqs. 7-1, 7-2, 7-4 for the sphere.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,6 +100,12 @@ class TileRange:
             and self.x_start <= tile.x < self.x_stop
             and self.y_start <= tile.y < self.y_stop
         )
+
+    def select(self, tiles: Collection[TileId]) -> set[TileId]:
+        """Return those of `tiles` that lie inside; as many steps as the smaller of both has."""
+        if len(tiles) < len(self):
+            return {tile for tile in tiles if tile in self}
+        return {tile for tile in self if tile in tiles}
 
     def window_px(self, tile: TileId) -> tuple[slice, slice]:
         """Return the (rows, columns) slices of `tile` inside an array of `shape_px`."""
