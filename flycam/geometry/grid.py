@@ -102,6 +102,12 @@ class TileRange:
             and self.y_start <= tile.y < self.y_stop
         )
 
+    def select(self, tiles: Collection[TileId]) -> set[TileId]:
+        """Return those of `tiles` that lie inside; as many steps as the smaller of both has."""
+        if len(tiles) < len(self):
+            return {tile for tile in tiles if tile in self}
+        return {tile for tile in self if tile in tiles}
+
     def window_px(self, tile: TileId) -> tuple[slice, slice]:
         """Return the (rows, columns) slices of `tile` inside an array of `shape_px`."""
         row = (tile.y - self.y_start) * TILE_SIZE_PX

@@ -342,7 +342,7 @@ def _without_photos(
     if not (is_given or purged):
         return found
     for record in frames:
-        touched = {tile_id for tile_id in record.tiles or () if tile_id in tile_ids}
+        touched = record.tiles.select(tile_ids) if record.tiles else set()
         may_miss = is_given or record.header.provenance.source_sha256 in purged
         if touched and may_miss and not _can_orthorectify(workspace, record, paths):
             found |= touched
@@ -368,7 +368,7 @@ def _require_originals(
     purged = find_flight_purged_here(workspace, mosaic.flight_id) if broken else {}
     for record in frames if purged else ():
         line = purged.get(record.header.provenance.source_sha256)
-        lost = [tile for tile in record.tiles or () if tile in broken]
+        lost = sorted(record.tiles.select(broken)) if record.tiles else []
         if line is not None and lost:
             name = f"{lost[0].z}/{lost[0].x}/{lost[0].y}"
             raise OriginalPurged(
