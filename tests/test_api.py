@@ -13,8 +13,8 @@ import pytest
 
 import flycam
 from flycam.drill.photo_drill import DrillReport
+from tests.geodata.rasters import read_raster
 from tests.houses import drilled
-from tests.rasters import read_raster
 
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "api.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)

@@ -42,9 +42,8 @@ from flycam.errors import NameTaken, NotFound, StoreConflict
 from flycam.geometry.grid import TileId
 from flycam.geometry.pose import ExteriorOrientation, PoseSource
 from flycam.messages import Message, _, decode_message, encode_message
-from flycam.model.flight import Event, Flight, FlightState, is_flat_datum
+from flycam.model.flight import Event, Flight, FlightState, Layer, is_flat_datum
 from flycam.model.frame import Provenance, derive_frame_id
-from flycam.model.layer import Layer
 from flycam.model.records import AuditEntry, BoundsLonLat, FrameRecord, FrameStatus, Placement, Withdrawal
 from flycam.model.text import to_canonical_name
 

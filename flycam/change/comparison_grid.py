@@ -20,7 +20,7 @@ from flycam.errors import DatumUnknown, InputUnusable, NotFound, SourceUnreadabl
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, choose_work_crs, make_point_transform, transform_points
 from flycam.geodata.dem import load_terrain, read_dem_info
 from flycam.geodata.raster import RASTER_SUFFIXES, ReferenceRaster, compute_raster_digest
-from flycam.geometry.planar_map import Bounds
+from flycam.geometry.grid import Bounds
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights
 from flycam.messages import Message, _
 from flycam.model.flight import Flight, is_flat_datum

@@ -32,8 +32,7 @@ from flycam.cli.output import (
 from flycam.config import read_settings
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext, verbatim
-from flycam.model.flight import FlightState
-from flycam.model.layer import Layer
+from flycam.model.flight import FlightState, Layer
 from flycam.model.rejection_reasons import format_rejection_counts, format_unregistered_counts
 from flycam.model.text import format_shell_command, strip_url_credentials
 from flycam.model.time import format_iso, format_minute, set_local_zone

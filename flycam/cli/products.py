@@ -27,8 +27,7 @@ from flycam.cli.output import (
 from flycam.errors import ComparisonUnsuitable, OptionUnusable
 from flycam.messages import LANGUAGES, Message, _, decode_message, join, ngettext, pgettext
 from flycam.model.board import DETECTED_KINDS, LAYER_KIND_NAMES, NO_VOLUME_REASONS, VOLUME_BASIS, ChangeKind
-from flycam.model.flight import DRILL_MARK
-from flycam.model.layer import Layer
+from flycam.model.flight import DRILL_MARK, Layer
 from flycam.model.revision_stats import (
     get_refusal,
     list_control_doubts,

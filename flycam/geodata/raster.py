@@ -37,8 +37,7 @@ from shapely.geometry.base import BaseGeometry
 from flycam.errors import CrsMissing, DiskFull, SourceUnreadable, StorageFailed
 from flycam.geodata.crs import describe_crs, make_point_transform, parse_crs
 from flycam.geodata.raster_source import is_mosaic, list_raster_files, open_raster
-from flycam.geometry.grid import TileRange, get_range_bounds, mercator_to_lonlat
-from flycam.geometry.planar_map import Bounds
+from flycam.geometry.grid import Bounds, TileRange, get_range_bounds, mercator_to_lonlat
 from flycam.messages import _
 from flycam.model.time import EARLIEST_NS, LATEST_NS, parse_timestamp
 from flycam.storage.files import move_into_place

@@ -58,8 +58,7 @@ from flycam.http.protocol import (
 )
 from flycam.messages import Message, _, pgettext, verbatim
 from flycam.model.access import Role
-from flycam.model.flight import Flight
-from flycam.model.layer import Layer
+from flycam.model.flight import Flight, Layer
 from flycam.model.records import AuditEntry
 from flycam.model.time import format_iso
 from flycam.power import Power

@@ -54,9 +54,8 @@ from flycam.http.protocol import (
 from flycam.media.pixels import parse_photo
 from flycam.messages import _
 from flycam.model.access import MAX_CORNERS, RedactionReason, RedactionStep, Role
-from flycam.model.flight import derive_live_mosaic_id, is_flat_datum
+from flycam.model.flight import Layer, derive_live_mosaic_id, is_flat_datum
 from flycam.model.frame import NO_SOURCE
-from flycam.model.layer import Layer
 from flycam.model.records import (
     BoundsLonLat,
     FrameRecord,
@@ -66,7 +65,7 @@ from flycam.model.records import (
 )
 from flycam.model.time import format_iso
 from flycam.mosaic.finish.finished_tiles import decode_error_m, estimate_live_error_m, is_dsm_ground
-from flycam.mosaic.orthorectify.rectification import compute_ground_view
+from flycam.mosaic.orthorectify.rectification import project_frame
 from flycam.mosaic.redaction import RedactionRequest, add_redaction, compute_tile_mask, revoke_redaction
 from flycam.mosaic.terrain_codec import TerrainCache
 from flycam.mosaic.tiles.codec import decode_tile
@@ -750,10 +749,10 @@ def _compute_photo_outline(
     terrain = grounds.grid(keys.format_terrain_key(record.dem_id))
     adjusted = replace(frame.header, interior=used.interior, exterior_prior=used.exterior)
     try:
-        view = compute_ground_view(adjusted, terrain)
+        seen = project_frame(adjusted, terrain)
     except FrameRejected:
         return {}
-    return {"footprint": to_geojson_geometry(shapely.to_wkb(view.outline_lonlat))[0]}
+    return {"footprint": to_geojson_geometry(shapely.to_wkb(seen.outline_lonlat))[0]}
 
 
 def _iterate_frames_at(

@@ -11,7 +11,7 @@ import rasterio
 
 from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import Operator
-from tests.rasters import read_raster
+from tests.geodata.rasters import read_raster
 
 pytestmark = pytest.mark.filterwarnings("ignore:'crs' was not provided:UserWarning")
 

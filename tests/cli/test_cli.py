@@ -26,7 +26,7 @@ from flycam.ingest.upload.client import UploadReport
 from flycam.messages import verbatim
 from flycam.model.board import LayerKind
 from tests.change.impacted import add_roads_and_masts, add_things, impacted_house, point
-from tests.rasters import read_raster
+from tests.geodata.rasters import read_raster
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from flycam.geodata.raster import BLOCK_PX, CogWriter
-from tests.rasters import read_raster
+from tests.geodata.rasters import read_raster
 
 UTM = "EPSG:32648"
 TRANSFORM = (0.15, 0.0, 400_000.0, 0.0, -0.15, 2_420_000.0)

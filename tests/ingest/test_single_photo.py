@@ -17,7 +17,7 @@ from flycam.geometry.camera import project
 from flycam.geometry.terrain import interpolate_heights
 from flycam.ingest.single_photo import Orthophoto, Orthorectifier
 from flycam.media.pixels import open_pixels
-from tests.rasters import read_raster
+from tests.geodata.rasters import read_raster
 
 PHOTO = "DJI_0003.JPG"
 

@@ -71,6 +71,7 @@ GROUND = RedactionFootprint(
 MASKED = replace(RECORDS, redactions=(MADE,), redaction_grounds=(GROUND,))
 
 
+WORLD_OF_TILES = {"z": 19, "x_start": 0, "y_start": 0, "x_stop": 1 << 19, "y_stop": 1 << 19}
 RETAINED = replace(RECORDS, holds=(HELD, replace(HELD, subject=EVENT.event_id)), purges=(GONE, LIFTED))
 
 
@@ -137,6 +138,14 @@ def test_a_stick_that_tells_of_a_taking_back_uncovers_nothing_until_it_is_done_h
         (RECORDS, lambda values: values["frames"][0].update(footprint_wkb="AAAA")),
         (RECORDS, lambda values: values["frames"][0].update(flight_id="another")),
         (RECORDS, lambda values: values["mosaics"][0].update(revision=1)),
+        (RECORDS, lambda values: values["mosaics"][0].update(base_zoom=60)),
+        (RECORDS, lambda values: values["mosaics"][0].update(min_zoom=-1)),
+        (RECORDS, lambda values: values["flight"].update(bounds_lonlat_deg=[-1e300, 20.0, 1e300, 22.0])),
+        (RECORDS, lambda values: values["flight"].update(bounds_lonlat_deg=[106.0, 20.0, 104.0, 22.0])),
+        (RECORDS, lambda values: values["frames"][0].update(tiles=WORLD_OF_TILES)),
+        (RECORDS, lambda values: values["placements"][0].update(tiles=WORLD_OF_TILES)),
+        (RECORDS, lambda values: values["frames"][0].update(tiles={**WORLD_OF_TILES, "x_stop": 1 << 62})),
+        (RECORDS, lambda values: values["frames"][0].update(tiles={**WORLD_OF_TILES, "z": 1 << 40})),
         (RECORDS, lambda values: values["flight"].update(name=None)),
         (RECORDS, lambda values: values["flight"].update(event_id="another")),
         (RECORDS, lambda values: values["frames"][0]["header"].update(captured_ns=1 << 63)),

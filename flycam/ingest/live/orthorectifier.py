@@ -18,19 +18,18 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from flycam.concurrency import BoundedQueue, DropCounter, Stage, count_workers
 from flycam.errors import FrameRejected, NotFound, OptionUnusable, OriginalPurged
 from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.footprint import is_looking_up
 from flycam.geometry.pose import ExteriorOrientation
+from flycam.geometry.quality_bounds import compute_quality_bounds
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.live.telemetry import (
     IMPROVEMENT_FACTOR,
@@ -44,7 +43,7 @@ from flycam.ingest.video.video_frames import VIDEO_CAMERA, VideoIdentity, is_str
 from flycam.ingest.video.video_source import VideoFrame, VideoSource, count_fitting_frames
 from flycam.media.pixels import EncodedFrame, Pixels, encode_frame_jpeg, open_pixels
 from flycam.messages import _
-from flycam.model.flight import Flight
+from flycam.model.flight import Flight, Layer
 from flycam.model.frame import (
     FrameHeader,
     OrthoPatch,
@@ -53,7 +52,6 @@ from flycam.model.frame import (
     format_video_frame_name,
     parse_video_frame_pts_ns,
 )
-from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.warning import format_clock_warning, is_clock_warning
 from flycam.mosaic.adjustment.incremental import Registrar, RegistrationResult
@@ -74,15 +72,12 @@ from flycam.mosaic.orthorectify.frame_merge import FrameRecordBuffer, Rejections
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, load_amendments, rebuild_mosaic
 from flycam.mosaic.orthorectify.rectification import (
     FrameFootprint,
-    FrameGeometry,
-    GroundView,
     build_frame_record,
-    compute_frame_quality_bounds,
-    compute_ground_view,
     find_frame_tiles,
     get_recorded_pose,
     orthorectify_frame,
-    split_tiles,
+    project_frame,
+    view_frame,
 )
 from flycam.mosaic.orthorectify.visibility import VisibilitySolver
 from flycam.mosaic.surface.refinement import Bounds, raise_terrain
@@ -201,20 +196,16 @@ class LiveVisibility:
         Parts are of bounded size. Each has to be merged.
         """
         exterior, tiles, _ = get_recorded_pose(record)
-        size_px = (pixels.shape[1], pixels.shape[0])
-        ((bounds, lattices),) = compute_frame_quality_bounds(
-            [FrameGeometry(record.header, exterior, size_px, terrain, tiles)]
-        )
+        view = view_frame(record.header, exterior, (pixels.shape[1], pixels.shape[0]), terrain, tiles)
+        ((bounds, lattices),) = compute_quality_bounds([view], [tiles])
         self._claims.add_frame(record.frame_id, tiles, bounds)
         claim = self._claims.solve(record.frame_id)
         self._claims.remove_frame(record.frame_id)
         self._claims.forget_tiles(_MAX_CLAIMED_TILES)
-        for part in split_tiles(claim.tiles) if claim.tiles else ():
-            if (on := claim.crop(part)) is not None:
-                wanted, blocks = on
-                yield orthorectify_frame(
-                    record.header, exterior, pixels, terrain, tiles, wanted, blocks, lattices
-                )
+        for wanted, blocks in claim.split():
+            yield orthorectify_frame(
+                record.header, exterior, pixels, terrain, tiles, wanted, blocks, lattices
+            )
 
 
 # -- Flight and mosaic writer of a live video ------------------------------------------------------
@@ -223,13 +214,13 @@ class LiveVisibility:
 _MIN_TILES, _MAX_TILES = 64, 256  # 0.46 MB each
 
 
-def _count_cached_tiles(first: FrameFootprint, work_crs: str, base_zoom: int) -> int:
+def _count_cached_tiles(first: FrameFootprint, base_zoom: int) -> int:
     """Return how many base tiles to cache: of all frames that may be unpublished.
 
     Fewer than the writer's default where frames are small: memory that fills over half an hour would exceed
     what was planned.
     """
-    rows, columns = find_frame_tiles(first.view, work_crs, base_zoom).shape_tiles
+    rows, columns = find_frame_tiles(first, base_zoom).shape_tiles
     return min(max(MAX_UNPUBLISHED * rows * columns, _MIN_TILES), _MAX_TILES)
 
 
@@ -267,7 +258,7 @@ class LiveMap:
             before_append=self._records.write,
             before_group=partial(workspace.require_disk_space, GROUP_BYTES, held_lock=mosaic.flight_id),
             workers=count_workers(),
-            cache_tiles=_count_cached_tiles(first, flight.flight.work_crs, mosaic.base_zoom),
+            cache_tiles=_count_cached_tiles(first, mosaic.base_zoom),
         )
         self.publisher = Publisher(self._publish)
 
@@ -759,7 +750,7 @@ class LiveOrthorectifier:
             terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
             if is_looking_up(self._film.interior, log_pose):
                 # A frame that sees no ground need not be registered.
-                compute_ground_view(header, terrain)
+                project_frame(header, terrain)
             coded = self._beside.submit(encode_frame_jpeg, picture.pixels, name)
             pose = self.registration.pose(picture, log_pose, terrain, hurried=hurried)
             try:
@@ -819,13 +810,12 @@ class LiveOrthorectifier:
 
         Raises FrameRejected.
         """
-        view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
+        seen, ground = self._seen(replace(header, exterior_prior=pose), terrain)
         # Only now: a frame that sees no ground need not be stored.
         data, sha256, decoded = coded.result()
         store_original_bytes(self._workspace, data, sha256)
         header = replace(header, provenance=replace(header.provenance, source_sha256=sha256))
-        # A name alone: the image lies in the object store.
-        planned = FrameFootprint(header=header, view=view, path=Path(header.provenance.source_name))
+        planned = replace(seen, header=header)
         opened = self._opened(planned, terrain)
         if doubt_s is not None:
             self._doubts.add(header, doubt_s, picture.breaks)
@@ -834,23 +824,23 @@ class LiveOrthorectifier:
         if ground is not terrain:
             store_frame_terrain(self._workspace, ground)
         record = replace(self._record(planned, opened, ground.dem_id), exterior=pose)
-        return partial(self._merge, opened, MergedFrame(record, picture.arrived_ns), decoded, ground)
+        return partial(opened.merge, MergedFrame(record, picture.arrived_ns), decoded, ground)
 
-    def _seen(self, header: FrameHeader, terrain: TerrainGrid) -> tuple[GroundView, TerrainGrid]:
-        """Return a frame's ground view, and the terrain to orthorectify it on.
+    def _seen(self, header: FrameHeader, terrain: TerrainGrid) -> tuple[FrameFootprint, TerrainGrid]:
+        """Return a frame's footprint, and the terrain to orthorectify it on.
 
         Raises FrameRejected.
         """
-        view = compute_ground_view(header, terrain)
+        seen = project_frame(header, terrain)
         centre_m = header.exterior_prior.projection_centre_m
-        ground = self.registration.ground(view.footprint.bounds_m, centre_m, terrain)
+        ground = self.registration.ground(seen.footprint.bounds_m, centre_m, terrain)
         if ground is terrain:
-            return view, terrain
+            return seen, terrain
         try:
-            return compute_ground_view(header, ground), ground
+            return project_frame(header, ground), ground
         # It sees past the part that was raised.
         except FrameRejected:
-            return view, terrain
+            return seen, terrain
 
     def _recall(self, picture: VideoFrame, log_pose: ExteriorOrientation, record: FrameRecord) -> None:
         """Register a frame on the map for those to come, as if just merged.
@@ -979,13 +969,13 @@ class LiveOrthorectifier:
         terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
         pose = self.registration.pose(picture, log_pose, terrain)
         try:
-            view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
+            seen, ground = self._seen(replace(header, exterior_prior=pose), terrain)
         except FrameRejected:
             self.registration.mark_rejected()
             raise
         if ground is not terrain:
             self.patience(partial(store_frame_terrain, self._workspace, ground))
-        planned = FrameFootprint(header=header, view=view, path=Path(name))
+        planned = replace(seen, header=header)
         return replace(self._record(planned, opened, ground.dem_id), exterior=pose)
 
     def _abandon(self) -> None:
@@ -1032,10 +1022,4 @@ class LiveOrthorectifier:
         return self._open
 
     def _record(self, planned: FrameFootprint, opened: LiveMap, dem_id: str) -> FrameRecord:
-        work_crs, base_zoom = opened.flight.flight.work_crs, opened.base_zoom
-        return build_frame_record(planned, self._flight_id, work_crs, base_zoom, dem_id)
-
-    def _merge(
-        self, opened: LiveMap, frame: MergedFrame, pixels: NDArray[np.uint8], terrain: TerrainGrid
-    ) -> None:
-        opened.merge(frame, pixels, terrain)
+        return build_frame_record(planned, self._flight_id, opened.base_zoom, dem_id)

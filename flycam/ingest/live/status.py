@@ -52,9 +52,8 @@ from flycam.ingest.video.clock_offset import TurnComparison
 from flycam.ingest.video.video_frames import VideoIdentity
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
 from flycam.messages import Message, _, join
-from flycam.model.flight import Flight, FlightState, is_flat_datum
+from flycam.model.flight import Flight, FlightState, Layer, is_flat_datum
 from flycam.model.frame import FrameHeader, Provenance, parse_video_frame_pts_ns
-from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.telemetry import TelemetrySample
 from flycam.model.warning import COMPLETED, describe_warning, encode_warning, format_log_warning
@@ -71,7 +70,11 @@ from flycam.mosaic.orthorectify.flight_session import (
     resolve_flight_state,
 )
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
-from flycam.mosaic.orthorectify.rectification import FrameFootprint, compute_ground_view, compute_ground_views
+from flycam.mosaic.orthorectify.rectification import (
+    FrameFootprint,
+    project_frame,
+    project_frames,
+)
 from flycam.mosaic.terrain import FixedTerrain, TerrainSource
 from flycam.mosaic.terrain_codec import parse_source_dem_id
 from flycam.storage import keys
@@ -345,21 +348,16 @@ def _plan_reprocess(
 
 def _seen(used: Iterable[FrameRecord], video: VideoIdentity, pose_at: PoseAt, terrain: TerrainGrid) -> _Seen:
     headers: list[FrameHeader] = []
-    seen = _Seen()
+    unposed: list[tuple[FrameHeader, FrameRejected]] = []
     for record in used:
         try:
             pose = pose_at(parse_video_frame_pts_ns(record.header.provenance.source_name))
         except FrameRejected as error:
-            seen.refused.append((record.header, error))
+            unposed.append((record.header, error))
             continue
         headers.append(replace(record.header, interior=video.interior, exterior_prior=pose))
-    for header, view in zip(headers, compute_ground_views(headers, terrain) if headers else (), strict=True):
-        if isinstance(view, FrameRejected):
-            seen.refused.append((header, view))
-        else:
-            name = header.provenance.source_name
-            seen.planned.append(FrameFootprint(header=header, view=view, path=Path(video.name).parent / name))
-    return seen
+    planned, refused = project_frames(headers, terrain)
+    return _Seen(planned, [*unposed, *refused])
 
 
 def _opened(
@@ -687,12 +685,12 @@ class StatusReporter:
                 exterior_prior=pose,
                 provenance=Provenance(source_name=self._film.name, source_sha256="", camera=""),
             )
-            view = compute_ground_view(header, self._ground.terrain_at(pose.projection_centre_m))
+            seen = project_frame(header, self._ground.terrain_at(pose.projection_centre_m))
         # The error is reported where the frame is orthorectified.
         except FlycamError:
             self._footprint = ()
         else:
-            outline = shapely.simplify(view.outline_lonlat, _OUTLINE_M / _METRES_PER_DEGREE)
+            outline = shapely.simplify(seen.outline_lonlat, _OUTLINE_M / _METRES_PER_DEGREE)
             self._footprint = tuple(_rounded(lon, lat) for lon, lat in outline.exterior.coords)
         return self._footprint
 
