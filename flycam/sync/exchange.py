@@ -28,6 +28,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import shapely
 import zstandard
 
@@ -121,10 +122,38 @@ Count = Annotated[int, require_count]
 # -- Frozen records as JSON values and back --------------------------------------------------------
 
 
+def _decode_interior(text: str) -> InteriorOrientation:
+    """Return an interior orientation of numbers and texts alone: written again, it is the same."""
+    interior = interior_from_json(interior_to_json(interior_from_json(text)))
+    require_text(interior.calibration_id)
+    if (
+        (len(interior.image_size_px), len(interior.focal_length_px), len(interior.principal_point_px))
+        != (2, 2, 2)
+        or min(interior.image_size_px) <= 0
+        or not all(map(math.isfinite, (*interior.focal_length_px, *interior.principal_point_px)))
+        or not all(map(math.isfinite, interior.distortion))
+    ):
+        raise ValueError(f"{text:.80} is no camera")
+    return interior
+
+
+def _decode_exterior(text: str) -> ExteriorOrientation:
+    """Return an exterior orientation of numbers and texts alone: written again, it is the same."""
+    exterior = exterior_from_json(exterior_to_json(exterior_from_json(text)))
+    require_text(exterior.work_crs)
+    require_text(exterior.vertical_datum)
+    numbers = [*exterior.projection_centre_m, *(one for row in exterior.rotation for one in row)]
+    if [len(row) for row in exterior.rotation] != [3, 3, 3] or len(numbers) != 12:
+        raise ValueError(f"{text:.80} is no pose")
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{text:.80} is nowhere")
+    return exterior
+
+
 _T = TypeVar("_T")
 _TEXTS: Mapping[Any, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
-    InteriorOrientation: (interior_to_json, interior_from_json),
-    ExteriorOrientation: (exterior_to_json, exterior_from_json),
+    InteriorOrientation: (interior_to_json, _decode_interior),
+    ExteriorOrientation: (exterior_to_json, _decode_exterior),
     TileId: (str, lambda text: TileId(**dict(zip("zxy", map(int, text.split("/")), strict=True)))),
 }
 """Types as text. Of orientations, frames of one camera share one value, and sigmas may be infinite."""
@@ -292,7 +321,8 @@ def _decode_bool(value: Any) -> bool:
 def _decode_wkb(value: Any) -> bytes:
     data = base64.b64decode(_decode_text(value), validate=True)
     _require_few_levels(data)
-    shapely.from_wkb(data)
+    if not np.isfinite(shapely.get_coordinates(shapely.from_wkb(data))).all():
+        raise ValueError("a shape without a place")
     return data
 
 

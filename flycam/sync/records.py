@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import shapely
 
 from flycam.catalog.access import RedactionFootprint, RedactionRecord
@@ -50,6 +51,8 @@ from flycam.sync.exchange import (
 from flycam.workspace import Workspace
 
 _MAX_LETTERS = 500  # of a name or a reason
+_MAX_LAT_DEG = 85.06
+"""The map's edge: beyond it Web Mercator goes to infinity."""
 _MAX_FRAME_TILES = 1 << 18
 """Base tiles around one frame, which are gone through one by one; oblique ones at a fine zoom lie on some ten
 thousand."""
@@ -201,17 +204,20 @@ def _require_safe_ids(records: FlightRecords) -> None:
 
 
 def _require_on_map(records: FlightRecords) -> None:
-    """Raise ValueError for zooms, bounds and tiles of no map, and for a frame on more tiles than it shows."""
+    """Raise ValueError for zooms, places and tiles of no map, and for a frame on more tiles than it shows."""
     for mosaic in records.mosaics:
         if not 0 <= mosaic.min_zoom <= mosaic.base_zoom <= MAX_ZOOM:
             raise ValueError(f"{mosaic.mosaic_id} has zooms {mosaic.min_zoom} to {mosaic.base_zoom}")
     west, south, east, north = records.flight.bounds_lonlat_deg or (0.0, 0.0, 0.0, 0.0)
-    if not (-180.0 <= west <= east <= 180.0 and -90.0 <= south <= north <= 90.0):
-        raise ValueError(f"{records.flight.flight_id} lies in {records.flight.bounds_lonlat_deg}")
-    for one in (*records.frames, *records.placements):
-        tiles = one.tiles
-        if tiles is None:
+    placed: list[FrameRecord | Placement] = [*records.frames, *records.placements]
+    footprints = shapely.from_wkb([one.footprint_wkb for one in placed if one.footprint_wkb is not None])
+    places = np.array([(west, south), (east, north), *shapely.get_coordinates(footprints)])
+    if west > east or south > north or not (np.abs(places) <= (180.0, _MAX_LAT_DEG)).all():
+        raise ValueError(f"{records.flight.flight_id} lies beyond the map's edge")
+    for one in placed:
+        if one.tiles is None:
             continue
+        tiles = one.tiles
         spans = (tiles.x_start, tiles.x_stop), (tiles.y_start, tiles.y_stop)
         is_on_map = 0 <= tiles.z <= MAX_ZOOM and all(
             0 <= start <= stop <= 1 << tiles.z for start, stop in spans
