@@ -26,7 +26,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from flycam.catalog.audit_key import AuditKey
 from flycam.catalog.migrations import HEAD, alembic_version, read_revision, stamp_head, upgrade_schema
 from flycam.catalog.tables import metadata, parse_row
-from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy, StorageFailed
+from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy, InputUnusable, StorageFailed
 from flycam.messages import _
 from flycam.model.text import strip_url_credentials
 from flycam.storage.files import get_free_bytes, make_folder
@@ -418,6 +418,9 @@ class Database:
                     busy_timeout_s=_BUSY_TIMEOUT_S,
                 )
             )
+        if "NUL (0x00)" in cause:
+            # PostgreSQL takes none; nothing is wrong with the database
+            return InputUnusable(_("a name or a text holds control characters; write it without them"))
         if "malformed" in cause:
             return CatalogUnavailable(
                 _(
