@@ -26,8 +26,8 @@ import numpy as np
 
 from flycam.catalog.catalog import open_catalog
 from flycam.geometry.grid import TileRange
+from flycam.model.flight import Layer
 from flycam.model.frame import OrthoPatch
-from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.storage.address import MemoryStore

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from flycam.geometry.footprint import compute_footprint
-from flycam.geometry.frame_view import HorizonScan
+from flycam.geometry.frame_view import FrameView, HorizonScan
 from flycam.geometry.grid import choose_zoom
 from flycam.geometry.orthorectification import SourceCoordinates, compute_source_coordinates, orthorectify
 from tests.geometry.scenes import LAT, camera, hills, mercator_map, pose, tiles_around
@@ -64,10 +64,12 @@ def measure(name: str, pitch_deg: float, relief_m: float, roughness: float) -> d
     pixels = cv2.resize(
         np.random.default_rng(0).integers(0, 255, (270, 480, 3), dtype=np.uint8), (1920, 1080)
     )
-    run = lambda: orthorectify(pixels, interior, exterior, terrain, tiles, to_work)  # noqa: E731  shorter than what it times
+    run = lambda: orthorectify(pixels, FrameView(interior, exterior, terrain, to_work), tiles)  # noqa: E731  shorter than what it times
     result = run()
     valid = int(np.count_nonzero(result.quality))
-    bare = bare_remap(pixels, compute_source_coordinates(interior, exterior, terrain, tiles, to_work))
+    bare = bare_remap(
+        pixels, compute_source_coordinates(FrameView(interior, exterior, terrain, to_work), tiles)
+    )
     pairs = [(milliseconds(run), milliseconds(bare)) for _ in range(REPEATS)]
     ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
     return {

@@ -19,7 +19,7 @@ from flycam.model.frame import FrameHeader, MosaicTile
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, RevisionFrame
 from flycam.mosaic.coverage import get_main_mosaic
 from flycam.mosaic.finish.finished_tiles import decode_error_m
-from flycam.mosaic.orthorectify.rectification import compute_ground_view, find_frame_tiles, orthorectify_frame
+from flycam.mosaic.orthorectify.rectification import find_frame_tiles, orthorectify_frame, project_frame
 from flycam.mosaic.terrain import load_recorded_terrain
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.originals import PhotoCache
@@ -131,7 +131,7 @@ class _Sources:
         frame_id = tile.frames[number - 1]
         header = self._headers[frame_id]
         exterior = header.exterior_prior
-        whole = find_frame_tiles(compute_ground_view(header, self._terrain), exterior.work_crs, self._zoom)
+        whole = find_frame_tiles(project_frame(header, self._terrain), self._zoom)
         patch = orthorectify_frame(
             header,
             exterior,

@@ -25,6 +25,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.drill.flight import VideoPlan
 from flycam.drill.video_drill import VIDEO_NAME, write_video_drill
 from flycam.geodata.crs import fit_mercator_to_work
+from flycam.geometry.frame_view import FrameView
 from flycam.geometry.grid import get_range_bounds
 from flycam.geometry.orthorectification import compute_source_coordinates
 from flycam.model.records import FrameStatus
@@ -163,7 +164,8 @@ def _bare_remap_s(data: Path, film: Path, answer: dict) -> float:
         terrain = load_recorded_terrain(workspace, dem_id)
         plane = fit_mercator_to_work(exterior.work_crs, get_range_bounds(tiles))
         remap = bare_remap(
-            picture, compute_source_coordinates(record.header.interior, exterior, terrain, tiles, plane)
+            picture,
+            compute_source_coordinates(FrameView(record.header.interior, exterior, terrain, plane), tiles),
         )
         took.append(statistics.median(milliseconds(remap) for _ in range(5)) / 1e3)
     cv2.setNumThreads(threads)

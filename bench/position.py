@@ -30,6 +30,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.drill.photo_drill import DrillTruth, read_truth
 from flycam.geodata.crs import fit_mercator_to_work
 from flycam.geometry.camera import compute_image_rays
+from flycam.geometry.frame_view import FrameView
 from flycam.geometry.grid import (
     TILE_SIZE_PX,
     TileRange,
@@ -135,7 +136,7 @@ def _frame_errors(header: FrameHeader, exterior, frame_tiles: TileRange, terrain
     the photo to the same DEM.
     """
     to_work = fit_mercator_to_work(exterior.work_crs, get_range_bounds(frame_tiles))
-    sampled = compute_source_coordinates(header.interior, exterior, terrain, frame_tiles, to_work)
+    sampled = compute_source_coordinates(FrameView(header.interior, exterior, terrain, to_work), frame_tiles)
     for tile in tiles:
         rows, cols = frame_tiles.window_px(tile.tile_id)
         # at the picture's border the map's fit to another cell may decide otherwise about a pixel

@@ -24,6 +24,7 @@ from bench.table import Row
 from flycam.drill.photo_drill import DrillTruth, read_truth, write_drill
 from flycam.geodata.crs import fit_mercator_to_work, to_lonlat
 from flycam.geometry.camera import compute_image_rays
+from flycam.geometry.frame_view import FrameView
 from flycam.geometry.grid import TileRange, find_range_for_bounds, get_range_bounds, lonlat_to_mercator
 from flycam.geometry.orthorectification import compute_source_coordinates, orthorectify
 from flycam.geometry.terrain import TerrainGrid, cast_rays, interpolate_heights_en
@@ -224,7 +225,7 @@ def place_errors(drill: Drill, terrain: TerrainGrid) -> Places:
     source = np.full(tiles.shape_px, -1, np.int16)
     for number, view in enumerate(near):
         pixels = _pixels(drill.folder, view.frame_id)
-        made = orthorectify(pixels, view.interior, view.exterior, terrain, tiles, to_work)
+        made = orthorectify(pixels, FrameView(view.interior, view.exterior, terrain, to_work), tiles)
         wins = made.quality > best
         source[wins], mosaic[wins] = number, made.rgb[wins]
         best = np.maximum(best, made.quality)
@@ -233,7 +234,7 @@ def place_errors(drill: Drill, terrain: TerrainGrid) -> Places:
     asked[::_EVERY_PX, ::_EVERY_PX] = True
     errors = []
     for number, view in enumerate(near):
-        where = compute_source_coordinates(view.interior, view.exterior, terrain, tiles, to_work)
+        where = compute_source_coordinates(FrameView(view.interior, view.exterior, terrain, to_work), tiles)
         mine = asked & (source == number) & where.valid
         uv = np.stack([where.u[mine], where.v[mine]], axis=-1).astype(np.float64)
         rays = compute_image_rays(view.interior, view.exterior, uv)

@@ -27,7 +27,7 @@ from bench.processes import FLYCAM, BenchBroken, run_process, serving
 from bench.table import Row
 from flycam.catalog.catalog import open_catalog
 from flycam.geometry.grid import TileId
-from flycam.model.layer import Layer
+from flycam.model.flight import Layer
 from tests.ports import free_port
 
 VERSION = "2.4.0"

@@ -33,8 +33,8 @@ from flycam.catalog.accounts import hash_token
 from flycam.catalog.catalog import open_catalog
 from flycam.geometry.grid import TileRange
 from flycam.model.access import Account, Role
+from flycam.model.flight import Layer
 from flycam.model.frame import OrthoPatch
-from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.storage.local import LocalStore

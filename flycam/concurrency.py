@@ -1,4 +1,4 @@
-"""Concurrency: queues and stages of a pipeline, ordered work in threads, and clusters.
+"""Concurrency: queues and stages of a pipeline, ordered work in threads, a cache, and clusters.
 
 A pipeline is a chain of stages: each is a thread that takes from one `BoundedQueue` and puts into the next.
 What has no room is dropped by the queue's own rule, and counted by reason in one `DropCounter`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, Protocol, TypeVar
@@ -178,6 +178,49 @@ def map_ordered(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class LruCache(Generic[Key, Value]):
+    """Values by key within a bound; the least recently used are dropped. Thread-safe.
+
+    limit    of the sizes of all values; one is kept whatever its size
+    size_of  size of a value; by default each counts one
+    """
+
+    def __init__(self, limit: int, size_of: Callable[[Value], int] = lambda _value: 1) -> None:
+        self._limit, self._size_of = limit, size_of
+        self._kept: OrderedDict[Key, Value] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+        self._making: dict[Key, threading.Lock] = {}
+
+    def get(self, key: Key, make: Callable[[], Value]) -> Value:
+        """Return the value of a key, made if it is not kept: once for all threads that want it."""
+        with self._lock:
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            with self._lock:
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                    return self._kept[key]
+            value = make()
+            with self._lock:
+                self._kept[key] = value
+                self._size += self._size_of(value)
+                while self._size > self._limit and len(self._kept) > 1:
+                    self._size -= self._size_of(self._kept.popitem(last=False)[1])
+                self._making.pop(key, None)
+        return value
+
+    def clear(self) -> None:
+        """Drop all values; each is made again when requested."""
+        with self._lock:
+            self._kept.clear()
+            self._size = 0
 
 
 class Cluster(Protocol):

@@ -6,8 +6,6 @@ Bytes are stored before anything that refers to them.
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +19,7 @@ from flycam.catalog.retention import (
     make_original_purged,
     select_active_purges,
 )
+from flycam.concurrency import LruCache
 from flycam.errors import (
     DataDamaged,
     FrameRejected,
@@ -274,11 +273,7 @@ class PhotoCache:
         self._records = {record.frame_id: record for record in records}
         self._develop = develop
         self._load = load or (lambda record: read_stored_pixels(workspace, record))
-        self._memory_bytes = memory_bytes
-        self._kept: OrderedDict[str, Bytes] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
-        self._making: dict[str, threading.Lock] = {}
+        self._kept = LruCache[str, Bytes](memory_bytes, lambda pixels: pixels.nbytes)
 
     def pixels(self, frame_id: str) -> Bytes:
         """Return H×W×3 uint8 RGB, full size, rows as the sensor read them; read-only.
@@ -299,37 +294,16 @@ class PhotoCache:
 
         Raises FrameRejected instead of InputUnusable.
         """
-        frame_id = record.frame_id
-        with self._lock:
-            making = self._making.setdefault(frame_id, threading.Lock())
-        # Two threads that want the same photo decode it once.
-        with making:
-            pixels = self._get(frame_id)
-            if pixels is None:
-                pixels = self._develop(frame_id, self._load(record))
-                pixels.flags.writeable = False
-                self._keep(frame_id, pixels)
-        return pixels
+        return self._kept.get(record.frame_id, lambda: self._make(record))
 
     def clear(self) -> None:
         """Drop every photo from memory; it is decoded again when requested."""
-        with self._lock:
-            self._kept.clear()
-            self._bytes = 0
+        self._kept.clear()
 
-    def _get(self, frame_id: str) -> Bytes | None:
-        with self._lock:
-            cached = self._kept.get(frame_id)
-            if cached is not None:
-                self._kept.move_to_end(frame_id)
-            return cached
-
-    def _keep(self, frame_id: str, pixels: Bytes) -> None:
-        with self._lock:
-            self._kept[frame_id] = pixels
-            self._bytes += pixels.nbytes
-            while self._bytes > self._memory_bytes and len(self._kept) > 1:
-                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+    def _make(self, record: FrameRecord) -> Bytes:
+        pixels = self._develop(record.frame_id, self._load(record))
+        pixels.flags.writeable = False
+        return pixels
 
 
 def read_stored_pixels(workspace: Workspace, record: FrameRecord) -> Bytes:

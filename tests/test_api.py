@@ -13,7 +13,7 @@ import pytest
 
 import flycam
 from flycam.drill.photo_drill import DrillReport
-from flycam.geodata.raster import read_raster
+from tests.geodata.rasters import read_raster
 from tests.houses import drilled
 
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "api.md"

@@ -37,9 +37,8 @@ from flycam.errors import NotFound
 from flycam.geometry.grid import TileId
 from flycam.geometry.pose import ExteriorOrientation, PoseSource
 from flycam.messages import _
-from flycam.model.flight import is_flat_datum
+from flycam.model.flight import Layer, is_flat_datum
 from flycam.model.frame import Provenance, derive_frame_id
-from flycam.model.layer import Layer
 from flycam.model.records import BoundsLonLat, FrameRecord, FrameStatus, Placement, Withdrawal
 
 # -- Footprints of recorded frames -----------------------------------------------------------------

@@ -21,7 +21,7 @@ from flycam.geodata.crs import WEB_MERCATOR, WGS84, choose_work_crs, make_point_
 from flycam.geodata.dem import load_terrain, read_dem_info
 from flycam.geodata.raster import compute_raster_digest
 from flycam.geodata.reference_raster import RASTER_SUFFIXES, ReferenceRaster
-from flycam.geometry.planar_map import Bounds
+from flycam.geometry.grid import Bounds
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights
 from flycam.messages import Message, _
 from flycam.model.flight import Flight, is_flat_datum

@@ -30,8 +30,7 @@ from flycam.cli.video import find_recordings, find_single_video, ingest_video, i
 from flycam.config import read_settings
 from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext
-from flycam.model.flight import FlightState
-from flycam.model.layer import Layer
+from flycam.model.flight import FlightState, Layer
 from flycam.model.text import format_shell_command
 from flycam.model.time import format_minute, set_local_zone
 from flycam.model.warning import describe_warning

@@ -23,7 +23,7 @@ from flycam.cli.output import (
 )
 from flycam.errors import OptionUnusable
 from flycam.messages import LANGUAGES, Message, _, decode_message, join, ngettext
-from flycam.model.layer import Layer
+from flycam.model.flight import Layer
 from flycam.model.revision_stats import (
     get_refusal,
     list_control_doubts,

@@ -52,13 +52,13 @@ def format_upload_preview(looked: UploadPreview, smeared_px: float) -> Answer:
         answer, __ = format_inspection(looked.inspection)
     photos: list[dict[str, Any]] = []
     for one in looked.planned:
-        ring = shapely.get_coordinates(one.view.outline_lonlat).round(6).tolist()
+        ring = shapely.get_coordinates(one.outline_lonlat).round(6).tolist()
         smear = looked.motion_blur_px.get(one.header.frame_id)
         photos.append(
             {
                 "name": one.header.provenance.source_name,
                 "outline": ring,
-                "gsd_m": round(one.view.footprint.gsd_m, 4),
+                "gsd_m": round(one.footprint.gsd_m, 4),
                 "smear_px": None if smear is None else round(smear, 2),
             }
         )

@@ -327,26 +327,77 @@ TAGS = {"VERTICAL_DATUM": VERTICAL_DATUM, DRILL_TAG: DRILL_MARK}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Drill:
-    """A flight over a world, in memory.
+class DrillScene:
+    """What a flight over a world has, with photos or with video.
 
-    takeoff_m    (east, north, height of the true ground)
-    dem          window and heights of the terrain model, with errors by `dem_error`
-    yaw_step_deg 1-sigma of the gimbal's yaw error per strip
+    exposures  the truth of every photo or frame
+    takeoff_m  (east, north, height of the true ground)
+    dem        window and heights of the terrain model
     """
 
     seed: int
     after: bool
     noise: float
-    yaw_step_deg: float
-    plan: FlightPlan
     valley: Valley
     camera: InteriorOrientation
     exposures: list[Exposure]
-    measured: list[MeasuredPose]
-    between: DateChanges | None
     takeoff_m: tuple[float, float, float]
     dem: tuple[CellWindow, Singles]
+
+    @property
+    def takeoff_lonlat_deg(self) -> tuple[float, float]:
+        lon, lat = to_lonlat(np.array([self.takeoff_m[:2]]), WORK_CRS)[0]
+        return float(lon), float(lat)
+
+    def write(
+        self,
+        folder: Path,
+        names: list[str],
+        gsd_m: float,
+        world: DrillWorld,
+        facts: Mapping[str, Any],
+        *,
+        rasters: bool,
+    ) -> None:
+        """Write dem.tif, communes.geojson, and truth/ with further facts.
+
+        names  of the exposures
+        """
+        write_ground(self.dem, self.valley, folder)
+        truth = folder / "truth"
+        truth.mkdir()
+        lon_deg, lat_deg = self.takeoff_lonlat_deg
+        facts = {
+            "seed": self.seed,
+            "after": self.after,
+            "noise": self.noise,
+            "relief_m": self.valley.relief_m,
+            "gsd_m": gsd_m,
+            "work_crs": WORK_CRS,
+            "vertical_datum": VERTICAL_DATUM,
+            "takeoff": {"lon_deg": lon_deg, "lat_deg": lat_deg, "height_m": self.takeoff_m[2]},
+            "world_bounds_m": world.window.bounds,
+            "cell_m": world.window.cell_m,
+            **facts,
+        }
+        text = format_truth(names, self.exposures, self.camera, facts)
+        (truth / TRUTH_FILE.name).write_text(text, encoding="utf-8")
+        write_poses(truth / "poses.csv", names, self.exposures)
+        _write_world(world, truth, rasters)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drill(DrillScene):
+    """A flight with photos, in memory.
+
+    dem_error    errors of the terrain model
+    yaw_step_deg 1-sigma of the gimbal's yaw error per strip
+    """
+
+    yaw_step_deg: float
+    plan: FlightPlan
+    measured: list[MeasuredPose]
+    between: DateChanges | None
     dem_error: TerrainErrorModel
     renderer: Renderer
 
@@ -507,15 +558,9 @@ def write_drill(
     with stage_folder(Path(out)) as staging:
         drill = make_drill(**options)
         (staging / "photos").mkdir()
-        (staging / "truth").mkdir()
         _write_photos(drill, staging / "photos", workers or min(os.cpu_count() or 1, 8), progress)
-        write_ground(drill.dem, drill.valley, staging)
         if drill.camera.readout_s:
             write_camera(staging / "camera.json", drill.camera)
-        folder = staging / "truth"
-        world = drill.renderer.world
-        window = world.window
-        lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
         # the usual drill has no optional features, so that its truth keeps its bytes
         facts: dict[str, Any] = {}
         if drill.plan.pitch_deg != NADIR_DEG:
@@ -533,24 +578,8 @@ def write_drill(
             }
         if drill.dem_error != TerrainErrorModel():
             facts["dem_error"] = asdict(drill.dem_error)
-        facts = {
-            "seed": drill.seed,
-            "after": drill.after,
-            "noise": drill.noise,
-            "relief_m": drill.valley.relief_m,
-            "gsd_m": drill.plan.gsd_m,
-            "work_crs": WORK_CRS,
-            "vertical_datum": VERTICAL_DATUM,
-            "takeoff": {"lon_deg": float(lon), "lat_deg": float(lat), "height_m": drill.takeoff_m[2]},
-            "world_bounds_m": window.bounds,
-            "cell_m": window.cell_m,
-            **facts,
-        }
-        (folder / TRUTH_FILE.name).write_text(
-            format_truth(drill.names, drill.exposures, drill.camera, facts), encoding="utf-8"
-        )
-        write_poses(folder / "poses.csv", drill.names, drill.exposures)
-        write_world(world, folder, truth_rasters)
+        world = drill.renderer.world
+        drill.write(staging, drill.names, drill.plan.gsd_m, world, facts, rasters=truth_rasters)
     return DrillReport(
         frames=len(drill.exposures),
         photos=out / "photos",
@@ -589,7 +618,7 @@ def write_ground(dem: tuple[CellWindow, Singles], valley: Valley, folder: Path) 
     (folder / "communes.geojson").write_text(make_communes_geojson(valley), encoding="utf-8")
 
 
-def write_world(world: DrillWorld, folder: Path, rasters: bool) -> None:
+def _write_world(world: DrillWorld, folder: Path, rasters: bool) -> None:
     """Write the storm's changes and, with `rasters`, the rasters of the world.
 
     These are ortho.tif, surface.tif, cover.tif, and confuser.tif if there are other changes.

@@ -111,16 +111,6 @@ def cast_image_rays(
     return np.stack([from_e + slope_e * drop, from_n + slope_n * drop, z], -1)
 
 
-def interpolate_height(surface: HeightField, east: Floats, north: Floats) -> Floats:
-    """Return the bilinear surface height at points of any equal shape; NaN outside."""
-    col, row = surface.window.to_cells(east, north)
-    rows, cols = surface.window.shape
-    inside = (col >= 0) & (row >= 0) & (col <= cols - 1) & (row <= rows - 1)
-    return np.where(
-        inside, _bilinear(surface.height_m, np.where(inside, col, 0), np.where(inside, row, 0)), np.nan
-    )
-
-
 def _lower_blocks(
     surface: HeightField,
     centre: tuple[float, float, float],

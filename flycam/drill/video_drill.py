@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flycam.drill.flight import (
-    Exposure,
     VideoCourse,
     VideoPlan,
     make_drill_camera,
@@ -36,11 +35,8 @@ from flycam.drill.flight import (
     make_video_course,
 )
 from flycam.drill.land import (
-    VERTICAL_DATUM,
     WORK_CRS,
-    CellWindow,
     Floats,
-    Singles,
     Valley,
     generate_temporal_noise,
 )
@@ -50,18 +46,14 @@ from flycam.drill.photo_drill import (
     MAX_NOISE,
     MAX_RELIEF_M,
     MAX_SEED,
-    TRUTH_FILE,
     USUAL_PHOTOS,
+    DrillScene,
     compute_flights_bounds,
     compute_world_bounds,
     find_takeoff_place,
-    format_truth,
     read_truth,
     require_in_range,
     stage_folder,
-    write_ground,
-    write_poses,
-    write_world,
 )
 from flycam.drill.rendering import VideoRenderer, Weather, prepare_video_renderer
 from flycam.drill.scene_objects import make_terrain_model
@@ -257,29 +249,20 @@ _MAX_SIDE_PX = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class VideoDrill:
-    """A video flight over a world, in memory.
+class VideoDrill(DrillScene):
+    """A flight with video, in memory.
 
     clock_offset_s  tlog time minus video time
     start           UTC of the first frame
     photos          of the drill whose storm it shows: strips, photos per strip
-    exposures       the truth of every frame
     """
 
-    seed: int
-    after: bool
-    noise: float
     clock_offset_s: float
     start: datetime
     photos: tuple[int, int]
     plan: VideoPlan
-    valley: Valley
-    camera: InteriorOrientation
     course: VideoCourse
-    exposures: list[Exposure]
     telemetry: VideoTelemetry
-    takeoff_m: tuple[float, float, float]
-    dem: tuple[CellWindow, Singles]
     renderer: VideoRenderer
 
     @property
@@ -398,9 +381,7 @@ def write_video_drill(
     out = Path(out)
     with stage_folder(out) as staging:
         drill = make_video_drill(**options)
-        (staging / "truth").mkdir()
         _write_video(drill, staging / VIDEO_NAME, workers or os.cpu_count() or 1, progress)
-        lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
         video = staging / VIDEO_NAME
         write_subtitles(video.with_suffix(".srt"), drill.telemetry, drill.plan.frame_s, drill.start)
         write_tlog(
@@ -408,25 +389,11 @@ def write_video_drill(
             drill.telemetry,
             drill.start,
             drill.clock_offset_s,
-            (float(lon), float(lat), drill.takeoff_m[2]),
+            (*drill.takeoff_lonlat_deg, drill.takeoff_m[2]),
             100 * drill.seed + drill.after,
         )
         write_video_camera(drill.camera, staging / "camera.json")
-        write_ground(drill.dem, drill.valley, staging)
-        folder = staging / "truth"
-        world = drill.renderer.coarse.world
-        lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
         facts = {
-            "seed": drill.seed,
-            "after": drill.after,
-            "noise": drill.noise,
-            "relief_m": drill.valley.relief_m,
-            "gsd_m": drill.plan.gsd_m,
-            "work_crs": WORK_CRS,
-            "vertical_datum": VERTICAL_DATUM,
-            "takeoff": {"lon_deg": float(lon), "lat_deg": float(lat), "height_m": drill.takeoff_m[2]},
-            "world_bounds_m": world.window.bounds,
-            "cell_m": world.window.cell_m,
             "clock_offset_s": drill.clock_offset_s,
             **({"storm_of_photos": drill.photos} if drill.after else {}),
             "video": {
@@ -435,10 +402,8 @@ def write_video_drill(
                 "strips": int(drill.course.strip.max()) + 1,
             },
         }
-        text = format_truth(drill.names, drill.exposures, drill.camera, facts)
-        (folder / TRUTH_FILE.name).write_text(text, encoding="utf-8")
-        write_poses(folder / "poses.csv", drill.names, drill.exposures)
-        write_world(world, folder, truth_rasters)
+        world = drill.renderer.coarse.world
+        drill.write(staging, drill.names, drill.plan.gsd_m, world, facts, rasters=truth_rasters)
     return VideoDrillReport(
         frames=drill.plan.frames,
         video=out / VIDEO_NAME,

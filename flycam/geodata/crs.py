@@ -25,8 +25,7 @@ from pyproj.network import set_network_enabled  # type: ignore[attr-defined]  # 
 from pyproj.transformer import TransformerGroup
 
 from flycam.errors import CrsMissing, InputUnusable
-from flycam.geometry.grid import mercator_to_lonlat
-from flycam.geometry.planar_map import PlanarMap, fit_planar_map
+from flycam.geometry.grid import PlanarMap, fit_planar_map, mercator_to_lonlat
 from flycam.messages import Message, _
 
 # -- VN-2000 3-degree zone of a place, by law that of its province ---------------------------------

@@ -2,9 +2,9 @@
 
 Undulation N is the height of the geoid above the WGS 84 ellipsoid: h = H + N (ellipsoidal height, height
 above the geoid). The grids ship with flycam in `models/geoid`: fine crops for Vietnam, read bilinearly as
-PROJ does, and coarse ones for the world, read by cubic convolution (Keys 1981, a = -1/2), whose error is
-given by `estimate_undulation_sigma_m`. PROJ's own vertical transformations are not used: without its grids
-they silently return the height unchanged, which at Lao Cai is wrong by 30.9 m.
+PROJ does, and coarse ones for the world, read by cubic convolution (Keys 1981, a = -1/2). PROJ's own
+vertical transformations are not used: without its grids they silently return the height unchanged, which at
+Lao Cai is wrong by 30.9 m.
 """
 
 from __future__ import annotations
@@ -30,10 +30,6 @@ from flycam.model.flight import LOCAL_DATUM
 # Degree 12 spherical harmonics with linear secular variation, one set of coefficients for five years. Source:
 # A. Chulliat et al., The US/UK World Magnetic Model for 2025-2030: Technical Report (NOAA NCEI 2025).
 
-
-SIGMA_DEG = 0.6
-"""Global 1-sigma of a declination by the model, crustal fields included (the report's error model), away from
-the magnetic poles; ore bodies turn a compass by more."""
 
 _DEGREE = 12
 _FIRST_YEAR, _LAST_YEAR = 2010.0, 2035.0
@@ -243,13 +239,13 @@ class _Grid:
     west_deg: float
     north_deg: float
     step_deg: float
-    sigma_m: float
 
 
 _FILES = {
-    # fine crop, its sigma, world grid, its sigma: both against the full grid (models/geoid/README.md)
-    "EGM96": ("egm96-vietnam-15min.tif", 0.05, "egm96-world-1deg.tif", 0.4),
-    "EGM2008": ("egm2008-vietnam-2.5min.tif", 0.01, "egm2008-world-1deg.tif", 0.5),
+    # fine crop, world grid: 1-sigma against the full grid is 0.05 m and 0.4 m for EGM96, 0.01 m and 0.5 m for
+    # EGM2008 (models/geoid/README.md)
+    "EGM96": ("egm96-vietnam-15min.tif", "egm96-world-1deg.tif"),
+    "EGM2008": ("egm2008-vietnam-2.5min.tif", "egm2008-world-1deg.tif"),
 }
 
 
@@ -257,9 +253,8 @@ def interpolate_undulation_m(model: str, lonlat_deg: Floats) -> Floats:
     """Interpolate geoid height above the WGS 84 ellipsoid, metres; shape N.
 
     At WGS 84 degrees (N×2: lon, lat). `model` is "EGM96" or "EGM2008". Inside 100-118 E, 5-25 N from the fine
-    crop, elsewhere from the coarse world grid; `estimate_undulation_sigma_m` gives the error of either.
-    Raises DatumUnknown for another model, or for coordinates that are not on the globe (NaN included): never
-    a silent zero.
+    crop, elsewhere from the coarse world grid. Raises DatumUnknown for another model, or for coordinates that
+    are not on the globe (NaN included): never a silent zero.
     """
     lonlat = _checked(model, lonlat_deg)
     fine, world = _grids(model)
@@ -268,16 +263,6 @@ def interpolate_undulation_m(model: str, lonlat_deg: Floats) -> Floats:
     out[inside] = interpolate_bilinear(fine.values_m, *_position(fine, lonlat[inside]))
     out[~inside] = interpolate_cubic(world.values_m, *_position(world, lonlat[~inside]), wraps=True)
     return out
-
-
-def estimate_undulation_sigma_m(model: str, lonlat_deg: Floats) -> Floats:
-    """Estimate the 1-sigma of `interpolate_undulation_m`, metres; shape N.
-
-    Against the model's full grid. Raises DatumUnknown.
-    """
-    lonlat = _checked(model, lonlat_deg)
-    fine, world = _grids(model)
-    return np.where(_inside(fine, lonlat), fine.sigma_m, world.sigma_m)
 
 
 def convert_height(height_m: Floats, lonlat_deg: Floats, from_datum: str, to_datum: str) -> Floats:
@@ -343,11 +328,11 @@ def _checked(model: str, lonlat_deg: Floats) -> Floats:
 
 @lru_cache(maxsize=2)
 def _grids(model: str) -> tuple[_Grid, _Grid]:
-    fine, fine_sigma, world, world_sigma = _FILES[model]
-    return _read_grid(fine, fine_sigma), _read_grid(world, world_sigma)
+    fine, world = _FILES[model]
+    return _read_grid(fine), _read_grid(world)
 
 
-def _read_grid(name: str, sigma_m: float) -> _Grid:
+def _read_grid(name: str) -> _Grid:
     path = find_models_dir() / "geoid" / name
     try:
         with open_raster(path) as source:
@@ -358,7 +343,7 @@ def _read_grid(name: str, sigma_m: float) -> _Grid:
         raise DatumUnknown(
             _("{name}: the geoid grid cannot be read: install flycam again", name=path.name)
         ) from error
-    return _Grid(values_m=values, west_deg=west, north_deg=north, step_deg=step, sigma_m=sigma_m)
+    return _Grid(values_m=values, west_deg=west, north_deg=north, step_deg=step)
 
 
 def _inside(grid: _Grid, lonlat: Floats) -> NDArray[np.bool_]:

@@ -31,8 +31,8 @@ from rasterio.features import shapes
 from rasterio.windows import Window
 from shapely.geometry.base import BaseGeometry
 
-from flycam.errors import CrsMissing, DiskFull, SourceUnreadable, StorageFailed
-from flycam.geodata.crs import describe_crs, parse_crs
+from flycam.errors import DiskFull, SourceUnreadable, StorageFailed
+from flycam.geodata.crs import parse_crs
 from flycam.geodata.raster_source import is_mosaic, list_raster_files, open_raster
 from flycam.messages import _
 from flycam.storage.files import move_into_place
@@ -43,24 +43,6 @@ _WRITE_ERRORS = (RasterioError, CPLE_BaseError, OSError)
 """GDAL's own error escapes rasterio's when a file is closed on a full disk."""
 
 _ENV = {"GDAL_TIFF_INTERNAL_MASK": True, "GDAL_CACHEMAX": 64, "GDAL_NUM_THREADS": 1}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Raster:
-    """A raster read into memory.
-
-    pixels     rows×cols×bands, the file's type
-    mask       rows×cols uint8, 255 where there is data
-    transform  six affine numbers of the pixel corners
-    crs        "EPSG:n" or WKT
-    tags       the file's own
-    """
-
-    pixels: NDArray[np.generic]
-    mask: NDArray[np.uint8]
-    transform: tuple[float, float, float, float, float, float]
-    crs: str
-    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,21 +73,18 @@ class CogWriter:
         crs: str,
         bands: int | Sequence[BandDescription] = 3,
         dtype: str = "uint8",
-        compress: str = "DEFLATE",
         tags: Mapping[str, str] | None = None,
         overview_resampling: str = "AVERAGE",
     ) -> None:
         """Open for `shape_px` = (rows, cols).
 
-        compress  DEFLATE, ZSTD (lossless), JPEG, WEBP (lossy)
-        bands     their number, or a description of each
+        bands  their number, or a description of each
 
         Raises CrsMissing for an unknown `crs`, StorageFailed or DiskFull if the folder cannot be written.
         """
         named = () if isinstance(bands, int) else tuple(bands)
         count = bands if isinstance(bands, int) else len(named)
         self.path = Path(path)
-        self._compress = compress
         self._overviews = overview_resampling
         token = uuid.uuid4().hex[:8]
         # GDAL's COG driver only copies a whole raster, so windows go to a scratch file first
@@ -175,12 +154,12 @@ class CogWriter:
             self._scratch,
             self._partial,
             driver="COG",
-            compress=self._compress,
+            compress="DEFLATE",
+            predictor="YES",
             blocksize=BLOCK_PX,
             overview_resampling=self._overviews,
             bigtiff="IF_SAFER",
             num_threads="ALL_CPUS",
-            **({"predictor": "YES"} if self._compress in ("DEFLATE", "ZSTD") else {"quality": 90}),
         )
         _check_last_block(self._partial)
         move_into_place(self._partial, self.path)
@@ -202,7 +181,6 @@ def write_cog(
     *,
     tags: Mapping[str, str] | None = None,
     bands: Sequence[BandDescription] = (),
-    compress: str = "DEFLATE",
 ) -> None:
     """Write rows×cols×bands pixels and a mask as a COG, complete or not at all.
 
@@ -219,54 +197,10 @@ def write_cog(
         crs=crs,
         bands=bands or count,
         dtype=str(rgb.dtype),
-        compress=compress,
         tags=tags,
     ) as writer:
         for top in range(0, rows, BLOCK_PX):
             writer.write(top, 0, rgb[top : top + BLOCK_PX], mask[top : top + BLOCK_PX])
-
-
-def read_raster(path: Path, *, max_pixels: int = 400_000_000) -> Raster:
-    """Read a whole georeferenced raster.
-
-    Raises SourceUnreadable if it is not one, is damaged or holds more than `max_pixels`; CrsMissing.
-    """
-    path = Path(path)
-    try:
-        with open_raster(path) as source:
-            if source.crs is None or source.transform.is_identity:
-                raise CrsMissing(
-                    _(
-                        "{name}: does not say where it lies (no coordinate reference system): "
-                        "write it into the file, e.g. with gdal_edit -a_srs EPSG:32648",
-                        name=path.name,
-                    )
-                )
-            if source.width * source.height > max_pixels:
-                raise SourceUnreadable(
-                    _(
-                        "{name}: has {width} by {height} pixels, more than can be read at "
-                        "once: cut out the part you need",
-                        name=path.name,
-                        width=source.width,
-                        height=source.height,
-                    )
-                )
-            pixels = np.ascontiguousarray(np.moveaxis(source.read(), 0, -1))
-            return Raster(
-                pixels=pixels,
-                mask=source.dataset_mask(),
-                transform=tuple(source.transform)[:6],
-                crs=describe_crs(source.crs.to_wkt()).text,
-                tags=source.tags(),
-            )
-    except RasterioError as error:
-        raise SourceUnreadable(
-            _(
-                "{name}: cannot be read as a georeferenced picture: copy it again, or give a GeoTIFF",
-                name=path.name,
-            )
-        ) from error
 
 
 def _check_last_block(path: Path) -> None:

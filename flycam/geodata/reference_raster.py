@@ -24,8 +24,7 @@ from rasterio.windows import Window
 from flycam.errors import CrsMissing, SourceUnreadable
 from flycam.geodata.crs import describe_crs, make_point_transform
 from flycam.geodata.raster_source import open_raster
-from flycam.geometry.grid import TileRange, get_range_bounds, mercator_to_lonlat
-from flycam.geometry.planar_map import Bounds
+from flycam.geometry.grid import Bounds, TileRange, get_range_bounds, mercator_to_lonlat
 from flycam.messages import _
 from flycam.model.time import EARLIEST_NS, LATEST_NS, parse_timestamp
 

@@ -22,8 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.geometry.camera import transform_to_camera
-from flycam.geometry.grid import TILE_SIZE_PX, TileId, compute_pixel_centres, make_tile_range
-from flycam.geometry.planar_map import PlanarMap
+from flycam.geometry.grid import TILE_SIZE_PX, PlanarMap, TileId, compute_pixel_centres, make_tile_range
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid, compute_normals, interpolate_heights_en
 

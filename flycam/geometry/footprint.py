@@ -59,19 +59,14 @@ class Footprint:
                            to it that has ground), across the line of sight
     height_above_ground_m  of the projection centre, over the ground below it (over the nearest ground seen
                            where the ground below is not known)
-    off_nadir_deg          of the optical axis
-    horizon_fraction       share of the image whose rays meet no ground within range
-    clipped                some rays were cut at the range or continued on a plane beyond the known
-                           terrain; the polygon is an estimate there
+
+    Where rays were cut at the range, or continued on a plane beyond the known terrain, it is an estimate.
     """
 
     polygon_m: Floats
     bounds_m: tuple[float, float, float, float]
     gsd_m: float
     height_above_ground_m: float
-    off_nadir_deg: float
-    horizon_fraction: float
-    clipped: bool
 
 
 def compute_mapping_range_m(
@@ -220,9 +215,6 @@ class _FootprintRays:
             bounds_m=(float(west_south[0]), float(west_south[1]), float(east_north[0]), float(east_north[1])),
             gsd_m=_central_gsd(self.interior, self.exterior, self.uv[met], points[met]),
             height_above_ground_m=float(self.centre[2] - ground),
-            off_nadir_deg=float(np.degrees(np.arccos(np.clip(-self.exterior.rotation[2][2], -1.0, 1.0)))),
-            horizon_fraction=horizon,
-            clipped=not bool(near[: self.border].all()),
         )
 
 
@@ -247,17 +239,6 @@ def compute_gsd(interior: InteriorOrientation, exterior: ExteriorOrientation, po
     return gsd
 
 
-def compute_overlap(polygon_a_m: Floats, polygon_b_m: Floats) -> float:
-    """Return the share of polygon a (K×2) inside polygon b, 0..1, by convex hulls."""
-    offset = np.asarray(polygon_a_m, dtype=np.float64).mean(axis=0)
-    hulls = [cv2.convexHull((np.asarray(p) - offset).astype(np.float32)) for p in (polygon_a_m, polygon_b_m)]
-    area = cv2.contourArea(hulls[0])
-    if area <= 0.0 or cv2.contourArea(hulls[1]) <= 0.0:
-        return 0.0
-    shared, _ = cv2.intersectConvexConvex(hulls[0], hulls[1])
-    return float(min(shared / area, 1.0))
-
-
 def _border_points(interior: InteriorOrientation, samples_per_edge: int) -> Floats:
     width, height = interior.image_size_px
     k = np.arange(samples_per_edge) / samples_per_edge
@@ -267,9 +248,9 @@ def _border_points(interior: InteriorOrientation, samples_per_edge: int) -> Floa
     return np.stack([u, v], axis=-1)
 
 
-def _inner_points(interior: InteriorOrientation, per_side: int = 9) -> Floats:
+def _inner_points(interior: InteriorOrientation) -> Floats:
     width, height = interior.image_size_px
-    k = (np.arange(per_side) + 0.5) / per_side
+    k = (np.arange(9) + 0.5) / 9
     return np.stack(np.meshgrid(k * width - 0.5, k * height - 0.5), axis=-1).reshape(-1, 2)
 
 

@@ -28,7 +28,7 @@ from flycam.geometry.camera import (
     transform_to_camera,
 )
 from flycam.geometry.footprint import compute_mapping_range_m
-from flycam.geometry.planar_map import PlanarMap
+from flycam.geometry.grid import PlanarMap
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.terrain import (
     TerrainGrid,
@@ -65,19 +65,6 @@ _BETWEEN_POSTS = 0.18
 # From _NEAR_RINGS posts on, that distance is less than a sector.
 _SECTORS = 64
 _NEAR_RINGS = 2
-
-
-def compute_visibility_margin(terrain: TerrainGrid, centre_m: Floats, points_m: Floats) -> Floats:
-    """Return the height of ground points above the line of sight to them, metres.
-
-    centre_m (east, north, height); points_m N×3 on the terrain. The line of sight passes over the ground in
-    front of the point. Returns N: >= 0 visible, < 0 hidden. Holes in the terrain hide nothing.
-    """
-    points = np.asarray(points_m, dtype=np.float64)
-    centre = np.asarray(centre_m, dtype=np.float64)
-    reach = float(np.hypot(points[..., 0] - centre[0], points[..., 1] - centre[1]).max(initial=0.0))
-    scan = HorizonScan(terrain, (centre[0], centre[1], centre[2]), reach)
-    return scan.margin(points[..., 0], points[..., 1], points[..., 2])
 
 
 class SteepSlopes:
@@ -222,7 +209,11 @@ class HorizonScan:
         self._tangents = np.full((1, 1), _OPEN)
 
     def margin(self, east: Floats, north: Floats, height: Floats) -> Floats:
-        """Return margins (see `compute_visibility_margin`) of points of equal shape S."""
+        """Return the height of ground points above the line of sight to them, metres.
+
+        Points of equal shapes S, on the terrain. The line of sight passes over the ground in front of the
+        point. Returns S: >= 0 visible, < 0 hidden. Holes in the terrain hide nothing.
+        """
         de, dn = east - self._centre[0], north - self._centre[1]
         distance = np.hypot(de, dn)
         he, hn = self._heading
@@ -342,7 +333,10 @@ _FLATTEST = 0.2
 
 
 class FrameView:
-    """One frame over one terrain, with the slopes that could hide ground from it."""
+    """One frame over one terrain, with the slopes that could hide ground from it.
+
+    to_work  maps EPSG:3857 to the work CRS of pose and terrain
+    """
 
     def __init__(
         self,
@@ -350,13 +344,10 @@ class FrameView:
         exterior: ExteriorOrientation,
         terrain: TerrainGrid,
         to_work: PlanarMap,
-        max_range_m: float | None,
     ) -> None:
         self.interior, self.exterior = interior, exterior
         self.terrain, self.to_work = terrain, to_work
-        self.reach_m = (
-            compute_mapping_range_m(interior, exterior, terrain) if max_range_m is None else max_range_m
-        )
+        self.reach_m = compute_mapping_range_m(interior, exterior, terrain)
         self._horizon: HorizonScan | None = None
         self._slopes: SteepSlopes | None = None
 

@@ -90,6 +90,8 @@ def compute_corner_extremes(nodes: Floats) -> tuple[Floats, Floats]:
 # -- Lattices of frames over tiles -----------------------------------------------------------------
 
 
+# Half a source pixel, reached only at kinks of the terrain; see decision 0009.
+MAX_LATTICE_ERROR_PX = 0.5
 STEPS_PX = (32, 16, 8, 4, 2, 1)
 QUARTER_PX = 64
 QUARTERS = TILE_SIZE_PX // QUARTER_PX

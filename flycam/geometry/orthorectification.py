@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.frame_view import FrameView
-from flycam.geometry.grid import TILE_SIZE_PX, TileRange, get_range_bounds
+from flycam.geometry.grid import TILE_SIZE_PX, PlanarMap, TileRange, get_range_bounds
 from flycam.geometry.lattice import (
+    MAX_LATTICE_ERROR_PX,
     QUARTER_PX,
     QUARTERS,
     STEPS_PX,
@@ -27,7 +28,6 @@ from flycam.geometry.lattice import (
     TileLattices,
     build_frame_lattices,
 )
-from flycam.geometry.planar_map import PlanarMap
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.posts import PostView, has_few_posts, has_fine_posts
 from flycam.geometry.quality_bounds import compute_wanted_extents, get_full_extents
@@ -378,8 +378,6 @@ def _pixel_rows(first: int, last: int, step_px: int, extent: list[int]) -> tuple
 # -- Orthorectification of a frame onto a range of tiles -------------------------------------------
 
 
-# Half a source pixel, reached only at kinks of the terrain; see decision 0009.
-MAX_LATTICE_ERROR_PX = 0.5
 # Tiles that a grid is laid on: around the middle of the world, where their coordinates are exact.
 _GRID_ZOOM, _GRID_TILE = 20, 1 << 19
 # Pixels on each side that cubic interpolation reads.
@@ -421,41 +419,32 @@ class SourceCoordinates:
 
 def orthorectify(
     pixels: Bytes,
-    interior: InteriorOrientation,
-    exterior: ExteriorOrientation,
-    terrain: TerrainGrid,
+    view: FrameView,
     tiles: TileRange,
-    to_work: PlanarMap,
     *,
     max_lattice_error_px: float = MAX_LATTICE_ERROR_PX,
     interpolation: int = cv2.INTER_LINEAR,
-    max_range_m: float | None = None,
     wanted: NDArray[np.bool_] | None = None,
     lattices: FrameLattices | None = None,
     posts: PostView | None = None,
 ) -> OrthorectificationResult:
     """Orthorectify a frame onto `tiles`.
 
-    pixels         H×W×3 uint8 RGB, of interior.image_size_px
-    to_work        maps EPSG:3857 to the work CRS of pose and terrain
+    pixels         H×W×3 uint8 RGB, of the interior's image_size_px
     interpolation  as in cv2 (INTER_NEAREST, INTER_LINEAR, INTER_CUBIC)
-    max_range_m    ground farther from the camera is left out; default `footprint.compute_mapping_range_m`
     wanted         flags of blocks of 32×32 pixels (8·rows×8·columns of tiles.shape_tiles); others may be left
                    out (0), and the bytes of wanted blocks do not depend on the flags
-    lattices       of all tiles with wanted blocks, if already made with this max_lattice_error_px (see
-                   `quality_bounds.compute_quality_bounds`)
-    posts          result of `create_post_view` for this frame and terrain, to orthorectify piece by piece
+    lattices       of all tiles with wanted blocks, if already made (`quality_bounds.compute_quality_bounds`)
+    posts          result of `create_post_view` for this view, to orthorectify piece by piece
 
     Raises ValueError if the size of pixels is not that of the interior orientation.
     """
-    if pixels.shape[1::-1] != interior.image_size_px:
-        raise ValueError(f"pixels are {pixels.shape[1::-1]}, the interior says {interior.image_size_px}")
+    if pixels.shape[1::-1] != view.interior.image_size_px:
+        raise ValueError(f"pixels are {pixels.shape[1::-1]}, the interior says {view.interior.image_size_px}")
     rgb = np.zeros((*tiles.shape_px, 3), dtype=np.uint8)
     quality = np.zeros(tiles.shape_px, dtype=np.uint16)
-    view = FrameView(interior, exterior, terrain, to_work, max_range_m)
     extents = get_full_extents(tiles) if wanted is None else compute_wanted_extents(tiles, wanted)
-    if posts is None and has_fine_posts(interior, exterior, terrain):
-        posts = PostView(interior, exterior, terrain, to_work, view.reach_m)
+    posts = posts or create_post_view(view)
     if posts is not None:
         return _rectify_over_posts(posts, pixels, tiles, interpolation, extents, rgb, quality)
     sampler = LatticeSampler(view, pixels, interpolation)
@@ -481,10 +470,10 @@ def orthorectify_onto_grid(
     origin_m: tuple[float, float],
     gsd_m: float,
     shape_px: tuple[int, int],
-    *,
-    interpolation: int = cv2.INTER_CUBIC,
 ) -> OrthorectificationResult:
     """Orthorectify a frame onto a north-up grid of the work CRS, as `orthorectify` does onto tiles.
+
+    By cubic convolution.
 
     origin_m  (west, north) outer corner of the first pixel, work CRS of pose and terrain
     gsd_m     side of a pixel, metres of the work CRS
@@ -512,50 +501,33 @@ def orthorectify_onto_grid(
         ),
         residual_m=0.0,
     )
-    made = orthorectify(pixels, interior, exterior, terrain, tiles, to_work, interpolation=interpolation)
+    view = FrameView(interior, exterior, terrain, to_work)
+    made = orthorectify(pixels, view, tiles, interpolation=cv2.INTER_CUBIC)
     grid = slice(shape_px[0]), slice(shape_px[1])
     return replace(made, rgb=made.rgb[grid], quality=made.quality[grid])
 
 
-def create_post_view(
-    interior: InteriorOrientation,
-    exterior: ExteriorOrientation,
-    terrain: TerrainGrid,
-    to_work: PlanarMap,
-    max_range_m: float | None = None,
-    *,
-    include_coarse: bool = False,
-) -> PostView | None:
+def create_post_view(view: FrameView, *, include_coarse: bool = False) -> PostView | None:
     """Create the frame's view of the terrain's posts.
 
     It serves many calls of `orthorectify`. None where the posts are too far apart for it, unless
     include_coarse: then interpolation between posts is far.
     """
     worth = has_few_posts if include_coarse else has_fine_posts
-    if not worth(interior, exterior, terrain):
-        return None
-    reach_m = FrameView(interior, exterior, terrain, to_work, max_range_m).reach_m
-    return PostView(interior, exterior, terrain, to_work, reach_m)
+    return PostView(view) if worth(view) else None
 
 
 def compute_source_coordinates(
-    interior: InteriorOrientation,
-    exterior: ExteriorOrientation,
-    terrain: TerrainGrid,
-    tiles: TileRange,
-    to_work: PlanarMap,
-    *,
-    max_lattice_error_px: float = MAX_LATTICE_ERROR_PX,
-    max_range_m: float | None = None,
+    view: FrameView, tiles: TileRange, *, max_lattice_error_px: float = MAX_LATTICE_ERROR_PX
 ) -> SourceCoordinates:
     """Return the image coordinates at which `orthorectify` samples.
 
     They trace a pixel of the mosaic to its place in the photo.
     """
     u, v = (np.full(tiles.shape_px, np.nan, dtype=np.float32) for _ in range(2))
-    view = FrameView(interior, exterior, terrain, to_work, max_range_m)
-    if has_fine_posts(interior, exterior, terrain):
-        for tile in PostView(interior, exterior, terrain, to_work, view.reach_m).tiles(tiles):
+    posts = create_post_view(view)
+    if posts is not None:
+        for tile in posts.tiles(tiles):
             place = tile_window(tiles, tile.index)
             u[place] = np.where(tile.seen, tile.u, np.float32(np.nan))
             v[place] = np.where(tile.seen, tile.v, np.float32(np.nan))

@@ -138,13 +138,23 @@ def rotation_from_gimbal(
     return rotation
 
 
-def gimbal_from_rotation(rotation: ArrayLike, convergence: ArrayLike = 0.0) -> Floats:
+def gimbal_from_rotation(rotation: ArrayLike) -> Floats:
     """Convert rotations S×3×3 to gimbal (yaw, pitch, roll) S×3, radians.
 
     Yaw is in [-pi, pi). At the pole (nadir or zenith) the roll is set to 0 and the yaw takes the whole
     rotation: no gimbal lock.
     """
-    return _yaw_pitch_roll(rotation, _CAMERA_FROM_GIMBAL, convergence)
+    gimbal_from_enu = _CAMERA_FROM_GIMBAL.T @ np.asarray(rotation, dtype=np.float64)
+    ned = np.swapaxes(gimbal_from_enu @ _NED_FROM_ENU, -1, -2)
+    cos_pitch = np.hypot(ned[..., 0, 0], ned[..., 1, 0])
+    pitch = np.arctan2(-ned[..., 2, 0], cos_pitch)
+    locked = cos_pitch < _LOCK_COSINE
+    roll = np.where(locked, 0.0, np.arctan2(ned[..., 2, 1], ned[..., 2, 2]))
+    yaw = np.where(
+        locked, np.arctan2(-ned[..., 0, 1], ned[..., 1, 1]), np.arctan2(ned[..., 1, 0], ned[..., 0, 0])
+    )
+    yaw = (yaw + np.pi) % (2.0 * np.pi) - np.pi
+    return np.stack([yaw, pitch, roll], axis=-1)
 
 
 def rotation_from_body(
@@ -158,14 +168,6 @@ def rotation_from_body(
     ned = _ned_from_body(yaw, pitch, roll, convergence)
     rotation: Floats = _CAMERA_FROM_BODY @ np.swapaxes(ned, -1, -2) @ _NED_FROM_ENU
     return rotation
-
-
-def body_from_rotation(rotation: ArrayLike, convergence: ArrayLike = 0.0) -> Floats:
-    """Convert rotations S×3×3 to aircraft (yaw, pitch, roll) S×3.
-
-    Of the belly camera of `rotation_from_body`.
-    """
-    return _yaw_pitch_roll(rotation, _CAMERA_FROM_BODY, convergence)
 
 
 def rotation_from_angle_axis(vector: ArrayLike) -> Floats:
@@ -251,20 +253,6 @@ def _ned_from_body(yaw: ArrayLike, pitch: ArrayLike, roll: ArrayLike, convergenc
             [-sp, cp * sr, cp * cr],
         ]
     )
-
-
-def _yaw_pitch_roll(rotation: ArrayLike, camera_from_body: Floats, convergence: ArrayLike) -> Floats:
-    body_from_enu = camera_from_body.T @ np.asarray(rotation, dtype=np.float64)
-    ned = np.swapaxes(body_from_enu @ _NED_FROM_ENU, -1, -2)
-    cos_pitch = np.hypot(ned[..., 0, 0], ned[..., 1, 0])
-    pitch = np.arctan2(-ned[..., 2, 0], cos_pitch)
-    locked = cos_pitch < _LOCK_COSINE
-    roll = np.where(locked, 0.0, np.arctan2(ned[..., 2, 1], ned[..., 2, 2]))
-    yaw = np.where(
-        locked, np.arctan2(-ned[..., 0, 1], ned[..., 1, 1]), np.arctan2(ned[..., 1, 0], ned[..., 0, 0])
-    )
-    yaw = (yaw + np.asarray(convergence) + np.pi) % (2.0 * np.pi) - np.pi
-    return np.stack([yaw, pitch, roll], axis=-1)
 
 
 def _sines(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> tuple[Floats, ...]:

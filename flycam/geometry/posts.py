@@ -17,16 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.geometry.camera import (
-    InteriorOrientation,
     compute_valid_radius,
     compute_viewing_rays,
     correct_rolling_shutter,
     distort,
     transform_to_camera,
 )
-from flycam.geometry.frame_view import compute_pixel_quality
+from flycam.geometry.frame_view import FrameView, compute_pixel_quality
 from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileRange, compute_grid_pixel_m
-from flycam.geometry.planar_map import PlanarMap
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid, build_max_pyramid, get_min_height
 
@@ -76,45 +74,36 @@ class PostTile:
     seen: NDArray[np.bool_]
 
 
-def has_fine_posts(
-    interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid
-) -> bool:
+def has_fine_posts(view: FrameView) -> bool:
     """Return True if a frame is better orthorectified post by post.
 
     Depends on frame and terrain alone.
     """
-    drop = exterior.projection_centre_m[2] - get_min_height(terrain)
+    drop = view.exterior.projection_centre_m[2] - get_min_height(view.terrain)
     if not drop > 0.0:
         return False
-    focal_px = max(interior.focal_length_px)
-    apart_px = max(terrain.post_spacing_m) * focal_px / drop
+    focal_px = max(view.interior.focal_length_px)
+    apart_px = max(view.terrain.post_spacing_m) * focal_px / drop
     if apart_px * apart_px > 4.0 * focal_px * _FINE_ERROR_PX:
         return False
-    return has_few_posts(interior, exterior, terrain)
+    return has_few_posts(view)
 
 
-def has_few_posts(interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid) -> bool:
+def has_few_posts(view: FrameView) -> bool:
     """Return True if a frame sees posts, and few enough to project each."""
-    window = _window(interior, exterior, terrain, float("inf"))
+    window = _window(view, float("inf"))
     return window is not None and _size(window) <= _MAX_POSTS
 
 
 class PostView:
     """Frame over the posts in its range: image coordinates, visibility and quality."""
 
-    def __init__(
-        self,
-        interior: InteriorOrientation,
-        exterior: ExteriorOrientation,
-        terrain: TerrainGrid,
-        to_work: PlanarMap,
-        reach_m: float,
-    ) -> None:
-        self.interior, self.to_work, self.terrain = interior, to_work, terrain
+    def __init__(self, view: FrameView) -> None:
+        self.interior, self.to_work, self.terrain = view.interior, view.to_work, view.terrain
         self._through = False
-        self.window = _window(interior, exterior, terrain, reach_m)
+        self.window = _window(view, view.reach_m)
         if self.window is not None:
-            self.nodes = _nodes(interior, exterior, terrain, self.window, reach_m)
+            self.nodes = _nodes(view, self.window)
 
     def without_occlusion(self) -> PostView:
         """Return the same frame as if nothing were hidden.
@@ -191,17 +180,12 @@ def _enlarged(nodes: Floats) -> Singles:
     return np.ascontiguousarray(pixels[_STEP_PX:-_STEP_PX, _STEP_PX:-_STEP_PX], np.float32)
 
 
-def _nodes(
-    interior: InteriorOrientation,
-    exterior: ExteriorOrientation,
-    terrain: TerrainGrid,
-    window: Window,
-    reach_m: float,
-) -> Singles:
+def _nodes(view: FrameView, window: Window) -> Singles:
     """Return u, v, margin and quality of the window's posts, rows×cols×4 float32.
 
     u and v are NaN where not seen.
     """
+    interior, exterior, terrain = view.interior, view.exterior, view.terrain
     height = terrain.heights_m[window]
     rows, cols = window
     steps_e, steps_s = (np.arange(part.start, part.stop, dtype=np.float64) for part in (cols, rows))
@@ -210,7 +194,7 @@ def _nodes(
     place = transform_to_camera(exterior, east, north, height.astype(np.float64))
     x, y, depth = correct_rolling_shutter(interior, exterior, *place)
     square = x * x + y * y + depth * depth
-    seen = (depth > 0.0) & (square <= reach_m * reach_m)
+    seen = (depth > 0.0) & (square <= view.reach_m * view.reach_m)
     with np.errstate(divide="ignore", invalid="ignore"):
         xn, yn = x / depth, y / depth
         seen &= xn * xn + yn * yn <= compute_valid_radius(interior) ** 2
@@ -269,19 +253,18 @@ def _margins(exterior: ExteriorOrientation, terrain: TerrainGrid, window: Window
     return np.asarray(cv2.blur(margin, (3, 3), borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
-def _window(
-    interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid, reach_m: float
-) -> Window | None:
+def _window(view: FrameView, reach_m: float) -> Window | None:
     """Return rows and columns of the posts that the frame may see; None if none.
 
     They include the nadir point. From the border's rays to the lowest and the highest post.
     """
-    width, height = interior.image_size_px
+    exterior, terrain = view.exterior, view.terrain
+    width, height = view.interior.image_size_px
     k = np.linspace(0.0, 1.0, 9)
     zero, one = np.zeros_like(k), np.ones_like(k)
     u = np.concatenate([k, k, zero, one]) * width - 0.5
     v = np.concatenate([zero, one, k, k]) * height - 0.5
-    origins, rays = compute_viewing_rays(interior, exterior, np.stack([u, v], -1))
+    origins, rays = compute_viewing_rays(view.interior, exterior, np.stack([u, v], -1))
     ce, cn, ch = exterior.projection_centre_m
     level = np.hypot(rays[:, 0], rays[:, 1])
     places = [np.array([[ce, cn]])]

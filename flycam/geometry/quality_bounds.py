@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.frame_view import MAX_QUALITY, FrameView, group_compatible_views
 from flycam.geometry.grid import TILE_SIZE_PX, TileRange
-from flycam.geometry.lattice import QUARTERS, FrameLattices, TileLattices, build_joint_lattices
+from flycam.geometry.lattice import (
+    MAX_LATTICE_ERROR_PX,
+    QUARTERS,
+    FrameLattices,
+    TileLattices,
+    build_joint_lattices,
+)
 from flycam.geometry.posts import PostView, has_fine_posts
 
 Floats = NDArray[np.float64]
@@ -47,31 +53,20 @@ class QualityBounds:
 
 
 def compute_quality_bounds(
-    view: FrameView, tiles: TileRange, tolerance_px: float
-) -> tuple[QualityBounds, FrameLattices | None]:
-    """Bound the qualities that `orthorectify` gives a frame on `tiles`.
-
-    Also returns the lattices that they come from (None over fine posts), so that `orthorectify` with this
-    tolerance need not make them again.
-    """
-    (found,) = compute_quality_bounds_batch([view], [tiles], tolerance_px)
-    return found
-
-
-def compute_quality_bounds_batch(
-    views: Sequence[FrameView], tiles: Sequence[TileRange], tolerance_px: float
+    views: Sequence[FrameView], tiles: Sequence[TileRange]
 ) -> list[tuple[QualityBounds, FrameLattices | None]]:
-    """Bound the qualities of several frames over their tiles (all of one zoom).
+    """Bound the qualities that `orthorectify` gives several frames on their tiles (all of one zoom).
 
-    As `compute_quality_bounds`, to the same bits; much faster for compatible frames
-    (`frame_view.group_compatible_views`), whose lattices share their memory until they are copied.
+    Also returns the lattices that they come from (None over fine posts), so that `orthorectify`
+    need not make them again. To the same bits for each frame as alone; much faster for compatible
+    frames (`frame_view.group_compatible_views`), whose lattices share their memory until they are copied.
     """
     found: list[tuple[QualityBounds, FrameLattices | None]] = []
     for run in group_compatible_views(views):
         ranges = tiles[len(found) : len(found) + len(run)]
-        fine = [has_fine_posts(view.interior, view.exterior, view.terrain) for view in run]
+        fine = [has_fine_posts(view) for view in run]
         coarse = [number for number, is_fine in enumerate(fine) if not is_fine]
-        on_lattices = _on_lattices([run[n] for n in coarse], [ranges[n] for n in coarse], tolerance_px)
+        on_lattices = _on_lattices([run[n] for n in coarse], [ranges[n] for n in coarse])
         for view, one, is_fine in zip(run, ranges, fine, strict=True):
             found.append((_over_posts(view, one), None) if is_fine else next(on_lattices))
     return found
@@ -79,20 +74,19 @@ def compute_quality_bounds_batch(
 
 def _over_posts(view: FrameView, tiles: TileRange) -> QualityBounds:
     lowest, highest = _nothing_seen(len(tiles))
-    posts = PostView(view.interior, view.exterior, view.terrain, view.to_work, view.reach_m)
-    for tile in posts.tiles(tiles):
+    for tile in PostView(view).tiles(tiles):
         pixels = tile.quality.reshape(BLOCKS, BLOCK_PX, BLOCKS, BLOCK_PX)
         lowest[tile.index], highest[tile.index] = pixels.min(axis=(1, 3)), pixels.max(axis=(1, 3))
     return _seen(lowest, highest)
 
 
 def _on_lattices(
-    views: Sequence[FrameView], tiles: Sequence[TileRange], tolerance_px: float
+    views: Sequence[FrameView], tiles: Sequence[TileRange]
 ) -> Iterator[tuple[QualityBounds, FrameLattices]]:
     """Yield bounds and lattices of compatible frames."""
     counts = [len(one) for one in tiles]
     lowest, highest = _nothing_seen(sum(counts))
-    lattices = build_joint_lattices(views, tiles, tolerance_px)
+    lattices = build_joint_lattices(views, tiles, MAX_LATTICE_ERROR_PX)
     for one in lattices.tiles:
         lowest[one.index], highest[one.index] = _bounds_of(views[0].interior, one)
     for one in lattices.quarters:

@@ -266,6 +266,20 @@ _THIN_BUFFER = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 << 10)]
 Note = Callable[[Message], None]
 
 
+def build_not_flycam_error(url: str) -> PeerUnavailable:
+    """Return the error for an answer that is valid but not flycam's.
+
+    A network with a captive portal that asks for a sign-in answers like that.
+    """
+    return PeerUnavailable(
+        _(
+            "{url}: the answer is not from flycam: sign in to the network (its page opens in "
+            "a browser), or check the address; then run the same command again: it resumes",
+            url=url,
+        )
+    )
+
+
 class ConnectionLost(Exception):
     """No answer was received; the outcome of the request is unknown."""
 
@@ -528,6 +542,18 @@ class ServerConnection:
         Raises PeerUnavailable when the time limit ends.
         """
         return self.call_with_retries(lambda: self.request_once(method, path, body, **headers))
+
+    def request_values(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> dict[str, Any]:
+        """Send as `request`, and return the JSON object of the reply.
+
+        Raises PeerUnavailable also where it is none, as from a network that asks for a sign-in.
+        """
+        values = self.request(method, path, body, **headers).json
+        if not isinstance(values, dict):
+            raise build_not_flycam_error(self.url)
+        return values
 
     def call_with_retries(self, send: Callable[[], HttpReply]) -> HttpReply:
         """Call `send` until its reply is final.

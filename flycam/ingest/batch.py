@@ -12,9 +12,10 @@ them (`flycam.mosaic.amendments`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -162,14 +163,14 @@ def ingest(
             labels,
             plan.terrain_names,
             plan.reprocess,
-            default_name=plan.frames[0].path.resolve().parent.name,
+            default_name=plan.paths[plan.frames[0].header.frame_id].resolve().parent.name,
             work_crs=seen.diagnosis.work_crs,
             is_drill=seen.diagnosis.is_drill,
             doubted=_find_doubtful_cameras(seen),
         )
         # originals before the records that name them
         _keep_inputs(workspace, request)
-        added_count = store_missing_originals(workspace, flight_id, plan.frames)
+        added_count = store_missing_originals(workspace, flight_id, plan.frames, plan.paths)
         refolded = _amend(workspace, opened, plan, started_ns, progress)
         new = _merge(workspace, opened, plan, progress)
         unseen = Rejections(errors=list(seen.diagnosis.refused))
@@ -215,6 +216,7 @@ def ingest(
 class _Plan:
     """Plan of an ingest for the frames that see ground.
 
+    paths       files of the frames, by id
     reprocess   frames on the map that are orthorectified again, or in another layer
     rejections  frames that are not used; more are added while orthopatches are made
     """
@@ -222,6 +224,7 @@ class _Plan:
     terrain: TerrainGrid
     terrain_names: str
     frames: Sequence[FrameFootprint]
+    paths: Mapping[str, Path]
     reprocess: ReprocessPlan
     rejections: Rejections
 
@@ -241,7 +244,7 @@ def _plan(
     if joins:
         # one terrain under the whole flight, on which `finish` makes all of it (decision 0031)
         terrain = extend_terrain(workspace, dems, terrain, find_flight(workspace, flight_id))
-    frames, refused = project_frames(seen.diagnosis, terrain)
+    frames, refused = project_frames(seen.diagnosis.headers, terrain)
     names = format_dem_names(dems, terrain.bounds_m, terrain.work_crs)
     if not frames:
         raise make_outside_terrain_error(seen, refused, names)
@@ -261,6 +264,7 @@ def _plan(
         terrain=terrain,
         terrain_names=names,
         frames=frames,
+        paths={one.header.frame_id: Path(seen.diagnosis.paths[one.header.frame_id]) for one in frames},
         reprocess=plan_layer_moves(workspace, flight_id, frames, again),
         rejections=Rejections(errors=refused),
     )
@@ -274,10 +278,9 @@ def _amend(
     open_target_mosaics(workspace, opened.flight, plan.reprocess)
     apply_reprocess_plan(workspace, flight_id, plan.reprocess, at_ns)
     apply_layer_moves(workspace, flight_id, plan.reprocess, at_ns)
-    paths = {frame.header.frame_id: frame.path for frame in plan.frames}
     done = [
         rebuild_mosaic(
-            workspace, mosaic, progress, also=plan.reprocess.tiles(mosaic.layer), paths=paths, check=True
+            workspace, mosaic, progress, also=plan.reprocess.tiles(mosaic.layer), paths=plan.paths, check=True
         )
         for mosaic in list_live_mosaics(workspace, flight_id)
     ]
@@ -291,7 +294,7 @@ def _merge(workspace: Workspace, opened: FlightSession, plan: _Plan, progress: P
         frames = [frame for frame in plan.frames if frame.header.layer == layer]
         mosaic = open_mosaic(workspace, opened.flight, layer, frames)
         frames = [frame for frame in frames if frame.header.frame_id not in plan.reprocess.held]
-        todo = list(_records(workspace, opened, mosaic, frames, plan.terrain))
+        todo = list(_records(workspace, opened, mosaic, frames, plan))
         merge = merge_frames if workspace.cluster is None else merge_frames_on_cluster
         new += merge(workspace, mosaic, todo, plan.terrain, plan.rejections, progress)
         # the run that was cut short may have written tiles without their overview tiles
@@ -357,7 +360,7 @@ def _records(
     opened: FlightSession,
     mosaic: MosaicInfo,
     frames: Sequence[FrameFootprint],
-    terrain: TerrainGrid,
+    plan: _Plan,
 ) -> Iterator[MergeFrame]:
     """Yield what is to be merged: recorded frames, else new ones."""
     flight = opened.flight
@@ -373,10 +376,8 @@ def _records(
             if opened.was_ready:
                 continue
         else:
-            record = build_frame_record(
-                frame, flight.flight_id, flight.work_crs, mosaic.base_zoom, terrain.dem_id
-            )
-        yield MergeFrame(record, frame.path, record.header.interior.image_size_px)
+            record = build_frame_record(frame, flight.flight_id, mosaic.base_zoom, plan.terrain.dem_id)
+        yield MergeFrame(record, plan.paths[record.frame_id], record.header.interior.image_size_px)
 
 
 # -- Known photos: what the catalogue holds of their originals, layer, pose, withdrawal and purge ----
@@ -406,7 +407,9 @@ def keep_recorded_layers(
     ]
 
 
-def store_missing_originals(workspace: Workspace, flight_id: str, planned: Sequence[FrameFootprint]) -> int:
+def store_missing_originals(
+    workspace: Workspace, flight_id: str, planned: Sequence[FrameFootprint], paths: Mapping[str, Path]
+) -> int:
     """Store photos of frames on the map whose originals are not here.
 
     They were lost, or another node sent the frames. Returns their number.
@@ -420,7 +423,9 @@ def store_missing_originals(workspace: Workspace, flight_id: str, planned: Seque
     )
     missing = [one for one, is_here in zip(known, are_here, strict=True) if not is_here]
     for one in missing:
-        store_original(workspace, one.path, one.header.provenance.source_sha256, durable=False)
+        store_original(
+            workspace, paths[one.header.frame_id], one.header.provenance.source_sha256, durable=False
+        )
     if missing:
         workspace.store.flush()
     workspace.catalog.kept_originals.note(hashes)
@@ -617,7 +622,7 @@ def _check_alike(workspace: Workspace, ref: str, flight: Flight, *, is_drill: bo
 
 def list_finer_photo_warnings(flight: Flight, planned: Sequence[FrameFootprint]) -> tuple[str, ...]:
     """Return the warning if joining photos are finer than the flight's fixed zoom."""
-    photos_m = float(np.median([frame.view.footprint.gsd_m for frame in planned]))
+    photos_m = float(np.median([frame.footprint.gsd_m for frame in planned]))
     if photos_m > _FINER_GSD_SHARE * flight.gsd_m:
         return ()
     finest_m = max(photos_m, MIN_GSD_SHARE * flight.gsd_m)

@@ -10,7 +10,7 @@ write path; orthopatches and merge rule are the same, so the tiles are the same 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from flycam.concurrency import count_workers, map_ordered
 from flycam.errors import FlightBusy, FrameRejected, FrameUnreadable, SourceUnreadable
-from flycam.geometry.grid import TileId, TileRange
+from flycam.geometry.grid import TileId
 from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import _
-from flycam.model.records import FrameRecord, MosaicInfo
+from flycam.model.records import MosaicInfo
 from flycam.mosaic.cluster.run import (
     INGEST,
     BlockAncestors,
@@ -43,7 +43,7 @@ from flycam.mosaic.orthorectify.frame_merge import (
     VisibilityPlanner,
 )
 from flycam.mosaic.orthorectify.rebuild import load_amendments
-from flycam.mosaic.orthorectify.rectification import get_recorded_pose, orthorectify_frame, split_tiles
+from flycam.mosaic.orthorectify.rectification import get_recorded_pose, orthorectify_frame
 from flycam.mosaic.orthorectify.visibility import NO_BLOCKS, TileCountdown, WinningBlocks
 from flycam.mosaic.terrain import load_recorded_terrain
 from flycam.mosaic.tiles.merge import Amendments
@@ -59,28 +59,14 @@ FrameFailure = FrameRejected | SizeMismatch
 
 
 @dataclass(frozen=True, slots=True)
-class FrameShare:
-    """A frame's winning blocks in one tile block.
-
-    If none, it is only read and recorded.
-
-    size_px  (width, height) that its pixels are believed to have
-    """
-
-    record: FrameRecord
-    size_px: tuple[int, int]
-    winning_blocks: WinningBlocks
-
-
-@dataclass(frozen=True, slots=True)
 class TileBlockTask:
-    """A worker's task: a tile block, and the frames that are merged in it.
+    """A worker's task: a tile block, and what frames claim in it.
 
-    root: a tile some zooms above the base.
+    root: a tile some zooms above the base. A frame that claims nothing is only read and recorded.
     """
 
     root: TileId
-    shares: tuple[FrameShare, ...]
+    shares: tuple[RectifyTask, ...]
 
 
 def merge_frames_on_cluster(
@@ -161,10 +147,8 @@ def _round(
 
     None are returned if every frame had the expected size and could be read.
     """
-    due = [
-        replace(one, lattices=None)
-        for one in claiming.plan_jobs(frames, TileCountdown(f.tiles for f in frames))
-    ]
+    countdown = TileCountdown(frame.tiles for frame in frames)
+    due = [replace(one, lattices=None) for one in claiming.plan_jobs(frames, countdown)]
     squares = group_by_tile_block(due, choose_block_zoom(mosaic))
     good, refused = {frame.frame_id: frame for frame in frames}, dict[str, FrameFailure]()
     above = BlockAncestors(cluster_run.workspace, mosaic)
@@ -191,10 +175,10 @@ def group_by_tile_block(due: Iterable[RectifyTask], zoom: int) -> list[TileBlock
 
     A frame without winning blocks goes where its middle is.
     """
-    shares: dict[TileId, list[FrameShare]] = {}
+    shares: dict[TileId, list[RectifyTask]] = {}
     for one in due:
         for root, claim in _by_square(one, zoom).items():
-            shares.setdefault(root, []).append(FrameShare(one.frame.record, one.frame.size_px, claim))
+            shares.setdefault(root, []).append(replace(one, winning_blocks=claim))
     return [TileBlockTask(root, tuple(shares[root])) for root in sort_blocks(shares)]
 
 
@@ -244,23 +228,23 @@ class TileBlockMerger:
             for share in square.shares:
                 why = self._merge(share, writer, records)
                 if why is not None:
-                    refused[share.record.frame_id] = why
+                    refused[share.frame.frame_id] = why
         records.write()
         return refused
 
     def _merge(
-        self, share: FrameShare, writer: MosaicWriter, records: FrameRecordBuffer
+        self, share: RectifyTask, writer: MosaicWriter, records: FrameRecordBuffer
     ) -> FrameFailure | None:
-        record = share.record
+        record = share.frame.record
         try:
             pixels = self._originals.read(record)
         except FrameRejected as error:
             return error
-        if (pixels.shape[1], pixels.shape[0]) != share.size_px:
+        if (pixels.shape[1], pixels.shape[0]) != share.frame.size_px:
             return SizeMismatch((pixels.shape[1], pixels.shape[0]))
         exterior, tiles, dem_id = get_recorded_pose(record)
         records.add(record)
-        for on in _pieces(share.winning_blocks):
+        for on in share.winning_blocks.split():
             writer.add(orthorectify_frame(record.header, exterior, pixels, self._terrain(dem_id), tiles, *on))
         return None
 
@@ -279,9 +263,3 @@ class TileBlockMerger:
         # the fence, then the records, before the log line that names their tiles (decision 0030)
         fence.require_current()
         records.write()
-
-
-def _pieces(claim: WinningBlocks) -> Iterator[tuple[TileRange, NDArray[np.bool_]]]:
-    """Split winning blocks into parts of bounded size: tiles, and their blocks."""
-    places = split_tiles(claim.tiles) if claim.tiles else []
-    return (on for place in places if (on := claim.crop(place)) is not None)

@@ -131,7 +131,6 @@ def diagnose(
     takeoff: StatedTakeoff = None,
     clock_offset_s: float | None = None,
     area_of_interest: BaseGeometry | None = None,
-    operator: str | None = None,
     layer: str | None = None,
     grey_of: GreyOf | None = None,
 ) -> Diagnosis:
@@ -175,7 +174,7 @@ def diagnose(
     survey = assess_coverage(flight, keep, terrain_at, area_of_interest)
     missing, found_problems = find_missing_files([photo.path for photo in photos])
     book.add(problems=[*found_problems, *survey.problems])
-    headers = build_headers(flight, identities, book.problems, operator)
+    headers = build_headers(flight, identities, book.problems)
     return Diagnosis(
         headers=headers,
         rejected=tuple(book.rejected),
@@ -188,7 +187,7 @@ def diagnose(
         gaps=survey.gaps,
         relief=survey.relief,
         missing_names=missing,
-        refused=_refused(flight, usable, book, operator),
+        refused=_refused(flight, usable, book),
         is_drill=any(photo.is_drill for photo in table.photos),
         paths=_paths(headers, table, keep),
     )
@@ -419,15 +418,12 @@ def _with_lenses(
 
 
 def _refused(
-    flight: ResolvedFlight,
-    usable: UsablePhotos,
-    book: _FindingLog,
-    operator: str | None,
+    flight: ResolvedFlight, usable: UsablePhotos, book: _FindingLog
 ) -> tuple[tuple[FrameHeader, FrameRejected], ...]:
     """Return headers and errors of photos with a pose but without usable pixels."""
     # copies are already rejected, for their pixels
     identities, __ = identify_photos(flight.table, sorted(usable.without_image))
-    headers = build_headers(flight, identities, book.problems, operator)
+    headers = build_headers(flight, identities, book.problems)
     return tuple(zip(headers, (usable.without_image[row] for row in sorted(identities)), strict=True))
 
 
@@ -753,7 +749,7 @@ def _with_ground(seen: PreflightResult, dems: Sequence[DemInfo]) -> PreflightRes
         return seen
     diagnosis = seen.diagnosis
     terrain = load_terrain_under(None, diagnosis, dems)
-    planned, refused = project_frames(diagnosis, terrain)
+    planned, refused = project_frames(diagnosis.headers, terrain)
     if not planned:
         raise make_outside_terrain_error(
             seen, refused, format_dem_names(dems, terrain.bounds_m, terrain.work_crs)

@@ -45,18 +45,16 @@ _RATIONAL = {5: "I", 10: "i"}
 class Directory:
     """One IFD: values by tag, decoded on access."""
 
-    __slots__ = ("_base", "_entries", "_order", "_read_at")
+    __slots__ = ("_entries", "_order", "_read_at")
 
     def __init__(
         self,
         read_at: Callable[[int, int], bytes],
         order: str,
-        base: int,
         entries: dict[int, tuple[int, int, bytes]],
     ) -> None:
         self._read_at = read_at
         self._order = order
-        self._base = base
         self._entries = entries
 
     def __contains__(self, tag: int) -> bool:
@@ -77,7 +75,7 @@ class Directory:
         if length <= 4:
             return inline[:length]
         offset = struct.unpack(self._order + "I", inline)[0]
-        value = self._read_at(self._base + offset, length)
+        value = self._read_at(offset, length)
         return value if len(value) == length else b""
 
     def numbers(self, tag: int) -> tuple[float, ...]:
@@ -152,11 +150,8 @@ class TiffReader:
         order = "<" if header[:1] == b"I" else ">"
         return cls(read_at, order, struct.unpack(order + "I", header[4:])[0])
 
-    def directory(self, offset: int, *, base: int = 0) -> Directory:
-        """Return the IFD at `offset`; empty where the bytes do not hold one.
-
-        Value offsets count from `base` (maker notes of some makers count from their own start).
-        """
+    def directory(self, offset: int) -> Directory:
+        """Return the IFD at `offset`; empty where the bytes do not hold one."""
         entries: dict[int, tuple[int, int, bytes]] = {}
         head = self._read_at(offset, 2)
         count = struct.unpack(self.order + "H", head)[0] if len(head) == 2 and offset else 0
@@ -166,7 +161,7 @@ class TiffReader:
             entry_bytes = len(body) - len(body) % 12
             for tag, kind, amount, inline in record.iter_unpack(body[:entry_bytes]):
                 entries.setdefault(tag, (kind, amount, inline))
-        return Directory(self._read_at, self.order, base, entries)
+        return Directory(self._read_at, self.order, entries)
 
 
 # -- Head of a photo's container, and the limits within which it is accepted -----------------------

@@ -3,7 +3,7 @@
 Photos are decoded in full for the mosaic, and reduced for sharpness and exposure.
 
 Rows stay as the sensor read them, because calibrations and angles are given for that order: EXIF orientation
-is applied only on request. libjpeg fills the missing part of a truncated file with grey and reports success,
+is not applied. libjpeg fills the missing part of a truncated file with grey and reports success,
 so completeness is checked here before decoding.
 """
 
@@ -43,38 +43,21 @@ _MIN_VARIATION = 0.25  # squared grey levels: no structure below
 class PixelChecks:
     """Measures of a reduced grey image, comparable within one camera and flight.
 
-    sharpness        0 to about 1, see `measure_sharpness`: compare with the flight's median
-    mean             mean grey 0..255
-    spread           99th minus 1st percentile of grey
-    dark_fraction    pixels at or below 4; bright_fraction at or above 251
-    lens_covered     no image: black, or without any structure
-    reduced_size_px  (width, height) of the image that was checked
-    thumbnail        H×W uint8 grey, the longer side THUMBNAIL_PX: small enough to keep for a whole flight
+    sharpness     0 to about 1, see `measure_sharpness`: compare with the flight's median
+    lens_covered  no image: black, or without any structure
+    thumbnail     H×W uint8 grey, the longer side THUMBNAIL_PX: small enough to keep for a whole flight
     """
 
     sharpness: float
-    mean: float
-    spread: float
-    dark_fraction: float
-    bright_fraction: float
     lens_covered: bool
-    reduced_size_px: tuple[int, int]
     thumbnail: Pixels | None = field(default=None, compare=False, repr=False)
 
 
 def check_pixels(grey: Pixels) -> PixelChecks:
     """Check an H×W uint8 grey image."""
-    counts = cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel().astype(np.float64)
-    share = np.cumsum(counts) / grey.size
-    mean = float(counts @ np.arange(256) / grey.size)
     return PixelChecks(
         sharpness=measure_sharpness(grey),
-        mean=mean,
-        spread=float(np.searchsorted(share, 0.99) - np.searchsorted(share, 0.01)),
-        dark_fraction=float(share[4]),
-        bright_fraction=float(1.0 - share[250]),
-        lens_covered=_is_without_structure(grey, mean),
-        reduced_size_px=(grey.shape[1], grey.shape[0]),
+        lens_covered=_is_without_structure(grey),
         thumbnail=_thumbnail(grey),
     )
 
@@ -85,7 +68,7 @@ def _thumbnail(grey: Pixels) -> Pixels:
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _is_without_structure(grey: Pixels, mean: float) -> bool:
+def _is_without_structure(grey: Pixels) -> bool:
     """Return True if averaging over cells of 8 × 8 pixels leaves no structure.
 
     Averaging removes sensor noise. A dim image keeps its structure; a cap that leaks light keeps a faint
@@ -94,7 +77,7 @@ def _is_without_structure(grey: Pixels, mean: float) -> bool:
     size = (max(grey.shape[1] // _CELL, 1), max(grey.shape[0] // _CELL, 1))
     cells = cv2.resize(grey.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     low, high = np.percentile(cells, (1.0, 99.0))
-    return bool(high - low < (COVERED_SPREAD_IN_THE_DARK if mean < DARK_MEAN else COVERED_SPREAD))
+    return bool(high - low < (COVERED_SPREAD_IN_THE_DARK if grey.mean() < DARK_MEAN else COVERED_SPREAD))
 
 
 def measure_sharpness(grey: Pixels) -> float:
@@ -129,8 +112,6 @@ def _mean_square_step(values: NDArray[np.float32], down: int, right: int) -> flo
 
 MAX_FILE_BYTES = 1 << 30
 STRETCH_PERCENTILES = (0.5, 99.5)
-_TURNS = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
-_MIRRORED = {2: None, 4: cv2.ROTATE_180, 5: cv2.ROTATE_90_COUNTERCLOCKWISE, 7: cv2.ROTATE_90_CLOCKWISE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,28 +123,25 @@ class Photo:
     data: bytes
 
 
-def open_pixels(path: Path, orientation: int = 1, bands: tuple[int, int, int] | None = None) -> Pixels:
+def open_pixels(path: Path) -> Pixels:
     """Return the pixels of a photo, H×W×3 uint8 RGB, rows from the top as stored.
 
-    orientation  EXIF orientation to apply, 1 to 8; 1 leaves the rows as the sensor read them
-    bands        bands of the file (0-based, in the file's own order) for red, green, blue; default: the first
-                 three, or the only one three times
-
-    Three bands of 16 bits lose their low byte; a single band of 16 bits (thermal counts, one spectral band)
-    is stretched from its 0.5th to its 99.5th percentile, a function of this photo alone.
+    The first three bands of the file, or the only one three times. Three bands of 16 bits lose their low
+    byte; a single band of 16 bits (thermal counts, one spectral band) is stretched from its 0.5th to its
+    99.5th percentile, a function of this photo alone.
 
     Raises FrameUnreadable naming the file: cut off, damaged, a bomb, or an unknown pixel type.
     """
-    return decode_photo(load_photo(path), orientation, bands)
+    return decode_photo(load_photo(path))
 
 
-def decode_photo(photo: Photo, orientation: int = 1, bands: tuple[int, int, int] | None = None) -> Pixels:
+def decode_photo(photo: Photo) -> Pixels:
     """Decode a loaded photo, as `open_pixels`. Raises FrameUnreadable."""
     if photo.head.kind is ContainerKind.JPEG:
         picture = _decode(photo, cv2.IMREAD_COLOR_RGB)
     else:
         picture = _in_file_order(_decode(photo, cv2.IMREAD_UNCHANGED))
-    return _turned(np.ascontiguousarray(_three_bands(picture, bands, photo.path)), orientation)
+    return np.ascontiguousarray(_three_bands(picture, photo.path))
 
 
 def decode_jpeg(data: bytes, path: Path) -> Pixels:
@@ -276,21 +254,9 @@ def _in_file_order(picture: NDArray[np.generic]) -> NDArray[np.generic]:
     return picture
 
 
-def _three_bands(picture: NDArray[np.generic], bands: tuple[int, int, int] | None, path: Path) -> Pixels:
-    layers = picture[:, :, None] if picture.ndim == 2 else picture
-    count = layers.shape[2]
-    chosen = bands if bands is not None else ((0, 1, 2) if count >= 3 else (0, 0, 0))
-    if max(chosen) >= count or min(chosen) < 0:
-        raise FrameUnreadable(
-            _(
-                "{path}: has {count} bands, so bands {chosen} cannot be shown; choose others",
-                path=path,
-                count=count,
-                chosen=chosen,
-            )
-        )
-    eight = _to_eight_bits(layers, path)
-    return eight if count == 3 and chosen == (0, 1, 2) else eight[:, :, list(chosen)]
+def _three_bands(picture: NDArray[np.generic], path: Path) -> Pixels:
+    eight = _to_eight_bits(picture[:, :, None] if picture.ndim == 2 else picture, path)
+    return eight[:, :, :3] if eight.shape[2] >= 3 else eight[:, :, [0, 0, 0]]
 
 
 def _to_eight_bits(layers: NDArray[np.generic], path: Path) -> Pixels:
@@ -313,15 +279,6 @@ def _to_eight_bits(layers: NDArray[np.generic], path: Path) -> Pixels:
             dtype=layers.dtype,
         )
     )
-
-
-def _turned(picture: Pixels, orientation: int) -> Pixels:
-    if orientation in _MIRRORED:
-        picture = np.ascontiguousarray(cv2.flip(picture, 1))
-        turn = _MIRRORED[orientation]
-    else:
-        turn = _TURNS.get(orientation)
-    return picture if turn is None else np.asarray(cv2.rotate(picture, turn), np.uint8)
 
 
 def check_photo(photo: Photo) -> PixelChecks:
@@ -368,7 +325,7 @@ def _reduced_grey(photo: Photo, times: int) -> Pixels:
     """
     if photo.head.kind is ContainerKind.JPEG:
         return np.asarray(_decode(photo, _GREY_JPEG[times]), np.uint8)
-    full = _three_bands(_in_file_order(_decode(photo, cv2.IMREAD_UNCHANGED)), None, photo.path)
+    full = _three_bands(_in_file_order(_decode(photo, cv2.IMREAD_UNCHANGED)), photo.path)
     grey = cv2.cvtColor(np.ascontiguousarray(full), cv2.COLOR_RGB2GRAY)
     size = (max(full.shape[1] // times, 1), max(full.shape[0] // times, 1))
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,4 +1,4 @@
-"""Flights and their events, classifications, and marks of synthetic data.
+"""Flights, their events, layers and classifications, and marks of synthetic data.
 
 An event is a storm or an exercise.
 """
@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from flycam.messages import Message, pgettext
-from flycam.model.layer import Layer
+from flycam.messages import Message, _, pgettext, verbatim
 
 LOCAL_DATUM = "LOCAL"
 
@@ -103,6 +102,34 @@ class Flight:
     bounds_lonlat_deg: tuple[float, float, float, float] | None = None
     operator: str | None = None
     warnings: tuple[str, ...] = ()
+
+
+# -- Layers: the spectral band sets of frames ------------------------------------------------------
+
+
+class Layer(StrEnum):
+    """Spectral band set of a frame; frames of different layers never share a mosaic."""
+
+    COLOUR = "colour"
+    INFRARED = "infrared"
+    THERMAL = "thermal"
+    NIGHT = "night"
+
+
+_LAYER_IMAGES: Mapping[str, Message] = {"colour": _("colour"), "thermal": _("thermal")}
+
+
+def name_layer(layer: str) -> Message:
+    """Name a layer as pictures of it are called; one without a name of its own by its key."""
+    return _LAYER_IMAGES.get(layer) or verbatim(layer)
+
+
+LAYER_NAMES = {
+    Layer.COLOUR: pgettext("layer", "colour"),
+    Layer.INFRARED: pgettext("layer", "infrared"),
+    Layer.THERMAL: pgettext("layer", "thermal"),
+    Layer.NIGHT: pgettext("layer", "night"),
+}
 
 
 def derive_live_mosaic_id(flight_id: str, layer: Layer) -> str:

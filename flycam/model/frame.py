@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.pose import ExteriorOrientation
-from flycam.model.layer import Layer
+from flycam.model.flight import Layer
 from flycam.model.text import to_visible
 
 
@@ -59,21 +59,6 @@ class FrameHeader:
     interior: InteriorOrientation
     exterior_prior: ExteriorOrientation
     provenance: Provenance
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Frame:
-    """A header with its pixels.
-
-    H×W×3 uint8, RGB, rows from the top as the sensor read them.
-    """
-
-    header: FrameHeader
-    pixels: NDArray[np.uint8]
-
-    @property
-    def frame_id(self) -> str:
-        return self.header.frame_id
 
 
 def derive_frame_id(source_sha256: str, position: str = "") -> str:

@@ -16,9 +16,8 @@ from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.grid import TileRange
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.model.board import Condition, LayerKind, MarkKind, MarkStatus
-from flycam.model.flight import EXERCISE_COMMUNE_CODES
+from flycam.model.flight import EXERCISE_COMMUNE_CODES, Layer
 from flycam.model.frame import FrameHeader
-from flycam.model.layer import Layer
 
 # -- Records of frames, mosaics, communes, accounts, revisions, layers and marks -------------------
 

@@ -152,11 +152,6 @@ def validate_name(text: str, max_length: int = MAX_NAME_LENGTH, *, option: str =
     raise kind(_("{shown}: is not a name; give one of 1 to {most} letters", shown=shown, most=max_length))
 
 
-def format_decimal_comma(number: str) -> str:
-    """Format a number with a decimal comma, as in Vietnamese: "1.5" -> "1,5"."""
-    return number.replace(".", ",")
-
-
 def format_shell_command(*words: str) -> str:
     """Format a flycam command for pasting into a shell: flycam finish 'Bản Lầu'.
 

@@ -20,9 +20,16 @@ from flycam.geometry.grid import TileRange, find_range_for_bounds, get_range_bou
 from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import _
 from flycam.model.diagnosis import Rejection
-from flycam.model.flight import Event, Flight, FlightState, is_flat_datum
+from flycam.model.flight import (
+    LAYER_NAMES,
+    Event,
+    Flight,
+    FlightState,
+    Layer,
+    derive_live_mosaic_id,
+    is_flat_datum,
+)
 from flycam.model.frame import FrameHeader
-from flycam.model.layer import LAYER_NAMES, Layer
 from flycam.model.records import AuditEntry, FrameRecord, FrameStatus, MosaicInfo, RevisionState, Withdrawal
 from flycam.model.text import strip_unprintable, to_visible, validate_name
 from flycam.model.warning import (
@@ -313,11 +320,10 @@ def _reproject(
 ) -> list[FrameRecord]:
     """Build the frames' records of today, each in its recorded layer."""
     zooms = {mosaic.layer: mosaic.base_zoom for mosaic in list_live_mosaics(workspace, flight_id)}
-    work_crs = workspace.catalog.flights.flight(flight_id).work_crs
     new = []
     for record in records:
         layer = record.header.layer
-        reprojected = build_frame_record(views[record.frame_id], flight_id, work_crs, zooms[layer], dem_id)
+        reprojected = build_frame_record(views[record.frame_id], flight_id, zooms[layer], dem_id)
         new.append(replace(reprojected, header=replace(reprojected.header, layer=layer)))
     return new
 
@@ -361,7 +367,7 @@ def _gain(
     views: Mapping[str, FrameFootprint],
     terrain: TerrainGrid,
 ) -> _Gain:
-    outlines = {one.frame_id: views[one.frame_id].view.footprint.polygon_m for one in frames}
+    outlines = {one.frame_id: views[one.frame_id].footprint.polygon_m for one in frames}
     after = compute_unknown_share(terrain, list(outlines.values())) if outlines else 0.0
     on_plane = [one for one in frames if _is_on_plane(one)]
     by_terrain: dict[str, list[str]] = {}
@@ -503,7 +509,7 @@ def open_target_mosaics(workspace: Workspace, flight: Flight, reprocess: Reproce
     for layer in sorted({record.header.layer for record in records} - zooms.keys()):
         workspace.catalog.tiles.put_mosaic(
             MosaicInfo(
-                mosaic_id=f"{flight.flight_id}-{layer.value}",
+                mosaic_id=derive_live_mosaic_id(flight.flight_id, layer),
                 flight_id=flight.flight_id,
                 layer=layer,
                 base_zoom=_zoom_for(layer, zooms),

@@ -31,13 +31,14 @@ from flycam.geodata.reference_raster import CAPTURED_TAG, EXERCISE_TAG
 from flycam.geometry.grid import (
     HALF_WORLD_M,
     TILE_SIZE_PX,
+    Floats,
+    PlanarMap,
     TileId,
     compute_grid_pixel_m,
     get_tile_bounds,
     lonlat_to_mercator,
     mercator_to_lonlat,
 )
-from flycam.geometry.planar_map import Floats, PlanarMap
 from flycam.messages import _
 from flycam.model.flight import DRILL_MARK, Flight
 from flycam.model.frame import TileRecord

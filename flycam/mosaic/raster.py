@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import cv2
@@ -27,19 +25,23 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from flycam.concurrency import LruCache
 from flycam.errors import NotFound
 from flycam.geodata.crs import describe_crs, make_point_transform, transform_points
 from flycam.geodata.raster import BLOCK_PX, BandDescription, CogWriter, trace_mask_polygons
 from flycam.geometry.grid import (
     HALF_WORLD_M,
     TILE_SIZE_PX,
+    Bounds,
+    Floats,
+    PlanarMap,
     TileId,
     TileRange,
     compute_grid_pixel_m,
     compute_ground_pixel_m,
+    fit_planar_map,
     mercator_to_lonlat,
 )
-from flycam.geometry.planar_map import Bounds, Floats, PlanarMap, fit_planar_map
 from flycam.messages import _
 from flycam.model.frame import TileRecord
 from flycam.model.records import MosaicInfo
@@ -332,8 +334,7 @@ class TileReader:
         self._store = store
         heads = tile_log.heads(mosaic.mosaic_id, mosaic.revision, z=zoom)
         self._heads = {head.tile_id: head for head in heads}
-        self._kept: OrderedDict[TileId, PixelsWithMask] = OrderedDict()
-        self._lock = Lock()
+        self._kept = LruCache[TileId, PixelsWithMask](_CACHED_TILES)
 
     def picture(self, tiles: TileRange) -> PixelsWithMask | None:
         """Return (pixels, mask) of a rectangle of tiles; None if none of them exists."""
@@ -348,17 +349,7 @@ class TileReader:
         return pixels, mask
 
     def _tile(self, head: TileRecord) -> PixelsWithMask:
-        with self._lock:
-            cached = self._kept.get(head.tile_id)
-        # decoded outside the lock, so that threads decode in parallel; now and then twice
-        if cached is None:
-            cached = self.look.decode(self._store.get(head.key), head.tile_id)
-        with self._lock:
-            self._kept[head.tile_id] = cached
-            self._kept.move_to_end(head.tile_id)
-            if len(self._kept) > _CACHED_TILES:
-                self._kept.popitem(last=False)
-        return cached
+        return self._kept.get(head.tile_id, lambda: self.look.decode(self._store.get(head.key), head.tile_id))
 
 
 def resample_colours(
@@ -513,7 +504,6 @@ def export_cog(
     gsd_m: float,
     polygon: BaseGeometry | None = None,
     tags: Mapping[str, str] | None = None,
-    compress: str = "DEFLATE",
     decoding: TileDecoding = COLOURS,
     workers: int = 1,
 ) -> ExportedCog:
@@ -523,7 +513,6 @@ def export_cog(
     are resampled (`resample_window`) from the coarsest zoom that is not coarser than `gsd_m`, and are masked
     where less than half of the ground around them has data.
 
-    compress  as in `CogWriter`
     decoding  what of the tiles is written instead of colours, and how it is resampled
     workers   threads that read and resample
 
@@ -542,7 +531,6 @@ def export_cog(
         transform=(grid.step_x, 0.0, grid.west, 0.0, -grid.step_y, grid.north),
         crs=crs,
         tags=tags,
-        compress=compress,
         bands=decoding.bands,
         dtype=decoding.dtype,
         overview_resampling="AVERAGE" if decoding.mixed else "NEAREST",

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 
 import psutil
@@ -46,8 +46,6 @@ _WRITTEN = datetime(2026, 11, 1, tzinfo=UTC)
 """Time of writing of this program; a clock before it is wrong."""
 _LASTS, _RENEWED = timedelta(days=825), timedelta(days=275)
 _MEMBER = frozenset({"flycam-cluster"})
-
-IpAddress = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from flycam.messages import Message, _, join, ngettext, pgettext
-from flycam.model.flight import DRILL_MARK, is_flat_datum
-from flycam.model.layer import name_layer
+from flycam.model.flight import DRILL_MARK, is_flat_datum, name_layer
 from flycam.model.revision_stats import get_refusal, list_control_notes, list_notes
 from flycam.model.text import (
     format_area,

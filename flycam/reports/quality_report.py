@@ -22,19 +22,20 @@ from numpy.typing import NDArray
 
 from flycam.catalog.frames import parse_footprints
 from flycam.catalog.mosaics import LIVE_REVISION
-from flycam.errors import FrameRejected, InputUnusable, NotFound
+from flycam.errors import InputUnusable, NotFound
 from flycam.geodata.crs import fit_mercator_to_work, make_point_transform
 from flycam.geodata.hillshade import compute_hillshade
 from flycam.geometry.grid import (
     HALF_WORLD_M,
     TILE_SIZE_PX,
+    PlanarMap,
     TileId,
     compute_grid_pixel_m,
     compute_ground_pixel_m,
     compute_pixel_centres,
+    fit_planar_map,
     make_tile_range,
 )
-from flycam.geometry.planar_map import PlanarMap, fit_planar_map
 from flycam.geometry.terrain import (
     MAX_BEND_PX,
     WINDOW_PX,
@@ -43,9 +44,8 @@ from flycam.geometry.terrain import (
     measure_bend_m,
 )
 from flycam.messages import LANGUAGES, Message, _, verbatim
-from flycam.model.flight import Flight, is_flat_datum
+from flycam.model.flight import Flight, Layer, is_flat_datum
 from flycam.model.frame import FrameHeader, MosaicTile
-from flycam.model.layer import Layer
 from flycam.model.records import (
     FrameRecord,
     FrameStatus,
@@ -70,7 +70,7 @@ from flycam.mosaic.finish.report import (
     ReportFigures,
     WindowFigures,
 )
-from flycam.mosaic.orthorectify.rectification import compute_ground_views
+from flycam.mosaic.orthorectify.rectification import project_frames
 from flycam.mosaic.raster import (
     MERCATOR,
     OutputGrid,
@@ -261,11 +261,10 @@ def _tile_figures(
 
 def _overlap(headers: Sequence[FrameHeader], terrain: TerrainGrid, grid: OutputGrid) -> NDArray[np.int32]:
     count = np.zeros((grid.rows, grid.cols), dtype=np.int32)
-    for view in compute_ground_views(headers, terrain):
-        if not isinstance(view, FrameRejected):
-            seen = np.zeros(count.shape, dtype=np.uint8)
-            cv2.fillPoly(seen, [np.rint(grid.to_pixels(view.footprint.polygon_m) - 0.5).astype(np.int32)], 1)
-            count += seen
+    for frame in project_frames(headers, terrain)[0]:
+        seen = np.zeros(count.shape, dtype=np.uint8)
+        cv2.fillPoly(seen, [np.rint(grid.to_pixels(frame.footprint.polygon_m) - 0.5).astype(np.int32)], 1)
+        count += seen
     return count
 
 

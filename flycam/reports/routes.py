@@ -38,8 +38,7 @@ from flycam.http.responses import (
 from flycam.http.services import CatalogHere, ServicesHere, StoreHere
 from flycam.messages import _, verbatim
 from flycam.model.access import Role
-from flycam.model.flight import Flight
-from flycam.model.layer import Layer
+from flycam.model.flight import Flight, Layer
 from flycam.model.time import format_iso
 from flycam.reports.briefing.figures import has_one_signatory
 from flycam.reports.briefing.queue import PACK_FILE, PackQueue, build_no_pack_error

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flycam.errors import InputUnusable, NotFound, ObjectMissing, PeerUnavailable, StoreConflict
+from flycam.http.client import build_not_flycam_error
 from flycam.messages import Message, _
 from flycam.sync.codec import encode_json, to_values
 from flycam.sync.exchange import (
@@ -202,20 +203,6 @@ def build_no_progress_error(url: str) -> PeerUnavailable:
         _(
             "{url}: keeps asking for the same data and does not take it; restart flycam "
             "there, then run the same command again: it resumes",
-            url=url,
-        )
-    )
-
-
-def build_not_flycam_error(url: str) -> PeerUnavailable:
-    """Return the error for an answer that is valid but not flycam's.
-
-    A network with a captive portal that asks for a sign-in answers like that.
-    """
-    return PeerUnavailable(
-        _(
-            "{url}: the answer is not from flycam: sign in to the network (its page opens in "
-            "a browser), or check the address; then run the same command again: it resumes",
             url=url,
         )
     )

@@ -22,6 +22,7 @@ from enum import Enum
 from functools import cache, partial
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import shapely
 import zstandard
 
@@ -102,16 +103,52 @@ Count = Annotated[int, require_count]
 # -- Frozen records as JSON values and back --------------------------------------------------------
 
 
+def _decode_interior(text: str) -> InteriorOrientation:
+    """Return an interior orientation of numbers and texts alone: written again, it is the same."""
+    interior = interior_from_json(interior_to_json(interior_from_json(text)))
+    require_text(interior.calibration_id)
+    if (
+        (len(interior.image_size_px), len(interior.focal_length_px), len(interior.principal_point_px))
+        != (2, 2, 2)
+        or min(interior.image_size_px) <= 0
+        or not all(map(math.isfinite, (*interior.focal_length_px, *interior.principal_point_px)))
+        or not all(map(math.isfinite, interior.distortion))
+    ):
+        raise ValueError(f"{text:.80} is no camera")
+    return interior
+
+
+def _decode_exterior(text: str) -> ExteriorOrientation:
+    """Return an exterior orientation of numbers and texts alone: written again, it is the same."""
+    exterior = exterior_from_json(exterior_to_json(exterior_from_json(text)))
+    require_text(exterior.work_crs)
+    require_text(exterior.vertical_datum)
+    numbers = [*exterior.projection_centre_m, *(one for row in exterior.rotation for one in row)]
+    if [len(row) for row in exterior.rotation] != [3, 3, 3] or len(numbers) != 12:
+        raise ValueError(f"{text:.80} is no pose")
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{text:.80} is nowhere")
+    return exterior
+
+
 _T = TypeVar("_T")
 _TEXTS: Mapping[Any, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
-    InteriorOrientation: (interior_to_json, interior_from_json),
-    ExteriorOrientation: (exterior_to_json, exterior_from_json),
+    InteriorOrientation: (interior_to_json, _decode_interior),
+    ExteriorOrientation: (exterior_to_json, _decode_exterior),
     TileId: (str, lambda text: TileId(**dict(zip("zxy", map(int, text.split("/")), strict=True)))),
 }
 """Types as text. Of orientations, frames of one camera share one value, and sigmas may be infinite."""
 _FORMAT = re.compile(r"(?!.*\d{3})[^{}]{0,6}")
 """How a message of another node may format a value: never hundreds of characters wide."""
 _MAX_NESTED = 4
+_MAX_PAD = 99
+"""Widest format that `_FORMAT` admits, and the decimals of one."""
+_MAX_MESSAGE_LETTERS = 1 << 16
+"""Of one message, in words: a long value that the text names a million times takes all memory."""
+_MAX_SHAPE_LEVELS = 8
+"""Shapes within shapes: GEOS follows them on its stack, and tens of thousands of them end the process."""
+_POINT, _LINE, _POLYGON, _COLLECTION = 1, 2, 3, 7
+_HAS_HEIGHT = 1 << 31
 _LEVEL = 9  # high, for what is encoded goes over slow connections
 DECODE_ERRORS = (
     ValueError,
@@ -264,8 +301,43 @@ def _decode_bool(value: Any) -> bool:
 
 def _decode_wkb(value: Any) -> bytes:
     data = base64.b64decode(_decode_text(value), validate=True)
-    shapely.from_wkb(data)
+    _require_few_levels(data)
+    if not np.isfinite(shapely.get_coordinates(shapely.from_wkb(data))).all():
+        raise ValueError("a shape without a place")
     return data
+
+
+def _require_few_levels(data: bytes) -> None:
+    """Raise ValueError, IndexError for shapes nested deeper than any record's, or not as nodes write them.
+
+    Nodes write little-endian WKB, some with heights.
+    """
+
+    def read_integer(at: int) -> int:
+        return int.from_bytes(data[at : at + 4], "little")
+
+    at, to_read = 0, [1]
+    while to_read:
+        if not to_read[-1]:
+            to_read.pop()
+            continue
+        to_read[-1] -= 1
+        has_height, kind = divmod(read_integer(at + 1), _HAS_HEIGHT)
+        if data[at] != 1 or not _POINT <= kind <= _COLLECTION or len(to_read) > _MAX_SHAPE_LEVELS:
+            raise ValueError(f"a shape of kind {kind} on level {len(to_read)}")
+        point_bytes = 24 if has_height else 16
+        at += 5
+        if kind == _POINT:
+            at += point_bytes
+        elif kind == _LINE:
+            at += 4 + read_integer(at) * point_bytes
+        elif kind == _POLYGON:
+            rings, at = read_integer(at), at + 4
+            while rings and at < len(data):
+                rings, at = rings - 1, at + 4 + read_integer(at) * point_bytes
+        else:
+            to_read.append(read_integer(at))
+            at += 4
 
 
 def _decode_shape(value: Any) -> bytes:
@@ -279,15 +351,20 @@ def _decode_message(value: Any) -> Message:
     """Return a message that can be formatted in either language; raise ValueError."""
     try:
         message = decode_message(value)
-        _require_plain_fields(message, _MAX_NESTED)
+        if _require_plain_fields(message, _MAX_NESTED) > _MAX_MESSAGE_LETTERS:
+            raise ValueError(f"{value!r:.40} is a message without an end")
         message.to_fields()
     except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"{value!r:.40} is no message") from error
     return message
 
 
-def _require_plain_fields(message: Message, max_nested: int) -> None:
-    """Raise ValueError for parameters that reach into a value or allow unbounded text."""
+def _require_plain_fields(message: Message, max_nested: int) -> int:
+    """Raise ValueError for parameters that reach into a value or pad it without bound.
+
+    Returns the letters that its texts have at most.
+    """
+    letters = 0
     parts = {name: one for name, one in message.values.items() if isinstance(one, Message)}
     for text in (message.text, message.plural):
         fields = [
@@ -299,8 +376,11 @@ def _require_plain_fields(message: Message, max_nested: int) -> None:
         is_plain = all(name.isidentifier() and _FORMAT.fullmatch(spec) for name, spec in fields)
         if not is_plain or len(names) > len(set(names)) or (parts and not max_nested):
             raise ValueError(f"{text!r:.40} is no message")
-    for part in parts.values():
-        _require_plain_fields(part, max_nested - 1)
+        lengths = {
+            name: len(repr(one)) + _MAX_PAD for name, one in message.values.items() if name not in parts
+        }
+        letters += len(text) + sum(lengths.get(name, 0) for name, __ in fields)
+    return letters + sum(_require_plain_fields(one, max_nested - 1) for one in parts.values())
 
 
 _DECODERS: Mapping[Any, Callable[[Any], Any]] = {

@@ -728,15 +728,15 @@ class _ExchangeMerge:
         if not self._grounds:
             return set()
         catalog, store = self._node.catalog, self._node.store
-        under = {
-            tile_id
+        under = [
+            one.tiles
             for one in catalog.frames.list_for_flight(mosaic.flight_id, FrameStatus.USED)
-            if one.dem_id in self._grounds and one.header.layer == mosaic.layer
+            if one.dem_id in self._grounds and one.header.layer == mosaic.layer and one.tiles
             if store.exists(keys.format_original_key(one.header.provenance.source_sha256))
-            for tile_id in one.tiles or ()
-        }
+        ]
         heads = catalog.tiles.heads(mosaic.mosaic_id, 0, z=mosaic.base_zoom) if under else ()
-        return under.intersection(head.tile_id for head in heads)
+        shown = {head.tile_id for head in heads}
+        return set[TileId]().union(*(tiles.select(shown) for tiles in under))
 
     def _store_previews(self, home: FlightMatch, *, is_shown: bool) -> int:
         """Note previews, and merge them into parents whose children are still to come.

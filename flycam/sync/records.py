@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import shapely
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord
 from flycam.catalog.retention import HoldRecord, PurgeRecord
 from flycam.errors import SourceUnreadable
+from flycam.geometry.grid import MAX_ZOOM
 from flycam.messages import _
 from flycam.model.access import MAX_CORNERS
 from flycam.model.flight import Classification, Event, Flight
@@ -36,6 +38,11 @@ from flycam.sync.codec import (
 )
 
 _MAX_LETTERS = 500  # of a name or a reason
+_MAX_LAT_DEG = 85.06
+"""The map's edge: beyond it Web Mercator goes to infinity."""
+_MAX_FRAME_TILES = 1 << 18
+"""Base tiles around one frame, which are gone through one by one; oblique ones at a fine zoom lie on some ten
+thousand."""
 _MAX_WARNINGS, _MAX_WARNING_CHARS = 1000, 4 << 20  # one may name every photo
 # values are bounded before JSON is parsed: 6 KB of zstd had become 1.8 GB of memory (decision 0021)
 MAX_RECORDS_BYTES, MAX_RECORDS_VALUES = 1 << 27, 4_500_000
@@ -110,6 +117,7 @@ def parse_flight_records(values: Any, place: str) -> FlightRecords:
         records = from_values(FlightRecords, values)
         _require_one_flight(records)
         _require_safe_ids(records)
+        _require_on_map(records)
         _require_bounded_texts(records)
         require_valid_redactions(records.redactions)
         require_valid_redaction_grounds(records.redaction_grounds, records.redactions)
@@ -180,6 +188,29 @@ def _require_safe_ids(records: FlightRecords) -> None:
             require_hex_digits(record.header.provenance.source_sha256, 64)
     for purge in records.purges:
         require_hex_digits(purge.sha256, 64)
+
+
+def _require_on_map(records: FlightRecords) -> None:
+    """Raise ValueError for zooms, places and tiles of no map, and for a frame on more tiles than it shows."""
+    for mosaic in records.mosaics:
+        if not 0 <= mosaic.min_zoom <= mosaic.base_zoom <= MAX_ZOOM:
+            raise ValueError(f"{mosaic.mosaic_id} has zooms {mosaic.min_zoom} to {mosaic.base_zoom}")
+    west, south, east, north = records.flight.bounds_lonlat_deg or (0.0, 0.0, 0.0, 0.0)
+    placed: list[FrameRecord | Placement] = [*records.frames, *records.placements]
+    footprints = shapely.from_wkb([one.footprint_wkb for one in placed if one.footprint_wkb is not None])
+    places = np.array([(west, south), (east, north), *shapely.get_coordinates(footprints)])
+    if west > east or south > north or not (np.abs(places) <= (180.0, _MAX_LAT_DEG)).all():
+        raise ValueError(f"{records.flight.flight_id} lies beyond the map's edge")
+    for one in placed:
+        if one.tiles is None:
+            continue
+        tiles = one.tiles
+        spans = (tiles.x_start, tiles.x_stop), (tiles.y_start, tiles.y_stop)
+        is_on_map = 0 <= tiles.z <= MAX_ZOOM and all(
+            0 <= start <= stop <= 1 << tiles.z for start, stop in spans
+        )
+        if not is_on_map or len(tiles) > _MAX_FRAME_TILES:
+            raise ValueError(f"{one.frame_id} lies on {tiles}")
 
 
 def _require_bounded_texts(records: FlightRecords) -> None:

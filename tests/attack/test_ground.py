@@ -10,8 +10,8 @@ import pytest
 import rasterio
 
 from flycam.drill.photo_drill import DrillReport
-from flycam.geodata.raster import read_raster
 from tests.attack.commands import Operator
+from tests.geodata.rasters import read_raster
 
 pytestmark = pytest.mark.filterwarnings("ignore:'crs' was not provided:UserWarning")
 

@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from flycam.catalog.catalog import open_catalog
-from flycam.cli.drill import run_demo
+from flycam.cli.demo import run_demo
 from flycam.http.services import Services
 from flycam.model.flight import Flight
 from flycam.storage.local import LocalStore

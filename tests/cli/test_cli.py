@@ -22,11 +22,11 @@ from click.testing import CliRunner
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
 from flycam.drill.photo_drill import DrillReport
-from flycam.geodata.raster import read_raster
 from flycam.ingest.upload.client import UploadReport
 from flycam.messages import verbatim
 from flycam.model.board import LayerKind
 from tests.change.impacted import add_roads_and_masts, add_things, impacted_house, point
+from tests.geodata.rasters import read_raster
 
 
 @dataclass(frozen=True)

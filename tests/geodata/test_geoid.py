@@ -30,21 +30,15 @@ def test_published_undulations(model: str, lon: float, lat: float, metres: float
     )
 
 
-@pytest.mark.parametrize("model", geoid.GEOIDS)
-def test_the_world_grid_agrees_with_the_crop_within_its_stated_sigma(model: str) -> None:
-    """Inside Vietnam both are known: the coarse grid's error there must be what it claims."""
+@pytest.mark.parametrize(("model", "sigma_m"), [("EGM96", 0.4), ("EGM2008", 0.5)])
+def test_the_world_grid_agrees_with_the_crop_within_its_stated_sigma(model: str, sigma_m: float) -> None:
+    """Inside Vietnam both are known: the coarse grid's error there is what decision 0004 says."""
     _, world = geoid._grids(model)
     lonlat = np.random.default_rng(1).uniform([100, 5], [118, 25], (20_000, 2))
     coarse = geoid.interpolate_cubic(world.values_m, *geoid._position(world, lonlat), wraps=True)
     error = coarse - geoid.interpolate_undulation_m(model, lonlat)
-    assert 0.2 * world.sigma_m < error.std() < 1.6 * world.sigma_m
+    assert 0.2 * sigma_m < error.std() < 1.6 * sigma_m
     assert abs(error.mean()) < 0.1
-
-
-@pytest.mark.parametrize("model", geoid.GEOIDS)
-def test_outside_the_crop_the_sigma_says_so(model: str) -> None:
-    inside, outside = geoid.estimate_undulation_sigma_m(model, np.array([[105.0, 21.0], [25.0, -33.0]]))
-    assert inside <= 0.05 < 0.3 < outside
 
 
 @settings(max_examples=60)

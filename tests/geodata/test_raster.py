@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 
-from flycam.errors import CrsMissing, SourceUnreadable
-from flycam.geodata.raster import BLOCK_PX, CogWriter, read_raster, write_cog
+from flycam.geodata.raster import BLOCK_PX, CogWriter
+from tests.geodata.rasters import read_raster
 
 UTM = "EPSG:32648"
 TRANSFORM = (0.15, 0.0, 400_000.0, 0.0, -0.15, 2_420_000.0)
@@ -75,18 +74,3 @@ def test_a_disk_that_takes_no_more_is_a_typed_error_and_leaves_nothing(tmp_path:
     assert out.stdout.startswith("typed: "), out.stderr
     assert "o.tif" in out.stdout
     assert list(tmp_path.iterdir()) == []
-
-
-def test_reading_what_is_no_raster_or_lies_nowhere(tmp_path: Path) -> None:
-    (tmp_path / "t.tif").write_text("no raster")
-    with pytest.raises(SourceUnreadable, match=r"^t\.tif"):
-        read_raster(tmp_path / "t.tif")
-    with rasterio.open(
-        tmp_path / "n.tif", "w", driver="GTiff", height=4, width=4, count=1, dtype="uint8"
-    ) as target:
-        target.write(np.ones((1, 4, 4), np.uint8))
-    with pytest.raises(CrsMissing, match=r"^n\.tif"):
-        read_raster(tmp_path / "n.tif")
-    write_cog(tmp_path / "o.tif", np.ones((40, 40, 3), np.uint8), np.ones((40, 40)), TRANSFORM, UTM)
-    with pytest.raises(SourceUnreadable, match=r"^o\.tif"):
-        read_raster(tmp_path / "o.tif", max_pixels=100)

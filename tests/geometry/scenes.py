@@ -11,8 +11,14 @@ import math
 import numpy as np
 
 from flycam.geometry.camera import InteriorOrientation, LensModel
-from flycam.geometry.grid import TileRange, find_range_for_bounds, lonlat_to_mercator, mercator_to_lonlat
-from flycam.geometry.planar_map import PlanarMap, fit_planar_map
+from flycam.geometry.grid import (
+    PlanarMap,
+    TileRange,
+    find_range_for_bounds,
+    fit_planar_map,
+    lonlat_to_mercator,
+    mercator_to_lonlat,
+)
 from flycam.geometry.pose import ExteriorOrientation, PoseSource, rotation_from_gimbal, to_mat3
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights_en
 

@@ -27,6 +27,15 @@ def test_the_pixel_that_holds_a_pixel_s_centre_is_that_pixel(z, fx, fy):
     assert grid.find_tile_at(z, (centre[0], centre[1])) == (tile, 200, 17)
 
 
+def test_tiles_inside_are_selected_whichever_there_are_fewer_of():
+    few = grid.TileRange(z=5, x_start=2, y_start=2, x_stop=4, y_stop=4)
+    world = grid.TileRange(z=26, x_start=0, y_start=0, x_stop=1 << 26, y_stop=1 << 26)
+    inside, outside = grid.TileId(z=5, x=3, y=3), grid.TileId(z=5, x=4, y=3)
+    assert few.select([inside, outside]) == {inside}
+    assert few.select([outside, *few, outside]) == {*few}
+    assert world.select([grid.TileId(z=26, x=7, y=9), outside]) == {grid.TileId(z=26, x=7, y=9)}
+
+
 @given(zooms, st.floats(0, 0.99), st.floats(0, 0.99))
 def test_children_cover_their_parent(z, fx, fy):
     tile = grid.TileId(z=z, x=int(fx * 2**z), y=int(fy * 2**z))

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.geometry.camera import project
-from flycam.geometry.footprint import compute_footprint
+from flycam.geometry.footprint import compute_footprint, compute_mapping_range_m
+from flycam.geometry.frame_view import FrameView
 from flycam.geometry.grid import TileId, TileRange, compute_pixel_centres
 from flycam.geometry.orthorectification import MAX_LATTICE_ERROR_PX, compute_source_coordinates, orthorectify
 from flycam.geometry.terrain import cast_rays, interpolate_heights
@@ -58,7 +59,7 @@ def test_every_pixel_is_where_exact_projection_puts_it(pitch, roughness, bound_p
     exterior = pose(terrain, agl_m=150.0, pitch_deg=pitch, roll_deg=3.0)
     tiles = tiles_of(SMALL, exterior, terrain, z=18)
     where = compute_source_coordinates(
-        SMALL, exterior, terrain, tiles, TO_WORK, max_lattice_error_px=bound_px
+        FrameView(SMALL, exterior, terrain, TO_WORK), tiles, max_lattice_error_px=bound_px
     )
     exact, _ = project(SMALL, exterior, ground_of(tiles, terrain).reshape(-1, 3))
     exact = exact.reshape(*tiles.shape_px, 2)[where.valid]
@@ -74,7 +75,9 @@ def test_the_bytes_are_those_of_remapping_at_the_exact_places():
     terrain = hills()
     exterior, pixels = pose(terrain, pitch_deg=-70.0), picture(SMALL)
     tiles = tiles_of(SMALL, exterior, terrain)
-    ours = orthorectify(pixels, SMALL, exterior, terrain, tiles, TO_WORK, max_lattice_error_px=0.02)
+    ours = orthorectify(
+        pixels, FrameView(SMALL, exterior, terrain, TO_WORK), tiles, max_lattice_error_px=0.02
+    )
     exact, _ = project(SMALL, exterior, ground_of(tiles, terrain).reshape(-1, 3))
     maps = np.nan_to_num(exact, nan=-9.0).reshape(*tiles.shape_px, 2).astype(np.float32)
     theirs = cv2.remap(pixels, maps, None, cv2.INTER_LINEAR)
@@ -109,7 +112,7 @@ def test_a_pixel_has_the_same_bytes_whatever_range_is_asked(seed, yaw, pitch, ag
         terrain.heights_m[50:58, 60:70] = np.nan
     pixels = picture(SMALL, seed)
     tiles = tiles_around((CENTRE[0] - 250, CENTRE[1] - 250, CENTRE[0] + 250, CENTRE[1] + 250), 18, TO_WORK)
-    whole = orthorectify(pixels, SMALL, exterior, terrain, tiles, TO_WORK)
+    whole = orthorectify(pixels, FrameView(SMALL, exterior, terrain, TO_WORK), tiles)
     rows, cols = tiles.shape_tiles
     for fx, fy, size in picks:
         x0, y0 = tiles.x_start + int(fx * cols), tiles.y_start + int(fy * rows)
@@ -117,7 +120,7 @@ def test_a_pixel_has_the_same_bytes_whatever_range_is_asked(seed, yaw, pitch, ag
             z=tiles.z, x_start=x0, y_start=y0,
             x_stop=min(x0 + size, tiles.x_stop), y_stop=min(y0 + 1, tiles.y_stop),
         )  # fmt: skip
-        alone = orthorectify(pixels, SMALL, exterior, terrain, part, TO_WORK)
+        alone = orthorectify(pixels, FrameView(SMALL, exterior, terrain, TO_WORK), part)
         for tile in part:
             np.testing.assert_array_equal(alone.rgb[part.window_px(tile)], whole.rgb[tiles.window_px(tile)])
             np.testing.assert_array_equal(
@@ -129,7 +132,7 @@ def test_it_is_deterministic_and_leaves_nothing_under_quality_zero():
     terrain = hills(relief_m=420.0)
     exterior, pixels = pose(terrain, pitch_deg=-35.0), picture(SMALL)
     tiles = tiles_of(SMALL, exterior, terrain, z=18)
-    a, b = (orthorectify(pixels, SMALL, exterior, terrain, tiles, TO_WORK) for _ in range(2))
+    a, b = (orthorectify(pixels, FrameView(SMALL, exterior, terrain, TO_WORK), tiles) for _ in range(2))
     np.testing.assert_array_equal(a.rgb, b.rgb)
     np.testing.assert_array_equal(a.quality, b.quality)
     assert not a.rgb[a.quality == 0].any()
@@ -143,7 +146,7 @@ def test_hidden_ground_gets_no_pixel():
     terrain = grid_of(heights.copy(), 5.0)
     exterior = pose(terrain, agl_m=40.0, yaw_deg=90.0, pitch_deg=-45.0, offset=(-60.0, 0.0))
     tiles = tiles_around((CENTRE[0] - 60, CENTRE[1] - 120, CENTRE[0] + 280, CENTRE[1] + 120), 19, TO_WORK)
-    result = orthorectify(picture(SMALL), SMALL, exterior, terrain, tiles, TO_WORK)
+    result = orthorectify(picture(SMALL), FrameView(SMALL, exterior, terrain, TO_WORK), tiles)
     ground = ground_of(tiles, terrain)[::5, ::5].reshape(-1, 3)
     known = np.isfinite(ground[:, 2])
     centre = np.array(exterior.projection_centre_m)
@@ -165,12 +168,12 @@ def test_unknown_terrain_gets_no_pixel_and_its_neighbourhood_does():
     terrain.heights_m[48:53, 48:53] = np.nan
     exterior = pose(hills(size=100), agl_m=120.0, offset=(40.0, 0.0))
     tiles = tiles_around((CENTRE[0] - 60, CENTRE[1] - 60, CENTRE[0] + 60, CENTRE[1] + 60), 20, TO_WORK)
-    result = orthorectify(picture(SMALL), SMALL, exterior, terrain, tiles, TO_WORK)
+    result = orthorectify(picture(SMALL), FrameView(SMALL, exterior, terrain, TO_WORK), tiles)
     unknown = np.isnan(ground_of(tiles, terrain)[..., 2])
     assert unknown.sum() > 10_000
     assert not result.quality[unknown].any()
     # the same frame over the DEM without its hole says what could have been seen
-    full = orthorectify(picture(SMALL), SMALL, exterior, hills(size=100), tiles, TO_WORK)
+    full = orthorectify(picture(SMALL), FrameView(SMALL, exterior, hills(size=100), TO_WORK), tiles)
     # (its border may fall one pixel further: there the lattices differ)
     seen = cv2.erode((full.quality > 0).astype(np.uint8), np.ones((5, 5))) > 0
     lost = seen & (result.quality == 0)
@@ -183,11 +186,11 @@ def test_beyond_the_terrain_and_beyond_range_nothing_is_drawn():
     terrain = hills(size=60)  # 590 m
     exterior = pose(terrain, agl_m=80.0, pitch_deg=-20.0, yaw_deg=0.0)
     tiles = tiles_around((CENTRE[0] - 500, CENTRE[1] - 100, CENTRE[0] + 500, CENTRE[1] + 900), 17, TO_WORK)
-    result = orthorectify(picture(SMALL), SMALL, exterior, terrain, tiles, TO_WORK)
+    result = orthorectify(picture(SMALL), FrameView(SMALL, exterior, terrain, TO_WORK), tiles)
     ground = ground_of(tiles, terrain)
     assert not result.quality[np.isnan(ground[..., 2])].any()
-    near = orthorectify(picture(SMALL), SMALL, exterior, terrain, tiles, TO_WORK, max_range_m=200.0)
-    distance = np.linalg.norm(ground - exterior.projection_centre_m, axis=-1)
-    assert near.quality.any()
-    assert distance[near.quality > 0].max() <= 200.1
-    assert (near.quality > 0).sum() < (result.quality > 0).sum()
+    wide = hills(size=250)
+    range_m = compute_mapping_range_m(SMALL, exterior, wide)
+    near = orthorectify(picture(SMALL), FrameView(SMALL, exterior, wide, TO_WORK), tiles)
+    distance = np.linalg.norm(ground_of(tiles, wide) - exterior.projection_centre_m, axis=-1)
+    assert range_m - 10.0 < distance[near.quality > 0].max() <= range_m + 0.1 < distance.max()

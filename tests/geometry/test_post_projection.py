@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from flycam.geometry.camera import is_in_image, project
+from flycam.geometry.frame_view import FrameView
 from flycam.geometry.grid import TileRange, make_tile_range
 from flycam.geometry.orthorectification import compute_source_coordinates, orthorectify
 from flycam.geometry.posts import has_fine_posts
@@ -41,9 +42,9 @@ def house(east, north):
 def test_every_seen_pixel_is_where_exact_projection_puts_it(pitch):
     terrain = fine(waves)
     exterior = pose(terrain, agl_m=100.0, pitch_deg=pitch)
-    assert has_fine_posts(SMALL, exterior, terrain)
+    assert has_fine_posts(FrameView(SMALL, exterior, terrain, TO_WORK))
     tiles = tiles_of(SMALL, exterior, terrain)
-    where = compute_source_coordinates(SMALL, exterior, terrain, tiles, TO_WORK)
+    where = compute_source_coordinates(FrameView(SMALL, exterior, terrain, TO_WORK), tiles)
     exact, _ = project(SMALL, exterior, ground_of(tiles, terrain).reshape(-1, 3))
     off = np.hypot(where.u.ravel() - exact[:, 0], where.v.ravel() - exact[:, 1])[where.valid.ravel()]
     assert off.size > 10_000
@@ -54,9 +55,9 @@ def test_a_tile_alone_has_the_bytes_it_has_among_others():
     terrain = fine(waves)
     exterior = pose(terrain, agl_m=100.0, pitch_deg=-70.0)
     tiles = tiles_of(SMALL, exterior, terrain)
-    whole = orthorectify(picture(SMALL), SMALL, exterior, terrain, tiles, TO_WORK)
+    whole = orthorectify(picture(SMALL), FrameView(SMALL, exterior, terrain, TO_WORK), tiles)
     tile = middle_tile(tiles)
-    alone = orthorectify(picture(SMALL), SMALL, exterior, terrain, make_tile_range(tile), TO_WORK)
+    alone = orthorectify(picture(SMALL), FrameView(SMALL, exterior, terrain, TO_WORK), make_tile_range(tile))
     rows, cols = tiles.window_px(tile)
     assert (whole.rgb[rows, cols] == alone.rgb).all()
     assert (whole.quality[rows, cols] == alone.quality).all()
@@ -67,7 +68,7 @@ def test_ground_behind_a_house_is_left_empty():
     terrain = fine(house)
     exterior = pose(terrain, agl_m=60.0, pitch_deg=-90.0)
     tiles = tiles_of(SMALL, exterior, terrain, z=20)
-    where = compute_source_coordinates(SMALL, exterior, terrain, tiles, TO_WORK)
+    where = compute_source_coordinates(FrameView(SMALL, exterior, terrain, TO_WORK), tiles)
     ground = ground_of(tiles, terrain)[::3, ::3]
     centre = np.array(exterior.projection_centre_m)
     hits = cast_rays(terrain, centre, (ground - centre).reshape(-1, 3)).reshape(ground.shape)
@@ -89,13 +90,15 @@ def test_wanted_blocks_are_the_same_as_in_the_whole_and_tiles_without_are_left_o
     exterior = pose(terrain, agl_m=100.0, pitch_deg=-90.0)
     tiles: TileRange = tiles_of(SMALL, exterior, terrain)
     pixels, (rows, cols) = picture(SMALL), tiles.shape_tiles
-    whole = orthorectify(pixels, SMALL, exterior, terrain, tiles, TO_WORK)
+    whole = orthorectify(pixels, FrameView(SMALL, exterior, terrain, TO_WORK), tiles)
     wanted = np.zeros((8 * rows, 8 * cols), dtype=bool)
-    assert not orthorectify(pixels, SMALL, exterior, terrain, tiles, TO_WORK, wanted=wanted).quality.any()
+    assert not orthorectify(
+        pixels, FrameView(SMALL, exterior, terrain, TO_WORK), tiles, wanted=wanted
+    ).quality.any()
     at = tiles.window_px(middle_tile(tiles))
     top, left = at[0].start // 32, at[1].start // 32
     wanted[top + 2 : top + 5, left + 1], wanted[top + 6, left + 3 : left + 7] = True, True
-    part = orthorectify(pixels, SMALL, exterior, terrain, tiles, TO_WORK, wanted=wanted)
+    part = orthorectify(pixels, FrameView(SMALL, exterior, terrain, TO_WORK), tiles, wanted=wanted)
     asked = wanted.repeat(32, 0).repeat(32, 1)
     assert (part.quality[asked] > 0).any()
     np.testing.assert_array_equal(part.quality[asked], whole.quality[asked])

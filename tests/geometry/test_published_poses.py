@@ -12,9 +12,9 @@ import rasterio
 import yaml
 
 from flycam.geometry.camera import InteriorOrientation, LensModel, compute_image_rays, project
-from flycam.geometry.grid import TileRange, compute_grid_pixel_m, find_range_for_bounds
+from flycam.geometry.frame_view import FrameView
+from flycam.geometry.grid import PlanarMap, TileRange, compute_grid_pixel_m, find_range_for_bounds
 from flycam.geometry.orthorectification import MAX_LATTICE_ERROR_PX, orthorectify
-from flycam.geometry.planar_map import PlanarMap
 from flycam.geometry.pose import rotation_from_angle_axis, rotation_from_body, rotation_from_opk, to_mat3
 from flycam.geometry.terrain import cast_rays
 from tests.geometry.published import odm_camera, read_dem, read_opk
@@ -128,7 +128,11 @@ def orthos(flight, gsd_m):
     for name, exterior in sorted(poses.items()):
         with rasterio.open(folder / f"{name}.tif") as source:
             pixels = np.ascontiguousarray(np.moveaxis(source.read([1, 2, 3]), 0, -1).astype(np.uint8))
-        yield name, orthorectify(pixels, interior, exterior, dem, tiles, to_work), compute_grid_pixel_m(z)
+        yield (
+            name,
+            orthorectify(pixels, FrameView(interior, exterior, dem, to_work), tiles),
+            compute_grid_pixel_m(z),
+        )
 
 
 def displacements(a, b, window=64, step=48):

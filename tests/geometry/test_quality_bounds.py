@@ -13,12 +13,11 @@ from flycam.geometry.footprint import compute_footprint
 from flycam.geometry.frame_view import FrameView, group_compatible_views
 from flycam.geometry.grid import TileRange
 from flycam.geometry.lattice import FrameLattices
-from flycam.geometry.orthorectification import MAX_LATTICE_ERROR_PX, orthorectify
+from flycam.geometry.orthorectification import orthorectify
 from flycam.geometry.pose import CameraMotion
 from flycam.geometry.quality_bounds import (
     BLOCKS,
     compute_quality_bounds,
-    compute_quality_bounds_batch,
     compute_wanted_extents,
     find_wanted_tiles,
 )
@@ -48,11 +47,9 @@ def blocks_of(raster: np.ndarray, tiles: TileRange) -> np.ndarray:
 @settings(max_examples=6, deadline=None)
 def test_every_pixel_lies_between_the_bounds(seed: int, pitch_deg: float, relief_m: float) -> None:
     terrain, exterior, tiles = scene(seed, pitch_deg, relief_m)
-    made = orthorectify(PIXELS, SMALL, exterior, terrain, tiles, TO_WORK)
+    made = orthorectify(PIXELS, FrameView(SMALL, exterior, terrain, TO_WORK), tiles)
     quality = blocks_of(made.quality, tiles)
-    bounds, _ = compute_quality_bounds(
-        FrameView(SMALL, exterior, terrain, TO_WORK, None), tiles, MAX_LATTICE_ERROR_PX
-    )
+    ((bounds, _),) = compute_quality_bounds([FrameView(SMALL, exterior, terrain, TO_WORK)], [tiles])
     assert not np.delete(quality, bounds.index, axis=0).any()
     seen = quality[bounds.index]
     assert (seen.min(axis=-1) >= bounds.lowest).all()
@@ -70,16 +67,14 @@ def test_what_is_wanted_has_the_same_bytes(seed: int, pitch_deg: float, share: f
     terrain, exterior, tiles = scene(seed, pitch_deg, 350.0)
     rows, cols = tiles.shape_tiles
     wanted = np.random.default_rng(seed).random((rows * BLOCKS, cols * BLOCKS)) < share**3
-    whole = orthorectify(PIXELS, SMALL, exterior, terrain, tiles, TO_WORK)
-    part = orthorectify(PIXELS, SMALL, exterior, terrain, tiles, TO_WORK, wanted=wanted)
+    whole = orthorectify(PIXELS, FrameView(SMALL, exterior, terrain, TO_WORK), tiles)
+    part = orthorectify(PIXELS, FrameView(SMALL, exterior, terrain, TO_WORK), tiles, wanted=wanted)
     pixels = wanted.repeat(32, axis=0).repeat(32, axis=1)
     np.testing.assert_array_equal(part.quality[pixels], whole.quality[pixels])
     np.testing.assert_array_equal(part.rgb[pixels], whole.rgb[pixels])
     made = part.quality > 0
     np.testing.assert_array_equal(part.quality[made], whole.quality[made])
-    _, lattices = compute_quality_bounds(
-        FrameView(SMALL, exterior, terrain, TO_WORK, None), tiles, MAX_LATTICE_ERROR_PX
-    )
+    ((_, lattices),) = compute_quality_bounds([FrameView(SMALL, exterior, terrain, TO_WORK)], [tiles])
     assume(lattices is not None)  # over posts this fine none are made
     assert lattices is not None
     inner = TileRange(
@@ -91,7 +86,7 @@ def test_what_is_wanted_has_the_same_bytes(seed: int, pitch_deg: float, share: f
     )
     wanted = wanted[BLOCKS:, BLOCKS:]
     again = orthorectify(
-        PIXELS, SMALL, exterior, terrain, inner, TO_WORK, wanted=wanted,
+        PIXELS, FrameView(SMALL, exterior, terrain, TO_WORK), inner, wanted=wanted,
         lattices=lattices.restrict(tiles, inner, find_wanted_tiles(inner, wanted)),
     )  # fmt: skip
     np.testing.assert_array_equal(again.quality, part.quality[256:, 256:])
@@ -122,14 +117,14 @@ def test_frames_together_have_the_bits_of_each_alone(seed: int, pitch_deg: float
         # the third and fourth read their rows one after the other, the last has another lens
         lens = rolling if number in (2, 3) else camera(480, 360, 300.0) if number == 6 else SMALL
         moving = replace(exterior, motion=motion) if number in (2, 3) else exterior
-        views.append(FrameView(lens, moving, terrain, TO_WORK, None))
+        views.append(FrameView(lens, moving, terrain, TO_WORK))
         tiles.append(tiles_around(compute_footprint(lens, exterior, terrain).bounds_m, 18, TO_WORK))
     assert [len(run) for run in group_compatible_views(views)] == [2, 1, 1, 2, 1]
-    together = compute_quality_bounds_batch(views, tiles, MAX_LATTICE_ERROR_PX)
+    together = compute_quality_bounds(views, tiles)
     assert any(lattices is not None for _, lattices in together)
     for view, one, (bounds, lattices) in zip(views, tiles, together, strict=True):
-        own = FrameView(view.interior, view.exterior, terrain, TO_WORK, None)
-        alone, alone_lattices = compute_quality_bounds(own, one, MAX_LATTICE_ERROR_PX)
+        own = FrameView(view.interior, view.exterior, terrain, TO_WORK)
+        ((alone, alone_lattices),) = compute_quality_bounds([own], [one])
         for name in ("index", "lowest", "highest"):
             np.testing.assert_array_equal(getattr(bounds, name), getattr(alone, name))
         assert (lattices is None) == (alone_lattices is None)
@@ -146,9 +141,7 @@ def test_a_frame_that_sees_nothing_of_the_tiles_has_no_bounds() -> None:
         x_stop=tiles.x_stop + 40,
         y_stop=tiles.y_stop,
     )
-    bounds, _ = compute_quality_bounds(
-        FrameView(SMALL, exterior, terrain, TO_WORK, None), far, MAX_LATTICE_ERROR_PX
-    )
+    ((bounds, _),) = compute_quality_bounds([FrameView(SMALL, exterior, terrain, TO_WORK)], [far])
     assert bounds.index.size == 0
     with pytest.raises(ValueError, match="reshape"):
         compute_wanted_extents(far, np.zeros((3, 3), dtype=bool))

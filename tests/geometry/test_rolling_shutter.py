@@ -17,6 +17,7 @@ from flycam.geometry.camera import (
     project,
 )
 from flycam.geometry.footprint import compute_footprint
+from flycam.geometry.frame_view import FrameView
 from flycam.geometry.orthorectification import compute_source_coordinates, orthorectify
 from flycam.geometry.pose import CameraMotion, rotation_from_angle_axis
 from flycam.geometry.terrain import make_flat_terrain
@@ -107,8 +108,8 @@ def test_without_readout_or_motion_nothing_changes_by_a_bit(readout_s, motion):
     )
     tiles, pixels = tiles_of(SMALL, still, terrain), picture(SMALL)
     for ground in (terrain, hills()):  # over posts, and on the lattice
-        ours = orthorectify(pixels, interior, moved, ground, tiles, TO_WORK)
-        theirs = orthorectify(pixels, SMALL, still, ground, tiles, TO_WORK)
+        ours = orthorectify(pixels, FrameView(interior, moved, ground, TO_WORK), tiles)
+        theirs = orthorectify(pixels, FrameView(SMALL, still, ground, TO_WORK), tiles)
         assert (ours.rgb == theirs.rgb).all() and (ours.quality == theirs.quality).all()
 
 
@@ -118,7 +119,7 @@ def test_every_seen_pixel_of_the_map_comes_from_the_row_that_saw_it(terrain):
     still = pose(terrain, agl_m=100.0, pitch_deg=-75.0)
     exterior = replace(still, motion=FAST)
     tiles = tiles_of(interior, exterior, terrain)
-    where = compute_source_coordinates(interior, exterior, terrain, tiles, TO_WORK)
+    where = compute_source_coordinates(FrameView(interior, exterior, terrain, TO_WORK), tiles)
     ground = ground_of(tiles, terrain).reshape(-1, 3)
     seen = where.valid.ravel()
     found = np.stack([where.u.ravel(), where.v.ravel()], axis=-1)[seen]

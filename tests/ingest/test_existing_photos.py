@@ -13,8 +13,7 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.errors import DiskFull
 from flycam.ingest.batch import ingest
 from flycam.ingest.preflight_check import PreflightRequest
-from flycam.model.flight import FlightState
-from flycam.model.layer import Layer
+from flycam.model.flight import FlightState, Layer
 from flycam.model.records import MosaicInfo, RevisionState
 from flycam.model.warning import (
     EVENT_KEPT,

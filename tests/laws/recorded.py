@@ -13,8 +13,8 @@ import numpy as np
 
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.geometry.grid import TileId, TileRange
+from flycam.model.flight import Layer
 from flycam.model.frame import FIRST_EPOCH, MosaicTile, OrthoPatch
-from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.orthorectify.rebuild import find_stale_tiles, rebuild_stale_tiles
 from flycam.mosaic.tiles.codec import TileLog, compute_content_hash, read_tile

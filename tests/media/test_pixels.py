@@ -1,4 +1,4 @@
-"""Pixels: order, depth, bands, orientation; what is cut off is refused; what is blurred is seen."""
+"""Pixels: order and depth; what is cut off is refused; what is blurred is seen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image
 
 from flycam.board.marks import convert_mark_photo
 from flycam.errors import FrameUnreadable, SourceUnreadable
@@ -47,31 +47,12 @@ def test_jpeg_decodes_as_pillow_does(tmp_path: Path) -> None:
     assert np.abs(open_pixels(path).astype(int) - expected).max() <= 3
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_when_asked_for(tmp_path: Path, orientation: int) -> None:
-    picture = Image.fromarray(ground(40, 60))
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    path = saved(tmp_path, "a.png", picture, exif=exif)
-    with Image.open(path) as stored:
-        upright = np.asarray(ImageOps.exif_transpose(stored))
-    np.testing.assert_array_equal(open_pixels(path, orientation), upright)
-
-
 def test_alpha_is_dropped_and_grey_is_repeated(tmp_path: Path) -> None:
     pixels = ground(20, 30)
     clear = Image.fromarray(np.dstack([pixels, np.zeros(pixels.shape[:2], np.uint8)]))
     np.testing.assert_array_equal(open_pixels(saved(tmp_path, "a.png", clear)), pixels)
     grey = open_pixels(saved(tmp_path, "b.png", Image.fromarray(pixels[:, :, 0])))
     np.testing.assert_array_equal(grey, np.repeat(pixels[:, :, :1], 3, axis=2))
-
-
-def test_bands_are_chosen_in_the_files_own_order(tmp_path: Path) -> None:
-    pixels = ground(20, 30) // 2 + np.array([0, 40, 90], np.uint8)
-    path = saved(tmp_path, "a.png", Image.fromarray(pixels))
-    np.testing.assert_array_equal(open_pixels(path, bands=(2, 0, 0)), pixels[:, :, [2, 0, 0]])
-    with pytest.raises(FrameUnreadable, match=r"3 .*\(0, 1, 3\)"):
-        open_pixels(path, bands=(0, 1, 3))
 
 
 def test_sixteen_bits_of_one_band_are_stretched(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from flycam.geometry.grid import get_tile_bounds, make_tile_range, mercator_to_l
 from flycam.geometry.terrain import make_flat_terrain
 from flycam.http.services import Services
 from flycam.model.access import RedactionReason, Role
+from flycam.model.flight import Layer
 from flycam.model.frame import OrthoPatch
-from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, MosaicInfo
 from flycam.mosaic.raster import COLOURS
 from flycam.mosaic.redaction import MaskOverlay, RedactionRequest, add_redaction

@@ -35,7 +35,7 @@ from flycam.geometry.pose import ExteriorOrientation, PoseSource
 from flycam.ingest.video.video_frames import VIDEO_CAMERA, format_stream_name
 from flycam.model.access import Account, Role
 from flycam.model.board import MarkKind, MarkStatus
-from flycam.model.flight import Event, EventKind, Flight, FlightState
+from flycam.model.flight import Event, EventKind, Flight, FlightState, Layer
 from flycam.model.frame import (
     FrameHeader,
     OrthoPatch,
@@ -44,7 +44,6 @@ from flycam.model.frame import (
     derive_frame_id,
     format_video_frame_name,
 )
-from flycam.model.layer import Layer
 from flycam.model.records import CommuneRecord, Coverage, FrameRecord, FrameStatus, MosaicInfo
 from flycam.model.warning import NO_TERRAIN, encode_warning
 from flycam.mosaic.terrain import register_dem

@@ -55,9 +55,8 @@ from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.pose import ExteriorOrientation, PoseSource
 from flycam.messages import Message, verbatim
 from flycam.model.access import Account, Role
-from flycam.model.flight import Classification, Event, EventKind, Flight, FlightState
+from flycam.model.flight import Classification, Event, EventKind, Flight, FlightState, Layer
 from flycam.model.frame import FrameHeader, Provenance, TileRecord, derive_frame_id
-from flycam.model.layer import Layer
 from flycam.model.records import (
     AuditEntry,
     CommuneRecord,

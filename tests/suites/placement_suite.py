@@ -16,7 +16,7 @@ from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.frames import derive_placement_id, select_current_placement, to_placement
 from flycam.errors import NotFound
 from flycam.geometry.grid import TileRange
-from flycam.model.layer import Layer
+from flycam.model.flight import Layer
 from flycam.model.records import FrameRecord, FrameStatus, Placement, Withdrawal
 from tests.suites.catalog_suite import EXTERIOR, SECOND, STORM_NS, frame
 

@@ -13,9 +13,8 @@ from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord
 from flycam.geometry.grid import TileId, TileRange
 from flycam.model.access import RedactionReason, RedactionStep
-from flycam.model.flight import Event, EventKind, Flight, FlightState, derive_live_mosaic_id
+from flycam.model.flight import Event, EventKind, Flight, FlightState, Layer, derive_live_mosaic_id
 from flycam.model.frame import MosaicTile, OrthoPatch, TileRecord
-from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawal
 from flycam.mosaic.orthorectify.rebuild import find_stale_tiles, load_amendments, rebuild_stale_tiles
 from flycam.mosaic.tiles.codec import read_tile

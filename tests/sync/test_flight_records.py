@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,16 @@ def harmed(change: Any, records: FlightRecords = RECORDS) -> bytes:
     return zstandard.ZstdCompressor().compress(json.dumps(values).encode())
 
 
+def spoil_orientation(values: Any, name: str, **spoiled: Any) -> None:
+    """Put something else into the first photo's orientation, which is JSON within JSON."""
+    header = values["frames"][0]["header"]
+    header[name] = json.dumps({**json.loads(header[name]), **spoiled})
+
+
+def to_base64(shape: shapely.Geometry) -> str:
+    return b64encode(shapely.to_wkb(shape)).decode()
+
+
 def test_hostile_names_are_shown_and_neither_lost_nor_raw() -> None:
     def named(values: Any) -> None:
         values["flight"]["name"] = "Bản Lầu\x1b]0;x\x07\n\u202e"
@@ -71,6 +82,9 @@ GROUND = RedactionFootprint(
 MASKED = replace(RECORDS, redactions=(MADE,), redaction_grounds=(GROUND,))
 
 
+POLE = shapely.box(104.0, 80.0, 105.0, 90.0)
+INFINITE = shapely.Polygon([(1.0, 0.0), (1.0, 1.0), (float("inf"), 1.0), (float("inf"), 0.0)])
+WORLD_OF_TILES = {"z": 19, "x_start": 0, "y_start": 0, "x_stop": 1 << 19, "y_stop": 1 << 19}
 RETAINED = replace(RECORDS, holds=(HELD, replace(HELD, subject=EVENT.event_id)), purges=(GONE, LIFTED))
 
 
@@ -137,6 +151,25 @@ def test_a_stick_that_tells_of_a_taking_back_uncovers_nothing_until_it_is_done_h
         (RECORDS, lambda values: values["frames"][0].update(footprint_wkb="AAAA")),
         (RECORDS, lambda values: values["frames"][0].update(flight_id="another")),
         (RECORDS, lambda values: values["mosaics"][0].update(revision=1)),
+        (RECORDS, lambda values: values["mosaics"][0].update(base_zoom=60)),
+        (RECORDS, lambda values: values["mosaics"][0].update(min_zoom=-1)),
+        (RECORDS, lambda values: values["flight"].update(bounds_lonlat_deg=[-1e300, 20.0, 1e300, 22.0])),
+        (RECORDS, lambda values: values["flight"].update(bounds_lonlat_deg=[106.0, 20.0, 104.0, 22.0])),
+        (RECORDS, lambda values: values["flight"].update(bounds_lonlat_deg=[104.0, -90.0, 106.0, 90.0])),
+        (RECORDS, lambda values: values["frames"][0].update(footprint_wkb=to_base64(INFINITE))),
+        (RECORDS, lambda values: values["frames"][0].update(footprint_wkb=to_base64(POLE))),
+        (RECORDS, lambda values: values["placements"][0].update(footprint_wkb=to_base64(POLE))),
+        (RECORDS, lambda values: spoil_orientation(values, "interior", size=[4000])),
+        (RECORDS, lambda values: spoil_orientation(values, "interior", focal=["x", 1.0])),
+        (RECORDS, lambda values: spoil_orientation(values, "interior", focal=[float("nan"), 1.0])),
+        (RECORDS, lambda values: spoil_orientation(values, "interior", calibration_id=[1])),
+        (RECORDS, lambda values: spoil_orientation(values, "exterior_prior", rotation=[[1.0], [1.0], [1.0]])),
+        (RECORDS, lambda values: spoil_orientation(values, "exterior_prior", centre=[1.0, 2.0, "x"])),
+        (RECORDS, lambda values: spoil_orientation(values, "exterior_prior", work_crs={"a": 1})),
+        (RECORDS, lambda values: values["frames"][0].update(tiles=WORLD_OF_TILES)),
+        (RECORDS, lambda values: values["placements"][0].update(tiles=WORLD_OF_TILES)),
+        (RECORDS, lambda values: values["frames"][0].update(tiles={**WORLD_OF_TILES, "x_stop": 1 << 62})),
+        (RECORDS, lambda values: values["frames"][0].update(tiles={**WORLD_OF_TILES, "z": 1 << 40})),
         (RECORDS, lambda values: values["flight"].update(name=None)),
         (RECORDS, lambda values: values["flight"].update(event_id="another")),
         (RECORDS, lambda values: values["frames"][0]["header"].update(captured_ns=1 << 63)),

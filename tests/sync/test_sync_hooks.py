@@ -16,9 +16,8 @@ from flycam.drill.photo_drill import DrillReport
 from flycam.errors import InputUnusable, OriginalPurged
 from flycam.ingest.live.workflow import VideoReport
 from flycam.model.access import PurgeStep, RetainedKind
-from flycam.model.flight import FlightState, derive_live_mosaic_id
+from flycam.model.flight import FlightState, Layer, derive_live_mosaic_id
 from flycam.model.frame import MosaicTile
-from flycam.model.layer import Layer
 from flycam.model.records import FrameStatus
 from flycam.model.warning import NO_TERRAIN, parse_warning_code
 from flycam.mosaic.amendments import withdraw_by_reference

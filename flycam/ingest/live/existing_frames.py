@@ -43,7 +43,7 @@ from flycam.mosaic.orthorectify.flight_session import (
     resolve_flight_state,
 )
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
-from flycam.mosaic.orthorectify.rectification import FrameFootprint, compute_ground_views
+from flycam.mosaic.orthorectify.rectification import FrameFootprint, project_frames
 from flycam.mosaic.terrain import FixedTerrain
 from flycam.mosaic.terrain_codec import parse_source_dem_id
 from flycam.workspace import Progress, Workspace
@@ -308,21 +308,16 @@ def _plan_reprocess(
 
 def _seen(used: Iterable[FrameRecord], video: VideoIdentity, pose_at: PoseAt, terrain: TerrainGrid) -> _Seen:
     headers: list[FrameHeader] = []
-    seen = _Seen()
+    unposed: list[tuple[FrameHeader, FrameRejected]] = []
     for record in used:
         try:
             pose = pose_at(parse_video_frame_pts_ns(record.header.provenance.source_name))
         except FrameRejected as error:
-            seen.refused.append((record.header, error))
+            unposed.append((record.header, error))
             continue
         headers.append(replace(record.header, interior=video.interior, exterior_prior=pose))
-    for header, view in zip(headers, compute_ground_views(headers, terrain) if headers else (), strict=True):
-        if isinstance(view, FrameRejected):
-            seen.refused.append((header, view))
-        else:
-            name = header.provenance.source_name
-            seen.planned.append(FrameFootprint(header=header, view=view, path=Path(video.name).parent / name))
-    return seen
+    planned, refused = project_frames(headers, terrain)
+    return _Seen(planned, [*unposed, *refused])
 
 
 def _opened(

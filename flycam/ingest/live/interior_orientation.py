@@ -74,12 +74,11 @@ _VIEW = (-0.3, 0.0, 0.3)
 class FocalEstimate:
     """Estimated focal length.
 
-    focal_px, its relative 1-sigma, and the share of the image motion that the log explains with it.
+    focal_px, and its relative 1-sigma.
     """
 
     focal_px: float
     sigma_rel: float
-    explained: float
 
     def hfov_deg(self, width_px: int) -> float:
         """Return the horizontal field of view, degrees."""
@@ -156,7 +155,7 @@ def estimate_focal_length(
     scatter = float(ratios[inlier].std(ddof=1)) / ratio / np.sqrt(inlier.sum())
     height = float(np.hypot(sigma_height_m, _CROWNS_M)) / above
     sigma = float(np.sqrt(scatter**2 + height**2 + _DISTORTION_SIGMA**2))
-    found = FocalEstimate(float(ratio * guess.focal_length_px[0]), sigma, explained)
+    found = FocalEstimate(float(ratio * guess.focal_length_px[0]), sigma)
     return found if _MIN_FIELD_OF_VIEW_DEG < found.hfov_deg(size_px[0]) < _MAX_FIELD_OF_VIEW_DEG else None
 
 

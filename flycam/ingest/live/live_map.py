@@ -16,23 +16,21 @@ import numpy as np
 import shapely
 
 from flycam.concurrency import BoundedQueue, Stage, count_workers
+from flycam.geometry.quality_bounds import compute_quality_bounds
 from flycam.geometry.terrain import TerrainGrid
 from flycam.media.pixels import Pixels
-from flycam.model.flight import Flight
+from flycam.model.flight import Flight, Layer
 from flycam.model.frame import OrthoPatch
-from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord
 from flycam.mosaic.orthorectify.flight_session import FlightSession, open_mosaic
 from flycam.mosaic.orthorectify.frame_merge import FrameRecordBuffer
 from flycam.mosaic.orthorectify.rebuild import load_amendments
 from flycam.mosaic.orthorectify.rectification import (
     FrameFootprint,
-    FrameGeometry,
-    compute_frame_quality_bounds,
     find_frame_tiles,
     get_recorded_pose,
     orthorectify_frame,
-    split_tiles,
+    view_frame,
 )
 from flycam.mosaic.orthorectify.visibility import VisibilitySolver
 from flycam.mosaic.tiles.writer import MosaicWriter
@@ -140,20 +138,16 @@ class LiveVisibility:
         Parts are of bounded size. Each has to be merged.
         """
         exterior, tiles, _ = get_recorded_pose(record)
-        size_px = (pixels.shape[1], pixels.shape[0])
-        ((bounds, lattices),) = compute_frame_quality_bounds(
-            [FrameGeometry(record.header, exterior, size_px, terrain, tiles)]
-        )
+        view = view_frame(record.header, exterior, (pixels.shape[1], pixels.shape[0]), terrain, tiles)
+        ((bounds, lattices),) = compute_quality_bounds([view], [tiles])
         self._claims.add_frame(record.frame_id, tiles, bounds)
         claim = self._claims.solve(record.frame_id)
         self._claims.remove_frame(record.frame_id)
         self._claims.forget_tiles(_MAX_CLAIMED_TILES)
-        for part in split_tiles(claim.tiles) if claim.tiles else ():
-            if (on := claim.crop(part)) is not None:
-                wanted, blocks = on
-                yield orthorectify_frame(
-                    record.header, exterior, pixels, terrain, tiles, wanted, blocks, lattices
-                )
+        for wanted, blocks in claim.split():
+            yield orthorectify_frame(
+                record.header, exterior, pixels, terrain, tiles, wanted, blocks, lattices
+            )
 
 
 # -- Flight and mosaic writer of a live video ------------------------------------------------------
@@ -162,13 +156,13 @@ class LiveVisibility:
 _MIN_TILES, _MAX_TILES = 64, 256  # 0.46 MB each
 
 
-def _count_cached_tiles(first: FrameFootprint, work_crs: str, base_zoom: int) -> int:
+def _count_cached_tiles(first: FrameFootprint, base_zoom: int) -> int:
     """Return how many base tiles to cache: of all frames that may be unpublished.
 
     Fewer than the writer's default where frames are small: memory that fills over half an hour would exceed
     what was planned.
     """
-    rows, columns = find_frame_tiles(first.view, work_crs, base_zoom).shape_tiles
+    rows, columns = find_frame_tiles(first, base_zoom).shape_tiles
     return min(max(MAX_UNPUBLISHED * rows * columns, _MIN_TILES), _MAX_TILES)
 
 
@@ -206,7 +200,7 @@ class LiveMap:
             before_append=self._records.write,
             before_group=partial(workspace.require_disk_space, GROUP_BYTES, held_lock=mosaic.flight_id),
             workers=count_workers(),
-            cache_tiles=_count_cached_tiles(first, flight.flight.work_crs, mosaic.base_zoom),
+            cache_tiles=_count_cached_tiles(first, mosaic.base_zoom),
         )
         self.publisher = Publisher(self._publish)
 

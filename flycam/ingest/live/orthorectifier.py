@@ -17,12 +17,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flycam.concurrency import BoundedQueue, DropCounter, Stage
 from flycam.errors import FrameRejected, NotFound, OptionUnusable, OriginalPurged
@@ -38,7 +36,7 @@ from flycam.ingest.video.video_frames import VIDEO_CAMERA, VideoIdentity, is_str
 from flycam.ingest.video.video_source import VideoFrame, VideoSource, count_fitting_frames
 from flycam.media.pixels import EncodedFrame, encode_frame_jpeg, open_pixels
 from flycam.messages import _
-from flycam.model.flight import Flight
+from flycam.model.flight import Flight, Layer
 from flycam.model.frame import (
     FrameHeader,
     Provenance,
@@ -46,7 +44,6 @@ from flycam.model.frame import (
     format_video_frame_name,
     parse_video_frame_pts_ns,
 )
-from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.warning import format_clock_warning, is_clock_warning
 from flycam.mosaic.adjustment.incremental import Registrar, RegistrationResult
@@ -66,10 +63,9 @@ from flycam.mosaic.orthorectify.frame_merge import Rejections
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
 from flycam.mosaic.orthorectify.rectification import (
     FrameFootprint,
-    GroundView,
     build_frame_record,
-    compute_ground_view,
     get_recorded_pose,
+    project_frame,
 )
 from flycam.mosaic.surface.laying_surface import Bounds, raise_terrain
 from flycam.mosaic.terrain import TerrainSource, store_frame_terrain
@@ -504,7 +500,7 @@ class LiveOrthorectifier:
             terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
             if is_looking_up(self._film.interior, log_pose):
                 # A frame that sees no ground need not be registered.
-                compute_ground_view(header, terrain)
+                project_frame(header, terrain)
             coded = self._beside.submit(encode_frame_jpeg, picture.pixels, name)
             pose = self.registration.pose(picture, log_pose, terrain, hurried=hurried)
             try:
@@ -564,13 +560,12 @@ class LiveOrthorectifier:
 
         Raises FrameRejected.
         """
-        view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
+        seen, ground = self._seen(replace(header, exterior_prior=pose), terrain)
         # Only now: a frame that sees no ground need not be stored.
         data, sha256, decoded = coded.result()
         store_original_bytes(self._workspace, data, sha256)
         header = replace(header, provenance=replace(header.provenance, source_sha256=sha256))
-        # A name alone: the image lies in the object store.
-        planned = FrameFootprint(header=header, view=view, path=Path(header.provenance.source_name))
+        planned = replace(seen, header=header)
         opened = self._opened(planned, terrain)
         if doubt_s is not None:
             self._doubts.add(header, doubt_s, picture.breaks)
@@ -579,23 +574,23 @@ class LiveOrthorectifier:
         if ground is not terrain:
             store_frame_terrain(self._workspace, ground)
         record = replace(self._record(planned, opened, ground.dem_id), exterior=pose)
-        return partial(self._merge, opened, MergedFrame(record, picture.arrived_ns), decoded, ground)
+        return partial(opened.merge, MergedFrame(record, picture.arrived_ns), decoded, ground)
 
-    def _seen(self, header: FrameHeader, terrain: TerrainGrid) -> tuple[GroundView, TerrainGrid]:
-        """Return a frame's ground view, and the terrain to orthorectify it on.
+    def _seen(self, header: FrameHeader, terrain: TerrainGrid) -> tuple[FrameFootprint, TerrainGrid]:
+        """Return a frame's footprint, and the terrain to orthorectify it on.
 
         Raises FrameRejected.
         """
-        view = compute_ground_view(header, terrain)
+        seen = project_frame(header, terrain)
         centre_m = header.exterior_prior.projection_centre_m
-        ground = self.registration.ground(view.footprint.bounds_m, centre_m, terrain)
+        ground = self.registration.ground(seen.footprint.bounds_m, centre_m, terrain)
         if ground is terrain:
-            return view, terrain
+            return seen, terrain
         try:
-            return compute_ground_view(header, ground), ground
+            return project_frame(header, ground), ground
         # It sees past the part that was raised.
         except FrameRejected:
-            return view, terrain
+            return seen, terrain
 
     def _recall(self, picture: VideoFrame, log_pose: ExteriorOrientation, record: FrameRecord) -> None:
         """Register a frame on the map for those to come, as if just merged.
@@ -724,13 +719,13 @@ class LiveOrthorectifier:
         terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
         pose = self.registration.pose(picture, log_pose, terrain)
         try:
-            view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
+            seen, ground = self._seen(replace(header, exterior_prior=pose), terrain)
         except FrameRejected:
             self.registration.mark_rejected()
             raise
         if ground is not terrain:
             self.patience(partial(store_frame_terrain, self._workspace, ground))
-        planned = FrameFootprint(header=header, view=view, path=Path(name))
+        planned = replace(seen, header=header)
         return replace(self._record(planned, opened, ground.dem_id), exterior=pose)
 
     def _abandon(self) -> None:
@@ -777,10 +772,4 @@ class LiveOrthorectifier:
         return self._open
 
     def _record(self, planned: FrameFootprint, opened: LiveMap, dem_id: str) -> FrameRecord:
-        work_crs, base_zoom = opened.flight.flight.work_crs, opened.base_zoom
-        return build_frame_record(planned, self._flight_id, work_crs, base_zoom, dem_id)
-
-    def _merge(
-        self, opened: LiveMap, frame: MergedFrame, pixels: NDArray[np.uint8], terrain: TerrainGrid
-    ) -> None:
-        opened.merge(frame, pixels, terrain)
+        return build_frame_record(planned, self._flight_id, opened.base_zoom, dem_id)

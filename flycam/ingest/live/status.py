@@ -32,12 +32,12 @@ from flycam.ingest.live.telemetry import LinkStatus, Telemetry, compute_log_time
 from flycam.ingest.video.video_frames import VideoIdentity
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
 from flycam.messages import Message, _
+from flycam.model.flight import Layer
 from flycam.model.frame import FrameHeader, Provenance
-from flycam.model.layer import Layer
 from flycam.model.telemetry import TelemetrySample
 from flycam.model.warning import describe_warning
 from flycam.mosaic.orthorectify.flight_session import FlightLabels, find_flight, resolve_flight_event
-from flycam.mosaic.orthorectify.rectification import compute_ground_view
+from flycam.mosaic.orthorectify.rectification import project_frame
 from flycam.mosaic.terrain import TerrainSource
 from flycam.storage import keys
 from flycam.workspace import Workspace
@@ -331,12 +331,12 @@ class StatusReporter:
                 exterior_prior=pose,
                 provenance=Provenance(source_name=self._film.name, source_sha256="", camera=""),
             )
-            view = compute_ground_view(header, self._ground.terrain_at(pose.projection_centre_m))
+            seen = project_frame(header, self._ground.terrain_at(pose.projection_centre_m))
         # The error is reported where the frame is orthorectified.
         except FlycamError:
             self._footprint = ()
         else:
-            outline = shapely.simplify(view.outline_lonlat, _OUTLINE_M / _METRES_PER_DEGREE)
+            outline = shapely.simplify(seen.outline_lonlat, _OUTLINE_M / _METRES_PER_DEGREE)
             self._footprint = tuple(_rounded(lon, lat) for lon, lat in outline.exterior.coords)
         return self._footprint
 

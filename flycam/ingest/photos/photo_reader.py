@@ -67,13 +67,10 @@ class PhotoMetadata:
 
     absolute_altitude_m   the maker's height above sea level; its datum is to be resolved
     ellipsoid_altitude_m  height above the ellipsoid where the maker states it (senseFly AltitudeWGS84)
-    altitude_type         DJI AltitudeType ("RtkAlt", "GpsFusionAlt") as written
     direction_deg         EXIF GPSImgDirection; direction_reference "T" true north, "M" magnetic
     f_number              aperture
     focal_plane_px_per_mm EXIF FocalPlaneXResolution per millimetre, of the full-size image
     exif_size_px          image size by EXIF PixelXDimension, PixelYDimension (full size before editing)
-    aircraft_model        model of the aircraft where it is not the camera's (DJI DroneModel)
-    image_source          DJI ImageSource ("WideCamera", "ZoomCamera", "InfraredCamera") as written
     band_name             name of a multispectral band ("NIR", "Red") as written
     shutter_type          DJI ShutterType ("Mechanical", "Electronic") as written
     software              program that last wrote the file: a camera's firmware, or a viewer or editor (EXIF,
@@ -125,14 +122,11 @@ class PhotoMetadata:
     is_drill: bool = False
     remarks: tuple[Message, ...] = ()
     ellipsoid_altitude_m: float | None = None
-    altitude_type: str | None = None
     direction_deg: float | None = None
     direction_reference: str | None = None
     f_number: float | None = None
     focal_plane_px_per_mm: float | None = None
     exif_size_px: tuple[int, int] | None = None
-    aircraft_model: str = ""
-    image_source: str = ""
     band_name: str = ""
     shutter_type: str = ""
     software: str = ""
@@ -629,7 +623,7 @@ def _compose(
         maker=maker,
         model=model,
         size_px=head.size_px,
-        image_source=fields.get("image_source", ""),
+        image_source=fields.pop("image_source", ""),
         band_name=fields.get("band_name", ""),
         ev100=compute_ev100(exif.f_number, exif.exposure_s, exif.iso),
     )

@@ -38,16 +38,8 @@ class PhotoSearchResult:
     refused: tuple[tuple[Path, SourceUnreadable], ...] = ()
 
 
-def find_photos(paths: Iterable[Path]) -> list[Path]:
-    """Return JPEG, PNG and TIFF photos at `paths`, sorted, each once.
-
-    Files or folders, searched recursively. Raises SourceUnreadable if a path does not exist.
-    """
-    return list(search_photos(paths).photos)
-
-
 def search_photos(paths: Iterable[Path]) -> PhotoSearchResult:
-    """Search as `find_photos`, and return the skipped files with reasons.
+    """Search files and folders, recursively, for JPEG, PNG and TIFF photos.
 
     A file with a photo's suffix is kept whatever its bytes are, so that reading it gives the reason why it
     cannot be used; a file without such a suffix is kept if its bytes are a photo's. Names that are not UTF-8

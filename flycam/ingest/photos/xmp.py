@@ -63,7 +63,6 @@ class Dewarp:
     Offsets cx, cy are from `calibrated_centre_px`, else from the image centre.
     """
 
-    calibrated_on: str
     fx_px: float
     fy_px: float
     cx_offset_px: float
@@ -273,8 +272,6 @@ def _dji_like(prefix: str) -> dict[str, str]:
         "rtk_std_m": "RtkStdLon,RtkStdLat,RtkStdHgt",
         "utc_text": "UTCAtExposure",
         "serial": "CameraSerialNumber",
-        "aircraft_model": "DroneModel ProductName",
-        "altitude_type": "AltitudeType",
         "image_source": "ImageSource",
         "shutter_type": "ShutterType",
     }
@@ -488,7 +485,7 @@ def parse_zoned_time(values: Values, names: str, without_zone: str = "") -> str 
 _READERS: Mapping[str, Callable[[Values, str], Any]] = {
     **dict.fromkeys(("camera", "gimbal", "aircraft"), _angles_of),
     **dict.fromkeys(("speed_mps", "calibrated_centre_px", "rtk_std_m"), _vector_of),
-    **dict.fromkeys(("serial", "aircraft_model", "altitude_type", "image_source"), _find_text),
+    **dict.fromkeys(("serial", "image_source"), _find_text),
     **dict.fromkeys(("shutter_type", "band_name"), _find_text),
     "calibrated_focal_px": _positive_of,
     "rtk_flag": _integer_of,
@@ -510,8 +507,7 @@ def parse_dewarp(text: str) -> Dewarp | None:
     Source: DJI's image processing guides. A row of zeros, which some aircraft write without a calibration, is
     None too.
     """
-    day, semicolon, row = text.partition(";")
-    parts = (row if semicolon else text).split(",")
+    parts = (text.partition(";")[2] or text).split(",")
     if len(parts) < 9:
         return None
     try:
@@ -521,7 +517,6 @@ def parse_dewarp(text: str) -> Dewarp | None:
     if not all(map(math.isfinite, (fx, fy, cx, cy, k1, k2, p1, p2, k3))) or fx <= 0 or fy <= 0:
         return None
     return Dewarp(
-        calibrated_on=day.strip() if semicolon else "",
         fx_px=fx,
         fy_px=fy,
         cx_offset_px=cx,
@@ -542,7 +537,6 @@ def _skydio_dewarp(values: Values) -> Dewarp | None:
         return None
     k1, k2, k3 = radial
     return Dewarp(
-        calibrated_on="",
         fx_px=focal[0],
         fy_px=focal[1],
         cx_offset_px=0.0,

@@ -56,9 +56,8 @@ from flycam.ingest.telemetry.airdata import is_airdata
 from flycam.ingest.telemetry.subtitles import is_subtitle_file
 from flycam.messages import _, ngettext
 from flycam.model.diagnosis import Diagnosis, Problem, Rejection, Severity, Takeoff
-from flycam.model.flight import LOCAL_DATUM, is_flat_datum
+from flycam.model.flight import LOCAL_DATUM, Layer, is_flat_datum
 from flycam.model.frame import FrameHeader, Provenance, derive_frame_id
-from flycam.model.layer import Layer
 from flycam.model.warning import NO_TERRAIN
 from flycam.mosaic.terrain import TerrainLookup
 from flycam.storage.files import guard_foreign_reader, make_unopenable, parse_bounded_json, read_regular
@@ -70,7 +69,6 @@ def build_posed_headers(
     *,
     camera: InteriorOrientation | None,
     pose_file: str,
-    operator: str | None = None,
 ) -> tuple[tuple[FrameHeader, ...], tuple[Rejection, ...]]:
     """Return headers of the photos that have a pose by name; rejections of the rest.
 
@@ -111,7 +109,6 @@ def build_posed_headers(
                     source_name=photo.name,
                     source_sha256=photo.identity,
                     camera=photo.camera_name,
-                    operator=operator,
                     settled=(f"The pose is taken from {pose_file}.",),
                 ),
             )

@@ -19,7 +19,15 @@ import numpy as np
 from flycam.errors import PoseRejected, PositionUnknown
 from flycam.geodata.geoid import convert_height
 from flycam.ingest.photos.xmp import Dialect
-from flycam.ingest.preflight.flight_table import CLEARANCE_M, Bools, FlightTable, Floats, Index, SortieHeights
+from flycam.ingest.preflight.flight_table import (
+    CLEARANCE_M,
+    Bools,
+    FlightTable,
+    Floats,
+    Index,
+    SortieHeights,
+    report_rows,
+)
 from flycam.ingest.preflight.flying_height import FlyingHeights, make_unknown_heights
 from flycam.ingest.preflight.takeoff import (
     SIGMA_GNSS_HEIGHT_M,
@@ -238,24 +246,21 @@ def _terrain_elsewhere() -> list[Problem]:
 
 def _without_ground(table: FlightTable, unknown: Bools) -> list[Problem]:
     """Report photos outside the registered terrain."""
-    if not unknown.any():
-        return []
     count, total = int(unknown.sum()), len(table)
-    return [
-        Problem(
-            code=TERRAIN_HOLE if unknown.all() else TERRAIN_PARTIAL,
-            severity=Severity.ERROR if unknown.all() else Severity.WARNING,
-            sentence=ngettext(
-                "The registered terrain has no height under {unknown} of {count} photo: add terrain of that "
-                "place with flycam dem add.",
-                "The registered terrain has no height under {unknown} of {count} photos: add terrain of that "
-                "place with flycam dem add.",
-                total,
-                unknown=count,
-            ),
-            frames=table.names_of(unknown),
-        )
-    ]
+    return report_rows(
+        table.names,
+        unknown,
+        TERRAIN_HOLE if unknown.all() else TERRAIN_PARTIAL,
+        Severity.ERROR if unknown.all() else Severity.WARNING,
+        ngettext(
+            "The registered terrain has no height under {unknown} of {count} photo: add terrain of that "
+            "place with flycam dem add.",
+            "The registered terrain has no height under {unknown} of {count} photos: add terrain of that "
+            "place with flycam dem add.",
+            total,
+            unknown=count,
+        ),
+    )
 
 
 def _exposed_exif(table: FlightTable) -> list[Problem]:
@@ -675,21 +680,19 @@ def _unswap(table: FlightTable) -> tuple[FlightTable, list[Problem]]:
     if not swapped.any():
         return table, []
     fixed = np.where(swapped[:, None], lonlat[:, ::-1], lonlat)
-    count = int(swapped.sum())
-    return replace(table, lonlat=fixed), [
-        Problem(
-            code="coordinates_swapped",
-            severity=Severity.WARNING,
-            sentence=ngettext(
-                "{count} photo had longitude and latitude exchanged (a latitude beyond 90° or a place far "
-                "from the flight, which the exchange brings back): they were exchanged again.",
-                "{count} photos had longitude and latitude exchanged (a latitude beyond 90° or a place far "
-                "from the flight, which the exchange brings back): they were exchanged again.",
-                count,
-            ),
-            frames=table.names_of(swapped),
-        )
-    ]
+    return replace(table, lonlat=fixed), report_rows(
+        table.names,
+        swapped,
+        "coordinates_swapped",
+        Severity.WARNING,
+        ngettext(
+            "{count} photo had longitude and latitude exchanged (a latitude beyond 90° or a place far "
+            "from the flight, which the exchange brings back): they were exchanged again.",
+            "{count} photos had longitude and latitude exchanged (a latitude beyond 90° or a place far "
+            "from the flight, which the exchange brings back): they were exchanged again.",
+            int(swapped.sum()),
+        ),
+    )
 
 
 def _distance_m(lonlat: Floats, centre: Floats) -> Floats:
@@ -772,14 +775,11 @@ def _position_problems(
         ),
     )
     return [
-        Problem(
-            code=code,
-            severity=Severity.ERROR if mask.all() else Severity.WARNING,
-            sentence=sentence,
-            frames=table.names_of(mask),
-        )
+        problem
         for mask, code, sentence in cases
-        if mask.any()
+        for problem in report_rows(
+            table.names, mask, code, Severity.ERROR if mask.all() else Severity.WARNING, sentence
+        )
     ]
 
 
@@ -791,17 +791,16 @@ def _frozen(table: FlightTable) -> list[Problem]:
     if same.mean() < _FROZEN_SHARE:
         return []
     mask = np.concatenate([[False], same])
-    return [
-        Problem(
-            code="position_frozen",
-            severity=Severity.WARNING,
-            sentence=ngettext(
-                "{count} photo repeats the position of the one before although time passed: the aircraft "
-                "stood still or its receiver hung; check it on the map.",
-                "{count} photos repeat the position of the one before although time passed: the aircraft "
-                "stood still or its receiver hung; check them on the map.",
-                int(same.sum()),
-            ),
-            frames=table.names_of(mask),
-        )
-    ]
+    return report_rows(
+        table.names,
+        mask,
+        "position_frozen",
+        Severity.WARNING,
+        ngettext(
+            "{count} photo repeats the position of the one before although time passed: the aircraft "
+            "stood still or its receiver hung; check it on the map.",
+            "{count} photos repeat the position of the one before although time passed: the aircraft "
+            "stood still or its receiver hung; check them on the map.",
+            int(same.sum()),
+        ),
+    )

@@ -26,6 +26,7 @@ from flycam.ingest.preflight.flight_table import (
     Floats,
     GroundCourse,
     compute_circular_mean_deg,
+    report_rows,
     wrap_degrees,
 )
 from flycam.messages import Message, _, ngettext
@@ -172,28 +173,26 @@ def resolve_gimbal_lock(
         return yaw, np.zeros(len(yaw), dtype=bool), []
     worst = float(np.max(np.abs(wrap_degrees(offset - usual)[jumped])))
     settled = np.where(jumped, wrap_degrees(flight_yaw + usual), yaw)
-    count = int(jumped.sum())
     return (
         settled,
         jumped,
-        [
-            Problem(
-                code="gimbal_lock",
-                severity=Severity.INFO,
-                sentence=ngettext(
-                    "{count} nadir photo has a gimbal yaw {worst_deg:.0f}° off the flight's usual "
-                    "{usual_deg:+.0f}° to the aircraft (gimbal lock at -90°): aircraft yaw {usual_deg:+.0f}° "
-                    "is used for it.",
-                    "{count} nadir photos have a gimbal yaw up to {worst_deg:.0f}° off the flight's usual "
-                    "{usual_deg:+.0f}° to the aircraft (gimbal lock at -90°): aircraft yaw {usual_deg:+.0f}° "
-                    "is used for them.",
-                    count,
-                    worst_deg=worst,
-                    usual_deg=usual,
-                ),
-                frames=tuple(n for n, j in zip(names, jumped, strict=True) if j),
-            )
-        ],
+        report_rows(
+            names,
+            jumped,
+            "gimbal_lock",
+            Severity.INFO,
+            ngettext(
+                "{count} nadir photo has a gimbal yaw {worst_deg:.0f}° off the flight's usual "
+                "{usual_deg:+.0f}° to the aircraft (gimbal lock at -90°): aircraft yaw {usual_deg:+.0f}° "
+                "is used for it.",
+                "{count} nadir photos have a gimbal yaw up to {worst_deg:.0f}° off the flight's usual "
+                "{usual_deg:+.0f}° to the aircraft (gimbal lock at -90°): aircraft yaw {usual_deg:+.0f}° "
+                "is used for them.",
+                int(jumped.sum()),
+                worst_deg=worst,
+                usual_deg=usual,
+            ),
+        ),
     )
 
 
@@ -268,23 +267,22 @@ def fill_yaw_from_direction(
     return (
         np.where(filled, true_north, yaw),
         np.where(filled, SIGMA_DIRECTION_DEG, sigma),
-        [
-            Problem(
-                code="yaw_from_exif_direction",
-                severity=Severity.WARNING,
-                sentence=ngettext(
-                    "{count} photo carries only an image direction ({magnetic} of them from magnetic north, "
-                    "corrected by {declination_deg:+.1f}°): it is used (± {sigma_deg:.0f}°).",
-                    "{count} photos carry only an image direction ({magnetic} of them from magnetic north, "
-                    "corrected by {declination_deg:+.1f}°): it is used (± {sigma_deg:.0f}°).",
-                    int(filled.sum()),
-                    magnetic=magnetic,
-                    declination_deg=declination_deg,
-                    sigma_deg=SIGMA_DIRECTION_DEG,
-                ),
-                frames=table.names_of(filled),
-            )
-        ],
+        report_rows(
+            table.names,
+            filled,
+            "yaw_from_exif_direction",
+            Severity.WARNING,
+            ngettext(
+                "{count} photo carries only an image direction ({magnetic} of them from magnetic north, "
+                "corrected by {declination_deg:+.1f}°): it is used (± {sigma_deg:.0f}°).",
+                "{count} photos carry only an image direction ({magnetic} of them from magnetic north, "
+                "corrected by {declination_deg:+.1f}°): it is used (± {sigma_deg:.0f}°).",
+                int(filled.sum()),
+                magnetic=magnetic,
+                declination_deg=declination_deg,
+                sigma_deg=SIGMA_DIRECTION_DEG,
+            ),
+        ),
     )
 
 
@@ -302,22 +300,21 @@ def fill_yaw_from_course(
     return (
         np.where(filled, course.rough_deg, yaw),
         np.where(filled, doubt, sigma),
-        [
-            Problem(
-                code="yaw_from_course",
-                severity=Severity.WARNING,
-                sentence=ngettext(
-                    "{count} photo carries no heading: the course over ground is used (± {sigma_deg:.0f}°, "
-                    "in turns ± {sigma_in_turns_deg:.0f}°).",
-                    "{count} photos carry no heading: the course over ground is used (± {sigma_deg:.0f}°, in "
-                    "turns ± {sigma_in_turns_deg:.0f}°).",
-                    int(filled.sum()),
-                    sigma_deg=SIGMA_COURSE_YAW_DEG,
-                    sigma_in_turns_deg=SIGMA_TURN_YAW_DEG,
-                ),
-                frames=tuple(n for n, f in zip(names, filled, strict=True) if f),
-            )
-        ],
+        report_rows(
+            names,
+            filled,
+            "yaw_from_course",
+            Severity.WARNING,
+            ngettext(
+                "{count} photo carries no heading: the course over ground is used (± {sigma_deg:.0f}°, "
+                "in turns ± {sigma_in_turns_deg:.0f}°).",
+                "{count} photos carry no heading: the course over ground is used (± {sigma_deg:.0f}°, in "
+                "turns ± {sigma_in_turns_deg:.0f}°).",
+                int(filled.sum()),
+                sigma_deg=SIGMA_COURSE_YAW_DEG,
+                sigma_in_turns_deg=SIGMA_TURN_YAW_DEG,
+            ),
+        ),
     )
 
 
@@ -339,21 +336,20 @@ def widen_unsteady_yaw(
     widened = fixed & (2.0 * sigma < spread)
     if not widened.any():
         return sigma, []
-    return np.where(widened, spread, sigma), [
-        Problem(
-            code="unsteady_yaw",
-            severity=Severity.INFO,
-            sentence=ngettext(
-                "{count} photo: the aircraft's yaw swings against its course by {spread_deg:.0f}° from photo "
-                "to photo, so heading is taken as known to ± {spread_deg:.0f}° only.",
-                "{count} photos: the aircraft's yaw swings against its course by {spread_deg:.0f}° from "
-                "photo to photo, so heading is taken as known to ± {spread_deg:.0f}° only.",
-                int(widened.sum()),
-                spread_deg=spread,
-            ),
-            frames=tuple(name for name, wide in zip(names, widened.tolist(), strict=True) if wide),
-        )
-    ]
+    return np.where(widened, spread, sigma), report_rows(
+        names,
+        widened,
+        "unsteady_yaw",
+        Severity.INFO,
+        ngettext(
+            "{count} photo: the aircraft's yaw swings against its course by {spread_deg:.0f}° from photo "
+            "to photo, so heading is taken as known to ± {spread_deg:.0f}° only.",
+            "{count} photos: the aircraft's yaw swings against its course by {spread_deg:.0f}° from "
+            "photo to photo, so heading is taken as known to ± {spread_deg:.0f}° only.",
+            int(widened.sum()),
+            spread_deg=spread,
+        ),
+    )
 
 
 # -- Attitude: angles of gimbal, camera or aircraft ------------------------------------------------
@@ -440,24 +436,20 @@ def resolve_nose_cameras(table: FlightTable) -> tuple[FlightTable, list[Rejectio
             "--telemetry"
         )
     )
-    count = int(ahead.sum())
-    problem = Problem(
-        code="nose_camera",
-        severity=Severity.ERROR if ahead.all() else Severity.WARNING,
-        sentence=ngettext(
+    problems = report_rows(
+        table.names,
+        ahead,
+        "nose_camera",
+        Severity.ERROR if ahead.all() else Severity.WARNING,
+        ngettext(
             "{count} photo comes from a camera in the aircraft's nose and states the aircraft's attitude "
             "alone, not how far down the picture looks; it is left out.",
             "{count} photos come from a camera in the aircraft's nose and state the aircraft's attitude "
             "alone, not how far down the picture looks; they are left out.",
-            count,
+            int(ahead.sum()),
         ),
-        frames=table.names_of(ahead),
     )
-    return (
-        table.take(~ahead),
-        [Rejection.from_error(name, error) for name in table.names_of(ahead)],
-        [problem],
-    )
+    return table.take(~ahead), [Rejection.from_error(name, error) for name in table.names_of(ahead)], problems
 
 
 def resolve_attitude(table: FlightTable, course: GroundCourse) -> tuple[Attitude, list[Problem]]:
@@ -468,7 +460,7 @@ def resolve_attitude(table: FlightTable, course: GroundCourse) -> tuple[Attitude
     angles, fixed, problems = _source_of_angles(table)
     flight_yaw = table.aircraft[:, YAW]
     reference = np.where(np.isfinite(flight_yaw), flight_yaw, course.course_deg)
-    angles[~fixed], found = resolve_roll_180(angles[~fixed], reference[~fixed], _names(table, ~fixed))
+    angles[~fixed], found = resolve_roll_180(angles[~fixed], reference[~fixed], table.names_of(~fixed))
     problems += found
     written = np.where(fixed, angles[:, YAW], compute_headings_deg(angles))
     yaw, sigma_yaw, found = resolve_yaw(written, flight_yaw, course, fixed)
@@ -490,7 +482,7 @@ def resolve_attitude(table: FlightTable, course: GroundCourse) -> tuple[Attitude
     tilt = np.where(fixed, SIGMA_BODY_DEG, SIGMA_GIMBAL_DEG)
     assumed = ~np.isfinite(angles[:, PITCH])
     if assumed.any():
-        problems.append(_assumed_nadir(table, assumed))
+        problems += _assumed_nadir(table, assumed)
         angles[assumed, PITCH] = np.where(fixed[assumed], 0.0, -90.0)
         tilt = np.where(assumed, SIGMA_ASSUMED_NADIR_DEG, tilt)
     angles[:, ROLL] = np.nan_to_num(angles[:, ROLL])
@@ -502,10 +494,6 @@ def resolve_attitude(table: FlightTable, course: GroundCourse) -> tuple[Attitude
     )
 
 
-def _names(table: FlightTable, mask: Bools) -> tuple[str, ...]:
-    return table.names_of(mask)
-
-
 def _source_of_angles(table: FlightTable) -> tuple[Floats, Bools, list[Problem]]:
     """Return gimbal angles; else the camera's own; else the aircraft's, fixed mount."""
     gimbal_known = np.isfinite(table.gimbal[:, PITCH])
@@ -515,25 +503,22 @@ def _source_of_angles(table: FlightTable) -> tuple[Floats, Bools, list[Problem]]
     angles = np.where(gimbal_known[:, None], table.gimbal, np.nan)
     angles = np.where(camera_known[:, None], table.camera, angles)
     angles = np.where(body_only[:, None], table.aircraft, angles)
-    problems: list[Problem] = []
     belly = fixed & np.isfinite(table.aircraft).any(axis=1)
-    if belly.any():
-        tilt = np.nanmax(np.abs(angles[belly][:, [PITCH, ROLL]]), initial=0.0)
-        problems.append(
-            Problem(
-                code="fixed_mount",
-                severity=Severity.INFO,
-                sentence=ngettext(
-                    "{count} photo carries no gimbal angles: the aircraft's own attitude is used for a "
-                    "camera that looks straight out of its belly (tilt up to {tilt_deg:.1f}°).",
-                    "{count} photos carry no gimbal angles: the aircraft's own attitude is used for a camera "
-                    "that looks straight out of its belly (tilt up to {tilt_deg:.1f}°).",
-                    int(belly.sum()),
-                    tilt_deg=tilt,
-                ),
-                frames=table.names_of(belly),
-            )
-        )
+    tilt = np.nanmax(np.abs(angles[belly][:, [PITCH, ROLL]]), initial=0.0)
+    problems = report_rows(
+        table.names,
+        belly,
+        "fixed_mount",
+        Severity.INFO,
+        ngettext(
+            "{count} photo carries no gimbal angles: the aircraft's own attitude is used for a "
+            "camera that looks straight out of its belly (tilt up to {tilt_deg:.1f}°).",
+            "{count} photos carry no gimbal angles: the aircraft's own attitude is used for a camera "
+            "that looks straight out of its belly (tilt up to {tilt_deg:.1f}°).",
+            int(belly.sum()),
+            tilt_deg=tilt,
+        ),
+    )
     return angles, fixed, problems
 
 
@@ -612,21 +597,18 @@ def resolve_roll_180(
             count,
             evidence=read_so,
         )
-    return settled, [
-        Problem(
-            code="roll_180",
-            severity=Severity.INFO if offset.size else Severity.WARNING,
-            sentence=sentence,
-            frames=tuple(n for n, f in zip(names, flipped, strict=True) if f),
-        )
-    ]
+    return settled, report_rows(
+        names, flipped, "roll_180", Severity.INFO if offset.size else Severity.WARNING, sentence
+    )
 
 
-def _assumed_nadir(table: FlightTable, assumed: Bools) -> Problem:
-    return Problem(
-        code="nadir_assumed",
-        severity=Severity.WARNING,
-        sentence=ngettext(
+def _assumed_nadir(table: FlightTable, assumed: Bools) -> list[Problem]:
+    return report_rows(
+        table.names,
+        assumed,
+        "nadir_assumed",
+        Severity.WARNING,
+        ngettext(
             "{count} photo carries no tilt at all: it is taken as looking straight down (± "
             "{sigma_deg:.0f}°).",
             "{count} photos carry no tilt at all: they are taken as looking straight down (± "
@@ -634,7 +616,6 @@ def _assumed_nadir(table: FlightTable, assumed: Bools) -> Problem:
             int(assumed.sum()),
             sigma_deg=SIGMA_ASSUMED_NADIR_DEG,
         ),
-        frames=table.names_of(assumed),
     )
 
 
@@ -707,34 +688,29 @@ def reject_sky_photos(
         )
         for i in np.flatnonzero(sky).tolist()
     ]
-    problems = []
-    if sky.any():
-        problems.append(
-            Problem(
-                code="horizon",
-                severity=Severity.WARNING,
-                sentence=ngettext(
-                    "{count} photo looks at the horizon or the sky and is left out: tilt the gimbal down.",
-                    "{count} photos look at the horizon or the sky and are left out: tilt the gimbal down.",
-                    int(sky.sum()),
-                ),
-                frames=tuple(names[i] for i in np.flatnonzero(sky).tolist()),
-            )
-        )
-    if some.any():
-        problems.append(
-            Problem(
-                code="horizon_part",
-                severity=Severity.INFO,
-                sentence=ngettext(
-                    "{count} photo sees the horizon in part (up to {most_pct:.0f} % of the picture): only "
-                    "the ground below it is used.",
-                    "{count} photos see the horizon in part (up to {most_pct:.0f} % of the picture): only "
-                    "the ground below it is used.",
-                    int(some.sum()),
-                    most_pct=share[some].max() * 100,
-                ),
-                frames=tuple(names[i] for i in np.flatnonzero(some).tolist()),
-            )
-        )
+    problems = report_rows(
+        names,
+        sky,
+        "horizon",
+        Severity.WARNING,
+        ngettext(
+            "{count} photo looks at the horizon or the sky and is left out: tilt the gimbal down.",
+            "{count} photos look at the horizon or the sky and are left out: tilt the gimbal down.",
+            int(sky.sum()),
+        ),
+    )
+    problems += report_rows(
+        names,
+        some,
+        "horizon_part",
+        Severity.INFO,
+        ngettext(
+            "{count} photo sees the horizon in part (up to {most_pct:.0f} % of the picture): only "
+            "the ground below it is used.",
+            "{count} photos see the horizon in part (up to {most_pct:.0f} % of the picture): only "
+            "the ground below it is used.",
+            int(some.sum()),
+            most_pct=share[some].max(initial=0.0) * 100,
+        ),
+    )
     return keep, rejected, problems

@@ -30,7 +30,6 @@ from flycam.model.diagnosis import Gap, GapKind, Problem, ReliefZone, Severity, 
 MIN_RELIEF_SHARE = 0.1
 """Relief below this share of the height above ground counts as flat, one zone."""
 _SAMPLES = 96
-_STRIP_DEG = 20.0
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from flycam.errors import (
 from flycam.ingest.photos.photo_reader import PhotoMetadata, make_display_names
 from flycam.ingest.preflight.altitude import CameraHeights
 from flycam.ingest.preflight.attitude import Attitude, compute_sky_fraction, reject_sky_photos
-from flycam.ingest.preflight.flight_table import CLEARANCE_M, Bools, FlightTable
+from flycam.ingest.preflight.flight_table import CLEARANCE_M, Bools, FlightTable, report_rows
 from flycam.ingest.preflight.frame_headers import ResolvedFlight
 from flycam.ingest.telemetry.flight_log import compute_leap_seconds
 from flycam.media.pixels import SMOOTH, PixelChecks
@@ -212,36 +212,32 @@ def _bad_clocks(photos: Sequence[PhotoMetadata], times: UtcTimes) -> list[Proble
     first_ns = _ns(datetime(_FIRST_DRONE_YEAR, 1, 1, tzinfo=UTC))
     unknown = times == 0
     reset = ~unknown & (times < first_ns)
-    problems = []
-    if unknown.any():
-        problems.append(
-            Problem(
-                code="no_time",
-                severity=Severity.WARNING,
-                sentence=ngettext(
-                    "{count} photo carries no time at all: it is ordered by name.",
-                    "{count} photos carry no time at all: they are ordered by name.",
-                    int(unknown.sum()),
-                ),
-                frames=tuple(n for n, u in zip(make_display_names(photos), unknown, strict=True) if u),
-            )
-        )
-    if reset.any():
-        problems.append(
-            Problem(
-                code="clock_reset",
-                severity=Severity.WARNING,
-                sentence=ngettext(
-                    "{count} photo is dated before {year}: the camera's clock was never set, so its date "
-                    "says nothing; set it before the next flight.",
-                    "{count} photos are dated before {year}: the camera's clock was never set, so their "
-                    "dates say nothing; set it before the next flight.",
-                    int(reset.sum()),
-                    year=_FIRST_DRONE_YEAR,
-                ),
-                frames=tuple(n for n, r in zip(make_display_names(photos), reset, strict=True) if r),
-            )
-        )
+    names = make_display_names(photos)
+    problems = report_rows(
+        names,
+        unknown,
+        "no_time",
+        Severity.WARNING,
+        ngettext(
+            "{count} photo carries no time at all: it is ordered by name.",
+            "{count} photos carry no time at all: they are ordered by name.",
+            int(unknown.sum()),
+        ),
+    )
+    problems += report_rows(
+        names,
+        reset,
+        "clock_reset",
+        Severity.WARNING,
+        ngettext(
+            "{count} photo is dated before {year}: the camera's clock was never set, so its date "
+            "says nothing; set it before the next flight.",
+            "{count} photos are dated before {year}: the camera's clock was never set, so their "
+            "dates say nothing; set it before the next flight.",
+            int(reset.sum()),
+            year=_FIRST_DRONE_YEAR,
+        ),
+    )
     return problems
 
 
@@ -498,14 +494,11 @@ def reject_bad_images(
         ),
     )
     problems = [
-        Problem(
-            code=code,
-            severity=Severity.INFO if code == "soft" else Severity.WARNING,
-            sentence=sentence,
-            frames=tuple(names[i] for i in np.flatnonzero(mask).tolist()),
-        )
+        problem
         for mask, code, sentence in cases
-        if mask.any()
+        for problem in report_rows(
+            names, mask, code, Severity.INFO if code == "soft" else Severity.WARNING, sentence
+        )
     ]
     return refused, problems
 
@@ -596,18 +589,17 @@ def _posed(flight: ResolvedFlight, shown: Bools) -> tuple[Bools, list[Rejection]
         if not reported.any():
             continue
         rejected += [Rejection.from_error(name, refusal.error) for name in flight.table.names_of(reported)]
-        problems.append(
-            Problem(
-                code=refusal.code,
-                severity=Severity.ERROR if reported.all() else Severity.WARNING,
-                sentence=ngettext(
-                    "{count} photo is left out, it {reason}.",
-                    "{count} photos are left out, each {reason}.",
-                    int(reported.sum()),
-                    reason=refusal.error.message,
-                ),
-                frames=flight.table.names_of(reported),
-            )
+        problems += report_rows(
+            flight.table.names,
+            reported,
+            refusal.code,
+            Severity.ERROR if reported.all() else Severity.WARNING,
+            ngettext(
+                "{count} photo is left out, it {reason}.",
+                "{count} photos are left out, each {reason}.",
+                int(reported.sum()),
+                reason=refusal.error.message,
+            ),
         )
     return keep, rejected, problems
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from flycam.ingest.photos.photo_reader import PhotoMetadata, make_display_names
 from flycam.ingest.photos.xmp import Angles
+from flycam.messages import Message
+from flycam.model.diagnosis import Problem, Severity
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -66,6 +68,14 @@ class FlightTable:
         columns = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in tuple_fields}
         photos, names = tuple(self.photos[i] for i in rows), tuple(self.names[i] for i in rows)
         return replace(self, photos=photos, names=names, **columns)
+
+
+def report_rows(
+    names: Sequence[str], mask: Bools, code: str, severity: Severity, sentence: Message
+) -> list[Problem]:
+    """Return the finding on the photos where `mask` is true; none if there are none."""
+    frames = tuple(names[row] for row in np.flatnonzero(mask).tolist())
+    return [Problem(code=code, severity=severity, sentence=sentence, frames=frames)] if frames else []
 
 
 def build_flight_table(photos: Sequence[PhotoMetadata], t_ns: NDArray[np.int64]) -> FlightTable:

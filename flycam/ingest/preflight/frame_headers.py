@@ -23,8 +23,8 @@ from flycam.ingest.preflight.attitude import Attitude
 from flycam.ingest.preflight.flight_table import FlightTable, Floats
 from flycam.messages import _, ngettext
 from flycam.model.diagnosis import Problem, Severity
+from flycam.model.flight import LAYER_NAMES, Layer
 from flycam.model.frame import FrameHeader, Provenance, derive_frame_id
-from flycam.model.layer import LAYER_NAMES, Layer
 
 SIGMA_GNSS_M = 1.5
 SIGMA_RTK_FIXED_M = 0.03
@@ -86,10 +86,7 @@ def compute_grid_convergence(work_crs: str, lonlat: Floats) -> tuple[Floats, Flo
 
 
 def build_headers(
-    flight: ResolvedFlight,
-    identities: Mapping[int, str],
-    problems: Sequence[Problem],
-    operator: str | None,
+    flight: ResolvedFlight, identities: Mapping[int, str], problems: Sequence[Problem]
 ) -> tuple[FrameHeader, ...]:
     """Return headers of the rows with an identity, in order.
 
@@ -120,7 +117,6 @@ def build_headers(
             source_name=photo.name,
             source_sha256=identity,
             camera=photo.camera_name,
-            operator=operator,
             settled=settled[i],
         )
         headers.append(

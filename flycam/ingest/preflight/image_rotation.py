@@ -14,13 +14,14 @@ where the heading was measured and a tag, or the aspect ratio, points to another
 from __future__ import annotations
 
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.concurrency import LruCache
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.camera import InteriorOrientation, LensModel, rotate_exterior, rotate_interior
 from flycam.geometry.correlation import (
@@ -38,7 +39,7 @@ from flycam.geometry.correlation import (
 from flycam.geometry.pose import ExteriorOrientation, PoseSource, to_mat3
 from flycam.ingest.photos.calibration import resolve_interior
 from flycam.ingest.photos.photo_reader import PhotoMetadata
-from flycam.ingest.preflight.flight_table import CLEARANCE_M, Bools, FlightTable, Floats
+from flycam.ingest.preflight.flight_table import CLEARANCE_M, Bools, FlightTable, Floats, report_rows
 from flycam.ingest.preflight.frame_headers import ResolvedFlight
 from flycam.media.pixels import THUMBNAIL_PX, PixelChecks, Pixels
 from flycam.messages import Message, _, ngettext
@@ -142,20 +143,19 @@ def report_edits(
             photo.software for photo in untouched if photo.software and _camera(photo) in cameras
         )
         others_said = _(", the others by {software}", software=others) if others else ""
-        problems.append(
-            Problem(
-                code=code,
-                severity=severity,
-                sentence=ngettext(
-                    "{count} photo was saved by {software}{others}: {verdict}.",
-                    "{count} photos were saved by {software}{others}: {verdict}.",
-                    len(chosen),
-                    software=software,
-                    others=others_said,
-                    verdict=verdict,
-                ),
-                frames=tuple(names[row] for row in np.flatnonzero(rows).tolist()),
-            )
+        problems += report_rows(
+            names,
+            rows,
+            code,
+            severity,
+            ngettext(
+                "{count} photo was saved by {software}{others}: {verdict}.",
+                "{count} photos were saved by {software}{others}: {verdict}.",
+                len(chosen),
+                software=software,
+                others=others_said,
+                verdict=verdict,
+            ),
         )
     return [*problems, *_cropped(photos, names, edited)]
 
@@ -271,24 +271,20 @@ class OrthoThumbnails:
         self.places = np.array([(s.column, s.row) for s in self._spots])
         nodes = np.stack([s.nodes_m(gsd) for s in self._spots])
         self._nodes = np.concatenate([nodes, self._heights(nodes, height - above, terrain_at)], axis=-1)
-        self._kept: OrderedDict[tuple[int, int], OrthoThumbnail] = OrderedDict()
+        self._kept = LruCache[tuple[int, int], OrthoThumbnail](_KEPT)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def orthorectify(self, i: int, quarters: int) -> OrthoThumbnail:
         """Orthorectify thumbnail i as if its image were turned by quarters × 90°."""
-        if (i, quarters) in self._kept:
-            self._kept.move_to_end((i, quarters))
-            return self._kept[i, quarters]
+        return self._kept.get((i, quarters), lambda: self._orthorectify(i, quarters))
+
+    def _orthorectify(self, i: int, quarters: int) -> OrthoThumbnail:
         row = int(self._rows[i])
         lens = rotate_thumbnail_interior(self._flight.interiors[row], quarters, bool(self._sideways[row]))
         exterior = rotate_exterior(make_exterior(self._flight, row), quarters)
-        found = orthorectify_thumbnail(self._thumbnails[i], lens, exterior, self._spots[i], self._nodes[i])
-        self._kept[i, quarters] = found
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
-        return found
+        return orthorectify_thumbnail(self._thumbnails[i], lens, exterior, self._spots[i], self._nodes[i])
 
     def find_neighbours(self, i: int, max_count: int) -> list[int]:
         """Return the nearest others that share ground with i.
@@ -480,21 +476,20 @@ def _rotation_problems(
             chosen = rows & (quarters == turn)
             if not chosen.any():
                 continue
-            problems.append(
-                Problem(
-                    code=code,
-                    severity=Severity.INFO,
-                    sentence=ngettext(
-                        "{finding} ({count} place matches the neighbouring photos only when they are turned "
-                        "back, {as_written} as they are); flycam has turned them back, nothing is lost.",
-                        "{finding} ({count} places match the neighbouring photos only when they are turned "
-                        "back, {as_written} as they are); flycam has turned them back, nothing is lost.",
-                        int(votes[chosen, turn].sum()),
-                        finding=describe(int(chosen.sum()), 90 * turn),
-                        as_written=int(votes[chosen, 0].sum()),
-                    ),
-                    frames=flight.table.names_of(chosen),
-                )
+            problems += report_rows(
+                flight.table.names,
+                chosen,
+                code,
+                Severity.INFO,
+                ngettext(
+                    "{finding} ({count} place matches the neighbouring photos only when they are turned "
+                    "back, {as_written} as they are); flycam has turned them back, nothing is lost.",
+                    "{finding} ({count} places match the neighbouring photos only when they are turned "
+                    "back, {as_written} as they are); flycam has turned them back, nothing is lost.",
+                    int(votes[chosen, turn].sum()),
+                    finding=describe(int(chosen.sum()), 90 * turn),
+                    as_written=int(votes[chosen, 0].sum()),
+                ),
             )
     return problems
 
@@ -529,23 +524,19 @@ def _describe_unexplained_turn(count: int, turn_deg: int) -> Message:
 
 
 def _unsure(flight: ResolvedFlight, unsure: Bools) -> list[Problem]:
-    if not unsure.any():
-        return []
-    count = int(unsure.sum())
-    return [
-        Problem(
-            code="sideways",
-            severity=Severity.WARNING,
-            sentence=ngettext(
-                "{count} photo stands upright where its camera's others lie, and shows too little in common "
-                "with its neighbours to tell which way: look at it on the map.",
-                "{count} photos stand upright where their camera's others lie, and show too little in common "
-                "with their neighbours to tell which way: look at them on the map.",
-                count,
-            ),
-            frames=flight.table.names_of(unsure),
-        )
-    ]
+    return report_rows(
+        flight.table.names,
+        unsure,
+        "sideways",
+        Severity.WARNING,
+        ngettext(
+            "{count} photo stands upright where its camera's others lie, and shows too little in common "
+            "with its neighbours to tell which way: look at it on the map.",
+            "{count} photos stand upright where their camera's others lie, and show too little in common "
+            "with their neighbours to tell which way: look at them on the map.",
+            int(unsure.sum()),
+        ),
+    )
 
 
 # -- Focal length of an unknown camera, from the flight's images -----------------------------------

@@ -305,7 +305,6 @@ _MAX_STREAMS = 64
 class _Moments:
     """Pairs of UTC and video time, by which the video's first frame is dated."""
 
-    first_pts: int | None = None
     utc_ns: list[int] = field(default_factory=list)
     film_s: list[float] = field(default_factory=list)
 

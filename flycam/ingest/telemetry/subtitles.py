@@ -306,21 +306,11 @@ class Subtitles:
     satellites: Floats
     home: Home | None
     order: str
-    timed_by: str
     cues: int
     dropped: dict[str, int]
 
     def __len__(self) -> int:
         return len(self.video_ms)
-
-    @property
-    def is_new_position(self) -> NDArray[np.bool_]:
-        """N, True where the position changed.
-
-        Many aircraft repeat one fix over several frames.
-        """
-        moved = np.any(np.diff(self.lonlat, axis=0) != 0, axis=1)
-        return np.concatenate([np.ones(min(1, len(self)), dtype=bool), moved])
 
     def video_track(self) -> TelemetryTrack:
         """Return the track in video time: nanoseconds since the first frame."""
@@ -502,7 +492,6 @@ def _table(cues: list[SubtitleCue], name: str) -> Subtitles:
         satellites=_column([cue.satellites for cue in kept]),
         home=Home(lon_deg=home[0], lat_deg=home[1], height_m=float("nan")) if home else None,
         order=order,
-        timed_by=timed_by,
         cues=len(cues),
         dropped=dict(dropped),
     )

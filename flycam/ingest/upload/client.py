@@ -78,9 +78,9 @@ def send_card(
     line = ServerConnection(
         sending.url, sending.token, sending.retry_timeout_s, sending.language, on_note, trust=sending.trust
     )
-    answer = line.request(
+    answer = line.request_values(
         "POST", "/api/uploads", card.build_announcement(), Content_Type="application/json"
-    ).json
+    )
     upload_id = str(answer["upload_id"])
     parts = card.list_files(answer)
     here = sum(part.offset for part in parts)
@@ -145,14 +145,14 @@ def _send_heads(
     photos = [part for part in parts if part.kind is FileKind.PHOTO]
     done = sum(part.offset > 0 for part in photos)
     for numbers, body in pack_heads([part for part in photos if not part.offset]):
-        reply = line.request(
+        reply = line.request_values(
             "POST",
             f"/api/uploads/{upload_id}/heads",
             body,
             Content_Type="application/vnd.flycam.heads",
             Content_Encoding="gzip",
         )
-        reached.update(zip(reply.json["numbers"], reply.json["offsets"], strict=True))
+        reached.update(zip(reply["numbers"], reply["offsets"], strict=True))
         done += len(numbers)
         progress("heads", done, len(photos))
     return [_advance_offset(part, reached) for part in parts]
@@ -206,7 +206,7 @@ class _Teller:
             look = self._line.request_once("GET", self._where)
         except (ConnectionLost, NotFound):
             return
-        if look.status != 200:
+        if look.status != 200 or not isinstance(look.json, dict):
             return
         is_news = self.look is None or _drop_timestamps(self.look) != _drop_timestamps(look.json)
         self.look = look.json
@@ -275,13 +275,13 @@ def _check_saved(
     tell: Callable[[], None],
 ) -> None:
     """Wait until all is stored there, and compare its hashes with the local files."""
-    while not (status := line.request("GET", f"/api/uploads/{upload_id}").json)["saved"]:
+    while not (status := line.request_values("GET", f"/api/uploads/{upload_id}"))["saved"]:
         progress("keep", status["stored"], len(parts))
         tell()
         line.report_server_wait(status)
         time.sleep(_POLL_S)
     progress("keep", len(parts), len(parts))
-    stored_files = line.request("GET", f"/api/uploads/{upload_id}/files").json["parts"]
+    stored_files = line.request_values("GET", f"/api/uploads/{upload_id}/files")["parts"]
     for part, there in zip(parts, stored_files, strict=True):
         if compute_sha256(part.path) != there["sha256"]:
             raise InputUnusable(
@@ -297,7 +297,7 @@ def _wait_for_map(
     line: ServerConnection, upload_id: str, progress: Progress, tell: Callable[[], None]
 ) -> JsonObject:
     while True:
-        status: JsonObject = line.request("GET", f"/api/uploads/{upload_id}").json
+        status = line.request_values("GET", f"/api/uploads/{upload_id}")
         tell()
         outcome = status["laid"]
         if status["stage"] == "laid":

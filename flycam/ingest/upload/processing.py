@@ -206,19 +206,20 @@ def preview_upload(workspace: Workspace, folder: Path) -> UploadPreview:
     dems = load_registered_dems(workspace)
     inspection = check_flight(request, dems, check_pixels=False)
     diagnosis = inspection.preflight.diagnosis
-    planned, __ = project_frames(diagnosis, load_terrain_under(None, diagnosis, dems))
+    planned, __ = project_frames(diagnosis.headers, load_terrain_under(None, diagnosis, dems))
     photos = {str(photo.path): photo for photo in inspection.preflight.photos}
+    of_planned = [photos[diagnosis.paths[one.header.frame_id]] for one in planned]
     return UploadPreview(
         video_logs=films,
         inspection=inspection,
         planned=tuple(planned),
-        motion_blur_px=estimate_motion_blur(planned, [photos[str(one.path)] for one in planned]),
+        motion_blur_px=estimate_motion_blur(planned, of_planned),
         ground_m2=_ground_m2(planned),
     )
 
 
 def _ground_m2(planned: Sequence[FrameFootprint]) -> float:
-    seen = [shapely.make_valid(shapely.Polygon(one.view.footprint.polygon_m)) for one in planned]
+    seen = [shapely.make_valid(shapely.Polygon(one.footprint.polygon_m)) for one in planned]
     return float(shapely.union_all(seen).area)
 
 
@@ -272,7 +273,7 @@ def estimate_motion_blur(
     between = np.where(is_step, way / np.where(is_step, step_s, 1.0), np.nan)
     stated = np.array([np.hypot(*p.speed_mps[:2]) if p.speed_mps else np.nan for p in photos])
     exposure = np.array([p.exposure_s or np.nan for p in photos])
-    gsd = np.array([one.view.footprint.gsd_m for one in planned])
+    gsd = np.array([one.footprint.gsd_m for one in planned])
     smear = np.where(np.isfinite(stated), stated, between) * exposure / gsd
     known = np.flatnonzero(np.isfinite(smear)).tolist()
     return {planned[i].header.frame_id: float(smear[i]) for i in known}

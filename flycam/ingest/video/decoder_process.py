@@ -137,7 +137,6 @@ class _Piece:
     is_again: bool
     size: int = 0
     fragments: int = 0
-    end_ns: int = 0
 
 
 class Recorder:

@@ -120,19 +120,12 @@ class Registrar:
     Keeps the last `_REMEMBERED` of them, as poses and landmarks.
     """
 
-    def __init__(
-        self,
-        interior: InteriorOrientation,
-        *,
-        wander: LogDrift | None = None,
-        options: WindowOptions | None = None,
-    ) -> None:
+    def __init__(self, interior: InteriorOrientation) -> None:
         width, height = interior.image_size_px
         share = min(1.0, WIDTH_PX / width)
         self._size = (max(round(width * share), 1), max(round(height * share), 1))
         self._interior = scale_interior(interior, self._size)
-        self._wander = wander or LogDrift()
-        self._options = options or WindowOptions()
+        self._wander, self._options = LogDrift(), WindowOptions()
         self._landmarks = Landmarks()
         self._frames: list[Keyframe] = []
         self._next = 0

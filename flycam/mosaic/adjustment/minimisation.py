@@ -493,7 +493,6 @@ class Solution:
     unknowns: Unknowns
     cost: float
     iterations: int
-    converged: bool
 
 
 def minimise(
@@ -519,12 +518,12 @@ def minimise(
                 break
             damping = max(damping * 10.0, _FIRST_DAMPING)
             if damping > _MAX_DAMPING:
-                return Solution(unknowns=unknowns, cost=cost, iterations=done, converged=True)
+                return Solution(unknowns=unknowns, cost=cost, iterations=done)
         cost, unknowns = new_cost, moved
         damping = damping * 0.01 if damping > _MIN_DAMPING else 0.0
         if step.decrement <= tolerance:
-            return Solution(unknowns=unknowns, cost=cost, iterations=done, converged=True)
-    return Solution(unknowns=unknowns, cost=cost, iterations=iterations, converged=False)
+            return Solution(unknowns=unknowns, cost=cost, iterations=done)
+    return Solution(unknowns=unknowns, cost=cost, iterations=iterations)
 
 
 def _moved(model: LeastSquaresModel, unknowns: Unknowns, step: SolverStep) -> Unknowns:

@@ -8,7 +8,6 @@ so that a block's size does not matter.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.concurrency import LruCache
 from flycam.geometry.grid import TILE_SIZE_PX
 from flycam.model.frame import OrthoPatch
 
@@ -192,9 +192,7 @@ class FrameOverviewCache:
     ) -> None:
         self.frame_ids = tuple(frame_ids)
         self._overview_of = overview_of
-        self._memory_bytes = memory_bytes
-        self._kept: OrderedDict[int, FrameOverview] = OrderedDict()
-        self._bytes = 0
+        self._kept = LruCache[int, FrameOverview](memory_bytes, lambda overview: overview.nbytes)
 
     def __len__(self) -> int:
         return len(self.frame_ids)
@@ -202,18 +200,9 @@ class FrameOverviewCache:
     def forget(self) -> None:
         """Drop the planes kept; those requested later are made again."""
         self._kept.clear()
-        self._bytes = 0
 
     def __getitem__(self, number: int) -> FrameOverview:
-        cached = self._kept.get(number)
-        if cached is None:
-            cached = self._overview_of(self.frame_ids[number])
-            self._kept[number] = cached
-            self._bytes += cached.nbytes
-            while self._bytes > self._memory_bytes and len(self._kept) > 1:
-                self._bytes -= self._kept.popitem(last=False)[1].nbytes
-        self._kept.move_to_end(number)
-        return cached
+        return self._kept.get(number, lambda: self._overview_of(self.frame_ids[number]))
 
 
 # -- Multi-band blending: wide transitions for coarse detail, sharp ones for fine detail -----------

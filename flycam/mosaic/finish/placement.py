@@ -25,10 +25,10 @@ from flycam.model.records import FrameRecord, RevisionFrame
 from flycam.mosaic.adjustment.block import Adjustment, BlockFrame, FrameState
 from flycam.mosaic.finish.frame_overview import FrameOverview, make_frame_overview, make_place_image
 from flycam.mosaic.orthorectify.rectification import (
-    GroundView,
-    compute_ground_view,
+    FrameFootprint,
     find_frame_tiles,
     orthorectify_frame,
+    project_frame,
 )
 
 Floats = NDArray[np.float64]
@@ -84,8 +84,9 @@ class PlacementResult:
     rejected: tuple[tuple[str, Message], ...]
 
 
-def _rows_px(header: FrameHeader, view: GroundView) -> float:
-    range_m = view.footprint.gsd_m * 0.5 * sum(header.interior.focal_length_px)
+def _rows_px(frame: FrameFootprint) -> float:
+    header = frame.header
+    range_m = frame.footprint.gsd_m * 0.5 * sum(header.interior.focal_length_px)
     return estimate_motion_px(header.interior, header.exterior_prior, range_m)
 
 
@@ -109,18 +110,18 @@ def place_frames(
         interior = adjustment.interiors[before.camera]
         header = replace(record.header, interior=interior, exterior_prior=after.exterior)
         try:
-            view = compute_ground_view(header, terrain)
+            seen = project_frame(header, terrain)
         except FrameRejected as error:
             left_out.append((record.header.provenance.source_name, error.message))
             continue
-        outlines.append(view.outline_lonlat)
+        outlines.append(seen.outline_lonlat)
         placed.append(
             PlacedFrame(
                 header=header,
                 camera=before.camera,
-                tiles=find_frame_tiles(view, after.exterior.work_crs, base_zoom),
+                tiles=find_frame_tiles(seen, base_zoom),
                 covariance=None if covariances is None else covariances[number],
-                rows_px=_rows_px(header, view),
+                rows_px=_rows_px(seen),
                 kept=RevisionFrame(
                     frame_id=record.frame_id,
                     exterior=after.exterior,

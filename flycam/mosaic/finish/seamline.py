@@ -19,7 +19,6 @@ cost); Lombaert et al., ICCV 2005 (coarse to fine in bands).
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +30,7 @@ from scipy.ndimage import find_objects
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
+from flycam.concurrency import LruCache
 from flycam.geometry.grid import order_along_morton_curve
 from flycam.mosaic.finish.frame_overview import FrameOverview, FrameOverviewCache, PixelBox, Words
 from flycam.mosaic.finish.radiometry import Radiometry
@@ -563,38 +563,22 @@ def plan_seams(
     energy_end = compute_energy(coarse, small.__getitem__, heavy)
     small.clear()
 
-    views = _Views(overviews, radiometry)
+    views = LruCache[int, LabelView](_VIEWS_BYTES, _bytes_of)
+
+    def view(number: int) -> LabelView:
+        return views.get(number, lambda: make_label_view(overviews[number], radiometry, number))
+
     fine = _best(boxes, order, lambda n: lower_rim_quality(overviews[n]))
     _take_over(coarse, fine, overviews, order)
     progress(2, _STEPS)
     light = SeamCosts.from_relative(options.nadir, options.length, options.difference)
     grounds = partial(_grounds, fine, len(order))
-    for _ in _sweeps(fine, order, views.__getitem__, light, grounds, _REFINE_PX, _FINE_SWEEPS):
+    for _ in _sweeps(fine, order, view, light, grounds, _REFINE_PX, _FINE_SWEEPS):
         progress(3, _STEPS)
     second = _second(fine, overviews, order)
     overviews.forget()
     progress(_STEPS, _STEPS)
     return _plan(overviews.frame_ids, z, fine, second, (energy_start, energy_end))
-
-
-class _Views:
-    """Views on the fine grid; the last used ones are kept."""
-
-    def __init__(self, overviews: FrameOverviewCache, radiometry: Radiometry) -> None:
-        self._overviews, self._radiometry = overviews, radiometry
-        self._kept: OrderedDict[int, LabelView] = OrderedDict()
-        self._bytes = 0
-
-    def __getitem__(self, number: int) -> LabelView:
-        view = self._kept.get(number)
-        if view is None:
-            view = make_label_view(self._overviews[number], self._radiometry, number)
-            self._kept[number] = view
-            self._bytes += _bytes_of(view)
-            while self._bytes > _VIEWS_BYTES and len(self._kept) > 1:
-                self._bytes -= _bytes_of(self._kept.popitem(last=False)[1])
-        self._kept.move_to_end(number)
-        return view
 
 
 def _bytes_of(view: LabelView) -> int:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from flycam.catalog.flights import format_finish_lock
 from flycam.geodata.crs import fit_mercator_to_work
 from flycam.geometry.expected_error import compute_tile_error, compute_tile_height_sigma, smooth_terrain
-from flycam.geometry.grid import TileId, TileRange, get_range_bounds
+from flycam.geometry.grid import TileId, TileRange, compute_tile_range, get_range_bounds
+from flycam.geometry.orthorectification import create_post_view
 from flycam.geometry.posts import PostView
 from flycam.geometry.quality_bounds import crop_blocks
 from flycam.geometry.terrain import TerrainGrid, make_flat_terrain
@@ -40,7 +41,7 @@ from flycam.mosaic.finish.radiometry import Radiometry
 from flycam.mosaic.finish.seamline import SeamPlan
 from flycam.mosaic.finish.stages import FinishRun
 from flycam.mosaic.orthorectify.rebuild import load_amendments
-from flycam.mosaic.orthorectify.rectification import build_post_view, orthorectify_frame
+from flycam.mosaic.orthorectify.rectification import orthorectify_frame, view_frame
 from flycam.mosaic.surface.surface import Surface
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.originals import PhotoCache
@@ -252,7 +253,9 @@ class _Maker:
         self._canopy_m = np.float32(inputs.prior.canopy_m)
         self._ground = smooth_terrain(terrain)
         self._developed = PhotoCache(workspace, inputs.records, develop=inputs.radiometry.correct)
-        self._to_work = fit_mercator_to_work(terrain.work_crs, get_range_bounds(_around(inputs.planned)))
+        self._to_work = fit_mercator_to_work(
+            terrain.work_crs, get_range_bounds(compute_tile_range(inputs.planned))
+        )
         self._sigmas = lru_cache(maxsize=_SIGMAS_AT_ONCE)(self._sigma_over)
         self._views = lru_cache(maxsize=_VIEWS_AT_ONCE)(self._view)
         self._views_through = lru_cache(maxsize=_THROUGH_AT_ONCE)(self._view_through)
@@ -298,10 +301,13 @@ class _Maker:
             is_sharp=True,
         )
 
-    def _view(self, frame_id: str, size_px: tuple[int, int]) -> PostView | None:
+    def _view(
+        self, frame_id: str, size_px: tuple[int, int], *, include_coarse: bool = False
+    ) -> PostView | None:
         """Compute a frame's view of the terrain once: it is read block by block."""
         one = self._placed[frame_id]
-        return build_post_view(one.header, one.exterior, size_px, self._terrain, one.tiles)
+        view = view_frame(one.header, one.exterior, size_px, self._terrain, one.tiles)
+        return create_post_view(view, include_coarse=include_coarse)
 
     def _view_through(self, frame_id: str, size_px: tuple[int, int]) -> PostView | None:
         """Return the view without occlusion, or None.
@@ -310,10 +316,7 @@ class _Maker:
         """
         if not self._measured:
             return None
-        one = self._placed[frame_id]
-        posts = self._views(frame_id, size_px) or build_post_view(
-            one.header, one.exterior, size_px, self._terrain, one.tiles, coarse_too=True
-        )
+        posts = self._views(frame_id, size_px) or self._view(frame_id, size_px, include_coarse=True)
         return None if posts is None else posts.without_occlusion()
 
     def error(self, frame_id: str, tile: TileId) -> NDArray[np.float32]:
@@ -334,13 +337,3 @@ class _Maker:
     def _error(self, frame_id: str, tile: TileId, sigma_m: NDArray[np.float32]) -> NDArray[np.float32]:
         one = self._placed[frame_id]
         return compute_tile_error(one.exterior, tile, self._to_work, self._ground, sigma_m, one.covariance)
-
-
-def _around(tiles: Sequence[TileId]) -> TileRange:
-    return TileRange(
-        z=tiles[0].z,
-        x_start=min(tile.x for tile in tiles),
-        y_start=min(tile.y for tile in tiles),
-        x_stop=max(tile.x for tile in tiles) + 1,
-        y_stop=max(tile.y for tile in tiles) + 1,
-    )

@@ -26,8 +26,7 @@ from flycam.geodata.crs import to_lonlat
 from flycam.geometry.grid import TILE_SIZE_PX, TileId, choose_zoom, compute_ground_pixel_m
 from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import Message, _, ngettext
-from flycam.model.flight import Flight, FlightState
-from flycam.model.layer import Layer, name_layer
+from flycam.model.flight import Flight, FlightState, Layer, name_layer
 from flycam.model.records import Coverage, FrameRecord, FrameStatus, MosaicInfo, RevisionRecord
 from flycam.model.revision_stats import get_refusal
 from flycam.mosaic.adjustment.block import AdjustOptions

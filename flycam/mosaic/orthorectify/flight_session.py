@@ -20,11 +20,11 @@ from flycam.model.flight import (
     EventKind,
     Flight,
     FlightState,
+    Layer,
     derive_live_mosaic_id,
     is_flat_datum,
     is_unnamed,
 )
-from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.model.text import normalize_name, strip_unprintable, to_canonical_name, validate_name
 from flycam.model.warning import (
@@ -150,7 +150,7 @@ def open_flight(
     """
     times = [frame.header.captured_ns for frame in planned]
     before = find_flight(workspace, flight_id)
-    native_m = float(np.median([frame.view.footprint.gsd_m for frame in planned]))
+    native_m = float(np.median([frame.footprint.gsd_m for frame in planned]))
     if labels.gsd_m is not None:
         check_gsd(labels.gsd_m, native_m, _MAX_GSD_FACTOR * native_m)
     event = None
@@ -250,9 +250,7 @@ def _describe_terrain(
     kept = _keep_valid_warnings(before.warnings, staying, reprocess) if before is not None and staying else []
     if is_flat_datum(terrain.vertical_datum):
         kept.append(encode_warning(NO_TERRAIN))
-    elif (
-        share := compute_unknown_share(terrain, [f.view.footprint.polygon_m for f in planned])
-    ) > _MAX_UNKNOWN:
+    elif (share := compute_unknown_share(terrain, [f.footprint.polygon_m for f in planned])) > _MAX_UNKNOWN:
         kept.append(encode_warning(TERRAIN_HOLES, files=terrain_names, percent=round(100 * share)))
     return _FlightTerrain(
         vertical_datum=terrain.vertical_datum, dem_id=terrain.dem_id, warnings=tuple(dict.fromkeys(kept))
@@ -349,7 +347,7 @@ def open_mosaic(
         mosaic_id=mosaic_id,
         flight_id=flight.flight_id,
         layer=layer,
-        base_zoom=choose_zoom(flight.gsd_m, float(np.median([frame.view.lat_deg for frame in frames]))),
+        base_zoom=choose_zoom(flight.gsd_m, float(np.median([frame.lat_deg for frame in frames]))),
         min_zoom=MIN_ZOOM,
     )
     workspace.catalog.tiles.put_mosaic(mosaic)

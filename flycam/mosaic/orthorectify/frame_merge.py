@@ -12,29 +12,27 @@ import time
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.concurrency import count_workers, map_ordered
+from flycam.concurrency import LruCache, count_workers, map_ordered
 from flycam.errors import FrameRejected
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.lattice import FrameLattices
-from flycam.geometry.quality_bounds import QualityBounds
+from flycam.geometry.quality_bounds import QualityBounds, compute_quality_bounds
 from flycam.geometry.terrain import TerrainGrid
 from flycam.model.diagnosis import Rejection
 from flycam.model.frame import FrameHeader, OrthoPatch
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.mosaic.orthorectify.rebuild import load_amendments
 from flycam.mosaic.orthorectify.rectification import (
-    FrameGeometry,
-    compute_frame_quality_bounds,
     get_recorded_pose,
     orthorectify_frame,
-    split_tiles,
+    view_frame,
 )
 from flycam.mosaic.orthorectify.visibility import NO_BLOCKS, TileCountdown, VisibilitySolver, WinningBlocks
 from flycam.mosaic.terrain import load_recorded_terrain
@@ -113,9 +111,9 @@ class RectifyPool:
     """Thread pool that orthorectifies frames."""
 
     def __init__(self, workspace: Workspace, terrains: Mapping[str, TerrainGrid], workers: int) -> None:
-        self._terrains = terrains
-        self._photos = _Photos(workspace, workers + 1)
-        self._workers = workers
+        self._workspace, self._terrains, self._workers = workspace, terrains, workers
+        # each is read and stored once, for all its parts
+        self._photos = LruCache[str, Pixels | FrameRejected](workers + 1)
 
     def compute_bounds(
         self, frames: Sequence[MergeFrame]
@@ -134,17 +132,18 @@ class RectifyPool:
         return map_ordered(self._rectify, parts, self._workers, in_flight=self._workers + 1)
 
     def _bounds(self, frames: Sequence[MergeFrame]) -> list[tuple[QualityBounds, FrameLattices | None]]:
-        seen = []
+        """Bound the frames' qualities together, which costs half of what it costs one by one."""
+        views = []
         for frame in frames:
             exterior, tiles, dem_id = get_recorded_pose(frame.record)
-            terrain = self._terrains[dem_id]
-            seen.append(FrameGeometry(frame.record.header, exterior, frame.size_px, terrain, tiles))
-        return compute_frame_quality_bounds(seen)
+            header, terrain = frame.record.header, self._terrains[dem_id]
+            views.append(view_frame(header, exterior, frame.size_px, terrain, tiles))
+        return compute_quality_bounds(views, [frame.tiles for frame in frames])
 
     def _rectify(self, part: RectifyTask) -> tuple[RectifyTask, RectifyResult]:
         header = part.frame.record.header
         exterior, tiles, dem_id = get_recorded_pose(part.frame.record)
-        pixels = self._photos.read(part.frame.path, header.provenance.source_sha256)
+        pixels = self._photos.get(part.frame.frame_id, lambda: self._read(part.frame))
         if isinstance(pixels, FrameRejected):
             return part, pixels
         size_px = (pixels.shape[1], pixels.shape[0])
@@ -156,6 +155,14 @@ class RectifyPool:
         return part, orthorectify_frame(
             header, exterior, pixels, terrain, tiles, part.tiles, part.blocks, part.lattices
         )
+
+    def _read(self, frame: MergeFrame) -> Pixels | FrameRejected:
+        """Return RGB, or the rejection as a result, for the flight goes on."""
+        sha256 = frame.record.header.provenance.source_sha256
+        try:
+            return store_and_decode_original(self._workspace, frame.path, sha256)
+        except FrameRejected as error:
+            return error
 
 
 def _batches(frames: Sequence[MergeFrame]) -> Iterator[list[MergeFrame]]:
@@ -177,28 +184,12 @@ def _parts(due: RectifyTask) -> list[RectifyTask]:
 
     One that claims nothing is one part, for its photo is read all the same.
     """
-    places = split_tiles(due.winning_blocks.tiles) if due.winning_blocks.tiles else []
-    found = [on for place in places if (on := due.winning_blocks.crop(place)) is not None]
+    found = list(due.winning_blocks.split())
     last = len(found) - 1
     return [
         replace(due, tiles=tiles, blocks=blocks, is_first=number == 0, is_last=number == last)
         for number, (tiles, blocks) in enumerate(found)
     ] or [due]
-
-
-class _Photos:
-    """Pixels of photos in work; each is read and stored once, for all its parts."""
-
-    def __init__(self, workspace: Workspace, at_once: int) -> None:
-        self._workspace = workspace
-        self.read = lru_cache(maxsize=at_once)(self._read)
-
-    def _read(self, path: Path, sha256: str) -> Pixels | FrameRejected:
-        """Return RGB, or the rejection as a result, for the flight goes on."""
-        try:
-            return store_and_decode_original(self._workspace, path, sha256)
-        except FrameRejected as error:
-            return error
 
 
 # -- Checkpoint of a merge: frames wholly in the tile log ------------------------------------------

@@ -25,12 +25,12 @@ from flycam.catalog.frames import derive_placement_id, select_current_placement
 from flycam.catalog.retention import PurgeRecord
 from flycam.concurrency import count_workers, map_ordered
 from flycam.errors import FrameRejected, InputUnusable, OriginalPurged, SourceUnreadable
-from flycam.geometry.grid import TileId, TileRange
+from flycam.geometry.grid import TileId, TileRange, compute_tile_range, make_tile_range
 from flycam.geometry.terrain import TerrainGrid
 from flycam.media.pixels import open_pixels
 from flycam.messages import _
+from flycam.model.flight import Layer
 from flycam.model.frame import MosaicTile, OrthoPatch
-from flycam.model.layer import Layer
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Placement
 from flycam.mosaic.orthorectify.rectification import get_recorded_pose, orthorectify_frame
 from flycam.mosaic.terrain import load_recorded_terrain
@@ -147,20 +147,10 @@ def rebuild_stale_tiles(
         blocks.setdefault((tile_id.y >> _BLOCK_BITS, tile_id.x >> _BLOCK_BITS), []).append(tile_id)
     lines = done = 0
     for __, members in sorted(blocks.items()):
-        lines += writer.rebuild(members, patches_of(_around(members)))
+        lines += writer.rebuild(members, patches_of(compute_tile_range(members)))
         done += len(members)
         progress(done)
     return lines
-
-
-def _around(tile_ids: list[TileId]) -> TileRange:
-    return TileRange(
-        z=tile_ids[0].z,
-        x_start=min(t.x for t in tile_ids),
-        y_start=min(t.y for t in tile_ids),
-        x_stop=max(t.x for t in tile_ids) + 1,
-        y_stop=max(t.y for t in tile_ids) + 1,
-    )
 
 
 # -- Rebuild of a flight's mosaic ------------------------------------------------------------------
@@ -290,11 +280,8 @@ def make_tile_rebuilder(
     replay = Replay(workspace, here, paths)
 
     def fold(tile_id: TileId) -> MosaicTile:
-        tiles = TileRange(
-            z=tile_id.z, x_start=tile_id.x, y_start=tile_id.y, x_stop=tile_id.x + 1, y_stop=tile_id.y + 1
-        )
         tile = TileCanvas(tile_id, amendments.epoch(tile_id)).freeze()
-        for patch in replay(tiles):
+        for patch in replay(make_tile_range(tile_id)):
             if not amendments.forbids(patch):
                 tile = merge_patch(tile, patch, tile_id, tile.epoch)
         return tile
@@ -355,7 +342,7 @@ def _without_photos(
     if not (is_given or purged):
         return found
     for record in frames:
-        touched = {tile_id for tile_id in record.tiles or () if tile_id in tile_ids}
+        touched = record.tiles.select(tile_ids) if record.tiles else set()
         may_miss = is_given or record.header.provenance.source_sha256 in purged
         if touched and may_miss and not _can_orthorectify(workspace, record, paths):
             found |= touched
@@ -381,7 +368,7 @@ def _require_originals(
     purged = find_flight_purged_here(workspace, mosaic.flight_id) if broken else {}
     for record in frames if purged else ():
         line = purged.get(record.header.provenance.source_sha256)
-        lost = [tile for tile in record.tiles or () if tile in broken]
+        lost = sorted(record.tiles.select(broken)) if record.tiles else []
         if line is not None and lost:
             name = f"{lost[0].z}/{lost[0].x}/{lost[0].y}"
             raise OriginalPurged(

@@ -9,9 +9,8 @@ computed by itself gets the same bytes as inside the whole frame.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,10 +21,11 @@ from shapely import Polygon
 from flycam.errors import CatalogUnavailable, FrameRejected, PoseRejected
 from flycam.geodata.crs import fit_mercator_to_work, to_lonlat
 from flycam.geodata.dem import DemInfo
-from flycam.geometry.camera import InteriorOrientation, scale_interior
+from flycam.geometry.camera import scale_interior
 from flycam.geometry.footprint import Footprint, compute_footprints
 from flycam.geometry.frame_view import FrameView
 from flycam.geometry.grid import (
+    PlanarMap,
     TileRange,
     find_range_for_bounds,
     find_tile_at,
@@ -34,11 +34,10 @@ from flycam.geometry.grid import (
     lonlat_to_mercator,
 )
 from flycam.geometry.lattice import FrameLattices
-from flycam.geometry.orthorectification import MAX_LATTICE_ERROR_PX, create_post_view, orthorectify
-from flycam.geometry.planar_map import PlanarMap
+from flycam.geometry.orthorectification import orthorectify
 from flycam.geometry.pose import ExteriorOrientation
 from flycam.geometry.posts import PostView
-from flycam.geometry.quality_bounds import QualityBounds, compute_quality_bounds_batch, find_wanted_tiles
+from flycam.geometry.quality_bounds import find_wanted_tiles
 from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import _
 from flycam.model.diagnosis import Diagnosis
@@ -47,9 +46,6 @@ from flycam.model.records import FrameRecord, FrameStatus
 from flycam.mosaic.terrain import load_terrain_around
 from flycam.workspace import Workspace
 
-# 260 MB of colours and qualities; a nadir photo of 24 megapixels
-_MAX_TILES_AT_ONCE = 800
-_PART_TILES = 24
 # No frame sees as much, but one across the 180th meridian seems to.
 _MAX_WIDTH_DEG = 90.0
 # cells of about 18 km in Vietnam
@@ -57,43 +53,53 @@ _CELL_ZOOM = 11
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GroundView:
-    """Footprint of a frame, before any pixel is read.
+class FrameFootprint:
+    """A frame on the ground, before any pixel is read.
 
     outline_lonlat  polygon of the footprint, WGS 84 degrees
+    lat_deg         of the camera
     """
 
+    header: FrameHeader
     footprint: Footprint
     outline_lonlat: Polygon
     lat_deg: float
 
 
-def compute_ground_view(header: FrameHeader, terrain: TerrainGrid) -> GroundView:
+def project_frame(header: FrameHeader, terrain: TerrainGrid) -> FrameFootprint:
     """Compute the footprint of a frame on the terrain.
 
-    Raises HorizonInView or OutsideTerrain.
+    Raises HorizonInView or OutsideTerrain; PoseRejected across the 180th meridian.
     """
-    (view,) = compute_ground_views([header], terrain)
-    if isinstance(view, FrameRejected):
-        raise view
-    return view
+    ((__, found),) = _project([header], terrain)
+    if isinstance(found, FrameRejected):
+        raise found
+    return found
 
 
-def compute_ground_views(
+def project_frames(
     headers: Sequence[FrameHeader], terrain: TerrainGrid
-) -> list[GroundView | FrameRejected]:
-    """Compute the ground view of each frame, or the error; faster than one by one.
+) -> tuple[list[FrameFootprint], list[tuple[FrameHeader, FrameRejected]]]:
+    """Return the frames that see ground, and the others, each with its error, both in order.
 
-    The error is what `compute_ground_view` would raise.
+    Faster than one by one; the errors are what `project_frame` would raise.
     """
+    found = list(_project(headers, terrain))
+    return (
+        [one for __, one in found if isinstance(one, FrameFootprint)],
+        [(header, one) for header, one in found if isinstance(one, FrameRejected)],
+    )
+
+
+def _project(
+    headers: Sequence[FrameHeader], terrain: TerrainGrid
+) -> Iterator[tuple[FrameHeader, FrameFootprint | FrameRejected]]:
     seen = compute_footprints([(header.interior, header.exterior_prior) for header in headers], terrain)
-    return [
-        one if isinstance(one, FrameRejected) else _require_on_globe(header, one)
-        for header, one in zip(headers, seen, strict=True)
-    ]
+    for header, one in zip(headers, seen, strict=True):
+        yield header, one if isinstance(one, FrameRejected) else _require_on_globe(header, one)
 
 
-def _require_on_globe(header: FrameHeader, seen: Footprint) -> GroundView | FrameRejected:
+def _require_on_globe(header: FrameHeader, seen: Footprint) -> FrameFootprint | FrameRejected:
     exterior = header.exterior_prior
     centre = np.array([exterior.projection_centre_m[:2]])
     lonlat = to_lonlat(np.concatenate([seen.polygon_m, centre]), exterior.work_crs)
@@ -108,28 +114,19 @@ def _require_on_globe(header: FrameHeader, seen: Footprint) -> GroundView | Fram
     outline = Polygon(lonlat[:-1])
     if not outline.is_valid:
         outline = outline.convex_hull
-    return GroundView(footprint=seen, outline_lonlat=outline, lat_deg=float(lonlat[-1, 1]))
+    return FrameFootprint(header=header, footprint=seen, outline_lonlat=outline, lat_deg=float(lonlat[-1, 1]))
 
 
-def find_frame_tiles(view: GroundView, work_crs: str, base_zoom: int) -> TileRange:
+def find_frame_tiles(frame: FrameFootprint, base_zoom: int) -> TileRange:
     """Return the base-zoom tiles that a frame's orthopatch may touch."""
-    west, south, east, north = view.footprint.bounds_m
+    west, south, east, north = frame.footprint.bounds_m
     edge = np.linspace(0.0, 1.0, 5)
     box = np.stack(np.meshgrid(west + edge * (east - west), south + edge * (north - south)), -1).reshape(
         -1, 2
     )
-    mercator = lonlat_to_mercator(to_lonlat(box, work_crs))
+    mercator = lonlat_to_mercator(to_lonlat(box, frame.header.exterior_prior.work_crs))
     low, high = mercator.min(axis=0), mercator.max(axis=0)
     return find_range_for_bounds(base_zoom, (float(low[0]), float(low[1]), float(high[0]), float(high[1])))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FrameFootprint:
-    """One frame with its footprint, before its pixels are read."""
-
-    header: FrameHeader
-    view: GroundView
-    path: Path
 
 
 def load_terrain_under(
@@ -151,28 +148,7 @@ def load_terrain_under(
     )
 
 
-def project_frames(
-    diagnosis: Diagnosis, terrain: TerrainGrid
-) -> tuple[list[FrameFootprint], list[tuple[FrameHeader, FrameRejected]]]:
-    """Return frames that see ground, with it, and the others, each with its error.
-
-    In the order of the diagnosis.
-    """
-    planned: list[FrameFootprint] = []
-    refused: list[tuple[FrameHeader, FrameRejected]] = []
-    for header, view in zip(diagnosis.headers, compute_ground_views(diagnosis.headers, terrain), strict=True):
-        if isinstance(view, FrameRejected):
-            refused.append((header, view))
-        else:
-            planned.append(
-                FrameFootprint(header=header, view=view, path=Path(diagnosis.paths[header.frame_id]))
-            )
-    return planned, refused
-
-
-def build_frame_record(
-    frame: FrameFootprint, flight_id: str, work_crs: str, base_zoom: int, dem_id: str
-) -> FrameRecord:
+def build_frame_record(frame: FrameFootprint, flight_id: str, base_zoom: int, dem_id: str) -> FrameRecord:
     """Build the record of a frame on a recorded terrain, with its header's pose."""
     return FrameRecord(
         header=frame.header,
@@ -180,31 +156,10 @@ def build_frame_record(
         status=FrameStatus.USED,
         exterior=frame.header.exterior_prior,
         dem_id=dem_id,
-        footprint_wkb=shapely.to_wkb(frame.view.outline_lonlat),
-        gsd_m=frame.view.footprint.gsd_m,
-        tiles=find_frame_tiles(frame.view, work_crs, base_zoom),
+        footprint_wkb=shapely.to_wkb(frame.outline_lonlat),
+        gsd_m=frame.footprint.gsd_m,
+        tiles=find_frame_tiles(frame, base_zoom),
     )
-
-
-def split_tiles(tiles: TileRange) -> list[TileRange]:
-    """Split a frame's tiles into blocks that are orthorectified one at a time.
-
-    So an oblique view, which may reach over a hundred times the ground of a nadir one, takes no more memory.
-    """
-    rows, cols = tiles.shape_tiles
-    if rows * cols <= _MAX_TILES_AT_ONCE:
-        return [tiles]
-    return [
-        TileRange(
-            z=tiles.z,
-            x_start=x,
-            y_start=y,
-            x_stop=min(x + _PART_TILES, tiles.x_stop),
-            y_stop=min(y + _PART_TILES, tiles.y_stop),
-        )
-        for y in range(tiles.y_start, tiles.y_stop, _PART_TILES)
-        for x in range(tiles.x_start, tiles.x_stop, _PART_TILES)
-    ]
 
 
 def get_recorded_pose(record: FrameRecord) -> tuple[ExteriorOrientation, TileRange, str]:
@@ -239,20 +194,17 @@ def orthorectify_frame(
 
     pixels H×W×3 uint8 RGB, of the interior's size or resized evenly; blocks selects blocks of the tiles (see
     `orthorectify`), lattices are those of the frame's tiles with such blocks if they were made before
-    (`compute_frame_quality_bounds`), posts the result of `build_post_view`. is_sharp: interpolated by cubic
-    convolution, which keeps fine detail and takes several times as long as bilinear. Raises what
-    `orthorectify` raises.
+    (`compute_quality_bounds`), posts the result of `create_post_view`, both of `view_frame`. is_sharp:
+    interpolated by cubic convolution, which keeps fine detail and takes several times as long as bilinear.
+    Raises what `orthorectify` raises.
     """
     tiles = frame_tiles if wanted is None else frame_tiles.intersection(wanted)
     if lattices is not None and blocks is not None:
         lattices = lattices.restrict(frame_tiles, tiles, find_wanted_tiles(tiles, blocks))
     rectified = orthorectify(
         pixels,
-        _interior_at(header, (pixels.shape[1], pixels.shape[0])),
-        exterior,
-        terrain,
+        view_frame(header, exterior, (pixels.shape[1], pixels.shape[0]), terrain, frame_tiles),
         tiles,
-        _fit_planar_map(exterior, frame_tiles),
         wanted=blocks,
         lattices=lattices,
         posts=posts,
@@ -268,63 +220,18 @@ def orthorectify_frame(
     )
 
 
-def build_post_view(
+def view_frame(
     header: FrameHeader,
     exterior: ExteriorOrientation,
     size_px: tuple[int, int],
     terrain: TerrainGrid,
     frame_tiles: TileRange,
-    *,
-    coarse_too: bool = False,
-) -> PostView | None:
-    """Build the frame's view of a fine terrain's posts.
-
-    For `orthorectify_frame` by parts.
-
-    None if the terrain is coarse, unless coarse_too.
-    """
-    interior, plane = _interior_at(header, size_px), _fit_planar_map(exterior, frame_tiles)
-    return create_post_view(interior, exterior, terrain, plane, include_coarse=coarse_too)
-
-
-@dataclass(frozen=True, slots=True)
-class FrameGeometry:
-    """Geometry of a frame, before its pixels are read.
-
-    size_px: (width, height) of the pixels expected; tiles: that it may touch.
-    """
-
-    header: FrameHeader
-    exterior: ExteriorOrientation
-    size_px: tuple[int, int]
-    terrain: TerrainGrid
-    tiles: TileRange
-
-
-def compute_frame_quality_bounds(
-    frames: Sequence[FrameGeometry],
-) -> list[tuple[QualityBounds, FrameLattices | None]]:
-    """Compute bounds of each frame's qualities from geometry alone, and its lattices.
-
-    They bound what `orthorectify_frame` returns, which can use the lattices again. Frames of one flight
-    together cost half of what they cost one by one.
-    """
-    views = [
-        FrameView(
-            _interior_at(one.header, one.size_px),
-            one.exterior,
-            one.terrain,
-            _fit_planar_map(one.exterior, one.tiles),
-            None,
-        )
-        for one in frames
-    ]
-    return compute_quality_bounds_batch(views, [one.tiles for one in frames], MAX_LATTICE_ERROR_PX)
-
-
-def _interior_at(header: FrameHeader, size_px: tuple[int, int]) -> InteriorOrientation:
+) -> FrameView:
+    """Return the view of a frame whose pixels have this size (width, height) on its tiles."""
     interior = header.interior
-    return interior if size_px == interior.image_size_px else scale_interior(interior, size_px)
+    if size_px != interior.image_size_px:
+        interior = scale_interior(interior, size_px)
+    return FrameView(interior, exterior, terrain, _fit_planar_map(exterior, frame_tiles))
 
 
 def _fit_planar_map(exterior: ExteriorOrientation, frame_tiles: TileRange) -> PlanarMap:

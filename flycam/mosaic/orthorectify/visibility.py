@@ -9,20 +9,23 @@ byte. A promise holds only if its frame is merged: without one that turns out un
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.grid import TileId, TileRange
+from flycam.geometry.grid import TileId, TileRange, compute_tile_range
 from flycam.geometry.quality_bounds import BLOCKS, QualityBounds
 
 Bools = NDArray[np.bool_]
 QualityWords = NDArray[np.uint16]
 _NOTHING = np.zeros((BLOCKS, BLOCKS), dtype=np.uint16)
 _FORGET_EVERY = 32
+# 260 MB of colours and qualities; a nadir photo of 24 megapixels
+_MAX_TILES_AT_ONCE = 800
+_PART_TILES = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,6 @@ class WinningBlocks:
         for tile, blocks in self.blocks.items():
             both[tile] = blocks | both[tile] if tile in both else blocks
         return WinningBlocks(both)
-
-    @property
-    def tiles(self) -> TileRange | None:
-        """Smallest range that holds the claimed tiles; None for no tile."""
-        return compute_tile_range(self.blocks) if self.blocks else None
 
     def subtract(self, other: WinningBlocks) -> WinningBlocks:
         """Return the blocks claimed here and not there."""
@@ -75,15 +73,25 @@ class WinningBlocks:
             wanted[tile.y - found.y_start, :, tile.x - found.x_start] = self.blocks[tile]
         return found, wanted.reshape(rows * BLOCKS, cols * BLOCKS)
 
+    def split(self) -> Iterator[tuple[TileRange, Bools]]:
+        """Yield the claim in parts as of `crop`, which are orthorectified one at a time.
+
+        So an oblique view, which may reach over a hundred times the ground of a nadir one, takes no more
+        memory.
+        """
+        if not self.blocks:
+            return
+        tiles = compute_tile_range(self.blocks)
+        side = max(tiles.shape_tiles) if len(tiles) <= _MAX_TILES_AT_ONCE else _PART_TILES
+        for y in range(tiles.y_start, tiles.y_stop, side):
+            for x in range(tiles.x_start, tiles.x_stop, side):
+                stop_x, stop_y = min(x + side, tiles.x_stop), min(y + side, tiles.y_stop)
+                part = self.crop(TileRange(z=tiles.z, x_start=x, y_start=y, x_stop=stop_x, y_stop=stop_y))
+                if part is not None:
+                    yield part
+
 
 NO_BLOCKS = WinningBlocks({})
-
-
-def compute_tile_range(tiles: Collection[TileId]) -> TileRange:
-    """Return the smallest range that holds tiles (one at least) of one zoom."""
-    x, y = [tile.x for tile in tiles], [tile.y for tile in tiles]
-    zoom = next(iter(tiles)).z
-    return TileRange(z=zoom, x_start=min(x), y_start=min(y), x_stop=max(x) + 1, y_stop=max(y) + 1)
 
 
 class VisibilitySolver:

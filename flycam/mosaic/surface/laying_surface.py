@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from flycam.geometry.camera import is_in_image, project
 from flycam.geometry.terrain import MAX_BEND_PX, WINDOW_PX, TerrainGrid, interpolate_heights, measure_bend_m
+from flycam.mosaic.surface.gap_filling import FilledHeights
 from flycam.mosaic.surface.plan import PostGrid, count_odd_posts
 from flycam.mosaic.surface.plane_sweep import SurfaceView
 
@@ -147,15 +148,19 @@ _MIN_LIKENESS, _PX_PER_LIKENESS, _STEEPNESS = 0.35, 48.0, 6
 # Two views agree on any height.
 _MIN_VIEWS = 3
 _MIN_FIRM_WEIGHT = 0.5
-# Weights of heights that are not firm, over their variance in the image (px²), and of the terrain's.
-_LOOSE, _BARE = 1e-4, 1e-8
+# Weights of heights that are not firm, over their variance in the image (px²), and of dropped ones.
+_LOOSE, _DROPPED = 1e-4, 1e-8
+# Displacement of thin cover in the image.
+_MAX_COVER_PX = 4.0
 _MIN_BEND = np.float32(0.5)
 # A larger difference in height is another object, and is not smoothed.
 _STEP_M, _EVENINGS = 0.7, 3
 # A height that bends the image is kept where the images orthorectified on it are at least this alike.
 _SURE_LIKENESS = 0.55
+# Half of a window of the likeness.
+_EDGE_POSTS = 9
 # A mountainside moves images as a whole: heights over this many windows are a trend, not a bend.
-_TREND_WINDOWS = 8
+_TREND_WINDOWS = 32
 _ROUNDS = 6
 # Lens and tilt bend a window too: half of the bound is left to them.
 _MAX_BEND_PX = 0.5 * MAX_BEND_PX
@@ -173,28 +178,31 @@ class SweepLikeness(Protocol):
 
 
 def fit_laying_surface(
-    found: SweepLikeness, dz_m: Singles, sigma_m: Singles, ground_m: Singles, straight: NadirViews
+    found: SweepLikeness, finished: FilledHeights, ground_m: Singles, straight: NadirViews
 ) -> Singles:
     """Return heights to orthorectify on, over the ground (rows×cols, metres).
 
-    dz_m      the flight's heights over ground_m
-    sigma_m   of dz_m, NaN where the terrain is used
+    finished  the flight's heights over ground_m, and the terrain's where there are none
     straight  the nadir views of the posts
 
-    NaN where dz_m is.
+    NaN where the heights are.
     """
-    known = np.isfinite(dz_m)
-    dz = np.where(known, dz_m, np.float32(0.0))
+    known = np.isfinite(finished.dz_m)
+    dz = np.where(known, finished.dz_m, np.float32(0.0))
     weight = _weigh(found, dz + np.nan_to_num(ground_m), straight.px_per_m, straight.posts.spacing_m)
-    sigma_px = sigma_m * np.maximum(straight.px_per_m, _MIN_BEND)
-    own = np.isfinite(sigma_px)
-    loose = np.minimum(_LOOSE / np.square(sigma_px, where=own, out=np.ones_like(sigma_px)), 1.0)
-    weights = np.where(own, np.maximum(weight, loose), np.float32(_BARE))
-    # only the terrain is known there
-    weights[found.views < 2] = 1.0
+    # what is seen where the terrain is used is its cover
+    covered_m = np.hypot(finished.terrain_sigma_m, np.nan_to_num(finished.cover_m))
+    sigma_m = np.where(finished.support, finished.sigma_m, covered_m)
+    loose = np.minimum(_LOOSE / np.square(sigma_m * np.maximum(straight.px_per_m, _MIN_BEND)), 1.0)
+    # nothing was compared: the terrain is firm if its cover is thin wherever an image shows it
+    covered_px = covered_m * straight.px_per_m.max()
+    thin = 1.0 / (1.0 + (covered_px / _MAX_COVER_PX) ** _STEEPNESS)
+    weights = np.maximum(np.maximum(weight, loose), np.where(found.views < 2, thin, 0.0))
     weights[~known] = 0.0
     firm = weight >= _MIN_FIRM_WEIGHT
     sure = (np.nan_to_num(found.likeness) >= _SURE_LIKENESS) & (found.views >= _MIN_VIEWS)
+    # at the edge of leaves the windows of the likeness still hold firm ground, the heights are the leaves'
+    sure = cv2.erode(sure.astype(np.uint8), np.ones((_EDGE_POSTS, _EDGE_POSTS), np.uint8)) > 0
     # no image was compared: only the terrain is known
     sure |= found.views == 0
     laying_dz = _flatten_bends(dz, weights.astype(np.float32), firm, sure, ground_m, straight)
@@ -205,7 +213,7 @@ def _flatten_bends(
     dz: Singles, weights: Singles, firm: Bools, sure: Bools, ground_m: Singles, straight: NadirViews
 ) -> Singles:
     """Fit a smooth surface to dz by weights, without bends that serve no purpose."""
-    dropped_weights = np.minimum(weights, np.float32(_BARE))
+    dropped_weights = np.minimum(weights, np.float32(_DROPPED))
     trend_weights = np.sign(weights) * np.float32((_TREND_WINDOWS * straight.side) ** -2.0)
 
     def bends(heights: Singles) -> Singles:

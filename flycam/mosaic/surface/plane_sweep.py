@@ -165,7 +165,6 @@ class MatchImageCache:
         self._lock = threading.Lock()
         # one lock a view: an image that two threads request is read once, without blocking other images
         self._making = [threading.Lock() for _ in views]
-        self.reads = 0
 
     def get(self, number: int, focal_px: float) -> MatchImage:
         """Return the reduction of a view whose focal length is nearest to `focal_px`.
@@ -199,7 +198,6 @@ class MatchImageCache:
             grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         entry = _Held(np.asarray(grey, np.uint8), {})
         with self._lock:
-            self.reads += 1
             self._held[number] = entry
         return entry
 

@@ -339,7 +339,7 @@ def refine_surface(
         fine = _assembled_sweep(near, by(near), progress)
     finished = fill_heights(fine, search.base_m, ground, plan.fine.spacing_m, options)
     straight = find_nadir_views(views, plan.fine, ground + finished.dz_m)
-    laying_m = fit_laying_surface(fine, finished.dz_m, finished.sigma_m, ground, straight)
+    laying_m = fit_laying_surface(fine, finished, ground, straight)
     return assemble_surface(terrain, plan.fine, ground, finished, laying_m)
 
 

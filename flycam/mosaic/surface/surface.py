@@ -88,6 +88,8 @@ _STRAIGHTEN_POSTS = 0.7
 # Shorter lines are stones and leaves.
 _MIN_LINE_POINTS = 8
 _HALF = 0.5
+# of the Gaussian over heights before contours are traced
+_CONTOUR_SIGMA_M = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,23 +133,23 @@ class Surface:
 
 
 def extract_contours(
-    surface: Surface, interval_m: float, smooth_m: float = 1.0, within: NDArray[np.bool_] | None = None
+    surface: Surface, interval_m: float, within: NDArray[np.bool_] | None = None
 ) -> list[tuple[ContourLine, bool]]:
     """Extract contour lines (`trace_contour_lines`), split by the flight's support.
 
-    smooth_m  sigma of a Gaussian over the heights (0: none); support is then that of most posts around
-    within    rows×cols: posts elsewhere are not contoured. None: all
+    Heights are smoothed by a Gaussian; support is that of most posts around.
+
+    within  rows×cols: posts elsewhere are not contoured. None: all
 
     Each piece comes with True if it is on the flight's own heights.
     """
     terrain, own = surface.terrain, surface.support
-    if smooth_m > 0.0:
-        sigma = smooth_m / terrain.post_spacing_m[0]
-        smooth, share = (
-            cv2.GaussianBlur(np.asarray(grid, np.float32), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-            for grid in (terrain.heights_m, own)
-        )
-        terrain, own = _with_heights(terrain, np.asarray(smooth, np.float32)), np.asarray(share) > _HALF
+    sigma = _CONTOUR_SIGMA_M / terrain.post_spacing_m[0]
+    smooth, share = (
+        cv2.GaussianBlur(np.asarray(grid, np.float32), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+        for grid in (terrain.heights_m, own)
+    )
+    terrain, own = _with_heights(terrain, np.asarray(smooth, np.float32)), np.asarray(share) > _HALF
     if within is not None:
         terrain = _with_heights(terrain, np.where(within, terrain.heights_m, np.float32(np.nan)))
     lines = trace_contour_lines(terrain, interval_m, _MIN_LINE_POINTS)

@@ -152,16 +152,6 @@ class TileCanvas:
         self._frames = list(frames)
 
 
-def merge_tiles(a: MosaicTile, b: MosaicTile) -> MosaicTile:
-    """Merge two states of one base tile by the larger key; their order is irrelevant.
-
-    Raises StoreConflict if they are not states of the same base tile in the same epoch.
-    """
-    canvas = TileCanvas.from_tile(a, a.epoch)
-    canvas.merge_tile(b)
-    return canvas.freeze()
-
-
 def merge_patch(tile: MosaicTile | None, patch: OrthoPatch, tile_id: TileId, epoch: str) -> MosaicTile:
     """Merge the part of `patch` on `tile_id` into `tile` (None: nothing there yet).
 

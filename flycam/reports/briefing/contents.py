@@ -30,8 +30,7 @@ from flycam.change.impact import ChangeImpact, compute_impact
 from flycam.change.outlines import find_commune_overlaps
 from flycam.errors import AccessDenied, NotFound, OptionUnusable
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, make_point_transform
-from flycam.geometry.grid import lonlat_to_mercator
-from flycam.geometry.planar_map import Bounds
+from flycam.geometry.grid import Bounds, lonlat_to_mercator
 from flycam.messages import _
 from flycam.model.board import ChangeStatus, rank_mark
 from flycam.model.flight import Event, Flight, FlightState

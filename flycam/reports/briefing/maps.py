@@ -19,8 +19,7 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.errors import ObjectMissing, TileCorrupt
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, make_point_transform
-from flycam.geometry.grid import mercator_to_lonlat
-from flycam.geometry.planar_map import Bounds
+from flycam.geometry.grid import Bounds, mercator_to_lonlat
 from flycam.model.records import BoundsLonLat, MosaicInfo
 from flycam.mosaic.coverage import list_flight_communes
 from flycam.mosaic.raster import (

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date, datetime
@@ -27,6 +25,7 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.restrictions import RestrictedArea
 from flycam.change.comparison_store import find_compared_ground
 from flycam.change.export import serialize_waiting
+from flycam.concurrency import LruCache
 from flycam.http.authenticator import Principal
 from flycam.http.guards import AccessPolicyHere, OperatorPrincipal, require_guest, require_viewer
 from flycam.http.requests import parse_bounds, parse_until
@@ -197,8 +196,7 @@ class CommuneTroubles:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._lock = threading.Lock()
-        self._counts: OrderedDict[object, list[list[Json]]] = OrderedDict()
+        self._counts = LruCache[object, list[list[Json]]](_MAX_CACHED_COUNTS)
 
     def count_troubles(self, communes: Sequence[CommuneRecord], policy: AccessPolicy) -> list[list[Json]]:
         """Count features in trouble by commune, in their order, and layer.
@@ -212,10 +210,9 @@ class CommuneTroubles:
             digest_of_all.update(f"{commune.code} {commune.valid_from} {len(commune.wkb)} ".encode())
             digest_of_all.update(commune.wkb)
         key = (tuple(self._catalog.layers.all()), digest_of_all.digest(), policy.fingerprint)
-        with self._lock:
-            if key in self._counts:
-                self._counts.move_to_end(key)
-                return self._counts[key]
+        return self._counts.get(key, lambda: self._count(communes, policy))
+
+    def _count(self, communes: Sequence[CommuneRecord], policy: AccessPolicy) -> list[list[Json]]:
         counts: list[list[Json]] = [[] for _ in communes]
         for one in list_layer_troubles(self._catalog, communes, policy):
             layer = one.layer
@@ -227,10 +224,6 @@ class CommuneTroubles:
                     "count": len(one.features),
                 }
             )
-        with self._lock:
-            self._counts[key] = counts
-            while len(self._counts) > _MAX_CACHED_COUNTS:
-                self._counts.popitem(last=False)
         return counts
 
 

@@ -36,9 +36,8 @@ from flycam.http.responses import (
 from flycam.http.services import ServicesHere
 from flycam.messages import _
 from flycam.model.access import Role
-from flycam.model.flight import derive_live_mosaic_id, is_flat_datum
+from flycam.model.flight import Layer, derive_live_mosaic_id, is_flat_datum
 from flycam.model.frame import NO_SOURCE
-from flycam.model.layer import Layer
 from flycam.model.records import (
     BoundsLonLat,
     FrameRecord,
@@ -48,7 +47,7 @@ from flycam.model.records import (
 )
 from flycam.model.time import format_iso
 from flycam.mosaic.finish.finished_tiles import decode_error_m, estimate_live_error_m, is_dsm_ground
-from flycam.mosaic.orthorectify.rectification import compute_ground_view
+from flycam.mosaic.orthorectify.rectification import project_frame
 from flycam.mosaic.redaction import compute_tile_mask
 from flycam.mosaic.terrain_codec import TerrainCache
 from flycam.mosaic.tiles.codec import decode_tile
@@ -394,10 +393,10 @@ def _compute_photo_outline(
     terrain = grounds.grid(keys.format_terrain_key(record.dem_id))
     adjusted = replace(frame.header, interior=used.interior, exterior_prior=used.exterior)
     try:
-        view = compute_ground_view(adjusted, terrain)
+        seen = project_frame(adjusted, terrain)
     except FrameRejected:
         return {}
-    return {"footprint": to_geojson_geometry(shapely.to_wkb(view.outline_lonlat))[0]}
+    return {"footprint": to_geojson_geometry(shapely.to_wkb(seen.outline_lonlat))[0]}
 
 
 def _iterate_frames_at(

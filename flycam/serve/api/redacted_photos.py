@@ -96,7 +96,7 @@ _ORIGINAL_QUALITY, _PREVIEW_QUALITY = 92, 78
 # roofs rise before the sky and over unmapped ground; measured on 240 homes of 6 m (decision 0028)
 _MARGIN_CELLS = 3
 _RISES_M, _NEAR_M = 20.0, 200.0
-# a photo of 48 megapixels takes 300 MB while it is redacted
+# a photo of 48 megapixels takes 300 MB while it is redacted, and a PNG of 160 takes 480 MB for a preview
 _CONCURRENT_PHOTOS = threading.BoundedSemaphore(2)
 
 
@@ -153,16 +153,17 @@ def encode_preview_jpeg(data: bytes, frame: FrameRecord, covering: PhotoRedactio
     Raises FrameUnreadable if OpenCV cannot read it.
     """
     is_large = max(frame.header.interior.image_size_px) > _LARGE_PX
-    picture = _decode_photo(data, _DECODE_REDUCED, frame) if is_large else None
-    if picture is None:
-        picture = _decode_photo(data, _DECODE_FULL, frame)
-    if picture is None:
-        name = frame.header.provenance.source_name
-        raise FrameUnreadable(_("{name}: no preview can be made; open the original", name=name))
-    scale = min(1.0, PREVIEW_SIDE_PX / max(picture.shape[:2]))
-    if scale < 1:
-        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        picture = small.astype(np.uint8, copy=False)
+    with _CONCURRENT_PHOTOS:
+        picture = _decode_photo(data, _DECODE_REDUCED, frame) if is_large else None
+        if picture is None:
+            picture = _decode_photo(data, _DECODE_FULL, frame)
+        if picture is None:
+            name = frame.header.provenance.source_name
+            raise FrameUnreadable(_("{name}: no preview can be made; open the original", name=name))
+        scale = min(1.0, PREVIEW_SIDE_PX / max(picture.shape[:2]))
+        if scale < 1:
+            small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            picture = small.astype(np.uint8, copy=False)
     if covering is not None:
         picture = redact_pixels(picture, covering.polygons, covering.cells)
     return _encode_jpeg(picture, _PREVIEW_QUALITY)

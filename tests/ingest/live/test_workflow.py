@@ -33,6 +33,7 @@ from flycam.geometry.terrain import interpolate_heights
 from flycam.ingest.live.clock import LiveClock
 from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE
 from flycam.ingest.live.inputs import LiveRequest
+from flycam.ingest.live.live_map import LiveMap
 from flycam.ingest.live.orthorectifier import LiveOrthorectifier
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
 from flycam.ingest.video.clock_offset import ClockOffset
@@ -149,15 +150,15 @@ def test_a_run_cut_half_way_is_completed_by_the_same_command(
 ) -> None:
     whole, cut = make_house(clip, "whole"), make_house(clip, "cut")
     flight_id = flown(whole, clip).flight.flight_id
-    merge, count = LiveOrthorectifier._merge, iter(range(100))
+    merge, count = LiveMap.merge, iter(range(100))
 
-    def failing(self: LiveOrthorectifier, *arguments: object) -> None:
+    def failing(self: LiveMap, *arguments: object) -> None:
         if next(count) == 4:
             raise StorageFailed("the disk went away: run again")
         merge(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(LiveOrthorectifier, "_merge", failing)
+        patch.setattr(LiveMap, "merge", failing)
         with pytest.raises(StorageFailed, match="disk"):
             flown(cut, clip)
     assert cut.workspace.catalog.flights.flight(flight_id).state is FlightState.INGESTING

@@ -42,15 +42,7 @@ def canberra_camera(folder: Path) -> InteriorOrientation:
 
 def picture(sharpness, covered=False):
     """What a look at the pixels says of a sharp, blurred or covered picture."""
-    return PixelChecks(
-        sharpness=sharpness,
-        mean=100.0,
-        spread=100.0,
-        dark_fraction=0.0,
-        bright_fraction=0.0,
-        lens_covered=covered,
-        reduced_size_px=(1000, 750),
-    )
+    return PixelChecks(sharpness=sharpness, lens_covered=covered)
 
 
 def photo(name="DJI_0001.JPG", **fields):

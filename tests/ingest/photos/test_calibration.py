@@ -19,7 +19,6 @@ from flycam.ingest.photos.photo_reader import PhotoMetadata, read_metadata
 from flycam.ingest.photos.xmp import Dewarp, Dialect, FieldOfView, Pix4dLens
 
 DEWARP = Dewarp(
-    calibrated_on="2022-06-08",
     fx_px=3713.29,
     fy_px=3712.0,
     cx_offset_px=7.0,
@@ -142,7 +141,6 @@ SKYDIO = {
     "maker": "Skydio",
     "calibrated_centre_px": (2029.17, 1520.27),
     "dewarp": Dewarp(
-        calibrated_on="",
         fx_px=2378.5,
         fy_px=2376.9,
         cx_offset_px=0.0,

@@ -12,7 +12,7 @@ from PIL import Image
 
 from flycam.errors import SourceUnreadable
 from flycam.ingest.photos.photo_reader import read_metadata, read_photos
-from flycam.ingest.photos.photo_search import find_photos, search_photos
+from flycam.ingest.photos.photo_search import search_photos
 from flycam.ingest.photos.xmp import Dialect
 from tests.ingest.preflight.handmade import (
     DJI_SPACE,
@@ -47,7 +47,7 @@ def test_folders_are_read_through_and_each_photo_comes_once(tmp_path: Path) -> N
     inner.mkdir(parents=True)
     second, first = written(inner, "DJI_0002.JPG", DJI_JPEG), written(inner, "DJI_0001.JPG", DJI_JPEG)
     unnamed = written(tmp_path, "photo_without_suffix", DJI_JPEG)
-    assert find_photos([tmp_path, inner, first]) == sorted([first, second, unnamed])
+    assert search_photos([tmp_path, inner, first]).photos == tuple(sorted([first, second, unnamed]))
 
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_dji_maker_notes_agree_with_xmp(shared_data: Path, tmp_path: Path) -> No
 
 @pytest.mark.real
 def test_seneca_fixed_wing(shared_data: Path) -> None:
-    photos, failed = read_photos(find_photos([shared_data / "flights" / "seneca_fixed_wing"]))
+    photos, failed = read_photos(search_photos([shared_data / "flights" / "seneca_fixed_wing"]).photos)
     assert (len(photos), failed) == (6, [])
     for photo in photos:
         assert photo.dialect is Dialect.SENSEFLY
@@ -204,7 +204,7 @@ def test_seneca_fixed_wing(shared_data: Path) -> None:
 
 @pytest.mark.real
 def test_every_real_photo_reads_as_pillow_reads_it(shared_data: Path) -> None:
-    for path in find_photos([shared_data / "flights"]):
+    for path in search_photos([shared_data / "flights"]).photos:
         photo = read_metadata(path)
         with Image.open(path) as picture:
             exif = picture.getexif()

@@ -13,14 +13,14 @@ from flycam.geodata.crs import compute_convergence_and_scale
 from flycam.geometry.camera import project
 from flycam.geometry.pose import PoseSource
 from flycam.ingest.photos.photo_reader import read_photos
-from flycam.ingest.photos.photo_search import find_photos
+from flycam.ingest.photos.photo_search import search_photos
 from flycam.ingest.photos.xmp import Angles
 from flycam.ingest.preflight_check import diagnose
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.media.pixels import read_grey
 from flycam.model.diagnosis import GapKind, Severity
+from flycam.model.flight import Layer
 from flycam.model.frame import derive_frame_id
-from flycam.model.layer import Layer
 from tests.ingest.photos.exiftool_csv import read_exiftool_csv
 from tests.ingest.photos.made_flights import (
     CAMERA,
@@ -44,13 +44,12 @@ def inspect(photos, **options):
 
 def test_headers_are_ready_to_rectify():
     photos = strips()
-    diagnosis = inspect(photos, operator="Lò Văn A")
+    diagnosis = inspect(photos)
     assert diagnosis.work_crs == "EPSG:32648"
     assert diagnosis.vertical_datum == "EGM96"
     header = diagnosis.headers[0]
     assert header.frame_id == derive_frame_id(photos[0].identity)
     assert header.layer is Layer.COLOUR
-    assert header.provenance.operator == "Lò Văn A"
     exterior = header.exterior_prior
     assert exterior.source is PoseSource.GNSS
     assert exterior.sigma_position_m[:2] == (1.5, 1.5)
@@ -109,7 +108,7 @@ def test_no_photo_is_silently_dropped_and_no_header_is_nonsense(fields, with_ter
 
 @pytest.mark.real
 def test_brighton_beach_stands_forty_metres_above_its_shore(shared_data):
-    photos, failed = read_photos(find_photos([shared_data / "flights" / "brighton_beach"]))
+    photos, failed = read_photos(search_photos([shared_data / "flights" / "brighton_beach"]).photos)
     assert failed == []
     diagnosis = diagnose(photos, terrain_at=flat(159.0))
     assert (len(diagnosis.headers), diagnosis.rejected, diagnosis.gaps) == (18, (), ())
@@ -119,7 +118,7 @@ def test_brighton_beach_stands_forty_metres_above_its_shore(shared_data):
 
 @pytest.mark.real
 def test_seneca_has_no_gimbal_and_its_ellipsoidal_height_is_not_taken_for_sea_level(shared_data):
-    photos, _ = read_photos(find_photos([shared_data / "flights" / "seneca_fixed_wing"]))
+    photos, _ = read_photos(search_photos([shared_data / "flights" / "seneca_fixed_wing"]).photos)
     diagnosis = diagnose(photos, terrain_at=flat(246.0))
     assert len(diagnosis.headers) == 6
     assert "fixed_mount" in codes(diagnosis.problems)
@@ -131,7 +130,7 @@ def test_seneca_has_no_gimbal_and_its_ellipsoidal_height_is_not_taken_for_sea_le
 def test_canberra_is_positioned_from_its_log(shared_data):
     folder = shared_data / "flights" / "canberra_tlog"
     interior = canberra_camera(folder)
-    photos, _ = read_photos(find_photos([folder]))
+    photos, _ = read_photos(search_photos([folder]).photos)
     diagnosis = diagnose(
         photos,
         camera=interior,
@@ -204,7 +203,7 @@ def test_a_camera_also_sold_for_infrared_is_asked_about():
 
 def test_a_real_flight_that_says_no_height_is_laid_by_the_motion_of_its_pictures(shared_data):
     """Brighton Beach flew 38 m above the shore (measured); here it says nothing but where it was."""
-    read, _ = read_photos(find_photos([shared_data / "flights" / "brighton_beach"]))
+    read, _ = read_photos(search_photos([shared_data / "flights" / "brighton_beach"]).photos)
     photos = [
         replace(
             p,

@@ -28,6 +28,16 @@ class AnsweringLine(ServerConnection):
         return HttpReply(200, {}, json.dumps(self._answers.pop(0)).encode())
 
 
+@pytest.mark.parametrize("page", [b"<html>Sign in to the hotel's network", b"[]", b"null", b"[" * 99_999])
+def test_an_answer_that_is_not_flycams_is_said_to_be_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: bytes
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    monkeypatch.setattr(ServerConnection, "request_once", lambda *_, **__: HttpReply(200, {}, page))
+    with pytest.raises(PeerUnavailable, match="not from flycam: sign in to the network"):
+        upload_client.send_card(UploadRequest(url="http://server", paths=(tmp_path,)))
+
+
 def test_a_card_is_sent_as_it_is_but_for_what_nobody_works_on(tmp_path: Path) -> None:
     """What is left is said with the reason; hidden files of films too."""
     for name in ("b.SRT", "a.MP4", "c.jpg", "x.bin", "notes.txt", "._a.MP4", "a.LRF", "raw.dng"):

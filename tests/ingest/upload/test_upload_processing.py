@@ -19,7 +19,7 @@ from flycam.ingest.upload.upload import lock_upload, write_result_file
 def shot(number: int, t_s: float, x_m: float, gsd_m: float = 0.05) -> Any:
     pose = SimpleNamespace(projection_centre_m=(x_m, 0.0, 100.0))
     header = SimpleNamespace(frame_id=f"f{number}", captured_ns=int(t_s * 1e9), exterior_prior=pose)
-    return SimpleNamespace(header=header, view=SimpleNamespace(footprint=SimpleNamespace(gsd_m=gsd_m)))
+    return SimpleNamespace(header=header, footprint=SimpleNamespace(gsd_m=gsd_m))
 
 
 def photo(exposure_s: float | None, speed: tuple[float, float, float] | None = None) -> Any:

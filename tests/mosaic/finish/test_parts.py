@@ -9,7 +9,7 @@ import pytest
 
 from flycam.errors import InputUnusable
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights, make_flat_terrain
-from flycam.model.layer import Layer
+from flycam.model.flight import Layer
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.adjustment.block import TerrainPrior
 from flycam.mosaic.finish.adjustment_block import (

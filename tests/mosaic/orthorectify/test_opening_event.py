@@ -72,7 +72,7 @@ def test_a_flight_is_opened_in_the_event_of_its_first_picture(
     frames = [
         SimpleNamespace(
             header=replace(frame(1).header, captured_ns=first_ns + later),
-            view=SimpleNamespace(footprint=SimpleNamespace(gsd_m=0.1)),
+            footprint=SimpleNamespace(gsd_m=0.1),
         )
         for later in (9 * DAY_NS, 0)
     ]

@@ -10,9 +10,9 @@ import pytest
 from flycam.errors import PoseRejected
 from flycam.geodata.crs import to_work
 from flycam.geometry.terrain import make_flat_terrain
+from flycam.model.flight import Layer
 from flycam.model.frame import FrameHeader, Provenance
-from flycam.model.layer import Layer
-from flycam.mosaic.orthorectify.rectification import GroundView, compute_ground_view, compute_ground_views
+from flycam.mosaic.orthorectify.rectification import project_frame, project_frames
 from tests.mosaic.finish.test_ground_control import GROUND, frames
 
 
@@ -38,9 +38,9 @@ def test_ground_across_the_180th_meridian_is_refused_and_its_neighbours_are_not(
     headers = [header("A.JPG", 179.9999, 21.0, crs), header("B.JPG", 179.99, 21.0, crs)]
     (east, north, _) = headers[1].exterior_prior.projection_centre_m
     terrain = make_flat_terrain(GROUND, crs, "EGM96", (east - 5e3, north - 5e3, east + 5e3, north + 5e3))
-    across, beside = compute_ground_views(headers, terrain)
+    (beside,), ((refused, across),) = project_frames(headers, terrain)
+    assert (beside.header, refused) == (headers[1], headers[0])
     assert isinstance(across, PoseRejected)
     assert "A.JPG" in str(across)
-    assert isinstance(beside, GroundView)
     with pytest.raises(PoseRejected, match="180th meridian"):
-        compute_ground_view(headers[0], terrain)
+        project_frame(headers[0], terrain)

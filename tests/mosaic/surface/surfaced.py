@@ -9,7 +9,7 @@ import shapely
 
 from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
 from flycam.geometry.terrain import TerrainGrid
-from flycam.model.layer import Layer
+from flycam.model.flight import Layer
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.terrain_codec import assign_content_id, encode_terrain
 from flycam.storage import keys

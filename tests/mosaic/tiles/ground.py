@@ -16,8 +16,8 @@ from flycam.geometry.grid import (
     lonlat_to_mercator,
     mercator_to_lonlat,
 )
+from flycam.model.flight import Layer
 from flycam.model.frame import OrthoPatch
-from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.storage.base import ObjectStore

@@ -12,7 +12,7 @@ from flycam.geometry.grid import TileId, TileRange, make_tile_range
 from flycam.model.frame import FIRST_EPOCH, MosaicTile, OrthoPatch
 from flycam.mosaic.tiles import merge
 from flycam.mosaic.tiles.codec import compute_content_hash
-from flycam.mosaic.tiles.merge import PARENT_EPOCH, TileCanvas, merge_patch, merge_tiles
+from flycam.mosaic.tiles.merge import PARENT_EPOCH, TileCanvas, merge_patch
 
 TILE = TileId(z=18, x=200_003, y=100_001)
 
@@ -37,6 +37,12 @@ def state(*patches: OrthoPatch) -> MosaicTile:
     canvas = TileCanvas(TILE)
     for one in patches:
         canvas.merge(one.rgb, one.quality, one.frame_id)
+    return canvas.freeze()
+
+
+def merge_tiles(a: MosaicTile, b: MosaicTile) -> MosaicTile:
+    canvas = TileCanvas.from_tile(a, a.epoch)
+    canvas.merge_tile(b)
     return canvas.freeze()
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -192,3 +195,24 @@ def test_no_original_of_more_pixels_than_a_photo_has_is_decoded_for_a_preview(
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was given to the decoder"))
     with pytest.raises(FrameUnreadable):
         encode_preview_jpeg(large.getvalue(), photo(), None)
+
+
+def test_no_more_than_two_photos_are_decoded_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many a viewer asks for: a PNG is decoded whole, into 480 MB."""
+    decode, lock, now, most = cv2.imdecode, threading.Lock(), 0, 0
+
+    def counted(data: np.ndarray, flags: int) -> np.ndarray:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.02)
+        with lock:
+            now -= 1
+        return decode(data, flags)
+
+    monkeypatch.setattr(cv2, "imdecode", counted)
+    data = png()
+    with ThreadPoolExecutor(8) as pool:
+        previews = list(pool.map(lambda _: encode_preview_jpeg(data, photo(), None), range(8)))
+    assert len(set(previews)) == 1 and most <= 2

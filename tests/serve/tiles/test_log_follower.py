@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.model.layer import Layer
+from flycam.model.flight import Layer
 from flycam.model.records import MosaicInfo
 from flycam.serve.tiles.tile_views import MovedTiles, TileLogFollower
 from flycam.workspace import Workspace

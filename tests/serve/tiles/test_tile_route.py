@@ -15,8 +15,8 @@ import pytest
 from flycam.geometry.grid import TileId, compute_pixel_centres, make_tile_range
 from flycam.http.services import Services
 from flycam.model.access import Role
+from flycam.model.flight import Layer
 from flycam.model.frame import OrthoPatch
-from flycam.model.layer import Layer
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.workspace import Workspace
