@@ -27,7 +27,7 @@ from flycam.catalog.audit_key import AuditKey
 from flycam.catalog.migrations import HEAD, alembic_version, read_revision, stamp_head, upgrade_schema
 from flycam.catalog.rows import parse_row
 from flycam.catalog.tables import metadata
-from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy, StorageFailed
+from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy, InputUnusable, StorageFailed
 from flycam.messages import _
 from flycam.model.text import strip_url_credentials
 from flycam.storage.disk_space import get_free_bytes
@@ -420,6 +420,9 @@ class Database:
                     busy_timeout_s=_BUSY_TIMEOUT_S,
                 )
             )
+        if "NUL (0x00)" in cause:
+            # PostgreSQL takes none; nothing is wrong with the database
+            return InputUnusable(_("a name or a text holds control characters; write it without them"))
         if "malformed" in cause:
             return CatalogUnavailable(
                 _(

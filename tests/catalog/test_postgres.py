@@ -8,7 +8,7 @@ import pytest
 import shapely
 
 from flycam.catalog.catalog import open_catalog
-from flycam.errors import CatalogUnavailable
+from flycam.errors import CatalogUnavailable, InputUnusable
 from flycam.model.records import AuditEntry
 from tests.servers import GUARDED_PASSWORD
 from tests.suites.access_suite import AccessSuite
@@ -200,3 +200,11 @@ def test_a_connection_the_server_closed_is_replaced(url: str) -> None:
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         assert catalog.frames.list_for_flight("f1") == [frame(1)]
+
+
+def test_a_text_that_no_database_takes_is_a_fault_of_the_text(url: str) -> None:
+    """Else a %00 in a request said that the database is away, and where it is."""
+    with open_catalog(url) as catalog:
+        with pytest.raises(InputUnusable, match="control characters"):
+            catalog.flights.event("a\0b")
+        assert catalog.flights.flights() == []
