@@ -23,7 +23,7 @@ _NUMBER = {"landslide": 1, "flood": 2}
 _HALF = 0.5
 _CALM_SHARE = 0.5
 _SHOWN_FROM = 0.02
-_CUTS = np.round(np.arange(0.02, 0.9, 0.02), 2)
+_CUTS = np.round(np.arange(0.02, 0.97, 0.02), 2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -202,19 +202,29 @@ class LruCache(Generic[Key, Value]):
         """Return the value of a key, made if it is not kept: once for all threads that want it."""
         with self._lock:
             making = self._making.setdefault(key, threading.Lock())
-        with making:
+        try:
+            with making:
+                with self._lock:
+                    if key in self._kept:
+                        self._kept.move_to_end(key)
+                        return self._kept[key]
+                value = make()
+                self._keep(key, value)
+                return value
+        finally:
+            # also of a hit or a failure: nothing is remembered of keys that are not kept
             with self._lock:
-                if key in self._kept:
-                    self._kept.move_to_end(key)
-                    return self._kept[key]
-            value = make()
-            with self._lock:
-                self._kept[key] = value
-                self._size += self._size_of(value)
-                while self._size > self._limit and len(self._kept) > 1:
-                    self._size -= self._size_of(self._kept.popitem(last=False)[1])
                 self._making.pop(key, None)
-        return value
+
+    def _keep(self, key: Key, value: Value) -> None:
+        with self._lock:
+            # after a failure two threads may have made it
+            if key in self._kept:
+                self._size -= self._size_of(self._kept.pop(key))
+            self._kept[key] = value
+            self._size += self._size_of(value)
+            while self._size > self._limit and len(self._kept) > 1:
+                self._size -= self._size_of(self._kept.popitem(last=False)[1])
 
     def clear(self) -> None:
         """Drop all values; each is made again when requested."""

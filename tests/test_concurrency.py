@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from flycam.concurrency import LruCache
 
 
@@ -39,3 +41,12 @@ def test_threads_that_want_one_value_make_it_once() -> None:
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(get, range(4))) == [49] * 4
     assert made == [7]
+
+
+def test_nothing_is_remembered_of_keys_that_failed_or_were_dropped() -> None:
+    cache = LruCache[int, int](limit=1)
+    with pytest.raises(ZeroDivisionError):
+        cache.get(0, lambda: 1 // 0)
+    for key in (0, 1, 1, 2):
+        assert cache.get(key, lambda key=key: key) == key
+    assert (len(cache._kept), len(cache._making), cache._size) == (1, 0, 1)

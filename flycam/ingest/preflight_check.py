@@ -636,7 +636,7 @@ def _make_nothing_placed_error(diagnosis: Diagnosis) -> PositionMissing:
     unplaced = PositionMissing if set(by_reason) <= {PositionUnknown.reason} else PhotosUnpositioned
     return unplaced(
         ngettext(
-            "none of the {count} photo can be placed: {reasons}",
+            "the photo cannot be placed: {reasons}",
             "none of the {count} photos can be placed: {reasons}",
             count,
             reasons=reasons,
@@ -678,7 +678,7 @@ def make_outside_terrain_error(
     known = _(" (terrain here: {names})", names=terrain_names) if terrain_names else ""
     return OutsideTerrain(
         ngettext(
-            "none of the {count} photo sees ground that is known{known}; the first, {source_name}: {first}",
+            "the photo {source_name} sees no ground that is known{known}: {first}",
             "none of the {count} photos sees ground that is known{known}; the first, {source_name}: {first}",
             seen.photo_count,
             known=known,

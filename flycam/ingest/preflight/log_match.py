@@ -265,7 +265,7 @@ def _no_match(table: FlightTable, log: FlightLog) -> Problem:
         code=LOG_DOES_NOT_MATCH,
         severity=Severity.WARNING,
         sentence=ngettext(
-            "{log} covers none of the {count} photo's times: give the log of this flight, or the clocks' "
+            "{log} does not cover the photo's time: give the log of this flight, or the clocks' "
             "difference with --clock-offset.",
             "{log} covers none of the {count} photos' times: give the log of this flight, or the clocks' "
             "difference with --clock-offset.",

@@ -12,7 +12,7 @@ from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import StorageFailed
 from flycam.ingest.live import workflow
 from flycam.ingest.live.inputs import LiveRequest, build_video_identity
-from flycam.ingest.live.orthorectifier import LiveOrthorectifier
+from flycam.ingest.live.orthorectifier import LiveMap
 from flycam.ingest.live.recording import complete_interrupted_in_background, complete_interrupted_streams
 from flycam.ingest.live.workflow import orthorectify_video
 from flycam.ingest.video.video_frames import format_stream_name, is_stream_frame
@@ -37,9 +37,9 @@ def killed(
     house: House, clip: VideoDrillReport, monkeypatch: pytest.MonkeyPatch, *, of_stream: bool = True
 ) -> str:
     """The flight of a program that was gone while it laid its seventh picture."""
-    merge, count = LiveOrthorectifier._merge, iter(range(1000))
+    merge, count = LiveMap.merge, iter(range(1000))
 
-    def dying(self: LiveOrthorectifier, *arguments: object) -> None:
+    def dying(self: LiveMap, *arguments: object) -> None:
         if next(count) == FRAMES:
             raise StorageFailed("gone: as if killed")
         merge(self, *arguments)  # type: ignore[arg-type]
@@ -48,7 +48,7 @@ def killed(
         return replace(build_video_identity(*arguments), name=format_stream_name(BEGAN_NS))  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(LiveOrthorectifier, "_merge", dying)
+        patch.setattr(LiveMap, "merge", dying)
         if of_stream:
             patch.setattr(workflow, "build_video_identity", named)
         request = LiveRequest(video=str(clip.video), telemetry=str(clip.subtitles), camera=clip.camera)

@@ -20,7 +20,7 @@ from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import FrameRejected, StorageFailed
 from flycam.ingest.live import status
 from flycam.ingest.live.inputs import LiveRequest
-from flycam.ingest.live.orthorectifier import LiveOrthorectifier
+from flycam.ingest.live.orthorectifier import LiveMap
 from flycam.ingest.live.routes import SILENCE_TIMEOUT_S
 from flycam.ingest.live.status import compute_frame_age, is_matching_clock
 from flycam.ingest.live.telemetry import LiveClock
@@ -128,10 +128,10 @@ def test_a_flight_that_fails_says_why(
     house = make_house(clip)
     reason = pair("the disk went away: run again", "mất ổ đĩa; hãy chạy lại")
 
-    def failing(_self: LiveOrthorectifier, *_: object) -> None:
+    def failing(_self: LiveMap, *_: object) -> None:
         raise StorageFailed(reason)
 
-    monkeypatch.setattr(LiveOrthorectifier, "_merge", failing)
+    monkeypatch.setattr(LiveMap, "merge", failing)
     with pytest.raises(StorageFailed):
         flown(house, clip)
     (ended,) = house.workspace.catalog.airborne.list_since(0)
