@@ -30,9 +30,8 @@ from flycam.model.flight import Layer
 from flycam.model.frame import OrthoPatch
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.tiles.writer import MosaicWriter
-from flycam.storage.address import MemoryStore
-from flycam.storage.base import ObjectStore
-from flycam.storage.local import LocalStore
+from flycam.storage.keys import ObjectStore
+from flycam.storage.stores import LocalStore, MemoryStore
 
 PHOTOS, STRIP = 95, 12
 WIDTH, HEIGHT, TURN_DEG = 1320, 990, 10.0

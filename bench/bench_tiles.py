@@ -25,17 +25,17 @@ import cv2
 import numpy as np
 import uvicorn
 
-from flycam.catalog.accounts import hash_token
+from flycam.catalog.access import hash_token
 from flycam.catalog.catalog import open_catalog
 from flycam.geometry.grid import TileRange
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Account, Role
 from flycam.model.flight import Layer
 from flycam.model.frame import OrthoPatch
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.serve.app import create_app
-from flycam.storage.local import LocalStore
+from flycam.storage.stores import LocalStore
 from flycam.workspace import Workspace
 
 TARGET_BYTES = 12_000

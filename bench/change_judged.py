@@ -10,9 +10,14 @@ import numpy as np
 
 from bench.change_scenes import Scene, image_pair, kept
 from bench.change_scoring import OTHER
-from flycam.change.detection import compute_cell_evidence, extract_bare_patches, extract_flooded_patches
+from flycam.change.detection import (
+    Patch,
+    PatchMeasures,
+    compute_cell_evidence,
+    extract_bare_patches,
+    extract_flooded_patches,
+)
 from flycam.change.image_pair import WorkPair, to_work_grid
-from flycam.change.patches import Patch, PatchMeasures
 
 _HALF = 0.5
 

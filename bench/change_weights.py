@@ -8,9 +8,8 @@ import numpy as np
 
 from bench.change_judged import Judged
 from bench.logistic_fit import fit
-from flycam.change.detection import DetectorWeights, choose_patches
+from flycam.change.detection import MEASURES, DetectorWeights, PatchMeasures, choose_patches
 from flycam.change.features import COEFFICIENTS, Logistic
-from flycam.change.patches import MEASURES, PatchMeasures
 from flycam.model.board import ChangeKind
 
 _CHOICE_RIDGE = 3e-3

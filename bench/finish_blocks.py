@@ -35,7 +35,7 @@ from flycam.geometry.pose import ExteriorOrientation, PoseSource, rotation_from_
 from flycam.geometry.terrain import TerrainGrid, cast_rays, interpolate_heights
 from flycam.mosaic.adjustment.block import Adjustment, Block, BlockFrame, TerrainPrior, Ties
 from flycam.mosaic.adjustment.bundle_adjustment import adjust_block
-from flycam.mosaic.finish.adjustment_block import assign_strips
+from flycam.mosaic.finish.report import assign_strips
 
 SIZE_PX, GSD_M = (660, 495), 0.3
 STRIPS, PER_STRIP = 3, 6

@@ -30,7 +30,7 @@ from flycam.drill.land import VERTICAL_DATUM, WORK_CRS, Valley
 from flycam.drill.photo_drill import DrillTruth, make_drill, read_truth, write_drill
 from flycam.drill.scene_objects import draw_typical_error, make_terrain_model
 from flycam.geodata.raster import write_geotiff
-from flycam.storage.local import LocalStore
+from flycam.storage.stores import LocalStore
 from flycam.workspace import Workspace
 
 HOME = ROOT / "finish"

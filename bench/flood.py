@@ -25,8 +25,8 @@ import psutil
 
 from bench.bench_tiles import answer_of, make_house, open_house, request_for
 from bench.table import Row
-from flycam.http.services import Services
-from flycam.serve.server import open_listener, serve_until_stopped
+from flycam.http.guards import Services
+from flycam.serve.app import open_listener, serve_until_stopped
 
 SECONDS = 6.0
 BYTES_S = 10e6

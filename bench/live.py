@@ -37,7 +37,7 @@ from flycam.model.frame import format_video_frame_name
 from flycam.mosaic.export import export_flight
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.terrain import register_dem
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 from flycam.workspace import Workspace
 
 SEEDS = (1, 2, 3)

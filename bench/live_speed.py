@@ -31,7 +31,7 @@ from flycam.geometry.orthorectification import compute_source_coordinates
 from flycam.model.records import FrameStatus
 from flycam.mosaic.orthorectify.rectification import get_recorded_pose
 from flycam.mosaic.terrain import load_recorded_terrain
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 from flycam.workspace import Workspace
 
 SECONDS, FPS, SIZE_PX = 40.0, 30, (1920, 1080)

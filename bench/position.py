@@ -45,7 +45,7 @@ from flycam.model.records import FrameStatus
 from flycam.mosaic.coverage import get_main_mosaic
 from flycam.mosaic.terrain import load_recorded_terrain
 from flycam.mosaic.tiles.codec import read_tile
-from flycam.storage.local import LocalStore
+from flycam.storage.stores import LocalStore
 from flycam.workspace import Workspace
 
 MEDIAN_PX, P95_PX = 0.5, 1.5

@@ -13,7 +13,7 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.model.records import FrameStatus
 from flycam.mosaic.adjustment.block import BlockFrame, Ties
 from flycam.mosaic.adjustment.ties import apply_tie_turns, find_ties
-from flycam.mosaic.finish.adjustment_block import build_block_frames, select_terrain
+from flycam.mosaic.finish.report import build_block_frames, select_terrain
 from flycam.mosaic.terrain import load_recorded_terrain
 from flycam.originals import PhotoCache
 

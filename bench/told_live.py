@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flycam.cli import main as flycam
-from flycam.ingest.live.live_map import LiveMap, MergedFrame
+from flycam.ingest.live.orthorectifier import LiveMap, MergedFrame
 
 
 def told_live(out: Path) -> tuple[str | Path, ...]:

@@ -29,7 +29,7 @@ import psutil
 from bench.bench_tiles import ground_of
 from bench.processes import BenchBroken, serving
 from bench.table import Row
-from flycam.catalog.accounts import hash_token
+from flycam.catalog.access import hash_token
 from flycam.catalog.catalog import open_catalog
 from flycam.geometry.grid import TileRange
 from flycam.model.access import Account, Role
@@ -37,7 +37,7 @@ from flycam.model.flight import Layer
 from flycam.model.frame import OrthoPatch
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.tiles.writer import MosaicWriter
-from flycam.storage.local import LocalStore
+from flycam.storage.stores import LocalStore
 
 VIEWERS, TILES_S, SECONDS, WHOLE_S = 200, 2.0, 60.0, 300.0
 MOST_P95_MS, GROWTH = 100.0, 1.1

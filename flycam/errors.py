@@ -15,7 +15,6 @@ from typing import Self
 
 from flycam.messages import Message, _, join, verbatim
 
-EXIT_OK = 0
 EXIT_INTERNAL = 1
 EXIT_USAGE = 2
 EXIT_INPUT = 3

@@ -33,10 +33,8 @@ from flycam.media.pixels import Pixels, decode_photo, load_photo, parse_photo
 from flycam.messages import _
 from flycam.model.records import FrameRecord
 from flycam.storage import keys
-from flycam.storage.base import ObjectStore
-from flycam.storage.disk_space import make_write_error
-from flycam.storage.files import compute_sha256, make_file_changed, replace_file
-from flycam.storage.keys import ORIGINALS_DIR
+from flycam.storage.files import compute_sha256, make_file_changed, make_write_error, replace_file
+from flycam.storage.keys import ORIGINALS_DIR, ObjectStore
 from flycam.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from flycam.messages import Message, _
 from flycam.model.text import strip_url_credentials
 from flycam.power import Power, PowerMode
-from flycam.storage.disk_space import DiskSpaceGuard, DiskVolume, list_disks
+from flycam.storage.files import DiskSpaceGuard, DiskVolume, list_disks
 
 if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
     from flycam.concurrency import Cluster
-    from flycam.storage.base import ObjectStore
+    from flycam.storage.keys import ObjectStore
 
 Progress = Callable[[str, int, int], None]
 """Stage, how much of it is done, and of how much; 0 where that is unknown, as of a stream."""
@@ -37,7 +37,7 @@ class Workspace:
     clock_ns    UTC nanoseconds
     power       how this machine is powered, and whether its battery has to last
     cluster     workers that share ingests and finishes; None: none
-    cap_sender  sender of CAP messages, as of `flycam.geodata.feature_file`; "": this node
+    cap_sender  sender of CAP messages, as of `flycam.geodata.kml`; "": this node
     disk_space  guard of free space, before photos and tiles are written
     """
 

@@ -16,7 +16,7 @@ from flycam.mosaic.finish.report import FinishReport
 from flycam.mosaic.finish.workflow import FinishRequest
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.terrain import register_dem
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 from flycam.workspace import Progress, Workspace, ignore_progress
 from tests.finishing import finish_flight
 

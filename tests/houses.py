@@ -21,7 +21,7 @@ from flycam.ingest.live.workflow import VideoReport, orthorectify_video
 from flycam.ingest.preflight_check import PreflightRequest
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.terrain import register_dem
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 from flycam.workspace import Workspace
 from tests.once import copied_once, made_once
 

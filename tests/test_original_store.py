@@ -11,8 +11,8 @@ import pytest
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import SourceUnreadable
 from flycam.originals import store_original, store_original_bytes
-from flycam.storage import keys, local
-from flycam.storage.local import LocalStore
+from flycam.storage import keys, stores
+from flycam.storage.stores import LocalStore
 from flycam.workspace import Workspace
 
 _DATA = b"what a camera wrote"
@@ -22,7 +22,7 @@ _SHA256 = hashlib.sha256(_DATA).hexdigest()
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     calls: list[Path] = []
-    monkeypatch.setattr(local, "sync_path", calls.append)
+    monkeypatch.setattr(stores, "sync_path", calls.append)
     return calls
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import DiskFull, StoreUnavailable
-from flycam.storage.address import MemoryStore
+from flycam.storage.stores import MemoryStore
 from tests.suites.store_suite import StoreSuite
 from tests.unreliable_stores import CorruptingStore, FaultyStore, FullStore
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from flycam.errors import DiskFull
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 from tests.texts import pair
 
 Trouble = Callable[[str, str], Exception | None]

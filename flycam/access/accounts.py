@@ -15,14 +15,15 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from flycam.catalog.accounts import (
+from flycam.catalog.access import (
+    Guest,
+    Person,
     generate_token,
     generate_token_id,
     hash_token,
     make_account_exists,
     make_token_entry,
 )
-from flycam.catalog.restrictions import Guest, Person
 from flycam.config import ROLES, OpenIdClient
 from flycam.errors import AccessDenied, InputUnusable, NotFound, OptionUnusable, StorageFailed
 from flycam.messages import _

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import shapely
 
-from flycam.catalog.restrictions import RestrictedArea
+from flycam.catalog.access import RestrictedArea
 from flycam.errors import OptionUnusable
 from flycam.geodata.communes import read_area_of_interest
 from flycam.messages import _

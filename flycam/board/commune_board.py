@@ -19,10 +19,10 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
-from flycam.catalog.boundaries import Boundaries, union_communes
+from flycam.catalog.board import Boundaries, union_communes
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.changes import ChangeVersion
-from flycam.change.comparison_store import ComparedGround
+from flycam.change.comparison import ComparedGround
 from flycam.change.outlines import ChangeTotals, find_touched_communes, sum_changes_by_commune
 from flycam.geodata.crs import WGS84, make_point_transform
 from flycam.model.board import UNRESOLVED_STATUSES, ChangeStatus, MarkKind

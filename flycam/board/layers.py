@@ -23,15 +23,14 @@ from urllib3.exceptions import HTTPError
 
 from flycam.errors import NotFound, SourceUnreadable
 from flycam.geodata.communes import CommuneImport, read_communes
-from flycam.geodata.layer_file import LayerFeature, LayerImport, read_layer
-from flycam.geodata.vector_file import MAX_BYTES
+from flycam.geodata.vector_file import MAX_BYTES, LayerFeature, LayerImport, read_layer
 from flycam.messages import Message, _, ngettext
 from flycam.model.board import MAX_CLOCK_DIFFERENCE_NS, LayerKind
 from flycam.model.records import AuditEntry, CommuneRecord, LayerFeatureRecord, LayerRecord
 from flycam.model.text import is_printable, strip_url_credentials, to_visible, validate_name
 from flycam.model.time import to_utc_ns
 from flycam.originals import store_original
-from flycam.storage.disk_space import make_write_error
+from flycam.storage.files import make_write_error
 from flycam.workspace import Workspace
 
 # -- Import of commune boundaries from a file into the catalogue -----------------------------------

@@ -25,7 +25,7 @@ from flycam.catalog.audit_key import (
     is_signed,
 )
 from flycam.catalog.database import Database
-from flycam.catalog.rows import parse_row, to_row
+from flycam.catalog.tables import parse_row, to_row
 from flycam.model.records import AuditEntry, AuditRecord
 
 _FIRST_DIGEST = "0" * 64

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING
 from flycam.errors import StorageFailed
 from flycam.messages import _
 from flycam.model.records import AuditRecord
-from flycam.storage.disk_space import make_write_error
-from flycam.storage.files import make_folder, replace_file
+from flycam.storage.files import make_folder, make_write_error, replace_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey

@@ -10,28 +10,100 @@ from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, delete, select
 
-from flycam.catalog.accounts import Accounts, Guests, Identities, OneTimeCodes, Tokens
+from flycam.catalog import tables
+from flycam.catalog.access import Accounts, Guests, Identities, OneTimeCodes, Redactions, Restrictions, Tokens
 from flycam.catalog.audit import Audit
 from flycam.catalog.audit_key import AuditKey
-from flycam.catalog.board import Briefings, Marks, Settlements, SpecialistLayers
-from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.board import Boundaries, Briefings, Marks, Settlements, SpecialistLayers
 from flycam.catalog.changes import Changes, Comparisons
 from flycam.catalog.database import Database, has_free_space
-from flycam.catalog.flights import Flights
-from flycam.catalog.frames import Frames, Placements, StoredOriginals
-from flycam.catalog.live_flights import LiveFlightReports, VideoSegments
+from flycam.catalog.flights import (
+    Flights,
+    Frames,
+    LiveFlightReports,
+    Placements,
+    StoredOriginals,
+    VideoSegments,
+)
 from flycam.catalog.migrations import alembic_version
 from flycam.catalog.mosaics import Revisions, Tiles
 from flycam.catalog.packs import Packs
-from flycam.catalog.restrictions import Redactions, Restrictions
 from flycam.catalog.retention import Retention
-from flycam.catalog.tables import metadata
-from flycam.catalog.terrain import Terrain
-from flycam.errors import CatalogUnavailable, DiskFull, FlycamError
+from flycam.catalog.tables import metadata, parse_row, to_row
+from flycam.errors import CatalogUnavailable, DiskFull, FlycamError, NotFound
 from flycam.messages import _
+from flycam.model.records import DemRecord
+
+# -- Registered terrain files ----------------------------------------------------------------------
+
+
+_WITH_SIGMAS = select(
+    tables.dems, tables.dem_sigmas.c.vertical_m, tables.dem_sigmas.c.horizontal_m
+).outerjoin_from(tables.dems, tables.dem_sigmas, tables.dems.c.dem_id == tables.dem_sigmas.c.dem_id)
+
+
+class Terrain:
+    """DEMs by their content-derived id."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put_dem(self, dem: DemRecord) -> None:
+        """Register a DEM.
+
+        Registering the same file again overwrites its path, and its sigmas if they are stated, nothing else.
+        """
+        east_m, north_m = map(float, dem.post_spacing_m)
+        row = to_row(tables.dems, dem, spacing_east_m=east_m, spacing_north_m=north_m)
+        statement = self._database.insert(tables.dems)
+        moved = {name: statement.excluded[name] for name in ("name", "path", "key", "vertical_datum")}
+        with self._database.write() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=["dem_id"], set_=moved), row)
+            if dem.sigma_m is not None:
+                vertical_m, horizontal_m = dem.sigma_m
+                sigmas = {"dem_id": dem.dem_id, "vertical_m": vertical_m, "horizontal_m": horizontal_m}
+                connection.execute(self._database.upsert(tables.dem_sigmas), sigmas)
+
+    def remove_dem(self, dem_id: str) -> DemRecord:
+        """Remove a DEM; return its record, or raise NotFound.
+
+        Its bytes, and the mosaics orthorectified on it, stay.
+        """
+        dem = self.dem(dem_id)
+        with self._database.write() as connection:
+            connection.execute(delete(tables.dems).where(tables.dems.c.dem_id == dem_id))
+            connection.execute(delete(tables.dem_sigmas).where(tables.dem_sigmas.c.dem_id == dem_id))
+        return dem
+
+    def dems(self) -> list[DemRecord]:
+        """Return all registered DEMs, the latest first."""
+        c = tables.dems.c
+        query = _WITH_SIGMAS.order_by(c.added_ns.desc(), c.dem_id)
+        return self._database.fetch(_dem, query)
+
+    def dem(self, dem_id: str) -> DemRecord:
+        """Return one DEM, or raise NotFound."""
+        with self._database.read() as connection:
+            found = connection.execute(_WITH_SIGMAS.where(tables.dems.c.dem_id == dem_id)).first()
+        if found is None:
+            raise NotFound(
+                _("{dem_id}: no such terrain; register it with: flycam dem add FILE", dem_id=dem_id)
+            )
+        return _dem(found)
+
+
+def _dem(row: Row[Any]) -> DemRecord:
+    sigma_m = None if row.vertical_m is None else (row.vertical_m, row.horizontal_m)
+    post_spacing_m = (row.spacing_east_m, row.spacing_north_m)
+    return parse_row(DemRecord, row, post_spacing_m=post_spacing_m, sigma_m=sigma_m)
+
+
+# -- The catalogue (one database with an attribute for each topic) and snapshots -------------------
+
 
 # -- Snapshot of a catalogue in one file, and its restoration --------------------------------------
 #

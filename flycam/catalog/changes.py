@@ -19,8 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
 from flycam.catalog.flights import require_in_event
-from flycam.catalog.rows import parse_row, to_row
-from flycam.catalog.tables import audit_log, changes, comparisons, match_touching_boxes
+from flycam.catalog.tables import audit_log, changes, comparisons, match_touching_boxes, parse_row, to_row
 from flycam.errors import NotFound, StoreConflict
 from flycam.messages import Message, _, decode_message, encode_message
 from flycam.model.board import ChangeAction, ChangeKind, ChangeStatus

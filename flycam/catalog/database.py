@@ -25,13 +25,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from flycam.catalog.audit_key import AuditKey
 from flycam.catalog.migrations import HEAD, alembic_version, read_revision, stamp_head, upgrade_schema
-from flycam.catalog.rows import parse_row
-from flycam.catalog.tables import metadata
+from flycam.catalog.tables import metadata, parse_row
 from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy, InputUnusable, StorageFailed
 from flycam.messages import _
 from flycam.model.text import strip_url_credentials
-from flycam.storage.disk_space import get_free_bytes
-from flycam.storage.files import make_folder
+from flycam.storage.files import get_free_bytes, make_folder
 
 # -- Lock held by a PostgreSQL session, and its recovery after the session ended -------------------
 #

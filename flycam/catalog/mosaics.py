@@ -15,14 +15,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from flycam.catalog import tables
 from flycam.catalog.database import Database
 from flycam.catalog.flights import format_finish_lock
-from flycam.catalog.rows import (
-    fetch_heads,
-    parse_row,
-    show_revision,
-    to_column,
-    to_mosaic_row,
-    to_row,
-)
+from flycam.catalog.tables import fetch_heads, parse_row, show_revision, to_column, to_mosaic_row, to_row
 from flycam.errors import NotFound, StoreConflict
 from flycam.geometry.grid import TileId, TileRange
 from flycam.messages import _

@@ -17,8 +17,7 @@ from sqlalchemy import Select, func, select, update
 
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.rows import to_column, to_row
-from flycam.catalog.tables import audit_log
+from flycam.catalog.tables import audit_log, to_column, to_row
 from flycam.catalog.tables import packs as _mine
 from flycam.errors import FlightBusy, StoreConflict
 from flycam.messages import Message, _

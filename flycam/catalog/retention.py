@@ -18,7 +18,7 @@ from sqlalchemy import Select, delete, select
 from flycam.catalog import tables
 from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.rows import parse_row, to_row
+from flycam.catalog.tables import parse_row, to_row
 from flycam.errors import DueListChanged, NotFound, OriginalPurged
 from flycam.messages import _
 from flycam.model.access import HoldStep, PurgeStep, RetainedKind

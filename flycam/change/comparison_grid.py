@@ -19,8 +19,7 @@ from flycam.change.warp import WINDOW_PX
 from flycam.errors import DatumUnknown, InputUnusable, NotFound, SourceUnreadable, TerrainMissing
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, choose_work_crs, make_point_transform, transform_points
 from flycam.geodata.dem import load_terrain, read_dem_info
-from flycam.geodata.raster import compute_raster_digest
-from flycam.geodata.reference_raster import RASTER_SUFFIXES, ReferenceRaster
+from flycam.geodata.raster import RASTER_SUFFIXES, ReferenceRaster, compute_raster_digest
 from flycam.geometry.grid import Bounds
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights
 from flycam.messages import Message, _

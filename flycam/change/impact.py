@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
-from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.board import Boundaries
 from flycam.catalog.changes import ChangeVersion
 from flycam.change.outlines import compute_own_ground, divide_by_commune, label_places
 from flycam.change.volume import Volume, VolumeFailure, compute_volumes
 from flycam.errors import OptionUnusable
 from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
-from flycam.geodata.layer_file import MAX_FEATURES
+from flycam.geodata.vector_file import MAX_FEATURES
 from flycam.messages import _
 from flycam.model.board import ROAD_CUTTING_KINDS, ChangeStatus, LayerKind
 from flycam.model.records import BoundsLonLat, CommuneRecord, LayerFeatureRecord, LayerRecord

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 from shapely.geometry.base import BaseGeometry
 
-from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.board import Boundaries
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.changes import ChangeVersion
 from flycam.change.coregistration import Registration, estimate_area_error_m2, estimate_place_error_m
@@ -168,7 +168,7 @@ def estimate_area_error(line: ChangeVersion) -> float:
 def _slope_deg(flat: BaseGeometry, crs: str, workspace: Workspace) -> float | None:
     """Return the slope of the mean of rise over run on the registered terrain.
 
-    As `change.patches` has it; None where the height is not known under half of the outline.
+    As `change.detection` has it; None where the height is not known under half of the outline.
     Computed part by part: parts may lie far from each other, and a grid over all would have no post on any.
     Of more than `_SLOPE_PARTS` parts the largest are used.
     """

@@ -9,21 +9,7 @@ import os
 import click
 
 from flycam import __version__
-from flycam.cli import (
-    access,
-    board,
-    changes,
-    cluster,
-    drill,
-    flights,
-    integrity,
-    node,
-    products,
-    serve,
-    sync,
-    upload,
-    video,
-)
+from flycam.cli import board, flights, node, products, serve, sync
 from flycam.cli.output import CommandGroup
 
 _OBJECTS_BEFORE_COLLECTION = 10_000
@@ -54,36 +40,36 @@ for _command in (
     flights.inspect_command,
     flights.ingest_command,
     flights.withdraw_command,
-    video.live_command,
-    cluster.worker_command,
+    flights.live_command,
+    flights.worker_command,
     products.finish_command,
     products.report_command,
     products.export_command,
     products.compare_command,
     products.pack_command,
     serve.serve_command,
-    upload.upload_command,
-    upload.work_on_upload_command,
+    sync.upload_command,
+    sync.work_on_upload_command,
     sync.bundle_group,
     sync.sync_command,
-    drill.drill_command,
+    serve.drill_command,
     board.dem_group,
     board.communes_group,
     board.layers_group,
     board.marks_group,
-    changes.changes_group,
+    products.changes_group,
     board.settlements_group,
     node.collect_command,
-    integrity.verify_command,
-    integrity.backup_command,
-    integrity.restore_command,
-    integrity.audit_group,
+    node.verify_command,
+    node.backup_command,
+    node.restore_command,
+    node.audit_group,
     node.account_group,
     node.user_group,
-    access.restrictions_group,
-    integrity.retention_group,
-    access.flights_group,
-    access.guests_group,
+    board.restrictions_group,
+    node.retention_group,
+    board.flights_group,
+    board.guests_group,
 ):
     flycam.add_command(_command)
 

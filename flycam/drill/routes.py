@@ -15,17 +15,14 @@ from fastapi import APIRouter, Depends, Request
 
 from flycam.errors import DiskFull, FeatureDisabled, RealDataPresent, SourceUnreadable
 from flycam.geodata.dem import read_dem_tags
-from flycam.http.authenticator import Principal
 from flycam.http.commands import TERMINATE_TIMEOUT_S, run_command
-from flycam.http.guards import AdminPrincipal
-from flycam.http.requests import CROSS_SITE_REQUEST, require_same_origin
-from flycam.http.responses import Json
-from flycam.http.services import Services
+from flycam.http.guards import AdminPrincipal, Principal, Services
+from flycam.http.protocol import CROSS_SITE_REQUEST, Json, require_same_origin
 from flycam.messages import Message, _, verbatim
 from flycam.model.flight import DRILL_MARK, DRILL_TAG, EXERCISE_COMMUNE_CODES
 from flycam.model.records import DemRecord
 from flycam.mosaic.terrain import fetch_dem
-from flycam.storage.disk_space import SPARE_BYTES
+from flycam.storage.files import SPARE_BYTES
 from flycam.workspace import Workspace
 
 # -- Guard that keeps an exercise's terrain and communes out of a node with real data --------------

@@ -71,7 +71,6 @@ def write_pmtiles(
     *,
     bounds_lonlat_deg: tuple[float, float, float, float],
     metadata: Mapping[str, object],
-    tile_type: int = TILE_TYPE_WEBP,
 ) -> int:
     """Write tiles, each once and by `sort_by_archive_id`; return their number.
 
@@ -132,7 +131,7 @@ def write_pmtiles(
                 1,  # clustered: tiles in the order of their numbers
                 _GZIP,
                 _PLAIN,
-                tile_type,
+                TILE_TYPE_WEBP,
                 min(zooms),
                 max(zooms),
                 west,

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flycam.catalog.frames import SET_ASIDE_REASON
+from flycam.catalog.flights import SET_ASIDE_REASON
 from flycam.catalog.retention import make_original_purged
 from flycam.concurrency import count_workers, map_ordered
 from flycam.errors import InputUnusable, OptionUnusable

@@ -49,7 +49,7 @@ from flycam.mosaic.terrain import load_recorded_terrain
 from flycam.mosaic.tiles.merge import Amendments
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.originals import PhotoCache, store_original
-from flycam.storage.disk_space import GROUP_BYTES
+from flycam.storage.files import GROUP_BYTES
 from flycam.workspace import Progress, Workspace
 
 _MAX_TERRAINS = 2

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from flycam.errors import DatumUnknown, FrameRejected, OptionUnusable
 from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.dem import read_dem_info
-from flycam.geodata.raster import write_cog
-from flycam.geodata.reference_raster import EXERCISE_TAG
+from flycam.geodata.raster import EXERCISE_TAG, write_cog
 from flycam.geometry.camera import InteriorOrientation, scale_interior
 from flycam.geometry.footprint import Footprint, compute_footprints, make_unknown_ground_error
 from flycam.geometry.orthorectification import orthorectify_onto_grid

@@ -12,7 +12,7 @@ class Scope(StrEnum):
     """Scope of a token within what its account's role allows.
 
     Everything; the map and its standards, read-only; uploads; synchronisation between nodes.
-    `http.authenticator` lists the addresses.
+    `http.guards` lists the addresses.
     """
 
     ALL = "all"

@@ -98,7 +98,7 @@ class Placement:
     """One frame's placement on the ground at one time.
 
     A grow-only set for each frame: none is ever removed, and the greatest
-    (`flycam.catalog.frames.rank_placement`) is in force.
+    (`flycam.catalog.flights.rank_placement`) is in force.
 
     version        the exterior orientation's version; each later placement has a higher one
     exterior       None: the frame was set aside because it cannot be orthorectified on the terrain known by

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.flights import format_finish_lock
-from flycam.catalog.frames import SET_ASIDE_REASON, was_orthorectified
+from flycam.catalog.flights import SET_ASIDE_REASON, format_finish_lock, was_orthorectified
 from flycam.catalog.retention import select_active_holds
 from flycam.errors import AccessDenied, FlightBoundToEvent, FlightBusy, FrameRejected, InputUnusable, NotFound
 from flycam.geometry.grid import TileRange, find_range_for_bounds, get_range_bounds

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.frames import compute_footprint_bounds
+from flycam.catalog.flights import compute_footprint_bounds
 from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.concurrency import count_workers
 from flycam.errors import FlightBusy, NotFound
 from flycam.geodata.crs import fit_mercator_to_work
-from flycam.geodata.reference_raster import CAPTURED_TAG, EXERCISE_TAG
+from flycam.geodata.raster import CAPTURED_TAG, EXERCISE_TAG
 from flycam.geometry.grid import (
     HALF_WORLD_M,
     TILE_SIZE_PX,
@@ -55,7 +55,7 @@ from flycam.model.warning import (
 from flycam.mosaic.raster import PolygonMask, export_cog
 from flycam.mosaic.tiles.codec import TileLog, decode_owners
 from flycam.storage import keys
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 from flycam.workspace import Progress, Workspace
 
 # -- Covered ground of an area ---------------------------------------------------------------------

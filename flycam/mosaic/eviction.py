@@ -29,7 +29,7 @@ from flycam.model.flight import Flight
 from flycam.model.records import MosaicInfo, RevisionRecord, RevisionState
 from flycam.mosaic.cluster.run import FINISH, INGEST, delete_prefix
 from flycam.storage import keys
-from flycam.storage.disk_space import DiskSpaceGuard, Freed, get_free_bytes
+from flycam.storage.files import DiskSpaceGuard, Freed, get_free_bytes
 from flycam.storage.keys import LIVE_DIR_PREFIX, ORIGINALS_DIR, PERMANENT_ENTRIES, STAGES_DIR
 from flycam.workspace import Progress, Workspace, ignore_progress
 

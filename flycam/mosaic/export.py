@@ -27,8 +27,7 @@ from flycam.geodata.crs import (
     to_compound_crs,
 )
 from flycam.geodata.feature_file import Numbers, write_lines
-from flycam.geodata.raster import BandDescription, write_cog
-from flycam.geodata.reference_raster import RASTER_SUFFIXES
+from flycam.geodata.raster import RASTER_SUFFIXES, BandDescription, write_cog
 from flycam.geometry.grid import TileId, lonlat_to_mercator
 from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import _

@@ -46,7 +46,7 @@ from flycam.messages import _
 from flycam.model.frame import TileRecord
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.tiles.codec import TileLog, decode_mask, decode_rgb
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 
 # -- Footprint of a mosaic revision, traced on the masks of a few coarse tiles ---------------------
 

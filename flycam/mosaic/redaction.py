@@ -21,7 +21,7 @@ from flycam.access.policy import (
     GroundProjection,
     iterate_ground_projections,
 )
-from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord, select_active_redactions
+from flycam.catalog.access import RedactionFootprint, RedactionRecord, select_active_redactions
 from flycam.errors import InputUnusable, NotFound, ObjectMissing, OptionUnusable, StoreConflict, TileCorrupt
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.footprint import MAX_ERROR_M, project_polygon_to_ground

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from flycam.errors import TileCorrupt
 from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import _
-from flycam.storage.base import ObjectStore
 from flycam.storage.files import decompress_zstd
+from flycam.storage.keys import ObjectStore
 
 MAGIC = b"FCTG1\n"
 _LEVEL = 3

@@ -1,4 +1,4 @@
-"""A node's own certificate authority, and a separate one for a cluster.
+"""Certificate of the server, a node's own authority, and a separate one for a cluster.
 
 It permits HTTPS where no public authority can be reached.
 
@@ -12,12 +12,14 @@ from __future__ import annotations
 import hashlib
 import secrets
 import socket
+import ssl
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 from cryptography import x509
@@ -34,8 +36,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from flycam.errors import OptionUnusable, StorageFailed
 from flycam.messages import _
 from flycam.model.text import is_printable
-from flycam.storage.disk_space import make_write_error
-from flycam.storage.files import make_folder, replace_file, sync_path
+from flycam.storage.files import make_folder, make_write_error, replace_file, sync_path
 
 AUTHORITY, SERVER, PUBLIC = "authority.pem", "server.pem", "authority.crt"
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -343,3 +344,106 @@ def _unusable(path: Path, error: OSError) -> StorageFailed:
             strerror=error.strerror,
         ),
     )
+
+
+# -- Server certificate: from the node's own authority, or from files ------------------------------
+
+
+class TlsCertificate(Protocol):
+    """Certificate that the server presents.
+
+    certificate  file of the certificate and its chain (PEM)
+    key          file of its key; None: in the same file
+    fingerprint  SHA-256 by which clients may trust the server, 64 hex digits
+    authority    certificate (PEM) of the node's own authority; None: it has none
+    names        host names and addresses that the node's own authority certifies
+    """
+
+    certificate: Path
+    key: Path | None
+    fingerprint: str
+    authority: bytes | None
+    names: frozenset[str]
+
+    def is_renewed(self) -> bool:
+        """Return True if the files changed since the last call.
+
+        Raises StorageFailed, OptionUnusable.
+        """
+        ...
+
+
+class OwnTlsCertificate:
+    """Certificate of the node's own authority, for all names of this machine."""
+
+    key: Path | None = None
+    authority: bytes | None
+
+    def __init__(self, folder: Path, host: str, names: Iterable[str] = ()) -> None:
+        """Load or issue the certificate. Raises DiskFull, StorageFailed."""
+        self._folder, self._host, self._names = folder, host, frozenset(names)
+        loaded = self._load_certificate()
+        self.certificate, self.fingerprint, self.authority = loaded.path, loaded.fingerprint, loaded.authority
+        self.names = loaded.names
+
+    def _load_certificate(self) -> ServerCertificate:
+        return issue_server_certificate(self._folder, list_host_names(self._host, self._names))
+
+    def is_renewed(self) -> bool:
+        loaded = self._load_certificate()
+        self.names = loaded.names
+        return loaded.is_new
+
+
+class ExternalTlsCertificate:
+    """Certificate files from elsewhere, which others renew."""
+
+    authority: bytes | None = None
+    names: frozenset[str] = frozenset()
+
+    def __init__(self, certificate: Path, key: Path | None) -> None:
+        """Load the files.
+
+        Raises OptionUnusable unless they are a certificate and its key.
+        """
+        self.certificate, self.key = certificate, key
+        self._stamp = self._file_stamps()
+        self.fingerprint = self._compute_fingerprint()
+
+    def is_renewed(self) -> bool:
+        before, self._stamp = self._stamp, self._file_stamps()
+        if before == self._stamp:
+            return False
+        self.fingerprint = self._compute_fingerprint()
+        return True
+
+    def _file_stamps(self) -> tuple[int, ...]:
+        try:
+            return tuple(one.stat().st_mtime_ns for one in (self.certificate, self.key) if one is not None)
+        except OSError as error:
+            raise self._build_unusable_error(str(error.strerror)) from error
+
+    def _compute_fingerprint(self) -> str:
+        try:
+            # an empty password, as OpenSSL would prompt for one at a terminal that nobody sits at
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate, self.key, password=b"")
+            text = self.certificate.read_text(encoding="ascii")
+            begin = text.index("-----BEGIN CERTIFICATE-----")
+            end = text.index("-----END CERTIFICATE-----", begin) + len("-----END CERTIFICATE-----")
+            return hashlib.sha256(ssl.PEM_cert_to_DER_cert(text[begin:end])).hexdigest()
+        except (OSError, ValueError) as error:
+            raise self._build_unusable_error(str(getattr(error, "reason", None) or error)) from error
+
+    def _build_unusable_error(self, why: str) -> OptionUnusable:
+        key = "" if self.key is None else f", {self.key}"
+        return OptionUnusable(
+            _(
+                "{certificate}{key}: are not a certificate and its key without a password, "
+                "both PEM ({why}); give both files, or none and --tls: the node then has an "
+                "authority of its own",
+                certificate=self.certificate,
+                key=key,
+                why=why,
+            )
+        )

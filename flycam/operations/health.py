@@ -27,7 +27,7 @@ from flycam.operations.inventory import list_inventory_parts
 from flycam.operations.verify import VerifyLedger
 from flycam.power import SCARCE_PERCENT, Power
 from flycam.retry import check_store_writable
-from flycam.storage.disk_space import LOW_SPACE_BYTES, RESERVED_BYTES, get_free_bytes
+from flycam.storage.files import LOW_SPACE_BYTES, RESERVED_BYTES, get_free_bytes
 from flycam.storage.keys import STAGES_DIR
 from flycam.workspace import Workspace
 

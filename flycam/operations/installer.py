@@ -28,8 +28,6 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _EXCLUDED_FILES = frozenset({"INSTALLER", "REQUESTED", "direct_url.json", "RECORD"})
 """Files that pip adds to those of a wheel."""
 
-Gather = Callable[[Path, Path], None]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Installer:
@@ -50,26 +48,24 @@ def write_installer(
     progress: Progress = ignore_progress,
     *,
     lock: Path | None = None,
-    gather: Gather | None = None,
     build_wheel: Callable[[Path], Path] | None = None,
 ) -> Installer:
     """Write a folder that installs flycam without a network; atomic.
 
     For machines of this kind.
 
-    wheel_dir            folder of wheels (another installer's); None: pip fetches them
-    lock                 the hash-locked requirements
-    gather, build_wheel  put the wheels of a lock, and flycam's own wheel, into a folder
+    wheel_dir    folder of wheels (another installer's); None: pip fetches them
+    lock         the hash-locked requirements
+    build_wheel  puts flycam's own wheel into a folder
 
     Raises InputUnusable (a wheel cannot be had, the page is not built), DiskFull, StorageFailed.
     """
     lock = lock or find_lock_file()
-    gather = gather or (lambda of, into: download_wheels(of, into, wheel_dir))
     with replace_folder(out, _find_foreign_file) as part:
         wheels = part / WHEELS
         wheels.mkdir()
         progress("wheels", 0, 2)
-        gather(lock, wheels)
+        download_wheels(lock, wheels, wheel_dir)
         progress("wheels", 1, 2)
         own_wheel = (build_wheel or build_own_wheel)(wheels)
         (part / LOCK).write_bytes(lock.read_bytes())

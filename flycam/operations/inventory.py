@@ -26,7 +26,7 @@ from flycam.mosaic.tiles.codec import decode_tile
 from flycam.mosaic.tiles.peers import has_peer_tiles, verify_peer_object
 from flycam.originals import select_locally_purged, stream_blocks
 from flycam.storage import keys
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 from flycam.workspace import Progress, Workspace
 
 _LIVE = 0

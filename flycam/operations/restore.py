@@ -24,7 +24,7 @@ from flycam.catalog.catalog import has_rows_only
 from flycam.concurrency import count_workers, map_ordered
 from flycam.errors import DataDamaged, InputUnusable, ObjectMissing, SourceUnreadable
 from flycam.messages import _, ngettext
-from flycam.operations.backup_folder import (
+from flycam.operations.backup import (
     INDEX,
     OBJECTS,
     BackupManifest,
@@ -34,8 +34,8 @@ from flycam.operations.backup_folder import (
 )
 from flycam.operations.inventory import BLOCK_BYTES
 from flycam.originals import make_copy_error, stream_blocks
-from flycam.storage.base import ObjectStore
 from flycam.storage.files import open_regular
+from flycam.storage.keys import ObjectStore
 from flycam.workspace import Progress, Workspace, ignore_progress
 
 _NAMED = 5

@@ -36,8 +36,7 @@ from flycam.model.text import strip_unprintable
 from flycam.model.time import find_midnight_ns, format_iso
 from flycam.mosaic.eviction import delete_path
 from flycam.storage import keys
-from flycam.storage.base import ObjectStore
-from flycam.storage.keys import ORIGINALS_DIR, STAGES_DIR
+from flycam.storage.keys import ORIGINALS_DIR, STAGES_DIR, ObjectStore
 from flycam.workspace import Workspace
 
 # -- Purge: claims on originals, and deletion of their bytes ---------------------------------------

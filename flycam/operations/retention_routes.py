@@ -14,9 +14,8 @@ from pydantic import BaseModel, Field
 
 from flycam.catalog.retention import DEFAULT_SUBJECT, HoldRecord, RetentionTerm
 from flycam.errors import AccessDenied
-from flycam.http.guards import AdminPrincipal, GuardedRoute
-from flycam.http.responses import Json
-from flycam.http.services import ServicesHere
+from flycam.http.guards import AdminPrincipal, GuardedRoute, ServicesHere
+from flycam.http.protocol import Json
 from flycam.messages import _
 from flycam.model.access import MAX_TERM_DAYS, RetainedKind
 from flycam.model.time import format_iso

@@ -38,15 +38,19 @@ from flycam.mosaic.finish.report import (
     Verdict,
     WindowFigures,
 )
-from flycam.reports import images
-from flycam.reports.images import BEND_COLOURS, ERROR_COLOURS, OVERLAP_COLOURS, SURFACE_COLOURS, MapPlanes
+from flycam.reports import layout
 from flycam.reports.layout import (
+    BEND_COLOURS,
+    ERROR_COLOURS,
+    OVERLAP_COLOURS,
+    SURFACE_COLOURS,
     BlockOf,
     Document,
     Facts,
     Figure,
     FigureRow,
     Heading,
+    MapPlanes,
     Paragraph,
     Table,
     Text,
@@ -179,11 +183,11 @@ HISTOGRAM_COLOURS = ("#91bfdb", "#a50026")
 _ARROW_SHARE = 0.06
 _NICE_TIMES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 _SHAPES: Mapping[str, Callable[[Sequence[float], float, str], str]] = {
-    "tied": images.draw_circle,
-    "weak": images.draw_triangle,
-    "carried": images.draw_square,
-    "prior": images.draw_square,
-    "out": images.draw_cross,
+    "tied": layout.draw_circle,
+    "weak": layout.draw_triangle,
+    "carried": layout.draw_square,
+    "prior": layout.draw_square,
+    "out": layout.draw_cross,
 }
 
 
@@ -194,23 +198,23 @@ def draw_report_pictures(figures: ReportFigures, planes: MapPlanes) -> dict[str,
     """
 
     def over(picture: bytes, marks: Iterator[str] | Sequence[str] = ()) -> bytes:
-        return images.draw_map_svg(picture, planes.size_px, planes.pixel_m, marks)
+        return layout.draw_map_svg(picture, planes.size_px, planes.pixel_m, marks)
 
     drawn = {
-        "photos": over(images.encode_photo_jpeg(planes.rgb, planes.shown), _photo_marks(figures, planes)),
-        "error": over(images.encode_error_png(planes.error_m)),
-        "overlap": over(images.encode_overlap_png(planes.overlap, planes.shown)),
-        "surface": over(images.encode_surface_png(planes.own, planes.shown, figures.ground)),
-        "bend": over(images.encode_bend_png(planes.bend_px, planes.smooth)),
-        "relief": over(images.encode_relief_jpeg(planes.relief)),
+        "photos": over(layout.encode_photo_jpeg(planes.rgb, planes.shown), _photo_marks(figures, planes)),
+        "error": over(layout.encode_error_png(planes.error_m)),
+        "overlap": over(layout.encode_overlap_png(planes.overlap, planes.shown)),
+        "surface": over(layout.encode_surface_png(planes.own, planes.shown, figures.ground)),
+        "bend": over(layout.encode_bend_png(planes.bend_px, planes.smooth)),
+        "relief": over(layout.encode_relief_jpeg(planes.relief)),
         "moves": over(
-            images.encode_pale_relief_jpeg(planes.relief, planes.shown), _move_marks(figures, planes)
+            layout.encode_pale_relief_jpeg(planes.relief, planes.shown), _move_marks(figures, planes)
         ),
     }
     bars, line = compute_residual_shares(figures)
     if bars:
         labels = [f"{n * RESIDUAL_STEP_PX:.0f}" if n % 10 == 0 else "" for n in range(RESIDUAL_STEPS)] + ["2"]
-        drawn["histogram"] = images.draw_histogram(bars, line, labels, HISTOGRAM_COLOURS)
+        drawn["histogram"] = layout.draw_histogram(bars, line, labels, HISTOGRAM_COLOURS)
     return drawn
 
 
@@ -252,7 +256,7 @@ def _shares(counts: Sequence[int] | np.ndarray) -> list[float]:
 def _photo_marks(figures: ReportFigures, planes: MapPlanes) -> Iterator[str]:
     unit = max(planes.size_px) / 100.0
     for gap in planes.gaps:
-        yield images.draw_outline(gap, 0.25 * unit, GAP_COLOUR)
+        yield layout.draw_outline(gap, 0.25 * unit, GAP_COLOUR)
     for frame, at in _placed(figures.frames, planes):
         state = frame.state if frame.is_used else "out"
         yield _SHAPES[state](at, 1.05 * unit, STATE_COLOURS[state])
@@ -267,9 +271,9 @@ def _move_marks(figures: ReportFigures, planes: MapPlanes) -> Iterator[str]:
         if frame.name in moves:
             east, north = moves[frame.name]
             end = (at[0] + east * scale, at[1] - north * scale)
-            yield images.draw_arrow(at, end, 0.35 * unit, "#222222")
+            yield layout.draw_arrow(at, end, 0.35 * unit, "#222222")
     for frame, at in used:
-        yield images.draw_circle(at, 0.95 * unit, choose_residual_colour(frame))
+        yield layout.draw_circle(at, 0.95 * unit, choose_residual_colour(frame))
 
 
 def choose_residual_colour(frame: FrameResult) -> str:

@@ -20,11 +20,11 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from flycam.catalog.frames import parse_footprints
+from flycam.catalog.flights import parse_footprints
 from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.errors import InputUnusable, NotFound
 from flycam.geodata.crs import fit_mercator_to_work, make_point_transform
-from flycam.geodata.hillshade import compute_hillshade
+from flycam.geodata.dem import compute_hillshade
 from flycam.geometry.grid import (
     HALF_WORLD_M,
     TILE_SIZE_PX,
@@ -82,8 +82,7 @@ from flycam.mosaic.raster import (
 from flycam.mosaic.terrain import load_recorded_terrain
 from flycam.mosaic.terrain_codec import decode_terrain
 from flycam.mosaic.tiles.codec import read_tile
-from flycam.reports.images import MapPlanes, classify_values
-from flycam.reports.layout import to_html, to_pdf
+from flycam.reports.layout import MapPlanes, classify_values, to_html, to_pdf
 from flycam.reports.quality_content import build_report_document, draw_report_pictures
 from flycam.storage import keys
 from flycam.storage.files import write_file_atomically

@@ -1,4 +1,4 @@
-"""Assembly of the server: application, built map, API page, sign-in on the map.
+"""The server: application, health, built map, API page, sign-in on the map.
 
 Only this module and the command line choose implementations.
 """
@@ -8,35 +8,57 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager, suppress
-from functools import lru_cache
+import resource
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, MutableMapping
+from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import cache, lru_cache, partial
 from html import escape
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CollectorRegistry
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Info, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from flycam import __version__
-from flycam.board import meeting
+from flycam.access.policy import AccessPolicy, list_visible_flights
 from flycam.board import routes as board_routes
-from flycam.board.routes import FeatureNameIndex
-from flycam.change import routes as change_routes
+from flycam.board.routes import FeatureNameIndex, Meeting
+from flycam.change import review
 from flycam.drill import routes as drill_routes
-from flycam.errors import FlycamError
-from flycam.http import errors
-from flycam.http.authenticator import Authenticator, Principal
-from flycam.http.guards import DownloadLog, GuardedRoute, require_viewer
-from flycam.http.metrics import MeteredApp, RequestMetrics
-from flycam.http.requests import MAX_SIGN_IN_BYTES, CorsApp, limit_body
-from flycam.http.responses import MAP_POLICY, Json, build_standalone_policy
-from flycam.http.services import Services, ServicesHere
+from flycam.errors import FlycamError, OptionUnusable, StorageFailed
+from flycam.http.guards import (
+    SAME_USER_STATE_KEY,
+    Authenticator,
+    DownloadLog,
+    GuardedRoute,
+    Principal,
+    Services,
+    ServicesHere,
+    ViewerPrincipal,
+    is_same_user,
+    require_viewer,
+)
+from flycam.http.protocol import (
+    MAP_POLICY,
+    MAX_SIGN_IN_BYTES,
+    CorsApp,
+    Json,
+    MeteredApp,
+    RequestMetrics,
+    build_standalone_policy,
+    install_error_handlers,
+    limit_body,
+)
 from flycam.ingest.live import routes as live_routes
 from flycam.ingest.upload import routes as upload_routes
 from flycam.ingest.upload.service import UploadService
@@ -45,19 +67,146 @@ from flycam.model.access import Role, Scope
 from flycam.mosaic.terrain_codec import TerrainCache
 from flycam.operations import retention_routes
 from flycam.reports import routes as reports_routes
-from flycam.reports.briefing.queue import PackQueue
-from flycam.serve import auth, events, health
-from flycam.serve.api import communes, pixels, redacted_photos
-from flycam.serve.api.communes import CommuneTroubles
+from flycam.reports.routes import PackQueue
+from flycam.serve import auth, communes, events, flight_routes, pixels, tiles
 from flycam.serve.auth import TokenBody, describe_session, sign_in_visitor
+from flycam.serve.communes import CommuneTroubles
 from flycam.serve.events import MapStampCache, poll_live_flights
-from flycam.serve.limits import Attempts
-from flycam.serve.ogc import features, stac, tiles
-from flycam.serve.tiles import flight_routes, terrain
-from flycam.serve.tiles.data_tiles import DataTileViews
-from flycam.serve.tiles.tile_route import App, TileRoute
-from flycam.serve.tiles.tile_views import TileLogFollower, ViewCache
+from flycam.serve.limits import ENDED_CONNECTIONS, HEAD_TIMEOUT_S, Attempts, BoundedHttpProtocol, Connections
+from flycam.serve.ogc import features, stac
+from flycam.serve.ogc import tiles as map_tiles
+from flycam.serve.tiles import App, DataTileViews, TileCounts, TileLogFollower, TileRoute, ViewCache
+from flycam.storage import keys
+from flycam.storage.files import LOW_SPACE_BYTES
 from flycam.sync import server as sync_server
+
+if TYPE_CHECKING:
+    from flycam.operations.certificate_authority import TlsCertificate
+
+# -- Health endpoints: `/healthz`, `/metrics` and `/api/machine` -----------------------------------
+#
+# For restarting the server, for monitoring, and for keeping it in power and with room on its disk.
+
+
+health_router = APIRouter()
+
+
+@health_router.get("/healthz")
+def check_health(services: ServicesHere) -> JSONResponse:
+    """Return 200 when catalogue and store answer, else 503.
+
+    The answer names which of them does not, and nothing more.
+    """
+    checks = {"catalog": True, "store": True}
+    try:
+        services.workspace.catalog.flights.events()
+    except StorageFailed:
+        checks["catalog"] = False
+    try:
+        services.workspace.store.exists(keys.format_probe_key("does-not-exist"))
+    except StorageFailed:
+        checks["store"] = False
+    return JSONResponse(checks, status_code=200 if all(checks.values()) else 503)
+
+
+@health_router.get("/api/machine", dependencies=[Depends(require_viewer)])
+def get_machine_state(services: ServicesHere) -> dict[str, Any]:
+    """Return the state of battery and disk.
+
+    battery: percent, in_use, left_s (null: unknown); null without a known battery. disk: free_bytes of the
+    fullest one, is_low (flights then evict derived data); null: unknown.
+    """
+    power = services.workspace.power
+    info = power.battery
+    battery = info and {"percent": round(info.percent), "in_use": info.is_in_use, "left_s": info.remaining_s}
+    place = services.workspace.find_fullest_disk()
+    disk = place and {"free_bytes": place.free_bytes, "is_low": place.free_bytes < LOW_SPACE_BYTES}
+    return {"battery": battery, "low_power": power.is_low, "disk": disk}
+
+
+@health_router.get("/metrics")
+def get_metrics(request: Request, services: ServicesHere, principal: ViewerPrincipal) -> Response:
+    """Return metrics in Prometheus' text format.
+
+    Flights and packs are those that the account may see.
+    """
+    of_node: CollectorRegistry = request.app.state.figures
+    of_visitor = CollectorRegistry()
+    of_visitor.register(_CatalogCollector(services, request.app.state.packing, principal.access_policy))
+    text = generate_latest(of_node) + generate_latest(of_visitor)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def register_metrics(registry: CollectorRegistry, services: Services, counts: TileCounts) -> None:
+    """Register metrics of the node, computed when they are scraped."""
+    ProcessCollector(registry=registry)
+    Info("flycam_build", "The program that serves", registry=registry).info({"version": __version__})
+    registry.register(_NodeCollector(services, counts))
+
+
+class _NodeCollector(Collector):
+    def __init__(self, services: Services, counts: TileCounts) -> None:
+        self._services, self._counts = services, counts
+
+    def collect(self) -> Iterator[Metric]:
+        tiles = CounterMetricFamily("flycam_tile_answers", "Tile answers by kind", labels=["kind"])
+        for kind in ("hits", "made", "unchanged", "refused", "failed"):
+            tiles.add_metric([kind], getattr(self._counts, kind))
+        yield tiles
+        ended = CounterMetricFamily(
+            "flycam_connections_ended", "Connections ended, by what was too slow or too large", labels=["why"]
+        )
+        for why, count in ENDED_CONNECTIONS.items():
+            ended.add_metric([why], count)
+        yield ended
+        if self._services.request_log is not None:
+            lost = self._services.request_log.lost
+            yield CounterMetricFamily("flycam_request_log_lost", "Lines that could not be written", lost)
+        place = None
+        with suppress(StorageFailed):
+            place = self._services.workspace.find_fullest_disk()
+        if place is not None:
+            yield GaugeMetricFamily(
+                "flycam_disk_free_bytes", "On the disk with the least room", place.free_bytes
+            )
+        battery = self._services.workspace.power.battery
+        if battery:
+            yield GaugeMetricFamily("flycam_battery_percent", "Charge of the battery", battery.percent)
+
+
+class _CatalogCollector(Collector):
+    """Metrics of the catalogue, as one principal sees it.
+
+    Where the catalogue does not answer, only `flycam_catalog_up` is given.
+    """
+
+    def __init__(self, services: Services, packing: PackQueue, policy: AccessPolicy) -> None:
+        self._services, self._packing, self._access_policy = services, packing, policy
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            flights = list_visible_flights(self._services.workspace.catalog, self._access_policy)
+            packs = self._packing.all()
+        except StorageFailed:
+            flights = None
+        yield GaugeMetricFamily("flycam_catalog_up", "Whether the catalogue answers", flights is not None)
+        if flights is not None:
+            states = [flight.state.value for flight in flights]
+            seen = {flight.flight_id for flight in flights}
+            of_seen = [one.state.value for one in packs if seen.issuperset(one.flights_seen)]
+            yield self._counted("flycam_flights", "Flights in the catalogue by state", states)
+            yield self._counted("flycam_packs", "Meeting packs by state", of_seen)
+
+    @staticmethod
+    def _counted(name: str, what: str, states: Iterable[str]) -> Metric:
+        family = GaugeMetricFamily(name, what, labels=["state"])
+        for state, count in sorted(Counter(states).items()):
+            family.add_metric([state], count)
+        return family
+
+
+# -- Assembly of the server: application, built map, API page, sign-in on the map ------------------
+
 
 # -- Sign-in on the map page -----------------------------------------------------------------------
 #
@@ -92,7 +241,7 @@ def _describe_lists(request: Request, services: Services, principal: Principal) 
         return [
             flight_routes.list_events(services, principal),
             flight_routes.list_flights(catalog, principal),
-            terrain.list_terrain(services),
+            tiles.list_terrain(services),
             live_routes.list_live_flights(live_routes.get_live_feed(request), principal.access_policy),
         ]
     except FlycamError:
@@ -313,9 +462,8 @@ _ROUTERS = (
     live_routes.router,
     bootstrap_router,
     auth.authority_router,
-    meeting.router,
     upload_routes.router,
-    change_routes.router,
+    review.router,
     sync_server.reference_router,
     communes.board_router,
     communes.router,
@@ -323,27 +471,27 @@ _ROUTERS = (
     drill_routes.router,
     events.router,
     flight_routes.router,
-    health.router,
+    health_router,
     flight_routes.outline_router,
-    tiles.kml_router,
+    map_tiles.kml_router,
     board_routes.router,
     features.router,
-    tiles.router,
+    map_tiles.router,
     auth.openid_router,
     reports_routes.router,
     pixels.router,
     stac.clips_router,
-    redacted_photos.router,
+    pixels.redactions_router,
     router,
     reports_routes.quality_router,
     communes.areas_router,
     retention_routes.router,
     stac.router,
     sync_server.router,
-    terrain.router,
+    tiles.router,
     upload_routes.tus_router,
     live_routes.video_router,
-    tiles.wmts_router,
+    map_tiles.wmts_router,
 )
 
 
@@ -399,14 +547,14 @@ def create_app(services: Services) -> App:
     api.state.openings = DownloadLog()
     api.state.follower = follower
     api.state.sky = sky
-    api.state.meeting = meeting.Meeting(services.workspace.clock_ns)
+    api.state.meeting = Meeting(services.workspace.clock_ns)
     api.state.stamps = MapStampCache(services.workspace.catalog, services.follow_s / 2)
     api.state.grounds = grounds
     api.state.asked = views
     api.state.tile_counts = route.counts
     figures = api.state.figures = CollectorRegistry()
-    health.register_metrics(figures, services, route.counts)
-    errors.install_error_handlers(api)
+    register_metrics(figures, services, route.counts)
+    install_error_handlers(api)
     for room in _ROUTERS:
         api.include_router(room)
     mount_static_site(api, services.static_dir)
@@ -421,4 +569,178 @@ def _create_caches(api: FastAPI, services: Services) -> None:
     api.state.thing_names = FeatureNameIndex(services.workspace.catalog)
     api.state.commune_troubles = CommuneTroubles(services.workspace.catalog)
     api.state.outlines = flight_routes.OutlineCache(services.workspace)
-    api.state.relief = terrain.HillshadeCache(services.workspace)
+    api.state.relief = tiles.HillshadeCache(services.workspace)
+
+
+# -- uvicorn server that counts its connections and renews its certificate -------------------------
+
+
+_TICKS_PER_CERTIFICATE_CHECK = 600
+"""Ticks of uvicorn, a tenth of a second each, between checks of the certificate."""
+_MAX_OPEN_FILES = 16384
+_SPARE_FILES = 256
+"""Handles left for files and the database when connections have taken all others."""
+_ACCEPT_RETRY_S = 0.1
+
+
+class MapServer(uvicorn.Server):
+    """Server that ends event streams on shutdown and renews its certificate.
+
+    It ends open event streams before it waits for its connections to close, and presents a new certificate
+    where the machine has another address, or the old one nears its end, without a restart. It accepts
+    connections itself: uvicorn's listener reports one only when its TLS handshake is done, and those that
+    never begin it would be counted nowhere.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        services: Services,
+        connections: Connections,
+        encryption: TlsCertificate | None,
+    ) -> None:
+        super().__init__(config)
+        self._services = services
+        self._connections = connections
+        self._encryption = encryption
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def renew(self) -> None:
+        """Load the certificate anew if it was renewed, for connections from now on."""
+        encryption, context = self._encryption, self.config.ssl
+        if encryption is None or context is None:
+            return
+        try:
+            if encryption.is_renewed():
+                context.load_cert_chain(encryption.certificate, encryption.key)
+        except (FlycamError, OSError) as error:
+            _LOG.warning("the certificate stays as it is: %s", error)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_PER_CERTIFICATE_CHECK == _TICKS_PER_CERTIFICATE_CHECK - 1:
+            await asyncio.to_thread(self.renew)
+        return await super().on_tick(counter)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # the same services may be served again
+        self._services.stopping.clear()
+        await super().startup([])
+        for listener in sockets or []:
+            listener.setblocking(False)
+            listener.listen(self.config.backlog)
+            self._keep(self._accept(listener))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._services.stopping.set()
+        for task in self._tasks:
+            task.cancel()
+        await super().shutdown(sockets)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                line, peer = await loop.sock_accept(listener)
+            except OSError:
+                # no handle is left, or the client is gone
+                await asyncio.sleep(_ACCEPT_RETRY_S)
+                continue
+            if self._connections.admit(peer[0]):
+                self._keep(self._begin(line, peer[0]))
+            else:
+                ENDED_CONNECTIONS["too many connections"] += 1
+                line.close()
+
+    async def _begin(self, line: socket.socket, address: str) -> None:
+        """Speak HTTP on an admitted connection, after its TLS handshake if it has one."""
+        release = ExitStack()
+        release.callback(self._connections.release, address)
+        connection_state = {SAME_USER_STATE_KEY: cache(partial(is_same_user, line))}
+        protocol = BoundedHttpProtocol(
+            release.close,
+            config=self.config,
+            server_state=self.server_state,
+            app_state={**self.lifespan.state, **connection_state},
+        )
+        tls = self.config.ssl
+        try:
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: protocol, line, ssl=tls, ssl_handshake_timeout=HEAD_TIMEOUT_S if tls else None
+            )
+        except OSError:
+            # also of a failed or late TLS handshake
+            ENDED_CONNECTIONS["handshake"] += 1
+            release.close()
+            line.close()
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def create_server(
+    services: Services, host: str, port: int, encryption: TlsCertificate | None = None
+) -> MapServer:
+    """Return a uvicorn server of one process; encryption: over HTTPS.
+
+    Tiles are too many for an access log: `/metrics` counts them.
+    """
+    config = uvicorn.Config(
+        create_app(services),
+        host=host,
+        port=port,
+        # nothing uses WebSockets, and their handshakes are bounded nowhere
+        ws="none",
+        access_log=False,
+        # a warning for each malformed request fills the log: `/metrics` counts them
+        log_level="error",
+        server_header=False,
+        # on every answer, tiles too: another site's page may read what CORS opens to it, and embed nothing
+        headers=[("Cross-Origin-Resource-Policy", "same-origin")],
+        proxy_headers=True,
+        forwarded_allow_ips=list(services.trusted_proxies),
+        timeout_graceful_shutdown=3,
+        ssl_certfile=None if encryption is None else encryption.certificate,
+        ssl_keyfile=None if encryption is None else encryption.key,
+    )
+    connections = Connections(_raise_open_files() - _SPARE_FILES, services.trusted_proxies)
+    return MapServer(config, services, connections, encryption)
+
+
+def _raise_open_files() -> int:
+    """Raise this process's limit of open files, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return _MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def open_listener(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises OptionUnusable where it cannot be bound."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        # Python repeats the address behind it
+        why = str(error.strerror).partition(" (")[0]
+        raise OptionUnusable(
+            _(
+                "{host}, port {port}: cannot be listened on ({why}); is a map served there "
+                "already? choose another --port or --host",
+                host=host,
+                port=port,
+                why=why,
+            )
+        ) from error
+
+
+def serve_until_stopped(
+    services: Services, listener: socket.socket, encryption: TlsCertificate | None = None
+) -> None:
+    """Serve on a listening socket until SIGINT or SIGTERM."""
+    host, port = listener.getsockname()[:2]
+    create_server(services, host, port, encryption).run(sockets=[listener])

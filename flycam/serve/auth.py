@@ -43,39 +43,44 @@ from flycam.access.accounts import (
     revoke_token,
     sign_in_with_openid,
 )
-from flycam.catalog.accounts import make_account_not_found
-from flycam.catalog.restrictions import Guest
+from flycam.catalog.access import Guest, make_account_not_found
 from flycam.config import AUTHORITY_PATH, CALLBACK_PATH
 from flycam.errors import AccessDenied, FlycamError, NotFound
-from flycam.http import authenticator
-from flycam.http.authenticator import (
+from flycam.http import guards
+from flycam.http.guards import (
     COOKIE,
     GUEST_COOKIE,
     OPENID_SESSION_TTL_S,
-    Authenticator,
-    Principal,
-    build_scope_error,
-    can_sign_in,
-)
-from flycam.http.errors import BAD_GUEST_LINK, BAD_LINK, BAD_TOKEN, SignInRequired, TooManyAttempts
-from flycam.http.guards import (
     AdminPrincipal,
+    Authenticator,
     DownloadLog,
     GuardedRoute,
     GuestPrincipal,
     OperatorPrincipal,
+    Principal,
+    Services,
+    ServicesHere,
+    SignInService,
     ViewerPrincipal,
+    build_scope_error,
+    can_sign_in,
+    get_services,
 )
-from flycam.http.metrics import ACCOUNT_SCOPE_KEY
-from flycam.http.requests import (
+from flycam.http.protocol import (
+    ACCOUNT_SCOPE_KEY,
+    BAD_GUEST_LINK,
+    BAD_LINK,
+    BAD_TOKEN,
     CROSS_SITE_REQUEST,
     FORM_HEADERS,
     MAX_SIGN_IN_BYTES,
+    Json,
+    SignInRequired,
+    TooManyAttempts,
+    format_iso_or_none,
     limit_body,
     require_same_origin,
 )
-from flycam.http.responses import Json, format_iso_or_none
-from flycam.http.services import Services, ServicesHere, SignInService, get_services
 from flycam.messages import Message, _
 from flycam.model.access import Account, Descendants, Role, Scope, Token
 from flycam.model.time import format_iso, get_local_zone_name
@@ -263,7 +268,7 @@ def create_sign_in_link(
         )
     made_with = f"made with {principal.token_id}" if principal.token_id else ""
     services.workspace.catalog.audit.append(principal.name, "login-link", wanted.name, made_with)
-    return {"path": f"/login/{code}", "seconds": authenticator.LINK_TTL_S}
+    return {"path": f"/login/{code}", "seconds": guards.LINK_TTL_S}
 
 
 @router.get("/login/{code}", response_class=HTMLResponse, include_in_schema=False)
@@ -290,7 +295,7 @@ def start_session(
     response: Response,
     account: Account,
     method: str,
-    seconds: int = authenticator.SESSION_TTL_S,
+    seconds: int = guards.SESSION_TTL_S,
 ) -> None:
     """Set the cookie of a session of `seconds`, and note it in the audit log."""
     door: Authenticator = request.app.state.door
@@ -637,15 +642,15 @@ class _SignInRound:
 
     @property
     def state(self) -> str:
-        return authenticator.derive_secret(self.key, "openid state", self.body)
+        return guards.derive_secret(self.key, "openid state", self.body)
 
     @property
     def nonce(self) -> str:
-        return authenticator.derive_secret(self.key, "openid nonce", self.body)
+        return guards.derive_secret(self.key, "openid nonce", self.body)
 
     @property
     def verifier(self) -> str:
-        return authenticator.derive_secret(self.key, "openid verifier", self.body)
+        return guards.derive_secret(self.key, "openid verifier", self.body)
 
     @property
     def return_page(self) -> str:
@@ -731,7 +736,7 @@ def _exchange_code(
     response = RedirectResponse(way.return_page, status_code=303)
     response.headers["Cache-Control"] = "no-store"
     response.delete_cookie(OPENID_COOKIE, path=_PATH)
-    start_session(request, response, account, "login by sign-in service", authenticator.OPENID_SESSION_TTL_S)
+    start_session(request, response, account, "login by sign-in service", guards.OPENID_SESSION_TTL_S)
     return response
 
 

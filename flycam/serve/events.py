@@ -20,13 +20,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 
 from flycam.access.policy import AccessPolicy
-from flycam.board.meeting import Meeting, describe_presentation, filter_presentation
+from flycam.board.routes import Meeting, describe_presentation, filter_presentation
 from flycam.catalog.catalog import Catalog
 from flycam.errors import CatalogUnavailable
-from flycam.http.authenticator import Authenticator, Principal
-from flycam.http.guards import require_guest
-from flycam.http.metrics import ACCOUNT_SCOPE_KEY
-from flycam.http.services import get_services
+from flycam.http.guards import Authenticator, Principal, get_services, require_guest
+from flycam.http.protocol import ACCOUNT_SCOPE_KEY
 from flycam.ingest.live.routes import (
     POLL_INTERVAL_S,
     LiveFlightFeed,
@@ -35,7 +33,7 @@ from flycam.ingest.live.routes import (
     fingerprint_live_flights,
 )
 from flycam.model.access import Role
-from flycam.serve.tiles.tile_views import MovedTiles, TileLogFollower
+from flycam.serve.tiles import MovedTiles, TileLogFollower
 
 # -- Stamps of mosaics, marks, layers and changes on the map ---------------------------------------
 

@@ -1,7 +1,7 @@
 """Limits on connections before a request is known, and on failed sign-ins.
 
 Bytes, time and connections are limited. The head of a request, the lines around the parts of its body, and
-the reading of an answer are bounded here; bodies themselves in `http.requests`. Without these bounds a client
+the reading of an answer are bounded here; bodies themselves in `http.protocol`. Without these bounds a client
 that sends a header that never ends, a letter a minute, or requests a video and never reads it, holds the
 event loop or a connection for ever.
 

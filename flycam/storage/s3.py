@@ -177,7 +177,7 @@ class S3Store:
             raise _no_server(f"{endpoint} ({error})") from error
 
     @classmethod
-    def from_url(cls, url: str, *, threads: int = DEFAULT_THREADS) -> S3Store:
+    def from_url(cls, url: str) -> S3Store:
         """Open `s3://bucket/prefix?endpoint=http://HOST:PORT&region=…`.
 
         Raises InputUnusable.
@@ -197,7 +197,6 @@ class S3Store:
             parts.netloc,
             prefix=parts.path,
             region=options.get("region", "us-east-1"),
-            threads=threads,
         )
 
     def __repr__(self) -> str:

@@ -23,10 +23,25 @@ from flycam.errors import DiskFull, OptionUnusable, SourceUnreadable, StorageFai
 from flycam.messages import _
 from flycam.mosaic.tiles.peers import read_peer_cursors
 from flycam.storage import keys
-from flycam.storage.disk_space import DISK_FULL_ERRNOS
-from flycam.storage.files import create_regular, move_into_place, open_regular, parse_bounded_json
-from flycam.sync.codec import DECODE_ERRORS, Count, KeySegment, Name, encode_json, from_values, to_values
-from flycam.sync.exchange import ExchangeSource, ObjectKind, read_manifest
+from flycam.storage.files import (
+    DISK_FULL_ERRNOS,
+    create_regular,
+    move_into_place,
+    open_regular,
+    parse_bounded_json,
+)
+from flycam.sync.exchange import (
+    DECODE_ERRORS,
+    Count,
+    ExchangeSource,
+    KeySegment,
+    Name,
+    ObjectKind,
+    encode_json,
+    from_values,
+    read_manifest,
+    to_values,
+)
 from flycam.sync.exchange_import import (
     ApplyHooks,
     ApplyReport,

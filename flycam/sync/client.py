@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flycam.errors import InputUnusable, NotFound, ObjectMissing, PeerUnavailable, StoreConflict
 from flycam.http.client import build_not_flycam_error
 from flycam.messages import Message, _
-from flycam.sync.codec import encode_json, to_values
 from flycam.sync.exchange import (
     EXCHANGE_FORMAT,
     ExchangeOffer,
@@ -23,10 +22,11 @@ from flycam.sync.exchange import (
     InventoryQuery,
     ManifestItem,
     ObjectKind,
+    encode_json,
     parse_inventory_answer,
+    to_values,
 )
-from flycam.sync.offer import LogPosition
-from flycam.sync.step_planner import StepPlanner
+from flycam.sync.step_planner import LogPosition, StepPlanner
 from flycam.workspace import Workspace
 
 if TYPE_CHECKING:

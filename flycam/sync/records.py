@@ -1,32 +1,43 @@
-"""Records of one flight as nodes exchange them, whole or as a delta to earlier ones.
+"""Records of one flight as nodes exchange them, whole or as a delta, and their import.
 
-Records are zstd(JSON of `FlightRecords`), by `flycam.sync.codec`. What the catalogue could not hold, or what
-names another flight, is refused before it gets there.
+Records are zstd(JSON of `FlightRecords`), by `flycam.sync.exchange`. What the catalogue could not hold, or
+what names another flight, is refused before it gets there.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import shapely
 
+from flycam.catalog.access import RedactionFootprint, RedactionRecord
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord
+from flycam.catalog.flights import derive_placement_id, is_on_terrain, to_placement, was_orthorectified
 from flycam.catalog.retention import HoldRecord, PurgeRecord
-from flycam.errors import SourceUnreadable
-from flycam.geometry.grid import MAX_ZOOM
-from flycam.messages import _
-from flycam.model.access import MAX_CORNERS
-from flycam.model.flight import Classification, Event, Flight
-from flycam.model.records import FrameRecord, MosaicInfo, Placement, Withdrawal
+from flycam.errors import NameTaken, NotFound, SourceUnreadable
+from flycam.geometry.grid import MAX_ZOOM, TileId
+from flycam.messages import Message, _
+from flycam.model.access import MAX_CORNERS, HoldStep, PurgeStep, RedactionStep
+from flycam.model.flight import (
+    Classification,
+    Event,
+    Flight,
+    FlightState,
+    derive_live_mosaic_id,
+    find_strictest,
+    is_flat_datum,
+)
+from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Placement, Withdrawal
 from flycam.model.text import is_printable, to_visible
+from flycam.model.warning import NO_TERRAIN, parse_warning_code
+from flycam.mosaic.orthorectify.rebuild import collect_amendments
 from flycam.storage.files import decompress_bounded
-from flycam.sync.codec import (
+from flycam.sync.exchange import (
     DECODE_ERRORS,
     compress,
     decompress_values,
@@ -34,8 +45,10 @@ from flycam.sync.codec import (
     from_values,
     require_hex_digits,
     require_key_segment,
+    require_text,
     to_values,
 )
+from flycam.workspace import Workspace
 
 _MAX_LETTERS = 500  # of a name or a reason
 _MAX_LAT_DEG = 85.06
@@ -339,3 +352,467 @@ def _join_pieces(pieces: Any, old: list[str]) -> str:
             raise ValueError(f"{size} letters")
         made += some
     return _BETWEEN.join(made)
+
+
+# -- Import of another node's flight records into the catalogue here -------------------------------
+
+
+# -- Matching of another node's flight with one here -----------------------------------------------
+#
+# On each node a photo is in one flight. Two nodes that read one memory card at different times (half of it,
+# all of it) made two flights of it; here they become one, as when a card is ingested again: the flight that
+# holds one of the photos already. Where that is impossible, the flight is in conflict: only its withdrawals
+# are imported.
+
+
+_MAX_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlightMatch:
+    """A flight that is new here, or is merged into one here.
+
+    records  under the flight's id here
+    mosaics  id here of each of its live mosaics, by the peer's id
+    """
+
+    records: FlightRecords
+    mosaics: Mapping[str, str]
+
+    @property
+    def flight_id(self) -> str:
+        """The flight's id here."""
+        return self.records.flight.flight_id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlightConflict:
+    """A flight that cannot be merged with what is here, or does not read, and why.
+
+    mosaics  the peer's ids of its mosaics, of which nothing is imported
+    records  as received, but withdrawals under the flight here, so that they travel on with it; None if they
+             do not read
+    """
+
+    flight_id: str
+    name: str
+    sentence: Message
+    mosaics: frozenset[str]
+    records: FlightRecords | None = None
+
+    @property
+    def summary(self) -> dict[str, str]:
+        """The report of it for answers and commands."""
+        return {"flight_id": self.flight_id, "name": self.name, **self.sentence.to_fields()}
+
+
+def match_flight(catalog: Catalog, received: FlightRecords) -> FlightMatch | FlightConflict:
+    """Return the flight here that a received one belongs to, or the conflict."""
+    placed = [record.frame_id for record in received.frames if was_orthorectified(record)]
+    holders = catalog.flights.find_by_frames(placed) | {received.flight.flight_id}
+    here = [one for one in (find_flight_by_id(catalog, each) for each in sorted(holders)) if one is not None]
+    target = here[0] if here else received.flight
+    sentence = _explain_conflict(catalog, received, here)
+    if sentence is not None:
+        withdrawals = tuple(replace(one, flight_id=target.flight_id) for one in received.withdrawals)
+        return FlightConflict(
+            flight_id=received.flight.flight_id,
+            name=received.flight.name,
+            sentence=sentence,
+            mosaics=frozenset(one.mosaic_id for one in received.mosaics),
+            records=replace(received, withdrawals=withdrawals),
+        )
+    mosaics = {one.mosaic_id: derive_live_mosaic_id(target.flight_id, one.layer) for one in received.mosaics}
+    return FlightMatch(records=_relabel_records(received, target, mosaics), mosaics=mosaics)
+
+
+def find_flight_by_id(catalog: Catalog, flight_id: str) -> Flight | None:
+    """Return the flight with exactly this id, or None.
+
+    `catalog.flights.flight` also finds by name, and a name may look like an id.
+    """
+    try:
+        found = catalog.flights.flight(flight_id)
+    except NotFound:
+        return None
+    return found if found.flight_id == flight_id else None
+
+
+def _relabel_records(received: FlightRecords, target: Flight, mosaics: Mapping[str, str]) -> FlightRecords:
+    """Return the records under the target flight's id.
+
+    Withdrawals too, so that they travel on with it.
+    """
+    flight_id = target.flight_id
+    return replace(
+        received,
+        flight=replace(received.flight, flight_id=flight_id),
+        mosaics=tuple(
+            replace(one, flight_id=flight_id, mosaic_id=mosaics[one.mosaic_id]) for one in received.mosaics
+        ),
+        frames=tuple(replace(one, flight_id=flight_id) for one in received.frames),
+        placements=tuple(replace(one, flight_id=flight_id) for one in received.placements),
+        withdrawals=tuple(replace(one, flight_id=flight_id) for one in received.withdrawals),
+        holds=tuple(_rewrite_holds(received, target)),
+        purges=tuple(replace(one, flight_id=flight_id) for one in received.purges),
+    )
+
+
+def _rewrite_holds(received: FlightRecords, target: Flight) -> Iterator[HoldRecord]:
+    """Yield the holds as they apply here.
+
+    Where the flight belongs to another event here, a hold on its event there holds the flight as well.
+    """
+    for line in received.holds:
+        if line.subject == received.flight.flight_id:
+            yield replace(line, subject=target.flight_id)
+        else:
+            yield line
+            if target.event_id != received.flight.event_id:
+                yield replace(line, subject=target.flight_id)
+
+
+def _explain_conflict(catalog: Catalog, received: FlightRecords, here: Sequence[Flight]) -> Message | None:
+    """Return why a received flight cannot become one with those here; None if it can."""
+    name = received.flight.name
+    if len(here) > 1:
+        return _(
+            "{name}: its photos lie in {count} flights here ({names}), which cannot become "
+            "one; it stays out, but for what it withdraws: with an empty data folder "
+            "(--data), read this node first and the others after it",
+            name=name,
+            count=len(here),
+            names=", ".join(one.name for one in here[:_MAX_NAMES_SHOWN]),
+        )
+    for flight in here:
+        if flight.work_crs != received.flight.work_crs:
+            return _(
+                "{name}: in {crs}, here in {crs_here}: they cannot be merged; it stays out, "
+                "but for what it withdraws: ingest its photos into an empty data folder "
+                "(--data) with the same options as here, and share that",
+                name=name,
+                crs=received.flight.work_crs,
+                crs_here=flight.work_crs,
+            )
+        live = {one.layer: one for one in catalog.tiles.mosaics(flight.flight_id) if one.revision == 0}
+        for mosaic in received.mosaics:
+            known = live.get(mosaic.layer, mosaic)
+            if known.base_zoom != mosaic.base_zoom:
+                return _(
+                    "{name}: its map there has zoom {zoom}, here {zoom_here}: pixels of two sizes "
+                    "cannot be merged; it stays out, but for what it withdraws: on one of the "
+                    "nodes ingest its photos into an empty data folder (--data) with the other's "
+                    "--gsd, and share that",
+                    name=name,
+                    zoom=mosaic.base_zoom,
+                    zoom_here=known.base_zoom,
+                )
+    return None
+
+
+# -- Merge of a flight's records with those here ---------------------------------------------------
+
+
+_ID_DIGITS = 6
+
+
+def import_flight_records(node: Workspace, records: FlightRecords, giver: str, account: str = "") -> Flight:
+    """Merge records of a flight with those here.
+
+    Returns the flight as it is until its tiles come.
+
+    account  that sent them over a connection; "" for a bundle. The audit log names it as the actor.
+
+    Frames and placements come before the withdrawals, so that these find the ground they touched; all of
+    it before a tile. Where two nodes placed one frame in two ways, both are placements and the greater is
+    effective. A flight whose tiles are still to come is in state INGESTING, so that a kill leaves none
+    that seems complete and is not; `update_flight_state` sets its state afterwards.
+    """
+    catalog = node.catalog
+    # restrictions first, so that no frame is visible before they hold
+    _record_classification(node, records, giver, account)
+    record_redactions(node, records, giver, account)
+    _record_retention(node, records, giver, account)
+    record_event(node, records.event, giver)
+    before = find_flight_by_id(catalog, records.flight.flight_id)
+    flight = _record_flight(node, before, _keep_state_until_placed(node, before, records), giver)
+    recorded = {one.frame_id: one for one in catalog.frames.put(records.frames)}
+    placed_otherwise = [
+        to_placement(record)
+        for record in records.frames
+        if record.exterior is not None and _is_placed_otherwise(record, recorded[record.frame_id])
+    ]
+    if records.placements or placed_otherwise:
+        catalog.placements.learn([*records.placements, *placed_otherwise])
+    flight = _merge_terrain_label(node, flight, records.flight)
+    # after frames and placements, so that withdrawals find the ground they touched
+    record_withdrawals(node, records.withdrawals, giver, account)
+    known = {one.mosaic_id for one in catalog.tiles.mosaics(flight.flight_id) if one.revision == 0}
+    for mosaic in records.mosaics:
+        if mosaic.mosaic_id not in known:
+            catalog.tiles.put_mosaic(mosaic)
+    return flight
+
+
+def update_flight_state(node: Workspace, flight: Flight, records: FlightRecords) -> Flight:
+    """Set and return a flight's state once the tiles of these records are there."""
+    state = _compute_flight_state(node, flight, records)
+    if state is not flight.state:
+        flight = replace(flight, state=state)
+        node.catalog.flights.put_flight(flight)
+    return flight
+
+
+def record_withdrawals(
+    node: Workspace, withdrawals: Sequence[Withdrawal], giver: str, account: str = ""
+) -> None:
+    """Record withdrawals, audit new ones, retire finished revisions that hold any.
+
+    account  as in `import_flight_records`: the authority is the sender's claim, the account is verified
+
+    All of them are checked against the revisions, not only new ones: an earlier attempt may have ended
+    between the two.
+    """
+    new = set(node.catalog.frames.withdraw(withdrawals))
+    by_reason: dict[tuple[str, str], list[Withdrawal]] = {}
+    for one in withdrawals:
+        by_reason.setdefault((one.reason, one.authority), []).append(one)
+    for (reason, authority), some in sorted(by_reason.items()):
+        node.catalog.revisions.retire_holding([one.frame_id for one in some], f"{reason} ({authority})")
+        added = [one for one in some if one.frame_id in new]
+        if added:
+            subject = added[0].frame_id if len(added) == 1 else added[0].flight_id
+            text = f"told by {giver}: {len(added)} frames: {reason}"
+            text += f" ({authority})" if account else ""
+            node.catalog.audit.append(account or authority, "withdraw", subject, text, at_ns=node.clock_ns())
+
+
+def merge_flight(here: Flight, received: Flight) -> Flight:
+    """Return the flight here, extended by another node's record of it.
+
+    Name and terrain stay as here (`_merge_terrain_label`).
+    """
+    boxes = [one for one in (here.bounds_lonlat_deg, received.bounds_lonlat_deg) if one is not None]
+    bounds = None
+    if boxes:
+        west, south, east, north = zip(*boxes, strict=True)
+        bounds = (min(west), min(south), max(east), max(north))
+    return replace(
+        here,
+        gsd_m=min(here.gsd_m, received.gsd_m),
+        first_ns=min(here.first_ns, received.first_ns),
+        last_ns=max(here.last_ns, received.last_ns),
+        bounds_lonlat_deg=bounds,
+        warnings=tuple(dict.fromkeys((*here.warnings, *received.warnings))),
+    )
+
+
+def _record_classification(node: Workspace, records: FlightRecords, giver: str, account: str) -> None:
+    """Apply the stricter classification of both nodes, before a record is here.
+
+    Lifting a classification on one node lifts it on no other.
+    """
+    flight_id, restrictions = records.flight.flight_id, node.catalog.restrictions
+    here = restrictions.level(flight_id)
+    level = find_strictest((here, records.classification))
+    if level is not here:
+        now_ns = node.clock_ns()
+        restrictions.classify(flight_id, level, now_ns)
+        detail = f"told by {giver}: {records.flight.name}: {level}"
+        node.catalog.audit.append(account or giver, "classify", flight_id, detail, at_ns=now_ns)
+
+
+def record_redactions(node: Workspace, records: FlightRecords, giver: str, account: str = "") -> None:
+    """Record redactions before a frame that they cover is here.
+
+    They are only ever added, in whatever order nodes send them. One that another node revoked becomes a
+    request here (`Redactions.learn`).
+    """
+    redactions = node.catalog.redactions
+    for line in redactions.learn(records.redactions):
+        detail = f"told by {giver}: {line.frame_id}: {line.reason}" + (f" ({line.author})" if account else "")
+        what = "mask made" if line.step is RedactionStep.MADE else "mask taking back asked"
+        who = account or line.author
+        node.catalog.audit.append(who, what, line.mask_id, detail, at_ns=node.clock_ns())
+    redactions.learn_footprints(records.redaction_grounds)
+
+
+def _record_retention(node: Workspace, records: FlightRecords, giver: str, account: str) -> None:
+    """Apply holds and purges of another node.
+
+    Originals purged elsewhere are not purged here by that: they are due, and wait to be confirmed; and
+    their bytes are not imported any more.
+    """
+    retention, now_ns = node.catalog.retention, node.clock_ns()
+    flight_id = records.flight.flight_id
+    new = retention.add_holds(records.holds)
+    for line in new:
+        what = "retention hold" if line.step is HoldStep.HELD else "retention release"
+        detail = f"told by {giver}: {line.hold_id}: {line.reason}" + (f" ({line.author})" if account else "")
+        node.catalog.audit.append(account or line.author, what, line.subject, detail, at_ns=now_ns)
+    new_purges = retention.learn(records.purges)
+    for step, what in ((PurgeStep.PURGED, "let go elsewhere"), (PurgeStep.LIFTED, "retention lift")):
+        matching = [one for one in new_purges if one.step is step]
+        if matching:
+            detail = f"told by {giver}: {len(matching)} originals ({matching[0].author}, {matching[0].box})"
+            node.catalog.audit.append(account or giver, what, flight_id, detail, at_ns=now_ns)
+
+
+def record_event(node: Workspace, event: Event, giver: str) -> None:
+    """Record an event that is new here; its name gets the sender's appended if taken."""
+    if any(one.event_id == event.event_id for one in node.catalog.flights.events()):
+        return
+    for name in _iterate_labels(event.name, giver, event.event_id):
+        with suppress(NameTaken):
+            node.catalog.flights.put_event(replace(event, name=name))
+            return
+    node.catalog.flights.put_event(event)
+
+
+def _record_flight(node: Workspace, here: Flight | None, received: Flight, giver: str) -> Flight:
+    flights = node.catalog.flights
+    if here is not None:
+        flight = replace(merge_flight(here, received), state=received.state)
+        if flight != here:
+            flights.put_flight(flight)
+        return flight
+    for name in _iterate_labels(received.name, giver, received.flight_id):
+        with suppress(NameTaken):
+            named = replace(received, name=name)
+            flights.put_flight(named)
+            return named
+    flights.put_flight(received)
+    return received
+
+
+def _merge_terrain_label(node: Workspace, flight: Flight, received: Flight) -> Flight:
+    """Set the terrain of a flight that was placed on a plane by one node only.
+
+    It is the other node's terrain, on which the frames of both are now; the warning about the plane stays
+    only where a frame is left on it.
+    """
+    if is_flat_datum(flight.vertical_datum) == is_flat_datum(received.vertical_datum):
+        return flight
+    used = node.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
+    grounds = {is_on_terrain(one.exterior) for one in used if one.exterior is not None}
+    grounded = flight
+    if True in grounds and is_flat_datum(flight.vertical_datum):
+        grounded = replace(flight, vertical_datum=received.vertical_datum, dem_id=received.dem_id)
+    if False not in grounds:
+        kept = tuple(one for one in grounded.warnings if parse_warning_code(one) != NO_TERRAIN)
+        grounded = replace(grounded, warnings=kept)
+    if grounded != flight:
+        node.catalog.flights.put_flight(grounded)
+    return grounded
+
+
+def _iterate_labels(name: str, giver: str, own_id: str) -> Iterator[str]:
+    """Yield a name and its replacements if it is taken; the last one is unique."""
+    yield name
+    yield f"{name} ({giver})"
+    yield f"{name} ({giver}, {own_id[:_ID_DIGITS]})"
+    yield f"{name} ({giver}, {own_id})"
+
+
+def _keep_state_until_placed(node: Workspace, here: Flight | None, received: FlightRecords) -> Flight:
+    """Return the received flight in the state that it has here until its tiles come.
+
+    INGESTING if it is new, or if frames come after which `_compute_flight_state` can decide the state. A
+    complete one, to which a node that knows only part of it adds frames, stays complete: its state could
+    not be decided again.
+    """
+    if here is None:
+        return replace(received.flight, state=FlightState.INGESTING)
+    placed = _list_placed_frames(node.catalog.frames.list_for_flight(here.flight_id))
+    placed_by_sender = _list_placed_frames(received.frames)
+    is_sent_again = received.flight.state is FlightState.INGESTING or placed <= placed_by_sender
+    if is_sent_again and not placed_by_sender <= placed:
+        return replace(received.flight, state=FlightState.INGESTING)
+    return replace(received.flight, state=here.state)
+
+
+def _compute_flight_state(node: Workspace, flight: Flight, received: FlightRecords) -> FlightState:
+    """Return the state of a flight by its frames.
+
+    Withdrawn when all are; ready when a node that placed all of them states so; INGESTING while frames come
+    from a node that is placing them (`_keep_state_until_placed`).
+    """
+    frames = node.catalog.frames.list_for_flight(flight.flight_id)
+    statuses = {record.status for record in frames}
+    if FrameStatus.USED not in statuses and FrameStatus.WITHDRAWN in statuses:
+        return FlightState.WITHDRAWN
+    placed = _list_placed_frames(frames)
+    is_whole = received.flight.state is not FlightState.INGESTING and placed <= _list_placed_frames(
+        received.frames
+    )
+    if flight.state is FlightState.WITHDRAWN or is_whole:
+        return FlightState.READY
+    return flight.state
+
+
+def _list_placed_frames(frames: Sequence[FrameRecord]) -> set[str]:
+    return {record.frame_id for record in frames if was_orthorectified(record)}
+
+
+def _is_placed_otherwise(received: FrameRecord, here: FrameRecord) -> bool:
+    if here.exterior is None:
+        return False
+    return derive_placement_id(to_placement(received)) != derive_placement_id(to_placement(here))
+
+
+# -- Exterior orientations that a node's frames had when it sent tiles of them ---------------------
+#
+# A tile's state names its frames, not their exterior orientations. Where two nodes orthorectified a frame on
+# different ones, only the node that used the effective one has the right pixels; this shows which it is.
+
+
+def map_frame_placements(
+    records: FlightRecords, mosaic: MosaicInfo, epochs: Mapping[TileId, str]
+) -> dict[str, str]:
+    """Return the placement id of each frame in the tiles that come with the records.
+
+    epochs  of the received base tiles. Where one differs from what the records give, the sender had
+            reprocessed frames and not rebuilt the tile yet: then reprocessed frames are left out.
+    """
+    amendments = collect_amendments(
+        mosaic.layer, records.frames, records.placements, (one.frame_id for one in records.withdrawals)
+    )
+    is_behind = any(epoch != amendments.epoch(tile_id) for tile_id, epoch in epochs.items())
+    return {
+        record.frame_id: derive_placement_id(to_placement(record))
+        for record in records.frames
+        if record.exterior is not None
+        and record.header.layer == mosaic.layer
+        and not (is_behind and record.frame_id in amendments.replaced)
+    }
+
+
+# -- Flights whose records cannot be imported: reported, and delaying no other ---------------------
+
+
+_MAX_SHOWN_LETTERS = 80
+
+
+def describe_unreadable_records(box: str, values: Any, error: SourceUnreadable) -> FlightConflict:
+    """Return the flight that unreadable records name; raise the error if none.
+
+    Without a name nobody could tell what is missing.
+    """
+    try:
+        flight_id = require_key_segment(values["flight"]["flight_id"])
+        name = to_visible(require_text(values["flight"]["name"]))[:_MAX_SHOWN_LETTERS]
+        mosaics = frozenset(require_key_segment(one["mosaic_id"]) for one in values["mosaics"])
+    except DECODE_ERRORS:
+        raise error from error.__cause__
+    return FlightConflict(
+        flight_id=flight_id,
+        name=name,
+        mosaics=mosaics,
+        sentence=_(
+            "{name}: what {box} says of this flight does not read ({why}); it stays out: "
+            "bring both nodes to one version",
+            name=name,
+            box=box,
+            why=str(error.__cause__ or error),
+        ),
+    )

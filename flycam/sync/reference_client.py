@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import shapely
 
-from flycam.catalog.restrictions import RestrictedArea
+from flycam.catalog.access import RestrictedArea
 from flycam.errors import (
     FlightBusy,
     InputUnusable,
@@ -36,8 +36,8 @@ from flycam.model.flight import Classification, find_strictest
 from flycam.model.records import AuditEntry, CommuneRecord, LayerRecord
 from flycam.mosaic.tiles.peers import PeerCursor, advance_cursor, read_peer_cursors
 from flycam.storage import keys
-from flycam.storage.base import ObjectStore
-from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES, get_free_bytes
+from flycam.storage.files import RESERVED_BYTES, SPARE_BYTES, get_free_bytes
+from flycam.storage.keys import ObjectStore
 from flycam.sync.client import (
     REQUEST_OVERHEAD_BYTES,
     Pacer,
@@ -46,11 +46,16 @@ from flycam.sync.client import (
     TransferLimits,
     compute_budget_left,
 )
-from flycam.sync.codec import DECODE_ERRORS, decompress_values, from_values, require_key_segment, require_text
-from flycam.sync.exchange import InventoryAnswer
+from flycam.sync.exchange import (
+    DECODE_ERRORS,
+    InventoryAnswer,
+    decompress_values,
+    from_values,
+    require_key_segment,
+    require_text,
+)
 from flycam.sync.exchange_import import ApplyHooks, apply_withdrawals
-from flycam.sync.record_import import record_event
-from flycam.sync.records import require_valid_redaction_grounds, require_valid_redactions
+from flycam.sync.records import record_event, require_valid_redaction_grounds, require_valid_redactions
 from flycam.sync.reference_feed import (
     ITEM_NAME_DIGITS,
     MAX_FEED_ITEM_BYTES,

@@ -19,6 +19,7 @@ from typing import Any
 import shapely
 
 from flycam.access.policy import AccessPolicy
+from flycam.catalog.access import RedactionFootprint, RedactionRecord, RestrictedArea
 from flycam.catalog.changes import (
     ChangeVersion,
     Comparison,
@@ -26,7 +27,6 @@ from flycam.catalog.changes import (
     format_quoted_note,
     select_effective_versions,
 )
-from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord, RestrictedArea
 from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.messages import _
 from flycam.model.access import RedactionStep
@@ -35,7 +35,7 @@ from flycam.model.flight import Classification, Event
 from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord, Withdrawal
 from flycam.model.text import strip_url_credentials
 from flycam.storage import keys
-from flycam.sync.codec import (
+from flycam.sync.exchange import (
     DECODE_ERRORS,
     Count,
     Name,

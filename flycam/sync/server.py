@@ -31,24 +31,30 @@ from flycam.errors import (
     StorageFailed,
     StoreConflict,
 )
-from flycam.http.authenticator import Principal
-from flycam.http.errors import Refused
-from flycam.http.guards import GuardedRoute, NodeOrAdminPrincipal, require_node
-from flycam.http.requests import (
+from flycam.http.guards import (
+    GuardedRoute,
+    NodeOrAdminPrincipal,
+    Principal,
+    Services,
+    ServicesHere,
+    get_services,
+    require_node,
+)
+from flycam.http.protocol import (
     MAX_LARGE_BYTES,
+    Refused,
     build_too_large_error,
     iterate_body,
     limit_body,
     read_byte_count_header,
 )
-from flycam.http.services import Services, ServicesHere, get_services
 from flycam.messages import _, pgettext
 from flycam.model.access import Role
 from flycam.mosaic.tiles.peers import list_previewed_tiles, read_peer_cursors
 from flycam.storage import keys
-from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES, get_free_bytes, require_free_space
-from flycam.sync.codec import DECODE_ERRORS, from_values, require_hex_digits, to_values
+from flycam.storage.files import RESERVED_BYTES, SPARE_BYTES, get_free_bytes, require_free_space
 from flycam.sync.exchange import (
+    DECODE_ERRORS,
     DIGEST_PREFIX_DIGITS,
     HEAD_DIGITS,
     ExchangeManifest,
@@ -56,11 +62,13 @@ from flycam.sync.exchange import (
     InventoryAnswer,
     InventoryQuery,
     ObjectKind,
+    from_values,
     read_manifest,
     require_exchange_format,
+    require_hex_digits,
+    to_values,
 )
-from flycam.sync.exchange_import import ApplyHooks, ApplyReport, import_exchange
-from flycam.sync.hooks import SyncApplyHooks
+from flycam.sync.exchange_import import ApplyHooks, ApplyReport, SyncApplyHooks, import_exchange
 from flycam.sync.reference_feed import (
     ITEM_NAME_DIGITS,
     MAX_FEED_ITEMS_PER_REQUEST,

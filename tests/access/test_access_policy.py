@@ -19,8 +19,8 @@ from flycam.access.policy import (
     can_see,
     load_access_policy,
 )
+from flycam.catalog.access import RestrictedArea
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.restrictions import RestrictedArea
 from flycam.geometry.grid import compute_pixel_centres, find_tile_at, lonlat_to_mercator, make_tile_range
 from flycam.model.access import Account, Role
 from flycam.model.flight import Classification

@@ -25,9 +25,8 @@ from PIL import Image
 
 from flycam.access.accounts import add_user, invite_guest
 from flycam.access.restrictions import set_flight_classification, set_layer_classification
-from flycam.catalog.accounts import hash_token
-from flycam.http.authenticator import GUEST_COOKIE
-from flycam.http.services import Services
+from flycam.catalog.access import hash_token
+from flycam.http.guards import GUEST_COOKIE, Services
 from flycam.model.access import Role
 from flycam.model.board import LayerKind
 from flycam.model.flight import Classification

@@ -27,7 +27,7 @@ from flycam.access.policy import UNRESTRICTED
 from flycam.access.restrictions import (
     add_restricted_area,
 )
-from flycam.catalog.accounts import hash_token
+from flycam.catalog.access import hash_token
 from flycam.geometry.grid import (
     TileId,
     compute_pixel_centres,
@@ -36,7 +36,7 @@ from flycam.geometry.grid import (
     make_tile_range,
     mercator_to_lonlat,
 )
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.sync.reference_feed import ITEM_NAME_DIGITS, build_feed
 from tests.serve.running import running

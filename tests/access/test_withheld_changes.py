@@ -15,8 +15,8 @@ import shapely
 from flycam.access.accounts import add_user
 from flycam.access.policy import AccessPolicy, load_access_policy
 from flycam.access.restrictions import set_flight_classification
-from flycam.catalog.accounts import hash_token
-from flycam.http.services import Services
+from flycam.catalog.access import hash_token
+from flycam.http.guards import Services
 from flycam.model.access import Account, Role
 from flycam.model.board import ChangeAction, ChangeStatus
 from flycam.model.flight import Classification

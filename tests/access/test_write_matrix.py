@@ -31,12 +31,10 @@ from PIL import Image
 
 from flycam.access.accounts import add_user, invite_guest, make_sign_in_code, make_token
 from flycam.access.restrictions import set_flight_classification
-from flycam.board import meeting
+from flycam.board import routes
 from flycam.board.marks import write_mark
-from flycam.catalog.accounts import hash_token
-from flycam.catalog.restrictions import RestrictedArea
-from flycam.http.authenticator import COOKIE, GUEST_COOKIE
-from flycam.http.services import Services
+from flycam.catalog.access import RestrictedArea, hash_token
+from flycam.http.guards import COOKIE, GUEST_COOKIE, Services
 from flycam.model.access import ACCOUNT_ROLES, RedactionReason, RetainedKind, Role, Scope
 from flycam.model.board import LayerKind
 from flycam.model.flight import Classification
@@ -368,7 +366,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     ids = {"guest": guest.guest_id, "token": token.token_id}
     # the meeting outlasts the trials, however slow the machine is
     with pytest.MonkeyPatch.context() as patch, running(services) as url:
-        patch.setattr(meeting, "PRESENTER_TIMEOUT_S", 86_400.0)
+        patch.setattr(routes, "PRESENTER_TIMEOUT_S", 86_400.0)
         came = httpx.post(f"{url}/api/login", json={"token": "admin"})
         headers["session"] = {"Cookie": f"{COOKIE}={came.cookies[COOKIE]}"}
         by = headers["operator"]

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
 from flycam.drill.photo_drill import DrillReport
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 from tests.once import copied_once, made_once
 
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from flycam.catalog.catalog import open_catalog
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 from tests.attack.commands import Operator
 
 

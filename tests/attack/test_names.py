@@ -24,7 +24,7 @@ from click.testing import CliRunner
 from flycam.cli import flycam
 from flycam.drill.photo_drill import DrillReport
 from flycam.geodata.feature_file import FeatureLayer, write_features
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.text import is_printable
 from tests.attack.commands import Operator

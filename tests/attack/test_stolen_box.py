@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from flycam.catalog.accounts import hash_token
+from flycam.catalog.access import hash_token
 from flycam.drill.photo_drill import DrillReport
 from tests.attack.commands import Operator
 from tests.attack.exchanges import common

@@ -21,7 +21,7 @@ import pytest
 
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.photo_drill import DrillReport
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 from tests.attack.commands import Operator, Said
 from tests.attack.uploading import ServerProcess, serving
 from tests.servers import PostgresServer, SeaweedServer

@@ -18,7 +18,7 @@ from flycam.ingest.upload import client as upload_client
 from flycam.ingest.upload.memory_card import MemoryCard, UploadRequest
 from flycam.ingest.upload.upload import Journal
 from flycam.storage import keys
-from flycam.storage.disk_space import SPARE_BYTES
+from flycam.storage.files import SPARE_BYTES
 from tests.attack.commands import Operator, remounted
 from tests.attack.uploading import CuttingProxy, NotingLine, ServerProcess, serving
 from tests.waiting import ENOUGH_S, until

@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from flycam.drill.photo_drill import DrillReport
-from flycam.http.services import STATIC_DIR
+from flycam.http.guards import STATIC_DIR
 from flycam.storage import keys
 from tests.attack.commands import Operator
 from tests.attack.exchanges import kept, masts

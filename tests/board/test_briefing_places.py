@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from flycam.access.accounts import add_user
-from flycam.catalog.accounts import hash_token
-from flycam.http.services import Services
+from flycam.catalog.access import hash_token
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from tests.serve.running import running
 from tests.serve.world import REAL, World, add_account, make_world

@@ -17,9 +17,9 @@ from flycam.board.commune_board import (
     build_commune_board,
     select_board_communes,
 )
-from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.board import Boundaries
 from flycam.catalog.changes import ChangeVersion
-from flycam.change.comparison_store import ComparedGround
+from flycam.change.comparison import ComparedGround
 from flycam.geodata.crs import to_work
 from flycam.model.board import ChangeStatus, MarkKind, MarkStatus
 from flycam.model.flight import Flight

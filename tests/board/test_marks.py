@@ -12,8 +12,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from flycam.catalog.accounts import hash_token
-from flycam.http.services import Services
+from flycam.catalog.access import hash_token
+from flycam.http.guards import Services
 from flycam.model.access import ACCOUNT_ROLES, Role
 from flycam.model.flight import Event, EventKind
 from flycam.workspace import Workspace

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.access.accounts import add_user, invite_guest
-from flycam.board.meeting import Meeting, Presentation
-from flycam.catalog.accounts import hash_token
+from flycam.board.routes import Meeting, Presentation
+from flycam.catalog.access import hash_token
 from flycam.errors import StoreConflict
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.flight import Event, EventKind
 from tests.serve.running import running

@@ -8,7 +8,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.board.settlements import build_road_net, find_road_access
+from flycam.board.marks import build_road_net, find_road_access
 
 MAIN = shapely.LineString([(0, 0), (10_000, 0)])
 SIDE = shapely.LineString([(3000, 0), (3000, 800)])

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import ACCOUNT_ROLES, Role
 from flycam.model.board import LayerKind
 from tests.board.test_settlements import MAIN, PLACES, VALLEY

@@ -10,7 +10,7 @@ import pyogrio
 import pytest
 
 from flycam.access.policy import load_access_policy
-from flycam.board.settlements import (
+from flycam.board.marks import (
     AccessReport,
     Settlement,
     export_settlements,

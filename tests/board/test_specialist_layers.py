@@ -12,8 +12,8 @@ import pytest
 import shapely
 
 from flycam.board.layers import LayerRequest, add_layer, remove_layer
-from flycam.catalog.accounts import hash_token
-from flycam.http.services import Services
+from flycam.catalog.access import hash_token
+from flycam.http.guards import Services
 from flycam.model.access import Account, Role
 from flycam.model.board import LayerKind
 from flycam.model.records import CommuneRecord

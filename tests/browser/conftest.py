@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from flycam.http.services import STATIC_DIR, Services
+from flycam.http.guards import STATIC_DIR, Services
 from flycam.workspace import Workspace
 from tests.browser.pages import sign_in
 from tests.serve.running import running

@@ -16,9 +16,9 @@ from playwright.sync_api import Page, sync_playwright
 
 from flycam.catalog.catalog import open_catalog
 from flycam.cli.demo import run_demo
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.flight import Flight
-from flycam.storage.local import LocalStore
+from flycam.storage.stores import LocalStore
 from flycam.workspace import Workspace
 from tests.browser.conftest import CHROMIUM, FLAGS, SIZES
 from tests.browser.pages import click_map, settled

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from flycam.access.accounts import make_setup_code, make_token
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role, Scope
 from flycam.workspace import Workspace
 from tests.browser.conftest import SIZES

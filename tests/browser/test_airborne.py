@@ -19,9 +19,9 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.live_flights import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport, LonLat
+from flycam.catalog.flights import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport, LonLat
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.flight import Event, EventKind
 from tests.browser.conftest import House, OpenPage
 from tests.browser.pages import box_of, settled, until_seen

@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 
 from flycam.catalog.changes import ChangeVersion
 from flycam.cli import flycam
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.board import REVIEWABLE_STATUSES, ChangeAction, ChangeStatus, LayerKind
 from tests.browser.conftest import OpenPage

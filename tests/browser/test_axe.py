@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from flycam.access.accounts import invite_guest
 from flycam.board.layers import LayerRequest, add_layer
 from flycam.board.marks import MarkEdit, write_mark
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.board import LayerKind, MarkKind, MarkStatus
 from tests.browser.conftest import SIZES

@@ -16,13 +16,13 @@ from flycam.catalog.tables import frames as frame_table
 from flycam.model.warning import NO_TERRAIN, describe_warning_briefly
 from flycam.mosaic.terrain_codec import encode_terrain
 from flycam.reports.briefing.changes import format_age
-from flycam.serve.tiles.data_tiles import LEGENDS, DataLayer
+from flycam.serve.tiles import LEGENDS, DataLayer
 from flycam.storage import keys
 from tests.browser.conftest import SIZES, House, OpenPage, serving
 from tests.browser.pages import box_of, click_map, settled
 from tests.browser.words import words
-from tests.serve.api.test_photo_points import PLANE
 from tests.serve.finished import finish_by_hand
+from tests.serve.test_photo_points import PLANE
 from tests.serve.world import LAT, LON, REAL, World, make_world, stream_into
 
 pytestmark = pytest.mark.browser

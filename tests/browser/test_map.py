@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
-from flycam.catalog.live_flights import LinkState, LiveFlightReport
-from flycam.http.services import Services
+from flycam.catalog.flights import LinkState, LiveFlightReport
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.flight import Event, EventKind
 from flycam.model.warning import NO_TERRAIN, describe_warning_briefly
 from flycam.power import Battery, Power, PowerMode
-from flycam.serve import health
+from flycam.serve import app
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import (
     box_of,
@@ -377,7 +377,7 @@ def test_a_box_whose_disk_is_nearly_full_says_so(
     open_page: OpenPage, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = int(world.workspace.store.free_bytes() or 0)
-    monkeypatch.setattr(health, "LOW_SPACE_BYTES", free + (1 << 40))
+    monkeypatch.setattr(app, "LOW_SPACE_BYTES", free + (1 << 40))
     with running(Services(workspace=world.workspace)) as url:
         page = open_page(link="lang=vi", url=url)
         expect(page.locator(".disk-room")).to_have_text(re.compile(r"Ổ đĩa còn [\d.,]+ GB"))

@@ -14,12 +14,12 @@ import pytest
 import shapely
 from playwright.sync_api import Page, expect
 
-from flycam.catalog.restrictions import select_active_redactions
+from flycam.catalog.access import select_active_redactions
 from flycam.drill.photo_drill import DrillReport
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.records import FrameRecord
-from flycam.serve.api.redacted_photos import FILL_GREY
+from flycam.serve.pixels import FILL_GREY
 from flycam.workspace import Workspace
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import box_of, on_screen, sign_in

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from flycam.access.openid import OpenIdProvider
 from flycam.config import OpenIdClient
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from tests.browser.pages import open_doors, wait_for_zoom
 from tests.ports import free_port

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.flight import DRILL_MARK
-from flycam.reports.briefing.queue import PACK_STOPPED
 from flycam.reports.briefing.workflow import PackRequest, write_briefing_pack
+from flycam.reports.routes import PACK_STOPPED
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.words import words
 from tests.serve.running import running

@@ -15,7 +15,7 @@ from tests.browser.pages import on_screen, settled, sign_in
 from tests.browser.test_axe import severe
 from tests.browser.words import filled_words, words
 from tests.operations.test_retention_routes import copied
-from tests.serve.api.test_pixels import some_pixels
+from tests.serve.test_pixels import some_pixels
 from tests.serve.world import REAL, World, add_account, make_world
 
 pytestmark = pytest.mark.browser

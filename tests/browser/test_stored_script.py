@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from flycam.board.layers import LayerRequest, add_layer
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.board import LayerKind
 from flycam.reports.briefing.workflow import PackRequest, write_briefing_pack

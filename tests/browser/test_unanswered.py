@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import box_of, click_map, on_screen, settled
 from tests.browser.words import words

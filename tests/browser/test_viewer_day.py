@@ -39,7 +39,7 @@ from tests.browser.pages import (
 from tests.browser.test_measure import AGREES, begin, number, tap
 from tests.browser.words import words
 from tests.change.impacted import add_things
-from tests.serve.api.test_photo_points import PLANE
+from tests.serve.test_photo_points import PLANE
 from tests.serve.world import LAT, LON, REAL, World, add_account, make_world, mean_colour_around
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.catalog.rows import (
+from flycam.catalog.tables import (
     exterior_from_json,
     exterior_to_json,
     interior_from_json,

@@ -24,13 +24,13 @@ from flycam.access.policy import (
     load_access_policy,
     load_redacted_ground,
 )
-from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.restrictions import (
+from flycam.catalog.access import (
     RedactionFootprint,
     RedactionRecord,
     select_active_redactions,
     select_revocation_requests,
 )
+from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.geometry.grid import find_tile_at, lonlat_to_mercator
 from flycam.model.access import Account, RedactionReason, RedactionStep, Role
 from flycam.model.records import FrameRecord, MosaicInfo

@@ -16,23 +16,23 @@ import rasterio
 import shapely
 
 from flycam.catalog.changes import format_file_reference, strip_digest
-from flycam.change.comparison import compare_sources, measure_event_distance
-from flycam.change.comparison_grid import open_image_pair, open_image_source
-from flycam.change.comparison_store import (
+from flycam.change.comparison import (
     choose_review_event,
+    compare_sources,
     enqueue_candidates,
     find_comparison_windows,
     make_comparison_reader,
     match_comparisons,
+    measure_event_distance,
 )
+from flycam.change.comparison_grid import open_image_pair, open_image_source
 from flycam.change.features import COEFFICIENTS
 from flycam.change.outlines import ChangePolygon, estimate_area_error
 from flycam.change.review import ReviewStep, apply_review_step, estimate_position_error
-from flycam.cli.changes import format_comparison
+from flycam.cli.products import format_comparison
 from flycam.errors import NotFound, OptionUnusable, StoreConflict
 from flycam.geodata.crs import WGS84, make_point_transform
-from flycam.geodata.raster import compute_raster_digest
-from flycam.geodata.reference_raster import EXERCISE_TAG
+from flycam.geodata.raster import EXERCISE_TAG, compute_raster_digest
 from flycam.model.board import ChangeAction, ChangeKind, ChangeStatus
 from flycam.model.flight import Event, EventKind, Flight, FlightState
 from flycam.model.records import AuditEntry, CommuneRecord

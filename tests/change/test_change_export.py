@@ -18,7 +18,7 @@ import shapely
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
 from flycam.change.export import SUFFIXES, export_changes
 from flycam.change.features import COEFFICIENTS
-from flycam.cli.changes import format_exported_changes
+from flycam.cli.products import format_exported_changes
 from flycam.config import read_settings
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.model.board import ChangeKind, ChangeStatus

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from flycam.catalog.changes import ChangeVersion
-from flycam.change.export import export_changes
-from flycam.change.impact_report import build_impact_report, serialize_impact
+from flycam.change.export import build_impact_report, export_changes, serialize_impact
 from flycam.change.volume import NoSurfaces, Volume, VolumeFailure, VolumeUnavailable, compute_volumes
 from flycam.model.board import ChangeKind, ChangeStatus
 from flycam.workspace import Workspace

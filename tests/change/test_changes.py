@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import ACCOUNT_ROLES, Role
 from flycam.model.board import ChangeStatus
 from flycam.model.flight import Event, EventKind

@@ -20,7 +20,7 @@ from flycam.change.comparison import compare_sources
 from flycam.change.comparison_grid import MAX_COARSENING, open_image_source
 from flycam.change.detection import prepare_detection
 from flycam.cli import flycam
-from flycam.cli.changes import format_comparison
+from flycam.cli.products import format_comparison
 from flycam.errors import (
     CoregistrationFailed,
     InputUnusable,

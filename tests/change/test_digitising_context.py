@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy, IdFilter
-from flycam.change.comparison_store import make_comparison_reader
+from flycam.change.comparison import make_comparison_reader
 from flycam.change.review import compute_uncompared_shares, require_event_images
 from flycam.errors import InputUnusable, NotFound
 from tests.serve.world import DRILL, REAL, make_workspace, make_world

@@ -11,6 +11,7 @@ import pytest
 import shapely
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
+from flycam.change.export import ImpactReport, build_impact_report, format_commune_csv, serialize_impact
 from flycam.change.impact import (
     ChangeImpact,
     CommuneImpact,
@@ -18,12 +19,6 @@ from flycam.change.impact import (
     compute_impact,
     find_communes_around,
     sum_impact_by_commune,
-)
-from flycam.change.impact_report import (
-    ImpactReport,
-    build_impact_report,
-    format_commune_csv,
-    serialize_impact,
 )
 from flycam.errors import NotFound, OptionUnusable
 from flycam.model.board import ChangeStatus, LayerKind

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from shapely.geometry import Polygon
 
-from flycam.change.patches import extract_patches, select_disjoint, trace_rings
+from flycam.change.detection import extract_patches, select_disjoint, trace_rings
 from flycam.geodata.raster import trace_cell_rings
 
 

@@ -8,7 +8,7 @@ import pytest
 import shapely
 
 from flycam.catalog.changes import ChangeVersion
-from flycam.change.comparison_store import find_superseded_candidates
+from flycam.change.comparison import find_superseded_candidates
 from flycam.model.board import ChangeAction, ChangeKind
 from tests.change.impacted import changed, square
 from tests.suites.comparison_suite import compared_on

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from flycam.access.accounts import invite_guest
 from flycam.cli import flycam
-from flycam.cli.access import format_redactions
+from flycam.cli.board import format_redactions
 from flycam.messages import join
 from flycam.model.flight import Classification
 from flycam.model.text import to_search_key

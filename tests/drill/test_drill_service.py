@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.workspace import Workspace
 from tests.serve.running import running

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from flycam.cli.drill import format_drill
+from flycam.cli.serve import format_drill
 from flycam.drill import photo_drill
 from flycam.drill.photo_drill import Drill, read_truth, write_drill
 from flycam.errors import DiskFull, InputUnusable, NotFound

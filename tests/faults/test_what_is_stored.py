@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(kernel.why_not() is not None, reason=str(kernel.
 _KEY = keys.format_original_key("ab" * 32)
 _PROGRAM = """
 from pathlib import Path
-from flycam.storage.local import LocalStore
+from flycam.storage.stores import LocalStore
 store = LocalStore(Path('new/store'))
 store.put('{key}', b'photo' * 1000, durable={durable})
 os._exit(0)

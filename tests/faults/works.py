@@ -12,7 +12,7 @@ from typing import Any
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.photo_drill import DrillReport
 from flycam.mosaic.tiles.codec import read_tile
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 from tests.attack.commands import Operator
 from tests.attack.uploading import ServerProcess
 

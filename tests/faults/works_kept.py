@@ -13,7 +13,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.drill.flight import VideoPlan
 from flycam.drill.photo_drill import DrillReport, write_drill
 from flycam.drill.video_drill import write_video_drill
-from flycam.operations.backup_folder import OBJECTS
+from flycam.operations.backup import OBJECTS
 from tests.attack.commands import Operator
 from tests.faults.works import Held, Work, card_of, done, house_in
 

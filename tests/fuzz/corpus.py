@@ -31,13 +31,13 @@ from flycam.model.frame import MosaicTile
 from flycam.mosaic.terrain_codec import encode_terrain
 from flycam.mosaic.tiles.codec import encode_tile
 from flycam.sync.bundle import PartHeader, encode_part_header
-from flycam.sync.codec import compress
 from flycam.sync.exchange import (
     EXCHANGE_FORMAT,
     ExchangeManifest,
     LogRange,
     ManifestItem,
     ObjectKind,
+    compress,
     encode_manifest,
 )
 from flycam.sync.records import compute_record_delta

@@ -16,7 +16,7 @@ from pyproj import CRS
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import FlycamError, SourceUnreadable, UnexpectedSource
 from flycam.geodata.control_points import read_ground_control
-from flycam.geodata.layer_file import read_layer
+from flycam.geodata.vector_file import read_layer
 from flycam.ingest.live.recording import read_segment
 from flycam.ingest.photos.photo_reader import read_metadata
 from flycam.ingest.poses.external_poses import read_poses
@@ -26,9 +26,10 @@ from flycam.ingest.video.video_source import is_exercise_video, read_creation_ns
 from flycam.model.board import LayerKind
 from flycam.mosaic.terrain_codec import decode_terrain
 from flycam.mosaic.tiles import codec
-from flycam.storage.address import MemoryStore
-from flycam.sync import exchange, record_import, records, reference_feed, server
+from flycam.storage.stores import MemoryStore
+from flycam.sync import exchange, records, reference_feed, server
 from flycam.sync.bundle import BundleParts
+from flycam.sync.records import describe_unreadable_records
 from flycam.workspace import Workspace
 from tests.fuzz.corpus import BASE, TILE, part_of
 
@@ -131,7 +132,7 @@ def _read_records(body: bytes) -> None:
     try:
         records.parse_flight_records(values, "records")
     except SourceUnreadable as error:
-        record_import.describe_unreadable_records("field", values, error)
+        describe_unreadable_records("field", values, error)
 
 
 def _read_change(body: bytes) -> None:

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.windows import Window
 
-from flycam.geodata.raster import write_geotiff
-from flycam.geodata.reference_raster import Collar, find_collar
+from flycam.geodata.raster import Collar, find_collar, write_geotiff
 
 CRS, WEST, NORTH, GSD_M = "EPSG:32648", 430_000.0, 2_400_000.0, 0.5
 

@@ -25,9 +25,8 @@ import shapely
 from flycam.errors import CrsMissing, LayerInvalid, SourceUnreadable
 from flycam.geodata import vector_file
 from flycam.geodata.crs import WGS84, transform_points
-from flycam.geodata.layer_file import read_layer
 from flycam.geodata.raster_source import VECTOR_DRIVERS
-from flycam.geodata.vector_file import open_checked_vector
+from flycam.geodata.vector_file import open_checked_vector, read_layer
 from flycam.model.board import Condition, LayerKind
 
 LON, LAT = 104.8, 21.9

@@ -9,8 +9,7 @@ import rasterio
 
 from flycam.errors import CrsMissing, SourceUnreadable
 from flycam.geodata.crs import transform_points
-from flycam.geodata.raster import write_geotiff
-from flycam.geodata.reference_raster import CAPTURED_TAG, ReferenceRaster
+from flycam.geodata.raster import CAPTURED_TAG, ReferenceRaster, write_geotiff
 from flycam.geometry.grid import (
     compute_pixel_centres,
     find_range_for_bounds,

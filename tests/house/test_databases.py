@@ -8,7 +8,7 @@ from pathlib import Path
 import flycam
 
 HOUSE = Path(flycam.__file__).parent
-DOORS = {"catalog/catalog.py", "geodata/vector_file.py", "operations/backup_folder.py"}
+DOORS = {"catalog/catalog.py", "geodata/vector_file.py", "operations/backup.py"}
 
 
 def test_no_other_module_opens_a_file_of_sqlite() -> None:

@@ -16,7 +16,7 @@ _NOBODY_MEETS = {
     "mosaic/tiles/merge.py": 2,  # tiles of another zoom or epoch: a fault of ours, loud
     "mosaic/tiles/writer.py": 1,  # finished tiles merged into the live revision: as well
     "catalog/mosaics.py": 1,  # a mosaic opened twice in two ways: as well
-    "storage/address.py": 1,  # the store of tests
+    "storage/stores.py": 1,  # the store of tests
 }
 """Errors without Vietnamese by module, and how many."""
 

@@ -18,12 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.http import authenticator
-from flycam.http.authenticator import (
-    Authenticator,
-    is_same_user,
-)
-from flycam.http.services import Services
+from flycam.http import guards
+from flycam.http.guards import Authenticator, Services, is_same_user
 from flycam.model.access import Account, Role
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
@@ -77,15 +73,12 @@ def test_a_new_token_ends_old_sessions(services: Services) -> None:
     key, workspace = services.session_key, services.workspace
     lan = workspace.catalog.accounts.find_by_token(VIEWER)
     assert lan is not None
-    word = authenticator.sign_value(key, authenticator.SESSION_KIND, lan, 2_000_000_000)
-    assert authenticator.verify_signed_value(key, authenticator.SESSION_KIND, word, lan, 1_000_000_000)
+    word = guards.sign_value(key, guards.SESSION_KIND, lan, 2_000_000_000)
+    assert guards.verify_signed_value(key, guards.SESSION_KIND, word, lan, 1_000_000_000)
     add_account(workspace, "Lan", Role.VIEWER, "another")
     renewed = workspace.catalog.accounts.find_by_token("another")
     assert renewed is not None
-    assert (
-        authenticator.verify_signed_value(key, authenticator.SESSION_KIND, word, renewed, 1_000_000_000)
-        is None
-    )
+    assert guards.verify_signed_value(key, guards.SESSION_KIND, word, renewed, 1_000_000_000) is None
 
 
 def test_a_link_that_was_used_opens_nothing_in_another_process_or_after_a_restart(services: Services) -> None:
@@ -134,11 +127,8 @@ def test_a_word_that_ends_in_no_second_there_is_opens_nothing(guarded: httpx.Cli
 
 def test_a_session_is_no_link_and_a_link_no_session(services: Services) -> None:
     account = Account(name="Lan", role=Role.VIEWER, token_hash="h", created_ns=0)
-    link = authenticator.sign_value(services.session_key, authenticator.LINK_KIND, account, 2_000_000_000)
-    assert (
-        authenticator.verify_signed_value(services.session_key, authenticator.SESSION_KIND, link, account, 0)
-        is None
-    )
+    link = guards.sign_value(services.session_key, guards.LINK_KIND, account, 2_000_000_000)
+    assert guards.verify_signed_value(services.session_key, guards.SESSION_KIND, link, account, 0) is None
 
 
 def test_open_access_ends_with_the_first_account_and_is_for_this_machine_only(tmp_path: Path) -> None:
@@ -261,11 +251,11 @@ def test_two_hosts_are_no_request(services: Services, origins: frozenset[str]) -
 
 def test_the_key_file_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "cache" / "session.key"
-    key = authenticator.read_key(path)
-    assert authenticator.read_key(path) == key
+    key = guards.read_key(path)
+    assert guards.read_key(path) == key
     assert path.stat().st_mode & 0o077 == 0
     path.write_bytes(b"")
-    assert len(authenticator.read_key(path)) == len(key)
+    assert len(guards.read_key(path)) == len(key)
 
 
 @given(
@@ -273,16 +263,14 @@ def test_the_key_file_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -
 )
 def test_no_made_up_word_opens(word: str) -> None:
     account = Account(name="Lan", role=Role.ADMIN, token_hash="h", created_ns=0)
-    assert authenticator.verify_signed_value(b"k" * 32, authenticator.SESSION_KIND, word, account, 0) is None
+    assert guards.verify_signed_value(b"k" * 32, guards.SESSION_KIND, word, account, 0) is None
 
 
 @given(name=st.text(min_size=1, max_size=40), expires_s=st.integers(1, 2**40), now_s=st.integers(0, 2**40))
 def test_a_signed_word_opens_exactly_until_it_expires(name: str, expires_s: int, now_s: int) -> None:
     account = Account(name=name, role=Role.VIEWER, token_hash="h", created_ns=0)
-    word = authenticator.sign_value(b"k" * 32, authenticator.SESSION_KIND, account, expires_s)
-    opened = authenticator.verify_signed_value(b"k" * 32, authenticator.SESSION_KIND, word, account, now_s)
+    word = guards.sign_value(b"k" * 32, guards.SESSION_KIND, account, expires_s)
+    opened = guards.verify_signed_value(b"k" * 32, guards.SESSION_KIND, word, account, now_s)
     assert (opened is not None) == (expires_s >= now_s)
     forged = word[:-1] + ("A" if word[-1] != "A" else "B")
-    assert (
-        authenticator.verify_signed_value(b"k" * 32, authenticator.SESSION_KIND, forged, account, 0) is None
-    )
+    assert guards.verify_signed_value(b"k" * 32, guards.SESSION_KIND, forged, account, 0) is None

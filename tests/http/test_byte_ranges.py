@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from flycam.http.responses import RangeRequest
+from flycam.http.protocol import RangeRequest
 from tests.serve.offering import Offering
 
 TAG = "ab" * 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from flycam.http.responses import build_standalone_policy
+from flycam.http.protocol import build_standalone_policy
 
 
 def known(style: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from tests.serve.offering import VIEWER, make_offering
 from tests.serve.running import running
 from tests.serve.world import REAL

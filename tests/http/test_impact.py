@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from tests.change.impacted import FLOOD, SLIDE, add_roads_and_masts, impacted_house
 from tests.serve.running import running

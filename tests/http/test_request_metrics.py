@@ -10,9 +10,8 @@ import httpx
 import pytest
 
 from flycam.access.accounts import invite_guest, make_sign_in_code
-from flycam.http.authenticator import GUEST_COOKIE
-from flycam.http.metrics import RequestLog
-from flycam.http.services import Services
+from flycam.http.guards import GUEST_COOKIE, Services
+from flycam.http.protocol import RequestLog
 from flycam.model.access import Role
 from tests.serve.running import running
 from tests.serve.world import World, add_account, make_world

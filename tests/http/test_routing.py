@@ -12,9 +12,8 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from flycam.http import requests
-from flycam.http.guards import GUARDS, GuardedRoute
-from flycam.http.services import Services
+from flycam.http.guards import GUARDS, GuardedRoute, Services
+from flycam.http.protocol import MAX_BODY_BYTES, MAX_LARGE_BYTES, MAX_SIGN_IN_BYTES
 from flycam.model.access import Role
 from flycam.serve import app
 from tests.serve.running import running
@@ -56,8 +55,8 @@ def announced(url: str, request: str, size: int, *headers: str) -> bytes:
 @pytest.mark.parametrize("route", WITH_JSON, ids=name_of)
 def test_every_json_body_is_read_behind_the_guards(route: APIRoute) -> None:
     assert isinstance(route, GuardedRoute)
-    bound = (route.openapi_extra or {}).get("x-max-bytes", requests.MAX_BODY_BYTES)
-    assert bound <= (requests.MAX_LARGE_BYTES if guards_of(route) else requests.MAX_SIGN_IN_BYTES)
+    bound = (route.openapi_extra or {}).get("x-max-bytes", MAX_BODY_BYTES)
+    assert bound <= (MAX_LARGE_BYTES if guards_of(route) else MAX_SIGN_IN_BYTES)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,7 @@ def test_who_is_shut_out_while_sending_is_not_taken_in(tmp_path: Path, role: Rol
 
 @pytest.mark.parametrize("path", ["/api/login", "/api/arrival", "/api/setup"])
 def test_signing_in_takes_a_few_kilobytes(url: str, path: str) -> None:
-    body = b'{"token": "' + b"x" * requests.MAX_SIGN_IN_BYTES + b'"}'
+    body = b'{"token": "' + b"x" * MAX_SIGN_IN_BYTES + b'"}'
     kind = {"Content-Type": "application/json"}
     assert httpx.post(f"{url}{path}", content=body, headers=kind).status_code == 413
     assert httpx.post(f"{url}{path}", content=iter([body]), headers=kind).status_code == 413

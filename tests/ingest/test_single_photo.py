@@ -12,7 +12,7 @@ import pytest
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import DatumUnknown, TerrainMissing
 from flycam.geodata.dem import load_terrain, read_dem_info
-from flycam.geodata.reference_raster import EXERCISE_TAG
+from flycam.geodata.raster import EXERCISE_TAG
 from flycam.geometry.camera import project
 from flycam.geometry.terrain import interpolate_heights
 from flycam.ingest.single_photo import Orthophoto, Orthorectifier

@@ -6,7 +6,7 @@ import sys
 import time
 
 from flycam.mosaic.tiles.writer import MosaicWriter
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 from tests.laws.recorded import MOSAIC, opened, patch
 
 

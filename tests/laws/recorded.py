@@ -20,7 +20,7 @@ from flycam.mosaic.orthorectify.rebuild import find_stale_tiles, rebuild_stale_t
 from flycam.mosaic.tiles.codec import TileLog, compute_content_hash, read_tile
 from flycam.mosaic.tiles.merge import Amendments, ReplacedPlacements, make_parent_tile
 from flycam.mosaic.tiles.writer import MosaicWriter
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 
 ZOOM, MIN_ZOOM = 20, 16
 ORIGIN_X, ORIGIN_Y = 830_015, 465_007  # odd: the world's nine tiles straddle parents

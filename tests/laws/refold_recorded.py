@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 from tests.laws.recorded import opened, refolded
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.mosaic.tiles.writer import MosaicWriter
-from flycam.storage.address import MemoryStore, open_store
+from flycam.storage.stores import MemoryStore, open_store
 from tests.laws.conftest import House
 from tests.laws.recorded import MOSAIC, folded, opened, patch, stored
 

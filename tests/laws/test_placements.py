@@ -22,8 +22,8 @@ from flycam.mosaic.orthorectify.rebuild import find_stale_tiles, rebuild_stale_t
 from flycam.mosaic.tiles.codec import TileLog
 from flycam.mosaic.tiles.merge import NO_AMENDMENTS, Amendments, ReplacedPlacements
 from flycam.mosaic.tiles.writer import MosaicWriter, find_damaged_tiles, repair_parents
-from flycam.storage.address import MemoryStore, open_store
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
+from flycam.storage.stores import MemoryStore, open_store
 from tests.laws.conftest import PROVINCE, House
 from tests.laws.recorded import (
     MOSAIC,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 from tests.laws.conftest import LOCAL, PROVINCE, House
 from tests.laws.recorded import folded, opened, patch, stored
 from tests.waiting import trials

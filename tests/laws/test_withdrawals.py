@@ -18,8 +18,8 @@ from flycam.mosaic.orthorectify.rebuild import find_stale_tiles, rebuild_stale_t
 from flycam.mosaic.tiles.codec import TileLog, read_tile
 from flycam.mosaic.tiles.merge import NO_AMENDMENTS, Amendments
 from flycam.mosaic.tiles.writer import MosaicWriter
-from flycam.storage.address import MemoryStore, open_store
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
+from flycam.storage.stores import MemoryStore, open_store
 from tests.laws.conftest import House
 from tests.laws.recorded import MOSAIC, folded, frame_id, opened, patch, stored
 

@@ -9,7 +9,7 @@ import shapely
 
 from flycam.geodata.crs import to_lonlat, to_work
 from flycam.mosaic.coverage import measure_area_coverage
-from flycam.storage.address import MemoryStore
+from flycam.storage.stores import MemoryStore
 from tests.mosaic.tiles.ground import LAT, LON, MOSAIC, WORK_CRS, written
 
 MIDDLE = to_work(np.array([[LON, LAT]]), WORK_CRS)[0]

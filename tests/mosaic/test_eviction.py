@@ -24,7 +24,7 @@ from flycam.mosaic.eviction import DAY_S, MIN_GRACE_S, enable_eviction, estimate
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.operations.verify import verify_objects
-from flycam.storage.disk_space import GROUP_BYTES, RESERVED_BYTES, Freed, get_free_bytes
+from flycam.storage.files import GROUP_BYTES, RESERVED_BYTES, Freed, get_free_bytes
 from tests.attack.commands import in_ram
 from tests.houses import House
 from tests.mosaic.test_garbage_collection import START_NS, Clock, Reprocessed, reprocess_once

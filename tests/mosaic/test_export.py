@@ -11,7 +11,7 @@ from flycam.errors import CrsMissing, NotFound, ObjectMissing
 from flycam.geodata.crs import transform_points
 from flycam.geometry.grid import compute_ground_pixel_m
 from flycam.mosaic.raster import export_cog
-from flycam.storage.address import MemoryStore
+from flycam.storage.stores import MemoryStore
 from tests.geodata.rasters import Raster, read_raster
 from tests.mosaic.test_area_coverage import MIDDLE, square
 from tests.mosaic.tiles.ground import LAT, MOSAIC, WORK_CRS, ZOOM, colour_of, fine_colour_of, written

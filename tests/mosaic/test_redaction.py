@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from flycam.catalog.restrictions import select_active_redactions
+from flycam.catalog.access import select_active_redactions
 from flycam.model.access import RedactionReason
 from flycam.mosaic.redaction import RedactionRequest, add_redaction, revoke_redaction
 from flycam.workspace import Workspace

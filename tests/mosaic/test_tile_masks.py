@@ -15,7 +15,7 @@ from flycam.geodata.crs import to_work
 from flycam.geometry.expected_error import UNKNOWN_ERROR_M
 from flycam.geometry.grid import get_tile_bounds, make_tile_range, mercator_to_lonlat
 from flycam.geometry.terrain import make_flat_terrain
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import RedactionReason, Role
 from flycam.model.flight import Layer
 from flycam.model.frame import OrthoPatch
@@ -28,7 +28,7 @@ from flycam.storage import keys
 from flycam.workspace import Workspace
 from tests.geometry.test_monoplotting import CAMERA, HEIGHT, pose
 from tests.serve.running import running
-from tests.serve.tiles.test_tile_route import TILE, picture
+from tests.serve.test_tile_route import TILE, picture
 from tests.serve.world import add_account, make_workspace
 from tests.suites.catalog_suite import flight, frame
 

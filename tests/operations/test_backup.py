@@ -37,13 +37,18 @@ from flycam.ingest.preflight_check import PreflightRequest
 from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.eviction import collect_garbage
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
-from flycam.operations import backup_folder
-from flycam.operations.backup import RUNS_TO_READ_ALL, save_backup
-from flycam.operations.backup_folder import MANIFEST, OBJECTS, read_backup_manifest
+from flycam.operations.backup import (
+    INDEX,
+    MANIFEST,
+    OBJECTS,
+    RUNS_TO_READ_ALL,
+    read_backup_manifest,
+    save_backup,
+)
 from flycam.operations.inventory import InventoryKind
 from flycam.operations.restore import require_manifest, restore_backup, verify_backup
 from flycam.operations.verify import VerifyRequest, verify_objects
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 from flycam.workspace import Workspace
 from tests.clips import cut_all
 from tests.finished_house import NAME, ingested, open_workspace
@@ -480,7 +485,7 @@ def test_a_journal_that_lies_beside_the_index_deletes_nothing(workspace: Workspa
     stick, theirs = tmp_path / "stick", tmp_path / "theirs"
     theirs.write_bytes(b"kept")
     save_backup(workspace, stick)
-    index = stick / backup_folder.INDEX
+    index = stick / INDEX
     Path(f"{index}-journal").write_bytes(hot_journal(index.read_bytes(), theirs))
     again = save_backup(workspace, stick)
     assert theirs.read_bytes() == b"kept"
@@ -499,7 +504,7 @@ def test_an_index_that_is_another_is_begun_anew(workspace: Workspace, tmp_path: 
     stick = tmp_path / "stick"
     (tmp_path / "theirs").write_bytes(b"kept")
     first = save_backup(workspace, stick)
-    with closing(sqlite3.connect(stick / backup_folder.INDEX)) as database:
+    with closing(sqlite3.connect(stick / INDEX)) as database:
         database.executescript(planted)
     again = save_backup(workspace, stick)
     assert (again.new, again.manifest.objects) == (0, first.manifest.objects) and again.error is None

@@ -18,8 +18,7 @@ from flycam.model.records import FrameRecord, FrameStatus
 from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.tiles.codec import read_tile
-from flycam.operations.backup import save_backup
-from flycam.operations.backup_folder import OBJECTS
+from flycam.operations.backup import OBJECTS, save_backup
 from flycam.operations.inventory import ObjectState
 from flycam.operations.restore import restore_backup
 from flycam.operations.retention import confirm_purge, lift_purge, list_due_originals, set_retention_term

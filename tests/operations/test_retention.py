@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.catalog.catalog import open_catalog
-from flycam.catalog.live_flights import VideoSegment
+from flycam.catalog.flights import VideoSegment
 from flycam.catalog.retention import PurgeRecord, UploadedFile
 from flycam.errors import DueListChanged, InputUnusable, NotFound, OptionUnusable, OriginalPurged
 from flycam.model.access import PurgeStep, RetainedKind
@@ -34,8 +34,8 @@ from flycam.operations.retention import (
 )
 from flycam.originals import find_flight_purged, find_purged, store_original_bytes
 from flycam.storage import keys
-from flycam.storage.base import ObjectStore
-from flycam.storage.local import LocalStore
+from flycam.storage.keys import ObjectStore
+from flycam.storage.stores import LocalStore
 from flycam.workspace import Workspace
 from tests.suites.board_suite import LINE, mark_told
 from tests.suites.catalog_suite import flight, frame, withdrawal

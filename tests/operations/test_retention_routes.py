@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import RetainedKind, Role
 from flycam.model.records import FrameStatus
 from flycam.operations.retention import set_retention_term
 from flycam.storage import keys
-from tests.serve.api.test_pixels import some_pixels
 from tests.serve.running import running
+from tests.serve.test_pixels import some_pixels
 from tests.serve.world import REAL, World, add_account, make_workspace, make_world, ns
 
 NOW_NS = ns("2024-12-01 03:00")

@@ -13,8 +13,8 @@ from flycam.catalog.catalog import open_catalog
 from flycam.drill.photo_drill import DrillReport
 from flycam.errors import StoreUnavailable
 from flycam.messages import Message
-from flycam.operations.store_mount import require_store_mounted, wait_for_store_mount
-from flycam.storage.local import LocalStore, has_marker
+from flycam.operations.node import require_store_mounted, wait_for_store_mount
+from flycam.storage.stores import LocalStore, has_marker
 from tests.finished_house import ingested
 from tests.operations.spoiled import close
 from tests.suites.catalog_suite import tile

@@ -20,15 +20,15 @@ import shapely
 
 from flycam.access.restrictions import set_flight_classification
 from flycam.board.marks import MarkEdit, write_mark
-from flycam.catalog.restrictions import RedactionRecord
+from flycam.catalog.access import RedactionRecord
 from flycam.errors import DiskFull
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import RedactionReason, Role
 from flycam.model.board import MarkKind, MarkStatus
 from flycam.model.flight import Classification
 from flycam.model.records import AuditRecord, Withdrawal
 from flycam.mosaic.redaction import RedactionRequest, add_redaction, revoke_redaction
-from flycam.reports.briefing import queue
+from flycam.reports import routes
 from flycam.storage import keys
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, World, add_account, make_world
@@ -133,7 +133,7 @@ def test_what_cannot_be_packed_is_said_at_once(own: World, open_with: Open) -> N
 
 def test_a_command_that_fails_is_quoted_in_both_languages(own: World, open_with: Open) -> None:
     quoted = {"sentence": "the disk is full", "sentence_vi": "đĩa đầy"}
-    for program, why in ((FAILS, quoted), (DIES, queue.PACK_ENDED.to_fields())):
+    for program, why in ((FAILS, quoted), (DIES, routes.PACK_ENDED.to_fields())):
         client = open_with(program)
         pack_id = put_pack(client, own.after).json()["pack_id"]
         answer = ended(client, pack_id)
@@ -147,7 +147,7 @@ def test_a_pack_on_a_disk_that_is_nearly_full_is_refused_before_anything_is_writ
     """Room for flights is left; the rest of the server goes on, and with room made it is made."""
     client = open_with(WRITES)
     flight = own.after
-    monkeypatch.setattr(queue, "PACK_BYTES", 1 << 62)
+    monkeypatch.setattr(routes, "PACK_BYTES", 1 << 62)
     refused = put_pack(client, flight)
     assert (refused.status_code, refused.json()["error"]) == (507, "DiskFull")
     assert not (tmp_path / "packs").exists()
@@ -158,7 +158,7 @@ def test_a_pack_on_a_disk_that_is_nearly_full_is_refused_before_anything_is_writ
 def test_the_same_asked_twice_is_one_and_too_many_are_refused(
     own: World, open_with: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "MAX_WAITING_PACKS", 3)
+    monkeypatch.setattr(routes, "MAX_WAITING_PACKS", 3)
     client = open_with(WAITS)
     first = put_pack(client, own.after).json()["pack_id"]
     assert put_pack(client, own.after).json()["pack_id"] == first
@@ -175,7 +175,7 @@ def test_the_same_asked_twice_is_one_and_too_many_are_refused(
 def test_old_drafts_make_room_and_never_drive_out_what_was_approved(
     own: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "MAX_KEPT_PACKS", 2)
+    monkeypatch.setattr(routes, "MAX_KEPT_PACKS", 2)
     with served(own, tmp_path / "packs") as client:
         packs = [make(client, own.after)["pack_id"]]
         final = make_final(client, packs[0], "Bà Thắm")["pack_id"]
@@ -351,7 +351,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.catalog.packs import Pack
 from flycam.model.records import AuditEntry
 from flycam.storage import keys
-from flycam.storage.local import LocalStore
+from flycam.storage.stores import LocalStore
 catalog = open_catalog(sys.argv[1])
 making = catalog.packs.hold_maker_lock()
 pack = Pack(
@@ -377,7 +377,7 @@ def test_a_server_that_was_killed_before_its_record_leaves_a_pack_that_ended_and
     assert len(list(workspace.store.list(keys.format_pack_prefix("0123456789abcdef")))) == 1
     with served(own, tmp_path / "packs") as client:
         answer = client.get("/api/packs/0123456789abcdef", headers=by("Lan")).json()
-        assert (answer["state"], answer["sentence"]) == ("failed", str(queue.PACK_STOPPED))
+        assert (answer["state"], answer["sentence"]) == ("failed", str(routes.PACK_STOPPED))
         until(lambda: list(workspace.store.list(keys.format_pack_prefix())) == [strange])
 
 

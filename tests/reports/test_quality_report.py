@@ -22,8 +22,7 @@ from flycam.mosaic.adjustment.bundle_adjustment import HeldOutEvidence, find_obj
 from flycam.mosaic.amendments import drop_retired_reports
 from flycam.mosaic.finish.report import ErrorFigures, ReportFigures
 from flycam.reports import quality_report
-from flycam.reports.images import MapPlanes
-from flycam.reports.layout import Facts, Heading, build_report_sources, to_pdf
+from flycam.reports.layout import Facts, Heading, MapPlanes, build_report_sources, to_pdf
 from flycam.reports.quality_content import (
     REJECTION_REASONS,
     STATE_NAMES,

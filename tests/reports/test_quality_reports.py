@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.reports.quality_report import write_report
 from tests.reports.reported_house import Reported, make_reported
 from tests.serve.running import running

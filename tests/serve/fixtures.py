@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from tests.serve.offering import VIEWER, Offering, make_offering
 from tests.serve.running import running
 from tests.serve.world import World, make_world

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flycam.catalog.accounts import hash_token
-from flycam.http.services import Services
+from flycam.catalog.access import hash_token
+from flycam.http.guards import Services
 from flycam.model.access import Account, Role
 from tests.serve.running import running
 from tests.sync.boxes import Box, new_box

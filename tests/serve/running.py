@@ -7,8 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flycam.http.services import Services
-from flycam.serve.server import MapServer, TlsCertificate, create_server
+from flycam.http.guards import Services
+from flycam.operations.certificate_authority import TlsCertificate
+from flycam.serve.app import MapServer, create_server
 from tests.waiting import ENOUGH_S, until
 
 

@@ -21,7 +21,7 @@ import shapely
 from PIL import Image
 
 from flycam.board.marks import add_mark_photo, write_mark
-from flycam.catalog.live_flights import VideoSegment
+from flycam.catalog.flights import VideoSegment
 from flycam.geodata.crs import to_work
 from flycam.geodata.raster import write_cog
 from flycam.geometry.grid import lonlat_to_mercator

@@ -15,8 +15,8 @@ from starlette.requests import Request
 
 from flycam.access.accounts import invite_guest
 from flycam.errors import AccessDenied, StorageFailed
-from flycam.http.errors import TooManyAttempts
-from flycam.http.services import Services
+from flycam.http.guards import Services
+from flycam.http.protocol import TooManyAttempts
 from flycam.model.access import Role
 from flycam.serve.auth import SignInMethod, count_attempt
 from flycam.serve.limits import ATTEMPT_WINDOW_S, MAX_FAILURES_PER_ADDRESS, Attempts

@@ -10,7 +10,7 @@ import pytest
 
 from flycam.access.accounts import make_token
 from flycam.access.restrictions import set_flight_classification
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import ACCOUNT_ROLES, Scope
 from flycam.model.flight import Classification
 from tests.serve.running import running

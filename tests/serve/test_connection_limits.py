@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.http import requests
-from flycam.http.services import Services
+from flycam.http import protocol
+from flycam.http.guards import Services
 from flycam.model.access import Role
-from flycam.serve import limits, server
+from flycam.operations.certificate_authority import OwnTlsCertificate
+from flycam.serve import app, limits
 from flycam.serve.limits import Connections
-from flycam.serve.server import OwnTlsCertificate
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
 from tests.waiting import until
@@ -237,7 +237,7 @@ def test_what_follows_an_upgrade_is_no_request(url: str, size: str) -> None:
 
 
 def test_a_handshake_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(app, "HEAD_TIMEOUT_S", 0.3)
     before = limits.ENDED_CONNECTIONS["handshake"]
     services = Services(workspace=make_workspace(tmp_path / "data"))
     with running(services, encryption=OwnTlsCertificate(tmp_path / "tls", "127.0.0.1")) as url:
@@ -297,7 +297,7 @@ def test_a_proxy_is_many_people_and_a_network_is_one() -> None:
 @pytest.mark.parametrize("path", ["/api/login", "/files/0/0"])
 def test_a_body_that_drips_is_refused(url: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each part comes in time; all of it never would."""
-    monkeypatch.setattr(requests, "IDLE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(protocol, "IDLE_TIMEOUT_S", 1.0)
     method = "POST" if path == "/api/login" else "PATCH"
     with line_to(url) as line:
         said = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
@@ -310,9 +310,9 @@ def test_a_body_that_drips_is_refused(url: str, path: str, monkeypatch: pytest.M
 def test_a_slow_line_that_goes_on_sending_is_waited_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock of its own: each part takes nearly as long as one may take."""
     tells = itertools.count(0.0, 0.9 * ENOUGH_S)
-    monkeypatch.setattr(requests, "time", SimpleNamespace(monotonic=tells.__next__))
-    monkeypatch.setattr(requests, "IDLE_TIMEOUT_S", ENOUGH_S)
-    monkeypatch.setattr(requests, "MIN_BYTES_PER_S", 3.0 / ENOUGH_S)
+    monkeypatch.setattr(protocol, "time", SimpleNamespace(**vars(time) | {"monotonic": tells.__next__}))
+    monkeypatch.setattr(protocol, "IDLE_TIMEOUT_S", ENOUGH_S)
+    monkeypatch.setattr(protocol, "MIN_BYTES_PER_S", 3.0 / ENOUGH_S)
     body = b'{"token": "' + TOKEN.encode() + b'"' + b" " * 60 + b"}"
     with line_to(url) as line:
         said = f"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"

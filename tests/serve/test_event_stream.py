@@ -8,13 +8,13 @@ from pathlib import Path
 import httpx
 
 from flycam.access.policy import AccessPolicy, IdFilter
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.flight import Classification
 from flycam.serve.events import _TileNews
-from flycam.serve.tiles.tile_views import MovedTiles
+from flycam.serve.tiles import MovedTiles
 from tests.serve.running import running
-from tests.serve.tiles.test_tile_route import TILE, write
+from tests.serve.test_tile_route import TILE, write
 from tests.serve.world import add_account, make_workspace
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from flycam.catalog.catalog import Catalog
 from flycam.ingest.live.routes import LiveFlightFeed
 from flycam.serve.events import poll_live_flights
-from flycam.serve.tiles.tile_views import MovedTiles, TileLogFollower
+from flycam.serve.tiles import MovedTiles, TileLogFollower
 from flycam.workspace import Workspace
 from tests.ingest.live.test_live_flights import TOLD
-from tests.serve.tiles.test_tile_route import TILE, write
+from tests.serve.test_tile_route import TILE, write
 from tests.serve.world import make_workspace
 
 

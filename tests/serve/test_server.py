@@ -11,7 +11,7 @@ import pytest
 
 from flycam.config import read_settings
 from flycam.errors import OptionUnusable
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace

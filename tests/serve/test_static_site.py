@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from flycam import errors
-from flycam.http.errors import build_error_payload
-from flycam.http.services import Services
-from flycam.serve.server import OwnTlsCertificate
+from flycam.http.guards import Services
+from flycam.http.protocol import build_error_payload
+from flycam.operations.certificate_authority import OwnTlsCertificate
 from tests.serve.running import running
 from tests.serve.world import make_workspace
 

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from flycam.access.accounts import add_user
 from flycam.cli import flycam
-from flycam.http.services import Services
-from flycam.serve.server import ExternalTlsCertificate, OwnTlsCertificate
+from flycam.http.guards import Services
+from flycam.operations.certificate_authority import ExternalTlsCertificate, OwnTlsCertificate
 from tests.certificates import self_signed
 from tests.serve.running import running, running_server
 from tests.serve.world import make_workspace

@@ -18,7 +18,7 @@ import shapely
 from rasterio.transform import from_origin
 
 from flycam.board.marks import MarkEdit
-from flycam.catalog.accounts import hash_token
+from flycam.catalog.access import hash_token
 from flycam.catalog.catalog import open_catalog
 from flycam.geodata.crs import to_work
 from flycam.geometry.camera import InteriorOrientation, LensModel
@@ -49,7 +49,7 @@ from flycam.model.warning import NO_TERRAIN, encode_warning
 from flycam.mosaic.terrain import register_dem
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.storage import keys
-from flycam.storage.local import LocalStore
+from flycam.storage.stores import LocalStore
 from flycam.workspace import Workspace
 from tests.once import copied_once
 

@@ -8,8 +8,7 @@ import pytest
 
 from flycam.errors import DiskFull
 from flycam.model.warning import describe_warning
-from flycam.storage.address import MemoryStore
-from flycam.storage.disk_space import (
+from flycam.storage.files import (
     LOW_SPACE_BYTES,
     RESERVED_BYTES,
     DiskSpaceGuard,
@@ -17,7 +16,7 @@ from flycam.storage.disk_space import (
     Freed,
     list_disks,
 )
-from flycam.storage.local import LocalStore
+from flycam.storage.stores import LocalStore, MemoryStore
 
 TILES = Freed(tiles=3, clips=1, copies=2, size_bytes=5_000_000)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import DiskFull, StoreUnavailable
-from flycam.storage import local
-from flycam.storage.local import LocalStore
+from flycam.storage import stores
+from flycam.storage.stores import LocalStore
 from tests.storage.processes import kill_a_writer
 from tests.suites.store_suite import StoreSuite
 
@@ -38,7 +38,7 @@ def _files(root: Path) -> list[Path]:
 _WRITER = """
 import random, sys
 from pathlib import Path
-from flycam.storage.local import LocalStore
+from flycam.storage.stores import LocalStore
 store = LocalStore(Path(sys.argv[1]))
 for i in range(100_000):
     store.put(f"t/{i}", bytes([i % 251]) * 3_000_000, durable=i % 3 == 0)
@@ -141,7 +141,7 @@ def test_a_folder_that_may_not_be_written_is_denied(public_folder: Path) -> None
     root = public_folder / "store"
     LocalStore(root).put("a/b", b"x")
     program = (
-        "import os, sys; from pathlib import Path; from flycam.storage.local import LocalStore\n"
+        "import os, sys; from pathlib import Path; from flycam.storage.stores import LocalStore\n"
         "from flycam.errors import StoreDenied\n"
         "os.geteuid() == 0 and os.setuid(65534)\n"
         "store = LocalStore(Path(sys.argv[1]))\n"
@@ -172,7 +172,7 @@ def test_a_failed_sync_is_not_forgotten(store: LocalStore, monkeypatch: pytest.M
             raise OSError(errno.EIO, "Input/output error")
         synced.append(path)
 
-    monkeypatch.setattr(local, "sync_path", failing)
+    monkeypatch.setattr(stores, "sync_path", failing)
     with pytest.raises(StoreUnavailable, match="Input/output error"):
         store.flush()
     store.flush()
@@ -196,7 +196,7 @@ def test_a_disk_that_was_plugged_in_again_is_synced_where_it_is_now(
     for number in range(20):
         store.put(f"t/{number}", b"2")
     synced: list[Path] = []
-    monkeypatch.setattr(local, "sync_path", synced.append)
+    monkeypatch.setattr(stores, "sync_path", synced.append)
     store.flush()
     assert {path.name for path in synced} >= {str(number) for number in range(20)}
 
@@ -206,7 +206,7 @@ def test_a_durable_put_syncs_the_file_and_every_folder_that_names_it(
 ) -> None:
     store = LocalStore(tmp_path / "store")
     calls: list[Path] = []
-    monkeypatch.setattr(local, "sync_path", calls.append)
+    monkeypatch.setattr(stores, "sync_path", calls.append)
     store.put("evidence/ab/abcd", b"x", durable=True)
     root = tmp_path / "store"
     assert calls == [root / "evidence" / "ab", root / "evidence", root]
@@ -218,7 +218,7 @@ def test_a_durable_put_syncs_the_file_and_every_folder_that_names_it(
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     calls: list[Path] = []
-    monkeypatch.setattr(local, "sync_path", calls.append)
+    monkeypatch.setattr(stores, "sync_path", calls.append)
     return calls
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from flycam.storage.address import MemoryStore
+from flycam.storage.stores import MemoryStore
 from tests.suites.store_suite import StoreSuite
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flycam.catalog.catalog import open_catalog
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 from flycam.storage.s3 import S3Store
 from tests.sync.boxes import Box, alone, new_box
 from tests.sync.common_world import exchange, furnish, standing

@@ -10,7 +10,7 @@ import pytest
 from minio import time as client_time
 
 from flycam.errors import BucketMissing, StorageFailed, StoreDenied, StoreUnavailable
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 from flycam.storage.s3 import S3Store
 from tests.servers import S3Server
 from tests.storage.processes import kill_a_writer
@@ -119,7 +119,7 @@ def test_prefixes_do_not_see_each_other(s3_server: S3Server, s3_url: str) -> Non
 
 _WRITER = """
 import random, sys
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 store = open_store(sys.argv[1])
 for i in range(10_000):
     store.put(f"t/{i}", random.Random(i).randbytes(300_000))

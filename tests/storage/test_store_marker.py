@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import ObjectMissing, StoreUnavailable
-from flycam.storage.local import LocalStore, has_marker, write_marker
+from flycam.storage.stores import LocalStore, has_marker, write_marker
 
 
 def test_the_mark_is_no_object(tmp_path: Path) -> None:

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import InputUnusable
-from flycam.storage.address import MemoryStore, open_store
-from flycam.storage.local import LocalStore
 from flycam.storage.s3 import S3Store
+from flycam.storage.stores import LocalStore, MemoryStore, open_store
 
 
 def test_each_address_opens_its_store(tmp_path: Path) -> None:

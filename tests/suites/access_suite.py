@@ -9,9 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from flycam.catalog.accounts import MAX_TOKENS_PER_ACCOUNT, hash_token
+from flycam.catalog.access import MAX_TOKENS_PER_ACCOUNT, Guest, hash_token
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.restrictions import Guest
 from flycam.errors import AccessDenied, InputUnusable, NotFound
 from flycam.model.access import Account, OneTimeCode, Role, Scope, Token
 from flycam.model.records import AuditEntry

@@ -30,16 +30,9 @@ import pytest
 import shapely
 
 from flycam.catalog import database, migrations
-from flycam.catalog.accounts import generate_token, hash_token
+from flycam.catalog.access import Guest, Person, RestrictedArea, generate_token, hash_token
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.live_flights import (
-    AircraftState,
-    LinkState,
-    LiveFlightPhase,
-    LiveFlightReport,
-    VideoSegment,
-)
-from flycam.catalog.restrictions import Guest, Person, RestrictedArea
+from flycam.catalog.flights import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport, VideoSegment
 from flycam.errors import (
     AccessDenied,
     BoundaryInvalid,

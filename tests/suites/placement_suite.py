@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.frames import derive_placement_id, select_current_placement, to_placement
+from flycam.catalog.flights import derive_placement_id, select_current_placement, to_placement
 from flycam.errors import NotFound
 from flycam.geometry.grid import TileRange
 from flycam.model.flight import Layer

@@ -1,4 +1,4 @@
-"""The contract of `flycam.storage.base.ObjectStore`, executable. Every store's test class inherits it."""
+"""The contract of `flycam.storage.keys.ObjectStore`, executable. Every store's test class inherits it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import ObjectMissing, SourceUnreadable
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 
 _BAD_KEYS = [
     "",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import shapely
 
+from flycam.catalog.access import RedactionFootprint, RedactionRecord
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord
 from flycam.geometry.grid import TileId, TileRange
 from flycam.model.access import RedactionReason, RedactionStep
 from flycam.model.flight import Event, EventKind, Flight, FlightState, Layer, derive_live_mosaic_id
@@ -20,7 +20,7 @@ from flycam.mosaic.orthorectify.rebuild import find_stale_tiles, load_amendments
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.mosaic.tiles.merge import Amendments, TileCanvas, merge_patch
 from flycam.mosaic.tiles.writer import MosaicWriter
-from flycam.storage.address import MemoryStore
+from flycam.storage.stores import MemoryStore
 from flycam.sync.bundle import BundleReadReport, read_bundle, write_bundle
 from flycam.workspace import Workspace
 from tests.laws.recorded import MIN_ZOOM, ZOOM, patch

@@ -12,15 +12,15 @@ import rasterio
 import shapely
 from rasterio.transform import from_origin
 
+from flycam.catalog.access import RestrictedArea
 from flycam.catalog.changes import ChangeVersion
-from flycam.catalog.restrictions import RestrictedArea
 from flycam.model.access import Role
 from flycam.model.board import ChangeAction, ChangeStatus, Condition, LayerKind
 from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord
 from flycam.mosaic.terrain import register_dem
 from flycam.storage import keys
 from flycam.sync.client import Sender, SyncReport, TransferLimits
-from flycam.sync.hooks import SyncApplyHooks
+from flycam.sync.exchange_import import SyncApplyHooks
 from flycam.sync.reference_client import FetchReport, ReferenceFetcher, measure_free_bytes
 from tests.suites.board_suite import LAYER
 from tests.suites.change_suite import FOUND

@@ -14,7 +14,7 @@ from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable, StoreCo
 from flycam.model.access import HoldStep
 from flycam.model.records import FrameStatus
 from flycam.storage import keys
-from flycam.storage.address import MemoryStore
+from flycam.storage.stores import MemoryStore
 from flycam.sync import bundle as bundles
 from flycam.sync import exchange_import
 from flycam.sync import records as sync_records

@@ -12,12 +12,12 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flycam.catalog.access import RestrictedArea
 from flycam.catalog.changes import ChangeVersion, Comparison
-from flycam.catalog.restrictions import RestrictedArea
 from flycam.messages import _, encode_message, join
 from flycam.model.flight import Event
 from flycam.model.records import CommuneRecord, LayerFeatureRecord, LayerRecord
-from flycam.sync.codec import from_values, to_values
+from flycam.sync.exchange import from_values, to_values
 from tests.sync.boxes import EVENT
 from tests.sync.common_world import AREA, MASTS, STORM_COMPARED, STORM_FOUND, TA_PHIN, decision, mast
 

@@ -13,13 +13,13 @@ from flycam.errors import DiskFull
 from flycam.geometry.terrain import TerrainGrid, make_flat_terrain
 from flycam.mosaic.terrain_codec import assign_content_id, encode_terrain
 from flycam.storage import keys
-from flycam.storage.address import MemoryStore
-from flycam.storage.disk_space import RESERVED_BYTES
-from flycam.sync import offer
+from flycam.storage.files import RESERVED_BYTES
+from flycam.storage.stores import MemoryStore
 from flycam.sync.bundle import write_parts
 from flycam.sync.exchange import ExchangeManifest, ExchangeOffer
 from flycam.sync.records import read_flight_records
 from flycam.sync.server import import_step
+from flycam.sync.step_planner import build_terrain_item, iterate_original_items
 from tests.suites.catalog_suite import photo_of
 from tests.sync.boxes import Box, new_box
 
@@ -31,7 +31,7 @@ def test_a_step_with_a_photo_that_no_flight_names_is_taken_in(tmp_path: Path) ->
     name = hashlib.sha256(photo_of(0)).hexdigest()
     box.workspace.store.put(keys.format_original_key(name), photo_of(0))
     (items,) = [
-        list(offer.iterate_original_items(box.workspace, read_flight_records(box.catalog, flight)))
+        list(iterate_original_items(box.workspace, read_flight_records(box.catalog, flight)))
         for flight in box.catalog.flights.flights()
     ]
     manifest = ExchangeManifest(box="field", items=tuple(items))
@@ -44,7 +44,7 @@ def test_a_step_with_a_photo_that_no_flight_names_is_taken_in(tmp_path: Path) ->
 def bring(terrain: TerrainGrid, folder: Path, account: str, to: Box) -> None:
     """One terrain and no flight, by a stick, or over a line where an account brings it."""
     data = encode_terrain(terrain)
-    item = offer.build_terrain_item(terrain.dem_id, data)
+    item = build_terrain_item(terrain.dem_id, data)
     evil = ExchangeOffer(ExchangeManifest(box="evil", items=(item,)), {item.sha256: data}, MemoryStore())
     path = folder / "brought"
     if account:

@@ -9,10 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.access.policy import load_redacted_ground
-from flycam.catalog.restrictions import select_active_redactions
+from flycam.catalog.access import select_active_redactions
 from flycam.model.records import FrameStatus, MosaicInfo
-from flycam.sync.record_import import FlightConflict, FlightMatch, match_flight
-from flycam.sync.records import FlightRecords, read_flight_records
+from flycam.sync.records import FlightConflict, FlightMatch, FlightRecords, match_flight, read_flight_records
 from tests.sync.boxes import Box, alone, ground_of, masked, mosaic_of, new_box, record
 
 half = st.sets(st.sampled_from(range(4)), min_size=1, max_size=3)

@@ -10,13 +10,13 @@ import pytest
 import shapely
 import zstandard
 
-from flycam.catalog.frames import to_placement
-from flycam.catalog.restrictions import (
+from flycam.catalog.access import (
     RedactionFootprint,
     RedactionRecord,
     select_active_redactions,
     select_revocation_requests,
 )
+from flycam.catalog.flights import to_placement
 from flycam.errors import SourceUnreadable
 from flycam.model.access import RedactionReason, RedactionStep
 from flycam.model.flight import Classification

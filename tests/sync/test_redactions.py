@@ -12,12 +12,12 @@ import shapely
 import zstandard
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
-from flycam.catalog.restrictions import select_active_redactions, select_revocation_requests
+from flycam.catalog.access import select_active_redactions, select_revocation_requests
 from flycam.errors import SourceUnreadable
 from flycam.model.access import RedactionStep
 from flycam.storage import keys
 from flycam.sync.client import Sender, TransferLimits
-from flycam.sync.hooks import SyncApplyHooks
+from flycam.sync.exchange_import import SyncApplyHooks
 from flycam.sync.reference_client import ReferenceImporter, ReferenceLedger
 from flycam.sync.reference_feed import FeedItem, build_feed
 from tests.sync.boxes import Box, ground_of, masked, new_box, record

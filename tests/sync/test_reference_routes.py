@@ -15,7 +15,7 @@ from flycam.model.flight import Classification
 from flycam.originals import store_original
 from flycam.storage import keys
 from flycam.sync.client import Sender, TransferLimits
-from flycam.sync.hooks import SyncApplyHooks
+from flycam.sync.exchange_import import SyncApplyHooks
 from flycam.sync.reference_client import FetchReport, ReferenceFetcher
 from tests.geodata.hostile_rasters import counting_server, hostile_raster
 from tests.serve.province import TOKENS, new_province, serving

@@ -13,8 +13,8 @@ from flycam.model.access import HoldStep, PurgeStep, RetainedKind
 from flycam.model.flight import FlightState
 from flycam.operations.retention import confirm_purge, list_due_originals
 from flycam.storage import keys
-from flycam.sync.offer import iterate_original_items
 from flycam.sync.records import read_flight_records
+from flycam.sync.step_planner import iterate_original_items
 from tests.suites.catalog_suite import flight
 from tests.suites.retention_suite import HELD
 from tests.sync.boxes import EVENT, Box, new_box, record

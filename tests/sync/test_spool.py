@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import DiskFull
-from flycam.storage.disk_space import RESERVED_BYTES, SPARE_BYTES
+from flycam.storage.files import RESERVED_BYTES, SPARE_BYTES
 from flycam.sync import server
 from flycam.sync.server import Spool
 

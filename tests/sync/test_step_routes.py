@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flycam.catalog.accounts import hash_token
+from flycam.catalog.access import hash_token
 from flycam.errors import AccessDenied, StoreUnavailable
 from flycam.http.client import ServerConnection
 from flycam.model.access import Account, Role

@@ -31,7 +31,7 @@ from flycam.storage import keys
 from flycam.sync.bundle import BundleReadReport, read_bundle, write_bundle
 from flycam.sync.client import to_request_body
 from flycam.sync.exchange import InventoryAnswer, InventoryQuery, ObjectKind, parse_inventory_answer
-from flycam.sync.hooks import SyncApplyHooks
+from flycam.sync.exchange_import import SyncApplyHooks
 from flycam.sync.server import answer_inventory_query, import_step
 from flycam.sync.step_planner import StepPlanner
 from tests.finishing import finish_flight

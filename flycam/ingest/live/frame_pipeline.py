@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from flycam.concurrency import DropCounter
 from flycam.errors import SourceUnreadable
 from flycam.geometry.camera import InteriorOrientation
-from flycam.ingest.live.clock import LiveClock
 from flycam.ingest.live.orthorectifier import MAX_QUEUED_BYTES, LiveOrthorectifier
-from flycam.ingest.live.telemetry import Telemetry
+from flycam.ingest.live.telemetry import LiveClock, Telemetry
 from flycam.ingest.video.clock_offset import LoggedPoses, convert_to_grey, predict_rates
 from flycam.ingest.video.video_source import VideoFrame, VideoSource, count_fitting_frames
 from flycam.media.pixels import check_pixels

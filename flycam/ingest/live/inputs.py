@@ -21,8 +21,7 @@ from flycam.ingest.telemetry.mavlink_link import MavlinkLink, SteadyClock, is_li
 from flycam.ingest.video.decoder_process import RecordingOptions
 from flycam.ingest.video.stream import is_listen_address, make_waiting_remark
 from flycam.ingest.video.video_frames import VideoIdentity, format_stream_name
-from flycam.ingest.video.video_log import read_video_log
-from flycam.ingest.video.video_poses import VideoPoses
+from flycam.ingest.video.video_poses import VideoPoses, read_video_log
 from flycam.ingest.video.video_source import (
     STREAM_SCHEMES,
     VideoSource,

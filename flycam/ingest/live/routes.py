@@ -19,14 +19,21 @@ from typing import Annotated
 import shapely
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from flycam.access.policy import AccessPolicy
-from flycam.access.visible_flights import build_withheld_error
+from flycam.access.policy import AccessPolicy, build_withheld_error
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.live_flights import LinkState, LiveFlightPhase, LiveFlightReport, LonLat, VideoSegment
+from flycam.catalog.flights import LinkState, LiveFlightPhase, LiveFlightReport, LonLat, VideoSegment
 from flycam.errors import AccessDenied, NotFound
 from flycam.geometry.footprint import RANGE_PER_HEIGHT
-from flycam.http.guards import AccessPolicyHere, DownloadLog, ViewerPrincipal, require_viewer
-from flycam.http.responses import (
+from flycam.http.guards import (
+    AccessPolicyHere,
+    CatalogHere,
+    DownloadLog,
+    ServicesHere,
+    StoreHere,
+    ViewerPrincipal,
+    require_viewer,
+)
+from flycam.http.protocol import (
     BRIEF_CACHE_HEADERS,
     SHA256_PATTERN,
     Json,
@@ -35,7 +42,6 @@ from flycam.http.responses import (
     format_iso_or_none,
     stream_object,
 )
-from flycam.http.services import CatalogHere, ServicesHere, StoreHere
 from flycam.messages import _, verbatim
 from flycam.model.access import Role
 from flycam.model.rejection_reasons import format_rejection_counts

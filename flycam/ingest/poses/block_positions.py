@@ -23,7 +23,7 @@ import numpy as np
 from flycam.errors import CalibrationMissing, InputUnusable
 from flycam.geodata.control_points import GroundControl, format_crs_accuracy, read_ground_control
 from flycam.geodata.crs import choose_work_crs, describe_crs, estimate_accuracy_m, to_lonlat, to_work
-from flycam.geodata.reference_raster import RASTER_SUFFIXES, ReferenceRaster
+from flycam.geodata.raster import RASTER_SUFFIXES, ReferenceRaster
 from flycam.geometry.camera import InteriorOrientation, compute_ray_directions
 from flycam.geometry.features import Bytes, find_features, label_components, match_all_mutual_best
 from flycam.geometry.pose import rotation_from_gimbal

@@ -38,8 +38,7 @@ from flycam.ingest.upload.upload import (
 )
 from flycam.messages import _
 from flycam.model.text import validate_name
-from flycam.storage.disk_space import SPARE_BYTES, get_free_bytes
-from flycam.storage.files import make_folder, sync_path
+from flycam.storage.files import SPARE_BYTES, get_free_bytes, make_folder, sync_path
 
 MAX_UNFINISHED = 50
 UNFINISHED_TTL_S = 14 * 86_400.0

@@ -21,12 +21,11 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from flycam.errors import DiskFull, InputUnusable, NotFound, StorageFailed
-from flycam.http.authenticator import Principal
-from flycam.http.errors import Refused
-from flycam.http.guards import GuardedRoute, OperatorPrincipal, require_operator
-from flycam.http.requests import (
+from flycam.http.guards import GuardedRoute, OperatorPrincipal, Principal, require_operator
+from flycam.http.protocol import (
     CROSS_SITE_REQUEST,
     MAX_LARGE_BYTES,
+    Refused,
     build_too_large_error,
     iterate_body,
     limit_body,

@@ -34,9 +34,8 @@ from flycam.errors import (
     StorageFailed,
     format_error,
 )
-from flycam.http.authenticator import Principal
-from flycam.http.errors import Refused
-from flycam.http.services import Services
+from flycam.http.guards import Principal, Services
+from flycam.http.protocol import Refused
 from flycam.ingest.photos.photo_search import FileKind, detect_file_kind
 from flycam.ingest.upload.memory_card import UploadFile
 from flycam.ingest.upload.registry import UploadRegistry

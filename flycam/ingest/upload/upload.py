@@ -27,8 +27,7 @@ from flycam.ingest.upload.memory_card import (
     make_damaged_file_error,
 )
 from flycam.messages import _, decode_message, encode_message, pgettext
-from flycam.storage.disk_space import DISK_FULL_ERRNOS, get_free_bytes, require_free_space
-from flycam.storage.files import replace_file
+from flycam.storage.files import DISK_FULL_ERRNOS, get_free_bytes, replace_file, require_free_space
 
 # -- Journal of acknowledgements, each line synced before it counts --------------------------------
 #

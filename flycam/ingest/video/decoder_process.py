@@ -57,7 +57,7 @@ from flycam.media.mp4 import (
 )
 from flycam.messages import Message, _, verbatim
 from flycam.model.text import strip_url_credentials
-from flycam.storage.disk_space import RECORDING_BYTES
+from flycam.storage.files import RECORDING_BYTES
 
 OnLoss = Callable[[str, int, Message | None], None]
 """Called with a reason, the number of frames just lost for it, and a sentence or None; from any thread."""

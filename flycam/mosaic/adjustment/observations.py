@@ -28,8 +28,13 @@ from flycam.mosaic.adjustment.block import (
     split_chunks,
 )
 from flycam.mosaic.adjustment.matching import MatchView, compute_north_deg, compute_unit_rays, make_match_view
-from flycam.mosaic.adjustment.normal_equations import HeightPrior, compute_image_residuals, linearise_points
-from flycam.mosaic.adjustment.priors import cauchy, estimate_robust_sigma
+from flycam.mosaic.adjustment.normal_equations import (
+    HeightPrior,
+    cauchy,
+    compute_image_residuals,
+    estimate_robust_sigma,
+    linearise_points,
+)
 
 # -- Resection of photos without ties at their recorded pose, on neighbours' ground ----------------
 #

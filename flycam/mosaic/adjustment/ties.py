@@ -30,13 +30,6 @@ from flycam.geometry.pose import ExteriorOrientation, Vec3
 from flycam.geometry.terrain import TerrainGrid
 from flycam.messages import Message, _, decode_message, encode_message
 from flycam.mosaic.adjustment.block import BlockFrame, Ties
-from flycam.mosaic.adjustment.masks import (
-    PairPlan,
-    drop_masked_matches,
-    mask_plain_cells,
-    mask_restless_cells,
-    plan_pairs,
-)
 from flycam.mosaic.adjustment.matching import (
     HeightTolerance,
     MatchView,
@@ -50,9 +43,14 @@ from flycam.mosaic.adjustment.matching import (
 )
 from flycam.mosaic.adjustment.observations import compute_corrections, resect_view
 from flycam.mosaic.adjustment.tracks import (
+    PairPlan,
     TrackObservations,
     build_tracks,
+    drop_masked_matches,
     estimate_rough_poses,
+    mask_plain_cells,
+    mask_restless_cells,
+    plan_pairs,
     refine_ties,
     select_tracks,
 )
@@ -411,7 +409,7 @@ def _widened(sigma: Vec3, by: float) -> Vec3:
     return x, y, z
 
 
-def ignore_progress(_stage: str, _done: int, _total: int) -> None:
+def _ignore_progress(_stage: str, _done: int, _total: int) -> None:
     """Ignore progress."""
 
 
@@ -423,7 +421,7 @@ def find_ties(
     options: TieOptions | None = None,
     keep: TieCache | None = None,
     workers: int = 2,
-    progress: Callable[[str, int, int], None] = ignore_progress,
+    progress: Callable[[str, int, int], None] = _ignore_progress,
 ) -> TieReport:
     """Find tie points of all frames.
 

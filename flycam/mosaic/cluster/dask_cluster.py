@@ -43,7 +43,7 @@ from flycam.mosaic.cluster.run import (
     run_task,
 )
 from flycam.storage import keys
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 from flycam.workspace import Workspace
 
 # -- Assignment of tasks to workers ----------------------------------------------------------------

@@ -50,8 +50,8 @@ from flycam.messages import _
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.tiles.writer import repair_parents
 from flycam.storage import keys
-from flycam.storage.base import ObjectStore
-from flycam.storage.disk_space import make_write_error
+from flycam.storage.files import make_write_error
+from flycam.storage.keys import ObjectStore
 from flycam.workspace import Workspace
 
 # -- Fencing of workers whose task was given to another --------------------------------------------

@@ -33,11 +33,11 @@ from flycam.geometry.terrain import TerrainGrid, find_nearest_posts, make_flat_t
 from flycam.model.flight import is_flat_datum
 from flycam.model.frame import FIRST_EPOCH, NO_SOURCE, MosaicTile, OrthoPatch
 from flycam.model.records import FrameRecord, MosaicInfo
-from flycam.mosaic.finish.frame_overview import REACH_PX, Blender, Bytes, Mask, PixelBox, Words
+from flycam.mosaic.finish.radiometry import REACH_PX, Blender, Bytes, Mask, PixelBox, Words
 from flycam.mosaic.finish.seamline import SeamPlan
 from flycam.mosaic.tiles.codec import TileLog, read_tile
 from flycam.mosaic.tiles.merge import sort_sources
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 
 # -- Pixels on the flight's own DSM, and their share of the mosaic ---------------------------------
 
@@ -615,7 +615,7 @@ def _around(members: list[TileId]) -> PixelBox:
 
 # -- Attributes of a tile's pixels: expected error, age, GSD ---------------------------------------
 #
-# The map shows them as classes (`serve.tiles.data_tiles`), an export as numbers.
+# The map shows them as classes (`serve.tiles`), an export as numbers.
 
 
 Singles = NDArray[np.float32]

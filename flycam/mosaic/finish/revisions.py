@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.frames import is_on_terrain
+from flycam.catalog.flights import is_on_terrain
 from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.geometry.pose import ExteriorOrientation, PoseSource
 from flycam.model.records import MosaicInfo
@@ -80,6 +80,6 @@ def list_outdated_warnings(catalog: Catalog, shown: Iterable[MosaicInfo]) -> tup
 def _rank_placement(version: int, exterior: ExteriorOrientation | None) -> _Ranked:
     """Return the rank of a placement, as far as an adjusted pose tells it.
 
-    Compare `flycam.catalog.frames.rank_placement`.
+    Compare `flycam.catalog.flights.rank_placement`.
     """
     return version, is_on_terrain(exterior)

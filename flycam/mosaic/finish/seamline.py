@@ -32,8 +32,7 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from flycam.concurrency import LruCache
 from flycam.geometry.grid import order_along_morton_curve
-from flycam.mosaic.finish.frame_overview import FrameOverview, FrameOverviewCache, PixelBox, Words
-from flycam.mosaic.finish.radiometry import Radiometry
+from flycam.mosaic.finish.radiometry import FrameOverview, FrameOverviewCache, PixelBox, Radiometry, Words
 
 # -- Alpha-expansion as a minimum cut --------------------------------------------------------------
 #

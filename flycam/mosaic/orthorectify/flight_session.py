@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.frames import compute_footprint_bounds
+from flycam.catalog.flights import compute_footprint_bounds
 from flycam.errors import NameTaken, NotFound, OptionUnusable
 from flycam.geometry.grid import TileRange, choose_zoom
 from flycam.geometry.terrain import TerrainGrid

@@ -39,8 +39,7 @@ from flycam.mosaic.terrain import load_recorded_terrain
 from flycam.mosaic.tiles.merge import Amendments
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.originals import store_and_decode_original
-from flycam.storage.disk_space import GROUP_BYTES
-from flycam.storage.files import replace_file
+from flycam.storage.files import GROUP_BYTES, replace_file
 from flycam.workspace import Progress, Workspace
 
 # -- Thread pool that reads, stores and orthorectifies photos --------------------------------------

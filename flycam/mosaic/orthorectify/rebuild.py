@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.frames import derive_placement_id, select_current_placement
+from flycam.catalog.flights import derive_placement_id, select_current_placement
 from flycam.catalog.retention import PurgeRecord
 from flycam.concurrency import count_workers, map_ordered
 from flycam.errors import FrameRejected, InputUnusable, OriginalPurged, SourceUnreadable

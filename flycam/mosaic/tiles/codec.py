@@ -35,8 +35,8 @@ from flycam.errors import TileCorrupt
 from flycam.geometry.grid import TILE_SIZE_PX, TileId, TileRange
 from flycam.messages import _
 from flycam.model.frame import MosaicTile, TileRecord
-from flycam.storage.base import ObjectStore
 from flycam.storage.files import decompress_zstd
+from flycam.storage.keys import ObjectStore
 
 _MAGIC = b"FCT\x01"
 _HEAD = struct.Struct("<4sBII4I")

@@ -41,8 +41,8 @@ from flycam.mosaic.tiles.codec import (
 from flycam.mosaic.tiles.merge import PARENT_EPOCH, Amendments, TileCanvas, sort_sources
 from flycam.mosaic.tiles.writer import DAMAGE, GroupWriter, TileUpdate, put_tile_state, repair_parents
 from flycam.storage import keys
-from flycam.storage.base import ObjectStore
 from flycam.storage.files import decompress_zstd
+from flycam.storage.keys import ObjectStore
 
 # -- Merge of other nodes' tile states into the mosaic ---------------------------------------------
 #

@@ -46,7 +46,7 @@ from flycam.mosaic.tiles.merge import (
     with_quadrants,
 )
 from flycam.storage import keys
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 
 # -- Repair of tiles whose objects are lost or damaged ---------------------------------------------
 #

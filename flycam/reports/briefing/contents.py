@@ -21,11 +21,11 @@ from flycam.board.commune_board import (
     build_commune_board,
     list_layer_troubles,
 )
-from flycam.board.settlements import Settlement, list_event_settlements
+from flycam.board.marks import Settlement, list_event_settlements
 from flycam.catalog.changes import ChangeAttribution, ChangeVersion, format_quoted_note, parse_image_reference
 from flycam.catalog.flights import make_flight_not_found
 from flycam.catalog.mosaics import LIVE_REVISION
-from flycam.change.comparison_store import find_compared_ground
+from flycam.change.comparison import find_compared_ground
 from flycam.change.impact import ChangeImpact, compute_impact
 from flycam.change.outlines import find_commune_overlaps
 from flycam.errors import AccessDenied, NotFound, OptionUnusable

@@ -18,11 +18,10 @@ import shapely
 from flycam import __version__
 from flycam.access.policy import AccessPolicy, load_redacted_ground
 from flycam.board.commune_board import compute_imaged_share
-from flycam.board.marks import locate_in_vn2000
-from flycam.board.settlements import get_settlement_classification
+from flycam.board.marks import get_settlement_classification, locate_in_vn2000
 from flycam.catalog.changes import Comparison
 from flycam.catalog.mosaics import LIVE_REVISION
-from flycam.change.comparison_store import make_comparison_reader, match_comparisons
+from flycam.change.comparison import make_comparison_reader, match_comparisons
 from flycam.change.impact import REACH_M, AffectedFeature, ChangeImpact, FeatureCount, sum_impact_by_commune
 from flycam.change.outlines import ChangeTotals, estimate_area_error, is_sliver, sum_changes
 from flycam.change.volume import Volume

@@ -32,8 +32,17 @@ from flycam.model.text import to_visible, to_visible_lines
 from flycam.reports.briefing.changes import LOCATOR
 from flycam.reports.briefing.document import PackBlock, PackDocument, PageBreak, SignatureBlock
 from flycam.reports.briefing.maps import read_size_px
-from flycam.reports.images import wrap_picture_svg
-from flycam.reports.layout import Block, Facts, Figure, FigureRow, Heading, Paragraph, Table, to_typst_block
+from flycam.reports.layout import (
+    Block,
+    Facts,
+    Figure,
+    FigureRow,
+    Heading,
+    Paragraph,
+    Table,
+    to_typst_block,
+    wrap_picture_svg,
+)
 
 # -- Office Open XML: properties, and bytes that depend on contents alone --------------------------
 

@@ -26,8 +26,8 @@ import yaml
 from numpy.typing import NDArray
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy, load_access_policy, load_export_policy
-from flycam.board.settlements import build_settlement_layer
-from flycam.change.impact_report import IMPACT_COLUMNS, build_impact_columns, build_impact_field
+from flycam.board.marks import build_settlement_layer
+from flycam.change.export import IMPACT_COLUMNS, build_impact_columns, build_impact_field
 from flycam.change.outlines import estimate_area_error
 from flycam.errors import DraftOutdated, NotFound, OptionUnusable, SourceUnreadable, StorageFailed
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, make_point_transform

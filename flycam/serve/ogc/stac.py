@@ -18,8 +18,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from shapely.geometry.base import BaseGeometry
 
-from flycam.access.policy import AccessPolicy
-from flycam.access.visible_flights import (
+from flycam.access.policy import (
+    AccessPolicy,
     build_withheld_error,
     find_shown_mosaic,
     find_shown_revision,
@@ -35,12 +35,15 @@ from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.errors import NotFound
 from flycam.http.guards import (
     AccessPolicyHere,
+    CatalogHere,
     DownloadLog,
+    ServicesHere,
+    StoreHere,
     ViewerPrincipal,
     get_access_policy,
     require_viewer,
 )
-from flycam.http.responses import (
+from flycam.http.protocol import (
     GEOJSON,
     JSON,
     OPENAPI,
@@ -55,13 +58,13 @@ from flycam.http.responses import (
     stream_object,
     to_geojson_geometry,
 )
-from flycam.http.services import CatalogHere, ServicesHere, StoreHere
 from flycam.messages import _
 from flycam.model.flight import Event, Flight
 from flycam.model.records import Coverage, MosaicInfo
 from flycam.model.time import format_iso
 from flycam.mosaic.coverage import make_clip, select_main_mosaic
-from flycam.serve.ogc.params import (
+from flycam.serve.flight_routes import get_revision_outline
+from flycam.serve.ogc.features import (
     DEFAULT_LIMIT,
     MAX_ITEMS,
     MAX_OFFSET,
@@ -75,8 +78,7 @@ from flycam.serve.ogc.params import (
     parse_period,
     to_bbox,
 )
-from flycam.serve.tiles.flight_routes import get_revision_outline
-from flycam.serve.tiles.tile_route import iterate_tile_limits
+from flycam.serve.tiles import iterate_tile_limits
 
 # -- Clips of communes -----------------------------------------------------------------------------
 #

@@ -14,8 +14,8 @@ import numpy as np
 import shapely
 from fastapi import APIRouter, Depends, Path, Request, Response
 
-from flycam.access.policy import AccessPolicy
-from flycam.access.visible_flights import (
+from flycam.access.policy import (
+    AccessPolicy,
     find_shown_mosaic,
     format_title,
     get_flight_bounds,
@@ -34,18 +34,16 @@ from flycam.geometry.grid import (
     get_tile_bounds,
     mercator_to_lonlat,
 )
-from flycam.http.guards import AccessPolicyHere, get_access_policy, require_viewer
-from flycam.http.responses import Json, build_link, get_base_url, quote_path_segment
-from flycam.http.services import CatalogHere
+from flycam.http.guards import AccessPolicyHere, CatalogHere, get_access_policy, require_viewer
+from flycam.http.protocol import Json, build_link, get_base_url, quote_path_segment
 from flycam.messages import _
 from flycam.model.flight import Event, Flight
 from flycam.model.records import BoundsLonLat, MosaicInfo
 from flycam.model.time import EARLIEST_NS, format_iso, format_minute, format_utc_offset
 from flycam.mosaic.tiles.codec import ViewFormat
-from flycam.serve.ogc.features import CRS84, accept_json_only
-from flycam.serve.ogc.params import NamePath, create_standard_router
-from flycam.serve.tiles.flight_routes import get_shown_outline
-from flycam.serve.tiles.tile_route import (
+from flycam.serve.flight_routes import get_shown_outline
+from flycam.serve.ogc.features import CRS84, NamePath, accept_json_only, create_standard_router
+from flycam.serve.tiles import (
     TILE_MATRIX_SET,
     TileMatrix,
     build_tile_response,

@@ -9,9 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from flycam.ingest.live import clock as live_clock
-from flycam.ingest.live.clock import LiveClock
-from flycam.ingest.live.telemetry import LinkedTelemetry
+from flycam.ingest.live import telemetry as live_clock
+from flycam.ingest.live.telemetry import LinkedTelemetry, LiveClock
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.mavlink_link import LinkHealth
 from flycam.ingest.video.clock_offset import (

@@ -16,8 +16,7 @@ from flycam.errors import FlycamError, StorageFailed
 from flycam.ingest.live import orthorectifier, workflow
 from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE
 from flycam.ingest.live.inputs import LiveRequest
-from flycam.ingest.live.live_map import Publisher
-from flycam.ingest.live.orthorectifier import LiveOrthorectifier
+from flycam.ingest.live.orthorectifier import LiveOrthorectifier, Publisher
 from flycam.ingest.live.recording import StreamRecording
 from flycam.ingest.live.status import StatusReporter
 from flycam.ingest.live.workflow import orthorectify_video

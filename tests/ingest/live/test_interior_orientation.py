@@ -12,18 +12,17 @@ from hypothesis import strategies as st
 
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.geometry.pose import rotation_from_gimbal
-from flycam.ingest.live.clock import LiveClock
 from flycam.ingest.live.inputs import LiveRequest
-from flycam.ingest.live.interior_orientation import (
+from flycam.ingest.live.orthorectifier import MAX_QUEUED
+from flycam.ingest.live.telemetry import LiveClock, RecordedTelemetry
+from flycam.ingest.live.workflow import (
     TimeSample,
     estimate_focal_length,
     estimate_interior_orientation,
     make_pinhole,
 )
-from flycam.ingest.live.orthorectifier import MAX_QUEUED
-from flycam.ingest.live.telemetry import RecordedTelemetry
 from flycam.ingest.video.clock_offset import ClockOffset, ImageMotion, LoggedPoses, predict_rates
-from flycam.ingest.video.video_log import read_video_log
+from flycam.ingest.video.video_poses import read_video_log
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
 from flycam.mosaic.terrain import TerrainLookup, load_registered_dems
 from flycam.workspace import ignore_progress

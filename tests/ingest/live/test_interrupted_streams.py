@@ -7,16 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from flycam.catalog.live_flights import LiveFlightPhase
+from flycam.catalog.flights import LiveFlightPhase
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import StorageFailed
 from flycam.ingest.live import workflow
 from flycam.ingest.live.inputs import LiveRequest, build_video_identity
-from flycam.ingest.live.interrupted_streams import (
-    complete_interrupted_in_background,
-    complete_interrupted_streams,
-)
-from flycam.ingest.live.live_map import LiveMap
+from flycam.ingest.live.orthorectifier import LiveMap
+from flycam.ingest.live.recording import complete_interrupted_in_background, complete_interrupted_streams
 from flycam.ingest.live.workflow import orthorectify_video
 from flycam.ingest.video.video_frames import format_stream_name, is_stream_frame
 from flycam.model.flight import FlightState
@@ -76,7 +73,7 @@ def test_a_flight_of_a_killed_program_is_made_whole_as_far_as_it_was_seen_once_t
         raise StorageFailed("the disk is full: make room")
 
     with monkeypatch.context() as patch:
-        patch.setattr("flycam.ingest.live.interrupted_streams.rebuild_mosaic", full)
+        patch.setattr("flycam.ingest.live.recording.rebuild_mosaic", full)
         assert complete_interrupted_streams(house.workspace) == []
     assert catalog.flights.flight(flight_id).state is FlightState.INGESTING
     with complete_interrupted_in_background(house.workspace):  # as `serve` and `live` do

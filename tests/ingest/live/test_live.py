@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from flycam.drill.video_drill import VideoDrillReport
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE
 from flycam.ingest.live.inputs import LiveRequest
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video

@@ -13,9 +13,9 @@ import shapely
 
 from flycam.access.accounts import add_user
 from flycam.access.policy import UNRESTRICTED, AccessPolicy, RedactedGround
-from flycam.catalog.accounts import hash_token
-from flycam.catalog.live_flights import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport
-from flycam.http.services import Services
+from flycam.catalog.access import hash_token
+from flycam.catalog.flights import AircraftState, LinkState, LiveFlightPhase, LiveFlightReport
+from flycam.http.guards import Services
 from flycam.ingest.live.routes import (
     SILENCE_TIMEOUT_S,
     LiveFlight,

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.errors import StorageFailed
-from flycam.ingest.live.live_map import Publisher
-from flycam.ingest.live.orthorectifier import IngestedIntervals
+from flycam.ingest.live.orthorectifier import IngestedIntervals, Publisher
 from flycam.model.frame import format_video_frame_name, parse_video_frame_pts_ns
 from flycam.model.records import FrameStatus
 

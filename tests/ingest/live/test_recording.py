@@ -21,15 +21,15 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.catalog.live_flights import LiveFlightPhase, VideoSegment
+from flycam.catalog.flights import LiveFlightPhase, VideoSegment
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import DiskFull, OptionUnusable, OutsideTerrain
 from flycam.ingest.live import status
 from flycam.ingest.live.inputs import LiveRequest
-from flycam.ingest.live.interrupted_streams import complete_interrupted_streams
 from flycam.ingest.live.recording import (
     LINK_LOG_FILE,
     StreamRecording,
+    complete_interrupted_streams,
     open_scratch_folder,
     recover_link_logs,
     recover_recordings,

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 import shapely
 
-from flycam.catalog.live_flights import LiveFlightPhase, LiveFlightReport
+from flycam.catalog.flights import LiveFlightPhase, LiveFlightReport
 from flycam.drill.photo_drill import read_truth
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import FrameRejected, StorageFailed
 from flycam.ingest.live import status
-from flycam.ingest.live.clock import LiveClock
 from flycam.ingest.live.inputs import LiveRequest
-from flycam.ingest.live.live_map import LiveMap
+from flycam.ingest.live.orthorectifier import LiveMap
 from flycam.ingest.live.routes import SILENCE_TIMEOUT_S
 from flycam.ingest.live.status import compute_frame_age, is_matching_clock
+from flycam.ingest.live.telemetry import LiveClock
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
 from flycam.ingest.video.video_source import VideoFrame
 from flycam.mosaic.orthorectify.flight_session import FlightLabels

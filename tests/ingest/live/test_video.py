@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flycam.catalog.live_flights import VideoSegment
-from flycam.http.services import Services
+from flycam.catalog.flights import VideoSegment
+from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.flight import FlightState
 from flycam.model.records import Withdrawal

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import shapely
 
-from flycam.cli.video import format_live
+from flycam.cli.flights import format_live
 from flycam.concurrency import BoundedQueue
 from flycam.drill.flight import VideoPlan
 from flycam.drill.photo_drill import read_truth
@@ -30,11 +30,10 @@ from flycam.errors import (
 from flycam.geodata.crs import to_work
 from flycam.geometry.pose import ExteriorOrientation, PoseSource
 from flycam.geometry.terrain import interpolate_heights
-from flycam.ingest.live.clock import LiveClock
 from flycam.ingest.live.frame_pipeline import PROGRESS_STAGE
 from flycam.ingest.live.inputs import LiveRequest
-from flycam.ingest.live.live_map import LiveMap
-from flycam.ingest.live.orthorectifier import LiveOrthorectifier
+from flycam.ingest.live.orthorectifier import LiveMap, LiveOrthorectifier
+from flycam.ingest.live.telemetry import LiveClock
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
 from flycam.ingest.video.clock_offset import ClockOffset
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
@@ -45,7 +44,7 @@ from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.warning import CLOCK_UNKNOWN, LOG_DOUBTFUL, NO_TERRAIN, describe_warning, parse_warning_code
 from flycam.mosaic.amendments import withdraw_by_reference
 from flycam.mosaic.export import export_flight
-from flycam.mosaic.finish.adjustment_block import build_block_frames, derive_prior_pose
+from flycam.mosaic.finish.report import build_block_frames, derive_prior_pose
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.orthorectify.rebuild import list_live_mosaics, rebuild_mosaic
 from flycam.mosaic.terrain import load_recorded_terrain, register_dem

@@ -9,7 +9,7 @@ import pytest
 
 from flycam.errors import SourceUnreadable
 from flycam.ingest.telemetry.log_files import read_flight_log
-from flycam.ingest.video.video_log import read_video_log
+from flycam.ingest.video.video_poses import read_video_log
 from flycam.ingest.video.video_source import read_creation_ns
 from tests.ingest.telemetry.made_gpmf import film, nested, numbers, scale, triple
 

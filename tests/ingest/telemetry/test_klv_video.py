@@ -11,7 +11,7 @@ from flycam.errors import SourceUnreadable
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.ingest.video.clock_offset import REACH_S
-from flycam.ingest.video.video_log import read_video_log
+from flycam.ingest.video.video_poses import read_video_log
 from tests.ingest.telemetry.made_streams import PRIVATE, pes, picture, stream
 from tests.ingest.telemetry.test_klv import T0_US, here, packet
 

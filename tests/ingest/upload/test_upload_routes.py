@@ -19,8 +19,8 @@ import httpx
 import numpy as np
 import pytest
 
-from flycam.http import requests
-from flycam.http.services import Services
+from flycam.http.guards import Services
+from flycam.http.protocol import MAX_LARGE_BYTES
 from flycam.ingest.upload.upload import Upload
 from flycam.model.access import Role
 from flycam.storage import keys
@@ -293,7 +293,7 @@ def test_bodies_larger_than_was_announced(url: str) -> None:
 
         assert patch(client, path, unsaid(), 0).status_code == 413  # type: ignore[arg-type]
         assert offset(client, path) <= len(DATA)
-        huge = b'{"files": [' + b" " * requests.MAX_LARGE_BYTES + b"]}"
+        huge = b'{"files": [' + b" " * MAX_LARGE_BYTES + b"]}"
         kind = {"Content-Type": "application/json"}
         assert client.post("/api/uploads", content=huge, headers=kind).status_code == 413
         chunks = iter([huge])

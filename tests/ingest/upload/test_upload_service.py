@@ -16,8 +16,7 @@ import pytest
 from flycam.access.policy import UNRESTRICTED
 from flycam.catalog.audit import Audit
 from flycam.errors import StorageFailed
-from flycam.http.authenticator import Principal
-from flycam.http.services import Services
+from flycam.http.guards import Principal, Services
 from flycam.ingest.upload import registry, service
 from flycam.ingest.upload.memory_card import UploadFile
 from flycam.ingest.upload.registry import UNFINISHED_TTL_S
@@ -30,7 +29,7 @@ from flycam.ingest.upload.upload import (
     read_json_file,
     write_json,
 )
-from flycam.storage.disk_space import SPARE_BYTES
+from flycam.storage.files import SPARE_BYTES
 from flycam.workspace import Workspace
 from tests.serve.world import make_workspace
 from tests.texts import pair

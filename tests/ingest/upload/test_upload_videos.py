@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flycam.cli.upload import format_photos_result, format_upload_preview, format_videos_result
+from flycam.cli.sync import format_photos_result, format_upload_preview, format_videos_result
 from flycam.drill.photo_drill import DrillReport
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.errors import SourceUnreadable, VideoUnpositioned

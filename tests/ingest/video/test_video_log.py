@@ -18,7 +18,7 @@ from flycam.ingest.video.video_frames import (
     format_video_title,
     select_video_frames,
 )
-from flycam.ingest.video.video_log import VideoLog, read_video_log
+from flycam.ingest.video.video_poses import VideoLog, read_video_log
 from flycam.ingest.video.video_source import read_creation_ns
 from flycam.model.frame import Provenance, format_video_frame_name
 

@@ -17,7 +17,7 @@ from flycam.geometry.pose import (
 )
 from flycam.geometry.terrain import TerrainGrid, cast_rays
 from flycam.mosaic.adjustment.block import BlockFrame
-from flycam.mosaic.finish.adjustment_block import assign_strips
+from flycam.mosaic.finish.report import assign_strips
 
 SIZE = (480, 360)
 PIXEL_M = 0.25

@@ -8,20 +8,23 @@ import numpy as np
 import pytest
 
 from flycam.mosaic.adjustment.block import AdjustOptions, build_problem, make_starting_values
-from flycam.mosaic.adjustment.covariance import (
+from flycam.mosaic.adjustment.minimisation import (
+    ReducedSystem,
     compute_adjusted_variance,
+    compute_coupling,
     compute_full_covariance,
     compute_ground_derivatives,
+    plan_elimination,
 )
-from flycam.mosaic.adjustment.minimisation import ReducedSystem, compute_coupling, plan_elimination
 from flycam.mosaic.adjustment.normal_equations import (
     HeightPrior,
     LeastSquaresModel,
     ObservationWeighting,
     build_normal_equations,
+    compute_noise_derivatives,
+    make_prior_sigmas,
 )
 from flycam.mosaic.adjustment.observations import triangulate
-from flycam.mosaic.adjustment.priors import compute_noise_derivatives, make_prior_sigmas
 from tests.mosaic.adjustment.blocks import Scene, make_block, with_control, with_two_cameras
 
 

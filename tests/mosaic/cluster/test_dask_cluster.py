@@ -29,7 +29,7 @@ from flycam.mosaic.orthorectify.flight_session import FlightLabels
 from flycam.mosaic.terrain import register_dem
 from flycam.operations.certificate_authority import make_member_certificate
 from flycam.storage import keys
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 from flycam.workspace import Progress, Workspace, ignore_progress
 from tests.clusters import RunningCluster, running_cluster
 from tests.finished_house import NAME, QUICK, open_workspace, tiles_of

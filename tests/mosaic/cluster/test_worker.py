@@ -27,7 +27,7 @@ from flycam.mosaic.cluster.run import (
     read_last_audit_line,
     run_task,
 )
-from flycam.storage.address import MemoryStore
+from flycam.storage.stores import MemoryStore
 from flycam.workspace import Workspace
 from tests.finished_house import open_workspace
 

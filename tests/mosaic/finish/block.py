@@ -11,7 +11,7 @@ import numpy as np
 from flycam.geometry.grid import TILE_SIZE_PX, TileId, TileRange
 from flycam.geometry.quality_bounds import BLOCK_PX, crop_blocks
 from flycam.model.frame import OrthoPatch
-from flycam.mosaic.finish.frame_overview import (
+from flycam.mosaic.finish.radiometry import (
     FrameOverview,
     FrameOverviewCache,
     PixelBox,

@@ -10,7 +10,7 @@ import pytest
 from flycam.geometry.camera import estimate_motion_px
 from flycam.geometry.pose import rotation_from_gimbal, to_mat3
 from flycam.mosaic.adjustment.block import BlockFrame
-from flycam.mosaic.finish.adjustment_block import MIN_MOTION_PX, with_motion
+from flycam.mosaic.finish.report import MIN_MOTION_PX, with_motion
 from tests.mosaic.adjustment.blocks import Scene, _exterior, camera
 
 RANGE_M = 120.0

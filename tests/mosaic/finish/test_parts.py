@@ -12,11 +12,8 @@ from flycam.geometry.terrain import TerrainGrid, interpolate_heights, make_flat_
 from flycam.model.flight import Layer
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.adjustment.block import TerrainPrior
-from flycam.mosaic.finish.adjustment_block import (
-    hash_block_inputs,
-    require_common_crs,
-)
-from flycam.mosaic.finish.tile_blending import compute_height_sigma
+from flycam.mosaic.finish.report import hash_block_inputs, require_common_crs
+from flycam.mosaic.finish.workflow import compute_height_sigma
 from flycam.mosaic.surface.surface import Surface
 from tests.suites.catalog_suite import EXTERIOR, SECOND, STORM_NS, frame
 

@@ -8,8 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flycam.mosaic.finish.frame_overview import FrameOverviewCache, decode_offsets
-from flycam.mosaic.finish.radiometry import Radiometry, make_identity_radiometry, solve_radiometry
+from flycam.mosaic.finish.radiometry import (
+    FrameOverviewCache,
+    Radiometry,
+    decode_offsets,
+    make_identity_radiometry,
+    solve_radiometry,
+)
 from tests.mosaic.finish.block import Block, Shot, strip
 
 GAINS = ((1.0, 1.0, 1.0), (1.12, 1.1, 1.08), (0.9, 0.92, 0.95), (1.05, 1.0, 0.97))

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from flycam.errors import InputUnusable
-from flycam.geodata.raster import write_geotiff
-from flycam.geodata.reference_raster import ReferenceRaster
+from flycam.geodata.raster import ReferenceRaster, write_geotiff
 from flycam.model.frame import OrthoPatch
-from flycam.mosaic.finish.reference_tie import match_reference, open_reference
+from flycam.mosaic.finish.control import match_reference, open_reference
 from tests.mosaic.finish.test_ground_control import EAST, NORTH, frames, terrain
 
 SHIFT = (1.3, -0.9)

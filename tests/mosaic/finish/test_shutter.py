@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flycam.catalog.rows import exterior_from_json, exterior_to_json
+from flycam.catalog.tables import exterior_from_json, exterior_to_json
 from flycam.drill.photo_drill import DrillTruth, read_truth, write_drill
 from flycam.ingest.batch import ingest
 from flycam.ingest.preflight_check import PreflightRequest

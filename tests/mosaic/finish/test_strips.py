@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.mosaic.finish.adjustment_block import assign_strips
+from flycam.mosaic.finish.report import assign_strips
 
 SECOND = 1_000_000_000
 

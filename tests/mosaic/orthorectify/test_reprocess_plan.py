@@ -120,7 +120,7 @@ def test_from_a_plane_onto_terrain_as_if_it_had_been_there_from_the_start(
 @pytest.mark.parametrize(
     "moment",
     [
-        "flycam.catalog.frames.Placements.supersede",
+        "flycam.catalog.flights.Placements.supersede",
         "flycam.mosaic.tiles.writer.MosaicWriter.rebuild",
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights
-from flycam.mosaic.surface.laying_surface import raise_terrain
+from flycam.mosaic.surface.refinement import raise_terrain
 
 ORIGIN = (500_000.0, 2_400_000.0)
 ROUNDED_M = 1 / 64

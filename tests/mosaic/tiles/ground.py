@@ -20,7 +20,7 @@ from flycam.model.flight import Layer
 from flycam.model.frame import OrthoPatch
 from flycam.model.records import MosaicInfo
 from flycam.mosaic.tiles.writer import MosaicWriter
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
 
 ZOOM = 18
 LON, LAT = 104.8, 21.9

@@ -13,7 +13,7 @@ from flycam.model.frame import MosaicTile
 from flycam.mosaic.tiles.codec import compute_content_hash
 from flycam.mosaic.tiles.merge import NO_AMENDMENTS, Amendments, TileCanvas
 from flycam.mosaic.tiles.peers import apply_amendments, merge_peer_tiles, merge_states
-from flycam.storage.address import MemoryStore
+from flycam.storage.stores import MemoryStore
 from tests.laws.recorded import MOSAIC, amendments, folded, opened, patch, stored
 
 NUMBERS = range(6)

@@ -16,8 +16,8 @@ from flycam.model.frame import MosaicTile
 from flycam.mosaic.tiles.codec import compute_content_hash, read_tile
 from flycam.mosaic.tiles.merge import Amendments, make_parent_tile
 from flycam.mosaic.tiles.writer import MosaicWriter
-from flycam.storage.address import MemoryStore
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
+from flycam.storage.stores import MemoryStore
 from tests.laws.recorded import MOSAIC, ORIGIN_X, ORIGIN_Y, ZOOM, opened, patch
 
 FINAL = replace(MOSAIC, revision=1)

@@ -13,8 +13,8 @@ from flycam.geometry.grid import TileId, TileRange
 from flycam.model.frame import OrthoPatch
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.mosaic.tiles.writer import MosaicWriter
-from flycam.storage.address import MemoryStore
-from flycam.storage.base import ObjectStore
+from flycam.storage.keys import ObjectStore
+from flycam.storage.stores import MemoryStore
 from tests.laws.recorded import MOSAIC, ORIGIN_X, ORIGIN_Y, ZOOM, folded, frame_id, opened, patch, stored
 
 

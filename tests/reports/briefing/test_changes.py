@@ -9,7 +9,7 @@ import pyogrio
 import pytest
 import shapely
 
-from flycam.board.settlements import AccessReport, report_access
+from flycam.board.marks import AccessReport, report_access
 from flycam.catalog.changes import ChangeVersion
 from flycam.change.review import ReviewStep, apply_review_step
 from flycam.model.board import Access, ChangeAction, ChangeKind, ChangeStatus, LayerKind

@@ -13,8 +13,7 @@ from flycam.access.accounts import add_user
 from flycam.access.policy import load_access_policy
 from flycam.access.restrictions import set_flight_classification, set_layer_classification
 from flycam.board.commune_board import FlightCoverage
-from flycam.board.marks import MarkEdit, write_mark
-from flycam.board.settlements import AccessReport, report_access
+from flycam.board.marks import AccessReport, MarkEdit, report_access, write_mark
 from flycam.errors import AccessDenied, NotFound
 from flycam.model.board import Access, ChangeStatus, LayerKind, MarkKind, MarkStatus, rank_mark
 from flycam.model.flight import Classification

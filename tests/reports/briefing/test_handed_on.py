@@ -14,7 +14,7 @@ import rasterio
 import shapely
 from PIL import Image
 
-from flycam.catalog.restrictions import RedactionFootprint, RedactionRecord
+from flycam.catalog.access import RedactionFootprint, RedactionRecord
 from flycam.model.access import RedactionReason, RedactionStep
 from flycam.model.warning import MASKS_COVERED, encode_warning
 from flycam.mosaic.export import export_flight

@@ -11,7 +11,7 @@ import pytest
 from flycam.catalog.catalog import open_catalog
 from flycam.model.flight import Event, EventKind
 from flycam.reports.briefing.workflow import PackReport, PackRequest, write_briefing_pack
-from flycam.storage.address import open_store
+from flycam.storage.stores import open_store
 from flycam.workspace import Workspace
 from tests.serve.world import REAL, add_communes, add_flight, make_workspace
 

@@ -18,10 +18,9 @@ from flycam.access.accounts import (
     make_setup_code,
     make_token,
 )
-from flycam.catalog.accounts import hash_token
-from flycam.catalog.restrictions import Person
+from flycam.catalog.access import Person, hash_token
 from flycam.errors import AccessDenied
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Role, Scope
 from flycam.serve.limits import MAX_FAILURES_PER_ADDRESS
 from tests.serve.running import running

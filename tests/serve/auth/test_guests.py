@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from flycam.access.accounts import invite_guest, remove_user, revoke_guest
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import ACCOUNT_ROLES, Role
 from tests.serve.running import running
 from tests.serve.world import DRILL, REAL, World, add_account, make_world

@@ -16,7 +16,7 @@ from flycam.access.accounts import add_user, map_role, remove_user
 from flycam.access.openid import OpenIdProvider
 from flycam.config import OpenIdClient, read_settings
 from flycam.errors import OptionUnusable, SignInUnavailable
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from flycam.model.access import Account, Role
 from flycam.workspace import Workspace
 from tests.ports import free_port

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from flycam.geometry.grid import TileId
-from flycam.http.services import Services
+from flycam.http.guards import Services
 from tests.serve.offering import Offering
 from tests.serve.running import running
 from tests.serve.world import BASE_ZOOM, make_world

@@ -9,9 +9,9 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.http.errors import Refused
+from flycam.http.protocol import Refused
 from flycam.model.time import to_utc_ns
-from flycam.serve.ogc.params import (
+from flycam.serve.ogc.features import (
     FeatureQuery,
     is_within_period,
     mask_intersecting,

@@ -1,1 +1,0 @@
-"""Commune board, communes, sources of pixels, and redacted photos."""

@@ -1,1 +1,0 @@
-"""Flights on the map, and their tiles."""
