@@ -42,6 +42,7 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import lru_cache
 from importlib.util import find_spec
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -53,7 +54,6 @@ from flycam.messages import _
 from flycam.model.access import Role
 from flycam.model.text import is_printable, strip_unprintable
 from flycam.model.time import VIETNAM_NAME, parse_zone
-from flycam.power import PowerMode
 
 # -- Recognition of loopback hosts -----------------------------------------------------------------
 
@@ -309,6 +309,14 @@ class TlsSettings:
     names: frozenset[str] = frozenset()
     certificate: Path | None = None
     key: Path | None = None
+
+
+class PowerMode(StrEnum):
+    """Low power by the battery's charge, never, or always."""
+
+    AUTO = "auto"
+    FULL = "full"
+    LOW = "low"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

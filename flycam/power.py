@@ -11,24 +11,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import psutil
+
+from flycam.config import PowerMode
 
 POLL_INTERVAL_S = 30.0
 LOW_PERCENT = 50.0
 """Charge below which AUTO works in low power while on battery."""
 
 SCARCE_PERCENT = 20.0
-
-
-class PowerMode(StrEnum):
-    """Low power by the battery's charge, never, or always."""
-
-    AUTO = "auto"
-    FULL = "full"
-    LOW = "low"
 
 
 @dataclass(frozen=True, slots=True)

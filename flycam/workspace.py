@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flycam.config import PowerMode
 from flycam.messages import Message, _
 from flycam.model.text import strip_url_credentials
-from flycam.power import Power, PowerMode
+from flycam.power import Power
 from flycam.storage.files import DiskSpaceGuard, DiskVolume, list_disks
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from flycam.concurrency import count_workers
-from flycam.power import Battery, Power, PowerMode, is_low, list_cores, pin_to_cores
+from flycam.config import PowerMode
+from flycam.power import Battery, Power, is_low, list_cores, pin_to_cores
 
 FULL, LOW = Battery(90.0, True, 7200.0), Battery(30.0, True, 2400.0)
 

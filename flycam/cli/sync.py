@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -687,6 +686,9 @@ def _format_facts(look: Answer) -> list[Message]:
         )
     ]
     if look["ground_m2"] and look["photos"]:
+        # here: 10 ms that other commands need not wait
+        from statistics import median
+
         gsd_m = median(one["gsd_m"] for one in look["photos"])
         lines.append(
             _(

@@ -10,8 +10,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from http.client import HTTPSConnection as PlainHTTPSConnection
@@ -261,6 +261,7 @@ _DONE = 200
 _BLOCK = 4 << 10
 _CONNECTIONS = 8
 MAX_ANSWER_BYTES, MAX_VALUES = 64 << 20, 4 << 20
+_MAX_OFFSET_DIGITS = 19
 _THIN_BUFFER = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 << 10)]
 
 Note = Callable[[Message], None]
@@ -278,6 +279,21 @@ def build_not_flycam_error(url: str) -> PeerUnavailable:
             url=url,
         )
     )
+
+
+@contextmanager
+def require_answer_shape(url: str) -> Iterator[None]:
+    """Raise PeerUnavailable where JSON of an answer, taken apart within, is not as flycam answers."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise build_not_flycam_error(url) from error
+
+
+def read_upload_offset(headers: Mapping[str, str]) -> int | None:
+    """Return the bytes that a server has, by its Upload-Offset; None if it names no number."""
+    text = headers.get("Upload-Offset", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _MAX_OFFSET_DIGITS else None
 
 
 class ConnectionLost(Exception):
@@ -610,6 +626,10 @@ class ServerConnection:
         """Stop: no more requests are sent, and waiting ones raise Cancelled."""
         self._stopped.set()
 
+    def sleep(self, seconds: float) -> None:
+        """Wait, at most until `stop`."""
+        self._stopped.wait(seconds)
+
     def report_wait(self, why: Message) -> None:
         """Report why it waits, unless that was the last report."""
         if why != self._noted:
@@ -618,8 +638,9 @@ class ServerConnection:
 
     def report_server_wait(self, state: Mapping[str, Any]) -> None:
         """Report what delays an upload on the server, if anything."""
-        if waits_for := state["waits_for"]:
-            self.report_wait(join((self.url, from_fields(waits_for)), ": "))
+        with require_answer_shape(self.url):
+            if waits_for := state["waits_for"]:
+                self.report_wait(join((self.url, from_fields(waits_for)), ": "))
 
     def get_error_message(self, reply: HttpReply) -> Message:
         """Return the server's own error message, in the requested language."""
@@ -634,3 +655,41 @@ def _find_cause(error: ConnectionLost) -> Message:
         return _("no server of this name is found")
     causes = (str(one).rpartition(": ")[2].strip("\"') ") for one in reversed(list_causes(error)))
     return verbatim(next(filter(None, causes), "no answer"))
+
+
+# -- Backoff for a server that answers but accepts nothing -------------------------------------------
+
+
+MIN_BUSY_PAUSE_S = 2.0
+_MAX_BUSY_PAUSE_S = 60.0
+MAX_REFUSALS = 12
+"""At one and the same position: about eight minutes."""
+
+
+class Backoff:
+    """Pauses before further tries with a server, and an error after too many at one position."""
+
+    def __init__(self, sleep: Callable[[float], None], error: PeerUnavailable) -> None:
+        self._sleep, self._error = sleep, error
+        self._at: object = None
+        self._times = 0
+
+    def wait(self, at: object, min_s: float = 0.0) -> None:
+        """Wait after a refusal at a byte offset, or a number of imported steps; longer each time."""
+        self._times = self._times + 1 if at == self._at else 1
+        self._at = at
+        if self._times > MAX_REFUSALS:
+            raise self._error
+        pause_s = min(MIN_BUSY_PAUSE_S * 2.0 ** (self._times - 2), _MAX_BUSY_PAUSE_S)
+        self._sleep(max(pause_s if self._times > 1 else 0.0, min_s))
+
+
+def build_no_progress_error(url: str) -> PeerUnavailable:
+    """Return the error for a server that makes no progress."""
+    return PeerUnavailable(
+        _(
+            "{url}: keeps asking for the same data and does not take it; restart flycam "
+            "there, then run the same command again: it resumes",
+            url=url,
+        )
+    )

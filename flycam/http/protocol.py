@@ -48,6 +48,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from flycam.errors import (
     AccessDenied,
+    CatalogUnavailable,
     FlycamError,
     InputUnusable,
     OptionUnusable,
@@ -162,6 +163,11 @@ def build_error_payload(error: Exception, language: str) -> tuple[int, dict[str,
     """
     if isinstance(error, Refused):
         return error.status, {"error": type(error).__name__, "message": error.message.in_language(language)}
+    if isinstance(error, CatalogUnavailable):
+        # its own sentence tells where the database is, which is no business of viewers
+        error = CatalogUnavailable(
+            _("the catalogue is out of service; whoever keeps the server finds the cause with flycam doctor")
+        )
     if isinstance(error, FlycamError):
         sentences = {"message": format_error(error), "detail": format_error_detail(error)}
         texts = {key: sentence.in_language(language) for key, sentence in sentences.items()}

@@ -13,7 +13,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, MutableMapping
 from contextlib import ExitStack, asynccontextmanager, suppress
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -34,6 +34,7 @@ from flycam.access.policy import AccessPolicy, list_visible_flights
 from flycam.board import routes as board_routes
 from flycam.board.routes import FeatureNameIndex, Meeting
 from flycam.change import review
+from flycam.concurrency import LruCache
 from flycam.drill import routes as drill_routes
 from flycam.errors import FlycamError, OptionUnusable, StorageFailed
 from flycam.http.guards import (
@@ -272,14 +273,13 @@ ETag is the content hash; with <code>?v=</code> the answer may be kept for ever.
 
 
 @bootstrap_router.get("/api/openapi.json", include_in_schema=False)
-async def send_api_description(request: Request) -> Response:
-    """Return OpenAPI's description: anyone may ask, so it is encoded once."""
-    return Response(_encode_api_description(request.app), media_type="application/json")
+def send_api_description(request: Request) -> Response:
+    """Return OpenAPI's description: anyone may ask, so it is made once, and not on the event loop."""
+    description = _API_DESCRIPTIONS.get(request.app, lambda: JSONResponse(request.app.openapi()).body)
+    return Response(description, media_type="application/json")
 
 
-@lru_cache(maxsize=1)
-def _encode_api_description(api: FastAPI) -> bytes:
-    return bytes(JSONResponse(api.openapi()).body)
+_API_DESCRIPTIONS: LruCache[FastAPI, bytes | memoryview] = LruCache(1)
 
 
 @router.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)

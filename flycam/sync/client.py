@@ -12,9 +12,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from flycam.errors import InputUnusable, NotFound, ObjectMissing, PeerUnavailable, StoreConflict
-from flycam.http.client import build_not_flycam_error
-from flycam.messages import Message, _
+from flycam.errors import InputUnusable, NotFound, ObjectMissing, StoreConflict
+from flycam.http.client import (
+    MIN_BUSY_PAUSE_S,
+    Backoff,
+    build_no_progress_error,
+    build_not_flycam_error,
+    read_upload_offset,
+)
+from flycam.messages import Message
 from flycam.sync.exchange import (
     EXCHANGE_FORMAT,
     ExchangeOffer,
@@ -22,8 +28,9 @@ from flycam.sync.exchange import (
     InventoryQuery,
     ManifestItem,
     ObjectKind,
+    StepAnswer,
     encode_json,
-    parse_inventory_answer,
+    parse_peer_answer,
     to_values,
 )
 from flycam.sync.step_planner import LogPosition, StepPlanner
@@ -168,44 +175,6 @@ class ReturnChannel(Protocol):
 
     def fetch_some(self, target: int, sent: SyncReport) -> bool:
         """Fetch about so many bytes; return True if anything is left."""
-
-
-# -- Backoff for a peer that answers but accepts nothing -------------------------------------------
-
-
-MIN_BUSY_PAUSE_S = 2.0
-_MAX_BUSY_PAUSE_S = 60.0
-MAX_REFUSALS = 12
-"""At one and the same position: about eight minutes."""
-
-
-class Backoff:
-    """Pauses before further tries with a peer, and an error after too many at one position."""
-
-    def __init__(self, sleep: Callable[[float], None], error: PeerUnavailable) -> None:
-        self._sleep, self._error = sleep, error
-        self._at: object = None
-        self._times = 0
-
-    def wait(self, at: object, min_s: float = 0.0) -> None:
-        """Wait after a refusal at a byte offset, or a number of imported steps; longer each time."""
-        self._times = self._times + 1 if at == self._at else 1
-        self._at = at
-        if self._times > MAX_REFUSALS:
-            raise self._error
-        pause_s = min(MIN_BUSY_PAUSE_S * 2.0 ** (self._times - 2), _MAX_BUSY_PAUSE_S)
-        self._sleep(max(pause_s if self._times > 1 else 0.0, min_s))
-
-
-def build_no_progress_error(url: str) -> PeerUnavailable:
-    """Return the error for a peer that makes no progress."""
-    return PeerUnavailable(
-        _(
-            "{url}: keeps asking for the same data and does not take it; restart flycam "
-            "there, then run the same command again: it resumes",
-            url=url,
-        )
-    )
 
 
 # -- Inventory of terrain and photos that the peer lacks, queried when they are due ----------------
@@ -526,11 +495,11 @@ class Sender:
                 self._wait_for_flycam(reply, no_flycam)
         except NotFound as error:
             raise build_not_flycam_error(self._line.url) from error
-        missing = parse_inventory_answer(reply.json, self._line.url)
+        missing = parse_peer_answer(InventoryAnswer, reply.json, self._line.url)
         self.sent.peer = missing.box
         return missing
 
-    def _send(self, step: ExchangeOffer) -> dict[str, Any] | None:
+    def _send(self, step: ExchangeOffer) -> StepAnswer | None:
         """Send a step until it is imported and return the peer's answer.
 
         None if the peer has to be queried again, or the budget is used up.
@@ -554,10 +523,11 @@ class Sender:
                 reply = self._line.request_once(
                     "HEAD", f"{_STEPS}/{step.sha256}", Upload_Length=str(step.size_bytes)
                 )
-                if reply.status != _DONE or "Upload-Offset" not in reply.headers:
+                offset = read_upload_offset(reply.headers)
+                if reply.status != _DONE or offset is None:
                     # how much arrived is unknown, and sending would start again at byte 0
                     return reply
-                at = int(reply.headers["Upload-Offset"])
+                at = offset
             reply = self._send_part(step, at)
             is_full = reply.status == _FULL
             return reply
@@ -573,7 +543,7 @@ class Sender:
                     break
                 self._wait_for_flycam(reply, no_flycam)
             elif reply.status == _CONFLICT and "Upload-Offset" in reply.headers:
-                no_progress.wait(int(reply.headers["Upload-Offset"]))
+                no_progress.wait(read_upload_offset(reply.headers))
             elif reply.status == _CONFLICT and self._needs_restart(reply):
                 deltas = [one for one in step.manifest.items if one.kind is ObjectKind.RECORD_DELTA]
                 self._deltas_refused += bool(deltas)
@@ -586,7 +556,7 @@ class Sender:
             self._step_bytes = _next_bytes((self.sent.sent_bytes - bytes_before) / max(took_s, 1e-3))
         else:
             self._step_bytes = max(self._step_bytes // 2, _MIN_STEP_BYTES)
-        return dict(reply.json)
+        return parse_peer_answer(StepAnswer, reply.json, url)
 
     def _send_part(self, step: ExchangeOffer, at: int) -> PeerResponse:
         """Send a step from byte `at`, as far as the budget allows.
@@ -629,12 +599,12 @@ class Sender:
         self._line.report_wait(self._line.get_error_message(reply))
         no_flycam.wait("no flycam", MIN_BUSY_PAUSE_S)
 
-    def _count(self, step: ExchangeOffer, answer: Mapping[str, Any], giver: StepPlanner) -> None:
+    def _count(self, step: ExchangeOffer, answer: StepAnswer, giver: StepPlanner) -> None:
         kinds = [item.kind for item in step.manifest.items]
         self.sent.steps += 1
         self.sent.tiles += kinds.count(ObjectKind.TILE)
         self.sent.views += kinds.count(ObjectKind.VIEW)
-        self.sent.originals += kinds.count(ObjectKind.ORIGINAL) - len(answer["unnamed"])
+        self.sent.originals += kinds.count(ObjectKind.ORIGINAL) - len(answer.unnamed)
         some = sum(
             item.size_bytes
             for item in step.manifest.items
@@ -643,9 +613,9 @@ class Sender:
         self.sent.tile_bytes += some
         self._round_bytes += some
         self._later.note_sent(step.manifest.items)
-        for one in answer["apart"]:
-            giver.conflicts.add(one["flight_id"])
-            self.sent.conflicts[one["flight_id"]] = one
+        for one in answer.apart:
+            giver.conflicts.add(one.flight_id)
+            self.sent.conflicts[one.flight_id] = to_values(one)
 
     def _target(self) -> int:
         """Return the approximate size of the next step, bytes."""

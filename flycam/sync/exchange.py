@@ -695,10 +695,31 @@ class InventoryAnswer:
     feed_state: Name = ""
 
 
-def parse_inventory_answer(values: Any, place: str) -> InventoryAnswer:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConflictAnswer:
+    """A flight of a step that the peer could not merge, and why, in its words."""
+
+    flight_id: Name
+    name: Name
+    sentence: str
+    sentence_vi: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepAnswer:
+    """Answer to an imported step.
+
+    unnamed  SHA-256 of photos that no flight there names, which were skipped
+    """
+
+    apart: tuple[ConflictAnswer, ...]
+    unnamed: tuple[HexDigits, ...]
+
+
+def parse_peer_answer(kind: type[_T], values: Any, place: str) -> _T:
     """Parse a peer's answer; SourceUnreadable."""
     try:
-        return from_values(InventoryAnswer, values)
+        return from_values(kind, values)
     except DECODE_ERRORS as error:
         raise SourceUnreadable(
             _(

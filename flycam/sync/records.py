@@ -19,7 +19,8 @@ from flycam.catalog.access import RedactionFootprint, RedactionRecord
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.flights import derive_placement_id, is_on_terrain, to_placement, was_orthorectified
 from flycam.catalog.retention import HoldRecord, PurgeRecord
-from flycam.errors import NameTaken, NotFound, SourceUnreadable
+from flycam.errors import CrsMissing, NameTaken, NotFound, SourceUnreadable
+from flycam.geodata.crs import describe_crs
 from flycam.geometry.grid import MAX_ZOOM, TileId
 from flycam.messages import Message, _
 from flycam.model.access import MAX_CORNERS, HoldStep, PurgeStep, RedactionStep
@@ -131,6 +132,7 @@ def parse_flight_records(values: Any, place: str) -> FlightRecords:
         _require_one_flight(records)
         _require_safe_ids(records)
         _require_on_map(records)
+        _require_work_crs(records)
         _require_bounded_texts(records)
         require_valid_redactions(records.redactions)
         require_valid_redaction_grounds(records.redaction_grounds, records.redactions)
@@ -224,6 +226,19 @@ def _require_on_map(records: FlightRecords) -> None:
         )
         if not is_on_map or len(tiles) > _MAX_FRAME_TILES:
             raise ValueError(f"{one.frame_id} lies on {tiles}")
+
+
+def _require_work_crs(records: FlightRecords) -> None:
+    """Raise ValueError for a work CRS that is none, or not in metres."""
+    names = {records.flight.work_crs, *(one.header.exterior_prior.work_crs for one in records.frames)}
+    names.update(one.exterior.work_crs for one in records.placements if one.exterior is not None)
+    for name in names:
+        try:
+            unit_m = describe_crs(name).unit_m
+        except CrsMissing as error:
+            raise ValueError(str(error)) from error
+        if unit_m != 1.0:
+            raise ValueError(f"{name:.80} is not in metres")
 
 
 def _require_bounded_texts(records: FlightRecords) -> None:

@@ -14,11 +14,12 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from flycam.catalog.flights import LinkState, LiveFlightReport
+from flycam.config import PowerMode
 from flycam.http.guards import Services
 from flycam.model.access import Role
 from flycam.model.flight import Event, EventKind
 from flycam.model.warning import NO_TERRAIN, describe_warning_briefly
-from flycam.power import Battery, Power, PowerMode
+from flycam.power import Battery, Power
 from flycam.serve import app
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import (

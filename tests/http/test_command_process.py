@@ -7,10 +7,11 @@ import threading
 
 import pytest
 
+from flycam.config import PowerMode
 from flycam.http import commands
 from flycam.http.commands import TIMED_OUT, run_command
 from flycam.messages import verbatim
-from flycam.power import Power, PowerMode
+from flycam.power import Power
 
 SLEEPS = (sys.executable, "-c", "import time; time.sleep(600)")
 ENDED = verbatim("it ended")

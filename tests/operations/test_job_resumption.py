@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flycam.catalog.catalog import open_catalog
+from flycam.config import PowerMode
 from flycam.drill.photo_drill import DrillReport
 from flycam.http.commands import FLYCAM
 from flycam.messages import Message
@@ -19,7 +20,7 @@ from flycam.model.flight import FlightState
 from flycam.model.records import FrameStatus
 from flycam.model.text import format_shell_command
 from flycam.operations.jobs import CommandRecord, list_interrupted_jobs, record_job, resume_jobs
-from flycam.power import Power, PowerMode
+from flycam.power import Power
 from tests.ports import free_port
 from tests.waiting import until
 

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable, StoreConflict, StoreUnavailable
+from flycam.http.client import MAX_REFUSALS
 from flycam.model.flight import FlightState
 from flycam.mosaic.tiles.codec import read_tile
 from flycam.storage import keys
 from flycam.sync import client, step_planner
-from flycam.sync.client import MAX_REFUSALS, REQUEST_OVERHEAD_BYTES, SyncReport, TransferLimits
+from flycam.sync.client import REQUEST_OVERHEAD_BYTES, SyncReport, TransferLimits
 from flycam.sync.exchange import ObjectKind
 from flycam.sync.server import open_step
 from tests.laws.recorded import ZOOM
@@ -246,6 +247,27 @@ def test_a_peer_that_never_gets_on_is_given_up_after_pauses_that_grow(tmp_path: 
     assert waited == sorted(waited)
     assert sum(waited) > 300
     assert len(pauses) <= MAX_REFUSALS
+
+
+class Misspeaking(Wire):
+    """A server that takes each step and answers with another shape."""
+
+    answer: object = None
+
+    def request_once(self, method: str, path: str, body: Any = None, **headers: str) -> Said:
+        reply = super().request_once(method, path, body, **headers)
+        return Said(200, self.answer, reply.headers) if method == "PUT" else reply
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"apart": [], "unnamed": 1}, {"apart": [1], "unnamed": []}, {"apart": [{}], "unnamed": []}]
+)
+def test_an_answer_of_another_shape_to_a_step_names_the_server(tmp_path: Path, answer: object) -> None:
+    box, wire = new_box(tmp_path, "field"), Misspeaking(new_box(tmp_path, "province"), tmp_path)
+    wire.answer = answer
+    box.lay({0})
+    with pytest.raises(SourceUnreadable, match=wire.url):
+        sync(box, wire)
 
 
 @pytest.mark.parametrize("is_longer", [True, pytest.param(False, marks=pytest.mark.soak)])

@@ -11,7 +11,7 @@ import zstandard
 
 from flycam.errors import SourceUnreadable
 from flycam.sync.client import to_request_body
-from flycam.sync.exchange import ExchangeOffer, parse_inventory_answer
+from flycam.sync.exchange import ExchangeOffer, InventoryAnswer, parse_peer_answer
 from flycam.sync.server import answer_inventory_query, import_step, open_step
 from flycam.sync.step_planner import StepPlanner
 from tests.sync.boxes import Box, new_box
@@ -21,9 +21,8 @@ def steps_of(box: Box, province: Box, target: int = 6000) -> list[ExchangeOffer]
     """All steps, none of them taken in."""
     planner = StepPlanner(box.workspace)
     question = json.loads(to_request_body(planner.build_query()))
-    planner.note_missing(
-        parse_inventory_answer(answer_inventory_query(province.workspace, question, "test"), "wire")
-    )
+    answer = answer_inventory_query(province.workspace, question, "test")
+    planner.note_missing(parse_peer_answer(InventoryAnswer, answer, "wire"))
     return list(planner.steps(lambda: target))
 
 

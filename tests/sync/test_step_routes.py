@@ -16,7 +16,7 @@ from flycam.model.access import Account, Role
 from flycam.storage import keys
 from flycam.sync import server
 from flycam.sync.client import Sender, SyncReport, TransferLimits, to_request_body
-from flycam.sync.exchange import ExchangeOffer, ObjectKind, parse_inventory_answer
+from flycam.sync.exchange import ExchangeOffer, InventoryAnswer, ObjectKind, parse_peer_answer
 from flycam.sync.server import answer_inventory_query
 from flycam.sync.step_planner import StepPlanner
 from tests.serve.province import TOKENS, new_province, serving
@@ -78,9 +78,8 @@ def planner_of(field: Box, province: Box) -> StepPlanner:
     """What a box has to send of what the province lacks."""
     planner = StepPlanner(field.workspace)
     question = json.loads(to_request_body(planner.build_query()))
-    planner.note_missing(
-        parse_inventory_answer(answer_inventory_query(province.workspace, question, "test"), "province")
-    )
+    answer = answer_inventory_query(province.workspace, question, "test")
+    planner.note_missing(parse_peer_answer(InventoryAnswer, answer, "province"))
     return planner
 
 

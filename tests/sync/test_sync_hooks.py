@@ -30,7 +30,7 @@ from flycam.operations.verify import VerifyRequest, verify_objects
 from flycam.storage import keys
 from flycam.sync.bundle import BundleReadReport, read_bundle, write_bundle
 from flycam.sync.client import to_request_body
-from flycam.sync.exchange import InventoryAnswer, InventoryQuery, ObjectKind, parse_inventory_answer
+from flycam.sync.exchange import InventoryAnswer, InventoryQuery, ObjectKind, parse_peer_answer
 from flycam.sync.exchange_import import SyncApplyHooks
 from flycam.sync.server import answer_inventory_query, import_step
 from flycam.sync.step_planner import StepPlanner
@@ -58,7 +58,8 @@ def over_a_line(
 
     def ask(question: InventoryQuery) -> InventoryAnswer:
         values = json.loads(to_request_body(question))
-        return parse_inventory_answer(answer_inventory_query(receiver.workspace, values, "test"), "line")
+        answer = answer_inventory_query(receiver.workspace, values, "test")
+        return parse_peer_answer(InventoryAnswer, answer, "line")
 
     one = StepPlanner(sender.workspace, originals=includes_originals)
     one.note_missing(ask(one.build_query()))

@@ -17,7 +17,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable
-from flycam.http.client import ConnectionLost, HttpReply, ServerConnection
+from flycam.http.client import (
+    Backoff,
+    ConnectionLost,
+    HttpReply,
+    ServerConnection,
+    build_no_progress_error,
+    build_not_flycam_error,
+    read_upload_offset,
+    require_answer_shape,
+)
 from flycam.ingest.photos.photo_search import FileKind
 from flycam.ingest.upload.memory_card import CardFile, JsonObject, MemoryCard, UploadRequest, pack_heads
 from flycam.messages import Message, _, from_fields
@@ -81,11 +90,14 @@ def send_card(
     answer = line.request_values(
         "POST", "/api/uploads", card.build_announcement(), Content_Type="application/json"
     )
-    upload_id = str(answer["upload_id"])
-    parts = card.list_files(answer)
-    here = sum(part.offset for part in parts)
+    with require_answer_shape(line.url):
+        upload_id, is_saved = str(answer["upload_id"]), bool(answer["saved"])
+        parts = card.list_files(answer)
+        here = sum(part.offset for part in parts)
+        skipped_there = int(answer["passed_over"])
+        reasons_there = tuple(map(from_fields, answer["passed_over_said"]))
     tell = _Teller(line, upload_id, on_preview)
-    if not answer["saved"]:
+    if not is_saved:
         parts = _send_log(line, upload_id, card, parts)
         parts = _send_heads(line, upload_id, parts, progress)
         _send_rest(line, upload_id, parts, progress, tell)
@@ -96,13 +108,10 @@ def send_card(
         upload_id=upload_id,
         files=len(parts),
         bytes=total,
-        sent_bytes=total - here if not answer["saved"] else 0,
+        sent_bytes=total - here if not is_saved else 0,
         skipped=card.skipped,
-        skipped_count=len(card.passed_over) + answer["passed_over"],
-        skipped_reasons=(
-            *(one.message for one in card.passed_over),
-            *map(from_fields, answer["passed_over_said"]),
-        ),
+        skipped_count=len(card.passed_over) + skipped_there,
+        skipped_reasons=(*(one.message for one in card.passed_over), *reasons_there),
         result=outcome,
         seconds=time.monotonic() - began,
         preview=tell.look,
@@ -152,7 +161,8 @@ def _send_heads(
             Content_Type="application/vnd.flycam.heads",
             Content_Encoding="gzip",
         )
-        reached.update(zip(reply["numbers"], reply["offsets"], strict=True))
+        with require_answer_shape(line.url):
+            reached.update(zip(reply["numbers"], map(int, reply["offsets"]), strict=True))
         done += len(numbers)
         progress("heads", done, len(photos))
     return [_advance_offset(part, reached) for part in parts]
@@ -223,6 +233,7 @@ def _send_file(line: ServerConnection, upload_id: str, part: CardFile, reached: 
     """Send one file from its offset to its end, in chunks of some seconds."""
     where = f"/files/{upload_id}/{part.number}"
     chunk, at = _FIRST_CHUNK, part.offset
+    in_vain = Backoff(line.sleep, build_no_progress_error(line.url))
     with part.open() as file:
         while at < part.size:
             data = os.pread(file.fileno(), min(chunk, part.size - at), at)
@@ -230,17 +241,17 @@ def _send_file(line: ServerConnection, upload_id: str, part: CardFile, reached: 
                 raise SourceUnreadable(
                     _("{path}: became shorter while it was sent; run the same command again", path=part.path)
                 )
-            began = time.monotonic()
+            began, sent_from = time.monotonic(), at
             try:
                 reply: HttpReply | None = _patch(line, where, data, at)
             except ConnectionLost:
                 reply = None
             elapsed_s = time.monotonic() - began
             if reply is not None and reply.status == 204:
-                at = int(reply.headers["Upload-Offset"])
+                at = _read_offset(line, reply)
                 chunk = min(2 * chunk, _MAX_CHUNK) if elapsed_s < _QUICK_S else chunk
             else:
-                at = int(line.request("HEAD", where).headers["Upload-Offset"])
+                at = _read_offset(line, line.request("HEAD", where))
             if reply is None or elapsed_s > _SLOW_S:
                 chunk = max(chunk // 2, _MIN_CHUNK)
             elif reply.status == 423:
@@ -252,7 +263,16 @@ def _send_file(line: ServerConnection, upload_id: str, part: CardFile, reached: 
                     # such as a full disk, which somebody there must resolve
                 )
                 time.sleep(_POLL_S)
+            elif at <= sent_from:
+                in_vain.wait(at)
             reached[part.number] = at
+
+
+def _read_offset(line: ServerConnection, reply: HttpReply) -> int:
+    at = read_upload_offset(reply.headers)
+    if at is None:
+        raise build_not_flycam_error(line.url)
+    return at
 
 
 def _patch(line: ServerConnection, where: str, data: bytes, at: int) -> HttpReply:
@@ -275,15 +295,23 @@ def _check_saved(
     tell: Callable[[], None],
 ) -> None:
     """Wait until all is stored there, and compare its hashes with the local files."""
-    while not (status := line.request_values("GET", f"/api/uploads/{upload_id}"))["saved"]:
-        progress("keep", status["stored"], len(parts))
+    while True:
+        status = line.request_values("GET", f"/api/uploads/{upload_id}")
+        with require_answer_shape(line.url):
+            is_saved, stored = bool(status["saved"]), int(status["stored"])
+        if is_saved:
+            break
+        progress("keep", stored, len(parts))
         tell()
         line.report_server_wait(status)
         time.sleep(_POLL_S)
     progress("keep", len(parts), len(parts))
-    stored_files = line.request_values("GET", f"/api/uploads/{upload_id}/files")["parts"]
-    for part, there in zip(parts, stored_files, strict=True):
-        if compute_sha256(part.path) != there["sha256"]:
+    answer = line.request_values("GET", f"/api/uploads/{upload_id}/files")
+    with require_answer_shape(line.url):
+        hashes_there = [one["sha256"] for one in answer["parts"]]
+        pairs = list(zip(parts, hashes_there, strict=True))
+    for part, hash_there in pairs:
+        if compute_sha256(part.path) != hash_there:
             raise InputUnusable(
                 _(
                     "{path}: changed while it was sent: the server holds other bytes; check "
@@ -299,12 +327,16 @@ def _wait_for_map(
     while True:
         status = line.request_values("GET", f"/api/uploads/{upload_id}")
         tell()
-        outcome = status["laid"]
-        if status["stage"] == "laid":
-            return dict(outcome or {})
-        if status["stage"] == "failed":
-            raise InputUnusable(_("all files are safe on the server, but: {laid}", laid=from_fields(outcome)))
-        if at := status["progress"]:
-            progress(at["stage"], at["done"], at["total"])
+        with require_answer_shape(line.url):
+            stage, outcome = str(status["stage"]), dict(status["laid"] or {})
+            reason = from_fields(outcome) if stage == "failed" else None
+            at = status["progress"]
+            made = at and (str(at["stage"]), int(at["done"]), int(at["total"]))
+        if stage == "laid":
+            return outcome
+        if reason is not None:
+            raise InputUnusable(_("all files are safe on the server, but: {laid}", laid=reason))
+        if made:
+            progress(*made)
         line.report_server_wait(status)
         time.sleep(_POLL_S)

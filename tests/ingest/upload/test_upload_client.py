@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flycam.errors import PeerUnavailable, SourceUnreadable
-from flycam.http.client import HttpReply, ServerConnection
+from flycam.http.client import MAX_REFUSALS, HttpReply, ServerConnection
 from flycam.ingest.photos.photo_search import FileKind
 from flycam.ingest.upload import client as upload_client
 from flycam.ingest.upload.memory_card import MemoryCard, UploadRequest, pack_heads
@@ -36,6 +36,54 @@ def test_an_answer_that_is_not_flycams_is_said_to_be_none(
     monkeypatch.setattr(ServerConnection, "request_once", lambda *_, **__: HttpReply(200, {}, page))
     with pytest.raises(PeerUnavailable, match="not from flycam: sign in to the network"):
         upload_client.send_card(UploadRequest(url="http://server", paths=(tmp_path,)))
+
+
+ANNOUNCED = {"upload_id": "u", "saved": False, "passed_over": 0, "passed_over_said": []}
+PART = {"number": 0, "path": "a.srt", "size": 10, "offset": 0}
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [{}],
+        [{**ANNOUNCED, "parts": 1}],
+        [{**ANNOUNCED, "parts": [{**PART, "path": "../../etc/passwd"}]}],
+        [{**ANNOUNCED, "parts": [{**PART, "offset": "0"}]}],
+        [{**ANNOUNCED, "parts": [], "passed_over_said": [{}]}],
+        [{**ANNOUNCED, "parts": []}, {}],
+        [{**ANNOUNCED, "parts": []}, {"saved": False, "stored": []}],
+        [{**ANNOUNCED, "parts": []}, {"saved": True, "stored": 0}, {"parts": [{}]}],
+        [{**ANNOUNCED, "saved": True, "parts": []}, {"stage": "failed", "laid": None, "progress": None}],
+        [{**ANNOUNCED, "saved": True, "parts": []}, {"stage": "laying", "laid": None, "progress": [1]}],
+    ],
+)
+def test_an_answer_of_another_shape_is_said_to_be_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, object]]
+) -> None:
+    (tmp_path / "a.srt").write_bytes(b"1234567890")
+    line = AnsweringLine("en", answers)
+    line.request_once = lambda method, path, *_, **__: (  # type: ignore[method-assign]
+        HttpReply(404, {}, b"") if path.endswith("/look") else AnsweringLine.request_once(line, method, path)
+    )
+    monkeypatch.setattr(upload_client, "ServerConnection", lambda *_, **__: line)
+    with pytest.raises(PeerUnavailable, match="not from flycam"):
+        upload_client.send_card(UploadRequest(url="http://server", paths=(tmp_path,)))
+    assert not answers
+
+
+@pytest.mark.parametrize("status", [204, 409, 460])
+def test_a_server_that_takes_nothing_is_given_up_after_pauses(tmp_path: Path, status: int) -> None:
+    (tmp_path / "a.srt").write_bytes(b"1234567890")
+    card = MemoryCard(UploadRequest(url="http://server", paths=(tmp_path,)))
+    (part,) = card.list_files({"parts": [PART]})
+    line, pauses = AnsweringLine("en", []), list[float]()
+    line.sleep = pauses.append  # type: ignore[method-assign]
+    line.request_once = lambda method, *_, **__: HttpReply(  # type: ignore[method-assign]
+        status if method == "PATCH" else 200, {"Upload-Offset": "0"}, b""
+    )
+    with pytest.raises(PeerUnavailable, match="restart flycam there"):
+        upload_client._send_file(line, "u", part, {})
+    assert len(pauses) == MAX_REFUSALS and pauses == sorted(pauses) and sum(pauses) > 300
 
 
 def test_a_card_is_sent_as_it_is_but_for_what_nobody_works_on(tmp_path: Path) -> None:
