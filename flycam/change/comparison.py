@@ -717,9 +717,9 @@ def list_pair_doubts(sources: tuple[ImageSource, ImageSource], registration: Reg
     if registration.agreed_share < _MIN_AGREEING_SHARE:
         doubts.append(
             _(
-                "only {agreed} of {windows} windows found agree on how the pictures lie, the others are up "
-                "to {off_m:.2f} m off: most of the ground changed or does not fit; look at the registration "
-                "layer before you trust a change",
+                "only {agreed} of {windows} windows found agree on the offset of the pictures, the "
+                "others are up to {off_m:.2f} m off: most of the ground changed or does not fit; look at "
+                "the registration layer before you trust a change",
                 agreed=int(registration.agreed.sum()),
                 windows=registration.found,
                 off_m=registration.found_p95_m,
