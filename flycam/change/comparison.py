@@ -64,7 +64,7 @@ from flycam.change.outlines import (
 from flycam.errors import NotFound, OptionUnusable, StoreConflict
 from flycam.geodata.communes import read_area_of_interest
 from flycam.geodata.crs import WGS84, make_point_transform
-from flycam.geodata.feature_file import require_feature_file
+from flycam.geodata.feature_file import require_suffix
 from flycam.geometry.grid import compute_box_distance_m
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights_on_grid
 from flycam.messages import Message, _, ngettext
@@ -969,7 +969,7 @@ def compare_sources(
     """
     started = time.monotonic()
     require_output_path(out)
-    require_feature_file(out)
+    require_suffix(out)
     sides = open_image_pair(workspace, before, after)
     reviewing = choose_review_event(workspace, sides, event) if for_review else None
     area = None if aoi is None else read_area_of_interest(aoi)
