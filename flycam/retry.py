@@ -105,7 +105,8 @@ class RetryPolicy:
             if self._waiting:
                 return (
                     _(
-                        "store or database away since {at} UTC: pictures wait, the recording goes on ({why})",
+                        "store or database unavailable since {at} UTC: pictures wait, the recording "
+                        "continues ({why})",
                         at=at,
                         at_vi=at_vi,
                         why=self._why,
@@ -113,8 +114,8 @@ class RetryPolicy:
                 )
             return (
                 _(
-                    "store or database were away for {seconds:.0f} s, first at {at} UTC; the flight went on "
-                    "after",
+                    "store or database were unavailable for {seconds:.0f} s, first at {at} UTC; the "
+                    "flight continued after",
                     seconds=self.away_s,
                     at=at,
                     at_vi=at_vi,
@@ -242,7 +243,7 @@ def retry_on_outage(
         in_vain = 0 if patience.away_s else in_vain + 1
         say(
             _(
-                "store and database answer again after {seconds:.0f} s: it goes on",
+                "store and database answer again after {seconds:.0f} s: resumed",
                 seconds=patience.away_s + _PAUSE_S,
             )
         )
@@ -271,8 +272,8 @@ def _describe_outage(now_ns: int, error: StoreUnavailable | CatalogUnavailable) 
     since = datetime.fromtimestamp(now_ns / 1e9, UTC)
     utc, vietnam = f"{since:%H:%M:%S}", f"{since.astimezone(VIETNAM):%H:%M:%S}"
     return _(
-        "store or database away since {since} UTC: what is done is kept, and it goes on once they are back "
-        "({error})",
+        "store or database unavailable since {since} UTC: what is done is kept, and it resumes once they "
+        "are back ({error})",
         since=utc,
         since_vi=vietnam,
         error=error.message,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import string
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,14 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from flycam import messages
-from flycam.errors import InputUnusable
+from flycam.change.export import MEDIA_TYPES, SUFFIXES
+from flycam.cli.products import export_changes_command
+from flycam.errors import FrameRejected, InputUnusable
 from flycam.messages import Message, _, decode_message, encode_message, join, ngettext
+from flycam.model.access import Role
+from flycam.model.board import Access, ChangeKind, Condition, LayerKind, MarkKind, MarkStatus, RoadStatus
+from flycam.model.flight import Layer
+from tests.browser.words import WEB, all_words
 from tests.texts import pair
 
 FLYCAM = Path(messages.__file__).parent.parent
@@ -44,9 +52,40 @@ def parameters(text: str) -> set[str]:
 
 def test_the_catalogue_has_what_the_code_says_and_nothing_else() -> None:
     said, known = said_by_the_code(), catalogue()
-    assert not said - known.keys(), "run `make messages` and translate these"
-    assert not known.keys() - said, "run `make messages`: nobody says these any more"
-    assert all(all(text for text in texts) for texts in known.values())
+    new, gone = said - known.keys(), known.keys() - said
+    assert not new, f"run `make messages` and translate these: {new}"
+    assert not gone, f"run `make messages`: nobody says these any more: {gone}"
+    untranslated = [name for name, texts in known.items() if not all(texts)]
+    assert not untranslated
+
+
+@pytest.mark.parametrize(
+    ("group", "codes"),
+    [
+        ("layer", Layer),
+        ("role", Role),
+        ("kind", LayerKind),
+        ("condition", [one for one in Condition if one.is_trouble]),
+        ("mark", MarkKind),
+        ("markStatus", MarkStatus),
+        ("change", ChangeKind),
+        ("access", Access),
+        ("roads", RoadStatus),
+        ("reason", [FrameRejected.reason, *(one.reason for one in FrameRejected.__subclasses__())]),
+    ],
+)
+def test_the_page_has_a_word_for_every_code_of_the_server(group: str, codes: Iterable[str]) -> None:
+    missing = {f"{group}_{code}" for code in codes} - all_words().keys()
+    assert not missing
+
+
+def test_the_page_and_the_command_offer_what_the_server_does() -> None:
+    def list_rows(path: str, row: str) -> set[str]:
+        return set(re.findall(row, (WEB / path).read_text(encoding="utf-8"), re.MULTILINE))
+
+    assert list_rows("marks.ts", r"^  (\w+): \{ plate:") == {*MarkKind} - {MarkKind.SECTOR}
+    assert list_rows("changes/types.ts", r'^  \["(\w+)", "') == MEDIA_TYPES.keys()
+    assert [one for one in SUFFIXES if one not in str(export_changes_command.help)] == []
 
 
 def test_a_translation_takes_no_parameter_that_is_not_given() -> None:

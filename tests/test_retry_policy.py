@@ -52,10 +52,10 @@ def test_what_comes_back_answers_and_is_said_to_have_been_away(error: Exception)
     assert heard[0][1] == ()
     assert heard[1][0]
     ((english, vi),) = (one.to_fields().values() for one in heard[1][1])
-    assert "away since 08:00:00 UTC" in english and "15:00:00" in vi
+    assert "unavailable since 08:00:00 UTC" in english and "15:00:00" in vi
     assert not patience.is_away
     (said,) = patience.messages
-    assert "were away for" in str(said)
+    assert "were unavailable for" in str(said)
     assert patience.away_s > 0
 
 

@@ -407,12 +407,14 @@ def _remarks(
     """Yield remarks about the time and place of a layer."""
     name = layer.name
     if layer.valid_ns is None:
-        yield _("{name}: nobody says when it stood so; the map shows it as old: give --valid-time", name=name)
+        yield _(
+            "{name}: no date is given for its state; the map shows it as old: give --valid-time", name=name
+        )
     elif undated := sum(one.valid_ns is None for one in features):
         yield ngettext(
             "{name}: {count} feature does not say when they stood so; the map shows them as old: give "
             "--valid-time",
-            "{name}: {count} features do not say when they stood so; the map shows them as old: give "
+            "{name}: {count} features give no date for their state; the map shows them as old: give "
             "--valid-time",
             undated,
             name=name,

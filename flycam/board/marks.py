@@ -25,7 +25,7 @@ from shapely.geometry.base import BaseGeometry
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
 from flycam.catalog.board import Boundaries, SettlementVersion
 from flycam.catalog.changes import ChangeVersion
-from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable, StoreConflict
+from flycam.errors import InputUnusable, NotFound, SourceUnreadable, StoreConflict
 from flycam.geodata.crs import (
     WGS84,
     GridLine,
@@ -39,7 +39,7 @@ from flycam.geodata.crs import (
     require_valid_locations,
     to_vn2000,
 )
-from flycam.geodata.feature_file import FeatureLayer, encode_csv, write_features
+from flycam.geodata.feature_file import FeatureLayer, encode_csv, require_suffix, write_features
 from flycam.geodata.vector_file import MAX_FEATURES
 from flycam.geometry.features import label_components
 from flycam.media.photo import has_too_many_scans
@@ -407,9 +407,6 @@ def build_mark_feature(line: MarkVersion, boundaries: Boundaries | None) -> dict
 # -- Export of marks to a GeoJSON file that QGIS opens ---------------------------------------------
 
 
-_SUFFIXES = (".geojson", ".json")
-
-
 def list_event_marks(
     workspace: Workspace, event: str | None, *, with_removed: bool = False
 ) -> list[MarkVersion]:
@@ -420,11 +417,10 @@ def list_event_marks(
 def export_marks(workspace: Workspace, out: Path, event: str | None = None, *, history: bool = False) -> int:
     """Write marks as GeoJSON, with `history` all versions.
 
-    Returns the number of features. Raises NotFound, OptionUnusable (a name that does not end in .geojson),
+    Returns the number of features. Raises NotFound, OptionUnusable (another suffix),
     DiskFull, StorageFailed.
     """
-    if out.suffix.lower() not in _SUFFIXES:
-        raise OptionUnusable(_("{out}: give a name that ends in .geojson", out=out))
+    require_suffix(out, (".geojson", ".json"))
     lines = list_event_marks(workspace, event, with_removed=history)
     if history:
         lines = [line for one in lines for line in workspace.catalog.marks.history(one.mark_id)]
@@ -905,7 +901,6 @@ def _named(settlements: Sequence[Settlement], ref: str) -> Settlement:
 
 PointTransform = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
-SUFFIXES = (".csv", ".geojson", ".gpkg")
 _COLUMNS = (
     *("settlement_id", "name", "commune", "commune_name", "access", "proposed", "roads_say"),
     *("said_by", "said", "note", "in_layer", "event", "drill"),
@@ -946,13 +941,10 @@ def export_settlements(workspace: Workspace, out: Path, event: str, reach_m: flo
     Returns their number. WGS 84. Raises OptionUnusable (another suffix), NotFound, InputUnusable (an invalid
     reach), StorageFailed.
     """
-    if out.suffix.lower() not in SUFFIXES:
-        raise OptionUnusable(
-            _("{out}: give a name that ends in {endings}", out=out, endings=", ".join(SUFFIXES))
-        )
+    suffix = require_suffix(out, (".csv", ".geojson", ".gpkg"))
     found = workspace.catalog.flights.event(event)
     settlements = list_event_settlements(workspace, found, reach_m)
-    if out.suffix.lower() == ".csv":
+    if suffix == ".csv":
         head = [*_COLUMNS, "lon_deg", "lat_deg"]
         places = ((f"{one.shape.x:.7f}", f"{one.shape.y:.7f}") for one in settlements)
         cells = (map(escape_cell, _row(one, found).values()) for one in settlements)

@@ -64,7 +64,7 @@ from flycam.change.outlines import (
 from flycam.errors import NotFound, OptionUnusable, StoreConflict
 from flycam.geodata.communes import read_area_of_interest
 from flycam.geodata.crs import WGS84, make_point_transform
-from flycam.geodata.feature_file import require_feature_file
+from flycam.geodata.feature_file import require_suffix
 from flycam.geometry.grid import compute_box_distance_m
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights_on_grid
 from flycam.messages import Message, _, ngettext
@@ -717,9 +717,9 @@ def list_pair_doubts(sources: tuple[ImageSource, ImageSource], registration: Reg
     if registration.agreed_share < _MIN_AGREEING_SHARE:
         doubts.append(
             _(
-                "only {agreed} of {windows} windows found agree on how the pictures lie, the others are up "
-                "to {off_m:.2f} m off: most of the ground changed or does not fit; look at the registration "
-                "layer before you trust a change",
+                "only {agreed} of {windows} windows found agree on the offset of the pictures, the "
+                "others are up to {off_m:.2f} m off: most of the ground changed or does not fit; look at "
+                "the registration layer before you trust a change",
                 agreed=int(registration.agreed.sum()),
                 windows=registration.found,
                 off_m=registration.found_p95_m,
@@ -969,7 +969,7 @@ def compare_sources(
     """
     started = time.monotonic()
     require_output_path(out)
-    require_feature_file(out)
+    require_suffix(out)
     sides = open_image_pair(workspace, before, after)
     reviewing = choose_review_event(workspace, sides, event) if for_review else None
     area = None if aoi is None else read_area_of_interest(aoi)

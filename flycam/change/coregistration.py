@@ -157,9 +157,8 @@ def make_no_consensus_error(names: Names, clear: int, agreed: int, reach_m: floa
     before, after = names
     return CoregistrationFailed(
         _(
-            "{before} and {after}: of {clear} windows found only {agreed} agree on how the "
-            "pictures lie; another place, or more than {reach_m:g} m apart? check where "
-            "each of them lies",
+            "{before} and {after}: of {clear} windows found only {agreed} agree on the offset of the "
+            "pictures; another place, or more than {reach_m:g} m apart? check the position of each",
             before=before,
             after=after,
             clear=clear,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import shapely
@@ -45,7 +45,7 @@ from flycam.change.outlines import DECIMALS, ChangeTotals, estimate_area_error
 from flycam.change.volume import Volume, VolumeFailure
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
-from flycam.geodata.feature_file import FeatureLayer, encode_csv, write_features
+from flycam.geodata.feature_file import FeatureLayer, encode_csv, require_suffix, write_features
 from flycam.geodata.kml import CapEvent, KmlStyle, Placemark, encode_cap_alert, write_kmz
 from flycam.geodata.raster import compute_raster_digest
 from flycam.messages import Message, _, join
@@ -644,6 +644,17 @@ def _is_cut(line: ChangeVersion, found_by: Comparison) -> bool:
 # -- Export of an event's confirmed changes --------------------------------------------------------
 
 
+ExportFormat = Literal["gpkg", "geojson", "kmz", "csv", "xml"]
+"""Format of a file of changes, which its name ends in; `_BYTES` encodes those that GDAL does not."""
+MEDIA_TYPES: Mapping[ExportFormat, str] = {
+    "gpkg": "application/geopackage+sqlite3",
+    "geojson": "application/geo+json",
+    "kmz": "application/vnd.google-earth.kmz",
+    "csv": "text/csv; charset=utf-8",
+    "xml": "application/cap+xml",
+}
+SUFFIXES = tuple(f".{one}" for one in MEDIA_TYPES)
+
 LAYER = "changes"
 # as on the map page, `web/src/map/colours.ts`
 _COLOURS = {ChangeKind.LANDSLIDE: "d1300b", ChangeKind.FLOOD: "1f6fb2", ChangeKind.OTHER: "8a6d3b"}
@@ -698,11 +709,7 @@ def export_changes(
     "en"). Raises NotFound, OptionUnusable (another ending), InputUnusable (no such folder; a CAP message
     without changes), StorageFailed.
     """
-    suffix = out.suffix.lower()
-    if out.suffix.lower() not in SUFFIXES:
-        raise OptionUnusable(
-            _("{out}: give a name that ends in {endings}", out=out, endings=", ".join(SUFFIXES))
-        )
+    suffix = require_suffix(out, SUFFIXES)
     require_output_path(out)
     found = workspace.catalog.flights.event(event)
     confirmed = workspace.catalog.changes.current(found.event_id, statuses=[ChangeStatus.ACCEPTED])
@@ -935,4 +942,3 @@ def _cap(content: _ExportContent) -> bytes:
 
 
 _BYTES: dict[str, Callable[[_ExportContent], bytes]] = {".kmz": _kmz, ".csv": _csv, ".xml": _cap}
-SUFFIXES = (".gpkg", ".geojson", *_BYTES)

@@ -47,8 +47,10 @@ from flycam.change.comparison import (
 )
 from flycam.change.coregistration import interpolate_error
 from flycam.change.export import (
+    MEDIA_TYPES,
     NO_OVERLAPS,
     Decision,
+    ExportFormat,
     build_change_collection,
     build_window_collection,
     export_changes,
@@ -556,13 +558,6 @@ def _measured(workspace: Workspace, event_id: str, shape: BaseGeometry) -> Measu
 router = APIRouter(route_class=GuardedRoute)
 
 _MAX_CHANGES = 5000
-_MEDIA_TYPES = {
-    "gpkg": "application/geopackage+sqlite3",
-    "geojson": "application/geo+json",
-    "kmz": "application/vnd.google-earth.kmz",
-    "csv": "text/csv; charset=utf-8",
-    "xml": "application/cap+xml",
-}
 _CONFIRMED, _WAITING = frozenset({ChangeStatus.ACCEPTED}), frozenset({ChangeStatus.PROPOSED})
 
 _Ring = Annotated[list[tuple[float, float]], Field(min_length=3, max_length=MAX_OUTLINE_CORNERS)]
@@ -638,7 +633,7 @@ def get_changes_file(
     request: Request,
     principal: ViewerPrincipal,
     event: Annotated[str, Query(max_length=200)],
-    form: Annotated[Literal["gpkg", "geojson", "kmz", "csv", "xml"], Query(alias="format")] = "gpkg",
+    form: Annotated[ExportFormat, Query(alias="format")] = "gpkg",
     lang: Annotated[Literal["vi", "en"], Query()] = "vi",
 ) -> Response:
     """The confirmed changes of an event as a file; `xml` is CAP 1.2: a draft, or of a drill an exercise;
@@ -653,7 +648,7 @@ def get_changes_file(
         services.workspace.catalog.audit, principal.name, "changes exported", event_id, f"changes.{form}"
     )
     headers = {"Content-Disposition": f'attachment; filename="changes.{form}"', "Cache-Control": "no-store"}
-    return Response(data, media_type=_MEDIA_TYPES[form], headers=headers)
+    return Response(data, media_type=MEDIA_TYPES[form], headers=headers)
 
 
 @router.get("/api/changes/impact")

@@ -681,7 +681,7 @@ def backup_command(*, data_dir: str | None, folder: Path) -> Output:
         if folder.resolve().is_relative_to(settings.data_dir):
             raise OptionUnusable(
                 _(
-                    "{folder}: lies in the data folder, and would be lost with it; name one on another disk",
+                    "{folder}: is in the data folder, and would be lost with it; name one on another disk",
                     folder=folder,
                 )
             )
@@ -709,7 +709,7 @@ def backup_command(*, data_dir: str | None, folder: Path) -> Output:
             removed_text = ngettext("{count} old one removed", "{count} old ones removed", report.removed)
             first = join([first, removed_text], "; ")
         outside = [
-            _("  ! {path}: is used where it lies, and is not saved", path=path) for path in manifest.outside
+            _("  ! {path}: is used in place, and is not stored", path=path) for path in manifest.outside
         ]
         return _raise_after((answer, [first, *outside]), report.error)
 
@@ -1041,7 +1041,7 @@ def lift_purge_command(*, data_dir: str | None, ref: str, reason: str) -> Output
         hashes = sorted({one.sha256 for one in lines})
         line = ngettext(
             "{count} original may come back: flycam verify --from CARD",
-            "{count} originals may come back: flycam verify --from CARD",
+            "{count} originals can be restored: flycam verify --from CARD",
             len(hashes),
         )
         return {"originals": len(hashes), "sha256": hashes}, [line]

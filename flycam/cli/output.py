@@ -158,9 +158,7 @@ def _usage(error: click.UsageError) -> OptionUnusable:
     is_before = error.ctx is not None and isinstance(error.ctx.command, click.Group)
     if is_before and isinstance(error, click.NoSuchOption) and error.option_name in ("--data", "--json"):
         name = error.option_name
-        return OptionUnusable(
-            _("{name} stands behind the command: {path} COMMAND {name}", name=name, path=path)
-        )
+        return OptionUnusable(_("{name} goes after the command: {path} COMMAND {name}", name=name, path=path))
     return OptionUnusable(_("{what}; see '{path} --help'", what=_describe_usage_error(error), path=path))
 
 

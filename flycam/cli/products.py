@@ -166,7 +166,7 @@ def _volume(found: Volume, area_m2: float) -> Message:
         measured_m2=found.measured_m2,
         area_m2=area_m2,
     )
-    return join((summary, _("no more than errors come to")), "; ") if found.is_nothing else summary
+    return join((summary, _("no more than the errors add up to")), "; ") if found.is_nothing else summary
 
 
 # -- Commands on confirmed changes: `changes` ------------------------------------------------------

@@ -353,7 +353,7 @@ def read_bundle_command(*, data_dir: str | None, path: Path) -> Output:
         }
         lines = [
             _(
-                "taken in from {box}: {flights}, {tiles}",
+                "imported from {box}: {flights}, {tiles}",
                 box=read.box,
                 flights=_count_flights(len(read.applied.flights)),
                 tiles=_count_tiles(read.tiles - read.known),
@@ -365,9 +365,9 @@ def read_bundle_command(*, data_dir: str | None, path: Path) -> Output:
                     "{count} tile was left out, for more came from {box} before: this is an older "
                     "bundle, or two nodes carry this name (a copied disk): then give one a name of "
                     "its own with FLYCAM_BOX and write its bundle again with --all",
-                    "{count} tiles were left out, for more came from {box} before: this is an "
-                    "older bundle, or two nodes carry this name (a copied disk): then give one a "
-                    "name of its own with FLYCAM_BOX and write its bundle again with --all",
+                    "{count} tiles were left out, because more arrived from {box} before: this is an "
+                    "older bundle, or two nodes carry this name (a copied disk): then give one a name of "
+                    "its own with FLYCAM_BOX and write its bundle again with --all",
                     read.known,
                     box=read.box,
                 )

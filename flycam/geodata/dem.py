@@ -272,8 +272,8 @@ def _crs_of(source: rasterio.DatasetReader, path: Path) -> CrsInfo:
     if source.crs is None or (source.transform.is_identity and not source.gcps[0]):
         raise CrsMissing(
             _(
-                "{name}: does not say where it lies (no coordinate reference system): write "
-                "it into the file, e.g. with gdal_edit -a_srs EPSG:32648",
+                "{name}: does not say where it is (no coordinate reference system): write it into the "
+                "file, e.g. with gdal_edit -a_srs EPSG:32648",
                 name=path.name,
             )
         )

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +47,14 @@ class FeatureLayer:
     fields: Mapping[str, NDArray[Any]]
 
 
-def require_feature_file(path: Path) -> None:
-    """Raise OptionUnusable unless the name's suffix selects a format."""
-    if path.suffix.lower() not in _DRIVERS:
-        raise OptionUnusable(_("{path}: give a file that ends in .gpkg or .geojson", path=path))
+def require_suffix(out: Path, suffixes: Collection[str] = tuple(_DRIVERS)) -> str:
+    """Return the suffix of a name in lower case; OptionUnusable unless it selects a format."""
+    suffix = out.suffix.lower()
+    if suffix not in suffixes:
+        raise OptionUnusable(
+            _("{out}: give a name that ends in {endings}", out=out, endings=", ".join(suffixes))
+        )
+    return suffix
 
 
 def write_features(
@@ -64,10 +68,9 @@ def write_features(
 
     GeoJSON is written in WGS 84, as its standard requires; `members` (geometries in `crs`, text, or layers,
     each a collection of its own) are written beside its features, in the collection itself. Raises
-    OptionUnusable for another suffix than .gpkg or .geojson, StorageFailed, CrsMissing.
+    OptionUnusable for another suffix, StorageFailed, CrsMissing.
     """
-    require_feature_file(path)
-    driver = _DRIVERS[path.suffix.lower()]
+    driver = _DRIVERS[require_suffix(path)]
     options: dict[str, str] = {}
     if driver == "GeoJSON":
         to_degrees = make_point_transform(crs, WGS84)

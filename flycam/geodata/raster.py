@@ -552,9 +552,8 @@ class ReferenceRaster:
                 if source.crs is None or source.transform.is_identity:
                     raise CrsMissing(
                         _(
-                            "{name}: does not say where it lies (no coordinate reference "
-                            "system): write it into the file, e.g. with gdal_edit -a_srs "
-                            "EPSG:32648",
+                            "{name}: does not say where it is (no coordinate reference system): write it "
+                            "into the file, e.g. with gdal_edit -a_srs EPSG:32648",
                             name=self.path.name,
                         )
                     )

@@ -751,7 +751,7 @@ def read_layer(path: Path, kind: LayerKind) -> LayerImport:
     if linked:
         remarks.append(
             _(
-                "{name}: points elsewhere (NetworkLink), which is not followed: what lies there is missing",
+                "{name}: points elsewhere (NetworkLink), which is not followed: what is there is missing",
                 name=path.name,
             )
         )

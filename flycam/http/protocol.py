@@ -333,7 +333,7 @@ def build_too_slow_error() -> Refused:
     return Refused(
         408,
         _(
-            "almost nothing arrived for {seconds:.0f} s: ask where to go on, then send the rest",
+            "almost nothing arrived for {seconds:.0f} s: ask for the offset, then send the rest",
             seconds=IDLE_TIMEOUT_S,
         ),
     )

@@ -163,7 +163,7 @@ class Orthorectifier:
         if is_flat_datum(datum):
             raise DatumUnknown(
                 _(
-                    "{name}: heights in the datum LOCAL do not tell how far the ground lies below the "
+                    "{name}: heights in the datum LOCAL do not tell how far the ground is below the "
                     "camera; give terrain and pose in EGM96, EGM2008 or ELLIPSOID",
                     name=photo.name,
                 )

@@ -349,8 +349,8 @@ NO_SCORE_REASONS: Mapping[str, Message] = {
 """Reason for a missing probability, by `ChangeVersion.no_score`."""
 
 VOLUME_BASIS = _(
-    "A volume is measured against unchanged ground around: without that of other changes, rejected ones too"
-    " (unless too little is left), so that it moves only where outlines come or are redrawn."
+    "A volume is measured against unchanged ground around: without that of other changes, rejected ones "
+    "too (unless too little is left), so that it changes only where outlines are added or redrawn."
 )
 """Basis of every volume of a landslide."""
 
@@ -397,7 +397,7 @@ ACCESS_NAMES: Mapping[Access, Message] = {
 ROADS_SAY_NAMES: Mapping[RoadStatus, Message] = {
     RoadStatus.CUT_OFF: _("its roads to the main net are cut: proposed as isolated"),
     RoadStatus.JOINED: _("a road passes all confirmed cuts; stretches that nobody flew over are not known"),
-    RoadStatus.NO_ROAD: _("no road of the layers comes near"),
+    RoadStatus.NO_ROAD: _("no road of the layers is near"),
     RoadStatus.NOT_JOINED: _("its roads are not joined to the main net in the layer"),
     RoadStatus.NO_LAYER: _("no layer of roads, or no more in a layer"),
 }

@@ -8,8 +8,8 @@ from dataclasses import replace
 from flycam.messages import Message, _, join, pgettext, verbatim
 
 _WORDS: Mapping[str, Message] = {
-    "overrun": _("{count} came faster than they could be processed"),
-    "undecoded": _("{count} came faster than they could be decoded"),
+    "overrun": _("{count} arrived faster than they could be processed"),
+    "undecoded": _("{count} arrived faster than they could be decoded"),
     "broken": _("{count} could not be decoded"),
     "unrecorded": _("{count} are not in the recording of the video"),
     "thinned": _("{count} left out when late, their neighbours show it"),
@@ -32,7 +32,7 @@ _WORDS: Mapping[str, Message] = {
     "unreadable": _("{count} unreadable"),
     "no_fix": _("{count} samples without a GNSS fix"),
     "jump": _("{count} samples that jump"),
-    "frozen": _("{count} samples that stand still in flight"),
+    "frozen": _("{count} samples without motion in flight"),
     "bad_signature": _("{count} packets without a valid signature"),
     "noise": _("{count} bytes outside of any packet"),
     "damaged": _("{count} packets damaged"),
@@ -45,7 +45,7 @@ _UNFITTED: Mapping[str, Message] = {
     "unclear": _("{count} agree with those before on no pose"),
     "far": _("{count} would lie farther off than the log allows"),
     "worse": _("{count} would fit worse than by the log"),
-    "hurried": _("{count} came too fast to be fitted"),
+    "hurried": _("{count} arrived too fast to be fitted"),
 }
 
 

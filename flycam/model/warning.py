@@ -102,10 +102,10 @@ _WORDS: Mapping[str, WarningText] = {
     NO_TERRAIN: WarningText(
         brief=_("no terrain model, placed on a flat plane: slopes are misplaced"),
         sentence=_(
-            "No terrain is registered here: the ground was taken as a plane at take-off "
-            "height, so slopes are misplaced by their height; add a DEM with 'flycam dem "
-            "add' and ingest the photos again, or give the video to 'flycam live' again: "
-            "they are reprocessed on it (what came from a live stream is not)."
+            "No terrain is registered here: the ground was taken as a plane at take-off height, so "
+            "slopes are misplaced by their height; add a DEM with 'flycam dem add' and ingest the photos "
+            "again, or give the video to 'flycam live' again: they are reprocessed on it (frames of a "
+            "live stream are not)."
         ),
         finished=_("no terrain model: beside the surface measured from the flight, placed on a flat plane"),
     ),
@@ -213,12 +213,12 @@ _WORDS: Mapping[str, WarningText] = {
     TERRAIN_WAITS: WarningText(
         brief=_("there is newer terrain, not used yet"),
         sentence=ngettext(
-            "{files}: knows {percent} % of the ground photographed and {lost} frame would "
-            "leave the map, so the flight stays as it lies; add terrain of the rest, or "
-            "run again with --relay to reprocess it all the same.",
-            "{files}: knows {percent} % of the ground photographed and {lost} frames would "
-            "leave the map, so the flight stays as it lies; add terrain of the rest, or "
-            "run again with --relay to reprocess it all the same.",
+            "{files}: knows {percent} % of the ground photographed and {lost} frame would leave the map, "
+            "so the flight stays as it is; add terrain of the rest, or run again with --relay to "
+            "reprocess it all the same.",
+            "{files}: knows {percent} % of the ground photographed and {lost} frames would leave the "
+            "map, so the flight stays as it is; add terrain of the rest, or run again with --relay to "
+            "reprocess it all the same.",
             1,
         ),
     ),

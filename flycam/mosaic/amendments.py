@@ -413,9 +413,9 @@ def _refuse_plane(frames: Iterable[FrameRecord], terrain: TerrainGrid) -> None:
     if is_flat_datum(terrain.vertical_datum) and not all(_is_on_plane(one) for one in frames):
         raise InputUnusable(
             _(
-                "--relay: no terrain is registered under this flight now, and it lies on "
-                "terrain that was; add it with 'flycam dem add FILE' and run again, or leave "
-                "the flight as it lies"
+                "--relay: no terrain is registered under this flight now, and it was orthorectified on "
+                "terrain that was; add it with 'flycam dem add FILE' and run again, or leave the flight "
+                "as it is"
             )
         )
 

@@ -235,8 +235,8 @@ def _surface_of(
     if mosaic.revision == LIVE_REVISION:
         raise NotFound(
             _(
-                "{name}: it is not finished, and lies on the terrain model as registered; run "
-                "'flycam finish' for a surface of its own",
+                "{name}: it is not finished, and is on the terrain model as registered; run 'flycam "
+                "finish' for a surface of its own",
                 name=flight.name,
             )
         )

@@ -300,8 +300,8 @@ def translate_disk_errors(folder: Path) -> Iterator[None]:
         raise make_write_error(
             error,
             _(
-                "{folder}: the backup cannot be written ({strerror}); free some space there, "
-                "or name another folder, and run again: it goes on",
+                "{folder}: the backup cannot be written ({strerror}); free some space there, or name "
+                "another folder, and run again: it resumes",
                 folder=folder,
                 strerror=error.strerror or error,
             ),

@@ -291,8 +291,8 @@ class _JobResumer:
             finish_job(one.entry)
             self._tell(
                 _(
-                    "{command} was cut {tries} times more while it went on by itself; give it by hand, "
-                    "in {place}",
+                    "{command} was cut off {tries} more times while it resumed by itself; run it by "
+                    "hand, in {place}",
                     command=command,
                     tries=MAX_TRIES,
                     place=place,
@@ -302,8 +302,8 @@ class _JobResumer:
             finish_job(one.entry)
             self._tell(
                 _(
-                    "{command} was cut off, and other files lie there now: it is not gone on with; give "
-                    "it again where its files are",
+                    "{command} was cut off, and other files are there now: it is not resumed; give it "
+                    "again where its files are",
                     command=command,
                 )
             )

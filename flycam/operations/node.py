@@ -61,10 +61,9 @@ def require_store_mounted(store_url: str, catalog: Catalog, *, is_new: bool = Fa
         if 2 * sum(is_there) < len(is_there):
             raise StoreUnavailable(
                 _(
-                    "{root}: what the catalogue names is not in this store: mount its disk, "
-                    "and it goes on; if that disk is lost, put back what there is of it: "
-                    "flycam verify --from DIR (a backup, a card, or an empty folder to start "
-                    "over)",
+                    "{root}: what the catalogue names is not in this store: mount its disk, and it "
+                    "resumes; if that disk is lost, put back what there is of it: flycam verify --from "
+                    "DIR (a backup, a card, or an empty folder to start over)",
                     root=root,
                 )
             )

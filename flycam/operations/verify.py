@@ -353,9 +353,8 @@ def _try(make: Callable[[], object]) -> None:
 _FROM_COPY = _("put it back from a folder that still has it: flycam verify --from CARD|FOLDER|BACKUP")
 _ADVICE = {
     InventoryKind.PHOTO: _(
-        "put it back from a folder that still has it: flycam verify --from "
-        "CARD|FOLDER|BACKUP; a picture of a video that is lost comes back with the same "
-        "video: flycam live"
+        "put it back from a folder that still has it: flycam verify --from CARD|FOLDER|BACKUP; a lost "
+        "picture of a video is made again from the same video: flycam live"
     ),
     InventoryKind.TERRAIN: _(
         "put it back from a backup (flycam verify --from BACKUP), or ingest the flight's "

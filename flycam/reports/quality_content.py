@@ -411,7 +411,7 @@ def _verdict(figures: ReportFigures) -> Iterator[Message]:
     )
     if figures.error_own is not None and figures.error_dem is not None:
         yield _(
-            "{own_pct} of the ground lies on a surface measured by the flight itself (half of it within "
+            "{own_pct} of the ground is on a surface measured by the flight itself (half of it within "
             "{own}), the rest on {rest} (half within {dem}).",
             own_pct=format_percent(figures.own_pct),
             own=format_metres(figures.error_own.median_m),
@@ -622,7 +622,7 @@ def _windows(windows: WindowFigures) -> Message:
     if windows.smooth_intact_pct is None:
         return intact
     return _(
-        "{intact}; {smooth} lies on smooth heights instead of measured ones, {inside} of that whole",
+        "{intact}; {smooth} is on smooth heights instead of measured ones, {inside} of that whole",
         intact=intact,
         smooth=format_percent(windows.smooth_pct),
         inside=format_percent(windows.smooth_intact_pct),
@@ -697,7 +697,7 @@ def _maps(figures: ReportFigures, planes: MapPlanes, drawn: dict[str, bytes]) ->
         )
         caption = _("Whether windows of 64 pixels keep the shapes of their photo")
         yield Figure(picture="bend", caption=caption, legend=legend)
-    yield Figure(picture="relief", caption=_("The ground it lies on (DSM), shaded"))
+    yield Figure(picture="relief", caption=_("The ground under it (DSM), shaded"))
     times = choose_arrow_scale(figures, planes)
     yield Figure(
         picture="moves",

@@ -470,8 +470,8 @@ def _planes(
     if record.dem_id is None:
         raise NotFound(
             _(
-                "{mosaic_id} revision {revision}: the ground that it lies on is not on "
-                "record; run 'flycam finish --redo'",
+                "{mosaic_id} revision {revision}: the ground under it is not on record; run 'flycam "
+                "finish --redo'",
                 mosaic_id=mosaic.mosaic_id,
                 revision=mosaic.revision,
             )

@@ -722,8 +722,8 @@ def _measure_photo(workspace: Workspace, frame: FrameRecord) -> int:
             raise
         raise NotFound(
             _(
-                "{source_name}: this photo is on the node that flew it, only its map came "
-                "here; bring it with 'flycam bundle write --originals'",
+                "{source_name}: this photo is on the node that flew it, only its map is here; bring it "
+                "with 'flycam bundle write --originals'",
                 source_name=provenance.source_name,
             )
         ) from error

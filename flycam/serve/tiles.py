@@ -511,7 +511,7 @@ LEGENDS: Mapping[DataLayer, Legend] = {
         _("over 1 m, or not known"),
     ),
     DataLayer.SURFACE: Legend(
-        title=_("Ground the pixels lie on"),
+        title=_("Ground under the pixels"),
         classes=(
             LegendClass(colour=SURFACE_COLOURS["own"], up_to=None, label=_("the flight's own surface")),
             LegendClass(

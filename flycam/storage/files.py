@@ -733,9 +733,7 @@ def _recover_interrupted(place: Path, find_foreign_file: Callable[[Path], str | 
 
 def _require_replaceable(out: Path, place: Path, find_foreign_file: Callable[[Path], str | None]) -> None:
     if not place.parent.is_dir():
-        raise InputUnusable(
-            _("{out}: the folder it would lie in does not exist; create it or choose another place", out=out)
-        )
+        raise InputUnusable(_("{out}: its folder does not exist; create it or choose another place", out=out))
     if place.exists() and not place.is_dir():
         raise InputUnusable(_("{out}: is a file; give the name of a folder", out=out))
     stranger = None

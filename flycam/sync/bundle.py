@@ -365,7 +365,7 @@ def _translate_write_errors(path: Path) -> Iterator[None]:
             ) from error
         raise StorageFailed(
             _(
-                "{path}: cannot be written ({strerror}); put the stick in again and run again, it goes on",
+                "{path}: cannot be written ({strerror}); put the stick in again and run again: it resumes",
                 path=path,
                 strerror=error.strerror,
             )

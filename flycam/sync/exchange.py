@@ -428,8 +428,8 @@ def require_exchange_format(version: Any, place: str) -> None:
     if version != EXCHANGE_FORMAT:
         raise SourceUnreadable(
             _(
-                "{place}: what comes is in format {version!r:.20}, and format "
-                "{exchange_format} is read here; bring both nodes to the same version",
+                "{place}: the data are in format {version!r:.20}, and format {exchange_format} is read "
+                "here; bring both nodes to the same version",
                 place=place,
                 version=version,
                 exchange_format=EXCHANGE_FORMAT,
@@ -480,10 +480,9 @@ def _build_log_conflict(box: str, mosaic_id: str, seq: int) -> StoreConflict:
     # a cloned node is detected by either check, whichever log grew longer: cause and remedy are the same
     return StoreConflict(
         _(
-            "{box}: its log of {mosaic_id} up to line {seq} is not the one taken in "
-            "before: two nodes carry this name (a copied disk), or this one went back to "
-            "an older backup; give it a name of its own with FLYCAM_BOX and send again (a "
-            "bundle: with --all)",
+            "{box}: its log of {mosaic_id} up to line {seq} is not the one imported before: two nodes "
+            "carry this name (a copied disk), or this one went back to an older backup; give it a name "
+            "of its own with FLYCAM_BOX and send again (a bundle: with --all)",
             box=box,
             mosaic_id=mosaic_id,
             seq=seq,

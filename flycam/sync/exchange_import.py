@@ -189,9 +189,9 @@ def require_importable(
         if stretch.since > known.seq:
             raise SourceUnreadable(
                 _(
-                    "{place}: goes on from line {since} of {mosaic_id}, but only {seq} lines "
-                    "of {box} came here: the bundle before this one is missing; read that "
-                    "first, or write this one again with --all",
+                    "{place}: continues from line {since} of {mosaic_id}, but only {seq} lines of {box} "
+                    "are here: the bundle before this one is missing; read that first, or write this one "
+                    "again with --all",
                     place=place,
                     since=stretch.since,
                     mosaic_id=mosaic_id,
@@ -475,8 +475,8 @@ class _ExchangeImport:
         except OSError as error:
             raise StorageFailed(
                 _(
-                    "{folder}: no copy of a photo can be kept there ({strerror}); free some and "
-                    "run again, it goes on",
+                    "{folder}: no copy of a photo can be kept there ({strerror}); free some and run "
+                    "again: it resumes",
                     folder=folder,
                     strerror=error.strerror,
                 )

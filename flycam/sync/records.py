@@ -492,9 +492,9 @@ def _explain_conflict(catalog: Catalog, received: FlightRecords, here: Sequence[
     name = received.flight.name
     if len(here) > 1:
         return _(
-            "{name}: its photos lie in {count} flights here ({names}), which cannot become "
-            "one; it stays out, but for what it withdraws: with an empty data folder "
-            "(--data), read this node first and the others after it",
+            "{name}: its photos lie in {count} flights here ({names}), which cannot become one; it is "
+            "not imported, except for what it withdraws: with an empty data folder (--data), read this "
+            "node first and the others after it",
             name=name,
             count=len(here),
             names=", ".join(one.name for one in here[:_MAX_NAMES_SHOWN]),
@@ -502,9 +502,9 @@ def _explain_conflict(catalog: Catalog, received: FlightRecords, here: Sequence[
     for flight in here:
         if flight.work_crs != received.flight.work_crs:
             return _(
-                "{name}: in {crs}, here in {crs_here}: they cannot be merged; it stays out, "
-                "but for what it withdraws: ingest its photos into an empty data folder "
-                "(--data) with the same options as here, and share that",
+                "{name}: in {crs}, here in {crs_here}: they cannot be merged; it is not imported, except "
+                "for what it withdraws: ingest its photos into an empty data folder (--data) with the "
+                "same options as here, and share that",
                 name=name,
                 crs=received.flight.work_crs,
                 crs_here=flight.work_crs,
@@ -514,10 +514,10 @@ def _explain_conflict(catalog: Catalog, received: FlightRecords, here: Sequence[
             known = live.get(mosaic.layer, mosaic)
             if known.base_zoom != mosaic.base_zoom:
                 return _(
-                    "{name}: its map there has zoom {zoom}, here {zoom_here}: pixels of two sizes "
-                    "cannot be merged; it stays out, but for what it withdraws: on one of the "
-                    "nodes ingest its photos into an empty data folder (--data) with the other's "
-                    "--gsd, and share that",
+                    "{name}: its map there has zoom {zoom}, here {zoom_here}: pixels of two sizes cannot "
+                    "be merged; it is not imported, except for what it withdraws: on one of the nodes "
+                    "ingest its photos into an empty data folder (--data) with the other's --gsd, and "
+                    "share that",
                     name=name,
                     zoom=mosaic.base_zoom,
                     zoom_here=known.base_zoom,

@@ -780,7 +780,7 @@ class ReferenceFetcher:
         self.got.note_conflict(
             thing.name,
             _(
-                "{name}: does not come whole from {peer}: it breaks off, or has other bytes than its "
+                "{name}: does not arrive whole from {peer}: it breaks off, or has other bytes than its "
                 "SHA-256 says; run 'flycam verify' there",
                 name=thing.name,
                 peer=self._peer,

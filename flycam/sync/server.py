@@ -222,9 +222,9 @@ class NodeIdentities:
             if self._read_or_bind(keys.format_node_account_key(box), account) != account:
                 raise AccessDenied(
                     _(
-                        "{box}: this name belongs to a node that comes with another account than "
-                        "{account}; give this machine a name of its own with FLYCAM_BOX, or that "
-                        "account's token (on the server: flycam user add ACCOUNT --role box)",
+                        "{box}: this name belongs to a node with another account than {account}; give "
+                        "this machine a name of its own with FLYCAM_BOX, or that account's token (on the "
+                        "server: flycam user add ACCOUNT --role box)",
                         box=box,
                         account=account,
                     )
@@ -378,7 +378,7 @@ class Spool:
 
 
 def _build_busy_error() -> FlightBusy:
-    return FlightBusy(_("what this node sent before is still being taken in; it resumes by itself"))
+    return FlightBusy(_("what this node sent before is still being imported; it resumes by itself"))
 
 
 @contextmanager
@@ -505,7 +505,7 @@ class StepReceiver:
         """Return the sender's own spool. Raises Refused 404 where this server takes none."""
         folder = self._services.sync_dir
         if folder is None:
-            raise Refused(404, _("this server takes in no steps"))
+            raise Refused(404, _("this server imports no steps"))
         return self._spools.setdefault(visitor.name, Spool(folder / keys.derive_node_id(visitor.name)))
 
     def require_node_name(self, visitor: Principal, name: str) -> None:
@@ -601,7 +601,7 @@ async def _receive(request: Request, spool: Spool, turn: int, sha256: str, at: i
     async def write() -> None:
         nonlocal at
         if buffer and not await asyncio.to_thread(spool.add, turn, sha256, bytes(buffer)):
-            raise FlightBusy(_("another attempt goes on with this step; it is asked again by itself"))
+            raise FlightBusy(_("another attempt is sending this step; it is tried again by itself"))
         at += len(buffer)
         buffer.clear()
 
@@ -625,7 +625,7 @@ def _import_received_step(
 ) -> dict[str, Any]:
     path = spool.find_complete(sha256)
     if path is None:
-        raise Refused(460, pgettext("step", "the bytes came changed: send them again"))
+        raise Refused(460, pgettext("step", "the bytes arrived changed: send them again"))
     try:
         taken = arrivals.take(principal, path)
     except (AccessDenied, RecordsMissing, SourceUnreadable, StoreConflict):

@@ -154,7 +154,7 @@ def test_a_store_that_goes_away_meanwhile_is_waited_for(flown: Operator) -> None
     child = flown.start("finish", *flown.flights(), *QUICK)
     until(child, "overviews")
     (flown.data / "store").rename(flown.data / "pulled")
-    until(child, "store or database away since")
+    until(child, "store or database unavailable since")
     assert child.poll() is None and not (flown.data / "store").exists(), "nothing is written in its place"
     (flown.data / "pulled").rename(flown.data / "store")
     out, err = child.communicate(timeout=300)

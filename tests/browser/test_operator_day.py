@@ -22,7 +22,7 @@ from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
 from tests.attack.uploading import ServerProcess
 from tests.browser.conftest import SIZES
 from tests.browser.pages import box_of, settled
-from tests.browser.test_upload import choose, slowed, until_sent
+from tests.browser.test_upload import choose, stopped_after, until_sent
 from tests.browser.words import words
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -112,7 +112,7 @@ def _come_in_by_a_typed_code(page: Page, field: Field, screenshots: Path) -> Non
 
 def _look_before_the_heavy_bytes(page: Page, field: Field, screenshots: Path) -> Page:
     """Outlines and the missed place are there while most of the originals are still on the card."""
-    slowed(page, 250_000)
+    stopped_after(page, 3)
     page.screenshot(path=screenshots / "operator-2-choose.png")
     choose(page, field.card)
     expect(page.locator(".banner")).to_have_text(words("upload.sending"))
@@ -135,9 +135,10 @@ def _killed_tab_and_reload(page: Page, field: Field) -> Page:
     again = page.context.new_page()
     again.goto(f"{field.server.url}/upload.html#lang=vi")
     expect(again.locator(".upload")).to_contain_text(words("upload.goOnHint"))
-    slowed(again, 600_000)
+    stopped_after(again, 8)
     choose(again, field.card)
     until_sent(again, 30)
+    again.unroute_all(behavior="ignoreErrors")
     again.reload()
     expect(again.locator(".upload")).to_contain_text(words("upload.goOnHint"))
     (after,) = field.uploads()

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,17 @@ def slowed(page: Page, bytes_s: int = SLOW_BYTES_S) -> None:
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")
     session.send("Network.emulateNetworkConditions", {**line, "uploadThroughput": bytes_s})
+
+
+def stopped_after(page: Page, pieces: int) -> None:
+    """The line takes so many pieces of originals and no more, however late somebody looks."""
+    sent = count(1)
+
+    def take(route: Route) -> None:
+        if route.request.method != "PATCH" or next(sent) <= pieces:
+            route.continue_()
+
+    page.route("**/files/**", take)
 
 
 def until_sent(page: Page, percent: int) -> None:

@@ -7,7 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-_WEB = Path(__file__).parents[2] / "web" / "src"
+WEB = Path(__file__).parents[2] / "web" / "src"
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _LINE = re.compile(rf"^\s+(\w+): \[\s*({_STRING}),\s*({_STRING}),?\s*\]", re.MULTILINE)
 
@@ -16,8 +16,8 @@ _LINE = re.compile(rf"^\s+(\w+): \[\s*({_STRING}),\s*({_STRING}),?\s*\]", re.MUL
 def all_words() -> dict[str, tuple[str, str]]:
     """Key -> Vietnamese, English."""
     texts = {}
-    for path in (_WEB / "i18n.ts", *_WEB.glob("*/texts.ts")):
-        room = "" if path.parent == _WEB else f"{path.parent.name}."
+    for path in (WEB / "i18n.ts", *WEB.glob("*/texts.ts")):
+        room = "" if path.parent == WEB else f"{path.parent.name}."
         for key, vietnamese, english in _LINE.findall(path.read_text(encoding="utf-8")):
             texts[room + key] = (str(json.loads(vietnamese)), str(json.loads(english)))
     return texts

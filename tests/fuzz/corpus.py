@@ -41,8 +41,8 @@ from flycam.sync.exchange import (
     encode_manifest,
 )
 from flycam.sync.records import compute_record_delta
+from tests.ingest.photos import handmade
 from tests.ingest.photos.made_flights import LAT, LON
-from tests.ingest.preflight import handmade
 from tests.ingest.telemetry import (
     made_gpmf,
     made_streams,

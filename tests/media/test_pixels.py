@@ -20,7 +20,7 @@ from flycam.board.marks import convert_mark_photo
 from flycam.errors import FrameUnreadable, SourceUnreadable
 from flycam.media.photo import MAX_SCANS
 from flycam.media.pixels import measure_sharpness, open_pixels, read_pixel_checks
-from tests.ingest.preflight.handmade import ground, jpeg, segment, written
+from tests.ingest.photos.handmade import ground, jpeg, segment, written
 
 FORMATS = [("a.png", {}), ("a.tif", {}), ("b.tif", {"compression": "tiff_lzw"})]
 

@@ -46,7 +46,7 @@ def ingest_killed(data: Path, card: Path, number: int = signal.SIGKILL, stage: s
     assert process.wait() != 0
 
 
-_ENDS = ("is complete", "not end well", "not there", "lie there", "by hand")
+_ENDS = ("is complete", "not end well", "not there", "are there now", "by hand")
 
 
 def messages_of(data: Path, *ends: str) -> list[str]:

@@ -77,12 +77,12 @@ def test_a_sync_outlasts_its_own_store(tmp_path: Path, monkeypatch: pytest.Monke
     done = call(tmp_path / "field", "sync", "http://127.0.0.1:9", "--once")
     assert done.exit_code == 0, done.stderr
     assert len(rounds) == 2
-    assert "away since" in done.stderr
-    assert "it goes on" in done.stderr
+    assert "unavailable since" in done.stderr
+    assert "it resumes" in done.stderr
 
 
 def test_a_server_that_is_not_there_is_not_taken_for_the_own_store(tmp_path: Path) -> None:
     done = call(tmp_path / "field", "sync", "http://127.0.0.1:9", "--once", "--patience", "0.1")
     assert done.exit_code == 4
-    assert "away since" not in done.stderr
+    assert "unavailable since" not in done.stderr
     assert "http://127.0.0.1:9: " in done.stderr.splitlines()[-1]

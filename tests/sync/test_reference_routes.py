@@ -21,6 +21,7 @@ from tests.geodata.hostile_rasters import counting_server, hostile_raster
 from tests.serve.province import TOKENS, new_province, serving
 from tests.sync.boxes import Box, new_box
 from tests.sync.common_world import MASTS, furnish, standing
+from tests.waiting import ENOUGH_S
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def address(province: Box, tmp_path: Path) -> Iterator[str]:
 
 
 def fetched(box: Box, url: str, folder: Path, role: Role = Role.BOX) -> FetchReport:
-    line = ServerConnection(url, TOKENS[role], 20.0, "en", lambda _why: None, is_thin=True)
+    line = ServerConnection(url, TOKENS[role], ENOUGH_S, "en", lambda _why: None, is_thin=True)
     back = ReferenceFetcher(box.workspace, line, SyncApplyHooks(box.workspace), folder, TransferLimits())
     Sender(box.workspace, line, TransferLimits(), back=back).run_round()
     return back.got

@@ -21,6 +21,7 @@ from flycam.sync.server import answer_inventory_query
 from flycam.sync.step_planner import StepPlanner
 from tests.serve.province import TOKENS, new_province, serving
 from tests.sync.boxes import Box, new_box
+from tests.waiting import ENOUGH_S
 
 
 @pytest.fixture
@@ -41,7 +42,9 @@ def field(tmp_path: Path) -> Box:
     return box
 
 
-def sync(box: Box, url: str, token: str | None = TOKENS[Role.BOX], patience_s: float = 20.0) -> SyncReport:
+def sync(
+    box: Box, url: str, token: str | None = TOKENS[Role.BOX], patience_s: float = ENOUGH_S
+) -> SyncReport:
     line = ServerConnection(url, token, patience_s, "en", lambda _why: None, is_thin=True)
     sender = Sender(box.workspace, line, TransferLimits())
     sender.run_round()

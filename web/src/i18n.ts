@@ -386,7 +386,7 @@ const words = {
   volume: ["Khối lượng", "Volume"],
   volumeLost: ["mất {0} ± {1} m³", "lost {0} ± {1} m³"],
   volumeGained: ["bồi {0} ± {1} m³", "gained {0} ± {1} m³"],
-  volumeNothing: ["chưa vượt quá sai số", "no more than errors come to"],
+  volumeNothing: ["chưa vượt quá sai số", "no more than the errors add up to"],
   volumeNote: [
     "đo trên {0} % vết trượt, tính cả cây đã mất; so với đất không đổi xung quanh (không tính chỗ của thay đổi khác, kể cả đã bác bỏ, trừ khi không còn đủ đất); ± là một sigma",
     "measured on {0} % of it, trees that went included; against unchanged ground around (without that of other changes, rejected ones too, unless too little is left); ± is one sigma",

@@ -3,10 +3,20 @@
 import type { LonLat, Session } from "./api";
 import { t } from "./i18n";
 
-export const POINT_KINDS = ["rescue", "blocked", "crack", "landing", "assembly", "other"] as const;
+export const MARK_INK = "#14202b";
+/** Kinds of points in the order of the form, each with the drawing on its plate. */
+export const POINT_SIGNS = {
+  rescue: { plate: "#d55e00", ink: "#fff", glyph: "M12 4a2.6 2.6 0 1 1 0 5.2A2.6 2.6 0 0 1 12 4zM5.5 5l2.3 5.2c1 .6 7.4.6 8.4 0L18.5 5l1.9.9-2.8 6.3-2.6 1V21h-2.2v-5h-1.6v5H9v-7.8l-2.6-1L3.6 5.9z" },
+  blocked: { plate: "#f0e442", ink: MARK_INK, glyph: "M4 9.5h16v5H4zM6 16h2.5v5H6zM15.5 16H18v5h-2.5z" },
+  crack: { plate: "#cc79a7", ink: MARK_INK, glyph: "M13.5 3 8 11h4l-3 4h3.5L9 21l7.5-8h-4l3.5-4.5h-4z" },
+  landing: { plate: "#0072b2", ink: "#fff", glyph: "M6 4h3.5v6h5V4H18v16h-3.5v-6.5h-5V20H6z" },
+  assembly: { plate: "#009e73", ink: "#fff", glyph: "M6 3h2v1h11l-3 4.5L19 13H8v8H6z" },
+  other: { plate: "#fff", ink: MARK_INK, glyph: "M10.4 4h3.2l-.5 10h-2.2zM10.4 16.5h3.2V20h-3.2z" },
+};
+export const POINT_KINDS = Object.keys(POINT_SIGNS) as (keyof typeof POINT_SIGNS)[];
 export const MARK_STATUSES = ["open", "doing", "done", "removed"] as const;
 
-export type MarkKind = (typeof POINT_KINDS)[number] | "sector";
+export type MarkKind = keyof typeof POINT_SIGNS | "sector";
 export type MarkStatus = (typeof MARK_STATUSES)[number];
 
 export interface MarkLine {

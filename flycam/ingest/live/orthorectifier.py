@@ -789,8 +789,8 @@ class LiveOrthorectifier:
         name = catalog.flights.flight(record.flight_id).name
         raise OptionUnusable(
             _(
-                "{name}: this video lies in the flight {flight} already, and stays there; "
-                "give --flight {flight_id}",
+                "{name}: this video is in the flight {flight} already, and stays there; give --flight "
+                "{flight_id}",
                 name=self._film.name,
                 flight=name,
                 flight_id=record.flight_id,

@@ -466,7 +466,7 @@ def _complete_in_thread(
 ) -> None:
     def heed(_stage: str, _done: int, _of: int) -> None:
         if is_over():
-            raise Cancelled(_("given up: the next one goes on"))
+            raise Cancelled(_("given up: the next one continues"))
 
     # of this thread alone, on Linux
     with suppress(OSError, AttributeError):

@@ -60,9 +60,9 @@ class PhotoMetadata:
     is_drill         the photo carries flycam's exercise mark
     remarks          remarks of the reader ("XMP holds an entity declaration: ignored")
 
-    Angles as written, never judged. `gimbal` follows DJI's convention in every dialect that fills it (DJI,
-    Autel "drone:", Parrot "drone-parrot:", Skydio, Teal): pitch -90 looks straight down, yaw clockwise from
-    north. `camera` holds the "Camera:" (Pix4D) vocabulary as written, whose pitch 0 looks straight down.
+    Angles as written, never judged. `gimbal` follows DJI's convention in every dialect that fills it: pitch
+    -90 looks straight down, yaw clockwise from north. `camera` holds the "Camera:" (Pix4D) vocabulary as
+    written, whose pitch 0 looks straight down or at the horizon (the flight tells which), and nothing else.
     `aircraft` holds the body's yaw, pitch and roll; senseFly's fixed camera has only these.
 
     absolute_altitude_m   the maker's height above sea level; its datum is to be resolved

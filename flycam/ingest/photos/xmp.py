@@ -224,18 +224,9 @@ def _by_pattern(text: str) -> dict[str, str]:
 # -- Vocabularies of the makers, mapped to fields of `PhotoMetadata` -------------------------------
 #
 # `_FIELD_NAMES` is the one table: a row a maker, a column a field. A new maker is a new row, its `Dialect`,
-# its branch in `detect_dialect`, and the prefix of its namespace in `_PREFIXES`.
-#
-# DJI       drone-dji:     angles and altitudes in degrees and metres, DewarpData, RTK (DJI's published
-#           notes on image metadata; names as listed by ExifTool, misspelt GpsLongtitude included)
-# Autel     drone:         the same names as DJI; older firmware writes Camera: only
-# Parrot    drone-parrot:  CameraYawDegree ... in DJI's convention, DroneYawDegree ... of the body ("Embedded
-#           Photo Metadata" of Parrot); Bebops and Disco write the body's attitude alone, in Camera:
-# Skydio    drone-skydio:  CameraOrientationNED in DJI's convention; positions from take-off in "FLU"; a
-#           calibration of each unit (Skydio's "camera and metadata overview")
-# Teal      exif:          CameraPitch ... against the body, PlatformPitch ... of the body, as fractions
-# senseFly  sensefly:, Camera:  body attitude; heights both above the ellipsoid and above sea level
-# Pix4D     Camera:        photos of other makers that have only these tags
+# its branch in `detect_dialect`, and the prefix of its namespace in `_PREFIXES`. Names, senses and units of
+# the fields are those of `photo_reader.PhotoMetadata`; what a maker means otherwise (another zero of its
+# pitch, feet) is converted in `map_fields`. Sources are in docs/formats, a page for each maker.
 
 
 Values = Mapping[str, str]

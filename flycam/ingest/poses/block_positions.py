@@ -423,8 +423,8 @@ def _marks(block: PlanarBlock, control: GroundControl) -> tuple[list[_Mark], str
 def _too_few(path: Path, count: int) -> InputUnusable:
     return InputUnusable(
         _(
-            "{name}: {count} of its points lie in photos that hang together, and three are needed to place "
-            "photos without positions: mark more points, or give positions with --telemetry",
+            "{name}: {count} of its points are in photos that are tied together, and three are needed to "
+            "place photos without positions: mark more points, or give positions with --telemetry",
             name=path.name,
             count=count,
         )
@@ -606,9 +606,9 @@ def _agreeing(model: Floats, ground: Floats) -> Bools | None:
 def _not_found(path: Path, tried: int) -> InputUnusable:
     return InputUnusable(
         _(
-            "{name}: does not show the ground of these photos ({tried} places look alike, and they do not "
-            "agree on where the photos lie): give a map of the same ground, cut to about the area flown, or "
-            "positions with --telemetry",
+            "{name}: does not show the ground of these photos ({tried} places look alike, and they do "
+            "not agree on where the photos are): give a map of the same ground, cut to about the area "
+            "flown, or positions with --telemetry",
             name=path.name,
             tried=tried,
         )

@@ -461,7 +461,7 @@ def reject_bad_images(
             "unreadable",
             ngettext(
                 "{count} photo cannot be read, so left out; the reason is given with it.",
-                "{count} photos cannot be read, so left out; the reason stands with each.",
+                "{count} photos cannot be read, so left out; the reason is given with each.",
                 int(is_unread.sum()),
             ),
         ),
@@ -610,9 +610,9 @@ def _refusals(heights: CameraHeights, attitude: Attitude) -> tuple[_Refusal, ...
             ~np.isfinite(heights.height_m),
             HeightUnknown(
                 _(
-                    "has no usable height: no terrain lies under it, it says no height above take-off, and "
-                    "it shares too little ground with other photos to find one: register terrain (flycam dem "
-                    "add)"
+                    "has no usable height: there is no terrain under it, it gives no height above "
+                    "take-off, and it shares too little ground with other photos to find one: register "
+                    "terrain (flycam dem add)"
                 )
             ),
             "no_height",

@@ -160,8 +160,8 @@ class SteadyClock:
             return ()
         return (
             _(
-                "this machine's clock was set by {seconds:+.0f} s in flight: the flight goes on by the clock "
-                "as it was",
+                "this machine's clock was set by {seconds:+.0f} s in flight: the flight continues by the "
+                "clock as it was",
                 seconds=set_ns / 1e9,
             ),
         )
@@ -233,8 +233,8 @@ class TlogWriter:
 
     def _loss_reason(self, error: OSError) -> Message:
         return _(
-            "{folder}: the telemetry is not recorded at this moment ({why}); the map goes "
-            "on; free some space there",
+            "{folder}: the telemetry is not recorded at this moment ({why}); the map continues; free "
+            "some space there",
             folder=self._path.parent,
             why=error.strerror or error,
         )

@@ -460,7 +460,7 @@ def _events(
         except TelemetryGap:
             continue
     lost = len(triggers) - len(placed)
-    remarks = [_("{count} triggers lie where the log has no position", count=lost)]
+    remarks = [_("{count} triggers at times without a position in the log", count=lost)]
     return _unique_sequences(triggers[rows], placed), remarks if lost else []
 
 

@@ -402,8 +402,8 @@ def _is_stillborn(folder: Path) -> bool:
 def _make_unreadable_error(folder: Path) -> StorageFailed:
     return StorageFailed(
         _(
-            "{folder}: this upload lies here and cannot be opened; check the server's disk "
-            "and its log; what it brought is not touched",
+            "{folder}: this upload is here and cannot be opened; check the server's disk and its log; "
+            "its files are not touched",
             folder=folder,
         )
     )

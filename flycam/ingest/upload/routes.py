@@ -199,7 +199,7 @@ async def _receive(request: Request, writer: Writer, check: tuple[str, bytes] | 
     await _write(writer, buffer)
     if digest is not None and check is not None and digest.digest() != check[1]:
         await asyncio.to_thread(writer.drop)
-        raise Refused(460, pgettext("file of an upload", "the bytes came changed: send them again"))
+        raise Refused(460, pgettext("file of an upload", "the bytes arrived changed: send them again"))
 
 
 async def _write(writer: Writer, buffer: bytearray) -> None:

@@ -155,7 +155,7 @@ def lock_upload(folder: Path) -> Iterator[None]:
 
 def make_upload_not_found() -> NotFound:
     """Make the error for an unknown upload, also for accounts that may not see it."""
-    return NotFound(_("there is no such upload here any more; choose the same files again to go on"))
+    return NotFound(_("there is no such upload here any more; choose the same files again to resume"))
 
 
 def require_upload_space(place: Path, free: int, more: int) -> None:

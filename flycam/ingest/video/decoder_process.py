@@ -320,8 +320,8 @@ class Recorder:
         if not self._in_trouble:
             self._in_trouble = True
             trouble = _(
-                "{folder}: the video is not recorded at this moment ({why}); the map "
-                "goes on; free some space there",
+                "{folder}: the video is not recorded at this moment ({why}); the map continues; free "
+                "some space there",
                 folder=self._order.folder,
                 why=why,
             )

@@ -236,9 +236,9 @@ def make_open_error(url: str, why: str) -> SourceUnreadable:
     if url.lower().startswith("srt://"):
         return StreamUnreadable(
             _(
-                "{name}: nothing came; the bundled video library has no SRT: let {gateway} "
-                '(Debian package srt-tools) hand it on: {gateway} "{name}" '
-                "udp://127.0.0.1:5600, and give --video udp://127.0.0.1:5600",
+                "{name}: nothing arrived; the bundled video library has no SRT: let {gateway} (Debian "
+                'package srt-tools) hand it on: {gateway} "{name}" udp://127.0.0.1:5600, and give '
+                "--video udp://127.0.0.1:5600",
                 name=name,
                 gateway=_GATEWAY,
             )

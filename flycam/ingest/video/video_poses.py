@@ -268,8 +268,8 @@ def resolve_video_poses(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPo
         if is_flat_datum(datum):
             raise TerrainMissing(
                 _(
-                    "{name}: its heights are above sea, and without terrain nothing says how "
-                    "far below the ground lies: give terrain of that place with --dem",
+                    "{name}: its heights are above sea, and without terrain nothing says how far below "
+                    "the ground is: give terrain of that place with --dem",
                     name=log.name,
                 )
             )

@@ -86,7 +86,7 @@ class Outages:
         if self.last_s:
             notes.append(
                 _(
-                    "{name}: no picture came in the last {seconds:.0f} s before it was stopped",
+                    "{name}: no picture arrived in the last {seconds:.0f} s before it was stopped",
                     name=name,
                     seconds=self.last_s,
                 )
@@ -291,7 +291,7 @@ class Decoder:
 def _stopped_before(url: str) -> Cancelled:
     return Cancelled(
         _(
-            "{url}: stopped before any video came; the same command waits for it again",
+            "{url}: stopped before any video arrived; the same command waits for it again",
             url=strip_url_credentials(url),
         )
     )
@@ -599,8 +599,8 @@ class VideoSource:
 
     def _note_jumps(self, times: StreamTime) -> None:
         remark = _(
-            "{name}: the stream's own time jumped, or stood still; from there on pictures are timed by when "
-            "they came",
+            "{name}: the stream's own time jumped, or stood still; from there on pictures are timed by "
+            "their arrival",
             name=self.name,
         )
         if times.jumps and remark not in self.health.remarks:

@@ -417,7 +417,7 @@ def match_pair(a: MatchView, b: MatchView, terrain: TerrainGrid, plausible: Heig
     # with the base reversed the same planes meet, but behind the cameras: an image rotated by 180°
     is_plausible = _stands(a, b, poses, i[near], j[near], terrain, level, plausible)
     if is_plausible.mean() < _MIN_PLAUSIBLE_SHARE:
-        return _none(_("what matches lies where no ground can be"))
+        return _none(_("the matches are where no ground can be"))
     i, j, cosine = _guided_matches(a, b, poses, level, sigma, plausible)
     if i.size < _MIN_MATCHES:
         return _none(_("too few matches"))

@@ -95,9 +95,8 @@ class Fence:
         if not self._store.exists(self._given) or self._latest() != self._turn.number:
             raise FlightBusy(
                 _(
-                    "this piece of work was given to another worker, or its run has ended: "
-                    "nothing is written by this one; start 'flycam worker' again if it "
-                    "stands still"
+                    "this piece of work was given to another worker, or its run has ended: nothing is "
+                    "written by this one; start 'flycam worker' again if nothing moves"
                 )
             )
 

@@ -613,8 +613,8 @@ def _on_photos(
     if outside:
         notes.append(
             _(
-                "{name}: marks that lie outside their picture were left out ({count}: {marks}); were they "
-                "made on photos of another size?",
+                "{name}: marks outside their picture were left out ({count}: {marks}); were they made on "
+                "photos of another size?",
                 name=control.path.name,
                 count=len(outside),
                 marks=format_names(outside),
@@ -912,7 +912,7 @@ def describe_unfollowed_points(
         (_("{point}: {off_m:.1f} m", point=points[k].name, off_m=far_m[k]) for k in chosen[:3]), ", "
     )
     return _(
-        "{name}: control points that lie elsewhere than their marks show them: {count} of {all} ({points}); "
+        "{name}: control points that are elsewhere than their marks: {count} of {all} ({points}); "
         "correct or remove them.",
         name=name,
         count=len(chosen),
@@ -925,8 +925,8 @@ def describe_refused_reference(name: str, tie: ReferenceTie) -> Message:
     """Describe a self-consistent reference with which the adjustment was refused."""
     return _(
         "{name}: windows in agreement: {agreed} of {found}, but this flight's ties, heights and cameras "
-        "contradict a block that lies on it: the block was not moved onto it; check the reference's place "
-        "and its date.",
+        "contradict that position: the block was not moved onto it; check the reference's place and its "
+        "date.",
         name=name,
         agreed=tie.agreed,
         found=tie.found,

@@ -574,7 +574,7 @@ class FinishProgress:
 
     def _tell(self, stage: str, reached: float) -> None:
         if self._cancelled():
-            raise Cancelled(_("stopped as asked; what is done is kept: run the same command again to go on"))
+            raise Cancelled(_("stopped as asked; what is done is kept: run the same command again to resume"))
         self._reached = max(self._reached, reached)
         share = min((self._done_before + self._reached) / self._whole + 1e-9, 1.0)
         self._progress(stage, int(PERCENT * share), PERCENT)

@@ -815,8 +815,8 @@ def _require_photos(workspace: Workspace, flight: Flight) -> None:
             ngettext(
                 "{name}: {count} photo of this flight is on another node, only its map came "
                 "here; finish it there, or bring it with 'flycam bundle write --originals'",
-                "{name}: {count} photos of this flight are on another node, only its map came "
-                "here; finish it there, or bring them with 'flycam bundle write --originals'",
+                "{name}: {count} photos of this flight are on another node, only its map is here; finish "
+                "it there, or bring them with 'flycam bundle write --originals'",
                 elsewhere,
                 name=flight.name,
             )

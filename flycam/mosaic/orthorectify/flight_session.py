@@ -453,8 +453,8 @@ def require_free_name(workspace: Workspace, name: str) -> None:
     if taken is not None:
         raise NameTaken(
             _(
-                "{name}: another flight has this name: choose another --name, or give "
-                "--flight {flight_id} to go on with that one",
+                "{name}: another flight has this name: choose another --name, or give --flight "
+                "{flight_id} to add to that one",
                 name=name,
                 flight_id=taken.flight_id,
             )

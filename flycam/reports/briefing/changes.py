@@ -297,8 +297,7 @@ def _confirmed_summary(figures: PackFigures) -> Iterator[Message]:
         )
         if sum(figures.places.values()) < count:
             yield _(
-                "Maps and lists have {count} of them; those that lie on each other are one place,"
-                " counted once.",
+                "Maps and lists show {count} of them; those that overlap are one place, counted once.",
                 count=count,
             )
         if doubted := sum(bool(one.doubts) for one in figures.changes):
@@ -444,8 +443,8 @@ def _build_change_list(figures: PackFigures, changes: Sequence[PackChange]) -> I
     if any(one.size_in_commune for one in changes):
         notes.append(
             _(
-                "The table by commune counts what lies in the commune only; roads, houses and volumes on this"
-                " page are those of the whole change."
+                "The table by commune counts only what is in the commune; roads, houses and volumes on "
+                "this page are those of the whole change."
             )
         )
     if any(one.volume for one in changes):
@@ -573,7 +572,7 @@ def _volume(one: PackVolume) -> Message:
         value, sigma = (format_number(part, 0) for part in one.gained_m3)
         parts.append(_("gained {value} ± {sigma} m³", value=value, sigma=sigma))
     if one.is_nothing:
-        parts.append(_("no more than errors come to"))
+        parts.append(_("no more than the errors add up to"))
     parts.append(_("measured on {pct} of it", pct=format_percent(one.measured_pct)))
     return _("Volume: {volumes}", volumes=join(parts, "; "))
 

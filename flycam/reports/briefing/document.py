@@ -183,8 +183,8 @@ def _audit(figures: PackFigures) -> Iterator[BlockOf[Text]]:
         ]
     yield Paragraph(
         text=_(
-            "The audit log as it was then; flycam audit verify --head NUMBER:DIGEST shows "
-            "whether it still stands."
+            "The audit log as it was then; flycam audit verify --head NUMBER:DIGEST shows whether it is "
+            "unchanged."
         ),
         kind="small",
     )
@@ -395,9 +395,9 @@ def build_trouble_blocks(figures: PackFigures) -> Iterator[BlockOf[Text]]:
         yield Paragraph(text=_("No trouble is known: that does not mean that there is none."))
     if figures.layers_with_status:
         layers = join(map(format_layer_source, figures.layers_with_status), "; ")
-        note = _("Layers that say how things stand: {layers}.", layers=layers)
+        note = _("Layers that give the present state: {layers}.", layers=layers)
     else:
-        note = _("No layer says how things stand there (roads, masts, power): nothing is known.")
+        note = _("No layer gives the present state there (roads, masts, power): nothing is known.")
     yield Paragraph(text=note, kind="small")
 
 

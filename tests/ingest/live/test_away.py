@@ -78,7 +78,7 @@ def test_a_store_that_is_away_for_a_while_holds_a_flight_up_and_changes_nothing_
     assert outage.refused > 1
     assert report.flight.state is FlightState.READY
     assert tiles(house, report) == tiles(calm.workspace, undisturbed)
-    assert any("were away for" in str(one) for one in report.remarks)
+    assert any("were unavailable for" in str(one) for one in report.remarks)
     assert verify_objects(house).unrepaired == []
 
 
@@ -110,5 +110,5 @@ def test_a_real_database_that_crashes_in_flight_and_comes_back(
         assert crashed
         assert report.flight.state is FlightState.READY
         assert tiles(workspace, report) == tiles(calm.workspace, undisturbed)
-        assert any("were away for" in str(one) for one in report.remarks)
+        assert any("were unavailable for" in str(one) for one in report.remarks)
         assert verify_objects(workspace).unrepaired == []

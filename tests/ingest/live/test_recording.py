@@ -124,7 +124,8 @@ def test_what_a_killed_program_laid_and_recorded_is_completed_by_the_next(
             assert recover_recordings(house.workspace) == 0, "somebody records there"
             assert recover_link_logs(house.workspace) == 0, "somebody flies there"
             os.kill(process.pid, signal.SIGKILL)
-    until(lambda: recover_recordings(house.workspace) > 0)  # its decoder notices late that it is alone
+    # its decoder notices late that it is alone
+    until(lambda: recover_recordings(house.workspace) > 0, lambda: list_files(house.workspace.cache_dir))
     assert recover_link_logs(house.workspace) == 1  # and what the aircraft said
     (ended,) = complete_interrupted_streams(house.workspace)
     assert ended.state is FlightState.READY
@@ -134,6 +135,11 @@ def test_what_a_killed_program_laid_and_recorded_is_completed_by_the_next(
     pieces = house.workspace.catalog.recordings.list_for_flight(ended.flight_id)
     assert sum(piece.seconds for piece in pieces) > 2.0
     assert all(house.workspace.store.exists(keys.format_recording_key(piece.sha256)) for piece in pieces)
+
+
+def list_files(folder: Path) -> str:
+    """What lies there: each file with its size."""
+    return ", ".join(f"{one}: {one.stat().st_size}" for one in folder.rglob("*") if one.is_file())
 
 
 BEFORE_S = 4.0

@@ -11,7 +11,7 @@ from PIL import Image
 
 from flycam.ingest.photos.photo_reader import ExifMetadata, format_exif_time, read_exif
 from flycam.media.photo import TiffReader
-from tests.ingest.preflight.handmade import dji_note, exif_block, gps_of
+from tests.ingest.photos.handmade import dji_note, exif_block, gps_of
 
 ORDERS = pytest.mark.parametrize("order", ["<", ">"])
 

@@ -14,7 +14,7 @@ from flycam.errors import SourceUnreadable
 from flycam.ingest.photos.photo_reader import read_metadata, read_photos
 from flycam.ingest.photos.photo_search import search_photos
 from flycam.ingest.photos.xmp import Dialect
-from tests.ingest.preflight.handmade import (
+from tests.ingest.photos.handmade import (
     DJI_SPACE,
     DRILL_SPACE,
     dji_xmp,

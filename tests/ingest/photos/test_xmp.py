@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flycam.ingest.photos.xmp import read_xmp
-from tests.ingest.preflight.handmade import DJI_SPACE, PIX4D_SPACE, SKYDIO_SPACE, dji_xmp, xmp_packet
+from tests.ingest.photos.handmade import DJI_SPACE, PIX4D_SPACE, SKYDIO_SPACE, dji_xmp, xmp_packet
 
 
 def test_attributes_and_elements_are_the_same() -> None:
