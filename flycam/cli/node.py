@@ -886,7 +886,7 @@ def _group_line(some: Sequence[DueOriginal], names: Mapping[str, str]) -> Messag
     else:
         reason = ngettext("past {count} day", "past {count} days", first.days or 0)
     return _(
-        "{name}: {count} {kind}, {reason}, due since {day}",
+        "{name}: {kind} ({count}), {reason}, due since {day}",
         name=owner_name,
         count=len(some),
         kind=_RETAINED_KINDS[first.claim.kind],

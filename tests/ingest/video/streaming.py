@@ -23,7 +23,7 @@ from flycam.drill.video_drill import VideoDrillReport
 from flycam.drill.video_encoder import VideoEncoder
 from flycam.media.mp4 import VideoCodec
 from tests.ports import free_port
-from tests.waiting import ENOUGH_S, until
+from tests.waiting import ENOUGH_S, START_S, until
 
 SIZE_PX = (160, 96)
 BEGUN_S = 1_788_574_380
@@ -159,14 +159,26 @@ def on_air(
 
 @contextmanager
 def transport_stream(film: Path, port: int, coding: VideoCodec = VideoCodec.H264) -> Iterator[str]:
-    """A film sent once as MPEG-TS over UDP at its own speed; the receiver's address."""
+    """A film sent once as MPEG-TS over UDP, at its own speed, once somebody listens; its address."""
     command = [
         *("gst-launch-1.0", "-q", "filesrc", f"location={film}", "!", "qtdemux", "!", f"{coding.value}parse"),
         *("config-interval=-1", "!", "mpegtsmux", "alignment=7", "!"),
         *("udpsink", "host=127.0.0.1", f"port={port}", "sync=true"),
     ]
-    with running(command):
+    is_over = threading.Event()
+
+    def send() -> None:
+        until(lambda: is_over.is_set() or is_listening(port, "udp"), within_s=START_S, every_s=0.1)
+        with running(command):
+            is_over.wait()
+
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    try:
         yield f"udp://127.0.0.1:{port}"
+    finally:
+        is_over.set()
+        sender.join(ENOUGH_S)
 
 
 def replayed(
