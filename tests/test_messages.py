@@ -149,6 +149,16 @@ def test_a_message_is_the_same_after_it_was_stored(message: Message) -> None:
     assert decode_message(json.loads(json.dumps(encode_message(message)))) == message
 
 
+def test_a_stored_message_that_was_reworded_since_keeps_its_vietnamese() -> None:
+    told = _("{path}: the file is empty (0 bytes); copy it from the card again", path="a.jpg")
+    stored = {**encode_message(told), "text": "{path}: as it was called before"}
+    back = decode_message(stored)
+    assert back.in_language("vi") == told.in_language("vi") != back.in_language("en")
+    assert encode_message(back) == stored
+    now = decode_message({**encode_message(told), "vi": "{path}: cũ"})
+    assert now.in_language("vi") == told.in_language("vi")
+
+
 def test_equal_messages_are_one_key() -> None:
     one, other = _("{n} files", n=1), _("{n} files", n=2)
     assert {one: 1, other: 2, _("{n} files", n=1): 3} == {one: 3, other: 2}

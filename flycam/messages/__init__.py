@@ -38,6 +38,7 @@ class Message:
     values   by parameter; a value that is a message itself is put into the same language
     plural   English for any `count` but 1; "" if the text is the same for every count
     context  tells apart what is one text in English and several in another language; else ""
+    vi       Vietnamese as it was when the message was stored, for a catalogue that lacks the text by now
     """
 
     text: str
@@ -45,6 +46,7 @@ class Message:
     plural: str = ""
     count: int = 1
     context: str = ""
+    vi: str = field(default="", compare=False)
 
     def in_language(self, language: str) -> str:
         """Return the sentence in "en" or "vi"; English if the catalogue lacks it.
@@ -70,10 +72,13 @@ class Message:
             return ""
         catalogue = _catalogue(language)
         if self.plural:
-            return catalogue.ngettext(self.text, self.plural, self.count)
-        if self.context:
-            return catalogue.pgettext(self.context, self.text)
-        return catalogue.gettext(self.text)
+            found = catalogue.ngettext(self.text, self.plural, self.count)
+        elif self.context:
+            found = catalogue.pgettext(self.context, self.text)
+        else:
+            found = catalogue.gettext(self.text)
+        is_missing = language == "vi" and found in (self.text, self.plural)
+        return self.vi if is_missing and self.vi else found
 
     def __str__(self) -> str:
         return self.in_language("en")
@@ -107,12 +112,15 @@ def join(parts: Iterable[Message | str], separator: str = " ") -> Message:
 def encode_message(message: Message) -> dict[str, Any]:
     """Encode a message as plain JSON.
 
-    `decode_message` reads it in any later process and language.
+    `decode_message` reads it in any later process and language, also where another version has reworded it.
     """
     values = {name: _encode(value) for name, value in message.values.items()}
     more = {"plural": message.plural, "count": message.count} if message.plural else {}
     if message.context:
         more["context"] = message.context
+    # as it came, if another node or version wrote it: the same message, the same bytes
+    if (vi := message.vi or message.template("vi")) not in (message.text, message.plural):
+        more["vi"] = vi
     return {"text": message.text, "values": values, **more}
 
 
@@ -120,7 +128,7 @@ def decode_message(record: Mapping[str, Any]) -> Message:
     """Decode what `encode_message` made."""
     values = {name: _decode(one) for name, one in record["values"].items()}
     counted = record.get("plural", ""), record.get("count", 1)
-    return Message(record["text"], values, *counted, record.get("context", ""))
+    return Message(record["text"], values, *counted, record.get("context", ""), record.get("vi", ""))
 
 
 def from_fields(record: Mapping[str, str], key: str = "sentence") -> Message:
@@ -179,7 +187,7 @@ def _decode(value: Any) -> Value:
     if not isinstance(value, dict):
         plain: Value = value
         return plain
-    return _Pair(value["en"], value["vi"]) if "vi" in value else decode_message(value)
+    return _Pair(value["en"], value["vi"]) if "en" in value else decode_message(value)
 
 
 def _plain(value: object) -> Value:

@@ -372,7 +372,7 @@ def _decode_message(value: Any) -> Message:
         message = decode_message(value)
         if _require_plain_fields(message, _MAX_NESTED) > _MAX_MESSAGE_LETTERS:
             raise ValueError(f"{value!r:.40} is a message without an end")
-        message.to_fields()
+        _require_formattable(message)
     except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"{value!r:.40} is no message") from error
     return message
@@ -385,7 +385,7 @@ def _require_plain_fields(message: Message, max_nested: int) -> int:
     """
     letters = 0
     parts = {name: one for name, one in message.values.items() if isinstance(one, Message)}
-    for text in (message.text, message.plural):
+    for text in (message.text, message.plural, message.vi):
         fields = [
             (name, spec or "")
             for _text, name, spec, _conversion in string.Formatter().parse(text)
@@ -400,6 +400,15 @@ def _require_plain_fields(message: Message, max_nested: int) -> int:
         }
         letters += len(text) + sum(lengths.get(name, 0) for name, __ in fields)
     return letters + sum(_require_plain_fields(one, max_nested - 1) for one in parts.values())
+
+
+def _require_formattable(message: Message) -> None:
+    """Raise where a text does not fit the values, also the stored Vietnamese that no reader needs by now."""
+    for one in (message, Message(message.vi, message.values)):
+        one.to_fields()
+    for part in message.values.values():
+        if isinstance(part, Message):
+            _require_formattable(part)
 
 
 _DECODERS: Mapping[Any, Callable[[Any], Any]] = {
