@@ -412,8 +412,7 @@ def _remarks(
         )
     elif undated := sum(one.valid_ns is None for one in features):
         yield ngettext(
-            "{name}: {count} feature does not say when they stood so; the map shows them as old: give "
-            "--valid-time",
+            "{name}: {count} feature gives no date for its state; the map shows it as old: give --valid-time",
             "{name}: {count} features give no date for their state; the map shows them as old: give "
             "--valid-time",
             undated,

@@ -1040,7 +1040,7 @@ def lift_purge_command(*, data_dir: str | None, ref: str, reason: str) -> Output
         lines = lift_purge(workspace, ref, reason, who)
         hashes = sorted({one.sha256 for one in lines})
         line = ngettext(
-            "{count} original may come back: flycam verify --from CARD",
+            "{count} original can be restored: flycam verify --from CARD",
             "{count} originals can be restored: flycam verify --from CARD",
             len(hashes),
         )

@@ -362,9 +362,9 @@ def read_bundle_command(*, data_dir: str | None, path: Path) -> Output:
         if read.known:
             lines.append(
                 ngettext(
-                    "{count} tile was left out, for more came from {box} before: this is an older "
-                    "bundle, or two nodes carry this name (a copied disk): then give one a name of "
-                    "its own with FLYCAM_BOX and write its bundle again with --all",
+                    "{count} tile was left out, because more arrived from {box} before: this is an older "
+                    "bundle, or two nodes carry this name (a copied disk): then give one a name of its "
+                    "own with FLYCAM_BOX and write its bundle again with --all",
                     "{count} tiles were left out, because more arrived from {box} before: this is an "
                     "older bundle, or two nodes carry this name (a copied disk): then give one a name of "
                     "its own with FLYCAM_BOX and write its bundle again with --all",

@@ -813,8 +813,8 @@ def _require_photos(workspace: Workspace, flight: Flight) -> None:
     if elsewhere := len(find_remote_photos(workspace, flight.flight_id)):
         raise InputUnusable(
             ngettext(
-                "{name}: {count} photo of this flight is on another node, only its map came "
-                "here; finish it there, or bring it with 'flycam bundle write --originals'",
+                "{name}: {count} photo of this flight is on another node, only its map is here; finish "
+                "it there, or bring it with 'flycam bundle write --originals'",
                 "{name}: {count} photos of this flight are on another node, only its map is here; finish "
                 "it there, or bring them with 'flycam bundle write --originals'",
                 elsewhere,
