@@ -52,6 +52,8 @@ from flycam.sync.exchange import (
 from flycam.workspace import Workspace
 
 _MAX_LETTERS = 500  # of a name or a reason
+_MAX_WORK_CRS = 16
+"""Of one flight, which has one: each is set up in PROJ, and a name a frame would take minutes."""
 _MAX_LAT_DEG = 85.06
 """The map's edge: beyond it Web Mercator goes to infinity."""
 _MAX_FRAME_TILES = 1 << 18
@@ -232,6 +234,8 @@ def _require_work_crs(records: FlightRecords) -> None:
     """Raise ValueError for a work CRS that is none, or not in metres."""
     names = {records.flight.work_crs, *(one.header.exterior_prior.work_crs for one in records.frames)}
     names.update(one.exterior.work_crs for one in records.placements if one.exterior is not None)
+    if len(names) > _MAX_WORK_CRS:
+        raise ValueError(f"{records.flight.flight_id} has {len(names)} work CRS")
     for name in names:
         try:
             unit_m = describe_crs(name).unit_m

@@ -83,6 +83,18 @@ MASKED = replace(RECORDS, redactions=(MADE,), redaction_grounds=(GROUND,))
 
 
 POLE = shapely.box(104.0, 80.0, 105.0, 90.0)
+
+
+def name_many_crs(values: Any) -> None:
+    """A place for each of more frames than there are zones."""
+    first = values["placements"][0]
+    pose = json.loads(first["exterior"])
+    values["placements"] = [
+        {**first, "exterior": json.dumps({**pose, "work_crs": f"EPSG:{32600 + zone}"})}
+        for zone in range(1, 21)
+    ]
+
+
 GRID_FILE = "+proj=utm +zone=48 +nadgrids=/etc/passwd"
 INFINITE = shapely.Polygon([(1.0, 0.0), (1.0, 1.0), (float("inf"), 1.0), (float("inf"), 0.0)])
 WORLD_OF_TILES = {"z": 19, "x_start": 0, "y_start": 0, "x_stop": 1 << 19, "y_stop": 1 << 19}
@@ -170,6 +182,7 @@ def test_a_stick_that_tells_of_a_taking_back_uncovers_nothing_until_it_is_done_h
         (RECORDS, lambda values: spoil_orientation(values, "exterior_prior", work_crs="nan")),
         (RECORDS, lambda values: spoil_orientation(values, "exterior_prior", work_crs="EPSG:4326")),
         (RECORDS, lambda values: spoil_orientation(values, "exterior_prior", work_crs=GRID_FILE)),
+        (RECORDS, name_many_crs),
         (RECORDS, lambda values: values["flight"].update(work_crs="nan")),
         (RECORDS, lambda values: values["flight"].update(work_crs=GRID_FILE)),
         (RECORDS, lambda values: values["frames"][0].update(tiles=WORLD_OF_TILES)),
