@@ -383,6 +383,8 @@ def build_upload_status(
     includes_result: with its result, which may be long.
     """
     manifest = upload.manifest
+    # before the damaged files: the last may be stored meanwhile, and "saved" must not come without its name
+    is_saved = upload.is_saved
     expires_s = reception.uploads.get_expiry(upload)
     trouble = reception.get_trouble(upload)
     sizes = [file.size for file in manifest.files]
@@ -404,7 +406,7 @@ def build_upload_status(
         bytes=sum(sizes),
         bytes_received=sum(upload.offsets),
         bytes_stored=sum(sizes[number] for number in list(upload.stored)),
-        saved=upload.is_saved,
+        saved=is_saved,
         looked=(upload.folder / PREVIEW_FILE).exists(),
         progress=get_upload_progress(upload),
         laid=get_upload_result_so_far(upload) if includes_result else None,

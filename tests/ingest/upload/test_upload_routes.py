@@ -21,7 +21,10 @@ import pytest
 
 from flycam.http.guards import Services
 from flycam.http.protocol import MAX_LARGE_BYTES
-from flycam.ingest.upload.upload import Upload
+from flycam.ingest.upload.memory_card import SkippedFiles
+from flycam.ingest.upload.routes import build_upload_status
+from flycam.ingest.upload.service import UploadService
+from flycam.ingest.upload.upload import Upload, UploadFile
 from flycam.model.access import Role
 from flycam.storage import keys
 from flycam.workspace import Workspace
@@ -262,6 +265,28 @@ def test_a_photo_that_came_cut_off_keeps_the_card_by_its_name(url: str, services
     assert services.uploads_dir is not None
     again = Upload(services.uploads_dir / fields["upload_id"])
     assert again.is_saved and again.missing_files.count == 2
+
+
+def test_no_answer_says_saved_without_the_damaged_file_that_was_last(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is noted as stored, and damaged, while the answer is being made."""
+    reception = UploadService(services)
+    reception.start()
+    upload = reception.uploads.open("Lan", [UploadFile(path="a.jpg", size=4, modified_ms=1)])
+    none_yet = upload.missing_files
+
+    def store_last(upload: Upload) -> SkippedFiles:
+        upload.note_stored(0, "0" * 64, is_damaged=True)
+        return none_yet
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Upload, "missing_files", property(store_last))
+        meanwhile = build_upload_status(reception, upload)
+    after = build_upload_status(reception, upload)
+    reception.stop()
+    assert (meanwhile.saved, meanwhile.passed_over) == (False, 0)
+    assert (after.saved, after.passed_over) == (True, 1)
 
 
 def test_words_that_make_no_sense(url: str) -> None:
