@@ -28,6 +28,7 @@ from flycam.change.features import (
     compute_grain,
     compute_prior_water,
     compute_relief,
+    smooth_along_edges,
     to_probability,
 )
 from flycam.change.image_pair import ImagePair, WorkPair, to_work_grid
@@ -543,7 +544,7 @@ _SURE_LOGIT = 6.0
 # changed less than a quarter of the ground around, in colour and in light
 _SAME = -0.1
 _WATER_ABOVE_M, _LOWEST_M = 4.0, 0.6
-_BARE_SMOOTH_M, _WATER_SMOOTH_M = 0.8, 1.6
+_BARE_SMOOTH_M, _WATER_SMOOTH_M = 5.0, 1.6
 # Cuts that extract patches, chosen by hand on development scenes, not fitted: which patch is kept, and its
 # score, are fitted on what these cuts give, so after a change of one fit again (bench/change_fit.py).
 # Bare ground: logit, and the width of necks that are broken; from the first detector on, scenes 501 to 520
@@ -574,10 +575,12 @@ class CellEvidence:
 def compute_cell_evidence(work: WorkPair) -> CellEvidence:
     """Compute the relief, features and evidence of each cell."""
     planes = compute_cell_planes(work, compute_relief(work.heights_m, work.cell_m))
+    bare = np.clip(_changed(COEFFICIENTS.models["bare"], planes.cues), -_SURE_LOGIT, _SURE_LOGIT)
+    radius = max(round(_BARE_SMOOTH_M / work.cell_m), 1)
     return CellEvidence(
         work=work,
         planes=planes,
-        bare=_smooth(_changed(COEFFICIENTS.models["bare"], planes.cues), _BARE_SMOOTH_M / work.cell_m),
+        bare=smooth_along_edges(bare, work.after, work.seen, radius, work.cell_m),
         flooded=_smooth(_changed(COEFFICIENTS.models["flooded"], planes.cues), _WATER_SMOOTH_M / work.cell_m),
     )
 
