@@ -383,11 +383,11 @@ def build_upload_status(
     includes_result: with its result, which may be long.
     """
     manifest = upload.manifest
-    # before the damaged files: the last may be stored meanwhile, and "saved" must not come without its name
-    is_saved = upload.is_saved
     expires_s = reception.uploads.get_expiry(upload)
     trouble = reception.get_trouble(upload)
     sizes = [file.size for file in manifest.files]
+    # before the damaged files: the last may be stored meanwhile, and "saved" must not come without its name
+    stage, is_saved = get_upload_stage(upload), upload.is_saved
     on_card = upload.missing_files
     photos = upload.numbers[FileKind.PHOTO]
     return UploadStatus(
@@ -397,7 +397,7 @@ def build_upload_status(
         owner=manifest.owner,
         began=format_iso(int(manifest.created_s * 1e9)),
         expires=None if expires_s is None else format_iso(int(expires_s * 1e9)),
-        stage=get_upload_stage(upload),
+        stage=stage,
         files=len(sizes),
         photos=len(photos),
         heads=sum(upload.offsets[number] > 0 for number in photos),

@@ -285,8 +285,8 @@ def test_no_answer_says_saved_without_the_damaged_file_that_was_last(
         meanwhile = build_upload_status(reception, upload)
     after = build_upload_status(reception, upload)
     reception.stop()
-    assert (meanwhile.saved, meanwhile.passed_over) == (False, 0)
-    assert (after.saved, after.passed_over) == (True, 1)
+    assert (meanwhile.saved, meanwhile.stage, meanwhile.passed_over) == (False, "receiving", 0)
+    assert (after.saved, after.stage, after.passed_over) == (True, "laying", 1)
 
 
 def test_words_that_make_no_sense(url: str) -> None:
