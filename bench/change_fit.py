@@ -25,7 +25,7 @@ import numpy as np
 from bench.change_cells import cell_models, cells_of
 from bench.change_judged import Judged, patches_with_truth
 from bench.change_scenes import FITTED_CALM, FITTED_STORM, Scene
-from bench.change_validate import best_cut, held_out, quiet_cut, report
+from bench.change_validate import held_out, quiet_cut, report
 from bench.change_weights import patch_weights
 from flycam.change.features import COEFFICIENTS, DETECTOR_FILE, DetectorCoefficients
 
@@ -34,8 +34,7 @@ def patch_models(scenes: Sequence[Judged]) -> DetectorCoefficients:
     """The coefficients with these weights of patches and least scores."""
     weights = patch_weights(scenes)
     left_out = held_out(scenes, patch_weights)
-    cuts = {kind: round(best_cut(left_out, kind), 2) for kind in ("landslide", "flood")}
-    cuts["other"] = quiet_cut(left_out, "other", cuts)
+    cuts = {kind: quiet_cut(left_out, kind) for kind in ("landslide", "flood", "other")}
     print("\n".join([f"least scores: {cuts}", *report(left_out)]))
     like = {f"like_{kind.value}": model for kind, model in weights.like.items()}
     right = {kind.value: model for kind, model in weights.right.items()}

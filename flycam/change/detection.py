@@ -157,8 +157,14 @@ def _through_middles(ring: Doubles, off_cells: float) -> Doubles:
 
 
 def _as_large(rings: Sequence[Doubles], exact: Sequence[Doubles]) -> bool:
-    areas = [_area(some[0]) - sum(map(_area, some[1:])) for some in (rings, exact)]
-    return abs(areas[0] - areas[1]) <= _AREA_OFF * areas[1]
+    wanted = _area_within(exact)
+    return abs(_area_within(rings) - wanted) <= _AREA_OFF * wanted
+
+
+def _area_within(rings: Sequence[Doubles]) -> float:
+    """Return the area within an exterior ring and outside its holes."""
+    exterior, *holes = rings
+    return _area(exterior) - sum(map(_area, holes))
 
 
 def _area(ring: Doubles) -> float:
@@ -304,6 +310,19 @@ OVER_RIM = tuple(f"{name}_over_rim" for name in _MEAN_CUES)
 EDGED = tuple(f"edged_{name}" for name in _EDGED_CUES)
 MEASURES = (*SHAPE_MEASURES, *_MEAN_CUES, *OVER_RIM, *EDGED)
 """Names of the numbers of `measure_patch`, in their order."""
+_TERRAIN_MEASURES = (
+    "slope",
+    "least_slope",
+    "above_floor",
+    "fall",
+    "downhill",
+    "level",
+    "fills",
+    "head",
+    "foot",
+    "runs_out",
+    "over_water",
+)
 _MIN_INNER = 40
 _BY_WATER_M = 3.0
 # a mountain river in flood; steeper ground holds no level water
@@ -331,13 +350,13 @@ class CellPlanes:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PatchMeasures:
-    """Measures of a patch: `values` in the order of MEASURES, and its size and slope.
+    """Measures of a patch: `values` in the order of MEASURES, and its length and slope.
 
-    mean_slope_deg  of its ground whose height is known, NaN where that is under half of it
+    Those of its place on the slope, and `mean_slope_deg`, are NaN where the height of less than half of its
+    ground is known.
     """
 
     values: NDArray[np.float64]
-    area_m2: float
     length_m: float
     mean_slope_deg: float
 
@@ -376,11 +395,17 @@ def measure_patch(patch: Patch, logits: Reals, planes: CellPlanes) -> PatchMeasu
     }
     for name in _MEAN_CUES:
         numbers[name] = float(planes.cues[PIXEL_FEATURES.index(name)][place][mask].mean())
+    known = relief.known[place][mask]
+    if known.mean() >= _MIN_KNOWN:
+        mean_slope = float(slope[known].mean())
+    else:
+        # a middle value would pass for measured
+        numbers.update(dict.fromkeys(_TERRAIN_MEASURES, math.nan))
+        mean_slope = math.nan
     return PatchMeasures(
         values=np.array([numbers[name] for name in MEASURES]),
-        area_m2=patch.cells * cell_m**2,
         length_m=along * cell_m,
-        mean_slope_deg=_mean_slope_deg(slope, relief.known[place][mask]),
+        mean_slope_deg=math.degrees(math.atan(mean_slope)),
     )
 
 
@@ -451,16 +476,6 @@ def _shape(mask: Mask, cell_m: float) -> Numbers:
         "longest_runs": longest,
         "ragged": len(outline) / math.sqrt(cells),
     }
-
-
-def _mean_slope_deg(slope: Reals, known: Mask) -> float:
-    """Return the mean slope of cells whose height is known; NaN where too few are.
-
-    A middle value would pass for measured.
-    """
-    if known.mean() < _MIN_KNOWN:
-        return math.nan
-    return math.degrees(math.atan(float(slope[known].mean())))
 
 
 def _furrowed(grain: Reals, mask: Mask) -> float:
@@ -735,7 +750,7 @@ class ChangeCandidate:
     kind            its most likely kind
     score           probability that it is of that kind, 0 to 1
     rings           N×2 float64 (column, row) of the pair's pixels, centres at integers: exterior, then holes
-    area_m2         without holes
+    area_m2         within the exterior and outside the holes
     length_m        along its longest axis
     mean_slope_deg  of the terrain under it; NaN where it is not known under half of it
     """
@@ -846,13 +861,19 @@ def choose_patches(
 ) -> list[tuple[ChangeKind, Patch, PatchMeasures]]:
     """Choose the likeliest complete patches among those that overlap, with kind.
 
-    shape  of the work grid. A larger patch is preferred where both are as likely.
+    shape  of the work grid. A larger patch is preferred where both are as likely. Where the terrain is not
+           known, no kind but "other" can be told.
     """
     ranked = []
     for number, (_, what) in enumerate(patches):
-        logits = {kind: compute_logit(like[kind], what) + _FAVOUR[kind] for kind in kinds}
-        kind = max(kinds, key=lambda one: logits[one])
-        if logits[kind] > _MIN_LIKENESS[kind]:
+        is_on_terrain = math.isfinite(what.mean_slope_deg)
+        logits = {
+            kind: compute_logit(like[kind], what) + _FAVOUR[kind]
+            for kind in kinds
+            if is_on_terrain or kind == ChangeKind.OTHER
+        }
+        kind = max(logits, key=lambda one: logits[one], default=ChangeKind.OTHER)
+        if kind in logits and logits[kind] > _MIN_LIKENESS[kind]:
             rank = logits[kind] + _LARGER * what.values[MEASURES.index("size")]
             ranked.append((-rank, number, kind))
     ranked.sort()
@@ -872,7 +893,7 @@ def _candidate(seen: CellEvidence, patch: ScoredPatch) -> ChangeCandidate:
         kind=patch.kind,
         score=patch.score,
         rings=tuple(rings),
-        area_m2=patch.what.area_m2,
+        area_m2=_area_within(rings) * seen.work.cell_m**2 / math.prod(seen.work.to_pixels),
         length_m=patch.what.length_m,
         mean_slope_deg=patch.what.mean_slope_deg,
     )

@@ -62,9 +62,9 @@ class Logistic:
         return np.asarray(z, np.float64)
 
     def standardise(self, values: Doubles) -> Doubles:
-        """Return x of N×len(cues) values."""
+        """Return x of N×len(cues) values; 0, which is evidence of nothing, for NaN."""
         x = (values - np.array(self.mean)) / np.array(self.spread)
-        return np.asarray(np.clip(x, -_MAX_STANDARD, _MAX_STANDARD), np.float64)
+        return np.asarray(np.clip(np.nan_to_num(x), -_MAX_STANDARD, _MAX_STANDARD), np.float64)
 
     def logit_planes(self, planes: Reals) -> Reals:
         """Return z of each cell of len(cues)×H×W planes, a few rows at a time."""
