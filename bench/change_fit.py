@@ -29,9 +29,9 @@ from bench.change_validate import held_out, quiet_cut, report
 from bench.change_weights import patch_weights
 from flycam.change.features import COEFFICIENTS, DETECTOR_FILE, DetectorCoefficients
 
-# By hand: on the fitted looks 0.7 would do, on looks held aside and on another renderer (seeds 254001 to 254020,
-# 254501 to 254508, 255...) new crops and ploughed plots raise 5 to 10 false ones a square kilometre from there,
-# and hardly one slide more is noticed than from here
+# By hand: on the fitted looks 0.7 would do; on looks held aside and on another renderer (seeds 254001 to
+# 254020, 254501 to 254508, 255...) new crops and ploughed plots raise 5 to 10 false ones a square kilometre
+# from there, and hardly one slide more is noticed than from here
 _OTHER_FROM = 0.96
 
 

@@ -1,8 +1,8 @@
 """What weights of patches are worth on scenes that had no part in them, and where the scores are best cut.
 
-Every scene is judged by weights fitted on the others (folds of whole scenes). Slides and floods are shown from
-the least score from which each kind raises a third of the false alarms allowed without a storm (one a square
-kilometre).
+Every scene is judged by weights fitted on the others (folds of whole scenes). Slides and floods are shown
+from the least score from which each kind raises a third of the false alarms allowed without a storm (one a
+square kilometre).
 """
 
 from __future__ import annotations
