@@ -747,7 +747,7 @@ FITTED_WEIGHTS = DetectorWeights(
 class ChangeCandidate:
     """One patch that may have changed.
 
-    kind            its most likely kind
+    kind            its most likely kind; other where the terrain is not known
     score           probability that it is of that kind, 0 to 1
     rings           N×2 float64 (column, row) of the pair's pixels, centres at integers: exterior, then holes
     area_m2         within the exterior and outside the holes
@@ -861,19 +861,13 @@ def choose_patches(
 ) -> list[tuple[ChangeKind, Patch, PatchMeasures]]:
     """Choose the likeliest complete patches among those that overlap, with kind.
 
-    shape  of the work grid. A larger patch is preferred where both are as likely. Where the terrain is not
-           known, no kind but "other" can be told.
+    shape  of the work grid. A larger patch is preferred where both are as likely.
     """
     ranked = []
     for number, (_, what) in enumerate(patches):
-        is_on_terrain = math.isfinite(what.mean_slope_deg)
-        logits = {
-            kind: compute_logit(like[kind], what) + _FAVOUR[kind]
-            for kind in kinds
-            if is_on_terrain or kind == ChangeKind.OTHER
-        }
-        kind = max(logits, key=lambda one: logits[one], default=ChangeKind.OTHER)
-        if kind in logits and logits[kind] > _MIN_LIKENESS[kind]:
+        logits = {kind: compute_logit(like[kind], what) + _FAVOUR[kind] for kind in kinds}
+        kind = max(kinds, key=lambda one: logits[one])
+        if logits[kind] > _MIN_LIKENESS[kind]:
             rank = logits[kind] + _LARGER * what.values[MEASURES.index("size")]
             ranked.append((-rank, number, kind))
     ranked.sort()
@@ -890,7 +884,8 @@ def compute_logit(model: Logistic, what: PatchMeasures) -> float:
 def _candidate(seen: CellEvidence, patch: ScoredPatch) -> ChangeCandidate:
     rings = trace_rings(patch.patch, seen.work.to_pixels, _MIN_HOLE_M2 / seen.work.cell_m**2)
     return ChangeCandidate(
-        kind=patch.kind,
+        # how it lies tells what it is, and that is not known here
+        kind=ChangeKind.OTHER if math.isnan(patch.what.mean_slope_deg) else patch.kind,
         score=patch.score,
         rings=tuple(rings),
         area_m2=_area_within(rings) * seen.work.cell_m**2 / math.prod(seen.work.to_pixels),
