@@ -555,12 +555,12 @@ def smooth_along_edges(values: Reals, linear: Reals, seen: Mask, radius: int, ce
 
 def _filter_guided(values: Reals, guide: Reals, seen: Mask, radius: int) -> Reals:
     weight = seen.astype(np.float32)
+    square = (2 * radius + 1,) * 2
+    count = np.maximum(np.asarray(cv2.blur(weight, square), np.float32), np.float32(1e-3))
 
     def mean(plane: Reals) -> Reals:
-        return np.asarray(cv2.blur(plane * weight, (2 * radius + 1,) * 2), np.float32) / count
+        return np.asarray(cv2.blur(plane * weight, square) / count, np.float32)
 
-    count = np.float32(1.0)
-    count = np.maximum(mean(np.ones_like(values)), np.float32(1e-3))
     means, value_mean = np.stack([mean(plane) for plane in guide]), mean(values)
     covariance = np.empty((*values.shape, 3, 3), np.float32)
     for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)):
@@ -572,7 +572,10 @@ def _filter_guided(values: Reals, guide: Reals, seen: Mask, radius: int) -> Real
     )
     slopes = np.moveaxis(np.linalg.solve(covariance, with_values[..., None])[..., 0], -1, 0)
     offset = value_mean - (slopes * means).sum(axis=0)
-    return sum((mean(slope) * plane for slope, plane in zip(slopes, guide, strict=True)), mean(offset))
+    out = mean(offset)
+    for slope, plane in zip(slopes, guide, strict=True):
+        out += mean(slope) * plane
+    return out
 
 
 def _colours(
