@@ -15,7 +15,7 @@ from flycam.change.image_pair import to_work_grid
 from flycam.drill.appearance import Confuser, normalise_field_work
 
 _OLD_CUES = ("green_before", "rough_before", "slope", "above_floor", "above_bed")
-_PER_SCENE, _MOST_CELLS = 3_000, 120_000
+_PER_SCENE, _MOST_CELLS = 3_000, 240_000
 # what a cell is: a slide, a flood, the old river, 3 + a Confuser, or the rest
 _SLIDE, _FLOOD, _RIVER, _REST = 1, 2, 3, 12
 _SOIL, _SOIL_COUNTS = (Confuser.PLOUGHED, Confuser.CLEARED, Confuser.ROAD, Confuser.CUTTING), 0.2

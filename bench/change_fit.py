@@ -25,17 +25,21 @@ import numpy as np
 from bench.change_cells import cell_models, cells_of
 from bench.change_judged import Judged, patches_with_truth
 from bench.change_scenes import FITTED_CALM, FITTED_STORM, Scene
-from bench.change_validate import best_cut, held_out, quiet_cut, report
+from bench.change_validate import held_out, quiet_cut, report
 from bench.change_weights import patch_weights
 from flycam.change.features import COEFFICIENTS, DETECTOR_FILE, DetectorCoefficients
+
+# By hand: on the fitted looks 0.7 would do; on looks held aside and on another renderer (seeds 254001 to
+# 254020, 254501 to 254508, 255...) new crops and ploughed plots raise 5 to 10 false ones a square kilometre
+# from there, and hardly one slide more is noticed than from here
+_OTHER_FROM = 0.96
 
 
 def patch_models(scenes: Sequence[Judged]) -> DetectorCoefficients:
     """The coefficients with these weights of patches and least scores."""
     weights = patch_weights(scenes)
     left_out = held_out(scenes, patch_weights)
-    cuts = {kind: round(best_cut(left_out, kind), 2) for kind in ("landslide", "flood")}
-    cuts["other"] = quiet_cut(left_out, "other", cuts)
+    cuts = {**{kind: quiet_cut(left_out, kind) for kind in ("landslide", "flood")}, "other": _OTHER_FROM}
     print("\n".join([f"least scores: {cuts}", *report(left_out)]))
     like = {f"like_{kind.value}": model for kind, model in weights.like.items()}
     right = {kind.value: model for kind, model in weights.right.items()}

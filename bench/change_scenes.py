@@ -106,8 +106,8 @@ DEVELOPMENT_CALM = (
 
 _LOOK_STORM, _LOOK_CALM = ((450.0, 0.5),), ((600.0, 0.5),)
 # what the detector is fitted on: many looks, and some of the drill's own; cells on the first calm ones
-FITTED_STORM = (*DEVELOPMENT_STORM[:6], *_scenes(200_001, _LOOK_STORM * 32, storm=True, look="fitted"))
-FITTED_CALM = (*DEVELOPMENT_CALM[:2], *_scenes(201_001, _LOOK_CALM * 10, storm=False, look="fitted"))
+FITTED_STORM = (*DEVELOPMENT_STORM[:6], *_scenes(210_001, _LOOK_STORM * 200, storm=True, look="fitted"))
+FITTED_CALM = (*DEVELOPMENT_CALM[:2], *_scenes(211_001, _LOOK_CALM * 30, storm=False, look="fitted"))
 LOOKS = {
     look: (
         *_scenes(first, _LOOK_STORM * 10, storm=True, look=look),

@@ -786,15 +786,16 @@ def _without_terrain(share: float) -> list[Message]:
         return [
             _(
                 "no terrain: landslide, flood and other cannot be distinguished, each "
-                "candidate may be any of them, and scores are not probabilities; register it "
+                "candidate is called other, and scores are not probabilities; register it "
                 "with 'flycam dem add', or give it with --dem, and compare again"
             )
         ]
     return [
         _(
             "no terrain is known under {percent:.0f} % of the ground: there landslide, flood "
-            "and other cannot be distinguished, and scores are not probabilities; register "
-            "it with 'flycam dem add', or give it with --dem, and compare again",
+            "and other cannot be distinguished, each candidate is called other, and scores "
+            "are not probabilities; register it with 'flycam dem add', or give it with --dem, "
+            "and compare again",
             percent=100.0 * share,
         )
     ]

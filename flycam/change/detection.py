@@ -28,6 +28,7 @@ from flycam.change.features import (
     compute_grain,
     compute_prior_water,
     compute_relief,
+    smooth_along_edges,
     to_probability,
 )
 from flycam.change.image_pair import ImagePair, WorkPair, to_work_grid
@@ -156,8 +157,14 @@ def _through_middles(ring: Doubles, off_cells: float) -> Doubles:
 
 
 def _as_large(rings: Sequence[Doubles], exact: Sequence[Doubles]) -> bool:
-    areas = [_area(some[0]) - sum(map(_area, some[1:])) for some in (rings, exact)]
-    return abs(areas[0] - areas[1]) <= _AREA_OFF * areas[1]
+    wanted = _area_within(exact)
+    return abs(_area_within(rings) - wanted) <= _AREA_OFF * wanted
+
+
+def _area_within(rings: Sequence[Doubles]) -> float:
+    """Return the area within an exterior ring and outside its holes."""
+    exterior, *holes = rings
+    return _area(exterior) - sum(map(_area, holes))
 
 
 def _area(ring: Doubles) -> float:
@@ -303,6 +310,19 @@ OVER_RIM = tuple(f"{name}_over_rim" for name in _MEAN_CUES)
 EDGED = tuple(f"edged_{name}" for name in _EDGED_CUES)
 MEASURES = (*SHAPE_MEASURES, *_MEAN_CUES, *OVER_RIM, *EDGED)
 """Names of the numbers of `measure_patch`, in their order."""
+_TERRAIN_MEASURES = (
+    "slope",
+    "least_slope",
+    "above_floor",
+    "fall",
+    "downhill",
+    "level",
+    "fills",
+    "head",
+    "foot",
+    "runs_out",
+    "over_water",
+)
 _MIN_INNER = 40
 _BY_WATER_M = 3.0
 # a mountain river in flood; steeper ground holds no level water
@@ -330,13 +350,13 @@ class CellPlanes:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PatchMeasures:
-    """Measures of a patch: `values` in the order of MEASURES, and its size and slope.
+    """Measures of a patch: `values` in the order of MEASURES, and its length and slope.
 
-    mean_slope_deg  of its ground whose height is known, NaN where that is under half of it
+    Those of its place on the slope, and `mean_slope_deg`, are NaN where the height of less than half of its
+    ground is known.
     """
 
     values: NDArray[np.float64]
-    area_m2: float
     length_m: float
     mean_slope_deg: float
 
@@ -375,11 +395,17 @@ def measure_patch(patch: Patch, logits: Reals, planes: CellPlanes) -> PatchMeasu
     }
     for name in _MEAN_CUES:
         numbers[name] = float(planes.cues[PIXEL_FEATURES.index(name)][place][mask].mean())
+    known = relief.known[place][mask]
+    if known.mean() >= _MIN_KNOWN:
+        mean_slope = float(slope[known].mean())
+    else:
+        # a middle value would pass for measured
+        numbers.update(dict.fromkeys(_TERRAIN_MEASURES, math.nan))
+        mean_slope = math.nan
     return PatchMeasures(
         values=np.array([numbers[name] for name in MEASURES]),
-        area_m2=patch.cells * cell_m**2,
         length_m=along * cell_m,
-        mean_slope_deg=_mean_slope_deg(slope, relief.known[place][mask]),
+        mean_slope_deg=math.degrees(math.atan(mean_slope)),
     )
 
 
@@ -450,16 +476,6 @@ def _shape(mask: Mask, cell_m: float) -> Numbers:
         "longest_runs": longest,
         "ragged": len(outline) / math.sqrt(cells),
     }
-
-
-def _mean_slope_deg(slope: Reals, known: Mask) -> float:
-    """Return the mean slope of cells whose height is known; NaN where too few are.
-
-    A middle value would pass for measured.
-    """
-    if known.mean() < _MIN_KNOWN:
-        return math.nan
-    return math.degrees(math.atan(float(slope[known].mean())))
 
 
 def _furrowed(grain: Reals, mask: Mask) -> float:
@@ -543,7 +559,7 @@ _SURE_LOGIT = 6.0
 # changed less than a quarter of the ground around, in colour and in light
 _SAME = -0.1
 _WATER_ABOVE_M, _LOWEST_M = 4.0, 0.6
-_BARE_SMOOTH_M, _WATER_SMOOTH_M = 0.8, 1.6
+_BARE_SMOOTH_M, _WATER_SMOOTH_M = 5.0, 1.6
 # Cuts that extract patches, chosen by hand on development scenes, not fitted: which patch is kept, and its
 # score, are fitted on what these cuts give, so after a change of one fit again (bench/change_fit.py).
 # Bare ground: logit, and the width of necks that are broken; from the first detector on, scenes 501 to 520
@@ -574,10 +590,12 @@ class CellEvidence:
 def compute_cell_evidence(work: WorkPair) -> CellEvidence:
     """Compute the relief, features and evidence of each cell."""
     planes = compute_cell_planes(work, compute_relief(work.heights_m, work.cell_m))
+    bare = np.clip(_changed(COEFFICIENTS.models["bare"], planes.cues), -_SURE_LOGIT, _SURE_LOGIT)
+    radius = max(round(_BARE_SMOOTH_M / work.cell_m), 1)
     return CellEvidence(
         work=work,
         planes=planes,
-        bare=_smooth(_changed(COEFFICIENTS.models["bare"], planes.cues), _BARE_SMOOTH_M / work.cell_m),
+        bare=smooth_along_edges(bare, work.after, work.seen, radius, work.cell_m),
         flooded=_smooth(_changed(COEFFICIENTS.models["flooded"], planes.cues), _WATER_SMOOTH_M / work.cell_m),
     )
 
@@ -729,10 +747,10 @@ FITTED_WEIGHTS = DetectorWeights(
 class ChangeCandidate:
     """One patch that may have changed.
 
-    kind            its most likely kind
+    kind            its most likely kind; other where the terrain is not known
     score           probability that it is of that kind, 0 to 1
     rings           N×2 float64 (column, row) of the pair's pixels, centres at integers: exterior, then holes
-    area_m2         without holes
+    area_m2         within the exterior and outside the holes
     length_m        along its longest axis
     mean_slope_deg  of the terrain under it; NaN where it is not known under half of it
     """
@@ -866,10 +884,11 @@ def compute_logit(model: Logistic, what: PatchMeasures) -> float:
 def _candidate(seen: CellEvidence, patch: ScoredPatch) -> ChangeCandidate:
     rings = trace_rings(patch.patch, seen.work.to_pixels, _MIN_HOLE_M2 / seen.work.cell_m**2)
     return ChangeCandidate(
-        kind=patch.kind,
+        # how it lies tells what it is, and that is not known here
+        kind=ChangeKind.OTHER if math.isnan(patch.what.mean_slope_deg) else patch.kind,
         score=patch.score,
         rings=tuple(rings),
-        area_m2=patch.what.area_m2,
+        area_m2=_area_within(rings) * seen.work.cell_m**2 / math.prod(seen.work.to_pixels),
         length_m=patch.what.length_m,
         mean_slope_deg=patch.what.mean_slope_deg,
     )

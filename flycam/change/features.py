@@ -62,9 +62,9 @@ class Logistic:
         return np.asarray(z, np.float64)
 
     def standardise(self, values: Doubles) -> Doubles:
-        """Return x of N×len(cues) values."""
+        """Return x of N×len(cues) values; 0, which is evidence of nothing, for NaN."""
         x = (values - np.array(self.mean)) / np.array(self.spread)
-        return np.asarray(np.clip(x, -_MAX_STANDARD, _MAX_STANDARD), np.float64)
+        return np.asarray(np.clip(np.nan_to_num(x), -_MAX_STANDARD, _MAX_STANDARD), np.float64)
 
     def logit_planes(self, planes: Reals) -> Reals:
         """Return z of each cell of len(cues)×H×W planes, a few rows at a time."""
@@ -430,6 +430,10 @@ _ALIKE_M = 7.0
 _MIN_LIGHT, _MIN_HAZY = 0.006, 0.001
 _FURROW_LIGHT, _MAX_GRAIN = 0.02, 1.0
 _MIN_SPREAD, _LITTLE_STRUCTURE = 0.02, 0.08
+# of colours over their spread: smaller differences are no edge
+_LITTLE_VARIANCE = 0.1
+_GUIDE_M = 0.5
+_STRIP_ROWS = 256
 _OTHER_TINT = 0.2
 _VEGETATION_PERCENT = 65.0
 # a quarter of the ground did not change, even under a flood: its difference is light, noise, season
@@ -527,9 +531,58 @@ def compute_grain(linear: Reals) -> Reals:
     return np.stack([x * x - y * y, 2.0 * x * y, x * x + y * y])
 
 
-def _colours(linear: Reals, cell_m: float, min_light: float = _MIN_LIGHT) -> tuple[Reals, Reals, Reals]:
-    """Return greenness, redness, brightness (H×W each) of light averaged over 1.5 m."""
-    side = max(round(_COLOUR_M / cell_m), 1)
+def smooth_along_edges(values: Reals, linear: Reals, seen: Mask, radius: int, cell_m: float) -> Reals:
+    """Smooth values H×W within what looks alike on an image, and not across its edges.
+
+    Guided filter (He, Sun, Tang 2013, IEEE TPAMI 35), its guide the three colours of the image, each over its
+    spread: within each square the values are a linear function of the colours, and the functions of all
+    squares that hold a cell are averaged.
+
+    linear  H×W×3, linear light 0-1
+    radius  half the side of the squares, cells
+    """
+    guide = np.stack(_colours(linear, cell_m, width_m=_GUIDE_M))
+    guide /= guide[:, seen].std(axis=1)[:, None, None] + np.float32(_MIN_SPREAD)
+    out = np.empty_like(values)
+    rows = len(values)
+    for top in range(0, rows, _STRIP_ROWS):
+        # what is averaged comes from two squares away
+        strip = slice(max(top - 2 * radius, 0), min(top + _STRIP_ROWS + 2 * radius, rows))
+        smooth = _filter_guided(values[strip], guide[:, strip], seen[strip], radius)
+        out[top : top + _STRIP_ROWS] = smooth[top - strip.start :][:_STRIP_ROWS]
+    return out
+
+
+def _filter_guided(values: Reals, guide: Reals, seen: Mask, radius: int) -> Reals:
+    weight = seen.astype(np.float32)
+    square = (2 * radius + 1,) * 2
+    count = np.maximum(np.asarray(cv2.blur(weight, square), np.float32), np.float32(1e-3))
+
+    def mean(plane: Reals) -> Reals:
+        return np.asarray(cv2.blur(plane * weight, square) / count, np.float32)
+
+    means, value_mean = np.stack([mean(plane) for plane in guide]), mean(values)
+    covariance = np.empty((*values.shape, 3, 3), np.float32)
+    for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)):
+        covariance[..., i, j] = mean(guide[i] * guide[j]) - means[i] * means[j]
+        covariance[..., j, i] = covariance[..., i, j]
+    covariance += np.float32(_LITTLE_VARIANCE) * np.eye(3, dtype=np.float32)
+    with_values = np.stack([mean(plane * values) for plane in guide], -1) - np.moveaxis(
+        means * value_mean, 0, -1
+    )
+    slopes = np.moveaxis(np.linalg.solve(covariance, with_values[..., None])[..., 0], -1, 0)
+    offset = value_mean - (slopes * means).sum(axis=0)
+    out = mean(offset)
+    for slope, plane in zip(slopes, guide, strict=True):
+        out += mean(slope) * plane
+    return out
+
+
+def _colours(
+    linear: Reals, cell_m: float, min_light: float = _MIN_LIGHT, width_m: float = _COLOUR_M
+) -> tuple[Reals, Reals, Reals]:
+    """Return greenness, redness, brightness (H×W each) of light averaged over a square."""
+    side = max(round(width_m / cell_m), 1)
     light = np.asarray(cv2.blur(linear, (side, side)), np.float32)
     light += np.float32(min_light)
     np.log(light, out=light)
