@@ -547,7 +547,11 @@ def run_preflight(
     if not found.photos:
         names = ", ".join(str(path) for path in request.paths)
         raise SourceUnreadable(
-            _("{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos", names=names)
+            _(
+                "{names}: no JPEG, PNG or TIFF photo inside (a georeferenced TIFF is a map); give the folder "
+                "with the photos",
+                names=names,
+            )
         )
     photos, failed = read_photos(found.photos, is_whole=check_pixels, progress=progress, prefetch=prefetch)
     failed += [

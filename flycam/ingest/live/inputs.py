@@ -294,7 +294,7 @@ def resolve_interior_orientation(
     if not np.isfinite(hfov_deg):
         raise CalibrationMissing(
             _(
-                "{video}: nothing says what lens filmed it: give --camera or --hfov",
+                "{video}: nothing says what lens filmed it: give --camera, or --hfov to flycam live",
                 video=make_video_name(request.video),
             )
         )

@@ -277,14 +277,15 @@ def _make_calibration_error(request: LiveRequest) -> CalibrationMissing:
     if request.telemetry == request.video:
         return CalibrationMissing(
             _(
-                "{video}: nothing says what lens filmed it, nor does its motion: give --camera or --hfov",
+                "{video}: nothing says what lens filmed it, nor does its motion: give --camera, or --hfov to "
+                "flycam live",
                 video=video,
             )
         )
     return CalibrationMissing(
         _(
             "{video}: nothing says what lens filmed it, and its motion fits no lens by "
-            "{log}: give --camera or --hfov, or the video's own log if this is another "
+            "{log}: give --camera, or --hfov to flycam live, or the video's own log if this is another "
             "flight's",
             video=video,
             log=log,
@@ -393,7 +394,8 @@ def _describe_estimate(source: VideoSource, seen: FocalEstimate) -> Message:
     sigma_deg = float(np.degrees(seen.sigma_rel * np.sin(2.0 * half)))
     return _(
         "{name}: nothing says what lens filmed it: its field of view was estimated from the pictures' "
-        "motion, {hfov_deg:.1f}° ± {sigma_deg:.1f}° across; better give --camera or --hfov",
+        "motion, {hfov_deg:.1f}° ± {sigma_deg:.1f}° across; better give --camera, or --hfov to flycam "
+        "live",
         name=source.name,
         hfov_deg=degrees,
         sigma_deg=sigma_deg,

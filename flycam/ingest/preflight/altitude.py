@@ -113,6 +113,9 @@ def resolve_heights(
     problems = _exposed_exif(table)
     if problems and mode is not HeightMode.EXIF:
         table = replace(table, exif_m=np.full(len(table), np.nan))
+    if mode is HeightMode.RELATIVE and not np.isfinite(table.relative_m).any():
+        unknown = np.full(len(table), np.nan)
+        table = replace(table, relative_m=_altitudes(table), absolute_m=unknown, exif_m=unknown)
     relative = table.relative_m
     if terrain_at is None:
         heights, found = _on_a_plane(table, sorties, relative, takeoff, seen)
@@ -427,8 +430,8 @@ class _Sortie:
         Only if it would clear the ground so.
         """
         written = self.part.absolute_m
-        below = float(np.nanmedian(self.ground - written)) if np.isfinite(written).any() else np.nan
-        if not (below > 0.0 and np.nanmedian(written) < _MAX_RELATIVE_M):
+        below = _depth_of_altitude_m(written, written - self.ground)
+        if not below > 0.0:
             return
         as_relative = replace(self.part, relative_m=written, absolute_m=np.full_like(written, np.nan))
         settled = self._relative(as_relative, takeoff, home_lonlat, [_above_takeoff(below)])
@@ -449,6 +452,18 @@ class _Sortie:
                 highest_m=high,
             ),
         )
+
+
+def _altitudes(table: FlightTable) -> Floats:
+    """Return what photos write as altitude above sea: the maker's field, else EXIF."""
+    return np.where(np.isfinite(table.absolute_m), table.absolute_m, table.exif_m)
+
+
+def _depth_of_altitude_m(written: Floats, above_ground: Floats) -> float:
+    """Return how far under the ground altitudes lie that may be heights above take-off; NaN: they may not."""
+    if not np.isfinite(above_ground).any() or not CLEARANCE_M < np.nanmedian(written) < _MAX_RELATIVE_M:
+        return np.nan
+    return -float(np.nanmedian(above_ground))
 
 
 def _above_takeoff(below: float) -> Problem:
@@ -521,7 +536,7 @@ def _on_a_plane(
     takeoffs: list[Takeoff] = []
     problems: list[Problem] = []
     pictured = _ImageHeights(seen.above_ground_m, seen.sigma_m, np.zeros(len(table)), seen.measured)
-    absolute = np.where(np.isfinite(table.absolute_m), table.absolute_m, table.exif_m)
+    absolute = _altitudes(table)
     stated_m = float(takeoff) if isinstance(takeoff, float | int) else None
     reference: float | None = stated_m
     for rows in sorties:
@@ -536,9 +551,13 @@ def _on_a_plane(
             reference = float(np.nanmedian(base)) if reference is None else reference
         found = assume_plane_takeoff(part, reference if stated_m is None else None)
         from_absolute = part.absolute_m - stated_m if stated_m is not None else np.full(len(rows), np.nan)
+        read_problems: list[Problem] = []
+        below = _depth_of_altitude_m(part.absolute_m, from_absolute)
+        if below > 0.0 and not np.isfinite(part.relative_m).any():
+            from_absolute, read_problems = part.absolute_m, [_above_takeoff(below)]
         read = np.where(np.isfinite(part.relative_m), found.height_m + part.relative_m, from_absolute)
         doubt = np.hypot(SIGMA_GNSS_HEIGHT_M, SIGMA_BARO_SCALE * np.nan_to_num(read))
-        reading = _HeightReading(read, doubt, [found], [])
+        reading = _HeightReading(read, doubt, [found], read_problems)
         merged = pictured.at(rows).replace(reading, part.names, is_word=stated_m is not None)
         height[rows], sigma[rows], from_pictures[rows] = merged.height_m, merged.sigma_m, merged.from_pictures
         takeoffs.append(found)
@@ -563,9 +582,9 @@ def _no_terrain(unknown: Bools) -> Problem:
             code="height_unknown",
             severity=Severity.ERROR,
             sentence=_(
-                "No terrain is registered, the photos say no height above take-off, and their pictures have "
-                "too little in common to find it: register a DEM (flycam dem add) or give --takeoff with the "
-                "ground's height."
+                "No terrain is registered, the photos say no height above take-off, and no motion of the "
+                "ground in their pictures tells it: register a DEM (flycam dem add) or give --takeoff with "
+                "the ground's height."
             ),
         )
     return Problem(

@@ -610,9 +610,9 @@ def _refusals(heights: CameraHeights, attitude: Attitude) -> tuple[_Refusal, ...
             ~np.isfinite(heights.height_m),
             HeightUnknown(
                 _(
-                    "has no usable height: there is no terrain under it, it gives no height above "
-                    "take-off, and it shares too little ground with other photos to find one: register "
-                    "terrain (flycam dem add)"
+                    "has no usable height: neither terrain under it, nor a height above take-off, nor motion "
+                    "of the ground between pictures gives one: register terrain (flycam dem add), or give "
+                    "--takeoff with the ground's height"
                 )
             ),
             "no_height",

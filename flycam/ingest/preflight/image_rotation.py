@@ -128,9 +128,8 @@ def report_edits(
             edited & ~settled,
             Severity.WARNING,
             _(
-                "they may be turned or cropped and no neighbour has enough in common with them "
-                "to decide, so they are placed by their metadata: look at them on the map, or "
-                "give the originals"
+                "possibly turned or cropped, which no comparison with neighbours has decided, so the "
+                "metadata are believed: look at the map, or give the originals"
             ),
         ),
     ):

@@ -85,6 +85,11 @@ POINT = (LON, LAT + 0.001)
         (strips(), None, {}, 100.0, {"no_terrain"}, None),
         (flown(relative_altitude_m=None), None, {}, np.nan, {"height_unknown"}, None),
         (flown(relative_altitude_m=None), None, {"takeoff": 300.0}, 100.0, None, None),
+        # the ground is at 188 m, as the operator says, and the altitude counts from there
+        (flown(**ONLY_EXIF), None, {"takeoff": 188.0}, 100.0, {"altitude_is_above_takeoff"}, None),
+        # the operator says that the altitude counts from take-off, whatever it calls itself
+        (flown(**ONLY_EXIF), None, {"mode": HeightMode.RELATIVE}, 100.0, set(), None),
+        (flown(**ONLY_EXIF), flat(), {"mode": HeightMode.RELATIVE}, 400.0, set(), None),
         # the pictures tell
         (flown(**ONLY_EXIF), None, SEEN, 100.0, ["no_terrain", "height_from_pictures"], None),
         (flown(relative_altitude_m=300.0), flat(), {"seen": seen(103.0)}, 400.0, ["altitude_accepted"], None),
