@@ -552,7 +552,7 @@ def _remove_account(connection: Connection, name: str) -> Account:
     if [one.name for one in known.values() if one.role is Role.ADMIN] == [name]:
         raise InputUnusable(
             _(
-                "{name}: is the last administrator; first make another: flycam user add NAME --role admin",
+                "{name}: is the last administrator; first make another: flycam account add NAME --role admin",
                 name=name,
             )
         )
@@ -786,7 +786,7 @@ def require_account(connection: Connection, name: str) -> None:
 
 def make_account_not_found(name: str) -> NotFound:
     """Make the error of an unknown account name."""
-    return NotFound(_("{name}: no such account; list them with: flycam user list", name=name[:80]))
+    return NotFound(_("{name}: no such account; list them with: flycam account list", name=name[:80]))
 
 
 # -- Guest links by id and by secret ---------------------------------------------------------------
@@ -951,7 +951,7 @@ def _make_audit_entry(person: Person, account: Account, at_ns: int) -> AuditEntr
 
 def _no_administrator() -> AccessDenied:
     return AccessDenied(
-        _("there is no account yet; make an administrator first: flycam user add NAME --role admin")
+        _("there is no account yet; make an administrator first: flycam account add NAME --role admin")
     )
 
 

@@ -571,7 +571,7 @@ def _withheld_from(workspace: Workspace, name: str) -> AccessPolicy:
         return UNRESTRICTED
     account = next((one for one in workspace.catalog.accounts.all() if one.name == name), None)
     if account is None:
-        raise NotFound(_("{name}: there is no such account; see 'flycam user list'", name=name))
+        raise NotFound(_("{name}: there is no such account; see 'flycam account list'", name=name))
     return load_access_policy(workspace.catalog, account)
 
 
