@@ -931,7 +931,7 @@ def _account_before(connection: Connection, person: Person, accounts: dict[str, 
         return None
     if known.barred_ns is not None or known.name not in accounts:
         # quoted for the shell: the name is the person's own choice, pasted by an administrator
-        again = format_shell_command("user", "add", known.name)
+        again = format_shell_command("account", "add", known.name)
         raise AccessDenied(
             _(
                 "{name}: this account was taken away; an administrator lets you in again with: {again}",
