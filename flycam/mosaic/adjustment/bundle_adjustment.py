@@ -789,8 +789,9 @@ def _notes(problem: AdjustmentProblem, settled: BlockSolution) -> tuple[Message,
         if abs(change) > _NOTEWORTHY_SIGMAS * claimed:
             notes.append(
                 _(
-                    "{camera}: the focal length differs from its calibration by {change:+.2%} (±{sigma:.2%}), "
-                    "{times:.0f} times the calibration's accuracy; the value found by the adjustment is used.",
+                    "{camera}: the focal length differs from its calibration by {change:+.2%} "
+                    "(±{sigma:.2%}), {times:.0f} times the calibration's accuracy; the value found by the "
+                    "adjustment is used.",
                     camera=key,
                     change=change,
                     sigma=float(np.sqrt(settled.focal[number] + settled.focal_more[number])),

@@ -231,7 +231,8 @@ def _shared(scene, frame, uv, count):
     """Errors N×2 that points of a photo share, of rows as they are read: the photo shook meanwhile."""
     row = uv[:, 1] / 990 * 2.0 - 1.0
     size = np.random.default_rng([scene.seed, 9]).normal(size=(count, 2, 3)) * scene.shared_px
-    return np.einsum("nik,nk->ni", size[frame], np.stack([row, 1.5 * row**2 - 0.5, np.sin(3.0 * row)], axis=1))
+    bent = np.stack([row, 1.5 * row**2 - 0.5, np.sin(3.0 * row)], axis=1)
+    return np.einsum("nik,nk->ni", size[frame], bent)
 
 
 def _rolling_image(interior, exterior, points, velocity):
