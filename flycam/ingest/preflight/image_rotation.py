@@ -262,7 +262,7 @@ class OrthoThumbnails:
         above = np.maximum(above, 1.0)
         lenses = [flight.interiors[row] for row in rows]
         across = [max(lens.image_size_px) / np.mean(lens.focal_length_px) for lens in lenses]
-        gsd = float(np.median(above * across)) / THUMBNAIL_PX
+        self.gsd_m = gsd = float(np.median(above * across)) / THUMBNAIL_PX
         sight = flight.rotations[rows, 2]
         reach = above / np.maximum(-sight[:, 2], 0.3)
         middle = flight.xy_m[rows] + reach[:, None] * sight[:, :2]
