@@ -181,7 +181,8 @@ def format_video(seen: VideoSummary) -> Output:
         join([_format_positions(seen), *_format_view_direction(seen)], ""),
         _format_timing(seen, zero_sigma_s),
     ]
-    if not any(math.isfinite(seen.median(of)) for of in ("relative_height_m", "centre_height_m")):
+    is_above_sea = any(one.height_datum in ("EGM96", "ELLIPSOID") for one in seen.samples)
+    if is_above_sea and all(math.isnan(seen.median(of)) for of in ("relative_height_m", "centre_height_m")):
         places.append(_("its heights are above sea: placing it needs terrain of that place, --dem"))
     width, height = seen.size_px
     parts = [_("{name}: video {width}×{height}", name=seen.name, width=width, height=height)]

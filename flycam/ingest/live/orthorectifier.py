@@ -945,13 +945,13 @@ class LiveOrthorectifier:
         if clock is self._laid_by and not is_over:
             return
         self._laid_by = clock
-        new_poses: dict[str, ExteriorOrientation] = {}
+        oriented: dict[str, tuple[ExteriorOrientation, InteriorOrientation]] = {}
         for frame_id, pts_ns in self._doubts.select_due(clock, self._clock.breaks, is_over=is_over).items():
             with suppress(FrameRejected):
-                new_poses[frame_id], __ = interpolate_orientation(
+                oriented[frame_id] = interpolate_orientation(
                     self._telemetry, clock, self._film.interior, pts_ns
                 )
-        if not new_poses or self._open is None:
+        if not oriented or self._open is None:
             return
         opened = self._open
         self._finish_merging()
@@ -960,9 +960,9 @@ class LiveOrthorectifier:
         records = {one.frame_id: one for one in self.patience(of_flight)}
         self.registration.reset()
         again: list[FrameRecord] = []
-        for frame_id, pose in new_poses.items():
+        for frame_id, (pose, interior) in oriented.items():
             with suppress(FrameRejected):
-                again.append(self._placed_again(records[frame_id], pose, opened))
+                again.append(self._placed_again(records[frame_id], pose, interior, opened))
         relay = ReprocessPlan(frames=tuple(again))
         carried = partial(
             apply_reprocess_plan, self._workspace, self._flight_id, relay, self._workspace.clock_ns(), _WHY
@@ -977,19 +977,24 @@ class LiveOrthorectifier:
         self._open.update_flight(self._doubts.add_warning)
 
     def _placed_again(
-        self, record: FrameRecord, log_pose: ExteriorOrientation, opened: LiveMap
+        self,
+        record: FrameRecord,
+        log_pose: ExteriorOrientation,
+        interior: InteriorOrientation,
+        opened: LiveMap,
     ) -> FrameRecord:
-        """Return the record of a frame on the map with another pose of the log.
+        """Return the record of a frame on the map with another orientation by the log.
 
         Raises FrameRejected.
         """
-        provenance, header = record.header.provenance, replace(record.header, exterior_prior=log_pose)
+        provenance = record.header.provenance
+        header = replace(record.header, exterior_prior=log_pose, interior=interior)
         sha256, name = provenance.source_sha256, provenance.source_name
         copy = self.patience(partial(fetch_local_copy, self._workspace, sha256, name))
         pts_ns, taken_ns = parse_video_frame_pts_ns(name), header.captured_ns
         picture = VideoFrame(pts_ns=pts_ns, t_utc_ns=taken_ns, arrived_ns=0, pixels=open_pixels(copy))
         terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
-        pose = self.registration.pose(picture, log_pose, record.header.interior, terrain)
+        pose = self.registration.pose(picture, log_pose, interior, terrain)
         try:
             seen, ground = self._seen(replace(header, exterior_prior=pose), terrain)
         except FrameRejected:

@@ -8,16 +8,16 @@ leap. It is reported, not corrected: `finish` places the photo by all of its nei
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flycam.geometry.correlation import find_common_shifts
 from flycam.ingest.preflight.flight_table import Bools, Floats, Index, report_rows, split_sorties
 from flycam.ingest.preflight.frame_headers import ResolvedFlight, estimate_position_sigma
-from flycam.ingest.preflight.image_rotation import OrthoThumbnails
-from flycam.media.pixels import PixelChecks
+from flycam.ingest.preflight.image_rotation import OrthoThumbnails, get_thumbnails
+from flycam.media.pixels import Pixels
 from flycam.messages import ngettext
 from flycam.model.diagnosis import Problem, Severity, TerrainAt
 
@@ -40,16 +40,16 @@ def find_position_jumps(flight: ResolvedFlight, keep: Bools, terrain_at: Terrain
 
     keep  rows that can be orthorectified
     """
-    shown = keep & [
-        isinstance(p.checks, PixelChecks) and p.checks.thumbnail is not None for p in flight.table.photos
-    ]
+    thumbnails = get_thumbnails(flight.table.photos)
+    shown = keep & np.array([one is not None for one in thumbnails], dtype=bool)
+    least_m = _least_jump_m(flight)
     away_m = np.full(len(flight.table), np.nan)
     for sortie in split_sorties(flight.table):
-        _add_breaks(flight, sortie[keep[sortie]], away_m)
-        rows = sortie[shown[sortie]]
-        for row, one, two, place in _find_leaps(flight, rows):
+        _add_breaks(flight, sortie[keep[sortie]], least_m, away_m)
+        for row, one, two, place in _find_leaps(flight, sortie[shown[sortie]], least_m):
             if np.isnan(away_m[row]):
-                away_m[row] = _measure_jump(flight, row, (one, two), place, terrain_at)
+                pictures = [t for k in (row, one, two) if (t := thumbnails[k]) is not None]
+                away_m[row] = _measure_jump(flight, (row, one, two), pictures, place, terrain_at)
     jumped = np.isfinite(away_m)
     if not jumped.any():
         return []
@@ -71,10 +71,10 @@ def find_position_jumps(flight: ResolvedFlight, keep: Bools, terrain_at: Terrain
     )
 
 
-def _least_jump_m(flight: ResolvedFlight, rows: Index) -> Floats:
-    """Return the distances that errors of positions and tilts do not explain."""
-    sigma_m = np.linalg.norm(estimate_position_sigma(flight.table)[0][rows], axis=1)
-    tilt = np.radians(flight.attitude.sigma_deg[rows, 1:]).max(axis=1) * flight.heights.above_ground_m[rows]
+def _least_jump_m(flight: ResolvedFlight) -> Floats:
+    """Return, by row, the distance that errors of positions and tilts do not explain."""
+    sigma_m = np.linalg.norm(estimate_position_sigma(flight.table)[0], axis=1)
+    tilt = np.radians(flight.attitude.sigma_deg[:, 1:]).max(axis=1) * flight.heights.above_ground_m
     least: Floats = np.maximum(_SIGMAS * sigma_m, np.maximum(3.0 * np.nan_to_num(tilt), _MIN_AWAY_M))
     return least
 
@@ -87,11 +87,11 @@ def _find_fast_legs(xy: Floats, t: Floats) -> Bools:
     return fast
 
 
-def _add_breaks(flight: ResolvedFlight, rows: Index, away_m: Floats) -> None:
+def _add_breaks(flight: ResolvedFlight, rows: Index, least_m: Floats, away_m: Floats) -> None:
     """Add photos of a sortie that alone break the even line of four around them."""
     if len(rows) < 5:
         return
-    xy, least = flight.xy_m[rows], _least_jump_m(flight, rows)
+    xy, least = flight.xy_m[rows], least_m[rows]
     fast = _find_fast_legs(xy, flight.table.t_ns[rows] / 1e9)
     for around in _AROUND:
         own = np.arange(max(-around[0], 0), len(rows) - around[-1])
@@ -108,13 +108,13 @@ def _add_breaks(flight: ResolvedFlight, rows: Index, away_m: Floats) -> None:
         away_m[rows[own[broken]]] = away[broken]
 
 
-def _find_leaps(flight: ResolvedFlight, rows: Index) -> list[tuple[int, int, int, Floats]]:
+def _find_leaps(flight: ResolvedFlight, rows: Index, least_m: Floats) -> list[tuple[int, int, int, Floats]]:
     """Return (row, two neighbours, place between them) where the track leaps to a row of a sortie."""
     if len(rows) < 3:
         return []
     xy, t = flight.xy_m[rows], flight.table.t_ns[rows] / 1e9
     fast = np.r_[False, _find_fast_legs(xy, t), False]
-    least = _least_jump_m(flight, rows)
+    least = least_m[rows]
     last = len(rows) - 1
     leaps = []
     for k in np.flatnonzero(fast[:-1] | fast[1:]).tolist():
@@ -130,25 +130,21 @@ def _find_leaps(flight: ResolvedFlight, rows: Index) -> list[tuple[int, int, int
 
 def _measure_jump(
     flight: ResolvedFlight,
-    row: int,
-    beside: tuple[int, int],
+    rows: tuple[int, int, int],
+    thumbnails: Sequence[Pixels],
     place: Floats,
     terrain_at: TerrainAt | None,
 ) -> float:
     """Return the distance of the recorded position from the one by two neighbours' pictures, metres.
 
     NaN unless both show, with the photo laid at `place`, that it belongs elsewhere than recorded.
+
+    rows  the photo and its neighbours, with their thumbnails
     """
     xy = flight.xy_m.copy()
-    recorded, xy[row] = flight.xy_m[row], place
-    rows: NDArray[np.intp] = np.array([row, *beside], dtype=np.intp)
-    thumbnails = [
-        photo.checks.thumbnail
-        for photo in (flight.table.photos[k] for k in rows)
-        if isinstance(photo.checks, PixelChecks) and photo.checks.thumbnail is not None
-    ]
+    recorded, xy[rows[0]] = flight.xy_m[rows[0]], place
     upright = np.zeros(len(flight.table), dtype=bool)
-    ground = OrthoThumbnails(replace(flight, xy_m=xy), rows, upright, thumbnails, terrain_at)
+    ground = OrthoThumbnails(replace(flight, xy_m=xy), np.array(rows), upright, thumbnails, terrain_at)
     # whether the picture was turned as well could not be judged from its recorded place
     for quarters in (0, 2):
         own = ground.orthorectify(0, quarters)

@@ -228,7 +228,9 @@ def _focal_35mm(text: str | None) -> float:
 
     280 is 28 mm in tenths, 24.00 is in millimetres: the decimal point distinguishes them.
     """
-    focal_mm = float(text or "nan") if "." in (text or "") else float(text or "nan") / 10.0
+    if text is None:
+        return NAN
+    focal_mm = float(text) if "." in text else float(text) / 10.0
     return focal_mm if focal_mm > 0.0 else NAN
 
 

@@ -163,18 +163,23 @@ class BlockSolution:
 
     claimed    prior sigmas by the metadata; those estimated in the end are the model's
     limit_px   residuals beyond this were rejected (length, for an observation of the median sigma)
-    focal      cameras, variance of the focal length by the normal equations
-    focal_more what errors that a photo's points share add to it (`compute_shared_image_errors`)
+    focal_variance   of each camera's focal length, by the normal equations
+    shared_variance  what errors that a photo's points share add to it (`compute_shared_image_errors`)
     """
 
     unknowns: Unknowns
     model: LeastSquaresModel
     claimed: PriorSigmas
     covariance: Covariance
-    focal: Floats
-    focal_more: Floats
+    focal_variance: Floats
+    shared_variance: Floats
     limit_px: float
     iterations: int
+
+    @property
+    def sigma_focal(self) -> Floats:
+        """Relative 1-sigma of each camera's focal length."""
+        return np.sqrt(self.focal_variance + self.shared_variance)
 
 
 def solve_block(
@@ -215,8 +220,8 @@ def solve_block(
         model=work.model,
         claimed=claimed,
         covariance=compute_full_covariance(reduction, work.model, work.unknowns),
-        focal=reduction.core.solve(np.eye(layout.size))[focal, focal],
-        focal_more=compute_shared_image_errors(reduction, work.model, work.unknowns),
+        focal_variance=reduction.core.solve(np.eye(layout.size))[focal, focal],
+        shared_variance=compute_shared_image_errors(reduction, work.model, work.unknowns),
         limit_px=limit_px,
         iterations=work.iterations,
     )
@@ -750,13 +755,12 @@ def _interiors(
 ) -> Mapping[str, InteriorOrientation]:
     if not options.self_calibration:
         return dict(zip(problem.keys, problem.cameras, strict=True))
-    sigmas = np.sqrt(settled.focal + settled.focal_more)
     result = {}
     for number, (key, interior) in enumerate(zip(problem.keys, problem.cameras, strict=True)):
         result[key] = replace(
             apply_lens_vector(interior, settled.unknowns.lens[number]),
             calibration_id=f"{interior.calibration_id} (adjusted)",
-            sigma_focal_rel=float(sigmas[number]),
+            sigma_focal_rel=float(settled.sigma_focal[number]),
         )
     return result
 
@@ -794,7 +798,7 @@ def _notes(problem: AdjustmentProblem, settled: BlockSolution) -> tuple[Message,
                     "adjustment is used.",
                     camera=key,
                     change=change,
-                    sigma=float(np.sqrt(settled.focal[number] + settled.focal_more[number])),
+                    sigma=float(settled.sigma_focal[number]),
                     times=abs(change) / claimed,
                 )
             )
@@ -818,12 +822,12 @@ def _focal_contradiction(settled: BlockSolution, number: int, key: str) -> Messa
     """
     change, claimed = settled.unknowns.lens[number, 0], settled.claimed.lens[number, 0]
     weight = float(cauchy(np.square(change / claimed), LOOSE_BEND).weight) / claimed**2
-    information = 1.0 / float(settled.focal[number]) - weight
+    information = 1.0 / float(settled.focal_variance[number]) - weight
     if information <= _MIN_INFORMATION * weight:
         return None
     share = 1.0 + weight / information
     own = change * share
-    sigma = float(np.sqrt(1.0 / information + settled.focal_more[number] * share**2))
+    sigma = float(np.sqrt(1.0 / information + settled.shared_variance[number] * share**2))
     if abs(own) <= _NOTEWORTHY_SIGMAS * np.hypot(sigma, claimed):
         return None
     return _(
