@@ -20,7 +20,6 @@ Floats = NDArray[np.float64]
 
 _GIMBAL = ("gimbal_yaw_deg", "gimbal_pitch_deg", "gimbal_roll_deg")
 _ANGLES = ("yaw_deg", "pitch_deg", "roll_deg", *_GIMBAL)
-_LONGITUDES = ("lon_deg", "centre_lon_deg")
 # Two gimbal readings further apart than this in yaw or roll may be one rotation written in two ways.
 _ONE_TURN_DEG = 30.0
 
@@ -37,9 +36,8 @@ class TelemetrySample:
     absolute (world), not relative to the aircraft; sigma_gimbal_deg: 1-sigma, where a gimbal does not report
     them itself.
 
-    hfov_deg, vfov_deg: of the whole image, as the source states.
-    slant_range_m: camera to the middle of the image; centre_*: where that middle meets the ground, in the
-    datum of height_m; terrain_height_m: the ground under the aircraft, EGM96, as the autopilot has it.
+    hfov_deg: of the whole image, as the source states; centre_height_m: where the middle of the image meets
+    the ground, in the datum of height_m.
     """
 
     t_utc_ns: int
@@ -58,12 +56,7 @@ class TelemetrySample:
     speed_mps: float = float("nan")
     ellipsoid_height_m: float = float("nan")
     hfov_deg: float = float("nan")
-    vfov_deg: float = float("nan")
-    slant_range_m: float = float("nan")
-    centre_lon_deg: float = float("nan")
-    centre_lat_deg: float = float("nan")
     centre_height_m: float = float("nan")
-    terrain_height_m: float = float("nan")
     fix: str = "unknown"
     origin: str = ""
 
@@ -109,7 +102,7 @@ def _blend(a: TelemetrySample, b: TelemetrySample, w: float, t_utc_ns: int) -> T
     values: dict[str, object] = {}
     for f in fields(TelemetrySample):
         va, vb = getattr(a, f.name), getattr(b, f.name)
-        if f.name in _ANGLES or (f.name in _LONGITUDES and abs(vb - va) > 180.0):
+        if f.name in _ANGLES or (f.name == "lon_deg" and abs(vb - va) > 180.0):
             values[f.name] = (va + w * ((vb - va + 180.0) % 360.0 - 180.0) + 180.0) % 360.0 - 180.0
         elif isinstance(va, float):
             values[f.name] = va + w * (vb - va)

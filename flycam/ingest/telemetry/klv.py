@@ -598,10 +598,6 @@ def make_samples(fields: KlvFields, origin: str, counts: Counter[str]) -> list[T
             gimbal_roll_deg=float(fields.gimbal[i, 2]),
             ellipsoid_height_m=float(fields.height_ellipsoid_m[i]),
             hfov_deg=float(fields.fov[i, 0]),
-            vfov_deg=float(fields.fov[i, 1]),
-            slant_range_m=float(fields.slant_range_m[i]),
-            centre_lon_deg=float(fields.centre_lonlat[i, 0]),
-            centre_lat_deg=float(fields.centre_lonlat[i, 1]),
             centre_height_m=float(centre_height[i]),
             origin=origin,
         )

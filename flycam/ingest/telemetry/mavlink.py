@@ -236,46 +236,32 @@ def interpolate_gimbal(
 
 
 def interpolate_field_of_view(boot_s: Floats, rows: dict[str, list[Row]], max_gap_s: float) -> Floats:
-    """Return N×2 horizontal and vertical field of view, degrees.
+    """Return N horizontal fields of view, degrees.
 
     From CAMERA_FOV_STATUS, else from CAMERA_INFORMATION's focal length and sensor size.
     """
     view = rows["CAMERA_FOV_STATUS"]
     if view:
-        known = np.array([(m.hfov, m.vfov) for __, m in view], dtype=np.float64)
+        known = np.array([[m.hfov] for __, m in view], dtype=np.float64)
         known[known <= 0] = np.nan
-        return interpolate_angles(boot_s, *_in_order(extract_boot_s(view), known), max_gap_s)
+        return interpolate_angles(boot_s, *_in_order(extract_boot_s(view), known), max_gap_s)[:, 0]
     stated = [
-        (m.sensor_size_h, m.sensor_size_v, m.focal_length)
+        (m.sensor_size_h, m.focal_length)
         for __, m in rows["CAMERA_INFORMATION"]
-        if np.isfinite((m.sensor_size_h, m.sensor_size_v, m.focal_length)).all() and m.focal_length > 0
+        if np.isfinite((m.sensor_size_h, m.focal_length)).all() and m.focal_length > 0
     ]
     if not stated:
-        return np.full((len(boot_s), 2), np.nan)
-    wide, high, focal = stated[-1]
-    fov = np.degrees(2.0 * np.arctan(np.array([wide, high]) / (2.0 * focal)))
-    return np.tile(np.where(fov > 0, fov, np.nan), (len(boot_s), 1))
+        return np.full(len(boot_s), np.nan)
+    wide, focal = stated[-1]
+    fov = np.degrees(2.0 * np.arctan(wide / (2.0 * focal)))
+    return np.full(len(boot_s), fov if fov > 0 else np.nan)
 
 
-def interpolate_centre(boot_s: Floats, rows: dict[str, list[Row]], max_gap_s: float) -> Floats:
-    """Return N×3 longitude, latitude, height (EGM96) of the frame centre on ground.
-
-    From CAMERA_FOV_STATUS.
-    """
+def interpolate_centre_height(boot_s: Floats, rows: dict[str, list[Row]], max_gap_s: float) -> Floats:
+    """Return N heights (EGM96) of the ground in the middle of the image, from CAMERA_FOV_STATUS."""
     view = [row for row in rows["CAMERA_FOV_STATUS"] if row[1].lat_image != _UNKNOWN_PLACE]
-    known = [(m.lon_image / 1e7, m.lat_image / 1e7, m.alt_image / 1e3) for __, m in view]
-    return _linear(boot_s, extract_boot_s(view), np.array(known, dtype=np.float64).reshape(-1, 3), max_gap_s)
-
-
-def interpolate_terrain(boot_s: Floats, clock: BootClock, rows: dict[str, list[Row]]) -> Floats:
-    """Return N heights of the ground below (EGM96) from TERRAIN_REPORT.
-
-    It carries no time but its arrival.
-    """
-    reports = [row for row in rows["TERRAIN_REPORT"] if row[1].spacing > 0]
-    times = clock.to_boot(np.array([stamp for stamp, __ in reports], dtype=np.float64))
-    known = np.array([m.terrain_height for __, m in reports], dtype=np.float64).reshape(-1, 1)
-    return _linear(boot_s, times, known, _STEP_S)[:, 0]
+    known = np.array([[m.alt_image / 1e3] for __, m in view], dtype=np.float64).reshape(-1, 1)
+    return _linear(boot_s, extract_boot_s(view), known, max_gap_s)[:, 0]
 
 
 def find_fixes(boot_s: Floats, clock: BootClock, rows: dict[str, list[Row]]) -> list[str]:
@@ -350,7 +336,6 @@ WANTED: dict[str, tuple[str, ...]] = {
     "MOUNT_ORIENTATION": ("time_boot_ms", "yaw", "yaw_absolute", "pitch", "roll"),
     "MOUNT_STATUS": ("pointing_a", "pointing_b", "pointing_c"),
     "HOME_POSITION": ("longitude", "latitude", "altitude"),
-    "TERRAIN_REPORT": ("spacing", "terrain_height"),
 }
 """Fields kept of each message: a tenth of what the library holds."""
 _KEPT = {kind: type(kind, (), {"__slots__": names}) for kind, names in WANTED.items()}
@@ -443,9 +428,8 @@ def _samples(
     t = clock.boot_s
     body = interpolate_body(t, rows, MAX_GAP_S)
     gimbal = interpolate_gimbal(t, clock, rows, body[:, 0], MAX_GAP_S)
-    fov = interpolate_field_of_view(t, rows, MAX_GAP_S)
-    centre = interpolate_centre(t, rows, MAX_GAP_S)
-    ground, fix = interpolate_terrain(t, clock, rows), find_fixes(t, clock, rows)
+    hfov = interpolate_field_of_view(t, rows, MAX_GAP_S)
+    centre_height, fix = interpolate_centre_height(t, rows, MAX_GAP_S), find_fixes(t, clock, rows)
     return [
         TelemetrySample(
             t_utc_ns=round(clock.utc_s[i] * 1e9),
@@ -461,12 +445,8 @@ def _samples(
             gimbal_pitch_deg=float(gimbal[i, 1]),
             gimbal_roll_deg=float(gimbal[i, 2]),
             speed_mps=float(np.hypot(m.vx, m.vy)) / 100.0,
-            hfov_deg=float(fov[i, 0]),
-            vfov_deg=float(fov[i, 1]),
-            centre_lon_deg=float(centre[i, 0]),
-            centre_lat_deg=float(centre[i, 1]),
-            centre_height_m=float(centre[i, 2]),
-            terrain_height_m=float(ground[i]),
+            hfov_deg=float(hfov[i]),
+            centre_height_m=float(centre_height[i]),
             fix=fix[i],
             origin=origin,
         )
