@@ -43,6 +43,8 @@ from flycam.geometry.camera import InteriorOrientation
 
 Floats = NDArray[np.float64]
 Grey = NDArray[np.uint8]
+Shifts = NDArray[np.complex128]  # u + iv
+Series = NDArray[Any]  # floats or shifts
 
 WIDTH_PX = 480
 _MAX_CORNERS, _MIN_CORNERS = 220, 25
@@ -51,7 +53,6 @@ _WITHIN_PX = 1.0
 _MIN_INLIER_SHARE = 0.4
 # Tolerance at the ends of a log that covers exactly its video: clocks are not known better.
 _BEYOND_S = 0.02
-_FLOW_STEP_S = 0.05
 # Distance of the second point from the centre, as a share of the frame's width.
 _BESIDE_SHARE = 0.25
 
@@ -60,12 +61,14 @@ _BESIDE_SHARE = 0.25
 class ImageMotion:
     """Motion between two frames.
 
-    Their times in seconds, shift of the centre (u, v) px/s and turn rad/s.
+    Their times in seconds, shift of the centre (u, v) px/s and turn rad/s. gradient: of the shift across the
+    image, (du/dx, du/dy, dv/dx, dv/dy) 1/s, None: that of the turn alone.
     """
 
     first_s: float
     second_s: float
     rate: tuple[float, float, float]
+    gradient: tuple[float, float, float, float] | None = None
 
 
 class ImageMotionEstimator:
@@ -93,12 +96,13 @@ class ImageMotionEstimator:
         self._grey, self._time_s = grey, time_s
         if before is None or before.shape != grey.shape:
             return None
-        rate = estimate_centre_motion(before, grey)
-        if rate is None:
+        homography = _estimate_homography(before, grey)
+        if homography is None:
             return None
-        u, v, turn = rate
+        (u, v, turn), gradient = _centre_motion(homography, grey.shape)
         elapsed = time_s - then_s
-        return ImageMotion(then_s, time_s, (u / scale / elapsed, v / scale / elapsed, turn / elapsed))
+        rate = (u / scale / elapsed, v / scale / elapsed, turn / elapsed)
+        return ImageMotion(then_s, time_s, rate, tuple(one / elapsed for one in gradient))
 
 
 def convert_to_grey(pixels: NDArray[np.uint8]) -> tuple[Grey, float]:
@@ -114,6 +118,11 @@ def convert_to_grey(pixels: NDArray[np.uint8]) -> tuple[Grey, float]:
 
 def estimate_centre_motion(first: Grey, second: Grey) -> tuple[float, float, float] | None:
     """Estimate shift of the centre (u, v) in pixels and turn in radians, or None."""
+    homography = _estimate_homography(first, second)
+    return None if homography is None else _centre_motion(homography, first.shape)[0]
+
+
+def _estimate_homography(first: Grey, second: Grey) -> Floats | None:
     corners = cv2.goodFeaturesToTrack(first, _MAX_CORNERS, _CORNER_QUALITY, _CORNER_APART_PX)
     if corners is None or len(corners) < _MIN_CORNERS:
         return None
@@ -124,12 +133,21 @@ def estimate_centre_motion(first: Grey, second: Grey) -> tuple[float, float, flo
     matrix, inliers = cv2.findHomography(corners[tracked, 0], followed[tracked, 0], cv2.RANSAC, _WITHIN_PX)
     if matrix is None or inliers.mean() < _MIN_INLIER_SHARE:
         return None
-    height, width = first.shape
-    middle = np.array([(width - 1) / 2.0, (height - 1) / 2.0])
-    points = np.stack([middle, middle + np.array([_BESIDE_SHARE * width, 0.0])])
-    shift, side_shift = cv2.perspectiveTransform(points[:, None], matrix)[:, 0] - points
-    turn = np.arctan2(side_shift[1] - shift[1], _BESIDE_SHARE * width + side_shift[0] - shift[0])
-    return float(shift[0]), float(shift[1]), float(turn)
+    return np.asarray(matrix, np.float64)
+
+
+def _centre_motion(
+    homography: Floats, shape: tuple[int, ...]
+) -> tuple[tuple[float, float, float], tuple[float, float, float, float]]:
+    """Return shift (u, v) of the centre in pixels, turn in radians, and the gradient of the shift there."""
+    middle = np.array([(shape[1] - 1) / 2.0, (shape[0] - 1) / 2.0])
+    u, v, w = homography @ np.append(middle, 1.0)
+    moved = np.array([u, v]) / w
+    gradient = (homography[:2, :2] - np.outer(moved, homography[2, :2])) / w - np.eye(2)
+    x, y = moved - middle
+    (ux, uy), (vx, vy) = gradient.tolist()
+    turn = np.arctan2(vx - uy, 2.0 + ux + vy)
+    return (float(x), float(y), float(turn)), (ux, uy, vx, vy)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,37 +235,6 @@ def predict_rates(
     return rates
 
 
-def predict_flow(
-    poses: LoggedPoses, interior: InteriorOrientation, lag_s: float
-) -> tuple[Floats, Floats, Floats]:
-    """Predict image motion of a camera that follows its logged angles `lag_s` late.
-
-    Returns beginnings and ends (M, the log's seconds) of short intervals, and M×5 rates: the shift of the
-    frame's centre (u, v) px/s due to translation, that due to the camera's rotation, and its turn rad/s. NaN
-    where the log is silent.
-
-    Between samples the track is smooth (cubic Hermite, tangents of the parabola through three samples), so
-    that a log of one sample a second still shows its turns.
-    """
-    time_s = np.arange(poses.time_s[0], poses.time_s[-1], _FLOW_STEP_S)
-    values = np.column_stack([poses.centre_m, poses.above_m])
-    track = _smooth(poses.time_s, values, time_s, poses.max_gap_s)
-    turned = _smooth(poses.time_s, poses.rotation.reshape(-1, 9), time_s - lag_s, poses.max_gap_s)
-    smooth = LoggedPoses(
-        time_s=time_s,
-        centre_m=track[:, :3],
-        rotation=turned.reshape(-1, 3, 3),
-        above_m=track[:, 3],
-        max_gap_s=poses.max_gap_s,
-    )
-    still = replace(smooth, centre_m=np.zeros_like(smooth.centre_m))
-    first, second = time_s[:-1], time_s[1:]
-    rates, swung = (predict_rates(one, interior, first, second) for one in (smooth, still))
-    # an unknown centre must not count as one that stands still
-    swung = np.where(np.isfinite(rates), swung, np.nan)
-    return first, second, np.column_stack([rates[:, :2] - swung[:, :2], swung[:, :2], rates[:, 2]])
-
-
 def _smooth(time_s: Floats, values: Floats, at_s: Floats, max_gap_s: float) -> Floats:
     """Interpolate values N×K at rising times N to M times: M×K.
 
@@ -271,32 +258,30 @@ def _smooth(time_s: Floats, values: Floats, at_s: Floats, max_gap_s: float) -> F
 
 # -- Clock offset with its sigma, by the likelihood of motion residuals ----------------------------
 
-Shifts = NDArray[np.complex128]
-Series = NDArray[Any]  # floats, or shifts as u + iv
 Seconds = TypeVar("Seconds", float, Floats)
 
 REACH_S = 5.0
 KNOWN_SIGMA_S = 0.2
 """Largest sigma with which a clock offset can be used to orthorectify frames."""
 
-_COARSE_S, _NEAR_S, _FINE_S = 0.1, 0.05, 0.01
-_NEAR_REACH_S, _FINE_REACH_S = 0.3, 0.06
-_LAGS_S, _USUAL_LAG = np.arange(-0.1, 0.501, 0.05), 6
-# Prior share of logs with the gimbal's measured angles, without lag; the others hold commanded angles.
-_MEASURED = 0.5
-_LAG_CHANCE = np.where(np.abs(_LAGS_S) < 1e-9, _MEASURED, (1.0 - _MEASURED) / (len(_LAGS_S) - 1))
+_COARSE_S, _FINE_S = 0.1, 0.01
+_NEAR_REACH_S = 0.3
+# Lags of gimbals behind the angles in their logs: none where these are measured.
+_MIN_LAG_S, _USUAL_LAG_S, _MAX_LAG_S = -0.1, 0.2, 0.6
 _STEP_S = 0.1
 # Fast end of the band: sigma of a Gaussian, in seconds and in log steps.
 _MIN_SIGMAS_S, _LOG_STEPS = 0.25, 0.5
-_SLOW_S = 2.5
+_SLOW_S = 5.0
 _MIN_MOTIONS = 30
-_MIN_SHARE, _MIN_WEIGHT = 0.6, 0.5
+_MIN_SHARE, _MIN_COVERED = 0.6, 0.99
+# Cosine off the vertical beyond which the image tells no heading; least measured share of a logged shift.
+_MIN_UPRIGHT, _MIN_RATIO = 0.2, 0.05
 _MAX_GAIN = 1.3
-# 1-sigma of a gimbal's heading and tilt.
-_HEADING_RAD, _LEAN_RAD = np.radians(1.5), np.radians(0.5)
+# 1-sigma of a gimbal's tilt, and of a calibrated focal length.
+_LEAN_RAD, _FOCAL_REL = np.radians(0.5), 0.01
 _OUTLIER, _NEIGHBOURS = 6.0, 5
 # Above this sigma the separation of offset and lag rests on the assumed lags, not on the images.
-_SEPARABLE_S = 0.1
+_SEPARABLE_S = 0.05
 # Exposure and readout time of a frame, and the rounding of log times.
 _MIN_SIGMA_S = 0.005
 _MAX_DRIFT, _DRIFTS = 1e-3, 41
@@ -351,33 +336,39 @@ def estimate_offset(
     prior = prior or make_unknown_offset(reach_s=reach_s)
     if len(motions) < _MIN_MOTIONS or len(poses.time_s) < 2:
         return prior
-    around_s = prior.offset_s
     fit = _Fit(motions, poses, interior)
-    coarse = around_s + np.arange(-reach_s, reach_s + _COARSE_S / 2.0, _COARSE_S)
-    best = fit.most_likely(coarse, _USUAL_LAG)
-    if best is None:
-        return prior
-    # Turns show offset minus lag: that difference is sharp, so it is searched for finely.
-    turned = best - _LAGS_S[_USUAL_LAG]
-    turned, lag = fit.nearest(turned + np.arange(-_NEAR_REACH_S, _NEAR_REACH_S + 1e-9, _NEAR_S))
-    fit.weigh(turned + _LAGS_S[lag], lag)
-    turned, lag = fit.nearest(turned + np.arange(-_FINE_REACH_S, _FINE_REACH_S + 1e-9, _FINE_S))
-    fit.weigh(turned + _LAGS_S[lag], lag)
-    fine = turned + np.arange(-_FINE_REACH_S, _FINE_REACH_S + 1e-9, _FINE_S)
-    near = [(fine + _LAGS_S[k], fit.log_likelihood(fine + _LAGS_S[k], k)) for k in range(len(_LAGS_S))]
-    far = coarse[np.abs(coarse - best) > _NEAR_REACH_S]
-    widths = np.repeat(_FINE_S * _LAG_CHANCE, len(fine))
+    coarse = prior.offset_s + np.arange(-reach_s, reach_s + _COARSE_S / 2.0, _COARSE_S)
+    chance = fit.log_likelihood(coarse, coarse - _USUAL_LAG_S)
+    for _ in range(2):
+        if not np.isfinite(chance).any():
+            return prior
+        best = coarse[np.argmax(chance)]
+        fit.weigh(best, best - _USUAL_LAG_S)
+        chance = fit.log_likelihood(coarse, coarse - _USUAL_LAG_S)
+    # Turns show offset minus lag, the flight path the offset: both finely, around the likeliest.
+    turned = best - _USUAL_LAG_S + np.arange(-_NEAR_REACH_S, _NEAR_REACH_S + 1e-9, _FINE_S)
+    by_turns = fit.turn_likelihood(turned)
+    pointed = turned[np.argmax(by_turns)]
+    near = np.arange(pointed + _MIN_LAG_S, pointed + _MAX_LAG_S + 1e-9, _FINE_S)
+    for _ in range(2):
+        by_path = fit.path_likelihood(near, np.array([pointed]))
+        fit.weigh(near[np.argmax(by_path)], pointed)
+    by_path = fit.path_likelihood(near, np.array([pointed]))
+    by_turns = fit.turn_likelihood(turned)
+    lag = near[:, None] - turned
+    both = np.where((lag > _MIN_LAG_S - 1e-9) & (lag < _MAX_LAG_S + 1e-9), by_path[:, None] + by_turns, -np.inf)
+    far = np.abs(coarse - best) > _NEAR_REACH_S
     offset, sigma = _mean_and_spread(
-        np.concatenate([*(one for one, _ in near), far]),
-        np.concatenate([*(one for _, one in near), fit.log_likelihood(far, _USUAL_LAG)]),
-        np.concatenate([widths, np.full(len(far), _COARSE_S)]),
+        np.concatenate([np.repeat(near, len(turned)), coarse[far]]),
+        np.concatenate([both.ravel(), fit.log_likelihood(coarse[far], coarse[far] - _USUAL_LAG_S)]),
+        np.concatenate([np.full(both.size, _FINE_S**2), np.full(far.sum(), _COARSE_S**2)]),
     )
     if sigma > _SEPARABLE_S:
-        sigma *= 2.0
+        sigma = float(np.hypot(sigma, (_MAX_LAG_S - _MIN_LAG_S) / np.sqrt(12.0)))
     if sigma >= prior.sigma_s:
         return prior
     found = ClockOffset(offset, max(sigma, _MIN_SIGMA_S), fit.middle_s, motions=len(motions))
-    return _with_drift(found, fit, lag) if found.is_known else found
+    return _with_drift(found, fit, pointed) if found.is_known else found
 
 
 class _Fit:
@@ -388,134 +379,207 @@ class _Fit:
     ) -> None:
         first, second = (np.array([getattr(m, name) for m in motions]) for name in ("first_s", "second_s"))
         rate = np.array([m.rate for m in motions])
+        gradient = np.array([m.gradient or (0.0, -m.rate[2], m.rate[2], 0.0) for m in motions])
         used = ~_strangers(rate)
-        self._begin_s = np.arange(first[0], second[-1] - _STEP_S + 1e-6, _STEP_S)
-        self.middle_s = float(self._begin_s.mean()) + _STEP_S / 2.0
-        seen = _Grown(first[used], second[used], rate[used])
-        self._seen, self._weight = seen.between(self._begin_s, self._begin_s + _STEP_S)
+        begin_s = np.arange(first[0], second[-1] - _STEP_S + 1e-6, _STEP_S)
+        self._edges_s = np.append(begin_s, begin_s[-1] + _STEP_S)
+        self.middle_s = float(begin_s.mean()) + _STEP_S / 2.0
+        seen, self._weight = _resample(
+            first[used], second[used], np.column_stack([rate, gradient])[used], self._edges_s
+        )
+        self._turn, self._gradient = seen[:, 2], seen[:, 3:].reshape(-1, 2, 2)
+        # The shift is that of the point in the centre before: at half time it has turned by half.
+        self._shift = (seen[:, 0] + 1j * seen[:, 1]) * np.exp(-0.5j * _STEP_S * self._turn)
         step_s = float(np.median(np.diff(poses.time_s)))
         fast_s = max(_MIN_SIGMAS_S, _LOG_STEPS * step_s)
+        self._band = _Band(len(begin_s), fast_s / _STEP_S, _SLOW_S / _STEP_S)
+        (width, height), principal = interior.image_size_px, interior.principal_point_px
+        self._focal = interior.focal_length_px[0]
+        self._centre = np.append((np.array([width - 1, height - 1]) / 2.0 - principal) / self._focal, 1.0)
+        self._sureness = np.array([_LEAN_RAD, _LEAN_RAD, np.hypot(_FOCAL_REL, interior.sigma_focal_rel)]) ** -2
+        ahead = poses.rotation[:, 2] - poses.rotation[:, 1]
+        heading = np.unwrap(np.arctan2(ahead[:, 0], ahead[:, 1]))
+        level = _turn_to(poses.rotation, heading).reshape(-1, 9)
+        self._poses, self._pointing = poses, np.column_stack([heading, level])
         self._least_correlated = 2.0 * np.sqrt(np.pi) * fast_s / _STEP_S
-        self._band = _Band(len(self._begin_s), fast_s / _STEP_S, _SLOW_S / _STEP_S)
-        leans_px = interior.focal_length_px[0] * _LEAN_RAD
-        self._sureness = np.array([0.0, 0.0, _HEADING_RAD, leans_px, leans_px])
-        self._sureness[2:] **= -2.0
-        self._logged = [_Grown(*predict_flow(poses, interior, lag)) for lag in _LAGS_S]
-        self._scale = np.ones(3)
-        self._together = np.full(3, self._least_correlated)
+        self._scale, self._together = np.ones(2), np.full(3, self._least_correlated)
 
-    def log_likelihood(self, offsets: Floats, lag: int, drift: float = 0.0) -> Floats:
-        """Return the log-likelihood of K offsets, but for a constant.
+    def log_likelihood(self, offsets: Floats, turned: Floats) -> Floats:
+        """Return the log-likelihood of K pairs of an offset and offset minus lag, but for a constant."""
+        return self.path_likelihood(offsets, turned) + self.turn_likelihood(turned)
 
-        The offsets hold at `middle_s`, with the lag of index `lag` and a drift; -inf where the log does not
-        reach.
+    def turn_likelihood(self, turned: Floats, drift: float = 0.0) -> Floats:
+        """Return the log-likelihood of K differences of offset and lag by the turns of the image.
+
+        They hold at `middle_s`, with a drift; -inf where the log does not reach.
         """
-        parts = [self._left(some, lag, drift) for some in _split(offsets)]
-        left, known, assumed = (np.concatenate(one) for one in zip(*parts, strict=True))
-        count = known.sum(axis=1)
-        power = (left**2).sum(axis=1) / np.maximum(count, 1)[:, None]
-        found = -0.5 * (count[:, None] / self._together * np.log(np.maximum(power, 1e-18))).sum(axis=1)
-        found -= assumed
-        usable = self._weight.sum() * _MIN_SHARE
-        return np.where(count >= usable, found, -np.inf)
-
-    def most_likely(self, offsets: Floats, lag: int) -> float | None:
-        """Return the likeliest offset and scale the residuals by those found there.
-
-        None where the log reaches none of the offsets.
-        """
-        best = None
-        for _ in range(2):
-            likelihood = self.log_likelihood(offsets, lag)
-            if not np.isfinite(likelihood).any():
-                return None
-            best = float(offsets[np.argmax(likelihood)])
-            self.weigh(best, lag)
-        return best
-
-    def nearest(self, turned: Floats) -> tuple[float, int]:
-        """Return the likeliest pair (offset minus lag, index of the lag)."""
-        likelihood = np.array([self.log_likelihood(turned + lag, k) for k, lag in enumerate(_LAGS_S)])
-        lag, at = np.unravel_index(int(np.argmax(likelihood)), likelihood.shape)
-        return float(turned[at]), int(lag)
-
-    def weigh(self, offset: float, lag: int) -> None:
-        """Take each component's scale and correlation from the residuals at one offset."""
-        left, known, _ = self._left(np.array([offset]), lag)
-        left = left[0][known[0]]
-        self._scale = np.maximum(left.std(axis=0), 1e-9)
-        self._together = np.array([max(_correlated(one), self._least_correlated) for one in left.T])
-
-    def _left(
-        self, offsets: Floats, lag: int, drift: float = 0.0
-    ) -> tuple[Floats, NDArray[np.bool_], Floats]:
-        """Return the residuals that the log does not explain at K offsets.
-
-        K×N×3 (turn; shift u, v of the image centre); a mask of where they are known, K×N; and minus the
-        log-likelihood of what was assumed, K.
-        """
-        shift = offsets[:, None] + drift * (self._begin_s - self.middle_s)
-        logged, covered = self._logged[lag].between(self._begin_s + shift, self._begin_s + _STEP_S + shift)
-        weight = np.where(covered > 0.99, self._weight, 0.0)
-        flown, swung = logged[..., 0] + 1j * logged[..., 1], logged[..., 2] + 1j * logged[..., 3]
-        turn = self._seen[:, 2] - logged[..., 4]
-        heading = np.cumsum(turn * weight, axis=1) * _STEP_S
-        band = self._band.of(weight)
-        heading = band.quick(heading - 0.5 * _STEP_S * turn * weight)
-        flown = flown * np.exp(1j * np.clip(heading, -1.0, 1.0))
-        seen, flown, swung = (
-            band.within(one) for one in (self._seen[:, 0] + 1j * self._seen[:, 1], flown, swung)
+        return np.concatenate(
+            [self._profile(*self._left_by_turns(some, drift), self._together[:1]) for some in _split(turned)]
         )
-        seen_turn, told_turn = (band.within(one) for one in (self._seen[:, 2], logged[..., 4]))
-        shift_left, assumed = self._unexplained(seen, flown, swung, told_turn)
-        power = np.maximum((told_turn**2).sum(axis=1), 1e-12)
-        gain = np.clip((seen_turn * told_turn).sum(axis=1) / power, 0.0, _MAX_GAIN)
-        turn_left = seen_turn - gain[:, None] * told_turn
-        return np.stack([turn_left, shift_left.real, shift_left.imag], axis=-1), band.known, assumed
 
-    def _unexplained(self, seen: Shifts, flown: Shifts, swung: Shifts, turn: Floats) -> tuple[Shifts, Floats]:
-        """Return the part of shifts K×N (u + iv) that the logged motion does not explain.
+    def path_likelihood(self, offsets: Floats, turned: Floats, drift: float = 0.0) -> Floats:
+        """Return the log-likelihood of K offsets by the flight path as the camera sees it.
 
-        Explained are translation, swinging about level axes and a turn about an axis that leans from the
-        logged one: least squares over both components, weighted by their scale. Also returns minus the
-        log-likelihood of what had to be assumed for it, K.
+        turned  offset minus lag, which says where the camera points: of each, or one for all
         """
-        columns = [flown, swung, 1j * flown, turn + 0j, 1j * turn]
-        design, wanted = _stacked(np.stack(columns, axis=-1), self._scale), _stacked(seen, self._scale)
-        normal = np.matmul(design.transpose(0, 2, 1), design) / self._least_correlated
-        normal += np.diag(self._sureness)
-        normal += np.eye(5) * (1e-9 * np.einsum("kii->k", normal) + 1e-12)[:, None, None]  # never singular
-        right = np.einsum("kij,ki->kj", design, wanted) / self._least_correlated
-        gains = np.linalg.solve(normal, right[..., None])[..., 0]
-        gains[:, :2] = np.clip(gains[:, :2], 0.0, _MAX_GAIN)
-        left: Shifts = seen - sum(gains[:, [k]] * one for k, one in enumerate(columns))
-        return left, 0.5 * (gains**2 * self._sureness).sum(axis=1)
+        found = []
+        for k, some in enumerate(_split(offsets)):
+            pointing = turned if len(turned) == 1 else turned[k * _AT_ONCE : (k + 1) * _AT_ONCE]
+            left, weight, assumed = self._left_by_path(some, pointing, drift)
+            found.append(self._profile(left, weight, self._together[1:]) - assumed)
+        return np.concatenate(found)
 
+    def weigh(self, offset: float, turned: float) -> None:
+        """Take scale and correlation of the residuals from those at one offset."""
+        pointing = np.array([turned])
+        by_turns, weight = self._left_by_turns(pointing, 0.0)
+        left = [by_turns[0, 0, weight[0] > 0.0]]
+        by_path, weight, _ = self._left_by_path(np.array([offset]), pointing, 0.0)
+        left += list(by_path[:, 0, weight[0] > 0.0])
+        if min(map(len, left)) < 2:
+            return
+        self._scale = np.maximum([one.std() for one in left[1:]], 1e-9)
+        self._together = np.array([max(_correlated(one), self._least_correlated) for one in left])
 
-class _Grown:
-    """Cumulative rates of N time intervals, for mean rates between any two times."""
+    def _profile(self, left: Floats, weight: Floats, together: Floats) -> Floats:
+        """Return the log-likelihood of residuals J×K×N of unknown scale; `together` count as one."""
+        count = (weight > 0.0).sum(axis=1)
+        power = np.maximum((left**2).sum(axis=2) / np.maximum(count, 1), 1e-18)
+        found = -0.5 * (count / together[:, None] * np.log(power)).sum(axis=0)
+        return np.where(count >= self._weight.sum() * _MIN_SHARE, found, -np.inf)
 
-    def __init__(self, first_s: Floats, second_s: Floats, rate: Floats) -> None:
-        known: NDArray[np.bool_] = np.asarray(np.isfinite(rate).all(axis=1))
-        length = second_s - first_s
-        # Between two intervals that do not join nothing is known.
-        self._edges_s = np.stack([first_s, second_s], axis=1).ravel()
-        grows = np.column_stack([np.where(known[:, None], rate, 0.0), known]) * length[:, None]
-        self._sums = np.cumsum(np.stack([np.zeros_like(grows), grows], axis=1).reshape(-1, grows.shape[1]), 0)
+    def _times(self, offsets: Floats, drift: float) -> Floats:
+        return self._edges_s + offsets[:, None] + drift * (self._edges_s - self.middle_s)
 
-    def between(self, first_s: Floats, second_s: Floats) -> tuple[Floats, Floats]:
-        """Return mean rates between times (any shape, one more axis) and the known share."""
-        grown = np.stack(
-            [
-                np.interp(second_s, self._edges_s, column) - np.interp(first_s, self._edges_s, column)
-                for column in self._sums.T
-            ],
-            axis=-1,
+    def _left_by_turns(self, turned: Floats, drift: float) -> tuple[Floats, Floats]:
+        """Return the turns that the log does not explain, 1×K×N, and their weights K×N."""
+        told = self._point(turned, drift).turn
+        weight = np.where(np.isfinite(told), self._weight, 0.0)
+        seen, told = (
+            self._band.within(one + 0j, weight).real for one in (self._turn + 0.0 * weight, np.nan_to_num(told))
         )
-        known = grown[..., -1]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rate = np.where(known[..., None] > 1e-9, grown[..., :-1] / known[..., None], 0.0)
-        return rate, np.clip(known / (second_s - first_s), 0.0, 1.0)
+        power = np.maximum((told**2).sum(axis=1), 1e-12)
+        gain = np.clip((seen * told).sum(axis=1) / power, 0.0, _MAX_GAIN)
+        return (seen - gain[:, None] * told)[None], weight
+
+    def _left_by_path(
+        self, offsets: Floats, turned: Floats, drift: float
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return what the logged path does not explain of the shift at K offsets, 2×K×N.
+
+        Along the predicted shift as a logarithm, across it in radians; their weights K×N; and minus the
+        log-likelihood of the lean and focal length assumed for it, K.
+        """
+        camera = self._point(turned, drift)
+        times = self._times(offsets, drift)
+        track = _smooth(
+            self._poses.time_s,
+            np.column_stack([self._poses.centre_m, self._poses.above_m]),
+            times.ravel(),
+            self._poses.max_gap_s,
+        ).reshape(*times.shape, 4)
+        east, north, up = np.moveaxis(np.diff(track[..., :3], axis=1) / _STEP_S, -1, 0)
+        sin, cos = np.sin(camera.heading), np.cos(camera.heading)
+        ahead = np.stack([east * cos - north * sin, east * sin + north * cos, up], axis=-1)
+        x, y, z = np.moveaxis(np.einsum("knij,knj->kni", camera.level, ahead), -1, 0)
+        depth = 0.5 * (track[:, :-1, 3] + track[:, 1:, 3]) / camera.down
+        flown = self._focal * (self._centre[0] * z - x + 1j * (self._centre[1] * z - y)) / depth
+        is_known = np.isfinite(flown) & np.isfinite(camera.turn) & (self._weight > 0.0)
+        flown = np.where(is_known, flown, 1.0)
+        weight = np.where(is_known, self._weight * np.abs(flown) ** 2, 0.0)
+        weight /= np.maximum(weight.max(axis=1, keepdims=True), 1e-12)
+        towards = np.conj(flown) / np.maximum(np.abs(flown) ** 2, 1e-12)
+        ratio = np.where(is_known, (self._shift - camera.swung) * towards, 1.0)
+        lean = np.where(is_known, self._focal * camera.yaw_rate * towards, 0.0)
+        swung = np.where(is_known, camera.swung * towards, 0.0)
+        wanted = np.log(np.maximum(np.abs(ratio), _MIN_RATIO)) + 1j * np.angle(ratio)
+        root = np.sqrt(weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12) * is_known.sum(axis=1)[:, None])
+        wanted, *columns = (self._band.within(one, weight) * root for one in (wanted, lean, 1j * lean, swung))
+        per = 1.0 / (self._scale * np.sqrt(self._together[1:]))
+        design, right = (
+            np.concatenate([one.real * per[0], one.imag * per[1]], axis=1)
+            for one in (np.stack(columns, axis=-1), wanted)
+        )
+        normal = np.matmul(design.transpose(0, 2, 1), design) + np.diag(self._sureness)
+        gains = np.linalg.solve(normal, np.einsum("kij,ki->kj", design, right)[..., None])[..., 0]
+        left = wanted - sum(gains[:, [k]] * one for k, one in enumerate(columns))
+        return np.stack([left.real, left.imag]), weight, 0.5 * (gains**2 * self._sureness).sum(axis=1)
+
+    def _point(self, turned: Floats, drift: float) -> _Camera:
+        """Return how the camera points: levelled as logged, its heading as the images turn."""
+        times = self._times(turned, drift)
+        smooth = _smooth(self._poses.time_s, self._pointing, times.ravel(), self._poses.max_gap_s)
+        told, level = smooth[:, 0].reshape(times.shape), smooth[:, 1:].reshape(*times.shape, 3, 3)
+        tilted = np.einsum("knij,knlj->knil", level[:, 1:], level[:, :-1])
+        tilting = np.stack([tilted[..., i, j] - tilted[..., j, i] for i, j in ((1, 2), (2, 0), (0, 1))], axis=-1)
+        tilting /= 2.0 * _STEP_S
+        level = 0.5 * (level[:, 1:] + level[:, :-1])
+        up = level[..., 2]
+        logged_rate = -np.diff(told, axis=1) / _STEP_S
+        # Across the direction of flight nothing of the relief is seen: there the image turns as the camera.
+        upright = np.minimum(up[..., 2], -_MIN_UPRIGHT)
+        yaw_rate = -(self._turn + tilting[..., 2]) / upright
+        for _ in range(3):
+            spin = tilting + up * yaw_rate[..., None]
+            moved = np.cross(self._centre, spin)
+            moved = moved - self._centre * moved[..., 2:]
+            swung = self._focal * (moved[..., 0] + 1j * moved[..., 1])
+            flight = self._shift - swung
+            flight = flight / np.maximum(np.abs(flight), 1e-9)
+            (ux, uy), (vx, vy) = np.moveaxis(self._gradient, 0, -1)
+            x, y = flight.real, flight.imag
+            turn = np.imag(np.conj(flight) * (ux * x + uy * y + 1j * (vx * x + vy * y)))
+            yaw_rate = -(turn + tilting[..., 2]) / upright
+        yaw_rate = np.where(self._weight > 0.0, yaw_rate, logged_rate)
+        heading = -_STEP_S * (np.cumsum(yaw_rate, axis=1) - 0.5 * yaw_rate)
+        known = np.isfinite(heading) * 1.0
+        mean_told = 0.5 * (told[:, 1:] + told[:, :-1])
+        heading += self._band.slow(np.nan_to_num(mean_told - heading), known)
+        return _Camera(
+            turn=-(tilting[..., 2] + up[..., 2] * logged_rate),
+            yaw_rate=yaw_rate,
+            heading=heading,
+            level=level,
+            down=np.maximum(-np.einsum("knj,j->kn", up, self._centre), _MIN_UPRIGHT),
+            swung=swung,
+        )
+
+
+def _turn_to(rotation: Floats, heading: Floats) -> Floats:
+    """Return rotations N×3×3 from axes (right, ahead, up) of a heading N, in place of (east, north, up)."""
+    sin, cos = np.sin(heading)[:, None], np.cos(heading)[:, None]
+    east, north, up = np.moveaxis(rotation, 2, 0)
+    return np.stack([cos * east - sin * north, sin * east + cos * north, up], axis=2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Camera:
+    """Attitude of the camera at K×N moments, and how it moves the image.
+
+    turn      as logged, rad/s; yaw_rate about the upward vertical, heading clockwise, as seen (rad/s, rad)
+    level     K×N×3×3, level axes (right, ahead, up) to camera; down: cosine of the centre's ray
+    swung     shift of the centre (u + iv) by rotation, px/s
+    """
+
+    turn: Floats
+    yaw_rate: Floats
+    heading: Floats
+    level: Floats
+    down: Floats
+    swung: Shifts
+
+
+def _resample(first_s: Floats, second_s: Floats, rate: Floats, edges_s: Floats) -> tuple[Floats, Floats]:
+    """Return mean rates M×C between M+1 edges of N intervals' rates N×C, and where all is known."""
+    length = second_s - first_s
+    # Between two intervals that do not join nothing is known.
+    ends_s = np.stack([first_s, second_s], axis=1).ravel()
+    grows = np.column_stack([rate, np.ones_like(length)]) * length[:, None]
+    sums = np.cumsum(np.stack([np.zeros_like(grows), grows], axis=1).reshape(-1, grows.shape[1]), 0)
+    grown = np.diff([np.interp(edges_s, ends_s, column) for column in sums.T], axis=1).T
+    share = grown[:, -1] / np.diff(edges_s)
+    known = share > _MIN_COVERED
+    return np.where(known[:, None], grown[:, :-1] / np.maximum(grown[:, -1:], 1e-9), 0.0), known * 1.0
 
 
 class _Band:
@@ -525,50 +589,25 @@ class _Band:
         self._size = 1 << int(np.ceil(np.log2(2 * length)))
         at = np.minimum(np.arange(self._size), self._size - np.arange(self._size))
         self._fast, self._slow = (np.fft.fft(np.exp(-0.5 * (at / width) ** 2)) for width in (fast, slow))
-        self._full = float(np.exp(-0.5 * (at / fast) ** 2).sum())
         self._length = length
-        self._weight = self._of_fast = self._of_slow = np.empty(0)
-        self.known = np.empty(0, dtype=bool)
 
-    def of(self, weight: Floats) -> _Band:
-        """Set the weights K×N of the values, and return self."""
-        self._weight = weight
-        self._of_fast, self._of_slow = (
-            np.maximum(self._smooth(weight, kernel).real, 1e-9) for kernel in (self._fast, self._slow)
-        )
-        self.known = self._of_fast > _MIN_WEIGHT * self._full
-        return self
+    def slow(self, values: Floats, weight: Floats) -> Floats:
+        """Return the slow part of values K×N."""
+        found: Floats = self._smooth(values * weight, self._slow).real
+        return found / np.maximum(self._smooth(weight, self._slow).real, 1e-9)
 
-    def quick(self, values: Floats) -> Floats:
-        """Return values K×N minus their slow part."""
-        slow = self._smooth(values * self._weight, self._slow).real
-        found: Floats = values - slow / self._of_slow
-        return found
-
-    def within(self, values: Series) -> Series:
-        """Return the part of values (K×N or N) between the two widths, about its mean.
-
-        0 where it is not known.
-        """
-        weighed = values * self._weight
-        part: Series = self._smooth(weighed, self._fast) / self._of_fast
-        part -= self._smooth(weighed, self._slow) / self._of_slow
-        if not np.iscomplexobj(values):
-            part = part.real
-        count = np.maximum(self.known.sum(axis=1), 1)
-        mean = (part * self.known).sum(axis=1) / count
-        found: Series = (part - mean[:, None]) * self.known
-        return found
+    def within(self, values: Shifts, weight: Floats) -> Shifts:
+        """Return the part of values K×N between the two widths, about its mean."""
+        part = np.zeros_like(values)
+        for kernel, sign in ((self._fast, 1.0), (self._slow, -1.0)):
+            part += sign * self._smooth(values * weight, kernel) / np.maximum(self._smooth(weight, kernel).real, 1e-9)
+        mean = (part * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)
+        return (part - mean[:, None]) * (weight > 0.0)
 
     def _smooth(self, values: Series, kernel: Shifts) -> Shifts:
         spectrum = np.fft.fft(values, self._size, axis=-1) * kernel
         found: Shifts = np.fft.ifft(spectrum, axis=-1)[..., : self._length]
         return found
-
-
-def _stacked(shift: Shifts, scale: Floats) -> Floats:
-    """Return complex K×N… as real K×2N…, each component over its residual scale."""
-    return np.concatenate([shift.real / scale[1], shift.imag / scale[2]], axis=1)
 
 
 def _split(offsets: Floats) -> list[Floats]:
@@ -589,11 +628,13 @@ def _strangers(rate: Floats) -> NDArray[np.bool_]:
     return found
 
 
-def _with_drift(found: ClockOffset, fit: _Fit, lag: int) -> ClockOffset:
+def _with_drift(found: ClockOffset, fit: _Fit, turned: float) -> ClockOffset:
     """Add the drift where it is three sigmas or more."""
     drifts = np.linspace(-_MAX_DRIFT, _MAX_DRIFT, _DRIFTS)
-    offset = np.array([found.offset_s])
-    likelihood = np.array([fit.log_likelihood(offset, lag, drift)[0] for drift in drifts])
+    offset, pointing = np.array([found.offset_s]), np.array([turned])
+    likelihood = np.concatenate(
+        [fit.path_likelihood(offset, pointing, one) + fit.turn_likelihood(pointing, one) for one in drifts]
+    )
     drift, sigma = _mean_and_spread(drifts, likelihood, np.ones(_DRIFTS))
     sigma = max(sigma, float(drifts[1] - drifts[0]))
     return replace(found, drift=drift if abs(drift) > 3.0 * sigma else 0.0, drift_sigma=sigma)
