@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import fft, ifft, next_fast_len
 
 from flycam.geometry.camera import InteriorOrientation
 
@@ -264,14 +265,14 @@ REACH_S = 5.0
 KNOWN_SIGMA_S = 0.2
 """Largest sigma with which a clock offset can be used to orthorectify frames."""
 
-_COARSE_S, _FINE_S = 0.1, 0.01
+_COARSE_S, _NEAR_S, _FINE_S = 0.1, 0.02, 0.01
 _NEAR_REACH_S = 0.3
 # Lags of gimbals behind the angles in their logs: none where these are measured.
 _MIN_LAG_S, _USUAL_LAG_S, _MAX_LAG_S = -0.1, 0.2, 0.6
 _STEP_S = 0.1
 # Fast end of the band: sigma of a Gaussian, in seconds and in log steps.
 _MIN_SIGMAS_S, _LOG_STEPS = 0.25, 0.5
-_SLOW_S = 5.0
+_SLOW_S, _KERNEL_SIGMAS = 5.0, 4.0
 _MIN_MOTIONS = 30
 _MIN_SHARE, _MIN_COVERED = 0.6, 0.99
 # Cosine off the vertical beyond which the image tells no heading; least measured share of a logged shift.
@@ -339,29 +340,23 @@ def estimate_offset(
     fit = _Fit(motions, poses, interior)
     coarse = prior.offset_s + np.arange(-reach_s, reach_s + _COARSE_S / 2.0, _COARSE_S)
     chance = fit.log_likelihood(coarse, coarse - _USUAL_LAG_S)
-    for _ in range(2):
-        if not np.isfinite(chance).any():
-            return prior
-        best = coarse[np.argmax(chance)]
-        fit.weigh(best, best - _USUAL_LAG_S)
-        chance = fit.log_likelihood(coarse, coarse - _USUAL_LAG_S)
-    # Turns show offset minus lag, the flight path the offset: both finely, around the likeliest.
+    if not np.isfinite(chance).any():
+        return prior
+    best = coarse[np.argmax(chance)]
+    fit.weigh(best, best - _USUAL_LAG_S)
+    # Turns show offset minus lag, the flight path the offset: each is searched for finely.
     turned = best - _USUAL_LAG_S + np.arange(-_NEAR_REACH_S, _NEAR_REACH_S + 1e-9, _FINE_S)
-    by_turns = fit.turn_likelihood(turned)
-    pointed = turned[np.argmax(by_turns)]
-    near = np.arange(pointed + _MIN_LAG_S, pointed + _MAX_LAG_S + 1e-9, _FINE_S)
-    for _ in range(2):
-        by_path = fit.path_likelihood(near, np.array([pointed]))
-        fit.weigh(near[np.argmax(by_path)], pointed)
-    by_path = fit.path_likelihood(near, np.array([pointed]))
-    by_turns = fit.turn_likelihood(turned)
+    pointed = turned[[np.argmax(fit.turn_likelihood(turned))]]
+    near = np.arange(pointed[0] + _MIN_LAG_S, pointed[0] + _MAX_LAG_S + 1e-9, _NEAR_S)
+    fit.weigh(near[np.argmax(fit.path_likelihood(near, pointed))], pointed[0])
     lag = near[:, None] - turned
-    both = np.where((lag > _MIN_LAG_S - 1e-9) & (lag < _MAX_LAG_S + 1e-9), by_path[:, None] + by_turns, -np.inf)
-    far = np.abs(coarse - best) > _NEAR_REACH_S
+    both = fit.path_likelihood(near, pointed)[:, None] + fit.turn_likelihood(turned)
+    both[(lag < _MIN_LAG_S - 1e-9) | (lag > _MAX_LAG_S + 1e-9)] = -np.inf
+    far = coarse[np.abs(coarse - best) > _NEAR_REACH_S]
     offset, sigma = _mean_and_spread(
-        np.concatenate([np.repeat(near, len(turned)), coarse[far]]),
-        np.concatenate([both.ravel(), fit.log_likelihood(coarse[far], coarse[far] - _USUAL_LAG_S)]),
-        np.concatenate([np.full(both.size, _FINE_S**2), np.full(far.sum(), _COARSE_S**2)]),
+        np.concatenate([np.repeat(near, len(turned)), far]),
+        np.concatenate([both.ravel(), fit.log_likelihood(far, far - _USUAL_LAG_S)]),
+        np.concatenate([np.full(both.size, _NEAR_S * _FINE_S), np.full(len(far), _COARSE_S**2)]),
     )
     if sigma > _SEPARABLE_S:
         sigma = float(np.hypot(sigma, (_MAX_LAG_S - _MIN_LAG_S) / np.sqrt(12.0)))
@@ -455,9 +450,9 @@ class _Fit:
         """Return the turns that the log does not explain, 1×K×N, and their weights K×N."""
         told = self._point(turned, drift).turn
         weight = np.where(np.isfinite(told), self._weight, 0.0)
-        seen, told = (
-            self._band.within(one + 0j, weight).real for one in (self._turn + 0.0 * weight, np.nan_to_num(told))
-        )
+        turns = np.broadcast_to(self._turn, told.shape) + 1j * np.nan_to_num(told)
+        turns = self._band.within(turns[None], weight)[0]
+        seen, told = turns.real, turns.imag
         power = np.maximum((told**2).sum(axis=1), 1e-12)
         gain = np.clip((seen * told).sum(axis=1) / power, 0.0, _MAX_GAIN)
         return (seen - gain[:, None] * told)[None], weight
@@ -494,7 +489,8 @@ class _Fit:
         swung = np.where(is_known, camera.swung * towards, 0.0)
         wanted = np.log(np.maximum(np.abs(ratio), _MIN_RATIO)) + 1j * np.angle(ratio)
         root = np.sqrt(weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12) * is_known.sum(axis=1)[:, None])
-        wanted, *columns = (self._band.within(one, weight) * root for one in (wanted, lean, 1j * lean, swung))
+        wanted, lean, swung = self._band.within(np.stack([wanted, lean, swung]), weight) * root
+        columns = [lean, 1j * lean, swung]
         per = 1.0 / (self._scale * np.sqrt(self._together[1:]))
         design, right = (
             np.concatenate([one.real * per[0], one.imag * per[1]], axis=1)
@@ -586,27 +582,25 @@ class _Band:
     """Gaussians of two widths (lattice steps) over N samples, as weighted means."""
 
     def __init__(self, length: int, fast: float, slow: float) -> None:
-        self._size = 1 << int(np.ceil(np.log2(2 * length)))
+        self._size = next_fast_len(length + round(_KERNEL_SIGMAS * slow))
         at = np.minimum(np.arange(self._size), self._size - np.arange(self._size))
-        self._fast, self._slow = (np.fft.fft(np.exp(-0.5 * (at / width) ** 2)) for width in (fast, slow))
+        self._fast, self._slow = (fft(np.exp(-0.5 * (at / width) ** 2)) for width in (fast, slow))
         self._length = length
 
     def slow(self, values: Floats, weight: Floats) -> Floats:
         """Return the slow part of values K×N."""
-        found: Floats = self._smooth(values * weight, self._slow).real
-        return found / np.maximum(self._smooth(weight, self._slow).real, 1e-9)
+        smooth: Floats = ifft(fft((values + 1j) * weight, self._size) * self._slow)[:, : self._length]
+        return smooth.real / np.maximum(smooth.imag, 1e-9)
 
-    def within(self, values: Shifts, weight: Floats) -> Shifts:
-        """Return the part of values K×N between the two widths, about its mean."""
-        part = np.zeros_like(values)
+    def within(self, values: Series, weight: Floats) -> Series:
+        """Return the part of values J×K×N between the two widths, about its mean."""
+        spectrum = fft(np.concatenate([values * weight, weight[None]]), self._size)
+        part = 0.0
         for kernel, sign in ((self._fast, 1.0), (self._slow, -1.0)):
-            part += sign * self._smooth(values * weight, kernel) / np.maximum(self._smooth(weight, kernel).real, 1e-9)
-        mean = (part * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)
-        return (part - mean[:, None]) * (weight > 0.0)
-
-    def _smooth(self, values: Series, kernel: Shifts) -> Shifts:
-        spectrum = np.fft.fft(values, self._size, axis=-1) * kernel
-        found: Shifts = np.fft.ifft(spectrum, axis=-1)[..., : self._length]
+            smooth = ifft(spectrum * kernel)[..., : self._length]
+            part += sign * smooth[:-1] / np.maximum(smooth[-1].real, 1e-9)
+        mean = (part * weight).sum(axis=-1) / np.maximum(weight.sum(axis=-1), 1e-9)
+        found: Series = (part - mean[..., None]) * (weight > 0.0)
         return found
 
 
@@ -628,12 +622,12 @@ def _strangers(rate: Floats) -> NDArray[np.bool_]:
     return found
 
 
-def _with_drift(found: ClockOffset, fit: _Fit, turned: float) -> ClockOffset:
+def _with_drift(found: ClockOffset, fit: _Fit, turned: Floats) -> ClockOffset:
     """Add the drift where it is three sigmas or more."""
     drifts = np.linspace(-_MAX_DRIFT, _MAX_DRIFT, _DRIFTS)
-    offset, pointing = np.array([found.offset_s]), np.array([turned])
+    offset = np.array([found.offset_s])
     likelihood = np.concatenate(
-        [fit.path_likelihood(offset, pointing, one) + fit.turn_likelihood(pointing, one) for one in drifts]
+        [fit.path_likelihood(offset, turned, one) + fit.turn_likelihood(turned, one) for one in drifts]
     )
     drift, sigma = _mean_and_spread(drifts, likelihood, np.ones(_DRIFTS))
     sigma = max(sigma, float(drifts[1] - drifts[0]))
