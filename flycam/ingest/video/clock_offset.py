@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import fft, ifft, next_fast_len
 
-from flycam.geometry.camera import InteriorOrientation
+from flycam.geometry.camera import InteriorOrientation, compute_ray_directions
 
 # -- Motion between video frames, measured and predicted -------------------------------------------
 #
@@ -56,30 +56,32 @@ _MIN_INLIER_SHARE = 0.4
 _BEYOND_S = 0.02
 # Distance of the second point from the centre, as a share of the frame's width.
 _BESIDE_SHARE = 0.25
+_SPIN_STEPS, _TUKEY = 12, 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class ImageMotion:
     """Motion between two frames.
 
-    Their times in seconds, shift of the centre (u, v) px/s and turn rad/s. gradient: of the shift across the
-    image, (du/dx, du/dy, dv/dx, dv/dy) 1/s, None: that of the turn alone.
+    Their times in seconds, shift of the centre (u, v) px/s and turn rad/s. spin: rotation of the camera about
+    its axes (x, y, z), rad/s, None: not measured.
     """
 
     first_s: float
     second_s: float
     rate: tuple[float, float, float]
-    gradient: tuple[float, float, float, float] | None = None
+    spin: tuple[float, float, float] | None = None
 
 
 class ImageMotionEstimator:
     """Estimator of the motion between successive frames, fed in order of time.
 
     min_interval_s  frames closer in time than this to the last one measured are skipped
+    interior        of the frames, None: unknown, and the camera's rotation is not measured
     """
 
-    def __init__(self, min_interval_s: float = 0.1) -> None:
-        self._least_s = min_interval_s
+    def __init__(self, min_interval_s: float = 0.1, interior: InteriorOrientation | None = None) -> None:
+        self._least_s, self._interior = min_interval_s, interior
         self._grey: Grey | None = None
         self._time_s = -np.inf
 
@@ -97,13 +99,16 @@ class ImageMotionEstimator:
         self._grey, self._time_s = grey, time_s
         if before is None or before.shape != grey.shape:
             return None
-        homography = _estimate_homography(before, grey)
-        if homography is None:
+        tracks = _track(before, grey)
+        if tracks is None:
             return None
-        (u, v, turn), gradient = _centre_motion(homography, grey.shape)
+        u, v, turn = _centre_motion(tracks, grey)
         elapsed = time_s - then_s
+        spin = None
+        if self._interior is not None:
+            spin = _estimate_spin(*((one + 0.5) / scale - 0.5 for one in tracks[1:]), self._interior) / elapsed
         rate = (u / scale / elapsed, v / scale / elapsed, turn / elapsed)
-        return ImageMotion(then_s, time_s, rate, tuple(one / elapsed for one in gradient))
+        return ImageMotion(then_s, time_s, rate, None if spin is None else tuple(spin.tolist()))
 
 
 def convert_to_grey(pixels: NDArray[np.uint8]) -> tuple[Grey, float]:
@@ -119,11 +124,12 @@ def convert_to_grey(pixels: NDArray[np.uint8]) -> tuple[Grey, float]:
 
 def estimate_centre_motion(first: Grey, second: Grey) -> tuple[float, float, float] | None:
     """Estimate shift of the centre (u, v) in pixels and turn in radians, or None."""
-    homography = _estimate_homography(first, second)
-    return None if homography is None else _centre_motion(homography, first.shape)[0]
+    tracks = _track(first, second)
+    return None if tracks is None else _centre_motion(tracks, first)
 
 
-def _estimate_homography(first: Grey, second: Grey) -> Floats | None:
+def _track(first: Grey, second: Grey) -> tuple[Floats, Floats, Floats] | None:
+    """Return the homography 3×3 that fits most corners, and where these are in both frames, N×2."""
     corners = cv2.goodFeaturesToTrack(first, _MAX_CORNERS, _CORNER_QUALITY, _CORNER_APART_PX)
     if corners is None or len(corners) < _MIN_CORNERS:
         return None
@@ -131,24 +137,55 @@ def _estimate_homography(first: Grey, second: Grey) -> Floats | None:
     tracked = there.ravel() == 1
     if tracked.sum() < _MIN_CORNERS:
         return None
-    matrix, inliers = cv2.findHomography(corners[tracked, 0], followed[tracked, 0], cv2.RANSAC, _WITHIN_PX)
+    before, after = (one[tracked, 0].astype(np.float64) for one in (corners, followed))
+    matrix, inliers = cv2.findHomography(before, after, cv2.RANSAC, _WITHIN_PX)
     if matrix is None or inliers.mean() < _MIN_INLIER_SHARE:
         return None
-    return np.asarray(matrix, np.float64)
+    fits = inliers.ravel() == 1
+    return np.asarray(matrix, np.float64), before[fits], after[fits]
 
 
-def _centre_motion(
-    homography: Floats, shape: tuple[int, ...]
-) -> tuple[tuple[float, float, float], tuple[float, float, float, float]]:
-    """Return shift (u, v) of the centre in pixels, turn in radians, and the gradient of the shift there."""
-    middle = np.array([(shape[1] - 1) / 2.0, (shape[0] - 1) / 2.0])
-    u, v, w = homography @ np.append(middle, 1.0)
-    moved = np.array([u, v]) / w
-    gradient = (homography[:2, :2] - np.outer(moved, homography[2, :2])) / w - np.eye(2)
-    x, y = moved - middle
-    (ux, uy), (vx, vy) = gradient.tolist()
-    turn = np.arctan2(vx - uy, 2.0 + ux + vy)
-    return (float(x), float(y), float(turn)), (ux, uy, vx, vy)
+def _centre_motion(tracks: tuple[Floats, Floats, Floats], frame: Grey) -> tuple[float, float, float]:
+    """Return shift (u, v) of the centre in pixels, and turn in radians."""
+    height, width = frame.shape
+    middle = np.array([(width - 1) / 2.0, (height - 1) / 2.0])
+    points = np.stack([middle, middle + np.array([_BESIDE_SHARE * width, 0.0])])
+    shift, side_shift = cv2.perspectiveTransform(points[:, None], tracks[0])[:, 0] - points
+    turn = np.arctan2(side_shift[1] - shift[1], _BESIDE_SHARE * width + side_shift[0] - shift[0])
+    return float(shift[0]), float(shift[1]), float(turn)
+
+
+def _estimate_spin(before: Floats, after: Floats, interior: InteriorOrientation) -> Floats:
+    """Estimate the rotation of a camera (x, y, z, rad) from points N×2 in two frames.
+
+    By the differential epipolar constraint v·(p×p') + (v·w)|p|² - (v·p)(w·p) = 0 of rays p, their motion p',
+    the camera's velocity v and rotation w (Kanatani 1993), which holds over any relief. Gauss-Newton with
+    Tukey's weights, from forward and from sideways flight: the smaller residuals count.
+    """
+    (x0, y0, z0), (x1, y1, z1) = (compute_ray_directions(interior, *one.T) for one in (before, after))
+    first, second = (np.stack([x / z, y / z, np.ones_like(z)], axis=1) for x, y, z in ((x0, y0, z0), (x1, y1, z1)))
+    ray, moved = 0.5 * (first + second), second - first
+    crossed, square = np.cross(ray, moved), (ray**2).sum(axis=1)[:, None]
+    found = []
+    for velocity in np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]):
+        spin = np.zeros(3)
+        for _ in range(_SPIN_STEPS):
+            beside = np.linalg.svd(velocity[None])[2][1:]
+            by_spin = square * velocity - (ray @ velocity)[:, None] * ray
+            by_velocity = crossed + square * spin - (ray @ spin)[:, None] * ray
+            size = np.linalg.norm(np.cross(ray, velocity), axis=1)
+            design = np.hstack([by_spin, by_velocity @ beside.T]) / size[:, None]
+            left = by_velocity @ velocity / size
+            scale = 1.4826 * np.median(np.abs(left)) + 1e-9
+            weight = (1.0 - np.clip(left / (_TUKEY * scale), -1.0, 1.0) ** 2) ** 2
+            weighed = design * weight[:, None]
+            normal = weighed.T @ design
+            step = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(5), weighed.T @ left)
+            spin = spin - step[:3]
+            velocity = velocity - step[3:] @ beside
+            velocity /= np.linalg.norm(velocity)
+        found.append((scale, spin))
+    return min(found, key=lambda one: one[0])[1]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -280,6 +317,8 @@ _MIN_UPRIGHT, _MIN_RATIO = 0.2, 0.05
 _MAX_GAIN = 1.3
 # 1-sigma of a gimbal's tilt, and of a calibrated focal length.
 _LEAN_RAD, _FOCAL_REL = np.radians(0.5), 0.01
+# The same where images show it, by scenes without noise.
+_SEEN_LEAN_RAD = 0.002
 _OUTLIER, _NEIGHBOURS = 6.0, 5
 # Above this sigma the separation of offset and lag rests on the assumed lags, not on the images.
 _SEPARABLE_S = 0.05
@@ -374,15 +413,17 @@ class _Fit:
     ) -> None:
         first, second = (np.array([getattr(m, name) for m in motions]) for name in ("first_s", "second_s"))
         rate = np.array([m.rate for m in motions])
-        gradient = np.array([m.gradient or (0.0, -m.rate[2], m.rate[2], 0.0) for m in motions])
+        spin = np.array([m.spin or (np.nan,) * 3 for m in motions])
+        measured = np.isfinite(spin[:, :1])
+        columns = np.hstack([rate, np.nan_to_num(spin), measured])
         used = ~_strangers(rate)
         begin_s = np.arange(first[0], second[-1] - _STEP_S + 1e-6, _STEP_S)
         self._edges_s = np.append(begin_s, begin_s[-1] + _STEP_S)
         self.middle_s = float(begin_s.mean()) + _STEP_S / 2.0
         seen, self._weight = _resample(
-            first[used], second[used], np.column_stack([rate, gradient])[used], self._edges_s
+            first[used], second[used], columns[used], self._edges_s
         )
-        self._turn, self._gradient = seen[:, 2], seen[:, 3:].reshape(-1, 2, 2)
+        self._turn, self._spin, self._has_spin = seen[:, 2], seen[:, 3:6], seen[:, 6] > _MIN_COVERED
         # The shift is that of the point in the centre before: at half time it has turned by half.
         self._shift = (seen[:, 0] + 1j * seen[:, 1]) * np.exp(-0.5j * _STEP_S * self._turn)
         step_s = float(np.median(np.diff(poses.time_s)))
@@ -391,7 +432,7 @@ class _Fit:
         (width, height), principal = interior.image_size_px, interior.principal_point_px
         self._focal = interior.focal_length_px[0]
         self._centre = np.append((np.array([width - 1, height - 1]) / 2.0 - principal) / self._focal, 1.0)
-        self._sureness = np.array([_LEAN_RAD, _LEAN_RAD, np.hypot(_FOCAL_REL, interior.sigma_focal_rel)]) ** -2
+        self._focal_rel = np.hypot(_FOCAL_REL, interior.sigma_focal_rel)
         ahead = poses.rotation[:, 2] - poses.rotation[:, 1]
         heading = np.unwrap(np.arctan2(ahead[:, 0], ahead[:, 1]))
         level = _turn_to(poses.rotation, heading).reshape(-1, 9)
@@ -496,10 +537,33 @@ class _Fit:
             np.concatenate([one.real * per[0], one.imag * per[1]], axis=1)
             for one in (np.stack(columns, axis=-1), wanted)
         )
-        normal = np.matmul(design.transpose(0, 2, 1), design) + np.diag(self._sureness)
-        gains = np.linalg.solve(normal, np.einsum("kij,ki->kj", design, right)[..., None])[..., 0]
+        assumed, sureness = self._lean(camera)
+        normal = np.matmul(design.transpose(0, 2, 1), design) + sureness[:, None] * np.eye(3)
+        right = np.einsum("kij,ki->kj", design, right) + sureness * assumed
+        gains = np.linalg.solve(normal, right[..., None])[..., 0]
         left = wanted - sum(gains[:, [k]] * one for k, one in enumerate(columns))
-        return np.stack([left.real, left.imag]), weight, 0.5 * (gains**2 * self._sureness).sum(axis=1)
+        return np.stack([left.real, left.imag]), weight, 0.5 * ((gains - assumed) ** 2 * sureness).sum(axis=1)
+
+    def _lean(self, camera: _Camera) -> tuple[Floats, Floats]:
+        """Return K lean angles (u, v, rad) and focal errors before the path is compared, with 1/sigma², K×3.
+
+        A camera that leans from its log yaws about another axis of its own, which its rotation shows.
+        """
+        known = np.isfinite(camera.turn) & self._has_spin
+        both = np.where(known, [camera.leaning, camera.yaw_rate + 0j], 0.0)
+        leaning, yaw = self._band.within(both, known * 1.0)
+        power = np.maximum((yaw.real**2).sum(axis=1), 1e-12)
+        seen = (leaning * yaw.real).sum(axis=1) / power
+        left = leaning - seen[:, None] * yaw.real
+        count = np.maximum(known.sum(axis=1), 1)
+        told = np.array([_LEAN_RAD, _LEAN_RAD, self._focal_rel]) ** -2.0
+        lean, sureness = np.zeros((len(power), 3)), np.tile(told, (len(power), 1))
+        for k, (angle, rest) in enumerate(((seen.real, left.real), (seen.imag, left.imag))):
+            scatter = (rest**2).sum(axis=1) / count * self._least_correlated / power
+            by_image = 1.0 / (scatter + _SEEN_LEAN_RAD**2)
+            sureness[:, k] += np.where(known.any(axis=1), by_image, 0.0)
+            lean[:, k] = angle * by_image / sureness[:, k]
+        return lean, sureness
 
     def _point(self, turned: Floats, drift: float) -> _Camera:
         """Return how the camera points: levelled as logged, its heading as the images turn."""
@@ -512,20 +576,16 @@ class _Fit:
         level = 0.5 * (level[:, 1:] + level[:, :-1])
         up = level[..., 2]
         logged_rate = -np.diff(told, axis=1) / _STEP_S
-        # Across the direction of flight nothing of the relief is seen: there the image turns as the camera.
         upright = np.minimum(up[..., 2], -_MIN_UPRIGHT)
-        yaw_rate = -(self._turn + tilting[..., 2]) / upright
-        for _ in range(3):
-            spin = tilting + up * yaw_rate[..., None]
-            moved = np.cross(self._centre, spin)
-            moved = moved - self._centre * moved[..., 2:]
-            swung = self._focal * (moved[..., 0] + 1j * moved[..., 1])
-            flight = self._shift - swung
-            flight = flight / np.maximum(np.abs(flight), 1e-9)
-            (ux, uy), (vx, vy) = np.moveaxis(self._gradient, 0, -1)
-            x, y = flight.real, flight.imag
-            turn = np.imag(np.conj(flight) * (ux * x + uy * y + 1j * (vx * x + vy * y)))
-            yaw_rate = -(turn + tilting[..., 2]) / upright
+        yaw_rate = np.where(
+            self._has_spin,
+            np.einsum("knj,nj->kn", up, self._spin),
+            -(self._turn + tilting[..., 2]) / upright,
+        )
+        spin = tilting + up * yaw_rate[..., None]
+        moved = np.cross(self._centre, spin)
+        moved = moved - self._centre * moved[..., 2:]
+        leaning = self._spin - spin
         yaw_rate = np.where(self._weight > 0.0, yaw_rate, logged_rate)
         heading = -_STEP_S * (np.cumsum(yaw_rate, axis=1) - 0.5 * yaw_rate)
         known = np.isfinite(heading) * 1.0
@@ -537,7 +597,8 @@ class _Fit:
             heading=heading,
             level=level,
             down=np.maximum(-np.einsum("knj,j->kn", up, self._centre), _MIN_UPRIGHT),
-            swung=swung,
+            swung=self._focal * (moved[..., 0] + 1j * moved[..., 1]),
+            leaning=1j * leaning[..., 0] - leaning[..., 1],
         )
 
 
@@ -555,6 +616,7 @@ class _Camera:
     turn      as logged, rad/s; yaw_rate about the upward vertical, heading clockwise, as seen (rad/s, rad)
     level     K×N×3×3, level axes (right, ahead, up) to camera; down: cosine of the centre's ray
     swung     shift of the centre (u + iv) by rotation, px/s
+    leaning   rotation (-y, x) that is seen and not told, rad/s
     """
 
     turn: Floats
@@ -563,6 +625,7 @@ class _Camera:
     level: Floats
     down: Floats
     swung: Shifts
+    leaning: Shifts
 
 
 def _resample(first_s: Floats, second_s: Floats, rate: Floats, edges_s: Floats) -> tuple[Floats, Floats]:
