@@ -106,7 +106,9 @@ class ImageMotionEstimator:
         elapsed = time_s - then_s
         spin = None
         if self._interior is not None:
-            spin = _estimate_spin(*((one + 0.5) / scale - 0.5 for one in tracks[1:]), self._interior) / elapsed
+            spin = (
+                _estimate_spin(*((one + 0.5) / scale - 0.5 for one in tracks[1:]), self._interior) / elapsed
+            )
         rate = (u / scale / elapsed, v / scale / elapsed, turn / elapsed)
         return ImageMotion(then_s, time_s, rate, None if spin is None else tuple(spin.tolist()))
 
@@ -163,7 +165,9 @@ def _estimate_spin(before: Floats, after: Floats, interior: InteriorOrientation)
     Tukey's weights, from forward and from sideways flight: the smaller residuals count.
     """
     (x0, y0, z0), (x1, y1, z1) = (compute_ray_directions(interior, *one.T) for one in (before, after))
-    first, second = (np.stack([x / z, y / z, np.ones_like(z)], axis=1) for x, y, z in ((x0, y0, z0), (x1, y1, z1)))
+    first, second = (
+        np.stack([x / z, y / z, np.ones_like(z)], axis=1) for x, y, z in ((x0, y0, z0), (x1, y1, z1))
+    )
     ray, moved = 0.5 * (first + second), second - first
     crossed, square = np.cross(ray, moved), (ray**2).sum(axis=1)[:, None]
     found = []
@@ -306,6 +310,7 @@ _COARSE_S, _NEAR_S, _FINE_S = 0.1, 0.02, 0.01
 _NEAR_REACH_S = 0.3
 # Lags of gimbals behind the angles in their logs: none where these are measured.
 _MIN_LAG_S, _USUAL_LAG_S, _MAX_LAG_S = -0.1, 0.2, 0.6
+_MEASURED, _MEASURED_LAG_S = 0.5, 0.02
 _STEP_S = 0.1
 # Fast end of the band: sigma of a Gaussian, in seconds and in log steps.
 _MIN_SIGMAS_S, _LOG_STEPS = 0.25, 0.5
@@ -320,6 +325,7 @@ _LEAN_RAD, _FOCAL_REL = np.radians(0.5), 0.01
 # The same where images show it, by scenes without noise.
 _SEEN_LEAN_RAD = 0.002
 _OUTLIER, _NEIGHBOURS = 6.0, 5
+_MAX_SPREADS = 4.0
 # Above this sigma the separation of offset and lag rests on the assumed lags, not on the images.
 _SEPARABLE_S = 0.05
 # Exposure and readout time of a frame, and the rounding of log times.
@@ -390,12 +396,18 @@ def estimate_offset(
     fit.weigh(near[np.argmax(fit.path_likelihood(near, pointed))], pointed[0])
     lag = near[:, None] - turned
     both = fit.path_likelihood(near, pointed)[:, None] + fit.turn_likelihood(turned)
-    both[(lag < _MIN_LAG_S - 1e-9) | (lag > _MAX_LAG_S + 1e-9)] = -np.inf
+    with np.errstate(divide="ignore"):
+        both += np.log(_lag_density(lag))
     far = coarse[np.abs(coarse - best) > _NEAR_REACH_S]
     offset, sigma = _mean_and_spread(
         np.concatenate([np.repeat(near, len(turned)), far]),
         np.concatenate([both.ravel(), fit.log_likelihood(far, far - _USUAL_LAG_S)]),
-        np.concatenate([np.full(both.size, _NEAR_S * _FINE_S), np.full(len(far), _COARSE_S**2)]),
+        np.concatenate(
+            [
+                np.full(both.size, _NEAR_S * _FINE_S),
+                np.full(len(far), _COARSE_S**2 / (_MAX_LAG_S - _MIN_LAG_S)),
+            ]
+        ),
     )
     if sigma > _SEPARABLE_S:
         sigma = float(np.hypot(sigma, (_MAX_LAG_S - _MIN_LAG_S) / np.sqrt(12.0)))
@@ -403,6 +415,13 @@ def estimate_offset(
         return prior
     found = ClockOffset(offset, max(sigma, _MIN_SIGMA_S), fit.middle_s, motions=len(motions))
     return _with_drift(found, fit, pointed) if found.is_known else found
+
+
+def _lag_density(lag_s: Floats) -> Floats:
+    """Return the prior density of lags, 1/s: of measured angles about none, of commanded ones any."""
+    any_lag = ((lag_s > _MIN_LAG_S) & (lag_s < _MAX_LAG_S)) / (_MAX_LAG_S - _MIN_LAG_S)
+    none = np.exp(-0.5 * (lag_s / _MEASURED_LAG_S) ** 2) / (_MEASURED_LAG_S * np.sqrt(2.0 * np.pi))
+    return _MEASURED * none + (1.0 - _MEASURED) * any_lag
 
 
 class _Fit:
@@ -420,9 +439,7 @@ class _Fit:
         begin_s = np.arange(first[0], second[-1] - _STEP_S + 1e-6, _STEP_S)
         self._edges_s = np.append(begin_s, begin_s[-1] + _STEP_S)
         self.middle_s = float(begin_s.mean()) + _STEP_S / 2.0
-        seen, self._weight = _resample(
-            first[used], second[used], columns[used], self._edges_s
-        )
+        seen, self._weight = _resample(first[used], second[used], columns[used], self._edges_s)
         self._turn, self._spin, self._has_spin = seen[:, 2], seen[:, 3:6], seen[:, 6] > _MIN_COVERED
         # The shift is that of the point in the centre before: at half time it has turned by half.
         self._shift = (seen[:, 0] + 1j * seen[:, 1]) * np.exp(-0.5j * _STEP_S * self._turn)
@@ -438,6 +455,7 @@ class _Fit:
         level = _turn_to(poses.rotation, heading).reshape(-1, 9)
         self._poses, self._pointing = poses, np.column_stack([heading, level])
         self._least_correlated = 2.0 * np.sqrt(np.pi) * fast_s / _STEP_S
+        self._fits = np.ones(len(begin_s), bool)
         self._scale, self._together = np.ones(2), np.full(3, self._least_correlated)
 
     def log_likelihood(self, offsets: Floats, turned: Floats) -> Floats:
@@ -470,6 +488,10 @@ class _Fit:
         pointing = np.array([turned])
         by_turns, weight = self._left_by_turns(pointing, 0.0)
         left = [by_turns[0, 0, weight[0] > 0.0]]
+        self._fits = np.ones(len(self._weight), bool)
+        by_path, weight, _ = self._left_by_path(np.array([offset]), pointing, 0.0)
+        spread = 1.4826 * np.median(np.abs(by_path[:, 0, weight[0] > 0.0]), axis=1)
+        self._fits = (np.abs(by_path[:, 0]) <= _MAX_SPREADS * np.maximum(spread, 1e-9)[:, None]).all(axis=0)
         by_path, weight, _ = self._left_by_path(np.array([offset]), pointing, 0.0)
         left += list(by_path[:, 0, weight[0] > 0.0])
         if min(map(len, left)) < 2:
@@ -498,9 +520,7 @@ class _Fit:
         gain = np.clip((seen * told).sum(axis=1) / power, 0.0, _MAX_GAIN)
         return (seen - gain[:, None] * told)[None], weight
 
-    def _left_by_path(
-        self, offsets: Floats, turned: Floats, drift: float
-    ) -> tuple[Floats, Floats, Floats]:
+    def _left_by_path(self, offsets: Floats, turned: Floats, drift: float) -> tuple[Floats, Floats, Floats]:
         """Return what the logged path does not explain of the shift at K offsets, 2×K×N.
 
         Along the predicted shift as a logarithm, across it in radians; their weights K×N; and minus the
@@ -520,7 +540,7 @@ class _Fit:
         x, y, z = np.moveaxis(np.einsum("knij,knj->kni", camera.level, ahead), -1, 0)
         depth = 0.5 * (track[:, :-1, 3] + track[:, 1:, 3]) / camera.down
         flown = self._focal * (self._centre[0] * z - x + 1j * (self._centre[1] * z - y)) / depth
-        is_known = np.isfinite(flown) & np.isfinite(camera.turn) & (self._weight > 0.0)
+        is_known = np.isfinite(flown) & np.isfinite(camera.turn) & (self._weight > 0.0) & self._fits
         flown = np.where(is_known, flown, 1.0)
         weight = np.where(is_known, self._weight * np.abs(flown) ** 2, 0.0)
         weight /= np.maximum(weight.max(axis=1, keepdims=True), 1e-12)
@@ -529,7 +549,9 @@ class _Fit:
         lean = np.where(is_known, self._focal * camera.yaw_rate * towards, 0.0)
         swung = np.where(is_known, camera.swung * towards, 0.0)
         wanted = np.log(np.maximum(np.abs(ratio), _MIN_RATIO)) + 1j * np.angle(ratio)
-        root = np.sqrt(weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12) * is_known.sum(axis=1)[:, None])
+        root = np.sqrt(
+            weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12) * is_known.sum(axis=1)[:, None]
+        )
         wanted, lean, swung = self._band.within(np.stack([wanted, lean, swung]), weight) * root
         columns = [lean, 1j * lean, swung]
         per = 1.0 / (self._scale * np.sqrt(self._together[1:]))
@@ -571,7 +593,9 @@ class _Fit:
         smooth = _smooth(self._poses.time_s, self._pointing, times.ravel(), self._poses.max_gap_s)
         told, level = smooth[:, 0].reshape(times.shape), smooth[:, 1:].reshape(*times.shape, 3, 3)
         tilted = np.einsum("knij,knlj->knil", level[:, 1:], level[:, :-1])
-        tilting = np.stack([tilted[..., i, j] - tilted[..., j, i] for i, j in ((1, 2), (2, 0), (0, 1))], axis=-1)
+        tilting = np.stack(
+            [tilted[..., i, j] - tilted[..., j, i] for i, j in ((1, 2), (2, 0), (0, 1))], axis=-1
+        )
         tilting /= 2.0 * _STEP_S
         level = 0.5 * (level[:, 1:] + level[:, :-1])
         up = level[..., 2]
