@@ -552,7 +552,7 @@ def _remove_account(connection: Connection, name: str) -> Account:
     if [one.name for one in known.values() if one.role is Role.ADMIN] == [name]:
         raise InputUnusable(
             _(
-                "{name}: is the last administrator; first make another: flycam user add NAME --role admin",
+                "{name}: is the last administrator; first make another: flycam account add NAME --role admin",
                 name=name,
             )
         )
@@ -786,7 +786,7 @@ def require_account(connection: Connection, name: str) -> None:
 
 def make_account_not_found(name: str) -> NotFound:
     """Make the error of an unknown account name."""
-    return NotFound(_("{name}: no such account; list them with: flycam user list", name=name[:80]))
+    return NotFound(_("{name}: no such account; list them with: flycam account list", name=name[:80]))
 
 
 # -- Guest links by id and by secret ---------------------------------------------------------------
@@ -931,7 +931,7 @@ def _account_before(connection: Connection, person: Person, accounts: dict[str, 
         return None
     if known.barred_ns is not None or known.name not in accounts:
         # quoted for the shell: the name is the person's own choice, pasted by an administrator
-        again = format_shell_command("user", "add", known.name)
+        again = format_shell_command("account", "add", known.name)
         raise AccessDenied(
             _(
                 "{name}: this account was taken away; an administrator lets you in again with: {again}",
@@ -951,7 +951,7 @@ def _make_audit_entry(person: Person, account: Account, at_ns: int) -> AuditEntr
 
 def _no_administrator() -> AccessDenied:
     return AccessDenied(
-        _("there is no account yet; make an administrator first: flycam user add NAME --role admin")
+        _("there is no account yet; make an administrator first: flycam account add NAME --role admin")
     )
 
 

@@ -181,6 +181,9 @@ def format_video(seen: VideoSummary) -> Output:
         join([_format_positions(seen), *_format_view_direction(seen)], ""),
         _format_timing(seen, zero_sigma_s),
     ]
+    is_above_sea = any(one.height_datum in ("EGM96", "ELLIPSOID") for one in seen.samples)
+    if is_above_sea and all(math.isnan(seen.median(of)) for of in ("relative_height_m", "centre_height_m")):
+        places.append(_("its heights are above sea: placing it needs terrain of that place, --dem"))
     width, height = seen.size_px
     parts = [_("{name}: video {width}×{height}", name=seen.name, width=width, height=height)]
     if seen.fps > 0.0:
@@ -243,9 +246,10 @@ def _format_positions(seen: FlightLogSummary) -> Message:
     if not seen.samples:
         return pgettext("of a log", "no position")
     lat, lon = (f"{seen.median(of):.4f}" for of in ("lat_deg", "lon_deg"))
-    return _(
+    return ngettext(
+        "{count} position, around latitude {lat}, longitude {lon}",
         "{count} positions, around latitude {lat}, longitude {lon}",
-        count=len(seen.samples),
+        len(seen.samples),
         lat=lat,
         lon=lon,
     )
@@ -262,6 +266,8 @@ def _format_view_direction(seen: VideoSummary) -> Iterator[Message]:
         yield _("; the camera looks {pitch_deg:.0f}° below the horizon", pitch_deg=abs(pitch))
     if math.isfinite(hfov):
         yield _(", {hfov_deg:.0f}° wide", hfov_deg=hfov)
+    else:
+        yield _("; nothing says how wide: its motion may tell, or give --camera")
 
 
 def _format_timing(seen: VideoSummary, zero_sigma_s: float) -> Message:

@@ -67,7 +67,7 @@ def format_admission(accounts: int) -> Message:
         return _("accounts: {count}; they sign in", count=accounts)
     return _(
         "no account yet: open to programs of this user on this machine, for everything. Before a "
-        "proxy stands in front, make one: flycam user add NAME --role admin"
+        "proxy stands in front, make one: flycam account add NAME --role admin"
     )
 
 

@@ -763,7 +763,7 @@ def require_node(request: Request) -> Principal:
     if visitor.account is not None and visitor.account.role not in (Role.BOX, Role.ADMIN):
         raise AccessDenied(
             _(
-                "{name}: this needs a node's own token; on the server: flycam user add NAME --role box",
+                "{name}: this needs a node's own token; on the server: flycam account add NAME --role box",
                 name=visitor.name,
             )
         )

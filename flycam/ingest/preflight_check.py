@@ -101,6 +101,7 @@ from flycam.ingest.preflight.image_rotation import (
     guess_interior,
 )
 from flycam.ingest.preflight.log_match import LOG_DOES_NOT_MATCH, fill_from_log, to_flight_log
+from flycam.ingest.preflight.position_jumps import find_position_jumps
 from flycam.ingest.preflight.takeoff import StatedTakeoff
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.media.pixels import PixelChecks, read_grey
@@ -167,7 +168,7 @@ def diagnose(
     usable = select_usable_photos(flight)
     book.add(usable.rejected, usable.problems)
     flight, found_problems = correct_rotations(flight, usable.keep, terrain_at)
-    book.add(problems=found_problems)
+    book.add(problems=[*found_problems, *find_position_jumps(flight, usable.keep, terrain_at)])
     identities, copies = identify_photos(flight.table, np.flatnonzero(usable.keep).tolist())
     book.add(copies)
     keep = np.isin(np.arange(len(flight.table)), list(identities))

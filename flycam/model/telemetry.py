@@ -37,7 +37,7 @@ class TelemetrySample:
     absolute (world), not relative to the aircraft; sigma_gimbal_deg: 1-sigma, where a gimbal does not report
     them itself.
 
-    hfov_deg, vfov_deg: of the whole image, as the source states; focal_35mm_mm: the 35 mm equivalent.
+    hfov_deg, vfov_deg: of the whole image, as the source states.
     slant_range_m: camera to the middle of the image; centre_*: where that middle meets the ground, in the
     datum of height_m; terrain_height_m: the ground under the aircraft, EGM96, as the autopilot has it.
     """
@@ -59,8 +59,6 @@ class TelemetrySample:
     ellipsoid_height_m: float = float("nan")
     hfov_deg: float = float("nan")
     vfov_deg: float = float("nan")
-    focal_35mm_mm: float = float("nan")
-    zoom: float = float("nan")
     slant_range_m: float = float("nan")
     centre_lon_deg: float = float("nan")
     centre_lat_deg: float = float("nan")

@@ -130,7 +130,7 @@ def confirm_retention(body: RetentionConfirmation, principal: AdminPrincipal, se
         raise AccessDenied(
             _(
                 "originals are deleted by an administrator with a name: make an account "
-                "('flycam user add NAME --role admin'), sign in and confirm again"
+                "('flycam account add NAME --role admin'), sign in and confirm again"
             )
         )
     done = confirm_purge(services.workspace, body.digest, principal.name)

@@ -613,7 +613,7 @@ def approve_pack(
     if principal.account is None:
         raise AccessDenied(
             _(
-                "a pack is approved by somebody with a name: make an account ('flycam user "
+                "a pack is approved by somebody with a name: make an account ('flycam account "
                 "add NAME --role analyst'), sign in and approve it again"
             )
         )

@@ -264,7 +264,10 @@ def create_sign_in_link(
     code = door.create_link(wanted.name, principal.token_id)
     if code is None:
         raise NotFound(
-            _("{name}: no such account; make it with: flycam user add NAME --role viewer", name=wanted.name)
+            _(
+                "{name}: no such account; make it with: flycam account add NAME --role viewer",
+                name=wanted.name,
+            )
         )
     made_with = f"made with {principal.token_id}" if principal.token_id else ""
     services.workspace.catalog.audit.append(principal.name, "login-link", wanted.name, made_with)
@@ -552,7 +555,7 @@ def _resolve_account(request: Request, requested_account: str | None, principal:
     services = get_services(request)
     if principal.account is None:
         raise NotFound(
-            _("{name}: no such account; make it with: flycam user add NAME --role admin", name=name)
+            _("{name}: no such account; make it with: flycam account add NAME --role admin", name=name)
         )
     if name != principal.name and not principal.has_role(Role.ADMIN):
         raise AccessDenied(_("{name}: only an administrator makes what lets others in", name=principal.name))

@@ -213,7 +213,7 @@ class NodeIdentities:
                 raise AccessDenied(
                     _(
                         "{account}: this token belongs to the node {bound}, and not to {box}; make an "
-                        "account for {box} on the server: flycam user add NAME --role box",
+                        "account for {box} on the server: flycam account add NAME --role box",
                         account=account,
                         bound=bound,
                         box=box,
@@ -224,7 +224,7 @@ class NodeIdentities:
                     _(
                         "{box}: this name belongs to a node with another account than {account}; give "
                         "this machine a name of its own with FLYCAM_BOX, or that account's token (on the "
-                        "server: flycam user add ACCOUNT --role box)",
+                        "server: flycam account add ACCOUNT --role box)",
                         box=box,
                         account=account,
                     )

@@ -10,6 +10,7 @@ import pytest
 import rasterio
 
 from flycam.drill.photo_drill import DrillReport
+from flycam.model.warning import NO_TERRAIN, describe_warning
 from tests.attack.commands import Operator
 from tests.geodata.rasters import read_raster
 
@@ -55,8 +56,7 @@ def test_terrain_elsewhere(operator: Operator, drill: DrillReport, altered: Call
     assert "terrain_elsewhere" in _codes(operator("inspect", drill.photos, "--no-pixels").json)
     said = operator("ingest", drill.photos)
     assert said.exit_code == 0 and said.json["vertical_datum"] == "LOCAL"
-    (warning,) = said.json["warnings"]
-    assert "plane" in warning
+    assert said.json["warnings"] == [str(describe_warning(NO_TERRAIN))]
     again = operator("ingest", drill.photos, "--dem", drill.dem)
     assert again.json["frames"]["used"] == again.json["relaid"] == 6 and not again.json["warnings"]
 

@@ -59,7 +59,7 @@ def test_tokens_are_made_listed_and_revoked_one_by_one(run: Run, tmp_path: Path)
     assert run("account", "revoke", made["token_id"])[1]["label"] == "QGIS"
     assert [one["label"] for one in run("account", "tokens")[1]["tokens"]] == ["", "trạm"]
     assert "account tokens" in run("account", "revoke", made["token_id"])[2]
-    assert "flycam user list" in run("account", "token", "Tú", "--label", "x")[2]
+    assert "flycam account list" in run("account", "token", "Tú", "--label", "x")[2]
     assert run("account", "token", "Lan", "--label", "x", "--days", "0")[0] == 2
     assert "phải có nhãn" in run("account", "token", "Lan", "--label", " ", language="vi_VN.UTF-8")[2]
     again = run("user", "add", "Lan", "--role", "admin")

@@ -169,7 +169,7 @@ def test_an_account_is_listed_and_taken_away(run: Run, house: tuple[World, Path]
     code, gone, _ = run("user", "remove", "Hoa")
     assert (code, gone["name"], gone["guest_links"]) == (0, "Hoa", [guest.guest_id])
     assert set(listed) - {one["name"] for one in run("user", "list")[1]["accounts"]} == {"Hoa"}
-    assert "flycam user list" in run("user", "remove", "Hoa")[2]
+    assert "flycam account list" in run("user", "remove", "Hoa")[2]
     assert run("user", "remove", "Tú")[0] == 3, "the last administrator"
     told = [(one.who, one.what, one.subject) for one in workspace.catalog.audit.lines(limit=10_000)]
     assert told[-2:] == [

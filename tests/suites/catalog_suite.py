@@ -1008,13 +1008,13 @@ class CatalogSuite(ABC):
         lan = Person(issuer="https://id", subject="1", name="Lan", role=Role.VIEWER)
         catalog.identities.sign_in(lan, STORM_NS)
         catalog.accounts.remove("Lan", "Minh", STORM_NS)
-        with pytest.raises(AccessDenied, match="flycam user add Lan"):
+        with pytest.raises(AccessDenied, match="flycam account add Lan"):
             catalog.identities.sign_in(lan, STORM_NS)
         assert catalog.accounts.all() == [minh]
         rude = replace(lan, subject="3", name="x; rm -rf ~")
         catalog.identities.sign_in(rude, STORM_NS)
         catalog.accounts.remove("x; rm -rf ~", "Minh", STORM_NS)
-        with pytest.raises(AccessDenied, match="flycam user add 'x; rm -rf ~'"):
+        with pytest.raises(AccessDenied, match="flycam account add 'x; rm -rf ~'"):
             catalog.identities.sign_in(rude, STORM_NS)
         namesake = replace(lan, subject="2")
         assert catalog.identities.sign_in(namesake, STORM_NS).name == "Lan (2)", "a name is one person's"

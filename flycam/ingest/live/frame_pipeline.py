@@ -18,7 +18,7 @@ from flycam.concurrency import DropCounter
 from flycam.errors import SourceUnreadable
 from flycam.geometry.camera import InteriorOrientation
 from flycam.ingest.live.orthorectifier import MAX_QUEUED_BYTES, LiveOrthorectifier
-from flycam.ingest.live.telemetry import LiveClock, Telemetry
+from flycam.ingest.live.telemetry import LiveClock, Telemetry, interpolate_interior
 from flycam.ingest.video.clock_offset import LoggedPoses, convert_to_grey, predict_rates
 from flycam.ingest.video.video_source import VideoFrame, VideoSource, count_fitting_frames
 from flycam.media.pixels import check_pixels
@@ -64,7 +64,8 @@ class KeyframeSelector:
 
     dropped      counts frames in an open window that were rejected, by reason: "torn", "lens_covered",
                  "too_blurred"; and all frames at whose time the log is silent: "telemetry_gap"
-    opens_at, closes_at  new shares of the view, as the constants; may be changed at any time
+    opens_at, closes_at  new shares of the view, as the constants; may be changed at any time, as may
+    interior     orientation of the frames, which a zoom changes
     share        share of the view that was new in the frame chosen last
     is_eager     a frame as sharp as usual does not wait for the window's end
     """
@@ -72,7 +73,7 @@ class KeyframeSelector:
     def __init__(
         self, interior: InteriorOrientation, dropped: DropCounter, *, is_eager: bool = False
     ) -> None:
-        self._interior, self._dropped, self._is_eager = interior, dropped, is_eager
+        self.interior, self._dropped, self._is_eager = interior, dropped, is_eager
         self.opens_at, self.closes_at = OPENS_AT, CLOSES_AT
         self.share = 1.0
         self._last_s: float | None = None
@@ -111,10 +112,10 @@ class KeyframeSelector:
         elapsed = log_s - self._last_s
         if elapsed <= 0.0:
             return None
-        rate = predict_rates(logged, self._interior, np.array([self._last_s]), np.array([log_s]))[0]
+        rate = predict_rates(logged, self.interior, np.array([self._last_s]), np.array([log_s]))[0]
         if not np.isfinite(rate).all():
             return self._after_silence(logged, log_s, elapsed)
-        return compute_new_share(rate * elapsed, self._interior.image_size_px)
+        return compute_new_share(rate * elapsed, self.interior.image_size_px)
 
     def _after_silence(self, logged: LoggedPoses, log_s: float, elapsed: float) -> float | None:
         """Return 1 once the log resumes after a gap since the last choice, else None.
@@ -254,6 +255,7 @@ class FramePipeline:
             _WAITING_FOR_LOG, MAX_QUEUED_BYTES, interior.image_size_px
         )
         self._last_pts_ns: int | None = None
+        self._interior = interior
         self._selector = KeyframeSelector(interior, self._dropped, is_eager=is_timely)
         self._is_timely, self._is_sparing = is_timely, is_sparing
         self.decoded = self.chosen = 0
@@ -331,6 +333,9 @@ class FramePipeline:
             late_s = self._laying.late_s if self._is_timely else 0.0
             spaced = choose_spacing(late_s, is_sparing=is_sparing)
             self._selector.opens_at, self._selector.closes_at = spaced
+        self._selector.interior = interpolate_interior(
+            self._telemetry, self._clock.offset, self._interior, picture.pts_ns
+        )
         chosen = self._selector.add(picture, self._telemetry.log_poses, self._clock.to_log_s(picture.pts_ns))
         self._keep(chosen)
         self._posed_ns = self._posed_ns or max(picture.arrived_ns, self._began_ns)

@@ -16,7 +16,12 @@ from flycam.geodata.cameras import load_camera_file, parse_interior
 from flycam.geodata.dem import DemInfo
 from flycam.geometry.camera import InteriorOrientation, scale_interior
 from flycam.ingest.live.recording import KEEP_GB, LINK_LOG_FILE
-from flycam.ingest.live.telemetry import LinkedTelemetry, RecordedTelemetry, Telemetry
+from flycam.ingest.live.telemetry import (
+    STATED_FIELD_OF_VIEW,
+    LinkedTelemetry,
+    RecordedTelemetry,
+    Telemetry,
+)
 from flycam.ingest.telemetry.mavlink_link import MavlinkLink, SteadyClock, is_link, parse_signing_key
 from flycam.ingest.video.decoder_process import RecordingOptions
 from flycam.ingest.video.stream import is_listen_address, make_waiting_remark
@@ -289,8 +294,7 @@ def resolve_interior_orientation(
                 )
             )
         return scale_interior(interior, size_px)
-    stated = [s.hfov_deg for s in poses.track.samples if np.isfinite(s.hfov_deg)]
-    hfov_deg = request.hfov_deg if request.hfov_deg is not None else float(np.median(stated or [np.nan]))
+    hfov_deg = request.hfov_deg if request.hfov_deg is not None else poses.hfov_deg
     if not np.isfinite(hfov_deg):
         raise CalibrationMissing(
             _(
@@ -298,7 +302,7 @@ def resolve_interior_orientation(
                 video=make_video_name(request.video),
             )
         )
-    source = "operator:--hfov" if request.hfov_deg is not None else "telemetry:hfov"
+    source = "operator:--hfov" if request.hfov_deg is not None else STATED_FIELD_OF_VIEW
     try:
         return parse_interior({"hfov_deg": hfov_deg}, size_px, source)
     except ValueError as error:

@@ -36,7 +36,7 @@ from flycam.ingest.live.telemetry import (
     LiveClock,
     Telemetry,
     compute_log_time,
-    interpolate_pose,
+    interpolate_orientation,
 )
 from flycam.ingest.video.clock_offset import ClockOffset
 from flycam.ingest.video.video_frames import VIDEO_CAMERA, VideoIdentity, is_stream_name
@@ -403,6 +403,7 @@ class LiveRegistration:
         self,
         picture: VideoFrame,
         log_pose: ExteriorOrientation,
+        interior: InteriorOrientation,
         terrain: TerrainGrid,
         current_pose: ExteriorOrientation | None = None,
         *,
@@ -410,11 +411,16 @@ class LiveRegistration:
     ) -> ExteriorOrientation:
         """Return the pose to orthorectify a frame with.
 
+        Frames are registered to earlier ones of the same interior orientation, not across a zoom.
+
         log_pose      by the log
         current_pose  its pose on the map already: later frames are registered to that, and nothing is counted
         hurried       no time for its own evidence
         """
         seconds = picture.pts_ns / 1e9
+        if interior != self._interior:
+            self._interior = interior
+            self.reset()
         if hurried:
             self._newest = None
             return self._registrar.predict_pose(log_pose, seconds)
@@ -701,7 +707,7 @@ class LiveOrthorectifier:
         """Place a frame by the log and the clock as they are known now."""
         offset = self._clock.offset
         try:
-            pose = interpolate_pose(self._telemetry, offset, picture.pts_ns)
+            oriented = interpolate_orientation(self._telemetry, offset, self._film.interior, picture.pts_ns)
         except FrameRejected as error:
             self._dropped.add(error.reason)
             return
@@ -710,14 +716,21 @@ class LiveOrthorectifier:
             picture = replace(picture, t_utc_ns=self._telemetry.utc_ns(t_ns))
         hurried = self._is_timely and self.late_s > _HURRY_S
         doubt_s = None if offset.is_known else offset.sigma_s
-        self._orthorectify(picture, pose, hurried=hurried, doubt_s=doubt_s)
+        self._orthorectify(picture, *oriented, hurried=hurried, doubt_s=doubt_s)
 
     def _orthorectify(
-        self, picture: VideoFrame, log_pose: ExteriorOrientation, *, hurried: bool, doubt_s: float | None
+        self,
+        picture: VideoFrame,
+        log_pose: ExteriorOrientation,
+        interior: InteriorOrientation,
+        *,
+        hurried: bool,
+        doubt_s: float | None,
     ) -> None:
         """Orthorectify, record and merge one frame. Raises what storage does.
 
-        log_pose  its pose by the log; hurried: others wait, so it is not registered by its own evidence
+        log_pose, interior  its orientation by the log
+        hurried   others wait, so it is not registered by its own evidence
         doubt_s   sigma of the clock offset, where that is not known: the flight then carries a warning
         """
         frame_id = derive_frame_id(self._film.stream_id, f"pts:{picture.pts_ns}")
@@ -727,7 +740,7 @@ class LiveOrthorectifier:
             self._dropped.add("withdrawn")
             return
         if record is not None and record.status is FrameStatus.USED:
-            self._recall(picture, log_pose, record)
+            self._recall(picture, log_pose, interior, record)
             return
         if record is None and self._filmed.contains(picture.pts_ns):
             self._dropped.add("filmed_before")
@@ -739,7 +752,7 @@ class LiveOrthorectifier:
             frame_id=frame_id,
             captured_ns=picture.t_utc_ns,
             layer=Layer.COLOUR,
-            interior=self._film.interior,
+            interior=interior,
             exterior_prior=log_pose,
             provenance=Provenance(
                 source_name=name, source_sha256="", camera=VIDEO_CAMERA, film=self._film.stream_id
@@ -748,11 +761,11 @@ class LiveOrthorectifier:
         coded: Future[EncodedFrame] | None = None
         try:
             terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
-            if is_looking_up(self._film.interior, log_pose):
+            if is_looking_up(interior, log_pose):
                 # A frame that sees no ground need not be registered.
                 project_frame(header, terrain)
             coded = self._beside.submit(encode_frame_jpeg, picture.pixels, name)
-            pose = self.registration.pose(picture, log_pose, terrain, hurried=hurried)
+            pose = self.registration.pose(picture, log_pose, interior, terrain, hurried=hurried)
             try:
                 store_frame = partial(self._store_frame, pose, header, coded, terrain, picture, doubt_s)
                 merge = self.patience(store_frame)
@@ -842,14 +855,21 @@ class LiveOrthorectifier:
         except FrameRejected:
             return seen, terrain
 
-    def _recall(self, picture: VideoFrame, log_pose: ExteriorOrientation, record: FrameRecord) -> None:
+    def _recall(
+        self,
+        picture: VideoFrame,
+        log_pose: ExteriorOrientation,
+        interior: InteriorOrientation,
+        record: FrameRecord,
+    ) -> None:
         """Register a frame on the map for those to come, as if just merged.
 
         Its original and its terrain are stored again where they were lost.
         """
         with suppress(FrameRejected):
             terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
-            pose = self.registration.pose(picture, log_pose, terrain, get_recorded_pose(record)[0])
+            recorded = get_recorded_pose(record)[0]
+            pose = self.registration.pose(picture, log_pose, interior, terrain, recorded)
             header = replace(record.header, exterior_prior=pose)
             self.patience(partial(self._put_back, picture, header, str(record.dem_id), terrain))
 
@@ -925,11 +945,13 @@ class LiveOrthorectifier:
         if clock is self._laid_by and not is_over:
             return
         self._laid_by = clock
-        new_poses: dict[str, ExteriorOrientation] = {}
+        oriented: dict[str, tuple[ExteriorOrientation, InteriorOrientation]] = {}
         for frame_id, pts_ns in self._doubts.select_due(clock, self._clock.breaks, is_over=is_over).items():
             with suppress(FrameRejected):
-                new_poses[frame_id] = interpolate_pose(self._telemetry, clock, pts_ns)
-        if not new_poses or self._open is None:
+                oriented[frame_id] = interpolate_orientation(
+                    self._telemetry, clock, self._film.interior, pts_ns
+                )
+        if not oriented or self._open is None:
             return
         opened = self._open
         self._finish_merging()
@@ -938,9 +960,9 @@ class LiveOrthorectifier:
         records = {one.frame_id: one for one in self.patience(of_flight)}
         self.registration.reset()
         again: list[FrameRecord] = []
-        for frame_id, pose in new_poses.items():
+        for frame_id, (pose, interior) in oriented.items():
             with suppress(FrameRejected):
-                again.append(self._placed_again(records[frame_id], pose, opened))
+                again.append(self._placed_again(records[frame_id], pose, interior, opened))
         relay = ReprocessPlan(frames=tuple(again))
         carried = partial(
             apply_reprocess_plan, self._workspace, self._flight_id, relay, self._workspace.clock_ns(), _WHY
@@ -955,19 +977,24 @@ class LiveOrthorectifier:
         self._open.update_flight(self._doubts.add_warning)
 
     def _placed_again(
-        self, record: FrameRecord, log_pose: ExteriorOrientation, opened: LiveMap
+        self,
+        record: FrameRecord,
+        log_pose: ExteriorOrientation,
+        interior: InteriorOrientation,
+        opened: LiveMap,
     ) -> FrameRecord:
-        """Return the record of a frame on the map with another pose of the log.
+        """Return the record of a frame on the map with another orientation by the log.
 
         Raises FrameRejected.
         """
-        provenance, header = record.header.provenance, replace(record.header, exterior_prior=log_pose)
+        provenance = record.header.provenance
+        header = replace(record.header, exterior_prior=log_pose, interior=interior)
         sha256, name = provenance.source_sha256, provenance.source_name
         copy = self.patience(partial(fetch_local_copy, self._workspace, sha256, name))
         pts_ns, taken_ns = parse_video_frame_pts_ns(name), header.captured_ns
         picture = VideoFrame(pts_ns=pts_ns, t_utc_ns=taken_ns, arrived_ns=0, pixels=open_pixels(copy))
         terrain = self.patience(lambda: self._ground.terrain_at(log_pose.projection_centre_m))
-        pose = self.registration.pose(picture, log_pose, terrain)
+        pose = self.registration.pose(picture, log_pose, interior, terrain)
         try:
             seen, ground = self._seen(replace(header, exterior_prior=pose), terrain)
         except FrameRejected:

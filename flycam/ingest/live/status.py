@@ -43,10 +43,10 @@ from flycam.ingest.live.telemetry import (
     ESTIMATE_INTERVAL_S,
     LinkStatus,
     LiveClock,
-    PoseAt,
+    OrientationAt,
     Telemetry,
     compute_log_time,
-    interpolate_pose,
+    interpolate_orientation,
 )
 from flycam.ingest.video.clock_offset import TurnComparison
 from flycam.ingest.video.video_frames import VideoIdentity
@@ -246,14 +246,14 @@ def reconcile_existing_frames(
     flight_id: str,
     video: VideoIdentity,
     request: LiveRequest,
-    pose_at: PoseAt,
+    orientation_at: OrientationAt,
     ground: FixedTerrain | None,
     clock_warnings: Sequence[str],
     progress: Progress,
 ) -> ExistingFramesReport:
     """Complete and reprocess a video's frames, on this run's terrain and log.
 
-    pose_at         the pose at a PTS (ns) of the video; raises FrameRejected where there is none
+    orientation_at  pose and interior at a PTS (ns) of the video; raises FrameRejected where there is none
     ground          under the video; None: nothing is reprocessed, for the clock is not known yet
     clock_warnings  this run's warnings on the clock; empty where it is known
 
@@ -270,7 +270,7 @@ def reconcile_existing_frames(
     filmed = video.select_frames(used)
     if not filmed and not was_cut:
         return ExistingFramesReport()
-    seen = _Seen() if ground is None else _seen(filmed, video, pose_at, ground.terrain)
+    seen = _Seen() if ground is None else _seen(filmed, orientation_at, ground.terrain)
     again = NO_REPROCESS
     if ground is not None:
         was_unknown = any(video.is_doubt_warning(one) for one in before.warnings)
@@ -346,16 +346,16 @@ def _plan_reprocess(
     )
 
 
-def _seen(used: Iterable[FrameRecord], video: VideoIdentity, pose_at: PoseAt, terrain: TerrainGrid) -> _Seen:
+def _seen(used: Iterable[FrameRecord], orientation_at: OrientationAt, terrain: TerrainGrid) -> _Seen:
     headers: list[FrameHeader] = []
     unposed: list[tuple[FrameHeader, FrameRejected]] = []
     for record in used:
         try:
-            pose = pose_at(parse_video_frame_pts_ns(record.header.provenance.source_name))
+            pose, interior = orientation_at(parse_video_frame_pts_ns(record.header.provenance.source_name))
         except FrameRejected as error:
             unposed.append((record.header, error))
             continue
-        headers.append(replace(record.header, interior=video.interior, exterior_prior=pose))
+        headers.append(replace(record.header, interior=interior, exterior_prior=pose))
     planned, refused = project_frames(headers, terrain)
     return _Seen(planned, [*unposed, *refused])
 
@@ -676,12 +676,14 @@ class StatusReporter:
             return self._footprint
         self._outlined = covered
         try:
-            pose = interpolate_pose(self._telemetry, self._clock.offset, covered.pts_ns)
+            pose, interior = interpolate_orientation(
+                self._telemetry, self._clock.offset, self._film.interior, covered.pts_ns
+            )
             header = FrameHeader(
                 frame_id="",
                 captured_ns=covered.t_utc_ns,
                 layer=Layer.COLOUR,
-                interior=self._film.interior,
+                interior=interior,
                 exterior_prior=pose,
                 provenance=Provenance(source_name=self._film.name, source_sha256="", camera=""),
             )

@@ -15,6 +15,7 @@ import numpy as np
 from flycam.errors import PositionMissing, SourceUnreadable, TelemetryGap
 from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.pose import ExteriorOrientation
+from flycam.ingest.photos.calibration import apply_digital_zoom
 from flycam.ingest.telemetry.flight_log import Home
 from flycam.ingest.telemetry.mavlink_link import MavlinkLink, SteadyClock
 from flycam.ingest.video.clock_offset import (
@@ -247,8 +248,13 @@ _RECENT_S = 8.0
 _FIRST_POSITION_S = 30.0
 
 
-PoseAt = Callable[[int], ExteriorOrientation]
-"""The pose at a time (PTS, ns) of a video; raises FrameRejected where the log has none."""
+STATED_FIELD_OF_VIEW = "telemetry:hfov"
+"""Calibration id of an interior orientation by the fields of view that the log states."""
+# Lens encoders and rounding move a stated field of view by less; a zoom is more.
+_ZOOM_STEP = 0.01
+
+OrientationAt = Callable[[int], tuple[ExteriorOrientation, InteriorOrientation]]
+"""The orientation at a time (PTS, ns) of a video; raises FrameRejected where the log has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -489,9 +495,29 @@ def compute_log_time(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> 
     return telemetry.zero_ns + round(offset.to_log_s(pts_ns / 1e9) * 1e9)
 
 
-def interpolate_pose(telemetry: Telemetry, offset: ClockOffset, pts_ns: int) -> ExteriorOrientation:
-    """Return a frame's pose by the log, with the sigma of its clock offset.
+def interpolate_orientation(
+    telemetry: Telemetry, offset: ClockOffset, interior: InteriorOrientation, pts_ns: int
+) -> tuple[ExteriorOrientation, InteriorOrientation]:
+    """Return a frame's pose by the log, with the sigma of its clock offset, and its interior orientation.
 
     Raises what `VideoPoses.exterior_at` does.
     """
-    return telemetry.poses.exterior_at(compute_log_time(telemetry, offset, pts_ns), offset.sigma_s)
+    pose = telemetry.poses.exterior_at(compute_log_time(telemetry, offset, pts_ns), offset.sigma_s)
+    return pose, interpolate_interior(telemetry, offset, interior, pts_ns)
+
+
+def interpolate_interior(
+    telemetry: Telemetry, offset: ClockOffset, interior: InteriorOrientation, pts_ns: int
+) -> InteriorOrientation:
+    """Return a frame's interior orientation: its video's, zoomed to the field of view stated at that time.
+
+    In steps of 1 %, so that frames of one zoom have one camera. The video's where that is not from the log.
+    """
+    if interior.calibration_id != STATED_FIELD_OF_VIEW:
+        return interior
+    hfov_deg = telemetry.poses.hfov_at(compute_log_time(telemetry, offset, pts_ns), offset.sigma_s)
+    focal_px = interior.image_size_px[0] / (2.0 * np.tan(np.radians(hfov_deg) / 2.0))
+    steps = np.round(np.log(focal_px / interior.focal_length_px[0]) / _ZOOM_STEP)
+    if not np.isfinite(steps) or steps == 0.0:
+        return interior
+    return apply_digital_zoom(interior, float(np.exp(steps * _ZOOM_STEP)))

@@ -60,7 +60,7 @@ from flycam.ingest.live.telemetry import (
     STATED_SIGMA_S,
     LiveClock,
     Telemetry,
-    interpolate_pose,
+    interpolate_orientation,
 )
 from flycam.ingest.preflight.takeoff import SIGMA_GNSS_HEIGHT_M
 from flycam.ingest.video.clock_offset import (
@@ -623,7 +623,7 @@ def _settled(
         opened.flight_id,
         opened.video,
         request,
-        partial(interpolate_pose, opened.telemetry, opened.clock.offset),
+        partial(interpolate_orientation, opened.telemetry, opened.clock.offset, opened.video.interior),
         fixed,
         [*_warnings(opened.video, opened.clock, opened.telemetry.poses), *opened.log_doubts(request)],
         progress,

@@ -500,10 +500,15 @@ def _from_xyz_opk(places: Floats, opk: Floats, own_crs: str, target: str) -> tup
 
 
 def _from_lla_rpy(places: Floats, ypr: Floats, target: str) -> tuple[Floats, Floats, Floats]:
-    """Return centres N×3, rotations N×3×3 and grid scales N in the CRS `target`."""
+    """Return centres N×3, rotations N×3×3 and grid scales N in the CRS `target`.
+
+    Pitch 0 looks straight down (Pix4D); in a table of gimbal angles, by which most cameras would else look
+    at the horizon or the sky behind, -90° does (DJI).
+    """
     grid = np.array([compute_convergence_and_scale(target, *p[:2]) for p in places])
     yaw, pitch, roll = ypr.T
-    # pitch 0 looks straight down in the table, at the horizon for a gimbal
-    rotations = rotation_from_gimbal(yaw, pitch - np.pi / 2.0, roll, grid[:, 0])
+    if np.median(pitch) > -np.pi / 4.0:
+        pitch = pitch - np.pi / 2.0
+    rotations = rotation_from_gimbal(yaw, pitch, roll, grid[:, 0])
     moved = np.column_stack([to_work(places[:, :2], target), places[:, 2]])
     return moved, rotations, grid[:, 1]

@@ -240,6 +240,11 @@ def _listed(names: Iterable[str]) -> str:
 _KEPT = 96
 
 
+def get_thumbnails(photos: Sequence[PhotoMetadata]) -> list[Pixels | None]:
+    """Return the thumbnails of photos; None where their pixels were not looked at."""
+    return [one.checks.thumbnail if isinstance(one.checks, PixelChecks) else None for one in photos]
+
+
 class OrthoThumbnails:
     """Thumbnails of some rows of a flight, orthorectified on demand.
 
@@ -262,7 +267,7 @@ class OrthoThumbnails:
         above = np.maximum(above, 1.0)
         lenses = [flight.interiors[row] for row in rows]
         across = [max(lens.image_size_px) / np.mean(lens.focal_length_px) for lens in lenses]
-        gsd = float(np.median(above * across)) / THUMBNAIL_PX
+        self.gsd_m = gsd = float(np.median(above * across)) / THUMBNAIL_PX
         sight = flight.rotations[rows, 2]
         reach = above / np.maximum(-sight[:, 2], 0.3)
         middle = flight.xy_m[rows] + reach[:, None] * sight[:, :2]
@@ -359,8 +364,8 @@ def correct_rotations(
     photos = flight.table.photos
     edited, sideways = detect_edited_photos(photos), detect_sideways_photos(photos)
     thumbnails = [
-        photo.checks.thumbnail if is_kept and isinstance(photo.checks, PixelChecks) else None
-        for photo, is_kept in zip(photos, keep.tolist(), strict=True)
+        thumbnail if is_kept else None
+        for thumbnail, is_kept in zip(get_thumbnails(photos), keep.tolist(), strict=True)
     ]
     quarters = np.zeros(len(photos), dtype=np.int64)
     votes = np.zeros((len(photos), 4), dtype=np.int64)

@@ -11,6 +11,7 @@ dialect, with the evidence for them, are listed in docs/formats/srt.md.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -34,6 +35,9 @@ from flycam.storage.files import guard_foreign_reader, make_unopenable
 NAN = float("nan")
 _FIRST_YEAR, _LAST_YEAR = 2005, 2100
 UNKNOWN = (NAN, NAN, NAN)
+# Width of a 4:3 image with the diagonal of 36 × 24 mm: 35 mm equivalents compare diagonals (CIPA DCG-001) of
+# the whole sensor, of which a 16:9 video has the full width.
+_WIDTH_35MM = 0.8 * math.hypot(36.0, 24.0)
 # Length of a cue, and of the lines that begin it.
 _MAX_CUE_CHARACTERS, _MAX_HEADER_CHARACTERS = (
     1 << 16,
@@ -226,7 +230,8 @@ def _focal_35mm(text: str | None) -> float:
     """
     if text is None:
         return NAN
-    return float(text) if "." in text else float(text) / 10.0
+    focal_mm = float(text) if "." in text else float(text) / 10.0
+    return focal_mm if focal_mm > 0.0 else NAN
 
 
 def _zoom(text: str | None) -> float:
@@ -335,6 +340,8 @@ class Subtitles:
 
     def _sample(self, i: int, t_ns: int) -> TelemetrySample:
         absolute = bool(np.isfinite(self.absolute_m[i]))
+        zoom = self.zoom[i] if np.isfinite(self.zoom[i]) else 1.0
+        hfov_deg = np.degrees(2.0 * np.arctan(_WIDTH_35MM / (2.0 * zoom * self.focal_35mm_mm[i])))
         return TelemetrySample(
             t_utc_ns=t_ns,
             lon_deg=float(self.lonlat[i, 0]),
@@ -349,8 +356,7 @@ class Subtitles:
             gimbal_pitch_deg=float(self.gimbal[i, 1]),
             gimbal_roll_deg=float(self.gimbal[i, 2]),
             speed_mps=float(self.speed_mps[i]),
-            focal_35mm_mm=float(self.focal_35mm_mm[i]),
-            zoom=float(self.zoom[i]),
+            hfov_deg=float(hfov_deg),
             origin=self.name,
         )
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.errors import PoseRejected, PositionMissing, SourceUnreadable, TerrainMissing
+from flycam.errors import PoseRejected, PositionMissing, SourceUnreadable, TelemetryGap, TerrainMissing
 from flycam.geodata.crs import choose_work_crs, compute_convergence_and_scale, to_lonlat, to_work
 from flycam.geodata.geoid import convert_height
 from flycam.geometry.pose import ExteriorOrientation, PoseSource, to_mat3
@@ -52,6 +52,8 @@ _GIMBAL_LATE_S = 1.0
 # Subtitles repeat a position in several cues.
 _SPEED_OVER_NS = 1_000_000_000
 _NEAR_GROUND_M = 15.0
+# Of the terrain on which aircraft look up frame centres: DTED level 1, 30 m at 90 % (MIL-PRF-89020B).
+_SIGMA_FRAME_CENTRE_M = 18.0
 _BEYOND_M = 500.0
 _NO_FIX = ("none", "no_fix")
 # Directions across a usual view, in focal lengths; rays less steep than this meet the ground nearer.
@@ -77,6 +79,19 @@ class VideoPoses:
     sigma_home_m: float
     ground_m: Floats
     rejected_samples: Mapping[int, str]
+
+    @property
+    def hfov_deg(self) -> float:
+        """Horizontal field of view that the log states, its median over time; NaN if none."""
+        stated = [s.hfov_deg for s in self.track.samples if isfinite(s.hfov_deg)]
+        return float(np.median(stated)) if stated else float("nan")
+
+    def hfov_at(self, t_ns: int, sigma_t_s: float) -> float:
+        """Return the field of view at a time of the log's clock, known to sigma_t_s seconds; NaN unknown."""
+        try:
+            return self.track.pose_at(self._within(t_ns, sigma_t_s)).hfov_deg
+        except TelemetryGap:
+            return float("nan")
 
     @property
     def rejected(self) -> Counter[str]:
@@ -121,6 +136,8 @@ class VideoPoses:
         rotations = attitude.rotations(np.array([convergence]))
         east, north = to_work(np.array([[sample.lon_deg, sample.lat_deg]]), self.work_crs)[0]
         height, sigma_height = self._height_of(sample)
+        if not isfinite(height):
+            raise PoseRejected(_("the log has no height above the ground here"))
         speed = sample.speed_mps if isfinite(sample.speed_mps) else self._speed_at(sample.t_utc_ns)
         is_rtk = sample.fix == "rtk_fixed"
         sigma_xy = float(np.hypot(SIGMA_RTK_FIXED_M if is_rtk else SIGMA_GNSS_M, speed * sigma_t_s))
@@ -155,7 +172,7 @@ class VideoPoses:
         )
         centre, rotation = self._poses_of(samples)
         above = centre[:, 2] - ground
-        relative = np.array([s.relative_height_m for s in samples])
+        relative = np.array([self._relative_height_of(s) for s in samples])
         return LoggedPoses(
             time_s=np.array([(s.t_utc_ns - zero_ns) / 1e9 for s in samples]),
             centre_m=centre,
@@ -253,10 +270,19 @@ class VideoPoses:
         way_m = float(np.linalg.norm(np.diff(_metres((samples[first], samples[last])), axis=0)))
         return way_m / elapsed_s if elapsed_s > 0.0 else 0.0
 
+    def _relative_height_of(self, sample: TelemetrySample) -> float:
+        """Return the height above take-off, metres.
+
+        Without terrain and where the log has none: above the ground in the frame's centre.
+        """
+        if is_flat_datum(self.vertical_datum) and not isfinite(sample.relative_height_m):
+            return sample.height_m - sample.centre_height_m
+        return sample.relative_height_m
+
     def _height_of(self, sample: TelemetrySample) -> tuple[float, float]:
         """Return height in vertical_datum and its sigma, metres."""
         if np.isfinite(self.home_m):
-            relative = sample.relative_height_m
+            relative = self._relative_height_of(sample)
             sigma = np.sqrt(self.sigma_home_m**2 + SIGMA_BARO_M**2 + (SIGMA_BARO_SCALE * relative) ** 2)
             return self.home_m + relative, float(sigma)
         place = np.array([[sample.lon_deg, sample.lat_deg]])
@@ -398,10 +424,16 @@ def _home(
 
     NaN where relative heights cannot be used.
     """
-    if not all(np.isfinite(s.relative_height_m) for s in kept):
+    has_relative = all(np.isfinite(s.relative_height_m) for s in kept)
+    if terrain_at is None or is_flat_datum(datum):
+        if has_relative:
+            return 0.0, SIGMA_BARO_M
+        over_centre = np.array([s.height_m - s.centre_height_m for s in kept])
+        if np.isfinite(over_centre).mean() > 0.5:
+            return 0.0, float(np.hypot(SIGMA_GNSS_HEIGHT_M, _SIGMA_FRAME_CENTRE_M))
         return float("nan"), float("nan")
-    if is_flat_datum(datum) or terrain_at is None:
-        return 0.0, SIGMA_BARO_M
+    if not has_relative:
+        return float("nan"), float("nan")
     if log.home is not None:
         place = (log.home.lon_deg, log.home.lat_deg)
     elif kept[0].relative_height_m < _NEAR_GROUND_M:

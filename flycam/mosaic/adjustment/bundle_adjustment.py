@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flycam.errors import InputUnusable
 from flycam.geometry.camera import InteriorOrientation
 from flycam.geometry.pose import ExteriorOrientation, PoseSource, rotation_from_angle_axis, to_mat3
-from flycam.geometry.projection import apply_lens_vector
+from flycam.geometry.projection import LENS_UNKNOWNS, apply_lens_vector
 from flycam.messages import Message, _
 from flycam.mosaic.adjustment.block import (
     Accuracy,
@@ -40,6 +40,7 @@ from flycam.mosaic.adjustment.minimisation import (
     compute_adjusted_variance,
     compute_coupling,
     compute_full_covariance,
+    compute_shared_image_errors,
     minimise,
     plan_elimination,
 )
@@ -162,16 +163,23 @@ class BlockSolution:
 
     claimed    prior sigmas by the metadata; those estimated in the end are the model's
     limit_px   residuals beyond this were rejected (length, for an observation of the median sigma)
-    lens       covariance of the lens vectors, (9·cameras)²
+    focal_variance   of each camera's focal length, by the normal equations
+    shared_variance  what errors that a photo's points share add to it (`compute_shared_image_errors`)
     """
 
     unknowns: Unknowns
     model: LeastSquaresModel
     claimed: PriorSigmas
     covariance: Covariance
-    lens: np.ndarray
+    focal_variance: Floats
+    shared_variance: Floats
     limit_px: float
     iterations: int
+
+    @property
+    def sigma_focal(self) -> Floats:
+        """Relative 1-sigma of each camera's focal length."""
+        return np.sqrt(self.focal_variance + self.shared_variance)
 
 
 def solve_block(
@@ -205,13 +213,15 @@ def solve_block(
         return None
     work.minimise(_LAST)
     reduction = work.reduction()
-    lens = work.unknowns.layout.lens
+    layout = work.unknowns.layout
+    focal = np.arange(layout.lens.start, layout.lens.stop, LENS_UNKNOWNS)
     return BlockSolution(
         unknowns=work.unknowns,
         model=work.model,
         claimed=claimed,
         covariance=compute_full_covariance(reduction, work.model, work.unknowns),
-        lens=reduction.core.solve(np.eye(work.unknowns.layout.size))[lens, lens],
+        focal_variance=reduction.core.solve(np.eye(layout.size))[focal, focal],
+        shared_variance=compute_shared_image_errors(reduction, work.model, work.unknowns),
         limit_px=limit_px,
         iterations=work.iterations,
     )
@@ -745,14 +755,12 @@ def _interiors(
 ) -> Mapping[str, InteriorOrientation]:
     if not options.self_calibration:
         return dict(zip(problem.keys, problem.cameras, strict=True))
-    width = settled.unknowns.lens.shape[1]
     result = {}
     for number, (key, interior) in enumerate(zip(problem.keys, problem.cameras, strict=True)):
-        sigma = float(np.sqrt(settled.lens[number * width, number * width]))
         result[key] = replace(
             apply_lens_vector(interior, settled.unknowns.lens[number]),
             calibration_id=f"{interior.calibration_id} (adjusted)",
-            sigma_focal_rel=sigma,
+            sigma_focal_rel=float(settled.sigma_focal[number]),
         )
     return result
 
@@ -785,10 +793,12 @@ def _notes(problem: AdjustmentProblem, settled: BlockSolution) -> tuple[Message,
         if abs(change) > _NOTEWORTHY_SIGMAS * claimed:
             notes.append(
                 _(
-                    "{camera}: the focal length differs from its calibration by {change:+.2%}, {times:.0f} "
-                    "times the stated accuracy; the value found by the adjustment is used.",
+                    "{camera}: the focal length differs from its calibration by {change:+.2%} "
+                    "(±{sigma:.2%}), {times:.0f} times the calibration's accuracy; the value found by the "
+                    "adjustment is used.",
                     camera=key,
                     change=change,
+                    sigma=float(settled.sigma_focal[number]),
                     times=abs(change) / claimed,
                 )
             )
@@ -810,14 +820,14 @@ def _focal_contradiction(settled: BlockSolution, number: int, key: str) -> Messa
     The block's own estimate is the remainder after removing the prior's information w from the solution's:
     at the minimum the data pull with w (solution - prior).
     """
-    width = settled.unknowns.lens.shape[1]
     change, claimed = settled.unknowns.lens[number, 0], settled.claimed.lens[number, 0]
     weight = float(cauchy(np.square(change / claimed), LOOSE_BEND).weight) / claimed**2
-    information = 1.0 / settled.lens[number * width, number * width] - weight
+    information = 1.0 / float(settled.focal_variance[number]) - weight
     if information <= _MIN_INFORMATION * weight:
         return None
-    own = change + weight * change / information
-    sigma = float(np.sqrt(1.0 / information))
+    share = 1.0 + weight / information
+    own = change * share
+    sigma = float(np.sqrt(1.0 / information + settled.shared_variance[number] * share**2))
     if abs(own) <= _NOTEWORTHY_SIGMAS * np.hypot(sigma, claimed):
         return None
     return _(

@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.sparse import bsr_matrix, csr_matrix
 
-from flycam.geometry.projection import compute_rotation_derivative
+from flycam.geometry.projection import LENS_UNKNOWNS, compute_rotation_derivative
 from flycam.mosaic.adjustment.block import POSE_UNKNOWNS, Floats, Unknowns, split_chunks
 from flycam.mosaic.adjustment.normal_equations import (
     HeightPrior,
     LeastSquaresModel,
     Normals,
     build_normal_equations,
+    linearise_reprojection,
 )
 
 # -- Nested dissection: an elimination order of frames that keeps the factor sparse ----------------
@@ -715,6 +716,54 @@ def _squares(heights: HeightPrior, points: Floats) -> tuple[np.ndarray, Floats]:
     owner = np.empty(len(kinds), dtype=np.int64)
     owner[of.reshape(-1)] = number.reshape(-1)
     return number.reshape(-1), np.bincount(owner, minlength=len(first)).astype(np.float64)
+
+
+# -- Errors of image points that a photo's points share --------------------------------------------
+#
+# Image points are weighted as if their errors were independent. But vibration while the rows are read, a
+# shutter's readout that is not quite known, or a bent model of the lens moves neighbouring points of a photo
+# alike, and a hundred of them are then no more than a few: poses and points absorb most of that, but what
+# looks like another focal length ends up in it. The sum over each photo of what its residuals contribute to
+# an unknown shows how far they agree; independent errors would cancel there. Residuals are smaller than
+# errors by the redundancy. Source: Liang and Zeger, Biometrika 73, 1986 (clusters in White's sandwich).
+
+
+_MIN_REDUNDANCY = 0.1
+
+
+def compute_shared_image_errors(
+    reduction: ReducedSystem, model: LeastSquaresModel, unknowns: Unknowns
+) -> Floats:
+    """Return the variance of each camera's focal length that errors within photos add; 0 at least."""
+    layout, seen = unknowns.layout, model.seen
+    count, own = reduction.normals.frame_gradient.shape
+    cameras = np.arange(layout.cameras)
+    chosen = np.zeros((layout.size, layout.cameras))
+    chosen[layout.lens.start + LENS_UNKNOWNS * cameras, cameras] = 1.0
+    frames, border = reduction.solve(np.zeros((count * own, layout.cameras)), chosen)
+    pulled = np.concatenate([part.cross @ frames for part in reduction.parts])
+    points = -(reduction.point_inverse @ pulled.reshape(-1, 3, layout.cameras))
+    points -= reduction.point_border @ border[reduction.seen]
+    frames = frames.reshape(count, own, -1)
+    lenses = border[layout.lens].reshape(layout.cameras, LENS_UNKNOWNS, -1)
+    by_photo, independent, squares = np.zeros((count, layout.cameras)), np.zeros(layout.cameras), 0.0
+    for part in split_chunks(seen):
+        rows = seen.take(part)
+        sighted = linearise_reprojection(model.problem, unknowns, rows)
+        weight = model.weighing.loss(sighted.residual, rows.sigma).weight
+        weight /= np.square(rows.sigma * model.weighing.image)
+        used = weight > 0.0
+        frame, weight, residual = rows.frame[used], weight[used], sighted.residual[used]
+        moved = sighted.by_frame[used] @ frames[frame]
+        moved += sighted.by_lens[used] @ lenses[model.problem.frames.camera[frame]]
+        moved += sighted.by_point[used] @ points[reduction.owner[part][used]]
+        np.add.at(by_photo, frame, np.einsum("k,kri,kr->ki", weight, moved, residual))
+        independent += np.einsum("k,kri->i", weight, np.square(moved))
+        squares += float(weight @ np.square(residual).sum(axis=1))
+    redundancy = min(max(squares / (2.0 * len(seen)), _MIN_REDUNDANCY), 1.0)
+    clustered = np.square(by_photo).sum(axis=0) * count / max(count - 1, 1) / redundancy
+    added: Floats = np.maximum(clustered - independent, 0.0)
+    return added
 
 
 # -- Covariances relative to the block's mean ------------------------------------------------------

@@ -39,9 +39,10 @@ from flycam.mosaic.adjustment.normal_equations import (
 # -- Resection of photos without ties at their recorded pose, on neighbours' ground ----------------
 #
 # A wrong heading in a table, a jump of the receiver's position, a stuck gimbal: the image shows the same as
-# its neighbours, only elsewhere than matching searches. Its features are compared with all of theirs, at all
-# rotations; common features are on ground that the neighbours' poses give, and that gives the photo's own
-# pose. Pair matching then verifies it, as any other photo.
+# its neighbours, only elsewhere than matching searches. Its strongest features are compared at all rotations
+# with those of every photo that may be a neighbour; all of its features then with those that show most of it.
+# Common features are on ground that the neighbours' poses give, and that gives the photo's own pose. Pair
+# matching then verifies it, as any other photo.
 #
 # Sources: Gao et al., PAMI 25(8), 2003 (pose from three points, in RANSAC); Kraus, Photogrammetry, 2007, 4.2
 # (resection).
@@ -49,7 +50,9 @@ from flycam.mosaic.adjustment.normal_equations import (
 
 Bytes = NDArray[np.uint8]
 
-_SEARCHED = 2000
+_FIRST_LOOK, _SEARCHED = 500, 2000
+"""Strongest features compared: with all that may be neighbours, and with those that show most of it."""
+_AROUND = 6
 _WITHIN_QUARTER = 4
 """Rotations tried within a quarter turn: upright descriptors tolerate half such a step, 11°."""
 _MIN_POINTS = 20
@@ -60,21 +63,25 @@ _ROUNDS = 2000
 
 
 def resect_view(
-    view: MatchView, around: Sequence[MatchView], pixels: Bytes, terrain: TerrainGrid
-) -> MatchView | None:
-    """Return the view with the pose that surrounding photos give, or None.
+    view: MatchView, candidates: Sequence[MatchView], pixels: Bytes, terrain: TerrainGrid
+) -> tuple[MatchView, list[MatchView]] | None:
+    """Return the view with the pose that surrounding photos give, and these; None where they give none.
 
-    pixels  the photo, H×W×3 uint8 RGB
+    candidates  photos that may show the same ground; the six that have most in common with it are used
+    pixels      the photo, H×W×3 uint8 RGB
     """
-    uv, ground = max(
-        (_common(one, around) for one in _at_turns(view, pixels)), key=lambda found: len(found[0])
-    )
-    exterior = _resection(view, around, uv, ground)
+    turned = _at_turns(view, pixels)
+    # rotations × candidates
+    common = np.array([[len(_match(one, other, _FIRST_LOOK)[0]) for other in candidates] for one in turned])
+    most = np.argsort(-common, axis=1, kind="stable")[:, :_AROUND]
+    best = int(np.take_along_axis(common, most, axis=1).sum(axis=1).argmax())
+    around = [candidates[k] for k in most[best]]
+    exterior = _resection(view, around, *_common(turned[best], around))
     if exterior is None:
         return None
     frame = replace(view.frame, exterior=exterior)
     features = find_features(pixels, max_features=len(view.features), up_deg=compute_north_deg(frame))
-    return make_match_view(frame, features, terrain)
+    return make_match_view(frame, features, terrain), around
 
 
 def compute_corrections(recorded: ExteriorOrientation, found: ExteriorOrientation) -> tuple[float, float]:
@@ -103,6 +110,13 @@ def _at_turns(view: MatchView, pixels: Bytes) -> list[Features]:
     ]
 
 
+def _match(features: Features, other: MatchView, strongest: int) -> tuple[NDArray[np.int64], ...]:
+    """Return features (i, j) that are alike, among so many of either."""
+    return match_all_mutual_best(
+        features.descriptor[:strongest], other.features.descriptor[:strongest], ratio=0.8
+    )
+
+
 def _common(features: Features, around: Sequence[MatchView]) -> tuple[Floats, Floats]:
     """Return pixels N×2 that surrounding photos show too, and their ground N×3.
 
@@ -110,7 +124,7 @@ def _common(features: Features, around: Sequence[MatchView]) -> tuple[Floats, Fl
     """
     uv, ground = [np.empty((0, 2))], [np.empty((0, 3))]
     for other in around:
-        i, j = match_all_mutual_best(features.descriptor, other.features.descriptor[:_SEARCHED], ratio=0.8)
+        i, j = _match(features, other, _SEARCHED)
         known = np.isfinite(other.ground[j]).all(axis=1)
         uv.append(features.uv_px[i[known]])
         ground.append(other.ground[j[known]])

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from flycam.geometry.camera import rotate_exterior, rotate_interior
@@ -468,7 +469,10 @@ def find_ties(
 _SURPLUS = 1.7
 _RETRIES = 3
 """Photos resected in one round are neighbours in the next."""
-_AROUND = 6
+_JUMP_M = 100.0
+"""Photos are tried on ground this far from where they claim to be: receivers jump by less."""
+_CANDIDATES, _BESIDE = 40, 6
+"""Photos that an unconnected one is compared with: evenly among those within reach, and nearest in time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -521,16 +525,19 @@ def _tried_again(
     Returns views, pairs, matches, and the new poses.
     """
     inside = _largest_part(len(views), plan, matches)
+    possible = _find_candidates(views, plan, matches, inside)
 
     def placed(number: int) -> MatchView | None:
-        around = [views[k] for k in _nearest(views[number], views, np.flatnonzero(inside))]
-        view = resect_view(views[number], around, pixels_of(number), seek.terrain)
-        if view is None:
+        found = resect_view(
+            views[number], [views[k] for k in possible[number]], pixels_of(number), seek.terrain
+        )
+        if found is None:
             return None
+        view, around = found
         pairs = (match_pair(view, other, seek.terrain, seek.options.plausible) for other in around)
         return view if any(pair.i.size for pair in pairs) else None
 
-    unconnected = np.flatnonzero(~inside & _may_meet(plan, inside)).tolist() if inside.any() else []
+    unconnected = list(possible)
     tried = zip(unconnected, _in_threads(placed, unconnected, "resection", seek), strict=True)
     moved = {number: view for number, view in tried if view is not None}
     if not moved:
@@ -557,6 +564,47 @@ def _largest_part(count: int, plan: PairPlan, matches: Sequence[PairMatches]) ->
     return inside
 
 
+def _find_candidates(
+    views: Sequence[MatchView],
+    plan: PairPlan,
+    matches: Sequence[PairMatches],
+    inside: NDArray[np.bool_],
+) -> dict[int, list[int]]:
+    """Return, by frame outside the block, frames inside that may show its ground.
+
+    These are nearest in time or, wherever it claims to be, within a receiver's jump of it. Not tried are
+    frames that are tied to each other at a distance: a strip of its own is where it says.
+    """
+    if not inside.any() or inside.all():
+        return {}
+    order = np.array(sorted(range(len(views)), key=lambda k: (views[k].frame.captured_ns, k)))
+    block = order[inside[order]]
+    times = np.array([view.frame.captured_ns for view in views])
+    outlines = np.array(plan.outlines, dtype=object)[block]
+    height_m = float(np.median([views[k].height_m for k in block]))
+    tried = _may_meet(plan, inside) | ~_have_ties(len(views), plan, matches)
+    adjacent = np.zeros(len(views), dtype=bool)
+    adjacent[order[1:]] |= inside[order[:-1]]
+    adjacent[order[:-1]] |= inside[order[1:]]
+    possible = {}
+    for number in np.flatnonzero((tried | adjacent) & ~inside).tolist():
+        view = views[number]
+        half_m = np.hypot(*view.frame.interior.image_size_px) / 2.0 / view.focal_px * height_m
+        near = block[shapely.distance(outlines, shapely.Point(view.centre[:2])) <= _JUMP_M + half_m]
+        if not (near.size or adjacent[number]):
+            continue
+        evenly = near[:: max(-(-near.size // _CANDIDATES), 1)]
+        beside = block[np.argsort(np.abs(times[block] - times[number]), kind="stable")[:_BESIDE]]
+        possible[number] = np.union1d(evenly, beside).tolist()
+    return possible
+
+
+def _have_ties(count: int, plan: PairPlan, matches: Sequence[PairMatches]) -> NDArray[np.bool_]:
+    """Return True for frames of a verified pair."""
+    tied = np.array([m.i.size > 0 for m in matches], dtype=bool)
+    return np.asarray(np.isin(np.arange(count), np.concatenate([plan.a[tied], plan.b[tied]])))
+
+
 def _may_meet(plan: PairPlan, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return True for frames that should see the ground of frames inside.
 
@@ -566,18 +614,6 @@ def _may_meet(plan: PairPlan, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     meets[plan.a[inside[plan.b]]] = True
     meets[plan.b[inside[plan.a]]] = True
     return meets
-
-
-def _nearest(view: MatchView, views: Sequence[MatchView], among: NDArray[np.int64]) -> list[int]:
-    """Return the nearest views, half in place and half in time.
-
-    After a jump of the receiver only the second are right.
-    """
-    away = [float(np.linalg.norm(views[k].centre - view.centre)) for k in among]
-    later = [abs(views[k].frame.captured_ns - view.frame.captured_ns) for k in among]
-    half = _AROUND // 2
-    chosen = {*np.argsort(away, kind="stable")[:half], *np.argsort(later, kind="stable")[:half]}
-    return [int(among[k]) for k in sorted(chosen)]
 
 
 def _neighbours(frames: Sequence[BlockFrame]) -> set[tuple[int, int]]:

@@ -27,9 +27,10 @@ from numpy.typing import NDArray
 
 from flycam.access.policy import UNRESTRICTED, AccessPolicy, load_access_policy, load_export_policy
 from flycam.board.marks import build_settlement_layer
+from flycam.catalog.access import make_account_not_found
 from flycam.change.export import IMPACT_COLUMNS, build_impact_columns, build_impact_field
 from flycam.change.outlines import estimate_area_error
-from flycam.errors import DraftOutdated, NotFound, OptionUnusable, SourceUnreadable, StorageFailed
+from flycam.errors import DraftOutdated, OptionUnusable, SourceUnreadable, StorageFailed
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, make_point_transform
 from flycam.geodata.feature_file import FeatureLayer, encode_csv, write_features
 from flycam.geodata.kml import GroundOverlay, Placemark, write_kmz
@@ -571,7 +572,7 @@ def _withheld_from(workspace: Workspace, name: str) -> AccessPolicy:
         return UNRESTRICTED
     account = next((one for one in workspace.catalog.accounts.all() if one.name == name), None)
     if account is None:
-        raise NotFound(_("{name}: there is no such account; see 'flycam user list'", name=name))
+        raise make_account_not_found(name)
     return load_access_policy(workspace.catalog, account)
 
 

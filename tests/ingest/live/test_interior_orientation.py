@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.drill.video_drill import VideoDrillReport
 from flycam.geometry.pose import rotation_from_gimbal
-from flycam.ingest.live.inputs import LiveRequest
+from flycam.ingest.live.inputs import LiveRequest, resolve_interior_orientation
 from flycam.ingest.live.orthorectifier import MAX_QUEUED
-from flycam.ingest.live.telemetry import LiveClock, RecordedTelemetry
+from flycam.ingest.live.telemetry import LiveClock, RecordedTelemetry, interpolate_orientation
 from flycam.ingest.live.workflow import (
     TimeSample,
     estimate_focal_length,
@@ -22,11 +24,12 @@ from flycam.ingest.live.workflow import (
     make_pinhole,
 )
 from flycam.ingest.video.clock_offset import ClockOffset, ImageMotion, LoggedPoses, predict_rates
-from flycam.ingest.video.video_poses import read_video_log
+from flycam.ingest.video.video_poses import VideoLog, read_video_log
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
 from flycam.mosaic.terrain import TerrainLookup, load_registered_dems
 from flycam.workspace import ignore_progress
 from tests.houses import House
+from tests.ingest.video.test_video_poses import log, samples
 
 MakeHouse = Callable[..., House]
 
@@ -125,6 +128,23 @@ def test_the_focal_length_is_found_and_its_sigma_is_honest(focal_px: float, seed
     assert found is not None
     assert abs(found.focal_px / focal_px - 1.0) < 3.0 * found.sigma_rel
     assert 0.01 <= found.sigma_rel < 0.08
+
+
+def test_a_zoom_that_the_log_states_is_each_frames_own() -> None:
+    """Sixty degrees wide for two seconds, then thirty, whose focal length is 2.15 times as long."""
+    flown = [
+        replace(one, hfov_deg=60.0 + 0.01 * (k % 3) if k < 60 else 30.0) for k, one in enumerate(samples())
+    ]
+    telemetry = RecordedTelemetry(VideoLog(log=log(flown), zero_ns=0, is_shared=True, base_s=0.0), None)
+    request = LiveRequest(video="a.ts", telemetry="a.ts")
+    interior = resolve_interior_orientation(request, telemetry.poses, SIZE_PX)
+    early, late = (interpolate_orientation(telemetry, EXACT, interior, s * 10**9)[1] for s in (2, 8))
+    assert early == interior  # no zoom: one camera, whatever the encoder's last digit
+    assert late.focal_length_px[0] / early.focal_length_px[0] == pytest.approx(2.155, rel=0.006)
+    assert late.calibration_id != early.calibration_id
+    # a camera that the operator gave is not zoomed by the log
+    stated = resolve_interior_orientation(replace(request, hfov_deg=50.0), telemetry.poses, SIZE_PX)
+    assert interpolate_orientation(telemetry, EXACT, stated, 8 * 10**9)[1] == stated
 
 
 def test_a_hover_and_a_log_of_another_flight_tell_nothing() -> None:

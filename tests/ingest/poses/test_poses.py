@@ -239,6 +239,16 @@ def table(tmp_path, extra_head="", extra="", places=PLACES):
     return read_poses_csv(path, vertical_datum="EGM96")
 
 
+@pytest.mark.parametrize(("gimbal", "from_nadir"), [(-90.0, 0.0), (-60.0, 30.0)])
+def test_a_gimbals_pitch_is_told_from_one_that_counts_from_the_nadir(tmp_path, gimbal, from_nadir):
+    def rotation(pitch):
+        rows = "\n".join(f"p{k}.jpg,{lat},{lon},186.5,2,{pitch},90" for k, (lat, lon) in enumerate(PLACES))
+        path = write(tmp_path, f"{LLA_HEAD}\n{rows}")
+        return read_poses_csv(path, vertical_datum="EGM96")[0].exterior.rotation
+
+    np.testing.assert_allclose(rotation(gimbal), rotation(from_nadir), atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("head", "values", "metres", "degrees"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -176,3 +177,12 @@ def test_gimbal_and_digital_zoom_of_the_keyed_dialect(tmp_path):
     assert (table.zoom[0], table.focal_35mm_mm[0]) == (1.0, 24.0)
     sample = table.video_track().samples[0]
     assert (sample.height_m, sample.height_datum, sample.relative_height_m) == (412.25, "EGM96", 80.5)
+    # 24 mm see 84° across the diagonal of a 4:3 sensor, so 71.6° across
+    assert sample.hfov_deg == pytest.approx(71.6, abs=0.1)
+
+
+@pytest.mark.parametrize("said, hfov_deg", [("240] [dzoom_ratio: 20000, delta:0", 39.6), ("0", math.nan)])
+def test_a_zoom_narrows_the_field_of_view_and_no_focal_length_gives_none(tmp_path, said, hfov_deg):
+    body = f"[focal_len : {said}] [latitude: 21.9] [longitude: 104.8] [rel_alt: 80.5] </font></font>"
+    (sample,) = read_subtitles(write(tmp_path, one(body))).video_track().samples
+    assert sample.hfov_deg == pytest.approx(hfov_deg, abs=0.1, nan_ok=True)

@@ -12,6 +12,7 @@ from flycam.errors import PoseRejected, PositionMissing, TelemetryGap, TerrainMi
 from flycam.geometry.pose import PoseSource
 from flycam.ingest.telemetry.flight_log import FlightLog, Home
 from flycam.ingest.video.video_poses import filter_believable, resolve_video_poses, trim_unfinished
+from flycam.model.flight import LOCAL_DATUM
 from flycam.model.telemetry import TelemetrySample, TelemetryTrack
 
 NAN = float("nan")
@@ -83,6 +84,23 @@ def test_heights_of_no_datum_are_not_taken_for_heights_above_sea() -> None:
         resolve_video_poses(log(unknown), terrain)
     with pytest.raises(TerrainMissing, match="--dem"):
         resolve_video_poses(log(samples(relative_height_m=NAN)), None)
+
+
+def test_without_terrain_heights_count_from_the_ground_at_the_frame_centres() -> None:
+    told = samples(relative_height_m=NAN, centre_height_m=580.0)
+    told[50] = replace(told[50], centre_height_m=NAN)
+    poses = resolve_video_poses(log(told, home=False), None)
+    pose = poses.exterior_at(2_050_000_000, 0.05)
+    assert (pose.projection_centre_m[2], pose.vertical_datum) == (pytest.approx(120.0), LOCAL_DATUM)
+    assert 18.0 < pose.sigma_position_m[2] < 30.0
+    assert poses.logged_poses(0).above_m[0] == pytest.approx(120.0)
+    with pytest.raises(PoseRejected):
+        poses.exterior_at(told[50].t_utc_ns, 0.05)
+    # where terrain is known, it counts
+    assert (
+        resolve_video_poses(log(told, home=False), terrain).exterior_at(0, 0.0).projection_centre_m[2]
+        == 700.0
+    )
 
 
 def test_without_a_gimbal_the_camera_looks_out_of_the_belly_with_a_larger_sigma() -> None:

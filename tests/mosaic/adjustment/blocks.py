@@ -38,6 +38,7 @@ class Scene:
     ties_a_frame: int = 120
     dropped: float = 0.2
     sigma_px: float = 0.5
+    shared_px: float = 0.0
     outliers: float = 0.0
     bias: tuple[float, float, float] = (0.8, -0.7, 0.9)
     noise_m: float = 0.5
@@ -210,7 +211,7 @@ def _ties(scene, random, interior, truth, velocity, ground, half):
         point.append(near[keep])
         uv.append(image[keep])
     frame, point, uv = np.concatenate(frame), np.concatenate(point), np.concatenate(uv)
-    uv = uv + random.normal(size=uv.shape) * scene.sigma_px
+    uv = uv + random.normal(size=uv.shape) * scene.sigma_px + _shared(scene, frame, uv, len(truth))
     wrong = random.uniform(size=len(frame)) < scene.outliers
     uv[wrong] = random.uniform((0, 0), np.array(interior.image_size_px) - 1.0, size=(wrong.sum(), 2))
     many = np.bincount(point, minlength=count)[point] >= 2
@@ -224,6 +225,14 @@ def _ties(scene, random, interior, truth, velocity, ground, half):
         sigma_px=np.full(len(order), scene.sigma_px),
     )
     return ties, points[kept], wrong[order]
+
+
+def _shared(scene, frame, uv, count):
+    """Errors N×2 that points of a photo share, of rows as they are read: the photo shook meanwhile."""
+    row = uv[:, 1] / 990 * 2.0 - 1.0
+    size = np.random.default_rng([scene.seed, 9]).normal(size=(count, 2, 3)) * scene.shared_px
+    patterns = np.stack([row, 1.5 * row**2 - 0.5, np.sin(3.0 * row)], axis=1)
+    return np.einsum("nik,nk->ni", size[frame], patterns)
 
 
 def _rolling_image(interior, exterior, points, velocity):

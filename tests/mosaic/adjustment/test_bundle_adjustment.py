@@ -107,6 +107,30 @@ def test_a_focal_length_wrong_by_five_percent_is_found_and_said():
     assert rms(errors_m(result, truth)) < rms(errors_m(fixed, truth)) or not fixed.accepted
 
 
+@pytest.mark.parametrize("shared_px", [0.0, 1.0])
+def test_the_sigma_of_a_focal_length_is_honest_where_photos_have_errors_of_their_own(shared_px):
+    """Shaken while they were read, they look as if taken through another lens."""
+    sigmas = []
+    for seed in range(1, 9):
+        scene = Scene(
+            seed=seed,
+            strips=3,
+            per_strip=4,
+            relief=60.0,
+            dem_noise=np.inf,
+            sigma_focal=0.015,
+            focal_error=0.015 * np.random.default_rng([seed, 77]).normal(),
+            shared_px=shared_px,
+        )
+        block, truth = make_block(scene)
+        found = adjust_block(block).interiors["test"]
+        if found.sigma_focal_rel > 1e-4:  # not held
+            error = found.focal_length_px[0] / truth.interior.focal_length_px[0] - 1.0
+            sigmas.append(error / found.sigma_focal_rel)
+    assert len(sigmas) >= 7
+    assert 0.5 < np.sqrt(np.mean(np.square(sigmas))) < 1.7
+
+
 def test_rolling_shutter_is_taken_into_account():
     block, truth = make_block(replace(BASE, readout_s=0.06, speed=16.0, ties_a_frame=120))
     right = adjust_block(block)

@@ -62,6 +62,21 @@ def test_a_photo_recorded_elsewhere_is_tied_and_lies_where_it_was_flown(flight, 
     assert moved_m < 3.0 and np.degrees(turned_rad) < 0.7
 
 
+def test_photos_that_jumped_off_the_block_and_were_turned_are_found_on_its_ground(flight):
+    """Two in a row, tied to each other and to nothing else where they claim to be."""
+    jumped = (0, 1)
+    frames, pictures = flight.frames, list(flight.pictures)
+    for number in jumped:
+        frames = spoiled(replace(flight, frames=frames), number, moved_m=(-70.0, -110.0, 0.0))
+        pictures[number] = np.ascontiguousarray(pictures[number][::-1, ::-1])
+    found = find_ties(frames, pictures.__getitem__, flight.terrain, options=OPTIONS)
+    assert set(found.resected) == set(jumped) and not found.reasons
+    assert min(found.tracks) >= 150
+    for number in jumped:
+        moved_m, turned_rad = compute_corrections(flight.exact[number], found.resected[number])
+        assert moved_m < 8.0 and abs(np.degrees(turned_rad) - 180.0) < 4.0
+
+
 def test_what_shows_nothing_is_not_placed_and_doubted_as_far_as_others_were_off(flight):
     """Still water beside a photo of a wrong heading: nobody knows whether its own is right."""
     frames = spoiled(flight, 2, heading_deg=137.0)
