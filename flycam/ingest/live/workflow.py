@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from flycam.concurrency import DropCounter
 from flycam.errors import CalibrationMissing, OutsideTerrain
-from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem import DemInfo
 from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.ingest.batch import list_withdrawal_warnings, resolve_flight_for_video
@@ -82,7 +81,6 @@ from flycam.ingest.video.video_source import (
     make_video_name,
 )
 from flycam.messages import Message, _
-from flycam.model.diagnosis import TerrainAt
 from flycam.model.flight import Flight
 from flycam.model.records import FrameStatus
 from flycam.model.rejection_reasons import format_rejection_counts

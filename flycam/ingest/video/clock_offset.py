@@ -322,6 +322,8 @@ _MIN_UPRIGHT, _MIN_RATIO = 0.2, 0.05
 _MAX_GAIN = 1.3
 # 1-sigma of a gimbal's tilt, and of a calibrated focal length.
 _LEAN_RAD, _FOCAL_REL = np.radians(0.5), 0.01
+# Tilting as logged may be noise.
+_TILT_REL = 1.0
 # The same where images show it, by scenes without noise.
 _SEEN_LEAN_RAD = 0.002
 _OUTLIER, _NEIGHBOURS = 6.0, 5
@@ -419,7 +421,7 @@ def estimate_offset(
 
 def _lag_density(lag_s: Floats) -> Floats:
     """Return the prior density of lags, 1/s: of measured angles about none, of commanded ones any."""
-    any_lag = ((lag_s > _MIN_LAG_S) & (lag_s < _MAX_LAG_S)) / (_MAX_LAG_S - _MIN_LAG_S)
+    any_lag = ((lag_s > -1e-9) & (lag_s < _MAX_LAG_S)) / _MAX_LAG_S
     none = np.exp(-0.5 * (lag_s / _MEASURED_LAG_S) ** 2) / (_MEASURED_LAG_S * np.sqrt(2.0 * np.pi))
     return _MEASURED * none + (1.0 - _MEASURED) * any_lag
 
@@ -545,31 +547,31 @@ class _Fit:
         weight = np.where(is_known, self._weight * np.abs(flown) ** 2, 0.0)
         weight /= np.maximum(weight.max(axis=1, keepdims=True), 1e-12)
         towards = np.conj(flown) / np.maximum(np.abs(flown) ** 2, 1e-12)
-        ratio = np.where(is_known, (self._shift - camera.swung) * towards, 1.0)
-        lean = np.where(is_known, self._focal * camera.yaw_rate * towards, 0.0)
-        swung = np.where(is_known, camera.swung * towards, 0.0)
+        ratio = np.where(is_known, (self._shift - camera.yawed - camera.tilted) * towards, 1.0)
+        swings = [camera.yaw_rate * self._focal, camera.yawed, camera.tilted]
+        lean, yawed, tilted = (np.where(is_known, one * towards, 0.0) for one in swings)
         wanted = np.log(np.maximum(np.abs(ratio), _MIN_RATIO)) + 1j * np.angle(ratio)
         root = np.sqrt(
             weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12) * is_known.sum(axis=1)[:, None]
         )
-        wanted, lean, swung = self._band.within(np.stack([wanted, lean, swung]), weight) * root
-        columns = [lean, 1j * lean, swung]
+        wanted, lean, yawed, tilted = self._band.within(np.stack([wanted, lean, yawed, tilted]), weight) * root
+        columns = [lean, 1j * lean, yawed, tilted]
         per = 1.0 / (self._scale * np.sqrt(self._together[1:]))
         design, right = (
             np.concatenate([one.real * per[0], one.imag * per[1]], axis=1)
             for one in (np.stack(columns, axis=-1), wanted)
         )
         assumed, sureness = self._lean(camera)
-        normal = np.matmul(design.transpose(0, 2, 1), design) + sureness[:, None] * np.eye(3)
+        normal = np.matmul(design.transpose(0, 2, 1), design) + sureness[:, None] * np.eye(len(columns))
         right = np.einsum("kij,ki->kj", design, right) + sureness * assumed
         gains = np.linalg.solve(normal, right[..., None])[..., 0]
         left = wanted - sum(gains[:, [k]] * one for k, one in enumerate(columns))
         return np.stack([left.real, left.imag]), weight, 0.5 * ((gains - assumed) ** 2 * sureness).sum(axis=1)
 
     def _lean(self, camera: _Camera) -> tuple[Floats, Floats]:
-        """Return K lean angles (u, v, rad) and focal errors before the path is compared, with 1/sigma², K×3.
+        """Return K lean angles (u, v, rad), errors of focal length and tilt, before the path is compared.
 
-        A camera that leans from its log yaws about another axis of its own, which its rotation shows.
+        K×4, and their 1/sigma². A camera that leans from its log yaws about another axis of its own, which its rotation shows.
         """
         known = np.isfinite(camera.turn) & self._has_spin
         both = np.where(known, [camera.leaning, camera.yaw_rate + 0j], 0.0)
@@ -578,8 +580,8 @@ class _Fit:
         seen = (leaning * yaw.real).sum(axis=1) / power
         left = leaning - seen[:, None] * yaw.real
         count = np.maximum(known.sum(axis=1), 1)
-        told = np.array([_LEAN_RAD, _LEAN_RAD, self._focal_rel]) ** -2.0
-        lean, sureness = np.zeros((len(power), 3)), np.tile(told, (len(power), 1))
+        told = np.array([_LEAN_RAD, _LEAN_RAD, self._focal_rel, _TILT_REL]) ** -2.0
+        lean, sureness = np.zeros((len(power), 4)), np.tile(told, (len(power), 1))
         for k, (angle, rest) in enumerate(((seen.real, left.real), (seen.imag, left.imag))):
             scatter = (rest**2).sum(axis=1) / count * self._least_correlated / power
             by_image = 1.0 / (scatter + _SEEN_LEAN_RAD**2)
@@ -606,24 +608,29 @@ class _Fit:
             np.einsum("knj,nj->kn", up, self._spin),
             -(self._turn + tilting[..., 2]) / upright,
         )
-        spin = tilting + up * yaw_rate[..., None]
-        moved = np.cross(self._centre, spin)
-        moved = moved - self._centre * moved[..., 2:]
-        leaning = self._spin - spin
-        yaw_rate = np.where(self._weight > 0.0, yaw_rate, logged_rate)
-        heading = -_STEP_S * (np.cumsum(yaw_rate, axis=1) - 0.5 * yaw_rate)
-        known = np.isfinite(heading) * 1.0
-        mean_told = 0.5 * (told[:, 1:] + told[:, :-1])
-        heading += self._band.slow(np.nan_to_num(mean_told - heading), known)
+        yawing = up * yaw_rate[..., None]
+        leaning = self._spin - tilting - yawing
+        known_rate = np.nan_to_num(np.where(self._weight > 0.0, yaw_rate, logged_rate))
+        heading = -_STEP_S * (np.cumsum(known_rate, axis=1) - 0.5 * known_rate)
+        # Slowly the heading drifts as images are added up: there it is the log's.
+        ahead = 0.5 * (told[:, 1:] + told[:, :-1]) - heading
+        heading += self._band.slow(np.nan_to_num(ahead), np.isfinite(ahead) * 1.0)
         return _Camera(
             turn=-(tilting[..., 2] + up[..., 2] * logged_rate),
             yaw_rate=yaw_rate,
             heading=heading,
             level=level,
             down=np.maximum(-np.einsum("knj,j->kn", up, self._centre), _MIN_UPRIGHT),
-            swung=self._focal * (moved[..., 0] + 1j * moved[..., 1]),
+            yawed=self._swing(yawing),
+            tilted=self._swing(tilting),
             leaning=1j * leaning[..., 0] - leaning[..., 1],
         )
+
+    def _swing(self, spin: Floats) -> Shifts:
+        """Return the shift of the centre (u + iv, px/s) by rotations of the camera K×N×3, rad/s."""
+        moved = np.cross(self._centre, spin)
+        x, y = np.moveaxis(moved[..., :2] - self._centre[:2] * moved[..., 2:], -1, 0)
+        return np.asarray(self._focal * (x + 1j * y), np.complex128)
 
 
 def _turn_to(rotation: Floats, heading: Floats) -> Floats:
@@ -639,7 +646,7 @@ class _Camera:
 
     turn      as logged, rad/s; yaw_rate about the upward vertical, heading clockwise, as seen (rad/s, rad)
     level     K×N×3×3, level axes (right, ahead, up) to camera; down: cosine of the centre's ray
-    swung     shift of the centre (u + iv) by rotation, px/s
+    yawed, tilted  shift of the centre (u + iv) by yaw as seen, and by other rotation as logged, px/s
     leaning   rotation (-y, x) that is seen and not told, rad/s
     """
 
@@ -648,7 +655,8 @@ class _Camera:
     heading: Floats
     level: Floats
     down: Floats
-    swung: Shifts
+    yawed: Shifts
+    tilted: Shifts
     leaning: Shifts
 
 
