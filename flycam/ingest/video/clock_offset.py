@@ -106,11 +106,11 @@ class ImageMotionEstimator:
         elapsed = time_s - then_s
         spin = None
         if self._interior is not None:
-            spin = (
-                _estimate_spin(*((one + 0.5) / scale - 0.5 for one in tracks[1:]), self._interior) / elapsed
-            )
+            earlier, later = ((one + 0.5) / scale - 0.5 for one in tracks[1:])
+            x, y, z = (_estimate_spin(earlier, later, self._interior) / elapsed).tolist()
+            spin = (x, y, z)
         rate = (u / scale / elapsed, v / scale / elapsed, turn / elapsed)
-        return ImageMotion(then_s, time_s, rate, None if spin is None else tuple(spin.tolist()))
+        return ImageMotion(then_s, time_s, rate, spin)
 
 
 def convert_to_grey(pixels: NDArray[np.uint8]) -> tuple[Grey, float]:
@@ -161,35 +161,43 @@ def _estimate_spin(before: Floats, after: Floats, interior: InteriorOrientation)
     """Estimate the rotation of a camera (x, y, z, rad) from points N×2 in two frames.
 
     By the differential epipolar constraint v·(p×p') + (v·w)|p|² - (v·p)(w·p) = 0 of rays p, their motion p',
-    the camera's velocity v and rotation w (Kanatani 1993), which holds over any relief. Gauss-Newton with
-    Tukey's weights, from forward and from sideways flight: the smaller residuals count.
+    the camera's velocity v and rotation w (Kanatani 1993), which holds over any relief, from forward and from
+    sideways flight: the smaller residuals count.
     """
     (x0, y0, z0), (x1, y1, z1) = (compute_ray_directions(interior, *one.T) for one in (before, after))
     first, second = (
         np.stack([x / z, y / z, np.ones_like(z)], axis=1) for x, y, z in ((x0, y0, z0), (x1, y1, z1))
     )
     ray, moved = 0.5 * (first + second), second - first
-    crossed, square = np.cross(ray, moved), (ray**2).sum(axis=1)[:, None]
-    found = []
-    for velocity in np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]):
-        spin = np.zeros(3)
-        for _ in range(_SPIN_STEPS):
-            beside = np.linalg.svd(velocity[None])[2][1:]
-            by_spin = square * velocity - (ray @ velocity)[:, None] * ray
-            by_velocity = crossed + square * spin - (ray @ spin)[:, None] * ray
-            size = np.linalg.norm(np.cross(ray, velocity), axis=1)
-            design = np.hstack([by_spin, by_velocity @ beside.T]) / size[:, None]
-            left = by_velocity @ velocity / size
-            scale = 1.4826 * np.median(np.abs(left)) + 1e-9
-            weight = (1.0 - np.clip(left / (_TUKEY * scale), -1.0, 1.0) ** 2) ** 2
-            weighed = design * weight[:, None]
-            normal = weighed.T @ design
-            step = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(5), weighed.T @ left)
-            spin = spin - step[:3]
-            velocity = velocity - step[3:] @ beside
-            velocity /= np.linalg.norm(velocity)
-        found.append((scale, spin))
+    found = [_solve_spin(ray, moved, np.array(start)) for start in ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0))]
     return min(found, key=lambda one: one[0])[1]
+
+
+def _solve_spin(ray: Floats, moved: Floats, velocity: Floats) -> tuple[float, Floats]:
+    """Return the scale of the residuals and the rotation, by Gauss-Newton with Tukey's weights.
+
+    ray       N×3, moved N×3 their motion
+    velocity  3, the direction of flight to begin with
+    """
+    crossed, square = np.cross(ray, moved), (ray**2).sum(axis=1)[:, None]
+    spin, scale = np.zeros(3), np.inf
+    for _ in range(_SPIN_STEPS):
+        beside = np.linalg.svd(velocity[None])[2][1:]
+        by_spin = square * velocity - (ray @ velocity)[:, None] * ray
+        by_velocity = crossed + square * spin - (ray @ spin)[:, None] * ray
+        # a ray along the flight says nothing of it
+        size = np.maximum(np.linalg.norm(np.cross(ray, velocity), axis=1), 1e-9)
+        design = np.hstack([by_spin, by_velocity @ beside.T]) / size[:, None]
+        residual = by_velocity @ velocity / size
+        scale = 1.4826 * np.median(np.abs(residual)) + 1e-9
+        weight = (1.0 - np.clip(residual / (_TUKEY * scale), -1.0, 1.0) ** 2) ** 2
+        weighted = design * weight[:, None]
+        normal = weighted.T @ design
+        step = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(5), weighted.T @ residual)
+        spin = spin - step[:3]
+        velocity = velocity - step[3:] @ beside
+        velocity = velocity / np.linalg.norm(velocity)
+    return float(scale), spin
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -308,9 +316,10 @@ KNOWN_SIGMA_S = 0.2
 
 _COARSE_S, _NEAR_S, _FINE_S = 0.1, 0.02, 0.01
 _NEAR_REACH_S = 0.3
-# Lags of gimbals behind the angles in their logs: none where these are measured.
+# Lags of gimbals behind the angles in their logs: searched for, and tried first.
 _MIN_LAG_S, _USUAL_LAG_S, _MAX_LAG_S = -0.1, 0.2, 0.6
-_MEASURED, _MEASURED_LAG_S = 0.5, 0.02
+# Share of the logs whose angles are measured, not commanded, and 1-sigma of their lag about none.
+_MEASURED_SHARE, _MEASURED_SIGMA_S = 0.5, 0.02
 _STEP_S = 0.1
 # Fast end of the band: sigma of a Gaussian, in seconds and in log steps.
 _MIN_SIGMAS_S, _LOG_STEPS = 0.25, 0.5
@@ -322,12 +331,13 @@ _MIN_UPRIGHT, _MIN_RATIO = 0.2, 0.05
 _MAX_GAIN = 1.3
 # 1-sigma of a gimbal's tilt, and of a calibrated focal length.
 _LEAN_RAD, _FOCAL_REL = np.radians(0.5), 0.01
-# Tilting as logged may be noise.
+# Tilts as logged may be noise altogether.
 _TILT_REL = 1.0
 # The same where images show it, by scenes without noise.
 _SEEN_LEAN_RAD = 0.002
 _OUTLIER, _NEIGHBOURS = 6.0, 5
 _MAX_SPREADS = 4.0
+_MIN_ABOVE_M = 1.0
 # Above this sigma the separation of offset and lag rests on the assumed lags, not on the images.
 _SEPARABLE_S = 0.05
 # Exposure and readout time of a frame, and the rounding of log times.
@@ -420,10 +430,14 @@ def estimate_offset(
 
 
 def _lag_density(lag_s: Floats) -> Floats:
-    """Return the prior density of lags, 1/s: of measured angles about none, of commanded ones any."""
+    """Return the prior density of lags, 1/s.
+
+    Of measured angles about none; of commanded ones any, but a camera does not turn before it is told to.
+    """
     any_lag = ((lag_s > -1e-9) & (lag_s < _MAX_LAG_S)) / _MAX_LAG_S
-    none = np.exp(-0.5 * (lag_s / _MEASURED_LAG_S) ** 2) / (_MEASURED_LAG_S * np.sqrt(2.0 * np.pi))
-    return _MEASURED * none + (1.0 - _MEASURED) * any_lag
+    none = np.exp(-0.5 * (lag_s / _MEASURED_SIGMA_S) ** 2) / (_MEASURED_SIGMA_S * np.sqrt(2.0 * np.pi))
+    density: Floats = _MEASURED_SHARE * none + (1.0 - _MEASURED_SHARE) * any_lag
+    return density
 
 
 class _Fit:
@@ -437,7 +451,7 @@ class _Fit:
         spin = np.array([m.spin or (np.nan,) * 3 for m in motions])
         measured = np.isfinite(spin[:, :1])
         columns = np.hstack([rate, np.nan_to_num(spin), measured])
-        used = ~_strangers(rate)
+        used = ~_find_outliers(rate)
         begin_s = np.arange(first[0], second[-1] - _STEP_S + 1e-6, _STEP_S)
         self._edges_s = np.append(begin_s, begin_s[-1] + _STEP_S)
         self.middle_s = float(begin_s.mean()) + _STEP_S / 2.0
@@ -470,7 +484,7 @@ class _Fit:
         They hold at `middle_s`, with a drift; -inf where the log does not reach.
         """
         return np.concatenate(
-            [self._profile(*self._left_by_turns(some, drift), self._together[:1]) for some in _split(turned)]
+            [self._profile(*self._turn_residuals(some, drift), self._together[:1]) for some in _split(turned)]
         )
 
     def path_likelihood(self, offsets: Floats, turned: Floats, drift: float = 0.0) -> Floats:
@@ -481,20 +495,21 @@ class _Fit:
         found = []
         for k, some in enumerate(_split(offsets)):
             pointing = turned if len(turned) == 1 else turned[k * _AT_ONCE : (k + 1) * _AT_ONCE]
-            left, weight, assumed = self._left_by_path(some, pointing, drift)
+            left, weight, assumed = self._path_residuals(some, pointing, drift)
             found.append(self._profile(left, weight, self._together[1:]) - assumed)
         return np.concatenate(found)
 
     def weigh(self, offset: float, turned: float) -> None:
         """Take scale and correlation of the residuals from those at one offset."""
         pointing = np.array([turned])
-        by_turns, weight = self._left_by_turns(pointing, 0.0)
+        by_turns, weight = self._turn_residuals(pointing, 0.0)
         left = [by_turns[0, 0, weight[0] > 0.0]]
         self._fits = np.ones(len(self._weight), bool)
-        by_path, weight, _ = self._left_by_path(np.array([offset]), pointing, 0.0)
+        by_path, weight, _ = self._path_residuals(np.array([offset]), pointing, 0.0)
         spread = 1.4826 * np.median(np.abs(by_path[:, 0, weight[0] > 0.0]), axis=1)
-        self._fits = (np.abs(by_path[:, 0]) <= _MAX_SPREADS * np.maximum(spread, 1e-9)[:, None]).all(axis=0)
-        by_path, weight, _ = self._left_by_path(np.array([offset]), pointing, 0.0)
+        is_near = np.abs(by_path[:, 0]) <= _MAX_SPREADS * np.maximum(spread, 1e-9)[:, None]
+        self._fits = np.logical_and.reduce(is_near)
+        by_path, weight, _ = self._path_residuals(np.array([offset]), pointing, 0.0)
         left += list(by_path[:, 0, weight[0] > 0.0])
         if min(map(len, left)) < 2:
             return
@@ -511,7 +526,7 @@ class _Fit:
     def _times(self, offsets: Floats, drift: float) -> Floats:
         return self._edges_s + offsets[:, None] + drift * (self._edges_s - self.middle_s)
 
-    def _left_by_turns(self, turned: Floats, drift: float) -> tuple[Floats, Floats]:
+    def _turn_residuals(self, turned: Floats, drift: float) -> tuple[Floats, Floats]:
         """Return the turns that the log does not explain, 1×K×N, and their weights K×N."""
         told = self._point(turned, drift).turn
         weight = np.where(np.isfinite(told), self._weight, 0.0)
@@ -522,7 +537,7 @@ class _Fit:
         gain = np.clip((seen * told).sum(axis=1) / power, 0.0, _MAX_GAIN)
         return (seen - gain[:, None] * told)[None], weight
 
-    def _left_by_path(self, offsets: Floats, turned: Floats, drift: float) -> tuple[Floats, Floats, Floats]:
+    def _path_residuals(self, offsets: Floats, turned: Floats, drift: float) -> tuple[Floats, Floats, Floats]:
         """Return what the logged path does not explain of the shift at K offsets, 2×K×N.
 
         Along the predicted shift as a logarithm, across it in radians; their weights K×N; and minus the
@@ -540,7 +555,8 @@ class _Fit:
         sin, cos = np.sin(camera.heading), np.cos(camera.heading)
         ahead = np.stack([east * cos - north * sin, east * sin + north * cos, up], axis=-1)
         x, y, z = np.moveaxis(np.einsum("knij,knj->kni", camera.level, ahead), -1, 0)
-        depth = 0.5 * (track[:, :-1, 3] + track[:, 1:, 3]) / camera.down
+        above = 0.5 * (track[:, :-1, 3] + track[:, 1:, 3])
+        depth = np.maximum(above, _MIN_ABOVE_M) / camera.down
         flown = self._focal * (self._centre[0] * z - x + 1j * (self._centre[1] * z - y)) / depth
         is_known = np.isfinite(flown) & np.isfinite(camera.turn) & (self._weight > 0.0) & self._fits
         flown = np.where(is_known, flown, 1.0)
@@ -554,7 +570,8 @@ class _Fit:
         root = np.sqrt(
             weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12) * is_known.sum(axis=1)[:, None]
         )
-        wanted, lean, yawed, tilted = self._band.within(np.stack([wanted, lean, yawed, tilted]), weight) * root
+        together = np.stack([wanted, lean, yawed, tilted])
+        wanted, lean, yawed, tilted = self._band.within(together, weight) * root
         columns = [lean, 1j * lean, yawed, tilted]
         per = 1.0 / (self._scale * np.sqrt(self._together[1:]))
         design, right = (
@@ -571,11 +588,12 @@ class _Fit:
     def _lean(self, camera: _Camera) -> tuple[Floats, Floats]:
         """Return K lean angles (u, v, rad), errors of focal length and tilt, before the path is compared.
 
-        K×4, and their 1/sigma². A camera that leans from its log yaws about another axis of its own, which its rotation shows.
+        K×4, and their 1/sigma². A camera that leans from its log yaws about another axis of its own, which
+        its rotation shows.
         """
         known = np.isfinite(camera.turn) & self._has_spin
         both = np.where(known, [camera.leaning, camera.yaw_rate + 0j], 0.0)
-        leaning, yaw = self._band.within(both, known * 1.0)
+        leaning, yaw = self._band.within(both, known.astype(np.float64))
         power = np.maximum((yaw.real**2).sum(axis=1), 1e-12)
         seen = (leaning * yaw.real).sum(axis=1) / power
         left = leaning - seen[:, None] * yaw.real
@@ -670,7 +688,8 @@ def _resample(first_s: Floats, second_s: Floats, rate: Floats, edges_s: Floats) 
     grown = np.diff([np.interp(edges_s, ends_s, column) for column in sums.T], axis=1).T
     share = grown[:, -1] / np.diff(edges_s)
     known = share > _MIN_COVERED
-    return np.where(known[:, None], grown[:, :-1] / np.maximum(grown[:, -1:], 1e-9), 0.0), known * 1.0
+    mean = grown[:, :-1] / np.maximum(grown[:, -1:], 1e-9)
+    return np.where(known[:, None], mean, 0.0), known.astype(np.float64)
 
 
 class _Band:
@@ -703,7 +722,7 @@ def _split(offsets: Floats) -> list[Floats]:
     return np.split(offsets, range(_AT_ONCE, len(offsets), _AT_ONCE))
 
 
-def _strangers(rate: Floats) -> NDArray[np.bool_]:
+def _find_outliers(rate: Floats) -> NDArray[np.bool_]:
     """Return which of N motions are outliers among their neighbours (Hampel 1974).
 
     Only isolated ones: in a turn the whole neighbourhood stands out, and that is the signal.

@@ -57,7 +57,7 @@ _SIGMA_FRAME_CENTRE_M = 18.0
 _BEYOND_M = 500.0
 _NO_FIX = ("none", "no_fix")
 # Directions across a usual view, in focal lengths; rays less steep than this meet the ground nearer.
-_VIEW, _MIN_STEEPNESS = (-0.3, 0.0, 0.3), 0.3
+_VIEW, _MIN_STEEPNESS, _MIN_ABOVE_M = (-0.3, 0.0, 0.3), 0.3, 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,7 +226,7 @@ class VideoPoses:
         aimed = np.flatnonzero([_has_angles(s) for s in samples])
         if not len(aimed):
             return below
-        centre, rotation = self._poses_of([samples[k] for k in aimed])
+        centre, rotation = self._poses_of([samples[int(k)] for k in aimed])
         height = centre[:, 2]
         nearness = []
         for x in _VIEW:
@@ -234,10 +234,11 @@ class VideoPoses:
                 ray = np.einsum("nji,j->ni", rotation, (x, y, 1.0))
                 reach = (height - below[aimed]) / np.maximum(-ray[:, 2], _MIN_STEEPNESS)
                 there = centre[:, :2] + reach[:, None] * ray[:, :2]
-                nearness.append(1.0 / (height - terrain_at(to_lonlat(there, self.work_crs))[0]))
-        above = 1.0 / np.mean(nearness, axis=0)
+                above = height - terrain_at(to_lonlat(there, self.work_crs))[0]
+                nearness.append(1.0 / np.maximum(above, _MIN_ABOVE_M))
+        in_view = height - 1.0 / np.mean(nearness, axis=0)
         ground = below.copy()
-        ground[aimed] = np.where(above > 0.0, height - above, below[aimed])
+        ground[aimed] = np.where(np.isfinite(in_view), in_view, below[aimed])
         return ground
 
     def after(self, t_ns: int) -> VideoPoses:
