@@ -557,7 +557,9 @@ class _Fit:
         x, y, z = np.moveaxis(np.einsum("knij,knj->kni", camera.level, ahead), -1, 0)
         above = 0.5 * (track[:, :-1, 3] + track[:, 1:, 3])
         depth = np.maximum(above, _MIN_ABOVE_M) / camera.down
-        flown = self._focal * (self._centre[0] * z - x + 1j * (self._centre[1] * z - y)) / depth
+        # where the log is silent all of these are NaN
+        with np.errstate(invalid="ignore"):
+            flown = self._focal * (self._centre[0] * z - x + 1j * (self._centre[1] * z - y)) / depth
         is_known = np.isfinite(flown) & np.isfinite(camera.turn) & (self._weight > 0.0) & self._fits
         flown = np.where(is_known, flown, 1.0)
         weight = np.where(is_known, self._weight * np.abs(flown) ** 2, 0.0)
