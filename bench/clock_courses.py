@@ -134,7 +134,7 @@ def film(trial: Trial) -> Filmed:
     bounds = (west - margin_m, south - margin_m, east + margin_m, north + margin_m)
     window, heights = dem = make_terrain_model(valley, bounds, POST_M)
     ground = Ground(np.asarray(heights, np.float32), window.bounds[0], window.bounds[3], 0.4)
-    meter, motions = ImageMotionEstimator(), []
+    meter, motions = ImageMotionEstimator(interior=camera), []
     for exposure in true.exposures(np.arange(0.0, SECONDS, 1.0 / FPS)):
         motion = meter.add(exposure.seconds, ground.seen(camera, exposure.exterior))
         motions += [motion] if motion else []

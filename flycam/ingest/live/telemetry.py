@@ -86,7 +86,7 @@ class LiveClock:
         self._told, self._interior = get_log_poses, interior
         self._before = before or make_unknown_offset(reach_s=reach_s)
         self._reach_s = reach_s
-        self._meter = ImageMotionEstimator()
+        self._meter = ImageMotionEstimator(interior=interior)
         self._motions: deque[ImageMotion] = deque(maxlen=MAX_MOTIONS)
         self._began_s: float | None = None
         self._since_s: float | None = None
@@ -168,7 +168,7 @@ class LiveClock:
         sigma that includes the jump.
         """
         self._motions.clear()
-        self._meter = ImageMotionEstimator()
+        self._meter = ImageMotionEstimator(interior=self._interior)
         self._since_s = None
         if self._known is not None:
             sigma_s = math.hypot(self._grown(self._known, pts_ns / 1e9).sigma_s, _JUMP_SIGMA_S)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from flycam.concurrency import DropCounter
 from flycam.errors import CalibrationMissing, OutsideTerrain
-from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem import DemInfo
 from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.ingest.batch import list_withdrawal_warnings, resolve_flight_for_video
@@ -82,7 +81,6 @@ from flycam.ingest.video.video_source import (
     make_video_name,
 )
 from flycam.messages import Message, _
-from flycam.model.diagnosis import TerrainAt
 from flycam.model.flight import Flight
 from flycam.model.records import FrameStatus
 from flycam.model.rejection_reasons import format_rejection_counts
@@ -110,8 +108,7 @@ CALIBRATION_ID = "estimated:motion"
 MAX_SIGMA = 0.08
 """Largest relative sigma of a focal length with which frames can be orthorectified."""
 
-# Narrower than video cameras are, because the clock search allows gains only slightly above one.
-_GUESS_DEG = 35.0
+_GUESS_DEG, _GUESS_SIGMA = 60.0, 0.5
 _STRETCHES, _MIN_STRETCHES = 12, 4
 _MIN_MOTIONS = 6  # per interval
 _MIN_EXPLAINED, _MIN_POWER = 0.6, 0.02
@@ -120,8 +117,6 @@ _MIN_FIELD_OF_VIEW_DEG, _MAX_FIELD_OF_VIEW_DEG = 8.0, 140.0
 _DISTORTION_SIGMA = 0.01  # the lens is modelled without distortion
 # Assumed height of trees and houses, which are seen instead of the ground.
 _CROWNS_M = 4.0
-# Sample positions across a usual view, as shares of the height above ground.
-_VIEW = (-0.3, 0.0, 0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,23 +149,8 @@ def make_pinhole(size_px: tuple[int, int], focal_px: float, sigma_rel: float = 0
 
 def guess_pinhole(size_px: tuple[int, int]) -> InteriorOrientation:
     """Return a provisional camera for the clock search and for measuring ratios."""
-    return make_pinhole(size_px, size_px[0] / (2.0 * np.tan(np.radians(_GUESS_DEG) / 2.0)))
-
-
-def with_view_heights(poses: LoggedPoses, work_crs: str, terrain_at: TerrainAt) -> LoggedPoses:
-    """Return the poses with heights above the ground in view, not the ground below.
-
-    Image motion is the mean over the view, and ground at half the distance moves twice as fast.
-    """
-    places = poses.centre_m[:, :2]
-    nearness = []
-    for east in _VIEW:
-        for north in _VIEW:
-            there = places + np.array([east, north]) * poses.above_m[:, None]
-            ground, __ = terrain_at(to_lonlat(there, work_crs))
-            nearness.append(1.0 / (poses.centre_m[:, 2] - ground))
-    above = 1.0 / np.mean(nearness, axis=0)
-    return replace(poses, above_m=np.where(np.isfinite(above) & (above > 0.0), above, poses.above_m))
+    focal_px = size_px[0] / (2.0 * np.tan(np.radians(_GUESS_DEG) / 2.0))
+    return make_pinhole(size_px, focal_px, _GUESS_SIGMA)
 
 
 def estimate_focal_length(
@@ -317,8 +297,6 @@ class _Search:
         clock = self._clock(motions)
         if not clock.is_known:
             return None
-        if self._terrain_at is not None:
-            logged = with_view_heights(logged, poses.work_crs, self._terrain_at)
         sigma_m = poses.sigma_home_m if np.isfinite(poses.home_m) else SIGMA_GNSS_HEIGHT_M
         found = estimate_focal_length(motions, logged, self.source.size_px, clock, sigma_m)
         return found if found is not None and found.sigma_rel <= MAX_SIGMA else None

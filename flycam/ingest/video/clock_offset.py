@@ -27,8 +27,9 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import fft, ifft, next_fast_len
 
-from flycam.geometry.camera import InteriorOrientation
+from flycam.geometry.camera import InteriorOrientation, compute_ray_directions
 
 # -- Motion between video frames, measured and predicted -------------------------------------------
 #
@@ -43,6 +44,8 @@ from flycam.geometry.camera import InteriorOrientation
 
 Floats = NDArray[np.float64]
 Grey = NDArray[np.uint8]
+Shifts = NDArray[np.complex128]  # u + iv
+Series = NDArray[Any]  # floats or shifts
 
 WIDTH_PX = 480
 _MAX_CORNERS, _MIN_CORNERS = 220, 25
@@ -51,31 +54,34 @@ _WITHIN_PX = 1.0
 _MIN_INLIER_SHARE = 0.4
 # Tolerance at the ends of a log that covers exactly its video: clocks are not known better.
 _BEYOND_S = 0.02
-_FLOW_STEP_S = 0.05
 # Distance of the second point from the centre, as a share of the frame's width.
 _BESIDE_SHARE = 0.25
+_SPIN_STEPS, _TUKEY = 12, 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class ImageMotion:
     """Motion between two frames.
 
-    Their times in seconds, shift of the centre (u, v) px/s and turn rad/s.
+    Their times in seconds, shift of the centre (u, v) px/s and turn rad/s. spin: rotation of the camera about
+    its axes (x, y, z), rad/s, None: not measured.
     """
 
     first_s: float
     second_s: float
     rate: tuple[float, float, float]
+    spin: tuple[float, float, float] | None = None
 
 
 class ImageMotionEstimator:
     """Estimator of the motion between successive frames, fed in order of time.
 
     min_interval_s  frames closer in time than this to the last one measured are skipped
+    interior        of the frames, None: unknown, and the camera's rotation is not measured
     """
 
-    def __init__(self, min_interval_s: float = 0.1) -> None:
-        self._least_s = min_interval_s
+    def __init__(self, min_interval_s: float = 0.1, interior: InteriorOrientation | None = None) -> None:
+        self._least_s, self._interior = min_interval_s, interior
         self._grey: Grey | None = None
         self._time_s = -np.inf
 
@@ -93,12 +99,18 @@ class ImageMotionEstimator:
         self._grey, self._time_s = grey, time_s
         if before is None or before.shape != grey.shape:
             return None
-        rate = estimate_centre_motion(before, grey)
-        if rate is None:
+        tracks = _track(before, grey)
+        if tracks is None:
             return None
-        u, v, turn = rate
+        u, v, turn = _centre_motion(tracks, grey)
         elapsed = time_s - then_s
-        return ImageMotion(then_s, time_s, (u / scale / elapsed, v / scale / elapsed, turn / elapsed))
+        spin = None
+        if self._interior is not None:
+            earlier, later = ((one + 0.5) / scale - 0.5 for one in tracks[1:])
+            x, y, z = (_estimate_spin(earlier, later, self._interior) / elapsed).tolist()
+            spin = (x, y, z)
+        rate = (u / scale / elapsed, v / scale / elapsed, turn / elapsed)
+        return ImageMotion(then_s, time_s, rate, spin)
 
 
 def convert_to_grey(pixels: NDArray[np.uint8]) -> tuple[Grey, float]:
@@ -114,6 +126,12 @@ def convert_to_grey(pixels: NDArray[np.uint8]) -> tuple[Grey, float]:
 
 def estimate_centre_motion(first: Grey, second: Grey) -> tuple[float, float, float] | None:
     """Estimate shift of the centre (u, v) in pixels and turn in radians, or None."""
+    tracks = _track(first, second)
+    return None if tracks is None else _centre_motion(tracks, first)
+
+
+def _track(first: Grey, second: Grey) -> tuple[Floats, Floats, Floats] | None:
+    """Return the homography 3×3 that fits most corners, and where these are in both frames, N×2."""
     corners = cv2.goodFeaturesToTrack(first, _MAX_CORNERS, _CORNER_QUALITY, _CORNER_APART_PX)
     if corners is None or len(corners) < _MIN_CORNERS:
         return None
@@ -121,15 +139,65 @@ def estimate_centre_motion(first: Grey, second: Grey) -> tuple[float, float, flo
     tracked = there.ravel() == 1
     if tracked.sum() < _MIN_CORNERS:
         return None
-    matrix, inliers = cv2.findHomography(corners[tracked, 0], followed[tracked, 0], cv2.RANSAC, _WITHIN_PX)
+    before, after = (one[tracked, 0].astype(np.float64) for one in (corners, followed))
+    matrix, inliers = cv2.findHomography(before, after, cv2.RANSAC, _WITHIN_PX)
     if matrix is None or inliers.mean() < _MIN_INLIER_SHARE:
         return None
-    height, width = first.shape
+    fits = inliers.ravel() == 1
+    return np.asarray(matrix, np.float64), before[fits], after[fits]
+
+
+def _centre_motion(tracks: tuple[Floats, Floats, Floats], frame: Grey) -> tuple[float, float, float]:
+    """Return shift (u, v) of the centre in pixels, and turn in radians."""
+    height, width = frame.shape
     middle = np.array([(width - 1) / 2.0, (height - 1) / 2.0])
     points = np.stack([middle, middle + np.array([_BESIDE_SHARE * width, 0.0])])
-    shift, side_shift = cv2.perspectiveTransform(points[:, None], matrix)[:, 0] - points
+    shift, side_shift = cv2.perspectiveTransform(points[:, None], tracks[0])[:, 0] - points
     turn = np.arctan2(side_shift[1] - shift[1], _BESIDE_SHARE * width + side_shift[0] - shift[0])
     return float(shift[0]), float(shift[1]), float(turn)
+
+
+def _estimate_spin(before: Floats, after: Floats, interior: InteriorOrientation) -> Floats:
+    """Estimate the rotation of a camera (x, y, z, rad) from points N×2 in two frames.
+
+    By the differential epipolar constraint v·(p×p') + (v·w)|p|² - (v·p)(w·p) = 0 of rays p, their motion p',
+    the camera's velocity v and rotation w (Kanatani 1993), which holds over any relief, from forward and from
+    sideways flight: the smaller residuals count.
+    """
+    (x0, y0, z0), (x1, y1, z1) = (compute_ray_directions(interior, *one.T) for one in (before, after))
+    first, second = (
+        np.stack([x / z, y / z, np.ones_like(z)], axis=1) for x, y, z in ((x0, y0, z0), (x1, y1, z1))
+    )
+    ray, moved = 0.5 * (first + second), second - first
+    found = [_solve_spin(ray, moved, np.array(start)) for start in ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0))]
+    return min(found, key=lambda one: one[0])[1]
+
+
+def _solve_spin(ray: Floats, moved: Floats, velocity: Floats) -> tuple[float, Floats]:
+    """Return the scale of the residuals and the rotation, by Gauss-Newton with Tukey's weights.
+
+    ray       N×3, moved N×3 their motion
+    velocity  3, the direction of flight to begin with
+    """
+    crossed, square = np.cross(ray, moved), (ray**2).sum(axis=1)[:, None]
+    spin, scale = np.zeros(3), np.inf
+    for _ in range(_SPIN_STEPS):
+        beside = np.linalg.svd(velocity[None])[2][1:]
+        by_spin = square * velocity - (ray @ velocity)[:, None] * ray
+        by_velocity = crossed + square * spin - (ray @ spin)[:, None] * ray
+        # a ray along the flight says nothing of it
+        size = np.maximum(np.linalg.norm(np.cross(ray, velocity), axis=1), 1e-9)
+        design = np.hstack([by_spin, by_velocity @ beside.T]) / size[:, None]
+        residual = by_velocity @ velocity / size
+        scale = 1.4826 * np.median(np.abs(residual)) + 1e-9
+        weight = (1.0 - np.clip(residual / (_TUKEY * scale), -1.0, 1.0) ** 2) ** 2
+        weighted = design * weight[:, None]
+        normal = weighted.T @ design
+        step = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(5), weighted.T @ residual)
+        spin = spin - step[:3]
+        velocity = velocity - step[3:] @ beside
+        velocity = velocity / np.linalg.norm(velocity)
+    return float(scale), spin
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,37 +285,6 @@ def predict_rates(
     return rates
 
 
-def predict_flow(
-    poses: LoggedPoses, interior: InteriorOrientation, lag_s: float
-) -> tuple[Floats, Floats, Floats]:
-    """Predict image motion of a camera that follows its logged angles `lag_s` late.
-
-    Returns beginnings and ends (M, the log's seconds) of short intervals, and M×5 rates: the shift of the
-    frame's centre (u, v) px/s due to translation, that due to the camera's rotation, and its turn rad/s. NaN
-    where the log is silent.
-
-    Between samples the track is smooth (cubic Hermite, tangents of the parabola through three samples), so
-    that a log of one sample a second still shows its turns.
-    """
-    time_s = np.arange(poses.time_s[0], poses.time_s[-1], _FLOW_STEP_S)
-    values = np.column_stack([poses.centre_m, poses.above_m])
-    track = _smooth(poses.time_s, values, time_s, poses.max_gap_s)
-    turned = _smooth(poses.time_s, poses.rotation.reshape(-1, 9), time_s - lag_s, poses.max_gap_s)
-    smooth = LoggedPoses(
-        time_s=time_s,
-        centre_m=track[:, :3],
-        rotation=turned.reshape(-1, 3, 3),
-        above_m=track[:, 3],
-        max_gap_s=poses.max_gap_s,
-    )
-    still = replace(smooth, centre_m=np.zeros_like(smooth.centre_m))
-    first, second = time_s[:-1], time_s[1:]
-    rates, swung = (predict_rates(one, interior, first, second) for one in (smooth, still))
-    # an unknown centre must not count as one that stands still
-    swung = np.where(np.isfinite(rates), swung, np.nan)
-    return first, second, np.column_stack([rates[:, :2] - swung[:, :2], swung[:, :2], rates[:, 2]])
-
-
 def _smooth(time_s: Floats, values: Floats, at_s: Floats, max_gap_s: float) -> Floats:
     """Interpolate values N×K at rising times N to M times: M×K.
 
@@ -271,32 +308,38 @@ def _smooth(time_s: Floats, values: Floats, at_s: Floats, max_gap_s: float) -> F
 
 # -- Clock offset with its sigma, by the likelihood of motion residuals ----------------------------
 
-Shifts = NDArray[np.complex128]
-Series = NDArray[Any]  # floats, or shifts as u + iv
 Seconds = TypeVar("Seconds", float, Floats)
 
 REACH_S = 5.0
 KNOWN_SIGMA_S = 0.2
 """Largest sigma with which a clock offset can be used to orthorectify frames."""
 
-_COARSE_S, _NEAR_S, _FINE_S = 0.1, 0.05, 0.01
-_NEAR_REACH_S, _FINE_REACH_S = 0.3, 0.06
-_LAGS_S, _USUAL_LAG = np.arange(-0.1, 0.501, 0.05), 6
-# Prior share of logs with the gimbal's measured angles, without lag; the others hold commanded angles.
-_MEASURED = 0.5
-_LAG_CHANCE = np.where(np.abs(_LAGS_S) < 1e-9, _MEASURED, (1.0 - _MEASURED) / (len(_LAGS_S) - 1))
+_COARSE_S, _NEAR_S, _FINE_S = 0.1, 0.02, 0.01
+_NEAR_REACH_S = 0.3
+# Lags of gimbals behind the angles in their logs: searched for, and tried first.
+_MIN_LAG_S, _USUAL_LAG_S, _MAX_LAG_S = -0.1, 0.2, 0.6
+# Share of the logs whose angles are measured, not commanded, and 1-sigma of their lag about none.
+_MEASURED_SHARE, _MEASURED_SIGMA_S = 0.5, 0.02
 _STEP_S = 0.1
 # Fast end of the band: sigma of a Gaussian, in seconds and in log steps.
 _MIN_SIGMAS_S, _LOG_STEPS = 0.25, 0.5
-_SLOW_S = 2.5
+_SLOW_S, _KERNEL_SIGMAS = 5.0, 4.0
 _MIN_MOTIONS = 30
-_MIN_SHARE, _MIN_WEIGHT = 0.6, 0.5
+_MIN_SHARE, _MIN_COVERED = 0.6, 0.99
+# Cosine off the vertical beyond which the image tells no heading; least measured share of a logged shift.
+_MIN_UPRIGHT, _MIN_RATIO = 0.2, 0.05
 _MAX_GAIN = 1.3
-# 1-sigma of a gimbal's heading and tilt.
-_HEADING_RAD, _LEAN_RAD = np.radians(1.5), np.radians(0.5)
+# 1-sigma of a gimbal's tilt, and of a calibrated focal length.
+_LEAN_RAD, _FOCAL_REL = np.radians(0.5), 0.01
+# Tilts as logged may be noise altogether.
+_TILT_REL = 1.0
+# The same where images show it, by scenes without noise.
+_SEEN_LEAN_RAD = 0.002
 _OUTLIER, _NEIGHBOURS = 6.0, 5
+_MAX_SPREADS = 4.0
+_MIN_ABOVE_M = 1.0
 # Above this sigma the separation of offset and lag rests on the assumed lags, not on the images.
-_SEPARABLE_S = 0.1
+_SEPARABLE_S = 0.05
 # Exposure and readout time of a frame, and the rounding of log times.
 _MIN_SIGMA_S = 0.005
 _MAX_DRIFT, _DRIFTS = 1e-3, 41
@@ -351,33 +394,50 @@ def estimate_offset(
     prior = prior or make_unknown_offset(reach_s=reach_s)
     if len(motions) < _MIN_MOTIONS or len(poses.time_s) < 2:
         return prior
-    around_s = prior.offset_s
     fit = _Fit(motions, poses, interior)
-    coarse = around_s + np.arange(-reach_s, reach_s + _COARSE_S / 2.0, _COARSE_S)
-    best = fit.most_likely(coarse, _USUAL_LAG)
-    if best is None:
+    coarse = prior.offset_s + np.arange(-reach_s, reach_s + _COARSE_S / 2.0, _COARSE_S)
+    chance = fit.log_likelihood(coarse, coarse - _USUAL_LAG_S)
+    if not np.isfinite(chance).any():
         return prior
-    # Turns show offset minus lag: that difference is sharp, so it is searched for finely.
-    turned = best - _LAGS_S[_USUAL_LAG]
-    turned, lag = fit.nearest(turned + np.arange(-_NEAR_REACH_S, _NEAR_REACH_S + 1e-9, _NEAR_S))
-    fit.weigh(turned + _LAGS_S[lag], lag)
-    turned, lag = fit.nearest(turned + np.arange(-_FINE_REACH_S, _FINE_REACH_S + 1e-9, _FINE_S))
-    fit.weigh(turned + _LAGS_S[lag], lag)
-    fine = turned + np.arange(-_FINE_REACH_S, _FINE_REACH_S + 1e-9, _FINE_S)
-    near = [(fine + _LAGS_S[k], fit.log_likelihood(fine + _LAGS_S[k], k)) for k in range(len(_LAGS_S))]
+    best = coarse[np.argmax(chance)]
+    fit.weigh(best, best - _USUAL_LAG_S)
+    # Turns show offset minus lag, the flight path the offset: each is searched for finely.
+    turned = best - _USUAL_LAG_S + np.arange(-_NEAR_REACH_S, _NEAR_REACH_S + 1e-9, _FINE_S)
+    pointed = turned[[np.argmax(fit.turn_likelihood(turned))]]
+    near = np.arange(pointed[0] + _MIN_LAG_S, pointed[0] + _MAX_LAG_S + 1e-9, _NEAR_S)
+    fit.weigh(near[np.argmax(fit.path_likelihood(near, pointed))], pointed[0])
+    lag = near[:, None] - turned
+    both = fit.path_likelihood(near, pointed)[:, None] + fit.turn_likelihood(turned)
+    with np.errstate(divide="ignore"):
+        both += np.log(_lag_density(lag))
     far = coarse[np.abs(coarse - best) > _NEAR_REACH_S]
-    widths = np.repeat(_FINE_S * _LAG_CHANCE, len(fine))
     offset, sigma = _mean_and_spread(
-        np.concatenate([*(one for one, _ in near), far]),
-        np.concatenate([*(one for _, one in near), fit.log_likelihood(far, _USUAL_LAG)]),
-        np.concatenate([widths, np.full(len(far), _COARSE_S)]),
+        np.concatenate([np.repeat(near, len(turned)), far]),
+        np.concatenate([both.ravel(), fit.log_likelihood(far, far - _USUAL_LAG_S)]),
+        np.concatenate(
+            [
+                np.full(both.size, _NEAR_S * _FINE_S),
+                np.full(len(far), _COARSE_S**2 / (_MAX_LAG_S - _MIN_LAG_S)),
+            ]
+        ),
     )
     if sigma > _SEPARABLE_S:
-        sigma *= 2.0
+        sigma = float(np.hypot(sigma, (_MAX_LAG_S - _MIN_LAG_S) / np.sqrt(12.0)))
     if sigma >= prior.sigma_s:
         return prior
     found = ClockOffset(offset, max(sigma, _MIN_SIGMA_S), fit.middle_s, motions=len(motions))
-    return _with_drift(found, fit, lag) if found.is_known else found
+    return _with_drift(found, fit, pointed) if found.is_known else found
+
+
+def _lag_density(lag_s: Floats) -> Floats:
+    """Return the prior density of lags, 1/s.
+
+    Of measured angles about none; of commanded ones any, but a camera does not turn before it is told to.
+    """
+    any_lag = ((lag_s > -1e-9) & (lag_s < _MAX_LAG_S)) / _MAX_LAG_S
+    none = np.exp(-0.5 * (lag_s / _MEASURED_SIGMA_S) ** 2) / (_MEASURED_SIGMA_S * np.sqrt(2.0 * np.pi))
+    density: Floats = _MEASURED_SHARE * none + (1.0 - _MEASURED_SHARE) * any_lag
+    return density
 
 
 class _Fit:
@@ -388,194 +448,283 @@ class _Fit:
     ) -> None:
         first, second = (np.array([getattr(m, name) for m in motions]) for name in ("first_s", "second_s"))
         rate = np.array([m.rate for m in motions])
-        used = ~_strangers(rate)
-        self._begin_s = np.arange(first[0], second[-1] - _STEP_S + 1e-6, _STEP_S)
-        self.middle_s = float(self._begin_s.mean()) + _STEP_S / 2.0
-        seen = _Grown(first[used], second[used], rate[used])
-        self._seen, self._weight = seen.between(self._begin_s, self._begin_s + _STEP_S)
+        spin = np.array([m.spin or (np.nan,) * 3 for m in motions])
+        measured = np.isfinite(spin[:, :1])
+        columns = np.hstack([rate, np.nan_to_num(spin), measured])
+        used = ~_find_outliers(rate)
+        begin_s = np.arange(first[0], second[-1] - _STEP_S + 1e-6, _STEP_S)
+        self._edges_s = np.append(begin_s, begin_s[-1] + _STEP_S)
+        self.middle_s = float(begin_s.mean()) + _STEP_S / 2.0
+        seen, self._weight = _resample(first[used], second[used], columns[used], self._edges_s)
+        self._turn, self._spin, self._has_spin = seen[:, 2], seen[:, 3:6], seen[:, 6] > _MIN_COVERED
+        # The shift is that of the point in the centre before: at half time it has turned by half.
+        self._shift = (seen[:, 0] + 1j * seen[:, 1]) * np.exp(-0.5j * _STEP_S * self._turn)
         step_s = float(np.median(np.diff(poses.time_s)))
         fast_s = max(_MIN_SIGMAS_S, _LOG_STEPS * step_s)
+        self._band = _Band(len(begin_s), fast_s / _STEP_S, _SLOW_S / _STEP_S)
+        (width, height), principal = interior.image_size_px, interior.principal_point_px
+        self._focal = interior.focal_length_px[0]
+        self._centre = np.append((np.array([width - 1, height - 1]) / 2.0 - principal) / self._focal, 1.0)
+        self._focal_rel = np.hypot(_FOCAL_REL, interior.sigma_focal_rel)
+        ahead = poses.rotation[:, 2] - poses.rotation[:, 1]
+        heading = np.unwrap(np.arctan2(ahead[:, 0], ahead[:, 1]))
+        level = _turn_to(poses.rotation, heading).reshape(-1, 9)
+        self._poses, self._pointing = poses, np.column_stack([heading, level])
         self._least_correlated = 2.0 * np.sqrt(np.pi) * fast_s / _STEP_S
-        self._band = _Band(len(self._begin_s), fast_s / _STEP_S, _SLOW_S / _STEP_S)
-        leans_px = interior.focal_length_px[0] * _LEAN_RAD
-        self._sureness = np.array([0.0, 0.0, _HEADING_RAD, leans_px, leans_px])
-        self._sureness[2:] **= -2.0
-        self._logged = [_Grown(*predict_flow(poses, interior, lag)) for lag in _LAGS_S]
-        self._scale = np.ones(3)
-        self._together = np.full(3, self._least_correlated)
+        self._fits = np.ones(len(begin_s), bool)
+        self._scale, self._together = np.ones(2), np.full(3, self._least_correlated)
 
-    def log_likelihood(self, offsets: Floats, lag: int, drift: float = 0.0) -> Floats:
-        """Return the log-likelihood of K offsets, but for a constant.
+    def log_likelihood(self, offsets: Floats, turned: Floats) -> Floats:
+        """Return the log-likelihood of K pairs of an offset and offset minus lag, but for a constant."""
+        return self.path_likelihood(offsets, turned) + self.turn_likelihood(turned)
 
-        The offsets hold at `middle_s`, with the lag of index `lag` and a drift; -inf where the log does not
-        reach.
+    def turn_likelihood(self, turned: Floats, drift: float = 0.0) -> Floats:
+        """Return the log-likelihood of K differences of offset and lag by the turns of the image.
+
+        They hold at `middle_s`, with a drift; -inf where the log does not reach.
         """
-        parts = [self._left(some, lag, drift) for some in _split(offsets)]
-        left, known, assumed = (np.concatenate(one) for one in zip(*parts, strict=True))
-        count = known.sum(axis=1)
-        power = (left**2).sum(axis=1) / np.maximum(count, 1)[:, None]
-        found = -0.5 * (count[:, None] / self._together * np.log(np.maximum(power, 1e-18))).sum(axis=1)
-        found -= assumed
-        usable = self._weight.sum() * _MIN_SHARE
-        return np.where(count >= usable, found, -np.inf)
-
-    def most_likely(self, offsets: Floats, lag: int) -> float | None:
-        """Return the likeliest offset and scale the residuals by those found there.
-
-        None where the log reaches none of the offsets.
-        """
-        best = None
-        for _ in range(2):
-            likelihood = self.log_likelihood(offsets, lag)
-            if not np.isfinite(likelihood).any():
-                return None
-            best = float(offsets[np.argmax(likelihood)])
-            self.weigh(best, lag)
-        return best
-
-    def nearest(self, turned: Floats) -> tuple[float, int]:
-        """Return the likeliest pair (offset minus lag, index of the lag)."""
-        likelihood = np.array([self.log_likelihood(turned + lag, k) for k, lag in enumerate(_LAGS_S)])
-        lag, at = np.unravel_index(int(np.argmax(likelihood)), likelihood.shape)
-        return float(turned[at]), int(lag)
-
-    def weigh(self, offset: float, lag: int) -> None:
-        """Take each component's scale and correlation from the residuals at one offset."""
-        left, known, _ = self._left(np.array([offset]), lag)
-        left = left[0][known[0]]
-        self._scale = np.maximum(left.std(axis=0), 1e-9)
-        self._together = np.array([max(_correlated(one), self._least_correlated) for one in left.T])
-
-    def _left(
-        self, offsets: Floats, lag: int, drift: float = 0.0
-    ) -> tuple[Floats, NDArray[np.bool_], Floats]:
-        """Return the residuals that the log does not explain at K offsets.
-
-        K×N×3 (turn; shift u, v of the image centre); a mask of where they are known, K×N; and minus the
-        log-likelihood of what was assumed, K.
-        """
-        shift = offsets[:, None] + drift * (self._begin_s - self.middle_s)
-        logged, covered = self._logged[lag].between(self._begin_s + shift, self._begin_s + _STEP_S + shift)
-        weight = np.where(covered > 0.99, self._weight, 0.0)
-        flown, swung = logged[..., 0] + 1j * logged[..., 1], logged[..., 2] + 1j * logged[..., 3]
-        turn = self._seen[:, 2] - logged[..., 4]
-        heading = np.cumsum(turn * weight, axis=1) * _STEP_S
-        band = self._band.of(weight)
-        heading = band.quick(heading - 0.5 * _STEP_S * turn * weight)
-        flown = flown * np.exp(1j * np.clip(heading, -1.0, 1.0))
-        seen, flown, swung = (
-            band.within(one) for one in (self._seen[:, 0] + 1j * self._seen[:, 1], flown, swung)
+        return np.concatenate(
+            [self._profile(*self._turn_residuals(some, drift), self._together[:1]) for some in _split(turned)]
         )
-        seen_turn, told_turn = (band.within(one) for one in (self._seen[:, 2], logged[..., 4]))
-        shift_left, assumed = self._unexplained(seen, flown, swung, told_turn)
-        power = np.maximum((told_turn**2).sum(axis=1), 1e-12)
-        gain = np.clip((seen_turn * told_turn).sum(axis=1) / power, 0.0, _MAX_GAIN)
-        turn_left = seen_turn - gain[:, None] * told_turn
-        return np.stack([turn_left, shift_left.real, shift_left.imag], axis=-1), band.known, assumed
 
-    def _unexplained(self, seen: Shifts, flown: Shifts, swung: Shifts, turn: Floats) -> tuple[Shifts, Floats]:
-        """Return the part of shifts K×N (u + iv) that the logged motion does not explain.
+    def path_likelihood(self, offsets: Floats, turned: Floats, drift: float = 0.0) -> Floats:
+        """Return the log-likelihood of K offsets by the flight path as the camera sees it.
 
-        Explained are translation, swinging about level axes and a turn about an axis that leans from the
-        logged one: least squares over both components, weighted by their scale. Also returns minus the
-        log-likelihood of what had to be assumed for it, K.
+        turned  offset minus lag, which says where the camera points: of each, or one for all
         """
-        columns = [flown, swung, 1j * flown, turn + 0j, 1j * turn]
-        design, wanted = _stacked(np.stack(columns, axis=-1), self._scale), _stacked(seen, self._scale)
-        normal = np.matmul(design.transpose(0, 2, 1), design) / self._least_correlated
-        normal += np.diag(self._sureness)
-        normal += np.eye(5) * (1e-9 * np.einsum("kii->k", normal) + 1e-12)[:, None, None]  # never singular
-        right = np.einsum("kij,ki->kj", design, wanted) / self._least_correlated
+        found = []
+        for k, some in enumerate(_split(offsets)):
+            pointing = turned if len(turned) == 1 else turned[k * _AT_ONCE : (k + 1) * _AT_ONCE]
+            left, weight, assumed = self._path_residuals(some, pointing, drift)
+            found.append(self._profile(left, weight, self._together[1:]) - assumed)
+        return np.concatenate(found)
+
+    def weigh(self, offset: float, turned: float) -> None:
+        """Take scale and correlation of the residuals from those at one offset."""
+        pointing = np.array([turned])
+        by_turns, weight = self._turn_residuals(pointing, 0.0)
+        left = [by_turns[0, 0, weight[0] > 0.0]]
+        self._fits = np.ones(len(self._weight), bool)
+        by_path, weight, _ = self._path_residuals(np.array([offset]), pointing, 0.0)
+        spread = 1.4826 * np.median(np.abs(by_path[:, 0, weight[0] > 0.0]), axis=1)
+        is_near = np.abs(by_path[:, 0]) <= _MAX_SPREADS * np.maximum(spread, 1e-9)[:, None]
+        self._fits = np.logical_and.reduce(is_near)
+        by_path, weight, _ = self._path_residuals(np.array([offset]), pointing, 0.0)
+        left += list(by_path[:, 0, weight[0] > 0.0])
+        if min(map(len, left)) < 2:
+            return
+        self._scale = np.maximum([one.std() for one in left[1:]], 1e-9)
+        self._together = np.array([max(_correlated(one), self._least_correlated) for one in left])
+
+    def _profile(self, left: Floats, weight: Floats, together: Floats) -> Floats:
+        """Return the log-likelihood of residuals J×K×N of unknown scale; `together` count as one."""
+        count = (weight > 0.0).sum(axis=1)
+        power = np.maximum((left**2).sum(axis=2) / np.maximum(count, 1), 1e-18)
+        found = -0.5 * (count / together[:, None] * np.log(power)).sum(axis=0)
+        return np.where(count >= self._weight.sum() * _MIN_SHARE, found, -np.inf)
+
+    def _times(self, offsets: Floats, drift: float) -> Floats:
+        return self._edges_s + offsets[:, None] + drift * (self._edges_s - self.middle_s)
+
+    def _turn_residuals(self, turned: Floats, drift: float) -> tuple[Floats, Floats]:
+        """Return the turns that the log does not explain, 1×K×N, and their weights K×N."""
+        told = self._point(turned, drift).turn
+        weight = np.where(np.isfinite(told), self._weight, 0.0)
+        turns = np.broadcast_to(self._turn, told.shape) + 1j * np.nan_to_num(told)
+        turns = self._band.within(turns[None], weight)[0]
+        seen, told = turns.real, turns.imag
+        power = np.maximum((told**2).sum(axis=1), 1e-12)
+        gain = np.clip((seen * told).sum(axis=1) / power, 0.0, _MAX_GAIN)
+        return (seen - gain[:, None] * told)[None], weight
+
+    def _path_residuals(self, offsets: Floats, turned: Floats, drift: float) -> tuple[Floats, Floats, Floats]:
+        """Return what the logged path does not explain of the shift at K offsets, 2×K×N.
+
+        Along the predicted shift as a logarithm, across it in radians; their weights K×N; and minus the
+        log-likelihood of the lean and focal length assumed for it, K.
+        """
+        camera = self._point(turned, drift)
+        times = self._times(offsets, drift)
+        track = _smooth(
+            self._poses.time_s,
+            np.column_stack([self._poses.centre_m, self._poses.above_m]),
+            times.ravel(),
+            self._poses.max_gap_s,
+        ).reshape(*times.shape, 4)
+        east, north, up = np.moveaxis(np.diff(track[..., :3], axis=1) / _STEP_S, -1, 0)
+        sin, cos = np.sin(camera.heading), np.cos(camera.heading)
+        ahead = np.stack([east * cos - north * sin, east * sin + north * cos, up], axis=-1)
+        x, y, z = np.moveaxis(np.einsum("knij,knj->kni", camera.level, ahead), -1, 0)
+        above = 0.5 * (track[:, :-1, 3] + track[:, 1:, 3])
+        depth = np.maximum(above, _MIN_ABOVE_M) / camera.down
+        # where the log is silent all of these are NaN
+        with np.errstate(invalid="ignore"):
+            flown = self._focal * (self._centre[0] * z - x + 1j * (self._centre[1] * z - y)) / depth
+        is_known = np.isfinite(flown) & np.isfinite(camera.turn) & (self._weight > 0.0) & self._fits
+        flown = np.where(is_known, flown, 1.0)
+        weight = np.where(is_known, self._weight * np.abs(flown) ** 2, 0.0)
+        weight /= np.maximum(weight.max(axis=1, keepdims=True), 1e-12)
+        towards = np.conj(flown) / np.maximum(np.abs(flown) ** 2, 1e-12)
+        ratio = np.where(is_known, (self._shift - camera.yawed - camera.tilted) * towards, 1.0)
+        swings = [camera.yaw_rate * self._focal, camera.yawed, camera.tilted]
+        lean, yawed, tilted = (np.where(is_known, one * towards, 0.0) for one in swings)
+        wanted = np.log(np.maximum(np.abs(ratio), _MIN_RATIO)) + 1j * np.angle(ratio)
+        root = np.sqrt(
+            weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12) * is_known.sum(axis=1)[:, None]
+        )
+        together = np.stack([wanted, lean, yawed, tilted])
+        wanted, lean, yawed, tilted = self._band.within(together, weight) * root
+        columns = [lean, 1j * lean, yawed, tilted]
+        per = 1.0 / (self._scale * np.sqrt(self._together[1:]))
+        design, right = (
+            np.concatenate([one.real * per[0], one.imag * per[1]], axis=1)
+            for one in (np.stack(columns, axis=-1), wanted)
+        )
+        assumed, sureness = self._lean(camera)
+        normal = np.matmul(design.transpose(0, 2, 1), design) + sureness[:, None] * np.eye(len(columns))
+        right = np.einsum("kij,ki->kj", design, right) + sureness * assumed
         gains = np.linalg.solve(normal, right[..., None])[..., 0]
-        gains[:, :2] = np.clip(gains[:, :2], 0.0, _MAX_GAIN)
-        left: Shifts = seen - sum(gains[:, [k]] * one for k, one in enumerate(columns))
-        return left, 0.5 * (gains**2 * self._sureness).sum(axis=1)
+        left = wanted - sum(gains[:, [k]] * one for k, one in enumerate(columns))
+        return np.stack([left.real, left.imag]), weight, 0.5 * ((gains - assumed) ** 2 * sureness).sum(axis=1)
 
+    def _lean(self, camera: _Camera) -> tuple[Floats, Floats]:
+        """Return K lean angles (u, v, rad), errors of focal length and tilt, before the path is compared.
 
-class _Grown:
-    """Cumulative rates of N time intervals, for mean rates between any two times."""
+        K×4, and their 1/sigma². A camera that leans from its log yaws about another axis of its own, which
+        its rotation shows.
+        """
+        known = np.isfinite(camera.turn) & self._has_spin
+        both = np.where(known, [camera.leaning, camera.yaw_rate + 0j], 0.0)
+        leaning, yaw = self._band.within(both, known.astype(np.float64))
+        power = np.maximum((yaw.real**2).sum(axis=1), 1e-12)
+        seen = (leaning * yaw.real).sum(axis=1) / power
+        left = leaning - seen[:, None] * yaw.real
+        count = np.maximum(known.sum(axis=1), 1)
+        told = np.array([_LEAN_RAD, _LEAN_RAD, self._focal_rel, _TILT_REL]) ** -2.0
+        lean, sureness = np.zeros((len(power), 4)), np.tile(told, (len(power), 1))
+        for k, (angle, rest) in enumerate(((seen.real, left.real), (seen.imag, left.imag))):
+            scatter = (rest**2).sum(axis=1) / count * self._least_correlated / power
+            by_image = 1.0 / (scatter + _SEEN_LEAN_RAD**2)
+            sureness[:, k] += np.where(known.any(axis=1), by_image, 0.0)
+            lean[:, k] = angle * by_image / sureness[:, k]
+        return lean, sureness
 
-    def __init__(self, first_s: Floats, second_s: Floats, rate: Floats) -> None:
-        known: NDArray[np.bool_] = np.asarray(np.isfinite(rate).all(axis=1))
-        length = second_s - first_s
-        # Between two intervals that do not join nothing is known.
-        self._edges_s = np.stack([first_s, second_s], axis=1).ravel()
-        grows = np.column_stack([np.where(known[:, None], rate, 0.0), known]) * length[:, None]
-        self._sums = np.cumsum(np.stack([np.zeros_like(grows), grows], axis=1).reshape(-1, grows.shape[1]), 0)
-
-    def between(self, first_s: Floats, second_s: Floats) -> tuple[Floats, Floats]:
-        """Return mean rates between times (any shape, one more axis) and the known share."""
-        grown = np.stack(
-            [
-                np.interp(second_s, self._edges_s, column) - np.interp(first_s, self._edges_s, column)
-                for column in self._sums.T
-            ],
-            axis=-1,
+    def _point(self, turned: Floats, drift: float) -> _Camera:
+        """Return how the camera points: levelled as logged, its heading as the images turn."""
+        times = self._times(turned, drift)
+        smooth = _smooth(self._poses.time_s, self._pointing, times.ravel(), self._poses.max_gap_s)
+        told, level = smooth[:, 0].reshape(times.shape), smooth[:, 1:].reshape(*times.shape, 3, 3)
+        tilted = np.einsum("knij,knlj->knil", level[:, 1:], level[:, :-1])
+        tilting = np.stack(
+            [tilted[..., i, j] - tilted[..., j, i] for i, j in ((1, 2), (2, 0), (0, 1))], axis=-1
         )
-        known = grown[..., -1]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rate = np.where(known[..., None] > 1e-9, grown[..., :-1] / known[..., None], 0.0)
-        return rate, np.clip(known / (second_s - first_s), 0.0, 1.0)
+        tilting /= 2.0 * _STEP_S
+        level = 0.5 * (level[:, 1:] + level[:, :-1])
+        up = level[..., 2]
+        logged_rate = -np.diff(told, axis=1) / _STEP_S
+        upright = np.minimum(up[..., 2], -_MIN_UPRIGHT)
+        yaw_rate = np.where(
+            self._has_spin,
+            np.einsum("knj,nj->kn", up, self._spin),
+            -(self._turn + tilting[..., 2]) / upright,
+        )
+        yawing = up * yaw_rate[..., None]
+        leaning = self._spin - tilting - yawing
+        known_rate = np.nan_to_num(np.where(self._weight > 0.0, yaw_rate, logged_rate))
+        heading = -_STEP_S * (np.cumsum(known_rate, axis=1) - 0.5 * known_rate)
+        # Slowly the heading drifts as images are added up: there it is the log's.
+        ahead = 0.5 * (told[:, 1:] + told[:, :-1]) - heading
+        heading += self._band.slow(np.nan_to_num(ahead), np.isfinite(ahead) * 1.0)
+        return _Camera(
+            turn=-(tilting[..., 2] + up[..., 2] * logged_rate),
+            yaw_rate=yaw_rate,
+            heading=heading,
+            level=level,
+            down=np.maximum(-np.einsum("knj,j->kn", up, self._centre), _MIN_UPRIGHT),
+            yawed=self._swing(yawing),
+            tilted=self._swing(tilting),
+            leaning=1j * leaning[..., 0] - leaning[..., 1],
+        )
+
+    def _swing(self, spin: Floats) -> Shifts:
+        """Return the shift of the centre (u + iv, px/s) by rotations of the camera K×N×3, rad/s."""
+        moved = np.cross(self._centre, spin)
+        x, y = np.moveaxis(moved[..., :2] - self._centre[:2] * moved[..., 2:], -1, 0)
+        return np.asarray(self._focal * (x + 1j * y), np.complex128)
+
+
+def _turn_to(rotation: Floats, heading: Floats) -> Floats:
+    """Return rotations N×3×3 from axes (right, ahead, up) of a heading N, in place of (east, north, up)."""
+    sin, cos = np.sin(heading)[:, None], np.cos(heading)[:, None]
+    east, north, up = np.moveaxis(rotation, 2, 0)
+    return np.stack([cos * east - sin * north, sin * east + cos * north, up], axis=2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Camera:
+    """Attitude of the camera at K×N moments, and how it moves the image.
+
+    turn      as logged, rad/s; yaw_rate about the upward vertical, heading clockwise, as seen (rad/s, rad)
+    level     K×N×3×3, level axes (right, ahead, up) to camera; down: cosine of the centre's ray
+    yawed, tilted  shift of the centre (u + iv) by yaw as seen, and by other rotation as logged, px/s
+    leaning   rotation (-y, x) that is seen and not told, rad/s
+    """
+
+    turn: Floats
+    yaw_rate: Floats
+    heading: Floats
+    level: Floats
+    down: Floats
+    yawed: Shifts
+    tilted: Shifts
+    leaning: Shifts
+
+
+def _resample(first_s: Floats, second_s: Floats, rate: Floats, edges_s: Floats) -> tuple[Floats, Floats]:
+    """Return mean rates M×C between M+1 edges of N intervals' rates N×C, and where all is known."""
+    length = second_s - first_s
+    # Between two intervals that do not join nothing is known.
+    ends_s = np.stack([first_s, second_s], axis=1).ravel()
+    grows = np.column_stack([rate, np.ones_like(length)]) * length[:, None]
+    sums = np.cumsum(np.stack([np.zeros_like(grows), grows], axis=1).reshape(-1, grows.shape[1]), 0)
+    grown = np.diff([np.interp(edges_s, ends_s, column) for column in sums.T], axis=1).T
+    share = grown[:, -1] / np.diff(edges_s)
+    known = share > _MIN_COVERED
+    mean = grown[:, :-1] / np.maximum(grown[:, -1:], 1e-9)
+    return np.where(known[:, None], mean, 0.0), known.astype(np.float64)
 
 
 class _Band:
     """Gaussians of two widths (lattice steps) over N samples, as weighted means."""
 
     def __init__(self, length: int, fast: float, slow: float) -> None:
-        self._size = 1 << int(np.ceil(np.log2(2 * length)))
+        self._size = next_fast_len(length + round(_KERNEL_SIGMAS * slow))
         at = np.minimum(np.arange(self._size), self._size - np.arange(self._size))
-        self._fast, self._slow = (np.fft.fft(np.exp(-0.5 * (at / width) ** 2)) for width in (fast, slow))
-        self._full = float(np.exp(-0.5 * (at / fast) ** 2).sum())
+        self._fast, self._slow = (fft(np.exp(-0.5 * (at / width) ** 2)) for width in (fast, slow))
         self._length = length
-        self._weight = self._of_fast = self._of_slow = np.empty(0)
-        self.known = np.empty(0, dtype=bool)
 
-    def of(self, weight: Floats) -> _Band:
-        """Set the weights K×N of the values, and return self."""
-        self._weight = weight
-        self._of_fast, self._of_slow = (
-            np.maximum(self._smooth(weight, kernel).real, 1e-9) for kernel in (self._fast, self._slow)
-        )
-        self.known = self._of_fast > _MIN_WEIGHT * self._full
-        return self
+    def slow(self, values: Floats, weight: Floats) -> Floats:
+        """Return the slow part of values K×N."""
+        smooth: Floats = ifft(fft((values + 1j) * weight, self._size) * self._slow)[:, : self._length]
+        return smooth.real / np.maximum(smooth.imag, 1e-9)
 
-    def quick(self, values: Floats) -> Floats:
-        """Return values K×N minus their slow part."""
-        slow = self._smooth(values * self._weight, self._slow).real
-        found: Floats = values - slow / self._of_slow
+    def within(self, values: Series, weight: Floats) -> Series:
+        """Return the part of values J×K×N between the two widths, about its mean."""
+        spectrum = fft(np.concatenate([values * weight, weight[None]]), self._size)
+        part = 0.0
+        for kernel, sign in ((self._fast, 1.0), (self._slow, -1.0)):
+            smooth = ifft(spectrum * kernel)[..., : self._length]
+            part += sign * smooth[:-1] / np.maximum(smooth[-1].real, 1e-9)
+        mean = (part * weight).sum(axis=-1) / np.maximum(weight.sum(axis=-1), 1e-9)
+        found: Series = (part - mean[..., None]) * (weight > 0.0)
         return found
-
-    def within(self, values: Series) -> Series:
-        """Return the part of values (K×N or N) between the two widths, about its mean.
-
-        0 where it is not known.
-        """
-        weighed = values * self._weight
-        part: Series = self._smooth(weighed, self._fast) / self._of_fast
-        part -= self._smooth(weighed, self._slow) / self._of_slow
-        if not np.iscomplexobj(values):
-            part = part.real
-        count = np.maximum(self.known.sum(axis=1), 1)
-        mean = (part * self.known).sum(axis=1) / count
-        found: Series = (part - mean[:, None]) * self.known
-        return found
-
-    def _smooth(self, values: Series, kernel: Shifts) -> Shifts:
-        spectrum = np.fft.fft(values, self._size, axis=-1) * kernel
-        found: Shifts = np.fft.ifft(spectrum, axis=-1)[..., : self._length]
-        return found
-
-
-def _stacked(shift: Shifts, scale: Floats) -> Floats:
-    """Return complex K×N… as real K×2N…, each component over its residual scale."""
-    return np.concatenate([shift.real / scale[1], shift.imag / scale[2]], axis=1)
 
 
 def _split(offsets: Floats) -> list[Floats]:
     return np.split(offsets, range(_AT_ONCE, len(offsets), _AT_ONCE))
 
 
-def _strangers(rate: Floats) -> NDArray[np.bool_]:
+def _find_outliers(rate: Floats) -> NDArray[np.bool_]:
     """Return which of N motions are outliers among their neighbours (Hampel 1974).
 
     Only isolated ones: in a turn the whole neighbourhood stands out, and that is the signal.
@@ -589,11 +738,13 @@ def _strangers(rate: Floats) -> NDArray[np.bool_]:
     return found
 
 
-def _with_drift(found: ClockOffset, fit: _Fit, lag: int) -> ClockOffset:
+def _with_drift(found: ClockOffset, fit: _Fit, turned: Floats) -> ClockOffset:
     """Add the drift where it is three sigmas or more."""
     drifts = np.linspace(-_MAX_DRIFT, _MAX_DRIFT, _DRIFTS)
     offset = np.array([found.offset_s])
-    likelihood = np.array([fit.log_likelihood(offset, lag, drift)[0] for drift in drifts])
+    likelihood = np.concatenate(
+        [fit.path_likelihood(offset, turned, one) + fit.turn_likelihood(turned, one) for one in drifts]
+    )
     drift, sigma = _mean_and_spread(drifts, likelihood, np.ones(_DRIFTS))
     sigma = max(sigma, float(drifts[1] - drifts[0]))
     return replace(found, drift=drift if abs(drift) > 3.0 * sigma else 0.0, drift_sigma=sigma)

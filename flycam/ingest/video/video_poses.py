@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import PoseRejected, PositionMissing, SourceUnreadable, TelemetryGap, TerrainMissing
-from flycam.geodata.crs import choose_work_crs, compute_convergence_and_scale, to_work
+from flycam.geodata.crs import choose_work_crs, compute_convergence_and_scale, to_lonlat, to_work
 from flycam.geodata.geoid import convert_height
 from flycam.geometry.pose import ExteriorOrientation, PoseSource, to_mat3
 from flycam.ingest.preflight.altitude import SIGMA_BARO_M, SIGMA_BARO_SCALE
@@ -56,6 +56,8 @@ _NEAR_GROUND_M = 15.0
 _SIGMA_FRAME_CENTRE_M = 18.0
 _BEYOND_M = 500.0
 _NO_FIX = ("none", "no_fix")
+# Directions across a usual view, in focal lengths; rays less steep than this meet the ground nearer.
+_VIEW, _MIN_STEEPNESS, _MIN_ABOVE_M = (-0.3, 0.0, 0.3), 0.3, 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +67,7 @@ class VideoPoses:
     track        believable samples, on the log's clock
     work_crs, vertical_datum  of the poses; home_m the height that relative heights count from, NaN: absolute
                    heights are used
-    sigma_home_m  of that height; ground_m of the ground below each sample, NaN unknown
+    sigma_home_m  of that height; ground_m of the ground in view of each sample, NaN unknown
     rejected_samples  reason by time of each rejected sample: "no_fix", "jump", "frozen"; `rejected` counts
                       them
     """
@@ -165,26 +167,16 @@ class VideoPoses:
                 above_m=np.empty(0),
                 max_gap_s=self.track.max_gap_s,
             )
-        settled = [_angles_of(s) for s in samples]
-        lonlat = _places(samples)
-        middle = lonlat[len(lonlat) // 2]
-        convergence, __ = compute_convergence_and_scale(self.work_crs, float(middle[0]), float(middle[1]))
-        attitude = Attitude(
-            angles_deg=np.array([angles for angles, *__ in settled]),
-            sigma_deg=np.array([sigma for __, sigma, _fixed in settled]),
-            fixed_mount=np.array([fixed for *__, fixed in settled]),
-            course_only=np.zeros(len(settled), dtype=bool),
-        )
-        heights = np.array([self._height_of(s)[0] for s in samples])
         ground = np.interp(
             [s.t_utc_ns for s in samples], [s.t_utc_ns for s in self.track.samples], self.ground_m
         )
-        above = heights - ground
+        centre, rotation = self._poses_of(samples)
+        above = centre[:, 2] - ground
         relative = np.array([self._relative_height_of(s) for s in samples])
         return LoggedPoses(
             time_s=np.array([(s.t_utc_ns - zero_ns) / 1e9 for s in samples]),
-            centre_m=np.column_stack([to_work(lonlat, self.work_crs), heights]),
-            rotation=attitude.rotations(np.full(len(samples), convergence)),
+            centre_m=centre,
+            rotation=rotation,
             above_m=np.where(np.isfinite(above), above, relative),
             max_gap_s=self.track.max_gap_s,
         )
@@ -203,9 +195,51 @@ class VideoPoses:
                 last = sample
         if not newer:
             return self
-        ground = terrain_at(_places(newer))[0] if terrain_at else np.full(len(newer), np.nan)
         track = TelemetryTrack(samples=(*self.track.samples, *newer), max_gap_s=self.track.max_gap_s)
+        ground = self._ground_in_view(newer, terrain_at)
         return replace(self, track=track, ground_m=np.concatenate([self.ground_m, ground]))
+
+    def _poses_of(self, samples: Sequence[TelemetrySample]) -> tuple[Floats, Floats]:
+        """Return centres N×3 and rotations N×3×3 (world to camera) of samples with angles."""
+        settled = [_angles_of(s) for s in samples]
+        lonlat = _places(samples)
+        middle = lonlat[len(lonlat) // 2]
+        convergence, __ = compute_convergence_and_scale(self.work_crs, float(middle[0]), float(middle[1]))
+        attitude = Attitude(
+            angles_deg=np.array([angles for angles, *__ in settled]),
+            sigma_deg=np.array([sigma for __, sigma, _fixed in settled]),
+            fixed_mount=np.array([fixed for *__, fixed in settled]),
+            course_only=np.zeros(len(settled), dtype=bool),
+        )
+        heights = np.array([self._height_of(s)[0] for s in samples])
+        centre = np.column_stack([to_work(lonlat, self.work_crs), heights])
+        return centre, attitude.rotations(np.full(len(samples), convergence))
+
+    def _ground_in_view(self, samples: Sequence[TelemetrySample], terrain_at: TerrainAt | None) -> Floats:
+        """Return heights N of the ground in view, of that below where no more is known; NaN without terrain.
+
+        Image motion is the mean over the view, and ground at half the distance moves twice as fast.
+        """
+        if terrain_at is None:
+            return np.full(len(samples), np.nan)
+        below: Floats = terrain_at(_places(samples))[0]
+        aimed = np.flatnonzero([_has_angles(s) for s in samples])
+        if not len(aimed):
+            return below
+        centre, rotation = self._poses_of([samples[int(k)] for k in aimed])
+        height = centre[:, 2]
+        nearness = []
+        for x in _VIEW:
+            for y in _VIEW:
+                ray = np.einsum("nji,j->ni", rotation, (x, y, 1.0))
+                reach = (height - below[aimed]) / np.maximum(-ray[:, 2], _MIN_STEEPNESS)
+                there = centre[:, :2] + reach[:, None] * ray[:, :2]
+                above = height - terrain_at(to_lonlat(there, self.work_crs))[0]
+                nearness.append(1.0 / np.maximum(above, _MIN_ABOVE_M))
+        in_view = height - 1.0 / np.mean(nearness, axis=0)
+        ground = below.copy()
+        ground[aimed] = np.where(np.isfinite(in_view), in_view, below[aimed])
+        return ground
 
     def after(self, t_ns: int) -> VideoPoses:
         """Return the poses after a time of the log's clock."""
@@ -280,7 +314,7 @@ def resolve_video_poses(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPo
         )
     lonlat = _places(kept)
     middle = np.median(lonlat, axis=0)
-    ground, datum = terrain_at(lonlat) if terrain_at else (np.full(len(kept), np.nan), LOCAL_DATUM)
+    datum = terrain_at(lonlat)[1] if terrain_at else LOCAL_DATUM
     home_m, sigma_m = _home(log, kept, terrain_at, datum)
     if not np.isfinite(home_m):
         if not all(s.height_datum in ("EGM96", "ELLIPSOID") for s in kept):
@@ -301,15 +335,16 @@ def resolve_video_poses(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPo
             )
     step_s = float(np.median(np.diff([s.t_utc_ns for s in kept]))) / 1e9
     gap_s = max(log.track.max_gap_s, min(_GAP_STEPS * step_s, _MAX_GAP_S))
-    return VideoPoses(
+    poses = VideoPoses(
         track=TelemetryTrack(samples=tuple(kept), max_gap_s=gap_s),
         work_crs=choose_work_crs(float(middle[0]), float(middle[1])),
         vertical_datum=datum,
         home_m=home_m,
         sigma_home_m=sigma_m,
-        ground_m=ground,
+        ground_m=np.full(len(kept), np.nan),
         rejected_samples=not_believed,
     )
+    return replace(poses, ground_m=poses._ground_in_view(kept, terrain_at))
 
 
 def trim_unfinished(samples: Sequence[TelemetrySample]) -> Sequence[TelemetrySample]:

@@ -43,7 +43,7 @@ def since(poses: LoggedPoses, from_s: float) -> LoggedPoses:
 class Meter:
     """Sees a motion between each picture and the one before."""
 
-    def __init__(self) -> None:
+    def __init__(self, interior: object) -> None:
         self._last_s: float | None = None
 
     def add(self, now_s: float, _pixels: object) -> ImageMotion | None:
@@ -119,7 +119,7 @@ def test_a_log_that_begins_anew_leaves_the_clock_known_and_the_old_motions_are_f
         return found
 
     monkeypatch.setattr(live_clock, "estimate_offset", looked)
-    monkeypatch.setattr(live_clock, "ImageMotionEstimator", lambda: Replayed(seen))
+    monkeypatch.setattr(live_clock, "ImageMotionEstimator", lambda interior: Replayed(seen))
     logs = [poses]
     clock = LiveClock(lambda: logs[0], CAMERA)
     found = []

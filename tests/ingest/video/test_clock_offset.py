@@ -16,8 +16,8 @@ from flycam.drill.photo_drill import read_truth
 from flycam.drill.video_drill import VideoDrillReport, write_video_drill
 from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.dem import read_dem_info
-from flycam.geometry.camera import InteriorOrientation, LensModel
-from flycam.geometry.pose import rotation_from_gimbal
+from flycam.geometry.camera import InteriorOrientation, LensModel, compute_ray_directions
+from flycam.geometry.pose import rotation_from_angle_axis, rotation_from_gimbal
 from flycam.ingest.telemetry.mavlink import read_tlog
 from flycam.ingest.video.clock_offset import (
     REACH_S,
@@ -25,6 +25,7 @@ from flycam.ingest.video.clock_offset import (
     ImageMotion,
     ImageMotionEstimator,
     LoggedPoses,
+    _estimate_spin,
     estimate_centre_motion,
     estimate_offset,
     make_unknown_offset,
@@ -46,13 +47,14 @@ CAMERA = InteriorOrientation(
 def measured(report: VideoDrillReport) -> ClockOffset:
     """As a live flight does it: decoded pictures, the log as read, terrain as registered."""
     poses = resolve_video_poses(read_tlog(report.telemetry), TerrainLookup([read_dem_info(report.dem)]))
-    meter, motions = ImageMotionEstimator(), []
+    camera = load_camera_file(report.camera)
+    meter, motions = ImageMotionEstimator(interior=camera), []
     with VideoSource(str(report.video)) as source:
         for picture in source.frames():
             motion = meter.add(picture.pts_ns / 1e9, picture.pixels)
             motions += [motion] if motion else []
         logged = poses.logged_poses(source.created_ns)
-    return estimate_offset(motions, logged, load_camera_file(report.camera))
+    return estimate_offset(motions, logged, camera)
 
 
 def assert_found(report: VideoDrillReport) -> None:
@@ -165,6 +167,19 @@ def test_noise_in_the_log_is_no_evidence() -> None:
 def test_what_was_known_before_stands_where_the_motions_tell_less() -> None:
     own, straight = ClockOffset(0.3, 0.15), flight(5, turns=False)
     assert estimate_offset(motions_of(straight, 0.4, 1.0, 5), straight, CAMERA, own, 0.5) is own
+
+
+@pytest.mark.parametrize("velocity", [(0.0, -1.0, 0.1), (1.0, 0.2, 0.0)])
+def test_the_rotation_of_a_camera_is_found_over_relief(velocity: tuple[float, float, float]) -> None:
+    random, spin = np.random.default_rng(4), np.array([0.004, -0.003, 0.02])
+    first = random.uniform((0.0, 0.0), (639.0, 359.0), (150, 2))
+    x, y, z = compute_ray_directions(CAMERA, *first.T)
+    ground = np.stack([x / z, y / z, np.ones_like(z)], axis=1) * random.uniform(60.0, 120.0, (150, 1))
+    moved = (ground - np.array(velocity)) @ rotation_from_angle_axis(-spin).T
+    second = moved[:, :2] / moved[:, 2:] * 500.0 + CAMERA.principal_point_px
+    second[:15] += random.normal(size=(15, 2)) * 20.0
+    found = _estimate_spin(first, second, CAMERA)
+    assert np.abs(found - spin).max() < 2e-4
 
 
 def test_too_little_says_nothing() -> None:
