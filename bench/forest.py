@@ -1,13 +1,13 @@
 """Is forest in a finished map still what its photos show?
 
-    python -m bench.forest FLIGHT… [--work FOLDER]
+    python -m bench.forest FLIGHT… [--work FOLDER] [--windows N]
 
 FLIGHT is a folder of photos, `toledo` and `brighton_beach` of the shared data when none is named. Each is
 ingested and finished twice, with and without its own surface, and exported. Windows of 64 px whose centre
 lies in canopy are looked for in the photos nearest above them: keypoints of the window's neighbourhood give a
 similarity, the photo is resampled under it, and the best normalised correlation of the window within 6 px
 counts. Nothing of flycam's geometry takes part. A window that melted, or whose neighbourhood has no keypoints
-in common with any photo, has a low one.
+in common with any photo, has a low one. At most N windows are measured, evenly spread.
 """
 
 from __future__ import annotations
@@ -118,7 +118,10 @@ def measure_likeness(map_: Keypoints, corner: tuple[int, int], photo: Keypoints)
 
 
 def measure_map(
-    geotiff: Path, canopy: list[list[tuple[float, float]]], photos: list[tuple[Path, float, float]]
+    geotiff: Path,
+    canopy: list[list[tuple[float, float]]],
+    photos: list[tuple[Path, float, float]],
+    max_windows: int,
 ) -> np.ndarray:
     """Return rows of (row, column, likeness) of windows in canopy; photos have easting and northing."""
     with rasterio.open(geotiff) as raster:
@@ -136,6 +139,7 @@ def measure_map(
         if valid[row : row + WINDOW_PX, column : column + WINDOW_PX].all()
         and wood[row + WINDOW_PX // 2, column + WINDOW_PX // 2]
     ]
+    corners = corners[:: max(1, -(-len(corners) // max_windows))]
     likeness = np.zeros(len(corners))
     centres = np.array([transform @ (c + WINDOW_PX / 2, r + WINDOW_PX / 2) for r, c in corners]).reshape(
         -1, 2
@@ -185,13 +189,14 @@ def main() -> None:
         "flights", nargs="*", type=Path, default=[FLIGHTS / "toledo", FLIGHTS / "brighton_beach"]
     )
     parser.add_argument("--work", type=Path, default=Path(".bench") / "forest")
+    parser.add_argument("--windows", type=int, default=1000)
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     for photos in given.flights:
         shares = {}
         for name, geotiff in make_maps(photos, given.work):
             positions = read_positions(given.work / f"{photos.name}-{name}", photos)
-            windows = measure_map(geotiff, CANOPY.get(photos.name, []), positions)
+            windows = measure_map(geotiff, CANOPY.get(photos.name, []), positions, given.windows)
             np.save(geotiff.with_suffix(".npy"), windows)
             shares[name] = float((windows[:, 2] >= LIKE).mean())
             print(
