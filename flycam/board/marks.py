@@ -718,7 +718,7 @@ def report_access(
 ) -> SettlementVersion:
     """Record a person's report on a settlement.
 
-    The same report again changes nothing. withholding: that person's access policy; a hidden settlement is
+    The same report again changes nothing. policy: that person's access policy; a hidden settlement is
     NotFound.
 
     Raises NotFound (event, settlement), InputUnusable (an ambiguous name), StoreConflict (somebody else

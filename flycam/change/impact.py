@@ -304,7 +304,7 @@ def compute_impact(
 ) -> Impact:
     """Compute what changes touch.
 
-    distance_m: within it features of every kind count, None: `REACH_M`. withholding: layers hidden from the
+    distance_m: within it features of every kind count, None: `REACH_M`. policy: layers hidden from the
     account, and features outside its communes, are treated as missing. Raises OptionUnusable for a distance
     that is none, or beyond `MAX_REACH_M`.
     """

@@ -4,8 +4,7 @@ The very posts that a frame was rectified on are stored as bytes, so that a repl
 
     magic "FCTG1\\n" · length of the header (4 bytes, little endian) · header (JSON) · zstd(float32 posts)
 
-The header holds a check, the hash of all else in it and of the posts; terrain that was written without one is
-read as well.
+The header holds a check, the hash of all else in it and of the posts.
 
 The id of a terrain is the hash of its header and posts, before compression: another version of the compressor
 does not change it, and the same part of the same DEM has the same id on every node.
