@@ -87,7 +87,7 @@ from flycam.model.rejection_reasons import format_rejection_counts
 from flycam.model.warning import describe_warning, format_clock_warning
 from flycam.mosaic.eviction import enable_eviction
 from flycam.mosaic.orthorectify.flight_session import FlightLabels, require_free_name
-from flycam.mosaic.terrain import FixedTerrain, TerrainLookup, TerrainSource, load_registered_dems
+from flycam.mosaic.terrain import FixedTerrain, TerrainSource, load_registered_dems
 from flycam.retry import RetryPolicy
 from flycam.workspace import NoticeListener, Progress, Workspace, ignore_notice, ignore_progress
 
@@ -227,7 +227,6 @@ def estimate_interior_orientation(
     request: LiveRequest,
     source: VideoSource,
     telemetry: Telemetry,
-    dems: Sequence[DemInfo],
     progress: Progress,
     stopped: Callable[[], bool],
 ) -> EstimatedInterior:
@@ -242,7 +241,7 @@ def estimate_interior_orientation(
     except CalibrationMissing as error:
         if request.camera is not None:
             raise
-        search = _Search(request, source, telemetry, dems)
+        search = _Search(request, source, telemetry)
         seen = _watched(search, progress) if source.is_stream else _looked_through(search, progress, stopped)
         if seen is None:
             raise _make_calibration_error(request) from error
@@ -276,12 +275,9 @@ def _make_calibration_error(request: LiveRequest) -> CalibrationMissing:
 class _Search:
     """Motions so far, and the estimate from them."""
 
-    def __init__(
-        self, request: LiveRequest, source: VideoSource, telemetry: Telemetry, dems: Sequence[DemInfo]
-    ) -> None:
+    def __init__(self, request: LiveRequest, source: VideoSource, telemetry: Telemetry) -> None:
         self.video, self.source, self.telemetry = Path(request.video), source, telemetry
         self._given_s = request.clock_offset_s
-        self._terrain_at = TerrainLookup(dems) if dems else None
         self._meter = ImageMotionEstimator()
         self.motions: deque[ImageMotion] = deque(maxlen=MAX_MOTIONS)
 
@@ -553,7 +549,7 @@ def _opened(
     scratch = stack.enter_context(open_scratch_folder(workspace))
     recording = stack.enter_context(_recording(workspace, request))
     source, telemetry = open_live_inputs(request, dems, scratch, stack, stopped, recording.order, say)
-    lens = estimate_interior_orientation(request, source, telemetry, dems, progress, stopped)
+    lens = estimate_interior_orientation(request, source, telemetry, progress, stopped)
     film = build_video_identity(request, source, lens.interior, telemetry.poses.work_crs)
     joins = _joined(workspace, request.into, film, telemetry.poses)
     clock = _clock(request, telemetry, lens.interior, source)

@@ -102,11 +102,12 @@ class ImageMotionEstimator:
         tracks = _track(before, grey)
         if tracks is None:
             return None
-        u, v, turn = _centre_motion(tracks, grey)
+        homography, *points = tracks
+        u, v, turn = _compute_centre_motion(homography, grey)
         elapsed = time_s - then_s
         spin = None
         if self._interior is not None:
-            earlier, later = ((one + 0.5) / scale - 0.5 for one in tracks[1:])
+            earlier, later = ((one + 0.5) / scale - 0.5 for one in points)
             x, y, z = (_estimate_spin(earlier, later, self._interior) / elapsed).tolist()
             spin = (x, y, z)
         rate = (u / scale / elapsed, v / scale / elapsed, turn / elapsed)
@@ -122,12 +123,6 @@ def convert_to_grey(pixels: NDArray[np.uint8]) -> tuple[Grey, float]:
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA) if scale < 1.0 else grey
     return np.asarray(small, np.uint8), scale
-
-
-def estimate_centre_motion(first: Grey, second: Grey) -> tuple[float, float, float] | None:
-    """Estimate shift of the centre (u, v) in pixels and turn in radians, or None."""
-    tracks = _track(first, second)
-    return None if tracks is None else _centre_motion(tracks, first)
 
 
 def _track(first: Grey, second: Grey) -> tuple[Floats, Floats, Floats] | None:
@@ -147,12 +142,12 @@ def _track(first: Grey, second: Grey) -> tuple[Floats, Floats, Floats] | None:
     return np.asarray(matrix, np.float64), before[fits], after[fits]
 
 
-def _centre_motion(tracks: tuple[Floats, Floats, Floats], frame: Grey) -> tuple[float, float, float]:
+def _compute_centre_motion(homography: Floats, frame: Grey) -> tuple[float, float, float]:
     """Return shift (u, v) of the centre in pixels, and turn in radians."""
     height, width = frame.shape
     middle = np.array([(width - 1) / 2.0, (height - 1) / 2.0])
     points = np.stack([middle, middle + np.array([_BESIDE_SHARE * width, 0.0])])
-    shift, side_shift = cv2.perspectiveTransform(points[:, None], tracks[0])[:, 0] - points
+    shift, side_shift = cv2.perspectiveTransform(points[:, None], homography)[:, 0] - points
     turn = np.arctan2(side_shift[1] - shift[1], _BESIDE_SHARE * width + side_shift[0] - shift[0])
     return float(shift[0]), float(shift[1]), float(turn)
 
@@ -205,7 +200,7 @@ class LoggedPoses:
     """Logged poses at N moments, for predicting image motion.
 
     time_s     N rising; centre_m N×3 (any level grid, heights up); rotation N×3×3 (world to camera)
-    above_m    N, height above the ground below
+    above_m    N, height above the ground in view
     max_gap_s  longest gap across which a pose is interpolated
     """
 
@@ -313,6 +308,8 @@ Seconds = TypeVar("Seconds", float, Floats)
 REACH_S = 5.0
 KNOWN_SIGMA_S = 0.2
 """Largest sigma with which a clock offset can be used to orthorectify frames."""
+MIN_ABOVE_M = 1.0
+"""Least height above ground from which image motion is predicted."""
 
 _COARSE_S, _NEAR_S, _FINE_S = 0.1, 0.02, 0.01
 _NEAR_REACH_S = 0.3
@@ -337,7 +334,6 @@ _TILT_REL = 1.0
 _SEEN_LEAN_RAD = 0.002
 _OUTLIER, _NEIGHBOURS = 6.0, 5
 _MAX_SPREADS = 4.0
-_MIN_ABOVE_M = 1.0
 # Above this sigma the separation of offset and lag rests on the assumed lags, not on the images.
 _SEPARABLE_S = 0.05
 # Exposure and readout time of a frame, and the rounding of log times.
@@ -556,7 +552,7 @@ class _Fit:
         ahead = np.stack([east * cos - north * sin, east * sin + north * cos, up], axis=-1)
         x, y, z = np.moveaxis(np.einsum("knij,knj->kni", camera.level, ahead), -1, 0)
         above = 0.5 * (track[:, :-1, 3] + track[:, 1:, 3])
-        depth = np.maximum(above, _MIN_ABOVE_M) / camera.down
+        depth = np.maximum(above, MIN_ABOVE_M) / camera.down
         # where the log is silent all of these are NaN
         with np.errstate(invalid="ignore"):
             flown = self._focal * (self._centre[0] * z - x + 1j * (self._centre[1] * z - y)) / depth
@@ -580,14 +576,14 @@ class _Fit:
             np.concatenate([one.real * per[0], one.imag * per[1]], axis=1)
             for one in (np.stack(columns, axis=-1), wanted)
         )
-        assumed, sureness = self._lean(camera)
+        assumed, sureness = self._estimate_lean(camera)
         normal = np.matmul(design.transpose(0, 2, 1), design) + sureness[:, None] * np.eye(len(columns))
         right = np.einsum("kij,ki->kj", design, right) + sureness * assumed
         gains = np.linalg.solve(normal, right[..., None])[..., 0]
         left = wanted - sum(gains[:, [k]] * one for k, one in enumerate(columns))
         return np.stack([left.real, left.imag]), weight, 0.5 * ((gains - assumed) ** 2 * sureness).sum(axis=1)
 
-    def _lean(self, camera: _Camera) -> tuple[Floats, Floats]:
+    def _estimate_lean(self, camera: _Camera) -> tuple[Floats, Floats]:
         """Return K lean angles (u, v, rad), errors of focal length and tilt, before the path is compared.
 
         K×4, and their 1/sigma². A camera that leans from its log yaws about another axis of its own, which

@@ -33,7 +33,13 @@ from flycam.ingest.preflight.takeoff import SIGMA_GNSS_HEIGHT_M, SIGMA_TERRAIN_M
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.log_files import read_flight_log
 from flycam.ingest.telemetry.subtitles import Subtitles, is_subtitle_file, read_subtitles
-from flycam.ingest.video.clock_offset import REACH_S, ClockOffset, LoggedPoses, make_unknown_offset
+from flycam.ingest.video.clock_offset import (
+    MIN_ABOVE_M,
+    REACH_S,
+    ClockOffset,
+    LoggedPoses,
+    make_unknown_offset,
+)
 from flycam.ingest.video.video_source import VideoSource
 from flycam.messages import Message, _, pgettext
 from flycam.model.diagnosis import TerrainAt
@@ -57,7 +63,7 @@ _SIGMA_FRAME_CENTRE_M = 18.0
 _BEYOND_M = 500.0
 _NO_FIX = ("none", "no_fix")
 # Directions across a usual view, in focal lengths; rays less steep than this meet the ground nearer.
-_VIEW, _MIN_STEEPNESS, _MIN_ABOVE_M = (-0.3, 0.0, 0.3), 0.3, 1.0
+_VIEW, _MIN_STEEPNESS = (-0.3, 0.0, 0.3), 0.3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,7 +176,7 @@ class VideoPoses:
         ground = np.interp(
             [s.t_utc_ns for s in samples], [s.t_utc_ns for s in self.track.samples], self.ground_m
         )
-        centre, rotation = self._poses_of(samples)
+        centre, rotation = self._compute_poses(samples)
         above = centre[:, 2] - ground
         relative = np.array([self._relative_height_of(s) for s in samples])
         return LoggedPoses(
@@ -196,10 +202,11 @@ class VideoPoses:
         if not newer:
             return self
         track = TelemetryTrack(samples=(*self.track.samples, *newer), max_gap_s=self.track.max_gap_s)
-        ground = self._ground_in_view(newer, terrain_at)
+        below = terrain_at(_places(newer))[0] if terrain_at else np.full(len(newer), np.nan)
+        ground = self._compute_ground_in_view(newer, below, terrain_at)
         return replace(self, track=track, ground_m=np.concatenate([self.ground_m, ground]))
 
-    def _poses_of(self, samples: Sequence[TelemetrySample]) -> tuple[Floats, Floats]:
+    def _compute_poses(self, samples: Sequence[TelemetrySample]) -> tuple[Floats, Floats]:
         """Return centres N×3 and rotations N×3×3 (world to camera) of samples with angles."""
         settled = [_angles_of(s) for s in samples]
         lonlat = _places(samples)
@@ -215,18 +222,17 @@ class VideoPoses:
         centre = np.column_stack([to_work(lonlat, self.work_crs), heights])
         return centre, attitude.rotations(np.full(len(samples), convergence))
 
-    def _ground_in_view(self, samples: Sequence[TelemetrySample], terrain_at: TerrainAt | None) -> Floats:
-        """Return heights N of the ground in view, of that below where no more is known; NaN without terrain.
+    def _compute_ground_in_view(
+        self, samples: Sequence[TelemetrySample], below: Floats, terrain_at: TerrainAt | None
+    ) -> Floats:
+        """Return heights N of the ground in view, or those of the ground below where no more is known.
 
         Image motion is the mean over the view, and ground at half the distance moves twice as fast.
         """
-        if terrain_at is None:
-            return np.full(len(samples), np.nan)
-        below: Floats = terrain_at(_places(samples))[0]
         aimed = np.flatnonzero([_has_angles(s) for s in samples])
-        if not len(aimed):
+        if terrain_at is None or not len(aimed):
             return below
-        centre, rotation = self._poses_of([samples[int(k)] for k in aimed])
+        centre, rotation = self._compute_poses([samples[int(k)] for k in aimed])
         height = centre[:, 2]
         nearness = []
         for x in _VIEW:
@@ -235,7 +241,7 @@ class VideoPoses:
                 reach = (height - below[aimed]) / np.maximum(-ray[:, 2], _MIN_STEEPNESS)
                 there = centre[:, :2] + reach[:, None] * ray[:, :2]
                 above = height - terrain_at(to_lonlat(there, self.work_crs))[0]
-                nearness.append(1.0 / np.maximum(above, _MIN_ABOVE_M))
+                nearness.append(1.0 / np.maximum(above, MIN_ABOVE_M))
         in_view = height - 1.0 / np.mean(nearness, axis=0)
         ground = below.copy()
         ground[aimed] = np.where(np.isfinite(in_view), in_view, below[aimed])
@@ -314,7 +320,7 @@ def resolve_video_poses(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPo
         )
     lonlat = _places(kept)
     middle = np.median(lonlat, axis=0)
-    datum = terrain_at(lonlat)[1] if terrain_at else LOCAL_DATUM
+    ground, datum = terrain_at(lonlat) if terrain_at else (np.full(len(kept), np.nan), LOCAL_DATUM)
     home_m, sigma_m = _home(log, kept, terrain_at, datum)
     if not np.isfinite(home_m):
         if not all(s.height_datum in ("EGM96", "ELLIPSOID") for s in kept):
@@ -341,10 +347,10 @@ def resolve_video_poses(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPo
         vertical_datum=datum,
         home_m=home_m,
         sigma_home_m=sigma_m,
-        ground_m=np.full(len(kept), np.nan),
+        ground_m=ground,
         rejected_samples=not_believed,
     )
-    return replace(poses, ground_m=poses._ground_in_view(kept, terrain_at))
+    return replace(poses, ground_m=poses._compute_ground_in_view(kept, ground, terrain_at))
 
 
 def trim_unfinished(samples: Sequence[TelemetrySample]) -> Sequence[TelemetrySample]:

@@ -63,9 +63,7 @@ def test_the_lens_of_a_stream_is_seen_in_its_first_seconds_and_they_are_laid_the
         telemetry = RecordedTelemetry(read_video_log(film.subtitles, source.created_ns), TerrainLookup(dems))
         stream = AsStream(source)
         request = LiveRequest(video=stream.name, telemetry="udp://:14550")
-        found = estimate_interior_orientation(
-            request, stream, telemetry, dems, ignore_progress, lambda: False
-        )  # type: ignore[arg-type]
+        found = estimate_interior_orientation(request, stream, telemetry, ignore_progress, lambda: False)  # type: ignore[arg-type]
     true_px = json.loads(film.camera.read_text())["fx"]
     off = found.interior.focal_length_px[0] / true_px - 1.0
     assert abs(off) < 2.5 * found.interior.sigma_focal_rel < 0.2

@@ -26,7 +26,6 @@ from flycam.ingest.video.clock_offset import (
     ImageMotionEstimator,
     LoggedPoses,
     _estimate_spin,
-    estimate_centre_motion,
     estimate_offset,
     make_unknown_offset,
     predict_rates,
@@ -238,7 +237,9 @@ def test_the_seen_motion_is_that_of_the_picture(shift: tuple[float, float], degr
     matrix = cv2.getRotationMatrix2D(middle, -degrees, 1.0)
     matrix[:, 2] += shift
     second = cv2.warpAffine(first, matrix, (480, 270), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
-    found = estimate_centre_motion(first, second)
+    meter = ImageMotionEstimator()
+    assert meter.add(0.0, np.dstack([first] * 3)) is None
+    found = meter.add(1.0, np.dstack([second] * 3))
     assert found is not None
-    np.testing.assert_allclose(found[:2], shift, atol=0.3)
-    assert np.degrees(found[2]) == pytest.approx(degrees, abs=0.1)
+    np.testing.assert_allclose(found.rate[:2], shift, atol=0.3)
+    assert np.degrees(found.rate[2]) == pytest.approx(degrees, abs=0.1)
