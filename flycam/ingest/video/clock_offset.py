@@ -51,6 +51,8 @@ WIDTH_PX = 480
 _MAX_CORNERS, _MIN_CORNERS = 220, 25
 _CORNER_QUALITY, _CORNER_APART_PX = 0.01, 9
 _WITHIN_PX = 1.0
+# Frames closer in time than this to the last one measured are skipped.
+_MIN_INTERVAL_S = 0.1
 _MIN_INLIER_SHARE = 0.4
 # Tolerance at the ends of a log that covers exactly its video: clocks are not known better.
 _BEYOND_S = 0.02
@@ -76,23 +78,23 @@ class ImageMotion:
 class ImageMotionEstimator:
     """Estimator of the motion between successive frames, fed in order of time.
 
-    min_interval_s  frames closer in time than this to the last one measured are skipped
-    interior        of the frames, None: unknown, and the camera's rotation is not measured
+    interior  of the frames, None: unknown, and the camera's rotation is not measured
     """
 
-    def __init__(self, min_interval_s: float = 0.1, interior: InteriorOrientation | None = None) -> None:
-        self._least_s, self._interior = min_interval_s, interior
+    def __init__(self, interior: InteriorOrientation | None = None) -> None:
+        self._interior = interior
         self._grey: Grey | None = None
         self._time_s = -np.inf
 
     def add(self, time_s: float, pixels: NDArray[np.uint8]) -> ImageMotion | None:
         """Return the motion since the frame measured last.
 
-        None for the first frame, and where nothing can be tracked.
+        None for the first frame, for skipped ones, and where nothing can be tracked.
 
         pixels  H×W×3 uint8
         """
-        if time_s - self._time_s < self._least_s - 1e-6:
+        elapsed = time_s - self._time_s
+        if elapsed < _MIN_INTERVAL_S - 1e-6:
             return None
         grey, scale = convert_to_grey(pixels)
         before, then_s = self._grey, self._time_s
@@ -104,7 +106,6 @@ class ImageMotionEstimator:
             return None
         homography, *points = tracks
         u, v, turn = _compute_centre_motion(homography, grey)
-        elapsed = time_s - then_s
         spin = None
         if self._interior is not None:
             earlier, later = ((one + 0.5) / scale - 0.5 for one in points)
@@ -446,15 +447,16 @@ class _Fit:
         rate = np.array([m.rate for m in motions])
         spin = np.array([m.spin or (np.nan,) * 3 for m in motions])
         measured = np.isfinite(spin[:, :1])
-        columns = np.hstack([rate, np.nan_to_num(spin), measured])
+        # The shift is that of the point in the centre before: at half time it has turned by half.
+        shift = (rate[:, 0] + 1j * rate[:, 1]) * np.exp(-0.5j * (second - first) * rate[:, 2])
+        columns = np.column_stack([shift.real, shift.imag, rate[:, 2], np.nan_to_num(spin), measured])
         used = ~_find_outliers(rate)
         begin_s = np.arange(first[0], second[-1] - _STEP_S + 1e-6, _STEP_S)
         self._edges_s = np.append(begin_s, begin_s[-1] + _STEP_S)
         self.middle_s = float(begin_s.mean()) + _STEP_S / 2.0
         seen, self._weight = _resample(first[used], second[used], columns[used], self._edges_s)
         self._turn, self._spin, self._has_spin = seen[:, 2], seen[:, 3:6], seen[:, 6] > _MIN_COVERED
-        # The shift is that of the point in the centre before: at half time it has turned by half.
-        self._shift = (seen[:, 0] + 1j * seen[:, 1]) * np.exp(-0.5j * _STEP_S * self._turn)
+        self._shift = seen[:, 0] + 1j * seen[:, 1]
         step_s = float(np.median(np.diff(poses.time_s)))
         fast_s = max(_MIN_SIGMAS_S, _LOG_STEPS * step_s)
         self._band = _Band(len(begin_s), fast_s / _STEP_S, _SLOW_S / _STEP_S)
