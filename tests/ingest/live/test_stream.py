@@ -102,7 +102,9 @@ def _off(house: House, report: VideoReport, film: VideoDrillReport) -> tuple[flo
     truth, video, pictures = read_truth(film.truth.parent), cv2.VideoCapture(str(film.video)), []
     while (read := video.read())[0]:
         pictures.append(cv2.cvtColor(read[1], cv2.COLOR_BGR2GRAY).astype(np.int16))
-    off = []
+    names = [format_video_frame_name(film.video.name, round(k / _FPS * 1e9)) for k in range(len(pictures))]
+    path_m = np.array([truth.exteriors[name].projection_centre_m[:2] for name in names])
+    path_speed_ms, off = np.gradient(path_m, 1.0 / _FPS, axis=0), []
     for record in house.workspace.catalog.frames.list_for_flight(report.flight.flight_id, FrameStatus.USED):
         provenance = record.header.provenance
         picture = open_pixels(
@@ -110,14 +112,11 @@ def _off(house: House, report: VideoReport, film: VideoDrillReport) -> tuple[flo
         )
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.int16)
         number = int(np.argmin([np.abs(grey - one).mean() for one in pictures]))
-        at = [min(max(number + step, 0), len(pictures) - 1) for step in (-1, 0, 1)]
-        names = [format_video_frame_name(film.video.name, round(k / _FPS * 1e9)) for k in at]
-        before, true, after = (np.array(truth.exteriors[n].projection_centre_m)[:2] for n in names)
         told, laid = (
-            np.array(pose.projection_centre_m)[:2] - true
+            pose.projection_centre_m[:2] - path_m[number]
             for pose in (record.header.exterior_prior, record.exterior)
         )
-        off.append([told, laid, (after - before) * _FPS / (at[2] - at[0])])
+        off.append([told, laid, path_speed_ms[number]])
     told_m, laid_m, speed_ms = np.moveaxis(off, 1, 0)
     # the median, for a frame may be taken for its neighbour
     late_s = float(np.median((told_m * speed_ms).sum(axis=1) / (speed_ms**2).sum(axis=1)))

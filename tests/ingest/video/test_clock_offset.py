@@ -94,13 +94,18 @@ def flight(seed: int, *, turns: bool, seconds: float = 60.0) -> LoggedPoses:
 
 
 def motions_of(
-    poses: LoggedPoses, offset_s: float, noise: float, seed: int, drift: float = 0.0
+    poses: LoggedPoses,
+    offset_s: float,
+    noise: float,
+    seed: int,
+    drift: float = 0.0,
+    interval_s: float = 0.1,
 ) -> list[ImageMotion]:
-    first = np.arange(0.0, 60.0, 0.1)
+    first = np.arange(0.0, 60.0, interval_s)
     shift = offset_s + drift * (first - first.mean())
-    rates = predict_rates(poses, CAMERA, first + shift, first + 0.1 + shift)
+    rates = predict_rates(poses, CAMERA, first + shift, first + interval_s + shift)
     rates += np.random.default_rng(seed).normal(size=rates.shape) * noise * np.array([1.0, 1.0, 0.005])
-    return [ImageMotion(t, t + 0.1, tuple(r)) for t, r in zip(first, rates.tolist(), strict=True)]
+    return [ImageMotion(t, t + interval_s, tuple(r)) for t, r in zip(first, rates.tolist(), strict=True)]
 
 
 def motions_between(
@@ -127,6 +132,13 @@ def test_any_offset_within_reach_is_found_and_its_sigma_is_honest(offset_s: floa
     # a whole pixel of noise in every motion leaves a sigma about where an offset stops to count as known
     assert found.sigma_s < rough.sigma_s < 0.25
     assert abs(rough.offset_s - offset_s) <= max(3.0 * rough.sigma_s, 0.02)
+
+
+@pytest.mark.parametrize("interval_s", [0.1, 0.2])
+def test_the_offset_does_not_depend_on_how_far_apart_the_pictures_are(interval_s: float) -> None:
+    poses = flight(3, turns=True)
+    found = estimate_offset(motions_of(poses, 1.3, 0.1, 3, interval_s=interval_s), poses, CAMERA)
+    assert abs(found.offset_s - 1.3) < 0.005
 
 
 def test_the_lag_of_a_gimbal_is_not_taken_for_the_clock() -> None:
