@@ -211,7 +211,7 @@ def format_flight_log(seen: FlightLogSummary) -> Output:
     if first and last:
         parts.append(verbatim(f", {format_iso(times[0], 'seconds')} – {format_iso(times[1], 'seconds')}"))
     if exposures:
-        parts.append(_("; {count} exposures", count=exposures))
+        parts.append(ngettext("; {count} exposure", "; {count} exposures", exposures))
     return answer, [join(parts, ""), *_log_lines(seen, [])]
 
 

@@ -766,11 +766,12 @@ def _describe_finish(report: FinishReport, stats: Mapping[str, Any]) -> list[Mes
     if not report.layers[0].new:
         return [_describe_standing(report, main.revision), *skipped]
     frames = stats["frames"]
-    made = _(
-        "{name}: revision {revision} from {used} frames, {seconds:.0f} s",
+    made = ngettext(
+        "{name}: revision {revision} from {count} frame, {seconds:.0f} s",
+        "{name}: revision {revision} from {count} frames, {seconds:.0f} s",
+        frames["used"],
         name=name,
         revision=main.revision,
-        used=frames["used"],
         seconds=report.seconds,
     )
     left_out = [
@@ -809,8 +810,11 @@ def _describe_standing(report: FinishReport, revision: int) -> Message:
     )
     if not (mended := sum(one.repaired for one in report.layers)):
         return stands
-    return _(
-        "{stands}; {count} of its tiles were lost or damaged and were made again", stands=stands, count=mended
+    return ngettext(
+        "{stands}; {count} of its tiles was lost or damaged and was made again",
+        "{stands}; {count} of its tiles were lost or damaged and were made again",
+        mended,
+        stands=stands,
     )
 
 

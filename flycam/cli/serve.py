@@ -89,10 +89,11 @@ def format_stream(report: StreamReport) -> Output:
     answer = {
         "sent": {"packets": report.packets, "video_s": round(report.video_s, 1), "whole": report.complete}
     }
-    sent = _(
-        "sent {seconds:,.0f} s of video and {packets} MAVLink packets",
+    sent = ngettext(
+        "sent {seconds:,.0f} s of video and {count} MAVLink packet",
+        "sent {seconds:,.0f} s of video and {count} MAVLink packets",
+        report.packets,
         seconds=report.video_s,
-        packets=report.packets,
     )
     return answer, [sent if report.complete else _("{sent}, then stopped as asked", sent=sent)]
 

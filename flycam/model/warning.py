@@ -336,7 +336,11 @@ _WORDS: Mapping[str, WarningText] = {
         ),
     ),
     TILES_REPAIRED: WarningText(
-        brief=_("{tiles} lost or damaged tiles made again"),
+        brief=ngettext(
+            "{tiles} lost or damaged tile made again",
+            "{tiles} lost or damaged tiles made again",
+            1,
+        ),
         sentence=ngettext(
             "{tiles} tile that was lost or damaged in the store was made again from the photos.",
             "{tiles} tiles that were lost or damaged in the store were made again from the photos.",

@@ -51,7 +51,7 @@ from flycam.ingest.live.telemetry import (
 from flycam.ingest.video.clock_offset import TurnComparison
 from flycam.ingest.video.video_frames import VideoIdentity
 from flycam.ingest.video.video_source import VideoFrame, VideoSource
-from flycam.messages import Message, _, join
+from flycam.messages import Message, _, join, ngettext
 from flycam.model.flight import Flight, FlightState, Layer, is_flat_datum
 from flycam.model.frame import FrameHeader, Provenance, parse_video_frame_pts_ns
 from flycam.model.records import FrameRecord, FrameStatus
@@ -175,13 +175,15 @@ def require_same_poses(
         return
     metres, degrees = float(np.median(apart_m)), float(np.degrees(np.median(turned_rad)))
     raise FlightLogMismatch(
-        _(
-            "{log}: gives positions other than those of {count} pictures of {film} on the "
-            "map ({is_apart} of them clearly, by {metres:.0f} m and {degrees:.0f}° on the "
-            "whole); nothing was changed: give the log they were placed by, or add --relay "
-            "if this one is right",
+        ngettext(
+            "{log}: gives positions other than those of {count} picture of {film} on the map "
+            "({is_apart} of them clearly, by {metres:.0f} m and {degrees:.0f}° on the whole); nothing "
+            "was changed: give the log it was placed by, or add --relay if this one is right",
+            "{log}: gives positions other than those of {count} pictures of {film} on the map "
+            "({is_apart} of them clearly, by {metres:.0f} m and {degrees:.0f}° on the whole); nothing "
+            "was changed: give the log they were placed by, or add --relay if this one is right",
+            len(before),
             log=log,
-            count=len(before),
             film=video,
             is_apart=is_apart.sum(),
             metres=metres,

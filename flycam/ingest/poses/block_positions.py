@@ -422,11 +422,13 @@ def _marks(block: PlanarBlock, control: GroundControl) -> tuple[list[_Mark], str
 
 def _too_few(path: Path, count: int) -> InputUnusable:
     return InputUnusable(
-        _(
-            "{name}: {count} of its points are in photos that are tied together, and three are needed to "
+        ngettext(
+            "{name}: {count} of its points is in photos that are tied together, and three are needed to "
             "place photos without positions: mark more points, or give positions with --telemetry",
+            "{name}: {count} of its points are in photos that are tied together, and three are needed "
+            "to place photos without positions: mark more points, or give positions with --telemetry",
+            count,
             name=path.name,
-            count=count,
         )
     )
 

@@ -686,13 +686,17 @@ def _list_sigma_findings(name: str, unstated: int, total: int) -> list[Problem]:
         Problem(
             code="pose_sigma",
             severity=Severity.INFO,
-            sentence=_(
-                "{name}: {unstated} of {total} lines do not say how far off they may be: what is missing is "
-                "taken as of a drone's own (± {position_m} m, ± {height_m:.0f} m, {tilt_deg}°, "
-                "{heading_deg}° in plan, height, tilt, heading); columns sigma_x sigma_y sigma_z, and of the "
-                "angles sigma_tilt sigma_heading (degrees), say better.",
+            sentence=ngettext(
+                "{name}: {count} of {total} lines does not say how far off it may be: what is missing "
+                "is taken as of a drone's own (± {position_m} m, ± {height_m:.0f} m, {tilt_deg}°, "
+                "{heading_deg}° in plan, height, tilt, heading); columns sigma_x sigma_y sigma_z, and "
+                "of the angles sigma_tilt sigma_heading (degrees), say better.",
+                "{name}: {count} of {total} lines do not say how far off they may be: what is missing "
+                "is taken as of a drone's own (± {position_m} m, ± {height_m:.0f} m, {tilt_deg}°, "
+                "{heading_deg}° in plan, height, tilt, heading); columns sigma_x sigma_y sigma_z, and "
+                "of the angles sigma_tilt sigma_heading (degrees), say better.",
+                unstated,
                 name=name,
-                unstated=unstated,
                 total=total,
                 position_m=SIGMA_GNSS_M,
                 height_m=SIGMA_GNSS_HEIGHT_M,

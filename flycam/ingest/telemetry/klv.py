@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from flycam.errors import SourceUnreadable
 from flycam.geometry.pose import gimbal_from_rotation, rotation_from_gimbal
 from flycam.ingest.telemetry.flight_log import FlightLog, require_bounded_log, sort_samples
-from flycam.messages import Message, _, join
+from flycam.messages import Message, _, join, ngettext
 from flycam.model.telemetry import TelemetrySample, TelemetryTrack
 from flycam.model.time import EARLIEST_NS, LATEST_NS
 from flycam.storage.files import make_unopenable
@@ -323,21 +323,58 @@ One in 65,536 is right by chance.
 """
 
 _REASONS = {
-    "checksum": _("{count} packets have a wrong checksum and are not used"),
-    "no_checksum": _("{count} packets have no checksum and are not used"),
-    "checksum_used": _(
+    "checksum": ngettext(
+        "{count} packet has a wrong checksum and is not used",
+        "{count} packets have a wrong checksum and are not used",
+        1,
+    ),
+    "no_checksum": ngettext(
+        "{count} packet has no checksum and is not used",
+        "{count} packets have no checksum and are not used",
+        1,
+    ),
+    "checksum_used": ngettext(
+        "{count} packet has a wrong checksum, as have next to all that tell a position, and is used "
+        "unchecked",
         "{count} packets have a wrong checksum, as have next to all that tell a position, and are used "
-        "unchecked"
+        "unchecked",
+        1,
     ),
-    "no_checksum_used": _(
-        "{count} packets have no checksum, as next to none that gives a position, and are used unchecked"
+    "no_checksum_used": ngettext(
+        "{count} packet has no checksum, as next to none that gives a position, and is used unchecked",
+        "{count} packets have no checksum, as next to none that gives a position, and are used unchecked",
+        1,
     ),
-    "malformed": _("{count} packets are malformed"),
-    "too_long": _("{count} packets claim to be longer than any packet"),
-    "truncated": _("{count} packets are cut off at the end"),
-    "no_position": _("{count} packets have no position"),
-    "no_time": _("{count} packets have no time, or one before 2005"),
-    "time_not_increasing": _("{count} packets repeat a time"),
+    "malformed": ngettext(
+        "{count} packet is malformed",
+        "{count} packets are malformed",
+        1,
+    ),
+    "too_long": ngettext(
+        "{count} packet claims to be longer than any packet",
+        "{count} packets claim to be longer than any packet",
+        1,
+    ),
+    "truncated": ngettext(
+        "{count} packet is cut off at the end",
+        "{count} packets are cut off at the end",
+        1,
+    ),
+    "no_position": ngettext(
+        "{count} packet has no position",
+        "{count} packets have no position",
+        1,
+    ),
+    "no_time": ngettext(
+        "{count} packet has no time, or one before 2005",
+        "{count} packets have no time, or one before 2005",
+        1,
+    ),
+    "time_not_increasing": ngettext(
+        "{count} packet repeats a time",
+        "{count} packets repeat a time",
+        1,
+    ),
 }
 
 
@@ -568,7 +605,11 @@ def make_klv_log(
 
 def make_packet_remarks(counts: Counter[str]) -> list[Message]:
     """Return remarks on packets counted by reason."""
-    return [replace(remark, values={"count": n}) for why, remark in _REASONS.items() if (n := counts[why])]
+    return [
+        replace(remark, values={"count": n}, count=n)
+        for why, remark in _REASONS.items()
+        if (n := counts[why])
+    ]
 
 
 def make_samples(fields: KlvFields, origin: str, counts: Counter[str]) -> list[TelemetrySample]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from flycam.errors import SourceUnreadable
 from flycam.ingest.telemetry.flight_log import FlightLog
 from flycam.ingest.telemetry.klv import KlvSamples, make_klv_log, make_packet_remarks
-from flycam.messages import Message, _, join
+from flycam.messages import Message, _, join, ngettext
 from flycam.model.telemetry import TelemetrySample
 from flycam.model.time import EARLIEST_NS, LATEST_NS
 from flycam.storage.files import make_unopenable
@@ -415,10 +415,11 @@ def _not_used(
     if not others:
         return []
     return [
-        _(
+        ngettext(
+            "of several metadata streams PID {best} ({count} position) is used, not {others}",
             "of several metadata streams PID {best} ({count} positions) is used, not {others}",
+            count,
             best=best,
-            count=count,
             others=", ".join(f"PID {pid} ({len(parsed[pid][0])})" for pid in others),
         )
     ]

@@ -35,7 +35,7 @@ from flycam.ingest.telemetry.flight_log import (
     to_world_gimbal_yaw,
     to_yaw_pitch_roll,
 )
-from flycam.messages import Message, _, join
+from flycam.messages import Message, _, join, ngettext
 from flycam.model.telemetry import TelemetrySample, TelemetryTrack
 from flycam.model.time import EARLIEST_NS, LATEST_NS
 from flycam.storage.files import make_unopenable
@@ -566,11 +566,13 @@ def _home(messages: list[Row]) -> Home | None:
 
 
 def _duplicate_system_remark(system: int, dropped: int) -> Message:
-    return _(
-        "two aircraft answer as system {system}: {count} positions of the one that sends less are not used; "
-        "give each aircraft a number of its own (SYSID_THISMAV, MAV_SYS_ID)",
+    return ngettext(
+        "two aircraft answer as system {system}: {count} position of the one that sends less is not "
+        "used; give each aircraft a number of its own (SYSID_THISMAV, MAV_SYS_ID)",
+        "two aircraft answer as system {system}: {count} positions of the one that sends less are not "
+        "used; give each aircraft a number of its own (SYSID_THISMAV, MAV_SYS_ID)",
+        dropped,
         system=system,
-        count=dropped,
     )
 
 
@@ -632,12 +634,15 @@ def read_tlog_aircraft(path: Path, max_count: int | None = None) -> dict[int, Fl
     flying = link.active_aircraft()
     if not flying and corrupt:
         raise SourceUnreadable(
-            _(
-                "{path}: none of its positions has a possible time ({corrupt} records lie "
-                "before 2005 or after 2100): set the ground station's clock and give the log "
-                "of another receiver of this flight",
+            ngettext(
+                "{path}: none of its positions has a possible time ({count} record lies before 2005 or "
+                "after 2100): set the ground station's clock and give the log of another receiver of "
+                "this flight",
+                "{path}: none of its positions has a possible time ({count} records lie before 2005 or "
+                "after 2100): set the ground station's clock and give the log of another receiver of "
+                "this flight",
+                corrupt,
                 path=path,
-                corrupt=corrupt,
             )
         )
     if not flying:
@@ -656,7 +661,13 @@ def read_tlog_aircraft(path: Path, max_count: int | None = None) -> dict[int, Fl
         if others:
             notes.append(_others(aircraft, others))
         if corrupt:
-            notes.append(_("{count} records with an impossible time were skipped", count=corrupt))
+            notes.append(
+                ngettext(
+                    "{count} record with an impossible time was skipped",
+                    "{count} records with an impossible time were skipped",
+                    corrupt,
+                )
+            )
         logs[aircraft.system] = FlightLog(
             name=log.name,
             track=log.track,
@@ -757,7 +768,10 @@ def _size_and_number(data: mmap.mmap, at: int) -> tuple[int, int]:
 
 
 def _others(used: MavlinkAircraft, others: list[MavlinkAircraft]) -> Message:
-    unused = [_("{system} ({count} positions)", system=a.system, count=a.positions) for a in others]
+    unused = [
+        ngettext("{system} ({count} position)", "{system} ({count} positions)", a.positions, system=a.system)
+        for a in others
+    ]
     return _(
         "{count} aircraft fly on this link: system {system} is used, not {unused}",
         count=len(others) + 1,

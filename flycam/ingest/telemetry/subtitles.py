@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
 from flycam.ingest.telemetry.flight_log import FlightLog, Home, require_bounded_log
-from flycam.messages import Message, _, join
+from flycam.messages import Message, _, join, ngettext
 from flycam.model.telemetry import TelemetrySample, TelemetryTrack
 from flycam.storage.files import guard_foreign_reader, make_unopenable
 
@@ -274,12 +274,36 @@ _GAP_S, _GAP_STEPS = 1.0, 2.5
 _FIRST_CUE = re.compile(r"\d\d:\d\d:\d\d[,.]\d{1,3}\s*-->|\A\s*\d+\s*\n\d{4}[.\-/]\d")
 
 _REASONS = {
-    "no_position": _("{count} of {total} cues say nothing about a position"),
-    "incomplete": _("{count} of {total} cues break off before their position"),
-    "no_fix": _("{count} of {total} cues were written without a GPS fix"),
-    "impossible_position": _("{count} of {total} cues name a place that does not exist"),
-    "time_not_increasing": _("{count} of {total} cues repeat or go back in time"),
-    "no_time": _("{count} of {total} cues have no readable time"),
+    "no_position": ngettext(
+        "{count} of {total} cues says nothing about a position",
+        "{count} of {total} cues say nothing about a position",
+        1,
+    ),
+    "incomplete": ngettext(
+        "{count} of {total} cues breaks off before its position",
+        "{count} of {total} cues break off before their position",
+        1,
+    ),
+    "no_fix": ngettext(
+        "{count} of {total} cues was written without a GPS fix",
+        "{count} of {total} cues were written without a GPS fix",
+        1,
+    ),
+    "impossible_position": ngettext(
+        "{count} of {total} cues names a place that does not exist",
+        "{count} of {total} cues name a place that does not exist",
+        1,
+    ),
+    "time_not_increasing": ngettext(
+        "{count} of {total} cues repeats or goes back in time",
+        "{count} of {total} cues repeat or go back in time",
+        1,
+    ),
+    "no_time": ngettext(
+        "{count} of {total} cues has no readable time",
+        "{count} of {total} cues have no readable time",
+        1,
+    ),
 }
 
 
@@ -363,7 +387,8 @@ class Subtitles:
     def describe_dropped(self) -> list[Message]:
         """Return a remark for each reason for which cues were dropped."""
         return [
-            replace(_REASONS[why], values={"count": n, "total": self.cues}) for why, n in self.dropped.items()
+            replace(_REASONS[why], values={"count": n, "total": self.cues}, count=n)
+            for why, n in self.dropped.items()
         ]
 
     def remarks(self) -> tuple[Message, ...]:

@@ -31,7 +31,7 @@ from flycam.ingest.telemetry.flight_log import (
     to_world_gimbal_yaw,
     to_yaw_pitch_roll,
 )
-from flycam.messages import Message, _
+from flycam.messages import Message, _, ngettext
 from flycam.model.telemetry import TelemetrySample, TelemetryTrack
 from flycam.model.time import EARLIEST_NS, LATEST_NS
 from flycam.storage.files import make_unopenable
@@ -444,7 +444,13 @@ def _events(
     if len(captures):
         good = captures[captures["result"] == 1]
         failed = len(captures) - len(good)
-        remarks = [_("{count} captures failed in the camera", count=failed)]
+        remarks = [
+            ngettext(
+                "{count} capture failed in the camera",
+                "{count} captures failed in the camera",
+                failed,
+            )
+        ]
         return _unique_sequences(
             good, [_captured(m, offset_us, track, origin) for m in good]
         ), remarks if failed else []
@@ -460,7 +466,13 @@ def _events(
         except TelemetryGap:
             continue
     lost = len(triggers) - len(placed)
-    remarks = [_("{count} triggers at times without a position in the log", count=lost)]
+    remarks = [
+        ngettext(
+            "{count} trigger at a time without a position in the log",
+            "{count} triggers at times without a position in the log",
+            lost,
+        )
+    ]
     return _unique_sequences(triggers[rows], placed), remarks if lost else []
 
 
@@ -517,14 +529,21 @@ def _home(rows: Records) -> Home | None:
 def _remarks(topics: ULogTopics) -> list[Message]:
     remarks = []
     if n := topics.faults["damaged"]:
-        remarks.append(_("{count} damaged stretches were skipped", count=n))
+        remarks.append(
+            ngettext(
+                "{count} damaged stretch was skipped",
+                "{count} damaged stretches were skipped",
+                n,
+            )
+        )
     if topics.faults["truncated"]:
         remarks.append(_("the log breaks off in the middle of a message"))
     if n := sum(topics.faults[why] for why in ("odd_size", "odd_time", "undescribed")):
         remarks.append(
-            _(
+            ngettext(
+                "{count} record is too short, stamped impossibly or not described, and was skipped",
                 "{count} records are too short, stamped impossibly or not described, and were skipped",
-                count=n,
+                n,
             )
         )
     if topics.dropout_ms:

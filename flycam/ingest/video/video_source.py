@@ -630,7 +630,13 @@ class VideoSource:
     def _remark(self, ending: str, count: int) -> None:
         if ending:
             self.health.remarks.append(
-                _("{name}: after {count} pictures {ending}", name=self.name, count=count, ending=ending)
+                ngettext(
+                    "{name}: after {count} picture {ending}",
+                    "{name}: after {count} pictures {ending}",
+                    count,
+                    name=self.name,
+                    ending=ending,
+                )
             )
 
 

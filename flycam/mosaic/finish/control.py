@@ -34,7 +34,7 @@ from flycam.geometry.grid import (
     mercator_to_lonlat,
 )
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights
-from flycam.messages import Message, _, encode_message, join
+from flycam.messages import Message, _, encode_message, join, ngettext
 from flycam.model.flight import is_flat_datum
 from flycam.model.frame import OrthoPatch
 from flycam.mosaic.adjustment import block
@@ -554,11 +554,13 @@ def resolve_ground_control(
     _refuse_scaled(path, estimate_mark_scale(points, frames, terrain))
     if len(points) < _MIN_POINTS:
         doubts.append(
-            _(
+            ngettext(
+                "{name}: only {count} control point can be used: it holds the place of the block and "
+                "hardly its turn and scale, and nothing checks it; {least} and more, far apart, do.",
                 "{name}: only {count} control points can be used: they hold the place of the block and "
                 "hardly its turn and scale, and nothing checks them; {least} and more, far apart, do.",
+                len(points),
                 name=path.name,
-                count=len(points),
                 least=_MIN_POINTS,
             )
         )

@@ -29,6 +29,7 @@ def test_zero_coordinates_are_rejected_with_the_cure():
     assert (rejected[0].name, rejected[0].reason) == ("ZERO.JPG", "no_position")
     assert "--telemetry" in str(rejected[0].message)
     assert the(problems, "position_zero").frames == ("ZERO.JPG",)
+    assert the(problems, "position_zero").sentence.count == 1  # "1 of 13 photos says", not "say"
 
 
 def test_swapped_beyond_90_degrees_is_exchanged():

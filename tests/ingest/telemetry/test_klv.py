@@ -147,6 +147,7 @@ def test_bad_packets_are_counted_and_the_rest_is_kept(tmp_path):
         if word in str(one)
     }
     assert set(counted.values()) == {1} and len(counted) == 6
+    assert all(one.plural and one.count == 1 for one in log.remarks)
 
 
 @settings(deadline=None)
