@@ -105,7 +105,7 @@ def read_topics(path: Path, wanted: Collection[str]) -> ULogTopics:
         raise make_unopenable(path, error) from error
 
 
-def is_number(dtype: np.dtype[np.void], name: str, length: int = 0) -> bool:
+def _has_numbers(dtype: np.dtype[np.void], name: str, length: int = 0) -> bool:
     """Return True if a record has a numeric field of that name.
 
     One number, or a row of `length`.
@@ -224,7 +224,7 @@ class _Scan:
             dtype = np.dtype(layout)
         except ValueError:  # two fields of one name
             return _UNDESCRIBED
-        is_sound = dtype.itemsize <= _MAX_BYTES and is_number(dtype, "timestamp")
+        is_sound = dtype.itemsize <= _MAX_BYTES and _has_numbers(dtype, "timestamp")
         return dtype if is_sound else _UNDESCRIBED
 
     def _size(self, kind: str, depth: int = 1) -> int:
@@ -315,7 +315,7 @@ def _first(topics: ULogTopics, *names: str) -> Records:
 
 
 def _has(records: Records, fields: tuple[str, ...]) -> bool:
-    return all(is_number(records.dtype, field, _LENGTHS.get(field, 0)) for field in fields)
+    return all(_has_numbers(records.dtype, field, _LENGTHS.get(field, 0)) for field in fields)
 
 
 def _utc_offset_us(gps: Records, path: Path) -> int:
