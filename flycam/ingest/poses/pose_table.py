@@ -173,7 +173,6 @@ def read_poses_csv(
     crs: str | None = None,
     vertical_datum: str,
     work_crs: str | None = None,
-    source: PoseSource = PoseSource.GNSS,
 ) -> list[PoseRow]:
     """Read the poses of a table in `work_crs`.
 
@@ -230,7 +229,7 @@ def read_poses_csv(
                 grid_scale=float(scale[i]),
                 sigma_position_m=tuple(sigma_m[i].tolist()),
                 sigma_attitude_rad=tuple(sigma_rad[i].tolist()),
-                source=source,
+                source=PoseSource.GNSS,
             ),
             camera=cameras[i],
             states_sigma=bool(stated[i]),
