@@ -840,7 +840,6 @@ def provenance_to_json(provenance: Provenance) -> str:
         "source_name": provenance.source_name,
         "source_sha256": provenance.source_sha256,
         "camera": provenance.camera,
-        "operator": provenance.operator,
         "settled": list(provenance.settled),
     }
     if provenance.film is not None:
@@ -852,6 +851,7 @@ def provenance_from_json(text: str) -> Provenance:
     """Parse a provenance; inverse of `provenance_to_json`."""
     value = json.loads(text)
     value["settled"] = tuple(value["settled"])
+    value.pop("operator", None)  # in rows of before, always null: the flight knows who flew it
     return Provenance(**value)
 
 

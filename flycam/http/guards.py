@@ -412,7 +412,6 @@ class Principal:
 
     token_id    of the token by which they, or their inviter, signed in; "": none
     sees_tiles  True if role and token reach tiles, whichever tile
-    is_viewer   True if the role is at least viewer
     """
 
     account: Account | None
@@ -420,14 +419,12 @@ class Principal:
     name: str = field(init=False, compare=False)
     token_id: str = field(init=False, compare=False)
     sees_tiles: bool = field(init=False, compare=False)
-    is_viewer: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         # computed once: the authenticator caches principals
         object.__setattr__(self, "name", self.account.name if self.account else "local")
         object.__setattr__(self, "token_id", self.account.token_id if self.account else "")
         object.__setattr__(self, "sees_tiles", self.has_role(Role.GUEST) and self.can_reach("GET", "/tiles"))
-        object.__setattr__(self, "is_viewer", self.has_role(Role.VIEWER))
 
     def has_role(self, role: Role) -> bool:
         """Return True if the principal has at least this role."""

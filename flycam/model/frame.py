@@ -28,7 +28,6 @@ class Provenance:
                    its origin: it goes into documents, tables and logs
     source_sha256  hex SHA-256 of the original bytes; also its key among the originals
     camera         maker and model as written in the file
-    operator       who flew or uploaded, if known
     settled        what the preflight check changed or decided for this frame, one sentence each
     film           hash of the video that a frame comes from (SHA-256 of its bytes, or of a stream's address
                    and beginning), which tells apart videos of one name; None: a photo
@@ -37,7 +36,6 @@ class Provenance:
     source_name: str
     source_sha256: str
     camera: str
-    operator: str | None = None
     settled: tuple[str, ...] = ()
     film: str | None = None
 

@@ -30,7 +30,7 @@ class TelemetrySample:
 
     height_m with height_datum: "EGM96", "ELLIPSOID", "TAKEOFF" (metres above the take-off point) or
     "UNKNOWN" (not stated by the source: never to be taken for a height above sea). relative_height_m is
-    always above take-off; ellipsoid_height_m above WGS84 where it is known beside height_m.
+    always above take-off.
 
     Yaw is clockwise from true north; pitch up positive; roll right wing down positive. Gimbal angles are
     absolute (world), not relative to the aircraft; sigma_gimbal_deg: 1-sigma, where a gimbal does not report
@@ -54,7 +54,6 @@ class TelemetrySample:
     gimbal_roll_deg: float = float("nan")
     sigma_gimbal_deg: float = float("nan")
     speed_mps: float = float("nan")
-    ellipsoid_height_m: float = float("nan")
     hfov_deg: float = float("nan")
     centre_height_m: float = float("nan")
     fix: str = "unknown"

@@ -54,7 +54,7 @@ from flycam.http.protocol import (
 from flycam.media.pixels import parse_photo
 from flycam.messages import _
 from flycam.model.access import MAX_CORNERS, RedactionReason, RedactionStep, Role
-from flycam.model.flight import Layer, derive_live_mosaic_id, is_flat_datum
+from flycam.model.flight import Flight, Layer, derive_live_mosaic_id, is_flat_datum
 from flycam.model.frame import NO_SOURCE
 from flycam.model.records import (
     BoundsLonLat,
@@ -553,7 +553,7 @@ def get_pixel_source(
         "pixel_m": compute_ground_pixel_m(mosaic.base_zoom, lat),
         "spot": locate_in_photo(grounds, frame.header.interior, frame.exterior, frame.dem_id, (lon, lat)),
         "ground": "plane" if is_flat_datum(found.vertical_datum) else "dem",
-        **_describe_frame(frame),
+        **_describe_frame(found, frame),
         "let_go": (
             None if line is None else {"at": format_iso(line.at_ns), "by": line.author, "box": line.box}
         ),
@@ -627,7 +627,7 @@ def get_oblique_photo(
     if found is None:
         return None
     spot = locate_in_photo(grounds, found.header.interior, found.exterior, found.dem_id, (lon, lat))
-    return {**_describe_frame(found), "spot": spot}
+    return {**_describe_frame(catalog.flights.flight(found.flight_id), found), "spot": spot}
 
 
 @router.get("/api/evidence/{sha256}")
@@ -771,16 +771,16 @@ def _contains(bounds: BoundsLonLat, lon: float, lat: float) -> bool:
     return west <= lon <= east and south <= lat <= north
 
 
-def _describe_frame(frame: FrameRecord) -> Json:
+def _describe_frame(flight: Flight, frame: FrameRecord) -> Json:
     provenance = frame.header.provenance
     return {
-        "flight_id": frame.flight_id,
+        "flight_id": flight.flight_id,
         "frame_id": frame.frame_id,
         "source_name": provenance.source_name,
         "source_sha256": provenance.source_sha256,
         "captured": format_iso(frame.header.captured_ns),
         "camera": provenance.camera,
-        "operator": provenance.operator,
+        "operator": flight.operator,
         "settled": list(provenance.settled),
         "gsd_m": frame.gsd_m,
         "pose_source": frame.exterior.source.value if frame.exterior else None,

@@ -160,7 +160,7 @@ class ReferenceImporter:
         """
         try:
             if things[0].kind is ReferenceKind.CHANGES:
-                self._import_changes(things[0], [self._read_payload(one.kind, one.sha256) for one in things])
+                self._import_changes([self._read_payload(one.kind, one.sha256) for one in things])
             else:
                 for thing in things:
                     payload = self._read_payload(thing.kind, thing.sha256)
@@ -310,7 +310,7 @@ class ReferenceImporter:
             return {}
         return {(one.code, one.valid_from): one for one in payload.communes}
 
-    def _import_changes(self, thing: FeedItem, payloads: Sequence[ChangesPayload]) -> None:
+    def _import_changes(self, payloads: Sequence[ChangesPayload]) -> None:
         """Append a server's decisions on an event's changes to the histories here.
 
         A decision is identified by its change and step. One here that is later than the received ones

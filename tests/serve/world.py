@@ -225,9 +225,7 @@ def add_flight(
         workspace.store, workspace.catalog.tiles, mosaic, origin=workspace.box, clock_ns=workspace.clock_ns
     ) as writer:
         for number, (tiles, sha256, at_ns) in enumerate(shots):
-            records.append(
-                _record(number, flight_id, tiles, sha256, at_ns, outlines[number], operator, datum)
-            )
+            records.append(_record(number, flight_id, tiles, sha256, at_ns, outlines[number], datum))
             writer.add(_patch(tiles, records[-1].frame_id, storm))
     records.append(_rejected(flight_id, shots[-1][2] + 4 * 10**9))
     workspace.catalog.frames.put(records)
@@ -328,7 +326,6 @@ def _record(
     sha256: str,
     at_ns: int,
     outline: shapely.Polygon,
-    operator: str | None,
     datum: str = "EGM96",
 ) -> FrameRecord:
     middle = outline.centroid
@@ -352,7 +349,6 @@ def _record(
             source_name=f"DJI_{number + 1:04d}.JPG",
             source_sha256=sha256,
             camera="DJI FC6310",
-            operator=operator,
             settled=("Giờ máy ảnh hiểu là UTC+7.",) if number == 0 else (),
         ),
     )
@@ -376,7 +372,6 @@ def _rejected(flight_id: str, at_ns: int) -> FrameRecord:
         hashlib.sha256(flight_id.encode()).hexdigest(),
         at_ns,
         shapely.Point(LON, LAT).buffer(0.001),
-        None,
     )
     return FrameRecord(
         header=good.header,

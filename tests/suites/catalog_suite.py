@@ -105,7 +105,6 @@ def frame(number: int, flight_id: str = "f1", **changes: object) -> FrameRecord:
             source_name=f"DJI_{number:04d}.JPG",
             source_sha256=hashlib.sha256(photo_of(number)).hexdigest(),
             camera="DJI FC6310",
-            operator="Trần Thị Bưởi",
             settled=("góc lăn 180° là bay thẳng đứng",),
         ),
     )

@@ -739,9 +739,8 @@ def is_matching_clock(newest: VideoFrame | None, clock: LiveClock) -> bool:
 class FlightPath:
     """Positions of an aircraft: bounded, thinned from the old end, full extent."""
 
-    def __init__(self, most: int = _MAX_PATH_POINTS, step_m: float = _TRACK_STEP_M) -> None:
+    def __init__(self) -> None:
         self._places: list[LonLat] = []
-        self._most, self._step_m = most, step_m
         self._recent: deque[LonLat] = deque(maxlen=16)
 
     @property
@@ -759,14 +758,14 @@ class FlightPath:
         return None
 
     def add(self, sample: TelemetrySample) -> None:
-        """Add a position, unless it is nearer than `step_m` to the last one."""
+        """Add a position, unless it is nearer than `_TRACK_STEP_M` to the last one."""
         place = _rounded(sample.lon_deg, sample.lat_deg)
-        if self._places and math.hypot(*_metres(self._places[-1], place)) < self._step_m:
+        if self._places and math.hypot(*_metres(self._places[-1], place)) < _TRACK_STEP_M:
             return
         self._places.append(place)
         self._recent.append(place)
-        if len(self._places) > self._most:
-            half = self._most // 2
+        if len(self._places) > _MAX_PATH_POINTS:
+            half = _MAX_PATH_POINTS // 2
             self._places = self._places[:half:2] + self._places[half:]
 
 

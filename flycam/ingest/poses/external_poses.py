@@ -27,7 +27,6 @@ from flycam.geometry.camera import InteriorOrientation, LensModel
 from flycam.geometry.pose import ExteriorOrientation, PoseSource, rotation_from_angle_axis, to_mat3
 from flycam.ingest.photos.calibration import fit_interior_to_photo, resolve_interior
 from flycam.ingest.photos.photo_reader import PhotoMetadata, make_display_names
-from flycam.ingest.poses import pose_table
 from flycam.ingest.poses.block_positions import (
     check_crs_accuracy,
 )
@@ -35,6 +34,9 @@ from flycam.ingest.poses.pose_table import (
     PoseRow,
     PositionRow,
     is_number,
+    is_positions_csv,
+    read_crs_csv,
+    read_datum_csv,
     read_poses_csv,
     read_positions_csv,
 )
@@ -427,7 +429,7 @@ def has_ground_control(path: Path) -> bool:
 @guard_foreign_reader
 def has_only_positions(path: Path) -> bool:
     """Return True if a pose file gives positions of photos without angles."""
-    return not _is_json(path) and pose_table.has_only_positions(path)
+    return not _is_json(path) and is_positions_csv(path)
 
 
 @guard_foreign_reader
@@ -444,17 +446,17 @@ def read_poses(path: Path, *, vertical_datum: str, work_crs: str | None = None) 
 def read_stated_datum(path: Path) -> str | None:
     """Return the vertical datum that a file states; only a table can.
 
-    Raises as `pose_table.read_stated_datum`.
+    Raises as `read_datum_csv`.
     """
-    return None if _is_json(path) else pose_table.read_stated_datum(path)
+    return None if _is_json(path) else read_datum_csv(path)
 
 
 def read_stated_crs(path: Path) -> str | None:
     """Return the CRS of a file's positions, None for longitudes and latitudes.
 
-    Raises as `pose_table.read_stated_crs`.
+    Raises as `read_crs_csv`.
     """
-    return None if _is_json(path) else pose_table.read_stated_crs(path)
+    return None if _is_json(path) else read_crs_csv(path)
 
 
 def _is_json(path: Path) -> bool:

@@ -173,7 +173,6 @@ def read_poses_csv(
     crs: str | None = None,
     vertical_datum: str,
     work_crs: str | None = None,
-    source: PoseSource = PoseSource.GNSS,
 ) -> list[PoseRow]:
     """Read the poses of a table in `work_crs`.
 
@@ -230,7 +229,7 @@ def read_poses_csv(
                 grid_scale=float(scale[i]),
                 sigma_position_m=tuple(sigma_m[i].tolist()),
                 sigma_attitude_rad=tuple(sigma_rad[i].tolist()),
-                source=source,
+                source=PoseSource.GNSS,
             ),
             camera=cameras[i],
             states_sigma=bool(stated[i]),
@@ -252,7 +251,7 @@ class PositionRow:
     sigma_m: tuple[float, float, float] | None
 
 
-def has_only_positions(path: Path) -> bool:
+def is_positions_csv(path: Path) -> bool:
     """Return True if a table gives positions of photos without angles.
 
     Raises SourceUnreadable as reading does.
@@ -277,7 +276,7 @@ def read_positions_csv(path: Path) -> list[PositionRow]:
         _find(columns, _LONLAT),
         _find(columns, (_UP,)),
     )
-    assert name_at is not None  # noqa: S101 - checked by has_only_positions
+    assert name_at is not None  # noqa: S101 - checked by is_positions_csv
     if lonlat_at is not None:
         lonlat = _numbers([[_decimal(row[i]) for i in lonlat_at] for row in rows], [0, 1], path)
         _require_on_earth(lonlat, path)
@@ -362,7 +361,7 @@ def _require_on_earth(places: Floats, path: Path) -> None:
         )
 
 
-def read_stated_datum(path: Path) -> str | None:
+def read_datum_csv(path: Path) -> str | None:
     """Return the vertical datum that a table states, EGM96, EGM2008 or ELLIPSOID.
 
     From the column vertical_datum, else the height axis of its .prj; None where it states none. Raises
@@ -388,7 +387,7 @@ def read_stated_datum(path: Path) -> str | None:
     return words.pop() or None
 
 
-def read_stated_crs(path: Path) -> str | None:
+def read_crs_csv(path: Path) -> str | None:
     """Return the CRS of a table's x and y, or of a geo.txt.
 
     None where its positions are longitudes and latitudes. Raises SourceUnreadable and CrsMissing as

@@ -637,7 +637,6 @@ def make_samples(fields: KlvFields, origin: str, counts: Counter[str]) -> list[T
             gimbal_yaw_deg=float(fields.gimbal[i, 0]),
             gimbal_pitch_deg=float(fields.gimbal[i, 1]),
             gimbal_roll_deg=float(fields.gimbal[i, 2]),
-            ellipsoid_height_m=float(fields.height_ellipsoid_m[i]),
             hfov_deg=float(fields.fov[i, 0]),
             centre_height_m=float(centre_height[i]),
             origin=origin,

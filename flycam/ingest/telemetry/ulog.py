@@ -105,7 +105,7 @@ def read_topics(path: Path, wanted: Collection[str]) -> ULogTopics:
         raise make_unopenable(path, error) from error
 
 
-def is_number(dtype: np.dtype[np.void], name: str, length: int = 0) -> bool:
+def _has_numbers(dtype: np.dtype[np.void], name: str, length: int = 0) -> bool:
     """Return True if a record has a numeric field of that name.
 
     One number, or a row of `length`.
@@ -224,7 +224,7 @@ class _Scan:
             dtype = np.dtype(layout)
         except ValueError:  # two fields of one name
             return _UNDESCRIBED
-        is_sound = dtype.itemsize <= _MAX_BYTES and is_number(dtype, "timestamp")
+        is_sound = dtype.itemsize <= _MAX_BYTES and _has_numbers(dtype, "timestamp")
         return dtype if is_sound else _UNDESCRIBED
 
     def _size(self, kind: str, depth: int = 1) -> int:
@@ -260,7 +260,7 @@ _EARLIEST_US = EARLIEST_NS // 1000
 _FIX_3D = 3
 _FIXES = {0: "none", 1: "none", 2: "2d", 3: "3d", 4: "dgps", 5: "rtk_float", 6: "rtk_fixed"}
 _OLD_PLACE = ("lat", "lon", "alt")
-_NEW_PLACE = ("latitude_deg", "longitude_deg", "altitude_msl_m", "altitude_ellipsoid_m")
+_NEW_PLACE = ("latitude_deg", "longitude_deg", "altitude_msl_m")
 _FIX = ("time_utc_usec", "fix_type", "vel_m_s")
 # Fields without which a topic is useless, in each PX4 dialect.
 _NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -315,7 +315,7 @@ def _first(topics: ULogTopics, *names: str) -> Records:
 
 
 def _has(records: Records, fields: tuple[str, ...]) -> bool:
-    return all(is_number(records.dtype, field, _LENGTHS.get(field, 0)) for field in fields)
+    return all(_has_numbers(records.dtype, field, _LENGTHS.get(field, 0)) for field in fields)
 
 
 def _utc_offset_us(gps: Records, path: Path) -> int:
@@ -339,9 +339,9 @@ def _track(
     """
     fused = _first(topics, "vehicle_global_position")
     rows = fused if len(fused) else gps[gps["fix_type"] >= _FIX_3D]
-    place, sea, ellipsoid = _places(rows)
+    place, sea = _places(rows)
     sound = (np.abs(place) > 0).any(axis=1) & np.isfinite(place).all(axis=1) & _valid(rows)
-    rows, place, sea, ellipsoid = rows[sound], place[sound], sea[sound], ellipsoid[sound]
+    rows, place, sea = rows[sound], place[sound], sea[sound]
     t = rows["timestamp"].astype(np.float64)
     body = _attitude_at(t, _first(topics, "vehicle_attitude"))
     gimbal = _gimbal_at(t, topics, body[:, 0])
@@ -362,7 +362,6 @@ def _track(
             gimbal_pitch_deg=float(gimbal[i, 1]),
             gimbal_roll_deg=float(gimbal[i, 2]),
             speed_mps=float(speed[i]),
-            ellipsoid_height_m=float(ellipsoid[i]),
             fix=fix[i],
             origin=origin,
         )
@@ -370,19 +369,15 @@ def _track(
     ]
 
 
-def _places(rows: Records) -> tuple[Floats, Floats, Floats]:
-    """Return N×2 degrees, height above sea and above the ellipsoid.
-
-    In any PX4 dialect.
-    """
+def _places(rows: Records) -> tuple[Floats, Floats]:
+    """Return N×2 degrees and height above sea, in any PX4 dialect."""
     if _has(rows, _NEW_PLACE):
-        found = [rows[n] for n in ("longitude_deg", "latitude_deg", "altitude_msl_m", "altitude_ellipsoid_m")]
+        found = [rows[n] for n in ("longitude_deg", "latitude_deg", "altitude_msl_m")]
     else:
         degrees, metres = (1e-7, 1e-3) if np.issubdtype(rows["lat"].dtype, np.integer) else (1.0, 1.0)
-        high = rows["alt_ellipsoid"] if _has(rows, ("alt_ellipsoid",)) else np.full(len(rows), np.nan)
-        found = [rows["lon"] * degrees, rows["lat"] * degrees, rows["alt"] * metres, high * metres]
-    lon, lat, sea, ellipsoid = (np.asarray(v, dtype=np.float64) for v in found)
-    return np.stack([lon, lat], axis=1), sea, ellipsoid
+        found = [rows["lon"] * degrees, rows["lat"] * degrees, rows["alt"] * metres]
+    lon, lat, sea = (np.asarray(v, dtype=np.float64) for v in found)
+    return np.stack([lon, lat], axis=1), sea
 
 
 def _valid(rows: Records) -> NDArray[np.bool_]:

@@ -271,14 +271,14 @@ def join_tracks(
     u, v = offset[frame_a] + i, offset[frame_b] + j
     label = label_components(nodes, u, v)
     for __ in range(_ROUNDS):
-        torn = _in_conflict(label, frame_of, nodes)[label[u]]
+        torn = _in_conflict(label, frame_of)[label[u]]
         if not torn.any():
             break
         # a wrong link joins two points: drop the least similar third of a component's links, and test again
         weak = torn & _least_third(label[u], cosine)
         u, v, cosine = u[~weak], v[~weak], cosine[~weak]
         label = label_components(nodes, u, v)
-    clean = ~_in_conflict(label, frame_of, nodes)[label[u]]
+    clean = ~_in_conflict(label, frame_of)[label[u]]
     used = np.unique(np.concatenate([u[clean], v[clean]]))
     return sort_observations(label[used], frame_of[used], used - offset[frame_of[used]])
 
@@ -306,7 +306,7 @@ def _least_third(group: Indices, cosine: Floats) -> Bools:
     return least
 
 
-def _in_conflict(label: Indices, frame_of: Indices, nodes: int) -> Bools:
+def _in_conflict(label: Indices, frame_of: Indices) -> Bools:
     """Return True for each component that holds two features of one frame."""
     size = np.bincount(label)
     joined = size[label] > 1

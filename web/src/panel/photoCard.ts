@@ -225,8 +225,7 @@ export class PhotoCard {
       ...finished(pixel, flight),
     ];
     if (pixel.camera) facts.push([t("camera"), pixel.camera]);
-    const operator = pixel.operator ?? flight.operator;
-    if (operator) facts.push([t("operator"), operator]);
+    if (pixel.operator) facts.push([t("operator"), pixel.operator]);
     return el(
       "div",
       {},
