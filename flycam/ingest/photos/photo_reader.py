@@ -53,6 +53,8 @@ class PhotoMetadata:
     rtk_flag         DJI RtkFlag: 0 none, 16 single, 34 float, 50 fixed
     rtk_std_m        (lon, lat, height) standard deviations
     horizontal_error_m  EXIF GPSHPositioningError: the receiver's own horizontal error
+    calibrated_focal_px  focal length alone, in pixels of the image that the calibration describes: where no
+                   centre is stated, of this photo
     calibrated_centre_px  optical centre from the corner of the image that the calibration describes: for DJI
                    its middle, for Skydio the principal point
     dewarped         True if the maker states that the pixels are already undistorted (DJI DewarpFlag)
@@ -61,12 +63,15 @@ class PhotoMetadata:
     remarks          remarks of the reader ("XMP holds an entity declaration: ignored")
 
     Angles as written, never judged. `gimbal` follows DJI's convention in every dialect that fills it: pitch
-    -90 looks straight down, yaw clockwise from north. `camera` holds the "Camera:" (Pix4D) vocabulary as
-    written, whose pitch 0 looks straight down or at the horizon (the flight tells which), and nothing else.
-    `aircraft` holds the body's yaw, pitch and roll; senseFly's fixed camera has only these.
+    -90 looks straight down, yaw clockwise from north, positive roll lowers the right side. `camera` holds the
+    "Camera:" (Pix4D) vocabulary as written, whose pitch 0 looks straight down or at the horizon (the flight
+    tells which), and nothing else. `aircraft` holds the body's yaw, pitch and roll; senseFly's fixed camera
+    has only these.
 
     absolute_altitude_m   the maker's height above sea level; its datum is to be resolved
-    ellipsoid_altitude_m  height above the ellipsoid where the maker states it (senseFly AltitudeWGS84)
+    relative_altitude_m   height above take-off
+    ellipsoid_altitude_m  height above the ellipsoid (senseFly AltitudeWGS84, repeated by its EXIF altitude);
+                          heights are not resolved from it
     direction_deg         EXIF GPSImgDirection; direction_reference "T" true north, "M" magnetic
     f_number              aperture
     focal_plane_px_per_mm EXIF FocalPlaneXResolution per millimetre, of the full-size image
@@ -608,7 +613,6 @@ def _compose(
     model = exif.model or values.get("tiff:Model", "")
     dialect = detect_dialect(values, maker)
     fields = map_fields(dialect, values)
-    fields.setdefault("serial", exif.serial)
     if dialect is Dialect.NONE:
         if exif.dji_note:
             dialect = Dialect.DJI
@@ -627,7 +631,7 @@ def _compose(
         band_name=fields.get("band_name", ""),
         ev100=compute_ev100(exif.f_number, exif.exposure_s, exif.iso),
     )
-    return PhotoMetadata(
+    stated_in_exif = PhotoMetadata(
         path=path,
         name=to_visible(path.name),
         size_bytes=head.size_bytes,
@@ -638,6 +642,7 @@ def _compose(
         orientation=exif.orientation,
         maker=maker,
         model=model,
+        serial=exif.serial,
         focal_mm=exif.focal_mm,
         focal35_mm=exif.focal35_mm,
         focal_plane_px_per_mm=exif.focal_plane_px_per_mm,
@@ -657,8 +662,8 @@ def _compose(
         direction_reference=exif.direction_reference,
         software=exif.software or values.get("xmp:CreatorTool", ""),
         remarks=remarks,
-        **fields,
     )
+    return replace(stated_in_exif, **fields)
 
 
 def _from_dji_note(note: dict[str, float]) -> dict[str, Any]:

@@ -224,9 +224,12 @@ def _by_pattern(text: str) -> dict[str, str]:
 # -- Vocabularies of the makers, mapped to fields of `PhotoMetadata` -------------------------------
 #
 # `_FIELD_NAMES` is the one table: a row a maker, a column a field. A new maker is a new row, its `Dialect`,
-# its branch in `detect_dialect`, and the prefix of its namespace in `_PREFIXES`. Names, senses and units of
-# the fields are those of `photo_reader.PhotoMetadata`; what a maker means otherwise (another zero of its
-# pitch, feet) is converted in `map_fields`. Sources are in docs/formats, a page for each maker.
+# its branch in `detect_dialect`, and the prefix of its namespace in `_PREFIXES` (the address in lower case,
+# without "http://" and the last slash). Names, senses and units of the fields are those of
+# `photo_reader.PhotoMetadata`, and go before what EXIF states; what a maker means otherwise (another zero
+# of its pitch, feet) is converted in `map_fields`. The preflight check knows two dialects by name: BEBOP's
+# nose camera (`preflight/attitude.py`) and SENSEFLY's ellipsoidal EXIF altitude (`preflight/altitude.py`).
+# Sources are in docs/formats, a page for each maker.
 
 
 Values = Mapping[str, str]

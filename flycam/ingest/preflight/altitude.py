@@ -301,8 +301,6 @@ def _absolute_heights(table: FlightTable, datum: str, mode: HeightMode) -> Float
     rtk = table.rtk_flag >= RTK_FLOAT
     sensefly = np.array([p.dialect is Dialect.SENSEFLY for p in table.photos], dtype=bool)
     from_exif = np.isnan(table.absolute_m) | (mode is HeightMode.EXIF)
-    if mode is HeightMode.ABSOLUTE:
-        from_exif &= np.isnan(table.absolute_m)
     raw = np.where(from_exif, table.exif_m, table.absolute_m)
     ellipsoidal = rtk | (from_exif & sensefly)
     if is_flat_datum(datum):

@@ -13,7 +13,7 @@ from PIL import Image
 from flycam.errors import SourceUnreadable
 from flycam.ingest.photos.photo_reader import read_metadata, read_photos
 from flycam.ingest.photos.photo_search import search_photos
-from flycam.ingest.photos.xmp import Dialect
+from flycam.ingest.photos.xmp import _FIELD_NAMES, Dialect
 from tests.ingest.photos.handmade import (
     DJI_SPACE,
     DRILL_SPACE,
@@ -74,6 +74,15 @@ def test_drill_mark(tmp_path: Path) -> None:
     for words in ("flycam DIỄN TẬP 7", "DIEN TAP - flycam drill, not a real event"):
         described = jpeg(exif=exif_block({0x010E: words}))
         assert read_metadata(written(tmp_path, "b.jpg", described)).is_drill
+
+
+def test_a_makers_value_goes_before_exifs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any field may be a maker's, those that EXIF states too."""
+    monkeypatch.setitem(_FIELD_NAMES, Dialect.DJI, {"horizontal_error_m": "drone-dji:Error"})
+    exif = exif_block(gps={**gps_of(104.771, 21.885, 912.0), 0x1F: 4.5})
+    for packet, error_m in ((dji_xmp(Error="0.8"), 0.8), (dji_xmp(RtkFlag="0"), 4.5)):
+        photo = read_metadata(written(tmp_path, "a.jpg", jpeg(exif=exif, xmp=packet)))
+        assert (photo.dialect, photo.horizontal_error_m) == (Dialect.DJI, error_m)
 
 
 def test_png_with_xmp_and_a_raw_profile(tmp_path: Path) -> None:
