@@ -194,6 +194,11 @@ class MatchImageCache:
                 self._trim(number)
             return made
 
+    def clear(self) -> None:
+        """Drop all images; they are read again where they are requested."""
+        with self._lock:
+            self._held.clear()
+
     def _read(self, number: int) -> _Held:
         view, width = self._views[number], self._finest[number]
         grey = cv2.cvtColor(self._pixels_of(view.frame_id), cv2.COLOR_RGB2GRAY)

@@ -213,7 +213,20 @@ def fit_laying_surface(
     """
     known = np.isfinite(finished.dz_m)
     dz = np.where(known, finished.dz_m, np.float32(0.0))
-    weight = _weigh(found, dz + np.nan_to_num(ground_m), straight.px_per_m, straight.posts.spacing_m)
+    laying_dz = _flatten_bends(
+        dz, *_weigh_heights(found, finished, dz, ground_m, straight), ground_m, straight
+    )
+    return np.where(known, laying_dz, np.float32(np.nan))
+
+
+def _weigh_heights(
+    found: SweepLikeness, finished: FilledHeights, dz: Singles, ground_m: Singles, straight: NadirViews
+) -> tuple[Singles, Bools, Bools]:
+    """Return weights of heights dz, which of them are firm, and which are kept where they bend images.
+
+    As `fit_laying_surface`; 0 where the flight's heights are not known.
+    """
+    weight = _rate_firmness(found, dz + np.nan_to_num(ground_m), straight.px_per_m, straight.posts.spacing_m)
     # what is seen where the terrain is used is its cover
     covered_m = np.hypot(finished.terrain_sigma_m, np.nan_to_num(finished.cover_m))
     sigma_m = np.where(finished.support, finished.sigma_m, covered_m)
@@ -222,15 +235,13 @@ def fit_laying_surface(
     covered_px = covered_m * straight.px_per_m.max()
     thin = 1.0 / (1.0 + (covered_px / _MAX_COVER_PX) ** _STEEPNESS)
     weights = np.maximum(np.maximum(weight, loose), np.where(found.views < 2, thin, 0.0))
-    weights[~known] = 0.0
-    firm = weight >= _MIN_FIRM_WEIGHT
+    weights[~np.isfinite(finished.dz_m)] = 0.0
     sure = (np.nan_to_num(found.likeness) >= _SURE_LIKENESS) & (found.views >= _MIN_VIEWS)
     # at the edge of leaves the windows of the likeness still hold firm ground, the heights are the leaves'
     sure = cv2.erode(sure.astype(np.uint8), np.ones((_EDGE_POSTS, _EDGE_POSTS), np.uint8)) > 0
     # no image was compared: only the terrain is known
     sure |= found.views == 0
-    laying_dz = _flatten_bends(dz, weights.astype(np.float32), firm, sure, ground_m, straight)
-    return np.where(known, laying_dz, np.float32(np.nan))
+    return weights.astype(np.float32), weight >= _MIN_FIRM_WEIGHT, sure
 
 
 def _flatten_bends(
@@ -279,7 +290,9 @@ def _evened(dz: Singles, side: int) -> Singles:
     return dz
 
 
-def _weigh(found: SweepLikeness, height_m: Singles, bend_px_per_m: Singles, spacing_m: float) -> Singles:
+def _rate_firmness(
+    found: SweepLikeness, height_m: Singles, bend_px_per_m: Singles, spacing_m: float
+) -> Singles:
     """Return the firmness of each height, 0 … 1 (rows×cols)."""
     bent_px = compute_plane_residuals(height_m, count_odd_posts(_PLANE_M, spacing_m)) * bend_px_per_m
     above = np.maximum(np.nan_to_num(found.likeness) - np.float32(_MIN_LIKENESS), np.float32(1e-4))
@@ -760,6 +773,9 @@ def refine_surface(
             "fine", _CORE_POSTS, plan.fine, ground + search.base_m, search, views, plan, options
         )
         fine = _assembled_sweep(near, by(near), progress)
+    # The steps that follow hold as many grids again: images and what the sweeps alone needed make room.
+    shelf.clear()
+    del wide, coarse, near
     finished = fill_heights(fine, search.base_m, ground, plan.fine.spacing_m, options)
     straight = find_nadir_views(views, plan.fine, ground + finished.dz_m)
     laying_m = fit_laying_surface(fine, finished, ground, straight)
