@@ -80,7 +80,7 @@ export function markCentre(line: MarkLine): LonLat {
   return [mean(0), mean(1)];
 }
 
-/** As packs tell them (`order_of`): people to be rescued first, what nobody has taken up before what somebody has, what is done last. */
+/** As packs tell them (`model.board.rank_mark`): people to be rescued first, what nobody has taken up before what somebody has, what is done last. */
 export function compareUrgency(a: MarkLine, b: MarkLine): number {
   const rank = ({ properties: { kind, status } }: MarkLine): number => (status === "done" ? 4 : 0) + (kind === "rescue" ? 0 : 2) + (status === "open" ? 0 : 1);
   return rank(a) - rank(b);
