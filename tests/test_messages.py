@@ -6,8 +6,9 @@ import json
 import pickle
 import re
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,13 +16,27 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from flycam import messages
-from flycam.change.export import MEDIA_TYPES, SUFFIXES
+from flycam.change.export import MEDIA_TYPES, SUFFIXES, ExportFormat
 from flycam.cli.products import export_changes_command
 from flycam.errors import FrameRejected, InputUnusable
 from flycam.messages import Message, _, decode_message, encode_message, join, ngettext
 from flycam.model.access import Role
-from flycam.model.board import Access, ChangeKind, Condition, LayerKind, MarkKind, MarkStatus, RoadStatus
-from flycam.model.flight import Layer
+from flycam.model.board import (
+    ACCESS_NAMES,
+    CHANGE_KIND_NAMES,
+    LAYER_KIND_NAMES,
+    MARK_KIND_NAMES,
+    MARK_STATUS_NAMES,
+    ROADS_SAY_NAMES,
+    Access,
+    ChangeKind,
+    Condition,
+    LayerKind,
+    MarkKind,
+    MarkStatus,
+    RoadStatus,
+)
+from flycam.model.flight import CLASSIFICATION_NAMES, LAYER_NAMES, Classification, Layer
 from tests.browser.words import WEB, all_words
 from tests.texts import pair
 
@@ -79,12 +94,35 @@ def test_the_page_has_a_word_for_every_code_of_the_server(group: str, codes: Ite
     assert not missing
 
 
-def test_the_page_and_the_command_offer_what_the_server_does() -> None:
+@pytest.mark.parametrize(
+    ("codes", "names"),
+    [
+        (ChangeKind, CHANGE_KIND_NAMES),
+        (LayerKind, LAYER_KIND_NAMES),
+        (MarkKind, MARK_KIND_NAMES),
+        (MarkStatus, MARK_STATUS_NAMES),
+        (Access, ACCESS_NAMES),
+        (RoadStatus, ROADS_SAY_NAMES),
+        (Layer, LAYER_NAMES),
+        (Classification, CLASSIFICATION_NAMES),
+    ],
+)
+def test_reports_and_commands_have_a_name_for_every_code(
+    codes: Iterable[str], names: Mapping[str, Message]
+) -> None:
+    assert {*codes} == names.keys()
+
+
+def test_the_page_the_command_and_the_documents_offer_what_the_server_does() -> None:
     def list_rows(path: str, row: str) -> set[str]:
         return set(re.findall(row, (WEB / path).read_text(encoding="utf-8"), re.MULTILINE))
 
     assert list_rows("marks.ts", r"^  (\w+): \{ plate:") == {*MarkKind} - {MarkKind.SECTOR}
     assert list_rows("changes/types.ts", r'^  \["(\w+)", "') == MEDIA_TYPES.keys()
+    assert get_args(ExportFormat) == (*MEDIA_TYPES,)
+    docs = FLYCAM.parent / "docs"
+    assert "|".join(SUFFIXES) in (docs / "operations.md").read_text("utf-8")
+    assert "|".join(MEDIA_TYPES) in (docs / "formats/changes.md").read_text("utf-8")
     assert [one for one in SUFFIXES if one not in str(export_changes_command.help)] == []
 
 

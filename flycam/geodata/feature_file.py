@@ -29,6 +29,7 @@ from flycam.model.text import to_visible_lines
 from flycam.storage.files import move_into_place
 
 Floats = NDArray[np.float64]
+# of those that `restrict_vector_drivers` leaves a process that has read a layer
 _DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
 
 

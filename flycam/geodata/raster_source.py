@@ -52,6 +52,7 @@ from flycam.storage.files import require_regular
 os.environ["PROJ_NETWORK"] = "OFF"
 
 VECTOR_DRIVERS = frozenset({"GeoJSON", "GPKG", "ESRI Shapefile", "KML", "LIBKML"})
+"""Formats of features read here, those that `feature_file` writes among them."""
 
 RASTER_DRIVERS = ("GTiff", "SRTMHGT", "JPEG", "PNG", "JP2OpenJPEG")
 """Formats of images and heights that name no other file."""

@@ -184,7 +184,7 @@ def _draw(page: Page, room: Room) -> ChangeVersion:
 
 
 def _take_away(page: Page, accepted: set[str], folder: Path) -> None:
-    """Every format is opened by who reads it elsewhere: only what was confirmed is in it."""
+    """What GDAL opens is opened elsewhere: only what was confirmed is in it."""
     for name in ("gpkg", "geojson"):
         with page.expect_download() as taken:
             page.locator(f'[data-kept="{name}"]').click()

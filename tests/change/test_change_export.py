@@ -68,7 +68,7 @@ def workspace(tmp_path: Path) -> Workspace:
     return one
 
 
-@pytest.mark.parametrize("ending", [".gpkg", ".geojson", ".kmz"])
+@pytest.mark.parametrize("ending", sorted({*SUFFIXES} - {".csv", ".xml"}))
 def test_gdal_opens_what_is_confirmed_and_nothing_else(
     workspace: Workspace, tmp_path: Path, ending: str
 ) -> None:

@@ -10,9 +10,16 @@ import shapely
 from flycam.errors import StorageFailed
 from flycam.geodata.crs import transform_points
 from flycam.geodata.feature_file import FeatureLayer, write_features
+from flycam.geodata.vector_file import restrict_vector_drivers
 
 CRS = "EPSG:32648"
 HERE = np.array([430_000.0, 2_400_000.0])
+
+
+@pytest.fixture(autouse=True)
+def restricted() -> None:
+    """As in every process that has read a layer."""
+    restrict_vector_drivers()
 
 
 def _squares(count: int) -> FeatureLayer:

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import type { LonLat, Session } from "./api";
 import { t } from "./i18n";
-import { canAdminister, canWrite, compareUrgency, isGuest, listUrgent, markCentre, markVertices, type MarkKind, type MarkLine, type MarkStatus } from "./marks";
+import { markSvg } from "./map/markSymbols";
+import { canAdminister, canWrite, compareUrgency, formatMarkKind, isGuest, listMarkKinds, listUrgent, markCentre, markVertices, type MarkKind, type MarkLine, type MarkStatus } from "./marks";
 
 const mark = (kind: MarkKind, status: MarkStatus): MarkLine => ({ type: "Feature", geometry: { type: "Point", coordinates: [104, 21] }, properties: { kind, status } as MarkLine["properties"] });
 
@@ -32,4 +33,10 @@ test("an outline is sent without its last corner, and stands at its middle", () 
   const sector: MarkLine = { ...mark("sector", "open"), geometry: { type: "Polygon", coordinates: [ring] } };
   expect([markVertices(sector), markCentre(sector)]).toEqual([ring.slice(0, -1), [105, 22]]);
   expect([markVertices(mark("crack", "open")), markCentre(mark("crack", "open"))]).toEqual([[[104, 21]], [104, 21]]);
+});
+
+test("a kind of a newer server is shown as it is called there, and a change leaves it", () => {
+  const kind = "of_a_newer_server" as MarkKind;
+  expect([formatMarkKind(kind), formatMarkKind("crack"), markSvg(kind, "open")]).toEqual([kind, t("mark_crack"), markSvg("other", "open")]);
+  expect([listMarkKinds(false, kind), listMarkKinds(false, "crack"), listMarkKinds(true, "sector")]).toEqual([[...listMarkKinds(false), kind], listMarkKinds(false), ["sector"]]);
 });

@@ -1,7 +1,7 @@
 /** Field marks and search sectors, as the server tells of them. */
 
 import type { LonLat, Session } from "./api";
-import { t } from "./i18n";
+import { t, translateOr } from "./i18n";
 
 export const MARK_INK = "#14202b";
 /** Kinds of points in the order of the form, each with the drawing on its plate. */
@@ -13,7 +13,7 @@ export const POINT_SIGNS = {
   assembly: { plate: "#009e73", ink: "#fff", glyph: "M6 3h2v1h11l-3 4.5L19 13H8v8H6z" },
   other: { plate: "#fff", ink: MARK_INK, glyph: "M10.4 4h3.2l-.5 10h-2.2zM10.4 16.5h3.2V20h-3.2z" },
 };
-export const POINT_KINDS = Object.keys(POINT_SIGNS) as (keyof typeof POINT_SIGNS)[];
+const POINT_KINDS = Object.keys(POINT_SIGNS) as (keyof typeof POINT_SIGNS)[];
 export const MARK_STATUSES = ["open", "doing", "done", "removed"] as const;
 
 export type MarkKind = keyof typeof POINT_SIGNS | "sector";
@@ -80,7 +80,7 @@ export function markCentre(line: MarkLine): LonLat {
   return [mean(0), mean(1)];
 }
 
-/** As packs tell them (`order_of`): people to be rescued first, what nobody has taken up before what somebody has, what is done last. */
+/** As packs tell them (`model.board.rank_mark`): people to be rescued first, what nobody has taken up before what somebody has, what is done last. */
 export function compareUrgency(a: MarkLine, b: MarkLine): number {
   const rank = ({ properties: { kind, status } }: MarkLine): number => (status === "done" ? 4 : 0) + (kind === "rescue" ? 0 : 2) + (status === "open" ? 0 : 1);
   return rank(a) - rank(b);
@@ -99,7 +99,12 @@ export function listUrgent(lines: readonly MarkLine[]): string[] {
 }
 
 export function formatMarkKind(kind: MarkKind): string {
-  return t(`mark_${kind}`);
+  return translateOr(`mark_${kind}`, kind);
+}
+
+/** Kinds that a mark may be given; what it is already stays among them, though only a newer server knows it. */
+export function listMarkKinds(isSector: boolean, kind?: MarkKind): readonly MarkKind[] {
+  return [...new Set<MarkKind>([...(isSector ? (["sector"] as const) : POINT_KINDS), ...(kind ? [kind] : [])])];
 }
 
 export function formatMarkStatus(status: MarkStatus): string {

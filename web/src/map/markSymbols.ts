@@ -15,7 +15,8 @@ export function markSvg(kind: MarkKind, status: MarkStatus): string {
   if (kind === "sector") {
     return `${open}<rect x="1" y="6" width="36" height="26" fill="#6f7f5f"/><path d="M6 26 9 11l18-2 5 12-9 7z" fill="rgba(0,114,178,.35)" stroke="#fff" stroke-width="5"/><path d="M6 26 9 11l18-2 5 12-9 7z" fill="none" stroke="#0072b2" stroke-width="3" stroke-dasharray="6 3"/></svg>`;
   }
-  const { plate, ink, glyph } = POINT_SIGNS[kind];
+  // a page left open while the server was replaced may meet a kind that it does not know
+  const { plate, ink, glyph } = kind in POINT_SIGNS ? POINT_SIGNS[kind] : POINT_SIGNS.other;
   return `${open}<g${pale}><path d="M19 1.5 36.5 19 19 36.5 1.5 19z" fill="${plate}" stroke="#fff" stroke-width="2.5"/><path d="M19 .5 37.5 19 19 37.5.5 19z" fill="none" stroke="${MARK_INK}" stroke-width="1.3"/><path transform="translate(9.4 9.4) scale(0.8)" d="${glyph}" fill="${ink}"/></g>${tick}</svg>`;
 }
 

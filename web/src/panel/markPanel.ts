@@ -12,7 +12,7 @@ import {
   markCentre,
   newMarkId,
   markVertices,
-  POINT_KINDS,
+  listMarkKinds,
   MARK_STATUSES,
   formatMarkStatus,
   type MarkRequest,
@@ -218,7 +218,7 @@ export class MarkPanel {
   private edit(mark: MarkLine | null, places: LonLat[]): void {
     const before = mark?.properties;
     const isSector = places.length > 1;
-    const kinds: readonly MarkKind[] = isSector ? ["sector"] : POINT_KINDS;
+    const kinds = listMarkKinds(isSector, before?.kind);
     const kind = choice("kind", kinds, before?.kind ?? kinds[0] ?? "other", formatMarkKind);
     const statuses = before ? MARK_STATUSES : MARK_STATUSES.filter((one) => one !== "removed");
     const status = choice("status", statuses, before?.status ?? "open", formatMarkStatus);
