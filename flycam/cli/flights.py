@@ -88,8 +88,8 @@ def worker_command(
     *, data_dir: str | None, threads: int | None, is_scheduler: bool, file: Path | None
 ) -> Output:
     """Work for the ingests and finishes of other machines (FLYCAM_CLUSTER) until stopped."""
-    from flycam.cli.output import limit_to_one_arena
     from flycam.concurrency import count_workers
+    from flycam.memory import limit_to_one_arena
 
     if file is not None:
         # Write the file that lets machines into the cluster.
@@ -1021,9 +1021,9 @@ def ingest_command(*, data_dir: str | None, **options: Any) -> Output:
     """Photos, or a film, to a mosaic in the store, on terrain, clipped to communes."""
     if (film := find_single_video(options["paths"])) is not None:
         return ingest_video(data_dir, film, options)
-    from flycam.cli.output import limit_to_one_arena
     from flycam.ingest.photos.photo_reader import prefetch_photos
     from flycam.ingest.photos.photo_search import search_photos
+    from flycam.memory import limit_to_one_arena
 
     limit_to_one_arena()
     with prefetch_photos(search_photos(options["paths"]).photos) as early:  # while the libraries are loaded

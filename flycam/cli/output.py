@@ -9,7 +9,6 @@ or reorder what is read.
 
 from __future__ import annotations
 
-import ctypes
 import getpass
 import logging
 import os
@@ -439,30 +438,6 @@ def open_workspace(
         notify_wait=print_line if waits else None,
     ) as workspace:
         yield workspace, settings
-
-
-# -- Memory allocation of the C library: one heap for all threads, and pages that are reused -------
-
-
-_ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1  # from glibc's malloc.h
-_MMAP_THRESHOLD_BYTES = 64 << 20
-_TRIM_THRESHOLD_BYTES = 128 << 20
-
-
-def limit_to_one_arena() -> None:
-    """Let threads share one heap that holds pixel arrays too.
-
-    Call it before threads are started. By default each thread has a heap of its own that keeps what it once
-    needed, and large arrays are mapped and returned every time: an ingest then takes 65 MB more and twice as
-    many page faults. Does nothing where the C library is not glibc.
-    """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_ARENA_MAX, 1)
-        mallopt(_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
-        mallopt(_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
 
 
 # -- Journal entries of running commands, by which a node resumes them after a power cut -----------

@@ -600,9 +600,9 @@ def solve_radiometry(
     keys = sorted(set(cameras))
     flat = make_identity_radiometry(overviews.frame_ids, tuple(cameras))
     footprints = _Footprints.from_samples(samples)
-    pairs = _Pairs.among(
-        _Samples.joined(samples), np.array([keys.index(c) for c in cameras], dtype=np.int64), footprints
-    )
+    joined = _Samples.joined(samples)
+    samples.clear()
+    pairs = _Pairs.among(joined, np.array([keys.index(c) for c in cameras], dtype=np.int64), footprints)
     if pairs.first.size == 0:
         return flat
     return _with_headroom(_solve(flat, keys, pairs, footprints), looks)
@@ -724,9 +724,9 @@ class _Pairs:
     def among(cls, samples: _Samples, camera_of_frame: NDArray[np.int64], footprints: _Footprints) -> _Pairs:
         """Pair each sample with the next few of its cell, cyclically in frame order."""
         samples = samples.take(np.lexsort((samples.frame, samples.cell)))
-        _, start, count = np.unique(samples.cell, return_index=True, return_counts=True)
-        start, size = np.repeat(start, count), np.repeat(count, count)
-        index = np.arange(samples.cell.size)
+        _, begins, sizes = np.unique(samples.cell, return_index=True, return_counts=True)
+        start, size = (np.repeat(one, sizes).astype(np.int32) for one in (begins, sizes))
+        index = np.arange(samples.cell.size, dtype=np.int32)
         firsts, seconds = [], []
         for shift in range(1, _NEIGHBOURS + 1):
             other = start + (index - start + shift) % np.maximum(size, 1)
@@ -734,13 +734,16 @@ class _Pairs:
             once = (2 * shift < size) | ((2 * shift == size) & (index < other))
             firsts.append(index[once])
             seconds.append(other[once])
-        first, second = np.concatenate(firsts), np.concatenate(seconds)
+        pair = np.stack([np.concatenate(firsts), np.concatenate(seconds)])
         frames = camera_of_frame.size
-        most = _PAIRS_PER_FRAME * frames
-        if first.size > most:
-            rank = _scattered(samples.cell[first] * _NEIGHBOURS + np.arange(first.size) % _NEIGHBOURS)
-            chosen = np.sort(np.argsort(rank, kind="stable")[:most])
-            first, second = first[chosen], second[chosen]
+        count, most = pair.shape[1], _PAIRS_PER_FRAME * frames
+        if count > most:
+            rank = _scattered(samples.cell[pair[0]] * _NEIGHBOURS + np.arange(count) % _NEIGHBOURS)
+            pair = pair[:, np.sort(np.argsort(rank, kind="stable")[:most])]
+        # samples in no pair that a mosaic does not show either are of no use
+        used = np.unique(np.append(pair, samples.nearest_middle()))
+        first, second = np.searchsorted(used, pair).astype(np.int64)
+        samples = samples.take(used)
         camera = camera_of_frame[samples.frame]
         vignette = 2 * frames + 3 * camera[:, None] + np.arange(3)
         slope = 2 * frames + 3 * (camera_of_frame.max() + 1) + 2 * samples.frame[:, None] + np.arange(2)

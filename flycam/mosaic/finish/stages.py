@@ -26,6 +26,7 @@ from flycam.geometry.camera import InteriorOrientation, LensModel, estimate_moti
 from flycam.geometry.grid import TileRange, get_parent_range
 from flycam.geometry.pose import CameraMotion, ExteriorOrientation, PoseSource
 from flycam.geometry.terrain import TerrainGrid
+from flycam.memory import release_free_pages
 from flycam.messages import Message, _
 from flycam.model.flight import Flight, is_flat_datum
 from flycam.model.frame import FrameHeader
@@ -566,6 +567,7 @@ class FinishProgress:
                 spent + time.process_time() - cpu,
             )
             self._keep(self.seconds)
+            release_free_pages()
 
     def _part(self, stage: str, part: str, done: int, total: int) -> None:
         key = f"{stage}.{part}" if f"{stage}.{part}" in self._costs else stage

@@ -150,8 +150,6 @@ def blend_tiles(
     }
     planned = list_planned_tiles(plan, mosaic.base_zoom)
     missing = [tile for tile in planned if tile not in there or tile in again]
-    # From here on photos are read as developed.
-    run.originals.clear()
     inputs = BlendingInputs(
         mosaic=mosaic,
         plan=plan,
@@ -926,6 +924,8 @@ def _make_stages(run: FinishRun, request: FinishRequest) -> RevisionInputs:
             )
         )
     seen = make_overviews(run, placing.frames, terrain)
+    # From here on photos are read as developed.
+    run.originals.clear()
     radiometry = balance_radiometry(run, seen)
     return RevisionInputs(
         ties=ties,

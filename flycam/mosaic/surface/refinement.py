@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -192,41 +191,37 @@ _MAX_BEND_PX = 0.5 * MAX_BEND_PX
 _MAX_BEND_RATIO = 0.8
 
 
-class SweepLikeness(Protocol):
-    """Result of a sweep (see `refinement.Sweep`)."""
-
-    @property
-    def likeness(self) -> Singles: ...
-    @property
-    def views(self) -> NDArray[np.uint8]: ...
-
-
 def fit_laying_surface(
-    found: SweepLikeness, finished: FilledHeights, ground_m: Singles, straight: NadirViews
+    finished: FilledHeights,
+    ground_m: Singles,
+    likeness: Singles,
+    views: NDArray[np.uint8],
+    straight: NadirViews,
 ) -> Singles:
     """Return heights to orthorectify on, over the ground (rows×cols, metres).
 
-    finished  the flight's heights over ground_m, and the terrain's where there are none
-    straight  the nadir views of the posts
+    finished         the flight's heights over ground_m, and the terrain's where there are none
+    likeness, views  of the sweep (see `Sweep`)
+    straight         the nadir views of the posts
 
     NaN where the heights are.
     """
     known = np.isfinite(finished.dz_m)
     dz = np.where(known, finished.dz_m, np.float32(0.0))
-    laying_dz = _flatten_bends(
-        dz, *_weigh_heights(found, finished, dz, ground_m, straight), ground_m, straight
-    )
+    firmness = _rate_firmness(dz + np.nan_to_num(ground_m), likeness, views, straight)
+    weights, sure = _weigh_heights(finished, firmness, likeness, views, straight)
+    laying_dz = _flatten_bends(dz, weights, firmness >= _MIN_FIRM_WEIGHT, sure, ground_m, straight)
     return np.where(known, laying_dz, np.float32(np.nan))
 
 
 def _weigh_heights(
-    found: SweepLikeness, finished: FilledHeights, dz: Singles, ground_m: Singles, straight: NadirViews
-) -> tuple[Singles, Bools, Bools]:
-    """Return weights of heights dz, which of them are firm, and which are kept where they bend images.
-
-    As `fit_laying_surface`; 0 where the flight's heights are not known.
-    """
-    weight = _rate_firmness(found, dz + np.nan_to_num(ground_m), straight.px_per_m, straight.posts.spacing_m)
+    finished: FilledHeights,
+    firmness: Singles,
+    likeness: Singles,
+    views: NDArray[np.uint8],
+    straight: NadirViews,
+) -> tuple[Singles, Bools]:
+    """Return weights of heights, and which are kept though they bend the image, rows×cols."""
     # what is seen where the terrain is used is its cover
     covered_m = np.hypot(finished.terrain_sigma_m, np.nan_to_num(finished.cover_m))
     sigma_m = np.where(finished.support, finished.sigma_m, covered_m)
@@ -234,14 +229,14 @@ def _weigh_heights(
     # nothing was compared: the terrain is firm if its cover is thin wherever an image shows it
     covered_px = covered_m * straight.px_per_m.max()
     thin = 1.0 / (1.0 + (covered_px / _MAX_COVER_PX) ** _STEEPNESS)
-    weights = np.maximum(np.maximum(weight, loose), np.where(found.views < 2, thin, 0.0))
+    weights = np.maximum(np.maximum(firmness, loose), np.where(views < 2, thin, 0.0))
     weights[~np.isfinite(finished.dz_m)] = 0.0
-    sure = (np.nan_to_num(found.likeness) >= _SURE_LIKENESS) & (found.views >= _MIN_VIEWS)
+    sure = (np.nan_to_num(likeness) >= _SURE_LIKENESS) & (views >= _MIN_VIEWS)
     # at the edge of leaves the windows of the likeness still hold firm ground, the heights are the leaves'
     sure = cv2.erode(sure.astype(np.uint8), np.ones((_EDGE_POSTS, _EDGE_POSTS), np.uint8)) > 0
     # no image was compared: only the terrain is known
-    sure |= found.views == 0
-    return weights.astype(np.float32), weight >= _MIN_FIRM_WEIGHT, sure
+    sure |= views == 0
+    return weights.astype(np.float32), sure
 
 
 def _flatten_bends(
@@ -263,6 +258,7 @@ def _flatten_bends(
     share = (straight.spread_to_posts(noisy) & firm).astype(np.float32)
     share = np.minimum(2.0 * cv2.GaussianBlur(share, (0, 0), straight.side / 4.0), 1.0)
     dz = np.asarray(dz + (even - dz) * share, np.float32)
+    del even, share
     current_weights = weights
     heights = extend_smoothly(dz, current_weights)
     for _ in range(_ROUNDS):
@@ -291,13 +287,14 @@ def _evened(dz: Singles, side: int) -> Singles:
 
 
 def _rate_firmness(
-    found: SweepLikeness, height_m: Singles, bend_px_per_m: Singles, spacing_m: float
+    height_m: Singles, likeness: Singles, views: NDArray[np.uint8], straight: NadirViews
 ) -> Singles:
     """Return the firmness of each height, 0 … 1 (rows×cols)."""
-    bent_px = compute_plane_residuals(height_m, count_odd_posts(_PLANE_M, spacing_m)) * bend_px_per_m
-    above = np.maximum(np.nan_to_num(found.likeness) - np.float32(_MIN_LIKENESS), np.float32(1e-4))
+    spacing_m = straight.posts.spacing_m
+    bent_px = compute_plane_residuals(height_m, count_odd_posts(_PLANE_M, spacing_m)) * straight.px_per_m
+    above = np.maximum(np.nan_to_num(likeness) - np.float32(_MIN_LIKENESS), np.float32(1e-4))
     firm = 1.0 / (1.0 + (bent_px / (_PX_PER_LIKENESS * above)) ** _STEEPNESS)
-    firm = np.where(found.views >= _MIN_VIEWS, firm, 0.0).astype(np.float32)
+    firm = np.where(views >= _MIN_VIEWS, firm, 0.0).astype(np.float32)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (count_odd_posts(_PIECE_M, spacing_m),) * 2)
     return np.asarray(cv2.morphologyEx(firm, cv2.MORPH_OPEN, disc), np.float32)
 
@@ -773,12 +770,14 @@ def refine_surface(
             "fine", _CORE_POSTS, plan.fine, ground + search.base_m, search, views, plan, options
         )
         fine = _assembled_sweep(near, by(near), progress)
-    # The steps that follow hold as many grids again: images and what the sweeps alone needed make room.
+    # What follows takes as many grids again: images and grids that only the sweeps needed make room.
     shelf.clear()
     del wide, coarse, near
     finished = fill_heights(fine, search.base_m, ground, plan.fine.spacing_m, options)
+    likeness, counts = fine.likeness, fine.views
+    del fine, search
     straight = find_nadir_views(views, plan.fine, ground + finished.dz_m)
-    laying_m = fit_laying_surface(fine, finished, ground, straight)
+    laying_m = fit_laying_surface(finished, ground, likeness, counts, straight)
     return assemble_surface(terrain, plan.fine, ground, finished, laying_m)
 
 

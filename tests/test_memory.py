@@ -10,7 +10,7 @@ import pytest
 _TELL = """
 import re, sys, threading
 import numpy as np
-from flycam.cli.output import limit_to_one_arena
+from flycam.memory import limit_to_one_arena
 
 def heaps():
     lines = open('/proc/self/maps').read().splitlines()
