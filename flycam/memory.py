@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Callable
 
 _ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1  # from glibc's malloc.h
 _MMAP_THRESHOLD_BYTES = 64 << 20
@@ -17,10 +18,7 @@ def limit_to_one_arena() -> None:
     needed, and large arrays are mapped and returned every time: an ingest then takes 65 MB more and twice as
     many page faults. Does nothing where the C library is not glibc.
     """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    if (mallopt := _find_function("mallopt")) is not None:
         mallopt(_ARENA_MAX, 1)
         mallopt(_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
         mallopt(_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
@@ -32,8 +30,10 @@ def release_free_pages() -> None:
     Between the steps of long work, which need arrays of other sizes. Does nothing where the C library is not
     glibc.
     """
-    if sys.platform != "linux":
-        return
-    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if malloc_trim is not None:
+    if (malloc_trim := _find_function("malloc_trim")) is not None:
         malloc_trim(0)
+
+
+def _find_function(name: str) -> Callable[..., int] | None:
+    """Return a function of the C library, None where it has none of this name."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

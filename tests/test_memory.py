@@ -1,4 +1,4 @@
-"""The heap that commands set up is the one that the C library then uses."""
+"""The heap is the one that commands set up, and gives back what nothing uses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,24 @@ print(len(heaps() - before))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
+_HELD = """
+import re
+from flycam.memory import release_free_pages
+
+def resident():
+    return int(re.search(r'VmRSS:\\s+(\\d+)', open('/proc/self/status').read())[1]) << 10
+
+# what stays lies between what goes, so that the heap does not shrink by itself
+stays, goes = zip(*((bytes(100), bytes(100_000)) for _ in range(1000)))
+del goes
+held = resident()
+release_free_pages()
+print(held - resident())
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
+
+
 def test_threads_share_one_heap() -> None:
     counts = {
         word: int(subprocess.run([sys.executable, "-c", _TELL, word], capture_output=True, check=True).stdout)
@@ -39,3 +56,8 @@ def test_threads_share_one_heap() -> None:
     }
     assert counts["one"] == 0
     assert counts["many"] > 0
+
+
+def test_what_is_freed_between_what_stays_is_returned() -> None:
+    done = subprocess.run([sys.executable, "-c", _HELD], capture_output=True, check=True)
+    assert int(done.stdout) > 50_000_000
