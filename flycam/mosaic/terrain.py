@@ -107,6 +107,8 @@ Floats = NDArray[np.float64]
 Bounds = tuple[float, float, float, float]
 
 _LOOKUP_MARGIN_M = 500.0
+# of terrain kept for lookups at places apart: 64 MB
+_MAX_LOOKUP_M, _MAX_LOOKUP_POSTS = 20_000.0, 16_000_000
 _METRES_A_DEGREE = 111_000.0
 _SHARE_STEPS = 120
 _MIN_ID_LENGTH = 6
@@ -306,7 +308,7 @@ def _info_of(workspace: Workspace, record: DemRecord, failure_ttl_s: float) -> D
 
 
 class TerrainLookup:
-    """Heights at any place, for the preflight check; loads terrain once per area.
+    """Heights at any place; loads terrain once per area, together with what was loaded before beside it.
 
     Called with lon/lat degrees N×2; returns (heights N, NaN where unknown; their vertical datum). Where all
     files are elsewhere that datum is LOCAL, as without terrain; a file with a hole there keeps its own.
@@ -333,11 +335,15 @@ class TerrainLookup:
         near = np.abs(lonlat - centre).max(axis=1) < 1.0  # an outlier must not load a continent
         xy = to_work(lonlat[near], crs)
         bounds = expand_bounds((*xy.min(axis=0), *xy.max(axis=0)), _LOOKUP_MARGIN_M)
-        if self._loaded is None or not _inside(bounds, self._loaded.bounds_m):
-            try:
-                self._loaded = load_terrain(self._dems, crs, bounds)
-            except TerrainMissing:
+        if self._loaded is not None:
+            if _inside(bounds, self._loaded.bounds_m):
                 return self._loaded
+            # kept, or places looked up in turn would each load the other's ground anew
+            bounds = _join_bounds(bounds, self._loaded)
+        try:
+            self._loaded = load_terrain(self._dems, crs, bounds)
+        except TerrainMissing:
+            return self._loaded
         return self._loaded
 
 
@@ -481,6 +487,15 @@ def compute_lonlat_bounds(bounds_m: Bounds, work_crs: str) -> Bounds:
 def expand_bounds(bounds: Bounds, margin: float) -> Bounds:
     """Return bounds with a margin on every side; a negative one shrinks them."""
     return bounds[0] - margin, bounds[1] - margin, bounds[2] + margin, bounds[3] + margin
+
+
+def _join_bounds(bounds: Bounds, terrain: TerrainGrid) -> Bounds:
+    """Return bounds that include those of a terrain, unless that is much ground; then they stay."""
+    pairs = tuple(zip(bounds, terrain.bounds_m, strict=True))
+    (west, south), (east, north) = [min(pair) for pair in pairs[:2]], [max(pair) for pair in pairs[2:]]
+    posts = (east - west) * (north - south) / float(np.prod(terrain.post_spacing_m))
+    is_much = max(east - west, north - south) > _MAX_LOOKUP_M or posts > _MAX_LOOKUP_POSTS
+    return bounds if is_much else (west, south, east, north)
 
 
 def _inside(inner: Bounds, outer: Bounds) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ import rasterio
 from rasterio.transform import from_origin
 
 from flycam.errors import DataDamaged
-from flycam.geodata.dem import load_terrain
+from flycam.geodata.dem import load_terrain, read_dem_info
 from flycam.geometry.grid import TileId, find_tile_at, lonlat_to_mercator
+from flycam.geometry.terrain import TerrainGrid
+from flycam.mosaic import terrain
 from flycam.mosaic.terrain import TerrainLookup, load_registered_dems, register_dem
 from flycam.storage import keys
 from flycam.workspace import Workspace
@@ -73,3 +76,24 @@ def test_only_ground_on_a_damaged_file_is_refused_by_its_name(house: Workspace, 
             ask()
     record, info = register_dem(house, write_dem(tmp_path / "xa-moi.tif", FAR, 31.0), "EGM96")
     assert record.name == "xa-moi.tif" and not info.warnings, "another comes beside it"
+
+
+def test_places_looked_up_in_turn_load_their_ground_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+
+    def load(*arguments: Any, **named: Any) -> TerrainGrid:
+        loaded.append(arguments)
+        return load_terrain(*arguments, **named)
+
+    monkeypatch.setattr(terrain, "load_terrain", load)
+    lookup = TerrainLookup([read_dem_info(write_dem(tmp_path / "doi.tif", LON), "EGM96")])
+    below, in_view = np.array([[LON - 0.008, LAT]]), np.array([[LON + 0.008, LAT]])
+    first = [lookup(place)[0] for place in (below, in_view)]
+    again = [lookup(place)[0] for _ in range(5) for place in (below, in_view)]
+    assert len(loaded) == 2
+    np.testing.assert_allclose(again, first * 5, atol=0.05)  # m; each terrain has its own posts
+    far = np.array([[LON + 5.0, LAT]])
+    assert np.isnan(lookup(far)[0]).all()
+    np.testing.assert_allclose(lookup(below)[0], first[0], atol=0.05, err_msg="ground far away is not joined")

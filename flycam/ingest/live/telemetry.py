@@ -86,7 +86,6 @@ class LiveClock:
         self._told, self._interior = get_log_poses, interior
         self._before = before or make_unknown_offset(reach_s=reach_s)
         self._reach_s = reach_s
-        self._meter = ImageMotionEstimator(interior=interior)
         self._motions: deque[ImageMotion] = deque(maxlen=MAX_MOTIONS)
         self._began_s: float | None = None
         self._since_s: float | None = None
@@ -95,6 +94,9 @@ class LiveClock:
         self._is_since_jump = True
         self._looked_s = float("-inf")
         self._is_fixed = given_s is not None or is_shared
+        # turns of the image are all that is compared with the log where the clock is known
+        self._meter_interior = None if self._is_fixed else interior
+        self._meter = ImageMotionEstimator(self._meter_interior)
         self._is_over = False
         self._turns: TurnComparison | None = None
         self.offset = self._before
@@ -168,7 +170,7 @@ class LiveClock:
         sigma that includes the jump.
         """
         self._motions.clear()
-        self._meter = ImageMotionEstimator(interior=self._interior)
+        self._meter = ImageMotionEstimator(self._meter_interior)
         self._since_s = None
         if self._known is not None:
             sigma_s = math.hypot(self._grown(self._known, pts_ns / 1e9).sigma_s, _JUMP_SIGMA_S)

@@ -165,35 +165,38 @@ def _estimate_spin(before: Floats, after: Floats, interior: InteriorOrientation)
         np.stack([x / z, y / z, np.ones_like(z)], axis=1) for x, y, z in ((x0, y0, z0), (x1, y1, z1))
     )
     ray, moved = 0.5 * (first + second), second - first
-    found = [_solve_spin(ray, moved, np.array(start)) for start in ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0))]
-    return min(found, key=lambda one: one[0])[1]
+    scale, spin = _solve_spin(ray, moved, np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]))
+    nearest: Floats = spin[np.argmin(scale)]
+    return nearest
 
 
-def _solve_spin(ray: Floats, moved: Floats, velocity: Floats) -> tuple[float, Floats]:
-    """Return the scale of the residuals and the rotation, by Gauss-Newton with Tukey's weights.
+def _solve_spin(ray: Floats, moved: Floats, velocity: Floats) -> tuple[Floats, Floats]:
+    """Return the scale of the residuals S and the rotation S×3, by Gauss-Newton with Tukey's weights.
 
     ray       N×3, moved N×3 their motion
-    velocity  3, the direction of flight to begin with
+    velocity  S×3, directions of flight to begin with
     """
     crossed, square = np.cross(ray, moved), (ray**2).sum(axis=1)[:, None]
-    spin, scale = np.zeros(3), np.inf
+    spin, scale = np.zeros_like(velocity), np.full(len(velocity), np.inf)
     for _ in range(_SPIN_STEPS):
-        beside = np.linalg.svd(velocity[None])[2][1:]
-        by_spin = square * velocity - (ray @ velocity)[:, None] * ray
-        by_velocity = crossed + square * spin - (ray @ spin)[:, None] * ray
+        beside = np.linalg.svd(velocity[:, None])[2][:, 1:]
+        along = velocity[:, None]
+        by_spin = square * along - (velocity @ ray.T)[..., None] * ray
+        by_velocity = crossed + square * spin[:, None] - (spin @ ray.T)[..., None] * ray
         # a ray along the flight says nothing of it
-        size = np.maximum(np.linalg.norm(np.cross(ray, velocity), axis=1), 1e-9)
-        design = np.hstack([by_spin, by_velocity @ beside.T]) / size[:, None]
-        residual = by_velocity @ velocity / size
-        scale = 1.4826 * np.median(np.abs(residual)) + 1e-9
-        weight = (1.0 - np.clip(residual / (_TUKEY * scale), -1.0, 1.0) ** 2) ** 2
-        weighted = design * weight[:, None]
-        normal = weighted.T @ design
-        step = np.linalg.solve(normal + 1e-9 * np.trace(normal) * np.eye(5), weighted.T @ residual)
-        spin = spin - step[:3]
-        velocity = velocity - step[3:] @ beside
-        velocity = velocity / np.linalg.norm(velocity)
-    return float(scale), spin
+        size = np.maximum(np.linalg.norm(np.cross(ray, along), axis=-1), 1e-9)
+        design = np.concatenate([by_spin, by_velocity @ beside.swapaxes(1, 2)], axis=2) / size[..., None]
+        residual = (by_velocity @ velocity[..., None])[..., 0] / size
+        scale = 1.4826 * np.median(np.abs(residual), axis=1) + 1e-9
+        weight = (1.0 - np.clip(residual / (_TUKEY * scale[:, None]), -1.0, 1.0) ** 2) ** 2
+        weighted = (design * weight[..., None]).swapaxes(1, 2)
+        normal = weighted @ design
+        damped = normal + 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(5)
+        step = np.linalg.solve(damped, weighted @ residual[..., None])[..., 0]
+        spin = spin - step[:, :3]
+        velocity = velocity - (step[:, None, 3:] @ beside)[:, 0]
+        velocity = velocity / np.linalg.norm(velocity, axis=1)[:, None]
+    return scale, spin
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -234,14 +234,12 @@ class VideoPoses:
             return below
         centre, rotation = self._compute_poses([samples[int(k)] for k in aimed])
         height = centre[:, 2]
-        nearness = []
-        for x in _VIEW:
-            for y in _VIEW:
-                ray = np.einsum("nji,j->ni", rotation, (x, y, 1.0))
-                reach = (height - below[aimed]) / np.maximum(-ray[:, 2], _MIN_STEEPNESS)
-                there = centre[:, :2] + reach[:, None] * ray[:, :2]
-                above = height - terrain_at(to_lonlat(there, self.work_crs))[0]
-                nearness.append(1.0 / np.maximum(above, MIN_ABOVE_M))
+        # V rays × N samples, looked up at once
+        ray = np.einsum("nji,vj->vni", rotation, [(x, y, 1.0) for x in _VIEW for y in _VIEW])
+        reach = (height - below[aimed]) / np.maximum(-ray[..., 2], _MIN_STEEPNESS)
+        there = centre[:, :2] + reach[..., None] * ray[..., :2]
+        ground_m = terrain_at(to_lonlat(there.reshape(-1, 2), self.work_crs))[0].reshape(reach.shape)
+        nearness = 1.0 / np.maximum(height - ground_m, MIN_ABOVE_M)
         in_view = height - 1.0 / np.mean(nearness, axis=0)
         ground = below.copy()
         ground[aimed] = np.where(np.isfinite(in_view), in_view, below[aimed])
