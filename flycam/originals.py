@@ -13,12 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.catalog.retention import (
-    PurgeRecord,
-    get_original_key,
-    make_original_purged,
-    select_active_purges,
-)
 from flycam.concurrency import LruCache
 from flycam.errors import (
     DataDamaged,
@@ -39,6 +33,7 @@ from flycam.workspace import Workspace
 
 if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
+    from flycam.catalog.retention import PurgeRecord
 
 _BLOCK_BYTES = 16 << 20
 
@@ -116,6 +111,8 @@ def store_and_decode_original(
 
 def require_not_purged(workspace: Workspace, sha256: str) -> None:
     """Raise OriginalPurged for an original that `find_purged` finds."""
+    from flycam.catalog.retention import make_original_purged  # noqa: PLC0415  as in `find_purged`
+
     for line in find_purged(workspace, [sha256]).values():
         raise make_original_purged(line)
 
@@ -125,6 +122,9 @@ def find_purged(workspace: Workspace, hashes: Iterable[str]) -> dict[str, PurgeR
 
     The purge was confirmed here, or on another node and the bytes never were here.
     """
+    # a check of a card asks for no original
+    from flycam.catalog.retention import get_original_key, select_active_purges  # noqa: PLC0415  slow to load
+
     catalog, store = workspace.catalog, workspace.store
     active_purges = select_active_purges(catalog.retention.list_for_originals(hashes))
     own = select_locally_purged(catalog, workspace.box, active_purges)

@@ -29,7 +29,7 @@ from flycam.errors import (
     StorageFailed,
 )
 from flycam.geometry.grid import TileId
-from flycam.ingest.photos.photo_search import is_outside, walk_folder
+from flycam.ingest.photos.photo_search import is_outside, resolve_links, walk_folder
 from flycam.messages import Message, _, ngettext
 from flycam.model.flight import Flight
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, RevisionRecord
@@ -158,9 +158,10 @@ class OriginalRepairer:
             self._in_source = {}
             # a backup is looked up by key instead
             if self._source is not None and not (self._source / MANIFEST).exists():
+                root = resolve_links(self._source)
                 for path in walk_folder(self._source, skipped_prefixes=()):
                     with suppress(SourceUnreadable):
-                        if not is_outside(path, [self._source]):
+                        if not is_outside(resolve_links(path), [root]):
                             self._in_source[compute_sha256(path)] = path
         return self._in_source
 

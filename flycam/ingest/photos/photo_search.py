@@ -58,13 +58,14 @@ def search_photos(paths: Iterable[Path]) -> PhotoSearchResult:
                 _("{path}: no such file or folder; check the path or plug in the card", path=path)
             )
         for file in walk_folder(path, lambda *found: skipped.append(found)):
-            trouble = None if file.name.startswith(".") else _never_opened(file, roots)
+            real = resolve_links(file)
+            trouble = None if file.name.startswith(".") else _never_opened(file, real, roots)
             if trouble is not None:
                 refused.append((file, trouble))
             elif (reason := _reason_to_skip(file)) is not None:
                 skipped.append((file, reason))
             else:
-                photos.setdefault(resolve_links(file), file)
+                photos.setdefault(real, file)
     return PhotoSearchResult(
         photos=tuple(sorted(photos.values())), skipped=tuple(sorted(skipped)), refused=tuple(refused)
     )
@@ -115,14 +116,14 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _never_opened(file: Path, roots: Iterable[Path]) -> SourceUnreadable | None:
-    """Return the error of a file that must not be opened, whatever it holds."""
+def _never_opened(file: Path, real: Path, roots: Iterable[Path]) -> SourceUnreadable | None:
+    """Return the error of a file that must not be opened, whatever it holds; `real` is its place."""
     shown = to_visible(str(file))
     if not is_encodable(str(file)):
         return SourceUnreadable(
             _("{shown}: its name is not UTF-8; rename the file and run again", shown=shown)
         )
-    if is_outside(file, roots):
+    if is_outside(real, roots):
         return SourceUnreadable(
             _(
                 "{shown}: is a link to a place elsewhere; copy here what it leads to, or leave it out",
@@ -134,13 +135,12 @@ def _never_opened(file: Path, roots: Iterable[Path]) -> SourceUnreadable | None:
     return make_not_regular(file) if is_other else None
 
 
-def is_outside(file: Path, roots: Iterable[Path]) -> bool:
-    """Return True if a file, links followed, lies outside `roots`.
+def is_outside(real: Path, roots: Iterable[Path]) -> bool:
+    """Return True if a file lies outside `roots`; links are followed in all of these.
 
-    A dangling link does not: opening it gives the reason.
+    What a dangling link leads to does not: opening it gives the reason.
     """
-    real = resolve_links(file)
-    return real.exists() and not any(real.is_relative_to(resolve_links(root)) for root in roots)
+    return real.exists() and not any(real.is_relative_to(root) for root in roots)
 
 
 def resolve_links(path: Path) -> Path:

@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError  # types only; parsing is defusedxml's
 
@@ -415,12 +415,17 @@ def map_fields(dialect: Dialect, values: Values) -> dict[str, Any]:
 
 def _angles_of(values: Values, names: str) -> Angles:
     """Return yaw, pitch and roll, each from the first of its names that is present."""
+    yaw, pitch, roll = (_number_of(values, axis) for axis in _split_axes(names))
+    return Angles(yaw_deg=yaw, pitch_deg=pitch, roll_deg=roll)
+
+
+@cache
+def _split_axes(names: str) -> tuple[str, ...]:
+    """Return the names of yaw, of pitch and of roll."""
     written = [
         way if "," in way else ",".join(way.replace("{}", axis) for axis in _AXES) for way in names.split()
     ]
-    parts = zip(*(way.split(",") for way in written), strict=True)
-    yaw, pitch, roll = (_number_of(values, " ".join(part)) for part in parts)
-    return Angles(yaw_deg=yaw, pitch_deg=pitch, roll_deg=roll)
+    return tuple(" ".join(part) for part in zip(*(way.split(",") for way in written), strict=True))
 
 
 def _vector_of(values: Values, names: str) -> tuple[float, ...] | None:

@@ -300,8 +300,9 @@ class CardFile:
         """
         with open_photo(self.path) as file:
             # compares the open file, as the path may change before or after
-            is_there = os.path.samestat(os.fstat(file.fileno()), resolve_links(self.path).lstat())
-            if self.roots and (is_outside(self.path, self.roots) or not is_there):
+            real = resolve_links(self.path)
+            is_there = os.path.samestat(os.fstat(file.fileno()), real.lstat())
+            if self.roots and (is_outside(real, self.roots) or not is_there):
                 raise make_file_changed(self.path.name)
             yield file
 
