@@ -582,7 +582,8 @@ def _posed(flight: ResolvedFlight, shown: Bools) -> tuple[Bools, list[Rejection]
         np.nan_to_num(compute_sky_fraction(np.nan_to_num(flight.rotations), flight.interiors)),
     )
     keep, rejected, problems = reject_sky_photos(names, share, shown)
-    for refusal in _refusals(flight.heights, flight.attitude):
+    are_seen = any(photo.checks is not None for photo in flight.table.photos)
+    for refusal in _refusals(flight.heights, flight.attitude, are_seen=are_seen):
         rows = refusal.rows & keep
         keep = keep & ~rows
         reported = rows & shown
@@ -604,19 +605,23 @@ def _posed(flight: ResolvedFlight, shown: Bools) -> tuple[Bools, list[Rejection]
     return keep, rejected, problems
 
 
-def _refusals(heights: CameraHeights, attitude: Attitude) -> tuple[_Refusal, ...]:
+def _refusals(heights: CameraHeights, attitude: Attitude, *, are_seen: bool) -> tuple[_Refusal, ...]:
+    """Return the refusals of rows; `are_seen`: pixels were read, not headers alone."""
+    no_height = (
+        _(
+            "has no usable height: neither terrain under it, nor a height above take-off, nor motion "
+            "of the ground between pictures gives one: register terrain (flycam dem add), or give "
+            "--takeoff with the ground's height"
+        )
+        if are_seen
+        else _(
+            "has no height in its metadata and no terrain under it; only headers were read, and the motion "
+            "of the ground between whole pictures may still give one: ingest the photos, or register "
+            "terrain (flycam dem add)"
+        )
+    )
     return (
-        _Refusal(
-            ~np.isfinite(heights.height_m),
-            HeightUnknown(
-                _(
-                    "has no usable height: neither terrain under it, nor a height above take-off, nor motion "
-                    "of the ground between pictures gives one: register terrain (flycam dem add), or give "
-                    "--takeoff with the ground's height"
-                )
-            ),
-            "no_height",
-        ),
+        _Refusal(~np.isfinite(heights.height_m), HeightUnknown(no_height), "no_height"),
         _Refusal(
             ~np.isfinite(attitude.angles_deg[:, 0]),
             PoseRejected(_("has no heading: give the flight log with --telemetry")),

@@ -223,6 +223,9 @@ def test_a_real_flight_that_says_no_height_is_laid_by_the_motion_of_its_pictures
     assert "height_from_pictures" in codes(found.problems)
     alone = diagnose(photos[:1], grey_of=read_grey)
     assert [one.reason for one in alone.rejected] == ["no_height"]
+    headers = diagnose([replace(photo, checks=None) for photo in photos])
+    assert {one.reason for one in headers.rejected} == {"no_height"}
+    assert headers.rejected[0].message != alone.rejected[0].message, "their pictures may still tell a height"
 
 
 def test_photos_under_the_ground_are_rejected_not_drawn():
