@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -339,11 +340,10 @@ class TerrainLookup:
             if _inside(bounds, self._loaded.bounds_m):
                 return self._loaded
             # kept, or places looked up in turn would each load the other's ground anew
-            bounds = _join_bounds(bounds, self._loaded)
-        try:
+            both = _join_bounds(bounds, self._loaded.bounds_m)
+            bounds = bounds if _is_too_much(both, self._loaded.post_spacing_m) else both
+        with suppress(TerrainMissing):
             self._loaded = load_terrain(self._dems, crs, bounds)
-        except TerrainMissing:
-            return self._loaded
         return self._loaded
 
 
@@ -426,8 +426,7 @@ def extend_terrain(
     # planes of two heights cannot be joined into one terrain
     if is_flat_datum(terrain.vertical_datum) and plane_m != float(own.heights_m[0, 0]):
         return terrain
-    one, other = own.bounds_m, terrain.bounds_m
-    both = (min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3]))
+    both = _join_bounds(own.bounds_m, terrain.bounds_m)
     if not is_flat_datum(terrain.vertical_datum):
         # slightly inside its outermost posts, so that the grid ends on them again
         both = expand_bounds(both, -_HAIR_M)
@@ -489,13 +488,16 @@ def expand_bounds(bounds: Bounds, margin: float) -> Bounds:
     return bounds[0] - margin, bounds[1] - margin, bounds[2] + margin, bounds[3] + margin
 
 
-def _join_bounds(bounds: Bounds, terrain: TerrainGrid) -> Bounds:
-    """Return bounds that include those of a terrain, unless that is much ground; then they stay."""
-    pairs = tuple(zip(bounds, terrain.bounds_m, strict=True))
-    (west, south), (east, north) = [min(pair) for pair in pairs[:2]], [max(pair) for pair in pairs[2:]]
-    posts = (east - west) * (north - south) / float(np.prod(terrain.post_spacing_m))
-    is_much = max(east - west, north - south) > _MAX_LOOKUP_M or posts > _MAX_LOOKUP_POSTS
-    return bounds if is_much else (west, south, east, north)
+def _join_bounds(one: Bounds, other: Bounds) -> Bounds:
+    """Return the bounds around both."""
+    return min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
+
+
+def _is_too_much(bounds: Bounds, post_spacing_m: tuple[float, float]) -> bool:
+    """Return True if terrain over the bounds is more than a lookup keeps."""
+    wide, high = bounds[2] - bounds[0], bounds[3] - bounds[1]
+    posts = wide * high / (post_spacing_m[0] * post_spacing_m[1])
+    return max(wide, high) > _MAX_LOOKUP_M or posts > _MAX_LOOKUP_POSTS
 
 
 def _inside(inner: Bounds, outer: Bounds) -> bool:
