@@ -74,6 +74,17 @@ def test_cut_again_and_again_at_random(ready: Operator, card: Path, monkeypatch:
     assert sent.result["frames"]["used"] == 6
 
 
+def test_a_cut_off_photo_is_named_by_the_first_run_and_the_card_stays(ready: Operator, card: Path) -> None:
+    """Whole by its size and damaged inside: the server finds it when it stores it."""
+    cut = sorted(card.iterdir())[2]
+    data = cut.read_bytes()
+    cut.write_bytes(data[: len(data) // 2])
+    with serving(ready) as server:
+        sent = ready("upload", server.url, card)
+    named = [one["sentence"].partition(":")[0] for one in sent.json["passed_over_said"]]
+    assert (sent.exit_code, sent.json["passed_over"], named) == (6, 1, [cut.name])
+
+
 @pytest.mark.parametrize("kills", [2, pytest.param(40, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
 def test_server_and_sender_killed_in_the_middle(ready: Operator, card: Path, kills: int) -> None:
     """kill -9 of one or the other at random moments; the last sender finds another address."""

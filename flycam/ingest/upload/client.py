@@ -28,8 +28,15 @@ from flycam.http.client import (
     require_answer_shape,
 )
 from flycam.ingest.photos.photo_search import FileKind
-from flycam.ingest.upload.memory_card import CardFile, JsonObject, MemoryCard, UploadRequest, pack_heads
-from flycam.messages import Message, _, from_fields
+from flycam.ingest.upload.memory_card import (
+    CardFile,
+    JsonObject,
+    MemoryCard,
+    SkippedFiles,
+    UploadRequest,
+    pack_heads,
+)
+from flycam.messages import Message, _, from_fields, join
 from flycam.storage.files import compute_sha256
 from flycam.workspace import Progress, ignore_progress
 
@@ -94,15 +101,15 @@ def send_card(
         upload_id, is_saved = str(answer["upload_id"]), bool(answer["saved"])
         parts = card.list_files(answer)
         here = sum(part.offset for part in parts)
-        skipped_there = int(answer["passed_over"])
-        reasons_there = tuple(map(from_fields, answer["passed_over_said"]))
     tell = _Teller(line, upload_id, on_preview)
     if not is_saved:
         parts = _send_log(line, upload_id, card, parts)
         parts = _send_heads(line, upload_id, parts, progress)
         _send_rest(line, upload_id, parts, progress, tell)
         _check_saved(line, upload_id, parts, progress, tell)
-    outcome = _wait_for_map(line, upload_id, progress, tell)
+    outcome, missing = _wait_for_map(
+        line, upload_id, progress, tell, SkippedFiles.from_errors(card.passed_over)
+    )
     total = sum(part.size for part in parts)
     return UploadReport(
         upload_id=upload_id,
@@ -110,8 +117,8 @@ def send_card(
         bytes=total,
         sent_bytes=total - here if not is_saved else 0,
         skipped=card.skipped,
-        skipped_count=len(card.passed_over) + skipped_there,
-        skipped_reasons=(*(one.message for one in card.passed_over), *reasons_there),
+        skipped_count=missing.count,
+        skipped_reasons=missing.said,
         result=outcome,
         seconds=time.monotonic() - began,
         preview=tell.look,
@@ -322,18 +329,33 @@ def _check_saved(
 
 
 def _wait_for_map(
-    line: ServerConnection, upload_id: str, progress: Progress, tell: Callable[[], None]
-) -> JsonObject:
+    line: ServerConnection,
+    upload_id: str,
+    progress: Progress,
+    tell: Callable[[], None],
+    unsent: SkippedFiles,
+) -> tuple[JsonObject, SkippedFiles]:
+    """Wait until the flight is on the map; return its result and the files the server lacks.
+
+    unsent  files of the card that were not even announced
+
+    The server's own are read last: a file is found damaged when it is stored, not when it is announced.
+    Raises InputUnusable where the flight cannot be processed.
+    """
     while True:
         status = line.request_values("GET", f"/api/uploads/{upload_id}")
         tell()
         with require_answer_shape(line.url):
             stage, outcome = str(status["stage"]), dict(status["laid"] or {})
+            said = tuple(map(from_fields, status["passed_over_said"]))
+            missing = unsent.combine(SkippedFiles(count=int(status["passed_over"]), said=said))
             reason = from_fields(outcome) if stage == "failed" else None
             at = status["progress"]
             made = at and (str(at["stage"]), int(at["done"]), int(at["total"]))
         if stage == "laid":
-            return outcome
+            return outcome, missing
+        if reason is not None and missing.count:
+            raise InputUnusable(join((*missing.said, reason), "; "))
         if reason is not None:
             raise InputUnusable(_("all files are safe on the server, but: {laid}", laid=reason))
         if made:

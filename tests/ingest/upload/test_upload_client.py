@@ -8,12 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from flycam.errors import PeerUnavailable, SourceUnreadable
+from flycam.errors import InputUnusable, PeerUnavailable, SourceUnreadable
 from flycam.http.client import MAX_REFUSALS, HttpReply, ServerConnection
 from flycam.ingest.photos.photo_search import FileKind
 from flycam.ingest.upload import client as upload_client
-from flycam.ingest.upload.memory_card import MemoryCard, UploadRequest, pack_heads
-from flycam.messages import Message
+from flycam.ingest.upload.memory_card import (
+    NO_SKIPPED_FILES,
+    MemoryCard,
+    SkippedFiles,
+    UploadRequest,
+    pack_heads,
+)
+from flycam.messages import Message, verbatim
 
 
 class AnsweringLine(ServerConnection):
@@ -38,7 +44,8 @@ def test_an_answer_that_is_not_flycams_is_said_to_be_none(
         upload_client.send_card(UploadRequest(url="http://server", paths=(tmp_path,)))
 
 
-ANNOUNCED = {"upload_id": "u", "saved": False, "passed_over": 0, "passed_over_said": []}
+ANNOUNCED = {"upload_id": "u", "saved": False}
+LAID = {"stage": "laid", "laid": {}, "progress": None, "passed_over": 0, "passed_over_said": []}
 PART = {"number": 0, "path": "a.srt", "size": 10, "offset": 0}
 
 
@@ -49,12 +56,12 @@ PART = {"number": 0, "path": "a.srt", "size": 10, "offset": 0}
         [{**ANNOUNCED, "parts": 1}],
         [{**ANNOUNCED, "parts": [{**PART, "path": "../../etc/passwd"}]}],
         [{**ANNOUNCED, "parts": [{**PART, "offset": "0"}]}],
-        [{**ANNOUNCED, "parts": [], "passed_over_said": [{}]}],
+        [{**ANNOUNCED, "saved": True, "parts": []}, {**LAID, "passed_over_said": [{}]}],
         [{**ANNOUNCED, "parts": []}, {}],
         [{**ANNOUNCED, "parts": []}, {"saved": False, "stored": []}],
         [{**ANNOUNCED, "parts": []}, {"saved": True, "stored": 0}, {"parts": [{}]}],
-        [{**ANNOUNCED, "saved": True, "parts": []}, {"stage": "failed", "laid": None, "progress": None}],
-        [{**ANNOUNCED, "saved": True, "parts": []}, {"stage": "laying", "laid": None, "progress": [1]}],
+        [{**ANNOUNCED, "saved": True, "parts": []}, {**LAID, "stage": "failed"}],
+        [{**ANNOUNCED, "saved": True, "parts": []}, {**LAID, "stage": "laying", "progress": [1]}],
     ],
 )
 def test_an_answer_of_another_shape_is_said_to_be_none(
@@ -142,15 +149,34 @@ def test_a_photo_that_becomes_a_link_elsewhere_is_not_sent(tmp_path: Path) -> No
 
 def test_what_holds_a_card_up_on_the_server_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload_client, "_POLL_S", 0.0)
-    goes_on = {"saved": False, "stored": 0, "stage": "laying", "laid": None, "progress": None}
+    goes_on = {**LAID, "saved": False, "stored": 0, "stage": "laying"}
     waits = {**goes_on, "waits_for": {"sentence": "it is away", "sentence_vi": "kho đi vắng"}}
     goes_on["waits_for"] = None
     keeping = AnsweringLine("vi", [waits, waits, goes_on, {**goes_on, "saved": True}, {"parts": []}])
     upload_client._check_saved(keeping, "x", [], lambda *_: None, lambda: None)
     laying = AnsweringLine("vi", [waits, goes_on, {**goes_on, "stage": "laid", "laid": {"used": 1}}])
-    assert upload_client._wait_for_map(laying, "x", lambda *_: None, lambda: None) == {"used": 1}
+    made = upload_client._wait_for_map(laying, "x", lambda *_: None, lambda: None, NO_SKIPPED_FILES)
+    assert made == ({"used": 1}, NO_SKIPPED_FILES)
     (one,), (other,) = keeping.head_argument, laying.head_argument
     assert one.in_language("vi") == other.in_language("vi") == "http://server: kho đi vắng"
+
+
+@pytest.mark.parametrize("stage", ["laid", "failed"])
+def test_files_on_the_card_alone_are_named_whether_or_not_the_flight_is_on_the_map(stage: str) -> None:
+    """Found damaged on the server, or not sent at all: no answer says that all files are safe."""
+    cut, why = ({"sentence": one, "sentence_vi": one} for one in ("DCIM/cut.JPG: damaged", "no photo"))
+    line = AnsweringLine(
+        "en", [{**LAID, "stage": stage, "laid": why, "passed_over": 1, "passed_over_said": [cut]}]
+    )
+    unsent = SkippedFiles(count=1, said=(verbatim("a:b.JPG: this name has ':'"),))
+    try:
+        _, missing = upload_client._wait_for_map(line, "x", lambda *_: None, lambda: None, unsent)
+    except InputUnusable as error:
+        assert stage == "failed"
+        assert str(error) == "a:b.JPG: this name has ':'; DCIM/cut.JPG: damaged; no photo"
+    else:
+        assert stage == "laid" and missing.count == 2
+        assert [str(one).partition(": ")[0] for one in missing.said] == ["a:b.JPG", "DCIM/cut.JPG"]
 
 
 def test_what_the_heads_say_is_told_once_and_again_where_a_log_says_more() -> None:
