@@ -74,10 +74,10 @@ def is_one_picture(one: Picture, other: Picture, both_seen: Mask) -> bool:
 # -- Clouds and fog that hide the ground on one of two dates, where change cannot be judged --------
 #
 # Haze changes colours and is removed elsewhere; a cloud here shows no ground at all. It is nearly white, of
-# no colour, without grain, and larger than a roof. A bright yard is there on both dates, and stays. A grey
-# cloud, in the shade of others, is not recognised: by its grey alone it could be a flood or a road. Sun glint
-# on water is as white in its middle, and may be all that is seen of a flood: its rim sparkles, a cloud's is
-# soft.
+# no colour, without grain, paler than on the other date and larger than a roof. A bright yard or field is as
+# pale on both dates, and stays. A grey cloud, in the shade of others, is not recognised: by its grey alone it
+# could be a flood or a road. Sun glint on water is as white in its middle, and may be all that is seen of a
+# flood: its rim sparkles, a cloud's is soft.
 
 
 _CLOUD_CELL_M = 1.0
@@ -87,7 +87,7 @@ _MIN_AREA_M2, _MIN_WIDTH_M = 400.0, 10.0
 # of cells of 1 m against the median of their nine, in grey levels; exercises: clouds 0 to 1.5, glint from 4.7
 _RING_M, _MAX_SPARKLE = (1.0, 6.0), 3.0
 # reach of a cloud's torn pieces, however small, and of its rim where ground shows through; and how much paler
-# than the other date both are, relative to ground
+# than the other date all of it is, relative to ground (a dry field in two exposures of one day: 10 to 19)
 _RIM_M, _PALER = 60.0, 25
 _SOFT_M = 4.0
 
@@ -113,13 +113,10 @@ def detect_clouds(pair: ImagePair) -> tuple[Mask, Mask]:
     before, after = (
         np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8) for rgb in _pictures(pair)
     )
-    white = _white(before, cell_m), _white(after, cell_m)
     masks = []
-    for own, other, own_white, other_white in (
-        (before, after, white[0], white[1]),
-        (after, before, white[1], white[0]),
-    ):
-        alone = own_white & ~other_white
+    for own, other in ((before, after), (after, before)):
+        paler = _paler(own, other)
+        alone = _white(own, cell_m) & ~_white(other, cell_m) & paler
         # keep the parts at least as wide and as large as a cloud
         side = max(round(_MIN_WIDTH_M / cell_m), 1)
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
@@ -129,7 +126,7 @@ def detect_clouds(pair: ImagePair) -> tuple[Mask, Mask]:
         large[0] = False
         core = _soft(np.asarray(large[labels], np.bool_), own, cell_m)
         torn = alone & _grown(core, _RIM_M / cell_m) if core.any() else core
-        cloud = _with_rim(core | torn, own, other, cell_m)
+        cloud = _with_rim(core | torn, paler, cell_m)
         there = cv2.resize(cloud.astype(np.uint8), (cols, rows), interpolation=cv2.INTER_NEAREST)
         masks.append(there.astype(np.bool_))
     return masks[0] & pair.before_seen, masks[1] & pair.after_seen
@@ -168,18 +165,18 @@ def _soft(mask: Mask, rgb: Picture, cell_m: float) -> Mask:
     return np.asarray(mask & (mean <= _MAX_SPARKLE)[part], np.bool_)
 
 
-def _with_rim(core: Mask, own: Picture, other: Picture, cell_m: float) -> Mask:
-    """Extend a cloud by its soft rim.
+def _paler(own: Picture, other: Picture) -> Mask:
+    """Return cells that are paler than on the other date by more than usual between both."""
+    paler_by = own.min(axis=2).astype(np.int16) - other.min(axis=2)
+    both = own.any(axis=2) & other.any(axis=2)
+    usual = float(np.median(paler_by[both])) if both.any() else 0.0
+    return np.asarray(paler_by >= usual + _PALER, np.bool_)
 
-    The rim reaches as far as connected cells are paler than on the other date, usual light aside, and a
-    little farther.
-    """
+
+def _with_rim(core: Mask, paler: Mask, cell_m: float) -> Mask:
+    """Extend a cloud by its soft rim: as far as connected cells are `paler`, and a little farther."""
     if not core.any():
         return core
-    paler_by = own.min(axis=2).astype(np.int16) - other.min(axis=2)
-    clear = ~core & own.any(axis=2) & other.any(axis=2)
-    usual = float(np.median(paler_by[clear])) if clear.any() else 0.0
-    paler = paler_by >= usual + _PALER
     near = _grown(core, _RIM_M / cell_m)
     _, labels = cv2.connectedComponents((core | (paler & near)).astype(np.uint8), connectivity=8)
     hangs = np.isin(labels, np.unique(labels[core]))

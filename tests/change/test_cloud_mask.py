@@ -83,6 +83,16 @@ def test_a_bright_yard_of_both_dates_and_a_roof_are_no_cloud() -> None:
     assert not masks[0].any() and not masks[1][190:310, 190:310].any()
 
 
+def test_a_bright_field_in_two_exposures_is_no_cloud() -> None:
+    """Above and below what counts as white; the rest of the ground differs as little."""
+    before = ground(4)
+    before[200:500, 200:300] = (176, 178, 186)
+    after = np.clip(before.astype(np.int16) - 2, 0, 255).astype(np.uint8)
+    after[200:500, 200:300] = (194, 196, 204)
+    for pair in (pair_of(before, after), pair_of(after, before)):
+        assert not any(mask.any() for mask in detect_clouds(pair))
+
+
 def test_sun_on_water_is_no_cloud() -> None:
     before, chance = ground(4), np.random.default_rng(2)
     after = before.copy()
