@@ -1,68 +1,131 @@
-"""Two boxes that overlap, by stick and by line, in any order, some of it twice: one state at the province."""
+"""Two boxes that overlap and a province, by stick and by line, in any order: one state, to the last byte."""
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable
-from functools import partial
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.sync.boxes import Box, alone, new_box
-from tests.sync.lines import Wire, sync
+from flycam.catalog.access import select_active_redactions
+from flycam.operations.backup import save_backup
+from flycam.operations.restore import restore_backup
+from flycam.sync.client import Sender, TransferLimits
+from flycam.sync.reference_client import ReferenceFetcher
+from tests.sync.boxes import NUMBERS, Box, alone, ground_of, masked, new_box
+from tests.sync.lines import Wire
 
-_TRIALS = 50
-
-
-def trial(folder: Path, seed: int) -> tuple[dict[str, str], dict[str, str]]:
-    """The tiles at the province, and of one box that laid all frames and withdrew the same."""
-    rng = random.Random(seed)
-    boxes = [new_box(folder, name) for name in ("one", "two")]
-    province = new_box(folder, "province")
-    for box in boxes:
-        box.lay(set(rng.sample(range(6), rng.randint(2, 5))))
-    boxes[1].lay({rng.choice(sorted(boxes[0].numbers))})  # they overlap
-    ways: list[Callable[[], object]] = []
-    for box in boxes:
-        ways += [partial(province.read, box.write(folder)) for _ in range(2)]
-        ways += [partial(sync, box, Wire(province, folder / box.workspace.box, cuts_of(rng)))]
-    rng.shuffle(ways)
-    for way in ways:
-        way()
-    gone = withdrawn_by(rng, boxes)
-    for box in rng.sample(boxes, 2):
-        sync(box, Wire(province, folder / box.workspace.box, cuts_of(rng)))
-        province.read(box.write(folder))
-    return province.tiles(), alone(folder, boxes[0].numbers | boxes[1].numbers, gone)
+_NAMES = ("one", "two")
+_boxes = st.sampled_from(_NAMES)
+_frames = st.integers(0, 5)
+# after so many bytes, one after another, a line is cut
+_cuts = st.lists(st.integers(1, 40_000), max_size=3)
 
 
-def cuts_of(rng: random.Random) -> list[int]:
-    """After so many bytes, one after another, a line is cut."""
-    return [rng.randint(1, 40_000) for _ in range(rng.randint(0, 3))]
+class Node(Box):
+    """A box that hears of withdrawals and masks from a province; terrain never comes in these trials."""
+
+    def register_terrain(self, *_of: Any) -> None:
+        raise AssertionError
+
+    def compute_redaction_grounds(self) -> None:
+        """The lines bring theirs with them."""
 
 
-def withdrawn_by(rng: random.Random, boxes: list[Box]) -> set[int]:
-    """Every second time a frame that the first box alone has is withdrawn there."""
-    own = boxes[0].numbers - boxes[1].numbers
-    if not own or rng.random() < 0.5:
-        return set()
-    gone = rng.choice(sorted(own))
-    boxes[0].withdraw(gone)
-    return {gone}
+class TwoBoxes(RuleBasedStateMachine):
+    """What a box knows and gives is held as sets of frames; the boxes are held against them at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = tempfile.TemporaryDirectory()
+        self.folder = Path(self.place.name)
+        self.province = new_box(self.folder, "province")
+        self.boxes = {name: self.node(name) for name in _NAMES}
+        self.given: set[int] = set()
+        self.saved: dict[str, frozenset[int]] = {}
+
+    def node(self, name: str) -> Node:
+        return Node(new_box(self.folder, name).workspace)
+
+    @initialize(one=st.sets(_frames, min_size=1), two=st.sets(_frames, min_size=1))
+    def fly(self, one: set[int], two: set[int]) -> None:
+        self.boxes["one"].lay(one)
+        self.boxes["two"].lay(two)
+
+    @rule(name=_boxes, number=_frames)
+    def ingest(self, name: str, number: int) -> None:
+        self.boxes[name].lay({number})
+
+    @rule(name=_boxes, chance=st.randoms(use_true_random=False))
+    def withdraw(self, name: str, chance: Any) -> None:
+        self.boxes[name].withdraw(chance.choice(sorted(self.boxes[name].numbers)))
+
+    @rule(name=_boxes, chance=st.randoms(use_true_random=False))
+    def mask(self, name: str, chance: Any) -> None:
+        line = masked(chance.choice(sorted(self.boxes[name].numbers)))
+        redactions = self.boxes[name].catalog.redactions
+        redactions.append([line])
+        redactions.put_footprints([ground_of(line)])
+
+    @rule(name=_boxes, cuts=_cuts)
+    def line(self, name: str, cuts: list[int]) -> None:
+        """One round, both ways."""
+        box, wire = self.boxes[name], Wire(self.province, self.folder / name, cuts)
+        limits, way = TransferLimits(), self.folder / f"{name}-way"
+        back = ReferenceFetcher(box.workspace, wire, box, way, limits, sleep=lambda _s: None)
+        Sender(box.workspace, wire, limits, back=back, sleep=lambda _s: None).run_round()
+        self.given |= box.numbers
+
+    @rule(name=_boxes, times=st.integers(1, 2))
+    def stick(self, name: str, times: int) -> None:
+        path = self.boxes[name].write(self.folder)
+        for _ in range(times):
+            self.province.read(path)
+        self.given |= self.boxes[name].numbers
+
+    @rule(name=_boxes)
+    def back_up(self, name: str) -> None:
+        save_backup(self.boxes[name].workspace, self.folder / f"{name}-backup")
+        self.saved[name] = frozenset(self.boxes[name].numbers)
+
+    @precondition(lambda self: self.saved)
+    @rule(chance=st.randoms(use_true_random=False))
+    def restore(self, chance: Any) -> None:
+        """What was flown since is gone, but for what the province has."""
+        name = chance.choice(sorted(self.saved))
+        box = self.node(name)
+        restore_backup(box.workspace, self.folder / f"{name}-backup")
+        box.numbers.update(self.saved[name])
+        self.boxes[name] = box
+
+    def teardown(self) -> None:
+        """Once every line has been up, in both ways, all agree."""
+        try:
+            for name in (*_NAMES, *_NAMES):
+                self.line(name, [])
+            gone = withdrawn(self.province)
+            assert self.province.tiles() == alone(self.folder, self.given, gone & self.given)
+            masks = set(select_active_redactions(self.province.catalog.redactions.lines()))
+            for box in self.boxes.values():
+                assert withdrawn(box) == gone
+                assert box.tiles() == alone(self.folder, box.numbers, gone & box.numbers)
+                assert set(select_active_redactions(box.catalog.redactions.lines())) == masks
+        finally:
+            self.place.cleanup()
 
 
-def test_a_few_trials_agree_to_the_last_byte(tmp_path: Path) -> None:
-    for seed in range(2):
-        there, truth = trial(tmp_path, seed)
-        assert there == truth, f"seed {seed}"
+def withdrawn(box: Box) -> set[int]:
+    return {NUMBERS[one.frame_id] for one in box.catalog.frames.withdrawals()}
+
+
+TestTwoBoxes = TwoBoxes.TestCase
+TestTwoBoxes.settings = settings(max_examples=4, stateful_step_count=10)
 
 
 @pytest.mark.soak
-def test_all_trials_agree_to_the_last_byte(tmp_path: Path) -> None:
-    began_s = time.monotonic()
-    for seed in range(100, 100 + _TRIALS):
-        there, truth = trial(tmp_path, seed)
-        assert there == truth, f"seed {seed}"
-    print(f"{_TRIALS} trials of two boxes agree to the last byte, {time.monotonic() - began_s:.0f} s")
+class TestTwoBoxesForLong(TwoBoxes.TestCase):
+    settings = settings(max_examples=50, stateful_step_count=30)
