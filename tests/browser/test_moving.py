@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from flycam.model.access import Role
 from tests.browser.conftest import House, OpenPage, serving
+from tests.browser.pages import box_of
 from tests.browser.words import words
 from tests.change.impacted import changed, square
 from tests.serve.world import REAL, add_account, make_world
@@ -68,3 +70,27 @@ def test_a_refusal_is_read_on_the_card(open_page: OpenPage, house: House) -> Non
     card.get_by_role("button", name="Chuyển").click()
     expect(card.get_by_role("alert")).to_contain_text("đã tìm thay đổi trên chuyến bay này")
     assert house.workspace.catalog.flights.flight(flight).event_id == REAL
+
+
+def test_a_press_counts_though_news_waited_for_the_field_to_be_left(
+    open_page: OpenPage, house: House
+) -> None:
+    """Leaving the field draws the list anew, which must not come between press and release."""
+    flight = house.world.before
+    page = opened_card(open_page, house, "Hà", flight)
+    card = page.locator(f'[data-flight="{flight}"]')
+    card.get_by_text("Sự kiện: Bão số 3 (Yagi)").click()
+    card.get_by_label(words("moveTo")).fill("Lũ quét")
+    with httpx.Client(base_url=house.url, headers={"Origin": house.url}) as crew:
+        assert crew.post("/api/login", json={"token": "Tổ-bay-2"}).is_success
+        with page.expect_response(lambda one: "/api/flights" in one.url):
+            assert crew.put(
+                f"/api/flights/{house.world.after}/event", json={"event": "Lũ quét Bản Liền"}
+            ).is_success
+    button = box_of(card.get_by_role("button", name="Chuyển"))
+    page.mouse.move(button["x"] + button["width"] / 2, button["y"] + button["height"] / 2)
+    page.mouse.down()
+    page.wait_for_timeout(300)
+    page.mouse.up()
+    expect(card.get_by_role("alert")).to_contain_text("đã tìm thay đổi trên chuyến bay này")
+    expect(page.locator(".flight")).to_have_count(1)  # the other's move is drawn once the press is over

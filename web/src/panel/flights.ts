@@ -1,6 +1,6 @@
 /** The list of flights, newest on top, as they lie on the map; each says how old and how sharp it is. */
 
-import { api, reportUrl, type FlightDetail, type FlightInfo } from "../api";
+import { api, reportUrl, type FlightDetail, type FlightInfo, type Warning } from "../api";
 import { findOpenChoice, el, replaceChildren, setText } from "../dom";
 import { pickLanguage, language as languageNow, t, translateOr, formatWarning } from "../i18n";
 import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
@@ -74,9 +74,14 @@ export class FlightList {
     replaceChildren(this.empty, this.checklist.element);
   }
 
+  /** Not before a press is over that took the focus: a button drawn anew under it would miss the click. */
   private renderLate(): void {
-    this.waits = false;
-    window.setTimeout(() => this.render(this.store.state), 0); // the focus is still where it was
+    const render = (): void => {
+      this.waits = false;
+      window.setTimeout(() => this.render(this.store.state), 0); // the focus is still where it was
+    };
+    if (this.element.matches(":active")) window.addEventListener("pointerup", render, { once: true });
+    else render();
   }
 
   /** Only the ages move with the clock: a list that is open under the reader's hand stays. */
@@ -213,12 +218,18 @@ export class FlightList {
         ...(flight.operator ? pair(t("operator"), flight.operator) : []),
       ),
       canMove(this.store.state.session, flight) && this.mover(flight),
-      ...flight.warnings.map((one) => el("p", { class: "warned" }, canWrite(this.store.state.session) ? pickLanguage(one.sentence_vi, one.sentence) : formatWarning(one, drawsFinishedRevision(this.store.state, flight)))),
+      ...flight.warnings.map((one) => el("p", { class: "warned" }, this.describeWarning(one, flight))),
       el("h3", {}, t("communesCovered")),
       flight.communes.length
         ? el("table", { class: "coverage" }, ...flight.communes.map(coverageRow))
         : el("p", { class: "empty" }, t("noCommunes")),
     );
+  }
+
+  /** With its cure to who can give it, while the quick map is shown: a finished one says what became of it. */
+  private describeWarning(one: Warning, flight: FlightInfo): string {
+    const isFinished = drawsFinishedRevision(this.store.state, flight);
+    return canWrite(this.store.state.session) && !isFinished ? pickLanguage(one.sentence_vi, one.sentence) : formatWarning(one, isFinished);
   }
 
   private mover(flight: FlightInfo): HTMLElement {

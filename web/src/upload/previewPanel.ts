@@ -3,7 +3,7 @@
 import { el } from "../dom";
 import { pickLanguage } from "../i18n";
 import { formatNumber } from "../numbers";
-import type { VideoPreview, UploadResult, UploadPreview, BilingualSentence } from "./client";
+import type { BilingualSentence, UploadPreview, UploadResult, VideoPreview } from "./client";
 import { t } from "./texts";
 
 const SMEARED_PX = 1.5;
@@ -17,7 +17,7 @@ const SVG = "http://www.w3.org/2000/svg";
 
 /** `laid`: what came of the photos, if they are on the map. */
 export function renderPreview(look: UploadPreview, laid: UploadResult | null): HTMLElement {
-  if (look.error) return el("section", { class: "look" }, title(), el("p", { class: "warning" }, pickLanguage(look.sentence_vi ?? "", look.sentence ?? "")));
+  if (look.error) return el("section", { class: "look" }, title(), el("div", laid?.doctor ? {} : { class: "warning" }, sentences(look, laid)));
   if (!look.frames) return el("section", { class: "look" }, title(), films(look));
   const facts = [t("lookUsable", look.usable, look.frames), look.gaps.length ? t("lookGaps", look.gaps.length) : t("lookNoGaps"), smearOf(look)];
   return el(
@@ -58,10 +58,16 @@ function key(look: UploadPreview): HTMLElement {
   );
 }
 
-/** Once the photos are laid, what was found in all of their pixels stands for what their heads left open. */
-function sentences(look: UploadPreview, laid: UploadResult | null): HTMLElement {
+/** Once the photos are laid, what was found in all of their pixels stands for what their heads left open, or refused. */
+export function listFindings(look: UploadPreview, laid: UploadResult | null): BilingualSentence[] {
+  const isLaid = Boolean(laid?.doctor);
+  if (look.error && !isLaid) return [{ sentence: look.sentence ?? "", sentence_vi: look.sentence_vi ?? "" }];
   const doctor = (laid?.doctor ?? look.problems).filter((one) => one.severity !== "info" || SETTLING.includes(one.code));
-  const said: BilingualSentence[] = [...doctor, ...look.gaps, ...((laid?.doctor && laid.rejections) || look.rejections)];
+  return [...doctor, ...(look.error ? [] : look.gaps), ...((isLaid && laid?.rejections) || look.rejections || [])];
+}
+
+function sentences(look: UploadPreview, laid: UploadResult | null): HTMLElement {
+  const said = listFindings(look, laid);
   const rest = said.length - MOST_SENTENCES;
   return el(
     "ul",
