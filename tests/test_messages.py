@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import re
 import string
@@ -172,6 +173,23 @@ def test_a_rounded_number_has_a_decimal_comma_in_vietnamese() -> None:
     message = Message("{size:.1f} MB, {area:,.0f} m², {count:,}, {given:g}", values)
     assert message.in_language("en") == "1.5 MB, 10,000 m², 1,000, 0.5"
     assert message.in_language("vi") == "1,5 MB, 10.000 m², 1.000, 0.5"
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "written"),
+    [
+        ("{value:.2f} m", -0.001, "0.00 m"),
+        ("{value:+.2f} m", -0.001, "+0.00 m"),
+        ("{value:g}", -0.0, "0"),
+        ("{value:,.0f} %", -0.4, "0 %"),
+        ("{value:.2f}", -0.005001, "-0.01"),
+        ("{value:.1f}", -math.inf, "-inf"),
+    ],
+)
+def test_a_number_rounded_to_zero_has_no_minus(text: str, value: float, written: str) -> None:
+    message = Message(text, {"value": value})
+    assert message.in_language("en") == written
+    assert message.in_language("vi") == written.replace(".", ",")
 
 
 @pytest.mark.parametrize(

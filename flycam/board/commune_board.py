@@ -157,8 +157,9 @@ def build_commune_board(
     seen = _seen_by_commune(communes, shapes, tree, coverages)
     marked = _marks_by_commune(tree, marks, len(communes))
     over = _aloft_by_commune(tree, aloft, len(communes))
+    cut = () if compared is None else compared.cut
     confirmed, waiting = (
-        sum_changes_by_commune([one for one in changes if one.status is status], tree)
+        sum_changes_by_commune([one for one in changes if one.status is status], tree, cut)
         for status in (ChangeStatus.ACCEPTED, ChangeStatus.PROPOSED)
     )
     # Never 0 for want of a change alone: a rejected false alarm does not tell which ground was compared.

@@ -10,9 +10,10 @@ The detector is passed in: this module does not know what a landslide looks like
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
@@ -57,13 +58,14 @@ from flycam.change.outlines import (
     extract_compared_ground,
     find_communes_in_grid,
     place_candidates,
+    reach_rim,
     to_valid_shapes,
     to_wgs84,
     write_change_layers,
 )
 from flycam.errors import NotFound, OptionUnusable, StoreConflict
 from flycam.geodata.communes import read_area_of_interest
-from flycam.geodata.crs import WGS84, make_point_transform
+from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
 from flycam.geodata.feature_file import require_suffix
 from flycam.geometry.grid import compute_box_distance_m
 from flycam.geometry.terrain import TerrainGrid, interpolate_heights_on_grid
@@ -88,11 +90,12 @@ from flycam.workspace import Progress, Workspace, ignore_progress
 class ComparedGround:
     """Ground on which changes were looked for (WGS 84), and all changes there.
 
-    Accepted or waiting, visible to the account or not.
+    Accepted or waiting, visible to the account or not. cut: as `find_cut_changes` has it.
     """
 
     ground: BaseGeometry
     changes: Sequence[ChangeVersion]
+    cut: Collection[ChangeVersion] = ()
 
 
 PairKey = tuple[str, str]
@@ -212,7 +215,12 @@ def find_compared_ground(
         for name in event_ids
         for line in catalog.changes.current(name, statuses=POSITIVE_STATUSES, until_ns=until_ns)
     ]
-    return ComparedGround(ground=shapely.union_all(list(group_by_pair(visible).values())), changes=latest)
+    found_by = match_comparisons(make_comparison_reader(catalog, until_ns), latest)
+    return ComparedGround(
+        ground=shapely.union_all(list(group_by_pair(visible).values())),
+        changes=latest,
+        cut=find_cut_changes(latest, found_by),
+    )
 
 
 def make_comparison_reader(catalog: Catalog, until_ns: int | None = None) -> ComparisonReader:
@@ -275,6 +283,28 @@ def match_comparisons(reader: ComparisonReader, lines: Sequence[ChangeVersion]) 
         None if line.is_drawn else _match_comparison(line, of_pair.get((line.event_id, line.pair), ()))
         for line in lines
     ]
+
+
+def find_cut_changes(
+    lines: Sequence[ChangeVersion], found_by: Sequence[Comparison | None]
+) -> frozenset[ChangeVersion]:
+    """Return the changes that reach the rim of the ground on which they were found.
+
+    Beyond that rim (an image's edge, a cloud, the requested area) nothing was compared, so their areas are
+    lower bounds. found_by: as of `match_comparisons`; a hand-drawn change has no such rim.
+    """
+    by_ground: dict[bytes, list[ChangeVersion]] = {}
+    for line, one in zip(lines, found_by, strict=True):
+        if one is not None:
+            by_ground.setdefault(one.wkb, []).append(line)
+    cut: set[ChangeVersion] = set()
+    for wkb, some in by_ground.items():
+        ground = shapely.from_wkb(wkb)
+        middle = shapely.box(*ground.bounds).centroid
+        to_work = make_point_transform(WGS84, choose_work_crs(middle.x, middle.y))
+        shapes = shapely.transform(to_valid_shapes(some), to_work)
+        cut.update(itertools.compress(some, reach_rim(shapes, shapely.transform(ground, to_work))))
+    return frozenset(cut)
 
 
 def _match_comparison(line: ChangeVersion, made: Sequence[Comparison]) -> Comparison | None:

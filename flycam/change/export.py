@@ -29,7 +29,7 @@ from flycam.catalog.changes import (
     parse_image_reference,
     parse_source_pair,
 )
-from flycam.change.comparison import make_comparison_reader, match_comparisons
+from flycam.change.comparison import find_cut_changes, make_comparison_reader, match_comparisons
 from flycam.change.impact import (
     AffectedFeature,
     ChangeImpact,
@@ -63,7 +63,6 @@ from flycam.model.records import MosaicInfo
 from flycam.model.text import (
     escape_cell,
     format_area,
-    format_area_with_sigma,
     format_percent,
     replace_no_break_spaces,
 )
@@ -211,6 +210,7 @@ def serialize_impact(
                 "commune": one.line.commune,
                 "commune_name": names.get(one.line.commune, ""),
                 "area_m2": round(one.line.area_m2, 1),
+                "area_at_least": one.is_cut,
                 "counts": {kind.value: _serialize_count(one.count(kind)) for kind in LayerKind},
                 "roads_cut": [_serialize_feature(at, now_ns) for at in one.roads_cut],
                 "touched": [_serialize_feature(at, now_ns) for at in one.touched[:MAX_LISTED]],
@@ -255,8 +255,10 @@ def _serialize_volume(found: Volume | VolumeFailure | None) -> dict[str, Any]:
 
 def _serialize_totals(tally: ImpactTotals, now_ns: int) -> dict[str, Any]:
     return {
-        "changes": tally.changes,
-        "area_m2": round(tally.area_m2, 1),
+        "changes": tally.ground.count,
+        "places": _serialize_places(tally.ground),
+        "area_m2": round(tally.ground.area_m2, 1),
+        "area_at_least": tally.ground.is_lower_bound,
         "counts": {kind.value: _serialize_count(count) for kind, count in tally.counts.items()},
         "roads_cut": [_serialize_feature(at, now_ns) for at in tally.roads_cut],
         "road_cut_m": round(tally.road_cut_m, 1),
@@ -352,21 +354,22 @@ def format_road_names(roads: Sequence[AffectedFeature]) -> str:
 def format_commune_csv(communes: Sequence[CommuneImpact]) -> bytes:
     """Format as CSV, a row for each commune and status.
 
-    Empty: not known, as no layer covers the
-    ground; `at_least` names the kinds whose layers cover only a part of it.
+    Empty: not known, as no layer covers the ground; `at_least` as of a change (`list_lower_bounds`).
     """
-    head = ["commune", "commune_name", "status", "changes", "area_ha"]
+    head = ["commune", "commune_name", "status", "changes", *CHANGE_KIND_NAMES, "area_ha"]
     rows: list[list[object]] = [[*head, *COUNT_COLUMNS, "at_least", "roads_cut", "road_cut_m"]]
     for row in communes:
         for status, tally in ((ChangeStatus.ACCEPTED, row.confirmed), (ChangeStatus.PROPOSED, row.waiting)):
-            if not (tally.changes or any(tally.counts.values())):
+            if not (tally.ground.count or any(tally.counts.values())):
                 continue
             counts = _count_columns(tally.counts).values()
             names, has_roads = format_road_names(tally.roads_cut), tally.counts[LayerKind.ROAD] is not None
             cut = round(tally.road_cut_m, 1) if has_roads else ""
             identity = [escape_cell(row.code), escape_cell(row.name), status.value]
-            size = [tally.changes, round(tally.area_m2 / 1e4, 4)]
-            least = ", ".join(kind.value for kind, one in tally.counts.items() if one and not one.is_complete)
+            kinds = [tally.ground.places.get(kind, 0) for kind in CHANGE_KIND_NAMES]
+            size = [tally.ground.count, *kinds, round(tally.ground.area_m2 / 1e4, 4)]
+            area = ["area"] if tally.ground.is_lower_bound else []
+            least = ", ".join([*area, *_list_partly_covered(tally.counts)])
             rows.append([*identity, *size, *map(_empty, counts), least, escape_cell(names), cut])
     return encode_csv(rows)
 
@@ -418,11 +421,13 @@ def build_change_collection(
         None: not known for any
     found_by     for each change the comparison that found it; None: not known
     """
+    cut = find_cut_changes(lines, found_by)
     features = [
         _feature(
             line,
             sign,
             names,
+            is_cut=line in cut,
             is_unfound=line.change_id in superseded,
             overlapping=overlapping.get(line.change_id, ()),
             unseen=share,
@@ -460,6 +465,7 @@ def _feature(
     sign: ChangeAttribution,
     names: Mapping[str, str],
     *,
+    is_cut: bool,
     is_unfound: bool,
     overlapping: Sequence[Decision],
     unseen: float | None,
@@ -468,11 +474,11 @@ def _feature(
     """Serialize one change as a GeoJSON feature.
 
     `score` null: no probability, `no_score` states why ("drawn", "kind_changed", "no_terrain"; else null);
-    `slope_deg`, `tie_m`, `rmse_m`, `error_m`, `area_error_m2` null: not known; `commune_name` empty: the
-    commune no longer exists. `author` and `time` are the version's, which may be a comment; `decided_by` and
-    `decided` (null while it waits) belong to the decision in force; `note_by` to its note.
-    `not_compared_pct`: share of a hand-drawn outline on ground that its two images do not both show; null:
-    none, or not known.
+    `area_at_least`: the area is a lower bound; `slope_deg`, `tie_m`, `rmse_m`, `error_m`, `area_error_m2`
+    null: not known; `commune_name` empty: the commune no longer exists. `author` and `time` are the
+    version's, which may be a comment; `decided_by` and `decided` (null while it waits) belong to the decision
+    in force; `note_by` to its note. `not_compared_pct`: share of a hand-drawn outline on ground that its two
+    images do not both show; null: none, or not known.
     """
     is_decided = line.status is not ChangeStatus.PROPOSED
     shape = shapely.set_precision(shapely.from_wkb(line.wkb), 10.0**-DECIMALS, mode="pointwise")
@@ -493,6 +499,7 @@ def _feature(
             "score": line.probability,
             "no_score": line.no_score or None,
             "area_m2": round(line.area_m2, 1),
+            "area_at_least": is_cut,
             "length_m": round(line.length_m, 1),
             "slope_deg": _rounded(line.slope_deg, 1),
             "commune": line.commune,
@@ -535,8 +542,16 @@ def serialize_waiting(waiting: ChangeTotals | None) -> dict[str, Any] | None:
     """Serialize totals of changes that wait for review: places by kind, area."""
     if waiting is None:
         return None
-    places = {kind.value: count for kind, count in sorted(waiting.places.items())}
-    return {"count": waiting.count, "places": places, "area_m2": round(waiting.area_m2, 1)}
+    return {
+        "count": waiting.count,
+        "places": _serialize_places(waiting),
+        "area_m2": round(waiting.area_m2, 1),
+        "area_at_least": waiting.is_lower_bound,
+    }
+
+
+def _serialize_places(totals: ChangeTotals) -> dict[str, int]:
+    return {kind.value: count for kind, count in sorted(totals.places.items())}
 
 
 def build_window_collection(windows: Sequence[ComparedWindow]) -> dict[str, Any]:
@@ -616,29 +631,17 @@ def get_image_dates(
 # -- Figures that are lower bounds, as part of the change could not be seen ------------------------
 
 
-AREA = "area"
-# a cell of the change detection
-_RIM_M = 2.0
-
-
-def list_lower_bounds(line: ChangeVersion, comparison: Comparison | None, impact: ChangeImpact) -> list[str]:
+def list_lower_bounds(impact: ChangeImpact) -> list[str]:
     """Return the figures of a change that are lower bounds.
 
-    AREA where the change reaches the rim of the compared ground (an image's edge, a cloud, the requested
-    area), beyond which nothing was compared; a hand-drawn change has no such rim. Then the kinds of features
-    whose layers cover only a part of it.
+    "area" where it was not seen whole, then the kinds of features whose layers cover only a part of it.
     """
     counts = {kind: impact.count(kind) for kind in LayerKind}
-    partly = [kind.value for kind, count in counts.items() if count is not None and not count.is_complete]
-    return [*([AREA] if comparison is not None and _is_cut(line, comparison) else []), *partly]
+    return [*(["area"] if impact.is_cut else []), *_list_partly_covered(counts)]
 
 
-def _is_cut(line: ChangeVersion, found_by: Comparison) -> bool:
-    west, south, east, north = line.bounds_lonlat_deg
-    to_work = make_point_transform(WGS84, choose_work_crs((west + east) / 2.0, (south + north) / 2.0))
-    shape = shapely.transform(shapely.from_wkb(line.wkb), to_work)
-    rim = shapely.transform(shapely.from_wkb(found_by.wkb).boundary, to_work)
-    return bool(shape.distance(rim) <= _RIM_M)
+def _list_partly_covered(counts: Mapping[LayerKind, FeatureCount | None]) -> list[str]:
+    return [kind.value for kind, one in counts.items() if one is not None and not one.is_complete]
 
 
 # -- Export of an event's confirmed changes --------------------------------------------------------
@@ -811,9 +814,7 @@ def _row(line: ChangeVersion, content: _ExportContent) -> dict[str, str | float]
         "rmse_m": _number(line.rmse_m, 3),
         "error_m": _number(line.error_m, 2),
         "area_error_m2": round(estimate_area_error(line), 1),
-        "at_least": ", ".join(
-            list_lower_bounds(line, content.found_by[line.change_id], content.impacts[line.change_id])
-        ),
+        "at_least": ", ".join(list_lower_bounds(content.impacts[line.change_id])),
         "before": line.before_shown,
         "after": line.after_shown,
         **dict(zip(("before_time", "after_time"), map(_time, dates), strict=True)),
@@ -875,7 +876,8 @@ def _read(line: ChangeVersion, content: _ExportContent) -> list[str]:
     before, after = (
         _pictures(shown, content.flights, language) for shown in (line.before_shown, line.after_shown)
     )
-    area = format_area_with_sigma(line.area_m2, estimate_area_error(line))
+    is_cut = content.impacts[line.change_id].is_cut
+    area = format_area(line.area_m2, estimate_area_error(line), is_lower_bound=is_cut)
     taken_before, taken_after = ("" if at_ns is None else format_minute(at_ns) for at_ns in dates_ns)
     return [
         CHANGE_KIND_NAMES[line.kind].in_language(language),
@@ -890,9 +892,9 @@ def _read(line: ChangeVersion, content: _ExportContent) -> list[str]:
 def _name(line: ChangeVersion, content: _ExportContent) -> str:
     place = content.names.get(line.commune, "")
     kind = CHANGE_KIND_NAMES[line.kind].in_language("vi")
-    return f"{kind} {replace_no_break_spaces(format_area(line.area_m2).in_language('vi'))}" + (
-        f", {place}" if place else ""
-    )
+    area = format_area(line.area_m2, is_lower_bound=content.impacts[line.change_id].is_cut)
+    size = replace_no_break_spaces(area.in_language("vi"))
+    return f"{kind} {size}, {place}" if place else f"{kind} {size}"
 
 
 def _kmz(content: _ExportContent) -> bytes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,13 +24,14 @@ from shapely.geometry.base import BaseGeometry
 from flycam.access.policy import UNRESTRICTED, AccessPolicy
 from flycam.catalog.board import Boundaries
 from flycam.catalog.changes import ChangeVersion
-from flycam.change.outlines import compute_own_ground, divide_by_commune, label_places
+from flycam.change.comparison import find_cut_changes, make_comparison_reader, match_comparisons
+from flycam.change.outlines import ChangeTotals, compute_own_ground, divide_by_commune, label_places
 from flycam.change.volume import Volume, VolumeFailure, compute_volumes
 from flycam.errors import OptionUnusable
 from flycam.geodata.crs import WGS84, choose_work_crs, make_point_transform
 from flycam.geodata.vector_file import MAX_FEATURES
 from flycam.messages import _
-from flycam.model.board import ROAD_CUTTING_KINDS, ChangeStatus, LayerKind
+from flycam.model.board import ROAD_CUTTING_KINDS, ChangeKind, ChangeStatus, LayerKind
 from flycam.model.records import BoundsLonLat, CommuneRecord, LayerFeatureRecord, LayerRecord
 from flycam.mosaic.terrain import compute_lonlat_bounds
 from flycam.workspace import Workspace
@@ -251,12 +252,14 @@ class ChangeImpact:
     """One change, features in reach (inside ones first), and covering layers.
 
     volume  of a landslide its volume, or why that is not known; None for all other changes
+    is_cut  it was not seen whole, and its area is a lower bound (`change.comparison.find_cut_changes`)
     """
 
     line: ChangeVersion
     touched: tuple[AffectedFeature, ...]
     layers: tuple[LayerRecord, ...]
     volume: Volume | VolumeFailure | None = None
+    is_cut: bool = False
 
     @property
     def cut(self) -> tuple[AffectedFeature, ...]:
@@ -321,9 +324,11 @@ def compute_impact(
         some = [lines[number] for number in members]
         found |= zip(members, _in_zone(ground, some, shapes[members], layers, reach, crs), strict=True)
     volumes = compute_volumes(workspace, lines)
+    cut = find_cut_changes(lines, match_comparisons(make_comparison_reader(workspace.catalog), lines))
     return Impact(
         changes=tuple(
-            replace(found[number], volume=volumes.get(line.change_id)) for number, line in enumerate(lines)
+            replace(found[number], volume=volumes.get(line.change_id), is_cut=line in cut)
+            for number, line in enumerate(lines)
         ),
         layers=tuple(layers),
         reach_m=reach,
@@ -501,15 +506,13 @@ def _on(cut: Sequence[AffectedFeature], ground: BaseGeometry) -> tuple[AffectedF
 class ImpactTotals:
     """Impact of some changes in one commune.
 
-    changes    that touch it, overlapping ones once: one across a border counts in both
-    area_m2    of their ground in it, ground under several once
+    ground     of those in it, overlapping ones once: one across a border counts in both
     counts     features by kind; None: no layer of the kind covers any of them, so that nothing is known
     roads_cut  in it; one that is cut in several places is listed once for each
     road_cut_m length of road under changes, as far as roads are lines; under several, once
     """
 
-    changes: int
-    area_m2: float
+    ground: ChangeTotals
     counts: Mapping[LayerKind, FeatureCount | None]
     roads_cut: tuple[AffectedFeature, ...]
     road_cut_m: float
@@ -551,7 +554,9 @@ def sum_impact_by_commune(
         )
         for code in confirmed.codes | waiting.codes
     ]
-    return sorted(rows, key=lambda row: (-row.confirmed.area_m2, -row.waiting.area_m2, row.code))
+    return sorted(
+        rows, key=lambda row: (-row.confirmed.ground.area_m2, -row.waiting.ground.area_m2, row.code)
+    )
 
 
 def find_communes_around(
@@ -624,15 +629,17 @@ def _tally(code: str, some: _ChangeGroup) -> ImpactTotals:
 
     A change counts for the features it touches in a commune also where its own ground lies beside it.
     """
-    here, touched, places = [], [], set()
+    here, touched = [], []
+    kinds: dict[int, ChangeKind] = {}
     roads: list[AffectedFeature] = []
-    area_m2, road_cut_m = 0.0, 0.0
+    area_m2, road_cut_m, is_lower_bound = 0.0, 0.0, False
     for n, one in enumerate(some.changes):
         if not (code in some.shares[n] or code in some.holders[n]):
             continue
         here.append(one)
         if code in some.shares[n]:
-            places.add(some.places[n])
+            kinds[some.places[n]] = one.line.kind
+            is_lower_bound |= one.is_cut
         area_m2 += one.line.area_m2 * some.own[n].get(code, 0.0)
         inside = [at for at, holder in zip(one.touched, some.holders[n], strict=True) if holder == code]
         touched.append(inside)
@@ -641,8 +648,7 @@ def _tally(code: str, some: _ChangeGroup) -> ImpactTotals:
         roads += deduplicate_by_name(cut)
         road_cut_m += measure_road_cut(cut)
     return ImpactTotals(
-        changes=len(places),
-        area_m2=area_m2,
+        ground=ChangeTotals(places=Counter(kinds.values()), area_m2=area_m2, is_lower_bound=is_lower_bound),
         counts={kind: count_features(kind, here, touched) for kind in LayerKind},
         roads_cut=tuple(roads),
         road_cut_m=road_cut_m,

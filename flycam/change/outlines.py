@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -51,6 +51,8 @@ MAX_AREA_KM2 = 400.0
 # A millimetre, so that an outline that a browser sends back unedited is unchanged.
 DECIMALS = 8
 _M2_PER_KM2 = 1e6
+# a cell of the change detection
+_RIM_M = 2.0
 # the largest parts of an outline
 _SLOPE_PARTS = 50
 _SLOPE_STEPS = 100  # across an outline, at most
@@ -103,6 +105,18 @@ def derive_record_id(*parts: str) -> str:
     The same content recorded again has the same id.
     """
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def reach_rim(shapes: NDArray[np.object_], compared: BaseGeometry) -> NDArray[np.bool_]:
+    """Return True for each change that reaches the rim of the compared ground.
+
+    Metres of one CRS. Beyond that rim (an image's edge, a cloud, the requested area) nothing was compared, so
+    that the change's area is a lower bound.
+    """
+    rim = shapely.boundary(compared)
+    # made here, for threads must not share a prepared geometry
+    shapely.prepare(rim)
+    return np.asarray(shapely.dwithin(rim, shapes, _RIM_M))
 
 
 def parse_outline(outline: Outline) -> BaseGeometry:
@@ -236,10 +250,14 @@ MIN_SHARED = 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeTotals:
-    """Totals of changes: places by kind; square metres, overlaps counted once."""
+    """Totals of changes: places by kind; square metres, overlaps counted once.
+
+    is_lower_bound  some of them were not seen whole (`change.comparison.find_cut_changes`)
+    """
 
     places: Mapping[ChangeKind, int]
     area_m2: float
+    is_lower_bound: bool = False
 
     @property
     def count(self) -> int:
@@ -286,35 +304,46 @@ def compute_own_ground(lines: Sequence[ChangeVersion]) -> list[BaseGeometry | No
     return own
 
 
-def sum_changes(lines: Sequence[ChangeVersion]) -> ChangeTotals:
-    """Count places and ground of several changes, each once."""
+def sum_changes(lines: Sequence[ChangeVersion], cut: Collection[ChangeVersion] = ()) -> ChangeTotals:
+    """Count places and ground of several changes, each once.
+
+    cut: those that were not seen whole.
+    """
     kinds = dict(zip(label_places(lines), (line.kind for line in lines), strict=True))
     area_m2 = sum(
         line.area_m2 * (1.0 if own is None else own.area / shapely.from_wkb(line.wkb).area)
         for line, own in zip(lines, compute_own_ground(lines), strict=True)
     )
-    return ChangeTotals(places=Counter(kinds.values()), area_m2=area_m2)
+    return ChangeTotals(
+        places=Counter(kinds.values()),
+        area_m2=area_m2,
+        is_lower_bound=any(line in cut for line in lines),
+    )
 
 
 def sum_changes_by_commune(
-    lines: Sequence[ChangeVersion], communes: shapely.STRtree
+    lines: Sequence[ChangeVersion], communes: shapely.STRtree, cut: Collection[ChangeVersion] = ()
 ) -> list[ChangeTotals | None]:
     """Sum the changes in each commune of a tree, with their ground there; None: none.
 
-    A change counts in a commune by `find_commune_overlaps`.
+    A change counts in a commune by `find_commune_overlaps`. cut: those that were not seen whole.
     """
     numbers, grounds = label_places(lines), compute_own_ground(lines)
     outlines = shapely.make_valid(communes.geometries)
     kinds: list[dict[int, ChangeKind]] = [{} for __ in outlines]
     areas_m2 = [0.0] * len(outlines)
+    is_lower_bound = [False] * len(outlines)
     for change, holder in find_commune_overlaps(lines, communes):
         line, full_shape, own = lines[change], shapely.from_wkb(lines[change].wkb), grounds[change]
         kinds[holder][numbers[change]] = line.kind
         here = (full_shape if own is None else own).intersection(outlines[holder])
         areas_m2[holder] += line.area_m2 * here.area / full_shape.area
+        is_lower_bound[holder] |= line in cut
     return [
-        ChangeTotals(places=Counter(some.values()), area_m2=area_m2) if some else None
-        for some, area_m2 in zip(kinds, areas_m2, strict=True)
+        ChangeTotals(places=Counter(some.values()), area_m2=area_m2, is_lower_bound=is_least)
+        if some
+        else None
+        for some, area_m2, is_least in zip(kinds, areas_m2, is_lower_bound, strict=True)
     ]
 
 
@@ -440,6 +469,7 @@ class ChangePolygon:
     error_m    1-sigma error of its position on BEFORE; area_error_m2 of its area (`change.coregistration`)
     score      ranks candidates: a probability only where the terrain is known (`probability`)
     slope_deg  NaN where the terrain is not known under half of it
+    is_cut     it was not seen whole, and its area is a lower bound (`reach_rim`)
     """
 
     polygon: BaseGeometry
@@ -452,6 +482,12 @@ class ChangePolygon:
     commune_name: str
     tie_m: float
     error_m: float
+    is_cut: bool = False
+
+    @property
+    def at_least(self) -> str:
+        """Figures that are lower bounds, as exports name them."""
+        return "area" if self.is_cut else ""
 
     @property
     def area_error_m2(self) -> float:
@@ -466,6 +502,10 @@ class ChangePolygon:
         return self.score if math.isfinite(self.slope_deg) else math.nan
 
 
+_Part = tuple[ChangePolygon, BaseGeometry]
+"""A change, and its part in one commune or outside all."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommuneChanges:
     """Changes in one commune.
@@ -475,6 +515,7 @@ class CommuneChanges:
     others           those of them that are of no kind that is looked for
     area_m2_by_kind  its own ground that each kind looked for covers, overlaps counted once;
         code "" is ground outside of all boundaries that are known
+    kinds_cut        kinds of which these are lower bounds
     compared_m2      its ground on which changes were looked for; of all other nothing is known
     compared_pct     the same in per cent of all its ground; None outside of boundaries
     """
@@ -484,6 +525,7 @@ class CommuneChanges:
     changes: int
     others: int
     area_m2_by_kind: Mapping[str, float]
+    kinds_cut: tuple[str, ...]
     compared_m2: float
     compared_pct: float | None
 
@@ -512,8 +554,9 @@ def place_candidates(
     areas = [(record, _in_crs(shapely.from_wkb(record.wkb), crs)) for record in communes]
     areas = [(record, area) for record, area in areas if area.intersects(shapely.box(*grid.bounds))]
     stable = _ground(registration.windows.place_px[registration.agreed], grid)
+    cut = reach_rim(_objects(shapes), compared).tolist()
     changes, shares = [], []
-    for one, uncut, polygon in zip(candidates, full_polygons, shapes, strict=True):
+    for one, uncut, polygon, is_cut in zip(candidates, full_polygons, shapes, cut, strict=True):
         if polygon.is_empty or _is_scrap(polygon, uncut, one.kind):
             continue
         shared, outside = _shares(polygon, areas)
@@ -531,18 +574,19 @@ def place_candidates(
                 commune_name="" if home is None else home.name,
                 tie_m=float(cKDTree(stable).query(middle)[0][0]),
                 error_m=float(estimate_place_error_m(registration, _pixels(middle, grid))[0]),
+                is_cut=is_cut,
             )
         )
         shares.append((shared, outside))
     order = sorted(range(len(changes)), key=lambda k: (-changes[k].score, -changes[k].area_m2))
     # a row per commune, and for ground outside; the most changed first
-    found: dict[str, list[tuple[str, BaseGeometry]]] = {record.code: [] for record, _ in areas}
-    beyond: list[tuple[str, BaseGeometry]] = []
+    found: dict[str, list[_Part]] = {record.code: [] for record, _ in areas}
+    beyond: list[_Part] = []
     for change, (shared, outside) in zip(changes, shares, strict=True):
         for record, part in shared:
-            found[record.code].append((change.kind, part))
+            found[record.code].append((change, part))
         if outside is not None:
-            beyond.append((change.kind, outside))
+            beyond.append((change, outside))
     rows = [
         _row(record.code, record.name, found[record.code], float((compared & area).area), float(area.area))
         for record, area in areas
@@ -598,7 +642,7 @@ def write_change_layers(
     """
     texts = {
         name: np.array([getattr(one, name) for one in changes], dtype=object)
-        for name in ("kind", "commune", "commune_name")
+        for name in ("kind", "commune", "commune_name", "at_least")
     }
     numbers = {
         name: np.array([getattr(one, name) for one in changes], dtype=np.float64)
@@ -683,20 +727,23 @@ def _shares(polygon: BaseGeometry, areas: Sequence[tuple[CommuneRecord, BaseGeom
 def _row(
     code: str,
     name: str,
-    parts: Sequence[tuple[str, BaseGeometry]],
+    parts: Sequence[_Part],
     compared_m2: float,
     area_m2: float | None,
 ) -> CommuneChanges:
-    """Return a commune's totals from the parts of changes (kind, ground) in it."""
-    kinds = [kind for kind in DETECTED_KINDS if any(kind == its for its, _ in parts)]
+    """Return a commune's totals from the parts of changes in it."""
+    kinds = [kind for kind in DETECTED_KINDS if any(kind == one.kind for one, _ in parts)]
     return CommuneChanges(
         code=code,
         name=name,
         changes=len(parts),
-        others=sum(kind not in DETECTED_KINDS for kind, _ in parts),
+        others=sum(one.kind not in DETECTED_KINDS for one, _ in parts),
         area_m2_by_kind={
-            kind.value: _united_m2([part for its, part in parts if its == kind]) for kind in kinds
+            kind.value: _united_m2([part for one, part in parts if one.kind == kind]) for kind in kinds
         },
+        kinds_cut=tuple(
+            kind.value for kind in kinds if any(one.is_cut and one.kind == kind for one, _ in parts)
+        ),
         compared_m2=compared_m2,
         compared_pct=None if area_m2 is None else 100.0 * compared_m2 / area_m2,
     )

@@ -38,6 +38,7 @@ from flycam.catalog.tables import union_boxes
 from flycam.change.comparison import (
     ComparisonReader,
     find_comparison_windows,
+    find_cut_changes,
     find_superseded_candidates,
     is_untouched,
     list_visible_comparisons,
@@ -621,7 +622,7 @@ def list_changes(
         **_describe_changes(catalog, found[:_MAX_CHANGES], made, unfound, overlapping),
         "known": bool(events) if event_id is None else event_id in events,
         "compared": bool(compared) if event_id is None else event_id in compared,
-        "waiting": serialize_waiting(sum_changes(waiting) if waiting else None),
+        "waiting": _sum_waiting(waiting, made),
         "numberMatched": len(found),
         "numberReturned": min(len(found), _MAX_CHANGES),
     }
@@ -745,6 +746,11 @@ def put_decision(
     made = make_comparison_reader(services.workspace.catalog)
     lines = apply_review_step(services.workspace, requested, principal.name, principal.access_policy, made)
     return _describe_changes(services.workspace.catalog, lines, made)
+
+
+def _sum_waiting(waiting: Sequence[ChangeVersion], made: ComparisonReader) -> Json | None:
+    cut = find_cut_changes(waiting, match_comparisons(made, waiting))
+    return serialize_waiting(sum_changes(waiting, cut) if waiting else None)
 
 
 def _describe_changes(

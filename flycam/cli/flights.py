@@ -21,7 +21,6 @@ from flycam.cli.output import (
     Answer,
     Output,
     ProgressBar,
-    describe_area,
     format_warnings,
     open_workspace,
     print_line,
@@ -34,7 +33,7 @@ from flycam.errors import OptionUnusable
 from flycam.messages import Message, _, join, ngettext, pgettext, verbatim
 from flycam.model.flight import FlightState, Layer
 from flycam.model.rejection_reasons import format_rejection_counts, format_unregistered_counts
-from flycam.model.text import format_shell_command, strip_url_credentials
+from flycam.model.text import format_area, format_shell_command, strip_url_credentials
 from flycam.model.time import format_iso, format_minute, set_local_zone
 from flycam.model.warning import describe_warning
 
@@ -198,21 +197,31 @@ def format_video(seen: VideoSummary) -> Output:
 def format_flight_log(seen: FlightLogSummary) -> Output:
     """Return the facts of a flight log.
 
-    Keys: log, first, last (null if its clock has no date), exposures, those of `_describe_log`.
+    Keys: log, first, last (null if its clock has no date; without "Z" if it states no zone), exposures, those
+    of `_describe_log`.
     """
     log = seen.log
     times = [one.t_utc_ns for one in seen.samples[:1] + seen.samples[-1:] if one.t_utc_ns > _DATED_NS]
-    first, last = (format_iso(ns) for ns in times) if len(times) == 2 else (None, None)
+    has_zone = log is None or log.has_zone
+    first, last = (_format_log_time(ns, has_zone) for ns in times) if len(times) == 2 else (None, None)
     exposures = len(log.camera_events) if log is not None else 0
     answer = {"log": seen.name, "first": first, "last": last, "exposures": exposures, **_describe_log(seen)}
     if seen.error is not None:
         return answer, [_("{name}: flight log", name=seen.name), *_log_lines(seen, [])]
     parts = [_("{name}: flight log, {positions}", name=seen.name, positions=_format_positions(seen))]
     if first and last:
-        parts.append(verbatim(f", {format_iso(times[0], 'seconds')} – {format_iso(times[1], 'seconds')}"))
+        span = " – ".join(_format_log_time(ns, has_zone, "seconds") for ns in times)
+        parts.append(verbatim(f", {span}"))
+        if not has_zone:
+            parts.append(_(" (the aircraft's clock, its time zone is not stated)"))
     if exposures:
         parts.append(ngettext("; {count} exposure", "; {count} exposures", exposures))
     return answer, [join(parts, ""), *_log_lines(seen, [])]
+
+
+def _format_log_time(ns: int, has_zone: bool, timespec: str = "milliseconds") -> str:
+    iso = format_iso(ns, timespec)
+    return iso if has_zone else iso.removesuffix("Z")
 
 
 def _describe_log(seen: FlightLogSummary) -> dict[str, Any]:
@@ -669,18 +678,7 @@ def format_inspection(report: PreflightReport) -> Output:
             }
             for gap in diagnosis.gaps
         ],
-        "relief": [
-            {
-                "zone": zone.zone,
-                "ground_m": zone.ground_m,
-                "photos": zone.photos,
-                "height_above_ground_m": zone.height_above_ground_m,
-                "gsd_m": zone.gsd_m,
-                "views": zone.views,
-                "side_overlap": zone.side_overlap,
-            }
-            for zone in diagnosis.relief
-        ],
+        "relief": _relief(diagnosis),
         "missing_names": list(diagnosis.missing_names),
         "refly": str(report.refly) if report.refly else None,
         "seconds": round(report.seconds, 3),
@@ -699,6 +697,21 @@ def format_inspection(report: PreflightReport) -> Output:
     if report.refly:
         lines.append(_("ground to refly: {path}", path=report.refly))
     return answer, lines
+
+
+def _relief(diagnosis: Diagnosis) -> list[Answer]:
+    return [
+        {
+            "zone": zone.zone,
+            "ground_m": zone.ground_m,
+            "photos": zone.photos,
+            "height_above_ground_m": zone.height_above_ground_m,
+            "gsd_m": zone.gsd_m,
+            "views": zone.views,
+            "side_overlap": zone.side_overlap,
+        }
+        for zone in diagnosis.relief
+    ]
 
 
 def describe_problems(diagnosis: Diagnosis) -> list[Answer]:
@@ -776,7 +789,7 @@ def _describe_zone(zone: ReliefZone) -> Message:
     overlap = zone.side_overlap
     return _(
         "  [{zone}] ground {lowest_m:.0f} to {highest_m:.0f} m: {above_m:.0f} m above ground, GSD "
-        "{gsd_cm:.1f} cm{overlap}",
+        "{gsd_cm:.1f} cm straight below{overlap}",
         zone=_ZONES.get(zone.zone, zone.zone),
         lowest_m=zone.ground_m[0],
         highest_m=zone.ground_m[1],
@@ -790,6 +803,8 @@ def format_ingest(report: IngestReport, catalog: Catalog) -> Output:
     """Return flight_id, frames, gsd_m, communes and seconds of an ingest.
 
     frames  `used` of those read; `in_flight`: all of its flight
+    gsd_m   of the map: where none is asked for, the median at the centres of the photos
+    relief  as of `flycam inspect`, its gsd_m straight below the aircraft
     """
     from flycam.mosaic.coverage import get_flight_date
 
@@ -815,6 +830,7 @@ def format_ingest(report: IngestReport, catalog: Catalog) -> Output:
         **format_warnings(flight.warnings),
         "rejections": [_rejection(one) for one in report.rejections],
         "problems": [str(_name_first_photo(problem)) for problem in report.preflight.diagnosis.problems],
+        "relief": _relief(report.preflight.diagnosis),
         "communes": [_commune(one, names) for one in report.communes],
         "seconds": round(report.seconds, 3),
     }
@@ -833,6 +849,7 @@ def format_ingest(report: IngestReport, catalog: Catalog) -> Output:
     ]
     lines += map(_describe_problem, problems)
     lines += map(_describe_rejection, report.rejections)
+    lines += map(_describe_zone, report.preflight.diagnosis.relief)
     lines += [_describe_warning("  *", one) for one in report.notes]
     lines += [_describe_warning("  !", one) for one in flight.warnings]
     lines += [
@@ -840,7 +857,7 @@ def format_ingest(report: IngestReport, catalog: Catalog) -> Output:
             "  {name} ({code}): {area}, {covered_pct:.1f} %",
             name=names[one.commune_code],
             code=one.commune_code,
-            area=describe_area(one.covered_m2),
+            area=format_area(one.covered_m2),
             covered_pct=one.covered_pct,
         )
         for one in report.communes

@@ -41,20 +41,12 @@ if TYPE_CHECKING:
 Answer = Mapping[str, Any]
 Output = tuple[Answer, Sequence[Message | str]]
 """One object for programs, and lines for people."""
-_MIN_HECTARES_M2 = 1000.0
 
 
 def format_warnings(notes: Iterable[str], key: str = "warnings") -> dict[str, list[str]]:
     """Return `key` and `key`_vi: notes of `flycam.model.warning` in words."""
     described = [describe_warning(one) for one in notes]
     return {key: list(map(str, described)), f"{key}_vi": [one.in_language("vi") for one in described]}
-
-
-def describe_area(square_metres: float) -> Message:
-    """Describe an area in hectares, or in square metres below a tenth of one."""
-    if square_metres < _MIN_HECTARES_M2:
-        return _("{area_m2:,.0f} m²", area_m2=square_metres)
-    return _("{area_ha:,.2f} ha", area_ha=square_metres / 1e4)
 
 
 # -- Run of a command: its answer, its errors, its progress ----------------------------------------

@@ -15,7 +15,6 @@ from flycam.cli.output import (
     Output,
     PartialFailure,
     ProgressBar,
-    describe_area,
     format_warnings,
     get_terminal_language,
     open_workspace,
@@ -35,7 +34,7 @@ from flycam.model.revision_stats import (
     list_notes,
     put_in_words,
 )
-from flycam.model.text import format_list, format_number
+from flycam.model.text import format_area, format_list, format_number
 from flycam.model.warning import NO_TERRAIN, describe_warning, describe_warning_briefly, parse_warning_code
 
 if TYPE_CHECKING:
@@ -46,6 +45,17 @@ if TYPE_CHECKING:
     from flycam.change.outlines import CommuneChanges
     from flycam.change.volume import Volume
     from flycam.mosaic.finish.report import FinishReport
+
+
+_KINDS: Mapping[str, Message] = {
+    ChangeKind.LANDSLIDE: pgettext("change", "landslide"),
+    ChangeKind.FLOOD: pgettext("change", "flood"),
+    ChangeKind.OTHER: pgettext("change", "other"),
+}
+_LOOKED_FOR = _(
+    "looked for: landslides and floods only; wrecked houses and other damage "
+    "are not, and 'other' does not measure them"
+)
 
 
 # -- Confirmed changes for other programs, and results of comparisons: `changes` -------------------
@@ -72,6 +82,8 @@ def _describe_impact(report: ImpactReport) -> Iterator[Message | str]:
         yield join((row.name or row.code or _("beyond known boundaries"), ":"), "")
         yield from _tally(row.confirmed, pgettext("changes", "confirmed"))
         yield from _tally(row.waiting, pgettext("changes", "waiting"))
+    if report.impact.changes:
+        yield _LOOKED_FOR
     yield from _volumes(report)
     reach = report.impact.reach_m
     near = [join((name, f"{reach[kind]:g} m")) for kind, name in LAYER_KIND_NAMES.items()]
@@ -88,16 +100,12 @@ def _describe_impact(report: ImpactReport) -> Iterator[Message | str]:
 
 
 def _tally(tally: ImpactTotals, how: Message) -> Iterator[Message]:
-    if not (tally.changes or any(tally.counts.values())):
+    ground = tally.ground
+    if not (ground.count or any(tally.counts.values())):
         return
-    area = describe_area(tally.area_m2)
-    yield ngettext(
-        "  {how}: {count} change, {area}",
-        "  {how}: {count} changes, {area}",
-        tally.changes,
-        how=how,
-        area=area,
-    )
+    area = format_area(ground.area_m2, is_lower_bound=ground.is_lower_bound)
+    changes = ngettext("{count} change", "{count} changes", ground.count)
+    yield join(("  ", how, ": ", _add_kinds(changes, ground.places), ", ", area), "")
     for at in tally.roads_cut:
         lon, lat = at.lonlat_deg
         road = at.feature.name or f"{at.layer.name} #{at.feature.number + 1}"
@@ -233,13 +241,6 @@ def show_changes_impact_command(
 # -- Answers about comparisons ---------------------------------------------------------------------
 
 
-_KINDS: Mapping[str, Message] = {
-    ChangeKind.LANDSLIDE: pgettext("change", "landslide"),
-    ChangeKind.FLOOD: pgettext("change", "flood"),
-    ChangeKind.OTHER: pgettext("change", "other"),
-}
-
-
 def format_comparison(found: ComparisonReport) -> Output:
     """Return registration{shift_m, rmse_m, ok}, looked_for, changes, and more.
 
@@ -265,6 +266,7 @@ def format_comparison(found: ComparisonReport) -> Output:
                 "changes": row.changes,
                 "others": row.others,
                 "area_m2_by_kind": {kind: round(area, 1) for kind, area in row.area_m2_by_kind.items()},
+                "kinds_at_least": list(row.kinds_cut),
                 "compared_m2": round(row.compared_m2, 1),
                 "compared_pct": None if row.compared_pct is None else round(row.compared_pct, 2),
             }
@@ -281,7 +283,7 @@ def format_comparison(found: ComparisonReport) -> Output:
             "{path}: {found} on {area} imaged on both dates",
             path=found.path,
             found=_count_kinds(found),
-            area=describe_area(found.common_m2),
+            area=format_area(found.common_m2),
         ),
         _(
             "  AFTER was displaced by {east_m:+.2f} m east, {north_m:+.2f} m north from "
@@ -296,12 +298,7 @@ def format_comparison(found: ComparisonReport) -> Output:
         ),
     ]
     if found.is_detected:
-        lines.append(
-            _(
-                "  looked for: landslides and floods only; wrecked houses and other damage "
-                "are not, and 'other' does not measure them"
-            )
-        )
+        lines.append(join(("  ", _LOOKED_FOR), ""))
     for row in found.by_commune:
         name = f"{row.name} ({row.code})" if row.code else _("outside of known boundaries")
         lines.append(join(("  ", name, ": ", _row(row)), ""))
@@ -385,19 +382,26 @@ def _registration(registration: Registration) -> dict[str, Any]:
 def _count_kinds(found: ComparisonReport) -> Message:
     if not found.is_detected:
         return _("changes were NOT looked for")
-    kinds = Counter(one.kind for one in found.changes)
     counted = ngettext("{count} candidate", "{count} candidates", len(found.changes))
-    named = [join((str(count), _KINDS[kind])) for kind, count in kinds.most_common()]
+    return _add_kinds(counted, Counter(one.kind for one in found.changes))
+
+
+def _add_kinds(counted: Message, counts: Mapping[ChangeKind, int] | Counter[str]) -> Message:
+    """Add numbers by kind, the most first, in brackets."""
+    named = [join((str(count), _KINDS[kind])) for kind, count in Counter[str](counts).most_common()]
     return join((counted, " (", join(named, ", "), ")"), "") if named else counted
 
 
 def _row(row: CommuneChanges) -> Message:
     if not row.changes and not row.compared_m2:
         return _("not compared")
-    parts = [join((_KINDS[kind], describe_area(m2))) for kind, m2 in row.area_m2_by_kind.items()]
+    parts = [
+        join((_KINDS[kind], format_area(m2, is_lower_bound=kind in row.kinds_cut)))
+        for kind, m2 in row.area_m2_by_kind.items()
+    ]
     parts += [join((str(row.others), _KINDS[ChangeKind.OTHER]))] if row.others else []
     kinds_text = join((" (", join(parts, ", "), ")"), "") if parts else ""
-    compared = describe_area(row.compared_m2)
+    compared = format_area(row.compared_m2)
     if row.compared_pct is None:
         return _("{count}{parts}; compared {area}", count=row.changes, parts=kinds_text, area=compared)
     return _(
@@ -699,8 +703,7 @@ def format_finish(report: FinishReport) -> Output:
     """
     main = report.main
     stats: Mapping[str, Any] = main.stats if main else {}
-    # what people should look into: doubts of control, and contradictions between the block and its metadata
-    warnings = [*list_control_doubts(stats), *list_notes(stats), *_warnings(report)]
+    warnings = _list_warnings(report)
     besides = [describe_warning(one) for one in report.notes]
     # why a layer was skipped, or its photos kept their recorded poses
     answer = {
@@ -778,14 +781,15 @@ def _describe_finish(report: FinishReport, stats: Mapping[str, Any]) -> list[Mes
         _("  [left out] {name}: {why}", name=one["name"], why=decode_message(one["sentence"]))
         for one in frames["left_out"]
     ]
+    warnings = _list_warnings(report)
     return [
         made,
         *_placed(stats),
         *_map_error(stats),
         *_surface(stats),
         *_shutter(stats),
-        *(join(["  ! ", one], "") for one in _warnings(report)),
-        *(join(["  ", one], "") for one in (*list_control_notes(stats), *list_notes(stats))),
+        *(join(["  ! ", one], "") for one in warnings),
+        *(join(["  ", one], "") for one in list_control_notes(stats) if one not in warnings),
         *left_out,
         *skipped,
     ]
@@ -873,20 +877,22 @@ def _shutter(stats: Mapping[str, Any]) -> Iterator[Message]:
         )
 
 
-def _warnings(report: FinishReport) -> list[Message]:
-    """List what the revision could not determine.
+def _list_warnings(report: FinishReport) -> list[Message]:
+    """List what people should look into.
 
-    That is ground outside its DSM, the shutter's readout, the place of photos that nothing ties; and photos
-    whose recorded poses were wrong.
+    That is control that was refused or is doubtful, contradictions between the block and its metadata, ground
+    outside the DSM, the shutter's readout where it is unknown, and photos whose recorded poses were wrong.
     """
     from flycam.mosaic.finish.revisions import list_readout_warnings
 
+    stats: Mapping[str, Any] = report.main.stats if report.main else {}
     ground = [one for one in report.flight.warnings if parse_warning_code(one) == NO_TERRAIN]
-    readout = list_readout_warnings(report.main.stats) if report.main else ()
     return [
+        *list_control_doubts(stats),
+        *list_notes(stats),
         *(describe_warning_briefly(one, finished=True) for one in ground),
-        *(describe_warning(one) for one in readout),
-        *(_misplaced(report.main.stats) if report.main else ()),
+        *(describe_warning(one) for one in list_readout_warnings(stats)),
+        *_misplaced(stats),
     ]
 
 

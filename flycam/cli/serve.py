@@ -99,7 +99,7 @@ def format_stream(report: StreamReport) -> Output:
 
 
 def format_demo(report: DemoReport, url: str) -> Output:
-    """Return flights, changes[{kind, score, area_m2, commune}] and url.
+    """Return flights, changes[{kind, score, area_m2, area_at_least, commune}] and url.
 
     score is null where the terrain is unknown.
     """
@@ -111,6 +111,7 @@ def format_demo(report: DemoReport, url: str) -> Output:
                 "kind": one.kind,
                 "score": None if math.isnan(one.probability) else round(one.probability, 3),
                 "area_m2": round(one.area_m2, 1),
+                "area_at_least": one.is_cut,
                 "commune": one.commune_name or None,
             }
             for one in report.compared.changes
@@ -156,7 +157,7 @@ _VIDEO_ONLY = {
 
 @click.command()
 @click.option("--out", required=True, type=FILE_PATH, help="Folder to write.")
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="0 to 999999.")
 @click.option("--after", is_flag=True, help="After the storm.")
 @click.option("--relief", "relief_m", type=float, default=180.0, show_default=True, help="Metres.")
 @click.option("--noise", type=float, default=1.0, show_default=True, help="0 writes exact poses.")

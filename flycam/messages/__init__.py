@@ -28,6 +28,7 @@ LOCALES = Path(__file__).parent
 Value: TypeAlias = "str | int | float | datetime.date | datetime.time | Message"
 _ROUNDED = re.compile(r"[,.]\d*[fge%]?$|,")
 _SWAPPED = str.maketrans(",.", ".,")
+_ZERO = re.compile(r"-0(\.0+)?(e[+-]00)?%?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +163,28 @@ class _Pair(str):
         return _Pair, (str(self), self.vi)
 
 
-class _VietnameseFormatter(string.Formatter):
-    """Formats numbers that are rounded or grouped with a decimal comma."""
+class _Formatter(string.Formatter):
+    """Formats a number that is rounded to zero without a minus."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
         """Format one value; texts, dates and whole numbers as `format` does."""
         made = format(value, format_spec)
+        if isinstance(value, float) and _ZERO.fullmatch(made):
+            return made.replace("-", "+" if "+" in format_spec else "")
+        return made
+
+
+class _VietnameseFormatter(_Formatter):
+    """Formats numbers that are rounded or grouped with a decimal comma."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """Format one value; texts, dates and whole numbers as `format` does."""
+        made = super().format_field(value, format_spec)
         is_number = isinstance(value, int | float)
         return made.translate(_SWAPPED) if is_number and _ROUNDED.search(format_spec) else made
 
 
-_FORMATTERS: Mapping[str, string.Formatter] = {"en": string.Formatter(), "vi": _VietnameseFormatter()}
+_FORMATTERS: Mapping[str, string.Formatter] = {"en": _Formatter(), "vi": _VietnameseFormatter()}
 
 
 def _encode(value: Value) -> Any:

@@ -195,9 +195,7 @@ def format_number(value: float | None, decimals: int) -> Message:
     """Format a number with thousands separators; None and infinities are "unknown"."""
     if value is None or not math.isfinite(value):
         return _("unknown")
-    # adding 0.0 drops the minus of a zero
-    values = {"value": round(value, decimals) + 0.0}
-    return Message(f"{{value:,.{decimals}f}}", values)
+    return Message(f"{{value:,.{decimals}f}}", {"value": round(value, decimals)})
 
 
 def format_metres(value: float | None) -> Message:
@@ -225,29 +223,24 @@ def format_percent(value: float) -> Message:
     return _join(*sign, format_number(min(max(value, least), most), 1), "%")
 
 
-def format_area(square_metres: float) -> Message:
-    """Format an area in hectares, or in square metres below a tenth of one."""
-    if square_metres < _HECTARE_M2 / 10:
-        return _join(format_number(square_metres, 0), "m²")
-    return _join(format_number(square_metres / _HECTARE_M2, 2), "ha")
+def format_area(
+    square_metres: float, error_m2: float | None = None, *, is_lower_bound: bool = False
+) -> Message:
+    """Format an area in hectares, or in square metres below a tenth of one.
+
+    error_m2: 1 sigma, never written as zero. is_lower_bound: the rest was not seen; "at least" then.
+    """
+    unit, decimals, of_unit = ("m²", 0, 1.0) if square_metres < _HECTARE_M2 / 10 else ("ha", 2, _HECTARE_M2)
+    parts: list[Message | str] = [format_number(square_metres / of_unit, decimals)]
+    if error_m2 is not None:
+        parts += ["±", format_number(max(error_m2 / of_unit, 10.0**-decimals), decimals)]
+    area = _join(*parts, unit)
+    return _("at least {area}", area=area) if is_lower_bound else area
 
 
 def replace_no_break_spaces(text: str) -> str:
     """Replace no-break spaces by spaces, for paper, terminals and file names."""
     return text.replace(_SPACE, " ")
-
-
-def format_area_with_sigma(square_metres: float, error_m2: float | None) -> Message:
-    """Format an area with its 1-sigma error, if known.
-
-    The error is never written as zero.
-    """
-    if error_m2 is None:
-        return format_area(square_metres)
-    unit, decimals, of_unit = ("m²", 0, 1.0) if square_metres < _HECTARE_M2 / 10 else ("ha", 2, _HECTARE_M2)
-    size = format_number(square_metres / of_unit, decimals)
-    error = format_number(max(error_m2 / of_unit, 10.0**-decimals), decimals)
-    return _join(size, "±", error, unit)
 
 
 def format_centimetres(value_m: float) -> Message:

@@ -485,7 +485,7 @@ def _facts(figures: ReportFigures) -> Iterator[tuple[Text, Text]]:
     yield (
         _("Ground sample distance (GSD)"),
         _(
-            "map {pixel}; photos {low} – {high}, median {middle}",
+            "photos {low} – {high}, median {middle}; tiles of the map {pixel}",
             pixel=format_centimetres(figures.pixel_m),
             low=low,
             middle=middle,

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 import shapely
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from flycam.board.marks import MarkEdit, write_mark
 from flycam.model.board import MarkKind, MarkStatus
 from flycam.model.records import CommuneRecord
 from flycam.model.time import format_iso
 from tests.browser.conftest import House, OpenPage, serving
-from tests.browser.pages import hold, in_address
+from tests.browser.pages import box_of, hold, in_address, until_seen
+from tests.browser.test_changes import reviewing, with_candidates
 from tests.browser.words import words
 from tests.serve.world import LAT, LON, REAL, make_world
 from tests.suites.comparison_suite import compared_on
@@ -131,8 +132,28 @@ def test_where_changes_were_looked_for_is_said_and_none_found_is_told_from_nobod
     with serving(world) as served:
         page = open_page("office", f"lang=vi&event={REAL}&tab=board", url=served.url)
         looked_at = page.locator(f'.board tr[data-commune="{one.code}"]')
-        expect(looked_at).to_contain_text(re.compile(r"0\s*đã so \d+\s%"))
+        expect(looked_at).to_contain_text(re.compile(r"0 đã xác nhận\s*đã so \d+\s%"))
         expect(looked_at.locator("[data-label]").last).to_have_attribute("data-label", words("board_changes"))
         others = page.locator(f'.board tbody tr:not([data-commune="{one.code}"])')
         assert others.count() > 0
         assert not any("đã so" in text for text in others.all_inner_texts())
+
+
+def test_on_a_small_screen_a_date_of_the_board_beside_the_review_is_read_whole(
+    tmp_path: Path, open_page: OpenPage
+) -> None:
+    world = with_candidates(tmp_path)
+    with reviewing(world) as served:
+        page = open_page("office", f"lang=vi&event={REAL}&tab=board", url=served.url)
+        page.set_viewport_size({"width": 1280, "height": 720})
+        page.locator(".review-door").click()
+        expect(page.locator(".review-row").first).to_be_visible()
+        line = page.locator(".moments")
+        expect(line.locator(".moment")).to_have_count(2)
+        until_seen(page, lambda: all(_is_within(line, moment) for moment in line.locator(".moment").all()))
+
+
+def _is_within(line: Locator, moment: Locator) -> bool:
+    around, inner = box_of(line), box_of(moment)
+    left, right = inner["x"] - around["x"], around["x"] + around["width"] - inner["x"] - inner["width"]
+    return min(left, right) > -1.0

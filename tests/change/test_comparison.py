@@ -167,6 +167,20 @@ def test_the_detector_sees_all_around_an_area_and_the_area_cuts_what_it_found(wo
     assert [one.area_m2 for one in done.changes] == pytest.approx([225.0], rel=0.03)
 
 
+def test_a_change_that_the_area_cuts_has_at_least_its_area(workspace, files, tmp_path):
+    aoi = _aoi(tmp_path / "aoi.geojson", (60, 60), (120, 60), (120, 120), (60, 120))
+    found = Finder([Found(square((200.0, 200.0), 100.0)), Found(square((320.0, 320.0), 60.0), kind="flood")])
+    done = compare_sources(workspace, *files, tmp_path / "c.gpkg", found, aoi=aoi)
+    assert {one.kind: one.is_cut for one in done.changes} == {"landslide": True, "flood": False}
+    meta, _, _, values = pyogrio.raw.read(tmp_path / "c.gpkg", layer="changes")
+    fields = dict(zip(meta["fields"], values, strict=True))
+    assert dict(zip(fields["kind"], fields["at_least"], strict=True)) == {"landslide": "area", "flood": ""}
+    answer, lines = format_comparison(done)
+    assert [row["kinds_at_least"] for row in answer["by_commune"]] == [["landslide"]]
+    (row,) = [str(line) for line in lines if "at least" in str(line)]
+    assert "landslide at least 229" in row and "flood 225" in row
+
+
 @pytest.mark.parametrize(("kind", "side_px", "count"), [("landslide", 45, 0), ("flood", 45, 1)])
 def test_a_scrap_that_an_area_leaves_of_a_change_is_none(workspace, files, tmp_path, kind, side_px, count):
     """It has the score of the whole. 11 by 11 m: less than a slide is at the least, enough of a flood."""

@@ -146,11 +146,11 @@ def test_things_count_in_the_commune_where_they_are_touched(workspace: Workspace
     rows = {row.code: row for row in by_commune(workspace, found)}
     assert sorted(rows) == ["99002", "99003"]
     for row in rows.values():
-        assert row.confirmed.changes == 1
+        assert row.confirmed.ground.count == 1
         assert row.confirmed.counts[LayerKind.HOUSE] == FeatureCount(inside=1, near=0)
-        assert row.waiting.changes == 0
-    assert sum(row.confirmed.area_m2 for row in rows.values()) == pytest.approx(10_000.0)
-    assert rows["99002"].confirmed.area_m2 == pytest.approx(5_000.0, rel=0.05)
+        assert row.waiting.ground.count == 0
+    assert sum(row.confirmed.ground.area_m2 for row in rows.values()) == pytest.approx(10_000.0)
+    assert rows["99002"].confirmed.ground.area_m2 == pytest.approx(5_000.0, rel=0.05)
 
 
 def report(workspace: Workspace) -> ImpactReport:

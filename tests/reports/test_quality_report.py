@@ -239,6 +239,16 @@ def test_a_withdrawn_frame_takes_the_objects_of_its_report_along(node: Reported,
         (format_quantity(float("nan"), "m"), "unknown", "không rõ"),
         (format_quantity(12.345, "m"), "12.3\N{NO-BREAK SPACE}m", "12,3\N{NO-BREAK SPACE}m"),
         (format_area(12345.0), "1.23\N{NO-BREAK SPACE}ha", "1,23\N{NO-BREAK SPACE}ha"),
+        (
+            format_area(12345.0, 20.0, is_lower_bound=True),
+            "at least 1.23\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.01\N{NO-BREAK SPACE}ha",
+            "ít nhất 1,23\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0,01\N{NO-BREAK SPACE}ha",
+        ),
+        (
+            format_area(999.4, 0.2),
+            "999\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}1\N{NO-BREAK SPACE}m²",
+            "999\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}1\N{NO-BREAK SPACE}m²",
+        ),
         (format_percent(0.4), "0.4\N{NO-BREAK SPACE}%", "0,4\N{NO-BREAK SPACE}%"),
     ],
 )

@@ -307,6 +307,8 @@ function inItsZone(session: Session): Session {
 export interface PendingChanges {
   count: number;
   area_m2: number;
+  /** Some of them were not seen whole: the area is a lower bound. */
+  area_at_least: boolean;
 }
 
 export interface CommuneRow {

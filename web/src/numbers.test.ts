@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Vn2000 } from "./api";
 import { formatPlainLonLat, formatPlainVn2000 } from "./clipboard";
 import { setLanguage, t } from "./i18n";
-import { formatAreaM2, formatDegrees, formatGsd, formatLonLat, formatNumber, formatPercent, formatVn2000 } from "./numbers";
+import { formatAreaM2, formatDegrees, formatGsd, formatLonLat, formatNumber, formatPercent, formatScore, formatVn2000 } from "./numbers";
 import { formatBytes } from "./upload/byteFormat";
 
 const TIE = "\u00a0";
@@ -27,9 +27,14 @@ test.each([
   [12_345, 300, "1,23 ± 0,03 ha"],
   [12_345, 20, "1,23 ± 0,01 ha"], // never written as none
   [500, 0.2, "500 ± 1 m²"], [500, 30, "500 ± 30 m²"], [999.4, 1500, "999 ± 1.500 m²"],
-])("%f m² within %s is written as packs write it (`model.text.format_area_with_sigma`)", (area, error, said) => {
+])("%f m² within %s is written as packs write it (`model.text.format_area`)", (area, error, said) => {
   expect(formatAreaM2(area, error)).toBe(said);
+  expect(formatAreaM2(area, error, true)).toBe(`ít nhất ${said}`);
 });
+
+test.each([
+  [0, "1/100"], [0.004, "1/100"], [0.5, "50/100"], [0.985, "99/100"], [0.99996, "99/100"], [1, "99/100"],
+])("a score of %f is no percentage, and never certain", (score, said) => expect(formatScore(score)).toBe(said));
 
 describe("percent", () => {
   test.each([

@@ -1,6 +1,6 @@
 /** Numbers and coordinates as they are written in the chosen language. */
 
-import type { Vn2000 } from "./api";
+import type { PendingChanges, Vn2000 } from "./api";
 import { language, t } from "./i18n";
 
 /** Digits of the exact value beyond those that are written: enough to know a half. */
@@ -46,12 +46,22 @@ export function formatGsd(gsdM: number): string {
   return gsdM < 1 ? `${formatNumber(gsdM * 100, gsdM < 0.1 ? 1 : 0)} cm` : `${formatNumber(gsdM, 1)} m`;
 }
 
-/** Hectares, or square metres below a tenth of one, as packs and commands write areas (`report.number_format.format_area`); `errorM2`: one sigma, never written as none. */
-export function formatAreaM2(areaM2: number, errorM2: number | null = null): string {
+/** Hectares, or square metres below a tenth of one, as packs and commands write areas (`model.text.format_area`); `errorM2`: one sigma, never written as none; `isAtLeast`: the rest was not seen. */
+export function formatAreaM2(areaM2: number, errorM2: number | null = null, isAtLeast = false): string {
   const [unit, ofUnit, digits] = areaM2 < 1000 ? (["m²", 1, 0] as const) : (["ha", 10_000, 2] as const);
   const size = formatNumber(areaM2 / ofUnit, digits);
   const error = errorM2 === null ? "" : ` ± ${formatNumber(Math.max(errorM2 / ofUnit, 10 ** -digits), digits)}`;
-  return `${size}${error} ${unit}`;
+  const area = `${size}${error} ${unit}`;
+  return isAtLeast ? t("atLeast", area) : area;
+}
+
+export function formatWaitingArea({ area_m2, area_at_least }: PendingChanges): string {
+  return formatAreaM2(area_m2, null, area_at_least);
+}
+
+/** A detector's score, of 100: "98/100" reads as no probability, and neither end as certain. */
+export function formatScore(score: number): string {
+  return `${Math.min(Math.max(Math.round(100 * score), 1), 99)}/100`;
 }
 
 /** Whole percent would round a sliver to "0 %" and a hole to "100 %": both would mislead. It stays on one line. */

@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from flycam.change.outlines import ChangeTotals
-from flycam.messages import Message, _, join, ngettext
+from flycam.change.volume import VolumeFailure
+from flycam.messages import Message, _, join, ngettext, pgettext
 from flycam.model.board import (
     CHANGE_KIND_NAMES,
     LAYER_KIND_NAMES,
     MARK_KIND_NAMES,
     MARK_STATUS_NAMES,
+    NO_VOLUME_REASONS,
     UNRESOLVED_STATUSES,
     VOLUME_BASIS,
     ChangeKind,
@@ -26,7 +28,6 @@ from flycam.model.board import (
 from flycam.model.flight import Classification
 from flycam.model.text import (
     format_area,
-    format_area_with_sigma,
     format_list,
     format_metres,
     format_number,
@@ -164,13 +165,18 @@ def list_all_marks(figures: PackFigures) -> list[PackMark]:
     return [by_number[number] for number in sorted(by_number)]
 
 
+def format_ground(totals: ChangeTotals) -> Message:
+    """Format the ground of changes together."""
+    return format_area(totals.area_m2, is_lower_bound=totals.is_lower_bound)
+
+
 def format_pending(waiting: ChangeTotals) -> Message:
     """Format pending changes in brief: their number, and their ground."""
     return ngettext(
         "{count} change suspected by the program, seen by nobody yet: {area}",
         "{count} changes suspected by the program, seen by nobody yet: {area}",
         waiting.count,
-        area=format_area(waiting.area_m2),
+        area=format_ground(waiting),
     )
 
 
@@ -187,7 +193,7 @@ def format_pending_cell(one: PackCommune) -> Text:
     """Format the number of pending changes in a commune, and their ground there."""
     if one.waiting is None:
         return ""
-    return join([str(one.waiting.count), format_area(one.waiting.area_m2)], "; ")
+    return join([str(one.waiting.count), format_ground(one.waiting)], "; ")
 
 
 def format_places(places: Mapping[ChangeKind, int]) -> Message:
@@ -292,14 +298,18 @@ def _confirmed_summary(figures: PackFigures) -> Iterator[Message]:
     if figures.changes:
         yield _(
             "Changes that an analyst confirmed on the ground shown: {kinds}; {area} together.",
-            kinds=format_places(figures.places),
-            area=format_area(figures.changes_m2),
+            kinds=format_places(figures.confirmed.places),
+            area=format_ground(figures.confirmed),
         )
-        if sum(figures.places.values()) < count:
+        if figures.confirmed.count < count:
             yield _(
                 "Maps and lists show {count} of them; those that overlap are one place, counted once.",
                 count=count,
             )
+        elif str(format_area(sum(one.full_size.area_m2 for one in figures.changes))) != str(
+            format_area(figures.confirmed.area_m2)
+        ):
+            yield _("Ground that several of them cover counts once.")
         if doubted := sum(bool(one.doubts) for one in figures.changes):
             yield ngettext(
                 "Of these {count} change is of two doubtful pictures.",
@@ -326,8 +336,8 @@ def build_changes_by_commune(figures: PackFigures) -> Iterator[BlockOf[Text]]:
         (
             str(one.number),
             one.name,
-            str(one.touched.changes),
-            format_area(one.touched.area_m2),
+            str(one.touched.ground.count),
+            format_ground(one.touched.ground),
             _roads(one.touched.roads_cut, one.touched.counts),
             _count(LayerKind.HOUSE, one.touched.counts),
             _others(one.touched.counts),
@@ -349,7 +359,7 @@ def build_changes_by_commune(figures: PackFigures) -> Iterator[BlockOf[Text]]:
             rows=tuple(rows),
             numeric=(0, 2, 3),
         )
-    if sum(one.touched.changes for one in figures.communes if one.touched) > sum(figures.places.values()):
+    if sum(one.touched.ground.count for one in figures.communes if one.touched) > figures.confirmed.count:
         yield Paragraph(
             text=_(
                 "A change that touches several communes counts in each, with only its ground there (annexes"
@@ -400,12 +410,12 @@ def build_commune_changes(figures: PackFigures, commune: PackCommune) -> Iterato
 
     So that "nothing found" differs from "not compared".
     """
-    yield Heading(text=_("Confirmed changes"))
+    yield Heading(text=pgettext("heading", "Changes"))
     if commune.waiting is not None:
         yield Paragraph(text=format_pending_sentence(commune.waiting), kind="care")
     if commune.changes:
         yield from _build_change_list(figures, commune.changes)
-    elif commune.compared_pct is None:
+    elif commune.compared_pct is None or commune.waiting is not None:
         note = _("No change is confirmed here: that does not mean that nothing changed.")
         yield Paragraph(text=note, kind="small")
     else:
@@ -447,11 +457,23 @@ def _build_change_list(figures: PackFigures, changes: Sequence[PackChange]) -> I
                 "this page are those of the whole change."
             )
         )
-    if any(one.volume for one in changes):
+    if any(one.full_size.is_lower_bound for one in changes):
+        notes.append(
+            _(
+                "At least: the change reaches the rim of the ground that was compared; how far it goes on is "
+                "not known."
+            )
+        )
+    if any(isinstance(one.volume, PackVolume) for one in changes):
         notes += [
             _("Volumes are those between the surfaces of two flights, trees that went included."),
             VOLUME_BASIS,
         ]
+    for why, numbers in _group_without_volume(changes).items():
+        reason = NO_VOLUME_REASONS[why.value]
+        notes.append(
+            _("Volume not known: {changes} ({reason}).", changes=format_list(numbers), reason=reason)
+        )
     yield Paragraph(text=join(notes), kind="small")
     yield from _doubts(changes)
     shown = [one for one in changes if name_change_picture(one.number) in figures.pictures]
@@ -470,6 +492,15 @@ def _build_change_list(figures: PackFigures, changes: Sequence[PackChange]) -> I
             changes=format_list(missing),
         )
         yield Paragraph(text=note, kind="small")
+
+
+def _group_without_volume(changes: Sequence[PackChange]) -> dict[VolumeFailure, list[str]]:
+    """Return numbers of landslides without a volume, by the reason."""
+    numbers: dict[VolumeFailure, list[str]] = {}
+    for one in changes:
+        if one.volume is not None and not isinstance(one.volume, PackVolume):
+            numbers.setdefault(one.volume, []).append(f"T{one.number}")
+    return numbers
 
 
 def _doubts(changes: Sequence[PackChange]) -> Iterator[Paragraph[Text]]:
@@ -558,11 +589,11 @@ def _sizes(one: PackChange) -> Message:
         text = full_text
     else:
         text = _("{here} in this commune; {whole} in all", here=_size(one.size_in_commune), whole=full_text)
-    return text if one.volume is None else join([text, _volume(one.volume)], ". ")
+    return join([text, _volume(one.volume)], ". ") if isinstance(one.volume, PackVolume) else text
 
 
 def _size(one: PackSize) -> Message:
-    return format_area_with_sigma(one.area_m2, one.error_m2)
+    return format_area(one.area_m2, one.error_m2, is_lower_bound=one.is_lower_bound)
 
 
 def _volume(one: PackVolume) -> Message:

@@ -6,7 +6,7 @@ that they were found on or drawn over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -232,6 +232,7 @@ class PackContents:
     changes_elsewhere  number of changes of the same events on ground that is not shown
     waiting            change candidates on shown ground that wait for review
     waiting_elsewhere  number of such changes elsewhere
+    cut                those that were not seen whole (`change.comparison.find_cut_changes`)
     settlements        in those communes, each with the event for which it was reported
     troubles           features in trouble in those communes, by layer
     layers             layers there that state conditions, whether or not anything is in trouble
@@ -244,6 +245,7 @@ class PackContents:
     changes_elsewhere: int
     waiting: tuple[ChangeVersion, ...]
     waiting_elsewhere: int
+    cut: Collection[ChangeVersion]
     settlements: tuple[tuple[Event, Settlement], ...]
     troubles: tuple[LayerTroubles, ...]
     layers: tuple[LayerRecord, ...]
@@ -332,6 +334,7 @@ def gather_contents(
         changes_elsewhere=elsewhere,
         waiting=tuple(waiting),
         waiting_elsewhere=waiting_elsewhere,
+        cut=looked_at.cut,
         settlements=tuple(_settlements(workspace, sides, places, policy)),
         troubles=tuple(list_layer_troubles(workspace.catalog, [place.commune for place in places], policy)),
         layers=tuple(_telling(workspace, places, policy)),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic
 
+from flycam.change.outlines import ChangeTotals
 from flycam.messages import Message, _, join, ngettext, pgettext
 from flycam.model.board import (
     ACCESS_NAMES,
@@ -41,6 +42,7 @@ from flycam.reports.briefing.changes import (
     format_commune_share,
     format_cut_roads,
     format_flight_error,
+    format_ground,
     format_imaged,
     format_layer_source,
     format_marks_briefly,
@@ -269,7 +271,7 @@ def build_slides(figures: PackFigures) -> Iterator[Slide[Message]]:
     if figures.communes:
         parts.append(count_communes(len(figures.communes)))
     if figures.changes:
-        parts.append(_changed(format_places(figures.places), figures.changes_m2))
+        parts.append(_changed(format_places(figures.confirmed.places), figures.confirmed))
     yield Slide(
         picture=OVERVIEW,
         title=join([format_events(figures), _when(find_last_ns(figures), figures)], " – "),
@@ -294,7 +296,7 @@ def _make_commune_slide(figures: PackFigures, one: PackCommune) -> Slide[Message
     else:
         parts.append(_("before and after compared on {pct} of it", pct=format_percent(one.compared_pct)))
     if one.touched is not None:
-        parts.append(_changed(str(one.touched.changes), one.touched.area_m2))
+        parts.append(_changed(str(one.touched.ground.count), one.touched.ground))
     elif one.compared_pct is not None and one.waiting is None:
         parts.append(_("no change confirmed on what was compared"))
     parts.append(join([_("Error on the ground"), format_flight_error(worst)], ": "))
@@ -330,9 +332,9 @@ def count_communes(count: int) -> Message:
     return ngettext("{count} commune", "{count} communes", count)
 
 
-def _changed(counted: Text, area_m2: float) -> Message:
+def _changed(counted: Text, totals: ChangeTotals) -> Message:
     return _(
-        "confirmed changes (violet): {changes}; {area} in all", changes=counted, area=format_area(area_m2)
+        "confirmed changes (violet): {changes}; {area} in all", changes=counted, area=format_ground(totals)
     )
 
 
@@ -636,10 +638,13 @@ def _blocks(figures: PackFigures) -> Iterator[_MessageBlock]:
             yield Paragraph(text=join([str(one.number), brief], ". "), kind="small")
     yield Heading(text=_("4. By commune"))
     yield _communes(figures)
-    if any(one.waiting for one in figures.communes):
+    waiting = [one.waiting.count for one in figures.communes if one.waiting]
+    if waiting:
         note = _(
             "Waiting: changes suspected by the program that nobody has looked at, and their ground there."
         )
+        if figures.waiting and sum(waiting) > figures.waiting.count:
+            note = join([note, _("A change across a boundary counts in each commune.")])
         yield Paragraph(text=note, kind="small")
     # each once
     if sum(len(one.marks) for one in figures.communes) > len(

@@ -24,7 +24,7 @@ from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.change.comparison import make_comparison_reader, match_comparisons
 from flycam.change.impact import REACH_M, AffectedFeature, ChangeImpact, FeatureCount, sum_impact_by_commune
 from flycam.change.outlines import ChangeTotals, estimate_area_error, is_sliver, sum_changes
-from flycam.change.volume import Volume
+from flycam.change.volume import Volume, VolumeFailure
 from flycam.geometry.grid import mercator_to_lonlat
 from flycam.messages import Message
 from flycam.model.board import Access, ChangeKind, LayerKind, MarkKind, MarkStatus, RoadStatus, is_stale
@@ -166,10 +166,14 @@ class PackLayer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackSize:
-    """Square metres, and their 1-sigma error; None: unknown."""
+    """Square metres, and their 1-sigma error; None: unknown.
+
+    is_lower_bound: the change was not seen whole.
+    """
 
     area_m2: float
     error_m2: float | None
+    is_lower_bound: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,7 +212,7 @@ class PackChange:
 
     full_size, size_in_commune  its ground; and the part in the commune of the list it is in, None:
                    all of it
-    volume         None: not a landslide, or not known
+    volume         or why a landslide has none; None: not a landslide
     is_drawn       by hand, without a candidate
     seen           images before and after on which it was found or drawn; None: drawn over none that
                    were named
@@ -221,7 +225,7 @@ class PackChange:
     kind: ChangeKind
     full_size: PackSize
     size_in_commune: PackSize | None = None
-    volume: PackVolume | None = None
+    volume: PackVolume | VolumeFailure | None = None
     is_drawn: bool = False
     seen: tuple[PackSeenPicture, PackSeenPicture] | None = None
     doubts: tuple[Message, ...] = ()
@@ -256,11 +260,10 @@ class PackSettlement:
 class PackImpact:
     """Impact of confirmed changes in one commune, overlapping ones counted once.
 
-    Number of changes, their ground in it, features by kind.
+    Their number and ground in it, features by kind.
     """
 
-    changes: int
-    area_m2: float
+    ground: ChangeTotals
     roads_cut: tuple[PackRoad, ...]
     counts: Counts
 
@@ -327,7 +330,7 @@ class PackFigures:
     audit_key, audit_signature  the node's public key, and its signature of that line; "": unsigned
     loose_marks   field marks outside those communes
     changes       confirmed changes on ground that is shown, the largest first
-    places, changes_m2  of those, by kind, and their ground: overlapping ones counted once
+    confirmed     totals of those, overlapping ones counted once
     changes_elsewhere  number in the same events on other ground
     waiting       change candidates on ground that is shown; waiting_elsewhere: number on other ground
     communes_pct  share shown of the ground of those communes together, 0-100; None: there are none
@@ -353,8 +356,7 @@ class PackFigures:
     communes: tuple[PackCommune, ...]
     loose_marks: tuple[PackMark, ...]
     changes: tuple[PackChange, ...]
-    places: Mapping[ChangeKind, int]
-    changes_m2: float
+    confirmed: ChangeTotals
     changes_elsewhere: int
     near_m: Mapping[LayerKind, float]
     settlements: tuple[PackSettlement, ...]
@@ -413,16 +415,18 @@ def clip_change_to_commune(change: PackChange, patch: ShownChange, place: ShownC
         return change
     rim, error_m2 = outline.boundary, change.full_size.error_m2
     of_rim = rim.intersection(commune).length / rim.length
-    here = PackSize(
-        area_m2=change.full_size.area_m2 * share, error_m2=None if error_m2 is None else error_m2 * of_rim
+    here = replace(
+        change.full_size,
+        area_m2=change.full_size.area_m2 * share,
+        error_m2=None if error_m2 is None else error_m2 * of_rim,
     )
     return replace(change, size_in_commune=here)
 
 
-def _volume(impact: ChangeImpact) -> PackVolume | None:
+def _volume(impact: ChangeImpact) -> PackVolume | VolumeFailure | None:
     found = impact.volume
     if not isinstance(found, Volume):
-        return None
+        return found
     return PackVolume(
         lost_m3=(found.lost_m3, found.lost_sigma_m3),
         gained_m3=(found.gained_m3, found.gained_sigma_m3) if found.has_gained else None,
@@ -456,7 +460,11 @@ def _change(
     return PackChange(
         number=number,
         kind=impact.line.kind,
-        full_size=PackSize(area_m2=impact.line.area_m2, error_m2=estimate_area_error(impact.line)),
+        full_size=PackSize(
+            area_m2=impact.line.area_m2,
+            error_m2=estimate_area_error(impact.line),
+            is_lower_bound=impact.is_cut,
+        ),
         volume=_volume(impact),
         is_drawn=impact.line.is_drawn,
         seen=_seen(patch.pair),
@@ -520,7 +528,6 @@ def gather_pack_figures(
         _change(workspace, number, patch, comparison, now_ns)
         for number, (patch, comparison) in enumerate(zip(contents.changes, made, strict=True), 1)
     ]
-    confirmed = sum_changes([patch.impact.line for patch in contents.changes])
     middles = [side.ground.representative_point() for side in contents.flights]
     lonlat = mercator_to_lonlat(np.array([(one.x, one.y) for one in middles]))
     boundaries = workspace.catalog.boundaries
@@ -552,10 +559,9 @@ def gather_pack_figures(
         communes=tuple(_communes(workspace, contents, marks, changes)),
         loose_marks=tuple(mark for mark, sign in zip(marks, contents.marks, strict=True) if not sign.places),
         changes=tuple(changes),
-        places=confirmed.places,
-        changes_m2=confirmed.area_m2,
+        confirmed=sum_changes([patch.impact.line for patch in contents.changes], contents.cut),
         changes_elsewhere=contents.changes_elsewhere,
-        waiting=sum_changes(contents.waiting) if contents.waiting else None,
+        waiting=sum_changes(contents.waiting, contents.cut) if contents.waiting else None,
         waiting_elsewhere=contents.waiting_elsewhere,
         communes_pct=compute_imaged_share([place.row for place in contents.communes]),
         near_m=REACH_M,
@@ -680,8 +686,7 @@ def _communes(
     communes = [place.commune for place in contents.communes]
     touched = {
         row.code: PackImpact(
-            changes=row.confirmed.changes,
-            area_m2=row.confirmed.area_m2,
+            ground=row.confirmed.ground,
             roads_cut=_roads(row.confirmed.roads_cut),
             counts=row.confirmed.counts,
         )

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from flycam.access.policy import UNRESTRICTED, AccessPolicy, load_access_policy, load_export_policy
 from flycam.board.marks import build_settlement_layer
 from flycam.catalog.access import make_account_not_found
-from flycam.change.export import IMPACT_COLUMNS, build_impact_columns, build_impact_field
+from flycam.change.export import IMPACT_COLUMNS, build_impact_columns, build_impact_field, list_lower_bounds
 from flycam.change.outlines import estimate_area_error
 from flycam.errors import DraftOutdated, OptionUnusable, SourceUnreadable, StorageFailed
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, make_point_transform
@@ -209,6 +209,9 @@ def _changes_layer(contents: PackContents, to_work: PointTransform) -> FeatureLa
             "drill": _drill(contents, len(lines)),
             "kind": _text_column(line.kind.value for line in lines),
             "area_m2": np.array([line.area_m2 for line in lines]),
+            "at_least": _text_column(
+                ", ".join(list_lower_bounds(patch.impact)) for patch in contents.changes
+            ),
             "area_error_m2": np.array([estimate_area_error(line) for line in lines], np.float64),
             "note": _text_column(line.note for line in lines),
             "note_by": _text_column(sign.note_by for sign in signs),

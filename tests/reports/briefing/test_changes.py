@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pyogrio
 import pytest
@@ -12,13 +13,20 @@ import shapely
 from flycam.board.marks import AccessReport, report_access
 from flycam.catalog.changes import ChangeVersion
 from flycam.change.review import ReviewStep, apply_review_step
-from flycam.model.board import Access, ChangeAction, ChangeKind, ChangeStatus, LayerKind
+from flycam.model.board import (
+    NO_VOLUME_REASONS,
+    Access,
+    ChangeAction,
+    ChangeKind,
+    ChangeStatus,
+    LayerKind,
+)
 from flycam.reports.briefing.contents import gather_contents
 from flycam.reports.briefing.document import PackDocument, build_pack_document
 from flycam.reports.briefing.figures import Letterhead, PackFigures, gather_pack_figures
 from flycam.reports.briefing.workflow import PackReport, PackRequest, write_briefing_pack
-from flycam.reports.layout import Paragraph, Table
-from tests.change.impacted import add_things, changed, line, point, square
+from flycam.reports.layout import Heading, Paragraph, Table
+from tests.change.impacted import add_things, changed, line, place, point, square
 from tests.serve.world import DRILL, REAL, World, make_world
 from tests.suites.comparison_suite import compared_on
 
@@ -130,7 +138,7 @@ def test_the_report_tells_roads_houses_and_what_nobody_knows(packed: Packed) -> 
     for part in ("đt 153 (80,0 m)", "nhà: 1 trong vùng", "chưa biết: trường học", "còn 1"):
         assert part in text
     communes = [one for one in packed.figures.communes if one.touched is not None]
-    assert communes and sum(one.touched.area_m2 for one in communes if one.touched) == pytest.approx(
+    assert communes and sum(one.touched.ground.area_m2 for one in communes if one.touched) == pytest.approx(
         20_000.0, rel=0.02
     )
 
@@ -171,3 +179,56 @@ def test_a_commune_where_nothing_was_found_is_told_from_one_where_nobody_looked(
     text = _text(build_pack_document(bare, "vi")).lower()
     assert nobody not in text and looked in text
     assert "100 %" in text
+
+
+def test_what_was_not_seen_whole_or_counts_twice_is_said(packed: Packed, tmp_path: Path) -> None:
+    """At the rim of the compared ground, across a boundary, under another change; and no volume."""
+    workspace = packed.world.workspace
+    # the slide (T1) reaches the eastern end of what was compared, the flood (T2) lies beyond it
+    ground = shapely.MultiPolygon([shapely.box(*place(-900, -900), *place(140, 900))])
+    workspace.catalog.comparisons.add([compared_on("compared-2", REAL, ground, "m1@2", "m2@1")])
+    other = _confirmed("change-00000007", 70, -90, kind=ChangeKind.OTHER)
+    across = changed("change-00000008", square(580, 0, 80), event_id=REAL)
+    workspace.catalog.changes.append([other, across])
+    flights = (packed.world.after, packed.world.before)
+    figures = gather_pack_figures(workspace, gather_contents(workspace, flights), {}, Letterhead(), "")
+    by_kind = {one.kind: one for one in figures.changes}
+    assert {kind for kind, one in by_kind.items() if one.full_size.is_lower_bound} == {
+        ChangeKind.LANDSLIDE,
+        ChangeKind.OTHER,
+    }
+    assert figures.confirmed.is_lower_bound
+    assert any(one.touched and one.touched.ground.is_lower_bound for one in figures.communes)
+    text = _text(build_pack_document(figures, "en"))
+    slide, flood = by_kind[ChangeKind.LANDSLIDE], by_kind[ChangeKind.FLOOD]
+    for part in (
+        "at least 1.00 ± ",
+        f"Volume not known: T{slide.number} ({NO_VOLUME_REASONS[str(slide.volume)]}).",
+        "Ground that several of them cover counts once.",
+        "A change across a boundary counts in each commune.",
+    ):
+        assert part in text, part
+    assert f"T{flood.number} (" not in text
+    assert "Confirmed changes" not in {
+        one.text for one in build_pack_document(figures, "en").blocks if isinstance(one, Heading)
+    }
+    report = write_briefing_pack(workspace, PackRequest(flights=flights), tmp_path / "pack")
+    meta, _, _, fields = pyogrio.raw.read(report.out / VECTORS, layer="changes")
+    table = {name: list(values) for name, values in zip(meta["fields"], fields, strict=True)}
+    cut = {
+        change_id
+        for change_id, least in zip(table["change_id"], table["at_least"], strict=True)
+        if "area" in least
+    }
+    assert cut == {SLIDE, other.change_id}
+
+
+def test_none_confirmed_beside_one_that_waits_is_not_read_as_none(packed: Packed) -> None:
+    none = "that does not mean that nothing changed"
+    communes = tuple(
+        replace(one, changes=(), touched=None, compared_pct=40.0) for one in packed.figures.communes
+    )
+    bare = replace(packed.figures, changes=(), changes_elsewhere=0, communes=communes)
+    paragraphs = [one.text for one in build_pack_document(bare, "en").blocks if isinstance(one, Paragraph)]
+    over = [one for one in communes if one.waiting is not None]
+    assert over and sum(none in text and "confirmed here" in text for text in paragraphs) == len(over)

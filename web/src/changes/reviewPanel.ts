@@ -2,7 +2,7 @@
 
 import { el, replaceKeepingFocus } from "../dom";
 import { pickLanguage } from "../i18n";
-import { formatAreaM2, formatNumber, formatPercent } from "../numbers";
+import { formatAreaM2, formatNumber, formatScore } from "../numbers";
 import { toSentenceCase } from "../textFolding";
 import { formatDate, formatTime } from "../time";
 import { CHANGE_KINDS, exportUrl, EXPORTS, formatChangeKind, formatChangeSize, type ChangeKind, type ChangeLine, type ComparedPair, type OverlappingDecision } from "./types";
@@ -296,7 +296,7 @@ function noteField(note: string, acts: ReviewActions): HTMLElement {
 function row(change: ChangeLine, shown: ReviewPanelState, acts: ReviewActions): HTMLElement {
   const { change_id, kind, status, score, no_score, commune, commune_name, note, not_found_again } = change.properties;
   const isChosen = change_id === shown.chosen;
-  const sure = score !== null ? t("score", formatPercent(100 * score)) : t(no_score === "drawn" ? "byHand" : "noScore");
+  const sure = score !== null ? t("score", formatScore(score)) : t(no_score === "drawn" ? "byHand" : "noScore");
   const [decided] = status === "proposed" ? change.properties.decided_beside : [];
   const beside = decided && t(`beside_${decided.status}`, formatDate(Date.parse(decided.decided)));
   const place = commune_name || commune || t("noCommune");
@@ -318,7 +318,7 @@ function row(change: ChangeLine, shown: ReviewPanelState, acts: ReviewActions): 
 function measures({ properties }: ChangeLine): string {
   const { score, length_m, slope_deg, error_m, rmse_m, tie_m } = properties;
   const parts = [t("long", formatNumber(length_m, 0))];
-  if (score !== null) parts.unshift(t("scoreIs", formatPercent(100 * score)));
+  if (score !== null) parts.unshift(t("scoreIs", formatScore(score)));
   if (slope_deg !== null) parts.push(t("steep", formatNumber(slope_deg, 0)));
   if (error_m !== null) parts.push(t("placed", formatNumber(error_m, 1)));
   if (rmse_m !== null) parts.push(t("laid", formatNumber(rmse_m, 2)));
@@ -328,8 +328,8 @@ function measures({ properties }: ChangeLine): string {
 
 /** One line of a change's history: who, when, what. */
 function told({ properties }: ChangeLine): HTMLElement {
-  const { action, author, time, status, kind, area_m2, note } = properties;
-  const stands = [formatChangeKind(kind), formatAreaM2(area_m2), t(`status_${status}`)].join(", ");
+  const { action, author, time, status, kind, area_m2, area_at_least, note } = properties;
+  const stands = [formatChangeKind(kind), formatAreaM2(area_m2, null, area_at_least), t(`status_${status}`)].join(", ");
   return el("li", {}, el("strong", {}, t(`action_${action}`)), ` ${author} · ${formatTime(time)}`, el("small", {}, note ? `${stands} · ${note}` : stands));
 }
 

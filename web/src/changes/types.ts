@@ -28,6 +28,8 @@ export interface ChangeLine {
     score: number | null;
     no_score: "drawn" | "kind_changed" | "no_terrain" | null;
     area_m2: number;
+    /** It reaches the rim of what was compared: the area is a lower bound. */
+    area_at_least: boolean;
     length_m: number;
     slope_deg: number | null;
     commune: string;
@@ -111,8 +113,8 @@ export function formatChangeKind(kind: ChangeKind): string {
 }
 
 /** How large, and how sure that is. */
-export function formatChangeSize({ area_m2, area_error_m2 }: { area_m2: number; area_error_m2: number }): string {
-  return formatAreaM2(area_m2, area_error_m2);
+export function formatChangeSize({ area_m2, area_error_m2, area_at_least }: ChangeLine["properties"]): string {
+  return formatAreaM2(area_m2, area_error_m2, area_at_least);
 }
 
 /** Files of confirmed changes: the format as the server calls it, and as people do. */

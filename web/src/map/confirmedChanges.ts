@@ -68,7 +68,7 @@ export class ConfirmedChanges {
 
   /** Draws on a map from now on; what is answered ends that. */
   drawOn(map: Map, isPaper = false): () => void {
-    const layer = new VectorLayer({ source: this.source, zIndex: Z.marks - 1, declutter: true, style: (feature, m) => styleOf(feature.get("kind"), feature.get("area_m2"), m) });
+    const layer = new VectorLayer({ source: this.source, zIndex: Z.marks - 1, declutter: true, style: (feature, m) => styleOf(feature.get("kind"), formatAreaM2(feature.get("area_m2"), null, feature.get("area_at_least")), m) });
     this.drawn.push({ layer, isPaper });
     this.show();
     map.addLayer(layer);
@@ -96,10 +96,10 @@ export class ConfirmedChanges {
   }
 }
 
-function styleOf(kind: ChangeKind, areaM2: number, metresAPixel: number): Style[] {
+function styleOf(kind: ChangeKind, area: string, metresAPixel: number): Style[] {
   const colour = CHANGE_COLOURS[kind];
   const text = metresAPixel > WORDS_MOST_M ? undefined : new Text({
-    text: `${formatChangeKind(kind)} ${formatAreaM2(areaM2)}`,
+    text: `${formatChangeKind(kind)} ${area}`,
     font: "600 14px sans-serif",
     overflow: true,
     fill: new Fill({ color: "#14202b" }),

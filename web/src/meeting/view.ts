@@ -12,7 +12,7 @@ import { findImagingFlight, mayShowImagery, visibleKey, type ImagedPoint } from 
 import { classificationBadge, classificationWithin } from "../classification";
 import { isSameView, fitToGround, applySharedView, readSharedView } from "../sharedView";
 import { isGuest, canWrite, listUrgent } from "../marks";
-import { formatAreaM2 } from "../numbers";
+import { formatWaitingArea } from "../numbers";
 import type { ViewContext, ViewSwitcher } from "../views";
 import { currentEvent, readLink, writeLink, type State } from "../state";
 import { formatTime } from "../time";
@@ -344,7 +344,7 @@ export class MeetingView {
     const asOf = state.asOf && !state.compare ? withNoBreakSpaces(t("untilMoment", formatTime(state.asOf))) : null;
     const lost = !state.online && t(this.role === "follow" ? "meetingLostFollow" : "meetingLost");
     const level = here ? classificationWithin(state, here.bounds) : "open";
-    const first = waits ? [] : [...listUrgent(state.marks), ...(state.waiting ? [t("changesWait", state.waiting.count, formatAreaM2(state.waiting.area_m2))] : [])].map(withNoBreakSpaces);
+    const first = waits ? [] : [...listUrgent(state.marks), ...(state.waiting ? [t("changesWait", state.waiting.count, formatWaitingArea(state.waiting))] : [])].map(withNoBreakSpaces);
     const said = JSON.stringify([lost, first, waits, isBlank, name, facts, asOf, level, event?.is_drill, Boolean(state.compare), state.language]);
     if (said === this.said) return;
     this.said = said;

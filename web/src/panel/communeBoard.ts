@@ -1,10 +1,10 @@
 /** The board: every commune with the age of its newest picture, the share imaged, open marks, who flies over it. */
 
-import type { CommuneRow } from "../api";
+import type { CommuneRow, PendingChanges } from "../api";
 import { el, replaceKeepingFocus, replaceChildren, setText } from "../dom";
 import { language, t } from "../i18n";
 import { formatMarkKind, type MarkKind } from "../marks";
-import { formatAreaM2, formatPercent } from "../numbers";
+import { formatPercent, formatWaitingArea } from "../numbers";
 import { foldAccents } from "../textFolding";
 import type { State, Store } from "../state";
 import { formatAge, formatTime } from "../time";
@@ -47,7 +47,7 @@ export class CommuneBoard {
 
   render(state: State): void {
     if (state.tab !== "board") return;
-    const drawn = [state.board, state.language, state.tab, state.asOf];
+    const drawn = [state.board, state.waiting, state.language, state.tab, state.asOf];
     if (drawn.every((one, n) => one === this.drawn[n])) return;
     this.drawn = drawn;
     this.filter.placeholder = t("boardFilter");
@@ -67,7 +67,7 @@ export class CommuneBoard {
 
   /** `staysInOrder`: rows do not change places under a pointer that is about to press one. */
   private fill(staysInOrder = false): void {
-    const { board, boardPct, nowMs, asOf } = this.store.state;
+    const { board, boardPct, nowMs, asOf, waiting } = this.store.state;
     this.past.hidden = asOf === null;
     setText(this.past, asOf === null ? "" : t("untilMoment", formatTime(asOf)));
     const columns = columnsOf(board ?? []);
@@ -84,7 +84,8 @@ export class CommuneBoard {
     if (this.isReversed) rows.reverse();
     if (staysInOrder) this.keepOrder(rows);
     const flown = board.filter((row) => row.imaged_pct !== null).length;
-    setText(this.sum, board.length ? t("boardSum", formatPercent(boardPct ?? 0), board.length, flown) : t("noCommunes"));
+    const sum = board.length ? t("boardSum", formatPercent(boardPct ?? 0), board.length, flown) : t("noCommunes");
+    setText(this.sum, countsTwice(board, waiting) ? `${sum}. ${t("boardCountsTwice")}` : sum);
     this.lay(rows, columns, nowMs);
     if (board.length && !rows.length) replaceChildren(this.body, el("tr", {}, el("td", { colspan: columns.length }, t("searchNone"))));
   }
@@ -197,11 +198,16 @@ function imagedSaid(row: CommuneRow): (HTMLElement | string)[] {
   return newest === all ? [all] : [all, el("small", {}, t("boardNewest", newest))];
 }
 
+/** Whether communes together count more that waits than there is: one across a boundary counts in each. */
+export function countsTwice(rows: readonly CommuneRow[], waiting: PendingChanges | null): boolean {
+  return waiting !== null && rows.reduce((sum, row) => sum + (row.waiting?.count ?? 0), 0) > waiting.count;
+}
+
 /** None found is told from nobody looked, and from what waits: with the share on which changes were looked for. */
 function changesSaid(row: CommuneRow): (HTMLElement | string)[] {
   return [
-    row.changes === null ? "" : String(row.changes),
-    ...(row.waiting ? [el("small", { class: "waits" }, t("boardWaiting", row.waiting.count, formatAreaM2(row.waiting.area_m2)))] : []),
+    row.changes === null ? "" : t("boardConfirmed", row.changes),
+    ...(row.waiting ? [el("small", { class: "waits" }, t("boardWaiting", row.waiting.count, formatWaitingArea(row.waiting)))] : []),
     ...(row.compared_pct === null ? [] : [el("small", {}, t("boardCompared", formatPercent(row.compared_pct)))]),
   ];
 }
