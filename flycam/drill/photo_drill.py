@@ -437,7 +437,8 @@ def require_in_range(name: str, value: float, minimum: float, maximum: float, un
     if not minimum <= value <= maximum:
         raise OptionUnusable(
             _(
-                "{name} {value:g}: a drill takes {least:g} to {most:g}{unit}: choose a value in between",
+                "{name} {value:.12g}: a drill takes {least:.12g} to {most:.12g}{unit}: choose a value in "
+                "between",
                 name=name,
                 value=value,
                 least=minimum,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -34,7 +34,14 @@ from flycam.geodata.crs import choose_work_crs, to_lonlat, to_work
 from flycam.geodata.dem import DemInfo, read_dem_info
 from flycam.geometry.camera import InteriorOrientation
 from flycam.ingest.photos.photo_reader import PhotoMetadata, PhotoPrefetch, make_display_names, read_photos
-from flycam.ingest.photos.photo_search import FileKind, PhotoSearchResult, detect_file_kind, search_photos
+from flycam.ingest.photos.photo_search import (
+    NOT_A_PHOTO,
+    FileKind,
+    PhotoSearchResult,
+    detect_file_kind,
+    resolve_links,
+    search_photos,
+)
 from flycam.ingest.poses.block_positions import (
     is_map_file,
     with_gcp_positions,
@@ -603,7 +610,8 @@ def run_preflight(
             layer=request.layer,
             grey_of=read_grey if check_pixels else None,
         )
-    diagnosis = replace(diagnosis, problems=(*placed, *diagnosis.problems))
+    others = _list_unread_files(found, (request.telemetry, request.camera))
+    diagnosis = replace(diagnosis, problems=(*placed, *diagnosis.problems, *others))
     if request.own_dem and any(one.code == TERRAIN_DISJOINT for one in diagnosis.problems):
         raise _make_other_terrain_error(request.own_dem, diagnosis)
     if not diagnosis.headers:
@@ -613,6 +621,37 @@ def run_preflight(
         unreadable=tuple(_make_unread_rejection(path, error) for path, error in failed),
         diagnosis=diagnosis,
     )
+
+
+_MAX_UNREAD_NAMES = 3
+
+
+def _list_unread_files(found: PhotoSearchResult, given: Iterable[Path | None]) -> list[Problem]:
+    """Name files beside the photos that nothing reads; `given`: read for another reason.
+
+    Videos and logs are read by commands of their own, and are not named.
+    """
+    read = {resolve_links(path) for path in given if path is not None}
+    names = [
+        to_visible(path.name)
+        for path, why in found.skipped
+        if why == NOT_A_PHOTO and detect_file_kind(path.name) is None and resolve_links(path) not in read
+    ]
+    if not names:
+        return []
+    return [
+        Problem(
+            code="files_not_read",
+            severity=Severity.INFO,
+            sentence=ngettext(
+                "{count} other file beside the photos was not read: {names}.",
+                "{count} other files beside the photos were not read: {names}.",
+                len(names),
+                names=", ".join(names[:_MAX_UNREAD_NAMES])
+                + (", …" if len(names) > _MAX_UNREAD_NAMES else ""),
+            ),
+        )
+    ]
 
 
 def _make_unread_rejection(path: Path, error: SourceUnreadable) -> Rejection:

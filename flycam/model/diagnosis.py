@@ -124,7 +124,8 @@ class Gap:
 class ReliefZone:
     """Figures of a flight over one class of ground ("summit", "slope", "valley").
 
-    Heights in metres of the terrain's datum; overlap as the number of photos that see a point of ground;
+    Heights in metres of the terrain's datum; gsd_m straight below, which an oblique photo has at its centre
+    only when it looks there (`Footprint.gsd_m`); overlap as the number of photos that see a point of ground;
     side_overlap as the fraction of a footprint shared with the neighbouring strip.
     """
 

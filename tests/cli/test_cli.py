@@ -148,6 +148,18 @@ def test_inspect_writes_nothing(run: Run, drill: DrillReport, tmp_path: Path) ->
     assert not (tmp_path / "data").exists()
 
 
+def test_inspect_and_ingest_tell_the_same_heights_and_what_of_a_card_was_not_read(
+    ready: Run, card: Path
+) -> None:
+    (card / "ghi chú.txt").write_text("gió mạnh")
+    (card / "DJI_0001.SRT").write_text("")
+    seen, laid = ready("inspect", card), ready("ingest", card)
+    assert laid.json["relief"] == seen.json["relief"] and len(seen.json["relief"]) > 0
+    (unread,) = (one for one in seen.json["problems"] if one["code"] == "files_not_read")
+    assert "ghi chú.txt" in unread["sentence"] and "SRT" not in unread["sentence"]
+    assert unread["sentence"] in laid.json["problems"]
+
+
 def test_inspect_hands_out_the_gap_to_refly(run: Run, drill: DrillReport, card: Path, tmp_path: Path) -> None:
     kml = tmp_path / "bay lại.kml"
     sorted(card.iterdir())[1].unlink()
@@ -163,6 +175,9 @@ def test_inspect_reads_logs_and_films_where_no_photo_lies(
     log.write_bytes((shared_data / "logs" / "arducopter_2016.bin").read_bytes())
     alone = run("inspect", log)
     assert (alone.exit_code, alone.json["positions"], alone.json["first"][:4]) == (0, 1305, "2016")
+    subtitles = run("inspect", shared_data / "srt" / "matrice_300.srt")
+    # no subtitle says in which zone the aircraft's clock goes
+    assert subtitles.json["first"] == "2022-06-21T16:06:17.000" and alone.json["first"].endswith("Z")
     (tmp_path / "cụt.srt").touch()
     (tmp_path / "ghi chú.txt").write_text("not asked for by name")
     both = run("inspect", tmp_path).json["recordings"]

@@ -12,7 +12,7 @@ import rasterio
 from flycam.cli.serve import format_drill
 from flycam.drill import photo_drill
 from flycam.drill.photo_drill import Drill, read_truth, write_drill
-from flycam.errors import DiskFull, InputUnusable, NotFound
+from flycam.errors import DiskFull, InputUnusable, NotFound, OptionUnusable
 from flycam.geodata.cameras import load_camera_file
 from flycam.messages import join
 
@@ -22,6 +22,12 @@ TINY = {"gsd_m": 0.8, "photos": (1, 2), "size_px": (160, 120)}
 def fingerprints(folder: Path) -> dict[str, str]:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_a_seed_beyond_its_limit_is_named_to_the_last_digit() -> None:
+    with pytest.raises(OptionUnusable) as told:
+        photo_drill.make_drill(seed=20_261_203_000)
+    assert {"20261203000", "999999"} <= set(str(told.value).replace(":", " ").split())
 
 
 def test_a_drill_is_written_whole_and_the_same_every_time(tmp_path: Path) -> None:

@@ -142,6 +142,7 @@ class FlightLog:
     """Track, camera events and home of one log.
 
     track           in the log's main clock, named by `clock`
+    has_zone        the main clock is UTC; False: a local time whose zone is not stated, kept as if it were
     shift_other_ns  added to a main stamp it gives the log's other clock (e.g. the autopilot's own UTC); None
                     if there is none
     camera_events   one sample per exposure, in order
@@ -153,6 +154,7 @@ class FlightLog:
     name: str
     track: TelemetryTrack
     clock: str
+    has_zone: bool = True
     shift_other_ns: int | None = None
     camera_events: tuple[TelemetrySample, ...] = ()
     home: Home | None = None

@@ -462,6 +462,7 @@ def read_subtitle_log(path: Path) -> FlightLog:
         name=path.name,
         track=table.wall_track() if walled else table.video_track(),
         clock="the aircraft's clock, zone unknown" if walled else "time of the video, no date",
+        has_zone=not walled,
         home=table.home,
         remarks=table.remarks(),
     )

@@ -106,6 +106,18 @@ def test_a_reference_elsewhere_is_refused_before_any_work(workspace, plain, ours
     assert not stages
 
 
+def test_a_reference_of_other_ground_is_a_warning_to_look_into(workspace, ours, tmp_path) -> None:
+    """A map of another place that lies on the flight: the revision is made, not tied, and says so first."""
+    path = tmp_path / "upside_down.tif"
+    with rasterio.open(ours) as source, rasterio.open(path, "w", **source.profile) as target:
+        target.write(source.read()[:, ::-1])
+        target.write_mask(source.dataset_mask()[::-1])
+    answer, lines = format_finish(finish_quickly(workspace, request=replace(QUICK, reference=path)))
+    assert not answer["control"]["reference"]["used"]
+    (said,) = [str(one) for one in lines if "upside_down.tif" in str(one)]
+    assert said.startswith("  ! ") and said.removeprefix("  ! ") in answer["warnings"]
+
+
 def marks(
     workspace: Workspace,
     drill: DrillReport,
