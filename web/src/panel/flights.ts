@@ -10,7 +10,7 @@ import { isGuest, canWrite } from "../marks";
 import { formatRevision } from "../revisions";
 import { isAnyFlying, listEventFlights, isLive, isCapturedBy, isFlyingAt, drawnRevision, type State, type Store } from "../state";
 import { formatAge, formatPeriod, formatTime } from "../time";
-import { canMove, createMoveForm } from "./moveFlight";
+import { canMove, MoveForm } from "./moveFlight";
 import { Packs } from "./pack";
 
 export class FlightList {
@@ -24,7 +24,8 @@ export class FlightList {
   private chosen: unknown[] = [];
   private details: Record<string, FlightDetail> = {};
   /** What somebody types into one outlives the drawing of the list. */
-  private readonly movers = new Map<string, HTMLElement>();
+  /** Of the card that is open: what is typed and answered there outlives a list drawn anew. */
+  private mover: { key: string; form: MoveForm } | null = null;
   private readonly packs = new Packs(() => this.render(this.store.state));
 
   constructor(
@@ -217,7 +218,7 @@ export class FlightList {
         ...(frames?.withdrawn ? pair(t("framesWithdrawn"), String(frames.withdrawn)) : []),
         ...(flight.operator ? pair(t("operator"), flight.operator) : []),
       ),
-      canMove(this.store.state.session, flight) && this.mover(flight),
+      canMove(this.store.state.session, flight) && this.moveForm(flight),
       ...flight.warnings.map((one) => el("p", { class: "warned" }, this.describeWarning(one, flight))),
       el("h3", {}, t("communesCovered")),
       flight.communes.length
@@ -232,13 +233,12 @@ export class FlightList {
     return canWrite(this.store.state.session) && !isFinished ? pickLanguage(one.sentence_vi, one.sentence) : formatWarning(one, isFinished);
   }
 
-  private mover(flight: FlightInfo): HTMLElement {
+  private moveForm(flight: FlightInfo): HTMLElement {
     const { events, language } = this.store.state;
-    const key = JSON.stringify([flight.flight_id, flight.event_id, language, events.map((one) => [one.event_id, one.name])]);
-    const made = this.movers.get(key) ?? createMoveForm(flight, events, (event) => void this.follow(flight.flight_id, event.event_id));
-    this.movers.clear(); // one card is open at a time
-    this.movers.set(key, made);
-    return made;
+    const key = JSON.stringify([flight.flight_id, flight.event_id, language]);
+    if (this.mover?.key !== key) this.mover = { key, form: new MoveForm(flight, (event) => void this.follow(flight.flight_id, event.event_id)) };
+    this.mover.form.offer(events);
+    return this.mover.form.element;
   }
 
   /** To the event in which a flight lies now, its card open: it says so. */
