@@ -56,7 +56,7 @@ from flycam.ingest.preflight.frame_headers import SIGMA_GNSS_M, assign_layer
 from flycam.ingest.preflight.takeoff import SIGMA_GNSS_HEIGHT_M
 from flycam.ingest.telemetry.airdata import is_airdata
 from flycam.ingest.telemetry.subtitles import is_subtitle_file
-from flycam.messages import _, ngettext
+from flycam.messages import _, join, ngettext
 from flycam.model.diagnosis import Diagnosis, Problem, Rejection, Severity, Takeoff
 from flycam.model.flight import LOCAL_DATUM, Layer, is_flat_datum
 from flycam.model.frame import FrameHeader, Provenance, derive_frame_id
@@ -538,16 +538,18 @@ def _placed(photo: PhotoMetadata, row: PositionRow, datum: str | None) -> PhotoM
 
 
 def _placement_problem(name: str, count: int, total: int) -> Problem:
+    placed = ngettext(
+        "{name}: gives the positions of {placed} of {count} photo",
+        "{name}: gives the positions of {placed} of {count} photos",
+        total,
+        name=name,
+        placed=count,
+    )
+    is_all = count == total
     return Problem(
         code="positions_given",
-        severity=Severity.INFO if count == total else Severity.WARNING,
-        sentence=ngettext(
-            "{name}: gives the positions of {placed} of {count} photo; the others keep their own.",
-            "{name}: gives the positions of {placed} of {count} photos; the others keep their own.",
-            total,
-            name=name,
-            placed=count,
-        ),
+        severity=Severity.INFO if is_all else Severity.WARNING,
+        sentence=join([placed, "." if is_all else _("; the others keep their own.")], ""),
     )
 
 
