@@ -96,9 +96,8 @@ def test_gradients(linearised):
         assert (ahead - behind) / (4.0 * step) == pytest.approx(expected, rel=2e-4, abs=1e-3)
 
 
-def dense_system(model, unknowns):
+def dense_system(model, unknowns, normals):
     """J'WJ of all unknowns in one matrix (frames, border, points) and the gradient."""
-    normals = build_normal_equations(model, unknowns)
     n, m, q = len(unknowns.centre), unknowns.layout.size, len(model.starts)
     own = model.problem.frames.unknowns
     matrix = np.zeros((own * n + m + 3 * q,) * 2)
@@ -142,12 +141,41 @@ def with_shared_errors(model, unknowns, inverse):
     return inverse + moved @ alike @ moved.T
 
 
+def test_points_that_observations_do_not_determine_cost_nothing_but_themselves(linearised):
+    """One such 3x3 block once ended the adjustment of 167 photos."""
+    model, unknowns = linearised
+    normals = build_normal_equations(model, unknowns)
+    owner = np.searchsorted(model.starts, np.arange(len(model.seen)), side="right") - 1
+    project = np.broadcast_to(np.eye(3), (len(model.starts), 3, 3)).copy()
+    # no observation tells the one's height, nor anything of the other
+    project[1, 2, 2] = project[4, :, :] = 0.0
+    normals = replace(
+        normals,
+        point_blocks=project @ normals.point_blocks @ project,
+        point_border=project @ normals.point_border,
+        point_gradient=np.einsum("qij,qj->qi", project, normals.point_gradient),
+        cross=project[owner] @ normals.cross,
+    )
+    matrix, gradient = dense_system(model, unknowns, normals)
+    plan = plan_elimination(compute_coupling(model, len(unknowns.centre)), unknowns.centre[:, :2])
+    step = ReducedSystem(model, unknowns, normals, plan).step()
+    told = np.diag(matrix) > 0.0
+    scale = 1.0 / np.sqrt(np.diag(matrix)[told])
+    inverse = np.linalg.inv(matrix[np.ix_(told, told)] * scale * scale[:, None]) * scale * scale[:, None]
+    expected = np.zeros(len(matrix))
+    expected[told] = -inverse @ gradient[told]
+    found = np.concatenate([step.frames.ravel(), step.border, step.points.ravel()])
+    assert np.count_nonzero(~told) == 4
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
 def test_step_and_covariance_are_those_of_the_whole_system(linearised):
     model, unknowns = linearised
     n, m, own = len(unknowns.centre), unknowns.layout.size, model.problem.frames.unknowns
-    matrix, gradient = dense_system(model, unknowns)
+    normals = build_normal_equations(model, unknowns)
+    matrix, gradient = dense_system(model, unknowns, normals)
     plan = plan_elimination(compute_coupling(model, n), unknowns.centre[:, :2])
-    reduction = ReducedSystem(model, unknowns, build_normal_equations(model, unknowns), plan)
+    reduction = ReducedSystem(model, unknowns, normals, plan)
     step = reduction.step()
     scale = 1.0 / np.sqrt(np.diag(matrix))
     inverse = np.linalg.inv(matrix * scale * scale[:, None]) * scale * scale[:, None]
