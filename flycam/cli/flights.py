@@ -693,7 +693,7 @@ def format_inspection(report: PreflightReport) -> Output:
     lines += map(_describe_problem, diagnosis.problems)
     lines += map(_describe_rejection, (*seen.unreadable, *diagnosis.rejected))
     lines += [_("  [gap] {sentence}", sentence=gap.sentence) for gap in diagnosis.gaps]
-    lines += map(_describe_zone, diagnosis.relief)
+    lines += [_describe_zone(zone, diagnosis) for zone in diagnosis.relief]
     if report.refly:
         lines.append(_("ground to refly: {path}", path=report.refly))
     return answer, lines
@@ -785,17 +785,26 @@ _ZONES = {
 }
 
 
-def _describe_zone(zone: ReliefZone) -> Message:
+def _describe_zone(zone: ReliefZone, diagnosis: Diagnosis) -> Message:
     overlap = zone.side_overlap
+    values: dict[str, object] = {
+        "above_m": zone.height_above_ground_m[1],
+        "gsd_cm": zone.gsd_m[1] * 100,
+        "overlap": "" if overlap is None else _(", side overlap {overlap:.0%}", overlap=overlap),
+    }
+    # without terrain, height 0 and "flat" are what was assumed
+    if diagnosis.vertical_datum == "LOCAL":
+        return _(
+            "  {above_m:.0f} m above ground, GSD {gsd_cm:.1f} cm straight below{overlap}",
+            **values,
+        )
     return _(
         "  [{zone}] ground {lowest_m:.0f} to {highest_m:.0f} m: {above_m:.0f} m above ground, GSD "
         "{gsd_cm:.1f} cm straight below{overlap}",
         zone=_ZONES.get(zone.zone, zone.zone),
         lowest_m=zone.ground_m[0],
         highest_m=zone.ground_m[1],
-        above_m=zone.height_above_ground_m[1],
-        gsd_cm=zone.gsd_m[1] * 100,
-        overlap="" if overlap is None else _(", side overlap {overlap:.0%}", overlap=overlap),
+        **values,
     )
 
 
@@ -810,7 +819,7 @@ def format_ingest(report: IngestReport, catalog: Catalog) -> Output:
 
     boundaries = catalog.boundaries
     names = {**boundaries.names(), **boundaries.names(get_flight_date(report.flight))}
-    flight = report.flight
+    flight, diagnosis = report.flight, report.preflight.diagnosis
     answer = {
         "flight_id": flight.flight_id,
         "name": flight.name,
@@ -829,12 +838,12 @@ def format_ingest(report: IngestReport, catalog: Catalog) -> Output:
         "vertical_datum": flight.vertical_datum,
         **format_warnings(flight.warnings),
         "rejections": [_rejection(one) for one in report.rejections],
-        "problems": [str(_name_first_photo(problem)) for problem in report.preflight.diagnosis.problems],
-        "relief": _relief(report.preflight.diagnosis),
+        "problems": [str(_name_first_photo(problem)) for problem in diagnosis.problems],
+        "relief": _relief(diagnosis),
         "communes": [_commune(one, names) for one in report.communes],
         "seconds": round(report.seconds, 3),
     }
-    problems = [p for p in report.preflight.diagnosis.problems if p.code not in _IN_FLIGHT_WARNINGS]
+    problems = [p for p in diagnosis.problems if p.code not in _IN_FLIGHT_WARNINGS]
     lines = [
         ngettext(
             "{name} ({flight_id}): {count} frame, {new} new, {gsd_cm:,.1f} cm, {seconds:,.1f} s",
@@ -849,7 +858,7 @@ def format_ingest(report: IngestReport, catalog: Catalog) -> Output:
     ]
     lines += map(_describe_problem, problems)
     lines += map(_describe_rejection, report.rejections)
-    lines += map(_describe_zone, report.preflight.diagnosis.relief)
+    lines += [_describe_zone(zone, diagnosis) for zone in diagnosis.relief]
     lines += [_describe_warning("  *", one) for one in report.notes]
     lines += [_describe_warning("  !", one) for one in flight.warnings]
     lines += [

@@ -103,8 +103,8 @@ _WORDS: Mapping[str, WarningText] = {
         brief=_("no terrain model, placed on a flat plane: slopes are misplaced"),
         sentence=_(
             "No terrain is registered here: the ground was taken as level, so slopes are misplaced by their "
-            "height; add a DEM with 'flycam dem add' and ingest the photos again, or give the video to "
-            "'flycam live' again: they are reprocessed on it (frames of a live stream are not)."
+            "height; add a DEM with 'flycam dem add' and give flycam the same photos or video again: they "
+            "are reprocessed on it (frames of a live stream are not)."
         ),
         finished=_("no terrain model: beside the surface measured from the flight, placed on a flat plane"),
     ),

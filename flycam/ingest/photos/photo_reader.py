@@ -70,8 +70,6 @@ class PhotoMetadata:
 
     absolute_altitude_m   the maker's height above sea level; its datum is to be resolved
     relative_altitude_m   height above take-off
-    ellipsoid_altitude_m  height above the ellipsoid (senseFly AltitudeWGS84, repeated by its EXIF altitude);
-                          heights are not resolved from it
     direction_deg         EXIF GPSImgDirection; direction_reference "T" true north, "M" magnetic
     f_number              aperture
     focal_plane_px_per_mm EXIF FocalPlaneXResolution per millimetre, of the full-size image
@@ -126,7 +124,6 @@ class PhotoMetadata:
     band: str = "colour"
     is_drill: bool = False
     remarks: tuple[Message, ...] = ()
-    ellipsoid_altitude_m: float | None = None
     direction_deg: float | None = None
     direction_reference: str | None = None
     f_number: float | None = None

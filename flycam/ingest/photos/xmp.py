@@ -318,7 +318,6 @@ _FIELD_NAMES: Mapping[Dialect, Mapping[str, str]] = {
     Dialect.SENSEFLY: {
         "aircraft": "sensefly:Heading,sensefly:PitchAngle,sensefly:RollAngle sensefly:{}",
         "absolute_altitude_m": "sensefly:AltitudeAMSL",
-        "ellipsoid_altitude_m": "sensefly:AltitudeWGS84",
         "relative_altitude_m": "sensefly:Height",
         "xmp_lat_deg": "sensefly:Latitude",
         "xmp_lon_deg": "sensefly:Longitude",
