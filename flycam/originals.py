@@ -65,7 +65,7 @@ def store_original(
             workspace.store.ensure_durable(key, durable=durable)  # its writer may not have flushed it yet
         else:
             # a purged original is not stored again until the purge is lifted (decision 0029)
-            require_not_purged(workspace, digest)
+            _require_none_purged(find_purged_here(workspace, [digest]))
             before_put()
             workspace.require_disk_space(path.stat().st_size)
             workspace.store.put_file(key, path, durable=durable, sha256=digest)
@@ -87,7 +87,7 @@ def store_original_bytes(workspace: Workspace, data: bytes, sha256: str, *, dura
     if _is_kept(workspace.store, key):
         workspace.store.ensure_durable(key, durable=durable)
     else:
-        require_not_purged(workspace, sha256)
+        _require_none_purged(find_purged_here(workspace, [sha256]))
         workspace.require_disk_space(len(data))
         workspace.store.put(key, data, durable=durable)
 
@@ -111,10 +111,26 @@ def store_and_decode_original(
 
 def require_not_purged(workspace: Workspace, sha256: str) -> None:
     """Raise OriginalPurged for an original that `find_purged` finds."""
+    _require_none_purged(find_purged(workspace, [sha256]))
+
+
+def _require_none_purged(purged: Mapping[str, PurgeRecord]) -> None:
     from flycam.catalog.retention import make_original_purged  # noqa: PLC0415  as in `find_purged`
 
-    for line in find_purged(workspace, [sha256]).values():
+    for line in purged.values():
         raise make_original_purged(line)
+
+
+def find_purged_here(workspace: Workspace, hashes: Iterable[str]) -> dict[str, PurgeRecord]:
+    """Find originals (SHA-256) whose deletion was confirmed here: their bytes do not come back.
+
+    What another node says that it deleted keeps no card from being read.
+    """
+    # a check of a card asks for no original
+    from flycam.catalog.retention import select_active_purges  # noqa: PLC0415  slow to load
+
+    active_purges = select_active_purges(workspace.catalog.retention.list_for_originals(hashes))
+    return select_locally_purged(workspace.catalog, workspace.box, active_purges)
 
 
 def find_purged(workspace: Workspace, hashes: Iterable[str]) -> dict[str, PurgeRecord]:
@@ -122,7 +138,6 @@ def find_purged(workspace: Workspace, hashes: Iterable[str]) -> dict[str, PurgeR
 
     The purge was confirmed here, or on another node and the bytes never were here.
     """
-    # a check of a card asks for no original
     from flycam.catalog.retention import get_original_key, select_active_purges  # noqa: PLC0415  slow to load
 
     catalog, store = workspace.catalog, workspace.store

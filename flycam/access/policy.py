@@ -41,7 +41,14 @@ from flycam.geometry.pose import ExteriorOrientation
 from flycam.messages import _
 from flycam.model.access import Account, Role
 from flycam.model.flight import DRILL_MARK, Classification, Event, Flight, FlightState
-from flycam.model.records import BoundsLonLat, FrameRecord, MosaicInfo, RevisionRecord, RevisionState
+from flycam.model.records import (
+    BoundsLonLat,
+    FrameRecord,
+    MosaicInfo,
+    Placement,
+    RevisionRecord,
+    RevisionState,
+)
 
 # -- Buffers in metres around geometries in degrees ------------------------------------------------
 
@@ -179,6 +186,7 @@ def load_redacted_ground(catalog: Catalog) -> RedactedGround:
         known.setdefault(one.line_id, {})[one.lay] = one.wkb
     frames = {one.frame_id: one for one in catalog.frames.get_many(list(photos))}
     lays = _list_projection_names(catalog, list(frames.values()))
+    placed = catalog.placements.list_for_frames(list(frames.values()))
     grounds: list[tuple[str, bytes]] = []
     for line in active:
         ground = known.get(line.line_id, {})
@@ -191,7 +199,7 @@ def load_redacted_ground(catalog: Catalog) -> RedactedGround:
             and frame.footprint_wkb is not None
             and not lays[frame.frame_id] <= ground.keys()
         ):
-            grounds += _all_it_may_show(frame)
+            grounds += _all_it_may_show(frame.frame_id, placed[frame.frame_id])
     return RedactedGround(photos, tuple(dict.fromkeys(grounds)))
 
 
@@ -270,13 +278,12 @@ def _name_of_finished(record: RevisionRecord) -> str:
     return f"{record.mosaic_id}:{record.revision}:{record.dem_id}"
 
 
-def _all_it_may_show(frame: FrameRecord) -> Iterator[tuple[str, bytes]]:
-    """Yield a photo's footprint with the margin; nothing without a footprint."""
-    if frame.footprint_wkb is not None:
-        yield (
-            frame.frame_id,
-            shapely.to_wkb(expand_geometry(repair_geometry(frame.footprint_wkb), REDACTION_MARGIN_M)),
-        )
+def _all_it_may_show(frame_id: str, placements: Iterable[Placement]) -> Iterator[tuple[str, bytes]]:
+    """Yield every footprint that a photo had, with the margin."""
+    for one in placements:
+        if one.footprint_wkb is not None:
+            shown = expand_geometry(repair_geometry(one.footprint_wkb), REDACTION_MARGIN_M)
+            yield frame_id, shapely.to_wkb(shown)
 
 
 # -- Rasterization of polygons: every pixel that touches one, and a one-pixel rim ------------------

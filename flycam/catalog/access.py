@@ -314,6 +314,7 @@ class Redactions:
             select(func.count()).select_from(_lines),
             select(func.count()).select_from(_grounds),
             select(func.count()).select_from(tables.placements),
+            select(func.count()).select_from(tables.unverified_footprints),
             photos,
             photos.where(frames.c.exterior.is_not(None)),
             *(by_state.where(revisions.c.state == state.value) for state in RevisionState),

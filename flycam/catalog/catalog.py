@@ -32,6 +32,7 @@ from flycam.catalog.flights import (
 from flycam.catalog.migrations import alembic_version
 from flycam.catalog.mosaics import Revisions, Tiles
 from flycam.catalog.packs import Packs
+from flycam.catalog.peers import Peers
 from flycam.catalog.retention import Retention
 from flycam.catalog.tables import metadata, parse_row, to_row
 from flycam.errors import CatalogUnavailable, DiskFull, FlycamError, NotFound
@@ -282,6 +283,7 @@ class Catalog:
         self.restrictions = Restrictions(database)
         self.redactions = Redactions(database)
         self.retention = Retention(database)
+        self.peers = Peers(database)
         self.kept_originals = StoredOriginals(database)
         self.guests = Guests(database)
         self.identities = Identities(database)

@@ -78,7 +78,8 @@ def _recorded(frames: Iterable[FrameRecord]) -> NDArray[np.object_]:
 # -- Frames by the hash of their original ----------------------------------------------------------
 #
 # A photo's frame id is made of that hash; a video frame's of the video and its time in it, so that it is the
-# same whatever bytes it is stored as, so its hash is recorded.
+# same whatever bytes it is stored as, so its hash is recorded. Several frames may name one original, if a
+# peer says so: what is withheld of one of them is withheld of the original.
 
 
 _c = tables.film_pictures.c
@@ -91,20 +92,28 @@ def record_video_frames(connection: Connection, insert: Any, frames: Iterable[Fr
 
     insert  into `film_pictures`, of the database's dialect
     """
-    sources = {one.header.provenance.source_sha256: one.frame_id for one in frames}
+    sources = {(one.header.provenance.source_sha256, one.frame_id) for one in frames}
     rows = [
         {"source_sha256": sha256, "frame_id": frame_id}
-        for sha256, frame_id in sorted(sources.items())  # sorted to avoid deadlocks
+        for sha256, frame_id in sorted(sources)  # sorted to avoid deadlocks
         if _is_noted(sha256, frame_id)
     ]
     if rows:
-        connection.execute(insert.on_conflict_do_nothing(index_elements=["source_sha256"]), rows)
+        connection.execute(insert.on_conflict_do_nothing(), rows)
 
 
-def find_frame_id(connection: Connection, sha256: str) -> str:
-    """Return the id that the frame of an original has if it exists."""
-    noted = connection.execute(select(_c.frame_id).where(_c.source_sha256 == sha256)).scalar()
-    return derive_frame_id(sha256) if noted is None else noted
+def find_frame_ids(connection: Connection, hashes: Sequence[str]) -> dict[str, list[str]]:
+    """Return the ids that the frames of these originals have if they exist.
+
+    The photo's own id, which its bytes prove, comes first.
+    """
+    found = {sha256: [derive_frame_id(sha256)] for sha256 in hashes}
+    for start in range(0, len(hashes), _ROWS_AT_ONCE):
+        query = select(_c.source_sha256, _c.frame_id).order_by(_c.frame_id)
+        query = query.where(_c.source_sha256.in_(list(hashes[start : start + _ROWS_AT_ONCE])))
+        for row in connection.execute(query):
+            found[row.source_sha256].append(row.frame_id)
+    return found
 
 
 def _is_noted(sha256: str, frame_id: str) -> bool:
@@ -240,12 +249,41 @@ class Frames:
 
         sha256  of its bytes as they are stored
         """
+        return self.list_by_original(sha256)[0]
+
+    def list_by_original(self, sha256: str) -> list[FrameRecord]:
+        """Return all frames that name an original, the one proven by its bytes first.
+
+        Raises NotFound if there is none.
+        """
         with self._database.read() as connection:
-            frame_id = find_frame_id(connection, sha256)
-        found = self.get_many([frame_id])
+            frame_ids = find_frame_ids(connection, [sha256])[sha256]
+        found = {one.frame_id: one for one in self.get_many(frame_ids)}
         if not found:
             raise make_photo_not_found(sha256)
-        return found[0]
+        return [found[frame_id] for frame_id in frame_ids if frame_id in found]
+
+    def find_flights(self, frame_ids: Iterable[str]) -> dict[str, str]:
+        """Return the flight of each of these frames that is recorded."""
+        unique, found = sorted(set(frame_ids)), dict[str, str]()
+        c = tables.frames.c
+        with self._database.read() as connection:
+            for start in range(0, len(unique), _ROWS_AT_ONCE):
+                some = unique[start : start + _ROWS_AT_ONCE]
+                query = select(c.frame_id, c.flight_id).where(c.frame_id.in_(some))
+                found.update((row.frame_id, row.flight_id) for row in connection.execute(query))
+        return found
+
+    def find_by_originals(self, hashes: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Return by original (SHA-256) the frames that name it, each with its flight."""
+        unique = sorted(set(hashes) - {""})
+        with self._database.read() as connection:
+            named = find_frame_ids(connection, unique)
+        flights = self.find_flights(frame_id for some in named.values() for frame_id in some)
+        return {
+            sha256: {frame_id: flights[frame_id] for frame_id in some if frame_id in flights}
+            for sha256, some in named.items()
+        }
 
     def get_many(self, frame_ids: Sequence[str]) -> list[FrameRecord]:
         """Return those of these frames that are recorded."""
@@ -307,6 +345,25 @@ class Frames:
             of_flight = select(tables.frames.c.frame_id).where(tables.frames.c.flight_id == flight_id)
             query = query.where((c.flight_id == flight_id) | c.frame_id.in_(of_flight))
         return self._database.fetch(Withdrawal, query)
+
+    def lift_withdrawals(self, frame_ids: Collection[str]) -> None:
+        """Undo withdrawals that only a revoked peer made; frames with a pose are on the map again."""
+        c, w = tables.frames.c, tables.withdrawals.c
+        with self._database.write(alone_in=tables.frames) as connection:
+            connection.execute(delete(tables.withdrawals).where(w.frame_id.in_(list(frame_ids))))
+            withdrawn = c.frame_id.in_(list(frame_ids)), c.status == FrameStatus.WITHDRAWN.value
+            lifted = update(tables.frames).where(*withdrawn)
+            used = {"status": FrameStatus.USED.value, "reason": "", "message": ""}
+            connection.execute(lifted.where(c.exterior.is_not(None)).values(**used))
+            connection.execute(lifted.where(c.exterior.is_(None)).values(status=FrameStatus.REJECTED.value))
+
+    def list_withdrawals(self, frame_ids: Iterable[str]) -> list[Withdrawal]:
+        """Return the withdrawals of these frames."""
+        unique, found = sorted(set(frame_ids)), list[Withdrawal]()
+        with self._database.read() as connection:
+            for start in range(0, len(unique), _ROWS_AT_ONCE):
+                found += fetch_withdrawals(connection, unique[start : start + _ROWS_AT_ONCE]).values()
+        return found
 
     def count_withdrawals(self) -> int:
         """Count the withdrawn frames; none ever comes back."""
@@ -560,6 +617,71 @@ class Placements:
                 placed = self._merge(connection, before, known.get(frame_id, []), new)
                 if before is not None:
                     self._follow(connection, before, placed)
+
+    def list_for_frames(self, frames: Sequence[FrameRecord]) -> dict[str, list[Placement]]:
+        """Return every placement that these frames ever had here, by frame; none without a pose."""
+        with self._database.read() as connection:
+            known = fetch_placements(connection, [one.frame_id for one in frames])
+        found: dict[str, list[Placement]] = {}
+        for frame in frames:
+            placed = {derive_placement_id(one): one for one in known.get(frame.frame_id, ())}
+            if frame.exterior is not None:
+                own = to_placement(frame)
+                placed.setdefault(derive_placement_id(own), own)
+            found[frame.frame_id] = [one for one in placed.values() if one.exterior is not None]
+        return found
+
+    def find_unverified(self, frame_ids: Iterable[str]) -> set[str]:
+        """Return those of these frames with a placement whose footprint only a peer stated."""
+        unique, found = sorted(set(frame_ids)), set[str]()
+        c = tables.unverified_footprints.c
+        with self._database.read() as connection:
+            for start in range(0, len(unique), _FRAMES_AT_ONCE):
+                some = unique[start : start + _FRAMES_AT_ONCE]
+                found.update(connection.execute(select(c.frame_id).where(c.frame_id.in_(some))).scalars())
+        return found
+
+    def remove(self, names: Collection[tuple[str, str]]) -> None:
+        """Remove placements that only a revoked peer made; their frames follow the greatest that is left.
+
+        names  (frame id, placement id)
+        """
+        c, u = tables.placements.c, tables.unverified_footprints.c
+        frame_ids = sorted({frame_id for frame_id, _ in names})
+        with self._database.write(alone_in=tables.frames) as connection:
+            for frame_id, placement_id in names:
+                of_it = c.frame_id == frame_id, c.placement_id == placement_id
+                connection.execute(delete(tables.placements).where(*of_it))
+                connection.execute(
+                    delete(tables.unverified_footprints).where(
+                        u.frame_id == frame_id, u.placement_id == placement_id
+                    )
+                )
+            recorded, left = (
+                _fetch_current_frames(connection, frame_ids),
+                fetch_placements(connection, frame_ids),
+            )
+            for frame_id, record in recorded.items():
+                if left.get(frame_id):
+                    self._follow(connection, record, left[frame_id])
+
+    def put_footprints(self, footprints: Mapping[tuple[str, str], bytes]) -> None:
+        """Replace footprints that a peer stated by those computed here.
+
+        footprints  polygons (WKB, lon/lat) by frame id and placement id
+        """
+        c, u = tables.placements.c, tables.unverified_footprints.c
+        with self._database.write(alone_in=tables.frames) as connection:
+            recorded = _fetch_current_frames(connection, sorted({frame_id for frame_id, _ in footprints}))
+            for (frame_id, placement_id), wkb in sorted(footprints.items()):
+                of_it = c.frame_id == frame_id, c.placement_id == placement_id
+                connection.execute(update(tables.placements).where(*of_it).values(footprint_wkb=wkb))
+                frame = recorded.get(frame_id)
+                if frame is not None and derive_placement_id(to_placement(frame)) == placement_id:
+                    own = update(tables.frames).where(tables.frames.c.frame_id == frame_id)
+                    connection.execute(own.values(footprint_wkb=wkb))
+                done = u.frame_id == frame_id, u.placement_id == placement_id
+                connection.execute(delete(tables.unverified_footprints).where(*done))
 
     def list_for_flight(self, flight_id: str) -> list[Placement]:
         """Return all placements of a flight's reprocessed frames, by frame and version."""

@@ -188,6 +188,14 @@ class Tiles:
         query = select(tables.tile_log).where(c.mosaic_id == mosaic_id, c.seq > seq).order_by(c.seq)
         return self._database.fetch(TileRecord, query.limit(limit))
 
+    def list_before(self, mosaic_id: str, written_ns: int, *, z: int) -> dict[TileId, TileRecord]:
+        """Return the live tiles of a zoom as they were in the log before a time, by tile."""
+        c = tables.tile_log.c
+        of_it = c.mosaic_id == mosaic_id, c.revision == LIVE_REVISION, c.z == z
+        last = select(func.max(c.seq)).where(*of_it, c.written_ns < written_ns).group_by(c.x, c.y)
+        query = select(tables.tile_log).where(c.mosaic_id == mosaic_id, c.seq.in_(last))
+        return {one.tile_id: one for one in self._database.fetch(TileRecord, query)}
+
     def last_seq(self, mosaic_id: str) -> int:
         """Return the number of the last line of a mosaic's log; 0 before the first."""
         query = select(tables.tile_logs.c.last_seq).where(tables.tile_logs.c.mosaic_id == mosaic_id)

@@ -179,7 +179,7 @@ film_pictures = Table(
     "film_pictures",
     metadata,
     make_key_column("source_sha256"),
-    Column("frame_id", Text, nullable=False),
+    make_key_column("frame_id"),
 )
 
 withdrawals = Table(
@@ -724,6 +724,51 @@ redaction_grounds = Table(
     make_key_column("line_id"),
     make_key_column("lay"),
     Column("wkb", LargeBinary, nullable=False),
+)
+
+
+flight_speakers = Table(
+    "flight_speakers",
+    metadata,
+    make_key_column("flight_id"),
+    make_key_column("node"),
+    Column("standing", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+)
+
+peer_claims = Table(
+    "peer_claims",
+    metadata,
+    make_key_column("node"),
+    make_key_column("kind"),
+    make_key_column("item"),
+    Column("flight_id", Text, nullable=False, index=True),
+    Column("account", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("undone_ns", BigInteger),
+)
+
+peer_requests = Table(
+    "peer_requests",
+    metadata,
+    make_key_column("node"),
+    make_key_column("flight_id"),
+    Column("name", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("claims", Text, nullable=False),
+    Column("first_ns", BigInteger, nullable=False),
+    Column("last_ns", BigInteger, nullable=False),
+    Column("settled_ns", BigInteger),
+)
+
+unverified_footprints = Table(
+    "unverified_footprints",
+    metadata,
+    make_key_column("frame_id"),
+    make_key_column("placement_id"),
+    Column("flight_id", Text, nullable=False, index=True),
 )
 
 

@@ -84,7 +84,7 @@ from flycam.mosaic.orthorectify.rectification import (
     project_frames,
 )
 from flycam.mosaic.terrain import extend_terrain, format_dem_names, load_registered_dems
-from flycam.originals import find_purged, store_original
+from flycam.originals import find_purged_here, store_original
 from flycam.retry import check_store_writable
 from flycam.storage import keys
 from flycam.workspace import Progress, Workspace, ignore_progress
@@ -493,7 +493,7 @@ def exclude_purged(workspace: Workspace, planned: Sequence[FrameFootprint]) -> l
     A deleted photo's pixels stay on the map, and its bytes do not come back by a card. Raises OriginalPurged
     if no frame is left.
     """
-    purged = find_purged(workspace, [one.header.provenance.source_sha256 for one in planned])
+    purged = find_purged_here(workspace, [one.header.provenance.source_sha256 for one in planned])
     left = [one for one in planned if one.header.provenance.source_sha256 not in purged]
     if not left and planned:
         first = planned[0].header.provenance
@@ -506,7 +506,7 @@ def list_purge_warnings(workspace: Workspace, headers: Iterable[FrameHeader]) ->
 
     By author and day.
     """
-    purged = find_purged(workspace, [one.provenance.source_sha256 for one in headers])
+    purged = find_purged_here(workspace, [one.provenance.source_sha256 for one in headers])
     days = ((one, format_day(one.at_ns)) for one in purged.values())
     found = Counter((one.author, one.box, day.in_language("en"), day.in_language("vi")) for one, day in days)
     return [

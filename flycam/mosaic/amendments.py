@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.flights import SET_ASIDE_REASON, format_finish_lock, was_orthorectified
+from flycam.catalog.peers import ClaimKind
 from flycam.catalog.retention import select_active_holds
 from flycam.errors import AccessDenied, FlightBoundToEvent, FlightBusy, FrameRejected, InputUnusable, NotFound
 from flycam.geometry.grid import TileRange, find_range_for_bounds, get_range_bounds
@@ -169,6 +170,8 @@ def withdraw_by_reference(
             ]
         )
         frame_ids = [record.frame_id for record in frames]
+        # what a peer withdrew before, a person here withdraws now: it stays if the peer is revoked
+        workspace.catalog.peers.adopt_claims(ClaimKind.WITHDRAWAL, frame_ids)
         retired = workspace.catalog.revisions.retire_holding(frame_ids, f"{reason} ({authority})")
         details = f"{len(new)} frames: {reason}"
         if retired:

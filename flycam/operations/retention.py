@@ -302,7 +302,12 @@ class RetentionRules:
         days = self.terms[own] if own in self.terms else self.terms.get(node_term)
         if days is not None and claim.ended_ns + days * _DAY_NS <= self.today_ns:
             return DueOriginal(claim=claim, days=days, since_ns=claim.ended_ns + days * _DAY_NS)
-        purges = self.purged.get(claim.sha256, ())
+        # what another node deleted concerns its flight alone
+        purges = [
+            one
+            for one in self.purged.get(claim.sha256, ())
+            if one.box == self.box or one.flight_id == claim.flight_id
+        ]
         if not purges:
             return None
         first = min(purges, key=lambda one: (one.at_ns, one.line_id))

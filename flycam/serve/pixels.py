@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from shapely.geometry.base import BaseGeometry
 
-from flycam.access.policy import build_withheld_error, find_shown_revision, find_visible_flight
+from flycam.access.photo_ground import PhotoGround, read_photo_grounds
+from flycam.access.policy import AccessPolicy, build_withheld_error, find_shown_revision, find_visible_flight
 from flycam.catalog.access import RedactionRecord, select_active_redactions, select_revocation_requests
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.flights import make_photo_not_found
@@ -60,6 +62,7 @@ from flycam.model.records import (
     BoundsLonLat,
     FrameRecord,
     FrameStatus,
+    Placement,
     RevisionFrame,
     RevisionRecord,
 )
@@ -148,23 +151,42 @@ class PhotoRedaction:
 
 
 def find_photo_redaction(
-    frame: FrameRecord, grounds: TerrainCache, principal: Principal
+    frame: FrameRecord, shown: PhotoGround, grounds: TerrainCache, principal: Principal
 ) -> PhotoRedaction | None:
     """Return the redaction of a photo for a principal; None: nothing is covered.
 
     Its own redactions as they were drawn, and the ground redacted on other photos, as far as this one shows
-    it. Raises AccessDenied where the part of it cannot be found.
+    it by any placement that it ever had here. Raises AccessDenied where the part of it cannot be found.
     """
     policy = principal.access_policy
     size = np.asarray(frame.header.interior.image_size_px, dtype=np.float64)
     polygons = tuple(
         shapely.get_coordinates(shapely.from_wkb(one)) / size for one in policy.get_redactions(frame.frame_id)
     )
-    adjacent = policy.get_adjacent_redacted_ground(frame.frame_id, frame.footprint_wkb)
-    cells = None if adjacent is None else _find_cells_showing(frame, adjacent, grounds, principal)
+    withheld = build_withheld_error(frame.header.provenance.source_name, principal.name)
+    if frame.exterior is None and policy.get_adjacent_redacted_ground(frame.frame_id, frame.footprint_wkb):
+        raise withheld
+    cells: NDArray[np.bool_] | None = None
+    for placement in shown.placements:
+        near = policy.get_adjacent_redacted_ground(frame.frame_id, placement.footprint_wkb)
+        if near is None:
+            continue
+        found = _find_cells_showing(placement, near, grounds, withheld)
+        cells = found if cells is None else _join_cells(cells, found)
     if not polygons and (cells is None or not cells.any()):
         return None
     return PhotoRedaction(polygons, cells)
+
+
+def _join_cells(some: NDArray[np.bool_], others: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the cells that either covers; spread over the finer of two lattices."""
+    rows, columns = np.maximum(some.shape, others.shape)
+    spread = (
+        cv2.resize(one.astype(np.uint8), (int(columns), int(rows)), interpolation=cv2.INTER_NEAREST)
+        for one in (some, others)
+    )
+    joined: NDArray[np.bool_] = np.logical_or(*spread)
+    return joined
 
 
 def encode_redacted_jpeg(data: bytes, frame: FrameRecord, covering: PhotoRedaction) -> bytes:
@@ -209,30 +231,30 @@ def encode_preview_jpeg(data: bytes, frame: FrameRecord, covering: PhotoRedactio
 
 
 def _find_cells_showing(
-    frame: FrameRecord, ground: BaseGeometry, grounds: TerrainCache, principal: Principal
+    placement: Placement, ground: BaseGeometry, grounds: TerrainCache, withheld: AccessDenied
 ) -> NDArray[np.bool_]:
-    """Find cells of a photo that may show some ground (lon/lat).
+    """Find cells of a photo that may show some ground (lon/lat) by one of its placements.
 
-    Raises AccessDenied where that cannot be found.
+    Raises `withheld` where that cannot be found.
     """
-    if frame.exterior is None or frame.dem_id is None:
-        raise build_withheld_error(frame.header.provenance.source_name, principal.name)
+    interior, exterior, dem_id = placement.interior, placement.exterior, placement.dem_id
+    if interior is None or exterior is None or dem_id is None:
+        raise withheld
     try:
-        terrain = grounds.grid(keys.format_terrain_key(frame.dem_id))
+        terrain = grounds.grid(keys.format_terrain_key(dem_id))
     except (ObjectMissing, TileCorrupt) as error:
-        raise build_withheld_error(frame.header.provenance.source_name, principal.name) from error
-    work_crs = frame.exterior.work_crs
-    lattice = project_image_grid(frame.header.interior, frame.exterior, terrain)
-    wanted = shapely.transform(ground, lambda lonlat: to_work(lonlat, work_crs))
+        raise withheld from error
+    lattice = project_image_grid(interior, exterior, terrain)
+    wanted = shapely.transform(ground, lambda lonlat: to_work(lonlat, exterior.work_crs))
     cells = find_cells_on(lattice, wanted)
     if cells is None:
-        raise build_withheld_error(frame.header.provenance.source_name, principal.name)
+        raise withheld
     parts = shapely.get_parts(wanted)
     known = [np.isfinite(interpolate_heights(terrain, shapely.get_coordinates(one))).all() for one in parts]
     unknown = shapely.union_all([one for one, is_known in zip(parts, known, strict=True) if not is_known])
     if unknown.is_empty:
         return cells
-    tracks = trace_cell_rays(frame.header.interior, frame.exterior, terrain, cells.shape)
+    tracks = trace_cell_rays(interior, exterior, terrain, cells.shape)
     return cells | find_cells_towards(lattice, tracks, unknown, estimate_heights_beyond(terrain, unknown))
 
 
@@ -350,7 +372,7 @@ def list_photo_redactions(
     `size`: of the photo in pixels. `masks[]`: the redactions, the first drawn first, each with
     `asked_back[]`: by whom it was revoked on another node, and when.
     """
-    frame = _find_photo(catalog, photo, principal)
+    frame = _find_frame_to_redact(catalog, photo, principal)
     width, height = frame.header.interior.image_size_px
     lines = catalog.redactions.list_for_photo(frame.frame_id)
     revocations = select_revocation_requests(lines)
@@ -368,7 +390,7 @@ def put_redaction(
 
     The client makes the id, "mask-" and 8 to 40 hex digits, so that sending it twice draws once.
     """
-    frame = _find_photo(services.workspace.catalog, mask.photo, principal)
+    frame = _find_frame_to_redact(services.workspace.catalog, mask.photo, principal)
     redaction_request = RedactionRequest(
         redaction_id=mask_id, frame_id=frame.frame_id, reason=mask.reason, corners=mask.corners
     )
@@ -386,10 +408,11 @@ def withdraw_redaction(mask_id: str, principal: AnalystPrincipal, services: Serv
     return _describe_redaction(revoke_redaction(services.workspace, mask_id, principal.name))
 
 
-def _find_photo(catalog: Catalog, sha256: str, principal: Principal) -> FrameRecord:
-    frame = catalog.frames.get_by_original(sha256)
-    _require_may_redact(catalog, frame, principal)
-    return frame
+def _find_frame_to_redact(catalog: Catalog, sha256: str, principal: Principal) -> FrameRecord:
+    named = catalog.frames.list_by_original(sha256)
+    for frame in named:
+        _require_may_redact(catalog, frame, principal)
+    return named[0]
 
 
 def _require_may_redact(catalog: Catalog, frame: FrameRecord, principal: Principal) -> None:
@@ -397,7 +420,8 @@ def _require_may_redact(catalog: Catalog, frame: FrameRecord, principal: Princip
     flight, policy = catalog.flights.flight(frame.flight_id), principal.access_policy
     if policy.hides_flight_entirely(flight):
         raise make_photo_not_found(frame.header.provenance.source_sha256)
-    if policy.hides_photo(frame.footprint_wkb, flight.bounds_lonlat_deg):
+    shown = read_photo_grounds(catalog, [frame], flight.bounds_lonlat_deg)[frame.frame_id]
+    if shown.is_hidden(policy):
         raise build_withheld_error(frame.header.provenance.source_name, principal.name)
 
 
@@ -619,9 +643,8 @@ def get_oblique_photo(
     frames = (
         frame
         for one in flights
-        for frame in _iterate_frames_at(catalog, one.flight_id, (lon, lat))
-        if (until_ns is None or frame.header.captured_ns <= until_ns)
-        and not policy.hides_photo(frame.footprint_wkb, one.bounds_lonlat_deg)
+        for frame in _iterate_visible_frames(catalog, policy, one, (lon, lat))
+        if until_ns is None or frame.header.captured_ns <= until_ns
     )
     found = find_newest_oblique(frames, (lon, lat))
     if found is None:
@@ -646,7 +669,8 @@ def get_photo(
     the original was purged under a retention term.
     """
     catalog, store = services.workspace.catalog, services.workspace.store
-    frame = _find_photo_frame(catalog, sha256, principal)
+    photo = _find_photo(catalog, sha256, principal)
+    frame = photo.frame
     key = keys.format_original_key(sha256)
     size = _measure_photo(services.workspace, frame)
     start, stop = part.resolve(size, sha256)
@@ -654,7 +678,7 @@ def get_photo(
         return build_unsatisfiable_response(size)
     openings: DownloadLog = request.app.state.openings
     openings.note(catalog.audit, principal.name, frame)
-    covering = find_photo_redaction(frame, grounds, principal)
+    covering = photo.find_redaction(grounds, principal)
     if covering is not None:
         return Response(
             encode_redacted_jpeg(store.get(key), frame, covering),
@@ -687,11 +711,12 @@ def get_photo_preview(
     Redactions that apply to the account are burnt in. A browser revalidates it each time, as there may be
     more by then.
     """
-    frame = _find_photo_frame(services.workspace.catalog, sha256, principal)
+    photo = _find_photo(services.workspace.catalog, sha256, principal)
+    frame = photo.frame
     name = frame.header.provenance.source_name
     if _measure_photo(services.workspace, frame) > _PREVIEW_LIMIT_BYTES:
         raise FrameUnreadable(_("{name}: too large for a preview; open the original", name=name))
-    covering = find_photo_redaction(frame, grounds, principal)
+    covering = photo.find_redaction(grounds, principal)
     headers = REDACTED_HEADERS if covering else {**REDACTED_HEADERS, "ETag": f'"{sha256}.{PREVIEW_SIDE_PX}"'}
     if headers.get("ETag", "none of it") in known:
         return Response(status_code=304, headers=headers)
@@ -766,6 +791,18 @@ def _iterate_frames_at(
         yield from catalog.frames.list_touching_tile(flight_id, tile_id, FrameStatus.USED)
 
 
+def _iterate_visible_frames(
+    catalog: Catalog, policy: AccessPolicy, flight: Flight, lonlat: tuple[float, float]
+) -> Iterator[FrameRecord]:
+    """Yield those of `_iterate_frames_at` that a policy does not withhold."""
+    frames = list(_iterate_frames_at(catalog, flight.flight_id, lonlat))
+    if policy.is_nothing:
+        yield from frames
+        return
+    shown = read_photo_grounds(catalog, frames, flight.bounds_lonlat_deg)
+    yield from (one for one in frames if not shown[one.frame_id].is_hidden(policy))
+
+
 def _contains(bounds: BoundsLonLat, lon: float, lat: float) -> bool:
     west, south, east, north = bounds
     return west <= lon <= east and south <= lat <= north
@@ -788,24 +825,50 @@ def _describe_frame(flight: Flight, frame: FrameRecord) -> Json:
     }
 
 
-def _find_photo_frame(catalog: Catalog, sha256: str, principal: Principal) -> FrameRecord:
-    """Return the photo's frame, if the principal may see the photo.
+@dataclass(frozen=True, slots=True)
+class _Photo:
+    """A photo that a principal may see: the frames that name it, each with its ground."""
+
+    named: tuple[tuple[FrameRecord, PhotoGround], ...]
+
+    @property
+    def frame(self) -> FrameRecord:
+        return self.named[0][0]
+
+    def find_redaction(self, grounds: TerrainCache, principal: Principal) -> PhotoRedaction | None:
+        """Return all that is covered by any of them; None: nothing."""
+        found = [find_photo_redaction(frame, shown, grounds, principal) for frame, shown in self.named]
+        some = [one for one in found if one is not None]
+        cells = [one.cells for one in some if one.cells is not None]
+        return (
+            PhotoRedaction(
+                tuple(polygon for one in some for polygon in one.polygons),
+                reduce(_join_cells, cells) if cells else None,
+            )
+            if some
+            else None
+        )
+
+
+def _find_photo(catalog: Catalog, sha256: str, principal: Principal) -> _Photo:
+    """Return a photo, if the principal may see it by every frame that names it.
 
     Only photos are served: a withdrawn one to administrators alone, and none to those from whom any ground in
     it is withheld, redacted ground aside (`find_photo_redaction`).
     """
-    frame = catalog.frames.get_by_original(sha256)
-    policy = principal.access_policy
-    if not policy.is_nothing and policy.hides_flight_entirely(catalog.flights.flight(frame.flight_id)):
-        raise make_photo_not_found(sha256)
-    flight_box = None if policy.is_nothing else catalog.flights.flight(frame.flight_id).bounds_lonlat_deg
-    if policy.hides_photo(frame.footprint_wkb, flight_box):
-        raise build_withheld_error(frame.header.provenance.source_name, principal.name)
-    if frame.status is FrameStatus.WITHDRAWN and not principal.has_role(Role.ADMIN):
-        raise AccessDenied(
-            _(
-                "{source_name}: this photo was withdrawn; ask an administrator for it",
-                source_name=frame.header.provenance.source_name,
+    policy, named = principal.access_policy, list[tuple[FrameRecord, PhotoGround]]()
+    for frame in catalog.frames.list_by_original(sha256):
+        flight = None if policy.is_nothing else catalog.flights.flight(frame.flight_id)
+        if flight is not None and policy.hides_flight_entirely(flight):
+            raise make_photo_not_found(sha256)
+        box = None if flight is None else flight.bounds_lonlat_deg
+        shown = read_photo_grounds(catalog, [frame], box)[frame.frame_id]
+        name = frame.header.provenance.source_name
+        if shown.is_hidden(policy):
+            raise build_withheld_error(name, principal.name)
+        if frame.status is FrameStatus.WITHDRAWN and not principal.has_role(Role.ADMIN):
+            raise AccessDenied(
+                _("{source_name}: this photo was withdrawn; ask an administrator for it", source_name=name)
             )
-        )
-    return frame
+        named.append((frame, shown))
+    return _Photo(tuple(named))

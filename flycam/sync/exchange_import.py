@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from flycam.catalog.peers import ClaimKind, PeerClaim
 from flycam.catalog.retention import select_active_purges
 from flycam.errors import (
     FlightBusy,
@@ -36,6 +37,7 @@ from flycam.model.records import FrameStatus, MosaicInfo, Withdrawal
 from flycam.mosaic.amendments import delete_live_thumbnails, drop_retired_reports, update_visible_layers
 from flycam.mosaic.coverage import measure_coverage
 from flycam.mosaic.orthorectify.rebuild import find_stale_tiles, load_amendments, make_tile_rebuilder
+from flycam.mosaic.peer_footprints import verify_peer_footprints
 from flycam.mosaic.redaction import update_redaction_footprints
 from flycam.mosaic.terrain import register_dem
 from flycam.mosaic.terrain_codec import decode_terrain, encode_terrain
@@ -55,9 +57,10 @@ from flycam.mosaic.tiles.peers import (
     read_peer_cursors,
     remove_previews,
 )
-from flycam.originals import fetch_local_copy
+from flycam.originals import fetch_local_copy, select_locally_purged
 from flycam.storage import keys
 from flycam.storage.files import read_decompressed_size
+from flycam.sync.authority import admit_records, count_news, note_requests
 from flycam.sync.exchange import (
     EMPTY_DIGEST,
     ExchangeManifest,
@@ -271,7 +274,8 @@ def import_exchange(
     one.verify()
     left = frozenset(name for each in one.unreadable for name in each.mosaics)
     require_importable(node, manifest, one.records, str(source.path), left)
-    homes = [match_flight(node.catalog, each) for each in one.records]
+    homes = [match_flight(node.catalog, each, manifest.box) for each in one.records]
+    one.require_named_frames(homes)
     unnamed = one.store(homes)
     taken = merge_exchange(node, manifest, homes, hooks, one.views, account or "")
     if account is not None:
@@ -301,6 +305,7 @@ class _ExchangeImport:
         self._progress, self._account = progress, account
         self._inflated_bytes = 0
         self._epochs: dict[str, dict[TileId, str]] = {}
+        self._shown: dict[str, set[str]] = {}
         self.records: list[FlightRecords] = []
         self.received_records: dict[str, bytes] = {}
         self.views: PreviewImages = {}
@@ -330,6 +335,7 @@ class _ExchangeImport:
             elif item.tile is not None:
                 tile = decode_tile(data, item.tile.tile_id, item.tile.content_hash)
                 self._epochs.setdefault(item.tile.mosaic_id, {})[tile.tile_id] = tile.epoch
+                self._shown.setdefault(item.tile.mosaic_id, set()).update(tile.frames)
             elif decode_terrain(data).dem_id != item.name:
                 raise build_hash_mismatch_error(self._source.path)
         except TileCorrupt as error:
@@ -355,14 +361,36 @@ class _ExchangeImport:
             if self._account is not None:
                 self.received_records[sha256] = data
 
-    def store(self, homes: Iterable[FlightMatch | FlightConflict]) -> Collection[str]:
+    def require_named_frames(self, homes: Iterable[FlightMatch | FlightConflict]) -> None:
+        """Raise SourceUnreadable for a tile that shows a frame of no record of its flight."""
+        for one in homes:
+            if not isinstance(one, FlightMatch):
+                continue
+            named = {frame.frame_id for frame in one.records.frames}
+            for there in one.mosaics:
+                strange = self._shown.get(there, set()) - named
+                flights = self._node.catalog.frames.find_flights(strange)
+                for frame_id in sorted(strange):
+                    if flights.get(frame_id) != one.flight_id:
+                        raise SourceUnreadable(
+                            _(
+                                "{place}: a tile of {name} shows the photo {frame_id}, which its own records "
+                                "do not describe; nothing was imported: write it again on the node it comes "
+                                "from",
+                                place=self._source.path,
+                                name=one.records.flight.name,
+                                frame_id=frame_id,
+                            )
+                        )
+
+    def store(self, homes: Sequence[FlightMatch | FlightConflict]) -> Collection[str]:
         """Store the objects, verified again, for the bundle may have changed; all is durable then.
 
         Returns the originals (SHA-256) that no record here or received names.
         """
         node, manifest = self._node, self._manifest
         hashes = {item.name for item in manifest.items if item.kind is ObjectKind.ORIGINAL}
-        unnamed = self._find_unreferenced(hashes)
+        unnamed = self._find_unreferenced(hashes, homes)
         wanted = hashes - unnamed - self._find_purged(hashes)
         here = self._select_mosaics(homes)
         for item, at in self._iterate_objects("keep"):
@@ -397,20 +425,27 @@ class _ExchangeImport:
         return {there: at for there, at in belonging.items() if there not in older}
 
     def _find_purged(self, hashes: Collection[str]) -> set[str]:
-        """Return the originals that are not stored because they were purged.
+        """Return the originals that are not stored: deleted here, or by the sender itself."""
+        known = select_active_purges(self._node.catalog.retention.list_for_originals(sorted(hashes)))
+        own = select_active_purges(line for one in self.records for line in one.purges)
+        giver = self._manifest.box
+        by_sender = {
+            sha256
+            for some in (known, own)
+            for sha256, lines in some.items()
+            if any(line.box == giver for line in lines)
+        }
+        return by_sender | select_locally_purged(self._node.catalog, self._node.box, known).keys()
 
-        The purge is known here, or comes with them.
-        """
-        received = [line for one in self.records for line in one.purges]
-        known = self._node.catalog.retention.list_for_originals(sorted(hashes))
-        return set(select_active_purges([*known, *received]))
-
-    def _find_unreferenced(self, hashes: Collection[str]) -> frozenset[str]:
-        """Return the received originals that no record here or received names.
+    def _find_unreferenced(
+        self, hashes: Collection[str], homes: Iterable[FlightMatch | FlightConflict]
+    ) -> frozenset[str]:
+        """Return the received originals that no record here or imported names.
 
         They would never be used, and nothing would delete them.
         """
-        named = {frame.header.provenance.source_sha256 for one in self.records for frame in one.frames}
+        matched = [one.records for one in homes if isinstance(one, FlightMatch)]
+        named = {frame.header.provenance.source_sha256 for one in matched for frame in one.frames}
         has_original = self._node.catalog.retention.has_original
         return frozenset(one for one in hashes if one not in named and not has_original(one))
 
@@ -537,9 +572,11 @@ def merge_exchange(
     for one in matches:
         if isinstance(one, FlightMatch):
             lines += merge.merge_flight(one)
-            lines += merge.rebuild_without(one.records.withdrawals, but_in={one.flight_id})
+        elif one.barred and one.records is not None:
+            merge.note_barred(one.records, one.barred)
         elif one.records is not None:
             lines += merge.apply_conflict(one.records)
+    merge.verify_elsewhere({one.flight_id for one in matches})
     return ApplyReport(
         flights=tuple(sorted({one.flight_id for one in matches if isinstance(one, FlightMatch)})),
         lines=lines,
@@ -586,13 +623,14 @@ class _ExchangeMerge:
         """Merge one flight's records, tiles and cursors; return the log lines appended."""
         node = self._node
         with node.catalog.flights.lock(home.flight_id):
-            _require_still_matched(node, home)
+            _require_still_matched(node, home, self._giver)
             ahead = self._find_flight_advances(home)
-            told = {one.frame_id for one in home.records.withdrawals}
+            records = admit_records(node, home.records, self._giver, self._account)
+            told = {one.frame_id for one in records.withdrawals}
             known = {one.frame_id for one in node.catalog.frames.withdrawals(home.flight_id)}
             if told - known:
                 self._clear_previews(home.flight_id)
-            flight = import_flight_records(node, home.records, self._giver, self._account)
+            flight = import_flight_records(node, records, self._giver, self._account)
             received = {
                 home.mosaics[there]: _ReceivedTiles(
                     keys.derive_log_id(self._giver, there), taken.seq, frozenset(self._tiles.get(there, ()))
@@ -606,8 +644,8 @@ class _ExchangeMerge:
             if is_whole:
                 for there, here in home.mosaics.items():
                     lines += self._clear_mosaic_previews(here, keys.derive_log_id(self._giver, there))
-                flight = update_flight_state(node, flight, home.records)
-            if home.records.withdrawals:
+                flight = update_flight_state(node, flight, records)
+            if records.withdrawals:
                 self._hooks.on_withdrawn(flight)
             if not is_whole:
                 self._hooks.on_arriving(flight)
@@ -617,14 +655,49 @@ class _ExchangeMerge:
                 # last, so that an interrupted merge is repeated
                 advance_cursor(node.store, self._giver, there, taken)
                 self._known[keys.derive_log_id(self._giver, there)] = taken.seq
+            self._note_tiles(flight.flight_id, ahead)
             self._delete_superseded(received)
-        return lines
+        return lines + self.rebuild_without(records.withdrawals, but_in={home.flight_id})
+
+    def _note_tiles(self, flight_id: str, ahead: Mapping[str, PeerCursor]) -> None:
+        """Note that states up to these cursors came."""
+        now_ns = self._node.clock_ns()
+        claims = [
+            PeerClaim(
+                node=self._giver,
+                kind=ClaimKind.TILES,
+                item=f"{keys.derive_log_id(self._giver, there)}:{taken.seq}",
+                flight_id=flight_id,
+                account=self._account,
+                detail=f"{there} {taken.digest}",
+                at_ns=now_ns,
+            )
+            for there, taken in ahead.items()
+        ]
+        self._node.catalog.peers.note_claims(claims)
+
+    def verify_elsewhere(self, merged: Collection[str]) -> None:
+        """Compute what waited for terrain of this exchange in the sender's other flights."""
+        if not self._grounds:
+            return
+        catalog = self._node.catalog
+        waiting = catalog.peers.list_flights_unverified() - set(merged)
+        for flight_id in sorted(catalog.peers.find_standings(self._giver, waiting)):
+            with catalog.flights.lock(flight_id):
+                self._hooks.on_arriving(catalog.flights.flight(flight_id))
+
+    def note_barred(self, records: FlightRecords, flight_ids: Collection[str]) -> None:
+        """Keep what a peer says of another's flights as requests to a person."""
+        if news := count_news(self._node.catalog, records):
+            refused = dict.fromkeys(flight_ids, news)
+            note_requests(self._node, self._giver, self._account, records.flight.name, refused)
 
     def apply_conflict(self, records: FlightRecords) -> int:
-        """Withdraw and redact frames of a flight that is not merged, in whichever flights hold them here.
+        """Withdraw and redact frames of a flight that is not merged, in those of its flights that hold them.
 
         Returns the number of log lines appended.
         """
+        records = admit_records(self._node, records, self._giver, self._account, is_apart=True)
         record_withdrawals(self._node, records.withdrawals, self._giver, self._account)
         self._redact_elsewhere(records)
         return self.rebuild_without(records.withdrawals)
@@ -788,12 +861,12 @@ class _ExchangeMerge:
                 peer_tiles.delete_older(tile_id, one.log)
 
 
-def _require_still_matched(node: Workspace, home: FlightMatch) -> None:
+def _require_still_matched(node: Workspace, home: FlightMatch, giver: str) -> None:
     """Raise FlightBusy if the match has changed since the exchange was verified.
 
     An ingest may have made a flight of the same photos meanwhile.
     """
-    now = match_flight(node.catalog, home.records)
+    now = match_flight(node.catalog, home.records, giver)
     if isinstance(now, FlightConflict) or now.flight_id != home.flight_id:
         name = home.records.flight.name
         raise FlightBusy(_("{name}: its photos were being ingested at this moment; run again", name=name))
@@ -844,7 +917,8 @@ class SyncApplyHooks:
         delete_live_thumbnails(self._workspace, flight.flight_id)
 
     def on_arriving(self, flight: Flight) -> None:
-        """Show layers that came into use, and compute redaction footprints."""
+        """Show layers that came into use; compute footprints of photos and of redactions."""
+        verify_peer_footprints(self._workspace, flight.flight_id)
         update_redaction_footprints(self._workspace)
         update_visible_layers(self._workspace, flight.flight_id)
 

@@ -71,7 +71,7 @@ class FlightRecords:
 
     mosaics         the live ones, one a layer
     classification  how widely the sending node allows it to be shown
-    redactions      every version of the redactions on its photos; redaction_grounds: the ground they show
+    redactions      every version of the redactions on its photos
     holds           every version of retention holds on it or its event
     purges          every record of its purged originals
     """
@@ -84,7 +84,6 @@ class FlightRecords:
     withdrawals: tuple[Withdrawal, ...]
     classification: Classification = Classification.OPEN
     redactions: tuple[RedactionRecord, ...] = ()
-    redaction_grounds: tuple[RedactionFootprint, ...] = ()
     holds: tuple[HoldRecord, ...] = ()
     purges: tuple[PurgeRecord, ...] = ()
 
@@ -92,7 +91,6 @@ class FlightRecords:
 def read_flight_records(catalog: Catalog, flight: Flight) -> FlightRecords:
     """Read a flight's records from the catalogue."""
     flight_id = flight.flight_id
-    redactions = catalog.redactions.list_for_flight(flight_id)
     return FlightRecords(
         event=catalog.flights.event(flight.event_id),
         flight=flight,
@@ -101,8 +99,7 @@ def read_flight_records(catalog: Catalog, flight: Flight) -> FlightRecords:
         placements=tuple(catalog.placements.list_for_flight(flight_id)),
         withdrawals=tuple(catalog.frames.withdrawals(flight_id)),
         classification=catalog.restrictions.level(flight_id),
-        redactions=tuple(redactions),
-        redaction_grounds=tuple(catalog.redactions.list_footprints(one.line_id for one in redactions)),
+        redactions=tuple(catalog.redactions.list_for_flight(flight_id)),
         holds=tuple(catalog.retention.holds([flight_id, flight.event_id])),
         purges=tuple(catalog.retention.list_for_flight(flight_id)),
     )
@@ -137,7 +134,6 @@ def parse_flight_records(values: Any, place: str) -> FlightRecords:
         _require_work_crs(records)
         _require_bounded_texts(records)
         require_valid_redactions(records.redactions)
-        require_valid_redaction_grounds(records.redaction_grounds, records.redactions)
         return replace(
             records,
             event=replace(records.event, name=to_visible(records.event.name)),
@@ -411,6 +407,7 @@ class FlightConflict:
     mosaics  the peer's ids of its mosaics, of which nothing is imported
     records  as received, but withdrawals under the flight here, so that they travel on with it; None if they
              do not read
+    barred   flights here that hold its photos and for which the peer may not speak: nothing of it is imported
     """
 
     flight_id: str
@@ -418,6 +415,7 @@ class FlightConflict:
     sentence: Message
     mosaics: frozenset[str]
     records: FlightRecords | None = None
+    barred: tuple[str, ...] = ()
 
     @property
     def summary(self) -> dict[str, str]:
@@ -425,13 +423,22 @@ class FlightConflict:
         return {"flight_id": self.flight_id, "name": self.name, **self.sentence.to_fields()}
 
 
-def match_flight(catalog: Catalog, received: FlightRecords) -> FlightMatch | FlightConflict:
-    """Return the flight here that a received one belongs to, or the conflict."""
+def match_flight(catalog: Catalog, received: FlightRecords, giver: str) -> FlightMatch | FlightConflict:
+    """Return the flight here that a received one belongs to, or the conflict.
+
+    giver  the peer that sends it, which may speak for some flights only
+    """
     placed = [record.frame_id for record in received.frames if was_orthorectified(record)]
     holders = catalog.flights.find_by_frames(placed) | {received.flight.flight_id}
     here = [one for one in (find_flight_by_id(catalog, each) for each in sorted(holders)) if one is not None]
     target = here[0] if here else received.flight
-    sentence = _explain_conflict(catalog, received, here)
+    standings = catalog.peers.find_standings(giver, [one.flight_id for one in here])
+    barred = tuple(one.flight_id for one in here if one.flight_id not in standings)
+    sentence = (
+        _explain_barred(catalog, received, barred[0], giver)
+        if barred
+        else _explain_conflict(catalog, received, here)
+    )
     if sentence is not None:
         withdrawals = tuple(replace(one, flight_id=target.flight_id) for one in received.withdrawals)
         return FlightConflict(
@@ -440,6 +447,7 @@ def match_flight(catalog: Catalog, received: FlightRecords) -> FlightMatch | Fli
             sentence=sentence,
             mosaics=frozenset(one.mosaic_id for one in received.mosaics),
             records=replace(received, withdrawals=withdrawals),
+            barred=barred,
         )
     mosaics = {one.mosaic_id: derive_live_mosaic_id(target.flight_id, one.layer) for one in received.mosaics}
     return FlightMatch(records=_relabel_records(received, target, mosaics), mosaics=mosaics)
@@ -472,23 +480,30 @@ def _relabel_records(received: FlightRecords, target: Flight, mosaics: Mapping[s
         frames=tuple(replace(one, flight_id=flight_id) for one in received.frames),
         placements=tuple(replace(one, flight_id=flight_id) for one in received.placements),
         withdrawals=tuple(replace(one, flight_id=flight_id) for one in received.withdrawals),
-        holds=tuple(_rewrite_holds(received, target)),
         purges=tuple(replace(one, flight_id=flight_id) for one in received.purges),
     )
 
 
-def _rewrite_holds(received: FlightRecords, target: Flight) -> Iterator[HoldRecord]:
-    """Yield the holds as they apply here.
-
-    Where the flight belongs to another event here, a hold on its event there holds the flight as well.
-    """
-    for line in received.holds:
-        if line.subject == received.flight.flight_id:
-            yield replace(line, subject=target.flight_id)
-        else:
-            yield line
-            if target.event_id != received.flight.event_id:
-                yield replace(line, subject=target.flight_id)
+def _explain_barred(catalog: Catalog, received: FlightRecords, flight_id: str, giver: str) -> Message:
+    """Return why a peer may not speak for a flight, and who decides."""
+    maker = catalog.peers.list_brought().get(flight_id)
+    name = received.flight.name
+    if maker is None:
+        return _(
+            "{name}: its photos were read in here, and not brought by {box}: nothing that {box} says of them "
+            "is imported until somebody here allows it: flycam box allow {box} {flight_id}",
+            name=name,
+            box=giver,
+            flight_id=flight_id,
+        )
+    return _(
+        "{name}: {maker} brought its photos first: nothing that {box} says of them is imported until "
+        "somebody here allows it: flycam box allow {box} {flight_id}",
+        name=name,
+        maker=maker,
+        box=giver,
+        flight_id=flight_id,
+    )
 
 
 def _explain_conflict(catalog: Catalog, received: FlightRecords, here: Sequence[Flight]) -> Message | None:
@@ -555,14 +570,9 @@ def import_flight_records(node: Workspace, records: FlightRecords, giver: str, a
     record_event(node, records.event, giver)
     before = find_flight_by_id(catalog, records.flight.flight_id)
     flight = _record_flight(node, before, _keep_state_until_placed(node, before, records), giver)
-    recorded = {one.frame_id: one for one in catalog.frames.put(records.frames)}
-    placed_otherwise = [
-        to_placement(record)
-        for record in records.frames
-        if record.exterior is not None and _is_placed_otherwise(record, recorded[record.frame_id])
-    ]
-    if records.placements or placed_otherwise:
-        catalog.placements.learn([*records.placements, *placed_otherwise])
+    catalog.frames.put(records.frames)
+    if records.placements:
+        catalog.placements.learn(records.placements)
     flight = _merge_terrain_label(node, flight, records.flight)
     # after frames and placements, so that withdrawals find the ground they touched
     record_withdrawals(node, records.withdrawals, giver, account)
@@ -645,7 +655,7 @@ def record_redactions(node: Workspace, records: FlightRecords, giver: str, accou
     """Record redactions before a frame that they cover is here.
 
     They are only ever added, in whatever order nodes send them. One that another node revoked becomes a
-    request here (`Redactions.learn`).
+    request here (`Redactions.learn`). The ground that they cover is computed here.
     """
     redactions = node.catalog.redactions
     for line in redactions.learn(records.redactions):
@@ -653,7 +663,6 @@ def record_redactions(node: Workspace, records: FlightRecords, giver: str, accou
         what = "mask made" if line.step is RedactionStep.MADE else "mask taking back asked"
         who = account or line.author
         node.catalog.audit.append(who, what, line.mask_id, detail, at_ns=node.clock_ns())
-    redactions.learn_footprints(records.redaction_grounds)
 
 
 def _record_retention(node: Workspace, records: FlightRecords, giver: str, account: str) -> None:
@@ -771,12 +780,6 @@ def _compute_flight_state(node: Workspace, flight: Flight, received: FlightRecor
 
 def _list_placed_frames(frames: Sequence[FrameRecord]) -> set[str]:
     return {record.frame_id for record in frames if was_orthorectified(record)}
-
-
-def _is_placed_otherwise(received: FrameRecord, here: FrameRecord) -> bool:
-    if here.exterior is None:
-        return False
-    return derive_placement_id(to_placement(received)) != derive_placement_id(to_placement(here))
 
 
 # -- Exterior orientations that a node's frames had when it sent tiles of them ---------------------

@@ -51,6 +51,7 @@ from flycam.http.protocol import (
 from flycam.messages import _, pgettext
 from flycam.model.access import Role
 from flycam.mosaic.tiles.peers import list_previewed_tiles, read_peer_cursors
+from flycam.originals import select_locally_purged
 from flycam.storage import keys
 from flycam.storage.files import RESERVED_BYTES, SPARE_BYTES, get_free_bytes, require_free_space
 from flycam.sync.exchange import (
@@ -114,7 +115,10 @@ def answer_inventory_query(
     check_node_name(query.box)
     taken = read_peer_cursors(node.store, query.box)
     logs = {keys.derive_log_id(query.box, one) for one in query.mosaics}
-    purged = select_active_purges(node.catalog.retention.list_for_originals(query.originals))
+    active = select_active_purges(node.catalog.retention.list_for_originals(query.originals))
+    # what another node says that it deleted keeps nothing from coming
+    purged = {sha256 for sha256, lines in active.items() if any(one.box == query.box for one in lines)}
+    purged |= select_locally_purged(node.catalog, node.box, active).keys()
     exists = node.store.exists
     answer = InventoryAnswer(
         box=node.box,

@@ -58,7 +58,7 @@ TILE = TileId(z=20, x=830_001, y=465_001)
 _HEX, _HALF = "ab" * 32, "cd" * 16
 _RECORDS: dict[str, object] = {
     **{"event": {}, "flight": {}, "mosaics": [], "frames": [], "placements": [], "withdrawals": []},
-    **{"classification": "open", "redactions": [], "redaction_grounds": [], "holds": [], "purges": []},
+    **{"classification": "open", "redactions": [], "holds": [], "purges": []},
 }
 BASE = compress(json.dumps(_RECORDS, separators=(",", ":")).encode())
 """Records that came before."""

@@ -14,7 +14,9 @@ import pytest
 import shapely
 from PIL import Image
 
+from flycam.access.photo_ground import PhotoGround, join_photo_ground
 from flycam.access.policy import REDACTION_MARGIN_M, AccessPolicy, RedactedGround
+from flycam.catalog.flights import to_placement
 from flycam.errors import AccessDenied, FrameUnreadable
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.camera import project
@@ -58,6 +60,10 @@ def grounds() -> TerrainCache:
     return TerrainCache(store)
 
 
+def ground_of(frame: FrameRecord) -> PhotoGround:
+    return join_photo_ground([] if frame.exterior is None else [to_placement(frame)], None)
+
+
 def viewer(masks: RedactedGround) -> Principal:
     return Principal(VIEWER, AccessPolicy(masks=masks))
 
@@ -80,7 +86,10 @@ def test_a_photos_own_mask_is_burnt_in_as_it_was_drawn_and_nothing_else() -> Non
     own = photo()
     near = shapely.to_wkb(lonlat_box(-60, -45, 60, 45))
     covering = find_photo_redaction(
-        own, grounds(), viewer(RedactedGround({own.frame_id: (SQUARE,)}, ((own.frame_id, near),)))
+        own,
+        ground_of(own),
+        grounds(),
+        viewer(RedactedGround({own.frame_id: (SQUARE,)}, ((own.frame_id, near),))),
     )
     assert covering is not None and covering.cells is None
     grey = is_grey(encode_redacted_jpeg(png(), own, covering))
@@ -94,7 +103,7 @@ def test_ground_masked_on_another_photo_is_burnt_in_where_this_one_shows_it() ->
     other = photo(2)
     home = (10.0, 5.0, 20.0, 12.0)  # 50 to 100 pixels right of the middle, 25 to 60 above it
     masks = RedactedGround({"p": (SQUARE,)}, (("p", shapely.to_wkb(lonlat_box(*home))),))
-    covering = find_photo_redaction(other, grounds(), viewer(masks))
+    covering = find_photo_redaction(other, ground_of(other), grounds(), viewer(masks))
     assert covering is not None and covering.polygons == ()
     grey = is_grey(encode_redacted_jpeg(png(), other, covering))
     assert grey[180:215, 370:420].all()
@@ -108,12 +117,14 @@ def test_where_nobody_can_say_which_part_it_is_the_photo_is_withheld() -> None:
     who = viewer(RedactedGround({"p": (SQUARE,)}, (("p", near),)))
     for lost in (replace(photo(2), dem_id="0" * 24), replace(photo(2), exterior=None)):
         with pytest.raises(AccessDenied, match="withheld"):
-            find_photo_redaction(lost, grounds(), who)
+            find_photo_redaction(lost, ground_of(lost), grounds(), who)
 
 
 def test_a_file_that_cannot_be_covered_is_not_handed_out() -> None:
     own = photo()
-    covering = find_photo_redaction(own, grounds(), viewer(RedactedGround({own.frame_id: (SQUARE,)}, ())))
+    covering = find_photo_redaction(
+        own, ground_of(own), grounds(), viewer(RedactedGround({own.frame_id: (SQUARE,)}, ()))
+    )
     assert covering is not None
     for make in (encode_redacted_jpeg, encode_preview_jpeg):
         with pytest.raises(FrameUnreadable):
@@ -139,7 +150,7 @@ def test_what_stands_on_masked_ground_is_covered_before_the_sky_and_the_rest_of_
     ground = lonlat_box(-6 - around, 975 - around, 6 + around, 985 + around)  # rays end at 1000 m
     home = shapely.to_wkb(ground)
     covering = find_photo_redaction(
-        other, grounds(), viewer(RedactedGround({"p": (SQUARE,)}, (("p", home),)))
+        other, ground_of(other), grounds(), viewer(RedactedGround({"p": (SQUARE,)}, (("p", home),)))
     )
     assert covering is not None and covering.cells is not None
     cells = covering.cells
@@ -171,7 +182,7 @@ def test_a_home_just_beyond_what_is_mapped_is_covered_along_the_rays_that_go_ove
     other = replace(other, dem_id=cut.dem_id)
     home = shapely.to_wkb(lonlat_box(-5, edge_m + 30, 5, edge_m + 40))
     covering = find_photo_redaction(
-        other, TerrainCache(store), viewer(RedactedGround({"p": (SQUARE,)}, (("p", home),)))
+        other, ground_of(other), TerrainCache(store), viewer(RedactedGround({"p": (SQUARE,)}, (("p", home),)))
     )
     assert covering is not None and covering.cells is not None
     rows, columns = covering.cells.shape

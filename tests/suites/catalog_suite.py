@@ -582,7 +582,7 @@ class CatalogSuite(ABC):
         catalog.close()
         versions = shutil.copytree(migrations.VERSIONS, tmp_path / "versions")
         (versions / "later.py").write_text(_LATER)
-        monkeypatch.setattr(database, "HEAD", "0002")
+        monkeypatch.setattr(database, "HEAD", "0003")
         monkeypatch.setattr(database, "upgrade_schema", partial(migrations.upgrade_schema, versions=versions))
         for _ in range(2):
             with open_catalog(url) as newer:
@@ -1118,8 +1118,8 @@ _LATER = """
 from alembic import op
 from sqlalchemy import Column, Text
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade():

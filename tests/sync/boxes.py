@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import shapely
 
 from flycam.catalog.access import RedactionFootprint, RedactionRecord
 from flycam.catalog.catalog import Catalog, open_catalog
+from flycam.catalog.peers import ALL_FLIGHTS, FlightSpeaker, Standing
+from flycam.errors import SourceUnreadable
 from flycam.geometry.grid import TileId, TileRange
 from flycam.model.access import RedactionReason, RedactionStep
 from flycam.model.flight import Event, EventKind, Flight, FlightState, Layer, derive_live_mosaic_id
@@ -21,7 +24,8 @@ from flycam.mosaic.tiles.codec import read_tile
 from flycam.mosaic.tiles.merge import Amendments, TileCanvas, merge_patch
 from flycam.mosaic.tiles.writer import MosaicWriter
 from flycam.storage.stores import MemoryStore
-from flycam.sync.bundle import BundleReadReport, read_bundle, write_bundle
+from flycam.sync.bundle import BundleParts, BundleReadReport, read_bundle, write_bundle
+from flycam.sync.exchange import read_manifest
 from flycam.workspace import Workspace
 from tests.laws.recorded import MIN_ZOOM, ZOOM, patch
 from tests.suites.catalog_suite import flight, frame
@@ -94,11 +98,24 @@ def ground_of(line: RedactionRecord, west: float = 104.8) -> RedactionFootprint:
     return RedactionFootprint(line_id=line.line_id, lay="theirs", wkb=shapely.to_wkb(ground))
 
 
+def allow(workspace: Workspace, peer: str, flight_id: str = ALL_FLIGHTS) -> None:
+    """Somebody at a house allows a peer to speak for a flight."""
+    now_ns = workspace.clock_ns()
+    allowed = FlightSpeaker(
+        flight_id=flight_id, node=peer, standing=Standing.ALLOWED, who="Hoa", at_ns=now_ns
+    )
+    workspace.catalog.peers.add_speaker(allowed)
+
+
 @dataclass(frozen=True)
 class Box:
-    """One box; it can fold again what it laid itself. Its own hands for `flycam.sync.exchange_import`."""
+    """One box; it can fold again what it laid itself. Its own hands for `flycam.sync.exchange_import`.
+
+    is_wary  nobody at it allowed any peer to speak for more than it brings; else somebody allows every peer
+    """
 
     workspace: Workspace
+    is_wary: bool = False
     numbers: set[int] = field(default_factory=set)
     film: str | None = None
     settled_flights: list[str] = field(default_factory=list)
@@ -155,7 +172,25 @@ class Box:
 
     def read(self, path: Path) -> BundleReadReport:
         """Take in a bundle."""
+        with suppress(SourceUnreadable), BundleParts(path) as parts:
+            self.welcome(read_manifest(parts, 1 << 30)[0].box)
         return read_bundle(self.workspace, path, self)
+
+    def welcome(self, peer: str) -> None:
+        """Somebody here allows a peer to speak for every flight."""
+        if not self.is_wary:
+            self.allow(peer)
+
+    def allow(self, peer: str, flight_id: str = ALL_FLIGHTS) -> None:
+        """Somebody here allows a peer to speak for a flight."""
+        allowed = FlightSpeaker(
+            flight_id=flight_id,
+            node=peer,
+            standing=Standing.ALLOWED,
+            who="Hoa",
+            at_ns=self.workspace.clock_ns(),
+        )
+        self.catalog.peers.add_speaker(allowed)
 
     def tiles(self, flight_id: str = "f1") -> dict[str, str]:
         """Content hash of every head of a flight's mosaic."""
@@ -209,7 +244,7 @@ class Box:
         )
 
 
-def new_box(folder: Path, name: str) -> Box:
+def new_box(folder: Path, name: str, *, is_wary: bool = False) -> Box:
     """An empty box called `name`."""
     return Box(
         Workspace(
@@ -218,7 +253,8 @@ def new_box(folder: Path, name: str) -> Box:
             box=name,
             cache_dir=folder,
             clock_ns=lambda: 0,
-        )
+        ),
+        is_wary=is_wary,
     )
 
 

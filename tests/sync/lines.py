@@ -15,7 +15,7 @@ from flycam.access.policy import UNRESTRICTED
 from flycam.errors import FlycamError, get_http_status
 from flycam.sync.client import Sender, SyncReport, TransferLimits
 from flycam.sync.reference_feed import ITEM_NAME_DIGITS, build_feed, compute_feed_state, encode_feed_listing
-from flycam.sync.server import Spool, answer_inventory_query, import_step
+from flycam.sync.server import Spool, answer_inventory_query, import_step, open_step
 from tests.sync.boxes import Box
 
 
@@ -137,6 +137,9 @@ class Wire:
             return Said(409, {"error": "Refused"}, {"Upload-Offset": str(at)})
         file = self._spool.find_complete(name)
         assert file is not None
+        source, manifest, _start = open_step(file)
+        source.close()
+        self._province.welcome(manifest.box)
         report = import_step(workspace, file, self._province)
         self._on_step()
         answer = {

@@ -12,7 +12,7 @@ from flycam.access.policy import load_redacted_ground
 from flycam.catalog.access import select_active_redactions
 from flycam.model.records import FrameStatus, MosaicInfo
 from flycam.sync.records import FlightConflict, FlightMatch, FlightRecords, match_flight, read_flight_records
-from tests.sync.boxes import Box, alone, ground_of, masked, mosaic_of, new_box, record
+from tests.sync.boxes import Box, alone, masked, mosaic_of, new_box, record
 
 half = st.sets(st.sampled_from(range(4)), min_size=1, max_size=3)
 more = st.sets(st.sampled_from(range(8)), min_size=1, max_size=3)
@@ -90,9 +90,7 @@ def test_a_flight_that_stays_apart_brings_its_masks(tmp_path: Path, is_known_fir
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1, 2, 4, 5}, "f3")
     lines = [masked(0), masked(2)]  # of a photo that is here, and of one that is not
-    grounds = [ground_of(one) for one in lines]
     box.catalog.redactions.append(lines)
-    box.catalog.redactions.put_footprints(grounds)
     province.lay({0, 1}, "f1")
     province.lay({4, 5}, "f2")
     if is_known_first:
@@ -102,7 +100,6 @@ def test_a_flight_that_stays_apart_brings_its_masks(tmp_path: Path, is_known_fir
     assert set(select_active_redactions(province.catalog.redactions.lines())) == set(lines)
     covered = load_redacted_ground(province.catalog)
     assert set(covered.photos) == {record(0).frame_id, record(2).frame_id}
-    assert {wkb for _, wkb in covered.grounds} >= {one.wkb for one in grounds}
     assert record(0).footprint_wkb is not None
     assert any(
         shapely.contains_properly(shapely.from_wkb(wkb), shapely.from_wkb(record(0).footprint_wkb))
@@ -122,12 +119,15 @@ def test_pixels_of_two_sizes_and_of_two_systems_stay_apart(tmp_path: Path) -> No
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0})
     province.lay({0})
+    province.allow("field")
     given = read_records(box, "f1")
-    assert isinstance(match_flight(province.catalog, given), FlightMatch)
+    assert isinstance(match_flight(province.catalog, given, "field"), FlightMatch)
     finer: tuple[MosaicInfo, ...] = (replace(given.mosaics[0], base_zoom=21),)
-    zoom = match_flight(province.catalog, replace(given, mosaics=finer))
+    zoom = match_flight(province.catalog, replace(given, mosaics=finer), "field")
     assert isinstance(zoom, FlightConflict)
     assert {20, 21} <= set(zoom.sentence.values.values())
-    crs = match_flight(province.catalog, replace(given, flight=replace(given.flight, work_crs="EPSG:9210")))
+    crs = match_flight(
+        province.catalog, replace(given, flight=replace(given.flight, work_crs="EPSG:9210")), "field"
+    )
     assert isinstance(crs, FlightConflict)
     assert {"EPSG:9210", "EPSG:32648"} <= set(crs.sentence.values.values())

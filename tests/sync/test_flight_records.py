@@ -11,7 +11,6 @@ import shapely
 import zstandard
 
 from flycam.catalog.access import (
-    RedactionFootprint,
     RedactionRecord,
     select_active_redactions,
     select_revocation_requests,
@@ -76,10 +75,7 @@ MADE = RedactionRecord(
     at_ns=4,
     wkb=shapely.to_wkb(shapely.box(1, 1, 9, 9)),
 )
-GROUND = RedactionFootprint(
-    line_id=MADE.line_id, lay="x", wkb=shapely.to_wkb(shapely.box(104.8, 21.9, 104.81, 21.91))
-)
-MASKED = replace(RECORDS, redactions=(MADE,), redaction_grounds=(GROUND,))
+MASKED = replace(RECORDS, redactions=(MADE,))
 
 
 POLE = shapely.box(104.0, 80.0, 105.0, 90.0)
@@ -206,8 +202,6 @@ def test_a_stick_that_tells_of_a_taking_back_uncovers_nothing_until_it_is_done_h
         (MASKED, lambda values: values["redactions"][0].update(reason="boredom")),
         (MASKED, lambda values: values["redactions"][0].update(frame_id=frame(9).frame_id)),
         (MASKED, lambda values: values["redactions"][0].update(wkb="AAAA")),
-        (MASKED, lambda values: values["redaction_grounds"][0].update(line_id="another")),
-        (MASKED, lambda values: values["redaction_grounds"][0].pop("wkb")),
     ],
 )
 def test_what_the_catalogue_could_not_hold_is_refused_by_the_name_of_its_file(

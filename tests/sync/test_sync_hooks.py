@@ -36,11 +36,15 @@ from flycam.sync.server import answer_inventory_query, import_step
 from flycam.sync.step_planner import StepPlanner
 from tests.finishing import finish_flight
 from tests.houses import House
+from tests.sync.boxes import allow
 
 MakeHouse = Callable[..., House]
 
 
 def named(node: House, box: str) -> House:
+    """A house under this name, at which somebody allows the other to speak for every flight."""
+    for peer in {"field", "province"} - {box}:
+        allow(node.workspace, peer)
     return replace(node, workspace=replace(node.workspace, box=box))
 
 
@@ -228,7 +232,7 @@ def test_an_original_that_was_let_go_does_not_come_by_another_box(
         name=first.header.provenance.source_name,
         list_digest="d",
         author="Hùng",
-        box="a third",
+        box="field",
         at_ns=1,
     )
     province.workspace.catalog.retention.learn([line])

@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, String, Table, insert, select
 
 from flycam.catalog.tables import metadata
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in `versions/`."""
 
 VERSIONS = Path(__file__).parent / "versions"

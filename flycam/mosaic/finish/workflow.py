@@ -99,7 +99,12 @@ from flycam.mosaic.finish.stages import (
     plan_seamlines,
 )
 from flycam.mosaic.orthorectify.flight_session import check_gsd
-from flycam.mosaic.orthorectify.rebuild import find_remote_photos, list_live_mosaics, load_amendments
+from flycam.mosaic.orthorectify.rebuild import (
+    find_moved_by_peers,
+    find_remote_photos,
+    list_live_mosaics,
+    load_amendments,
+)
 from flycam.mosaic.orthorectify.rectification import (
     get_recorded_pose,
     orthorectify_frame,
@@ -804,7 +809,7 @@ def _require_photos(workspace: Workspace, flight: Flight) -> None:
     that flew it and not here.
     """
     purged = find_flight_purged(workspace, flight.flight_id)
-    used = workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED) if purged else []
+    used = workspace.catalog.frames.list_for_flight(flight.flight_id, FrameStatus.USED)
     lines = [purged[one] for record in used if (one := record.header.provenance.source_sha256) in purged]
     if lines:
         raise make_original_purged(lines[0], f"{flight.name}, {len(lines)} photos")
@@ -816,6 +821,17 @@ def _require_photos(workspace: Workspace, flight: Flight) -> None:
                 "{name}: {count} photos of this flight are on another node, only its map is here; finish "
                 "it there, or bring them with 'flycam bundle write --originals'",
                 elsewhere,
+                name=flight.name,
+            )
+        )
+    if moved := len(find_moved_by_peers(workspace.catalog, used)):
+        raise InputUnusable(
+            ngettext(
+                "{name}: {count} photo was placed anew by another node, and nobody here agreed; finish it "
+                "there, or allow that node first: flycam box list",
+                "{name}: {count} photos were placed anew by another node, and nobody here agreed; finish it "
+                "there, or allow that node first: flycam box list",
+                moved,
                 name=flight.name,
             )
         )

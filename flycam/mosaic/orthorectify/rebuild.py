@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.flights import derive_placement_id, select_current_placement
+from flycam.catalog.flights import derive_placement_id, select_current_placement, to_placement
+from flycam.catalog.peers import ClaimKind, Standing
 from flycam.catalog.retention import PurgeRecord
 from flycam.concurrency import count_workers, map_ordered
 from flycam.errors import FrameRejected, InputUnusable, OriginalPurged, SourceUnreadable
@@ -30,7 +31,7 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.media.pixels import open_pixels
 from flycam.messages import _
 from flycam.model.flight import Layer
-from flycam.model.frame import MosaicTile, OrthoPatch
+from flycam.model.frame import MosaicTile, OrthoPatch, derive_frame_id
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Placement
 from flycam.mosaic.orthorectify.rectification import get_recorded_pose, orthorectify_frame
 from flycam.mosaic.terrain import load_recorded_terrain
@@ -244,15 +245,47 @@ def has_original(
 
 
 def _can_orthorectify(
-    workspace: Workspace, record: FrameRecord, paths: Mapping[str, Path] = _NO_CARD_PATHS
+    workspace: Workspace,
+    record: FrameRecord,
+    moved: Collection[str],
+    paths: Mapping[str, Path] = _NO_CARD_PATHS,
 ) -> bool:
-    """Return True if a frame's photo and its terrain are here.
+    """Return True if a frame's photo and its terrain are here, and it may be laid from them.
 
     Another node may have reprocessed it on a terrain that has not arrived yet.
+
+    moved  frames that a peer alone placed where they are (`find_moved_by_peers`)
     """
-    if record.dem_id is None or not has_original(workspace, record, paths):
+    if record.dem_id is None or record.frame_id in moved or not has_original(workspace, record, paths):
         return False
     return workspace.store.exists(keys.format_terrain_key(record.dem_id))
+
+
+def find_moved_by_peers(catalog: Catalog, frames: Iterable[FrameRecord]) -> set[str]:
+    """Return frames that a peer alone placed anew, or by whose record they name another frame's original.
+
+    Their originals here are not laid by that, unless somebody here allowed the peer: it would show elsewhere,
+    in the open, ground that is withheld where it is. The peer's own tiles show them.
+    """
+    every = list(frames)
+    placements = {derive_placement_id(to_placement(one)): one for one in every if one.exterior is not None}
+    claims = catalog.peers.find_claims(ClaimKind.PLACEMENT, placements)
+    flights = {one.flight_id for one in every}
+    allowed = {
+        (node, flight_id)
+        for node in {one.node for one in claims}
+        for flight_id, standing in catalog.peers.find_standings(node, flights).items()
+        if standing is Standing.ALLOWED
+    }
+    moved = {
+        placements[one.item].frame_id
+        for one in claims
+        if (one.node, placements[one.item].flight_id) not in allowed
+    }
+    hashes = {one.frame_id: one.header.provenance.source_sha256 for one in every}
+    filmed = [sha256 for frame_id, sha256 in hashes.items() if frame_id != derive_frame_id(sha256)]
+    named = catalog.frames.find_by_originals(filmed)
+    return moved | {frame_id for frame_id, sha256 in hashes.items() if len(named.get(sha256, ())) > 1}
 
 
 def find_remote_photos(workspace: Workspace, flight_id: str) -> set[str]:
@@ -276,7 +309,9 @@ def make_tile_rebuilder(
     paths: Mapping[str, Path] = _NO_CARD_PATHS,
 ) -> Callable[[TileId], MosaicTile]:
     """Return a function that builds a base tile from photos and terrain here."""
-    here = [record for record in _used(workspace, mosaic) if _can_orthorectify(workspace, record, paths)]
+    used = _used(workspace, mosaic)
+    moved = find_moved_by_peers(workspace.catalog, used)
+    here = [record for record in used if _can_orthorectify(workspace, record, moved, paths)]
     replay = Replay(workspace, here, paths)
 
     def fold(tile_id: TileId) -> MosaicTile:
@@ -327,7 +362,7 @@ def _used(workspace: Workspace, mosaic: MosaicInfo) -> list[FrameRecord]:
 def _without_photos(
     workspace: Workspace,
     mosaic: MosaicInfo,
-    frames: Iterable[FrameRecord],
+    frames: Sequence[FrameRecord],
     paths: Mapping[str, Path],
     tile_ids: Collection[TileId],
 ) -> set[TileId]:
@@ -339,12 +374,14 @@ def _without_photos(
     found: set[TileId] = set()
     purged = find_flight_purged(workspace, mosaic.flight_id)
     is_given = has_peer_tiles(workspace.store, mosaic.mosaic_id)
-    if not (is_given or purged):
+    moved = find_moved_by_peers(workspace.catalog, frames)
+    if not (is_given or purged or moved):
         return found
     for record in frames:
         touched = record.tiles.select(tile_ids) if record.tiles else set()
-        may_miss = is_given or record.header.provenance.source_sha256 in purged
-        if touched and may_miss and not _can_orthorectify(workspace, record, paths):
+        sha256 = record.header.provenance.source_sha256
+        may_miss = is_given or sha256 in purged or record.frame_id in moved
+        if touched and may_miss and not _can_orthorectify(workspace, record, moved, paths):
             found |= touched
     return found
 
