@@ -82,8 +82,13 @@ class Audit:
 
     def key(self) -> str:
         """Return this node's public key; "" while it has signed nothing."""
-        signer = self._signer()
+        signer = self.signer()
         return "" if signer is None else signer.public
+
+    def signer(self) -> Signer | None:
+        """Return this node's key; None while it has signed nothing. Raises StorageFailed."""
+        key = self._database.audit_key
+        return None if key is None else key.read()
 
     def verify(self) -> int | None:
         """Return the number of the first faulty line; None if the log is intact."""
@@ -101,15 +106,11 @@ class Audit:
             digest_of=lambda before, line: _digest(
                 before, line.seq, line.at_ns, line.who, line.what, line.subject, line.detail
             ),
-            signer=self._signer(),
+            signer=self.signer(),
             keys={*keys, *(self._database.audit_key.known if self._database.audit_key else ())},
             before=_FIRST_DIGEST,
         )
         return proving.run(self._all(), self._is_signed_beyond)
-
-    def _signer(self) -> Signer | None:
-        key = self._database.audit_key
-        return None if key is None else key.read()
 
     def _all(self) -> Iterator[tuple[list[AuditRecord], Signatures]]:
         since = 0
