@@ -100,8 +100,8 @@ def require_node_key(node: Workspace, box: str, key: str, place: Path) -> bool:
             _(
                 "{place}: is signed by another key than the one known of {box}: another machine has this "
                 "name, or {box} was restored or installed anew; give the other machine a name of its own "
-                "with FLYCAM_BOX, or let {box} sync once over a line with its account, or run 'flycam box forget "
-                "NAME' here, and read again",
+                "with FLYCAM_BOX, or let {box} sync once over a line with its account, or run 'flycam box "
+                "forget NAME' here, and read again",
                 place=place,
                 box=box,
             )
