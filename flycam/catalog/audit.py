@@ -85,6 +85,11 @@ class Audit:
         signer = self.signer()
         return "" if signer is None else signer.public
 
+    @property
+    def has_key(self) -> bool:
+        """True if new lines are signed: the catalogue was opened with a key."""
+        return self._database.audit_key is not None
+
     def signer(self) -> Signer | None:
         """Return this node's key; None while it has signed nothing. Raises StorageFailed."""
         key = self._database.audit_key

@@ -20,8 +20,6 @@ from flycam.storage import keys
 from flycam.storage.keys import ObjectStore
 from flycam.workspace import Workspace
 
-# -- This node's key, and what it signs ------------------------------------------------------------
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleSeal:
@@ -71,15 +69,12 @@ def get_own_key(node: Workspace) -> str:
 
 
 def _get_or_create_signer(node: Workspace) -> Signer | None:
-    """Return the key, made now if nothing was signed here yet."""
+    """Return the key, made now if nothing was signed here yet; None if the catalogue has none."""
     audit = node.catalog.audit
-    if audit.signer() is None:
+    if audit.has_key and audit.signer() is None:
         # a key is made with the line that it signs first: it pins the log that it finds
         record_audit_entry(node, "key", node.box)
     return audit.signer()
-
-
-# -- Keys of other nodes ---------------------------------------------------------------------------
 
 
 def require_node_key(node: Workspace, box: str, key: str, place: Path) -> bool:
