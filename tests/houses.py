@@ -116,7 +116,7 @@ def _open(root: Path, drill: DrillReport | VideoDrillReport | None = None) -> Ho
     root.mkdir(exist_ok=True)
     workspace = Workspace(
         store=open_store((root / "store").as_uri()),
-        catalog=open_catalog(f"sqlite:///{root / 'catalog.sqlite'}"),
+        catalog=open_catalog(f"sqlite:///{root / 'catalog.sqlite'}", root / "audit.key"),
         box="test",
         cache_dir=root / "cache",
     )

@@ -82,8 +82,18 @@ class Audit:
 
     def key(self) -> str:
         """Return this node's public key; "" while it has signed nothing."""
-        signer = self._signer()
+        signer = self.signer()
         return "" if signer is None else signer.public
+
+    @property
+    def has_key(self) -> bool:
+        """True if new lines are signed: the catalogue was opened with a key."""
+        return self._database.audit_key is not None
+
+    def signer(self) -> Signer | None:
+        """Return this node's key; None while it has signed nothing. Raises StorageFailed."""
+        key = self._database.audit_key
+        return None if key is None else key.read()
 
     def verify(self) -> int | None:
         """Return the number of the first faulty line; None if the log is intact."""
@@ -101,15 +111,11 @@ class Audit:
             digest_of=lambda before, line: _digest(
                 before, line.seq, line.at_ns, line.who, line.what, line.subject, line.detail
             ),
-            signer=self._signer(),
+            signer=self.signer(),
             keys={*keys, *(self._database.audit_key.known if self._database.audit_key else ())},
             before=_FIRST_DIGEST,
         )
         return proving.run(self._all(), self._is_signed_beyond)
-
-    def _signer(self) -> Signer | None:
-        key = self._database.audit_key
-        return None if key is None else key.read()
 
     def _all(self) -> Iterator[tuple[list[AuditRecord], Signatures]]:
         since = 0

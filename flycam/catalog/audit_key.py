@@ -44,7 +44,14 @@ class Signer:
 
     def sign(self, seq: int, digest: str) -> str:
         """Return the signature of a line (its number and digest), 128 hex digits."""
-        return _load_key(self.seed).sign(encode_signed_line(seq, digest)).hex()
+        return self.sign_message(encode_signed_line(seq, digest))
+
+    def sign_message(self, message: bytes) -> str:
+        """Return the signature of a message, 128 hex digits.
+
+        It begins with words that say what it is: no signature then stands for anything else.
+        """
+        return _load_key(self.seed).sign(message).hex()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,14 +161,19 @@ def encode_signed_line(seq: int, digest: str) -> bytes:
 
 
 def is_signed(public: str, seq: int, digest: str, signature: str) -> bool:
-    """Return True if a signature is of this line by this key.
+    """Return True if a signature is of this line by this key."""
+    return is_message_signed(public, encode_signed_line(seq, digest), signature)
+
+
+def is_message_signed(public: str, message: bytes, signature: str) -> bool:
+    """Return True if a signature is of this message by this key.
 
     False also for what is no key or no signature.
     """
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  as below
 
     try:
-        _load_public_key(public).verify(bytes.fromhex(signature), encode_signed_line(seq, digest))
+        _load_public_key(public).verify(bytes.fromhex(signature), message)
     except (ValueError, InvalidSignature):
         return False
     return True

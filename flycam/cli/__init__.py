@@ -9,7 +9,7 @@ import os
 import click
 
 from flycam import __version__
-from flycam.cli import board, flights, node, products, serve, sync
+from flycam.cli import board, box, flights, node, products, serve, sync
 from flycam.cli.output import CommandGroup
 
 _OBJECTS_BEFORE_COLLECTION = 10_000
@@ -52,6 +52,7 @@ for _command in (
     sync.work_on_upload_command,
     sync.bundle_group,
     sync.sync_command,
+    box.box_group,
     serve.drill_command,
     board.dem_group,
     board.communes_group,

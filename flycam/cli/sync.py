@@ -294,6 +294,7 @@ def write_bundle_command(
             "sent": written.size_bytes,
             "left": 0,
             "bundle_id": written.bundle_id,
+            "key": written.key,
             "path": str(path),
             "flights": written.flights,
             "tiles": written.tiles,
@@ -336,13 +337,16 @@ def read_bundle_command(*, data_dir: str | None, path: Path) -> Output:
     progress = ProgressBar()
     with open_workspace(data_dir, creates=True) as (workspace, __):
         read = read_bundle(workspace, path, SyncApplyHooks(workspace, progress), progress)
-        # known: tiles left out, because more of the same logs came before; apart: flights that could not be
-        # merged with those here; unnamed: SHA-256 of photos that no flight here names, which were skipped
+        # key, is_new: public key of box, believed from this bundle on; known: tiles left out, because more of
+        # the same logs came before; apart: flights that could not be merged with those here; unnamed: SHA-256
+        # of photos that no flight here names, which were skipped
         answer = {
             "sent": 0,
             "left": 0,
             "box": read.box,
             "bundle_id": read.bundle_id,
+            "key": read.key,
+            "is_new": read.is_new,
             "flights": list(read.applied.flights),
             "tiles": read.tiles,
             "known": read.known,
@@ -359,6 +363,15 @@ def read_bundle_command(*, data_dir: str | None, path: Path) -> Output:
                 tiles=_count_tiles(read.tiles - read.known),
             )
         ]
+        if read.is_new:
+            lines.append(
+                _(
+                    "first bundle of {box}: its key {key} is believed from now on; compare it with the one "
+                    "that 'flycam audit verify' prints there",
+                    box=read.box,
+                    key=read.key,
+                )
+            )
         if read.known:
             lines.append(
                 ngettext(

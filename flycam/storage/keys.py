@@ -380,8 +380,18 @@ def format_account_node_key(account: str) -> str:
     return f"{format_node_account_prefix()}accounts/{_short_id(account)}"
 
 
+def format_node_key(origin: str) -> str:
+    """Return the key of the object that holds a node's public key, and its name."""
+    return f"{format_node_key_prefix()}{derive_node_id(origin)}"
+
+
+def format_node_key_prefix() -> str:
+    """Return the prefix of the public keys of nodes."""
+    return f"{format_node_account_prefix()}keys/"
+
+
 def format_node_account_prefix() -> str:
-    """Return the prefix of the assignments of accounts to nodes.
+    """Return the prefix of what nodes' names belong to: accounts and public keys.
 
     Each object holds a name.
     """

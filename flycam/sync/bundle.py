@@ -1,9 +1,9 @@
-"""Bundles: an exchange as files on a USB stick, written in parts.
+"""Bundles: an exchange as files on a USB stick, signed and written in parts.
 
 Written incrementally, read whole or not at all (docs/formats/bundle.md).
 
-    write: cursor -> offer -> its bytes in parts
-    read:  parts verified -> manifest -> `exchange_import.import_exchange`
+    write: cursor -> offer -> its seal -> its bytes in parts
+    read:  seal -> parts verified -> manifest -> key of its node -> `exchange_import.import_exchange`
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ from flycam.sync.exchange_import import (
     find_outdated_mosaics,
     import_exchange,
 )
+from flycam.sync.node_keys import BundleSeal, require_node_key, seal_bundle
 from flycam.sync.step_planner import StepPlanner
 from flycam.workspace import Workspace
 
@@ -56,8 +57,8 @@ from flycam.workspace import Workspace
 #
 # Each file begins with a header:
 #
-#     magic "FCBNDL1\n" · bundle id 32 bytes · number u32 · count u32 · payload bytes u64
-#     · SHA-256 of the payload · CRC-32 of all before u32, little-endian; then the payload
+#     magic "FCBNDL1\n" · bundle id 32 bytes · public key 32 · signature 64 · number u32 · count u32
+#     · payload bytes u64 · SHA-256 of the payload · CRC-32 of all before u32, little-endian; then the payload
 #
 # Part 1 is FILE, part n is FILE.00n. A part is written under a temporary name, synced and renamed, so that it
 # is whole or absent; part 1 comes last.
@@ -66,7 +67,7 @@ from flycam.workspace import Workspace
 FAT32_BYTES = (1 << 32) - 1
 """The largest file that FAT32 holds."""
 
-_HEADER = struct.Struct("<8s32sIIQ32s")
+_HEADER = struct.Struct("<8s32s32s64sIIQ32s")
 _CRC = struct.Struct("<I")
 PART_HEADER_BYTES = _HEADER.size + _CRC.size
 _MAGIC = b"FCBNDL1\n"
@@ -78,7 +79,7 @@ _UNFINISHED_SUFFIX = ".writing"
 class PartHeader:
     """Header of a part; sha256 is of its payload."""
 
-    bundle_id: str
+    seal: BundleSeal
     number: int
     count: int
     size_bytes: int
@@ -124,13 +125,14 @@ def plan_part_sizes(total_bytes: int, part_bytes: int) -> list[int]:
 
 def encode_part_header(head: PartHeader) -> bytes:
     """Encode a part's header."""
-    ids = bytes.fromhex(head.bundle_id), bytes.fromhex(head.sha256)
-    packed = _HEADER.pack(_MAGIC, ids[0], head.number, head.count, head.size_bytes, ids[1])
+    seal = [bytes.fromhex(one) for one in (head.seal.bundle_id, head.seal.key, head.seal.signature)]
+    sha256 = bytes.fromhex(head.sha256)
+    packed = _HEADER.pack(_MAGIC, *seal, head.number, head.count, head.size_bytes, sha256)
     return packed + _CRC.pack(zlib.crc32(packed))
 
 
 def decode_part_header(data: bytes, path: Path) -> PartHeader:
-    """Decode a part's header; SourceUnreadable if `data` is not one."""
+    """Decode a part's header; SourceUnreadable if `data` is not one, or its seal is not valid."""
     packed = data[: _HEADER.size]
     # zeros are what a stick holds that was pulled out before its data were flushed
     is_blank = not any(data)
@@ -140,17 +142,24 @@ def decode_part_header(data: bytes, path: Path) -> PartHeader:
         )
     if is_blank or len(data) < PART_HEADER_BYTES:
         raise _build_damaged_error(path)
-    __, bundle_id, number, count, size, sha256 = _HEADER.unpack(packed)
+    __, bundle_id, key, signature, number, count, size, sha256 = _HEADER.unpack(packed)
     is_whole = _CRC.unpack_from(data, _HEADER.size)[0] == zlib.crc32(packed)
     if not is_whole or not 1 <= number <= count <= _MAX_PARTS:
         raise _build_damaged_error(path)
-    return PartHeader(
-        bundle_id=bundle_id.hex(), number=number, count=count, size_bytes=size, sha256=sha256.hex()
-    )
+    seal = BundleSeal(bundle_id=bundle_id.hex(), key=key.hex(), signature=signature.hex())
+    if not seal.is_valid:
+        raise SourceUnreadable(
+            _(
+                "{path}: its signature is missing or wrong, so it is not as a node wrote it; write it again "
+                "on the node it comes from",
+                path=path,
+            )
+        )
+    return PartHeader(seal=seal, number=number, count=count, size_bytes=size, sha256=sha256.hex())
 
 
 def write_parts(
-    path: Path, bundle_id: str, blocks_from: Callable[[int], Iterator[bytes]], sizes: list[int]
+    path: Path, seal: BundleSeal, blocks_from: Callable[[int], Iterator[bytes]], sizes: list[int]
 ) -> int:
     """Write a stream as parts of these payload sizes; return how many were written.
 
@@ -165,9 +174,9 @@ def write_parts(
         _remove_unfinished(path)
         for number, size in enumerate(sizes, start=1):
             target, count = locate_part(path, number), len(sizes)
-            if not _is_complete(target, (bundle_id, number, count, size)):
+            if not _is_complete(target, (seal, number, count, size)):
                 scratch = target.with_name(f"{target.name}{_UNFINISHED_SUFFIX}")
-                _write_part(scratch, bundle_id, number, count, _take(blocks_from(start), size))
+                _write_part(scratch, seal, number, count, _take(blocks_from(start), size))
                 # part 1 is moved into place last: without it the bundle does not open
                 if number == 1:
                     first = scratch
@@ -201,7 +210,7 @@ class BundleParts(ExchangeSource):
                 )
             first = _verify_part(path, 1, None)
             others = [_verify_part(locate_part(path, n), n, first) for n in range(2, first.count + 1)]
-        self.bundle_id = first.bundle_id
+        self.seal = first.seal
         super().__init__(
             path,
             [
@@ -225,7 +234,7 @@ def _take(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
         size -= len(block)
 
 
-def _write_part(scratch: Path, bundle_id: str, number: int, count: int, blocks: Iterable[bytes]) -> None:
+def _write_part(scratch: Path, seal: BundleSeal, number: int, count: int, blocks: Iterable[bytes]) -> None:
     digest, size = hashlib.sha256(), 0
     with create_regular(scratch) as file:
         file.write(bytes(PART_HEADER_BYTES))
@@ -234,9 +243,7 @@ def _write_part(scratch: Path, bundle_id: str, number: int, count: int, blocks: 
             size += len(data)
             file.write(data)
         file.seek(0)
-        head = PartHeader(
-            bundle_id=bundle_id, number=number, count=count, size_bytes=size, sha256=digest.hexdigest()
-        )
+        head = PartHeader(seal=seal, number=number, count=count, size_bytes=size, sha256=digest.hexdigest())
         file.write(encode_part_header(head))
 
 
@@ -260,13 +267,13 @@ def _remove_older(path: Path, count: int) -> None:
         number += 1
 
 
-def _is_complete(path: Path, wanted: tuple[str, int, int, int]) -> bool:
+def _is_complete(path: Path, wanted: tuple[BundleSeal, int, int, int]) -> bool:
     """Return True if a part exists as it would be written now."""
     try:
         head, is_whole = _read_part(path)
     except (OSError, SourceUnreadable):
         return False
-    return is_whole and (head.bundle_id, head.number, head.count, head.size_bytes) == wanted
+    return is_whole and (head.seal, head.number, head.count, head.size_bytes) == wanted
 
 
 def _verify_part(path: Path, number: int, first: PartHeader | None) -> PartHeader:
@@ -281,11 +288,7 @@ def _verify_part(path: Path, number: int, first: PartHeader | None) -> PartHeade
                 count=head.count,
             )
         )
-    if first is not None and (head.bundle_id, head.number, head.count) != (
-        first.bundle_id,
-        number,
-        first.count,
-    ):
+    if first is not None and (head.seal, head.number, head.count) != (first.seal, number, first.count):
         raise SourceUnreadable(
             _(
                 "{path}: belongs to another bundle than the first part; copy all parts of "
@@ -385,12 +388,14 @@ _MAX_MANIFEST_BYTES = 1 << 30
 class BundleWriteReport:
     """Contents of a written bundle.
 
+    key      public key that signed it
     written  parts that were not there already
     readers  nodes whose receipts allowed the rest to be left out
     skipped  keys of objects that are lost or damaged here and therefore missing from the bundle
     """
 
     bundle_id: str
+    key: str
     flights: int
     tiles: int
     originals: int
@@ -418,13 +423,15 @@ class Receipt:
 class BundleReadReport:
     """Result of reading a bundle.
 
-    box      node that wrote it
+    box      node that wrote it; key: its public key, believed from this bundle on if is_new
     tiles    in it; known: those that were skipped because a later state of their logs had been imported
     receipt  file that tells the writer so; None if the stick could not be written
     """
 
     bundle_id: str
     box: str
+    key: str
+    is_new: bool
     tiles: int
     applied: ApplyReport
     receipt: Path | None
@@ -464,10 +471,12 @@ def write_bundle(
     cursor = _intersect_cursors(one.cursor for one in receipts)
     offered = StepPlanner(node, originals=includes_originals).build_bundle(cursor)
     sizes = plan_part_sizes(offered.size_bytes, part_bytes)
-    written = write_parts(path, offered.head_sha256, offered.blocks, sizes)
+    seal = seal_bundle(node, offered.head_sha256)
+    written = write_parts(path, seal, offered.blocks, sizes)
     kinds = [item.kind for item in offered.manifest.items]
     return BundleWriteReport(
-        bundle_id=offered.head_sha256,
+        bundle_id=seal.bundle_id,
+        key=seal.key,
         flights=kinds.count(ObjectKind.RECORDS),
         tiles=kinds.count(ObjectKind.TILE),
         originals=kinds.count(ObjectKind.ORIGINAL),
@@ -487,12 +496,13 @@ def read_bundle(
 ) -> BundleReadReport:
     """Import the bundle at `path`, verified before anything is written; idempotent.
 
-    Leaves a receipt beside the bundle, from which `write_bundle` continues. Raises SourceUnreadable (a part
-    is missing, damaged or foreign; nothing was changed), StoreConflict (two nodes of one name),
+    Leaves a receipt beside the bundle, from which `write_bundle` continues. The key of a node that was not
+    known is believed once its manifest reads, whatever the rest is. Raises SourceUnreadable (a part is
+    missing, damaged, foreign or not signed; nothing was changed), StoreConflict (two nodes of one name),
     FlightBusy, StorageFailed (run again: it completes).
     """
     with BundleParts(path) as parts:
-        manifest, start = read_manifest(parts, _MAX_MANIFEST_BYTES)
+        manifest, start = read_manifest(parts, _MAX_MANIFEST_BYTES, parts.seal.bundle_id)
         if manifest.box == node.box:
             raise SourceUnreadable(
                 _(
@@ -503,12 +513,15 @@ def read_bundle(
                     box=node.box,
                 )
             )
+        is_new = require_node_key(node, manifest.box, parts.seal.key, path)
         older = find_outdated_mosaics(node, manifest)
         taken = import_exchange(node, parts, manifest, start, hooks, progress)
     tiles = [item.tile.mosaic_id for item in manifest.items if item.kind is ObjectKind.TILE and item.tile]
     return BundleReadReport(
-        bundle_id=parts.bundle_id,
+        bundle_id=parts.seal.bundle_id,
         box=manifest.box,
+        key=parts.seal.key,
+        is_new=is_new,
         tiles=len(tiles),
         applied=taken,
         receipt=_write_receipt(node, path, manifest.box),

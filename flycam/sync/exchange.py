@@ -116,6 +116,7 @@ KeySegment = Annotated[str, require_key_segment]
 HexDigits = Annotated[str, require_hex_digits]
 Sha256 = Annotated[str, partial(require_hex_digits, digits=64)]
 ShortHash = Annotated[str, partial(require_hex_digits, digits=32)]
+PublicKey = Annotated[str, partial(require_hex_digits, digits=64)]
 Count = Annotated[int, require_count]
 
 
@@ -661,7 +662,7 @@ Head = Annotated[str, partial(require_hex_digits, digits=HEAD_DIGITS)]
 class InventoryQuery:
     """Names of objects here, of which a peer may lack some.
 
-    box        this node
+    box        this node; key: its public key, in the first query of a round
     mosaics    live mosaics, whose cursors are asked
     records    SHA-256 of records: the peer drops those of this node that are not named; None: it drops none
     terrain    ids; originals: SHA-256
@@ -669,6 +670,7 @@ class InventoryQuery:
     """
 
     box: Name
+    key: PublicKey = ""
     mosaics: tuple[KeySegment, ...] = ()
     records: tuple[HexDigits, ...] | None = None
     terrain: tuple[KeySegment, ...] = ()
@@ -871,17 +873,23 @@ class ExchangeSource:
         return self._open[1].read(size)
 
 
-def read_manifest(source: ExchangeSource, max_bytes: int) -> tuple[ExchangeManifest, int]:
+def read_manifest(
+    source: ExchangeSource, max_bytes: int, head_sha256: str | None = None
+) -> tuple[ExchangeManifest, int]:
     """Return the manifest and the offset of the first object; SourceUnreadable.
 
-    max_bytes  the largest manifest, decompressed
+    max_bytes    the largest manifest, decompressed
+    head_sha256  SHA-256 that length and manifest must have, checked before they are decoded
     """
-    (length,) = _LENGTH.unpack(source.read(0, _LENGTH.size))
+    (length,) = _LENGTH.unpack(head := source.read(0, _LENGTH.size))
     if length > max_bytes:
         raise build_hash_mismatch_error(source.path)
     start = _LENGTH.size + length
+    packed = source.read(_LENGTH.size, length)
+    if head_sha256 not in (None, hashlib.sha256(head + packed).hexdigest()):
+        raise build_hash_mismatch_error(source.path)
     try:
-        plain = decompress_bounded(source.read(_LENGTH.size, length), max_bytes)
+        plain = decompress_bounded(packed, max_bytes)
     except DECODE_ERRORS as error:
         raise build_hash_mismatch_error(source.path) from error
     manifest = decode_manifest(plain, str(source.path))

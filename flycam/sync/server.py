@@ -70,6 +70,7 @@ from flycam.sync.exchange import (
     to_values,
 )
 from flycam.sync.exchange_import import ApplyHooks, ApplyReport, SyncApplyHooks, import_exchange
+from flycam.sync.node_keys import bind_node_key
 from flycam.sync.reference_feed import (
     ITEM_NAME_DIGITS,
     MAX_FEED_ITEMS_PER_REQUEST,
@@ -91,15 +92,15 @@ def answer_inventory_query(
     node: Workspace,
     question: Mapping[str, Any],
     feed_state: str,
-    check_node_name: Callable[[str], None] = lambda _box: None,
+    identify: Callable[[InventoryQuery], None] = lambda _query: None,
 ) -> dict[str, Any]:
     """Return the values of an `InventoryAnswer` to those of an `InventoryQuery`.
 
-    feed_state       of the reference data that there are for the node
-    check_node_name  raises AccessDenied if the account does not act for the node of this name
+    feed_state  of the reference data that there are for the node
+    identify    raises AccessDenied if the account does not act for the node that asks
 
-    Raises SourceUnreadable for a node of another version, or with this one's name, and what
-    `check_node_name` raises.
+    Raises SourceUnreadable for a node of another version, or with this one's name, and what `identify`
+    raises.
     """
     require_exchange_format(question.get("format"), node.box)
     try:
@@ -112,7 +113,7 @@ def answer_inventory_query(
         raise SourceUnreadable(
             _("{box}: both nodes carry this name; give one a name of its own with FLYCAM_BOX", box=node.box)
         )
-    check_node_name(query.box)
+    identify(query)
     taken = read_peer_cursors(node.store, query.box)
     logs = {keys.derive_log_id(query.box, one) for one in query.mosaics}
     active = select_active_purges(node.catalog.retention.list_for_originals(query.originals))
@@ -191,7 +192,8 @@ def _list_missing_records(node: Workspace, query: InventoryQuery) -> list[str]:
 # -- Binding of accounts to node names -------------------------------------------------------------
 #
 # Stored both ways at first contact. A node names itself in its messages, and only its token identifies it:
-# without the binding, a stolen token could act in the name of every node.
+# without the binding, a stolen token could act in the name of every node. With the name goes the key that
+# signs its bundles.
 
 
 class NodeIdentities:
@@ -234,6 +236,15 @@ class NodeIdentities:
                     )
                 )
             self._read_or_bind(keys.format_account_node_key(account), box)
+
+    def bind_key(self, account: str, box: str, key: str, *, is_proven: bool) -> None:
+        """Note a node's public key, "" if it states none (`bind_node_key`).
+
+        is_proven  the account is this node's: then the key replaces one known before
+        """
+        if key:
+            with self._lock:
+                bind_node_key(self._node, box, key, account, replaces=is_proven)
 
     def _read_or_bind(self, key: str, name: str) -> str:
         """Return the name under a key, set to `name` if there was none."""
@@ -520,6 +531,12 @@ class StepReceiver:
         if visitor.account is not None and visitor.account.role is Role.BOX:
             self._speakers.require(visitor.name, name)
 
+    def identify(self, visitor: Principal, query: InventoryQuery) -> None:
+        """Require that a node asks in its own name, and note its key. Raises AccessDenied."""
+        self.require_node_name(visitor, query.box)
+        is_proven = visitor.account is not None and visitor.account.role is Role.BOX
+        self._speakers.bind_key(visitor.name, query.box, query.key, is_proven=is_proven)
+
     def take(self, visitor: Principal, path: Path) -> ApplyReport:
         """Import a step that arrived whole.
 
@@ -551,10 +568,9 @@ def query_missing_objects(
     Also how far its logs were imported, and the state of the reference feed for it (`/api/sync/common`).
     """
     arrivals = _get_receiver(request)
-    require_peer_name = partial(arrivals.require_node_name, principal)
     workspace = get_services(request).workspace
     feed_state = compute_feed_state(workspace, principal.access_policy)
-    answer = answer_inventory_query(workspace, question, feed_state, require_peer_name)
+    answer = answer_inventory_query(workspace, question, feed_state, partial(arrivals.identify, principal))
     arrivals.audit_visit(principal, str(question["box"]))
     return answer
 

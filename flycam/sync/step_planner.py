@@ -49,6 +49,7 @@ from flycam.sync.exchange import (
     require_log_covers,
     require_same_log,
 )
+from flycam.sync.node_keys import get_own_key
 from flycam.sync.records import (
     FlightRecords,
     compute_record_delta,
@@ -696,6 +697,7 @@ class StepPlanner:
         """Return the first query to the peer."""
         return InventoryQuery(
             box=self._node.box,
+            key=get_own_key(self._node),
             mosaics=tuple(sorted(one.mosaic_id for one, __ in self._ends)),
             records=tuple(sorted(self._records.names)),
         )

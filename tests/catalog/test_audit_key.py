@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from flycam.catalog.audit_key import AuditKey, Signer, encode_signed_line, is_public_key, is_signed
+from flycam.catalog.audit_key import (
+    AuditKey,
+    Signer,
+    encode_signed_line,
+    is_message_signed,
+    is_public_key,
+    is_signed,
+)
 
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
@@ -44,6 +51,14 @@ def test_a_signature_is_of_one_line_and_one_key(signer: Signer, tmp_path: Path) 
         assert not is_signed(key, 17, DIGEST, signature) and not is_public_key(key)
     assert is_public_key(signer.public)
     assert encode_signed_line(1, "2") != encode_signed_line(12, "")
+
+
+def test_a_signed_message_is_no_line(signer: Signer) -> None:
+    signature = signer.sign_message(b"flycam bundle\n" + DIGEST.encode())
+    assert is_message_signed(signer.public, b"flycam bundle\n" + DIGEST.encode(), signature)
+    assert not is_message_signed(signer.public, b"flycam bundle\n", signature)
+    assert not is_signed(signer.public, 17, DIGEST, signature)
+    assert is_message_signed(signer.public, encode_signed_line(17, DIGEST), signer.sign(17, DIGEST))
 
 
 def test_the_key_read_again_is_the_same(signer: Signer, tmp_path: Path) -> None:

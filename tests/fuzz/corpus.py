@@ -53,6 +53,7 @@ from tests.ingest.telemetry import (
     test_klv_universal,
     test_ulog,
 )
+from tests.sync.seals import sealed
 
 TILE = TileId(z=20, x=830_001, y=465_001)
 _HEX, _HALF = "ab" * 32, "cd" * 16
@@ -215,7 +216,7 @@ def part_of(payload: bytes) -> bytes:
     """The only part of a bundle, whole."""
     length = int.from_bytes(payload[:4], "little")
     head = PartHeader(
-        bundle_id=hashlib.sha256(payload[: 4 + length]).hexdigest(),
+        seal=sealed(payload[: 4 + length]),
         number=1,
         count=1,
         size_bytes=len(payload),
@@ -236,7 +237,14 @@ def sync() -> list[bytes]:
     before it is compressed, 9 compressed."""
     thing = {"kind": "terrain", "name": "dem.tif", "sha256": _HEX, "size_bytes": 10, "at_ns": 1}
     listing = {"state": _HEX[:32], "box": "p", "items": [thing]}
-    question = {"format": EXCHANGE_FORMAT, "box": "field", "records": [_HEX], "terrain": [], "originals": []}
+    question = {
+        "format": EXCHANGE_FORMAT,
+        "box": "field",
+        "key": _HEX,
+        "records": [_HEX],
+        "terrain": [],
+        "originals": [],
+    }
     plain = [
         json.dumps(_RECORDS).encode(),
         encode_manifest(_manifest(b"{}")),

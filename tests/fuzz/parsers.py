@@ -78,7 +78,7 @@ def _read_bundle(data: bytes) -> None:
     path = _folder() / "field.fcb"
     path.write_bytes(data[1:] if data[:1] == b"\0" else part_of(data[1:]))
     with suppress(FlycamError), BundleParts(path) as parts:
-        exchange.read_manifest(parts, 1 << 20)
+        exchange.read_manifest(parts, 1 << 20, parts.seal.bundle_id)
 
 
 def _read_headers(data: bytes) -> None:

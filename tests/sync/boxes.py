@@ -244,12 +244,13 @@ class Box:
         )
 
 
-def new_box(folder: Path, name: str, *, is_wary: bool = False) -> Box:
-    """An empty box called `name`."""
+def new_box(folder: Path, name: str, key: Path | None = None, *, is_wary: bool = False) -> Box:
+    """An empty box called `name`; it signs with the key in this file (None: one of its own)."""
+    path = folder / f"{name}-{next(_fresh)}.db"
     return Box(
         Workspace(
             store=MemoryStore(),
-            catalog=open_catalog(f"sqlite:///{folder}/{name}-{next(_fresh)}.db"),
+            catalog=open_catalog(f"sqlite:///{path}", key or path.with_suffix(".key")),
             box=name,
             cache_dir=folder,
             clock_ns=lambda: 0,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +17,13 @@ from flycam.sync.bundle import (
     plan_part_sizes,
     write_parts,
 )
+from flycam.sync.node_keys import BundleSeal
+from tests.sync.seals import sealed
 
-ID = hashlib.sha256(b"a bundle").hexdigest()
-OTHER = hashlib.sha256(b"another").hexdigest()
 DATA = bytes(range(250)) * 3
+
+
+ID, OTHER = sealed(b"a bundle"), sealed(b"another")
 
 
 def blocks(data: bytes, size: int, start: int) -> Iterator[bytes]:
@@ -28,10 +31,10 @@ def blocks(data: bytes, size: int, start: int) -> Iterator[bytes]:
 
 
 def written(
-    path: Path, data: bytes = DATA, *, payload: int = 200, bundle_id: str = ID, block: int = 77
+    path: Path, data: bytes = DATA, *, payload: int = 200, seal: BundleSeal = ID, block: int = 77
 ) -> int:
     sizes = plan_part_sizes(len(data), payload + PART_HEADER_BYTES)
-    return write_parts(path, bundle_id, partial(blocks, data, block), sizes)
+    return write_parts(path, seal, partial(blocks, data, block), sizes)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -40,10 +43,10 @@ def test_what_is_written_is_read_back_wherever_it_was_cut(
     tmp_path: Path, data: bytes, payload: int, block: int
 ) -> None:
     path = tmp_path / "out.fcb"
-    bundle_id = hashlib.sha256(data).hexdigest()  # other bytes are another bundle
-    written(path, data, payload=payload, block=block, bundle_id=bundle_id)
+    seal = sealed(data)  # other bytes are another bundle
+    written(path, data, payload=payload, block=block, seal=seal)
     with BundleParts(path) as parts:
-        assert (parts.bundle_id, parts.size_bytes) == (bundle_id, len(data))
+        assert (parts.seal, parts.size_bytes) == (seal, len(data))
         assert parts.read(0, len(data)) == data
         middle = len(data) // 2
         assert parts.read(middle, len(data) - middle) == data[middle:]
@@ -71,7 +74,7 @@ def test_a_changed_or_cut_byte_is_refused_by_the_name_of_its_part(tmp_path: Path
 def test_a_part_of_another_bundle_or_in_another_place_is_refused(tmp_path: Path) -> None:
     path, other = tmp_path / "out.fcb", tmp_path / "other.fcb"
     written(path)
-    written(other, bundle_id=OTHER)
+    written(other, seal=OTHER)
     second = locate_part(path, 2).read_bytes()
     locate_part(path, 2).write_bytes(locate_part(other, 2).read_bytes())
     with pytest.raises(SourceUnreadable, match="another bundle"):
@@ -80,6 +83,29 @@ def test_a_part_of_another_bundle_or_in_another_place_is_refused(tmp_path: Path)
     locate_part(path, 3).write_bytes(second)
     with pytest.raises(SourceUnreadable, match=r"out\.fcb\.003: "):
         BundleParts(path)
+
+
+def test_parts_signed_by_another_key_are_written_again_and_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "out.fcb"
+    assert written(path) == 4
+    foreign = locate_part(path, 2).read_bytes()
+    assert written(path, seal=sealed(b"a bundle", bytes(range(32)))) == 4
+    locate_part(path, 2).write_bytes(foreign)
+    with pytest.raises(SourceUnreadable, match=r"out\.fcb\.002: "):
+        BundleParts(path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"signature": "00" * 64}, {"key": "00" * 32}, {"bundle_id": OTHER.bundle_id}]
+)
+def test_a_part_whose_signature_is_missing_or_of_something_else_is_refused_and_not_kept(
+    tmp_path: Path, wrong: dict[str, str]
+) -> None:
+    path = tmp_path / "out.fcb"
+    written(path, seal=replace(ID, **wrong))
+    with pytest.raises(SourceUnreadable, match=r"out\.fcb: "):
+        BundleParts(path)
+    assert written(path) == 4
 
 
 def test_writing_goes_on_where_it_was_stopped(tmp_path: Path) -> None:

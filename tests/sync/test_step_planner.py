@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from collections.abc import Mapping
@@ -10,10 +11,12 @@ import pytest
 import zstandard
 
 from flycam.errors import SourceUnreadable
+from flycam.storage import keys
 from flycam.sync.client import to_request_body
-from flycam.sync.exchange import ExchangeOffer, InventoryAnswer, parse_peer_answer
+from flycam.sync.exchange import ExchangeOffer, InventoryAnswer, ObjectKind, parse_peer_answer
 from flycam.sync.server import answer_inventory_query, import_step, open_step
 from flycam.sync.step_planner import StepPlanner
+from tests.suites.catalog_suite import photo_of
 from tests.sync.boxes import Box, new_box
 
 
@@ -24,6 +27,17 @@ def steps_of(box: Box, province: Box, target: int = 6000) -> list[ExchangeOffer]
     answer = answer_inventory_query(province.workspace, question, "test")
     planner.note_missing(parse_peer_answer(InventoryAnswer, answer, "wire"))
     return list(planner.steps(lambda: target))
+
+
+def test_the_key_of_a_box_goes_with_the_first_question_of_a_round(tmp_path: Path) -> None:
+    box = new_box(tmp_path, "field")
+    box.lay({0})
+    photo = photo_of(0)
+    box.workspace.store.put(keys.format_original_key(hashlib.sha256(photo).hexdigest()), photo)
+    planner = StepPlanner(box.workspace, originals=True)
+    assert planner.build_query().key == box.catalog.audit.key() != ""
+    others = [*planner.build_name_queries(ObjectKind.ORIGINAL, ())]
+    assert [one.key for one in others] == [""]
 
 
 @pytest.mark.parametrize(

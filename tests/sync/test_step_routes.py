@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from flycam.catalog.access import hash_token
-from flycam.errors import AccessDenied, StoreUnavailable
+from flycam.errors import AccessDenied, StoreConflict, StoreUnavailable
 from flycam.http.client import ServerConnection
 from flycam.model.access import Account, Role
 from flycam.storage import keys
@@ -200,3 +200,47 @@ def test_bytes_that_came_changed_are_sent_again(address: str) -> None:
         other = hashlib.sha256(body).hexdigest()
         assert client.put(f"/api/sync/steps/{other}", content=body).status_code == 422
         assert client.put("/api/sync/steps/xyz", content=body).status_code == 400
+
+
+def test_the_account_of_a_box_proves_its_key_and_an_administrator_only_a_first_one(
+    address: str, province: Box, field: Box, tmp_path: Path
+) -> None:
+    def known() -> str:
+        return province.workspace.store.get(keys.format_node_key("field")).decode().partition(" ")[0]
+
+    anew = new_box(tmp_path, "field")
+    anew.lay({0, 1, 2})
+    sync(field, address, TOKENS[Role.ADMIN])
+    first = field.catalog.audit.key()
+    assert known() == first != ""
+    sync(anew, address, TOKENS[Role.ADMIN])
+    assert known() == first
+    with pytest.raises(StoreConflict):
+        province.read(anew.write(tmp_path))
+    for _ in range(2):
+        sync(anew, address)
+        assert known() == anew.catalog.audit.key() != first
+    assert province.read(anew.write(tmp_path)).is_new is False
+    with pytest.raises(StoreConflict):
+        province.read(field.write(tmp_path))
+    lines = [one for one in province.catalog.audit.lines() if one.what == "box key"]
+    assert [(one.who, one.subject, one.detail.partition(",")[0]) for one in lines] == [
+        ("admin", "field", first),
+        ("box", "field", known()),
+    ]
+
+
+def test_another_boxs_account_brings_no_key_for_a_name(
+    address: str, province: Box, field: Box, tmp_path: Path
+) -> None:
+    sync(field, address)
+    stolen = other_account(province, "box-2")
+    sync(new_box(tmp_path, "field-2"), address, stolen)
+    with pytest.raises(AccessDenied):
+        sync(new_box(tmp_path, "field"), address, stolen)
+    stored = province.workspace.store.get(keys.format_node_key("field"))
+    assert stored == f"{field.catalog.audit.key()} field".encode()
+    question = {"format": 1, "box": "field", "key": "ab" * 31}
+    headers = {"Authorization": f"Bearer {TOKENS[Role.BOX]}"}
+    assert httpx.post(f"{address}/api/sync", json=question, headers=headers, timeout=60).status_code == 422
+    assert province.workspace.store.get(keys.format_node_key("field")) == stored

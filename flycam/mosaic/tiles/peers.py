@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from types import MappingProxyType
@@ -22,6 +23,7 @@ import cv2
 import numpy as np
 import zstandard
 
+from flycam.catalog.audit_key import is_public_key
 from flycam.errors import StoreConflict, TileCorrupt
 from flycam.geometry.grid import TILE_SIZE_PX, TileId
 from flycam.messages import _
@@ -299,12 +301,22 @@ def verify_peer_object(key: str, data: bytes) -> bool:
         return True
     if key.startswith(keys.format_peer_records_prefix()):
         return key.endswith(f"/{hashlib.sha256(data).hexdigest()}")
+    if key.startswith(keys.format_node_key_prefix()):
+        return _is_node_key(key, data)
     if key.startswith(keys.format_node_account_prefix()):
         return _is_name(data)
     if not key.startswith(keys.format_peer_placements_prefix()):
         return not data  # a cursor or a mark is all in its key
     _parse_placements(data)
     return True
+
+
+def _is_node_key(key: str, data: bytes) -> bool:
+    """Return True if this is `PUBLIC-KEY NAME` of the node that the key names."""
+    with suppress(UnicodeDecodeError):
+        public, __, name = data.decode().partition(" ")
+        return is_public_key(public) and key == keys.format_node_key(name)
+    return False
 
 
 def _is_name(data: bytes) -> bool:
