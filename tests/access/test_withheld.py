@@ -28,7 +28,7 @@ from flycam.access.policy import UNRESTRICTED
 from flycam.access.restrictions import (
     add_restricted_area,
 )
-from flycam.catalog.access import hash_token
+from flycam.catalog.access import RestrictedArea, hash_token
 from flycam.geometry.grid import (
     TileId,
     compute_pixel_centres,
@@ -39,6 +39,7 @@ from flycam.geometry.grid import (
 )
 from flycam.http.guards import Services
 from flycam.model.access import Role
+from flycam.model.records import AuditEntry
 from flycam.sync.reference_feed import ITEM_NAME_DIGITS, build_feed
 from tests.serve.running import running
 from tests.serve.secret import BARRACKS, MARK, TOKENS, Secret, make_secret, shows_secret
@@ -55,6 +56,20 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Secret:
     house = make_secret(root)
     restrict(house, root)
     return house
+
+
+def restrict_ground(house: Secret, ground: shapely.Polygon) -> None:
+    area = RestrictedArea(
+        area_id="area-far",
+        name="Kho",
+        roles=frozenset({Role.ADMIN}),
+        sha256="0" * 64,
+        added_ns=1,
+        wkb=shapely.to_wkb(ground),
+        bounds_lonlat_deg=ground.bounds,
+    )
+    entry = AuditEntry(who="x", what="restricted add", subject=area.area_id, detail="", at_ns=1)
+    house.workspace.catalog.restrictions.put(area, entry)
 
 
 def restrict(house: Secret, root: Path, roles: str = "admin", name: str = "Doanh trại") -> None:
@@ -309,6 +324,25 @@ def test_a_pixel_of_it_is_refused_and_one_beside_it_is_told(viewer: httpx.Client
         asked = {"flight": secret.world.after, "lon": lon, "lat": lat}
         assert viewer.get("/api/pixel", params=asked, headers=by(Role.ADMIN)).json()["source_sha256"]
         assert viewer.get("/api/pixel", params=asked).status_code == (403 if is_inside else 200)
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a place is refused before it is looked for")
+@pytest.mark.parametrize("path", ["/api/pixel", "/api/oblique"])
+def test_ground_that_nobody_flew_tells_nothing_of_what_is_restricted_there(secret: Secret, path: str) -> None:
+    """Else whoever asks for place after place draws the areas that `/api/restricted` keeps from them."""
+    far = shapely.box(LON + 0.3, LAT + 0.3, LON + 0.31, LAT + 0.31)
+    restrict_ground(secret, far)
+    asked = {"flight": secret.world.after, "event": REAL, "lat": LAT + 0.305}
+    with running(Services(workspace=secret.workspace)) as url:
+        told = [
+            httpx.get(
+                f"{url}{path}", params={**asked, "lon": LON + east}, headers=by(Role.VIEWER)
+            ).status_code
+            for east in (0.305, 0.355)
+        ]
+    if told[1] != 200:
+        pytest.fail(f"{told}: not understood")
+    assert told[0] == told[1]
 
 
 def test_a_mark_for_rescuers_stands_and_its_photo_does_not(viewer: httpx.Client) -> None:
