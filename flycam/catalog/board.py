@@ -497,12 +497,14 @@ class Boundaries:
 
         A boundary ends on the day from which a later boundary has the same code, or holds its inner point: so
         communes that were merged into another end too. An exercise's communes end no real ones, and real ones
-        end none of an exercise. Raises BoundaryInvalid for an unreadable polygon.
+        end none of an exercise. Clips that a redrawn boundary cut are made anew. Raises BoundaryInvalid for
+        an unreadable polygon.
         """
         rows = [_row(commune) for commune in communes]
         # two concurrent imports would derive the ends without seeing each other's boundaries
         with self._database.write(alone_in=tables.communes) as connection:
             if rows:
+                _drop_clips_of_redrawn(connection, communes)
                 connection.execute(self._database.upsert(tables.communes), rows)
             update_valid_to(connection)
 
@@ -597,10 +599,11 @@ class Boundaries:
             )
         return found[0]
 
-    def editions(self) -> list[CommuneRecord]:
-        """Return every boundary of every date, by code and date."""
+    def editions(self, code: str | None = None) -> list[CommuneRecord]:
+        """Return every boundary of every date, by code and date; of one code if given."""
         c = tables.communes.c
-        return self._database.fetch(CommuneRecord, select(tables.communes).order_by(c.code, c.valid_from))
+        query = select(tables.communes).order_by(c.code, c.valid_from)
+        return self._database.fetch(CommuneRecord, query if code is None else query.where(c.code == code))
 
     def stamp(self) -> str:
         """Return a digest that changes whenever a boundary is added or redrawn."""
@@ -696,6 +699,14 @@ class Boundaries:
         query = select(c.code, c.valid_from).where(match_touching_boxes(tables.communes, bounds))
         with self._database.read() as connection:
             return {(row.code, row.valid_from) for row in connection.execute(query)}
+
+
+def _drop_clips_of_redrawn(connection: Connection, communes: Sequence[CommuneRecord]) -> None:
+    c, clips = tables.communes.c, tables.coverage.c
+    query = select(c.code, c.valid_from, c.wkb).where(c.code.in_({one.code for one in communes}))
+    before = {(row.code, row.valid_from): row.wkb for row in connection.execute(query)}
+    redrawn = {one.code for one in communes if before.get((one.code, one.valid_from), one.wkb) != one.wkb}
+    connection.execute(update(tables.coverage).where(clips.commune_code.in_(redrawn)).values(clip_key=None))
 
 
 def union_communes(communes: Sequence[CommuneRecord]) -> BaseGeometry:

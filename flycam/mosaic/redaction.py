@@ -35,6 +35,7 @@ from flycam.workspace import Workspace
 
 _MASK_ID = re.compile(r"mask-[0-9a-f]{8,40}")
 _MIN_AREA_PX = 4.0
+_ROUGH = "~"
 
 Point = tuple[float, float]
 
@@ -100,16 +101,18 @@ def update_redaction_footprints(workspace: Workspace, lines: Iterable[RedactionR
     """Compute missing footprints of redactions (None: of all); return their number.
 
     One for each placement of their photo. Where terrain is missing here, or damaged, none is computed, and
-    all that the photo shows stays hidden.
+    all that the photo shows stays hidden. So it does where the place is known roughly: what is mapped of an
+    oblique photo ends before it, so the rough ground is hidden besides.
     """
     redactions = workspace.catalog.redactions
     active = select_active_redactions(redactions.lines() if lines is None else lines)
     known = {(one.line_id, one.lay) for one in redactions.list_footprints(line.line_id for line in active)}
     found = [
-        RedactionFootprint(line_id=line.line_id, lay=pose.name, wkb=wkb)
+        ground
         for line in active
         for pose in _list_placements(workspace, line)
-        if (line.line_id, pose.name) not in known and (wkb := _ground_wkb(workspace, line, pose)) is not None
+        if known.isdisjoint({(line.line_id, pose.name), (line.line_id, f"{pose.name}{_ROUGH}")})
+        and (ground := _find_ground(workspace, line, pose)) is not None
     ]
     redactions.put_footprints(found)
     return len(found)
@@ -135,10 +138,13 @@ def _list_placements(workspace: Workspace, line: RedactionRecord) -> list[Ground
         return []
 
 
-def _ground_wkb(workspace: Workspace, line: RedactionRecord, projection: GroundProjection) -> bytes | None:
+def _find_ground(
+    workspace: Workspace, line: RedactionRecord, projection: GroundProjection
+) -> RedactionFootprint | None:
     """Return the ground of a redaction (lon/lat) with REDACTION_MARGIN_M around.
 
-    None where its terrain is not here, or its position not known.
+    Where its place is known roughly, with twice its error more, and under a name that no placement has. None
+    where its terrain is not here.
     """
     if projection.dem_id is None:
         return None
@@ -148,15 +154,14 @@ def _ground_wkb(workspace: Workspace, line: RedactionRecord, projection: GroundP
         return None
     polygon = shapely.get_coordinates(shapely.from_wkb(line.wkb))[:-1]
     points, error_m = project_polygon_to_ground(polygon, projection.interior, projection.exterior, terrain)
-    if (error_m >= MAX_ERROR_M).any():
-        # The position is not known.
-        return None
+    is_rough = bool((error_m >= MAX_ERROR_M).any())
     ground = shapely.Polygon()
     if len(points):
-        hull = shapely.MultiPoint(points[:, :2]).convex_hull.buffer(REDACTION_MARGIN_M)
+        around_m = REDACTION_MARGIN_M + (2.0 * float(error_m.max()) if is_rough else 0.0)
+        hull = shapely.MultiPoint(points[:, :2]).convex_hull.buffer(around_m)
         ground = shapely.transform(hull, lambda xy: to_lonlat(xy, projection.exterior.work_crs))
-    wkb: bytes = shapely.to_wkb(ground)
-    return wkb
+    lay = f"{projection.name}{_ROUGH}" if is_rough else projection.name
+    return RedactionFootprint(line_id=line.line_id, lay=lay, wkb=shapely.to_wkb(ground))
 
 
 def _polygon(corners: Sequence[Point], frame: FrameRecord) -> shapely.Polygon:

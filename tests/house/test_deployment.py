@@ -155,6 +155,18 @@ def test_every_container_writes_into_its_volumes_alone_and_has_no_privileges(com
     assert written <= set(made.split()), "a new volume takes its owner from the image"
 
 
+def test_no_container_is_given_anything_of_its_host_or_lets_in_without_a_password(
+    compose: dict[str, Any],
+) -> None:
+    shared = {"cgroup", "cgroup_parent", "device_cgroup_rules", "devices", "ipc", "pid", "userns_mode", "uts"}
+    elsewhere = {"configs", "env_file", "extends", "secrets", "volumes_from"}
+    for name, service in compose["services"].items():
+        assert not (shared | elsewhere) & set(service), name
+        ours = [one for one in service.get("volumes", []) if one.startswith((".", "/", "~"))]
+        assert ours == (["./incoming:/incoming:ro"] if name == "worker" else []), name
+        assert "POSTGRES_HOST_AUTH_METHOD" not in service["environment"], name
+
+
 def test_no_secret_has_a_default(compose: dict[str, Any]) -> None:
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     for value in re.findall(r"\$\{((?!\w+_IMAGE:)[^}]+)\}", text):

@@ -71,14 +71,24 @@ def make_secret(root: Path) -> Secret:
     return Secret(offering, _film(offering))
 
 
+def build_secret(root: Path, workspace: Workspace) -> Secret:
+    """One in a store and a catalogue of the caller's."""
+    with patch.object(worlds, "make_workspace", lambda _root: workspace):
+        return Secret(offering := _build_open(root), _film(offering))
+
+
 def _build(root: Path) -> Built:
+    return closed(_build_open(root))
+
+
+def _build_open(root: Path) -> Offering:
     with _painted():
         offering = build_offering(root, worlds.build_world)
     for role, token in TOKENS.items():
         add_account(offering.workspace, f"người {role.value}", role, token)
     _clip(offering, root)
     _mark(offering.workspace)
-    return closed(offering)
+    return offering
 
 
 def shows_secret(body: bytes) -> bool:

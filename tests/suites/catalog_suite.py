@@ -903,6 +903,24 @@ class CatalogSuite(ABC):
         with pytest.raises(ValueError, match="another flight"):
             catalog.boundaries.put_coverage("f2", rows)
 
+    def test_what_a_boundary_cut_is_not_kept_once_it_is_redrawn(self, catalog: Catalog) -> None:
+        catalog.boundaries.put_communes(OLD_COMMUNES)
+        rows = [
+            Coverage(
+                flight_id="f1", commune_code=one.code, covered_m2=1000.0, covered_pct=0.1, gsd_m=0.05,
+                first_ns=STORM_NS, last_ns=STORM_NS + 1, clip_key=f"products/{one.code}",
+            )
+            for one in OLD_COMMUNES
+        ]  # fmt: skip
+        catalog.boundaries.put_coverage("f1", rows)
+        catalog.boundaries.put_communes([*OLD_COMMUNES, *NEW_COMMUNES])
+        assert catalog.boundaries.coverage("f1") == rows
+        smaller = shapely.box(104.0, 21.0, 104.2, 21.2).wkb
+        catalog.boundaries.put_communes([replace(OLD_COMMUNES[0], wkb=smaller), *OLD_COMMUNES[1:]])
+        assert catalog.boundaries.coverage("f1") == [replace(rows[0], clip_key=None), *rows[1:]]
+        assert catalog.boundaries.editions("90001")[0].wkb == smaller
+        assert [one.code for one in catalog.boundaries.editions("90001")] == ["90001", "90001"]
+
     # -- people ------------------------------------------------------------------------------
 
     def test_accounts_are_known_by_their_token(self, catalog: Catalog, url: str) -> None:

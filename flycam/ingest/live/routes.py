@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated
 
+import numpy as np
 import shapely
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from numpy.typing import NDArray
 
-from flycam.access.policy import AccessPolicy, build_withheld_error
+from flycam.access.policy import FOOTPRINT_MARGIN_M, AccessPolicy, build_withheld_error
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.flights import LinkState, LiveFlightPhase, LiveFlightReport, LonLat, VideoSegment
 from flycam.errors import AccessDenied, NotFound
@@ -44,6 +46,7 @@ from flycam.http.protocol import (
 )
 from flycam.messages import _, verbatim
 from flycam.model.access import Role
+from flycam.model.records import FrameRecord, FrameStatus
 from flycam.model.rejection_reasons import format_rejection_counts
 from flycam.model.time import format_iso
 from flycam.mosaic.amendments import find_withdrawn_times
@@ -59,7 +62,7 @@ POLL_INTERVAL_S = 0.2
 # the footprint that is known is of another frame than the one that is shown (decision 0028)
 _AROUND_M = 1000.0
 _NOWHERE: bytes = shapely.to_wkb(shapely.Point())
-# drift assumed for each second that telemetry is old (decision 0028)
+# drift assumed for each second between a position that is known and what is shown (decision 0028)
 _MAX_SPEED_MPS = 30.0
 # cached briefly: the image may be withdrawn at any moment
 _PICTURE_HEADERS = {
@@ -302,11 +305,17 @@ def _height_m(report: LiveFlightReport) -> float:
 
 
 def _drift_m(report: LiveFlightReport) -> float:
-    """Return how far it may be from its last position.
+    """Return how far its last position may be from where the thumbnail was taken.
 
-    Frames go on where telemetry is lost.
+    Frames go on where telemetry is lost, and telemetry where the video is, or where a store that is full
+    takes no thumbnail.
     """
-    return 0.0 if report.aircraft is None else _MAX_SPEED_MPS * report.aircraft.age_s
+    position_s = 0.0 if report.aircraft is None else report.aircraft.age_s
+    # the position of a recording is that of its newest frame, whenever that was read
+    thumbnail_s = 0.0 if report.is_recording else report.picture_age_s or 0.0
+    if report.picture_key is not None and report.picture_ns is not None:
+        thumbnail_s += max(0, report.picture_ns - keys.parse_latest_image_ns(report.picture_key)) / 1e9
+    return _MAX_SPEED_MPS * abs(position_s - thumbnail_s)
 
 
 def _ground_near(report: LiveFlightReport) -> bytes | None:
@@ -394,8 +403,7 @@ def list_video_pieces(
         since_ns = found[-1].ended_ns - round(last_s * 1e9)
         found = [piece for piece in found if piece.ended_ns > since_ns]
     hidden = set() if principal.has_role(Role.ADMIN) else _find_withdrawn_pieces(catalog, flight_id, found)
-    if _is_flight_barred(catalog, flight_id, principal.access_policy):
-        hidden = {piece.sha256 for piece in found}
+    hidden |= _find_barred_pieces(catalog, flight_id, found, principal.access_policy)
     return [
         {
             "began": format_iso(piece.began_ns),
@@ -442,7 +450,7 @@ def get_video_piece(
         raise AccessDenied(
             _("{sha256}: what this video shows was withdrawn; ask an administrator for it", sha256=sha256)
         )
-    if _is_flight_barred(catalog, flight_id, principal.access_policy):
+    if _find_barred_pieces(catalog, flight_id, [found], principal.access_policy):
         raise build_withheld_error(f"video {flight_id}", principal.name)
     require_not_purged(services.workspace, sha256)
     if found.let_go_ns is not None:
@@ -490,16 +498,43 @@ def _find_recorded_pieces(
     return catalog.recordings.list_for_flight(flight_id)
 
 
-def _is_flight_barred(catalog: Catalog, flight_id: str, access_policy: AccessPolicy) -> bool:
-    """Return True if a flight's video is withheld.
+def _find_barred_pieces(
+    catalog: Catalog, flight_id: str, found: Sequence[VideoSegment], access_policy: AccessPolicy
+) -> set[str]:
+    """Return the hashes of segments that may show withheld ground.
 
-    All of it, where the flight came near withheld ground: a camera that looks ahead sees farther than what is
-    orthorectified.
+    All of them, where the flight came near it: a camera that looks ahead sees farther than what is
+    orthorectified. Where no frame is on the map for a while, the aircraft may have left the flight's bounds.
     """
     if access_policy.is_nothing:
-        return False
-    try:
-        flight = catalog.flights.flight(flight_id)
-    except NotFound:
-        return True  # a live flight without any orthopatch yet: its ground is unknown
-    return access_policy.touches_box(flight.bounds_lonlat_deg, _AROUND_M)
+        return set()
+    used = catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
+    bounds = catalog.flights.flight(flight_id).bounds_lonlat_deg if used else None
+    if bounds is None:
+        # a live flight without any orthopatch yet: its ground is unknown
+        return {piece.sha256 for piece in found} if access_policy.touches(None) else set()
+    ground: bytes = shapely.to_wkb(shapely.box(*bounds))
+    around_m = max(_AROUND_M, RANGE_PER_HEIGHT * max(map(_estimate_height_m, used)))
+    used_ns = np.array([record.header.captured_ns for record in used])
+    barred = set()
+    for piece in found:
+        drift_m = _MAX_SPEED_MPS * _measure_gap_s(piece, used_ns)
+        if access_policy.touches(ground, around_m + drift_m, redaction_margin_m=FOOTPRINT_MARGIN_M + drift_m):
+            barred.add(piece.sha256)
+    return barred
+
+
+def _estimate_height_m(frame: FrameRecord) -> float:
+    """Return about how far above its ground a frame was taken."""
+    return (frame.gsd_m or 0.0) * max(frame.header.interior.focal_length_px)
+
+
+def _measure_gap_s(piece: VideoSegment, used_ns: NDArray[np.int64]) -> float:
+    """Return the longest that any moment of a segment is from the next frame on the map.
+
+    used_ns  UTC of frames on the map, ascending
+    """
+    between_ns = used_ns[:-1] + np.diff(used_ns) // 2
+    is_inside = (between_ns > piece.began_ns) & (between_ns < piece.ended_ns)
+    moments_ns = np.array([piece.began_ns, piece.ended_ns, *between_ns[is_inside]])
+    return float(np.abs(moments_ns[:, None] - used_ns).min(axis=1).max()) / 1e9

@@ -414,11 +414,19 @@ _MAX_KEPT = 4
 class ThumbnailPublisher:
     """Publisher of thumbnails of the frame that `newest` returns, inside the context.
 
-    key  store key of the current thumbnail; None: none yet
+    taken_ns  of a frame: UTC as frames on the map are dated, by which a withdrawal finds its thumbnail
+    key       store key of the current thumbnail; None: none yet
     """
 
-    def __init__(self, workspace: Workspace, flight_id: str, newest: Callable[[], VideoFrame | None]) -> None:
-        self._workspace, self._flight_id, self._newest = workspace, flight_id, newest
+    def __init__(
+        self,
+        workspace: Workspace,
+        flight_id: str,
+        newest: Callable[[], VideoFrame | None],
+        taken_ns: Callable[[VideoFrame], int],
+    ) -> None:
+        self._workspace, self._flight_id = workspace, flight_id
+        self._newest, self._taken_ns = newest, taken_ns
         self._shown: deque[str] = deque()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._show_on, name="picture", daemon=True)
@@ -445,7 +453,7 @@ class ThumbnailPublisher:
                 self._show(picture)
 
     def _show(self, picture: VideoFrame) -> None:
-        key = keys.format_latest_image_key(self._flight_id, picture.t_utc_ns)
+        key = keys.format_latest_image_key(self._flight_id, self._taken_ns(picture))
         try:
             self._workspace.store.put(key, encode_thumbnail(picture.pixels))
             self._shown.append(key)
@@ -540,7 +548,7 @@ class StatusReporter:
         self._footprint: tuple[LonLat, ...] = ()
         self._outlined: VideoFrame | None = None
         self._over = threading.Event()
-        self._picture = ThumbnailPublisher(workspace, flight_id, self._newest)
+        self._picture = ThumbnailPublisher(workspace, flight_id, self._newest, self._taken_ns)
         self._thread = threading.Thread(target=self._tell, name="news", daemon=True)
 
     def __enter__(self) -> Self:

@@ -101,19 +101,18 @@ def list_clips(catalog: Catalog, mosaic: MosaicInfo) -> list[Coverage]:
 def is_clip_withheld(catalog: Catalog, covered: Coverage, access_policy: AccessPolicy) -> bool:
     """Return True if a clip may show withheld ground.
 
-    Anywhere its commune was imaged: a file is served whole or not at all. Which version of a commune's
-    boundaries cut it is not recorded: a commune that is not known any more counts as withheld.
+    Anywhere its commune was imaged: a file is served whole or not at all. Which of a commune's boundaries cut
+    it is not recorded, so all of them count; a commune that is not known any more counts as withheld.
     """
     if access_policy.is_nothing:
         return False
     bounds = catalog.flights.flight(covered.flight_id).bounds_lonlat_deg
     if not access_policy.touches_box(bounds):
         return False
-    try:
-        commune = catalog.boundaries.commune(covered.commune_code)
-    except NotFound:
+    editions = catalog.boundaries.editions(covered.commune_code)
+    if not editions:
         return True
-    ground = shapely.from_wkb(commune.wkb)
+    ground = shapely.union_all([shapely.from_wkb(one.wkb) for one in editions])
     if bounds is not None:
         ground = shapely.intersection(ground, shapely.box(*bounds).buffer(_AROUND_DEG))
     return access_policy.touches(shapely.to_wkb(ground), margin_m=0.0)

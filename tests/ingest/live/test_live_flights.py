@@ -24,6 +24,7 @@ from flycam.ingest.live.routes import (
     describe_live_flight,
     filter_live_flights,
 )
+from flycam.storage import keys
 from flycam.workspace import Workspace
 from tests.serve.running import running
 from tests.serve.world import add_communes, make_workspace
@@ -205,12 +206,20 @@ OUTLINE = ((104.7999, 21.8999), (104.8001, 21.8999), (104.8001, 21.9001), (104.7
         (replace(TOLD, aircraft=replace(HERE, above_m=200.0), footprint=()), 1900.0, True),
         (replace(TOLD, aircraft=replace(HERE, age_s=20.0), footprint=()), 1700.0, True),
         (replace(TOLD, aircraft=None, footprint=()), 90_000.0, True),
+        # the video was lost a minute ago, and the aircraft flew on
+        (replace(TOLD, aircraft=HERE, footprint=(), picture_age_s=60.0), 2500.0, True),
+        # so were both
+        (replace(TOLD, aircraft=replace(HERE, age_s=60.0), footprint=(), picture_age_s=60.0), 1300.0, False),
+        # the store has taken none for a minute
+        (replace(TOLD, aircraft=HERE, footprint=(), picture_ns=NOON_NS + 59 * SECOND), 2500.0, True),
+        # a recording's place is that of its picture, however long ago that was read
+        (replace(TOLD, aircraft=HERE, footprint=(), picture_age_s=60.0, is_recording=True), 1300.0, False),
     ],
 )
 def test_the_newest_picture_is_withheld_while_masked_ground_is_in_the_cameras_reach(
     report: LiveFlightReport, north_m: float, is_barred: bool
 ) -> None:
-    shown = replace(report, picture_key="newest/f1/1.jpg")
+    shown = replace(report, picture_key=keys.format_latest_image_key("f1", NOON_NS - SECOND))
     (seen,) = filter_live_flights([LiveFlight(shown, 0.0)], masking(north_m))
     assert seen.is_barred is is_barred
     assert (describe_live_flight(seen, 0.0)["picture_url"] is None) is is_barred

@@ -294,7 +294,7 @@ def test_the_newest_picture_is_small_and_takes_the_place_of_those_before(
     store.put(keys.format_latest_image_key("long-ago", 1), b"old")
     pixels = np.zeros((720, 1280, 3), np.uint8)
     pixels[..., 0] = 200
-    with ThumbnailPublisher(house.workspace, "f1", lambda: newest[0]) as shown:
+    with ThumbnailPublisher(house.workspace, "f1", lambda: newest[0], lambda one: one.t_utc_ns) as shown:
         time.sleep(0.2)
         assert shown.key is None
         for number in range(12):

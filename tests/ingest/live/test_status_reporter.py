@@ -8,7 +8,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ from flycam.ingest.live.telemetry import LiveClock
 from flycam.ingest.live.workflow import VideoReport, orthorectify_video
 from flycam.ingest.video.video_source import VideoFrame
 from flycam.mosaic.orthorectify.flight_session import FlightLabels
+from flycam.storage import keys
 from flycam.workspace import ignore_progress
 from tests.houses import House
 from tests.ingest.video.streaming import on_air
@@ -120,6 +123,24 @@ def test_a_film_played_at_its_own_speed_tells_where_its_aircraft_was(
     assert unseen + unplaced == sum(report.dropped.get(reason, 0) for reason in reasons)
     half, most = report.latency_ms
     assert 0.0 < half <= most
+
+
+@pytest.mark.slow
+def test_the_newest_picture_of_a_film_without_a_date_is_dated_as_what_may_be_withdrawn(
+    clip: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    """The leak: its key counted from 1970, and no withdrawal of what it shows closed it."""
+    film = bytearray(clip.video.read_bytes())
+    created = film.index(b"mvhd") + 8
+    film[created : created + 4] = bytes(4)
+    undated = tmp_path / "undated.mp4"
+    undated.write_bytes(film)
+    house = make_house(clip)
+    flight = flown(house, replace(clip, video=undated)).flight
+    (ended,) = house.workspace.catalog.airborne.list_since(0)
+    assert ended.picture_key is not None
+    last_ns = keys.parse_latest_image_ns(ended.picture_key)
+    assert flight.first_ns <= last_ns <= flight.last_ns + 2 * 10**9
 
 
 def test_a_flight_that_fails_says_why(

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+import shapely
 
+from flycam.access.policy import iterate_ground_projections
+from flycam.catalog.access import RedactionFootprint, RedactionRecord, RestrictedArea
 from flycam.catalog.flights import VideoSegment
 from flycam.http.guards import Services
-from flycam.model.access import Role
+from flycam.model.access import RedactionReason, RedactionStep, Role
 from flycam.model.flight import FlightState
-from flycam.model.records import Withdrawal
+from flycam.model.records import AuditEntry, Withdrawal
 from flycam.storage import keys
 from tests.ingest.live.test_live_flights import TOLD
 from tests.serve.running import running
@@ -125,6 +128,58 @@ def test_what_shows_a_withdrawn_picture_is_for_administrators(
     listed = client.get(f"/api/video/{world.after}", headers=LAN).json()
     assert all(one["withheld"] for one in listed)
     assert all(one["url"] for one in client.get(f"/api/video/{world.after}", headers=ADMIN).json())
+
+
+def withhold(world: World, kind: str, north_m: float) -> None:
+    """An area, or ground that a mask covers, so far north of the flight."""
+    west, _, east, north = world.workspace.catalog.flights.flight(world.after).bounds_lonlat_deg
+    ground = shapely.box(west, north + north_m / 111_320.0, east, north + north_m / 111_320.0 + 1e-4)
+    if kind == "area":
+        area = RestrictedArea(
+            area_id="area-1", name="Doanh trại", roles=frozenset({Role.ADMIN}), sha256="0" * 64, added_ns=1,
+            wkb=shapely.to_wkb(ground), bounds_lonlat_deg=ground.bounds,
+        )  # fmt: skip
+        entry = AuditEntry(who="x", what="restricted add", subject="area-1", detail="", at_ns=1)
+        world.workspace.catalog.restrictions.put(area, entry)
+        return
+    frame = world.workspace.catalog.frames.list_for_flight(world.drill)[0]
+    line = RedactionRecord(
+        mask_id="mask-00000001", step=RedactionStep.MADE, frame_id=frame.frame_id,
+        reason=RedactionReason.HOME, author="Lan", at_ns=1, wkb=shapely.to_wkb(shapely.box(1, 1, 9, 9)),
+    )  # fmt: skip
+    (lay,) = iterate_ground_projections(world.workspace.catalog, frame)
+    world.workspace.catalog.redactions.append([line])
+    world.workspace.catalog.redactions.put_footprints(
+        [RedactionFootprint(line_id=line.line_id, lay=lay.name, wkb=shapely.to_wkb(ground))]
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "north_m", "withheld"),
+    [
+        # in the reach of a camera 290 m above the ground
+        ("area", 2000.0, [True] * 5),
+        # a hundred seconds before the first frame on the map it may have been anywhere within 3 km
+        ("area", 4500.0, [True, False, False, False, False]),
+        ("area", 20_000.0, [False] * 5),
+        ("mask", 50.0, [True] * 5),
+        ("mask", 1000.0, [True, False, False, False, False]),
+    ],
+)
+def test_video_of_which_nothing_is_on_the_map_is_withheld_where_it_may_have_strayed(
+    filmed: tuple[World, list[VideoSegment]], kind: str, north_m: float, withheld: list[bool]
+) -> None:
+    world, pieces = filmed
+    strayed = keep_piece(world, world.after, pieces[0].began_ns - 75 * SECOND, b"what it saw elsewhere")
+    withhold(world, kind, north_m)
+    add_account(world.workspace, "Lan", Role.VIEWER, "lan")
+    with running(Services(workspace=world.workspace)) as url, httpx.Client(base_url=url, timeout=60) as one:
+        listed = one.get(f"/api/video/{world.after}", headers=LAN).json()
+        assert [one["withheld"] for one in listed] == withheld
+        for piece, is_withheld in zip([strayed, *pieces], withheld, strict=True):
+            path = f"/api/video/{world.after}/{piece.sha256}.mp4"
+            for part in ({}, {"Range": "bytes=0-3"}, {"If-Range": f'"{piece.sha256}"', "Range": "bytes=-3"}):
+                assert (one.get(path, headers=LAN | part).status_code == 403) is is_withheld
 
 
 def test_the_newest_picture_that_was_withdrawn_is_for_administrators(

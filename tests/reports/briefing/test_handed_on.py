@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
+import re
 import zipfile
+import zlib
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -14,14 +18,20 @@ import rasterio
 import shapely
 from PIL import Image
 
+from flycam.access.accounts import add_user
+from flycam.access.restrictions import set_flight_classification, set_layer_classification
 from flycam.catalog.access import RedactionFootprint, RedactionRecord
 from flycam.model.access import RedactionReason, RedactionStep
+from flycam.model.board import ChangeStatus, LayerKind
+from flycam.model.flight import Classification
 from flycam.model.warning import MASKS_COVERED, encode_warning
 from flycam.mosaic.export import export_flight
 from flycam.reports.briefing.document import COVERED
 from flycam.reports.briefing.workflow import PackRequest, write_briefing_pack
+from tests.change.impacted import add_things, changed, point, square
 from tests.geodata.test_pmtiles import _read
 from tests.serve.secret import BARRACKS, Secret, is_magenta, make_secret
+from tests.serve.world import REAL, make_world
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +59,19 @@ def cover(secret: Secret) -> None:
 
 def shown(folder: Path) -> dict[str, tuple[int, int]]:
     """Of each kind of file that is handed on: pixels of the barracks' colour, and of any."""
-    found: dict[str, list[np.ndarray]] = {"maps": [], "slides": [], "earth": [], "tiles": [], "word": []}
+    found: dict[str, list[np.ndarray]] = {
+        kind: [] for kind in ("maps", "slides", "earth", "tiles", "word", "paper")
+    }
     kinds = {".kmz": "earth", ".docx": "word", ".pptx": "slides"}
     for path in sorted(folder.rglob("*")):
         if path.suffix == ".jpg":
             found["maps"].append(_rgb(path.read_bytes()))
         elif path.suffix == ".pmtiles":
             found["tiles"] += [_rgb(data) for data in _read(path)[0].values()]
+        elif path.suffix == ".pdf":
+            data = path.read_bytes()
+            found["paper"] += [_rgb(data[at.start() :]) for at in re.finditer(rb"\xff\xd8\xff\xe0", data)]
+            assert len(found["paper"]) == data.count(b"/Subtype/Image"), "one that is not read here"
         elif path.suffix in kinds:
             with zipfile.ZipFile(path) as archive:
                 names = [one for one in archive.namelist() if one.endswith((".png", ".jpg", ".jpeg"))]
@@ -70,18 +86,26 @@ def shown(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def _rgb(data: bytes) -> np.ndarray:
-    """What shows nothing is white; of pictures larger than a tile every second pixel."""
+    """What shows nothing is white, unless there is a colour beneath; of large pictures every second pixel."""
     picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
     step = 1 if len(picture) <= 512 else 2
     picture = picture[::step, ::step]
-    return np.where(picture[..., 3:] > 0, picture[..., :3], np.uint8(255))
+    is_bare = (picture[..., 3:] == 0) & ~is_magenta(picture)[..., None]
+    return np.where(is_bare, np.uint8(255), picture[..., :3])
 
 
 def _export(secret: Secret, path: Path) -> tuple[int, int, tuple[str, ...]]:
     made = export_flight(secret.workspace, secret.world.after, path)
     with rasterio.open(path) as file:
         rgb, mask = np.moveaxis(file.read([1, 2, 3]), 0, -1), file.dataset_mask() > 0
+        overviews = range(len(file.overviews(1)))
     assert not rgb[~mask].any(), "no colour under the mask either"
+    assert len(overviews) > 0
+    smaller = 0
+    for level in overviews:
+        with rasterio.open(path, overview_level=level) as file:
+            smaller += int(is_magenta(np.moveaxis(file.read([1, 2, 3]), 0, -1)).sum())
+    assert (smaller > 0) is bool((is_magenta(rgb) & mask).any()), "smaller versions show what the whole does"
     return int((is_magenta(rgb) & mask).sum()), int(mask.sum()), made.notes
 
 
@@ -113,3 +137,53 @@ def test_what_masks_cover_is_in_no_file_that_is_handed_on(secret: Secret, tmp_pa
     left, rest, notices = _export(secret, tmp_path / "after.tif")
     assert left == 0 and 0.2 * whole < rest < whole
     assert notices == notes == (encode_warning(MASKS_COVERED),)
+
+
+HIDDEN = "Hoang Thung"
+"""In every name that somebody gave to what is withheld; plain letters, as no file writes others alike."""
+
+
+def everything_in(folder: Path) -> bytes:
+    """All bytes of a pack, unpacked: also what tables, properties and free pages of databases hold."""
+    found = []
+    for path in sorted(folder.rglob("*.*")):
+        data = path.read_bytes()
+        found.append(data)
+        if data[:2] == b"PK":
+            with zipfile.ZipFile(path) as archive:
+                found += [name.encode() + archive.read(name) for name in archive.namelist()]
+        for part in re.findall(rb"stream\r?\n(.*?)endstream", data, re.DOTALL) if data[:4] == b"%PDF" else ():
+            with contextlib.suppress(zlib.error):
+                found.append(zlib.decompressobj().decompress(part))
+    return b"\n".join(found)
+
+
+def test_a_pack_for_an_account_names_nothing_that_is_withheld_from_it(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "world")
+    workspace, catalog = world.workspace, world.workspace.catalog
+    masts = [(f"mast {HIDDEN}", point(240, -210))]
+    layer = add_things(workspace, tmp_path / "masts", f"masts {HIDDEN}", LayerKind.MAST, masts, "down")
+    catalog.flights.put_flight(replace(catalog.flights.flight(world.before), name=f"flight {HIDDEN}"))
+    told = {
+        "before_shown": f"{world.before}-colour@0",
+        "after_shown": f"{world.after}-colour@0",
+        "event_id": REAL,
+        "status": ChangeStatus.ACCEPTED,
+        "note": f"note {HIDDEN}",
+    }
+    catalog.changes.append([changed("change-0000000c", square(200, -250, 80), **told)])
+    set_flight_classification(workspace, world.before, Classification.RESTRICTED, "Quân")
+    set_layer_classification(workspace, layer.layer_id, Classification.RESTRICTED, "Quân")
+    for role in ("operator", "admin"):
+        add_user(workspace, role, role)
+    photos = [one.header.provenance.source_sha256 for one in catalog.frames.list_for_flight(world.before)]
+    hidden = [HIDDEN, "change-0000000c", world.before, layer.layer_id, photos[0]]
+
+    def named(role: str) -> list[str]:
+        out = tmp_path / role
+        write_briefing_pack(workspace, PackRequest(flights=(world.after,), seen_by=role), out)
+        content = everything_in(out)
+        return [one for one in hidden if one.encode() in content]
+
+    assert set(named("admin")) >= {HIDDEN, "change-0000000c", world.before, photos[0]}
+    assert named("operator") == []
