@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from flycam.catalog.access import RedactionRecord
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.flights import derive_placement_id, to_placement
-from flycam.catalog.peers import ClaimKind, FlightSpeaker, PeerClaim, PeerRequest, Standing
+from flycam.catalog.peers import ALL_FLIGHTS, ClaimKind, FlightSpeaker, PeerClaim, PeerRequest, Standing
 from flycam.catalog.retention import HoldRecord, PurgeRecord
 from flycam.model.access import HoldStep, PurgeStep, RedactionStep, RetainedKind
 from flycam.model.flight import Classification, find_strictest
@@ -113,6 +113,29 @@ def note_requests(
             at_ns=now_ns,
         )
         node.catalog.peers.note_request(request, entry)
+
+
+def allow_peer(node: Workspace, peer: str, flight_ref: str | None, who: str) -> str:
+    """Let a peer speak for a flight (id or name; None: for every one); return the flight's id.
+
+    What it said before comes with its next exchange. Raises NotFound.
+    """
+    flight_id = ALL_FLIGHTS if flight_ref is None else node.catalog.flights.flight(flight_ref).flight_id
+    now_ns = node.clock_ns()
+    speaker = FlightSpeaker(flight_id=flight_id, node=peer, standing=Standing.ALLOWED, who=who, at_ns=now_ns)
+    entry = AuditEntry(who=who, what="box allow", subject=peer, detail=flight_id, at_ns=now_ns)
+    node.catalog.peers.add_speaker(speaker, entry)
+    return flight_id
+
+
+def dismiss_request(node: Workspace, peer: str, flight_ref: str, who: str) -> bool:
+    """Dismiss what a peer says of a flight (id or name); return whether anything waited.
+
+    It waits again once the peer says something else. Raises NotFound.
+    """
+    flight_id, now_ns = node.catalog.flights.flight(flight_ref).flight_id, node.clock_ns()
+    entry = AuditEntry(who=who, what="box dismiss", subject=peer, detail=flight_id, at_ns=now_ns)
+    return node.catalog.peers.settle_request(peer, flight_id, now_ns, entry)
 
 
 class _Court:
