@@ -158,6 +158,14 @@ class Peers:
         everywhere = found.pop(ALL_FLIGHTS, None)
         return dict.fromkeys(wanted, everywhere) if everywhere is not None else found
 
+    def find_foreign_frames(self, flight_id: str, node: str) -> set[str]:
+        """Return the frames of a flight that a peer did not bring."""
+        f, c = tables.frames.c, tables.peer_claims.c
+        own = select(c.item).where(c.node == node, c.kind == ClaimKind.FRAME.value, c.item == f.frame_id)
+        query = select(f.frame_id).where(f.flight_id == flight_id, ~own.exists())
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
+
     def list_brought(self) -> dict[str, str]:
         """Return the peer that brought each flight first, by flight; those made here are left out."""
         return {one.flight_id: one.node for one in self.speakers() if one.standing is Standing.BROUGHT}

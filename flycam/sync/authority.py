@@ -16,9 +16,12 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.flights import derive_placement_id, to_placement
 from flycam.catalog.peers import ALL_FLIGHTS, ClaimKind, FlightSpeaker, PeerClaim, PeerRequest, Standing
 from flycam.catalog.retention import HoldRecord, PurgeRecord
+from flycam.errors import NotFound
+from flycam.messages import _
 from flycam.model.access import HoldStep, PurgeStep, RedactionStep, RetainedKind
 from flycam.model.flight import Classification, find_strictest
 from flycam.model.records import AuditEntry, FrameRecord, Placement, Withdrawal
+from flycam.sync.node_keys import is_known_node
 from flycam.sync.records import FlightRecords, find_flight_by_id
 from flycam.workspace import Workspace
 
@@ -118,8 +121,13 @@ def note_requests(
 def allow_peer(node: Workspace, peer: str, flight_ref: str | None, who: str) -> str:
     """Let a peer speak for a flight (id or name; None: for every one); return the flight's id.
 
-    What it said before comes with its next exchange. Raises NotFound.
+    What it said before comes with its next exchange. Raises NotFound, also for a name that nobody proved to
+    be its own yet: whoever comes first in it would be believed.
     """
+    if not is_known_node(node, peer):
+        raise NotFound(
+            _("{name}: no node of this name came here yet; let it sync, or read its bundle, first", name=peer)
+        )
     flight_id = ALL_FLIGHTS if flight_ref is None else node.catalog.flights.flight(flight_ref).flight_id
     now_ns = node.clock_ns()
     speaker = FlightSpeaker(flight_id=flight_id, node=peer, standing=Standing.ALLOWED, who=who, at_ns=now_ns)
@@ -158,6 +166,7 @@ class _Court:
         }
         self._owners = self._catalog.frames.find_flights(named)
         self._standings = self._catalog.peers.find_standings(giver, {*self._owners.values(), self._target})
+        self._foreign: dict[str, set[str]] = {}
         self._is_new = not is_apart and find_flight_by_id(self._catalog, self._target) is None
 
     def rule(self) -> _Ruling:
@@ -217,10 +226,22 @@ class _Court:
         self._refused.setdefault(flight_id or self._target, Counter())[kind.value] += 1
 
     def _may_concern(self, frame_id: str, said: Collection[str], kind: ClaimKind) -> bool:
-        """Return True if the peer may say something of a frame; else note that it is refused."""
+        """Return True if the peer may say something of a frame; else note that it is refused.
+
+        It may of frames that come with its records, and of those that it brought; where somebody here allowed
+        it, of every frame of the flight.
+        """
         owner = self._owners.get(frame_id)
-        if frame_id in said or owner in self._standings:
+        if owner is None and frame_id in said:
             return True
+        standing = None if owner is None else self._standings.get(owner)
+        if owner is not None and standing is not None:
+            if standing is Standing.ALLOWED:
+                return True
+            if owner not in self._foreign:
+                self._foreign[owner] = self._catalog.peers.find_foreign_frames(owner, self._giver)
+            if frame_id not in self._foreign[owner]:
+                return True
         self._refuse(kind, owner)
         return False
 

@@ -20,6 +20,9 @@ from flycam.storage import keys
 from flycam.storage.keys import ObjectStore
 from flycam.workspace import Workspace
 
+_FORGOTTEN = ""
+"""In place of a key that somebody here forgot: the next one is believed."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleSeal:
@@ -78,19 +81,23 @@ def _get_or_create_signer(node: Workspace) -> Signer | None:
 
 
 def require_node_key(node: Workspace, box: str, key: str, place: Path) -> bool:
-    """Require that a node's name belongs to this key; a new name does from now on.
+    """Require that a node's name belongs to this key; a new name, or a forgotten one, does from now on.
+
+    A name that is known by its account alone is not new: what a stick says proves nothing of it.
 
     place  what came in that name, for the error
 
     Returns True for a new name. Raises StoreConflict for a name that belongs to another key, DataDamaged.
     """
     name = keys.format_node_key(box)
-    is_new = not node.store.exists(name)
+    known = _read_node_key(node.store, box) if node.store.exists(name) else None
+    is_known_by_account = node.store.exists(keys.format_node_account_key(box))
+    is_new = known == _FORGOTTEN or (known is None and not is_known_by_account)
     if is_new:
         # the line first: no key is believed without one
         record_audit_entry(node, "box key", box, f"{key}, by its first bundle")
-        node.store.put_if_absent(name, _encode_node_key(box, key))
-    if _read_node_key(node.store, box) != key:
+        node.store.put(name, _encode_node_key(box, key), durable=True)
+    elif known != key:
         raise StoreConflict(
             _(
                 "{place}: is signed by another key than the one known of {box}: another machine has this "
@@ -110,17 +117,18 @@ def bind_node_key(node: Workspace, box: str, key: str, account: str, *, replaces
     account   that sent it, for the audit log
     replaces  whether this counts for more than a key known before
     """
-    name, data = keys.format_node_key(box), _encode_node_key(box, key)
-    known = b""
-    with suppress(ObjectMissing):
-        known = node.store.get(name)
-    if known == data or (known and not replaces):
+    known = _FORGOTTEN
+    with suppress(ObjectMissing, DataDamaged):
+        known = _read_node_key(node.store, box)
+    if known == key or (known and not replaces):
         return
     node.catalog.audit.append(account, "box key", box, f"{key}, over a line", at_ns=node.clock_ns())
-    if replaces:
-        node.store.put(name, data, durable=True)
-    else:
-        node.store.put_if_absent(name, data)
+    node.store.put(keys.format_node_key(box), _encode_node_key(box, key), durable=True)
+
+
+def is_known_node(node: Workspace, box: str) -> bool:
+    """Return True if a name belongs to a key or an account: nobody else speaks in it."""
+    return any(map(node.store.exists, (keys.format_node_key(box), keys.format_node_account_key(box))))
 
 
 def forget_node_key(node: Workspace, box: str) -> str:
@@ -130,6 +138,8 @@ def forget_node_key(node: Workspace, box: str) -> str:
     """
     try:
         key = _read_node_key(node.store, box)
+        if key == _FORGOTTEN:
+            raise ObjectMissing(keys.format_node_key(box))
     except DataDamaged:
         key = ""
     except ObjectMissing as error:
@@ -140,7 +150,7 @@ def forget_node_key(node: Workspace, box: str) -> str:
             )
         ) from error
     record_audit_entry(node, "box forget", box, key)
-    node.store.delete(keys.format_node_key(box))
+    node.store.put(keys.format_node_key(box), _encode_node_key(box, _FORGOTTEN), durable=True)
     return key
 
 

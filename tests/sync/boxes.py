@@ -230,7 +230,7 @@ class Box:
     def _patches(self, flight_id: str) -> Callable[[TileRange], Iterable[OrthoPatch]]:
         """Patches of the frames of a flight that were laid here, as they lie by now."""
         used = self.catalog.frames.list_for_flight(flight_id, FrameStatus.USED)
-        patches = [make_patch(one) for one in used if NUMBERS[one.frame_id] in self.numbers]
+        patches = [make_patch(one) for one in used if NUMBERS.get(one.frame_id) in self.numbers]
         return lambda tiles: (one for one in patches if not one.tiles.intersection(tiles).is_empty)
 
     def _writer(self, flight_id: str) -> MosaicWriter:

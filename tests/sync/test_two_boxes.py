@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,18 @@ class Node(Box):
 class TwoBoxes(RuleBasedStateMachine):
     """What a box knows and gives is held as sets of frames; the boxes are held against them at the end."""
 
+    is_wary = False
+    """Whether the province hears peers only as far as somebody there allowed it."""
+
     def __init__(self) -> None:
         super().__init__()
         self.place = tempfile.TemporaryDirectory()
         self.folder = Path(self.place.name)
-        self.province = new_box(self.folder, "province")
+        self.province = new_box(self.folder, "province", is_wary=self.is_wary)
         self.boxes = {name: self.node(name) for name in _NAMES}
+        self.restored = count(1)
         self.given: set[int] = set()
-        self.saved: dict[str, frozenset[int]] = {}
+        self.saved: dict[str, tuple[Path, frozenset[int]]] = {}
 
     def node(self, name: str) -> Node:
         return Node(new_box(self.folder, name).workspace)
@@ -89,18 +94,25 @@ class TwoBoxes(RuleBasedStateMachine):
 
     @rule(name=_boxes)
     def back_up(self, name: str) -> None:
-        save_backup(self.boxes[name].workspace, self.folder / f"{name}-backup")
-        self.saved[name] = frozenset(self.boxes[name].numbers)
+        box = self.boxes[name]
+        path = self.folder / f"{box.workspace.box}-backup"
+        save_backup(box.workspace, path)
+        self.saved[name] = path, frozenset(box.numbers)
 
     @precondition(lambda self: self.saved)
     @rule(chance=st.randoms(use_true_random=False))
     def restore(self, chance: Any) -> None:
-        """What was flown since is gone, but for what the province has."""
+        """What was flown since is gone, but for what the province has; it has a name and a key of its own."""
         name = chance.choice(sorted(self.saved))
-        box = self.node(name)
-        restore_backup(box.workspace, self.folder / f"{name}-backup")
-        box.numbers.update(self.saved[name])
+        box = self.node(f"{name}-{next(self.restored)}")
+        path, numbers = self.saved[name]
+        restore_backup(box.workspace, path)
+        box.numbers.update(numbers)
         self.boxes[name] = box
+        self.admit(box)
+
+    def admit(self, box: Box) -> None:
+        """Nobody at the province need allow a box."""
 
     def teardown(self) -> None:
         """Once every line has been up, in both ways, all agree."""
@@ -119,7 +131,9 @@ class TwoBoxes(RuleBasedStateMachine):
 
 
 def withdrawn(box: Box) -> set[int]:
-    return {NUMBERS[one.frame_id] for one in box.catalog.frames.withdrawals()}
+    """Frames of these trials that were withdrawn; a peer may have withdrawn some of its own making."""
+    withdrawals = box.catalog.frames.withdrawals()
+    return {NUMBERS[one.frame_id] for one in withdrawals if one.frame_id in NUMBERS}
 
 
 TestTwoBoxes = TwoBoxes.TestCase

@@ -312,10 +312,10 @@ def verify_peer_object(key: str, data: bytes) -> bool:
 
 
 def _is_node_key(key: str, data: bytes) -> bool:
-    """Return True if this is `PUBLIC-KEY NAME` of the node that the key names."""
+    """Return True if this is `PUBLIC-KEY NAME` of the node that the key names; the key "" was forgotten."""
     with suppress(UnicodeDecodeError):
         public, __, name = data.decode().partition(" ")
-        return is_public_key(public) and key == keys.format_node_key(name)
+        return (not public or is_public_key(public)) and key == keys.format_node_key(name)
     return False
 
 
