@@ -68,8 +68,12 @@ def admit_records(
     return ruling.records
 
 
-def count_news(catalog: Catalog, records: FlightRecords) -> dict[str, int]:
-    """Count by kind what records say that is not here: a peer that only repeats asks nothing."""
+def count_news(catalog: Catalog, records: FlightRecords, flight_ids: Iterable[str]) -> dict[str, int]:
+    """Count by kind what records say that is not here: a peer that only repeats asks nothing.
+
+    flight_ids  of the flights here that hold its photos
+    """
+    levels = [catalog.restrictions.level(one) for one in flight_ids]
     frames = {one.frame_id: one for one in catalog.frames.get_many([one.frame_id for one in records.frames])}
     withdrawn = {one.frame_id for one in catalog.frames.withdrawals()}
     placed = catalog.placements.list_for_frames(list(frames.values()))
@@ -85,6 +89,9 @@ def count_news(catalog: Catalog, records: FlightRecords) -> dict[str, int]:
             {derive_placement_id(one) for one in said if one.frame_id in frames} - known
         ),
         ClaimKind.WITHDRAWAL: sum(one.frame_id not in withdrawn for one in records.withdrawals),
+        ClaimKind.CLASSIFICATION: sum(
+            find_strictest((here, records.classification)) is not here for here in levels
+        ),
         ClaimKind.MASK: sum(one.line_id not in masks for one in records.redactions),
         ClaimKind.HOLD: sum(one.line_id not in holds for one in records.holds),
         ClaimKind.PURGE: sum(one.line_id not in purges for one in records.purges),

@@ -688,7 +688,7 @@ class _ExchangeMerge:
 
     def note_barred(self, records: FlightRecords, flight_ids: Collection[str]) -> None:
         """Keep what a peer says of another's flights as requests to a person."""
-        if news := count_news(self._node.catalog, records):
+        if news := count_news(self._node.catalog, records, flight_ids):
             refused = dict.fromkeys(flight_ids, news)
             note_requests(self._node, self._giver, self._account, records.flight.name, refused)
 

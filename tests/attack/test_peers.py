@@ -272,7 +272,14 @@ def test_nothing_that_is_said_of_anothers_flight_changes_it(world: World, way: s
         send_by_stick(world.province, said, world.root, world.thief)
     assert world.state() == before
     (waiting,) = world.province.catalog.peers.requests()
-    assert waiting.claims == {"placement": 6, "withdrawal": 6, "mask": 6, "hold": 2, "purge": 6}
+    assert waiting.claims == {
+        "classification": 1,
+        "hold": 2,
+        "mask": 6,
+        "placement": 6,
+        "purge": 6,
+        "withdrawal": 6,
+    }
 
 
 def test_a_flight_of_its_own_says_nothing_of_anothers_photos(world: World) -> None:
