@@ -239,6 +239,7 @@ def revoke_guest(workspace: Workspace, guest_id: str, who: str) -> Guest:
 
 
 _MAX_NAME_LENGTH = 100
+_UNNAMED = "unnamed"
 
 
 def sign_in_with_openid(workspace: Workspace, client: OpenIdClient, claims: Mapping[str, Any]) -> Account:
@@ -287,7 +288,7 @@ def _name(client: OpenIdClient, claims: Mapping[str, Any]) -> str:
     """
     offered = (claims.get(one) for one in ("preferred_username", "email", "sub"))
     plain = (strip_unprintable(str(one)) for one in offered if one)
-    name = next(one for one in plain if one)[:_MAX_NAME_LENGTH]
+    name = next(filter(None, plain), _UNNAMED)[:_MAX_NAME_LENGTH]
     return name if "@" in name else f"{name}@{urlsplit(client.issuer).hostname}"
 
 
