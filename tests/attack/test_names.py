@@ -34,7 +34,7 @@ from tests.serve.world import REAL, add_account, make_world
 HOSTILE = ["\x1b]0;pwned\x07", "\x9b2J", "a\nflycam: all is well", "\u202egpj.exe"]
 """Of each kind one; all of them: tests/model/test_text_normalization.py."""
 BLANK = ["\u3164", "\u2800 \uffa0", "\ufe0f", "\u0301"]
-"""Draws nothing, so that a row of the map's list has no name; all of them: tests/model/test_text_normalization.py."""
+"""Draws nothing, so that a row of the list on the map has no name; all: as above."""
 COMMANDS = {
     "ingest --name": ("ingest", "{card}", "--name", "{}"),
     "ingest --event": ("ingest", "{card}", "--event", "{}"),
