@@ -394,11 +394,42 @@ once a connection: the next one from the same port may be another user's."""
 _MAX_COOKIES = 4
 """Cookies of one name, as where a browser has one for the host and another for its domain."""
 _CREDENTIAL_HEADERS = frozenset({b"authorization", b"cookie"})
-_PROXY_HEADERS = frozenset(
-    ("via", "x-real-ip", "cf-connecting-ip", "x-proxyuser-ip", "x-original-host", "x-host")
+_CLIENT_HEADERS = frozenset(
+    (
+        *(
+            "a-im",
+            "alt-used",
+            "authorization",
+            "available-dictionary",
+            "cache-control",
+            "connection",
+            "cookie",
+        ),
+        *("date", "dnt", "expect", "from", "host", "http2-settings", "icy-metadata", "keep-alive"),
+        *(
+            "last-event-id",
+            "origin",
+            "pragma",
+            "prefer",
+            "priority",
+            "purpose",
+            "range",
+            "referer",
+            "save-data",
+        ),
+        *("service-worker", "te", "trailer", "transfer-encoding", "tus-resumable", "upgrade"),
+        *(
+            "upgrade-insecure-requests",
+            "user-agent",
+            "x-prometheus-scrape-timeout-seconds",
+            "x-requested-with",
+        ),
+    )
 )
-"""Headers that proxies add, besides all whose names hold one of `_PROXY_WORDS`."""
-_PROXY_WORDS = ("forwarded", "client-ip", "x-envoy-", "x-appengine-")
+"""Headers that browsers, GIS programs, players, HTTP libraries and flycam's own commands send, besides those
+that begin with one of `_CLIENT_PREFIXES`. Any other may come from something between: proxies have no end of
+names for whom they speak for."""
+_CLIENT_PREFIXES = ("accept", "access-control-request-", "content-", "if-", "sec-", "upload-")
 
 Headers = Iterable[tuple[bytes, bytes]]
 HttpScope = MutableMapping[str, Any]
@@ -599,15 +630,15 @@ def is_local_request(scope: HttpScope) -> bool:
     """Return True if a program on this machine sent this request here directly.
 
     By a name of this machine. A proxy on this machine is a program too, and what it forwards is anybody's:
-    most say so in a header, an older nginx that is configured with nothing but an address speaks HTTP/1.0, as
-    no browser does, and a newer one, which says nothing at all, runs as another user.
+    most say so in a header that no client sends, an older nginx that is configured with nothing but an
+    address speaks HTTP/1.0, as no browser does, and a newer one, which says nothing at all, runs as another
+    user.
     """
     headers = NamedHeaders(scope=scope)
     client = scope.get("client")
     if client is None or not is_loopback(client[0]) or scope["http_version"] == "1.0":
         return False
-    names = [name.replace("_", "-") for name in headers]
-    if any(name in _PROXY_HEADERS or any(word in name for word in _PROXY_WORDS) for name in names):
+    if any(name not in _CLIENT_HEADERS and not name.startswith(_CLIENT_PREFIXES) for name in headers):
         return False
     has_same_user = scope.get("state", {}).get(SAME_USER_STATE_KEY)
     if has_same_user is None or not has_same_user():

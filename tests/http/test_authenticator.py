@@ -157,9 +157,70 @@ HANDED_ON = (
     "Fastly-Client-IP: 10.0.0.7",
     "Forwarded-For: 10.0.0.7",
     "X-Appengine-User-Ip: 10.0.0.7",
+    *(
+        "X-Remote-IP: 10.0.0.7",
+        "X-Remote-Addr: 10.0.0.7",
+        "X-Client-IP: 10.0.0.7",
+        "True-Client-IP: 10.0.0.7",
+    ),
+    *("X-Cluster-Client-IP: 10.0.0.7", "X-Azure-ClientIP: 10.0.0.7", "X-Original-Forwarded-For: 10.0.0.7"),
+    *("CDN-Loop: cloudflare", "CF-Ray: 1-SIN", "X-Amzn-Trace-Id: Root=1", "X-Varnish: 1", "Max-Forwards: 9"),
+    *("Tailscale-User-Login: a@example.vn", "X-Remote-User: a", "Remote-User: a", "X-Original-URL: /"),
+    *(
+        "X-Rewrite-URL: /",
+        "Front-End-Https: on",
+        "X-ARR-SSL: 2048",
+        "Surrogate-Capability: a",
+        "X-Request-Id: 1",
+    ),
+    *("Proxy-Connection: close", "Early-Data: 1", "traceparent: 00-1-1-01", "X-Nobody-Knows-This-One: 1"),
     "Origin: http://evil.example",
     "Sec-Fetch-Site: cross-site",
 )
+
+
+SENT_BY_CLIENTS = {
+    "Chromium": """Connection: keep-alive
+Cache-Control: max-age=0
+sec-ch-ua: "Chromium";v="141"
+sec-ch-ua-mobile: ?0
+sec-ch-ua-platform: "Linux"
+DNT: 1
+Upgrade-Insecure-Requests: 1
+User-Agent: Mozilla/5.0
+Accept: text/html,*/*;q=0.8
+Sec-Fetch-Site: none
+Sec-Fetch-Mode: navigate
+Sec-Fetch-User: ?1
+Sec-Fetch-Dest: document
+Accept-Encoding: gzip, deflate, br, zstd
+Accept-Language: vi-VN,vi;q=0.9
+Cookie: a=b
+If-None-Match: "x"
+""",
+    "Firefox": """User-Agent: Mozilla/5.0
+Accept: */*
+Accept-Language: vi
+Accept-Encoding: gzip
+Referer: http://127.0.0.1/
+Sec-GPC: 1
+Priority: u=0, i
+Pragma: no-cache
+Last-Event-ID: 4
+TE: trailers
+""",
+    "QGIS": """User-Agent: Mozilla/5.0 QGIS/34000
+Accept-Language: vi-VN,en,*
+Connection: Upgrade, HTTP2-Settings
+Upgrade: h2c
+HTTP2-Settings: AAMAAABk
+Accept-Encoding: gzip
+""",
+    "curl": "User-Agent: curl/8.5.0\nAccept: */*\nRange: bytes=0-9\n",
+    "ffmpeg": "User-Agent: Lavf/60\nAccept: */*\nRange: bytes=0-\nIcy-MetaData: 1\n",
+    "requests": "User-Agent: python-requests/2\nAccept-Encoding: gzip\nAccept: */*\nConnection: keep-alive\n",
+    "tus": "Tus-Resumable: 1.0.0\nUpload-Offset: 0\nContent-Type: application/offset+octet-stream\n",
+}
 
 
 def answered(url: str, request: str, from_port: int = 0) -> int:
@@ -187,6 +248,13 @@ def test_open_access_is_for_what_came_straight_from_this_machine(tmp_path: Path)
             assert answered(url, f"GET {path} HTTP/1.0\n\n") == 401
             assert answered(url, f"GET {path} HTTP/1.0\nHost: 127.0.0.1\n\n") == 401, "nginx as it comes"
             assert answered(url, f"GET {path} HTTP/1.1\n\n") == 400
+
+
+def test_open_access_is_for_every_program_that_people_have_here(tmp_path: Path) -> None:
+    with running(Services(workspace=make_workspace(tmp_path))) as url:
+        for program, headers in SENT_BY_CLIENTS.items():
+            said = answered(url, f"GET /api/session HTTP/1.1\nHost: 127.0.0.1\n{headers}\n")
+            assert said == 200, program
 
 
 def test_open_access_is_for_programs_of_this_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
