@@ -156,13 +156,13 @@ def encode_signed_line(seq: int, digest: str) -> bytes:
 def is_signed(public: str, seq: int, digest: str, signature: str) -> bool:
     """Return True if a signature is of this line by this key.
 
-    False also for what is no key or no signature.
+    False also for what is no key or no signature, whatever it is: SQLite keeps bytes where text belongs.
     """
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  as below
 
     try:
         _load_public_key(public).verify(bytes.fromhex(signature), encode_signed_line(seq, digest))
-    except (ValueError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature):
         return False
     return True
 
@@ -285,7 +285,11 @@ class AuditVerifier:
         return self._make_check(None, None)
 
     def _fault(self, line: AuditRecord, signatures: Sequence[tuple[str, str]]) -> AuditFault | None:
-        if line.seq != self._last + 1 or line.digest != self.digest_of(self.before, line):
+        try:
+            digest = self.digest_of(self.before, line)
+        except TypeError:  # bytes where SQLite kept text
+            return AuditFault.CHANGED
+        if line.seq != self._last + 1 or line.digest != digest:
             return AuditFault.CHANGED
         signer = self.signer
         if signer is not None and line.seq == signer.after and line.digest != signer.digest:
