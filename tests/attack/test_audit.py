@@ -17,7 +17,7 @@ from tests.attack.commands import Operator, Said
 LINES = 6
 CHANGED, FORGED, UNSIGNED, UNKNOWN = AuditFault
 _COPY = "INSERT INTO audit_log SELECT seq + 1, at_ns, who, what, subject, detail, digest FROM audit_log"
-_SWAP = "UPDATE {0} SET seq = 99 WHERE seq = 2; UPDATE {0} SET seq = 2 WHERE seq = 3;UPDATE {0} SET seq = 3 WHERE seq = 99"
+_SWAP = "".join(f"UPDATE {{0}} SET seq = {new} WHERE seq = {old};" for old, new in ((2, 99), (3, 2), (99, 3)))
 
 
 def _written(data: Path, number: int = LINES) -> Operator:
@@ -67,7 +67,7 @@ def _is_told(said: Said, first_bad: int, fault: AuditFault) -> bool:
         (f"DELETE FROM audit_log WHERE seq = {LINES}", LINES, CHANGED),
         ("DELETE FROM audit_log", 1, CHANGED),
         (_SWAP.format("audit_log"), 2, CHANGED),
-        (_SWAP.format("audit_log") + ";" + _SWAP.format("audit_signatures"), 2, CHANGED),
+        (_SWAP.format("audit_log") + _SWAP.format("audit_signatures"), 2, CHANGED),
         (_SWAP.format("audit_signatures"), 2, FORGED),
         (f"{_COPY} WHERE seq = {LINES}", LINES + 1, CHANGED),
         ("UPDATE audit_log SET seq = seq + 1 WHERE seq = 6", LINES, CHANGED),
@@ -102,7 +102,8 @@ def _rewrite(house: Operator, seq: int, key: AuditKey | None) -> None:
             "SELECT seq, at_ns, who, what, subject, detail, digest FROM audit_log ORDER BY seq"
         )
         before = "0" * 64
-        for number, *values, digest in rows.fetchall():
+        for number, *values, kept in rows.fetchall():
+            digest = kept
             if number >= seq:
                 values[2:3] = ["nothing"] if number == seq else values[2:3]
                 digest = _digest(before, number, *values)
@@ -130,7 +131,8 @@ def test_a_chain_made_anew_is_told_with_and_without_signatures_of_a_stranger(
 TAILS = {
     "lines": (f"DELETE FROM audit_log WHERE seq > {LINES - 2}", LINES - 1),
     "lines and some signatures": (
-        f"DELETE FROM audit_log WHERE seq > {LINES - 2}; DELETE FROM audit_signatures WHERE seq = {LINES - 1}",
+        f"DELETE FROM audit_log WHERE seq >= {LINES - 1};"
+        f"DELETE FROM audit_signatures WHERE seq = {LINES - 1}",
         LINES - 1,
     ),
 }
@@ -178,7 +180,7 @@ def test_the_database_of_another_house_is_told(house: Operator, tmp_path: Path) 
 
 
 def test_a_key_that_is_taken_away_or_replaced_is_told(house: Operator) -> None:
-    """Without the key nobody can tell whose an unknown key is: its owner noted it, as `audit verify` prints it."""
+    """Without it nobody can tell whose an unknown key is, but who noted it, as `audit verify` prints it."""
     path, first = house.data / "audit.key", _verified(house).json
     kept = path.read_bytes()
     for spoilt in (b"", b"{}", kept[:-2], b"\xff"):
