@@ -27,7 +27,7 @@ from flycam.catalog.access import (
 from flycam.config import ROLES, OpenIdClient
 from flycam.errors import AccessDenied, InputUnusable, NotFound, OptionUnusable, StorageFailed
 from flycam.messages import _
-from flycam.model.access import Account, Descendants, OneTimeCode, Role, Scope, Token
+from flycam.model.access import MAX_CLOCK_ERROR_NS, Account, Descendants, OneTimeCode, Role, Scope, Token
 from flycam.model.records import AuditEntry
 from flycam.model.text import normalize_name, strip_unprintable, to_search_key, validate_name
 from flycam.model.time import format_iso
@@ -425,7 +425,9 @@ def _require_setup_code(workspace: Workspace, code: str) -> None:
                 "take another (on the server: flycam account code)"
             )
         )
-    if record["expires_ns"] <= workspace.clock_ns():
+    left_ns = record["expires_ns"] - workspace.clock_ns()
+    # more than a code ever lasts: it was made when the clock was ahead
+    if not 0 < left_ns <= SETUP_CODE_TTL_MIN * _MINUTE_NS + MAX_CLOCK_ERROR_NS:
         raise AccessDenied(_("this code has expired; take another (on the server: flycam account code)"))
 
 

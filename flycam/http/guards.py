@@ -45,7 +45,7 @@ from flycam.http.protocol import (
     read_body,
 )
 from flycam.messages import Message, _, pgettext
-from flycam.model.access import Account, Role, Scope
+from flycam.model.access import MAX_CLOCK_ERROR_NS, Account, Role, Scope
 from flycam.model.records import FrameRecord
 from flycam.storage.files import replace_file
 from flycam.storage.keys import ObjectStore
@@ -229,6 +229,7 @@ _MAX_DIGITS = 15
 # the duty officer stays signed in for 30 days (decision 0033)
 SESSION_TTL_S = 30 * 24 * 3600
 LINK_TTL_S = 15 * 60
+_TTL_S = {SESSION_KIND: SESSION_TTL_S, LINK_KIND: LINK_TTL_S}
 OPENID_SESSION_TTL_S = 12 * 3600
 """Session by the sign-in service: an account barred there is out within a shift."""
 
@@ -283,7 +284,8 @@ def verify_signed_value(
     if not (parts[2].isascii() and parts[2].isdigit() and len(parts[2]) <= _MAX_DIGITS):
         return None
     expires_s = int(parts[2])
-    if expires_s < now_s:
+    # a value that has more left than it ever had was made when the clock was ahead
+    if not 0 <= expires_s - now_s <= _TTL_S[kind] + MAX_CLOCK_ERROR_NS // 10**9:
         return None
     expected = _signature(key, account, word.rpartition(".")[0])
     if not hmac.compare_digest(expected.encode(), parts[5].encode("utf-8", "surrogateescape")):
