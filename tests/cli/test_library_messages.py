@@ -9,11 +9,16 @@ import struct
 import subprocess
 import sys
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flycam.model.text import is_printable
+from tests.attack.commands import Operator
+from tests.ports import free_port
+from tests.waiting import START_S, until
 
 NAME = b"\x1b]0;pwned\x07\xc2\x9b2J\nflycam: all is well"
 _START = "from flycam.cli.library_messages import escape_library_messages as e; e()\nimport os, sys\n"
@@ -32,6 +37,12 @@ def write_png(path: Path, profile_name: bytes) -> Path:
     chunks = ((b"IHDR", size), (b"iCCP", profile), (b"IDAT", rows), (b"IEND", b""))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*one) for one in chunks))
     return path
+
+
+def _answers(port: int) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/healthz").is_success
+    return False
 
 
 @pytest.fixture
@@ -146,3 +157,19 @@ def test_whoever_waits_for_the_output_waits_for_the_program_only() -> None:
         assert program.poll() is None
         program.stdin.close()
     assert program.returncode == 0
+
+
+def test_a_server_says_what_libraries_print_escaped(tmp_path: Path) -> None:
+    """Whatever is written to its descriptor 2, for as long as it serves; its own lines stay whole."""
+    port = free_port()
+    with (tmp_path / "said").open("wb") as said:
+        server = Operator(tmp_path / "data", {}).start("serve", "--port", port, stderr=said)
+        try:
+            until(lambda: _answers(port), within_s=START_S, of=server)
+            with Path(f"/proc/{server.pid}/fd/2").open("wb", buffering=0) as stderr:
+                stderr.write(b"a\x1bb\n")
+        finally:
+            server.terminate()
+            server.communicate(timeout=60)
+    lines = (tmp_path / "said").read_text(encoding="utf-8").splitlines()
+    assert all(map(is_printable, lines)) and r"a\x1bb" in lines
