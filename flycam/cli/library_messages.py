@@ -18,9 +18,12 @@ import select
 import signal
 import sys
 import termios
+import threading
 import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import NoReturn
 
 from flycam.model.text import to_visible
@@ -49,8 +52,18 @@ def escape_library_messages() -> None:
     os.dup2(sink, _STDERR)
     os.close(source)
     os.close(sink)
+    # what nobody caught repeats names too: it goes where libraries print
+    sys.excepthook = _print_uncaught
+    threading.excepthook = lambda caught: _print_uncaught(*caught[:3])
     sys.stderr = os.fdopen(terminal, "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
     atexit.register(_drain)
+
+
+def _print_uncaught(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    if not issubclass(kind, SystemExit):  # by which a thread may end
+        traceback.print_exception(kind, error, trace, file=sys.__stderr__)
 
 
 def _fork() -> int:

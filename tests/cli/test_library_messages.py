@@ -114,6 +114,15 @@ def test_a_crash_is_told() -> None:
     assert b"Segmentation fault" in done.stderr and b"string_at" in done.stderr
 
 
+@pytest.mark.parametrize("how", ["fail()", "t.Thread(target=fail).start()"])
+def test_what_nobody_caught_is_escaped(how: str) -> None:
+    fail = "bad = 'a\\x1b[2J\\nflycam: fine\\u202e'\ndef fail():\n    raise ValueError(bad)\n"
+    done = _run(f"import threading as t\n{fail}{how}")
+    lines = done.stderr.decode().splitlines()
+    assert all(map(is_printable, lines)) and not any(line.startswith("flycam:") for line in lines)
+    assert "ValueError" in lines[-1] and "\\x1b[2J" in lines[-1]
+
+
 def test_a_flood_is_neither_lost_nor_waited_for_in_vain() -> None:
     """By a library that keeps the interpreter's lock while the pipe is full."""
     program = f"""
