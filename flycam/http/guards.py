@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import logging
 import os
+import re
 import secrets
 import socket
 import sys
@@ -396,42 +397,15 @@ once a connection: the next one from the same port may be another user's."""
 _MAX_COOKIES = 4
 """Cookies of one name, as where a browser has one for the host and another for its domain."""
 _CREDENTIAL_HEADERS = frozenset({b"authorization", b"cookie"})
-_CLIENT_HEADERS = frozenset(
-    (
-        *(
-            "a-im",
-            "alt-used",
-            "authorization",
-            "available-dictionary",
-            "cache-control",
-            "connection",
-            "cookie",
-        ),
-        *("date", "dnt", "expect", "from", "host", "http2-settings", "icy-metadata", "keep-alive"),
-        *(
-            "last-event-id",
-            "origin",
-            "pragma",
-            "prefer",
-            "priority",
-            "purpose",
-            "range",
-            "referer",
-            "save-data",
-        ),
-        *("service-worker", "te", "trailer", "transfer-encoding", "tus-resumable", "upgrade"),
-        *(
-            "upgrade-insecure-requests",
-            "user-agent",
-            "x-prometheus-scrape-timeout-seconds",
-            "x-requested-with",
-        ),
-    )
+_CLIENT_HEADER = re.compile(
+    "(?:accept|access-control-request-|content-|if-|sec-|upload-).*|a-im|alt-used|authorization"
+    "|available-dictionary|cache-control|connection|cookie|date|dnt|expect|from|host|http2-settings"
+    "|icy-metadata|keep-alive|last-event-id|origin|pragma|prefer|priority|purpose|range|referer|save-data"
+    "|service-worker|te|trailer|transfer-encoding|tus-resumable|upgrade|upgrade-insecure-requests|user-agent"
+    "|x-prometheus-scrape-timeout-seconds|x-requested-with"
 )
-"""Headers that browsers, GIS programs, players, HTTP libraries and flycam's own commands send, besides those
-that begin with one of `_CLIENT_PREFIXES`. Any other may come from something between: proxies have no end of
-names for whom they speak for."""
-_CLIENT_PREFIXES = ("accept", "access-control-request-", "content-", "if-", "sec-", "upload-")
+"""Headers that browsers, GIS programs, players, HTTP libraries and flycam's own commands send. Any other may
+come from something between: proxies have no end of names for whom they speak for."""
 
 Headers = Iterable[tuple[bytes, bytes]]
 HttpScope = MutableMapping[str, Any]
@@ -640,7 +614,7 @@ def is_local_request(scope: HttpScope) -> bool:
     client = scope.get("client")
     if client is None or not is_loopback(client[0]) or scope["http_version"] == "1.0":
         return False
-    if any(name not in _CLIENT_HEADERS and not name.startswith(_CLIENT_PREFIXES) for name in headers):
+    if not all(map(_CLIENT_HEADER.fullmatch, headers)):
         return False
     has_same_user = scope.get("state", {}).get(SAME_USER_STATE_KEY)
     if has_same_user is None or not has_same_user():

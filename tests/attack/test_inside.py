@@ -98,7 +98,7 @@ def web_host(
             except OSError:
                 pass
 
-        do_POST = do_GET  # noqa: N815
+        do_POST = do_GET  # noqa: N815  the name that http.server calls
 
         def log_message(self, *_said: object) -> None:
             """Nothing."""
