@@ -27,7 +27,7 @@ from flycam.catalog.access import (
 from flycam.config import ROLES, OpenIdClient
 from flycam.errors import AccessDenied, InputUnusable, NotFound, OptionUnusable, StorageFailed
 from flycam.messages import _
-from flycam.model.access import Account, Descendants, OneTimeCode, Role, Scope, Token
+from flycam.model.access import MAX_CLOCK_ERROR_NS, Account, Descendants, OneTimeCode, Role, Scope, Token
 from flycam.model.records import AuditEntry
 from flycam.model.text import normalize_name, strip_unprintable, to_search_key, validate_name
 from flycam.model.time import format_iso
@@ -239,6 +239,7 @@ def revoke_guest(workspace: Workspace, guest_id: str, who: str) -> Guest:
 
 
 _MAX_NAME_LENGTH = 100
+_UNNAMED = "unnamed"
 
 
 def sign_in_with_openid(workspace: Workspace, client: OpenIdClient, claims: Mapping[str, Any]) -> Account:
@@ -287,7 +288,7 @@ def _name(client: OpenIdClient, claims: Mapping[str, Any]) -> str:
     """
     offered = (claims.get(one) for one in ("preferred_username", "email", "sub"))
     plain = (strip_unprintable(str(one)) for one in offered if one)
-    name = next(one for one in plain if one)[:_MAX_NAME_LENGTH]
+    name = next(filter(None, plain), _UNNAMED)[:_MAX_NAME_LENGTH]
     return name if "@" in name else f"{name}@{urlsplit(client.issuer).hostname}"
 
 
@@ -424,7 +425,9 @@ def _require_setup_code(workspace: Workspace, code: str) -> None:
                 "take another (on the server: flycam account code)"
             )
         )
-    if record["expires_ns"] <= workspace.clock_ns():
+    left_ns = record["expires_ns"] - workspace.clock_ns()
+    # more than a code ever lasts: it was made when the clock was ahead
+    if not 0 < left_ns <= SETUP_CODE_TTL_MIN * _MINUTE_NS + MAX_CLOCK_ERROR_NS:
         raise AccessDenied(_("this code has expired; take another (on the server: flycam account code)"))
 
 

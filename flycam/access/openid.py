@@ -1,8 +1,8 @@
 """Sign-in by OpenID Connect, authorization code with PKCE.
 
 The issuer is the province's sign-in service, as configured: no request can name an address that is fetched.
-Its discovery document names the others; all are fetched over https (or on this machine), without redirects,
-and with a limit of size.
+Its discovery document names the others; all are fetched over https (or on this machine, if the issuer is
+there too), without redirects, and with limits of size and time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from joserfc.errors import InvalidClaimError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 from urllib3.exceptions import HTTPError
 
-from flycam.config import OpenIdClient, is_secure_url
+from flycam.config import OpenIdClient, is_loopback, is_secure_url
 from flycam.errors import AccessDenied, SignInUnavailable
 from flycam.messages import _
 from flycam.model.text import strip_url_credentials
@@ -36,6 +36,8 @@ _FAILURE_TTL_S = 15.0
 """Time without requests to a service that failed: it may take 10 s to fail, for each sign-in."""
 _MAX_CLOCK_SKEW_S = 60
 _MAX_BYTES = 1 << 20
+_MAX_ANSWER_S = 30.0
+"""Time for an answer's body: a byte now and then keeps a connection alive for ever."""
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 _FORM = "application/x-www-form-urlencoded"
 
@@ -95,7 +97,7 @@ class OpenIdProvider:
         try:
             proven = self._proven(token)
             _require_claims(proven, self.client, nonce, answer.get("access_token"))
-        except (JoseError, ValueError, TypeError) as error:
+        except (JoseError, ValueError, TypeError, RecursionError) as error:
             raise _not_confirmed(self.client.issuer, str(error) or type(error).__name__) from error
         return dict(proven.claims)
 
@@ -161,7 +163,7 @@ class OpenIdProvider:
         if document.get("issuer") != issuer:
             raise _unusable(where, f"it names itself {str(document.get('issuer'))[:200]}, not {issuer}")
         for name in _ENDPOINTS:
-            if not isinstance(document.get(name), str) or not is_secure_url(document[name]):
+            if not isinstance(document.get(name), str) or not _is_endpoint(document[name], issuer):
                 raise _unusable(where, f"{name} is no https address")
         keys = self._got(document["jwks_uri"]).get("keys")
         try:
@@ -185,7 +187,7 @@ class OpenIdProvider:
                 method, address, body=body, headers=headers, redirect=False, preload_content=False
             )
             try:
-                data = answer.read(_MAX_BYTES + 1, decode_content=True)
+                data = _read_bounded(answer)
             finally:
                 answer.close()
         except HTTPError as error:
@@ -199,8 +201,8 @@ class OpenIdProvider:
             self._failed = (self._clock_s(), away)
             raise away from error
         try:
-            values = json.loads(data) if len(data) <= _MAX_BYTES else None
-        except ValueError:
+            values = json.loads(data)
+        except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict):
             raise _unusable(address, f"{answer.status}, and no JSON object")
@@ -210,6 +212,28 @@ class OpenIdProvider:
         failed = self._failed
         if failed is not None and self._clock_s() - failed[0] < _FAILURE_TTL_S:
             raise SignInUnavailable(failed[1].message)  # a new exception for each caller
+
+
+def _is_endpoint(address: str, issuer: str) -> bool:
+    """Return True for an address where an issuer's secrets may go.
+
+    A service elsewhere names nothing on this machine, where it may be anything.
+    """
+    return is_secure_url(address) and (not _is_here(address) or _is_here(issuer))
+
+
+def _is_here(address: str) -> bool:
+    return is_loopback(urlsplit(address).hostname or "")
+
+
+def _read_bounded(answer: urllib3.BaseHTTPResponse) -> bytes:
+    """Return the body of an answer; nothing of one that is too long, in bytes or time."""
+    until_s, data = time.monotonic() + _MAX_ANSWER_S, b""
+    while block := answer.read1(_MAX_BYTES, decode_content=True):
+        data += block
+        if len(data) > _MAX_BYTES or time.monotonic() > until_s:
+            return b""
+    return data
 
 
 def _require_claims(token: jwt.Token, client: OpenIdClient, nonce: str, access_token: object) -> None:

@@ -21,6 +21,7 @@ from flycam.catalog.tables import audit_log, guests, identities, one_time_codes,
 from flycam.errors import AccessDenied, InputUnusable, NotFound
 from flycam.messages import _
 from flycam.model.access import (
+    MAX_CLOCK_ERROR_NS,
     Account,
     Descendants,
     OneTimeCode,
@@ -108,8 +109,8 @@ class Guest:
         )
 
     def is_valid(self, now_ns: int) -> bool:
-        """Return True unless it is revoked or expired."""
-        return self.revoked_ns is None and now_ns < self.expires_ns
+        """Return True unless it is revoked, expired, or made when the clock was ahead."""
+        return self.revoked_ns is None and self.made_ns - MAX_CLOCK_ERROR_NS <= now_ns < self.expires_ns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -1030,7 +1031,8 @@ def _found(connection: Connection, code_hash: str, at_ns: int) -> OneTimeCode:
         raise AccessDenied(
             _("this code was ended by a newer one, or by a new token of its account; use the last one made")
         )
-    if code.expires_ns <= at_ns:
+    # or made when the clock was ahead
+    if not code.made_ns - MAX_CLOCK_ERROR_NS <= at_ns < code.expires_ns:
         raise AccessDenied(
             _("this code has expired; ask for a new one (on the server: flycam account code NAME)")
         )

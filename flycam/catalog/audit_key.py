@@ -168,13 +168,13 @@ def is_signed(public: str, seq: int, digest: str, signature: str) -> bool:
 def is_message_signed(public: str, message: bytes, signature: str) -> bool:
     """Return True if a signature is of this message by this key.
 
-    False also for what is no key or no signature.
+    False also for what is no key or no signature, whatever it is: SQLite keeps bytes where text belongs.
     """
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  as below
 
     try:
         _load_public_key(public).verify(bytes.fromhex(signature), message)
-    except (ValueError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature):
         return False
     return True
 
@@ -297,7 +297,11 @@ class AuditVerifier:
         return self._make_check(None, None)
 
     def _fault(self, line: AuditRecord, signatures: Sequence[tuple[str, str]]) -> AuditFault | None:
-        if line.seq != self._last + 1 or line.digest != self.digest_of(self.before, line):
+        try:
+            digest = self.digest_of(self.before, line)
+        except TypeError:  # bytes where SQLite kept text
+            return AuditFault.CHANGED
+        if line.seq != self._last + 1 or line.digest != digest:
             return AuditFault.CHANGED
         signer = self.signer
         if signer is not None and line.seq == signer.after and line.digest != signer.digest:

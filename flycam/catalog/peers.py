@@ -27,7 +27,7 @@ ALL_FLIGHTS = "*"
 _ROWS_AT_ONCE = 2000
 
 
-class Standing(StrEnum):
+class Permission(StrEnum):
     """Why a peer may speak for a flight: it brought it first, or a person here allowed it."""
 
     BROUGHT = "brought"
@@ -59,7 +59,7 @@ class FlightSpeaker:
 
     flight_id: str
     node: str
-    standing: Standing
+    permission: Permission
     who: str
     at_ns: int
 
@@ -115,7 +115,7 @@ class Peers:
     def add_speaker(self, speaker: FlightSpeaker, audit_entry: AuditEntry | None = None) -> None:
         """Let a peer speak for a flight; an allowance replaces what bringing it gave."""
         row = to_row(tables.flight_speakers, speaker)
-        is_allowed = speaker.standing is Standing.ALLOWED
+        is_allowed = speaker.permission is Permission.ALLOWED
         insert = (
             self._database.upsert(tables.flight_speakers)
             if is_allowed
@@ -143,18 +143,18 @@ class Peers:
             write_entries(connection, [audit_entry], self._database.audit_key)
 
     def speakers(self, node: str | None = None) -> list[FlightSpeaker]:
-        """Return all speakers, or one peer's standings, by flight and node."""
+        """Return all speakers, or one peer's permissions, by flight and node."""
         c = tables.flight_speakers.c
         query = select(tables.flight_speakers).order_by(c.flight_id, c.node)
         return self._database.fetch(FlightSpeaker, query if node is None else query.where(c.node == node))
 
-    def find_standings(self, node: str, flight_ids: Iterable[str]) -> dict[str, Standing]:
-        """Return a peer's standing in each of these flights; those without any are left out."""
+    def find_permissions(self, node: str, flight_ids: Iterable[str]) -> dict[str, Permission]:
+        """Return a peer's permission in each of these flights; those without any are left out."""
         wanted = sorted(set(flight_ids))
         c = tables.flight_speakers.c
         query = select(tables.flight_speakers).where(c.node == node)
         query = query.where(c.flight_id.in_([*wanted, ALL_FLIGHTS]))
-        found = {one.flight_id: one.standing for one in self._database.fetch(FlightSpeaker, query)}
+        found = {one.flight_id: one.permission for one in self._database.fetch(FlightSpeaker, query)}
         everywhere = found.pop(ALL_FLIGHTS, None)
         return dict.fromkeys(wanted, everywhere) if everywhere is not None else found
 
@@ -168,7 +168,7 @@ class Peers:
 
     def list_brought(self) -> dict[str, str]:
         """Return the peer that brought each flight first, by flight; those made here are left out."""
-        return {one.flight_id: one.node for one in self.speakers() if one.standing is Standing.BROUGHT}
+        return {one.flight_id: one.node for one in self.speakers() if one.permission is Permission.BROUGHT}
 
     # -- claims ---------------------------------------------------------------------------------
 

@@ -732,7 +732,7 @@ flight_speakers = Table(
     metadata,
     make_key_column("flight_id"),
     make_key_column("node"),
-    Column("standing", Text, nullable=False),
+    Column("permission", Text, nullable=False),
     Column("who", Text, nullable=False),
     Column("at_ns", BigInteger, nullable=False),
 )

@@ -10,6 +10,7 @@ import click
 
 from flycam import __version__
 from flycam.cli import board, box, flights, node, products, serve, sync
+from flycam.cli.library_messages import escape_library_messages
 from flycam.cli.output import CommandGroup
 
 _OBJECTS_BEFORE_COLLECTION = 10_000
@@ -17,6 +18,7 @@ _OBJECTS_BEFORE_COLLECTION = 10_000
 
 def main() -> None:
     """Run the `flycam` program."""
+    escape_library_messages()
     # modules are not garbage: searching them again and again while they load takes 60 ms of an ingest
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
     # a last search at exit would take 150 ms, and the system takes the memory back anyway

@@ -116,7 +116,7 @@ def _format_boxes(catalog: Catalog) -> Output:
     boxes: list[dict[str, Any]] = []
     for name in names:
         own = [one for one in speakers if one.node == name]
-        allowed = [one.flight_id for one in own if one.standing.value == "allowed"]
+        allowed = [one.flight_id for one in own if one.permission.value == "allowed"]
         boxes.append({"box": name, "brought": len(own) - len(allowed), "allowed": allowed})
     answer = {
         "boxes": boxes,

@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -54,6 +55,8 @@ _MAX_COLUMNS = 2000
 """Columns of GeoJSON or KML: GDAL compares each with all others. A GeoPackage holds no more."""
 
 _MAX_MEMBERS = 2000
+_MAX_LIST_BYTES = 1 << 20
+"""Of an archive's list of members, read at once: half a kilobyte of memory for each 50 bytes."""
 _MAX_PROJECTION_BYTES = 1 << 20
 _SHAPE_HEAD_BYTES = 100
 _HEAD_BYTES = 16384
@@ -151,6 +154,15 @@ def _lay_out(name: str, path: Path, folder: Path) -> Path:
     return mains[0] if len(mains) == 1 else folder
 
 
+class _ArchiveFile(FileIO):
+    """An archive's file, of which no list of members is read that is too long."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _MAX_LIST_BYTES:
+            raise zipfile.BadZipFile(f"a list of {size} bytes")
+        return super().read(size)
+
+
 def _is_archive(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(_ZIP)) == _ZIP
@@ -193,7 +205,7 @@ def has_network_link(path: Path) -> bool:
         if not _is_archive(path):
             with path.open("rb") as file:
                 return path.suffix.lower() == ".kml" and _holds(file, _NETWORK_LINK)
-        with zipfile.ZipFile(path) as archive:
+        with _ArchiveFile(path) as packed, zipfile.ZipFile(packed) as archive:
             return any(
                 _member_holds(archive, one, _NETWORK_LINK)
                 for one in archive.infolist()
@@ -253,7 +265,7 @@ def _unpack(name: str, path: Path, folder: Path) -> dict[Path, Path]:
 
     Raises SourceUnreadable.
     """
-    with zipfile.ZipFile(path) as archive:
+    with _ArchiveFile(path) as whole, zipfile.ZipFile(whole) as archive:
         # not `is_dir`, which fails on an empty name
         members = [one for one in archive.infolist() if not one.filename.endswith("/")]
         if len(members) > _MAX_MEMBERS or sum(one.file_size for one in members) > MAX_BYTES:
@@ -267,8 +279,8 @@ def _unpack(name: str, path: Path, folder: Path) -> dict[Path, Path]:
             place = _place(folder, member.name)
             if ending not in _MAIN | _PARTS or place in placed:
                 raise _unknown(f"{name}/{one.filename}")
-            with archive.open(one) as packed, place.open("xb") as file:
-                shutil.copyfileobj(packed, file)
+            with archive.open(one) as packed, place.open("xb") as out:
+                shutil.copyfileobj(packed, out)
             placed[place] = member
     return placed
 

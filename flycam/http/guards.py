@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import logging
 import os
+import re
 import secrets
 import socket
 import sys
@@ -45,7 +46,7 @@ from flycam.http.protocol import (
     read_body,
 )
 from flycam.messages import Message, _, pgettext
-from flycam.model.access import Account, Role, Scope
+from flycam.model.access import MAX_CLOCK_ERROR_NS, Account, Role, Scope
 from flycam.model.records import FrameRecord
 from flycam.storage.files import replace_file
 from flycam.storage.keys import ObjectStore
@@ -229,6 +230,7 @@ _MAX_DIGITS = 15
 # the duty officer stays signed in for 30 days (decision 0033)
 SESSION_TTL_S = 30 * 24 * 3600
 LINK_TTL_S = 15 * 60
+_TTL_S = {SESSION_KIND: SESSION_TTL_S, LINK_KIND: LINK_TTL_S}
 OPENID_SESSION_TTL_S = 12 * 3600
 """Session by the sign-in service: an account barred there is out within a shift."""
 
@@ -283,7 +285,8 @@ def verify_signed_value(
     if not (parts[2].isascii() and parts[2].isdigit() and len(parts[2]) <= _MAX_DIGITS):
         return None
     expires_s = int(parts[2])
-    if expires_s < now_s:
+    # a value that has more left than it ever had was made when the clock was ahead
+    if not 0 <= expires_s - now_s <= _TTL_S[kind] + MAX_CLOCK_ERROR_NS // 10**9:
         return None
     expected = _signature(key, account, word.rpartition(".")[0])
     if not hmac.compare_digest(expected.encode(), parts[5].encode("utf-8", "surrogateescape")):
@@ -394,11 +397,15 @@ once a connection: the next one from the same port may be another user's."""
 _MAX_COOKIES = 4
 """Cookies of one name, as where a browser has one for the host and another for its domain."""
 _CREDENTIAL_HEADERS = frozenset({b"authorization", b"cookie"})
-_PROXY_HEADERS = frozenset(
-    ("via", "x-real-ip", "cf-connecting-ip", "x-proxyuser-ip", "x-original-host", "x-host")
+_CLIENT_HEADER = re.compile(
+    "(?:accept|access-control-request-|content-|if-|sec-|upload-).*|a-im|alt-used|authorization"
+    "|available-dictionary|cache-control|connection|cookie|date|dnt|expect|from|host|http2-settings"
+    "|icy-metadata|keep-alive|last-event-id|origin|pragma|prefer|priority|purpose|range|referer|save-data"
+    "|service-worker|te|trailer|transfer-encoding|tus-resumable|upgrade|upgrade-insecure-requests|user-agent"
+    "|x-prometheus-scrape-timeout-seconds|x-requested-with"
 )
-"""Headers that proxies add, besides all whose names hold one of `_PROXY_WORDS`."""
-_PROXY_WORDS = ("forwarded", "client-ip", "x-envoy-", "x-appengine-")
+"""Headers that browsers, GIS programs, players, HTTP libraries and flycam's own commands send. Any other may
+come from something between: proxies have no end of names for whom they speak for."""
 
 Headers = Iterable[tuple[bytes, bytes]]
 HttpScope = MutableMapping[str, Any]
@@ -599,15 +606,15 @@ def is_local_request(scope: HttpScope) -> bool:
     """Return True if a program on this machine sent this request here directly.
 
     By a name of this machine. A proxy on this machine is a program too, and what it forwards is anybody's:
-    most say so in a header, an older nginx that is configured with nothing but an address speaks HTTP/1.0, as
-    no browser does, and a newer one, which says nothing at all, runs as another user.
+    most say so in a header that no client sends, an older nginx that is configured with nothing but an
+    address speaks HTTP/1.0, as no browser does, and a newer one, which says nothing at all, runs as another
+    user.
     """
     headers = NamedHeaders(scope=scope)
     client = scope.get("client")
     if client is None or not is_loopback(client[0]) or scope["http_version"] == "1.0":
         return False
-    names = [name.replace("_", "-") for name in headers]
-    if any(name in _PROXY_HEADERS or any(word in name for word in _PROXY_WORDS) for name in names):
+    if not all(map(_CLIENT_HEADER.fullmatch, headers)):
         return False
     has_same_user = scope.get("state", {}).get(SAME_USER_STATE_KEY)
     if has_same_user is None or not has_same_user():

@@ -8,6 +8,11 @@ from enum import StrEnum
 # -- Tokens and one-time codes, as frozen values ---------------------------------------------------
 
 
+MAX_CLOCK_ERROR_NS = 86_400 * 10**9
+"""What lets somebody in for a time is refused if it was made longer than this in the future: the clock was
+ahead then, and it would last for years."""
+
+
 class Scope(StrEnum):
     """Scope of a token within what its account's role allows.
 

@@ -68,6 +68,10 @@ MAX_NAME_LENGTH = 200
 """Letters of a name that a user gives: it is printed whole."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SHOWN_CATEGORIES = "LNPS"
+_BLANK_GLYPHS = frozenset("\u115f\u1160\u2800\u3164\uffa0\U00013441\U00013442\U0001d159")
+"""Letters and symbols that draw nothing: all of Default_Ignorable_Code_Point that are letters (the fillers of
+Hangul), and the blanks of Braille, hieroglyphs and music."""
 
 
 def to_search_key(text: str) -> str:
@@ -85,8 +89,12 @@ def normalize_name(name: str) -> str:
 
 
 def strip_unprintable(text: str) -> str:
-    """Strip from typed or pasted text what `is_printable` forbids; single spaces."""
-    return " ".join("".join(c for c in text if c.isspace() or is_printable(c)).split())
+    """Strip from typed or pasted text what `is_printable` forbids; single spaces.
+
+    Nothing is left of text that draws nothing.
+    """
+    left = " ".join("".join(c for c in text if c.isspace() or is_printable(c)).split())
+    return left if has_glyphs(left) else ""
 
 
 def is_printable(text: str) -> bool:
@@ -98,16 +106,28 @@ def is_printable(text: str) -> bool:
     return text.isprintable() or all(c.isprintable() or unicodedata.category(c) == "Zs" for c in text)
 
 
-def to_visible(text: str) -> str:
-    r"""Write each character that is not printable as its escape.
+def has_glyphs(text: str) -> bool:
+    """Return True if a reader sees something of it: a letter, digit or sign that draws one.
 
-    For example "\x1b", "\n", "\u202e". For text of others (names on a memory card, of another node, in a
-    request) where it meets a terminal, a log or a record. Backslashes stay, so that repeating it changes
-    nothing.
+    Spaces, controls, fillers, variation selectors and accents without a letter are nothing to read, alone.
     """
-    if is_printable(text):
+    return any(c not in _BLANK_GLYPHS and unicodedata.category(c)[0] in _SHOWN_CATEGORIES for c in text)
+
+
+def to_visible(text: str) -> str:
+    r"""Write each character that is not printable as its escape; in text that draws nothing, each but spaces.
+
+    For example "\x1b", "\n", "\u202e"; "\u3164" alone. For text of others (names on a memory card, of another
+    node, in a request) where it meets a terminal, a log or a record. Backslashes stay, so that repeating it
+    changes nothing.
+    """
+    is_shown = has_glyphs(text)
+    if is_printable(text) and (is_shown or not text.strip()):
         return text
-    return "".join(c if is_printable(c) else c.encode("unicode_escape").decode() for c in text)
+    return "".join(
+        c if is_printable(c) and (is_shown or c.isspace()) else c.encode("unicode_escape").decode()
+        for c in text
+    )
 
 
 def to_visible_lines(text: str) -> str:
@@ -139,11 +159,11 @@ def is_encodable(name: str) -> bool:
 def validate_name(text: str, max_length: int = MAX_NAME_LENGTH, *, option: str = "") -> str:
     """Return a user's name (of a flight, an event, an account, a layer), normalised.
 
-    Raises InputUnusable for an empty one, more than `max_length` letters, or characters that are not
-    printable; OptionUnusable where it is the value of an `option`.
+    Raises InputUnusable for an empty one, more than `max_length` letters, characters that are not printable,
+    or none that draws anything; OptionUnusable where it is the value of an `option`.
     """
     name = normalize_name(text)
-    if 0 < len(name) <= max_length and is_printable(text.strip()):
+    if 0 < len(name) <= max_length and is_printable(text.strip()) and has_glyphs(name):
         return name
     kind = OptionUnusable if option else InputUnusable
     shown = f"{option} '{to_visible(text[:40])}'".strip()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from flycam.catalog.access import RedactionRecord
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.flights import derive_placement_id, to_placement
-from flycam.catalog.peers import ALL_FLIGHTS, ClaimKind, FlightSpeaker, PeerClaim, PeerRequest, Standing
+from flycam.catalog.peers import ALL_FLIGHTS, ClaimKind, FlightSpeaker, PeerClaim, PeerRequest, Permission
 from flycam.catalog.retention import HoldRecord, PurgeRecord
 from flycam.errors import NotFound
 from flycam.messages import _
@@ -59,7 +59,7 @@ def admit_records(
     flight_id, peers = records.flight.flight_id, node.catalog.peers
     if ruling.is_new:
         brought = FlightSpeaker(
-            flight_id=flight_id, node=giver, standing=Standing.BROUGHT, who=account, at_ns=node.clock_ns()
+            flight_id=flight_id, node=giver, permission=Permission.BROUGHT, who=account, at_ns=node.clock_ns()
         )
         peers.add_speaker(brought)
     peers.note_claims(ruling.claims)
@@ -137,7 +137,9 @@ def allow_peer(node: Workspace, peer: str, flight_ref: str | None, who: str) -> 
         )
     flight_id = ALL_FLIGHTS if flight_ref is None else node.catalog.flights.flight(flight_ref).flight_id
     now_ns = node.clock_ns()
-    speaker = FlightSpeaker(flight_id=flight_id, node=peer, standing=Standing.ALLOWED, who=who, at_ns=now_ns)
+    speaker = FlightSpeaker(
+        flight_id=flight_id, node=peer, permission=Permission.ALLOWED, who=who, at_ns=now_ns
+    )
     entry = AuditEntry(who=who, what="box allow", subject=peer, detail=flight_id, at_ns=now_ns)
     node.catalog.peers.add_speaker(speaker, entry)
     return flight_id
@@ -172,7 +174,9 @@ class _Court:
             *(one.frame_id for one in records.redactions),
         }
         self._owners = self._catalog.frames.find_flights(named)
-        self._standings = self._catalog.peers.find_standings(giver, {*self._owners.values(), self._target})
+        self._permissions = self._catalog.peers.find_permissions(
+            giver, {*self._owners.values(), self._target}
+        )
         self._foreign: dict[str, set[str]] = {}
         self._is_new = not is_apart and find_flight_by_id(self._catalog, self._target) is None
 
@@ -241,9 +245,9 @@ class _Court:
         owner = self._owners.get(frame_id)
         if owner is None and frame_id in said:
             return True
-        standing = None if owner is None else self._standings.get(owner)
-        if owner is not None and standing is not None:
-            if standing is Standing.ALLOWED:
+        permission = None if owner is None else self._permissions.get(owner)
+        if owner is not None and permission is not None:
+            if permission is Permission.ALLOWED:
                 return True
             if owner not in self._foreign:
                 self._foreign[owner] = self._catalog.peers.find_foreign_frames(owner, self._giver)
@@ -258,13 +262,13 @@ class _Court:
         new = [one for one in frames if one.frame_id not in self._owners]
         originals = self._catalog.frames.find_by_originals(one.header.provenance.source_sha256 for one in new)
         naming = {flight_id for some in originals.values() for flight_id in some.values()}
-        standings = self._catalog.peers.find_standings(self._giver, naming)
+        permissions = self._catalog.peers.find_permissions(self._giver, naming)
         for one in frames:
             owner = self._owners.get(one.frame_id)
             if owner is None:
                 named = originals.get(one.header.provenance.source_sha256, {}).values()
-                owner = next((each for each in named if each not in standings), None)
-            if owner is not None and owner != self._target and owner not in self._standings:
+                owner = next((each for each in named if each not in permissions), None)
+            if owner is not None and owner != self._target and owner not in self._permissions:
                 self._refuse(ClaimKind.FRAME, owner)
                 continue
             if one.frame_id not in self._owners:
@@ -310,14 +314,14 @@ class _Court:
                 continue
             if name in ours:
                 yield placement  # its trace may be the earlier one
-            elif ours - foreign and self._get_standing(frame_id) is not Standing.ALLOWED:
+            elif ours - foreign and self._get_permission(frame_id) is not Permission.ALLOWED:
                 self._refuse(ClaimKind.PLACEMENT, self._owners.get(frame_id))
             else:
                 self._claim(ClaimKind.PLACEMENT, [name], frame_id)
                 yield placement
 
-    def _get_standing(self, frame_id: str) -> Standing | None:
-        return self._standings.get(self._owners.get(frame_id, self._target))
+    def _get_permission(self, frame_id: str) -> Permission | None:
+        return self._permissions.get(self._owners.get(frame_id, self._target))
 
     def _select_withdrawals(self, said: Collection[str]) -> Iterator[Withdrawal]:
         withdrawals = self._records.withdrawals

@@ -682,7 +682,7 @@ class _ExchangeMerge:
             return
         catalog = self._node.catalog
         waiting = catalog.peers.list_flights_unverified() - set(merged)
-        for flight_id in sorted(catalog.peers.find_standings(self._giver, waiting)):
+        for flight_id in sorted(catalog.peers.find_permissions(self._giver, waiting)):
             with catalog.flights.lock(flight_id):
                 self._hooks.on_arriving(catalog.flights.flight(flight_id))
 

@@ -7,7 +7,6 @@ docs/formats/bundle.md, docs/formats/sync.md.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,8 +117,14 @@ def bind_node_key(node: Workspace, box: str, key: str, account: str, *, replaces
     replaces  whether this counts for more than a key known before
     """
     known = _FORGOTTEN
-    with suppress(ObjectMissing, DataDamaged):
+    try:
         known = _read_node_key(node.store, box)
+    except DataDamaged:
+        # no reason to believe another, but by the account
+        if not replaces:
+            return
+    except ObjectMissing:
+        pass
     if known == key or (known and not replaces):
         return
     node.catalog.audit.append(account, "box key", box, f"{key}, over a line", at_ns=node.clock_ns())

@@ -34,7 +34,7 @@ from flycam.model.flight import (
     is_flat_datum,
 )
 from flycam.model.records import FrameRecord, FrameStatus, MosaicInfo, Placement, Withdrawal
-from flycam.model.text import is_printable, to_visible
+from flycam.model.text import has_glyphs, is_printable, to_visible
 from flycam.model.warning import NO_TERRAIN, parse_warning_code
 from flycam.mosaic.orthorectify.rebuild import collect_amendments
 from flycam.storage.files import decompress_bounded
@@ -136,9 +136,16 @@ def parse_flight_records(values: Any, place: str) -> FlightRecords:
         require_valid_redactions(records.redactions)
         return replace(
             records,
-            event=replace(records.event, name=to_visible(records.event.name)),
-            flight=replace(records.flight, name=to_visible(records.flight.name)),
+            event=replace(records.event, name=_to_shown_name(records.event.name, records.event.event_id)),
+            flight=replace(
+                records.flight, name=_to_shown_name(records.flight.name, records.flight.flight_id)
+            ),
         )
+
+
+def _to_shown_name(name: str, ref: str) -> str:
+    """Return a name that the map can show: of one that draws nothing its escapes, of spaces alone the id."""
+    return to_visible(name) if name.strip() else ref
 
 
 @contextmanager
@@ -255,8 +262,8 @@ def _require_bounded_texts(records: FlightRecords) -> None:
 
 
 def _is_single_line(words: str) -> bool:
-    """Return True for non-empty, bounded text of one line."""
-    return 0 < len(words) <= _MAX_LETTERS and is_printable(words)
+    """Return True for bounded text of one line that shows something."""
+    return len(words) <= _MAX_LETTERS and is_printable(words) and has_glyphs(words)
 
 
 def require_valid_redactions(lines: Iterable[RedactionRecord]) -> None:
@@ -432,8 +439,8 @@ def match_flight(catalog: Catalog, received: FlightRecords, giver: str) -> Fligh
     holders = catalog.flights.find_by_frames(placed) | {received.flight.flight_id}
     here = [one for one in (find_flight_by_id(catalog, each) for each in sorted(holders)) if one is not None]
     target = here[0] if here else received.flight
-    standings = catalog.peers.find_standings(giver, [one.flight_id for one in here])
-    barred = tuple(one.flight_id for one in here if one.flight_id not in standings)
+    permissions = catalog.peers.find_permissions(giver, [one.flight_id for one in here])
+    barred = tuple(one.flight_id for one in here if one.flight_id not in permissions)
     sentence = (
         _explain_barred(catalog, received, barred[0], giver)
         if barred
@@ -822,7 +829,7 @@ def describe_unreadable_records(box: str, values: Any, error: SourceUnreadable) 
     """
     try:
         flight_id = require_key_segment(values["flight"]["flight_id"])
-        name = to_visible(require_text(values["flight"]["name"]))[:_MAX_SHOWN_LETTERS]
+        name = _to_shown_name(require_text(values["flight"]["name"]), flight_id)[:_MAX_SHOWN_LETTERS]
         mosaics = frozenset(require_key_segment(one["mosaic_id"]) for one in values["mosaics"])
     except DECODE_ERRORS:
         raise error from error.__cause__

@@ -67,6 +67,7 @@ def test_a_list_grows_by_whoever_may_present_and_everybody_sees_it(url: str, wor
     ("place", "status"),
     [
         ({**BRIDGE, "name": " \u202e "}, 422),
+        ({**BRIDGE, "name": "\u3164"}, 422),
         ({**BRIDGE, "bounds": [104.81, 21.9, 104.8, 21.91]}, 422),
         ({**BRIDGE, "view": {"<script>": "x"}}, 422),
     ],

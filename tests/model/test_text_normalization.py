@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 
 import pytest
 
@@ -10,6 +11,7 @@ from flycam.errors import InputUnusable, OptionUnusable
 from flycam.model.frame import Provenance
 from flycam.model.text import (
     escape_cell,
+    has_glyphs,
     is_printable,
     strip_unprintable,
     to_json_line,
@@ -29,7 +31,20 @@ PLAIN = [
     "10\u00a0km\u202f²",
     "水位 💧",
     "\\x1b[2J",
+    *("⚠\ufe0f Bản Lầu", "❤\ufe0f", "한\u1160", "⠓\u2800⠇", "e\u0301", "9", "–"),
 ]
+_IGNORABLE = (
+    *(0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), *range(0x200B, 0x2010)),
+    *(*range(0x202A, 0x202F), *range(0x2060, 0x2070), 0x3164, *range(0xFE00, 0xFE10), 0xFEFF, 0xFFA0),
+    *(*range(0xFFF0, 0xFFF9), *range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B), *range(0xE0000, 0xE1000)),
+)
+"""Default_Ignorable_Code_Point of the Unicode Character Database, version 16."""
+BLANK = [
+    *map(chr, (*_IGNORABLE, 0x2800, 0x1D159, 0x16FE4, 0x300, 0x20DD, 0x13441)),
+    "\u3164 \u2800",
+    "\ufe0f" * 3,
+]
+"""Draws nothing, or nothing but an accent on what is beside it."""
 
 
 @pytest.mark.parametrize("sign", HIDDEN, ids=ascii)
@@ -78,3 +93,21 @@ def test_no_name_of_a_photo_and_no_cell_of_a_table_holds_a_hidden_sign(sign: str
 def test_lines_of_a_note_stay_lines_of_a_cell() -> None:
     assert escape_cell("cầu hỏng\n\x1b[2Jđi vòng") == "cầu hỏng\n\\x1b[2Jđi vòng"
     assert escape_cell("=1+1\n=2") == "'=1+1\n=2"
+
+
+def test_what_draws_nothing_is_no_name_and_is_shown_by_its_escapes() -> None:
+    """All that Unicode lets a program draw as nothing, and glyphs that are blank."""
+    for text in BLANK:
+        if unicodedata.category(text[0]) == "Cn":  # a later version's
+            continue
+        assert not has_glyphs(text), ascii(text)
+        for typed in (text, f" {text} "):
+            with pytest.raises(InputUnusable):
+                validate_name(typed)
+            shown = to_visible(typed)
+            assert has_glyphs(shown) and shown.isascii() and to_visible(shown) == shown, ascii(text)
+        assert strip_unprintable(text) == ""
+
+
+def test_lines_without_a_letter_stay_empty() -> None:
+    assert [to_visible(line) for line in ("", "  ", "\u00a0")] == ["", "  ", "\u00a0"]

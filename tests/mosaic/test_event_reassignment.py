@@ -124,7 +124,7 @@ def test_a_drill_and_a_storm_do_not_mix(world: World) -> None:
     assert move_flight(world.workspace, world.drill, "Diễn tập 2", "Lan").event.is_drill
 
 
-@pytest.mark.parametrize("name", ["  ", "x" * 201, "a\u202eb"])
+@pytest.mark.parametrize("name", ["  ", "x" * 201, "a\u202eb", "\u3164"])
 def test_an_event_has_a_name(world: World, name: str) -> None:
     with pytest.raises(InputUnusable) as caught:
         move_flight(world.workspace, world.after, name, "Lan")

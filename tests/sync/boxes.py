@@ -12,7 +12,7 @@ import shapely
 
 from flycam.catalog.access import RedactionFootprint, RedactionRecord
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.peers import ALL_FLIGHTS, FlightSpeaker, Standing
+from flycam.catalog.peers import ALL_FLIGHTS, FlightSpeaker, Permission
 from flycam.errors import SourceUnreadable
 from flycam.geometry.grid import TileId, TileRange
 from flycam.model.access import RedactionReason, RedactionStep
@@ -102,7 +102,7 @@ def allow(workspace: Workspace, peer: str, flight_id: str = ALL_FLIGHTS) -> None
     """Somebody at a house allows a peer to speak for a flight."""
     now_ns = workspace.clock_ns()
     allowed = FlightSpeaker(
-        flight_id=flight_id, node=peer, standing=Standing.ALLOWED, who="Hoa", at_ns=now_ns
+        flight_id=flight_id, node=peer, permission=Permission.ALLOWED, who="Hoa", at_ns=now_ns
     )
     workspace.catalog.peers.add_speaker(allowed)
 
@@ -183,14 +183,7 @@ class Box:
 
     def allow(self, peer: str, flight_id: str = ALL_FLIGHTS) -> None:
         """Somebody here allows a peer to speak for a flight."""
-        allowed = FlightSpeaker(
-            flight_id=flight_id,
-            node=peer,
-            standing=Standing.ALLOWED,
-            who="Hoa",
-            at_ns=self.workspace.clock_ns(),
-        )
-        self.catalog.peers.add_speaker(allowed)
+        allow(self.workspace, peer, flight_id)
 
     def tiles(self, flight_id: str = "f1") -> dict[str, str]:
         """Content hash of every head of a flight's mosaic."""

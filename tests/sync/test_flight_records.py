@@ -66,6 +66,20 @@ def test_hostile_names_are_shown_and_neither_lost_nor_raw() -> None:
     assert decode_flight_records(encode_flight_records(read), "x.fcb") == read, "and so it is handed on"
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("\u3164", r"\u3164"), (" \u2800\ufe0f", r" \u2800\ufe0f"), ("", None), (" \u3000", None)],
+)
+def test_a_name_that_draws_nothing_is_on_no_map(name: str, shown: str | None) -> None:
+    def named(values: Any) -> None:
+        values["flight"]["name"] = values["event"]["name"] = name
+
+    read = decode_flight_records(harmed(named), "x.fcb")
+    assert read.flight.name == (shown or read.flight.flight_id)
+    assert read.event.name == (shown or read.event.event_id)
+    assert decode_flight_records(encode_flight_records(read), "x.fcb") == read
+
+
 MADE = RedactionRecord(
     mask_id="mask-0000000a",
     step=RedactionStep.MADE,

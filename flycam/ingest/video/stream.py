@@ -117,9 +117,12 @@ _ANYBODY = ("", "0.0.0.0")  # noqa: S104  the operator asks for it
 FORMATS = "mov,matroska,mpegts,mpeg,avi,flv,asf,h264,hevc"
 """Containers of video, by FFmpeg's names. Address lists (ffconcat, HLS …) are formats to it too: left out."""
 
-# For a stream its transports too. An address list would let the sender choose which addresses we request.
-_STREAM_FORMATS = f"{FORMATS},rtsp,rtp,sdp,live_flv,mpjpeg,mjpeg"
-_OPTIONS = f"rtsp_transport;tcp|flags;low_delay|fpsprobesize;0|format_whitelist;{_STREAM_FORMATS}"
+# For a stream its transports too. An address list (SDP is one), or an answer that sends on to another,
+# would let the sender choose which addresses we request. From RTSP to RTSP FFmpeg lets nobody forbid it.
+_STREAM_FORMATS = f"{FORMATS},rtsp,live_flv,mpjpeg,mjpeg"
+_OPTIONS = (
+    f"rtsp_transport;tcp|flags;low_delay|fpsprobesize;0|max_redirects;0|format_whitelist;{_STREAM_FORMATS}"
+)
 # The header promises audio that many senders never send, for which FFmpeg would wait five seconds.
 _RTMP_OPTIONS = "|analyzeduration;500000"
 _RTMP_PORT = "1935"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.flights import derive_placement_id, select_current_placement, to_placement
-from flycam.catalog.peers import ClaimKind, Standing
+from flycam.catalog.peers import ClaimKind, Permission
 from flycam.catalog.retention import PurgeRecord
 from flycam.concurrency import count_workers, map_ordered
 from flycam.errors import FrameRejected, InputUnusable, OriginalPurged, SourceUnreadable
@@ -274,8 +274,8 @@ def find_moved_by_peers(catalog: Catalog, frames: Iterable[FrameRecord]) -> set[
     allowed = {
         (node, flight_id)
         for node in {one.node for one in claims}
-        for flight_id, standing in catalog.peers.find_standings(node, flights).items()
-        if standing is Standing.ALLOWED
+        for flight_id, permission in catalog.peers.find_permissions(node, flights).items()
+        if permission is Permission.ALLOWED
     }
     moved = {
         placements[one.item].frame_id

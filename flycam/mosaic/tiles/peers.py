@@ -29,7 +29,7 @@ from flycam.geometry.grid import TILE_SIZE_PX, TileId
 from flycam.messages import _
 from flycam.model.frame import NO_DATA_QUALITY, NO_SOURCE, MosaicTile
 from flycam.model.records import MosaicInfo
-from flycam.model.text import is_printable
+from flycam.model.text import has_glyphs, is_printable
 from flycam.mosaic.tiles.codec import (
     TileHeads,
     TileLog,
@@ -322,7 +322,7 @@ def _is_node_key(key: str, data: bytes) -> bool:
 def _is_name(data: bytes) -> bool:
     """Return True if this is a node's or account's name, whose key holds no hash."""
     try:
-        return bool(data) and is_printable(data.decode())
+        return is_printable(name := data.decode()) and has_glyphs(name)
     except UnicodeDecodeError:
         return False
 
