@@ -272,7 +272,9 @@ def import_exchange(
     """
     one = _ExchangeImport(node, source, manifest, start, progress, account)
     one.verify()
-    left = frozenset(name for each in one.unreadable for name in each.mosaics)
+    # of a flight told twice, once unreadably, what reads is checked
+    read = {mosaic.mosaic_id for each in one.records for mosaic in each.mosaics}
+    left = frozenset(name for each in one.unreadable for name in each.mosaics) - read
     require_importable(node, manifest, one.records, str(source.path), left)
     homes = [match_flight(node.catalog, each, manifest.box) for each in one.records]
     one.require_named_frames(homes)

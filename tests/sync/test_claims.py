@@ -21,8 +21,11 @@ from flycam.model.flight import Classification
 from flycam.model.records import Withdrawal
 from flycam.sync.authority import allow_peer
 from flycam.sync.claims import CLAIMS, format_claims_table
+from flycam.sync.exchange import compress, encode_json, to_values
 from flycam.sync.node_keys import get_own_key, require_node_key
 from flycam.sync.records import FlightRecords
+from flycam.sync.revocation import list_revocable, revoke_claims
+from flycam.sync.step_planner import build_records_item
 from tests.attack.doctored import make_offer, read_records, send_by_line, send_by_stick
 from tests.sync.boxes import WAYS, Box, masked, new_box, record
 from tests.sync.test_hostile_peer import make_tile_objects, project
@@ -201,3 +204,45 @@ def test_a_tile_of_frames_that_no_record_names_refuses_its_step(tmp_path: Path) 
     assert record(0).frame_id in str(refused.value)
     assert project(province) == before
     assert {one.flight_id for one in province.catalog.flights.flights()} == {"f1"}
+
+
+def test_a_flight_told_twice_once_unreadably_is_checked_all_the_same(tmp_path: Path) -> None:
+    """The fault: tiles of no log line passed, since one of its two records did not read."""
+    _, other, province = _fly(tmp_path)
+    other.lay({7}, "f7")
+    said = read_records(other.workspace, "f7")
+    tiles, _ = make_tile_objects(said.mosaics[0].mosaic_id, [(record(7).frame_id,)])
+    broken = {**to_values(said), "withdrawals": [{}]}
+    unreadable = build_records_item(compress(encode_json(broken)))
+    with pytest.raises(SourceUnreadable):
+        send_by_line(
+            province.workspace, make_offer("other", [said], [unreadable, *tiles]), tmp_path, "b", province
+        )
+    assert {one.flight_id for one in province.catalog.flights.flights()} == {"f1"}
+    taken = send_by_line(
+        province.workspace, make_offer("other", [said], [unreadable]), tmp_path, "b", province
+    )
+    assert [one.flight_id for one in taken.conflicts] == ["f7"], "the rest lands, and this is said"
+
+
+def test_a_box_whose_clock_is_in_2050_is_revoked_by_the_clock_here(tmp_path: Path) -> None:
+    year_2050_ns = 2_524_608_000 * 10**9
+    field = new_box(tmp_path, "field")
+    province = new_box(tmp_path, "province", is_wary=True)
+    late = replace(province, workspace=replace(province.workspace, clock_ns=lambda: 7))
+    field.lay({0, 1})
+    province.read(field.write(tmp_path))
+    field.withdraw(0, at_ns=year_2050_ns)
+    late.read(field.write(tmp_path))
+    (gone,) = province.catalog.frames.withdrawals()
+    assert gone.withdrawn_ns == year_2050_ns
+    listed = list_revocable(late.workspace, "field", 7)
+    assert (listed.claims, listed.flights) == ({"tiles": 1, "withdrawal": 1}, ("f1",))
+    before = project(province)
+    field.withdraw(1, at_ns=-1)
+    later = replace(province, workspace=replace(province.workspace, clock_ns=lambda: 9))
+    later.read(field.write(tmp_path))
+    assert project(province) != before
+    revoke_claims(replace(later.workspace, box="province"), "field", 8, "Hoa", later)
+    after = project(province)
+    assert {**after, "speakers": 0} == {**before, "speakers": 0}, "as it was, to the byte"
