@@ -22,9 +22,10 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.access.photo_ground import PhotoGround, read_photo_grounds
 from flycam.access.policy import AccessPolicy, build_withheld_error, find_shown_revision, find_visible_flight
+from flycam.access.shown_ground import outline_shown_ground
 from flycam.catalog.access import RedactionRecord, select_active_redactions, select_revocation_requests
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.flights import make_photo_not_found
+from flycam.catalog.flights import make_photo_not_found, to_placement
 from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.errors import AccessDenied, FrameRejected, FrameUnreadable, NotFound, ObjectMissing, TileCorrupt
 from flycam.geodata.crs import to_work
@@ -164,11 +165,14 @@ def find_photo_redaction(
         shapely.get_coordinates(shapely.from_wkb(one)) / size for one in policy.get_redactions(frame.frame_id)
     )
     withheld = build_withheld_error(frame.header.provenance.source_name, principal.name)
-    if frame.exterior is None and policy.get_adjacent_redacted_ground(frame.frame_id, frame.footprint_wkb):
-        raise withheld
+    if frame.exterior is None:
+        unplaced = replace(to_placement(frame, version=0), footprint_wkb=frame.footprint_wkb)
+        known = outline_shown_ground(unplaced)
+        if policy.get_adjacent_redacted_ground(frame.frame_id, known) is not None:
+            raise withheld
     cells: NDArray[np.bool_] | None = None
     for placement in shown.placements:
-        near = policy.get_adjacent_redacted_ground(frame.frame_id, placement.footprint_wkb)
+        near = policy.get_adjacent_redacted_ground(frame.frame_id, outline_shown_ground(placement))
         if near is None:
             continue
         found = _find_cells_showing(placement, near, grounds, withheld)
