@@ -550,8 +550,6 @@ def get_pixel_source(
     catalog, store = services.workspace.catalog, services.workspace.store
     policy = principal.access_policy
     found = find_visible_flight(catalog, flight, policy)
-    if policy.hides_point(lon, lat):
-        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
     shown = [mosaic for mosaic in catalog.tiles.mosaics(found.flight_id) if mosaic.published]
     if layer is not None:
         shown = [mosaic for mosaic in shown if mosaic.layer is layer]
@@ -565,13 +563,14 @@ def get_pixel_source(
     head = catalog.tiles.head(mosaic.mosaic_id, mosaic.revision, tile_id)
     if head is None:
         return None
-    veil = compute_tile_mask(tile_id, policy)
-    if veil is not None and veil.hidden[row, column]:
-        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
     tile = decode_tile(store.get(head.key), tile_id, head.content_hash)
     source = int(tile.source[row, column])
     if source == NO_SOURCE:
         return None
+    # only where something was flown: a refusal elsewhere would draw areas that nothing else shows
+    veil = compute_tile_mask(tile_id, policy)
+    if policy.hides_point(lon, lat) or (veil is not None and veil.hidden[row, column]):
+        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
     frame = catalog.frames.get(tile.frames[source - 1])
     line = find_purged(services.workspace, [frame.header.provenance.source_sha256]).get(
         frame.header.provenance.source_sha256
@@ -635,8 +634,6 @@ def get_oblique_photo(
     """
     catalog = services.workspace.catalog
     policy, until_ns = principal.access_policy, parse_until(until)
-    if policy.hides_point(lon, lat):
-        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
     flights = [
         one
         for one in catalog.flights.flights(catalog.flights.event(event).event_id)
@@ -653,6 +650,9 @@ def get_oblique_photo(
     found = find_newest_oblique(frames, (lon, lat))
     if found is None:
         return None
+    # only where a photo was found, as in `get_pixel_source`
+    if policy.hides_point(lon, lat):
+        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
     spot = locate_in_photo(grounds, found.header.interior, found.exterior, found.dem_id, (lon, lat))
     return {**_describe_frame(catalog.flights.flight(found.flight_id), found), "spot": spot}
 

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import shapely
 
-from flycam.catalog.access import RestrictedArea
+from flycam.access.policy import iterate_ground_projections
+from flycam.catalog.access import RedactionFootprint, RedactionRecord, RestrictedArea
 from flycam.drill.photo_drill import DrillReport
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.camera import is_in_image, project
 from flycam.geometry.terrain import TerrainGrid
 from flycam.http.guards import Services
-from flycam.model.access import Role
+from flycam.model.access import RedactionReason, RedactionStep, Role
 from flycam.model.records import AuditEntry, FrameRecord
 from flycam.mosaic.orthorectify.rectification import project_frame
 from flycam.mosaic.terrain import load_recorded_terrain
@@ -91,3 +92,58 @@ def test_a_photo_that_may_show_restricted_ground_beyond_its_footprint_is_withhel
                 address = f"{url}/api/evidence/{photo.header.provenance.source_sha256}{path}"
                 answer = httpx.get(address, headers={"Authorization": "Bearer lan"}, timeout=60)
                 assert answer.status_code == status, (withheld, path)
+
+
+def mask(workspace: Workspace, frame_id: str, place: shapely.Point) -> None:
+    """A mask drawn on a photo, whose ground is this place."""
+    line = RedactionRecord(
+        mask_id="mask-00000001",
+        step=RedactionStep.MADE,
+        frame_id=frame_id,
+        reason=RedactionReason.HOME,
+        author="x",
+        at_ns=1,
+        wkb=shapely.to_wkb(shapely.box(1, 1, 20, 20)),
+    )
+    workspace.catalog.redactions.append([line])
+    photo = workspace.catalog.frames.get(frame_id)
+    wkb = shapely.to_wkb(place.buffer(5.0 / 111_320.0))
+    workspace.catalog.redactions.put_footprints(
+        RedactionFootprint(line_id=line.line_id, lay=one.name, wkb=wkb)
+        for one in iterate_ground_projections(workspace.catalog, photo)
+    )
+
+
+def test_an_oblique_photo_of_a_place_is_told_to_those_who_may_see_place_and_photo(
+    drill: DrillReport, tmp_path: Path
+) -> None:
+    """A masked place is refused where a photo was found; a restricted one has no photo that may be told."""
+    workspace = ingested(tmp_path / "house", drill)
+    (flight,) = workspace.catalog.flights.flights()
+    photo, other = [
+        one for one in workspace.catalog.frames.list_for_flight(flight.flight_id) if one.exterior
+    ][:2]
+    pose = replace(photo.exterior, rotation=tuple(map(tuple, facing(45.0).tolist())))
+    terrain = load_recorded_terrain(workspace, str(photo.dem_id))
+    seen = project_frame(replace(photo.header, exterior_prior=pose), terrain)
+    east, north, _ = pose.projection_centre_m
+    place = shapely.Point(*to_lonlat(np.array([[east, north + 100.0]]), pose.work_crs)[0])
+    oblique = replace(photo, exterior=pose, footprint_wkb=shapely.to_wkb(seen.outline_lonlat))
+    workspace.catalog.placements.supersede([oblique], "placed anew", "x", 1)
+    for name, role in (("lan", Role.OPERATOR), ("minh", Role.ADMIN)):
+        add_account(workspace, name, role, name)
+
+    def ask(token: str) -> tuple[int, bool]:
+        asked = {"event": flight.event_id, "lon": place.x, "lat": place.y}
+        with running(Services(workspace=workspace)) as url:
+            answer = httpx.get(
+                f"{url}/api/oblique", params=asked, headers={"Authorization": f"Bearer {token}"}, timeout=60
+            )
+        return answer.status_code, answer.status_code == 200 and answer.json() is not None
+
+    assert ask("lan") == (200, True)
+    mask(workspace, other.frame_id, place)
+    assert ask("lan") == (403, False)
+    withhold(workspace, place)
+    assert ask("lan") == (200, False)
+    assert ask("minh") == (200, True)
