@@ -173,15 +173,16 @@ def outline_view_beyond(
 ) -> Floats:
     """Outline where a frame may show ground beyond its footprint, without terrain.
 
-    Returns the corners K×2 (work CRS) of a sector around the camera, as far as `compute_search_range_m` at
-    least; 0×2 where the footprint is all that is seen. footprint_m: N×2, by `compute_mapping_range_m`.
+    Returns the corners K×2 (work CRS) of a sector around the camera, as far as `compute_search_range_m`, or
+    as the flattest ray is above the lowest ground; 0×2 where the footprint is all that is seen.
+
+    footprint_m  N×2, as it is cut by `compute_mapping_range_m`
 
     That rule is turned round, in which the height over the lowest ground cancels. With s the sine of the
     steepest ray's dip, rays of a sine of s / 4 and more meet the lowest ground within the mapping range,
-    4 × height / s. Where flatter ones were cut there, the farthest corner of the footprint tells the range,
-    and the search range is 10 s / 4 times that (but 10 × height, where that is the mapping range already). A
-    height from the GSD would be that over the ground in the middle of the image: a slope opposite may be as
-    high as the camera.
+    4 × height / s. Where flatter ones were cut there, the farthest corner of the footprint tells that range,
+    and so the height; where none was, nothing is seen beyond. A height from the GSD would be that over the
+    ground in the middle of the image: a slope opposite may be as high as the camera.
     """
     share = _steepest(interior, exterior) / RANGE_PER_NEAREST
     uv = np.concatenate([_border_points(interior, _BEYOND_SAMPLES), _inner_points(interior)])
@@ -189,13 +190,17 @@ def outline_view_beyond(
     # how far the sine of each ray's dip changes by the sigmas about the camera's axes
     level, rotation = rays[:, 1::-1] * (1.0, -1.0), np.asarray(exterior.rotation)
     sigma = np.linalg.norm(level @ rotation[:, :2].T * exterior.sigma_attitude_rad, axis=1)
-    flat = rays[-rays[:, 2] - SIGMAS_BELOW * sigma < share]
+    sine = -rays[:, 2] - SIGMAS_BELOW * sigma
+    flat = rays[sine < share]
     if not len(flat):
         return np.empty((0, 2))
     centre = np.asarray(exterior.projection_centre_m[:2])
     farthest_m = float(np.linalg.norm(footprint_m - centre, axis=1).max())
-    mapped_m = farthest_m / np.sqrt(1.0 - share * share)
-    reach_m = max(mapped_m * max(RANGE_PER_HEIGHT * share, 1.0), MIN_RANGE_M)
+    # of the ray that ends there: the flattest, where none is cut
+    dip = np.arcsin(max(share, 1.0 / RANGE_PER_HEIGHT, float(np.nanmin(-rays[:, 2]))))
+    height_m = farthest_m * np.tan(dip)
+    lowest_m = height_m / max(float(np.nanmin(sine)), 1e-9)
+    reach_m = min(max(RANGE_PER_HEIGHT * height_m, MIN_RANGE_M), lowest_m)
     azimuth = np.sort(np.arctan2(flat[:, 0], flat[:, 1]))
     gaps = np.diff(azimuth, append=azimuth[0] + 2.0 * np.pi)
     widest = int(np.argmax(gaps))
