@@ -23,6 +23,12 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from flycam.access.shown_ground import (
+    FOOTPRINT_MARGIN_M,
+    expand_geometry,
+    outline_shown_ground,
+    repair_geometry,
+)
 from flycam.catalog.access import select_active_redactions
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.changes import ChangeVersion
@@ -49,31 +55,6 @@ from flycam.model.records import (
     RevisionRecord,
     RevisionState,
 )
-
-# -- Buffers in metres around geometries in degrees ------------------------------------------------
-
-
-_METRES_PER_DEGREE = 111_320.0
-
-
-def expand_geometry(shape: BaseGeometry, margin_m: float) -> BaseGeometry:
-    """Buffer a geometry in degrees: at least this wide on the ground everywhere."""
-    if margin_m <= 0.0 or shape.is_empty:
-        return shape
-    _, south, _, north = shape.bounds
-    # a degree of longitude is shortest at the latitude farthest from the equator
-    shrink = float(np.cos(np.radians(min(max(abs(south), abs(north)), 85.0))))
-    return shape.buffer(margin_m / (_METRES_PER_DEGREE * shrink), quad_segs=4)
-
-
-def repair_geometry(wkb: bytes) -> BaseGeometry:
-    """Parse a stored geometry and make it valid.
-
-    One that GEOS cannot work with would fail every access check.
-    """
-    shape = shapely.from_wkb(wkb)
-    return shape if shape.is_valid else shapely.make_valid(shape)
-
 
 # -- Prepared geometries that threads share --------------------------------------------------------
 
@@ -110,7 +91,7 @@ class LockedPreparedGeometry:
 #
 # A photo may have several placements at once: that of the live mosaic, and that of each finished revision.
 # The ground of a redaction is computed where terrain and pixels are at hand (`mosaic.redaction`); as long as
-# it is not known for a placement, the photo's whole footprint is withheld.
+# it is not known for a placement, all that the photo may show is withheld.
 
 
 REDACTION_MARGIN_M = 60.0
@@ -279,11 +260,11 @@ def _name_of_finished(record: RevisionRecord) -> str:
 
 
 def _all_it_may_show(frame_id: str, placements: Iterable[Placement]) -> Iterator[tuple[str, bytes]]:
-    """Yield every footprint that a photo had, with the margin."""
+    """Yield the ground of every placement that a photo had, with the margin."""
     for one in placements:
-        if one.footprint_wkb is not None:
-            shown = expand_geometry(repair_geometry(one.footprint_wkb), REDACTION_MARGIN_M)
-            yield frame_id, shapely.to_wkb(shown)
+        shown = outline_shown_ground(one, REDACTION_MARGIN_M)
+        if shown is not None:
+            yield frame_id, shown
 
 
 # -- Rasterization of polygons: every pixel that touches one, and a one-pixel rim ------------------
@@ -323,10 +304,6 @@ def rasterize_polygons(polygons: Iterable[Sequence[Ring]], shape_px: tuple[int, 
 
 # -- Access policy of an account: its rules, and the queries of routes and exports -----------------
 
-
-FOOTPRINT_MARGIN_M = 30.0
-"""An image may show ground this far outside its footprint: poses have errors, and footprints are cut short.
-"""
 
 _SEES: dict[Classification, frozenset[Role]] = {
     Classification.OPEN: frozenset(Role),
@@ -486,34 +463,34 @@ class AccessPolicy:
 
     # -- photos ---------------------------------------------------------------------------------
 
-    def hides_photo(self, footprint_wkb: bytes | None, flight_box: BoundsLonLat | None) -> bool:
+    def hides_photo(self, shown_wkb: bytes | None, flight_box: BoundsLonLat | None) -> bool:
         """Return True if a photo is withheld as a whole.
 
         Redacted ground does not withhold it: redactions are burnt in instead.
 
-        footprint_wkb  None if unknown; then the flight's box decides (None: unknown too)
+        shown_wkb  all that it may show (`outline_shown_ground`); None if unknown; then the flight's box
+                   decides (None: unknown too)
         """
-        if footprint_wkb is None:
+        if shown_wkb is None:
             return not self._ground.shape.is_empty and (
                 not self._unseen.shape.is_empty or self.touches_box(flight_box)
             )
-        shape = shapely.from_wkb(footprint_wkb)
-        return not self._unseen.shape.is_empty and bool(
-            self._unseen.intersects(expand_geometry(shape, FOOTPRINT_MARGIN_M))
-        )
+        return not self._unseen.shape.is_empty and bool(self._unseen.intersects(shapely.from_wkb(shown_wkb)))
 
     def get_redactions(self, frame_id: str) -> tuple[bytes, ...]:
         """Return the polygons (WKB, in its own pixels) to burn into a photo."""
         return self._photos.get(frame_id, ())
 
-    def get_adjacent_redacted_ground(self, frame_id: str, footprint_wkb: bytes | None) -> BaseGeometry | None:
+    def get_adjacent_redacted_ground(self, frame_id: str, shown_wkb: bytes | None) -> BaseGeometry | None:
         """Return ground (lon/lat) in a photo that redactions of other photos cover.
 
         None if there is none.
+
+        shown_wkb  all that it may show (`outline_shown_ground`)
         """
-        if footprint_wkb is None:
+        if shown_wkb is None:
             return None
-        near = expand_geometry(shapely.from_wkb(footprint_wkb), FOOTPRINT_MARGIN_M)
+        near = shapely.from_wkb(shown_wkb)
         found = [
             ground.shape for owner, ground in self._masked if owner != frame_id and ground.intersects(near)
         ]

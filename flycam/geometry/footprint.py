@@ -43,6 +43,9 @@ RANGE_PER_NEAREST = 4.0
 MIN_RANGE_M = 500.0
 # Rays less than this many sigmas of the tilt below the horizon might be sky.
 SIGMAS_BELOW = 2.0
+_BEYOND_SAMPLES = 32
+# the edge of what is seen lies between two samples
+_BEYOND_WIDENED_RAD = 0.05
 _ABSOLUTE_MIN_RANGE_M = 10.0
 _FRAMES_AT_ONCE = 32
 
@@ -163,6 +166,53 @@ def make_unknown_ground_error() -> OutsideTerrain:
     return OutsideTerrain(
         _("the frame looks at ground that the terrain does not know; register a DEM that covers the flight")
     )
+
+
+def outline_view_beyond(
+    interior: InteriorOrientation, exterior: ExteriorOrientation, footprint_m: Floats
+) -> Floats:
+    """Outline where a frame may show ground beyond its footprint, without terrain.
+
+    Returns the corners K×2 (work CRS) of a sector around the camera, as far as `compute_search_range_m`, or
+    as the flattest ray is above the lowest ground; 0×2 where the footprint is all that is seen.
+
+    footprint_m  N×2, as it is cut by `compute_mapping_range_m`
+
+    That rule is turned round, in which the height over the lowest ground cancels. With s the sine of the
+    steepest ray's dip, rays of a sine of s / 4 and more meet the lowest ground within the mapping range,
+    4 × height / s. Where flatter ones were cut there, the farthest corner of the footprint tells that range,
+    and so the height; where none was, nothing is seen beyond. A height from the GSD would be that over the
+    ground in the middle of the image: a slope opposite may be as high as the camera.
+    """
+    share = _steepest(interior, exterior) / RANGE_PER_NEAREST
+    uv = np.concatenate([_border_points(interior, _BEYOND_SAMPLES), _inner_points(interior)])
+    rays = compute_image_rays(interior, exterior, uv)
+    # how far the sine of each ray's dip changes by the sigmas about the camera's axes
+    level, rotation = rays[:, 1::-1] * (1.0, -1.0), np.asarray(exterior.rotation)
+    sigma = np.linalg.norm(level @ rotation[:, :2].T * exterior.sigma_attitude_rad, axis=1)
+    sine = -rays[:, 2] - SIGMAS_BELOW * sigma
+    flat = rays[sine < share]
+    if not len(flat):
+        return np.empty((0, 2))
+    centre = np.asarray(exterior.projection_centre_m[:2])
+    farthest_m = float(np.linalg.norm(footprint_m - centre, axis=1).max())
+    # of the ray that ends there: the flattest, where none is cut
+    dip = np.arcsin(max(share, 1.0 / RANGE_PER_HEIGHT, float(np.nanmin(-rays[:, 2]))))
+    height_m = farthest_m * np.tan(dip)
+    lowest_m = height_m / max(float(np.nanmin(sine)), 1e-9)
+    reach_m = min(max(RANGE_PER_HEIGHT * height_m, MIN_RANGE_M), lowest_m)
+    azimuth = np.sort(np.arctan2(flat[:, 0], flat[:, 1]))
+    gaps = np.diff(azimuth, append=azimuth[0] + 2.0 * np.pi)
+    widest = int(np.argmax(gaps))
+    wider = SIGMAS_BELOW * max(exterior.sigma_attitude_rad) + _BEYOND_WIDENED_RAD
+    span = 2.0 * np.pi - gaps[widest] + 2.0 * wider
+    is_all_around = bool(span >= 2.0 * np.pi)
+    share_of_arc = np.linspace(0.0, 1.0, 4 * _BEYOND_SAMPLES)
+    angles = azimuth[widest] + gaps[widest] - wider + min(span, 2.0 * np.pi) * share_of_arc
+    # the chords of the arc are not nearer than the reach
+    radius_m = reach_m / np.cos(0.5 * (angles[1] - angles[0]))
+    arc: Floats = centre + radius_m * np.stack([np.sin(angles), np.cos(angles)], axis=1)
+    return arc[:-1] if is_all_around else np.concatenate([centre[None], arc])
 
 
 class _FootprintRays:

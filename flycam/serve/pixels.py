@@ -22,9 +22,10 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.access.photo_ground import PhotoGround, read_photo_grounds
 from flycam.access.policy import AccessPolicy, build_withheld_error, find_shown_revision, find_visible_flight
+from flycam.access.shown_ground import outline_shown_ground
 from flycam.catalog.access import RedactionRecord, select_active_redactions, select_revocation_requests
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.flights import make_photo_not_found
+from flycam.catalog.flights import make_photo_not_found, to_placement
 from flycam.catalog.mosaics import LIVE_REVISION
 from flycam.errors import AccessDenied, FrameRejected, FrameUnreadable, NotFound, ObjectMissing, TileCorrupt
 from flycam.geodata.crs import to_work
@@ -164,11 +165,14 @@ def find_photo_redaction(
         shapely.get_coordinates(shapely.from_wkb(one)) / size for one in policy.get_redactions(frame.frame_id)
     )
     withheld = build_withheld_error(frame.header.provenance.source_name, principal.name)
-    if frame.exterior is None and policy.get_adjacent_redacted_ground(frame.frame_id, frame.footprint_wkb):
-        raise withheld
+    if frame.exterior is None:
+        unplaced = replace(to_placement(frame, version=0), footprint_wkb=frame.footprint_wkb)
+        known = outline_shown_ground(unplaced)
+        if policy.get_adjacent_redacted_ground(frame.frame_id, known) is not None:
+            raise withheld
     cells: NDArray[np.bool_] | None = None
     for placement in shown.placements:
-        near = policy.get_adjacent_redacted_ground(frame.frame_id, placement.footprint_wkb)
+        near = policy.get_adjacent_redacted_ground(frame.frame_id, outline_shown_ground(placement))
         if near is None:
             continue
         found = _find_cells_showing(placement, near, grounds, withheld)
@@ -546,8 +550,6 @@ def get_pixel_source(
     catalog, store = services.workspace.catalog, services.workspace.store
     policy = principal.access_policy
     found = find_visible_flight(catalog, flight, policy)
-    if policy.hides_point(lon, lat):
-        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
     shown = [mosaic for mosaic in catalog.tiles.mosaics(found.flight_id) if mosaic.published]
     if layer is not None:
         shown = [mosaic for mosaic in shown if mosaic.layer is layer]
@@ -561,13 +563,14 @@ def get_pixel_source(
     head = catalog.tiles.head(mosaic.mosaic_id, mosaic.revision, tile_id)
     if head is None:
         return None
-    veil = compute_tile_mask(tile_id, policy)
-    if veil is not None and veil.hidden[row, column]:
-        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
     tile = decode_tile(store.get(head.key), tile_id, head.content_hash)
     source = int(tile.source[row, column])
     if source == NO_SOURCE:
         return None
+    # only where something was flown: a refusal elsewhere would draw areas that nothing else shows
+    veil = compute_tile_mask(tile_id, policy)
+    if policy.hides_point(lon, lat) or (veil is not None and veil.hidden[row, column]):
+        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
     frame = catalog.frames.get(tile.frames[source - 1])
     line = find_purged(services.workspace, [frame.header.provenance.source_sha256]).get(
         frame.header.provenance.source_sha256
@@ -631,8 +634,6 @@ def get_oblique_photo(
     """
     catalog = services.workspace.catalog
     policy, until_ns = principal.access_policy, parse_until(until)
-    if policy.hides_point(lon, lat):
-        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
     flights = [
         one
         for one in catalog.flights.flights(catalog.flights.event(event).event_id)
@@ -649,6 +650,9 @@ def get_oblique_photo(
     found = find_newest_oblique(frames, (lon, lat))
     if found is None:
         return None
+    # only where a photo was found, as in `get_pixel_source`
+    if policy.hides_point(lon, lat):
+        raise build_withheld_error(f"{lat:.6f}, {lon:.6f}", principal.name)
     spot = locate_in_photo(grounds, found.header.interior, found.exterior, found.dem_id, (lon, lat))
     return {**_describe_frame(catalog.flights.flight(found.flight_id), found), "spot": spot}
 

@@ -326,7 +326,6 @@ def test_a_pixel_of_it_is_refused_and_one_beside_it_is_told(viewer: httpx.Client
         assert viewer.get("/api/pixel", params=asked).status_code == (403 if is_inside else 200)
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a place is refused before it is looked for")
 @pytest.mark.parametrize("path", ["/api/pixel", "/api/oblique"])
 def test_ground_that_nobody_flew_tells_nothing_of_what_is_restricted_there(secret: Secret, path: str) -> None:
     """Else whoever asks for place after place draws the areas that `/api/restricted` keeps from them."""

@@ -19,11 +19,11 @@ from flycam.access.policy import (
     AccessPolicy,
     RedactedGround,
     RedactedGroundCache,
-    expand_geometry,
     iterate_ground_projections,
     load_access_policy,
     load_redacted_ground,
 )
+from flycam.access.shown_ground import expand_geometry
 from flycam.catalog.access import (
     RedactionFootprint,
     RedactionRecord,

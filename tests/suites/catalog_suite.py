@@ -78,7 +78,7 @@ INTERIOR = InteriorOrientation(
     calibration_id="file:DewarpData",
 )
 EXTERIOR = ExteriorOrientation(
-    projection_centre_m=(1 / 3, 2_400_000 + 1 / 7, 812.1),
+    projection_centre_m=(480_000 + 1 / 3, 2_422_000 + 1 / 7, 812.1),
     rotation=((1.0, 0.0, 0.0), (0.0, -1.0, 1e-300), (0.0, 0.1 + 0.2, -1.0)),
     work_crs="EPSG:32648",
     vertical_datum="EGM96",

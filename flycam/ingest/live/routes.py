@@ -21,7 +21,8 @@ import shapely
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from numpy.typing import NDArray
 
-from flycam.access.policy import FOOTPRINT_MARGIN_M, AccessPolicy, build_withheld_error
+from flycam.access.policy import AccessPolicy, build_withheld_error
+from flycam.access.shown_ground import FOOTPRINT_MARGIN_M
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.flights import LinkState, LiveFlightPhase, LiveFlightReport, LonLat, VideoSegment
 from flycam.errors import AccessDenied, NotFound
