@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, Select, delete, func, or_, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from flycam.catalog import tables
@@ -670,18 +670,29 @@ class Placements:
 
         footprints  polygons (WKB, lon/lat) by frame id and placement id
         """
-        c, u = tables.placements.c, tables.unverified_footprints.c
+        c, u, f = tables.placements.c, tables.unverified_footprints.c, tables.frames.c
+        rows: list[dict[str, Any]] = [
+            {"of_frame": frame_id, "of_placement": placement_id, "wkb": wkb}
+            for (frame_id, placement_id), wkb in sorted(footprints.items())
+        ]
+        of_frame, of_placement = bindparam("of_frame"), bindparam("of_placement")
         with self._database.write(alone_in=tables.frames) as connection:
             recorded = _fetch_current_frames(connection, sorted({frame_id for frame_id, _ in footprints}))
-            for (frame_id, placement_id), wkb in sorted(footprints.items()):
-                of_it = c.frame_id == frame_id, c.placement_id == placement_id
-                connection.execute(update(tables.placements).where(*of_it).values(footprint_wkb=wkb))
-                frame = recorded.get(frame_id)
-                if frame is not None and derive_placement_id(to_placement(frame)) == placement_id:
-                    own = update(tables.frames).where(tables.frames.c.frame_id == frame_id)
-                    connection.execute(own.values(footprint_wkb=wkb))
-                done = u.frame_id == frame_id, u.placement_id == placement_id
-                connection.execute(delete(tables.unverified_footprints).where(*done))
+            in_force = [
+                row
+                for row in rows
+                if (frame := recorded.get(row["of_frame"])) is not None
+                and derive_placement_id(to_placement(frame)) == row["of_placement"]
+            ]
+            of_it = c.frame_id == of_frame, c.placement_id == of_placement
+            connection.execute(
+                update(tables.placements).where(*of_it).values(footprint_wkb=bindparam("wkb")), rows
+            )
+            if in_force:
+                own = update(tables.frames).where(f.frame_id == of_frame)
+                connection.execute(own.values(footprint_wkb=bindparam("wkb")), in_force)
+            done = u.frame_id == of_frame, u.placement_id == of_placement
+            connection.execute(delete(tables.unverified_footprints).where(*done), rows)
 
     def list_for_flight(self, flight_id: str) -> list[Placement]:
         """Return all placements of a flight's reprocessed frames, by frame and version."""
