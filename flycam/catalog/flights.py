@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, or_, select, update
+from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from flycam.catalog import tables
@@ -675,7 +675,8 @@ class Placements:
             {"of_frame": frame_id, "of_placement": placement_id, "wkb": wkb}
             for (frame_id, placement_id), wkb in sorted(footprints.items())
         ]
-        of_frame, of_placement = bindparam("of_frame"), bindparam("of_placement")
+        of_frame: BindParameter[str] = bindparam("of_frame")
+        of_placement: BindParameter[str] = bindparam("of_placement")
         with self._database.write(alone_in=tables.frames) as connection:
             recorded = _fetch_current_frames(connection, sorted({frame_id for frame_id, _ in footprints}))
             in_force = [
