@@ -8,7 +8,7 @@ no later exchange brings again.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -51,7 +51,7 @@ class ClaimKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FlightSpeaker:
+class PeerGrant:
     """A peer that may speak for a flight (ALL_FLIGHTS: for every one).
 
     who  account that brought it ("": a stick), or the person who allowed it
@@ -105,56 +105,53 @@ class PeerRequest:
 
 
 class Peers:
-    """Speakers, claims, requests, and footprints not computed here yet. A write is on disk on return."""
+    """Grants, claims, requests, and footprints not computed here yet. A write is on disk on return."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    # -- speakers -------------------------------------------------------------------------------
+    # -- grants -------------------------------------------------------------------------------
 
-    def add_speaker(self, speaker: FlightSpeaker, audit_entry: AuditEntry | None = None) -> None:
+    def add_grant(self, grant: PeerGrant, audit_entry: AuditEntry | None = None) -> None:
         """Let a peer speak for a flight; an allowance replaces what bringing it gave."""
-        row = to_row(tables.flight_speakers, speaker)
-        is_allowed = speaker.permission is Permission.ALLOWED
+        row = to_row(tables.peer_grants, grant)
+        is_allowed = grant.permission is Permission.ALLOWED
         insert = (
-            self._database.upsert(tables.flight_speakers)
+            self._database.upsert(tables.peer_grants)
             if is_allowed
-            else self._database.insert(tables.flight_speakers).on_conflict_do_nothing()
+            else self._database.insert(tables.peer_grants).on_conflict_do_nothing()
         )
         c = tables.peer_requests.c
-        waiting = update(tables.peer_requests).where(c.node == speaker.node, c.settled_ns.is_(None))
-        if speaker.flight_id != ALL_FLIGHTS:
-            waiting = waiting.where(c.flight_id == speaker.flight_id)
+        waiting = update(tables.peer_requests).where(c.node == grant.node, c.settled_ns.is_(None))
+        if grant.flight_id != ALL_FLIGHTS:
+            waiting = waiting.where(c.flight_id == grant.flight_id)
         with self._database.write(alone_in=tables.audit_log) as connection:
             connection.execute(insert, row)
             if is_allowed:
-                connection.execute(waiting.values(settled_ns=speaker.at_ns))
+                connection.execute(waiting.values(settled_ns=grant.at_ns))
             if audit_entry is not None:
                 write_entries(connection, [audit_entry], self._database.audit_key)
 
-    def remove_speaker(self, node: str, flight_ids: Collection[str] | None, audit_entry: AuditEntry) -> None:
-        """Let a peer no longer speak for these flights; None: for any."""
-        c = tables.flight_speakers.c
-        removal = delete(tables.flight_speakers).where(c.node == node)
-        if flight_ids is not None:
-            removal = removal.where(c.flight_id.in_(list(flight_ids)))
+    def remove_grants(self, node: str, audit_entry: AuditEntry) -> None:
+        """Let a peer no longer speak for any flight."""
+        removal = delete(tables.peer_grants).where(tables.peer_grants.c.node == node)
         with self._database.write(alone_in=tables.audit_log) as connection:
             connection.execute(removal)
             write_entries(connection, [audit_entry], self._database.audit_key)
 
-    def speakers(self, node: str | None = None) -> list[FlightSpeaker]:
-        """Return all speakers, or one peer's permissions, by flight and node."""
-        c = tables.flight_speakers.c
-        query = select(tables.flight_speakers).order_by(c.flight_id, c.node)
-        return self._database.fetch(FlightSpeaker, query if node is None else query.where(c.node == node))
+    def grants(self, node: str | None = None) -> list[PeerGrant]:
+        """Return all grants, or one peer's permissions, by flight and node."""
+        c = tables.peer_grants.c
+        query = select(tables.peer_grants).order_by(c.flight_id, c.node)
+        return self._database.fetch(PeerGrant, query if node is None else query.where(c.node == node))
 
     def find_permissions(self, node: str, flight_ids: Iterable[str]) -> dict[str, Permission]:
         """Return a peer's permission in each of these flights; those without any are left out."""
         wanted = sorted(set(flight_ids))
-        c = tables.flight_speakers.c
-        query = select(tables.flight_speakers).where(c.node == node)
+        c = tables.peer_grants.c
+        query = select(tables.peer_grants).where(c.node == node)
         query = query.where(c.flight_id.in_([*wanted, ALL_FLIGHTS]))
-        found = {one.flight_id: one.permission for one in self._database.fetch(FlightSpeaker, query)}
+        found = {one.flight_id: one.permission for one in self._database.fetch(PeerGrant, query)}
         everywhere = found.pop(ALL_FLIGHTS, None)
         return dict.fromkeys(wanted, everywhere) if everywhere is not None else found
 
@@ -168,7 +165,7 @@ class Peers:
 
     def list_brought(self) -> dict[str, str]:
         """Return the peer that brought each flight first, by flight; those made here are left out."""
-        return {one.flight_id: one.node for one in self.speakers() if one.permission is Permission.BROUGHT}
+        return {one.flight_id: one.node for one in self.grants() if one.permission is Permission.BROUGHT}
 
     # -- claims ---------------------------------------------------------------------------------
 

@@ -727,8 +727,8 @@ redaction_grounds = Table(
 )
 
 
-flight_speakers = Table(
-    "flight_speakers",
+peer_grants = Table(
+    "peer_grants",
     metadata,
     make_key_column("flight_id"),
     make_key_column("node"),

@@ -111,11 +111,11 @@ def revoke_box_command(*, data_dir: str | None, name: str, since: str, is_confir
 
 def _format_boxes(catalog: Catalog) -> Output:
     """Return boxes[] (box, brought, allowed) and waiting[] (box, flight_id, name, claims, since)."""
-    speakers, waiting = catalog.peers.speakers(), catalog.peers.requests()
-    names = sorted({one.node for one in speakers} | {one.node for one in waiting})
+    grants, waiting = catalog.peers.grants(), catalog.peers.requests()
+    names = sorted({one.node for one in grants} | {one.node for one in waiting})
     boxes: list[dict[str, Any]] = []
     for name in names:
-        own = [one for one in speakers if one.node == name]
+        own = [one for one in grants if one.node == name]
         allowed = [one.flight_id for one in own if one.permission.value == "allowed"]
         boxes.append({"box": name, "brought": len(own) - len(allowed), "allowed": allowed})
     answer = {

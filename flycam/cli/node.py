@@ -206,6 +206,7 @@ _CHECK_NAMES = {
     "room": pgettext("health check", "room"),
     "encryption": pgettext("health check", "encryption"),
     "privacy": pgettext("health check", "privacy"),
+    "boxes": pgettext("health check", "other nodes"),
     "power": pgettext("health check", "power"),
     "clock": pgettext("health check", "clock"),
     "store": pgettext("health check", "store"),

@@ -191,6 +191,7 @@ def run_health_checks(
     checks.append(_guarded("room", lambda: _room(workspace)))
     checks.append(_guarded("catalogue", lambda: _catalogue(workspace)))
     checks.append(_guarded("accounts", lambda: _accounts(workspace)))
+    checks.append(_guarded("boxes", lambda: _boxes(workspace)))
     checks.append(_guarded("terrain", lambda: _terrain(workspace)))
     checks.append(_guarded("communes", lambda: _communes(workspace)))
     checks.append(_guarded("readback", lambda: _readback(workspace)))
@@ -303,6 +304,21 @@ def _privacy(workspace: Workspace, data_dir: Path, store_dir: Path | None) -> He
             command=shlex.join(("chmod", "-R", "go-rwx", *map(str, found))),
         )
     return HealthCheck(name="privacy", ok=True, sentence=sentence, warns=bool(found))
+
+
+def _boxes(workspace: Workspace) -> HealthCheck:
+    """Check whether something that other nodes say waits for a person."""
+    waiting = workspace.catalog.peers.requests()
+    names = ", ".join(sorted({one.node for one in waiting}))
+    sentence = _("nothing that other nodes say waits here")
+    if waiting:
+        sentence = ngettext(
+            "{names}: what they say of {count} flight that they did not bring waits; see: flycam box list",
+            "{names}: what they say of {count} flights that they did not bring waits; see: flycam box list",
+            len({one.flight_id for one in waiting}),
+            names=names,
+        )
+    return HealthCheck(name="boxes", ok=True, sentence=sentence, warns=bool(waiting))
 
 
 def _is_open(place: Path) -> bool:

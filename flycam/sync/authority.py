@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from flycam.catalog.access import RedactionRecord
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.flights import derive_placement_id, to_placement
-from flycam.catalog.peers import ALL_FLIGHTS, ClaimKind, FlightSpeaker, PeerClaim, PeerRequest, Permission
+from flycam.catalog.peers import ALL_FLIGHTS, ClaimKind, PeerClaim, PeerGrant, PeerRequest, Permission
 from flycam.catalog.retention import HoldRecord, PurgeRecord
 from flycam.errors import NotFound
 from flycam.messages import _
@@ -58,10 +58,10 @@ def admit_records(
     ruling = _Court(node, records, giver, account, is_apart=is_apart).rule()
     flight_id, peers = records.flight.flight_id, node.catalog.peers
     if ruling.is_new:
-        brought = FlightSpeaker(
+        brought = PeerGrant(
             flight_id=flight_id, node=giver, permission=Permission.BROUGHT, who=account, at_ns=node.clock_ns()
         )
-        peers.add_speaker(brought)
+        peers.add_grant(brought)
     peers.note_claims(ruling.claims)
     peers.note_unverified(flight_id, ruling.unverified)
     note_requests(node, giver, account, records.flight.name, ruling.refused)
@@ -137,11 +137,9 @@ def allow_peer(node: Workspace, peer: str, flight_ref: str | None, who: str) -> 
         )
     flight_id = ALL_FLIGHTS if flight_ref is None else node.catalog.flights.flight(flight_ref).flight_id
     now_ns = node.clock_ns()
-    speaker = FlightSpeaker(
-        flight_id=flight_id, node=peer, permission=Permission.ALLOWED, who=who, at_ns=now_ns
-    )
+    grant = PeerGrant(flight_id=flight_id, node=peer, permission=Permission.ALLOWED, who=who, at_ns=now_ns)
     entry = AuditEntry(who=who, what="box allow", subject=peer, detail=flight_id, at_ns=now_ns)
-    node.catalog.peers.add_speaker(speaker, entry)
+    node.catalog.peers.add_grant(grant, entry)
     return flight_id
 
 

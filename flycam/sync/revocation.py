@@ -64,7 +64,7 @@ def revoke_claims(
     told = ", ".join(f"{count} {kind}" for kind, count in _count(claims).items())
     entry = AuditEntry(who=who, what="box revoke", subject=name, detail=told, at_ns=now_ns)
     # first: what it says meanwhile is not believed
-    catalog.peers.remove_speaker(name, None, entry)
+    catalog.peers.remove_grants(name, entry)
     for flight_id, some in sorted(by_flight.items()):
         with catalog.flights.lock(flight_id):
             lines += _FlightRevocation(workspace, name, flight_id, since_ns, who, hooks).undo(some)
@@ -74,7 +74,7 @@ def revoke_claims(
 def _read_claims(workspace: Workspace, name: str, since_ns: int) -> list[PeerClaim]:
     peers = workspace.catalog.peers
     claims = peers.list_claims(node=name, since_ns=since_ns)
-    if not claims and not peers.speakers(name) and not peers.list_claims(node=name):
+    if not claims and not peers.grants(name) and not peers.list_claims(node=name):
         raise NotFound(
             _("{name}: no node of this name ever brought anything here: flycam box list", name=name)
         )

@@ -12,7 +12,7 @@ import shapely
 
 from flycam.catalog.access import RedactionFootprint, RedactionRecord
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.peers import ALL_FLIGHTS, FlightSpeaker, Permission
+from flycam.catalog.peers import ALL_FLIGHTS, PeerGrant, Permission
 from flycam.errors import SourceUnreadable
 from flycam.geometry.grid import TileId, TileRange
 from flycam.model.access import RedactionReason, RedactionStep
@@ -101,10 +101,10 @@ def ground_of(line: RedactionRecord, west: float = 104.8) -> RedactionFootprint:
 def allow(workspace: Workspace, peer: str, flight_id: str = ALL_FLIGHTS) -> None:
     """Somebody at a house allows a peer to speak for a flight."""
     now_ns = workspace.clock_ns()
-    allowed = FlightSpeaker(
+    allowed = PeerGrant(
         flight_id=flight_id, node=peer, permission=Permission.ALLOWED, who="Hoa", at_ns=now_ns
     )
-    workspace.catalog.peers.add_speaker(allowed)
+    workspace.catalog.peers.add_grant(allowed)
 
 
 @dataclass(frozen=True)

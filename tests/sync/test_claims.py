@@ -245,4 +245,4 @@ def test_a_box_whose_clock_is_in_2050_is_revoked_by_the_clock_here(tmp_path: Pat
     assert project(province) != before
     revoke_claims(replace(later.workspace, box="province"), "field", 8, "Hoa", later)
     after = project(province)
-    assert {**after, "speakers": 0} == {**before, "speakers": 0}, "as it was, to the byte"
+    assert {**after, "grants": 0} == {**before, "grants": 0}, "as it was, to the byte"

@@ -150,7 +150,7 @@ def project(box: Box) -> dict[str, object]:
         "holds": [one for one in catalog.retention.holds() if one.subject in {*flights, "yagi"}],
         "purges": [one for one in catalog.retention.lines() if one.sha256 in shas],
         "levels": {one: catalog.restrictions.level(one) for one in flights},
-        "speakers": [one for one in catalog.peers.speakers() if one.flight_id in {*flights, "*"}],
+        "grants": [one for one in catalog.peers.grants() if one.flight_id in {*flights, "*"}],
         "tiles": {one: tiles_of(box, one) for one in flights},
         "mosaics": [one for each in flights for one in catalog.tiles.mosaics(each)],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from flycam.catalog.tables import flight_speakers, peer_claims, peer_requests, unverified_footprints
+from flycam.catalog.tables import peer_claims, peer_grants, peer_requests, unverified_footprints
 
 revision = "0002"
 down_revision = "0001"
@@ -13,7 +13,7 @@ down_revision = "0001"
 def upgrade() -> None:
     """Make the tables of claims, and widen the key of `film_pictures`."""
     connection = op.get_bind()
-    for table in (flight_speakers, peer_claims, peer_requests, unverified_footprints):
+    for table in (peer_grants, peer_claims, peer_requests, unverified_footprints):
         table.create(connection)
     for statement in (
         "ALTER TABLE film_pictures RENAME TO film_pictures_before",
