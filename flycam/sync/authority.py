@@ -238,13 +238,14 @@ class _Court:
         """Return True if the peer may say something of a frame; else note that it is refused.
 
         It may of frames that come with its records, and of those that it brought; where somebody here allowed
-        it, of every frame of the flight.
+        it, of every frame of the flight. Of a frame that is neither here nor comes, nothing is kept: its own
+        node says it again with the frame.
         """
         owner = self._owners.get(frame_id)
-        if owner is None and frame_id in said:
-            return True
-        permission = None if owner is None else self._permissions.get(owner)
-        if owner is not None and permission is not None:
+        if owner is None:
+            return frame_id in said
+        permission = self._permissions.get(owner)
+        if permission is not None:
             if permission is Permission.ALLOWED:
                 return True
             if owner not in self._foreign:

@@ -7,6 +7,7 @@ docs/formats/bundle.md, docs/formats/sync.md.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,6 +130,13 @@ def bind_node_key(node: Workspace, box: str, key: str, account: str, *, replaces
         return
     node.catalog.audit.append(account, "box key", box, f"{key}, over a line", at_ns=node.clock_ns())
     node.store.put(keys.format_node_key(box), _encode_node_key(box, key), durable=True)
+
+
+def find_node_key(node: Workspace, box: str) -> str:
+    """Return the key that a name belongs to; "" if none is known, or it was forgotten. Raises DataDamaged."""
+    with suppress(ObjectMissing):
+        return _read_node_key(node.store, box)
+    return ""
 
 
 def is_known_node(node: Workspace, box: str) -> bool:

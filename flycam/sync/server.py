@@ -41,6 +41,7 @@ from flycam.http.guards import (
     require_node,
 )
 from flycam.http.protocol import (
+    BAD_TOKEN,
     MAX_LARGE_BYTES,
     Refused,
     build_too_large_error,
@@ -70,7 +71,7 @@ from flycam.sync.exchange import (
     to_values,
 )
 from flycam.sync.exchange_import import ApplyHooks, ApplyReport, SyncApplyHooks, import_exchange
-from flycam.sync.node_keys import bind_node_key
+from flycam.sync.node_keys import bind_node_key, find_node_key
 from flycam.sync.reference_feed import (
     ITEM_NAME_DIGITS,
     MAX_FEED_ITEMS_PER_REQUEST,
@@ -207,12 +208,17 @@ class NodeIdentities:
         self._node = node
         self._lock = threading.Lock()
 
-    def require(self, account: str, box: str) -> None:
+    def require(self, account: str, box: str, key: str = "") -> None:
         """Bind an account to a node's name if neither is bound.
 
-        Raises AccessDenied where either is bound to another.
+        key  that the node states as its own; "": none
+
+        Raises AccessDenied where either is bound to another, and where the name is known by another key: an
+        account that used no name yet proves none.
         """
         with self._lock:
+            if not self._is_node_account(account):
+                raise AccessDenied(BAD_TOKEN)  # removed while its sign-in was remembered
             self._release_former(box)
             bound = self._read(keys.format_account_node_key(account)) or box
             if bound != box:
@@ -222,6 +228,17 @@ class NodeIdentities:
                         "account for {box} on the server: flycam account add NAME --role box",
                         account=account,
                         bound=bound,
+                        box=box,
+                    )
+                )
+            if not self._read(keys.format_node_account_key(box)) and key != (
+                find_node_key(self._node, box) or key
+            ):
+                raise AccessDenied(
+                    _(
+                        "{box}: this name belongs to a node with another key; give this machine a name of "
+                        "its own with FLYCAM_BOX, or, if it was installed anew, run on the server: flycam "
+                        "box forget {box}",
                         box=box,
                     )
                 )
@@ -261,10 +278,14 @@ class NodeIdentities:
 
     def _release_former(self, box: str) -> None:
         """Free a name whose account has another role now, or was removed."""
-        account, known = self._read(keys.format_node_account_key(box)), self._node.catalog.accounts.all()
-        if account and not any(one.name == account and one.role is Role.BOX for one in known):
+        account = self._read(keys.format_node_account_key(box))
+        if account and not self._is_node_account(account):
             self._node.store.delete(keys.format_account_node_key(account))
             self._node.store.delete(keys.format_node_account_key(box))
+
+    def _is_node_account(self, account: str) -> bool:
+        known = self._node.catalog.accounts.all()
+        return any(one.name == account and one.role is Role.BOX for one in known)
 
 
 # -- Spool of incoming steps: one step a sender, kept between attempts -----------------------------
@@ -513,7 +534,7 @@ class StepReceiver:
         self._services = services
         self._spools: dict[str, Spool] = {}
         self._audited: set[tuple[str, str]] = set()
-        self._speakers = NodeIdentities(services.workspace)
+        self._identities = NodeIdentities(services.workspace)
         self.imports = ThreadPoolExecutor(_MAX_CONCURRENT_IMPORTS, "taking-in")
 
     def get_spool(self, visitor: Principal) -> Spool:
@@ -523,19 +544,19 @@ class StepReceiver:
             raise Refused(404, _("this server imports no steps"))
         return self._spools.setdefault(visitor.name, Spool(folder / keys.derive_node_id(visitor.name)))
 
-    def require_node_name(self, visitor: Principal, name: str) -> None:
+    def require_node_name(self, visitor: Principal, name: str, key: str = "") -> None:
         """Raise AccessDenied where a node's account uses another node's name.
 
         An administrator, and open access, may use any.
         """
         if visitor.account is not None and visitor.account.role is Role.BOX:
-            self._speakers.require(visitor.name, name)
+            self._identities.require(visitor.name, name, key)
 
     def identify(self, visitor: Principal, query: InventoryQuery) -> None:
         """Require that a node asks in its own name, and note its key. Raises AccessDenied."""
-        self.require_node_name(visitor, query.box)
+        self.require_node_name(visitor, query.box, query.key)
         is_proven = visitor.account is not None and visitor.account.role is Role.BOX
-        self._speakers.bind_key(visitor.name, query.box, query.key, is_proven=is_proven)
+        self._identities.bind_key(visitor.name, query.box, query.key, is_proven=is_proven)
 
     def take(self, visitor: Principal, path: Path) -> ApplyReport:
         """Import a step that arrived whole.

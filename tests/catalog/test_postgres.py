@@ -19,6 +19,7 @@ from tests.suites.catalog_suite import OLD_COMMUNES, CatalogSuite, flight, frame
 from tests.suites.change_suite import ChangeSuite
 from tests.suites.comparison_suite import ComparisonSuite
 from tests.suites.pack_suite import PackSuite
+from tests.suites.peers_suite import PeersSuite
 from tests.suites.placement_suite import PlacementSuite
 from tests.suites.retention_suite import RetentionSuite
 from tests.suites.settlement_suite import SettlementSuite
@@ -79,6 +80,12 @@ class TestPostgres(CatalogSuite):
 
 
 class TestPostgresAccess(AccessSuite):
+    def tamper(self, url: str, statement: str) -> None:
+        with _connect(url) as connection:
+            connection.execute(statement)
+
+
+class TestPostgresPeers(PeersSuite):
     def tamper(self, url: str, statement: str) -> None:
         with _connect(url) as connection:
             connection.execute(statement)

@@ -19,6 +19,7 @@ from tests.suites.catalog_suite import CatalogSuite, frame
 from tests.suites.change_suite import ChangeSuite
 from tests.suites.comparison_suite import ComparisonSuite
 from tests.suites.pack_suite import PackSuite
+from tests.suites.peers_suite import PeersSuite
 from tests.suites.placement_suite import PlacementSuite
 from tests.suites.retention_suite import RetentionSuite
 from tests.suites.settlement_suite import SettlementSuite
@@ -75,6 +76,13 @@ class TestSqlite(CatalogSuite):
 
 
 class TestSqliteAccess(AccessSuite):
+    def tamper(self, url: str, statement: str) -> None:
+        with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+            connection.execute(statement)
+        connection.close()
+
+
+class TestSqlitePeers(PeersSuite):
     def tamper(self, url: str, statement: str) -> None:
         with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
             connection.execute(statement)

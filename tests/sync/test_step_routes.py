@@ -17,6 +17,7 @@ from flycam.storage import keys
 from flycam.sync import server
 from flycam.sync.client import Sender, SyncReport, TransferLimits, to_request_body
 from flycam.sync.exchange import ExchangeOffer, InventoryAnswer, ObjectKind, parse_peer_answer
+from flycam.sync.node_keys import forget_node_key
 from flycam.sync.server import answer_inventory_query
 from flycam.sync.step_planner import StepPlanner
 from tests.serve.province import TOKENS, new_province, serving
@@ -217,15 +218,23 @@ def test_the_account_of_a_box_proves_its_key_and_an_administrator_only_a_first_o
     assert known() == first
     with pytest.raises(StoreConflict):
         province.read(anew.write(tmp_path))
+    with pytest.raises(AccessDenied, match="forget"):
+        sync(anew, address)  # an account that used no name yet proves none
+    forget_node_key(province.workspace, "field")
     for _ in range(2):
         sync(anew, address)
         assert known() == anew.catalog.audit.key() != first
     assert province.read(anew.write(tmp_path)).is_new is False
     with pytest.raises(StoreConflict):
         province.read(field.write(tmp_path))
+    again = new_box(tmp_path, "field")
+    again.lay({0, 1, 2})
+    sync(again, address)
+    assert known() == again.catalog.audit.key(), "its account has this name: it may be installed anew"
     lines = [one for one in province.catalog.audit.lines() if one.what == "box key"]
     assert [(one.who, one.subject, one.detail.partition(",")[0]) for one in lines] == [
         ("admin", "field", first),
+        ("box", "field", anew.catalog.audit.key()),
         ("box", "field", known()),
     ]
 
