@@ -18,7 +18,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from types import FrameType, MappingProxyType
@@ -320,8 +320,10 @@ def watch_stop_requests() -> Iterator[StopRequests]:
     def stop(number: int, _frame: FrameType | None) -> None:
         requests.request(by_kill=number == signal.SIGTERM)
         signal.signal(number, before[signal.Signals(number)])
-        print_line("")
-        print_line(_("stopping; once more to stop at once"))
+        line = _("stopping; once more to stop at once").in_language(get_terminal_language())
+        # past the stream: the signal may have come in the middle of a write to it
+        with suppress(OSError, ValueError):
+            os.write(sys.stderr.fileno(), f"\n{to_visible(line)}\n".encode(sys.stderr.encoding, "replace"))
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

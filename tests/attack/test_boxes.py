@@ -67,6 +67,11 @@ def test_a_box_that_was_cloned_is_told_and_cured_by_a_name_and_an_account_of_its
     told = named("sync", server.url, "--once")
     assert told.exit_code != 0 and "box-1" in told.sentence, told
     cured = admitted(named, server.operator, "box-2")
+    apart = cured("sync", server.url, "--once")
+    assert apart.exit_code == 0 and "flycam box allow" in apart.json["apart"][0]["sentence"]
+    assert withdrawn(server.operator) == {first}, "the flight is the first box's, until somebody decides"
+    assert server.operator("box", "list").json["waiting"][0]["claims"] == {"withdrawal": 1}
+    assert server.operator("box", "allow", "field-2", "--all").exit_code == 0
     assert cured("sync", server.url, "--once").exit_code == 0
     assert withdrawn(server.operator) == {first, second}
     assert box("sync", server.url, "--once").json["left"] == 0

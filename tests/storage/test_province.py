@@ -21,7 +21,7 @@ def test_boxes_converge_at_a_province_on_s3_and_postgresql(
     tmp_path: Path, s3_url: str, postgres_url: str
 ) -> None:
     store: ObjectStore = S3Store.from_url(s3_url)
-    with open_catalog(postgres_url) as catalog:
+    with open_catalog(postgres_url, tmp_path / "province.key") as catalog:
         province = Box(
             replace(new_box(tmp_path, "province").workspace, store=store, catalog=catalog, box="province")
         )
@@ -39,7 +39,7 @@ def test_boxes_converge_at_a_province_on_s3_and_postgresql(
 
 def test_what_it_holds_in_common_comes_back(tmp_path: Path, s3_url: str, postgres_url: str) -> None:
     store: ObjectStore = S3Store.from_url(s3_url)
-    with open_catalog(postgres_url) as catalog:
+    with open_catalog(postgres_url, tmp_path / "province.key") as catalog:
         province = Box(
             replace(new_box(tmp_path, "province").workspace, store=store, catalog=catalog, box="province")
         )
