@@ -87,7 +87,7 @@ other-python:  ## the same tests without browser and servers on the other suppor
 	$(MAKE) VENV=.venv-other PYTHON=$(OTHER) .venv-other/test.stamp
 	.venv-other/bin/python -m pytest -m "not browser and not s3 and not postgres and not slow"
 
-LOCKED := uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11
+LOCKED := uv pip compile -q --universal --no-strip-extras --generate-hashes --no-header --no-annotate --python-version 3.11
 lock:  ## refresh the hash-locked requirements: what runs, what builds, what tests
 	$(LOCKED) pyproject.toml --all-extras --group dev -o requirements/test.lock
 	$(LOCKED) pyproject.toml --all-extras -c requirements/test.lock -o requirements/run.lock
